@@ -1,0 +1,81 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
+import { EventEmitterModule } from '@nestjs/event-emitter';
+import { ScheduleModule } from '@nestjs/schedule';
+import {
+  type CoordinatorModuleOptions,
+  ConfigurableModuleClass,
+  MODULE_OPTIONS_TOKEN,
+} from './coordinator.module-definition.js';
+import { type ResolvedCoordinatorOptions, resolveCoordinatorOptions } from './coordinator.options.js';
+import { COORDINATOR_OPTIONS, TRANSACTION_LINES } from './coordinator.tokens.js';
+import { TurnClock } from './execution/clock.js';
+import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
+import { MemoryDecisionLog } from './log/memory-decision-log.js';
+import { CoordinatorStatus } from './observation/coordinator-status.js';
+import { Reporter } from './observation/reporter.js';
+import { TransactionEvents } from './observation/transaction-events.js';
+import { NestTransactionLines } from './observation/transaction-lines.js';
+import { ParticipantAccessor } from './participant/participant.accessor.js';
+import { ParticipantExplorer } from './participant/participant.explorer.js';
+import { ParticipantRegistry } from './participant/participant.registry.js';
+import { CoordinatorLifecycle } from './recovery/coordinator-lifecycle.js';
+import { TransactionManager } from './transaction-manager.js';
+
+/**
+ * The coordinator, for a Nest application: `CoordinatorModule.forRoot()` or `forRootAsync()`, once, in the root
+ * module. It is global, finds the participants by itself, and exports {@link TransactionManager}.
+ *
+ * @publicApi
+ */
+@Module({
+  imports: [DiscoveryModule, ScheduleModule.forRoot(), EventEmitterModule.forRoot()],
+  providers: [
+    {
+      provide: COORDINATOR_OPTIONS,
+      inject: [MODULE_OPTIONS_TOKEN],
+      useFactory: (given: CoordinatorModuleOptions): ResolvedCoordinatorOptions => {
+        const { clock: _clock, random: _random, log: _log, lines: _lines, ...options } = given;
+        return resolveCoordinatorOptions(options);
+      },
+    },
+    {
+      provide: TRANSACTION_LINES,
+      inject: [MODULE_OPTIONS_TOKEN],
+      useFactory: ({ lines }: CoordinatorModuleOptions) => lines ?? new NestTransactionLines(),
+    },
+    {
+      provide: CoordinatorRuntime,
+      inject: [MODULE_OPTIONS_TOKEN, COORDINATOR_OPTIONS, ParticipantRegistry, Reporter],
+      useFactory: (
+        { clock, random, log }: CoordinatorModuleOptions,
+        options: ResolvedCoordinatorOptions,
+        participants: ParticipantRegistry,
+        observer: Reporter,
+      ) =>
+        new CoordinatorRuntime({
+          options,
+          participants,
+          observer,
+          clock: clock ?? new TurnClock(),
+          random: random ?? Math.random,
+          log: log ?? new MemoryDecisionLog(),
+        }),
+    },
+    Reporter,
+    TransactionEvents,
+    ParticipantAccessor,
+    ParticipantExplorer,
+    ParticipantRegistry,
+    CoordinatorLifecycle,
+    CoordinatorStatus,
+    TransactionManager,
+  ],
+  exports: [TransactionManager, ParticipantRegistry, CoordinatorStatus],
+})
+export class CoordinatorModule extends ConfigurableModuleClass {
+  /** The coordinator with these options. @throws InvalidOptionsError at start-up, when one is impossible. */
+  static override forRoot(options: CoordinatorModuleOptions & { isGlobal?: boolean } = {}): DynamicModule {
+    return super.forRoot(options);
+  }
+}

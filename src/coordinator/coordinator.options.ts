@@ -1,0 +1,117 @@
+import { z } from 'zod';
+import { describeIssues } from '../common/describe-issues.js';
+import { InvalidOptionsError } from './errors.js';
+import { MAX_BRANCH_SET } from './protocol/index.js';
+
+/** A duration that makes sense as a time-out: a millisecond to a day. */
+const durationMs = z.number().int().min(1).max(86_400_000);
+
+/**
+ * Every option of the coordinator, with its limits and its default. The table in README.md says the same, and a
+ * test holds the two together.
+ */
+export const coordinatorOptionsSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be 1 to 32 characters of a-z, 0-9 and -, and begin with a letter')
+    .default('coordinator')
+    .describe('The name of this coordinator, the same after a restart. It begins every transaction id.'),
+  timeoutMs: durationMs
+    .default(5_000)
+    .describe('How long a transaction may take until its decision. Then it is aborted.'),
+  prepareTimeoutMs: durationMs
+    .default(2_000)
+    .describe('How long a participant may take to prepare. Then the transaction is aborted.'),
+  completionTimeoutMs: durationMs
+    .default(2_000)
+    .describe('How long one attempt to commit or roll back a branch may take. Then it is tried again.'),
+  completionWaitMs: durationMs
+    .default(3_000)
+    .describe(
+      'How long the caller of a decided transaction waits for its completion before it is told `pending`.',
+    ),
+  maxAttempts: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000)
+    .default(5)
+    .describe('How often a completion is tried before the branch is stalled and left to the recovery job.'),
+  retryBaseMs: durationMs
+    .default(50)
+    .describe(
+      'The longest pause after the first failed attempt. It doubles with each further one (full jitter).',
+    ),
+  retryCapMs: durationMs.default(5_000).describe('The pause between two attempts never grows beyond this.'),
+  recoveryIntervalMs: durationMs
+    .default(5_000)
+    .describe('How often the recovery job takes up the branches that are stalled.'),
+  recoveryConcurrency: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000)
+    .default(50)
+    .describe('How many stalled branches the recovery job tries at the same time.'),
+  sweepIntervalMs: durationMs
+    .default(10)
+    .describe('How often deadlines are looked at, and so how late a time-out or a retry may be.'),
+  maxBranches: z
+    .number()
+    .int()
+    .min(1)
+    .max(MAX_BRANCH_SET)
+    .default(10)
+    .describe('How many branches a transaction may have.'),
+  maxInFlight: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(10_000)
+    .describe('How many transactions may be in flight. Further ones are refused before anything starts.'),
+  maxStalled: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(10_000)
+    .describe(
+      'How many transactions may be stalled or hold a heuristic report. Beyond it, a transaction that names a ' +
+        'participant with stalled branches is refused.',
+    ),
+  retainFinished: z
+    .number()
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(1_000)
+    .describe('How many finished transactions are kept to be looked at.'),
+  retainFinishedMs: durationMs
+    .default(300_000)
+    .describe('How long a finished transaction is kept to be looked at.'),
+  shutdownGraceMs: durationMs
+    .default(10_000)
+    .describe('How long a shutdown waits for the transactions in flight.'),
+});
+
+/**
+ * What a user may set. See {@link coordinatorOptionsSchema} for limits and defaults.
+ *
+ * @publicApi
+ */
+export type CoordinatorOptions = z.input<typeof coordinatorOptionsSchema>;
+
+/** Every option, with its default where none was given. @publicApi */
+export type ResolvedCoordinatorOptions = Readonly<z.output<typeof coordinatorOptionsSchema>>;
+
+/**
+ * Fills in the defaults, once, for the whole coordinator.
+ *
+ * @throws InvalidOptionsError when an option is unknown or impossible.
+ */
+export function resolveCoordinatorOptions(options: CoordinatorOptions = {}): ResolvedCoordinatorOptions {
+  const parsed = coordinatorOptionsSchema.safeParse(options);
+  if (!parsed.success) throw new InvalidOptionsError('CoordinatorModule', describeIssues(parsed.error));
+  return Object.freeze(parsed.data);
+}

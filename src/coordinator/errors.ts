@@ -1,0 +1,195 @@
+/**
+ * The stable codes of everything the coordinator refuses. A code never changes its meaning.
+ *
+ * @publicApi
+ */
+export type CoordinatorErrorCode =
+  | 'DTC_BRANCH_CONFLICT'
+  | 'DTC_DUPLICATE_PARTICIPANT'
+  | 'DTC_INVALID_OPTIONS'
+  | 'DTC_INVALID_PARTICIPANT'
+  | 'DTC_INVALID_REQUEST'
+  | 'DTC_NOT_ACTIVE'
+  | 'DTC_OVERLOADED'
+  | 'DTC_PARTICIPANT_STALLED'
+  | 'DTC_SHUTTING_DOWN'
+  | 'DTC_TOO_MANY_BRANCHES'
+  | 'DTC_TRANSACTION_NOT_FOUND'
+  | 'DTC_UNKNOWN_PARTICIPANT';
+
+/**
+ * What the coordinator throws when it refuses something. Whenever it is thrown, nothing was started and nothing
+ * has changed. A transaction that began never throws: it has an outcome.
+ *
+ * @publicApi
+ */
+export abstract class CoordinatorError extends Error {
+  abstract readonly code: CoordinatorErrorCode;
+
+  constructor(message: string) {
+    super(message);
+    this.name = new.target.name;
+  }
+}
+
+/** A request names a participant that nobody registered. @publicApi */
+export class UnknownParticipantError extends CoordinatorError {
+  readonly code = 'DTC_UNKNOWN_PARTICIPANT';
+
+  constructor(
+    readonly participant: string,
+    known: readonly string[],
+  ) {
+    super(
+      `No participant "${participant}" is registered (registered: ${known.join(', ') || 'none'}). ` +
+        'Decorate its class with @Participant and provide it in a module of the application.',
+    );
+  }
+}
+
+/** A transaction would have more branches than `maxBranches` allows. @publicApi */
+export class TooManyBranchesError extends CoordinatorError {
+  readonly code = 'DTC_TOO_MANY_BRANCHES';
+
+  constructor(
+    readonly branches: number,
+    readonly maxBranches: number,
+  ) {
+    super(
+      `A transaction takes at most ${maxBranches} branches, not ${branches}. Enlist fewer, or raise maxBranches.`,
+    );
+  }
+}
+
+/** A branch id is in use in this transaction for another participant. @publicApi */
+export class BranchConflictError extends CoordinatorError {
+  readonly code = 'DTC_BRANCH_CONFLICT';
+
+  constructor(
+    readonly branchId: string,
+    readonly participant: string,
+    readonly enlisted: string,
+  ) {
+    super(
+      `The branch "${branchId}" belongs to "${enlisted}" already and cannot be enlisted for "${participant}".`,
+    );
+  }
+}
+
+/** A branch was offered to a transaction whose voting has begun or which is over. @publicApi */
+export class NotActiveError extends CoordinatorError {
+  readonly code = 'DTC_NOT_ACTIVE';
+
+  constructor(
+    readonly transactionId: string,
+    readonly state: string,
+  ) {
+    super(
+      `The transaction ${transactionId} is ${state} and takes no more branches. Enlist before commit or rollback.`,
+    );
+  }
+}
+
+/** As many transactions are in flight as `maxInFlight` allows. Safe to try again. @publicApi */
+export class OverloadedError extends CoordinatorError {
+  readonly code = 'DTC_OVERLOADED';
+
+  constructor(readonly maxInFlight: number) {
+    super(
+      `The coordinator is full: ${maxInFlight} transactions are in flight. Try again, or raise maxInFlight.`,
+    );
+  }
+}
+
+/** The coordinator is going down and starts nothing any more. Safe to try again elsewhere. @publicApi */
+export class ShuttingDownError extends CoordinatorError {
+  readonly code = 'DTC_SHUTTING_DOWN';
+
+  constructor() {
+    super('The coordinator is shutting down and starts no new transaction. Try again at another instance.');
+  }
+}
+
+/**
+ * So many transactions await an operator that no more are taken for a participant that stalls. Safe to try again
+ * once the participant is well.
+ *
+ * @publicApi
+ */
+export class ParticipantStalledError extends CoordinatorError {
+  readonly code = 'DTC_PARTICIPANT_STALLED';
+
+  constructor(
+    readonly participant: string,
+    readonly maxStalled: number,
+  ) {
+    super(
+      `"${participant}" does not complete its branches, and the coordinator holds ${maxStalled} stalled ` +
+        'transactions already. Mend the participant: the recovery job then empties the queue by itself.',
+    );
+  }
+}
+
+/** A request that makes no sense, with the field at fault. @publicApi */
+export class InvalidRequestError extends CoordinatorError {
+  readonly code = 'DTC_INVALID_REQUEST';
+
+  constructor(
+    readonly field: string,
+    problem: string,
+  ) {
+    super(`${field} ${problem}.`);
+  }
+}
+
+/** Impossible options: the application does not start. @publicApi */
+export class InvalidOptionsError extends CoordinatorError {
+  readonly code = 'DTC_INVALID_OPTIONS';
+
+  constructor(
+    readonly subject: string,
+    readonly problems: readonly string[],
+  ) {
+    super(`The options of ${subject} cannot be used: ${problems.join('; ')}.`);
+  }
+}
+
+/** A class that cannot be a participant: the application does not start. @publicApi */
+export class InvalidParticipantError extends CoordinatorError {
+  readonly code = 'DTC_INVALID_PARTICIPANT';
+
+  constructor(
+    readonly className: string,
+    problem: string,
+    mend: string,
+  ) {
+    super(`${className} cannot be a participant: ${problem}. ${mend}`);
+  }
+}
+
+/** Two participants of one name: the application does not start. @publicApi */
+export class DuplicateParticipantError extends CoordinatorError {
+  readonly code = 'DTC_DUPLICATE_PARTICIPANT';
+
+  constructor(
+    readonly participant: string,
+    readonly className: string,
+    readonly other: string,
+  ) {
+    super(
+      `${className} and ${other} are both registered as participant "${participant}". ` +
+        'Give each a name of its own, and provide each class in one module only.',
+    );
+  }
+}
+
+/** No transaction of this id is known, or it ended too long ago. @publicApi */
+export class TransactionNotFoundError extends CoordinatorError {
+  readonly code = 'DTC_TRANSACTION_NOT_FOUND';
+
+  constructor(readonly transactionId: string) {
+    super(
+      `No transaction ${transactionId} is known here: it never began, or it ended and is no longer kept.`,
+    );
+  }
+}

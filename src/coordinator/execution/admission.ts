@@ -1,0 +1,134 @@
+import type { ResolvedCoordinatorOptions } from '../coordinator.options.js';
+import {
+  BranchConflictError,
+  InvalidRequestError,
+  NotActiveError,
+  OverloadedError,
+  ParticipantStalledError,
+  ShuttingDownError,
+  TooManyBranchesError,
+} from '../errors.js';
+import type { BranchRequest } from '../participant/branch-request.js';
+import type { ParticipantRegistry } from '../participant/participant.registry.js';
+import { enlist } from '../protocol/index.js';
+import { BranchRecord } from './branch-record.js';
+import type { Deadlines } from './deadlines.js';
+import type { TransactionIds } from './transaction-ids.js';
+import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
+import type { TransactionRegistry } from './transaction-registry.js';
+
+const BRANCH_ID = /^[A-Za-z0-9._:-]{1,64}$/;
+const MAX_TIMEOUT_MS = 86_400_000;
+const MAX_NAME_LENGTH = 100;
+
+/** The door: whatever can be refused is refused here, before anything has started. */
+export class Admission {
+  private closed = false;
+
+  constructor(
+    private readonly options: ResolvedCoordinatorOptions,
+    private readonly ids: TransactionIds,
+    private readonly registry: TransactionRegistry,
+    private readonly deadlines: Deadlines,
+    private readonly participants: ParticipantRegistry,
+    private readonly driver: TransactionDriver,
+  ) {}
+
+  /** No transaction is admitted any more. */
+  close(): void {
+    this.closed = true;
+  }
+
+  get isOpen(): boolean {
+    return !this.closed;
+  }
+
+  /**
+   * Makes a transaction that has not been admitted: nothing knows of it, so it may be dropped.
+   *
+   * @throws ShuttingDownError, OverloadedError, TooManyBranchesError, InvalidRequestError
+   */
+  create(name: string | undefined, timeoutMs: number | undefined, branchCount: number): TransactionRecord {
+    if (this.closed) throw new ShuttingDownError();
+    const { maxInFlight, maxBranches } = this.options;
+    if (this.registry.inFlight >= maxInFlight) throw new OverloadedError(maxInFlight);
+    if (branchCount > maxBranches) throw new TooManyBranchesError(branchCount, maxBranches);
+    if (timeoutMs !== undefined) checkTimeout(timeoutMs);
+    if (name !== undefined && (typeof name !== 'string' || name.length > MAX_NAME_LENGTH)) {
+      throw new InvalidRequestError('name', `must be a text of at most ${MAX_NAME_LENGTH} characters`);
+    }
+    const sequence = this.registry.nextSequence();
+    return new TransactionRecord(
+      this.driver,
+      sequence,
+      this.ids.make(sequence),
+      name ?? 'transaction',
+      this.driver.clock.now(),
+      timeoutMs ?? this.options.timeoutMs,
+    );
+  }
+
+  /** From now on the transaction is in flight. */
+  admit(transaction: TransactionRecord): void {
+    this.registry.add(transaction);
+    this.deadlines.arm(transaction, transaction.deadlineAt);
+  }
+
+  /**
+   * Adds a branch to a transaction whose voting has not begun.
+   *
+   * @returns the branch; the one that is there when its id is enlisted again.
+   * @throws UnknownParticipantError, NotActiveError, BranchConflictError, TooManyBranchesError,
+   * ParticipantStalledError, InvalidRequestError
+   */
+  enlist(transaction: TransactionRecord, request: BranchRequest): BranchRecord {
+    const participant = this.participants.get(request.participant);
+    const { branches } = transaction;
+    const { branchId } = request;
+    if (branchId !== undefined) {
+      if (!BRANCH_ID.test(branchId)) {
+        throw new InvalidRequestError(
+          'branchId',
+          'must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_", ":" and "-"',
+        );
+      }
+      const enlisted = branches.find((branch) => branch.branchId === branchId);
+      if (enlisted?.participant === participant) return enlisted;
+      if (enlisted !== undefined)
+        throw new BranchConflictError(branchId, participant.name, enlisted.participant.name);
+    }
+    const { maxBranches, maxStalled } = this.options;
+    if (participant.counts.stalled > 0 && this.registry.unsettled.size >= maxStalled) {
+      throw new ParticipantStalledError(participant.name, maxStalled);
+    }
+    if (branches.length >= maxBranches) throw new TooManyBranchesError(branches.length + 1, maxBranches);
+    const id = branchId ?? freeId(branches, participant.name);
+    const index = enlist(transaction);
+    if (index === -1) throw new NotActiveError(transaction.id, transaction.stateName);
+    const branch = new BranchRecord(transaction, index, participant, request.payload, id);
+    branches.push(branch);
+    return branch;
+  }
+}
+
+/** @returns the id of a branch whose caller chose none; undefined when the participant's name will do. */
+function freeId(branches: readonly BranchRecord[], name: string): string | undefined {
+  if (!isTaken(branches, name)) return undefined;
+  let number = 2;
+  while (isTaken(branches, `${name}.${number}`)) number++;
+  return `${name}.${number}`;
+}
+
+function isTaken(branches: readonly BranchRecord[], id: string): boolean {
+  for (const branch of branches) if (branch.branchId === id) return true;
+  return false;
+}
+
+function checkTimeout(timeoutMs: number): void {
+  if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) {
+    throw new InvalidRequestError(
+      'timeoutMs',
+      `must be a whole number from 1 to ${MAX_TIMEOUT_MS}, not ${timeoutMs}`,
+    );
+  }
+}

@@ -1,0 +1,16 @@
+/**
+ * How long to wait before the next attempt: exponential, capped, with full jitter, so that many branches of a
+ * participant that comes back do not all return at the same moment.
+ *
+ * Source: Marc Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
+ *
+ * @param failures how many attempts have failed, from 1.
+ * @param baseMs the longest pause after the first failure.
+ * @param capMs the longest pause of all.
+ * @param random a number from 0 (included) to 1 (excluded).
+ * @returns milliseconds, from 0 to the cap.
+ */
+export function backoffMs(failures: number, baseMs: number, capMs: number, random: number): number {
+  // 2 ** 30 times any base is beyond every cap, and stays an exact number.
+  return random * Math.min(capMs, baseMs * 2 ** Math.min(failures - 1, 30));
+}

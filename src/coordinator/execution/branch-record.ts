@@ -1,0 +1,95 @@
+import type { Branch } from '../participant/participant.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import type { HeuristicKind } from '../protocol/index.js';
+import { AttemptAbandonedError } from './abandoned.js';
+import type { Delivery } from './delivery.js';
+import type { TransactionRecord } from './transaction-record.js';
+
+/** No call was made yet. */
+export const CALL_NONE = 0;
+export const CALL_PREPARE = 1;
+export const CALL_ONE_PHASE = 2;
+/** The first attempt to commit. Further ones, and every rollback, are a {@link Delivery}'s. */
+export const CALL_COMMIT = 3;
+
+/** How an abort came about at one branch. */
+export interface Refusal {
+  readonly code: string | undefined;
+  readonly reason: string;
+  readonly error: unknown;
+}
+
+/**
+ * One branch as the driver holds it, and at the same time the object that its participant is given: for prepare,
+ * and for the first attempt to commit, which cannot overlap. A transaction in which nothing goes wrong thus needs
+ * one object and two callbacks for each branch, and no timer.
+ */
+export class BranchRecord implements Branch {
+  readonly transactionId: string;
+  call = CALL_NONE;
+  /** Completion attempts so far. */
+  attempts = 0;
+  /** Microseconds from the begin of the transaction to the answer; 0 while there is none. */
+  votedUs = 0;
+  completedUs = 0;
+  delivery: Delivery | undefined = undefined;
+  refusal: Refusal | undefined = undefined;
+  heuristic: { readonly kind: HeuristicKind; readonly reason: string } | undefined = undefined;
+  /** The id the caller chose, or made for a participant's second branch. */
+  givenId: string | undefined;
+
+  private completionController: AbortController | undefined = undefined;
+
+  readonly fulfilled = (value: unknown): void => this.transaction.driver.answered(this, value);
+  readonly rejected = (error: unknown): void => this.transaction.driver.failed(this, error);
+
+  constructor(
+    readonly transaction: TransactionRecord,
+    readonly index: number,
+    readonly participant: RegisteredParticipant,
+    public payload: unknown,
+    givenId: string | undefined,
+  ) {
+    this.transactionId = transaction.id;
+    this.givenId = givenId;
+  }
+
+  get branchId(): string {
+    return this.givenId ?? this.participant.name;
+  }
+
+  get deadline(): number {
+    const { transaction } = this;
+    return transaction.driver.clock.epochMs + callDueAt(this);
+  }
+
+  /** Made only when somebody asks for it; one serves all prepares of a transaction. */
+  get signal(): AbortSignal {
+    if (this.call !== CALL_COMMIT && this.call !== CALL_ONE_PHASE) return this.transaction.prepareSignal();
+    this.completionController ??= new AbortController();
+    if (this.delivery !== undefined) this.completionController.abort(new AttemptAbandonedError());
+    return this.completionController.signal;
+  }
+
+  /** The first attempt to complete was given up: whoever works on it may stop. */
+  abandonFirstAttempt(): void {
+    this.completionController?.abort(new AttemptAbandonedError());
+  }
+
+  get attempt(): number {
+    return this.attempts;
+  }
+
+  toJSON(): object {
+    const { transactionId, branchId, payload, deadline, attempt } = this;
+    return { transactionId, branchId, payload, deadline, attempt };
+  }
+}
+
+/** @returns when the call in flight is due, on the coordinator's clock. Only the first call of each kind is here. */
+export function callDueAt(branch: BranchRecord): number {
+  const { transaction, participant } = branch;
+  if (branch.call === CALL_COMMIT) return transaction.decidedAt + participant.options.completionTimeoutMs;
+  const prepareDueAt = transaction.preparingAt + participant.options.prepareTimeoutMs;
+  return branch.call === CALL_ONE_PHASE ? prepareDueAt : Math.min(prepareDueAt, transaction.deadlineAt);
+}

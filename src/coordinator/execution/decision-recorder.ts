@@ -1,0 +1,80 @@
+import type { DecisionLog } from '../log/decision-log.js';
+import type { ProtocolEffects } from '../protocol/index.js';
+import { READY, recordAbsent, recorded } from '../protocol/index.js';
+import { backoffMs } from './backoff.js';
+import type { Clock } from './clock.js';
+import type { Deadlines } from './deadlines.js';
+import { messageOf } from './incident.js';
+import type { TransactionObserver } from './observer.js';
+import type { TransactionRecord } from './transaction-record.js';
+
+const INQUIRY_BASE_MS = 100;
+const INQUIRY_CAP_MS = 10_000;
+
+/**
+ * Makes commit decisions durable before the first commit call leaves. When the log cannot say whether it took a
+ * record, the decision is in doubt: neither commit nor abort until the log has been asked and has answered.
+ */
+export class DecisionRecorder {
+  constructor(
+    private readonly log: DecisionLog,
+    private readonly clock: Clock,
+    private readonly random: () => number,
+    private readonly deadlines: Deadlines,
+    private readonly observer: TransactionObserver,
+    private readonly effects: ProtocolEffects<TransactionRecord>,
+  ) {}
+
+  record(transaction: TransactionRecord): void {
+    let appended: void | Promise<void>;
+    try {
+      appended = this.log.append(transaction);
+    } catch (error) {
+      this.unknown(transaction, error);
+      return;
+    }
+    if (appended === undefined) {
+      recorded(transaction, this.effects);
+      return;
+    }
+    void appended.then(
+      () => recorded(transaction, this.effects),
+      (error: unknown) => this.unknown(transaction, error),
+    );
+  }
+
+  /** Asks the log again when it is time. */
+  examine(transaction: TransactionRecord, now: number): void {
+    if (transaction.state !== READY || transaction.inquiryAt === 0 || transaction.inquiryAt > now) return;
+    this.inquire(transaction);
+  }
+
+  /** Asks the log, at once the first time, since the loss of an acknowledgement is the likeliest cause. */
+  private unknown(transaction: TransactionRecord, error: unknown): void {
+    const message = messageOf(error);
+    const atUs = transaction.elapsedUs(this.clock.now());
+    transaction.note({ atUs, type: 'record-unknown', branch: -1, attempt: transaction.inquiries, message });
+    this.observer.recordUnknown(transaction, message);
+    if (transaction.inquiries === 0) this.inquire(transaction);
+    else this.inquireLater(transaction);
+  }
+
+  private inquire(transaction: TransactionRecord): void {
+    transaction.inquiryAt = 0;
+    transaction.inquiries++;
+    void this.log.lookUp(transaction.id).then(
+      (found) => {
+        if (found === 'recorded') recorded(transaction, this.effects);
+        else if (found === 'absent') recordAbsent(transaction, this.effects);
+        else this.unknown(transaction, new Error('the log answered neither recorded nor absent'));
+      },
+      (error: unknown) => this.unknown(transaction, error),
+    );
+  }
+
+  private inquireLater(transaction: TransactionRecord): void {
+    const pauseMs = backoffMs(transaction.inquiries, INQUIRY_BASE_MS, INQUIRY_CAP_MS, this.random());
+    transaction.inquiryAt = this.clock.now() + pauseMs;
+    this.deadlines.arm(transaction, transaction.inquiryAt);
+  }
+}

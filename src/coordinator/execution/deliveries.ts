@@ -1,0 +1,244 @@
+import { type HeuristicError, isRefusal } from '../participant/participant.js';
+import {
+  READY,
+  acknowledged,
+  attemptsExhausted,
+  completionRound,
+  heuristicReported,
+  includes,
+  onePhaseAnswered,
+} from '../protocol/index.js';
+import type { ProtocolEffects } from '../protocol/index.js';
+import type { AmbientTransactions } from './ambient.js';
+import { backoffMs } from './backoff.js';
+import { type BranchRecord, CALL_NONE, CALL_ONE_PHASE, CALL_PREPARE, callDueAt } from './branch-record.js';
+import { callParticipant } from './calls.js';
+import type { Clock } from './clock.js';
+import type { Deadlines } from './deadlines.js';
+import { CompletionAttempt, Delivery, type DeliveryKind, NEVER } from './delivery.js';
+import { type Incident, describeAnswer, messageOf } from './incident.js';
+import type { TransactionObserver } from './observer.js';
+import { refusalOf } from './refusals.js';
+import type { TransactionRecord } from './transaction-record.js';
+
+const METHOD_OF = { commit: 'commit', rollback: 'rollback', 'one-phase': 'commitOnePhase' } as const;
+
+/** What a heuristic report means when the participant was to decide by itself. */
+const ONE_PHASE_ANSWERS = {
+  commit: 'committed',
+  rollback: 'aborted',
+  mixed: 'mixed',
+  hazard: 'hazard',
+} as const;
+
+/**
+ * Phase two. Brings the decision to each branch on its own: attempts with a deadline each, pauses that grow with
+ * jitter between them, and when they are used up the branch is stalled until the recovery job comes for it.
+ */
+export class Deliveries {
+  constructor(
+    private readonly clock: Clock,
+    private readonly random: () => number,
+    private readonly deadlines: Deadlines,
+    private readonly ambient: AmbientTransactions,
+    private readonly observer: TransactionObserver,
+    private readonly effects: ProtocolEffects<TransactionRecord>,
+  ) {}
+
+  /** Whether the branch owes an answer that a delivery is to bring. */
+  owes(branch: BranchRecord): boolean {
+    const { transaction } = branch;
+    if (transaction.state === READY)
+      return transaction.onePhase && includes(transaction.awaiting, branch.index);
+    return includes(transaction.open, branch.index);
+  }
+
+  /** Starts to roll a branch back; a rollback of an earlier round is overtaken. */
+  rollback(branch: BranchRecord): void {
+    branch.delivery?.rest(NEVER);
+    branch.delivery = new Delivery(branch, 'rollback', completionRound(branch.transaction, branch.index));
+    this.attempt(branch.delivery);
+  }
+
+  /** A branch acknowledged what it was told. Repeats, and answers to an overtaken rollback, are dropped. */
+  acknowledge(branch: BranchRecord, kind: DeliveryKind, round: number): void {
+    const { transaction, index, participant } = branch;
+    if (!includes(transaction.open, index) || round !== completionRound(transaction, index)) return;
+    if (kind === 'commit') participant.counts.committed++;
+    else participant.counts.rolledBack++;
+    this.closing(branch);
+    acknowledged(transaction, index, round, this.effects);
+  }
+
+  /** The first attempt to commit, or the one-phase commit, came back without success. */
+  firstAttemptFailed(branch: BranchRecord, kind: DeliveryKind, error: unknown): void {
+    if (isHeuristic(error)) this.heuristic(branch, kind, 0, error);
+    // It was given up before, and its failure is no news.
+    else if (branch.delivery === undefined)
+      this.failed(this.takeOver(branch, kind), messageOf(error), 'attempt-failed');
+  }
+
+  /** An answer to a one-phase commit, of whichever attempt. */
+  onePhaseAnswer(branch: BranchRecord, value: unknown): void {
+    const { transaction } = branch;
+    if (!this.owes(branch)) return;
+    if (value === 'commit') {
+      branch.participant.counts.committed++;
+      this.closing(branch);
+      onePhaseAnswered(transaction, 'committed', this.effects);
+    } else if (isRefusal(value)) {
+      branch.refusal = refusalOf(value, undefined);
+      branch.participant.counts.refusals++;
+      this.observer.prepareFailed(branch, 'refused', branch.refusal.reason);
+      this.closing(branch);
+      onePhaseAnswered(transaction, 'aborted', this.effects);
+    } else {
+      const error = new Error(`answered ${describeAnswer(value)}, which is neither commit nor abort`);
+      const { delivery } = branch;
+      if (delivery === undefined) this.firstAttemptFailed(branch, 'one-phase', error);
+      else if (delivery.attempt !== undefined) this.failed(delivery, error.message, 'attempt-failed');
+    }
+  }
+
+  /** Gives up an attempt whose time is up, or starts the next when its pause is over. */
+  examine(branch: BranchRecord, now: number): void {
+    if (!this.owes(branch)) return;
+    const { delivery } = branch;
+    if (delivery === undefined) {
+      if (this.dueAt(branch) > now) return;
+      const kind = branch.call === CALL_ONE_PHASE ? 'one-phase' : 'commit';
+      const taken = this.takeOver(branch, kind);
+      branch.abandonFirstAttempt();
+      this.failed(taken, lateMessage(taken), 'attempt-timed-out');
+    } else if (delivery.dueAt <= now) {
+      if (delivery.attempt === undefined) {
+        this.attempt(delivery);
+      } else {
+        delivery.attempt.abandon();
+        this.failed(delivery, lateMessage(delivery), 'attempt-timed-out');
+      }
+    }
+  }
+
+  /** @returns when something of this branch's completion is due. */
+  dueAt(branch: BranchRecord): number {
+    if (!this.owes(branch)) return NEVER;
+    if (branch.delivery !== undefined) return branch.delivery.dueAt;
+    return branch.call === CALL_NONE || branch.call === CALL_PREPARE ? NEVER : callDueAt(branch);
+  }
+
+  /**
+   * Tries a waiting branch at once, whatever its pause.
+   *
+   * @returns a promise that resolves when the attempt is over, whatever came of it.
+   */
+  retryNow(branch: BranchRecord): Promise<void> {
+    const { delivery } = branch;
+    if (delivery === undefined || delivery.attempt !== undefined || !this.owes(branch))
+      return Promise.resolve();
+    return new Promise((resolve) => {
+      delivery.onAttemptOver = resolve;
+      this.attempt(delivery);
+    });
+  }
+
+  /** The next event closes the branch, and may end and show the transaction: its record is completed before. */
+  closing(branch: BranchRecord): void {
+    const { transaction, index, participant } = branch;
+    branch.completedUs = transaction.elapsedUs(this.clock.now());
+    if (branch.delivery === undefined) return;
+    if (includes(transaction.stalled, index)) participant.counts.stalled--;
+    branch.delivery.rest(NEVER);
+  }
+
+  private attempt(delivery: Delivery): void {
+    const { branch, kind } = delivery;
+    const { transaction, participant } = branch;
+    const { options } = participant;
+    const timeoutMs = kind === 'one-phase' ? options.prepareTimeoutMs : options.completionTimeoutMs;
+    delivery.dueAt = this.clock.now() + timeoutMs;
+    this.deadlines.arm(transaction, delivery.dueAt);
+    const attempt = new CompletionAttempt(branch, ++branch.attempts, this.clock.epochMs + delivery.dueAt);
+    delivery.attempt = attempt;
+    callParticipant(
+      participant,
+      METHOD_OF[kind],
+      attempt,
+      transaction,
+      this.ambient,
+      (value) =>
+        kind === 'one-phase'
+          ? this.onePhaseAnswer(branch, value)
+          : this.acknowledge(branch, kind, delivery.round),
+      (error) => {
+        if (isHeuristic(error)) this.heuristic(branch, kind, delivery.round, error);
+        else if (delivery.attempt === attempt) this.failed(delivery, messageOf(error), 'attempt-failed');
+      },
+    );
+  }
+
+  /** The first attempt was the branch's own; from now on a delivery sees to it. */
+  private takeOver(branch: BranchRecord, kind: DeliveryKind): Delivery {
+    branch.delivery = new Delivery(branch, kind, 0);
+    return branch.delivery;
+  }
+
+  private failed(delivery: Delivery, message: string, type: Incident['type']): void {
+    const { branch } = delivery;
+    const { transaction, index, participant } = branch;
+    if (!this.owes(branch) || branch.delivery !== delivery) {
+      delivery.rest(NEVER);
+      return;
+    }
+    const now = this.clock.now();
+    const { options, counts } = participant;
+    delivery.failures++;
+    delivery.lastError = message;
+    counts.failedAttempts++;
+    if (type === 'attempt-timed-out') counts.timeouts++;
+    transaction.note({
+      atUs: transaction.elapsedUs(now),
+      type,
+      branch: index,
+      attempt: branch.attempts,
+      message,
+    });
+
+    const exhausted = delivery.failures >= options.maxAttempts;
+    const pauseMs = exhausted
+      ? undefined
+      : backoffMs(delivery.failures, options.retryBaseMs, options.retryCapMs, this.random());
+    this.observer.attemptFailed(branch, message, pauseMs);
+    const dueAt = pauseMs === undefined ? NEVER : now + pauseMs;
+    delivery.rest(dueAt);
+    if (pauseMs === undefined) attemptsExhausted(transaction, index, this.effects);
+    else this.deadlines.arm(transaction, dueAt);
+  }
+
+  private heuristic(branch: BranchRecord, kind: DeliveryKind, round: number, error: HeuristicError): void {
+    const { transaction, index, participant } = branch;
+    if (!this.owes(branch) || round !== completionRound(transaction, index)) return;
+    branch.heuristic = { kind: error.kind, reason: messageOf(error) };
+    participant.counts.heuristicReports++;
+    const atUs = transaction.elapsedUs(this.clock.now());
+    const message = `${error.kind}: ${branch.heuristic.reason}`;
+    transaction.note({ atUs, type: 'heuristic', branch: index, attempt: branch.attempts, message });
+    this.observer.heuristic(branch);
+    this.closing(branch);
+    if (kind === 'one-phase') onePhaseAnswered(transaction, ONE_PHASE_ANSWERS[error.kind], this.effects);
+    else heuristicReported(transaction, index, error.kind, round, this.effects);
+  }
+}
+
+/** A heuristic report is known by its code, so that one thrown by a second copy of this package counts too. */
+function isHeuristic(error: unknown): error is HeuristicError {
+  if (typeof error !== 'object' || error === null) return false;
+  const { code, kind } = error as Partial<HeuristicError>;
+  return code === 'DTC_HEURISTIC' && ['commit', 'rollback', 'mixed', 'hazard'].includes(String(kind));
+}
+
+function lateMessage({ branch, kind }: Delivery): string {
+  const { options } = branch.participant;
+  const timeoutMs = kind === 'one-phase' ? options.prepareTimeoutMs : options.completionTimeoutMs;
+  return `did not answer ${METHOD_OF[kind]} within ${timeoutMs} ms`;
+}

@@ -1,0 +1,76 @@
+import type { Branch } from '../participant/participant.js';
+import { AttemptAbandonedError } from './abandoned.js';
+import type { BranchRecord } from './branch-record.js';
+
+/** What is delivered: the decision, or the question that makes the only branch decide. */
+export type DeliveryKind = 'commit' | 'rollback' | 'one-phase';
+
+/** Never: nothing is due. */
+export const NEVER = Number.POSITIVE_INFINITY;
+
+/**
+ * Bringing the decision to one branch, attempt after attempt, independent of every other branch. Made when a branch
+ * must be rolled back, or when the first attempt to commit it has failed.
+ */
+export class Delivery {
+  /** Failed attempts of this delivery; the first attempt to commit counts. */
+  failures = 0;
+  /** The attempt in flight, or undefined while the delivery waits. */
+  attempt: CompletionAttempt | undefined = undefined;
+  /** When the attempt in flight is given up, or when the next one starts. */
+  dueAt = NEVER;
+  lastError: string | undefined = undefined;
+  /** Told when the attempt in flight is over, however it ends. */
+  onAttemptOver: (() => void) | undefined = undefined;
+
+  constructor(
+    readonly branch: BranchRecord,
+    readonly kind: DeliveryKind,
+    /** The round of the protocol that this delivery's acknowledgements belong to. */
+    readonly round: number,
+  ) {}
+
+  /**
+   * The attempt in flight, if any, is over.
+   *
+   * @param dueAt when the next one starts, or never.
+   */
+  rest(dueAt: number): void {
+    this.attempt = undefined;
+    this.dueAt = dueAt;
+    const notify = this.onAttemptOver;
+    this.onAttemptOver = undefined;
+    notify?.();
+  }
+}
+
+/** One call of commit, rollback or one-phase commit, and what its participant is given. */
+export class CompletionAttempt implements Branch {
+  readonly transactionId: string;
+  readonly branchId: string;
+  readonly payload: unknown;
+  private controller: AbortController | undefined = undefined;
+  private abandoned = false;
+
+  constructor(
+    branch: BranchRecord,
+    readonly attempt: number,
+    /** In milliseconds since the epoch. */
+    readonly deadline: number,
+  ) {
+    this.transactionId = branch.transactionId;
+    this.branchId = branch.branchId;
+    this.payload = branch.payload;
+  }
+
+  get signal(): AbortSignal {
+    this.controller ??= new AbortController();
+    if (this.abandoned) this.controller.abort(new AttemptAbandonedError());
+    return this.controller.signal;
+  }
+
+  abandon(): void {
+    this.abandoned = true;
+    this.controller?.abort(new AttemptAbandonedError());
+  }
+}

@@ -1,0 +1,216 @@
+import type { DecisionLog } from '../log/decision-log.js';
+import {
+  ABORTING,
+  type BranchSet,
+  CAUSE_CANCELLED,
+  CAUSE_ROLLED_BACK,
+  COMMITTED,
+  COMMITTING,
+  PREPARING,
+  type ProtocolEffects,
+  type StateNumber,
+  TOLD_COMMITTED,
+  TOLD_NOTHING,
+  type ToldNumber,
+  includes,
+  requestCommit,
+  requestRollback,
+} from '../protocol/index.js';
+import type { AmbientTransactions } from './ambient.js';
+import { type BranchRecord, CALL_COMMIT, CALL_ONE_PHASE, CALL_PREPARE, callDueAt } from './branch-record.js';
+import { callParticipant } from './calls.js';
+import type { Clock } from './clock.js';
+import type { Deadlines } from './deadlines.js';
+import { DecisionRecorder } from './decision-recorder.js';
+import { Deliveries } from './deliveries.js';
+import { messageOf } from './incident.js';
+import type { TransactionObserver } from './observer.js';
+import { outcomeOf } from './outcomes.js';
+import { Timeouts } from './timeouts.js';
+import type { TransactionDriver, TransactionRecord } from './transaction-record.js';
+import type { TransactionRegistry } from './transaction-registry.js';
+import { Votes } from './votes.js';
+
+/** What the executor works with. Everything that is not certain (time, chance, storage) is handed in. */
+export interface ExecutorParts {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: DecisionLog;
+  readonly registry: TransactionRegistry;
+  readonly deadlines: Deadlines;
+  readonly ambient: AmbientTransactions;
+  readonly observer: TransactionObserver;
+  /** How long a caller waits for completion, in milliseconds. */
+  readonly completionWaitMs: number;
+}
+
+/**
+ * Drives the protocol core: carries its effects to the participants and the log, and their answers, and the passing
+ * of time, back to it as events. It decides nothing.
+ */
+export class Executor implements ProtocolEffects<TransactionRecord>, TransactionDriver {
+  readonly clock: Clock;
+  readonly deliveries: Deliveries;
+  private readonly votes: Votes;
+  private readonly timeouts: Timeouts;
+  private readonly recorder: DecisionRecorder;
+  private readonly registry: TransactionRegistry;
+  private readonly deadlines: Deadlines;
+  private readonly ambient: AmbientTransactions;
+  private readonly observer: TransactionObserver;
+
+  constructor(private readonly parts: ExecutorParts) {
+    const { clock, random, log, registry, deadlines, ambient, observer } = parts;
+    this.clock = clock;
+    this.registry = registry;
+    this.deadlines = deadlines;
+    this.ambient = ambient;
+    this.observer = observer;
+    this.deliveries = new Deliveries(clock, random, deadlines, ambient, observer, this);
+    this.votes = new Votes(clock, this.deliveries, observer, this);
+    this.recorder = new DecisionRecorder(log, clock, random, deadlines, observer, this);
+    this.timeouts = new Timeouts(
+      clock,
+      parts.completionWaitMs,
+      this.deliveries,
+      this.recorder,
+      observer,
+      this,
+    );
+  }
+
+  /** Starts the voting. Asked again, it does nothing. */
+  commitRequested(transaction: TransactionRecord): void {
+    const onePhase = transaction.size === 1 && transaction.branches[0]!.participant.onePhase;
+    requestCommit(transaction, onePhase, this);
+  }
+
+  /** The caller asks for rollback. Too late, it does nothing: the outcome that has won is what it is told. */
+  rollbackRequested(transaction: TransactionRecord, reason: string | undefined): void {
+    if (transaction.told === TOLD_NOTHING) transaction.rollbackReason ??= reason;
+    requestRollback(transaction, CAUSE_ROLLED_BACK, this);
+  }
+
+  /** Deals with all that is due. */
+  sweep(): void {
+    this.deadlines.sweep(this.clock.now(), this.timeouts.examine);
+  }
+
+  cancelled(transaction: TransactionRecord): void {
+    transaction.rollbackReason = `the caller cancelled: ${messageOf(transaction.callerSignal?.reason)}`;
+    requestRollback(transaction, CAUSE_CANCELLED, this);
+  }
+
+  entered(transaction: TransactionRecord, from: StateNumber): void {
+    const { state } = transaction;
+    if (state === PREPARING) transaction.preparingAt = this.clock.now();
+    else if (state === COMMITTING || state === ABORTING) transaction.decidedAt = this.clock.now();
+    this.observer.entered(transaction, from);
+  }
+
+  prepare(transaction: TransactionRecord): void {
+    const { branches } = transaction;
+    for (const branch of branches) branch.call = CALL_PREPARE;
+    let dueAt = transaction.deadlineAt;
+    for (const branch of branches) dueAt = Math.min(dueAt, callDueAt(branch));
+    this.deadlines.arm(transaction, dueAt);
+    for (const branch of branches) {
+      // A participant may, while it is being called, bring its own transaction to an end.
+      if (transaction.state !== PREPARING) return;
+      this.callFirst(branch, 'prepare');
+    }
+  }
+
+  commitOnePhase(transaction: TransactionRecord): void {
+    const branch = transaction.branches[0]!;
+    branch.call = CALL_ONE_PHASE;
+    branch.attempts = 1;
+    this.deadlines.arm(transaction, Math.min(transaction.deadlineAt, callDueAt(branch)));
+    this.callFirst(branch, 'commitOnePhase');
+  }
+
+  record(transaction: TransactionRecord): void {
+    this.recorder.record(transaction);
+  }
+
+  commit(transaction: TransactionRecord, branches: BranchSet): void {
+    let dueAt = transaction.decidedAt + this.parts.completionWaitMs;
+    for (const branch of transaction.branches) {
+      if (!includes(branches, branch.index)) continue;
+      branch.call = CALL_COMMIT;
+      branch.attempts = 1;
+      dueAt = Math.min(dueAt, callDueAt(branch));
+      this.callFirst(branch, 'commit');
+    }
+    this.deadlines.arm(transaction, dueAt);
+  }
+
+  rollback(transaction: TransactionRecord, branches: BranchSet): void {
+    // After the end it is no longer among those that are looked after, so it comes back for as long as it takes.
+    if (transaction.endedAt !== 0) this.registry.setAside(transaction);
+    for (const branch of transaction.branches) {
+      if (includes(branches, branch.index)) this.deliveries.rollback(branch);
+    }
+  }
+
+  cancel(transaction: TransactionRecord): void {
+    transaction.abortPrepares();
+  }
+
+  tell(transaction: TransactionRecord, told: ToldNumber): void {
+    const { settle } = transaction;
+    transaction.settle = undefined;
+    transaction.stopListening();
+    const outcome = outcomeOf(transaction, told);
+    if (told !== TOLD_COMMITTED) this.observer.told(transaction, outcome);
+    settle?.(outcome);
+  }
+
+  stalled(transaction: TransactionRecord, index: number): void {
+    const branch = transaction.branches[index]!;
+    const message = branch.delivery?.lastError ?? 'no answer';
+    branch.participant.counts.stalled++;
+    transaction.note({
+      atUs: transaction.elapsedUs(this.clock.now()),
+      type: 'stalled',
+      branch: index,
+      attempt: branch.attempts,
+      message,
+    });
+    this.registry.setAside(transaction);
+    this.observer.stalled(branch, message);
+  }
+
+  ended(transaction: TransactionRecord): void {
+    const first = transaction.endedAt === 0;
+    if (first) transaction.endedAt = this.clock.now();
+    this.dropPayloads(transaction);
+    this.registry.release(transaction, first);
+    if (first) this.observer.ended(transaction);
+  }
+
+  answered(branch: BranchRecord, value: unknown): void {
+    if (branch.call === CALL_PREPARE) this.votes.answered(branch, value);
+    else if (branch.call === CALL_COMMIT) this.deliveries.acknowledge(branch, 'commit', 0);
+    else this.deliveries.onePhaseAnswer(branch, value);
+  }
+
+  failed(branch: BranchRecord, error: unknown): void {
+    if (branch.call === CALL_PREPARE) this.votes.failed(branch, error);
+    else
+      this.deliveries.firstAttemptFailed(branch, branch.call === CALL_COMMIT ? 'commit' : 'one-phase', error);
+  }
+
+  private callFirst(branch: BranchRecord, method: 'prepare' | 'commit' | 'commitOnePhase'): void {
+    const { participant, transaction, fulfilled, rejected } = branch;
+    callParticipant(participant, method, branch, transaction, this.ambient, fulfilled, rejected);
+  }
+
+  /** What the caller sent is kept no longer than it is needed: while a branch may have to be rolled back again. */
+  private dropPayloads(transaction: TransactionRecord): void {
+    for (const branch of transaction.branches) {
+      if (transaction.state === COMMITTED || !includes(transaction.awaiting, branch.index))
+        branch.payload = undefined;
+    }
+  }
+}

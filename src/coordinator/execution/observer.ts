@@ -1,0 +1,29 @@
+import type { BranchRecord } from './branch-record.js';
+import type { Outcome } from '../outcome.js';
+import type { StateNumber } from '../protocol/index.js';
+import type { TransactionRecord } from './transaction-record.js';
+
+/**
+ * Who looks on. The executor tells what has happened, after the fact; nothing an observer does, and nothing it
+ * throws, changes a transaction.
+ */
+export interface TransactionObserver {
+  /** A step of the state machine. Called several times for every transaction, so it must be cheap. */
+  entered(transaction: TransactionRecord, from: StateNumber): void;
+  /** The abort was caused by this branch: it refused, failed or was late. */
+  prepareFailed(branch: BranchRecord, cause: 'refused' | 'failed' | 'timed-out', message: string): void;
+  /** An answer to prepare came after the abort. */
+  lateAnswer(branch: BranchRecord): void;
+  /** An attempt to complete failed. `retryInMs` is undefined when it was the last before the branch stalls. */
+  attemptFailed(branch: BranchRecord, message: string, retryInMs: number | undefined): void;
+  stalled(branch: BranchRecord, message: string): void;
+  heuristic(branch: BranchRecord): void;
+  /** Whether the decision is in the log cannot be told now. */
+  recordUnknown(transaction: TransactionRecord, message: string): void;
+  /** The caller was told. `committed` is not reported here: it is the same moment as the end. */
+  told(transaction: TransactionRecord, outcome: Outcome): void;
+  /** The transaction is over. Called once. */
+  ended(transaction: TransactionRecord): void;
+  /** A defect: something threw where nothing may. */
+  defect(error: unknown, where: string): void;
+}

@@ -1,0 +1,84 @@
+import type { AbortedOutcome, HeuristicOutcome, Outcome, PendingOutcome } from '../outcome.js';
+import {
+  ABORT_CAUSES,
+  type AbortCause,
+  NO_BRANCH,
+  READY,
+  TOLD_ABORTED,
+  TOLD_COMMITTED,
+  TOLD_HEURISTIC,
+  type ToldNumber,
+  heuristicOutcome,
+} from '../protocol/index.js';
+import type { TransactionRecord } from './transaction-record.js';
+
+/** @returns what the caller is told, in full. */
+export function outcomeOf(transaction: TransactionRecord, told: ToldNumber): Outcome {
+  if (told === TOLD_COMMITTED) return { status: 'committed', transactionId: transaction.id };
+  if (told === TOLD_ABORTED) return aborted(transaction);
+  if (told === TOLD_HEURISTIC) return heuristic(transaction);
+  return pending(transaction);
+}
+
+/** @returns why the transaction was aborted, in words. */
+export function abortReason(transaction: TransactionRecord): string {
+  const culprit = transaction.branches[transaction.causeBranch];
+  if (culprit?.refusal !== undefined) return culprit.refusal.reason;
+  return transaction.rollbackReason ?? REASONS[causeName(transaction)];
+}
+
+const REASONS: Record<AbortCause, string> = {
+  refused: 'a participant refused',
+  failed: 'a participant failed',
+  'timed-out': 'the transaction was not decided before its deadline',
+  cancelled: 'the caller cancelled',
+  'rolled-back': 'the caller asked for rollback',
+  'rollback-only': 'the transaction was marked rollback-only',
+  'not-recorded': 'the decision could not be recorded, and is proven not to be in the log',
+};
+
+export function causeName(transaction: TransactionRecord): AbortCause {
+  return ABORT_CAUSES[transaction.cause] as AbortCause;
+}
+
+function aborted(transaction: TransactionRecord): AbortedOutcome {
+  const culprit =
+    transaction.causeBranch === NO_BRANCH ? undefined : transaction.branches[transaction.causeBranch];
+  const refusal = culprit?.refusal;
+  return {
+    status: 'aborted',
+    transactionId: transaction.id,
+    cause: causeName(transaction),
+    ...(culprit && { participant: culprit.participant.name, branchId: culprit.branchId }),
+    ...(refusal?.code !== undefined && { code: refusal.code }),
+    reason: abortReason(transaction),
+    ...(refusal?.error !== undefined && { error: refusal.error }),
+  };
+}
+
+function pending(transaction: TransactionRecord): PendingOutcome {
+  const { id: transactionId, branches } = transaction;
+  if (transaction.state === READY) {
+    const reason = transaction.onePhase
+      ? `${branches[0]!.participant.name} has not said whether it committed`
+      : 'it is not known yet whether the decision is in the log';
+    return { status: 'pending', transactionId, decision: 'unknown', reason };
+  }
+  const owing = branches.filter((branch) => ((transaction.open >> branch.index) & 1) === 1);
+  const names = owing.map((branch) => branch.participant.name).join(', ');
+  const reason = `commit is decided, and ${names} has yet to acknowledge it`;
+  return { status: 'pending', transactionId, decision: 'commit', reason };
+}
+
+function heuristic(transaction: TransactionRecord): HeuristicOutcome {
+  const reports = transaction.branches.flatMap(({ heuristic: report, participant, branchId }) =>
+    report === undefined ? [] : [{ participant: participant.name, branchId, ...report }],
+  );
+  return {
+    status: 'heuristic',
+    transactionId: transaction.id,
+    decision: 'commit',
+    heuristic: heuristicOutcome(transaction)!,
+    reports,
+  };
+}

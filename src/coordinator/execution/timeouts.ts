@@ -1,0 +1,95 @@
+import {
+  COMMITTING,
+  PREPARING,
+  type ProtocolEffects,
+  READY,
+  TOLD_NOTHING,
+  deadlinePassed,
+  includes,
+  patienceEnded,
+  prepareTimedOut,
+} from '../protocol/index.js';
+import { callDueAt } from './branch-record.js';
+import type { Clock } from './clock.js';
+import type { DecisionRecorder } from './decision-recorder.js';
+import type { Deliveries } from './deliveries.js';
+import { NEVER } from './delivery.js';
+import type { TransactionObserver } from './observer.js';
+import type { TransactionRecord } from './transaction-record.js';
+
+/** Turns the passing of time into events: for the voting, the log, the caller's patience and each completion. */
+export class Timeouts {
+  constructor(
+    private readonly clock: Clock,
+    private readonly completionWaitMs: number,
+    private readonly deliveries: Deliveries,
+    private readonly recorder: DecisionRecorder,
+    private readonly observer: TransactionObserver,
+    private readonly effects: ProtocolEffects<TransactionRecord>,
+  ) {}
+
+  /**
+   * Deals with whatever is due in one transaction.
+   *
+   * @returns when something is due next.
+   */
+  readonly examine = (transaction: TransactionRecord): number => {
+    const now = this.clock.now();
+    try {
+      this.examineVoting(transaction, now);
+      this.recorder.examine(transaction, now);
+      if (transaction.state === COMMITTING && transaction.decidedAt + this.completionWaitMs <= now) {
+        patienceEnded(transaction, this.effects);
+      }
+      for (const branch of transaction.branches) this.deliveries.examine(branch, now);
+    } catch (error) {
+      // One transaction that cannot be dealt with keeps no other from its deadline.
+      this.observer.defect(error, `examining ${transaction.id}`);
+    }
+    return this.nextDueAt(transaction);
+  };
+
+  private examineVoting(transaction: TransactionRecord, now: number): void {
+    if (transaction.state === PREPARING) {
+      const late = transaction.branches.find(
+        (branch) => includes(transaction.awaiting, branch.index) && callDueAt(branch) <= now,
+      );
+      if (late !== undefined) {
+        this.noteLateness(transaction, now);
+        prepareTimedOut(transaction, late.index, this.effects);
+      }
+    }
+    if (transaction.decidedAt === 0 && transaction.deadlineAt <= now)
+      deadlinePassed(transaction, this.effects);
+  }
+
+  /** Every branch whose answer is still out when the first is given up. */
+  private noteLateness(transaction: TransactionRecord, now: number): void {
+    const atUs = transaction.elapsedUs(now);
+    for (const branch of transaction.branches) {
+      if (!includes(transaction.awaiting, branch.index) || callDueAt(branch) > now) continue;
+      const waitedMs = Math.round(callDueAt(branch) - transaction.preparingAt);
+      const message = `${branch.participant.name} did not answer prepare within ${waitedMs} ms`;
+      branch.refusal = { code: undefined, reason: message, error: undefined };
+      branch.participant.counts.timeouts++;
+      transaction.note({ atUs, type: 'prepare-timed-out', branch: branch.index, attempt: 0, message });
+      this.observer.prepareFailed(branch, 'timed-out', message);
+    }
+  }
+
+  private nextDueAt(transaction: TransactionRecord): number {
+    let dueAt = NEVER;
+    if (transaction.decidedAt === 0 && transaction.told === TOLD_NOTHING) dueAt = transaction.deadlineAt;
+    if (transaction.state === COMMITTING && transaction.told === TOLD_NOTHING) {
+      dueAt = transaction.decidedAt + this.completionWaitMs;
+    }
+    if (transaction.state === READY && transaction.inquiryAt !== 0) {
+      dueAt = Math.min(dueAt, transaction.inquiryAt);
+    }
+    for (const branch of transaction.branches) {
+      const preparing = transaction.state === PREPARING && includes(transaction.awaiting, branch.index);
+      dueAt = Math.min(dueAt, preparing ? callDueAt(branch) : this.deliveries.dueAt(branch));
+    }
+    return dueAt;
+  }
+}

@@ -1,0 +1,135 @@
+import type { TransactionIds } from './transaction-ids.js';
+import type { TransactionRecord } from './transaction-record.js';
+
+/**
+ * Every transaction that is in flight, and the finished ones that are still kept. The number of a transaction is its
+ * place in a ring, so that beginning, finding and ending one is an array access. A transaction that outlives a whole
+ * turn of the ring moves to a map of its own.
+ */
+export class TransactionRegistry {
+  private readonly ring: (TransactionRecord | undefined)[];
+  private readonly mask: number;
+  private readonly elders = new Map<number, TransactionRecord>();
+  /** Finished transactions in the order in which they ended, as a ring of its own. */
+  private readonly finished: (TransactionRecord | undefined)[];
+  private finishedFrom = 0;
+  private finishedTo = 0;
+  private lastSequence = 0;
+  /** Transactions that stalled or that hold a heuristic report: outside the limits of what is in flight and kept. */
+  readonly unsettled = new Set<TransactionRecord>();
+  /** Transactions that have begun and neither ended nor stalled. */
+  inFlight = 0;
+  private idleListeners: (() => void)[] = [];
+
+  constructor(
+    private readonly ids: TransactionIds,
+    maxInFlight: number,
+    private readonly retainFinished: number,
+    private readonly retainFinishedMs: number,
+  ) {
+    const size = 2 ** Math.ceil(Math.log2(Math.max(64, maxInFlight + retainFinished)));
+    this.mask = size - 1;
+    this.ring = new Array<TransactionRecord | undefined>(size).fill(undefined);
+    this.finished = new Array<TransactionRecord | undefined>(retainFinished).fill(undefined);
+  }
+
+  /** @returns the number of the next transaction, from 1. */
+  nextSequence(): number {
+    return ++this.lastSequence;
+  }
+
+  add(transaction: TransactionRecord): void {
+    const place = transaction.sequence & this.mask;
+    const elder = this.ring[place];
+    if (elder !== undefined) this.elders.set(elder.sequence, elder);
+    this.ring[place] = transaction;
+    this.inFlight++;
+  }
+
+  find(id: string): TransactionRecord | undefined {
+    const sequence = this.ids.sequenceOf(id);
+    if (sequence === 0) return undefined;
+    const found = this.ring[sequence & this.mask];
+    return found?.sequence === sequence ? found : this.elders.get(sequence);
+  }
+
+  /**
+   * The transaction is over and is kept for a while; one that holds a heuristic report until that is forgotten.
+   *
+   * @param first whether it ends for the first time, and not once more after a late answer.
+   */
+  release(transaction: TransactionRecord, first: boolean): void {
+    const wasUnsettled = this.unsettled.size > 0 && this.unsettled.has(transaction);
+    if (first && !wasUnsettled) this.leaveFlight();
+    if (transaction.hasHeuristics) {
+      this.unsettled.add(transaction);
+      return;
+    }
+    if (wasUnsettled) this.unsettled.delete(transaction);
+    if (wasUnsettled || first) this.keep(transaction);
+  }
+
+  /** The transaction stalled: it gives its place in flight to another and is watched until it is settled. */
+  setAside(transaction: TransactionRecord): void {
+    if (this.unsettled.has(transaction)) return;
+    this.unsettled.add(transaction);
+    if (transaction.endedAt === 0) this.leaveFlight();
+    else if (this.find(transaction.id) !== transaction) this.elders.set(transaction.sequence, transaction);
+  }
+
+  /** Drops the finished transactions whose time is up. */
+  expire(now: number): void {
+    while (this.finishedFrom < this.finishedTo) {
+      const oldest = this.finished[this.finishedFrom % this.retainFinished]!;
+      if (oldest.endedAt + this.retainFinishedMs > now) return;
+      this.dropOldestFinished();
+    }
+  }
+
+  /** Calls back for every transaction that is kept, in no particular order. */
+  forEach(callback: (transaction: TransactionRecord) => void): void {
+    const { ring } = this;
+    for (let place = 0; place < ring.length; place++) {
+      const transaction = ring[place];
+      if (transaction !== undefined) callback(transaction);
+    }
+    for (const elder of this.elders.values()) callback(elder);
+  }
+
+  /** @returns a promise that resolves when no transaction is in flight; stalled ones are not waited for. */
+  whenIdle(): Promise<void> {
+    if (this.inFlight === 0) return Promise.resolve();
+    return new Promise((resolve) => this.idleListeners.push(resolve));
+  }
+
+  private leaveFlight(): void {
+    this.inFlight--;
+    if (this.inFlight > 0 || this.idleListeners.length === 0) return;
+    const listeners = this.idleListeners;
+    this.idleListeners = [];
+    for (const notify of listeners) notify();
+  }
+
+  private keep(transaction: TransactionRecord): void {
+    if (this.retainFinished === 0) {
+      this.drop(transaction);
+      return;
+    }
+    if (this.finishedTo - this.finishedFrom === this.retainFinished) this.dropOldestFinished();
+    this.finished[this.finishedTo++ % this.retainFinished] = transaction;
+  }
+
+  private dropOldestFinished(): void {
+    const place = this.finishedFrom++ % this.retainFinished;
+    const oldest = this.finished[place]!;
+    this.finished[place] = undefined;
+    // A late answer may have brought it back among the unsettled.
+    if (!this.unsettled.has(oldest)) this.drop(oldest);
+  }
+
+  private drop(transaction: TransactionRecord): void {
+    const place = transaction.sequence & this.mask;
+    if (this.ring[place] === transaction) this.ring[place] = undefined;
+    else this.elders.delete(transaction.sequence);
+  }
+}

@@ -1,0 +1,76 @@
+import { type GuardRecord, type GuardStore, isOver } from './guard-store.js';
+
+/** @publicApi */
+export interface MemoryGuardStoreOptions {
+  /**
+   * How long the record of a branch that is over is kept, in milliseconds. It must be longer than any message can be
+   * under way, and so than any transaction's time-out.
+   *
+   * @default 3_600_000, an hour
+   */
+  readonly retainMs?: number;
+  /** How many of them are kept; the oldest go first. @default 100_000 */
+  readonly retainRecords?: number;
+  /** A monotonic clock, in milliseconds. @default performance.now */
+  readonly now?: () => number;
+}
+
+/**
+ * Guard records in memory, for participants whose data is in memory as well. What is over goes away with age, and
+ * earlier when there is too much of it.
+ *
+ * @publicApi
+ */
+export class MemoryGuardStore implements GuardStore {
+  private readonly open = new Map<string, GuardRecord>();
+  /** In the order in which they were over, so the oldest come first. */
+  private readonly over = new Map<string, { readonly record: GuardRecord; readonly expiresAt: number }>();
+  private readonly retainMs: number;
+  private readonly retainRecords: number;
+  private readonly now: () => number;
+
+  constructor({
+    retainMs = 3_600_000,
+    retainRecords = 100_000,
+    now = () => performance.now(),
+  }: MemoryGuardStoreOptions = {}) {
+    this.retainMs = retainMs;
+    this.retainRecords = retainRecords;
+    this.now = now;
+  }
+
+  /** How many branches are remembered. */
+  get size(): number {
+    return this.open.size + this.over.size;
+  }
+
+  get(key: string): GuardRecord | undefined {
+    return this.open.get(key) ?? this.over.get(key)?.record;
+  }
+
+  insert(key: string, record: GuardRecord): GuardRecord | undefined {
+    const existing = this.get(key);
+    if (existing === undefined) this.put(key, record);
+    return existing;
+  }
+
+  put(key: string, record: GuardRecord): void {
+    if (!isOver(record)) {
+      this.over.delete(key);
+      this.open.set(key, record);
+      return;
+    }
+    this.open.delete(key);
+    this.over.delete(key);
+    const now = this.now();
+    this.over.set(key, { record, expiresAt: now + this.retainMs });
+    this.drop(now);
+  }
+
+  private drop(now: number): void {
+    for (const [key, { expiresAt }] of this.over) {
+      if (this.over.size <= this.retainRecords && expiresAt > now) return;
+      this.over.delete(key);
+    }
+  }
+}

@@ -1,0 +1,94 @@
+export { CoordinatorModule } from './coordinator.module.js';
+export type { CoordinatorModuleOptions } from './coordinator.module-definition.js';
+export type { CoordinatorOptions, ResolvedCoordinatorOptions } from './coordinator.options.js';
+export {
+  BranchConflictError,
+  CoordinatorError,
+  type CoordinatorErrorCode,
+  DuplicateParticipantError,
+  InvalidOptionsError,
+  InvalidParticipantError,
+  InvalidRequestError,
+  NotActiveError,
+  OverloadedError,
+  ParticipantStalledError,
+  ShuttingDownError,
+  TooManyBranchesError,
+  TransactionNotFoundError,
+  UnknownParticipantError,
+} from './errors.js';
+export { AttemptAbandonedError, TransactionAbortedError } from './execution/abandoned.js';
+export type { Clock } from './execution/clock.js';
+export {
+  GuardConflictError,
+  type GuardRecord,
+  type GuardStore,
+  MemoryGuardStore,
+  type MemoryGuardStoreOptions,
+  ParticipantGuard,
+} from './guard/index.js';
+export type { CommitDecision, DecisionLog } from './log/decision-log.js';
+export { MemoryDecisionLog } from './log/memory-decision-log.js';
+export { CoordinatorHealthIndicator } from './observation/coordinator-health.indicator.js';
+export {
+  type CoordinatorCondition,
+  CoordinatorStatus,
+  type ParticipantView,
+} from './observation/coordinator-status.js';
+export {
+  TRANSACTION_EVENTS,
+  type TransactionAbortedEvent,
+  type TransactionCommittedEvent,
+  type TransactionEvent,
+  type TransactionEventPayloads,
+  type TransactionHeuristicEvent,
+  type TransactionPendingEvent,
+  type TransactionStalledEvent,
+} from './observation/events.js';
+export { PinoTransactionLines } from './observation/pino-transaction-lines.js';
+export type { TransactionStatistics } from './observation/statistics.js';
+export type { TimelineEntry } from './observation/timeline.js';
+export type { TransactionLine, TransactionLines } from './observation/transaction-lines.js';
+export type { BranchState, BranchView, TransactionView } from './observation/transaction-view.js';
+export { OperationsModule } from './operations/operations.module.js';
+export type {
+  AbortedOutcome,
+  CommittedOutcome,
+  HeuristicOutcome,
+  HeuristicReport,
+  Outcome,
+  PendingOutcome,
+} from './outcome.js';
+export {
+  type BranchOptions,
+  type BranchRequest,
+  type ParticipantReference,
+  branch,
+} from './participant/branch-request.js';
+export { Participant } from './participant/participant.decorator.js';
+export type { ParticipantOptions, ResolvedParticipantOptions } from './participant/participant.options.js';
+export { ParticipantRegistry } from './participant/participant.registry.js';
+export {
+  type AbortVote,
+  type Branch,
+  HeuristicError,
+  type OnePhaseAnswer,
+  type TransactionParticipant,
+  type Vote,
+  refuse,
+} from './participant/participant.js';
+export type { ParticipantCounts, RegisteredParticipant } from './participant/registered-participant.js';
+export {
+  type AbortCause,
+  type HeuristicKind,
+  LEGAL_TRANSITIONS,
+  STATES,
+  type TransactionState,
+} from './protocol/index.js';
+export { Transaction } from './transaction.js';
+export {
+  type BeginOptions,
+  type TransactionFilter,
+  TransactionManager,
+  type TransactionRequest,
+} from './transaction-manager.js';

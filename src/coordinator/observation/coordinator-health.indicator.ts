@@ -1,0 +1,26 @@
+import { Injectable } from '@nestjs/common';
+import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
+import { CoordinatorStatus } from './coordinator-status.js';
+
+/**
+ * The coordinator's health, for a Terminus check: `down` while it takes no new transactions, `degraded` while a
+ * transaction is stalled or holds a heuristic report, else `up`.
+ *
+ * @publicApi
+ */
+@Injectable()
+export class CoordinatorHealthIndicator {
+  constructor(
+    private readonly indicators: HealthIndicatorService,
+    private readonly status: CoordinatorStatus,
+  ) {}
+
+  check<const Key extends string>(key: Key): HealthIndicatorResult<Key> {
+    const indicator = this.indicators.check(key);
+    const condition = { ...this.status.condition() };
+    if (!condition.accepting) return indicator.down(condition);
+    return condition.stalled + condition.heuristic > 0
+      ? indicator.degraded(condition)
+      : indicator.up(condition);
+  }
+}

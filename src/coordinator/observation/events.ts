@@ -1,0 +1,66 @@
+import type { AbortCause, HeuristicKind } from '../protocol/index.js';
+
+/** What every event tells. No event holds a payload. @publicApi */
+export interface TransactionEvent {
+  readonly transactionId: string;
+  readonly name: string;
+  /** The ids of its branches. */
+  readonly branches: readonly string[];
+}
+
+/** Every participant has committed. @publicApi */
+export interface TransactionCommittedEvent extends TransactionEvent {
+  readonly durationMs: number;
+}
+
+/** Every participant has been rolled back. @publicApi */
+export interface TransactionAbortedEvent extends TransactionEvent {
+  readonly durationMs: number;
+  readonly cause: AbortCause;
+  readonly reason: string;
+}
+
+/** The caller was told that the outcome is pending. @publicApi */
+export interface TransactionPendingEvent extends TransactionEvent {
+  readonly decision: 'commit' | 'unknown';
+  readonly reason: string;
+}
+
+/** A branch used up its attempts. The recovery job goes on with it. @publicApi */
+export interface TransactionStalledEvent extends TransactionEvent {
+  readonly branchId: string;
+  readonly participant: string;
+  readonly attempts: number;
+  readonly lastError: string;
+}
+
+/** A participant ended otherwise than was decided, or may have. @publicApi */
+export interface TransactionHeuristicEvent extends TransactionEvent {
+  readonly branchId: string;
+  readonly participant: string;
+  readonly kind: HeuristicKind;
+  readonly reason: string;
+}
+
+/**
+ * The events that the coordinator emits through `@nestjs/event-emitter`, each after the fact. Nothing is decided by a
+ * listener, and one that throws or rejects is logged and harms nothing.
+ *
+ * @publicApi
+ */
+export const TRANSACTION_EVENTS = {
+  committed: 'transaction.committed',
+  aborted: 'transaction.aborted',
+  pending: 'transaction.pending',
+  stalled: 'transaction.stalled',
+  heuristic: 'transaction.heuristic',
+} as const;
+
+/** The payload of each event, by its name. @publicApi */
+export interface TransactionEventPayloads {
+  'transaction.committed': TransactionCommittedEvent;
+  'transaction.aborted': TransactionAbortedEvent;
+  'transaction.pending': TransactionPendingEvent;
+  'transaction.stalled': TransactionStalledEvent;
+  'transaction.heuristic': TransactionHeuristicEvent;
+}

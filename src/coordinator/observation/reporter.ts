@@ -1,0 +1,117 @@
+import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { TRANSACTION_LINES } from '../coordinator.tokens.js';
+import type { BranchRecord } from '../execution/branch-record.js';
+import { messageOf } from '../execution/incident.js';
+import type { TransactionObserver } from '../execution/observer.js';
+import type { TransactionRecord } from '../execution/transaction-record.js';
+import type { Outcome } from '../outcome.js';
+import { STATES, type StateNumber } from '../protocol/index.js';
+import { newStatistics } from './statistics.js';
+import { TransactionEvents } from './transaction-events.js';
+import type { TransactionLines } from './transaction-lines.js';
+
+/**
+ * Tells the log, the counters and the listeners what happens: one line at the end of each transaction, a warning for
+ * whatever went wrong on the way, and the steps of the state machine at debug. No line holds a payload.
+ */
+@Injectable()
+export class Reporter implements TransactionObserver, OnApplicationShutdown {
+  readonly statistics = newStatistics();
+  private readonly logger = new Logger('Transaction');
+
+  constructor(
+    @Inject(TRANSACTION_LINES) private readonly lines: TransactionLines,
+    private readonly events: TransactionEvents,
+  ) {}
+
+  entered(transaction: TransactionRecord, from: StateNumber): void {
+    if (!this.lines.isDebugEnabled()) return;
+    const { id: transactionId, name, stateName } = transaction;
+    this.safely(() => this.logger.debug({ transactionId, name }, `${STATES[from]} to ${stateName}`));
+  }
+
+  prepareFailed(branch: BranchRecord, cause: 'refused' | 'failed' | 'timed-out', message: string): void {
+    if (cause === 'refused') this.statistics.refusals++;
+    else if (cause === 'timed-out') this.statistics.timeouts++;
+    const code = branch.refusal?.code;
+    this.warn(branch, `prepare ${cause}: ${message}`, code === undefined ? {} : { code });
+  }
+
+  lateAnswer(branch: BranchRecord): void {
+    this.statistics.lateAnswers++;
+    this.safely(() => this.logger.debug(fieldsOf(branch), 'prepare was answered after the abort'));
+  }
+
+  attemptFailed(branch: BranchRecord, message: string, retryInMs: number | undefined): void {
+    this.statistics.retries++;
+    const next = retryInMs === undefined ? 'attempts used up' : `next in ${Math.round(retryInMs)} ms`;
+    this.warn(branch, `${completionOf(branch)} failed, ${next}: ${message}`);
+  }
+
+  stalled(branch: BranchRecord, message: string): void {
+    this.safely(() => this.logger.error(fieldsOf(branch), `stalled, left to the recovery job: ${message}`));
+    this.safely(() => this.events.stalled(branch, message));
+  }
+
+  heuristic(branch: BranchRecord): void {
+    this.statistics.heuristicReports++;
+    const { heuristic } = branch;
+    this.safely(() =>
+      this.logger.error(fieldsOf(branch), `heuristic ${heuristic?.kind}: ${heuristic?.reason}`),
+    );
+    this.safely(() => this.events.heuristic(branch));
+  }
+
+  recordUnknown({ id: transactionId, name }: TransactionRecord, message: string): void {
+    this.safely(() =>
+      this.logger.error({ transactionId, name }, `the decision is in doubt, asking the log: ${message}`),
+    );
+  }
+
+  told(transaction: TransactionRecord, outcome: Outcome): void {
+    if (outcome.status === 'pending') this.statistics.pending++;
+    this.safely(() => this.events.told(transaction, outcome));
+  }
+
+  ended(transaction: TransactionRecord): void {
+    if (transaction.stateName === 'COMMITTED') this.statistics.committed++;
+    else this.statistics.aborted++;
+    try {
+      if (this.lines.isEnabled()) this.lines.write(transaction);
+      this.events.ended(transaction);
+    } catch (error) {
+      this.defect(error, 'reporting an end');
+    }
+  }
+
+  defect(error: unknown, where: string): void {
+    this.statistics.defects++;
+    this.safely(() => this.logger.error(error instanceof Error ? error.stack : messageOf(error), where));
+  }
+
+  onApplicationShutdown(): void {
+    this.safely(() => this.lines.flush());
+  }
+
+  private warn(branch: BranchRecord, message: string, more: object = {}): void {
+    this.safely(() => this.logger.warn({ ...fieldsOf(branch), ...more }, message));
+  }
+
+  /** A logger that fails must not fail the transaction; there is nowhere left to say so but the counter. */
+  private safely(report: () => void): void {
+    try {
+      report();
+    } catch {
+      this.statistics.defects++;
+    }
+  }
+}
+
+function fieldsOf({ transaction, branchId, participant, attempts }: BranchRecord): object {
+  const { id: transactionId, name } = transaction;
+  return { transactionId, name, branchId, participant: participant.name, attempt: attempts };
+}
+
+function completionOf({ delivery }: BranchRecord): string {
+  return delivery?.kind === 'one-phase' ? 'one-phase commit' : (delivery?.kind ?? 'completion');
+}

@@ -1,0 +1,76 @@
+import { CALL_NONE } from '../execution/branch-record.js';
+import type { Incident } from '../execution/incident.js';
+import type { TransactionRecord } from '../execution/transaction-record.js';
+import { ACTIVE, includes, isAbort, isCommit } from '../protocol/index.js';
+
+/** One thing that happened in a transaction. @publicApi */
+export interface TimelineEntry {
+  /** Milliseconds since the begin of the transaction. */
+  readonly atMs: number;
+  readonly event:
+    'begun' | 'preparing' | 'voted' | 'decided' | 'committed' | 'rolled-back' | 'ended' | Incident['type'];
+  /** The branch, where one is concerned. */
+  readonly branchId?: string;
+  /** The attempt to complete, from 1. */
+  readonly attempt?: number;
+  readonly detail?: string;
+}
+
+/**
+ * What happened, in order. The steps of a transaction in which nothing goes wrong are read off the moments that its
+ * record keeps; what went wrong was noted when it did. Of very many incidents the ones in the middle are left out.
+ */
+export function timelineOf(transaction: TransactionRecord): TimelineEntry[] {
+  const { branches, startedAt, preparingAt, decidedAt, endedAt, state } = transaction;
+  const since = (moment: number): number => toMs((moment - startedAt) * 1000);
+  const entries: TimelineEntry[] = [{ atMs: 0, event: 'begun', detail: transaction.name }];
+  if (state !== ACTIVE && preparingAt !== 0) entries.push({ atMs: since(preparingAt), event: 'preparing' });
+  for (const { branchId, votedUs, index } of branches) {
+    if (votedUs === 0) continue;
+    if (includes(transaction.yes, index) && !includes(transaction.late, index)) {
+      entries.push({ atMs: toMs(votedUs), event: 'voted', branchId, detail: 'commit' });
+    } else if (includes(transaction.readOnly, index)) {
+      entries.push({ atMs: toMs(votedUs), event: 'voted', branchId, detail: 'read-only' });
+    }
+  }
+  const incidents = (transaction.incidents ?? []).map((incident) => entryOf(incident, transaction));
+  entries.push(...incidents.filter(({ event }) => BEFORE_DECISION.has(event)));
+  if (decidedAt !== 0) {
+    entries.push({ atMs: since(decidedAt), event: 'decided', detail: isAbort(state) ? 'abort' : 'commit' });
+  }
+  for (const { branchId, completedUs, attempts, call, heuristic } of branches) {
+    if (completedUs === 0 || heuristic !== undefined || (call === CALL_NONE && attempts === 0)) continue;
+    const event = isCommit(state) ? 'committed' : 'rolled-back';
+    entries.push({ atMs: toMs(completedUs), event, branchId, attempt: attempts });
+  }
+  entries.push(...incidents.filter(({ event }) => !BEFORE_DECISION.has(event)));
+  if (endedAt !== 0) entries.push({ atMs: since(endedAt), event: 'ended', detail: transaction.stateName });
+  // A stable sort: what happened at one moment stays in the order of the protocol.
+  return entries.sort((a, b) => a.atMs - b.atMs);
+}
+
+/** What leads to a decision, and so stands before it when both happen at one moment. */
+const BEFORE_DECISION = new Set<TimelineEntry['event']>([
+  'refused',
+  'prepare-failed',
+  'prepare-timed-out',
+  'record-unknown',
+]);
+
+function entryOf(
+  { atUs, type, branch, attempt, message }: Incident,
+  transaction: TransactionRecord,
+): TimelineEntry {
+  const branchId = transaction.branches[branch]?.branchId;
+  return {
+    atMs: toMs(atUs),
+    event: type,
+    ...(branchId !== undefined && { branchId }),
+    ...(attempt > 0 && { attempt }),
+    detail: message,
+  };
+}
+
+function toMs(microseconds: number): number {
+  return Math.round(microseconds) / 1000;
+}

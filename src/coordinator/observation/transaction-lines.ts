@@ -1,0 +1,61 @@
+import { Logger } from '@nestjs/common';
+import type { TransactionRecord } from '../execution/transaction-record.js';
+import { heuristicOutcome } from '../protocol/index.js';
+
+/** What the one line at the end of a transaction says. It holds no payload. @publicApi */
+export interface TransactionLine {
+  readonly transactionId: string;
+  readonly name: string;
+  /** `committed`, `aborted`, or the heuristic outcome. */
+  readonly outcome: string;
+  readonly durationMs: number;
+  readonly branches: readonly string[];
+}
+
+/** Where the one line at the end of each transaction goes. @publicApi */
+export interface TransactionLines {
+  /** Whether anybody reads them. When not, a line is not even made. */
+  isEnabled(): boolean;
+  /** Whether the steps of the state machine are to be logged. Asked at every step, so it must be cheap. */
+  isDebugEnabled(): boolean;
+  /** @param record valid during the call only: a line is made of it at once. */
+  write(record: TransactionRecord): void;
+  /** Whatever has not been written is. */
+  flush(): void;
+}
+
+/** @returns the line of a transaction that is over. */
+export function lineOf(record: TransactionRecord): TransactionLine {
+  return {
+    transactionId: record.id,
+    name: record.name,
+    outcome: outcomeWord(record),
+    durationMs: Math.round((record.endedAt - record.startedAt) * 1000) / 1000,
+    branches: record.branches.map(({ branchId }) => branchId),
+  };
+}
+
+export function outcomeWord(record: TransactionRecord): string {
+  if (record.hasHeuristics) return `heuristic ${heuristicOutcome(record)}`;
+  return record.stateName === 'COMMITTED' ? 'committed' : 'aborted';
+}
+
+/** Lines through the application's own logger, whichever that is. */
+export class NestTransactionLines implements TransactionLines {
+  private readonly logger = new Logger('Transaction');
+
+  isEnabled(): boolean {
+    return Logger.isLevelEnabled('log');
+  }
+
+  isDebugEnabled(): boolean {
+    return Logger.isLevelEnabled('debug');
+  }
+
+  write(record: TransactionRecord): void {
+    const line = lineOf(record);
+    this.logger.log(line, `transaction ${line.outcome}`);
+  }
+
+  flush(): void {}
+}

@@ -1,0 +1,120 @@
+import { type BranchRecord, CALL_NONE } from '../execution/branch-record.js';
+import { abortReason, causeName } from '../execution/outcomes.js';
+import type { TransactionRecord } from '../execution/transaction-record.js';
+import {
+  type AbortCause,
+  type HeuristicKind,
+  type TransactionState,
+  heuristicOutcome,
+  includes,
+  isAbort,
+  isCommit,
+} from '../protocol/index.js';
+import { type TimelineEntry, timelineOf } from './timeline.js';
+
+/** A transaction as it is shown to people. It holds no payload. @publicApi */
+export interface TransactionView {
+  readonly transactionId: string;
+  readonly name: string;
+  readonly state: TransactionState;
+  /** Whether a branch used up its attempts and waits for the recovery job. */
+  readonly stalled: boolean;
+  readonly decision: 'commit' | 'abort' | null;
+  /** Why it was aborted. */
+  readonly cause: AbortCause | null;
+  readonly reason: string | null;
+  readonly heuristic: HeuristicKind | null;
+  /** ISO 8601, as all moments here. */
+  readonly startedAt: string;
+  readonly deadlineAt: string;
+  readonly decidedAt: string | null;
+  readonly endedAt: string | null;
+  /** From the begin to the end, in milliseconds; null while it goes on. */
+  readonly durationMs: number | null;
+  readonly branches: readonly BranchView[];
+  readonly timeline: readonly TimelineEntry[];
+}
+
+/** One branch as it is shown to people. @publicApi */
+export interface BranchView {
+  readonly branchId: string;
+  readonly participant: string;
+  /** `none`: it failed, or was late, so there was no vote. */
+  readonly vote: 'commit' | 'read-only' | 'abort' | 'none' | null;
+  readonly state: BranchState;
+  readonly stalled: boolean;
+  /** Attempts to deliver the decision. */
+  readonly attempts: number;
+  readonly lastError: string | null;
+  /** When the decision is delivered again; null while an attempt runs, and when the recovery job decides. */
+  readonly nextAttemptAt: string | null;
+  readonly heuristic: { readonly kind: HeuristicKind; readonly reason: string } | null;
+}
+
+/** @publicApi */
+export type BranchState =
+  | 'enlisted'
+  | 'preparing'
+  | 'prepared'
+  | 'read-only'
+  | 'refused'
+  | 'committing'
+  | 'committed'
+  | 'rolling-back'
+  | 'rolled-back'
+  | 'heuristic';
+
+export function viewOf(transaction: TransactionRecord): TransactionView {
+  const { state, startedAt, decidedAt, endedAt, deadlineAt, driver } = transaction;
+  const at = (moment: number): string => new Date(driver.clock.epochMs + moment).toISOString();
+  return {
+    transactionId: transaction.id,
+    name: transaction.name,
+    state: transaction.stateName,
+    stalled: transaction.isStalled,
+    decision: isCommit(state) ? 'commit' : isAbort(state) ? 'abort' : null,
+    cause: isAbort(state) ? causeName(transaction) : null,
+    reason: isAbort(state) ? abortReason(transaction) : null,
+    heuristic: heuristicOutcome(transaction) ?? null,
+    startedAt: at(startedAt),
+    deadlineAt: at(deadlineAt),
+    decidedAt: decidedAt === 0 ? null : at(decidedAt),
+    endedAt: endedAt === 0 ? null : at(endedAt),
+    durationMs: endedAt === 0 ? null : Math.round((endedAt - startedAt) * 1000) / 1000,
+    branches: transaction.branches.map((branch) => branchView(branch, at)),
+    timeline: timelineOf(transaction),
+  };
+}
+
+function branchView(branch: BranchRecord, at: (moment: number) => string): BranchView {
+  const { delivery } = branch;
+  const waiting = delivery !== undefined && delivery.attempt === undefined && Number.isFinite(delivery.dueAt);
+  return {
+    branchId: branch.branchId,
+    participant: branch.participant.name,
+    vote: voteOf(branch),
+    state: stateOf(branch),
+    stalled: includes(branch.transaction.stalled, branch.index),
+    attempts: branch.attempts,
+    lastError: delivery?.lastError ?? branch.refusal?.reason ?? null,
+    nextAttemptAt: waiting ? at(delivery.dueAt) : null,
+    heuristic: branch.heuristic ?? null,
+  };
+}
+
+function voteOf({ transaction, index, votedUs }: BranchRecord): BranchView['vote'] {
+  if (includes(transaction.yes, index)) return 'commit';
+  if (includes(transaction.readOnly, index)) return 'read-only';
+  if (includes(transaction.refused, index)) return 'abort';
+  return votedUs === 0 ? null : 'none';
+}
+
+function stateOf({ transaction, index, call, heuristic }: BranchRecord): BranchState {
+  if (heuristic !== undefined) return 'heuristic';
+  if (includes(transaction.readOnly, index)) return 'read-only';
+  if (includes(transaction.refused, index)) return 'refused';
+  if (isCommit(transaction.state)) return includes(transaction.open, index) ? 'committing' : 'committed';
+  if (isAbort(transaction.state)) return includes(transaction.open, index) ? 'rolling-back' : 'rolled-back';
+  if (includes(transaction.yes, index)) return 'prepared';
+  return call === CALL_NONE ? 'enlisted' : 'preparing';
+}

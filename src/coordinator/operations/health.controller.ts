@@ -1,0 +1,26 @@
+import { Controller, Get } from '@nestjs/common';
+import { HealthCheck, type HealthCheckResult, HealthCheckService } from '@nestjs/terminus';
+import { CoordinatorHealthIndicator } from '../observation/coordinator-health.indicator.js';
+
+/** Health, for whoever restarts the process (live) and whoever sends it work (ready). */
+@Controller('health')
+export class HealthController {
+  constructor(
+    private readonly health: HealthCheckService,
+    private readonly coordinator: CoordinatorHealthIndicator,
+  ) {}
+
+  /** Answers as long as the process can answer at all: a stalled participant is no reason for a restart. */
+  @Get('live')
+  @HealthCheck()
+  live(): Promise<HealthCheckResult> {
+    return this.health.check([]);
+  }
+
+  /** 503 while no new transaction is taken. Stalled transactions make it `degraded`, with 200. */
+  @Get('ready')
+  @HealthCheck()
+  ready(): Promise<HealthCheckResult> {
+    return this.health.check([() => this.coordinator.check('coordinator')]);
+  }
+}

@@ -1,0 +1,61 @@
+import type { AbortCause, HeuristicKind } from './protocol/index.js';
+
+/** Every participant has committed. @publicApi */
+export interface CommittedOutcome {
+  readonly status: 'committed';
+  readonly transactionId: string;
+}
+
+/** Nothing was changed anywhere: abort is decided, and whatever was prepared is being rolled back. @publicApi */
+export interface AbortedOutcome {
+  readonly status: 'aborted';
+  readonly transactionId: string;
+  readonly cause: AbortCause;
+  /** The participant that caused it, where one did. */
+  readonly participant?: string;
+  readonly branchId?: string;
+  /** The code of the participant's refusal, where it gave one. */
+  readonly code?: string;
+  /** Why, in words. */
+  readonly reason: string;
+  /** What the participant threw, where it did. */
+  readonly error?: unknown;
+}
+
+/**
+ * The outcome is not known yet, or commit is decided and not delivered everywhere. The transaction goes on by
+ * itself; ask for it by its id.
+ *
+ * @publicApi
+ */
+export interface PendingOutcome {
+  readonly status: 'pending';
+  readonly transactionId: string;
+  readonly decision: 'commit' | 'unknown';
+  readonly reason: string;
+}
+
+/** One branch's report that it did not end as decided. @publicApi */
+export interface HeuristicReport {
+  readonly participant: string;
+  readonly branchId: string;
+  readonly kind: HeuristicKind;
+  readonly reason: string;
+}
+
+/** Commit was decided, but a participant ended otherwise, or may have. Somebody has to look at it. @publicApi */
+export interface HeuristicOutcome {
+  readonly status: 'heuristic';
+  readonly transactionId: string;
+  readonly decision: 'commit';
+  readonly heuristic: HeuristicKind;
+  readonly reports: readonly HeuristicReport[];
+}
+
+/**
+ * What the caller of a transaction is told. It never turns out false: `aborted` is said only once abort is
+ * decided, `committed` only once every participant has acknowledged, and `pending` rather than a guess.
+ *
+ * @publicApi
+ */
+export type Outcome = CommittedOutcome | AbortedOutcome | PendingOutcome | HeuristicOutcome;

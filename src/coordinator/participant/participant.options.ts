@@ -1,0 +1,72 @@
+import { z } from 'zod';
+import { describeIssues } from '../../common/describe-issues.js';
+import type { ResolvedCoordinatorOptions } from '../coordinator.options.js';
+import { InvalidOptionsError } from '../errors.js';
+
+const durationMs = z.number().int().min(1).max(86_400_000);
+
+/** The options of `@Participant`, each with its limits. What is left out comes from the coordinator's options. */
+export const participantOptionsSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be 1 to 32 characters of a-z, 0-9 and -, and begin with a letter')
+    .describe('The name of the participant: in branches, logs and metrics. It stays the same for ever.'),
+  prepareTimeoutMs: durationMs.optional().describe('How long this participant may take to prepare.'),
+  completionTimeoutMs: durationMs
+    .optional()
+    .describe('How long one attempt to commit or roll back may take here.'),
+  maxAttempts: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000)
+    .optional()
+    .describe('How often a completion is tried here before the branch is stalled.'),
+  retryBaseMs: durationMs.optional().describe('The longest pause after the first failed attempt here.'),
+  retryCapMs: durationMs.optional().describe('The longest pause between two attempts here.'),
+  ambient: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether the transaction is ambient inside the methods. It costs about a quarter of a microsecond.',
+    ),
+});
+
+/** @publicApi */
+export type ParticipantOptions = z.input<typeof participantOptionsSchema>;
+
+/** The options of one participant, complete. @publicApi */
+export interface ResolvedParticipantOptions {
+  readonly name: string;
+  readonly prepareTimeoutMs: number;
+  readonly completionTimeoutMs: number;
+  readonly maxAttempts: number;
+  readonly retryBaseMs: number;
+  readonly retryCapMs: number;
+  readonly ambient: boolean;
+}
+
+/**
+ * Completes a participant's options with those of the coordinator.
+ *
+ * @throws InvalidOptionsError when an option is unknown or impossible.
+ */
+export function resolveParticipantOptions(
+  options: ParticipantOptions,
+  className: string,
+  coordinator: ResolvedCoordinatorOptions,
+): ResolvedParticipantOptions {
+  const parsed = participantOptionsSchema.safeParse(options);
+  if (!parsed.success)
+    throw new InvalidOptionsError(`@Participant on ${className}`, describeIssues(parsed.error));
+  const given = parsed.data;
+  return Object.freeze({
+    name: given.name,
+    prepareTimeoutMs: given.prepareTimeoutMs ?? coordinator.prepareTimeoutMs,
+    completionTimeoutMs: given.completionTimeoutMs ?? coordinator.completionTimeoutMs,
+    maxAttempts: given.maxAttempts ?? coordinator.maxAttempts,
+    retryBaseMs: given.retryBaseMs ?? coordinator.retryBaseMs,
+    retryCapMs: given.retryCapMs ?? coordinator.retryCapMs,
+    ambient: given.ambient,
+  });
+}

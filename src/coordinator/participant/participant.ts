@@ -1,0 +1,121 @@
+import type { HeuristicKind } from '../protocol/index.js';
+
+/**
+ * One participant's part of one transaction, as it is handed to each of the participant's methods.
+ *
+ * @typeParam P the payload: what the participant is asked to do.
+ * @publicApi
+ */
+export interface Branch<P = unknown> {
+  /** The transaction, the same for all its branches. */
+  readonly transactionId: string;
+  /** The branch within its transaction: the participant's name, unless the caller chose another. */
+  readonly branchId: string;
+  /** What the caller asks of this participant. */
+  readonly payload: P;
+  /** When the coordinator stops waiting for this call, in milliseconds since the epoch. */
+  readonly deadline: number;
+  /** Aborted when nobody waits for this call any more: stop the work and free what it holds. */
+  readonly signal: AbortSignal;
+  /** Which delivery of the decision this is, from 1; 0 in prepare. */
+  readonly attempt: number;
+}
+
+/** A refusal with its reason: see {@link refuse}. @publicApi */
+export interface AbortVote {
+  readonly vote: 'abort';
+  /** Stable, for programs: `OUT_OF_STOCK`. */
+  readonly code: string;
+  /** For people. It reaches logs and callers, so nothing secret belongs in it. */
+  readonly reason: string;
+}
+
+/**
+ * The answer to prepare. `commit`: prepared, and able to commit whatever happens. `read-only`: nothing was
+ * changed, and the branch wants to hear no more. `abort`, or {@link refuse}: no, and nothing is held. Any other
+ * value is not a vote, and aborts the transaction.
+ *
+ * @publicApi
+ */
+export type Vote = 'commit' | 'read-only' | 'abort' | AbortVote;
+
+/**
+ * A service that takes part in transactions.
+ *
+ * @typeParam P the payload of its branches.
+ * @publicApi
+ */
+export interface TransactionParticipant<P = unknown> {
+  /**
+   * Does the work so that it can still go both ways, and votes. After a `commit` vote the branch must be able to
+   * commit and to roll back until it is told which. A throw is not a refusal: the branch is rolled back.
+   */
+  prepare(branch: Branch<P>): Vote | PromiseLike<Vote>;
+
+  /**
+   * Makes the work of a prepared branch final. Called until it succeeds, so it must take repeats.
+   *
+   * @throws HeuristicError when the branch has ended otherwise. Any other throw means: try again.
+   */
+  commit(branch: Branch<P>): void | PromiseLike<void>;
+
+  /**
+   * Undoes the work of a branch. Called until it succeeds, so it must take repeats; also for a branch that never
+   * prepared, or is preparing still: a prepare that arrives afterwards must be refused. ParticipantGuard does that.
+   *
+   * @throws HeuristicError when the branch has ended otherwise. Any other throw means: try again.
+   */
+  rollback(branch: Branch<P>): void | PromiseLike<void>;
+
+  /**
+   * Does the work and commits it in one call. Optional: used when this is the only branch of its transaction.
+   * A throw means that the outcome is unknown, so it is called again and must answer as the first time.
+   *
+   * @returns `commit` when it is done, `abort` or {@link refuse} when it is not and never will be.
+   */
+  commitOnePhase?(branch: Branch<P>): OnePhaseAnswer | PromiseLike<OnePhaseAnswer>;
+}
+
+/** The answer to a one-phase commit. @publicApi */
+export type OnePhaseAnswer = 'commit' | 'abort' | AbortVote;
+
+/**
+ * A refusal, with a code for programs and a reason for people.
+ *
+ * @param code stable, such as `OUT_OF_STOCK`.
+ * @param reason in words; shown to callers and in logs.
+ * @publicApi
+ */
+export function refuse(code: string, reason: string): AbortVote {
+  return { vote: 'abort', code, reason };
+}
+
+/** @returns whether a value is a refusal, with or without a reason. */
+export function isRefusal(value: unknown): value is 'abort' | AbortVote {
+  return (
+    value === 'abort' ||
+    (typeof value === 'object' && value !== null && (value as Partial<AbortVote>).vote === 'abort')
+  );
+}
+
+/**
+ * Thrown by a participant's commit or rollback when its branch has ended in another way than it is told, or may
+ * have. The branch is not tried again; the report is kept until an operator forgets it.
+ *
+ * @publicApi
+ */
+export class HeuristicError extends Error {
+  readonly code = 'DTC_HEURISTIC';
+
+  /**
+   * @param kind how the branch ended: all `commit`, all `rollback`, `mixed`, or `hazard` when that is not known.
+   * @param message why, in words.
+   */
+  constructor(
+    readonly kind: HeuristicKind,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'HeuristicError';
+  }
+}

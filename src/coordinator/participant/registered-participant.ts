@@ -1,0 +1,55 @@
+import type { ResolvedParticipantOptions } from './participant.options.js';
+import type { TransactionParticipant } from './participant.js';
+
+/** What has happened at one participant since the start. @publicApi */
+export interface ParticipantCounts {
+  commitVotes: number;
+  readOnlyVotes: number;
+  refusals: number;
+  /** Throws and answers that are not votes, in prepare. */
+  failures: number;
+  timeouts: number;
+  /** Answers to prepare that came after the abort. */
+  lateAnswers: number;
+  committed: number;
+  rolledBack: number;
+  /** Attempts to commit or roll back that failed. */
+  failedAttempts: number;
+  heuristicReports: number;
+  /** Branches that are stalled now. */
+  stalled: number;
+}
+
+/**
+ * One participant as the registry holds it. A branch keeps its own reference, so a participant that is removed
+ * still gets the completion of what it prepared.
+ *
+ * @publicApi
+ */
+export class RegisteredParticipant {
+  readonly name: string;
+  readonly counts: ParticipantCounts = {
+    commitVotes: 0,
+    readOnlyVotes: 0,
+    refusals: 0,
+    failures: 0,
+    timeouts: 0,
+    lateAnswers: 0,
+    committed: 0,
+    rolledBack: 0,
+    failedAttempts: 0,
+    heuristicReports: 0,
+    stalled: 0,
+  };
+  /** Whether it can commit the only branch of a transaction in one phase. */
+  readonly onePhase: boolean;
+
+  constructor(
+    readonly instance: TransactionParticipant,
+    readonly className: string,
+    readonly options: ResolvedParticipantOptions,
+  ) {
+    this.name = options.name;
+    this.onePhase = typeof instance.commitOnePhase === 'function';
+  }
+}

@@ -1,0 +1,119 @@
+import { type BranchSet, NO_BRANCHES, includes, only } from './branch-set.js';
+import { end, tell } from './decision.js';
+import type { ProtocolEffects } from './effects.js';
+import { ABORTED, READY, isAbort, isCommit } from './states.js';
+import { type ProtocolTransaction, TOLD_PENDING, allBranches } from './transaction.js';
+
+/**
+ * How a participant ended against the decision, or may have.
+ *
+ * Source: X/Open XA, the return codes XA_HEURCOM, XA_HEURRB, XA_HEURMIX and XA_HEURHAZ.
+ *
+ * @publicApi
+ */
+export type HeuristicKind = 'commit' | 'rollback' | 'mixed' | 'hazard';
+
+/**
+ * The number of the round in which a completion is sent to a branch. A rollback sent while the prepare is still
+ * unanswered is round 0; its acknowledgement proves nothing once the prepare has been answered after all.
+ */
+export function completionRound(transaction: ProtocolTransaction, branch: number): 0 | 1 {
+  return includes(transaction.late, branch) ? 1 : 0;
+}
+
+/**
+ * Event: a branch acknowledged the decision. Repeats, and answers of an overtaken round, change nothing.
+ *
+ * @param round what {@link completionRound} said when the completion was sent.
+ */
+export function acknowledged<T extends ProtocolTransaction>(
+  transaction: T,
+  branch: number,
+  round: number,
+  effects: ProtocolEffects<T>,
+): void {
+  if (isStale(transaction, branch, round)) return;
+  close(transaction, only(branch), effects);
+}
+
+/** Event: a branch reports that it ended in another way than it was told. Its report is kept. */
+export function heuristicReported<T extends ProtocolTransaction>(
+  transaction: T,
+  branch: number,
+  kind: HeuristicKind,
+  round: number,
+  effects: ProtocolEffects<T>,
+): void {
+  if (isStale(transaction, branch, round)) return;
+  const bit = only(branch);
+  if (kind === 'mixed') transaction.mixed |= bit;
+  else if (kind === 'hazard') transaction.hazard |= bit;
+  else if ((kind === 'commit') !== isCommit(transaction.state)) transaction.against |= bit;
+  close(transaction, bit, effects);
+}
+
+/**
+ * Event: a branch used up its attempts. The decision stands, the branch stays open, and the caller of a commit is
+ * told that it is pending. A one-phase commit whose answer stays out is in doubt in the same way.
+ */
+export function attemptsExhausted<T extends ProtocolTransaction>(
+  transaction: T,
+  branch: number,
+  effects: ProtocolEffects<T>,
+): void {
+  const bit = only(branch);
+  const owes = transaction.state === READY ? transaction.awaiting : transaction.open;
+  if ((owes & ~transaction.stalled & bit) === 0) return;
+  transaction.stalled |= bit;
+  if (!isAbort(transaction.state)) tell(transaction, TOLD_PENDING, effects);
+  effects.stalled(transaction, branch);
+}
+
+/**
+ * The heuristic outcome of the whole transaction, from the reports of its branches: `mixed` when some branch
+ * ended with the decision and another against it, the opposite of the decision when all did, `hazard` when
+ * that cannot be ruled out.
+ *
+ * @returns undefined when every branch ended as decided.
+ */
+export function heuristicOutcome(transaction: ProtocolTransaction): HeuristicKind | undefined {
+  const { against, mixed, hazard } = transaction;
+  if ((against | mixed | hazard) === NO_BRANCHES) return undefined;
+  const concerned = isCommit(transaction.state)
+    ? transaction.yes
+    : allBranches(transaction) & ~(transaction.refused | transaction.readOnly);
+  if (mixed !== NO_BRANCHES) return 'mixed';
+  if (against === NO_BRANCHES) return 'hazard';
+  if (against === concerned) return isCommit(transaction.state) ? 'rollback' : 'commit';
+  return (against | hazard) === concerned ? 'hazard' : 'mixed';
+}
+
+/** Removes every heuristic report, once somebody has dealt with it. */
+export function forgetHeuristics(transaction: ProtocolTransaction): void {
+  transaction.against = NO_BRANCHES;
+  transaction.mixed = NO_BRANCHES;
+  transaction.hazard = NO_BRANCHES;
+}
+
+function isStale(transaction: ProtocolTransaction, branch: number, round: number): boolean {
+  return !includes(transaction.open, branch) || round !== completionRound(transaction, branch);
+}
+
+/**
+ * A branch owes nothing any more. When it was the last one the transaction ends; one that had ended already, and
+ * was opened again by a late answer, is over once more.
+ *
+ * @internal
+ */
+export function close<T extends ProtocolTransaction>(
+  transaction: T,
+  bit: BranchSet,
+  effects: ProtocolEffects<T>,
+): void {
+  if ((transaction.open & bit) === 0) return;
+  transaction.open &= ~bit;
+  transaction.stalled &= ~bit;
+  if (transaction.open !== NO_BRANCHES) return;
+  if (transaction.state === ABORTED) effects.ended(transaction);
+  else end(transaction, effects);
+}

@@ -1,0 +1,146 @@
+import { NO_BRANCHES } from './branch-set.js';
+import type { ProtocolEffects } from './effects.js';
+import {
+  ABORTED,
+  ABORTING,
+  COMMITTED,
+  COMMITTING,
+  IllegalTransitionError,
+  READY,
+  STATES,
+  type StateNumber,
+  isAbort,
+  isLegal,
+} from './states.js';
+import {
+  type AbortCauseNumber,
+  CAUSE_NOT_RECORDED,
+  NO_BRANCH,
+  type ProtocolTransaction,
+  TOLD_ABORTED,
+  TOLD_COMMITTED,
+  TOLD_HEURISTIC,
+  TOLD_NOTHING,
+  TOLD_PENDING,
+  type ToldNumber,
+  allBranches,
+} from './transaction.js';
+
+/**
+ * Moves the transaction to its next state.
+ *
+ * @throws IllegalTransitionError when the table has no such step.
+ * @internal
+ */
+export function enter<T extends ProtocolTransaction>(
+  transaction: T,
+  next: StateNumber,
+  effects: ProtocolEffects<T>,
+): void {
+  const from = transaction.state;
+  if (!isLegal(from, next)) throw new IllegalTransitionError(STATES[from]!, STATES[next]!);
+  transaction.state = next;
+  effects.entered(transaction, from);
+}
+
+/**
+ * Tells the caller, unless it was told before: what it was told is never said again in other words.
+ *
+ * @internal
+ */
+export function tell<T extends ProtocolTransaction>(
+  transaction: T,
+  told: ToldNumber,
+  effects: ProtocolEffects<T>,
+): void {
+  if (transaction.told !== TOLD_NOTHING) return;
+  transaction.told = told;
+  effects.tell(transaction, told);
+}
+
+/**
+ * Every vote is in and none forbids commit. With a commit vote among them the decision has to be made durable
+ * first; a transaction without one leaves no branch in doubt, so nothing need be remembered.
+ *
+ * @internal
+ */
+export function allVotedForCommit<T extends ProtocolTransaction>(
+  transaction: T,
+  effects: ProtocolEffects<T>,
+): void {
+  enter(transaction, READY, effects);
+  if (transaction.yes === NO_BRANCHES) decideCommit(transaction, effects);
+  else effects.record(transaction);
+}
+
+/** Event: the commit decision is durable. From here on it is commit for ever. */
+export function recorded<T extends ProtocolTransaction>(transaction: T, effects: ProtocolEffects<T>): void {
+  if (transaction.state !== READY || transaction.onePhase) return;
+  decideCommit(transaction, effects);
+}
+
+/** Event: the decision is proven not to be in the log, and never to get there. Only now may it be abort. */
+export function recordAbsent<T extends ProtocolTransaction>(
+  transaction: T,
+  effects: ProtocolEffects<T>,
+): void {
+  if (transaction.state !== READY || transaction.onePhase) return;
+  decideAbort(transaction, CAUSE_NOT_RECORDED, NO_BRANCH, effects);
+}
+
+/**
+ * Event: the caller has waited long enough for a transaction that can no longer be aborted on request. It is
+ * told `pending`, and the transaction goes on.
+ */
+export function patienceEnded<T extends ProtocolTransaction>(
+  transaction: T,
+  effects: ProtocolEffects<T>,
+): void {
+  if (transaction.state !== READY && transaction.state !== COMMITTING) return;
+  tell(transaction, TOLD_PENDING, effects);
+}
+
+/** @internal */
+export function decideCommit<T extends ProtocolTransaction>(
+  transaction: T,
+  effects: ProtocolEffects<T>,
+): void {
+  enter(transaction, COMMITTING, effects);
+  transaction.open = transaction.yes;
+  if (transaction.open === NO_BRANCHES) end(transaction, effects);
+  else effects.commit(transaction, transaction.open);
+}
+
+/**
+ * Decides abort: signals are aborted, the caller is answered, and every branch that may hold something is rolled
+ * back, those still preparing as well. A branch whose refusal is proven and one that only read hold nothing.
+ *
+ * @internal
+ */
+export function decideAbort<T extends ProtocolTransaction>(
+  transaction: T,
+  cause: AbortCauseNumber,
+  causeBranch: number,
+  effects: ProtocolEffects<T>,
+): void {
+  transaction.cause = cause;
+  transaction.causeBranch = causeBranch;
+  transaction.open = allBranches(transaction) & ~(transaction.refused | transaction.readOnly);
+  enter(transaction, ABORTING, effects);
+  effects.cancel(transaction);
+  tell(transaction, TOLD_ABORTED, effects);
+  if (transaction.open === NO_BRANCHES) end(transaction, effects);
+  else effects.rollback(transaction, transaction.open);
+}
+
+/** No branch owes anything any more. @internal */
+export function end<T extends ProtocolTransaction>(transaction: T, effects: ProtocolEffects<T>): void {
+  if (isAbort(transaction.state)) {
+    enter(transaction, ABORTED, effects);
+  } else {
+    enter(transaction, COMMITTED, effects);
+    const heuristic = transaction.against | transaction.mixed | transaction.hazard;
+    tell(transaction, heuristic === NO_BRANCHES ? TOLD_COMMITTED : TOLD_HEURISTIC, effects);
+  }
+  effects.ended(transaction);
+}

@@ -1,0 +1,113 @@
+import { type BranchSet, NO_BRANCHES, firstBranches } from './branch-set.js';
+import { ACTIVE, type StateNumber } from './states.js';
+
+/** A branch's answer to prepare, as the core takes it. */
+export const VOTE_COMMIT = 0;
+export const VOTE_READ_ONLY = 1;
+/** A proven refusal: the participant said no and holds nothing. */
+export const VOTE_ABORT = 2;
+/** No vote at all (a throw, garbage): the branch may be prepared all the same. */
+export const VOTE_NONE = 3;
+export type VoteNumber = typeof VOTE_COMMIT | typeof VOTE_READ_ONLY | typeof VOTE_ABORT | typeof VOTE_NONE;
+
+/** Why a transaction was aborted, in the order in which the causes are numbered. */
+export const ABORT_CAUSES = [
+  'none',
+  /** A participant voted abort. */
+  'refused',
+  /** A participant threw, or answered something that is not a vote. */
+  'failed',
+  /** The deadline of the transaction or of one prepare passed. */
+  'timed-out',
+  /** The caller's own signal was aborted. */
+  'cancelled',
+  /** The caller asked for rollback. */
+  'rolled-back',
+  /** Commit was asked of a transaction marked rollback-only. */
+  'rollback-only',
+  /** The decision could not be recorded, and the record is proven absent. */
+  'not-recorded',
+] as const;
+
+/** @publicApi */
+export type AbortCause = Exclude<(typeof ABORT_CAUSES)[number], 'none'>;
+export type AbortCauseNumber = number;
+export const CAUSE_NONE = 0;
+export const CAUSE_REFUSED = 1;
+export const CAUSE_FAILED = 2;
+export const CAUSE_TIMED_OUT = 3;
+export const CAUSE_CANCELLED = 4;
+export const CAUSE_ROLLED_BACK = 5;
+export const CAUSE_ROLLBACK_ONLY = 6;
+export const CAUSE_NOT_RECORDED = 7;
+
+/** What the caller was told. */
+export const TOLD_NOTHING = 0;
+export const TOLD_COMMITTED = 1;
+export const TOLD_ABORTED = 2;
+export const TOLD_PENDING = 3;
+export const TOLD_HEURISTIC = 4;
+export type ToldNumber = 0 | 1 | 2 | 3 | 4;
+
+/** No branch: an abort that no participant caused. */
+export const NO_BRANCH = -1;
+
+/**
+ * The whole state of one transaction, as the protocol sees it: a tuple of small numbers. Two transactions with
+ * equal fields behave alike for ever, so a search may copy, compare and enumerate them. A driver extends the
+ * class with what it needs to reach the participants.
+ */
+export class ProtocolTransaction {
+  state: StateNumber = ACTIVE;
+  /** How many branches are enlisted. */
+  size = 0;
+  /** Branches whose prepare (or one-phase commit) was sent and has not been answered. */
+  awaiting: BranchSet = NO_BRANCHES;
+  /** Branches that voted commit. */
+  yes: BranchSet = NO_BRANCHES;
+  /** Branches that voted read-only: never contacted again. */
+  readOnly: BranchSet = NO_BRANCHES;
+  /** Branches whose refusal is proven. */
+  refused: BranchSet = NO_BRANCHES;
+  /** Branches that answered prepare only after the abort was decided. */
+  late: BranchSet = NO_BRANCHES;
+  /** Branches that still owe an acknowledgement of the decision. */
+  open: BranchSet = NO_BRANCHES;
+  /** Open branches that used up their attempts. */
+  stalled: BranchSet = NO_BRANCHES;
+  /** Branches that ended against the decision. */
+  against: BranchSet = NO_BRANCHES;
+  /** Branches that ended partly one way and partly the other. */
+  mixed: BranchSet = NO_BRANCHES;
+  /** Branches that cannot say how they ended. */
+  hazard: BranchSet = NO_BRANCHES;
+  /** Commit can no longer be decided, because the caller ruled it out. */
+  rollbackOnly = false;
+  /** The only branch is asked to decide by itself. */
+  onePhase = false;
+  cause: AbortCauseNumber = CAUSE_NONE;
+  /** The branch that caused the abort, or {@link NO_BRANCH}. */
+  causeBranch: number = NO_BRANCH;
+  told: ToldNumber = TOLD_NOTHING;
+}
+
+/** @returns all branches of the transaction. */
+export function allBranches(transaction: ProtocolTransaction): BranchSet {
+  return firstBranches(transaction.size);
+}
+
+/** Every field that makes up the state: what a search copies and compares. */
+export const PROTOCOL_FIELDS = Object.keys(
+  new ProtocolTransaction(),
+) as readonly (keyof ProtocolTransaction)[];
+
+/** Makes `target` equal to `source` in every field of the protocol. */
+export function copyProtocolState(source: ProtocolTransaction, target: ProtocolTransaction): void {
+  const to = target as unknown as Record<string, unknown>;
+  for (const field of PROTOCOL_FIELDS) to[field] = source[field];
+}
+
+/** @returns a text that is equal for two transactions exactly when every field of the protocol is. */
+export function protocolKey(transaction: ProtocolTransaction): string {
+  return PROTOCOL_FIELDS.map((field) => Number(transaction[field])).join(',');
+}

@@ -1,0 +1,165 @@
+import { NO_BRANCHES, lowest, only } from './branch-set.js';
+import { close } from './completion.js';
+import { allVotedForCommit, decideAbort, decideCommit, enter, patienceEnded } from './decision.js';
+import type { ProtocolEffects } from './effects.js';
+import { ACTIVE, PREPARING, READY } from './states.js';
+import {
+  type AbortCauseNumber,
+  CAUSE_FAILED,
+  CAUSE_REFUSED,
+  CAUSE_ROLLBACK_ONLY,
+  CAUSE_TIMED_OUT,
+  NO_BRANCH,
+  type ProtocolTransaction,
+  VOTE_ABORT,
+  VOTE_COMMIT,
+  VOTE_NONE,
+  VOTE_READ_ONLY,
+  type VoteNumber,
+  allBranches,
+} from './transaction.js';
+
+/**
+ * Event: one more branch. The caller keeps the number of branches below its limit.
+ *
+ * @returns the index of the branch, or -1 when the transaction no longer takes any: the same step that starts
+ * the voting closes the set of voters, so that no branch is ever missed.
+ */
+export function enlist(transaction: ProtocolTransaction): number {
+  return transaction.state === ACTIVE ? transaction.size++ : -1;
+}
+
+/** Event: the caller rules commit out. Without effect once the voting has begun. */
+export function markRollbackOnly(transaction: ProtocolTransaction): void {
+  if (transaction.state === ACTIVE) transaction.rollbackOnly = true;
+}
+
+/**
+ * Event: the caller asks for commit. Asked again, it does nothing.
+ *
+ * @param onePhase whether the only branch can decide by itself; ignored unless there is exactly one.
+ */
+export function requestCommit<T extends ProtocolTransaction>(
+  transaction: T,
+  onePhase: boolean,
+  effects: ProtocolEffects<T>,
+): void {
+  if (transaction.state !== ACTIVE) return;
+  if (transaction.rollbackOnly) {
+    decideAbort(transaction, CAUSE_ROLLBACK_ONLY, NO_BRANCH, effects);
+    return;
+  }
+  transaction.onePhase = onePhase && transaction.size === 1;
+  transaction.awaiting = allBranches(transaction);
+  enter(transaction, PREPARING, effects);
+  if (transaction.size === 0) {
+    allVotedForCommit(transaction, effects);
+  } else if (transaction.onePhase) {
+    // The participant takes the place of the log: until it answers, the decision may exist already.
+    enter(transaction, READY, effects);
+    effects.commitOnePhase(transaction);
+  } else {
+    effects.prepare(transaction);
+  }
+}
+
+/**
+ * Event: the caller, or its signal, asks for rollback.
+ *
+ * @returns whether the transaction was still open to it; if not, another outcome has won.
+ */
+export function requestRollback<T extends ProtocolTransaction>(
+  transaction: T,
+  cause: AbortCauseNumber,
+  effects: ProtocolEffects<T>,
+): boolean {
+  if (transaction.state !== ACTIVE && transaction.state !== PREPARING) return false;
+  decideAbort(transaction, cause, NO_BRANCH, effects);
+  return true;
+}
+
+/** Event: a branch answered prepare. Its first answer counts, any further one is ignored. */
+export function vote<T extends ProtocolTransaction>(
+  transaction: T,
+  branch: number,
+  answer: VoteNumber,
+  effects: ProtocolEffects<T>,
+): void {
+  const bit = only(branch);
+  if ((transaction.awaiting & bit) === 0 || transaction.onePhase) return;
+  transaction.awaiting &= ~bit;
+  if (answer === VOTE_COMMIT) transaction.yes |= bit;
+  else if (answer === VOTE_READ_ONLY) transaction.readOnly |= bit;
+  else if (answer === VOTE_ABORT) transaction.refused |= bit;
+
+  if (transaction.state !== PREPARING) lateVote(transaction, bit, answer, effects);
+  else if (answer === VOTE_ABORT) decideAbort(transaction, CAUSE_REFUSED, branch, effects);
+  else if (answer === VOTE_NONE) decideAbort(transaction, CAUSE_FAILED, branch, effects);
+  else if (transaction.awaiting === NO_BRANCHES) allVotedForCommit(transaction, effects);
+}
+
+/**
+ * An answer after the decision, which can only have been abort, since commit waits for every vote. It changes
+ * nothing; but the rollback sent before may have overtaken the prepare, so it is sent once more, unless the
+ * answer proves that the branch holds nothing.
+ */
+function lateVote<T extends ProtocolTransaction>(
+  transaction: T,
+  bit: number,
+  answer: VoteNumber,
+  effects: ProtocolEffects<T>,
+): void {
+  if (answer === VOTE_ABORT || answer === VOTE_READ_ONLY) {
+    close(transaction, bit, effects);
+    return;
+  }
+  transaction.late |= bit;
+  transaction.open |= bit;
+  transaction.stalled &= ~bit;
+  effects.rollback(transaction, bit);
+}
+
+/** Event: the only branch answered the one-phase commit: it made the decision. */
+export function onePhaseAnswered<T extends ProtocolTransaction>(
+  transaction: T,
+  answer: 'committed' | 'aborted' | 'mixed' | 'hazard',
+  effects: ProtocolEffects<T>,
+): void {
+  if (transaction.state !== READY || !transaction.onePhase) return;
+  transaction.awaiting = NO_BRANCHES;
+  transaction.stalled = NO_BRANCHES;
+  if (answer === 'aborted') {
+    transaction.refused = only(0);
+    decideAbort(transaction, CAUSE_REFUSED, 0, effects);
+    return;
+  }
+  if (answer === 'mixed') transaction.mixed = only(0);
+  else if (answer === 'hazard') transaction.hazard = only(0);
+  // The branch has committed already, so there is nothing left to deliver.
+  decideCommit(transaction, effects);
+}
+
+/**
+ * Event: the deadline of the transaction passed. Before the voting ends it decides abort. Afterwards it decides
+ * nothing, and the caller is told that the outcome is pending.
+ */
+export function deadlinePassed<T extends ProtocolTransaction>(
+  transaction: T,
+  effects: ProtocolEffects<T>,
+): void {
+  if (transaction.state === ACTIVE || transaction.state === PREPARING) {
+    decideAbort(transaction, CAUSE_TIMED_OUT, lowest(transaction.awaiting), effects);
+  } else {
+    patienceEnded(transaction, effects);
+  }
+}
+
+/** Event: the time of one branch to prepare is up. No vote is not a yes, so it decides abort. */
+export function prepareTimedOut<T extends ProtocolTransaction>(
+  transaction: T,
+  branch: number,
+  effects: ProtocolEffects<T>,
+): void {
+  if (transaction.state !== PREPARING || (transaction.awaiting & only(branch)) === 0) return;
+  decideAbort(transaction, CAUSE_TIMED_OUT, branch, effects);
+}

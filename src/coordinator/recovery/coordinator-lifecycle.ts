@@ -1,0 +1,83 @@
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleDestroy,
+} from '@nestjs/common';
+import { SchedulerRegistry } from '@nestjs/schedule';
+import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import { PeriodicJob } from './periodic-job.js';
+import { StalledRecovery } from './stalled-recovery.js';
+
+/**
+ * What runs by itself while the application does: the sweep of the deadlines and the recovery of stalled branches;
+ * and at its end, the drain. Transactions in flight are driven to their end before anything they need is closed:
+ * Nest calls every onModuleDestroy, and waits, before it closes the HTTP server.
+ */
+@Injectable()
+export class CoordinatorLifecycle implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
+  private readonly logger = new Logger('Coordinator');
+  private readonly sweep: PeriodicJob;
+  private readonly recovery: PeriodicJob;
+  private endSubscription: (() => void) | undefined;
+
+  constructor(
+    scheduler: SchedulerRegistry,
+    @Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime,
+  ) {
+    const { options } = runtime.parts;
+    const { name } = options;
+    const stalled = new StalledRecovery(runtime, options.recoveryConcurrency);
+    this.sweep = new PeriodicJob(scheduler, `${name}.sweep`, options.sweepIntervalMs, () => runtime.sweep());
+    this.recovery = new PeriodicJob(scheduler, `${name}.recovery`, options.recoveryIntervalMs, () =>
+      stalled.pass(),
+    );
+  }
+
+  onApplicationBootstrap(): void {
+    this.endSubscription = this.runtime.parts.clock.onAdvance?.(() => this.runtime.sweep());
+    this.sweep.start();
+    this.recovery.start();
+  }
+
+  /** Runs the recovery job now; resolves when the pass, a new one or the one under way, is over. */
+  recoverNow(): Promise<void> {
+    return this.recovery.runNow();
+  }
+
+  /** Starts nothing more, and waits until what is in flight has ended or the grace period has. */
+  async onModuleDestroy(): Promise<void> {
+    const { admission, registry, parts } = this.runtime;
+    admission.close();
+    const { shutdownGraceMs } = parts.options;
+    if (registry.inFlight > 0) {
+      this.logger.log(`Waiting up to ${shutdownGraceMs} ms for ${registry.inFlight} transactions in flight`);
+      let timer: NodeJS.Timeout | undefined;
+      const graceEnd = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, shutdownGraceMs);
+      });
+      await Promise.race([registry.whenIdle(), graceEnd]);
+      clearTimeout(timer);
+    }
+    await this.recovery.stop();
+    this.reportLeftovers();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.sweep.stop();
+    this.endSubscription?.();
+  }
+
+  /** What a coordinator without a durable log forgets now, in the words that an operator needs. */
+  private reportLeftovers(): void {
+    const { registry } = this.runtime;
+    for (const { id, stateName } of registry.unsettled) {
+      this.logger.error(`${id} is ${stateName} and unsettled: its decision ends with this process`);
+    }
+    if (registry.inFlight > 0) {
+      this.logger.error(`The grace period is over with ${registry.inFlight} transactions still in flight`);
+    }
+  }
+}

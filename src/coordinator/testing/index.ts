@@ -1,0 +1,14 @@
+export { ManualClock, settled } from './manual-clock.js';
+export {
+  type Behaviour,
+  type Effect,
+  type ParticipantScript,
+  type RecordedCall,
+  type Script,
+  ScriptedParticipant,
+} from './scripted-participant.js';
+export {
+  type TestCoordinator,
+  type TestCoordinatorOptions,
+  createTestCoordinator,
+} from './test-coordinator.js';

@@ -1,0 +1,85 @@
+import { type CoordinatorOptions, resolveCoordinatorOptions } from '../coordinator.options.js';
+import type { Clock } from '../execution/clock.js';
+import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import type { TransactionObserver } from '../execution/observer.js';
+import type { DecisionLog } from '../log/decision-log.js';
+import { MemoryDecisionLog } from '../log/memory-decision-log.js';
+import { ParticipantRegistry } from '../participant/participant.registry.js';
+import type { TransactionParticipant } from '../participant/participant.js';
+import { StalledRecovery } from '../recovery/stalled-recovery.js';
+import { TransactionManager } from '../transaction-manager.js';
+import { ManualClock } from './manual-clock.js';
+
+/** What a test may choose. @publicApi */
+export interface TestCoordinatorOptions<C extends Clock = ManualClock> extends CoordinatorOptions {
+  /** By name. More can be registered later. */
+  readonly participants?: Readonly<Record<string, TransactionParticipant>>;
+  /** @default a ManualClock */
+  readonly clock?: C;
+  /** @default always 0.5 */
+  readonly random?: () => number;
+  readonly log?: DecisionLog;
+  /** @internal */
+  readonly observer?: TransactionObserver;
+}
+
+/**
+ * A whole coordinator without a Nest application around it: the manager, the registry and a clock that the test moves.
+ *
+ * @publicApi
+ */
+export interface TestCoordinator<C extends Clock = ManualClock> {
+  readonly transactions: TransactionManager;
+  readonly participants: ParticipantRegistry;
+  readonly clock: C;
+  /** One pass of the recovery job. */
+  recover(): Promise<void>;
+  /** One sweep of the deadlines. A ManualClock does it by itself. */
+  sweep(): void;
+  /** @internal */
+  readonly runtime: CoordinatorRuntime;
+}
+
+const SILENT: TransactionObserver = {
+  entered() {},
+  prepareFailed() {},
+  lateAnswer() {},
+  attemptFailed() {},
+  stalled() {},
+  heuristic() {},
+  recordUnknown() {},
+  told() {},
+  ended() {},
+  defect(error) {
+    throw error;
+  },
+};
+
+/** Makes a coordinator for a test. @publicApi */
+export function createTestCoordinator<C extends Clock = ManualClock>(
+  given: TestCoordinatorOptions<C> = {},
+): TestCoordinator<C> {
+  const { participants: scripted = {}, clock: givenClock, random, log, observer, ...rest } = given;
+  const options = resolveCoordinatorOptions(rest as CoordinatorOptions);
+  const clock = givenClock ?? (new ManualClock() as unknown as C);
+  const participants = new ParticipantRegistry(options);
+  for (const [name, participant] of Object.entries(scripted)) participants.register(participant, { name });
+  const runtime = new CoordinatorRuntime({
+    options,
+    participants,
+    clock,
+    random: random ?? (() => 0.5),
+    log: log ?? new MemoryDecisionLog(),
+    observer: observer ?? SILENT,
+  });
+  clock.onAdvance?.(() => runtime.sweep());
+  const recovery = new StalledRecovery(runtime, options.recoveryConcurrency);
+  return {
+    transactions: new TransactionManager(runtime),
+    participants,
+    clock,
+    recover: () => recovery.pass(),
+    sweep: () => runtime.sweep(),
+    runtime,
+  };
+}

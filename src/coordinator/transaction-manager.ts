@@ -1,0 +1,162 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { TransactionNotFoundError } from './errors.js';
+import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
+import type { TransactionRecord } from './execution/transaction-record.js';
+import { type TransactionView, viewOf } from './observation/transaction-view.js';
+import type { Outcome } from './outcome.js';
+import type { BranchRequest } from './participant/branch-request.js';
+import { forgetHeuristics, type TransactionState } from './protocol/index.js';
+import { InvalidRequestError } from './errors.js';
+import { Transaction } from './transaction.js';
+
+/** What {@link TransactionManager.begin} takes. @publicApi */
+export interface BeginOptions {
+  /** What the transaction is for: in logs and listings. At most 100 characters. @default 'transaction' */
+  readonly name?: string;
+  /** How long it may take until its decision, in milliseconds. @default the coordinator's `timeoutMs` */
+  readonly timeoutMs?: number;
+  /** Aborts the transaction, as long as its voting has not ended. */
+  readonly signal?: AbortSignal;
+}
+
+/** What {@link TransactionManager.run} takes. @publicApi */
+export interface TransactionRequest extends BeginOptions {
+  /** The branches, all known beforehand. None at all commits at once. */
+  readonly branches: readonly BranchRequest<never>[] | readonly BranchRequest[];
+}
+
+/** What {@link TransactionManager.list} selects. @publicApi */
+export interface TransactionFilter {
+  readonly state?: TransactionState;
+  readonly stalled?: boolean;
+  /** How many at most, from 1 to 1,000. @default 100 */
+  readonly limit?: number;
+}
+
+const DEFAULT_LIST_LIMIT = 100;
+const MAX_LIST_LIMIT = 1_000;
+
+/**
+ * Runs transactions over several participants: all of them commit, or none.
+ *
+ * @publicApi
+ */
+@Injectable()
+export class TransactionManager {
+  constructor(@Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime) {}
+
+  /**
+   * Runs one transaction from its begin to its outcome. All participants prepare at once, the first refusal
+   * decides, and a decision is delivered whatever fails.
+   *
+   * @returns the outcome; it is never a rejection for anything that happens after the begin.
+   * @throws (as a rejection) OverloadedError, ShuttingDownError, ParticipantStalledError, UnknownParticipantError,
+   * TooManyBranchesError, BranchConflictError or InvalidRequestError. Then nothing was begun.
+   */
+  run(request: TransactionRequest): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const { branches, signal } = request;
+      if (!Array.isArray(branches)) throw new InvalidRequestError('branches', 'must be a list of branches');
+      const { admission, executor } = this.runtime;
+      const transaction = admission.create(request.name, request.timeoutMs, branches.length);
+      transaction.settle = resolve;
+      if (signal?.aborted) {
+        this.startCancelled(transaction, signal);
+        return;
+      }
+      for (const branch of branches as readonly BranchRequest[]) admission.enlist(transaction, branch);
+      admission.admit(transaction);
+      if (signal !== undefined) transaction.listenTo(signal);
+      executor.commitRequested(transaction);
+    });
+  }
+
+  /**
+   * Begins a transaction whose branches come one by one.
+   *
+   * @throws OverloadedError, ShuttingDownError or InvalidRequestError. Then nothing was begun.
+   */
+  begin(options: BeginOptions = {}): Transaction {
+    const { signal } = options;
+    const transaction = this.runtime.admission.create(options.name, options.timeoutMs, 0);
+    const handle = this.handleOf(transaction);
+    if (signal?.aborted) {
+      this.startCancelled(transaction, signal);
+      return handle;
+    }
+    this.runtime.admission.admit(transaction);
+    if (signal !== undefined) transaction.listenTo(signal);
+    return handle;
+  }
+
+  /**
+   * The transaction that the calling code runs for: within Transaction.run(), and within the methods of participants
+   * whose option `ambient` is on.
+   *
+   * @returns undefined outside any transaction, and after its end.
+   */
+  current(): Transaction | undefined {
+    const transaction = this.runtime.ambient.current();
+    return transaction === undefined ? undefined : this.handleOf(transaction);
+  }
+
+  /** @returns a transaction that is in flight or was kept after its end, as it is now. */
+  find(transactionId: string): TransactionView | undefined {
+    const transaction = this.runtime.registry.find(transactionId);
+    return transaction === undefined ? undefined : viewOf(transaction);
+  }
+
+  /** @returns the transactions in flight and those kept after their end, the youngest first. */
+  list(filter: TransactionFilter = {}): TransactionView[] {
+    const limit = filter.limit ?? DEFAULT_LIST_LIMIT;
+    if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIST_LIMIT) {
+      throw new InvalidRequestError('limit', `must be a whole number from 1 to ${MAX_LIST_LIMIT}`);
+    }
+    const found: TransactionRecord[] = [];
+    this.runtime.registry.forEach((transaction) => {
+      if (filter.state !== undefined && transaction.stateName !== filter.state) return;
+      if (filter.stalled !== undefined && transaction.isStalled !== filter.stalled) return;
+      found.push(transaction);
+    });
+    found.sort((a, b) => b.sequence - a.sequence);
+    return found.slice(0, limit).map(viewOf);
+  }
+
+  /**
+   * Drops the heuristic reports of a transaction, once somebody has dealt with what they tell.
+   *
+   * @returns whether there were any.
+   * @throws TransactionNotFoundError when the transaction is not known.
+   */
+  forget(transactionId: string): boolean {
+    const transaction = this.runtime.registry.find(transactionId);
+    if (transaction === undefined) throw new TransactionNotFoundError(transactionId);
+    if (!transaction.hasHeuristics) return false;
+    forgetHeuristics(transaction);
+    if (transaction.isSettled) this.runtime.registry.release(transaction, false);
+    return true;
+  }
+
+  /** The caller had cancelled before the begin: no participant is contacted. */
+  private startCancelled(transaction: TransactionRecord, signal: AbortSignal): void {
+    this.runtime.admission.admit(transaction);
+    transaction.callerSignal = signal;
+    this.runtime.executor.cancelled(transaction);
+  }
+
+  private handleOf(transaction: TransactionRecord): Transaction {
+    transaction.handle ??= new Transaction(transaction, this.outcomeOf(transaction), this.runtime);
+    return transaction.handle as Transaction;
+  }
+
+  /** The outcome, for whoever asks besides the caller of run(). */
+  private outcomeOf(transaction: TransactionRecord): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const { settle } = transaction;
+      transaction.settle = (outcome) => {
+        settle?.(outcome);
+        resolve(outcome);
+      };
+    });
+  }
+}

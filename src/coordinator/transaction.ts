@@ -1,0 +1,93 @@
+import type { Admission } from './execution/admission.js';
+import type { AmbientTransactions } from './execution/ambient.js';
+import type { Executor } from './execution/executor.js';
+import type { TransactionRecord } from './execution/transaction-record.js';
+import type { Outcome } from './outcome.js';
+import type { BranchRequest } from './participant/branch-request.js';
+import { type TransactionState, markRollbackOnly } from './protocol/index.js';
+
+/** What a transaction in the hands of its caller works with. @internal */
+export interface TransactionParts {
+  readonly admission: Admission;
+  readonly executor: Executor;
+  readonly ambient: AmbientTransactions;
+}
+
+/**
+ * A transaction that its caller drives step by step: enlist, then commit or roll back. When it is left alone its
+ * deadline aborts it.
+ *
+ * @publicApi
+ */
+export class Transaction {
+  /** @internal */
+  constructor(
+    private readonly record: TransactionRecord,
+    private readonly outcome: Promise<Outcome>,
+    private readonly parts: TransactionParts,
+  ) {}
+
+  get id(): string {
+    return this.record.id;
+  }
+
+  get name(): string {
+    return this.record.name;
+  }
+
+  get state(): TransactionState {
+    return this.record.stateName;
+  }
+
+  /** Whether it can only be rolled back. */
+  get isRollbackOnly(): boolean {
+    return this.record.rollbackOnly;
+  }
+
+  /**
+   * Adds a branch. Its participant is called when commit is asked for, or rollback.
+   *
+   * @returns the id of the branch.
+   * @throws NotActiveError when commit or rollback was asked for, or the deadline has passed.
+   * @throws UnknownParticipantError, TooManyBranchesError, BranchConflictError, ParticipantStalledError,
+   * InvalidRequestError; the transaction goes on without the branch.
+   */
+  enlist<P>(request: BranchRequest<P>): string {
+    return this.parts.admission.enlist(this.record, request).branchId;
+  }
+
+  /**
+   * Rules commit out: a later commit() rolls back instead. Without effect once the voting has begun.
+   *
+   * @param reason for the outcome, in words.
+   */
+  setRollbackOnly(reason?: string): void {
+    if (this.record.stateName !== 'ACTIVE') return;
+    this.record.rollbackReason ??= reason;
+    markRollbackOnly(this.record);
+  }
+
+  /** Asks for commit. Asked again, or after a rollback, it answers with the one outcome of the transaction. */
+  commit(): Promise<Outcome> {
+    this.parts.executor.commitRequested(this.record);
+    return this.outcome;
+  }
+
+  /**
+   * Asks for rollback of every branch. When the commit is decided already it comes too late, and the outcome says so.
+   *
+   * @param reason for the outcome, in words.
+   */
+  rollback(reason?: string): Promise<Outcome> {
+    this.parts.executor.rollbackRequested(this.record, reason);
+    return this.outcome;
+  }
+
+  /**
+   * Runs `work`, and everything it awaits, with this as the ambient transaction: TransactionManager.current() finds
+   * it there. It neither commits nor rolls back.
+   */
+  run<T>(work: () => T): T {
+    return this.parts.ambient.run(this.record, work);
+  }
+}
