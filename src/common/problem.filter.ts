@@ -8,7 +8,7 @@ import {
   Logger,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { type Problem, problemOf } from './problem.js';
+import { PROBLEM_CONTENT_TYPE, type Problem, problemOf } from './problem.js';
 
 /**
  * Answers every error as `application/problem+json` (RFC 9457), on whichever HTTP platform. What was not foreseen is
@@ -37,7 +37,7 @@ export class ProblemFilter implements ExceptionFilter {
 
   private reply(response: unknown, { retryAfterSeconds, ...body }: Problem): void {
     const { httpAdapter } = this.adapterHost;
-    httpAdapter.setHeader(response, 'Content-Type', 'application/problem+json; charset=utf-8');
+    httpAdapter.setHeader(response, 'Content-Type', PROBLEM_CONTENT_TYPE);
     if (retryAfterSeconds !== undefined)
       httpAdapter.setHeader(response, 'Retry-After', String(retryAfterSeconds));
     httpAdapter.reply(response, body, body.status);

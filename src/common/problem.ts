@@ -1,16 +1,24 @@
+import { STATUS_CODES } from 'node:http';
 import { HttpException, HttpStatus } from '@nestjs/common';
+import { z } from 'zod';
 
 /** The body of an error answer: RFC 9457, with a stable code. */
-export interface Problem {
-  readonly type: string;
-  readonly title: string;
-  readonly status: number;
-  readonly detail: string;
-  /** Stable, for programs. */
-  readonly code: string;
-  readonly transactionId?: string;
-  /** What was wrong with the request, a sentence each. */
-  readonly errors?: readonly string[];
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.number().int(),
+  detail: z.string().describe('What went wrong, for people.'),
+  code: z.string().describe('What went wrong, for programs. It never changes its meaning.'),
+  transactionId: z.string().optional().describe('The transaction that was begun, where one was.'),
+  participant: z.string().optional().describe('The participant that caused it, where one did.'),
+  reasonCode: z.string().optional().describe('The reason of a refusal, for programs: OUT_OF_STOCK.'),
+  errors: z.array(z.string()).optional().describe('What was wrong with the request, a sentence each.'),
+});
+
+export const PROBLEM_CONTENT_TYPE = 'application/problem+json; charset=utf-8';
+
+/** See {@link problemSchema}. */
+export interface Problem extends Readonly<z.output<typeof problemSchema>> {
   /** Becomes the Retry-After header. */
   readonly retryAfterSeconds?: number;
 }
@@ -21,7 +29,7 @@ export class ProblemException extends HttpException {
 
   constructor(problem: Omit<Problem, 'type' | 'title'>) {
     super(problem.detail, problem.status);
-    this.problem = { type: 'about:blank', title: TITLES[problem.status] ?? 'Error', ...problem };
+    this.problem = { ...untyped(problem.status), ...problem };
   }
 }
 
@@ -35,6 +43,7 @@ const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_SHUTTING_DOWN: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_TOO_MANY_BRANCHES: HttpStatus.BAD_REQUEST,
   DTC_TRANSACTION_NOT_FOUND: HttpStatus.NOT_FOUND,
+  DTC_UNKNOWN_PARTICIPANT: HttpStatus.SERVICE_UNAVAILABLE,
 };
 
 /** The codes of what the framework itself refuses. */
@@ -43,8 +52,12 @@ const CODE_OF_STATUS: Readonly<Record<number, string>> = {
   404: 'DTC_NOT_FOUND',
   405: 'DTC_METHOD_NOT_ALLOWED',
   413: 'DTC_BODY_TOO_LARGE',
+  414: 'DTC_URL_TOO_LONG',
   415: 'DTC_UNSUPPORTED_MEDIA_TYPE',
 };
+
+/** How long whoever was refused for want of a participant or of room is asked to wait. */
+const RETRY_AFTER_SECONDS = 1;
 
 /** @returns how an error of any kind is answered. */
 export function problemOf(error: unknown): Problem {
@@ -52,30 +65,34 @@ export function problemOf(error: unknown): Problem {
   const code = (error as { code?: unknown } | null)?.code;
   if (error instanceof Error && typeof code === 'string') {
     const status = STATUS_OF_CODE[code];
-    if (status !== undefined) return problem(status, code, error.message);
+    if (status !== undefined) return { ...untyped(status), status, detail: error.message, code };
   }
   const status = statusOf(error);
   if (status !== undefined && status < 500) {
+    const errors = error instanceof HttpException ? messagesOf(error) : undefined;
     const message = error instanceof Error ? error.message : 'The request cannot be served.';
-    return problem(status, CODE_OF_STATUS[status] ?? 'DTC_REFUSED', message, error);
+    return {
+      ...untyped(status),
+      status,
+      detail: errors === undefined ? message : 'The request is not valid.',
+      code: CODE_OF_STATUS[status] ?? 'DTC_REQUEST_REFUSED',
+      ...(errors && { errors }),
+    };
   }
-  return problem(
-    HttpStatus.INTERNAL_SERVER_ERROR,
-    'DTC_INTERNAL',
-    'Something went wrong here. It has been logged.',
-  );
+  return {
+    ...untyped(HttpStatus.INTERNAL_SERVER_ERROR),
+    status: HttpStatus.INTERNAL_SERVER_ERROR,
+    detail: 'Something went wrong here. It has been logged.',
+    code: 'DTC_INTERNAL',
+  };
 }
 
-function problem(status: number, code: string, detail: string, error?: unknown): Problem {
-  const errors = error instanceof HttpException ? messagesOf(error) : undefined;
+/** What a problem of no type of its own says: the words of its status. */
+function untyped(status: number): Pick<Problem, 'type' | 'title' | 'retryAfterSeconds'> {
   return {
     type: 'about:blank',
-    title: TITLES[status] ?? 'Error',
-    status,
-    detail,
-    code,
-    ...(errors && { errors }),
-    ...(status === 503 && { retryAfterSeconds: 1 }),
+    title: STATUS_CODES[status] ?? 'Error',
+    ...(status === 503 && { retryAfterSeconds: RETRY_AFTER_SECONDS }),
   };
 }
 
@@ -91,15 +108,3 @@ function messagesOf(error: HttpException): string[] | undefined {
   const message = typeof body === 'object' ? (body as { message?: unknown }).message : undefined;
   return Array.isArray(message) ? message.map(String) : undefined;
 }
-
-const TITLES: Readonly<Record<number, string>> = {
-  400: 'Bad request',
-  404: 'Not found',
-  405: 'Method not allowed',
-  409: 'Conflict',
-  413: 'Body too large',
-  415: 'Unsupported media type',
-  422: 'Unprocessable content',
-  500: 'Internal error',
-  503: 'Unavailable',
-};

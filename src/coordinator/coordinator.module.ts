@@ -1,6 +1,5 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
-import { EventEmitterModule } from '@nestjs/event-emitter';
 import { ScheduleModule } from '@nestjs/schedule';
 import {
   type CoordinatorModuleOptions,
@@ -23,13 +22,24 @@ import { CoordinatorLifecycle } from './recovery/coordinator-lifecycle.js';
 import { TransactionManager } from './transaction-manager.js';
 
 /**
+ * The scheduler of the coordinator's own jobs, out of sight of the application. Nest makes two of a module that is
+ * imported twice: if this one were to take up decorated jobs as well, those of an application that imports
+ * ScheduleModule itself would run twice; and if it were global, which registry its providers get would hang on the
+ * order of its imports.
+ */
+const ownSchedule: DynamicModule = {
+  ...ScheduleModule.forRoot({ cronJobs: false, intervals: false, timeouts: false }),
+  global: false,
+};
+
+/**
  * The coordinator, for a Nest application: `CoordinatorModule.forRoot()` or `forRootAsync()`, once, in the root
  * module. It is global, finds the participants by itself, and exports {@link TransactionManager}.
  *
  * @publicApi
  */
 @Module({
-  imports: [DiscoveryModule, ScheduleModule.forRoot(), EventEmitterModule.forRoot()],
+  imports: [DiscoveryModule, ownSchedule],
   providers: [
     {
       provide: COORDINATOR_OPTIONS,

@@ -83,7 +83,6 @@ export class Admission {
    */
   enlist(transaction: TransactionRecord, request: BranchRequest): BranchRecord {
     const participant = this.participants.get(request.participant);
-    const { branches } = transaction;
     const { branchId } = request;
     if (branchId !== undefined) {
       if (!BRANCH_ID.test(branchId)) {
@@ -92,7 +91,7 @@ export class Admission {
           'must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_", ":" and "-"',
         );
       }
-      const enlisted = branches.find((branch) => branch.branchId === branchId);
+      const enlisted = transaction.branches.find((branch) => branch.branchId === branchId);
       if (enlisted?.participant === participant) return enlisted;
       if (enlisted !== undefined)
         throw new BranchConflictError(branchId, participant.name, enlisted.participant.name);
@@ -101,26 +100,28 @@ export class Admission {
     if (participant.counts.stalled > 0 && this.registry.unsettled.size >= maxStalled) {
       throw new ParticipantStalledError(participant.name, maxStalled);
     }
-    if (branches.length >= maxBranches) throw new TooManyBranchesError(branches.length + 1, maxBranches);
-    const id = branchId ?? freeId(branches, participant.name);
+    if (transaction.size >= maxBranches) throw new TooManyBranchesError(transaction.size + 1, maxBranches);
+    const id = branchId ?? freeId(transaction, participant.name);
     const index = enlist(transaction);
     if (index === -1) throw new NotActiveError(transaction.id, transaction.stateName);
     const branch = new BranchRecord(transaction, index, participant, request.payload, id);
-    branches.push(branch);
+    transaction.addBranch(branch);
     return branch;
   }
 }
 
 /** @returns the id of a branch whose caller chose none; undefined when the participant's name will do. */
-function freeId(branches: readonly BranchRecord[], name: string): string | undefined {
-  if (!isTaken(branches, name)) return undefined;
+function freeId(transaction: TransactionRecord, name: string): string | undefined {
+  if (!isTaken(transaction, name)) return undefined;
   let number = 2;
-  while (isTaken(branches, `${name}.${number}`)) number++;
+  while (isTaken(transaction, `${name}.${number}`)) number++;
   return `${name}.${number}`;
 }
 
-function isTaken(branches: readonly BranchRecord[], id: string): boolean {
-  for (const branch of branches) if (branch.branchId === id) return true;
+function isTaken(transaction: TransactionRecord, id: string): boolean {
+  for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+    if (branch.branchId === id) return true;
+  }
   return false;
 }
 

@@ -12,6 +12,9 @@ export const CALL_ONE_PHASE = 2;
 /** The first attempt to commit. Further ones, and every rollback, are a {@link Delivery}'s. */
 export const CALL_COMMIT = 3;
 
+/** A moment that has not come. */
+export const NOT_YET = -1;
+
 /** How an abort came about at one branch. */
 export interface Refusal {
   readonly code: string | undefined;
@@ -26,12 +29,14 @@ export interface Refusal {
  */
 export class BranchRecord implements Branch {
   readonly transactionId: string;
+  /** The branch that was enlisted after this one. */
+  next: BranchRecord | undefined = undefined;
   call = CALL_NONE;
   /** Completion attempts so far. */
   attempts = 0;
-  /** Microseconds from the begin of the transaction to the answer; 0 while there is none. */
-  votedUs = 0;
-  completedUs = 0;
+  /** Microseconds from the begin of the transaction to the answer. */
+  votedUs = NOT_YET;
+  completedUs = NOT_YET;
   delivery: Delivery | undefined = undefined;
   refusal: Refusal | undefined = undefined;
   heuristic: { readonly kind: HeuristicKind; readonly reason: string } | undefined = undefined;

@@ -25,11 +25,20 @@ export function callParticipant(
       ? ambient.run(transaction, () => invoke(participant, method, branch))
       : invoke(participant, method, branch);
   } catch (error) {
-    result = Promise.reject(error as Error);
+    result = Promise.reject(error);
   }
-  // A promise of another make is adopted, so that one that calls back twice, or at once, is of no consequence.
-  const promise = result instanceof Promise ? (result as Promise<unknown>) : Promise.resolve(result);
+  const promise = result instanceof Promise && isSound(result) ? result : adopt(result);
   void promise.then(fulfilled, rejected);
+}
+
+/** Whether it calls back as promises do: once, and not at once. A subclass, and a changed `then`, may not. */
+function isSound(promise: Promise<unknown>): boolean {
+  return promise.then === Promise.prototype.then;
+}
+
+/** @returns a promise that is sound, whatever the answer is made of. */
+function adopt(answer: unknown): Promise<unknown> {
+  return answer instanceof Promise ? new Promise((resolve) => resolve(answer)) : Promise.resolve(answer);
 }
 
 function invoke(participant: RegisteredParticipant, method: ParticipantMethod, branch: Branch): unknown {

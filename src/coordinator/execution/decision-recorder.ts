@@ -46,7 +46,7 @@ export class DecisionRecorder {
   /** Asks the log again when it is time. */
   examine(transaction: TransactionRecord, now: number): void {
     if (transaction.state !== READY || transaction.inquiryAt === 0 || transaction.inquiryAt > now) return;
-    this.inquire(transaction);
+    void this.inquire(transaction);
   }
 
   /** Asks the log, at once the first time, since the loss of an acknowledgement is the likeliest cause. */
@@ -55,21 +55,23 @@ export class DecisionRecorder {
     const atUs = transaction.elapsedUs(this.clock.now());
     transaction.note({ atUs, type: 'record-unknown', branch: -1, attempt: transaction.inquiries, message });
     this.observer.recordUnknown(transaction, message);
-    if (transaction.inquiries === 0) this.inquire(transaction);
+    if (transaction.inquiries === 0) void this.inquire(transaction);
     else this.inquireLater(transaction);
   }
 
-  private inquire(transaction: TransactionRecord): void {
+  private async inquire(transaction: TransactionRecord): Promise<void> {
     transaction.inquiryAt = 0;
     transaction.inquiries++;
-    void this.log.lookUp(transaction.id).then(
-      (found) => {
-        if (found === 'recorded') recorded(transaction, this.effects);
-        else if (found === 'absent') recordAbsent(transaction, this.effects);
-        else this.unknown(transaction, new Error('the log answered neither recorded nor absent'));
-      },
-      (error: unknown) => this.unknown(transaction, error),
-    );
+    let found: unknown;
+    try {
+      found = await this.log.lookUp(transaction.id);
+    } catch (error) {
+      this.unknown(transaction, error);
+      return;
+    }
+    if (found === 'recorded') recorded(transaction, this.effects);
+    else if (found === 'absent') recordAbsent(transaction, this.effects);
+    else this.unknown(transaction, new Error('the log answered neither recorded nor absent'));
   }
 
   private inquireLater(transaction: TransactionRecord): void {

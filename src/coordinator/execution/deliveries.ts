@@ -1,4 +1,4 @@
-import { type HeuristicError, isRefusal } from '../participant/participant.js';
+import type { HeuristicError } from '../participant/participant.js';
 import {
   READY,
   acknowledged,
@@ -18,7 +18,7 @@ import type { Deadlines } from './deadlines.js';
 import { CompletionAttempt, Delivery, type DeliveryKind, NEVER } from './delivery.js';
 import { type Incident, describeAnswer, messageOf } from './incident.js';
 import type { TransactionObserver } from './observer.js';
-import { refusalOf } from './refusals.js';
+import { refusalIn } from './refusals.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 const METHOD_OF = { commit: 'commit', rollback: 'rollback', 'one-phase': 'commitOnePhase' } as const;
@@ -86,10 +86,13 @@ export class Deliveries {
       branch.participant.counts.committed++;
       this.closing(branch);
       onePhaseAnswered(transaction, 'committed', this.effects);
-    } else if (isRefusal(value)) {
-      branch.refusal = refusalOf(value, undefined);
+      return;
+    }
+    const refusal = refusalIn(value);
+    if (refusal !== undefined) {
+      branch.refusal = refusal;
       branch.participant.counts.refusals++;
-      this.observer.prepareFailed(branch, 'refused', branch.refusal.reason);
+      this.observer.prepareFailed(branch, 'refused', refusal.reason);
       this.closing(branch);
       onePhaseAnswered(transaction, 'aborted', this.effects);
     } else {
@@ -230,11 +233,18 @@ export class Deliveries {
   }
 }
 
+const HEURISTIC_KINDS: ReadonlySet<unknown> = new Set(['commit', 'rollback', 'mixed', 'hazard']);
+
 /** A heuristic report is known by its code, so that one thrown by a second copy of this package counts too. */
 function isHeuristic(error: unknown): error is HeuristicError {
   if (typeof error !== 'object' || error === null) return false;
-  const { code, kind } = error as Partial<HeuristicError>;
-  return code === 'DTC_HEURISTIC' && ['commit', 'rollback', 'mixed', 'hazard'].includes(String(kind));
+  try {
+    const { code, kind } = error as Partial<HeuristicError>;
+    return code === 'DTC_HEURISTIC' && HEURISTIC_KINDS.has(kind);
+  } catch {
+    // What cannot be read is no report.
+    return false;
+  }
 }
 
 function lateMessage({ branch, kind }: Delivery): string {

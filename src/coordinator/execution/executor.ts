@@ -12,6 +12,7 @@ import {
   TOLD_COMMITTED,
   TOLD_NOTHING,
   type ToldNumber,
+  deadlinePassed,
   includes,
   requestCommit,
   requestRollback,
@@ -81,7 +82,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
 
   /** Starts the voting. Asked again, it does nothing. */
   commitRequested(transaction: TransactionRecord): void {
-    const onePhase = transaction.size === 1 && transaction.branches[0]!.participant.onePhase;
+    const onePhase = transaction.size === 1 && transaction.firstBranch!.participant.onePhase;
     requestCommit(transaction, onePhase, this);
   }
 
@@ -89,6 +90,15 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   rollbackRequested(transaction: TransactionRecord, reason: string | undefined): void {
     if (transaction.told === TOLD_NOTHING) transaction.rollbackReason ??= reason;
     requestRollback(transaction, CAUSE_ROLLED_BACK, this);
+  }
+
+  /**
+   * Nobody can wait any longer, because the coordinator ends: what is undecided is aborted, and the caller of what is
+   * decided is told that it is pending.
+   */
+  stopWaiting(transaction: TransactionRecord): void {
+    transaction.rollbackReason ??= 'the coordinator shut down before it was decided';
+    deadlinePassed(transaction, this);
   }
 
   /** Deals with all that is due. */
@@ -109,12 +119,14 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   prepare(transaction: TransactionRecord): void {
-    const { branches } = transaction;
-    for (const branch of branches) branch.call = CALL_PREPARE;
+    const { firstBranch } = transaction;
     let dueAt = transaction.deadlineAt;
-    for (const branch of branches) dueAt = Math.min(dueAt, callDueAt(branch));
+    for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
+      branch.call = CALL_PREPARE;
+      dueAt = Math.min(dueAt, callDueAt(branch));
+    }
     this.deadlines.arm(transaction, dueAt);
-    for (const branch of branches) {
+    for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
       // A participant may, while it is being called, bring its own transaction to an end.
       if (transaction.state !== PREPARING) return;
       this.callFirst(branch, 'prepare');
@@ -122,7 +134,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   commitOnePhase(transaction: TransactionRecord): void {
-    const branch = transaction.branches[0]!;
+    const branch = transaction.firstBranch!;
     branch.call = CALL_ONE_PHASE;
     branch.attempts = 1;
     this.deadlines.arm(transaction, Math.min(transaction.deadlineAt, callDueAt(branch)));
@@ -135,7 +147,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
 
   commit(transaction: TransactionRecord, branches: BranchSet): void {
     let dueAt = transaction.decidedAt + this.parts.completionWaitMs;
-    for (const branch of transaction.branches) {
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       if (!includes(branches, branch.index)) continue;
       branch.call = CALL_COMMIT;
       branch.attempts = 1;
@@ -208,7 +220,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
 
   /** What the caller sent is kept no longer than it is needed: while a branch may have to be rolled back again. */
   private dropPayloads(transaction: TransactionRecord): void {
-    for (const branch of transaction.branches) {
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       if (transaction.state === COMMITTED || !includes(transaction.awaiting, branch.index))
         branch.payload = undefined;
     }

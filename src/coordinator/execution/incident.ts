@@ -25,7 +25,7 @@ const MAX_MESSAGE_LENGTH = 300;
 export function messageOf(error: unknown): string {
   let message: string;
   try {
-    message = error instanceof Error ? error.message || error.name : String(error);
+    message = String(error instanceof Error ? error.message || error.name : error);
   } catch {
     // What was thrown refuses to be made a text, which is no reason to fail here.
     message = 'something that cannot be shown was thrown';

@@ -1,17 +1,24 @@
-import type { AbortVote } from '../participant/participant.js';
+import { isRefusal } from '../participant/participant.js';
 import type { Refusal } from './branch-record.js';
 import { messageOf } from './incident.js';
 
-/** @returns a refusal as the driver keeps it, from a participant's vote or from what it threw. */
-export function refusalOf(vote: 'abort' | AbortVote | undefined, error: unknown): Refusal {
-  if (vote === undefined) return { code: undefined, reason: messageOf(error), error };
-  if (vote === 'abort') return { code: undefined, reason: 'refused without a reason', error: undefined };
-  return {
-    code: textOf(vote.code),
-    reason: textOf(vote.reason) ?? 'refused without a reason',
-    error: undefined,
-  };
+/** @returns the refusal that an answer is, or undefined when it is none, or something that cannot even be read. */
+export function refusalIn(answer: unknown): Refusal | undefined {
+  try {
+    if (!isRefusal(answer)) return undefined;
+    const { code, reason } = answer === 'abort' ? NOTHING_SAID : answer;
+    return { code: textOf(code), reason: textOf(reason) ?? 'refused without a reason', error: undefined };
+  } catch {
+    return undefined;
+  }
 }
+
+/** @returns what was thrown in place of a vote. */
+export function failureOf(error: unknown): Refusal {
+  return { code: undefined, reason: messageOf(error), error };
+}
+
+const NOTHING_SAID = { code: undefined, reason: undefined };
 
 /** What a participant says is not trusted to be what the types promise. */
 function textOf(value: unknown): string | undefined {

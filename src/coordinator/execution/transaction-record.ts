@@ -1,8 +1,9 @@
 import type { Outcome } from '../outcome.js';
 import { ProtocolTransaction, STATES, type TransactionState, isAbort } from '../protocol/index.js';
 import { TransactionAbortedError } from './abandoned.js';
-import type { BranchRecord } from './branch-record.js';
+import { type BranchRecord, NOT_YET } from './branch-record.js';
 import type { Clock } from './clock.js';
+import { NEVER } from './delivery.js';
 import type { Incident } from './incident.js';
 
 /** What a transaction and its branches need of the executor that drives them. */
@@ -16,18 +17,28 @@ export interface TransactionDriver {
 }
 
 const MAX_INCIDENTS = 40;
+/** The largest number that V8 keeps without an object of its own, in microseconds 35 minutes. */
+const MAX_SMALL = 0x7fffffff;
+/** Later than anything that can be due, in milliseconds. */
+const NEVER_MS = 0x3fffffff;
 
 /** One transaction as the driver holds it: the state of the protocol, and what it takes to reach the participants. */
 export class TransactionRecord extends ProtocolTransaction {
-  readonly branches: BranchRecord[] = [];
-  /** Moments on the coordinator's clock, in milliseconds; 0 while they have not come. */
-  preparingAt = 0;
-  decidedAt = 0;
-  endedAt = 0;
-  /** Not later than the earliest moment at which something is due. */
-  dueAt: number;
-  /** When the decision must be made. */
-  readonly deadlineAt: number;
+  /**
+   * The branches hang on one another. An array for each transaction would cost more than its own bytes: the ones of
+   * finished transactions outlive a collection of young garbage, from which V8 concludes that all of them should be
+   * made old at once, and old ones keep the young objects they point to alive until the next full collection.
+   */
+  firstBranch: BranchRecord | undefined = undefined;
+  private lastBranch: BranchRecord | undefined = undefined;
+  /**
+   * Moments are kept as whole microseconds (what is due: milliseconds) since the begin, which V8 stores in the object
+   * itself, where each number with a fraction would be an object of its own.
+   */
+  private preparingUs = NOT_YET;
+  private decidedUs = NOT_YET;
+  private endedUs = NOT_YET;
+  private dueMs: number;
   /** Resolves the caller's promise; gone once it is told. */
   settle: ((outcome: Outcome) => void) | undefined = undefined;
   callerSignal: AbortSignal | undefined = undefined;
@@ -47,11 +58,64 @@ export class TransactionRecord extends ProtocolTransaction {
     readonly id: string,
     readonly name: string,
     readonly startedAt: number,
-    timeoutMs: number,
+    private readonly timeoutMs: number,
   ) {
     super();
-    this.deadlineAt = startedAt + timeoutMs;
-    this.dueAt = this.deadlineAt;
+    this.dueMs = timeoutMs;
+  }
+
+  addBranch(branch: BranchRecord): void {
+    if (this.lastBranch === undefined) this.firstBranch = branch;
+    else this.lastBranch.next = branch;
+    this.lastBranch = branch;
+  }
+
+  /** The branches in the order of their indices, for whoever is not in a hurry. */
+  get branches(): BranchRecord[] {
+    const branches: BranchRecord[] = [];
+    for (let branch = this.firstBranch; branch !== undefined; branch = branch.next) branches.push(branch);
+    return branches;
+  }
+
+  /** When the voting began, on the coordinator's clock in milliseconds; 0 while it has not. */
+  get preparingAt(): number {
+    return this.momentOf(this.preparingUs);
+  }
+
+  set preparingAt(now: number) {
+    this.preparingUs = this.elapsedUs(now);
+  }
+
+  /** When the decision was made; 0 while it is not. */
+  get decidedAt(): number {
+    return this.momentOf(this.decidedUs);
+  }
+
+  set decidedAt(now: number) {
+    this.decidedUs = this.elapsedUs(now);
+  }
+
+  /** When the last branch was done; 0 while one is not. */
+  get endedAt(): number {
+    return this.momentOf(this.endedUs);
+  }
+
+  set endedAt(now: number) {
+    this.endedUs = this.elapsedUs(now);
+  }
+
+  /** When the decision must be made. */
+  get deadlineAt(): number {
+    return this.startedAt + this.timeoutMs;
+  }
+
+  /** Not later than the earliest moment at which something is due, or never. */
+  get dueAt(): number {
+    return this.dueMs === NEVER_MS ? NEVER : this.startedAt + this.dueMs;
+  }
+
+  set dueAt(moment: number) {
+    this.dueMs = moment - this.startedAt < NEVER_MS ? Math.floor(moment - this.startedAt) : NEVER_MS;
   }
 
   get stateName(): TransactionState {
@@ -71,9 +135,10 @@ export class TransactionRecord extends ProtocolTransaction {
     return this.endedAt !== 0 && this.open === 0 && !this.hasHeuristics;
   }
 
-  /** @returns microseconds since the begin, as a small number, at least 1. */
+  /** @returns whole microseconds since the begin. */
   elapsedUs(now: number): number {
-    return Math.min(0x3fffffff, Math.max(1, (now - this.startedAt) * 1000)) | 0;
+    const us = (now - this.startedAt) * 1000 + 0.5;
+    return us < MAX_SMALL ? us | 0 : Math.floor(us);
   }
 
   /** The signal of every prepare of this transaction. */
@@ -103,6 +168,10 @@ export class TransactionRecord extends ProtocolTransaction {
   stopListening(): void {
     this.callerSignal?.removeEventListener('abort', this.onCallerAbort);
     this.callerSignal = undefined;
+  }
+
+  private momentOf(us: number): number {
+    return us === NOT_YET ? 0 : this.startedAt + us / 1000;
   }
 
   /** The caller's listener is made only for the transactions that have a signal. */

@@ -29,8 +29,8 @@ export class TransactionRegistry {
   ) {
     const size = 2 ** Math.ceil(Math.log2(Math.max(64, maxInFlight + retainFinished)));
     this.mask = size - 1;
-    this.ring = new Array<TransactionRecord | undefined>(size).fill(undefined);
-    this.finished = new Array<TransactionRecord | undefined>(retainFinished).fill(undefined);
+    this.ring = Array.from({ length: size });
+    this.finished = Array.from({ length: retainFinished });
   }
 
   /** @returns the number of the next transaction, from 1. */
@@ -66,7 +66,8 @@ export class TransactionRegistry {
       return;
     }
     if (wasUnsettled) this.unsettled.delete(transaction);
-    if (wasUnsettled || first) this.keep(transaction);
+    // One that a late answer opened again may have its place among the finished already.
+    if (first || (wasUnsettled && !this.finished.includes(transaction))) this.keep(transaction);
   }
 
   /** The transaction stalled: it gives its place in flight to another and is watched until it is settled. */

@@ -1,5 +1,3 @@
-import { isRefusal } from '../participant/participant.js';
-import type { AbortVote } from '../participant/participant.js';
 import {
   PREPARING,
   type ProtocolEffects,
@@ -11,12 +9,12 @@ import {
   includes,
   vote,
 } from '../protocol/index.js';
-import type { BranchRecord } from './branch-record.js';
+import type { BranchRecord, Refusal } from './branch-record.js';
 import type { Clock } from './clock.js';
 import type { Deliveries } from './deliveries.js';
 import { describeAnswer } from './incident.js';
 import type { TransactionObserver } from './observer.js';
-import { refusalOf } from './refusals.js';
+import { failureOf, refusalIn } from './refusals.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 const LATE_ANSWERS = ['voted commit', 'voted read-only', 'refused', 'failed'] as const;
@@ -34,13 +32,16 @@ export class Votes {
   answered(branch: BranchRecord, value: unknown): void {
     if (value === 'commit') this.count(branch, VOTE_COMMIT);
     else if (value === 'read-only') this.count(branch, VOTE_READ_ONLY);
-    else if (isRefusal(value)) this.noYes(branch, VOTE_ABORT, value, undefined);
-    else this.failed(branch, new Error(`answered prepare with ${describeAnswer(value)}, which is no vote`));
+    else {
+      const refusal = refusalIn(value);
+      if (refusal !== undefined) this.noYes(branch, VOTE_ABORT, refusal);
+      else this.failed(branch, new Error(`answered prepare with ${describeAnswer(value)}, which is no vote`));
+    }
   }
 
   /** Prepare threw, which proves nothing about what it did. */
   failed(branch: BranchRecord, error: unknown): void {
-    this.noYes(branch, VOTE_NONE, undefined, error);
+    this.noYes(branch, VOTE_NONE, failureOf(error));
   }
 
   private count(branch: BranchRecord, answer: VoteNumber): void {
@@ -53,22 +54,17 @@ export class Votes {
   }
 
   /** A refusal, a throw or garbage: while the voting goes on, the cause of an abort. */
-  private noYes(
-    branch: BranchRecord,
-    answer: VoteNumber,
-    refused: 'abort' | AbortVote | undefined,
-    error: unknown,
-  ): void {
+  private noYes(branch: BranchRecord, answer: typeof VOTE_ABORT | typeof VOTE_NONE, refusal: Refusal): void {
     const { transaction, participant, index } = branch;
     if (transaction.state === PREPARING) {
-      branch.refusal = refusalOf(refused, error);
-      const cause = refused === undefined ? 'failed' : 'refused';
+      branch.refusal = refusal;
+      const cause = answer === VOTE_NONE ? 'failed' : 'refused';
       if (cause === 'failed') participant.counts.failures++;
       else participant.counts.refusals++;
       const type = cause === 'failed' ? 'prepare-failed' : 'refused';
       const atUs = transaction.elapsedUs(this.clock.now());
-      transaction.note({ atUs, type, branch: index, attempt: 0, message: branch.refusal.reason });
-      this.observer.prepareFailed(branch, cause, branch.refusal.reason);
+      transaction.note({ atUs, type, branch: index, attempt: 0, message: refusal.reason });
+      this.observer.prepareFailed(branch, cause, refusal.reason);
     }
     this.count(branch, answer);
   }
@@ -82,10 +78,12 @@ export class Votes {
       type: 'late-answer',
       branch: index,
       attempt: 0,
-      message: LATE_ANSWERS[answer]!,
+      message: LATE_ANSWERS[answer],
     });
     this.observer.lateAnswer(branch);
     const holdsNothing = answer === VOTE_ABORT || answer === VOTE_READ_ONLY;
     if (holdsNothing && includes(transaction.open, index)) this.deliveries.closing(branch);
+    // Its rollback starts afresh, so it is no longer among those that have stalled.
+    else if (includes(transaction.stalled, index)) branch.participant.counts.stalled--;
   }
 }

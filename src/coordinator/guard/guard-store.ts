@@ -1,4 +1,4 @@
-import type { Vote } from '../participant/participant.js';
+import { type Vote, isRefusal } from '../participant/participant.js';
 
 /** What a guard remembers of one branch. It can be written as JSON. @publicApi */
 export type GuardRecord =
@@ -17,7 +17,7 @@ type Awaitable<T> = T | Promise<T>;
 /**
  * Where a guard keeps its records. A store beside the participant's own data, written in the same local transaction,
  * makes the guard as durable as the work it guards. A store drops by itself what is over (`committed`,
- * `rolled-back`, a vote other than commit), but not before a late message can no longer come; it never drops the rest.
+ * `rolled-back`, a vote that holds nothing), but not before a late message can no longer come; it never drops the rest.
  *
  * @publicApi
  */
@@ -43,9 +43,14 @@ export function isOver(record: GuardRecord): boolean {
     case 'rolled-back':
       return true;
     case 'voted':
-      return record.vote !== 'commit';
+      return holdsNothing(record.vote);
     case 'preparing':
     case 'failed':
       return false;
   }
+}
+
+/** @returns whether a branch that voted so holds nothing. An answer that is no vote proves nothing. */
+export function holdsNothing(vote: Vote): boolean {
+  return vote === 'read-only' || isRefusal(vote);
 }

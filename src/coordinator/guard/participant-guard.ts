@@ -1,13 +1,9 @@
-import { type Branch, HeuristicError, type Vote, isRefusal, refuse } from '../participant/participant.js';
-import type { GuardStore } from './guard-store.js';
+import { type Branch, HeuristicError, type Vote, refuse } from '../participant/participant.js';
+import { type GuardRecord, type GuardStore, holdsNothing } from './guard-store.js';
 
 type Awaitable<T> = T | PromiseLike<T>;
 
-/** A prepare at work, and what to do when a rollback has overtaken it. */
-interface PrepareAtWork {
-  readonly answer: Promise<Vote>;
-  undo: (() => Awaitable<void>) | undefined;
-}
+type Undo = () => Awaitable<void>;
 
 /**
  * Thrown when a prepare is repeated whose first call did not say how it ended.
@@ -37,8 +33,12 @@ export class GuardConflictError extends Error {
  * @publicApi
  */
 export class ParticipantGuard {
-  private readonly preparing = new Map<string, PrepareAtWork>();
-  private readonly completing = new Map<string, Promise<void>>();
+  /** The answers to come, which repeats of a prepare join. */
+  private readonly answers = new Map<string, Promise<Vote>>();
+  /** The work of prepares that goes on, with the undo of a rollback that has overtaken it. */
+  private readonly atWork = new Map<string, { undo: Undo | undefined }>();
+  /** For each branch the last of the steps that are under way. */
+  private readonly turns = new Map<string, Promise<unknown>>();
 
   constructor(private readonly store: GuardStore) {}
 
@@ -49,15 +49,13 @@ export class ParticipantGuard {
    * @returns the vote; of a repeated call the first one's; a refusal with the code `ROLLED_BACK` after a rollback.
    * @throws what `work` throws; GuardConflictError when an earlier call did not end with a vote.
    */
-  async prepare(branch: Branch, work: () => Awaitable<Vote>): Promise<Vote> {
+  prepare(branch: Branch, work: () => Awaitable<Vote>): Promise<Vote> {
     const key = keyOf(branch);
-    const atWork = this.preparing.get(key);
-    if (atWork !== undefined) return atWork.answer;
-    const { promise, resolve } = Promise.withResolvers<Vote>();
-    const entry: PrepareAtWork = { answer: promise, undo: undefined };
-    this.preparing.set(key, entry);
-    resolve(this.prepareOnce(key, entry, work).finally(() => this.preparing.delete(key)));
-    return promise;
+    const expected = this.answers.get(key);
+    if (expected !== undefined) return expected;
+    const answer = this.prepareOnce(key, work).finally(() => this.answers.delete(key));
+    this.answers.set(key, answer);
+    return answer;
   }
 
   /**
@@ -67,7 +65,7 @@ export class ParticipantGuard {
    */
   commit(branch: Branch, work: () => Awaitable<void>): Promise<void> {
     const key = keyOf(branch);
-    return this.once(key, async () => {
+    return this.inTurn(key, async () => {
       const record = await this.store.get(key);
       if (record?.state === 'committed') return;
       if (record?.state === 'voted' && record.vote === 'commit') {
@@ -88,81 +86,86 @@ export class ParticipantGuard {
    *
    * @throws what `undo` throws; HeuristicError when the branch is committed.
    */
-  rollback(branch: Branch, undo: () => Awaitable<void>): Promise<void> {
+  rollback(branch: Branch, undo: Undo): Promise<void> {
     const key = keyOf(branch);
-    return this.once(key, async () => {
+    return this.inTurn(key, async () => {
       const existing = await this.store.insert(key, { state: 'rolled-back' });
       if (existing === undefined || existing.state === 'rolled-back') return;
       if (existing.state === 'committed') {
         throw new HeuristicError('commit', `the branch ${key} was told to roll back, but it is committed`);
       }
-      const atWork = this.preparing.get(key);
+      const atWork = this.atWork.get(key);
+      // The record stays as it is until the work is undone, should the process end before.
       if (atWork !== undefined) atWork.undo = undo;
-      else if (existing.state !== 'voted' || existing.vote === 'commit') await undo();
-      await this.store.put(key, { state: 'rolled-back' });
+      else await this.undo(key, existing, undo);
     });
   }
 
-  private async prepareOnce(key: string, entry: PrepareAtWork, work: () => Awaitable<Vote>): Promise<Vote> {
+  private async prepareOnce(key: string, work: () => Awaitable<Vote>): Promise<Vote> {
+    const existing = await this.inTurn(key, () => this.begin(key));
+    if (existing !== undefined) return repeatedAnswer(key, existing);
+    let vote: Vote;
+    try {
+      vote = await work();
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      await this.inTurn(key, () => this.end(key, { state: 'failed', message }));
+      throw error;
+    }
+    const undone = await this.inTurn(key, () => this.end(key, { state: 'voted', vote }));
+    return undone ? refuse('ROLLED_BACK', 'this branch was rolled back while it prepared') : vote;
+  }
+
+  /** @returns the record that was there, or undefined when the work is to be done. */
+  private async begin(key: string): Promise<GuardRecord | undefined> {
     const existing = await this.store.insert(key, { state: 'preparing' });
-    switch (existing?.state) {
-      case 'voted':
-        return existing.vote;
-      case 'committed':
-        return 'commit';
-      case 'rolled-back':
-        return refuse('ROLLED_BACK', 'this branch was rolled back before it was asked to prepare');
-      case 'preparing':
-        throw new GuardConflictError(key, 'an earlier call did not come to its end');
-      case 'failed':
-        throw new GuardConflictError(key, `an earlier call failed (${existing.message})`);
-      case undefined:
-        return this.firstPrepare(key, entry, work);
-    }
+    if (existing === undefined) this.atWork.set(key, { undo: undefined });
+    return existing;
   }
 
-  private async firstPrepare(key: string, entry: PrepareAtWork, work: () => Awaitable<Vote>): Promise<Vote> {
-    try {
-      const vote = await work();
-      if (entry.undo === undefined) {
-        await this.store.put(key, { state: 'voted', vote });
-        return vote;
-      }
-      if (!isRefusal(vote)) await this.undoOvertaken(key, entry.undo);
-      return refuse('ROLLED_BACK', 'this branch was rolled back while it prepared');
-    } catch (error) {
-      if (entry.undo === undefined) {
-        await this.store.put(key, {
-          state: 'failed',
-          message: error instanceof Error ? error.message : String(error),
-        });
-      } else {
-        await this.undoOvertaken(key, entry.undo);
-      }
-      throw error;
-    }
+  /**
+   * Writes down how the work ended, or undoes it when a rollback has overtaken it. Should that fail, the next rollback
+   * does it.
+   *
+   * @returns whether it was undone.
+   */
+  private async end(key: string, record: GuardRecord): Promise<boolean> {
+    const undo = this.atWork.get(key)?.undo;
+    this.atWork.delete(key);
+    if (undo === undefined) await this.store.put(key, record);
+    else await this.undo(key, record, undo);
+    return undo !== undefined;
   }
 
-  /** What a rollback could not undo while the prepare was at work. Should it fail, the next rollback does it. */
-  private async undoOvertaken(key: string, undo: () => Awaitable<void>): Promise<void> {
-    try {
-      await undo();
-    } catch (error) {
-      await this.store.put(key, {
-        state: 'failed',
-        message: 'rolled back while it prepared, and the undo failed',
-      });
-      throw error;
-    }
+  private async undo(key: string, record: GuardRecord, undo: Undo): Promise<void> {
+    if (record.state !== 'voted' || !holdsNothing(record.vote)) await undo();
+    await this.store.put(key, { state: 'rolled-back' });
   }
 
-  /** A completion that is repeated while it is at work joins the one at work. */
-  private once(key: string, work: () => Promise<void>): Promise<void> {
-    const atWork = this.completing.get(key);
-    if (atWork !== undefined) return atWork;
-    const running = work().finally(() => this.completing.delete(key));
-    this.completing.set(key, running);
-    return running;
+  /** Takes the steps of one branch one after the other, so that none reads what another is about to change. */
+  private inTurn<T>(key: string, step: () => Promise<T>): Promise<T> {
+    const before = this.turns.get(key);
+    const turn = before === undefined ? step() : before.then(step, step);
+    this.turns.set(key, turn);
+    return turn.finally(() => {
+      if (this.turns.get(key) === turn) this.turns.delete(key);
+    });
+  }
+}
+
+/** @throws GuardConflictError when nobody knows what the first call did. */
+function repeatedAnswer(key: string, record: GuardRecord): Vote {
+  switch (record.state) {
+    case 'voted':
+      return record.vote;
+    case 'committed':
+      return 'commit';
+    case 'rolled-back':
+      return refuse('ROLLED_BACK', 'this branch was rolled back before it was asked to prepare');
+    case 'preparing':
+      throw new GuardConflictError(key, 'an earlier call did not come to its end');
+    case 'failed':
+      throw new GuardConflictError(key, `an earlier call failed (${record.message})`);
   }
 }
 

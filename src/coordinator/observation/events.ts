@@ -8,7 +8,7 @@ export interface TransactionEvent {
   readonly branches: readonly string[];
 }
 
-/** Every participant has committed. @publicApi */
+/** Every participant has committed, or had nothing to commit. @publicApi */
 export interface TransactionCommittedEvent extends TransactionEvent {
   readonly durationMs: number;
 }
@@ -43,8 +43,9 @@ export interface TransactionHeuristicEvent extends TransactionEvent {
 }
 
 /**
- * The events that the coordinator emits through `@nestjs/event-emitter`, each after the fact. Nothing is decided by a
- * listener, and one that throws or rejects is logged and harms nothing.
+ * The events that the coordinator emits through `@nestjs/event-emitter`, each after the fact; an application that
+ * wants to listen imports `EventEmitterModule.forRoot()`. Nothing is decided by a listener, and one that throws or
+ * rejects is logged and harms nothing.
  *
  * @publicApi
  */

@@ -12,10 +12,14 @@ interface PinoParts {
   readonly [symbols.chindingsSym]: string;
   readonly [symbols.messageKeySym]: string;
   readonly [symbols.timeSym]: () => string;
-  readonly [symbols.redactFmtSym]?: unknown;
+  readonly [symbols.endSym]: string;
+  readonly [symbols.stringifiersSym]: object;
+  readonly [symbols.serializersSym]: object;
   readonly [symbols.mixinSym]?: unknown;
   readonly [symbols.nestedKeySym]?: string;
-  readonly [symbols.formattersSym]?: { readonly log?: unknown };
+  readonly [symbols.formattersSym]: { readonly log?: unknown };
+  readonly [symbols.hooksSym]: { readonly logMethod?: unknown; readonly streamWrite?: unknown };
+  readonly msgPrefix: string | undefined;
 }
 
 const INFO = 30;
@@ -39,13 +43,7 @@ export class PinoTransactionLines implements TransactionLines {
   /** @param logger for instance `pinoLogger.logger` of nestjs-pino. */
   constructor(private readonly logger: Logger) {
     this.parts = logger as unknown as PinoParts;
-    this.isPlain =
-      this.parts[symbols.mixinSym] === undefined &&
-      this.parts[symbols.redactFmtSym] === undefined &&
-      !this.parts[symbols.nestedKeySym] &&
-      this.parts[symbols.formattersSym]?.log === undefined &&
-      this.parts[symbols.streamSym][symbols.needsMetadataGsym] !== true &&
-      typeof this.parts[symbols.lsCacheSym]?.[INFO] === 'string';
+    this.isPlain = isPlain(this.parts);
   }
 
   isEnabled(): boolean {
@@ -87,7 +85,7 @@ export class PinoTransactionLines implements TransactionLines {
       `${parts[symbols.lsCacheSym][INFO]}${parts[symbols.timeSym]()}${parts[symbols.chindingsSym]}` +
       `,"context":"Transaction","transactionId":"${record.id}","name":${this.quoted(record.name)}` +
       `,"outcome":"${outcome}","durationMs":${durationMs},"branches":[${branches}]` +
-      `,"${parts[symbols.messageKeySym]}":"transaction ${outcome}"}\n`
+      `,"${parts[symbols.messageKeySym]}":"transaction ${outcome}"${parts[symbols.endSym]}`
     );
   }
 
@@ -111,4 +109,33 @@ export class PinoTransactionLines implements TransactionLines {
     this.turnEndAwaited = false;
     this.flush();
   };
+}
+
+/** The keys of a line: a serializer for one of them, or for every object, changes it. */
+const SERIALIZED = [
+  'context',
+  'transactionId',
+  'name',
+  'outcome',
+  'durationMs',
+  'branches',
+  Symbol.for('pino.*'),
+];
+
+/** @returns whether the logger writes what it is given as it is. */
+function isPlain(parts: PinoParts): boolean {
+  const hooks = parts[symbols.hooksSym];
+  const serializers = parts[symbols.serializersSym];
+  return (
+    parts[symbols.mixinSym] === undefined &&
+    Reflect.ownKeys(parts[symbols.stringifiersSym]).length === 0 &&
+    !SERIALIZED.some((key) => key in serializers) &&
+    !parts[symbols.nestedKeySym] &&
+    parts[symbols.formattersSym].log === undefined &&
+    hooks.logMethod === undefined &&
+    hooks.streamWrite === undefined &&
+    parts.msgPrefix === undefined &&
+    parts[symbols.streamSym][symbols.needsMetadataGsym] !== true &&
+    typeof parts[symbols.lsCacheSym][INFO] === 'string'
+  );
 }

@@ -76,11 +76,16 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   ended(transaction: TransactionRecord): void {
     if (transaction.stateName === 'COMMITTED') this.statistics.committed++;
     else this.statistics.aborted++;
+    // Each on its own: lines that cannot be written keep the event from nobody.
     try {
       if (this.lines.isEnabled()) this.lines.write(transaction);
+    } catch (error) {
+      this.defect(error, 'writing the line of a transaction');
+    }
+    try {
       this.events.ended(transaction);
     } catch (error) {
-      this.defect(error, 'reporting an end');
+      this.defect(error, 'telling the listeners');
     }
   }
 

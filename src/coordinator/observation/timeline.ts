@@ -1,4 +1,4 @@
-import { CALL_NONE } from '../execution/branch-record.js';
+import { CALL_NONE, NOT_YET } from '../execution/branch-record.js';
 import type { Incident } from '../execution/incident.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
 import { ACTIVE, includes, isAbort, isCommit } from '../protocol/index.js';
@@ -26,7 +26,7 @@ export function timelineOf(transaction: TransactionRecord): TimelineEntry[] {
   const entries: TimelineEntry[] = [{ atMs: 0, event: 'begun', detail: transaction.name }];
   if (state !== ACTIVE && preparingAt !== 0) entries.push({ atMs: since(preparingAt), event: 'preparing' });
   for (const { branchId, votedUs, index } of branches) {
-    if (votedUs === 0) continue;
+    if (votedUs === NOT_YET) continue;
     if (includes(transaction.yes, index) && !includes(transaction.late, index)) {
       entries.push({ atMs: toMs(votedUs), event: 'voted', branchId, detail: 'commit' });
     } else if (includes(transaction.readOnly, index)) {
@@ -39,14 +39,15 @@ export function timelineOf(transaction: TransactionRecord): TimelineEntry[] {
     entries.push({ atMs: since(decidedAt), event: 'decided', detail: isAbort(state) ? 'abort' : 'commit' });
   }
   for (const { branchId, completedUs, attempts, call, heuristic } of branches) {
-    if (completedUs === 0 || heuristic !== undefined || (call === CALL_NONE && attempts === 0)) continue;
+    if (completedUs === NOT_YET || heuristic !== undefined || (call === CALL_NONE && attempts === 0))
+      continue;
     const event = isCommit(state) ? 'committed' : 'rolled-back';
     entries.push({ atMs: toMs(completedUs), event, branchId, attempt: attempts });
   }
   entries.push(...incidents.filter(({ event }) => !BEFORE_DECISION.has(event)));
   if (endedAt !== 0) entries.push({ atMs: since(endedAt), event: 'ended', detail: transaction.stateName });
   // A stable sort: what happened at one moment stays in the order of the protocol.
-  return entries.sort((a, b) => a.atMs - b.atMs);
+  return entries.toSorted((a, b) => a.atMs - b.atMs);
 }
 
 /** What leads to a decision, and so stands before it when both happen at one moment. */

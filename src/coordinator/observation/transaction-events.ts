@@ -1,4 +1,5 @@
-import { Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnModuleInit, Optional } from '@nestjs/common';
+import { DiscoveryService } from '@nestjs/core';
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import type { BranchRecord } from '../execution/branch-record.js';
 import { messageOf } from '../execution/incident.js';
@@ -7,14 +8,30 @@ import type { TransactionRecord } from '../execution/transaction-record.js';
 import type { Outcome } from '../outcome.js';
 import { TRANSACTION_EVENTS, type TransactionEvent, type TransactionEventPayloads } from './events.js';
 
-/** Tells users' own listeners what has happened. An event that nobody listens to is not even made. */
+/**
+ * Tells users' own listeners what has happened, where the application has any: it imports EventEmitterModule itself.
+ * An event that nobody listens to is not even made.
+ */
 @Injectable()
-export class TransactionEvents {
+export class TransactionEvents implements OnModuleInit {
   private readonly logger = new Logger(TransactionEvents.name);
 
-  constructor(private readonly emitter: EventEmitter2) {}
+  constructor(
+    @Optional() @Inject(EventEmitter2) private emitter: EventEmitter2 | undefined,
+    private readonly discovery: DiscoveryService,
+  ) {}
 
+  /** The application's own emitter, with its listeners and options, wherever it is and whoever can inject it. */
+  onModuleInit(): void {
+    const other = this.discovery
+      .getProviders()
+      .find(({ token, instance }) => token === EventEmitter2 && instance !== this.emitter);
+    if (other !== undefined) this.emitter = other.instance as EventEmitter2;
+  }
+
+  /** A heuristic end has been told already, and it is neither of these. */
   ended(record: TransactionRecord): void {
+    if (record.hasHeuristics) return;
     if (record.stateName === 'COMMITTED') {
       if (!this.isHeard(TRANSACTION_EVENTS.committed)) return;
       this.emit('transaction.committed', {
@@ -61,21 +78,31 @@ export class TransactionEvents {
   }
 
   private isHeard(event: keyof TransactionEventPayloads): boolean {
-    return this.emitter.hasListeners(event) === true;
+    const { emitter } = this;
+    if (emitter === undefined) return false;
+    return emitter.hasListeners(event) === true || emitter.listenersAny().length > 0;
   }
 
-  /** What a listener throws, at once or later, is logged and goes no further. */
+  /** Each listener is called by itself, so that one that throws keeps the event from no other. */
   private emit<E extends keyof TransactionEventPayloads>(
     event: E,
     payload: TransactionEventPayloads[E],
   ): void {
-    const failed = (error: unknown): void => {
-      this.logger.error(`A listener of ${event} failed: ${messageOf(error)}`);
-    };
+    const { emitter } = this;
+    if (emitter === undefined) return;
+    // Copies, since a listener for one event only takes itself off the list.
+    const all = emitter.listenersAny().slice();
+    const own = emitter.listeners(event).slice();
+    for (const listener of all) void this.call(event, () => listener.call(emitter, event, payload));
+    for (const listener of own) void this.call(event, () => listener.call(emitter, payload));
+  }
+
+  /** What a listener throws, at once or later, is logged and goes no further. */
+  private async call(event: string, listener: () => unknown): Promise<void> {
     try {
-      this.emitter.emitAsync(event, payload).catch(failed);
+      await listener();
     } catch (error) {
-      failed(error);
+      this.logger.error(`A listener of ${event} failed: ${messageOf(error)}`);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { type BranchRecord, CALL_NONE } from '../execution/branch-record.js';
+import { type BranchRecord, CALL_NONE, NOT_YET } from '../execution/branch-record.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
 import {
@@ -106,7 +106,7 @@ function voteOf({ transaction, index, votedUs }: BranchRecord): BranchView['vote
   if (includes(transaction.yes, index)) return 'commit';
   if (includes(transaction.readOnly, index)) return 'read-only';
   if (includes(transaction.refused, index)) return 'abort';
-  return votedUs === 0 ? null : 'none';
+  return votedUs === NOT_YET ? null : 'none';
 }
 
 function stateOf({ transaction, index, call, heuristic }: BranchRecord): BranchState {

@@ -1,8 +1,10 @@
 import { Controller, Get } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { HealthCheck, type HealthCheckResult, HealthCheckService } from '@nestjs/terminus';
 import { CoordinatorHealthIndicator } from '../observation/coordinator-health.indicator.js';
 
 /** Health, for whoever restarts the process (live) and whoever sends it work (ready). */
+@ApiTags('operations')
 @Controller('health')
 export class HealthController {
   constructor(
@@ -13,6 +15,7 @@ export class HealthController {
   /** Answers as long as the process can answer at all: a stalled participant is no reason for a restart. */
   @Get('live')
   @HealthCheck()
+  @ApiOperation({ summary: 'Whether the process answers at all' })
   live(): Promise<HealthCheckResult> {
     return this.health.check([]);
   }
@@ -20,6 +23,7 @@ export class HealthController {
   /** 503 while no new transaction is taken. Stalled transactions make it `degraded`, with 200. */
   @Get('ready')
   @HealthCheck()
+  @ApiOperation({ summary: 'Whether new transactions are taken; degraded while one is stalled' })
   ready(): Promise<HealthCheckResult> {
     return this.health.check([() => this.coordinator.check('coordinator')]);
   }

@@ -17,5 +17,5 @@ export const ParticipantMetadata = DiscoveryService.createDecorator<ParticipantO
  * @publicApi
  */
 export function Participant(options: ParticipantOptions): ClassDecorator {
-  return applyDecorators(Injectable() as ClassDecorator, ParticipantMetadata(options) as ClassDecorator);
+  return applyDecorators(Injectable(), ParticipantMetadata(options));
 }

@@ -1,6 +1,5 @@
-import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Injectable, type OnModuleInit, type Type } from '@nestjs/common';
 import { InvalidParticipantError } from '../errors.js';
-import type { ParticipantReference } from './branch-request.js';
 import { ParticipantAccessor } from './participant.accessor.js';
 import { ParticipantRegistry } from './participant.registry.js';
 import type { TransactionParticipant } from './participant.js';
@@ -31,7 +30,8 @@ export class ParticipantExplorer implements OnModuleInit {
       // useExisting gives one instance under two tokens; the same class in two modules gives two instances.
       if (seen.has(wrapper.instance)) continue;
       seen.add(wrapper.instance);
-      const aliases = typeof wrapper.token === 'function' ? [wrapper.token as ParticipantReference] : [];
+      const aliases =
+        typeof wrapper.token === 'function' ? [wrapper.token as Type<TransactionParticipant>] : [];
       this.registry.register(wrapper.instance as TransactionParticipant, options, ...aliases);
     }
   }

@@ -1,7 +1,12 @@
-import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger, type Type } from '@nestjs/common';
 import type { ResolvedCoordinatorOptions } from '../coordinator.options.js';
 import { COORDINATOR_OPTIONS } from '../coordinator.tokens.js';
-import { DuplicateParticipantError, InvalidParticipantError, UnknownParticipantError } from '../errors.js';
+import {
+  DuplicateParticipantError,
+  InvalidParticipantError,
+  InvalidRequestError,
+  UnknownParticipantError,
+} from '../errors.js';
 import type { ParticipantReference } from './branch-request.js';
 import { type ParticipantOptions, resolveParticipantOptions } from './participant.options.js';
 import type { TransactionParticipant } from './participant.js';
@@ -19,8 +24,8 @@ const REQUIRED_METHODS = ['prepare', 'commit', 'rollback'] as const;
 export class ParticipantRegistry {
   private readonly logger = new Logger(ParticipantRegistry.name);
   private readonly participants = new Map<string, RegisteredParticipant>();
-  /** By name and by class: whatever a branch may be named by. */
-  private readonly references = new Map<ParticipantReference, RegisteredParticipant>();
+  /** By name and by class: whatever a branch may be named by. A class that several share names none of them. */
+  private readonly references = new Map<ParticipantReference, RegisteredParticipant | undefined>();
 
   constructor(@Inject(COORDINATOR_OPTIONS) private readonly defaults: ResolvedCoordinatorOptions) {}
 
@@ -30,15 +35,15 @@ export class ParticipantRegistry {
    * @param options as for `@Participant`.
    * @param aliases further classes by which branches may name it.
    * @throws InvalidParticipantError when a method is missing.
-   * @throws DuplicateParticipantError when the name or a class is taken.
+   * @throws DuplicateParticipantError when the name is taken.
    * @throws InvalidOptionsError when an option is unknown or impossible.
    */
   register(
     instance: TransactionParticipant,
     options: ParticipantOptions,
-    ...aliases: ParticipantReference[]
+    ...aliases: Type<TransactionParticipant>[]
   ): RegisteredParticipant {
-    const className = instance?.constructor?.name ?? String(instance);
+    const className = instance?.constructor?.name ?? typeof instance;
     for (const method of REQUIRED_METHODS) {
       if (typeof instance?.[method] !== 'function') {
         throw new InvalidParticipantError(
@@ -52,14 +57,10 @@ export class ParticipantRegistry {
     const taken = this.participants.get(resolved.name);
     if (taken !== undefined) throw new DuplicateParticipantError(resolved.name, className, taken.className);
 
-    const registered = new RegisteredParticipant(instance, className, resolved);
+    const classes = new Set([instance.constructor, ...aliases].filter(isClassOfParticipants));
+    const registered = new RegisteredParticipant(instance, className, resolved, [...classes]);
     this.participants.set(resolved.name, registered);
-    this.references.set(resolved.name, registered);
-    for (const alias of [instance.constructor as ParticipantReference, ...aliases]) {
-      // A plain object's class is Object, by which nobody means this participant.
-      if (alias !== (Object as unknown) && !this.references.has(alias))
-        this.references.set(alias, registered);
-    }
+    this.refer(registered);
     this.logger.log(
       `Participant "${resolved.name}" (${className}): prepare within ${resolved.prepareTimeoutMs} ms, ` +
         `${resolved.maxAttempts} attempts of ${resolved.completionTimeoutMs} ms to complete` +
@@ -77,9 +78,8 @@ export class ParticipantRegistry {
     const registered = this.participants.get(name);
     if (registered === undefined) return false;
     this.participants.delete(name);
-    for (const [reference, target] of this.references) {
-      if (target === registered) this.references.delete(reference);
-    }
+    this.references.clear();
+    for (const remaining of this.participants.values()) this.refer(remaining);
     this.logger.log(`Participant "${name}" (${registered.className}) was removed`);
     return true;
   }
@@ -87,16 +87,35 @@ export class ParticipantRegistry {
   /**
    * @param reference a name or a class.
    * @throws UnknownParticipantError when nobody is registered under it.
+   * @throws InvalidRequestError when it is a class that several participants share.
    */
   get(reference: ParticipantReference): RegisteredParticipant {
     const registered = this.references.get(reference);
     if (registered !== undefined) return registered;
-    const name = typeof reference === 'function' ? reference.name : String(reference);
-    throw new UnknownParticipantError(name, [...this.participants.keys()]);
+    const name = typeof reference === 'function' ? reference.name : reference;
+    if (!this.references.has(reference))
+      throw new UnknownParticipantError(name, [...this.participants.keys()]);
+    const sharers = this.list().filter(({ classes }) => (classes as readonly unknown[]).includes(reference));
+    throw new InvalidRequestError(
+      'participant',
+      `is the class ${name}, which is registered as ${sharers.map((sharer) => sharer.name).join(' and ')}: use the name`,
+    );
   }
 
   /** @returns every participant, in the order of registration. */
   list(): RegisteredParticipant[] {
     return [...this.participants.values()];
   }
+
+  private refer(registered: RegisteredParticipant): void {
+    this.references.set(registered.name, registered);
+    for (const reference of registered.classes) {
+      this.references.set(reference, this.references.has(reference) ? undefined : registered);
+    }
+  }
+}
+
+/** A plain object's class is Object, by which nobody means this participant. */
+function isClassOfParticipants(reference: unknown): reference is Type<TransactionParticipant> {
+  return typeof reference === 'function' && reference !== Object;
 }

@@ -1,3 +1,4 @@
+import type { Type } from '@nestjs/common';
 import type { ResolvedParticipantOptions } from './participant.options.js';
 import type { TransactionParticipant } from './participant.js';
 
@@ -48,6 +49,8 @@ export class RegisteredParticipant {
     readonly instance: TransactionParticipant,
     readonly className: string,
     readonly options: ResolvedParticipantOptions,
+    /** What branches may name it by, besides its name. */
+    readonly classes: readonly Type<TransactionParticipant>[],
   ) {
     this.name = options.name;
     this.onePhase = typeof instance.commitOnePhase === 'function';

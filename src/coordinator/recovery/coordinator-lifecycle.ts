@@ -47,21 +47,22 @@ export class CoordinatorLifecycle implements OnApplicationBootstrap, OnModuleDes
     return this.recovery.runNow();
   }
 
-  /** Starts nothing more, and waits until what is in flight has ended or the grace period has. */
+  /** Starts nothing more, and waits until what is in flight, a recovery pass as well, has ended or the grace period has. */
   async onModuleDestroy(): Promise<void> {
     const { admission, registry, parts } = this.runtime;
     admission.close();
     const { shutdownGraceMs } = parts.options;
+    const drained = Promise.all([registry.whenIdle(), this.recovery.stop()]);
     if (registry.inFlight > 0) {
       this.logger.log(`Waiting up to ${shutdownGraceMs} ms for ${registry.inFlight} transactions in flight`);
-      let timer: NodeJS.Timeout | undefined;
-      const graceEnd = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, shutdownGraceMs);
-      });
-      await Promise.race([registry.whenIdle(), graceEnd]);
-      clearTimeout(timer);
     }
-    await this.recovery.stop();
+    let timer: NodeJS.Timeout | undefined;
+    const graceEnd = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, shutdownGraceMs);
+    });
+    await Promise.race([drained, graceEnd]);
+    clearTimeout(timer);
+    this.answerWhoeverWaits();
     this.reportLeftovers();
   }
 
@@ -70,14 +71,24 @@ export class CoordinatorLifecycle implements OnApplicationBootstrap, OnModuleDes
     this.endSubscription?.();
   }
 
+  /**
+   * After the grace period every caller is answered all the same. The HTTP server closes only when each request has its
+   * answer, and the scheduler drops the sweep before that, so that no deadline would come to their rescue.
+   */
+  private answerWhoeverWaits(): void {
+    const { registry, executor } = this.runtime;
+    if (registry.inFlight === 0) return;
+    this.logger.error(`The grace period is over with ${registry.inFlight} transactions still in flight`);
+    registry.forEach((transaction) => {
+      if (transaction.endedAt === 0) executor.stopWaiting(transaction);
+    });
+  }
+
   /** What a coordinator without a durable log forgets now, in the words that an operator needs. */
   private reportLeftovers(): void {
     const { registry } = this.runtime;
     for (const { id, stateName } of registry.unsettled) {
       this.logger.error(`${id} is ${stateName} and unsettled: its decision ends with this process`);
-    }
-    if (registry.inFlight > 0) {
-      this.logger.error(`The grace period is over with ${registry.inFlight} transactions still in flight`);
     }
   }
 }

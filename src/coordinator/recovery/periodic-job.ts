@@ -23,7 +23,13 @@ export class PeriodicJob {
     private readonly work: () => void | Promise<void>,
   ) {}
 
+  /** @throws Error when the name is taken; then no timer is left behind. */
   start(): void {
+    if (this.scheduler.doesExist('interval', this.name)) {
+      throw new Error(
+        `There is a job "${this.name}" already. Import CoordinatorModule once in an application.`,
+      );
+    }
     const timer = setInterval(() => void this.runNow(), this.intervalMs);
     this.scheduler.addInterval(this.name, timer);
   }

@@ -31,6 +31,6 @@ export class StalledRecovery {
         if (includes(transaction.stalled, branch.index)) branches.push(branch);
       }
     }
-    return branches.reverse();
+    return branches.toReversed();
   }
 }

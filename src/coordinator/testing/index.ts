@@ -1,4 +1,5 @@
 export { ManualClock, settled } from './manual-clock.js';
+export { recoverNow } from './recover-now.js';
 export {
   type Behaviour,
   type Effect,

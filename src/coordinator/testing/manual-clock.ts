@@ -7,6 +7,7 @@ import type { Clock } from '../execution/clock.js';
  */
 export class ManualClock implements Clock {
   private readonly listeners = new Set<() => void>();
+  private readonly delays = new Set<{ readonly dueAt: number; readonly resolve: () => void }>();
   private time: number;
 
   /**
@@ -30,16 +31,39 @@ export class ManualClock implements Clock {
   }
 
   /**
-   * Moves the clock forward in steps, and lets what becomes due after each step run its course.
+   * Waits on this clock.
+   *
+   * @param ms how long.
+   * @returns a promise that resolves once the clock has been moved so far.
+   */
+  delay(ms: number): Promise<void> {
+    return new Promise((resolve) => this.delays.add({ dueAt: this.time + ms, resolve }));
+  }
+
+  /**
+   * Moves the clock forward in steps, and lets what becomes due after each step run its course. What waits in
+   * `delay` goes on at its very moment, and is in time for a deadline at the same one.
    *
    * @param ms how far.
-   * @param stepMs how far at a time; things due within one step happen together.
+   * @param stepMs how far at a time; deadlines and retries due within one step happen together.
    */
   async advance(ms: number, stepMs = 10): Promise<void> {
     const end = this.time + ms;
     while (this.time < end) {
-      this.time = Math.min(end, this.time + stepMs);
+      const dueAts = Array.from(this.delays, ({ dueAt }) => dueAt);
+      // A delay that is over already moves nothing back.
+      this.time = Math.max(this.time, Math.min(end, this.time + stepMs, ...dueAts));
+      await this.endDelays();
       for (const listener of this.listeners) listener();
+      await settled();
+    }
+  }
+
+  private async endDelays(): Promise<void> {
+    for (const delay of this.delays) {
+      if (delay.dueAt > this.time) continue;
+      this.delays.delete(delay);
+      delay.resolve();
       await settled();
     }
   }

@@ -1,19 +1,21 @@
 import {
   type Branch,
   HeuristicError,
+  type OnePhaseAnswer,
   type TransactionParticipant,
   type Vote,
   refuse,
 } from '../participant/participant.js';
 import type { HeuristicKind } from '../protocol/index.js';
+import type { ManualClock } from './manual-clock.js';
 
 /**
  * What a scripted participant does when one of its methods is called:
  * - `yes`: it does what is asked. In prepare it votes commit.
- * - `no`, or `{ refuse }`: it votes abort. `read-only`: it votes that. In commit and rollback both are `yes`.
+ * - `no`, or `{ refuse }`: it votes abort. `read-only`: it votes that. Where there is no vote, all are `yes`.
  * - `throw`: it throws before any effect. `throw-after`: it takes effect, and throws.
  * - `hang`: it never answers. `hang-after`: it takes effect, and never answers.
- * - `{ delayMs, then }`: it waits on the real clock, and goes on.
+ * - `{ delayMs, then }`: it waits, on its ManualClock if it was given one and else on the real clock, and goes on.
  * - `{ until, then }`: it waits for a promise of the test, and goes on.
  * - `{ answer }`: it takes effect and answers this, whatever it is.
  * - `{ heuristic }`: it reports a heuristic end.
@@ -42,20 +44,38 @@ export interface ParticipantScript {
   readonly prepare?: Script;
   readonly commit?: Script;
   readonly rollback?: Script;
+  /** The participant has this method only when its first script says something of it. */
+  readonly commitOnePhase?: Script;
 }
 
-/** One call that a scripted participant received. @publicApi */
+/** One call that a scripted participant received, with the branch as it was then. @publicApi */
 export interface RecordedCall<P> {
-  readonly method: 'prepare' | 'commit' | 'rollback';
+  readonly method: keyof ParticipantScript;
   readonly branch: Branch<P>;
 }
 
 /** What has become of a branch at a scripted participant. @publicApi */
 export type Effect = 'prepared' | 'committed' | 'rolled-back';
 
+const EFFECT_OF = {
+  prepare: 'prepared',
+  commit: 'committed',
+  rollback: 'rolled-back',
+  commitOnePhase: 'committed',
+} as const;
+
+/** What `yes` answers. */
+const ANSWER_OF = {
+  prepare: 'commit',
+  commit: undefined,
+  rollback: undefined,
+  commitOnePhase: 'commit',
+} as const;
+
 /**
  * A participant that does as it is told, and remembers what was asked of it: for tests of code that runs
- * transactions. It keeps rule 6: repeats are harmless, and a prepare after its rollback is refused.
+ * transactions. It keeps rule 6 of the protocol: repeats are harmless, and a prepare after its rollback is refused. A
+ * rollback after a commit, or a commit after a rollback, is answered with a heuristic report, so that it is not missed.
  *
  * @publicApi
  */
@@ -63,28 +83,61 @@ export class ScriptedParticipant<P = unknown> implements TransactionParticipant<
   readonly calls: RecordedCall<P>[] = [];
   /** By transaction and branch, as in `effectOn`. */
   readonly effects = new Map<string, Effect>();
+  readonly commitOnePhase?: (branch: Branch<P>) => Promise<OnePhaseAnswer>;
 
-  constructor(public script: ParticipantScript = {}) {}
+  private currentScript: ParticipantScript;
+  /** How often each method was called since the script was set. */
+  private readonly turns = new Map<keyof ParticipantScript, number>();
 
-  /** `yes` for the first calls, as many as `failures`, is `throw`: a participant that recovers. */
-  static flaky(
+  /**
+   * @param script what it does at each call.
+   * @param clock what `delayMs` is measured by. @default the real clock
+   */
+  constructor(
+    script: ParticipantScript = {},
+    private readonly clock?: ManualClock,
+  ) {
+    this.currentScript = script;
+    if (script.commitOnePhase !== undefined) {
+      this.commitOnePhase = async (branch) =>
+        (await this.perform('commitOnePhase', branch)) as OnePhaseAnswer;
+    }
+  }
+
+  /**
+   * A participant that recovers.
+   *
+   * @param failures how many first calls of each method throw.
+   * @param methods which fail. @default only commit
+   */
+  static flaky<P = unknown>(
     failures: number,
     methods: readonly (keyof ParticipantScript)[] = ['commit'],
-  ): ScriptedParticipant {
+  ): ScriptedParticipant<P> {
     const script = [...Array.from({ length: failures }, () => 'throw' as const), 'yes' as const];
     return new ScriptedParticipant(Object.fromEntries(methods.map((method) => [method, script])));
   }
 
+  get script(): ParticipantScript {
+    return this.currentScript;
+  }
+
+  /** From the next call on, and from its first behaviour. */
+  set script(script: ParticipantScript) {
+    this.currentScript = script;
+    this.turns.clear();
+  }
+
   async prepare(branch: Branch<P>): Promise<Vote> {
-    return (await this.perform('prepare', branch, 'prepared', 'commit')) as Vote;
+    return (await this.perform('prepare', branch)) as Vote;
   }
 
   async commit(branch: Branch<P>): Promise<void> {
-    await this.perform('commit', branch, 'committed', undefined);
+    await this.perform('commit', branch);
   }
 
   async rollback(branch: Branch<P>): Promise<void> {
-    await this.perform('rollback', branch, 'rolled-back', undefined);
+    await this.perform('rollback', branch);
   }
 
   /** @returns how often a method was called. */
@@ -97,70 +150,99 @@ export class ScriptedParticipant<P = unknown> implements TransactionParticipant<
     return this.effects.get(`${transactionId}/${branchId}`);
   }
 
-  private perform(
-    method: RecordedCall<P>['method'],
-    branch: Branch<P>,
-    effect: Effect,
-    answer: unknown,
-  ): Promise<unknown> {
-    this.calls.push({ method, branch });
-    const script = this.script[method] ?? 'yes';
-    const turn = this.count(method) - 1;
-    const behaviour = Array.isArray(script)
-      ? (script as readonly Behaviour[])[Math.min(turn, script.length - 1)]!
-      : (script as Behaviour);
-    return this.behave(behaviour, branch, effect, answer);
+  private perform(method: keyof ParticipantScript, branch: Branch<P>): Promise<unknown> {
+    this.calls.push({ method, branch: snapshotOf(branch) });
+    const turn = this.turns.get(method) ?? 0;
+    this.turns.set(method, turn + 1);
+    const script = this.currentScript[method] ?? 'yes';
+    const behaviour = isSequence(script) ? (script[Math.min(turn, script.length - 1)] ?? 'yes') : script;
+    return this.behave(behaviour, method, branch);
   }
 
   private async behave(
     behaviour: Behaviour,
+    method: keyof ParticipantScript,
     branch: Branch<P>,
-    effect: Effect,
-    answer: unknown,
   ): Promise<unknown> {
     if (typeof behaviour === 'object') {
       if ('delayMs' in behaviour) {
-        await new Promise((resolve) => setTimeout(resolve, behaviour.delayMs));
-        return this.behave(behaviour.then ?? 'yes', branch, effect, answer);
+        await this.wait(behaviour.delayMs);
+        return this.behave(behaviour.then ?? 'yes', method, branch);
       }
       if ('until' in behaviour) {
         await behaviour.until;
-        return this.behave(behaviour.then ?? 'yes', branch, effect, answer);
+        return this.behave(behaviour.then ?? 'yes', method, branch);
       }
       if ('heuristic' in behaviour) throw new HeuristicError(behaviour.heuristic, 'scripted');
       if ('answer' in behaviour) {
-        this.take(effect, branch);
+        this.take(method, branch);
         return behaviour.answer;
       }
-      return effect === 'prepared' ? refuse(behaviour.refuse, behaviour.reason ?? 'scripted') : answer;
+      const { refuse: code, reason = 'scripted' } = behaviour;
+      return isAskedToVote(method) ? refuse(code, reason) : this.take(method, branch);
     }
-    const { take } = this;
     switch (behaviour) {
+      case 'yes':
+        return this.take(method, branch);
+      case 'no':
+        return isAskedToVote(method) ? 'abort' : this.take(method, branch);
+      case 'read-only':
+        return method === 'prepare' ? 'read-only' : this.take(method, branch);
       case 'throw':
         throw new Error('scripted failure');
       case 'throw-after':
-        take(effect, branch);
+        this.take(method, branch);
         throw new Error('scripted failure after the effect');
       case 'hang':
         return new Promise(() => {});
       case 'hang-after':
-        take(effect, branch);
+        this.take(method, branch);
         return new Promise(() => {});
-      case 'no':
-        return effect === 'prepared' ? 'abort' : answer;
-      case 'read-only':
-        return effect === 'prepared' ? 'read-only' : answer;
-      case 'yes':
-        return take(effect, branch) ? answer : refuse('ROLLED_BACK', 'this branch was rolled back before');
     }
   }
 
-  /** @returns false for a prepare that comes after its rollback, which has no effect. */
-  private readonly take = (effect: Effect, branch: Branch<P>): boolean => {
+  /** The effect of a method, once. @returns what is answered then. */
+  private take(method: keyof ParticipantScript, branch: Branch<P>): unknown {
     const key = `${branch.transactionId}/${branch.branchId}`;
     const before = this.effects.get(key);
-    if (effect === 'prepared' && before === 'rolled-back') return false;
-    this.effects.set(key, effect);
-    return true;
+    const effect = EFFECT_OF[method];
+    if (before === 'rolled-back' && isAskedToVote(method)) {
+      return refuse('ROLLED_BACK', 'this branch was rolled back before');
+    }
+    if (before === 'rolled-back' && effect === 'committed') {
+      throw new HeuristicError('rollback', `${key} was told to commit, but it is rolled back`);
+    }
+    if (before === 'committed' && effect === 'rolled-back') {
+      throw new HeuristicError('commit', `${key} was told to roll back, but it is committed`);
+    }
+    if (before !== 'committed') this.effects.set(key, effect);
+    return ANSWER_OF[method];
+  }
+
+  private wait(ms: number): Promise<void> {
+    return this.clock?.delay(ms) ?? new Promise((resolve) => setTimeout(resolve, ms));
+  }
+}
+
+/** The coordinator lets go of a payload when its transaction is over; a test looks at it afterwards. */
+function snapshotOf<P>(branch: Branch<P>): Branch<P> {
+  const { transactionId, branchId, payload, deadline, attempt } = branch;
+  return {
+    transactionId,
+    branchId,
+    payload,
+    deadline,
+    attempt,
+    get signal() {
+      return branch.signal;
+    },
   };
+}
+
+function isSequence(script: Script): script is readonly Behaviour[] {
+  return Array.isArray(script);
+}
+
+function isAskedToVote(method: keyof ParticipantScript): boolean {
+  return method === 'prepare' || method === 'commitOnePhase';
 }

@@ -33,9 +33,9 @@ export interface TestCoordinator<C extends Clock = ManualClock> {
   readonly participants: ParticipantRegistry;
   readonly clock: C;
   /** One pass of the recovery job. */
-  recover(): Promise<void>;
+  readonly recover: () => Promise<void>;
   /** One sweep of the deadlines. A ManualClock does it by itself. */
-  sweep(): void;
+  readonly sweep: () => void;
   /** @internal */
   readonly runtime: CoordinatorRuntime;
 }
@@ -60,7 +60,7 @@ export function createTestCoordinator<C extends Clock = ManualClock>(
   given: TestCoordinatorOptions<C> = {},
 ): TestCoordinator<C> {
   const { participants: scripted = {}, clock: givenClock, random, log, observer, ...rest } = given;
-  const options = resolveCoordinatorOptions(rest as CoordinatorOptions);
+  const options = resolveCoordinatorOptions(rest);
   const clock = givenClock ?? (new ManualClock() as unknown as C);
   const participants = new ParticipantRegistry(options);
   for (const [name, participant] of Object.entries(scripted)) participants.register(participant, { name });

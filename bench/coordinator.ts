@@ -1,0 +1,84 @@
+import { ConsoleLogger, type INestApplicationContext, Module, type Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { destination, pino } from 'pino';
+import {
+  CoordinatorModule,
+  type CoordinatorModuleOptions,
+  PinoTransactionLines,
+  type TransactionParticipant,
+  TransactionManager,
+  branch,
+} from '../src/coordinator/index.js';
+import type { Contender } from './contender.js';
+import { First, Second, Third, type Trio, WORK } from './participants.js';
+
+/** Nest's own logger at level warn. What it has to say is put into words and then thrown away. */
+class WarningsToNowhere extends ConsoleLogger {
+  private readonly nowhere = destination({ dest: '/dev/null', sync: true });
+
+  constructor() {
+    super({ logLevels: ['warn', 'error', 'fatal'], json: true });
+  }
+
+  protected override printAsJson(...[message, options]: Parameters<ConsoleLogger['printAsJson']>): void {
+    this.nowhere.write(`${JSON.stringify(this.getJsonLogObject(message, options))}\n`);
+  }
+}
+
+const logger = new WarningsToNowhere();
+
+@Module({})
+class BenchmarkModule {}
+
+/** The coordinator in a Nest application of its own, with everything it does by default. */
+export class CoordinatorApplication {
+  private constructor(
+    private readonly context: INestApplicationContext,
+    readonly transactions: TransactionManager,
+  ) {}
+
+  /**
+   * @param participants classes decorated with `@Participant`.
+   * @param options as for `CoordinatorModule.forRoot()`. Only the limit of transactions in flight is raised here.
+   */
+  static async start(
+    participants: readonly Type<TransactionParticipant<never>>[],
+    options: CoordinatorModuleOptions = {},
+  ): Promise<CoordinatorApplication> {
+    const root = {
+      module: BenchmarkModule,
+      imports: [CoordinatorModule.forRoot({ maxInFlight: 20_000, shutdownGraceMs: 1_000, ...options })],
+      providers: [...participants],
+    };
+    const context = await NestFactory.createApplicationContext(root, { logger });
+    return new CoordinatorApplication(context, context.get(TransactionManager));
+  }
+
+  get<T>(type: Type<T>): T {
+    return this.context.get(type);
+  }
+
+  close(): Promise<void> {
+    return this.context.close();
+  }
+}
+
+/** The coordinator over three participants that have nothing to do. */
+export async function startCoordinator(
+  name: string,
+  options: CoordinatorModuleOptions = {},
+): Promise<{ app: CoordinatorApplication; contender: Contender; trio: Trio }> {
+  const app = await CoordinatorApplication.start([First, Second, Third], options);
+  const { transactions } = app;
+  const run: Contender['run'] = () =>
+    transactions.run({
+      name: 'benchmark',
+      branches: [branch(First, WORK), branch(Second, WORK), branch(Third, WORK)],
+    });
+  return { app, contender: { name, run }, trio: [app.get(First), app.get(Second), app.get(Third)] };
+}
+
+/** The one line at the end of each transaction, through pino at level info, to nowhere. */
+export function transactionLines(): PinoTransactionLines {
+  return new PinoTransactionLines(pino({ level: 'info' }, destination({ dest: '/dev/null', sync: true })));
+}

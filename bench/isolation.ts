@@ -1,0 +1,139 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  ParticipantRegistry,
+  type TransactionParticipant,
+  type Vote,
+  branch,
+} from '../src/coordinator/index.js';
+import { closedLoop, letTimersRun } from './closed-loop.js';
+import { UnexpectedOutcomeError } from './contender.js';
+import { type CoordinatorApplication, startCoordinator } from './coordinator.js';
+import { WORK } from './participants.js';
+import type { Settings } from './settings.js';
+import { median, round } from './statistics.js';
+
+/** What participants in trouble cost those who have nothing to do with them. */
+export interface Isolation {
+  /** When one participant refuses after 10 ms and the others take 500: how long its caller waits, in milliseconds. */
+  readonly refusalMs: number;
+  /** Transactions a second without the hung participant, while 100 callers wait for it, to those before. */
+  readonly hungRatio: number;
+  /** Transactions a second that named the hung participant and were aborted meanwhile. */
+  readonly hungAbortedTps: number;
+}
+
+const REFUSES_AFTER_MS = 10;
+const SLOW_MS = 500;
+const HUNG_CALLERS = 100;
+const HUNG_PREPARE_TIMEOUT_MS = 500;
+const WELL_IN_FLIGHT = 100;
+const WELL_BATCH = 5_000;
+
+export async function measureIsolation(settings: Settings): Promise<Isolation> {
+  const { app, contender } = await startCoordinator('coordinator');
+  const well = (): Promise<number> => closedLoop(contender, WELL_IN_FLIGHT, WELL_BATCH);
+  const refusalMs = await measureRefusal(app, settings.refusals);
+  const hung = await measureHung(app, well, settings);
+  await app.close();
+  return { refusalMs, ...hung };
+}
+
+async function measureRefusal(app: CoordinatorApplication, refusals: number): Promise<number> {
+  const registry = app.get(ParticipantRegistry);
+  registry.register(answering(REFUSES_AFTER_MS, 'abort'), { name: 'refusing' });
+  registry.register(answering(SLOW_MS, 'commit'), { name: 'slow' });
+  registry.register(answering(SLOW_MS, 'commit'), { name: 'slower' });
+  const tookMs: number[] = [];
+  for (let number = 0; number < refusals; number++) {
+    const begunAt = performance.now();
+    const outcome = await app.transactions.run({
+      branches: [branch('slow', WORK), branch('refusing', WORK), branch('slower', WORK)],
+    });
+    tookMs.push(performance.now() - begunAt);
+    if (outcome.status !== 'aborted') throw new UnexpectedOutcomeError('the refused transaction', outcome);
+  }
+  // The slow ones answer the last of them, and are rolled back once more.
+  await sleep(SLOW_MS * 1.1);
+  return round(median(tookMs), 2);
+}
+
+/** Compares spells with and without the hung participant, one after the other, so that the machine's moods cancel. */
+async function measureHung(
+  app: CoordinatorApplication,
+  well: () => Promise<number>,
+  { hungRounds, hungSliceMs }: Settings,
+): Promise<Pick<Isolation, 'hungRatio' | 'hungAbortedTps'>> {
+  app.get(ParticipantRegistry).register(HUNG, { name: 'hung', prepareTimeoutMs: HUNG_PREPARE_TIMEOUT_MS });
+  const ratios: number[] = [];
+  const abortedTps: number[] = [];
+  await throughputOf(well, hungSliceMs);
+  for (let number = 0; number < hungRounds; number++) {
+    const before = await throughputOf(well, hungSliceMs);
+    const callers = new HungCallers(app);
+    callers.start();
+    // The first of them have timed out by then, so the time-outs, rollbacks and retries of a spell are all under way.
+    await sleep(HUNG_PREPARE_TIMEOUT_MS * 1.2);
+    const abortedBefore = callers.aborted;
+    const during = await throughputOf(well, hungSliceMs);
+    ratios.push(during / before);
+    abortedTps.push(((callers.aborted - abortedBefore) / hungSliceMs) * 1000);
+    await callers.stop();
+  }
+  return { hungRatio: round(median(ratios), 3), hungAbortedTps: round(median(abortedTps)) };
+}
+
+/** Callers who know no better than to name the hung participant again and again. */
+class HungCallers {
+  aborted = 0;
+  private calling = false;
+  private loops: Promise<void>[] = [];
+
+  constructor(private readonly app: CoordinatorApplication) {}
+
+  start(): void {
+    this.calling = true;
+    this.loops = Array.from({ length: HUNG_CALLERS }, () => this.callAgainAndAgain());
+  }
+
+  async stop(): Promise<void> {
+    this.calling = false;
+    await Promise.all(this.loops);
+  }
+
+  private async callAgainAndAgain(): Promise<void> {
+    while (this.calling) {
+      const outcome = await this.app.transactions.run({
+        branches: [branch('first', WORK), branch('hung', WORK), branch('third', WORK)],
+      });
+      if (outcome.status !== 'aborted') throw new UnexpectedOutcomeError('the hung transaction', outcome);
+      this.aborted++;
+    }
+  }
+}
+
+/** Answers nothing, not even a rollback, so that what it was asked stalls. */
+const HUNG: TransactionParticipant = {
+  prepare: () => new Promise(() => {}),
+  commit: () => new Promise(() => {}),
+  rollback: () => new Promise(() => {}),
+};
+
+function answering(afterMs: number, vote: Vote): TransactionParticipant {
+  return {
+    prepare: () => new Promise((resolve) => setTimeout(resolve, afterMs, vote)),
+    commit: () => {},
+    rollback: () => {},
+  };
+}
+
+/** @returns transactions a second, with a turn for timers after each batch. */
+async function throughputOf(batch: () => Promise<number>, durationMs: number): Promise<number> {
+  const begunAt = performance.now();
+  let batches = 0;
+  while (performance.now() - begunAt < durationMs) {
+    await batch();
+    await letTimersRun();
+    batches++;
+  }
+  return (batches * WELL_BATCH * 1000) / (performance.now() - begunAt);
+}

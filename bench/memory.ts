@@ -1,0 +1,27 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import type { MemoryReport } from './memory-process.js';
+import type { Settings } from './settings.js';
+
+/** So much is allocated by 10,000 transactions at most without the young generation being collected once. */
+const SEMI_SPACE_MB = 256;
+
+/**
+ * Measures the memory in a process of its own, whose young generation is so large that nothing is collected while
+ * something is measured: what the heap has grown by is then what was allocated.
+ */
+export async function measureMemory(settings: Settings): Promise<MemoryReport> {
+  const child = fork(new URL('./memory-process.js', import.meta.url), [String(settings.memorySamples)], {
+    execArgv: [
+      '--expose-gc',
+      `--min-semi-space-size=${SEMI_SPACE_MB}`,
+      `--max-semi-space-size=${SEMI_SPACE_MB}`,
+    ],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  let report: MemoryReport | undefined;
+  child.on('message', (message) => (report = message as MemoryReport));
+  const [code] = (await once(child, 'exit')) as [number | null];
+  if (code !== 0 || report === undefined) throw new Error(`the measurement of memory ended with ${code}`);
+  return report;
+}

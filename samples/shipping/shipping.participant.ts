@@ -1,0 +1,59 @@
+import {
+  type Branch,
+  HeuristicError,
+  MemoryGuardStore,
+  type OnePhaseAnswer,
+  Participant,
+  ParticipantGuard,
+  type TransactionParticipant,
+  type Vote,
+  refuse,
+} from '../../src/coordinator/index.js';
+import { Customs } from './customs.js';
+import { DispatchPlan, type Shipment } from './dispatch-plan.js';
+
+/** Holds a place in a van in prepare, books it in commit, and gives it back in rollback. */
+@Participant({ name: 'shipping', prepareTimeoutMs: 1_000, maxAttempts: 10 })
+export class ShippingParticipant implements TransactionParticipant<Shipment> {
+  private readonly guard = new ParticipantGuard(new MemoryGuardStore());
+
+  constructor(
+    private readonly customs: Customs,
+    private readonly plan: DispatchPlan,
+  ) {}
+
+  prepare(branch: Branch<Shipment>): Promise<Vote> {
+    const { payload: shipment, signal } = branch;
+    return this.guard.prepare(branch, async () => {
+      if (!(await this.customs.allows(shipment.country, signal))) {
+        return refuse('NOT_ALLOWED', 'parcels cannot be sent there');
+      }
+      return this.plan.hold(keyOf(branch), shipment)
+        ? 'commit'
+        : refuse('VANS_FULL', 'no van has a place left today');
+    });
+  }
+
+  commit(branch: Branch<Shipment>): Promise<void> {
+    return this.guard.commit(branch, () => {
+      if (!this.plan.book(keyOf(branch))) {
+        throw new HeuristicError('rollback', 'the place was given away in the yard');
+      }
+    });
+  }
+
+  rollback(branch: Branch<Shipment>): Promise<void> {
+    return this.guard.rollback(branch, () => this.plan.release(keyOf(branch)));
+  }
+
+  async commitOnePhase(branch: Branch<Shipment>): Promise<OnePhaseAnswer> {
+    const vote = await this.prepare(branch);
+    if (vote === 'read-only') return 'commit';
+    if (vote === 'commit') await this.commit(branch);
+    return vote;
+  }
+}
+
+function keyOf({ transactionId, branchId }: Branch): string {
+  return `${transactionId}/${branchId}`;
+}

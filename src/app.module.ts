@@ -1,0 +1,40 @@
+import { type DynamicModule, Module, StandardSchemaValidationPipe } from '@nestjs/common';
+import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { EventEmitterModule } from '@nestjs/event-emitter';
+import { LoggerModule, PinoLogger } from 'nestjs-pino';
+import type { DestinationStream } from 'pino';
+import { loggerParams } from './common/logging.js';
+import { ProblemFilter } from './common/problem.filter.js';
+import type { Configuration } from './configuration.js';
+import { CoordinatorModule, OperationsModule, PinoTransactionLines } from './coordinator/index.js';
+import { DemoModule } from './demo/demo.module.js';
+import { OrdersModule } from './orders/orders.module.js';
+
+/** The application: the coordinator, what operators see of it, and orders over three services. */
+@Module({})
+export class AppModule {
+  /** @param logs where log lines go. @default standard output */
+  static forRoot(configuration: Configuration, logs?: DestinationStream): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        LoggerModule.forRoot(loggerParams(configuration.logLevel, logs)),
+        EventEmitterModule.forRoot(),
+        CoordinatorModule.forRootAsync({
+          inject: [PinoLogger],
+          useFactory: (pino: PinoLogger) => ({
+            ...configuration.coordinator,
+            lines: new PinoTransactionLines(pino.logger),
+          }),
+        }),
+        OperationsModule,
+        OrdersModule,
+        ...(configuration.demo ? [DemoModule] : []),
+      ],
+      providers: [
+        { provide: APP_PIPE, useClass: StandardSchemaValidationPipe },
+        { provide: APP_FILTER, useClass: ProblemFilter },
+      ],
+    };
+  }
+}

@@ -1,0 +1,147 @@
+import { describe, expect, it } from 'vitest';
+import type { TransactionParticipant } from '../participant/participant.js';
+import { createTestCoordinator, settled } from '../testing/index.js';
+import { BranchRecord } from './branch-record.js';
+import { callParticipant } from './calls.js';
+
+type Ended = ['fulfilled' | 'rejected', unknown];
+
+/** Calls a participant whose prepare returns this, and lists what came back during the call and after it. */
+async function call(prepare: () => unknown, ambient = false) {
+  const { runtime, participants } = createTestCoordinator();
+  const instance = { prepare, commit() {}, rollback() {} } as TransactionParticipant;
+  const participant = participants.register(instance, { name: 'odd', ambient });
+  const transaction = runtime.admission.create(undefined, undefined, 0);
+  const branch = new BranchRecord(transaction, 0, participant, 1, undefined);
+  const ended: Ended[] = [];
+  callParticipant(
+    participant,
+    'prepare',
+    branch,
+    transaction,
+    runtime.ambient,
+    (value) => ended.push(['fulfilled', value]),
+    (error) => ended.push(['rejected', error]),
+  );
+  const during = ended.length;
+  await settled();
+  return { during, ended };
+}
+
+/** A promise of the caller's own make: a subclass whose `then` does as it likes. */
+class OddPromise extends Promise<unknown> {
+  static behaviour: (resolve: (value: unknown) => void) => void = () => {};
+
+  override then<A, B>(onFulfilled?: ((value: unknown) => A | PromiseLike<A>) | null): Promise<A | B> {
+    OddPromise.behaviour((value) => void onFulfilled?.(value));
+    return new Promise(() => {});
+  }
+}
+
+const oops = new Error('oops');
+
+const ANSWERS: [string, () => unknown, Ended[]][] = [
+  ['a value', () => 'commit', [['fulfilled', 'commit']]],
+  ['nothing', () => undefined, [['fulfilled', undefined]]],
+  ['a promise', () => Promise.resolve('commit'), [['fulfilled', 'commit']]],
+  ['a promise of a promise', async () => Promise.resolve('commit'), [['fulfilled', 'commit']]],
+  ['a rejection', () => Promise.reject(oops), [['rejected', oops]]],
+  ['a rejection with nothing', () => Promise.reject(undefined), [['rejected', undefined]]],
+  [
+    'a throw',
+    () => {
+      throw oops;
+    },
+    [['rejected', oops]],
+  ],
+  [
+    'a thenable',
+    () => ({ then: (resolve: (value: string) => void) => resolve('commit') }),
+    [['fulfilled', 'commit']],
+  ],
+  [
+    'a thenable that calls back twice',
+    () => ({
+      then: (resolve: (value: string) => void, reject: (error: unknown) => void) => {
+        resolve('commit');
+        resolve('abort');
+        reject(oops);
+      },
+    }),
+    [['fulfilled', 'commit']],
+  ],
+  [
+    'a thenable that throws',
+    () => ({
+      then: () => {
+        throw oops;
+      },
+    }),
+    [['rejected', oops]],
+  ],
+  [
+    'a thenable that answers and then throws',
+    () => ({
+      then: (resolve: (value: string) => void) => {
+        resolve('commit');
+        throw oops;
+      },
+    }),
+    [['fulfilled', 'commit']],
+  ],
+  ['a thenable that never calls back', () => ({ then: () => {} }), []],
+  [
+    'an object whose then cannot be read',
+    () => ({
+      get then() {
+        throw oops;
+      },
+    }),
+    [['rejected', oops]],
+  ],
+  [
+    'a promise whose own then calls back at once, and twice',
+    () =>
+      Object.assign(Promise.resolve(), {
+        then: (resolve: (value: string) => void) => {
+          resolve('commit');
+          resolve('abort');
+        },
+      }),
+    [['fulfilled', 'commit']],
+  ],
+  [
+    'a promise whose own then throws',
+    () =>
+      Object.assign(Promise.resolve(), {
+        then: () => {
+          throw oops;
+        },
+      }),
+    [['rejected', oops]],
+  ],
+];
+
+describe('callParticipant', () => {
+  describe.each([false, true])('with ambient: %s', (ambient) => {
+    it.each(ANSWERS)('brings back %s: once at most, and after the call', async (_, prepare, expected) => {
+      const { during, ended } = await call(prepare, ambient);
+
+      expect(during).toBe(0);
+      expect(ended).toEqual(expected);
+    });
+  });
+
+  it('adopts a promise of another make, whatever its then does', async () => {
+    const odd = () => new OddPromise(() => {});
+    OddPromise.behaviour = (resolve) => {
+      resolve('commit');
+      resolve('abort');
+    };
+    expect(await call(odd)).toEqual({ during: 0, ended: [['fulfilled', 'commit']] });
+    OddPromise.behaviour = () => {
+      throw oops;
+    };
+    expect(await call(odd)).toEqual({ during: 0, ended: [['rejected', oops]] });
+  });
+});

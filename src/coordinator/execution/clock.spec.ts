@@ -1,0 +1,70 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { ManualClock, settled } from '../testing/manual-clock.js';
+import { TurnClock } from './clock.js';
+
+describe('TurnClock', () => {
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it('says one time in one turn of the event loop, and another in the next', async () => {
+    const clock = new TurnClock();
+    const before = clock.now();
+    vi.spyOn(performance, 'now').mockReturnValue(before + 1_000);
+
+    expect(clock.now()).toBe(before);
+    await Promise.resolve();
+    expect(clock.now()).toBe(before);
+    await settled();
+    await settled();
+    expect(clock.now()).toBe(before + 1_000);
+  });
+
+  it('does not stand still in a very long turn', () => {
+    const clock = new TurnClock();
+    const before = clock.now();
+    vi.spyOn(performance, 'now').mockReturnValue(before + 1_000);
+    let reads = 1;
+    while (clock.now() === before) reads++;
+
+    expect(reads).toBeLessThanOrEqual(65);
+  });
+
+  it('never goes back, and tells the wall-clock time of its zero', async () => {
+    const clock = new TurnClock();
+    let last = 0;
+    for (let turn = 0; turn < 20; turn++) {
+      for (let read = 0; read < 100; read++) {
+        const now = clock.now();
+        expect(now).toBeGreaterThanOrEqual(last);
+        last = now;
+      }
+      await settled();
+    }
+    expect(last).toBeGreaterThan(0);
+    expect(Math.abs(clock.epochMs + last - Date.now())).toBeLessThan(60_000);
+  });
+
+  it('waits for the end of at most one turn at a time', () => {
+    const setImmediateSpy = vi.spyOn(globalThis, 'setImmediate');
+    const clock = new TurnClock();
+    for (let read = 0; read < 1_000; read++) clock.now();
+
+    expect(setImmediateSpy).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe('ManualClock', () => {
+  it('moves only by hand, in steps, and tells its listeners of each', async () => {
+    const clock = new ManualClock(1_000);
+    const seen: number[] = [];
+    const end = clock.onAdvance(() => seen.push(clock.now()));
+
+    await clock.advance(25, 10);
+    expect(seen).toEqual([1_010, 1_020, 1_025]);
+    end();
+    await clock.advance(10);
+    expect(seen).toHaveLength(3);
+    expect(clock.now()).toBe(1_035);
+  });
+});

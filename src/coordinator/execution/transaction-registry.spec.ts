@@ -1,0 +1,188 @@
+import { describe, expect, it } from 'vitest';
+import { ManualClock } from '../testing/index.js';
+import { TransactionIds } from './transaction-ids.js';
+import { TransactionRecord } from './transaction-record.js';
+import { TransactionRegistry } from './transaction-registry.js';
+
+/** With so few in flight and kept the ring has its least size, 64 places. */
+const RING = 64;
+
+function setUp({ retainFinished = 4, retainFinishedMs = 1_000 } = {}) {
+  const ids = new TransactionIds('test');
+  const registry = new TransactionRegistry(ids, 8, retainFinished, retainFinishedMs);
+  const clock = new ManualClock();
+  const driver = { clock, answered() {}, failed() {}, cancelled() {} };
+  const add = (): TransactionRecord => {
+    const sequence = registry.nextSequence();
+    const record = new TransactionRecord(driver, sequence, ids.make(sequence), 'test', clock.now(), 5_000);
+    registry.add(record);
+    return record;
+  };
+  const end = (record: TransactionRecord, endedAt = 1_000): void => {
+    const first = record.endedAt === 0;
+    if (first) record.endedAt = endedAt;
+    registry.release(record, first);
+  };
+  const kept = (): TransactionRecord[] => {
+    const records: TransactionRecord[] = [];
+    registry.forEach((record) => records.push(record));
+    return records;
+  };
+  const isFound = (record: TransactionRecord): boolean => registry.find(record.id) === record;
+  return { ids, registry, add, end, kept, isFound };
+}
+
+describe('TransactionRegistry', () => {
+  it('finds what is in flight and what has ended, by id', () => {
+    const { registry, add, end, ids, isFound } = setUp();
+    const one = add();
+    const other = add();
+    end(one);
+
+    expect([one, other].map(isFound)).toEqual([true, true]);
+    expect(registry.find(ids.make(3))).toBeUndefined();
+    expect(registry.find(ids.make(1 + RING))).toBeUndefined();
+    expect(registry.find('nonsense')).toBeUndefined();
+    expect(registry.inFlight).toBe(1);
+  });
+
+  it('drops the oldest finished transactions when there are too many', () => {
+    const { add, end, kept, isFound } = setUp();
+    const records = Array.from({ length: 10 }, add);
+    for (const record of records) end(record);
+
+    expect(records.map(isFound)).toEqual([...Array<boolean>(6).fill(false), ...Array<boolean>(4).fill(true)]);
+    expect(kept()).toHaveLength(4);
+  });
+
+  it('drops finished transactions when their time is up, and nothing in flight ever', () => {
+    const { registry, add, end, isFound } = setUp();
+    const active = add();
+    const first = add();
+    const second = add();
+    end(first, 1_000);
+    end(second, 1_500);
+
+    registry.expire(1_999);
+    expect([first, second].map(isFound)).toEqual([true, true]);
+    registry.expire(2_000);
+    expect([first, second].map(isFound)).toEqual([false, true]);
+    registry.expire(1_000_000);
+    expect([active, first, second].map(isFound)).toEqual([true, false, false]);
+  });
+
+  it('keeps nothing that is finished when it is told to keep none', () => {
+    const { add, end, kept } = setUp({ retainFinished: 0 });
+    for (let number = 0; number < 1_000; number++) end(add());
+
+    expect(kept()).toEqual([]);
+  });
+
+  it('keeps sight of a transaction that outlives whole turns of the ring', () => {
+    const { registry, add, end, kept, isFound } = setUp();
+    const elder = add();
+    for (let number = 0; number < 3 * RING; number++) end(add());
+
+    expect(isFound(elder)).toBe(true);
+    expect(registry.inFlight).toBe(1);
+    expect(kept()).toHaveLength(5);
+    end(elder);
+    expect(isFound(elder)).toBe(true);
+    for (let number = 0; number < 4; number++) end(add());
+    expect(isFound(elder)).toBe(false);
+    expect(kept()).toHaveLength(4);
+  });
+
+  it('gives the place of a stalled transaction to another, and takes it back from none at the end', () => {
+    const { registry, add, end, kept } = setUp();
+    const stalled = add();
+    const other = add();
+    registry.setAside(stalled);
+    registry.setAside(stalled);
+    expect(registry.inFlight).toBe(1);
+    expect([...registry.unsettled]).toEqual([stalled]);
+
+    end(stalled);
+    expect(registry.inFlight).toBe(1);
+    expect(registry.unsettled.size).toBe(0);
+    end(other);
+    expect(registry.inFlight).toBe(0);
+    expect(kept()).toHaveLength(2);
+  });
+
+  it('keeps a heuristic report beyond number and age, until it is forgotten', () => {
+    const { registry, add, end, isFound } = setUp();
+    const reported = add();
+    reported.hazard = 1;
+    end(reported);
+    for (let number = 0; number < 5 * RING; number++) end(add());
+    registry.expire(1_000_000);
+
+    expect(isFound(reported)).toBe(true);
+    expect(registry.inFlight).toBe(0);
+    expect(registry.unsettled.has(reported)).toBe(true);
+
+    reported.hazard = 0;
+    registry.release(reported, false);
+    expect(registry.unsettled.size).toBe(0);
+    registry.expire(1_000_000);
+    expect(isFound(reported)).toBe(false);
+  });
+
+  it('takes a transaction back that a late answer opens again, kept or dropped, and lets it go afterwards', () => {
+    const { registry, add, end, kept, isFound } = setUp();
+    const stillKept = add();
+    end(stillKept);
+    const dropped = add();
+    end(dropped);
+    for (let number = 0; number < RING; number++) end(add());
+    const younger = add();
+    end(younger);
+    expect(isFound(dropped)).toBe(false);
+
+    for (const reopened of [younger, dropped]) {
+      registry.setAside(reopened);
+      expect(isFound(reopened)).toBe(true);
+      expect(registry.inFlight).toBe(0);
+      for (let number = 0; number < 2 * RING; number++) end(add());
+      expect(isFound(reopened)).toBe(true);
+
+      end(reopened);
+      expect(registry.unsettled.size).toBe(0);
+      for (let number = 0; number < 8; number++) end(add());
+      expect(isFound(reopened)).toBe(false);
+    }
+    expect(kept()).toHaveLength(4);
+  });
+
+  it('keeps a transaction that was opened again in one place, and as long as any other', () => {
+    const { registry, add, end, kept, isFound } = setUp({ retainFinished: 2 });
+    const reopened = add();
+    end(reopened);
+    registry.setAside(reopened);
+    end(reopened);
+    const younger = add();
+    end(younger);
+    expect([reopened, younger].map(isFound)).toEqual([true, true]);
+
+    end(add());
+    expect([reopened, younger].map(isFound)).toEqual([false, true]);
+    expect(kept()).toHaveLength(2);
+  });
+
+  it('tells when nothing is in flight any more, without waiting for what has stalled', async () => {
+    const { registry, add, end } = setUp();
+    await registry.whenIdle();
+    const one = add();
+    const stuck = add();
+    let isIdle = false;
+    const idle = registry.whenIdle().then(() => (isIdle = true));
+
+    end(one);
+    await Promise.resolve();
+    expect(isIdle).toBe(false);
+    registry.setAside(stuck);
+    await idle;
+    expect(isIdle).toBe(true);
+  });
+});

@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import type { GuardRecord } from './guard-store.js';
+import { isOver } from './guard-store.js';
+import { MemoryGuardStore } from './memory-guard-store.js';
+
+const COMMITTED: GuardRecord = { state: 'committed' };
+const ROLLED_BACK: GuardRecord = { state: 'rolled-back' };
+const PREPARED: GuardRecord = { state: 'voted', vote: 'commit' };
+
+describe('MemoryGuardStore', () => {
+  it('inserts only where there is nothing, and says what is there', () => {
+    const store = new MemoryGuardStore();
+
+    expect(store.insert('a', PREPARED)).toBeUndefined();
+    expect(store.insert('a', ROLLED_BACK)).toBe(PREPARED);
+    expect(store.get('a')).toBe(PREPARED);
+    store.put('a', ROLLED_BACK);
+    expect(store.insert('a', PREPARED)).toBe(ROLLED_BACK);
+    expect(store.get('b')).toBeUndefined();
+  });
+
+  it('drops what is over once its time has come, and not before', () => {
+    let now = 0;
+    const store = new MemoryGuardStore({ retainMs: 1_000, now: () => now });
+    store.put('a', COMMITTED);
+    now = 999;
+    store.put('b', ROLLED_BACK);
+    expect(store.size).toBe(2);
+
+    now = 1_000;
+    store.put('c', COMMITTED);
+    expect(store.get('a')).toBeUndefined();
+    expect(store.get('b')).toBe(ROLLED_BACK);
+    expect(store.size).toBe(2);
+  });
+
+  it('drops the oldest of what is over when there is too much of it', () => {
+    const store = new MemoryGuardStore({ retainRecords: 3, now: () => 0 });
+    for (const key of ['a', 'b', 'c', 'd', 'e']) store.put(key, COMMITTED);
+
+    expect(['a', 'b', 'c', 'd', 'e'].filter((key) => store.get(key) !== undefined)).toEqual(['c', 'd', 'e']);
+  });
+
+  it('never drops what is open, however old and however much', () => {
+    let now = 0;
+    const store = new MemoryGuardStore({ retainMs: 10, retainRecords: 2, now: () => now });
+    const open: GuardRecord[] = [PREPARED, { state: 'preparing' }, { state: 'failed', message: 'x' }];
+    open.forEach((record, index) => store.put(`open-${index}`, record));
+    for (let number = 0; number < 1_000; number++) {
+      now += 100;
+      store.put(`over-${number}`, COMMITTED);
+    }
+
+    open.forEach((record, index) => expect(store.get(`open-${index}`)).toBe(record));
+    expect(store.size).toBe(open.length + 1);
+  });
+
+  it('keeps one record for a branch that opens, ends and opens again', () => {
+    const store = new MemoryGuardStore();
+    store.put('a', { state: 'preparing' });
+    store.put('a', ROLLED_BACK);
+    store.put('a', { state: 'failed', message: 'the undo failed' });
+
+    expect(store.get('a')).toEqual({ state: 'failed', message: 'the undo failed' });
+    expect(store.size).toBe(1);
+  });
+
+  it.each<[GuardRecord, boolean]>([
+    [{ state: 'preparing' }, false],
+    [{ state: 'failed', message: 'x' }, false],
+    [PREPARED, false],
+    [{ state: 'voted', vote: 'abort' }, true],
+    [{ state: 'voted', vote: { vote: 'abort', code: 'NO', reason: 'no' } }, true],
+    [{ state: 'voted', vote: 'read-only' }, true],
+    // No vote, so nobody knows what its prepare has done: it waits for its rollback.
+    [{ state: 'voted', vote: undefined as unknown as 'commit' }, false],
+    [COMMITTED, true],
+    [ROLLED_BACK, true],
+  ])('takes %j for over: %s', (record, over) => {
+    expect(isOver(record)).toBe(over);
+  });
+});

@@ -1,0 +1,379 @@
+import { describe, expect, it, vi } from 'vitest';
+import { type Branch, HeuristicError, type Vote } from '../participant/participant.js';
+import { settled } from '../testing/manual-clock.js';
+import type { GuardRecord, GuardStore } from './guard-store.js';
+import { MemoryGuardStore } from './memory-guard-store.js';
+import { GuardConflictError, ParticipantGuard } from './participant-guard.js';
+
+const KEY = 't1/stock';
+
+function someBranch(): Branch {
+  const { signal } = new AbortController();
+  return { transactionId: 't1', branchId: 'stock', payload: 1, deadline: 0, signal, attempt: 0 };
+}
+
+/** A store that answers later, as a database does: each call waits for a turn of the event loop, twice. */
+class SlowStore implements GuardStore {
+  constructor(private readonly records = new MemoryGuardStore()) {}
+
+  get(key: string): Promise<GuardRecord | undefined> {
+    return this.later(() => this.records.get(key));
+  }
+
+  insert(key: string, record: GuardRecord): Promise<GuardRecord | undefined> {
+    return this.later(() => this.records.insert(key, record));
+  }
+
+  put(key: string, record: GuardRecord): Promise<void> {
+    return this.later(() => this.records.put(key, record));
+  }
+
+  private async later<T>(work: () => T): Promise<T> {
+    await settled();
+    const result = work();
+    await settled();
+    return result;
+  }
+}
+
+describe.each([
+  ['in memory', (records: MemoryGuardStore): GuardStore => records],
+  ['with an asynchronous store', (records: MemoryGuardStore): GuardStore => new SlowStore(records)],
+])('ParticipantGuard %s', (_, storeOver) => {
+  function setUp() {
+    const records = new MemoryGuardStore();
+    const guard = new ParticipantGuard(storeOver(records));
+    const one = someBranch();
+    const work = vi.fn<() => Promise<Vote>>(async () => 'commit');
+    const undo = vi.fn<() => Promise<void>>(async () => {});
+    const finish = vi.fn<() => Promise<void>>(async () => {});
+    /** A guard over the same records, as after a restart of the process. */
+    const restarted = () => new ParticipantGuard(storeOver(records));
+    return { records, guard, one, work, undo, finish, restarted };
+  }
+
+  it.each<[string, Vote]>([
+    ['commit', 'commit'],
+    ['read-only', 'read-only'],
+    ['abort', 'abort'],
+    ['a refusal', { vote: 'abort', code: 'NO', reason: 'none left' }],
+  ])('answers a repeated prepare as the first time, without work: %s', async (_name, vote) => {
+    const { guard, one, work } = setUp();
+    work.mockResolvedValue(vote);
+
+    expect(await guard.prepare(one, work)).toEqual(vote);
+    expect(await guard.prepare(one, work)).toEqual(vote);
+    expect(work).toHaveBeenCalledTimes(1);
+  });
+
+  it('joins a prepare that is repeated while it is at work', async () => {
+    const { guard, one, work } = setUp();
+    const gate = Promise.withResolvers<Vote>();
+    work.mockReturnValue(gate.promise);
+    const answers = [guard.prepare(one, work), guard.prepare(one, work), guard.prepare(one, work)];
+    await settled();
+    gate.resolve('read-only');
+
+    expect(await Promise.all(answers)).toEqual(['read-only', 'read-only', 'read-only']);
+    expect(work).toHaveBeenCalledTimes(1);
+  });
+
+  it('keeps two branches of one transaction apart', async () => {
+    const { guard, one, work } = setUp();
+    await guard.prepare(one, work);
+    await guard.prepare({ ...one, branchId: 'stock.2' }, work);
+
+    expect(work).toHaveBeenCalledTimes(2);
+  });
+
+  it('commits once, and answers repeats', async () => {
+    const { guard, one, work, finish } = setUp();
+    await guard.prepare(one, work);
+    await guard.commit(one, finish);
+    await guard.commit(one, finish);
+
+    expect(finish).toHaveBeenCalledTimes(1);
+    expect(await guard.prepare(one, work)).toBe('commit');
+    expect(work).toHaveBeenCalledTimes(1);
+  });
+
+  it('joins completions that are repeated while one is at work', async () => {
+    const { guard, one, work, finish } = setUp();
+    await guard.prepare(one, work);
+    const gate = Promise.withResolvers<void>();
+    finish.mockReturnValue(gate.promise);
+    const answers = [guard.commit(one, finish), guard.commit(one, finish)];
+    await settled();
+    gate.resolve();
+    await Promise.all(answers);
+
+    expect(finish).toHaveBeenCalledTimes(1);
+  });
+
+  it('tries a commit again that failed', async () => {
+    const { guard, one, work, finish } = setUp();
+    await guard.prepare(one, work);
+    finish.mockRejectedValueOnce(new Error('busy'));
+
+    await expect(guard.commit(one, finish)).rejects.toThrow('busy');
+    await guard.commit(one, finish);
+    expect(finish).toHaveBeenCalledTimes(2);
+  });
+
+  it('undoes once, and answers repeats', async () => {
+    const { guard, one, work, undo } = setUp();
+    await guard.prepare(one, work);
+    await guard.rollback(one, undo);
+    await guard.rollback(one, undo);
+
+    expect(undo).toHaveBeenCalledTimes(1);
+    expect(await guard.prepare(one, work)).toMatchObject({ vote: 'abort', code: 'ROLLED_BACK' });
+    expect(work).toHaveBeenCalledTimes(1);
+  });
+
+  it('tries an undo again that failed', async () => {
+    const { guard, one, work, undo } = setUp();
+    await guard.prepare(one, work);
+    undo.mockRejectedValueOnce(new Error('busy'));
+
+    await expect(guard.rollback(one, undo)).rejects.toThrow('busy');
+    await guard.rollback(one, undo);
+    expect(undo).toHaveBeenCalledTimes(2);
+  });
+
+  it('remembers a rollback of what never prepared, and refuses the prepare that comes later', async () => {
+    const { guard, one, work, undo } = setUp();
+    await guard.rollback(one, undo);
+
+    expect(await guard.prepare(one, work)).toMatchObject({ vote: 'abort', code: 'ROLLED_BACK' });
+    expect(undo).not.toHaveBeenCalled();
+    expect(work).not.toHaveBeenCalled();
+  });
+
+  it.each<Vote>(['abort', 'read-only'])('has nothing to undo after the vote %s', async (vote) => {
+    const { guard, one, work, undo } = setUp();
+    work.mockResolvedValue(vote);
+    await guard.prepare(one, work);
+    await guard.rollback(one, undo);
+
+    expect(undo).not.toHaveBeenCalled();
+  });
+
+  it('undoes work that answered something that is no vote', async () => {
+    const { guard, one, work, undo } = setUp();
+    work.mockResolvedValue(undefined as unknown as Vote);
+    await guard.prepare(one, work);
+    await guard.rollback(one, undo);
+
+    expect(undo).toHaveBeenCalledTimes(1);
+  });
+
+  it('undoes work that threw, and does not do it again', async () => {
+    const { guard, one, work, undo } = setUp();
+    work.mockRejectedValue(new Error('died half-way'));
+
+    await expect(guard.prepare(one, work)).rejects.toThrow('died half-way');
+    await expect(guard.prepare(one, work)).rejects.toThrow(GuardConflictError);
+    await guard.rollback(one, undo);
+    expect(work).toHaveBeenCalledTimes(1);
+    expect(undo).toHaveBeenCalledTimes(1);
+  });
+
+  it('treats a prepare that was cut short by the end of the process as one that may have worked', async () => {
+    const { guard, one, work, undo, restarted } = setUp();
+    work.mockReturnValue(new Promise(() => {}));
+    void guard.prepare(one, work);
+    await vi.waitFor(() => expect(work).toHaveBeenCalled());
+    const second = restarted();
+
+    await expect(second.prepare(one, work)).rejects.toThrow(GuardConflictError);
+    await second.rollback(one, undo);
+    expect(undo).toHaveBeenCalledTimes(1);
+    expect(await second.prepare(one, work)).toMatchObject({ vote: 'abort', code: 'ROLLED_BACK' });
+  });
+
+  it('a rollback that overtakes the prepare answers at once, and undoes the work as soon as it is done', async () => {
+    const { guard, one, work, undo } = setUp();
+    const gate = Promise.withResolvers<Vote>();
+    work.mockReturnValue(gate.promise);
+    const answer = guard.prepare(one, work);
+    await vi.waitFor(() => expect(work).toHaveBeenCalled());
+    await guard.rollback(one, undo);
+    expect(undo).not.toHaveBeenCalled();
+
+    gate.resolve('commit');
+    expect(await answer).toMatchObject({ vote: 'abort', code: 'ROLLED_BACK' });
+    expect(undo).toHaveBeenCalledTimes(1);
+    await guard.rollback(one, undo);
+    expect(undo).toHaveBeenCalledTimes(1);
+    expect(await guard.prepare(one, work)).toMatchObject({ vote: 'abort', code: 'ROLLED_BACK' });
+  });
+
+  it.each<[string, () => Promise<Vote>, number]>([
+    ['refuses', async () => 'abort', 0],
+    ['only read', async () => 'read-only', 0],
+    ['throws', () => Promise.reject(new Error('died')), 1],
+  ])('an overtaken prepare that %s is undone as its answer demands', async (_name, answer, undone) => {
+    const { guard, one, work, undo } = setUp();
+    const gate = Promise.withResolvers<void>();
+    work.mockImplementation(() => gate.promise.then(answer));
+    const prepared = guard.prepare(one, work);
+    const caught = prepared.catch((error: unknown) => error);
+    await vi.waitFor(() => expect(work).toHaveBeenCalled());
+    await guard.rollback(one, undo);
+    gate.resolve();
+    await caught;
+
+    expect(undo).toHaveBeenCalledTimes(undone);
+    expect(await guard.prepare(one, work)).toMatchObject({ vote: 'abort', code: 'ROLLED_BACK' });
+  });
+
+  it('an undo of an overtaken prepare that fails is tried once by the prepare, and then by the next rollback', async () => {
+    const { guard, one, work, undo } = setUp();
+    const gate = Promise.withResolvers<Vote>();
+    work.mockReturnValue(gate.promise);
+    const answer = guard.prepare(one, work);
+    await vi.waitFor(() => expect(work).toHaveBeenCalled());
+    await guard.rollback(one, undo);
+    undo.mockRejectedValueOnce(new Error('busy'));
+    gate.resolve('commit');
+
+    await expect(answer).rejects.toThrow('busy');
+    expect(undo).toHaveBeenCalledTimes(1);
+    await guard.rollback(one, undo);
+    expect(undo).toHaveBeenCalledTimes(2);
+    await guard.rollback(one, undo);
+    expect(undo).toHaveBeenCalledTimes(2);
+  });
+
+  it('an overtaken prepare that the end of the process cut short is undone by the next rollback', async () => {
+    const { guard, one, work, undo, restarted } = setUp();
+    work.mockReturnValue(new Promise(() => {}));
+    void guard.prepare(one, work);
+    await vi.waitFor(() => expect(work).toHaveBeenCalled());
+    await guard.rollback(one, undo);
+
+    await restarted().rollback(one, undo);
+    expect(undo).toHaveBeenCalledTimes(1);
+  });
+
+  it('a rollback that meets a prepare at its very end is undone, whichever step it meets', async () => {
+    for (let pause = 0; pause < 30; pause++) {
+      const { guard, one, records } = setUp();
+      let held = 0;
+      const answer = guard.prepare(one, async (): Promise<Vote> => {
+        held++;
+        return 'commit';
+      });
+      for (let turn = 0; turn < pause; turn++) await Promise.resolve();
+      await guard.rollback(one, async () => void held--);
+      await answer;
+      await settled();
+
+      expect([pause, held]).toEqual([pause, 0]);
+      expect(records.get(KEY)).toEqual({ state: 'rolled-back' });
+    }
+  });
+
+  it('reports a commit of what it does not know as a hazard', async () => {
+    const { guard, one, finish } = setUp();
+
+    await expect(guard.commit(one, finish)).rejects.toMatchObject({ kind: 'hazard' });
+    expect(finish).not.toHaveBeenCalled();
+  });
+
+  it('reports a commit of what is rolled back, and a rollback of what is committed', async () => {
+    const { guard, one, work, finish, undo } = setUp();
+    await guard.prepare(one, work);
+    await guard.commit(one, finish);
+    await expect(guard.rollback(one, undo)).rejects.toMatchObject({ kind: 'commit' });
+
+    const other = { ...one, transactionId: 't2' };
+    await guard.prepare(other, work);
+    await guard.rollback(other, undo);
+    const report = guard.commit(other, finish);
+    await expect(report).rejects.toThrow(HeuristicError);
+    await expect(report).rejects.toMatchObject({ kind: 'rollback' });
+    expect(finish).toHaveBeenCalledTimes(1);
+    expect(undo).toHaveBeenCalledTimes(1);
+  });
+
+  it('a rollback while a commit is at work does not pass for done: it waits, and reports the commit', async () => {
+    const { guard, one, work, finish, undo } = setUp();
+    await guard.prepare(one, work);
+    const gate = Promise.withResolvers<void>();
+    finish.mockReturnValue(gate.promise);
+    const committing = guard.commit(one, finish);
+    const rollingBack = guard.rollback(one, undo).catch((error: unknown) => error);
+    await settled();
+    gate.resolve();
+    await committing;
+
+    expect(await rollingBack).toMatchObject({ code: 'DTC_HEURISTIC', kind: 'commit' });
+    expect(undo).not.toHaveBeenCalled();
+  });
+
+  it('a commit while a rollback is at work waits, and reports the rollback', async () => {
+    const { guard, one, work, finish, undo } = setUp();
+    await guard.prepare(one, work);
+    const gate = Promise.withResolvers<void>();
+    undo.mockReturnValue(gate.promise);
+    const rollingBack = guard.rollback(one, undo);
+    const committing = guard.commit(one, finish).catch((error: unknown) => error);
+    await settled();
+    gate.resolve();
+    await rollingBack;
+
+    expect(await committing).toMatchObject({ code: 'DTC_HEURISTIC', kind: 'rollback' });
+    expect(finish).not.toHaveBeenCalled();
+  });
+
+  it('works with methods that answer at once, and passes on what they throw at once', async () => {
+    const { guard, one } = setUp();
+    const other = { ...one, transactionId: 't2' };
+
+    expect(await guard.prepare(one, () => 'commit')).toBe('commit');
+    await guard.commit(one, () => {});
+    await expect(
+      guard.prepare(other, () => {
+        throw new Error('at once');
+      }),
+    ).rejects.toThrow('at once');
+    await guard.rollback(other, () => {});
+  });
+});
+
+describe('ParticipantGuard and a store that fails', () => {
+  it('passes the failure on, and starts no work that it could not write down', async () => {
+    const store: GuardStore = {
+      get: () => Promise.reject(new Error('store away')),
+      insert: () => Promise.reject(new Error('store away')),
+      put: () => Promise.reject(new Error('store away')),
+    };
+    const guard = new ParticipantGuard(store);
+    const work = vi.fn<() => Vote>(() => 'commit');
+
+    await expect(guard.prepare(someBranch(), work)).rejects.toThrow('store away');
+    await expect(guard.commit(someBranch(), () => {})).rejects.toThrow('store away');
+    await expect(guard.rollback(someBranch(), () => {})).rejects.toThrow('store away');
+    expect(work).not.toHaveBeenCalled();
+  });
+
+  it('undoes work whose vote it could not write down', async () => {
+    const records = new MemoryGuardStore();
+    let isAway = false;
+    const store: GuardStore = {
+      get: (key) => records.get(key),
+      insert: (key, record) => records.insert(key, record),
+      put: (key, record) => (isAway ? Promise.reject(new Error('store away')) : records.put(key, record)),
+    };
+    const guard = new ParticipantGuard(store);
+    const undo = vi.fn<() => void>();
+    isAway = true;
+    await expect(guard.prepare(someBranch(), () => 'commit')).rejects.toThrow('store away');
+    isAway = false;
+    await guard.rollback(someBranch(), undo);
+
+    expect(undo).toHaveBeenCalledTimes(1);
+  });
+});

@@ -1,0 +1,29 @@
+import { ConsoleLogger, Logger, type LogLevel } from '@nestjs/common';
+import { afterEach, describe, expect, it } from 'vitest';
+import { NestTransactionLines } from './transaction-lines.js';
+
+describe("lines through Nest's logger", () => {
+  afterEach(() => Logger.overrideLogger(false));
+
+  const levels: [logLevels: LogLevel[], enabled: boolean, debugEnabled: boolean][] = [
+    [['error', 'warn', 'log', 'debug'], true, true],
+    [['error', 'warn', 'log'], true, false],
+    [['error', 'warn'], false, false],
+    [[], false, false],
+  ];
+  for (const [logLevels, enabled, debugEnabled] of levels) {
+    it(`with the levels [${logLevels.join(', ')}]: ${enabled ? '' : 'no '}lines, ${debugEnabled ? '' : 'no '}steps`, () => {
+      const lines = new NestTransactionLines();
+      Logger.overrideLogger(new ConsoleLogger({ logLevels }));
+
+      expect([lines.isEnabled(), lines.isDebugEnabled()]).toEqual([enabled, debugEnabled]);
+    });
+  }
+
+  it('without a logger there are neither', () => {
+    const lines = new NestTransactionLines();
+    Logger.overrideLogger(false);
+
+    expect([lines.isEnabled(), lines.isDebugEnabled()]).toEqual([false, false]);
+  });
+});

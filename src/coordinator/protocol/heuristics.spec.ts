@@ -1,0 +1,147 @@
+import { describe, expect, it } from 'vitest';
+import {
+  type HeuristicKind,
+  acknowledged,
+  completionRound,
+  forgetHeuristics,
+  heuristicOutcome,
+  heuristicReported,
+} from './completion.js';
+import { recorded } from './decision.js';
+import { RecordingEffects, preparingWith } from '../../../test/protocol/recording-effects.js';
+import { ABORTED, COMMITTED, COMMITTING } from './states.js';
+import {
+  CAUSE_ROLLED_BACK,
+  type ProtocolTransaction,
+  VOTE_ABORT,
+  VOTE_COMMIT,
+  VOTE_READ_ONLY,
+} from './transaction.js';
+import { requestRollback, vote } from './voting.js';
+
+const effects = new RecordingEffects();
+
+/** How a branch ends: as decided, or with a report. */
+type End = 'ack' | HeuristicKind;
+
+function finish(transaction: ProtocolTransaction, ends: readonly End[]): void {
+  for (const [branch, end] of ends.entries()) {
+    if (end === 'ack') acknowledged(transaction, branch, 0, effects);
+    else heuristicReported(transaction, branch, end, 0, effects);
+  }
+}
+
+function committed(ends: readonly End[], readOnlyBranches = 0): ProtocolTransaction {
+  const size = ends.length + readOnlyBranches;
+  const transaction = preparingWith(size, effects);
+  for (let branch = 0; branch < size; branch++) {
+    vote(transaction, branch, branch < ends.length ? VOTE_COMMIT : VOTE_READ_ONLY, effects);
+  }
+  recorded(transaction, effects);
+  finish(transaction, ends);
+  return transaction;
+}
+
+function rolledBack(ends: readonly End[]): ProtocolTransaction {
+  const transaction = preparingWith(ends.length, effects);
+  for (const branch of ends.keys()) {
+    if (branch < ends.length - 1) vote(transaction, branch, VOTE_COMMIT, effects);
+  }
+  requestRollback(transaction, CAUSE_ROLLED_BACK, effects);
+  finish(transaction, ends);
+  return transaction;
+}
+
+describe('the heuristic outcome of a commit', () => {
+  it.each<[readonly End[], HeuristicKind | undefined]>([
+    [['ack'], undefined],
+    [['commit'], undefined],
+    [['ack', 'commit'], undefined],
+    [['rollback'], 'rollback'],
+    [['mixed'], 'mixed'],
+    [['hazard'], 'hazard'],
+    [['rollback', 'rollback'], 'rollback'],
+    [['ack', 'rollback'], 'mixed'],
+    [['commit', 'rollback'], 'mixed'],
+    [['ack', 'mixed'], 'mixed'],
+    [['rollback', 'mixed'], 'mixed'],
+    [['hazard', 'mixed'], 'mixed'],
+    [['ack', 'hazard'], 'hazard'],
+    [['hazard', 'hazard'], 'hazard'],
+    [['rollback', 'hazard'], 'hazard'],
+    [['ack', 'rollback', 'hazard'], 'mixed'],
+  ])('whose branches end with %j is %s', (ends, expected) => {
+    const transaction = committed(ends);
+    expect(transaction.state).toBe(COMMITTED);
+    expect(heuristicOutcome(transaction)).toBe(expected);
+    expect(effects.take().filter((call) => call.startsWith('tell'))).toEqual([
+      expected === undefined ? 'tell committed' : 'tell heuristic',
+    ]);
+  });
+
+  it('does not count branches that only read', () => {
+    expect(heuristicOutcome(committed(['rollback', 'rollback'], 1))).toBe('rollback');
+    effects.take();
+  });
+});
+
+describe('the heuristic outcome of an abort', () => {
+  it.each<[readonly End[], HeuristicKind | undefined]>([
+    [['ack', 'ack'], undefined],
+    [['rollback', 'ack'], undefined],
+    [['commit', 'commit'], 'commit'],
+    [['ack', 'commit'], 'mixed'],
+    [['commit', 'mixed'], 'mixed'],
+    [['commit', 'hazard'], 'hazard'],
+    [['ack', 'hazard'], 'hazard'],
+  ])('whose branches end with %j is %s; the caller was told aborted before', (ends, expected) => {
+    const transaction = rolledBack(ends);
+    expect(transaction.state).toBe(ABORTED);
+    expect(heuristicOutcome(transaction)).toBe(expected);
+    expect(effects.take().filter((call) => call.startsWith('tell'))).toEqual(['tell aborted']);
+  });
+
+  it('does not count the branch that refused, nor one that only read', () => {
+    const transaction = preparingWith(3, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 1, VOTE_READ_ONLY, effects);
+    vote(transaction, 2, VOTE_ABORT, effects);
+    heuristicReported(transaction, 0, 'commit', 0, effects);
+    expect(heuristicOutcome(transaction)).toBe('commit');
+    effects.take();
+  });
+});
+
+describe('a heuristic report', () => {
+  it('closes its branch, and its repeat changes nothing (fault 39)', () => {
+    const transaction = preparingWith(2, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 1, VOTE_COMMIT, effects);
+    recorded(transaction, effects);
+    heuristicReported(transaction, 0, 'rollback', 0, effects);
+    heuristicReported(transaction, 0, 'hazard', 0, effects);
+    acknowledged(transaction, 0, 0, effects);
+    expect(transaction).toMatchObject({ state: COMMITTING, open: 0b10, against: 0b01, hazard: 0 });
+    effects.take();
+  });
+
+  it('of an overtaken round is not kept', () => {
+    const transaction = preparingWith(1, effects);
+    requestRollback(transaction, CAUSE_ROLLED_BACK, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    heuristicReported(transaction, 0, 'commit', 0, effects);
+    expect(transaction).toMatchObject({ against: 0, open: 0b1 });
+    heuristicReported(transaction, 0, 'commit', completionRound(transaction, 0), effects);
+    expect(transaction).toMatchObject({ against: 0b1, open: 0, state: ABORTED });
+    effects.take();
+  });
+
+  it('is kept until it is forgotten', () => {
+    const transaction = committed(['rollback', 'mixed', 'hazard']);
+    expect(heuristicOutcome(transaction)).toBe('mixed');
+    forgetHeuristics(transaction);
+    expect(heuristicOutcome(transaction)).toBeUndefined();
+    expect(transaction).toMatchObject({ state: COMMITTED, against: 0, mixed: 0, hazard: 0 });
+    effects.take();
+  });
+});

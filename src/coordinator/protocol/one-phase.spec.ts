@@ -1,0 +1,111 @@
+import { describe, expect, it } from 'vitest';
+import { acknowledged, attemptsExhausted, heuristicOutcome } from './completion.js';
+import { recordAbsent, recorded } from './decision.js';
+import { RecordingEffects, activeWith } from '../../../test/protocol/recording-effects.js';
+import { ABORTED, COMMITTED, PREPARING, READY } from './states.js';
+import { CAUSE_ROLLED_BACK, type ProtocolTransaction, VOTE_ABORT, VOTE_COMMIT } from './transaction.js';
+import {
+  deadlinePassed,
+  onePhaseAnswered,
+  prepareTimedOut,
+  requestCommit,
+  requestRollback,
+  vote,
+} from './voting.js';
+
+const effects = new RecordingEffects();
+
+function askedToDecide(): ProtocolTransaction {
+  const transaction = activeWith(1);
+  requestCommit(transaction, true, effects);
+  expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'PREPARING to READY', 'commit in one phase']);
+  return transaction;
+}
+
+describe('rule 7: a branch alone commits in one phase', () => {
+  it('commits without a record and without a second call', () => {
+    const transaction = askedToDecide();
+    onePhaseAnswered(transaction, 'committed', effects);
+    expect(effects.take()).toEqual([
+      'READY to COMMITTING',
+      'COMMITTING to COMMITTED',
+      'tell committed',
+      'ended',
+    ]);
+  });
+
+  it('aborts when the branch says that it did not commit, and leaves it alone', () => {
+    const transaction = askedToDecide();
+    onePhaseAnswered(transaction, 'aborted', effects);
+    expect(effects.take()).toEqual([
+      'READY to ABORTING',
+      'cancel',
+      'tell aborted',
+      'ABORTING to ABORTED',
+      'ended',
+    ]);
+    expect(transaction).toMatchObject({ cause: 1, causeBranch: 0 });
+  });
+
+  it.each(['mixed', 'hazard'] as const)('tells of a heuristic end: %s', (kind) => {
+    const transaction = askedToDecide();
+    onePhaseAnswered(transaction, kind, effects);
+    expect(effects.take()).toContain('tell heuristic');
+    expect(heuristicOutcome(transaction)).toBe(kind);
+    expect(transaction.state).toBe(COMMITTED);
+  });
+
+  it('is in doubt while the answer is out: neither time nor anybody turns it into abort (fault 7)', () => {
+    const transaction = askedToDecide();
+    prepareTimedOut(transaction, 0, effects);
+    recordAbsent(transaction, effects);
+    recorded(transaction, effects);
+    acknowledged(transaction, 0, 0, effects);
+    vote(transaction, 0, VOTE_ABORT, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    expect(requestRollback(transaction, CAUSE_ROLLED_BACK, effects)).toBe(false);
+    expect(effects.take()).toEqual([]);
+
+    deadlinePassed(transaction, effects);
+    expect(effects.take()).toEqual(['tell pending']);
+    attemptsExhausted(transaction, 0, effects);
+    attemptsExhausted(transaction, 0, effects);
+    expect(effects.take()).toEqual(['stalled 0']);
+    expect(transaction).toMatchObject({ state: READY, stalled: 0b1 });
+  });
+
+  it.each([
+    ['committed', COMMITTED],
+    ['aborted', ABORTED],
+  ] as const)(
+    'is settled by a late answer: %s; the caller keeps the pending it was told',
+    (answer, state) => {
+      const transaction = askedToDecide();
+      attemptsExhausted(transaction, 0, effects);
+      expect(effects.take()).toEqual(['tell pending', 'stalled 0']);
+      onePhaseAnswered(transaction, answer, effects);
+      expect(effects.take().filter((call) => call.startsWith('tell'))).toEqual([]);
+      expect(transaction).toMatchObject({ state, stalled: 0, awaiting: 0 });
+      onePhaseAnswered(transaction, answer === 'committed' ? 'aborted' : 'committed', effects);
+      expect(transaction.state).toBe(state);
+      expect(effects.take()).toEqual([]);
+    },
+  );
+
+  it('is not for a transaction of two: they are asked to prepare', () => {
+    const transaction = activeWith(2);
+    requestCommit(transaction, true, effects);
+    expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare']);
+    expect(transaction).toMatchObject({ state: PREPARING, onePhase: false });
+    onePhaseAnswered(transaction, 'committed', effects);
+    expect(effects.take()).toEqual([]);
+  });
+
+  it('is not used for a branch alone that cannot: its answer comes as a vote', () => {
+    const transaction = activeWith(1);
+    requestCommit(transaction, false, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    onePhaseAnswered(transaction, 'aborted', effects);
+    expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare', 'PREPARING to READY', 'record']);
+  });
+});

@@ -1,0 +1,60 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { acknowledged, completionRound } from './completion.js';
+import { recorded } from './decision.js';
+import { allEvents } from '../../../test/protocol/events.js';
+import { InvariantChecker } from '../../../test/protocol/invariants.js';
+import { activeWith } from '../../../test/protocol/recording-effects.js';
+import { ABORTED, COMMITTED } from './states.js';
+import { type ProtocolTransaction, TOLD_ABORTED, TOLD_COMMITTED, VOTE_COMMIT } from './transaction.js';
+import { onePhaseAnswered, requestCommit, vote } from './voting.js';
+
+const RUN = { seed: 3, numRuns: 2_000 };
+const MAX_SIZE = 6;
+
+/** So many branches, and any events in any order: what fits and what does not, once and again. */
+const walks = fc.integer({ min: 0, max: MAX_SIZE }).chain((size) =>
+  fc.record({
+    size: fc.constant(size),
+    events: fc.array(fc.constantFrom(...allEvents(size)), { maxLength: 60, size: 'max' }),
+  }),
+);
+
+/** Everything that was broken is mended: the caller asks, the log answers, every branch answers, and acknowledges. */
+function heal(transaction: ProtocolTransaction, effects: InvariantChecker): void {
+  const branches = Array.from({ length: transaction.size }, (_, branch) => branch);
+  effects.step(transaction, () => requestCommit(transaction, false, effects));
+  for (const branch of branches) {
+    effects.step(transaction, () => vote(transaction, branch, VOTE_COMMIT, effects));
+  }
+  effects.step(transaction, () => onePhaseAnswered(transaction, 'committed', effects));
+  effects.step(transaction, () => recorded(transaction, effects));
+  for (const branch of branches) {
+    const round = completionRound(transaction, branch);
+    effects.step(transaction, () => acknowledged(transaction, branch, round, effects));
+  }
+}
+
+describe('any events in any order', () => {
+  it('keep every invariant, and once all is mended the transaction ends as the caller was told', () => {
+    const ends = new Map<number, number>();
+    fc.assert(
+      fc.property(walks, ({ size, events }) => {
+        const transaction = activeWith(size);
+        const effects = new InvariantChecker();
+        for (const event of events) effects.step(transaction, () => event.apply(transaction, effects));
+        const { told } = transaction;
+        heal(transaction, effects);
+        expect(transaction.open).toBe(0);
+        expect([COMMITTED, ABORTED]).toContain(transaction.state);
+        const promised = told === TOLD_COMMITTED ? COMMITTED : told === TOLD_ABORTED ? ABORTED : undefined;
+        expect(promised ?? transaction.state).toBe(transaction.state);
+        ends.set(transaction.state, (ends.get(transaction.state) ?? 0) + 1);
+      }),
+      RUN,
+    );
+    // Witnesses: a walk that never committed would prove little.
+    expect(ends.get(COMMITTED)).toBeGreaterThan(RUN.numRuns / 20);
+    expect(ends.get(ABORTED)).toBeGreaterThan(RUN.numRuns / 20);
+  });
+});

@@ -1,0 +1,115 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type ProtocolEvent, allEvents } from '../../../test/protocol/events.js';
+import { InvariantChecker } from '../../../test/protocol/invariants.js';
+import { RecordingEffects } from '../../../test/protocol/recording-effects.js';
+import { ABORTED, COMMITTED, READY, STATES } from './states.js';
+import { PROTOCOL_FIELDS, ProtocolTransaction, copyProtocolState, protocolKey } from './transaction.js';
+
+/** A step of the walk: from one state to another by an event that changed something. */
+interface Step {
+  readonly from: ProtocolTransaction;
+  readonly to: string;
+  readonly event: ProtocolEvent;
+}
+
+const SIZE = 2;
+const events = allEvents(SIZE);
+
+function isSame(a: ProtocolTransaction, b: ProtocolTransaction): boolean {
+  return PROTOCOL_FIELDS.every((field) => a[field] === b[field]);
+}
+
+/** Walks breadth first through every state that any order of events leads to, checking each step. */
+function walk(): { states: Map<string, ProtocolTransaction>; steps: Step[] } {
+  const checker = new InvariantChecker();
+  const start = new ProtocolTransaction();
+  const states = new Map([[protocolKey(start), start]]);
+  const steps: Step[] = [];
+  for (const from of states.values()) {
+    for (const event of events) {
+      if (!event.fits.includes(STATES[from.state]!)) continue;
+      const next = new ProtocolTransaction();
+      copyProtocolState(from, next);
+      checker.step(next, (effects) => event.apply(next, effects));
+      if (isSame(from, next)) continue;
+      const to = protocolKey(next);
+      steps.push({ from, to, event });
+      if (!states.has(to)) states.set(to, next);
+    }
+  }
+  return { states, steps };
+}
+
+describe(`every state that ${SIZE} branches can reach, by every event in every order`, () => {
+  let states: Map<string, ProtocolTransaction>;
+  let steps: Step[];
+
+  beforeAll(() => {
+    ({ states, steps } = walk());
+  });
+
+  it('keeps AC1 to AC3 and never contradicts what the caller was told', () => {
+    // The walk itself checks every step; this says that it went everywhere.
+    const reached = new Set([...states.values()].map(({ state }) => STATES[state]));
+    expect(reached).toEqual(new Set(STATES));
+    expect(states.size).toBeGreaterThan(10_000);
+  });
+
+  it('leaves READY only by the word of the log, or of the branch that decides alone', () => {
+    const exits = new Map<string, Set<string>>();
+    for (const { from, to, event } of steps) {
+      const { state } = states.get(to)!;
+      if (from.state !== READY || state === READY) continue;
+      const exit = `${event.name}${from.onePhase ? ', one-phase' : ''}`;
+      exits.set(exit, (exits.get(exit) ?? new Set()).add(STATES[state]!));
+    }
+    expect(Object.fromEntries([...exits].map(([exit, to]) => [exit, [...to]]))).toEqual({
+      'the decision is recorded': ['COMMITTING'],
+      'the record is absent': ['ABORTING'],
+      'one-phase: committed, one-phase': ['COMMITTED'],
+      'one-phase: aborted, one-phase': ['ABORTED'],
+      'one-phase: mixed, one-phase': ['COMMITTED'],
+      'one-phase: hazard, one-phase': ['COMMITTED'],
+    });
+  });
+
+  it('can still end, from wherever it is', () => {
+    const before = new Map<string, string[]>();
+    for (const { from, to } of steps) {
+      const list = before.get(to);
+      if (list === undefined) before.set(to, [protocolKey(from)]);
+      else list.push(protocolKey(from));
+    }
+    const isOver = ({ state, open }: ProtocolTransaction) =>
+      (state === COMMITTED || state === ABORTED) && open === 0;
+    const canEnd = new Set([...states].filter(([, transaction]) => isOver(transaction)).map(([key]) => key));
+    for (const key of canEnd) for (const previous of before.get(key) ?? []) canEnd.add(previous);
+    expect(canEnd.size).toBe(states.size);
+  });
+
+  it('is changed by every event in each of the states that the event fits', () => {
+    const seen = new Map(events.map(({ name }) => [name, new Set<string>()]));
+    for (const { from, event } of steps) seen.get(event.name)!.add(STATES[from.state]!);
+    for (const { name, fits } of events) {
+      expect({ name, states: [...seen.get(name)!].toSorted() }).toEqual({ name, states: fits.toSorted() });
+    }
+  });
+
+  it('is not changed, and calls no effect, by an event that does not fit', () => {
+    const offences = new Set<string>();
+    const effects = new RecordingEffects();
+    const copy = new ProtocolTransaction();
+    for (const transaction of states.values()) {
+      const state = STATES[transaction.state]!;
+      for (const event of events) {
+        if (event.fits.includes(state)) continue;
+        copyProtocolState(transaction, copy);
+        event.apply(copy, effects);
+        const called = effects.take();
+        if (called.length > 0 || !isSame(copy, transaction))
+          offences.add(`${event.name} in ${state}: ${called.join(', ')}`);
+      }
+    }
+    expect([...offences]).toEqual([]);
+  });
+});

@@ -1,0 +1,261 @@
+import { describe, expect, it } from 'vitest';
+import { acknowledged } from './completion.js';
+import { recordAbsent, recorded } from './decision.js';
+import { RecordingEffects, activeWith, preparingWith } from '../../../test/protocol/recording-effects.js';
+import { ABORTING, ACTIVE, PREPARING, READY } from './states.js';
+import {
+  CAUSE_CANCELLED,
+  CAUSE_ROLLED_BACK,
+  NO_BRANCH,
+  VOTE_ABORT,
+  VOTE_COMMIT,
+  VOTE_NONE,
+  VOTE_READ_ONLY,
+} from './transaction.js';
+import {
+  deadlinePassed,
+  enlist,
+  markRollbackOnly,
+  prepareTimedOut,
+  requestCommit,
+  requestRollback,
+  vote,
+} from './voting.js';
+
+const effects = new RecordingEffects();
+
+describe('rule 1: commit needs every vote, and its record', () => {
+  it('sends commit only after the record, to every branch that voted commit', () => {
+    const transaction = preparingWith(3, effects);
+    vote(transaction, 1, VOTE_COMMIT, effects);
+    vote(transaction, 0, VOTE_READ_ONLY, effects);
+    expect(effects.take()).toEqual([]);
+    vote(transaction, 2, VOTE_COMMIT, effects);
+    expect(effects.take()).toEqual(['PREPARING to READY', 'record']);
+    recorded(transaction, effects);
+    expect(effects.take()).toEqual(['READY to COMMITTING', 'commit 1 2']);
+    acknowledged(transaction, 1, 0, effects);
+    expect(effects.take()).toEqual([]);
+    acknowledged(transaction, 2, 0, effects);
+    expect(effects.take()).toEqual(['COMMITTING to COMMITTED', 'tell committed', 'ended']);
+  });
+
+  it('aborts when the record is proven absent, and rolls every yes back', () => {
+    const transaction = preparingWith(2, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 1, VOTE_COMMIT, effects);
+    effects.take();
+    recordAbsent(transaction, effects);
+    expect(effects.take()).toEqual(['READY to ABORTING', 'cancel', 'tell aborted', 'roll back 0 1']);
+    expect(transaction).toMatchObject({ cause: 7, causeBranch: NO_BRANCH });
+  });
+
+  it('takes a driver that feeds the next event back from within each effect', () => {
+    const told: number[] = [];
+    class SynchronousEffects extends RecordingEffects {
+      override prepare(): void {
+        super.prepare();
+        vote(transaction, 0, VOTE_COMMIT, this);
+        vote(transaction, 1, VOTE_COMMIT, this);
+      }
+      override record(): void {
+        super.record();
+        recorded(transaction, this);
+      }
+      override commit(...args: Parameters<RecordingEffects['commit']>): void {
+        super.commit(...args);
+        acknowledged(transaction, 1, 0, this);
+        acknowledged(transaction, 0, 0, this);
+      }
+      override tell(...args: Parameters<RecordingEffects['tell']>): void {
+        super.tell(...args);
+        told.push(args[1]);
+      }
+    }
+    const transaction = activeWith(2);
+    const synchronous = new SynchronousEffects();
+    requestCommit(transaction, false, synchronous);
+    expect(synchronous.take()).toEqual([
+      'ACTIVE to PREPARING',
+      'prepare',
+      'PREPARING to READY',
+      'record',
+      'READY to COMMITTING',
+      'commit 0 1',
+      'COMMITTING to COMMITTED',
+      'tell committed',
+      'ended',
+    ]);
+    expect(told).toHaveLength(1);
+  });
+});
+
+describe('rule 2: the first abort decides', () => {
+  it('cancels, answers the caller and rolls back all but the refusal, those still preparing as well', () => {
+    const transaction = preparingWith(4, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 3, VOTE_READ_ONLY, effects);
+    vote(transaction, 1, VOTE_ABORT, effects);
+    expect(effects.take()).toEqual(['PREPARING to ABORTING', 'cancel', 'tell aborted', 'roll back 0 2']);
+    expect(transaction).toMatchObject({ cause: 1, causeBranch: 1 });
+  });
+
+  it('ends at once when no branch holds anything', () => {
+    const transaction = preparingWith(2, effects);
+    vote(transaction, 0, VOTE_READ_ONLY, effects);
+    vote(transaction, 1, VOTE_ABORT, effects);
+    expect(effects.take()).toEqual([
+      'PREPARING to ABORTING',
+      'cancel',
+      'tell aborted',
+      'ABORTING to ABORTED',
+      'ended',
+    ]);
+  });
+
+  it('names the branch that refused first, whatever others say later', () => {
+    const transaction = preparingWith(3, effects);
+    vote(transaction, 2, VOTE_ABORT, effects);
+    vote(transaction, 0, VOTE_NONE, effects);
+    vote(transaction, 1, VOTE_ABORT, effects);
+    expect(transaction).toMatchObject({ cause: 1, causeBranch: 2 });
+    effects.take();
+  });
+});
+
+describe('rule 3: only a yes in time is a yes', () => {
+  it('rolls back the branch that threw, since it may be prepared all the same', () => {
+    const transaction = preparingWith(1, effects);
+    vote(transaction, 0, VOTE_NONE, effects);
+    expect(effects.take()).toEqual(['PREPARING to ABORTING', 'cancel', 'tell aborted', 'roll back 0']);
+    expect(transaction).toMatchObject({ cause: 2, causeBranch: 0 });
+  });
+
+  it('rolls back the branch that timed out, and once more after its late yes (fault 18)', () => {
+    const transaction = preparingWith(2, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    prepareTimedOut(transaction, 1, effects);
+    expect(effects.take()).toEqual(['PREPARING to ABORTING', 'cancel', 'tell aborted', 'roll back 0 1']);
+    expect(transaction).toMatchObject({ cause: 3, causeBranch: 1 });
+    vote(transaction, 1, VOTE_COMMIT, effects);
+    expect(effects.take()).toEqual(['roll back 1']);
+    expect(transaction.state).toBe(ABORTING);
+  });
+
+  it('takes the first answer of a branch and no other (fault 19)', () => {
+    const transaction = preparingWith(2, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 0, VOTE_ABORT, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    expect(effects.take()).toEqual([]);
+    expect(transaction).toMatchObject({ state: PREPARING, yes: 0b01, refused: 0 });
+  });
+
+  it('ignores a time-out of a branch that has answered', () => {
+    const transaction = preparingWith(2, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    prepareTimedOut(transaction, 0, effects);
+    expect(effects.take()).toEqual([]);
+    expect(transaction.state).toBe(PREPARING);
+  });
+});
+
+describe('the deadline', () => {
+  it('aborts a transaction that nobody asked to commit, and rolls back what was enlisted', () => {
+    const transaction = activeWith(2);
+    deadlinePassed(transaction, effects);
+    expect(effects.take()).toEqual(['ACTIVE to ABORTING', 'cancel', 'tell aborted', 'roll back 0 1']);
+    expect(transaction).toMatchObject({ cause: 3, causeBranch: NO_BRANCH });
+  });
+
+  it('names the first branch whose answer is still out', () => {
+    const transaction = preparingWith(3, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    deadlinePassed(transaction, effects);
+    effects.take();
+    expect(transaction).toMatchObject({ cause: 3, causeBranch: 1 });
+  });
+
+  it('decides nothing once the voting is over: the caller hears pending (fault 33)', () => {
+    const transaction = preparingWith(1, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    effects.take();
+    deadlinePassed(transaction, effects);
+    expect(effects.take()).toEqual(['tell pending']);
+    expect(transaction.state).toBe(READY);
+    deadlinePassed(transaction, effects);
+    expect(effects.take()).toEqual([]);
+  });
+});
+
+describe('the set of voters', () => {
+  it('is closed by the step that starts the voting (fault 4)', () => {
+    const transaction = activeWith(0);
+    expect([enlist(transaction), enlist(transaction)]).toEqual([0, 1]);
+    requestCommit(transaction, false, effects);
+    expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare']);
+    expect(enlist(transaction)).toBe(-1);
+    expect(transaction).toMatchObject({ size: 2, awaiting: 0b11 });
+  });
+
+  it('may be empty: then there is nothing to ask, to record or to deliver (fault 7)', () => {
+    const transaction = activeWith(0);
+    requestCommit(transaction, true, effects);
+    expect(effects.take()).toEqual([
+      'ACTIVE to PREPARING',
+      'PREPARING to READY',
+      'READY to COMMITTING',
+      'COMMITTING to COMMITTED',
+      'tell committed',
+      'ended',
+    ]);
+  });
+});
+
+describe('the caller', () => {
+  it.each([
+    ['rolls back', CAUSE_ROLLED_BACK],
+    ['cancels', CAUSE_CANCELLED],
+  ])('%s a transaction whose voting has not ended', (_, cause) => {
+    for (const transaction of [activeWith(2), preparingWith(2, effects)]) {
+      expect(requestRollback(transaction, cause, effects)).toBe(true);
+      expect(effects.take().slice(1)).toEqual(['cancel', 'tell aborted', 'roll back 0 1']);
+      expect(transaction).toMatchObject({ cause, causeBranch: NO_BRANCH });
+      expect(requestRollback(transaction, CAUSE_CANCELLED, effects)).toBe(false);
+      expect(transaction.cause).toBe(cause);
+    }
+  });
+
+  it('comes too late with a rollback once every vote is yes (fault 34)', () => {
+    const transaction = preparingWith(1, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    effects.take();
+    expect(requestRollback(transaction, CAUSE_ROLLED_BACK, effects)).toBe(false);
+    recorded(transaction, effects);
+    expect(requestRollback(transaction, CAUSE_ROLLED_BACK, effects)).toBe(false);
+    expect(effects.take()).toEqual(['READY to COMMITTING', 'commit 0']);
+  });
+
+  it('comes too late with a commit after its rollback', () => {
+    const transaction = activeWith(1);
+    requestRollback(transaction, CAUSE_ROLLED_BACK, effects);
+    effects.take();
+    requestCommit(transaction, false, effects);
+    expect(effects.take()).toEqual([]);
+  });
+
+  it('rules commit out: then a commit rolls back, and nobody is asked to prepare', () => {
+    const transaction = activeWith(2);
+    markRollbackOnly(transaction);
+    expect(transaction.state).toBe(ACTIVE);
+    requestCommit(transaction, false, effects);
+    expect(effects.take()).toEqual(['ACTIVE to ABORTING', 'cancel', 'tell aborted', 'roll back 0 1']);
+    expect(transaction.cause).toBe(6);
+  });
+
+  it('cannot rule commit out once the voting has begun', () => {
+    const transaction = preparingWith(1, effects);
+    markRollbackOnly(transaction);
+    expect(transaction.rollbackOnly).toBe(false);
+  });
+});

@@ -1,0 +1,127 @@
+import { SchedulerRegistry } from '@nestjs/schedule';
+import { describe, expect, it } from 'vitest';
+import type { CoordinatorOptions } from '../coordinator.options.js';
+import { ShuttingDownError } from '../errors.js';
+import { TurnClock } from '../execution/clock.js';
+import { branch } from '../participant/branch-request.js';
+import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
+import { CoordinatorLifecycle } from './coordinator-lifecycle.js';
+
+function setUp(
+  script: ConstructorParameters<typeof ScriptedParticipant>[0],
+  options: CoordinatorOptions = {},
+) {
+  const stock = new ScriptedParticipant(script);
+  const coordinator = createTestCoordinator({ participants: { stock }, ...options });
+  const scheduler = new SchedulerRegistry();
+  const lifecycle = new CoordinatorLifecycle(scheduler, coordinator.runtime);
+  const shutDown = async (): Promise<void> => {
+    await lifecycle.onModuleDestroy();
+    await lifecycle.onApplicationShutdown();
+  };
+  return { ...coordinator, stock, scheduler, lifecycle, shutDown };
+}
+
+const request = { branches: [branch('stock', 1)] };
+
+describe('CoordinatorLifecycle', () => {
+  it('sweeps and recovers by itself between start and shutdown, as jobs of the scheduler', async () => {
+    const { scheduler, lifecycle, shutDown } = setUp({});
+    expect(scheduler.getIntervals()).toEqual([]);
+    lifecycle.onApplicationBootstrap();
+
+    expect(scheduler.getIntervals().toSorted()).toEqual(['coordinator.recovery', 'coordinator.sweep']);
+    await shutDown();
+    expect(scheduler.getIntervals()).toEqual([]);
+  });
+
+  it('ends a transaction whose deadline has passed, by the real clock', async () => {
+    const stock = new ScriptedParticipant({ prepare: 'hang' });
+    const { transactions, runtime } = createTestCoordinator({
+      participants: { stock },
+      clock: new TurnClock(),
+      prepareTimeoutMs: 20,
+      sweepIntervalMs: 5,
+    });
+    const lifecycle = new CoordinatorLifecycle(new SchedulerRegistry(), runtime);
+    lifecycle.onApplicationBootstrap();
+
+    expect(await transactions.run(request)).toMatchObject({ status: 'aborted', cause: 'timed-out' });
+    await lifecycle.onModuleDestroy();
+    await lifecycle.onApplicationShutdown();
+  });
+
+  it('fault 51: a shutdown begins nothing more and waits for what is in flight', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { transactions, lifecycle, shutDown, stock } = setUp({ commit: { until: gate.promise } });
+    lifecycle.onApplicationBootstrap();
+    const running = transactions.run(request);
+    await settled();
+    let isDown = false;
+    const shuttingDown = shutDown().then(() => (isDown = true));
+
+    await expect(transactions.run(request)).rejects.toThrow(ShuttingDownError);
+    expect(() => transactions.begin()).toThrow(ShuttingDownError);
+    await settled();
+    expect(isDown).toBe(false);
+
+    gate.resolve();
+    expect(await running).toMatchObject({ status: 'committed' });
+    await shuttingDown;
+    expect(stock.count('prepare')).toBe(1);
+  });
+
+  it('fault 51: a transaction begun before the shutdown may still enlist and commit', async () => {
+    const { transactions, lifecycle, shutDown } = setUp({});
+    lifecycle.onApplicationBootstrap();
+    const transaction = transactions.begin();
+    const shuttingDown = shutDown();
+
+    transaction.enlist(request.branches[0]!);
+    expect(await transaction.commit()).toMatchObject({ status: 'committed' });
+    await shuttingDown;
+  });
+
+  it('fault 51: deadlines still pass while a shutdown waits', async () => {
+    const { transactions, lifecycle, shutDown, clock } = setUp({ prepare: 'hang' });
+    lifecycle.onApplicationBootstrap();
+    const running = transactions.run(request);
+    const shuttingDown = shutDown();
+    await clock.advance(5_000);
+
+    expect(await running).toMatchObject({ status: 'aborted', cause: 'timed-out' });
+    await shuttingDown;
+  });
+
+  it('fault 51: a shutdown is over when its grace period is, whatever hangs', async () => {
+    const { transactions, lifecycle, shutDown, runtime } = setUp({ commit: 'hang' }, { shutdownGraceMs: 20 });
+    lifecycle.onApplicationBootstrap();
+    void transactions.run(request);
+    await settled();
+    await shutDown();
+
+    expect(runtime.registry.inFlight).toBe(1);
+  });
+
+  it('a shutdown with nothing in flight does not wait, and one that stalled holds it up no more', async () => {
+    const { transactions, lifecycle, shutDown } = setUp(
+      { commit: 'throw' },
+      { maxAttempts: 1, shutdownGraceMs: 86_400_000 },
+    );
+    lifecycle.onApplicationBootstrap();
+    expect(await transactions.run(request)).toMatchObject({ status: 'pending' });
+    await shutDown();
+  });
+
+  it('recoverNow takes up what has stalled at once', async () => {
+    const { transactions, lifecycle, shutDown, stock } = setUp({ commit: 'throw' }, { maxAttempts: 1 });
+    lifecycle.onApplicationBootstrap();
+    const { transactionId } = await transactions.run(request);
+    stock.script = {};
+    await Promise.all([lifecycle.recoverNow(), lifecycle.recoverNow()]);
+
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'COMMITTED' });
+    expect(stock.count('commit')).toBe(2);
+    await shutDown();
+  });
+});

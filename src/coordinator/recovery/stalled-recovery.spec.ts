@@ -1,0 +1,149 @@
+import { describe, expect, it } from 'vitest';
+import { branch } from '../participant/branch-request.js';
+import type { Branch, TransactionParticipant } from '../participant/participant.js';
+import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
+
+/** Fails to commit until it is mended, and counts how many attempts run at the same time. */
+class Mendable implements TransactionParticipant {
+  isMended = false;
+  readonly attempts = new Map<string, number>();
+  gate: Promise<void> = Promise.resolve();
+  running = 0;
+  mostRunning = 0;
+  readonly order: string[] = [];
+
+  prepare(): 'commit' {
+    return 'commit';
+  }
+
+  async commit({ transactionId }: Branch): Promise<void> {
+    this.order.push(transactionId);
+    this.attempts.set(transactionId, (this.attempts.get(transactionId) ?? 0) + 1);
+    this.mostRunning = Math.max(this.mostRunning, ++this.running);
+    await this.gate;
+    this.running--;
+    if (!this.isMended) throw new Error('broken');
+  }
+
+  rollback(): void {}
+}
+
+async function stall(count: number, recoveryConcurrency = 50) {
+  const mendable = new Mendable();
+  const coordinator = createTestCoordinator({
+    participants: { mendable },
+    maxAttempts: 1,
+    recoveryConcurrency,
+    completionTimeoutMs: 500,
+  });
+  const ids: string[] = [];
+  for (let number = 0; number < count; number++) {
+    const { transactionId } = await coordinator.transactions.run({ branches: [branch('mendable', number)] });
+    ids.push(transactionId);
+  }
+  mendable.order.length = 0;
+  mendable.mostRunning = 0;
+  return { ...coordinator, mendable, ids };
+}
+
+describe('StalledRecovery', () => {
+  it('tries every stalled branch once in a pass, the oldest transaction first', async () => {
+    const { recover, mendable, ids, transactions } = await stall(10, 1);
+    await recover();
+    expect(mendable.order).toEqual(ids);
+    expect([...mendable.attempts.values()]).toEqual(ids.map(() => 2));
+    expect(transactions.list({ stalled: true })).toHaveLength(10);
+
+    mendable.isMended = true;
+    await recover();
+    expect([...mendable.attempts.values()]).toEqual(ids.map(() => 3));
+    expect(transactions.list({ stalled: true })).toHaveLength(0);
+    expect(transactions.list({ state: 'COMMITTED' })).toHaveLength(10);
+
+    await recover();
+    expect([...mendable.attempts.values()]).toEqual(ids.map(() => 3));
+  });
+
+  it('tries a limited number at the same time', async () => {
+    const { recover, mendable } = await stall(20, 4);
+    mendable.isMended = true;
+    const gate = Promise.withResolvers<void>();
+    mendable.gate = gate.promise;
+    const pass = recover();
+    await settled();
+    expect(mendable.running).toBe(4);
+    gate.resolve();
+    await pass;
+
+    expect(mendable.mostRunning).toBe(4);
+    expect(mendable.order).toHaveLength(20);
+  });
+
+  it('a branch that hangs holds a pass up for one attempt, and a pass meanwhile leaves it alone', async () => {
+    const { recover, mendable, clock, transactions } = await stall(1);
+    mendable.gate = new Promise(() => {});
+    let isOver = false;
+    const pass = recover().then(() => (isOver = true));
+    await settled();
+    await recover();
+    expect(mendable.order).toHaveLength(1);
+
+    await clock.advance(490);
+    expect(isOver).toBe(false);
+    await clock.advance(10);
+    await pass;
+    expect(transactions.list({ stalled: true })).toHaveLength(1);
+
+    mendable.gate = Promise.resolve();
+    mendable.isMended = true;
+    await recover();
+    expect(transactions.list({ stalled: true })).toHaveLength(0);
+  });
+
+  it('takes up only the branches that stalled, and no other of their transactions', async () => {
+    const sound = new ScriptedParticipant();
+    const stuck = new ScriptedParticipant({ commit: 'throw' });
+    const { transactions, recover } = createTestCoordinator({
+      participants: { sound, stuck },
+      maxAttempts: 1,
+    });
+    const { transactionId } = await transactions.run({ branches: [branch('sound', 1), branch('stuck', 1)] });
+    await recover();
+
+    expect(sound.count('commit')).toBe(1);
+    expect(stuck.count('commit')).toBe(2);
+    expect(transactions.find(transactionId)!.branches).toMatchObject([
+      { state: 'committed', stalled: false },
+      { state: 'committing', stalled: true },
+    ]);
+  });
+
+  it('takes up a one-phase commit in doubt, and its answer decides', async () => {
+    for (const [answer, state] of [
+      ['commit', 'COMMITTED'],
+      ['abort', 'ABORTED'],
+    ] as const) {
+      let calls = 0;
+      const { transactions, participants, recover } = createTestCoordinator({ maxAttempts: 1 });
+      participants.register(
+        {
+          prepare: () => 'commit',
+          commit: () => {},
+          rollback: () => {},
+          commitOnePhase: () => {
+            if (calls++ === 0) throw new Error('connection cut');
+            return answer;
+          },
+        },
+        { name: 'ledger' },
+      );
+      const outcome = await transactions.run({ branches: [branch('ledger', 1)] });
+      expect(outcome).toMatchObject({ status: 'pending', decision: 'unknown' });
+      expect(transactions.find(outcome.transactionId)).toMatchObject({ state: 'READY', stalled: true });
+
+      await recover();
+      expect(transactions.find(outcome.transactionId)).toMatchObject({ state, stalled: false });
+      expect(participants.get('ledger').counts.stalled).toBe(0);
+    }
+  });
+});

@@ -1,0 +1,33 @@
+import { Injectable, type OnApplicationBootstrap, type Type } from '@nestjs/common';
+import { ParticipantRegistry, type TransactionParticipant } from '../coordinator/index.js';
+import { FaultyParticipant } from './faulty-participant.js';
+
+/**
+ * Puts a {@link FaultyParticipant} in the place of every participant, when the application starts. Neither they nor
+ * the coordinator know of it: it does what any application can do with the registry.
+ */
+@Injectable()
+export class Faults implements OnApplicationBootstrap {
+  private readonly participants = new Map<string, FaultyParticipant>();
+
+  constructor(private readonly registry: ParticipantRegistry) {}
+
+  onApplicationBootstrap(): void {
+    for (const { name, instance, options } of this.registry.list()) {
+      const faulty = new FaultyParticipant(instance);
+      this.registry.unregister(name);
+      // Branches that name the participant by its class find it still.
+      this.registry.register(faulty, options, instance.constructor as Type<TransactionParticipant>);
+      this.participants.set(name, faulty);
+    }
+  }
+
+  /** @returns the participant of this name, or undefined. */
+  of(participant: string): FaultyParticipant | undefined {
+    return this.participants.get(participant);
+  }
+
+  all(): ReadonlyMap<string, FaultyParticipant> {
+    return this.participants;
+  }
+}

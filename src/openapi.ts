@@ -1,0 +1,22 @@
+import type { INestApplication } from '@nestjs/common';
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+
+/** Serves the documentation of every route at `/docs`, and as OpenAPI at `/openapi.json`. */
+export function serveDocumentation(app: INestApplication): void {
+  SwaggerModule.setup('docs', app, () => documentOf(app), {
+    jsonDocumentUrl: 'openapi.json',
+    raw: ['json'],
+  });
+}
+
+function documentOf(app: INestApplication): OpenAPIObject {
+  const config = new DocumentBuilder()
+    .setTitle('Distributed transaction coordinator')
+    .setDescription(
+      'Orders that change three services together or not at all, and what operators see of their transactions. ' +
+        'Errors are application/problem+json (RFC 9457).',
+    )
+    .setVersion('1')
+    .build();
+  return SwaggerModule.createDocument(app, config);
+}

@@ -1,0 +1,97 @@
+import { describe, expect, it } from 'vitest';
+import { ProblemException } from '../common/problem.js';
+import type { AbortedOutcome, Outcome } from '../coordinator/index.js';
+import { answerOf } from './order-answer.js';
+
+const order = { orderId: 'o-1', customerId: 'alice', items: [], total: 5_990 };
+const transactionId = 'coordinator.x.1';
+
+function problemOf(outcome: Omit<AbortedOutcome, 'status' | 'transactionId'>): unknown {
+  try {
+    answerOf(order, { status: 'aborted', transactionId, ...outcome });
+  } catch (error) {
+    return (error as ProblemException).problem;
+  }
+  throw new Error('An aborted order was answered as if it were none.');
+}
+
+describe('The answer to an order', () => {
+  it('that committed is 201, with the place of the order', () => {
+    expect(answerOf(order, { status: 'committed', transactionId })).toEqual({
+      status: 201,
+      location: '/orders/o-1',
+      body: { orderId: 'o-1', transactionId, status: 'confirmed', total: { amount: 5_990, currency: 'EUR' } },
+    });
+  });
+
+  it.each([
+    { status: 'pending', transactionId, decision: 'commit', reason: 'payment has yet to acknowledge it' },
+    { status: 'pending', transactionId, decision: 'unknown', reason: 'it is not known yet' },
+    {
+      status: 'heuristic',
+      transactionId,
+      decision: 'commit',
+      heuristic: 'mixed',
+      reports: [{ participant: 'payment', branchId: 'payment', kind: 'rollback', reason: 'voided by hand' }],
+    },
+  ] satisfies Outcome[])('fault 33: is 202 and never an error when it is $status, $decision', (outcome) => {
+    const { status, location, body } = answerOf(order, outcome);
+
+    expect(status).toBe(202);
+    expect(location).toBe(`/transactions/${transactionId}`);
+    expect(body).toMatchObject({ transactionId, status: outcome.status, decision: outcome.decision });
+    expect(body).toHaveProperty('detail', expect.stringMatching(/payment|known/));
+  });
+
+  it.each([
+    ['OUT_OF_STOCK', 409, 'DTC_REFUSED'],
+    ['INSUFFICIENT_FUNDS', 409, 'DTC_REFUSED'],
+    ['UNKNOWN_CUSTOMER', 422, 'DTC_UNPROCESSABLE'],
+    ['UNKNOWN_SKU', 422, 'DTC_UNPROCESSABLE'],
+  ])('that was refused with %s is %i, with who and why', (reasonCode, status, code) => {
+    const refusal = {
+      cause: 'refused',
+      participant: 'inventory',
+      code: reasonCode,
+      reason: 'there is none',
+    } as const;
+
+    expect(problemOf(refusal)).toMatchObject({
+      status,
+      code,
+      reasonCode,
+      participant: 'inventory',
+      transactionId,
+      detail: 'Nothing was changed: there is none.',
+    });
+  });
+
+  it('that was refused without a code is 409', () => {
+    expect(problemOf({ cause: 'refused', participant: 'payment', reason: 'no' })).toMatchObject({
+      status: 409,
+    });
+  });
+
+  it.each([
+    ['failed', 'DTC_PARTICIPANT_FAILED'],
+    ['timed-out', 'DTC_TIMED_OUT'],
+    ['not-recorded', 'DTC_ABORTED'],
+    ['cancelled', 'DTC_ABORTED'],
+  ] as const)('whose transaction was aborted because it %s is 503, and can be tried again', (cause, code) => {
+    expect(problemOf({ cause, reason: 'whatever' })).toMatchObject({
+      status: 503,
+      code,
+      retryAfterSeconds: 1,
+    });
+  });
+
+  it('does not show what a participant threw', () => {
+    const failure = {
+      cause: 'failed',
+      participant: 'payment',
+      reason: 'password authentication failed',
+    } as const;
+
+    expect(JSON.stringify(problemOf(failure))).not.toContain('password');
+  });
+});

@@ -1,0 +1,104 @@
+import { Body, Controller, Get, Headers, NotFoundException, Param, Post, Res } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import {
+  ApiAcceptedResponse,
+  ApiCreatedResponse,
+  ApiHeader,
+  ApiOkResponse,
+  ApiOperation,
+  ApiTags,
+} from '@nestjs/swagger';
+import type { z } from 'zod';
+import { ApiProblem } from '../common/api-problem.decorator.js';
+import { money } from '../common/money.js';
+import { IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN, checkIdempotencyKey } from './idempotency-key.js';
+import { IdempotencyStore } from './idempotency-store.js';
+import { type OrderAnswer, answerOf } from './order-answer.js';
+import {
+  type PlaceOrder,
+  orderSchema,
+  placeOrderSchema,
+  placedOrderSchema,
+  unsettledOrderSchema,
+} from './order.schemas.js';
+import { OrdersService } from './orders.service.js';
+
+const LOCATION = (description: string) => ({
+  Location: { description, schema: { type: 'string' as const } },
+});
+
+/** The way in: an order is placed on all three services, or on none. */
+@ApiTags('orders')
+@Controller('orders')
+export class OrdersController {
+  constructor(
+    private readonly orders: OrdersService,
+    private readonly answers: IdempotencyStore<OrderAnswer>,
+    private readonly adapterHost: HttpAdapterHost,
+  ) {}
+
+  @Post()
+  @ApiOperation({ summary: 'Place an order: its record, the stock and the payment, or nothing' })
+  @ApiHeader({
+    name: IDEMPOTENCY_KEY,
+    required: false,
+    description: 'A request repeated under the same key is answered as the first one and done once.',
+    schema: { type: 'string', minLength: 1, maxLength: 255, pattern: IDEMPOTENCY_KEY_PATTERN },
+  })
+  @ApiCreatedResponse({
+    standardSchema: placedOrderSchema,
+    description: 'All three services have committed',
+    headers: LOCATION('The order'),
+  })
+  @ApiAcceptedResponse({
+    standardSchema: unsettledOrderSchema,
+    description: 'Commit is decided and delivery goes on, or the outcome is not known yet',
+    headers: LOCATION('The transaction'),
+  })
+  @ApiProblem(400, 'The request is not valid')
+  @ApiProblem(409, 'Out of stock, not enough funds, or the first request with this key is still at work')
+  @ApiProblem(413, 'The body is larger than 16 KiB')
+  @ApiProblem(415, 'The body is not JSON')
+  @ApiProblem(422, 'The sku or the customer is unknown, or the key was sent with another body before')
+  @ApiProblem(503, 'A service is down or late, or the coordinator is full: nothing has happened, try again')
+  async place(
+    @Body({ schema: placeOrderSchema }) request: PlaceOrder,
+    @Headers(IDEMPOTENCY_KEY) key: string | undefined,
+    @Res({ passthrough: true }) response: unknown,
+  ): Promise<OrderAnswer['body']> {
+    const { status, location, body } = await this.answerOnce(request, key);
+    const { httpAdapter } = this.adapterHost;
+    httpAdapter.status(response, status);
+    httpAdapter.setHeader(response, 'Location', location);
+    return body;
+  }
+
+  @Get(':id')
+  @ApiOperation({ summary: 'An order that was placed' })
+  @ApiOkResponse({ standardSchema: orderSchema })
+  @ApiProblem(404, 'No order of this id has committed')
+  find(@Param('id') orderId: string): z.output<typeof orderSchema> {
+    const order = this.orders.find(orderId);
+    if (order === undefined) throw new NotFoundException('No order of this id has committed.');
+    const { transactionId, customerId, items, total } = order;
+    return {
+      orderId,
+      transactionId,
+      customerId,
+      status: 'confirmed',
+      items: items.map(({ sku, quantity, unitPrice }) => ({ sku, quantity, unitPrice: money(unitPrice) })),
+      total: money(total),
+    };
+  }
+
+  private answerOnce(request: PlaceOrder, key: string | undefined): Promise<OrderAnswer> {
+    if (key === undefined) return this.answer(request);
+    checkIdempotencyKey(key);
+    return this.answers.once(key, request, () => this.answer(request));
+  }
+
+  private async answer(request: PlaceOrder): Promise<OrderAnswer> {
+    const { order, outcome } = await this.orders.place(request);
+    return answerOf(order, outcome);
+  }
+}

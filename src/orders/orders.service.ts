@@ -1,0 +1,66 @@
+import { randomUUID } from 'node:crypto';
+import { HttpStatus, Injectable } from '@nestjs/common';
+import { ProblemException } from '../common/problem.js';
+import { type Outcome, TransactionManager, branch } from '../coordinator/index.js';
+import { Catalogue } from '../participants/inventory/catalogue.js';
+import { InventoryParticipant } from '../participants/inventory/inventory.participant.js';
+import {
+  type ConfirmedOrder,
+  type Order,
+  OrderBook,
+  type OrderItem,
+} from '../participants/order/order-book.js';
+import { OrderParticipant } from '../participants/order/order.participant.js';
+import { PaymentParticipant } from '../participants/payment/payment.participant.js';
+import type { PlaceOrder } from './order.schemas.js';
+
+/** Places orders: the record, the stock and the payment change together, or nothing does. */
+@Injectable()
+export class OrdersService {
+  constructor(
+    private readonly catalogue: Catalogue,
+    private readonly orders: OrderBook,
+    private readonly transactions: TransactionManager,
+  ) {}
+
+  /**
+   * @returns the order as it was to be, and what has become of it.
+   * @throws ProblemException when something ordered is not sold here; the errors of TransactionManager.run. Then
+   * nothing was begun.
+   */
+  async place({ customerId, items }: PlaceOrder): Promise<{ order: Order; outcome: Outcome }> {
+    const priced = items.map((item, index) => ({ ...item, unitPrice: this.priceOf(item.sku, index) }));
+    const order: Order = { orderId: randomUUID(), customerId, items: priced, total: totalOf(priced) };
+    const outcome = await this.transactions.run({
+      name: 'create-order',
+      branches: [
+        branch(OrderParticipant, order),
+        branch(InventoryParticipant, { lines: items }),
+        branch(PaymentParticipant, { customerId, amount: order.total }),
+      ],
+    });
+    return { order, outcome };
+  }
+
+  /** @returns the order, or undefined when none of this id has committed. */
+  find(orderId: string): ConfirmedOrder | undefined {
+    return this.orders.find(orderId);
+  }
+
+  private priceOf(sku: string, index: number): number {
+    const product = this.catalogue.find(sku);
+    if (product === undefined) {
+      throw new ProblemException({
+        status: HttpStatus.UNPROCESSABLE_ENTITY,
+        code: 'DTC_UNPROCESSABLE',
+        reasonCode: 'UNKNOWN_SKU',
+        detail: `Item ${index + 1} of the order is not sold here.`,
+      });
+    }
+    return product.price;
+  }
+}
+
+function totalOf(items: readonly OrderItem[]): number {
+  return items.reduce((total, { quantity, unitPrice }) => total + quantity * unitPrice, 0);
+}

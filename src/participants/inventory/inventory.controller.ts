@@ -1,0 +1,40 @@
+import { Controller, Get, NotFoundException, Param } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { z } from 'zod';
+import { ApiProblem } from '../../common/api-problem.decorator.js';
+import { money, moneySchema } from '../../common/money.js';
+import { Catalogue, skuSchema } from './catalogue.js';
+import { Stock } from './stock.js';
+
+const itemSchema = z
+  .strictObject({
+    sku: skuSchema,
+    name: z.string(),
+    price: moneySchema,
+    onHand: z.number().int().min(0).describe('On the shelves, reserved or not.'),
+    reserved: z.number().int().min(0).describe('Promised to orders that are being placed.'),
+    available: z.number().int().min(0).describe('What can still be ordered.'),
+  })
+  .meta({ id: 'InventoryItem' });
+
+/** What is in stock. */
+@ApiTags('inventory')
+@Controller('inventory')
+export class InventoryController {
+  constructor(
+    private readonly catalogue: Catalogue,
+    private readonly stock: Stock,
+  ) {}
+
+  @Get(':sku')
+  @ApiOperation({ summary: 'How much there is of a product, and its price' })
+  @ApiOkResponse({ standardSchema: itemSchema })
+  @ApiProblem(404, 'Nothing of this name is sold')
+  find(@Param('sku') sku: string): z.output<typeof itemSchema> {
+    const product = this.catalogue.find(sku);
+    if (product === undefined) throw new NotFoundException('Nothing of this name is sold here.');
+    const { onHand, reserved } = this.stock.level(sku) ?? { onHand: 0, reserved: 0 };
+    const { name, price } = product;
+    return { sku, name, price: money(price), onHand, reserved, available: onHand - reserved };
+  }
+}

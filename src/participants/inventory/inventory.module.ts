@@ -1,0 +1,13 @@
+import { Module } from '@nestjs/common';
+import { Catalogue } from './catalogue.js';
+import { InventoryController } from './inventory.controller.js';
+import { InventoryParticipant } from './inventory.participant.js';
+import { Stock } from './stock.js';
+
+/** The inventory service: what is sold, how much of it there is, and its part in transactions. */
+@Module({
+  controllers: [InventoryController],
+  providers: [Catalogue, Stock, InventoryParticipant],
+  exports: [Catalogue],
+})
+export class InventoryModule {}

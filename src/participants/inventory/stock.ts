@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { Injectable } from '@nestjs/common';
+
+/** So many of one product. */
+export interface StockLine {
+  readonly sku: string;
+  readonly quantity: number;
+}
+
+/** How much there is of one product. `reserved` of `onHand` is promised to transactions that are open still. */
+export interface StockLevel {
+  readonly onHand: number;
+  readonly reserved: number;
+}
+
+/** Why nothing was reserved: the first line at fault, from 0. */
+export interface Shortage {
+  readonly line: number;
+  readonly code: 'UNKNOWN_SKU' | 'OUT_OF_STOCK';
+}
+
+/** What is on the shelves when the application starts, by sku. */
+export const SEED_STOCK: Readonly<Record<string, number>> = {
+  keyboard: 100,
+  monitor: 10,
+  'usb-cable': 1_000,
+  'last-lamp': 1,
+};
+
+/**
+ * The shelves. A reservation takes all of its lines or none, in one synchronous step, so two of them cannot take the
+ * same piece: `0 <= reserved <= onHand` holds for every product at every moment.
+ */
+@Injectable()
+export class Stock {
+  private readonly levels = new Map(
+    Object.entries(SEED_STOCK).map(([sku, onHand]) => [sku, { onHand, reserved: 0 }]),
+  );
+  private readonly reservations = new Map<string, readonly StockLine[]>();
+
+  /** @returns how much there is, or undefined for a product that was never stocked. */
+  level(sku: string): StockLevel | undefined {
+    return this.levels.get(sku);
+  }
+
+  /**
+   * Sets pieces aside under a key.
+   *
+   * @param lines no product twice.
+   * @returns undefined when all of them are set aside, else why none is.
+   */
+  reserve(key: string, lines: readonly StockLine[]): Shortage | undefined {
+    assert(!this.reservations.has(key), 'a reservation is made once');
+    for (const [line, { sku, quantity }] of lines.entries()) {
+      const level = this.levels.get(sku);
+      if (level === undefined) return { line, code: 'UNKNOWN_SKU' };
+      if (level.onHand - level.reserved < quantity) return { line, code: 'OUT_OF_STOCK' };
+    }
+    this.reservations.set(key, lines);
+    for (const { sku, quantity } of lines) this.change(sku, 0, quantity);
+    return undefined;
+  }
+
+  /** The pieces set aside under a key leave the shelves. */
+  take(key: string): void {
+    const lines = this.reservations.get(key);
+    assert(lines !== undefined, 'only what is reserved is taken');
+    this.reservations.delete(key);
+    for (const { sku, quantity } of lines) this.change(sku, -quantity, -quantity);
+  }
+
+  /** The pieces set aside under a key, if any, can be reserved by others again. */
+  release(key: string): void {
+    for (const { sku, quantity } of this.reservations.get(key) ?? []) this.change(sku, 0, -quantity);
+    this.reservations.delete(key);
+  }
+
+  private change(sku: string, onHand: number, reserved: number): void {
+    const level = this.levels.get(sku);
+    assert(level !== undefined, 'a stocked product stays known');
+    level.onHand += onHand;
+    level.reserved += reserved;
+    assert(0 <= level.reserved && level.reserved <= level.onHand, 'never oversold');
+  }
+}

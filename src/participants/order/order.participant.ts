@@ -1,0 +1,34 @@
+import {
+  type Branch,
+  MemoryGuardStore,
+  Participant,
+  ParticipantGuard,
+  type TransactionParticipant,
+  type Vote,
+} from '../../coordinator/index.js';
+import { branchKey } from '../branch-key.js';
+import { type Order, OrderBook } from './order-book.js';
+
+/** Drafts an order in prepare, shows it in commit, and throws it away in rollback. */
+@Participant({ name: 'order' })
+export class OrderParticipant implements TransactionParticipant<Order> {
+  private readonly guard = new ParticipantGuard(new MemoryGuardStore());
+
+  constructor(private readonly orders: OrderBook) {}
+
+  prepare(branch: Branch<Order>): Promise<Vote> {
+    const { payload: order, transactionId } = branch;
+    return this.guard.prepare(branch, () => {
+      this.orders.draft(branchKey(branch), { ...order, transactionId });
+      return 'commit';
+    });
+  }
+
+  commit(branch: Branch<Order>): Promise<void> {
+    return this.guard.commit(branch, () => this.orders.confirm(branchKey(branch)));
+  }
+
+  rollback(branch: Branch<Order>): Promise<void> {
+    return this.guard.rollback(branch, () => this.orders.discard(branchKey(branch)));
+  }
+}

@@ -1,0 +1,47 @@
+import {
+  type Branch,
+  MemoryGuardStore,
+  Participant,
+  ParticipantGuard,
+  type TransactionParticipant,
+  type Vote,
+  refuse,
+} from '../../coordinator/index.js';
+import { branchKey } from '../branch-key.js';
+import { Accounts } from './accounts.js';
+
+/** What a customer is to pay. */
+export interface Charge {
+  readonly customerId: string;
+  /** In cents. */
+  readonly amount: number;
+}
+
+const REASONS = {
+  UNKNOWN_CUSTOMER: 'the customer has no account here',
+  INSUFFICIENT_FUNDS: 'the order costs more than the customer has',
+} as const;
+
+/** Authorises a payment in prepare, captures it in commit, and voids it in rollback. */
+@Participant({ name: 'payment' })
+export class PaymentParticipant implements TransactionParticipant<Charge> {
+  private readonly guard = new ParticipantGuard(new MemoryGuardStore());
+
+  constructor(private readonly accounts: Accounts) {}
+
+  prepare(branch: Branch<Charge>): Promise<Vote> {
+    const { customerId, amount } = branch.payload;
+    return this.guard.prepare(branch, () => {
+      const problem = this.accounts.authorise(branchKey(branch), customerId, amount);
+      return problem === undefined ? 'commit' : refuse(problem, REASONS[problem]);
+    });
+  }
+
+  commit(branch: Branch<Charge>): Promise<void> {
+    return this.guard.commit(branch, () => this.accounts.capture(branchKey(branch)));
+  }
+
+  rollback(branch: Branch<Charge>): Promise<void> {
+    return this.guard.rollback(branch, () => this.accounts.release(branchKey(branch)));
+  }
+}

@@ -1,0 +1,74 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { TestApplication } from '../support/application.js';
+
+describe('fault 1: a request repeated under its Idempotency-Key', () => {
+  let application: TestApplication;
+
+  beforeEach(async () => {
+    application = await TestApplication.start();
+  });
+
+  afterEach(() => application.close());
+
+  it('is answered as the first one, and done once', async () => {
+    const first = await application.order('alice', { keyboard: 1 }, 'key-1');
+    const second = await application.order('alice', { keyboard: 1 }, 'key-1');
+
+    expect(first.status).toBe(201);
+    expect(second.status).toBe(201);
+    expect(second.body).toEqual(first.body);
+    expect(second.headers.location).toBe(first.headers.location);
+    expect((await application.get('/transactions')).body.transactions).toHaveLength(1);
+    expect((await application.holdings()).accounts.alice).toEqual({ balance: 500_000 - 5_990, held: 0 });
+  });
+
+  it('is answered as the first one when that was refused', async () => {
+    const first = await application.order('carol', { keyboard: 1 }, 'key-1');
+    const second = await application.order('carol', { keyboard: 1 }, 'key-1');
+
+    expect(first.status).toBe(409);
+    expect(second.body).toEqual(first.body);
+    expect((await application.get('/transactions')).body.transactions).toHaveLength(1);
+  });
+
+  it('is the same request with its fields in another order', async () => {
+    const first = await application.order('alice', { keyboard: 1 }, 'key-1');
+    const second = await application.http
+      .post('/orders')
+      .set('Idempotency-Key', 'key-1')
+      .send({ items: [{ quantity: 1, sku: 'keyboard' }], customerId: 'alice' });
+
+    expect(second.body).toEqual(first.body);
+  });
+
+  it('is refused with another body', async () => {
+    await application.order('alice', { keyboard: 1 }, 'key-1');
+    const second = await application.order('alice', { keyboard: 2 }, 'key-1');
+
+    expect(second.body).toMatchObject({ status: 422, code: 'DTC_IDEMPOTENCY_KEY_REUSED' });
+    expect((await application.get('/transactions')).body.transactions).toHaveLength(1);
+  });
+
+  it('is refused while the first one is at work', async () => {
+    await application.fault('payment', { method: 'prepare', fault: 'slow', delayMs: 100, times: 1 });
+    const first = application.order('alice', { keyboard: 1 }, 'key-1');
+    await application.until('/transactions', ({ body }) => body.transactions.length === 1);
+
+    const second = await application.order('alice', { keyboard: 1 }, 'key-1');
+
+    expect(second.body).toMatchObject({ status: 409, code: 'DTC_IDEMPOTENCY_KEY_IN_USE' });
+    expect(second.headers['retry-after']).toBe('1');
+    expect((await first).status).toBe(201);
+    expect((await application.order('alice', { keyboard: 1 }, 'key-1')).body).toEqual((await first).body);
+  });
+
+  it('is done anew when the first one was answered 503, for then nothing has happened', async () => {
+    await application.fault('payment', { method: 'prepare', fault: 'throw', times: 1 });
+    const first = await application.order('alice', { keyboard: 1 }, 'key-1');
+    const second = await application.order('alice', { keyboard: 1 }, 'key-1');
+
+    expect(first.status).toBe(503);
+    expect(second.status).toBe(201);
+    expect((await application.holdings()).accounts.alice).toEqual({ balance: 500_000 - 5_990, held: 0 });
+  });
+});

@@ -1,0 +1,106 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TestApplication } from '../support/application.js';
+
+interface Operation {
+  readonly summary?: string;
+  readonly tags?: readonly string[];
+  readonly parameters?: readonly { readonly name: string; readonly in: string }[];
+  readonly responses: Readonly<Record<string, { readonly content?: Readonly<Record<string, unknown>> }>>;
+}
+
+interface Document {
+  readonly openapi: string;
+  readonly info: { readonly title: string; readonly version: string };
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, object>> };
+}
+
+const ROUTES = [
+  'delete /demo/faults/{participant}',
+  'get /accounts/{customerId}',
+  'get /demo/faults',
+  'get /health/live',
+  'get /health/ready',
+  'get /inventory/{sku}',
+  'get /orders/{id}',
+  'get /participants',
+  'get /transactions',
+  'get /transactions/{id}',
+  'post /orders',
+  'put /demo/faults/{participant}',
+];
+
+describe('The OpenAPI document', () => {
+  let application: TestApplication;
+  let document: Document;
+  let operations: Record<string, Operation>;
+
+  beforeAll(async () => {
+    application = await TestApplication.start();
+    document = (await application.get('/openapi.json')).body;
+    operations = Object.fromEntries(
+      Object.entries(document.paths).flatMap(([path, methods]) =>
+        Object.entries(methods).map(([method, operation]) => [`${method} ${path}`, operation]),
+      ),
+    );
+  });
+
+  afterAll(() => application.close());
+
+  it('names every route, with a summary, a tag and the answers', () => {
+    const incomplete = Object.entries(operations).filter(
+      ([, { summary, tags, responses }]) =>
+        !summary || tags?.length !== 1 || !Object.keys(responses).some((status) => status.startsWith('2')),
+    );
+
+    expect(document.openapi).toMatch(/^3\./);
+    expect(Object.keys(operations).toSorted()).toEqual(ROUTES);
+    expect(incomplete).toEqual([]);
+  });
+
+  it('shows errors as problems', () => {
+    const errors = Object.entries(operations)
+      .filter(([route]) => !route.startsWith('get /health'))
+      .flatMap(([, { responses }]) => Object.entries(responses))
+      .filter(([status]) => status >= '400')
+      .flatMap(([, { content }]) => Object.keys(content ?? { none: true }));
+
+    expect(errors.length).toBeGreaterThan(10);
+    expect([...new Set(errors)]).toEqual(['application/problem+json']);
+  });
+
+  it('has every schema that it refers to', () => {
+    const references = [...JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g)].map(
+      ([, reference]) => reference,
+    );
+    const schemas = Object.keys(document.components.schemas).map((name) => `#/components/schemas/${name}`);
+
+    expect(references.length).toBeGreaterThan(5);
+    expect(schemas).toEqual(expect.arrayContaining([...new Set(references)]));
+  });
+
+  it('is made from the schemas that requests are checked against', () => {
+    expect(document.components.schemas.PlaceOrder).toMatchObject({
+      additionalProperties: false,
+      required: ['customerId', 'items'],
+      properties: { items: { minItems: 1, maxItems: 50 } },
+    });
+    expect(operations['get /transactions']?.parameters?.map(({ name }) => name)).toEqual([
+      'state',
+      'stalled',
+      'limit',
+    ]);
+  });
+
+  it('lists the header Idempotency-Key once', () => {
+    const headers = operations['post /orders']?.parameters?.filter((parameter) => parameter.in === 'header');
+    expect(headers?.map(({ name }) => name)).toEqual(['Idempotency-Key']);
+  });
+
+  it('can be read at /docs', async () => {
+    const page = await application.get('/docs');
+    expect(page.status).toBe(200);
+    expect(page.headers['content-type']).toContain('text/html');
+    expect((await application.get('/docs/swagger-ui-bundle.js')).status).toBe(200);
+  });
+});

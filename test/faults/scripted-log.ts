@@ -1,0 +1,30 @@
+import type { CommitDecision, DecisionLog } from '../../src/coordinator/index.js';
+
+/** What a scripted log does instead of what it should. */
+export interface LogScript {
+  /** @param write puts the record where it belongs. */
+  readonly append?: (write: () => void) => void | Promise<void>;
+  /** @param turn which inquiry this is, from 1. */
+  readonly lookUp?: (isRecorded: boolean, turn: number) => Promise<'recorded' | 'absent'>;
+}
+
+/** A decision log whose failures a test chooses, and which tells what it really holds. */
+export class ScriptedLog implements DecisionLog {
+  readonly records = new Set<string>();
+  inquiries = 0;
+
+  constructor(private readonly script: LogScript = {}) {}
+
+  append({ id }: CommitDecision): void | Promise<void> {
+    const write = (): void => void this.records.add(id);
+    if (this.script.append !== undefined) return this.script.append(write);
+    return write();
+  }
+
+  lookUp(transactionId: string): Promise<'recorded' | 'absent'> {
+    const isRecorded = this.records.has(transactionId);
+    this.inquiries++;
+    if (this.script.lookUp !== undefined) return this.script.lookUp(isRecorded, this.inquiries);
+    return Promise.resolve(isRecorded ? 'recorded' : 'absent');
+  }
+}

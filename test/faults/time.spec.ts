@@ -1,0 +1,104 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { type Branch, type TransactionParticipant, type Vote, branch } from '../../src/coordinator/index.js';
+import { TurnClock } from '../../src/coordinator/execution/clock.js';
+import { ScriptedParticipant, createTestCoordinator, settled } from '../../src/coordinator/testing/index.js';
+import { listenTo } from './told.js';
+
+/** Rows that a prepare locks, and that completion sets free. A prepare that is cancelled stops waiting. */
+class Rows implements TransactionParticipant<string> {
+  private readonly holders = new Map<string, string>();
+  private readonly waiting = new Map<string, (() => void)[]>();
+
+  async prepare({ payload: row, transactionId, signal }: Branch<string>): Promise<Vote> {
+    while (![undefined, transactionId].includes(this.holders.get(row))) {
+      if (signal.aborted) throw signal.reason;
+      await new Promise<void>((resolve) => {
+        signal.addEventListener('abort', () => resolve(), { once: true });
+        this.waiting.set(row, [...(this.waiting.get(row) ?? []), resolve]);
+      });
+    }
+    if (signal.aborted) throw signal.reason;
+    this.holders.set(row, transactionId);
+    return 'commit';
+  }
+
+  commit(one: Branch<string>): void {
+    this.release(one);
+  }
+
+  rollback(one: Branch<string>): void {
+    this.release(one);
+  }
+
+  get lockedRows(): number {
+    return this.holders.size;
+  }
+
+  private release({ payload: row, transactionId }: Branch<string>): void {
+    if (this.holders.get(row) !== transactionId) return;
+    this.holders.delete(row);
+    for (const wake of this.waiting.get(row) ?? []) wake();
+    this.waiting.delete(row);
+  }
+}
+
+describe('Time and locks', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it.each([15, -15])('fault 56: a wall clock that jumps by %i days ends nothing early', async (days) => {
+    const gate = Promise.withResolvers<void>();
+    const stock = new ScriptedParticipant({ prepare: { until: gate.promise } });
+    const { transactions, sweep } = createTestCoordinator({
+      participants: { stock },
+      clock: new TurnClock(),
+      timeoutMs: 60_000,
+      prepareTimeoutMs: 60_000,
+    });
+    const finished = await transactions.run({ branches: [] });
+    const told = listenTo(transactions.run({ branches: [branch('stock', 1)] }));
+
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + days * 86_400_000 });
+    sweep();
+    await settled();
+    expect(told.outcome).toBeUndefined();
+    expect(transactions.find(finished.transactionId)).toMatchObject({ state: 'COMMITTED' });
+
+    gate.resolve();
+    await settled();
+    expect(told.outcome).toMatchObject({ status: 'committed' });
+  });
+
+  it('fault 61 §: two transactions that wait for each other: one times out, the other commits', async () => {
+    const left = new Rows();
+    const right = new Rows();
+    const { transactions, participants, clock } = createTestCoordinator({ timeoutMs: 1_000 });
+    participants.register(left, { name: 'left' });
+    participants.register(right, { name: 'right' });
+    const first = transactions.begin({ timeoutMs: 500 });
+    first.enlist(branch('left', 'row'));
+    first.enlist(branch('right', 'other'));
+    const second = transactions.begin({ timeoutMs: 1_000 });
+    second.enlist(branch('right', 'other'));
+    second.enlist(branch('left', 'row'));
+    // Each gets one of its locks before the other asks for it.
+    await left.prepare(lock('row', first.id));
+    await right.prepare(lock('other', second.id));
+
+    const toldFirst = listenTo(first.commit());
+    const toldSecond = listenTo(second.commit());
+    await settled();
+    expect([toldFirst.outcome, toldSecond.outcome]).toEqual([undefined, undefined]);
+
+    await clock.advance(500);
+    expect(toldFirst.outcome).toMatchObject({ status: 'aborted', cause: 'timed-out' });
+    expect(toldSecond.outcome).toMatchObject({ status: 'committed' });
+    expect(left.lockedRows + right.lockedRows).toBe(0);
+  });
+});
+
+function lock(payload: string, transactionId: string): Branch<string> {
+  const { signal } = new AbortController();
+  return { transactionId, branchId: 'lock', payload, deadline: 0, signal, attempt: 0 };
+}

@@ -1,0 +1,227 @@
+import { Injectable } from '@nestjs/common';
+import { EventEmitterModule, OnEvent } from '@nestjs/event-emitter';
+import type { TestingModule } from '@nestjs/testing';
+import { beforeEach, describe, expect, it } from 'vitest';
+import {
+  CoordinatorModule,
+  type CoordinatorModuleOptions,
+  CoordinatorStatus,
+  ParticipantRegistry,
+  type TransactionCommittedEvent,
+  TransactionManager,
+  branch,
+} from '../../src/coordinator/index.js';
+import {
+  ManualClock,
+  type ParticipantScript,
+  ScriptedParticipant,
+  settled,
+} from '../../src/coordinator/testing/index.js';
+import { start, startWith } from './support/applications.js';
+import { LogRecorder } from './support/log-recorder.js';
+
+@Injectable()
+class Listener {
+  readonly heard: string[] = [];
+
+  @OnEvent('transaction.committed')
+  committed({ transactionId }: TransactionCommittedEvent): void {
+    this.heard.push(transactionId);
+  }
+}
+
+const SECRET = 'the secret payload';
+
+let clock: ManualClock;
+let log: LogRecorder;
+let application: TestingModule;
+let transactions: TransactionManager;
+
+async function startLogged(options: CoordinatorModuleOptions = {}): Promise<void> {
+  application = await startWith(
+    [],
+    { clock, maxAttempts: 2, retryBaseMs: 20, random: () => 0.5, ...options },
+    log,
+  );
+  transactions = application.get(TransactionManager);
+}
+
+beforeEach(async () => {
+  clock = new ManualClock();
+  log = new LogRecorder();
+  await startLogged();
+});
+
+function participant(name: string, script: ParticipantScript): void {
+  application.get(ParticipantRegistry).register(new ScriptedParticipant(script, clock), { name });
+}
+
+/** Runs a transaction over these participants to its end, and some time beyond. */
+async function run(...names: string[]): Promise<string> {
+  const branches = names.map((name) => branch(name, { text: SECRET }));
+  const running = transactions.run({ name: 'sale', branches });
+  await settled();
+  await clock.advance(6_000, 50);
+  return (await running).transactionId;
+}
+
+/** Level, fields and text of what was logged about transactions, at info and above. */
+function lines(): unknown[] {
+  return log
+    .of('Transaction')
+    .filter(({ level }) => level !== 'debug')
+    .map(({ level, message, rest }) => [level, message].concat(rest));
+}
+
+describe("lines through Nest's logger", () => {
+  it('a committed transaction is one line, with outcome, duration and branches', async () => {
+    participant('a', { prepare: { delayMs: 40 } });
+    participant('b', {});
+
+    const transactionId = await run('a', 'b');
+
+    const fields = {
+      transactionId,
+      name: 'sale',
+      outcome: 'committed',
+      durationMs: 40,
+      branches: ['a', 'b'],
+    };
+    expect(lines()).toEqual([['log', fields, 'transaction committed']]);
+  });
+
+  it('a refusal is a warning with participant and code, beside the line of the end', async () => {
+    participant('a', { prepare: { refuse: 'SOLD_OUT', reason: 'none left' } });
+    participant('b', {});
+
+    const transactionId = await run('a', 'b');
+
+    const common = { transactionId, name: 'sale' };
+    expect(lines()).toEqual([
+      [
+        'warn',
+        { ...common, branchId: 'a', participant: 'a', attempt: 0, code: 'SOLD_OUT' },
+        'prepare refused: none left',
+      ],
+      ['log', { ...common, outcome: 'aborted', durationMs: 0, branches: ['a', 'b'] }, 'transaction aborted'],
+    ]);
+  });
+
+  it('a failure and a time-out of prepare are warnings that say so', async () => {
+    participant('broken', { prepare: 'throw' });
+    participant('slow', { prepare: 'hang' });
+
+    await run('broken');
+    await run('slow');
+
+    expect(log.of('Transaction', 'warn').map(({ rest }) => rest[0])).toEqual([
+      'prepare failed: scripted failure',
+      'prepare timed-out: slow did not answer prepare within 2000 ms',
+    ]);
+  });
+
+  it('each failed attempt is a warning with its number, and what comes next', async () => {
+    participant('a', { commit: ['throw', 'yes'] });
+
+    const transactionId = await run('a');
+
+    expect(lines()[0]).toEqual([
+      'warn',
+      { transactionId, name: 'sale', branchId: 'a', participant: 'a', attempt: 1 },
+      'commit failed, next in 10 ms: scripted failure',
+    ]);
+  });
+
+  it('a stalled branch and a heuristic report are errors', async () => {
+    participant('a', { commit: 'throw' });
+    participant('b', { commit: { heuristic: 'mixed' } });
+
+    await run('a');
+    await run('b');
+
+    expect(log.of('Transaction', 'error').map(({ rest }) => rest[0])).toEqual([
+      'stalled, left to the recovery job: scripted failure',
+      'heuristic mixed: scripted',
+    ]);
+    expect(lines().at(-1)).toEqual([
+      'log',
+      expect.objectContaining({ outcome: 'heuristic mixed' }),
+      'transaction heuristic mixed',
+    ]);
+  });
+
+  it('the steps of the state machine are debug lines, each with its transaction', async () => {
+    participant('a', {});
+
+    const transactionId = await run('a');
+
+    const steps = log.of('Transaction', 'debug');
+    expect(steps.map(({ rest }) => rest[0])).toEqual([
+      'ACTIVE to PREPARING',
+      'PREPARING to READY',
+      'READY to COMMITTING',
+      'COMMITTING to COMMITTED',
+    ]);
+    for (const { message } of steps) expect(message).toEqual({ transactionId, name: 'sale' });
+  });
+
+  it('no line holds a payload, whatever happens', async () => {
+    participant('yes', {});
+    participant('no', { prepare: 'no' });
+    participant('garbage', { prepare: { answer: { text: SECRET } } });
+    participant('late', { prepare: { delayMs: 4_000 } });
+    participant('failing', { commit: 'throw' });
+    participant('odd', { commit: { heuristic: 'hazard' } });
+
+    for (const name of ['no', 'garbage', 'late', 'failing', 'odd']) await run('yes', name);
+
+    expect(log.entries.length).toBeGreaterThan(20);
+    expect(JSON.stringify(log.entries)).not.toContain(SECRET);
+  });
+});
+
+describe('lines of an application of its own kind', () => {
+  it('are not made while nobody reads them, nor are debug lines while debug is off', async () => {
+    const written: string[] = [];
+    const lines = {
+      isEnabled: () => false,
+      isDebugEnabled: () => false,
+      write: () => void written.push('line'),
+      flush: () => void written.push('flush'),
+    };
+    await startLogged({ lines });
+    participant('a', {});
+
+    await run('a');
+
+    expect(written).toEqual([]);
+    expect(log.of('Transaction')).toEqual([]);
+    await application.close();
+    expect(written).toEqual(['flush']);
+  });
+
+  it('that cannot be written change no outcome, keep the event from nobody, and are counted', async () => {
+    const lines = {
+      isEnabled: () => true,
+      isDebugEnabled: () => false,
+      write: () => {
+        throw new Error('disk full');
+      },
+      flush: () => {
+        throw new Error('disk full');
+      },
+    };
+    application = await start({
+      imports: [EventEmitterModule.forRoot(), CoordinatorModule.forRoot({ clock, lines })],
+      providers: [Listener],
+    });
+    transactions = application.get(TransactionManager);
+    participant('a', {});
+
+    const transactionId = await run('a');
+
+    expect(application.get(Listener).heard).toEqual([transactionId]);
+    expect(transactions.find(transactionId)?.state).toBe('COMMITTED');
+    expect(application.get(CoordinatorStatus).statistics()).toMatchObject({ committed: 1, defects: 1 });
+  });
+});

@@ -1,0 +1,174 @@
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { SchedulerRegistry } from '@nestjs/schedule';
+import type { TestingModule } from '@nestjs/testing';
+import { describe, expect, it, vi } from 'vitest';
+import {
+  CoordinatorStatus,
+  type CoordinatorModuleOptions,
+  ParticipantRegistry,
+  TransactionManager,
+  type TransactionParticipant,
+  branch,
+} from '../../src/coordinator/index.js';
+import { ScriptedParticipant, recoverNow } from '../../src/coordinator/testing/index.js';
+import { startWith } from './support/applications.js';
+import { LogRecorder } from './support/log-recorder.js';
+import { timers } from './support/timers.js';
+
+async function withParticipant(
+  participant: TransactionParticipant,
+  options: CoordinatorModuleOptions = {},
+  log?: LogRecorder,
+): Promise<{ application: TestingModule; transactions: TransactionManager }> {
+  const application = await startWith([], options, log);
+  application.get(ParticipantRegistry).register(participant, { name: 'p' });
+  return { application, transactions: application.get(TransactionManager) };
+}
+
+describe('a graceful shutdown', () => {
+  it('drives what is in flight to its end before it is over, and refuses what is new', async () => {
+    const { promise: permission, resolve: permit } = Promise.withResolvers<void>();
+    const participant = new ScriptedParticipant({ prepare: { until: permission } });
+    const { application, transactions } = await withParticipant(participant);
+    const running = transactions.run({ branches: [branch('p', 1)] });
+    let closed = false;
+
+    const closing = application.close().then(() => (closed = true));
+    const status = application.get(CoordinatorStatus);
+    await vi.waitUntil(() => !status.condition().accepting);
+    await expect(transactions.run({ branches: [branch('p', 2)] })).rejects.toMatchObject({
+      code: 'DTC_SHUTTING_DOWN',
+    });
+    expect(() => transactions.begin()).toThrow(expect.objectContaining({ code: 'DTC_SHUTTING_DOWN' }));
+    expect(closed).toBe(false);
+    permit();
+
+    await expect(running).resolves.toMatchObject({ status: 'committed' });
+    await closing;
+    expect(participant.count('prepare')).toBe(1);
+    expect(participant.count('commit')).toBe(1);
+  });
+
+  it('a transaction begun before takes branches and commits still', async () => {
+    const participant = new ScriptedParticipant();
+    const { application, transactions } = await withParticipant(participant);
+    const transaction = transactions.begin();
+
+    const closing = application.close();
+    transaction.enlist(branch('p', 1));
+
+    await expect(transaction.commit()).resolves.toMatchObject({ status: 'committed' });
+    await closing;
+  });
+
+  it('retries and time-outs go on while it waits', async () => {
+    const participant = ScriptedParticipant.flaky(2);
+    const { application, transactions } = await withParticipant(participant, { retryBaseMs: 20 });
+    const running = transactions.run({ branches: [branch('p', 1)] });
+
+    await application.close();
+
+    await expect(running).resolves.toMatchObject({ status: 'committed' });
+    expect(participant.count('commit')).toBe(3);
+  });
+
+  it('waits no longer than the grace period, and says what it leaves behind', async () => {
+    const log = new LogRecorder();
+    const options = { shutdownGraceMs: 40, timeoutMs: 60_000, prepareTimeoutMs: 60_000 };
+    const { application, transactions } = await withParticipant(
+      new ScriptedParticipant({ prepare: 'hang' }),
+      options,
+      log,
+    );
+    void transactions.run({ branches: [branch('p', 1)] });
+
+    const startedAt = performance.now();
+    await application.close();
+
+    const tookMs = performance.now() - startedAt;
+    expect(tookMs).toBeGreaterThanOrEqual(39);
+    expect(tookMs).toBeLessThan(5_000);
+    expect(log.of('Coordinator').map(({ level, message }) => [level, message])).toEqual([
+      ['log', 'Waiting up to 40 ms for 1 transactions in flight'],
+      ['error', 'The grace period is over with 1 transactions still in flight'],
+    ]);
+  });
+
+  it('a recovery pass under way at a participant that hangs does not outlast the grace period', async () => {
+    const participant = new ScriptedParticipant({ commit: ['throw', 'hang'] });
+    const options = { shutdownGraceMs: 40, maxAttempts: 1, completionTimeoutMs: 60_000 };
+    const { application, transactions } = await withParticipant(participant, options);
+    await transactions.run({ branches: [branch('p', 1)] });
+    void recoverNow(application);
+    expect(participant.count('commit')).toBe(2);
+
+    const startedAt = performance.now();
+    await application.close();
+
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+  });
+
+  it('a stalled transaction is not waited for, and is named in the log with its state', async () => {
+    const log = new LogRecorder();
+    const { application, transactions } = await withParticipant(
+      new ScriptedParticipant({ commit: 'throw' }),
+      { maxAttempts: 1 },
+      log,
+    );
+    const { transactionId } = await transactions.run({ branches: [branch('p', 1)] });
+
+    await application.close();
+
+    expect(log.of('Coordinator', 'error').map(({ message }) => message)).toEqual([
+      `${transactionId} is COMMITTING and unsettled: its decision ends with this process`,
+    ]);
+  });
+
+  it('stops both jobs and leaves no timer, also when it waited', async () => {
+    const before = timers();
+    const application = await startWith([], { name: 'shop' });
+    const scheduler = application.get(SchedulerRegistry, { strict: false });
+    const names = [...scheduler.getIntervals()];
+    expect(names.toSorted()).toEqual(['shop.recovery', 'shop.sweep']);
+    expect(timers()).toBe(before + 2);
+
+    await application.close();
+
+    expect(scheduler.getIntervals()).toEqual([]);
+    expect(timers()).toBe(before);
+  });
+
+  it('closing twice does no harm', async () => {
+    const { application } = await withParticipant(new ScriptedParticipant());
+
+    await application.close();
+
+    await expect(application.close()).resolves.toBeUndefined();
+  });
+
+  it('what participants close in onApplicationShutdown is there until the last transaction is over', async () => {
+    const order: string[] = [];
+    @Injectable()
+    class Pool implements OnApplicationShutdown {
+      onApplicationShutdown(): void {
+        order.push('pool closed');
+      }
+    }
+    @Injectable()
+    class Holder {
+      constructor(@Inject(Pool) readonly pool: Pool) {}
+    }
+    const application = await startWith([Pool, Holder]);
+    const participant = new ScriptedParticipant({ commit: { delayMs: 30 } });
+    application.get(ParticipantRegistry).register(participant, { name: 'p' });
+    const running = application
+      .get(TransactionManager)
+      .run({ branches: [branch('p', 1)] })
+      .then(() => order.push('committed'));
+
+    await application.close();
+    await running;
+
+    expect(order).toEqual(['committed', 'pool closed']);
+  });
+});

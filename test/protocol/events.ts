@@ -1,0 +1,94 @@
+import {
+  acknowledged,
+  attemptsExhausted,
+  heuristicReported,
+} from '../../src/coordinator/protocol/completion.js';
+import { patienceEnded, recordAbsent, recorded } from '../../src/coordinator/protocol/decision.js';
+import type { ProtocolEffects } from '../../src/coordinator/protocol/effects.js';
+import { ACTIVE, type TransactionState } from '../../src/coordinator/protocol/states.js';
+import {
+  CAUSE_CANCELLED,
+  CAUSE_ROLLED_BACK,
+  type ProtocolTransaction,
+  VOTE_ABORT,
+  VOTE_COMMIT,
+  VOTE_NONE,
+  VOTE_READ_ONLY,
+} from '../../src/coordinator/protocol/transaction.js';
+import {
+  deadlinePassed,
+  enlist,
+  markRollbackOnly,
+  onePhaseAnswered,
+  prepareTimedOut,
+  requestCommit,
+  requestRollback,
+  vote,
+} from '../../src/coordinator/protocol/voting.js';
+
+/** One event with its parameters, as a search or a random walk feeds it to the core. */
+export interface ProtocolEvent {
+  readonly name: string;
+  /** The states in which it can change something. In every other it must change nothing. */
+  readonly fits: readonly TransactionState[];
+  apply(transaction: ProtocolTransaction, effects: ProtocolEffects<ProtocolTransaction>): void;
+}
+
+const COMPLETING = ['COMMITTING', 'ABORTING', 'ABORTED'] as const;
+const ANSWERS = { yes: VOTE_COMMIT, 'read-only': VOTE_READ_ONLY, no: VOTE_ABORT, none: VOTE_NONE } as const;
+const KINDS = ['commit', 'rollback', 'mixed', 'hazard'] as const;
+const ONE_PHASE = ['committed', 'aborted', 'mixed', 'hazard'] as const;
+
+/** @returns every event that the core knows, with every parameter, for a transaction of so many branches. */
+export function allEvents(size: number): ProtocolEvent[] {
+  const events: ProtocolEvent[] = [];
+  const add = (name: string, fits: ProtocolEvent['fits'], apply: ProtocolEvent['apply']): void => {
+    events.push({ name, fits, apply });
+  };
+  add('one more branch', ['ACTIVE'], (t) => void (t.size < size && enlist(t)));
+  add('a branch after the begin of the voting', [], (t) => void (t.state !== ACTIVE && enlist(t)));
+  add('rollback-only', ['ACTIVE'], (t) => markRollbackOnly(t));
+  add('commit is asked for', ['ACTIVE'], (t, e) => requestCommit(t, false, e));
+  add('commit is asked for, in one phase', ['ACTIVE'], (t, e) => requestCommit(t, true, e));
+  for (const [who, cause] of [
+    ['the caller', CAUSE_ROLLED_BACK],
+    ['its signal', CAUSE_CANCELLED],
+  ] as const) {
+    add(`${who} asks for rollback`, ['ACTIVE', 'PREPARING'], (t, e) => void requestRollback(t, cause, e));
+  }
+  add('the deadline passes', ['ACTIVE', 'PREPARING', 'READY', 'COMMITTING'], (t, e) => deadlinePassed(t, e));
+  add('the patience ends', ['READY', 'COMMITTING'], (t, e) => patienceEnded(t, e));
+  add('the decision is recorded', ['READY'], (t, e) => recorded(t, e));
+  add('the record is absent', ['READY'], (t, e) => recordAbsent(t, e));
+  for (const answer of ONE_PHASE) {
+    add(`one-phase: ${answer}`, ['READY'], (t, e) => onePhaseAnswered(t, answer, e));
+  }
+  for (let branch = 0; branch < size; branch++) addBranchEvents(branch, add);
+  return events;
+}
+
+function addBranchEvents(
+  branch: number,
+  add: (name: string, fits: ProtocolEvent['fits'], apply: ProtocolEvent['apply']) => void,
+): void {
+  for (const [name, answer] of Object.entries(ANSWERS)) {
+    // After the decision, which can only be abort, a vote is late, and still closes or opens its branch.
+    add(`${branch} votes ${name}`, ['PREPARING', 'ABORTING', 'ABORTED'], (t, e) =>
+      vote(t, branch, answer, e),
+    );
+  }
+  add(`${branch} is late`, ['PREPARING'], (t, e) => prepareTimedOut(t, branch, e));
+  // Before the decision only a one-phase commit has attempts.
+  const attempted = branch === 0 ? (['READY', ...COMPLETING] as const) : COMPLETING;
+  add(`${branch} used up its attempts`, attempted, (t, e) => attemptsExhausted(t, branch, e));
+  for (const round of [0, 1]) {
+    // Only a rollback can have a second round, and only in it can a branch be open after the end.
+    const fits = round === 0 ? (['COMMITTING', 'ABORTING'] as const) : (['ABORTING', 'ABORTED'] as const);
+    add(`${branch} acknowledges round ${round}`, fits, (t, e) => acknowledged(t, branch, round, e));
+    for (const kind of KINDS) {
+      add(`${branch} reports ${kind} in round ${round}`, fits, (t, e) =>
+        heuristicReported(t, branch, kind, round, e),
+      );
+    }
+  }
+}

@@ -1,0 +1,137 @@
+import { type BranchSet, NO_BRANCHES } from '../../src/coordinator/protocol/branch-set.js';
+import type { ProtocolEffects } from '../../src/coordinator/protocol/effects.js';
+import {
+  ABORTED,
+  COMMITTED,
+  COMMITTING,
+  PREPARING,
+  READY,
+  STATES,
+  type StateNumber,
+  isAbort,
+  isCommit,
+} from '../../src/coordinator/protocol/states.js';
+import {
+  type ProtocolTransaction,
+  TOLD_ABORTED,
+  TOLD_COMMITTED,
+  TOLD_HEURISTIC,
+  TOLD_NOTHING,
+  TOLD_PENDING,
+  type ToldNumber,
+  allBranches,
+} from '../../src/coordinator/protocol/transaction.js';
+
+/**
+ * A driver that holds every effect, and every state that a step leads to, against what must never happen. AC1 to AC3
+ * are the conditions of atomic commitment: Bernstein, Hadzilacos and Goodman, "Concurrency Control and Recovery in
+ * Database Systems", section 7.3.
+ */
+export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
+  private tells = 0;
+  private commits: BranchSet = NO_BRANCHES;
+  private rollbacks: BranchSet = NO_BRANCHES;
+
+  /** Takes one step, and checks it and where it leads. */
+  step(transaction: ProtocolTransaction, event: (effects: this) => void): void {
+    const { state, told } = transaction;
+    this.tells = 0;
+    this.commits = NO_BRANCHES;
+    this.rollbacks = NO_BRANCHES;
+    event(this);
+    must(
+      this.tells === (told === transaction.told ? 0 : 1),
+      'the caller is told once, and hears what is kept',
+    );
+    must(told === TOLD_NOTHING || told === transaction.told, 'what the caller was told stays as it is');
+    must(!isCommit(state) || isCommit(transaction.state), 'AC2: commit is never reversed');
+    must(!isAbort(state) || isAbort(transaction.state), 'AC2: abort is never reversed');
+    must(
+      this.commits === NO_BRANCHES || state === READY,
+      'commit is sent only once the decision had been recorded',
+    );
+    checkState(transaction);
+  }
+
+  entered(transaction: ProtocolTransaction, from: StateNumber): void {
+    must(transaction.state > from, `${STATES[from]} to ${STATES[transaction.state]} is a step back`);
+    if (transaction.state !== COMMITTING || transaction.onePhase) return;
+    const { yes, readOnly, rollbackOnly } = transaction;
+    must((yes | readOnly) === allBranches(transaction), 'AC3: commit needs the vote of every branch');
+    must(!rollbackOnly, 'a transaction that is rollback-only never commits');
+  }
+
+  prepare(transaction: ProtocolTransaction): void {
+    must(transaction.state === PREPARING, 'prepare is sent while the voting goes on');
+    must(transaction.awaiting === allBranches(transaction), 'prepare goes to all branches at once');
+  }
+
+  commitOnePhase(transaction: ProtocolTransaction): void {
+    must(transaction.state === READY && transaction.size === 1, 'one-phase commit is for one branch');
+  }
+
+  record({ state, yes }: ProtocolTransaction): void {
+    must(state === READY && yes !== NO_BRANCHES, 'only a commit that leaves a branch in doubt is recorded');
+  }
+
+  cancel({ state }: ProtocolTransaction): void {
+    must(isAbort(state), 'prepares are cancelled once abort is decided');
+  }
+
+  commit({ state, yes }: ProtocolTransaction, branches: BranchSet): void {
+    must(isCommit(state), 'AC1: commit is sent only when commit is decided');
+    must(branches === yes, 'commit goes to every branch that voted commit, and to no other');
+    this.commits |= branches;
+  }
+
+  rollback({ state, readOnly, refused }: ProtocolTransaction, branches: BranchSet): void {
+    must(isAbort(state), 'AC1: rollback is sent only when abort is decided');
+    must((branches & (readOnly | refused)) === 0, 'a branch that holds nothing is left alone');
+    must((branches & this.rollbacks) === 0, 'a branch is not rolled back twice for one event');
+    this.rollbacks |= branches;
+  }
+
+  tell(transaction: ProtocolTransaction, told: ToldNumber): void {
+    this.tells++;
+    must(told === transaction.told, 'what is told is what is kept');
+  }
+
+  stalled({ stalled }: ProtocolTransaction, branch: number): void {
+    must(((stalled >> branch) & 1) === 1, 'a branch that is reported stalled is stalled');
+  }
+
+  ended({ state, open }: ProtocolTransaction): void {
+    must(state === COMMITTED || state === ABORTED, 'a transaction ends in a final state');
+    must(open === NO_BRANCHES, 'a transaction ends when no branch owes anything');
+  }
+}
+
+/** What holds in every state that can be reached. */
+function checkState(transaction: ProtocolTransaction): void {
+  const { state, told, yes, readOnly, refused, awaiting, open, stalled, onePhase } = transaction;
+  const heuristics = transaction.against | transaction.mixed | transaction.hazard;
+  must(
+    ((yes | readOnly | refused | awaiting | open) & ~allBranches(transaction)) === 0,
+    'only enlisted branches appear',
+  );
+  must((yes & readOnly) + (yes & refused) + (readOnly & refused) === 0, 'a branch has one vote');
+  must((awaiting & (yes | readOnly | refused)) === 0, 'a branch that voted is not awaited');
+  must((open & (readOnly | refused)) === 0, 'a branch that holds nothing owes nothing');
+  must(open === NO_BRANCHES || isCommit(state) || isAbort(state), 'nothing is owed before the decision');
+  must(state !== COMMITTED || open === NO_BRANCHES, 'a committed transaction owes nothing');
+  must(
+    (stalled & ~(state === READY ? awaiting : open)) === 0,
+    'only a branch that owes something is stalled',
+  );
+  must(state !== READY || onePhase || awaiting === NO_BRANCHES, 'the voting is over in READY');
+  must(told !== TOLD_COMMITTED || state === COMMITTED, 'told committed: it is');
+  must(told !== TOLD_ABORTED || isAbort(state), 'told aborted: it is');
+  must(told !== TOLD_HEURISTIC || (state === COMMITTED && heuristics !== 0), 'told heuristic: it is');
+  must(told !== TOLD_PENDING || state >= READY, 'told pending: the voting was over');
+  must(state !== COMMITTED || told !== TOLD_NOTHING, 'the caller of a committed transaction was told');
+  must(!isAbort(state) || told !== TOLD_NOTHING, 'the caller of an aborted transaction was told at once');
+}
+
+function must(holds: boolean, rule: string): void {
+  if (!holds) throw new Error(`This must hold: ${rule}.`);
+}

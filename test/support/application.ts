@@ -1,0 +1,113 @@
+import { once } from 'node:events';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { EventEmitter2 } from '@nestjs/event-emitter';
+import { Test } from '@nestjs/testing';
+import type { DestinationStream } from 'pino';
+import supertest, { type Response } from 'supertest';
+import { AppModule } from '../../src/app.module.js';
+import { readConfiguration } from '../../src/configuration.js';
+import { APPLICATION_OPTIONS, configureApp, createHttpAdapter } from '../../src/configure-app.js';
+import type { TransactionEventPayloads } from '../../src/coordinator/index.js';
+
+/** How much there is of everything, and how much everybody has. */
+export interface Holdings {
+  readonly stock: Readonly<Record<string, { onHand: number; reserved: number }>>;
+  readonly accounts: Readonly<Record<string, { balance: number; held: number }>>;
+}
+
+const SKUS = ['keyboard', 'monitor', 'usb-cable', 'last-lamp'];
+const CUSTOMERS = ['alice', 'bob', 'carol'];
+
+/** The application as production configures it, on a port of its own, with short time-outs. */
+export class TestApplication {
+  private constructor(readonly app: NestFastifyApplication) {}
+
+  /** @param environment as the process would be given, over what suits a test. */
+  static async start(
+    environment: NodeJS.ProcessEnv = {},
+    logs?: DestinationStream,
+  ): Promise<TestApplication> {
+    const configuration = readConfiguration({
+      LOG_LEVEL: 'silent',
+      DEMO: 'true',
+      DTC_SWEEP_INTERVAL_MS: '2',
+      DTC_PREPARE_TIMEOUT_MS: '300',
+      DTC_RETRY_BASE_MS: '1',
+      DTC_RECOVERY_INTERVAL_MS: '20',
+      DTC_SHUTDOWN_GRACE_MS: '1000',
+      ...environment,
+    });
+    const module = await Test.createTestingModule({
+      imports: [AppModule.forRoot(configuration, logs)],
+    }).compile();
+    const app = configureApp(
+      module.createNestApplication<NestFastifyApplication>(createHttpAdapter(), APPLICATION_OPTIONS),
+    );
+    await app.listen(0, '127.0.0.1');
+    return new TestApplication(app);
+  }
+
+  get http() {
+    return supertest(this.app.getHttpServer());
+  }
+
+  close(): Promise<void> {
+    return this.app.close();
+  }
+
+  /** Orders products, each by its sku and quantity. */
+  order(customerId: string, items: Record<string, number>, idempotencyKey?: string): Promise<Response> {
+    const lines = Object.entries(items).map(([sku, quantity]) => ({ sku, quantity }));
+    const request = this.http.post('/orders').send({ customerId, items: lines });
+    return settled(idempotencyKey === undefined ? request : request.set('Idempotency-Key', idempotencyKey));
+  }
+
+  get(path: string): Promise<Response> {
+    return settled(this.http.get(path));
+  }
+
+  async fault(participant: string, fault: object): Promise<void> {
+    await this.http.put(`/demo/faults/${participant}`).send(fault).expect(204);
+  }
+
+  async mend(participant: string): Promise<void> {
+    await this.http.delete(`/demo/faults/${participant}`).expect(204);
+  }
+
+  /** @returns the next event of this name. Ask before that happens which causes it. */
+  async next<E extends keyof TransactionEventPayloads>(event: E): Promise<TransactionEventPayloads[E]> {
+    const emitter = this.app.get(EventEmitter2);
+    const [payload] = (await once(emitter as unknown as NodeJS.EventEmitter, event)) as [
+      TransactionEventPayloads[E],
+    ];
+    return payload;
+  }
+
+  /** Asks until the answer is as wanted. */
+  async until(path: string, isWanted: (answer: Response) => boolean): Promise<Response> {
+    for (;;) {
+      const answer = await this.get(path);
+      if (isWanted(answer)) return answer;
+    }
+  }
+
+  async holdings(): Promise<Holdings> {
+    const stock = SKUS.map(async (sku) => {
+      const { onHand, reserved } = (await this.get(`/inventory/${sku}`)).body;
+      return [sku, { onHand, reserved }];
+    });
+    const accounts = CUSTOMERS.map(async (customerId) => {
+      const { balance, held } = (await this.get(`/accounts/${customerId}`)).body;
+      return [customerId, { balance: balance.amount, held: held.amount }];
+    });
+    return {
+      stock: Object.fromEntries(await Promise.all(stock)),
+      accounts: Object.fromEntries(await Promise.all(accounts)),
+    };
+  }
+}
+
+/** A request of supertest is sent when somebody waits for it; this one is sent at once. */
+function settled(request: supertest.Test): Promise<Response> {
+  return request.then((response) => response);
+}
