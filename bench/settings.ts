@@ -21,9 +21,9 @@ export interface Settings {
 }
 
 const FULL = {
-  rounds: 25,
+  rounds: 21,
   sliceMs: 60,
-  warmUpMs: 400,
+  warmUpMs: 1_000,
   memorySamples: 15,
   latencyRounds: 4,
   latencySliceMs: 1_500,
@@ -35,7 +35,7 @@ const FULL = {
 const QUICK = {
   rounds: 3,
   sliceMs: 20,
-  warmUpMs: 60,
+  warmUpMs: 200,
   memorySamples: 3,
   latencyRounds: 1,
   latencySliceMs: 400,

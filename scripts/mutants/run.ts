@@ -126,6 +126,7 @@ function runToEnd(cwd: string, args: readonly string[]): Promise<number | 'time 
     child.on('close', (code) => {
       clearTimeout(limit);
       running = undefined;
+      if (interrupted) return;
       resolve(late ? 'time limit' : (code ?? 1));
     });
   });
@@ -133,6 +134,7 @@ function runToEnd(cwd: string, args: readonly string[]): Promise<number | 'time 
 
 /** The process group under way: vitest and its workers. */
 let running: number | undefined;
+let interrupted = false;
 
 function endRunning(): void {
   if (running !== undefined) process.kill(-running, 'SIGKILL');
@@ -182,6 +184,7 @@ const chosen = all.filter(({ name }) => wanted.length === 0 || wanted.some((part
 const copy = await makeCopy();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
+    interrupted = true;
     endRunning();
     void rm(copy, { recursive: true, force: true }).then(() => process.exit(130));
   });

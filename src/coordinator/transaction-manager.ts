@@ -1,11 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { TransactionNotFoundError } from './errors.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
+import { outcomeNow } from './execution/outcomes.js';
 import type { TransactionRecord } from './execution/transaction-record.js';
 import { type TransactionView, viewOf } from './observation/transaction-view.js';
 import type { Outcome } from './outcome.js';
 import type { BranchRequest } from './participant/branch-request.js';
-import { forgetHeuristics, type TransactionState } from './protocol/index.js';
+import { TOLD_NOTHING, forgetHeuristics, type TransactionState } from './protocol/index.js';
 import { InvalidRequestError } from './errors.js';
 import { Transaction } from './transaction.js';
 
@@ -140,17 +141,19 @@ export class TransactionManager {
   /** The caller had cancelled before the begin: no participant is contacted. */
   private startCancelled(transaction: TransactionRecord, signal: AbortSignal): void {
     this.runtime.admission.admit(transaction);
-    transaction.callerSignal = signal;
+    transaction.needExtras().callerSignal = signal;
     this.runtime.executor.cancelled(transaction);
   }
 
   private handleOf(transaction: TransactionRecord): Transaction {
-    transaction.handle ??= new Transaction(transaction, this.outcomeOf(transaction), this.runtime);
-    return transaction.handle as Transaction;
+    const extras = transaction.needExtras();
+    extras.handle ??= new Transaction(transaction, this.outcomeOf(transaction), this.runtime);
+    return extras.handle as Transaction;
   }
 
   /** The outcome, for whoever asks besides the caller of run(). */
   private outcomeOf(transaction: TransactionRecord): Promise<Outcome> {
+    if (transaction.told !== TOLD_NOTHING) return Promise.resolve(outcomeNow(transaction));
     return new Promise((resolve) => {
       const { settle } = transaction;
       transaction.settle = (outcome) => {

@@ -63,7 +63,7 @@ export class Transaction {
    */
   setRollbackOnly(reason?: string): void {
     if (this.record.stateName !== 'ACTIVE') return;
-    this.record.rollbackReason ??= reason;
+    this.record.needExtras().rollbackOnlyReason ??= reason;
     markRollbackOnly(this.record);
   }
 

@@ -65,6 +65,25 @@ describe('Completion', () => {
     expect(view(told.outcome!.transactionId)).toMatchObject({ state: 'COMMITTED', stalled: false });
   });
 
+  it('fault 35: the failure of an attempt given up long ago is no news to the one at work', async () => {
+    const answers = [1, 2, 3].map(() => Promise.withResolvers<void>());
+    const { run, clock, faulty, participants } = pair({
+      commit: answers.map(({ promise }) => ({ until: promise })),
+    });
+    const told = listenTo(run());
+    await settled();
+    await clock.advance(1_400);
+    expect(faulty.count('commit')).toBe(3);
+    for (const { reject } of answers.slice(0, 2)) reject(new Error('far too late'));
+    await clock.advance(100);
+    expect(faulty.count('commit')).toBe(3);
+    expect(participants.get('faulty').counts).toMatchObject({ failedAttempts: 2, stalled: 0 });
+
+    answers[2]!.resolve();
+    await settled();
+    expect(told.outcome).toMatchObject({ status: 'committed' });
+  });
+
   it.each(['commit', 'rollback'] as const)(
     'fault 36 §: a %s whose attempts are used up stays decided, is seen, and is mended by recovery',
     async (method) => {

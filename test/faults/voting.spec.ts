@@ -307,6 +307,36 @@ describe('Voting', () => {
     expect(participants.get('faulty').counts.stalled).toBe(0);
   });
 
+  it('fault 18 §: a late yes brings back a transaction that was finished and dropped long ago, for as long as it takes', async () => {
+    const gate = Promise.withResolvers<void>();
+    const late = new ScriptedParticipant({
+      prepare: { until: gate.promise, then: { answer: 'commit' } },
+      rollback: ['yes', 'throw', 'throw', 'yes'],
+    });
+    const { transactions, clock, recover, runtime } = createTestCoordinator({
+      participants: { late },
+      prepareTimeoutMs: 500,
+      maxAttempts: 2,
+      retainFinished: 1,
+    });
+    const running = transactions.run({ branches: [branch('late', 'payload')] });
+    await clock.advance(500);
+    const { transactionId } = await running;
+    for (let number = 0; number < 20_000; number++) await transactions.run({ branches: [] });
+    expect(transactions.find(transactionId)).toBeUndefined();
+
+    gate.resolve();
+    await clock.advance(1_000);
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED', stalled: true });
+    expect(runtime.registry.inFlight).toBe(0);
+    await recover();
+
+    expect(late.count('rollback')).toBe(4);
+    expect(late.calls.at(-1)!.branch.payload).toBe('payload');
+    expect(transactions.list({ stalled: true })).toEqual([]);
+    expect(runtime.registry.unsettled.size).toBe(0);
+  });
+
   const garbage: [string, unknown][] = [
     ['undefined', undefined],
     ['null', null],

@@ -132,7 +132,7 @@ describe('The ambient transaction', () => {
     expect(transaction.state).toBe('ACTIVE');
   });
 
-  it.fails(
+  it(
     'a participant hears the outcome of its own transaction from it, also after the caller was told',
     async () => {
       const { transactions, participants } = setUp(true);

@@ -22,13 +22,18 @@ export interface Refusal {
   readonly error: unknown;
 }
 
+/** A participant's report that the branch ended otherwise than it was told. */
+export interface BranchHeuristic {
+  readonly kind: HeuristicKind;
+  readonly reason: string;
+}
+
 /**
  * One branch as the driver holds it, and at the same time the object that its participant is given: for prepare,
  * and for the first attempt to commit, which cannot overlap. A transaction in which nothing goes wrong thus needs
  * one object and two callbacks for each branch, and no timer.
  */
 export class BranchRecord implements Branch {
-  readonly transactionId: string;
   /** The branch that was enlisted after this one. */
   next: BranchRecord | undefined = undefined;
   call = CALL_NONE;
@@ -37,13 +42,7 @@ export class BranchRecord implements Branch {
   /** Microseconds from the begin of the transaction to the answer. */
   votedUs = NOT_YET;
   completedUs = NOT_YET;
-  delivery: Delivery | undefined = undefined;
-  refusal: Refusal | undefined = undefined;
-  heuristic: { readonly kind: HeuristicKind; readonly reason: string } | undefined = undefined;
-  /** The id the caller chose, or made for a participant's second branch. */
-  givenId: string | undefined;
-
-  private completionController: AbortController | undefined = undefined;
+  private extras: BranchExtras | undefined = undefined;
 
   readonly fulfilled = (value: unknown): void => this.transaction.driver.answered(this, value);
   readonly rejected = (error: unknown): void => this.transaction.driver.failed(this, error);
@@ -53,10 +52,12 @@ export class BranchRecord implements Branch {
     readonly index: number,
     readonly participant: RegisteredParticipant,
     public payload: unknown,
-    givenId: string | undefined,
-  ) {
-    this.transactionId = transaction.id;
-    this.givenId = givenId;
+    /** The id the caller chose, or made for a participant's second branch. */
+    private readonly givenId: string | undefined,
+  ) {}
+
+  get transactionId(): string {
+    return this.transaction.id;
   }
 
   get branchId(): string {
@@ -71,14 +72,39 @@ export class BranchRecord implements Branch {
   /** Made only when somebody asks for it; one serves all prepares of a transaction. */
   get signal(): AbortSignal {
     if (this.call !== CALL_COMMIT && this.call !== CALL_ONE_PHASE) return this.transaction.prepareSignal();
-    this.completionController ??= new AbortController();
-    if (this.delivery !== undefined) this.completionController.abort(new AttemptAbandonedError());
-    return this.completionController.signal;
+    const extras = this.needExtras();
+    extras.completionController ??= new AbortController();
+    if (extras.delivery !== undefined) extras.completionController.abort(new AttemptAbandonedError());
+    return extras.completionController.signal;
   }
 
   /** The first attempt to complete was given up: whoever works on it may stop. */
   abandonFirstAttempt(): void {
-    this.completionController?.abort(new AttemptAbandonedError());
+    this.extras?.completionController?.abort(new AttemptAbandonedError());
+  }
+
+  get delivery(): Delivery | undefined {
+    return this.extras?.delivery;
+  }
+
+  set delivery(delivery: Delivery) {
+    this.needExtras().delivery = delivery;
+  }
+
+  get refusal(): Refusal | undefined {
+    return this.extras?.refusal;
+  }
+
+  set refusal(refusal: Refusal) {
+    this.needExtras().refusal = refusal;
+  }
+
+  get heuristic(): BranchHeuristic | undefined {
+    return this.extras?.heuristic;
+  }
+
+  set heuristic(heuristic: BranchHeuristic) {
+    this.needExtras().heuristic = heuristic;
   }
 
   get attempt(): number {
@@ -89,6 +115,19 @@ export class BranchRecord implements Branch {
     const { transactionId, branchId, payload, deadline, attempt } = this;
     return { transactionId, branchId, payload, deadline, attempt };
   }
+
+  private needExtras(): BranchExtras {
+    this.extras ??= new BranchExtras();
+    return this.extras;
+  }
+}
+
+/** What a branch needs only when something goes wrong, or when its participant asks for the signal. */
+class BranchExtras {
+  delivery: Delivery | undefined = undefined;
+  refusal: Refusal | undefined = undefined;
+  heuristic: BranchHeuristic | undefined = undefined;
+  completionController: AbortController | undefined = undefined;
 }
 
 /** @returns when the call in flight is due, on the coordinator's clock. Only the first call of each kind is here. */

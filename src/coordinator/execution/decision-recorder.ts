@@ -45,23 +45,26 @@ export class DecisionRecorder {
 
   /** Asks the log again when it is time. */
   examine(transaction: TransactionRecord, now: number): void {
-    if (transaction.state !== READY || transaction.inquiryAt === 0 || transaction.inquiryAt > now) return;
+    const inquiryAt = transaction.extras?.inquiryAt ?? 0;
+    if (transaction.state !== READY || inquiryAt === 0 || inquiryAt > now) return;
     void this.inquire(transaction);
   }
 
   /** Asks the log, at once the first time, since the loss of an acknowledgement is the likeliest cause. */
   private unknown(transaction: TransactionRecord, error: unknown): void {
     const message = messageOf(error);
+    const extras = transaction.needExtras();
     const atUs = transaction.elapsedUs(this.clock.now());
-    transaction.note({ atUs, type: 'record-unknown', branch: -1, attempt: transaction.inquiries, message });
+    transaction.note({ atUs, type: 'record-unknown', branch: -1, attempt: extras.inquiries, message });
     this.observer.recordUnknown(transaction, message);
-    if (transaction.inquiries === 0) void this.inquire(transaction);
+    if (extras.inquiries === 0) void this.inquire(transaction);
     else this.inquireLater(transaction);
   }
 
   private async inquire(transaction: TransactionRecord): Promise<void> {
-    transaction.inquiryAt = 0;
-    transaction.inquiries++;
+    const extras = transaction.needExtras();
+    extras.inquiryAt = 0;
+    extras.inquiries++;
     let found: unknown;
     try {
       found = await this.log.lookUp(transaction.id);
@@ -75,8 +78,9 @@ export class DecisionRecorder {
   }
 
   private inquireLater(transaction: TransactionRecord): void {
-    const pauseMs = backoffMs(transaction.inquiries, INQUIRY_BASE_MS, INQUIRY_CAP_MS, this.random());
-    transaction.inquiryAt = this.clock.now() + pauseMs;
-    this.deadlines.arm(transaction, transaction.inquiryAt);
+    const extras = transaction.needExtras();
+    const pauseMs = backoffMs(extras.inquiries, INQUIRY_BASE_MS, INQUIRY_CAP_MS, this.random());
+    extras.inquiryAt = this.clock.now() + pauseMs;
+    this.deadlines.arm(transaction, extras.inquiryAt);
   }
 }

@@ -78,8 +78,13 @@ export class Deliveries {
       this.failed(this.takeOver(branch, kind), messageOf(error), 'attempt-failed');
   }
 
-  /** An answer to a one-phase commit, of whichever attempt. */
-  onePhaseAnswer(branch: BranchRecord, value: unknown): void {
+  /**
+   * An answer to a one-phase commit. A decision counts from whichever attempt it comes; what is no answer counts
+   * against the attempt in flight only.
+   *
+   * @param attempt undefined for the first, which is the branch's own.
+   */
+  onePhaseAnswer(branch: BranchRecord, value: unknown, attempt?: CompletionAttempt): void {
     const { transaction } = branch;
     if (!this.owes(branch)) return;
     if (value === 'commit') {
@@ -99,7 +104,8 @@ export class Deliveries {
       const error = new Error(`answered ${describeAnswer(value)}, which is neither commit nor abort`);
       const { delivery } = branch;
       if (delivery === undefined) this.firstAttemptFailed(branch, 'one-phase', error);
-      else if (delivery.attempt !== undefined) this.failed(delivery, error.message, 'attempt-failed');
+      else if (delivery.attempt === attempt && attempt !== undefined)
+        this.failed(delivery, error.message, 'attempt-failed');
     }
   }
 
@@ -171,7 +177,7 @@ export class Deliveries {
       this.ambient,
       (value) =>
         kind === 'one-phase'
-          ? this.onePhaseAnswer(branch, value)
+          ? this.onePhaseAnswer(branch, value, attempt)
           : this.acknowledge(branch, kind, delivery.round),
       (error) => {
         if (isHeuristic(error)) this.heuristic(branch, kind, delivery.round, error);

@@ -1,6 +1,7 @@
 import type { DecisionLog } from '../log/decision-log.js';
 import {
   ABORTING,
+  ACTIVE,
   type BranchSet,
   CAUSE_CANCELLED,
   CAUSE_ROLLED_BACK,
@@ -10,7 +11,6 @@ import {
   type ProtocolEffects,
   type StateNumber,
   TOLD_COMMITTED,
-  TOLD_NOTHING,
   type ToldNumber,
   deadlinePassed,
   includes,
@@ -18,7 +18,7 @@ import {
   requestRollback,
 } from '../protocol/index.js';
 import type { AmbientTransactions } from './ambient.js';
-import { type BranchRecord, CALL_COMMIT, CALL_ONE_PHASE, CALL_PREPARE, callDueAt } from './branch-record.js';
+import { type BranchRecord, CALL_COMMIT, CALL_ONE_PHASE, CALL_PREPARE } from './branch-record.js';
 import { callParticipant } from './calls.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
@@ -88,7 +88,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
 
   /** The caller asks for rollback. Too late, it does nothing: the outcome that has won is what it is told. */
   rollbackRequested(transaction: TransactionRecord, reason: string | undefined): void {
-    if (transaction.told === TOLD_NOTHING) transaction.rollbackReason ??= reason;
+    if (isUndecided(transaction)) transaction.needExtras().abortReason = reason;
     requestRollback(transaction, CAUSE_ROLLED_BACK, this);
   }
 
@@ -97,7 +97,9 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
    * decided is told that it is pending.
    */
   stopWaiting(transaction: TransactionRecord): void {
-    transaction.rollbackReason ??= 'the coordinator shut down before it was decided';
+    if (isUndecided(transaction)) {
+      transaction.needExtras().abortReason = 'the coordinator shut down before it was decided';
+    }
     deadlinePassed(transaction, this);
   }
 
@@ -107,7 +109,10 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   cancelled(transaction: TransactionRecord): void {
-    transaction.rollbackReason = `the caller cancelled: ${messageOf(transaction.callerSignal?.reason)}`;
+    if (isUndecided(transaction)) {
+      const extras = transaction.needExtras();
+      extras.abortReason = `the caller cancelled: ${messageOf(extras.callerSignal?.reason)}`;
+    }
     requestRollback(transaction, CAUSE_CANCELLED, this);
   }
 
@@ -119,16 +124,11 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   prepare(transaction: TransactionRecord): void {
-    const { firstBranch } = transaction;
-    let dueAt = transaction.deadlineAt;
-    for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
-      branch.call = CALL_PREPARE;
-      dueAt = Math.min(dueAt, callDueAt(branch));
-    }
-    this.deadlines.arm(transaction, dueAt);
-    for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
+    this.deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       // A participant may, while it is being called, bring its own transaction to an end.
       if (transaction.state !== PREPARING) return;
+      branch.call = CALL_PREPARE;
       this.callFirst(branch, 'prepare');
     }
   }
@@ -137,7 +137,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     const branch = transaction.firstBranch!;
     branch.call = CALL_ONE_PHASE;
     branch.attempts = 1;
-    this.deadlines.arm(transaction, Math.min(transaction.deadlineAt, callDueAt(branch)));
+    this.deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
     this.callFirst(branch, 'commitOnePhase');
   }
 
@@ -146,15 +146,14 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   commit(transaction: TransactionRecord, branches: BranchSet): void {
-    let dueAt = transaction.decidedAt + this.parts.completionWaitMs;
+    const shortestMs = Math.min(transaction.shortestTimeoutMs, this.parts.completionWaitMs);
+    this.deadlines.arm(transaction, transaction.decidedAt + shortestMs);
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       if (!includes(branches, branch.index)) continue;
       branch.call = CALL_COMMIT;
       branch.attempts = 1;
-      dueAt = Math.min(dueAt, callDueAt(branch));
       this.callFirst(branch, 'commit');
     }
-    this.deadlines.arm(transaction, dueAt);
   }
 
   rollback(transaction: TransactionRecord, branches: BranchSet): void {
@@ -225,4 +224,9 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
         branch.payload = undefined;
     }
   }
+}
+
+/** Whether the caller can still bring about an abort. */
+function isUndecided({ state }: TransactionRecord): boolean {
+  return state === ACTIVE || state === PREPARING;
 }

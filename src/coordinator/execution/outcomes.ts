@@ -2,6 +2,8 @@ import type { AbortedOutcome, HeuristicOutcome, Outcome, PendingOutcome } from '
 import {
   ABORT_CAUSES,
   type AbortCause,
+  CAUSE_ROLLBACK_ONLY,
+  COMMITTED,
   NO_BRANCH,
   READY,
   TOLD_ABORTED,
@@ -9,6 +11,7 @@ import {
   TOLD_HEURISTIC,
   type ToldNumber,
   heuristicOutcome,
+  isAbort,
 } from '../protocol/index.js';
 import type { TransactionRecord } from './transaction-record.js';
 
@@ -20,11 +23,20 @@ export function outcomeOf(transaction: TransactionRecord, told: ToldNumber): Out
   return pending(transaction);
 }
 
+/** @returns what a caller is told who asks now, after another was told. */
+export function outcomeNow(transaction: TransactionRecord): Outcome {
+  if (isAbort(transaction.state)) return aborted(transaction);
+  if (transaction.state !== COMMITTED) return pending(transaction);
+  return outcomeOf(transaction, transaction.hasHeuristics ? TOLD_HEURISTIC : TOLD_COMMITTED);
+}
+
 /** @returns why the transaction was aborted, in words. */
 export function abortReason(transaction: TransactionRecord): string {
   const culprit = transaction.branches[transaction.causeBranch];
   if (culprit?.refusal !== undefined) return culprit.refusal.reason;
-  return transaction.rollbackReason ?? REASONS[causeName(transaction)];
+  const { extras } = transaction;
+  const reason = transaction.cause === CAUSE_ROLLBACK_ONLY ? extras?.rollbackOnlyReason : extras?.abortReason;
+  return reason ?? REASONS[causeName(transaction)];
 }
 
 const REASONS: Record<AbortCause, string> = {

@@ -83,9 +83,8 @@ export class Timeouts {
     if (transaction.state === COMMITTING && transaction.told === TOLD_NOTHING) {
       dueAt = transaction.decidedAt + this.completionWaitMs;
     }
-    if (transaction.state === READY && transaction.inquiryAt !== 0) {
-      dueAt = Math.min(dueAt, transaction.inquiryAt);
-    }
+    const inquiryAt = transaction.extras?.inquiryAt ?? 0;
+    if (transaction.state === READY && inquiryAt !== 0) dueAt = Math.min(dueAt, inquiryAt);
     for (const branch of transaction.branches) {
       const preparing = transaction.state === PREPARING && includes(transaction.awaiting, branch.index);
       dueAt = Math.min(dueAt, preparing ? callDueAt(branch) : this.deliveries.dueAt(branch));

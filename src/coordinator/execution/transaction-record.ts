@@ -5,6 +5,7 @@ import { type BranchRecord, NOT_YET } from './branch-record.js';
 import type { Clock } from './clock.js';
 import { NEVER } from './delivery.js';
 import type { Incident } from './incident.js';
+import { TransactionExtras } from './transaction-extras.js';
 
 /** What a transaction and its branches need of the executor that drives them. */
 export interface TransactionDriver {
@@ -16,7 +17,6 @@ export interface TransactionDriver {
   cancelled(transaction: TransactionRecord): void;
 }
 
-const MAX_INCIDENTS = 40;
 /** The largest number that V8 keeps without an object of its own, in microseconds 35 minutes. */
 const MAX_SMALL = 0x7fffffff;
 /** Later than anything that can be due, in milliseconds. */
@@ -41,16 +41,9 @@ export class TransactionRecord extends ProtocolTransaction {
   private dueMs: number;
   /** Resolves the caller's promise; gone once it is told. */
   settle: ((outcome: Outcome) => void) | undefined = undefined;
-  callerSignal: AbortSignal | undefined = undefined;
-  /** The handle that callers hold, made when one is needed. */
-  handle: unknown = undefined;
-  /** When the log is asked again for a record that may be there; 0 when it need not be. */
-  inquiryAt = 0;
-  inquiries = 0;
-  rollbackReason: string | undefined = undefined;
-  /** What went otherwise than it should, for the timeline. */
-  incidents: Incident[] | undefined = undefined;
-  private prepareController: AbortController | undefined = undefined;
+  /** Not longer than any time-out of its participants, in milliseconds: nothing of a call can be due before. */
+  shortestTimeoutMs: number;
+  extras: TransactionExtras | undefined = undefined;
 
   constructor(
     readonly driver: TransactionDriver,
@@ -62,12 +55,21 @@ export class TransactionRecord extends ProtocolTransaction {
   ) {
     super();
     this.dueMs = timeoutMs;
+    this.shortestTimeoutMs = timeoutMs;
   }
 
   addBranch(branch: BranchRecord): void {
     if (this.lastBranch === undefined) this.firstBranch = branch;
     else this.lastBranch.next = branch;
     this.lastBranch = branch;
+    const { shortestTimeoutMs } = branch.participant;
+    if (shortestTimeoutMs < this.shortestTimeoutMs) this.shortestTimeoutMs = shortestTimeoutMs;
+  }
+
+  /** The extras, made when they are needed for the first time. */
+  needExtras(): TransactionExtras {
+    this.extras ??= new TransactionExtras();
+    return this.extras;
   }
 
   /** The branches in the order of their indices, for whoever is not in a hurry. */
@@ -130,7 +132,7 @@ export class TransactionRecord extends ProtocolTransaction {
     return (this.against | this.mixed | this.hazard) !== 0;
   }
 
-  /** Whether somebody or something still has to see to it. */
+  /** Whether it is over and nobody has to see to it any more. */
   get isSettled(): boolean {
     return this.endedAt !== 0 && this.open === 0 && !this.hasHeuristics;
   }
@@ -143,42 +145,39 @@ export class TransactionRecord extends ProtocolTransaction {
 
   /** The signal of every prepare of this transaction. */
   prepareSignal(): AbortSignal {
-    this.prepareController ??= new AbortController();
+    const extras = this.needExtras();
+    extras.prepareController ??= new AbortController();
     if (isAbort(this.state)) this.abortPrepares();
-    return this.prepareController.signal;
+    return extras.prepareController.signal;
   }
 
   abortPrepares(): void {
-    if (this.prepareController === undefined || this.prepareController.signal.aborted) return;
-    this.prepareController.abort(new TransactionAbortedError(this.id));
+    const controller = this.extras?.prepareController;
+    if (controller === undefined || controller.signal.aborted) return;
+    controller.abort(new TransactionAbortedError(this.id));
   }
 
-  /** Keeps the first and the latest incidents, so that a branch that fails for days does not fill the memory. */
   note(incident: Incident): void {
-    this.incidents ??= [];
-    if (this.incidents.length >= MAX_INCIDENTS) this.incidents.splice(MAX_INCIDENTS / 2, 1);
-    this.incidents.push(incident);
+    this.needExtras().note(incident);
   }
 
+  /** From now on the caller's signal can cancel the transaction. */
   listenTo(signal: AbortSignal): void {
-    this.callerSignal = signal;
-    signal.addEventListener('abort', this.onCallerAbort, { once: true });
+    const extras = this.needExtras();
+    extras.callerSignal = signal;
+    extras.callerListener = () => this.driver.cancelled(this);
+    signal.addEventListener('abort', extras.callerListener, { once: true });
   }
 
   stopListening(): void {
-    this.callerSignal?.removeEventListener('abort', this.onCallerAbort);
-    this.callerSignal = undefined;
+    const { extras } = this;
+    if (extras?.callerListener === undefined) return;
+    extras.callerSignal?.removeEventListener('abort', extras.callerListener);
+    extras.callerSignal = undefined;
+    extras.callerListener = undefined;
   }
 
   private momentOf(us: number): number {
     return us === NOT_YET ? 0 : this.startedAt + us / 1000;
   }
-
-  /** The caller's listener is made only for the transactions that have a signal. */
-  private get onCallerAbort(): () => void {
-    this.callerListener ??= () => this.driver.cancelled(this);
-    return this.callerListener;
-  }
-
-  private callerListener: (() => void) | undefined = undefined;
 }

@@ -10,8 +10,10 @@ export class TransactionRegistry {
   private readonly ring: (TransactionRecord | undefined)[];
   private readonly mask: number;
   private readonly elders = new Map<number, TransactionRecord>();
-  /** Finished transactions in the order in which they ended, as a ring of its own. */
-  private readonly finished: (TransactionRecord | undefined)[];
+  /** Whose place it is, by number: to drop a transaction that has been cold for long, it need not be touched. */
+  private readonly owners: Float64Array;
+  /** The numbers of finished transactions in the order in which they ended, as a ring of its own. */
+  private readonly finished: Float64Array;
   private finishedFrom = 0;
   private finishedTo = 0;
   private lastSequence = 0;
@@ -30,7 +32,8 @@ export class TransactionRegistry {
     const size = 2 ** Math.ceil(Math.log2(Math.max(64, maxInFlight + retainFinished)));
     this.mask = size - 1;
     this.ring = Array.from({ length: size });
-    this.finished = Array.from({ length: retainFinished });
+    this.owners = new Float64Array(size);
+    this.finished = new Float64Array(retainFinished);
   }
 
   /** @returns the number of the next transaction, from 1. */
@@ -43,14 +46,13 @@ export class TransactionRegistry {
     const elder = this.ring[place];
     if (elder !== undefined) this.elders.set(elder.sequence, elder);
     this.ring[place] = transaction;
+    this.owners[place] = transaction.sequence;
     this.inFlight++;
   }
 
   find(id: string): TransactionRecord | undefined {
     const sequence = this.ids.sequenceOf(id);
-    if (sequence === 0) return undefined;
-    const found = this.ring[sequence & this.mask];
-    return found?.sequence === sequence ? found : this.elders.get(sequence);
+    return sequence === 0 ? undefined : this.get(sequence);
   }
 
   /**
@@ -67,7 +69,7 @@ export class TransactionRegistry {
     }
     if (wasUnsettled) this.unsettled.delete(transaction);
     // One that a late answer opened again may have its place among the finished already.
-    if (first || (wasUnsettled && !this.finished.includes(transaction))) this.keep(transaction);
+    if (first || (wasUnsettled && !this.finished.includes(transaction.sequence))) this.keep(transaction);
   }
 
   /** The transaction stalled: it gives its place in flight to another and is watched until it is settled. */
@@ -81,8 +83,8 @@ export class TransactionRegistry {
   /** Drops the finished transactions whose time is up. */
   expire(now: number): void {
     while (this.finishedFrom < this.finishedTo) {
-      const oldest = this.finished[this.finishedFrom % this.retainFinished]!;
-      if (oldest.endedAt + this.retainFinishedMs > now) return;
+      const oldest = this.get(this.finished[this.finishedFrom % this.retainFinished]!);
+      if (oldest !== undefined && oldest.endedAt + this.retainFinishedMs > now) return;
       this.dropOldestFinished();
     }
   }
@@ -111,26 +113,36 @@ export class TransactionRegistry {
     for (const notify of listeners) notify();
   }
 
-  private keep(transaction: TransactionRecord): void {
+  private get(sequence: number): TransactionRecord | undefined {
+    const place = sequence & this.mask;
+    const inRing = this.owners[place] === sequence ? this.ring[place] : undefined;
+    return inRing ?? this.elders.get(sequence);
+  }
+
+  private keep({ sequence }: TransactionRecord): void {
     if (this.retainFinished === 0) {
-      this.drop(transaction);
+      this.drop(sequence);
       return;
     }
     if (this.finishedTo - this.finishedFrom === this.retainFinished) this.dropOldestFinished();
-    this.finished[this.finishedTo++ % this.retainFinished] = transaction;
+    this.finished[this.finishedTo++ % this.retainFinished] = sequence;
   }
 
   private dropOldestFinished(): void {
     const place = this.finishedFrom++ % this.retainFinished;
-    const oldest = this.finished[place]!;
-    this.finished[place] = undefined;
+    const sequence = this.finished[place]!;
+    this.finished[place] = 0;
     // A late answer may have brought it back among the unsettled.
-    if (!this.unsettled.has(oldest)) this.drop(oldest);
+    if (this.unsettled.size > 0) {
+      const oldest = this.get(sequence);
+      if (oldest !== undefined && this.unsettled.has(oldest)) return;
+    }
+    this.drop(sequence);
   }
 
-  private drop(transaction: TransactionRecord): void {
-    const place = transaction.sequence & this.mask;
-    if (this.ring[place] === transaction) this.ring[place] = undefined;
-    else this.elders.delete(transaction.sequence);
+  private drop(sequence: number): void {
+    const place = sequence & this.mask;
+    if (this.owners[place] === sequence) this.ring[place] = undefined;
+    if (this.elders.size > 0) this.elders.delete(sequence);
   }
 }

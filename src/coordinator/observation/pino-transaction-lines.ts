@@ -35,23 +35,32 @@ const DEBUG = 20;
 export class PinoTransactionLines implements TransactionLines {
   private waiting = '';
   private count = 0;
+  private head = '';
+  private tail = '';
+  private end = '';
   private turnEndAwaited = false;
   private readonly names = new Map<string, string>();
   private readonly parts: PinoParts;
   private readonly isPlain: boolean;
+  private level: number;
 
   /** @param logger for instance `pinoLogger.logger` of nestjs-pino. */
   constructor(private readonly logger: Logger) {
     this.parts = logger as unknown as PinoParts;
     this.isPlain = isPlain(this.parts);
+    this.level = logger.levelVal;
+    // Asked for at every step of every transaction, the level is kept at hand.
+    logger.on('level-change', () => {
+      this.level = logger.levelVal;
+    });
   }
 
   isEnabled(): boolean {
-    return this.logger.levelVal <= INFO;
+    return this.level <= INFO;
   }
 
   isDebugEnabled(): boolean {
-    return this.logger.levelVal <= DEBUG;
+    return this.level <= DEBUG;
   }
 
   write(record: TransactionRecord): void {
@@ -60,6 +69,7 @@ export class PinoTransactionLines implements TransactionLines {
       this.logger.info({ context: 'Transaction', ...line }, `transaction ${line.outcome}`);
       return;
     }
+    if (this.count === 0) this.beginBatch();
     this.waiting += this.format(record);
     this.count++;
     if (this.count >= LINES_PER_WRITE) this.flush();
@@ -75,18 +85,26 @@ export class PinoTransactionLines implements TransactionLines {
   }
 
   private format(record: TransactionRecord): string {
-    const { parts } = this;
     const outcome = outcomeWord(record);
     const durationMs = Math.round((record.endedAt - record.startedAt) * 1000) / 1000;
     let branches = '';
-    for (const { branchId } of record.branches)
-      branches += branches === '' ? `"${branchId}"` : `,"${branchId}"`;
+    for (let branch = record.firstBranch; branch !== undefined; branch = branch.next) {
+      branches += branches === '' ? `"${branch.branchId}"` : `,"${branch.branchId}"`;
+    }
     return (
-      `${parts[symbols.lsCacheSym][INFO]}${parts[symbols.timeSym]()}${parts[symbols.chindingsSym]}` +
-      `,"context":"Transaction","transactionId":"${record.id}","name":${this.quoted(record.name)}` +
-      `,"outcome":"${outcome}","durationMs":${durationMs},"branches":[${branches}]` +
-      `,"${parts[symbols.messageKeySym]}":"transaction ${outcome}"${parts[symbols.endSym]}`
+      `${this.head}${record.id}","name":${this.quoted(record.name)},"outcome":"${outcome}"` +
+      `,"durationMs":${durationMs},"branches":[${branches}]${this.tail}${outcome}"${this.end}`
     );
+  }
+
+  /** What the lines of one batch have in common: they are of one turn of the event loop, and so of one moment. */
+  private beginBatch(): void {
+    const { parts } = this;
+    this.head =
+      `${parts[symbols.lsCacheSym][INFO]}${parts[symbols.timeSym]()}${parts[symbols.chindingsSym]}` +
+      `,"context":"Transaction","transactionId":"`;
+    this.tail = `,"${parts[symbols.messageKeySym]}":"transaction `;
+    this.end = parts[symbols.endSym];
   }
 
   /** Names are chosen by callers, so they are quoted; they are few, so each is quoted once. */

@@ -33,7 +33,7 @@ export function timelineOf(transaction: TransactionRecord): TimelineEntry[] {
       entries.push({ atMs: toMs(votedUs), event: 'voted', branchId, detail: 'read-only' });
     }
   }
-  const incidents = (transaction.incidents ?? []).map((incident) => entryOf(incident, transaction));
+  const incidents = (transaction.extras?.incidents ?? []).map((incident) => entryOf(incident, transaction));
   entries.push(...incidents.filter(({ event }) => BEFORE_DECISION.has(event)));
   if (decidedAt !== 0) {
     entries.push({ atMs: since(decidedAt), event: 'decided', detail: isAbort(state) ? 'abort' : 'commit' });

@@ -43,13 +43,18 @@ export function outcomeWord(record: TransactionRecord): string {
 /** Lines through the application's own logger, whichever that is. */
 export class NestTransactionLines implements TransactionLines {
   private readonly logger = new Logger('Transaction');
+  private info = false;
+  private debug = false;
+  private isAsked = false;
 
   isEnabled(): boolean {
-    return Logger.isLevelEnabled('log');
+    if (!this.isAsked) this.ask();
+    return this.info;
   }
 
   isDebugEnabled(): boolean {
-    return Logger.isLevelEnabled('debug');
+    if (!this.isAsked) this.ask();
+    return this.debug;
   }
 
   write(record: TransactionRecord): void {
@@ -58,4 +63,14 @@ export class NestTransactionLines implements TransactionLines {
   }
 
   flush(): void {}
+
+  /** The levels may change while the application runs, so they are asked for, once in each turn of the event loop. */
+  private ask(): void {
+    this.isAsked = true;
+    this.info = Logger.isLevelEnabled('log');
+    this.debug = Logger.isLevelEnabled('debug');
+    setImmediate(() => {
+      this.isAsked = false;
+    });
+  }
 }

@@ -95,7 +95,7 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
       timeline: [
         { atMs: 0, event: 'begun', detail: 'sale' },
         { atMs: 0, event: 'preparing' },
-        { atMs: 0.001, event: 'voted', branchId: 'b', detail: 'read-only' },
+        { atMs: 0, event: 'voted', branchId: 'b', detail: 'read-only' },
         { atMs: 10, event: 'voted', branchId: 'a', detail: 'commit' },
         { atMs: 10, event: 'decided', detail: 'commit' },
         { atMs: 10, event: 'committed', branchId: 'a', attempt: 1 },

@@ -42,6 +42,8 @@ export class RegisteredParticipant {
     heuristicReports: 0,
     stalled: 0,
   };
+  /** The shorter of its time-outs, in milliseconds. */
+  readonly shortestTimeoutMs: number;
   /** Whether it can commit the only branch of a transaction in one phase. */
   readonly onePhase: boolean;
 
@@ -53,6 +55,7 @@ export class RegisteredParticipant {
     readonly classes: readonly Type<TransactionParticipant>[],
   ) {
     this.name = options.name;
+    this.shortestTimeoutMs = Math.min(options.prepareTimeoutMs, options.completionTimeoutMs);
     this.onePhase = typeof instance.commitOnePhase === 'function';
   }
 }

@@ -3,8 +3,9 @@ import type { StateNumber } from './states.js';
 import type { ProtocolTransaction, ToldNumber } from './transaction.js';
 
 /**
- * The only way out of the protocol core. A driver implements it; the core calls it after its own state is
- * complete, so an effect may feed the next event back at once.
+ * The only way out of the protocol core. A driver implements it. Where an effect is the last thing that an event
+ * does (`prepare`, `commitOnePhase`, `record`, `commit`, `rollback`, `ended`), the state is complete and the next event
+ * may be fed back from within it. From within the others (`entered`, `cancel`, `tell`, `stalled`) none may.
  *
  * A driver owes four duties:
  * 1. `record` makes the commit decision durable and then reports `recorded`. It reports `recordAbsent` only with

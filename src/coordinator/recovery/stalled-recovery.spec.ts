@@ -118,6 +118,55 @@ describe('StalledRecovery', () => {
     ]);
   });
 
+  it('a pass is not held up by a rollback that a late answer has overtaken', async () => {
+    const vote = Promise.withResolvers<'commit'>();
+    const { transactions, participants, clock, recover } = createTestCoordinator({
+      prepareTimeoutMs: 100,
+      completionTimeoutMs: 86_400_000,
+      maxAttempts: 1,
+    });
+    let rollbacks = 0;
+    participants.register(
+      {
+        prepare: () => vote.promise,
+        commit: () => {},
+        // The first attempt fails, the second hangs.
+        rollback: () => {
+          rollbacks++;
+          if (rollbacks === 1) throw new Error('broken');
+          return rollbacks === 2 ? new Promise<void>(() => {}) : undefined;
+        },
+      },
+      { name: 'late' },
+    );
+    const running = transactions.run({ branches: [branch('late', 1)] });
+    await clock.advance(100);
+    const { transactionId } = await running;
+    await settled();
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTING', stalled: true });
+
+    const pass = recover();
+    await settled();
+    vote.resolve('commit');
+    await pass;
+    expect(rollbacks).toBe(3);
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED', stalled: false });
+  });
+
+  it('leaves a branch alone that still has attempts of its own to come', async () => {
+    const stuck = new ScriptedParticipant({ commit: 'throw' });
+    const pausing = new ScriptedParticipant({ commit: ['throw', 'yes'] });
+    const { transactions, participants, clock, recover } = createTestCoordinator({ retryBaseMs: 1_000 });
+    participants.register(stuck, { name: 'stuck', maxAttempts: 1 });
+    participants.register(pausing, { name: 'pausing' });
+    await transactions.run({ branches: [branch('stuck', 1), branch('pausing', 1)] });
+    await recover();
+    expect([stuck.count('commit'), pausing.count('commit')]).toEqual([2, 1]);
+
+    await clock.advance(1_000);
+    expect(pausing.count('commit')).toBe(2);
+  });
+
   it('takes up a one-phase commit in doubt, and its answer decides', async () => {
     for (const [answer, state] of [
       ['commit', 'COMMITTED'],
