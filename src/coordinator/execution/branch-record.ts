@@ -3,6 +3,7 @@ import type { RegisteredParticipant } from '../participant/registered-participan
 import type { HeuristicKind } from '../protocol/index.js';
 import { AttemptAbandonedError } from './abandoned.js';
 import type { Delivery } from './delivery.js';
+import { NOT_YET } from './moments.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 /** No call was made yet. */
@@ -11,9 +12,6 @@ export const CALL_PREPARE = 1;
 export const CALL_ONE_PHASE = 2;
 /** The first attempt to commit. Further ones, and every rollback, are a {@link Delivery}'s. */
 export const CALL_COMMIT = 3;
-
-/** A moment that has not come. */
-export const NOT_YET = -1;
 
 /** How an abort came about at one branch. */
 export interface Refusal {

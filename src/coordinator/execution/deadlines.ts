@@ -1,4 +1,4 @@
-import { NEVER } from './delivery.js';
+import { NEVER } from './moments.js';
 import type { TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
 

@@ -15,21 +15,15 @@ import { type BranchRecord, CALL_NONE, CALL_ONE_PHASE, CALL_PREPARE, callDueAt }
 import { callParticipant } from './calls.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
-import { CompletionAttempt, Delivery, type DeliveryKind, NEVER } from './delivery.js';
+import { CompletionAttempt, Delivery, type DeliveryKind } from './delivery.js';
+import { ONE_PHASE_ANSWERS, isHeuristic } from './heuristics.js';
 import { type Incident, describeAnswer, messageOf } from './incident.js';
+import { NEVER } from './moments.js';
 import type { TransactionObserver } from './observer.js';
 import { refusalIn } from './refusals.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 const METHOD_OF = { commit: 'commit', rollback: 'rollback', 'one-phase': 'commitOnePhase' } as const;
-
-/** What a heuristic report means when the participant was to decide by itself. */
-const ONE_PHASE_ANSWERS = {
-  commit: 'committed',
-  rollback: 'aborted',
-  mixed: 'mixed',
-  hazard: 'hazard',
-} as const;
 
 /**
  * Phase two. Brings the decision to each branch on its own: attempts with a deadline each, pauses that grow with
@@ -236,20 +230,6 @@ export class Deliveries {
     this.closing(branch);
     if (kind === 'one-phase') onePhaseAnswered(transaction, ONE_PHASE_ANSWERS[error.kind], this.effects);
     else heuristicReported(transaction, index, error.kind, round, this.effects);
-  }
-}
-
-const HEURISTIC_KINDS: ReadonlySet<unknown> = new Set(['commit', 'rollback', 'mixed', 'hazard']);
-
-/** A heuristic report is known by its code, so that one thrown by a second copy of this package counts too. */
-function isHeuristic(error: unknown): error is HeuristicError {
-  if (typeof error !== 'object' || error === null) return false;
-  try {
-    const { code, kind } = error as Partial<HeuristicError>;
-    return code === 'DTC_HEURISTIC' && HEURISTIC_KINDS.has(kind);
-  } catch {
-    // What cannot be read is no report.
-    return false;
   }
 }
 

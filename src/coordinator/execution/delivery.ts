@@ -1,12 +1,10 @@
 import type { Branch } from '../participant/participant.js';
 import { AttemptAbandonedError } from './abandoned.js';
 import type { BranchRecord } from './branch-record.js';
+import { NEVER } from './moments.js';
 
 /** What is delivered: the decision, or the question that makes the only branch decide. */
 export type DeliveryKind = 'commit' | 'rollback' | 'one-phase';
-
-/** Never: nothing is due. */
-export const NEVER = Number.POSITIVE_INFINITY;
 
 /**
  * Bringing the decision to one branch, attempt after attempt, independent of every other branch. Made when a branch

@@ -13,7 +13,7 @@ import { callDueAt } from './branch-record.js';
 import type { Clock } from './clock.js';
 import type { DecisionRecorder } from './decision-recorder.js';
 import type { Deliveries } from './deliveries.js';
-import { NEVER } from './delivery.js';
+import { NEVER } from './moments.js';
 import type { TransactionObserver } from './observer.js';
 import type { TransactionRecord } from './transaction-record.js';
 

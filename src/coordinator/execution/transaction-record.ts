@@ -1,10 +1,10 @@
 import type { Outcome } from '../outcome.js';
 import { ProtocolTransaction, STATES, type TransactionState, isAbort } from '../protocol/index.js';
 import { TransactionAbortedError } from './abandoned.js';
-import { type BranchRecord, NOT_YET } from './branch-record.js';
+import type { BranchRecord } from './branch-record.js';
 import type { Clock } from './clock.js';
-import { NEVER } from './delivery.js';
 import type { Incident } from './incident.js';
+import { NEVER, NOT_YET } from './moments.js';
 import { TransactionExtras } from './transaction-extras.js';
 
 /** What a transaction and its branches need of the executor that drives them. */

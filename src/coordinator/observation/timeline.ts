@@ -1,5 +1,6 @@
-import { CALL_NONE, NOT_YET } from '../execution/branch-record.js';
+import { CALL_NONE } from '../execution/branch-record.js';
 import type { Incident } from '../execution/incident.js';
+import { NOT_YET } from '../execution/moments.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
 import { ACTIVE, includes, isAbort, isCommit } from '../protocol/index.js';
 

@@ -1,4 +1,5 @@
-import { type BranchRecord, CALL_NONE, NOT_YET } from '../execution/branch-record.js';
+import { type BranchRecord, CALL_NONE } from '../execution/branch-record.js';
+import { NOT_YET } from '../execution/moments.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
 import {
