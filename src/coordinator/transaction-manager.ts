@@ -58,6 +58,7 @@ export class TransactionManager {
     return new Promise((resolve) => {
       const { branches, signal } = request;
       if (!Array.isArray(branches)) throw new InvalidRequestError('branches', 'must be a list of branches');
+      checkSignal(signal);
       const { admission, executor } = this.runtime;
       const transaction = admission.create(request.name, request.timeoutMs, branches.length);
       transaction.settle = resolve;
@@ -79,6 +80,7 @@ export class TransactionManager {
    */
   begin(options: BeginOptions = {}): Transaction {
     const { signal } = options;
+    checkSignal(signal);
     const transaction = this.runtime.admission.create(options.name, options.timeoutMs, 0);
     const handle = this.handleOf(transaction);
     if (signal?.aborted) {
@@ -161,5 +163,13 @@ export class TransactionManager {
         resolve(outcome);
       };
     });
+  }
+}
+
+/** A signal of another realm, or of a polyfill, will do; what cannot be listened to will not. */
+function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal === undefined) return;
+  if (typeof signal?.addEventListener !== 'function' || typeof signal.removeEventListener !== 'function') {
+    throw new InvalidRequestError('signal', 'must be an AbortSignal');
   }
 }

@@ -43,6 +43,25 @@ class Rows implements TransactionParticipant<string> {
 }
 
 describe('Time and locks', () => {
+  it('fault 18: a yes after the deadline is late, also when no sweep has come by yet', async () => {
+    const clock = { epochMs: 0, time: 1_000, now: () => clock.time };
+    const votes: ((vote: Vote) => void)[] = [];
+    const slow: TransactionParticipant = {
+      prepare: () => new Promise((resolve) => votes.push(resolve)),
+      commit() {},
+      rollback() {},
+    };
+    const { transactions } = createTestCoordinator({ clock, participants: { slow }, prepareTimeoutMs: 500 });
+    const vote = async (afterMs: number) => {
+      const outcome = transactions.run({ branches: [branch('slow', 1)] });
+      clock.time += afterMs;
+      votes.pop()!('commit');
+      return (await outcome).status;
+    };
+    expect(await vote(500)).toBe('committed');
+    expect(await vote(501)).toBe('aborted');
+  });
+
   afterEach(() => {
     vi.useRealTimers();
   });

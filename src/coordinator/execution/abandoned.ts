@@ -8,12 +8,12 @@ export class TransactionAbortedError extends Error {
   }
 }
 
-/** The reason of a signal whose completion attempt timed out. The decision will be delivered again. @publicApi */
+/** The reason of a signal whose completion attempt nobody waits for any more. @publicApi */
 export class AttemptAbandonedError extends Error {
   readonly code = 'DTC_ATTEMPT_ABANDONED';
 
   constructor() {
-    super('This attempt took too long and was given up; the decision will be delivered again.');
+    super('Nobody waits for this attempt any more: it took too long, or another one was answered.');
     this.name = 'AttemptAbandonedError';
   }
 }

@@ -10,7 +10,7 @@ import {
 } from '../errors.js';
 import type { BranchRequest } from '../participant/branch-request.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
-import { enlist } from '../protocol/index.js';
+import { ACTIVE, enlist } from '../protocol/index.js';
 import { BranchRecord } from './branch-record.js';
 import type { Deadlines } from './deadlines.js';
 import type { TransactionIds } from './transaction-ids.js';
@@ -83,6 +83,7 @@ export class Admission {
    */
   enlist(transaction: TransactionRecord, request: BranchRequest): BranchRecord {
     const participant = this.participants.get(request.participant);
+    if (transaction.state !== ACTIVE) throw new NotActiveError(transaction.id, transaction.stateName);
     const { branchId } = request;
     if (branchId !== undefined) {
       if (!BRANCH_ID.test(branchId)) {
@@ -102,9 +103,7 @@ export class Admission {
     }
     if (transaction.size >= maxBranches) throw new TooManyBranchesError(transaction.size + 1, maxBranches);
     const id = branchId ?? freeId(transaction, participant.name);
-    const index = enlist(transaction);
-    if (index === -1) throw new NotActiveError(transaction.id, transaction.stateName);
-    const branch = new BranchRecord(transaction, index, participant, request.payload, id);
+    const branch = new BranchRecord(transaction, enlist(transaction), participant, request.payload, id);
     transaction.addBranch(branch);
     return branch;
   }

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { createTestCoordinator } from '../testing/index.js';
 import { Deadlines } from './deadlines.js';
-import { NEVER } from './delivery.js';
+import { NEVER } from './moments.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 function setUp(count: number) {

@@ -28,13 +28,20 @@ export class Deadlines {
     if (now < this.earliest) return;
     // What the examination itself arms counts as well, so the minimum starts afresh before it.
     this.earliest = NEVER;
-    this.registry.forEach((transaction) => {
-      if (transaction.dueAt <= now) {
-        transaction.dueAt = NEVER;
-        const next = examine(transaction);
-        if (next < transaction.dueAt) transaction.dueAt = next;
-      }
-      if (transaction.dueAt < this.earliest) this.earliest = transaction.dueAt;
-    });
+    this.registry.forEach((transaction) => this.settle(transaction, now, examine));
+  }
+
+  /** Deals with what is due in one transaction, and remembers when the next thing is. */
+  settle(
+    transaction: TransactionRecord,
+    now: number,
+    examine: (transaction: TransactionRecord) => number,
+  ): void {
+    if (transaction.dueAt <= now) {
+      transaction.dueAt = NEVER;
+      const next = examine(transaction);
+      if (next < transaction.dueAt) transaction.dueAt = next;
+    }
+    if (transaction.dueAt < this.earliest) this.earliest = transaction.dueAt;
   }
 }

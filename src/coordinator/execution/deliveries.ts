@@ -76,9 +76,9 @@ export class Deliveries {
    * An answer to a one-phase commit. A decision counts from whichever attempt it comes; what is no answer counts
    * against the attempt in flight only.
    *
-   * @param attempt undefined for the first, which is the branch's own.
+   * @param isCurrent whether it is from the attempt in flight.
    */
-  onePhaseAnswer(branch: BranchRecord, value: unknown, attempt?: CompletionAttempt): void {
+  onePhaseAnswer(branch: BranchRecord, value: unknown, isCurrent: boolean): void {
     const { transaction } = branch;
     if (!this.owes(branch)) return;
     if (value === 'commit') {
@@ -94,12 +94,11 @@ export class Deliveries {
       this.observer.prepareFailed(branch, 'refused', refusal.reason);
       this.closing(branch);
       onePhaseAnswered(transaction, 'aborted', this.effects);
-    } else {
+    } else if (isCurrent) {
       const error = new Error(`answered ${describeAnswer(value)}, which is neither commit nor abort`);
       const { delivery } = branch;
       if (delivery === undefined) this.firstAttemptFailed(branch, 'one-phase', error);
-      else if (delivery.attempt === attempt && attempt !== undefined)
-        this.failed(delivery, error.message, 'attempt-failed');
+      else this.failed(delivery, error.message, 'attempt-failed');
     }
   }
 
@@ -169,13 +168,15 @@ export class Deliveries {
       attempt,
       transaction,
       this.ambient,
-      (value) =>
-        kind === 'one-phase'
-          ? this.onePhaseAnswer(branch, value, attempt)
-          : this.acknowledge(branch, kind, delivery.round),
+      (value) => {
+        const isCurrent = delivery.isOver(attempt);
+        if (kind === 'one-phase') this.onePhaseAnswer(branch, value, isCurrent);
+        else this.acknowledge(branch, kind, delivery.round);
+      },
       (error) => {
+        const isCurrent = delivery.isOver(attempt);
         if (isHeuristic(error)) this.heuristic(branch, kind, delivery.round, error);
-        else if (delivery.attempt === attempt) this.failed(delivery, messageOf(error), 'attempt-failed');
+        else if (isCurrent) this.failed(delivery, messageOf(error), 'attempt-failed');
       },
     );
   }

@@ -29,11 +29,23 @@ export class Delivery {
   ) {}
 
   /**
-   * The attempt in flight, if any, is over.
+   * An attempt has been answered.
+   *
+   * @returns whether it was the one in flight, and not one that was given up before.
+   */
+  isOver(attempt: CompletionAttempt): boolean {
+    if (this.attempt !== attempt) return false;
+    this.attempt = undefined;
+    return true;
+  }
+
+  /**
+   * Nobody waits for the attempt in flight any more, if there is one.
    *
    * @param dueAt when the next one starts, or never.
    */
   rest(dueAt: number): void {
+    this.attempt?.abandon();
     this.attempt = undefined;
     this.dueAt = dueAt;
     const notify = this.onAttemptOver;

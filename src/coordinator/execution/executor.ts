@@ -201,9 +201,17 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   answered(branch: BranchRecord, value: unknown): void {
-    if (branch.call === CALL_PREPARE) this.votes.answered(branch, value);
-    else if (branch.call === CALL_COMMIT) this.deliveries.acknowledge(branch, 'commit', 0);
-    else this.deliveries.onePhaseAnswer(branch, value);
+    const { transaction } = branch;
+    if (branch.call === CALL_PREPARE) {
+      const now = this.clock.now();
+      // A vote after the deadline is late, also when the sweep has not come by yet.
+      if (transaction.dueAt < now) this.deadlines.settle(transaction, now, this.timeouts.examine);
+      this.votes.answered(branch, value);
+    } else if (branch.call === CALL_COMMIT) {
+      this.deliveries.acknowledge(branch, 'commit', 0);
+    } else {
+      this.deliveries.onePhaseAnswer(branch, value, branch.delivery === undefined);
+    }
   }
 
   failed(branch: BranchRecord, error: unknown): void {

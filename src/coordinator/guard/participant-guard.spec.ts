@@ -343,6 +343,18 @@ describe.each([
   });
 });
 
+describe('ParticipantGuard and work that hangs', () => {
+  it('lets repeats join the completion that hangs, so that nothing queues up behind it', async () => {
+    const guard = new ParticipantGuard(new MemoryGuardStore());
+    await guard.prepare(someBranch(), () => 'commit');
+    const work = vi.fn<() => Promise<void>>(() => new Promise(() => {}));
+    const first = guard.commit(someBranch(), work);
+    for (let attempt = 0; attempt < 3; attempt++) expect(guard.commit(someBranch(), work)).toBe(first);
+    await settled();
+    expect(work).toHaveBeenCalledTimes(1);
+  });
+});
+
 describe('ParticipantGuard and a store that fails', () => {
   it('passes the failure on, and starts no work that it could not write down', async () => {
     const store: GuardStore = {

@@ -37,6 +37,8 @@ export class ParticipantGuard {
   private readonly answers = new Map<string, Promise<Vote>>();
   /** The work of prepares that goes on, with the undo of a rollback that has overtaken it. */
   private readonly atWork = new Map<string, { undo: Undo | undefined }>();
+  /** Completions under way, which repeats join: one that hangs is not queued behind again and again. */
+  private readonly completions = new Map<string, Promise<void>>();
   /** For each branch the last of the steps that are under way. */
   private readonly turns = new Map<string, Promise<unknown>>();
 
@@ -65,7 +67,7 @@ export class ParticipantGuard {
    */
   commit(branch: Branch, work: () => Awaitable<void>): Promise<void> {
     const key = keyOf(branch);
-    return this.inTurn(key, async () => {
+    return this.once(`commit ${key}`, key, async () => {
       const record = await this.store.get(key);
       if (record?.state === 'committed') return;
       if (record?.state === 'voted' && record.vote === 'commit') {
@@ -88,7 +90,7 @@ export class ParticipantGuard {
    */
   rollback(branch: Branch, undo: Undo): Promise<void> {
     const key = keyOf(branch);
-    return this.inTurn(key, async () => {
+    return this.once(`rollback ${key}`, key, async () => {
       const existing = await this.store.insert(key, { state: 'rolled-back' });
       if (existing === undefined || existing.state === 'rolled-back') return;
       if (existing.state === 'committed') {
@@ -140,6 +142,14 @@ export class ParticipantGuard {
   private async undo(key: string, record: GuardRecord, undo: Undo): Promise<void> {
     if (record.state !== 'voted' || !holdsNothing(record.vote)) await undo();
     await this.store.put(key, { state: 'rolled-back' });
+  }
+
+  private once(name: string, key: string, step: () => Promise<void>): Promise<void> {
+    const underWay = this.completions.get(name);
+    if (underWay !== undefined) return underWay;
+    const completion = this.inTurn(key, step).finally(() => this.completions.delete(name));
+    this.completions.set(name, completion);
+    return completion;
   }
 
   /** Takes the steps of one branch one after the other, so that none reads what another is about to change. */

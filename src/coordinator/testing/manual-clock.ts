@@ -48,6 +48,8 @@ export class ManualClock implements Clock {
    * @param stepMs how far at a time; deadlines and retries due within one step happen together.
    */
   async advance(ms: number, stepMs = 10): Promise<void> {
+    // What is due already runs its course at the present moment.
+    await settled();
     const end = this.time + ms;
     while (this.time < end) {
       const dueAts = Array.from(this.delays, ({ dueAt }) => dueAt);
