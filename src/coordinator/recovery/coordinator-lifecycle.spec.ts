@@ -103,6 +103,19 @@ describe('CoordinatorLifecycle', () => {
     expect(runtime.registry.inFlight).toBe(1);
   });
 
+  it.each([
+    [{ prepare: 'hang' }, { status: 'aborted', cause: 'timed-out' }],
+    [{ commit: 'hang' }, { status: 'pending', decision: 'commit' }],
+  ] as const)('fault 51: after the grace period whoever waits is answered: %o', async (script, answer) => {
+    const { transactions, lifecycle, shutDown } = setUp(script, { shutdownGraceMs: 20 });
+    lifecycle.onApplicationBootstrap();
+    const running = transactions.run(request);
+    await settled();
+    await shutDown();
+
+    expect(await running).toMatchObject(answer);
+  });
+
   it('a shutdown with nothing in flight does not wait, and one that stalled holds it up no more', async () => {
     const { transactions, lifecycle, shutDown } = setUp(
       { commit: 'throw' },
