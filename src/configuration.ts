@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { optionsFromEnvironment } from './common/config/environment.js';
 import { LOG_LEVELS, type LogLevel } from './common/logging.js';
-import { coordinatorOptionsSchema } from './coordinator/coordinator.options.js';
-import type { ResolvedCoordinatorOptions } from './coordinator/index.js';
+import { type ResolvedCoordinatorOptions, coordinatorOptionsSchema } from './coordinator/index.js';
 
 const applicationSchema = z.object({
   host: z.string().min(1).default('127.0.0.1').describe('The address to listen on.'),

@@ -5,6 +5,7 @@ import { PROBLEM_CONTENT_TYPE, problemOf } from './common/problem.js';
 import { serveDocumentation } from './openapi.js';
 
 const BODY_LIMIT_BYTES = 16 * 1024;
+const REQUEST_TIMEOUT_MS = 30_000;
 
 /** How the application is created. The platform's own parser of JSON is the only one: other bodies are refused. */
 export const APPLICATION_OPTIONS: NestApplicationOptions = {
@@ -17,6 +18,10 @@ export const APPLICATION_OPTIONS: NestApplicationOptions = {
 export function createHttpAdapter(): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT_BYTES,
+    // Whoever sends a request byte by byte holds up neither a connection nor a shutdown; by the time connections are
+    // closed, the coordinator has been drained and every order is answered.
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    forceCloseConnections: true,
     // What the router refuses (a malformed URL) comes to no filter.
     frameworkErrors: (error: Error, _request: unknown, reply: unknown) =>
       answerProblem(error, reply as PlatformReply),

@@ -7,6 +7,7 @@ import {
   ParticipantGuard,
   type TransactionParticipant,
   type Vote,
+  branchKey,
   refuse,
 } from '../../src/coordinator/index.js';
 import { Customs } from './customs.js';
@@ -28,7 +29,7 @@ export class ShippingParticipant implements TransactionParticipant<Shipment> {
       if (!(await this.customs.allows(shipment.country, signal))) {
         return refuse('NOT_ALLOWED', 'parcels cannot be sent there');
       }
-      return this.plan.hold(keyOf(branch), shipment)
+      return this.plan.hold(branchKey(branch), shipment)
         ? 'commit'
         : refuse('VANS_FULL', 'no van has a place left today');
     });
@@ -36,14 +37,14 @@ export class ShippingParticipant implements TransactionParticipant<Shipment> {
 
   commit(branch: Branch<Shipment>): Promise<void> {
     return this.guard.commit(branch, () => {
-      if (!this.plan.book(keyOf(branch))) {
+      if (!this.plan.book(branchKey(branch))) {
         throw new HeuristicError('rollback', 'the place was given away in the yard');
       }
     });
   }
 
   rollback(branch: Branch<Shipment>): Promise<void> {
-    return this.guard.rollback(branch, () => this.plan.release(keyOf(branch)));
+    return this.guard.rollback(branch, () => this.plan.release(branchKey(branch)));
   }
 
   async commitOnePhase(branch: Branch<Shipment>): Promise<OnePhaseAnswer> {
@@ -52,8 +53,4 @@ export class ShippingParticipant implements TransactionParticipant<Shipment> {
     if (vote === 'commit') await this.commit(branch);
     return vote;
   }
-}
-
-function keyOf({ transactionId, branchId }: Branch): string {
-  return `${transactionId}/${branchId}`;
 }

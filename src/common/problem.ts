@@ -50,7 +50,6 @@ const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
 const CODE_OF_STATUS: Readonly<Record<number, string>> = {
   400: 'DTC_BAD_REQUEST',
   404: 'DTC_NOT_FOUND',
-  405: 'DTC_METHOD_NOT_ALLOWED',
   413: 'DTC_BODY_TOO_LARGE',
   414: 'DTC_URL_TOO_LONG',
   415: 'DTC_UNSUPPORTED_MEDIA_TYPE',

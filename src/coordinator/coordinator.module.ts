@@ -18,6 +18,7 @@ import { NestTransactionLines } from './observation/transaction-lines.js';
 import { ParticipantAccessor } from './participant/participant.accessor.js';
 import { ParticipantExplorer } from './participant/participant.explorer.js';
 import { ParticipantRegistry } from './participant/participant.registry.js';
+import { DrainModule } from './recovery/drain.module.js';
 import { CoordinatorLifecycle } from './recovery/coordinator-lifecycle.js';
 import { TransactionManager } from './transaction-manager.js';
 
@@ -39,7 +40,7 @@ const ownSchedule: DynamicModule = {
  * @publicApi
  */
 @Module({
-  imports: [DiscoveryModule, ownSchedule],
+  imports: [DiscoveryModule, ownSchedule, DrainModule],
   providers: [
     {
       provide: COORDINATOR_OPTIONS,

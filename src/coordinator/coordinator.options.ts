@@ -52,7 +52,7 @@ export const coordinatorOptionsSchema = z.strictObject({
     .min(1)
     .max(1_000)
     .default(50)
-    .describe('How many stalled branches the recovery job tries at the same time.'),
+    .describe('How many stalled branches of one participant the recovery job tries at the same time.'),
   sweepIntervalMs: durationMs
     .default(10)
     .describe('How often deadlines are looked at, and so how late a time-out or a retry may be.'),
@@ -78,7 +78,7 @@ export const coordinatorOptionsSchema = z.strictObject({
     .default(10_000)
     .describe(
       'How many transactions may be stalled or hold a heuristic report. Beyond it, a transaction that names a ' +
-        'participant with stalled branches is refused.',
+        'participant with such branches is refused.',
     ),
   retainFinished: z
     .number()

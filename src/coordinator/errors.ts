@@ -18,8 +18,8 @@ export type CoordinatorErrorCode =
   | 'DTC_UNKNOWN_PARTICIPANT';
 
 /**
- * What the coordinator throws when it refuses something. Whenever it is thrown, nothing was started and nothing
- * has changed. A transaction that began never throws: it has an outcome.
+ * What the coordinator throws when it refuses something. Whenever it is thrown nothing has changed: no transaction was
+ * begun, or the one that a branch was to be enlisted in goes on without it. Once begun, a transaction has an outcome.
  *
  * @publicApi
  */

@@ -1,6 +1,10 @@
 export { CoordinatorModule } from './coordinator.module.js';
 export type { CoordinatorModuleOptions } from './coordinator.module-definition.js';
-export type { CoordinatorOptions, ResolvedCoordinatorOptions } from './coordinator.options.js';
+export {
+  type CoordinatorOptions,
+  type ResolvedCoordinatorOptions,
+  coordinatorOptionsSchema,
+} from './coordinator.options.js';
 export {
   BranchConflictError,
   CoordinatorError,
@@ -48,7 +52,12 @@ export {
 export { PinoTransactionLines } from './observation/pino-transaction-lines.js';
 export type { TransactionStatistics } from './observation/statistics.js';
 export type { TimelineEntry } from './observation/timeline.js';
-export type { TransactionLine, TransactionLines } from './observation/transaction-lines.js';
+export {
+  type FinishedTransaction,
+  type TransactionLine,
+  type TransactionLines,
+  lineOf,
+} from './observation/transaction-lines.js';
 export type { BranchState, BranchView, TransactionView } from './observation/transaction-view.js';
 export { OperationsModule } from './operations/operations.module.js';
 export type {
@@ -75,6 +84,7 @@ export {
   type OnePhaseAnswer,
   type TransactionParticipant,
   type Vote,
+  branchKey,
   refuse,
 } from './participant/participant.js';
 export type { ParticipantCounts, RegisteredParticipant } from './participant/registered-participant.js';

@@ -126,15 +126,20 @@ export class TransactionManager {
   }
 
   /**
-   * Drops the heuristic reports of a transaction, once somebody has dealt with what they tell.
+   * Drops the heuristic reports of a transaction that is over, once somebody has dealt with what they tell. Its
+   * branches go on to show what they reported.
    *
-   * @returns whether there were any.
+   * @returns whether there were any, and it is over.
    * @throws TransactionNotFoundError when the transaction is not known.
    */
   forget(transactionId: string): boolean {
     const transaction = this.runtime.registry.find(transactionId);
     if (transaction === undefined) throw new TransactionNotFoundError(transactionId);
-    if (!transaction.hasHeuristics) return false;
+    // While it goes on, the caller has yet to hear of them.
+    if (!transaction.hasHeuristics || transaction.endedAt === 0) return false;
+    for (const { heuristic, participant } of transaction.branches) {
+      if (heuristic !== undefined) participant.unforgottenReports--;
+    }
     forgetHeuristics(transaction);
     if (transaction.isSettled) this.runtime.registry.release(transaction, false);
     return true;

@@ -231,6 +231,20 @@ describe('The decision', () => {
     expect(transactions.find(transaction.id)).toMatchObject({ state: 'READY', decision: null });
   });
 
+  it('fault 27: a log that never answers an append, nor an inquiry, is asked again until it does', async () => {
+    const { begin, clock, log } = withLog({
+      append: () => new Promise(() => {}),
+      lookUp: (_isRecorded, turn) =>
+        turn < 3 ? new Promise(() => {}) : Promise.resolve('recorded' as const),
+    });
+    const transaction = begin();
+    void transaction.commit();
+    await clock.advance(35_000, 100);
+
+    expect(log.inquiries).toBe(3);
+    expect(transaction.state).toBe('COMMITTED');
+  });
+
   it('fault 34: a rollback that races the commit gets the one outcome, whichever wins', async () => {
     const { begin, effects } = withLog({});
 

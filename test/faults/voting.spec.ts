@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import {
   type Branch,
@@ -359,6 +360,18 @@ describe('Voting', () => {
     await settled();
     expect(faulty.effectOn(outcome.transactionId, 'faulty')).toBe('rolled-back');
     expect(sound.effectOn(outcome.transactionId, 'sound')).toBe('rolled-back');
+  });
+
+  it('fault 19: what is answered instead of a vote may be a secret, and is repeated nowhere', async () => {
+    for (const answer of ['4111-1111', { card: '4111-1111' }, ['4111-1111'], { vote: '4111-1111' }]) {
+      const { run, transactions } = pair({ prepare: { answer } });
+      const outcome = await run();
+      await settled();
+
+      const view = transactions.find(outcome.transactionId);
+      expect(view).toMatchObject({ state: 'ABORTED' });
+      expect(inspect([outcome, view], { depth: null, showHidden: true })).not.toContain('4111');
+    }
   });
 
   it('fault 19: the first answer of a participant that answers twice counts', async () => {

@@ -1,18 +1,30 @@
-import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  Module,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleDestroy,
+  type OnModuleInit,
+} from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import type { TestingModule } from '@nestjs/testing';
 import { describe, expect, it, vi } from 'vitest';
 import {
-  CoordinatorStatus,
+  CoordinatorModule,
   type CoordinatorModuleOptions,
+  CoordinatorStatus,
+  type Outcome,
+  Participant,
   ParticipantRegistry,
   TransactionManager,
   type TransactionParticipant,
   branch,
 } from '../../src/coordinator/index.js';
 import { ScriptedParticipant, recoverNow } from '../../src/coordinator/testing/index.js';
-import { startWith } from './support/applications.js';
+import { start, startWith } from './support/applications.js';
 import { LogRecorder } from './support/log-recorder.js';
+import { Alpha, Willing } from './support/participants.js';
 import { timers } from './support/timers.js';
 
 async function withParticipant(
@@ -80,17 +92,19 @@ describe('a graceful shutdown', () => {
       options,
       log,
     );
-    void transactions.run({ branches: [branch('p', 1)] });
+    const running = transactions.run({ branches: [branch('p', 1)] });
 
     const startedAt = performance.now();
     await application.close();
+    const { transactionId } = await running;
 
     const tookMs = performance.now() - startedAt;
     expect(tookMs).toBeGreaterThanOrEqual(39);
     expect(tookMs).toBeLessThan(5_000);
     expect(log.of('Coordinator').map(({ level, message }) => [level, message])).toEqual([
-      ['log', 'Waiting up to 40 ms for 1 transactions in flight'],
-      ['error', 'The grace period is over with 1 transactions still in flight'],
+      ['log', 'Waiting up to 40 ms for the transactions in flight: 1'],
+      ['error', 'The grace period is over, and transactions are still in flight: 1'],
+      ['error', `${transactionId} is ABORTING and ends with this process`],
     ]);
   });
 
@@ -170,5 +184,86 @@ describe('a graceful shutdown', () => {
     await running;
 
     expect(order).toEqual(['committed', 'pool closed']);
+  });
+
+  it.each(['before', 'after'])(
+    'what a module imported %s the coordinator closes in onModuleDestroy is there until the last transaction is over',
+    async (place) => {
+      const order: string[] = [];
+      @Injectable()
+      class Pool implements OnModuleDestroy {
+        onModuleDestroy(): void {
+          order.push('pool closed');
+        }
+      }
+      @Module({ providers: [Pool] })
+      class DataModule {}
+      const coordinator = CoordinatorModule.forRoot();
+      const application = await start({
+        imports: place === 'before' ? [DataModule, coordinator] : [coordinator, DataModule],
+      });
+      const { promise: permission, resolve: permit } = Promise.withResolvers<void>();
+      const participant = new ScriptedParticipant({ commit: { until: permission } });
+      application.get(ParticipantRegistry).register(participant, { name: 'p' });
+      const running = application
+        .get(TransactionManager)
+        .run({ branches: [branch('p', 1)] })
+        .then(() => order.push('committed'));
+
+      const closing = application.close();
+      const status = application.get(CoordinatorStatus);
+      await vi.waitUntil(() => !status.condition().accepting);
+      permit();
+      await running;
+      await closing;
+
+      expect(order).toEqual(['committed', 'pool closed']);
+    },
+  );
+});
+
+/** Fails to commit the first time. */
+@Participant({ name: 'flaky' })
+class Flaky extends Willing {
+  private commits = 0;
+
+  override commit(): void {
+    if (this.commits++ === 0) throw new Error('not yet');
+  }
+}
+
+@Injectable()
+class Seed {
+  outcome: Outcome | undefined;
+
+  constructor(@Inject(TransactionManager) private readonly transactions: TransactionManager) {}
+
+  protected async sow(): Promise<void> {
+    this.outcome = await this.transactions.run({ branches: [branch('flaky', 1), branch('alpha', 1)] });
+  }
+}
+
+@Injectable()
+class SeedAtInit extends Seed implements OnModuleInit {
+  onModuleInit(): Promise<void> {
+    return this.sow();
+  }
+}
+
+@Injectable()
+class SeedAtBootstrap extends Seed implements OnApplicationBootstrap {
+  onApplicationBootstrap(): Promise<void> {
+    return this.sow();
+  }
+}
+
+describe('a start', () => {
+  it.each([
+    ['onModuleInit', SeedAtInit],
+    ['onApplicationBootstrap', SeedAtBootstrap],
+  ])('waits in %s for a transaction whose first commit fails, and which is tried again', async (_, seed) => {
+    const application = await startWith([seed, Flaky, Alpha], { retryBaseMs: 5 });
+
+    expect(application.get<Seed>(seed).outcome).toMatchObject({ status: 'committed' });
   });
 });

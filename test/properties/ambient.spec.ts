@@ -132,36 +132,33 @@ describe('The ambient transaction', () => {
     expect(transaction.state).toBe('ACTIVE');
   });
 
-  it(
-    'a participant hears the outcome of its own transaction from it, also after the caller was told',
-    async () => {
-      const { transactions, participants } = setUp(true);
-      const heard: string[] = [];
-      participants.register(
-        {
-          prepare: () => 'abort',
-          commit: () => {},
-          rollback: () => {},
+  it('a participant hears the outcome of its own transaction from it, also after the caller was told', async () => {
+    const { transactions, participants } = setUp(true);
+    const heard: string[] = [];
+    participants.register(
+      {
+        prepare: () => 'abort',
+        commit: () => {},
+        rollback: () => {},
+      },
+      { name: 'refusing' },
+    );
+    participants.register(
+      {
+        prepare: () => 'commit',
+        commit: () => {},
+        rollback: () => {
+          void transactions
+            .current()!
+            .rollback()
+            .then(({ status }) => heard.push(status));
         },
-        { name: 'refusing' },
-      );
-      participants.register(
-        {
-          prepare: () => 'commit',
-          commit: () => {},
-          rollback: () => {
-            void transactions
-              .current()!
-              .rollback()
-              .then(({ status }) => heard.push(status));
-          },
-        },
-        { name: 'asking', ambient: true },
-      );
-      await transactions.run({ branches: [branch('asking', 1), branch('refusing', 1)] });
-      await settled();
+      },
+      { name: 'asking', ambient: true },
+    );
+    await transactions.run({ branches: [branch('asking', 1), branch('refusing', 1)] });
+    await settled();
 
-      expect(heard).toEqual(['aborted']);
-    },
-  );
+    expect(heard).toEqual(['aborted']);
+  });
 });

@@ -21,6 +21,14 @@ const UNREADABLE = {
   },
 };
 
+/** A subclass whose constructor takes more than an executor, so that its own `then` throws. */
+class Underivable extends Promise<unknown> {
+  constructor(label: string, executor: (resolve: (value: unknown) => void) => void) {
+    if (typeof label !== 'string') throw new TypeError('a label is needed');
+    super(executor);
+  }
+}
+
 /** What a method may do besides what it should. Each makes a fresh answer. */
 const MISDEEDS: Record<string, () => unknown> = {
   'throws at once': () => {
@@ -69,6 +77,8 @@ const MISDEEDS: Record<string, () => unknown> = {
     },
   }),
   'answers a thenable that never calls back': () => ({ then: () => {} }),
+  'answers a promise that nothing can be derived from': () =>
+    new Underivable('label', (resolve) => resolve(undefined)),
   'never answers': () => new Promise(() => {}),
 };
 

@@ -9,6 +9,7 @@ import {
   TooManyBranchesError,
 } from '../errors.js';
 import type { BranchRequest } from '../participant/branch-request.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
 import { ACTIVE, enlist } from '../protocol/index.js';
 import { BranchRecord } from './branch-record.js';
@@ -98,7 +99,7 @@ export class Admission {
         throw new BranchConflictError(branchId, participant.name, enlisted.participant.name);
     }
     const { maxBranches, maxStalled } = this.options;
-    if (participant.counts.stalled > 0 && this.registry.unsettled.size >= maxStalled) {
+    if (this.registry.unsettled.size >= maxStalled && isTroubled(participant)) {
       throw new ParticipantStalledError(participant.name, maxStalled);
     }
     if (transaction.size >= maxBranches) throw new TooManyBranchesError(transaction.size + 1, maxBranches);
@@ -107,6 +108,11 @@ export class Admission {
     transaction.addBranch(branch);
     return branch;
   }
+}
+
+/** Whether branches of the participant wait for it, or for an operator. */
+function isTroubled({ counts, unforgottenReports }: RegisteredParticipant): boolean {
+  return counts.stalled + unforgottenReports > 0;
 }
 
 /** @returns the id of a branch whose caller chose none; undefined when the participant's name will do. */

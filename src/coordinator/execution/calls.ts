@@ -33,7 +33,11 @@ export function callParticipant(
 
 /** Whether it calls back as promises do: once, and not at once. A subclass, and a changed `then`, may not. */
 function isSound(promise: Promise<unknown>): boolean {
-  return promise.then === Promise.prototype.then;
+  try {
+    return promise.then === Promise.prototype.then && promise.constructor === Promise;
+  } catch {
+    return false;
+  }
 }
 
 /** @returns a promise that is sound, whatever the answer is made of. */

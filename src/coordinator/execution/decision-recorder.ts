@@ -10,6 +10,8 @@ import type { TransactionRecord } from './transaction-record.js';
 
 const INQUIRY_BASE_MS = 100;
 const INQUIRY_CAP_MS = 10_000;
+/** How long the log may take to answer before it is asked again. */
+const ANSWER_WITHIN_MS = 10_000;
 
 /**
  * Makes commit decisions durable before the first commit call leaves. When the log cannot say whether it took a
@@ -37,6 +39,8 @@ export class DecisionRecorder {
       recorded(transaction, this.effects);
       return;
     }
+    // A log that does not answer at all is asked in a while, so that no transaction waits for it for ever.
+    this.inquireIn(transaction, ANSWER_WITHIN_MS);
     void appended.then(
       () => recorded(transaction, this.effects),
       (error: unknown) => this.unknown(transaction, error),
@@ -63,8 +67,8 @@ export class DecisionRecorder {
 
   private async inquire(transaction: TransactionRecord): Promise<void> {
     const extras = transaction.needExtras();
-    extras.inquiryAt = 0;
     extras.inquiries++;
+    this.inquireIn(transaction, ANSWER_WITHIN_MS);
     let found: unknown;
     try {
       found = await this.log.lookUp(transaction.id);
@@ -78,9 +82,13 @@ export class DecisionRecorder {
   }
 
   private inquireLater(transaction: TransactionRecord): void {
-    const extras = transaction.needExtras();
-    const pauseMs = backoffMs(extras.inquiries, INQUIRY_BASE_MS, INQUIRY_CAP_MS, this.random());
-    extras.inquiryAt = this.clock.now() + pauseMs;
-    this.deadlines.arm(transaction, extras.inquiryAt);
+    const { inquiries } = transaction.needExtras();
+    this.inquireIn(transaction, backoffMs(inquiries, INQUIRY_BASE_MS, INQUIRY_CAP_MS, this.random()));
+  }
+
+  private inquireIn(transaction: TransactionRecord, pauseMs: number): void {
+    const inquiryAt = this.clock.now() + pauseMs;
+    transaction.needExtras().inquiryAt = inquiryAt;
+    this.deadlines.arm(transaction, inquiryAt);
   }
 }

@@ -224,6 +224,7 @@ export class Deliveries {
     if (!this.owes(branch) || round !== completionRound(transaction, index)) return;
     branch.heuristic = { kind: error.kind, reason: messageOf(error) };
     participant.counts.heuristicReports++;
+    participant.unforgottenReports++;
     const atUs = transaction.elapsedUs(this.clock.now());
     const message = `${error.kind}: ${branch.heuristic.reason}`;
     transaction.note({ atUs, type: 'heuristic', branch: index, attempt: branch.attempts, message });

@@ -33,7 +33,8 @@ export function messageOf(error: unknown): string {
   return message.length > MAX_MESSAGE_LENGTH ? `${message.slice(0, MAX_MESSAGE_LENGTH)}…` : message;
 }
 
-/** @returns a value that is not the answer it should be, in words, without what it holds. */
+/** @returns what kind of value was answered where another was due. What it holds is kept out of logs. */
 export function describeAnswer(value: unknown): string {
-  return value === null || typeof value !== 'object' ? messageOf(value) : 'an object';
+  if (value === undefined || value === null) return String(value);
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }

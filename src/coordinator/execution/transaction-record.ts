@@ -19,7 +19,7 @@ export interface TransactionDriver {
 
 /** The largest number that V8 keeps without an object of its own, in microseconds 35 minutes. */
 const MAX_SMALL = 0x7fffffff;
-/** Later than anything that can be due, in milliseconds. */
+/** Stands for never; with it, 12 days in milliseconds, the number is still kept in the object. */
 const NEVER_MS = 0x3fffffff;
 
 /** One transaction as the driver holds it: the state of the protocol, and what it takes to reach the participants. */
@@ -117,7 +117,8 @@ export class TransactionRecord extends ProtocolTransaction {
   }
 
   set dueAt(moment: number) {
-    this.dueMs = moment - this.startedAt < NEVER_MS ? Math.floor(moment - this.startedAt) : NEVER_MS;
+    // A moment too far off is looked at early, and then seen to be due later; never late.
+    this.dueMs = moment === NEVER ? NEVER_MS : Math.min(Math.floor(moment - this.startedAt), NEVER_MS - 1);
   }
 
   get stateName(): TransactionState {

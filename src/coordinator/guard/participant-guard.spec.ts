@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { type Branch, HeuristicError, type Vote } from '../participant/participant.js';
-import { settled } from '../testing/manual-clock.js';
+import { branch } from '../participant/branch-request.js';
+import { createTestCoordinator, settled } from '../testing/index.js';
 import type { GuardRecord, GuardStore } from './guard-store.js';
 import { MemoryGuardStore } from './memory-guard-store.js';
 import { GuardConflictError, ParticipantGuard } from './participant-guard.js';
@@ -352,6 +353,56 @@ describe('ParticipantGuard and work that hangs', () => {
     for (let attempt = 0; attempt < 3; attempt++) expect(guard.commit(someBranch(), work)).toBe(first);
     await settled();
     expect(work).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe('ParticipantGuard and records that expire', () => {
+  it.each([
+    ['commit', 'committed'],
+    ['rollback', 'rolled-back'],
+  ] as const)(
+    'a repeated %s renews the record, so that it does not expire under it',
+    async (method, state) => {
+      let now = 0;
+      const records = new MemoryGuardStore({ retainMs: 1_000, now: () => now });
+      const guard = new ParticipantGuard(records);
+      const work = vi.fn<() => void>();
+      await guard.prepare(someBranch(), () => 'commit');
+      await guard[method](someBranch(), work);
+      for (let number = 0; number < 5; number++) {
+        now += 600;
+        await guard[method](someBranch(), work);
+        // The store drops what has expired when it is written to.
+        await guard.rollback({ ...someBranch(), transactionId: `other-${number}` }, () => {});
+        expect(records.get(KEY)).toEqual({ state });
+      }
+
+      expect(work).toHaveBeenCalledTimes(1);
+    },
+  );
+});
+
+describe('ParticipantGuard and a copy of a branch', () => {
+  it('refuses one made by spreading, which has no ids, with an error that says so; the transaction aborts', async () => {
+    const guard = new ParticipantGuard(new MemoryGuardStore());
+    const work = vi.fn<() => Vote>(() => 'commit');
+    const { transactions, participants } = createTestCoordinator();
+    participants.register(
+      {
+        prepare: (one: Branch<number>) => guard.prepare({ ...one, payload: String(one.payload) }, work),
+        commit: (one) => guard.commit(one, () => {}),
+        rollback: (one) => guard.rollback(one, () => {}),
+      },
+      { name: 'stock' },
+    );
+    for (let number = 0; number < 2; number++) {
+      const outcome = await transactions.run({ branches: [branch('stock', number)] });
+      expect(outcome).toMatchObject({ status: 'aborted', cause: 'failed', participant: 'stock' });
+      expect(outcome).toHaveProperty('reason', expect.stringContaining('made by spreading'));
+    }
+    expect(work).not.toHaveBeenCalled();
+    await settled();
+    expect(transactions.list({ state: 'ABORTED' })).toHaveLength(2);
   });
 });
 

@@ -1,4 +1,4 @@
-import { type Branch, HeuristicError, type Vote, refuse } from '../participant/participant.js';
+import { type Branch, HeuristicError, type Vote, branchKey, refuse } from '../participant/participant.js';
 import { type GuardRecord, type GuardStore, holdsNothing } from './guard-store.js';
 
 type Awaitable<T> = T | PromiseLike<T>;
@@ -22,12 +22,16 @@ export class GuardConflictError extends Error {
 /**
  * Gives a participant what delivery at least once asks of it: a repeated call answers as the first one did and does
  * nothing, a rollback of a branch that never prepared does nothing but is remembered, and a prepare that comes after
- * its rollback is refused. The participant's own methods then need no such care.
+ * its rollback is refused. The participant's own methods then need no such care, but their work must come to an end:
+ * when `branch.signal` is aborted at the latest, because nothing else is done for the branch while it is at work; and
+ * prepare must not answer before its work has ended, because a rollback that overtakes it leaves the undo to its end.
  *
  * @example
  * ```ts
  * prepare(branch: Branch<Reservation>) {
- *   return this.guard.prepare(branch, () => this.stock.reserve(branch.branchId, branch.payload));
+ *   return this.guard.prepare(branch, () =>
+ *     this.stock.reserve(branchKey(branch), branch.payload) ? 'commit' : refuse('OUT_OF_STOCK', 'not enough left'),
+ *   );
  * }
  * ```
  * @publicApi
@@ -52,7 +56,7 @@ export class ParticipantGuard {
    * @throws what `work` throws; GuardConflictError when an earlier call did not end with a vote.
    */
   prepare(branch: Branch, work: () => Awaitable<Vote>): Promise<Vote> {
-    const key = keyOf(branch);
+    const key = branchKey(branch);
     const expected = this.answers.get(key);
     if (expected !== undefined) return expected;
     const answer = this.prepareOnce(key, work).finally(() => this.answers.delete(key));
@@ -66,10 +70,13 @@ export class ParticipantGuard {
    * @throws what `work` throws; HeuristicError when the branch is rolled back, or is not known here at all.
    */
   commit(branch: Branch, work: () => Awaitable<void>): Promise<void> {
-    const key = keyOf(branch);
+    const key = branchKey(branch);
     return this.once(`commit ${key}`, key, async () => {
       const record = await this.store.get(key);
-      if (record?.state === 'committed') return;
+      if (record?.state === 'committed') {
+        await this.renew(key, record);
+        return;
+      }
       if (record?.state === 'voted' && record.vote === 'commit') {
         await work();
         await this.store.put(key, { state: 'committed' });
@@ -89,10 +96,14 @@ export class ParticipantGuard {
    * @throws what `undo` throws; HeuristicError when the branch is committed.
    */
   rollback(branch: Branch, undo: Undo): Promise<void> {
-    const key = keyOf(branch);
+    const key = branchKey(branch);
     return this.once(`rollback ${key}`, key, async () => {
       const existing = await this.store.insert(key, { state: 'rolled-back' });
-      if (existing === undefined || existing.state === 'rolled-back') return;
+      if (existing === undefined) return;
+      if (existing.state === 'rolled-back') {
+        await this.renew(key, existing);
+        return;
+      }
       if (existing.state === 'committed') {
         throw new HeuristicError('commit', `the branch ${key} was told to roll back, but it is committed`);
       }
@@ -152,6 +163,11 @@ export class ParticipantGuard {
     return completion;
   }
 
+  /** While repeats come the record is needed still: a store drops what was written longest ago. */
+  private async renew(key: string, record: GuardRecord): Promise<void> {
+    await this.store.put(key, record);
+  }
+
   /** Takes the steps of one branch one after the other, so that none reads what another is about to change. */
   private inTurn<T>(key: string, step: () => Promise<T>): Promise<T> {
     const before = this.turns.get(key);
@@ -177,8 +193,4 @@ function repeatedAnswer(key: string, record: GuardRecord): Vote {
     case 'failed':
       throw new GuardConflictError(key, `an earlier call failed (${record.message})`);
   }
-}
-
-function keyOf({ transactionId, branchId }: Branch): string {
-  return `${transactionId}/${branchId}`;
 }

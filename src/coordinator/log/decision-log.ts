@@ -24,7 +24,7 @@ export interface DecisionLog {
   append(decision: CommitDecision): void | Promise<void>;
 
   /**
-   * Finds out what became of an append that was rejected. `absent` is an answer only when the record is not there and
+   * Finds out what became of an append that was rejected, or that has not been answered for long. `absent` is an answer only when the record is not there and
    * can no longer get there.
    *
    * @returns a promise that rejects when that cannot be found out now.

@@ -25,7 +25,7 @@ export interface ParticipantView extends ResolvedParticipantOptions {
   readonly counts: Readonly<ParticipantCounts>;
 }
 
-/** How the coordinator and its participants are, for health checks, listings and metrics. @publicApi */
+/** How the coordinator and its participants are, for health checks and listings. @publicApi */
 @Injectable()
 export class CoordinatorStatus {
   constructor(

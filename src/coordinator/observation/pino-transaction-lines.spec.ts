@@ -1,8 +1,7 @@
 import { Writable } from 'node:stream';
 import { type Logger, type LoggerOptions, multistream, pino } from 'pino';
-import { describe, expect, it } from 'vitest';
-import { createTestCoordinator } from '../testing/index.js';
-import { ScriptedParticipant } from '../testing/index.js';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
 import { branch } from '../participant/branch-request.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
 import { PinoTransactionLines } from './pino-transaction-lines.js';
@@ -24,6 +23,10 @@ class Writes {
 const PAYLOAD = 'the secret payload';
 /** Always the same, so that two lines can be compared to the letter. */
 const timestamp = (): string => ',"time":1893456000000';
+
+function fail(message: string): never {
+  throw new Error(message);
+}
 
 /** Transactions of every kind of end, with their records. */
 async function records(): Promise<TransactionRecord[]> {
@@ -234,6 +237,27 @@ describe('PinoTransactionLines', () => {
     expect(writes.objects).toHaveLength(130);
     lines.flush();
     expect(writes.texts).toHaveLength(3);
+  });
+
+  it('warns when its stream fails at the end of the turn, which ends no process, and goes on', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    onTestFinished(() => warn.mockRestore());
+    const writes = new Writes();
+    let isFull = true;
+    const lines = new PinoTransactionLines(
+      pino({}, { write: (text) => (isFull ? fail('disk full') : writes.write(text)) }),
+    );
+    const [record] = await records();
+
+    lines.write(record!);
+    await settled();
+    expect(warn.mock.calls).toEqual([['Lines of the log are lost: disk full']]);
+
+    isFull = false;
+    lines.write(record!);
+    await settled();
+    expect(writes.objects).toHaveLength(1);
+    expect(warn).toHaveBeenCalledTimes(1);
   });
 
   it('is enabled as the level of the logger is, also when that changes', () => {

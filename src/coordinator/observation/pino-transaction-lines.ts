@@ -1,4 +1,5 @@
 import { type Logger, symbols } from 'pino';
+import { messageOf } from '../execution/incident.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
 import { type TransactionLines, lineOf, outcomeWord } from './transaction-lines.js';
 
@@ -125,7 +126,12 @@ export class PinoTransactionLines implements TransactionLines {
 
   private readonly turnEnded = (): void => {
     this.turnEndAwaited = false;
-    this.flush();
+    try {
+      this.flush();
+    } catch (error) {
+      // A log that cannot be written is no reason to end the process, and the log is no place to say so.
+      process.emitWarning(`Lines of the log are lost: ${messageOf(error)}`);
+    }
   };
 }
 

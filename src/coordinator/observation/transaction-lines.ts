@@ -12,19 +12,26 @@ export interface TransactionLine {
   readonly branches: readonly string[];
 }
 
+/**
+ * A transaction that is over, to make a line of with {@link lineOf}; the rest of it is the coordinator's own.
+ *
+ * @publicApi
+ */
+export type FinishedTransaction = TransactionRecord;
+
 /** Where the one line at the end of each transaction goes. @publicApi */
 export interface TransactionLines {
   /** Whether anybody reads them. When not, a line is not even made. */
   isEnabled(): boolean;
   /** Whether the steps of the state machine are to be logged. Asked at every step, so it must be cheap. */
   isDebugEnabled(): boolean;
-  /** @param record valid during the call only: a line is made of it at once. */
-  write(record: TransactionRecord): void;
+  /** @param transaction valid during the call only: a line is made of it at once. */
+  write(transaction: FinishedTransaction): void;
   /** Whatever has not been written is. */
   flush(): void;
 }
 
-/** @returns the line of a transaction that is over. */
+/** @returns the line of a transaction that is over. @publicApi */
 export function lineOf(record: TransactionRecord): TransactionLine {
   return {
     transactionId: record.id,

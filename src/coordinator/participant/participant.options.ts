@@ -10,7 +10,7 @@ export const participantOptionsSchema = z.strictObject({
   name: z
     .string()
     .regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be 1 to 32 characters of a-z, 0-9 and -, and begin with a letter')
-    .describe('The name of the participant: in branches, logs and metrics. It stays the same for ever.'),
+    .describe('The name of the participant: in branches, logs and listings. It stays the same for ever.'),
   prepareTimeoutMs: durationMs.optional().describe('How long this participant may take to prepare.'),
   completionTimeoutMs: durationMs
     .optional()

@@ -21,6 +21,22 @@ export interface Branch<P = unknown> {
   readonly attempt: number;
 }
 
+/**
+ * What a participant files the work of a branch under. Neither id will do alone: a transaction may have several
+ * branches of one participant, and branches of different transactions bear the same name.
+ *
+ * @throws TypeError when the branch has no ids, because it is a copy made by spreading: `{ ...branch }`.
+ * @publicApi
+ */
+export function branchKey({ transactionId, branchId }: Pick<Branch, 'transactionId' | 'branchId'>): string {
+  if (typeof transactionId !== 'string' || typeof branchId !== 'string') {
+    throw new TypeError(
+      'A branch without ids: hand on the branch itself, and not a copy made by spreading it.',
+    );
+  }
+  return `${transactionId}/${branchId}`;
+}
+
 /** A refusal with its reason: see {@link refuse}. @publicApi */
 export interface AbortVote {
   readonly vote: 'abort';

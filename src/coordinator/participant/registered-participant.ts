@@ -42,6 +42,8 @@ export class RegisteredParticipant {
     heuristicReports: 0,
     stalled: 0,
   };
+  /** Heuristic reports of its branches that nobody has dealt with. */
+  unforgottenReports = 0;
   /** The shorter of its time-outs, in milliseconds. */
   readonly shortestTimeoutMs: number;
   /** Whether it can commit the only branch of a transaction in one phase. */

@@ -16,7 +16,7 @@ function setUp(
   const scheduler = new SchedulerRegistry();
   const lifecycle = new CoordinatorLifecycle(scheduler, coordinator.runtime);
   const shutDown = async (): Promise<void> => {
-    await lifecycle.onModuleDestroy();
+    await lifecycle.drain();
     await lifecycle.onApplicationShutdown();
   };
   return { ...coordinator, stock, scheduler, lifecycle, shutDown };
@@ -28,7 +28,7 @@ describe('CoordinatorLifecycle', () => {
   it('sweeps and recovers by itself between start and shutdown, as jobs of the scheduler', async () => {
     const { scheduler, lifecycle, shutDown } = setUp({});
     expect(scheduler.getIntervals()).toEqual([]);
-    lifecycle.onApplicationBootstrap();
+    lifecycle.onModuleInit();
 
     expect(scheduler.getIntervals().toSorted()).toEqual(['coordinator.recovery', 'coordinator.sweep']);
     await shutDown();
@@ -44,17 +44,17 @@ describe('CoordinatorLifecycle', () => {
       sweepIntervalMs: 5,
     });
     const lifecycle = new CoordinatorLifecycle(new SchedulerRegistry(), runtime);
-    lifecycle.onApplicationBootstrap();
+    lifecycle.onModuleInit();
 
     expect(await transactions.run(request)).toMatchObject({ status: 'aborted', cause: 'timed-out' });
-    await lifecycle.onModuleDestroy();
+    await lifecycle.drain();
     await lifecycle.onApplicationShutdown();
   });
 
   it('fault 51: a shutdown begins nothing more and waits for what is in flight', async () => {
     const gate = Promise.withResolvers<void>();
     const { transactions, lifecycle, shutDown, stock } = setUp({ commit: { until: gate.promise } });
-    lifecycle.onApplicationBootstrap();
+    lifecycle.onModuleInit();
     const running = transactions.run(request);
     await settled();
     let isDown = false;
@@ -73,7 +73,7 @@ describe('CoordinatorLifecycle', () => {
 
   it('fault 51: a transaction begun before the shutdown may still enlist and commit', async () => {
     const { transactions, lifecycle, shutDown } = setUp({});
-    lifecycle.onApplicationBootstrap();
+    lifecycle.onModuleInit();
     const transaction = transactions.begin();
     const shuttingDown = shutDown();
 
@@ -84,7 +84,7 @@ describe('CoordinatorLifecycle', () => {
 
   it('fault 51: deadlines still pass while a shutdown waits', async () => {
     const { transactions, lifecycle, shutDown, clock } = setUp({ prepare: 'hang' });
-    lifecycle.onApplicationBootstrap();
+    lifecycle.onModuleInit();
     const running = transactions.run(request);
     const shuttingDown = shutDown();
     await clock.advance(5_000);
@@ -95,7 +95,7 @@ describe('CoordinatorLifecycle', () => {
 
   it('fault 51: a shutdown is over when its grace period is, whatever hangs', async () => {
     const { transactions, lifecycle, shutDown, runtime } = setUp({ commit: 'hang' }, { shutdownGraceMs: 20 });
-    lifecycle.onApplicationBootstrap();
+    lifecycle.onModuleInit();
     void transactions.run(request);
     await settled();
     await shutDown();
@@ -108,7 +108,7 @@ describe('CoordinatorLifecycle', () => {
     [{ commit: 'hang' }, { status: 'pending', decision: 'commit' }],
   ] as const)('fault 51: after the grace period whoever waits is answered: %o', async (script, answer) => {
     const { transactions, lifecycle, shutDown } = setUp(script, { shutdownGraceMs: 20 });
-    lifecycle.onApplicationBootstrap();
+    lifecycle.onModuleInit();
     const running = transactions.run(request);
     await settled();
     await shutDown();
@@ -121,14 +121,14 @@ describe('CoordinatorLifecycle', () => {
       { commit: 'throw' },
       { maxAttempts: 1, shutdownGraceMs: 86_400_000 },
     );
-    lifecycle.onApplicationBootstrap();
+    lifecycle.onModuleInit();
     expect(await transactions.run(request)).toMatchObject({ status: 'pending' });
     await shutDown();
   });
 
   it('recoverNow takes up what has stalled at once', async () => {
     const { transactions, lifecycle, shutDown, stock } = setUp({ commit: 'throw' }, { maxAttempts: 1 });
-    lifecycle.onApplicationBootstrap();
+    lifecycle.onModuleInit();
     const { transactionId } = await transactions.run(request);
     stock.script = {};
     await Promise.all([lifecycle.recoverNow(), lifecycle.recoverNow()]);

@@ -1,11 +1,4 @@
-import {
-  Inject,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-  type OnApplicationShutdown,
-  type OnModuleDestroy,
-} from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { PeriodicJob } from './periodic-job.js';
@@ -13,11 +6,11 @@ import { StalledRecovery } from './stalled-recovery.js';
 
 /**
  * What runs by itself while the application does: the sweep of the deadlines and the recovery of stalled branches;
- * and at its end, the drain. Transactions in flight are driven to their end before anything they need is closed:
- * Nest calls every onModuleDestroy, and waits, before it closes the HTTP server.
+ * and at its end, the drain. Both jobs start before any module of the application is initialised, so that a transaction
+ * may be run in any of its hooks.
  */
 @Injectable()
-export class CoordinatorLifecycle implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
+export class CoordinatorLifecycle implements OnModuleInit, OnApplicationShutdown {
   private readonly logger = new Logger('Coordinator');
   private readonly sweep: PeriodicJob;
   private readonly recovery: PeriodicJob;
@@ -36,7 +29,7 @@ export class CoordinatorLifecycle implements OnApplicationBootstrap, OnModuleDes
     );
   }
 
-  onApplicationBootstrap(): void {
+  onModuleInit(): void {
     this.endSubscription = this.runtime.parts.clock.onAdvance?.(() => this.runtime.sweep());
     this.sweep.start();
     this.recovery.start();
@@ -47,14 +40,19 @@ export class CoordinatorLifecycle implements OnApplicationBootstrap, OnModuleDes
     return this.recovery.runNow();
   }
 
-  /** Starts nothing more, and waits until what is in flight, a recovery pass as well, has ended or the grace period has. */
-  async onModuleDestroy(): Promise<void> {
+  /**
+   * Starts nothing more, and waits until what is in flight, a recovery pass as well, has ended or the grace period has.
+   * Called by {@link DrainModule}, before anything that a transaction in flight may need is closed.
+   */
+  async drain(): Promise<void> {
     const { admission, registry, parts } = this.runtime;
     admission.close();
     const { shutdownGraceMs } = parts.options;
     const drained = Promise.all([registry.whenIdle(), this.recovery.stop()]);
     if (registry.inFlight > 0) {
-      this.logger.log(`Waiting up to ${shutdownGraceMs} ms for ${registry.inFlight} transactions in flight`);
+      this.logger.log(
+        `Waiting up to ${shutdownGraceMs} ms for the transactions in flight: ${registry.inFlight}`,
+      );
     }
     let timer: NodeJS.Timeout | undefined;
     const graceEnd = new Promise<void>((resolve) => {
@@ -78,9 +76,11 @@ export class CoordinatorLifecycle implements OnApplicationBootstrap, OnModuleDes
   private answerWhoeverWaits(): void {
     const { registry, executor } = this.runtime;
     if (registry.inFlight === 0) return;
-    this.logger.error(`The grace period is over with ${registry.inFlight} transactions still in flight`);
+    this.logger.error(`The grace period is over, and transactions are still in flight: ${registry.inFlight}`);
     registry.forEach((transaction) => {
-      if (transaction.endedAt === 0) executor.stopWaiting(transaction);
+      if (transaction.endedAt !== 0) return;
+      executor.stopWaiting(transaction);
+      this.logger.error(`${transaction.id} is ${transaction.stateName} and ends with this process`);
     });
   }
 

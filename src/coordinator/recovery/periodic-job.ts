@@ -25,6 +25,7 @@ export class PeriodicJob {
 
   /** @throws Error when the name is taken; then no timer is left behind. */
   start(): void {
+    if (this.stopped) return;
     if (this.scheduler.doesExist('interval', this.name)) {
       throw new Error(
         `There is a job "${this.name}" already. Import CoordinatorModule once in an application.`,

@@ -3,11 +3,12 @@ import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { includes } from '../protocol/index.js';
 
 /**
- * Takes up the branches that are stalled: each is tried once in a pass, a limited number at the same time, the
- * oldest transaction first. A decision is only ever delivered here, never changed, and a branch that fails again
- * stays stalled until the next pass.
+ * Takes up the branches that are stalled: each is tried once in a pass, the oldest transaction first, and at each
+ * participant a limited number at the same time, so that one that hangs does not keep the others waiting. A decision is
+ * only ever delivered here, never changed, and a branch that fails again stays stalled until the next pass.
  */
 export class StalledRecovery {
+  /** @param concurrency how many branches are tried at the same time at one participant. */
   constructor(
     private readonly runtime: CoordinatorRuntime,
     private readonly concurrency: number,
@@ -15,11 +16,14 @@ export class StalledRecovery {
 
   /** @returns a promise that resolves when every branch that was stalled at its begin has been tried. */
   async pass(): Promise<void> {
-    const waiting = this.stalledBranches();
-    const workers = Array.from({ length: Math.min(this.concurrency, waiting.length) }, async () => {
-      for (let branch = waiting.pop(); branch !== undefined; branch = waiting.pop()) {
-        await this.runtime.executor.deliveries.retryNow(branch);
-      }
+    const byParticipant = Map.groupBy(this.stalledBranches(), ({ participant }) => participant);
+    await Promise.all(Array.from(byParticipant.values(), (branches) => this.tryAll(branches.values())));
+  }
+
+  private async tryAll(branches: Iterator<BranchRecord> & Iterable<BranchRecord>): Promise<void> {
+    const workers = Array.from({ length: this.concurrency }, async () => {
+      // All workers take from one iterator, so each branch is tried by one of them.
+      for (const branch of branches) await this.runtime.executor.deliveries.retryNow(branch);
     });
     await Promise.all(workers);
   }
@@ -31,6 +35,6 @@ export class StalledRecovery {
         if (includes(transaction.stalled, branch.index)) branches.push(branch);
       }
     }
-    return branches.toReversed();
+    return branches;
   }
 }

@@ -5,9 +5,9 @@ import {
   ParticipantGuard,
   type TransactionParticipant,
   type Vote,
+  branchKey,
   refuse,
 } from '../../coordinator/index.js';
-import { branchKey } from '../branch-key.js';
 import { Stock, type StockLine } from './stock.js';
 
 /** What the inventory is asked to set aside and hand out. No product twice. */

@@ -5,8 +5,8 @@ import {
   ParticipantGuard,
   type TransactionParticipant,
   type Vote,
+  branchKey,
 } from '../../coordinator/index.js';
-import { branchKey } from '../branch-key.js';
 import { type Order, OrderBook } from './order-book.js';
 
 /** Drafts an order in prepare, shows it in commit, and throws it away in rollback. */

@@ -5,9 +5,9 @@ import {
   ParticipantGuard,
   type TransactionParticipant,
   type Vote,
+  branchKey,
   refuse,
 } from '../../coordinator/index.js';
-import { branchKey } from '../branch-key.js';
 import { Accounts } from './accounts.js';
 
 /** What a customer is to pay. */

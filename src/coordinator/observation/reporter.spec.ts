@@ -1,0 +1,58 @@
+import { describe, expect, it, vi } from 'vitest';
+import { branch } from '../participant/branch-request.js';
+import { ScriptedParticipant, createTestCoordinator } from '../testing/index.js';
+import { Reporter } from './reporter.js';
+import type { TransactionEvents } from './transaction-events.js';
+import type { TransactionLines } from './transaction-lines.js';
+
+const broken = (): never => {
+  throw new Error('broken');
+};
+
+const SILENT: TransactionLines = {
+  isEnabled: () => false,
+  isDebugEnabled: () => false,
+  write() {},
+  flush() {},
+};
+
+function setUp(lines: Partial<TransactionLines>) {
+  const ended = vi.fn<() => void>();
+  const events = { ended, told() {}, stalled() {}, heuristic() {} } as unknown as TransactionEvents;
+  const reporter = new Reporter({ ...SILENT, ...lines }, events);
+  const coordinator = createTestCoordinator({
+    participants: { stock: new ScriptedParticipant(), refusing: new ScriptedParticipant({ prepare: 'no' }) },
+    observer: reporter,
+  });
+  return { ...coordinator, reporter, ended };
+}
+
+describe('Reporter', () => {
+  it.each<[string, Partial<TransactionLines>]>([
+    ['cannot say whether debug is on', { isDebugEnabled: broken }],
+    ['cannot say whether they are read', { isEnabled: broken }],
+    ['cannot be written', { isEnabled: () => true, write: broken }],
+  ])('lines that %s leave no transaction half-way, and are counted as defects', async (_, lines) => {
+    const { transactions, runtime, reporter, ended } = setUp(lines);
+
+    expect(await transactions.run({ branches: [branch('stock', 1)] })).toMatchObject({ status: 'committed' });
+    expect(await transactions.run({ branches: [branch('refusing', 1)] })).toMatchObject({
+      status: 'aborted',
+      cause: 'refused',
+    });
+
+    expect(transactions.list().map(({ state }) => state)).toEqual(['ABORTED', 'COMMITTED']);
+    expect(runtime.registry.inFlight).toBe(0);
+    expect(ended).toHaveBeenCalledTimes(2);
+    expect(reporter.statistics).toMatchObject({ committed: 1, aborted: 1 });
+    expect(reporter.statistics.defects).toBeGreaterThan(0);
+  });
+
+  it('lines that cannot be flushed do not fail the shutdown', () => {
+    const { reporter } = setUp({ flush: broken });
+
+    reporter.onApplicationShutdown();
+
+    expect(reporter.statistics.defects).toBe(1);
+  });
+});
