@@ -25,7 +25,8 @@ export function tableOf({ inMemory, retained, latency, machine, commit, quick }:
     number.format(level.floorTps),
     ofFloor(level.tps, level.ratio, level.cpuRatio),
     ofFloor(level.tpsWithLine, level.ratioWithLine, level.cpuRatioWithLine),
-    `${number.format(level.conventionalTps)} (${level.timesConventional.toFixed(1)} times)`,
+    number.format(level.conventionalTps),
+    level.timesConventional.toFixed(1),
     bytes(level.bytesFloor),
     bytes(level.bytes),
     bytes(level.bytesAboveFloor),
@@ -34,13 +35,14 @@ export function tableOf({ inMemory, retained, latency, machine, commit, quick }:
   const header = [
     'in flight',
     'floor tx/s',
-    'coordinator (of the floor, by cpu)',
-    'with a log line',
-    'conventional (we are)',
+    'coordinator (wall-clock ratio, CPU ratio)',
+    'with a log line (wall-clock ratio, CPU ratio)',
+    'conventional tx/s',
+    'times faster than conventional',
     'floor B/tx',
-    'coordinator',
+    'coordinator B/tx',
     'above floor',
-    'conventional',
+    'conventional B/tx',
   ];
   const { addedUsP50, addedUsP99, floorAddedUsP50, floorAddedUsP99, samples } = latency;
   return [
@@ -62,9 +64,10 @@ export function tableOf({ inMemory, retained, latency, machine, commit, quick }:
       ['floor', `${floorAddedUsP50} µs`, `${floorAddedUsP99} µs`],
     ]),
     '',
-    `A refusal after 10 ms while the others take 500 ms: answered after ${latency.refusalMs} ms`,
-    `A hung participant with ${number.format(latency.hungAbortedTps)} transactions a second timing out: ` +
-      `the others run at ${latency.hungRatio.toFixed(2)} of before`,
+    'Under faults',
+    `  A refusal after 10 ms while the others take 500 ms: answered after ${latency.refusalMs} ms`,
+    `  While 100 callers keep naming a hung participant (${number.format(latency.hungAbortedTps)} aborts/s): ` +
+      `throughput of the others, divided by that before: ${latency.hungRatio.toFixed(2)}`,
     '',
   ].join('\n');
 }

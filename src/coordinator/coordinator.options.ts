@@ -96,11 +96,120 @@ export const coordinatorOptionsSchema = z.strictObject({
 });
 
 /**
- * What a user may set. See {@link coordinatorOptionsSchema} for limits and defaults.
+ * What a user may set. Everything has a default.
  *
  * @publicApi
  */
-export type CoordinatorOptions = z.input<typeof coordinatorOptionsSchema>;
+export interface CoordinatorOptions {
+  /**
+   * The name of this coordinator, which must be the same after a restart, as it begins every transaction id: 1 to 32
+   * characters of a-z, 0-9 and -, beginning with a letter.
+   *
+   * @default 'coordinator'
+   */
+  readonly name?: string | undefined;
+  /**
+   * How long a transaction may take until its decision, in milliseconds, from 1 to 86_400_000. Then it is aborted.
+   *
+   * @default 5_000
+   */
+  readonly timeoutMs?: number | undefined;
+  /**
+   * How long a participant may take to prepare, in milliseconds, from 1 to 86_400_000. Then the transaction is aborted.
+   *
+   * @default 2_000
+   */
+  readonly prepareTimeoutMs?: number | undefined;
+  /**
+   * How long one attempt to commit or roll back a branch may take, in milliseconds, from 1 to 86_400_000. Then it is
+   * tried again.
+   *
+   * @default 2_000
+   */
+  readonly completionTimeoutMs?: number | undefined;
+  /**
+   * How long the caller of a transaction that is decided waits for its completion before it is told `pending`, in
+   * milliseconds, from 1 to 86_400_000.
+   *
+   * @default 3_000
+   */
+  readonly completionWaitMs?: number | undefined;
+  /**
+   * How often a completion is tried, from 1 to 1_000 times, before the branch is stalled and left to the recovery job.
+   *
+   * @default 5
+   */
+  readonly maxAttempts?: number | undefined;
+  /**
+   * The longest pause after the first failed attempt, in milliseconds, from 1 to 86_400_000. It doubles with each
+   * further one, and the pause is drawn at random from nothing up to it (full jitter).
+   *
+   * @default 50
+   */
+  readonly retryBaseMs?: number | undefined;
+  /**
+   * The pause between two attempts never grows beyond this, in milliseconds, from 1 to 86_400_000.
+   *
+   * @default 5_000
+   */
+  readonly retryCapMs?: number | undefined;
+  /**
+   * How often the recovery job takes up the branches that are stalled, in milliseconds, from 1 to 86_400_000.
+   *
+   * @default 5_000
+   */
+  readonly recoveryIntervalMs?: number | undefined;
+  /**
+   * How many stalled branches of one participant the recovery job tries at the same time, from 1 to 1_000.
+   *
+   * @default 50
+   */
+  readonly recoveryConcurrency?: number | undefined;
+  /**
+   * How often deadlines are looked at, and so how late a time-out or a retry may be, in milliseconds, from 1 to
+   * 86_400_000.
+   *
+   * @default 10
+   */
+  readonly sweepIntervalMs?: number | undefined;
+  /**
+   * How many branches a transaction may have, from 1 to 30.
+   *
+   * @default 10
+   */
+  readonly maxBranches?: number | undefined;
+  /**
+   * How many transactions may be in flight, from 1 to 1_000_000. Further ones are refused before anything starts.
+   *
+   * @default 10_000
+   */
+  readonly maxInFlight?: number | undefined;
+  /**
+   * How many transactions may be stalled or hold a heuristic report, from 1 to 1_000_000. Beyond it, a transaction
+   * that names a participant with such branches is refused.
+   *
+   * @default 10_000
+   */
+  readonly maxStalled?: number | undefined;
+  /**
+   * How many finished transactions are kept to be looked at, from 0 to 1_000_000.
+   *
+   * @default 1_000
+   */
+  readonly retainFinished?: number | undefined;
+  /**
+   * How long a finished transaction is kept to be looked at, in milliseconds, from 1 to 86_400_000.
+   *
+   * @default 300_000
+   */
+  readonly retainFinishedMs?: number | undefined;
+  /**
+   * How long a shutdown waits for the transactions in flight, in milliseconds, from 1 to 86_400_000.
+   *
+   * @default 10_000
+   */
+  readonly shutdownGraceMs?: number | undefined;
+}
 
 /** Every option, with its default where none was given. @publicApi */
 export type ResolvedCoordinatorOptions = Readonly<z.output<typeof coordinatorOptionsSchema>>;

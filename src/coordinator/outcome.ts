@@ -6,7 +6,12 @@ export interface CommittedOutcome {
   readonly transactionId: string;
 }
 
-/** Nothing was changed anywhere: abort is decided, and whatever was prepared is being rolled back. @publicApi */
+/**
+ * Abort is decided, and whatever was prepared is being rolled back. A participant may yet report that it committed all
+ * the same, a heuristic commit: that report comes after this answer, and is kept with the transaction.
+ *
+ * @publicApi
+ */
 export interface AbortedOutcome {
   readonly status: 'aborted';
   readonly transactionId: string;

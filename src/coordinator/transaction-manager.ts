@@ -14,7 +14,11 @@ import { Transaction } from './transaction.js';
 export interface BeginOptions {
   /** What the transaction is for: in logs and listings. At most 100 characters. @default 'transaction' */
   readonly name?: string;
-  /** How long it may take until its decision, in milliseconds. @default the coordinator's `timeoutMs` */
+  /**
+   * How long it may take until its decision, in milliseconds, from 1 to 86_400_000.
+   *
+   * @default the coordinator's `timeoutMs`
+   */
   readonly timeoutMs?: number;
   /** Aborts the transaction, as long as its voting has not ended. */
   readonly signal?: AbortSignal;
@@ -109,7 +113,10 @@ export class TransactionManager {
     return transaction === undefined ? undefined : viewOf(transaction);
   }
 
-  /** @returns the transactions in flight and those kept after their end, the youngest first. */
+  /**
+   * @returns the transactions in flight and those kept after their end, the youngest first.
+   * @throws InvalidRequestError when the limit is not a whole number from 1 to 1,000.
+   */
   list(filter: TransactionFilter = {}): TransactionView[] {
     const limit = filter.limit ?? DEFAULT_LIST_LIMIT;
     if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIST_LIMIT) {

@@ -27,14 +27,17 @@ export class Transaction {
     private readonly parts: TransactionParts,
   ) {}
 
+  /** Its id, which {@link Outcome}, events and log lines bear as `transactionId`. */
   get id(): string {
     return this.record.id;
   }
 
+  /** What it is for, as the caller named it. */
   get name(): string {
     return this.record.name;
   }
 
+  /** The state it is in now. */
   get state(): TransactionState {
     return this.record.stateName;
   }
@@ -67,7 +70,11 @@ export class Transaction {
     markRollbackOnly(this.record);
   }
 
-  /** Asks for commit. Asked again, or after a rollback, it answers with the one outcome of the transaction. */
+  /**
+   * Asks for commit. Asked again, or after a rollback, it answers with the one outcome of the transaction.
+   *
+   * @returns the outcome; it is never a rejection.
+   */
   commit(): Promise<Outcome> {
     this.parts.executor.commitRequested(this.record);
     return this.outcome;

@@ -70,6 +70,14 @@ describe('Begin and enlist', () => {
     expect(late.calls).toEqual([]);
   });
 
+  it('fault 4 §: a repeated enlist is refused as well, once commit or rollback was asked for', async () => {
+    const { transactions } = createTestCoordinator({ participants: { stock: new ScriptedParticipant() } });
+    const transaction = transactions.begin();
+    transaction.enlist(branch('stock', 1, { branchId: 'shelf' }));
+    await transaction.rollback();
+    expect(() => transaction.enlist(branch('stock', 1, { branchId: 'shelf' }))).toThrow(NotActiveError);
+  });
+
   it('fault 4 §: a participant that enlists another while it prepares is refused, and nothing is missed', async () => {
     const late = new ScriptedParticipant();
     const coordinator = createTestCoordinator({ participants: { late } });

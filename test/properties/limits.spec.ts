@@ -14,6 +14,18 @@ import { ScriptedParticipant, createTestCoordinator, settled } from '../../src/c
 
 const many = (count: number) => Array.from({ length: count }, (_, index) => branch('stock', index));
 
+describe('The signal', () => {
+  it.each([null, {}, 'stop'])('%j is refused before anything starts', async (signal) => {
+    const { transactions, runtime } = createTestCoordinator({
+      participants: { stock: new ScriptedParticipant() },
+    });
+    const given = { branches: [branch('stock', 1)], signal: signal as unknown as AbortSignal };
+    await expect(transactions.run(given)).rejects.toThrow(InvalidRequestError);
+    expect(() => transactions.begin(given)).toThrow(InvalidRequestError);
+    expect(runtime.registry.inFlight).toBe(0);
+  });
+});
+
 describe('The number of branches', () => {
   it.each([0, 1, 2, 9, 10])('%i branches commit', async (count) => {
     const stock = new ScriptedParticipant();

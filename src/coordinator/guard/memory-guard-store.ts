@@ -1,6 +1,6 @@
 import { type GuardRecord, type GuardStore, isOver } from './guard-store.js';
 
-/** @publicApi */
+/** What a {@link MemoryGuardStore} takes: for how long it remembers the branches that are over. @publicApi */
 export interface MemoryGuardStoreOptions {
   /**
    * How long the record of a branch that is over is kept, in milliseconds. It must be longer than any message can be

@@ -1,4 +1,8 @@
-/** A commit decision, as it is handed to the log. */
+/**
+ * A commit decision, as it is handed to the log: what it takes to deliver it again after a restart.
+ *
+ * @publicApi
+ */
 export interface CommitDecision {
   readonly id: string;
   readonly name: string;
@@ -13,6 +17,8 @@ export interface CommitDecision {
  * Where commit decisions are kept. A record means commit for ever; no record means abort, so nothing else is ever
  * written for a decision (presumed abort: Mohan, Lindsay and Obermarck, "Transaction Management in the R*
  * Distributed Database Management System", 1986).
+ *
+ * @publicApi
  */
 export interface DecisionLog {
   /**
@@ -24,8 +30,8 @@ export interface DecisionLog {
   append(decision: CommitDecision): void | Promise<void>;
 
   /**
-   * Finds out what became of an append that was rejected, or that has not been answered for long. `absent` is an answer only when the record is not there and
-   * can no longer get there.
+   * Finds out what became of an append that was rejected, or that has not been answered for long. `absent` is an
+   * answer only when the record is not there and can no longer get there.
    *
    * @returns a promise that rejects when that cannot be found out now.
    */

@@ -15,6 +15,10 @@ export class CoordinatorHealthIndicator {
     private readonly status: CoordinatorStatus,
   ) {}
 
+  /**
+   * @param key the name under which the result stands in the answer.
+   * @returns the status, with the coordinator's condition as its details. It never throws.
+   */
   check<const Key extends string>(key: Key): HealthIndicatorResult<Key> {
     const indicator = this.indicators.check(key);
     const condition = { ...this.status.condition() };

@@ -34,6 +34,7 @@ export class CoordinatorStatus {
     private readonly reporter: Reporter,
   ) {}
 
+  /** @returns how it is at this moment: whether it takes transactions, and how many there are of which kind. */
   condition(): CoordinatorCondition {
     const { registry, admission, parts } = this.runtime;
     let stalled = 0;
@@ -56,6 +57,7 @@ export class CoordinatorStatus {
     return { ...this.reporter.statistics };
   }
 
+  /** @returns the participants that are registered now, with their options and counts. */
   participants(): ParticipantView[] {
     return this.participantRegistry.list().map(participantView);
   }

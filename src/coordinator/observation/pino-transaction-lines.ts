@@ -37,10 +37,12 @@ export class PinoTransactionLines implements TransactionLines {
   private waiting = '';
   private count = 0;
   private head = '';
-  private tail = '';
-  private end = '';
+  /** Of the transaction before. */
+  private name = '';
+  private outcome = '';
+  private branches: string[] = [];
+  private description = '';
   private turnEndAwaited = false;
-  private readonly names = new Map<string, string>();
   private readonly parts: PinoParts;
   private readonly isPlain: boolean;
   private level: number;
@@ -86,16 +88,10 @@ export class PinoTransactionLines implements TransactionLines {
   }
 
   private format(record: TransactionRecord): string {
-    const outcome = outcomeWord(record);
     const durationMs = Math.round((record.endedAt - record.startedAt) * 1000) / 1000;
-    let branches = '';
-    for (let branch = record.firstBranch; branch !== undefined; branch = branch.next) {
-      branches += branches === '' ? `"${branch.branchId}"` : `,"${branch.branchId}"`;
-    }
-    return (
-      `${this.head}${record.id}","name":${this.quoted(record.name)},"outcome":"${outcome}"` +
-      `,"durationMs":${durationMs},"branches":[${branches}]${this.tail}${outcome}"${this.end}`
-    );
+    const outcome = outcomeWord(record);
+    if (!this.isLike(record, outcome)) this.describe(record, outcome);
+    return `${this.head}${record.id}","durationMs":${durationMs}${this.description}`;
   }
 
   /** What the lines of one batch have in common: they are of one turn of the event loop, and so of one moment. */
@@ -104,18 +100,25 @@ export class PinoTransactionLines implements TransactionLines {
     this.head =
       `${parts[symbols.lsCacheSym][INFO]}${parts[symbols.timeSym]()}${parts[symbols.chindingsSym]}` +
       `,"context":"Transaction","transactionId":"`;
-    this.tail = `,"${parts[symbols.messageKeySym]}":"transaction `;
-    this.end = parts[symbols.endSym];
   }
 
-  /** Names are chosen by callers, so they are quoted; they are few, so each is quoted once. */
-  private quoted(name: string): string {
-    let quoted = this.names.get(name);
-    if (quoted === undefined) {
-      quoted = JSON.stringify(name);
-      if (this.names.size < 100) this.names.set(name, quoted);
+  /** Most transactions are like the one before: the same name, the same participants, the same outcome. */
+  private isLike({ name, firstBranch, size }: TransactionRecord, outcome: string): boolean {
+    if (name !== this.name || outcome !== this.outcome || size !== this.branches.length) return false;
+    let index = 0;
+    for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
+      if (branch.branchId !== this.branches[index++]) return false;
     }
-    return quoted;
+    return true;
+  }
+
+  private describe({ name, branches }: TransactionRecord, outcome: string): void {
+    this.name = name;
+    this.outcome = outcome;
+    this.branches = branches.map(({ branchId }) => branchId);
+    this.description =
+      `,"name":${JSON.stringify(name)},"outcome":"${outcome}","branches":${JSON.stringify(this.branches)}` +
+      `,"${this.parts[symbols.messageKeySym]}":"transaction ${outcome}"${this.parts[symbols.endSym]}`;
   }
 
   private flushAtTurnEnd(): void {

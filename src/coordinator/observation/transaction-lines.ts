@@ -5,10 +5,10 @@ import { heuristicOutcome } from '../protocol/index.js';
 /** What the one line at the end of a transaction says. It holds no payload. @publicApi */
 export interface TransactionLine {
   readonly transactionId: string;
+  readonly durationMs: number;
   readonly name: string;
   /** `committed`, `aborted`, or the heuristic outcome. */
   readonly outcome: string;
-  readonly durationMs: number;
   readonly branches: readonly string[];
 }
 
@@ -35,9 +35,9 @@ export interface TransactionLines {
 export function lineOf(record: TransactionRecord): TransactionLine {
   return {
     transactionId: record.id,
+    durationMs: Math.round((record.endedAt - record.startedAt) * 1000) / 1000,
     name: record.name,
     outcome: outcomeWord(record),
-    durationMs: Math.round((record.endedAt - record.startedAt) * 1000) / 1000,
     branches: record.branches.map(({ branchId }) => branchId),
   };
 }

@@ -52,7 +52,12 @@ export interface BranchView {
   readonly heuristic: { readonly kind: HeuristicKind; readonly reason: string } | null;
 }
 
-/** @publicApi */
+/**
+ * How far a branch is, as it is shown to people: made from its vote and from what it still owes to the decision.
+ * `heuristic` is one that reported an end of its own.
+ *
+ * @publicApi
+ */
 export type BranchState =
   | 'enlisted'
   | 'preparing'

@@ -11,7 +11,7 @@ export interface BranchRequest<P = unknown> {
   readonly branchId: string | undefined;
 }
 
-/** @publicApi */
+/** What {@link branch} takes besides the participant and its payload. @publicApi */
 export interface BranchOptions {
   /**
    * An id for the branch, of at most 64 characters from `A-Z a-z 0-9 . _ : -`. Enlisting the same id again gives

@@ -32,8 +32,56 @@ export const participantOptionsSchema = z.strictObject({
     ),
 });
 
-/** @publicApi */
-export type ParticipantOptions = z.input<typeof participantOptionsSchema>;
+/**
+ * What `@Participant` takes. What is left out comes from the coordinator's options.
+ *
+ * @publicApi
+ */
+export interface ParticipantOptions {
+  /**
+   * The name of the participant, in branches, logs and metrics: 1 to 32 characters of a-z, 0-9 and -, beginning with
+   * a letter. It stays the same for ever.
+   */
+  readonly name: string;
+  /**
+   * How long this participant may take to prepare, in milliseconds, from 1 to 86_400_000.
+   *
+   * @default the coordinator's `prepareTimeoutMs`
+   */
+  readonly prepareTimeoutMs?: number | undefined;
+  /**
+   * How long one attempt to commit or roll back may take here, in milliseconds, from 1 to 86_400_000.
+   *
+   * @default the coordinator's `completionTimeoutMs`
+   */
+  readonly completionTimeoutMs?: number | undefined;
+  /**
+   * How often a completion is tried here, from 1 to 1_000 times, before the branch is stalled.
+   *
+   * @default the coordinator's `maxAttempts`
+   */
+  readonly maxAttempts?: number | undefined;
+  /**
+   * The longest pause after the first failed attempt here, in milliseconds, from 1 to 86_400_000. It doubles with each
+   * further one.
+   *
+   * @default the coordinator's `retryBaseMs`
+   */
+  readonly retryBaseMs?: number | undefined;
+  /**
+   * The longest pause between two attempts here, in milliseconds, from 1 to 86_400_000.
+   *
+   * @default the coordinator's `retryCapMs`
+   */
+  readonly retryCapMs?: number | undefined;
+  /**
+   * Whether the transaction is ambient inside the methods: TransactionManager.current() finds it there. It costs about
+   * a quarter of a microsecond.
+   *
+   * @default false
+   */
+  readonly ambient?: boolean | undefined;
+}
 
 /** The options of one participant, complete. @publicApi */
 export interface ResolvedParticipantOptions {

@@ -13,7 +13,11 @@ export const STATES = [
   'ABORTED',
 ] as const;
 
-/** @publicApi */
+/**
+ * The name of a state that a transaction can be in.
+ *
+ * @publicApi
+ */
 export type TransactionState = (typeof STATES)[number];
 
 /** A state as the core keeps it: the index of its name in {@link STATES}. */
@@ -33,6 +37,8 @@ export const ABORTED: StateNumber = 6;
  *
  * Source of the shape: Gray and Lamport, "Consensus on Transaction Commit", section 3; READY is their
  * "prepared" seen from the coordinator.
+ *
+ * @publicApi
  */
 export const LEGAL_TRANSITIONS: Readonly<Record<TransactionState, readonly TransactionState[]>> = {
   ACTIVE: ['PREPARING', 'ABORTING'],

@@ -29,7 +29,11 @@ export const ABORT_CAUSES = [
   'not-recorded',
 ] as const;
 
-/** @publicApi */
+/**
+ * Why a transaction was aborted. The first thing that rules commit out is the cause.
+ *
+ * @publicApi
+ */
 export type AbortCause = Exclude<(typeof ABORT_CAUSES)[number], 'none'>;
 export type AbortCauseNumber = number;
 export const CAUSE_NONE = 0;

@@ -18,6 +18,7 @@ export interface TestCoordinatorOptions<C extends Clock = ManualClock> extends C
   readonly clock?: C;
   /** @default always 0.5 */
   readonly random?: () => number;
+  /** Where commit decisions are kept. @default a MemoryDecisionLog */
   readonly log?: DecisionLog;
   /** @internal */
   readonly observer?: TransactionObserver;
