@@ -6,7 +6,13 @@ import type { TransactionRecord } from './execution/transaction-record.js';
 import { type TransactionView, viewOf } from './observation/transaction-view.js';
 import type { Outcome } from './outcome.js';
 import type { BranchRequest } from './participant/branch-request.js';
-import { TOLD_NOTHING, forgetHeuristics, type TransactionState } from './protocol/index.js';
+import {
+  TOLD_NOTHING,
+  forgetHeuristics,
+  heuristicBranches,
+  includes,
+  type TransactionState,
+} from './protocol/index.js';
 import { InvalidRequestError } from './errors.js';
 import { Transaction } from './transaction.js';
 
@@ -144,8 +150,9 @@ export class TransactionManager {
     if (transaction === undefined) throw new TransactionNotFoundError(transactionId);
     // While it goes on, the caller has yet to hear of them.
     if (!transaction.hasHeuristics || transaction.endedAt === 0) return false;
-    for (const { heuristic, participant } of transaction.branches) {
-      if (heuristic !== undefined) participant.unforgottenReports--;
+    const reported = heuristicBranches(transaction);
+    for (const { index, participant } of transaction.branches) {
+      if (includes(reported, index)) participant.unforgottenReports--;
     }
     forgetHeuristics(transaction);
     if (transaction.isSettled) this.runtime.registry.release(transaction, false);

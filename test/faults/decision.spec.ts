@@ -1,10 +1,23 @@
 import { describe, expect, it } from 'vitest';
-import { type CoordinatorOptions, branch } from '../../src/coordinator/index.js';
-import { ScriptedParticipant, createTestCoordinator, settled } from '../../src/coordinator/testing/index.js';
+import type { TransactionObserver } from '../../src/coordinator/execution/observer.js';
+import { branch } from '../../src/coordinator/index.js';
+import {
+  ScriptedParticipant,
+  type TestCoordinatorOptions,
+  createTestCoordinator,
+  settled,
+} from '../../src/coordinator/testing/index.js';
 import { type LogScript, ScriptedLog } from './scripted-log.js';
 import { listenTo } from './told.js';
 
-function withLog(script: LogScript, options: CoordinatorOptions = {}) {
+/** An observer that does nothing but what is given. */
+function observerOf(given: Partial<TransactionObserver>): TransactionObserver {
+  return new Proxy(given, {
+    get: (methods, name) => methods[name as keyof TransactionObserver] ?? (() => {}),
+  }) as TransactionObserver;
+}
+
+function withLog(script: LogScript, options: TestCoordinatorOptions = {}) {
   const log = new ScriptedLog(script);
   const stock = new ScriptedParticipant();
   const payment = new ScriptedParticipant();
@@ -243,6 +256,32 @@ describe('The decision', () => {
 
     expect(log.inquiries).toBe(3);
     expect(transaction.state).toBe('COMMITTED');
+  });
+
+  it('fault 24: an append that is answered after the decision changes nothing, and one that broke its word is told', async () => {
+    const appends: PromiseWithResolvers<void>[] = [];
+    const defects: unknown[] = [];
+    const { begin, clock, transactions } = withLog(
+      {
+        append: () => {
+          appends.push(Promise.withResolvers());
+          return appends.at(-1)!.promise;
+        },
+        lookUp: () => Promise.resolve('absent' as const),
+      },
+      { observer: observerOf({ defect: (error) => defects.push(error) }) },
+    );
+    const [lost, liar] = [begin(), begin()];
+    void lost.commit();
+    void liar.commit();
+    await clock.advance(11_000, 100);
+    appends[0]!.reject(new Error('connection reset'));
+    appends[1]!.resolve();
+    await settled();
+
+    expect([lost.state, liar.state]).toEqual(['ABORTED', 'ABORTED']);
+    expect(transactions.find(lost.id)?.timeline.map(({ event }) => event)).not.toContain('record-unknown');
+    expect(defects).toHaveLength(1);
   });
 
   it('fault 34: a rollback that races the commit gets the one outcome, whichever wins', async () => {

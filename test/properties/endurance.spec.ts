@@ -6,14 +6,14 @@ import { listenTo } from '../faults/told.js';
 const DAY_MS = 86_400_000;
 const SEED = 20_260_805;
 
-/** Chance that a run can repeat. Source: mulberry32, by Tommy Ettinger. */
+/** Chance that a run can repeat: a linear feedback shift register (Marsaglia, "Xorshift RNGs", 2003). */
 function seeded(seed: number): () => number {
   let state = seed;
   return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 4_294_967_296;
   };
 }
 
@@ -223,5 +223,43 @@ describe('What piles up at a participant', () => {
     expect(participants.list().map(({ counts }) => counts.stalled)).toEqual([0, 0, 0]);
     expect(kept).toHaveLength(5);
     expect(new Set(kept).size).toBe(5);
+  });
+});
+
+describe('The count of reports that nobody has dealt with', () => {
+  const reportsOf = (participants: Record<string, ScriptedParticipant>) => {
+    const coordinator = createTestCoordinator({ participants, prepareTimeoutMs: 100 });
+    const open = (name: string) => coordinator.participants.get(name).unforgottenReports;
+    return { ...coordinator, open };
+  };
+
+  it('leaves out a report that agrees with the decision', async () => {
+    const { transactions, open } = reportsOf({
+      odd: new ScriptedParticipant({ commit: { heuristic: 'commit' } }),
+      other: new ScriptedParticipant(),
+    });
+    const outcome = await transactions.run({ branches: [branch('odd', 1), branch('other', 1)] });
+    expect(outcome.status).toBe('committed');
+    expect(open('odd')).toBe(0);
+  });
+
+  it('counts a branch once that reports again after a late answer, and forgets it once', async () => {
+    const late = Promise.withResolvers<void>();
+    const { transactions, clock, open } = reportsOf({
+      odd: new ScriptedParticipant({ prepare: { until: late.promise }, rollback: { heuristic: 'hazard' } }),
+      quick: new ScriptedParticipant({ rollback: { heuristic: 'hazard' } }),
+    });
+    const running = transactions.run({ branches: [branch('odd', 1), branch('quick', 1)] });
+    await clock.advance(200);
+    const { transactionId } = await running;
+    expect([open('odd'), open('quick')]).toEqual([1, 1]);
+
+    late.resolve();
+    await settled();
+    expect([open('odd'), open('quick')]).toEqual([1, 1]);
+
+    transactions.forget(transactionId);
+    expect([open('odd'), open('quick')]).toEqual([0, 0]);
+    expect(transactions.forget(transactionId)).toBe(false);
   });
 });

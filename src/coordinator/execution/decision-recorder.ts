@@ -1,6 +1,6 @@
 import type { DecisionLog } from '../log/decision-log.js';
 import type { ProtocolEffects } from '../protocol/index.js';
-import { READY, recordAbsent, recorded } from '../protocol/index.js';
+import { READY, isAbort, recordAbsent, recorded } from '../protocol/index.js';
 import { backoffMs } from './backoff.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
@@ -42,9 +42,17 @@ export class DecisionRecorder {
     // A log that does not answer at all is asked in a while, so that no transaction waits for it for ever.
     this.inquireIn(transaction, ANSWER_WITHIN_MS);
     void appended.then(
-      () => recorded(transaction, this.effects),
+      () => this.appended(transaction),
       (error: unknown) => this.unknown(transaction, error),
     );
+  }
+
+  private appended(transaction: TransactionRecord): void {
+    if (isAbort(transaction.state)) {
+      const error = new Error('the log has recorded a decision of which it had said that it never would');
+      this.observer.defect(error, transaction.id);
+    }
+    recorded(transaction, this.effects);
   }
 
   /** Asks the log again when it is time. */
@@ -56,6 +64,8 @@ export class DecisionRecorder {
 
   /** Asks the log, at once the first time, since the loss of an acknowledgement is the likeliest cause. */
   private unknown(transaction: TransactionRecord, error: unknown): void {
+    // Another inquiry has found it out meanwhile.
+    if (transaction.state !== READY) return;
     const message = messageOf(error);
     const extras = transaction.needExtras();
     const atUs = transaction.elapsedUs(this.clock.now());

@@ -4,6 +4,7 @@ import {
   acknowledged,
   attemptsExhausted,
   completionRound,
+  heuristicBranches,
   heuristicReported,
   includes,
   onePhaseAnswered,
@@ -224,14 +225,16 @@ export class Deliveries {
     if (!this.owes(branch) || round !== completionRound(transaction, index)) return;
     branch.heuristic = { kind: error.kind, reason: messageOf(error) };
     participant.counts.heuristicReports++;
-    participant.unforgottenReports++;
     const atUs = transaction.elapsedUs(this.clock.now());
     const message = `${error.kind}: ${branch.heuristic.reason}`;
     transaction.note({ atUs, type: 'heuristic', branch: index, attempt: branch.attempts, message });
     this.observer.heuristic(branch);
     this.closing(branch);
+    const wasReported = includes(heuristicBranches(transaction), index);
     if (kind === 'one-phase') onePhaseAnswered(transaction, ONE_PHASE_ANSWERS[error.kind], this.effects);
     else heuristicReported(transaction, index, error.kind, round, this.effects);
+    // A report that agrees with the decision is none, and one that is made again is no second one.
+    if (!wasReported && includes(heuristicBranches(transaction), index)) participant.unforgottenReports++;
   }
 }
 

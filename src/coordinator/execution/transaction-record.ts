@@ -1,5 +1,11 @@
 import type { Outcome } from '../outcome.js';
-import { ProtocolTransaction, STATES, type TransactionState, isAbort } from '../protocol/index.js';
+import {
+  ProtocolTransaction,
+  STATES,
+  type TransactionState,
+  heuristicBranches,
+  isAbort,
+} from '../protocol/index.js';
 import { TransactionAbortedError } from './abandoned.js';
 import type { BranchRecord } from './branch-record.js';
 import type { Clock } from './clock.js';
@@ -130,7 +136,7 @@ export class TransactionRecord extends ProtocolTransaction {
   }
 
   get hasHeuristics(): boolean {
-    return (this.against | this.mixed | this.hazard) !== 0;
+    return heuristicBranches(this) !== 0;
   }
 
   /** Whether it is over and nobody has to see to it any more. */

@@ -33,6 +33,8 @@ export interface DecisionLog {
    * Finds out what became of an append that was rejected, or that has not been answered for long. `absent` is an
    * answer only when the record is not there and can no longer get there.
    *
+   * It may be asked again while an earlier question is unanswered.
+   *
    * @returns a promise that rejects when that cannot be found out now.
    */
   lookUp(transactionId: string): Promise<'recorded' | 'absent'>;

@@ -88,6 +88,11 @@ export function heuristicOutcome(transaction: ProtocolTransaction): HeuristicKin
   return (against | hazard) === concerned ? 'hazard' : 'mixed';
 }
 
+/** The branches whose report does not agree with the decision, or may not. */
+export function heuristicBranches({ against, mixed, hazard }: ProtocolTransaction): BranchSet {
+  return against | mixed | hazard;
+}
+
 /** Removes every heuristic report, once somebody has dealt with it. */
 export function forgetHeuristics(transaction: ProtocolTransaction): void {
   transaction.against = NO_BRANCHES;

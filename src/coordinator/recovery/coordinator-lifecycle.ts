@@ -1,4 +1,11 @@
-import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { PeriodicJob } from './periodic-job.js';
@@ -6,11 +13,11 @@ import { StalledRecovery } from './stalled-recovery.js';
 
 /**
  * What runs by itself while the application does: the sweep of the deadlines and the recovery of stalled branches;
- * and at its end, the drain. Both jobs start before any module of the application is initialised, so that a transaction
- * may be run in any of its hooks.
+ * and at its end, the drain. The jobs start with the coordinator's module, which as a global one is initialised before
+ * those of the application, so that a transaction may be run in their hooks.
  */
 @Injectable()
-export class CoordinatorLifecycle implements OnModuleInit, OnApplicationShutdown {
+export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('Coordinator');
   private readonly sweep: PeriodicJob;
   private readonly recovery: PeriodicJob;
@@ -33,6 +40,11 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationShutdown
     this.endSubscription = this.runtime.parts.clock.onAdvance?.(() => this.runtime.sweep());
     this.sweep.start();
     this.recovery.start();
+  }
+
+  onApplicationBootstrap(): void {
+    this.sweep.keepAlive();
+    this.recovery.keepAlive();
   }
 
   /** Runs the recovery job now; resolves when the pass, a new one or the one under way, is over. */
@@ -78,8 +90,9 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationShutdown
     if (registry.inFlight === 0) return;
     this.logger.error(`The grace period is over, and transactions are still in flight: ${registry.inFlight}`);
     registry.forEach((transaction) => {
-      if (transaction.endedAt !== 0) return;
+      if (transaction.endedAt !== 0 || registry.unsettled.has(transaction)) return;
       executor.stopWaiting(transaction);
+      if (transaction.endedAt !== 0) return;
       this.logger.error(`${transaction.id} is ${transaction.stateName} and ends with this process`);
     });
   }

@@ -18,7 +18,8 @@ export class DrainModule implements OnModuleDestroy {
     }
   }
 
-  onModuleDestroy(): Promise<void> {
-    return this.application.get(CoordinatorLifecycle, { strict: false }).drain();
+  async onModuleDestroy(): Promise<void> {
+    const lifecycles = this.application.get(CoordinatorLifecycle, { strict: false, each: true });
+    await Promise.all(lifecycles.map((lifecycle) => lifecycle.drain()));
   }
 }

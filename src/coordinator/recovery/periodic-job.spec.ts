@@ -34,6 +34,17 @@ describe('PeriodicJob', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('keeps the process alive only when it is told to, so that a start that fails ends it', async () => {
+    vi.useRealTimers();
+    const { job, scheduler } = setUp(() => {});
+    job.start();
+    const timer = scheduler.getInterval('some.job') as NodeJS.Timeout;
+    expect(timer.hasRef()).toBe(false);
+    job.keepAlive();
+    expect(timer.hasRef()).toBe(true);
+    await job.stop();
+  });
+
   it('skips a start while it runs, and whoever asks meanwhile waits for the run under way', async () => {
     const gate = Promise.withResolvers<void>();
     const { job, work } = setUp(() => gate.promise);

@@ -10,6 +10,7 @@ export class PeriodicJob {
   private readonly logger = new Logger(PeriodicJob.name);
   private running: Promise<void> | undefined;
   private stopped = false;
+  private timer: NodeJS.Timeout | undefined;
 
   /**
    * @param name unique in the scheduler.
@@ -31,8 +32,14 @@ export class PeriodicJob {
         `There is a job "${this.name}" already. Import CoordinatorModule once in an application.`,
       );
     }
-    const timer = setInterval(() => void this.runNow(), this.intervalMs);
-    this.scheduler.addInterval(this.name, timer);
+    this.timer = setInterval(() => void this.runNow(), this.intervalMs);
+    this.timer.unref();
+    this.scheduler.addInterval(this.name, this.timer);
+  }
+
+  /** From now on the job keeps the process alive; before, it does not, so that a start that fails ends it. */
+  keepAlive(): void {
+    this.timer?.ref();
   }
 
   /** @returns a promise that resolves when the run, a new one or the one under way, is over. */
