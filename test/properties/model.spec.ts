@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { HandOperated, commands, newModel } from './model.js';
 
 const SEED = 20_260_805;
-const RUNS = 3_000;
+const RUNS = 10_000;
 
 describe('The interactive API, step by step against a model', () => {
   it(`behaves as the model says (seed ${SEED}, ${RUNS} runs)`, async () => {

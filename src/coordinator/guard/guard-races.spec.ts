@@ -6,7 +6,7 @@ import { MemoryGuardStore } from './memory-guard-store.js';
 import { ParticipantGuard } from './participant-guard.js';
 
 const SEED = 20_260_801;
-const RUNS = 5_000;
+const RUNS = 10_000;
 
 const BRANCH: Branch = {
   transactionId: 't1',

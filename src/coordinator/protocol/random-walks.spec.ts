@@ -9,7 +9,7 @@ import { ABORTED, COMMITTED } from './states.js';
 import { type ProtocolTransaction, TOLD_ABORTED, TOLD_COMMITTED, VOTE_COMMIT } from './transaction.js';
 import { onePhaseAnswered, requestCommit, vote } from './voting.js';
 
-const RUN = { seed: 3, numRuns: 2_000 };
+const RUN = { seed: 3, numRuns: 10_000 };
 const MAX_SIZE = 6;
 
 /** So many branches, and any events in any order: what fits and what does not, once and again. */
