@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { TransactionNotFoundError } from './errors.js';
+import { InvalidRequestError, TransactionNotFoundError } from './errors.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { outcomeNow } from './execution/outcomes.js';
 import type { TransactionRecord } from './execution/transaction-record.js';
@@ -13,7 +13,6 @@ import {
   includes,
   type TransactionState,
 } from './protocol/index.js';
-import { InvalidRequestError } from './errors.js';
 import { Transaction } from './transaction.js';
 
 /** What {@link TransactionManager.begin} takes. @publicApi */

@@ -8,7 +8,7 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
-import type { TestingModule } from '@nestjs/testing';
+import { Test, type TestingModule } from '@nestjs/testing';
 import { describe, expect, it, vi } from 'vitest';
 import {
   CoordinatorModule,
@@ -38,6 +38,21 @@ async function withParticipant(
 }
 
 describe('a graceful shutdown', () => {
+  it('drains each coordinator, where modules have one of their own', async () => {
+    @Module({ imports: [CoordinatorModule.forRoot({ name: 'north', isGlobal: false })] })
+    class North {}
+    @Module({ imports: [CoordinatorModule.forRoot({ name: 'south', isGlobal: false })] })
+    class South {}
+    const application = await Test.createTestingModule({ imports: [North, South] }).compile();
+    await application.init();
+    const statuses = application.get(CoordinatorStatus, { strict: false, each: true });
+    const accepting = () => statuses.map((status) => status.condition().accepting);
+
+    expect(accepting()).toEqual([true, true]);
+    await application.close();
+    expect(accepting()).toEqual([false, false]);
+  });
+
   it('drives what is in flight to its end before it is over, and refuses what is new', async () => {
     const { promise: permission, resolve: permit } = Promise.withResolvers<void>();
     const participant = new ScriptedParticipant({ prepare: { until: permission } });
