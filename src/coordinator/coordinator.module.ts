@@ -58,20 +58,19 @@ const ownSchedule: DynamicModule = {
     {
       provide: CoordinatorRuntime,
       inject: [MODULE_OPTIONS_TOKEN, COORDINATOR_OPTIONS, ParticipantRegistry, Reporter],
-      useFactory: (
-        { clock, random, log }: CoordinatorModuleOptions,
+      useFactory: async (
+        {
+          clock = new TurnClock(),
+          random = Math.random,
+          log = new MemoryDecisionLog(),
+        }: CoordinatorModuleOptions,
         options: ResolvedCoordinatorOptions,
         participants: ParticipantRegistry,
         observer: Reporter,
-      ) =>
-        new CoordinatorRuntime({
-          options,
-          participants,
-          observer,
-          clock: clock ?? new TurnClock(),
-          random: random ?? Math.random,
-          log: log ?? new MemoryDecisionLog(),
-        }),
+      ) => {
+        const claim = await log.open(options.name);
+        return new CoordinatorRuntime({ options, participants, observer, clock, random, log, claim });
+      },
     },
     Reporter,
     TransactionEvents,

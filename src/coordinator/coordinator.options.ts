@@ -53,6 +53,11 @@ export const coordinatorOptionsSchema = z.strictObject({
     .max(1_000)
     .default(50)
     .describe('How many stalled branches of one participant the recovery job tries at the same time.'),
+  orphanSafetyMs: durationMs
+    .default(10_000)
+    .describe(
+      'How long a branch of an earlier run must have been seen prepared, without a decision, before it is rolled back.',
+    ),
   sweepIntervalMs: durationMs
     .default(10)
     .describe('How often deadlines are looked at, and so how late a time-out or a retry may be.'),
@@ -165,6 +170,13 @@ export interface CoordinatorOptions {
    * @default 50
    */
   readonly recoveryConcurrency?: number | undefined;
+  /**
+   * How long a branch of an earlier run must have been seen prepared, without a decision, before it is rolled back, in
+   * milliseconds, from 1 to 86_400_000.
+   *
+   * @default 10_000
+   */
+  readonly orphanSafetyMs?: number | undefined;
   /**
    * How often deadlines are looked at, and so how late a time-out or a retry may be, in milliseconds, from 1 to
    * 86_400_000.

@@ -6,6 +6,7 @@
 export type CoordinatorErrorCode =
   | 'DTC_BRANCH_CONFLICT'
   | 'DTC_DUPLICATE_PARTICIPANT'
+  | 'DTC_FENCED'
   | 'DTC_INVALID_OPTIONS'
   | 'DTC_INVALID_PARTICIPANT'
   | 'DTC_INVALID_REQUEST'
@@ -107,6 +108,18 @@ export class ShuttingDownError extends CoordinatorError {
 
   constructor() {
     super('The coordinator is shutting down and starts no new transaction. Try again at another instance.');
+  }
+}
+
+/** Another process has claimed the decision log of this coordinator. Safe to try again there. @publicApi */
+export class FencedError extends CoordinatorError {
+  readonly code = 'DTC_FENCED';
+
+  constructor(readonly coordinator: string) {
+    super(
+      `Another process has claimed the decision log of "${coordinator}" and goes on in its place: this one starts ` +
+        'nothing more. End this process, and give every coordinator that is to run a name of its own.',
+    );
   }
 }
 

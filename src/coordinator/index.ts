@@ -10,6 +10,7 @@ export {
   CoordinatorError,
   type CoordinatorErrorCode,
   DuplicateParticipantError,
+  FencedError,
   InvalidOptionsError,
   InvalidParticipantError,
   InvalidRequestError,
@@ -31,7 +32,7 @@ export {
   type MemoryGuardStoreOptions,
   ParticipantGuard,
 } from './guard/index.js';
-export type { CommitDecision, DecisionLog } from './log/decision-log.js';
+export type { CommitDecision, CommitRecord, DecisionLog, LogClaim } from './log/decision-log.js';
 export { MemoryDecisionLog } from './log/memory-decision-log.js';
 export { CoordinatorHealthIndicator } from './observation/coordinator-health.indicator.js';
 export {
@@ -82,6 +83,7 @@ export {
   type Branch,
   HeuristicError,
   type OnePhaseAnswer,
+  type PreparedBranch,
   type TransactionParticipant,
   type Vote,
   branchKey,

@@ -60,8 +60,8 @@ export class TransactionManager {
    * decides, and a decision is delivered whatever fails.
    *
    * @returns the outcome; it is never a rejection for anything that happens after the begin.
-   * @throws (as a rejection) OverloadedError, ShuttingDownError, ParticipantStalledError, UnknownParticipantError,
-   * TooManyBranchesError, BranchConflictError or InvalidRequestError. Then nothing was begun.
+   * @throws (as a rejection) OverloadedError, ShuttingDownError, FencedError, ParticipantStalledError,
+   * UnknownParticipantError, TooManyBranchesError, BranchConflictError or InvalidRequestError. Then nothing was begun.
    */
   run(request: TransactionRequest): Promise<Outcome> {
     return new Promise((resolve) => {
@@ -85,7 +85,7 @@ export class TransactionManager {
   /**
    * Begins a transaction whose branches come one by one.
    *
-   * @throws OverloadedError, ShuttingDownError or InvalidRequestError. Then nothing was begun.
+   * @throws OverloadedError, ShuttingDownError, FencedError or InvalidRequestError. Then nothing was begun.
    */
   begin(options: BeginOptions = {}): Transaction {
     const { signal } = options;
@@ -154,7 +154,7 @@ export class TransactionManager {
       if (includes(reported, index)) participant.unforgottenReports--;
     }
     forgetHeuristics(transaction);
-    if (transaction.isSettled) this.runtime.registry.release(transaction, false);
+    this.runtime.executor.forgotten(transaction);
     return true;
   }
 

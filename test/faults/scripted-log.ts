@@ -1,11 +1,14 @@
-import type { CommitDecision, DecisionLog } from '../../src/coordinator/index.js';
+import type { CommitDecision, DecisionLog, LogClaim } from '../../src/coordinator/index.js';
 
 /** What a scripted log does instead of what it should. */
 export interface LogScript {
   /** @param write puts the record where it belongs. */
   readonly append?: (write: () => void) => void | Promise<void>;
   /** @param turn which inquiry this is, from 1. */
-  readonly lookUp?: (isRecorded: boolean, turn: number) => Promise<'recorded' | 'absent'>;
+  readonly lookUp?: (isRecorded: boolean, turn: number) => Promise<'recorded' | 'absent' | 'fenced'>;
+  readonly end?: () => Promise<void>;
+  /** What an earlier run has left behind. */
+  readonly claim?: LogClaim;
 }
 
 /** A decision log whose failures a test chooses, and which tells what it really holds. */
@@ -13,7 +16,20 @@ export class ScriptedLog implements DecisionLog {
   readonly records = new Set<string>();
   inquiries = 0;
 
+  readonly ended: string[] = [];
+
   constructor(private readonly script: LogScript = {}) {}
+
+  open(): LogClaim {
+    return this.script.claim ?? { epoch: 1, durable: true, decisions: [] };
+  }
+
+  end(transactionId: string): void | Promise<void> {
+    this.ended.push(transactionId);
+    return this.script.end?.();
+  }
+
+  close(): void {}
 
   append({ id }: CommitDecision): void | Promise<void> {
     const write = (): void => void this.records.add(id);
@@ -21,7 +37,7 @@ export class ScriptedLog implements DecisionLog {
     return write();
   }
 
-  lookUp(transactionId: string): Promise<'recorded' | 'absent'> {
+  lookUp(transactionId: string): Promise<'recorded' | 'absent' | 'fenced'> {
     const isRecorded = this.records.has(transactionId);
     this.inquiries++;
     if (this.script.lookUp !== undefined) return this.script.lookUp(isRecorded, this.inquiries);

@@ -2,6 +2,7 @@ import type {
   Branch,
   CommitDecision,
   DecisionLog,
+  LogClaim,
   TransactionParticipant,
 } from '../../src/coordinator/index.js';
 
@@ -79,8 +80,21 @@ export class LogActor implements DecisionLog {
 
   constructor(private readonly say: Say) {}
 
-  append({ branches }: CommitDecision): Promise<void> {
-    const names = branches.map(({ branchId }) => branchId).join(', ');
+  open(): LogClaim {
+    return { epoch: 1, durable: true, decisions: [] };
+  }
+
+  end(): void {
+    this.say('log', 'is told that every branch has acknowledged');
+  }
+
+  close(): void {}
+
+  append(decision: CommitDecision): Promise<void> {
+    const names = decision
+      .toRecord()
+      .branches.map(({ branchId }) => branchId)
+      .join(', ');
     this.say('log', `is handed the decision to commit ${names}`);
     this.appending = Promise.withResolvers();
     return this.appending.promise;

@@ -2,7 +2,12 @@ import type { BranchRecord } from '../../src/coordinator/execution/branch-record
 import { messageOf } from '../../src/coordinator/execution/incident.js';
 import type { TransactionObserver } from '../../src/coordinator/execution/observer.js';
 import type { TransactionRecord } from '../../src/coordinator/execution/transaction-record.js';
-import type { BranchView, Outcome, TransactionView } from '../../src/coordinator/index.js';
+import type {
+  BranchView,
+  Outcome,
+  RegisteredParticipant,
+  TransactionView,
+} from '../../src/coordinator/index.js';
 import { STATES } from '../../src/coordinator/index.js';
 import type { Say } from './actors.js';
 
@@ -37,6 +42,26 @@ export class Narrator implements TransactionObserver {
 
   recordUnknown(_: TransactionRecord, message: string): void {
     this.say('log', `cannot tell whether it has the decision (${message})`);
+  }
+
+  fenced(): void {
+    this.say('log', 'has been claimed by another coordinator');
+  }
+
+  endNotRecorded(_: TransactionRecord, message: string): void {
+    this.say('log', `has not noted the end (${message})`);
+  }
+
+  orphan({ transactionId, branchId }: BranchRecord): void {
+    this.say(branchId, `has an orphan of ${transactionId}`);
+  }
+
+  scanFailed({ name }: RegisteredParticipant, message: string): void {
+    this.say(name, `cannot list its prepared branches (${message})`);
+  }
+
+  undecidable({ name }: RegisteredParticipant, branches: number): void {
+    this.say(name, `has ${branches} prepared branches of an earlier run, of which nobody knows the decision`);
   }
 
   /** What the caller hears is taken from its own promise. */

@@ -75,7 +75,7 @@ describe('CoordinatorModule', () => {
     class ListingLog extends MemoryDecisionLog {
       readonly names: string[] = [];
       override append(decision?: CommitDecision): void {
-        this.names.push(decision?.name ?? '');
+        this.names.push(decision?.toRecord().name ?? '');
       }
     }
     const log = new ListingLog();

@@ -3,6 +3,7 @@ import {
   type Branch,
   type CommitDecision,
   type DecisionLog,
+  type LogClaim,
   MemoryGuardStore,
   ParticipantGuard,
   type TransactionParticipant,
@@ -141,12 +142,23 @@ export class RemoteParticipant implements TransactionParticipant {
 /** A decision log at the other end of the network. A call that was lost cannot take effect any more. */
 export class RemoteLog implements DecisionLog {
   readonly records = new Set<string>();
+  readonly ended = new Set<string>();
   private calls = 0;
 
   constructor(
     private readonly network: Network,
     private readonly faults: readonly Fault[],
   ) {}
+
+  open(): LogClaim {
+    return { epoch: 1, durable: true, decisions: [] };
+  }
+
+  end(id: string): void {
+    this.ended.add(id);
+  }
+
+  close(): void {}
 
   append({ id }: CommitDecision): Promise<void> {
     return this.call('append', () => void this.records.add(id));

@@ -151,6 +151,7 @@ describe('The asynchronous code under every order of messages and timers', () =>
       // A record means commit for ever, and without one nothing that needs it was committed.
       const needsRecord = remotes.some((remote) => remote.ledgerOf(transactionId).vote === 'commit');
       expect(log.records.has(transactionId)).toBe(isCommit && needsRecord);
+      expect([...log.ended]).toEqual([...log.records]);
       // What the caller was told is true.
       if (outcome.status === 'pending') {
         if (outcome.decision === 'commit') expect(view.state).toBe('COMMITTED');

@@ -1,6 +1,7 @@
 import type { ResolvedCoordinatorOptions } from '../coordinator.options.js';
 import {
   BranchConflictError,
+  FencedError,
   InvalidRequestError,
   NotActiveError,
   OverloadedError,
@@ -14,6 +15,7 @@ import type { ParticipantRegistry } from '../participant/participant.registry.js
 import { ACTIVE, enlist } from '../protocol/index.js';
 import { BranchRecord } from './branch-record.js';
 import type { Deadlines } from './deadlines.js';
+import type { Ownership } from './ownership.js';
 import type { TransactionIds } from './transaction-ids.js';
 import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
@@ -29,6 +31,7 @@ export class Admission {
   constructor(
     private readonly options: ResolvedCoordinatorOptions,
     private readonly ids: TransactionIds,
+    private readonly ownership: Ownership,
     private readonly registry: TransactionRegistry,
     private readonly deadlines: Deadlines,
     private readonly participants: ParticipantRegistry,
@@ -41,16 +44,17 @@ export class Admission {
   }
 
   get isOpen(): boolean {
-    return !this.closed;
+    return !this.closed && !this.ownership.isLost;
   }
 
   /**
    * Makes a transaction that has not been admitted: nothing knows of it, so it may be dropped.
    *
-   * @throws ShuttingDownError, OverloadedError, TooManyBranchesError, InvalidRequestError
+   * @throws ShuttingDownError, FencedError, OverloadedError, TooManyBranchesError, InvalidRequestError
    */
   create(name: string | undefined, timeoutMs: number | undefined, branchCount: number): TransactionRecord {
     if (this.closed) throw new ShuttingDownError();
+    if (this.ownership.isLost) throw new FencedError(this.options.name);
     const { maxInFlight, maxBranches } = this.options;
     if (this.registry.inFlight >= maxInFlight) throw new OverloadedError(maxInFlight);
     if (branchCount > maxBranches) throw new TooManyBranchesError(branchCount, maxBranches);

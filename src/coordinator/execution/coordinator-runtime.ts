@@ -1,5 +1,5 @@
 import type { ResolvedCoordinatorOptions } from '../coordinator.options.js';
-import type { DecisionLog } from '../log/decision-log.js';
+import type { DecisionLog, LogClaim } from '../log/decision-log.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
 import { Admission } from './admission.js';
 import { AmbientTransactions } from './ambient.js';
@@ -7,6 +7,8 @@ import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
 import { Executor } from './executor.js';
 import type { TransactionObserver } from './observer.js';
+import { Ownership } from './ownership.js';
+import { Restoration } from './restoration.js';
 import { TransactionIds } from './transaction-ids.js';
 import { TransactionRegistry } from './transaction-registry.js';
 
@@ -18,6 +20,8 @@ export interface RuntimeParts {
   /** From 0 (included) to 1 (excluded). */
   readonly random: () => number;
   readonly log: DecisionLog;
+  /** What the log answered when it was opened. */
+  readonly claim: LogClaim;
   readonly observer: TransactionObserver;
 }
 
@@ -28,10 +32,16 @@ export class CoordinatorRuntime {
   readonly ambient = new AmbientTransactions();
   readonly executor: Executor;
   readonly admission: Admission;
+  readonly ownership: Ownership;
+  readonly restoration: Restoration;
+  /** Whether decisions of earlier runs have yet to be tried for the first time. */
+  isRecovering: boolean;
 
   constructor(readonly parts: RuntimeParts) {
-    const { options, participants, clock, random, log, observer } = parts;
-    this.ids = new TransactionIds(options.name);
+    const { options, participants, clock, random, log, claim, observer } = parts;
+    this.ids = new TransactionIds(options.name, claim.epoch);
+    this.ownership = new Ownership(claim);
+    this.isRecovering = claim.decisions.length > 0;
     this.registry = new TransactionRegistry(
       this.ids,
       options.maxInFlight,
@@ -39,19 +49,22 @@ export class CoordinatorRuntime {
       options.retainFinishedMs,
     );
     const deadlines = new Deadlines(this.registry);
-    const { registry, ambient } = this;
+    const { registry, ambient, ownership } = this;
     const { completionWaitMs } = options;
     this.executor = new Executor({
       clock,
       random,
       log,
+      ownership,
       registry,
       deadlines,
       ambient,
       observer,
       completionWaitMs,
     });
-    this.admission = new Admission(options, this.ids, registry, deadlines, participants, this.executor);
+    const { executor, ids } = this;
+    this.admission = new Admission(options, ids, ownership, registry, deadlines, participants, executor);
+    this.restoration = new Restoration(executor, registry, participants, options.timeoutMs);
   }
 
   /** Deals with every deadline that has passed, and drops what was kept long enough. */

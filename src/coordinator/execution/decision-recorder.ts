@@ -1,12 +1,14 @@
 import type { DecisionLog } from '../log/decision-log.js';
 import type { ProtocolEffects } from '../protocol/index.js';
-import { READY, isAbort, recordAbsent, recorded } from '../protocol/index.js';
+import { READY, isAbort, patienceEnded, recordAbsent, recorded } from '../protocol/index.js';
 import { backoffMs } from './backoff.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { messageOf } from './incident.js';
 import type { TransactionObserver } from './observer.js';
+import type { Ownership } from './ownership.js';
 import type { TransactionRecord } from './transaction-record.js';
+import type { TransactionRegistry } from './transaction-registry.js';
 
 const INQUIRY_BASE_MS = 100;
 const INQUIRY_CAP_MS = 10_000;
@@ -20,6 +22,8 @@ const ANSWER_WITHIN_MS = 10_000;
 export class DecisionRecorder {
   constructor(
     private readonly log: DecisionLog,
+    private readonly ownership: Ownership,
+    private readonly registry: TransactionRegistry,
     private readonly clock: Clock,
     private readonly random: () => number,
     private readonly deadlines: Deadlines,
@@ -62,6 +66,19 @@ export class DecisionRecorder {
     void this.inquire(transaction);
   }
 
+  /** Every branch has acknowledged: the record has done its service. If that is not noted, it does it once more. */
+  end(transaction: TransactionRecord): void {
+    try {
+      void this.log.end(transaction.id)?.catch((error: unknown) => this.notEnded(transaction, error));
+    } catch (error) {
+      this.notEnded(transaction, error);
+    }
+  }
+
+  private notEnded(transaction: TransactionRecord, error: unknown): void {
+    this.observer.endNotRecorded(transaction, messageOf(error));
+  }
+
   /** Asks the log, at once the first time, since the loss of an acknowledgement is the likeliest cause. */
   private unknown(transaction: TransactionRecord, error: unknown): void {
     // Another inquiry has found it out meanwhile.
@@ -88,7 +105,23 @@ export class DecisionRecorder {
     }
     if (found === 'recorded') recorded(transaction, this.effects);
     else if (found === 'absent') recordAbsent(transaction, this.effects);
-    else this.unknown(transaction, new Error('the log answered neither recorded nor absent'));
+    else if (found === 'fenced') this.fenced(transaction);
+    else this.unknown(transaction, new Error('the log answered neither recorded, absent nor fenced'));
+  }
+
+  /**
+   * Another coordinator has claimed the log, and decides. This one says nothing more of the transaction: it may have
+   * been recorded before the claim. A late word of the log, that it was, is still believed.
+   */
+  private fenced(transaction: TransactionRecord): void {
+    if (!this.ownership.isLost) {
+      this.ownership.lose();
+      this.observer.fenced();
+    }
+    if (transaction.state !== READY) return;
+    transaction.needExtras().inquiryAt = 0;
+    patienceEnded(transaction, this.effects);
+    this.registry.setAside(transaction);
   }
 
   private inquireLater(transaction: TransactionRecord): void {

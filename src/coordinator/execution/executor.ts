@@ -7,6 +7,7 @@ import {
   CAUSE_ROLLED_BACK,
   COMMITTED,
   COMMITTING,
+  NO_BRANCHES,
   PREPARING,
   type ProtocolEffects,
   type StateNumber,
@@ -27,6 +28,7 @@ import { Deliveries } from './deliveries.js';
 import { messageOf } from './incident.js';
 import type { TransactionObserver } from './observer.js';
 import { outcomeOf } from './outcomes.js';
+import type { Ownership } from './ownership.js';
 import { Timeouts } from './timeouts.js';
 import type { TransactionDriver, TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
@@ -37,6 +39,7 @@ export interface ExecutorParts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: DecisionLog;
+  readonly ownership: Ownership;
   readonly registry: TransactionRegistry;
   readonly deadlines: Deadlines;
   readonly ambient: AmbientTransactions;
@@ -61,7 +64,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   private readonly observer: TransactionObserver;
 
   constructor(private readonly parts: ExecutorParts) {
-    const { clock, random, log, registry, deadlines, ambient, observer } = parts;
+    const { clock, random, log, ownership, registry, deadlines, ambient, observer } = parts;
     this.clock = clock;
     this.registry = registry;
     this.deadlines = deadlines;
@@ -69,7 +72,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     this.observer = observer;
     this.deliveries = new Deliveries(clock, random, deadlines, ambient, observer, this);
     this.votes = new Votes(clock, this.deliveries, observer, this);
-    this.recorder = new DecisionRecorder(log, clock, random, deadlines, observer, this);
+    this.recorder = new DecisionRecorder(log, ownership, registry, clock, random, deadlines, observer, this);
     this.timeouts = new Timeouts(
       clock,
       parts.completionWaitMs,
@@ -196,8 +199,17 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     const first = transaction.endedAt === 0;
     if (first) transaction.endedAt = this.clock.now();
     this.dropPayloads(transaction);
+    // A decision with a report that nobody has dealt with is kept until it is forgotten.
+    if (isRecorded(transaction) && !transaction.hasHeuristics) this.recorder.end(transaction);
     this.registry.release(transaction, first);
     if (first) this.observer.ended(transaction);
+  }
+
+  /** Its heuristic reports were dealt with, so nothing keeps it any more. */
+  forgotten(transaction: TransactionRecord): void {
+    if (!transaction.isSettled) return;
+    if (isRecorded(transaction)) this.recorder.end(transaction);
+    this.registry.release(transaction, false);
   }
 
   answered(branch: BranchRecord, value: unknown): void {
@@ -232,6 +244,11 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
         branch.payload = undefined;
     }
   }
+}
+
+/** Whether its commit record is in the log. */
+function isRecorded({ state, onePhase, yes }: TransactionRecord): boolean {
+  return state === COMMITTED && !onePhase && yes !== NO_BRANCHES;
 }
 
 /** Whether the caller can still bring about an abort. */

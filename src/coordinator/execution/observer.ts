@@ -1,5 +1,6 @@
 import type { BranchRecord } from './branch-record.js';
 import type { Outcome } from '../outcome.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { StateNumber } from '../protocol/index.js';
 import type { TransactionRecord } from './transaction-record.js';
 
@@ -20,6 +21,16 @@ export interface TransactionObserver {
   heuristic(branch: BranchRecord): void;
   /** Whether the decision is in the log cannot be told now. */
   recordUnknown(transaction: TransactionRecord, message: string): void;
+  /** Another coordinator has claimed the log: this one decides nothing more. Called once. */
+  fenced(): void;
+  /** That a transaction is over could not be noted in the log, so its commit is delivered again after the next start. */
+  endNotRecorded(transaction: TransactionRecord, message: string): void;
+  /** A branch of an earlier epoch is prepared and has no decision: it is rolled back. */
+  orphan(branch: BranchRecord): void;
+  /** A participant could not list its prepared branches. */
+  scanFailed(participant: RegisteredParticipant, message: string): void;
+  /** Branches of earlier epochs are prepared, and the log does not outlive an epoch: nobody knows what was decided. */
+  undecidable(participant: RegisteredParticipant, branches: number): void;
   /** The caller was told. `committed` is not reported here: it is the same moment as the end. */
   told(transaction: TransactionRecord, outcome: Outcome): void;
   /** The transaction is over. Called once. */

@@ -47,6 +47,7 @@ const REASONS: Record<AbortCause, string> = {
   'rolled-back': 'the caller asked for rollback',
   'rollback-only': 'the transaction was marked rollback-only',
   'not-recorded': 'the decision could not be recorded, and is proven not to be in the log',
+  presumed: 'an earlier run of the coordinator ended without a decision',
 };
 
 export function causeName(transaction: TransactionRecord): AbortCause {

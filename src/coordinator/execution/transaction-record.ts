@@ -1,9 +1,11 @@
+import type { CommitDecision, CommitRecord } from '../log/decision-log.js';
 import type { Outcome } from '../outcome.js';
 import {
   ProtocolTransaction,
   STATES,
   type TransactionState,
   heuristicBranches,
+  includes,
   isAbort,
 } from '../protocol/index.js';
 import { TransactionAbortedError } from './abandoned.js';
@@ -29,7 +31,7 @@ const MAX_SMALL = 0x7fffffff;
 const NEVER_MS = 0x3fffffff;
 
 /** One transaction as the driver holds it: the state of the protocol, and what it takes to reach the participants. */
-export class TransactionRecord extends ProtocolTransaction {
+export class TransactionRecord extends ProtocolTransaction implements CommitDecision {
   /**
    * The branches hang on one another. An array for each transaction would cost more than its own bytes: the ones of
    * finished transactions outlive a collection of young garbage, from which V8 concludes that all of them should be
@@ -142,6 +144,14 @@ export class TransactionRecord extends ProtocolTransaction {
   /** Whether it is over and nobody has to see to it any more. */
   get isSettled(): boolean {
     return this.endedAt !== 0 && this.open === 0 && !this.hasHeuristics;
+  }
+
+  /** What the log is to keep: the branches that voted commit, each with what its commit needs. */
+  toRecord(): CommitRecord {
+    const branches = this.branches
+      .filter(({ index }) => includes(this.yes, index))
+      .map(({ branchId, participant, payload }) => ({ branchId, participant: participant.name, payload }));
+    return { id: this.id, name: this.name, branches };
   }
 
   /** @returns whole microseconds since the begin. */

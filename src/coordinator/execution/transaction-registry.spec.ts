@@ -8,7 +8,7 @@ import { TransactionRegistry } from './transaction-registry.js';
 const RING = 64;
 
 function setUp({ retainFinished = 4, retainFinishedMs = 1_000 } = {}) {
-  const ids = new TransactionIds('test');
+  const ids = new TransactionIds('test', 1);
   const registry = new TransactionRegistry(ids, 8, retainFinished, retainFinishedMs);
   const clock = new ManualClock();
   const driver = { clock, answered() {}, failed() {}, cancelled() {} };

@@ -1,3 +1,4 @@
+import { isCommit } from '../protocol/index.js';
 import type { TransactionIds } from './transaction-ids.js';
 import type { TransactionRecord } from './transaction-record.js';
 
@@ -10,6 +11,8 @@ export class TransactionRegistry {
   private readonly ring: (TransactionRecord | undefined)[];
   private readonly mask: number;
   private readonly elders = new Map<number, TransactionRecord>();
+  /** Transactions of earlier epochs, whose ids do not say their place. */
+  private readonly restored = new Map<string, TransactionRecord>();
   /** Whose place it is, by number: to drop a transaction that has been cold for long, it need not be touched. */
   private readonly owners: Float64Array;
   /** The numbers of finished transactions in the order in which they ended, as a ring of its own. */
@@ -41,18 +44,37 @@ export class TransactionRegistry {
     return ++this.lastSequence;
   }
 
+  /** A transaction begins. */
   add(transaction: TransactionRecord): void {
+    this.place(transaction);
+    this.inFlight++;
+  }
+
+  /** A transaction of an earlier epoch comes back. It is outside the limit of what is in flight. */
+  adopt(transaction: TransactionRecord): void {
+    this.place(transaction);
+    this.restored.set(transaction.id, transaction);
+    this.unsettled.add(transaction);
+  }
+
+  /** @returns the ids of the transactions of earlier epochs that are known to be committed. */
+  restoredDecisions(): ReadonlySet<string> {
+    const decided = new Set<string>();
+    for (const { id, state } of this.restored.values()) if (isCommit(state)) decided.add(id);
+    return decided;
+  }
+
+  private place(transaction: TransactionRecord): void {
     const place = transaction.sequence & this.mask;
     const elder = this.ring[place];
     if (elder !== undefined) this.elders.set(elder.sequence, elder);
     this.ring[place] = transaction;
     this.owners[place] = transaction.sequence;
-    this.inFlight++;
   }
 
   find(id: string): TransactionRecord | undefined {
     const sequence = this.ids.sequenceOf(id);
-    return sequence === 0 ? undefined : this.get(sequence);
+    return sequence === 0 ? this.restored.get(id) : this.get(sequence);
   }
 
   /**
@@ -141,6 +163,7 @@ export class TransactionRegistry {
   }
 
   private drop(sequence: number): void {
+    if (this.restored.size > 0) this.restored.delete(this.get(sequence)?.id ?? '');
     const place = sequence & this.mask;
     if (this.owners[place] === sequence) this.ring[place] = undefined;
     if (this.elders.size > 0) this.elders.delete(sequence);

@@ -1,16 +1,43 @@
 /**
- * A commit decision, as it is handed to the log: what it takes to deliver it again after a restart.
+ * What the log keeps of a transaction whose commit is decided: what it takes to deliver the decision again.
+ *
+ * @publicApi
+ */
+export interface CommitRecord {
+  readonly id: string;
+  readonly name: string;
+  /** The branches that voted commit. */
+  readonly branches: readonly {
+    readonly branchId: string;
+    /** The name of the participant. */
+    readonly participant: string;
+    /** What the caller asked of it. It must survive the format in which the log keeps it. */
+    readonly payload: unknown;
+  }[];
+}
+
+/**
+ * A commit decision, as it is handed to the log. The record is made only if the log asks for it.
  *
  * @publicApi
  */
 export interface CommitDecision {
   readonly id: string;
-  readonly name: string;
-  readonly branches: readonly {
-    readonly branchId: string;
-    readonly participant: { readonly name: string };
-    readonly payload: unknown;
-  }[];
+  toRecord(): CommitRecord;
+}
+
+/**
+ * What a coordinator gets when it opens its log: from now on the log takes records of this epoch only.
+ *
+ * @publicApi
+ */
+export interface LogClaim {
+  /** The number of the claim: higher than any before under the same name, and part of every transaction id. */
+  readonly epoch: number;
+  /** Whether the decisions of earlier epochs are known. Only then does no record mean abort. */
+  readonly durable: boolean;
+  /** Every commit record without an end record, read after the claim. */
+  readonly decisions: readonly CommitRecord[];
 }
 
 /**
@@ -22,7 +49,15 @@ export interface CommitDecision {
  */
 export interface DecisionLog {
   /**
-   * Makes a commit decision durable.
+   * Claims the log, and then reads it. Called once, before anything else.
+   *
+   * @param coordinator the name of the coordinator. Each name has a log of its own.
+   * @throws what makes a start impossible; the application does not start then.
+   */
+  open(coordinator: string): LogClaim | Promise<LogClaim>;
+
+  /**
+   * Makes a commit decision durable, unless the log has been claimed anew since it was opened.
    *
    * @returns nothing when it is durable at once, else a promise that resolves when it is. A rejection means that
    * nobody knows whether it is, or will be.
@@ -31,11 +66,19 @@ export interface DecisionLog {
 
   /**
    * Finds out what became of an append that was rejected, or that has not been answered for long. `absent` is an
-   * answer only when the record is not there and can no longer get there.
-   *
-   * It may be asked again while an earlier question is unanswered.
+   * answer only when the record is not there and can no longer get there; `fenced` says that another has claimed the
+   * log, and decides. It may be asked again while an earlier question is unanswered.
    *
    * @returns a promise that rejects when that cannot be found out now.
    */
-  lookUp(transactionId: string): Promise<'recorded' | 'absent'>;
+  lookUp(transactionId: string): Promise<'recorded' | 'absent' | 'fenced'>;
+
+  /**
+   * Every branch has acknowledged the commit, so its record need be kept no longer. To lose this is harmless: the
+   * commit is delivered once more after the next start.
+   */
+  end(transactionId: string): void | Promise<void>;
+
+  /** Gives the log back. Nothing is called after it. */
+  close(): void | Promise<void>;
 }

@@ -3,7 +3,8 @@ import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/term
 import { CoordinatorStatus } from './coordinator-status.js';
 
 /**
- * The coordinator's health, for a Terminus check: `down` while it takes no new transactions, `degraded` while a
+ * The coordinator's health, for a Terminus check: `down` while it takes no new transactions or has yet to
+ * try the decisions of earlier runs for the first time, `degraded` while a
  * transaction is stalled or holds a heuristic report, else `up`.
  *
  * @publicApi
@@ -22,7 +23,7 @@ export class CoordinatorHealthIndicator {
   check<const Key extends string>(key: Key): HealthIndicatorResult<Key> {
     const indicator = this.indicators.check(key);
     const condition = { ...this.status.condition() };
-    if (!condition.accepting) return indicator.down(condition);
+    if (!condition.accepting || condition.recovering) return indicator.down(condition);
     return condition.stalled + condition.heuristic > 0
       ? indicator.degraded(condition)
       : indicator.up(condition);

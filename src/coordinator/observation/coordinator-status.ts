@@ -10,6 +10,8 @@ import type { TransactionStatistics } from './statistics.js';
 export interface CoordinatorCondition {
   /** Whether it takes new transactions. */
   readonly accepting: boolean;
+  /** Whether decisions of earlier runs have yet to be tried for the first time. */
+  readonly recovering: boolean;
   readonly inFlight: number;
   readonly maxInFlight: number;
   /** Transactions with a stalled branch. */
@@ -45,6 +47,7 @@ export class CoordinatorStatus {
     }
     return {
       accepting: admission.isOpen,
+      recovering: this.runtime.isRecovering,
       inFlight: registry.inFlight,
       maxInFlight: parts.options.maxInFlight,
       stalled,

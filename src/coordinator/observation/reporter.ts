@@ -5,6 +5,7 @@ import { messageOf } from '../execution/incident.js';
 import type { TransactionObserver } from '../execution/observer.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
 import type { Outcome } from '../outcome.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { STATES, type StateNumber } from '../protocol/index.js';
 import { newStatistics } from './statistics.js';
 import { TransactionEvents } from './transaction-events.js';
@@ -70,6 +71,44 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   recordUnknown({ id: transactionId, name }: TransactionRecord, message: string): void {
     this.safely(() =>
       this.logger.error({ transactionId, name }, `the decision is in doubt, asking the log: ${message}`),
+    );
+  }
+
+  fenced(): void {
+    this.safely(() =>
+      this.logger.error(
+        'another coordinator has claimed the decision log: this one starts and decides no more',
+      ),
+    );
+  }
+
+  endNotRecorded({ id: transactionId, name }: TransactionRecord, message: string): void {
+    this.safely(() =>
+      this.logger.warn(
+        { transactionId, name },
+        `its end could not be logged, so its commit is delivered again after the next start: ${message}`,
+      ),
+    );
+  }
+
+  orphan(branch: BranchRecord): void {
+    this.statistics.orphans++;
+    this.warn(branch, 'orphan: prepared in an earlier run, without a decision, so it is rolled back');
+  }
+
+  scanFailed({ name: participant }: RegisteredParticipant, message: string): void {
+    this.safely(() =>
+      this.logger.warn({ participant }, `its prepared branches could not be listed: ${message}`),
+    );
+  }
+
+  undecidable({ name: participant }: RegisteredParticipant, branches: number): void {
+    this.safely(() =>
+      this.logger.error(
+        { participant, branches },
+        'branches of an earlier run are prepared, and without a durable log nobody knows what was decided: ' +
+          'find out from the other participants, and commit or roll back all branches of a transaction alike',
+      ),
     );
   }
 

@@ -9,6 +9,8 @@ export interface TransactionStatistics {
   lateAnswers: number;
   timeouts: number;
   refusals: number;
+  /** Branches of earlier runs that were prepared without a decision, and were rolled back. */
+  orphans: number;
   /** Things that happened and must not: please report them. */
   defects: number;
 }
@@ -23,6 +25,7 @@ export function newStatistics(): TransactionStatistics {
     lateAnswers: 0,
     timeouts: 0,
     refusals: 0,
+    orphans: 0,
     defects: 0,
   };
 }

@@ -7,6 +7,7 @@ import {
   InvalidRequestError,
   UnknownParticipantError,
 } from '../errors.js';
+import { AwaitedParticipant } from './awaited-participant.js';
 import type { ParticipantReference } from './branch-request.js';
 import { type ParticipantOptions, resolveParticipantOptions } from './participant.options.js';
 import type { TransactionParticipant } from './participant.js';
@@ -99,6 +100,23 @@ export class ParticipantRegistry {
     throw new InvalidRequestError(
       'participant',
       `is the class ${name}, which is registered as ${sharers.map((sharer) => sharer.name).join(' and ')}: use the name`,
+    );
+  }
+
+  /**
+   * For a branch that must be completed whether or not its participant is there.
+   *
+   * @returns the participant of that name, or one that stands in for it until it is registered.
+   */
+  await(name: string): RegisteredParticipant {
+    const registered = this.participants.get(name);
+    if (registered !== undefined) return registered;
+    const awaited = new AwaitedParticipant(name, () => this.participants.get(name)?.instance);
+    return new RegisteredParticipant(
+      awaited,
+      AwaitedParticipant.name,
+      resolveParticipantOptions({ name }, AwaitedParticipant.name, this.defaults),
+      [],
     );
   }
 

@@ -90,7 +90,18 @@ export interface TransactionParticipant<P = unknown> {
    * @returns `commit` when it is done, `abort` or {@link refuse} when it is not and never will be.
    */
   commitOnePhase?(branch: Branch<P>): OnePhaseAnswer | PromiseLike<OnePhaseAnswer>;
+
+  /**
+   * Lists the branches that are prepared here and were told no decision, all of them, also those of other
+   * coordinators. Optional: with it, branches that a crash of the coordinator has left behind are found and rolled back.
+   *
+   * @throws when the list would not be complete. Then nothing is concluded from it.
+   */
+  recover?(): readonly PreparedBranch[] | PromiseLike<readonly PreparedBranch[]>;
 }
+
+/** A branch that is prepared, as its participant lists it. @publicApi */
+export type PreparedBranch = Pick<Branch, 'transactionId' | 'branchId'>;
 
 /** The answer to a one-phase commit. @publicApi */
 export type OnePhaseAnswer = 'commit' | 'abort' | AbortVote;

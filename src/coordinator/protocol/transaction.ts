@@ -27,6 +27,8 @@ export const ABORT_CAUSES = [
   'rollback-only',
   /** The decision could not be recorded, and the record is proven absent. */
   'not-recorded',
+  /** An earlier run of the coordinator ended without a decision: no record means abort. */
+  'presumed',
 ] as const;
 
 /**
@@ -44,6 +46,7 @@ export const CAUSE_CANCELLED = 4;
 export const CAUSE_ROLLED_BACK = 5;
 export const CAUSE_ROLLBACK_ONLY = 6;
 export const CAUSE_NOT_RECORDED = 7;
+export const CAUSE_PRESUMED = 8;
 
 /** What the caller was told. */
 export const TOLD_NOTHING = 0;

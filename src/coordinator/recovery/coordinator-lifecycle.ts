@@ -8,8 +8,9 @@ import {
 } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import { isCommit } from '../protocol/index.js';
 import { PeriodicJob } from './periodic-job.js';
-import { StalledRecovery } from './stalled-recovery.js';
+import { Recovery } from './recovery.js';
 
 /**
  * What runs by itself while the application does: the sweep of the deadlines and the recovery of stalled branches;
@@ -20,7 +21,8 @@ import { StalledRecovery } from './stalled-recovery.js';
 export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('Coordinator');
   private readonly sweep: PeriodicJob;
-  private readonly recovery: PeriodicJob;
+  private readonly recoveryJob: PeriodicJob;
+  private readonly recovery: Recovery;
   private endSubscription: (() => void) | undefined;
 
   constructor(
@@ -29,27 +31,35 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   ) {
     const { options } = runtime.parts;
     const { name } = options;
-    const stalled = new StalledRecovery(runtime, options.recoveryConcurrency);
+    this.recovery = new Recovery(runtime);
     this.sweep = new PeriodicJob(scheduler, `${name}.sweep`, options.sweepIntervalMs, () => runtime.sweep());
-    this.recovery = new PeriodicJob(scheduler, `${name}.recovery`, options.recoveryIntervalMs, () =>
-      stalled.pass(),
+    this.recoveryJob = new PeriodicJob(scheduler, `${name}.recovery`, options.recoveryIntervalMs, () =>
+      this.recovery.pass(),
     );
   }
 
   onModuleInit(): void {
     this.endSubscription = this.runtime.parts.clock.onAdvance?.(() => this.runtime.sweep());
     this.sweep.start();
-    this.recovery.start();
+    this.recoveryJob.start();
   }
 
+  /** By now every participant is registered, so that the decisions of earlier runs can be delivered. */
   onApplicationBootstrap(): void {
     this.sweep.keepAlive();
-    this.recovery.keepAlive();
+    this.recoveryJob.keepAlive();
+    const decisions = this.runtime.parts.claim.decisions.length;
+    const missing = this.recovery.restore();
+    if (decisions > 0) this.logger.log(`Delivering the decisions of earlier runs: ${decisions}`);
+    for (const name of missing) {
+      this.logger.warn(`"${name}" has branches to complete and is not registered: they wait until it is`);
+    }
+    void this.recoveryJob.runNow();
   }
 
   /** Runs the recovery job now; resolves when the pass, a new one or the one under way, is over. */
   recoverNow(): Promise<void> {
-    return this.recovery.runNow();
+    return this.recoveryJob.runNow();
   }
 
   /**
@@ -59,8 +69,9 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   async drain(): Promise<void> {
     const { admission, registry, parts } = this.runtime;
     admission.close();
+    this.recovery.stop();
     const { shutdownGraceMs } = parts.options;
-    const drained = Promise.all([registry.whenIdle(), this.recovery.stop()]);
+    const drained = Promise.all([registry.whenIdle(), this.recoveryJob.stop()]);
     if (registry.inFlight > 0) {
       this.logger.log(
         `Waiting up to ${shutdownGraceMs} ms for the transactions in flight: ${registry.inFlight}`,
@@ -79,6 +90,7 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   async onApplicationShutdown(): Promise<void> {
     await this.sweep.stop();
     this.endSubscription?.();
+    await this.runtime.parts.log.close();
   }
 
   /**
@@ -99,9 +111,13 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
 
   /** What a coordinator without a durable log forgets now, in the words that an operator needs. */
   private reportLeftovers(): void {
-    const { registry } = this.runtime;
-    for (const { id, stateName } of registry.unsettled) {
-      this.logger.error(`${id} is ${stateName} and unsettled: its decision ends with this process`);
+    const { registry, ownership } = this.runtime;
+    for (const { id, state, stateName } of registry.unsettled) {
+      if (ownership.durable && isCommit(state)) {
+        this.logger.warn(`${id} is ${stateName} and unsettled: it goes on after the next start`);
+      } else {
+        this.logger.error(`${id} is ${stateName} and unsettled: its decision ends with this process`);
+      }
     }
   }
 }

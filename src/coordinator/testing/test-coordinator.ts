@@ -2,11 +2,11 @@ import { type CoordinatorOptions, resolveCoordinatorOptions } from '../coordinat
 import type { Clock } from '../execution/clock.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { TransactionObserver } from '../execution/observer.js';
-import type { DecisionLog } from '../log/decision-log.js';
+import type { DecisionLog, LogClaim } from '../log/decision-log.js';
 import { MemoryDecisionLog } from '../log/memory-decision-log.js';
 import { ParticipantRegistry } from '../participant/participant.registry.js';
 import type { TransactionParticipant } from '../participant/participant.js';
-import { StalledRecovery } from '../recovery/stalled-recovery.js';
+import { Recovery } from '../recovery/recovery.js';
 import { TransactionManager } from '../transaction-manager.js';
 import { ManualClock } from './manual-clock.js';
 
@@ -20,6 +20,8 @@ export interface TestCoordinatorOptions<C extends Clock = ManualClock> extends C
   readonly random?: () => number;
   /** Where commit decisions are kept. @default a MemoryDecisionLog */
   readonly log?: DecisionLog;
+  /** What the log answered when it was opened, for one that takes time to. @default it is opened at once */
+  readonly claim?: LogClaim;
   /** @internal */
   readonly observer?: TransactionObserver;
 }
@@ -49,6 +51,11 @@ const SILENT: TransactionObserver = {
   stalled() {},
   heuristic() {},
   recordUnknown() {},
+  fenced() {},
+  endNotRecorded() {},
+  orphan() {},
+  scanFailed() {},
+  undecidable() {},
   told() {},
   ended() {},
   defect(error) {
@@ -60,26 +67,42 @@ const SILENT: TransactionObserver = {
 export function createTestCoordinator<C extends Clock = ManualClock>(
   given: TestCoordinatorOptions<C> = {},
 ): TestCoordinator<C> {
-  const { participants: scripted = {}, clock: givenClock, random, log, observer, ...rest } = given;
+  const {
+    participants: scripted = {},
+    clock: givenClock,
+    random,
+    log = new MemoryDecisionLog(),
+    claim: givenClaim,
+    observer,
+    ...rest
+  } = given;
   const options = resolveCoordinatorOptions(rest);
   const clock = givenClock ?? (new ManualClock() as unknown as C);
   const participants = new ParticipantRegistry(options);
   for (const [name, participant] of Object.entries(scripted)) participants.register(participant, { name });
+  const claim = givenClaim ?? log.open(options.name);
+  if (claim instanceof Promise) {
+    throw new TypeError('This log takes time to open: open it before, and hand over its answer as `claim`.');
+  }
   const runtime = new CoordinatorRuntime({
     options,
     participants,
     clock,
     random: random ?? (() => 0.5),
-    log: log ?? new MemoryDecisionLog(),
+    log,
+    claim,
     observer: observer ?? SILENT,
   });
   clock.onAdvance?.(() => runtime.sweep());
-  const recovery = new StalledRecovery(runtime, options.recoveryConcurrency);
+  const recovery = new Recovery(runtime);
+  recovery.restore();
   return {
     transactions: new TransactionManager(runtime),
     participants,
     clock,
-    recover: () => recovery.pass(),
+    recover: async () => {
+      await Promise.all([recovery.pass(), recovery.findOrphans()]);
+    },
     sweep: () => runtime.sweep(),
     runtime,
   };

@@ -1,0 +1,63 @@
+import { type BranchSet, only } from './branch-set.js';
+import { ABORTING, ACTIVE, COMMITTING } from './states.js';
+import { CAUSE_PRESUMED, type ProtocolTransaction, TOLD_ABORTED, TOLD_PENDING } from './transaction.js';
+
+/**
+ * Makes a new transaction what its commit record says of it: decided, and each branch that voted commit in want of
+ * its completion, as one whose attempts were used up. Whoever called for it was answered by the coordinator that
+ * wrote the record, or never will be, so nobody is told any more.
+ *
+ * The log was claimed before the record was read, so nobody writes another.
+ *
+ * @param size how many branches the record names.
+ * @param open which of them have yet to be completed.
+ */
+export function restoreCommitted(transaction: ProtocolTransaction, size: number, open: BranchSet): void {
+  transaction.size = size;
+  transaction.yes = open;
+  transaction.open = open;
+  transaction.stalled = open;
+  transaction.state = COMMITTING;
+  transaction.told = TOLD_PENDING;
+}
+
+/**
+ * Makes a branch that was found prepared, and of which abort may be presumed, one more branch of an aborted transaction:
+ * in want of its rollback, as one whose attempts were used up. The transaction is a new one, or one to which orphans
+ * were added before.
+ *
+ * @returns the index of the branch.
+ */
+export function restoreOrphan(transaction: ProtocolTransaction): number {
+  const branch = transaction.size++;
+  transaction.open |= only(branch);
+  transaction.stalled |= only(branch);
+  if (transaction.state === ACTIVE) {
+    transaction.state = ABORTING;
+    transaction.cause = CAUSE_PRESUMED;
+    transaction.told = TOLD_ABORTED;
+  }
+  return branch;
+}
+
+/** What a coordinator knows of a transaction that some branch is in doubt about. */
+export interface Knowledge {
+  /** Whether this coordinator holds the claim on the transaction, by an epoch as young as the log's. */
+  readonly owns: boolean;
+  /** Whether the log has a commit record of the transaction, read after the claim. */
+  readonly recorded: boolean;
+  /** Whether the transaction was begun in the epoch of the claim, and may be alive therefore. */
+  readonly begunInThisEpoch: boolean;
+}
+
+/**
+ * What a coordinator may say to a branch in doubt. Only the owner of the claim may presume, only where no record was
+ * found after the claim, and never of a transaction that may be alive.
+ *
+ * Source: Mohan, Lindsay and Obermarck, "Transaction Management in the R* Distributed Database Management System",
+ * section 3: presumed abort.
+ */
+export function presume({ owns, recorded, begunInThisEpoch }: Knowledge): 'commit' | 'abort' | 'wait' {
+  if (recorded) return 'commit';
+  return owns && !begunInThisEpoch ? 'abort' : 'wait';
+}

@@ -1,0 +1,231 @@
+import { describe, expect, it } from 'vitest';
+import { ScriptedLog } from '../../../test/faults/scripted-log.js';
+import type { CommitRecord, LogClaim } from '../log/decision-log.js';
+import { branch } from '../participant/branch-request.js';
+import type { PreparedBranch } from '../participant/participant.js';
+import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
+
+/** A participant that lists what a test says is prepared in it. */
+class Listing extends ScriptedParticipant {
+  prepared: unknown = [];
+  scans = 0;
+  gate: Promise<void> = Promise.resolve();
+
+  async recover(): Promise<readonly PreparedBranch[]> {
+    this.scans++;
+    const { prepared } = this;
+    await this.gate;
+    if (prepared instanceof Error) throw prepared;
+    return prepared as readonly PreparedBranch[];
+  }
+}
+
+const SAFETY_MS = 1_000;
+
+function orphanage(claim: Partial<LogClaim> = {}, name = 'shop') {
+  const stock = new Listing();
+  const payment = new Listing();
+  const log = new ScriptedLog({ claim: { epoch: 5, durable: true, decisions: [], ...claim } });
+  const coordinator = createTestCoordinator({
+    name,
+    participants: { stock, payment },
+    log,
+    orphanSafetyMs: SAFETY_MS,
+  });
+  /** Two complete lists, as far apart as they must be, and the rollbacks that follow from them. */
+  const twoScans = async (): Promise<void> => {
+    await coordinator.recover();
+    await coordinator.clock.advance(SAFETY_MS);
+    await coordinator.recover();
+    await coordinator.recover();
+  };
+  return { ...coordinator, stock, payment, log, twoScans };
+}
+
+function prepared(transactionId: string, branchId = 'stock'): PreparedBranch {
+  return { transactionId, branchId };
+}
+
+function rolledBack({ calls }: ScriptedParticipant): string[] {
+  return calls
+    .filter(({ method }) => method === 'rollback')
+    .map(({ branch: { transactionId, branchId } }) => `${transactionId} ${branchId}`);
+}
+
+describe('OrphanRecovery', () => {
+  it('rolls back a branch of an earlier epoch that has no decision', async () => {
+    const { stock, twoScans, transactions } = orphanage();
+    stock.prepared = [prepared('shop.4.9')];
+
+    await twoScans();
+
+    expect(rolledBack(stock)).toEqual(['shop.4.9 stock']);
+    expect(transactions.find('shop.4.9')).toMatchObject({
+      state: 'ABORTED',
+      cause: 'presumed',
+      stalled: false,
+    });
+  });
+
+  it('concludes nothing from one list, nor from two that are too close', async () => {
+    const { stock, recover, clock, transactions } = orphanage();
+    stock.prepared = [prepared('shop.4.9')];
+
+    await recover();
+    await clock.advance(SAFETY_MS - 1);
+    await recover();
+    await recover();
+    expect(transactions.find('shop.4.9')).toBeUndefined();
+
+    await clock.advance(1);
+    await recover();
+    await recover();
+    expect(rolledBack(stock)).toEqual(['shop.4.9 stock']);
+  });
+
+  it('concludes nothing of a branch that was gone in between', async () => {
+    const { stock, recover, clock } = orphanage();
+    stock.prepared = [prepared('shop.4.9')];
+    await recover();
+    stock.prepared = [];
+    await clock.advance(SAFETY_MS);
+    await recover();
+    stock.prepared = [prepared('shop.4.9')];
+    await recover();
+    await recover();
+
+    expect(rolledBack(stock)).toEqual([]);
+  });
+
+  it('fault 53: a list that fails proves nothing, and forgets nothing', async () => {
+    const { stock, recover, clock } = orphanage();
+    stock.prepared = [prepared('shop.4.9')];
+    await recover();
+    for (const failure of [new Error('away'), undefined, 'shop.4.9']) {
+      stock.prepared = failure;
+      await clock.advance(SAFETY_MS);
+      await recover();
+      await recover();
+      expect(rolledBack(stock)).toEqual([]);
+    }
+
+    stock.prepared = [prepared('shop.4.9')];
+    await recover();
+    await recover();
+    expect(rolledBack(stock)).toEqual(['shop.4.9 stock']);
+  });
+
+  it.each([
+    ['of another coordinator', prepared('bank.4.9')],
+    ['of one whose name begins with ours', prepared('shop-2.4.9')],
+    ['of one whose name ours begins with', prepared('sho.4.9')],
+    ['of the live epoch', prepared('shop.5.9')],
+    ['of an epoch that is younger than ours', prepared('shop.6.9')],
+    ['with an id that is malformed', prepared('shop.4')],
+    ['with an id that has one part too many', prepared('shop.4.9.1')],
+    ['without an id', {}],
+    ['that is none', null],
+  ])('fault 54: never touches a branch %s', async (_, foreign) => {
+    const { stock, twoScans, transactions } = orphanage();
+    stock.prepared = [foreign, prepared('shop.4.1')];
+
+    await twoScans();
+
+    expect(rolledBack(stock)).toEqual(['shop.4.1 stock']);
+    expect(transactions.list()).toHaveLength(1);
+  });
+
+  it('fault 52 §: never touches a transaction that lives', async () => {
+    const { stock, twoScans, transactions } = orphanage();
+    const transaction = transactions.begin({ timeoutMs: 60_000 });
+    transaction.enlist(branch('stock', 1));
+    transaction.enlist(branch('payment', 1));
+    stock.prepared = [prepared(transaction.id)];
+
+    await twoScans();
+    expect(rolledBack(stock)).toEqual([]);
+
+    expect((await transaction.commit()).status).toBe('committed');
+  });
+
+  it('leaves a branch with a decision to its commit, also when the list is older than the end of that', async () => {
+    const decision: CommitRecord = {
+      id: 'shop.4.9',
+      name: 'sale',
+      branches: [{ branchId: 'stock', participant: 'stock', payload: 1 }],
+    };
+    const { stock, recover, clock, transactions } = orphanage({ decisions: [decision] });
+    stock.prepared = [prepared('shop.4.9')];
+    const gate = Promise.withResolvers<void>();
+    stock.gate = gate.promise;
+
+    const first = recover();
+    await settled();
+    expect(transactions.find('shop.4.9')?.state).toBe('COMMITTED');
+    gate.resolve();
+    await first;
+    await clock.advance(SAFETY_MS);
+    await recover();
+    await recover();
+
+    expect(rolledBack(stock)).toEqual([]);
+    expect(stock.count('commit')).toBe(1);
+  });
+
+  it('finds every branch of a transaction, also when they come to light one by one', async () => {
+    const { stock, payment, twoScans, transactions } = orphanage();
+    stock.prepared = [prepared('shop.4.9'), prepared('shop.4.9', 'stock.2')];
+    await twoScans();
+    expect(rolledBack(stock)).toEqual(['shop.4.9 stock', 'shop.4.9 stock.2']);
+
+    stock.prepared = [];
+    payment.prepared = [prepared('shop.4.9', 'payment')];
+    await twoScans();
+
+    expect(rolledBack(payment)).toEqual(['shop.4.9 payment']);
+    expect(transactions.find('shop.4.9')).toMatchObject({ state: 'ABORTED', stalled: false });
+  });
+
+  it('tries an orphan again whose rollback has failed, without counting it twice', async () => {
+    const { stock, twoScans, recover, participants } = orphanage();
+    stock.script = { rollback: ['throw', 'throw', 'yes'] };
+    stock.prepared = [prepared('shop.4.9')];
+
+    await twoScans();
+    await recover();
+    expect(participants.get('stock').counts).toMatchObject({ stalled: 1, rolledBack: 0 });
+    await recover();
+
+    expect(participants.get('stock').counts).toMatchObject({ stalled: 0, rolledBack: 1 });
+  });
+
+  it('asks a participant that does not answer no second time, and waits for it with nothing else', async () => {
+    const { stock, payment, recover, clock } = orphanage();
+    const gate = Promise.withResolvers<void>();
+    stock.gate = gate.promise;
+    payment.prepared = [prepared('shop.4.9', 'payment')];
+
+    void recover();
+    await settled();
+    await clock.advance(SAFETY_MS);
+    void recover();
+    await settled();
+    void recover();
+    await settled();
+    expect(stock.scans).toBe(1);
+
+    gate.resolve();
+    await settled();
+    await recover();
+    expect(stock.scans).toBe(2);
+  });
+
+  it('fault 31 §: rolls nothing back when the log does not outlive an epoch', async () => {
+    const { stock, twoScans } = orphanage({ durable: false });
+    stock.prepared = [prepared('shop.4.9')];
+
+    await twoScans();
+
+    expect(rolledBack(stock)).toEqual([]);
+  });
+});
