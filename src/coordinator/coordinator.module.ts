@@ -7,6 +7,7 @@ import {
   MODULE_OPTIONS_TOKEN,
 } from './coordinator.module-definition.js';
 import { type ResolvedCoordinatorOptions, resolveCoordinatorOptions } from './coordinator.options.js';
+import { InvalidOptionsError } from './errors.js';
 import { COORDINATOR_OPTIONS, TRANSACTION_LINES } from './coordinator.tokens.js';
 import { TurnClock } from './execution/clock.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
@@ -60,6 +61,7 @@ const ownSchedule: DynamicModule = {
       inject: [MODULE_OPTIONS_TOKEN, COORDINATOR_OPTIONS, ParticipantRegistry, Reporter],
       useFactory: async (
         {
+          name,
           clock = new TurnClock(),
           random = Math.random,
           log = new MemoryDecisionLog(),
@@ -69,6 +71,12 @@ const ownSchedule: DynamicModule = {
         observer: Reporter,
       ) => {
         const claim = await log.open(options.name);
+        if (claim.durable && name === undefined) {
+          await log.close();
+          throw new InvalidOptionsError('CoordinatorModule', [
+            'name: is needed with a durable log, and stays the same for ever: what is in the log belongs to it',
+          ]);
+        }
         return new CoordinatorRuntime({ options, participants, observer, clock, random, log, claim });
       },
     },

@@ -32,7 +32,20 @@ export {
   type MemoryGuardStoreOptions,
   ParticipantGuard,
 } from './guard/index.js';
-export type { CommitDecision, CommitRecord, DecisionLog, LogClaim } from './log/decision-log.js';
+export type {
+  CommitDecision,
+  CommitRecord,
+  DecisionLog,
+  HeuristicRecord,
+  LogClaim,
+} from './log/decision-log.js';
+export {
+  DamagedLogError,
+  LogFencedError,
+  LogInUseError,
+  LogUnavailableError,
+  UnknownLogFormatError,
+} from './log/log-errors.js';
 export { MemoryDecisionLog } from './log/memory-decision-log.js';
 export { CoordinatorHealthIndicator } from './observation/coordinator-health.indicator.js';
 export {

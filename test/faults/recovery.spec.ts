@@ -26,7 +26,7 @@ function recordOf(id: string, ...participants: string[]): CommitRecord {
 
 /** A coordinator in its second epoch, whose log holds what the first has left behind. */
 function restarted(decisions: CommitRecord[], options: TestCoordinatorOptions = {}, script: LogScript = {}) {
-  const claim: LogClaim = { epoch: 2, durable: true, decisions };
+  const claim: LogClaim = { epoch: 2, durable: true, decisions, reports: [] };
   const log = new ScriptedLog({ claim, ...script });
   return { ...createTestCoordinator({ log, ...options }), log };
 }

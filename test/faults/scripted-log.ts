@@ -7,6 +7,7 @@ export interface LogScript {
   /** @param turn which inquiry this is, from 1. */
   readonly lookUp?: (isRecorded: boolean, turn: number) => Promise<'recorded' | 'absent' | 'fenced'>;
   readonly end?: () => Promise<void>;
+  readonly check?: () => Promise<void>;
   /** What an earlier run has left behind. */
   readonly claim?: LogClaim;
 }
@@ -21,12 +22,20 @@ export class ScriptedLog implements DecisionLog {
   constructor(private readonly script: LogScript = {}) {}
 
   open(): LogClaim {
-    return this.script.claim ?? { epoch: 1, durable: true, decisions: [] };
+    return this.script.claim ?? { epoch: 1, durable: true, decisions: [], reports: [] };
   }
 
   end(transactionId: string): void | Promise<void> {
     this.ended.push(transactionId);
     return this.script.end?.();
+  }
+
+  report(): void {}
+
+  forget(): void {}
+
+  check(): Promise<void> {
+    return this.script.check?.() ?? Promise.resolve();
   }
 
   close(): void {}

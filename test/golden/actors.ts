@@ -81,11 +81,19 @@ export class LogActor implements DecisionLog {
   constructor(private readonly say: Say) {}
 
   open(): LogClaim {
-    return { epoch: 1, durable: true, decisions: [] };
+    return { epoch: 1, durable: true, decisions: [], reports: [] };
   }
 
   end(): void {
     this.say('log', 'is told that every branch has acknowledged');
+  }
+
+  report(): void {}
+
+  forget(): void {}
+
+  check(): Promise<void> {
+    return Promise.resolve();
   }
 
   close(): void {}

@@ -48,7 +48,7 @@ export class Narrator implements TransactionObserver {
     this.say('log', 'has been claimed by another coordinator');
   }
 
-  endNotRecorded(_: TransactionRecord, message: string): void {
+  notNoted(_: TransactionRecord, message: string): void {
     this.say('log', `has not noted the end (${message})`);
   }
 

@@ -151,11 +151,19 @@ export class RemoteLog implements DecisionLog {
   ) {}
 
   open(): LogClaim {
-    return { epoch: 1, durable: true, decisions: [] };
+    return { epoch: 1, durable: true, decisions: [], reports: [] };
   }
 
   end(id: string): void {
     this.ended.add(id);
+  }
+
+  report(): void {}
+
+  forget(): void {}
+
+  check(): Promise<void> {
+    return Promise.resolve();
   }
 
   close(): void {}

@@ -9,13 +9,14 @@ import {
   ShuttingDownError,
   TooManyBranchesError,
 } from '../errors.js';
+import { LogUnavailableError } from '../log/log-errors.js';
 import type { BranchRequest } from '../participant/branch-request.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
 import { ACTIVE, enlist } from '../protocol/index.js';
 import { BranchRecord } from './branch-record.js';
+import type { ClaimedLog } from './claimed-log.js';
 import type { Deadlines } from './deadlines.js';
-import type { Ownership } from './ownership.js';
 import type { TransactionIds } from './transaction-ids.js';
 import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
@@ -31,7 +32,7 @@ export class Admission {
   constructor(
     private readonly options: ResolvedCoordinatorOptions,
     private readonly ids: TransactionIds,
-    private readonly ownership: Ownership,
+    private readonly log: ClaimedLog,
     private readonly registry: TransactionRegistry,
     private readonly deadlines: Deadlines,
     private readonly participants: ParticipantRegistry,
@@ -44,17 +45,18 @@ export class Admission {
   }
 
   get isOpen(): boolean {
-    return !this.closed && !this.ownership.isLost;
+    return !this.closed && !this.log.isLost && this.log.problem === undefined;
   }
 
   /**
    * Makes a transaction that has not been admitted: nothing knows of it, so it may be dropped.
    *
-   * @throws ShuttingDownError, FencedError, OverloadedError, TooManyBranchesError, InvalidRequestError
+   * @throws ShuttingDownError, FencedError, LogUnavailableError, OverloadedError, TooManyBranchesError, InvalidRequestError
    */
   create(name: string | undefined, timeoutMs: number | undefined, branchCount: number): TransactionRecord {
     if (this.closed) throw new ShuttingDownError();
-    if (this.ownership.isLost) throw new FencedError(this.options.name);
+    if (this.log.isLost) throw new FencedError(this.options.name);
+    if (this.log.problem !== undefined) throw new LogUnavailableError(this.log.problem);
     const { maxInFlight, maxBranches } = this.options;
     if (this.registry.inFlight >= maxInFlight) throw new OverloadedError(maxInFlight);
     if (branchCount > maxBranches) throw new TooManyBranchesError(branchCount, maxBranches);

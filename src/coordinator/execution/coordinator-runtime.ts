@@ -3,11 +3,11 @@ import type { DecisionLog, LogClaim } from '../log/decision-log.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
 import { Admission } from './admission.js';
 import { AmbientTransactions } from './ambient.js';
+import { ClaimedLog } from './claimed-log.js';
 import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
 import { Executor } from './executor.js';
 import type { TransactionObserver } from './observer.js';
-import { Ownership } from './ownership.js';
 import { Restoration } from './restoration.js';
 import { TransactionIds } from './transaction-ids.js';
 import { TransactionRegistry } from './transaction-registry.js';
@@ -32,7 +32,7 @@ export class CoordinatorRuntime {
   readonly ambient = new AmbientTransactions();
   readonly executor: Executor;
   readonly admission: Admission;
-  readonly ownership: Ownership;
+  readonly log: ClaimedLog;
   readonly restoration: Restoration;
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   isRecovering: boolean;
@@ -40,7 +40,7 @@ export class CoordinatorRuntime {
   constructor(readonly parts: RuntimeParts) {
     const { options, participants, clock, random, log, claim, observer } = parts;
     this.ids = new TransactionIds(options.name, claim.epoch);
-    this.ownership = new Ownership(claim);
+    this.log = new ClaimedLog(log, claim);
     this.isRecovering = claim.decisions.length > 0;
     this.registry = new TransactionRegistry(
       this.ids,
@@ -49,13 +49,12 @@ export class CoordinatorRuntime {
       options.retainFinishedMs,
     );
     const deadlines = new Deadlines(this.registry);
-    const { registry, ambient, ownership } = this;
+    const { registry, ambient } = this;
     const { completionWaitMs } = options;
     this.executor = new Executor({
       clock,
       random,
-      log,
-      ownership,
+      log: this.log,
       registry,
       deadlines,
       ambient,
@@ -63,7 +62,7 @@ export class CoordinatorRuntime {
       completionWaitMs,
     });
     const { executor, ids } = this;
-    this.admission = new Admission(options, ids, ownership, registry, deadlines, participants, executor);
+    this.admission = new Admission(options, ids, this.log, registry, deadlines, participants, executor);
     this.restoration = new Restoration(executor, registry, participants, options.timeoutMs);
   }
 

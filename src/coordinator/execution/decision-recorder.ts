@@ -1,12 +1,11 @@
-import type { DecisionLog } from '../log/decision-log.js';
 import type { ProtocolEffects } from '../protocol/index.js';
 import { READY, isAbort, patienceEnded, recordAbsent, recorded } from '../protocol/index.js';
 import { backoffMs } from './backoff.js';
+import type { ClaimedLog } from './claimed-log.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { messageOf } from './incident.js';
 import type { TransactionObserver } from './observer.js';
-import type { Ownership } from './ownership.js';
 import type { TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
 
@@ -21,8 +20,7 @@ const ANSWER_WITHIN_MS = 10_000;
  */
 export class DecisionRecorder {
   constructor(
-    private readonly log: DecisionLog,
-    private readonly ownership: Ownership,
+    private readonly log: ClaimedLog,
     private readonly registry: TransactionRegistry,
     private readonly clock: Clock,
     private readonly random: () => number,
@@ -34,8 +32,9 @@ export class DecisionRecorder {
   record(transaction: TransactionRecord): void {
     let appended: void | Promise<void>;
     try {
-      appended = this.log.append(transaction);
+      appended = this.log.storage.append(transaction);
     } catch (error) {
+      // It was refused, for what it holds: that says nothing about the next one.
       this.unknown(transaction, error);
       return;
     }
@@ -47,11 +46,15 @@ export class DecisionRecorder {
     this.inquireIn(transaction, ANSWER_WITHIN_MS);
     void appended.then(
       () => this.appended(transaction),
-      (error: unknown) => this.unknown(transaction, error),
+      (error: unknown) => {
+        this.log.failed(messageOf(error));
+        this.unknown(transaction, error);
+      },
     );
   }
 
   private appended(transaction: TransactionRecord): void {
+    this.log.works();
     if (isAbort(transaction.state)) {
       const error = new Error('the log has recorded a decision of which it had said that it never would');
       this.observer.defect(error, transaction.id);
@@ -63,20 +66,10 @@ export class DecisionRecorder {
   examine(transaction: TransactionRecord, now: number): void {
     const inquiryAt = transaction.extras?.inquiryAt ?? 0;
     if (transaction.state !== READY || inquiryAt === 0 || inquiryAt > now) return;
-    void this.inquire(transaction);
-  }
-
-  /** Every branch has acknowledged: the record has done its service. If that is not noted, it does it once more. */
-  end(transaction: TransactionRecord): void {
-    try {
-      void this.log.end(transaction.id)?.catch((error: unknown) => this.notEnded(transaction, error));
-    } catch (error) {
-      this.notEnded(transaction, error);
+    if (transaction.extras?.inquiries === 0) {
+      this.log.failed(`it has not answered for ${ANSWER_WITHIN_MS} ms`);
     }
-  }
-
-  private notEnded(transaction: TransactionRecord, error: unknown): void {
-    this.observer.endNotRecorded(transaction, messageOf(error));
+    void this.inquire(transaction);
   }
 
   /** Asks the log, at once the first time, since the loss of an acknowledgement is the likeliest cause. */
@@ -98,7 +91,7 @@ export class DecisionRecorder {
     this.inquireIn(transaction, ANSWER_WITHIN_MS);
     let found: unknown;
     try {
-      found = await this.log.lookUp(transaction.id);
+      found = await this.log.storage.lookUp(transaction.id);
     } catch (error) {
       this.unknown(transaction, error);
       return;
@@ -114,8 +107,8 @@ export class DecisionRecorder {
    * been recorded before the claim. A late word of the log, that it was, is still believed.
    */
   private fenced(transaction: TransactionRecord): void {
-    if (!this.ownership.isLost) {
-      this.ownership.lose();
+    if (!this.log.isLost) {
+      this.log.lose();
       this.observer.fenced();
     }
     if (transaction.state !== READY) return;

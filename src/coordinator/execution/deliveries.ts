@@ -234,7 +234,9 @@ export class Deliveries {
     if (kind === 'one-phase') onePhaseAnswered(transaction, ONE_PHASE_ANSWERS[error.kind], this.effects);
     else heuristicReported(transaction, index, error.kind, round, this.effects);
     // A report that agrees with the decision is none, and one that is made again is no second one.
-    if (!wasReported && includes(heuristicBranches(transaction), index)) participant.unforgottenReports++;
+    if (wasReported || !includes(heuristicBranches(transaction), index)) return;
+    participant.unforgottenReports++;
+    transaction.driver.heuristicReported(branch);
   }
 }
 

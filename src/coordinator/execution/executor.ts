@@ -1,4 +1,3 @@
-import type { DecisionLog } from '../log/decision-log.js';
 import {
   ABORTING,
   ACTIVE,
@@ -21,14 +20,15 @@ import {
 import type { AmbientTransactions } from './ambient.js';
 import { type BranchRecord, CALL_COMMIT, CALL_ONE_PHASE, CALL_PREPARE } from './branch-record.js';
 import { callParticipant } from './calls.js';
+import type { ClaimedLog } from './claimed-log.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { DecisionRecorder } from './decision-recorder.js';
 import { Deliveries } from './deliveries.js';
 import { messageOf } from './incident.js';
+import { LogNotes } from './log-notes.js';
 import type { TransactionObserver } from './observer.js';
 import { outcomeOf } from './outcomes.js';
-import type { Ownership } from './ownership.js';
 import { Timeouts } from './timeouts.js';
 import type { TransactionDriver, TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
@@ -38,8 +38,7 @@ import { Votes } from './votes.js';
 export interface ExecutorParts {
   readonly clock: Clock;
   readonly random: () => number;
-  readonly log: DecisionLog;
-  readonly ownership: Ownership;
+  readonly log: ClaimedLog;
   readonly registry: TransactionRegistry;
   readonly deadlines: Deadlines;
   readonly ambient: AmbientTransactions;
@@ -58,13 +57,14 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   private readonly votes: Votes;
   private readonly timeouts: Timeouts;
   private readonly recorder: DecisionRecorder;
+  private readonly notes: LogNotes;
   private readonly registry: TransactionRegistry;
   private readonly deadlines: Deadlines;
   private readonly ambient: AmbientTransactions;
   private readonly observer: TransactionObserver;
 
   constructor(private readonly parts: ExecutorParts) {
-    const { clock, random, log, ownership, registry, deadlines, ambient, observer } = parts;
+    const { clock, random, log, registry, deadlines, ambient, observer } = parts;
     this.clock = clock;
     this.registry = registry;
     this.deadlines = deadlines;
@@ -72,7 +72,8 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     this.observer = observer;
     this.deliveries = new Deliveries(clock, random, deadlines, ambient, observer, this);
     this.votes = new Votes(clock, this.deliveries, observer, this);
-    this.recorder = new DecisionRecorder(log, ownership, registry, clock, random, deadlines, observer, this);
+    this.recorder = new DecisionRecorder(log, registry, clock, random, deadlines, observer, this);
+    this.notes = new LogNotes(log, observer);
     this.timeouts = new Timeouts(
       clock,
       parts.completionWaitMs,
@@ -200,16 +201,21 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     if (first) transaction.endedAt = this.clock.now();
     this.dropPayloads(transaction);
     // A decision with a report that nobody has dealt with is kept until it is forgotten.
-    if (isRecorded(transaction) && !transaction.hasHeuristics) this.recorder.end(transaction);
+    if (isRecorded(transaction) && !transaction.hasHeuristics) this.notes.ended(transaction);
     this.registry.release(transaction, first);
     if (first) this.observer.ended(transaction);
   }
 
   /** Its heuristic reports were dealt with, so nothing keeps it any more. */
   forgotten(transaction: TransactionRecord): void {
+    this.notes.forgotten(transaction);
     if (!transaction.isSettled) return;
-    if (isRecorded(transaction)) this.recorder.end(transaction);
+    if (isRecorded(transaction)) this.notes.ended(transaction);
     this.registry.release(transaction, false);
+  }
+
+  heuristicReported(branch: BranchRecord): void {
+    this.notes.reported(branch);
   }
 
   answered(branch: BranchRecord, value: unknown): void {

@@ -23,8 +23,8 @@ export interface TransactionObserver {
   recordUnknown(transaction: TransactionRecord, message: string): void;
   /** Another coordinator has claimed the log: this one decides nothing more. Called once. */
   fenced(): void;
-  /** That a transaction is over could not be noted in the log, so its commit is delivered again after the next start. */
-  endNotRecorded(transaction: TransactionRecord, message: string): void;
+  /** Something could not be noted in the log: after the next start what was done is done once more. */
+  notNoted(transaction: TransactionRecord, message: string): void;
   /** A branch of an earlier epoch is prepared and has no decision: it is rolled back. */
   orphan(branch: BranchRecord): void;
   /** A participant could not list its prepared branches. */

@@ -1,8 +1,8 @@
-import type { CommitRecord } from '../log/decision-log.js';
+import type { CommitRecord, HeuristicRecord } from '../log/decision-log.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
 import type { PreparedBranch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { firstBranches, restoreCommitted, restoreOrphan } from '../protocol/index.js';
+import { firstBranches, restoreCommitted, restoreOrphan, restoreReport } from '../protocol/index.js';
 import { BranchRecord } from './branch-record.js';
 import { Delivery, type DeliveryKind } from './delivery.js';
 import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
@@ -23,17 +23,38 @@ export class Restoration {
     private readonly timeoutMs: number,
   ) {}
 
-  /** A decision that the log holds: commit is delivered to every branch again. */
-  committed({ id, name, branches }: CommitRecord): TransactionRecord {
+  /**
+   * A decision that the log holds: commit is delivered again to every branch that has made no report.
+   *
+   * @param reports of its branches.
+   */
+  committed({ id, name, branches }: CommitRecord, reports: readonly HeuristicRecord[]): void {
     const transaction = this.make(id, name);
     for (const [index, { branchId, participant, payload }] of branches.entries()) {
       const awaited = this.participants.await(participant);
-      const branch = new BranchRecord(transaction, index, awaited, payload, branchId);
-      this.owe(branch, 'commit');
+      this.owe(new BranchRecord(transaction, index, awaited, payload, branchId), 'commit');
     }
     restoreCommitted(transaction, branches.length, firstBranches(branches.length));
     this.registry.adopt(transaction);
-    return transaction;
+    this.reported(transaction, reports);
+  }
+
+  /**
+   * Heuristic reports of an aborted transaction, of which nothing else was kept: branches that were rolled back as they
+   * were told do not come back.
+   */
+  aborted(reports: readonly HeuristicRecord[]): void {
+    const [{ id, name }] = reports as readonly [HeuristicRecord];
+    const transaction = this.make(id, name);
+    for (const { participant, branchId } of reports) {
+      const awaited = this.participants.await(participant);
+      this.owe(
+        new BranchRecord(transaction, restoreOrphan(transaction), awaited, undefined, branchId),
+        'rollback',
+      );
+    }
+    this.registry.adopt(transaction);
+    this.reported(transaction, reports);
   }
 
   /** A branch that is prepared and has no decision: it is rolled back. */
@@ -46,6 +67,17 @@ export class Restoration {
     if (known === undefined) this.registry.adopt(transaction);
     else this.registry.setAside(transaction);
     return branch;
+  }
+
+  private reported(transaction: TransactionRecord, reports: readonly HeuristicRecord[]): void {
+    for (const { branchId, kind, reason } of reports) {
+      const branch = transaction.branches.find((candidate) => candidate.branchId === branchId);
+      if (branch === undefined) continue;
+      branch.heuristic = { kind, reason };
+      branch.participant.counts.stalled--;
+      branch.participant.unforgottenReports++;
+      if (restoreReport(transaction, branch.index, kind)) transaction.endedAt = this.driver.clock.now();
+    }
   }
 
   private make(id: string, name: string): TransactionRecord {

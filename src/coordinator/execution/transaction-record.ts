@@ -21,6 +21,8 @@ export interface TransactionDriver {
   /** A call made with a branch's own callbacks came back. */
   answered(branch: BranchRecord, value: unknown): void;
   failed(branch: BranchRecord, error: unknown): void;
+  /** A participant's report that disagrees with the decision, or may, was taken. */
+  heuristicReported(branch: BranchRecord): void;
   /** The caller's signal was aborted. */
   cancelled(transaction: TransactionRecord): void;
 }

@@ -1,3 +1,5 @@
+import type { HeuristicKind } from '../protocol/index.js';
+
 /**
  * What the log keeps of a transaction whose commit is decided: what it takes to deliver the decision again.
  *
@@ -27,6 +29,24 @@ export interface CommitDecision {
 }
 
 /**
+ * A participant's report that its branch ended otherwise than was decided, or may have. It is kept until an operator
+ * forgets it.
+ *
+ * @publicApi
+ */
+export interface HeuristicRecord {
+  /** The transaction, and what it was called. */
+  readonly id: string;
+  readonly name: string;
+  readonly decision: 'commit' | 'abort';
+  readonly branchId: string;
+  /** The name of the participant. */
+  readonly participant: string;
+  readonly kind: HeuristicKind;
+  readonly reason: string;
+}
+
+/**
  * What a coordinator gets when it opens its log: from now on the log takes records of this epoch only.
  *
  * @publicApi
@@ -38,6 +58,8 @@ export interface LogClaim {
   readonly durable: boolean;
   /** Every commit record without an end record, read after the claim. */
   readonly decisions: readonly CommitRecord[];
+  /** Every heuristic report that was not forgotten. */
+  readonly reports: readonly HeuristicRecord[];
 }
 
 /**
@@ -78,6 +100,23 @@ export interface DecisionLog {
    * commit is delivered once more after the next start.
    */
   end(transactionId: string): void | Promise<void>;
+
+  /**
+   * Keeps a heuristic report until its transaction is forgotten. It is there no later than the end record.
+   *
+   * @returns as `append` does. To lose it is harmless as long as the participant reports it once more when it is asked.
+   */
+  report(report: HeuristicRecord): void | Promise<void>;
+
+  /** Drops the reports of a transaction. */
+  forget(transactionId: string): void | Promise<void>;
+
+  /**
+   * Finds out whether a record could be written now. Asked after a write has failed, until it succeeds.
+   *
+   * @returns a promise that rejects when it could not.
+   */
+  check(): Promise<void>;
 
   /** Gives the log back. Nothing is called after it. */
   close(): void | Promise<void>;

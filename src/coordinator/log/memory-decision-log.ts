@@ -14,7 +14,7 @@ export class MemoryDecisionLog implements DecisionLog {
   open(_coordinator?: string): LogClaim {
     const microseconds = Math.floor((performance.timeOrigin + performance.now()) * 1000);
     const epoch = microseconds * CLAIMS_PER_MICROSECOND + Math.floor(Math.random() * CLAIMS_PER_MICROSECOND);
-    return { epoch, durable: false, decisions: [] };
+    return { epoch, durable: false, decisions: [], reports: [] };
   }
 
   append(): void {}
@@ -24,6 +24,14 @@ export class MemoryDecisionLog implements DecisionLog {
   }
 
   end(): void {}
+
+  report(): void {}
+
+  forget(): void {}
+
+  check(): Promise<void> {
+    return Promise.resolve();
+  }
 
   close(): void {}
 }

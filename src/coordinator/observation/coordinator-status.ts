@@ -12,6 +12,8 @@ export interface CoordinatorCondition {
   readonly accepting: boolean;
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   readonly recovering: boolean;
+  /** Why the decision log takes no records, or null while it does. */
+  readonly logProblem: string | null;
   readonly inFlight: number;
   readonly maxInFlight: number;
   /** Transactions with a stalled branch. */
@@ -48,6 +50,7 @@ export class CoordinatorStatus {
     return {
       accepting: admission.isOpen,
       recovering: this.runtime.isRecovering,
+      logProblem: this.runtime.log.problem ?? null,
       inFlight: registry.inFlight,
       maxInFlight: parts.options.maxInFlight,
       stalled,

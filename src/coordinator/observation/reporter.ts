@@ -82,11 +82,11 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     );
   }
 
-  endNotRecorded({ id: transactionId, name }: TransactionRecord, message: string): void {
+  notNoted({ id: transactionId, name }: TransactionRecord, message: string): void {
     this.safely(() =>
       this.logger.warn(
         { transactionId, name },
-        `its end could not be logged, so its commit is delivered again after the next start: ${message}`,
+        `what became of it could not be logged, so after the next start its completion is delivered again: ${message}`,
       ),
     );
   }

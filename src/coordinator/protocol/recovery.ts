@@ -1,5 +1,6 @@
-import { type BranchSet, only } from './branch-set.js';
-import { ABORTING, ACTIVE, COMMITTING } from './states.js';
+import { type BranchSet, NO_BRANCHES, only } from './branch-set.js';
+import type { HeuristicKind } from './completion.js';
+import { ABORTED, ABORTING, ACTIVE, COMMITTED, COMMITTING, isCommit } from './states.js';
 import { CAUSE_PRESUMED, type ProtocolTransaction, TOLD_ABORTED, TOLD_PENDING } from './transaction.js';
 
 /**
@@ -38,6 +39,28 @@ export function restoreOrphan(transaction: ProtocolTransaction): number {
     transaction.told = TOLD_ABORTED;
   }
   return branch;
+}
+
+/**
+ * A branch whose heuristic report was kept is over, and its report is part of the transaction again. The other branches are
+ * restored before.
+ *
+ * @returns whether no branch owes anything any more, so that the transaction is in its final state.
+ */
+export function restoreReport(
+  transaction: ProtocolTransaction,
+  branch: number,
+  kind: HeuristicKind,
+): boolean {
+  const bit = only(branch);
+  if (kind === 'mixed') transaction.mixed |= bit;
+  else if (kind === 'hazard') transaction.hazard |= bit;
+  else transaction.against |= bit;
+  transaction.open &= ~bit;
+  transaction.stalled &= ~bit;
+  if (transaction.open !== NO_BRANCHES) return false;
+  transaction.state = isCommit(transaction.state) ? COMMITTED : ABORTED;
+  return true;
 }
 
 /** What a coordinator knows of a transaction that some branch is in doubt about. */

@@ -111,9 +111,9 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
 
   /** What a coordinator without a durable log forgets now, in the words that an operator needs. */
   private reportLeftovers(): void {
-    const { registry, ownership } = this.runtime;
+    const { registry, log } = this.runtime;
     for (const { id, state, stateName } of registry.unsettled) {
-      if (ownership.durable && isCommit(state)) {
+      if (log.durable && isCommit(state)) {
         this.logger.warn(`${id} is ${stateName} and unsettled: it goes on after the next start`);
       } else {
         this.logger.error(`${id} is ${stateName} and unsettled: its decision ends with this process`);

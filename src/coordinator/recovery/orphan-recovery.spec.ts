@@ -25,7 +25,7 @@ const SAFETY_MS = 1_000;
 function orphanage(claim: Partial<LogClaim> = {}, name = 'shop') {
   const stock = new Listing();
   const payment = new Listing();
-  const log = new ScriptedLog({ claim: { epoch: 5, durable: true, decisions: [], ...claim } });
+  const log = new ScriptedLog({ claim: { epoch: 5, durable: true, decisions: [], reports: [], ...claim } });
   const coordinator = createTestCoordinator({
     name,
     participants: { stock, payment },

@@ -58,7 +58,7 @@ export class OrphanRecovery {
   }
 
   private get mayConclude(): boolean {
-    return !this.stopped && !this.runtime.ownership.isLost;
+    return !this.stopped && !this.runtime.log.isLost;
   }
 
   private conclude(
@@ -66,7 +66,7 @@ export class OrphanRecovery {
     listed: readonly unknown[],
     decided: ReadonlySet<string>,
   ): void {
-    const { parts, ownership } = this.runtime;
+    const { parts, log } = this.runtime;
     const now = parts.clock.now();
     const before = this.sightings.get(participant);
     const sightings = new Map<string, number>();
@@ -76,7 +76,7 @@ export class OrphanRecovery {
       const key = branchKey(branch);
       const firstSeenAt = before?.get(key) ?? now;
       sightings.set(key, firstSeenAt);
-      if (!ownership.durable) undecidable++;
+      if (!log.durable) undecidable++;
       else if (before?.has(key) && now - firstSeenAt >= parts.options.orphanSafetyMs) {
         this.rollBack(branch, participant);
       }
@@ -87,13 +87,13 @@ export class OrphanRecovery {
 
   /** Whether abort may be presumed of the branch. What bears another name, or no well-formed one, is not ours. */
   private isAbandoned(branch: unknown, decided: ReadonlySet<string>): branch is PreparedBranch {
-    const { ids, ownership } = this.runtime;
+    const { ids, log } = this.runtime;
     if (!isPreparedBranch(branch)) return false;
     const epoch = ids.epochOf(branch.transactionId);
     if (epoch === undefined) return false;
     const recorded = decided.has(branch.transactionId);
-    const begunInThisEpoch = epoch >= ownership.epoch;
-    return presume({ owns: !ownership.isLost, recorded, begunInThisEpoch }) === 'abort';
+    const begunInThisEpoch = epoch >= log.epoch;
+    return presume({ owns: !log.isLost, recorded, begunInThisEpoch }) === 'abort';
   }
 
   private rollBack(branch: PreparedBranch, participant: RegisteredParticipant): void {

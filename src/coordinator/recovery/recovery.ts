@@ -1,4 +1,5 @@
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import { messageOf } from '../execution/incident.js';
 import { OrphanRecovery } from './orphan-recovery.js';
 import { StalledRecovery } from './stalled-recovery.js';
 
@@ -9,6 +10,7 @@ import { StalledRecovery } from './stalled-recovery.js';
 export class Recovery {
   private readonly stalled: StalledRecovery;
   private readonly orphans: OrphanRecovery;
+  private isChecking = false;
 
   constructor(private readonly runtime: CoordinatorRuntime) {
     this.stalled = new StalledRecovery(runtime, runtime.parts.options.recoveryConcurrency);
@@ -24,10 +26,13 @@ export class Recovery {
     const { parts, restoration } = this.runtime;
     const present = new Set(parts.participants.list().map(({ name }) => name));
     const missing = new Set<string>();
+    const reports = Map.groupBy(parts.claim.reports, ({ id }) => id);
     for (const record of parts.claim.decisions) {
-      restoration.committed(record);
+      restoration.committed(record, reports.get(record.id) ?? []);
+      reports.delete(record.id);
       for (const { participant } of record.branches) if (!present.has(participant)) missing.add(participant);
     }
+    for (const ofOne of reports.values()) restoration.aborted(ofOne);
     return missing;
   }
 
@@ -38,6 +43,7 @@ export class Recovery {
    */
   async pass(): Promise<void> {
     void this.findOrphans();
+    void this.checkLog();
     await this.stalled.pass();
     this.runtime.isRecovering = false;
   }
@@ -45,6 +51,21 @@ export class Recovery {
   /** @returns a promise that resolves when every participant has listed its branches; it is never a rejection. */
   findOrphans(): Promise<void> {
     return this.orphans.pass();
+  }
+
+  /** Nothing new is written while the log is thought to fail, so it is asked whether it works again. */
+  private async checkLog(): Promise<void> {
+    const { log } = this.runtime;
+    if (log.problem === undefined || this.isChecking) return;
+    this.isChecking = true;
+    try {
+      await log.storage.check();
+      log.works();
+    } catch (error) {
+      log.failed(messageOf(error));
+    } finally {
+      this.isChecking = false;
+    }
   }
 
   stop(): void {

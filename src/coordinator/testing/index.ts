@@ -1,3 +1,8 @@
+export {
+  type ConformanceCase,
+  type DecisionLogStorage,
+  decisionLogConformance,
+} from './decision-log-conformance.js';
 export { ManualClock, settled } from './manual-clock.js';
 export { recoverNow } from './recover-now.js';
 export {

@@ -52,7 +52,7 @@ const SILENT: TransactionObserver = {
   heuristic() {},
   recordUnknown() {},
   fenced() {},
-  endNotRecorded() {},
+  notNoted() {},
   orphan() {},
   scanFailed() {},
   undecidable() {},

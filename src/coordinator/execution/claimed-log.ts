@@ -1,0 +1,43 @@
+import type { DecisionLog, LogClaim } from '../log/decision-log.js';
+
+/**
+ * The decision log as this coordinator has claimed it: whether the claim still holds, and whether the log takes records.
+ * While either is not so nothing new is started, since it could only end in doubt; what is under way goes on.
+ */
+export class ClaimedLog {
+  readonly epoch: number;
+  /** Whether no record of an earlier epoch means that there was no decision. */
+  readonly durable: boolean;
+  private lost = false;
+  private currentProblem: string | undefined = undefined;
+
+  constructor(
+    readonly storage: DecisionLog,
+    { epoch, durable }: LogClaim,
+  ) {
+    this.epoch = epoch;
+    this.durable = durable;
+  }
+
+  /** Whether another coordinator has claimed the log, and decides now. */
+  get isLost(): boolean {
+    return this.lost;
+  }
+
+  /** Why the log takes no records, in words; undefined while it does. */
+  get problem(): string | undefined {
+    return this.currentProblem;
+  }
+
+  lose(): void {
+    this.lost = true;
+  }
+
+  failed(message: string): void {
+    this.currentProblem = message;
+  }
+
+  works(): void {
+    this.currentProblem = undefined;
+  }
+}

@@ -1,0 +1,1 @@
+export { LmdbDecisionLog, type LmdbDecisionLogOptions } from './lmdb-decision-log.js';

@@ -1,0 +1,66 @@
+import { CoordinatorError } from '../errors.js';
+
+/** The log is held by another process that lives, or by another coordinator of this one. @publicApi */
+export class LogInUseError extends CoordinatorError {
+  readonly code = 'DTC_LOG_IN_USE';
+
+  constructor(readonly path: string) {
+    super(
+      `The decision log in ${path} is in use by another process. End that process first, or give this coordinator ` +
+        'a name or a folder of its own.',
+    );
+  }
+}
+
+/** A record of the log is not as it was written, so nothing may be presumed of any transaction. @publicApi */
+export class DamagedLogError extends CoordinatorError {
+  readonly code = 'DTC_LOG_DAMAGED';
+
+  constructor(
+    readonly record: string,
+    problem: string,
+  ) {
+    super(
+      `The decision log is damaged at "${record}": ${problem}. Nothing was changed. Bring back a copy of the log from ` +
+        'before; with none, settle the prepared branches of the participants by hand before you start on an empty one.',
+    );
+  }
+}
+
+/** The log was written by another version of this library. @publicApi */
+export class UnknownLogFormatError extends CoordinatorError {
+  readonly code = 'DTC_LOG_FORMAT';
+
+  constructor(
+    readonly found: number,
+    readonly known: number,
+  ) {
+    super(
+      `The decision log has records of format ${found}, and this version knows format ${known}. Nothing was changed. ` +
+        'Start the version that wrote them, let it finish what is open, and then change over.',
+    );
+  }
+}
+
+/** The log has been claimed by another, so it takes nothing more from this coordinator. @publicApi */
+export class LogFencedError extends CoordinatorError {
+  readonly code = 'DTC_FENCED';
+
+  constructor() {
+    super(
+      'The decision log has been claimed by another process since it was opened, and takes nothing more.',
+    );
+  }
+}
+
+/** The log cannot take decisions now, so nothing new is started. Safe to try again. @publicApi */
+export class LogUnavailableError extends CoordinatorError {
+  readonly code = 'DTC_LOG_UNAVAILABLE';
+
+  constructor(readonly problem: string) {
+    super(
+      `The decision log takes no records now (${problem}), so no transaction is started. What is decided goes on, ` +
+        'and new ones are taken again as soon as the log works.',
+    );
+  }
+}
