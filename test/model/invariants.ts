@@ -1,0 +1,57 @@
+import {
+  ABORTED,
+  READY,
+  TOLD_ABORTED,
+  TOLD_COMMITTED,
+  TOLD_HEURISTIC,
+  isAbort,
+  isCommit,
+} from '../../src/coordinator/protocol/index.js';
+import { Violation } from './search.js';
+import type { World } from './world.js';
+
+/**
+ * What holds in every state. AC1 to AC3 are the conditions of atomic commitment: Bernstein, Hadzilacos and Goodman,
+ * "Concurrency Control and Recovery in Database Systems", section 7.3. AC2 also holds step by step: see world-model.ts.
+ */
+export function checkWorld(w: World): void {
+  const { first, all, prepared, readOnly, refused, committed, rolledBack, told } = w;
+  const canCommit = prepared | committed | readOnly;
+  must(committed === 0 || (rolledBack | refused) === 0, 'AC1: all participants that decide, decide the same');
+  must(committed === 0 || (all & ~canCommit) === 0, 'AC3: commit only if every participant voted for it');
+  must(w.commits === 0 || w.recorded, 'rule 1: the decision is in the log before the first commit leaves');
+  must(
+    !(w.ended || w.ending) || (all & ~(committed | readOnly)) === 0,
+    'M8: the end is recorded only after every acknowledgement',
+  );
+  must(
+    told !== TOLD_COMMITTED || ((all & ~canCommit) === 0 && (prepared === 0 || w.hasRecord)),
+    'told committed: every participant has committed or will',
+  );
+  must(
+    told !== TOLD_ABORTED || (committed === 0 && w.commits === 0 && !w.willRecord && !w.recorded),
+    'told aborted: no participant has committed or will',
+  );
+  must(told !== TOLD_HEURISTIC, 'nobody ends against the decision here, so nobody is told so');
+  if (w.crashed) return;
+  must(
+    first.state !== ABORTED || (first.open | first.awaiting) !== 0 || prepared === 0,
+    'M6: after an abort that has ended nothing is left prepared',
+  );
+  must(!isCommit(first.state) || (rolledBack | refused) === 0, 'AC1: decided commit, nobody has aborted');
+  must(
+    !isAbort(first.state) || (committed === 0 && !w.recorded && !w.willRecord),
+    'AC1: decided abort, nobody commits',
+  );
+  must(
+    !isCommit(first.state) || first.onePhase || first.yes === 0 || w.recorded,
+    'M1: decided commit, and the record is there',
+  );
+  must(first.state !== READY || first.onePhase || first.awaiting === 0, 'the voting is over in READY');
+  must(!first.rollbackOnly || !isCommit(first.state), 'what the caller ruled out is never committed');
+  must((first.against | first.mixed | first.hazard) === 0, 'nobody reported a heuristic end');
+}
+
+function must(holds: boolean, rule: string): void {
+  if (!holds) throw new Violation(rule);
+}

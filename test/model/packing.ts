@@ -1,0 +1,133 @@
+import {
+  COMMITTED,
+  NO_BRANCHES,
+  type ToldNumber,
+  VOTE_ABORT,
+  VOTE_COMMIT,
+  VOTE_NONE,
+  VOTE_READ_ONLY,
+  restoreCommitted,
+} from '../../src/coordinator/protocol/index.js';
+import { sortParts } from './symmetry.js';
+import { RESTORED, type World } from './world.js';
+
+/** How many sets of participants a world has, and so how many bits each participant. */
+const SETS = 26;
+
+/** Packs a world into one word for what is common and one for each participant; all of them positive. */
+export function packWorld(w: World, words: Int32Array, at: number): void {
+  const { first } = w;
+  words[at] =
+    first.state |
+    (w.size << 3) |
+    (w.told << 5) |
+    (w.claim << 8) |
+    (w.secondMode << 10) |
+    (Number(first.rollbackOnly) << 12) |
+    (Number(first.onePhase) << 13) |
+    (Number(w.crashed) << 14) |
+    (Number(w.appending) << 15) |
+    (Number(w.recorded) << 16) |
+    (Number(w.ending) << 17) |
+    (Number(w.ended) << 18) |
+    (Number(w.onePhaseRequest) << 19) |
+    (Number(w.onePhaseAnswer) << 20);
+  const openAtSecond = w.openAtSecond;
+  for (let p = 0; p < w.options.participants; p++) {
+    words[at + 1 + p] =
+      ((w.prepared >> p) & 1) |
+      (((w.readOnly >> p) & 1) << 1) |
+      (((w.refused >> p) & 1) << 2) |
+      (((w.committed >> p) & 1) << 3) |
+      (((w.rolledBack >> p) & 1) << 4) |
+      (((first.awaiting >> p) & 1) << 5) |
+      (((first.yes >> p) & 1) << 6) |
+      (((first.readOnly >> p) & 1) << 7) |
+      (((first.refused >> p) & 1) << 8) |
+      (((first.late >> p) & 1) << 9) |
+      (((first.open >> p) & 1) << 10) |
+      (((first.stalled >> p) & 1) << 11) |
+      (((openAtSecond >> p) & 1) << 12) |
+      (((w.named >> p) & 1) << 13) |
+      (((w.prepares >> p) & 1) << 14) |
+      (((w.votes[VOTE_COMMIT] >> p) & 1) << 15) |
+      (((w.votes[VOTE_READ_ONLY] >> p) & 1) << 16) |
+      (((w.votes[VOTE_ABORT] >> p) & 1) << 17) |
+      (((w.votes[VOTE_NONE] >> p) & 1) << 18) |
+      (((w.commits >> p) & 1) << 19) |
+      (((w.commitAcks >> p) & 1) << 20) |
+      (((w.rollbacks[0] >> p) & 1) << 21) |
+      (((w.rollbacks[1] >> p) & 1) << 22) |
+      (((w.rollbackAcks[0] >> p) & 1) << 23) |
+      (((w.rollbackAcks[1] >> p) & 1) << 24) |
+      (((w.strayRollbacks >> p) & 1) << 25);
+  }
+}
+
+/** Where the bits of each participant are gathered again, each set of participants in its place. */
+const sets = new Int32Array(SETS);
+
+export function unpackWorld(words: Int32Array, at: number, w: World): void {
+  const { first, second } = w;
+  sets.fill(NO_BRANCHES);
+  for (let p = 0; p < w.options.participants; p++) {
+    for (let word = words[at + 1 + p]!; word !== 0; word &= word - 1) {
+      const bit = 31 - Math.clz32(word & -word);
+      sets[bit] = sets[bit]! | (1 << p);
+    }
+  }
+  const word = words[at]!;
+  w.size = (word >> 3) & 3;
+  w.told = ((word >> 5) & 7) as ToldNumber;
+  w.claim = (word >> 8) & 3;
+  w.secondMode = (word >> 10) & 3;
+  w.crashed = ((word >> 14) & 1) === 1;
+  w.appending = ((word >> 15) & 1) === 1;
+  w.recorded = ((word >> 16) & 1) === 1;
+  w.ending = ((word >> 17) & 1) === 1;
+  w.ended = ((word >> 18) & 1) === 1;
+  w.onePhaseRequest = ((word >> 19) & 1) === 1;
+  w.onePhaseAnswer = ((word >> 20) & 1) === 1;
+
+  first.state = word & 7;
+  first.size = w.size;
+  first.rollbackOnly = ((word >> 12) & 1) === 1;
+  first.onePhase = ((word >> 13) & 1) === 1;
+  first.told = w.told;
+
+  w.prepared = sets[0]!;
+  w.readOnly = sets[1]!;
+  w.refused = sets[2]!;
+  w.committed = sets[3]!;
+  w.rolledBack = sets[4]!;
+  first.awaiting = sets[5]!;
+  first.yes = sets[6]!;
+  first.readOnly = sets[7]!;
+  first.refused = sets[8]!;
+  first.late = sets[9]!;
+  first.open = sets[10]!;
+  first.stalled = sets[11]!;
+  if (w.secondMode === RESTORED) {
+    // Its branches have been stalled since it was restored, and who has acknowledged owes nothing ever after.
+    restoreCommitted(second, w.size, sets[12]!);
+    if (second.open === NO_BRANCHES) second.state = COMMITTED;
+  }
+  w.named = sets[13]!;
+  w.prepares = sets[14]!;
+  w.votes[VOTE_COMMIT] = sets[15]!;
+  w.votes[VOTE_READ_ONLY] = sets[16]!;
+  w.votes[VOTE_ABORT] = sets[17]!;
+  w.votes[VOTE_NONE] = sets[18]!;
+  w.commits = sets[19]!;
+  w.commitAcks = sets[20]!;
+  w.rollbacks[0] = sets[21]!;
+  w.rollbacks[1] = sets[22]!;
+  w.rollbackAcks[0] = sets[23]!;
+  w.rollbackAcks[1] = sets[24]!;
+  w.strayRollbacks = sets[25]!;
+}
+
+/** Those enlisted have no names: only what happened to them tells them apart. */
+export function canonicaliseWorld(words: Int32Array, at: number): number {
+  return sortParts(words, at + 1, (words[at]! >> 3) & 3);
+}

@@ -1,0 +1,101 @@
+import { CONFIGURATIONS, type Configuration, describeConfiguration } from './configurations.js';
+import { DEFECTS, type Defect } from './defects.js';
+import { type SearchResult, search } from './search.js';
+import { MODEL_MUTANTS, checkWithSpin, missingProgram } from './spin.js';
+import { twoPhase } from './two-phase.js';
+import { worldModel } from './world-model.js';
+
+/**
+ * The whole proof: the search over the real protocol core and Spin over its model, and what each must find wrong with
+ * the mutants. The last line is the sum of it; the exit code is 1 when anything is not as it must be.
+ */
+const CALIBRATION = [
+  [3, 288],
+  [6, 50_816],
+] as const;
+
+const failures: string[] = [];
+const sum = { states: 0, spinStates: 0, defects: 0, mutants: 0 };
+
+function fail(what: string, path: readonly string[] = []): void {
+  failures.push(what);
+  console.error([`FAILED: ${what}`, ...path.map((step, index) => `  ${index + 1}. ${step}`)].join('\n'));
+}
+
+function seconds(since: number): string {
+  return `${((performance.now() - since) / 1_000).toFixed(1)} s`;
+}
+
+function examine(name: string, { violation, stuck, states }: SearchResult, expected: number): void {
+  if (violation !== undefined) fail(`${name}: ${violation.message}`, violation.path);
+  else if (stuck !== undefined) fail(`${name}: AC5: somebody stays in doubt for ever`, stuck);
+  else if (states !== expected) fail(`${name}: ${states} states, not ${expected}`);
+}
+
+function searchCore(configuration: Configuration): void {
+  const name = `search, ${describeConfiguration(configuration)}`;
+  const since = performance.now();
+  const result = search(worldModel(configuration));
+  examine(name, result, configuration.states);
+  sum.states += result.states;
+  const { states, representatives, steps, depth } = result;
+  console.log(
+    `${name}: ${states} states (${representatives} up to names), ${steps} steps, ${depth} deep, ${seconds(since)}`,
+  );
+}
+
+async function checkModel(configuration: Configuration): Promise<void> {
+  const name = `Spin, ${describeConfiguration(configuration)}`;
+  const since = performance.now();
+  const { states, error, memoryMb } = await checkWithSpin(configuration);
+  if (error !== undefined) fail(`${name}: ${error}`);
+  else if (states !== configuration.states) fail(`${name}: ${states} states, not ${configuration.states}`);
+  sum.spinStates += states;
+  console.log(`${name}: ${states} states, ${Math.round(memoryMb)} MB, ${seconds(since)}`);
+}
+
+function searchDefects(): void {
+  for (const defect of Object.keys(DEFECTS) as Defect[]) {
+    const found = [true, false].some((guarded) => {
+      const { violation, stuck } = search(worldModel({ participants: 2, guarded, defect }));
+      return violation !== undefined || stuck !== undefined;
+    });
+    if (found) sum.defects++;
+    else fail(`the search finds nothing wrong although ${defect}`);
+  }
+}
+
+async function checkMutants(): Promise<void> {
+  for (const mutant of Object.keys(MODEL_MUTANTS)) {
+    const guarded = await checkWithSpin({ participants: 2, guarded: true, mutant });
+    const result =
+      guarded.error === undefined
+        ? await checkWithSpin({ participants: 2, guarded: false, mutant })
+        : guarded;
+    if (result.error === undefined) fail(`Spin does not refute ${mutant}`);
+    else sum.mutants++;
+  }
+}
+
+for (const [size, states] of CALIBRATION)
+  examine(`TwoPhase for ${size} resource managers`, search(twoPhase(size)), states);
+CONFIGURATIONS.forEach(searchCore);
+searchDefects();
+const missing = await missingProgram();
+if (missing === undefined) {
+  for (const configuration of CONFIGURATIONS) await checkModel(configuration);
+  await checkMutants();
+} else {
+  console.warn(
+    `The Promela model is NOT checked: the program ${missing} is missing (package "spin", a C compiler).`,
+  );
+}
+
+const spin =
+  missing === undefined
+    ? `Spin ${sum.spinStates} states, ${sum.mutants} of ${Object.keys(MODEL_MUTANTS).length} mutants refuted`
+    : 'Spin not run';
+console.log(
+  `search ${sum.states} states, ${sum.defects} of ${Object.keys(DEFECTS).length} defects found; ${spin}; failures ${failures.length}`,
+);
+process.exitCode = failures.length === 0 ? 0 : 1;

@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import { CONFIGURATIONS, describeConfiguration } from './configurations.js';
+import { MODEL_MUTANTS, checkWithSpin, missingProgram } from './spin.js';
+
+const SPIN_LIMIT_MS = 300_000;
+
+const missing = await missingProgram();
+if (missing !== undefined) {
+  console.warn(
+    `The Promela model is NOT checked: the program ${missing} is missing (package "spin", a C compiler).`,
+  );
+}
+
+describe.skipIf(missing !== undefined)('the Promela model', () => {
+  // The largest world takes Spin as long as all others together: `npm run test:model` checks it too.
+  const configurations = CONFIGURATIONS.filter(({ participants, guarded }) => participants < 3 || !guarded);
+
+  it.each(
+    configurations.map((configuration) => [describeConfiguration(configuration), configuration] as const),
+  )(
+    'violates nothing, and has as many states as the search over the real core: %s',
+    async (_, { states, ...configuration }) => {
+      expect(await checkWithSpin(configuration)).toMatchObject({ error: undefined, states });
+    },
+    SPIN_LIMIT_MS,
+  );
+
+  it.each(Object.entries(MODEL_MUTANTS))(
+    'is refuted as %s (%s)',
+    async (mutant) => {
+      const guarded = await checkWithSpin({ participants: 2, guarded: true, mutant });
+      const { error } =
+        guarded.error === undefined
+          ? await checkWithSpin({ participants: 2, guarded: false, mutant })
+          : guarded;
+      expect(error).toMatch(/^assertion violated/);
+    },
+    SPIN_LIMIT_MS,
+  );
+});

@@ -1,0 +1,101 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+/** Seen from the root of the project, where its scripts and its tests run. */
+const MODEL = resolve('test/model/protocol.pml');
+const OUTPUT_LIMIT_BYTES = 16 << 20;
+
+export interface SpinOptions {
+  readonly participants: number;
+  readonly guarded: boolean;
+  /** One of {@link MODEL_MUTANTS}, without its prefix. @default none */
+  readonly mutant?: string;
+}
+
+export interface SpinResult {
+  readonly states: number;
+  /** The assertion that was violated; undefined when none was. */
+  readonly error: string | undefined;
+  readonly memoryMb: number;
+}
+
+/** What is wrong with a mutant of the model, and the rule or fault that it ignores. */
+export const MODEL_MUTANTS: Readonly<Record<string, string>> = {
+  TIMEOUT_IS_YES: 'rule 1: a time-out counts as a yes',
+  ROLLBACK_SKIPS_A_BRANCH: 'rule 2: rollback skips the branch whose answer was no vote',
+  EXHAUSTED_BECOMES_ABORT: 'fault 36: commit becomes abort when the attempts are used up',
+  NO_TOMBSTONE: 'fault 10: a prepare is accepted after the rollback',
+  LOG_ERROR_IS_ABORT: 'fault 23: an error of the log is taken for abort',
+  LIVE_SWEEP: 'fault 52: recovery touches live transactions',
+  END_BEFORE_ALL_ACKS: 'fault 47: the end is recorded before all acknowledgements',
+  NO_LOST_AFTER_READ_ONLY: 'fault 20: a no is lost after a read-only vote',
+  ONE_PHASE_WITH_TWO: 'rule 7: one-phase commit with two voters',
+  ONE_PHASE_UNKNOWN_IS_ABORT: 'fault 7: a one-phase commit without answer counts as abort',
+  LATE_YES_BELIEVED: 'fault 18: a late yes is believed',
+  LATE_YES_IGNORED: 'fault 18: after a late yes the rollback is not sent again',
+  OVERTAKEN_ACK_COUNTS: 'rule 3: the acknowledgement of an overtaken rollback counts',
+  READ_BEFORE_CLAIM: 'fault 29: the new owner reads before it claims',
+  RECORD_NOT_RESTORED: 'M4: the new owner presumes abort although there is a record',
+  RESTORE_MISSES_A_BRANCH: 'M4: the new owner restores all branches but one',
+  OLD_EPOCH_APPENDS: 'fault 28: the log takes a record of an old epoch',
+  FENCED_PRESUMES_ABORT: 'fault 28: a fenced coordinator presumes abort',
+  ANYBODY_PRESUMES: 'fault 30: whoever does not own the claim presumes abort',
+  ENLIST_AFTER_VOTING: 'fault 4: a branch is enlisted after the voting began',
+  COMMIT_BEFORE_RECORD: 'rule 1: commit leaves before the decision is in the log',
+  TIMEOUT_TOLD_AS_ABORT: 'fault 33: a time-out in READY is told as abort',
+};
+
+/** @returns which of the programs needed is missing, or undefined. */
+export async function missingProgram(): Promise<string | undefined> {
+  for (const [program, flag] of [
+    ['spin', '-V'],
+    ['gcc', '--version'],
+  ] as const) {
+    try {
+      await run(program, [flag]);
+    } catch {
+      return program;
+    }
+  }
+  return undefined;
+}
+
+/** Compiles the model in a folder of its own, and visits every state of it, or stops at the first violation. */
+export async function checkWithSpin({ participants, guarded, mutant }: SpinOptions): Promise<SpinResult> {
+  const cwd = await mkdtemp(join(tmpdir(), 'spin-'));
+  try {
+    const settings = [`-DN=${participants}`];
+    if (!guarded) settings.push('-DUNGUARDED');
+    if (mutant !== undefined) settings.push(`-DM_${mutant}`);
+    await run('spin', ['-a', ...settings, MODEL], { cwd });
+    // A mutant is refuted at once, so it is not worth an optimisation.
+    const optimisation = mutant === undefined && participants > 2 ? '-O1' : '-O0';
+    await run('gcc', [optimisation, '-w', '-DSAFETY', '-DNOREDUCE', '-o', 'pan', 'pan.c'], { cwd });
+    const { stdout } = await run(join(cwd, 'pan'), ['-w22'], { cwd, maxBuffer: OUTPUT_LIMIT_BYTES });
+    return readReport(stdout);
+  } finally {
+    await rm(cwd, { recursive: true, force: true });
+  }
+}
+
+/** Reads what the verifier prints, and objects to anything but a complete search or a violation. */
+function readReport(report: string): SpinResult {
+  const find = (pattern: RegExp): string | undefined => pattern.exec(report)?.[1];
+  const error = find(/^pan:1: (.*) \(at depth \d+\)$/m);
+  const errors = Number(find(/errors: (\d+)/));
+  const states = Number(find(/^\s*(\d+) states, stored/m));
+  const memoryMb = Number(find(/([\d.]+)\s+total actual memory usage/));
+  const isComplete = !/max search depth too small|out of memory|Search not completed/.test(report);
+  if (
+    Number.isNaN(states) ||
+    errors !== (error === undefined ? 0 : 1) ||
+    (error === undefined && !isComplete)
+  ) {
+    throw new Error(`Spin did not complete its search:\n${report}`);
+  }
+  return { states, error, memoryMb };
+}
