@@ -10,6 +10,7 @@ export type CoordinatorErrorCode =
   | 'DTC_INVALID_OPTIONS'
   | 'DTC_INVALID_PARTICIPANT'
   | 'DTC_INVALID_REQUEST'
+  | 'DTC_LOG_BROKEN'
   | 'DTC_LOG_DAMAGED'
   | 'DTC_LOG_FORMAT'
   | 'DTC_LOG_IN_USE'

@@ -41,6 +41,7 @@ export type {
 } from './log/decision-log.js';
 export {
   DamagedLogError,
+  LogBrokenError,
   LogFencedError,
   LogInUseError,
   LogUnavailableError,

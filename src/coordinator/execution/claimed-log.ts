@@ -1,4 +1,5 @@
 import type { DecisionLog, LogClaim } from '../log/decision-log.js';
+import { messageOf } from './incident.js';
 
 /**
  * The decision log as this coordinator has claimed it: whether the claim still holds, and whether the log takes records.
@@ -9,6 +10,7 @@ export class ClaimedLog {
   /** Whether no record of an earlier epoch means that there was no decision. */
   readonly durable: boolean;
   private lost = false;
+  private broken = false;
   private currentProblem: string | undefined = undefined;
 
   constructor(
@@ -33,8 +35,14 @@ export class ClaimedLog {
     this.lost = true;
   }
 
-  failed(message: string): void {
-    this.currentProblem = message;
+  /** Whether only a new start can find out what the log holds. */
+  get isBroken(): boolean {
+    return this.broken;
+  }
+
+  failed(error: unknown): void {
+    this.currentProblem = messageOf(error);
+    this.broken ||= (error as { code?: unknown } | undefined)?.code === 'DTC_LOG_BROKEN';
   }
 
   works(): void {

@@ -47,7 +47,7 @@ export class DecisionRecorder {
     void appended.then(
       () => this.appended(transaction),
       (error: unknown) => {
-        this.log.failed(messageOf(error));
+        this.log.failed(error);
         this.unknown(transaction, error);
       },
     );
@@ -67,7 +67,7 @@ export class DecisionRecorder {
     const inquiryAt = transaction.extras?.inquiryAt ?? 0;
     if (transaction.state !== READY || inquiryAt === 0 || inquiryAt > now) return;
     if (transaction.extras?.inquiries === 0) {
-      this.log.failed(`it has not answered for ${ANSWER_WITHIN_MS} ms`);
+      this.log.failed(new Error(`it has not answered for ${ANSWER_WITHIN_MS} ms`));
     }
     void this.inquire(transaction);
   }

@@ -53,6 +53,25 @@ export class LogFencedError extends CoordinatorError {
   }
 }
 
+/**
+ * A flush failed, so that nobody can know what has reached the disk: the operating system may have dropped what it could not
+ * write, and would report success the next time. Only a new start, which reads the log anew, finds out.
+ *
+ * Source: Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020.
+ *
+ * @publicApi
+ */
+export class LogBrokenError extends CoordinatorError {
+  readonly code = 'DTC_LOG_BROKEN';
+
+  constructor(problem: string) {
+    super(
+      `The decision log could not be flushed (${problem}). Nothing more is written, and nothing more is decided: ` +
+        'look after the disk, and restart the process.',
+    );
+  }
+}
+
 /** The log cannot take decisions now, so nothing new is started. Safe to try again. @publicApi */
 export class LogUnavailableError extends CoordinatorError {
   readonly code = 'DTC_LOG_UNAVAILABLE';

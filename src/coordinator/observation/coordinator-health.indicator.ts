@@ -17,6 +17,17 @@ export class CoordinatorHealthIndicator {
   ) {}
 
   /**
+   * Whether the process may live on: `down` only when nothing but a new start can help.
+   *
+   * @param key the name under which the result stands in the answer.
+   */
+  checkLife<const Key extends string>(key: Key): HealthIndicatorResult<Key> {
+    const indicator = this.indicators.check(key);
+    const { restartNeeded, logProblem } = this.status.condition();
+    return restartNeeded ? indicator.down({ logProblem }) : indicator.up();
+  }
+
+  /**
    * @param key the name under which the result stands in the answer.
    * @returns the status, with the coordinator's condition as its details. It never throws.
    */

@@ -14,6 +14,8 @@ export interface CoordinatorCondition {
   readonly recovering: boolean;
   /** Why the decision log takes no records, or null while it does. */
   readonly logProblem: string | null;
+  /** Whether the decision log is broken until the process is started anew. */
+  readonly restartNeeded: boolean;
   readonly inFlight: number;
   readonly maxInFlight: number;
   /** Transactions with a stalled branch. */
@@ -50,6 +52,7 @@ export class CoordinatorStatus {
     return {
       accepting: admission.isOpen,
       recovering: this.runtime.isRecovering,
+      restartNeeded: this.runtime.log.isBroken,
       logProblem: this.runtime.log.problem ?? null,
       inFlight: registry.inFlight,
       maxInFlight: parts.options.maxInFlight,

@@ -12,12 +12,15 @@ export class HealthController {
     private readonly coordinator: CoordinatorHealthIndicator,
   ) {}
 
-  /** Answers as long as the process can answer at all: a stalled participant is no reason for a restart. */
+  /**
+   * 503 when only a restart can help, because the decision log could not be flushed. Else it answers as long as the
+   * process can answer at all: a stalled participant is no reason for a restart.
+   */
   @Get('live')
   @HealthCheck()
-  @ApiOperation({ summary: 'Whether the process answers at all' })
+  @ApiOperation({ summary: 'Whether the process answers, and need not be restarted' })
   live(): Promise<HealthCheckResult> {
-    return this.health.check([]);
+    return this.health.check([() => this.coordinator.checkLife('coordinator')]);
   }
 
   /** 503 while no new transaction is taken. Stalled transactions make it `degraded`, with 200. */

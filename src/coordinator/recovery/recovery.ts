@@ -1,5 +1,4 @@
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
-import { messageOf } from '../execution/incident.js';
 import { OrphanRecovery } from './orphan-recovery.js';
 import { StalledRecovery } from './stalled-recovery.js';
 
@@ -62,7 +61,7 @@ export class Recovery {
       await log.storage.check();
       log.works();
     } catch (error) {
-      log.failed(messageOf(error));
+      log.failed(error);
     } finally {
       this.isChecking = false;
     }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type RootDatabase, open } from 'lmdb';
 import type { CommitDecision, DecisionLog, HeuristicRecord, LogClaim } from '../decision-log.js';
 import { ExclusiveLock } from '../exclusive-lock.js';
-import { LogFencedError, LogInUseError } from '../log-errors.js';
+import { LogBrokenError, LogFencedError, LogInUseError } from '../log-errors.js';
 import { GroupCommit } from './group-commit.js';
 import { encodeRecord } from './record-format.js';
 import { COMMITS, readCommits, readEpoch, readReports, reportKey } from './stored-records.js';
@@ -17,6 +17,11 @@ export interface LmdbDecisionLogOptions {
 const EPOCH = 'epoch';
 /** How long the notes that nobody waits for may be put off, in milliseconds, to share the flush of a decision. */
 const NOTES_WITHIN_MS = 50;
+
+/**
+ * Failures that come before anything is flushed and go when there is room again: ENOSPC, EDQUOT and MDB_MAP_FULL.
+ */
+const PASSING: ReadonlySet<unknown> = new Set([28, 122, -30_792]);
 
 /** A write: what is kept under the key from now on, or nothing. */
 interface Write {
@@ -37,6 +42,7 @@ export class LmdbDecisionLog implements DecisionLog {
   private opened:
     { readonly database: RootDatabase<Buffer, string>; readonly lock: ExclusiveLock } | undefined;
   private epoch = 0;
+  private broken: LogBrokenError | undefined;
 
   constructor(private readonly options: LmdbDecisionLogOptions) {}
 
@@ -53,6 +59,8 @@ export class LmdbDecisionLog implements DecisionLog {
         path: join(folder, 'decisions.mdb'),
         encoding: 'binary',
         useVersions: true,
+        // One write is one promise, also when it fails. With batches by turn there is one more, which nobody can catch.
+        eventTurnBatching: false,
         // A write is done when it has reached the disk, and not before.
         overlappingSync: false,
       });
@@ -82,7 +90,8 @@ export class LmdbDecisionLog implements DecisionLog {
   async lookUp(transactionId: string): Promise<'recorded' | 'absent' | 'fenced'> {
     // While a write is under way it may still get there.
     await this.writes.settled();
-    const database = this.database;
+    if (this.broken !== undefined) throw this.broken;
+    const { database } = this;
     database.resetReadTxn();
     if (database.doesExist(COMMITS + transactionId)) return 'recorded';
     return readEpoch(database, EPOCH) === this.epoch ? 'absent' : 'fenced';
@@ -141,6 +150,7 @@ export class LmdbDecisionLog implements DecisionLog {
 
   /** Writes a group, and the notes with it, in one transaction that depends on the epoch. */
   private async write(group: readonly Write[]): Promise<void> {
+    if (this.broken !== undefined) throw this.broken;
     const { database } = this;
     const { notes, epoch } = this;
     this.notes = [];
@@ -155,7 +165,10 @@ export class LmdbDecisionLog implements DecisionLog {
       });
     } catch (error) {
       this.notes.push(...notes);
-      throw await causeOf(error);
+      const cause = await causeOf(error);
+      if (!PASSING.has((cause as { code?: unknown }).code))
+        this.broken = new LogBrokenError(messageOf(cause));
+      throw this.broken ?? cause;
     }
     if (!written) throw new LogFencedError();
   }
@@ -169,4 +182,8 @@ async function causeOf(error: unknown): Promise<unknown> {
   } catch (cause) {
     return cause;
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,0 +1,140 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  CoordinatorModule,
+  CoordinatorStatus,
+  type DecisionLog,
+  LogBrokenError,
+  LogInUseError,
+  OperationsModule,
+  Participant,
+  ParticipantRegistry,
+  TransactionManager,
+  branch,
+} from '../../src/coordinator/index.js';
+import { LmdbDecisionLog } from '../../src/coordinator/log/lmdb/index.js';
+import { ScriptedParticipant, recoverNow } from '../../src/coordinator/testing/index.js';
+import { ScriptedLog } from '../faults/scripted-log.js';
+import { startWith } from './support/applications.js';
+import { LogRecorder } from './support/log-recorder.js';
+
+let path: string;
+beforeEach(() => {
+  path = mkdtempSync(join(tmpdir(), 'durable-log-'));
+});
+afterEach(() => rmSync(path, { recursive: true }));
+
+describe('An application with a durable log', () => {
+  it('needs a name for its coordinator, and says so', async () => {
+    const log = new LmdbDecisionLog({ path });
+
+    await expect(startWith([], { log })).rejects.toThrow('name: is needed with a durable log');
+
+    const claim = await log.open('coordinator');
+    expect(claim.decisions).toEqual([]);
+    await log.close();
+  });
+
+  it('does not start on a log that another holds, and starts when that is closed', async () => {
+    const first = await startWith([], { name: 'shop', log: new LmdbDecisionLog({ path }) });
+    const second = () => startWith([], { name: 'shop', log: new LmdbDecisionLog({ path }) });
+
+    await expect(second()).rejects.toThrow(LogInUseError);
+    await first.close();
+
+    expect((await second()).get(CoordinatorStatus).condition().accepting).toBe(true);
+  });
+
+  it('delivers in its next run what was decided in the one before, and is ready only then', async () => {
+    const stock = new ScriptedParticipant({ commit: 'throw' });
+    @Participant({ name: 'stock', maxAttempts: 1 })
+    class Stock extends ScriptedParticipant {
+      override readonly prepare = stock.prepare.bind(stock);
+      override readonly commit = stock.commit.bind(stock);
+    }
+    const options = () => ({ name: 'shop', log: new LmdbDecisionLog({ path }) });
+    const first = await startWith([Stock], options());
+    const outcome = await first.get(TransactionManager).run({ branches: [branch('stock', 1)] });
+    expect(outcome.status).toBe('pending');
+    await first.close();
+
+    const gate = Promise.withResolvers<void>();
+    stock.script = { commit: { until: gate.promise } };
+    const log = new LogRecorder();
+    const second = await startWith([Stock], options(), log);
+    expect(second.get(CoordinatorStatus).condition()).toMatchObject({ accepting: true, recovering: true });
+    gate.resolve();
+    await recoverNow(second);
+
+    expect(second.get(CoordinatorStatus).condition()).toMatchObject({ recovering: false, stalled: 0 });
+    expect(second.get(TransactionManager).find(outcome.transactionId)?.state).toBe('COMMITTED');
+    expect(
+      log
+        .of('Coordinator')
+        .map(({ message }) => message)
+        .join('\n'),
+    ).toContain('Delivering the decisions of earlier runs: 1');
+  });
+
+  it('warns of a participant that is missing, and completes its branch when it comes', async () => {
+    const stock = new ScriptedParticipant({ commit: 'throw' });
+    const first = await startWith([], { name: 'shop', log: new LmdbDecisionLog({ path }) });
+    first.get(ParticipantRegistry).register(stock, { name: 'stock', maxAttempts: 1 });
+    const { transactionId } = await first.get(TransactionManager).run({ branches: [branch('stock', 1)] });
+    await first.close();
+
+    const log = new LogRecorder();
+    const second = await startWith([], { name: 'shop', log: new LmdbDecisionLog({ path }) }, log);
+    await recoverNow(second);
+    expect(
+      log
+        .of('Coordinator')
+        .map(({ message }) => message)
+        .join('\n'),
+    ).toContain('"stock" has branches to complete and is not registered');
+    second.get(ParticipantRegistry).register(new ScriptedParticipant(), { name: 'stock' });
+    await recoverNow(second);
+
+    expect(second.get(TransactionManager).find(transactionId)?.state).toBe('COMMITTED');
+  });
+});
+
+describe('Health', () => {
+  async function http(log: DecisionLog): Promise<NestFastifyApplication> {
+    const module = await Test.createTestingModule({
+      imports: [CoordinatorModule.forRoot({ name: 'shop', log, shutdownGraceMs: 20 }), OperationsModule],
+    })
+      .setLogger(new LogRecorder())
+      .compile();
+    const app = module.createNestApplication<NestFastifyApplication>(new FastifyAdapter());
+    await app.init();
+    return app;
+  }
+
+  it.each([
+    ['is not ready, but lives, while the log takes no records', new Error('no space left'), 503, 200],
+    ['lives no more when only a restart can tell what the log holds', new LogBrokenError('EIO'), 503, 503],
+  ])('%s', async (_, error, ready, live) => {
+    const log = new ScriptedLog({
+      append: () => Promise.reject(error),
+      lookUp: () => Promise.reject(error),
+      check: () => Promise.reject(error),
+    });
+    const app = await http(log);
+    const get = async (url: string) => (await app.inject({ url })).statusCode;
+    app.get(ParticipantRegistry).register(new ScriptedParticipant(), { name: 'stock' });
+    expect([await get('/health/ready'), await get('/health/live')]).toEqual([200, 200]);
+
+    const transaction = app.get(TransactionManager).begin({ timeoutMs: 50 });
+    transaction.enlist(branch('stock', 1));
+    expect((await transaction.commit()).status).toBe('pending');
+    await recoverNow(app);
+
+    expect([await get('/health/ready'), await get('/health/live')]).toEqual([ready, live]);
+    await app.close();
+  });
+});
