@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { open } from 'lmdb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CommitDecision } from '../decision-log.js';
-import { DamagedLogError, LogInUseError, UnknownLogFormatError } from '../log-errors.js';
+import { DamagedLogError, LogFencedError, LogInUseError, UnknownLogFormatError } from '../log-errors.js';
 import { LmdbDecisionLog } from './lmdb-decision-log.js';
 import { encodeRecord } from './record-format.js';
 
@@ -107,10 +107,29 @@ describe('LmdbDecisionLog', () => {
     await log.close();
   });
 
+  it('fault 28 §: takes nothing more from a run whose log was claimed by another, though its lock was removed', async () => {
+    const [first, second] = [new LmdbDecisionLog({ path }), new LmdbDecisionLog({ path })];
+    await first.open('shop');
+    await first.append(decision('shop.1.1'));
+    rmSync(join(path, 'shop', 'lock'));
+    expect(await second.open('shop')).toMatchObject({ epoch: 2, decisions: [{ id: 'shop.1.1' }] });
+
+    await expect(first.append(decision('shop.1.2'))).rejects.toThrow(LogFencedError);
+    await expect(first.check()).rejects.toThrow(LogFencedError);
+    expect(await first.lookUp('shop.1.2')).toBe('fenced');
+    expect(await first.lookUp('shop.1.1')).toBe('recorded');
+
+    await second.append(decision('shop.2.1'));
+    expect(await second.lookUp('shop.1.2')).toBe('absent');
+    await second.close();
+    await first.close();
+  });
+
   it('stops the start at a record that is not as it was written, and changes nothing', async () => {
     await stored(async (database) => {
+      // One bit of the name: it could be read all the same.
       const record = Buffer.from(database.get('commit/shop.1.1')!);
-      record[record.length - 1]! ^= 1;
+      record[record.indexOf('sale')]! ^= 1;
       await database.put('commit/shop.1.1', record, 1);
     });
 
