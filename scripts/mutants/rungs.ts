@@ -59,12 +59,12 @@ const RUNGS: Readonly<Record<string, Rung>> = {
     found(await copy.test(['test/model/model.spec.ts', '-t', 'up to [012] participants|all vote'])),
   'L3 properties': async (copy) => found(await copy.test(['test/properties', 'test/faults'])),
   'L4 simulation': async (copy) => {
-    await copy.node(['node_modules/typescript/bin/tsc', '-p', 'tsconfig.programs.json', '--noCheck']);
+    await copy.node(['node_modules/typescript/bin/tsc', '-p', 'test/simulation', '--noCheck']);
     const { code, output } = await copy.node([
       'build/test/simulation/main.js',
       `--schedules=${SEEDS}`,
       '--seed=1',
-      '--stop-at-first',
+      '--stop-early',
     ]);
     if (code === 0) return undefined;
     const [, seed] = /--seed (\d+) --schedules 1/.exec(output) ?? [];

@@ -41,6 +41,13 @@ describe('MemoryGuardStore', () => {
     expect(['a', 'b', 'c', 'd', 'e'].filter((key) => store.get(key) !== undefined)).toEqual(['c', 'd', 'e']);
   });
 
+  it('takes what is written again for the youngest', () => {
+    const store = new MemoryGuardStore({ retainRecords: 2, now: () => 0 });
+    for (const key of ['a', 'b', 'a', 'c']) store.put(key, COMMITTED);
+
+    expect(['a', 'b', 'c'].filter((key) => store.get(key) !== undefined)).toEqual(['a', 'c']);
+  });
+
   it('never drops what is open, however old and however much', () => {
     let now = 0;
     const store = new MemoryGuardStore({ retainMs: 10, retainRecords: 2, now: () => now });

@@ -193,16 +193,25 @@ describe.each([
     expect(await second.prepare(one, work)).toMatchObject({ vote: 'abort', code: 'ROLLED_BACK' });
   });
 
-  it('a rollback that overtakes the prepare answers at once, and undoes the work as soon as it is done', async () => {
-    const { guard, one, work, undo } = setUp();
+  it('a rollback that overtakes the prepare answers only when the work is done and undone', async () => {
+    const { guard, one, work, undo, records } = setUp();
     const gate = Promise.withResolvers<Vote>();
     work.mockReturnValue(gate.promise);
     const answer = guard.prepare(one, work);
     await vi.waitFor(() => expect(work).toHaveBeenCalled());
-    await guard.rollback(one, undo);
+    let acknowledged = false;
+    const rollbacks = [guard.rollback(one, undo), guard.rollback(one, undo)].map(async (rollback) => {
+      await rollback;
+      acknowledged = true;
+      expect(records.get(KEY)).toEqual({ state: 'rolled-back' });
+    });
+    await settled();
     expect(undo).not.toHaveBeenCalled();
+    // Should the process end now, nobody has been told that all is undone.
+    expect(acknowledged).toBe(false);
 
     gate.resolve('commit');
+    await Promise.all(rollbacks);
     expect(await answer).toMatchObject({ vote: 'abort', code: 'ROLLED_BACK' });
     expect(undo).toHaveBeenCalledTimes(1);
     await guard.rollback(one, undo);
@@ -221,9 +230,10 @@ describe.each([
     const prepared = guard.prepare(one, work);
     const caught = prepared.catch((error: unknown) => error);
     await vi.waitFor(() => expect(work).toHaveBeenCalled());
-    await guard.rollback(one, undo);
+    const rollback = guard.rollback(one, undo);
     gate.resolve();
     await caught;
+    await rollback;
 
     expect(undo).toHaveBeenCalledTimes(undone);
     expect(await guard.prepare(one, work)).toMatchObject({ vote: 'abort', code: 'ROLLED_BACK' });
@@ -235,11 +245,13 @@ describe.each([
     work.mockReturnValue(gate.promise);
     const answer = guard.prepare(one, work);
     await vi.waitFor(() => expect(work).toHaveBeenCalled());
-    await guard.rollback(one, undo);
+    const rollback = guard.rollback(one, undo);
+    await settled();
     undo.mockRejectedValueOnce(new Error('busy'));
     gate.resolve('commit');
 
     await expect(answer).rejects.toThrow('busy');
+    await expect(rollback).rejects.toThrow('busy');
     expect(undo).toHaveBeenCalledTimes(1);
     await guard.rollback(one, undo);
     expect(undo).toHaveBeenCalledTimes(2);
@@ -252,7 +264,8 @@ describe.each([
     work.mockReturnValue(new Promise(() => {}));
     void guard.prepare(one, work);
     await vi.waitFor(() => expect(work).toHaveBeenCalled());
-    await guard.rollback(one, undo);
+    void guard.rollback(one, undo);
+    await settled();
 
     await restarted().rollback(one, undo);
     expect(undo).toHaveBeenCalledTimes(1);
@@ -282,6 +295,18 @@ describe.each([
     await expect(guard.commit(one, finish)).rejects.toMatchObject({ kind: 'hazard' });
     expect(finish).not.toHaveBeenCalled();
   });
+
+  it.each<Vote>(['read-only', 'abort'])(
+    'reports a commit of what voted %s as a hazard, as nothing is prepared',
+    async (vote) => {
+      const { guard, one, work, finish } = setUp();
+      work.mockResolvedValue(vote);
+      await guard.prepare(one, work);
+
+      await expect(guard.commit(one, finish)).rejects.toMatchObject({ kind: 'hazard' });
+      expect(finish).not.toHaveBeenCalled();
+    },
+  );
 
   it('reports a commit of what is rolled back, and a rollback of what is committed', async () => {
     const { guard, one, work, finish, undo } = setUp();
@@ -329,6 +354,34 @@ describe.each([
     expect(finish).not.toHaveBeenCalled();
   });
 
+  it.each(['commit', 'rollback'] as const)(
+    'a %s that hangs keeps no other branch waiting',
+    async (method) => {
+      const { guard, one, work, finish } = setUp();
+      const other = { ...one, branchId: 'stock.2' };
+      await guard.prepare(one, work);
+      await guard.prepare(other, work);
+      const hanging = vi.fn<() => Promise<void>>(() => new Promise(() => {}));
+      void guard[method](one, hanging);
+      await guard[method](other, finish);
+
+      expect(hanging).toHaveBeenCalledTimes(1);
+      expect(finish).toHaveBeenCalledTimes(1);
+    },
+  );
+
+  it('holds nothing in memory for branches at which nothing is under way', async () => {
+    const { guard, one, work, finish, undo } = setUp();
+    const other = { ...one, transactionId: 't2' };
+    await Promise.all([guard.prepare(one, work), guard.prepare(other, work)]);
+    await Promise.all([guard.commit(one, finish), guard.rollback(other, undo), guard.rollback(other, undo)]);
+    await settled();
+
+    const held = Object.values(guard).filter((part): part is Map<string, unknown> => part instanceof Map);
+    expect(held.length).toBeGreaterThan(0);
+    expect(held.flatMap((part) => Array.from(part.keys()))).toEqual([]);
+  });
+
   it('works with methods that answer at once, and passes on what they throw at once', async () => {
     const { guard, one } = setUp();
     const other = { ...one, transactionId: 't2' };
@@ -341,6 +394,20 @@ describe.each([
       }),
     ).rejects.toThrow('at once');
     await guard.rollback(other, () => {});
+  });
+});
+
+describe('GuardConflictError', () => {
+  it('says of the first call whether it failed, and with what, or did not come to its end', async () => {
+    const records = new MemoryGuardStore();
+    records.put(KEY, { state: 'preparing' });
+    const cutShort = new ParticipantGuard(records).prepare(someBranch(), () => 'commit');
+    await expect(cutShort).rejects.toMatchObject({ name: 'GuardConflictError', code: 'DTC_GUARD_CONFLICT' });
+    await expect(cutShort).rejects.toThrow(`${KEY} cannot be prepared again: an earlier call did not come`);
+
+    records.put(KEY, { state: 'failed', message: 'disk full' });
+    const failed = new ParticipantGuard(records).prepare(someBranch(), () => 'commit');
+    await expect(failed).rejects.toThrow('an earlier call failed (disk full)');
   });
 });
 

@@ -5,6 +5,14 @@ type Awaitable<T> = T | PromiseLike<T>;
 
 type Undo = () => Awaitable<void>;
 
+/** The work of a prepare that goes on. */
+interface WorkUnderWay {
+  /** What is to be done when it ends, since a rollback has overtaken it. */
+  undo: Undo | undefined;
+  /** Resolves when that is done. */
+  readonly undone: PromiseWithResolvers<void>;
+}
+
 /**
  * Thrown when a prepare is repeated whose first call did not say how it ended.
  *
@@ -23,8 +31,8 @@ export class GuardConflictError extends Error {
  * Gives a participant what delivery at least once asks of it: a repeated call answers as the first one did and does
  * nothing, a rollback of a branch that never prepared does nothing but is remembered, and a prepare that comes after
  * its rollback is refused. The participant's own methods then need no such care, but their work must come to an end:
- * when `branch.signal` is aborted at the latest, because nothing else is done for the branch while it is at work; and
- * prepare must not answer before its work has ended, because a rollback that overtakes it leaves the undo to its end.
+ * when `branch.signal` is aborted at the latest, because nothing else is done for the branch while it is at work. A
+ * rollback that overtakes a prepare waits for it, and is acknowledged only when its work is undone.
  *
  * @example
  * ```ts
@@ -39,8 +47,7 @@ export class GuardConflictError extends Error {
 export class ParticipantGuard {
   /** The answers to come, which repeats of a prepare join. */
   private readonly answers = new Map<string, Promise<Vote>>();
-  /** The work of prepares that goes on, with the undo of a rollback that has overtaken it. */
-  private readonly atWork = new Map<string, { undo: Undo | undefined }>();
+  private readonly atWork = new Map<string, WorkUnderWay>();
   /** Completions under way, which repeats join: one that hangs is not queued behind again and again. */
   private readonly completions = new Map<string, Promise<void>>();
   /** For each branch the last of the steps that are under way. */
@@ -71,47 +78,58 @@ export class ParticipantGuard {
    */
   commit(branch: Branch, work: () => Awaitable<void>): Promise<void> {
     const key = branchKey(branch);
-    return this.once(`commit ${key}`, key, async () => {
-      const record = await this.store.get(key);
-      if (record?.state === 'committed') {
-        await this.renew(key, record);
-        return;
-      }
-      if (record?.state === 'voted' && record.vote === 'commit') {
-        await work();
-        await this.store.put(key, { state: 'committed' });
-        return;
-      }
-      if (record?.state === 'rolled-back') {
-        throw new HeuristicError('rollback', `the branch ${key} was told to commit, but it is rolled back`);
-      }
-      throw new HeuristicError('hazard', `the branch ${key} was told to commit, but it is not prepared here`);
-    });
+    return this.once(`commit ${key}`, () => this.inTurn(key, () => this.commitOnce(key, work)));
   }
 
   /**
    * Runs `undo` for a branch that prepared, until it has succeeded once. When the prepare is at work still, `undo`
-   * runs as soon as it is done, and the vote is a refusal.
+   * runs as soon as it is done, and the vote is a refusal. It answers when all is undone and not before: should the
+   * process end in between, only a rollback that was never acknowledged comes again.
    *
    * @throws what `undo` throws; HeuristicError when the branch is committed.
    */
   rollback(branch: Branch, undo: Undo): Promise<void> {
     const key = branchKey(branch);
-    return this.once(`rollback ${key}`, key, async () => {
-      const existing = await this.store.insert(key, { state: 'rolled-back' });
-      if (existing === undefined) return;
-      if (existing.state === 'rolled-back') {
-        await this.renew(key, existing);
-        return;
-      }
-      if (existing.state === 'committed') {
-        throw new HeuristicError('commit', `the branch ${key} was told to roll back, but it is committed`);
-      }
-      const atWork = this.atWork.get(key);
-      // The record stays as it is until the work is undone, should the process end before.
-      if (atWork !== undefined) atWork.undo = undo;
-      else await this.undo(key, existing, undo);
+    return this.once(`rollback ${key}`, async () => {
+      const overtaken = await this.inTurn(key, () => this.rollBackOnce(key, undo));
+      // The work needs a turn of its own to end, so it is not waited for in this one.
+      await overtaken?.undone.promise;
     });
+  }
+
+  private async commitOnce(key: string, work: () => Awaitable<void>): Promise<void> {
+    const record = await this.store.get(key);
+    if (record?.state === 'committed') {
+      await this.renew(key, record);
+      return;
+    }
+    if (record?.state === 'voted' && record.vote === 'commit') {
+      await work();
+      await this.store.put(key, { state: 'committed' });
+      return;
+    }
+    if (record?.state === 'rolled-back') {
+      throw new HeuristicError('rollback', `the branch ${key} was told to commit, but it is rolled back`);
+    }
+    throw new HeuristicError('hazard', `the branch ${key} was told to commit, but it is not prepared here`);
+  }
+
+  /** @returns the work that this rollback has overtaken, and that undoes itself at its end; undefined when all is undone. */
+  private async rollBackOnce(key: string, undo: Undo): Promise<WorkUnderWay | undefined> {
+    const existing = await this.store.insert(key, { state: 'rolled-back' });
+    if (existing === undefined) return undefined;
+    if (existing.state === 'rolled-back') {
+      await this.renew(key, existing);
+      return undefined;
+    }
+    if (existing.state === 'committed') {
+      throw new HeuristicError('commit', `the branch ${key} was told to roll back, but it is committed`);
+    }
+    const atWork = this.atWork.get(key);
+    // The record stays as it is until the work is undone, should the process end before.
+    if (atWork !== undefined) atWork.undo = undo;
+    else await this.undo(key, existing, undo);
+    return atWork;
   }
 
   private async prepareOnce(key: string, work: () => Awaitable<Vote>): Promise<Vote> {
@@ -132,7 +150,7 @@ export class ParticipantGuard {
   /** @returns the record that was there, or undefined when the work is to be done. */
   private async begin(key: string): Promise<GuardRecord | undefined> {
     const existing = await this.store.insert(key, { state: 'preparing' });
-    if (existing === undefined) this.atWork.set(key, { undo: undefined });
+    if (existing === undefined) this.atWork.set(key, { undo: undefined, undone: Promise.withResolvers() });
     return existing;
   }
 
@@ -143,11 +161,16 @@ export class ParticipantGuard {
    * @returns whether it was undone.
    */
   private async end(key: string, record: GuardRecord): Promise<boolean> {
-    const undo = this.atWork.get(key)?.undo;
+    const atWork = this.atWork.get(key);
     this.atWork.delete(key);
-    if (undo === undefined) await this.store.put(key, record);
-    else await this.undo(key, record, undo);
-    return undo !== undefined;
+    if (atWork?.undo === undefined) {
+      await this.store.put(key, record);
+      return false;
+    }
+    const undone = this.undo(key, record, atWork.undo);
+    atWork.undone.resolve(undone);
+    await undone;
+    return true;
   }
 
   private async undo(key: string, record: GuardRecord, undo: Undo): Promise<void> {
@@ -155,10 +178,10 @@ export class ParticipantGuard {
     await this.store.put(key, { state: 'rolled-back' });
   }
 
-  private once(name: string, key: string, step: () => Promise<void>): Promise<void> {
+  private once(name: string, complete: () => Promise<void>): Promise<void> {
     const underWay = this.completions.get(name);
     if (underWay !== undefined) return underWay;
-    const completion = this.inTurn(key, step).finally(() => this.completions.delete(name));
+    const completion = complete().finally(() => this.completions.delete(name));
     this.completions.set(name, completion);
     return completion;
   }

@@ -83,6 +83,23 @@ describe('OrphanRecovery', () => {
     expect(rolledBack(stock)).toEqual(['shop.4.9 stock']);
   });
 
+  it('takes a list to be as old as the question, however long it was on its way', async () => {
+    const { stock, recover, clock, participants } = orphanage();
+    stock.prepared = [prepared('shop.4.9')];
+    await recover();
+    const gate = Promise.withResolvers<void>();
+    stock.gate = gate.promise;
+    const late = recover();
+    await settled();
+    await clock.advance(SAFETY_MS);
+    gate.resolve();
+    await late;
+    expect(participants.get('stock').counts.stalled).toBe(0);
+
+    await recover();
+    expect(participants.get('stock').counts.stalled).toBe(1);
+  });
+
   it('concludes nothing of a branch that was gone in between', async () => {
     const { stock, recover, clock } = orphanage();
     stock.prepared = [prepared('shop.4.9')];

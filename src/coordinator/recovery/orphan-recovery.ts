@@ -45,12 +45,13 @@ export class OrphanRecovery {
 
   private async scan(participant: RegisteredParticipant): Promise<void> {
     const { registry, parts } = this.runtime;
+    const askedAt = parts.clock.now();
     try {
       // Asked before the list is made: what is decided then may be delivered, and forgotten, while the list is on its way.
       const decided = registry.restoredDecisions();
       const listed: unknown = await participant.instance.recover?.();
       if (!Array.isArray(listed)) throw new TypeError('recover() must answer with a list of branches');
-      if (this.mayConclude) this.conclude(participant, listed, decided);
+      if (this.mayConclude) this.conclude(participant, listed, decided, askedAt);
     } catch (error) {
       // An incomplete list proves nothing, and what was seen before has not been seen again.
       parts.observer.scanFailed(participant, messageOf(error));
@@ -65,6 +66,7 @@ export class OrphanRecovery {
     participant: RegisteredParticipant,
     listed: readonly unknown[],
     decided: ReadonlySet<string>,
+    askedAt: number,
   ): void {
     const { parts, log } = this.runtime;
     const now = parts.clock.now();
@@ -77,7 +79,8 @@ export class OrphanRecovery {
       const firstSeenAt = before?.get(key) ?? now;
       sightings.set(key, firstSeenAt);
       if (!log.durable) undecidable++;
-      else if (before?.has(key) && now - firstSeenAt >= parts.options.orphanSafetyMs) {
+      // A list is as old as the question: what it took on its way proves nothing.
+      else if (before?.has(key) && askedAt - firstSeenAt >= parts.options.orphanSafetyMs) {
         this.rollBack(branch, participant);
       }
     }

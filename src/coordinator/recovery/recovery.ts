@@ -2,6 +2,9 @@ import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { OrphanRecovery } from './orphan-recovery.js';
 import { StalledRecovery } from './stalled-recovery.js';
 
+/** How long the log may take to say whether it works before it is asked again. */
+const CHECK_WITHIN_MS = 10_000;
+
 /**
  * Brings to its end what was left over: decisions of earlier runs, branches that are stalled, and orphans. It never
  * touches a transaction that lives.
@@ -9,7 +12,8 @@ import { StalledRecovery } from './stalled-recovery.js';
 export class Recovery {
   private readonly stalled: StalledRecovery;
   private readonly orphans: OrphanRecovery;
-  private isChecking = false;
+  /** When the log was asked whether it works, on the coordinator's clock; 0 when it has answered. */
+  private checkingSince = 0;
 
   constructor(private readonly runtime: CoordinatorRuntime) {
     this.stalled = new StalledRecovery(runtime, runtime.parts.options.recoveryConcurrency);
@@ -55,15 +59,17 @@ export class Recovery {
   /** Nothing new is written while the log is thought to fail, so it is asked whether it works again. */
   private async checkLog(): Promise<void> {
     const { log } = this.runtime;
-    if (log.problem === undefined || this.isChecking) return;
-    this.isChecking = true;
+    const now = this.runtime.parts.clock.now();
+    const isAsked = this.checkingSince !== 0 && now - this.checkingSince < CHECK_WITHIN_MS;
+    if (log.problem === undefined || isAsked) return;
+    this.checkingSince = now;
     try {
       await log.storage.check();
       log.works();
     } catch (error) {
       log.failed(error);
     } finally {
-      this.isChecking = false;
+      this.checkingSince = 0;
     }
   }
 

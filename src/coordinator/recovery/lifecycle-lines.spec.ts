@@ -1,0 +1,196 @@
+import { Logger } from '@nestjs/common';
+import { SchedulerRegistry } from '@nestjs/schedule';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ScriptedLog } from '../../../test/faults/scripted-log.js';
+import { type CoordinatorOptions, resolveCoordinatorOptions } from '../coordinator.options.js';
+import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import type { TransactionObserver } from '../execution/observer.js';
+import type { CommitRecord, LogClaim } from '../log/decision-log.js';
+import { branch } from '../participant/branch-request.js';
+import { ParticipantRegistry } from '../participant/participant.registry.js';
+import { ManualClock, ScriptedParticipant, type ParticipantScript, settled } from '../testing/index.js';
+import { TransactionManager } from '../transaction-manager.js';
+import { CoordinatorLifecycle } from './coordinator-lifecycle.js';
+
+const lines: string[] = [];
+
+beforeEach(() => {
+  lines.length = 0;
+  for (const level of ['log', 'warn', 'error'] as const) {
+    vi.spyOn(Logger.prototype, level).mockImplementation((line: unknown) => {
+      lines.push(`${level}: ${String(line)}`);
+    });
+  }
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** A coordinator as the module makes it, so that its decisions are restored by the lifecycle and not before. */
+function setUp(script: ParticipantScript, claim: LogClaim, given: CoordinatorOptions = {}) {
+  const options = resolveCoordinatorOptions({ shutdownGraceMs: 20, maxAttempts: 1, ...given });
+  const participants = new ParticipantRegistry(options);
+  participants.register(new ScriptedParticipant(script), { name: 'stock' });
+  // What a participant gets said of it when it is found is no business of the lifecycle.
+  lines.length = 0;
+  const clock = new ManualClock();
+  const log = new ScriptedLog({ claim });
+  const close = vi.spyOn(log, 'close');
+  const observer = new Proxy({} as TransactionObserver, { get: () => () => {} });
+  const runtime = new CoordinatorRuntime({
+    options,
+    participants,
+    clock,
+    random: () => 0.5,
+    log,
+    claim,
+    observer,
+  });
+  const scheduler = new SchedulerRegistry();
+  const lifecycle = new CoordinatorLifecycle(scheduler, runtime);
+  const start = async () => {
+    lifecycle.onModuleInit();
+    lifecycle.onApplicationBootstrap();
+    await lifecycle.recoverNow();
+  };
+  const stop = async () => {
+    await lifecycle.drain();
+    await lifecycle.onApplicationShutdown();
+  };
+  return {
+    transactions: new TransactionManager(runtime),
+    runtime,
+    clock,
+    scheduler,
+    lifecycle,
+    close,
+    start,
+    stop,
+  };
+}
+
+const claimOf = (...decisions: CommitRecord[]): LogClaim => ({
+  epoch: 2,
+  durable: true,
+  decisions,
+  reports: [],
+});
+const decisionFor = (id: string, participant: string): CommitRecord => ({
+  id,
+  name: 'order',
+  branches: [{ branchId: participant, participant, payload: 1 }],
+});
+const request = { branches: [branch('stock', 1)] };
+
+describe('What the coordinator says at its start', () => {
+  it('nothing, when nothing is left of an earlier run', async () => {
+    const { start, stop, runtime } = setUp({}, claimOf());
+    expect(runtime.isRecovering).toBe(false);
+    await start();
+    await stop();
+
+    expect(lines).toEqual([]);
+  });
+
+  it('how many decisions of earlier runs it delivers, and whom it misses', async () => {
+    const { start, stop, runtime } = setUp(
+      {},
+      claimOf(decisionFor('coordinator.1.1', 'stock'), decisionFor('coordinator.1.2', 'gone')),
+    );
+    expect(runtime.isRecovering).toBe(true);
+    await start();
+    expect(lines).toEqual([
+      'log: Delivering the decisions of earlier runs: 2',
+      expect.stringMatching(/^warn: "gone" has branches to complete/),
+    ]);
+    expect(runtime.isRecovering).toBe(false);
+    expect(runtime.registry.find('coordinator.1.1')).toMatchObject({ stateName: 'COMMITTED' });
+    await stop();
+  });
+});
+
+describe('What the coordinator says at its end', () => {
+  it('what it waits for, and what is still in flight when the grace period is over', async () => {
+    const { start, stop, transactions } = setUp({ commit: 'hang' }, claimOf());
+    await start();
+    const outcome = transactions.run(request);
+    await settled();
+    await stop();
+
+    const { transactionId } = await outcome;
+    expect(lines).toEqual([
+      'log: Waiting up to 20 ms for the transactions in flight: 1',
+      'error: The grace period is over, and transactions are still in flight: 1',
+      `error: ${transactionId} is COMMITTING and ends with this process`,
+    ]);
+  });
+
+  it('nothing of a transaction that the end of the grace period has aborted and rolled back at once', async () => {
+    const { start, stop, transactions } = setUp({ prepare: { answer: 'read-only' } }, claimOf());
+    await start();
+    const transaction = transactions.begin();
+    await stop();
+
+    expect(transaction.state).toBe('ABORTED');
+    expect(lines).toEqual([
+      'log: Waiting up to 20 ms for the transactions in flight: 1',
+      'error: The grace period is over, and transactions are still in flight: 1',
+    ]);
+  });
+
+  it.each([
+    [true, 'warn', 'it goes on after the next start'],
+    [false, 'error', 'its decision ends with this process'],
+  ])(
+    'with a log that is durable (%s): what becomes of a commit that is stalled',
+    async (durable, level, fate) => {
+      const { start, stop, transactions } = setUp({ commit: 'throw' }, { ...claimOf(), durable });
+      await start();
+      const { transactionId } = await transactions.run(request);
+      await stop();
+
+      expect(lines).toEqual([`${level}: ${transactionId} is COMMITTING and unsettled: ${fate}`]);
+    },
+  );
+
+  it('that an abort which is stalled is not in the log, however durable that is', async () => {
+    const { start, stop, transactions } = setUp({ rollback: 'throw' }, claimOf());
+    await start();
+    const transaction = transactions.begin();
+    transaction.enlist(request.branches[0]!);
+    await transaction.rollback();
+    await settled();
+    await stop();
+
+    expect(lines).toEqual([
+      `error: ${transaction.id} is ABORTING and unsettled: its decision ends with this process`,
+    ]);
+  });
+});
+
+describe('What the coordinator does by itself', () => {
+  it('keeps the process alive once the application has started, and not before', async () => {
+    const { lifecycle, scheduler, stop } = setUp({}, claimOf());
+    const alive = () => scheduler.getIntervals().map((name) => scheduler.getInterval(name).hasRef());
+    lifecycle.onModuleInit();
+    expect(alive()).toEqual([false, false]);
+    lifecycle.onApplicationBootstrap();
+    expect(alive()).toEqual([true, true]);
+    await stop();
+  });
+
+  it('ends with the shutdown: the log is given back, and no clock starts a sweep any more', async () => {
+    const { start, stop, runtime, clock, close } = setUp({}, claimOf(), { sweepIntervalMs: 3_600_000 });
+    const sweep = vi.spyOn(runtime, 'sweep');
+    await start();
+    await clock.advance(10);
+    expect(sweep).toHaveBeenCalledTimes(1);
+    expect(close).not.toHaveBeenCalled();
+    await stop();
+    await clock.advance(1_000);
+
+    expect(sweep).toHaveBeenCalledTimes(1);
+    expect(close).toHaveBeenCalledTimes(1);
+  });
+});

@@ -1,0 +1,34 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+
+/** How many schedules every run of the tests goes through. */
+const SCHEDULES_IN_TESTS = 200_000;
+const LIMIT_MS = 900_000;
+const MAX_OUTPUT_BYTES = 64 * 2 ** 20;
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const run = promisify(execFile);
+
+/** The same program as `npm run test:simulation`: compiled, and on all cores, where this runner has but one of them. */
+async function simulate(...options: string[]): Promise<string> {
+  const main = ['--max-semi-space-size=64', 'build/test/simulation/main.js', ...options];
+  const { stdout } = await run(process.execPath, main, { cwd: ROOT, maxBuffer: MAX_OUTPUT_BYTES }).catch(
+    (error: { stdout: string; message: string }) => ({ stdout: `${error.stdout}\n${error.message}` }),
+  );
+  return stdout;
+}
+
+it(
+  'whatever fails, all commit or none do, and everybody was told the truth',
+  { timeout: LIMIT_MS },
+  async () => {
+    await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'test/simulation'], { cwd: ROOT });
+    const output = await simulate('--schedules', String(SCHEDULES_IN_TESTS));
+    console.log(output);
+    const summary = output.trimEnd().split('\n').at(-1);
+    expect(summary).toContain(`simulation: ${SCHEDULES_IN_TESTS} schedules `);
+    expect(summary).toContain(', 0 violations, ');
+  },
+);

@@ -1,0 +1,68 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { type Results, type Violation, runSchedules } from './runner.js';
+import { Witnesses } from './witnesses.js';
+
+/** How many schedules a worker gets at a time. */
+const SHARE = 2_000;
+const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
+
+/** What a worker is asked for. */
+export interface Order {
+  readonly firstSeed: number;
+  readonly schedules: number;
+}
+
+/** What it hands back, in a form that travels. */
+export interface Delivery {
+  readonly schedules: number;
+  readonly violations: readonly Violation[];
+  readonly witnesses: readonly [string, number][];
+}
+
+/**
+ * Runs a range of seeds in as many processes as there are cores.
+ *
+ * @param stopEarly whether no further share is handed out once something has gone wrong.
+ */
+export async function runCampaign(
+  { firstSeed, schedules }: Order,
+  stopEarly = false,
+  processes = availableParallelism(),
+): Promise<Results> {
+  if (schedules <= SHARE) return runSchedules({ firstSeed, schedules });
+  const witnesses = new Witnesses();
+  const violations: Violation[] = [];
+  let handedOut = 0;
+  let done = 0;
+
+  const employ = async (): Promise<void> => {
+    const worker = fork(WORKER);
+    while (handedOut < schedules && !(stopEarly && violations.length > 0)) {
+      const share = Math.min(SHARE, schedules - handedOut);
+      const order = { firstSeed: firstSeed + handedOut, schedules: share };
+      handedOut += share;
+      const delivery = await ask(worker, order);
+      done += delivery.schedules;
+      violations.push(...delivery.violations);
+      witnesses.add(delivery.witnesses);
+    }
+    worker.disconnect();
+  };
+  await Promise.all(Array.from({ length: processes }, employ));
+  return { schedules: done, violations: violations.toSorted((a, b) => a.seed - b.seed), witnesses };
+}
+
+/** @throws Error when the worker ends without an answer. */
+function ask(worker: ChildProcess, order: Order): Promise<Delivery> {
+  return new Promise((resolve, reject) => {
+    const ended = (code: number | null): void => reject(new Error(`a worker ended with exit code ${code}`));
+    worker.once('exit', ended);
+    worker.once('message', (delivery) => {
+      worker.off('exit', ended);
+      resolve(delivery as Delivery);
+    });
+    worker.send(order);
+  });
+}

@@ -1,0 +1,23 @@
+import type { Entry } from './account.js';
+
+export type Decision = 'commit' | 'abort';
+
+/** All that is truly known of one transaction, whoever in its world knows it. */
+export class CaseFile {
+  /** What each participant did, by branch key. */
+  readonly entries = new Map<string, Entry>();
+  decision: Decision | undefined;
+  /** Whether a commit record was ever durable. */
+  recorded = false;
+  /** Whether the only participant decides by itself. */
+  onePhase = false;
+  told: string | undefined;
+
+  constructor(readonly id: string) {}
+
+  /** Whether a participant ended a branch of its own accord, which no protocol can mend. */
+  get isHeuristic(): boolean {
+    for (const { heuristic } of this.entries.values()) if (heuristic !== undefined) return true;
+    return false;
+  }
+}

@@ -1,0 +1,48 @@
+import { FAULTS } from './faults.js';
+import type { Results } from './runner.js';
+import type { Witnesses } from './witnesses.js';
+
+/** From so many schedules on, a run has to have tried enough to count as evidence. */
+const COUNTS_FROM = 20_000;
+const INJECTIONS_OF_EACH_CLASS = 1_000;
+const SHARE_OF_COMMITS = 0.1;
+
+/** @returns why a run without violations proves less than it should, line by line. */
+export function shortcomings({ schedules, witnesses }: Results): string[] {
+  if (schedules < COUNTS_FROM) return [];
+  const lines = FAULTS.filter((fault) => witnesses.of(fault) < INJECTIONS_OF_EACH_CLASS).map(
+    (fault) => `"${fault}" was injected ${witnesses.of(fault)} times, which is too seldom`,
+  );
+  const commits = witnesses.of('transaction committed');
+  const transactions = witnesses.of('transaction');
+  if (commits < SHARE_OF_COMMITS * transactions)
+    lines.push(`of ${transactions} transactions only ${commits} have committed`);
+  return lines;
+}
+
+/** @returns everything that was seen, line by line: the faults first. */
+export function witnessesInWords(witnesses: Witnesses): string[] {
+  const faults = FAULTS.map((fault): [string, number] => [fault, witnesses.of(fault)]);
+  const others = witnesses.entries().filter(([what]) => !(FAULTS as readonly string[]).includes(what));
+  const lines = (title: string, entries: [string, number][]): string[] => [
+    title,
+    ...entries.map(([what, times]) => `${String(times).padStart(12)}  ${what}`),
+  ];
+  const sorted = others.toSorted(([a], [b]) => a.localeCompare(b));
+  return [...lines('Faults:', faults), ...lines('Seen:', sorted)];
+}
+
+/** @returns the run in one line. */
+export function summary(
+  { schedules, violations, witnesses }: Results,
+  firstSeed: number,
+  seconds: number,
+): string {
+  return (
+    `simulation: ${schedules} schedules (seeds ${firstSeed} to ${firstSeed + schedules - 1}), ` +
+    `${witnesses.of('transaction')} transactions, ` +
+    `${witnesses.of('transaction committed')} committed, ${witnesses.of('transaction aborted')} aborted, ` +
+    `${witnesses.of('told pending')} told pending, ${witnesses.of('orphan rolled back')} orphans rolled back, ` +
+    `${violations.length} violations, ${Math.round(schedules / seconds)} schedules/s`
+  );
+}

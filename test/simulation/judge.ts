@@ -1,0 +1,162 @@
+import type { BranchRecord } from '../../src/coordinator/execution/branch-record.js';
+import type { TransactionRecord } from '../../src/coordinator/execution/transaction-record.js';
+import { type CommitRecord, type Outcome, branchKey } from '../../src/coordinator/index.js';
+import { ABORTING, COMMITTING, READY } from '../../src/coordinator/protocol/index.js';
+import type { Entry } from './account.js';
+import { CaseFile, type Decision } from './case-file.js';
+import type { Method } from './message.js';
+import type { Transcript } from './transcript.js';
+import type { Witnesses } from './witnesses.js';
+
+/**
+ * Knows everything, and watches every step: what was decided, what is in the log, what was done and what was said. A
+ * violation is noticed at the step that commits it and not when its consequences show.
+ */
+export class Judge {
+  readonly cases = new Map<string, CaseFile>();
+  readonly violations: string[] = [];
+
+  constructor(
+    private readonly transcript: Transcript,
+    private readonly witnesses: Witnesses,
+  ) {}
+
+  violate(what: string): void {
+    this.violations.push(what);
+    this.transcript.say('VIOLATION', what);
+  }
+
+  caseOf(transactionId: string): CaseFile {
+    let file = this.cases.get(transactionId);
+    if (file === undefined) {
+      file = new CaseFile(transactionId);
+      this.cases.set(transactionId, file);
+    }
+    return file;
+  }
+
+  /** A coordinator moved a transaction on. */
+  entered(transaction: TransactionRecord, now: number): void {
+    const { state, id } = transaction;
+    if (state === READY) {
+      if (transaction.onePhase) this.caseOf(id).onePhase = true;
+      else if (now > transaction.deadlineAt) this.violate(`${id}: the votes were counted after the deadline`);
+    } else if (state === COMMITTING) {
+      this.commitDecided(transaction);
+    } else if (state === ABORTING) {
+      this.abortDecided(id);
+    }
+  }
+
+  /** AC3, and the rule that the record comes before the decision. */
+  private commitDecided(transaction: TransactionRecord): void {
+    const { id, onePhase, yes } = transaction;
+    const file = this.caseOf(id);
+    this.decide(file, 'commit');
+    if (!onePhase && yes !== 0 && !file.recorded) this.violate(`${id}: commit is decided without a record`);
+    if (onePhase) return;
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      const entry = file.entries.get(branchKey(branch));
+      if (entry?.vote === undefined)
+        this.violate(`${id}: commit is decided, but ${branch.branchId} never voted for it`);
+    }
+  }
+
+  /** By its coordinator, or by presumption over an orphan. */
+  abortDecided(transactionId: string): void {
+    const file = this.caseOf(transactionId);
+    this.decide(file, 'abort');
+    if (file.recorded) this.violate(`${transactionId}: abort is decided over a commit record`);
+  }
+
+  /** AC2. */
+  private decide(file: CaseFile, decision: Decision): void {
+    if (file.decision !== undefined && file.decision !== decision)
+      this.violate(`${file.id}: the decision was ${file.decision} and is now ${decision}`);
+    file.decision = decision;
+  }
+
+  /** A commit record became durable. */
+  recorded(transactionId: string): void {
+    const file = this.caseOf(transactionId);
+    file.recorded = true;
+    if (file.decision === 'abort') this.violate(`${transactionId}: a record lands after abort was decided`);
+  }
+
+  /** The commit record is dropped (fault 47). */
+  recordEnded({ id }: CommitRecord): void {
+    for (const entry of this.caseOf(id).entries.values()) {
+      if (entry.state === 'prepared')
+        this.violate(`${id}: its record is dropped, but ${entry.key} has not committed`);
+    }
+  }
+
+  /** A message leaves a coordinator (rule 1). */
+  sent(method: Method, transactionId: string): void {
+    if (method === 'commit' && !this.caseOf(transactionId).recorded)
+      this.violate(`${transactionId}: a commit call leaves before the record is durable`);
+  }
+
+  /** A message reaches a participant (fault 45). */
+  received(method: Method, transactionId: string, entry: Entry | undefined): void {
+    if (entry?.heuristic !== undefined) return;
+    const state = entry?.state ?? 'none';
+    if (method === 'commit' && state !== 'prepared' && state !== 'committed')
+      this.violate(`${transactionId}: commit reaches a participant that is ${state}`);
+    if (method === 'rollback' && (state === 'committed' || this.caseOf(transactionId).recorded))
+      this.violate(`${transactionId}: rollback reaches a participant that is ${state}, of a recorded commit`);
+  }
+
+  /** A branch ended for good: AC1, at once. */
+  ended(entry: Entry, owner: string): void {
+    if (entry.heuristic !== undefined) return;
+    const file = this.caseOf(entry.transactionId);
+    const decision: Decision = entry.state === 'committed' ? 'commit' : 'abort';
+    if (file.onePhase) this.decide(file, decision);
+    else if (decision === 'commit' && !file.recorded)
+      this.violate(`${entry.key}: ${owner} has committed without a decision`);
+    else if (decision === 'abort' && file.recorded)
+      this.violate(`${entry.key}: ${owner} has undone a committed branch`);
+    if (file.decision !== undefined && file.decision !== decision)
+      this.violate(`${entry.key}: ${owner} ended with ${decision}, against the decision`);
+  }
+
+  /** A caller was told: it must be true now, and what is checked at every later step keeps it true. */
+  told(outcome: Outcome): void {
+    const { status, transactionId } = outcome;
+    const file = this.caseOf(transactionId);
+    this.witnesses.count(`told ${status}`);
+    if (file.told !== undefined && file.told !== status && file.told !== 'pending')
+      this.violate(`${transactionId}: told ${status} after ${file.told}`);
+    file.told = status;
+    if (status === 'committed') this.toldCommitted(file);
+    else if (status === 'aborted' && file.decision !== 'abort')
+      this.violate(`${transactionId}: told aborted, but the decision is ${file.decision}`);
+    else if (status === 'pending' && outcome.decision === 'commit' && file.decision !== 'commit')
+      this.violate(`${transactionId}: told that commit is decided, but it is ${file.decision}`);
+    else if (status === 'heuristic' && !file.isHeuristic)
+      this.violate(`${transactionId}: told of a heuristic end that no participant had`);
+  }
+
+  /** AC4: a caller was told in a world where nothing fails and nobody changes its mind. */
+  toldInCalm(outcome: Outcome): void {
+    const isForWant = outcome.status === 'aborted' && outcome.cause === 'refused';
+    if (outcome.status !== 'committed' && !isForWant)
+      this.violate(`${outcome.transactionId}: told ${outcome.status}, though nothing has failed`);
+  }
+
+  private toldCommitted(file: CaseFile): void {
+    if (file.entries.size > 0 && file.decision !== 'commit')
+      this.violate(`${file.id}: told committed, but the decision is ${file.decision}`);
+    for (const { key, state } of file.entries.values()) {
+      if (state !== 'committed' && state !== 'read-only')
+        this.violate(`${file.id}: told committed, but ${key} is ${state}`);
+    }
+  }
+
+  /** A coordinator presumes abort of a prepared branch. */
+  orphan({ transactionId }: BranchRecord): void {
+    this.witnesses.count('orphan rolled back');
+    this.abortDecided(transactionId);
+  }
+}

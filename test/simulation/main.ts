@@ -1,0 +1,55 @@
+import 'reflect-metadata';
+import { parseArgs } from 'node:util';
+import { Logger } from '@nestjs/common';
+import { runCampaign } from './campaign.js';
+import { shortcomings, summary, witnessesInWords } from './evidence.js';
+import { replay } from './runner.js';
+
+/**
+ * Runs schedules, and tells what was seen. A seed in which something goes wrong is run again, alone, and what happened
+ * is printed; a single schedule is printed in any case.
+ *
+ *     npm run test:simulation -- [--schedules 20000] [--seed 1] [--stop-early]
+ *
+ * With `--stop-early` it ends soon after the first thing that goes wrong.
+ * Exit code 1: something went wrong; 2: nothing did, but too little was tried.
+ */
+const MAX_TRANSCRIPTS = 3;
+
+Logger.overrideLogger(false);
+const { values } = parseArgs({
+  options: {
+    schedules: { type: 'string', default: '20000' },
+    seed: { type: 'string', default: '1' },
+    'stop-early': { type: 'boolean', default: false },
+  },
+});
+const order = { firstSeed: wholeNumber('seed'), schedules: wholeNumber('schedules') };
+
+const startedAt = performance.now();
+const results = await runCampaign(order, values['stop-early']);
+const seconds = (performance.now() - startedAt) / 1000;
+
+const seeds = new Set(results.violations.map(({ seed }) => seed));
+if (order.schedules === 1) seeds.add(order.firstSeed);
+for (const seed of [...seeds].slice(0, MAX_TRANSCRIPTS)) {
+  const { transcript, judge } = await replay(seed);
+  console.log(
+    `\nSeed ${seed}: ${judge.violations.join('; ') || 'nothing went wrong'}\n\n${transcript.toString()}`,
+  );
+}
+for (const line of witnessesInWords(results.witnesses)) console.log(line);
+for (const { seed, what } of results.violations)
+  console.log(`${what}\n  npm run test:simulation -- --seed ${seed} --schedules 1`);
+const missing = shortcomings(results);
+for (const line of missing) console.log(line);
+console.log(summary(results, order.firstSeed, seconds));
+if (results.violations.length > 0) process.exitCode = 1;
+else if (missing.length > 0) process.exitCode = 2;
+
+function wholeNumber(name: 'schedules' | 'seed'): number {
+  const number = Number(values[name]);
+  if (!Number.isSafeInteger(number) || number < 1)
+    throw new Error(`--${name} must be a whole number from 1 on`);
+  return number;
+}

@@ -1,0 +1,245 @@
+import {
+  HeuristicError,
+  MemoryGuardStore,
+  ParticipantGuard,
+  type PreparedBranch,
+  type Vote,
+  refuse,
+} from '../../src/coordinator/index.js';
+import { Account, type Entry } from './account.js';
+import { SlowGuardStore } from './guard-store.js';
+import { type Call, METHOD_IN_WORDS, type Message } from './message.js';
+import type { World } from './world.js';
+
+/** What kind of participant it is: drawn once for each world. */
+export interface ParticipantTraits {
+  readonly name: string;
+  /** Whether it uses a ParticipantGuard. */
+  readonly isGuarded: boolean;
+  readonly onePhase: boolean;
+  /** Whether it can list its prepared branches. */
+  readonly lists: boolean;
+  /** Whether its proxy gives a call up as soon as nobody waits for it. */
+  readonly heedsSignals: boolean;
+  readonly prepareTimeoutMs: number;
+  readonly completionTimeoutMs: number;
+}
+
+/** What is no vote, though some of it looks like one. */
+const GARBAGE: readonly unknown[] = [undefined, null, {}, 'yes', 'COMMIT', 42, true, { vote: 'commit' }];
+/** What a crash leaves of a call: it never goes on. */
+const NEVER = new Promise<never>(() => {});
+
+/**
+ * A participant in a process of its own: books and guard records that survive a crash, and calls at work that do not.
+ * With a guard it takes whatever the network does. Without one it leans on two things that the rules leave to it, and
+ * that its connection grants it: a prepare is delivered once, and its caller hears of it when its work has ended, or
+ * when the process has. Then a rollback that overtakes a prepare is followed by another one.
+ */
+export class Participant {
+  readonly account: Account;
+  /** Counts the crashes: what was begun in an earlier life is dead. */
+  life = 0;
+  isUp = true;
+  private readonly records: MemoryGuardStore;
+  private guard: ParticipantGuard;
+  private readonly calls = new Set<Call>();
+  private snapshot: { readonly at: number; readonly branches: readonly PreparedBranch[] } | undefined;
+
+  constructor(
+    readonly traits: ParticipantTraits,
+    private readonly world: World,
+  ) {
+    this.account = new Account(traits.name, world.judge);
+    this.records = new MemoryGuardStore({ now: () => world.queue.now });
+    this.guard = this.makeGuard();
+  }
+
+  get name(): string {
+    return this.traits.name;
+  }
+
+  /** A call arrives over the network. */
+  receive(call: Call): void {
+    const { message, method } = call;
+    if (!this.isUp) {
+      call.broken();
+      return;
+    }
+    if (message !== undefined) {
+      this.world.judge.received(method, message.transactionId, this.account.find(message.key));
+      if (this.world.transcript.isOn)
+        this.world.say(this.name, `is asked to ${METHOD_IN_WORDS[method]} ${message.key}`);
+    }
+    this.calls.add(call);
+    void this.serve(call).then(
+      (value) => this.calls.delete(call) && call.answer(value),
+      (error: unknown) => this.calls.delete(call) && call.fail(error),
+    );
+  }
+
+  /** The process ends, and its callers may notice. */
+  crash(downMs: number): void {
+    if (!this.isUp) return;
+    this.world.say(this.name, 'crashes');
+    this.isUp = false;
+    this.life++;
+    const broken = [...this.calls];
+    this.calls.clear();
+    for (const call of broken) call.broken();
+    this.world.queue.after(downMs, () => this.start());
+  }
+
+  start(): void {
+    if (this.isUp) return;
+    this.world.say(this.name, 'is up again');
+    this.isUp = true;
+    this.guard = this.makeGuard();
+  }
+
+  /** A prepared branch is ended by hand, without asking the coordinator. */
+  endHeuristically(): void {
+    const { random, faults } = this.world;
+    const [entry] = this.account.prepared();
+    if (entry === undefined || !faults.strikes('participant ends heuristically')) return;
+    const commits = random.chance(0.5);
+    // Set first, so that the judge knows whose doing it is.
+    entry.heuristic = random.pick([commits ? 'commit' : 'rollback', 'mixed', 'hazard'] as const);
+    this.world.say(this.name, `ends ${entry.key} of its own accord and will report ${entry.heuristic}`);
+    if (commits) this.account.commit(entry);
+    else this.account.undo(entry);
+  }
+
+  private makeGuard(): ParticipantGuard {
+    return new ParticipantGuard(
+      this.world.faults.has('guard store is slow') ? new SlowGuardStore(this.records, this) : this.records,
+    );
+  }
+
+  private async serve({ method, message, timeoutMs }: Call): Promise<unknown> {
+    const { guard, traits } = this;
+    if (method === 'recover' || message === undefined) return this.list();
+    const prepare = () => this.prepare(message, timeoutMs);
+    const commit = () => this.complete(message, timeoutMs, 'commit');
+    const undo = () => this.complete(message, timeoutMs, 'rollback');
+    if (method === 'commitOnePhase') return this.commitOnePhase(message, timeoutMs);
+    if (method === 'prepare') return traits.isGuarded ? guard.prepare(message, prepare) : prepare();
+    if (method === 'commit') return traits.isGuarded ? guard.commit(message, commit) : commit();
+    return traits.isGuarded ? guard.rollback(message, undo) : undo();
+  }
+
+  private async prepare(
+    { key, transactionId, branchId, payload }: Message,
+    timeoutMs: number,
+  ): Promise<Vote> {
+    const { faults, random } = this.world;
+    await this.takeTime(timeoutMs);
+    this.throwIf('participant throws before its effect');
+    const entry = this.account.entryOf(key, transactionId, branchId, payload.amount);
+    if (faults.strikes('participant refuses')) return this.refuse(entry, 'DOES_NOT_WANT');
+    if (payload.readOnly) {
+      entry.state = 'read-only';
+    } else if (!this.account.reserve(entry)) {
+      return this.refuse(entry, 'NOT_ENOUGH');
+    }
+    await this.mayCrash();
+    await this.takeTime(timeoutMs);
+    this.throwIf('participant throws after its effect');
+    if (faults.strikes('participant answers garbage')) return random.pick(GARBAGE) as Vote;
+    entry.vote = payload.readOnly ? 'read-only' : 'commit';
+    return entry.vote;
+  }
+
+  private refuse(entry: Entry, code: string): Vote {
+    entry.state = 'refused';
+    return this.world.random.chance(0.5) ? 'abort' : refuse(code, 'it will not do');
+  }
+
+  private async complete(
+    { key }: Message,
+    timeoutMs: number,
+    decision: 'commit' | 'rollback',
+  ): Promise<void> {
+    await this.takeTime(timeoutMs);
+    this.throwIf('participant throws before its effect');
+    const entry = this.account.find(key);
+    if (entry === undefined) return;
+    if (entry.heuristic !== undefined) throw new HeuristicError(entry.heuristic, 'it was ended by hand');
+    if (decision === 'commit') this.account.commit(entry);
+    else this.account.undo(entry);
+    await this.mayCrash();
+    await this.takeTime(timeoutMs);
+    this.throwIf('participant throws after its effect');
+  }
+
+  /** Asked again, it answers as it did: the entry is its memory. */
+  private async commitOnePhase(message: Message, timeoutMs: number): Promise<unknown> {
+    const { key, transactionId, branchId, payload } = message;
+    const { faults, random } = this.world;
+    await this.takeTime(timeoutMs);
+    this.throwIf('participant throws before its effect');
+    const entry = this.account.entryOf(key, transactionId, branchId, payload.amount);
+    if (entry.state === 'none') {
+      if (faults.strikes('participant refuses') || !this.account.reserve(entry)) this.refuse(entry, 'NO');
+      else this.account.commit(entry);
+    }
+    await this.mayCrash();
+    this.throwIf('participant throws after its effect');
+    if (faults.strikes('participant answers garbage')) return random.pick(GARBAGE);
+    return entry.state === 'committed' ? 'commit' : 'abort';
+  }
+
+  private async list(): Promise<unknown> {
+    const { faults, queue, random, settings } = this.world;
+    if (faults.strikes('list of branches fails'))
+      return random.chance(0.5) ? undefined : Promise.reject(new Error('the list would not be complete'));
+    const { snapshot } = this;
+    const isRecent = snapshot !== undefined && queue.now - snapshot.at < settings.options.orphanSafetyMs / 2;
+    if (isRecent && faults.strikes('list of branches is stale')) return snapshot.branches;
+    const branches = this.account
+      .prepared()
+      .map(({ transactionId, branchId }) => ({ transactionId, branchId }));
+    this.snapshot = { at: queue.now, branches };
+    if (faults.strikes('list of branches is late')) await this.pause(random.between(0, 5_000));
+    return branches;
+  }
+
+  /** Nothing, mostly; else longer than its caller waits, or until the end of all faults. */
+  private takeTime(timeoutMs: number): Promise<void> | undefined {
+    const { faults, random } = this.world;
+    if (faults.strikes('participant is slow')) return this.pause(random.next() * 2 * timeoutMs);
+    if (faults.strikes('participant hangs')) return this.pause(this.world.untilNoticed(30_000));
+    return undefined;
+  }
+
+  /** @returns a promise that resolves after that time, unless the process ends before. */
+  pause(ms: number): Promise<void> {
+    const { life } = this;
+    return new Promise((resolve) => {
+      this.world.queue.after(ms, () => {
+        if (life === this.life) resolve();
+      });
+    });
+  }
+
+  storeIsSlow(): boolean {
+    return this.world.faults.strikes('guard store is slow');
+  }
+
+  storeLatencyMs(): number {
+    return this.world.random.between(0, 50);
+  }
+
+  private mayCrash(): Promise<never> | undefined {
+    const { faults, random } = this.world;
+    if (!faults.strikes('participant crashes in the middle of its work')) return undefined;
+    this.crash(random.between(1, 3_000));
+    return NEVER;
+  }
+
+  private throwIf(
+    fault: 'participant throws before its effect' | 'participant throws after its effect',
+  ): void {
+    if (this.world.faults.strikes(fault)) throw new Error(fault);
+  }
+}

@@ -1,0 +1,99 @@
+import type { Branch, TransactionParticipant } from '../../src/coordinator/index.js';
+import { type Call, METHOD_IN_WORDS, Message, type Method } from './message.js';
+import type { Participant } from './participant.js';
+import type { CoordinatorProcess } from './process.js';
+import type { World } from './world.js';
+
+/** What a coordinator has registered: it sends each call over the network, and brings back the answer, if one comes. */
+export class Proxy implements TransactionParticipant {
+  commitOnePhase?: (branch: Branch) => Promise<never>;
+  recover?: () => Promise<never>;
+
+  constructor(
+    private readonly participant: Participant,
+    private readonly process: CoordinatorProcess,
+    private readonly world: World,
+  ) {
+    const { traits } = participant;
+    if (traits.onePhase)
+      this.commitOnePhase = (branch) => this.call('commitOnePhase', branch, traits.prepareTimeoutMs);
+    if (traits.lists) this.recover = () => this.call('recover', undefined, traits.completionTimeoutMs);
+  }
+
+  prepare(branch: Branch): Promise<never> {
+    return this.call('prepare', branch, this.participant.traits.prepareTimeoutMs);
+  }
+
+  commit(branch: Branch): Promise<never> {
+    return this.call('commit', branch, this.participant.traits.completionTimeoutMs);
+  }
+
+  rollback(branch: Branch): Promise<never> {
+    return this.call('rollback', branch, this.participant.traits.completionTimeoutMs);
+  }
+
+  private call(method: Method, branch: Branch | undefined, timeoutMs: number): Promise<never> {
+    const { faults, network, judge, queue } = this.world;
+    const message = branch === undefined ? undefined : new Message(branch);
+    this.process.mayFail();
+    // What follows in the program of a process that has ended does not happen.
+    if (!this.process.isAlive) return new Promise(() => {});
+    if (faults.strikes('call throws at once')) throw new Error('no connection');
+    if (message !== undefined) judge.sent(method, message.transactionId);
+    const { promise, resolve, reject } = Promise.withResolvers<never>();
+    const call = this.makeCall(method, message, timeoutMs, resolve, reject);
+    // What a participant without a guard may rely on: see there.
+    const isOnce = method === 'prepare' && !this.participant.traits.isGuarded;
+    if (branch !== undefined && method === 'prepare' && this.participant.traits.heedsSignals && !isOnce)
+      this.giveUpWith(branch, reject);
+    if (faults.strikes('request lost')) {
+      this.note(method, message, 'is lost');
+      call.broken();
+      return promise;
+    }
+    queue.after(network.delayMs(timeoutMs), () => this.participant.receive(call));
+    if (isOnce) return promise;
+    if (faults.strikes('connection cut while the request travels')) call.broken();
+    if (faults.strikes('message repeated')) {
+      const repeat = this.makeCall(method, message, timeoutMs, resolve, reject);
+      queue.after(network.delayMs(timeoutMs), () => this.participant.receive(repeat));
+    }
+    return promise;
+  }
+
+  private makeCall(
+    method: Method,
+    message: Message | undefined,
+    timeoutMs: number,
+    resolve: (value: never) => void,
+    reject: (error: unknown) => void,
+  ): Call {
+    const { faults, network } = this.world;
+    const back = (deliver: () => void): void => {
+      if (!faults.strikes('answer lost')) this.process.after(network.delayMs(timeoutMs), deliver);
+      else call.broken();
+    };
+    const call: Call = {
+      method,
+      message,
+      timeoutMs,
+      answer: (value) => back(() => resolve(value as never)),
+      fail: (error) => back(() => reject(error)),
+      broken: () => this.process.after(network.silenceMs(), () => reject(new Error('connection lost'))),
+    };
+    return call;
+  }
+
+  /** As an HTTP client does: the answer is given up at once, and nobody knows how far the request has come. */
+  private giveUpWith(branch: Branch, reject: (error: unknown) => void): void {
+    branch.signal.addEventListener('abort', () => {
+      this.world.witnesses.count('call given up with its signal');
+      reject(new Error('given up'));
+    });
+  }
+
+  private note(method: Method, message: Message | undefined, what: string): void {
+    if (this.world.transcript.isOn)
+      this.world.say('network', `the request to ${METHOD_IN_WORDS[method]} ${message?.key ?? ''} ${what}`);
+  }
+}

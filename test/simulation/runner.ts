@@ -1,0 +1,96 @@
+import { Witnesses } from './witnesses.js';
+import { World, type WorldOptions } from './world.js';
+
+/**
+ * How many worlds take turns. After each event the promises of a world have to run their course before its next event,
+ * which takes a turn of the event loop; shared by many worlds, the turn costs each of them next to nothing. They have
+ * nothing in common, so that none can tell whether others are there.
+ */
+const WORLDS_AT_A_TIME = 64;
+
+/** A world in which something went wrong. */
+export interface Violation {
+  readonly seed: number;
+  readonly what: string;
+}
+
+/** What came of a range of seeds. */
+export interface Results {
+  readonly schedules: number;
+  readonly violations: readonly Violation[];
+  readonly witnesses: Witnesses;
+}
+
+export interface RunOptions {
+  readonly firstSeed: number;
+  readonly schedules: number;
+  readonly plant?: WorldOptions['plant'];
+  /** Whether no further world is begun after a violation. */
+  readonly stopsAtFirst?: boolean;
+}
+
+/** Runs the worlds of a range of seeds. */
+export async function runSchedules(options: RunOptions): Promise<Results> {
+  const { firstSeed, schedules, plant, stopsAtFirst = false } = options;
+  const witnesses = new Witnesses();
+  const violations: Violation[] = [];
+  let begun = 0;
+  let ended = 0;
+  const nextWorld = (): World | undefined => {
+    if (begun === schedules || (stopsAtFirst && violations.length > 0)) return undefined;
+    return new World({ seed: firstSeed + begun++, plant });
+  };
+  await runWorlds(nextWorld, ({ seed, witnesses: seen, judge }) => {
+    ended++;
+    witnesses.add(seen.entries());
+    for (const what of judge.violations) violations.push({ seed, what });
+  });
+  return { schedules: ended, violations, witnesses };
+}
+
+/** Runs one world alone, and writes down what happens. */
+export async function replay(seed: number, plant?: WorldOptions['plant']): Promise<World> {
+  const world = new World({ seed, transcript: true, plant });
+  const worlds = [world];
+  await runWorlds(() => worlds.pop());
+  return world;
+}
+
+/**
+ * Runs worlds side by side until there are no more.
+ *
+ * @param next makes the next world, or none.
+ * @param ended is told of each world that has come to its end.
+ */
+export function runWorlds(next: () => World | undefined, ended?: (world: World) => void): Promise<void> {
+  const worlds: World[] = [];
+  // A rejection that nobody handles belongs to one of the worlds that are there: which of them, its replay alone tells.
+  const unhandled = (error: unknown): void => {
+    const what = error instanceof Error ? error.stack : String(error);
+    for (const { judge } of worlds)
+      judge.violate(`a rejection is not handled, here or in a world nearby: ${what}`);
+  };
+  process.on('unhandledRejection', unhandled);
+  return new Promise((resolve) => {
+    const turn = (): void => {
+      while (worlds.length < WORLDS_AT_A_TIME) {
+        const world = next();
+        if (world === undefined) break;
+        worlds.push(world);
+      }
+      for (let index = worlds.length - 1; index >= 0; index--) {
+        const world = worlds[index]!;
+        if (world.step()) continue;
+        worlds.splice(index, 1);
+        ended?.(world);
+      }
+      if (worlds.length > 0) {
+        setImmediate(turn);
+        return;
+      }
+      process.off('unhandledRejection', unhandled);
+      resolve();
+    };
+    turn();
+  });
+}

@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import type { DecisionLog } from '../../src/coordinator/index.js';
+import { shortcomings } from './evidence.js';
+import { Random } from './random.js';
+import { replay, runSchedules, runWorlds } from './runner.js';
+import { Witnesses } from './witnesses.js';
+import { World } from './world.js';
+
+const TWENTY_THOUSAND = 20_000;
+
+function fingerprint(world: World): string {
+  return createHash('sha256').update(world.transcript.toString()).digest('hex');
+}
+
+/** A log that takes its own failure for the absence of a record. */
+function takesAnErrorForAbsence(log: DecisionLog): DecisionLog {
+  return {
+    open: (name) => log.open(name),
+    append: (decision) => log.append(decision),
+    lookUp: (id) => log.lookUp(id).catch(() => 'absent'),
+    end: (id) => log.end(id),
+    report: (report) => log.report(report),
+    forget: (id) => log.forget(id),
+    check: () => log.check(),
+    close: () => log.close(),
+  };
+}
+
+describe('a seed', () => {
+  it('determines all that happens, whatever runs beside it', async () => {
+    const seeds = Array.from({ length: 51 }, (_, index) => 7_000 + index);
+    const together = new Map<number, string>();
+    const waiting = seeds.map((seed) => new World({ seed, transcript: true }));
+    await runWorlds(
+      () => waiting.pop(),
+      (world) => together.set(world.seed, fingerprint(world)),
+    );
+    for (const seed of seeds)
+      expect([seed, fingerprint(await replay(seed))]).toEqual([seed, together.get(seed)]);
+    expect(new Set(together.values()).size).toBe(seeds.length);
+  });
+
+  it('brings about the same whether or not it is written down', async () => {
+    const silent = new World({ seed: 4_711 });
+    const worlds = [silent];
+    await runWorlds(() => worlds.pop());
+    const written = await replay(4_711);
+    expect(written.witnesses.entries()).toEqual(silent.witnesses.entries());
+    expect(written.queue.now).toBe(silent.queue.now);
+    expect(silent.transcript.toString()).toBe('');
+  });
+});
+
+describe('a planted defect', () => {
+  it('is found within 20,000 seeds, and its transcript is the same each time', async () => {
+    const { violations } = await runSchedules({
+      firstSeed: 1,
+      schedules: TWENTY_THOUSAND,
+      plant: takesAnErrorForAbsence,
+      stopsAtFirst: true,
+    });
+    const [found] = violations;
+    expect(found).toBeDefined();
+    const [once, again] = [
+      await replay(found!.seed, takesAnErrorForAbsence),
+      await replay(found!.seed, takesAnErrorForAbsence),
+    ];
+    expect(once.judge.violations).toContain(found!.what);
+    expect(again.transcript.toString()).toBe(once.transcript.toString());
+    expect(once.transcript.toString()).toMatch(/VIOLATION {2,}.*record/);
+    expect((await replay(found!.seed)).judge.violations).toEqual([]);
+  });
+});
+
+describe('the evidence', () => {
+  it('is too thin when a class of faults was hardly injected, or hardly anything has committed', () => {
+    const witnesses = new Witnesses();
+    witnesses.count('transaction', 100_000);
+    const complaints = shortcomings({ schedules: TWENTY_THOUSAND, violations: [], witnesses });
+    expect(complaints).toContain('"request lost" was injected 0 times, which is too seldom');
+    expect(complaints).toContain('of 100000 transactions only 0 have committed');
+    expect(shortcomings({ schedules: 1_000, violations: [], witnesses })).toEqual([]);
+  });
+});
+
+describe('the random numbers', () => {
+  it('are the same for a seed, differ between its streams, and fill their range', () => {
+    const draw = (seed: number, stream: number): number[] => {
+      const random = new Random(seed, stream);
+      return Array.from({ length: 1_000 }, () => random.next());
+    };
+    expect(draw(1, 1)).toEqual(draw(1, 1));
+    expect(draw(1, 1)).not.toEqual(draw(1, 2));
+    expect(draw(1, 1)).not.toEqual(draw(2 ** 32 + 1, 1));
+    const numbers = draw(5, 1);
+    expect(Math.min(...numbers)).toBeLessThan(0.01);
+    expect(Math.max(...numbers)).toBeGreaterThan(0.99);
+    expect(numbers.every((number) => number >= 0 && number < 1)).toBe(true);
+  });
+});

@@ -1,0 +1,111 @@
+import type { BranchRecord } from '../../src/coordinator/execution/branch-record.js';
+import { messageOf } from '../../src/coordinator/execution/incident.js';
+import type { TransactionObserver } from '../../src/coordinator/execution/observer.js';
+import type { TransactionRecord } from '../../src/coordinator/execution/transaction-record.js';
+import type { Outcome, RegisteredParticipant } from '../../src/coordinator/index.js';
+import { Narrator } from '../golden/narrator.js';
+import type { CoordinatorProcess } from './process.js';
+import type { World } from './world.js';
+
+/** Looks on at one coordinator: for the judge, for the witnesses, and for the transcript. */
+export class Watcher implements TransactionObserver {
+  private readonly narrator: Narrator | undefined;
+  /** Whom the narrator speaks of. */
+  private subject = '';
+
+  constructor(
+    private readonly world: World,
+    private readonly process: CoordinatorProcess,
+    private readonly now: () => number,
+  ) {
+    if (!world.transcript.isOn) return;
+    this.narrator = new Narrator((who, what) => world.say(process.label, `${this.subject}: ${who} ${what}`));
+  }
+
+  entered(transaction: TransactionRecord, from: number): void {
+    if (!this.process.isAlive) return;
+    this.of(transaction)?.entered(transaction, from);
+    this.world.judge.entered(transaction, this.now());
+    this.process.mayFail();
+  }
+
+  prepareFailed(branch: BranchRecord, cause: string, message: string): void {
+    this.of(branch.transaction)?.prepareFailed(branch, cause, message);
+    if (cause === 'timed-out') this.count('vote timed out');
+  }
+
+  lateAnswer(branch: BranchRecord): void {
+    this.of(branch.transaction)?.lateAnswer(branch);
+    this.count('late answer');
+  }
+
+  attemptFailed(branch: BranchRecord, message: string, retryInMs: number | undefined): void {
+    this.of(branch.transaction)?.attemptFailed(branch, message, retryInMs);
+    this.count('completion attempt failed');
+  }
+
+  stalled(branch: BranchRecord): void {
+    this.of(branch.transaction)?.stalled(branch);
+    this.count('branch stalled');
+  }
+
+  heuristic(branch: BranchRecord): void {
+    this.of(branch.transaction)?.heuristic(branch);
+    this.count('heuristic report');
+    if (!this.world.judge.caseOf(branch.transactionId).isHeuristic)
+      this.defect(new Error('a report of what no participant did'), branch.transactionId);
+  }
+
+  recordUnknown(transaction: TransactionRecord, message: string): void {
+    this.of(transaction)?.recordUnknown(transaction, message);
+    this.count('record unknown');
+  }
+
+  fenced(): void {
+    this.narrator?.fenced();
+    this.count('coordinator fenced');
+  }
+
+  notNoted(transaction: TransactionRecord, message: string): void {
+    this.of(transaction)?.notNoted(transaction, message);
+    this.count('note not written');
+  }
+
+  orphan(branch: BranchRecord): void {
+    if (!this.process.isAlive) return;
+    this.of(branch.transaction)?.orphan(branch);
+    this.world.judge.orphan(branch);
+  }
+
+  scanFailed(participant: RegisteredParticipant, message: string): void {
+    this.subject = 'recovery';
+    this.narrator?.scanFailed(participant, message);
+    this.count('scan failed');
+  }
+
+  undecidable(): void {
+    this.defect(new Error('the log is durable, so every orphan can be decided'), this.process.label);
+  }
+
+  told(transaction: TransactionRecord, outcome: Outcome): void {
+    if (outcome.status === 'aborted') this.count(`abort: ${outcome.cause}`);
+    if (transaction.told === 0) this.defect(new Error('told, but not remembered'), transaction.id);
+  }
+
+  ended(): void {
+    this.count('transaction ended');
+  }
+
+  defect(error: unknown, where: string): void {
+    this.world.judge.violate(`${this.process.label} reports a defect at ${where}: ${messageOf(error)}`);
+  }
+
+  private of(transaction: TransactionRecord): Narrator | undefined {
+    this.subject = transaction.id;
+    return this.narrator;
+  }
+
+  private count(what: string): void {
+    this.world.witnesses.count(what);
+  }
+}
