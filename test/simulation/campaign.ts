@@ -37,9 +37,11 @@ export async function runCampaign(
   let handedOut = 0;
   let done = 0;
 
+  const hasEnough = (): boolean => handedOut >= schedules || (stopEarly && violations.length > 0);
+
   const employ = async (): Promise<void> => {
     const worker = fork(WORKER);
-    while (handedOut < schedules && !(stopEarly && violations.length > 0)) {
+    while (!hasEnough()) {
       const share = Math.min(SHARE, schedules - handedOut);
       const order = { firstSeed: firstSeed + handedOut, schedules: share };
       handedOut += share;
