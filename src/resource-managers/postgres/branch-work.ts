@@ -1,0 +1,191 @@
+import type { ClientBase, PoolClient, QueryResult } from 'pg';
+import { type Branch, type Vote, refuse } from '../../coordinator/index.js';
+import { lend } from './branch-client.js';
+import { PostgresBranchError } from './errors.js';
+import { quoted } from './gid.js';
+import type { GuardTable } from './guard-table.js';
+import type { ResolvedPostgresSettings } from './options.js';
+import { meaningOf, refusalOf } from './sqlstate.js';
+
+/** The work of one branch: statements in a transaction that is open already, and a vote. @publicApi */
+export type Work<P> = (client: ClientBase, branch: Branch<P>) => Promise<Vote>;
+
+/** How the transaction of a branch is brought to its end: prepared, or committed where the branch decides alone. */
+export interface Ending {
+  readonly sql: string;
+  /** The command tag that says that it is done. */
+  readonly tag: 'PREPARE' | 'COMMIT';
+}
+
+/** The end that leaves the branch prepared. */
+export function preparation(gid: string): Ending {
+  return { sql: `PREPARE TRANSACTION ${quoted(gid)}`, tag: 'PREPARE' };
+}
+
+/** The end of a branch that is alone in its transaction. */
+export const ONE_PHASE: Ending = { sql: 'COMMIT', tag: 'COMMIT' };
+
+/** `transaction_timeout` is there from PostgreSQL 17 on; only it bounds PREPARE TRANSACTION and COMMIT too. */
+const TRANSACTION_TIMEOUT_SINCE = 170_000;
+
+/**
+ * The limits of the server come so much after the deadline. They are for the case that the coordinator is gone: as long
+ * as it is there, it is the one to say that time is up.
+ */
+const GRACE_MS = 500;
+
+/** What the server is told is the longest, as it keeps the milliseconds in 31 bits. */
+const LONGEST_MS = 2_147_483_647;
+
+/**
+ * Does the work of a branch in a transaction on one connection: opens it, with limits and the guard row, runs the work,
+ * and prepares or commits it if that is the vote. Whatever else happens, the transaction is rolled back.
+ */
+export class BranchWork {
+  constructor(
+    private readonly guard: GuardTable,
+    private readonly settings: ResolvedPostgresSettings,
+    private readonly serverVersion: number,
+  ) {}
+
+  /**
+   * @returns the vote of the work; a refusal when the database refuses, or the branch was rolled back before; and
+   * `commit` when a call before this one has prepared the branch already.
+   * @throws whatever else the work throws, when it is rolled back; and any error that leaves the result unknown.
+   */
+  async perform<P>(
+    client: PoolClient,
+    gid: string,
+    branch: Branch<P>,
+    work: Work<P>,
+    ending: Ending,
+  ): Promise<Vote> {
+    const loan = lend(client, branch.signal);
+    const begin = client.query(this.begin(gid, branch.deadline));
+    // On a pipelined connection the first statement of the work need not wait: should the begin fail, it fails too.
+    const ahead = client.pipeline ? settle(() => work(loan.client, branch)) : undefined;
+    try {
+      await begin;
+    } catch (error) {
+      loan.close();
+      return this.notBegun(client, gid, error);
+    }
+    const result = await (ahead ?? settle(() => work(loan.client, branch)));
+    loan.close();
+    // What is not prepared yet need not be rolled back from being so.
+    branch.signal.throwIfAborted();
+    if (client.getTransactionStatus() === 'I') throw endedByWork();
+    if (result.status === 'rejected') return this.failed(client, result.reason, ending);
+    if (result.value === 'commit') return judge(client.query(ending.sql), ending.tag);
+    await rollBack(client);
+    return result.value;
+  }
+
+  /** @returns SQL that opens the transaction of a branch, bounds it, and writes its guard row. */
+  begin(gid: string, deadline: number): string {
+    const remainingMs = remainingUntil(deadline);
+    if (remainingMs <= 0) throw new RangeError('The deadline of this branch is over before its work begins.');
+    const { isolation, lockTimeoutMs } = this.settings;
+    const lockMs = Math.ceil(Math.min(lockTimeoutMs * (0.5 + Math.random() / 2), remainingMs));
+    const limitMs = Math.min(remainingMs + GRACE_MS, LONGEST_MS);
+    const whole =
+      this.serverVersion >= TRANSACTION_TIMEOUT_SINCE
+        ? 'transaction_timeout'
+        : 'idle_in_transaction_session_timeout';
+    return [
+      `BEGIN ISOLATION LEVEL ${isolation} READ WRITE`,
+      `SET LOCAL lock_timeout = ${lockMs}`,
+      `SET LOCAL statement_timeout = ${limitMs}`,
+      `SET LOCAL ${whole} = ${limitMs}`,
+      this.guard.insertWork(gid),
+    ].join('; ');
+  }
+
+  /**
+   * The transaction could not be opened, or the branch has a guard row already, its own or its tombstone.
+   *
+   * @throws the error, when nothing proves that no other call has prepared the branch.
+   */
+  async notBegun(client: PoolClient, gid: string, error: unknown): Promise<Vote> {
+    const meaning = meaningOf(error, 'begin');
+    if (meaning !== 'exists' && meaning !== 'held') throw error;
+    await client.query('ROLLBACK');
+    if (meaning === 'exists') {
+      const end = await this.guard.read(client, gid);
+      if (end === 'committed') return 'commit';
+      if (end === 'rolled-back') return refuse('ROLLED_BACK', 'this branch was rolled back before');
+    } else {
+      const { rowCount } = await client.query(
+        'SELECT FROM pg_prepared_xacts WHERE gid = $1 AND database = current_database()',
+        [gid],
+      );
+      if (rowCount === 1) return 'commit';
+    }
+    throw error;
+  }
+
+  /**
+   * The work threw, and is rolled back. What the database said against it is a refusal. Anything else is thrown on;
+   * but not where the branch decides alone, as there a throw would say that it may be committed.
+   */
+  private async failed(client: PoolClient, error: unknown, { tag }: Ending): Promise<Vote> {
+    const isRolledBack = await rollBack(client);
+    if (meaningOf(error, 'work') === 'refused') return refusalOf(error);
+    if (tag === 'PREPARE' || !isRolledBack) throw error;
+    return refuse('WORK_FAILED', error instanceof Error ? error.message : 'the work threw');
+  }
+}
+
+/**
+ * Reads the answer to PREPARE TRANSACTION or COMMIT. A transaction in which a statement has failed is rolled
+ * back by either without any error: only the command tag says so.
+ *
+ * @returns `commit`, or a refusal. @throws when the result is not known.
+ */
+export async function judge(answer: Promise<QueryResult>, tag: Ending['tag']): Promise<Vote> {
+  try {
+    const { command } = await answer;
+    if (command === tag) return 'commit';
+    return refuse('WORK_FAILED', 'a statement of the work failed, though the work did not say so');
+  } catch (error) {
+    if (meaningOf(error, 'prepare') === 'refused') return refusalOf(error);
+    throw error;
+  }
+}
+
+/** @returns whether the server has said so. If not the connection is gone, and it rolls back what was never prepared. */
+async function rollBack(client: PoolClient): Promise<boolean> {
+  try {
+    await client.query('ROLLBACK');
+    return true;
+  } catch {
+    client.connection.stream.destroy();
+    return false;
+  }
+}
+
+/**
+ * @returns the milliseconds until a deadline, by the clock that deadlines are made with: it begins with the process, and
+ * goes on evenly when the wall clock is set.
+ */
+export function remainingUntil(deadline: number): number {
+  return Math.ceil(deadline - performance.timeOrigin - performance.now());
+}
+
+type Settled<T> = { status: 'fulfilled'; value: T } | { status: 'rejected'; reason: unknown };
+
+/** @returns a promise that is never rejected, so that it can wait unattended. */
+async function settle<T>(call: () => Promise<T>): Promise<Settled<T>> {
+  try {
+    return { status: 'fulfilled', value: await call() };
+  } catch (reason) {
+    return { status: 'rejected', reason };
+  }
+}
+
+export function endedByWork(): PostgresBranchError {
+  return new PostgresBranchError(
+    'DTC_POSTGRES_TRANSACTION_ENDED',
+    'The work has ended its transaction, with COMMIT or ROLLBACK: leave that to the coordinator, and vote.',
+  );
+}

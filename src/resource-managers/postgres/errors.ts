@@ -1,0 +1,70 @@
+/**
+ * The stable codes of what stops the start of an application that has PostgreSQL participants.
+ *
+ * @publicApi
+ */
+export type PostgresStartUpErrorCode =
+  /** No connection, or no answer in time. */
+  | 'DTC_POSTGRES_UNREACHABLE'
+  /** The server is too old. */
+  | 'DTC_POSTGRES_VERSION'
+  /** A standby, or a server that takes no writes. */
+  | 'DTC_POSTGRES_READ_ONLY'
+  /** `max_prepared_transactions` is 0. */
+  | 'DTC_POSTGRES_PREPARED_TRANSACTIONS_OFF'
+  /** The guard table is missing, or is another table. */
+  | 'DTC_POSTGRES_GUARD_TABLE'
+  /** The role may not do with the guard table what is needed. */
+  | 'DTC_POSTGRES_PRIVILEGES'
+  /** The two pools lead to different databases, or log in as different roles. */
+  | 'DTC_POSTGRES_POOLS_DIFFER';
+
+/**
+ * The database cannot be used for two-phase commit as it is: the application does not start.
+ *
+ * @publicApi
+ */
+export class PostgresStartUpError extends Error {
+  /**
+   * @param participant the name of the participant.
+   * @param problem what is wrong.
+   * @param mend what to do: a sentence, or the command.
+   */
+  constructor(
+    readonly code: PostgresStartUpErrorCode,
+    readonly participant: string,
+    problem: string,
+    readonly mend: string,
+    options?: ErrorOptions,
+  ) {
+    super(`"${participant}" cannot use its PostgreSQL database: ${problem}. ${mend}`, options);
+    this.name = 'PostgresStartUpError';
+  }
+}
+
+/** The stable codes of what goes wrong with one branch. @publicApi */
+export type PostgresBranchErrorCode =
+  /** The ids of the branch do not make a global id. */
+  | 'DTC_POSTGRES_INVALID_GID'
+  /** The work committed or rolled back the transaction that it is a part of. */
+  | 'DTC_POSTGRES_TRANSACTION_ENDED'
+  /** The work goes on using its client after it has voted. */
+  | 'DTC_POSTGRES_WORK_OVER'
+  /** Commit or rollback failed; it is tried again. */
+  | 'DTC_POSTGRES_COMPLETION_FAILED'
+  /** Nobody said under which name the participant is registered. */
+  | 'DTC_POSTGRES_NO_NAME';
+
+/** One branch could not be prepared or completed. @publicApi */
+export class PostgresBranchError extends Error {
+  /** @param sqlstate what the database, or the operating system, answered, if either did. */
+  constructor(
+    readonly code: PostgresBranchErrorCode,
+    message: string,
+    readonly sqlstate?: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = 'PostgresBranchError';
+  }
+}

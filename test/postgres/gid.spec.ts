@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest';
+import { branchOf, coordinatorOf, gidOf } from '../../src/resource-managers/postgres/gid.js';
+
+const TRANSACTION = 'shop.1a.7';
+
+describe('the global id of a branch', () => {
+  it('is the transaction, the participant and the branch', () => {
+    const branch = { transactionId: TRANSACTION, branchId: 'stock.2' };
+    expect(gidOf(branch, 'inventory')).toBe('shop.1a.7/inventory/stock.2');
+    expect(branchOf('shop.1a.7/inventory/stock.2', 'inventory')).toEqual(branch);
+  });
+
+  it.each(["a'b", 'a/b', 'a\\b', 'a b', 'a;b', 'ä', '', 'a\0b', 'a\nb'])(
+    'refuses the branch id %j',
+    (branchId) => {
+      expect(() => gidOf({ transactionId: TRANSACTION, branchId }, 'inventory')).toThrow(
+        expect.objectContaining({ code: 'DTC_POSTGRES_INVALID_GID' }),
+      );
+    },
+  );
+
+  it('refuses ids that are not even text', () => {
+    const branch = { transactionId: TRANSACTION } as { transactionId: string; branchId: string };
+    expect(() => gidOf(branch, 'inventory')).toThrow('branchId');
+  });
+
+  it('takes 199 bytes, and refuses 200', () => {
+    const rest = `${TRANSACTION}/inventory/`.length;
+    const of = (bytes: number): string =>
+      gidOf({ transactionId: TRANSACTION, branchId: 'x'.repeat(bytes - rest) }, 'inventory');
+    expect(of(199)).toHaveLength(199);
+    expect(() => of(200)).toThrow('200 bytes');
+  });
+
+  it('has room for the longest names that a coordinator allows', () => {
+    const transactionId = `${'c'.repeat(32)}.${'z'.repeat(11)}.${'9'.repeat(15)}`;
+    expect(gidOf({ transactionId, branchId: 'b'.repeat(64) }, 'p'.repeat(32))).toHaveLength(158);
+  });
+
+  it.each([
+    ["another participant's", 'shop.1a.7/payment/payment'],
+    ['one whose name begins with ours', 'shop.1a.7/inventory-2/b'],
+    ["another program's", 'some-other-program-42'],
+    ['one with too many parts', 'shop.1a.7/inventory/b/c'],
+    ['one with too few', 'shop.1a.7/inventory'],
+    ['one without a transaction', '/inventory/b'],
+    ['one with characters of no id', "shop.1a.7/inventory/b'"],
+  ])('leaves out %s', (_what, gid) => {
+    expect(branchOf(gid, 'inventory')).toBeUndefined();
+  });
+
+  it('tells which coordinator has made the transaction', () => {
+    expect(coordinatorOf('shop-1.1a.7')).toBe('shop-1');
+    expect(coordinatorOf('odd')).toBe('odd');
+  });
+});

@@ -1,0 +1,54 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { GuardTable } from '../../src/resource-managers/postgres/guard-table.js';
+import { postgresSettingsSchema } from '../../src/resource-managers/postgres/index.js';
+import { SQLSTATES } from '../../src/resource-managers/postgres/sqlstate.js';
+
+const repository = resolve(import.meta.dirname, '../..');
+const guide = readFileSync(join(repository, 'docs/postgres.md'), 'utf8');
+
+function sourcesIn(folder: string): string[] {
+  return readdirSync(join(repository, folder))
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => readFileSync(join(repository, folder, file), 'utf8'));
+}
+
+/** A method stands less deep in the guide than in its class, so white space does not count. */
+function bare(text: string): string {
+  return text.replaceAll(/\s+/g, '');
+}
+
+describe('the guide to PostgreSQL participants', () => {
+  it('shows code of the sample', () => {
+    const sample = sourcesIn('samples/kysely').map(bare);
+    const blocks = Array.from(guide.matchAll(/<!-- sample -->\s*```ts\n(.*?)^```$/gms), ([, code]) => code!);
+    expect(blocks).toHaveLength(2);
+    for (const code of blocks) expect(sample.some((source) => source.includes(bare(code)))).toBe(true);
+  });
+
+  it('names every setting with its default', () => {
+    const defaults = postgresSettingsSchema.parse({});
+    for (const [name, value] of Object.entries(defaults)) {
+      const shown = typeof value === 'number' ? value.toLocaleString('en') : String(value);
+      const row = guide.split('\n').find((line) => line.startsWith(`| \`${name}\``));
+      expect(row ?? `no row for ${name}`).toContain(shown);
+    }
+  });
+
+  it('explains every code of an error and of a refusal', () => {
+    const errors = sourcesIn('src/resource-managers/postgres').flatMap(
+      (source) => source.match(/'DTC_POSTGRES_[A-Z_]+'/g) ?? [],
+    );
+    const refusals = Object.values(SQLSTATES).flatMap(({ refusal }) => refusal?.code ?? []);
+    for (const code of [...errors.map((quoted) => quoted.slice(1, -1)), ...refusals]) {
+      expect(guide).toContain(`\`${code}\``);
+    }
+    expect(errors.length).toBeGreaterThan(10);
+  });
+
+  it('shows the guard table as it is created', () => {
+    const [table, index] = new GuardTable('dtc_branches').create();
+    expect(bare(guide)).toContain(bare(`${table}; ${index};`));
+  });
+});

@@ -1,0 +1,151 @@
+import { Test } from '@nestjs/testing';
+import type { QueryConfig, QueryResult } from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  type Branch,
+  CoordinatorModule,
+  Participant,
+  TransactionManager,
+  type Vote,
+  branch,
+  refuse,
+} from '../../src/coordinator/index.js';
+import { PostgresBatchParticipant, PostgresParticipant } from '../../src/resource-managers/postgres/index.js';
+import {
+  LeftBank,
+  type Posting,
+  RightBank,
+  balanceOf,
+  openAccounts,
+  startBanks,
+} from '../support/postgres/bank.js';
+import { someBranch } from '../support/postgres/branches.js';
+import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
+
+let server: PostgresServer;
+let database: TestDatabase;
+
+beforeAll(async () => {
+  server = await PostgresServer.start();
+});
+
+afterAll(() => server.stop());
+
+beforeEach(async () => {
+  database = await server.createDatabase();
+  await openAccounts(database, 'ann', 'bob');
+});
+
+@Participant({ name: 'ledger' })
+class Ledger extends PostgresBatchParticipant<Posting> {
+  constructor() {
+    super({ connection: database.url });
+  }
+
+  protected statements({ payload: { account, amount } }: Branch<Posting>): QueryConfig[] {
+    return [
+      { text: 'UPDATE accounts SET balance = balance + $2 WHERE name = $1', values: [account, amount] },
+    ];
+  }
+
+  protected vote([updated]: readonly QueryResult[], { payload }: Branch<Posting>): Vote {
+    return updated?.rowCount === 1
+      ? 'commit'
+      : refuse('NO_ACCOUNT', `there is no account ${payload.account}`);
+  }
+}
+
+class Nameless extends PostgresParticipant {
+  protected work(): Promise<Vote> {
+    return Promise.resolve('read-only');
+  }
+}
+
+describe('a PostgreSQL participant', () => {
+  it('is found, and prepares under the name that it is registered under', async () => {
+    const banks = await startBanks({
+      left: { connection: database.url },
+      right: { connection: database.url },
+    });
+    const outcome = await banks.transactions.run({
+      branches: [
+        branch(LeftBank, { account: 'ann', amount: -10 }),
+        branch(RightBank, { account: 'bob', amount: 10 }),
+      ],
+    });
+
+    expect(outcome).toMatchObject({ status: 'committed' });
+    const { rows } = await database.query<{ gid: string }>('SELECT gid FROM dtc_branches ORDER BY gid');
+    const { transactionId } = outcome;
+    expect(rows.map(({ gid }) => gid)).toEqual([
+      `${transactionId}/left/left`,
+      `${transactionId}/right/right`,
+    ]);
+    await banks.application.close();
+  });
+
+  it('closes its connections when the application ends', async () => {
+    const banks = await startBanks({
+      left: { connection: database.url },
+      right: { connection: database.url },
+    });
+    await banks.application.close();
+    const { rowCount } = await server.query(
+      'postgres',
+      "SELECT FROM pg_stat_activity WHERE application_name LIKE 'dtc %'",
+    );
+    expect(rowCount).toBe(0);
+  });
+
+  it('commits in one phase when it is alone', async () => {
+    const banks = await startBanks({
+      left: { connection: database.url },
+      right: { connection: database.url },
+    });
+    const run = (amount: number) =>
+      banks.transactions.run({ branches: [branch(LeftBank, { account: 'ann', amount })] });
+
+    await expect(run(-10)).resolves.toMatchObject({ status: 'committed' });
+    await expect(run(-1_000)).resolves.toMatchObject({ status: 'aborted', code: 'NO_FUNDS' });
+    await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+    await banks.application.close();
+  });
+
+  it('may give its work as a batch', async () => {
+    const application = await Test.createTestingModule({
+      imports: [CoordinatorModule.forRoot()],
+      providers: [Ledger],
+    }).compile();
+    await application.init();
+    const transactions = application.get(TransactionManager);
+    const run = (...postings: Posting[]) =>
+      transactions.run({ branches: postings.map((posting) => branch(Ledger, posting)) });
+
+    await expect(run({ account: 'ann', amount: -10 }, { account: 'bob', amount: 10 })).resolves.toMatchObject(
+      {
+        status: 'committed',
+      },
+    );
+    await expect(run({ account: 'ann', amount: -10 }, { account: 'eve', amount: 10 })).resolves.toMatchObject(
+      {
+        status: 'aborted',
+        code: 'NO_ACCOUNT',
+      },
+    );
+    await expect(run({ account: 'ann', amount: 5 })).resolves.toMatchObject({ status: 'committed' });
+    await application.close();
+    expect([await balanceOf(database, 'ann'), await balanceOf(database, 'bob')]).toEqual([95, 110]);
+    await expect(database.prepared()).resolves.toEqual([]);
+  });
+
+  it('outside a Nest application has the name it is given, and says so when it has none', async () => {
+    const named = new Nameless({ connection: database.url, name: 'named' });
+    await expect(named.prepare(someBranch())).resolves.toBe('read-only');
+    await named.onApplicationShutdown();
+
+    const nameless = new Nameless({ connection: database.url });
+    expect(() => nameless.prepare(someBranch())).toThrow(
+      expect.objectContaining({ code: 'DTC_POSTGRES_NO_NAME' }),
+    );
+  });
+});

@@ -1,0 +1,505 @@
+import { Client, Pool } from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type Vote, refuse } from '../../src/coordinator/index.js';
+import {
+  PostgresResourceManager,
+  type PostgresSettings,
+  type Work,
+} from '../../src/resource-managers/postgres/index.js';
+import { balanceOf, endOf, openAccounts } from '../support/postgres/bank.js';
+import { again, someBranch, until } from '../support/postgres/branches.js';
+import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
+
+let server: PostgresServer;
+let database: TestDatabase;
+let proxy: TcpProxy;
+let managers: PostgresResourceManager[];
+
+beforeAll(async () => {
+  server = await PostgresServer.start();
+});
+
+afterAll(() => server.stop());
+
+beforeEach(async () => {
+  database = await server.createDatabase();
+  await openAccounts(database, 'ann', 'bob');
+  proxy = await TcpProxy.open({ host: '127.0.0.1', port: server.port });
+  managers = [];
+});
+
+afterEach(async () => {
+  await Promise.all(managers.map((manager) => manager.close()));
+  await proxy.close();
+});
+
+/** A resource manager whose connections go through the proxy. */
+async function manage(settings: PostgresSettings = {}): Promise<PostgresResourceManager> {
+  const manager = new PostgresResourceManager('bank', {
+    connection: database.urlBy({ port: proxy.port }),
+    ...settings,
+  });
+  managers.push(manager);
+  await manager.start();
+  return manager;
+}
+
+const takeTen: Work<unknown> = async (client) => {
+  await client.query("UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'");
+  return 'commit';
+};
+
+/** Now, on the clock that deadlines are made with. */
+const monotonic = (): number => performance.timeOrigin + performance.now();
+
+const gid = ({ transactionId }: { transactionId: string }): string => `${transactionId}/bank/b`;
+
+describe('the work of a branch', () => {
+  it('is rolled back when it refuses, and its connection is used again', async () => {
+    const manager = await manage({ workConnections: 1 });
+    const pids = new Set<unknown>();
+    const work: Work<unknown> = async (client) => {
+      await takeTen(client, someBranch());
+      pids.add((await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]?.pid);
+      return refuse('CLOSED', 'the bank is closed');
+    };
+
+    await expect(manager.prepare(someBranch(), work)).resolves.toMatchObject({ code: 'CLOSED' });
+    await expect(manager.prepare(someBranch(), work)).resolves.toMatchObject({ code: 'CLOSED' });
+
+    expect(pids.size).toBe(1);
+    await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+  });
+
+  it('is rolled back when it throws, and the error goes to the coordinator', async () => {
+    const manager = await manage();
+    await expect(
+      manager.prepare(someBranch(), async (client) => {
+        await takeTen(client, someBranch());
+        throw new TypeError('a mistake');
+      }),
+    ).rejects.toThrow('a mistake');
+    await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+    await expect(database.prepared()).resolves.toEqual([]);
+  });
+
+  it('has its isolation level', async () => {
+    const manager = await manage({ isolation: 'serializable' });
+    let level: unknown;
+    await manager.prepare(someBranch(), async (client) => {
+      level = (
+        await client.query<{ level: string }>("SELECT current_setting('transaction_isolation') AS level")
+      ).rows[0]?.level;
+      return 'read-only';
+    });
+    expect(level).toBe('serializable');
+  });
+
+  it('that ends its own transaction is found out, and its rollback reports what it did', async () => {
+    const manager = await manage();
+    const branch = someBranch();
+
+    const prepared = manager.prepare(branch, async (client) => {
+      await takeTen(client, branch);
+      await client.query('COMMIT');
+      return 'commit';
+    });
+
+    await expect(prepared).rejects.toMatchObject({ code: 'DTC_POSTGRES_TRANSACTION_ENDED' });
+    await expect(manager.rollback(again(branch))).rejects.toMatchObject({ kind: 'commit' });
+  });
+
+  it('that commits and then refuses is no refusal', async () => {
+    const manager = await manage();
+    const branch = someBranch();
+    const prepared = manager.prepare(branch, async (client) => {
+      await client.query('COMMIT');
+      return refuse('CLOSED', 'the bank is closed');
+    });
+    await expect(prepared).rejects.toMatchObject({ code: 'DTC_POSTGRES_TRANSACTION_ENDED' });
+  });
+
+  it('can use its client no longer than until its vote', async () => {
+    const manager = await manage();
+    let late: (() => Promise<unknown>) | undefined;
+    await manager.prepare(someBranch(), async (client) => {
+      late = () => client.query('UPDATE accounts SET balance = 0');
+      return 'read-only';
+    });
+    await expect(late!()).rejects.toMatchObject({ code: 'DTC_POSTGRES_WORK_OVER' });
+    await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+  });
+
+  it('runs no statement outside its transaction, when it is refused from the start and goes on all the same', async () => {
+    const manager = await manage({ workConnections: 1 });
+    const branch = someBranch();
+    await manager.rollback(again(branch));
+    let last: Promise<unknown> | undefined;
+
+    const vote = await manager.prepare(branch, (client) => {
+      const stubborn = async (): Promise<Vote> => {
+        for (let turn = 0; turn < 20; turn++) {
+          await client.query('UPDATE accounts SET balance = 0').catch(() => {});
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        return 'commit';
+      };
+      const work = stubborn();
+      last = work;
+      return work;
+    });
+    await last;
+
+    expect(vote).toMatchObject({ code: 'ROLLED_BACK' });
+    await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+  });
+
+  it('goes no further when nobody waits for it any more, whatever it tries', async () => {
+    const manager = await manage();
+    const branch = someBranch();
+    let refused: unknown;
+    let over: Promise<unknown> | undefined;
+    let prepares = 0;
+    proxy.rule = (data) => {
+      if (data.includes('PREPARE TRANSACTION')) prepares++;
+      return 'pass';
+    };
+    const prepared = manager.prepare(branch, (client) => {
+      const work = async (): Promise<Vote> => {
+        await takeTen(client, branch);
+        branch.abort();
+        refused = await client.query('UPDATE accounts SET balance = 0').catch((error: unknown) => error);
+        return 'commit';
+      };
+      const voted = work();
+      over = voted;
+      return voted;
+    });
+
+    await expect(prepared).rejects.toThrow('nobody waits any more');
+    await over;
+    await manager.rollback(again(branch));
+
+    expect(refused).toMatchObject({ code: 'DTC_POSTGRES_WORK_OVER' });
+    expect(prepares).toBe(0);
+    await expect(endOf(database, gid(branch))).resolves.toBe('rolled-back');
+    await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+  });
+
+  it('has the time that is left whatever happens to the wall clock', async () => {
+    const manager = await manage();
+    vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 15 * 86_400_000);
+    await expect(manager.prepare(someBranch({ deadline: monotonic() + 5_000 }), takeTen)).resolves.toBe(
+      'commit',
+    );
+    vi.restoreAllMocks();
+  });
+
+  it('is not begun when its time is over', async () => {
+    const manager = await manage();
+    let begun = false;
+    const prepared = manager.prepare(someBranch({ withinMs: -1 }), async () => {
+      begun = true;
+      return 'commit';
+    });
+    await expect(prepared).rejects.toThrow('deadline');
+    expect(begun).toBe(false);
+  });
+
+  it('is prepared once when prepare is repeated, and the vote is the same', async () => {
+    const manager = await manage({ lockTimeoutMs: 100 });
+    const branch = someBranch();
+    await expect(manager.prepare(branch, takeTen)).resolves.toBe('commit');
+    await expect(manager.prepare(again(branch, 0), takeTen)).resolves.toBe('commit');
+    await manager.commit(again(branch));
+    await expect(manager.prepare(again(branch, 0), takeTen)).resolves.toBe('commit');
+    await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+  });
+
+  it('whose begin waits for an earlier prepare of unknown end is no refusal', async () => {
+    const manager = await manage({ lockTimeoutMs: 100 });
+    const branch = someBranch();
+    const earlier = new Client(database.url);
+    await earlier.connect();
+    await earlier.query(
+      `BEGIN; INSERT INTO dtc_branches (gid, state) VALUES ('${gid(branch)}', 'committed')`,
+    );
+
+    await expect(manager.prepare(branch, takeTen)).rejects.toMatchObject({ code: '55P03' });
+    await earlier.end();
+  });
+});
+
+describe.each([true, false])('with pipelining %s', (pipelining) => {
+  it('a branch is prepared, completed, repeated, refused and buried', async () => {
+    const manager = await manage({ pipelining });
+    const [committed, undone, batch, refused] = [someBranch(), someBranch(), someBranch(), someBranch()];
+    const statements = [
+      { text: 'UPDATE accounts SET balance = balance - $1 WHERE name = $2', values: [1, 'bob'] },
+    ];
+
+    await expect(manager.prepare(committed, takeTen)).resolves.toBe('commit');
+    await manager.commit(again(committed));
+    await manager.commit(again(committed, 2));
+    await expect(manager.prepare(undone, takeTen)).resolves.toBe('commit');
+    await manager.rollback(again(undone));
+    await manager.rollback(again(undone, 2));
+    await expect(manager.prepareBatch(batch, { statements, vote: () => 'commit' })).resolves.toBe('commit');
+    await manager.commit(again(batch));
+    await expect(
+      manager.prepareBatch(refused, { statements, vote: () => refuse('NO', 'no') }),
+    ).resolves.toMatchObject({ code: 'NO' });
+    await expect(manager.prepare(undone, takeTen)).resolves.toMatchObject({ code: 'ROLLED_BACK' });
+
+    await expect(database.prepared()).resolves.toEqual([]);
+    expect([await balanceOf(database, 'ann'), await balanceOf(database, 'bob')]).toEqual([90, 99]);
+  });
+
+  it('a vote that throws leaves no batch prepared', async () => {
+    const manager = await manage({ pipelining });
+    const prepared = manager.prepareBatch(someBranch(), {
+      statements: [{ text: "UPDATE accounts SET balance = 0 WHERE name = 'ann'" }],
+      vote: () => {
+        throw new TypeError('a mistake');
+      },
+    });
+    await expect(prepared).rejects.toThrow('a mistake');
+    await expect(database.prepared()).resolves.toEqual([]);
+  });
+});
+
+describe('a commit in one phase', () => {
+  const first = () => someBranch({ attempt: 1 });
+
+  it('commits, and says the same when it is asked again', async () => {
+    const manager = await manage();
+    const branch = first();
+    await expect(manager.commitOnePhase(branch, takeTen)).resolves.toBe('commit');
+    await expect(manager.commitOnePhase(again(branch, 2), takeTen)).resolves.toBe('commit');
+    await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+  });
+
+  it('whose answer is lost is found to be done', async () => {
+    const manager = await manage();
+    proxy.rule = (data) => (data.includes('COMMIT') ? 'cut-answer' : 'pass');
+    const branch = first();
+    await expect(manager.commitOnePhase(branch, takeTen)).rejects.toThrow();
+    proxy.mend();
+
+    await expect(manager.commitOnePhase(again(branch, 2), takeTen)).resolves.toBe('commit');
+    await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+  });
+
+  it('that never arrived is found to be undone, and stays so', async () => {
+    const manager = await manage();
+    proxy.rule = (data) => (data.includes('COMMIT') ? 'cut' : 'pass');
+    const branch = first();
+    await expect(manager.commitOnePhase(branch, takeTen)).rejects.toThrow();
+    proxy.mend();
+
+    await expect(manager.commitOnePhase(again(branch, 2), takeTen)).resolves.toMatchObject({
+      code: 'ROLLED_BACK',
+    });
+    await expect(manager.commitOnePhase(again(branch, 1), takeTen)).resolves.toMatchObject({
+      code: 'ROLLED_BACK',
+    });
+    await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+  });
+
+  it('is refused when its work refuses or throws, for then nothing is unknown', async () => {
+    const manager = await manage();
+    const refusal = refuse('CLOSED', 'the bank is closed');
+    await expect(manager.commitOnePhase(first(), async () => refusal)).resolves.toEqual(refusal);
+    await expect(
+      manager.commitOnePhase(first(), async () => {
+        throw new TypeError('a mistake');
+      }),
+    ).resolves.toMatchObject({ code: 'WORK_FAILED', reason: 'a mistake' });
+    await expect(manager.commitOnePhase(first(), async () => 'read-only')).resolves.toBe('commit');
+  });
+
+  it('does a batch as well', async () => {
+    const manager = await manage();
+    const batch = (sql: string) => ({
+      statements: [{ text: sql }],
+      vote: ([result]: readonly { rowCount: number | null }[]): Vote =>
+        result?.rowCount === 1 ? 'commit' : refuse('NO_ACCOUNT', 'there is none'),
+    });
+    const set = 'UPDATE accounts SET balance = 1 WHERE name = ';
+    await expect(manager.commitBatchOnePhase(first(), batch(`${set} 'ann'`))).resolves.toBe('commit');
+    await expect(manager.commitBatchOnePhase(first(), batch(`${set} 'eve'`))).resolves.toMatchObject({
+      code: 'NO_ACCOUNT',
+    });
+  });
+});
+
+describe('connections', () => {
+  it('that are lost while they are idle harm nobody', async () => {
+    const manager = await manage();
+    const look = (): Promise<Vote> => manager.prepare(someBranch(), async () => 'read-only');
+    await look();
+    proxy.cut();
+    await until('all are lost', () => proxy.connections === 0);
+    proxy.mend();
+
+    // A connection is lost some time before anybody can know of it.
+    await until('the pool has noticed', () =>
+      look().then(
+        () => true,
+        () => false,
+      ),
+    );
+    await expect(look()).resolves.toBe('read-only');
+  });
+
+  it('are not waited for by a branch that nobody waits for', async () => {
+    const manager = await manage({ workConnections: 1 });
+    let letGo: (() => void) | undefined;
+    const blocker = manager.prepare(someBranch(), async () => {
+      await new Promise<void>((resolve) => {
+        letGo = resolve;
+      });
+      return 'read-only';
+    });
+    const waiting = someBranch();
+    const prepared = manager.prepare(waiting, takeTen);
+    waiting.abort();
+    await expect(prepared).rejects.toThrow('nobody waits any more');
+
+    await until('the blocker is at work', () => letGo !== undefined);
+    letGo!();
+    await expect(blocker).resolves.toBe('read-only');
+    await expect(manager.prepare(someBranch(), async () => 'read-only')).resolves.toBe('read-only');
+  });
+
+  it('on which a completion hangs are cut when its time is up, so that the next has one', async () => {
+    const manager = await manage({ completionConnections: 1 });
+    const [hanging, next] = [someBranch(), someBranch()];
+    await manager.prepare(hanging, takeTen);
+    let isSent = false;
+    proxy.rule = (data) => {
+      if (!data.includes('COMMIT PREPARED')) return 'pass';
+      isSent = true;
+      return 'stall';
+    };
+    const attempt = again(hanging);
+    const committed = manager.commit(attempt);
+    committed.catch(() => {});
+    await until('it hangs', () => isSent);
+    attempt.abort();
+    await expect(committed).rejects.toMatchObject({ code: 'DTC_POSTGRES_COMPLETION_FAILED' });
+    await until('it is cut', () => proxy.stalled === 0);
+
+    proxy.mend();
+    await manager.rollback(again(next));
+    await manager.commit(again(hanging, 2));
+    await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+  });
+
+  it('may come from pools of the application, which stay open', async () => {
+    const pools = {
+      work: new Pool({ connectionString: database.url }),
+      completion: new Pool({ connectionString: database.url }),
+    };
+    const manager = new PostgresResourceManager('bank', { pools });
+    const branch = someBranch();
+    await expect(manager.prepare(branch, takeTen)).resolves.toBe('commit');
+    await manager.commit(again(branch));
+    await manager.close();
+
+    await expect(pools.work.query('SELECT 1')).resolves.toMatchObject({ rowCount: 1 });
+    expect(pools.work.idleCount).toBe(pools.work.totalCount);
+    await Promise.all([pools.work.end(), pools.completion.end()]);
+  });
+});
+
+describe('recovery', () => {
+  it('lists the branches of this participant, and leaves out what is not its own', async () => {
+    const manager = await manage();
+    const mine = someBranch();
+    await manager.prepare(mine, takeTen);
+    await database.query('CREATE TABLE t (n int)');
+    const foreign = [
+      'shop.1.1/bank-2/b',
+      'shop.1.1/vault/b',
+      'not ours at all',
+      'shop.1.1/bank',
+      'a/bank/b/c',
+    ];
+    const client = new Client(database.url);
+    await client.connect();
+    for (const id of foreign) {
+      await client.query(`BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION '${id}'`);
+    }
+    await client.end();
+
+    await expect(manager.recover()).resolves.toEqual([{ transactionId: mine.transactionId, branchId: 'b' }]);
+    for (const id of foreign) await database.query(`ROLLBACK PREPARED '${id}'`);
+  });
+
+  it('throws when it cannot look', async () => {
+    const manager = await manage({ recoverTimeoutMs: 200 });
+    proxy.cut();
+    await expect(manager.recover()).rejects.toThrow();
+  });
+});
+
+describe('the purge of the guard table', () => {
+  async function age(...gids: string[]): Promise<void> {
+    await database.query(
+      "UPDATE dtc_branches SET written_at = now() - interval '2 days' WHERE gid = ANY ($1)",
+      [gids],
+    );
+  }
+
+  it('deletes what is old and was seen a pass ago, and nothing else', async () => {
+    const manager = await manage();
+    const [old, young] = [someBranch(), someBranch()];
+    for (const branch of [old, young]) await manager.rollback(again(branch));
+    await age(gid(old));
+
+    await expect(manager.purgeGuardTable()).resolves.toBe(0);
+    await expect(manager.purgeGuardTable()).resolves.toBe(1);
+
+    await expect(endOf(database, gid(old))).resolves.toBeUndefined();
+    await expect(endOf(database, gid(young))).resolves.toBe('rolled-back');
+  });
+
+  it('keeps the row of a branch that was in doubt for long, for a pass after it is committed', async () => {
+    const manager = await manage();
+    const branch = someBranch();
+    await manager.prepare(branch, async (client) => {
+      await client.query("UPDATE dtc_branches SET written_at = now() - interval '2 days'");
+      return 'commit';
+    });
+    await manager.purgeGuardTable();
+    await manager.commit(again(branch));
+
+    await expect(manager.purgeGuardTable()).resolves.toBe(0);
+    await expect(manager.commit(again(branch, 2))).resolves.toBeUndefined();
+    await expect(manager.purgeGuardTable()).resolves.toBe(1);
+  });
+
+  it("leaves other participants' rows, and those of coordinators that others work for", async () => {
+    const manager = await manage();
+    await manager.rollback(someBranch());
+    const foreign = ['shop.1.1/vault/b', 'shop-2.1.1/bank/b'];
+    for (const id of foreign) {
+      await database.query("INSERT INTO dtc_branches (gid, state) VALUES ($1, 'committed')", [id]);
+    }
+    await age(...foreign);
+
+    await manager.purgeGuardTable();
+    await expect(manager.purgeGuardTable()).resolves.toBe(0);
+    for (const id of foreign) await expect(endOf(database, id)).resolves.toBe('committed');
+  });
+
+  it('runs by itself', async () => {
+    const manager = await manage({ purgeIntervalMs: 20, retainBranchesMs: 1 });
+    const branch = someBranch();
+    await manager.rollback(branch);
+    await until('the row is gone', async () => (await endOf(database, gid(branch))) === undefined);
+    await expect(database.query('SELECT FROM dtc_branches')).resolves.toMatchObject({ rowCount: 0 });
+  });
+});

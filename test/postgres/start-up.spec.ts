@@ -1,0 +1,210 @@
+import { Logger } from '@nestjs/common';
+import { Pool } from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { InvalidOptionsError } from '../../src/coordinator/index.js';
+import {
+  type PostgresOptions,
+  PostgresResourceManager,
+  PostgresStartUpError,
+} from '../../src/resource-managers/postgres/index.js';
+import { startBanks } from '../support/postgres/bank.js';
+import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
+
+let server: PostgresServer;
+let database: TestDatabase;
+let managers: PostgresResourceManager[];
+
+beforeAll(async () => {
+  server = await PostgresServer.start();
+  await server.createRole('guest');
+});
+
+afterAll(() => server.stop());
+
+beforeEach(async () => {
+  database = await server.createDatabase();
+  managers = [];
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await Promise.all(managers.map((manager) => manager.close()));
+});
+
+function manage(options: PostgresOptions): PostgresResourceManager {
+  const manager = new PostgresResourceManager('bank', options);
+  managers.push(manager);
+  return manager;
+}
+
+async function failureOf(options: PostgresOptions): Promise<PostgresStartUpError> {
+  const error: unknown = await manage(options)
+    .start()
+    .catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(PostgresStartUpError);
+  return error as PostgresStartUpError;
+}
+
+describe('the start of a PostgreSQL participant', () => {
+  it('stops the application when the database cannot be used', async () => {
+    await database.query('CREATE TABLE dtc_branches (n int)');
+
+    await expect(
+      startBanks({ left: { connection: database.url }, right: { connection: database.url } }),
+    ).rejects.toMatchObject({ code: 'DTC_POSTGRES_GUARD_TABLE', participant: expect.any(String) as string });
+  });
+
+  it('fails when nothing listens there', async () => {
+    const error = await failureOf({ connection: 'postgres://nobody@127.0.0.1:1/nothing' });
+    expect(error.code).toBe('DTC_POSTGRES_UNREACHABLE');
+    expect(error.message).toContain('ECONNREFUSED');
+  });
+
+  it('fails in time when nobody answers', async () => {
+    const proxy = await TcpProxy.open({ host: '127.0.0.1', port: server.port });
+    proxy.rule = () => 'stall';
+
+    const error = await failureOf({ connection: database.urlBy({ port: proxy.port }), startTimeoutMs: 100 });
+
+    expect(error.code).toBe('DTC_POSTGRES_UNREACHABLE');
+    expect(error.message).toContain('within 100 ms');
+    await Promise.all(managers.splice(0).map((manager) => Promise.all([manager.close(), proxy.close()])));
+  });
+
+  it('fails when the credentials or the database are wrong, and says which', async () => {
+    const wrongPassword = await failureOf({ connection: database.url.replace('password', 'guess') });
+    expect(wrongPassword).toMatchObject({ code: 'DTC_POSTGRES_UNREACHABLE' });
+    expect(wrongPassword.message).toMatch(/28P01.*credentials/);
+
+    const noDatabase = await failureOf({ connection: server.database('nowhere').url });
+    expect(noDatabase.message).toContain('3D000');
+  });
+
+  it('is tried again by the next call when it has failed', async () => {
+    await database.query('CREATE TABLE dtc_branches (n int)');
+    const manager = manage({ connection: database.url });
+    await expect(manager.start()).rejects.toThrow('is another table');
+    await database.query('DROP TABLE dtc_branches');
+
+    await expect(manager.recover()).resolves.toEqual([]);
+  });
+
+  it('fact 7: fails when prepared transactions are switched off (55000), and says how to switch them on', async () => {
+    const off = await PostgresServer.start({ max_prepared_transactions: 0 });
+    try {
+      await expect(off.query('postgres', "BEGIN; PREPARE TRANSACTION 'x'")).rejects.toMatchObject({
+        code: '55000',
+      });
+      const error = await failureOf({ connection: off.database('postgres').url });
+      expect(error.code).toBe('DTC_POSTGRES_PREPARED_TRANSACTIONS_OFF');
+      expect(error.mend).toContain('ALTER SYSTEM SET max_prepared_transactions = 200;');
+    } finally {
+      await Promise.all(managers.splice(0).map((manager) => manager.close()));
+      await off.stop();
+    }
+  });
+
+  it('fails where nothing can be written', async () => {
+    await server.query('postgres', `ALTER DATABASE ${database.name} SET default_transaction_read_only = on`);
+    expect((await failureOf({ connection: database.url })).code).toBe('DTC_POSTGRES_READ_ONLY');
+  });
+
+  it('fails on a server that is too old', async () => {
+    const [work, completion] = [serverOfVersion(130_012), serverOfVersion(130_012)];
+    const error = await failureOf({ pools: { work, completion } });
+    expect(error).toMatchObject({ code: 'DTC_POSTGRES_VERSION' });
+    expect(error.message).toContain('its version is 13');
+  });
+
+  it('fails when the two pools log in as different roles', async () => {
+    const work = new Pool({ connectionString: database.urlBy({ user: 'guest' }) });
+    const completion = new Pool({ connectionString: database.url });
+
+    const error = await failureOf({ pools: { work, completion } });
+
+    expect(error.code).toBe('DTC_POSTGRES_POOLS_DIFFER');
+    await Promise.all([work.end(), completion.end()]);
+  });
+
+  it('creates the guard table, once, however many start at the same moment', async () => {
+    const many = Array.from({ length: 8 }, () => manage({ connection: database.url }));
+    await Promise.all(many.map((manager) => manager.start()));
+    await expect(database.query('SELECT * FROM dtc_branches')).resolves.toMatchObject({ rowCount: 0 });
+  });
+
+  it('creates it under another name, in a schema', async () => {
+    await database.query('CREATE SCHEMA dtc');
+    await manage({ connection: database.url, guardTable: 'dtc.branches' }).start();
+    await expect(database.query('SELECT * FROM dtc.branches')).resolves.toMatchObject({ rowCount: 0 });
+  });
+
+  it('prints the SQL that creates it, where it is not to create it; and that SQL does', async () => {
+    const options = { connection: database.urlBy({ user: 'guest' }), createGuardTable: false };
+    const error = await failureOf(options);
+    expect(error.code).toBe('DTC_POSTGRES_GUARD_TABLE');
+
+    await database.query(error.mend.replace('Run this: ', ''));
+
+    await expect(manage(options).start()).resolves.toBeUndefined();
+  });
+
+  it('prints it as well where its role may not create it', async () => {
+    const options = { connection: database.urlBy({ user: 'guest' }) };
+    const error = await failureOf(options);
+    expect(error.code).toBe('DTC_POSTGRES_GUARD_TABLE');
+    expect(error.message).toContain('42501');
+
+    await database.query(error.mend.replace('Run this as a role that may: ', ''));
+
+    await expect(manage(options).start()).resolves.toBeUndefined();
+  });
+
+  it('prints the grant that its role lacks; and that grant does', async () => {
+    await manage({ connection: database.url }).start();
+    const error = await failureOf({ connection: database.urlBy({ user: 'guest' }) });
+    expect(error.code).toBe('DTC_POSTGRES_PRIVILEGES');
+
+    await database.query(error.mend.replace('Run this as its owner: ', ''));
+
+    await expect(manage({ connection: database.urlBy({ user: 'guest' }) }).start()).resolves.toBeUndefined();
+  });
+
+  it('warns where a commit may be forgotten in a crash', async () => {
+    const warn = vi.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
+    await server.query('postgres', `ALTER DATABASE ${database.name} SET synchronous_commit = off`);
+    await manage({ connection: database.url }).start();
+    expect(warn).toHaveBeenCalledWith(expect.stringMatching(/fsync|synchronous_commit/));
+  });
+});
+
+describe('the options', () => {
+  const connection = 'postgres://x';
+  const pool = new Pool();
+
+  it.each<[string, object, string]>([
+    ['neither a connection nor pools', {}, 'either `connection`'],
+    ['both', { connection, pools: { work: pool, completion: new Pool() } }, 'either `connection`'],
+    ['one pool for both', { pools: { work: pool, completion: pool } }, 'two different ones'],
+    ['one pool', { pools: { work: pool } }, 'two different ones'],
+    ['an unknown one', { connection, lockTimeout: 5 }, 'lockTimeout'],
+    ['an impossible one', { connection, lockTimeoutMs: 0 }, 'lockTimeoutMs'],
+    ['a table name that is none', { connection, guardTable: 'x; DROP TABLE y' }, 'guardTable'],
+  ])('stop with %s, and the reason', (_what, options, reason) => {
+    const make = (): unknown => new PostgresResourceManager('bank', options as PostgresOptions);
+    expect(make).toThrow(InvalidOptionsError);
+    expect(make).toThrow(reason);
+  });
+});
+
+/** A pool to a server that is no more to be had. */
+function serverOfVersion(version: number): Pool {
+  const client = {
+    query: () => Promise.resolve({ rows: [{ version }] }),
+    on: () => client,
+    off: () => client,
+    release: () => {},
+    getTransactionStatus: () => 'I',
+  };
+  return { on: () => {}, connect: () => Promise.resolve(client) } as unknown as Pool;
+}

@@ -1,0 +1,46 @@
+import type { Branch } from '../../../src/coordinator/index.js';
+
+/** A branch as a coordinator would hand it to a participant, with what the test may do to it. */
+export interface TestBranch<P = unknown> extends Branch<P> {
+  /** Nobody waits for the call any more. */
+  abort(): void;
+}
+
+let sequence = 0;
+
+/**
+ * Makes a branch of a transaction of its own.
+ *
+ * @param given what matters to the test. `withinMs` is the time until the deadline. @default 10_000
+ */
+export function someBranch<P = unknown>(
+  given: Partial<Branch<P>> & { readonly withinMs?: number } = {},
+): TestBranch<P> {
+  const controller = new AbortController();
+  const { withinMs = 10_000, ...rest } = given;
+  return {
+    transactionId: `shop.1.${++sequence}`,
+    branchId: 'b',
+    payload: undefined as P,
+    deadline: performance.timeOrigin + performance.now() + withinMs,
+    signal: controller.signal,
+    attempt: 0,
+    ...rest,
+    abort: () => controller.abort(new Error('nobody waits any more')),
+  };
+}
+
+/** The same branch in another call: a decision, or a repeat. */
+export function again<P>(branch: Branch<P>, attempt = 1): TestBranch<P> {
+  const { transactionId, branchId, payload } = branch;
+  return someBranch({ transactionId, branchId, payload, attempt });
+}
+
+/** Waits until a condition holds, looking often. @throws when it does not within ten seconds. */
+export async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
+  const end = performance.now() + 10_000;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`Waited in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
