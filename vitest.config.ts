@@ -1,13 +1,31 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 
-export default defineConfig({
+/** They use every core for minutes: after the others, so that no test of how fast something is runs beside them. */
+const PROOF = ['test/{model,simulation,crash}/**/*.spec.ts'];
+
+/** What every run of tests has in common. */
+export const shared = defineConfig({
   // A guard: providers are found by their emitted types, whatever transforms the tests.
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
+  test: { setupFiles: ['test/setup.ts'], testTimeout: 60_000, hookTimeout: 60_000 },
+});
+
+export default defineConfig({
+  ...shared,
   test: {
-    include: ['src/**/*.spec.ts', 'test/**/*.spec.ts', 'samples/**/*.spec.ts'],
-    setupFiles: ['test/setup.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    ...shared.test,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'tests',
+          include: ['src/**/*.spec.ts', 'test/**/*.spec.ts', 'samples/**/*.spec.ts'],
+          exclude: [...configDefaults.exclude, ...PROOF],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      { extends: true, test: { name: 'proof', include: PROOF, sequence: { groupOrder: 1 } } },
+    ],
     coverage: {
       include: ['src/coordinator/**/*.ts'],
       exclude: ['**/*.spec.ts', '**/index.ts'],
