@@ -50,6 +50,7 @@ const DOCUMENTS = [
   'docs/design.md',
   'docs/durability.md',
   'docs/extending.md',
+  'docs/mutation-testing.md',
   'docs/postgres.md',
   'docs/proof.md',
   'test/model/README.md',

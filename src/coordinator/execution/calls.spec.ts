@@ -111,6 +111,16 @@ const ANSWERS: [string, () => unknown, Ended[]][] = [
     [['fulfilled', 'commit']],
   ],
   [
+    'a promise whose then cannot be read',
+    () =>
+      Object.defineProperty(Promise.resolve('commit'), 'then', {
+        get() {
+          throw oops;
+        },
+      }),
+    [['rejected', oops]],
+  ],
+  [
     'a promise whose own then throws',
     () =>
       Object.assign(Promise.resolve(), {

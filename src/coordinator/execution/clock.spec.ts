@@ -20,6 +20,17 @@ describe('TurnClock', () => {
     expect(clock.now()).toBe(before + 1_000);
   });
 
+  it('goes on in every turn, not only in the first two', async () => {
+    const clock = new TurnClock();
+    const read = vi.spyOn(performance, 'now');
+    for (const time of [1_000, 2_000, 3_000, 4_000]) {
+      read.mockReturnValue(time);
+      expect(clock.now()).toBe(time);
+      await settled();
+      await settled();
+    }
+  });
+
   it('does not stand still in a very long turn', () => {
     const clock = new TurnClock();
     const before = clock.now();

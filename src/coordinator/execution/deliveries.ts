@@ -43,9 +43,8 @@ export class Deliveries {
   /** Whether the branch owes an answer that a delivery is to bring. */
   owes(branch: BranchRecord): boolean {
     const { transaction } = branch;
-    if (transaction.state === READY)
-      return transaction.onePhase && includes(transaction.awaiting, branch.index);
-    return includes(transaction.open, branch.index);
+    // Before the decision only a one-phase commit is awaited in READY.
+    return includes(transaction.state === READY ? transaction.awaiting : transaction.open, branch.index);
   }
 
   /** Starts to roll a branch back; a rollback of an earlier round is overtaken. */
@@ -117,7 +116,6 @@ export class Deliveries {
       if (delivery.attempt === undefined) {
         this.attempt(delivery);
       } else {
-        delivery.attempt.abandon();
         this.failed(delivery, lateMessage(delivery), 'attempt-timed-out');
       }
     }
@@ -214,7 +212,7 @@ export class Deliveries {
       ? undefined
       : backoffMs(delivery.failures, options.retryBaseMs, options.retryCapMs, this.random());
     this.observer.attemptFailed(branch, message, pauseMs);
-    const dueAt = pauseMs === undefined ? NEVER : now + pauseMs;
+    const dueAt = now + (pauseMs ?? NEVER);
     delivery.rest(dueAt);
     if (pauseMs === undefined) attemptsExhausted(transaction, index, this.effects);
     else this.deadlines.arm(transaction, dueAt);

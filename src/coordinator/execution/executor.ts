@@ -183,7 +183,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
 
   stalled(transaction: TransactionRecord, index: number): void {
     const branch = transaction.branches[index]!;
-    const message = branch.delivery?.lastError ?? 'no answer';
+    const message = branch.delivery!.lastError!;
     branch.participant.counts.stalled++;
     transaction.note({
       atUs: transaction.elapsedUs(this.clock.now()),

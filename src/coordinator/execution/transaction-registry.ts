@@ -162,8 +162,13 @@ export class TransactionRegistry {
     this.drop(sequence);
   }
 
+  private dropRestored(sequence: number): void {
+    const transaction = this.get(sequence);
+    if (transaction !== undefined) this.restored.delete(transaction.id);
+  }
+
   private drop(sequence: number): void {
-    if (this.restored.size > 0) this.restored.delete(this.get(sequence)?.id ?? '');
+    if (this.restored.size > 0) this.dropRestored(sequence);
     const place = sequence & this.mask;
     if (this.owners[place] === sequence) this.ring[place] = undefined;
     if (this.elders.size > 0) this.elders.delete(sequence);

@@ -1,5 +1,5 @@
 import { type Branch, HeuristicError, type Vote, branchKey, refuse } from '../participant/participant.js';
-import { type GuardRecord, type GuardStore, holdsNothing } from './guard-store.js';
+import { type GuardRecord, type GuardStore, isOver } from './guard-store.js';
 
 type Awaitable<T> = T | PromiseLike<T>;
 
@@ -174,7 +174,7 @@ export class ParticipantGuard {
   }
 
   private async undo(key: string, record: GuardRecord, undo: Undo): Promise<void> {
-    if (record.state !== 'voted' || !holdsNothing(record.vote)) await undo();
+    if (!isOver(record)) await undo();
     await this.store.put(key, { state: 'rolled-back' });
   }
 

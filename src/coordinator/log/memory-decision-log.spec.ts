@@ -40,6 +40,7 @@ describe('MemoryDecisionLog', () => {
     const log = new MemoryDecisionLog();
     expect(log.append()).toBeUndefined();
     expect(log.end()).toBeUndefined();
+    await expect(log.check()).resolves.toBeUndefined();
     await expect(log.lookUp()).rejects.toThrow('nothing to look up');
   });
 });

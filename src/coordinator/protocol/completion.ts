@@ -1,7 +1,7 @@
 import { type BranchSet, NO_BRANCHES, includes, only } from './branch-set.js';
 import { end, tell } from './decision.js';
 import type { ProtocolEffects } from './effects.js';
-import { ABORTED, READY, isAbort, isCommit } from './states.js';
+import { ABORTED, READY, isCommit } from './states.js';
 import { type ProtocolTransaction, TOLD_PENDING, allBranches } from './transaction.js';
 
 /**
@@ -65,7 +65,8 @@ export function attemptsExhausted<T extends ProtocolTransaction>(
   const owes = transaction.state === READY ? transaction.awaiting : transaction.open;
   if ((owes & ~transaction.stalled & bit) === 0) return;
   transaction.stalled |= bit;
-  if (!isAbort(transaction.state)) tell(transaction, TOLD_PENDING, effects);
+  // Whoever was to hear of an abort has heard of it when it was decided.
+  tell(transaction, TOLD_PENDING, effects);
   effects.stalled(transaction, branch);
 }
 

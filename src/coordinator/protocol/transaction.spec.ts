@@ -60,4 +60,12 @@ describe('the state of the protocol', () => {
       RUN,
     );
   });
+
+  it('has different keys when the digits of its fields are the same in another grouping', () => {
+    const keys = [
+      { size: 1, awaiting: 11 },
+      { size: 11, awaiting: 1 },
+    ].map((fields) => protocolKey(Object.assign(new ProtocolTransaction(), fields)));
+    expect(keys[0]).not.toBe(keys[1]);
+  });
 });

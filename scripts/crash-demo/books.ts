@@ -1,0 +1,66 @@
+import { Client, type QueryResultRow } from 'pg';
+import { SEED_STOCK } from '../../src/participants/inventory/stock.js';
+import { SEED_BALANCES } from '../../src/participants/payment/accounts.js';
+
+/** What each database says by itself of what was sold, and what is in doubt in it. */
+export interface Books {
+  /** In cents: what the orders come to, and what was taken from the accounts. */
+  readonly ordered: number;
+  readonly paid: number;
+  /** Pieces: of all orders, and those that left the shelves. */
+  readonly sold: number;
+  readonly taken: number;
+  readonly orders: number;
+  /** How many orders each key has: 1. */
+  readonly ordersByKey: ReadonlyMap<string, number>;
+  readonly prepared: number;
+}
+
+/** @param urls of the three databases. */
+export async function readBooks(urls: {
+  readonly order: string;
+  readonly inventory: string;
+  readonly payment: string;
+}): Promise<Books> {
+  const [sums] = await query<{ orders: string; ordered: string; sold: string }>(
+    urls.order,
+    `SELECT count(*) AS orders, coalesce(sum(total), 0) AS ordered,
+       coalesce(sum((SELECT sum((item->>'quantity')::int) FROM jsonb_array_elements(items) AS item)), 0) AS sold
+     FROM orders`,
+  );
+  const keys = await query<{ key: string; orders: string }>(
+    urls.order,
+    'SELECT key, count(*) AS orders FROM request_keys JOIN orders USING (order_id) GROUP BY key',
+  );
+  const [stock] = await query<{ left: string }>(urls.inventory, 'SELECT sum(on_hand) AS left FROM stock');
+  const [money] = await query<{ left: string }>(urls.payment, 'SELECT sum(balance) AS left FROM accounts');
+  const [doubt] = await query<{ count: string }>(urls.order, 'SELECT count(*) FROM pg_prepared_xacts');
+  return {
+    orders: Number(sums?.orders),
+    ordered: Number(sums?.ordered),
+    sold: Number(sums?.sold),
+    taken: total(SEED_STOCK) - Number(stock?.left),
+    paid: total(SEED_BALANCES) - Number(money?.left),
+    ordersByKey: new Map(keys.map(({ key, orders }) => [key, Number(orders)])),
+    prepared: Number(doubt?.count),
+  };
+}
+
+/** Whether all three databases tell the same, and nothing is in doubt. */
+export function areWhole({ ordered, paid, sold, taken, prepared }: Books): boolean {
+  return ordered === paid && sold === taken && prepared === 0;
+}
+
+function total(seed: Readonly<Record<string, number>>): number {
+  return Object.values(seed).reduce((sum, each) => sum + each, 0);
+}
+
+async function query<R extends QueryResultRow>(url: string, sql: string): Promise<R[]> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<R>(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}

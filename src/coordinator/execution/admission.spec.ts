@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import { ParticipantStalledError } from '../errors.js';
+import { branch } from '../participant/branch-request.js';
+import { ScriptedParticipant, createTestCoordinator } from '../testing/index.js';
+
+describe('Admission', () => {
+  it('says of too many branches how many were asked for, all at once or one by one', async () => {
+    const { transactions } = createTestCoordinator({ participants: { stock: new ScriptedParticipant() } });
+    const many = Array.from({ length: 15 }, (_, index) => branch('stock', index));
+
+    await expect(transactions.run({ branches: many })).rejects.toMatchObject({
+      branches: 15,
+      maxBranches: 10,
+    });
+    const transaction = transactions.begin();
+    for (const one of many.slice(0, 10)) transaction.enlist(one);
+    expect(() => transaction.enlist(branch('stock', 11))).toThrow(
+      expect.objectContaining({ branches: 11, maxBranches: 10 }),
+    );
+    await transaction.rollback();
+  });
+
+  it('takes a name of 100 characters, and gives one to a transaction that has none', async () => {
+    const { transactions } = createTestCoordinator();
+    const name = 'x'.repeat(100);
+    const named = await transactions.run({ name, branches: [] });
+    const nameless = await transactions.run({ branches: [] });
+
+    expect(transactions.find(named.transactionId)).toMatchObject({ name });
+    expect(transactions.find(nameless.transactionId)).toMatchObject({ name: 'transaction' });
+  });
+
+  it('counts stalled branches and heuristic reports of a participant together, not one against the other', async () => {
+    const troubled = new ScriptedParticipant({ commit: ['throw', { heuristic: 'hazard' }] });
+    const { transactions } = createTestCoordinator({
+      participants: { troubled },
+      maxAttempts: 1,
+      maxStalled: 2,
+    });
+    const request = { branches: [branch('troubled', 1)] };
+    expect(await transactions.run(request)).toMatchObject({ status: 'pending' });
+    expect(await transactions.run(request)).toMatchObject({ status: 'heuristic' });
+
+    await expect(transactions.run(request)).rejects.toThrow(ParticipantStalledError);
+  });
+
+  it('is open until it is closed', () => {
+    const { runtime } = createTestCoordinator();
+    expect(runtime.admission.isOpen).toBe(true);
+    runtime.admission.close();
+    expect(runtime.admission.isOpen).toBe(false);
+  });
+});

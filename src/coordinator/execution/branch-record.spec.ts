@@ -1,0 +1,97 @@
+import { describe, expect, it } from 'vitest';
+import { branch } from '../participant/branch-request.js';
+import type { Branch } from '../participant/participant.js';
+import { createTestCoordinator, settled } from '../testing/index.js';
+
+function setUp() {
+  const coordinator = createTestCoordinator({
+    timeoutMs: 1_000,
+    prepareTimeoutMs: 3_000,
+    completionTimeoutMs: 400,
+  });
+  const seen: Branch[] = [];
+  const hang = (one: Branch) => {
+    seen.push(one);
+    return new Promise<never>(() => {});
+  };
+  const dueInMs = ({ deadline }: Branch) => deadline - coordinator.clock.epochMs - coordinator.clock.now();
+  return { ...coordinator, seen, hang, dueInMs };
+}
+
+describe('What a participant is told of its time', () => {
+  it('prepare: whichever is earlier, its own time-out or the deadline of the transaction', async () => {
+    const { participants, transactions, seen, hang, dueInMs } = setUp();
+    const rest = { commit() {}, rollback() {} };
+    participants.register({ prepare: hang, ...rest }, { name: 'slow' });
+    participants.register({ prepare: hang, ...rest }, { name: 'quick', prepareTimeoutMs: 200 });
+    void transactions.run({ branches: [branch('slow', 1), branch('quick', 1)] });
+    await settled();
+
+    expect(seen.map(dueInMs)).toEqual([1_000, 200]);
+  });
+
+  it('one-phase commit: its own time-out, since the deadline of the transaction can abort it no more', async () => {
+    const { participants, transactions, clock, seen, hang, dueInMs } = setUp();
+    participants.register(
+      { prepare: hang, commit() {}, rollback() {}, commitOnePhase: hang },
+      { name: 'sole' },
+    );
+    const outcome = transactions.run({ branches: [branch('sole', 1)] });
+    await settled();
+    expect(seen.map(dueInMs)).toEqual([3_000]);
+    const { signal } = seen[0]!;
+
+    await clock.advance(2_990);
+    expect(await outcome).toMatchObject({ status: 'pending', decision: 'unknown' });
+    expect([signal.aborted, seen.length]).toEqual([false, 1]);
+    await clock.advance(10);
+    expect(signal.aborted).toBe(true);
+    expect(signal.reason).toMatchObject({ name: 'AttemptAbandonedError', code: 'DTC_ATTEMPT_ABANDONED' });
+  });
+
+  it('the signal of a prepare that nobody waits for any more says so', async () => {
+    const { participants, transactions, clock, seen, hang } = setUp();
+    participants.register({ prepare: hang, commit() {}, rollback() {} }, { name: 'slow' });
+    const outcome = transactions.run({ branches: [branch('slow', 1)] });
+    await settled();
+    const { signal } = seen[0]!;
+    expect(signal.aborted).toBe(false);
+    await clock.advance(1_000);
+
+    const { transactionId } = await outcome;
+    expect(signal.reason).toMatchObject({
+      name: 'TransactionAbortedError',
+      code: 'DTC_ABORTED',
+      transactionId,
+    });
+  });
+
+  it.each(['commit', 'rollback'] as const)(
+    '%s: the time-out of the attempt, each with a signal',
+    async (method) => {
+      const { participants, transactions, clock, seen, hang, dueInMs } = setUp();
+      const rest = { prepare: () => 'commit' as const, commit() {}, rollback() {} };
+      participants.register({ ...rest, [method]: hang }, { name: 'slow' });
+      const transaction = transactions.begin();
+      transaction.enlist(branch('slow', 1));
+      if (method === 'rollback') {
+        participants.register({ ...rest, prepare: () => 'abort' }, { name: 'refusing' });
+        transaction.enlist(branch('refusing', 1));
+      }
+      void transaction.commit();
+      await settled();
+      expect(seen.map(dueInMs)).toEqual([400]);
+      const { signal } = seen[0]!;
+      expect(seen[0]!.signal).toBe(signal);
+
+      await clock.advance(390);
+      expect(signal.aborted).toBe(false);
+      await clock.advance(10);
+      expect(signal.reason).toMatchObject({ code: 'DTC_ATTEMPT_ABANDONED' });
+      await clock.advance(1_000);
+      expect(seen.length).toBeGreaterThan(1);
+      expect(seen[1]!.attempt).toBe(2);
+      expect(seen[1]!.signal).not.toBe(signal);
+    },
+  );
+});

@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { MemoryDecisionLog } from '../log/memory-decision-log.js';
+import { ClaimedLog } from './claimed-log.js';
+
+function claimed(durable = true): ClaimedLog {
+  return new ClaimedLog(new MemoryDecisionLog(), { epoch: 7, durable, decisions: [], reports: [] });
+}
+
+describe('ClaimedLog', () => {
+  it('is what was claimed, until another claims it', () => {
+    const log = claimed();
+    expect(log).toMatchObject({
+      epoch: 7,
+      durable: true,
+      isLost: false,
+      isBroken: false,
+      problem: undefined,
+    });
+    expect(claimed(false).durable).toBe(false);
+    log.lose();
+    expect(log.isLost).toBe(true);
+  });
+
+  it.each([new Error('disk full'), 'disk full'])(
+    'has the problem that it last had, until it works again',
+    (error) => {
+      const log = claimed();
+      log.failed(new Error('away'));
+      log.failed(error);
+      expect(log).toMatchObject({ problem: 'disk full', isBroken: false, isLost: false });
+      log.works();
+      expect(log).toMatchObject({ problem: undefined, isBroken: false });
+    },
+  );
+
+  it('is broken for good by the error that says so, whatever comes after it', () => {
+    const log = claimed();
+    log.failed(Object.assign(new Error('a flush failed'), { code: 'DTC_LOG_BROKEN' }));
+    expect(log.isBroken).toBe(true);
+    log.failed(new Error('away'));
+    log.works();
+    expect(log.isBroken).toBe(true);
+  });
+
+  it.each([undefined, null])('takes even %s for a failure', (thrown) => {
+    const log = claimed();
+    log.failed(thrown);
+    expect(log).toMatchObject({ problem: String(thrown), isBroken: false });
+  });
+});

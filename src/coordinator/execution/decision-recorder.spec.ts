@@ -1,0 +1,160 @@
+import { describe, expect, it, vi } from 'vitest';
+import { type LogScript, ScriptedLog } from '../../../test/faults/scripted-log.js';
+import { listenTo } from '../../../test/faults/told.js';
+import { branch } from '../participant/branch-request.js';
+import {
+  type ParticipantScript,
+  ScriptedParticipant,
+  createTestCoordinator,
+  settled,
+} from '../testing/index.js';
+import type { TransactionObserver } from './observer.js';
+
+function setUp(script: LogScript, stockScript: ParticipantScript = {}) {
+  const log = new ScriptedLog(script);
+  const stock = new ScriptedParticipant(stockScript);
+  const [fenced, notNoted] = [vi.fn<() => void>(), vi.fn<TransactionObserver['notNoted']>()];
+  const observer = new Proxy({ fenced, notNoted } as Partial<TransactionObserver> as TransactionObserver, {
+    get: (methods, name) => methods[name as keyof TransactionObserver] ?? (() => {}),
+  });
+  const coordinator = createTestCoordinator({
+    participants: { stock },
+    observer,
+    log,
+    random: () => 0.5,
+    completionTimeoutMs: 500,
+    maxAttempts: 1_000,
+  });
+  const run = () => coordinator.transactions.run({ branches: [branch('stock', 1)] });
+  return { ...coordinator, log, stock, run, fenced, notNoted };
+}
+
+describe('DecisionRecorder', () => {
+  it('takes an append that throws at once for one whose end is unknown: only the log says what became of it', async () => {
+    const { run, log, stock } = setUp({
+      append: () => {
+        throw new Error('refused');
+      },
+    });
+    expect(await run()).toMatchObject({ status: 'aborted', cause: 'not-recorded' });
+    expect(log.inquiries).toBe(1);
+    expect(stock.count('commit')).toBe(0);
+  });
+
+  it('believes a log that throws at once although it has the record', async () => {
+    const { run, stock } = setUp({
+      append: (write) => {
+        write();
+        throw new Error('refused, or so it says');
+      },
+    });
+    expect(await run()).toMatchObject({ status: 'committed' });
+    expect(stock.count('commit')).toBe(1);
+  });
+
+  it('asks no more once it knows, however long the completion takes', async () => {
+    const { run, log, clock } = setUp(
+      {
+        append: (write) => {
+          write();
+          return Promise.reject(new Error('acknowledgement lost'));
+        },
+      },
+      { commit: 'hang' },
+    );
+    const told = listenTo(run());
+    await clock.advance(120_000, 100);
+    expect(told.outcome).toMatchObject({ status: 'pending', decision: 'commit' });
+    expect(log.inquiries).toBe(1);
+  });
+
+  it('notes each time that the log could not say, with how often it was asked', async () => {
+    const { run, clock, runtime } = setUp({
+      append: () => Promise.reject(new Error('gone')),
+      lookUp: (_, turn) =>
+        turn < 3 ? Promise.reject(new Error(`away ${turn}`)) : Promise.resolve('absent' as const),
+    });
+    const outcome = run();
+    await settled();
+    await clock.advance(1_000);
+    const { transactionId } = await outcome;
+    const { incidents } = runtime.registry.find(transactionId)!.extras!;
+    expect(
+      incidents.map(({ type, branch: index, attempt, message }) => [type, index, attempt, message]),
+    ).toEqual([
+      ['record-unknown', -1, 0, 'gone'],
+      ['record-unknown', -1, 1, 'away 1'],
+      ['record-unknown', -1, 2, 'away 2'],
+    ]);
+  });
+
+  it('a late word of the log, that it has the record after all, changes nothing that is decided', async () => {
+    const word = Promise.withResolvers<'recorded' | 'absent' | 'fenced'>();
+    const { run, log, clock, runtime, stock } = setUp({
+      append: (write) => {
+        write();
+        return Promise.reject(new Error('acknowledgement lost'));
+      },
+      lookUp: (_, turn) => (turn === 1 ? word.promise : Promise.resolve('recorded' as const)),
+    });
+    const outcome = run();
+    await clock.advance(11_000, 100);
+    const { transactionId } = await outcome;
+    expect(log.inquiries).toBe(2);
+    expect(runtime.registry.find(transactionId)).toMatchObject({ stateName: 'COMMITTED' });
+
+    word.resolve('fenced');
+    await settled();
+    expect(runtime.registry.unsettled.size).toBe(0);
+    expect(runtime.registry.find(transactionId)).toMatchObject({ stateName: 'COMMITTED' });
+    expect(stock.count('commit')).toBe(1);
+  });
+
+  it('says of the log that it does not answer, and of one that failed, with what', async () => {
+    const silent = setUp({ append: () => new Promise(() => {}), lookUp: () => new Promise(() => {}) });
+    void silent.run();
+    await silent.clock.advance(9_990);
+    expect(silent.runtime.log.problem).toBeUndefined();
+    await silent.clock.advance(60_000, 100);
+    expect(silent.log.inquiries).toBeGreaterThan(1);
+    expect(silent.runtime.log.problem).toBe('it has not answered for 10000 ms');
+
+    const failing = setUp({
+      append: () => Promise.reject(new Error('disk full')),
+      lookUp: () => new Promise(() => {}),
+    });
+    void failing.run();
+    await failing.clock.advance(60_000, 100);
+    expect(failing.log.inquiries).toBeGreaterThan(1);
+    expect(failing.runtime.log.problem).toBe('disk full');
+  });
+
+  it('says once that another has claimed the log, however many transactions learn of it', async () => {
+    const { transactions, clock, fenced } = setUp({
+      append: () => Promise.reject(new Error('gone')),
+      lookUp: () => Promise.resolve('fenced'),
+    });
+    const outcomes = [1, 2].map((number) => transactions.run({ branches: [branch('stock', number)] }));
+    await clock.advance(10);
+
+    expect(await Promise.all(outcomes)).toMatchObject([{ status: 'pending' }, { status: 'pending' }]);
+    expect(fenced).toHaveBeenCalledTimes(1);
+  });
+
+  it.each([
+    [
+      'throws',
+      () => {
+        throw new Error('read-only');
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('read-only'))],
+  ])('an end record that %s is told to the observer, and changes nothing', async (_, end) => {
+    const { run, notNoted } = setUp({ end });
+    const { status, transactionId } = await run();
+    await settled();
+
+    expect(status).toBe('committed');
+    expect(notNoted.mock.calls).toEqual([[expect.objectContaining({ id: transactionId }), 'read-only']]);
+  });
+});

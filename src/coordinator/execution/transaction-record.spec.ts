@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest';
+import { branch } from '../participant/branch-request.js';
+import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
+import { NEVER } from './moments.js';
+
+const HOUR_MS = 3_600_000;
+
+function setUp() {
+  const stock = new ScriptedParticipant();
+  const reader = new ScriptedParticipant({ prepare: 'read-only' });
+  const coordinator = createTestCoordinator({ participants: { stock, reader } });
+  const record = coordinator.runtime.admission.create('order', 5_000, 0);
+  return { ...coordinator, record, startedAt: record.startedAt };
+}
+
+describe('The moments of a transaction', () => {
+  it('are 0 until they come', () => {
+    const { record } = setUp();
+    expect([record.preparingAt, record.decidedAt, record.endedAt]).toEqual([0, 0, 0]);
+  });
+
+  it.each([0, 0.25, 17, HOUR_MS, 30 * 24 * HOUR_MS])(
+    'are kept to the microsecond, %d ms after the begin',
+    (ms) => {
+      const { record, startedAt } = setUp();
+      const moment = startedAt + ms;
+      record.preparingAt = moment;
+      record.decidedAt = moment;
+      record.endedAt = moment;
+
+      for (const kept of [record.preparingAt, record.decidedAt, record.endedAt]) {
+        expect(kept).toBeCloseTo(moment, 3);
+      }
+      expect(record.elapsedUs(moment)).toBe(ms * 1_000);
+    },
+  );
+
+  it('are rounded to the nearest microsecond', () => {
+    const { record, startedAt } = setUp();
+    expect(record.elapsedUs(startedAt + 0.0016)).toBe(2);
+    expect(record.elapsedUs(startedAt + 0.0014)).toBe(1);
+  });
+});
+
+describe('When a transaction is due', () => {
+  it('at first at its deadline', () => {
+    const { record, startedAt } = setUp();
+    expect([record.dueAt, record.deadlineAt]).toEqual([startedAt + 5_000, startedAt + 5_000]);
+  });
+
+  it.each([0, 1, 2.75, HOUR_MS, 12 * 24 * HOUR_MS])(
+    'is kept to the millisecond, and never late: %d',
+    (ms) => {
+      const { record, startedAt } = setUp();
+      record.dueAt = startedAt + ms;
+      expect(record.dueAt).toBeLessThanOrEqual(startedAt + ms);
+      expect(record.dueAt).toBeGreaterThan(startedAt + ms - 1);
+    },
+  );
+
+  it('is looked at early when it is too far off, which is not never', () => {
+    const { record, startedAt } = setUp();
+    record.dueAt = startedAt + 365 * 24 * HOUR_MS;
+    expect(record.dueAt).toBeLessThan(startedAt + 13 * 24 * HOUR_MS);
+    expect(record.dueAt).toBeGreaterThan(startedAt + 12 * 24 * HOUR_MS);
+    record.dueAt = NEVER;
+    expect(record.dueAt).toBe(NEVER);
+  });
+});
+
+describe('The branches of a transaction', () => {
+  it('stand in the order in which they were enlisted, under the shortest time-out of all', () => {
+    const { record, runtime, participants } = setUp();
+    participants.register(new ScriptedParticipant(), { name: 'quick', prepareTimeoutMs: 20 });
+    participants.register(new ScriptedParticipant(), { name: 'slow', prepareTimeoutMs: 60_000 });
+    expect(record.branches).toEqual([]);
+    for (const name of ['stock', 'quick', 'slow']) runtime.admission.enlist(record, branch(name, 1));
+
+    expect(record.branches.map(({ branchId, index }) => [branchId, index])).toEqual([
+      ['stock', 0],
+      ['quick', 1],
+      ['slow', 2],
+    ]);
+    expect(record.shortestTimeoutMs).toBe(20);
+  });
+
+  it('are in its commit record if they voted commit, each with what its commit needs', async () => {
+    const { transactions, runtime, participants } = setUp();
+    const gate = Promise.withResolvers<void>();
+    participants.register(new ScriptedParticipant({ commit: { until: gate.promise } }), { name: 'payment' });
+    const transaction = transactions.begin({ name: 'order' });
+    for (const [name, payload] of Object.entries({ reader: 1, stock: 2, payment: 3 })) {
+      transaction.enlist(branch(name, payload));
+    }
+    const outcome = transaction.commit();
+    await settled();
+
+    expect(runtime.registry.find(transaction.id)!.toRecord()).toEqual({
+      id: transaction.id,
+      name: 'order',
+      branches: [
+        { branchId: 'stock', participant: 'stock', payload: 2 },
+        { branchId: 'payment', participant: 'payment', payload: 3 },
+      ],
+    });
+    gate.resolve();
+    await outcome;
+  });
+});

@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { RecordingEffects } from '../../../test/protocol/recording-effects.js';
+import { acknowledged, heuristicOutcome } from './completion.js';
+import { restoreCommitted, restoreOrphan, restoreReport } from './recovery.js';
+import { ABORTED, ABORTING, COMMITTED, COMMITTING } from './states.js';
+import { ProtocolTransaction } from './transaction.js';
+
+function committing(size: number): ProtocolTransaction {
+  const transaction = new ProtocolTransaction();
+  restoreCommitted(transaction, size, (1 << size) - 1);
+  return transaction;
+}
+
+describe('a heuristic report restored from the log', () => {
+  it.each([
+    ['mixed', 'mixed'],
+    ['hazard', 'hazard'],
+    ['rollback', 'against'],
+  ] as const)('%s closes its branch, and is kept beside the others of its kind', (kind, set) => {
+    const transaction = committing(3);
+    expect(restoreReport(transaction, 0, kind)).toBe(false);
+    expect(transaction).toMatchObject({ state: COMMITTING, [set]: 0b001, open: 0b110, stalled: 0b110 });
+    expect(restoreReport(transaction, 2, kind)).toBe(false);
+    expect(transaction).toMatchObject({ state: COMMITTING, [set]: 0b101, open: 0b010, stalled: 0b010 });
+    expect(transaction.against + transaction.mixed + transaction.hazard).toBe(0b101);
+  });
+
+  it('leaves the transaction to end with the last acknowledgement, as one with a heuristic outcome', () => {
+    const transaction = committing(2);
+    const effects = new RecordingEffects();
+    restoreReport(transaction, 0, 'rollback');
+    acknowledged(transaction, 1, 0, effects);
+
+    expect(effects.take()).toEqual(['COMMITTING to COMMITTED', 'ended']);
+    expect(heuristicOutcome(transaction)).toBe('mixed');
+  });
+
+  it('of the last branch means that the transaction is over already, as it was decided', () => {
+    const committed = committing(1);
+    expect(restoreReport(committed, 0, 'hazard')).toBe(true);
+    expect(committed).toMatchObject({ state: COMMITTED, open: 0, stalled: 0 });
+
+    const aborted = new ProtocolTransaction();
+    restoreOrphan(aborted);
+    restoreOrphan(aborted);
+    expect(restoreReport(aborted, 0, 'commit')).toBe(false);
+    expect(aborted.state).toBe(ABORTING);
+    expect(restoreReport(aborted, 1, 'commit')).toBe(true);
+    expect(aborted).toMatchObject({ state: ABORTED, against: 0b11 });
+  });
+});
