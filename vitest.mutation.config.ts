@@ -3,7 +3,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { shared } from './vitest.config.js';
 
 /** Who notices most mutants soonest. */
-const ORDER = ['test/golden/', 'src/coordinator/', 'test/faults/', 'test/properties/'];
+const ORDER = ['test/golden/', 'src/coordinator/', 'test/faults/', 'test/properties/', 'test/library/'];
 
 /** The first test that fails ends the judgement of a mutant, so the likeliest go first. */
 class LikeliestFirst extends BaseSequencer {
@@ -27,7 +27,12 @@ export default defineConfig({
     // A mutant is switched on while modules stay loaded: to load them anew for each would take ten times as long.
     isolate: false,
     sequence: { sequencer: LikeliestFirst },
-    include: ['src/coordinator/**/*.spec.ts', 'test/{faults,golden,properties}/*.spec.ts'],
+    include: [
+      'src/coordinator/**/*.spec.ts',
+      'test/{faults,golden,properties}/*.spec.ts',
+      // Only a whole application has modules to destroy in their order.
+      'test/library/shutdown.spec.ts',
+    ],
     exclude: [
       'test/properties/{memory,model,permutations,races,scheduling}.spec.ts',
       'src/coordinator/testing/**',

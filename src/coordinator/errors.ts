@@ -14,6 +14,7 @@ export type CoordinatorErrorCode =
   | 'DTC_LOG_DAMAGED'
   | 'DTC_LOG_FORMAT'
   | 'DTC_LOG_IN_USE'
+  | 'DTC_LOG_NOT_OPENED'
   | 'DTC_LOG_UNAVAILABLE'
   | 'DTC_NOT_ACTIVE'
   | 'DTC_OVERLOADED'

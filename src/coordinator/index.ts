@@ -42,8 +42,8 @@ export type {
 export {
   DamagedLogError,
   LogBrokenError,
-  LogFencedError,
   LogInUseError,
+  LogNotOpenedError,
   LogUnavailableError,
   UnknownLogFormatError,
 } from './log/log-errors.js';

@@ -20,6 +20,7 @@ function recordOf(id: string, ...participants: string[]): CommitRecord {
       branchId: participant,
       participant,
       payload: { of: participant },
+      completed: false,
     })),
   };
 }
@@ -137,6 +138,75 @@ describe('Recovery', () => {
     await recover();
 
     expect(transactions.list({ state: 'COMMITTING' })).toEqual([]);
+  });
+});
+
+describe('What comes back from the log', () => {
+  it('keeps to the limit of each participant, also at one that was not registered before', async () => {
+    const decisions = Array.from({ length: 100 }, (_, index) =>
+      recordOf(`coordinator.1.${index + 1}`, 'late-comer'),
+    );
+    const { recover, participants, transactions } = restarted(decisions, { recoveryConcurrency: 5 });
+    await recover();
+    const gate = Promise.withResolvers<void>();
+    const lateComer = new ScriptedParticipant({ commit: { until: gate.promise } });
+    participants.register(lateComer, { name: 'late-comer' });
+
+    const pass = recover();
+    await settled();
+    expect(lateComer.count('commit')).toBe(5);
+    gate.resolve();
+    await pass;
+
+    expect(transactions.list({ state: 'COMMITTED' })).toHaveLength(100);
+    expect(participants.get('late-comer').counts).toMatchObject({ committed: 100, stalled: 0 });
+  });
+
+  it('is not told once more what it has acknowledged, while others of its transaction have not', async () => {
+    const stock = new ScriptedParticipant();
+    const payment = new ScriptedParticipant();
+    const { branches, ...record } = recordOf(OLD, 'stock', 'payment');
+    const progressed = {
+      ...record,
+      branches: branches.map((one, index) => Object.assign({}, one, { completed: index === 0 })),
+    };
+    const { recover, transactions } = restarted([progressed], { participants: { stock, payment } });
+
+    await recover();
+
+    expect([stock.count('commit'), payment.count('commit')]).toEqual([0, 1]);
+    expect(transactions.find(OLD)?.state).toBe('COMMITTED');
+  });
+
+  it('is over at once when only its end was not noted', async () => {
+    const { branches, ...record } = recordOf(OLD, 'stock');
+    const all = { ...record, branches: branches.map((one) => Object.assign({}, one, { completed: true })) };
+    const { log, transactions } = restarted([all], { participants: { stock: new ScriptedParticipant() } });
+
+    expect(log.ended).toEqual([OLD]);
+    expect(transactions.find(OLD)).toMatchObject({ state: 'COMMITTED', stalled: false });
+  });
+
+  it('fault 39: is what it was decided to be, though only a report is left of it', async () => {
+    const report = (decision: 'commit' | 'abort', id: string) =>
+      ({
+        id,
+        name: 'sale',
+        decision,
+        branchId: 'stock',
+        participant: 'stock',
+        kind: 'mixed',
+        reason: 'half',
+      }) as const;
+    const reports = [report('commit', 'coordinator.1.1'), report('abort', 'coordinator.1.2')];
+    const log = new ScriptedLog({ claim: { epoch: 2, durable: true, decisions: [], reports } });
+    const { transactions } = createTestCoordinator({
+      log,
+      participants: { stock: new ScriptedParticipant() },
+    });
+
+    expect(transactions.find('coordinator.1.1')).toMatchObject({ state: 'COMMITTED', heuristic: 'mixed' });
+    expect(transactions.find('coordinator.1.2')).toMatchObject({ state: 'ABORTED', heuristic: 'mixed' });
   });
 });
 

@@ -30,6 +30,8 @@ export class ScriptedLog implements DecisionLog {
     return this.script.end?.();
   }
 
+  progress(): void {}
+
   report(): void {}
 
   forget(): void {}

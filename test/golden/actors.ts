@@ -88,6 +88,8 @@ export class LogActor implements DecisionLog {
     this.say('log', 'is told that every branch has acknowledged');
   }
 
+  progress(): void {}
+
   report(): void {}
 
   forget(): void {}

@@ -103,6 +103,48 @@ describe('An application with a durable log', () => {
   });
 });
 
+describe('A start that takes long', () => {
+  it('fault 52 §: takes no decision of the log for one that was never made, however often the job comes by', async () => {
+    const stock = new ScriptedParticipant({ commit: 'throw' });
+    const options = () => ({
+      name: 'shop',
+      log: new LmdbDecisionLog({ path }),
+      recoveryIntervalMs: 1,
+      orphanSafetyMs: 1,
+    });
+    const first = await startWith([], options());
+    first.get(ParticipantRegistry).register(stock, { name: 'stock', maxAttempts: 1 });
+    const { transactionId } = await first.get(TransactionManager).run({ branches: [branch('stock', 1)] });
+    await first.close();
+    stock.script = {};
+    stock.calls.length = 0;
+
+    let scans = 0;
+    @Participant({ name: 'stock' })
+    class Stock extends ScriptedParticipant {
+      override readonly commit = stock.commit.bind(stock);
+      override readonly rollback = stock.rollback.bind(stock);
+      recover() {
+        scans++;
+        return [{ transactionId, branchId: 'stock' }];
+      }
+    }
+    class Slow {
+      async onModuleInit(): Promise<void> {
+        const before = scans;
+        // The jobs run meanwhile, many times over.
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        expect(scans).toBe(before);
+      }
+    }
+    const second = await startWith([Stock, Slow], options());
+    await recoverNow(second);
+
+    expect(stock.calls.map(({ method }) => method)).not.toContain('rollback');
+    expect(second.get(TransactionManager).find(transactionId)?.state).toBe('COMMITTED');
+  });
+});
+
 describe('Health', () => {
   async function http(log: DecisionLog): Promise<NestFastifyApplication> {
     const module = await Test.createTestingModule({

@@ -158,6 +158,8 @@ export class RemoteLog implements DecisionLog {
     this.ended.add(id);
   }
 
+  progress(): void {}
+
   report(): void {}
 
   forget(): void {}

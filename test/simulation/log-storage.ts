@@ -48,6 +48,12 @@ export class LogStorage {
   }
 
   /** @throws StaleClaimError when another has claimed the log. */
+  progress(record: CommitRecord, epoch: number): void {
+    this.check(epoch);
+    if (this.records.has(record.id)) this.records.set(record.id, record);
+  }
+
+  /** @throws StaleClaimError when another has claimed the log. */
   end(id: string, epoch: number): void {
     this.check(epoch);
     const record = this.records.get(id);

@@ -101,6 +101,11 @@ export class SimulatedLog implements DecisionLog {
     return this.remote(this.latencyMs(), ask);
   }
 
+  progress(decision: CommitDecision): void | Promise<void> {
+    const record = decision.toRecord();
+    return this.note(() => this.storage.progress(record, this.epoch));
+  }
+
   end(transactionId: string): void | Promise<void> {
     if (this.process.isAlive) this.storage.released.add(transactionId);
     return this.note(() => this.storage.end(transactionId, this.epoch));

@@ -19,6 +19,7 @@ function takesAnErrorForAbsence(log: DecisionLog): DecisionLog {
     open: (name) => log.open(name),
     append: (decision) => log.append(decision),
     lookUp: (id) => log.lookUp(id).catch(() => 'absent'),
+    progress: (decision) => log.progress(decision),
     end: (id) => log.end(id),
     report: (report) => log.report(report),
     forget: (id) => log.forget(id),

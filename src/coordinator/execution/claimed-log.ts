@@ -16,6 +16,7 @@ export class ClaimedLog {
   constructor(
     readonly storage: DecisionLog,
     { epoch, durable }: LogClaim,
+    private readonly onLost: () => void = () => {},
   ) {
     this.epoch = epoch;
     this.durable = durable;
@@ -32,7 +33,9 @@ export class ClaimedLog {
   }
 
   lose(): void {
+    if (this.lost) return;
     this.lost = true;
+    this.onLost();
   }
 
   /** Whether only a new start can find out what the log holds. */
@@ -42,7 +45,9 @@ export class ClaimedLog {
 
   failed(error: unknown): void {
     this.currentProblem = messageOf(error);
-    this.broken ||= (error as { code?: unknown } | undefined)?.code === 'DTC_LOG_BROKEN';
+    const { code } = (error ?? {}) as { code?: unknown };
+    this.broken ||= code === 'DTC_LOG_BROKEN';
+    if (code === 'DTC_FENCED') this.lose();
   }
 
   works(): void {

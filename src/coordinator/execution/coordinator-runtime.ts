@@ -25,6 +25,8 @@ export interface RuntimeParts {
   readonly observer: TransactionObserver;
 }
 
+type Leftovers = Pick<LogClaim, 'decisions' | 'reports'>;
+
 /** One running coordinator: its parts, put together once. */
 export class CoordinatorRuntime {
   readonly ids: TransactionIds;
@@ -37,10 +39,15 @@ export class CoordinatorRuntime {
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   isRecovering: boolean;
 
-  constructor(readonly parts: RuntimeParts) {
-    const { options, participants, clock, random, log, claim, observer } = parts;
+  readonly parts: Omit<RuntimeParts, 'claim'>;
+  private leftovers: Leftovers;
+
+  constructor({ claim, ...parts }: RuntimeParts) {
+    this.parts = parts;
+    this.leftovers = claim;
+    const { options, participants, clock, random, log, observer } = parts;
     this.ids = new TransactionIds(options.name, claim.epoch);
-    this.log = new ClaimedLog(log, claim);
+    this.log = new ClaimedLog(log, claim, () => observer.fenced());
     this.isRecovering = claim.decisions.length > 0;
     this.registry = new TransactionRegistry(
       this.ids,
@@ -64,6 +71,13 @@ export class CoordinatorRuntime {
     const { executor, ids } = this;
     this.admission = new Admission(options, ids, this.log, registry, deadlines, participants, executor);
     this.restoration = new Restoration(executor, registry, participants, options.timeoutMs);
+  }
+
+  /** @returns what earlier runs have left behind, once: it is not kept here any longer. */
+  takeLeftovers(): Leftovers {
+    const { leftovers } = this;
+    this.leftovers = { decisions: [], reports: [] };
+    return leftovers;
   }
 
   /** Deals with every deadline that has passed, and drops what was kept long enough. */

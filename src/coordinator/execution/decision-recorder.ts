@@ -107,10 +107,7 @@ export class DecisionRecorder {
    * been recorded before the claim. A late word of the log, that it was, is still believed.
    */
   private fenced(transaction: TransactionRecord): void {
-    if (!this.log.isLost) {
-      this.log.lose();
-      this.observer.fenced();
-    }
+    this.log.lose();
     if (transaction.state !== READY) return;
     transaction.needExtras().inquiryAt = 0;
     patienceEnded(transaction, this.effects);

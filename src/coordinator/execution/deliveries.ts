@@ -1,5 +1,6 @@
 import type { HeuristicError } from '../participant/participant.js';
 import {
+  NO_BRANCHES,
   READY,
   acknowledged,
   attemptsExhausted,
@@ -62,6 +63,7 @@ export class Deliveries {
     else participant.counts.rolledBack++;
     this.closing(branch);
     acknowledged(transaction, index, round, this.effects);
+    if (transaction.stalled !== NO_BRANCHES) transaction.driver.progressed(transaction);
   }
 
   /** The first attempt to commit, or the one-phase commit, came back without success. */

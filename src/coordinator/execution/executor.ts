@@ -57,7 +57,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   private readonly votes: Votes;
   private readonly timeouts: Timeouts;
   private readonly recorder: DecisionRecorder;
-  private readonly notes: LogNotes;
+  readonly notes: LogNotes;
   private readonly registry: TransactionRegistry;
   private readonly deadlines: Deadlines;
   private readonly ambient: AmbientTransactions;
@@ -193,7 +193,12 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
       message,
     });
     this.registry.setAside(transaction);
+    this.noteProgress(transaction);
     this.observer.stalled(branch, message);
+  }
+
+  progressed(transaction: TransactionRecord): void {
+    this.noteProgress(transaction);
   }
 
   ended(transaction: TransactionRecord): void {
@@ -201,7 +206,10 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     if (first) transaction.endedAt = this.clock.now();
     this.dropPayloads(transaction);
     // A decision with a report that nobody has dealt with is kept until it is forgotten.
-    if (isRecorded(transaction) && !transaction.hasHeuristics) this.notes.ended(transaction);
+    if (isRecorded(transaction)) {
+      if (transaction.hasHeuristics) this.notes.progressed(transaction);
+      else this.notes.ended(transaction);
+    }
     this.registry.release(transaction, first);
     if (first) this.observer.ended(transaction);
   }
@@ -236,6 +244,11 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     if (branch.call === CALL_PREPARE) this.votes.failed(branch, error);
     else
       this.deliveries.firstAttemptFailed(branch, branch.call === CALL_COMMIT ? 'commit' : 'one-phase', error);
+  }
+
+  private noteProgress(transaction: TransactionRecord): void {
+    if (transaction.state !== COMMITTING || transaction.open === transaction.yes) return;
+    this.notes.progressed(transaction);
   }
 
   private callFirst(branch: BranchRecord, method: 'prepare' | 'commit' | 'commitOnePhase'): void {

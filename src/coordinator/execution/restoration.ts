@@ -2,7 +2,14 @@ import type { CommitRecord, HeuristicRecord } from '../log/decision-log.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
 import type { PreparedBranch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { firstBranches, restoreCommitted, restoreOrphan, restoreReport } from '../protocol/index.js';
+import {
+  NO_BRANCHES,
+  firstBranches,
+  only,
+  restoreCommitted,
+  restoreOrphan,
+  restoreReport,
+} from '../protocol/index.js';
 import { BranchRecord } from './branch-record.js';
 import { Delivery, type DeliveryKind } from './delivery.js';
 import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
@@ -24,60 +31,73 @@ export class Restoration {
   ) {}
 
   /**
-   * A decision that the log holds: commit is delivered again to every branch that has made no report.
+   * A decision that the log holds: commit is delivered again to every branch that has not been completed.
    *
    * @param reports of its branches.
    */
   committed({ id, name, branches }: CommitRecord, reports: readonly HeuristicRecord[]): void {
     const transaction = this.make(id, name);
-    for (const [index, { branchId, participant, payload }] of branches.entries()) {
-      const awaited = this.participants.await(participant);
-      this.owe(new BranchRecord(transaction, index, awaited, payload, branchId), 'commit');
+    let open = NO_BRANCHES;
+    for (const [index, { branchId, participant, payload, completed }] of branches.entries()) {
+      const branch = this.addBranch(transaction, index, participant, branchId, payload);
+      if (completed) continue;
+      open |= only(index);
+      this.owe(branch, 'commit');
     }
-    restoreCommitted(transaction, branches.length, firstBranches(branches.length));
-    this.registry.adopt(transaction);
-    this.reported(transaction, reports);
+    restoreCommitted(transaction, branches.length, firstBranches(branches.length), open);
+    this.adopt(transaction, reports);
+  }
+
+  /** Heuristic reports of a transaction of which no record is kept: only the branches that reported come back. */
+  reported(reports: readonly HeuristicRecord[]): void {
+    const [{ id, name, decision }] = reports as readonly [HeuristicRecord];
+    const transaction = this.make(id, name);
+    for (const [index, { participant, branchId }] of reports.entries()) {
+      this.addBranch(transaction, index, participant, branchId, undefined);
+      if (decision === 'abort') restoreOrphan(transaction, index);
+    }
+    if (decision === 'commit')
+      restoreCommitted(transaction, reports.length, firstBranches(reports.length), NO_BRANCHES);
+    this.adopt(transaction, reports);
   }
 
   /**
-   * Heuristic reports of an aborted transaction, of which nothing else was kept: branches that were rolled back as they
-   * were told do not come back.
+   * A branch that is prepared and has no decision: it is rolled back.
+   *
+   * @returns the branch, or undefined when its rollback is under way already.
    */
-  aborted(reports: readonly HeuristicRecord[]): void {
-    const [{ id, name }] = reports as readonly [HeuristicRecord];
-    const transaction = this.make(id, name);
-    for (const { participant, branchId } of reports) {
-      const awaited = this.participants.await(participant);
-      this.owe(
-        new BranchRecord(transaction, restoreOrphan(transaction), awaited, undefined, branchId),
-        'rollback',
-      );
-    }
-    this.registry.adopt(transaction);
-    this.reported(transaction, reports);
-  }
-
-  /** A branch that is prepared and has no decision: it is rolled back. */
-  orphan({ transactionId, branchId }: PreparedBranch, participant: RegisteredParticipant): BranchRecord {
+  orphan(
+    { transactionId, branchId }: PreparedBranch,
+    participant: RegisteredParticipant,
+  ): BranchRecord | undefined {
     const known = this.registry.find(transactionId);
     const transaction = known ?? this.make(transactionId, ORPHANED);
-    const index = restoreOrphan(transaction);
-    const branch = new BranchRecord(transaction, index, participant, undefined, branchId);
+    const before = known?.branches.find(
+      (branch) => branch.participant === participant && branch.branchId === branchId,
+    );
+    if (before !== undefined && (transaction.open & only(before.index)) !== 0) return undefined;
+    const branch = before ?? this.adoptBranch(transaction, transaction.size, participant, branchId);
     this.owe(branch, 'rollback');
+    restoreOrphan(transaction, branch.index);
     if (known === undefined) this.registry.adopt(transaction);
     else this.registry.setAside(transaction);
     return branch;
   }
 
-  private reported(transaction: TransactionRecord, reports: readonly HeuristicRecord[]): void {
+  private adopt(transaction: TransactionRecord, reports: readonly HeuristicRecord[]): void {
+    this.registry.adopt(transaction);
     for (const { branchId, kind, reason } of reports) {
       const branch = transaction.branches.find((candidate) => candidate.branchId === branchId);
       if (branch === undefined) continue;
+      if ((transaction.open & only(branch.index)) !== 0) branch.participant.counts.stalled--;
       branch.heuristic = { kind, reason };
-      branch.participant.counts.stalled--;
       branch.participant.unforgottenReports++;
-      if (restoreReport(transaction, branch.index, kind)) transaction.endedAt = this.driver.clock.now();
+      restoreReport(transaction, branch.index, kind);
     }
+    if (transaction.open !== NO_BRANCHES) return;
+    transaction.endedAt = this.driver.clock.now();
+    // Only its end was not noted.
+    if (!transaction.hasHeuristics) this.driver.forgotten(transaction);
   }
 
   private make(id: string, name: string): TransactionRecord {
@@ -88,12 +108,35 @@ export class Restoration {
     return transaction;
   }
 
+  private addBranch(
+    transaction: TransactionRecord,
+    index: number,
+    participant: string,
+    branchId: string,
+    payload: unknown,
+  ): BranchRecord {
+    return this.adoptBranch(transaction, index, this.participants.await(participant), branchId, payload);
+  }
+
+  private adoptBranch(
+    transaction: TransactionRecord,
+    index: number,
+    participant: RegisteredParticipant,
+    branchId: string,
+    payload?: unknown,
+  ): BranchRecord {
+    const branch = new BranchRecord(transaction, index, participant, payload, branchId);
+    transaction.addBranch(branch);
+    return branch;
+  }
+
   /** The branch waits for the recovery job. */
   private owe(branch: BranchRecord, kind: DeliveryKind): void {
-    const { transaction, participant } = branch;
+    const { participant } = branch;
     branch.delivery = new Delivery(branch, kind, 0);
     branch.delivery.failures = participant.options.maxAttempts;
+    if (participant.isAwaited)
+      branch.delivery.lastError = `no participant "${participant.name}" is registered`;
     participant.counts.stalled++;
-    transaction.addBranch(branch);
   }
 }

@@ -99,8 +99,8 @@ describe('The branches of a transaction', () => {
       id: transaction.id,
       name: 'order',
       branches: [
-        { branchId: 'stock', participant: 'stock', payload: 2 },
-        { branchId: 'payment', participant: 'payment', payload: 3 },
+        { branchId: 'stock', participant: 'stock', payload: 2, completed: true },
+        { branchId: 'payment', participant: 'payment', payload: 3, completed: false },
       ],
     });
     gate.resolve();

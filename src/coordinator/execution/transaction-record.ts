@@ -2,6 +2,7 @@ import type { CommitDecision, CommitRecord } from '../log/decision-log.js';
 import type { Outcome } from '../outcome.js';
 import {
   ProtocolTransaction,
+  READY,
   STATES,
   type TransactionState,
   heuristicBranches,
@@ -21,8 +22,12 @@ export interface TransactionDriver {
   /** A call made with a branch's own callbacks came back. */
   answered(branch: BranchRecord, value: unknown): void;
   failed(branch: BranchRecord, error: unknown): void;
+  /** A branch was acknowledged while others are stalled. */
+  progressed(transaction: TransactionRecord): void;
   /** A participant's report that disagrees with the decision, or may, was taken. */
   heuristicReported(branch: BranchRecord): void;
+  /** Nothing keeps it any more. */
+  forgotten(transaction: TransactionRecord): void;
   /** The caller's signal was aborted. */
   cancelled(transaction: TransactionRecord): void;
 }
@@ -150,9 +155,14 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
 
   /** What the log is to keep: the branches that voted commit, each with what its commit needs. */
   toRecord(): CommitRecord {
+    // Nothing is open before the decision, which is when the record is made.
+    const open = this.state === READY ? this.yes : this.open;
     const branches = this.branches
       .filter(({ index }) => includes(this.yes, index))
-      .map(({ branchId, participant, payload }) => ({ branchId, participant: participant.name, payload }));
+      .map(({ index, branchId, participant, payload }) => {
+        const completed = !includes(open, index);
+        return { branchId, participant: participant.name, payload, completed };
+      });
     return { id: this.id, name: this.name, branches };
   }
 

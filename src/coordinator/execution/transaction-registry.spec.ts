@@ -11,7 +11,15 @@ function setUp({ retainFinished = 4, retainFinishedMs = 1_000 } = {}) {
   const ids = new TransactionIds('test', 1);
   const registry = new TransactionRegistry(ids, 8, retainFinished, retainFinishedMs);
   const clock = new ManualClock();
-  const driver = { clock, answered() {}, failed() {}, cancelled() {}, heuristicReported() {} };
+  const driver = {
+    clock,
+    answered() {},
+    failed() {},
+    cancelled() {},
+    heuristicReported() {},
+    progressed() {},
+    forgotten() {},
+  };
   const add = (): TransactionRecord => {
     const sequence = registry.nextSequence();
     const record = new TransactionRecord(driver, sequence, ids.make(sequence), 'test', clock.now(), 5_000);

@@ -15,6 +15,8 @@ export interface CommitRecord {
     readonly participant: string;
     /** What the caller asked of it. It must survive the format in which the log keeps it. */
     readonly payload: unknown;
+    /** Whether it has acknowledged the commit, or reported another end. */
+    readonly completed: boolean;
   }[];
 }
 
@@ -94,6 +96,14 @@ export interface DecisionLog {
    * @returns a promise that rejects when that cannot be found out now.
    */
   lookUp(transactionId: string): Promise<'recorded' | 'absent' | 'fenced'>;
+
+  /**
+   * Replaces the record of a decision by one in which more branches are completed, because the others will not be for a
+   * while. It never brings back a record that was ended.
+   *
+   * @returns as `append` does. To lose it is harmless: the commit is delivered once more to who has acknowledged it.
+   */
+  progress(decision: CommitDecision): void | Promise<void>;
 
   /**
    * Every branch has acknowledged the commit, so its record need be kept no longer. To lose this is harmless: the

@@ -6,8 +6,8 @@ export class LogInUseError extends CoordinatorError {
 
   constructor(readonly path: string) {
     super(
-      `The decision log in ${path} is in use by another process. End that process first, or give this coordinator ` +
-        'a name or a folder of its own.',
+      `The decision log in ${path} is in use: by another process, or by another coordinator of this one, also one whose ` +
+        'start has failed. End that first, or give this coordinator a name or a folder of its own.',
     );
   }
 }
@@ -42,13 +42,18 @@ export class UnknownLogFormatError extends CoordinatorError {
   }
 }
 
-/** The log has been claimed by another, so it takes nothing more from this coordinator. @publicApi */
-export class LogFencedError extends CoordinatorError {
-  readonly code = 'DTC_FENCED';
+/** The log cannot be opened, for a reason that the operating system gives. @publicApi */
+export class LogNotOpenedError extends CoordinatorError {
+  readonly code = 'DTC_LOG_NOT_OPENED';
 
-  constructor() {
+  constructor(
+    readonly path: string,
+    cause: unknown,
+  ) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
     super(
-      'The decision log has been claimed by another process since it was opened, and takes nothing more.',
+      `The decision log in ${path} cannot be opened: ${reason}. See that there is room on its disk, and that this ` +
+        'process may write the folder; then start again. Nothing of what is decided is lost.',
     );
   }
 }

@@ -86,7 +86,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.safely(() =>
       this.logger.warn(
         { transactionId, name },
-        `what became of it could not be logged, so after the next start its completion is delivered again: ${message}`,
+        `what became of it could not be logged; it is tried again, or its completion is delivered again: ${message}`,
       ),
     );
   }
@@ -106,8 +106,9 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.safely(() =>
       this.logger.error(
         { participant, branches },
-        'branches of an earlier run are prepared, and without a durable log nobody knows what was decided: ' +
-          'find out from the other participants, and commit or roll back all branches of a transaction alike',
+        'branches are prepared of which this coordinator cannot know the decision: of an earlier run without a durable ' +
+          'log, or of a later one whose log this is not. They are left alone: find out from the other participants, and ' +
+          'commit or roll back all branches of a transaction alike',
       ),
     );
   }

@@ -25,6 +25,8 @@ const REQUIRED_METHODS = ['prepare', 'commit', 'rollback'] as const;
 export class ParticipantRegistry {
   private readonly logger = new Logger(ParticipantRegistry.name);
   private readonly participants = new Map<string, RegisteredParticipant>();
+  /** Those that decisions of earlier runs name and that are not registered. */
+  private readonly awaited = new Map<string, RegisteredParticipant>();
   /** By name and by class: whatever a branch may be named by. A class that several share names none of them. */
   private readonly references = new Map<ParticipantReference, RegisteredParticipant | undefined>();
 
@@ -59,7 +61,7 @@ export class ParticipantRegistry {
     if (taken !== undefined) throw new DuplicateParticipantError(resolved.name, className, taken.className);
 
     const classes = new Set([instance.constructor, ...aliases].filter(isClassOfParticipants));
-    const registered = new RegisteredParticipant(instance, className, resolved, [...classes]);
+    const registered = this.make(instance, className, resolved, [...classes]);
     this.participants.set(resolved.name, registered);
     this.refer(registered);
     this.logger.log(
@@ -111,18 +113,32 @@ export class ParticipantRegistry {
   await(name: string): RegisteredParticipant {
     const registered = this.participants.get(name);
     if (registered !== undefined) return registered;
-    const awaited = new AwaitedParticipant(name, () => this.participants.get(name)?.instance);
-    return new RegisteredParticipant(
-      awaited,
+    const before = this.awaited.get(name);
+    if (before !== undefined) return before;
+    const options = resolveParticipantOptions({ name }, AwaitedParticipant.name, this.defaults);
+    const standIn = new RegisteredParticipant(
+      new AwaitedParticipant(name),
       AwaitedParticipant.name,
-      resolveParticipantOptions({ name }, AwaitedParticipant.name, this.defaults),
+      options,
       [],
     );
+    this.awaited.set(name, standIn);
+    return standIn;
   }
 
   /** @returns every participant, in the order of registration. */
   list(): RegisteredParticipant[] {
     return [...this.participants.values()];
+  }
+
+  /** What was kept for a participant that was awaited under this name is handed to it. */
+  private make(...of: ConstructorParameters<typeof RegisteredParticipant>): RegisteredParticipant {
+    const [, , { name }] = of;
+    const awaited = this.awaited.get(name);
+    if (awaited === undefined) return new RegisteredParticipant(...of);
+    this.awaited.delete(name);
+    awaited.become(...of);
+    return awaited;
   }
 
   private refer(registered: RegisteredParticipant): void {

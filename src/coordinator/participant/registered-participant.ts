@@ -1,4 +1,5 @@
 import type { Type } from '@nestjs/common';
+import { AwaitedParticipant } from './awaited-participant.js';
 import type { ResolvedParticipantOptions } from './participant.options.js';
 import type { TransactionParticipant } from './participant.js';
 
@@ -29,6 +30,11 @@ export interface ParticipantCounts {
  */
 export class RegisteredParticipant {
   readonly name: string;
+  instance!: TransactionParticipant;
+  className!: string;
+  options!: ResolvedParticipantOptions;
+  /** What branches may name it by, besides its name. */
+  classes!: readonly Type<TransactionParticipant>[];
   readonly counts: ParticipantCounts = {
     commitVotes: 0,
     readOnlyVotes: 0,
@@ -45,18 +51,40 @@ export class RegisteredParticipant {
   /** Heuristic reports of its branches that nobody has dealt with. */
   unforgottenReports = 0;
   /** The shorter of its time-outs, in milliseconds. */
-  readonly shortestTimeoutMs: number;
+  shortestTimeoutMs!: number;
   /** Whether it can commit the only branch of a transaction in one phase. */
-  readonly onePhase: boolean;
+  onePhase!: boolean;
 
   constructor(
-    readonly instance: TransactionParticipant,
-    readonly className: string,
-    readonly options: ResolvedParticipantOptions,
-    /** What branches may name it by, besides its name. */
-    readonly classes: readonly Type<TransactionParticipant>[],
+    instance: TransactionParticipant,
+    className: string,
+    options: ResolvedParticipantOptions,
+    classes: readonly Type<TransactionParticipant>[],
   ) {
     this.name = options.name;
+    this.become(instance, className, options, classes);
+  }
+
+  /** Whether it stands in for a participant that is not registered (yet): nothing can be delivered to it. */
+  get isAwaited(): boolean {
+    return this.instance instanceof AwaitedParticipant;
+  }
+
+  /**
+   * The participant that was awaited is there: what was kept for it is its own from now on.
+   *
+   * @internal
+   */
+  become(
+    instance: TransactionParticipant,
+    className: string,
+    options: ResolvedParticipantOptions,
+    classes: readonly Type<TransactionParticipant>[],
+  ): void {
+    this.instance = instance;
+    this.className = className;
+    this.options = options;
+    this.classes = classes;
     this.shortestTimeoutMs = Math.min(options.prepareTimeoutMs, options.completionTimeoutMs);
     this.onePhase = typeof instance.commitOnePhase === 'function';
   }

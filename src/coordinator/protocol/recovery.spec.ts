@@ -34,11 +34,38 @@ describe('a transaction restored from its commit record', () => {
   });
 });
 
+describe('a transaction of which some branches were completed before', () => {
+  it('owes only the others their completion', () => {
+    const transaction = new ProtocolTransaction();
+    const effects = new RecordingEffects();
+    restoreCommitted(transaction, 3, 0b111, 0b010);
+    expect(transaction).toMatchObject({ state: COMMITTING, yes: 0b111, open: 0b010, stalled: 0b010 });
+
+    acknowledged(transaction, 1, 0, effects);
+
+    expect(effects.take()).toEqual(['COMMITTING to COMMITTED', 'ended']);
+  });
+
+  it('is over when all were', () => {
+    const transaction = new ProtocolTransaction();
+    restoreCommitted(transaction, 2, 0b11, 0);
+
+    expect(transaction).toMatchObject({
+      state: COMMITTED,
+      yes: 0b11,
+      open: 0,
+      stalled: 0,
+      told: TOLD_PENDING,
+    });
+  });
+});
+
 describe('a transaction made of orphans', () => {
   it('is aborted by presumption, and owes each of them its rollback', () => {
     const transaction = new ProtocolTransaction();
 
-    expect([restoreOrphan(transaction), restoreOrphan(transaction)]).toEqual([0, 1]);
+    restoreOrphan(transaction, 0);
+    restoreOrphan(transaction, 1);
 
     expect(transaction).toMatchObject({
       state: ABORTING,
@@ -53,16 +80,29 @@ describe('a transaction made of orphans', () => {
   it('takes one more after its end, and is over once more when that is rolled back', () => {
     const transaction = new ProtocolTransaction();
     const effects = new RecordingEffects();
-    restoreOrphan(transaction);
+    restoreOrphan(transaction, 0);
     acknowledged(transaction, 0, 0, effects);
     expect(effects.take()).toEqual(['ABORTING to ABORTED', 'ended']);
 
-    expect(restoreOrphan(transaction)).toBe(1);
+    restoreOrphan(transaction, 1);
     expect(transaction).toMatchObject({ state: ABORTED, open: 0b10, stalled: 0b10 });
     acknowledged(transaction, 1, 0, effects);
 
     expect(effects.take()).toEqual(['ended']);
     expect(transaction).toMatchObject({ state: ABORTED, open: 0, stalled: 0 });
+  });
+});
+
+describe('an orphan that was rolled back and is prepared all the same', () => {
+  it('owes its rollback once more, and is no second branch', () => {
+    const transaction = new ProtocolTransaction();
+    const effects = new RecordingEffects();
+    restoreOrphan(transaction, 0);
+    acknowledged(transaction, 0, 0, effects);
+
+    restoreOrphan(transaction, 0);
+
+    expect(transaction).toMatchObject({ state: ABORTED, size: 1, open: 0b1, stalled: 0b1 });
   });
 });
 

@@ -4,33 +4,38 @@ import { ABORTED, ABORTING, ACTIVE, COMMITTED, COMMITTING, isCommit } from './st
 import { CAUSE_PRESUMED, type ProtocolTransaction, TOLD_ABORTED, TOLD_PENDING } from './transaction.js';
 
 /**
- * Makes a new transaction what its commit record says of it: decided, and each branch that voted commit in want of
- * its completion, as one whose attempts were used up. Whoever called for it was answered by the coordinator that
+ * Makes a new transaction what its commit record says of it: decided, and each branch that has not been completed in want
+ * of that, as one whose attempts were used up. Whoever called for it was answered by the coordinator that
  * wrote the record, or never will be, so nobody is told any more.
  *
  * The log was claimed before the record was read, so nobody writes another.
  *
- * @param size how many branches the record names.
+ * @param yes the branches that voted commit.
  * @param open which of them have yet to be completed.
  */
-export function restoreCommitted(transaction: ProtocolTransaction, size: number, open: BranchSet): void {
+export function restoreCommitted(
+  transaction: ProtocolTransaction,
+  size: number,
+  yes: BranchSet,
+  open: BranchSet = yes,
+): void {
   transaction.size = size;
-  transaction.yes = open;
+  transaction.yes = yes;
   transaction.open = open;
   transaction.stalled = open;
-  transaction.state = COMMITTING;
+  transaction.state = open === NO_BRANCHES ? COMMITTED : COMMITTING;
   transaction.told = TOLD_PENDING;
 }
 
 /**
- * Makes a branch that was found prepared, and of which abort may be presumed, one more branch of an aborted transaction:
- * in want of its rollback, as one whose attempts were used up. The transaction is a new one, or one to which orphans
- * were added before.
+ * Makes a branch that was found prepared, and of which abort may be presumed, one of an aborted transaction: in want of
+ * its rollback, as one whose attempts were used up. The transaction is a new one, or one to which orphans were added
+ * before.
  *
- * @returns the index of the branch.
+ * @param branch the index of one that was rolled back before and is prepared all the same, or of one more.
  */
-export function restoreOrphan(transaction: ProtocolTransaction): number {
-  const branch = transaction.size++;
+export function restoreOrphan(transaction: ProtocolTransaction, branch: number): void {
+  if (branch === transaction.size) transaction.size++;
   transaction.open |= only(branch);
   transaction.stalled |= only(branch);
   if (transaction.state === ACTIVE) {
@@ -38,29 +43,20 @@ export function restoreOrphan(transaction: ProtocolTransaction): number {
     transaction.cause = CAUSE_PRESUMED;
     transaction.told = TOLD_ABORTED;
   }
-  return branch;
 }
 
 /**
  * A branch whose heuristic report was kept is over, and its report is part of the transaction again. The other branches are
- * restored before.
- *
- * @returns whether no branch owes anything any more, so that the transaction is in its final state.
+ * restored before. With the last one the transaction is in its final state.
  */
-export function restoreReport(
-  transaction: ProtocolTransaction,
-  branch: number,
-  kind: HeuristicKind,
-): boolean {
+export function restoreReport(transaction: ProtocolTransaction, branch: number, kind: HeuristicKind): void {
   const bit = only(branch);
   if (kind === 'mixed') transaction.mixed |= bit;
   else if (kind === 'hazard') transaction.hazard |= bit;
   else transaction.against |= bit;
   transaction.open &= ~bit;
   transaction.stalled &= ~bit;
-  if (transaction.open !== NO_BRANCHES) return false;
-  transaction.state = isCommit(transaction.state) ? COMMITTED : ABORTED;
-  return true;
+  if (transaction.open === NO_BRANCHES) transaction.state = isCommit(transaction.state) ? COMMITTED : ABORTED;
 }
 
 /** What a coordinator knows of a transaction that some branch is in doubt about. */

@@ -1,5 +1,6 @@
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { describe, expect, it } from 'vitest';
+import { ScriptedLog } from '../../../test/faults/scripted-log.js';
 import type { CoordinatorOptions } from '../coordinator.options.js';
 import { ShuttingDownError } from '../errors.js';
 import { TurnClock } from '../execution/clock.js';
@@ -71,6 +72,36 @@ describe('CoordinatorLifecycle', () => {
     expect(stock.count('prepare')).toBe(1);
   });
 
+  it('fault 51: a list of prepared branches that comes during a shutdown begins no rollback', async () => {
+    const gate = Promise.withResolvers<void>();
+    const list = [{ transactionId: 'coordinator.1.9', branchId: 'stock' }];
+    let lists = 0;
+    class Listing extends ScriptedParticipant {
+      async recover() {
+        if (++lists > 1) await gate.promise;
+        return list;
+      }
+    }
+    const claim = { epoch: 2, durable: true, decisions: [], reports: [] };
+    const { runtime, clock, transactions } = createTestCoordinator({
+      participants: { stock: new Listing() },
+      log: new ScriptedLog({ claim }),
+      orphanSafetyMs: 1_000,
+    });
+    const lifecycle = new CoordinatorLifecycle(new SchedulerRegistry(), runtime);
+    lifecycle.onModuleInit();
+    lifecycle.onApplicationBootstrap();
+    await clock.advance(1_000);
+    await lifecycle.recoverNow();
+    expect(lists).toBe(2);
+
+    await lifecycle.drain();
+    gate.resolve();
+    await settled();
+    expect(transactions.find('coordinator.1.9')).toBeUndefined();
+    await lifecycle.onApplicationShutdown();
+  });
+
   it('fault 51: a transaction begun before the shutdown may still enlist and commit', async () => {
     const { transactions, lifecycle, shutDown } = setUp({});
     lifecycle.onModuleInit();
@@ -129,6 +160,7 @@ describe('CoordinatorLifecycle', () => {
   it('recoverNow takes up what has stalled at once', async () => {
     const { transactions, lifecycle, shutDown, stock } = setUp({ commit: 'throw' }, { maxAttempts: 1 });
     lifecycle.onModuleInit();
+    lifecycle.onApplicationBootstrap();
     const { transactionId } = await transactions.run(request);
     stock.script = {};
     await Promise.all([lifecycle.recoverNow(), lifecycle.recoverNow()]);

@@ -8,7 +8,7 @@ import {
 } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
-import { isCommit } from '../protocol/index.js';
+import type { TransactionRecord } from '../execution/transaction-record.js';
 import { PeriodicJob } from './periodic-job.js';
 import { Recovery } from './recovery.js';
 
@@ -33,9 +33,10 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     const { name } = options;
     this.recovery = new Recovery(runtime);
     this.sweep = new PeriodicJob(scheduler, `${name}.sweep`, options.sweepIntervalMs, () => runtime.sweep());
-    this.recoveryJob = new PeriodicJob(scheduler, `${name}.recovery`, options.recoveryIntervalMs, () =>
-      this.recovery.pass(),
-    );
+    // A pass is not waited for: each participant has its own, and only one that hangs is passed over.
+    this.recoveryJob = new PeriodicJob(scheduler, `${name}.recovery`, options.recoveryIntervalMs, () => {
+      void this.recovery.pass();
+    });
   }
 
   onModuleInit(): void {
@@ -48,18 +49,17 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   onApplicationBootstrap(): void {
     this.sweep.keepAlive();
     this.recoveryJob.keepAlive();
-    const decisions = this.runtime.parts.claim.decisions.length;
-    const missing = this.recovery.restore();
+    const { decisions, missing } = this.recovery.restore();
     if (decisions > 0) this.logger.log(`Delivering the decisions of earlier runs: ${decisions}`);
     for (const name of missing) {
       this.logger.warn(`"${name}" has branches to complete and is not registered: they wait until it is`);
     }
-    void this.recoveryJob.runNow();
+    void this.recovery.pass();
   }
 
   /** Runs the recovery job now; resolves when the pass, a new one or the one under way, is over. */
   recoverNow(): Promise<void> {
-    return this.recoveryJob.runNow();
+    return this.recovery.pass();
   }
 
   /**
@@ -69,20 +69,14 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   async drain(): Promise<void> {
     const { admission, registry, parts } = this.runtime;
     admission.close();
-    this.recovery.stop();
     const { shutdownGraceMs } = parts.options;
-    const drained = Promise.all([registry.whenIdle(), this.recoveryJob.stop()]);
+    const drained = Promise.all([registry.whenIdle(), this.recovery.stop(), this.recoveryJob.stop()]);
     if (registry.inFlight > 0) {
       this.logger.log(
         `Waiting up to ${shutdownGraceMs} ms for the transactions in flight: ${registry.inFlight}`,
       );
     }
-    let timer: NodeJS.Timeout | undefined;
-    const graceEnd = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, shutdownGraceMs);
-    });
-    await Promise.race([drained, graceEnd]);
-    clearTimeout(timer);
+    await this.withinGrace(drained);
     this.answerWhoeverWaits();
     this.reportLeftovers();
   }
@@ -90,7 +84,21 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   async onApplicationShutdown(): Promise<void> {
     await this.sweep.stop();
     this.endSubscription?.();
-    await this.runtime.parts.log.close();
+    // A disk that hangs keeps no process from its end.
+    await this.withinGrace(Promise.resolve(this.runtime.parts.log.close()));
+  }
+
+  /** Waits for the work, and no longer than the grace period. */
+  private async withinGrace(work: Promise<unknown>): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const graceEnd = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, this.runtime.parts.options.shutdownGraceMs);
+    });
+    try {
+      await Promise.race([work, graceEnd]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /**
@@ -104,20 +112,20 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     registry.forEach((transaction) => {
       if (transaction.endedAt !== 0 || registry.unsettled.has(transaction)) return;
       executor.stopWaiting(transaction);
-      if (transaction.endedAt !== 0) return;
-      this.logger.error(`${transaction.id} is ${transaction.stateName} and ends with this process`);
+      if (transaction.endedAt === 0) this.reportLeftover(transaction);
     });
   }
 
-  /** What a coordinator without a durable log forgets now, in the words that an operator needs. */
   private reportLeftovers(): void {
-    const { registry, log } = this.runtime;
-    for (const { id, state, stateName } of registry.unsettled) {
-      if (log.durable && isCommit(state)) {
-        this.logger.warn(`${id} is ${stateName} and unsettled: it goes on after the next start`);
-      } else {
-        this.logger.error(`${id} is ${stateName} and unsettled: its decision ends with this process`);
-      }
+    for (const transaction of this.runtime.registry.unsettled) this.reportLeftover(transaction);
+  }
+
+  /** What becomes of a transaction that is not over when the process ends, in the words that an operator needs. */
+  private reportLeftover({ id, stateName }: TransactionRecord): void {
+    if (this.runtime.log.durable) {
+      this.logger.warn(`${id} is ${stateName} and not settled: it is taken up at the next start`);
+    } else {
+      this.logger.error(`${id} is ${stateName} and not settled: what is known of it ends with this process`);
     }
   }
 }

@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { ScriptedLog } from '../../../test/faults/scripted-log.js';
+import type { TransactionObserver } from '../execution/observer.js';
 import type { CommitRecord, LogClaim } from '../log/decision-log.js';
 import { branch } from '../participant/branch-request.js';
 import type { PreparedBranch } from '../participant/participant.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
+import { OrphanRecovery } from './orphan-recovery.js';
 
 /** A participant that lists what a test says is prepared in it. */
 class Listing extends ScriptedParticipant {
@@ -22,15 +24,25 @@ class Listing extends ScriptedParticipant {
 
 const SAFETY_MS = 1_000;
 
-function orphanage(claim: Partial<LogClaim> = {}, name = 'shop') {
+function orphanage(claim: Partial<LogClaim> = {}) {
   const stock = new Listing();
   const payment = new Listing();
   const log = new ScriptedLog({ claim: { epoch: 5, durable: true, decisions: [], reports: [], ...claim } });
+  /** What the observer was told, by the name of the participant. */
+  const failedScans: [string, string][] = [];
+  const undecidable: [string, number][] = [];
+  const told: Partial<TransactionObserver> = {
+    scanFailed: ({ name }, message) => failedScans.push([name, message]),
+    undecidable: ({ name }, branches) => undecidable.push([name, branches]),
+  };
   const coordinator = createTestCoordinator({
-    name,
+    name: 'shop',
     participants: { stock, payment },
     log,
     orphanSafetyMs: SAFETY_MS,
+    observer: new Proxy(told, {
+      get: (methods, method) => methods[method as keyof TransactionObserver] ?? (() => {}),
+    }) as TransactionObserver,
   });
   /** Two complete lists, as far apart as they must be, and the rollbacks that follow from them. */
   const twoScans = async (): Promise<void> => {
@@ -39,7 +51,7 @@ function orphanage(claim: Partial<LogClaim> = {}, name = 'shop') {
     await coordinator.recover();
     await coordinator.recover();
   };
-  return { ...coordinator, stock, payment, log, twoScans };
+  return { ...coordinator, stock, payment, log, twoScans, failedScans, undecidable };
 }
 
 function prepared(transactionId: string, branchId = 'stock'): PreparedBranch {
@@ -141,6 +153,10 @@ describe('OrphanRecovery', () => {
     ['with an id that is malformed', prepared('shop.4')],
     ['with an id that has one part too many', prepared('shop.4.9.1')],
     ['without an id', {}],
+    ['without an id of its own', { transactionId: 'shop.4.9' }],
+    ['whose own id is no text', { transactionId: 'shop.4.9', branchId: 9 }],
+    ['of a transaction without an id', { branchId: 'stock' }],
+    ['of a transaction whose id is no text', { transactionId: 4.9, branchId: 'stock' }],
     ['that is none', null],
   ])('fault 54: never touches a branch %s', async (_, foreign) => {
     const { stock, twoScans, transactions } = orphanage();
@@ -169,7 +185,7 @@ describe('OrphanRecovery', () => {
     const decision: CommitRecord = {
       id: 'shop.4.9',
       name: 'sale',
-      branches: [{ branchId: 'stock', participant: 'stock', payload: 1 }],
+      branches: [{ branchId: 'stock', participant: 'stock', payload: 1, completed: false }],
     };
     const { stock, recover, clock, transactions } = orphanage({ decisions: [decision] });
     stock.prepared = [prepared('shop.4.9')];
@@ -216,6 +232,24 @@ describe('OrphanRecovery', () => {
     expect(participants.get('stock').counts).toMatchObject({ stalled: 0, rolledBack: 1 });
   });
 
+  it('rolls back once more what is prepared all the same, as the same branch, and not at once', async () => {
+    const { stock, recover, clock, transactions } = orphanage();
+    stock.prepared = [prepared('shop.4.9')];
+    for (let pass = 0; pass < 40; pass++) {
+      await recover();
+      await clock.advance(SAFETY_MS / 2);
+    }
+
+    expect(transactions.find('shop.4.9')?.branches).toHaveLength(1);
+    expect(stock.count('rollback')).toBeGreaterThan(1);
+    expect(stock.count('rollback')).toBeLessThan(20);
+
+    stock.prepared = [];
+    await recover();
+    await recover();
+    expect(transactions.find('shop.4.9')).toMatchObject({ state: 'ABORTED', stalled: false });
+  });
+
   it('asks a participant that does not answer no second time, and waits for it with nothing else', async () => {
     const { stock, payment, recover, clock } = orphanage();
     const gate = Promise.withResolvers<void>();
@@ -244,5 +278,90 @@ describe('OrphanRecovery', () => {
     await twoScans();
 
     expect(rolledBack(stock)).toEqual([]);
+  });
+
+  it('a participant that lists nothing is asked nothing, and is no failure', async () => {
+    const { participants, twoScans, failedScans, stock } = orphanage();
+    participants.register(new ScriptedParticipant(), { name: 'forgetful' });
+    stock.prepared = [prepared('shop.4.9')];
+
+    await twoScans();
+
+    expect(rolledBack(stock)).toEqual(['shop.4.9 stock']);
+    expect(failedScans).toEqual([]);
+  });
+
+  it('fault 53: says who could not list its branches, and why', async () => {
+    const { stock, payment, recover, failedScans } = orphanage();
+    stock.prepared = new Error('the connection was cut');
+    await recover();
+    expect(failedScans).toEqual([['stock', 'the connection was cut']]);
+
+    payment.prepared = 'shop.4.9';
+    stock.prepared = [];
+    await recover();
+    expect(failedScans.slice(1)).toEqual([['payment', expect.stringContaining('a list of branches')]]);
+  });
+
+  it('fault 31 §: says how many branches nobody can decide, once each time that their number changes', async () => {
+    const { stock, recover, undecidable, failedScans } = orphanage({ durable: false });
+    const numberTold = async (...ids: string[]): Promise<[string, number][]> => {
+      stock.prepared = ids.map((id) => prepared(id));
+      await recover();
+      return undecidable.splice(0);
+    };
+
+    expect(await numberTold('shop.4.1')).toEqual([['stock', 1]]);
+    expect(await numberTold('shop.4.1')).toEqual([]);
+    expect(await numberTold('shop.4.1', 'shop.4.2', 'bank.4.3')).toEqual([['stock', 2]]);
+    expect(await numberTold('shop.4.1')).toEqual([['stock', 1]]);
+    expect(await numberTold()).toEqual([]);
+    expect(await numberTold('shop.4.1')).toEqual([['stock', 1]]);
+    expect(failedScans).toEqual([]);
+  });
+
+  it('calls no branch undecidable when the log outlives an epoch', async () => {
+    const { stock, twoScans, undecidable } = orphanage();
+    stock.prepared = [prepared('shop.4.9')];
+
+    await twoScans();
+
+    expect(undecidable).toEqual([]);
+  });
+
+  it('tells branches of one transaction apart that have the same id at two participants', async () => {
+    const { stock, payment, twoScans, participants } = orphanage();
+    stock.script = { rollback: 'throw' };
+    stock.prepared = [prepared('shop.4.9', 'line-1')];
+    payment.prepared = [prepared('shop.4.9', 'line-1')];
+
+    await twoScans();
+
+    expect(participants.get('stock').counts).toMatchObject({ stalled: 1, rolledBack: 0 });
+    expect(rolledBack(payment)).toEqual(['shop.4.9 line-1']);
+  });
+
+  it.each<[string, (orphans: OrphanRecovery, coordinator: ReturnType<typeof orphanage>) => void]>([
+    ['it was stopped', (orphans) => orphans.stop()],
+    ['another has claimed the log', (_, { runtime }) => runtime.log.lose()],
+  ])('asks nobody once %s, and does not look at a list that comes after', async (_, end) => {
+    const coordinator = orphanage();
+    const { stock, runtime, clock, participants } = coordinator;
+    const orphans = new OrphanRecovery(runtime);
+    stock.prepared = [prepared('shop.4.9')];
+    await orphans.pass();
+    await clock.advance(SAFETY_MS);
+    const gate = Promise.withResolvers<void>();
+    stock.gate = gate.promise;
+    const underWay = orphans.pass();
+    await settled();
+
+    end(orphans, coordinator);
+    gate.resolve();
+    await underWay;
+    await orphans.pass();
+
+    expect(participants.get('stock').counts.stalled).toBe(0);
+    expect(stock.scans).toBe(2);
   });
 });

@@ -2,7 +2,7 @@ import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { messageOf } from '../execution/incident.js';
 import { type PreparedBranch, branchKey } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { includes, presume } from '../protocol/index.js';
+import { presume } from '../protocol/index.js';
 
 /**
  * Finds orphans: branches that an earlier run of this coordinator has prepared and left without a decision. Nothing is
@@ -14,6 +14,8 @@ export class OrphanRecovery {
   private readonly sightings = new Map<RegisteredParticipant, ReadonlyMap<string, number>>();
   /** The scans that are under way. A participant that has not answered is not asked again until it has. */
   private readonly scans = new Map<RegisteredParticipant, Promise<void>>();
+  /** How many branches of each participant nobody can decide, as was reported the last time. */
+  private readonly undecidable = new WeakMap<RegisteredParticipant, number>();
   private stopped = false;
 
   constructor(private readonly runtime: CoordinatorRuntime) {}
@@ -26,6 +28,9 @@ export class OrphanRecovery {
   async pass(): Promise<void> {
     if (!this.mayConclude) return;
     const participants = this.runtime.parts.participants.list();
+    for (const participant of this.sightings.keys()) {
+      if (!participants.includes(participant)) this.sightings.delete(participant);
+    }
     await Promise.all(participants.map((participant) => this.scanOnce(participant)));
   }
 
@@ -68,45 +73,54 @@ export class OrphanRecovery {
     decided: ReadonlySet<string>,
     askedAt: number,
   ): void {
-    const { parts, log } = this.runtime;
+    const { parts } = this.runtime;
     const now = parts.clock.now();
     const before = this.sightings.get(participant);
     const sightings = new Map<string, number>();
     let undecidable = 0;
     for (const branch of listed) {
-      if (!this.isAbandoned(branch, decided)) continue;
-      const key = branchKey(branch);
+      const presumption = this.presumptionOf(branch, decided);
+      if (presumption === 'foreign' || presumption === 'leave') continue;
+      if (presumption === 'unknown') {
+        undecidable++;
+        continue;
+      }
+      const key = branchKey(branch as PreparedBranch);
       const firstSeenAt = before?.get(key) ?? now;
-      sightings.set(key, firstSeenAt);
-      if (!log.durable) undecidable++;
       // A list is as old as the question: what it took on its way proves nothing.
-      else if (before?.has(key) && askedAt - firstSeenAt >= parts.options.orphanSafetyMs) {
-        this.rollBack(branch, participant);
+      if (before?.has(key) && askedAt - firstSeenAt >= parts.options.orphanSafetyMs) {
+        this.rollBack(branch as PreparedBranch, participant);
+      } else {
+        sightings.set(key, firstSeenAt);
       }
     }
     this.sightings.set(participant, sightings);
-    if (undecidable > 0 && before?.size !== undecidable) parts.observer.undecidable(participant, undecidable);
+    if (undecidable > 0 && this.undecidable.get(participant) !== undecidable) {
+      parts.observer.undecidable(participant, undecidable);
+    }
+    this.undecidable.set(participant, undecidable);
   }
 
-  /** Whether abort may be presumed of the branch. What bears another name, or no well-formed one, is not ours. */
-  private isAbandoned(branch: unknown, decided: ReadonlySet<string>): branch is PreparedBranch {
+  /** What may be concluded of a branch that is listed. What bears another name, or no well-formed one, is not ours. */
+  private presumptionOf(
+    branch: unknown,
+    decided: ReadonlySet<string>,
+  ): 'foreign' | 'leave' | 'abort' | 'unknown' {
     const { ids, log } = this.runtime;
-    if (!isPreparedBranch(branch)) return false;
+    if (!isPreparedBranch(branch)) return 'foreign';
     const epoch = ids.epochOf(branch.transactionId);
-    if (epoch === undefined) return false;
+    if (epoch === undefined) return 'foreign';
     const recorded = decided.has(branch.transactionId);
-    const begunInThisEpoch = epoch >= log.epoch;
-    return presume({ owns: !log.isLost, recorded, begunInThisEpoch }) === 'abort';
+    const presumption = presume({ owns: !log.isLost, recorded, begunInThisEpoch: epoch === log.epoch });
+    if (presumption !== 'abort') return 'leave';
+    // Without the decisions of that epoch there is nothing to presume from.
+    return log.durable && epoch < log.epoch ? 'abort' : 'unknown';
   }
 
   private rollBack(branch: PreparedBranch, participant: RegisteredParticipant): void {
-    const { registry, restoration, parts } = this.runtime;
-    const known = registry.find(branch.transactionId);
-    const isUnderWay = known?.branches.some(
-      ({ index, branchId, participant: at }) =>
-        at === participant && branchId === branch.branchId && includes(known.open, index),
-    );
-    if (!isUnderWay) parts.observer.orphan(restoration.orphan(branch, participant));
+    const { restoration, parts } = this.runtime;
+    const orphan = restoration.orphan(branch, participant);
+    if (orphan !== undefined) parts.observer.orphan(orphan);
   }
 }
 

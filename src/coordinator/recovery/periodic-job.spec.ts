@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { PeriodicJob } from './periodic-job.js';
@@ -14,6 +15,7 @@ describe('PeriodicJob', () => {
   });
   afterEach(() => {
     vi.useRealTimers();
+    vi.restoreAllMocks();
   });
 
   it('runs at its pace from its start to its stop', async () => {
@@ -83,20 +85,36 @@ describe('PeriodicJob', () => {
       },
     ],
     ['rejects', () => Promise.reject(new Error('scripted'))],
-  ])('goes on after a run that %s', async (_, failing) => {
+  ])('says why a run that %s has failed, and goes on', async (_, failing) => {
+    const said = vi.spyOn(Logger.prototype, 'error').mockReturnValue();
     const { job, work } = setUp(() => {});
     work.mockImplementationOnce(failing);
     job.start();
     await vi.advanceTimersByTimeAsync(300);
 
     expect(work).toHaveBeenCalledTimes(3);
+    expect(said.mock.calls).toEqual([[expect.stringMatching(/some\.job.*scripted/)]]);
     await job.stop();
   });
 
-  it('a stop before any start, and a second one, do no harm', async () => {
-    const { job, work } = setUp(() => {});
+  it('a failure is over when it was told, so that whoever waits for the run gets none', async () => {
+    const said = vi.spyOn(Logger.prototype, 'error').mockReturnValue();
+    const { job } = setUp(() => Promise.reject(new Error('scripted')));
+
+    await expect(job.runNow()).resolves.toBeUndefined();
+    expect(said).toHaveBeenCalledTimes(1);
+  });
+
+  it('a stop before any start, and a second one, do no harm, and no start comes after it', async () => {
+    const { job, work, scheduler } = setUp(() => {});
     await job.stop();
     await job.stop();
+    job.start();
+    job.keepAlive();
+
+    expect(scheduler.getIntervals()).toEqual([]);
+    expect(vi.getTimerCount()).toBe(0);
+    await job.runNow();
     expect(work).not.toHaveBeenCalled();
   });
 

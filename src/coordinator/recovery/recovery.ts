@@ -14,6 +14,7 @@ export class Recovery {
   private readonly orphans: OrphanRecovery;
   /** When the log was asked whether it works, on the coordinator's clock; 0 when it has answered. */
   private checkingSince = 0;
+  private isRestored = false;
 
   constructor(private readonly runtime: CoordinatorRuntime) {
     this.stalled = new StalledRecovery(runtime, runtime.parts.options.recoveryConcurrency);
@@ -23,20 +24,22 @@ export class Recovery {
   /**
    * Takes up the decisions that the log held when it was opened. The participants are registered before.
    *
-   * @returns the names of the participants that are missing.
+   * @returns how many there were, and the names of the participants that are missing.
    */
-  restore(): ReadonlySet<string> {
+  restore(): { readonly decisions: number; readonly missing: ReadonlySet<string> } {
     const { parts, restoration } = this.runtime;
+    const { decisions, reports: allReports } = this.runtime.takeLeftovers();
     const present = new Set(parts.participants.list().map(({ name }) => name));
     const missing = new Set<string>();
-    const reports = Map.groupBy(parts.claim.reports, ({ id }) => id);
-    for (const record of parts.claim.decisions) {
+    const reports = Map.groupBy(allReports, ({ id }) => id);
+    for (const record of decisions) {
       restoration.committed(record, reports.get(record.id) ?? []);
       reports.delete(record.id);
       for (const { participant } of record.branches) if (!present.has(participant)) missing.add(participant);
     }
-    for (const ofOne of reports.values()) restoration.aborted(ofOne);
-    return missing;
+    for (const ofOne of reports.values()) restoration.reported(ofOne);
+    this.isRestored = true;
+    return { decisions: decisions.length, missing };
   }
 
   /**
@@ -45,6 +48,8 @@ export class Recovery {
    * @returns a promise that resolves when the former is done. A list of branches that never comes delays nothing.
    */
   async pass(): Promise<void> {
+    // Before, a decision that the log holds would be taken for one that was never made.
+    if (!this.isRestored) return;
     void this.findOrphans();
     void this.checkLog();
     await this.stalled.pass();
@@ -52,8 +57,8 @@ export class Recovery {
   }
 
   /** @returns a promise that resolves when every participant has listed its branches; it is never a rejection. */
-  findOrphans(): Promise<void> {
-    return this.orphans.pass();
+  async findOrphans(): Promise<void> {
+    if (this.isRestored) await this.orphans.pass();
   }
 
   /** Nothing new is written while the log is thought to fail, so it is asked whether it works again. */
@@ -66,6 +71,7 @@ export class Recovery {
     try {
       await log.storage.check();
       log.works();
+      this.runtime.executor.notes.writeAgain();
     } catch (error) {
       log.failed(error);
     } finally {
@@ -73,7 +79,9 @@ export class Recovery {
     }
   }
 
-  stop(): void {
+  /** Nothing further is tried. @returns a promise that resolves when nothing is under way. */
+  async stop(): Promise<void> {
     this.orphans.stop();
+    await this.stalled.stop();
   }
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { branch } from '../participant/branch-request.js';
 import type { Branch, TransactionParticipant } from '../participant/participant.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
+import { StalledRecovery } from './stalled-recovery.js';
 
 /** Fails to commit until it is mended, and counts how many attempts run at the same time. */
 class Mendable implements TransactionParticipant {
@@ -79,13 +80,68 @@ describe('StalledRecovery', () => {
     expect(mendable.order).toHaveLength(20);
   });
 
+  it('a participant that hangs keeps no other waiting, however few are tried at the same time', async () => {
+    const hanging = new ScriptedParticipant({ commit: ['throw', 'hang'] });
+    const sound = ScriptedParticipant.flaky(1);
+    const { transactions, recover, participants } = createTestCoordinator({
+      participants: { hanging, sound },
+      maxAttempts: 1,
+      recoveryConcurrency: 1,
+    });
+    await transactions.run({ branches: [branch('hanging', 1), branch('sound', 1)] });
+
+    void recover();
+    await settled();
+
+    expect(hanging.count('commit')).toBe(2);
+    expect(participants.get('sound').counts).toMatchObject({ stalled: 0, committed: 1 });
+  });
+
+  it('what has stalled elsewhere meanwhile is tried in the next pass, though one participant still hangs', async () => {
+    const hanging = new ScriptedParticipant({ commit: ['throw', 'hang'] });
+    const sound = ScriptedParticipant.flaky(1);
+    const { transactions, recover, participants } = createTestCoordinator({
+      participants: { hanging, sound },
+      maxAttempts: 1,
+    });
+    await transactions.run({ branches: [branch('hanging', 1)] });
+    void recover();
+    await settled();
+    await transactions.run({ branches: [branch('sound', 1)] });
+
+    void recover();
+    await settled();
+
+    expect(participants.get('sound').counts).toMatchObject({ stalled: 0, committed: 1 });
+    expect(hanging.count('commit')).toBe(2);
+  });
+
+  it('tries nothing further once it is stopped, and the stop waits for what is under way', async () => {
+    const { runtime, mendable } = await stall(3, 1);
+    const gate = Promise.withResolvers<void>();
+    mendable.gate = gate.promise;
+    const stalled = new StalledRecovery(runtime, 1);
+    void stalled.pass();
+    await settled();
+    let isStopped = false;
+    const stopping = stalled.stop().then(() => (isStopped = true));
+    await settled();
+    expect(isStopped).toBe(false);
+
+    gate.resolve();
+    await stopping;
+    await stalled.pass();
+    expect(mendable.order).toHaveLength(1);
+  });
+
   it('a branch that hangs holds a pass up for one attempt, and a pass meanwhile leaves it alone', async () => {
     const { recover, mendable, clock, transactions } = await stall(1);
     mendable.gate = new Promise(() => {});
     let isOver = false;
     const pass = recover().then(() => (isOver = true));
     await settled();
-    await recover();
+    void recover();
+    await settled();
     expect(mendable.order).toHaveLength(1);
 
     await clock.advance(490);

@@ -74,6 +74,44 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     });
     assert.deepEqual(idsOf(await claimOf(create)), ['shop.1.1']);
   },
+  'what has progressed is there as it was last written, and an end is not undone by it': async (create) => {
+    const progressed = recordOf('shop.1.1', null);
+    const branches = progressed.branches.map((branch, index) => ({ ...branch, completed: index === 0 }));
+    const record = { ...progressed, branches };
+    await withLog(create, async (log) => {
+      await append(log, 'shop.1.1');
+      await log.progress({ id: record.id, toRecord: () => record });
+      await append(log, 'shop.1.2');
+      const writing = log.progress({ id: 'shop.1.2', toRecord: () => recordOf('shop.1.2', null) });
+      await log.end('shop.1.2');
+      await writing;
+    });
+    assert.deepEqual([...(await claimOf(create)).decisions], [record]);
+  },
+  'answers while decisions keep coming': async (create) => {
+    await withLog(create, async (log) => {
+      const most = 20_000;
+      let left = most;
+      const load = async (): Promise<void> => {
+        while (left > 0) await append(log, `shop.1.${left--}`);
+      };
+      const loads = [load(), load(), load()];
+      const answer = await log.lookUp('shop.2.1');
+      const isUnderLoad = left > 0;
+      left = 0;
+      await Promise.all(loads);
+      assert.equal(answer, 'absent');
+      assert.ok(isUnderLoad, 'the answer came only when nothing was written any more');
+    });
+  },
+  'forgets a report that is on its way': async (create) => {
+    await withLog(create, async (log) => {
+      const writing = log.report(reportOf('shop.1.1'));
+      await log.forget('shop.1.1');
+      await writing;
+    });
+    assert.deepEqual([...(await claimOf(create)).reports], []);
+  },
   'what is ended is gone after the next start, and nothing else': async (create) => {
     await withLog(create, async (log) => {
       for (const id of ['shop.1.1', 'shop.1.10', 'shop.1.2']) await append(log, id);
@@ -199,6 +237,7 @@ function recordOf(id: string, payload: unknown): CommitRecord {
     branchId: participant,
     participant,
     payload,
+    completed: false,
   }));
   return { id, name: 'sale', branches };
 }

@@ -13,7 +13,10 @@ interface Waiting<T> {
  */
 export class GroupCommit<T> {
   private waiting: Waiting<T>[] = [];
-  private cycle: Promise<void> | undefined;
+  /** The group that is being written; it never rejects. */
+  private current: Promise<void> | undefined;
+  private added = 0;
+  private answered = 0;
 
   /** @param write makes all of them durable, or none and rejects. */
   constructor(private readonly write: (items: readonly T[]) => Promise<void>) {}
@@ -21,29 +24,39 @@ export class GroupCommit<T> {
   /** @returns a promise that resolves when the item is durable, and rejects when that is not known. */
   add(item: T): Promise<void> {
     return new Promise((resolve, reject) => {
+      this.added++;
       this.waiting.push({ item, resolve, reject });
-      this.cycle ??= this.run();
+      this.writeSoon();
     });
   }
 
-  /** @returns a promise that resolves when everything that was added so far has been answered; it never rejects. */
-  settled(): Promise<void> {
-    return this.cycle ?? Promise.resolve();
+  /** Writes a group soon, though it may be an empty one. */
+  writeSoon(): void {
+    this.current ??= this.writeGroup();
   }
 
-  private async run(): Promise<void> {
+  /**
+   * Waits for what was added so far, and not for what comes after, however much that is.
+   *
+   * @returns a promise that never rejects.
+   */
+  async settled(): Promise<void> {
+    const before = this.added;
+    while (this.answered < before) await this.current;
+  }
+
+  private async writeGroup(): Promise<void> {
     // What is added in the same turn of the event loop is written together.
     await Promise.resolve();
-    while (this.waiting.length > 0) {
-      const group = this.waiting;
-      this.waiting = [];
-      try {
-        await this.write(group.map(({ item }) => item));
-        for (const { resolve } of group) resolve();
-      } catch (error) {
-        for (const { reject } of group) reject(error);
-      }
+    const group = this.waiting;
+    this.waiting = [];
+    try {
+      await this.write(group.map(({ item }) => item));
+      for (const { resolve } of group) resolve();
+    } catch (error) {
+      for (const { reject } of group) reject(error);
     }
-    this.cycle = undefined;
+    this.answered += group.length;
+    this.current = this.waiting.length === 0 ? undefined : this.writeGroup();
   }
 }

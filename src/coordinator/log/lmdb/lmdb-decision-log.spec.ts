@@ -1,14 +1,15 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { open } from 'lmdb';
+import { type RootDatabase, open } from 'lmdb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { CommitDecision } from '../decision-log.js';
-import { DamagedLogError, LogFencedError, LogInUseError, UnknownLogFormatError } from '../log-errors.js';
+import { FencedError } from '../../errors.js';
+import type { CommitDecision, LogClaim } from '../decision-log.js';
+import { DamagedLogError, LogInUseError, LogNotOpenedError, UnknownLogFormatError } from '../log-errors.js';
 import { LmdbDecisionLog } from './lmdb-decision-log.js';
-import { encodeRecord } from './record-format.js';
+import { decodeRecord, encodeRecord } from './record-format.js';
 
 let path: string;
 
@@ -23,25 +24,34 @@ afterEach(() => {
 function decision(id: string, payload: unknown = 1): CommitDecision {
   return {
     id,
-    toRecord: () => ({ id, name: 'sale', branches: [{ branchId: 'b', participant: 'p', payload }] }),
+    toRecord: () => ({
+      id,
+      name: 'sale',
+      branches: [{ branchId: 'b', participant: 'p', payload, completed: false }],
+    }),
   };
 }
 
+type Use = (database: RootDatabase<Buffer, string>) => unknown;
+
 /** Makes a log that an earlier run has left, and changes what is stored. */
-async function stored(
-  change: (database: ReturnType<typeof open<Buffer, string>>) => Promise<unknown>,
-): Promise<void> {
+async function stored(change: Use): Promise<LogClaim> {
   const log = new LmdbDecisionLog({ path });
-  await log.open('shop');
+  const claim = await log.open('shop');
   await log.append(decision('shop.1.1'));
   await log.append(decision('shop.1.2'));
   await log.close();
+  await withDatabase(change);
+  return claim;
+}
+
+async function withDatabase(use: Use): Promise<void> {
   const database = open<Buffer, string>({
     path: join(path, 'shop', 'decisions.mdb'),
     encoding: 'binary',
     useVersions: true,
   });
-  await change(database);
+  await use(database);
   await database.close();
 }
 
@@ -76,7 +86,7 @@ describe('LmdbDecisionLog', () => {
     const refused = new LmdbDecisionLog({ path }).open('shop');
 
     await expect(refused).rejects.toThrow(LogInUseError);
-    await expect(refused).rejects.toThrow(join(path, 'shop'));
+    await expect(refused).rejects.toMatchObject({ code: 'DTC_LOG_IN_USE', path: join(path, 'shop') });
     await log.append(decision('shop.1.1'));
     await log.close();
   });
@@ -103,19 +113,23 @@ describe('LmdbDecisionLog', () => {
     holder.kill('SIGKILL');
     await once(holder, 'exit');
 
-    expect((await log.open('shop')).epoch).toBe(1);
+    expect(await log.open('shop')).toMatchObject({ durable: true, decisions: [] });
     await log.close();
   });
 
   it('fault 28 §: takes nothing more from a run whose log was claimed by another, though its lock was removed', async () => {
     const [first, second] = [new LmdbDecisionLog({ path }), new LmdbDecisionLog({ path })];
-    await first.open('shop');
+    const { epoch } = await first.open('shop');
     await first.append(decision('shop.1.1'));
     rmSync(join(path, 'shop', 'lock'));
-    expect(await second.open('shop')).toMatchObject({ epoch: 2, decisions: [{ id: 'shop.1.1' }] });
+    expect(await second.open('shop')).toMatchObject({ epoch: epoch + 1, decisions: [{ id: 'shop.1.1' }] });
 
-    await expect(first.append(decision('shop.1.2'))).rejects.toThrow(LogFencedError);
-    await expect(first.check()).rejects.toThrow(LogFencedError);
+    await expect(first.append(decision('shop.1.2'))).rejects.toThrow(FencedError);
+    await expect(first.append(decision('shop.1.2'))).rejects.toMatchObject({
+      code: 'DTC_FENCED',
+      coordinator: 'shop',
+    });
+    await expect(first.check()).rejects.toThrow(FencedError);
     expect(await first.lookUp('shop.1.2')).toBe('fenced');
     expect(await first.lookUp('shop.1.1')).toBe('recorded');
 
@@ -126,7 +140,7 @@ describe('LmdbDecisionLog', () => {
   });
 
   it('stops the start at a record that is not as it was written, and changes nothing', async () => {
-    await stored(async (database) => {
+    const { epoch } = await stored(async (database) => {
       // One bit of the name: it could be read all the same.
       const record = Buffer.from(database.get('commit/shop.1.1')!);
       record[record.indexOf('sale')]! ^= 1;
@@ -134,8 +148,39 @@ describe('LmdbDecisionLog', () => {
     });
 
     for (let start = 0; start < 2; start++) {
-      await expect(new LmdbDecisionLog({ path }).open('shop')).rejects.toThrow(DamagedLogError);
+      const started = new LmdbDecisionLog({ path }).open('shop');
+      await expect(started).rejects.toThrow(DamagedLogError);
+      await expect(started).rejects.toMatchObject({ code: 'DTC_LOG_DAMAGED', record: 'commit/shop.1.1' });
     }
+
+    await withDatabase((database) => {
+      expect(decodeRecord('epoch', database.get('epoch')!)).toEqual({ epoch });
+    });
+  });
+
+  it('is closed, and gives its folder back, when it could not be opened', async () => {
+    await stored((database) => database.put('commit/shop.1.1', Buffer.alloc(0), 1));
+    const log = new LmdbDecisionLog({ path });
+    await expect(log.open('shop')).rejects.toThrow(DamagedLogError);
+    await expect(log.lookUp('shop.1.2')).rejects.toThrow('closed');
+
+    // Another reason, before there is a database that could be closed.
+    rmSync(join(path, 'shop', 'decisions.mdb'));
+    mkdirSync(join(path, 'shop', 'decisions.mdb'));
+    const started = log.open('shop');
+    await expect(started).rejects.toThrow(LogNotOpenedError);
+    await expect(started).rejects.toMatchObject({ code: 'DTC_LOG_NOT_OPENED', path: join(path, 'shop') });
+
+    rmSync(join(path, 'shop'), { recursive: true });
+    expect(await log.open('shop')).toMatchObject({ durable: true, decisions: [] });
+    await log.close();
+  });
+
+  it('is not in use when its lock cannot be had for another reason, and tells that reason', async () => {
+    mkdirSync(join(path, 'shop'));
+    writeFileSync(join(path, 'shop', 'lock'), 'no lock of any kind'.repeat(100));
+
+    await expect(new LmdbDecisionLog({ path }).open('shop')).rejects.toThrow(/shop.*not a database/);
   });
 
   it.each([
@@ -147,6 +192,16 @@ describe('LmdbDecisionLog', () => {
     await stored((database) => database.put('commit/shop.1.1', record, 1));
 
     await expect(new LmdbDecisionLog({ path }).open('shop')).rejects.toThrow(DamagedLogError);
+  });
+
+  it('stops the start at a report that is not as it was written, and changes nothing', async () => {
+    const { epoch } = await stored((database) => database.put('report/shop.1.1/b', Buffer.alloc(0), 1));
+
+    await expect(new LmdbDecisionLog({ path }).open('shop')).rejects.toThrow(DamagedLogError);
+
+    await withDatabase((database) => {
+      expect(decodeRecord('epoch', database.get('epoch')!)).toEqual({ epoch });
+    });
   });
 
   it('stops the start at a damaged epoch, by which ids would be used twice', async () => {
@@ -162,7 +217,91 @@ describe('LmdbDecisionLog', () => {
       return database.put('commit/shop.1.2', record, 1);
     });
 
-    await expect(new LmdbDecisionLog({ path }).open('shop')).rejects.toThrow(UnknownLogFormatError);
+    const started = new LmdbDecisionLog({ path }).open('shop');
+    await expect(started).rejects.toThrow(UnknownLogFormatError);
+    await expect(started).rejects.toMatchObject({ code: 'DTC_LOG_FORMAT', found: 2, known: 1 });
+  });
+
+  it('takes nothing while it is closed, and may be closed twice', async () => {
+    const log = new LmdbDecisionLog({ path });
+    await log.close();
+    await log.open('shop');
+    await log.close();
+    await log.close();
+
+    await expect(log.append(decision('shop.1.1'))).rejects.toThrow('closed');
+    await expect(log.lookUp('shop.1.1')).rejects.toThrow('closed');
+    await expect(log.forget('shop.1.1')).rejects.toThrow('closed');
+  });
+
+  it('keeps its claim as it is when it is asked whether it can be written', async () => {
+    const log = new LmdbDecisionLog({ path });
+    const { epoch } = await log.open('shop');
+    await log.check();
+    await log.append(decision('shop.1.1'));
+    await log.close();
+
+    expect(await log.open('shop')).toMatchObject({ epoch: epoch + 1, decisions: [{ id: 'shop.1.1' }] });
+    await log.close();
+  });
+
+  it('an inquiry sees what another process has written a moment ago', async () => {
+    const log = new LmdbDecisionLog({ path });
+    await log.open('shop');
+    expect(await log.lookUp('shop.1.1')).toBe('absent');
+
+    // Nothing of this process runs in between, so that what was read once is not dropped by itself.
+    const claimed = spawnSync(process.execPath, [
+      '-e',
+      `const { open } = require('lmdb');
+       const database = open({ path: process.argv[1], encoding: 'binary', useVersions: true });
+       database.putSync('epoch', Buffer.from(process.argv[2], 'base64'), 2);`,
+      join(path, 'shop', 'decisions.mdb'),
+      encodeRecord({ epoch: 2 }).toString('base64'),
+    ]);
+
+    expect(await log.lookUp('shop.1.1')).toBe('fenced');
+    expect(claimed.status).toBe(0);
+    await log.close();
+  });
+
+  it.each([
+    ['missing', (file: string) => rmSync(file)],
+    ['empty', (file: string) => truncateSync(file, 0)],
+    ['cut off', (file: string) => truncateSync(file, statSync(file).size - 4_096)],
+    ['something else', (file: string) => writeFileSync(file, Buffer.alloc(100_000, 1))],
+  ])(
+    'fault 26 §: stops the start when its file is %s, and does not take it for a new log',
+    async (_, harm) => {
+      await stored((database) => database.put('commit/big', encodeRecord({ id: 'x'.repeat(20_000) }), 1));
+      harm(join(path, 'shop', 'decisions.mdb'));
+
+      for (let start = 0; start < 2; start++) {
+        await expect(new LmdbDecisionLog({ path }).open('shop')).rejects.toThrow(DamagedLogError);
+      }
+    },
+  );
+
+  it('fault 64: begins a new log with an epoch that no log before it can have had', async () => {
+    const epochs: number[] = [];
+    for (const folder of ['a', 'b', 'c']) {
+      const log = new LmdbDecisionLog({ path: join(path, folder) });
+      epochs.push((await log.open('shop')).epoch);
+      await log.close();
+    }
+
+    expect(epochs).toEqual(epochs.toSorted((a, b) => a - b));
+    expect(new Set(epochs).size).toBe(3);
+    expect(epochs[0]).toBeGreaterThan(Date.UTC(2026, 0) * 1000);
+  });
+
+  it('says which folder cannot be opened, and what to do', async () => {
+    writeFileSync(join(path, 'shop'), '');
+
+    const refused = new LmdbDecisionLog({ path }).open('shop');
+
+    await expect(refused).rejects.toMatchObject({ code: 'DTC_LOG_NOT_OPENED', path: join(path, 'shop') });
+    await expect(refused).rejects.toThrow('then start again');
   });
 
   it('grows no further than what is open at the same time', async () => {

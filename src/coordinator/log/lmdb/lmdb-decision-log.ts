@@ -1,12 +1,25 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type RootDatabase, open } from 'lmdb';
+import { CoordinatorError, FencedError } from '../../errors.js';
 import type { CommitDecision, DecisionLog, HeuristicRecord, LogClaim } from '../decision-log.js';
 import { ExclusiveLock } from '../exclusive-lock.js';
-import { LogBrokenError, LogFencedError, LogInUseError } from '../log-errors.js';
+import { firstEpoch } from '../first-epoch.js';
+import { LogBrokenError, LogInUseError, LogNotOpenedError } from '../log-errors.js';
+import { causeOf, isPassing } from './failures.js';
+import { checkFile, databaseIn, markClaimed } from './file-check.js';
 import { GroupCommit } from './group-commit.js';
 import { encodeRecord } from './record-format.js';
-import { COMMITS, readCommits, readEpoch, readReports, reportKey } from './stored-records.js';
+import {
+  CHECK,
+  COMMITS,
+  EPOCH,
+  readCommits,
+  readEpoch,
+  readReports,
+  reportKey,
+  reportsOf,
+} from './stored-records.js';
 
 /** Options of {@link LmdbDecisionLog}. @publicApi */
 export interface LmdbDecisionLogOptions {
@@ -14,19 +27,25 @@ export interface LmdbDecisionLogOptions {
   readonly path: string;
 }
 
-const EPOCH = 'epoch';
 /** How long the notes that nobody waits for may be put off, in milliseconds, to share the flush of a decision. */
 const NOTES_WITHIN_MS = 50;
+/** What is written at least to find out whether a decision could be. */
+const CHECK_BYTES = 4_096;
 
-/**
- * Failures that come before anything is flushed and go when there is room again: ENOSPC, EDQUOT and MDB_MAP_FULL.
- */
-const PASSING: ReadonlySet<unknown> = new Set([28, 122, -30_792]);
+/** Stands for the removal of every key that begins so. */
+const ALL = Symbol('all');
 
 /** A write: what is kept under the key from now on, or nothing. */
 interface Write {
   readonly key: string;
-  readonly value: Buffer | undefined;
+  readonly value: Buffer | undefined | typeof ALL;
+}
+
+interface Opened {
+  readonly folder: string;
+  readonly name: string;
+  readonly database: RootDatabase<Buffer, string>;
+  readonly lock: ExclusiveLock;
 }
 
 /**
@@ -39,62 +58,43 @@ export class LmdbDecisionLog implements DecisionLog {
   private readonly writes = new GroupCommit<Write>((group) => this.write(group));
   private notes: Write[] = [];
   private notesTimer: NodeJS.Timeout | undefined;
-  private opened:
-    { readonly database: RootDatabase<Buffer, string>; readonly lock: ExclusiveLock } | undefined;
+  private opened: Opened | undefined;
   private epoch = 0;
   private broken: LogBrokenError | undefined;
+  /** The size of what could not be written the last time. */
+  private failedBytes = 0;
 
   constructor(private readonly options: LmdbDecisionLogOptions) {}
 
   /**
-   * @throws LogInUseError, DamagedLogError, UnknownLogFormatError, or what the file system says.
+   * @throws LogInUseError, DamagedLogError, UnknownLogFormatError; LogNotOpenedError with what the system says.
    */
   async open(coordinator: string): Promise<LogClaim> {
     const folder = join(this.options.path, coordinator);
-    mkdirSync(folder, { recursive: true });
-    const lock = ExclusiveLock.acquire(join(folder, 'lock'));
-    if (lock === undefined) throw new LogInUseError(folder);
     try {
-      const database = open<Buffer, string>({
-        path: join(folder, 'decisions.mdb'),
-        encoding: 'binary',
-        useVersions: true,
-        // One write is one promise, also when it fails. With batches by turn there is one more, which nobody can catch.
-        eventTurnBatching: false,
-        // A write is done when it has reached the disk, and not before.
-        overlappingSync: false,
-      });
-      this.opened = { database, lock };
-      // What cannot be read stops the start before anything is changed.
-      readCommits(database);
-      this.epoch = readEpoch(database, EPOCH) + 1;
-      await database.put(EPOCH, encodeRecord({ epoch: this.epoch }), this.epoch);
-      return {
-        epoch: this.epoch,
-        durable: true,
-        decisions: readCommits(database),
-        reports: readReports(database),
-      };
+      return await this.claim(folder, coordinator);
     } catch (error) {
-      if (this.opened === undefined) lock.release();
-      else await this.close();
-      throw error;
+      await this.close();
+      throw error instanceof CoordinatorError ? error : new LogNotOpenedError(folder, await causeOf(error));
     }
   }
 
   append(decision: CommitDecision): Promise<void> {
-    const key = COMMITS + decision.id;
-    return this.writes.add({ key, value: encodeRecord(decision.toRecord()) });
+    return this.writes.add({ key: COMMITS + decision.id, value: encodeRecord(decision.toRecord()) });
   }
 
   async lookUp(transactionId: string): Promise<'recorded' | 'absent' | 'fenced'> {
     // While a write is under way it may still get there.
     await this.writes.settled();
     if (this.broken !== undefined) throw this.broken;
-    const { database } = this;
+    const { database } = this.storage;
     database.resetReadTxn();
     if (database.doesExist(COMMITS + transactionId)) return 'recorded';
-    return readEpoch(database, EPOCH) === this.epoch ? 'absent' : 'fenced';
+    return readEpoch(database) === this.epoch ? 'absent' : 'fenced';
+  }
+
+  progress(decision: CommitDecision): Promise<void> {
+    return this.append(decision);
   }
 
   end(transactionId: string): void {
@@ -105,16 +105,17 @@ export class LmdbDecisionLog implements DecisionLog {
     return this.writes.add({ key: reportKey(report), value: encodeRecord(report) });
   }
 
-  async forget(transactionId: string): Promise<void> {
-    const keys = readReports(this.database)
-      .filter((report) => report.id === transactionId)
-      .map(reportKey);
-    await Promise.all(keys.map((key) => this.writes.add({ key, value: undefined })));
+  /** A report that is on its way is forgotten as well, since writes are taken in their order. */
+  forget(transactionId: string): Promise<void> {
+    return this.writes.add({ key: reportsOf(transactionId), value: ALL });
   }
 
-  /** Writes the epoch again, which takes as much of the disk as a decision does. */
-  check(): Promise<void> {
-    return this.writes.add({ key: EPOCH, value: encodeRecord({ epoch: this.epoch }) });
+  /** Writes, and takes away, as much as could not be written before. */
+  async check(): Promise<void> {
+    const value = Buffer.alloc(Math.max(CHECK_BYTES, this.failedBytes));
+    await this.writes.add({ key: CHECK, value });
+    this.failedBytes = 0;
+    this.note({ key: CHECK, value: undefined });
   }
 
   /** What is under way is written first, and so is what was put off. */
@@ -134,9 +135,57 @@ export class LmdbDecisionLog implements DecisionLog {
     }
   }
 
-  private get database(): RootDatabase<Buffer, string> {
+  private async claim(folder: string, name: string): Promise<LogClaim> {
+    mkdirSync(folder, { recursive: true });
+    const lock = ExclusiveLock.acquire(join(folder, 'lock'));
+    if (lock === undefined) throw new LogInUseError(folder);
+    let database: RootDatabase<Buffer, string>;
+    try {
+      checkFile(folder);
+      database = open<Buffer, string>({
+        path: databaseIn(folder),
+        encoding: 'binary',
+        useVersions: true,
+        // One write is one promise, also when it fails. With batches by turn there is one more, which nobody can catch.
+        eventTurnBatching: false,
+        // A write is done when it has reached the disk, and not before.
+        overlappingSync: false,
+      });
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+    this.opened = { folder, name, database, lock };
+    // What cannot be read stops the start before anything is changed.
+    readCommits(database);
+    readReports(database);
+    this.epoch = await this.claimEpoch(database, folder);
+    markClaimed(folder);
+    return {
+      epoch: this.epoch,
+      durable: true,
+      decisions: readCommits(database),
+      reports: readReports(database),
+    };
+  }
+
+  /** Of two that claim at the same time, where the lock does not hold, one is refused. */
+  private async claimEpoch(database: RootDatabase<Buffer, string>, folder: string): Promise<number> {
+    const before = readEpoch(database);
+    const epoch = before === 0 ? firstEpoch() : before + 1;
+    const put = (): void => {
+      database.put(EPOCH, encodeRecord({ epoch }), epoch).catch(() => {});
+    };
+    const won = await (before === 0
+      ? database.ifNoExists(EPOCH, put)
+      : database.ifVersion(EPOCH, before, put));
+    if (!won) throw new LogInUseError(folder);
+    return epoch;
+  }
+
+  private get storage(): Opened {
     if (this.opened === undefined) throw new Error('The decision log is closed.');
-    return this.opened.database;
+    return this.opened;
   }
 
   /** Nobody waits for it: it goes with the next decision, or by itself when none comes soon. */
@@ -144,46 +193,52 @@ export class LmdbDecisionLog implements DecisionLog {
     this.notes.push(write);
     this.notesTimer ??= setTimeout(() => {
       this.notesTimer = undefined;
-      if (this.notes.length > 0) void this.writes.add(this.notes.pop()!).catch(() => {});
+      if (this.notes.length > 0) this.writes.writeSoon();
     }, NOTES_WITHIN_MS).unref();
   }
 
-  /** Writes a group, and the notes with it, in one transaction that depends on the epoch. */
+  /** Writes a group, and then the notes, in one transaction that depends on the epoch. */
   private async write(group: readonly Write[]): Promise<void> {
     if (this.broken !== undefined) throw this.broken;
-    const { database } = this;
+    const { database, folder, name } = this.storage;
     const { notes, epoch } = this;
     this.notes = [];
+    const writes = expanded([...group, ...notes], database);
     let written: boolean;
     try {
       written = await database.ifVersion(EPOCH, epoch, () => {
-        for (const { key, value } of [...notes, ...group]) {
+        for (const { key, value } of writes) {
           // The transaction as a whole says whether it was written.
           const part = value === undefined ? database.remove(key) : database.put(key, value, epoch);
           part.catch(() => {});
         }
       });
     } catch (error) {
-      this.notes.push(...notes);
+      this.notes.unshift(...notes);
+      this.failedBytes = Math.max(this.failedBytes, ...writes.map(({ value }) => value?.length ?? 0));
       const cause = await causeOf(error);
-      if (!PASSING.has((cause as { code?: unknown }).code))
-        this.broken = new LogBrokenError(messageOf(cause));
+      if (!isPassing(cause, folder, this.failedBytes)) this.broken = new LogBrokenError(messageOf(cause));
       throw this.broken ?? cause;
     }
-    if (!written) throw new LogFencedError();
-  }
-}
-
-/** @returns why a transaction failed, which LMDB tells in a promise of its own. */
-async function causeOf(error: unknown): Promise<unknown> {
-  try {
-    await (error as { commitError?: Promise<unknown> }).commitError;
-    return error;
-  } catch (cause) {
-    return cause;
+    if (!written) throw new FencedError(name);
   }
 }
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** @returns the writes with the removal of all keys of a kind put as the removal of each. */
+function expanded(
+  writes: readonly Write[],
+  database: RootDatabase<Buffer, string>,
+): { readonly key: string; readonly value: Buffer | undefined }[] {
+  return writes.flatMap(({ key: start, value }, index) => {
+    if (value !== ALL) return [{ key: start, value }];
+    database.resetReadTxn();
+    const stored = database.getKeys({ start, end: `${start}\uffff` });
+    const before = writes.slice(0, index).map(({ key }) => key);
+    const keys = new Set([...stored, ...before.filter((key) => key.startsWith(start))]);
+    return Array.from(keys, (key) => ({ key, value: undefined }));
+  });
 }

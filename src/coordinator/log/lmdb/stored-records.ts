@@ -7,13 +7,24 @@ import { decodeRecord } from './record-format.js';
 /** What the keys begin with: the commit records, and the heuristic reports. */
 export const COMMITS = 'commit/';
 export const REPORTS = 'report/';
+/** The epoch of the latest claim. */
+export const EPOCH = 'epoch';
+/** Is written to find out whether something can be. */
+export const CHECK = 'check';
 /** The character after the slash: where the keys of one kind end. */
 const END = '0';
 
 const commitSchema = z.strictObject({
   id: z.string(),
   name: z.string(),
-  branches: z.array(z.strictObject({ branchId: z.string(), participant: z.string(), payload: z.unknown() })),
+  branches: z.array(
+    z.strictObject({
+      branchId: z.string(),
+      participant: z.string(),
+      payload: z.unknown(),
+      completed: z.boolean(),
+    }),
+  ),
 });
 
 const reportSchema = z.strictObject({
@@ -30,8 +41,13 @@ const epochSchema = z.strictObject({ epoch: z.number().int().min(1) });
 
 type Database = RootDatabase<Buffer, string>;
 
+/** @returns what the keys of all reports of a transaction begin with. */
+export function reportsOf(transactionId: string): string {
+  return `${REPORTS}${transactionId}/`;
+}
+
 export function reportKey({ id, branchId }: Pick<HeuristicRecord, 'id' | 'branchId'>): string {
-  return `${REPORTS}${id}/${branchId}`;
+  return reportsOf(id) + branchId;
 }
 
 /** @throws DamagedLogError, UnknownLogFormatError */
@@ -48,9 +64,9 @@ export function readReports(database: Database): HeuristicRecord[] {
  * @returns the epoch of the latest claim, 0 when there was none.
  * @throws DamagedLogError, UnknownLogFormatError
  */
-export function readEpoch(database: Database, key: string): number {
-  const stored = database.get(key);
-  return stored === undefined ? 0 : parse(key, stored, epochSchema).epoch;
+export function readEpoch(database: Database): number {
+  const stored = database.get(EPOCH);
+  return stored === undefined ? 0 : parse(EPOCH, stored, epochSchema).epoch;
 }
 
 function read<T>(database: Database, prefix: string, schema: z.ZodType<T>): T[] {

@@ -1,0 +1,183 @@
+import { describe, expect, it } from 'vitest';
+import { type LogScript, ScriptedLog } from '../../../test/faults/scripted-log.js';
+import { LogUnavailableError } from '../log/log-errors.js';
+import type { CommitRecord, HeuristicRecord, LogClaim } from '../log/decision-log.js';
+import type { PreparedBranch } from '../participant/participant.js';
+import { ManualClock, ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
+import { Recovery } from './recovery.js';
+
+function decisionFor(id: string): CommitRecord {
+  const branches = ['stock', 'payment'].map((name) => ({
+    branchId: name,
+    participant: name,
+    payload: 1,
+    completed: false,
+  }));
+  return { id, name: 'sale', branches };
+}
+
+function reportOf(
+  id: string,
+  participant: string,
+  decision: HeuristicRecord['decision'],
+  kind: HeuristicRecord['kind'],
+): HeuristicRecord {
+  return { id, name: 'sale', decision, branchId: participant, participant, kind, reason: `said by ${id}` };
+}
+
+/** A coordinator that has taken up what an earlier run left in the log. */
+function restored(left: Pick<LogClaim, 'decisions' | 'reports'>) {
+  const stock = new ScriptedParticipant();
+  const payment = new ScriptedParticipant();
+  const claim = { epoch: 2, durable: true, ...left };
+  const coordinator = createTestCoordinator({
+    participants: { stock, payment },
+    log: new ScriptedLog({ claim }),
+  });
+  const committedAt = ({ calls }: ScriptedParticipant) =>
+    calls.filter(({ method }) => method === 'commit').map(({ branch }) => branch.transactionId);
+  return { ...coordinator, stock, payment, committedAt };
+}
+
+describe('Recovery of what the log held', () => {
+  it('delivers each decision to the branches that have made no report', async () => {
+    const { recover, stock, payment, committedAt, transactions } = restored({
+      decisions: [decisionFor('coordinator.1.1'), decisionFor('coordinator.1.2')],
+      reports: [reportOf('coordinator.1.1', 'stock', 'commit', 'rollback')],
+    });
+    await recover();
+
+    expect(committedAt(stock)).toEqual(['coordinator.1.2']);
+    expect(committedAt(payment)).toEqual(['coordinator.1.1', 'coordinator.1.2']);
+    expect(transactions.list()).toHaveLength(2);
+    expect(transactions.find('coordinator.1.1')!.branches).toMatchObject([
+      { branchId: 'stock', heuristic: { kind: 'rollback', reason: 'said by coordinator.1.1' } },
+      { branchId: 'payment', state: 'committed' },
+    ]);
+  });
+
+  it('brings back each aborted transaction with its own reports, and rolls nothing back', async () => {
+    const { recover, stock, payment, transactions } = restored({
+      decisions: [],
+      reports: [
+        reportOf('coordinator.1.1', 'stock', 'abort', 'commit'),
+        reportOf('coordinator.1.2', 'stock', 'abort', 'mixed'),
+        reportOf('coordinator.1.1', 'payment', 'abort', 'hazard'),
+      ],
+    });
+    await recover();
+
+    expect(transactions.list()).toHaveLength(2);
+    expect(transactions.find('coordinator.1.1')).toMatchObject({
+      state: 'ABORTED',
+      branches: [
+        { branchId: 'stock', heuristic: { kind: 'commit' } },
+        { branchId: 'payment', heuristic: { kind: 'hazard' } },
+      ],
+    });
+    expect(transactions.find('coordinator.1.2')).toMatchObject({
+      state: 'ABORTED',
+      branches: [{ branchId: 'stock', heuristic: { kind: 'mixed', reason: 'said by coordinator.1.2' } }],
+    });
+    expect([...stock.calls, ...payment.calls]).toEqual([]);
+  });
+});
+
+describe('Recovery of a log that failed', () => {
+  /** A coordinator whose log has failed to take a record, and answers as the script says when it is asked. */
+  function failing(check: NonNullable<LogScript['check']>) {
+    let asked = 0;
+    const log = new ScriptedLog({
+      check: () => {
+        asked++;
+        return check();
+      },
+    });
+    const coordinator = createTestCoordinator({ log, clock: new ManualClock(100_000) });
+    coordinator.runtime.log.failed(new Error('no space left'));
+    const pass = async (): Promise<void> => {
+      void coordinator.recover();
+      await settled();
+    };
+    return { ...coordinator, pass, asked: () => asked };
+  }
+
+  it('asks a log that takes records nothing', async () => {
+    const { runtime, pass, asked } = failing(() => Promise.resolve());
+    runtime.log.works();
+    await pass();
+
+    expect(asked()).toBe(0);
+  });
+
+  it('admits transactions again when the log says that it works', async () => {
+    const { transactions, pass, asked } = failing(() => Promise.resolve());
+    expect(() => transactions.begin()).toThrow(LogUnavailableError);
+
+    await pass();
+    expect((await transactions.begin().commit()).status).toBe('committed');
+    await pass();
+    expect(asked()).toBe(1);
+  });
+
+  it('keeps the door shut while the log fails, with its newest words, and asks again in each pass', async () => {
+    const failures = ['the quota is used up', 'the disk is read-only'];
+    const { transactions, pass, asked } = failing(() => Promise.reject(new Error(failures.shift())));
+
+    await pass();
+    expect(() => transactions.begin()).toThrow('the quota is used up');
+    await pass();
+    expect(() => transactions.begin()).toThrow('the disk is read-only');
+    expect(asked()).toBe(2);
+  });
+
+  it('asks a log that does not answer again after ten seconds, and not before', async () => {
+    const { clock, pass, asked, transactions } = failing(() => new Promise(() => {}));
+    await pass();
+    await pass();
+    await clock.advance(9_999, 1_000);
+    await pass();
+    expect(asked()).toBe(1);
+
+    await clock.advance(1);
+    await pass();
+    expect(asked()).toBe(2);
+    expect(() => transactions.begin()).toThrow('no space left');
+  });
+
+  it('asks at once also while the clock has run for less than that', async () => {
+    let asked = 0;
+    const log = new ScriptedLog({ check: async () => void asked++ });
+    const { runtime, recover } = createTestCoordinator({ log, clock: new ManualClock(1) });
+    runtime.log.failed(new Error('no space left'));
+    await recover();
+
+    expect(asked).toBe(1);
+  });
+});
+
+describe('Recovery', () => {
+  it('asks nobody for prepared branches before the decisions are restored, nor after it was stopped', async () => {
+    let asked = 0;
+    class Listing extends ScriptedParticipant {
+      async recover(): Promise<readonly PreparedBranch[]> {
+        asked++;
+        return [];
+      }
+    }
+    const { runtime } = createTestCoordinator({ participants: { stock: new Listing() } });
+    const recovery = new Recovery(runtime);
+    await recovery.findOrphans();
+    await recovery.pass();
+    expect(asked).toBe(0);
+
+    recovery.restore();
+    await recovery.findOrphans();
+    expect(asked).toBe(1);
+
+    await recovery.stop();
+    await recovery.findOrphans();
+    await recovery.pass();
+    expect(asked).toBe(1);
+  });
+});
