@@ -5,8 +5,15 @@ import { LoggerModule, PinoLogger } from 'nestjs-pino';
 import type { DestinationStream } from 'pino';
 import { loggerParams } from './common/logging.js';
 import { ProblemFilter } from './common/problem.filter.js';
-import type { Configuration } from './configuration.js';
-import { CoordinatorModule, OperationsModule, PinoTransactionLines } from './coordinator/index.js';
+import type { Configuration, DecisionLogChoice } from './configuration.js';
+import {
+  CoordinatorModule,
+  type DecisionLog,
+  MemoryDecisionLog,
+  OperationsModule,
+  PinoTransactionLines,
+} from './coordinator/index.js';
+import { LmdbDecisionLog } from './coordinator/log/lmdb/index.js';
 import { DemoModule } from './demo/demo.module.js';
 import { OrdersModule } from './orders/orders.module.js';
 
@@ -24,11 +31,12 @@ export class AppModule {
           inject: [PinoLogger],
           useFactory: (pino: PinoLogger) => ({
             ...configuration.coordinator,
+            log: makeDecisionLog(configuration.decisionLog),
             lines: new PinoTransactionLines(pino.logger),
           }),
         }),
         OperationsModule,
-        OrdersModule,
+        OrdersModule.forRoot(configuration.databases),
         ...(configuration.demo ? [DemoModule] : []),
       ],
       providers: [
@@ -36,5 +44,14 @@ export class AppModule {
         { provide: APP_FILTER, useClass: ProblemFilter },
       ],
     };
+  }
+}
+
+function makeDecisionLog(choice: DecisionLogChoice): DecisionLog {
+  switch (choice.kind) {
+    case 'memory':
+      return new MemoryDecisionLog();
+    case 'lmdb':
+      return new LmdbDecisionLog({ path: choice.path });
   }
 }

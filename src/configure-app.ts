@@ -12,6 +12,8 @@ export const APPLICATION_OPTIONS: NestApplicationOptions = {
   abortOnError: false,
   bodyParser: false,
   bufferLogs: true,
+  // Why a start fails is said once, in one line; the framework's own report of it stays in the buffer.
+  autoFlushLogs: false,
 };
 
 /** @returns the HTTP platform. Nothing but this function knows which one it is. */
@@ -33,6 +35,7 @@ export function createHttpAdapter(): FastifyAdapter {
 /** What is set on the application once it is created and before it starts: in production and in tests alike. */
 export function configureApp<A extends INestApplication>(app: A): A {
   app.useLogger(app.get(Logger));
+  app.flushLogs();
   // The log is written out before the process ends.
   app.enableShutdownHooks([], { useProcessExit: true });
   serveDocumentation(app);

@@ -1,5 +1,5 @@
-import { Injectable, type OnApplicationBootstrap, type Type } from '@nestjs/common';
-import { ParticipantRegistry, type TransactionParticipant } from '../coordinator/index.js';
+import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { ParticipantRegistry } from '../coordinator/index.js';
 import { FaultyParticipant } from './faulty-participant.js';
 
 /**
@@ -13,11 +13,11 @@ export class Faults implements OnApplicationBootstrap {
   constructor(private readonly registry: ParticipantRegistry) {}
 
   onApplicationBootstrap(): void {
-    for (const { name, instance, options } of this.registry.list()) {
+    for (const { name, instance, options, classes } of this.registry.list()) {
       const faulty = new FaultyParticipant(instance);
       this.registry.unregister(name);
-      // Branches that name the participant by its class find it still.
-      this.registry.register(faulty, options, instance.constructor as Type<TransactionParticipant>);
+      // Branches that name the participant by a class find it still.
+      this.registry.register(faulty, options, ...classes);
       this.participants.set(name, faulty);
     }
   }

@@ -1,15 +1,23 @@
-import type { Branch, OnePhaseAnswer, TransactionParticipant, Vote } from '../coordinator/index.js';
+import type {
+  Branch,
+  OnePhaseAnswer,
+  PreparedBranch,
+  TransactionParticipant,
+  Vote,
+} from '../coordinator/index.js';
 import { type Fault, type Method, suffer } from './fault.js';
 
 /** A participant that can be made to fail, around one that knows nothing of it. */
 export class FaultyParticipant implements TransactionParticipant {
   readonly commitOnePhase?: (branch: Branch) => OnePhaseAnswer | PromiseLike<OnePhaseAnswer>;
+  readonly recover?: () => readonly PreparedBranch[] | PromiseLike<readonly PreparedBranch[]>;
   private readonly switchedOn = new Map<Method, Fault>();
 
   constructor(private readonly inner: TransactionParticipant) {
     if (inner.commitOnePhase !== undefined) {
       this.commitOnePhase = (branch) => this.call('commit', branch, () => inner.commitOnePhase!(branch));
     }
+    if (inner.recover !== undefined) this.recover = () => inner.recover!();
   }
 
   /** The faults that are switched on, with the calls that are left of them; for ever where `times` is left out. */

@@ -18,3 +18,22 @@ export function checkIdempotencyKey(key: string): void {
     detail: `The header ${IDEMPOTENCY_KEY} must be 1 to 255 visible ASCII characters.`,
   });
 }
+
+/** The key stands for another request. */
+export function keyReused(): ProblemException {
+  return new ProblemException({
+    status: HttpStatus.UNPROCESSABLE_ENTITY,
+    code: 'DTC_IDEMPOTENCY_KEY_REUSED',
+    detail: 'This Idempotency-Key was sent with another body before. Give every request a key of its own.',
+  });
+}
+
+/** What becomes of the first request under the key is not known yet. */
+export function keyInUse(): ProblemException {
+  return new ProblemException({
+    status: HttpStatus.CONFLICT,
+    code: 'DTC_IDEMPOTENCY_KEY_IN_USE',
+    detail: 'The first request with this Idempotency-Key is still at work. Ask again later.',
+    retryAfterSeconds: 1,
+  });
+}

@@ -1,7 +1,8 @@
 import { HttpStatus } from '@nestjs/common';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { ProblemException } from '../common/problem.js';
-import { IdempotencyStore } from './idempotency-store.js';
+import { keyInUse } from './idempotency-key.js';
+import { IdempotencyStore, type IdempotencyStoreOptions, type KeyClaim } from './idempotency-store.js';
 
 describe('The idempotency store', () => {
   let now: number;
@@ -71,5 +72,70 @@ describe('The idempotency store', () => {
     expect(await store.once('b', {}, () => Promise.resolve('second'))).toBe('first');
     expect(await store.once('c', {}, () => Promise.resolve('second'))).toBe('first');
     expect(await store.once('a', {}, () => Promise.resolve('second'))).toBe('second');
+  });
+
+  describe('with answers of earlier runs', () => {
+    const earlier = vi.fn<NonNullable<IdempotencyStoreOptions<string>['earlier']>>();
+    const work = vi.fn<(claim: KeyClaim) => Promise<string>>();
+
+    beforeEach(() => {
+      earlier.mockReset().mockResolvedValue('free');
+      work.mockReset().mockResolvedValue('done');
+      store = new IdempotencyStore({ earlier });
+    });
+
+    /** @returns what tells this request from others. */
+    async function fingerprintOf(request: unknown): Promise<string> {
+      await new IdempotencyStore<string>().once('x', request, work);
+      const [claim] = work.mock.calls.at(-1)!;
+      work.mockClear();
+      return claim.fingerprint;
+    }
+
+    it('gives the answer of an earlier run, and does no work', async () => {
+      const fingerprint = await fingerprintOf({ q: 1 });
+      earlier.mockResolvedValue({ fingerprint, answer: 'earlier' });
+
+      expect(await store.once('a', { q: 1 }, work)).toBe('earlier');
+      await expect(store.once('a', { q: 2 }, work)).rejects.toMatchObject({ problem: { status: 422 } });
+      expect(await store.once('a', { q: 1 }, work)).toBe('earlier');
+      expect(work).not.toHaveBeenCalled();
+    });
+
+    it('refuses a key while nobody knows what became of it, and asks anew the next time', async () => {
+      earlier.mockResolvedValueOnce('open');
+
+      await expect(store.once('a', {}, work)).rejects.toMatchObject({ problem: { status: 409 } });
+      expect(await store.once('a', {}, work)).toBe('done');
+      expect(work).toHaveBeenCalledTimes(1);
+    });
+
+    it('does the work once when two requests ask for the earlier runs at the same time', async () => {
+      const both = await Promise.allSettled([store.once('a', {}, work), store.once('a', {}, work)]);
+
+      expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+      expect(work).toHaveBeenCalledTimes(1);
+    });
+
+    it('asks nobody about a key that it knows', async () => {
+      await store.once('a', {}, work);
+      await store.once('a', {}, work);
+
+      expect(earlier).toHaveBeenCalledTimes(1);
+    });
+
+    it('does not keep an answer which says that another process has the key', async () => {
+      work.mockRejectedValueOnce(keyInUse());
+
+      await expect(store.once('a', {}, work)).rejects.toMatchObject({ problem: { status: 409 } });
+      expect(await store.once('a', {}, work)).toBe('done');
+    });
+
+    it('does no work when it cannot find out', async () => {
+      earlier.mockRejectedValue(new Error('no answer'));
+
+      await expect(store.once('a', {}, work)).rejects.toThrow('no answer');
+      expect(work).not.toHaveBeenCalled();
+    });
   });
 });

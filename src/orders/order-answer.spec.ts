@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProblemException } from '../common/problem.js';
 import type { AbortedOutcome, Outcome } from '../coordinator/index.js';
-import { answerOf } from './order-answer.js';
+import { answerOf, earlierAnswerOf } from './order-answer.js';
 
 const order = { orderId: 'o-1', customerId: 'alice', items: [], total: 5_990 };
 const transactionId = 'coordinator.x.1';
@@ -82,6 +82,44 @@ describe('The answer to an order', () => {
       status: 503,
       code,
       retryAfterSeconds: 1,
+    });
+  });
+
+  it('that met another one is 503, and can be tried again', () => {
+    const refusal = {
+      cause: 'refused',
+      participant: 'inventory',
+      code: 'LOCK_TIMEOUT',
+      reason: 'a lock that it needs was not free in time',
+    } as const;
+
+    expect(problemOf(refusal)).toMatchObject({
+      status: 503,
+      code: 'DTC_ABORTED',
+      participant: 'inventory',
+      reasonCode: 'LOCK_TIMEOUT',
+      retryAfterSeconds: 1,
+    });
+  });
+
+  it('whose key another process has taken meanwhile is 409: ask again', () => {
+    const refusal = { cause: 'refused', participant: 'order', code: 'KEY_TAKEN', reason: 'taken' } as const;
+
+    expect(problemOf(refusal)).toMatchObject({
+      status: 409,
+      code: 'DTC_IDEMPOTENCY_KEY_IN_USE',
+      retryAfterSeconds: 1,
+    });
+  });
+
+  it('of an earlier run is made anew of the order that was placed', () => {
+    const placed = { fingerprint: 'f', order: { ...order, transactionId } };
+
+    expect(earlierAnswerOf('free')).toBe('free');
+    expect(earlierAnswerOf('open')).toBe('open');
+    expect(earlierAnswerOf(placed)).toEqual({
+      fingerprint: 'f',
+      answer: answerOf(order, { status: 'committed', transactionId }),
     });
   });
 

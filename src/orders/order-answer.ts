@@ -3,7 +3,11 @@ import type { z } from 'zod';
 import { money } from '../common/money.js';
 import { ProblemException } from '../common/problem.js';
 import type { AbortedOutcome, HeuristicOutcome, Outcome, PendingOutcome } from '../coordinator/index.js';
-import type { Order } from '../participants/order/order-book.js';
+import { KEY_TAKEN, type KeyState } from '../participants/order/order-records.js';
+import type { Order } from '../participants/order/order.js';
+import { isTemporaryRefusal } from '../resource-managers/postgres/index.js';
+import { keyInUse } from './idempotency-key.js';
+import type { EarlierAnswer } from './idempotency-store.js';
 import type { placedOrderSchema, unsettledOrderSchema } from './order.schemas.js';
 
 /** What a client is answered. */
@@ -46,6 +50,14 @@ export function answerOf({ orderId, total }: Order, outcome: Outcome): OrderAnsw
   }
 }
 
+/** @returns the answer to a request under a key, made anew of what was placed under it. */
+export function earlierAnswerOf(state: KeyState): EarlierAnswer<OrderAnswer> | 'free' | 'open' {
+  if (typeof state === 'string') return state;
+  const { fingerprint, order } = state;
+  const { transactionId } = order;
+  return { fingerprint, answer: answerOf(order, { status: 'committed', transactionId }) };
+}
+
 /** Refusals about what the client sent, and not about what is left of it. */
 const UNPROCESSABLE = new Set(['UNKNOWN_SKU', 'UNKNOWN_CUSTOMER']);
 
@@ -61,14 +73,18 @@ function problemOfAbort({
   code: reasonCode,
   reason,
 }: AbortedOutcome): ProblemException {
-  const about = { transactionId, ...(participant !== undefined && { participant }) };
-  if (cause === 'refused') {
+  const about = {
+    transactionId,
+    ...(participant !== undefined && { participant }),
+    ...(reasonCode !== undefined && { reasonCode }),
+  };
+  if (reasonCode === KEY_TAKEN) return keyInUse();
+  if (cause === 'refused' && !isTemporaryRefusal(reasonCode)) {
     const isUnprocessable = reasonCode !== undefined && UNPROCESSABLE.has(reasonCode);
     return new ProblemException({
       status: isUnprocessable ? HttpStatus.UNPROCESSABLE_ENTITY : HttpStatus.CONFLICT,
       code: isUnprocessable ? 'DTC_UNPROCESSABLE' : 'DTC_REFUSED',
       detail: `Nothing was changed: ${reason}.`,
-      ...(reasonCode !== undefined && { reasonCode }),
       ...about,
     });
   }

@@ -12,7 +12,7 @@ import type { z } from 'zod';
 import { ApiProblem } from '../common/api-problem.decorator.js';
 import { money } from '../common/money.js';
 import { IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN, checkIdempotencyKey } from './idempotency-key.js';
-import { IdempotencyStore } from './idempotency-store.js';
+import { IdempotencyStore, type KeyClaim } from './idempotency-store.js';
 import { type OrderAnswer, answerOf } from './order-answer.js';
 import {
   type PlaceOrder,
@@ -77,8 +77,8 @@ export class OrdersController {
   @ApiOperation({ summary: 'An order that was placed' })
   @ApiOkResponse({ standardSchema: orderSchema })
   @ApiProblem(404, 'No order of this id has committed')
-  find(@Param('id') orderId: string): z.output<typeof orderSchema> {
-    const order = this.orders.find(orderId);
+  async find(@Param('id') orderId: string): Promise<z.output<typeof orderSchema>> {
+    const order = await this.orders.find(orderId);
     if (order === undefined) throw new NotFoundException('No order of this id has committed.');
     const { transactionId, customerId, items, total } = order;
     return {
@@ -94,11 +94,11 @@ export class OrdersController {
   private answerOnce(request: PlaceOrder, key: string | undefined): Promise<OrderAnswer> {
     if (key === undefined) return this.answer(request);
     checkIdempotencyKey(key);
-    return this.answers.once(key, request, () => this.answer(request));
+    return this.answers.once(key, request, (claim) => this.answer(request, claim));
   }
 
-  private async answer(request: PlaceOrder): Promise<OrderAnswer> {
-    const { order, outcome } = await this.orders.place(request);
+  private async answer(request: PlaceOrder, claim?: KeyClaim): Promise<OrderAnswer> {
+    const { order, outcome } = await this.orders.place(request, claim);
     return answerOf(order, outcome);
   }
 }

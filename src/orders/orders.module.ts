@@ -1,15 +1,48 @@
-import { Module } from '@nestjs/common';
+import { type DynamicModule, Module } from '@nestjs/common';
 import { InventoryModule } from '../participants/inventory/inventory.module.js';
+import { PostgresInventoryModule } from '../participants/inventory/postgres/postgres-inventory.module.js';
 import { OrderModule } from '../participants/order/order.module.js';
+import { PostgresOrderModule } from '../participants/order/postgres/postgres-order.module.js';
 import { PaymentModule } from '../participants/payment/payment.module.js';
+import { PostgresPaymentModule } from '../participants/payment/postgres/postgres-payment.module.js';
 import { IdempotencyStore } from './idempotency-store.js';
+import { type OrderAnswer, earlierAnswerOf } from './order-answer.js';
 import { OrdersController } from './orders.controller.js';
 import { OrdersService } from './orders.service.js';
 
+/** Where the three services keep what is theirs: the URLs of their databases. */
+export interface ServiceDatabases {
+  readonly order: string;
+  readonly inventory: string;
+  readonly payment: string;
+}
+
 /** Orders over HTTP, and the three services that an order changes. */
 @Module({
-  imports: [OrderModule, InventoryModule, PaymentModule],
   controllers: [OrdersController],
-  providers: [OrdersService, { provide: IdempotencyStore, useFactory: () => new IdempotencyStore() }],
+  providers: [
+    OrdersService,
+    {
+      provide: IdempotencyStore,
+      inject: [OrdersService],
+      useFactory: (orders: OrdersService) =>
+        new IdempotencyStore<OrderAnswer>({
+          earlier: async (key) => earlierAnswerOf(await orders.stateOfKey(key)),
+        }),
+    },
+  ],
 })
-export class OrdersModule {}
+export class OrdersModule {
+  /** @param databases in PostgreSQL; without them the services live in memory, and end with the process. */
+  static forRoot(databases?: ServiceDatabases): DynamicModule {
+    const services =
+      databases === undefined
+        ? [OrderModule, InventoryModule, PaymentModule]
+        : [
+            PostgresOrderModule.forRoot(databases.order),
+            PostgresInventoryModule.forRoot(databases.inventory),
+            PostgresPaymentModule.forRoot(databases.payment),
+          ];
+    return { module: OrdersModule, imports: services };
+  }
+}

@@ -4,12 +4,8 @@ import { ProblemException } from '../common/problem.js';
 import { type Outcome, TransactionManager, branch } from '../coordinator/index.js';
 import { Catalogue } from '../participants/inventory/catalogue.js';
 import { InventoryParticipant } from '../participants/inventory/inventory.participant.js';
-import {
-  type ConfirmedOrder,
-  type Order,
-  OrderBook,
-  type OrderItem,
-} from '../participants/order/order-book.js';
+import { type KeyState, OrderRecords } from '../participants/order/order-records.js';
+import type { ConfirmedOrder, Order, OrderItem, RequestKey } from '../participants/order/order.js';
 import { OrderParticipant } from '../participants/order/order.participant.js';
 import { PaymentParticipant } from '../participants/payment/payment.participant.js';
 import type { PlaceOrder } from './order.schemas.js';
@@ -19,18 +15,28 @@ import type { PlaceOrder } from './order.schemas.js';
 export class OrdersService {
   constructor(
     private readonly catalogue: Catalogue,
-    private readonly orders: OrderBook,
+    private readonly orders: OrderRecords,
     private readonly transactions: TransactionManager,
   ) {}
 
   /**
+   * @param requestKey of the request, if it has one: it is committed with the order.
    * @returns the order as it was to be, and what has become of it.
    * @throws ProblemException when something ordered is not sold here; the errors of TransactionManager.run. Then
    * nothing was begun.
    */
-  async place({ customerId, items }: PlaceOrder): Promise<{ order: Order; outcome: Outcome }> {
+  async place(
+    { customerId, items }: PlaceOrder,
+    requestKey?: RequestKey,
+  ): Promise<{ order: Order; outcome: Outcome }> {
     const priced = items.map((item, index) => ({ ...item, unitPrice: this.priceOf(item.sku, index) }));
-    const order: Order = { orderId: randomUUID(), customerId, items: priced, total: totalOf(priced) };
+    const order: Order = {
+      orderId: randomUUID(),
+      customerId,
+      items: priced,
+      total: totalOf(priced),
+      ...(requestKey !== undefined && { requestKey }),
+    };
     const outcome = await this.transactions.run({
       name: 'create-order',
       branches: [
@@ -43,8 +49,13 @@ export class OrdersService {
   }
 
   /** @returns the order, or undefined when none of this id has committed. */
-  find(orderId: string): ConfirmedOrder | undefined {
+  async find(orderId: string): Promise<ConfirmedOrder | undefined> {
     return this.orders.find(orderId);
+  }
+
+  /** @returns what an earlier run, or another process, has placed under a key. */
+  async stateOfKey(key: string): Promise<KeyState> {
+    return this.orders.stateOfKey(key);
   }
 
   private priceOf(sku: string, index: number): number {

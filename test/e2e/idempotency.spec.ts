@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TestApplication } from '../support/application.js';
+import { STORAGES } from '../support/storages.js';
 
-describe('fault 1: a request repeated under its Idempotency-Key', () => {
+describe.each(STORAGES)('fault 1: a request repeated under its Idempotency-Key, $name,', (storage) => {
   let application: TestApplication;
 
   beforeEach(async () => {
-    application = await TestApplication.start();
+    application = await TestApplication.startOn(storage);
   });
 
   afterEach(() => application.close());

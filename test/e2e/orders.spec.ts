@@ -1,11 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TestApplication } from '../support/application.js';
+import { until } from '../support/postgres/branches.js';
+import { STORAGES, postgres } from '../support/storages.js';
 
-describe('An order', () => {
+describe.each(STORAGES)('An order, $name,', (storage) => {
   let application: TestApplication;
 
   beforeEach(async () => {
-    application = await TestApplication.start();
+    application = await TestApplication.startOn(storage);
   });
 
   afterEach(() => application.close());
@@ -109,33 +111,54 @@ describe('An order', () => {
     expect(transaction.body).toMatchObject({ status: 404, code: 'DTC_TRANSACTION_NOT_FOUND' });
   });
 
-  it('is not seen, and holds its stock and funds, while its transaction is open', async () => {
-    await application.fault('order', { method: 'prepare', fault: 'hang', times: 1 });
-    const open = application.order('bob', { 'last-lamp': 1 });
-    await application.until('/accounts/bob', ({ body }) => body.held.amount > 0);
+  it.runIf(storage.showsHoldings)(
+    'is not seen, and holds its stock and funds, while it is open',
+    async () => {
+      await application.fault('order', { method: 'prepare', fault: 'hang', times: 1 });
+      const open = application.order('bob', { 'last-lamp': 1 });
+      await application.until('/accounts/bob', ({ body }) => body.held.amount > 0);
 
-    const rival = await application.order('alice', { 'last-lamp': 1 });
+      const rival = await application.order('alice', { 'last-lamp': 1 });
 
-    expect(rival.body).toMatchObject({ status: 409, reasonCode: 'OUT_OF_STOCK' });
-    expect((await application.get('/inventory/last-lamp')).body).toMatchObject({
-      onHand: 1,
-      reserved: 1,
-      available: 0,
-    });
-    expect((await application.get('/accounts/bob')).body).toMatchObject({
-      balance: { amount: 100_000 },
-      held: { amount: 3_450 },
-      available: { amount: 96_550 },
-    });
-    expect((await open).status).toBe(503);
-  });
+      expect(rival.body).toMatchObject({ status: 409, reasonCode: 'OUT_OF_STOCK' });
+      expect((await application.get('/inventory/last-lamp')).body).toMatchObject({
+        onHand: 1,
+        reserved: 1,
+        available: 0,
+      });
+      expect((await application.get('/accounts/bob')).body).toMatchObject({
+        balance: { amount: 100_000 },
+        held: { amount: 3_450 },
+        available: { amount: 96_550 },
+      });
+      expect((await open).status).toBe(503);
+    },
+  );
 });
 
-describe('50 orders at once', () => {
+it('in PostgreSQL locks its stock and funds while it is open: a rival hears to try again', async () => {
+  const application = await TestApplication.startOn(postgres, { DTC_PREPARE_TIMEOUT_MS: '2500' });
+  const before = await application.holdings();
+  await application.fault('order', { method: 'prepare', fault: 'hang', times: 1 });
+  const open = application.order('bob', { 'last-lamp': 1 });
+  await until('both are prepared', async () => (await application.prepared()) === 2);
+
+  const rival = await application.order('alice', { 'last-lamp': 1 });
+
+  expect(rival.body).toMatchObject({ status: 503, participant: 'inventory', reasonCode: 'LOCK_TIMEOUT' });
+  expect(rival.headers['retry-after']).toBe('1');
+  expect(await application.prepared()).toBe(2);
+  expect(await application.holdings()).toEqual(before);
+  expect((await open).status).toBe(503);
+  expect((await application.orderPatiently('alice', { 'last-lamp': 1 })).status).toBe(201);
+  await application.close();
+});
+
+describe.each(STORAGES)('50 orders at once, $name,', (storage) => {
   let application: TestApplication;
 
   beforeEach(async () => {
-    application = await TestApplication.start();
+    application = await TestApplication.startOn(storage, { DTC_PREPARE_TIMEOUT_MS: '5000' });
     // They are all open at the same moment, before any can end.
     await application.fault('payment', { method: 'prepare', fault: 'slow', delayMs: 50 });
   });
@@ -144,7 +167,7 @@ describe('50 orders at once', () => {
 
   it('for the last item: exactly one is confirmed and charged', async () => {
     const answers = await Promise.all(
-      Array.from({ length: 50 }, () => application.order('alice', { 'last-lamp': 1 })),
+      Array.from({ length: 50 }, () => application.orderPatiently('alice', { 'last-lamp': 1 })),
     );
 
     const statuses = answers.map(({ status }) => status).toSorted((a, b) => a - b);
@@ -155,7 +178,7 @@ describe('50 orders at once', () => {
   });
 
   it('against one account: no more are confirmed than it covers', async () => {
-    const ended = Array.from({ length: 50 }, () => application.order('bob', { keyboard: 2 }));
+    const ended = Array.from({ length: 50 }, () => application.orderPatiently('bob', { keyboard: 2 }));
 
     const confirmed = (await Promise.all(ended)).filter(({ status }) => status === 201).length;
 

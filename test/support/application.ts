@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import { Test } from '@nestjs/testing';
@@ -8,6 +9,7 @@ import { AppModule } from '../../src/app.module.js';
 import { readConfiguration } from '../../src/configuration.js';
 import { APPLICATION_OPTIONS, configureApp, createHttpAdapter } from '../../src/configure-app.js';
 import type { TransactionEventPayloads } from '../../src/coordinator/index.js';
+import type { Room, Storage } from './storages.js';
 
 /** How much there is of everything, and how much everybody has. */
 export interface Holdings {
@@ -20,7 +22,22 @@ const CUSTOMERS = ['alice', 'bob', 'carol'];
 
 /** The application as production configures it, on a port of its own, with short time-outs. */
 export class TestApplication {
-  private constructor(readonly app: NestFastifyApplication) {}
+  private constructor(
+    readonly app: NestFastifyApplication,
+    private readonly room?: Room,
+  ) {}
+
+  /**
+   * Starts it with everything as at the first start.
+   *
+   * @param storage where its services keep what is theirs.
+   * @param environment as for {@link start}.
+   */
+  static async startOn(storage: Storage, environment: NodeJS.ProcessEnv = {}): Promise<TestApplication> {
+    const room = await storage.open();
+    const { app } = await TestApplication.start({ ...room.environment, ...environment });
+    return new TestApplication(app, room);
+  }
 
   /** @param environment as the process would be given, over what suits a test. */
   static async start(
@@ -51,8 +68,15 @@ export class TestApplication {
     return supertest(this.app.getHttpServer());
   }
 
-  close(): Promise<void> {
-    return this.app.close();
+  async close(): Promise<void> {
+    await this.app.close();
+    await this.room?.remove();
+  }
+
+  /** @returns how many branches are prepared in the databases, whichever application has prepared them. */
+  async prepared(): Promise<number> {
+    const listed = await Promise.all((this.room?.databases ?? []).map((database) => database.prepared()));
+    return listed.flat().length;
   }
 
   /** Orders products, each by its sku and quantity. */
@@ -60,6 +84,16 @@ export class TestApplication {
     const lines = Object.entries(items).map(([sku, quantity]) => ({ sku, quantity }));
     const request = this.http.post('/orders').send({ customerId, items: lines });
     return settled(idempotencyKey === undefined ? request : request.set('Idempotency-Key', idempotencyKey));
+  }
+
+  /** Orders as a patient customer does: an answer of 503 says that nothing has happened, and to try again. */
+  async orderPatiently(customerId: string, items: Record<string, number>): Promise<Response> {
+    const end = performance.now() + 20_000;
+    for (let pauseMs = 20; ; pauseMs += 20) {
+      const answer = await this.order(customerId, items);
+      if (answer.status !== 503 || performance.now() > end) return answer;
+      await delay(pauseMs);
+    }
   }
 
   get(path: string): Promise<Response> {

@@ -31,9 +31,11 @@ function orphanage(claim: Partial<LogClaim> = {}) {
   /** What the observer was told, by the name of the participant. */
   const failedScans: [string, string][] = [];
   const undecidable: [string, number][] = [];
+  const orphans: string[] = [];
   const told: Partial<TransactionObserver> = {
     scanFailed: ({ name }, message) => failedScans.push([name, message]),
     undecidable: ({ name }, branches) => undecidable.push([name, branches]),
+    orphan: ({ transaction, branchId }) => orphans.push(`${transaction.id} ${branchId}`),
   };
   const coordinator = createTestCoordinator({
     name: 'shop',
@@ -51,7 +53,7 @@ function orphanage(claim: Partial<LogClaim> = {}) {
     await coordinator.recover();
     await coordinator.recover();
   };
-  return { ...coordinator, stock, payment, log, twoScans, failedScans, undecidable };
+  return { ...coordinator, stock, payment, log, twoScans, failedScans, undecidable, orphans };
 }
 
 function prepared(transactionId: string, branchId = 'stock'): PreparedBranch {
@@ -320,9 +322,20 @@ describe('OrphanRecovery', () => {
     expect(failedScans).toEqual([]);
   });
 
-  it('calls no branch undecidable when the log outlives an epoch', async () => {
+  it('says of each orphan that it was found, once, however often it is listed and fails to roll back', async () => {
+    const { stock, twoScans, orphans } = orphanage();
+    stock.script = { rollback: 'throw' };
+    stock.prepared = [prepared('shop.4.9'), prepared('shop.4.9', 'stock.2')];
+
+    await twoScans();
+    await twoScans();
+
+    expect(orphans).toEqual(['shop.4.9 stock', 'shop.4.9 stock.2']);
+  });
+
+  it('calls no branch undecidable that is of this epoch, or of one that the log outlives', async () => {
     const { stock, twoScans, undecidable } = orphanage();
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared('shop.4.9'), prepared('shop.5.9')];
 
     await twoScans();
 

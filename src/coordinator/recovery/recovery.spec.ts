@@ -1,7 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type LogScript, ScriptedLog } from '../../../test/faults/scripted-log.js';
 import { LogUnavailableError } from '../log/log-errors.js';
-import type { CommitRecord, HeuristicRecord, LogClaim } from '../log/decision-log.js';
+import type { CommitRecord, DecisionLog, HeuristicRecord, LogClaim } from '../log/decision-log.js';
+import { branch } from '../participant/branch-request.js';
 import type { PreparedBranch } from '../participant/participant.js';
 import { ManualClock, ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
 import { Recovery } from './recovery.js';
@@ -145,6 +146,29 @@ describe('Recovery of a log that failed', () => {
     expect(() => transactions.begin()).toThrow('no space left');
   });
 
+  it('writes the reports that the log has not taken, once it works', async () => {
+    const log: DecisionLog = new ScriptedLog();
+    const report = vi.spyOn(log, 'report').mockImplementationOnce(() => {
+      throw new Error('no space left');
+    });
+    const stock = new ScriptedParticipant({ commit: { heuristic: 'rollback' } });
+    const { transactions, runtime, recover } = createTestCoordinator({ log, participants: { stock } });
+    const { transactionId } = await transactions.run({
+      branches: [branch('stock', 1), branch('stock', 2, { branchId: 'stock-2' })],
+    });
+    runtime.log.failed(new Error('no space left'));
+    const before = report.mock.calls.length;
+    await recover();
+    await settled();
+
+    expect(report.mock.calls.length).toBe(before + 1);
+    expect(report.mock.lastCall?.[0]).toMatchObject({
+      id: transactionId,
+      branchId: 'stock',
+      kind: 'rollback',
+    });
+  });
+
   it('asks at once also while the clock has run for less than that', async () => {
     let asked = 0;
     const log = new ScriptedLog({ check: async () => void asked++ });
@@ -157,6 +181,17 @@ describe('Recovery of a log that failed', () => {
 });
 
 describe('Recovery', () => {
+  it('is under way until decisions are restored and have been tried for the first time', async () => {
+    const { runtime } = restored({ decisions: [decisionFor('coordinator.1.1')], reports: [] });
+    const recovery = new Recovery(runtime);
+    await recovery.pass();
+    expect(runtime.isRecovering).toBe(true);
+
+    recovery.restore();
+    await recovery.pass();
+    expect(runtime.isRecovering).toBe(false);
+  });
+
   it('asks nobody for prepared branches before the decisions are restored, nor after it was stopped', async () => {
     let asked = 0;
     class Listing extends ScriptedParticipant {

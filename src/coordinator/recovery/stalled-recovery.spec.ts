@@ -72,6 +72,9 @@ describe('StalledRecovery', () => {
     mendable.gate = gate.promise;
     const pass = recover();
     await settled();
+    // A pass that starts meanwhile adds none.
+    void recover();
+    await settled();
     expect(mendable.running).toBe(4);
     gate.resolve();
     await pass;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { ApiProblem } from '../../common/api-problem.decorator.js';
 import { money, moneySchema } from '../../common/money.js';
 import { Catalogue, skuSchema } from './catalogue.js';
-import { Stock } from './stock.js';
+import { StockLevels } from './stock-levels.js';
 
 const itemSchema = z
   .strictObject({
@@ -23,17 +23,17 @@ const itemSchema = z
 export class InventoryController {
   constructor(
     private readonly catalogue: Catalogue,
-    private readonly stock: Stock,
+    private readonly stock: StockLevels,
   ) {}
 
   @Get(':sku')
   @ApiOperation({ summary: 'How much there is of a product, and its price' })
   @ApiOkResponse({ standardSchema: itemSchema })
   @ApiProblem(404, 'Nothing of this name is sold')
-  find(@Param('sku') sku: string): z.output<typeof itemSchema> {
+  async find(@Param('sku') sku: string): Promise<z.output<typeof itemSchema>> {
     const product = this.catalogue.find(sku);
     if (product === undefined) throw new NotFoundException('Nothing of this name is sold here.');
-    const { onHand, reserved } = this.stock.level(sku) ?? { onHand: 0, reserved: 0 };
+    const { onHand, reserved } = (await this.stock.level(sku)) ?? { onHand: 0, reserved: 0 };
     const { name, price } = product;
     return { sku, name, price: money(price), onHand, reserved, available: onHand - reserved };
   }

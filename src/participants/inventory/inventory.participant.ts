@@ -1,4 +1,5 @@
 import {
+  type AbortVote,
   type Branch,
   MemoryGuardStore,
   Participant,
@@ -8,11 +9,19 @@ import {
   branchKey,
   refuse,
 } from '../../coordinator/index.js';
-import { Stock, type StockLine } from './stock.js';
+import { type Shortage, Stock, type StockLine } from './stock.js';
 
 /** What the inventory is asked to set aside and hand out. No product twice. */
 export interface Reservation {
   readonly lines: readonly StockLine[];
+}
+
+/** @returns the refusal of a reservation. It reaches the log, which holds no payload: the line is named by its number. */
+export function refuseReservation({ line, code }: Shortage): AbortVote {
+  const item = `item ${line + 1} of the order`;
+  return code === 'OUT_OF_STOCK'
+    ? refuse(code, `${item} asks for more than is in stock`)
+    : refuse(code, `${item} is not sold here`);
 }
 
 /** Reserves stock in prepare, hands it out in commit, and puts it back in rollback. */
@@ -26,12 +35,7 @@ export class InventoryParticipant implements TransactionParticipant<Reservation>
     const { lines } = branch.payload;
     return this.guard.prepare(branch, () => {
       const shortage = this.stock.reserve(branchKey(branch), lines);
-      if (shortage === undefined) return 'commit';
-      // A reason reaches the log, which holds no payload: the line at fault is named by its number.
-      const line = `item ${shortage.line + 1} of the order`;
-      return shortage.code === 'OUT_OF_STOCK'
-        ? refuse('OUT_OF_STOCK', `${line} asks for more than is in stock`)
-        : refuse('UNKNOWN_SKU', `${line} is not sold here`);
+      return shortage === undefined ? 'commit' : refuseReservation(shortage);
     });
   }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { Injectable } from '@nestjs/common';
+import type { StockLevels } from './stock-levels.js';
 
 /** So many of one product. */
 export interface StockLine {
@@ -28,17 +29,16 @@ export const SEED_STOCK: Readonly<Record<string, number>> = {
 };
 
 /**
- * The shelves. A reservation takes all of its lines or none, in one synchronous step, so two of them cannot take the
+ * The shelves, in memory. A reservation takes all of its lines or none, in one synchronous step, so two of them cannot take the
  * same piece: `0 <= reserved <= onHand` holds for every product at every moment.
  */
 @Injectable()
-export class Stock {
+export class Stock implements StockLevels {
   private readonly levels = new Map(
     Object.entries(SEED_STOCK).map(([sku, onHand]) => [sku, { onHand, reserved: 0 }]),
   );
   private readonly reservations = new Map<string, readonly StockLine[]>();
 
-  /** @returns how much there is, or undefined for a product that was never stocked. */
   level(sku: string): StockLevel | undefined {
     return this.levels.get(sku);
   }

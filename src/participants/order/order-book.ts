@@ -1,36 +1,21 @@
 import assert from 'node:assert/strict';
 import { Injectable } from '@nestjs/common';
+import type { ConfirmedOrder } from './order.js';
+import type { KeyState, OrderRecords } from './order-records.js';
 
-/** One product of an order, at the price it had when the order was placed. */
-export interface OrderItem {
-  readonly sku: string;
-  readonly quantity: number;
-  /** In cents. */
-  readonly unitPrice: number;
-}
-
-export interface Order {
-  readonly orderId: string;
-  readonly customerId: string;
-  readonly items: readonly OrderItem[];
-  /** In cents. */
-  readonly total: number;
-}
-
-/** An order that exists: its transaction has committed. */
-export interface ConfirmedOrder extends Order {
-  readonly transactionId: string;
-}
-
-/** The orders. One that is drafted is nobody's to see until it is confirmed. */
+/** The orders, in memory. One that is drafted is nobody's to see until it is confirmed. */
 @Injectable()
-export class OrderBook {
+export class OrderBook implements OrderRecords {
   private readonly drafts = new Map<string, ConfirmedOrder>();
   private readonly confirmed = new Map<string, ConfirmedOrder>();
 
-  /** @returns the order, or undefined when none of this id has committed. */
   find(orderId: string): ConfirmedOrder | undefined {
     return this.confirmed.get(orderId);
+  }
+
+  /** Orders end with the process, so there is none of an earlier one. */
+  stateOfKey(): KeyState {
+    return 'free';
   }
 
   /** Keeps an order under a key, out of sight. */

@@ -1,10 +1,11 @@
 import { Module } from '@nestjs/common';
 import { OrderBook } from './order-book.js';
+import { OrderRecords } from './order-records.js';
 import { OrderParticipant } from './order.participant.js';
 
-/** The order service: the orders, and its part in transactions. */
+/** The order service, in memory: the orders, and its part in transactions. */
 @Module({
-  providers: [OrderBook, OrderParticipant],
-  exports: [OrderBook],
+  providers: [OrderBook, { provide: OrderRecords, useExisting: OrderBook }, OrderParticipant],
+  exports: [OrderBook, OrderRecords],
 })
 export class OrderModule {}

@@ -7,7 +7,8 @@ import {
   type Vote,
   branchKey,
 } from '../../coordinator/index.js';
-import { type Order, OrderBook } from './order-book.js';
+import { OrderBook } from './order-book.js';
+import type { Order } from './order.js';
 
 /** Drafts an order in prepare, shows it in commit, and throws it away in rollback. */
 @Participant({ name: 'order' })

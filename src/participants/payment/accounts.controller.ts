@@ -3,7 +3,7 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import { ApiProblem } from '../../common/api-problem.decorator.js';
 import { money, moneySchema } from '../../common/money.js';
-import { Accounts } from './accounts.js';
+import { Balances } from './balances.js';
 
 const accountSchema = z
   .strictObject({
@@ -18,14 +18,14 @@ const accountSchema = z
 @ApiTags('accounts')
 @Controller('accounts')
 export class AccountsController {
-  constructor(private readonly accounts: Accounts) {}
+  constructor(private readonly accounts: Balances) {}
 
   @Get(':customerId')
   @ApiOperation({ summary: 'How much a customer has' })
   @ApiOkResponse({ standardSchema: accountSchema })
   @ApiProblem(404, 'Nobody of this name has an account')
-  find(@Param('customerId') customerId: string): z.output<typeof accountSchema> {
-    const account = this.accounts.find(customerId);
+  async find(@Param('customerId') customerId: string): Promise<z.output<typeof accountSchema>> {
+    const account = await this.accounts.find(customerId);
     if (account === undefined) throw new NotFoundException('Nobody of this name has an account here.');
     const { balance, held } = account;
     return { customerId, balance: money(balance), held: money(held), available: money(balance - held) };

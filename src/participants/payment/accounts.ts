@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { Injectable } from '@nestjs/common';
+import type { Balances } from './balances.js';
 
 /** How much a customer has, in cents. `held` of `balance` is authorised for transactions that are open still. */
 export interface AccountState {
@@ -20,17 +21,16 @@ export const SEED_BALANCES: Readonly<Record<string, number>> = {
 };
 
 /**
- * The customers' money. An authorisation holds its amount in one synchronous step, so two of them cannot hold the
+ * The customers' money, in memory. An authorisation holds its amount in one synchronous step, so two of them cannot hold the
  * same cent: `0 <= held <= balance` holds for every account at every moment.
  */
 @Injectable()
-export class Accounts {
+export class Accounts implements Balances {
   private readonly accounts = new Map(
     Object.entries(SEED_BALANCES).map(([customerId, balance]) => [customerId, { balance, held: 0 }]),
   );
   private readonly authorisations = new Map<string, Authorisation>();
 
-  /** @returns the account, or undefined for somebody who has none. */
   find(customerId: string): AccountState | undefined {
     return this.accounts.get(customerId);
   }

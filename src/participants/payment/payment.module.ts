@@ -1,11 +1,12 @@
 import { Module } from '@nestjs/common';
 import { AccountsController } from './accounts.controller.js';
 import { Accounts } from './accounts.js';
+import { Balances } from './balances.js';
 import { PaymentParticipant } from './payment.participant.js';
 
-/** The payment service: the customers' money, and its part in transactions. */
+/** The payment service, in memory: the customers' money, and its part in transactions. */
 @Module({
   controllers: [AccountsController],
-  providers: [Accounts, PaymentParticipant],
+  providers: [Accounts, { provide: Balances, useExisting: Accounts }, PaymentParticipant],
 })
 export class PaymentModule {}

@@ -1,4 +1,5 @@
 import {
+  type AbortVote,
   type Branch,
   MemoryGuardStore,
   Participant,
@@ -22,6 +23,11 @@ const REASONS = {
   INSUFFICIENT_FUNDS: 'the order costs more than the customer has',
 } as const;
 
+/** @returns the refusal of a charge. */
+export function refuseCharge(code: keyof typeof REASONS): AbortVote {
+  return refuse(code, REASONS[code]);
+}
+
 /** Authorises a payment in prepare, captures it in commit, and voids it in rollback. */
 @Participant({ name: 'payment' })
 export class PaymentParticipant implements TransactionParticipant<Charge> {
@@ -33,7 +39,7 @@ export class PaymentParticipant implements TransactionParticipant<Charge> {
     const { customerId, amount } = branch.payload;
     return this.guard.prepare(branch, () => {
       const problem = this.accounts.authorise(branchKey(branch), customerId, amount);
-      return problem === undefined ? 'commit' : refuse(problem, REASONS[problem]);
+      return problem === undefined ? 'commit' : refuseCharge(problem);
     });
   }
 

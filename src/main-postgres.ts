@@ -1,0 +1,33 @@
+import { Logger } from '@nestjs/common';
+import { readConfiguration } from './configuration.js';
+import { namesDatabases, startDatabases } from './postgres-server/start-databases.js';
+import { endNotStarted, startApplication } from './start-application.js';
+
+const FOLDER = 'data/postgres';
+
+/** A signal during the start is heard at its end, so that no server is left behind that was about to start. */
+let isToEnd = false;
+const endLater = (): void => {
+  isToEnd = true;
+};
+
+process.on('SIGTERM', endLater).on('SIGINT', endLater);
+try {
+  if (namesDatabases(process.env)) await startApplication(process.env);
+  else await startWithServer();
+} catch (error) {
+  if (!isToEnd) endNotStarted(error);
+}
+if (isToEnd) process.exit(0);
+process.off('SIGTERM', endLater).off('SIGINT', endLater);
+
+async function startWithServer(): Promise<void> {
+  // What is wrong with the environment is said before anything is started.
+  readConfiguration(process.env);
+  const { server, environment } = await startDatabases(FOLDER);
+  if (isToEnd) return;
+  await startApplication({ ...process.env, ...environment });
+  new Logger('Application').log(
+    `PostgreSQL is at ${server.address}, its data and the password of postgres are in ${FOLDER}`,
+  );
+}

@@ -1,0 +1,98 @@
+import { Injectable } from '@nestjs/common';
+import type { ConfirmedOrder, OrderItem } from '../order.js';
+import type { KeyState, OrderRecords } from '../order-records.js';
+import { type Schema, ServiceDatabase } from '../../postgres/service-database.js';
+
+/**
+ * The key of a request has its row in the transaction of its order: an order that is committed has its key, and one that is
+ * not has none. Being the primary key, no two orders can ever be committed under one.
+ */
+export const ORDER_SCHEMA: Schema = {
+  table: 'orders',
+  statements: [
+    {
+      text: `
+        CREATE TABLE request_keys (
+          key text COLLATE "C" PRIMARY KEY,
+          fingerprint text NOT NULL,
+          order_id uuid NOT NULL
+        )`,
+    },
+    {
+      text: `
+        CREATE TABLE orders (
+          order_id uuid PRIMARY KEY,
+          transaction_id text NOT NULL,
+          customer_id text NOT NULL,
+          items jsonb NOT NULL,
+          total bigint NOT NULL CHECK (total >= 0)
+        )`,
+    },
+  ],
+};
+
+interface OrderRow {
+  readonly order_id: string;
+  readonly transaction_id: string;
+  readonly customer_id: string;
+  readonly items: readonly OrderItem[];
+  /** PostgreSQL's bigint comes as text. */
+  readonly total: string;
+}
+
+/** How long a question waits for the order that is being placed under the key to end, in milliseconds. */
+const KEY_WAIT_MS = 500;
+const LOCK_NOT_AVAILABLE = '55P03';
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** The orders, in PostgreSQL. */
+@Injectable()
+export class OrderTables implements OrderRecords {
+  constructor(private readonly database: ServiceDatabase) {}
+
+  async find(orderId: string): Promise<ConfirmedOrder | undefined> {
+    if (!UUID.test(orderId)) return undefined;
+    const [row] = await this.database.query<OrderRow>('SELECT * FROM orders WHERE order_id = $1', [orderId]);
+    return row && orderOf(row);
+  }
+
+  /**
+   * An order in doubt is seen by nobody, its key neither. But whoever writes the same key has to wait for it; so that is
+   * tried, and undone.
+   */
+  async stateOfKey(key: string): Promise<KeyState> {
+    const [placed] = await this.placedUnder(key);
+    if (placed !== undefined) return placed;
+    try {
+      const isFree = await this.database.attempt(
+        'INSERT INTO request_keys VALUES ($1, $2, gen_random_uuid()) ON CONFLICT DO NOTHING',
+        [key, ''],
+        KEY_WAIT_MS,
+      );
+      if (isFree) return 'free';
+    } catch (error) {
+      if ((error as { code?: unknown }).code === LOCK_NOT_AVAILABLE) return 'open';
+      throw error;
+    }
+    // It was committed meanwhile.
+    return (await this.placedUnder(key))[0] ?? 'open';
+  }
+
+  private async placedUnder(key: string): Promise<Exclude<KeyState, string>[]> {
+    const rows = await this.database.query<OrderRow & { fingerprint: string }>(
+      'SELECT * FROM request_keys JOIN orders USING (order_id) WHERE key = $1',
+      [key],
+    );
+    return rows.map((row) => ({ fingerprint: row.fingerprint, order: orderOf(row) }));
+  }
+}
+
+function orderOf(row: OrderRow): ConfirmedOrder {
+  return {
+    orderId: row.order_id,
+    transactionId: row.transaction_id,
+    customerId: row.customer_id,
+    items: row.items,
+    total: Number(row.total),
+  };
+}

@@ -1,0 +1,144 @@
+import { HttpStatus, Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { Pool, type PoolClient, type QueryResultRow } from 'pg';
+import { ProblemException } from '../../common/problem.js';
+import type { PostgresParticipantOptions } from '../../resource-managers/postgres/index.js';
+
+const READ_CONNECTIONS = 4;
+/** How long whoever asks over HTTP waits for a connection, and for its answer. */
+const READ_TIMEOUT_MS = 2_000;
+
+/**
+ * How long an order waits for what another one holds. Of two that wait for each other in different databases, which no
+ * database can see, one has to give up; its customer is told to try again, so it need not be late.
+ */
+const LOCK_TIMEOUT_MS = 400;
+
+/** Processes that start at the same moment create the tables one after the other. */
+const CREATION_LOCK = 0x73_68_6f_70;
+
+/** The tables of a service. */
+export interface Schema {
+  /** If this table is there, so are the others. */
+  readonly table: string;
+  /** What creates them and fills them for the first time. */
+  readonly statements: readonly { readonly text: string; readonly values?: readonly unknown[] }[];
+}
+
+/**
+ * The database of one service, for everything outside transactions: what is read over HTTP, and the tables. The branches
+ * of transactions have connections of their own, so that no reader keeps a commit waiting.
+ */
+export class ServiceDatabase implements OnApplicationShutdown {
+  private readonly pool: Pool;
+
+  /**
+   * @param service what it is called in messages.
+   * @param url where it is: `postgres://user:password@host:port/database`.
+   */
+  constructor(
+    private readonly service: string,
+    private readonly url: string,
+  ) {
+    const logger = new Logger('PostgreSQL');
+    this.pool = new Pool({
+      connectionString: url,
+      application_name: `shop ${service}`,
+      max: READ_CONNECTIONS,
+      connectionTimeoutMillis: READ_TIMEOUT_MS,
+      query_timeout: READ_TIMEOUT_MS,
+    });
+    // Without a listener an idle connection that is lost would end the process.
+    this.pool.on('error', ({ message }) => logger.warn(`A connection of ${service} was lost: ${message}`));
+  }
+
+  /** The options of the participant that works here. */
+  get participantOptions(): PostgresParticipantOptions {
+    return { connection: this.url, lockTimeoutMs: LOCK_TIMEOUT_MS };
+  }
+
+  /**
+   * @returns the rows, as they are committed.
+   * @throws ProblemException 503 when the database does not answer. Errors that it answers are thrown as they are.
+   */
+  async query<R extends QueryResultRow>(sql: string, values: readonly unknown[]): Promise<R[]> {
+    try {
+      return (await this.pool.query<R>(sql, [...values])).rows;
+    } catch (error) {
+      throw isAnswer(error) ? error : this.unavailable(error);
+    }
+  }
+
+  /**
+   * Tries a statement out, and undoes it.
+   *
+   * @param lockTimeoutMs how long it waits for what other transactions hold, those that are prepared as well.
+   * @returns whether it would change anything.
+   * @throws as {@link query}; 55P03 when the wait was too long.
+   */
+  async attempt(sql: string, values: readonly unknown[], lockTimeoutMs: number): Promise<boolean> {
+    try {
+      return await this.inTransaction(async (client) => {
+        await client.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
+        const { rowCount } = await client.query(sql, [...values]);
+        await client.query('ROLLBACK');
+        return rowCount !== 0;
+      });
+    } catch (error) {
+      throw isAnswer(error) ? error : this.unavailable(error);
+    }
+  }
+
+  /** Creates the tables unless they are there. The role needs the right to do so only when they are not. */
+  async createSchema({ table, statements }: Schema): Promise<void> {
+    if (await this.hasTable(table)) return;
+    await this.inTransaction(async (client) => {
+      await client.query('SELECT pg_advisory_xact_lock($1)', [CREATION_LOCK]);
+      if (!(await this.hasTable(table))) {
+        for (const { text, values = [] } of statements) await client.query(text, [...values]);
+      }
+      await client.query('COMMIT');
+    });
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.pool.end();
+  }
+
+  /** @param task ends the transaction; if it throws, its connection is destroyed, and the transaction with it. */
+  private async inTransaction<T>(task: (client: PoolClient) => Promise<T>): Promise<T> {
+    const client = await this.pool.connect();
+    let ended = false;
+    try {
+      await client.query('BEGIN');
+      const result = await task(client);
+      ended = true;
+      return result;
+    } finally {
+      client.release(!ended);
+    }
+  }
+
+  private async hasTable(table: string): Promise<boolean> {
+    const [row] = await this.query<{ found: boolean }>('SELECT to_regclass($1) IS NOT NULL AS found', [
+      table,
+    ]);
+    return row?.found === true;
+  }
+
+  private unavailable(cause: unknown): ProblemException {
+    const problem = new ProblemException({
+      status: HttpStatus.SERVICE_UNAVAILABLE,
+      code: 'DTC_PARTICIPANT_FAILED',
+      detail: `Nothing was changed: the database of ${this.service} does not answer. It is safe to try again.`,
+      participant: this.service,
+    });
+    problem.cause = cause;
+    return problem;
+  }
+}
+
+/** Whether the server has said it, under a code of five characters. What ends a session is no answer. */
+function isAnswer(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !/^(08|53|57)/.test(code);
+}

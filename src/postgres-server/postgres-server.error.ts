@@ -1,0 +1,7 @@
+/** PostgreSQL could not be brought. Its message is one line, and the application does not start. */
+export class PostgresServerError extends Error {
+  constructor(problem: string, options?: ErrorOptions) {
+    super(`PostgreSQL could not be started: ${problem.replace(/\.$/, '')}.`, options);
+    this.name = 'PostgresServerError';
+  }
+}

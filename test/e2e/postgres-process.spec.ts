@@ -1,0 +1,251 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { Client } from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { until } from '../support/postgres/branches.js';
+
+const ROOT = join(import.meta.dirname, '../..');
+// Inside the project, so that the packages are found from there.
+const BUILD = join(ROOT, 'build', `e2e-postgres-${process.pid}`);
+
+interface Run {
+  readonly child: ChildProcess;
+  readonly ended: Promise<{ code: number | null; stderr: string }>;
+}
+
+beforeAll(() => {
+  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
+  const args = [tsc, '-p', 'scripts/crash-demo/tsconfig.json', '--outDir', BUILD, '--noCheck'];
+  const { status, stdout } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`The application was not built: ${stdout}`);
+});
+
+afterAll(() => rm(BUILD, { recursive: true, force: true }));
+
+function run(program: string, folder: string, environment: NodeJS.ProcessEnv = {}): Run {
+  const child = spawn(process.execPath, [join(BUILD, program)], {
+    cwd: folder,
+    env: { PATH: process.env['PATH'], PORT: '0', ...environment },
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, stderr }));
+  return { child, ended };
+}
+
+describe('The application that brings its own PostgreSQL', () => {
+  let folder: string;
+  const runs: Run[] = [];
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'shop-'));
+    // As root, the server runs as another user, who has to get there.
+    await chmod(folder, 0o755);
+  });
+
+  afterEach(async () => {
+    for (const { child } of runs.splice(0)) child.kill('SIGKILL');
+    const pid = await postmaster();
+    if (pid !== undefined) process.kill(pid, 'SIGQUIT');
+    await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  });
+
+  function start(environment: NodeJS.ProcessEnv = {}): Run {
+    const started = run('src/main-postgres.js', folder, environment);
+    runs.push(started);
+    return started;
+  }
+
+  /** @returns the shop and its databases, once it says where they are. */
+  async function listening({ child }: Run): Promise<Shop> {
+    let url = '';
+    for await (const line of createInterface({ input: child.stdout! })) {
+      const { msg } = JSON.parse(line) as { msg: string };
+      url = /Listening on (http:\/\/[\d.:]+)/.exec(msg)?.[1] ?? url;
+      const [, address] = /PostgreSQL is at ([\d.:]+)/.exec(msg) ?? [];
+      if (address === undefined) continue;
+      child.stdout!.resume();
+      const password = await readFile(join(folder, 'data/postgres/password'), 'utf8');
+      return new Shop(url, `postgres://postgres:${password}@${address}/payments`);
+    }
+    throw new Error('The application ended before it listened.');
+  }
+
+  /** @returns the process id of the server, or undefined when there is none. */
+  async function postmaster(): Promise<number | undefined> {
+    const file = join(folder, 'data/postgres/cluster/postmaster.pid');
+    if (!existsSync(file)) return undefined;
+    return Number((await readFile(file, 'utf8')).split('\n')[0]);
+  }
+
+  it('starts, and ends by SIGTERM with code 0 and no process left', async () => {
+    const first = start();
+    const shop = await listening(first);
+    const { status } = await shop.order('key-1');
+    const pid = await postmaster();
+
+    first.child.kill('SIGTERM');
+
+    expect(status).toBe(201);
+    expect(pid).toBeGreaterThan(1);
+    expect(await first.ended).toEqual({ code: 0, stderr: '' });
+    // The server removes the file as the last thing that it does.
+    expect(await postmaster()).toBeUndefined();
+    expect(await readdir(join(folder, 'data'))).toEqual(['decisions', 'postgres']);
+  });
+
+  it('fault 49: goes on after SIGKILL with the same server; the same key charges once', async () => {
+    const first = start();
+    const shop = await listening(first);
+    const answer = await shop.order('key-1');
+    const pid = await postmaster();
+    first.child.kill('SIGKILL');
+    await first.ended;
+
+    const second = start();
+    const again = await listening(second);
+    const repeated = await again.order('key-1');
+
+    expect(await postmaster()).toBe(pid);
+    expect(repeated).toEqual(answer);
+    expect(await again.spent()).toBe(5_990);
+    expect(await again.prepared()).toBe(0);
+    second.child.kill('SIGINT');
+    expect(await second.ended).toEqual({ code: 0, stderr: '' });
+    expect(await postmaster()).toBeUndefined();
+  });
+
+  it('fault 49: killed among 20 orders, and again, ends with each of them charged once', async () => {
+    const keys = Array.from({ length: 20 }, (_, index) => `key-${index}`);
+    const settings = { DTC_RECOVERY_INTERVAL_MS: '100', DTC_ORPHAN_SAFETY_MS: '500' };
+    for (let kill = 0; kill < 2; kill++) {
+      const killed = start(settings);
+      const shop = await listening(killed);
+      const orders = keys.map((key) => shop.order(key).catch(() => undefined));
+      // The first answer says that others are under way.
+      await Promise.race(orders);
+      killed.child.kill('SIGKILL');
+      await Promise.all([...orders, killed.ended]);
+    }
+
+    const last = start(settings);
+    const shop = await listening(last);
+    for (const key of keys) {
+      await until(`${key} is placed`, async () => (await shop.order(key)).status === 201);
+    }
+
+    await until('nothing is prepared', async () => (await shop.prepared()) === 0);
+    expect(await shop.spent()).toBe(keys.length * 5_990);
+    last.child.kill('SIGTERM');
+    expect(await last.ended).toEqual({ code: 0, stderr: '' });
+  });
+
+  it('does not start twice in one folder, and leaves the server to the first', async () => {
+    const first = start();
+    const shop = await listening(first);
+
+    const second = await start().ended;
+
+    expect(second.code).toBe(1);
+    expect(second.stderr).toMatch(
+      /^The application did not start: [^\n]*data\/decisions\/coordinator[^\n]*\n$/,
+    );
+    expect((await shop.order('key-1')).status).toBe(201);
+    first.child.kill('SIGTERM');
+    expect((await first.ended).code).toBe(0);
+  });
+
+  it('leaves no process when it is told to end while it starts', async () => {
+    const early = start();
+    await until('it has begun', () => existsSync(join(folder, 'data/postgres')));
+
+    early.child.kill('SIGTERM');
+
+    expect(await early.ended).toEqual({ code: 0, stderr: '' });
+    expect(await postmaster()).toBeUndefined();
+  });
+
+  it('says in one line what is wrong with the environment, and starts nothing', async () => {
+    for (const environment of [
+      { ORDER_DATABASE_URL: 'postgres://127.0.0.1/orders' },
+      { DECISION_LOG: 'paper' },
+      { DTC_TIMEOUT: '5' },
+    ]) {
+      const { code, stderr } = await start(environment).ended;
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^The application did not start: The environment cannot be used: [^\n]*\n$/);
+    }
+    expect(existsSync(join(folder, 'data'))).toBe(false);
+  });
+
+  it('says in one line that a database that it is given does not answer', async () => {
+    const url = 'postgres://nobody:secret@127.0.0.1:1/none';
+    const { code, stderr } = await start({
+      ORDER_DATABASE_URL: url,
+      INVENTORY_DATABASE_URL: url,
+      PAYMENT_DATABASE_URL: url,
+    }).ended;
+
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^The application did not start: "\w+" cannot use its PostgreSQL database: [^\n]*\n$/,
+    );
+    expect(stderr).not.toContain('secret');
+    expect(existsSync(join(folder, 'data/postgres'))).toBe(false);
+  });
+});
+
+it('The crash that anyone can watch ends with every order whole', async () => {
+  const { child, ended } = run('scripts/crash-demo/run.js', BUILD);
+  let shown = '';
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => (shown += text));
+
+  const { code, stderr } = await ended;
+
+  expect(stderr).toBe('');
+  expect(shown).toContain('Delivering the decisions of earlier runs: 1');
+  expect(shown).toContain('Every order is whole, and paid once.');
+  expect(code).toBe(0);
+});
+
+/** The application and the database of its payments, from outside. */
+class Shop {
+  constructor(
+    private readonly url: string,
+    private readonly payments: string,
+  ) {}
+
+  /** Orders a keyboard. */
+  async order(key: string): Promise<{ status: number; body: unknown }> {
+    const response = await fetch(`${this.url}/orders`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'Idempotency-Key': key },
+      body: JSON.stringify({ customerId: 'alice', items: [{ sku: 'keyboard', quantity: 1 }] }),
+    });
+    return { status: response.status, body: await response.json() };
+  }
+
+  /** In cents. */
+  spent(): Promise<number> {
+    return this.number(`SELECT 500000 - balance AS n FROM accounts WHERE customer_id = 'alice'`);
+  }
+
+  prepared(): Promise<number> {
+    return this.number('SELECT count(*) AS n FROM pg_prepared_xacts');
+  }
+
+  private async number(sql: string): Promise<number> {
+    const client = new Client({ connectionString: this.payments });
+    await client.connect();
+    try {
+      return Number((await client.query<{ n: string }>(sql)).rows[0]?.n);
+    } finally {
+      await client.end();
+    }
+  }
+}

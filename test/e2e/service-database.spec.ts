@@ -1,0 +1,67 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ServiceDatabase } from '../../src/participants/postgres/service-database.js';
+import { ACCOUNT_SCHEMA } from '../../src/participants/payment/postgres/account-table.js';
+import { PostgresServer } from '../support/postgres/server.js';
+
+let server: PostgresServer;
+
+beforeAll(async () => {
+  server = await PostgresServer.start();
+});
+
+afterAll(() => server.stop());
+
+it('Processes that start at the same moment create the tables once, and fill them once', async () => {
+  const { url } = await server.createDatabase();
+  const databases = Array.from({ length: 8 }, () => new ServiceDatabase('payment', url));
+
+  await Promise.all(databases.map((database) => database.createSchema(ACCOUNT_SCHEMA)));
+
+  expect(await databases[0]!.query('SELECT sum(balance) AS sum FROM accounts', [])).toEqual([
+    { sum: '601000' },
+  ]);
+  await Promise.all(databases.map((database) => database.onApplicationShutdown()));
+});
+
+it('A start is not held up by an order in doubt: tables that are there are left alone', async () => {
+  const bank = await server.createDatabase();
+  const database = new ServiceDatabase('payment', bank.url);
+  await database.createSchema(ACCOUNT_SCHEMA);
+  await bank.query(`BEGIN; UPDATE accounts SET balance = 0; PREPARE TRANSACTION 'in-doubt'`);
+
+  await database.createSchema(ACCOUNT_SCHEMA);
+
+  expect(await bank.prepared()).toEqual(['in-doubt']);
+  await bank.query(`ROLLBACK PREPARED 'in-doubt'`);
+  await database.onApplicationShutdown();
+});
+
+it('What is tried out waits for whoever holds it, and changes nothing', async () => {
+  const bank = await server.createDatabase();
+  const database = new ServiceDatabase('payment', bank.url);
+  await database.createSchema(ACCOUNT_SCHEMA);
+  const sql = `UPDATE accounts SET balance = balance + $1 WHERE customer_id = 'alice'`;
+
+  expect(await database.attempt(sql, [1], 50)).toBe(true);
+  expect(await database.attempt(`${sql} AND balance < 0`, [1], 50)).toBe(false);
+  await bank.query(`BEGIN; UPDATE accounts SET balance = 0; PREPARE TRANSACTION 'held'`);
+  await expect(database.attempt(sql, [1], 50)).rejects.toMatchObject({ code: '55P03' });
+
+  await bank.query(`ROLLBACK PREPARED 'held'`);
+  expect(await database.query(`SELECT balance FROM accounts WHERE customer_id = 'alice'`, [])).toEqual([
+    { balance: '500000' },
+  ]);
+  await database.onApplicationShutdown();
+});
+
+it('A database that does not answer is 503 and safe to try again; what it answers is told as it is', async () => {
+  const gone = new ServiceDatabase('order', 'postgres://nobody@127.0.0.1:1/none');
+  const there = new ServiceDatabase('order', (await server.createDatabase()).url);
+
+  const problem = { status: 503, code: 'DTC_PARTICIPANT_FAILED', participant: 'order' };
+  await expect(gone.query('SELECT 1', [])).rejects.toMatchObject({ problem });
+  await expect(gone.attempt('SELECT 1', [], 50)).rejects.toMatchObject({ problem });
+  await expect(there.query('SELECT FROM nothing', [])).rejects.toMatchObject({ code: '42P01' });
+
+  await Promise.all([gone.onApplicationShutdown(), there.onApplicationShutdown()]);
+});

@@ -1,0 +1,81 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+import { PostgresServer, type TestDatabase } from './postgres/server.js';
+
+/** Where the services of an application keep what is theirs. */
+export interface Storage {
+  readonly name: string;
+  /** Whether what an open transaction holds can be seen by others. In PostgreSQL it is locked, and nobody sees it. */
+  readonly showsHoldings: boolean;
+  /** Makes room for the services of one application: everything as it is at the first start. */
+  open(): Promise<Room>;
+}
+
+/** The room of one application. Whoever starts another one in it finds what was left there. */
+export interface Room {
+  /** What tells an application to use it. */
+  readonly environment: NodeJS.ProcessEnv;
+  /** In the order order, inventory, payment; none in memory. */
+  readonly databases: readonly TestDatabase[];
+  /** Removes it. */
+  remove(): Promise<void>;
+}
+
+const memory: Storage = {
+  name: 'in memory',
+  showsHoldings: true,
+  open: () => Promise.resolve({ environment: {}, databases: [], remove: () => Promise.resolve() }),
+};
+
+/** One server for each file of tests that needs one. */
+let server: Promise<PostgresServer> | undefined;
+
+type Databases = readonly [TestDatabase, TestDatabase, TestDatabase];
+
+/** Databases that nobody uses any more. To make new ones takes longer than most tests. */
+const emptied: Databases[] = [];
+
+export const postgres: Storage = {
+  name: 'in PostgreSQL',
+  showsHoldings: false,
+  open: async () => {
+    server ??= PostgresServer.start();
+    const databases = emptied.pop() ?? (await createDatabases(await server));
+    const [order, inventory, payment] = databases;
+    const folder = await mkdtemp(join(tmpdir(), 'decisions-'));
+    return {
+      databases,
+      environment: {
+        ORDER_DATABASE_URL: order.url,
+        INVENTORY_DATABASE_URL: inventory.url,
+        PAYMENT_DATABASE_URL: payment.url,
+        DECISION_LOG_PATH: folder,
+        // A real database does not answer within the time-outs that suit services in memory.
+        DTC_PREPARE_TIMEOUT_MS: '800',
+        DTC_COMPLETION_TIMEOUT_MS: '800',
+      },
+      remove: async () => {
+        await rm(folder, { recursive: true, force: true });
+        await Promise.all(databases.map(empty));
+        emptied.push(databases);
+      },
+    };
+  },
+};
+
+export const STORAGES: readonly Storage[] = [memory, postgres];
+
+afterAll(async () => {
+  await (await server)?.stop();
+});
+
+async function empty(database: TestDatabase): Promise<void> {
+  for (const gid of await database.prepared()) await database.query(`ROLLBACK PREPARED '${gid}'`);
+  await database.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
+}
+
+async function createDatabases(server: PostgresServer): Promise<Databases> {
+  return [await server.createDatabase(), await server.createDatabase(), await server.createDatabase()];
+}
