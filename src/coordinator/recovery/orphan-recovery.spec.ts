@@ -323,7 +323,7 @@ describe('OrphanRecovery', () => {
   });
 
   it('says of each orphan that it was found, once, however often it is listed and fails to roll back', async () => {
-    const { stock, twoScans, orphans } = orphanage();
+    const { stock, twoScans, orphans, failedScans } = orphanage();
     stock.script = { rollback: 'throw' };
     stock.prepared = [prepared('shop.4.9'), prepared('shop.4.9', 'stock.2')];
 
@@ -331,6 +331,7 @@ describe('OrphanRecovery', () => {
     await twoScans();
 
     expect(orphans).toEqual(['shop.4.9 stock', 'shop.4.9 stock.2']);
+    expect(failedScans).toEqual([]);
   });
 
   it('calls no branch undecidable that is of this epoch, or of one that the log outlives', async () => {

@@ -9,10 +9,13 @@ const MARKER = 'claimed';
 /** Where the two pages that describe an LMDB file keep what is read here, in bytes from the begin of the page. */
 const MAGIC_AT = 24;
 const PAGE_SIZE_AT = 48;
-const LAST_PAGE_AT = 144;
+/** The roots of the two trees: of the free pages, and of the records. */
+const ROOTS_AT = [88, 136] as const;
 const TRANSACTION_AT = 152;
 const MAGIC = 0xbeefc0de;
 const HEAD_BYTES = 160;
+/** Instead of a root, for a tree that is empty. */
+const NO_PAGE = 2n ** 64n - 1n;
 
 /** @returns the path of the database in the folder of a log. */
 export function databaseIn(folder: string): string {
@@ -26,8 +29,9 @@ export function markClaimed(folder: string): void {
 }
 
 /**
- * Looks whether the database file is whole, before it is mapped into memory: a page that is missing would end the
- * process without a word when it is read.
+ * Looks whether the database file has at least its roots, before it is mapped into memory: a page that is missing would
+ * end the process without a word when it is read. How long a whole file is cannot be told: the last pages that were in use
+ * need never have been written.
  *
  * @throws DamagedLogError when it is missing, empty or cut off although the log has been claimed before.
  */
@@ -50,25 +54,26 @@ export function checkFile(folder: string): void {
   }
 }
 
-/** @returns how long the file must be, by the younger of its two descriptions; undefined when it has none. */
+/** @returns how long the file must be at least, by the younger of its two descriptions; undefined when it has none. */
 function neededBytes(file: number): number | undefined {
   const first = headOf(file, 0);
   if (first === undefined) return undefined;
   const second = headOf(file, first.pageSize);
   const youngest = second !== undefined && second.transaction > first.transaction ? second : first;
-  return Number(youngest.lastPage + 1n) * first.pageSize;
+  return Number(youngest.highestRoot + 1n) * first.pageSize;
 }
 
 function headOf(
   file: number,
   position: number,
-): { pageSize: number; lastPage: bigint; transaction: bigint } | undefined {
+): { pageSize: number; highestRoot: bigint; transaction: bigint } | undefined {
   const head = Buffer.alloc(HEAD_BYTES);
   if (readSync(file, head, 0, HEAD_BYTES, position) < HEAD_BYTES) return undefined;
   if (head.readUInt32LE(MAGIC_AT) !== MAGIC) return undefined;
+  const roots = ROOTS_AT.map((at) => head.readBigUInt64LE(at)).filter((page) => page !== NO_PAGE);
   return {
     pageSize: head.readUInt32LE(PAGE_SIZE_AT),
-    lastPage: head.readBigUInt64LE(LAST_PAGE_AT),
+    highestRoot: roots.reduce((highest, page) => (page > highest ? page : highest), 1n),
     transaction: head.readBigUInt64LE(TRANSACTION_AT),
   };
 }

@@ -268,7 +268,7 @@ describe('LmdbDecisionLog', () => {
   it.each([
     ['missing', (file: string) => rmSync(file)],
     ['empty', (file: string) => truncateSync(file, 0)],
-    ['cut off', (file: string) => truncateSync(file, statSync(file).size - 4_096)],
+    ['cut off', (file: string) => truncateSync(file, 3 * 4_096)],
     ['something else', (file: string) => writeFileSync(file, Buffer.alloc(100_000, 1))],
   ])(
     'fault 26 §: stops the start when its file is %s, and does not take it for a new log',
@@ -293,6 +293,46 @@ describe('LmdbDecisionLog', () => {
     expect(epochs).toEqual(epochs.toSorted((a, b) => a - b));
     expect(new Set(epochs).size).toBe(3);
     expect(epochs[0]).toBeGreaterThan(Date.UTC(2026, 0) * 1000);
+  });
+
+  it('is opened once, and a second time does it no harm', async () => {
+    const log = new LmdbDecisionLog({ path });
+    await log.open('shop');
+
+    await expect(log.open('shop')).rejects.toThrow(LogInUseError);
+
+    await log.append(decision('shop.1.1'));
+    expect(await log.lookUp('shop.1.1')).toBe('recorded');
+    await log.close();
+  });
+
+  it('forgets the reports of one transaction, and nothing else that is written with them', async () => {
+    const report = (id: string) =>
+      ({
+        id,
+        name: 'sale',
+        decision: 'commit',
+        branchId: 'b',
+        participant: 'p',
+        kind: 'mixed',
+        reason: '',
+      }) as const;
+    const log = new LmdbDecisionLog({ path });
+    await log.open('shop');
+    await log.report(report('shop.1.3'));
+    await Promise.all([
+      log.report(report('shop.1.1')),
+      log.append(decision('shop.1.2')),
+      log.report(report('shop.1.10')),
+      log.forget('shop.1.1'),
+    ]);
+    await log.close();
+
+    const claim = await log.open('shop');
+    await log.close();
+
+    expect(claim.decisions.map(({ id }) => id)).toEqual(['shop.1.2']);
+    expect(claim.reports.map(({ id }) => id).toSorted()).toEqual(['shop.1.10', 'shop.1.3']);
   });
 
   it('says which folder cannot be opened, and what to do', async () => {

@@ -71,6 +71,7 @@ export class LmdbDecisionLog implements DecisionLog {
    */
   async open(coordinator: string): Promise<LogClaim> {
     const folder = join(this.options.path, coordinator);
+    if (this.opened !== undefined) throw new LogInUseError(this.opened.folder);
     try {
       return await this.claim(folder, coordinator);
     } catch (error) {
