@@ -1,35 +1,38 @@
-import { measureIsolation } from './isolation.js';
-import { measureLatency } from './latency.js';
+import { measureDurable } from './durable/durable.js';
 import { currentCommit, describeMachine } from './machine.js';
-import { measureMemory } from './memory.js';
+import { measureInMemory } from './memory/in-memory.js';
+import { measurePostgres } from './postgres/postgres.js';
+import { PostgresUnavailableError } from './postgres/server.js';
 import { type Report, tableOf } from './report.js';
-import { type Settings, USAGE, UsageError, settingsFrom } from './settings.js';
-import { measureThroughput } from './throughput.js';
+import { PARTS, type Part, type Settings, USAGE, UsageError, settingsFrom } from './settings.js';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
+const NOTHING_IN_MEMORY = { inMemory: null, retained: null, latency: null };
 
 async function measure(settings: Settings): Promise<Report> {
+  const { parts, quick } = settings;
   const machine = describeMachine();
   const progress = (what: string): void => {
     if (process.stderr.isTTY) process.stderr.write(`measuring ${what} ...\n`);
   };
-  progress('throughput');
-  const throughput = await measureThroughput(settings);
-  progress('memory');
-  const { allocated, retained } = await measureMemory(settings);
-  progress('latency');
-  const added = await measureLatency(settings);
-  progress('participants in trouble');
-  const isolation = await measureIsolation(settings);
-  return {
-    inMemory: throughput.map((level, index) => Object.assign(level, allocated[index]!)),
-    retained,
-    latency: { ...added, ...isolation },
-    machine,
-    commit: currentCommit(),
-    quick: settings.quick,
-  };
+  const notMeasured: Partial<Record<Part, string>> = {};
+  for (const part of PARTS) if (!parts.has(part)) notMeasured[part] = 'not asked for';
+
+  const memory = parts.has('memory') ? await measureInMemory(settings, progress) : NOTHING_IN_MEMORY;
+  if (parts.has('durable')) progress('decisions on disk');
+  const durable = parts.has('durable') ? await measureDurable(settings) : null;
+  let postgres: Report['postgres'] = null;
+  if (parts.has('postgres')) {
+    progress('PostgreSQL');
+    try {
+      postgres = await measurePostgres(settings);
+    } catch (error) {
+      if (!(error instanceof PostgresUnavailableError)) throw error;
+      notMeasured.postgres = error.message;
+    }
+  }
+  return { ...memory, durable, postgres, notMeasured, machine, commit: currentCommit(), quick };
 }
 
 async function main(args: readonly string[]): Promise<number> {

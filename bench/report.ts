@@ -1,86 +1,41 @@
-import type { Isolation } from './isolation.js';
-import type { AddedLatency } from './latency.js';
+import { durableTable } from './durable/table.js';
+import type { Durable } from './durable/durable.js';
 import type { Machine } from './machine.js';
-import type { Allocated } from './memory-process.js';
-import type { Retained } from './retained.js';
-import type { Throughput } from './throughput.js';
+import type { InMemory } from './memory/in-memory.js';
+import { inMemoryTable } from './memory/table.js';
+import type { Postgres } from './postgres/postgres.js';
+import { postgresTable } from './postgres/table.js';
+import type { Part } from './settings.js';
 
-/** Everything one run has found out: what `--json` prints. */
-export interface Report {
-  readonly inMemory: readonly (Throughput & Allocated)[];
-  readonly retained: Retained;
-  readonly latency: AddedLatency & Isolation;
+/** Everything one run has found out: what `--json` prints. What was not measured is null. */
+export interface Report extends Nullable<InMemory> {
+  readonly durable: Durable | null;
+  readonly postgres: Postgres | null;
+  /** Why a part is missing. */
+  readonly notMeasured: Readonly<Partial<Record<Part, string>>>;
   readonly machine: Machine;
   readonly commit: string | null;
   /** Whether the figures are rough. */
   readonly quick: boolean;
 }
 
-const number = new Intl.NumberFormat('en');
+type Nullable<T> = { readonly [Key in keyof T]: T[Key] | null };
 
 /** The report for people. */
-export function tableOf({ inMemory, retained, latency, machine, commit, quick }: Report): string {
-  const rows = inMemory.map((level) => [
-    number.format(level.inFlight),
-    number.format(level.floorTps),
-    ofFloor(level.tps, level.ratio, level.cpuRatio),
-    ofFloor(level.tpsWithLine, level.ratioWithLine, level.cpuRatioWithLine),
-    number.format(level.conventionalTps),
-    level.timesConventional.toFixed(1),
-    bytes(level.bytesFloor),
-    bytes(level.bytes),
-    bytes(level.bytesAboveFloor),
-    bytes(level.bytesConventional),
-  ]);
-  const header = [
-    'in flight',
-    'floor tx/s',
-    'coordinator (wall-clock ratio, CPU ratio)',
-    'with a log line (wall-clock ratio, CPU ratio)',
-    'conventional tx/s',
-    'times faster than conventional',
-    'floor B/tx',
-    'coordinator B/tx',
-    'above floor',
-    'conventional B/tx',
+export function tableOf(report: Report): string {
+  const { inMemory, retained, latency, durable, postgres, notMeasured, machine, commit, quick } = report;
+  const sections = [
+    [
+      `${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}, ` +
+        `load ${machine.loadAverage.join(' ')}, commit ${commit ?? 'unknown'}${quick ? ', quick and rough' : ''}`,
+    ],
+    inMemory && retained && latency ? inMemoryTable({ inMemory, retained, latency }) : [],
+    durable ? durableTable(durable) : [],
+    postgres ? postgresTable(postgres) : [],
+    Object.entries(notMeasured).map(([part, reason]) => `Not measured: ${part}, ${reason}`),
   ];
-  const { addedUsP50, addedUsP99, floorAddedUsP50, floorAddedUsP99, samples } = latency;
-  return [
-    `${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}, ` +
-      `load ${machine.loadAverage.join(' ')}, commit ${commit ?? 'unknown'}${quick ? ', quick and rough' : ''}`,
-    '',
-    'Three participants that have nothing to do: transactions a second, and bytes allocated for each',
-    ...aligned([header, ...rows]),
-    '',
-    `Held for one of ${number.format(retained.inFlight)} transactions that are preparing: ` +
-      `${bytes(retained.coordinator)}; floor ${bytes(retained.floor)}, conventional ${bytes(retained.conventional)}`,
-    '',
-    `Added to the slowest prepare and the slowest commit, participants of 1 to 20 ms, ` +
-      `${number.format(latency.reachedTps)} tx/s (${number.format(latency.offeredTps)} offered, ` +
-      `${number.format(samples)} samples)`,
-    ...aligned([
-      ['', 'p50', 'p99'],
-      ['coordinator', `${addedUsP50} µs`, `${addedUsP99} µs`],
-      ['floor', `${floorAddedUsP50} µs`, `${floorAddedUsP99} µs`],
-    ]),
-    '',
-    'Under faults',
-    `  A refusal after 10 ms while the others take 500 ms: answered after ${latency.refusalMs} ms`,
-    `  While 100 callers keep naming a hung participant (${number.format(latency.hungAbortedTps)} aborts/s): ` +
-      `throughput of the others, divided by that before: ${latency.hungRatio.toFixed(2)}`,
-    '',
-  ].join('\n');
-}
-
-function ofFloor(tps: number, ratio: number, cpuRatio: number): string {
-  return `${number.format(tps)} (${ratio.toFixed(2)}, ${cpuRatio.toFixed(2)})`;
-}
-
-function bytes(count: number | null): string {
-  return count === null ? '–' : `${number.format(count)} B`;
-}
-
-function aligned(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]!.map((_cell, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) => `  ${row.map((cell, column) => cell.padStart(widths[column]!)).join('  ')}`);
+  return sections
+    .filter((lines) => lines.length > 0)
+    .map((lines) => `${lines.join('\n')}\n`)
+    .join('\n');
 }

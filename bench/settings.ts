@@ -1,15 +1,12 @@
 import { parseArgs } from 'node:util';
+import type { RoundSettings } from './framework/interleaved.js';
 
-/** How long and how often things are measured. */
-export interface Settings {
-  readonly quick: boolean;
-  readonly json: boolean;
-  /** Rounds of the throughput measurement at each number in flight. */
-  readonly rounds: number;
-  /** How long one contender runs in one round, about, in milliseconds. */
-  readonly sliceMs: number;
-  /** How long a contender runs before it is measured, at least, in milliseconds. */
-  readonly warmUpMs: number;
+/** What can be measured by itself. */
+export const PARTS = ['memory', 'durable', 'postgres'] as const;
+export type Part = (typeof PARTS)[number];
+
+/** How long and how often things are measured without a log and without a database. */
+export interface MemorySettings extends RoundSettings {
   readonly memorySamples: number;
   readonly latencyRounds: number;
   /** How long load is offered in one round of the latency measurement, in milliseconds. */
@@ -17,43 +14,69 @@ export interface Settings {
   readonly refusals: number;
   readonly hungRounds: number;
   readonly hungSliceMs: number;
+}
+
+/** How long and how often things are measured over databases. */
+export interface PostgresSettings extends RoundSettings {
+  /** How long each contender runs before the first level, in milliseconds. */
+  readonly compileMs: number;
+}
+
+/** How long and how often things are measured. */
+export interface Settings {
+  readonly quick: boolean;
+  readonly json: boolean;
+  readonly parts: ReadonlySet<Part>;
+  readonly memory: MemorySettings;
+  readonly durable: RoundSettings;
+  readonly postgres: PostgresSettings;
   readonly seed: number;
 }
 
 const FULL = {
-  rounds: 21,
-  sliceMs: 60,
-  warmUpMs: 1_000,
-  memorySamples: 15,
-  latencyRounds: 4,
-  latencySliceMs: 1_500,
-  refusals: 9,
-  hungRounds: 5,
-  hungSliceMs: 1_000,
+  memory: {
+    rounds: 21,
+    sliceMs: 60,
+    warmUpMs: 1_000,
+    memorySamples: 15,
+    latencyRounds: 4,
+    latencySliceMs: 1_500,
+    refusals: 9,
+    hungRounds: 5,
+    hungSliceMs: 1_000,
+  },
+  durable: { rounds: 15, sliceMs: 200, warmUpMs: 1_000 },
+  postgres: { rounds: 7, sliceMs: 600, warmUpMs: 1_000, compileMs: 4_000 },
 };
 
 const QUICK = {
-  rounds: 3,
-  sliceMs: 20,
-  warmUpMs: 200,
-  memorySamples: 3,
-  latencyRounds: 1,
-  latencySliceMs: 400,
-  refusals: 3,
-  hungRounds: 1,
-  hungSliceMs: 600,
+  memory: {
+    rounds: 3,
+    sliceMs: 20,
+    warmUpMs: 200,
+    memorySamples: 3,
+    latencyRounds: 1,
+    latencySliceMs: 400,
+    refusals: 3,
+    hungRounds: 1,
+    hungSliceMs: 600,
+  },
+  durable: { rounds: 3, sliceMs: 100, warmUpMs: 300 },
+  postgres: { rounds: 2, sliceMs: 100, warmUpMs: 100, compileMs: 300 },
 };
 
 const SEED = 20_260_101;
 
 export const USAGE = `Usage: npm run bench -- [options]
 
-Measures the coordinator against the least that any caller of three services must do, and against a
-coordinator written the conventional way. It takes about two minutes; the machine should have nothing else to do.
+Measures the coordinator against the least that any caller of three services must do, with decisions in memory, with
+decisions on disk, and over three PostgreSQL databases; and against others that do a similar thing. It takes about
+seven minutes; the machine should have nothing else to do.
 
-  --json    print one JSON object and nothing else
-  --quick   some seconds instead of minutes; the figures are rough
-  --help    print this
+  --only <part>  measure one part: ${PARTS.join(', ')}; may be given more than once
+  --json         print one JSON object and nothing else
+  --quick        about a minute; the figures are rough
+  --help         print this
 
 It ends with 1 when a transaction was not committed as it should be, and with 2 when an option is unknown.
 `;
@@ -67,16 +90,23 @@ export class UsageError extends Error {}
  * @throws UsageError when an option is unknown.
  */
 export function settingsFrom(args: readonly string[]): Settings | 'help' {
-  const { json, quick, help } = parse(args);
+  const { json, quick, help, only } = parse(args);
   if (help) return 'help';
-  return { quick, json, seed: SEED, ...(quick ? QUICK : FULL) };
+  return { quick, json, parts: partsFrom(only), seed: SEED, ...(quick ? QUICK : FULL) };
 }
 
-function parse(args: readonly string[]): { json: boolean; quick: boolean; help: boolean } {
+function parse(args: readonly string[]): { json: boolean; quick: boolean; help: boolean; only: string[] } {
   const flag = { type: 'boolean', default: false } as const;
+  const only = { type: 'string', multiple: true, default: [] as string[] } as const;
   try {
-    return parseArgs({ args: [...args], options: { json: flag, quick: flag, help: flag } }).values;
+    return parseArgs({ args: [...args], options: { json: flag, quick: flag, help: flag, only } }).values;
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+}
+
+function partsFrom(only: readonly string[]): ReadonlySet<Part> {
+  const unknown = only.find((name) => !PARTS.some((part) => part === name));
+  if (unknown !== undefined) throw new UsageError(`"${unknown}" is not a part: ${PARTS.join(', ')}`);
+  return new Set(only.length === 0 ? PARTS : (only as Part[]));
 }

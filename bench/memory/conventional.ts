@@ -1,5 +1,5 @@
 import { destination, pino } from 'pino';
-import type { Contender } from './contender.js';
+import type { Contender } from '../framework/contender.js';
 import { ConventionalCoordinator } from './conventional-coordinator.js';
 import { type Trio, WORK } from './participants.js';
 

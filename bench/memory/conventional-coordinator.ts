@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import type { Logger } from 'pino';
-import type { Branch, TransactionParticipant } from '../src/coordinator/index.js';
+import type { Branch, TransactionParticipant } from '../../src/coordinator/index.js';
 
 type Phase = 'preparing' | 'committing' | 'committed' | 'aborting' | 'aborted';
 

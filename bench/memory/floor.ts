@@ -1,5 +1,5 @@
-import type { Branch } from '../src/coordinator/index.js';
-import type { Contender } from './contender.js';
+import type { Branch } from '../../src/coordinator/index.js';
+import type { Contender } from '../framework/contender.js';
 import { type Trio, WORK, bareBranch } from './participants.js';
 
 const COMMITTED = { status: 'committed' } as const;

@@ -1,4 +1,4 @@
-import type { Contender } from './contender.js';
+import type { Contender } from '../framework/contender.js';
 import { conventionalOver } from './conventional.js';
 import { startCoordinator, transactionLines } from './coordinator.js';
 import { floorOver } from './floor.js';

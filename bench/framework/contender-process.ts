@@ -1,5 +1,5 @@
 import { closedLoop, letTimersRun } from './closed-loop.js';
-import { type ContenderName, makeContender } from './contenders.js';
+import type { ContenderModule, Troubles } from './contender.js';
 
 /** What the measuring process asks: to get warm, or to run so many transactions. */
 export type Order =
@@ -17,19 +17,35 @@ export interface Answer {
   readonly tookMs: number;
   /** The processor time of the thread that runs JavaScript. */
   readonly cpuMs: number;
+  readonly troubles: Troubles | undefined;
+  /** How many transactions this process has run so far. */
+  readonly ran: number;
 }
 
 /** One contender in a process of its own: neither compiled code nor garbage is shared with the others. */
-const contender = await makeContender(process.argv[2] as ContenderName);
+const [, , module, name, setup] = process.argv as [string, string, string, string, string];
+const contenders = (await import(module)) as ContenderModule<string, unknown>;
+const contender = await contenders.makeContender(name, JSON.parse(setup));
+
+/** A warm-up begins with so few, as transactions that get in each other's way may be very slow. */
+const FEWEST = 16;
+
+let ran = 0;
+
+async function runAll(inFlight: number, count: number): Promise<number> {
+  const tookMs = await closedLoop(contender, inFlight, count);
+  ran += count;
+  return tookMs;
+}
 
 /** @returns how many transactions fill a slice when nothing gets in between: by the fastest run there was. */
 async function warmUp(inFlight: number, warmUpMs: number, sliceMs: number): Promise<number> {
   const begunAt = performance.now();
-  let count = Math.max(inFlight, 100);
+  let count = Math.max(inFlight, FEWEST);
   let fastestPerMs = 0;
   let tookMs: number;
   do {
-    tookMs = await closedLoop(contender, inFlight, count);
+    tookMs = await runAll(inFlight, count);
     await letTimersRun();
     fastestPerMs = Math.max(fastestPerMs, count / tookMs);
     if (tookMs < sliceMs / 2) count *= 2;
@@ -43,10 +59,13 @@ async function obey(order: Order): Promise<Answer> {
   const cpuBefore = process.threadCpuUsage();
   if (order.kind === 'warm-up') {
     const count = await warmUp(inFlight, order.warmUpMs, order.sliceMs);
-    return { count, tookMs: order.sliceMs, cpuMs: cpuMsSince(cpuBefore) };
+    const cpuMs = cpuMsSince(cpuBefore);
+    return { count, tookMs: order.sliceMs, cpuMs, troubles: contender.takeTroubles?.(), ran };
   }
-  const tookMs = await closedLoop(contender, inFlight, order.count);
-  return { count: order.count, tookMs, cpuMs: cpuMsSince(cpuBefore) };
+  contender.takeTroubles?.();
+  const tookMs = await runAll(inFlight, order.count);
+  const cpuMs = cpuMsSince(cpuBefore);
+  return { count: order.count, tookMs, cpuMs, troubles: contender.takeTroubles?.(), ran };
 }
 
 function cpuMsSince(before: NodeJS.CpuUsage): number {
@@ -54,5 +73,10 @@ function cpuMsSince(before: NodeJS.CpuUsage): number {
   return (user + system) / 1000;
 }
 
+async function leave(): Promise<never> {
+  await contender.close?.();
+  process.exit();
+}
+
 process.on('message', (order: Order) => void obey(order).then((answer) => process.send!(answer)));
-process.on('disconnect', () => process.exit());
+process.on('disconnect', () => void leave());

@@ -4,13 +4,14 @@ import {
   type TransactionParticipant,
   type Vote,
   branch,
-} from '../src/coordinator/index.js';
-import { closedLoop, letTimersRun } from './closed-loop.js';
-import { UnexpectedOutcomeError } from './contender.js';
-import { type CoordinatorApplication, startCoordinator } from './coordinator.js';
+} from '../../src/coordinator/index.js';
+import { closedLoop, letTimersRun } from '../framework/closed-loop.js';
+import { UnexpectedOutcomeError } from '../framework/contender.js';
+import type { CoordinatorApplication } from '../framework/coordinator-application.js';
+import { startCoordinator } from './coordinator.js';
 import { WORK } from './participants.js';
-import type { Settings } from './settings.js';
-import { median, round } from './statistics.js';
+import type { Settings } from '../settings.js';
+import { median, round } from '../framework/statistics.js';
 
 /** What participants in trouble cost those who have nothing to do with them. */
 export interface Isolation {
@@ -32,7 +33,7 @@ const WELL_BATCH = 5_000;
 export async function measureIsolation(settings: Settings): Promise<Isolation> {
   const { app, contender } = await startCoordinator('coordinator');
   const well = (): Promise<number> => closedLoop(contender, WELL_IN_FLIGHT, WELL_BATCH);
-  const refusalMs = await measureRefusal(app, settings.refusals);
+  const refusalMs = await measureRefusal(app, settings.memory.refusals);
   const hung = await measureHung(app, well, settings);
   await app.close();
   return { refusalMs, ...hung };
@@ -61,7 +62,7 @@ async function measureRefusal(app: CoordinatorApplication, refusals: number): Pr
 async function measureHung(
   app: CoordinatorApplication,
   well: () => Promise<number>,
-  { hungRounds, hungSliceMs }: Settings,
+  { memory: { hungRounds, hungSliceMs } }: Settings,
 ): Promise<Pick<Isolation, 'hungRatio' | 'hungAbortedTps'>> {
   app.get(ParticipantRegistry).register(HUNG, { name: 'hung', prepareTimeoutMs: HUNG_PREPARE_TIMEOUT_MS });
   const ratios: number[] = [];

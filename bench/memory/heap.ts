@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import type { MemoryReport } from './memory-process.js';
-import type { Settings } from './settings.js';
+import type { MemoryReport } from './heap-process.js';
+import type { Settings } from '../settings.js';
 
 /** So much is allocated by 10,000 transactions at most without the young generation being collected once. */
 const SEMI_SPACE_MB = 256;
@@ -11,7 +11,7 @@ const SEMI_SPACE_MB = 256;
  * something is measured: what the heap has grown by is then what was allocated.
  */
 export async function measureMemory(settings: Settings): Promise<MemoryReport> {
-  const child = fork(new URL('./memory-process.js', import.meta.url), [String(settings.memorySamples)], {
+  const child = fork(new URL('./heap-process.js', import.meta.url), [String(settings.memory.memorySamples)], {
     execArgv: [
       '--expose-gc',
       `--min-semi-space-size=${SEMI_SPACE_MB}`,

@@ -5,13 +5,13 @@ import {
   type TransactionParticipant,
   type Vote,
   branch,
-} from '../src/coordinator/index.js';
-import { UnexpectedOutcomeError } from './contender.js';
-import { CoordinatorApplication } from './coordinator.js';
+} from '../../src/coordinator/index.js';
+import { UnexpectedOutcomeError } from '../framework/contender.js';
+import { CoordinatorApplication } from '../framework/coordinator-application.js';
 import { twoRounds } from './floor.js';
 import { bareBranch } from './participants.js';
-import type { Settings } from './settings.js';
-import { median, quantile, round, seededRandom } from './statistics.js';
+import type { Settings } from '../settings.js';
+import { median, quantile, round, seededRandom } from '../framework/statistics.js';
 
 /** What a transaction takes beyond the slowest prepare and the slowest commit, in microseconds. */
 export interface AddedLatency {
@@ -78,9 +78,9 @@ export async function measureLatency(settings: Settings): Promise<AddedLatency> 
   const added: number[] = [];
   const floorAdded: number[] = [];
   const reached: number[] = [];
-  for (let number = 0; number < settings.latencyRounds; number++) {
-    await offer(offeredTps, settings.latencySliceMs, floor, random, floorAdded);
-    reached.push(await offer(offeredTps, settings.latencySliceMs, coordinator, random, added));
+  for (let number = 0; number < settings.memory.latencyRounds; number++) {
+    await offer(offeredTps, settings.memory.latencySliceMs, floor, random, floorAdded);
+    reached.push(await offer(offeredTps, settings.memory.latencySliceMs, coordinator, random, added));
   }
   await app.close();
   return {

@@ -3,7 +3,7 @@ import {
   Participant,
   type TransactionParticipant,
   type Vote,
-} from '../src/coordinator/index.js';
+} from '../../src/coordinator/index.js';
 
 /** What the participants of the benchmark are asked to do. */
 export interface Work {

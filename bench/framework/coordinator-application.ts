@@ -1,16 +1,12 @@
 import { ConsoleLogger, type INestApplicationContext, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { destination, pino } from 'pino';
+import { destination } from 'pino';
 import {
   CoordinatorModule,
   type CoordinatorModuleOptions,
-  PinoTransactionLines,
   type TransactionParticipant,
   TransactionManager,
-  branch,
-} from '../src/coordinator/index.js';
-import type { Contender } from './contender.js';
-import { First, Second, Third, type Trio, WORK } from './participants.js';
+} from '../../src/coordinator/index.js';
 
 /** Nest's own logger at level warn. What it has to say is put into words and then thrown away. */
 class WarningsToNowhere extends ConsoleLogger {
@@ -61,24 +57,4 @@ export class CoordinatorApplication {
   close(): Promise<void> {
     return this.context.close();
   }
-}
-
-/** The coordinator over three participants that have nothing to do. */
-export async function startCoordinator(
-  name: string,
-  options: CoordinatorModuleOptions = {},
-): Promise<{ app: CoordinatorApplication; contender: Contender; trio: Trio }> {
-  const app = await CoordinatorApplication.start([First, Second, Third], options);
-  const { transactions } = app;
-  const run: Contender['run'] = () =>
-    transactions.run({
-      name: 'benchmark',
-      branches: [branch(First, WORK), branch(Second, WORK), branch(Third, WORK)],
-    });
-  return { app, contender: { name, run }, trio: [app.get(First), app.get(Second), app.get(Third)] };
-}
-
-/** The one line at the end of each transaction, through pino at level info, to nowhere. */
-export function transactionLines(): PinoTransactionLines {
-  return new PinoTransactionLines(pino({ level: 'info' }, destination({ dest: '/dev/null', sync: true })));
 }

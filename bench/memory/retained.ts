@@ -4,14 +4,14 @@ import {
   type TransactionParticipant,
   type Vote,
   branch,
-} from '../src/coordinator/index.js';
-import { letTimersRun } from './closed-loop.js';
-import { type Contender, UnexpectedOutcomeError } from './contender.js';
+} from '../../src/coordinator/index.js';
+import { letTimersRun } from '../framework/closed-loop.js';
+import { type Contender, UnexpectedOutcomeError } from '../framework/contender.js';
 import { ConventionalCoordinator } from './conventional-coordinator.js';
-import { CoordinatorApplication } from './coordinator.js';
+import { CoordinatorApplication } from '../framework/coordinator-application.js';
 import { twoRounds } from './floor.js';
 import { WORK, bareBranch } from './participants.js';
-import { median, round } from './statistics.js';
+import { median, round } from '../framework/statistics.js';
 
 /** Bytes held for a transaction that is preparing, beyond what its three participants hold themselves. */
 export interface Retained {

@@ -1,11 +1,11 @@
 import { PerformanceObserver } from 'node:perf_hooks';
-import { closedLoop, letTimersRun } from './closed-loop.js';
-import type { Contender } from './contender.js';
+import { closedLoop, letTimersRun } from '../framework/closed-loop.js';
+import type { Contender } from '../framework/contender.js';
 import { conventionalOver } from './conventional.js';
 import { startCoordinator } from './coordinator.js';
 import { floorOver } from './floor.js';
 import { type Retained, measureRetained } from './retained.js';
-import { median, round } from './statistics.js';
+import { median, round } from '../framework/statistics.js';
 import { LEVELS } from './throughput.js';
 
 /** Bytes allocated for a transaction, at one number in flight; null when nothing could be measured. */

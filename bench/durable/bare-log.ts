@@ -1,0 +1,40 @@
+import { LmdbDecisionLog } from '../../src/coordinator/log/lmdb/index.js';
+import type { CommitDecision } from '../../src/coordinator/index.js';
+import type { Contender } from '../framework/contender.js';
+import { WORK } from '../memory/participants.js';
+
+const COMMITTED = { status: 'committed' } as const;
+const PARTICIPANTS = ['first', 'second', 'third'] as const;
+
+/** The log alone: the records that the coordinator would write, appended and ended, and nothing around them. */
+export async function bareLog(folder: string): Promise<Contender> {
+  const log = new LmdbDecisionLog({ path: folder });
+  const { epoch } = await log.open('benchmark');
+  let sequence = 0;
+  return {
+    name: 'bare-log',
+    run: async () => {
+      const id = `benchmark.${epoch.toString(36)}.${++sequence}`;
+      await log.append(decisionOf(id));
+      log.end(id);
+      return COMMITTED;
+    },
+    close: () => log.close(),
+  };
+}
+
+function decisionOf(id: string): CommitDecision {
+  return {
+    id,
+    toRecord: () => ({
+      id,
+      name: 'benchmark',
+      branches: PARTICIPANTS.map((participant) => ({
+        branchId: participant,
+        participant,
+        payload: WORK,
+        completed: false,
+      })),
+    }),
+  };
+}

@@ -1,0 +1,20 @@
+import { aligned, number } from '../framework/table.js';
+import type { Durable } from './durable.js';
+
+/** What was measured with decisions on disk, for people. */
+export function durableTable({ flushMs, levels }: Durable): string[] {
+  return [
+    `Decisions on disk, three participants that have nothing to do: transactions a second (a flush takes ${flushMs} ms)`,
+    ...aligned([
+      ['in flight', 'log alone', 'coordinator', 'wall-clock ratio', 'CPU ratio'],
+      ...levels.map(({ inFlight, bareLogTps, tps, ratio, cpuRatio }) => [
+        number.format(inFlight),
+        number.format(bareLogTps),
+        number.format(tps),
+        ratio.toFixed(2),
+        cpuRatio.toFixed(2),
+      ]),
+    ]),
+    '  The log alone asks nobody for a vote and tells nobody: it is what any coordinator pays that uses this log',
+  ];
+}

@@ -1,0 +1,81 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import type { Troubles } from './contender.js';
+import type { Answer, Order } from './contender-process.js';
+
+/** What one round came to. */
+export interface Rate {
+  /** How many transactions were run. */
+  readonly count: number;
+  /** Transactions a second. */
+  readonly tps: number;
+  /** Transactions for a second of processor time. */
+  readonly cpuTps: number;
+  readonly troubles: Troubles | undefined;
+}
+
+/** Contenders end with the measuring process, however that ends, before their folders are taken away. */
+const children = new Set<ChildProcess>();
+process.prependListener('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+});
+
+/** A contender in a process of its own, as the measuring process sees it. */
+export class ContenderRunner<Name extends string> {
+  private ranSoFar = 0;
+  private readonly child: ChildProcess;
+  private readonly exit: Promise<unknown[]>;
+  private readonly died: Promise<never>;
+
+  /**
+   * @param module exports `makeContender`.
+   * @param setup is handed to it, through JSON.
+   */
+  constructor(
+    readonly name: Name,
+    module: URL,
+    setup: unknown = null,
+  ) {
+    // What is measured for others to read goes to the standard output, so nobody else may write there.
+    this.child = fork(
+      new URL('./contender-process.js', import.meta.url),
+      [module.href, name, JSON.stringify(setup)],
+      { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
+    );
+    children.add(this.child);
+    this.exit = once(this.child, 'exit').finally(() => children.delete(this.child));
+    this.died = this.exit.then(([code]) => {
+      throw new Error(`the process of ${name} ended with ${String(code)}`);
+    });
+    this.died.catch(() => {});
+  }
+
+  /** How many transactions it has run so far, all of them committed. */
+  get ran(): number {
+    return this.ranSoFar;
+  }
+
+  /** @returns how many transactions fill a slice, once the code is compiled as it will stay. */
+  async warmUp(inFlight: number, warmUpMs: number, sliceMs: number): Promise<number> {
+    return (await this.ask({ kind: 'warm-up', inFlight, warmUpMs, sliceMs })).count;
+  }
+
+  async run(inFlight: number, count: number): Promise<Rate> {
+    const { tookMs, cpuMs, troubles } = await this.ask({ kind: 'run', inFlight, count });
+    return { count, tps: (count / tookMs) * 1000, cpuTps: (count / cpuMs) * 1000, troubles };
+  }
+
+  /** @returns when the process has ended, and holds nothing any more. */
+  async stop(): Promise<void> {
+    if (this.child.connected) this.child.disconnect();
+    await this.exit;
+  }
+
+  private async ask(order: Order): Promise<Answer> {
+    const answer = once(this.child, 'message') as Promise<[Answer]>;
+    this.child.send(order);
+    const [value] = await Promise.race([answer, this.died]);
+    this.ranSoFar = value.ran;
+    return value;
+  }
+}

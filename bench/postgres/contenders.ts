@@ -1,0 +1,70 @@
+import type { Contender } from '../framework/contender.js';
+import { accountsDrawn, rowCounts } from './accounts.js';
+import { byHandOver, byHandWithRecordOver } from './by-hand.js';
+import { coordinatorOver } from './coordinator.js';
+import { AccountsBatchParticipant, AccountsParticipant } from './participants.js';
+import { plainInOneTripOver, plainOver, poolsOf } from './plain.js';
+import { untilCommitted } from './until-committed.js';
+
+/** Who is compared. */
+export const KINDS = [
+  'plain',
+  'plain-one-trip',
+  'by-hand',
+  'by-hand-with-record',
+  'coordinator',
+  'coordinator-batch',
+  'dbos',
+] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** Where a contender finds what it needs. */
+export interface PostgresSetup {
+  /** A coordinator is called so: two of one name would take each other's branches for their own. */
+  readonly name: string;
+  readonly kind: Kind;
+  readonly urls: readonly string[];
+  /** The database in which DBOS keeps its workflows. */
+  readonly systemUrl: string;
+  /** Where decisions are kept. */
+  readonly folder: string;
+  readonly seed: number;
+  /** In how many databases there are only few rows, so that transactions get in each other's way. */
+  readonly hotDatabases: 0 | 1 | 3;
+}
+
+export async function makeContender(_name: string, setup: PostgresSetup): Promise<Contender> {
+  const contender = await contenderOf(setup);
+  return setup.hotDatabases === 0 ? contender : untilCommitted(contender);
+}
+
+async function contenderOf({
+  name,
+  kind,
+  urls,
+  systemUrl,
+  folder,
+  seed,
+  hotDatabases,
+}: PostgresSetup): Promise<Contender> {
+  const draw = accountsDrawn(seed, rowCounts(hotDatabases));
+  switch (kind) {
+    case 'plain':
+      return plainOver(poolsOf(urls), draw);
+    case 'plain-one-trip':
+      return plainInOneTripOver(poolsOf(urls), draw);
+    case 'by-hand':
+      return byHandOver(poolsOf(urls), draw);
+    case 'by-hand-with-record':
+      return byHandWithRecordOver(poolsOf(urls), draw, folder);
+    case 'coordinator':
+      return coordinatorOver(name, AccountsParticipant, urls, draw, folder);
+    case 'coordinator-batch':
+      return coordinatorOver(name, AccountsBatchParticipant, urls, draw, folder);
+    case 'dbos': {
+      // It patches what it finds, so it is there only where it is measured.
+      const { dbosOver } = await import('./dbos.js');
+      return dbosOver(poolsOf(urls), draw, systemUrl);
+    }
+  }
+}

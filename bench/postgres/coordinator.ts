@@ -1,0 +1,44 @@
+import { ParticipantRegistry, branch } from '../../src/coordinator/index.js';
+import { LmdbDecisionLog } from '../../src/coordinator/log/lmdb/index.js';
+import type { PostgresParticipantOptions } from '../../src/resource-managers/postgres/index.js';
+import type { Contender } from '../framework/contender.js';
+import { CoordinatorApplication } from '../framework/coordinator-application.js';
+import type { Accounts } from './accounts.js';
+import type { AccountsBatchParticipant, AccountsParticipant } from './participants.js';
+
+const NAMES = ['first', 'second', 'third'] as const;
+
+/**
+ * The coordinator over three databases, with its defaults and the participants' defaults, and with its decisions in an
+ * embedded log.
+ *
+ * @param coordinator its name, of which there is one on a server.
+ * @param type how the work of the participants is written.
+ */
+export async function coordinatorOver(
+  coordinator: string,
+  type: new (options: PostgresParticipantOptions) => AccountsParticipant | AccountsBatchParticipant,
+  urls: readonly string[],
+  draw: () => Accounts,
+  folder: string,
+): Promise<Contender> {
+  const log = new LmdbDecisionLog({ path: folder });
+  const app = await CoordinatorApplication.start([], { name: coordinator, log });
+  const participants = NAMES.map((name, index) => new type({ name, connection: urls[index]! }));
+  for (const [index, participant] of participants.entries()) {
+    await participant.onModuleInit();
+    app.get(ParticipantRegistry).register(participant, { name: NAMES[index]! });
+  }
+  return {
+    name: coordinator,
+    run: () => {
+      const accounts = draw();
+      const branches = NAMES.map((name, index) => branch(name, { account: accounts[index]! }));
+      return app.transactions.run({ name: 'benchmark', branches });
+    },
+    close: async () => {
+      await app.close();
+      for (const participant of participants) await participant.onApplicationShutdown();
+    },
+  };
+}

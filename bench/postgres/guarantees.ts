@@ -1,0 +1,15 @@
+import type { Kind } from './contenders.js';
+
+const NOT_ATOMIC = 'not atomic together: a refusal or a crash leaves some of the three changed';
+const ATOMIC = 'all three or none, through crashes: repeats, recovery and orphans are seen to';
+
+/** What a caller gets for its time: the figures of one are to be read with this beside them. */
+export const GUARANTEES: Readonly<Record<Kind, string>> = {
+  plain: NOT_ATOMIC,
+  'plain-one-trip': NOT_ATOMIC,
+  'by-hand': 'all three or none while nobody fails: after a crash nobody knows what was decided',
+  'by-hand-with-record': 'the same, but the decision is on disk for a recovery that is not written',
+  coordinator: ATOMIC,
+  'coordinator-batch': ATOMIC,
+  dbos: 'every step in the end, at least once each; no rollback; others see what is between the steps',
+};

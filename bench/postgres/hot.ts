@@ -1,0 +1,91 @@
+import type { ContenderRunner, Rate } from '../framework/contender-runner.js';
+import {
+  type Rates,
+  type RoundSettings,
+  interleavedRounds,
+  medianRatio,
+  medianTps,
+} from '../framework/interleaved.js';
+import { round } from '../framework/statistics.js';
+
+/** The contenders that are measured with few rows as well. */
+export const HOT_KINDS = ['plain', 'coordinator', 'coordinator-batch'] as const;
+type HotKind = (typeof HOT_KINDS)[number];
+/** In how many databases there are few rows. Only with more than one can two transactions wait for each other. */
+export const HOT_DATABASES = [1, 3] as const;
+type HotDatabases = (typeof HOT_DATABASES)[number];
+export type HotName = `${HotKind}-hot-${HotDatabases}`;
+type Name = HotKind | HotName;
+
+export const HOT_NAMES: readonly HotName[] = HOT_DATABASES.flatMap((databases) =>
+  HOT_KINDS.map((kind) => `${kind}-hot-${databases}` as const),
+);
+
+/** With one in flight nobody is in anybody's way. */
+export const HOT_LEVELS = [16, 64] as const;
+
+/** The same with few rows. */
+export interface HotLevel {
+  readonly inFlight: number;
+  /** In so many of the three databases rows are few. */
+  readonly hotDatabases: number;
+  readonly plain: HotCompared;
+  readonly interactive: HotCompared;
+  readonly batch: HotCompared;
+}
+
+export interface HotCompared {
+  readonly tps: number;
+  /** To the same contender with many rows. */
+  readonly ratioToCold: number;
+  /** To three plain transactions over the same few rows. */
+  readonly ratioToPlain: number;
+  /** Attempts that were aborted and tried again, for each transaction that was committed. */
+  readonly abortedPerCommit: number;
+  /** The longest time without a commit in any round, in milliseconds. */
+  readonly longestPauseMs: number;
+}
+
+/** @param runners those of other contenders are left alone. */
+export async function measureHot(
+  runners: readonly ContenderRunner<string>[],
+  settings: RoundSettings,
+): Promise<HotLevel[]> {
+  const both = runners.filter(isCompared);
+  const levels: HotLevel[] = [];
+  for (const inFlight of HOT_LEVELS) {
+    const rates = await interleavedRounds(inFlight, both, settings);
+    levels.push(...HOT_DATABASES.map((hotDatabases) => summary(inFlight, hotDatabases, rates)));
+  }
+  return levels;
+}
+
+function isCompared(runner: ContenderRunner<string>): runner is ContenderRunner<Name> {
+  return [...HOT_KINDS, ...HOT_NAMES].some((name) => name === runner.name);
+}
+
+function summary(inFlight: number, hotDatabases: HotDatabases, rates: Rates<Name>): HotLevel {
+  const compared = (kind: HotKind): HotCompared => {
+    const hot = rates[`${kind}-hot-${hotDatabases}`];
+    return {
+      tps: medianTps(hot),
+      ratioToCold: round(medianRatio(hot, rates[kind]), 3),
+      ratioToPlain: round(medianRatio(hot, rates[`plain-hot-${hotDatabases}`]), 3),
+      abortedPerCommit: round(abortedPerCommit(hot), 4),
+      longestPauseMs: Math.round(Math.max(...hot.map(({ troubles }) => troubles!.longestPauseMs))),
+    };
+  };
+  return {
+    inFlight,
+    hotDatabases,
+    plain: compared('plain'),
+    interactive: compared('coordinator'),
+    batch: compared('coordinator-batch'),
+  };
+}
+
+function abortedPerCommit(rates: readonly Rate[]): number {
+  const aborted = rates.reduce((sum, { troubles }) => sum + troubles!.aborted, 0);
+  const committed = rates.reduce((sum, { count }) => sum + count, 0);
+  return aborted / committed;
+}

@@ -1,0 +1,56 @@
+import type { Contender } from '../framework/contender.js';
+
+/** With no commit for so long the contender does not get in its own way: it stands still. */
+const STANDSTILL_MS = 30_000;
+
+/** Transactions over the same rows have stopped each other for good. */
+export class StandstillError extends Error {
+  constructor(contender: string) {
+    super(`${contender} has committed nothing for ${STANDSTILL_MS / 1000} seconds`);
+    this.name = 'StandstillError';
+  }
+}
+
+/**
+ * For transactions that want the same rows: one that is aborted is tried again until it is committed, as its caller
+ * would do, and what that takes is counted.
+ */
+export function untilCommitted(contender: Contender): Contender {
+  const watch = new CommitWatch();
+  return {
+    ...contender,
+    run: async () => {
+      for (;;) {
+        const outcome = await contender.run();
+        if (outcome.status === 'committed') watch.committed();
+        if (outcome.status !== 'aborted') return outcome;
+        watch.aborted++;
+        if (watch.pauseMs > STANDSTILL_MS) throw new StandstillError(contender.name);
+      }
+    },
+    takeTroubles: () => watch.take(),
+  };
+}
+
+class CommitWatch {
+  aborted = 0;
+  private longestPauseMs = 0;
+  private committedAt = performance.now();
+
+  get pauseMs(): number {
+    return performance.now() - this.committedAt;
+  }
+
+  committed(): void {
+    this.longestPauseMs = Math.max(this.longestPauseMs, this.pauseMs);
+    this.committedAt = performance.now();
+  }
+
+  take(): { aborted: number; longestPauseMs: number } {
+    const { aborted, longestPauseMs } = this;
+    this.aborted = 0;
+    this.longestPauseMs = 0;
+    this.committedAt = performance.now();
+    return { aborted, longestPauseMs };
+  }
+}

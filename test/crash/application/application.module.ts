@@ -1,0 +1,85 @@
+import { join } from 'node:path';
+import {
+  type BeforeApplicationShutdown,
+  type DynamicModule,
+  Injectable,
+  Module,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
+import { Pool } from 'pg';
+import { CoordinatorModule } from '../../../src/coordinator/index.js';
+import { LmdbDecisionLog } from '../../../src/coordinator/log/lmdb/index.js';
+import type {
+  PostgresParticipantOptions,
+  PostgresPools,
+} from '../../../src/resource-managers/postgres/index.js';
+import type { Settings } from '../messages.js';
+import { Gates, HouseBank, PayeeBank, PayerBank } from './bank.js';
+import { CrashPoints } from './crash-points.js';
+import { crashingClient } from './crashing-client.js';
+import { CrashingLog } from './crashing-log.js';
+
+/** The name of the coordinator, by which its log and its prepared branches are found again. */
+export const NAME = 'bank';
+
+/** What a test of speed would call too long; here nothing but a fault may hit it. */
+const PATIENCE_MS = 60_000;
+
+/** The pools that the participants got. They belong to the application, which closes them when all is over. */
+@Injectable()
+class Connections implements BeforeApplicationShutdown, OnApplicationShutdown {
+  constructor(
+    private readonly points: CrashPoints,
+    private readonly pools: readonly PostgresPools[],
+  ) {}
+
+  beforeApplicationShutdown(): void {
+    this.points.reached('after drain');
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.all(this.pools.flatMap(({ work, completion }) => [work.end(), completion.end()]));
+  }
+}
+
+/** The application: a coordinator with a durable log, and banks in three databases. All is real but the crash points. */
+@Module({})
+export class ApplicationModule {
+  static with(settings: Settings, points: CrashPoints): { module: DynamicModule; log: CrashingLog } {
+    const { databases, logPath, run, flushedCopy, timeoutMs = PATIENCE_MS } = settings;
+    const client = crashingClient(points);
+    const pools = databases.map((connectionString): PostgresPools => {
+      const config = { connectionString, application_name: run, pipeline: true, Client: client };
+      return { work: new Pool({ ...config, max: 8 }), completion: new Pool({ ...config, max: 4 }) };
+    });
+    const options = pools.map((pair): PostgresParticipantOptions => ({ pools: pair, lockTimeoutMs: 10_000 }));
+    const copy =
+      flushedCopy === undefined ? undefined : { from: join(logPath, NAME, 'decisions.mdb'), to: flushedCopy };
+    const log = new CrashingLog(new LmdbDecisionLog({ path: logPath }), points, copy);
+    const coordinator = CoordinatorModule.forRoot({
+      name: NAME,
+      log,
+      timeoutMs,
+      prepareTimeoutMs: timeoutMs,
+      completionTimeoutMs: timeoutMs,
+      completionWaitMs: PATIENCE_MS,
+      shutdownGraceMs: PATIENCE_MS,
+      retryBaseMs: 10,
+      retryCapMs: 100,
+      recoveryIntervalMs: 50,
+      orphanSafetyMs: 50,
+    });
+    const providers = [
+      Gates,
+      PayerBank,
+      PayeeBank,
+      HouseBank,
+      { provide: CrashPoints, useValue: points },
+      { provide: 'payer', useValue: options[0] },
+      { provide: 'payee', useValue: options[1] },
+      { provide: 'house', useValue: options[2] },
+      { provide: Connections, useFactory: () => new Connections(points, pools) },
+    ];
+    return { module: { module: ApplicationModule, imports: [coordinator], providers }, log };
+  }
+}

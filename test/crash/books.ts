@@ -1,0 +1,109 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { open } from 'lmdb';
+import type { PostgresServer, TestDatabase } from '../support/postgres/server.js';
+import { NAME } from './application/application.module.js';
+
+const ACCOUNTS = 20;
+const BALANCE = 1_000;
+
+/** Prepared all the time, and none of the coordinator's business: other names, or ids that are none. */
+const FOREIGN = [
+  `${NAME}-2.1.1/payer/payer`,
+  `${NAME}er.1.1/payer/payer`,
+  `${NAME}.-1.1/payer/payer`,
+  `${NAME}.1.1`,
+  'shop.1.1/payer/payer',
+];
+
+/** The accounts of one side, by number. */
+export function accountOf(number: number): string {
+  return `account-${number % ACCOUNTS}`;
+}
+
+/** What the three databases and the log hold, read past the application. */
+export class Books {
+  private constructor(
+    private readonly server: PostgresServer,
+    readonly databases: readonly [TestDatabase, TestDatabase, TestDatabase],
+  ) {}
+
+  /** Makes the three databases, with money in each. */
+  static async open(server: PostgresServer): Promise<Books> {
+    const [payers, payees, house] = [
+      await server.createDatabase(),
+      await server.createDatabase(),
+      await server.createDatabase(),
+    ];
+    const names = Array.from({ length: ACCOUNTS }, (_, number) => accountOf(number));
+    for (const database of [payers, payees, house]) {
+      await database.query(`
+        CREATE TABLE accounts (name text PRIMARY KEY, balance int NOT NULL CHECK (balance >= 0));
+        CREATE TABLE markers (transaction_id text PRIMARY KEY, key text UNIQUE, amount int NOT NULL)`);
+      await database.query('INSERT INTO accounts SELECT unnest($1::text[]), $2', [names, BALANCE]);
+    }
+    for (const gid of FOREIGN) {
+      await payers.query(
+        `BEGIN; INSERT INTO markers VALUES ('foreign ${gid}', 'foreign ${gid}', 0); PREPARE TRANSACTION '${gid}'`,
+      );
+    }
+    return new Books(server, [payers, payees, house]);
+  }
+
+  /** All there was at the beginning, and there must be for ever. */
+  readonly money = 3 * ACCOUNTS * BALANCE;
+
+  /** @returns the money in the three databases. */
+  async total(): Promise<number> {
+    let total = 0;
+    for (const database of this.databases) {
+      const { rows } = await database.query<{ sum: number }>('SELECT sum(balance)::int AS sum FROM accounts');
+      total += rows[0]!.sum;
+    }
+    return total;
+  }
+
+  /** @returns the transaction of each transfer whose marker is there, by its key, in each database. */
+  async markers(keys: readonly string[]): Promise<ReadonlyMap<string, string>[]> {
+    return Promise.all(
+      this.databases.map(async (database) => {
+        const { rows } = await database.query<{ key: string; id: string }>(
+          'SELECT key, transaction_id AS id FROM markers WHERE key = ANY ($1)',
+          [keys],
+        );
+        return new Map(rows.map(({ key, id }) => [key, id]));
+      }),
+    );
+  }
+
+  /** @returns the branches of the coordinator that are prepared still, and the sessions of earlier runs. */
+  async unfinished(run: string): Promise<{ readonly prepared: string[]; readonly sessions: number }> {
+    const { rows } = await this.server.query<{ prepared: string[]; sessions: number }>(
+      'postgres',
+      `SELECT ARRAY(SELECT gid FROM pg_prepared_xacts WHERE gid LIKE '${NAME}.%') AS prepared,
+        (SELECT count(*)::int FROM pg_stat_activity
+          WHERE application_name LIKE 'run %' AND application_name <> $1) AS sessions`,
+      [run],
+    );
+    const { prepared, sessions } = rows[0]!;
+    return { prepared: prepared.filter((gid) => !FOREIGN.includes(gid)), sessions };
+  }
+
+  /** @returns those of the foreign branches that are not there any more. */
+  async touched(): Promise<string[]> {
+    const prepared = await this.databases[0].prepared();
+    return FOREIGN.filter((gid) => !prepared.includes(gid));
+  }
+}
+
+/** @returns the keys that a log holds besides its epoch: open decisions, and reports that nobody has forgotten. */
+export async function openRecords(logPath: string): Promise<string[]> {
+  const path = join(logPath, NAME, 'decisions.mdb');
+  if (!existsSync(path)) return [];
+  const database = open<Buffer, string>({ path, encoding: 'binary', useVersions: true, readOnly: true });
+  try {
+    return [...database.getKeys()].filter((key) => key !== 'epoch');
+  } finally {
+    await database.close();
+  }
+}

@@ -1,0 +1,72 @@
+import type { Outcome } from '../../src/coordinator/index.js';
+import type { CrashOrder } from './application/crash-points.js';
+
+/** What is special about a transfer. */
+export type Manner =
+  | 'plain'
+  /** The house refuses at once, while the others prepare. */
+  | 'refused'
+  /** The house refuses when the others are prepared. */
+  | 'refused-last'
+  /** The house commits, and reports that it is not sure of it. */
+  | 'reported'
+  /** The house does not commit as long as the process lives that has prepared it. */
+  | 'stuck'
+  /** The house votes only when the application is told to end. */
+  | 'held';
+
+/** Money that goes from one bank to another, with a fee to the house: three databases. */
+export interface Transfer {
+  /** By which the parent knows it: nobody knows its transaction before an answer has come. */
+  readonly key: string;
+  readonly from: string;
+  readonly to: string;
+  readonly amount: number;
+  readonly manner: Manner;
+  /** So many bytes more go into the commit record. */
+  readonly bulk?: number;
+}
+
+/** What the log does to one append, once. */
+export type LogFault = 'loses the acknowledgement' | 'loses the record' | 'hangs';
+
+/** How the application is started. */
+export interface Settings {
+  readonly logPath: string;
+  /** Connection strings of the payers', the payees' and the house's database. */
+  readonly databases: readonly [string, string, string];
+  /** The name of this run to the databases, by which they tell whether it still has sessions. */
+  readonly run: string;
+  /** The file into which the log is copied whenever it has flushed. */
+  readonly flushedCopy?: string;
+  readonly timeoutMs?: number;
+}
+
+/** From the parent to the application. */
+export type Command =
+  | { readonly type: 'start'; readonly settings: Settings; readonly order?: CrashOrder }
+  | { readonly type: 'arm'; readonly order?: CrashOrder; readonly fault?: LogFault }
+  | { readonly type: 'transfer'; readonly transfer: Transfer }
+  /** Recover, forget the reports, and say how it stands. */
+  | { readonly type: 'settle' };
+
+/** How the application stands. */
+export interface Condition {
+  readonly accepting: boolean;
+  readonly inFlight: number;
+  readonly stalled: number;
+  readonly heuristic: number;
+  readonly logProblem: string | null;
+  readonly restartNeeded: boolean;
+}
+
+/** What the caller of a transfer was told: an outcome, or the code of a refusal before anything began. */
+export type Told = Pick<Outcome, 'status' | 'transactionId'> & { readonly decision?: 'commit' | 'unknown' };
+
+/** From the application to the parent. */
+export type Report =
+  | { readonly type: 'started' }
+  | { readonly type: 'told'; readonly key: string; readonly told: Told }
+  | { readonly type: 'refused'; readonly key: string; readonly code: string }
+  | { readonly type: 'settled'; readonly condition: Condition }
+  | { readonly type: 'failed'; readonly message: string };

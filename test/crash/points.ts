@@ -1,0 +1,165 @@
+import type { CrashOrder, PointName } from './application/crash-points.js';
+import type { LogFault, Manner } from './messages.js';
+
+/** A point at which the application is killed, and what it does then. */
+export interface CrashPoint {
+  readonly name: string;
+  /** What is asked for, all at once. */
+  readonly transfers: readonly Manner[];
+  /** What the log does to the first append. */
+  readonly fault?: LogFault;
+  /** Whether the application is told to end meanwhile. */
+  readonly ending?: boolean;
+  readonly at: CrashOrder;
+  /** Where the run after is killed as well, while it recovers from the first. */
+  readonly then?: CrashOrder;
+}
+
+const FIRST = 1;
+const LAST = 3;
+const PLAIN: readonly Manner[] = ['plain', 'plain', 'plain'];
+const REFUSED: readonly Manner[] = ['refused-last', 'refused', 'plain'];
+const DOUBTFUL: readonly Manner[] = ['plain', 'plain'];
+const REPORTED: readonly Manner[] = ['reported', 'plain'];
+const HELD: readonly Manner[] = ['held', 'held', 'plain'];
+
+const SIDES = ['before', 'during', 'after'] as const;
+
+/** The points on all sides of a step. */
+function around(step: string, sides: readonly (typeof SIDES)[number][] = SIDES): PointName[] {
+  return sides.map((side) => `${side} ${step}` as PointName);
+}
+
+/** From the begin to the end of transfers that commit. */
+function committing(): CrashPoint[] {
+  const firstAndLast = [...around('PREPARE TRANSACTION'), ...around('COMMIT PREPARED')].flatMap((point) => [
+    { name: `${point}, first branch`, transfers: PLAIN, at: { point, hit: FIRST } },
+    { name: `${point}, last branch`, transfers: PLAIN, at: { point, hit: LAST } },
+  ]);
+  const once = [
+    ...around('BEGIN'),
+    ...around('work'),
+    ...around('log.append'),
+    ...around('log.end'),
+    ...around('telling', ['before', 'after']),
+  ].map((point) => ({ name: point, transfers: PLAIN, at: { point } }));
+  return [
+    ...once,
+    ...firstAndLast,
+    {
+      name: 'after log.append, of the last of several transactions',
+      transfers: PLAIN,
+      at: { point: 'after log.append', skip: 2 },
+    },
+  ];
+}
+
+/** Transfers that a participant refuses, before or after the others are prepared. */
+function aborting(): CrashPoint[] {
+  const points = [
+    ...around('ROLLBACK'),
+    ...around('ROLLBACK PREPARED'),
+    ...around('tombstone'),
+    ...around('telling', ['before', 'after']),
+  ];
+  return points.map((point) => ({ name: `${point}, aborted`, transfers: REFUSED, at: { point } }));
+}
+
+/** Transfers of which the log cannot say whether it has taken their decision, or was told a report. */
+function doubtful(): CrashPoint[] {
+  return [
+    ...around('log.lookUp').flatMap((point): CrashPoint[] => [
+      {
+        name: `${point}, recorded`,
+        transfers: DOUBTFUL,
+        fault: 'loses the acknowledgement',
+        at: { point },
+      },
+      { name: `${point}, absent`, transfers: DOUBTFUL, fault: 'loses the record', at: { point } },
+    ]),
+    ...around('log.check').map((point): CrashPoint => ({
+      name: point,
+      transfers: DOUBTFUL,
+      fault: 'loses the acknowledgement',
+      at: { point },
+    })),
+    ...[...around('log.report'), ...around('log.forget')].map((point) => ({
+      name: point,
+      transfers: REPORTED,
+      at: { point },
+    })),
+  ];
+}
+
+/** The run after a crash is killed as well. */
+function recovering(): CrashPoint[] {
+  const decided: CrashOrder = { point: 'after log.append' };
+  const orphaned: CrashOrder = { point: 'before log.append' };
+  const halfCommitted: CrashOrder = { point: 'after COMMIT PREPARED' };
+  const whileDelivering = [
+    ...around('start', ['before', 'after']),
+    ...around('log.open'),
+    ...around('checks'),
+    ...around('COMMIT PREPARED'),
+    ...around('log.end'),
+  ].map((point) => ({
+    name: `${point}, in recovery`,
+    transfers: PLAIN,
+    at: decided,
+    then: { point },
+  }));
+  const last: CrashPoint = {
+    name: 'after COMMIT PREPARED, last branch, in recovery',
+    transfers: PLAIN,
+    at: decided,
+    then: { point: 'after COMMIT PREPARED', hit: LAST },
+  };
+  const proving = around('proof').map((point) => ({
+    name: `${point}, in recovery`,
+    transfers: PLAIN,
+    at: halfCommitted,
+    then: { point },
+  }));
+  const ofOrphans = [...around('list'), ...around('ROLLBACK PREPARED'), ...around('tombstone')].map(
+    (point) => ({
+      name: `${point} of orphans, in recovery`,
+      transfers: PLAIN,
+      at: orphaned,
+      then: { point },
+    }),
+  );
+  const secondList: CrashPoint = {
+    name: 'after the second list of orphans, in recovery',
+    transfers: PLAIN,
+    at: orphaned,
+    then: { point: 'after list', hit: 4 },
+  };
+  return [...whileDelivering, last, ...proving, ...ofOrphans, secondList];
+}
+
+/** The application is told to end while transfers are under way. */
+function ending(): CrashPoint[] {
+  const points = [
+    ...around('drain'),
+    ...around('log.append'),
+    ...around('COMMIT PREPARED'),
+    ...around('log.end'),
+    ...around('telling', ['before', 'after']),
+    ...around('log.close'),
+  ];
+  return points.map((point) => ({
+    name: `${point}, in shutdown`,
+    transfers: HELD,
+    ending: true,
+    at: { point },
+  }));
+}
+
+/** Every point, by a name of its own. */
+export const CRASH_POINTS: readonly CrashPoint[] = [
+  ...committing(),
+  ...aborting(),
+  ...doubtful(),
+  ...recovering(),
+  ...ending(),
+];
