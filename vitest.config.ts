@@ -24,7 +24,7 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
         },
       },
-      { extends: true, test: { name: 'proof', include: PROOF, sequence: { groupOrder: 1 } } },
+      { extends: true, test: { name: 'proof', include: PROOF, maxWorkers: 2, sequence: { groupOrder: 1 } } },
     ],
     coverage: {
       include: ['src/coordinator/**/*.ts'],
