@@ -60,6 +60,7 @@ const all = await readMutants();
 const chosen = all.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 const copy = await BrokenCopy.make();
 try {
+  if (chosen.length === 0) throw new Error('No mutant has such a name.');
   process.exitCode = await main(copy, chosen);
 } catch (error) {
   console.error((error as Error).message);

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { BrokenCopy } from './broken-copy.ts';
+import { missingProgram } from '../../test/model/spin.ts';
 import { type Mutant, readMutants } from './mutants.ts';
 
 /**
@@ -100,6 +101,9 @@ const copy = await BrokenCopy.make();
 const rows: string[][] = [];
 let survivors = 0;
 try {
+  if (mutants.length === 0) throw new Error('No mutant has such a name.');
+  if ((await missingProgram()) !== undefined)
+    throw new Error('Spin and a C compiler are needed for the rung L1.');
   await copy.check(mutants);
   for (const mutant of mutants) {
     const row = await copy.with(mutant, async () => {
@@ -107,7 +111,8 @@ try {
       for (const rung of Object.values(RUNGS)) cells.push((await rung(copy, mutant)) ?? '–');
       return cells;
     });
-    if (row.every((cell) => cell === '–')) survivors++;
+    // What the model says is about the model, and saves no defect of the code.
+    if (row.every((cell) => cell === '–' || cell === 'refuted')) survivors++;
     rows.push([`\`${mutant.name}\``, ...row]);
     console.log(rows.at(-1)!.join('  '));
   }
