@@ -6,6 +6,7 @@ import {
   type PostgresSettings,
   type Work,
 } from '../../src/resource-managers/postgres/index.js';
+import { BranchWork } from '../../src/resource-managers/postgres/branch-work.js';
 import { balanceOf, endOf, openAccounts } from '../support/postgres/bank.js';
 import { again, someBranch, until } from '../support/postgres/branches.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
@@ -56,6 +57,27 @@ const monotonic = (): number => performance.timeOrigin + performance.now();
 const gid = ({ transactionId }: { transactionId: string }): string => `${transactionId}/bank/b`;
 
 describe('the work of a branch', () => {
+  it.each(['statement by statement', 'as a batch'])(
+    'writes nothing when its transaction could not even be begun: %s',
+    async (form) => {
+      const manager = await manage();
+      const begin = vi.spyOn(BranchWork.prototype, 'begin').mockReturnValue('this is no SQL');
+      const branch = someBranch();
+      const text = "UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'";
+
+      const prepared =
+        form === 'as a batch'
+          ? manager.prepareBatch(branch, { statements: [{ text }], vote: () => 'commit' })
+          : manager.prepare(branch, takeTen);
+      await expect(prepared).rejects.toThrow('syntax error');
+      begin.mockRestore();
+
+      expect(await balanceOf(database, 'ann')).toBe(100);
+      await manager.rollback(again(branch));
+      expect(await manager.recover()).toEqual([]);
+    },
+  );
+
   it('is rolled back when it refuses, and its connection is used again', async () => {
     const manager = await manage({ workConnections: 1 });
     const pids = new Set<unknown>();

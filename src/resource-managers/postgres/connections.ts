@@ -25,6 +25,11 @@ export class Lane {
    */
   async run<T>(signal: AbortSignal, task: (client: PoolClient) => Promise<T>): Promise<T> {
     const client = await this.acquire(signal);
+    if (signal.aborted) {
+      // It was not used yet, so nothing is in doubt.
+      client.release();
+      signal.throwIfAborted();
+    }
     let connectionError: Error | undefined;
     const onError = (error: Error): void => {
       connectionError = error;
@@ -117,8 +122,12 @@ function makePools(
     pipeline: settings.pipelining,
     connectionTimeoutMillis: settings.connectTimeoutMs,
   };
+  const given = (config as ClientConfig).options;
+  // Should the begin of a branch fail before it takes effect, the statements that are sent behind it would each commit by
+  // itself: outside a transaction that says READ WRITE, as ours does, nothing may be written.
+  const options = [given, '-c default_transaction_read_only=on'].filter(Boolean).join(' ');
   return {
-    work: new Pool({ ...config, max: settings.workConnections }),
+    work: new Pool({ ...config, options, max: settings.workConnections }),
     completion: new Pool({ ...config, max: settings.completionConnections }),
   };
 }
