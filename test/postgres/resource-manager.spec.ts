@@ -57,6 +57,31 @@ const monotonic = (): number => performance.timeOrigin + performance.now();
 const gid = ({ transactionId }: { transactionId: string }): string => `${transactionId}/bank/b`;
 
 describe('the work of a branch', () => {
+  it('sends nothing of a batch in which something is no statement', async () => {
+    const manager = await manage();
+    const text = "UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'";
+    const statements = [{ text }, undefined as unknown as { text: string }];
+    const branch = someBranch();
+
+    await expect(manager.prepareBatch(branch, { statements, vote: () => 'commit' })).rejects.toThrow(
+      '`text`',
+    );
+
+    expect(await balanceOf(database, 'ann')).toBe(100);
+    expect(await manager.recover()).toEqual([]);
+  });
+
+  it('in a batch must not end its transaction, by ROLLBACK neither', async () => {
+    const manager = await manage();
+    const update = { text: "UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'" };
+    const statements = [{ text: 'ROLLBACK' }, update];
+
+    const prepared = manager.prepareBatch(someBranch(), { statements, vote: () => 'commit' });
+
+    await expect(prepared).rejects.toThrow('ended its transaction');
+    expect(await balanceOf(database, 'ann')).toBe(100);
+  });
+
   it.each(['statement by statement', 'as a batch'])(
     'writes nothing when its transaction could not even be begun: %s',
     async (form) => {

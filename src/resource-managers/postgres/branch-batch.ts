@@ -20,6 +20,9 @@ export function workOf<P>(batch: Batch): Work<P> {
   };
 }
 
+/** The command tags of statements that end a transaction. */
+const ENDS: ReadonlySet<string> = new Set(['COMMIT', 'ROLLBACK']);
+
 /**
  * Prepares a branch in one round trip: everything from BEGIN to PREPARE TRANSACTION is sent at once, on the hope that the
  * vote is yes. A statement that fails makes the server refuse all that follow it, and the prepare is a rollback.
@@ -34,6 +37,10 @@ export async function prepareBatch(
   batch: Batch,
 ): Promise<Vote> {
   if (!client.pipeline) return work.perform(client, gid, branch, workOf(batch), preparation(gid));
+  // What is no statement would stop the sending half-way, with the begin on its way already.
+  if (batch.statements.some((statement) => typeof statement?.text !== 'string')) {
+    throw new TypeError('A batch has something among its statements that is none: each needs a `text`.');
+  }
   const { sql, tag } = preparation(gid);
   const queries = [work.begin(gid, branch.deadline), ...batch.statements, sql];
   const { stream } = client.connection;
@@ -45,7 +52,7 @@ export async function prepareBatch(
   answers.pop();
   if (begin.status === 'rejected') return work.notBegun(client, gid, begin.reason);
 
-  if (answers.some((answer) => answer.status === 'fulfilled' && answer.value.command === 'COMMIT'))
+  if (answers.some((answer) => answer.status === 'fulfilled' && ENDS.has(answer.value.command)))
     throw endedByWork();
   const failed = answers.find((answer) => answer.status === 'rejected');
   const ended = await judge(sent.at(-1)!, tag);
