@@ -101,20 +101,22 @@ export interface DecisionLog {
    * Replaces the record of a decision by one in which more branches are completed, because the others will not be for a
    * while. It never brings back a record that was ended.
    *
-   * @returns as `append` does. To lose it is harmless: the commit is delivered once more to who has acknowledged it.
+   * @returns as `append` does. If it is lost, the commit is delivered once more to who has acknowledged it; a participant
+   * that has forgotten the branch by then reports a hazard, and never does anything twice.
    */
   progress(decision: CommitDecision): void | Promise<void>;
 
   /**
-   * Every branch has acknowledged the commit, so its record need be kept no longer. To lose this is harmless: the
-   * commit is delivered once more after the next start.
+   * Every branch has acknowledged the commit, so its record need be kept no longer. If this is lost, the commit
+   * is delivered once more after the next start, as with `progress`.
    */
   end(transactionId: string): void | Promise<void>;
 
   /**
    * Keeps a heuristic report until its transaction is forgotten. It is there no later than the end record.
    *
-   * @returns as `append` does. To lose it is harmless as long as the participant reports it once more when it is asked.
+   * @returns as `append` does. Nobody may be asked for it again, so one that was rejected is handed over once more when
+   * the log works.
    */
   report(report: HeuristicRecord): void | Promise<void>;
 
