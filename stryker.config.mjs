@@ -16,7 +16,7 @@ export default {
   ignorers: ['prose'],
   // What runs once, when a module is loaded, cannot be switched on and off between tests.
   ignoreStatic: true,
-  concurrency: 1,
+  concurrency: 2,
   timeoutMS: 3_000,
   timeoutFactor: 2,
   disableTypeChecks: false,

@@ -7,7 +7,8 @@ import { type Mutant, readMutants } from './mutants.ts';
 
 /**
  * Which rung of the proof finds which defect of the protocol: each mutant is brought before every rung, also when another
- * has found it already. Prints the table that is in docs/proof.md.
+ * has found it already. Before that, every rung has to find nothing in the sound code. Prints the table that is in
+ * docs/proof.md.
  *
  *     npm run test:mutants:rungs -- [--write] [part of a mutant's name ...]
  *
@@ -46,12 +47,12 @@ const BEGIN = '<!-- rungs: made by npm run test:mutants:rungs -- --write -->';
 const END = '<!-- /rungs -->';
 
 /** @returns how the rung found the mutant, or undefined when it did not. */
-type Rung = (copy: BrokenCopy, mutant: Mutant) => Promise<string | undefined>;
+type Rung = (copy: BrokenCopy, mutant?: Mutant) => Promise<string | undefined>;
 
 const RUNGS: Readonly<Record<string, Rung>> = {
   'L0 unit': async (copy) => found(await copy.test(['src/coordinator', 'test/golden'])),
-  'L1 model': async (copy, { name }) => {
-    const inModel = PROTOCOL_MUTANTS[name];
+  'L1 model': async (copy, mutant) => {
+    const inModel = mutant && PROTOCOL_MUTANTS[mutant.name];
     if (inModel === undefined) return undefined;
     const names = ['-t', `is refuted as ${inModel} `];
     return (await copy.test(['test/model/spin.spec.ts', ...names])) === undefined ? 'refuted' : undefined;
@@ -75,6 +76,14 @@ const RUNGS: Readonly<Record<string, Rung>> = {
 
 function found(verdict: string | undefined): string | undefined {
   return verdict === undefined ? undefined : 'found';
+}
+
+/** @throws Error when a rung finds something in the sound code: what it then finds in broken code says nothing. */
+async function checkRungs(copy: BrokenCopy): Promise<void> {
+  for (const [name, rung] of Object.entries(RUNGS)) {
+    const verdict = await rung(copy);
+    if (verdict !== undefined) throw new Error(`Without any defect the rung ${name} says: ${verdict}.`);
+  }
 }
 
 function tableOf(rows: readonly (readonly string[])[]): string {
@@ -105,6 +114,7 @@ try {
   if ((await missingProgram()) !== undefined)
     throw new Error('Spin and a C compiler are needed for the rung L1.');
   await copy.check(mutants);
+  await checkRungs(copy);
   for (const mutant of mutants) {
     const row = await copy.with(mutant, async () => {
       const cells: string[] = [];

@@ -249,6 +249,54 @@ describe('Completion', () => {
     });
   });
 
+  it('fault 39: an error that has the kind of a report, and not its code, is a failure: the commit is sent again', async () => {
+    const failure = Object.assign(new Error('row lock lost'), { kind: 'rollback' });
+    let commits = 0;
+    const { transactions, participants, clock } = createTestCoordinator();
+    participants.register(
+      {
+        prepare: () => 'commit',
+        commit: () => {
+          if (++commits === 1) throw failure;
+        },
+        rollback: () => {},
+      },
+      { name: 'alike' },
+    );
+    const told = listenTo(transactions.run({ branches: [branch('alike', 1)] }));
+    await clock.advance(1_000);
+
+    expect(told.outcome).toMatchObject({ status: 'committed' });
+    expect(commits).toBe(2);
+  });
+
+  it('fault 39: forgetting a report leaves what is still owed to the recovery', async () => {
+    const gate = Promise.withResolvers<void>();
+    const late = new ScriptedParticipant({
+      prepare: { until: gate.promise, then: { answer: 'commit' } },
+      rollback: ['yes', 'throw', 'yes'],
+    });
+    const { participants, transactions, recover } = pair(
+      { prepare: 'no' },
+      { maxAttempts: 1 },
+      { rollback: { heuristic: 'commit' } },
+    );
+    participants.register(late, { name: 'late' });
+    const { transactionId } = await transactions.run({
+      branches: [branch('faulty', 1), branch('sound', 1), branch('late', 1)],
+    });
+    await settled();
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED', heuristic: 'mixed' });
+    gate.resolve();
+    await settled();
+    expect(transactions.find(transactionId)).toMatchObject({ stalled: true });
+
+    expect(transactions.forget(transactionId)).toBe(true);
+    await recover();
+    expect(late.count('rollback')).toBe(3);
+    expect(transactions.find(transactionId)).toMatchObject({ stalled: false, heuristic: null });
+  });
+
   it('fault 44: a lost acknowledgement is asked for again, and one that comes twice counts once', async () => {
     let commits = 0;
     const { transactions, participants, clock } = createTestCoordinator({ completionTimeoutMs: 500 });

@@ -1,10 +1,16 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { LogUnavailableError, branch } from '../../src/coordinator/index.js';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  type CommitRecord,
+  type DecisionLog,
+  LogUnavailableError,
+  branch,
+} from '../../src/coordinator/index.js';
 import { LmdbDecisionLog } from '../../src/coordinator/log/lmdb/index.js';
 import {
+  type ParticipantScript,
   ScriptedParticipant,
   type TestCoordinatorOptions,
   createTestCoordinator,
@@ -138,7 +144,9 @@ describe('A log that takes no records', () => {
 
     isFull = true;
     expect(await begun.commit()).toMatchObject({ status: 'aborted', cause: 'not-recorded' });
-    await expect(transactions.run({ branches: [branch('stock', 1)] })).rejects.toThrow(LogUnavailableError);
+    const refused = transactions.run({ branches: [branch('stock', 1)] });
+    await expect(refused).rejects.toThrow(LogUnavailableError);
+    await expect(refused).rejects.toMatchObject({ code: 'DTC_LOG_UNAVAILABLE' });
     expect(() => transactions.begin()).toThrow('no space left');
     expect(runtime.admission.isOpen).toBe(false);
     await recover();
@@ -166,5 +174,89 @@ describe('A log that takes no records', () => {
     await settled();
     expect(transactions.find((await running).transactionId)?.state).toBe('COMMITTED');
     expect(() => transactions.begin()).not.toThrow();
+  });
+});
+
+describe('What the log is told of a completion', () => {
+  /** A transaction over two participants that stall at their first failure, and each progress that the log was told. */
+  function noting(one: ParticipantScript, other: ParticipantScript) {
+    const log: DecisionLog = new ScriptedLog();
+    const noted: CommitRecord[] = [];
+    vi.spyOn(log, 'progress').mockImplementation((decision) => void noted.push(decision.toRecord()));
+    const ended = vi.spyOn(log, 'end');
+    const coordinator = createTestCoordinator({
+      participants: { one: new ScriptedParticipant(one), other: new ScriptedParticipant(other) },
+      log,
+      maxAttempts: 1,
+    });
+    const run = () => coordinator.transactions.run({ branches: [branch('one', 1), branch('other', 1)] });
+    /** Which branches were completed, in each progress. */
+    const completed = () => noted.map(({ branches }) => branches.map((each) => each.completed));
+    return { ...coordinator, run, completed, ended };
+  }
+
+  it('says who has acknowledged when another branch stalls: a restart tells them no more', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { run, completed } = noting({}, { commit: { until: gate.promise, then: 'throw' } });
+    const running = run();
+    await settled();
+    expect(completed()).toEqual([]);
+
+    gate.resolve();
+    await running;
+    expect(completed()).toEqual([[true, false]]);
+  });
+
+  it('says who acknowledges while another branch is stalled', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { run, completed } = noting({ commit: 'throw' }, { commit: { until: gate.promise } });
+    await run();
+    expect(completed()).toEqual([]);
+
+    gate.resolve();
+    await settled();
+    expect(completed()).toEqual([[false, true]]);
+  });
+
+  it('is nothing but the end when all goes well, and nothing at all when every branch has stalled', async () => {
+    const sound = noting({}, {});
+    await sound.run();
+    expect(sound.completed()).toEqual([]);
+    expect(sound.ended).toHaveBeenCalledTimes(1);
+
+    const stuck = noting({ commit: 'throw' }, { commit: 'throw' });
+    await stuck.run();
+    await settled();
+    expect(stuck.completed()).toEqual([]);
+    expect(stuck.ended).not.toHaveBeenCalled();
+  });
+
+  it('is nothing of an abort, however its rollbacks go: a record would be a commit at the next start', async () => {
+    const { run, completed, transactions } = noting(
+      { prepare: 'yes', rollback: 'throw' },
+      { prepare: 'throw', rollback: 'throw' },
+    );
+    const { transactionId } = await run();
+    await settled();
+
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTING', stalled: true });
+    expect(completed()).toEqual([]);
+  });
+
+  it('fault 39: is with a heuristic report that every branch is over, and not the end', async () => {
+    const { run, completed, ended } = noting({}, { commit: { heuristic: 'rollback' } });
+    await run();
+
+    expect(completed()).toEqual([[true, true]]);
+    expect(ended).not.toHaveBeenCalled();
+  });
+
+  it('fault 39: is no end of an abort when its report is forgotten, as there was no record', async () => {
+    const { run, transactions, ended } = noting({ prepare: 'no' }, { rollback: { heuristic: 'commit' } });
+    const { transactionId } = await run();
+    await settled();
+
+    expect(transactions.forget(transactionId)).toBe(true);
+    expect(ended).not.toHaveBeenCalled();
   });
 });

@@ -1,7 +1,13 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type Branch, type TransactionParticipant, type Vote, branch } from '../../src/coordinator/index.js';
 import { TurnClock } from '../../src/coordinator/execution/clock.js';
-import { ScriptedParticipant, createTestCoordinator, settled } from '../../src/coordinator/testing/index.js';
+import {
+  ManualClock,
+  ScriptedParticipant,
+  createTestCoordinator,
+  settled,
+} from '../../src/coordinator/testing/index.js';
+import { ScriptedLog } from './scripted-log.js';
 import { listenTo } from './told.js';
 
 /** Rows that a prepare locks, and that completion sets free. A prepare that is cancelled stops waiting. */
@@ -87,6 +93,90 @@ describe('Time and locks', () => {
     gate.resolve();
     await settled();
     expect(told.outcome).toMatchObject({ status: 'committed' });
+  });
+
+  it('fault 23 §: while the log cannot answer, the caller is told at the deadline, and not when the log is asked', async () => {
+    const away = () => Promise.reject(new Error('away'));
+    const { transactions, clock } = createTestCoordinator({
+      // As of a process that has run for a while: no moment of a decision is that small.
+      clock: new ManualClock(1_000_000),
+      participants: { stock: new ScriptedParticipant() },
+      log: new ScriptedLog({ append: away, lookUp: away }),
+      timeoutMs: 2_000,
+    });
+    const told = listenTo(transactions.run({ branches: [branch('stock', 1)] }));
+    await clock.advance(1_990);
+    expect(told.outcome).toBeUndefined();
+    await clock.advance(10);
+
+    expect(told.outcome).toMatchObject({ status: 'pending', decision: 'unknown' });
+  });
+
+  it('the deadline is for the decision: whoever waits for its completion is not answered by it', async () => {
+    const gate = Promise.withResolvers<void>();
+    const stock = new ScriptedParticipant({ commit: ['hang', { until: gate.promise }] });
+    const { transactions, clock } = createTestCoordinator({
+      participants: { stock },
+      timeoutMs: 500,
+      completionTimeoutMs: 600,
+      completionWaitMs: 3_000,
+    });
+    const told = listenTo(transactions.run({ branches: [branch('stock', 1)] }));
+    await clock.advance(2_000);
+    expect(stock.count('commit')).toBeGreaterThan(1);
+    expect(told.outcome).toBeUndefined();
+
+    gate.resolve();
+    await settled();
+    expect(told.outcome).toMatchObject({ status: 'committed' });
+  });
+
+  it('fault 8: each participant has its own time to prepare, and only who exceeds it is late', async () => {
+    const { transactions, participants, clock } = createTestCoordinator({ timeoutMs: 5_000 });
+    participants.register(new ScriptedParticipant(), { name: 'quick', prepareTimeoutMs: 50 });
+    participants.register(new ScriptedParticipant({ prepare: 'hang' }), {
+      name: 'stuck',
+      prepareTimeoutMs: 300,
+    });
+    participants.register(new ScriptedParticipant({ prepare: 'hang' }), {
+      name: 'slow',
+      prepareTimeoutMs: 2_000,
+    });
+    const told = listenTo(
+      transactions.run({ branches: ['quick', 'stuck', 'slow'].map((name) => branch(name, 1)) }),
+    );
+    await clock.advance(290);
+    expect(told.outcome).toBeUndefined();
+    await clock.advance(10);
+
+    expect(told.outcome).toMatchObject({ status: 'aborted', cause: 'timed-out', participant: 'stuck' });
+    const timeouts = participants.list().map(({ name, counts }) => [name, counts.timeouts]);
+    expect(timeouts).toEqual([
+      ['quick', 0],
+      ['stuck', 1],
+      ['slow', 0],
+    ]);
+  });
+
+  it('fault 35: an attempt to roll back is given up in its own time, though the prepare is still out', async () => {
+    const { transactions, participants, clock } = createTestCoordinator({
+      timeoutMs: 60_000,
+      prepareTimeoutMs: 60_000,
+      retryBaseMs: 100,
+    });
+    const hanging = { prepare: 'hang', rollback: ['hang', 'yes'] } as const;
+    participants.register(new ScriptedParticipant(hanging), { name: 'first', completionTimeoutMs: 500 });
+    participants.register(new ScriptedParticipant(hanging), { name: 'second', completionTimeoutMs: 900 });
+    participants.register(new ScriptedParticipant({ prepare: 'no' }), { name: 'refusing' });
+    await transactions.run({
+      branches: ['first', 'second', 'refusing'].map((name) => branch(name, 1)),
+    });
+    await clock.advance(899, 1);
+    expect(participants.get('first').counts).toMatchObject({ timeouts: 1, rolledBack: 1 });
+    expect(participants.get('second').counts).toMatchObject({ timeouts: 0 });
+
+    await clock.advance(1);
+    expect(participants.get('second').counts).toMatchObject({ timeouts: 1 });
   });
 
   it('fault 61 §: two transactions that wait for each other: one times out, the other commits', async () => {

@@ -288,6 +288,44 @@ describe('Voting', () => {
     expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED' });
   });
 
+  it('fault 18 §: a report on the rollback that the late yes overtook counts for nothing, and stops nothing', async () => {
+    const gate = Promise.withResolvers<void>();
+    const firstRollback = Promise.withResolvers<void>();
+    const { run, clock, transactions, participants, faulty } = pair({
+      prepare: { until: gate.promise, then: { answer: 'commit' } },
+      rollback: [{ until: firstRollback.promise, then: { heuristic: 'commit' } }, 'throw', 'yes'],
+    });
+    const running = run();
+    await clock.advance(500);
+    const { transactionId } = await running;
+
+    gate.resolve();
+    await settled();
+    firstRollback.resolve();
+    await clock.advance(1_000);
+    expect(faulty.count('rollback')).toBe(3);
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED', heuristic: null });
+    expect(participants.get('faulty').counts.heuristicReports).toBe(0);
+  });
+
+  it('fault 18 §: a late yes is not shown as the end of the rollback that it makes necessary', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { run, clock, transactions } = pair({
+      prepare: { until: gate.promise, then: { answer: 'commit' } },
+      rollback: 'hang',
+    });
+    const running = run();
+    await clock.advance(500);
+    const { transactionId } = await running;
+    gate.resolve();
+    await settled();
+
+    const { timeline, branches } = transactions.find(transactionId)!;
+    expect(branches[0]).toMatchObject({ state: 'rolling-back' });
+    const rolledBack = timeline.filter(({ event }) => event === 'rolled-back');
+    expect(rolledBack.map(({ branchId }) => branchId)).toEqual(['sound']);
+  });
+
   it('fault 18 §: a late yes of a branch whose rollback had stalled starts afresh, and leaves nothing counted as stalled', async () => {
     const gate = Promise.withResolvers<void>();
     const { run, clock, participants, transactions, faulty } = pair({
@@ -372,6 +410,18 @@ describe('Voting', () => {
       expect(view).toMatchObject({ state: 'ABORTED' });
       expect(inspect([outcome, view], { depth: null, showHidden: true })).not.toContain('4111');
     }
+  });
+
+  it('fault 19: a refusal with an empty code and an empty reason is a refusal, and says nothing', async () => {
+    const { run } = pair({ prepare: { refuse: '', reason: '' } });
+    const outcome = await run();
+
+    expect(outcome).toMatchObject({
+      status: 'aborted',
+      cause: 'refused',
+      reason: 'refused without a reason',
+    });
+    expect(outcome).not.toHaveProperty('code');
   });
 
   it('fault 19: the first answer of a participant that answers twice counts', async () => {

@@ -1,4 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import type { CommitDecision, CommitRecord } from '../log/decision-log.js';
+import { MemoryDecisionLog } from '../log/memory-decision-log.js';
 import { branch } from '../participant/branch-request.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
 import { NEVER } from './moments.js';
@@ -68,6 +70,17 @@ describe('When a transaction is due', () => {
   });
 });
 
+describe('A moment', () => {
+  it('is none that never comes, also when its number is the one that stands for never', () => {
+    const { record, startedAt } = setUp();
+    const standsForNever = 0x3fffffff;
+    for (const ms of [standsForNever - 1, standsForNever, standsForNever + 1]) {
+      record.dueAt = startedAt + ms;
+      expect(record.dueAt).toBeLessThanOrEqual(startedAt + ms);
+    }
+  });
+});
+
 describe('The branches of a transaction', () => {
   it('stand in the order in which they were enlisted, under the shortest time-out of all', () => {
     const { record, runtime, participants } = setUp();
@@ -105,5 +118,20 @@ describe('The branches of a transaction', () => {
     });
     gate.resolve();
     await outcome;
+  });
+
+  it('are all in want of their commit in the record that makes the decision durable', async () => {
+    const log = new MemoryDecisionLog();
+    const append = vi.fn<(decision: CommitDecision) => void>();
+    const records: CommitRecord[] = [];
+    append.mockImplementation((decision) => void records.push(decision.toRecord()));
+    const [stock, payment] = [new ScriptedParticipant(), new ScriptedParticipant()];
+    const { transactions } = createTestCoordinator({
+      participants: { stock, payment },
+      log: Object.assign(log, { append }),
+    });
+    await transactions.run({ branches: [branch('stock', 1), branch('payment', 2)] });
+
+    expect(records).toMatchObject([{ branches: [{ completed: false }, { completed: false }] }]);
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { COMMITTING } from '../protocol/index.js';
 import { ManualClock } from '../testing/index.js';
 import { TransactionIds } from './transaction-ids.js';
 import { TransactionRecord } from './transaction-record.js';
@@ -193,4 +194,41 @@ describe('TransactionRegistry', () => {
     await idle;
     expect(isIdle).toBe(true);
   });
+
+  it('tells it each time, and only those who have asked since', async () => {
+    const { registry, add, end } = setUp();
+    for (let round = 0; round < 2; round++) {
+      const one = add();
+      const idle = registry.whenIdle();
+      expect(() => end(one)).not.toThrow();
+      await idle;
+    }
+    expect(registry.inFlight).toBe(0);
+  });
+
+  it.each([0, 1])(
+    'lets go of a restored transaction like of any other, of %i that are kept',
+    (retainFinished) => {
+      const { registry, add, end, ids, isFound } = setUp({ retainFinished });
+      const earlier = new TransactionIds('test', 0).make(1);
+      const restored = new TransactionRecord(
+        add().driver,
+        registry.nextSequence(),
+        earlier,
+        'test',
+        1,
+        5_000,
+      );
+      restored.state = COMMITTING;
+      registry.adopt(restored);
+      expect(isFound(restored)).toBe(true);
+      expect([...registry.restoredDecisions()]).toEqual([earlier]);
+
+      end(restored);
+      for (let number = 0; number < retainFinished; number++) end(add());
+      expect(registry.find(earlier)).toBeUndefined();
+      expect(registry.restoredDecisions().size).toBe(0);
+      expect(registry.find(ids.make(1))).toBeDefined();
+    },
+  );
 });

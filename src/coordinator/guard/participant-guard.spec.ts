@@ -354,6 +354,27 @@ describe.each([
     expect(finish).not.toHaveBeenCalled();
   });
 
+  it('a commit that comes while a rollback is at work waits, also when that has waited itself', async () => {
+    const { guard, one, work, finish, undo } = setUp();
+    await guard.prepare(one, work);
+    const [failure, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    finish.mockReturnValueOnce(failure.promise);
+    undo.mockReturnValue(gate.promise);
+    const failing = guard.commit(one, finish).catch((error: unknown) => error);
+    const rollingBack = guard.rollback(one, undo);
+    await vi.waitFor(() => expect(finish).toHaveBeenCalledTimes(1), 10_000);
+    failure.reject(new Error('busy'));
+    expect(await failing).toMatchObject({ message: 'busy' });
+    await vi.waitFor(() => expect(undo).toHaveBeenCalledTimes(1), 10_000);
+
+    const committing = guard.commit(one, finish).catch((error: unknown) => error);
+    for (let turn = 0; turn < 5; turn++) await settled();
+    gate.resolve();
+    await rollingBack;
+    expect(await committing).toMatchObject({ code: 'DTC_HEURISTIC', kind: 'rollback' });
+    expect(finish).toHaveBeenCalledTimes(1);
+  });
+
   it.each(['commit', 'rollback'] as const)(
     'a %s that hangs keeps no other branch waiting',
     async (method) => {

@@ -31,6 +31,44 @@ async function leaveLog(writes: number): Promise<void> {
   await log.close();
 }
 
+const PAGE = 4_096;
+
+/** One of the two pages that describe an LMDB file, as LMDB lays it out. */
+function description(root: bigint, transaction: bigint, magic = 0xbeefc0de): Buffer {
+  const page = Buffer.alloc(PAGE);
+  page.writeUInt32LE(magic, 24);
+  page.writeUInt32LE(PAGE, 48);
+  page.writeBigUInt64LE(2n ** 64n - 1n, 88);
+  page.writeBigUInt64LE(root, 136);
+  page.writeBigUInt64LE(transaction, 152);
+  return page;
+}
+
+/** Leaves a file of so many bytes that begins with these pages. */
+function leaveFile(bytes: number, ...pages: Buffer[]): void {
+  folder = path;
+  writeFileSync(databaseIn(folder), Buffer.concat(pages, bytes));
+}
+
+describe('The descriptions in the file of a log', () => {
+  it('say where the root is, which must be there to its last byte', () => {
+    leaveFile(8 * PAGE, description(2n, 1n), description(7n, 2n));
+    expect(() => checkFile(folder)).not.toThrow();
+    leaveFile(8 * PAGE - 1, description(2n, 1n), description(7n, 2n));
+    expect(() => checkFile(folder)).toThrow(DamagedLogError);
+  });
+
+  it('are two: a file that is cut off behind the first has lost what that speaks of', () => {
+    leaveFile(PAGE, description(2n, 1n));
+    expect(() => checkFile(folder)).toThrow(/it has 4096 bytes, and must have 12288/);
+  });
+
+  it('are known by their number: without it the rest of a page says nothing', () => {
+    leaveFile(8 * PAGE, description(2n, 1n, 0xbeefc0df), description(3n, 2n));
+    expect(() => checkFile(folder)).toThrow(/no database of this kind/);
+  });
+});
+
 describe('The file of a log', () => {
   it('need not be there, and may be empty, before the log is claimed for the first time', () => {
     folder = path;

@@ -4,9 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type RootDatabase, open } from 'lmdb';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FencedError } from '../../errors.js';
 import type { CommitDecision, LogClaim } from '../decision-log.js';
+import { ExclusiveLock } from '../exclusive-lock.js';
 import { DamagedLogError, LogInUseError, LogNotOpenedError, UnknownLogFormatError } from '../log-errors.js';
 import { LmdbDecisionLog } from './lmdb-decision-log.js';
 import { decodeRecord, encodeRecord } from './record-format.js';
@@ -293,6 +294,20 @@ describe('LmdbDecisionLog', () => {
     expect(epochs).toEqual(epochs.toSorted((a, b) => a - b));
     expect(new Set(epochs).size).toBe(3);
     expect(epochs[0]).toBeGreaterThan(Date.UTC(2026, 0) * 1000);
+  });
+
+  it('fault 28 §: of two that claim it at the same moment, where no lock keeps them apart, one is refused', async () => {
+    const noLock = { release() {} } as ExclusiveLock;
+    const acquire = vi.spyOn(ExclusiveLock, 'acquire').mockReturnValue(noLock);
+    const logs = [new LmdbDecisionLog({ path }), new LmdbDecisionLog({ path })];
+    const claims = await Promise.allSettled(logs.map((log) => log.open('shop')));
+    acquire.mockRestore();
+
+    expect(claims.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+    expect(claims.find(({ status }) => status === 'rejected')).toMatchObject({
+      reason: { code: 'DTC_LOG_IN_USE' },
+    });
+    for (const log of logs) await log.close();
   });
 
   it('is opened once, and a second time does it no harm', async () => {

@@ -122,6 +122,28 @@ describe('A write that fails in LMDB', () => {
     expect(await idsAfterStart()).toEqual(['shop.1.1']);
   });
 
+  it('leaves no rejection that nobody takes: such a one ends a process', async () => {
+    const log = await opened();
+    const database = databaseOf(log);
+    const untaken: unknown[] = [];
+    const note = (reason: unknown): number => untaken.push(reason);
+    process.on('unhandledRejection', note);
+    // No spies, since a spy takes the rejections of what it stands for.
+    const failure = (): Promise<boolean> =>
+      Promise.reject(Object.assign(new Error('the disk is full'), { code: NO_SPACE_LEFT }));
+    database.put = failure;
+    database.ifVersion = (_key, _version, callback) => {
+      callback();
+      return failure();
+    };
+    await expect(log.append(decision('shop.1.1'))).rejects.toThrow('the disk is full');
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('unhandledRejection', note);
+
+    expect(untaken).toEqual([]);
+    await log.close();
+  });
+
   it('breaks the log when LMDB does not say why', async () => {
     const log = await opened();
     vi.spyOn(databaseOf(log), 'ifVersion').mockRejectedValueOnce(new Error('the environment is gone'));
