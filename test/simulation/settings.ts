@@ -25,6 +25,7 @@ export function drawSettings(random: Random, faults: Faults): Settings {
     'coordinator pauses beyond its lease',
     'coordinator pauses in the middle of a step',
     'coordinator is replaced while it runs',
+    'write torn by a crash',
   ].some((fault) => faults.has(fault as Fault));
   const isGuarded = random.chance(0.65);
   const participants = NAMES.slice(0, random.whole(2, NAMES.length)).map((name): ParticipantTraits => ({
