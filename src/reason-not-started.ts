@@ -1,17 +1,22 @@
-interface ListenError extends Error {
+interface SystemError extends Error {
   readonly code: string;
   readonly address?: string;
   readonly port?: number;
+  /** The file or folder that it is about; none where it is about a port. */
+  readonly path?: string;
 }
 
 /** @returns why the application did not start, in one line that says what to do. */
 export function reasonNotStarted(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const { code, address, port } = error as ListenError;
+  const { code, address, port, path } = error as SystemError;
   switch (code) {
     case 'EADDRINUSE':
       return `port ${port} of ${address} is in use. Stop what listens there, or set PORT to another one.`;
     case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      if (path !== undefined) return notAccessible(path, code);
       return `port ${port} of ${address} is not allowed to this user. Set PORT to one above 1023.`;
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
@@ -19,4 +24,8 @@ export function reasonNotStarted(error: unknown): string {
     default:
       return error.message.replaceAll(/\s*\n\s*/g, ' ');
   }
+}
+
+function notAccessible(path: string, code: string): string {
+  return `${path} cannot be read or written by this user (${code}). Give the user the right to, or start in another folder.`;
 }

@@ -8,6 +8,7 @@ import { dirname, join, resolve } from 'node:path';
 import { Client } from 'pg';
 import { PostgresServerError } from './postgres-server.error.js';
 import { type Owner, type Programs, findOwner, findPrograms, outOfReach, run } from './programs.js';
+import { ServerUsers } from './server-users.js';
 
 const HOST = '127.0.0.1';
 const USER = 'postgres';
@@ -24,13 +25,16 @@ const PORT_LINE = 3;
 export class PostgresServer {
   private port = 0;
   private password = '';
+  /** Whether what runs is known to be the server: by its file alone it may be any other process. */
+  private isKnown = false;
 
   private constructor(
     private readonly folder: string,
     private readonly programs: Programs,
     private readonly owner: Owner,
+    private readonly users: ServerUsers,
     /** Whether it was running already, left behind by a process that was killed, or used by another one. */
-    readonly wasRunning: boolean,
+    private readonly wasRunning: boolean,
   ) {}
 
   /**
@@ -41,8 +45,10 @@ export class PostgresServer {
     const programs = await findPrograms();
     const owner = findOwner();
     const path = resolve(folder);
+    await makeFolder(path, owner);
+    const users = ServerUsers.join(join(path, 'users'));
     const wasRunning = isRunning(programs, owner, clusterOf(path));
-    return new PostgresServer(path, programs, owner, wasRunning);
+    return new PostgresServer(path, programs, owner, users, wasRunning);
   }
 
   /**
@@ -53,6 +59,7 @@ export class PostgresServer {
   async start(databases: readonly string[]): Promise<void> {
     if (!existsSync(this.cluster)) await this.makeCluster();
     this.password = await readFile(this.passwordFile, 'utf8');
+    this.isKnown = !this.wasRunning;
     if (!this.wasRunning) await this.startProcess();
     this.port = await this.readPort();
     await this.createDatabases(databases);
@@ -68,15 +75,17 @@ export class PostgresServer {
   }
 
   /**
-   * Stops it, and waits until it has stopped. Nothing else happens meanwhile, so this can be the last thing that a process
-   * does. Prepared transactions stay.
+   * Stops it unless another process uses it, and waits until it has stopped. Nothing else happens meanwhile, so this can be
+   * the last thing that a process does. Prepared transactions stay.
    */
   stop(): void {
-    if (!isRunning(this.programs, this.owner, this.cluster)) return;
-    spawnSync(this.programs.pg_ctl, ['stop', '-D', this.cluster, '-m', 'fast', '-w'], {
-      ...this.owner,
-      cwd: '/',
-      stdio: 'ignore',
+    this.users.leave(() => {
+      if (!this.isKnown || !isRunning(this.programs, this.owner, this.cluster)) return;
+      spawnSync(this.programs.pg_ctl, ['stop', '-D', this.cluster, '-m', 'fast', '-w'], {
+        ...this.owner,
+        cwd: '/',
+        stdio: 'ignore',
+      });
     });
   }
 
@@ -91,7 +100,6 @@ export class PostgresServer {
   /** It is made beside its place, so that one whose making was interrupted is never taken for a whole one. */
   private async makeCluster(): Promise<void> {
     const unfinished = `${this.cluster}.unfinished`;
-    await makeFolder(this.folder, this.owner);
     await rm(unfinished, { recursive: true, force: true });
     await mkdir(unfinished);
     await writeFile(this.passwordFile, randomBytes(18).toString('base64url'));
@@ -117,11 +125,13 @@ export class PostgresServer {
     };
     const options = Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`);
     const log = join(this.cluster, 'server.log');
+    const linesBefore = await linesOf(log);
     const args = ['start', '-D', this.cluster, '-l', log, '-w', '-o', options.join(' ')];
     try {
       await run(this.programs.pg_ctl, args, this.owner);
     } catch (error) {
-      const lines = existsSync(log) ? (await readFile(log, 'utf8')).split('\n') : [];
+      // What was written at an earlier start is not what is wrong now.
+      const lines = (await linesOf(log)).slice(linesBefore.length - 1);
       const fatal = lines.findLast((line) => line.includes('FATAL'));
       throw fatal === undefined
         ? error
@@ -129,26 +139,48 @@ export class PostgresServer {
     }
   }
 
+  private get pidFile(): string {
+    return join(this.cluster, 'postmaster.pid');
+  }
+
   private async readPort(): Promise<number> {
-    const lines = (await readFile(join(this.cluster, 'postmaster.pid'), 'utf8')).split('\n');
-    return Number(lines[PORT_LINE]);
+    return Number((await linesOf(this.pidFile))[PORT_LINE]);
+  }
+
+  /** A file that a crash of the machine has left behind may name the process of another program by now. */
+  private async notAnswering(cause: Error): Promise<PostgresServerError> {
+    const [pid] = await linesOf(this.pidFile);
+    const problem = `${cause.message || 'nothing answers'} (at ${this.address})`;
+    return new PostgresServerError(
+      this.wasRunning
+        ? `${this.pidFile} says that process ${pid} is the server, but: ${problem}. If that process is no ` +
+            'PostgreSQL server, delete that file and start again'
+        : problem,
+      { cause },
+    );
   }
 
   private async createDatabases(names: readonly string[]): Promise<void> {
     const client = new Client({ connectionString: this.urlOf('postgres'), connectionTimeoutMillis: 5_000 });
     try {
       await client.connect();
+      this.isKnown = true;
       const { rows } = await client.query<{ datname: string }>('SELECT datname FROM pg_database');
       const existing = new Set(rows.map(({ datname }) => datname));
       for (const name of names) {
         if (!existing.has(name)) await client.query(`CREATE DATABASE ${client.escapeIdentifier(name)}`);
       }
-    } catch (cause) {
-      throw new PostgresServerError(`${(cause as Error).message} (at ${this.address})`, { cause });
+    } catch (error) {
+      throw await this.notAnswering(error as Error);
     } finally {
       await client.end();
     }
   }
+}
+
+/** @returns the lines of a file, and one that is empty when there is no such file. */
+async function linesOf(file: string): Promise<string[]> {
+  return existsSync(file) ? (await readFile(file, 'utf8')).split('\n') : [''];
 }
 
 function clusterOf(folder: string): string {

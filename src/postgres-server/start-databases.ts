@@ -13,24 +13,22 @@ export interface StartedDatabases {
   readonly environment: Readonly<Record<keyof typeof DATABASES, string>>;
 }
 
-/** @returns whether one of the variables that name databases is set: then they are somewhere else. */
+/** @returns whether one of the variables that name databases, or files of them, is set: then they are somewhere else. */
 export function namesDatabases(environment: NodeJS.ProcessEnv): boolean {
-  return Object.keys(DATABASES).some((variable) => environment[variable] !== undefined);
+  const variables = Object.keys(DATABASES).flatMap((variable) => [variable, `${variable}_FILE`]);
+  return variables.some((variable) => environment[variable] !== undefined);
 }
 
 /**
  * Brings PostgreSQL with the databases of the three services. It stops as the very last thing that this process does, when
- * the application is drained and has closed its connections; unless the application did not start and the server
- * had been running before, as somebody else may be using it.
+ * the application is drained and has closed its connections; unless another process uses it, which stops it then.
  *
  * @param folder of the data.
  * @throws PostgresServerError
  */
 export async function startDatabases(folder: string): Promise<StartedDatabases> {
   const server = await PostgresServer.find(folder);
-  process.once('exit', (code) => {
-    if (code === 0 || !server.wasRunning) server.stop();
-  });
+  process.once('exit', () => server.stop());
   await server.start(Object.values(DATABASES));
   const urls = Object.entries(DATABASES).map(([variable, name]) => [variable, server.urlOf(name)]);
   return { server, environment: Object.fromEntries(urls) as StartedDatabases['environment'] };

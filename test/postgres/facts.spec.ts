@@ -423,7 +423,7 @@ describe('PostgreSQL', () => {
     const coordinator = createTestCoordinator({
       name: 'shop',
       orphanSafetyMs: 1_000,
-      claim: { epoch: 5, durable: true, decisions: [], reports: [] },
+      claim: { epoch: 5, durable: true, decisions: [], reports: [], audits: [] },
     });
     coordinator.participants.register(
       {
@@ -535,6 +535,9 @@ describe('PostgreSQL', () => {
       { workConnections: 1, completionConnections: 1 },
       database.urlBy({ port: proxy.port }),
     );
+    await manager.start({ name: 'shop', epoch: 1 });
+    // Opens the connection that completions go by.
+    await manager.recover();
     const trips = async (action: Promise<unknown>): Promise<number> => {
       let count = 0;
       let last: string | undefined;

@@ -157,6 +157,80 @@ describe('the work of a branch', () => {
     await expect(manager.rollback(again(branch))).rejects.toMatchObject({ kind: 'commit' });
   });
 
+  it.each([
+    ['COMMIT', 'BEGIN READ WRITE'],
+    ['COMMIT; BEGIN READ WRITE'],
+    ['COMMIT AND CHAIN'],
+    ['ROLLBACK', 'BEGIN READ WRITE'],
+    ['ROLLBACK; BEGIN READ WRITE'],
+    ['ROLLBACK AND CHAIN'],
+  ])('that ends its transaction and opens another is found out: %s %s', async (...statements) => {
+    const manager = await manage({ workConnections: 1 });
+    const pids = new Set<unknown>();
+    const prepared = manager.prepare(someBranch(), async (client) => {
+      pids.add((await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]?.pid);
+      for (const statement of statements.filter(Boolean)) await client.query(statement);
+      return takeTen(client, someBranch());
+    });
+
+    await expect(prepared).rejects.toMatchObject({ code: 'DTC_POSTGRES_TRANSACTION_ENDED' });
+
+    await manager.prepare(someBranch(), async (client) => {
+      pids.add((await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]?.pid);
+      return 'read-only';
+    });
+    expect(pids.size).toBe(2);
+    await expect(database.prepared()).resolves.toEqual([]);
+    await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+  });
+
+  it('that does so is found out where it would be committed in one phase, or fails afterwards, as well', async () => {
+    const manager = await manage();
+    const restart = async (client: Parameters<Work<unknown>>[0]): Promise<Vote> => {
+      await client.query('COMMIT; BEGIN READ WRITE');
+      return takeTen(client, someBranch());
+    };
+    const ended = { code: 'DTC_POSTGRES_TRANSACTION_ENDED' };
+    await expect(manager.commitOnePhase(someBranch({ attempt: 1 }), restart)).rejects.toMatchObject(ended);
+    await expect(
+      manager.prepare(someBranch(), async (client) => {
+        await restart(client);
+        throw new TypeError('a mistake');
+      }),
+    ).rejects.toMatchObject(ended);
+    await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+  });
+
+  it('in a batch is found out however the end is hidden', async () => {
+    const manager = await manage();
+    const update = { text: "UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'" };
+    const statements = [{ text: 'COMMIT; BEGIN READ WRITE' }, update];
+    const branch = someBranch();
+
+    await expect(manager.prepareBatch(branch, { statements, vote: () => 'commit' })).rejects.toMatchObject({
+      code: 'DTC_POSTGRES_TRANSACTION_ENDED',
+    });
+
+    await expect(manager.rollback(again(branch))).rejects.toMatchObject({ kind: 'commit' });
+    await expect(database.prepared()).resolves.toEqual([]);
+    await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+  });
+
+  it('may go back to a savepoint, and begin what is begun already', async () => {
+    const manager = await manage();
+    const branch = someBranch();
+    const prepared = manager.prepare(branch, async (client) => {
+      await client.query('SAVEPOINT s');
+      await client.query('UPDATE accounts SET balance = 0');
+      await client.query('ROLLBACK TO SAVEPOINT s');
+      await client.query('BEGIN');
+      return takeTen(client, branch);
+    });
+    await expect(prepared).resolves.toBe('commit');
+    await manager.commit(again(branch));
+    await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+  });
+
   it('that commits and then refuses is no refusal', async () => {
     const manager = await manage();
     const branch = someBranch();
@@ -400,6 +474,72 @@ describe('connections', () => {
     await expect(look()).resolves.toBe('read-only');
   });
 
+  it.each(['is cancelled', 'throws', 'begins in vain'])(
+    'are kept when their work %s, once its rollback is acknowledged',
+    async (how) => {
+      const manager = await manage({ workConnections: 1, lockTimeoutMs: 50 });
+      const pids: (number | undefined)[] = [];
+      const note = async (client: Parameters<Work<unknown>>[0]): Promise<void> => {
+        const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+        pids.push(rows[0]?.pid);
+      };
+      const look: Work<unknown> = async (client) => {
+        await note(client);
+        return 'read-only';
+      };
+      await manager.prepare(someBranch(), look);
+      const branch = someBranch();
+      const blocker = new Client(database.url);
+      await blocker.connect();
+      if (how === 'begins in vain') {
+        await blocker.query(
+          `BEGIN; INSERT INTO dtc_branches (gid, state) VALUES ('${gid(branch)}', 'committed')`,
+        );
+      }
+
+      const failing = manager.prepare(branch, async (client) => {
+        if (how === 'throws') throw new TypeError('a mistake');
+        const sleep = client.query('SELECT pg_sleep(60)');
+        setTimeout(() => branch.abort(), 50);
+        await sleep;
+        return 'commit';
+      });
+      await expect(failing).rejects.toThrow();
+      await manager.prepare(someBranch(), look);
+
+      expect(pids[1]).toBe(pids[0]);
+      await blocker.end();
+    },
+  );
+
+  it('are cut at the end when the server does not answer, and keep nobody waiting', async () => {
+    const manager = await manage();
+    let isSent = false;
+    proxy.rule = (data, direction) => {
+      isSent ||= data.includes('PREPARE TRANSACTION');
+      return isSent && direction === 'down' ? 'stall' : 'pass';
+    };
+    manager.prepare(someBranch(), takeTen).catch(() => {});
+    await until('it hangs', () => proxy.stalled > 0);
+    proxy.rule = () => 'stall';
+
+    await expect(manager.close()).resolves.toBeUndefined();
+
+    await until('all are cut', () => proxy.connections === 0);
+  });
+
+  it('are not held by a purge that hangs at the end', async () => {
+    const manager = await manage();
+    await manager.rollback(someBranch());
+    proxy.rule = (data) => (data.includes('pg_current_snapshot') ? 'stall' : 'pass');
+    const purged = manager.purgeGuardTable();
+    await until('it hangs', () => proxy.stalled > 0);
+
+    await manager.close();
+
+    await expect(purged).resolves.toBe(0);
+  });
+
   it('are not waited for by a branch that nobody waits for', async () => {
     const manager = await manage({ workConnections: 1 });
     let letGo: (() => void) | undefined;
@@ -500,20 +640,46 @@ describe('the purge of the guard table', () => {
     );
   }
 
-  it('deletes what is old and was seen a pass ago, and nothing else', async () => {
+  const INTERVAL_MS = 600_000;
+  /** Lets the clock of the process go on, and nothing else. */
+  function pass(ms: number): void {
+    const now = performance.now();
+    vi.restoreAllMocks();
+    const passed = now + ms - performance.now();
+    const real = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => real() + passed);
+  }
+
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it('deletes what is old and was seen an interval ago, and nothing else', async () => {
     const manager = await manage();
     const [old, young] = [someBranch(), someBranch()];
     for (const branch of [old, young]) await manager.rollback(again(branch));
     await age(gid(old));
 
     await expect(manager.purgeGuardTable()).resolves.toBe(0);
+    pass(INTERVAL_MS);
     await expect(manager.purgeGuardTable()).resolves.toBe(1);
 
     await expect(endOf(database, gid(old))).resolves.toBeUndefined();
     await expect(endOf(database, gid(young))).resolves.toBe('rolled-back');
   });
 
-  it('keeps the row of a branch that was in doubt for long, for a pass after it is committed', async () => {
+  it('deletes nothing that was not seen for so long, however often it is asked to', async () => {
+    const manager = await manage();
+    const branch = someBranch();
+    await manager.rollback(again(branch));
+    await age(gid(branch));
+
+    for (let pass = 0; pass < 3; pass++) await expect(manager.purgeGuardTable()).resolves.toBe(0);
+
+    await expect(endOf(database, gid(branch))).resolves.toBe('rolled-back');
+  });
+
+  it('keeps the row of a branch that was in doubt for long, for an interval after it is committed', async () => {
     const manager = await manage();
     const branch = someBranch();
     await manager.prepare(branch, async (client) => {
@@ -523,8 +689,10 @@ describe('the purge of the guard table', () => {
     await manager.purgeGuardTable();
     await manager.commit(again(branch));
 
+    pass(INTERVAL_MS);
     await expect(manager.purgeGuardTable()).resolves.toBe(0);
     await expect(manager.commit(again(branch, 2))).resolves.toBeUndefined();
+    pass(INTERVAL_MS);
     await expect(manager.purgeGuardTable()).resolves.toBe(1);
   });
 
@@ -538,6 +706,7 @@ describe('the purge of the guard table', () => {
     await age(...foreign);
 
     await manager.purgeGuardTable();
+    pass(INTERVAL_MS);
     await expect(manager.purgeGuardTable()).resolves.toBe(0);
     for (const id of foreign) await expect(endOf(database, id)).resolves.toBe('committed');
   });

@@ -127,6 +127,70 @@ describe('the start of a PostgreSQL participant', () => {
     await Promise.all([work.end(), completion.end()]);
   });
 
+  it('fails when the two pools lead to different servers, though all their names are the same', async () => {
+    const other = await PostgresServer.start();
+    const work = new Pool({ connectionString: other.database('postgres').url });
+    const completion = new Pool({ connectionString: server.database('postgres').url });
+
+    const error = await failureOf({ pools: { work, completion } });
+
+    expect(error.code).toBe('DTC_POSTGRES_POOLS_DIFFER');
+    expect(error.message).toContain('on another server');
+    await Promise.all([work.end(), completion.end()]);
+    await other.stop();
+  });
+
+  it('fails when the two pools find different guard tables', async () => {
+    await database.query('CREATE SCHEMA aside');
+    await manage({ connection: database.url, guardTable: 'public.dtc_branches' }).start();
+    await manage({ connection: database.url, guardTable: 'aside.dtc_branches' }).start();
+    const work = new Pool({ connectionString: database.url, options: '-c search_path=aside' });
+    const completion = new Pool({ connectionString: database.url });
+
+    const error = await failureOf({ pools: { work, completion } });
+
+    expect(error.code).toBe('DTC_POSTGRES_POOLS_DIFFER');
+    await Promise.all([work.end(), completion.end()]);
+  });
+
+  it.each<[string, string]>([
+    ['is unlogged', 'ALTER TABLE dtc_branches SET UNLOGGED'],
+    ['has lost its primary key', 'ALTER TABLE dtc_branches DROP CONSTRAINT dtc_branches_pkey'],
+    [
+      'has a key that is checked too late',
+      'ALTER TABLE dtc_branches DROP CONSTRAINT dtc_branches_pkey; ' +
+        'ALTER TABLE dtc_branches ADD PRIMARY KEY (gid) DEFERRABLE',
+    ],
+    [
+      'has a unique index on more than the global id',
+      'ALTER TABLE dtc_branches DROP CONSTRAINT dtc_branches_pkey; ' +
+        'CREATE UNIQUE INDEX ON dtc_branches (gid, state)',
+    ],
+    ['cuts global ids', 'ALTER TABLE dtc_branches ALTER COLUMN gid TYPE varchar(10)'],
+    [
+      'has transaction ids of another type',
+      'ALTER TABLE dtc_branches ALTER COLUMN xid DROP DEFAULT, ' +
+        'ALTER COLUMN xid TYPE bigint USING xid::text::bigint',
+    ],
+    ['writes no time', 'ALTER TABLE dtc_branches ALTER COLUMN written_at DROP DEFAULT'],
+  ])('fails when the guard table %s, with the commands that mend it', async (_what, harm) => {
+    await manage({ connection: database.url }).start();
+    await database.query(harm);
+
+    let mends = 0;
+    for (; mends < 3; mends++) {
+      const error: unknown = await manage({ connection: database.url })
+        .start()
+        .catch((reason: unknown) => reason);
+      if (error === undefined) break;
+      expect(error).toMatchObject({ code: 'DTC_POSTGRES_GUARD_TABLE' });
+      await database.query((error as PostgresStartUpError).mend.replace('Run this as its owner: ', ''));
+    }
+
+    expect([1, 2]).toContain(mends);
+    await expect(manage({ connection: database.url }).start()).resolves.toBeUndefined();
+  });
+
   it('creates the guard table, once, however many start at the same moment', async () => {
     const many = Array.from({ length: 8 }, () => manage({ connection: database.url }));
     await Promise.all(many.map((manager) => manager.start()));
@@ -186,6 +250,11 @@ describe('the options', () => {
     ['neither a connection nor pools', {}, 'either `connection`'],
     ['both', { connection, pools: { work: pool, completion: new Pool() } }, 'either `connection`'],
     ['one pool for both', { pools: { work: pool, completion: pool } }, 'two different ones'],
+    [
+      'a pool for completion in which the claim would leave nothing',
+      { pools: { work: pool, completion: new Pool({ max: 1 }) } },
+      'at least two connections',
+    ],
     ['one pool', { pools: { work: pool } }, 'two different ones'],
     ['an unknown one', { connection, lockTimeout: 5 }, 'lockTimeout'],
     ['an impossible one', { connection, lockTimeoutMs: 0 }, 'lockTimeoutMs'],

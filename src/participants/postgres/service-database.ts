@@ -1,7 +1,9 @@
 import { HttpStatus, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { Pool, type PoolClient, type QueryResultRow } from 'pg';
 import { ProblemException } from '../../common/problem.js';
+import { closePool, watchPool } from '../../resource-managers/postgres/close-pool.js';
 import type { PostgresParticipantOptions } from '../../resource-managers/postgres/index.js';
+import { schemaNotCreated } from './schema-not-created.js';
 
 const READ_CONNECTIONS = 4;
 /** How long whoever asks over HTTP waits for a connection, and for its answer. */
@@ -47,6 +49,7 @@ export class ServiceDatabase implements OnApplicationShutdown {
       connectionTimeoutMillis: READ_TIMEOUT_MS,
       query_timeout: READ_TIMEOUT_MS,
     });
+    watchPool(this.pool);
     // Without a listener an idle connection that is lost would end the process.
     this.pool.on('error', ({ message }) => logger.warn(`A connection of ${service} was lost: ${message}`));
   }
@@ -88,20 +91,28 @@ export class ServiceDatabase implements OnApplicationShutdown {
     }
   }
 
-  /** Creates the tables unless they are there. The role needs the right to do so only when they are not. */
+  /**
+   * Creates the tables unless they are there. The role needs the right to do so only when they are not.
+   *
+   * @throws PostgresStartUpError (`DTC_POSTGRES_SCHEMA`) with what mends it.
+   */
   async createSchema({ table, statements }: Schema): Promise<void> {
-    if (await this.hasTable(table)) return;
-    await this.inTransaction(async (client) => {
-      await client.query('SELECT pg_advisory_xact_lock($1)', [CREATION_LOCK]);
-      if (!(await this.hasTable(table))) {
-        for (const { text, values = [] } of statements) await client.query(text, [...values]);
-      }
-      await client.query('COMMIT');
-    });
+    try {
+      if (await this.hasTable(table)) return;
+      await this.inTransaction(async (client) => {
+        await client.query('SELECT pg_advisory_xact_lock($1)', [CREATION_LOCK]);
+        if (!(await this.hasTable(table))) {
+          for (const { text, values = [] } of statements) await client.query(text, [...values]);
+        }
+        await client.query('COMMIT');
+      });
+    } catch (error) {
+      throw schemaNotCreated(this.service, this.url, error);
+    }
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.pool.end();
+    await closePool(this.pool);
   }
 
   /** @param task ends the transaction; if it throws, its connection is destroyed, and the transaction with it. */

@@ -3,6 +3,7 @@ import type { Branch, Vote } from '../../coordinator/index.js';
 import { type BranchWork, type Work, endedByWork, judge, preparation } from './branch-work.js';
 import { quoted } from './gid.js';
 import { meaningOf, refusalOf } from './sqlstate.js';
+import { TransactionWatch } from './transaction-watch.js';
 
 /** The work of a branch as statements that need no look at each other's results. @publicApi */
 export interface Batch {
@@ -19,9 +20,6 @@ export function workOf<P>(batch: Batch): Work<P> {
     return batch.vote(results);
   };
 }
-
-/** The command tags of statements that end a transaction. */
-const ENDS: ReadonlySet<string> = new Set(['COMMIT', 'ROLLBACK']);
 
 /**
  * Prepares a branch in one round trip: everything from BEGIN to PREPARE TRANSACTION is sent at once, on the hope that the
@@ -43,17 +41,18 @@ export async function prepareBatch(
   }
   const { sql, tag } = preparation(gid);
   const queries = [work.begin(gid, branch.deadline), ...batch.statements, sql];
+  const watch = new TransactionWatch(client);
   const { stream } = client.connection;
   stream.cork();
   const sent = queries.map((query) => client.query(query as QueryConfig));
   stream.uncork();
   const answers = await Promise.allSettled(sent);
+  watch.stop();
   const begin = answers.shift()!;
-  answers.pop();
+  const end = answers.pop()!;
   if (begin.status === 'rejected') return work.notBegun(client, gid, begin.reason);
 
-  if (answers.some((answer) => answer.status === 'fulfilled' && ENDS.has(answer.value.command)))
-    throw endedByWork();
+  if (watch.wasDoubtfulBefore(end)) throw endedByWork(client);
   const failed = answers.find((answer) => answer.status === 'rejected');
   const ended = await judge(sent.at(-1)!, tag);
   if (failed !== undefined) {

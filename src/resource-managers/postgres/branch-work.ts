@@ -6,6 +6,7 @@ import { quoted } from './gid.js';
 import type { GuardTable } from './guard-table.js';
 import type { ResolvedPostgresSettings } from './options.js';
 import { meaningOf, refusalOf } from './sqlstate.js';
+import { TransactionWatch } from './transaction-watch.js';
 
 /** The work of one branch: statements in a transaction that is open already, and a vote. @publicApi */
 export type Work<P> = (client: ClientBase, branch: Branch<P>) => Promise<Vote>;
@@ -25,7 +26,7 @@ export function preparation(gid: string): Ending {
 /** The end of a branch that is alone in its transaction. */
 export const ONE_PHASE: Ending = { sql: 'COMMIT', tag: 'COMMIT' };
 
-/** `transaction_timeout` is there from PostgreSQL 17 on; only it bounds PREPARE TRANSACTION and COMMIT too. */
+/** `transaction_timeout` is there from PostgreSQL 17 on; it bounds everything, and only it PREPARE TRANSACTION and COMMIT. */
 const TRANSACTION_TIMEOUT_SINCE = 170_000;
 
 /**
@@ -61,6 +62,7 @@ export class BranchWork {
     ending: Ending,
   ): Promise<Vote> {
     const loan = lend(client, branch.signal);
+    const watch = new TransactionWatch(client);
     const begin = client.query(this.begin(gid, branch.deadline));
     // On a pipelined connection the first statement of the work need not wait: should the begin fail, it fails too.
     const ahead = client.pipeline ? settle(() => work(loan.client, branch)) : undefined;
@@ -68,13 +70,15 @@ export class BranchWork {
       await begin;
     } catch (error) {
       loan.close();
+      watch.stop();
       return this.notBegun(client, gid, error);
     }
     const result = await (ahead ?? settle(() => work(loan.client, branch)));
     loan.close();
+    watch.stop();
     // What is not prepared yet need not be rolled back from being so.
     branch.signal.throwIfAborted();
-    if (client.getTransactionStatus() === 'I') throw endedByWork();
+    if (await this.isEnded(client, gid, watch)) throw endedByWork(client);
     if (result.status === 'rejected') return this.failed(client, result.reason, ending);
     if (result.value === 'commit') return judge(client.query(ending.sql), ending.tag);
     await rollBack(client);
@@ -88,15 +92,14 @@ export class BranchWork {
     const { isolation, lockTimeoutMs } = this.settings;
     const lockMs = Math.ceil(Math.min(lockTimeoutMs * (0.5 + Math.random() / 2), remainingMs));
     const limitMs = Math.min(remainingMs + GRACE_MS, LONGEST_MS);
-    const whole =
+    const limits =
       this.serverVersion >= TRANSACTION_TIMEOUT_SINCE
-        ? 'transaction_timeout'
-        : 'idle_in_transaction_session_timeout';
+        ? ['transaction_timeout']
+        : ['statement_timeout', 'idle_in_transaction_session_timeout'];
     return [
       `BEGIN ISOLATION LEVEL ${isolation} READ WRITE`,
       `SET LOCAL lock_timeout = ${lockMs}`,
-      `SET LOCAL statement_timeout = ${limitMs}`,
-      `SET LOCAL ${whole} = ${limitMs}`,
+      ...limits.map((limit) => `SET LOCAL ${limit} = ${limitMs}`),
       this.guard.insertWork(gid),
     ].join('; ');
   }
@@ -122,6 +125,14 @@ export class BranchWork {
       if (rowCount === 1) return 'commit';
     }
     throw error;
+  }
+
+  /** Whether the work has ended the transaction that was begun for it, also where another one is open now. */
+  private async isEnded(client: PoolClient, gid: string, watch: TransactionWatch): Promise<boolean> {
+    const status = client.getTransactionStatus();
+    if (status === 'I' || watch.hasEnded) return true;
+    // In a transaction that has failed nothing can be read; it is rolled back in any case.
+    return watch.isDoubtful && status === 'T' && !(await this.guard.isWrittenHere(client, gid));
   }
 
   /**
@@ -183,7 +194,9 @@ async function settle<T>(call: () => Promise<T>): Promise<Settled<T>> {
   }
 }
 
-export function endedByWork(): PostgresBranchError {
+/** Nobody knows what such work has left on its connection, which is cut. */
+export function endedByWork(client: PoolClient): PostgresBranchError {
+  client.connection.stream.destroy();
   return new PostgresBranchError(
     'DTC_POSTGRES_TRANSACTION_ENDED',
     'The work has ended its transaction, with COMMIT or ROLLBACK: leave that to the coordinator, and vote.',

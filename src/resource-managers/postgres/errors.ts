@@ -12,12 +12,18 @@ export type PostgresStartUpErrorCode =
   | 'DTC_POSTGRES_READ_ONLY'
   /** `max_prepared_transactions` is 0. */
   | 'DTC_POSTGRES_PREPARED_TRANSACTIONS_OFF'
-  /** The guard table is missing, or is another table. */
+  /** The guard table is missing, is another table, or would not keep what it is there to keep. */
   | 'DTC_POSTGRES_GUARD_TABLE'
   /** The role may not do with the guard table what is needed. */
   | 'DTC_POSTGRES_PRIVILEGES'
-  /** The two pools lead to different databases, or log in as different roles. */
-  | 'DTC_POSTGRES_POOLS_DIFFER';
+  /** The two pools lead to different databases, log in as different roles, or see different guard tables. */
+  | 'DTC_POSTGRES_POOLS_DIFFER'
+  /** Another process works in the database under the name of this coordinator. */
+  | 'DTC_POSTGRES_COORDINATOR_IN_USE'
+  /** What is prepared, or was done, in the database was so under another decision log of this coordinator's name. */
+  | 'DTC_POSTGRES_OTHER_LOG'
+  /** The tables that the participant works with could not be created. */
+  | 'DTC_POSTGRES_SCHEMA';
 
 /**
  * The database cannot be used for two-phase commit as it is: the application does not start.

@@ -1,6 +1,6 @@
 import type { Logger } from '@nestjs/common';
-import type { Lane } from './connections.js';
 import type { GuardTable } from './guard-table.js';
+import type { Lane } from './lane.js';
 import type { ResolvedPostgresSettings } from './options.js';
 
 /** So many rows go in one statement, which then holds its locks for some milliseconds only. */
@@ -9,17 +9,27 @@ const ROWS_A_STATEMENT = 2_000;
 /** So many statements are run in one pass; the rest waits for the next. */
 const STATEMENTS_A_PASS = 100;
 
+/** What was visible in the database at a moment. */
+interface Sight {
+  readonly snapshot: string;
+  /** When it was there already, on the monotonic clock. */
+  readonly at: number;
+}
+
 /**
  * Deletes old rows of the guard table. A row says how its branch ended to whoever asks again, so it goes only when nobody
  * will: it is a row of this participant, of a coordinator that this process has worked for; it is older than
- * `retainBranchesMs`; and it was visible in the pass before. So after every start, and after a branch that was in
- * doubt for long has been committed, there is `purgeIntervalMs` for the coordinator to repeat what it is not sure of.
+ * `retainBranchesMs`; and it was visible `purgeIntervalMs` ago. So after every start, and after a branch that was in
+ * doubt for long has been committed, there is that time for the coordinator to repeat what it is not sure of.
  */
 export class GuardPurge {
   private readonly coordinators = new Set<string>();
-  /** What was visible at the end of the pass before. */
-  private snapshot: string | undefined;
+  /** What was visible long enough ago, and what will have been. */
+  private seen: Sight | undefined;
+  private next: Sight | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private underWay: Promise<number> | undefined;
+  private readonly stopping = new AbortController();
 
   constructor(
     private readonly participant: string,
@@ -30,11 +40,15 @@ export class GuardPurge {
   ) {}
 
   start(): void {
+    if (this.stopping.signal.aborted) return;
     this.timer ??= setInterval(() => void this.pass(), this.settings.purgeIntervalMs).unref();
   }
 
-  stop(): void {
+  /** Nothing more is deleted. @returns a promise that resolves when nobody is at it any more. */
+  async stop(): Promise<void> {
     clearInterval(this.timer);
+    this.stopping.abort(new Error('the participant is closed'));
+    await this.underWay;
   }
 
   /** The rows of a coordinator that others work for are theirs to delete. */
@@ -42,36 +56,58 @@ export class GuardPurge {
     this.coordinators.add(coordinator);
   }
 
-  /** @returns how many rows were deleted. A pass that fails is repeated by the next. */
-  async pass(): Promise<number> {
+  /** @returns how many rows were deleted, by this pass or the one that is under way. One that fails is repeated by the next. */
+  pass(): Promise<number> {
+    this.underWay ??= this.run().finally(() => {
+      this.underWay = undefined;
+    });
+    return this.underWay;
+  }
+
+  private async run(): Promise<number> {
     let deleted = 0;
+    const timeUp = AbortSignal.timeout(this.settings.purgeIntervalMs);
+    const signal = AbortSignal.any([timeUp, this.stopping.signal]);
     try {
-      const signal = AbortSignal.timeout(this.settings.purgeIntervalMs);
+      this.look();
       for (let statements = 0; statements < STATEMENTS_A_PASS; statements++) {
         const rows = await this.deleteSome(signal);
         deleted += rows;
         if (rows < ROWS_A_STATEMENT) break;
       }
-      this.snapshot = await this.lane.run(signal, async (client) => {
-        const { rows } = await client.query<{ snapshot: string }>(
-          'SELECT pg_current_snapshot()::text AS snapshot',
-        );
-        return rows[0]?.snapshot;
-      });
+      this.next ??= await this.sight(signal);
     } catch (error) {
-      this.logger.warn(`Old rows of ${this.guard.name} could not be deleted: ${String(error)}`);
+      if (!this.stopping.signal.aborted) {
+        this.logger.warn(`Old rows of ${this.guard.name} could not be deleted: ${String(error)}`);
+      }
     }
     return deleted;
   }
 
+  /** However often a pass is run, what was seen counts only when it has been for a whole interval. */
+  private look(): void {
+    if (this.next === undefined || performance.now() - this.next.at < this.settings.purgeIntervalMs) return;
+    this.seen = this.next;
+    this.next = undefined;
+  }
+
+  private sight(signal: AbortSignal): Promise<Sight | undefined> {
+    return this.lane.run(signal, async (client) => {
+      const { rows } = await client.query<{ snapshot: string }>(
+        'SELECT pg_current_snapshot()::text AS snapshot',
+      );
+      return rows[0] && { snapshot: rows[0].snapshot, at: performance.now() };
+    });
+  }
+
   private deleteSome(signal: AbortSignal): Promise<number> {
-    if (this.snapshot === undefined) return Promise.resolve(0);
+    if (this.seen === undefined) return Promise.resolve(0);
     const { retainBranchesMs } = this.settings;
     const values = [
       retainBranchesMs,
       this.participant,
       [...this.coordinators],
-      this.snapshot,
+      this.seen.snapshot,
       ROWS_A_STATEMENT,
     ];
     return this.lane.run(signal, async (client) => {

@@ -43,6 +43,25 @@ export class GuardTable {
     return rows[0]?.state;
   }
 
+  /** Whether this very transaction has written the row of the work: then it is the one that was begun for the branch. */
+  async isWrittenHere(client: ClientBase, gid: string): Promise<boolean> {
+    const { rowCount } = await client.query(
+      `SELECT FROM ${this.name} WHERE gid = $1 AND xid = pg_current_xact_id_if_assigned()`,
+      [gid],
+    );
+    return rowCount === 1;
+  }
+
+  /** @returns the first global id of a participant that lies between the two, or begins with the latter. */
+  async firstBetween(client: ClientBase, participant: string, from: string, to: string): Promise<string[]> {
+    const { rows } = await client.query<{ gid: string }>(
+      `SELECT gid FROM ${this.name} WHERE gid COLLATE "C" >= $1 AND gid COLLATE "C" <= $2 ` +
+        `AND split_part(gid, '/', 2) = $3 ORDER BY gid COLLATE "C" LIMIT 1`,
+      [from, `${to}~`, participant],
+    );
+    return rows.map(({ gid }) => gid);
+  }
+
   /** @returns the SQL that makes the table. */
   create(): string[] {
     const index = `${this.name.split('.').at(-1)}_written_at`;

@@ -13,19 +13,24 @@ export const postgresSettingsSchema = z.strictObject({
     .describe('How many branches may be at work at once: the size of the pool for prepare.'),
   completionConnections: connections
     .default(4)
-    .describe('The size of the pool that is kept for commit, rollback and recovery.'),
+    .describe('How many connections are kept for commit, rollback and recovery; one more holds the claim.'),
   connectTimeoutMs: durationMs
     .default(5_000)
     .describe('How long a connection may take to open, or to become free.'),
   startTimeoutMs: durationMs.default(10_000).describe('How long the checks at the start may take.'),
   lockTimeoutMs: durationMs
-    .default(1_000)
+    .default(250)
     .describe(
       'How long a statement of the work waits for a lock at most; at random between half of it and all of it.',
     ),
   tombstoneWaitMs: durationMs
     .default(1_000)
     .describe('How long a rollback waits for a prepare that is under way. Then it is tried again.'),
+  claimWaitMs: durationMs
+    .default(5_000)
+    .describe(
+      'How long a start waits for another process that holds the name of the coordinator before it is refused.',
+    ),
   recoverTimeoutMs: durationMs.default(10_000).describe('How long the list of prepared branches may take.'),
   isolation: z
     .enum(['read committed', 'repeatable read', 'serializable'])
@@ -61,7 +66,7 @@ export interface PostgresPools {
   readonly work: Pool;
   /**
    * For commit, rollback and recovery alone: in one pool for both, the prepares that wait for locks would hold the
-   * connections that the commits need to free them.
+   * connections that the commits need to free them. One of at least two connections holds the claim of the coordinator.
    */
   readonly completion: Pool;
 }
@@ -75,7 +80,8 @@ export interface PostgresSettings {
    */
   readonly workConnections?: number | undefined;
   /**
-   * The size of the pool that is kept for commit, rollback and recovery, from 1 to 1_000.
+   * How many connections are kept for commit, rollback and recovery, from 1 to 1_000. One more holds the claim of the
+   * coordinator on its name.
    *
    * @default 4
    */
@@ -94,9 +100,11 @@ export interface PostgresSettings {
   readonly startTimeoutMs?: number | undefined;
   /**
    * How long a statement of the work waits for a lock at most, in milliseconds; at random between half of it and all of
-   * it, so that of two branches that wait for each other only one gives up. Keep it well below `prepareTimeoutMs`.
+   * it, so that of two branches that wait for each other only one gives up. Keep it well below `prepareTimeoutMs`, and
+   * above what the transactions before it take to commit: while two wait for each other in different databases, everybody
+   * behind them waits as well.
    *
-   * @default 1_000
+   * @default 250
    */
   readonly lockTimeoutMs?: number | undefined;
   /**
@@ -105,6 +113,13 @@ export interface PostgresSettings {
    * @default 1_000
    */
   readonly tombstoneWaitMs?: number | undefined;
+  /**
+   * How long a start waits for another process that holds the name of the coordinator before it is refused, in
+   * milliseconds. A process that has just been killed may be noticed by the server a little later.
+   *
+   * @default 5_000
+   */
+  readonly claimWaitMs?: number | undefined;
   /**
    * How long the list of prepared branches may take, in milliseconds.
    *
@@ -179,6 +194,10 @@ export function resolvePostgresOptions(
   } else if (pools !== undefined && !areTwo(pools)) {
     problems.push(
       'pools: give two different ones, `work` and `completion`, so that commits never wait for prepares',
+    );
+  } else if (pools !== undefined && (pools.completion.options?.max ?? 2) < 2) {
+    problems.push(
+      'pools: `completion` needs at least two connections, as one holds the claim of the coordinator',
     );
   }
   const target = connection ?? pools;

@@ -12,12 +12,15 @@ import { type Batch, prepareBatch, workOf } from './branch-batch.js';
 import { bury, commitPrepared, completionFailed, rollBackPrepared } from './branch-completion.js';
 import { BranchWork, ONE_PHASE, type Work, preparation, remainingUntil } from './branch-work.js';
 import { type Lanes, openLanes } from './connections.js';
-import { PostgresBranchError } from './errors.js';
+import { CoordinatorClaim } from './coordinator-claim.js';
+import type { CoordinatorRun } from './coordinator-run.js';
+import { PostgresBranchError, PostgresStartUpError } from './errors.js';
 import { branchOf, coordinatorOf, gidOf, quoted } from './gid.js';
 import { GuardPurge } from './guard-purge.js';
 import { GuardTable } from './guard-table.js';
+import { unlessAborted } from './lane.js';
 import { type PostgresOptions, type ResolvedPostgresSettings, resolvePostgresOptions } from './options.js';
-import { StartUpChecks } from './start-up-checks.js';
+import { StartUpChecks, unreachable } from './start-up-checks.js';
 
 /**
  * The branches of one participant in one PostgreSQL database. A participant does its work through it, and hands on
@@ -31,6 +34,7 @@ export class PostgresResourceManager {
   private readonly lanes: Lanes;
   private readonly guard: GuardTable;
   private readonly purge: GuardPurge;
+  private readonly claim: CoordinatorClaim;
   private started: Promise<BranchWork> | undefined;
   private closed: Promise<void> | undefined;
 
@@ -52,21 +56,34 @@ export class PostgresResourceManager {
     this.lanes = openLanes(connection, settings, participant, this.logger);
     this.guard = new GuardTable(settings.guardTable);
     this.purge = new GuardPurge(participant, this.lanes.completion, this.guard, settings, this.logger);
+    this.claim = new CoordinatorClaim(participant, this.lanes.completion, this.guard, settings, this.logger);
   }
 
   /**
    * Checks the server, the privileges and the guard table. Whatever is called first does it, once.
    *
+   * @param coordinator the one that it works for, as CoordinatorStatus shows it. It is refused when another process works
+   * here under its name, or with another decision log did; left out, that is found out by the first branch.
    * @throws PostgresStartUpError with what mends it.
    */
-  async start(): Promise<void> {
+  async start(coordinator?: CoordinatorRun): Promise<void> {
     await this.ready();
+    if (coordinator === undefined) return;
+    try {
+      await this.claim.hold(coordinator);
+    } catch (error) {
+      throw error instanceof PostgresStartUpError
+        ? error
+        : unreachable(this.participant, this.settings.startTimeoutMs, error);
+    }
   }
 
-  /** Closes the connections, but not the pools that were given. Every transaction is over by then. */
+  /**
+   * Closes the connections, but not the pools that were given. Every transaction is over by then; what hangs nevertheless
+   * is cut after two seconds.
+   */
   async close(): Promise<void> {
-    this.purge.stop();
-    this.closed ??= this.lanes.close();
+    this.closed ??= this.end();
     await this.closed;
   }
 
@@ -133,13 +150,15 @@ export class PostgresResourceManager {
   }
 
   /**
-   * Lists the branches of this participant that are prepared in this database, whichever coordinator's they are.
+   * Lists the branches of this participant that are prepared in this database, whichever coordinator's they are; but
+   * not those that were prepared under the name of ours with another decision log.
    *
-   * @throws when the list would not be complete.
+   * @throws when the list would not be complete, or the name of the coordinator is in use elsewhere.
    */
-  async recover(): Promise<PreparedBranch[]> {
+  async recover(): Promise<readonly PreparedBranch[]> {
     await this.ready();
     const signal = AbortSignal.timeout(this.settings.recoverTimeoutMs);
+    await unlessAborted(signal, () => this.claim.renew());
     const gids = await this.lanes.completion.run(signal, async (client) => {
       const { rows } = await client.query<{ gid: string }>(
         `SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND split_part(gid, '/', 2) = $1`,
@@ -147,11 +166,13 @@ export class PostgresResourceManager {
       );
       return rows.map(({ gid }) => gid);
     });
-    return gids.map((gid) => branchOf(gid, this.participant)).filter((branch) => branch !== undefined);
+    const branches = gids.map((gid) => branchOf(gid, this.participant));
+    return this.claim.ownOnly(branches.filter((branch) => branch !== undefined));
   }
 
   /**
-   * Deletes old rows of the guard table, as is done from time to time anyway.
+   * Deletes old rows of the guard table, as is done from time to time anyway, and by the same rules: however often it is
+   * called, no row goes that was not visible `purgeIntervalMs` before.
    *
    * @returns how many.
    */
@@ -190,8 +211,16 @@ export class PostgresResourceManager {
       throw error;
     }
     const branchWork = await this.ready();
+    const refusal = this.claim.covers(branch.transactionId) ? undefined : await this.claim.admit(branch);
+    if (refusal !== undefined) return refusal;
     this.purge.workFor(coordinatorOf(branch.transactionId));
     return this.lanes.work.run(branch.signal, (client) => task(branchWork, client, gid));
+  }
+
+  private async end(): Promise<void> {
+    await this.purge.stop();
+    await this.claim.release();
+    await this.lanes.close();
   }
 
   /** Whatever the first attempt has done: rolled back, unless it was committed before. */

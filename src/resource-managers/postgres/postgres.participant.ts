@@ -2,6 +2,7 @@ import { Inject, type OnApplicationShutdown, type OnModuleInit, Optional } from 
 import type { ClientBase, QueryConfig, QueryResult } from 'pg';
 import {
   type Branch,
+  CoordinatorStatus,
   type OnePhaseAnswer,
   ParticipantRegistry,
   type PreparedBranch,
@@ -32,6 +33,10 @@ abstract class PostgresParticipantBase<P>
   @Inject(ParticipantRegistry)
   private readonly registry?: ParticipantRegistry;
 
+  @Optional()
+  @Inject(CoordinatorStatus)
+  private readonly coordinatorStatus?: CoordinatorStatus;
+
   private readonly options: PostgresOptions;
   private readonly givenName: string | undefined;
   private manager: PostgresResourceManager | undefined;
@@ -53,13 +58,13 @@ abstract class PostgresParticipantBase<P>
     return this.resourceManager.rollback(branch);
   }
 
-  recover(): Promise<PreparedBranch[]> {
+  recover(): Promise<readonly PreparedBranch[]> {
     return this.resourceManager.recover();
   }
 
   /** @throws PostgresStartUpError when the database cannot be used as it is: the application does not start. */
   async onModuleInit(): Promise<void> {
-    await this.resourceManager.start();
+    await this.resourceManager.start(this.coordinatorStatus?.view());
   }
 
   /** The coordinator has waited for the transactions in flight before. */

@@ -2,28 +2,31 @@ import type { Logger } from '@nestjs/common';
 import type { PoolClient, QueryResult } from 'pg';
 import type { Lanes } from './connections.js';
 import { PostgresStartUpError } from './errors.js';
+import { GUARD_TABLE_SHAPE, type GuardTableShape, faultOf } from './guard-table-check.js';
 import type { GuardTable } from './guard-table.js';
 import type { ResolvedPostgresSettings } from './options.js';
 import { codeOf, mendOf } from './sqlstate.js';
 
-/** What the checks find out, all in one row. */
+/** What the checks find out on one lane, all in one row. */
 interface Server {
   readonly version: number;
   readonly slots: number;
+  readonly inRecovery: boolean;
   readonly readOnly: boolean;
   readonly synchronousCommit: string;
   readonly fsync: string;
   readonly role: string;
   readonly database: string;
-  readonly guardTable: string | null;
-  readonly guardColumns: readonly string[];
+  /** By these two a running server and its database are known, however they are reached. */
+  readonly startedAt: string;
+  readonly databaseOid: string;
+  readonly guardOid: string | null;
+  readonly guard: GuardTableShape | null;
   readonly mayUseGuard: boolean | null;
 }
 
 /** `xid8` and `pg_current_xact_id()` are there from 13; older than 14 is out of support. */
 const OLDEST_VERSION = 140_000;
-
-const GUARD_COLUMNS = ['gid', 'state', 'written_at', 'xid'];
 
 /** Participants that start at the same moment create the table one after the other. */
 const CREATION_LOCK = 0x64_74_63;
@@ -31,14 +34,16 @@ const CREATION_LOCK = 0x64_74_63;
 const INSPECT = `
   SELECT current_setting('server_version_num')::int AS version,
     current_setting('max_prepared_transactions')::int AS slots,
-    pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS "readOnly",
+    pg_is_in_recovery() AS "inRecovery",
+    current_setting('transaction_read_only')::boolean AS "readOnly",
     current_setting('synchronous_commit') AS "synchronousCommit",
     current_setting('fsync') AS fsync,
     current_user AS role,
     current_database() AS database,
-    guard::text AS "guardTable",
-    ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = guard AND attnum > 0 AND NOT attisdropped
-      ORDER BY attname) AS "guardColumns",
+    extract(epoch FROM pg_postmaster_start_time())::text AS "startedAt",
+    (SELECT oid::text FROM pg_database WHERE datname = current_database()) AS "databaseOid",
+    guard::oid::text AS "guardOid",
+    (${GUARD_TABLE_SHAPE}) AS guard,
     has_table_privilege(guard, 'SELECT') AND has_table_privilege(guard, 'INSERT')
       AND has_table_privilege(guard, 'DELETE') AS "mayUseGuard"
   FROM to_regclass($1) AS guard`;
@@ -59,78 +64,99 @@ export class StartUpChecks {
   ) {}
 
   async run(): Promise<number> {
-    const signal = AbortSignal.timeout(this.settings.startTimeoutMs);
+    const { startTimeoutMs } = this.settings;
+    const signal = AbortSignal.timeout(startTimeoutMs);
     try {
-      const inspect = async (client: PoolClient): Promise<Server> => {
-        const { rows }: QueryResult<Server> = await client.query(INSPECT, [this.guard.name]);
-        return rows[0]!;
-      };
-      const [server, other] = await Promise.all([
-        this.lanes.completion.run(signal, inspect),
-        this.lanes.work.run(signal, inspect),
-      ]);
-      this.checkServer(server);
-      this.checkPools(server, other);
-      if (server.guardTable === null) await this.createGuardTable(signal, server);
-      else this.checkGuardTable(server);
-      this.warn(server);
-      return server.version;
+      let [completion, work] = await this.inspect(signal);
+      this.checkServers(completion, work);
+      if (completion.guardOid === null && work.guardOid === null) {
+        await this.createGuardTable(signal, completion);
+      }
+      // It may have been created by another one after the first look.
+      if (completion.guardOid === null || work.guardOid === null) {
+        [completion, work] = await this.inspect(signal);
+      }
+      this.checkGuardTable(completion, work);
+      this.warn([completion, work]);
+      return completion.version;
     } catch (error) {
-      throw error instanceof PostgresStartUpError ? error : this.unreachable(error);
+      throw error instanceof PostgresStartUpError
+        ? error
+        : unreachable(this.participant, startTimeoutMs, error);
     }
   }
 
-  private checkServer({ version, slots, readOnly }: Server): void {
-    if (version < OLDEST_VERSION) {
-      throw this.failure(
-        'DTC_POSTGRES_VERSION',
-        `its version is ${Math.floor(version / 10_000)}`,
-        'Use PostgreSQL 14 or later.',
+  private inspect(signal: AbortSignal): Promise<[Server, Server]> {
+    const look = async (client: PoolClient): Promise<Server> => {
+      const { rows }: QueryResult<Server> = await client.query(INSPECT, [this.guard.name]);
+      return rows[0]!;
+    };
+    return Promise.all([this.lanes.completion.run(signal, look), this.lanes.work.run(signal, look)]);
+  }
+
+  private checkServers(completion: Server, work: Server): void {
+    for (const { version, inRecovery, slots } of [completion, work]) {
+      if (version < OLDEST_VERSION) {
+        throw this.failure(
+          'DTC_POSTGRES_VERSION',
+          `its version is ${Math.floor(version / 10_000)}`,
+          'Use PostgreSQL 14 or later.',
+        );
+      }
+      // The lane for work writes nothing outside transactions that say so, which is no matter here.
+      if (inRecovery || completion.readOnly) {
+        throw this.failure(
+          'DTC_POSTGRES_READ_ONLY',
+          'the server is a standby, or takes no writes by default',
+          'Connect to the primary: for example with target_session_attrs, or by the name that follows a failover.',
+        );
+      }
+      if (slots === 0) {
+        throw this.failure(
+          'DTC_POSTGRES_PREPARED_TRANSACTIONS_OFF',
+          'max_prepared_transactions is 0, so that nothing can be prepared',
+          'Run this as a superuser, with a number above all branches that may be prepared on the server at once, and ' +
+            'restart the server: ALTER SYSTEM SET max_prepared_transactions = 200;',
+        );
+      }
+    }
+    if (completion.startedAt !== work.startedAt || completion.databaseOid !== work.databaseOid) {
+      throw this.differ(
+        `its pool for work leads to ${work.database} on one server, and that for completion to ${completion.database}, ` +
+          'which is another database or on another server',
       );
     }
-    if (readOnly) {
-      throw this.failure(
-        'DTC_POSTGRES_READ_ONLY',
-        'the server is a standby, or takes no writes by default',
-        'Connect to the primary: for example with target_session_attrs, or by the name that follows a failover.',
-      );
-    }
-    if (slots === 0) {
-      throw this.failure(
-        'DTC_POSTGRES_PREPARED_TRANSACTIONS_OFF',
-        'max_prepared_transactions is 0, so that nothing can be prepared',
-        'Run this as a superuser, with a number above all branches that may be prepared on the server at once, and ' +
-          'restart the server: ALTER SYSTEM SET max_prepared_transactions = 200;',
+    if (completion.role !== work.role) {
+      throw this.differ(
+        `its pool for work logs in as ${work.role}, and that for completion as ${completion.role}`,
       );
     }
   }
 
-  private checkPools(completion: Server, work: Server): void {
-    if (completion.role === work.role && completion.database === work.database) return;
-    throw this.failure(
-      'DTC_POSTGRES_POOLS_DIFFER',
-      `its pool for work is ${work.role} in ${work.database}, and that for completion is ${completion.role} in ` +
-        completion.database,
-      'Only the role that prepared a branch can complete it, in the same database: give both pools one configuration.',
-    );
-  }
-
-  private checkGuardTable({ guardColumns, mayUseGuard, role }: Server): void {
+  private checkGuardTable(completion: Server, work: Server): void {
     const { name } = this.guard;
-    if (GUARD_COLUMNS.some((column) => !guardColumns.includes(column))) {
-      throw this.failure(
-        'DTC_POSTGRES_GUARD_TABLE',
-        `the table ${name} has the columns ${guardColumns.join(', ')}, and is another table`,
-        `Choose another name with the option guardTable, or rename that table.`,
-      );
+    if (completion.guardOid !== work.guardOid) {
+      throw this.differ(`its two pools find different tables under the name ${name}, or only one finds any`);
     }
-    if (mayUseGuard !== true) {
+    const fault = completion.guard && faultOf(name, completion.guard);
+    if (fault) throw this.failure('DTC_POSTGRES_GUARD_TABLE', fault.problem, fault.mend);
+    if (completion.mayUseGuard !== true || work.mayUseGuard !== true) {
+      const { role } = completion;
       throw this.failure(
         'DTC_POSTGRES_PRIVILEGES',
         `the role ${role} may not use the table ${name}`,
         `Run this as its owner: GRANT SELECT, INSERT, DELETE ON ${name} TO "${role}";`,
       );
     }
+  }
+
+  private differ(problem: string): PostgresStartUpError {
+    return this.failure(
+      'DTC_POSTGRES_POOLS_DIFFER',
+      problem,
+      'Only the role that prepared a branch can complete it, in the same database, and both pools need one guard ' +
+        'table: give them one configuration.',
+    );
   }
 
   private async createGuardTable(signal: AbortSignal, { role }: Server): Promise<void> {
@@ -158,24 +184,14 @@ export class StartUpChecks {
   }
 
   /** What makes a one-phase commit, which is not prepared, less durable than its caller is told. */
-  private warn({ synchronousCommit, fsync }: Server): void {
-    if (synchronousCommit === 'off' || fsync === 'off') {
-      this.logger.warn(
-        `The database of "${this.participant}" has ${fsync === 'off' ? 'fsync' : 'synchronous_commit'} = off: ` +
-          'when it crashes it may forget what was committed',
-      );
-    }
-  }
-
-  private unreachable(error: unknown): PostgresStartUpError {
-    const message = error instanceof Error ? error.message : String(error);
-    const code = codeOf(error);
-    return this.failure(
-      'DTC_POSTGRES_UNREACHABLE',
-      `it cannot be reached, or does not answer within ${this.settings.startTimeoutMs} ms: ${message}` +
-        (code === undefined || message.includes(code) ? '' : ` (${code})`),
-      `${mendOf(error) ?? 'Check the connection string, and that the server is up'}.`,
-      error,
+  private warn(servers: readonly Server[]): void {
+    const off = servers.flatMap(({ fsync, synchronousCommit }) => [
+      ...(fsync === 'off' ? ['fsync'] : []),
+      ...(synchronousCommit === 'off' ? ['synchronous_commit'] : []),
+    ]);
+    if (off[0] === undefined) return;
+    this.logger.warn(
+      `The database of "${this.participant}" has ${off[0]} = off: when it crashes it may forget what was committed`,
     );
   }
 
@@ -187,4 +203,22 @@ export class StartUpChecks {
   ): PostgresStartUpError {
     return new PostgresStartUpError(code, this.participant, problem, mend, { cause });
   }
+}
+
+/** @returns an error with what kept the checks from being made. */
+export function unreachable(
+  participant: string,
+  startTimeoutMs: number,
+  error: unknown,
+): PostgresStartUpError {
+  const message = error instanceof Error ? error.message : String(error);
+  const code = codeOf(error);
+  return new PostgresStartUpError(
+    'DTC_POSTGRES_UNREACHABLE',
+    participant,
+    `it cannot be reached, or does not answer within ${startTimeoutMs} ms: ${message}` +
+      (code === undefined || message.includes(code) ? '' : ` (${code})`),
+    `${mendOf(error) ?? 'Check the connection string, and that the server is up'}.`,
+    { cause: error },
+  );
 }

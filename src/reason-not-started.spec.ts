@@ -1,0 +1,41 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { reasonNotStarted } from './reason-not-started.js';
+
+function systemError(code: string, fields: object): Error {
+  return Object.assign(new Error(`${code}: a system error`), { code, ...fields });
+}
+
+describe('The reason why the application did not start', () => {
+  it.each(['EACCES', 'EPERM', 'EROFS'])(
+    'is the folder, and no port, when a folder is out of reach (%s)',
+    (code) => {
+      const reason = reasonNotStarted(systemError(code, { path: '/data/postgres', syscall: 'mkdir' }));
+      expect(reason).toContain('/data/postgres cannot be read or written by this user');
+      expect(reason).not.toContain('PORT');
+    },
+  );
+
+  it('is the port when that is not allowed', () => {
+    expect(
+      reasonNotStarted(systemError('EACCES', { address: '127.0.0.1', port: 80, syscall: 'listen' })),
+    ).toBe('port 80 of 127.0.0.1 is not allowed to this user. Set PORT to one above 1023.');
+  });
+
+  it('is the port when somebody listens there', async () => {
+    const [one, other] = [createServer(), createServer()];
+    one.listen(0, '127.0.0.1');
+    await once(one, 'listening');
+    const { port } = one.address() as { port: number };
+    other.listen(port, '127.0.0.1');
+    const [error] = await once(other, 'error');
+    expect(reasonNotStarted(error)).toMatch(new RegExp(`^port ${port} of 127.0.0.1 is in use`));
+    one.close();
+  });
+
+  it('is one line, whatever is thrown', () => {
+    expect(reasonNotStarted(new Error('two\n  lines'))).toBe('two lines');
+    expect(reasonNotStarted('a string')).toBe('a string');
+  });
+});
