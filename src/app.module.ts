@@ -35,7 +35,7 @@ export class AppModule {
             lines: new PinoTransactionLines(pino.logger),
           }),
         }),
-        OperationsModule,
+        OperationsModule.forRoot(configuration.access),
         OrdersModule.forRoot(configuration.databases),
         ...(configuration.demo ? [DemoModule] : []),
       ],

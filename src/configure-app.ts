@@ -23,6 +23,7 @@ export function createHttpAdapter(): FastifyAdapter {
     // Whoever sends a request byte by byte holds up neither a connection nor a shutdown; by the time connections are
     // closed, the coordinator has been drained and every order is answered.
     requestTimeout: REQUEST_TIMEOUT_MS,
+    routerOptions: { ignoreTrailingSlash: true },
     forceCloseConnections: true,
     // What the router refuses (a malformed URL) comes to no filter.
     frameworkErrors: (error: Error, _request: unknown, reply: unknown) =>

@@ -35,16 +35,24 @@ export class ProblemException extends HttpException {
 
 /** How the errors of the coordinator are answered, by their codes; its core knows no HTTP. */
 const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
+  DTC_ACTION_REFUSED: HttpStatus.CONFLICT,
   DTC_BRANCH_CONFLICT: HttpStatus.CONFLICT,
+  DTC_BRANCH_NOT_FOUND: HttpStatus.NOT_FOUND,
+  DTC_DRAINING: HttpStatus.SERVICE_UNAVAILABLE,
+  DTC_FORBIDDEN: HttpStatus.FORBIDDEN,
   DTC_INVALID_REQUEST: HttpStatus.BAD_REQUEST,
   DTC_NOT_ACTIVE: HttpStatus.CONFLICT,
   DTC_OVERLOADED: HttpStatus.SERVICE_UNAVAILABLE,
+  DTC_PARTICIPANT_NOT_FOUND: HttpStatus.NOT_FOUND,
+  DTC_PARTICIPANT_PAUSED: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_PARTICIPANT_STALLED: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_FENCED: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_LOG_UNAVAILABLE: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_SHUTTING_DOWN: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_TOO_MANY_BRANCHES: HttpStatus.BAD_REQUEST,
+  DTC_TOO_MANY_STREAMS: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_TRANSACTION_NOT_FOUND: HttpStatus.NOT_FOUND,
+  DTC_UNAUTHENTICATED: HttpStatus.UNAUTHORIZED,
   DTC_UNKNOWN_PARTICIPANT: HttpStatus.SERVICE_UNAVAILABLE,
 };
 
@@ -65,6 +73,7 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof ProblemException) return error.problem;
   const code = (error as { code?: unknown } | null)?.code;
   if (error instanceof Error && typeof code === 'string') {
+    if (code === 'DTC_NOT_COMMITTED') return problemOfOutcome((error as unknown as NotCommitted).outcome);
     const status = STATUS_OF_CODE[code];
     if (status !== undefined) return { ...untyped(status), status, detail: error.message, code };
   }
@@ -85,6 +94,53 @@ export function problemOf(error: unknown): Problem {
     status: HttpStatus.INTERNAL_SERVER_ERROR,
     detail: 'Something went wrong here. It has been logged.',
     code: 'DTC_INTERNAL',
+  };
+}
+
+/** What the outcome in an error of the coordinator says, as far as it is answered. */
+interface NotCommitted {
+  readonly outcome: {
+    readonly status: 'aborted' | 'pending' | 'heuristic';
+    readonly transactionId: string;
+    readonly cause?: string;
+    readonly participant?: string;
+    readonly code?: string;
+    readonly reason?: string;
+  };
+}
+
+const CODE_OF_CAUSE: Readonly<Record<string, string>> = {
+  refused: 'DTC_REFUSED',
+  failed: 'DTC_PARTICIPANT_FAILED',
+  'timed-out': 'DTC_TIMED_OUT',
+};
+
+/** A transaction is not committed. Only an abort is an error, for an error says that nothing has happened. */
+function problemOfOutcome({
+  status: end,
+  transactionId,
+  cause = '',
+  participant,
+  code: reasonCode,
+  reason,
+}: NotCommitted['outcome']): Problem {
+  if (end !== 'aborted') {
+    const status = HttpStatus.ACCEPTED;
+    const detail = `The transaction may have committed: its outcome is ${end}. Ask for it by its id.`;
+    return { ...untyped(status), status, detail, code: 'DTC_NOT_COMMITTED', transactionId };
+  }
+  const isRefused = cause === 'refused';
+  const status = isRefused ? HttpStatus.CONFLICT : HttpStatus.SERVICE_UNAVAILABLE;
+  // What was thrown is for the log, and not for clients.
+  const why = isRefused || cause === 'timed-out' ? `: ${reason}` : '';
+  return {
+    ...untyped(status),
+    status,
+    detail: `Nothing was changed${why}.${isRefused ? '' : ' It is safe to try again.'}`,
+    code: CODE_OF_CAUSE[cause] ?? 'DTC_ABORTED',
+    transactionId,
+    ...(participant !== undefined && { participant }),
+    ...(reasonCode !== undefined && { reasonCode }),
   };
 }
 

@@ -9,13 +9,18 @@ import {
 import { type ResolvedCoordinatorOptions, resolveCoordinatorOptions } from './coordinator.options.js';
 import { InvalidOptionsError } from './errors.js';
 import { COORDINATOR_OPTIONS, TRANSACTION_LINES } from './coordinator.tokens.js';
+import { DeclarativeExplorer } from './declarative/declarative.explorer.js';
+import { DeclarativeTransactions } from './declarative/declarative-transactions.js';
 import { TurnClock } from './execution/clock.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { MemoryDecisionLog } from './log/memory-decision-log.js';
 import { CoordinatorStatus } from './observation/coordinator-status.js';
+import { CoordinatorMetrics } from './observation/metrics/metrics.js';
 import { Reporter } from './observation/reporter.js';
+import { OpenTelemetryTracing } from './observation/tracing/open-telemetry-tracing.js';
 import { TransactionEvents } from './observation/transaction-events.js';
 import { NestTransactionLines } from './observation/transaction-lines.js';
+import { OperatorActions } from './operations/actions/operator-actions.js';
 import { ParticipantAccessor } from './participant/participant.accessor.js';
 import { ParticipantExplorer } from './participant/participant.explorer.js';
 import { ParticipantRegistry } from './participant/participant.registry.js';
@@ -77,19 +82,33 @@ const ownSchedule: DynamicModule = {
             'name: is needed with a durable log, and stays the same for ever: what is in the log belongs to it',
           ]);
         }
-        return new CoordinatorRuntime({ options, participants, observer, clock, random, log, claim });
+        const tracing = new OpenTelemetryTracing(observer);
+        return new CoordinatorRuntime({
+          options,
+          participants,
+          observer,
+          tracing,
+          clock,
+          random,
+          log,
+          claim,
+        });
       },
     },
     Reporter,
     TransactionEvents,
     ParticipantAccessor,
     ParticipantExplorer,
+    DeclarativeExplorer,
+    DeclarativeTransactions,
     ParticipantRegistry,
     CoordinatorLifecycle,
     CoordinatorStatus,
+    CoordinatorMetrics,
     TransactionManager,
+    OperatorActions,
   ],
-  exports: [TransactionManager, ParticipantRegistry, CoordinatorStatus],
+  exports: [TransactionManager, ParticipantRegistry, CoordinatorStatus, CoordinatorMetrics, OperatorActions],
 })
 export class CoordinatorModule extends ConfigurableModuleClass {
   /** The coordinator with these options. @throws InvalidOptionsError at start-up, when one is impossible. */

@@ -4,12 +4,18 @@
  * @publicApi
  */
 export type CoordinatorErrorCode =
+  | 'DTC_ACTION_REFUSED'
   | 'DTC_BRANCH_CONFLICT'
+  | 'DTC_BRANCH_NOT_FOUND'
+  | 'DTC_DRAINING'
   | 'DTC_DUPLICATE_PARTICIPANT'
   | 'DTC_FENCED'
+  | 'DTC_FORBIDDEN'
+  | 'DTC_INVALID_METHOD'
   | 'DTC_INVALID_OPTIONS'
   | 'DTC_INVALID_PARTICIPANT'
   | 'DTC_INVALID_REQUEST'
+  | 'DTC_IN_TRANSACTION'
   | 'DTC_LOG_BROKEN'
   | 'DTC_LOG_DAMAGED'
   | 'DTC_LOG_FORMAT'
@@ -17,11 +23,17 @@ export type CoordinatorErrorCode =
   | 'DTC_LOG_NOT_OPENED'
   | 'DTC_LOG_UNAVAILABLE'
   | 'DTC_NOT_ACTIVE'
+  | 'DTC_NOT_MANAGED'
+  | 'DTC_NO_TRANSACTION'
   | 'DTC_OVERLOADED'
+  | 'DTC_PARTICIPANT_NOT_FOUND'
+  | 'DTC_PARTICIPANT_PAUSED'
   | 'DTC_PARTICIPANT_STALLED'
   | 'DTC_SHUTTING_DOWN'
   | 'DTC_TOO_MANY_BRANCHES'
+  | 'DTC_TOO_MANY_STREAMS'
   | 'DTC_TRANSACTION_NOT_FOUND'
+  | 'DTC_UNAUTHENTICATED'
   | 'DTC_UNKNOWN_PARTICIPANT';
 
 /**
@@ -211,4 +223,48 @@ export class TransactionNotFoundError extends CoordinatorError {
       `No transaction ${transactionId} is known here: it never began, or it ended and is no longer kept.`,
     );
   }
+}
+
+/** An operator has drained the coordinator: it takes no new transaction. @publicApi */
+export class DrainingError extends CoordinatorError {
+  readonly code = 'DTC_DRAINING';
+
+  constructor() {
+    super('An operator has drained the coordinator: it takes no new transaction until it is undrained.');
+  }
+}
+
+/** A request names a participant that an operator has paused. @publicApi */
+export class ParticipantPausedError extends CoordinatorError {
+  readonly code = 'DTC_PARTICIPANT_PAUSED';
+
+  constructor(readonly participant: string) {
+    super(`An operator has paused participant "${participant}": it takes no new branch until it is resumed.`);
+  }
+}
+
+/** An operator names a participant that is not registered. @publicApi */
+export class ParticipantNotFoundError extends CoordinatorError {
+  readonly code = 'DTC_PARTICIPANT_NOT_FOUND';
+
+  constructor(readonly participant: string) {
+    super(`No participant "${participant}" is registered.`);
+  }
+}
+
+/** An operator names a branch that its transaction does not have. @publicApi */
+export class BranchNotFoundError extends CoordinatorError {
+  readonly code = 'DTC_BRANCH_NOT_FOUND';
+
+  constructor(
+    readonly transactionId: string,
+    readonly branchId: string,
+  ) {
+    super(`Transaction ${transactionId} has no branch "${branchId}".`);
+  }
+}
+
+/** What an operator asks for would turn a decision round, or makes no sense as things are. @publicApi */
+export class ActionRefusedError extends CoordinatorError {
+  readonly code = 'DTC_ACTION_REFUSED';
 }

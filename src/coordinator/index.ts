@@ -5,10 +5,27 @@ export {
   type ResolvedCoordinatorOptions,
   coordinatorOptionsSchema,
 } from './coordinator.options.js';
+export { DistributedTransaction } from './declarative/distributed-transaction.decorator.js';
+export type {
+  BeginningOptions,
+  DistributedTransactionOptions,
+  JoiningOptions,
+  Propagation,
+} from './declarative/distributed-transaction.options.js';
 export {
+  InTransactionError,
+  InvalidMethodError,
+  NoTransactionError,
+  NotCommittedError,
+  NotManagedError,
+} from './declarative/errors.js';
+export {
+  ActionRefusedError,
   BranchConflictError,
+  BranchNotFoundError,
   CoordinatorError,
   type CoordinatorErrorCode,
+  DrainingError,
   DuplicateParticipantError,
   FencedError,
   InvalidOptionsError,
@@ -16,6 +33,8 @@ export {
   InvalidRequestError,
   NotActiveError,
   OverloadedError,
+  ParticipantNotFoundError,
+  ParticipantPausedError,
   ParticipantStalledError,
   ShuttingDownError,
   TooManyBranchesError,
@@ -32,12 +51,15 @@ export {
   type MemoryGuardStoreOptions,
   ParticipantGuard,
 } from './guard/index.js';
+export { Histogram } from './histogram.js';
 export type {
+  AuditEntry,
   CommitDecision,
   CommitRecord,
   DecisionLog,
   HeuristicRecord,
   LogClaim,
+  OperatorAction,
 } from './log/decision-log.js';
 export {
   DamagedLogError,
@@ -47,11 +69,13 @@ export {
   LogUnavailableError,
   UnknownLogFormatError,
 } from './log/log-errors.js';
+export { FlushStatistics } from './log/flush-statistics.js';
 export { MemoryDecisionLog } from './log/memory-decision-log.js';
 export { CoordinatorHealthIndicator } from './observation/coordinator-health.indicator.js';
 export {
   type CoordinatorCondition,
   CoordinatorStatus,
+  type CoordinatorView,
   type ParticipantView,
 } from './observation/coordinator-status.js';
 export {
@@ -64,6 +88,9 @@ export {
   type TransactionPendingEvent,
   type TransactionStalledEvent,
 } from './observation/events.js';
+export { CoordinatorMetrics } from './observation/metrics/metrics.js';
+export type { Latency, ParticipantLatency } from './observation/metrics/participant-measurements.js';
+export { OnTransaction } from './observation/on-transaction.decorator.js';
 export { PinoTransactionLines } from './observation/pino-transaction-lines.js';
 export type { TransactionStatistics } from './observation/statistics.js';
 export type { TimelineEntry } from './observation/timeline.js';
@@ -73,7 +100,17 @@ export {
   type TransactionLines,
   lineOf,
 } from './observation/transaction-lines.js';
-export type { BranchState, BranchView, TransactionView } from './observation/transaction-view.js';
+export type { TransactionFilter, TransactionPage } from './observation/transaction-listing.js';
+export type {
+  BranchState,
+  BranchView,
+  TransactionSummary,
+  TransactionView,
+} from './observation/transaction-view.js';
+export type { AccessOptions, Caller, Credential } from './operations/access/access.js';
+export { ForbiddenError, UnauthenticatedError } from './operations/access/access-errors.js';
+export { OperatorActions, type Order } from './operations/actions/operator-actions.js';
+export { TooManyStreamsError } from './operations/overview-stream.js';
 export { OperationsModule } from './operations/operations.module.js';
 export type {
   AbortedOutcome,
@@ -95,6 +132,8 @@ export { ParticipantRegistry } from './participant/participant.registry.js';
 export {
   type AbortVote,
   type Branch,
+  type BranchEnd,
+  type BranchStart,
   HeuristicError,
   type OnePhaseAnswer,
   type PreparedBranch,
@@ -103,7 +142,11 @@ export {
   branchKey,
   refuse,
 } from './participant/participant.js';
-export type { ParticipantCounts, RegisteredParticipant } from './participant/registered-participant.js';
+export type {
+  ParticipantCounts,
+  Pause,
+  RegisteredParticipant,
+} from './participant/registered-participant.js';
 export {
   type AbortCause,
   type HeuristicKind,
@@ -112,9 +155,4 @@ export {
   type TransactionState,
 } from './protocol/index.js';
 export { Transaction } from './transaction.js';
-export {
-  type BeginOptions,
-  type TransactionFilter,
-  TransactionManager,
-  type TransactionRequest,
-} from './transaction-manager.js';
+export { type BeginOptions, TransactionManager, type TransactionRequest } from './transaction-manager.js';

@@ -1,18 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { NoTransactionError } from './declarative/errors.js';
+import { Surroundings } from './declarative/surroundings.js';
 import { InvalidRequestError, TransactionNotFoundError } from './errors.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { outcomeNow } from './execution/outcomes.js';
 import type { TransactionRecord } from './execution/transaction-record.js';
-import { type TransactionView, viewOf } from './observation/transaction-view.js';
+import { type TransactionFilter, type TransactionPage, pageOf } from './observation/transaction-listing.js';
+import { type TransactionSummary, type TransactionView, viewOf } from './observation/transaction-view.js';
 import type { Outcome } from './outcome.js';
 import type { BranchRequest } from './participant/branch-request.js';
-import {
-  TOLD_NOTHING,
-  forgetHeuristics,
-  heuristicBranches,
-  includes,
-  type TransactionState,
-} from './protocol/index.js';
+import { TOLD_NOTHING, forgetHeuristics, heuristicBranches, includes } from './protocol/index.js';
 import { Transaction } from './transaction.js';
 
 /** What {@link TransactionManager.begin} takes. @publicApi */
@@ -35,17 +32,6 @@ export interface TransactionRequest extends BeginOptions {
   readonly branches: readonly BranchRequest<never>[] | readonly BranchRequest[];
 }
 
-/** What {@link TransactionManager.list} selects. @publicApi */
-export interface TransactionFilter {
-  readonly state?: TransactionState;
-  readonly stalled?: boolean;
-  /** How many at most, from 1 to 1,000. @default 100 */
-  readonly limit?: number;
-}
-
-const DEFAULT_LIST_LIMIT = 100;
-const MAX_LIST_LIMIT = 1_000;
-
 /**
  * Runs transactions over several participants: all of them commit, or none.
  *
@@ -53,6 +39,9 @@ const MAX_LIST_LIMIT = 1_000;
  */
 @Injectable()
 export class TransactionManager {
+  /** @internal */
+  readonly surroundings = new Surroundings();
+
   constructor(@Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime) {}
 
   /**
@@ -76,7 +65,7 @@ export class TransactionManager {
         return;
       }
       for (const branch of branches as readonly BranchRequest[]) admission.enlist(transaction, branch);
-      admission.admit(transaction);
+      this.admit(transaction);
       if (signal !== undefined) transaction.listenTo(signal);
       executor.commitRequested(transaction);
     });
@@ -96,7 +85,7 @@ export class TransactionManager {
       this.startCancelled(transaction, signal);
       return handle;
     }
-    this.runtime.admission.admit(transaction);
+    this.admit(transaction);
     if (signal !== undefined) transaction.listenTo(signal);
     return handle;
   }
@@ -109,7 +98,30 @@ export class TransactionManager {
    */
   current(): Transaction | undefined {
     const transaction = this.runtime.ambient.current();
-    return transaction === undefined ? undefined : this.handleOf(transaction);
+    if (transaction === undefined) return undefined;
+    const handle = this.handleOf(transaction);
+    return this.surroundings.hides(handle) ? undefined : handle;
+  }
+
+  /**
+   * The current transaction; or one that is over, while the decorated method that has begun it is not.
+   *
+   * @internal
+   */
+  surrounding(): Transaction | undefined {
+    return this.current() ?? this.surroundings.enclosing;
+  }
+
+  /**
+   * Adds a branch to the {@link current} transaction.
+   *
+   * @returns the id of the branch.
+   * @throws NoTransactionError where there is none; else as Transaction.enlist.
+   */
+  enlist<P>(request: BranchRequest<P>): string {
+    const transaction = this.surrounding();
+    if (transaction === undefined) throw new NoTransactionError('TransactionManager.enlist()');
+    return transaction.enlist(request);
   }
 
   /** @returns a transaction that is in flight or was kept after its end, as it is now. */
@@ -119,22 +131,17 @@ export class TransactionManager {
   }
 
   /**
-   * @returns the transactions in flight and those kept after their end, the youngest first.
-   * @throws InvalidRequestError when the limit is not a whole number from 1 to 1,000.
+   * @returns the transactions in flight and those kept after their end that fit the filter, a page of them.
+   * @throws InvalidRequestError when a field of the filter makes no sense.
    */
-  list(filter: TransactionFilter = {}): TransactionView[] {
-    const limit = filter.limit ?? DEFAULT_LIST_LIMIT;
-    if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIST_LIMIT) {
-      throw new InvalidRequestError('limit', `must be a whole number from 1 to ${MAX_LIST_LIMIT}`);
-    }
-    const found: TransactionRecord[] = [];
-    this.runtime.registry.forEach((transaction) => {
-      if (filter.state !== undefined && transaction.stateName !== filter.state) return;
-      if (filter.stalled !== undefined && transaction.isStalled !== filter.stalled) return;
-      found.push(transaction);
-    });
-    found.sort((a, b) => b.sequence - a.sequence);
-    return found.slice(0, limit).map(viewOf);
+  page(filter: TransactionFilter = {}): TransactionPage {
+    const { registry, parts } = this.runtime;
+    return pageOf(registry, filter, parts.clock.now());
+  }
+
+  /** @returns what is on the page that {@link page} answers with, the youngest first by default. */
+  list(filter: TransactionFilter = {}): readonly TransactionSummary[] {
+    return this.page(filter).transactions;
   }
 
   /**
@@ -158,9 +165,14 @@ export class TransactionManager {
     return true;
   }
 
+  private admit(transaction: TransactionRecord): void {
+    this.runtime.admission.admit(transaction);
+    this.runtime.tracing.begun(transaction);
+  }
+
   /** The caller had cancelled before the begin: no participant is contacted. */
   private startCancelled(transaction: TransactionRecord, signal: AbortSignal): void {
-    this.runtime.admission.admit(transaction);
+    this.admit(transaction);
     transaction.needExtras().callerSignal = signal;
     this.runtime.executor.cancelled(transaction);
   }

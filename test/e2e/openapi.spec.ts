@@ -17,16 +17,29 @@ interface Document {
 
 const ROUTES = [
   'delete /demo/faults/{participant}',
+  'get /access',
   'get /accounts/{customerId}',
+  'get /audit',
+  'get /coordinator',
   'get /demo/faults',
+  'get /events',
   'get /health/live',
   'get /health/ready',
   'get /inventory/{sku}',
+  'get /metrics',
   'get /orders/{id}',
   'get /participants',
   'get /transactions',
   'get /transactions/{id}',
+  'post /coordinator/drain',
+  'post /coordinator/undrain',
   'post /orders',
+  'post /participants/{name}/pause',
+  'post /participants/{name}/resume',
+  'post /transactions/{id}/abort',
+  'post /transactions/{id}/branches/{branchId}/resolve',
+  'post /transactions/{id}/branches/{branchId}/retry',
+  'post /transactions/{id}/forget',
   'put /demo/faults/{participant}',
 ];
 
@@ -88,7 +101,14 @@ describe('The OpenAPI document', () => {
     expect(operations['get /transactions']?.parameters?.map(({ name }) => name)).toEqual([
       'state',
       'stalled',
+      'heuristic',
+      'inDoubt',
+      'participant',
+      'name',
+      'minAgeMs',
+      'order',
       'limit',
+      'cursor',
     ]);
   });
 

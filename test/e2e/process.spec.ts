@@ -1,59 +1,20 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-
-const ROOT = join(import.meta.dirname, '../..');
-// Inside the project, so that the packages are found from there.
-const BUILD = join(ROOT, 'build', `e2e-${process.pid}`);
-
-interface Ended {
-  readonly code: number | null;
-  readonly stderr: string;
-}
+import { BuiltApplication, listening } from '../support/built-application.js';
 
 describe('The process', () => {
-  const children: ChildProcess[] = [];
+  let application: BuiltApplication;
 
   beforeAll(() => {
-    const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
-    const options = ['-p', 'tsconfig.build.json', '--outDir', BUILD, '--declaration', 'false', '--noCheck'];
-    const { status, stdout } = spawnSync(process.execPath, [tsc, ...options], {
-      cwd: ROOT,
-      encoding: 'utf8',
-    });
-    if (status !== 0) throw new Error(`The application was not built: ${stdout}`);
+    application = BuiltApplication.build('e2e');
   });
 
-  afterAll(() => {
-    for (const child of children) child.kill('SIGKILL');
-    rmSync(BUILD, { recursive: true, force: true });
-  });
-
-  function start(environment: NodeJS.ProcessEnv): { child: ChildProcess; ended: Promise<Ended> } {
-    const child = spawn(process.execPath, [join(BUILD, 'main.js')], { env: { ...environment } });
-    children.push(child);
-    let stderr = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, stderr }));
-    return { child, ended };
-  }
-
-  /** @returns where the application says that it listens. */
-  async function listening(child: ChildProcess): Promise<string> {
-    for await (const line of createInterface({ input: child.stdout! })) {
-      const [url] = /http:\/\/[\d.:]+/.exec((JSON.parse(line) as { msg: string }).msg) ?? [];
-      if (url !== undefined) return url;
-    }
-    throw new Error('The application ended before it listened.');
-  }
+  afterAll(() => application.remove());
 
   it('fault 51: finishes the order at work when it gets SIGTERM, and ends with code 0', async () => {
-    const { child, ended } = start({ PORT: '0', DEMO: 'true' });
+    const { child, ended } = application.start({ PORT: '0', DEMO: 'true' });
     const url = await listening(child);
     const send = (path: string, method: string, body: object): Promise<Response> =>
       fetch(url + path, {
@@ -80,7 +41,7 @@ describe('The process', () => {
     await once(other, 'listening');
     const { port } = other.address() as AddressInfo;
 
-    const { code, stderr } = await start({ PORT: String(port) }).ended;
+    const { code, stderr } = await application.start({ PORT: String(port) }).ended;
 
     expect(stderr).toMatch(
       new RegExp(`^The application did not start: port ${port} of 127.0.0.1 is in use\\..*\\n$`),
@@ -90,7 +51,8 @@ describe('The process', () => {
   });
 
   it('says in one line what is wrong with its environment, and ends with code 1', async () => {
-    const { code, stderr } = await start({ PORT: '0', DTC_TIMEOUT_MS: 'soon', DTC_TIMEOUT: '5' }).ended;
+    const { code, stderr } = await application.start({ PORT: '0', DTC_TIMEOUT_MS: 'soon', DTC_TIMEOUT: '5' })
+      .ended;
 
     expect(stderr).toMatch(/^The application did not start: [^\n]*\n$/);
     expect(stderr).toContain('DTC_TIMEOUT is not known');

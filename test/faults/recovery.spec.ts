@@ -27,7 +27,7 @@ function recordOf(id: string, ...participants: string[]): CommitRecord {
 
 /** A coordinator in its second epoch, whose log holds what the first has left behind. */
 function restarted(decisions: CommitRecord[], options: TestCoordinatorOptions = {}, script: LogScript = {}) {
-  const claim: LogClaim = { epoch: 2, durable: true, decisions, reports: [] };
+  const claim: LogClaim = { epoch: 2, durable: true, decisions, reports: [], audits: [] };
   const log = new ScriptedLog({ claim, ...script });
   return { ...createTestCoordinator({ log, ...options }), log };
 }
@@ -199,7 +199,7 @@ describe('What comes back from the log', () => {
         reason: 'half',
       }) as const;
     const reports = [report('commit', 'coordinator.1.1'), report('abort', 'coordinator.1.2')];
-    const log = new ScriptedLog({ claim: { epoch: 2, durable: true, decisions: [], reports } });
+    const log = new ScriptedLog({ claim: { epoch: 2, durable: true, decisions: [], reports, audits: [] } });
     const { transactions } = createTestCoordinator({
       log,
       participants: { stock: new ScriptedParticipant() },

@@ -1,4 +1,4 @@
-import type { CommitDecision, DecisionLog, LogClaim } from '../../src/coordinator/index.js';
+import type { AuditEntry, CommitDecision, DecisionLog, LogClaim } from '../../src/coordinator/index.js';
 
 /** What a scripted log does instead of what it should. */
 export interface LogScript {
@@ -22,7 +22,7 @@ export class ScriptedLog implements DecisionLog {
   constructor(private readonly script: LogScript = {}) {}
 
   open(): LogClaim {
-    return this.script.claim ?? { epoch: 1, durable: true, decisions: [], reports: [] };
+    return this.script.claim ?? { epoch: 1, durable: true, decisions: [], reports: [], audits: [] };
   }
 
   end(transactionId: string): void | Promise<void> {
@@ -35,6 +35,8 @@ export class ScriptedLog implements DecisionLog {
   report(): void {}
 
   forget(): void {}
+
+  audit(_entry?: AuditEntry): void | Promise<void> {}
 
   check(): Promise<void> {
     return this.script.check?.() ?? Promise.resolve();

@@ -81,7 +81,7 @@ export class LogActor implements DecisionLog {
   constructor(private readonly say: Say) {}
 
   open(): LogClaim {
-    return { epoch: 1, durable: true, decisions: [], reports: [] };
+    return { epoch: 1, durable: true, decisions: [], reports: [], audits: [] };
   }
 
   end(): void {
@@ -93,6 +93,7 @@ export class LogActor implements DecisionLog {
   report(): void {}
 
   forget(): void {}
+  audit(): void {}
 
   check(): Promise<void> {
     return Promise.resolve();

@@ -106,8 +106,9 @@ export class Stage {
   }
 
   show(): void {
-    for (const view of this.coordinator.transactions.list()) {
-      for (const [who, what] of viewInWords(view)) this.say(who, what);
+    const { transactions } = this.coordinator;
+    for (const { transactionId } of transactions.list()) {
+      for (const [who, what] of viewInWords(transactions.find(transactionId)!)) this.say(who, what);
     }
   }
 

@@ -151,7 +151,7 @@ export class RemoteLog implements DecisionLog {
   ) {}
 
   open(): LogClaim {
-    return { epoch: 1, durable: true, decisions: [], reports: [] };
+    return { epoch: 1, durable: true, decisions: [], reports: [], audits: [] };
   }
 
   end(id: string): void {
@@ -163,6 +163,7 @@ export class RemoteLog implements DecisionLog {
   report(): void {}
 
   forget(): void {}
+  audit(): void {}
 
   check(): Promise<void> {
     return Promise.resolve();

@@ -42,6 +42,7 @@ export class SimulatedLog implements DecisionLog {
       durable: true,
       decisions: [...records.values()],
       reports: Array.from(reports.values(), (ofOne) => Array.from(ofOne.values())).flat(),
+      audits: [],
     };
   }
 
@@ -62,6 +63,7 @@ export class SimulatedLog implements DecisionLog {
       this.world.queue.after(this.latenessMs(), () => this.tryToWrite(record, fence));
       return this.failing(random.chance(0.5));
     }
+    if (faults.strikes('write torn by a crash')) return this.tear();
     if (faults.strikes('acknowledgement of an append lost')) {
       this.world.queue.after(this.latencyMs(), () => this.tryToWrite(record, fence));
       return NEVER;
@@ -73,6 +75,7 @@ export class SimulatedLog implements DecisionLog {
     }
     const isLate = faults.strikes('append lands late');
     return this.remote(isLate ? this.latenessMs() : this.latencyMs(), () => {
+      if (this.isTorn()) return;
       this.storage.write(record, this.epoch, fence);
       this.say(`has the decision of ${record.id}`);
       this.process.mayFail();
@@ -119,6 +122,9 @@ export class SimulatedLog implements DecisionLog {
     return this.note(() => this.storage.forget(transactionId, this.epoch));
   }
 
+  /** No operator acts in a simulated world. */
+  audit(): void {}
+
   check(): Promise<void> {
     if (!this.process.isAlive) return NEVER;
     if (this.world.faults.strikes('log cannot be checked')) return this.failing(false);
@@ -131,11 +137,26 @@ export class SimulatedLog implements DecisionLog {
   private note(write: () => void): void | Promise<void> {
     const { faults, queue } = this.world;
     if (!this.process.isAlive || faults.strikes('note in the log lost')) return undefined;
-    if (!faults.strikes('note in the log fails after the write')) return this.remote(this.latencyMs(), write);
+    if (!faults.strikes('note in the log fails after the write')) {
+      return this.remote(this.latencyMs(), () => {
+        if (!this.isTorn()) write();
+      });
+    }
     queue.after(this.latencyMs(), () => {
       if (this.storage.epoch === this.epoch) write();
     });
     return this.failing(true);
+  }
+
+  /** What was being written when its process ended may be half there: by its checksum, it is not there. */
+  private isTorn(): boolean {
+    return !this.process.isAlive && this.world.random.chance(0.5);
+  }
+
+  /** The process ends while the decision is being written, and with it whatever else is. */
+  private tear(): Promise<never> {
+    this.world.queue.after(this.latencyMs(), () => this.world.crashCoordinator(this.process));
+    return NEVER;
   }
 
   /** Fails by a throw, or later by a rejection. */

@@ -23,6 +23,7 @@ function takesAnErrorForAbsence(log: DecisionLog): DecisionLog {
     end: (id) => log.end(id),
     report: (report) => log.report(report),
     forget: (id) => log.forget(id),
+    audit: (entry) => log.audit(entry),
     check: () => log.check(),
     close: () => log.close(),
   };

@@ -1,10 +1,14 @@
 import type { ResolvedCoordinatorOptions } from '../coordinator.options.js';
 import {
   BranchConflictError,
+  type CoordinatorError,
+  type CoordinatorErrorCode,
+  DrainingError,
   FencedError,
   InvalidRequestError,
   NotActiveError,
   OverloadedError,
+  ParticipantPausedError,
   ParticipantStalledError,
   ShuttingDownError,
   TooManyBranchesError,
@@ -14,6 +18,7 @@ import type { BranchRequest } from '../participant/branch-request.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
 import { ACTIVE, enlist } from '../protocol/index.js';
+import { tellStarted } from './branch-events.js';
 import { BranchRecord } from './branch-record.js';
 import type { ClaimedLog } from './claimed-log.js';
 import type { Deadlines } from './deadlines.js';
@@ -25,9 +30,23 @@ const BRANCH_ID = /^[A-Za-z0-9._:-]{1,64}$/;
 const MAX_TIMEOUT_MS = 86_400_000;
 const MAX_NAME_LENGTH = 100;
 
+const REFUSALS = [
+  'DTC_DRAINING',
+  'DTC_FENCED',
+  'DTC_LOG_UNAVAILABLE',
+  'DTC_OVERLOADED',
+  'DTC_PARTICIPANT_PAUSED',
+  'DTC_PARTICIPANT_STALLED',
+  'DTC_SHUTTING_DOWN',
+] as const satisfies readonly CoordinatorErrorCode[];
+
 /** The door: whatever can be refused is refused here, before anything has started. */
 export class Admission {
   private closed = false;
+  /** An operator wants no new transaction, for as long as it is so. */
+  isDraining = false;
+  /** How often each refusal was given whose cause lies here and not with the caller. */
+  readonly refusals = new Map<CoordinatorErrorCode, number>(REFUSALS.map((code) => [code, 0]));
 
   constructor(
     private readonly options: ResolvedCoordinatorOptions,
@@ -45,20 +64,22 @@ export class Admission {
   }
 
   get isOpen(): boolean {
-    return !this.closed && !this.log.isLost && this.log.problem === undefined;
+    return !this.closed && !this.isDraining && !this.log.isLost && this.log.problem === undefined;
   }
 
   /**
    * Makes a transaction that has not been admitted: nothing knows of it, so it may be dropped.
    *
-   * @throws ShuttingDownError, FencedError, LogUnavailableError, OverloadedError, TooManyBranchesError, InvalidRequestError
+   * @throws ShuttingDownError, DrainingError, FencedError, LogUnavailableError, OverloadedError, TooManyBranchesError,
+   * InvalidRequestError
    */
   create(name: string | undefined, timeoutMs: number | undefined, branchCount: number): TransactionRecord {
-    if (this.closed) throw new ShuttingDownError();
-    if (this.log.isLost) throw new FencedError(this.options.name);
-    if (this.log.problem !== undefined) throw new LogUnavailableError(this.log.problem);
+    if (this.closed) throw this.refused(new ShuttingDownError());
+    if (this.isDraining) throw this.refused(new DrainingError());
+    if (this.log.isLost) throw this.refused(new FencedError(this.options.name));
+    if (this.log.problem !== undefined) throw this.refused(new LogUnavailableError(this.log.problem));
     const { maxInFlight, maxBranches } = this.options;
-    if (this.registry.inFlight >= maxInFlight) throw new OverloadedError(maxInFlight);
+    if (this.registry.inFlight >= maxInFlight) throw this.refused(new OverloadedError(maxInFlight));
     if (branchCount > maxBranches) throw new TooManyBranchesError(branchCount, maxBranches);
     if (timeoutMs !== undefined) checkTimeout(timeoutMs);
     if (name !== undefined && (typeof name !== 'string' || name.length > MAX_NAME_LENGTH)) {
@@ -75,10 +96,19 @@ export class Admission {
     );
   }
 
+  /** Counts what is refused for want of room, of the log or of a participant: its caller can do nothing but try again. */
+  private refused<E extends CoordinatorError>(error: E): E {
+    this.refusals.set(error.code, (this.refusals.get(error.code) ?? 0) + 1);
+    return error;
+  }
+
   /** From now on the transaction is in flight. */
   admit(transaction: TransactionRecord): void {
     this.registry.add(transaction);
     this.deadlines.arm(transaction, transaction.deadlineAt);
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      if (branch.participant.hearsStarts) tellStarted(branch);
+    }
   }
 
   /**
@@ -86,7 +116,7 @@ export class Admission {
    *
    * @returns the branch; the one that is there when its id is enlisted again.
    * @throws UnknownParticipantError, NotActiveError, BranchConflictError, TooManyBranchesError,
-   * ParticipantStalledError, InvalidRequestError
+   * ParticipantPausedError, ParticipantStalledError, InvalidRequestError
    */
   enlist(transaction: TransactionRecord, request: BranchRequest): BranchRecord {
     const participant = this.participants.get(request.participant);
@@ -104,14 +134,17 @@ export class Admission {
       if (enlisted !== undefined)
         throw new BranchConflictError(branchId, participant.name, enlisted.participant.name);
     }
+    if (participant.paused !== undefined) throw this.refused(new ParticipantPausedError(participant.name));
     const { maxBranches, maxStalled } = this.options;
     if (this.registry.unsettled.size >= maxStalled && isTroubled(participant)) {
-      throw new ParticipantStalledError(participant.name, maxStalled);
+      throw this.refused(new ParticipantStalledError(participant.name, maxStalled));
     }
     if (transaction.size >= maxBranches) throw new TooManyBranchesError(transaction.size + 1, maxBranches);
     const id = branchId ?? freeId(transaction, participant.name);
     const branch = new BranchRecord(transaction, enlist(transaction), participant, request.payload, id);
     transaction.addBranch(branch);
+    // One that is not admitted yet may be dropped, and then nothing has started.
+    if (participant.hearsStarts && this.registry.find(transaction.id) === transaction) tellStarted(branch);
     return branch;
   }
 }

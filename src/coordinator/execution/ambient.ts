@@ -8,9 +8,10 @@ import type { TransactionRecord } from './transaction-record.js';
 export class AmbientTransactions {
   private readonly storage = new AsyncLocalStorage<TransactionRecord>();
 
-  /** Runs `work`, and everything it starts, with this transaction as the ambient one. */
+  /** Runs `work`, and everything it starts, with this transaction as the ambient one, and as a part of its trace. */
   run<T>(transaction: TransactionRecord, work: () => T): T {
-    return this.storage.run(transaction, work);
+    const trace = transaction.extras?.trace;
+    return this.storage.run(transaction, trace === undefined ? work : () => trace.run(work));
   }
 
   current(): TransactionRecord | undefined {

@@ -3,16 +3,21 @@ import type { TransactionParticipant } from '../participant/participant.js';
 import { createTestCoordinator, settled } from '../testing/index.js';
 import { BranchRecord } from './branch-record.js';
 import { callParticipant } from './calls.js';
+import type { CallTrace, TransactionTrace } from './tracing.js';
 
 type Ended = ['fulfilled' | 'rejected', unknown];
 
 /** Calls a participant whose prepare returns this, and lists what came back during the call and after it. */
-async function call(prepare: () => unknown, ambient = false) {
+async function call(prepare: () => unknown, ambient = false, trace?: CallTrace) {
   const { runtime, participants } = createTestCoordinator();
   const instance = { prepare, commit() {}, rollback() {} } as TransactionParticipant;
   const participant = participants.register(instance, { name: 'odd', ambient });
   const transaction = runtime.admission.create(undefined, undefined, 0);
   const branch = new BranchRecord(transaction, 0, participant, 1, undefined);
+  if (trace !== undefined) {
+    const run: TransactionTrace['run'] = (work) => work();
+    transaction.needExtras().trace = { run, calling: () => trace } as unknown as TransactionTrace;
+  }
   const ended: Ended[] = [];
   callParticipant(
     participant,
@@ -140,6 +145,40 @@ describe('callParticipant', () => {
       expect(during).toBe(0);
       expect(ended).toEqual(expected);
     });
+
+    it.each(ANSWERS)('brings %s to the trace of the call as well', async (_, prepare, expected) => {
+      const traced: Ended[] = [];
+      let calls = 0;
+      const { during, ended } = await call(prepare, ambient, {
+        run(work) {
+          calls++;
+          return work();
+        },
+        answered: (value) => traced.push(['fulfilled', value]),
+        failed: (error) => traced.push(['rejected', error]),
+      });
+
+      expect([during, calls]).toEqual([0, 1]);
+      expect(ended).toEqual(expected);
+      expect(traced).toEqual(expected);
+    });
+  });
+
+  it('ends the trace of a call before its answer has consequences', async () => {
+    const order: string[] = [];
+    const run: CallTrace['run'] = (work) => {
+      order.push('begin');
+      const result = work();
+      order.push('called');
+      return result;
+    };
+    const trace = { run, answered: () => order.push('answered'), failed: () => order.push('failed') };
+    const prepare = () => order.push('prepare');
+
+    const { ended } = await call(prepare, false, trace);
+
+    expect(order).toEqual(['begin', 'prepare', 'called', 'answered']);
+    expect(ended).toHaveLength(1);
   });
 
   it('adopts a promise of another make, whatever its then does', async () => {

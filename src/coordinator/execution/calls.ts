@@ -1,6 +1,7 @@
 import type { AmbientTransactions } from './ambient.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { Branch } from '../participant/participant.js';
+import type { CallTrace } from './tracing.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 /** A method of a participant that gets a branch. */
@@ -19,16 +20,47 @@ export function callParticipant(
   fulfilled: (value: unknown) => void,
   rejected: (error: unknown) => void,
 ): void {
-  let result: unknown;
+  const trace = transaction.extras?.trace?.calling(participant, method, branch);
+  let promise: Promise<unknown>;
   try {
-    result = participant.options.ambient
-      ? ambient.run(transaction, () => invoke(participant, method, branch))
-      : invoke(participant, method, branch);
+    promise = participant.options.ambient
+      ? ambient.run(transaction, () => start(participant, method, branch, trace))
+      : start(participant, method, branch, trace);
   } catch (error) {
-    result = Promise.reject(error);
+    promise = Promise.reject(error);
   }
-  const promise = result instanceof Promise && isSound(result) ? result : adopt(result);
-  void promise.then(fulfilled, rejected);
+  if (trace === undefined) void promise.then(fulfilled, rejected);
+  else void promise.then(...traced(trace, fulfilled, rejected));
+}
+
+/** @returns the answer as a sound promise. What a thenable does when it is asked belongs to the call as well. */
+function start(
+  participant: RegisteredParticipant,
+  method: ParticipantMethod,
+  branch: Branch,
+  trace: CallTrace | undefined,
+): Promise<unknown> {
+  if (trace !== undefined) return trace.run(() => start(participant, method, branch, undefined));
+  const answer = invoke(participant, method, branch);
+  return answer instanceof Promise && isSound(answer) ? answer : adopt(answer);
+}
+
+/** The trace of a call ends before its answer has any consequence. */
+function traced(
+  trace: CallTrace,
+  fulfilled: (value: unknown) => void,
+  rejected: (error: unknown) => void,
+): [(value: unknown) => void, (error: unknown) => void] {
+  return [
+    (value) => {
+      trace.answered(value);
+      fulfilled(value);
+    },
+    (error) => {
+      trace.failed(error);
+      rejected(error);
+    },
+  ];
 }
 
 /** Whether it calls back as promises do: once, and not at once. A subclass, and a changed `then`, may not. */

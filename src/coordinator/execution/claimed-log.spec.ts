@@ -3,7 +3,13 @@ import { MemoryDecisionLog } from '../log/memory-decision-log.js';
 import { ClaimedLog } from './claimed-log.js';
 
 function claimed(durable = true): ClaimedLog {
-  return new ClaimedLog(new MemoryDecisionLog(), { epoch: 7, durable, decisions: [], reports: [] });
+  return new ClaimedLog(new MemoryDecisionLog(), {
+    epoch: 7,
+    durable,
+    decisions: [],
+    reports: [],
+    audits: [],
+  });
 }
 
 describe('ClaimedLog', () => {
@@ -40,6 +46,20 @@ describe('ClaimedLog', () => {
     log.failed(new Error('away'));
     log.works();
     expect(log.isBroken).toBe(true);
+  });
+
+  it('is lost when a write is refused because another has claimed it, and says so once', () => {
+    let timesLost = 0;
+    const claim = { epoch: 7, durable: true, decisions: [], reports: [], audits: [] };
+    const log = new ClaimedLog(new MemoryDecisionLog(), claim, () => timesLost++);
+    log.failed(new Error('away'));
+    expect(log.isLost).toBe(false);
+
+    for (let write = 0; write < 2; write++) {
+      log.failed(Object.assign(new Error('claimed by another'), { code: 'DTC_FENCED' }));
+    }
+    expect(log.isLost).toBe(true);
+    expect(timesLost).toBe(1);
   });
 
   it.each([undefined, null])('takes even %s for a failure', (thrown) => {

@@ -3,12 +3,14 @@ import type { DecisionLog, LogClaim } from '../log/decision-log.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
 import { Admission } from './admission.js';
 import { AmbientTransactions } from './ambient.js';
+import { AuditTrail } from './audit-trail.js';
 import { ClaimedLog } from './claimed-log.js';
 import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
 import { Executor } from './executor.js';
 import type { TransactionObserver } from './observer.js';
 import { Restoration } from './restoration.js';
+import { NO_TRACING, type Tracing } from './tracing.js';
 import { TransactionIds } from './transaction-ids.js';
 import { TransactionRegistry } from './transaction-registry.js';
 
@@ -23,6 +25,8 @@ export interface RuntimeParts {
   /** What the log answered when it was opened. */
   readonly claim: LogClaim;
   readonly observer: TransactionObserver;
+  /** @default nobody traces */
+  readonly tracing?: Tracing;
 }
 
 type Leftovers = Pick<LogClaim, 'decisions' | 'reports'>;
@@ -35,7 +39,10 @@ export class CoordinatorRuntime {
   readonly executor: Executor;
   readonly admission: Admission;
   readonly log: ClaimedLog;
+  readonly audit: AuditTrail;
+  readonly deadlines: Deadlines;
   readonly restoration: Restoration;
+  readonly tracing: Tracing;
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   isRecovering: boolean;
 
@@ -48,6 +55,7 @@ export class CoordinatorRuntime {
     const { options, participants, clock, random, log, observer } = parts;
     this.ids = new TransactionIds(options.name, claim.epoch);
     this.log = new ClaimedLog(log, claim, () => observer.fenced());
+    this.audit = new AuditTrail(this.log, claim.audits);
     this.isRecovering = claim.decisions.length > 0;
     this.registry = new TransactionRegistry(
       this.ids,
@@ -55,8 +63,9 @@ export class CoordinatorRuntime {
       options.retainFinished,
       options.retainFinishedMs,
     );
-    const deadlines = new Deadlines(this.registry);
-    const { registry, ambient } = this;
+    this.tracing = parts.tracing ?? NO_TRACING;
+    this.deadlines = new Deadlines(this.registry);
+    const { registry, ambient, deadlines, tracing } = this;
     const { completionWaitMs } = options;
     this.executor = new Executor({
       clock,
@@ -66,6 +75,7 @@ export class CoordinatorRuntime {
       deadlines,
       ambient,
       observer,
+      tracing,
       completionWaitMs,
     });
     const { executor, ids } = this;

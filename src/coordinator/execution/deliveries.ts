@@ -1,4 +1,4 @@
-import type { HeuristicError } from '../participant/participant.js';
+import { HeuristicError } from '../participant/participant.js';
 import {
   NO_BRANCHES,
   READY,
@@ -10,7 +10,7 @@ import {
   includes,
   onePhaseAnswered,
 } from '../protocol/index.js';
-import type { ProtocolEffects } from '../protocol/index.js';
+import type { HeuristicKind, ProtocolEffects } from '../protocol/index.js';
 import type { AmbientTransactions } from './ambient.js';
 import { backoffMs } from './backoff.js';
 import { type BranchRecord, CALL_NONE, CALL_ONE_PHASE, CALL_PREPARE, callDueAt } from './branch-record.js';
@@ -18,11 +18,13 @@ import { callParticipant } from './calls.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { CompletionAttempt, Delivery, type DeliveryKind } from './delivery.js';
+import { hold } from './held.js';
 import { ONE_PHASE_ANSWERS, isHeuristic } from './heuristics.js';
 import { type Incident, describeAnswer, messageOf } from './incident.js';
 import { NEVER } from './moments.js';
 import type { TransactionObserver } from './observer.js';
 import { refusalIn } from './refusals.js';
+import type { Tracing } from './tracing.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 const METHOD_OF = { commit: 'commit', rollback: 'rollback', 'one-phase': 'commitOnePhase' } as const;
@@ -38,6 +40,7 @@ export class Deliveries {
     private readonly deadlines: Deadlines,
     private readonly ambient: AmbientTransactions,
     private readonly observer: TransactionObserver,
+    private readonly tracing: Tracing,
     private readonly effects: ProtocolEffects<TransactionRecord>,
   ) {}
 
@@ -145,6 +148,24 @@ export class Deliveries {
     });
   }
 
+  /** The participant of the branch is paused, so that commit is not even sent. */
+  holdFirst(branch: BranchRecord): void {
+    hold(this.takeOver(branch, 'commit'), this.clock);
+  }
+
+  /**
+   * An operator says how a stalled branch has ended. It counts as the participant's own report would.
+   *
+   * @returns whether it was taken: only of a stalled branch, and not while an attempt is under way.
+   */
+  resolve(branch: BranchRecord, kind: HeuristicKind, reason: string): boolean {
+    const { delivery, transaction, index } = branch;
+    if (delivery === undefined || delivery.attempt !== undefined || !this.owes(branch)) return false;
+    if (!includes(transaction.stalled, index)) return false;
+    this.heuristic(branch, delivery.kind, delivery.round, new HeuristicError(kind, reason));
+    return true;
+  }
+
   /** The next event closes the branch, and may end and show the transaction: its record is completed before. */
   closing(branch: BranchRecord): void {
     const { transaction, index, participant } = branch;
@@ -157,12 +178,17 @@ export class Deliveries {
   private attempt(delivery: Delivery): void {
     const { branch, kind } = delivery;
     const { transaction, participant } = branch;
+    if (participant.paused !== undefined) {
+      hold(delivery, this.clock);
+      return;
+    }
     const { options } = participant;
     const timeoutMs = kind === 'one-phase' ? options.prepareTimeoutMs : options.completionTimeoutMs;
     delivery.dueAt = this.clock.now() + timeoutMs;
     this.deadlines.arm(transaction, delivery.dueAt);
     const attempt = new CompletionAttempt(branch, ++branch.attempts, this.clock.epochMs + delivery.dueAt);
     delivery.attempt = attempt;
+    if (transaction.extras?.trace === undefined) this.tracing.takenUp(transaction);
     callParticipant(
       participant,
       METHOD_OF[kind],
@@ -200,7 +226,10 @@ export class Deliveries {
     delivery.failures++;
     delivery.lastError = message;
     counts.failedAttempts++;
-    if (type === 'attempt-timed-out') counts.timeouts++;
+    if (type === 'attempt-timed-out') {
+      counts.timeouts++;
+      transaction.extras?.trace?.timedOut(delivery.attempt ?? branch, message);
+    }
     transaction.note({
       atUs: transaction.elapsedUs(now),
       type,

@@ -4,9 +4,7 @@ import {
   type BranchSet,
   CAUSE_CANCELLED,
   CAUSE_ROLLED_BACK,
-  COMMITTED,
   COMMITTING,
-  NO_BRANCHES,
   PREPARING,
   type ProtocolEffects,
   type StateNumber,
@@ -25,11 +23,14 @@ import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { DecisionRecorder } from './decision-recorder.js';
 import { Deliveries } from './deliveries.js';
+import { REFUSED_WHILE_PAUSED } from './held.js';
 import { messageOf } from './incident.js';
+import { dropPayloads, isRecorded } from './leftovers.js';
 import { LogNotes } from './log-notes.js';
 import type { TransactionObserver } from './observer.js';
 import { outcomeOf } from './outcomes.js';
 import { Timeouts } from './timeouts.js';
+import type { Tracing } from './tracing.js';
 import type { TransactionDriver, TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
 import { Votes } from './votes.js';
@@ -43,6 +44,7 @@ export interface ExecutorParts {
   readonly deadlines: Deadlines;
   readonly ambient: AmbientTransactions;
   readonly observer: TransactionObserver;
+  readonly tracing: Tracing;
   /** How long a caller waits for completion, in milliseconds. */
   readonly completionWaitMs: number;
 }
@@ -64,13 +66,13 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   private readonly observer: TransactionObserver;
 
   constructor(private readonly parts: ExecutorParts) {
-    const { clock, random, log, registry, deadlines, ambient, observer } = parts;
+    const { clock, random, log, registry, deadlines, ambient, observer, tracing } = parts;
     this.clock = clock;
     this.registry = registry;
     this.deadlines = deadlines;
     this.ambient = ambient;
     this.observer = observer;
-    this.deliveries = new Deliveries(clock, random, deadlines, ambient, observer, this);
+    this.deliveries = new Deliveries(clock, random, deadlines, ambient, observer, tracing, this);
     this.votes = new Votes(clock, this.deliveries, observer, this);
     this.recorder = new DecisionRecorder(log, registry, clock, random, deadlines, observer, this);
     this.notes = new LogNotes(log, observer);
@@ -124,6 +126,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     const { state } = transaction;
     if (state === PREPARING) transaction.preparingAt = this.clock.now();
     else if (state === COMMITTING || state === ABORTING) transaction.decidedAt = this.clock.now();
+    transaction.extras?.trace?.entered();
     this.observer.entered(transaction, from);
   }
 
@@ -177,6 +180,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     transaction.settle = undefined;
     transaction.stopListening();
     const outcome = outcomeOf(transaction, told);
+    transaction.extras?.trace?.told(outcome);
     if (told !== TOLD_COMMITTED) this.observer.told(transaction, outcome);
     settle?.(outcome);
   }
@@ -194,6 +198,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     });
     this.registry.setAside(transaction);
     this.noteProgress(transaction);
+    transaction.extras?.trace?.stalled(branch, message);
     this.observer.stalled(branch, message);
   }
 
@@ -204,13 +209,14 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   ended(transaction: TransactionRecord): void {
     const first = transaction.endedAt === 0;
     if (first) transaction.endedAt = this.clock.now();
-    this.dropPayloads(transaction);
+    dropPayloads(transaction);
     // A decision with a report that nobody has dealt with is kept until it is forgotten.
     if (isRecorded(transaction)) {
       if (transaction.hasHeuristics) this.notes.progressed(transaction);
       else this.notes.ended(transaction);
     }
     this.registry.release(transaction, first);
+    transaction.extras?.trace?.ended();
     if (first) this.observer.ended(transaction);
   }
 
@@ -253,21 +259,23 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
 
   private callFirst(branch: BranchRecord, method: 'prepare' | 'commit' | 'commitOnePhase'): void {
     const { participant, transaction, fulfilled, rejected } = branch;
+    if (participant.paused !== undefined) {
+      this.passOver(branch, method);
+      return;
+    }
     callParticipant(participant, method, branch, transaction, this.ambient, fulfilled, rejected);
   }
 
-  /** What the caller sent is kept no longer than it is needed: while a branch may have to be rolled back again. */
-  private dropPayloads(transaction: TransactionRecord): void {
-    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
-      if (transaction.state === COMMITTED || !includes(transaction.awaiting, branch.index))
-        branch.payload = undefined;
+  /** The participant is paused: it refuses what it has not begun, and what it owes waits. */
+  private passOver(branch: BranchRecord, method: 'prepare' | 'commit' | 'commitOnePhase'): void {
+    if (method === 'commit') {
+      branch.attempts = 0;
+      this.deliveries.holdFirst(branch);
+    } else {
+      // As from a participant, the answer comes when this call has returned.
+      void Promise.resolve(REFUSED_WHILE_PAUSED).then(branch.fulfilled);
     }
   }
-}
-
-/** Whether its commit record is in the log. */
-function isRecorded({ state, onePhase, yes }: TransactionRecord): boolean {
-  return state === COMMITTED && !onePhase && yes !== NO_BRANCHES;
 }
 
 /** Whether the caller can still bring about an abort. */

@@ -10,6 +10,7 @@ export interface Incident {
     | 'attempt-failed'
     | 'attempt-timed-out'
     | 'stalled'
+    | 'held'
     | 'heuristic'
     | 'record-unknown';
   /** The index of the branch, or -1 when none is concerned. */

@@ -49,8 +49,10 @@ export class LogNotes {
     this.note(transaction, () => this.log.storage.report(report), `${id}/${branchId}`);
   }
 
-  /** The reports of a transaction were dealt with. */
+  /** The reports of a transaction were dealt with; one that could not be written need not be any more. */
   forgotten(transaction: TransactionRecord): void {
+    for (const [about, note] of this.unwritten)
+      if (note.transaction === transaction) this.unwritten.delete(about);
     this.note(transaction, () => this.log.storage.forget(transaction.id), transaction.id);
   }
 

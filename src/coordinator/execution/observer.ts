@@ -31,6 +31,10 @@ export interface TransactionObserver {
   scanFailed(participant: RegisteredParticipant, message: string): void;
   /** Branches of earlier epochs are prepared, and the log does not outlive an epoch: nobody knows what was decided. */
   undecidable(participant: RegisteredParticipant, branches: number): void;
+  /** None of its branches is undecidable any more. */
+  decidable?(participant: RegisteredParticipant): void;
+  /** A pass of the recovery job is over: what was stalled when it began has been tried once. */
+  recoveryPassed?(): void;
   /** The caller was told. `committed` is not reported here: it is the same moment as the end. */
   told(transaction: TransactionRecord, outcome: Outcome): void;
   /** The transaction is over. Called once. */

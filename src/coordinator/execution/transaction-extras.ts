@@ -1,4 +1,5 @@
 import type { Incident } from './incident.js';
+import type { TransactionTrace } from './tracing.js';
 
 const MAX_INCIDENTS = 40;
 
@@ -9,6 +10,8 @@ const MAX_INCIDENTS = 40;
 export class TransactionExtras {
   /** The handle that callers hold. */
   handle: unknown = undefined;
+  /** While somebody traces. */
+  trace: TransactionTrace | undefined = undefined;
   /** The caller's own signal, while it can still change anything, and what listens to it. */
   callerSignal: AbortSignal | undefined = undefined;
   callerListener: (() => void) | undefined = undefined;

@@ -1,4 +1,5 @@
 import type { HeuristicKind } from '../protocol/index.js';
+import type { FlushStatistics } from './flush-statistics.js';
 
 /**
  * What the log keeps of a transaction whose commit is decided: what it takes to deliver the decision again.
@@ -48,6 +49,35 @@ export interface HeuristicRecord {
   readonly reason: string;
 }
 
+/** What an operator can do to a transaction, a participant or the coordinator. @publicApi */
+export type OperatorAction =
+  'abort' | 'retry' | 'resolve' | 'forget' | 'pause' | 'resume' | 'drain' | 'undrain';
+
+/**
+ * What an operator has ordered. It is written before it is done, so that nothing is done without a trace; what came of it
+ * stands with what it was done to.
+ *
+ * @publicApi
+ */
+export interface AuditEntry {
+  /** From 1, without a gap, also over restarts where the log is durable. */
+  readonly number: number;
+  /** In milliseconds since the epoch. */
+  readonly at: number;
+  /** The name of the operator. */
+  readonly by: string;
+  readonly action: OperatorAction;
+  /** The id of a transaction, `<transaction>/<branch>`, or the name of a participant or of the coordinator. */
+  readonly target: string;
+  /** Why, in the operator's words. */
+  readonly reason: string;
+  /** What else was ordered, in words, or null. */
+  readonly detail: string | null;
+}
+
+/** How many audit entries are kept, the latest. */
+export const AUDIT_KEPT = 1_000;
+
 /**
  * What a coordinator gets when it opens its log: from now on the log takes records of this epoch only.
  *
@@ -62,6 +92,8 @@ export interface LogClaim {
   readonly decisions: readonly CommitRecord[];
   /** Every heuristic report that was not forgotten. */
   readonly reports: readonly HeuristicRecord[];
+  /** The latest audit entries, at most {@link AUDIT_KEPT}, in the order of their numbers. */
+  readonly audits: readonly AuditEntry[];
 }
 
 /**
@@ -72,6 +104,9 @@ export interface LogClaim {
  * @publicApi
  */
 export interface DecisionLog {
+  /** How it has flushed. One that does not flush has none. */
+  readonly flushes?: FlushStatistics;
+
   /**
    * Claims the log, and then reads it. Called once, before anything else.
    *
@@ -122,6 +157,13 @@ export interface DecisionLog {
 
   /** Drops the reports of a transaction. */
   forget(transactionId: string): void | Promise<void>;
+
+  /**
+   * Keeps an audit entry. The latest {@link AUDIT_KEPT} are kept.
+   *
+   * @returns as `append` does. If it is rejected, what it tells of is not done.
+   */
+  audit(entry: AuditEntry): void | Promise<void>;
 
   /**
    * Finds out whether a record could be written now. Asked after a write has failed, until it succeeds.

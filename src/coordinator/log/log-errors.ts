@@ -21,8 +21,9 @@ export class DamagedLogError extends CoordinatorError {
     problem: string,
   ) {
     super(
-      `The decision log is damaged at "${record}": ${problem}. Nothing was changed. Bring back a copy of the log from ` +
-        'before; with none, settle the prepared branches of the participants by hand before you start on an empty one.',
+      `The decision log is damaged at "${record}": ${problem}. Nothing was changed. Bring back a copy of the log only ` +
+        'if it has every decision made since: what an older one lacks would be rolled back. With none, settle the prepared ' +
+        'branches of the participants by hand before you start on an empty one.',
     );
   }
 }

@@ -9,7 +9,7 @@ import { firstEpoch } from './first-epoch.js';
  */
 export class MemoryDecisionLog implements DecisionLog {
   open(_coordinator?: string): LogClaim {
-    return { epoch: firstEpoch(), durable: false, decisions: [], reports: [] };
+    return { epoch: firstEpoch(), durable: false, decisions: [], reports: [], audits: [] };
   }
 
   append(): void {}
@@ -25,6 +25,8 @@ export class MemoryDecisionLog implements DecisionLog {
   report(): void {}
 
   forget(): void {}
+
+  audit(): void {}
 
   check(): Promise<void> {
     return Promise.resolve();

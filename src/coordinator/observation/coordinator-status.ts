@@ -1,15 +1,23 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { ParticipantNotFoundError } from '../errors.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { ParticipantCounts, RegisteredParticipant } from '../participant/registered-participant.js';
 import type { ResolvedParticipantOptions } from '../participant/participant.options.js';
 import { ParticipantRegistry } from '../participant/participant.registry.js';
+import { READY } from '../protocol/index.js';
+import { VERSION } from '../version.js';
+import { type ParticipantLatency, latencyOf } from './metrics/participant-measurements.js';
 import { Reporter } from './reporter.js';
 import type { TransactionStatistics } from './statistics.js';
+import { type TransactionSummary, summaryOf } from './transaction-view.js';
+import { inDoubtSince, stalledSince, troubled } from './troubles.js';
 
 /** How the coordinator is now. @publicApi */
 export interface CoordinatorCondition {
   /** Whether it takes new transactions. */
   readonly accepting: boolean;
+  /** Whether an operator has drained it. */
+  readonly draining: boolean;
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   readonly recovering: boolean;
   /** Why the decision log takes no records, or null while it does. */
@@ -18,22 +26,52 @@ export interface CoordinatorCondition {
   readonly restartNeeded: boolean;
   readonly inFlight: number;
   readonly maxInFlight: number;
+  /** Transactions that are prepared and whose decision is not known yet, most of them for a moment. */
+  readonly inDoubt: number;
   /** Transactions with a stalled branch. */
   readonly stalled: number;
   /** Transactions with a heuristic report that nobody has dealt with. */
   readonly heuristic: number;
+  /** For how long the oldest of them has been in doubt, in milliseconds; null when there is none. */
+  readonly oldestInDoubtMs: number | null;
+  /** How long ago the oldest of the stalled was decided, or asked to decide; null when there is none. */
+  readonly oldestStalledMs: number | null;
+}
+
+/** The coordinator as it is shown to people. @publicApi */
+export interface CoordinatorView {
+  readonly name: string;
+  readonly epoch: number;
+  /** Of this package. */
+  readonly version: string;
+  /** Whether decisions survive this process. */
+  readonly durable: boolean;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  readonly condition: CoordinatorCondition;
+  readonly statistics: TransactionStatistics;
+}
+
+/** What somebody should look at. */
+export interface Attention {
+  readonly transactions: readonly TransactionSummary[];
+  readonly total: number;
 }
 
 /** A participant as it is shown to people. @publicApi */
 export interface ParticipantView extends ResolvedParticipantOptions {
   readonly className: string;
   readonly onePhase: boolean;
+  readonly paused: { readonly since: string; readonly by: string; readonly reason: string } | null;
   readonly counts: Readonly<ParticipantCounts>;
+  readonly latency: ParticipantLatency;
 }
 
 /** How the coordinator and its participants are, for health checks and listings. @publicApi */
 @Injectable()
 export class CoordinatorStatus {
+  private readonly startedAt = new Date().toISOString();
+
   constructor(
     @Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime,
     private readonly participantRegistry: ParticipantRegistry,
@@ -43,22 +81,60 @@ export class CoordinatorStatus {
   /** @returns how it is at this moment: whether it takes transactions, and how many there are of which kind. */
   condition(): CoordinatorCondition {
     const { registry, admission, parts } = this.runtime;
-    let stalled = 0;
-    let heuristic = 0;
+    const now = parts.clock.now();
+    const ageOf = (since: number): number | null => (since === Infinity ? null : Math.round(now - since));
+    let [stalled, heuristic, inDoubt] = [0, 0, 0];
+    let [stalledFirst, inDoubtFirst] = [Infinity, Infinity];
     for (const transaction of registry.unsettled) {
-      if (transaction.isStalled) stalled++;
+      if (transaction.isStalled) {
+        stalled++;
+        stalledFirst = Math.min(stalledFirst, stalledSince(transaction));
+      }
       if (transaction.hasHeuristics) heuristic++;
     }
+    registry.forEach((transaction) => {
+      if (transaction.state !== READY) return;
+      inDoubt++;
+      inDoubtFirst = Math.min(inDoubtFirst, inDoubtSince(transaction));
+    });
     return {
       accepting: admission.isOpen,
+      draining: admission.isDraining,
       recovering: this.runtime.isRecovering,
       restartNeeded: this.runtime.log.isBroken,
       logProblem: this.runtime.log.problem ?? null,
       inFlight: registry.inFlight,
       maxInFlight: parts.options.maxInFlight,
+      inDoubt,
       stalled,
       heuristic,
+      oldestInDoubtMs: ageOf(inDoubtFirst),
+      oldestStalledMs: ageOf(stalledFirst),
     };
+  }
+
+  /** @returns the coordinator, its condition and what has happened since its start. */
+  view(): CoordinatorView {
+    const { parts, log } = this.runtime;
+    return {
+      name: parts.options.name,
+      epoch: log.epoch,
+      version: VERSION,
+      durable: log.durable,
+      startedAt: this.startedAt,
+      condition: this.condition(),
+      statistics: this.statistics(),
+    };
+  }
+
+  /**
+   * @param limit how many are shown at most.
+   * @returns what is in doubt for more than a moment, stalled, or holds a heuristic report: the oldest first.
+   */
+  attention(limit: number): Attention {
+    const { registry, parts } = this.runtime;
+    const found = troubled(registry, parts.clock.now());
+    return { transactions: found.slice(0, limit).map(summaryOf), total: found.length };
   }
 
   /** @returns what has happened since the start. */
@@ -70,8 +146,23 @@ export class CoordinatorStatus {
   participants(): ParticipantView[] {
     return this.participantRegistry.list().map(participantView);
   }
+
+  /** @throws ParticipantNotFoundError */
+  participant(name: string): ParticipantView {
+    const found = this.participants().find((participant) => participant.name === name);
+    if (found === undefined) throw new ParticipantNotFoundError(name);
+    return found;
+  }
 }
 
-function participantView({ options, className, onePhase, counts }: RegisteredParticipant): ParticipantView {
-  return { ...options, className, onePhase, counts: { ...counts } };
+function participantView(participant: RegisteredParticipant): ParticipantView {
+  const { options, className, onePhase, counts, paused } = participant;
+  return {
+    ...options,
+    className,
+    onePhase,
+    paused: paused === undefined ? null : { ...paused, since: new Date(paused.since).toISOString() },
+    counts: { ...counts },
+    latency: latencyOf(participant),
+  };
 }

@@ -1,5 +1,6 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { TRANSACTION_LINES } from '../coordinator.tokens.js';
+import { tellEnded } from '../execution/branch-events.js';
 import type { BranchRecord } from '../execution/branch-record.js';
 import { messageOf } from '../execution/incident.js';
 import type { TransactionObserver } from '../execution/observer.js';
@@ -7,6 +8,8 @@ import type { TransactionRecord } from '../execution/transaction-record.js';
 import type { Outcome } from '../outcome.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { STATES, type StateNumber } from '../protocol/index.js';
+import { Measurements } from './metrics/measurements.js';
+import { measurementsOf } from './metrics/participant-measurements.js';
 import { newStatistics } from './statistics.js';
 import { TransactionEvents } from './transaction-events.js';
 import type { TransactionLines } from './transaction-lines.js';
@@ -18,6 +21,7 @@ import type { TransactionLines } from './transaction-lines.js';
 @Injectable()
 export class Reporter implements TransactionObserver, OnApplicationShutdown {
   readonly statistics = newStatistics();
+  readonly measurements = new Measurements();
   private readonly logger = new Logger('Transaction');
 
   constructor(
@@ -96,16 +100,20 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.warn(branch, 'orphan: prepared in an earlier run, without a decision, so it is rolled back');
   }
 
-  scanFailed({ name: participant }: RegisteredParticipant, message: string): void {
+  scanFailed(participant: RegisteredParticipant, message: string): void {
+    measurementsOf(participant).failedScans++;
+    const { name } = participant;
     this.safely(() =>
-      this.logger.warn({ participant }, `its prepared branches could not be listed: ${message}`),
+      this.logger.warn({ participant: name }, `its prepared branches could not be listed: ${message}`),
     );
   }
 
-  undecidable({ name: participant }: RegisteredParticipant, branches: number): void {
+  undecidable(participant: RegisteredParticipant, branches: number): void {
+    measurementsOf(participant).undecidable = branches;
+    const { name } = participant;
     this.safely(() =>
       this.logger.error(
-        { participant, branches },
+        { participant: name, branches },
         'branches are prepared of which this coordinator cannot know the decision: of an earlier run without a durable ' +
           'log, or of a later one whose log this is not. They are left alone: find out from the other participants, and ' +
           'commit or roll back all branches of a transaction alike',
@@ -113,7 +121,16 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     );
   }
 
+  decidable(participant: RegisteredParticipant): void {
+    measurementsOf(participant).undecidable = 0;
+  }
+
+  recoveryPassed(): void {
+    this.measurements.recoveryPasses++;
+  }
+
   told(transaction: TransactionRecord, outcome: Outcome): void {
+    this.measurements.told(transaction, outcome);
     if (outcome.status === 'pending') this.statistics.pending++;
     this.safely(() => this.events.told(transaction, outcome));
   }
@@ -121,6 +138,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   ended(transaction: TransactionRecord): void {
     if (transaction.stateName === 'COMMITTED') this.statistics.committed++;
     else this.statistics.aborted++;
+    this.measurements.ended(transaction);
     // Each on its own: lines that cannot be written keep the event from nobody.
     try {
       if (this.lines.isEnabled()) this.lines.write(transaction);
@@ -132,6 +150,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     } catch (error) {
       this.defect(error, 'telling the listeners');
     }
+    tellEnded(transaction);
   }
 
   defect(error: unknown, where: string): void {

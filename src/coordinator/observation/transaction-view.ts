@@ -1,10 +1,12 @@
 import { type BranchRecord, CALL_NONE } from '../execution/branch-record.js';
+import { isHeld } from '../execution/held.js';
 import { NOT_YET } from '../execution/moments.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
 import {
   type AbortCause,
   type HeuristicKind,
+  READY,
   type TransactionState,
   heuristicOutcome,
   includes,
@@ -13,13 +15,15 @@ import {
 } from '../protocol/index.js';
 import { type TimelineEntry, timelineOf } from './timeline.js';
 
-/** A transaction as it is shown to people. It holds no payload. @publicApi */
-export interface TransactionView {
+/** A transaction as it is shown in a list. It holds no payload. @publicApi */
+export interface TransactionSummary {
   readonly transactionId: string;
   readonly name: string;
   readonly state: TransactionState;
   /** Whether a branch used up its attempts and waits for the recovery job. */
   readonly stalled: boolean;
+  /** Whether it is prepared and its decision not known yet. */
+  readonly inDoubt: boolean;
   readonly decision: 'commit' | 'abort' | null;
   /** Why it was aborted. */
   readonly cause: AbortCause | null;
@@ -32,7 +36,13 @@ export interface TransactionView {
   readonly endedAt: string | null;
   /** From the begin to the end, in milliseconds; null while it goes on. */
   readonly durationMs: number | null;
+  /** From the begin to now, or to its end, in milliseconds. */
+  readonly ageMs: number;
   readonly branches: readonly BranchView[];
+}
+
+/** A transaction as it is shown on its own: with what happened, in order. @publicApi */
+export interface TransactionView extends TransactionSummary {
   readonly timeline: readonly TimelineEntry[];
 }
 
@@ -44,6 +54,8 @@ export interface BranchView {
   readonly vote: 'commit' | 'read-only' | 'abort' | 'none' | null;
   readonly state: BranchState;
   readonly stalled: boolean;
+  /** Whether its completion waits because its participant is paused. */
+  readonly held: boolean;
   /** Attempts to deliver the decision. */
   readonly attempts: number;
   readonly lastError: string | null;
@@ -71,6 +83,10 @@ export type BranchState =
   | 'heuristic';
 
 export function viewOf(transaction: TransactionRecord): TransactionView {
+  return { ...summaryOf(transaction), timeline: timelineOf(transaction) };
+}
+
+export function summaryOf(transaction: TransactionRecord): TransactionSummary {
   const { state, startedAt, decidedAt, endedAt, deadlineAt, driver } = transaction;
   const at = (moment: number): string => new Date(driver.clock.epochMs + moment).toISOString();
   return {
@@ -78,6 +94,7 @@ export function viewOf(transaction: TransactionRecord): TransactionView {
     name: transaction.name,
     state: transaction.stateName,
     stalled: transaction.isStalled,
+    inDoubt: state === READY,
     decision: isCommit(state) ? 'commit' : isAbort(state) ? 'abort' : null,
     cause: isAbort(state) ? causeName(transaction) : null,
     reason: isAbort(state) ? abortReason(transaction) : null,
@@ -86,10 +103,15 @@ export function viewOf(transaction: TransactionRecord): TransactionView {
     deadlineAt: at(deadlineAt),
     decidedAt: decidedAt === 0 ? null : at(decidedAt),
     endedAt: endedAt === 0 ? null : at(endedAt),
-    durationMs: endedAt === 0 ? null : Math.round((endedAt - startedAt) * 1000) / 1000,
+    durationMs: endedAt === 0 ? null : toMicroseconds(endedAt - startedAt),
+    ageMs: toMicroseconds((endedAt === 0 ? driver.clock.now() : endedAt) - startedAt),
     branches: transaction.branches.map((branch) => branchView(branch, at)),
-    timeline: timelineOf(transaction),
   };
+}
+
+/** @returns milliseconds, without what is below a microsecond. */
+function toMicroseconds(milliseconds: number): number {
+  return Math.round(milliseconds * 1000) / 1000;
 }
 
 function branchView(branch: BranchRecord, at: (moment: number) => string): BranchView {
@@ -101,6 +123,7 @@ function branchView(branch: BranchRecord, at: (moment: number) => string): Branc
     vote: voteOf(branch),
     state: stateOf(branch),
     stalled: includes(branch.transaction.stalled, branch.index),
+    held: isHeld(branch),
     attempts: branch.attempts,
     lastError: delivery?.lastError ?? branch.refusal?.reason ?? null,
     nextAttemptAt: waiting ? at(delivery.dueAt) : null,

@@ -38,7 +38,9 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
   beforeEach(async () => {
     clock = new ManualClock();
     const coordinator = CoordinatorModule.forRoot({ clock, maxAttempts: 1, random: () => 0.5 });
-    const module = await Test.createTestingModule({ imports: [coordinator, OperationsModule] })
+    const module = await Test.createTestingModule({
+      imports: [coordinator, OperationsModule.forRoot({ readers: 'anyone' })],
+    })
       .setLogger(new ConsoleLogger({ logLevels: [] }))
       .compile();
     app = module.createNestApplication(adapter());
@@ -79,6 +81,7 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
       name: 'sale',
       state: 'COMMITTED',
       stalled: false,
+      inDoubt: false,
       decision: 'commit',
       cause: null,
       reason: null,
@@ -88,6 +91,7 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
       decidedAt: '2030-01-01T00:00:01.010Z',
       endedAt: '2030-01-01T00:00:01.010Z',
       durationMs: 10,
+      ageMs: 10,
       branches: [
         expect.objectContaining({ branchId: 'a', participant: 'a', vote: 'commit', state: 'committed' }),
         expect.objectContaining({ branchId: 'b', participant: 'b', vote: 'read-only', state: 'read-only' }),
@@ -134,6 +138,13 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
     '?state=DONE',
     '?stalled=1',
     '?colour=blue',
+    '?order=random',
+    '?cursor=0',
+    '?cursor=1;drop',
+    '?minAgeMs=-1',
+    '?inDoubt=maybe',
+    '?participant=',
+    '?state=ABORTED&state=ABORTED',
   ]) {
     it(`refuses ${query} with 400 as problem+json, naming what is wrong`, async () => {
       const { status, body, headers } = await get(`/transactions${query}`);
@@ -161,6 +172,7 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
           className: 'ScriptedParticipant',
           onePhase: false,
           maxAttempts: 1,
+          paused: null,
           counts: expect.objectContaining({ commitVotes: 1, committed: 1, refusals: 0 }) as unknown,
         }),
         expect.objectContaining({

@@ -1,8 +1,15 @@
 import { z } from 'zod';
-import type { ParticipantView } from '../observation/coordinator-status.js';
-import type { BranchState, BranchView, TransactionView } from '../observation/transaction-view.js';
+import type { CoordinatorView, ParticipantView } from '../observation/coordinator-status.js';
+import type {
+  BranchState,
+  BranchView,
+  TransactionSummary,
+  TransactionView,
+} from '../observation/transaction-view.js';
 import type { TimelineEntry } from '../observation/timeline.js';
 import { STATES } from '../protocol/index.js';
+import type { Caller } from './access/access.js';
+import type { AuditEntryView } from './actions/audit-page.js';
 
 // What the views look like, for OpenAPI. The compiler holds them to the types that the views are made as.
 
@@ -29,6 +36,7 @@ const branchSchema = z
     vote: z.enum(['commit', 'read-only', 'abort', 'none']).nullable(),
     state: z.enum(branchStates),
     stalled: z.boolean(),
+    held: z.boolean().describe('Its completion waits, because its participant is paused.'),
     attempts: z.number().int().describe('Attempts to deliver the decision.'),
     lastError: z.string().nullable(),
     nextAttemptAt: moment.nullable(),
@@ -46,12 +54,13 @@ const timelineEntrySchema = z
   })
   .meta({ id: 'TimelineEntry' }) satisfies z.ZodType<Omit<TimelineEntry, 'event'>>;
 
-export const transactionSchema = z
+const transactionSummarySchema = z
   .object({
     transactionId: z.string(),
     name: z.string(),
     state: z.enum(STATES),
     stalled: z.boolean().describe('A branch used up its attempts and waits for the recovery job.'),
+    inDoubt: z.boolean().describe('It is prepared, and its decision is not known yet.'),
     decision: z.enum(['commit', 'abort']).nullable(),
     cause: z.string().nullable().describe('Why it was aborted, for programs.'),
     reason: z.string().nullable().describe('Why it was aborted, in words.'),
@@ -61,14 +70,24 @@ export const transactionSchema = z
     decidedAt: moment.nullable(),
     endedAt: moment.nullable(),
     durationMs: z.number().nullable(),
+    ageMs: z.number().describe('Since it began; of one that has ended, how long it took.'),
     branches: z.array(branchSchema),
-    timeline: z.array(timelineEntrySchema),
   })
+  .meta({ id: 'TransactionSummary' }) satisfies z.ZodType<Omit<TransactionSummary, 'cause'>>;
+
+export const transactionSchema = transactionSummarySchema
+  .extend({ timeline: z.array(timelineEntrySchema) })
   .meta({ id: 'Transaction' }) satisfies z.ZodType<Omit<TransactionView, 'cause' | 'timeline'>>;
 
 const counts = z.number().int().min(0);
 
-const participantSchema = z
+const latencySchema = z.object({
+  count: counts,
+  p50Ms: z.number().nullable(),
+  p99Ms: z.number().nullable(),
+});
+
+export const participantSchema = z
   .object({
     name: z.string(),
     className: z.string(),
@@ -79,6 +98,7 @@ const participantSchema = z
     maxAttempts: counts,
     retryBaseMs: counts,
     retryCapMs: counts,
+    paused: z.object({ since: moment, by: z.string(), reason: z.string() }).nullable(),
     counts: z.object({
       commitVotes: counts,
       readOnlyVotes: counts,
@@ -92,8 +112,69 @@ const participantSchema = z
       heuristicReports: counts,
       stalled: counts,
     }),
+    latency: z.object({ prepare: latencySchema, completion: latencySchema }),
   })
   .meta({ id: 'Participant' }) satisfies z.ZodType<ParticipantView>;
 
-export const transactionListSchema = z.object({ transactions: z.array(transactionSchema) });
+const nextCursor = z.string().nullable().describe('Leads to the next page; null after the last.');
+
+export const transactionListSchema = z.object({
+  transactions: z.array(transactionSummarySchema),
+  nextCursor,
+});
 export const participantListSchema = z.object({ participants: z.array(participantSchema) });
+
+export const coordinatorSchema = z
+  .object({
+    name: z.string(),
+    epoch: z.number().int(),
+    version: z.string(),
+    durable: z.boolean().describe('Decisions survive the process.'),
+    startedAt: moment,
+    condition: z.object({
+      accepting: z.boolean(),
+      draining: z.boolean(),
+      recovering: z.boolean(),
+      logProblem: z.string().nullable(),
+      restartNeeded: z.boolean(),
+      inFlight: counts,
+      maxInFlight: counts,
+      inDoubt: counts,
+      stalled: counts,
+      heuristic: counts,
+      oldestInDoubtMs: counts.nullable(),
+      oldestStalledMs: counts.nullable(),
+    }),
+    statistics: z.object({
+      committed: counts,
+      aborted: counts,
+      pending: counts,
+      heuristicReports: counts,
+      retries: counts,
+      lateAnswers: counts,
+      timeouts: counts,
+      refusals: counts,
+      orphans: counts,
+      defects: counts,
+    }),
+  })
+  .meta({ id: 'Coordinator' }) satisfies z.ZodType<CoordinatorView>;
+
+const auditEntrySchema = z
+  .object({
+    id: z.string(),
+    at: moment,
+    by: z.string(),
+    action: z.enum(['abort', 'retry', 'resolve', 'forget', 'pause', 'resume', 'drain', 'undrain']),
+    target: z.string(),
+    reason: z.string(),
+    detail: z.string().nullable(),
+  })
+  .meta({ id: 'AuditEntry' }) satisfies z.ZodType<AuditEntryView>;
+
+export const auditSchema = z.object({ entries: z.array(auditEntrySchema), nextCursor });
+
+export const callerSchema = z.object({
+  name: z.string().nullable(),
+  role: z.enum(['operator', 'reader', 'anyone']),
+}) satisfies z.ZodType<Caller>;

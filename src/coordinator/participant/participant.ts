@@ -98,6 +98,33 @@ export interface TransactionParticipant<P = unknown> {
    * @throws when the list would not be complete. Then nothing is concluded from it.
    */
   recover?(): readonly PreparedBranch[] | PromiseLike<readonly PreparedBranch[]>;
+
+  /**
+   * Hears that a branch of this participant has been enlisted, before any other call for it. Optional, for bookkeeping:
+   * nothing waits for it, and what it throws is logged and changes nothing.
+   */
+  branchStarted?(start: BranchStart<P>): void | PromiseLike<void>;
+
+  /**
+   * Hears how a branch of this participant has ended, once its whole transaction is over. Optional, as
+   * {@link branchStarted} is, and just as harmless. It is told once by each run of the coordinator that brings a
+   * transaction to its end, also of a branch that an earlier run has started.
+   */
+  branchEnded?(end: BranchEnd): void | PromiseLike<void>;
+}
+
+/** A branch that has been enlisted. @publicApi */
+export type BranchStart<P = unknown> = Pick<Branch<P>, 'transactionId' | 'branchId' | 'payload'>;
+
+/** How a branch has ended. Its payload is not kept for so long. @publicApi */
+export interface BranchEnd extends Pick<Branch, 'transactionId' | 'branchId'> {
+  /**
+   * `read-only` and `refused` as it voted; `rolled-back` also when it was never prepared; `heuristic` when the participant
+   * reported an end of its own.
+   */
+  readonly state: 'committed' | 'rolled-back' | 'read-only' | 'refused' | 'heuristic';
+  /** The report, where the state is `heuristic`. */
+  readonly heuristic?: { readonly kind: HeuristicKind; readonly reason: string };
 }
 
 /** A branch that is prepared, as its participant lists it. @publicApi */

@@ -22,6 +22,15 @@ export interface ParticipantCounts {
   stalled: number;
 }
 
+/** Why a participant gets nothing to do for now. @publicApi */
+export interface Pause {
+  /** Since when, in milliseconds since the epoch. */
+  readonly since: number;
+  /** The name of the operator. */
+  readonly by: string;
+  readonly reason: string;
+}
+
 /**
  * One participant as the registry holds it. A branch keeps its own reference, so a participant that is removed
  * still gets the completion of what it prepared.
@@ -50,10 +59,17 @@ export class RegisteredParticipant {
   };
   /** Heuristic reports of its branches that nobody has dealt with. */
   unforgottenReports = 0;
+  /** An operator has paused it: its prepares are refused, and its completions wait. */
+  paused: Pause | undefined = undefined;
   /** The shorter of its time-outs, in milliseconds. */
   shortestTimeoutMs!: number;
   /** Whether it can commit the only branch of a transaction in one phase. */
   onePhase!: boolean;
+  /** Whether it wants to be told when a branch starts, and when one has ended. */
+  hearsStarts!: boolean;
+  hearsEnds!: boolean;
+  /** How often it threw when it was told. */
+  defects = 0;
 
   constructor(
     instance: TransactionParticipant,
@@ -87,5 +103,7 @@ export class RegisteredParticipant {
     this.classes = classes;
     this.shortestTimeoutMs = Math.min(options.prepareTimeoutMs, options.completionTimeoutMs);
     this.onePhase = typeof instance.commitOnePhase === 'function';
+    this.hearsStarts = typeof instance.branchStarted === 'function';
+    this.hearsEnds = typeof instance.branchEnded === 'function';
   }
 }

@@ -82,7 +82,7 @@ describe('CoordinatorLifecycle', () => {
         return list;
       }
     }
-    const claim = { epoch: 2, durable: true, decisions: [], reports: [] };
+    const claim = { epoch: 2, durable: true, decisions: [], reports: [], audits: [] };
     const { runtime, clock, transactions } = createTestCoordinator({
       participants: { stock: new Listing() },
       log: new ScriptedLog({ claim }),
@@ -154,6 +154,21 @@ describe('CoordinatorLifecycle', () => {
     );
     lifecycle.onModuleInit();
     expect(await transactions.run(request)).toMatchObject({ status: 'pending' });
+    await shutDown();
+  });
+
+  it('takes up by itself what has stalled, at the pace of the recovery job', async () => {
+    const { transactions, lifecycle, shutDown, stock } = setUp(
+      { commit: ['throw', 'yes'] },
+      { maxAttempts: 1, recoveryIntervalMs: 10 },
+    );
+    lifecycle.onModuleInit();
+    lifecycle.onApplicationBootstrap();
+    const { transactionId } = await transactions.run(request);
+
+    const state = () => transactions.find(transactionId)?.state;
+    await expect.poll(state, { timeout: 10_000 }).toBe('COMMITTED');
+    expect(stock.count('commit')).toBe(2);
     await shutDown();
   });
 

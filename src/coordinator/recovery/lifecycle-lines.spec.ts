@@ -75,6 +75,7 @@ const claimOf = (...decisions: CommitRecord[]): LogClaim => ({
   durable: true,
   decisions,
   reports: [],
+  audits: [],
 });
 const decisionFor = (id: string, participant: string): CommitRecord => ({
   id,

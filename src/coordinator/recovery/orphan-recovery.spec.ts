@@ -27,7 +27,9 @@ const SAFETY_MS = 1_000;
 function orphanage(claim: Partial<LogClaim> = {}) {
   const stock = new Listing();
   const payment = new Listing();
-  const log = new ScriptedLog({ claim: { epoch: 5, durable: true, decisions: [], reports: [], ...claim } });
+  const log = new ScriptedLog({
+    claim: { epoch: 5, durable: true, decisions: [], reports: [], audits: [], ...claim },
+  });
   /** What the observer was told, by the name of the participant. */
   const failedScans: [string, string][] = [];
   const undecidable: [string, number][] = [];
@@ -219,6 +221,14 @@ describe('OrphanRecovery', () => {
 
     expect(rolledBack(payment)).toEqual(['shop.4.9 payment']);
     expect(transactions.find('shop.4.9')).toMatchObject({ state: 'ABORTED', stalled: false });
+  });
+
+  it('shows a transaction once, however many of its branches are orphans', async () => {
+    const { stock, twoScans, transactions } = orphanage();
+    stock.prepared = [prepared('shop.4.9'), prepared('shop.4.9', 'stock.2')];
+    await twoScans();
+
+    expect(transactions.list().map(({ transactionId }) => transactionId)).toEqual(['shop.4.9']);
   });
 
   it('tries an orphan again whose rollback has failed, without counting it twice', async () => {

@@ -95,7 +95,8 @@ export class OrphanRecovery {
       }
     }
     this.sightings.set(participant, sightings);
-    if (undecidable > 0 && this.undecidable.get(participant) !== undecidable) {
+    if (undecidable === 0) parts.observer.decidable?.(participant);
+    else if (this.undecidable.get(participant) !== undecidable) {
       parts.observer.undecidable(participant, undecidable);
     }
     this.undecidable.set(participant, undecidable);

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { type LogScript, ScriptedLog } from '../../../test/faults/scripted-log.js';
+import type { BranchRecord } from '../execution/branch-record.js';
 import { LogUnavailableError } from '../log/log-errors.js';
 import type { CommitRecord, DecisionLog, HeuristicRecord, LogClaim } from '../log/decision-log.js';
 import { branch } from '../participant/branch-request.js';
@@ -30,7 +31,7 @@ function reportOf(
 function restored(left: Pick<LogClaim, 'decisions' | 'reports'>) {
   const stock = new ScriptedParticipant();
   const payment = new ScriptedParticipant();
-  const claim = { epoch: 2, durable: true, ...left };
+  const claim = { epoch: 2, durable: true, audits: [], ...left };
   const coordinator = createTestCoordinator({
     participants: { stock, payment },
     log: new ScriptedLog({ claim }),
@@ -81,6 +82,51 @@ describe('Recovery of what the log held', () => {
       branches: [{ branchId: 'stock', heuristic: { kind: 'mixed', reason: 'said by coordinator.1.2' } }],
     });
     expect([...stock.calls, ...payment.calls]).toEqual([]);
+  });
+});
+
+describe('What is restored', () => {
+  it('counts as stalled where a commit is owed, and not where a report is kept', () => {
+    const open = decisionFor('coordinator.1.1');
+    const { branches } = decisionFor('coordinator.1.2');
+    const over = {
+      ...decisionFor('coordinator.1.2'),
+      branches: [{ ...branches[0]!, completed: true }, branches[1]!],
+    };
+    const { participants } = restored({
+      decisions: [open, over],
+      reports: [
+        reportOf('coordinator.1.1', 'payment', 'commit', 'rollback'),
+        reportOf('coordinator.1.2', 'stock', 'commit', 'mixed'),
+      ],
+    });
+
+    expect(participants.get('stock').counts.stalled).toBe(1);
+    expect(participants.get('payment').counts.stalled).toBe(1);
+  });
+
+  it('has neither ended nor failed before its commits are delivered', async () => {
+    const { transactions, recover, clock } = restored({
+      decisions: [decisionFor('coordinator.1.1')],
+      reports: [],
+    });
+    expect(transactions.find('coordinator.1.1')).toMatchObject({
+      endedAt: null,
+      branches: [{ lastError: null }, { lastError: null }],
+    });
+
+    await clock.advance(50);
+    await recover();
+    expect(transactions.find('coordinator.1.1')).toMatchObject({ state: 'COMMITTED', durationMs: 50 });
+  });
+
+  it('needs no report of a branch that is none of its decision', () => {
+    const { transactions } = restored({
+      decisions: [decisionFor('coordinator.1.1')],
+      reports: [{ ...reportOf('coordinator.1.1', 'stock', 'commit', 'mixed'), branchId: 'unheard-of' }],
+    });
+
+    expect(transactions.find('coordinator.1.1')).toMatchObject({ state: 'COMMITTING', heuristic: null });
   });
 });
 
@@ -167,6 +213,90 @@ describe('Recovery of a log that failed', () => {
       branchId: 'stock',
       kind: 'rollback',
     });
+  });
+
+  it('writes every report that the log has not taken, and each of them once', async () => {
+    const log: DecisionLog = new ScriptedLog();
+    const full = (): never => {
+      throw new Error('no space left');
+    };
+    const report = vi.spyOn(log, 'report').mockImplementation(full);
+    const stock = new ScriptedParticipant({ commit: { heuristic: 'rollback' } });
+    const { transactions, runtime, recover } = createTestCoordinator({ log, participants: { stock } });
+    for (const number of [1, 2]) {
+      const branches = [branch('stock', number), branch('stock', number, { branchId: 'stock-2' })];
+      await transactions.run({ branches });
+    }
+    const lost = report.mock.calls.map(([{ id, branchId }]) => `${id} ${branchId}`);
+    expect(new Set(lost).size).toBe(4);
+
+    report.mockReset();
+    for (let failure = 0; failure < 2; failure++) {
+      runtime.log.failed(new Error('no space left'));
+      await recover();
+      await settled();
+    }
+    expect(report.mock.calls.map(([{ id, branchId }]) => `${id} ${branchId}`)).toEqual(lost);
+  });
+
+  it('writes no end again that it could not write: it costs one more delivery', async () => {
+    const log = new ScriptedLog({ end: () => Promise.reject(new Error('no space left')) });
+    const { transactions, runtime, recover } = createTestCoordinator({
+      log,
+      participants: { stock: new ScriptedParticipant() },
+    });
+    const { transactionId } = await transactions.run({ branches: [branch('stock', 1)] });
+    await settled();
+    runtime.log.failed(new Error('no space left'));
+    await recover();
+    await settled();
+
+    expect(log.ended).toEqual([transactionId]);
+  });
+
+  it('does not write a report that was forgotten before it could be written', async () => {
+    const log: DecisionLog = new ScriptedLog();
+    let isFull = true;
+    const report = vi.spyOn(log, 'report').mockImplementation(() => {
+      if (isFull) throw new Error('no space left');
+    });
+    const { transactions, runtime, recover } = createTestCoordinator({
+      log,
+      participants: { stock: new ScriptedParticipant({ commit: { heuristic: 'hazard' } }) },
+    });
+    const { transactionId } = await transactions.run({ branches: [branch('stock', 1)] });
+    expect(report).toHaveBeenCalledTimes(1);
+    runtime.log.failed(new Error('no space left'));
+    isFull = false;
+    expect(transactions.forget(transactionId)).toBe(true);
+    await recover();
+    await settled();
+
+    expect(report).toHaveBeenCalledTimes(1);
+  });
+
+  it('keeps ten thousand reports to be written again, and no more', () => {
+    const log: DecisionLog = new ScriptedLog();
+    let written = 0;
+    vi.spyOn(log, 'report').mockImplementation(() => {
+      written++;
+      throw new Error('no space left');
+    });
+    const { runtime } = createTestCoordinator({ log });
+    const { notes } = runtime.executor;
+    for (let number = 0; number < 10_001; number++) {
+      const transaction = runtime.admission.create(undefined, undefined, 0);
+      notes.reported({
+        transaction,
+        branchId: 'stock',
+        participant: { name: 'stock' },
+        heuristic: { kind: 'mixed', reason: '' },
+      } as BranchRecord);
+    }
+
+    written = 0;
+    notes.writeAgain();
+    expect(written).toBe(10_000);
   });
 
   it('asks at once also while the clock has run for less than that', async () => {

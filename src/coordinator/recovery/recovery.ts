@@ -54,6 +54,7 @@ export class Recovery {
     void this.checkLog();
     await this.stalled.pass();
     this.runtime.isRecovering = false;
+    this.runtime.parts.observer.recoveryPassed?.();
   }
 
   /** @returns a promise that resolves when every participant has listed its branches; it is never a rejection. */

@@ -212,6 +212,87 @@ describe('StalledRecovery', () => {
     expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED', stalled: false });
   });
 
+  it('a pass is not held up by a rollback that a late read-only vote has made needless', async () => {
+    const vote = Promise.withResolvers<void>();
+    const late = new ScriptedParticipant({
+      prepare: { until: vote.promise, then: 'read-only' },
+      rollback: ['throw', 'hang'],
+    });
+    const { transactions, clock, recover, participants } = createTestCoordinator({
+      participants: { late },
+      prepareTimeoutMs: 100,
+      completionTimeoutMs: 86_400_000,
+      maxAttempts: 1,
+    });
+    const running = transactions.run({ branches: [branch('late', 1)] });
+    await clock.advance(100);
+    const { transactionId } = await running;
+    const pass = recover();
+    await settled();
+    expect(late.count('rollback')).toBe(2);
+
+    vote.resolve();
+    await pass;
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED', stalled: false });
+    expect(participants.get('late').counts.stalled).toBe(0);
+  });
+
+  it('a branch that was done before its turn came is not tried again, and holds up no pass', async () => {
+    const acknowledgement = Promise.withResolvers<void>();
+    const turn = Promise.withResolvers<void>();
+    // Each is given up once; the second is acknowledged while the recovery is at the first.
+    const stock = new ScriptedParticipant({
+      commit: ['hang', { until: acknowledgement.promise }, { until: turn.promise }, 'hang'],
+    });
+    const { transactions, clock, recover } = createTestCoordinator({
+      participants: { stock },
+      completionTimeoutMs: 100,
+      maxAttempts: 1,
+      recoveryConcurrency: 1,
+    });
+    const running = [1, 2].map((number) => transactions.run({ branches: [branch('stock', number)] }));
+    await clock.advance(100);
+    const ids = (await Promise.all(running)).map(({ transactionId }) => transactionId);
+    const pass = recover();
+    await settled();
+    acknowledgement.resolve();
+    await settled();
+    expect(ids.map((id) => transactions.find(id)!.state)).toEqual(['COMMITTING', 'COMMITTED']);
+
+    turn.resolve();
+    await pass;
+    expect(stock.count('commit')).toBe(3);
+    expect(ids.map((id) => transactions.find(id)!.state)).toEqual(['COMMITTED', 'COMMITTED']);
+  });
+
+  it('a branch that is being tried already when its turn comes is not tried twice at once', async () => {
+    const vote = Promise.withResolvers<void>();
+    const turn = Promise.withResolvers<void>();
+    // The late yes of the second begins its rollback anew while the recovery is at the first.
+    const stock = new ScriptedParticipant({
+      prepare: ['hang', { until: vote.promise, then: { answer: 'commit' } }],
+      rollback: ['throw', 'throw', { until: turn.promise }, 'hang'],
+    });
+    const { transactions, clock, recover } = createTestCoordinator({
+      participants: { stock },
+      prepareTimeoutMs: 100,
+      completionTimeoutMs: 86_400_000,
+      maxAttempts: 1,
+      recoveryConcurrency: 1,
+    });
+    for (const number of [1, 2]) void transactions.run({ branches: [branch('stock', number)] });
+    await clock.advance(100);
+    const pass = recover();
+    await settled();
+    vote.resolve();
+    await settled();
+    expect(stock.count('rollback')).toBe(4);
+
+    turn.resolve();
+    await pass;
+    expect(stock.count('rollback')).toBe(4);
+  });
+
   it('leaves a branch alone that still has attempts of its own to come', async () => {
     const stuck = new ScriptedParticipant({ commit: 'throw' });
     const pausing = new ScriptedParticipant({ commit: ['throw', 'yes'] });

@@ -29,8 +29,8 @@ export class StalledRecovery {
       this.stalledBranches(),
       ({ participant }) => participant,
     )) {
-      // Nothing can be delivered to one that is not there (yet).
-      if (participant.isAwaited || this.passes.has(participant)) continue;
+      // Nothing can be delivered to one that is not there (yet), and nothing is to be to one that is paused.
+      if (participant.isAwaited || participant.paused !== undefined || this.passes.has(participant)) continue;
       const pass = this.tryAll(branches.values()).finally(() => this.passes.delete(participant));
       this.passes.set(participant, pass);
     }

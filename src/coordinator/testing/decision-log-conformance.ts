@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import type { CommitRecord, DecisionLog, HeuristicRecord, LogClaim } from '../log/decision-log.js';
+import { AUDIT_KEPT, type DecisionLog, type LogClaim } from '../log/decision-log.js';
+import { auditOf, idsOf, recordOf, reportOf, sorted } from './decision-log-fixtures.js';
 
 /** What the conformance suite needs to know of a log. @publicApi */
 export interface DecisionLogStorage {
@@ -27,6 +28,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
     const claim = await log.open(NAME);
     assert.deepEqual([...claim.decisions], []);
     assert.deepEqual([...claim.reports], []);
+    assert.deepEqual([...claim.audits], []);
     assert.ok(Number.isSafeInteger(claim.epoch) && claim.epoch > 0, `epoch ${claim.epoch}`);
     await log.close();
   },
@@ -153,6 +155,17 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     await withLog(create, (log) => log.forget('shop.1.1'));
     assert.deepEqual([...(await claimOf(create)).reports], [reports[2]]);
   },
+  'audit entries are there after every start, the latest of very many, in their order': async (create) => {
+    const entries = Array.from({ length: AUDIT_KEPT + 3 }, (_, index) => auditOf(index + 1));
+    await withLog(create, async (log) => {
+      await Promise.all(entries.slice(0, 11).map(async (entry) => log.audit(entry)));
+    });
+    assert.deepEqual([...(await claimOf(create)).audits], entries.slice(0, 11));
+    await withLog(create, async (log) => {
+      await Promise.all(entries.slice(11).map(async (entry) => log.audit(entry)));
+    });
+    assert.deepEqual([...(await claimOf(create)).audits], entries.slice(-AUDIT_KEPT));
+  },
   'the logs of two coordinators have nothing to do with each other': async (create) => {
     const [one, other] = [create(), create()];
     await one.open('shop');
@@ -230,34 +243,4 @@ function claimOf(create: () => DecisionLog): Promise<LogClaim> {
 
 async function append(log: DecisionLog, id: string, payload: unknown = 1): Promise<void> {
   await log.append({ id, toRecord: () => recordOf(id, payload) });
-}
-
-function recordOf(id: string, payload: unknown): CommitRecord {
-  const branches = ['stock', 'payment'].map((participant) => ({
-    branchId: participant,
-    participant,
-    payload,
-    completed: false,
-  }));
-  return { id, name: 'sale', branches };
-}
-
-function reportOf(id: string, branchId = 'stock'): HeuristicRecord {
-  return {
-    id,
-    name: 'sale',
-    decision: 'commit',
-    branchId,
-    participant: branchId,
-    kind: 'rollback',
-    reason: 'an operator did it',
-  };
-}
-
-function idsOf({ decisions }: LogClaim): string[] {
-  return decisions.map(({ id }) => id).toSorted();
-}
-
-function sorted(reports: readonly HeuristicRecord[]): HeuristicRecord[] {
-  return [...reports].toSorted((a, b) => (a.id + a.branchId < b.id + b.branchId ? -1 : 1));
 }

@@ -1,4 +1,5 @@
 import { type CoordinatorOptions, resolveCoordinatorOptions } from '../coordinator.options.js';
+import { tellEnded } from '../execution/branch-events.js';
 import type { Clock } from '../execution/clock.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { TransactionObserver } from '../execution/observer.js';
@@ -57,7 +58,9 @@ const SILENT: TransactionObserver = {
   scanFailed() {},
   undecidable() {},
   told() {},
-  ended() {},
+  ended(transaction) {
+    tellEnded(transaction);
+  },
   defect(error) {
     throw error;
   },

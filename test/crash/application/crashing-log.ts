@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type {
+  AuditEntry,
   CommitDecision,
   DecisionLog,
   HeuristicRecord,
@@ -63,6 +64,10 @@ export class CrashingLog implements DecisionLog {
 
   async forget(transactionId: string): Promise<void> {
     await this.points.around('log.forget', transactionId, () => this.log.forget(transactionId));
+  }
+
+  async audit(entry: AuditEntry): Promise<void> {
+    await this.log.audit(entry);
   }
 
   check(): Promise<void> {

@@ -2,9 +2,10 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type RootDatabase, open } from 'lmdb';
 import { CoordinatorError, FencedError } from '../../errors.js';
-import type { CommitDecision, DecisionLog, HeuristicRecord, LogClaim } from '../decision-log.js';
+import type { AuditEntry, CommitDecision, DecisionLog, HeuristicRecord, LogClaim } from '../decision-log.js';
 import { ExclusiveLock } from '../exclusive-lock.js';
 import { firstEpoch } from '../first-epoch.js';
+import { FlushStatistics } from '../flush-statistics.js';
 import { LogBrokenError, LogInUseError, LogNotOpenedError } from '../log-errors.js';
 import { causeOf, isPassing } from './failures.js';
 import { checkFile, databaseIn, markClaimed } from './file-check.js';
@@ -14,6 +15,8 @@ import {
   CHECK,
   COMMITS,
   EPOCH,
+  auditKey,
+  readAudits,
   readCommits,
   readEpoch,
   readReports,
@@ -55,6 +58,7 @@ interface Opened {
  * @publicApi
  */
 export class LmdbDecisionLog implements DecisionLog {
+  readonly flushes = new FlushStatistics();
   private readonly writes = new GroupCommit<Write>((group) => this.write(group));
   private notes: Write[] = [];
   private notesTimer: NodeJS.Timeout | undefined;
@@ -111,6 +115,10 @@ export class LmdbDecisionLog implements DecisionLog {
     return this.writes.add({ key: reportsOf(transactionId), value: ALL });
   }
 
+  audit(entry: AuditEntry): Promise<void> {
+    return this.writes.add({ key: auditKey(entry), value: encodeRecord(entry) });
+  }
+
   /** Writes, and takes away, as much as could not be written before. */
   async check(): Promise<void> {
     const value = Buffer.alloc(Math.max(CHECK_BYTES, this.failedBytes));
@@ -160,6 +168,7 @@ export class LmdbDecisionLog implements DecisionLog {
     // What cannot be read stops the start before anything is changed.
     readCommits(database);
     readReports(database);
+    readAudits(database);
     this.epoch = await this.claimEpoch(database, folder);
     markClaimed(folder);
     return {
@@ -167,6 +176,7 @@ export class LmdbDecisionLog implements DecisionLog {
       durable: true,
       decisions: readCommits(database),
       reports: readReports(database),
+      audits: readAudits(database),
     };
   }
 
@@ -205,6 +215,7 @@ export class LmdbDecisionLog implements DecisionLog {
     const { notes, epoch } = this;
     this.notes = [];
     const writes = expanded([...group, ...notes], database);
+    const startedAt = performance.now();
     let written: boolean;
     try {
       written = await database.ifVersion(EPOCH, epoch, () => {
@@ -222,6 +233,7 @@ export class LmdbDecisionLog implements DecisionLog {
       throw this.broken ?? cause;
     }
     if (!written) throw new FencedError(name);
+    this.flushes.flushed(performance.now() - startedAt, writes.length);
   }
 }
 

@@ -1,12 +1,13 @@
 import type { RootDatabase } from 'lmdb';
 import { z } from 'zod';
-import type { CommitRecord, HeuristicRecord } from '../decision-log.js';
+import { AUDIT_KEPT, type AuditEntry, type CommitRecord, type HeuristicRecord } from '../decision-log.js';
 import { DamagedLogError } from '../log-errors.js';
 import { decodeRecord } from './record-format.js';
 
-/** What the keys begin with: the commit records, and the heuristic reports. */
+/** What the keys begin with: the commit records, the heuristic reports, and the audit entries. */
 export const COMMITS = 'commit/';
 export const REPORTS = 'report/';
+export const AUDITS = 'audit/';
 /** The epoch of the latest claim. */
 export const EPOCH = 'epoch';
 /** Is written to find out whether something can be. */
@@ -37,6 +38,16 @@ const reportSchema = z.strictObject({
   reason: z.string(),
 });
 
+const auditSchema = z.strictObject({
+  number: z.number().int().min(1),
+  at: z.number(),
+  by: z.string(),
+  action: z.enum(['abort', 'retry', 'resolve', 'forget', 'pause', 'resume', 'drain', 'undrain']),
+  target: z.string(),
+  reason: z.string(),
+  detail: z.string().nullable(),
+});
+
 const epochSchema = z.strictObject({ epoch: z.number().int().min(1) });
 
 type Database = RootDatabase<Buffer, string>;
@@ -50,6 +61,11 @@ export function reportKey({ id, branchId }: Pick<HeuristicRecord, 'id' | 'branch
   return reportsOf(id) + branchId;
 }
 
+/** Entries take turns in their places, so that only the latest are kept. */
+export function auditKey({ number }: AuditEntry): string {
+  return AUDITS + (number % AUDIT_KEPT);
+}
+
 /** @throws DamagedLogError, UnknownLogFormatError */
 export function readCommits(database: Database): CommitRecord[] {
   return read(database, COMMITS, commitSchema);
@@ -58,6 +74,14 @@ export function readCommits(database: Database): CommitRecord[] {
 /** @throws DamagedLogError, UnknownLogFormatError */
 export function readReports(database: Database): HeuristicRecord[] {
   return read(database, REPORTS, reportSchema);
+}
+
+/**
+ * @returns the audit entries in the order of their numbers.
+ * @throws DamagedLogError, UnknownLogFormatError
+ */
+export function readAudits(database: Database): AuditEntry[] {
+  return read(database, AUDITS, auditSchema).toSorted((a, b) => a.number - b.number);
 }
 
 /**

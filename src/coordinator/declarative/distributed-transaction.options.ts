@@ -1,0 +1,66 @@
+import { z } from 'zod';
+import { describeIssues } from '../../common/describe-issues.js';
+import { InvalidOptionsError } from '../errors.js';
+
+/** Those that may begin a transaction, and those that never do. */
+const BEGINNING = ['required', 'requires-new'] as const;
+const NOT_BEGINNING = ['supports', 'mandatory', 'never', 'not-supported'] as const;
+
+/**
+ * What a decorated method does with the ambient transaction of its caller:
+ * - `required` joins it, and begins one where there is none;
+ * - `requires-new` always begins one of its own, which commits or rolls back independently of the caller's;
+ * - `supports` joins it, and runs without one where there is none;
+ * - `mandatory` joins it, and refuses to run without one;
+ * - `never` refuses to run within one;
+ * - `not-supported` runs without one: the ambient transaction is hidden meanwhile.
+ *
+ * @publicApi
+ */
+export type Propagation = (typeof BEGINNING)[number] | (typeof NOT_BEGINNING)[number];
+
+/** What `@DistributedTransaction` takes where it may begin a transaction. @publicApi */
+export interface BeginningOptions {
+  /** @default 'required' */
+  readonly propagation?: (typeof BEGINNING)[number];
+  /**
+   * What the transaction is for, in logs and listings: at most 100 characters. Without effect where it joins.
+   *
+   * @default the name of the class and the method: `Checkout.place`
+   */
+  readonly name?: string;
+  /**
+   * How long it may take until its decision, in milliseconds, from 1 to 86_400_000. The whole method counts. Without
+   * effect where it joins: the deadline of the transaction stands.
+   *
+   * @default the coordinator's `timeoutMs`
+   */
+  readonly timeoutMs?: number;
+}
+
+/** What `@DistributedTransaction` takes where it never begins a transaction, and so neither names nor times one. @publicApi */
+export interface JoiningOptions {
+  readonly propagation: (typeof NOT_BEGINNING)[number];
+}
+
+/** What `@DistributedTransaction` takes. @publicApi */
+export type DistributedTransactionOptions = BeginningOptions | JoiningOptions;
+
+const schema = z.discriminatedUnion('propagation', [
+  z.strictObject({
+    propagation: z.enum(BEGINNING).optional(),
+    name: z.string().max(100).optional(),
+    timeoutMs: z.number().int().min(1).max(86_400_000).optional(),
+  }),
+  z.strictObject({ propagation: z.enum(NOT_BEGINNING) }),
+]);
+
+/**
+ * @param method the class and the method.
+ * @throws InvalidOptionsError when an option is unknown, impossible or without any effect.
+ */
+export function checkMethodOptions(options: DistributedTransactionOptions, method: string): void {
+  const parsed = schema.safeParse(options);
+  if (parsed.success) return;
+  throw new InvalidOptionsError(`@DistributedTransaction on ${method}`, describeIssues(parsed.error));
+}

@@ -1,0 +1,131 @@
+import { ABORT_CAUSES } from '../../protocol/index.js';
+import { VERSION } from '../../version.js';
+import type { Census, Group } from './census.js';
+import { type Metric, counter, gauge } from './metric.js';
+
+const MICROSECOND = 1e-6;
+
+/** Why a caller may be told that it is aborted. Abort is presumed only of orphans, of which nobody is told. */
+const CAUSES = ABORT_CAUSES.map((cause, number) => ({ cause, number })).filter(
+  ({ cause }) => cause !== 'none' && cause !== 'presumed',
+);
+
+/** A metric of how old the oldest of a group is. */
+function oldest(name: Metric['name'], since: string, groupOf: (census: Census) => Group): Metric {
+  const help = `Seconds since ${since}; 0 when there is none`;
+  return gauge(name, help, ({ census }) => groupOf(census).oldestMs(census.now) / 1_000);
+}
+
+/** The coordinator itself, and its transactions. */
+export const COORDINATOR_METRICS: readonly Metric[] = [
+  {
+    name: 'dtc_coordinator_info',
+    type: 'gauge',
+    help: 'Always 1: the name and the version of the coordinator, and whether its log outlives a crash',
+    labels: ['name', 'version', 'durable'],
+    read: ({ runtime }) => [[[runtime.parts.options.name, VERSION, String(runtime.log.durable)], 1]],
+  },
+  gauge(
+    'dtc_epoch',
+    'The number of the claim on the log: it grows with each start',
+    ({ runtime }) => runtime.log.epoch,
+  ),
+  gauge(
+    'dtc_accepting',
+    'Whether new transactions are taken, when there is room',
+    ({ runtime }) => runtime.admission.isOpen,
+  ),
+  gauge(
+    'dtc_draining',
+    'Whether an operator has stopped new transactions',
+    ({ runtime }) => runtime.admission.isDraining,
+  ),
+  gauge(
+    'dtc_recovering',
+    'Whether decisions of earlier runs have yet to be tried for the first time',
+    ({ runtime }) => runtime.isRecovering,
+  ),
+  {
+    name: 'dtc_transactions_total',
+    type: 'counter',
+    help: 'Transactions by what their caller was told, and if aborted, by the cause',
+    labels: ['outcome', 'cause'],
+    read: ({ reporter: { measurements } }) => [
+      [['committed', 'none'], measurements.committed],
+      ...CAUSES.map(({ cause, number }) => [['aborted', cause], measurements.aborted[number]!] as const),
+      [['pending', 'none'], measurements.pending],
+      [['heuristic', 'none'], measurements.heuristic],
+    ],
+  },
+  {
+    name: 'dtc_refused_total',
+    type: 'counter',
+    help: 'Transactions and branches refused at the door, by the code of the error: nothing was begun',
+    labels: ['code'],
+    read: ({ runtime }) =>
+      Array.from(runtime.admission.refusals, ([code, times]) => [[code], times] as const),
+  },
+  {
+    name: 'dtc_transaction_duration_seconds',
+    type: 'histogram',
+    help: 'From the begin of a transaction until its last branch is done',
+    labels: ['decision'],
+    unit: MICROSECOND,
+    read: ({ reporter: { measurements } }) => [
+      [['commit'], measurements.commitUs],
+      [['abort'], measurements.abortUs],
+    ],
+  },
+  gauge(
+    'dtc_transactions_in_flight',
+    'Transactions that have begun and neither ended nor stalled',
+    ({ runtime }) => runtime.registry.inFlight,
+  ),
+  gauge(
+    'dtc_transactions_in_flight_limit',
+    'How many may be in flight; further ones are refused',
+    ({ runtime }) => runtime.parts.options.maxInFlight,
+  ),
+  oldest('dtc_in_flight_oldest_seconds', 'the begin of the oldest in flight', (census) => census.inFlight),
+  gauge(
+    'dtc_transactions_in_doubt',
+    'Transactions that are prepared and whose decision is not known',
+    ({ census }) => census.inDoubt.count,
+  ),
+  oldest('dtc_in_doubt_oldest_seconds', 'the last vote of the oldest in doubt', (census) => census.inDoubt),
+  gauge(
+    'dtc_transactions_stalled',
+    'Transactions with a branch that used up its attempts',
+    ({ census }) => census.stalled.count,
+  ),
+  oldest(
+    'dtc_stalled_oldest_seconds',
+    'the decision of the oldest stalled, or its return at the start',
+    (census) => census.stalled,
+  ),
+  gauge(
+    'dtc_transactions_heuristic',
+    'Transactions with a heuristic report that nobody has dealt with',
+    ({ census }) => census.heuristic.count,
+  ),
+  oldest(
+    'dtc_heuristic_oldest_seconds',
+    'the decision of the oldest with such a report, or its return at the start',
+    (census) => census.heuristic,
+  ),
+  counter(
+    'dtc_recovery_passes_total',
+    'Passes of the recovery job that have ended',
+    ({ reporter }) => reporter.measurements.recoveryPasses,
+  ),
+  counter(
+    'dtc_orphans_total',
+    'Branches of earlier runs that were prepared without a decision, and are rolled back',
+    ({ reporter }) => reporter.statistics.orphans,
+  ),
+  counter(
+    'dtc_defects_total',
+    'Things that happened and must not: please report them',
+    ({ reporter }) => reporter.statistics.defects,
+  ),
+];

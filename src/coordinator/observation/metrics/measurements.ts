@@ -1,0 +1,58 @@
+import type { TransactionRecord } from '../../execution/transaction-record.js';
+import { DURATION_BOUNDS_US, Histogram } from '../../histogram.js';
+import type { Outcome } from '../../outcome.js';
+import { ABORT_CAUSES, CAUSE_PRESUMED, COMMITTED, TOLD_COMMITTED } from '../../protocol/index.js';
+import { type ParticipantMeasurements, measurementsOf } from './participant-measurements.js';
+
+/**
+ * What is measured of the transactions, in plain fields: no more than a few additions for each, when it ends. Metrics read
+ * them when they are asked for.
+ */
+export class Measurements {
+  /** Callers by what they were told. */
+  committed = 0;
+  pending = 0;
+  heuristic = 0;
+  /** By the number of the cause. */
+  readonly aborted = new Float64Array(ABORT_CAUSES.length);
+  /** From the begin to the last acknowledgement, in microseconds, by the decision. */
+  readonly commitUs = new Histogram(DURATION_BOUNDS_US);
+  readonly abortUs = new Histogram(DURATION_BOUNDS_US);
+  recoveryPasses = 0;
+  /** By the place of the branch: most transactions have the participants of the one before. */
+  private readonly recent: ParticipantMeasurements[] = [];
+
+  /** A caller was told something else than that everything is committed. */
+  told(transaction: TransactionRecord, { status }: Outcome): void {
+    if (status === 'aborted') this.aborted[transaction.cause]!++;
+    else if (status === 'pending') this.pending++;
+    else if (status === 'heuristic') this.heuristic++;
+  }
+
+  ended(transaction: TransactionRecord): void {
+    if (transaction.told === TOLD_COMMITTED) this.committed++;
+    // Of a transaction of an earlier run it is not known when it began.
+    if (isRestored(transaction)) return;
+    const durations = transaction.state === COMMITTED ? this.commitUs : this.abortUs;
+    durations.observe(transaction.elapsedUs(transaction.endedAt));
+    this.measureBranches(transaction);
+  }
+
+  private measureBranches(transaction: TransactionRecord): void {
+    const { recent } = this;
+    const preparingUs = transaction.elapsedUs(transaction.preparingAt);
+    const completingUs = transaction.onePhase ? preparingUs : transaction.elapsedUs(transaction.decidedAt);
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      const { index, participant, votedUs, completedUs } = branch;
+      let measured = recent[index];
+      if (measured?.participant !== participant) recent[index] = measured = measurementsOf(participant);
+      if (votedUs >= 0) measured.prepareUs.observe(votedUs - preparingUs);
+      if (completedUs >= 0) measured.completionUs.observe(completedUs - completingUs);
+    }
+  }
+}
+
+/** Whether it was brought back from the log, or is of orphans: no voting in this run has led to its decision. */
+function isRestored({ state, cause, preparingAt }: TransactionRecord): boolean {
+  return state === COMMITTED ? preparingAt === 0 : cause === CAUSE_PRESUMED;
+}

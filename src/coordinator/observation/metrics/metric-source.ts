@@ -1,0 +1,37 @@
+import type { CoordinatorRuntime } from '../../execution/coordinator-runtime.js';
+import type { RegisteredParticipant } from '../../participant/registered-participant.js';
+import type { Reporter } from '../reporter.js';
+import { Census } from './census.js';
+
+/** Where metrics are read from. */
+export class MetricSource {
+  private latest: Census | undefined;
+
+  constructor(
+    readonly runtime: CoordinatorRuntime,
+    readonly reporter: Reporter,
+  ) {}
+
+  /** One look at the transactions serves all metrics of a scrape, since they are read in one turn. */
+  get census(): Census {
+    if (this.latest !== undefined) return this.latest;
+    this.latest = new Census(this.runtime);
+    queueMicrotask(() => (this.latest = undefined));
+    return this.latest;
+  }
+
+  /**
+   * Those that are registered, and those that are not and owe the completion of a branch. Of two that bore one name after
+   * another it is the later, since a name may stand in a metric once.
+   */
+  get participants(): Iterable<RegisteredParticipant> {
+    const byName = new Map<string, RegisteredParticipant>();
+    for (const participant of this.census.owing) byName.set(participant.name, participant);
+    for (const participant of this.registered) byName.set(participant.name, participant);
+    return byName.values();
+  }
+
+  get registered(): RegisteredParticipant[] {
+    return this.runtime.parts.participants.list();
+  }
+}

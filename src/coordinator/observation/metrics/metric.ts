@@ -1,0 +1,47 @@
+import type { Histogram } from '../../histogram.js';
+import type { MetricSource } from './metric-source.js';
+
+/** The values of the labels of one series, in the order in which the metric names them. */
+export type LabelValues = readonly string[];
+
+interface MetricBase {
+  readonly name: `dtc_${string}`;
+  /** What it says, in a sentence without a full stop. */
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
+/** A metric of which each series is one number. */
+export interface NumberMetric extends MetricBase {
+  readonly type: 'counter' | 'gauge';
+  read(source: MetricSource): Iterable<readonly [LabelValues, number]>;
+}
+
+/** A metric of which each series is a distribution. */
+export interface HistogramMetric extends MetricBase {
+  readonly type: 'histogram';
+  /** What one of the values that were observed is in the unit of the metric: 1e-6 for microseconds shown as seconds. */
+  readonly unit: number;
+  read(source: MetricSource): Iterable<readonly [LabelValues, Histogram]>;
+}
+
+/** What is known of a metric, and how it is read. It is read only when somebody asks for the metrics. */
+export type Metric = NumberMetric | HistogramMetric;
+
+/** A metric of one number, which is a sum since the start. */
+export function counter(
+  name: MetricBase['name'],
+  help: string,
+  read: (source: MetricSource) => number,
+): NumberMetric {
+  return { name, type: 'counter', help, labels: [], read: (source) => [[[], read(source)]] };
+}
+
+/** A metric of one number, which is so now. What is a yes or a no is 1 or 0. */
+export function gauge(
+  name: MetricBase['name'],
+  help: string,
+  read: (source: MetricSource) => number | boolean,
+): NumberMetric {
+  return { name, type: 'gauge', help, labels: [], read: (source) => [[[], Number(read(source))]] };
+}

@@ -1,0 +1,143 @@
+import type { Histogram } from '../../histogram.js';
+import type { RegisteredParticipant } from '../../participant/registered-participant.js';
+import type { HistogramMetric, LabelValues, Metric, NumberMetric } from './metric.js';
+import type { MetricSource } from './metric-source.js';
+import { measurementsOf } from './participant-measurements.js';
+
+/** A metric with a series for each participant. */
+function perParticipant(
+  type: NumberMetric['type'],
+  name: NumberMetric['name'],
+  help: string,
+  read: (participant: RegisteredParticipant, source: MetricSource) => number | boolean,
+): NumberMetric {
+  return {
+    name,
+    type,
+    help,
+    labels: ['participant'],
+    *read(source) {
+      for (const participant of source.participants) {
+        yield [[participant.name], Number(read(participant, source))];
+      }
+    },
+  };
+}
+
+/** A metric with a series for each participant and each value of one further label. */
+function perParticipantAnd(
+  label: string,
+  name: NumberMetric['name'],
+  help: string,
+  read: (participant: RegisteredParticipant) => Readonly<Record<string, number>>,
+): NumberMetric {
+  return {
+    name,
+    type: 'counter',
+    help,
+    labels: ['participant', label],
+    *read({ participants }) {
+      for (const participant of participants) {
+        for (const [value, count] of Object.entries(read(participant)))
+          yield [[participant.name, value], count];
+      }
+    },
+  };
+}
+
+const PHASE_DURATION: HistogramMetric = {
+  name: 'dtc_phase_duration_seconds',
+  type: 'histogram',
+  help:
+    'prepare: from the begin of the voting to the answer of the participant. completion: from the decision to its ' +
+    'acknowledgement, with every attempt and pause; of a one-phase commit, from the call',
+  labels: ['participant', 'phase'],
+  unit: 1e-6,
+  *read({ participants }): Iterable<readonly [LabelValues, Histogram]> {
+    for (const participant of participants) {
+      const { prepareUs, completionUs } = measurementsOf(participant);
+      yield [[participant.name, 'prepare'], prepareUs];
+      yield [[participant.name, 'completion'], completionUs];
+    }
+  },
+};
+
+/** What happens at each participant. */
+export const PARTICIPANT_METRICS: readonly Metric[] = [
+  perParticipant(
+    'gauge',
+    'dtc_participant_registered',
+    'Whether it is registered; if not, it owes the completion of a branch',
+    ({ name }, { registered }) => registered.some((participant) => participant.name === name),
+  ),
+  perParticipant(
+    'gauge',
+    'dtc_participant_paused',
+    'Whether an operator has paused it',
+    ({ paused }) => paused !== undefined,
+  ),
+  PHASE_DURATION,
+  perParticipantAnd(
+    'vote',
+    'dtc_votes_total',
+    'Answers to prepare in time; none is a failure, or an answer that is no vote',
+    ({ counts }) => ({
+      commit: counts.commitVotes,
+      'read-only': counts.readOnlyVotes,
+      abort: counts.refusals,
+      none: counts.failures,
+    }),
+  ),
+  perParticipant(
+    'counter',
+    'dtc_late_answers_total',
+    'Answers to prepare that came after the abort',
+    ({ counts }) => counts.lateAnswers,
+  ),
+  perParticipant(
+    'counter',
+    'dtc_timeouts_total',
+    'Calls in either phase that were not answered in time',
+    ({ counts }) => counts.timeouts,
+  ),
+  perParticipantAnd('decision', 'dtc_completions_total', 'Branches that were completed', ({ counts }) => ({
+    commit: counts.committed,
+    abort: counts.rolledBack,
+  })),
+  perParticipant(
+    'counter',
+    'dtc_failed_attempts_total',
+    'Attempts to complete a branch that failed; each is followed by a retry',
+    ({ counts }) => counts.failedAttempts,
+  ),
+  perParticipant(
+    'gauge',
+    'dtc_branches_stalled',
+    'Branches that used up their attempts and wait for the recovery job',
+    ({ name }, { census }) => census.stalledBranches.get(name) ?? 0,
+  ),
+  perParticipant(
+    'counter',
+    'dtc_heuristic_reports_total',
+    'Heuristic reports, also those that agree with the decision',
+    ({ counts }) => counts.heuristicReports,
+  ),
+  perParticipant(
+    'gauge',
+    'dtc_heuristic_reports_open',
+    'Heuristic reports that nobody has dealt with',
+    ({ name }, { census }) => census.openReports.get(name) ?? 0,
+  ),
+  perParticipant(
+    'counter',
+    'dtc_orphan_scan_failures_total',
+    'How often its prepared branches could not be listed',
+    (participant) => measurementsOf(participant).failedScans,
+  ),
+  perParticipant(
+    'gauge',
+    'dtc_undecidable_branches',
+    'Prepared branches of which this coordinator cannot know the decision',
+    (participant) => measurementsOf(participant).undecidable,
+  ),
+];

@@ -1,0 +1,112 @@
+import { Injectable } from '@nestjs/common';
+import { EventEmitter2, EventEmitterModule } from '@nestjs/event-emitter';
+import { Test } from '@nestjs/testing';
+import { describe, expect, it } from 'vitest';
+import { CoordinatorModule, OnTransaction, TRANSACTION_EVENTS, TransactionManager } from '../index.js';
+import type {
+  TransactionAbortedEvent,
+  TransactionCommittedEvent,
+  TransactionEvent,
+  TransactionHeuristicEvent,
+  TransactionPendingEvent,
+  TransactionStalledEvent,
+} from './events.js';
+
+@Injectable()
+class Listeners {
+  readonly heard: [method: string, event: TransactionEvent][] = [];
+
+  @OnTransaction('committed')
+  committed(event: TransactionCommittedEvent): void {
+    this.heard.push(['committed', event]);
+  }
+
+  @OnTransaction('aborted')
+  async aborted(event: TransactionAbortedEvent): Promise<void> {
+    this.heard.push(['aborted', event]);
+  }
+
+  @OnTransaction('pending')
+  pending(event: TransactionPendingEvent): void {
+    this.heard.push(['pending', event]);
+  }
+
+  @OnTransaction('stalled')
+  stalled(event: TransactionStalledEvent): void {
+    this.heard.push(['stalled', event]);
+  }
+
+  @OnTransaction('heuristic', { prependListener: true })
+  heuristic(event: TransactionHeuristicEvent): void {
+    this.heard.push(['heuristic', event]);
+  }
+
+  @OnTransaction('committed')
+  @OnTransaction('aborted')
+  both(event: TransactionEvent): void {
+    this.heard.push(['both', event]);
+  }
+}
+
+describe('@OnTransaction', () => {
+  it('listens to the event that it names, each to its own', async () => {
+    const application = await Test.createTestingModule({
+      imports: [EventEmitterModule.forRoot(), CoordinatorModule.forRoot()],
+      providers: [Listeners],
+    }).compile();
+    await application.init();
+    const transactions = application.get(TransactionManager);
+
+    await transactions.run({ name: 'sale', branches: [] });
+    await transactions.begin().rollback();
+    await application.close();
+
+    const { heard } = application.get(Listeners);
+    expect(heard.map(([method, { name }]) => [method, name])).toEqual([
+      ['committed', 'sale'],
+      ['both', 'sale'],
+      ['aborted', 'transaction'],
+      ['both', 'transaction'],
+    ]);
+  });
+
+  it('hears every event there is', async () => {
+    const application = await Test.createTestingModule({
+      imports: [EventEmitterModule.forRoot()],
+      providers: [Listeners],
+    }).compile();
+    await application.init();
+    const emitter = application.get(EventEmitter2);
+
+    for (const event of Object.values(TRANSACTION_EVENTS)) emitter.emit(event, { name: event });
+
+    const heard = application.get(Listeners).heard.filter(([method]) => method !== 'both');
+    expect(heard).toEqual(
+      Object.entries(TRANSACTION_EVENTS).map(([method, event]) => [method, { name: event }]),
+    );
+    await application.close();
+  });
+
+  it('has the compiler check the name of the event and what the method takes', () => {
+    class Wrong {
+      // @ts-expect-error there is no such event
+      @OnTransaction('finished')
+      finished(): void {}
+
+      // @ts-expect-error an event of another kind
+      @OnTransaction('committed')
+      committed(_event: TransactionStalledEvent): void {}
+
+      // @ts-expect-error it would find no second argument
+      @OnTransaction('aborted')
+      aborted(_event: TransactionAbortedEvent, _more: string): void {}
+
+      @OnTransaction('stalled')
+      takesLess({ participant }: Pick<TransactionStalledEvent, 'participant'>): string {
+        return participant;
+      }
+    }
+
+    expect(new Wrong()).toBeDefined();
+  });
+});

@@ -1,0 +1,68 @@
+import { ProxyTracerProvider, type Tracer, type TracerProvider, context, trace } from '@opentelemetry/api';
+import type { TransactionObserver } from '../../execution/observer.js';
+import type { Tracing } from '../../execution/tracing.js';
+import type { TransactionRecord } from '../../execution/transaction-record.js';
+import { SpanNames } from './span-names.js';
+import { TracerGuard } from './tracer-guard.js';
+import { type SpanParts, TransactionSpans } from './transaction-spans.js';
+
+/** The instrumentation scope of all spans. */
+const SCOPE = 'nestjs-dtc';
+
+/**
+ * Records transactions as spans of OpenTelemetry. As long as the application has registered no tracer provider, a
+ * transaction costs one look for it and nothing else.
+ */
+export class OpenTelemetryTracing implements Tracing {
+  private readonly names = new SpanNames();
+  private readonly guard: TracerGuard;
+  /** The provider that `parts` were made for. */
+  private provider: TracerProvider | undefined = undefined;
+  private parts: SpanParts | undefined = undefined;
+
+  constructor(private readonly observer: Pick<TransactionObserver, 'defect'>) {
+    this.guard = new TracerGuard(observer);
+  }
+
+  begun(transaction: TransactionRecord): void {
+    const parts = this.registered();
+    if (parts === undefined) return;
+    this.guard.try(() => {
+      const spans = new TransactionSpans(transaction, parts);
+      spans.begin(context.active());
+      transaction.needExtras().trace = spans;
+    });
+  }
+
+  takenUp(transaction: TransactionRecord): void {
+    const parts = this.registered();
+    if (parts !== undefined) transaction.needExtras().trace = new TransactionSpans(transaction, parts);
+  }
+
+  private registered(): SpanParts | undefined {
+    const provider = trace.getTracerProvider();
+    if (this.parts === undefined || this.provider !== provider) {
+      this.provider = provider;
+      this.parts = this.partsOf(provider);
+    }
+    return this.parts;
+  }
+
+  /** As with the guard, without a closure: this is called for every transaction that nobody traces. */
+  private partsOf(provider: TracerProvider): SpanParts | undefined {
+    try {
+      const tracer = tracerOf(provider);
+      return tracer && { tracer, names: this.names, guard: this.guard };
+    } catch (error) {
+      this.observer.defect(error, 'tracing');
+      return undefined;
+    }
+  }
+}
+
+/** @returns undefined while nothing stands behind the provider of the API, which would make spans that nobody gets. */
+function tracerOf(provider: TracerProvider): Tracer | undefined {
+  return provider instanceof ProxyTracerProvider
+    ? provider.getDelegateTracer(SCOPE)
+    : provider.getTracer(SCOPE);
+}

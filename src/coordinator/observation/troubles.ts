@@ -1,0 +1,35 @@
+import { NOT_YET } from '../execution/moments.js';
+import type { TransactionRecord } from '../execution/transaction-record.js';
+import type { TransactionRegistry } from '../execution/transaction-registry.js';
+import { READY } from '../protocol/index.js';
+
+/** In doubt for so long, a transaction is worth a look; the flush of a decision takes less. In milliseconds. */
+const DOUBT_WORTH_A_LOOK_MS = 1_000;
+
+/** @returns since when its decision has been awaited, on the coordinator's clock: the last vote, or the one-phase call. */
+export function inDoubtSince(transaction: TransactionRecord): number {
+  let lastVoteUs = NOT_YET;
+  for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+    if (branch.votedUs > lastVoteUs) lastVoteUs = branch.votedUs;
+  }
+  return lastVoteUs === NOT_YET ? transaction.preparingAt : transaction.startedAt + lastVoteUs / 1000;
+}
+
+/** @returns when it was decided, or asked to decide: a stalled branch has owed its answer since then. */
+export function stalledSince(transaction: TransactionRecord): number {
+  return transaction.decidedAt === 0 ? inDoubtSince(transaction) : transaction.decidedAt;
+}
+
+/**
+ * @param now on the coordinator's clock.
+ * @returns what somebody should look at, the oldest first: in doubt for more than a moment, stalled, or with a heuristic
+ * report.
+ */
+export function troubled(registry: TransactionRegistry, now: number): TransactionRecord[] {
+  const found = new Set(registry.unsettled);
+  registry.forEach((transaction) => {
+    if (transaction.state !== READY) return;
+    if (now - inDoubtSince(transaction) >= DOUBT_WORTH_A_LOOK_MS) found.add(transaction);
+  });
+  return [...found].toSorted((a, b) => a.sequence - b.sequence);
+}

@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { Access } from './access.js';
+
+const READER = { name: 'prometheus', token: 'a-reader-s-token-1' };
+const OPERATOR = { name: 'alice', token: 'an-operator-s-token' };
+
+const bearer = ({ token }: { token: string }): string => `Bearer ${token}`;
+const unauthenticated = expect.objectContaining({ code: 'DTC_UNAUTHENTICATED' }) as Error;
+
+describe('Access', () => {
+  const access = new Access({ readers: [READER], operators: [OPERATOR] });
+
+  it('lets readers see, and operators see and act', () => {
+    expect(access.admit(bearer(READER), 'reader')).toEqual({ name: 'prometheus', role: 'reader' });
+    expect(access.admit(bearer(OPERATOR), 'reader')).toEqual({ name: 'alice', role: 'operator' });
+    expect(access.admit(bearer(OPERATOR), 'operator')).toEqual({ name: 'alice', role: 'operator' });
+    expect(access.admit(`bearer   ${OPERATOR.token}`, 'operator')).toMatchObject({ name: 'alice' });
+  });
+
+  it('forbids a reader to act, by its name', () => {
+    expect(() => access.admit(bearer(READER), 'operator')).toThrow(
+      expect.objectContaining({ code: 'DTC_FORBIDDEN', caller: 'prometheus' }) as Error,
+    );
+  });
+
+  it.each([
+    undefined,
+    '',
+    'Bearer',
+    'Bearer ',
+    READER.token,
+    `Basic ${READER.token}`,
+    `Bearer ${READER.token}x`,
+    `Bearer ${READER.token.slice(0, -1)}`,
+    `Bearer ${READER.token} ${READER.token}`,
+    `Bearer ${READER.token}\n`,
+    `Bearer ${READER.token.toUpperCase()}`,
+    `Bearer ${'x'.repeat(513)}`,
+    'Bearer ключ-ключ-ключ-ключ',
+  ])('lets nobody in who says %j', (authorization) => {
+    expect(() => access.admit(authorization, 'reader')).toThrow(unauthenticated);
+    expect(() => access.admit(authorization, 'operator')).toThrow(unauthenticated);
+  });
+
+  it('lets anyone see where it is told so, and nobody act without a token', () => {
+    const open = new Access({ readers: 'anyone', operators: [OPERATOR] });
+    expect(open.admit(undefined, 'reader')).toEqual({ name: null, role: 'anyone' });
+    expect(() => open.admit(undefined, 'operator')).toThrow(unauthenticated);
+    expect(() => open.admit('Bearer of-nobody-at-all-1', 'reader')).toThrow(unauthenticated);
+    expect(open.admit(bearer(OPERATOR), 'operator')).toMatchObject({ name: 'alice' });
+  });
+
+  it('lets nobody in by default', () => {
+    const closed = new Access({});
+    expect(() => closed.admit(undefined, 'reader')).toThrow(unauthenticated);
+    expect(() => closed.admit('Bearer undefined-undefined', 'reader')).toThrow(unauthenticated);
+  });
+
+  it('takes no token that is short, and none that two have', () => {
+    expect(() => new Access({ operators: [{ name: 'alice', token: 'short' }] })).toThrow(/at least 16/);
+    expect(() => new Access({ readers: [OPERATOR], operators: [OPERATOR] })).toThrow(/token of its own/);
+  });
+});

@@ -1,0 +1,22 @@
+import { Sse, type MessageEvent } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
+import type { Observable } from 'rxjs';
+import { ApiProblem } from '../../common/api-problem.decorator.js';
+import { OperatorRoutes } from './operator-routes.decorator.js';
+import { OverviewStream } from './overview-stream.js';
+
+/** How things are, as they change. */
+@OperatorRoutes('events')
+export class EventsController {
+  constructor(private readonly stream: OverviewStream) {}
+
+  @Sse()
+  @ApiOperation({
+    summary: 'An overview every second, as server-sent events; the stream ends after five minutes',
+  })
+  @ApiOkResponse({ content: { 'text/event-stream': { schema: { type: 'string' } } } })
+  @ApiProblem(503, 'Too many streams are open')
+  events(): Observable<MessageEvent> {
+    return this.stream.subscribe();
+  }
+}

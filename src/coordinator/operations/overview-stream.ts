@@ -1,0 +1,84 @@
+import { Injectable, type MessageEvent, type BeforeApplicationShutdown } from '@nestjs/common';
+import { Observable, ReplaySubject, defer, finalize, map, merge, of, share, takeUntil, timer } from 'rxjs';
+import { CoordinatorError } from '../errors.js';
+import {
+  type CoordinatorView,
+  CoordinatorStatus,
+  type ParticipantView,
+} from '../observation/coordinator-status.js';
+import type { TransactionSummary } from '../observation/transaction-view.js';
+
+const INTERVAL_MS = 1_000;
+/** What a reader that does not read can pile up ends with its stream. */
+const STREAM_MS = 300_000;
+const MAX_STREAMS = 20;
+const MAX_ATTENTION = 100;
+
+/** All that is seen at one glance. */
+export interface Overview {
+  /** ISO 8601. */
+  readonly at: string;
+  readonly coordinator: CoordinatorView;
+  /** What is in doubt for more than a moment, stalled or heuristic, the oldest first. */
+  readonly attention: readonly TransactionSummary[];
+  /** How many there are in all. */
+  readonly attentionTotal: number;
+  readonly participants: readonly ParticipantView[];
+}
+
+/** As many streams are open as there may be. @publicApi */
+export class TooManyStreamsError extends CoordinatorError {
+  readonly code = 'DTC_TOO_MANY_STREAMS';
+
+  constructor() {
+    super(
+      `${MAX_STREAMS} streams of events are open, which is as many as there may be. Close one, or try again later.`,
+    );
+  }
+}
+
+/** One overview a second for all who look on, made only while somebody does. */
+@Injectable()
+export class OverviewStream implements BeforeApplicationShutdown {
+  private open = 0;
+  private readonly ended = new ReplaySubject<void>(1);
+  private readonly ticks = timer(INTERVAL_MS, INTERVAL_MS).pipe(
+    map(() => this.message()),
+    share(),
+  );
+
+  constructor(private readonly status: CoordinatorStatus) {}
+
+  /** @throws TooManyStreamsError */
+  subscribe(): Observable<MessageEvent> {
+    if (this.open >= MAX_STREAMS) throw new TooManyStreamsError();
+    this.open++;
+    return merge(
+      defer(() => of(this.message())),
+      this.ticks,
+    ).pipe(
+      takeUntil(merge(timer(STREAM_MS), this.ended)),
+      finalize(() => this.open--),
+    );
+  }
+
+  /** The HTTP server waits for open answers before it closes. */
+  beforeApplicationShutdown(): void {
+    this.ended.next();
+  }
+
+  private message(): MessageEvent {
+    return { type: 'overview', data: this.overview() };
+  }
+
+  private overview(): Overview {
+    const { transactions, total } = this.status.attention(MAX_ATTENTION);
+    return {
+      at: new Date().toISOString(),
+      coordinator: this.status.view(),
+      attention: transactions,
+      attentionTotal: total,
+      participants: this.status.participants(),
+    };
+  }
+}
