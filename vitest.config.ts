@@ -19,7 +19,12 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'tests',
-          include: ['src/**/*.spec.ts', 'test/**/*.spec.ts', 'samples/**/*.spec.ts'],
+          include: [
+            'src/**/*.spec.ts',
+            'test/**/*.spec.ts',
+            'samples/**/*.spec.ts',
+            'dashboard/**/*.spec.ts',
+          ],
           exclude: [...configDefaults.exclude, ...PROOF],
           sequence: { groupOrder: 0 },
         },

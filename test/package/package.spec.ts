@@ -9,7 +9,17 @@ import { type ModuleGraph, modulesReachedFrom, typesOf } from './modules.js';
 const MINUTE_MS = 60_000;
 const repository = resolve(import.meta.dirname, '../..');
 /** What of the repository a release is made from. */
-const SOURCES = ['src', 'docs', 'package.json', 'nest-cli.json', 'tsconfig.json', 'tsconfig.build.json'];
+const SOURCES = [
+  'src',
+  'dashboard',
+  'docs',
+  'package.json',
+  'nest-cli.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+];
+/** What browsers load; no module of the library does. */
+const DASHBOARD = 'dist/dashboard/';
 const TEXTS = ['README.md', 'LICENSE', 'CHANGELOG.md'];
 
 interface Manifest {
@@ -86,10 +96,25 @@ describe('the package', () => {
   it('holds the compiled library and texts, and nothing else', () => {
     const strangers = files.filter(
       (file) =>
-        !/^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/.*|dist\/.*\.(?:js|d\.ts))$/.test(file),
+        !/^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/.*|dist\/.*\.(?:js|d\.ts)|dist\/dashboard\/.*)$/.test(
+          file,
+        ),
     );
     expect(strangers).toEqual([]);
     expect(files).toContain('package.json');
+  });
+
+  it('holds the dashboard: a page, its script and its style sheet', () => {
+    const names = files
+      .filter((file) => file.startsWith(DASHBOARD))
+      .map((file) => file.slice(DASHBOARD.length).replace(/-.{8}\./, '.'));
+    expect(names.toSorted()).toEqual([
+      'assets/index.css',
+      'assets/index.js',
+      'icon.svg',
+      'index.html',
+      'licenses.md',
+    ]);
   });
 
   it('holds no test and no fixture', () => {
@@ -97,7 +122,7 @@ describe('the package', () => {
   });
 
   it('holds no module that its two entries do not need, such as those of the application', () => {
-    const modules = files.filter((file) => file.endsWith('.js'));
+    const modules = files.filter((file) => file.endsWith('.js') && !file.startsWith(DASHBOARD));
     expect(modules.filter((file) => !graph.files.has(file))).toEqual([]);
     expect(modules.length).toBeGreaterThan(50);
   });

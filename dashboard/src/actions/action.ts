@@ -1,0 +1,51 @@
+import type { HeuristicKind } from '../api/views.js';
+
+/** Something that an operator can do, as it is asked for before it is done. */
+export interface Action {
+  /** As the operators' interface names it. */
+  readonly kind: 'abort' | 'forget' | 'retry' | 'resolve' | 'pause' | 'resume' | 'drain' | 'undrain';
+  /** On the button that begins it, beside what it is about. */
+  readonly label: string;
+  /** The question that the confirmation puts. */
+  readonly title: string;
+  /** What it is about: an id or a name. */
+  readonly target: string;
+  /** What exactly will happen, and what will not: a sentence or two each. */
+  readonly consequences: readonly string[];
+  /** On the button that does it. */
+  readonly confirm: string;
+  /** Said once it is done. */
+  readonly done: string;
+  /** Where it is sent, relative to the interface. */
+  readonly path: string;
+  /** Set when it cannot be taken back. */
+  readonly isFinal: boolean;
+  /** Set when the operator must say how a branch has ended; it holds the decision. */
+  readonly asksEndAgainst?: 'commit' | 'abort';
+}
+
+/** What is sent with an action. */
+export interface ActionBody {
+  readonly reason: string;
+  readonly as?: HeuristicKind;
+}
+
+export const MAX_REASON_CHARS = 300;
+
+/** How a branch can have ended, as an operator tells it. */
+export const ENDS: Readonly<Record<HeuristicKind, { readonly name: string; readonly meaning: string }>> = {
+  commit: { name: 'Committed', meaning: 'All that it was to change is changed.' },
+  rollback: { name: 'Rolled back', meaning: 'Nothing of it is changed, and nothing is held.' },
+  mixed: { name: 'Mixed', meaning: 'A part of it is changed, a part is not.' },
+  hazard: { name: 'Not known', meaning: 'It may have ended either way.' },
+};
+
+/** @returns a warning when an end is not what was decided; undefined when it is. */
+export function disagreement(end: HeuristicKind, decision: 'commit' | 'abort'): string | undefined {
+  if (end === (decision === 'commit' ? 'commit' : 'rollback')) return undefined;
+  const [decided, others] = decision === 'commit' ? ['Commit', 'commit'] : ['Abort', 'roll back'];
+  return (
+    `${decided} was decided, and the other participants ${others}. This end is another: it is recorded as a heuristic ` +
+    'report, and the data of the participants differ until somebody mends them. The decision stays as it is.'
+  );
+}

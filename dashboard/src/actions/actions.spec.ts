@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import type { BranchView, TransactionSummary } from '../api/views.js';
+import { disagreement } from './action.js';
+import { actionsOfBranch, actionsOfTransaction } from './transaction-actions.js';
+
+const kinds = (actions: readonly { kind: string }[]): string[] => actions.map(({ kind }) => kind);
+
+describe('the actions offered for a transaction', () => {
+  it.each<[Partial<TransactionSummary>, string[]]>([
+    [{ state: 'ACTIVE' }, ['abort']],
+    [{ state: 'PREPARING' }, ['abort']],
+    [{ state: 'READY', inDoubt: true }, []],
+    [{ state: 'COMMITTING' }, []],
+    [{ state: 'COMMITTING', heuristic: 'mixed' }, []],
+    [{ state: 'COMMITTED', heuristic: 'mixed', endedAt: '2026-01-01T00:00:00Z' }, ['forget']],
+    [{ state: 'ABORTED', endedAt: '2026-01-01T00:00:00Z' }, []],
+  ])('as %j are %j', (fields, expected) => {
+    const transaction = { transactionId: 't', heuristic: null, endedAt: null, branches: [], ...fields };
+    expect(kinds(actionsOfTransaction(transaction as unknown as TransactionSummary))).toEqual(expected);
+  });
+});
+
+describe('the actions offered for a branch', () => {
+  const soon = '2026-01-01T00:00:00Z';
+
+  it.each<[string, Partial<BranchView>, string[]]>([
+    ['with an attempt under way', { state: 'committing' }, []],
+    ['that waits for its next attempt', { state: 'committing', nextAttemptAt: soon }, ['retry']],
+    ['that is stalled', { state: 'rolling-back', stalled: true }, ['retry', 'resolve']],
+    [
+      'that is stalled at a paused participant',
+      { state: 'committing', stalled: true, held: true },
+      ['resolve'],
+    ],
+    ['that is done', { state: 'committed' }, []],
+    ['that has a report', { state: 'heuristic', heuristic: { kind: 'mixed', reason: '' } }, []],
+  ])('%s are as safe', (_which, fields, expected) => {
+    const branch = { branchId: 'b', stalled: false, held: false, nextAttemptAt: null, ...fields };
+    const transaction = { transactionId: 't', decision: 'commit' } as TransactionSummary;
+    expect(kinds(actionsOfBranch(transaction, branch as BranchView))).toEqual(expected);
+  });
+
+  it('are sent to its address, whatever its name', () => {
+    const branch = { branchId: 'b/1?', state: 'committing', stalled: true, held: false } as BranchView;
+    const transaction = { transactionId: 't#1', decision: 'commit' } as TransactionSummary;
+    expect(actionsOfBranch(transaction, branch)[0]!.path).toBe('transactions/t%231/branches/b%2F1%3F/retry');
+  });
+});
+
+describe('an end told by hand', () => {
+  it.each([
+    ['commit', 'commit', false],
+    ['rollback', 'abort', false],
+    ['rollback', 'commit', true],
+    ['commit', 'abort', true],
+    ['mixed', 'commit', true],
+    ['hazard', 'abort', true],
+  ] as const)('%s, when %s was decided, is warned of: %s', (end, decision, isWarned) => {
+    expect(disagreement(end, decision) !== undefined).toBe(isWarned);
+  });
+});

@@ -1,0 +1,103 @@
+import type { BranchView, TransactionSummary } from '../api/views.js';
+import type { Action } from './action.js';
+
+/** @returns what can be done to a transaction as it stands. The coordinator decides whether it still can. */
+export function actionsOfTransaction(transaction: TransactionSummary): Action[] {
+  const { state, heuristic, endedAt } = transaction;
+  if (state === 'ACTIVE' || state === 'PREPARING') return [abort(transaction)];
+  return heuristic !== null && endedAt !== null ? [forget(transaction)] : [];
+}
+
+/** @returns what can be done to a branch as it stands. */
+export function actionsOfBranch(transaction: TransactionSummary, branch: BranchView): Action[] {
+  const { state, stalled, held, nextAttemptAt } = branch;
+  const { decision } = transaction;
+  if (decision === null || (state !== 'committing' && state !== 'rolling-back')) return [];
+  const isWaiting = stalled || nextAttemptAt !== null;
+  return [
+    ...(isWaiting && !held ? [retry(transaction, branch, decision)] : []),
+    ...(stalled ? [resolve(transaction, branch, decision)] : []),
+  ];
+}
+
+function abort({ transactionId, branches }: TransactionSummary): Action {
+  return {
+    kind: 'abort',
+    label: 'Abort',
+    title: 'Abort this transaction?',
+    target: transactionId,
+    consequences: [
+      `Abort is decided: ${branches.length === 1 ? 'its branch is' : `all ${branches.length} branches are`} rolled back, and the caller is told so. Nothing has been committed yet, so nothing is undone.`,
+      'Should commit be decided before this arrives, it is refused and changes nothing.',
+    ],
+    confirm: 'Abort the transaction',
+    done: 'The transaction was aborted.',
+    path: `transactions/${encodeURIComponent(transactionId)}/abort`,
+    isFinal: true,
+  };
+}
+
+function forget({ transactionId }: TransactionSummary): Action {
+  return {
+    kind: 'forget',
+    label: 'Forget report',
+    title: 'Forget the heuristic report?',
+    target: transactionId,
+    consequences: [
+      'The report is deleted and no longer asks for attention. No participant is called and no data changes.',
+      'Do this once the data at the participants are mended, for nothing else will recall it but the audit trail.',
+    ],
+    confirm: 'Forget the report',
+    done: 'The report was forgotten.',
+    path: `transactions/${encodeURIComponent(transactionId)}/forget`,
+    isFinal: true,
+  };
+}
+
+function retry(
+  { transactionId }: TransactionSummary,
+  { branchId, participant }: BranchView,
+  decision: 'commit' | 'abort',
+): Action {
+  const call = decision === 'commit' ? 'commit' : 'rollback';
+  return {
+    kind: 'retry',
+    label: 'Retry now',
+    title: `Retry ${participant} now?`,
+    target: `${transactionId}/${branchId}`,
+    consequences: [
+      `The ${call} is sent to ${participant} once more, at once. The decision stays as it is.`,
+      'If it fails, the coordinator goes on trying as before. Participants must take repeats, so nothing is done twice.',
+    ],
+    confirm: 'Retry now',
+    done: `Another attempt at ${participant} is under way.`,
+    path: branchPath(transactionId, branchId, 'retry'),
+    isFinal: false,
+  };
+}
+
+function resolve(
+  { transactionId }: TransactionSummary,
+  { branchId, participant }: BranchView,
+  decision: 'commit' | 'abort',
+): Action {
+  return {
+    kind: 'resolve',
+    label: 'Resolve by hand',
+    title: `Resolve ${participant} by hand?`,
+    target: `${transactionId}/${branchId}`,
+    consequences: [
+      `You tell the coordinator how this branch has ended at ${participant}, because you made it so or have seen it there. The coordinator believes you, calls ${participant} no more for it, and cannot check.`,
+      `It changes no decision: ${decision} is decided and stays so.`,
+    ],
+    confirm: 'Record this end',
+    done: `The end of the branch at ${participant} was recorded.`,
+    path: branchPath(transactionId, branchId, 'resolve'),
+    isFinal: true,
+    asksEndAgainst: decision,
+  };
+}
+
+function branchPath(transactionId: string, branchId: string, verb: string): string {
+  return `transactions/${encodeURIComponent(transactionId)}/branches/${encodeURIComponent(branchId)}/${verb}`;
+}

@@ -1,0 +1,44 @@
+import { useRef, useState } from 'preact/hooks';
+import type { Client } from '../api/client.js';
+import { NoAnswerError, describeProblem } from '../api/problem.js';
+import type { ActionBody } from './action.js';
+
+/** The way of one action to the coordinator. */
+export interface Submission {
+  readonly isBusy: boolean;
+  /** Why it was not done, in words. */
+  readonly problem: string | null;
+  /** Sends it. While one is on its way, nothing happens. */
+  readonly send: (body: ActionBody) => Promise<void>;
+}
+
+/** @param onSent called once the coordinator has said that it is done. */
+export function useSubmission(client: Client, path: string, onSent: () => void): Submission {
+  const isSending = useRef(false);
+  const [isBusy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+
+  async function send(body: ActionBody): Promise<void> {
+    // The state of the button comes too late for a second click in the same moment.
+    if (isSending.current) return;
+    isSending.current = true;
+    setBusy(true);
+    setProblem(null);
+    try {
+      await client.post(path, body);
+      onSent();
+    } catch (error) {
+      setProblem(describeFailure(error));
+    } finally {
+      isSending.current = false;
+      setBusy(false);
+    }
+  }
+
+  return { isBusy, problem, send };
+}
+
+function describeFailure(error: unknown): string {
+  if (!(error instanceof NoAnswerError)) return `Not done. ${describeProblem(error)}`;
+  return 'No answer came, so it may or may not have been done. Look at the audit trail before you try again.';
+}

@@ -1,0 +1,40 @@
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import type { Live } from '../live/use-live.js';
+import { plural } from '../words/numbers.js';
+
+/** Counts that go up and down are read out no oftener than this. */
+const QUIET_MS = 15_000;
+
+/** What is read out to those who do not see the page change: seldom, and in one sentence. */
+export function Announcer({ text }: { readonly text: string }) {
+  return (
+    <div class="visually-hidden" role="status">
+      {text}
+    </div>
+  );
+}
+
+/** @returns what is to be read out, and a way to have something read out. */
+export function useAnnouncements({ overview, connection }: Live): [string, (text: string) => void] {
+  const [text, setText] = useState('');
+  const spoken = useRef<{ total: number; atMs: number } | null>(null);
+  const wasLost = useRef(false);
+  const announce = useCallback((words: string) => setText(words), []);
+  const total = overview?.attentionTotal;
+
+  useEffect(() => {
+    if (total === undefined) return;
+    const nowMs = performance.now();
+    const { current } = spoken;
+    if (current !== null && (current.total === total || nowMs - current.atMs < QUIET_MS)) return;
+    spoken.current = { total, atMs: nowMs };
+    if (current !== null) announce(`${plural(total, 'transaction')} in need of attention.`);
+  }, [total, overview, announce]);
+
+  useEffect(() => {
+    if (connection.kind === 'live' && wasLost.current) announce('Connected again.');
+    wasLost.current = connection.kind === 'lost';
+  }, [connection, announce]);
+
+  return [text, announce];
+}

@@ -1,0 +1,46 @@
+import { useLive } from '../live/use-live.js';
+import { useMonotonicNow } from '../live/use-monotonic-now.js';
+import { formatAge } from '../words/durations.js';
+
+/** Says that the connection is lost, how old what is shown has become, and when it is tried again. */
+export function ConnectionBanner() {
+  const { connection } = useLive();
+  return (
+    <div role="alert" class="banner-place">
+      {connection.kind === 'lost' && <Lost why={connection.why} retryAtMs={connection.retryAtMs} />}
+    </div>
+  );
+}
+
+function Lost({ why, retryAtMs }: { readonly why: string; readonly retryAtMs: number | null }) {
+  const { overview, retryNow } = useLive();
+  return (
+    <div class="banner">
+      <p>
+        <strong>Connection lost.</strong>{' '}
+        {overview === null ? 'Nothing is known yet.' : 'What is shown is old and does not change.'} {why}
+      </p>
+      {/* These words change every second, and are not to be read out each time. */}
+      <p aria-hidden="true">
+        <Staleness retryAtMs={retryAtMs} />
+      </p>
+      <button type="button" class="button" onClick={retryNow}>
+        Connect now
+      </button>
+    </div>
+  );
+}
+
+function Staleness({ retryAtMs }: { readonly retryAtMs: number | null }) {
+  const { overview, receivedAtMs } = useLive();
+  const nowMs = useMonotonicNow();
+  const age = overview === null ? '' : `The data is ${formatAge(nowMs - receivedAtMs)} old. `;
+  if (retryAtMs === null) return <>{age}It is not tried again by itself.</>;
+  const leftMs = retryAtMs - nowMs;
+  return (
+    <>
+      {age}
+      {leftMs > 0 ? `Next try in ${formatAge(leftMs + 999)}.` : 'Trying…'}
+    </>
+  );
+}

@@ -1,0 +1,79 @@
+import { useLive } from '../live/use-live.js';
+import type { Route } from '../route.js';
+import { useSession } from '../session.js';
+
+const PAGES = [
+  { href: '#/', label: 'Overview', routes: ['overview'] },
+  { href: '#/transactions', label: 'Transactions', routes: ['transactions', 'transaction'] },
+  { href: '#/participants', label: 'Participants', routes: ['participants'] },
+  { href: '#/audit', label: 'Audit', routes: ['audit'] },
+] as const;
+
+/** Whose coordinator this is, where one is, and who one is. */
+export function Header({ route }: { readonly route: Route }) {
+  const { overview } = useLive();
+  return (
+    <header class="header">
+      <a class="skip" href="#main" onClick={skipToMain}>
+        Skip to the content
+      </a>
+      <p class="brand">
+        <strong>{overview?.coordinator.name ?? 'Coordinator'}</strong>
+        <Pulse />
+      </p>
+      <nav aria-label="Pages">
+        {PAGES.map(({ href, label, routes }) => {
+          const isHere = (routes as readonly string[]).includes(route.page);
+          return (
+            <a key={href} href={href} aria-current={isHere ? 'page' : undefined}>
+              {label}
+              {href === '#/' && overview !== null && overview.attentionTotal > 0 && (
+                <span class="badge">
+                  {overview.attentionTotal}
+                  <span class="visually-hidden"> need attention</span>
+                </span>
+              )}
+            </a>
+          );
+        })}
+      </nav>
+      <Identity />
+    </header>
+  );
+}
+
+/** The address after `#` is a page here, so that the link must not change it. */
+function skipToMain(event: Event): void {
+  event.preventDefault();
+  document.querySelector<HTMLElement>('#main')?.focus();
+}
+
+function Pulse() {
+  const { connection } = useLive();
+  const words = { connecting: 'connecting', live: 'live', lost: 'not connected' }[connection.kind];
+  return <span class={`pulse pulse-${connection.kind}`}>{words}</span>;
+}
+
+function Identity() {
+  const { access, askForToken, signOut } = useSession();
+  if (access.role === 'anyone') {
+    return (
+      <p class="identity">
+        <span>read only</span>
+        <button type="button" class="button button-quiet" onClick={askForToken}>
+          Use a token
+        </button>
+      </p>
+    );
+  }
+  return (
+    <p class="identity">
+      <span>
+        <strong>{access.name}</strong>, {access.role === 'operator' ? 'operator' : 'read only'}
+      </span>
+      <button type="button" class="button button-quiet" onClick={signOut}>
+        Sign out
+      </button>
+    </p>
+  );
+}

@@ -1,0 +1,37 @@
+import type { ComponentChildren } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+import { useLive } from '../live/use-live.js';
+
+/** Whether the reader has come from another page of this one, so that the new heading is to be read. */
+let isFirstPage = true;
+
+interface Props {
+  readonly title: string;
+  /** Beside the heading. */
+  readonly children?: ComponentChildren;
+}
+
+/** The heading of a page, which takes the focus when one comes to it. */
+export function PageTitle({ title, children }: Props) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  const { overview } = useLive();
+  const attention = overview?.attentionTotal ?? 0;
+
+  useEffect(() => {
+    if (!isFirstPage) heading.current?.focus();
+    isFirstPage = false;
+  }, []);
+  useEffect(() => {
+    const name = overview?.coordinator.name;
+    document.title = [attention > 0 ? `(${attention}) ${title}` : title, name].filter(Boolean).join(' · ');
+  }, [title, attention, overview?.coordinator.name]);
+
+  return (
+    <div class="page-title">
+      <h1 ref={heading} tabIndex={-1}>
+        {title}
+      </h1>
+      {children}
+    </div>
+  );
+}

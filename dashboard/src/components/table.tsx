@@ -1,0 +1,67 @@
+import type { ComponentChildren } from 'preact';
+
+/** A column of a table. */
+export interface Column<T> {
+  readonly head: string;
+  readonly cell: (row: T) => ComponentChildren;
+  readonly isNumber?: boolean;
+  /** Set on the column that names the row. */
+  readonly isName?: boolean;
+}
+
+interface Props<T> {
+  readonly caption: string;
+  readonly columns: readonly Column<T>[];
+  readonly rows: readonly T[];
+  readonly keyOf: (row: T) => string;
+  /** Shown in place of rows. */
+  readonly empty?: string;
+}
+
+/**
+ * A table which becomes a list of cards where there is no room for it. The roles are written out because browsers drop
+ * them from a table that is not laid out as one.
+ */
+export function Table<T>({ caption, columns, rows, keyOf, empty }: Props<T>) {
+  if (rows.length === 0 && empty !== undefined) return <p class="empty">{empty}</p>;
+  return (
+    <table class="table" role="table">
+      <caption class="visually-hidden">{caption}</caption>
+      <thead role="rowgroup">
+        <tr role="row">
+          {columns.map(({ head, isNumber }) => (
+            <th key={head} role="columnheader" scope="col" class={isNumber === true ? 'number' : undefined}>
+              {head}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody role="rowgroup">
+        {rows.map((row) => (
+          <tr key={keyOf(row)} role="row">
+            {columns.map((column) => (
+              <Cell key={column.head} column={column} row={row} />
+            ))}
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function Cell<T>({ column, row }: { readonly column: Column<T>; readonly row: T }) {
+  const content = column.cell(row);
+  const attributes = {
+    'data-head': column.head,
+    ...(column.isNumber === true && { class: 'number' }),
+  };
+  return column.isName === true ? (
+    <th role="rowheader" scope="row" {...attributes}>
+      {content}
+    </th>
+  ) : (
+    <td role="cell" {...attributes}>
+      {content}
+    </td>
+  );
+}

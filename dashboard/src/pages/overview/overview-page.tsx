@@ -1,0 +1,29 @@
+import { PageTitle } from '../../components/page-title.js';
+import { useLive } from '../../live/use-live.js';
+import { AttentionList } from './attention-list.js';
+import { ConditionLine } from './condition-line.js';
+import { Figures } from './figures.js';
+import { ParticipantGlance } from './participant-glance.js';
+
+/** What whoever is called at night needs first. */
+export function OverviewPage() {
+  const { overview, samples } = useLive();
+  if (overview === null) {
+    return (
+      <>
+        <PageTitle title="Overview" />
+        <p>Waiting for the coordinator…</p>
+      </>
+    );
+  }
+  return (
+    <>
+      <PageTitle title="Overview">
+        <ConditionLine coordinator={overview.coordinator} nowMs={Date.parse(overview.at)} />
+      </PageTitle>
+      <AttentionList overview={overview} />
+      <Figures overview={overview} samples={samples} />
+      <ParticipantGlance participants={overview.participants} />
+    </>
+  );
+}

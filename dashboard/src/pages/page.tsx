@@ -1,0 +1,32 @@
+import type { Route } from '../route.js';
+import { PageTitle } from '../components/page-title.js';
+import { AuditPage } from './audit/audit-page.js';
+import { OverviewPage } from './overview/overview-page.js';
+import { ParticipantsPage } from './participants/participants-page.js';
+import { TransactionPage } from './transaction/transaction-page.js';
+import { TransactionsPage } from './transactions/transactions-page.js';
+
+/** What the address asks for. */
+export function Page({ route }: { readonly route: Route }) {
+  switch (route.page) {
+    case 'overview':
+      return <OverviewPage />;
+    case 'transactions':
+      return <TransactionsPage query={route.query} />;
+    case 'transaction':
+      return <TransactionPage key={route.id} id={route.id} />;
+    case 'participants':
+      return <ParticipantsPage />;
+    case 'audit':
+      return <AuditPage />;
+    case 'unknown':
+      return (
+        <>
+          <PageTitle title="No such page" />
+          <p>
+            There is nothing at this address. <a href="#/">Go to the overview</a>.
+          </p>
+        </>
+      );
+  }
+}

@@ -1,0 +1,20 @@
+import { PageTitle } from '../../components/page-title.js';
+import { useLive } from '../../live/use-live.js';
+import { ParticipantCard } from './participant-card.js';
+
+/** Every participant, with its options, what has happened at it, and the button that pauses it. */
+export function ParticipantsPage() {
+  const { overview } = useLive();
+  return (
+    <>
+      <PageTitle title="Participants" />
+      {overview === null && <p>Waiting for the coordinator…</p>}
+      {overview?.participants.length === 0 && <p class="empty">No participant is registered.</p>}
+      <div class="cards">
+        {overview?.participants.map((participant) => (
+          <ParticipantCard key={participant.name} participant={participant} />
+        ))}
+      </div>
+    </>
+  );
+}

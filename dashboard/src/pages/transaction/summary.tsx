@@ -1,0 +1,56 @@
+import type { ComponentChildren } from 'preact';
+import type { TransactionView } from '../../api/views.js';
+import { TransactionMarks } from '../../components/marks.js';
+import { Moment } from '../../components/moment.js';
+import { attentionOf, nextOf } from '../../words/attention.js';
+import { formatAge, formatDuration } from '../../words/durations.js';
+
+interface Props {
+  readonly transaction: TransactionView;
+  readonly nowMs: number;
+}
+
+/** How a transaction is, why, and what happens next. */
+export function Summary({ transaction, nowMs }: Props) {
+  const { decision, cause, reason, startedAt, deadlineAt, decidedAt, endedAt, durationMs } = transaction;
+  const attention = attentionOf(transaction, nowMs);
+  return (
+    <div class={attention === undefined ? 'summary' : 'summary summary-alarm'}>
+      <TransactionMarks transaction={transaction} />
+      {attention?.why.map((sentence) => (
+        <p key={sentence}>{sentence}</p>
+      ))}
+      {cause !== null && (
+        <p>
+          Aborted: {reason ?? 'no reason was given'} <span class="mono quiet">{cause}</span>
+        </p>
+      )}
+      <dl class="facts">
+        <Fact name="What happens next">{nextOf(transaction, nowMs)}</Fact>
+        <Fact name="Decision">{decision ?? 'not made yet'}</Fact>
+        <Fact name="Began">
+          <Moment iso={startedAt} />
+        </Fact>
+        <Fact name="Decided">{decidedAt === null ? '–' : <Moment iso={decidedAt} />}</Fact>
+        {decision === null && (
+          <Fact name="Deadline">
+            <Moment iso={deadlineAt} />
+          </Fact>
+        )}
+        <Fact name="Ended">{endedAt === null ? '–' : <Moment iso={endedAt} />}</Fact>
+        <Fact name={durationMs === null ? 'Age' : 'Took'}>
+          {durationMs === null ? formatAge(nowMs - Date.parse(startedAt)) : formatDuration(durationMs)}
+        </Fact>
+      </dl>
+    </div>
+  );
+}
+
+function Fact({ name, children }: { readonly name: string; readonly children: ComponentChildren }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}

@@ -1,0 +1,44 @@
+import type { TimelineEntry } from '../../../api/views.js';
+
+/** @returns what happened, in words; what is not known here stays as it is called. */
+export function describeEvent({ event, attempt, detail }: TimelineEntry): string {
+  const numbered = attempt === undefined ? 'an attempt' : `attempt ${attempt}`;
+  switch (event) {
+    case 'begun':
+      return 'began';
+    case 'preparing':
+      return 'asked all branches to prepare';
+    case 'voted':
+      return `voted ${detail ?? ''}`.trim();
+    case 'refused':
+      return 'voted abort';
+    case 'prepare-failed':
+      return 'failed to prepare';
+    case 'prepare-timed-out':
+      return 'did not vote in time';
+    case 'late-answer':
+      return 'answered too late';
+    case 'decided':
+      return `${detail ?? ''} decided`.trim();
+    case 'committed':
+      return attempt === undefined ? 'committed' : `committed at ${numbered}`;
+    case 'rolled-back':
+      return attempt === undefined ? 'rolled back' : `rolled back at ${numbered}`;
+    case 'attempt-failed':
+      return `${numbered} failed`;
+    case 'attempt-timed-out':
+      return `${numbered} timed out`;
+    case 'stalled':
+      return 'stalled: left to the recovery job';
+    case 'heuristic':
+      return 'reported a heuristic outcome';
+    case 'record-unknown':
+      return 'not known whether the decision record was written';
+    case 'held':
+      return 'held: its participant is paused';
+    case 'ended':
+      return 'ended';
+    default:
+      return event;
+  }
+}

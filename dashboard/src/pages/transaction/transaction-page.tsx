@@ -1,0 +1,65 @@
+import { ActionButton } from '../../actions/action-button.js';
+import { actionsOfTransaction } from '../../actions/transaction-actions.js';
+import type { TransactionView } from '../../api/views.js';
+import { PageTitle } from '../../components/page-title.js';
+import { useCoordinatorNow } from '../../live/use-live.js';
+import { BranchTable } from './branch-table.js';
+import { EventTable } from './event-table.js';
+import { Summary } from './summary.js';
+import { TimelinePicture } from './timeline/timeline-picture.js';
+import { useTransaction } from './use-transaction.js';
+
+/** One transaction: how it is, what happens next, what happened so far, and what can be done. */
+export function TransactionPage({ id }: { readonly id: string }) {
+  const { transaction, problem, isMissing, reload } = useTransaction(id);
+  return (
+    <>
+      <PageTitle title={transaction === null ? 'Transaction' : `Transaction ${transaction.name}`}>
+        {transaction !== null &&
+          actionsOfTransaction(transaction).map((action) => (
+            <ActionButton key={action.kind} action={action} onDone={reload} />
+          ))}
+      </PageTitle>
+      <p class="mono id">{id}</p>
+      {problem !== null && (
+        <p class="problem" role="alert">
+          {problem}
+        </p>
+      )}
+      {transaction === null && problem === null && <p role="status">Loading…</p>}
+      {isMissing && (
+        <p>
+          <a href="#/transactions">Look at all transactions</a>
+        </p>
+      )}
+      {transaction !== null && <Details transaction={transaction} onDone={reload} />}
+    </>
+  );
+}
+
+function Details({
+  transaction,
+  onDone,
+}: {
+  readonly transaction: TransactionView;
+  readonly onDone: () => void;
+}) {
+  const nowMs = useCoordinatorNow();
+  return (
+    <>
+      <Summary transaction={transaction} nowMs={nowMs} />
+      <section aria-labelledby="timeline" class="section">
+        <h2 id="timeline">Timeline</h2>
+        <TimelinePicture transaction={transaction} nowMs={nowMs} />
+      </section>
+      <section aria-labelledby="branches" class="section">
+        <h2 id="branches">Branches</h2>
+        <BranchTable transaction={transaction} nowMs={nowMs} onDone={onDone} />
+      </section>
+      <section aria-labelledby="events" class="section">
+        <h2 id="events">What happened</h2>
+        <EventTable transaction={transaction} />
+      </section>
+    </>
+  );
+}

@@ -1,0 +1,48 @@
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { ProblemError, describeProblem } from '../../api/problem.js';
+import type { TransactionView } from '../../api/views.js';
+import { useLive } from '../../live/use-live.js';
+import { useSession } from '../../session.js';
+
+interface Found {
+  readonly transaction: TransactionView | null;
+  readonly problem: string | null;
+  /** It is not known there, or not any more. */
+  readonly isMissing: boolean;
+}
+
+/** One transaction: asked for anew with every sign of life of the coordinator, until it has ended. */
+export function useTransaction(id: string): Found & { readonly reload: () => void } {
+  const { client } = useSession();
+  const { overview } = useLive();
+  const [found, setFound] = useState<Found>({ transaction: null, problem: null, isMissing: false });
+  const asking = useRef<AbortController | null>(null);
+
+  const load = useCallback(async (): Promise<void> => {
+    asking.current?.abort();
+    const current = new AbortController();
+    asking.current = current;
+    try {
+      const path = `transactions/${encodeURIComponent(id)}`;
+      const transaction = await client.get<TransactionView>(path, current.signal);
+      if (!current.signal.aborted) setFound({ transaction, problem: null, isMissing: false });
+    } catch (error) {
+      if (current.signal.aborted) return;
+      const isMissing = error instanceof ProblemError && error.status === 404;
+      setFound((before) => ({ ...before, problem: describeProblem(error), isMissing }));
+    } finally {
+      if (asking.current === current) asking.current = null;
+    }
+  }, [client, id]);
+
+  useEffect(() => {
+    void load();
+    return () => asking.current?.abort();
+  }, [load]);
+  const hasEnded = found.transaction !== null && found.transaction.endedAt !== null;
+  useEffect(() => {
+    if (overview !== null && !hasEnded && !found.isMissing && asking.current === null) void load();
+  }, [overview, hasEnded, found.isMissing, load]);
+
+  return { ...found, reload: () => void load() };
+}

@@ -1,0 +1,19 @@
+import { describe, expect, it } from 'vitest';
+import { addressOf, filtersIn, parametersOf } from './filters.js';
+
+describe('the filters of the list', () => {
+  it('are asked for in the words of the interface', () => {
+    const filters = filtersIn(new URLSearchParams('show=inDoubt&state=READY&name=a%20b&order=oldest'));
+    expect(parametersOf(filters).toString()).toBe('state=READY&name=a+b&order=oldest&inDoubt=true');
+  });
+
+  it('leave out what nobody understands', () => {
+    const filters = filtersIn(new URLSearchParams('state=LOST&show=toString&order=random&other=1'));
+    expect(parametersOf(filters).toString()).toBe('');
+  });
+
+  it('come back from their address', () => {
+    const filters = filtersIn(new URLSearchParams('show=stalled&participant=payment'));
+    expect(filtersIn(new URLSearchParams(addressOf(filters)))).toEqual(filters);
+  });
+});

@@ -1,0 +1,40 @@
+import { STATES } from '../../api/views.js';
+
+/** What the list can be narrowed to. Every field is text, as it stands in the address; empty means all. */
+export interface Filters {
+  readonly state: string;
+  readonly show: string;
+  readonly name: string;
+  readonly participant: string;
+  readonly order: string;
+}
+
+export const STATE_CHOICES: readonly string[] = STATES;
+
+/** What is asked for by one word. */
+export const SHOW_CHOICES = { inDoubt: 'in doubt', stalled: 'stalled', heuristic: 'heuristic' } as const;
+
+/** @returns the filters in an address; what is not understood is left out. */
+export function filtersIn(query: URLSearchParams): Filters {
+  const state = query.get('state') ?? '';
+  const show = query.get('show') ?? '';
+  return {
+    state: STATE_CHOICES.includes(state) ? state : '',
+    show: Object.hasOwn(SHOW_CHOICES, show) ? show : '',
+    name: query.get('name') ?? '',
+    participant: query.get('participant') ?? '',
+    order: query.get('order') === 'oldest' ? 'oldest' : '',
+  };
+}
+
+/** @returns the filters that narrow anything, as they stand in an address. */
+export function addressOf(filters: Filters): Record<string, string> {
+  return Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== ''));
+}
+
+/** @returns the filters as the operators' interface takes them. */
+export function parametersOf({ show, ...others }: Filters): URLSearchParams {
+  const parameters = new URLSearchParams(addressOf({ ...others, show: '' }));
+  if (show !== '') parameters.set(show, 'true');
+  return parameters;
+}

@@ -1,0 +1,68 @@
+import { useCallback, useEffect, useRef } from 'preact/hooks';
+import { PageTitle } from '../../components/page-title.js';
+import { useLive } from '../../live/use-live.js';
+import { transactionsHref } from '../../route.js';
+import { formatCount, plural } from '../../words/numbers.js';
+import { FilterForm } from './filter-form.js';
+import { type Filters, addressOf, filtersIn, parametersOf } from './filters.js';
+import { TransactionRows } from './transaction-rows.js';
+import { MAX_ROWS, useTransactions } from './use-transactions.js';
+
+/** The list stays as it is while its reader is further down than this. */
+const AT_TOP_PX = 200;
+const REFRESH_MS = 2_000;
+
+/** Every transaction in flight, and those that ended not long ago. */
+export function TransactionsPage({ query }: { readonly query: URLSearchParams }) {
+  const filters = filtersIn(query);
+  const list = useTransactions(parametersOf(filters).toString());
+  useRefreshAtTop(list);
+  const change = useCallback((changed: Filters) => {
+    location.replace(transactionsHref(addressOf(changed)));
+  }, []);
+  return (
+    <>
+      <PageTitle title="Transactions">
+        <button type="button" class="button" onClick={list.reload}>
+          Refresh
+        </button>
+      </PageTitle>
+      <FilterForm filters={filters} onChange={change} />
+      {list.problem !== null && (
+        <p class="problem" role="alert">
+          {list.problem}
+        </p>
+      )}
+      {list.rows.length > 0 && (
+        <TransactionRows rows={list.rows} isComplete={list.isComplete} onNearEnd={list.loadMore} />
+      )}
+      <p class="list-end quiet">{describeList(list)}</p>
+    </>
+  );
+}
+
+type TransactionList = ReturnType<typeof useTransactions>;
+
+/** Keeps the first page up to date. Whoever has scrolled down is not disturbed. */
+function useRefreshAtTop({ isFirstPage, isAsking, reload }: TransactionList): void {
+  const { overview } = useLive();
+  const refreshedAtMs = useRef(performance.now());
+  useEffect(() => {
+    const isDue = performance.now() - refreshedAtMs.current >= REFRESH_MS;
+    if (overview === null || !isDue || !isFirstPage || isAsking()) return;
+    if (window.scrollY > AT_TOP_PX || document.hidden) return;
+    refreshedAtMs.current = performance.now();
+    reload();
+    // Only a new overview is a reason to ask: what else changes with it is read as it is then.
+  }, [overview]);
+}
+
+function describeList({ rows, isLoading, isFull, isComplete, isFirstPage }: TransactionList): string {
+  if (isFull && !isComplete)
+    return `The first ${formatCount(MAX_ROWS)} are listed. Narrow the list to see others.`;
+  if (!isComplete) return `${plural(rows.length, 'transaction')} listed, more as you scroll.`;
+  if (rows.length > 0) {
+    return `${plural(rows.length, 'transaction')}, that is all.${isFirstPage ? '' : ' The list stays as it is: press Refresh for what is new.'}`;
+  }
+  return isLoading ? 'Loading…' : 'No transaction is as you ask.';
+}

@@ -1,0 +1,86 @@
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { describeProblem } from '../../api/problem.js';
+import type { TransactionPage, TransactionSummary } from '../../api/views.js';
+import { useSession } from '../../session.js';
+
+const FIRST_PAGE = 100;
+const NEXT_PAGES = 500;
+/** More than anybody scrolls through, and what a browser holds with ease. */
+export const MAX_ROWS = 20_000;
+
+interface List {
+  readonly rows: readonly TransactionSummary[];
+  readonly nextCursor: string | null;
+  readonly isLoading: boolean;
+  readonly problem: string | null;
+}
+
+const EMPTY: List = { rows: [], nextCursor: null, isLoading: true, problem: null };
+
+/**
+ * Transactions page by page.
+ *
+ * @param parameters the filters, as the interface takes them.
+ */
+export function useTransactions(parameters: string) {
+  const { client } = useSession();
+  const [list, setList] = useState<List>(EMPTY);
+  // What is drawn lags behind what is known: the next page is asked for by the latter, or it would be asked for twice.
+  const known = useRef<List>(EMPTY);
+  const asking = useRef<AbortController | null>(null);
+
+  const put = useCallback((change: Partial<List>) => {
+    known.current = { ...known.current, ...change };
+    setList(known.current);
+  }, []);
+
+  const load = useCallback(
+    async (cursor: string | null): Promise<void> => {
+      asking.current?.abort();
+      const current = new AbortController();
+      asking.current = current;
+      put({ isLoading: true });
+      const query = new URLSearchParams(parameters);
+      query.set('limit', String(cursor === null ? FIRST_PAGE : NEXT_PAGES));
+      if (cursor !== null) query.set('cursor', cursor);
+      try {
+        const page = await client.get<TransactionPage>(`transactions?${query.toString()}`, current.signal);
+        if (current.signal.aborted) return;
+        const rows = cursor === null ? page.transactions : [...known.current.rows, ...page.transactions];
+        put({ rows, nextCursor: page.nextCursor, isLoading: false, problem: null });
+      } catch (error) {
+        if (!current.signal.aborted) put({ isLoading: false, problem: describeProblem(error) });
+      } finally {
+        if (asking.current === current) asking.current = null;
+      }
+    },
+    [client, parameters, put],
+  );
+
+  useEffect(() => {
+    put(EMPTY);
+    void load(null);
+    return () => asking.current?.abort();
+  }, [load, put]);
+
+  const loadMore = useCallback(() => {
+    const { nextCursor, problem, rows } = known.current;
+    const isPossible = nextCursor !== null && problem === null && rows.length < MAX_ROWS;
+    if (isPossible && asking.current === null) void load(nextCursor);
+  }, [load]);
+
+  const { rows, nextCursor, isLoading, problem } = list;
+  return {
+    rows,
+    isLoading,
+    problem,
+    isFull: rows.length >= MAX_ROWS,
+    isComplete: nextCursor === null,
+    /** Whether nothing but the first page is there, which can be had anew without the reader losing the place. */
+    isFirstPage: rows.length <= FIRST_PAGE,
+    reload: useCallback(() => void load(null), [load]),
+    /** Asks for the next page, unless something is being asked for or the last answer was a problem. */
+    loadMore,
+    isAsking: () => asking.current !== null,
+  };
+}

@@ -1,0 +1,51 @@
+import { useEffect, useState } from 'preact/hooks';
+
+/** What the address after `#` asks for. */
+export type Route =
+  | { readonly page: 'overview' }
+  | { readonly page: 'transactions'; readonly query: URLSearchParams }
+  | { readonly page: 'transaction'; readonly id: string }
+  | { readonly page: 'participants' }
+  | { readonly page: 'audit' }
+  | { readonly page: 'unknown' };
+
+export function parseRoute(hash: string): Route {
+  const [path = '', query = ''] = hash.replace(/^#/, '').split('?', 2);
+  const [first = '', second, ...rest] = path.split('/').filter((part) => part !== '');
+  if (rest.length > 0) return { page: 'unknown' };
+  if (second !== undefined) {
+    const id = decode(second);
+    return first === 'transactions' && id !== undefined ? { page: 'transaction', id } : { page: 'unknown' };
+  }
+  if (first === '') return { page: 'overview' };
+  if (first === 'transactions') return { page: 'transactions', query: new URLSearchParams(query) };
+  if (first === 'participants' || first === 'audit') return { page: first };
+  return { page: 'unknown' };
+}
+
+export function transactionHref(transactionId: string): string {
+  return `#/transactions/${encodeURIComponent(transactionId)}`;
+}
+
+export function transactionsHref(query: Readonly<Record<string, string>>): string {
+  const text = new URLSearchParams(query).toString();
+  return text === '' ? '#/transactions' : `#/transactions?${text}`;
+}
+
+export function useRoute(): Route {
+  const [route, setRoute] = useState(() => parseRoute(location.hash));
+  useEffect(() => {
+    const follow = (): void => setRoute(parseRoute(location.hash));
+    window.addEventListener('hashchange', follow);
+    return () => window.removeEventListener('hashchange', follow);
+  }, []);
+  return route;
+}
+
+function decode(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}

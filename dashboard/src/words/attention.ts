@@ -1,0 +1,93 @@
+import type { BranchView, TransactionSummary } from '../api/views.js';
+import { formatAge } from './durations.js';
+import { plural } from './numbers.js';
+
+/** Why a transaction needs somebody to look, in words. */
+export interface Attention {
+  readonly kind: 'in doubt' | 'stalled' | 'heuristic';
+  readonly why: readonly string[];
+  /** ISO 8601. */
+  readonly since: string;
+  readonly next: string;
+}
+
+/** @returns undefined for a transaction that gets on by itself. */
+export function attentionOf(transaction: TransactionSummary, nowMs: number): Attention | undefined {
+  const { heuristic, stalled, inDoubt, decision, branches, startedAt, decidedAt } = transaction;
+  if (stalled) {
+    const waiting = branches.filter((branch) => branch.stalled);
+    return {
+      kind: 'stalled',
+      why: waiting.map(whyStalled),
+      since: decidedAt ?? startedAt,
+      next: nextOf(transaction, nowMs),
+    };
+  }
+  if (heuristic !== null) {
+    return {
+      kind: 'heuristic',
+      why: branches.flatMap((branch) => whyHeuristic(branch, decision)),
+      since: decidedAt ?? startedAt,
+      next: nextOf(transaction, nowMs),
+    };
+  }
+  if (!inDoubt) return undefined;
+  return {
+    kind: 'in doubt',
+    why: ['Every participant is prepared and holds what it prepared; the decision record is not confirmed.'],
+    since: startedAt,
+    next: nextOf(transaction, nowMs),
+  };
+}
+
+/** @returns what happens next if nobody does anything. */
+export function nextOf(transaction: TransactionSummary, nowMs: number): string {
+  const { state, heuristic, inDoubt, branches, deadlineAt } = transaction;
+  if (inDoubt) return 'The coordinator asks the decision log until it knows. Nobody else may decide.';
+  if (state === 'ACTIVE' || state === 'PREPARING') {
+    const leftMs = Date.parse(deadlineAt) - nowMs;
+    return leftMs > 0
+      ? `Decided by its participants' votes, or aborted at its deadline in ${formatAge(leftMs)}.`
+      : 'Its deadline has passed: it is about to be aborted.';
+  }
+  if (state === 'READY') return 'The decision is being recorded.';
+  const owing = branches.filter(({ state }) => state === 'committing' || state === 'rolling-back');
+  if (owing.length > 0) return owing.map((branch) => nextOfBranch(branch, nowMs)).join(' ');
+  if (heuristic !== null)
+    return 'Nothing by itself. Mend the data at the participants, then forget the report.';
+  return 'Nothing more: it is over.';
+}
+
+/** @returns when and by whom the decision is delivered to a branch that it is still owed to. */
+export function nextOfBranch(
+  { participant, held, nextAttemptAt, stalled }: BranchView,
+  nowMs: number,
+): string {
+  if (held) return `${participant}: waits until the participant is resumed.`;
+  if (nextAttemptAt === null) {
+    return stalled
+      ? `${participant}: tried at the next round of the recovery job.`
+      : `${participant}: an attempt is under way.`;
+  }
+  const inMs = Date.parse(nextAttemptAt) - nowMs;
+  return `${participant}: next attempt ${inMs >= 1_000 ? `in ${formatAge(inMs)}` : 'now'}.`;
+}
+
+function whyStalled({ participant, attempts, lastError, held }: BranchView): string {
+  const tried = `${participant}: ${plural(attempts, 'attempt')} failed`;
+  const last = lastError === null ? '' : `, lastly “${lastError}”`;
+  return `${tried}${last}${held ? '; the participant is paused' : ''}.`;
+}
+
+function whyHeuristic({ participant, heuristic }: BranchView, decision: 'commit' | 'abort' | null): string[] {
+  if (heuristic === null) return [];
+  const { kind, reason } = heuristic;
+  const against = decision === null ? '' : ` although ${decision} was decided`;
+  const ended = {
+    commit: `committed${decision === 'commit' ? ' on its own' : against}`,
+    rollback: `rolled back${decision === 'abort' ? ' on its own' : against}`,
+    mixed: 'ended partly committed, partly rolled back',
+    hazard: 'may have ended either way',
+  }[kind];
+  return [`${participant} ${ended}: ${reason}`];
+}

@@ -1,0 +1,160 @@
+import type { Locator, Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { obstaclesIn } from './support/accessibility.js';
+import { DESKTOP, PHONE } from './support/browser.js';
+import { FakeProblem, OPERATOR_TOKEN } from './support/callers.js';
+import { ACTIVE_ID, HEURISTIC_ID, IN_DOUBT_ID, REFUSED_ID, STALLED_ID } from './support/scenario.js';
+import { HAS_CHROMIUM, goTo, useBrowser } from './support/suite.js';
+
+const STALLED = `#/transactions/${STALLED_ID}`;
+const PAYMENT = `/transactions/${STALLED_ID}/branches/payment`;
+
+describe.skipIf(!HAS_CHROMIUM)('acting from the dashboard', () => {
+  const suite = useBrowser();
+
+  it.each([
+    ['a desktop', DESKTOP],
+    ['a phone', PHONE],
+  ])(
+    'on %s asks first, says what will happen, and sends one request with the reason',
+    async (_name, viewport) => {
+      const { fake, page } = await suite.open(STALLED, { viewport });
+      await page.getByRole('button', { name: /^Retry now/ }).click();
+      const dialog = page.getByRole('dialog', { name: 'Retry payment now?' });
+      expect(await dialog.innerText()).toMatch(
+        /commit is sent to payment once more.*The decision stays as it is/s,
+      );
+      const confirm = dialog.getByRole('button', { name: 'Retry now' });
+      expect(await confirm.isDisabled()).toBe(true);
+      await dialog.getByLabel('Reason, for the audit trail').fill('  the provider is back ');
+      await confirm.dblclick();
+      await dialog.waitFor({ state: 'hidden' });
+      await page.getByText('Another attempt at payment is under way.').waitFor();
+      expect(fake.actions).toEqual([
+        { by: 'alice', path: `${PAYMENT}/retry`, body: { reason: 'the provider is back' } },
+      ]);
+    },
+  );
+
+  it('goes by keys alone, and gives the focus back', async () => {
+    const { fake, page } = await suite.open(`#/transactions/${ACTIVE_ID}`);
+    const begin = page.getByRole('button', { name: /^Abort/ });
+    await begin.waitFor();
+    await tabTo(page, /^Abort: /);
+    await page.keyboard.press('Enter');
+    const dialog = page.getByRole('dialog', { name: 'Abort this transaction?' });
+    await dialog.waitFor();
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'hidden' });
+    expect(await begin.evaluate((button) => button === document.activeElement)).toBe(true);
+    expect(fake.actions).toEqual([]);
+    await page.keyboard.press('Enter');
+    await dialog.waitFor();
+    await page.keyboard.type('wrong warehouse');
+    await tabTo(page, /^Abort the transaction/);
+    await page.keyboard.press('Enter');
+    await dialog.waitFor({ state: 'hidden' });
+    expect(fake.actions).toEqual([
+      { by: 'alice', path: `/transactions/${ACTIVE_ID}/abort`, body: { reason: 'wrong warehouse' } },
+    ]);
+    // The button is gone with the state that allowed it.
+    await expect.poll(() => begin.count()).toBe(0);
+    expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('H1');
+  });
+
+  it('asks how a branch has ended, and warns of an end that disagrees with the decision', async () => {
+    const { fake, page } = await suite.open(STALLED);
+    const dialog = await ask(page, /^Resolve by hand/, 'seen at the provider');
+    expect(await dialog.getByRole('radio', { checked: true }).count()).toBe(0);
+    expect(await dialog.getByRole('button', { name: 'Record this end' }).isDisabled()).toBe(true);
+    await dialog.getByRole('radio', { name: /^Committed/ }).check();
+    expect(await dialog.locator('.warning').count()).toBe(0);
+    await dialog.getByRole('radio', { name: /^Rolled back/ }).check();
+    expect(await dialog.locator('.warning').innerText()).toContain('Commit was decided');
+    expect(await obstaclesIn(page)).toEqual([]);
+    await dialog.getByRole('button', { name: 'Record this end' }).click();
+    await dialog.waitFor({ state: 'hidden' });
+    expect(fake.actions).toEqual([
+      { by: 'alice', path: `${PAYMENT}/resolve`, body: { reason: 'seen at the provider', as: 'rollback' } },
+    ]);
+    await page.getByRole('button', { name: /^Forget report/ }).waitFor();
+  });
+
+  it('says in words why it was refused, and can be tried again', async () => {
+    const { fake, page } = await suite.open(STALLED);
+    fake.refusal = new FakeProblem(409, 'DTC_ACTION_REFUSED', 'An attempt is under way.');
+    const dialog = await ask(page, /^Retry now/, 'now');
+    await dialog.getByRole('button', { name: 'Retry now' }).click();
+    const alert = dialog.getByRole('alert');
+    await alert.waitFor();
+    expect(await alert.innerText()).toBe('Not done. An attempt is under way. (DTC_ACTION_REFUSED)');
+    fake.refusal = undefined;
+    await dialog.getByRole('button', { name: 'Retry now' }).click();
+    await dialog.waitFor({ state: 'hidden' });
+    expect(fake.actions).toHaveLength(2);
+  });
+
+  it('does not claim to know what became of a request without an answer', async () => {
+    const fake = await suite.fake();
+    const { page, complaints } = await suite.visit(fake, { hash: STALLED, token: OPERATOR_TOKEN });
+    const dialog = await ask(page, /^Retry now/, 'now');
+    await page.route('**/retry', (route) => route.abort());
+    await dialog.getByRole('button', { name: 'Retry now' }).click();
+    await dialog.getByText('it may or may not have been done').waitFor();
+    expect(complaints.splice(0)).toEqual(['Failed to load resource: net::ERR_FAILED']);
+  });
+
+  it('pauses a participant and drains the coordinator, and leaves both in the audit trail', async () => {
+    const { fake, page } = await suite.open('#/participants');
+    const pausing = await ask(page, 'Pause: payment', 'the provider is down');
+    await pausing.getByRole('button', { name: 'Pause payment' }).click();
+    await page.getByText('Paused by alice').waitFor();
+    await goTo(page, '#/');
+    const draining = await ask(page, /^Drain/, 'update');
+    await draining.getByRole('button', { name: 'Drain the coordinator' }).click();
+    await page.getByText('draining: takes no new transactions').waitFor();
+    expect(fake.actions.map(({ path, body }) => [path, body])).toEqual([
+      ['/participants/payment/pause', { reason: 'the provider is down' }],
+      ['/coordinator/drain', { reason: 'update' }],
+    ]);
+    await goTo(page, '#/audit');
+    const entries = page.getByRole('table', { name: /What operators did/ }).locator('tbody tr');
+    expect(await entries.first().innerText()).toMatch(/alice.*drain.*orders-eu-1.*update/s);
+  });
+
+  it('is offered only where it is possible', async () => {
+    const { page } = await suite.open('#/');
+    const offered: unknown[] = [];
+    for (const id of [IN_DOUBT_ID, HEURISTIC_ID, REFUSED_ID, STALLED_ID, ACTIVE_ID]) {
+      await goTo(page, `#/transactions/${id}`);
+      offered.push([id, await page.locator('main button').allInnerTexts()]);
+    }
+    expect(offered).toEqual([
+      [IN_DOUBT_ID, []],
+      [HEURISTIC_ID, ['Forget report']],
+      [REFUSED_ID, []],
+      [STALLED_ID, ['Retry now', 'Resolve by hand']],
+      [ACTIVE_ID, ['Abort']],
+    ]);
+  });
+});
+
+async function ask(page: Page, button: string | RegExp, reason: string): Promise<Locator> {
+  await page.getByRole('button', { name: button }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel(/^Reason/).fill(reason);
+  return dialog;
+}
+
+/** Presses the tabulator until what has the focus is called so. */
+async function tabTo(page: Page, name: RegExp): Promise<void> {
+  for (let presses = 0; presses < 40; presses += 1) {
+    await page.keyboard.press('Tab');
+    const focused = await page.evaluate(() => {
+      const { activeElement } = document;
+      return activeElement?.getAttribute('aria-label') ?? activeElement?.textContent ?? '';
+    });
+    if (name.test(focused)) return;
+  }
+  throw new Error(`The tabulator comes to nothing called ${String(name)}.`);
+}

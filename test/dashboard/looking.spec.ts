@@ -1,0 +1,197 @@
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { obstaclesIn } from './support/accessibility.js';
+import { DESKTOP, PHONE } from './support/browser.js';
+import { OPERATOR_TOKEN, READER_TOKEN } from './support/callers.js';
+import { ACTIVE_ID, REFUSED_ID, STALLED_ID } from './support/scenario.js';
+import { HAS_CHROMIUM, goTo, useBrowser } from './support/suite.js';
+
+const SIZES = [
+  ['a desktop', DESKTOP],
+  ['a phone', PHONE],
+] as const;
+const STALLED = `#/transactions/${STALLED_ID}`;
+const PAGES = ['#/', '#/transactions', STALLED, `#/transactions/${REFUSED_ID}`, '#/participants', '#/audit'];
+
+describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
+  const suite = useBrowser();
+
+  describe.each(SIZES)('on %s', (_name, viewport) => {
+    it('shows what needs attention first: for how long, why, and what happens next', async () => {
+      const { page } = await suite.open('#/', { viewport });
+      const rows = page.getByRole('table', { name: /need attention/ }).locator('tbody tr');
+      await expect.poll(() => rows.count()).toBe(3);
+      const [stalled, heuristic, inDoubt] = await rows.allInnerTexts();
+      expect(stalled).toMatch(
+        /12 min \d\d s.*stalled.*10 attempts failed.*ECONNREFUSED.*next attempt in \d+ s/s,
+      );
+      expect(heuristic).toMatch(
+        /9 min \d\d s.*heuristic.*rolled back although commit was decided.*forget the report/s,
+      );
+      expect(inDoubt).toMatch(/\d+ s.*in doubt.*decision record is not confirmed.*asks the decision log/s);
+      expect(await page.locator('h2').first().innerText()).toBe('Needs attention 3');
+    });
+
+    it('shows a transaction as a picture and the same in words', async () => {
+      const { page } = await suite.open(STALLED, { viewport });
+      const picture = page.getByRole('img', { name: /^Timeline of 3 branches/ });
+      await picture.waitFor();
+      const count = (selector: string): Promise<number> => picture.locator(selector).count();
+      expect(await count('.marker-yes')).toBe(3);
+      expect(await count('.marker-done')).toBe(2);
+      expect(await count('.marker-failed')).toBe(10);
+      expect(await count('.marker-stalled')).toBe(1);
+      expect(await count('.marker-next')).toBe(1);
+      expect(await picture.locator('.decision').textContent()).toBe('commit decided');
+      expect(await picture.locator('.marker-failed title').first().textContent()).toContain('ECONNREFUSED');
+      const events = page.getByRole('table', { name: /What happened/ }).locator('tbody tr');
+      expect(await events.count()).toBe(19);
+      expect(await events.nth(10).innerText()).toMatch(/420 ms.*payment.*attempt 3 failed.*ECONNREFUSED/s);
+    });
+
+    it('fits, and has no obstacles', async () => {
+      const { page } = await suite.open('#/', { viewport });
+      const found: unknown[] = [];
+      for (const hash of PAGES) {
+        await goTo(page, hash);
+        const excess = await page.evaluate(
+          () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+        );
+        const obstacles = await obstaclesIn(page);
+        if (excess > 0 || obstacles.length > 0) found.push({ hash, excess, obstacles });
+      }
+      expect(found).toEqual([]);
+    });
+
+    it('stays quick with 10,000 transactions listed', async () => {
+      const fake = await suite.fake({ others: 10_000 });
+      const { page } = await suite.visit(fake, { hash: '#/transactions', viewport, token: OPERATOR_TOKEN });
+      const rows = page.locator('.row[aria-rowindex]');
+      await rows.first().waitFor();
+      await scrollToTheEnd(page);
+      expect(await page.locator('.list-end').innerText()).toMatch(/^10,005 transactions, that is all/);
+      await page.getByText(STALLED_ID).waitFor();
+      const { slowestMs, mostRows } = await scrollBack(page);
+      expect(mostRows).toBeLessThan(90);
+      expect(slowestMs).toBeLessThan(1_000);
+      await page.getByText(ACTIVE_ID).waitFor();
+    });
+  });
+
+  it('has no obstacles in the dark', async () => {
+    const { page } = await suite.open('#/', { colorScheme: 'dark' });
+    const found: unknown[] = [];
+    for (const hash of PAGES) {
+      await goTo(page, hash);
+      const obstacles = await obstaclesIn(page);
+      if (obstacles.length > 0) found.push({ hash, obstacles });
+    }
+    expect(found).toEqual([]);
+  });
+
+  it('tells rates from the differences of counts', async () => {
+    const { fake, page } = await suite.open('#/');
+    for (let second = 0; second < 10; second += 1) fake.passSecond();
+    const committed = page.locator('.figure', { hasText: 'Committed a second' }).locator('.value');
+    await expect.poll(async () => Number(await committed.innerText())).toBeGreaterThan(100);
+    expect(Number(await committed.innerText())).toBeLessThan(300);
+  });
+
+  it('says what is wrong with the coordinator itself', async () => {
+    const { fake, page } = await suite.open('#/');
+    const { condition } = fake.scenario.coordinator;
+    Object.assign(condition, { accepting: false, recovering: true, restartNeeded: true });
+    condition.logProblem = 'EIO: the last flush failed';
+    fake.tick();
+    await expect
+      .poll(() => page.locator('.condition').innerText())
+      .toMatch(/not accepting.*recovering.*restart needed.*Decision log: EIO: the last flush failed/s);
+  });
+
+  it('filters, keeps the filters in the address, and goes to a transaction and back', async () => {
+    const { fake, page } = await suite.open('#/transactions');
+    await page.getByLabel('Show').selectOption('stalled');
+    const rows = page.locator('.row[aria-rowindex]:not(.row-head)');
+    await expect.poll(() => rows.count()).toBe(1);
+    expect(fake.requested.at(-1)).toContain('stalled=true');
+    await rows.getByRole('link').click();
+    await page.getByRole('heading', { name: 'Transaction create-order' }).waitFor();
+    await page.goBack();
+    await expect.poll(() => rows.count()).toBe(1);
+    expect(page.url()).toContain('show=stalled');
+    await page.getByLabel('Show').selectOption('');
+    await page.getByLabel('Exact name').fill('cancel-order');
+    await expect.poll(async () => new Set(await rows.getByRole('link').allInnerTexts()).size).toBe(1);
+    expect(await rows.count()).toBeGreaterThan(5);
+  });
+
+  it('lists what begins while its reader is at the top, and not while they are further down', async () => {
+    const { fake, page } = await suite.open('#/transactions');
+    const names = page.locator('.row-name a');
+    await names.first().waitFor();
+    const begin = (name: string): void => {
+      const [youngest] = fake.scenario.transactions;
+      fake.scenario.transactions.unshift({ ...youngest!, transactionId: name, name });
+    };
+    begin('begun-at-the-top');
+    await expect.poll(() => names.first().innerText(), { timeout: 5_000 }).toBe('begun-at-the-top');
+    await page.evaluate(() => window.scrollTo(0, 400));
+    begin('begun-further-down');
+    const { length } = fake.requested;
+    const since = fake.ticks;
+    await expect.poll(() => fake.ticks, { timeout: 5_000 }).toBe(since + 3);
+    expect(fake.requested.slice(length)).toEqual([]);
+    await page.getByRole('button', { name: 'Refresh' }).click();
+    await expect.poll(() => page.getByText('begun-further-down').count()).toBeGreaterThan(0);
+  });
+
+  it('leads the focus to the heading of a page one comes to, and past the navigation', async () => {
+    const { page } = await suite.open('#/');
+    await page.getByRole('link', { name: 'Participants', exact: true }).click();
+    await page.getByRole('heading', { level: 1, name: 'Participants' }).waitFor();
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Participants');
+    await page.getByRole('link', { name: 'Skip to the content' }).focus();
+    await page.keyboard.press('Enter');
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('main');
+    expect(page.url()).toContain('#/participants');
+  });
+
+  it('says what is not there', async () => {
+    const { page } = await suite.open('#/transactions/no%2Fsuch', { token: READER_TOKEN });
+    const alert = page.locator('main').getByRole('alert');
+    await alert.waitFor();
+    expect(await alert.innerText()).toBe('No transaction no/such is known here. (DTC_TRANSACTION_NOT_FOUND)');
+    await goTo(page, '#/elsewhere');
+    expect(await page.locator('h1').innerText()).toBe('No such page');
+  });
+});
+
+/** Scrolls as far as there is anything, while pages are fetched. */
+function scrollToTheEnd(page: Page): Promise<void> {
+  return page.evaluate(async () => {
+    const end = (): string => document.querySelector('.list-end')?.textContent ?? '';
+    for (let step = 0; step < 2_000 && !end().includes('that is all'); step += 1) {
+      window.scrollTo(0, document.documentElement.scrollHeight);
+      await new Promise((resolve) => requestAnimationFrame(resolve));
+    }
+    window.scrollTo(0, document.documentElement.scrollHeight);
+  });
+}
+
+/** @returns the longest time between two frames, and the most rows there were, while the list goes back to its begin. */
+function scrollBack(page: Page): Promise<{ slowestMs: number; mostRows: number }> {
+  return page.evaluate(async () => {
+    const frame = (): Promise<number> => new Promise((resolve) => requestAnimationFrame(resolve));
+    const height = document.documentElement.scrollHeight;
+    let [slowestMs, mostRows] = [0, 0];
+    let before = await frame();
+    for (let step = 30; step >= 0; step -= 1) {
+      window.scrollTo(0, (height * step) / 30);
+      const now = await frame();
+      slowestMs = Math.max(slowestMs, now - before);
+      mostRows = Math.max(mostRows, document.querySelectorAll('[role=row]').length);
+      before = now;
+    }
+    return { slowestMs, mostRows };
+  });
+}

@@ -1,0 +1,74 @@
+import type {
+  AuditPage,
+  Overview,
+  TransactionPage,
+  TransactionSummary,
+  TransactionView,
+} from '../../../dashboard/src/api/views.js';
+import { FakeProblem } from './callers.js';
+import { type Scenario, type ScriptedTransaction, nowOf } from './scenario.js';
+
+const MAX_ATTENTION = 100;
+
+export function overviewOf(scenario: Scenario): Overview {
+  const { coordinator, transactions, participants } = scenario;
+  const attention = transactions.filter(needsAttention).toReversed();
+  return {
+    at: new Date(nowOf(scenario)).toISOString(),
+    coordinator,
+    attention: attention.slice(0, MAX_ATTENTION).map((transaction) => summaryOf(scenario, transaction)),
+    attentionTotal: attention.length,
+    participants,
+  };
+}
+
+/** The cursor is the place in the list; so simple a one would not do where transactions begin and end. */
+export function transactionPage(scenario: Scenario, query: URLSearchParams): TransactionPage {
+  const found = scenario.transactions.filter((transaction) => matches(transaction, query));
+  if (query.get('order') === 'oldest') found.reverse();
+  const from = Number(query.get('cursor') ?? 0);
+  const to = from + Number(query.get('limit') ?? 100);
+  return {
+    transactions: found.slice(from, to).map((transaction) => summaryOf(scenario, transaction)),
+    nextCursor: to < found.length ? String(to) : null,
+  };
+}
+
+export function viewOf(scenario: Scenario, id: string): TransactionView {
+  const found = scenario.transactions.find(({ transactionId }) => transactionId === id);
+  if (found === undefined) {
+    throw new FakeProblem(404, 'DTC_TRANSACTION_NOT_FOUND', `No transaction ${id} is known here.`);
+  }
+  return { ...summaryOf(scenario, found), timeline: found.timeline };
+}
+
+export function auditPage({ audit }: Scenario, query: URLSearchParams): AuditPage {
+  const from = Number(query.get('cursor') ?? 0);
+  const to = from + Number(query.get('limit') ?? 100);
+  return { entries: audit.slice(from, to), nextCursor: to < audit.length ? String(to) : null };
+}
+
+function summaryOf(scenario: Scenario, transaction: ScriptedTransaction): TransactionSummary {
+  const { startedAt, durationMs } = transaction;
+  const ageMs = durationMs ?? nowOf(scenario) - Date.parse(startedAt);
+  const summary: Partial<ScriptedTransaction> = { ...transaction, ageMs };
+  delete summary.timeline;
+  return summary as TransactionSummary;
+}
+
+function needsAttention({ inDoubt, stalled, heuristic }: ScriptedTransaction): boolean {
+  return inDoubt || stalled || heuristic !== null;
+}
+
+function matches(transaction: ScriptedTransaction, query: URLSearchParams): boolean {
+  const asked = (name: string): string | null => query.get(name);
+  return (
+    (asked('state') === null || asked('state') === transaction.state) &&
+    (asked('name') === null || asked('name') === transaction.name) &&
+    (asked('participant') === null ||
+      transaction.branches.some(({ participant }) => participant === asked('participant'))) &&
+    (asked('stalled') === null || (asked('stalled') === 'true') === transaction.stalled) &&
+    (asked('inDoubt') === null || (asked('inDoubt') === 'true') === transaction.inDoubt) &&
+    (asked('heuristic') === null || (asked('heuristic') === 'true') === (transaction.heuristic !== null))
+  );
+}
