@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readConfiguration } from './configuration.js';
 import { resolveCoordinatorOptions } from './coordinator/coordinator.options.js';
@@ -9,6 +12,7 @@ describe('The configuration', () => {
       port: 3_000,
       logLevel: 'info',
       demo: false,
+      access: { readers: 'anyone', operators: [] },
       decisionLog: { kind: 'memory' },
       coordinator: resolveCoordinatorOptions(),
     });
@@ -20,6 +24,7 @@ describe('The configuration', () => {
       PORT: '80',
       LOG_LEVEL: 'warn',
       DEMO: 'true',
+      OPERATOR_TOKENS: 'alice:0123456789abcdef',
       DTC_MAX_ATTEMPTS: '7',
     };
 
@@ -28,6 +33,7 @@ describe('The configuration', () => {
       port: 80,
       logLevel: 'warn',
       demo: true,
+      access: { readers: [], operators: [{ name: 'alice', token: '0123456789abcdef' }] },
       decisionLog: { kind: 'memory' },
       coordinator: resolveCoordinatorOptions({ maxAttempts: 7 }),
     });
@@ -43,6 +49,8 @@ describe('The configuration', () => {
     ['ORDER_DATABASE_URL', 'mysql://localhost/orders'],
     ['DECISION_LOG', 'paper'],
     ['DECISION_LOG_PATH', ''],
+    ['READER_TOKENS', ''],
+    ['OPERATOR_TOKENS', 'alice'],
   ])('is refused with %s=%s', (variable, value) => {
     expect(() => readConfiguration({ [variable]: value })).toThrow(`${variable}: `);
   });
@@ -84,5 +92,116 @@ describe('The configuration', () => {
     expect(() => readConfiguration({ INVENTORY_DATABASE_URL: 'postgres://me:secret@localhost/x' })).toThrow(
       /: ORDER_DATABASE_URL and PAYMENT_DATABASE_URL: is missing; (?!.*secret)/,
     );
+  });
+
+  it.each([
+    ['OPERATOR_TOKEN', 'OPERATOR_TOKENS'],
+    ['READER_TOKENS_FIEL', 'READER_TOKENS_FILE'],
+    ['DECISION_LOG_PTAH', 'DECISION_LOG_PATH'],
+    ['DTC_TIMEOUT', 'DTC_TIMEOUT_MS'],
+  ])('is refused with %s, and asks whether %s was meant', (variable, meant) => {
+    expect(() => readConfiguration({ [variable]: 'x' })).toThrow(
+      `${variable} is not known (did you mean ${meant}?)`,
+    );
+  });
+
+  it('takes no notice of names that may be meant for somebody else', () => {
+    const others = { PORTS: '1', HOSTNAME: 'x', LOGLEVEL: 'x', ORDERS_DATABASE_URL: 'x', DTCX: '1' };
+
+    expect(readConfiguration(others)).toEqual(readConfiguration({}));
+  });
+
+  describe('of access', () => {
+    const [aliceToken, bobToken] = ['alice-0123456789', 'bob-456789:abcdef'];
+    const alice = { name: 'alice', token: aliceToken };
+    const bob = { name: 'bob', token: bobToken };
+
+    it.each(['127.0.0.1', '127.8.9.1', '::1', '0:0:0:0:0:0:0:1', 'localhost', 'LocalHost'])(
+      'lets anyone read on %s when no reader has a token, and nobody act',
+      (HOST) => {
+        expect(readConfiguration({ HOST }).access).toEqual({ readers: 'anyone', operators: [] });
+      },
+    );
+
+    it.each([
+      '0.0.0.0',
+      '126.0.0.1',
+      '::',
+      '10.0.0.1',
+      '128.0.0.1',
+      'example.org',
+      'localhost.example.org',
+      '127.0.0.1.example.org',
+    ])('is refused on %s when nobody has a token', (HOST) => {
+      expect(() => readConfiguration({ HOST })).toThrow(/: HOST: .*OPERATOR_TOKENS or READER_TOKENS/);
+    });
+
+    it('needs a token for reading as soon as there is a reader, or the address is not loopback', () => {
+      const READER_TOKENS = `bob:${bobToken}`;
+      const OPERATOR_TOKENS = `alice:${aliceToken}`;
+
+      expect(readConfiguration({ READER_TOKENS }).access).toEqual({ readers: [bob], operators: [] });
+      expect(readConfiguration({ OPERATOR_TOKENS }).access).toEqual({
+        readers: 'anyone',
+        operators: [alice],
+      });
+      expect(readConfiguration({ HOST: '::', READER_TOKENS }).access).toEqual({
+        readers: [bob],
+        operators: [],
+      });
+      expect(readConfiguration({ HOST: '::', OPERATOR_TOKENS }).access).toEqual({
+        readers: [],
+        operators: [alice],
+      });
+    });
+
+    it.each([
+      ['name', `alice:${bobToken}`],
+      ['token', `carol:${aliceToken}`],
+    ])(
+      'is refused when a reader and an operator have a %s in common, without showing it',
+      (field, reader) => {
+        const attempt = (): unknown =>
+          readConfiguration({ OPERATOR_TOKENS: `alice:${aliceToken}`, READER_TOKENS: reader });
+
+        expect(attempt).toThrow(`READER_TOKENS and OPERATOR_TOKENS: have a ${field} in common`);
+        expect(attempt).not.toThrow(/alice|carol|0123/);
+      },
+    );
+  });
+
+  it('takes every secret from a file as well', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'configuration-'));
+    try {
+      const file = (name: string, text: string): string => {
+        writeFileSync(join(folder, name), text);
+        return join(folder, name);
+      };
+      const environment = {
+        HOST: '0.0.0.0',
+        READER_TOKENS_FILE: file('readers', '# those on call\n\nbob:bob-0123456789abc\r\n'),
+        OPERATOR_TOKENS_FILE: file('operators', 'alice:alice-0123456789\ncarol:carol-0123456789\n'),
+        ORDER_DATABASE_URL_FILE: file('order', 'postgres://localhost/orders\n'),
+        INVENTORY_DATABASE_URL_FILE: file('inventory', 'postgres://localhost/inventory'),
+        PAYMENT_DATABASE_URL_FILE: file('payment', 'postgres://localhost/payments\n'),
+      };
+
+      expect(readConfiguration(environment)).toMatchObject({
+        access: {
+          readers: [{ name: 'bob', token: 'bob-0123456789abc' }],
+          operators: [
+            { name: 'alice', token: 'alice-0123456789' },
+            { name: 'carol', token: 'carol-0123456789' },
+          ],
+        },
+        databases: {
+          order: 'postgres://localhost/orders',
+          inventory: 'postgres://localhost/inventory',
+          payment: 'postgres://localhost/payments',
+        },
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });

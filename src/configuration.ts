@@ -1,7 +1,14 @@
 import { z } from 'zod';
-import { EnvironmentError, optionsFromEnvironment } from './common/config/environment.js';
+import { credentialsSchema } from './common/config/credentials.js';
+import { EnvironmentError } from './common/config/environment.error.js';
+import { optionsFromEnvironment } from './common/config/environment.js';
+import { isLoopback } from './common/config/loopback.js';
 import { LOG_LEVELS, type LogLevel } from './common/logging.js';
-import { type ResolvedCoordinatorOptions, coordinatorOptionsSchema } from './coordinator/index.js';
+import {
+  type Credential,
+  type ResolvedCoordinatorOptions,
+  coordinatorOptionsSchema,
+} from './coordinator/index.js';
 import type { ServiceDatabases } from './orders/orders.module.js';
 
 const databaseUrlSchema = z
@@ -9,27 +16,54 @@ const databaseUrlSchema = z
   .regex(/^postgres(ql)?:\/\/\S+$/, 'must be a URL: postgres://user:password@host:port/database')
   .optional();
 
-/** What the application takes from the environment, each from the variable of its name: `logLevel` from LOG_LEVEL. */
+/**
+ * What the application takes from the environment, each from the variable of its name: `logLevel` from LOG_LEVEL. A secret
+ * one may come from a file as well. The table in README.md is made from this.
+ */
 export const applicationSchema = z.object({
-  host: z.string().min(1).default('127.0.0.1').describe('The address to listen on.'),
+  host: z
+    .string()
+    .min(1)
+    .default('127.0.0.1')
+    .describe(
+      'The address to listen on. One that other machines reach needs `OPERATOR_TOKENS` or `READER_TOKENS`.',
+    ),
   port: z.number().int().min(0).max(65_535).default(3_000).describe('The port; 0 takes any that is free.'),
   logLevel: z.enum(LOG_LEVELS).default('info').describe('The least level that is logged.'),
   demo: z.enum(['true', 'false']).default('false').describe('Whether faults can be switched on over HTTP.'),
-  orderDatabaseUrl: databaseUrlSchema.describe(
-    'The PostgreSQL database of the order service. All three are set, or none.',
-  ),
-  inventoryDatabaseUrl: databaseUrlSchema.describe('That of the inventory service.'),
-  paymentDatabaseUrl: databaseUrlSchema.describe('That of the payment service.'),
+  readerTokens: credentialsSchema.optional().meta({
+    secret: true,
+    description:
+      'Who may see what operators see: pairs of `name:token`, separated by commas or line breaks. Left out, on a loopback ' +
+      'address, anyone may.',
+  }),
+  operatorTokens: credentialsSchema.optional().meta({
+    secret: true,
+    description: 'Who may act as well, in the same form. Left out, nobody may.',
+  }),
+  orderDatabaseUrl: databaseUrlSchema.meta({
+    secret: true,
+    description:
+      'The PostgreSQL database of the order service. All three are set, or none: then everything is in memory.',
+  }),
+  inventoryDatabaseUrl: databaseUrlSchema.meta({
+    secret: true,
+    description: 'That of the inventory service.',
+  }),
+  paymentDatabaseUrl: databaseUrlSchema.meta({ secret: true, description: 'That of the payment service.' }),
   decisionLog: z
     .enum(['memory', 'lmdb'])
     .optional()
-    .describe('Where decisions are kept. Left out, it is lmdb with databases, and memory without.'),
+    .describe('Where decisions are kept. Left out, it is `lmdb` with databases, and `memory` without them.'),
   decisionLogPath: z
     .string()
     .min(1)
     .optional()
-    .describe('The folder of the lmdb log. Left out, it is `data/decisions`.'),
+    .describe('The folder of the `lmdb` log. Left out, it is `data/decisions`.'),
 });
+
+/** Names that nobody else uses, so that what begins so and is not known is a mistake. A HOST or PORT_RANGE may be anyone's. */
+const RESERVED_NAMES = ['READER_TOKEN', 'OPERATOR_TOKEN', 'DECISION_LOG'] as const;
 
 const DEFAULT_LOG_PATH = 'data/decisions';
 
@@ -39,12 +73,19 @@ const DATABASE_VARIABLES = ['ORDER_DATABASE_URL', 'INVENTORY_DATABASE_URL', 'PAY
 export type DecisionLogChoice =
   { readonly kind: 'memory' } | { readonly kind: 'lmdb'; readonly path: string };
 
+/** Who may see what operators see, and who may act. Operators may see everything. */
+export interface AccessConfiguration {
+  readonly readers: readonly Credential[] | 'anyone';
+  readonly operators: readonly Credential[];
+}
+
 /** Everything the application can be told from outside. */
 export interface Configuration {
   readonly host: string;
   readonly port: number;
   readonly logLevel: LogLevel;
   readonly demo: boolean;
+  readonly access: AccessConfiguration;
   /** Left out: the services live in memory. */
   readonly databases?: ServiceDatabases;
   readonly decisionLog: DecisionLogChoice;
@@ -52,26 +93,14 @@ export interface Configuration {
 }
 
 /**
- * Reads the configuration: HOST, PORT, LOG_LEVEL, DEMO, the URLs of the databases, DECISION_LOG and DECISION_LOG_PATH, and
- * each option of the coordinator from its variable (`timeoutMs` from DTC_TIMEOUT_MS).
+ * Reads the configuration: the variables of {@link applicationSchema}, and each option of the coordinator from its own
+ * (`timeoutMs` from DTC_TIMEOUT_MS).
  *
- * @throws EnvironmentError when a value is impossible, values do not go together, or a variable beginning with DTC_ is not
- * known.
+ * @throws EnvironmentError when a value is impossible, values do not go together, a variable with a beginning of ours
+ * is not known, or others could reach the application and nobody needs a token.
  */
 export function readConfiguration(environment: NodeJS.ProcessEnv): Configuration {
-  const { HOST, PORT, LOG_LEVEL, DEMO, DECISION_LOG, DECISION_LOG_PATH } = environment;
-  const { ORDER_DATABASE_URL, INVENTORY_DATABASE_URL, PAYMENT_DATABASE_URL } = environment;
-  const given = optionsFromEnvironment(applicationSchema, '', {
-    HOST,
-    PORT,
-    LOG_LEVEL,
-    DEMO,
-    ORDER_DATABASE_URL,
-    INVENTORY_DATABASE_URL,
-    PAYMENT_DATABASE_URL,
-    DECISION_LOG,
-    DECISION_LOG_PATH,
-  });
+  const given = optionsFromEnvironment(applicationSchema, '', environment, RESERVED_NAMES);
   const { host, port, logLevel, demo } = given;
   const databases = databasesOf(given);
   return {
@@ -79,6 +108,7 @@ export function readConfiguration(environment: NodeJS.ProcessEnv): Configuration
     port,
     logLevel,
     demo: demo === 'true',
+    access: accessOf(given),
     ...(databases !== undefined && { databases }),
     decisionLog: decisionLogOf(given, databases !== undefined),
     coordinator: optionsFromEnvironment(coordinatorOptionsSchema, 'DTC_', environment),
@@ -86,6 +116,24 @@ export function readConfiguration(environment: NodeJS.ProcessEnv): Configuration
 }
 
 type Given = z.output<typeof applicationSchema>;
+
+function accessOf({
+  host,
+  readerTokens: readers = [],
+  operatorTokens: operators = [],
+}: Given): AccessConfiguration {
+  for (const field of ['name', 'token'] as const) {
+    const taken = new Set(readers.map((reader) => reader[field]));
+    if (!operators.some((operator) => taken.has(operator[field]))) continue;
+    throw new EnvironmentError([`READER_TOKENS and OPERATOR_TOKENS: have a ${field} in common`]);
+  }
+  if (isLoopback(host)) return { readers: readers.length === 0 ? 'anyone' : readers, operators };
+  if (readers.length + operators.length > 0) return { readers, operators };
+  throw new EnvironmentError([
+    'HOST: is reached by other machines, and nobody needs a token; set OPERATOR_TOKENS or READER_TOKENS, or the ' +
+      'variable with _FILE that names a file of them',
+  ]);
+}
 
 function databasesOf({
   orderDatabaseUrl: order,

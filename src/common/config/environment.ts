@@ -1,48 +1,94 @@
 import type { z } from 'zod';
-
-/** The environment cannot be used. Its message is one line, and the application does not start. */
-export class EnvironmentError extends Error {
-  constructor(readonly problems: readonly string[]) {
-    super(`The environment cannot be used: ${problems.join('; ')}.`);
-    this.name = 'EnvironmentError';
-  }
-}
+import { closestName } from './closest-name.js';
+import { EnvironmentError } from './environment.error.js';
+import { FILE_SUFFIX, type Setting, readSecret } from './secret-file.js';
 
 /** An object schema whose fields can be told apart, so that each can be set by a variable of its own. */
 type OptionsSchema = z.ZodObject<Record<string, z.ZodType>>;
 
+/** A variable that an option is read from. */
+export interface Variable {
+  readonly option: string;
+  readonly name: string;
+  /** Whether it may also come from the file that the variable `<name>_FILE` names. */
+  readonly isSecret: boolean;
+}
+
 /**
- * Reads the options of a schema from the variables that begin with a prefix: `timeoutMs` from `DTC_TIMEOUT_MS`.
+ * @param prefix such as `DTC_`: then `timeoutMs` is read from DTC_TIMEOUT_MS.
+ * @returns the variables that the options of a schema are read from. Those with `secret: true` in their metadata are secret.
+ */
+export function variablesOf(schema: OptionsSchema, prefix: string): Variable[] {
+  return Object.entries(schema.shape).map(([option, field]) => ({
+    option,
+    name: prefix + upperSnake(option),
+    isSecret: field.meta()?.['secret'] === true,
+  }));
+}
+
+/** @returns every name that may be set for these variables, those of files included. */
+export function namesOf(variables: readonly Variable[]): string[] {
+  return variables.flatMap(({ name, isSecret }) => (isSecret ? [name, name + FILE_SUFFIX] : [name]));
+}
+
+/**
+ * Reads the options of a schema from the environment: `timeoutMs` from `DTC_TIMEOUT_MS`.
  *
  * @param schema what may be set, with its limits and defaults.
- * @param prefix such as `DTC_`. A variable that begins so and that the schema does not know is refused, for it is
- * a spelling mistake, and the option would silently keep its default.
+ * @param prefix such as `DTC_`, or nothing.
+ * @param reserved beginnings of names that belong to this schema alone. A variable that begins so and that the schema does
+ * not know is refused, for it is a spelling mistake, and the option would silently keep its default. Of other
+ * names nobody can say whose they are. @default the prefix
  * @returns the options, complete.
- * @throws EnvironmentError naming every variable at fault.
+ * @throws EnvironmentError naming every variable at fault, and never what a variable holds.
  */
 export function optionsFromEnvironment<S extends OptionsSchema>(
   schema: S,
   prefix: string,
   environment: NodeJS.ProcessEnv,
+  reserved: readonly string[] = [prefix],
 ): z.output<S> {
-  const variableOf = (option: string): string => prefix + upperSnake(option);
-  const optionOf = new Map(Object.keys(schema.shape).map((option) => [variableOf(option), option]));
+  const variables = variablesOf(schema, prefix);
+  const problems = problemsOfNames(namesOf(variables), reserved, environment);
 
   const given: Record<string, unknown> = {};
-  const problems: string[] = [];
-  for (const [variable, value] of Object.entries(environment)) {
-    if (value === undefined || !variable.startsWith(prefix)) continue;
-    const option = optionOf.get(variable);
-    if (option === undefined) problems.push(`${variable} is not known`);
-    else given[option] = isNumeric(schema.shape[option]) ? numberOf(value) : value;
+  const source = new Map<string, string>();
+  for (const { option, name, isSecret } of variables) {
+    try {
+      const setting = isSecret ? readSecret(name, environment) : settingOf(name, environment);
+      if (setting === undefined) continue;
+      source.set(option, setting.variable);
+      given[option] = isNumeric(schema.shape[option]) ? numberOf(setting.text) : setting.text;
+    } catch (error) {
+      if (!(error instanceof EnvironmentError)) throw error;
+      problems.push(...error.problems);
+    }
   }
 
   const parsed = schema.safeParse(given);
   for (const { path, message } of parsed.error?.issues ?? []) {
-    problems.push(`${variableOf(String(path[0]))}: ${message}`);
+    problems.push(`${source.get(String(path[0])) ?? prefix + upperSnake(String(path[0]))}: ${message}`);
   }
   if (!parsed.success || problems.length > 0) throw new EnvironmentError(problems);
   return parsed.data;
+}
+
+function problemsOfNames(
+  known: readonly string[],
+  reserved: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): string[] {
+  return Object.keys(environment)
+    .filter((name) => reserved.some((beginning) => name.startsWith(beginning)) && !known.includes(name))
+    .map((name) => {
+      const meant = closestName(name, known);
+      return `${name} is not known` + (meant === undefined ? '' : ` (did you mean ${meant}?)`);
+    });
+}
+
+function settingOf(variable: string, environment: NodeJS.ProcessEnv): Setting | undefined {
+  const text = environment[variable];
+  return text === undefined ? undefined : { variable, text };
 }
 
 function upperSnake(camelCase: string): string {

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Makes the files that compose.yaml takes passwords and tokens from. What is there already stays as it is.
+#
+#   deploy/make-secrets.sh [folder]
+#
+# The programs in the containers run as users of their own and must be able to read their file: so everybody may read the
+# files, and nobody but you may enter the folder.
+set -eu
+umask 022
+folder=${1:-$(dirname "$0")/secrets}
+mkdir -p "$folder"
+chmod 700 "$folder"
+cd "$folder"
+
+# 32 characters that need no quoting anywhere, 192 bits.
+secret() {
+  head -c 24 /dev/urandom | base64 | tr '+/' '-_'
+}
+
+# keep FILE TEXT
+keep() {
+  if [ ! -s "$1" ]; then
+    printf '%s\n' "$2" >"$1.unfinished"
+    mv "$1.unfinished" "$1"
+  fi
+}
+
+for service in order:orders inventory:inventory payment:payments; do
+  name=${service%:*}
+  keep "$name-database-password" "$(secret)"
+  keep "$name-database-url" "postgres://shop:$(cat "$name-database-password")@$name-db:5432/${service#*:}"
+done
+keep operator-tokens "on-call:$(secret)"
+keep prometheus-token "$(secret)"
+keep reader-tokens "prometheus:$(cat prometheus-token)"
+keep grafana-password "$(secret)"

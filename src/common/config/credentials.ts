@@ -1,0 +1,45 @@
+import { z } from 'zod';
+
+/** A token, and the name of whoever holds it, which is what others see. */
+export interface Credential {
+  readonly name: string;
+  readonly token: string;
+}
+
+const NAME = /^[A-Za-z0-9._-]{1,64}$/;
+/** Visible ASCII without the comma, which separates pairs. What is shorter can be guessed. */
+const TOKEN = /^[!-+\--~]{16,512}$/;
+
+/**
+ * Pairs of `name:token`, separated by commas or line breaks. Blank lines are skipped, and those that begin with `#`.
+ * What is wrong is said by its place, and never by what stands there.
+ */
+export const credentialsSchema = z.string().transform((text, context): readonly Credential[] => {
+  const found: Credential[] = [];
+  const lines = text.split('\n').map((line) => line.trim());
+  for (const [index, line] of lines.entries()) {
+    if (line === '' || line.startsWith('#')) continue;
+    for (const pair of line.split(',')) {
+      const credential = credentialOf(pair.trim());
+      const problem = problemOf(credential, found);
+      if (problem !== undefined) context.addIssue(`line ${index + 1} ${problem}`);
+      found.push(credential);
+    }
+  }
+  if (found.length === 0) context.addIssue('must have at least one pair of name:token');
+  return found;
+});
+
+function credentialOf(pair: string): Credential {
+  const colon = pair.indexOf(':');
+  return { name: pair.slice(0, Math.max(colon, 0)), token: pair.slice(colon + 1) };
+}
+
+function problemOf({ name, token }: Credential, before: readonly Credential[]): string | undefined {
+  if (!NAME.test(name))
+    return 'must begin with a name of 1 to 64 characters of A-Z, a-z, 0-9, . _ and -, and a colon';
+  if (!TOKEN.test(token)) return 'must have a token of 16 to 512 characters of visible ASCII without comma';
+  if (before.some((other) => other.name === name)) return 'has a name that was given before';
+  if (before.some((other) => other.token === token)) return 'has a token that was given before';
+  return undefined;
+}

@@ -1,0 +1,344 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { DCLinter } from 'dclint';
+import { run as lintDockerfile } from 'dockerfilelint';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { namesOf, variablesOf } from '../../src/common/config/environment.js';
+import { type Configuration, applicationSchema, readConfiguration } from '../../src/configuration.js';
+import { coordinatorOptionsSchema } from '../../src/coordinator/coordinator.options.js';
+
+const ROOT = join(import.meta.dirname, '../..');
+const SECRETS = '/run/secrets/';
+
+interface Service {
+  readonly image?: string;
+  readonly command?: readonly string[];
+  readonly environment?: Readonly<Record<string, string | number>>;
+  readonly secrets?: readonly string[];
+  readonly volumes?: readonly string[];
+  readonly ports?: readonly string[];
+  readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
+  readonly healthcheck?: { readonly test: readonly string[] };
+  readonly stop_grace_period?: string;
+}
+
+interface Compose {
+  readonly services: Readonly<Record<string, Service>>;
+  readonly volumes: Readonly<Record<string, unknown>>;
+  readonly secrets: Readonly<Record<string, { readonly file: string }>>;
+}
+
+const compose = parse(textOf('compose.yaml'), { merge: true }) as Compose;
+const services = Object.entries(compose.services);
+const app = compose.services['app']!;
+const databases = services.filter(([, { image }]) => image?.startsWith('postgres:'));
+const instructions = instructionsOf(textOf('Dockerfile'));
+
+function textOf(path: string): string {
+  return readFileSync(join(ROOT, path), 'utf8');
+}
+
+/** @returns the instructions of a Dockerfile in their order, each with what follows its word. */
+function instructionsOf(text: string): { word: string; rest: string }[] {
+  const lines = text
+    .replaceAll(/^#.*\n/gm, '')
+    .replaceAll(/\\\n\s*/g, '')
+    .split('\n');
+  return lines
+    .filter((line) => line.trim() !== '')
+    .map((line) => ({ word: line.slice(0, line.indexOf(' ')), rest: line.slice(line.indexOf(' ') + 1) }));
+}
+
+/** @returns what follows this word in the stage that becomes the image. */
+function inImage(word: string): string[] {
+  const start = instructions.findLastIndex((instruction) => instruction.word === 'FROM');
+  return instructions
+    .slice(start)
+    .filter((instruction) => instruction.word === word)
+    .map(({ rest }) => rest);
+}
+
+const imageEnvironment = Object.fromEntries(
+  inImage('ENV').flatMap((rest) => rest.split(' ').map((pair) => pair.split('=') as [string, string])),
+);
+
+describe('The Dockerfile', () => {
+  it('gives its linter nothing to find', () => {
+    expect(lintDockerfile(ROOT, textOf('Dockerfile'))).toEqual([]);
+  });
+
+  it('has the Node that everything is tested with, in every stage', () => {
+    const { devDependencies } = JSON.parse(textOf('package.json')) as { devDependencies: { node: string } };
+    const images = instructions.filter(({ word }) => word === 'FROM').map(({ rest }) => rest.split(' ')[0]);
+
+    expect(images).toHaveLength(3);
+    expect(new Set(images)).toEqual(new Set([`node:${devDependencies.node}-bookworm-slim`]));
+    expect(process.versions.node.split('.')[0]).toBe(devDependencies.node.split('.')[0]);
+  });
+
+  it('takes the packages of the lock file, and into the image none that only the build needs', () => {
+    const installed = instructions
+      .filter(({ rest }) => /npm (ci|install)/.test(rest))
+      .map(({ rest }) => rest);
+
+    expect(installed).toEqual(['npm ci', 'npm ci --omit=dev']);
+    expect(inImage('COPY')).toContain('--from=packages /app/node_modules node_modules');
+  });
+
+  it('runs as a user without rights, who owns the data, and without a shell that would keep signals', () => {
+    expect(inImage('USER')).toEqual(['node']);
+    expect(inImage('RUN')).toContain('mkdir data && chown node:node data');
+    expect(JSON.parse(inImage('CMD')[0]!)).toEqual(['node', 'dist/main.js']);
+  });
+
+  it('listens on the port that it exposes, and only with a token', () => {
+    expect(imageEnvironment).toEqual({ NODE_ENV: 'production', HOST: '0.0.0.0', PORT: inImage('EXPOSE')[0] });
+    expect(() => readConfiguration(imageEnvironment)).toThrow(/HOST: /);
+  });
+
+  it('keeps secrets, data and what belongs to this machine out of the image', () => {
+    const ignored = textOf('.dockerignore').split('\n');
+
+    expect(ignored).toEqual(
+      expect.arrayContaining(['.git', '**/node_modules', 'data', 'deploy', '**/.env*']),
+    );
+    expect(ignored.filter((line) => line.startsWith('!'))).toEqual([]);
+  });
+
+  it.each([
+    [200, 0],
+    [503, 1],
+    [undefined, 1],
+  ])('has a health check that ends on an answer of %s with code %d', async (status, code) => {
+    const asked: string[] = [];
+    const server = createServer(({ url }, response) => {
+      asked.push(url!);
+      response.writeHead(status!).end();
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    if (status === undefined) await closed(server);
+
+    const [, command] = /CMD (\[.*\])$/.exec(inImage('HEALTHCHECK')[0]!)!;
+    const [program, ...args] = JSON.parse(command!) as string[];
+    expect(program).toBe('node');
+    const child = spawn(process.execPath, args, { env: { PORT: String(port) }, stdio: 'inherit' });
+
+    expect((await once(child, 'exit'))[0]).toBe(code);
+    expect(asked).toEqual(status === undefined ? [] : ['/health/live']);
+    if (status !== undefined) await closed(server);
+  });
+});
+
+function closed(server: ReturnType<typeof createServer>): Promise<unknown> {
+  const end = once(server, 'close');
+  server.close();
+  return end;
+}
+
+describe('The compose file', () => {
+  it('gives its linter nothing to find', () => {
+    const linter = new DCLinter({ rules: {}, quiet: false, debug: false, exclude: [] });
+    const results = linter.lintFiles([join(ROOT, 'compose.yaml')], false);
+
+    expect(results.flatMap(({ messages }: { messages: unknown[] }) => messages)).toEqual([]);
+    expect(results).toHaveLength(1);
+  });
+
+  it('has the application, three databases of PostgreSQL, Prometheus and Grafana', () => {
+    expect(databases.map(([name]) => name)).toEqual(['inventory-db', 'order-db', 'payment-db']);
+    expect(services.map(([name]) => name).toSorted()).toEqual(
+      ['app', 'grafana', 'prometheus', ...databases.map(([name]) => name)].toSorted(),
+    );
+  });
+
+  it('has only images of one version', () => {
+    const images = services.filter(([name]) => name !== 'app').map(([, { image }]) => image);
+
+    expect(images.filter((image) => !/^[\w/]+:v?\d+\.\d+(\.\d+)?(-\w+)?$/.test(image!))).toEqual([]);
+  });
+
+  it('lets only this machine reach a port, and every port is its own', () => {
+    const ports = services.flatMap(([, service]) => service.ports ?? []).map((port) => port.split(':'));
+
+    expect(ports.length).toBeGreaterThan(0);
+    expect(new Set(ports.map(([address]) => address))).toEqual(new Set(['127.0.0.1']));
+    expect(new Set(ports.map(([, published]) => published)).size).toBe(ports.length);
+    expect(databases.flatMap(([, service]) => service.ports ?? [])).toEqual([]);
+  });
+
+  it('sets no variable of the application that the application does not know', () => {
+    const known = new Set([
+      ...namesOf(variablesOf(applicationSchema, '')),
+      ...namesOf(variablesOf(coordinatorOptionsSchema, 'DTC_')),
+    ]);
+
+    expect(Object.keys(app.environment!).filter((name) => !known.has(name))).toEqual([]);
+  });
+
+  it('mounts only what is there', () => {
+    const mounts = services.flatMap(([, { volumes = [] }]) => volumes.map((volume) => volume.split(':')[0]!));
+    const missing = mounts.filter((source) =>
+      source.startsWith('.') ? !existsSync(resolve(ROOT, source)) : !(source in compose.volumes),
+    );
+
+    expect(missing).toEqual([]);
+    expect(new Set(Object.keys(compose.volumes))).toEqual(
+      new Set(mounts.filter((source) => !source.startsWith('.'))),
+    );
+  });
+
+  // Prometheus is told of its file in its own configuration.
+  it.each(services.filter(([name]) => name !== 'prometheus'))(
+    'gives %s the secrets whose files it is told of, and no others',
+    (_, { environment = {}, secrets = [] }) => {
+      const named = Object.values(environment).filter((value) => String(value).startsWith(SECRETS));
+
+      expect(named.map((value) => String(value).slice(SECRETS.length)).toSorted()).toEqual(
+        secrets.toSorted(),
+      );
+    },
+  );
+
+  it('has the secrets that its services use', () => {
+    const used = services.flatMap(([, { secrets = [] }]) => secrets);
+
+    expect(new Set(Object.keys(compose.secrets))).toEqual(new Set(used));
+  });
+
+  it('has a check of health for everything, and starts nothing before what it needs is well', () => {
+    const unchecked = services.filter(([, { healthcheck }]) => healthcheck?.test[0] !== 'CMD');
+
+    expect(unchecked.map(([name]) => name)).toEqual(['app']);
+    expect(inImage('HEALTHCHECK')).toHaveLength(1);
+    expect(app.depends_on).toEqual(
+      Object.fromEntries(databases.map(([name]) => [name, { condition: 'service_healthy' }])),
+    );
+  });
+
+  it.each(databases)('gives %s room for every branch that may be prepared', (_, { command = [] }) => {
+    const [, slots] = /max_prepared_transactions=(\d+)/.exec(command.join(' ')) ?? [];
+
+    expect(Number(slots)).toBeGreaterThan(Number(app.environment!['DTC_MAX_IN_FLIGHT']));
+  });
+
+  it('has what the configurations of Prometheus and Grafana count on', () => {
+    const { scrape_configs: scrapes } = parse(textOf('deploy/prometheus/prometheus.yml')) as {
+      scrape_configs: {
+        authorization: { credentials_file: string };
+        static_configs: { targets: string[] }[];
+      }[];
+    };
+    const { datasources } = parse(textOf('deploy/grafana/provisioning/datasources/prometheus.yml')) as {
+      datasources: { url: string }[];
+    };
+    const { providers } = parse(textOf('deploy/grafana/provisioning/dashboards/dashboards.yml')) as {
+      providers: { options: { path: string } }[];
+    };
+    const { prometheus, grafana } = compose.services;
+
+    expect(scrapes.map(({ authorization }) => authorization.credentials_file)).toEqual(
+      prometheus!.secrets!.map((secret) => SECRETS + secret),
+    );
+    expect(scrapes[0]!.static_configs).toEqual([{ targets: [`app:${app.environment!['PORT']}`] }]);
+    expect(prometheus!.volumes).toContain('./deploy/prometheus:/etc/prometheus:ro');
+    expect(datasources.map(({ url }) => url)).toEqual([
+      `http://prometheus:${prometheus!.ports![0]!.split(':')[2]}`,
+    ]);
+    expect(grafana!.volumes).toContain('./deploy/grafana/provisioning:/etc/grafana/provisioning:ro');
+    expect(grafana!.volumes).toContain(`./deploy/grafana/dashboards:${providers[0]!.options.path}:ro`);
+  });
+});
+
+describe('The secrets of the compose file', () => {
+  let folder: string;
+
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'secrets-'));
+    makeSecrets();
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  function makeSecrets(): void {
+    const { status, stderr } = spawnSync('sh', [join(ROOT, 'deploy/make-secrets.sh'), folder], {
+      encoding: 'utf8',
+    });
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+  }
+
+  function secret(name: string): string {
+    return readFileSync(join(folder, name), 'utf8').trim();
+  }
+
+  /** @returns what the application is told in its container, with its secrets in a folder of this machine. */
+  function inContainer(secrets: string, suffix = ''): Configuration {
+    const told = Object.entries(app.environment!).map(([name, value]) => {
+      const text = String(value);
+      return [name, text.startsWith(SECRETS) ? join(secrets, text.slice(SECRETS.length) + suffix) : text];
+    });
+    return readConfiguration({ ...imageEnvironment, ...(Object.fromEntries(told) as NodeJS.ProcessEnv) });
+  }
+
+  it('are all made by the script, once, and are different ones each', () => {
+    const names = Object.keys(compose.secrets).toSorted();
+    expect(readdirSync(folder).toSorted()).toEqual(names);
+    const made = names.map(secret);
+    expect(new Set(made).size).toBe(made.length);
+
+    makeSecrets();
+    expect(names.map(secret)).toEqual(made);
+  });
+
+  it('are what the application starts with, and fit its databases and Prometheus', () => {
+    const { host, port, access, databases: urls, coordinator } = inContainer(folder);
+
+    expect(host).toBe('0.0.0.0');
+    expect(app.ports).toEqual([`127.0.0.1:${port}:${inImage('EXPOSE')[0]}`]);
+    expect(coordinator.name).toBe('shop');
+    expect(access.operators).toHaveLength(1);
+    expect(access.readers).toEqual([{ name: 'prometheus', token: secret('prometheus-token') }]);
+    for (const [participant, text] of Object.entries(urls!)) {
+      const { username, password, hostname, pathname } = new URL(text);
+      const { environment } = compose.services[hostname]!;
+      expect(hostname).toBe(`${participant}-db`);
+      expect(environment).toMatchObject({ POSTGRES_USER: username, POSTGRES_DB: pathname.slice(1) });
+      expect(environment!['POSTGRES_PASSWORD_FILE']).toBe(`${SECRETS}${participant}-database-password`);
+      expect(password).toBe(secret(`${participant}-database-password`));
+    }
+  });
+
+  it('leave decisions on a volume, and time to drain', () => {
+    const { decisionLog, coordinator } = inContainer(folder);
+    const path = decisionLog.kind === 'lmdb' ? resolve(inImage('WORKDIR')[0]!, decisionLog.path) : '';
+    const [, target] = app.volumes![0]!.split(':');
+
+    expect(path.startsWith(`${target}/`)).toBe(true);
+    expect(inImage('VOLUME')).toEqual([target]);
+    expect(parseInt(app.stop_grace_period!, 10) * 1_000).toBeGreaterThan(coordinator.shutdownGraceMs);
+  });
+
+  it('have examples that nobody can start with, as nobody has a secret by default', () => {
+    const folder = join(ROOT, 'deploy/secrets');
+    const examples = readdirSync(folder).filter((name) => name.endsWith('.example'));
+
+    expect(examples).toHaveLength(5);
+    expect(() => inContainer(folder, '.example')).toThrow(
+      /READER_TOKENS_FILE: .*OPERATOR_TOKENS_FILE: .*ORDER_DATABASE_URL_FILE: .*INVENTORY.*PAYMENT/,
+    );
+  });
+
+  it('are never committed', () => {
+    expect(textOf('deploy/secrets/.gitignore').trim().split('\n')).toEqual([
+      '*',
+      '!.gitignore',
+      '!*.example',
+    ]);
+  });
+});
