@@ -71,6 +71,22 @@ describe('the work of a branch', () => {
     expect(await manager.recover()).toEqual([]);
   });
 
+  it('in a batch that has an empty statement, or a value that cannot be sent, leaves nothing prepared', async () => {
+    const manager = await manage();
+    const update = { text: "UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'" };
+    const circular: { self?: unknown } = {};
+    circular.self = circular;
+    for (const odd of [{ text: '-- nothing' }, { text: 'SELECT $1', values: [circular] }]) {
+      const branch = someBranch();
+      const prepared = manager.prepareBatch(branch, { statements: [update, odd], vote: () => 'commit' });
+      await expect(prepared).rejects.toThrow();
+      await manager.rollback(again(branch));
+    }
+
+    expect(await manager.recover()).toEqual([]);
+    expect(await balanceOf(database, 'ann')).toBe(100);
+  });
+
   it('in a batch must not end its transaction, by ROLLBACK neither', async () => {
     const manager = await manage();
     const update = { text: "UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'" };
@@ -86,7 +102,7 @@ describe('the work of a branch', () => {
     'writes nothing when its transaction could not even be begun: %s',
     async (form) => {
       const manager = await manage();
-      const begin = vi.spyOn(BranchWork.prototype, 'begin').mockReturnValue('this is no SQL');
+      const begin = vi.spyOn(BranchWork.prototype, 'begin').mockReturnValue(['this is no SQL']);
       const branch = someBranch();
       const text = "UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'";
 

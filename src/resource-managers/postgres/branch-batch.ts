@@ -1,8 +1,8 @@
 import type { PoolClient, QueryConfig, QueryResult } from 'pg';
 import type { Branch, Vote } from '../../coordinator/index.js';
 import { type BranchWork, type Work, endedByWork, judge, preparation } from './branch-work.js';
+import { isPlain, sendBurst } from './burst.js';
 import { quoted } from './gid.js';
-import { meaningOf, refusalOf } from './sqlstate.js';
 import { TransactionWatch } from './transaction-watch.js';
 
 /** The work of a branch as statements that need no look at each other's results. @publicApi */
@@ -23,7 +23,7 @@ export function workOf<P>(batch: Batch): Work<P> {
 
 /**
  * Prepares a branch in one round trip: everything from BEGIN to PREPARE TRANSACTION is sent at once, on the hope that the
- * vote is yes. A statement that fails makes the server refuse all that follow it, and the prepare is a rollback.
+ * vote is yes.
  *
  * @returns as {@link BranchWork.perform}.
  */
@@ -34,46 +34,46 @@ export async function prepareBatch(
   branch: Branch,
   batch: Batch,
 ): Promise<Vote> {
-  if (!client.pipeline) return work.perform(client, gid, branch, workOf(batch), preparation(gid));
-  // What is no statement would stop the sending half-way, with the begin on its way already.
-  if (batch.statements.some((statement) => typeof statement?.text !== 'string')) {
+  const { statements } = batch;
+  if (statements.some((statement) => typeof statement?.text !== 'string')) {
     throw new TypeError('A batch has something among its statements that is none: each needs a `text`.');
   }
-  const { sql, tag } = preparation(gid);
-  const queries = [work.begin(gid, branch.deadline), ...batch.statements, sql];
+  const ending = preparation(gid);
+  if (!client.pipeline || !statements.every(isPlain)) {
+    return work.perform(client, gid, branch, workOf(batch), ending);
+  }
+  const begin = work.begin(gid, branch.deadline);
   const watch = new TransactionWatch(client);
-  const { stream } = client.connection;
-  stream.cork();
-  const sent = queries.map((query) => client.query(query as QueryConfig));
-  stream.uncork();
-  const answers = await Promise.allSettled(sent);
-  watch.stop();
-  const begin = answers.shift()!;
-  const end = answers.pop()!;
-  if (begin.status === 'rejected') return work.notBegun(client, gid, begin.reason);
-
-  if (watch.wasDoubtfulBefore(end)) throw endedByWork(client);
-  const failed = answers.find((answer) => answer.status === 'rejected');
-  const ended = await judge(sent.at(-1)!, tag);
-  if (failed !== undefined) {
-    // A statement that never left, as its values cannot be sent, has not kept the rest from being prepared.
-    if (ended === 'commit') await rollBackPrepared(client, gid);
-    if (meaningOf(failed.reason, 'work') === 'refused') return refusalOf(failed.reason);
-    throw failed.reason;
+  const answer = await sendBurst(client, [...begin, ...statements, ending.sql]).finally(() => watch.stop());
+  if ('error' in answer) {
+    const { error, done } = answer;
+    if (done < begin.length) return work.notBegun(client, gid, error);
+    if (watch.isDoubtful) throw endedByWork(client);
+    if (done < begin.length + statements.length) return work.failed(client, error, ending);
+    return judge(Promise.reject(error), ending.tag);
   }
-  if (ended !== 'commit') return ended;
-
-  const results = answers.map((answer) => (answer as PromiseFulfilledResult<QueryResult>).value);
-  try {
-    const vote = batch.vote(results);
-    if (vote !== 'commit') await rollBackPrepared(client, gid);
-    return vote;
-  } catch (error) {
-    await rollBackPrepared(client, gid);
-    throw error;
-  }
+  const { results } = answer;
+  if (watch.wasDoubtfulBeforeEnd) throw endedByWork(client);
+  const vote = await judge(Promise.resolve(results.at(-1)!), ending.tag);
+  if (vote !== 'commit') return vote;
+  // It is prepared, and a throw has it rolled back.
+  if (results.length !== begin.length + statements.length + 1)
+    throw new TypeError('A batch has an empty statement.');
+  return voteOf(client, gid, batch, results.slice(begin.length, -1));
 }
 
-async function rollBackPrepared(client: PoolClient, gid: string): Promise<void> {
-  await client.query(`ROLLBACK PREPARED ${quoted(gid)}`);
+/** It is prepared already, so that a vote which is no commit rolls it back. */
+async function voteOf(
+  client: PoolClient,
+  gid: string,
+  batch: Batch,
+  results: readonly QueryResult[],
+): Promise<Vote> {
+  let vote: Vote | undefined;
+  try {
+    vote = batch.vote(results);
+    return vote;
+  } finally {
+    if (vote !== 'commit') await client.query(`ROLLBACK PREPARED ${quoted(gid)}`);
+  }
 }

@@ -63,7 +63,7 @@ export class BranchWork {
   ): Promise<Vote> {
     const loan = lend(client, branch.signal);
     const watch = new TransactionWatch(client);
-    const begin = client.query(this.begin(gid, branch.deadline));
+    const begin = client.query(this.begin(gid, branch.deadline).join('; '));
     // On a pipelined connection the first statement of the work need not wait: should the begin fail, it fails too.
     const ahead = client.pipeline ? settle(() => work(loan.client, branch)) : undefined;
     try {
@@ -85,8 +85,8 @@ export class BranchWork {
     return result.value;
   }
 
-  /** @returns SQL that opens the transaction of a branch, bounds it, and writes its guard row. */
-  begin(gid: string, deadline: number): string {
+  /** @returns the statements that open the transaction of a branch, bound it, and write its guard row. */
+  begin(gid: string, deadline: number): readonly string[] {
     const remainingMs = remainingUntil(deadline);
     if (remainingMs <= 0) throw new RangeError('The deadline of this branch is over before its work begins.');
     const { isolation, lockTimeoutMs } = this.settings;
@@ -101,7 +101,7 @@ export class BranchWork {
       `SET LOCAL lock_timeout = ${lockMs}`,
       ...limits.map((limit) => `SET LOCAL ${limit} = ${limitMs}`),
       this.guard.insertWork(gid),
-    ].join('; ');
+    ];
   }
 
   /**
@@ -139,7 +139,7 @@ export class BranchWork {
    * The work threw, and is rolled back. What the database said against it is a refusal. Anything else is thrown on;
    * but not where the branch decides alone, as there a throw would say that it may be committed.
    */
-  private async failed(client: PoolClient, error: unknown, { tag }: Ending): Promise<Vote> {
+  async failed(client: PoolClient, error: unknown, { tag }: Ending): Promise<Vote> {
     const isRolledBack = await rollBack(client);
     if (meaningOf(error, 'work') === 'refused') return refusalOf(error);
     if (tag === 'PREPARE' || !isRolledBack) throw error;

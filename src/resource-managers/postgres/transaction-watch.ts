@@ -36,8 +36,8 @@ export class TransactionWatch {
     return this.tags.length > 1;
   }
 
-  /** Whether it may have before its own end, which is the last tag where the server has answered to it. */
-  wasDoubtfulBefore(end: PromiseSettledResult<unknown>): boolean {
-    return this.tags.slice(1, end.status === 'fulfilled' ? -1 : undefined).length > 0;
+  /** Whether it may have before its own end, which is the last tag. */
+  get wasDoubtfulBeforeEnd(): boolean {
+    return this.tags.length > 2;
   }
 }
