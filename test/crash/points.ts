@@ -83,7 +83,7 @@ function doubtful(): CrashPoint[] {
       fault: 'loses the acknowledgement',
       at: { point },
     })),
-    ...[...around('log.report'), ...around('log.forget')].map((point) => ({
+    ...[...around('log.report'), ...around('log.progress'), ...around('log.forget')].map((point) => ({
       name: point,
       transfers: REPORTED,
       at: { point },

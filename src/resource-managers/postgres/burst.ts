@@ -1,6 +1,11 @@
+import { createRequire } from 'node:module';
 import { type Connection, type PoolClient, Query, type QueryConfig, type QueryResult } from 'pg';
-import { prepareValue } from 'pg/lib/utils.js';
 import { serialize } from 'pg-protocol';
+
+/** How the client turns a value into what is sent: it has no types of its own for this. */
+const { prepareValue } = createRequire(import.meta.url)('pg/lib/utils.js') as {
+  prepareValue: (value: unknown) => string | Buffer | null;
+};
 
 /** What the server answered to a burst. */
 export type BurstAnswer =
