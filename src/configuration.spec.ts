@@ -99,10 +99,22 @@ describe('The configuration', () => {
     ['READER_TOKENS_FIEL', 'READER_TOKENS_FILE'],
     ['DECISION_LOG_PTAH', 'DECISION_LOG_PATH'],
     ['DTC_TIMEOUT', 'DTC_TIMEOUT_MS'],
+    ['DTC_TIMEOUT_SECONDS', 'DTC_TIMEOUT_MS'],
+    ['DTC_PORT', 'PORT'],
+    ['DTC_READER_TOKENS', 'READER_TOKENS'],
+    ['DTC_DECISION_LOG', 'DECISION_LOG'],
   ])('is refused with %s, and asks whether %s was meant', (variable, meant) => {
     expect(() => readConfiguration({ [variable]: 'x' })).toThrow(
       `${variable} is not known (did you mean ${meant}?)`,
     );
+  });
+
+  it('is refused with every problem at once, whichever schema or rule found it', () => {
+    const attempt = (): unknown => readConfiguration({ PORT: 'http', DTC_COLOUR: 'x', DTC_TIMEOUT_MS: '0' });
+    expect(attempt).toThrow(/PORT: .*DTC_COLOUR is not known.*DTC_TIMEOUT_MS: /);
+
+    const others = { HOST: '::', ORDER_DATABASE_URL: 'postgres://x/y', DTC_MAX_ATTEMPTS: '0' };
+    expect(() => readConfiguration(others)).toThrow(/DTC_MAX_ATTEMPTS: .*HOST: .*PAYMENT_DATABASE_URL: /);
   });
 
   it('takes no notice of names that may be meant for somebody else', () => {

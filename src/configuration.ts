@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { credentialsSchema } from './common/config/credentials.js';
-import { EnvironmentError } from './common/config/environment.error.js';
-import { optionsFromEnvironment } from './common/config/environment.js';
+import { EnvironmentError, gather } from './common/config/environment.error.js';
+import { namesOf, optionsFromEnvironment, variablesOf } from './common/config/environment.js';
 import { isLoopback } from './common/config/loopback.js';
 import { LOG_LEVELS, type LogLevel } from './common/logging.js';
 import {
@@ -65,6 +65,12 @@ export const applicationSchema = z.object({
 /** Names that nobody else uses, so that what begins so and is not known is a mistake. A HOST or PORT_RANGE may be anyone's. */
 const RESERVED_NAMES = ['READER_TOKEN', 'OPERATOR_TOKEN', 'DECISION_LOG'] as const;
 
+/** The beginning of the variables of the coordinator's options, which is its own alone. */
+const PREFIX = 'DTC_';
+
+const APPLICATION_NAMES = namesOf(variablesOf(applicationSchema, ''));
+const COORDINATOR_NAMES = namesOf(variablesOf(coordinatorOptionsSchema, PREFIX));
+
 const DEFAULT_LOG_PATH = 'data/decisions';
 
 const DATABASE_VARIABLES = ['ORDER_DATABASE_URL', 'INVENTORY_DATABASE_URL', 'PAYMENT_DATABASE_URL'] as const;
@@ -97,25 +103,44 @@ export interface Configuration {
  * (`timeoutMs` from DTC_TIMEOUT_MS).
  *
  * @throws EnvironmentError when a value is impossible, values do not go together, a variable with a beginning of ours
- * is not known, or others could reach the application and nobody needs a token.
+ * is not known, or others could reach the application and nobody needs a token. It names all of them, so that one
+ * start tells all that there is to mend.
  */
 export function readConfiguration(environment: NodeJS.ProcessEnv): Configuration {
-  const given = optionsFromEnvironment(applicationSchema, '', environment, RESERVED_NAMES);
+  const problems: string[] = [];
+  const given = gather(problems, () =>
+    optionsFromEnvironment(applicationSchema, '', environment, RESERVED_NAMES, COORDINATOR_NAMES),
+  );
+  const coordinator = gather(problems, () =>
+    optionsFromEnvironment(coordinatorOptionsSchema, PREFIX, environment, [PREFIX], APPLICATION_NAMES),
+  );
+  const application = given && gather(problems, () => applicationOf(given));
+  if (application === undefined || coordinator === undefined) throw new EnvironmentError(problems);
+  return { ...application, coordinator };
+}
+
+type Given = z.output<typeof applicationSchema>;
+
+/** @throws EnvironmentError naming all that does not go together. */
+function applicationOf(given: Given): Omit<Configuration, 'coordinator'> {
+  const problems: string[] = [];
   const { host, port, logLevel, demo } = given;
-  const databases = databasesOf(given);
+  const access = gather(problems, () => accessOf(given));
+  const databases = gather(problems, () => databasesOf(given));
+  const decisionLog = gather(problems, () => decisionLogOf(given, databases !== undefined));
+  if (access === undefined || decisionLog === undefined || problems.length > 0) {
+    throw new EnvironmentError(problems);
+  }
   return {
     host,
     port,
     logLevel,
     demo: demo === 'true',
-    access: accessOf(given),
+    access,
     ...(databases !== undefined && { databases }),
-    decisionLog: decisionLogOf(given, databases !== undefined),
-    coordinator: optionsFromEnvironment(coordinatorOptionsSchema, 'DTC_', environment),
+    decisionLog,
   };
 }
-
-type Given = z.output<typeof applicationSchema>;
 
 function accessOf({
   host,

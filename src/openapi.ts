@@ -17,6 +17,7 @@ function documentOf(app: INestApplication): OpenAPIObject {
         'Errors are application/problem+json (RFC 9457).',
     )
     .setVersion('1')
+    .addBearerAuth()
     .build();
   return SwaggerModule.createDocument(app, config);
 }

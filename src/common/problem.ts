@@ -39,6 +39,8 @@ const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_BRANCH_CONFLICT: HttpStatus.CONFLICT,
   DTC_BRANCH_NOT_FOUND: HttpStatus.NOT_FOUND,
   DTC_DRAINING: HttpStatus.SERVICE_UNAVAILABLE,
+  // Never a 5xx once commit is decided.
+  DTC_FAILED_AFTER_COMMIT: HttpStatus.ACCEPTED,
   DTC_FORBIDDEN: HttpStatus.FORBIDDEN,
   DTC_INVALID_REQUEST: HttpStatus.BAD_REQUEST,
   DTC_NOT_ACTIVE: HttpStatus.CONFLICT,

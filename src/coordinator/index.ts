@@ -13,6 +13,7 @@ export type {
   Propagation,
 } from './declarative/distributed-transaction.options.js';
 export {
+  FailedAfterCommitError,
   InTransactionError,
   InvalidMethodError,
   NoTransactionError,

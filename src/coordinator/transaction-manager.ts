@@ -49,7 +49,8 @@ export class TransactionManager {
    * decides, and a decision is delivered whatever fails.
    *
    * @returns the outcome; it is never a rejection for anything that happens after the begin.
-   * @throws (as a rejection) OverloadedError, ShuttingDownError, FencedError, LogUnavailableError, ParticipantStalledError,
+   * @throws (as a rejection) OverloadedError, ShuttingDownError, DrainingError, FencedError, LogUnavailableError, ParticipantPausedError,
+   * ParticipantStalledError,
    * UnknownParticipantError, TooManyBranchesError, BranchConflictError or InvalidRequestError. Then nothing was begun.
    */
   run(request: TransactionRequest): Promise<Outcome> {
@@ -74,7 +75,8 @@ export class TransactionManager {
   /**
    * Begins a transaction whose branches come one by one.
    *
-   * @throws OverloadedError, ShuttingDownError, FencedError, LogUnavailableError or InvalidRequestError. Then nothing was begun.
+   * @throws OverloadedError, ShuttingDownError, DrainingError, FencedError, LogUnavailableError or InvalidRequestError. Then
+   * nothing was begun.
    */
   begin(options: BeginOptions = {}): Transaction {
     const { signal } = options;

@@ -123,6 +123,14 @@ describe('The answer to an order', () => {
     });
   });
 
+  it('does not show which operator had it rolled back, and why', () => {
+    expect(problemOf({ cause: 'rolled-back', reason: 'operator alice: hangs, caller gone' })).toMatchObject({
+      status: 503,
+      code: 'DTC_ABORTED',
+      detail: 'Nothing was changed: it was rolled back before it was decided. It is safe to try again.',
+    });
+  });
+
   it('does not show what a participant threw', () => {
     const failure = {
       cause: 'failed',

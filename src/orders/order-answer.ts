@@ -88,14 +88,18 @@ function problemOfAbort({
       ...about,
     });
   }
-  // What a participant threw is for the log, and not for clients.
-  const why = cause === 'failed' ? `${participant ?? 'a participant'} failed` : reason;
   return new ProblemException({
     status: HttpStatus.SERVICE_UNAVAILABLE,
     code: CODE_OF_CAUSE[cause] ?? 'DTC_ABORTED',
-    detail: `Nothing was changed: ${why}. It is safe to try again.`,
+    detail: `Nothing was changed: ${whyOf(cause, participant, reason)}. It is safe to try again.`,
     ...about,
   });
+}
+
+/** What a participant threw, and who ordered a rollback and in which words, is for operators and not for clients. */
+function whyOf(cause: AbortedOutcome['cause'], participant: string | undefined, reason: string): string {
+  if (cause === 'failed') return `${participant ?? 'a participant'} failed`;
+  return cause === 'rolled-back' ? 'it was rolled back before it was decided' : reason;
 }
 
 function detailOf(outcome: PendingOutcome | HeuristicOutcome): string {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { obstaclesIn } from './support/accessibility.js';
 import { DESKTOP, PHONE } from './support/browser.js';
 import { OPERATOR_TOKEN, READER_TOKEN } from './support/callers.js';
-import { ACTIVE_ID, REFUSED_ID, STALLED_ID } from './support/scenario.js';
+import { ACTIVE_ID, IN_DOUBT_ID, REFUSED_ID, STALLED_ID } from './support/scenario.js';
 import { HAS_CHROMIUM, goTo, useBrowser } from './support/suite.js';
 
 const SIZES = [
@@ -106,6 +106,11 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     await expect
       .poll(() => page.locator('.condition').innerText())
       .toMatch(/not accepting.*recovering.*restart needed.*Decision log: EIO: the last flush failed/s);
+  });
+
+  it('says of a transaction in doubt that its decision is not known, and not that there is none', async () => {
+    const { page } = await suite.open(`#/transactions/${IN_DOUBT_ID}`);
+    await expect.poll(() => page.locator('.facts').innerText()).toMatch(/Decision\s+not known/i);
   });
 
   it('filters, keeps the filters in the address, and goes to a transaction and back', async () => {

@@ -88,7 +88,7 @@ function read(expression: string): { readonly selectors: Selector[]; readonly gr
   ).flat();
   const bare = expression
     .replace(/\b(?:by|on|ignoring|without) ?\([^)]*\)/g, ' ')
-    .replace(/\[[^\]]*\]/g, ' ');
+    .replace(/\[[^\]]*\]|\boffset \d+[smhd]/g, ' ');
   const selectors = Array.from(
     bare.matchAll(/([a-z_][a-z0-9_]*)\s*(?:\{([^}]*)\})?/gi),
     ([, metric, matchers = '']): Selector => ({

@@ -5,6 +5,7 @@ interface Operation {
   readonly summary?: string;
   readonly tags?: readonly string[];
   readonly parameters?: readonly { readonly name: string; readonly in: string }[];
+  readonly security?: readonly Readonly<Record<string, readonly string[]>>[];
   readonly responses: Readonly<Record<string, { readonly content?: Readonly<Record<string, unknown>> }>>;
 }
 
@@ -12,7 +13,10 @@ interface Document {
   readonly openapi: string;
   readonly info: { readonly title: string; readonly version: string };
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
-  readonly components: { readonly schemas: Readonly<Record<string, object>> };
+  readonly components: {
+    readonly schemas: Readonly<Record<string, object>>;
+    readonly securitySchemes?: Readonly<Record<string, object>>;
+  };
 }
 
 const ROUTES = [
@@ -90,6 +94,14 @@ describe('The OpenAPI document', () => {
 
     expect(references.length).toBeGreaterThan(5);
     expect(schemas).toEqual(expect.arrayContaining([...new Set(references)]));
+  });
+
+  it('defines how every route is secured that is', () => {
+    const names = Object.values(operations).flatMap(({ security = [] }) => security.flatMap(Object.keys));
+
+    expect(document.components.securitySchemes).toMatchObject({ bearer: { type: 'http', scheme: 'bearer' } });
+    expect(names.length).toBeGreaterThan(10);
+    expect([...new Set(names)]).toEqual(Object.keys(document.components.securitySchemes!));
   });
 
   it('is made from the schemas that requests are checked against', () => {

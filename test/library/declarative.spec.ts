@@ -269,6 +269,19 @@ describe('A decorated method', () => {
     expect(payment.calls).toEqual([]);
   });
 
+  it('does not say that nothing was changed when it throws after it has asked for commit by itself', async () => {
+    const late = new Error('too late');
+    const commitAndThrow = async (): Promise<never> => {
+      transactions.enlist(branch('payment', 1));
+      await transactions.current()!.commit();
+      throw late;
+    };
+    expect(await rejectionOf(works.required(commitAndThrow))).toMatchObject({
+      code: 'DTC_FAILED_AFTER_COMMIT',
+      cause: late,
+    });
+  });
+
   it('rolls back what it had enlisted, too, when it throws at once, without a promise', async () => {
     const error = new Error('at once');
     const thrown = await rejectionOf(

@@ -13,6 +13,8 @@ const SOURCES = [
   'src',
   'dashboard',
   'docs',
+  'deploy/prometheus',
+  'deploy/grafana',
   'package.json',
   'nest-cli.json',
   'tsconfig.json',
@@ -96,12 +98,14 @@ describe('the package', () => {
   it('holds the compiled library and texts, and nothing else', () => {
     const strangers = files.filter(
       (file) =>
-        !/^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/.*|dist\/.*\.(?:js|d\.ts)|dist\/dashboard\/.*)$/.test(
+        !/^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/.*|deploy\/(?:prometheus|grafana)\/.*|dist\/.*\.(?:js|d\.ts)|dist\/dashboard\/.*)$/.test(
           file,
         ),
     );
     expect(strangers).toEqual([]);
     expect(files).toContain('package.json');
+    expect(files).toContain('deploy/prometheus/alerts.yml');
+    expect(files).toContain('deploy/grafana/dashboards/transactions.json');
   });
 
   it('holds the dashboard: a page, its script and its style sheet', () => {

@@ -20,8 +20,8 @@ export interface Action {
   readonly path: string;
   /** Set when it cannot be taken back. */
   readonly isFinal: boolean;
-  /** Set when the operator must say how a branch has ended; it holds the decision. */
-  readonly asksEndAgainst?: 'commit' | 'abort';
+  /** Set when the operator must say how a branch has ended; it holds the decision, null when that is not known. */
+  readonly asksEndAgainst?: 'commit' | 'abort' | null;
 }
 
 /** What is sent with an action. */
@@ -41,7 +41,11 @@ export const ENDS: Readonly<Record<HeuristicKind, { readonly name: string; reado
 };
 
 /** @returns a warning when an end is not what was decided; undefined when it is. */
-export function disagreement(end: HeuristicKind, decision: 'commit' | 'abort'): string | undefined {
+export function disagreement(end: HeuristicKind, decision: 'commit' | 'abort' | null): string | undefined {
+  if (decision === null) {
+    if (end === 'commit' || end === 'rollback') return undefined;
+    return 'The transaction then counts as committed, with a heuristic report, until somebody mends the data.';
+  }
   if (end === (decision === 'commit' ? 'commit' : 'rollback')) return undefined;
   const [decided, others] = decision === 'commit' ? ['Commit', 'commit'] : ['Abort', 'roll back'];
   return (

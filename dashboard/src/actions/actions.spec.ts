@@ -32,12 +32,42 @@ describe('the actions offered for a branch', () => {
       { state: 'committing', stalled: true, held: true },
       ['resolve'],
     ],
+    ['that is held at a paused participant', { state: 'committing', held: true }, ['resolve']],
     ['that is done', { state: 'committed' }, []],
     ['that has a report', { state: 'heuristic', heuristic: { kind: 'mixed', reason: '' } }, []],
   ])('%s are as safe', (_which, fields, expected) => {
     const branch = { branchId: 'b', stalled: false, held: false, nextAttemptAt: null, ...fields };
     const transaction = { transactionId: 't', decision: 'commit' } as TransactionSummary;
     expect(kinds(actionsOfBranch(transaction, branch as BranchView))).toEqual(expected);
+  });
+
+  it.each<[string, Partial<BranchView>, string[]]>([
+    ['is stalled', { stalled: true, attempts: 5 }, ['retry', 'resolve']],
+    ['waits for its next attempt', { attempts: 2, nextAttemptAt: soon }, ['retry']],
+    ['is held', { attempts: 2, held: true }, ['resolve']],
+    ['has its first attempt under way', { attempts: 1 }, []],
+  ])('that was to decide by itself and %s are as safe, and name no decision', (_which, fields, expected) => {
+    const branch = {
+      branchId: 'b',
+      state: 'preparing',
+      stalled: false,
+      held: false,
+      nextAttemptAt: null,
+      ...fields,
+    };
+    const transaction = { transactionId: 't', inDoubt: true, decision: null, branches: [branch] };
+    const actions = actionsOfBranch(transaction as unknown as TransactionSummary, branch as BranchView);
+    expect(kinds(actions)).toEqual(expected);
+    expect(actions.map(({ consequences }) => consequences.join(' ')).join(' ')).not.toMatch(
+      /is decided|stays|null/,
+    );
+  });
+
+  it('are none while participants prepare, before the decision', () => {
+    const branch = { branchId: 'b', state: 'preparing', stalled: false, held: false, attempts: 1 };
+    const transaction = { transactionId: 't', inDoubt: false, decision: null, branches: [branch] };
+    const actions = actionsOfBranch(transaction as unknown as TransactionSummary, branch as BranchView);
+    expect(actions).toEqual([]);
   });
 
   it('are sent to its address, whatever its name', () => {
@@ -55,6 +85,10 @@ describe('an end told by hand', () => {
     ['commit', 'abort', true],
     ['mixed', 'commit', true],
     ['hazard', 'abort', true],
+    ['commit', null, false],
+    ['rollback', null, false],
+    ['mixed', null, true],
+    ['hazard', null, true],
   ] as const)('%s, when %s was decided, is warned of: %s', (end, decision, isWarned) => {
     expect(disagreement(end, decision) !== undefined).toBe(isWarned);
   });

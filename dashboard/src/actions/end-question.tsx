@@ -2,7 +2,7 @@ import { HEURISTIC_KINDS, type HeuristicKind } from '../api/views.js';
 import { ENDS, disagreement } from './action.js';
 
 interface Props {
-  readonly decision: 'commit' | 'abort';
+  readonly decision: 'commit' | 'abort' | null;
   readonly chosen: HeuristicKind | null;
   readonly onChoose: (end: HeuristicKind) => void;
 }

@@ -1,4 +1,5 @@
 import type { BranchView, TransactionSummary } from '../api/views.js';
+import { deciderOf } from '../words/attention.js';
 import type { Action } from './action.js';
 
 /** @returns what can be done to a transaction as it stands. The coordinator decides whether it still can. */
@@ -12,11 +13,12 @@ export function actionsOfTransaction(transaction: TransactionSummary): Action[] 
 export function actionsOfBranch(transaction: TransactionSummary, branch: BranchView): Action[] {
   const { state, stalled, held, nextAttemptAt } = branch;
   const { decision } = transaction;
-  if (decision === null || (state !== 'committing' && state !== 'rolling-back')) return [];
+  const owes = state === 'committing' || state === 'rolling-back' || branch === deciderOf(transaction);
+  if (!owes) return [];
   const isWaiting = stalled || nextAttemptAt !== null;
   return [
     ...(isWaiting && !held ? [retry(transaction, branch, decision)] : []),
-    ...(stalled ? [resolve(transaction, branch, decision)] : []),
+    ...(stalled || held ? [resolve(transaction, branch, decision)] : []),
   ];
 }
 
@@ -57,16 +59,16 @@ function forget({ transactionId }: TransactionSummary): Action {
 function retry(
   { transactionId }: TransactionSummary,
   { branchId, participant }: BranchView,
-  decision: 'commit' | 'abort',
+  decision: 'commit' | 'abort' | null,
 ): Action {
-  const call = decision === 'commit' ? 'commit' : 'rollback';
+  const call = decision === 'abort' ? 'rollback' : decision === null ? 'one-phase commit' : 'commit';
   return {
     kind: 'retry',
     label: 'Retry now',
     title: `Retry ${participant} now?`,
     target: `${transactionId}/${branchId}`,
     consequences: [
-      `The ${call} is sent to ${participant} once more, at once. The decision stays as it is.`,
+      `The ${call} is sent to ${participant} once more, at once. ${decision === null ? 'It says what it has decided, or decides now.' : 'The decision stays as it is.'}`,
       'If it fails, the coordinator goes on trying as before. Participants must take repeats, so nothing is done twice.',
     ],
     confirm: 'Retry now',
@@ -79,7 +81,7 @@ function retry(
 function resolve(
   { transactionId }: TransactionSummary,
   { branchId, participant }: BranchView,
-  decision: 'commit' | 'abort',
+  decision: 'commit' | 'abort' | null,
 ): Action {
   return {
     kind: 'resolve',
@@ -88,7 +90,9 @@ function resolve(
     target: `${transactionId}/${branchId}`,
     consequences: [
       `You tell the coordinator how this branch has ended at ${participant}, because you made it so or have seen it there. The coordinator believes you, calls ${participant} no more for it, and cannot check.`,
-      `It changes no decision: ${decision} is decided and stays so.`,
+      decision === null
+        ? 'This participant was to decide by itself, so the end that you tell becomes the decision.'
+        : `It changes no decision: ${decision} is decided and stays so.`,
     ],
     confirm: 'Record this end',
     done: `The end of the branch at ${participant} was recorded.`,

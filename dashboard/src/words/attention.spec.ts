@@ -79,6 +79,31 @@ describe('what needs attention', () => {
       since: '2026-01-01T00:00:00.000Z',
     });
   });
+
+  it('is a one-phase commit whose answer stays out: its participant is asked, and not the log', () => {
+    const asked = branch({ vote: null, state: 'preparing', nextAttemptAt: '2026-01-01T00:01:04.000Z' });
+    const inDoubt = transaction({
+      state: 'READY',
+      inDoubt: true,
+      decision: null,
+      decidedAt: null,
+      branches: [asked],
+    });
+    expect(attentionOf(inDoubt, NOW_MS)).toMatchObject({
+      kind: 'in doubt',
+      why: ['payment was to decide by itself, in one phase, and has not said whether it committed.'],
+      next: 'payment is asked until it says what it decided. payment: next attempt in 4 s.',
+    });
+    const stalled = {
+      ...inDoubt,
+      stalled: true,
+      branches: [{ ...asked, stalled: true, nextAttemptAt: null }],
+    };
+    expect(attentionOf(stalled, NOW_MS)).toMatchObject({
+      kind: 'stalled',
+      next: 'payment is asked until it says what it decided. payment: tried at the next round of the recovery job.',
+    });
+  });
 });
 
 describe('what happens next', () => {

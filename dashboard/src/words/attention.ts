@@ -32,17 +32,36 @@ export function attentionOf(transaction: TransactionSummary, nowMs: number): Att
     };
   }
   if (!inDoubt) return undefined;
+  const decider = deciderOf(transaction);
   return {
     kind: 'in doubt',
-    why: ['Every participant is prepared and holds what it prepared; the decision record is not confirmed.'],
+    why: [
+      decider === undefined
+        ? 'Every participant is prepared and holds what it prepared; the decision record is not confirmed.'
+        : `${decider.participant} was to decide by itself, in one phase, and has not said whether it committed.`,
+    ],
     since: startedAt,
     next: nextOf(transaction, nowMs),
   };
 }
 
+/**
+ * @returns the branch that was asked to decide by itself, in one phase, and whose answer stays out. The log knows nothing
+ * of such a decision: only the participant does.
+ */
+export function deciderOf({ inDoubt, branches }: TransactionSummary): BranchView | undefined {
+  if (!inDoubt) return undefined;
+  return branches.find(({ state, stalled, attempts }) => state === 'preparing' && (stalled || attempts > 0));
+}
+
 /** @returns what happens next if nobody does anything. */
 export function nextOf(transaction: TransactionSummary, nowMs: number): string {
   const { state, heuristic, inDoubt, branches, deadlineAt } = transaction;
+  const decider = deciderOf(transaction);
+  if (decider !== undefined) {
+    const { participant } = decider;
+    return `${participant} is asked until it says what it decided. ${nextOfBranch(decider, nowMs)}`;
+  }
   if (inDoubt) return 'The coordinator asks the decision log until it knows. Nobody else may decide.';
   if (state === 'ACTIVE' || state === 'PREPARING') {
     const leftMs = Date.parse(deadlineAt) - nowMs;
@@ -58,7 +77,7 @@ export function nextOf(transaction: TransactionSummary, nowMs: number): string {
   return 'Nothing more: it is over.';
 }
 
-/** @returns when and by whom the decision is delivered to a branch that it is still owed to. */
+/** @returns when and by whom a branch is told the decision that it is owed, or asked for the one that it owes. */
 export function nextOfBranch(
   { participant, held, nextAttemptAt, stalled }: BranchView,
   nowMs: number,

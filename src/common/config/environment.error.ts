@@ -5,3 +5,19 @@ export class EnvironmentError extends Error {
     this.name = 'EnvironmentError';
   }
 }
+
+/**
+ * Runs one of several readers whose problems are all to be told at once.
+ *
+ * @param problems to which those of this one are added.
+ * @returns what it read; undefined when it found problems.
+ */
+export function gather<T>(problems: string[], read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof EnvironmentError)) throw error;
+    problems.push(...error.problems);
+    return undefined;
+  }
+}

@@ -49,7 +49,7 @@ describe('Options from the environment', () => {
     expect(() => read({ DTC_COLOUR: 'blue' })).toThrow(/: DTC_COLOUR is not known\.$/);
     expect(() => read({ DTC_NMAE: 'x' })).toThrow(/\(did you mean DTC_NAME\?\)/);
     expect(() => read({ DTC_KEY_FILES: 'x' })).toThrow(/\(did you mean DTC_KEY_FILE\?\)/);
-    expect(() => read({ DTC_NAME_FILE: 'x' })).toThrow(/: DTC_NAME_FILE is not known\.$/);
+    expect(() => read({ DTC_COLOUR_FILE: 'x' })).toThrow(/: DTC_COLOUR_FILE is not known\.$/);
   });
 
   it('are refused by the name of the file, where the file holds what is wrong, and never by what it holds', () => {

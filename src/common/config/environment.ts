@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import { closestName } from './closest-name.js';
-import { EnvironmentError } from './environment.error.js';
+import { EnvironmentError, gather } from './environment.error.js';
+import { meantName } from './meant-name.js';
 import { FILE_SUFFIX, type Setting, readSecret } from './secret-file.js';
 
 /** An object schema whose fields can be told apart, so that each can be set by a variable of its own. */
@@ -39,6 +39,7 @@ export function namesOf(variables: readonly Variable[]): string[] {
  * @param reserved beginnings of names that belong to this schema alone. A variable that begins so and that the schema does
  * not know is refused, for it is a spelling mistake, and the option would silently keep its default. Of other
  * names nobody can say whose they are. @default the prefix
+ * @param others names that other schemas have, for one of them may be meant by a name that is refused.
  * @returns the options, complete.
  * @throws EnvironmentError naming every variable at fault, and never what a variable holds.
  */
@@ -47,22 +48,20 @@ export function optionsFromEnvironment<S extends OptionsSchema>(
   prefix: string,
   environment: NodeJS.ProcessEnv,
   reserved: readonly string[] = [prefix],
+  others: readonly string[] = [],
 ): z.output<S> {
   const variables = variablesOf(schema, prefix);
-  const problems = problemsOfNames(namesOf(variables), reserved, environment);
+  const problems = problemsOfNames(namesOf(variables), reserved, others, environment);
 
   const given: Record<string, unknown> = {};
   const source = new Map<string, string>();
   for (const { option, name, isSecret } of variables) {
-    try {
-      const setting = isSecret ? readSecret(name, environment) : settingOf(name, environment);
-      if (setting === undefined) continue;
-      source.set(option, setting.variable);
-      given[option] = isNumeric(schema.shape[option]) ? numberOf(setting.text) : setting.text;
-    } catch (error) {
-      if (!(error instanceof EnvironmentError)) throw error;
-      problems.push(...error.problems);
-    }
+    const setting = isSecret
+      ? gather(problems, () => readSecret(name, environment))
+      : settingOf(name, environment);
+    if (setting === undefined) continue;
+    source.set(option, setting.variable);
+    given[option] = isNumeric(schema.shape[option]) ? numberOf(setting.text) : setting.text;
   }
 
   const parsed = schema.safeParse(given);
@@ -76,12 +75,13 @@ export function optionsFromEnvironment<S extends OptionsSchema>(
 function problemsOfNames(
   known: readonly string[],
   reserved: readonly string[],
+  others: readonly string[],
   environment: NodeJS.ProcessEnv,
 ): string[] {
   return Object.keys(environment)
     .filter((name) => reserved.some((beginning) => name.startsWith(beginning)) && !known.includes(name))
     .map((name) => {
-      const meant = closestName(name, known);
+      const meant = meantName(name, [...known, ...others]);
       return `${name} is not known` + (meant === undefined ? '' : ` (did you mean ${meant}?)`);
     });
 }

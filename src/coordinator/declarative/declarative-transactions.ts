@@ -4,7 +4,12 @@ import { messageOf } from '../execution/incident.js';
 import type { Transaction } from '../transaction.js';
 import { type BeginOptions, TransactionManager } from '../transaction-manager.js';
 import type { Propagation } from './distributed-transaction.options.js';
-import { InTransactionError, NoTransactionError, NotCommittedError } from './errors.js';
+import {
+  FailedAfterCommitError,
+  InTransactionError,
+  NoTransactionError,
+  NotCommittedError,
+} from './errors.js';
 
 const MAX_NAME_LENGTH = 100;
 
@@ -58,7 +63,12 @@ export class DeclarativeTransactions {
       const outcome = await transaction.rollback(`${caller} failed: ${messageOf(error)}`);
       // That something came too late tells the caller little; what it came too late for tells why.
       const isLate = error instanceof NotActiveError && error.transactionId === transaction.id;
-      throw isLate && outcome.status === 'aborted' ? new NotCommittedError(outcome, { cause: error }) : error;
+      if (outcome.status === 'aborted')
+        throw isLate ? new NotCommittedError(outcome, { cause: error }) : error;
+      // Commit was asked for before the throw, which alone would say that nothing was changed.
+      if (outcome.status === 'committed')
+        throw new FailedAfterCommitError(caller, outcome.transactionId, error);
+      throw new NotCommittedError(outcome, { cause: error });
     }
     const outcome = await transaction.commit();
     if (outcome.status === 'committed') return value;

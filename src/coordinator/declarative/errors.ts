@@ -22,6 +22,26 @@ export class NotCommittedError extends Error {
   }
 }
 
+/**
+ * A method decorated with `@DistributedTransaction` has thrown after it had asked for commit by itself, and is committed.
+ * Its cause is what it threw.
+ *
+ * @publicApi
+ */
+export class FailedAfterCommitError extends Error {
+  readonly code = 'DTC_FAILED_AFTER_COMMIT';
+
+  /** @param caller the method. */
+  constructor(
+    readonly caller: string,
+    readonly transactionId: string,
+    cause: unknown,
+  ) {
+    super(`${caller} failed after its transaction ${transactionId} was committed.`, { cause });
+    this.name = 'FailedAfterCommitError';
+  }
+}
+
 /** Something that needs a transaction was called outside any. @publicApi */
 export class NoTransactionError extends CoordinatorError {
   readonly code = 'DTC_NO_TRANSACTION';

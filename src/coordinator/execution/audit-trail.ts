@@ -3,6 +3,9 @@ import { AUDIT_KEPT, type AuditEntry } from '../log/decision-log.js';
 import type { ClaimedLog } from './claimed-log.js';
 import { messageOf } from './incident.js';
 
+/** How long the log may take to keep an entry. */
+const ANSWER_WITHIN_MS = 10_000;
+
 /** What operators have ordered, the latest entries of it, in memory and in the log. */
 export class AuditTrail {
   private readonly entries: AuditEntry[];
@@ -20,12 +23,13 @@ export class AuditTrail {
   /**
    * Writes an entry down, before what it tells of is done.
    *
-   * @throws (as a rejection) LogUnavailableError when it cannot be written. Then nothing is to be done.
+   * @throws (as a rejection) LogUnavailableError when it cannot be written, or it is not known in time whether it is. Then
+   * nothing is to be done; the entry may be found after the next start all the same.
    */
   async write(entry: Omit<AuditEntry, 'number'>): Promise<void> {
     const numbered = { number: ++this.lastNumber, ...entry };
     try {
-      await this.log.storage.audit(numbered);
+      await withinLimit(this.log.storage.audit(numbered));
     } catch (error) {
       this.log.failed(error);
       throw new LogUnavailableError(messageOf(error));
@@ -43,5 +47,18 @@ export class AuditTrail {
       .filter(({ number }) => number < before)
       .toSorted((a, b) => b.number - a.number)
       .slice(0, limit);
+  }
+}
+
+async function withinLimit(writing: void | Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_resolve, reject) => {
+    const late = new Error(`it has not answered for ${ANSWER_WITHIN_MS} ms`);
+    timer = setTimeout(() => reject(late), ANSWER_WITHIN_MS);
+  });
+  try {
+    await Promise.race([writing, limit]);
+  } finally {
+    clearTimeout(timer);
   }
 }

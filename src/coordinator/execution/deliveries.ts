@@ -18,7 +18,7 @@ import { callParticipant } from './calls.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { CompletionAttempt, Delivery, type DeliveryKind } from './delivery.js';
-import { hold } from './held.js';
+import { hold, isHeld } from './held.js';
 import { ONE_PHASE_ANSWERS, isHeuristic } from './heuristics.js';
 import { type Incident, describeAnswer, messageOf } from './incident.js';
 import { NEVER } from './moments.js';
@@ -154,14 +154,14 @@ export class Deliveries {
   }
 
   /**
-   * An operator says how a stalled branch has ended. It counts as the participant's own report would.
+   * An operator says how a branch has ended that has stalled or is held. It counts as the participant's own report would.
    *
-   * @returns whether it was taken: only of a stalled branch, and not while an attempt is under way.
+   * @returns whether it was taken: not while an attempt is under way.
    */
   resolve(branch: BranchRecord, kind: HeuristicKind, reason: string): boolean {
     const { delivery, transaction, index } = branch;
     if (delivery === undefined || delivery.attempt !== undefined || !this.owes(branch)) return false;
-    if (!includes(transaction.stalled, index)) return false;
+    if (!includes(transaction.stalled, index) && !isHeld(branch)) return false;
     this.heuristic(branch, delivery.kind, delivery.round, new HeuristicError(kind, reason));
     return true;
   }
@@ -263,7 +263,10 @@ export class Deliveries {
     if (kind === 'one-phase') onePhaseAnswered(transaction, ONE_PHASE_ANSWERS[error.kind], this.effects);
     else heuristicReported(transaction, index, error.kind, round, this.effects);
     // A report that agrees with the decision is none, and one that is made again is no second one.
-    if (wasReported || !includes(heuristicBranches(transaction), index)) return;
+    if (wasReported || !includes(heuristicBranches(transaction), index)) {
+      transaction.driver.progressed(transaction);
+      return;
+    }
     participant.unforgottenReports++;
     transaction.driver.heuristicReported(branch);
   }

@@ -1,6 +1,5 @@
 import {
   ABORTING,
-  ACTIVE,
   type BranchSet,
   CAUSE_CANCELLED,
   CAUSE_ROLLED_BACK,
@@ -12,6 +11,8 @@ import {
   type ToldNumber,
   deadlinePassed,
   includes,
+  isUndecided,
+  patienceEnded,
   requestCommit,
   requestRollback,
 } from '../protocol/index.js';
@@ -94,7 +95,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
 
   /** The caller asks for rollback. Too late, it does nothing: the outcome that has won is what it is told. */
   rollbackRequested(transaction: TransactionRecord, reason: string | undefined): void {
-    if (isUndecided(transaction)) transaction.needExtras().abortReason = reason;
+    if (isUndecided(transaction.state)) transaction.needExtras().abortReason = reason;
     requestRollback(transaction, CAUSE_ROLLED_BACK, this);
   }
 
@@ -103,7 +104,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
    * decided is told that it is pending.
    */
   stopWaiting(transaction: TransactionRecord): void {
-    if (isUndecided(transaction)) {
+    if (isUndecided(transaction.state)) {
       transaction.needExtras().abortReason = 'the coordinator shut down before it was decided';
     }
     deadlinePassed(transaction, this);
@@ -115,7 +116,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   cancelled(transaction: TransactionRecord): void {
-    if (isUndecided(transaction)) {
+    if (isUndecided(transaction.state)) {
       const extras = transaction.needExtras();
       extras.abortReason = `the caller cancelled: ${messageOf(extras.callerSignal?.reason)}`;
     }
@@ -202,6 +203,13 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     this.observer.stalled(branch, message);
   }
 
+  /** Nobody knows for how long, so its caller does not wait, and it gives its place in flight to another. */
+  held(transaction: TransactionRecord): void {
+    patienceEnded(transaction, this);
+    this.registry.setAside(transaction);
+    this.noteProgress(transaction);
+  }
+
   progressed(transaction: TransactionRecord): void {
     this.noteProgress(transaction);
   }
@@ -276,9 +284,4 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
       void Promise.resolve(REFUSED_WHILE_PAUSED).then(branch.fulfilled);
     }
   }
-}
-
-/** Whether the caller can still bring about an abort. */
-function isUndecided({ state }: TransactionRecord): boolean {
-  return state === ACTIVE || state === PREPARING;
 }

@@ -20,6 +20,7 @@ export function hold(delivery: Delivery, clock: Clock): void {
   const message = 'waits, because its participant is paused';
   transaction.note({ atUs, type: 'held', branch: index, attempt: attempts, message });
   delivery.rest(NEVER);
+  transaction.driver.held(transaction);
 }
 
 /** @returns whether the branch owes an answer, and its completion waits because its participant is paused. */

@@ -56,6 +56,11 @@ export class LogNotes {
     this.note(transaction, () => this.log.storage.forget(transaction.id), transaction.id);
   }
 
+  /** Whether something could not be written, and is to be. */
+  get hasUnwritten(): boolean {
+    return this.unwritten.size > 0;
+  }
+
   /** The log works again: what could not be written is. */
   writeAgain(): void {
     const notes = [...this.unwritten];

@@ -35,8 +35,9 @@ export class Restoration {
    *
    * @param reports of its branches.
    */
-  committed({ id, name, branches }: CommitRecord, reports: readonly HeuristicRecord[]): void {
-    const transaction = this.make(id, name);
+  committed(record: CommitRecord, reports: readonly HeuristicRecord[]): void {
+    const { id, name, branches, begunAt, decidedAt } = record;
+    const transaction = this.make(id, name, begunAt, decidedAt);
     let open = NO_BRANCHES;
     for (const [index, { branchId, participant, payload, completed }] of branches.entries()) {
       const branch = this.addBranch(transaction, index, participant, branchId, payload);
@@ -100,11 +101,17 @@ export class Restoration {
     if (!transaction.hasHeuristics) this.driver.forgotten(transaction);
   }
 
-  private make(id: string, name: string): TransactionRecord {
+  /**
+   * @param begunAt when it began and was decided, in milliseconds since the epoch, where that is known. Wall clocks may have
+   * been set since: nothing was in the future.
+   */
+  private make(id: string, name: string, begunAt = Infinity, decidedAt = Infinity): TransactionRecord {
     const { clock } = this.driver;
+    const now = clock.now();
+    const startedAt = Math.min(begunAt - clock.epochMs, now);
     const sequence = this.registry.nextSequence();
-    const transaction = new TransactionRecord(this.driver, sequence, id, name, clock.now(), this.timeoutMs);
-    transaction.decidedAt = clock.now();
+    const transaction = new TransactionRecord(this.driver, sequence, id, name, startedAt, this.timeoutMs);
+    transaction.decidedAt = Math.max(startedAt, Math.min(decidedAt - clock.epochMs, now));
     return transaction;
   }
 

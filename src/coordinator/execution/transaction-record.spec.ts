@@ -111,6 +111,8 @@ describe('The branches of a transaction', () => {
     expect(runtime.registry.find(transaction.id)!.toRecord()).toEqual({
       id: transaction.id,
       name: 'order',
+      begunAt: Date.parse(transactions.find(transaction.id)!.startedAt),
+      decidedAt: Date.parse(transactions.find(transaction.id)!.decidedAt!),
       branches: [
         { branchId: 'stock', participant: 'stock', payload: 2, completed: true },
         { branchId: 'payment', participant: 'payment', payload: 3, completed: false },

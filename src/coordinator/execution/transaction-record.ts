@@ -24,6 +24,8 @@ export interface TransactionDriver {
   failed(branch: BranchRecord, error: unknown): void;
   /** A branch was acknowledged while others are stalled. */
   progressed(transaction: TransactionRecord): void;
+  /** The completion of a branch waits, because its participant is paused. */
+  held(transaction: TransactionRecord): void;
   /** A participant's report that disagrees with the decision, or may, was taken. */
   heuristicReported(branch: BranchRecord): void;
   /** Nothing keeps it any more. */
@@ -163,7 +165,9 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
         const completed = !includes(open, index);
         return { branchId, participant: participant.name, payload, completed };
       });
-    return { id: this.id, name: this.name, branches };
+    const { clock } = this.driver;
+    const decidedAt = clock.epochMs + (this.decidedAt === 0 ? clock.now() : this.decidedAt);
+    return { id: this.id, name: this.name, begunAt: clock.epochMs + this.startedAt, decidedAt, branches };
   }
 
   /** @returns whole microseconds since the begin. */

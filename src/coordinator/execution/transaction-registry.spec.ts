@@ -20,6 +20,7 @@ function setUp({ retainFinished = 4, retainFinishedMs = 1_000 } = {}) {
     heuristicReported() {},
     progressed() {},
     forgotten() {},
+    held() {},
   };
   const add = (): TransactionRecord => {
     const sequence = registry.nextSequence();

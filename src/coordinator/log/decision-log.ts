@@ -9,6 +9,9 @@ import type { FlushStatistics } from './flush-statistics.js';
 export interface CommitRecord {
   readonly id: string;
   readonly name: string;
+  /** When it began and was decided, in milliseconds since the epoch: shown to people, and nothing depends on it. */
+  readonly begunAt?: number | undefined;
+  readonly decidedAt?: number | undefined;
   /** The branches that voted commit. */
   readonly branches: readonly {
     readonly branchId: string;
@@ -60,7 +63,7 @@ export type OperatorAction =
  * @publicApi
  */
 export interface AuditEntry {
-  /** From 1, without a gap, also over restarts where the log is durable. */
+  /** From 1 and rising, also over restarts where the log is durable. One that could not be written leaves a gap. */
   readonly number: number;
   /** In milliseconds since the epoch. */
   readonly at: number;

@@ -2,6 +2,8 @@ import { Sse, type MessageEvent } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import type { Observable } from 'rxjs';
 import { ApiProblem } from '../../common/api-problem.decorator.js';
+import type { Caller } from './access/access.js';
+import { CalledBy } from './access/access.guard.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
 import { OverviewStream } from './overview-stream.js';
 
@@ -16,7 +18,7 @@ export class EventsController {
   })
   @ApiOkResponse({ content: { 'text/event-stream': { schema: { type: 'string' } } } })
   @ApiProblem(503, 'Too many streams are open')
-  events(): Observable<MessageEvent> {
-    return this.stream.subscribe();
+  events(@CalledBy() caller: Caller): Observable<MessageEvent> {
+    return this.stream.subscribe(caller.name);
   }
 }

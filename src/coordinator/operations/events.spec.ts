@@ -11,6 +11,9 @@ import {
 } from '../index.js';
 import { ScriptedParticipant } from '../testing/index.js';
 
+const ALICE = 'the-token-of-alice-1';
+const BOB = 'the-token-of-bob-1';
+
 let app: NestFastifyApplication;
 let url: string;
 const open: AbortController[] = [];
@@ -18,7 +21,13 @@ const open: AbortController[] = [];
 beforeEach(async () => {
   const imports = [
     CoordinatorModule.forRoot({ maxAttempts: 1 }),
-    OperationsModule.forRoot({ readers: 'anyone' }),
+    OperationsModule.forRoot({
+      readers: 'anyone',
+      operators: [
+        { name: 'alice', token: ALICE },
+        { name: 'bob', token: BOB },
+      ],
+    }),
   ];
   const module = await Test.createTestingModule({ imports })
     .setLogger(new ConsoleLogger({ logLevels: [] }))
@@ -34,10 +43,11 @@ afterEach(async () => {
   await app.close();
 });
 
-async function connect(): Promise<Response> {
+async function connect(token?: string): Promise<Response> {
   const controller = new AbortController();
   open.push(controller);
-  return fetch(`${url}/events`, { signal: controller.signal });
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  return fetch(`${url}/events`, { signal: controller.signal, headers });
 }
 
 /** @returns the events of a stream, one by one. */
@@ -85,11 +95,15 @@ describe('The stream of events', () => {
     expect((await events.next()).value).toMatchObject({ event: 'overview' });
   });
 
-  it('is refused beyond twenty, and there is room again when one has ended', async () => {
-    const streams = await Promise.all(Array.from({ length: 20 }, connect));
-    expect(streams.map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 200));
+  it('is refused beyond ten of one caller, who locks nobody out, and beyond twenty in all', async () => {
+    const streams = await Promise.all(Array.from({ length: 10 }, () => connect()));
+    expect(streams.map(({ status }) => status)).toEqual(Array.from({ length: 10 }, () => 200));
     const refused = await connect();
     expect([refused.status, await refused.json()]).toMatchObject([503, { code: 'DTC_TOO_MANY_STREAMS' }]);
+
+    for (const token of [ALICE, BOB, BOB]) expect((await connect(token)).status).toBe(200);
+    await Promise.all(Array.from({ length: 7 }, () => connect(BOB)));
+    expect((await connect(ALICE)).status).toBe(503);
 
     open[0]!.abort();
     await expect.poll(async () => (await connect()).status).toBe(200);

@@ -12,6 +12,8 @@ const INTERVAL_MS = 1_000;
 /** What a reader that does not read can pile up ends with its stream. */
 const STREAM_MS = 300_000;
 const MAX_STREAMS = 20;
+/** So that nobody locks the others out. */
+const MAX_STREAMS_OF_ONE = 10;
 const MAX_ATTENTION = 100;
 
 /** All that is seen at one glance. */
@@ -32,7 +34,7 @@ export class TooManyStreamsError extends CoordinatorError {
 
   constructor() {
     super(
-      `${MAX_STREAMS} streams of events are open, which is as many as there may be. Close one, or try again later.`,
+      `There may be ${MAX_STREAMS} streams of events in all, and ${MAX_STREAMS_OF_ONE} of one caller. Close one, or try again later.`,
     );
   }
 }
@@ -40,7 +42,8 @@ export class TooManyStreamsError extends CoordinatorError {
 /** One overview a second for all who look on, made only while somebody does. */
 @Injectable()
 export class OverviewStream implements BeforeApplicationShutdown {
-  private open = 0;
+  /** How many streams each caller has open. */
+  private readonly open = new Map<string | null, number>();
   private readonly ended = new ReplaySubject<void>(1);
   private readonly ticks = timer(INTERVAL_MS, INTERVAL_MS).pipe(
     map(() => this.message()),
@@ -49,22 +52,33 @@ export class OverviewStream implements BeforeApplicationShutdown {
 
   constructor(private readonly status: CoordinatorStatus) {}
 
-  /** @throws TooManyStreamsError */
-  subscribe(): Observable<MessageEvent> {
-    if (this.open >= MAX_STREAMS) throw new TooManyStreamsError();
-    this.open++;
+  /**
+   * @param caller the name of whoever looks on; null for all who have none.
+   * @throws TooManyStreamsError
+   */
+  subscribe(caller: string | null): Observable<MessageEvent> {
+    const own = this.open.get(caller) ?? 0;
+    const all = [...this.open.values()].reduce((sum, count) => sum + count, 0);
+    if (own >= MAX_STREAMS_OF_ONE || all >= MAX_STREAMS) throw new TooManyStreamsError();
+    this.open.set(caller, own + 1);
     return merge(
       defer(() => of(this.message())),
       this.ticks,
     ).pipe(
       takeUntil(merge(timer(STREAM_MS), this.ended)),
-      finalize(() => this.open--),
+      finalize(() => this.leave(caller)),
     );
   }
 
   /** The HTTP server waits for open answers before it closes. */
   beforeApplicationShutdown(): void {
     this.ended.next();
+  }
+
+  private leave(caller: string | null): void {
+    const left = this.open.get(caller)! - 1;
+    if (left === 0) this.open.delete(caller);
+    else this.open.set(caller, left);
   }
 
   private message(): MessageEvent {

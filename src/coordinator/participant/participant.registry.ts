@@ -11,7 +11,7 @@ import { AwaitedParticipant } from './awaited-participant.js';
 import type { ParticipantReference } from './branch-request.js';
 import { type ParticipantOptions, resolveParticipantOptions } from './participant.options.js';
 import type { TransactionParticipant } from './participant.js';
-import { RegisteredParticipant } from './registered-participant.js';
+import { type Pause, RegisteredParticipant } from './registered-participant.js';
 
 const REQUIRED_METHODS = ['prepare', 'commit', 'rollback'] as const;
 
@@ -27,6 +27,8 @@ export class ParticipantRegistry {
   private readonly participants = new Map<string, RegisteredParticipant>();
   /** Those that decisions of earlier runs name and that are not registered. */
   private readonly awaited = new Map<string, RegisteredParticipant>();
+  /** By the name of the participant, which may have been removed meanwhile. */
+  private readonly pauses = new Map<string, Pause>();
   /** By name and by class: whatever a branch may be named by. A class that several share names none of them. */
   private readonly references = new Map<ParticipantReference, RegisteredParticipant | undefined>();
 
@@ -126,6 +128,29 @@ export class ParticipantRegistry {
     return standIn;
   }
 
+  /**
+   * An operator pauses whoever bears this name, also one that is registered under it later.
+   *
+   * @internal
+   */
+  pause(name: string, pause: Pause): void {
+    this.pauses.set(name, pause);
+    const registered = this.participants.get(name);
+    if (registered !== undefined) registered.paused = pause;
+  }
+
+  /** @internal */
+  resume(name: string): void {
+    this.pauses.delete(name);
+    const registered = this.participants.get(name);
+    if (registered !== undefined) registered.paused = undefined;
+  }
+
+  /** @internal */
+  isPaused(name: string): boolean {
+    return this.pauses.has(name);
+  }
+
   /** @returns every participant, in the order of registration. */
   list(): RegisteredParticipant[] {
     return [...this.participants.values()];
@@ -135,10 +160,11 @@ export class ParticipantRegistry {
   private make(...of: ConstructorParameters<typeof RegisteredParticipant>): RegisteredParticipant {
     const [, , { name }] = of;
     const awaited = this.awaited.get(name);
-    if (awaited === undefined) return new RegisteredParticipant(...of);
     this.awaited.delete(name);
-    awaited.become(...of);
-    return awaited;
+    awaited?.become(...of);
+    const registered = awaited ?? new RegisteredParticipant(...of);
+    registered.paused = this.pauses.get(name);
+    return registered;
   }
 
   private refer(registered: RegisteredParticipant): void {

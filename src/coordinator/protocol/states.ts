@@ -70,6 +70,11 @@ export function isAbort(state: StateNumber): boolean {
   return state === ABORTING || state === ABORTED;
 }
 
+/** @returns whether an abort can still be brought about by whoever asks for it. */
+export function isUndecided(state: StateNumber): boolean {
+  return state === ACTIVE || state === PREPARING;
+}
+
 /** A step that {@link LEGAL_TRANSITIONS} does not have: always a defect of the coordinator, never of its user. */
 export class IllegalTransitionError extends Error {
   readonly code = 'DTC_ILLEGAL_TRANSITION';

@@ -83,6 +83,18 @@ describe('OrphanRecovery', () => {
     });
   });
 
+  it('does not ask a participant that an operator has paused', async () => {
+    const { stock, twoScans, participants, transactions } = orphanage();
+    stock.prepared = [prepared('shop.4.9')];
+    participants.pause('stock', { since: 0, by: 'alice', reason: 'it fails over' });
+    await twoScans();
+    expect(transactions.list()).toEqual([]);
+
+    participants.resume('stock');
+    await twoScans();
+    expect(rolledBack(stock)).toEqual(['shop.4.9 stock']);
+  });
+
   it('concludes nothing from one list, nor from two that are too close', async () => {
     const { stock, recover, clock, transactions } = orphanage();
     stock.prepared = [prepared('shop.4.9')];

@@ -40,7 +40,8 @@ export class OrphanRecovery {
   }
 
   private scanOnce(participant: RegisteredParticipant): Promise<void> {
-    if (participant.instance.recover === undefined) return Promise.resolve();
+    if (participant.paused !== undefined || participant.instance.recover === undefined)
+      return Promise.resolve();
     const underWay = this.scans.get(participant);
     if (underWay !== undefined) return underWay;
     const scan = this.scan(participant).finally(() => this.scans.delete(participant));

@@ -254,6 +254,64 @@ describe('Recovery of a log that failed', () => {
     expect(log.ended).toEqual([transactionId]);
   });
 
+  it('shows since when a decision of an earlier run has waited, also when the wall clock was set back since', () => {
+    const [begunAt, decidedAt] = [Date.parse('2029-12-24T10:00:00Z'), Date.parse('2029-12-24T10:00:01Z')];
+    const later = Date.parse('2031-01-01T00:00:00Z');
+    const { transactions } = restored({
+      decisions: [
+        { ...decisionFor('coordinator.1.1'), begunAt, decidedAt },
+        { ...decisionFor('coordinator.1.2'), begunAt: later, decidedAt: later },
+      ],
+      reports: [],
+    });
+
+    expect(transactions.find('coordinator.1.1')).toMatchObject({
+      startedAt: '2029-12-24T10:00:00.000Z',
+      decidedAt: '2029-12-24T10:00:01.000Z',
+    });
+    expect(transactions.find('coordinator.1.2')!.ageMs).toBe(0);
+  });
+
+  it('writes a report again that alone could not be written', async () => {
+    const log: DecisionLog = new ScriptedLog();
+    const report = vi.spyOn(log, 'report').mockImplementationOnce(() => {
+      throw new Error('no space left');
+    });
+    const { transactions, recover } = createTestCoordinator({
+      log,
+      participants: { stock: new ScriptedParticipant({ commit: { heuristic: 'hazard' } }) },
+    });
+    await transactions.run({ branches: [branch('stock', 1)] });
+    await recover();
+    await settled();
+    await recover();
+    await settled();
+
+    expect(report).toHaveBeenCalledTimes(2);
+  });
+
+  it('notes in the log what an operator has resolved as it was decided, so that it is not tried after a restart', async () => {
+    const log: DecisionLog = new ScriptedLog();
+    const progress = vi.spyOn(log, 'progress');
+    const { transactions, runtime } = createTestCoordinator({
+      log,
+      maxAttempts: 1,
+      participants: {
+        stock: new ScriptedParticipant({ commit: 'throw' }),
+        payment: new ScriptedParticipant({ commit: 'throw' }),
+      },
+    });
+    const { transactionId } = await transactions.run({
+      branches: [branch('stock', 1), branch('payment', 1)],
+    });
+    const transaction = runtime.registry.find(transactionId)!;
+    progress.mockClear();
+    runtime.executor.deliveries.resolve(transaction.branches[0]!, 'commit', 'seen in the database');
+
+    expect(progress).toHaveBeenCalledOnce();
+    expect(transaction.toRecord().branches).toMatchObject([{ completed: true }, { completed: false }]);
+  });
+
   it('does not write a report that was forgotten before it could be written', async () => {
     const log: DecisionLog = new ScriptedLog();
     let isFull = true;

@@ -67,12 +67,13 @@ export class Recovery {
     const { log } = this.runtime;
     const now = this.runtime.parts.clock.now();
     const isAsked = this.checkingSince !== 0 && now - this.checkingSince < CHECK_WITHIN_MS;
-    if (log.problem === undefined || isAsked) return;
+    const { notes } = this.runtime.executor;
+    if ((log.problem === undefined && !notes.hasUnwritten) || isAsked) return;
     this.checkingSince = now;
     try {
       await log.storage.check();
       log.works();
-      this.runtime.executor.notes.writeAgain();
+      notes.writeAgain();
     } catch (error) {
       log.failed(error);
     } finally {

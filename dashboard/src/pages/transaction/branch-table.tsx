@@ -5,6 +5,7 @@ import type { BranchView, TransactionView } from '../../api/views.js';
 import { BranchMarks } from '../../components/marks.js';
 import { Moment } from '../../components/moment.js';
 import { type Column, Table } from '../../components/table.js';
+import { deciderOf } from '../../words/attention.js';
 import { formatAge } from '../../words/durations.js';
 
 interface Props {
@@ -19,6 +20,7 @@ export function BranchTable({ transaction, nowMs, onDone }: Props) {
   const isActionPossible = transaction.branches.some(
     (branch) => actionsOfBranch(transaction, branch).length > 0,
   );
+  const columns = columnsOf(transaction, nowMs);
   const actions: Column<BranchView> = {
     head: 'Actions',
     cell: (branch) => (
@@ -32,7 +34,7 @@ export function BranchTable({ transaction, nowMs, onDone }: Props) {
   return (
     <Table
       caption="Branches of this transaction"
-      columns={mayAct && isActionPossible ? [...columnsAt(nowMs), actions] : columnsAt(nowMs)}
+      columns={mayAct && isActionPossible ? [...columns, actions] : columns}
       rows={transaction.branches}
       keyOf={({ branchId }) => branchId}
       empty="It has no branches yet."
@@ -40,7 +42,7 @@ export function BranchTable({ transaction, nowMs, onDone }: Props) {
   );
 }
 
-function columnsAt(nowMs: number): Column<BranchView>[] {
+function columnsOf(transaction: TransactionView, nowMs: number): Column<BranchView>[] {
   return [
     {
       head: 'Participant',
@@ -58,13 +60,23 @@ function columnsAt(nowMs: number): Column<BranchView>[] {
       head: 'Last error',
       cell: ({ lastError, heuristic }) => heuristic?.reason ?? lastError ?? '–',
     },
-    { head: 'Next attempt', cell: (branch) => <NextAttempt branch={branch} nowMs={nowMs} /> },
+    {
+      head: 'Next attempt',
+      cell: (branch) => <NextAttempt transaction={transaction} branch={branch} nowMs={nowMs} />,
+    },
   ];
 }
 
-function NextAttempt({ branch, nowMs }: { readonly branch: BranchView; readonly nowMs: number }) {
+interface NextAttemptProps {
+  readonly transaction: TransactionView;
+  readonly branch: BranchView;
+  readonly nowMs: number;
+}
+
+function NextAttempt({ transaction, branch, nowMs }: NextAttemptProps) {
   const { state, nextAttemptAt, held, stalled } = branch;
-  if (state !== 'committing' && state !== 'rolling-back') return <>–</>;
+  const owes = state === 'committing' || state === 'rolling-back' || branch === deciderOf(transaction);
+  if (!owes) return <>–</>;
   if (held) return <>when resumed</>;
   if (nextAttemptAt === null) return <>{stalled ? 'by the recovery job' : 'under way'}</>;
   return (

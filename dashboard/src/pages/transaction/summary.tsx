@@ -12,7 +12,8 @@ interface Props {
 
 /** How a transaction is, why, and what happens next. */
 export function Summary({ transaction, nowMs }: Props) {
-  const { decision, cause, reason, startedAt, deadlineAt, decidedAt, endedAt, durationMs } = transaction;
+  const { decision, inDoubt, cause, reason, startedAt, deadlineAt, decidedAt, endedAt, durationMs } =
+    transaction;
   const attention = attentionOf(transaction, nowMs);
   return (
     <div class={attention === undefined ? 'summary' : 'summary summary-alarm'}>
@@ -27,7 +28,7 @@ export function Summary({ transaction, nowMs }: Props) {
       )}
       <dl class="facts">
         <Fact name="What happens next">{nextOf(transaction, nowMs)}</Fact>
-        <Fact name="Decision">{decision ?? 'not made yet'}</Fact>
+        <Fact name="Decision">{decision ?? (inDoubt ? 'not known' : 'not made yet')}</Fact>
         <Fact name="Began">
           <Moment iso={startedAt} />
         </Fact>

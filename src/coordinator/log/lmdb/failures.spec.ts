@@ -18,6 +18,10 @@ describe('A failed write', () => {
     expect(isPassing({ code: 5 }, tmpdir(), 1)).toBe(false);
   });
 
+  it('does not pass on an I/O error of a disk that cannot even say what room there is', () => {
+    expect(isPassing({ code: 5 }, '/nowhere/at/all', 1)).toBe(false);
+  });
+
   it('does not pass for another reason, or for none that is known, whatever room there is', () => {
     expect(isPassing({ code: 9 }, tmpdir(), MORE_THAN_ANY_DISK)).toBe(false);
     expect(isPassing(new Error('the environment is gone'), tmpdir(), MORE_THAN_ANY_DISK)).toBe(false);

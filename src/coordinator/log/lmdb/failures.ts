@@ -27,7 +27,12 @@ export function isPassing(cause: unknown, folder: string, bytes: number): boolea
   return NO_ROOM.has(code) || (code === EIO && freeBytes(folder) < bytes + OVERHEAD_BYTES);
 }
 
+/** Where it cannot even be asked there is no want of room, but something worse. */
 function freeBytes(folder: string): number {
-  const { bavail, bsize } = statfsSync(folder);
-  return bavail * bsize;
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  } catch {
+    return Infinity;
+  }
 }

@@ -18,6 +18,9 @@ const END = '0';
 const commitSchema = z.strictObject({
   id: z.string(),
   name: z.string(),
+  // Records of before these were kept are as good.
+  begunAt: z.number().optional(),
+  decidedAt: z.number().optional(),
   branches: z.array(
     z.strictObject({
       branchId: z.string(),

@@ -1,7 +1,8 @@
 import { Logger } from '@nestjs/common';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ScriptedLog } from '../../../../test/faults/scripted-log.js';
 import type { AuditEntry } from '../../log/decision-log.js';
+import { troubled } from '../../observation/troubles.js';
 import { branch } from '../../participant/branch-request.js';
 import {
   ScriptedParticipant,
@@ -250,6 +251,91 @@ describe('An operator', () => {
     await actions.resume('ledger', ALICE);
     await clock.advance(50);
     expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED' });
+  });
+
+  it('what a pause holds gives its place to others, is shown as trouble, and its caller hears of it at once', async () => {
+    const votes = Promise.withResolvers<void>();
+    const ledger = new ScriptedParticipant({ prepare: { until: votes.promise } });
+    const other = new ScriptedParticipant();
+    const { transactions, actions, runtime } = setUp({ participants: { ledger, other }, maxInFlight: 1 });
+    const running = transactions.run({ branches: [branch('ledger', 1)] });
+    await actions.pause('ledger', ALICE);
+    votes.resolve();
+
+    expect(await running).toMatchObject({ status: 'pending', decision: 'commit' });
+    expect(troubled(runtime.registry, runtime.parts.clock.now())).toHaveLength(1);
+    expect(await transactions.run({ branches: [branch('other', 1)] })).toMatchObject({ status: 'committed' });
+  });
+
+  it('a branch that a pause holds can be resolved by hand, without being tried once more', async () => {
+    const { actions, id, view, failing } = await stalled();
+    const pausing = new ScriptedParticipant({ commit: 'throw' });
+    const set = setUp({ participants: { pausing }, maxAttempts: 5 });
+    const running = set.transactions.run({ branches: [branch('pausing', 1)] });
+    await settled();
+    await set.actions.pause('pausing', ALICE);
+    await set.clock.advance(10_000);
+    const { transactionId } = await running;
+    await set.actions.resolve(transactionId, 'pausing', 'commit', ALICE);
+    expect(set.transactions.find(transactionId)).toMatchObject({ state: 'COMMITTED', heuristic: null });
+    expect(pausing.count('commit')).toBe(1);
+
+    await actions.pause('failing', ALICE);
+    await actions.resolve(id, 'failing', 'commit', ALICE);
+    expect([view().state, failing.count('commit')]).toEqual(['COMMITTED', 1]);
+  });
+
+  it('a pause is of the name: it outlasts the participant, and ends for all that waits under it', async () => {
+    const votes = Promise.withResolvers<void>();
+    const ledger = new ScriptedParticipant({ prepare: { until: votes.promise } });
+    const { transactions, actions, participants, clock } = setUp({ participants: { ledger } });
+    const running = transactions.run({ branches: [branch('ledger', 1)] });
+    await actions.pause('ledger', ALICE);
+    votes.resolve();
+    const { transactionId } = await running;
+    participants.unregister('ledger');
+    const again = new ScriptedParticipant();
+    participants.register(again, { name: 'ledger' });
+    await expect(transactions.run({ branches: [branch('ledger', 1)] })).rejects.toThrow(/paused/);
+
+    participants.unregister('ledger');
+    await actions.resume('ledger', ALICE);
+    await clock.advance(50);
+    expect(ledger.count('commit')).toBe(1);
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'COMMITTED' });
+    participants.register(again, { name: 'ledger' });
+    expect(await transactions.run({ branches: [branch('ledger', 1)] })).toMatchObject({
+      status: 'committed',
+    });
+  });
+
+  it('of two orders for one branch only the first is carried out, and the trail says what became of the second', async () => {
+    const { actions, id, view, log } = await stalled();
+    const orders = await Promise.allSettled([
+      actions.resolve(id, 'failing', 'commit', ALICE),
+      actions.resolve(id, 'failing', 'rollback', { by: 'bob', reason: 'I saw it rolled back' }),
+    ]);
+    expect(orders.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+    expect(view()).toMatchObject({ state: 'COMMITTED', heuristic: null });
+    expect(log.entries).toMatchObject([
+      { by: 'alice', detail: 'as commit' },
+      { by: 'bob', detail: 'as rollback' },
+      { by: 'bob', detail: expect.stringMatching(/^refused: /) as unknown },
+    ]);
+  });
+
+  it('a log that does not answer keeps no operator waiting for ever, and nothing is done', async () => {
+    vi.useFakeTimers();
+    try {
+      const { actions, log, runtime } = setUp();
+      log.gate = new Promise(() => {});
+      const draining = actions.drain(ALICE).catch((error: unknown) => error);
+      await vi.advanceTimersByTimeAsync(10_000);
+      expect(await draining).toMatchObject({ code: 'DTC_LOG_UNAVAILABLE' });
+      expect(runtime.admission.isDraining).toBe(false);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('a paused participant decides nothing by itself, and says so', async () => {

@@ -23,6 +23,14 @@ export interface Order {
   readonly reason: string;
 }
 
+/** One thing to be done, as it is written down; and why it is refused as things are, in one sentence. */
+interface Action {
+  readonly action: OperatorAction;
+  readonly target: string;
+  readonly detail?: string;
+  readonly refusal?: () => string | undefined;
+}
+
 /**
  * What an operator can do. Nothing here turns a decision round: what would is refused with the reason. Each action is
  * written to the audit trail before it is done, and what cannot be written is not done.
@@ -45,8 +53,10 @@ export class OperatorActions {
    */
   async abort(transactionId: string, order: Order): Promise<void> {
     const transaction = this.transactionOf(transactionId);
-    await this.order('abort', transactionId, order, () => reasonAgainst.abort(transaction));
-    this.runtime.executor.rollbackRequested(transaction, `operator ${order.by}: ${order.reason}`);
+    const refusal = (): string | undefined => reasonAgainst.abort(transaction);
+    await this.order({ action: 'abort', target: transactionId, refusal }, order, () =>
+      this.runtime.executor.rollbackRequested(transaction, `operator ${order.by}: ${order.reason}`),
+    );
   }
 
   /**
@@ -57,8 +67,10 @@ export class OperatorActions {
   async retry(transactionId: string, branchId: string, order: Order): Promise<void> {
     const branch = this.branchOf(transactionId, branchId);
     const target = `${transactionId}/${branchId}`;
-    await this.order('retry', target, order, () => reasonAgainst.retry(branch));
-    void this.runtime.executor.deliveries.retryNow(branch);
+    const refusal = (): string | undefined => reasonAgainst.retry(branch);
+    await this.order({ action: 'retry', target, refusal }, order, () => {
+      void this.runtime.executor.deliveries.retryNow(branch);
+    });
   }
 
   /**
@@ -72,13 +84,11 @@ export class OperatorActions {
   async resolve(transactionId: string, branchId: string, as: HeuristicKind, order: Order): Promise<void> {
     const branch = this.branchOf(transactionId, branchId);
     const target = `${transactionId}/${branchId}`;
-    await this.order('resolve', target, order, () => reasonAgainst.resolve(branch), `as ${as}`);
-    const at = new Date(this.runtime.parts.clock.epochMs + this.runtime.parts.clock.now()).toISOString();
-    this.runtime.executor.deliveries.resolve(
-      branch,
-      as,
-      `resolved by operator ${order.by} at ${at}: ${order.reason}`,
-    );
+    const refusal = (): string | undefined => reasonAgainst.resolve(branch);
+    await this.order({ action: 'resolve', target, refusal, detail: `as ${as}` }, order, (at) => {
+      const who = `operator ${order.by} at ${new Date(at).toISOString()}`;
+      this.runtime.executor.deliveries.resolve(branch, as, `resolved by ${who}: ${order.reason}`);
+    });
   }
 
   /**
@@ -88,8 +98,10 @@ export class OperatorActions {
    */
   async forget(transactionId: string, order: Order): Promise<void> {
     const transaction = this.transactionOf(transactionId);
-    await this.order('forget', transactionId, order, () => reasonAgainst.forget(transaction));
-    this.transactions.forget(transactionId);
+    const refusal = (): string | undefined => reasonAgainst.forget(transaction);
+    await this.order({ action: 'forget', target: transactionId, refusal }, order, () => {
+      this.transactions.forget(transactionId);
+    });
   }
 
   /**
@@ -99,11 +111,13 @@ export class OperatorActions {
    * @throws ParticipantNotFoundError, LogUnavailableError
    */
   async pause(name: string, order: Order): Promise<void> {
-    const participant = this.participantOf(name);
-    await this.order('pause', name, order);
-    const { clock } = this.runtime.parts;
-    const since = participant.paused?.since ?? clock.epochMs + clock.now();
-    participant.paused = { since, by: order.by, reason: order.reason };
+    const { participants } = this.runtime.parts;
+    if (!participants.list().some((participant) => participant.name === name)) {
+      throw new ParticipantNotFoundError(name);
+    }
+    await this.order({ action: 'pause', target: name }, order, (since) =>
+      participants.pause(name, { since, by: order.by, reason: order.reason }),
+    );
   }
 
   /**
@@ -112,23 +126,35 @@ export class OperatorActions {
    * @throws ParticipantNotFoundError; ActionRefusedError when it is not paused; LogUnavailableError.
    */
   async resume(name: string, order: Order): Promise<void> {
-    const participant = this.participantOf(name);
-    await this.order('resume', name, order, () => reasonAgainst.resume(participant));
-    this.releaseAll(participant);
-    participant.paused = undefined;
+    const { participants } = this.runtime.parts;
+    if (
+      !participants.list().some((participant) => participant.name === name) &&
+      !participants.isPaused(name)
+    ) {
+      throw new ParticipantNotFoundError(name);
+    }
+    const refusal = (): string | undefined => reasonAgainst.resume(name, participants.isPaused(name));
+    await this.order({ action: 'resume', target: name, refusal }, order, () => {
+      this.releaseAll(name);
+      participants.resume(name);
+    });
   }
 
   /** Takes no new transaction until it is undrained; what is in flight goes on. @throws LogUnavailableError */
   async drain(order: Order): Promise<void> {
-    await this.order('drain', this.runtime.parts.options.name, order);
-    this.runtime.admission.isDraining = true;
+    const { admission, parts } = this.runtime;
+    await this.order({ action: 'drain', target: parts.options.name }, order, () => {
+      admission.isDraining = true;
+    });
   }
 
   /** Takes new transactions again. @throws ActionRefusedError when it is not drained; LogUnavailableError. */
   async undrain(order: Order): Promise<void> {
     const { admission, parts } = this.runtime;
-    await this.order('undrain', parts.options.name, order, () => reasonAgainst.undrain(admission));
-    admission.isDraining = false;
+    const refusal = (): string | undefined => reasonAgainst.undrain(admission);
+    await this.order({ action: 'undrain', target: parts.options.name, refusal }, order, () => {
+      admission.isDraining = false;
+    });
   }
 
   /**
@@ -140,27 +166,35 @@ export class OperatorActions {
   }
 
   /**
-   * Writes down what is about to be done, unless it is refused. Things move while it is being written, so whether it is
-   * refused is asked before and after.
+   * Writes down what is about to be done, and does it, unless it is refused. Things move while it is being written, so
+   * whether it is refused is asked before and after; from then on nothing comes between.
+   *
+   * @param act does it. @param act.at when it was ordered, in milliseconds since the epoch.
    */
-  private async order(
-    action: OperatorAction,
-    target: string,
-    { by, reason }: Order,
-    refusal: () => string | undefined = () => undefined,
-    detail: string | null = null,
-  ): Promise<void> {
-    this.check(action, target, by, refusal);
+  private async order(action: Action, { by, reason }: Order, act: (at: number) => void): Promise<void> {
     const { clock } = this.runtime.parts;
-    const at = clock.epochMs + clock.now();
-    await this.runtime.audit.write({ at, by, action, target, reason, detail });
-    this.check(action, target, by, refusal);
-    this.logger.warn({ by, action, target, reason, detail }, `${by} orders: ${action} ${target}`);
+    const entry = {
+      at: clock.epochMs + clock.now(),
+      by,
+      action: action.action,
+      target: action.target,
+      reason,
+      detail: action.detail ?? null,
+    };
+    const before = action.refusal?.();
+    if (before !== undefined) this.refuse(entry, before);
+    await this.runtime.audit.write(entry);
+    const after = action.refusal?.();
+    if (after !== undefined) {
+      await this.runtime.audit.write({ ...entry, detail: `refused: ${after}` });
+      this.refuse(entry, after);
+    }
+    act(entry.at);
+    const { at: _at, ...fields } = entry;
+    this.logger.warn(fields, `${by} orders: ${entry.action} ${entry.target}`);
   }
 
-  private check(action: string, target: string, by: string, refusal: () => string | undefined): void {
-    const reason = refusal();
-    if (reason === undefined) return;
+  private refuse({ by, action, target }: Omit<AuditEntry, 'number'>, reason: string): never {
     this.logger.warn({ by, action, target }, `refused: ${reason}`);
     throw new ActionRefusedError(reason);
   }
@@ -178,18 +212,17 @@ export class OperatorActions {
     return found;
   }
 
-  private participantOf(name: string): RegisteredParticipant {
-    const found = this.runtime.parts.participants.list().find((participant) => participant.name === name);
-    if (found === undefined) throw new ParticipantNotFoundError(name);
-    return found;
-  }
-
-  private releaseAll(participant: RegisteredParticipant): void {
+  /** Branches keep the participant they were enlisted with, also when another has been registered under its name since. */
+  private releaseAll(name: string): void {
     const { registry, parts, deadlines } = this.runtime;
+    const released = new Set<RegisteredParticipant>();
     registry.forEach((transaction) => {
       for (const branch of transaction.branches) {
-        if (branch.participant === participant) release(branch, parts.clock, deadlines, parts.random());
+        if (branch.participant.name !== name) continue;
+        release(branch, parts.clock, deadlines, parts.random());
+        released.add(branch.participant);
       }
     });
+    for (const participant of released) participant.paused = undefined;
   }
 }

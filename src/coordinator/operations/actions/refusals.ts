@@ -1,14 +1,17 @@
 import type { Admission } from '../../execution/admission.js';
 import type { BranchRecord } from '../../execution/branch-record.js';
+import { isHeld } from '../../execution/held.js';
 import type { TransactionRecord } from '../../execution/transaction-record.js';
-import type { RegisteredParticipant } from '../../participant/registered-participant.js';
 import { READY, includes, isAbort, isCommit } from '../../protocol/index.js';
 
 /** Why an action is refused as things are, in one sentence; undefined when it is not. */
 export const reasonAgainst = {
-  abort({ state, id }: TransactionRecord): string | undefined {
+  abort({ state, id, onePhase }: TransactionRecord): string | undefined {
     if (isCommit(state)) return `The commit of ${id} is decided, and a decision is never turned round.`;
     if (isAbort(state)) return `${id} is aborted already.`;
+    if (state === READY && onePhase) {
+      return `The only participant of ${id} was asked to decide, and may have committed: it cannot be aborted any more.`;
+    }
     if (state === READY) {
       return `Every branch of ${id} has voted, and its decision may be recorded already: it cannot be aborted any more.`;
     }
@@ -29,8 +32,8 @@ export const reasonAgainst = {
 
   resolve(branch: BranchRecord): string | undefined {
     const { transaction, index, branchId, delivery } = branch;
-    if (!owes(branch) || !includes(transaction.stalled, index)) {
-      return `Branch "${branchId}" has not stalled: only a branch that has is resolved by hand.`;
+    if (!owes(branch) || !(includes(transaction.stalled, index) || isHeld(branch))) {
+      return `Branch "${branchId}" has not stalled, and its participant is not paused: it is still being tried.`;
     }
     if (delivery?.attempt !== undefined) {
       return `An attempt to complete branch "${branchId}" is under way: pause its participant, and ask again when it is over.`;
@@ -43,8 +46,8 @@ export const reasonAgainst = {
     return endedAt === 0 ? `${id} goes on: its reports are forgotten when it has ended.` : undefined;
   },
 
-  resume({ name, paused }: RegisteredParticipant): string | undefined {
-    return paused === undefined ? `Participant "${name}" is not paused.` : undefined;
+  resume(name: string, isPaused: boolean): string | undefined {
+    return isPaused ? undefined : `Participant "${name}" is not paused.`;
   },
 
   undrain({ isDraining }: Admission): string | undefined {
