@@ -9,6 +9,7 @@ import { Client } from 'pg';
 import { PostgresServerError } from './postgres-server.error.js';
 import { type Owner, type Programs, findOwner, findPrograms, outOfReach, run } from './programs.js';
 import { ServerUsers } from './server-users.js';
+import { whileNobodyElse } from './start-lock.js';
 
 const HOST = '127.0.0.1';
 const USER = 'postgres';
@@ -27,14 +28,14 @@ export class PostgresServer {
   private password = '';
   /** Whether what runs is known to be the server: by its file alone it may be any other process. */
   private isKnown = false;
+  /** Whether it was running already, left behind by a process that was killed, or used by another one. */
+  private wasRunning = false;
 
   private constructor(
     private readonly folder: string,
     private readonly programs: Programs,
     private readonly owner: Owner,
     private readonly users: ServerUsers,
-    /** Whether it was running already, left behind by a process that was killed, or used by another one. */
-    private readonly wasRunning: boolean,
   ) {}
 
   /**
@@ -46,17 +47,21 @@ export class PostgresServer {
     const owner = findOwner();
     const path = resolve(folder);
     await makeFolder(path, owner);
-    const users = ServerUsers.join(join(path, 'users'));
-    const wasRunning = isRunning(programs, owner, clusterOf(path));
-    return new PostgresServer(path, programs, owner, users, wasRunning);
+    return new PostgresServer(path, programs, owner, ServerUsers.join(join(path, 'users')));
   }
 
   /**
-   * Starts it unless it is running, and creates the databases that are missing.
+   * Starts it unless it is running, and creates the databases that are missing. Processes that start in the folder at the
+   * same moment do so one after the other.
    *
    * @throws PostgresServerError
    */
-  async start(databases: readonly string[]): Promise<void> {
+  start(databases: readonly string[]): Promise<void> {
+    return whileNobodyElse(join(this.folder, 'starting'), () => this.startAlone(databases));
+  }
+
+  private async startAlone(databases: readonly string[]): Promise<void> {
+    this.wasRunning = isRunning(this.programs, this.owner, this.cluster);
     if (!existsSync(this.cluster)) await this.makeCluster();
     this.password = await readFile(this.passwordFile, 'utf8');
     this.isKnown = !this.wasRunning;
@@ -90,7 +95,7 @@ export class PostgresServer {
   }
 
   private get cluster(): string {
-    return clusterOf(this.folder);
+    return join(this.folder, 'cluster');
   }
 
   private get passwordFile(): string {
@@ -181,10 +186,6 @@ export class PostgresServer {
 /** @returns the lines of a file, and one that is empty when there is no such file. */
 async function linesOf(file: string): Promise<string[]> {
   return existsSync(file) ? (await readFile(file, 'utf8')).split('\n') : [''];
-}
-
-function clusterOf(folder: string): string {
-  return join(folder, 'cluster');
 }
 
 function isRunning({ pg_ctl }: Programs, owner: Owner, cluster: string): boolean {

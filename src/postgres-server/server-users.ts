@@ -5,6 +5,11 @@ import { PostgresServerError } from './postgres-server.error.js';
 const WAIT_MS = 10_000;
 const SQLITE_BUSY = 5;
 
+/** How often the last user tries to find that it is: another one that leaves at the same moment may be in its way. */
+const ATTEMPTS = 4;
+const LEAST_PAUSE_MS = 10;
+const LONGEST_PAUSE_MS = 100;
+
 /**
  * Who uses a server: processes that were started in the same folder. Each holds a shared lock, which the operating system
  * takes back when it ends, however it ends. It is the lock of an empty SQLite file, since Node itself has no file locks.
@@ -47,6 +52,14 @@ export class ServerUsers {
   }
 
   private isAlone(): boolean {
+    for (let attempt = 1; !this.isLocked(); attempt++) {
+      if (attempt === ATTEMPTS) return false;
+      standStill(LEAST_PAUSE_MS + Math.random() * (LONGEST_PAUSE_MS - LEAST_PAUSE_MS));
+    }
+    return true;
+  }
+
+  private isLocked(): boolean {
     try {
       this.database.exec('BEGIN EXCLUSIVE');
       return true;
@@ -54,4 +67,9 @@ export class ServerUsers {
       return false;
     }
   }
+}
+
+/** At the exit of a process nothing else can be waited with. */
+function standStill(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

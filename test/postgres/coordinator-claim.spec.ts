@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
@@ -11,6 +13,7 @@ import {
   type PostgresSettings,
   type Work,
 } from '../../src/resource-managers/postgres/index.js';
+import { Lane } from '../../src/resource-managers/postgres/lane.js';
 import {
   type Banks,
   LeftBank,
@@ -51,7 +54,7 @@ afterEach(async () => {
 });
 
 /** A process of its own, as far as the database can tell. */
-function manage(settings: PostgresSettings = {}): PostgresResourceManager {
+function manage(settings: PostgresSettings & { connection?: string } = {}): PostgresResourceManager {
   const manager = new PostgresResourceManager('bank', {
     connection: database.urlBy({ port: proxy.port }),
     claimWaitMs: 100,
@@ -238,6 +241,93 @@ describe('The name of a coordinator', () => {
       return (vote as { code?: string } | undefined)?.code === 'DTC_POSTGRES_COORDINATOR_IN_USE';
     });
     await expect(database.prepared()).resolves.toEqual([]);
+  });
+
+  it('is claimed anew where the connection is lost and the server has not noticed, so that nobody else gets it', async () => {
+    const clients = new Set<Socket>();
+    const dropping = createServer((client) => {
+      const upstream = connect({ host: '127.0.0.1', port: server.port });
+      clients.add(client);
+      upstream.pipe(client).on('error', () => {});
+      // The server hears nothing of the end of the client.
+      client.pipe(upstream, { end: false }).on('error', () => {});
+      upstream.once('close', () => client.destroy());
+    });
+    dropping.listen(0, '127.0.0.1');
+    await once(dropping, 'listening');
+    const connection = database.urlBy({ port: (dropping.address() as AddressInfo).port });
+    const first = manage({ connection });
+    await first.start(runOf(ONE_LOG));
+    const [lost] = await holders();
+
+    for (const client of clients) client.destroy();
+    await until('it is noticed here', () =>
+      first.prepare(branchOf(ONE_LOG), takeTen).then(
+        () => true,
+        () => false,
+      ),
+    );
+
+    const holding = await holders();
+    expect(holding).toMatchObject([{ application: `dtc shop.${ONE_LOG.toString(36)}` }]);
+    expect(holding[0]!.pid).not.toBe(lost!.pid);
+    await expect(manage().start(runOf(OTHER_LOG))).rejects.toMatchObject({
+      code: 'DTC_POSTGRES_COORDINATOR_IN_USE',
+    });
+    await first.close();
+    dropping.close();
+  });
+
+  it('is claimed by another that works for the same run in this process, when the one that has it ends', async () => {
+    const first = await started(runOf(ONE_LOG));
+    const [held] = await holders();
+    const second = await started(runOf(ONE_LOG));
+    await expect(holders()).resolves.toEqual([held]);
+    await expect(second.prepare(branchOf(ONE_LOG), async () => 'read-only')).resolves.toBe('read-only');
+    await expect(holders()).resolves.toEqual([held]);
+
+    await first.close();
+    await expect(second.prepare(branchOf(ONE_LOG), async () => 'read-only')).resolves.toBe('read-only');
+
+    await until('only it has it', async () => (await holders()).every(({ pid }) => pid !== held!.pid));
+    await expect(holders()).resolves.toHaveLength(1);
+    await expect(manage().start(runOf(OTHER_LOG))).rejects.toMatchObject({
+      code: 'DTC_POSTGRES_COORDINATOR_IN_USE',
+    });
+  });
+
+  it('is claimed anew when its session gives no answer any more', async () => {
+    const manager = await started(runOf(ONE_LOG));
+    const [silent] = await holders();
+    proxy.rule = (data, direction) => (direction === 'up' && data.includes('SELECT 1\0') ? 'stall' : 'pass');
+
+    await expect(manager.recover()).resolves.toEqual([]);
+
+    const holding = await holders();
+    expect(holding).toHaveLength(1);
+    expect(holding[0]!.pid).not.toBe(silent!.pid);
+  });
+
+  it('keeps no branch waiting while another process has it: the refusal stands for a second', async () => {
+    const other = await started(runOf(ONE_LOG));
+    const manager = manage({ claimWaitMs: 60_000 });
+    const inUse = { code: 'DTC_POSTGRES_COORDINATOR_IN_USE' };
+    const prepare = (withinMs: number) => {
+      const { transactionId } = branchOf(OTHER_LOG);
+      return manager.prepare(someBranch({ transactionId, withinMs }), async () => 'read-only');
+    };
+    const begun = performance.now();
+    await expect(prepare(60_000)).resolves.toMatchObject(inUse);
+    expect(performance.now() - begun).toBeLessThan(10_000);
+    await other.close();
+
+    const connects = vi.spyOn(Lane.prototype, 'acquire');
+    await expect(prepare(60_000)).resolves.toMatchObject(inUse);
+    expect(connects).not.toHaveBeenCalled();
+
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + 1_000);
+    await expect(prepare(60_000)).resolves.toBe('read-only');
   });
 
   it("is held for each participant: others, and other coordinators, are in nobody's way", async () => {

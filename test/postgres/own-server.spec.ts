@@ -65,6 +65,13 @@ describe('The server that an application brings', () => {
     expect(await answers(third)).toBe(true);
   });
 
+  it('is one for all that start at the same moment in a new folder', async () => {
+    const [first, second] = await Promise.all([started(), started()]);
+
+    expect(second.address).toBe(first.address);
+    expect([await answers(first), await answers(second)]).toEqual([true, true]);
+  });
+
   it('says why it does not start now, and not why it once did not', async () => {
     (await started()).stop();
     const log = await readFile(inCluster('server.log'), 'utf8');

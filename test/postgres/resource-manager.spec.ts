@@ -1,4 +1,6 @@
-import { Client, Pool } from 'pg';
+import { createRequire } from 'node:module';
+import { Logger } from '@nestjs/common';
+import { Client, Pool, types } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Vote, refuse } from '../../src/coordinator/index.js';
 import {
@@ -7,6 +9,8 @@ import {
   type Work,
 } from '../../src/resource-managers/postgres/index.js';
 import { BranchWork } from '../../src/resource-managers/postgres/branch-work.js';
+import { openLanes } from '../../src/resource-managers/postgres/connections.js';
+import { postgresSettingsSchema } from '../../src/resource-managers/postgres/options.js';
 import { balanceOf, endOf, openAccounts } from '../support/postgres/bank.js';
 import { again, someBranch, until } from '../support/postgres/branches.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
@@ -344,6 +348,89 @@ describe('the work of a branch', () => {
     expect(begun).toBe(false);
   });
 
+  it('that comes too late leaves nothing behind on its connection', async () => {
+    const pools = {
+      work: new Pool({ connectionString: database.url, max: 1 }),
+      completion: new Pool({ connectionString: database.url }),
+    };
+    const manager = new PostgresResourceManager('bank', { pools });
+    const listeners = async (): Promise<number> => {
+      const client = await pools.work.connect();
+      client.release();
+      return client.connection.listenerCount('commandComplete');
+    };
+    await manager.start();
+    const before = await listeners();
+
+    const late = someBranch({ withinMs: -1 });
+    await expect(manager.prepare(late, takeTen)).rejects.toThrow('deadline');
+    await expect(manager.prepareBatch(late, { statements: [], vote: () => 'commit' })).rejects.toThrow(
+      'deadline',
+    );
+
+    await expect(listeners()).resolves.toBe(before);
+    await manager.close();
+    await Promise.all([pools.work.end(), pools.completion.end()]);
+  });
+
+  it.each([
+    ['is prepared', "SELECT '1'::money"],
+    ['is not, as another statement fails', "SELECT '1'::money", 'SELECT 1 / 0'],
+  ])(
+    'in a batch is no refusal when what fails is here, whatever its code: the branch %s',
+    async (end, ...texts) => {
+      const MONEY = 790;
+      const unreadable = () => {
+        throw Object.assign(new Error('not to be read'), { code: '23505' });
+      };
+      const manager = new PostgresResourceManager('bank', {
+        connection: {
+          connectionString: database.url,
+          types: {
+            getTypeParser: (id: number, format: 'text') =>
+              id === MONEY ? unreadable : types.getTypeParser(id, format),
+          } as typeof types,
+        },
+      });
+      managers.push(manager);
+      const branch = someBranch();
+      const statements = texts.map((text) => ({ text, values: [] }));
+
+      await expect(manager.prepareBatch(branch, { statements, vote: () => 'commit' })).rejects.toThrow(
+        'not to be read',
+      );
+
+      await expect(database.prepared()).resolves.toEqual(end === 'is prepared' ? [gid(branch)] : []);
+      await manager.rollback(again(branch));
+      await expect(endOf(database, gid(branch))).resolves.toBe('rolled-back');
+    },
+  );
+
+  it('in a batch may go back to a savepoint', async () => {
+    const manager = await manage();
+    const branch = someBranch();
+    const texts = [
+      'SAVEPOINT s',
+      'UPDATE accounts SET balance = 0',
+      'ROLLBACK TO SAVEPOINT s',
+      "UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'",
+    ];
+    const seen: string[] = [];
+
+    const prepared = manager.prepareBatch(branch, {
+      statements: texts.map((text) => ({ text })),
+      vote: (results) => {
+        seen.push(...results.map(({ command }) => command));
+        return 'commit';
+      },
+    });
+
+    await expect(prepared).resolves.toBe('commit');
+    expect(seen).toEqual(['SAVEPOINT', 'UPDATE', 'ROLLBACK', 'UPDATE']);
+    await manager.commit(again(branch));
+    await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+  });
+
   it('is prepared once when prepare is repeated, and the vote is the same', async () => {
     const manager = await manage({ lockTimeoutMs: 100 });
     const branch = someBranch();
@@ -614,6 +701,39 @@ describe('connections', () => {
     await expect(pools.work.query('SELECT 1')).resolves.toMatchObject({ rowCount: 1 });
     expect(pools.work.idleCount).toBe(pools.work.totalCount);
     await Promise.all([pools.work.end(), pools.completion.end()]);
+  });
+});
+
+describe('pools of the application', () => {
+  it('may be of another copy of pg, and pipelined', async () => {
+    const require = createRequire(import.meta.url);
+    const ours = Object.entries(require.cache).filter(([path]) => /[/\\]node_modules[/\\]pg[/\\]/.test(path));
+    for (const [path] of ours) delete require.cache[path];
+    const other = require('pg') as { Pool: typeof Pool; Client: typeof Client };
+    for (const [path, module] of ours) require.cache[path] = module;
+    expect(other.Client).not.toBe(Client);
+    const config = { connectionString: database.url, pipeline: true };
+    const pools = { work: new other.Pool(config), completion: new other.Pool(config) };
+    const manager = new PostgresResourceManager('bank', { pools });
+    const branch = someBranch();
+    const text = "UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'";
+
+    await expect(
+      manager.prepareBatch(branch, { statements: [{ text }], vote: () => 'commit' }),
+    ).resolves.toBe('commit');
+
+    await manager.commit(again(branch));
+    await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+    await manager.close();
+    await Promise.all([pools.work.end(), pools.completion.end()]);
+  });
+
+  it('are not needed to learn soon of a connection that is dead', async () => {
+    const lanes = openLanes(database.url, postgresSettingsSchema.parse({}), 'bank', new Logger('PostgreSQL'));
+    for (const { pool } of [lanes.work, lanes.completion]) {
+      expect(pool.options).toMatchObject({ keepAlive: true, keepAliveInitialDelayMillis: 10_000 });
+    }
+    await lanes.close();
   });
 });
 

@@ -1,7 +1,7 @@
-import type { PoolClient, QueryConfig, QueryResult } from 'pg';
+import { DatabaseError, type PoolClient, type QueryConfig, type QueryResult } from 'pg';
 import type { Branch, Vote } from '../../coordinator/index.js';
 import { type BranchWork, type Work, endedByWork, judge, preparation } from './branch-work.js';
-import { isPlain, sendBurst } from './burst.js';
+import { isPlain, sendBurst, takesBursts } from './burst.js';
 import { quoted } from './gid.js';
 import { TransactionWatch } from './transaction-watch.js';
 
@@ -39,7 +39,7 @@ export async function prepareBatch(
     throw new TypeError('A batch has something among its statements that is none: each needs a `text`.');
   }
   const ending = preparation(gid);
-  if (!client.pipeline || !statements.every(isPlain)) {
+  if (!takesBursts(client) || !statements.every(isPlain)) {
     return work.perform(client, gid, branch, workOf(batch), ending);
   }
   const begin = work.begin(gid, branch.deadline);
@@ -47,8 +47,11 @@ export async function prepareBatch(
   const answer = await sendBurst(client, [...begin, ...statements, ending.sql]).finally(() => watch.stop());
   if ('error' in answer) {
     const { error, done } = answer;
+    const isPrepared = done > begin.length + statements.length;
+    if (isPrepared ? watch.wasDoubtfulBeforeEnd : watch.isDoubtful) throw endedByWork(client);
+    // Only what the server says is a no. What goes wrong on this side, as a row that cannot be read, may hide a yes.
+    if (isPrepared || !(error instanceof DatabaseError)) throw error;
     if (done < begin.length) return work.notBegun(client, gid, error);
-    if (watch.isDoubtful) throw endedByWork(client);
     if (done < begin.length + statements.length) return work.failed(client, error, ending);
     return judge(Promise.reject(error), ending.tag);
   }

@@ -61,9 +61,10 @@ export class BranchWork {
     work: Work<P>,
     ending: Ending,
   ): Promise<Vote> {
+    const sql = this.begin(gid, branch.deadline).join('; ');
     const loan = lend(client, branch.signal);
     const watch = new TransactionWatch(client);
-    const begin = client.query(this.begin(gid, branch.deadline).join('; '));
+    const begin = client.query(sql);
     // On a pipelined connection the first statement of the work need not wait: should the begin fail, it fails too.
     const ahead = client.pipeline ? settle(() => work(loan.client, branch)) : undefined;
     try {

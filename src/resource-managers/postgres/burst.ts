@@ -19,9 +19,20 @@ export type BurstStatement = string | QueryConfig;
 /** What may be the begin of a second statement in one text, which only the simple protocol takes. */
 const MORE_THAN_ONE = /;\s*\S/;
 
-/** Whether a statement asks for nothing but to be run with its values. */
+/**
+ * What may end a transaction, or only looks like it: `ROLLBACK TO SAVEPOINT` has the tag of a `ROLLBACK`. One by one, such
+ * statements can be told apart.
+ */
+const MAY_END = /\b(?:rollback|commit|begin|start\s+transaction|end|abort|prepare\s+transaction)\b/i;
+
+/** Whether a connection can send a burst: its client has to be of our copy of `pg`, as it knows its own queries only. */
+export function takesBursts(client: PoolClient): boolean {
+  return client.pipeline && (client.constructor as { Query?: unknown }).Query === Query;
+}
+
+/** Whether a statement asks for nothing but to be run with its values, inside the transaction that is open. */
 export function isPlain({ text, values, ...more }: QueryConfig): boolean {
-  if (MORE_THAN_ONE.test(text) || Object.keys(more).length > 0) return false;
+  if (MORE_THAN_ONE.test(text) || MAY_END.test(text) || Object.keys(more).length > 0) return false;
   return values === undefined || Array.isArray(values);
 }
 

@@ -11,6 +11,9 @@ export interface Lanes {
   close(): Promise<void>;
 }
 
+/** After so much silence the operating system asks whether the other end is there: its own default is two hours. */
+const KEEP_ALIVE_AFTER_MS = 10_000;
+
 /** How long it may take to stop at the server what a connection is at work on. */
 const INTERRUPTION_MS = 2_000;
 
@@ -53,6 +56,7 @@ function makePools(
   const config = {
     application_name: `dtc ${name}`,
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
     ...(typeof connection === 'string' ? { connectionString: connection } : connection),
     pipeline: settings.pipelining,
     connectionTimeoutMillis: settings.connectTimeoutMs,

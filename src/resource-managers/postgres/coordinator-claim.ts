@@ -1,6 +1,7 @@
 import type { Logger } from '@nestjs/common';
 import type { PoolClient } from 'pg';
 import { type AbortVote, type Branch, type PreparedBranch, refuse } from '../../coordinator/index.js';
+import type { NameLock } from './claim-sessions.js';
 import { lockName } from './coordinator-lock.js';
 import { type CoordinatorRun, prefixOf, runOf } from './coordinator-run.js';
 import { PostgresStartUpError } from './errors.js';
@@ -10,6 +11,15 @@ import { checkLog, isOfOtherLog } from './log-check.js';
 import type { ResolvedPostgresSettings } from './options.js';
 
 const GOODBYE_MS = 1_000;
+
+/** How long the session of the claim may take to answer, before it is taken for lost. */
+const ANSWER_MS = 2_000;
+
+/** How long whoever else holds the name is waited for at most when it is not the start: branches wait as well. */
+const SHORT_WAIT_MS = 200;
+
+/** How long a refusal stands before it is asked again. */
+const REFUSED_FOR_MS = 1_000;
 
 /**
  * Who works in this database under the name of a coordinator, for one participant. Of two processes of one name, each with
@@ -22,8 +32,13 @@ export class CoordinatorClaim {
   /** What the ids begin with that the claim covers; undefined without one. */
   private prefix: string | undefined;
   private heldBefore: string | undefined;
+  private lock: NameLock | undefined;
+  /** The session that holds the lock, unless that is another claim's of this process. */
   private session: PoolClient | undefined;
-  private underWay: { readonly prefix: string; readonly done: Promise<void> } | undefined;
+  private underWay:
+    { readonly prefix: string; readonly waitMs: number; readonly done: Promise<void> } | undefined;
+  private refused:
+    { readonly prefix: string; readonly until: number; readonly error: PostgresStartUpError } | undefined;
   private leftOut = 0;
 
   constructor(
@@ -42,15 +57,16 @@ export class CoordinatorClaim {
   /**
    * Holds the name of the coordinator from now on, if it does not already.
    *
+   * @param waitMs how long another process that holds it is waited for. @default claimWaitMs
    * @throws PostgresStartUpError (`DTC_POSTGRES_COORDINATOR_IN_USE`, `DTC_POSTGRES_OTHER_LOG`) when another process has it,
    * or has left branches behind that this one would take for its own.
    */
-  hold(run: CoordinatorRun): Promise<void> {
+  hold(run: CoordinatorRun, waitMs = this.settings.claimWaitMs): Promise<void> {
     const prefix = prefixOf(run);
     const { underWay } = this;
-    if (underWay?.prefix === prefix) return underWay.done;
-    const done = this.claim(run, prefix, underWay?.done);
-    this.underWay = { prefix, done };
+    if (underWay?.prefix === prefix && underWay.waitMs >= waitMs) return underWay.done;
+    const done = this.claim(run, prefix, waitMs, underWay?.done);
+    this.underWay = { prefix, waitMs, done };
     const forget = (): void => {
       if (this.underWay?.done === done) this.underWay = undefined;
     };
@@ -67,18 +83,27 @@ export class CoordinatorClaim {
   async admit({ transactionId, signal }: Branch): Promise<AbortVote | undefined> {
     const run = runOf(transactionId);
     if (run === undefined) return undefined;
+    const { refused } = this;
+    if (refused?.prefix === prefixOf(run) && performance.now() < refused.until)
+      return refusalBy(refused.error);
     try {
-      await unlessAborted(signal, () => this.hold(run));
+      await unlessAborted(signal, () => this.hold(run, this.shortWaitMs));
       return undefined;
     } catch (error) {
-      if (error instanceof PostgresStartUpError) return refuse(error.code, error.message);
+      if (error instanceof PostgresStartUpError) return refusalBy(error);
       throw error;
     }
   }
 
-  /** Holds the name again, where it was refused before or the session that held it was lost. @throws as {@link hold}. */
+  /**
+   * Holds the name again, where it was refused before or the session that held it was lost. A connection that is dead
+   * says nothing of it: so the session is asked.
+   *
+   * @throws as {@link hold}.
+   */
   async renew(): Promise<void> {
-    if (this.run !== undefined && this.prefix === undefined) await this.hold(this.run);
+    await this.check();
+    if (this.run !== undefined && this.prefix === undefined) await this.hold(this.run, this.shortWaitMs);
   }
 
   /** @returns the branches without those that were prepared under another log: what that has decided nobody here knows. */
@@ -101,8 +126,7 @@ export class CoordinatorClaim {
   /** Gives the name back. */
   async release(): Promise<void> {
     const { session } = this;
-    this.prefix = undefined;
-    this.session = undefined;
+    this.forget();
     if (session === undefined) return;
     try {
       await unlessAborted(AbortSignal.timeout(GOODBYE_MS), () =>
@@ -117,6 +141,7 @@ export class CoordinatorClaim {
   private async claim(
     given: CoordinatorRun,
     prefix: string,
+    waitMs: number,
     before: Promise<void> | undefined,
   ): Promise<void> {
     await before?.catch(ignore);
@@ -125,37 +150,72 @@ export class CoordinatorClaim {
     this.run = run;
     if (this.prefix === prefix) return;
     await this.release();
-    const { claimWaitMs, startTimeoutMs } = this.settings;
-    const signal = AbortSignal.timeout(startTimeoutMs + claimWaitMs);
+    const signal = AbortSignal.timeout(this.settings.startTimeoutMs + waitMs);
     const client = await this.lane.acquire(signal);
     client.on('error', ignore);
     try {
-      const isHeld = await unlessAborted(signal, () => lockName(client, run, this.participant, claimWaitMs));
+      const lock = await unlessAborted(signal, () => lockName(client, run, this.participant, waitMs));
       if (run.durable === true) {
         await unlessAborted(signal, () =>
           checkLog(client, run, this.participant, this.guard, prefix !== this.heldBefore),
         );
       }
-      this.prefix = prefix;
-      this.heldBefore = prefix;
-      if (isHeld) this.keep(client);
-      else client.release(true);
+      this.keep(lock, prefix, client);
     } catch (error) {
       destroy(client);
+      if (error instanceof PostgresStartUpError) {
+        this.refused = { prefix, until: performance.now() + REFUSED_FOR_MS, error };
+      }
       throw error;
     }
   }
 
-  /** Should the session be lost, the name is claimed anew before the next branch is prepared. */
-  private keep(client: PoolClient): void {
-    this.session = client;
-    client.once('end', () => {
-      if (this.session !== client) return;
-      this.session = undefined;
-      this.prefix = undefined;
-      client.release(true);
-    });
+  /** Should the session that holds the lock be lost, the name is claimed anew before the next branch is prepared. */
+  private keep(lock: NameLock, prefix: string, client: PoolClient): void {
+    this.prefix = prefix;
+    this.heldBefore = prefix;
+    this.refused = undefined;
+    this.lock = lock;
+    const isOwn = lock.letGo !== undefined;
+    if (isOwn) this.session = client;
+    else client.release(true);
+    const lose = (): void => {
+      if (this.lock !== lock) return;
+      this.forget();
+      if (isOwn) client.release(true);
+    };
+    lock.over.addEventListener('abort', lose, { once: true });
+    if (lock.over.aborted) lose();
   }
+
+  private forget(): void {
+    const { lock } = this;
+    this.prefix = undefined;
+    this.session = undefined;
+    this.lock = undefined;
+    lock?.letGo?.();
+  }
+
+  /** Whatever lies between may have dropped the connection without a word: without an answer the session is lost. */
+  private async check(): Promise<void> {
+    const { session } = this;
+    if (session === undefined) return;
+    try {
+      await unlessAborted(AbortSignal.timeout(ANSWER_MS), () => session.query('SELECT 1'));
+    } catch {
+      if (this.session !== session) return;
+      this.forget();
+      destroy(session);
+    }
+  }
+
+  private get shortWaitMs(): number {
+    return Math.min(this.settings.claimWaitMs, SHORT_WAIT_MS);
+  }
+}
+
+function refusalBy({ code, message }: PostgresStartUpError): AbortVote {
+  return refuse(code, message);
 }
 
 function ignore(): void {}

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { PoolClient } from 'pg';
+import { type NameLock, countSession, lockOfSibling } from './claim-sessions.js';
 import { type CoordinatorRun, haveOneLog, prefixOf, runOf } from './coordinator-run.js';
 import { PostgresStartUpError } from './errors.js';
 import { codeOf } from './sqlstate.js';
@@ -27,10 +28,11 @@ interface Holder {
 
 /**
  * Takes the lock on the name of a coordinator, for one participant in one database, for as long as the session lasts. A run
- * of the same log that went before is dead, as that log is this one's now: should a session of it be left, it is ended.
+ * of the same log that went before is dead, as that log is this one's now: should a session of it be left, it is ended. So is
+ * one of this very run whose connection was lost, though the server has not noticed.
  *
  * @param waitMs how long whoever else holds it is waited for: a process that was killed is noticed a little later.
- * @returns whether this session holds it. It does not where another one of this very run does.
+ * @returns the lock of this session, or that of another one of this process that works for this very run.
  * @throws PostgresStartUpError (`DTC_POSTGRES_COORDINATOR_IN_USE`) when another process holds it.
  */
 export async function lockName(
@@ -38,33 +40,47 @@ export async function lockName(
   run: CoordinatorRun,
   participant: string,
   waitMs: number,
-): Promise<boolean> {
-  const key = [LOCKS, keyOf(`${run.name}/${participant}`)];
+): Promise<NameLock> {
+  const number = keyOf(`${run.name}/${participant}`);
+  const key = [LOCKS, number];
   // Two without a durable log are in nobody's way, as neither takes anything for an orphan.
   const lock = run.durable === false ? 'advisory_lock_shared' : 'advisory_lock';
-  await configure(client, { application_name: applicationOf(run), lock_timeout: waitMs, ...SETTINGS });
+  const pid = await configure(client, {
+    application_name: applicationOf(run),
+    lock_timeout: waitMs,
+    ...SETTINGS,
+  });
+  const own = countSession(client, number, pid);
   const { rows } = await client.query<{ held: boolean }>(`SELECT pg_try_${lock}($1, $2) AS held`, key);
-  if (rows[0]?.held === true) return true;
+  if (rows[0]?.held === true) return own;
 
   const holders = await holdersOf(client, key);
-  if (holders.some(({ application }) => application === applicationOf(run))) return false;
-  for (const { pid } of holders.filter((holder) => isPredecessor(holder, run))) {
+  for (const holder of holders) {
+    const sibling = holder.application === applicationOf(run) && lockOfSibling(number, holder.pid);
+    if (sibling) return sibling;
+  }
+  for (const holder of holders.filter((one) => isLeftBehind(one, run))) {
     // Another role's session cannot be ended; then it is waited for as others are.
-    await client.query('SELECT pg_terminate_backend($1)', [pid]).catch(() => {});
+    await client.query('SELECT pg_terminate_backend($1)', [holder.pid]).catch(() => {});
   }
   try {
     await client.query(`SELECT pg_${lock}($1, $2)`, key);
-    return true;
+    return own;
   } catch (error) {
     if (codeOf(error) !== LOCK_NOT_AVAILABLE) throw error;
     throw inUse(participant, run, await holdersOf(client, key));
   }
 }
 
-async function configure(client: PoolClient, settings: Readonly<Record<string, unknown>>): Promise<void> {
+/** @returns the number of the session, as the server itself has it: in between there may be who tells another. */
+async function configure(client: PoolClient, settings: Readonly<Record<string, unknown>>): Promise<number> {
   const names = Object.keys(settings);
   const calls = names.map((name, index) => `set_config('${name}', $${index + 1}, false)`);
-  await client.query(`SELECT ${calls.join(', ')}`, Object.values(settings).map(String));
+  const { rows } = await client.query<{ pid: number }>(
+    `SELECT pg_backend_pid() AS pid, ${calls.join(', ')}`,
+    Object.values(settings).map(String),
+  );
+  return rows[0]!.pid;
 }
 
 async function holdersOf(client: PoolClient, [space, key]: readonly number[]): Promise<Holder[]> {
@@ -82,9 +98,10 @@ function applicationOf(run: CoordinatorRun): string {
   return `dtc ${prefixOf(run).slice(0, -1)}`;
 }
 
-function isPredecessor({ application }: Holder, run: CoordinatorRun): boolean {
+/** Whether it is of a run of the same log that is over, or of this one, and nobody's any more. */
+function isLeftBehind({ application }: Holder, run: CoordinatorRun): boolean {
   const holder = runOf(`${application.replace(/^dtc /, '')}.1`);
-  return holder?.name === run.name && holder.epoch < run.epoch && haveOneLog(holder.epoch, run.epoch);
+  return holder?.name === run.name && holder.epoch <= run.epoch && haveOneLog(holder.epoch, run.epoch);
 }
 
 function inUse(
