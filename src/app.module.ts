@@ -35,7 +35,7 @@ export class AppModule {
             lines: new PinoTransactionLines(pino.logger),
           }),
         }),
-        OperationsModule.forRoot(configuration.access),
+        OperationsModule.forRoot({ ...configuration.access, hosts: hostsOf(configuration) }),
         OrdersModule.forRoot(configuration.databases),
         ...(configuration.demo ? [DemoModule] : []),
       ],
@@ -45,6 +45,11 @@ export class AppModule {
       ],
     };
   }
+}
+
+/** The names by which this machine asks itself. */
+function hostsOf({ host }: Configuration): readonly string[] {
+  return ['localhost', '127.0.0.1', '[::1]', host, `[${host}]`];
 }
 
 function makeDecisionLog(choice: DecisionLogChoice): DecisionLog {

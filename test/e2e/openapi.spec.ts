@@ -129,6 +129,11 @@ describe('The OpenAPI document', () => {
     expect(headers?.map(({ name }) => name)).toEqual(['Idempotency-Key']);
   });
 
+  it('is no way for a page of another name to see what operators see', async () => {
+    const asked = await application.http.get('/transactions').set('Host', 'evil.example');
+    expect([asked.status, asked.body.code]).toEqual([401, 'DTC_UNAUTHENTICATED']);
+  });
+
   it('can be read at /docs', async () => {
     const page = await application.get('/docs');
     expect(page.status).toBe(200);

@@ -39,9 +39,13 @@ export class AccessGuard implements CanActivate {
     const http = context.switchToHttp();
     const request = http.getRequest<Request>();
     const role = this.reflector.get<Role | undefined>(ROLE, context.getHandler()) ?? 'reader';
-    const { authorization } = request.headers;
+    const { authorization, host } = request.headers;
     try {
-      request[CALLER] = this.access.admit(authorization as string | undefined, role);
+      request[CALLER] = this.access.admit(
+        authorization as string | undefined,
+        role,
+        host as string | undefined,
+      );
     } catch (error) {
       if (error instanceof UnauthenticatedError) {
         this.adapterHost.httpAdapter.setHeader(http.getResponse(), 'WWW-Authenticate', 'Bearer');

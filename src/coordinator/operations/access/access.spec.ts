@@ -50,6 +50,28 @@ describe('Access', () => {
     expect(open.admit(bearer(OPERATOR), 'operator')).toMatchObject({ name: 'alice' });
   });
 
+  it('takes whoever has no token for a page of another origin unless it is asked by a name of its own', () => {
+    const local = new Access({
+      readers: 'anyone',
+      operators: [OPERATOR],
+      hosts: ['localhost', '127.0.0.1', '[::1]'],
+    });
+    for (const host of ['localhost', 'LocalHost:3000', '127.0.0.1:3000', '[::1]:3000', '[::1]']) {
+      expect(local.admit(undefined, 'reader', host)).toMatchObject({ role: 'anyone' });
+    }
+    for (const host of [
+      undefined,
+      '',
+      'evil.example',
+      'evil.example:3000',
+      'localhost.evil.example',
+      '127.0.0.1.evil',
+    ]) {
+      expect(() => local.admit(undefined, 'reader', host)).toThrow(unauthenticated);
+      expect(local.admit(bearer(OPERATOR), 'operator', host)).toMatchObject({ name: 'alice' });
+    }
+  });
+
   it('lets nobody in by default', () => {
     const closed = new Access({});
     expect(() => closed.admit(undefined, 'reader')).toThrow(unauthenticated);

@@ -12,6 +12,11 @@ export interface Credential {
 export interface AccessOptions {
   /** Who may see; `anyone` needs no token to see. @default nobody */
   readonly readers?: readonly Credential[] | 'anyone' | undefined;
+  /**
+   * By which hosts, without port, whoever has no token must have asked: a page of another origin that has its own name
+   * point here asks by that name. @default any
+   */
+  readonly hosts?: readonly string[] | undefined;
   /** Who may see and act. @default nobody */
   readonly operators?: readonly Credential[] | undefined;
 }
@@ -39,10 +44,12 @@ const MIN_TOKEN_LENGTH = 16;
 export class Access {
   private readonly known: readonly Known[];
   private readonly anyoneReads: boolean;
+  private readonly hosts: ReadonlySet<string> | undefined;
 
   /** @throws TypeError when a token is too short to be a secret, or is another's as well. */
-  constructor({ readers = [], operators = [] }: AccessOptions) {
+  constructor({ readers = [], operators = [], hosts }: AccessOptions) {
     this.anyoneReads = readers === 'anyone';
+    this.hosts = hosts && new Set(hosts.map((host) => host.toLowerCase()));
     this.known = [
       ...operators.map((credential) => knownAs(credential, 'operator')),
       ...(readers === 'anyone' ? [] : readers.map((credential) => knownAs(credential, 'reader'))),
@@ -53,12 +60,12 @@ export class Access {
   }
 
   /**
-   * @param authorization the header of that name.
+   * @param authorization the header of that name; and so is `host`.
    * @throws UnauthenticatedError when nobody has that token, or there is none and one is needed.
    * @throws ForbiddenError when whoever it is may not do that.
    */
-  admit(authorization: string | undefined, needed: Role): Caller {
-    const caller = this.identify(authorization);
+  admit(authorization: string | undefined, needed: Role, host?: string): Caller {
+    const caller = this.identify(authorization, host);
     if (needed === 'operator' && caller.role !== 'operator') {
       if (caller.role === 'anyone') throw new UnauthenticatedError('Acting needs the token of an operator.');
       throw new ForbiddenError(caller.name ?? '');
@@ -66,9 +73,9 @@ export class Access {
     return caller;
   }
 
-  private identify(authorization: string | undefined): Caller {
+  private identify(authorization: string | undefined, host: string | undefined): Caller {
     if (authorization === undefined) {
-      if (this.anyoneReads) return { name: null, role: 'anyone' };
+      if (this.anyoneReads && this.isAskedAs(host)) return { name: null, role: 'anyone' };
       throw new UnauthenticatedError('A token is needed: Authorization: Bearer <token>.');
     }
     const token = BEARER.exec(authorization)?.[1];
@@ -80,6 +87,11 @@ export class Access {
     for (const known of this.known) if (timingSafeEqual(known.digest, digest)) found = known;
     if (found === undefined) throw new UnauthenticatedError('The token is not known.');
     return { name: found.name, role: found.role };
+  }
+
+  private isAskedAs(host: string | undefined): boolean {
+    if (this.hosts === undefined) return true;
+    return this.hosts.has((host ?? '').replace(/:\d+$/, '').toLowerCase());
   }
 }
 
