@@ -26,6 +26,8 @@ export default defineConfig({
             'dashboard/**/*.spec.ts',
           ],
           exclude: [...configDefaults.exclude, ...PROOF],
+          // Most of them wait for something else, a database or a browser, most of the time.
+          maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },

@@ -4,6 +4,7 @@ import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
+import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Outcome, branch } from '../../src/coordinator/index.js';
 import { LmdbDecisionLog } from '../../src/coordinator/log/lmdb/index.js';
@@ -104,6 +105,19 @@ describe('The name of a coordinator', () => {
 
     await first.close();
     await expect(manage().start(runOf(OTHER_LOG))).resolves.toBeUndefined();
+  });
+
+  it('is no longer asked for when it is given back meanwhile, and no connection stays outside its pool', async () => {
+    await started(runOf(ONE_LOG));
+    const [work, completion] = [0, 1].map(() => new Pool({ connectionString: database.url })) as [Pool, Pool];
+    const second = new PostgresResourceManager('bank', { pools: { work, completion }, claimWaitMs: 50_000 });
+    const starting = second.start(runOf(OTHER_LOG)).catch((error: unknown) => error);
+    await until('it waits for the name', async () => (await holders()).length === 2);
+    await second.close();
+
+    expect(await starting).toBeInstanceOf(Error);
+    // It would wait for a connection that is not given back.
+    await Promise.all([work.end(), completion.end()]);
   });
 
   it('is refused as well where only its branches tell who it is: nothing is prepared, nothing listed', async () => {

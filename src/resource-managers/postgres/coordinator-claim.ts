@@ -40,6 +40,8 @@ export class CoordinatorClaim {
   private refused:
     { readonly prefix: string; readonly until: number; readonly error: PostgresStartUpError } | undefined;
   private leftOut = 0;
+  /** Aborted when the name is given back for good. */
+  private readonly end = new AbortController();
 
   constructor(
     private readonly participant: string,
@@ -123,8 +125,14 @@ export class CoordinatorClaim {
     return own;
   }
 
-  /** Gives the name back. */
-  async release(): Promise<void> {
+  /** Gives the name back for good. What is under way ends, so that it leaves no connection outside of its pool. */
+  async close(): Promise<void> {
+    this.end.abort(new Error('The coordinator gives its name back.'));
+    await this.underWay?.done.catch(ignore);
+    await this.release();
+  }
+
+  private async release(): Promise<void> {
     const { session } = this;
     this.forget();
     if (session === undefined) return;
@@ -150,7 +158,8 @@ export class CoordinatorClaim {
     this.run = run;
     if (this.prefix === prefix) return;
     await this.release();
-    const signal = AbortSignal.timeout(this.settings.startTimeoutMs + waitMs);
+    const limit = AbortSignal.timeout(this.settings.startTimeoutMs + waitMs);
+    const signal = AbortSignal.any([limit, this.end.signal]);
     const client = await this.lane.acquire(signal);
     client.on('error', ignore);
     try {
@@ -160,6 +169,7 @@ export class CoordinatorClaim {
           checkLog(client, run, this.participant, this.guard, prefix !== this.heldBefore),
         );
       }
+      signal.throwIfAborted();
       this.keep(lock, prefix, client);
     } catch (error) {
       destroy(client);

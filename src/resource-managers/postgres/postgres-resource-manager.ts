@@ -219,7 +219,7 @@ export class PostgresResourceManager {
 
   private async end(): Promise<void> {
     await this.purge.stop();
-    await this.claim.release();
+    await this.claim.close();
     await this.lanes.close();
   }
 
