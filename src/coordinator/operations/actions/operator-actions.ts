@@ -74,11 +74,12 @@ export class OperatorActions {
   }
 
   /**
-   * Records how a stalled branch has ended, because somebody made it so by hand, or knows it. It changes no decision:
-   * an end that disagrees with it is a heuristic report, and is kept until it is forgotten.
+   * Records how a branch has ended that has stalled, or waits for a paused participant, because somebody made it so by
+   * hand, or knows it. It changes no decision: an end that disagrees with it is a heuristic report, and is kept until it is
+   * forgotten.
    *
    * @param as how the branch has ended at its participant.
-   * @throws TransactionNotFoundError, BranchNotFoundError; ActionRefusedError when the branch has not stalled, or is
+   * @throws TransactionNotFoundError, BranchNotFoundError; ActionRefusedError when the branch goes on by itself, or is
    * being tried; LogUnavailableError.
    */
   async resolve(transactionId: string, branchId: string, as: HeuristicKind, order: Order): Promise<void> {
