@@ -1,7 +1,27 @@
 import { configDefaults, defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** They use every core for minutes: after the others, so that no test of how fast something is runs beside them. */
 const PROOF = ['test/{model,simulation,crash}/**/*.spec.ts'];
+
+/** They take minutes, the first the most: begun one after the other they leave no core idle at the end. */
+const LONGEST = [
+  'simulation/campaign.spec.ts',
+  'crash/crash.spec.ts',
+  'model/spin.spec.ts',
+  'model/model.spec.ts',
+];
+
+/** The longest first, and the others as ever. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification): number => {
+      const index = LONGEST.findIndex((name) => moduleId.endsWith(`/${name}`));
+      return index === -1 ? LONGEST.length : index;
+    };
+    return (await super.sort(files)).toSorted((one, other) => place(one) - place(other));
+  }
+}
 
 /** What every run of tests has in common. */
 export const shared = defineConfig({
@@ -14,6 +34,7 @@ export default defineConfig({
   ...shared,
   test: {
     ...shared.test,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,

@@ -60,7 +60,7 @@ const answers = await Promise.all(
   AT_ONCE.map(({ key, customer, sku }) => crashing.order(key, customer, sku)),
 );
 const signal = await shop.ended;
-say(`\n3 more at once. Commit is decided for one of them, two services hear of it: ${signal}.`);
+say(`\n3 more at once. Two services have heard that one of them is to be committed: ${signal}.`);
 say(`${answers.filter((answer) => answer === undefined).length} customers were never answered.`);
 const torn = await books();
 show('The databases do not agree', torn);
