@@ -15,12 +15,15 @@ const LONGEST = [
 /** The longest first, and the others as ever. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const place = ({ moduleId }: TestSpecification): number => {
-      const index = LONGEST.findIndex((name) => moduleId.endsWith(`/${name}`));
-      return index === -1 ? LONGEST.length : index;
-    };
-    return (await super.sort(files)).toSorted((one, other) => place(one) - place(other));
+    // oxlint-disable-next-line unicorn/no-array-sort -- it is no array
+    const asEver = await super.sort(files);
+    return asEver.toSorted((one, other) => placeOf(one) - placeOf(other));
   }
+}
+
+function placeOf({ moduleId }: TestSpecification): number {
+  const index = LONGEST.findIndex((name) => moduleId.endsWith(`/${name}`));
+  return index === -1 ? LONGEST.length : index;
 }
 
 /** What every run of tests has in common. */

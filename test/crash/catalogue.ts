@@ -20,7 +20,7 @@ export interface NamedDisaster {
   readonly impossible?: () => string | undefined;
 }
 
-const CUT_AT = ['BEGIN ISOLATION', 'PREPARE TRANSACTION', 'COMMIT PREPARED', 'ROLLBACK PREPARED'];
+const CUT_AT = ['BEGIN READ WRITE', 'PREPARE TRANSACTION', 'COMMIT PREPARED', 'ROLLBACK PREPARED'];
 
 /** Everything that befalls the bank besides a kill. */
 export const DISASTERS: readonly NamedDisaster[] = [

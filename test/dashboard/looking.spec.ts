@@ -118,7 +118,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     await page.getByLabel('Show').selectOption('stalled');
     const rows = page.locator('.row[aria-rowindex]:not(.row-head)');
     await expect.poll(() => rows.count()).toBe(1);
-    expect(fake.requested.filter((url) => url.startsWith('/transactions?')).at(-1)).toContain('stalled=true');
+    expect(fake.requested.findLast((url) => url.startsWith('/transactions?'))).toContain('stalled=true');
     await rows.getByRole('link').click();
     await page.getByRole('heading', { name: 'Transaction create-order' }).waitFor();
     await page.goBack();

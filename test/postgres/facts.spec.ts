@@ -557,6 +557,8 @@ describe('PostgreSQL', () => {
     const prepared = manager.prepareBatch(batch, { statements, vote: () => 'commit' });
     await expect(trips(prepared)).resolves.toBe(1);
     await expect(trips(manager.commit(again(batch)))).resolves.toBe(1);
+    // Sets what a session needs that is used so; after that it has it.
+    await manager.prepare(someBranch(), async () => 'read-only');
     await expect(trips(manager.prepare(work, takeTen))).resolves.toBe(2);
     await expect(trips(manager.rollback(again(work)))).resolves.toBe(1);
     await expect(trips(manager.rollback(again(undone)))).resolves.toBe(1);

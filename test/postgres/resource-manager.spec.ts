@@ -105,7 +105,9 @@ describe('the work of a branch', () => {
   it.each(['statement by statement', 'as a batch'])(
     'writes nothing when its transaction could not even be begun: %s',
     async (form) => {
-      const manager = await manage();
+      const manager = await manage({ workConnections: 1 });
+      // From then on the statements of the work are sent without waiting for the begin.
+      await manager.prepare(someBranch(), async () => 'read-only');
       const begin = vi.spyOn(BranchWork.prototype, 'begin').mockReturnValue(['this is no SQL']);
       const branch = someBranch();
       const text = "UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'";
@@ -845,6 +847,25 @@ describe('the purge of the guard table', () => {
     pass(INTERVAL_MS);
     await expect(manager.purgeGuardTable()).resolves.toBe(0);
     for (const id of foreign) await expect(endOf(database, id)).resolves.toBe('committed');
+  });
+
+  it('gets round a table of any size, a part of it in each pass', async () => {
+    const rows = 150_000;
+    await manage();
+    const insert = `INSERT INTO dtc_branches (gid, state, written_at)
+      SELECT 'shop.0.' || n || '/bank/b', 'committed', now() - interval '2 days' FROM generate_series(1, $1) n`;
+    await database.query(insert, [rows]);
+    const manager = await manage();
+    // Its coordinator is known by a branch.
+    await manager.rollback(someBranch());
+    await manager.purgeGuardTable();
+    pass(INTERVAL_MS);
+    const first = await manager.purgeGuardTable();
+    expect(first).toBeGreaterThan(rows / 4);
+    expect(first).toBeLessThan(rows);
+    const second = await manager.purgeGuardTable();
+    expect(first + second).toBe(rows);
+    await expect(manager.purgeGuardTable()).resolves.toBe(0);
   });
 
   it('runs by itself', async () => {

@@ -50,11 +50,12 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   private lastBranch: BranchRecord | undefined = undefined;
   /**
    * Moments are kept as whole microseconds (what is due: milliseconds) since the begin, which V8 stores in the object
-   * itself, where each number with a fraction would be an object of its own.
+   * itself, where each number with a fraction would be an object of its own. They are read by what is measured of each
+   * transaction, and set by the moments below.
    */
-  private preparingUs = NOT_YET;
-  private decidedUs = NOT_YET;
-  private endedUs = NOT_YET;
+  preparingUs = NOT_YET;
+  decidedUs = NOT_YET;
+  endedUs = NOT_YET;
   private dueMs: number;
   /** Resolves the caller's promise; gone once it is told. */
   settle: ((outcome: Outcome) => void) | undefined = undefined;

@@ -1,9 +1,27 @@
 import { DatabaseError, type PoolClient, type QueryConfig, type QueryResult } from 'pg';
 import type { Branch, Vote } from '../../coordinator/index.js';
-import { type BranchWork, type Work, endedByWork, judge, preparation } from './branch-work.js';
-import { isPlain, sendBurst, takesBursts } from './burst.js';
+import {
+  type BranchWork,
+  type Work,
+  type Ending,
+  NO_SUCH_STATEMENT,
+  endedByWork,
+  preparation,
+  rollBack,
+  voteByError,
+  voteByTag,
+} from './branch-work.js';
+import { forgetSettings, forgetStatements, textsOf } from './branch-session.js';
+import { type BurstAnswer, isPlain, sendBurst, takesBursts } from './burst.js';
 import { quoted } from './gid.js';
-import { TransactionWatch } from './transaction-watch.js';
+import { codeOf } from './sqlstate.js';
+import { TransactionTags } from './transaction-watch.js';
+
+/** BEGIN, and the guard row. */
+const BEGIN_STATEMENTS = 2;
+
+/** SQLSTATE `feature_not_supported`, of a prepared statement whose columns are others than when it was prepared. */
+const PLAN_OUTDATED = '0A000';
 
 /** The work of a branch as statements that need no look at each other's results. @publicApi */
 export interface Batch {
@@ -42,27 +60,73 @@ export async function prepareBatch(
   if (!takesBursts(client) || !statements.every(isPlain)) {
     return work.perform(client, gid, branch, workOf(batch), ending);
   }
-  const begin = work.begin(gid, branch.deadline);
-  const watch = new TransactionWatch(client);
-  const answer = await sendBurst(client, [...begin, ...statements, ending.sql]).finally(() => watch.stop());
+  let answer = await send(work, client, gid, branch, batch, ending);
+  if (isStale(client, answer, statements.length) && (await rollBack(client)))
+    answer = await send(work, client, gid, branch, batch, ending);
+  const seen = new TransactionTags();
+  for (const tag of answer.tags) if (tag !== undefined) seen.see(tag);
+  if (seen.hasSet) forgetSettings(client);
   if ('error' in answer) {
-    const { error, done } = answer;
-    const isPrepared = done > begin.length + statements.length;
-    if (isPrepared ? watch.wasDoubtfulBeforeEnd : watch.isDoubtful) throw endedByWork(client);
+    const { error } = answer;
+    const done = answer.tags.length - BEGIN_STATEMENTS;
+    const isPrepared = done > statements.length;
+    if (isPrepared ? seen.wasDoubtfulBeforeEnd : seen.isDoubtful) throw endedByWork(client);
     // Only what the server says is a no. What goes wrong on this side, as a row that cannot be read, may hide a yes.
     if (isPrepared || !(error instanceof DatabaseError)) throw error;
-    if (done < begin.length) return work.notBegun(client, gid, error);
-    if (done < begin.length + statements.length) return work.failed(client, error, ending);
-    return judge(Promise.reject(error), ending.tag);
+    if (done < 0) return work.notBegun(client, gid, error);
+    if (done < statements.length) return work.failed(client, error, ending);
+    return voteByError(error);
   }
-  const { results } = answer;
-  if (watch.wasDoubtfulBeforeEnd) throw endedByWork(client);
-  const vote = await judge(Promise.resolve(results.at(-1)!), ending.tag);
+  if (seen.wasDoubtfulBeforeEnd) throw endedByWork(client);
+  const vote = voteByTag(answer.tags.at(-1), ending);
   if (vote !== 'commit') return vote;
   // It is prepared, and a throw has it rolled back.
-  if (results.length !== begin.length + statements.length + 1)
-    throw new TypeError('A batch has an empty statement.');
-  return voteOf(client, gid, batch, results.slice(begin.length, -1));
+  if (answer.tags.includes(undefined)) throw new TypeError('A batch has an empty statement.');
+  return voteOf(client, gid, batch, answer.results);
+}
+
+/** Sends a branch as a whole, and keeps in mind which of its statements are prepared in the session by then. */
+async function send(
+  work: BranchWork,
+  client: PoolClient,
+  gid: string,
+  branch: Branch,
+  { statements }: Batch,
+  ending: Ending,
+): Promise<BurstAnswer> {
+  const readying = work.ready(client, branch.deadline, false);
+  const texts = textsOf(client);
+  const queries = statements.map(({ text, values, name }) => {
+    const as = work.preparesStatements ? texts.nameOf(text, name !== undefined) : undefined;
+    return { text, values: values as unknown[] | undefined, as };
+  });
+  const [readied, sent] = await Promise.allSettled([
+    readying,
+    sendBurst(client, [...work.begin(gid, 'BEGIN'), ...queries, ending.sql]),
+  ]);
+  if (sent.status === 'rejected') throw sent.reason;
+  const done = sent.value.tags.length - BEGIN_STATEMENTS;
+  for (const [index, { text, as }] of queries.slice(0, Math.max(0, done + 1)).entries()) {
+    if (as === undefined || as.isThere) continue;
+    if (index < done) texts.prepared(text, as.name);
+    else texts.failed(text);
+  }
+  if (readied.status === 'rejected') throw readied.reason;
+  return sent.value;
+}
+
+/**
+ * Whether a statement was not found under its name, or does not fit its table any more: then nothing is wrong with the
+ * branch, and all that was prepared is forgotten.
+ */
+function isStale(client: PoolClient, answer: BurstAnswer, statements: number): boolean {
+  if (!('error' in answer)) return false;
+  const done = answer.tags.length - BEGIN_STATEMENTS;
+  const code = codeOf(answer.error);
+  if (code === NO_SUCH_STATEMENT && done < statements) forgetStatements(client);
+  else if (code === PLAN_OUTDATED && done >= 0 && done < statements) textsOf(client).clear();
+  else return false;
+  return true;
 }
 
 /** It is prepared already, so that a vote which is no commit rolls it back. */

@@ -1,11 +1,13 @@
-import type { ClientBase, PoolClient, QueryResult } from 'pg';
+import type { ClientBase, PoolClient } from 'pg';
 import { type Branch, type Vote, refuse } from '../../coordinator/index.js';
 import { lend } from './branch-client.js';
+import { BranchSessions, forgetSettings, forgetStatements } from './branch-session.js';
+import { type BurstStatement, sendBurst, takesBursts, textOf } from './burst.js';
 import { PostgresBranchError } from './errors.js';
 import { quoted } from './gid.js';
 import type { GuardTable } from './guard-table.js';
 import type { ResolvedPostgresSettings } from './options.js';
-import { meaningOf, refusalOf } from './sqlstate.js';
+import { codeOf, meaningOf, refusalOf } from './sqlstate.js';
 import { TransactionWatch } from './transaction-watch.js';
 
 /** The work of one branch: statements in a transaction that is open already, and a vote. @publicApi */
@@ -14,40 +16,35 @@ export type Work<P> = (client: ClientBase, branch: Branch<P>) => Promise<Vote>;
 /** How the transaction of a branch is brought to its end: prepared, or committed where the branch decides alone. */
 export interface Ending {
   readonly sql: string;
-  /** The command tag that says that it is done. */
-  readonly tag: 'PREPARE' | 'COMMIT';
+  /** The first word of the command tag that says that it is done. */
+  readonly command: 'PREPARE' | 'COMMIT';
 }
 
 /** The end that leaves the branch prepared. */
 export function preparation(gid: string): Ending {
-  return { sql: `PREPARE TRANSACTION ${quoted(gid)}`, tag: 'PREPARE' };
+  return { sql: `PREPARE TRANSACTION ${quoted(gid)}`, command: 'PREPARE' };
 }
 
 /** The end of a branch that is alone in its transaction. */
-export const ONE_PHASE: Ending = { sql: 'COMMIT', tag: 'COMMIT' };
+export const ONE_PHASE: Ending = { sql: 'COMMIT', command: 'COMMIT' };
 
-/** `transaction_timeout` is there from PostgreSQL 17 on; it bounds everything, and only it PREPARE TRANSACTION and COMMIT. */
-const TRANSACTION_TIMEOUT_SINCE = 170_000;
-
-/**
- * The limits of the server come so much after the deadline. They are for the case that the coordinator is gone: as long
- * as it is there, it is the one to say that time is up.
- */
-const GRACE_MS = 500;
-
-/** What the server is told is the longest, as it keeps the milliseconds in 31 bits. */
-const LONGEST_MS = 2_147_483_647;
+/** SQLSTATE `invalid_sql_statement_name`: the work before has deallocated what was prepared in its session. */
+export const NO_SUCH_STATEMENT = '26000';
 
 /**
  * Does the work of a branch in a transaction on one connection: opens it, with limits and the guard row, runs the work,
  * and prepares or commits it if that is the vote. Whatever else happens, the transaction is rolled back.
  */
 export class BranchWork {
+  private readonly sessions: BranchSessions;
+
   constructor(
     private readonly guard: GuardTable,
     private readonly settings: ResolvedPostgresSettings,
-    private readonly serverVersion: number,
-  ) {}
+    serverVersion: number,
+  ) {
+    this.sessions = new BranchSessions(guard, settings, serverVersion);
+  }
 
   /**
    * @returns the vote of the work; a refusal when the database refuses, or the branch was rolled back before; and
@@ -61,12 +58,18 @@ export class BranchWork {
     work: Work<P>,
     ending: Ending,
   ): Promise<Vote> {
-    const sql = this.begin(gid, branch.deadline).join('; ');
+    // Should the begin of a branch fail before it takes effect, statements that are sent behind it would each commit by
+    // itself: outside a transaction that says READ WRITE, as ours does, nothing may be written here.
+    const readying = this.ready(client, branch.deadline, true);
     const loan = lend(client, branch.signal);
     const watch = new TransactionWatch(client);
-    const begin = client.query(sql);
+    const { stream } = client.connection;
+    stream.cork();
+    const begin = this.open(client, readying, this.begin(gid, 'BEGIN READ WRITE'));
     // On a pipelined connection the first statement of the work need not wait: should the begin fail, it fails too.
-    const ahead = client.pipeline ? settle(() => work(loan.client, branch)) : undefined;
+    const ahead =
+      client.pipeline && readying === undefined ? settle(() => work(loan.client, branch)) : undefined;
+    stream.uncork();
     try {
       await begin;
     } catch (error) {
@@ -77,32 +80,48 @@ export class BranchWork {
     const result = await (ahead ?? settle(() => work(loan.client, branch)));
     loan.close();
     watch.stop();
+    if (watch.hasSet) forgetSettings(client);
     // What is not prepared yet need not be rolled back from being so.
     branch.signal.throwIfAborted();
     if (await this.isEnded(client, gid, watch)) throw endedByWork(client);
     if (result.status === 'rejected') return this.failed(client, result.reason, ending);
-    if (result.value === 'commit') return judge(client.query(ending.sql), ending.tag);
+    if (result.value === 'commit') return end(client, ending);
     await rollBack(client);
     return result.value;
   }
 
-  /** @returns the statements that open the transaction of a branch, bound it, and write its guard row. */
-  begin(gid: string, deadline: number): readonly string[] {
+  /** Whether a statement of a batch that comes again is prepared. */
+  get preparesStatements(): boolean {
+    return this.settings.prepareStatements;
+  }
+
+  /** @see BranchSessions.ready @throws RangeError when the time of the branch is over before its work begins. */
+  ready(client: PoolClient, deadline: number, readOnly: boolean): Promise<void> | undefined {
     const remainingMs = remainingUntil(deadline);
     if (remainingMs <= 0) throw new RangeError('The deadline of this branch is over before its work begins.');
-    const { isolation, lockTimeoutMs } = this.settings;
-    const lockMs = Math.ceil(Math.min(lockTimeoutMs * (0.5 + Math.random() / 2), remainingMs));
-    const limitMs = Math.min(remainingMs + GRACE_MS, LONGEST_MS);
-    const limits =
-      this.serverVersion >= TRANSACTION_TIMEOUT_SINCE
-        ? ['transaction_timeout']
-        : ['statement_timeout', 'idle_in_transaction_session_timeout'];
-    return [
-      `BEGIN ISOLATION LEVEL ${isolation} READ WRITE`,
-      `SET LOCAL lock_timeout = ${lockMs}`,
-      ...limits.map((limit) => `SET LOCAL ${limit} = ${limitMs}`),
-      this.guard.insertWork(gid),
-    ];
+    return this.sessions.ready(client, remainingMs, readOnly);
+  }
+
+  /** @returns the statements that open the transaction of a branch and write its guard row. */
+  begin(gid: string, begin: 'BEGIN' | 'BEGIN READ WRITE'): readonly BurstStatement[] {
+    return [begin, this.guard.insertWork(gid)];
+  }
+
+  /** Opens a transaction in a session that is being made ready for it. */
+  private async open(
+    client: PoolClient,
+    readying: Promise<void> | undefined,
+    begin: readonly BurstStatement[],
+  ): Promise<void> {
+    if (!client.pipeline) await readying;
+    const opening = takesBursts(client)
+      ? sendBurst(client, begin).then((answer) => {
+          if ('error' in answer) throw answer.error;
+        })
+      : client.query(begin.map(textOf).join('; '));
+    const [readied, opened] = await Promise.allSettled([readying, opening]);
+    if (readied.status === 'rejected') throw readied.reason;
+    if (opened.status === 'rejected') throw opened.reason;
   }
 
   /**
@@ -111,6 +130,7 @@ export class BranchWork {
    * @throws the error, when nothing proves that no other call has prepared the branch.
    */
   async notBegun(client: PoolClient, gid: string, error: unknown): Promise<Vote> {
+    if (codeOf(error) === NO_SUCH_STATEMENT) forgetStatements(client);
     const meaning = meaningOf(error, 'begin');
     if (meaning !== 'exists' && meaning !== 'held') throw error;
     await client.query('ROLLBACK');
@@ -140,33 +160,42 @@ export class BranchWork {
    * The work threw, and is rolled back. What the database said against it is a refusal. Anything else is thrown on;
    * but not where the branch decides alone, as there a throw would say that it may be committed.
    */
-  async failed(client: PoolClient, error: unknown, { tag }: Ending): Promise<Vote> {
+  async failed(client: PoolClient, error: unknown, { command }: Ending): Promise<Vote> {
     const isRolledBack = await rollBack(client);
     if (meaningOf(error, 'work') === 'refused') return refusalOf(error);
-    if (tag === 'PREPARE' || !isRolledBack) throw error;
+    if (command === 'PREPARE' || !isRolledBack) throw error;
     return refuse('WORK_FAILED', error instanceof Error ? error.message : 'the work threw');
   }
 }
 
-/**
- * Reads the answer to PREPARE TRANSACTION or COMMIT. A transaction in which a statement has failed is rolled
- * back by either without any error: only the command tag says so.
- *
- * @returns `commit`, or a refusal. @throws when the result is not known.
- */
-export async function judge(answer: Promise<QueryResult>, tag: Ending['tag']): Promise<Vote> {
+/** Ends the transaction. @returns `commit`, or a refusal. @throws when the result is not known. */
+async function end(client: PoolClient, ending: Ending): Promise<Vote> {
   try {
-    const { command } = await answer;
-    if (command === tag) return 'commit';
-    return refuse('WORK_FAILED', 'a statement of the work failed, though the work did not say so');
+    return voteByTag((await client.query(ending.sql)).command, ending);
   } catch (error) {
-    if (meaningOf(error, 'prepare') === 'refused') return refusalOf(error);
-    throw error;
+    return voteByError(error);
   }
 }
 
+/**
+ * Reads the answer to PREPARE TRANSACTION or COMMIT. A transaction in which a statement has failed is rolled back by either
+ * without any error: only the command tag says so.
+ *
+ * @returns `commit`, or a refusal.
+ */
+export function voteByTag(tag: string | undefined, { command }: Ending): Vote {
+  if (tag?.split(' ')[0] === command) return 'commit';
+  return refuse('WORK_FAILED', 'a statement of the work failed, though the work did not say so');
+}
+
+/** @returns a refusal, where the error proves that the transaction has not come to its end. @throws the error otherwise. */
+export function voteByError(error: unknown): Vote {
+  if (meaningOf(error, 'prepare') === 'refused') return refusalOf(error);
+  throw error;
+}
+
 /** @returns whether the server has said so. If not the connection is gone, and it rolls back what was never prepared. */
-async function rollBack(client: PoolClient): Promise<boolean> {
+export async function rollBack(client: PoolClient): Promise<boolean> {
   try {
     await client.query('ROLLBACK');
     return true;

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { type Connection, type PoolClient, Query, type QueryConfig, type QueryResult } from 'pg';
 import { serialize } from 'pg-protocol';
+import type { StatementName } from './prepared-texts.js';
 
 /** How the client turns a value into what is sent: it has no types of its own for this. */
 const { prepareValue } = createRequire(import.meta.url)('pg/lib/utils.js') as {
@@ -8,13 +9,32 @@ const { prepareValue } = createRequire(import.meta.url)('pg/lib/utils.js') as {
 };
 
 /** What the server answered to a burst. */
-export type BurstAnswer =
-  | { readonly results: readonly QueryResult[] }
-  /** `done` statements were done, and the one after them failed. What came behind it was not looked at. */
-  | { readonly error: unknown; readonly done: number };
+export type BurstAnswer = {
+  /** The command tags of the statements that were done, in their order; none for an empty one. */
+  readonly tags: readonly (string | undefined)[];
+} & (
+  | { /** Of the user's statements. */ readonly results: readonly QueryResult[] }
+  /** The statement after those that were done failed. What came behind it was not looked at. */
+  | { readonly error: unknown }
+);
 
-/** A statement of ours, of which only the command tag is of interest; or one of the user's, with its values and rows. */
-export type BurstStatement = string | QueryConfig;
+/** A statement that is prepared in the session already, and as text. Only its command tag is of interest. */
+export interface PreparedStatement {
+  readonly name: string;
+  readonly values: readonly string[];
+  readonly text: string;
+}
+
+/** A statement of the user's, with its values and rows. */
+export interface BurstQuery {
+  readonly text: string;
+  readonly values?: readonly unknown[] | undefined;
+  /** What it is called in the session; left out where it is not prepared. */
+  readonly as?: StatementName | undefined;
+}
+
+/** A statement of ours, of which only the command tag is of interest; or one of the user's. */
+export type BurstStatement = string | PreparedStatement | BurstQuery;
 
 /** What may be the begin of a second statement in one text, which only the simple protocol takes. */
 const MORE_THAN_ONE = /;\s*\S/;
@@ -31,7 +51,7 @@ export function takesBursts(client: PoolClient): boolean {
 }
 
 /** Whether a statement asks for nothing but to be run with its values, inside the transaction that is open. */
-export function isPlain({ text, values, ...more }: QueryConfig): boolean {
+export function isPlain({ text, values, name: _name, ...more }: QueryConfig): boolean {
   if (MORE_THAN_ONE.test(text) || MAY_END.test(text) || Object.keys(more).length > 0) return false;
   return values === undefined || Array.isArray(values);
 }
@@ -48,11 +68,15 @@ export async function sendBurst(
   client: PoolClient,
   statements: readonly BurstStatement[],
 ): Promise<BurstAnswer> {
-  const message = Buffer.concat([...statements.flatMap(messagesOf), serialize.sync()]);
+  const messages: Buffer[] = [];
+  for (const statement of statements) pushMessages(messages, statement);
+  messages.push(SYNC);
+  const message = Buffer.concat(messages);
   return new Promise((resolve) => {
-    const burst = new Burst(message, (error: unknown, results?: QueryResult | readonly QueryResult[]) => {
-      if (results === undefined) resolve({ error, done: burst.done });
-      else resolve({ results: [results].flat() });
+    const burst = new Burst(message, statements, (error: unknown, results?: QueryResult | QueryResult[]) => {
+      const { tags } = burst;
+      if (results === undefined) resolve({ tags, error });
+      else resolve({ tags, results: statements.some(isOfUser) ? [results].flat() : [] });
     });
     client.query(burst);
   });
@@ -60,35 +84,63 @@ export async function sendBurst(
 
 /** As the client knows it, this is one query with many results. */
 class Burst extends Query {
-  /** How many statements the server has answered with a command tag. */
-  done = 0;
+  readonly tags: (string | undefined)[] = [];
 
   constructor(
     private readonly message: Buffer,
-    callback: (error: unknown, results?: QueryResult | readonly QueryResult[]) => void,
+    private readonly statements: readonly BurstStatement[],
+    callback: (error: unknown, results?: QueryResult | QueryResult[]) => void,
   ) {
-    super({ text: '' }, undefined, callback as never);
+    // The text is for whoever looks at what is sent.
+    super(statements.map(textOf).join('; '), undefined, callback as never);
   }
 
   override submit = (connection: Connection): void => {
     connection.stream.write(this.message);
   };
 
-  handleCommandComplete(message: unknown, connection: Connection): void {
-    this.done++;
-    (Query.prototype as unknown as Burst).handleCommandComplete.call(this, message, connection);
+  handleCommandComplete(message: { readonly text: string }, connection: Connection): void {
+    const statement = this.statements[this.tags.length]!;
+    this.tags.push(message.text);
+    // Of ours nothing else is of interest, and a result takes as long to make as its statement to send.
+    if (isOfUser(statement)) {
+      (Query.prototype as unknown as Burst).handleCommandComplete.call(this, message, connection);
+    }
+  }
+
+  handleEmptyQuery(): void {
+    this.tags.push(undefined);
   }
 }
 
-function messagesOf(statement: BurstStatement): Buffer[] {
+function isOfUser(statement: BurstStatement): boolean {
+  return typeof statement !== 'string' && !('name' in statement);
+}
+
+/** As one text, for where a burst cannot be sent: with nothing but statements of ours. */
+export function textOf(statement: BurstStatement): string {
+  return typeof statement === 'string' ? statement : statement.text;
+}
+
+/** The statement that lasts until the next is parsed. */
+const UNNAMED = '';
+const SYNC = serialize.sync();
+const BIND_NOTHING = serialize.bind({});
+const DESCRIBE = serialize.describe({ type: 'P' });
+const EXECUTE = serialize.execute({});
+
+function pushMessages(messages: Buffer[], statement: BurstStatement): void {
   if (typeof statement === 'string') {
-    return [serialize.parse({ text: statement }), serialize.bind({}), serialize.execute({})];
+    messages.push(serialize.parse({ text: statement }), BIND_NOTHING, EXECUTE);
+    return;
   }
-  const { text, values = [] } = statement;
-  return [
-    serialize.parse({ text }),
-    serialize.bind({ values, valueMapper: prepareValue }),
-    serialize.describe({ type: 'P' }),
-    serialize.execute({}),
-  ];
+  if ('name' in statement) {
+    messages.push(serialize.bind({ statement: statement.name, values: [...statement.values] }), EXECUTE);
+    return;
+  }
+  const { text, values = [], as } = statement;
+  const name = as?.name ?? UNNAMED;
+  if (!as?.isThere) messages.push(serialize.parse({ name, text }));
+  const bind = serialize.bind({ statement: name, values: [...values], valueMapper: prepareValue });
+  messages.push(bind, DESCRIBE, EXECUTE);
 }

@@ -61,12 +61,8 @@ function makePools(
     pipeline: settings.pipelining,
     connectionTimeoutMillis: settings.connectTimeoutMs,
   };
-  const given = (config as ClientConfig).options;
-  // Should the begin of a branch fail before it takes effect, the statements that are sent behind it would each commit by
-  // itself: outside a transaction that says READ WRITE, as ours does, nothing may be written.
-  const options = [given, '-c default_transaction_read_only=on'].filter(Boolean).join(' ');
   return {
-    work: new Pool({ ...config, options, max: settings.workConnections }),
+    work: new Pool({ ...config, max: settings.workConnections }),
     // One more holds the claim of the coordinator for as long as the process lives.
     completion: new Pool({ ...config, max: settings.completionConnections + 1 }),
   };

@@ -3,11 +3,11 @@ import type { GuardTable } from './guard-table.js';
 import type { Lane } from './lane.js';
 import type { ResolvedPostgresSettings } from './options.js';
 
-/** So many rows go in one statement, which then holds its locks for some milliseconds only. */
-const ROWS_A_STATEMENT = 2_000;
+/** So many pages are looked through in one statement, which then holds its locks for some milliseconds only. */
+const PAGES_A_STATEMENT = 64;
 
-/** So many statements are run in one pass; the rest waits for the next. */
-const STATEMENTS_A_PASS = 100;
+/** A pass looks through as many pages as it takes to get round the table in `retainBranchesMs`, and at least so many. */
+const PAGES_A_PASS = 1_024;
 
 /** What was visible in the database at a moment. */
 interface Sight {
@@ -27,6 +27,8 @@ export class GuardPurge {
   /** What was visible long enough ago, and what will have been. */
   private seen: Sight | undefined;
   private next: Sight | undefined;
+  /** Where the next pass begins. */
+  private page = 0;
   private timer: NodeJS.Timeout | undefined;
   private underWay: Promise<number> | undefined;
   private readonly stopping = new AbortController();
@@ -70,11 +72,7 @@ export class GuardPurge {
     const signal = AbortSignal.any([timeUp, this.stopping.signal]);
     try {
       this.look();
-      for (let statements = 0; statements < STATEMENTS_A_PASS; statements++) {
-        const rows = await this.deleteSome(signal);
-        deleted += rows;
-        if (rows < ROWS_A_STATEMENT) break;
-      }
+      if (this.seen !== undefined) deleted = await this.lookThrough(this.seen, signal);
       this.next ??= await this.sight(signal);
     } catch (error) {
       if (!this.stopping.signal.aborted) {
@@ -100,19 +98,24 @@ export class GuardPurge {
     });
   }
 
-  private deleteSome(signal: AbortSignal): Promise<number> {
-    if (this.seen === undefined) return Promise.resolve(0);
-    const { retainBranchesMs } = this.settings;
-    const values = [
-      retainBranchesMs,
-      this.participant,
-      [...this.coordinators],
-      this.seen.snapshot,
-      ROWS_A_STATEMENT,
-    ];
-    return this.lane.run(signal, async (client) => {
-      const { rowCount } = await client.query(this.guard.purge(), values);
-      return rowCount ?? 0;
-    });
+  /** Goes on where the last pass has ended, and from the beginning again at the end of the table. */
+  private async lookThrough({ snapshot }: Sight, signal: AbortSignal): Promise<number> {
+    const { retainBranchesMs, purgeIntervalMs } = this.settings;
+    const pages = await this.lane.run(signal, (client) => this.guard.pages(client));
+    const share = Math.ceil(pages * Math.min(1, purgeIntervalMs / retainBranchesMs));
+    let left = Math.min(pages, Math.max(share, PAGES_A_PASS));
+    let deleted = 0;
+    while (left > 0) {
+      if (this.page >= pages) this.page = 0;
+      const end = Math.min(this.page + Math.min(left, PAGES_A_STATEMENT), pages);
+      const values = [retainBranchesMs, this.participant, [...this.coordinators], snapshot, this.page, end];
+      deleted += await this.lane.run(signal, async (client) => {
+        const { rowCount } = await client.query(this.guard.purge(), values);
+        return rowCount ?? 0;
+      });
+      left -= end - this.page;
+      this.page = end;
+    }
+    return deleted;
   }
 }

@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg';
+import type { PreparedStatement } from './burst.js';
 import { quoted } from './gid.js';
 
 /** How a branch ended, as its row in the guard table says. */
@@ -13,9 +14,26 @@ export class GuardTable {
   /** @param name checked to be a plain identifier, with or without its schema. */
   constructor(readonly name: string) {}
 
-  /** @returns SQL that writes the row of the work, within its transaction. */
-  insertWork(gid: string): string {
-    return `INSERT INTO ${this.name} (gid, state) VALUES (${quoted(gid)}, 'committed')`;
+  /** What the statement that writes the row of the work is called in a session. */
+  get statementName(): string {
+    return `dtc branch of ${this.name}`;
+  }
+
+  /**
+   * @returns SQL that prepares that statement: to plan it anew for each branch costs more than to run it. It names all
+   * columns, as their defaults would be read anew each time.
+   */
+  prepareInsert(): string {
+    return (
+      `PREPARE "${this.statementName}" (text) AS INSERT INTO ${this.name} (gid, state, xid, written_at) ` +
+      `VALUES ($1, 'committed', pg_current_xact_id(), now())`
+    );
+  }
+
+  /** @returns the statement that writes the row of the work, within its transaction. */
+  insertWork(gid: string): PreparedStatement {
+    const name = this.statementName;
+    return { name, values: [gid], text: `EXECUTE "${name}" (${quoted(gid)})` };
   }
 
   /**
@@ -62,29 +80,39 @@ export class GuardTable {
     return rows.map(({ gid }) => gid);
   }
 
-  /** @returns the SQL that makes the table. */
-  create(): string[] {
-    const index = `${this.name.split('.').at(-1)}_written_at`;
-    return [
+  /**
+   * @returns the SQL that makes the table. It has no other index than its key, which would cost each branch as much as
+   * the row itself.
+   */
+  create(): string {
+    return (
       `CREATE TABLE IF NOT EXISTS ${this.name} (` +
-        `gid text COLLATE "C" PRIMARY KEY, ` +
-        `state text NOT NULL CHECK (state IN ('committed', 'rolled-back')), ` +
-        `xid xid8 NOT NULL DEFAULT pg_current_xact_id(), ` +
-        `written_at timestamptz NOT NULL DEFAULT now())`,
-      `CREATE INDEX IF NOT EXISTS ${index} ON ${this.name} (written_at)`,
-    ];
+      `gid text COLLATE "C" PRIMARY KEY, ` +
+      `state text NOT NULL, ` +
+      `xid xid8 NOT NULL DEFAULT pg_current_xact_id(), ` +
+      `written_at timestamptz NOT NULL DEFAULT now())`
+    );
+  }
+
+  /** @returns of how many pages the table is. */
+  async pages(client: ClientBase): Promise<number> {
+    const { rows } = await client.query<{ pages: string }>(
+      `SELECT pg_relation_size(to_regclass($1)) / current_setting('block_size')::int AS pages`,
+      [this.name],
+    );
+    return Number(rows[0]!.pages);
   }
 
   /**
-   * @returns SQL that deletes old rows, with these parameters: the least age in milliseconds, the name of the
-   * participant, the names of coordinators, a snapshot in which the row must have been visible, and the most rows.
+   * @returns SQL that deletes old rows of some pages, with these parameters: the least age in milliseconds, the name of
+   * the participant, the names of coordinators, a snapshot in which the row must have been visible, the first page, and the
+   * one after the last.
    */
   purge(): string {
     return (
-      `DELETE FROM ${this.name} WHERE gid IN (SELECT gid FROM ${this.name} ` +
-      `WHERE written_at < now() - $1 * interval '1 millisecond' AND split_part(gid, '/', 2) = $2 ` +
-      `AND split_part(gid, '.', 1) = ANY ($3) AND pg_visible_in_snapshot(xid, $4::pg_snapshot) ` +
-      `ORDER BY written_at LIMIT $5)`
+      `DELETE FROM ${this.name} WHERE ctid >= format('(%s,0)', $5::bigint)::tid AND ctid < format('(%s,0)', $6::bigint)::tid ` +
+      `AND written_at < now() - $1 * interval '1 millisecond' AND split_part(gid, '/', 2) = $2 ` +
+      `AND split_part(gid, '.', 1) = ANY ($3) AND pg_visible_in_snapshot(xid, $4::pg_snapshot)`
     );
   }
 }

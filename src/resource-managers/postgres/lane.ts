@@ -63,7 +63,10 @@ export class Lane {
    */
   async acquire(signal: AbortSignal): Promise<PoolClient> {
     signal.throwIfAborted();
+    const isAtHand = this.pool.idleCount > 0 && this.pool.waitingCount === 0;
     const connecting = this.pool.connect();
+    // One that is idle is there at once, so that nobody need be kept from waiting for it.
+    if (isAtHand) return connecting;
     return unlessAborted(signal, () => connecting).catch((error: unknown) => {
       connecting.then((client) => client.release(), ignore);
       throw error;
@@ -115,18 +118,26 @@ export class Lane {
 }
 
 /** @throws the reason of the signal as soon as it is aborted, whatever becomes of the work. */
-export async function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  signal.throwIfAborted();
-  let onAbort: (() => void) | undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal.reason as Error);
-    signal.addEventListener('abort', onAbort, { once: true });
+export function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  // By hand: a race of promises costs more than all else here.
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const onAbort = (): void => reject(signal.reason as Error);
+    const settled = (): void => signal.removeEventListener('abort', onAbort);
+    work().then(
+      (value) => {
+        settled();
+        resolve(value);
+      },
+      (error: unknown) => {
+        settled();
+        reject(error);
+      },
+    );
+    // It may have been aborted by the work.
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
   });
-  try {
-    return await Promise.race([work(), aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort!);
-  }
 }
 
 /** @returns whether it came true in time; a failure is a no. */

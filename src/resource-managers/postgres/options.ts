@@ -40,6 +40,10 @@ export const postgresSettingsSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe('Whether statements are sent without waiting for the one before. Cursors need `false`.'),
+  prepareStatements: z
+    .boolean()
+    .default(true)
+    .describe('Whether a statement of a batch that comes again on a connection is prepared there.'),
   guardTable: z
     .string()
     .regex(
@@ -139,6 +143,13 @@ export interface PostgresSettings {
    * @default true
    */
   readonly pipelining?: boolean | undefined;
+  /**
+   * Whether a statement of a batch that comes again on a connection is prepared there, so that it is parsed and planned
+   * once: 100 statements at most.
+   *
+   * @default true
+   */
+  readonly prepareStatements?: boolean | undefined;
   /**
    * The table in which each branch leaves a row, with its schema or without; one for all participants of a database.
    *

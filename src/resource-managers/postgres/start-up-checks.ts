@@ -161,14 +161,14 @@ export class StartUpChecks {
 
   private async createGuardTable(signal: AbortSignal, { role }: Server): Promise<void> {
     const { name } = this.guard;
-    const statements = this.guard.create();
-    const sql = `${statements.join('; ')}; GRANT SELECT, INSERT, DELETE ON ${name} TO "${role}";`;
+    const create = this.guard.create();
+    const sql = `${create}; GRANT SELECT, INSERT, DELETE ON ${name} TO "${role}";`;
     if (!this.settings.createGuardTable) {
       throw this.failure('DTC_POSTGRES_GUARD_TABLE', `the table ${name} is missing`, `Run this: ${sql}`);
     }
     try {
       await this.lanes.completion.run(signal, (client) =>
-        client.query([`SELECT pg_advisory_xact_lock(${CREATION_LOCK})`, ...statements].join('; ')),
+        client.query(`SELECT pg_advisory_xact_lock(${CREATION_LOCK}); ${create}`),
       );
       this.logger.log(
         `Created the table ${name}, in which "${this.participant}" keeps how its branches ended`,

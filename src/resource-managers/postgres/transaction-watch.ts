@@ -6,24 +6,22 @@ const ENDED: ReadonlySet<string> = new Set(['COMMIT', 'PREPARE TRANSACTION']);
 /** What it says when one may have: going back to a savepoint is a `ROLLBACK` too, and a second `BEGIN` may change nothing. */
 const DOUBTFUL: ReadonlySet<string> = new Set(['ROLLBACK', 'BEGIN', 'START TRANSACTION']);
 
+/** What it says when something was set for the session, or for the transaction only. */
+const SETTING: ReadonlySet<string> = new Set(['SET', 'RESET']);
+
 /**
- * Watches whether the work of a branch ends the transaction that was begun for it. That another one is open afterwards hides
- * it from the status of the connection; but each statement is answered with a tag, however it was sent, and that costs
- * nothing to look at.
+ * What the tags say with which the server answers the statements of a branch: whether its work has ended the transaction
+ * that was begun for it. That another one is open afterwards hides it from the status of the connection.
  */
-export class TransactionWatch {
+export class TransactionTags {
+  /** Whether a setting may be another than before. */
+  hasSet = false;
   private readonly tags: string[] = [];
-  private readonly onTag = ({ text }: { text: string }): void => {
-    if (ENDED.has(text) || DOUBTFUL.has(text)) this.tags.push(text);
-  };
 
-  /** Begin it before the transaction is: the first tag is that of its own BEGIN. */
-  constructor(private readonly client: PoolClient) {
-    client.connection.on('commandComplete', this.onTag);
-  }
-
-  stop(): void {
-    this.client.connection.off('commandComplete', this.onTag);
+  /** To be told of each tag from the begin of the transaction on. */
+  see(tag: string): void {
+    if (ENDED.has(tag) || DOUBTFUL.has(tag)) this.tags.push(tag);
+    else if (SETTING.has(tag) && this.tags.length > 0) this.hasSet = true;
   }
 
   /** Whether the transaction has ended, for certain. */
@@ -39,5 +37,20 @@ export class TransactionWatch {
   /** Whether it may have before its own end, which is the last tag. */
   get wasDoubtfulBeforeEnd(): boolean {
     return this.tags.length > 2;
+  }
+}
+
+/** Sees the tags of whatever is sent on a connection, however that is done: it costs nothing to look at them. */
+export class TransactionWatch extends TransactionTags {
+  private readonly onTag = ({ text }: { text: string }): void => this.see(text);
+
+  /** Begin it before the transaction is: the first tag is that of its own BEGIN. */
+  constructor(private readonly client: PoolClient) {
+    super();
+    client.connection.on('commandComplete', this.onTag);
+  }
+
+  stop(): void {
+    this.client.connection.off('commandComplete', this.onTag);
   }
 }

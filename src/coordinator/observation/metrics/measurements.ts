@@ -1,3 +1,4 @@
+import { NOT_YET } from '../../execution/moments.js';
 import type { TransactionRecord } from '../../execution/transaction-record.js';
 import { DURATION_BOUNDS_US, Histogram } from '../../histogram.js';
 import type { Outcome } from '../../outcome.js';
@@ -34,14 +35,15 @@ export class Measurements {
     // Of a transaction of an earlier run it is not known when it began.
     if (isRestored(transaction)) return;
     const durations = transaction.state === COMMITTED ? this.commitUs : this.abortUs;
-    durations.observe(transaction.elapsedUs(transaction.endedAt));
+    durations.observe(transaction.endedUs);
     this.measureBranches(transaction);
   }
 
   private measureBranches(transaction: TransactionRecord): void {
     const { recent } = this;
-    const preparingUs = transaction.elapsedUs(transaction.preparingAt);
-    const completingUs = transaction.onePhase ? preparingUs : transaction.elapsedUs(transaction.decidedAt);
+    // Whole numbers: to ask for moments would make an object for each.
+    const preparingUs = Math.max(transaction.preparingUs, 0);
+    const completingUs = transaction.onePhase ? preparingUs : Math.max(transaction.decidedUs, 0);
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       const { index, participant, votedUs, completedUs } = branch;
       let measured = recent[index];
@@ -53,6 +55,6 @@ export class Measurements {
 }
 
 /** Whether it was brought back from the log, or is of orphans: no voting in this run has led to its decision. */
-function isRestored({ state, cause, preparingAt }: TransactionRecord): boolean {
-  return state === COMMITTED ? preparingAt === 0 : cause === CAUSE_PRESUMED;
+function isRestored({ state, cause, preparingUs }: TransactionRecord): boolean {
+  return state === COMMITTED ? preparingUs === NOT_YET : cause === CAUSE_PRESUMED;
 }

@@ -1,0 +1,232 @@
+import { Pool } from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Branch, Vote } from '../../src/coordinator/index.js';
+import {
+  PostgresResourceManager,
+  type PostgresSettings,
+  type Work,
+} from '../../src/resource-managers/postgres/index.js';
+import { balanceOf, openAccounts } from '../support/postgres/bank.js';
+import { someBranch } from '../support/postgres/branches.js';
+import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
+
+let server: PostgresServer;
+let database: TestDatabase;
+let managers: PostgresResourceManager[];
+
+beforeAll(async () => {
+  server = await PostgresServer.start();
+});
+
+afterAll(() => server.stop());
+
+beforeEach(async () => {
+  database = await server.createDatabase();
+  await openAccounts(database, 'ann', 'bob');
+  managers = [];
+});
+
+afterEach(async () => {
+  await Promise.all(managers.map((manager) => manager.close()));
+});
+
+/** A resource manager whose branches come one after the other on the same connection. */
+async function manage(settings: PostgresSettings = {}): Promise<PostgresResourceManager> {
+  const manager = new PostgresResourceManager('bank', {
+    connection: database.url,
+    workConnections: 1,
+    ...settings,
+  });
+  managers.push(manager);
+  await manager.start();
+  return manager;
+}
+
+interface Settings {
+  readonly pid: number;
+  readonly lockMs: number;
+  readonly limitMs: number;
+  readonly isolation: string;
+  readonly statements: string[];
+}
+
+const SHOW = `
+  SELECT pg_backend_pid() AS pid,
+    (SELECT setting::int FROM pg_settings WHERE name = 'lock_timeout') AS "lockMs",
+    (SELECT setting::int FROM pg_settings WHERE name = 'transaction_timeout') AS "limitMs",
+    current_setting('transaction_isolation') AS isolation,
+    (SELECT array_agg(name ORDER BY name) FROM pg_prepared_statements) AS statements`;
+
+/** @returns what the work of a branch finds set, after what it does itself. */
+async function settingsIn(
+  manager: PostgresResourceManager,
+  branch: Branch,
+  ...does: string[]
+): Promise<Settings> {
+  let found: Settings | undefined;
+  const work: Work<unknown> = async (client) => {
+    found = (await client.query<Settings>(SHOW)).rows[0];
+    for (const sql of does) await client.query(sql);
+    return 'commit';
+  };
+  await expect(manager.prepare(branch, work)).resolves.toBe('commit');
+  await manager.commit(branch);
+  return found!;
+}
+
+const inMs = (ms: number): Partial<Branch> => ({
+  deadline: performance.timeOrigin + performance.now() + ms,
+});
+
+describe('the session of a branch', () => {
+  it('has the limits of the branch, whatever those before had', async () => {
+    const manager = await manage({ lockTimeoutMs: 400, isolation: 'repeatable read' });
+    const pids = new Set<number>();
+    for (const ms of [10_000, 9_000, 1_000, 60_000, 100_000, 2_000, 10_000]) {
+      const { pid, lockMs, limitMs, isolation } = await settingsIn(manager, someBranch(inMs(ms)));
+      pids.add(pid);
+      expect(lockMs).toBeGreaterThanOrEqual(200);
+      expect(lockMs).toBeLessThanOrEqual(400);
+      expect(limitMs).toBeGreaterThan(ms);
+      expect(limitMs).toBeLessThanOrEqual(2 * (ms + 500));
+      expect(isolation).toBe('repeatable read');
+    }
+    expect(pids.size).toBe(1);
+  });
+
+  it('is as it was when the work of the one before has set something', async () => {
+    const manager = await manage();
+    await settingsIn(
+      manager,
+      someBranch(),
+      'SET lock_timeout = 0',
+      'SET transaction_timeout = 0',
+      'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY',
+    );
+    const after = await settingsIn(manager, someBranch());
+    expect(after.lockMs).toBeGreaterThan(0);
+    expect(after.limitMs).toBeGreaterThan(0);
+    expect(after.isolation).toBe('read committed');
+
+    const statements = [{ text: 'SET lock_timeout = 0' }, { text: 'RESET transaction_timeout' }];
+    const batch = { statements, vote: (): Vote => 'commit' };
+    await expect(manager.prepareBatch(someBranch(), batch)).resolves.toBe('commit');
+    expect((await settingsIn(manager, someBranch())).lockMs).toBeGreaterThan(0);
+  });
+
+  it('is that of its participant where two share a pool', async () => {
+    const pools = {
+      work: new Pool({ connectionString: database.url, max: 1 }),
+      completion: new Pool({ connectionString: database.url, max: 4 }),
+    };
+    const one = new PostgresResourceManager('bank', { pools, isolation: 'serializable' });
+    const other = new PostgresResourceManager('vault', { pools, lockTimeoutMs: 10 });
+    managers.push(one, other);
+    for (let round = 0; round < 2; round++) {
+      expect(await settingsIn(one, someBranch())).toMatchObject({ isolation: 'serializable' });
+      const { lockMs, isolation } = await settingsIn(other, someBranch());
+      expect(isolation).toBe('read committed');
+      expect(lockMs).toBeLessThanOrEqual(10);
+    }
+    await Promise.all(managers.splice(0).map((manager) => manager.close()));
+    await Promise.all([pools.work.end(), pools.completion.end()]);
+  });
+
+  it('finds its statement again after the work of one before has deallocated it', async () => {
+    const manager = await manage();
+    await settingsIn(manager, someBranch(), 'DEALLOCATE ALL');
+    const batch = { statements: [{ text: 'SELECT 1' }], vote: (): Vote => 'commit' };
+    await expect(manager.prepareBatch(someBranch(), batch)).resolves.toBe('commit');
+
+    await settingsIn(manager, someBranch(), 'DEALLOCATE ALL');
+    const lost = manager.prepare(someBranch(), async () => 'commit');
+    await expect(lost).rejects.toMatchObject({ code: '26000' });
+    await expect(manager.prepare(someBranch(), async () => 'commit')).resolves.toBe('commit');
+  });
+});
+
+describe('a statement of a batch', () => {
+  const TAKE = "UPDATE accounts SET balance = balance - $1 WHERE name = 'ann'";
+  const take = (
+    manager: PostgresResourceManager,
+    amount: unknown,
+    text = TAKE,
+    name?: string,
+  ): Promise<Vote> =>
+    manager.prepareBatch(someBranch(), {
+      statements: [{ text, values: [amount], ...(name && { name }) }],
+      vote: ([result]) => {
+        expect(result).toMatchObject({ command: 'UPDATE', rowCount: 1 });
+        return 'commit';
+      },
+    });
+  const preparedIn = async (manager: PostgresResourceManager): Promise<string[]> => {
+    const { statements } = await settingsIn(manager, someBranch());
+    return statements.filter((name) => /^dtc \d/.test(name));
+  };
+
+  it('is prepared when it comes again, or has a name', async () => {
+    const manager = await manage({ lockTimeoutMs: 10 });
+    await expect(take(manager, 1)).resolves.toBe('commit');
+    await expect(preparedIn(manager)).resolves.toHaveLength(0);
+    await rollBackAll();
+    for (let time = 0; time < 3; time++) {
+      await expect(take(manager, 1)).resolves.toBe('commit');
+      await expect(preparedIn(manager)).resolves.toHaveLength(1);
+      await rollBackAll();
+    }
+    await take(manager, 1, TAKE.replace('ann', 'bob'), 'take from bob');
+    await expect(preparedIn(manager)).resolves.toHaveLength(2);
+  });
+
+  it('is not where that is not wanted', async () => {
+    const manager = await manage({ prepareStatements: false });
+    for (let time = 0; time < 3; time++) {
+      await expect(take(manager, 1)).resolves.toBe('commit');
+      await rollBackAll();
+    }
+    await expect(preparedIn(manager)).resolves.toHaveLength(0);
+  });
+
+  it('that fails when it would be prepared is refused for what it is, then and later', async () => {
+    const manager = await manage();
+    for (let time = 0; time < 4; time++) {
+      await expect(take(manager, 1_000)).resolves.toMatchObject({ code: 'CONSTRAINT_VIOLATED' });
+    }
+    await expect(take(manager, 1)).resolves.toBe('commit');
+  });
+
+  it('is made anew when its table is altered, and the branch hears nothing of it', async () => {
+    const manager = await manage();
+    const columns: string[][] = [];
+    const read = (): Promise<Vote> =>
+      manager.prepareBatch(someBranch(), {
+        statements: [{ text: 'SELECT * FROM accounts' }],
+        vote: ([result]) => {
+          columns.push(result!.fields.map(({ name }) => name));
+          return 'commit';
+        },
+      });
+    for (let time = 0; time < 3; time++) await expect(read()).resolves.toBe('commit');
+    await rollBackAll();
+    await database.query('ALTER TABLE accounts ADD COLUMN note text');
+    await expect(read()).resolves.toBe('commit');
+    expect(columns.at(-1)).toContain('note');
+    expect(columns.at(-2)).not.toContain('note');
+  });
+
+  it('of which each text is another leaves no more than a hundred behind', async () => {
+    const manager = await manage();
+    for (let number = 0; number < 250; number++) {
+      const statements = [{ text: `SELECT ${number % 125}`, name: `number ${number}` }];
+      await manager.prepareBatch(someBranch(), { statements, vote: () => 'read-only' });
+    }
+    expect((await preparedIn(manager)).length).toBeLessThanOrEqual(100);
+    await expect(take(manager, 1)).resolves.toBe('commit');
+    await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+  });
+
+  async function rollBackAll(): Promise<void> {
+    for (const gid of await database.prepared()) await database.query(`ROLLBACK PREPARED '${gid}'`);
+  }
+});
