@@ -20,12 +20,17 @@ export function untilCommitted(contender: Contender): Contender {
   return {
     ...contender,
     run: async () => {
-      for (;;) {
-        const outcome = await contender.run();
-        if (outcome.status === 'committed') watch.committed();
-        if (outcome.status !== 'aborted') return outcome;
-        watch.aborted++;
-        if (watch.pauseMs > STANDSTILL_MS) throw new StandstillError(contender.name);
+      watch.begun();
+      try {
+        for (;;) {
+          const outcome = await contender.run();
+          if (outcome.status === 'committed') watch.committed();
+          if (outcome.status !== 'aborted') return outcome;
+          watch.aborted++;
+          if (watch.pauseMs > STANDSTILL_MS) throw new StandstillError(contender.name);
+        }
+      } finally {
+        watch.over();
       }
     },
     takeTroubles: () => watch.take(),
@@ -35,7 +40,17 @@ export function untilCommitted(contender: Contender): Contender {
 class CommitWatch {
   aborted = 0;
   private longestPauseMs = 0;
+  private running = 0;
   private committedAt = performance.now();
+
+  /** While nobody is at work nothing can be committed, and that is no pause. */
+  begun(): void {
+    if (this.running++ === 0) this.committedAt = performance.now();
+  }
+
+  over(): void {
+    this.running--;
+  }
 
   get pauseMs(): number {
     return performance.now() - this.committedAt;

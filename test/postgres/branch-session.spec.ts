@@ -132,16 +132,35 @@ describe('the session of a branch', () => {
     await Promise.all([pools.work.end(), pools.completion.end()]);
   });
 
+  it('is so also where the work did not wait for what it sets, or hides it', async () => {
+    const manager = await manage();
+    for (const sql of ['SET lock_timeout = 0', 'DO $$ BEGIN SET lock_timeout = 0; END $$']) {
+      const hasty: Work<unknown> = (client) => {
+        void client.query(sql);
+        return Promise.resolve('commit');
+      };
+      await expect(manager.prepare(someBranch(), hasty)).resolves.toBe('commit');
+      expect((await settingsIn(manager, someBranch())).lockMs).toBeGreaterThan(0);
+    }
+  });
+
   it('finds its statement again after the work of one before has deallocated it', async () => {
     const manager = await manage();
-    await settingsIn(manager, someBranch(), 'DEALLOCATE ALL');
+    const commit: Work<unknown> = async () => 'commit';
     const batch = { statements: [{ text: 'SELECT 1' }], vote: (): Vote => 'commit' };
-    await expect(manager.prepareBatch(someBranch(), batch)).resolves.toBe('commit');
-
-    await settingsIn(manager, someBranch(), 'DEALLOCATE ALL');
-    const lost = manager.prepare(someBranch(), async () => 'commit');
-    await expect(lost).rejects.toMatchObject({ code: '26000' });
-    await expect(manager.prepare(someBranch(), async () => 'commit')).resolves.toBe('commit');
+    for (let time = 0; time < 3; time++) {
+      await settingsIn(manager, someBranch(), 'DEALLOCATE ALL');
+      await expect(manager.prepareBatch(someBranch(), batch)).resolves.toBe('commit');
+      await settingsIn(manager, someBranch(), 'DEALLOCATE ALL');
+      await expect(manager.prepare(someBranch(), commit)).resolves.toBe('commit');
+      // Where nobody could see it.
+      await settingsIn(manager, someBranch(), `DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$`);
+      await expect(manager.prepareBatch(someBranch(), batch)).resolves.toBe('commit');
+      await settingsIn(manager, someBranch(), `DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$`);
+      await expect(manager.prepare(someBranch(), commit)).rejects.toMatchObject({ code: '26000' });
+      const { lockMs } = await settingsIn(manager, someBranch());
+      expect(lockMs).toBeGreaterThan(0);
+    }
   });
 });
 
@@ -194,6 +213,36 @@ describe('a statement of a batch', () => {
       await expect(take(manager, 1_000)).resolves.toMatchObject({ code: 'CONSTRAINT_VIOLATED' });
     }
     await expect(take(manager, 1)).resolves.toBe('commit');
+  });
+
+  it('that stands many times in a batch is prepared once', async () => {
+    const manager = await manage();
+    const statements = Array.from({ length: 50 }, (_, amount) => ({ text: TAKE, values: [amount % 2] }));
+    for (let time = 0; time < 3; time++) {
+      const vote = (results: readonly unknown[]): Vote => (results.length === 50 ? 'commit' : 'read-only');
+      await expect(manager.prepareBatch(someBranch(), { statements, vote })).resolves.toBe('commit');
+      await rollBackAll();
+    }
+    await expect(preparedIn(manager)).resolves.toHaveLength(1);
+  });
+
+  it("that does not find the work's own statement is refused nothing but that, and harms no other branch", async () => {
+    const manager = await manage();
+    const batch = { statements: [{ text: 'EXECUTE nothing' }], vote: (): Vote => 'commit' };
+    for (let time = 0; time < 3; time++) {
+      await expect(manager.prepareBatch(someBranch(), batch)).rejects.toMatchObject({ code: '26000' });
+      await expect(take(manager, 1)).resolves.toBe('commit');
+      await rollBackAll();
+    }
+  });
+
+  it('that meets another transaction is prepared all the same', async () => {
+    const manager = await manage({ lockTimeoutMs: 20 });
+    await take(manager, 1);
+    // The branch before holds the lock until it is rolled back.
+    await expect(take(manager, 1)).resolves.toMatchObject({ code: 'LOCK_TIMEOUT' });
+    await rollBackAll();
+    await expect(preparedIn(manager)).resolves.toHaveLength(1);
   });
 
   it('is made anew when its table is altered, and the branch hears nothing of it', async () => {

@@ -11,9 +11,10 @@ import {
   voteByError,
   voteByTag,
 } from './branch-work.js';
-import { forgetSettings, forgetStatements, textsOf } from './branch-session.js';
+import { forgetStatements, textsOf } from './branch-session.js';
 import { type BurstAnswer, isPlain, sendBurst, takesBursts } from './burst.js';
 import { quoted } from './gid.js';
+import type { StatementName } from './prepared-texts.js';
 import { codeOf } from './sqlstate.js';
 import { TransactionTags } from './transaction-watch.js';
 
@@ -60,15 +61,18 @@ export async function prepareBatch(
   if (!takesBursts(client) || !statements.every(isPlain)) {
     return work.perform(client, gid, branch, workOf(batch), ending);
   }
-  let answer = await send(work, client, gid, branch, batch, ending);
-  if (isStale(client, answer, statements.length) && (await rollBack(client)))
-    answer = await send(work, client, gid, branch, batch, ending);
+  let sent = await send(work, client, gid, branch, batch, ending);
+  if (isStale(client, sent) && (await rollBack(client))) {
+    branch.signal.throwIfAborted();
+    sent = await send(work, client, gid, branch, batch, ending);
+  }
+  const { answer } = sent;
   const seen = new TransactionTags();
   for (const tag of answer.tags) if (tag !== undefined) seen.see(tag);
-  if (seen.hasSet) forgetSettings(client);
+  seen.forget(client);
   if ('error' in answer) {
     const { error } = answer;
-    const done = answer.tags.length - BEGIN_STATEMENTS;
+    const { done } = sent;
     const isPrepared = done > statements.length;
     if (isPrepared ? seen.wasDoubtfulBeforeEnd : seen.isDoubtful) throw endedByWork(client);
     // Only what the server says is a no. What goes wrong on this side, as a row that cannot be read, may hide a yes.
@@ -85,6 +89,15 @@ export async function prepareBatch(
   return voteOf(client, gid, batch, answer.results);
 }
 
+/** A branch that was sent as a whole, and what came of it. */
+interface Sent {
+  readonly answer: BurstAnswer;
+  /** How many statements of the work were done; negative where the transaction was not even opened. */
+  readonly done: number;
+  /** Whether the one after them was prepared before. */
+  readonly wasThere: boolean;
+}
+
 /** Sends a branch as a whole, and keeps in mind which of its statements are prepared in the session by then. */
 async function send(
   work: BranchWork,
@@ -93,11 +106,16 @@ async function send(
   branch: Branch,
   { statements }: Batch,
   ending: Ending,
-): Promise<BurstAnswer> {
+): Promise<Sent> {
   const readying = work.ready(client, branch.deadline, false);
   const texts = textsOf(client);
+  /** Those that are made in this very burst. */
+  const made = new Map<string, StatementName>();
   const queries = statements.map(({ text, values, name }) => {
-    const as = work.preparesStatements ? texts.nameOf(text, name !== undefined) : undefined;
+    const again = made.get(text);
+    const as =
+      again === undefined && work.preparesStatements ? texts.nameOf(text, name !== undefined) : again;
+    if (as?.isThere === false) made.set(text, { name: as.name, isThere: true });
     return { text, values: values as unknown[] | undefined, as };
   });
   const [readied, sent] = await Promise.allSettled([
@@ -105,26 +123,33 @@ async function send(
     sendBurst(client, [...work.begin(gid, 'BEGIN'), ...queries, ending.sql]),
   ]);
   if (sent.status === 'rejected') throw sent.reason;
-  const done = sent.value.tags.length - BEGIN_STATEMENTS;
+  const answer = sent.value;
+  const done = answer.tags.length - BEGIN_STATEMENTS;
   for (const [index, { text, as }] of queries.slice(0, Math.max(0, done + 1)).entries()) {
     if (as === undefined || as.isThere) continue;
-    if (index < done) texts.prepared(text, as.name);
+    if (index < done || ('error' in answer && hasRun(answer.error))) texts.prepared(text, as.name);
     else texts.failed(text);
   }
   if (readied.status === 'rejected') throw readied.reason;
-  return sent.value;
+  return { answer, done, wasThere: queries[done]?.as?.isThere === true && !made.has(queries[done].text) };
+}
+
+/** Whether the error shows that its statement was parsed, and more: it met another transaction, or a constraint. */
+function hasRun(error: unknown): boolean {
+  return /^(?:23...|40...|55P03)$/.test(codeOf(error) ?? '');
 }
 
 /**
- * Whether a statement was not found under its name, or does not fit its table any more: then nothing is wrong with the
- * branch, and all that was prepared is forgotten.
+ * Whether a statement that was prepared before is not there any more, or does not fit its table any more. Then nothing is
+ * wrong with the branch, and the statements are prepared anew.
  */
-function isStale(client: PoolClient, answer: BurstAnswer, statements: number): boolean {
+function isStale(client: PoolClient, { answer, done, wasThere }: Sent): boolean {
   if (!('error' in answer)) return false;
-  const done = answer.tags.length - BEGIN_STATEMENTS;
   const code = codeOf(answer.error);
-  if (code === NO_SUCH_STATEMENT && done < statements) forgetStatements(client);
-  else if (code === PLAN_OUTDATED && done >= 0 && done < statements) textsOf(client).clear();
+  if (code !== NO_SUCH_STATEMENT && code !== PLAN_OUTDATED) return false;
+  if (wasThere) textsOf(client).clear();
+  // With the statement of the guard row all of them are gone.
+  else if (done === -1 && code === NO_SUCH_STATEMENT) forgetStatements(client);
   else return false;
   return true;
 }

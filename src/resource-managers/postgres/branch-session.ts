@@ -2,6 +2,7 @@ import type { PoolClient } from 'pg';
 import type { GuardTable } from './guard-table.js';
 import type { ResolvedPostgresSettings } from './options.js';
 import { PreparedTexts } from './prepared-texts.js';
+import { codeOf } from './sqlstate.js';
 
 /** What is known of the session of a connection. It is kept on the connection, whoever uses it. */
 interface Session {
@@ -28,6 +29,9 @@ const GRACE_MS = 500;
 
 /** A limit may be so many times what it must be at least: then it need not be set anew for almost every branch. */
 const SLACK = 2;
+
+/** SQLSTATE `duplicate_prepared_statement`: it is there, though nobody knew. The next branch finds it. */
+const DUPLICATE_STATEMENT = '42P05';
 
 /** What the server is told is the longest, as it keeps the milliseconds in 31 bits. */
 const LONGEST_MS = 2_147_483_647;
@@ -67,10 +71,17 @@ export class BranchSessions {
       ...(session.statements.has(statementName) ? [] : [this.guard.prepareInsert()]),
     ];
     if (sql.length === 0) return undefined;
-    return client.query(sql.join('; ')).then(() => {
-      Object.assign(session, { by: this, limitMs, readOnly });
-      session.statements.add(statementName);
-    });
+    return client.query(sql.join('; ')).then(
+      () => {
+        Object.assign(session, { by: this, limitMs, readOnly });
+        session.statements.add(statementName);
+      },
+      (error: unknown) => {
+        session.by = undefined;
+        if (codeOf(error) === DUPLICATE_STATEMENT) session.statements.add(statementName);
+        throw error;
+      },
+    );
   }
 
   private limits(limitMs: number): string[] {
@@ -96,9 +107,11 @@ export function forgetSettings(client: PoolClient): void {
 
 /** The session has lost the statements that were prepared in it, or they do not fit any more. */
 export function forgetStatements(client: PoolClient): void {
-  const { statements, texts } = sessionOf(client);
-  statements.clear();
-  texts.clear();
+  const session = sessionOf(client);
+  session.statements.clear();
+  session.texts.clear();
+  // Whatever has dropped them may have reset more.
+  session.by = undefined;
 }
 
 /** The statements of batches that are prepared in a session. */

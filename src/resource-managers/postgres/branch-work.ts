@@ -61,8 +61,25 @@ export class BranchWork {
     // Should the begin of a branch fail before it takes effect, statements that are sent behind it would each commit by
     // itself: outside a transaction that says READ WRITE, as ours does, nothing may be written here.
     const readying = this.ready(client, branch.deadline, true);
-    const loan = lend(client, branch.signal);
+    // Until the end is answered: what the work has not awaited is answered before.
     const watch = new TransactionWatch(client);
+    try {
+      return await this.performWatched(client, gid, branch, work, ending, readying, watch);
+    } finally {
+      watch.stop();
+    }
+  }
+
+  private async performWatched<P>(
+    client: PoolClient,
+    gid: string,
+    branch: Branch<P>,
+    work: Work<P>,
+    ending: Ending,
+    readying: Promise<void> | undefined,
+    watch: TransactionWatch,
+  ): Promise<Vote> {
+    const loan = lend(client, branch.signal);
     const { stream } = client.connection;
     stream.cork();
     const begin = this.open(client, readying, this.begin(gid, 'BEGIN READ WRITE'));
@@ -74,13 +91,10 @@ export class BranchWork {
       await begin;
     } catch (error) {
       loan.close();
-      watch.stop();
       return this.notBegun(client, gid, error);
     }
     const result = await (ahead ?? settle(() => work(loan.client, branch)));
     loan.close();
-    watch.stop();
-    if (watch.hasSet) forgetSettings(client);
     // What is not prepared yet need not be rolled back from being so.
     branch.signal.throwIfAborted();
     if (await this.isEnded(client, gid, watch)) throw endedByWork(client);
@@ -130,7 +144,9 @@ export class BranchWork {
    * @throws the error, when nothing proves that no other call has prepared the branch.
    */
   async notBegun(client: PoolClient, gid: string, error: unknown): Promise<Vote> {
+    // What was sent ahead may have been done outside a transaction, and set something.
     if (codeOf(error) === NO_SUCH_STATEMENT) forgetStatements(client);
+    else forgetSettings(client);
     const meaning = meaningOf(error, 'begin');
     if (meaning !== 'exists' && meaning !== 'held') throw error;
     await client.query('ROLLBACK');

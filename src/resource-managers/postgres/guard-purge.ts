@@ -27,8 +27,8 @@ export class GuardPurge {
   /** What was visible long enough ago, and what will have been. */
   private seen: Sight | undefined;
   private next: Sight | undefined;
-  /** Where the next pass begins. */
-  private page = 0;
+  /** Where the next pass begins: anywhere at first, so that every page has its turn however often the process starts. */
+  private page: number | undefined;
   private timer: NodeJS.Timeout | undefined;
   private underWay: Promise<number> | undefined;
   private readonly stopping = new AbortController();
@@ -72,7 +72,9 @@ export class GuardPurge {
     const signal = AbortSignal.any([timeUp, this.stopping.signal]);
     try {
       this.look();
-      if (this.seen !== undefined) deleted = await this.lookThrough(this.seen, signal);
+      if (this.seen !== undefined) {
+        await this.lookThrough(this.seen, signal, (rows) => (deleted += rows));
+      }
       this.next ??= await this.sight(signal);
     } catch (error) {
       if (!this.stopping.signal.aborted) {
@@ -99,23 +101,27 @@ export class GuardPurge {
   }
 
   /** Goes on where the last pass has ended, and from the beginning again at the end of the table. */
-  private async lookThrough({ snapshot }: Sight, signal: AbortSignal): Promise<number> {
+  private async lookThrough(
+    { snapshot }: Sight,
+    signal: AbortSignal,
+    tell: (rows: number) => void,
+  ): Promise<void> {
     const { retainBranchesMs, purgeIntervalMs } = this.settings;
     const pages = await this.lane.run(signal, (client) => this.guard.pages(client));
     const share = Math.ceil(pages * Math.min(1, purgeIntervalMs / retainBranchesMs));
     let left = Math.min(pages, Math.max(share, PAGES_A_PASS));
-    let deleted = 0;
+    let page = this.page ?? Math.floor(Math.random() * pages);
     while (left > 0) {
-      if (this.page >= pages) this.page = 0;
-      const end = Math.min(this.page + Math.min(left, PAGES_A_STATEMENT), pages);
-      const values = [retainBranchesMs, this.participant, [...this.coordinators], snapshot, this.page, end];
-      deleted += await this.lane.run(signal, async (client) => {
+      if (page >= pages) page = 0;
+      const end = Math.min(page + Math.min(left, PAGES_A_STATEMENT), pages);
+      const values = [retainBranchesMs, this.participant, [...this.coordinators], snapshot, page, end];
+      const rows = await this.lane.run(signal, async (client) => {
         const { rowCount } = await client.query(this.guard.purge(), values);
         return rowCount ?? 0;
       });
-      left -= end - this.page;
-      this.page = end;
+      tell(rows);
+      left -= end - page;
+      this.page = page = end;
     }
-    return deleted;
   }
 }

@@ -43,7 +43,8 @@ export class GuardTable {
    */
   bury(gid: string, waitMs: number): string {
     return [
-      'SET TRANSACTION ISOLATION LEVEL READ COMMITTED',
+      // The session may be one in which only a transaction that says so writes.
+      'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE',
       `SET LOCAL lock_timeout = ${waitMs}`,
       `INSERT INTO ${this.name} (gid, state) SELECT ${quoted(gid)}, 'rolled-back' WHERE NOT EXISTS ` +
         `(SELECT FROM pg_prepared_xacts WHERE gid = ${quoted(gid)} AND database <> current_database()) ` +

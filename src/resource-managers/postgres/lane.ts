@@ -63,10 +63,7 @@ export class Lane {
    */
   async acquire(signal: AbortSignal): Promise<PoolClient> {
     signal.throwIfAborted();
-    const isAtHand = this.pool.idleCount > 0 && this.pool.waitingCount === 0;
     const connecting = this.pool.connect();
-    // One that is idle is there at once, so that nobody need be kept from waiting for it.
-    if (isAtHand) return connecting;
     return unlessAborted(signal, () => connecting).catch((error: unknown) => {
       connecting.then((client) => client.release(), ignore);
       throw error;

@@ -66,7 +66,10 @@ export type ResolvedPostgresSettings = Readonly<z.output<typeof postgresSettings
 
 /** Two pools of one database, under one role. They are not closed by whoever gets them. @publicApi */
 export interface PostgresPools {
-  /** For the work of branches. */
+  /**
+   * For the work of branches, and for nothing else: their limits, their isolation level and that only a branch may write
+   * are set in its sessions, and stay.
+   */
   readonly work: Pool;
   /**
    * For commit, rollback and recovery alone: in one pool for both, the prepares that wait for locks would hold the

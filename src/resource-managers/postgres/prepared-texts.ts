@@ -1,6 +1,9 @@
 /** So many texts are known of one connection. Texts that are made up anew for each branch find no place for long. */
 const MOST_TEXTS = 100;
 
+/** Longer ones, in characters, are left as they are: they are kept on both sides. */
+const LONGEST_TEXT = 10_000;
+
 /** What a statement is called in the session of its connection. */
 export interface StatementName {
   readonly name: string;
@@ -22,6 +25,7 @@ export class PreparedTexts {
    * @returns undefined when it is not to be prepared.
    */
   nameOf(text: string, atOnce: boolean): StatementName | undefined {
+    if (text.length > LONGEST_TEXT) return undefined;
     const known = this.texts.get(text);
     if (typeof known === 'object') return { name: known.name, isThere: true };
     if (known === 'left') return undefined;
@@ -48,7 +52,7 @@ export class PreparedTexts {
   /** @returns whether there is a place for it. */
   private note(text: string): boolean {
     if (this.texts.size >= MOST_TEXTS) {
-      const oldest = [...this.texts.keys()].find((other) => this.texts.get(other) === 'seen');
+      const oldest = [...this.texts.keys()].find((other) => typeof this.texts.get(other) === 'string');
       if (oldest === undefined) return false;
       this.texts.delete(oldest);
     }

@@ -1,4 +1,5 @@
 import type { PoolClient } from 'pg';
+import { forgetSettings, forgetStatements } from './branch-session.js';
 
 /** What the server says when a transaction has ended; none of them is said of anything else. */
 const ENDED: ReadonlySet<string> = new Set(['COMMIT', 'PREPARE TRANSACTION']);
@@ -6,22 +7,35 @@ const ENDED: ReadonlySet<string> = new Set(['COMMIT', 'PREPARE TRANSACTION']);
 /** What it says when one may have: going back to a savepoint is a `ROLLBACK` too, and a second `BEGIN` may change nothing. */
 const DOUBTFUL: ReadonlySet<string> = new Set(['ROLLBACK', 'BEGIN', 'START TRANSACTION']);
 
-/** What it says when something was set for the session, or for the transaction only. */
-const SETTING: ReadonlySet<string> = new Set(['SET', 'RESET']);
+/** What it says when something was set for the session, or for the transaction only, or may have been. */
+const SETTING: ReadonlySet<string> = new Set(['SET', 'RESET', 'DO', 'CALL']);
+
+/** What it says when the statements that were prepared in the session are gone. */
+const DROPPING: ReadonlySet<string> = new Set(['DEALLOCATE ALL', 'DISCARD ALL']);
 
 /**
  * What the tags say with which the server answers the statements of a branch: whether its work has ended the transaction
  * that was begun for it. That another one is open afterwards hides it from the status of the connection.
  */
 export class TransactionTags {
-  /** Whether a setting may be another than before. */
-  hasSet = false;
+  private hasSet = false;
+  private hasDropped = false;
   private readonly tags: string[] = [];
 
   /** To be told of each tag from the begin of the transaction on. */
   see(tag: string): void {
     if (ENDED.has(tag) || DOUBTFUL.has(tag)) this.tags.push(tag);
-    else if (SETTING.has(tag) && this.tags.length > 0) this.hasSet = true;
+    // What comes before BEGIN is our own.
+    else if (this.tags.length > 0) {
+      this.hasSet ||= SETTING.has(tag);
+      this.hasDropped ||= DROPPING.has(tag);
+    }
+  }
+
+  /** Forgets of the session what is not known any more. */
+  forget(client: PoolClient): void {
+    if (this.hasDropped) forgetStatements(client);
+    else if (this.hasSet) forgetSettings(client);
   }
 
   /** Whether the transaction has ended, for certain. */
@@ -50,7 +64,9 @@ export class TransactionWatch extends TransactionTags {
     client.connection.on('commandComplete', this.onTag);
   }
 
+  /** From now on nothing is seen; of the session is forgotten what is not known any more. */
   stop(): void {
     this.client.connection.off('commandComplete', this.onTag);
+    this.forget(this.client);
   }
 }
