@@ -22,6 +22,8 @@ export interface ColdLevel {
   readonly dbosTps: number;
   readonly interactive: Compared;
   readonly batch: Compared;
+  /** Batch work, and the participants prepare one after the other. */
+  readonly inTurn: Compared;
 }
 
 /** The coordinator, with its participants written in one of two ways, and what it is compared with. */
@@ -61,6 +63,7 @@ function summary(inFlight: number, rates: Rates<Kind>): ColdLevel {
     dbosTps: medianTps(rates.dbos),
     interactive: compared(rates.coordinator, rates),
     batch: compared(rates['coordinator-batch'], rates),
+    inTurn: compared(rates['coordinator-in-turn'], rates),
   };
 }
 

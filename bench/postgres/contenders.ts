@@ -14,6 +14,7 @@ export const KINDS = [
   'by-hand-with-record',
   'coordinator',
   'coordinator-batch',
+  'coordinator-in-turn',
   'dbos',
 ] as const;
 export type Kind = (typeof KINDS)[number];
@@ -61,6 +62,8 @@ async function contenderOf({
       return coordinatorOver(name, AccountsParticipant, urls, draw, folder);
     case 'coordinator-batch':
       return coordinatorOver(name, AccountsBatchParticipant, urls, draw, folder);
+    case 'coordinator-in-turn':
+      return coordinatorOver(name, AccountsBatchParticipant, urls, draw, folder, true);
     case 'dbos': {
       // It patches what it finds, so it is there only where it is measured.
       const { dbosOver } = await import('./dbos.js');

@@ -14,6 +14,7 @@ const NAMES = ['first', 'second', 'third'] as const;
  *
  * @param coordinator its name, of which there is one on a server.
  * @param type how the work of the participants is written.
+ * @param prepareInTurn whether they prepare one after the other.
  */
 export async function coordinatorOver(
   coordinator: string,
@@ -21,6 +22,7 @@ export async function coordinatorOver(
   urls: readonly string[],
   draw: () => Accounts,
   folder: string,
+  prepareInTurn = false,
 ): Promise<Contender> {
   const log = new LmdbDecisionLog({ path: folder });
   const app = await CoordinatorApplication.start([], { name: coordinator, log });
@@ -34,7 +36,7 @@ export async function coordinatorOver(
     run: () => {
       const accounts = draw();
       const branches = NAMES.map((name, index) => branch(name, { account: accounts[index]! }));
-      return app.transactions.run({ name: 'benchmark', branches });
+      return app.transactions.run({ name: 'benchmark', branches, prepareInTurn });
     },
     close: async () => {
       await app.close();

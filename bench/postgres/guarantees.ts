@@ -11,5 +11,6 @@ export const GUARANTEES: Readonly<Record<Kind, string>> = {
   'by-hand-with-record': 'the same, but the decision is on disk for a recovery that is not written',
   coordinator: ATOMIC,
   'coordinator-batch': ATOMIC,
+  'coordinator-in-turn': ATOMIC,
   dbos: 'every step in the end, at least once each; no rollback; others see what is between the steps',
 };

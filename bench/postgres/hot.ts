@@ -9,7 +9,7 @@ import {
 import { round } from '../framework/statistics.js';
 
 /** The contenders that are measured with few rows as well. */
-export const HOT_KINDS = ['plain', 'coordinator', 'coordinator-batch'] as const;
+export const HOT_KINDS = ['plain', 'coordinator', 'coordinator-batch', 'coordinator-in-turn'] as const;
 type HotKind = (typeof HOT_KINDS)[number];
 /** In how many databases there are few rows. Only with more than one can two transactions wait for each other. */
 export const HOT_DATABASES = [1, 3] as const;
@@ -32,6 +32,8 @@ export interface HotLevel {
   readonly plain: HotCompared;
   readonly interactive: HotCompared;
   readonly batch: HotCompared;
+  /** Batch work, and the participants prepare one after the other. */
+  readonly inTurn: HotCompared;
 }
 
 export interface HotCompared {
@@ -81,6 +83,7 @@ function summary(inFlight: number, hotDatabases: HotDatabases, rates: Rates<Name
     plain: compared('plain'),
     interactive: compared('coordinator'),
     batch: compared('coordinator-batch'),
+    inTurn: compared('coordinator-in-turn'),
   };
 }
 

@@ -38,14 +38,16 @@ function coldRowsOf({ cold, guarantees }: Postgres): string[][] {
     ),
     row('coordinator', 'coordinator', ({ interactive }) => interactive.tps),
     row('coordinator, batch work', 'coordinator-batch', ({ batch }) => batch.tps),
+    row('coordinator, batch in turn', 'coordinator-in-turn', ({ inTurn }) => inTurn.tps),
     row('DBOS, three steps', 'dbos', ({ dbosTps }) => dbosTps),
   ];
 }
 
 function ratioRowsOf(levels: readonly ColdLevel[]): string[][] {
-  const rows = levels.flatMap(({ inFlight, interactive, batch }) => [
+  const rows = levels.flatMap(({ inFlight, interactive, batch, inTurn }) => [
     ratioRow(`coordinator, ${inFlight} in flight`, interactive),
     ratioRow(`batch work, ${inFlight} in flight`, batch),
+    ratioRow(`batch in turn, ${inFlight} in flight`, inTurn),
   ]);
   return [['', 'to plain', 'to plain, one trip', 'to by hand', 'with a record', 'times DBOS'], ...rows];
 }
@@ -62,12 +64,13 @@ function ratioRow(name: string, compared: Compared): string[] {
 }
 
 function hotRowsOf(levels: readonly HotLevel[]): string[][] {
-  const rows = levels.flatMap(({ inFlight, hotDatabases, plain, interactive, batch }) => {
+  const rows = levels.flatMap(({ inFlight, hotDatabases, plain, interactive, batch, inTurn }) => {
     const where = [`${inFlight}`, `${hotDatabases}`];
     return [
       hotRow('three plain transactions', where, plain),
       hotRow('coordinator', where, interactive),
       hotRow('coordinator, batch work', where, batch),
+      hotRow('coordinator, batch in turn', where, inTurn),
     ];
   });
   const header = ['to its cold rows', 'to plain, hot', 'aborted a commit', 'longest pause'];

@@ -24,6 +24,15 @@ export interface BeginOptions {
   readonly timeoutMs?: number;
   /** Aborts the transaction, as long as its voting has not ended. */
   readonly signal?: AbortSignal;
+  /**
+   * Whether the participants prepare one after the other, in the order of the branches, and not all at once. It takes
+   * the sum of their times. But where many transactions want the same rows of several databases, those that take them in one
+   * order queue, and never wait for each other in a circle, which no database can see. A refusal keeps the rest from
+   * being asked. The time-out of each prepare counts from its own turn.
+   *
+   * @default false
+   */
+  readonly prepareInTurn?: boolean;
 }
 
 /** What {@link TransactionManager.run} takes. @publicApi */
@@ -45,8 +54,8 @@ export class TransactionManager {
   constructor(@Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime) {}
 
   /**
-   * Runs one transaction from its begin to its outcome. All participants prepare at once, the first refusal
-   * decides, and a decision is delivered whatever fails.
+   * Runs one transaction from its begin to its outcome. All participants prepare at once, unless it is said otherwise, the first
+   * refusal decides, and a decision is delivered whatever fails.
    *
    * @returns the outcome; it is never a rejection for anything that happens after the begin.
    * @throws (as a rejection) OverloadedError, ShuttingDownError, DrainingError, FencedError, LogUnavailableError, ParticipantPausedError,
@@ -60,6 +69,7 @@ export class TransactionManager {
       checkSignal(signal);
       const { admission, executor } = this.runtime;
       const transaction = admission.create(request.name, request.timeoutMs, branches.length);
+      if (request.prepareInTurn !== undefined) takeTurns(transaction, request.prepareInTurn);
       transaction.settle = resolve;
       if (signal?.aborted) {
         this.startCancelled(transaction, signal);
@@ -82,6 +92,7 @@ export class TransactionManager {
     const { signal } = options;
     checkSignal(signal);
     const transaction = this.runtime.admission.create(options.name, options.timeoutMs, 0);
+    if (options.prepareInTurn !== undefined) takeTurns(transaction, options.prepareInTurn);
     const handle = this.handleOf(transaction);
     if (signal?.aborted) {
       this.startCancelled(transaction, signal);
@@ -196,6 +207,13 @@ export class TransactionManager {
       };
     });
   }
+}
+
+function takeTurns(transaction: TransactionRecord, prepareInTurn: unknown): void {
+  if (typeof prepareInTurn !== 'boolean') {
+    throw new InvalidRequestError('prepareInTurn', 'must be true or false');
+  }
+  if (prepareInTurn) transaction.needExtras().inTurn = true;
 }
 
 /** A signal of another realm, or of a polyfill, will do; what cannot be listened to will not. */

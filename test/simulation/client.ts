@@ -43,6 +43,7 @@ export class Client {
       this.process.transactions!.run({
         branches: this.branches(),
         ...this.limits(),
+        ...this.turns(),
         ...(signal !== undefined && { signal }),
       }),
     );
@@ -52,7 +53,7 @@ export class Client {
     const signal = this.world.faults.strikes('caller cancels') ? this.signal() : undefined;
     const { transactions } = this.process;
     const handle = this.orRefused(() =>
-      transactions!.begin({ ...this.limits(), ...(signal !== undefined && { signal }) }),
+      transactions!.begin({ ...this.limits(), ...this.turns(), ...(signal !== undefined && { signal }) }),
     );
     if (handle === undefined) return;
     let delayMs = 0;
@@ -118,6 +119,11 @@ export class Client {
       payer = false;
       return branch(name, { ...transfer, amount: share });
     });
+  }
+
+  /** A tenth of the transactions prepare in turn. */
+  private turns(): { prepareInTurn: boolean } {
+    return { prepareInTurn: this.world.random.chance(0.1) };
   }
 
   private limits(): { timeoutMs?: number } {

@@ -14,7 +14,7 @@ import {
 const MAX_NAME_LENGTH = 100;
 
 /** The options of a decorated method, whichever they are. */
-interface MethodOptions extends Pick<BeginOptions, 'name' | 'timeoutMs'> {
+interface MethodOptions extends Pick<BeginOptions, 'name' | 'timeoutMs' | 'prepareInTurn'> {
   readonly propagation?: Propagation;
 }
 
@@ -51,11 +51,15 @@ export class DeclarativeTransactions {
 
   private async begin<T>(
     caller: string,
-    { name = caller.slice(0, MAX_NAME_LENGTH), timeoutMs }: MethodOptions,
+    { name = caller.slice(0, MAX_NAME_LENGTH), timeoutMs, prepareInTurn = false }: MethodOptions,
     work: () => Promise<T>,
   ): Promise<T> {
     const { surroundings } = this.transactions;
-    const transaction = this.transactions.begin({ name, ...(timeoutMs !== undefined && { timeoutMs }) });
+    const transaction = this.transactions.begin({
+      name,
+      prepareInTurn,
+      ...(timeoutMs !== undefined && { timeoutMs }),
+    });
     let value: T;
     try {
       value = await surroundings.enclose(transaction, () => transaction.run(work));

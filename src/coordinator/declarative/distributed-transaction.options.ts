@@ -36,6 +36,13 @@ export interface BeginningOptions {
    * @default the coordinator's `timeoutMs`
    */
   readonly timeoutMs?: number;
+  /**
+   * Whether the participants prepare one after the other, in the order in which they were enlisted, as for
+   * `TransactionManager.begin`. Without effect where it joins.
+   *
+   * @default false
+   */
+  readonly prepareInTurn?: boolean;
 }
 
 /** What `@DistributedTransaction` takes where it never begins a transaction, and so neither names nor times one. @publicApi */
@@ -51,6 +58,7 @@ const schema = z.discriminatedUnion('propagation', [
     propagation: z.enum(BEGINNING).optional(),
     name: z.string().max(100).optional(),
     timeoutMs: z.number().int().min(1).max(86_400_000).optional(),
+    prepareInTurn: z.boolean().optional(),
   }),
   z.strictObject({ propagation: z.enum(NOT_BEGINNING) }),
 ]);

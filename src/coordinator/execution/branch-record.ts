@@ -128,10 +128,15 @@ class BranchExtras {
   completionController: AbortController | undefined = undefined;
 }
 
+/** @returns when those that are at work on prepare were called, on the coordinator's clock. */
+export function calledToPrepareAt(transaction: TransactionRecord): number {
+  return transaction.extras?.turnAt ?? transaction.preparingAt;
+}
+
 /** @returns when the call in flight is due, on the coordinator's clock. Only the first call of each kind is here. */
 export function callDueAt(branch: BranchRecord): number {
   const { transaction, participant } = branch;
   if (branch.call === CALL_COMMIT) return transaction.decidedAt + participant.options.completionTimeoutMs;
-  const prepareDueAt = transaction.preparingAt + participant.options.prepareTimeoutMs;
+  const prepareDueAt = calledToPrepareAt(transaction) + participant.options.prepareTimeoutMs;
   return branch.call === CALL_ONE_PHASE ? prepareDueAt : Math.min(prepareDueAt, transaction.deadlineAt);
 }

@@ -17,7 +17,7 @@ import {
   requestRollback,
 } from '../protocol/index.js';
 import type { AmbientTransactions } from './ambient.js';
-import { type BranchRecord, CALL_COMMIT, CALL_ONE_PHASE, CALL_PREPARE } from './branch-record.js';
+import { type BranchRecord, CALL_COMMIT, CALL_NONE, CALL_ONE_PHASE, CALL_PREPARE } from './branch-record.js';
 import { callParticipant } from './calls.js';
 import type { ClaimedLog } from './claimed-log.js';
 import type { Clock } from './clock.js';
@@ -132,6 +132,10 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   prepare(transaction: TransactionRecord): void {
+    if (transaction.extras?.inTurn) {
+      this.takeTurn(transaction);
+      return;
+    }
     this.deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       // A participant may, while it is being called, bring its own transaction to an end.
@@ -247,6 +251,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
       // A vote after the deadline is late, also when the sweep has not come by yet.
       if (transaction.dueAt < now) this.deadlines.settle(transaction, now, this.timeouts.examine);
       this.votes.answered(branch, value);
+      if (transaction.extras?.inTurn) this.takeTurn(transaction);
     } else if (branch.call === CALL_COMMIT) {
       this.deliveries.acknowledge(branch, 'commit', 0);
     } else {
@@ -263,6 +268,18 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   private noteProgress(transaction: TransactionRecord): void {
     if (transaction.state !== COMMITTING || transaction.open === transaction.yes) return;
     this.notes.progressed(transaction);
+  }
+
+  /** Asks the next participant to prepare, unless the transaction is decided by now. */
+  private takeTurn(transaction: TransactionRecord): void {
+    if (transaction.state !== PREPARING) return;
+    const branch = transaction.branches.find(({ call }) => call === CALL_NONE);
+    if (branch === undefined) return;
+    const now = this.clock.now();
+    transaction.needExtras().turnAt = now;
+    this.deadlines.arm(transaction, now + branch.participant.options.prepareTimeoutMs);
+    branch.call = CALL_PREPARE;
+    this.callFirst(branch, 'prepare');
   }
 
   private callFirst(branch: BranchRecord, method: 'prepare' | 'commit' | 'commitOnePhase'): void {

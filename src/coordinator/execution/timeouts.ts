@@ -9,7 +9,7 @@ import {
   patienceEnded,
   prepareTimedOut,
 } from '../protocol/index.js';
-import { callDueAt } from './branch-record.js';
+import { type BranchRecord, CALL_NONE, callDueAt, calledToPrepareAt } from './branch-record.js';
 import type { Clock } from './clock.js';
 import type { DecisionRecorder } from './decision-recorder.js';
 import type { Deliveries } from './deliveries.js';
@@ -51,9 +51,7 @@ export class Timeouts {
 
   private examineVoting(transaction: TransactionRecord, now: number): void {
     if (transaction.state === PREPARING) {
-      const late = transaction.branches.find(
-        (branch) => includes(transaction.awaiting, branch.index) && callDueAt(branch) <= now,
-      );
+      const late = transaction.branches.find((branch) => isAsked(branch) && callDueAt(branch) <= now);
       if (late !== undefined) {
         this.noteLateness(transaction, now);
         prepareTimedOut(transaction, late.index, this.effects);
@@ -67,8 +65,8 @@ export class Timeouts {
   private noteLateness(transaction: TransactionRecord, now: number): void {
     const atUs = transaction.elapsedUs(now);
     for (const branch of transaction.branches) {
-      if (!includes(transaction.awaiting, branch.index) || callDueAt(branch) > now) continue;
-      const waitedMs = Math.round(callDueAt(branch) - transaction.preparingAt);
+      if (!isAsked(branch) || callDueAt(branch) > now) continue;
+      const waitedMs = Math.round(callDueAt(branch) - calledToPrepareAt(transaction));
       const message = `${branch.participant.name} did not answer prepare within ${waitedMs} ms`;
       branch.refusal = { code: undefined, reason: message, error: undefined };
       branch.participant.counts.timeouts++;
@@ -86,9 +84,14 @@ export class Timeouts {
     const inquiryAt = transaction.extras?.inquiryAt ?? 0;
     if (transaction.state === READY && inquiryAt !== 0) dueAt = Math.min(dueAt, inquiryAt);
     for (const branch of transaction.branches) {
-      const preparing = transaction.state === PREPARING && includes(transaction.awaiting, branch.index);
+      const preparing = transaction.state === PREPARING && isAsked(branch);
       dueAt = Math.min(dueAt, preparing ? callDueAt(branch) : this.deliveries.dueAt(branch));
     }
     return dueAt;
   }
+}
+
+/** Whether its answer to prepare is still out: in turn, the others have not been asked yet. */
+function isAsked({ transaction, index, call }: BranchRecord): boolean {
+  return includes(transaction.awaiting, index) && call !== CALL_NONE;
 }

@@ -20,6 +20,9 @@ export class TransactionExtras {
   /** Why it is aborted, where the cause is not a participant. */
   abortReason: string | undefined = undefined;
   rollbackOnlyReason: string | undefined = undefined;
+  /** Whether the participants prepare one after the other, and since when the last that was asked has been at it. */
+  inTurn = false;
+  turnAt: number | undefined = undefined;
   /** When the log is asked again for a record that may be there; 0 when it need not be. */
   inquiryAt = 0;
   inquiries = 0;

@@ -42,13 +42,15 @@ export class Measurements {
   private measureBranches(transaction: TransactionRecord): void {
     const { recent } = this;
     // Whole numbers: to ask for moments would make an object for each.
-    const preparingUs = Math.max(transaction.preparingUs, 0);
+    let preparingUs = Math.max(transaction.preparingUs, 0);
     const completingUs = transaction.onePhase ? preparingUs : Math.max(transaction.decidedUs, 0);
+    const inTurn = transaction.extras?.inTurn === true;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       const { index, participant, votedUs, completedUs } = branch;
       let measured = recent[index];
       if (measured?.participant !== participant) recent[index] = measured = measurementsOf(participant);
       if (votedUs >= 0) measured.prepareUs.observe(votedUs - preparingUs);
+      if (inTurn) preparingUs = votedUs;
       if (completedUs >= 0) measured.completionUs.observe(completedUs - completingUs);
     }
   }

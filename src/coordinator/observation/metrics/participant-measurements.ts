@@ -3,7 +3,7 @@ import type { RegisteredParticipant } from '../../participant/registered-partici
 
 /** What is measured of one participant, besides what it counts itself. */
 export class ParticipantMeasurements {
-  /** From the begin of the voting to the answer, in microseconds. */
+  /** From the begin of the voting, or of its turn, to the answer, in microseconds. */
   readonly prepareUs = new Histogram(DURATION_BOUNDS_US);
   /** From the decision to the acknowledgement; of a one-phase commit, from the call. In microseconds. */
   readonly completionUs = new Histogram(DURATION_BOUNDS_US);
@@ -37,7 +37,7 @@ export interface Latency {
 
 /** How long a participant takes, since the start. @publicApi */
 export interface ParticipantLatency {
-  /** From the begin of the voting to its answer. */
+  /** From the begin of the voting, or of its turn, to its answer. */
   readonly prepare: Latency;
   /** From the decision to its acknowledgement, with every attempt and pause that it took. */
   readonly completion: Latency;
