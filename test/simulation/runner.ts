@@ -3,10 +3,10 @@ import { World, type WorldOptions } from './world.js';
 
 /**
  * How many worlds take turns. After each event the promises of a world have to run their course before its next event,
- * which takes a turn of the event loop; shared by many worlds, the turn costs each of them next to nothing. They have
- * nothing in common, so that none can tell whether others are there.
+ * which takes a turn of the event loop; shared by some worlds, the turn costs each of them next to nothing. More worlds would live
+ * through more collections of garbage. They have nothing in common, so that none can tell whether others are there.
  */
-const WORLDS_AT_A_TIME = 64;
+const WORLDS_AT_A_TIME = 16;
 
 /** A world in which something went wrong. */
 export interface Violation {

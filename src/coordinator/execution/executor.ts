@@ -17,14 +17,13 @@ import {
   requestRollback,
 } from '../protocol/index.js';
 import type { AmbientTransactions } from './ambient.js';
-import { type BranchRecord, CALL_COMMIT, CALL_NONE, CALL_ONE_PHASE, CALL_PREPARE } from './branch-record.js';
-import { callParticipant } from './calls.js';
+import { type BranchRecord, CALL_COMMIT, CALL_PREPARE } from './branch-record.js';
 import type { ClaimedLog } from './claimed-log.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { DecisionRecorder } from './decision-recorder.js';
 import { Deliveries } from './deliveries.js';
-import { REFUSED_WHILE_PAUSED } from './held.js';
+import { FirstCalls } from './first-calls.js';
 import { messageOf } from './incident.js';
 import { dropPayloads, isRecorded } from './leftovers.js';
 import { LogNotes } from './log-notes.js';
@@ -57,13 +56,13 @@ export interface ExecutorParts {
 export class Executor implements ProtocolEffects<TransactionRecord>, TransactionDriver {
   readonly clock: Clock;
   readonly deliveries: Deliveries;
+  private readonly firstCalls: FirstCalls;
   private readonly votes: Votes;
   private readonly timeouts: Timeouts;
   private readonly recorder: DecisionRecorder;
   readonly notes: LogNotes;
   private readonly registry: TransactionRegistry;
   private readonly deadlines: Deadlines;
-  private readonly ambient: AmbientTransactions;
   private readonly observer: TransactionObserver;
 
   constructor(private readonly parts: ExecutorParts) {
@@ -71,9 +70,9 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     this.clock = clock;
     this.registry = registry;
     this.deadlines = deadlines;
-    this.ambient = ambient;
     this.observer = observer;
     this.deliveries = new Deliveries(clock, random, deadlines, ambient, observer, tracing, this);
+    this.firstCalls = new FirstCalls(clock, deadlines, ambient, this.deliveries);
     this.votes = new Votes(clock, this.deliveries, observer, this);
     this.recorder = new DecisionRecorder(log, registry, clock, random, deadlines, observer, this);
     this.notes = new LogNotes(log, observer);
@@ -132,25 +131,11 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   prepare(transaction: TransactionRecord): void {
-    if (transaction.extras?.inTurn) {
-      this.takeTurn(transaction);
-      return;
-    }
-    this.deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
-    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
-      // A participant may, while it is being called, bring its own transaction to an end.
-      if (transaction.state !== PREPARING) return;
-      branch.call = CALL_PREPARE;
-      this.callFirst(branch, 'prepare');
-    }
+    this.firstCalls.prepare(transaction);
   }
 
   commitOnePhase(transaction: TransactionRecord): void {
-    const branch = transaction.firstBranch!;
-    branch.call = CALL_ONE_PHASE;
-    branch.attempts = 1;
-    this.deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
-    this.callFirst(branch, 'commitOnePhase');
+    this.firstCalls.commitOnePhase(transaction);
   }
 
   record(transaction: TransactionRecord): void {
@@ -164,7 +149,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
       if (!includes(branches, branch.index)) continue;
       branch.call = CALL_COMMIT;
       branch.attempts = 1;
-      this.callFirst(branch, 'commit');
+      this.firstCalls.call(branch, 'commit');
     }
   }
 
@@ -251,7 +236,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
       // A vote after the deadline is late, also when the sweep has not come by yet.
       if (transaction.dueAt < now) this.deadlines.settle(transaction, now, this.timeouts.examine);
       this.votes.answered(branch, value);
-      if (transaction.extras?.inTurn) this.takeTurn(transaction);
+      if (transaction.extras?.inTurn) this.firstCalls.takeTurn(transaction);
     } else if (branch.call === CALL_COMMIT) {
       this.deliveries.acknowledge(branch, 'commit', 0);
     } else {
@@ -268,37 +253,5 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   private noteProgress(transaction: TransactionRecord): void {
     if (transaction.state !== COMMITTING || transaction.open === transaction.yes) return;
     this.notes.progressed(transaction);
-  }
-
-  /** Asks the next participant to prepare, unless the transaction is decided by now. */
-  private takeTurn(transaction: TransactionRecord): void {
-    if (transaction.state !== PREPARING) return;
-    const branch = transaction.branches.find(({ call }) => call === CALL_NONE);
-    if (branch === undefined) return;
-    const now = this.clock.now();
-    transaction.needExtras().turnAt = now;
-    this.deadlines.arm(transaction, now + branch.participant.options.prepareTimeoutMs);
-    branch.call = CALL_PREPARE;
-    this.callFirst(branch, 'prepare');
-  }
-
-  private callFirst(branch: BranchRecord, method: 'prepare' | 'commit' | 'commitOnePhase'): void {
-    const { participant, transaction, fulfilled, rejected } = branch;
-    if (participant.paused !== undefined) {
-      this.passOver(branch, method);
-      return;
-    }
-    callParticipant(participant, method, branch, transaction, this.ambient, fulfilled, rejected);
-  }
-
-  /** The participant is paused: it refuses what it has not begun, and what it owes waits. */
-  private passOver(branch: BranchRecord, method: 'prepare' | 'commit' | 'commitOnePhase'): void {
-    if (method === 'commit') {
-      branch.attempts = 0;
-      this.deliveries.holdFirst(branch);
-    } else {
-      // As from a participant, the answer comes when this call has returned.
-      void Promise.resolve(REFUSED_WHILE_PAUSED).then(branch.fulfilled);
-    }
   }
 }

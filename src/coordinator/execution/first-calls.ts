@@ -1,0 +1,74 @@
+import { PREPARING } from '../protocol/index.js';
+import type { AmbientTransactions } from './ambient.js';
+import { type BranchRecord, CALL_NONE, CALL_ONE_PHASE, CALL_PREPARE } from './branch-record.js';
+import { callParticipant } from './calls.js';
+import type { Clock } from './clock.js';
+import type { Deadlines } from './deadlines.js';
+import type { Deliveries } from './deliveries.js';
+import { REFUSED_WHILE_PAUSED } from './held.js';
+import type { TransactionRecord } from './transaction-record.js';
+
+/** The first call of each kind that a participant gets for a branch: with the branch itself, and its own callbacks. */
+export class FirstCalls {
+  constructor(
+    private readonly clock: Clock,
+    private readonly deadlines: Deadlines,
+    private readonly ambient: AmbientTransactions,
+    private readonly deliveries: Deliveries,
+  ) {}
+
+  /** Asks every participant to prepare: all at once, or the first of those that do it in turn. */
+  prepare(transaction: TransactionRecord): void {
+    if (transaction.extras?.inTurn) {
+      this.takeTurn(transaction);
+      return;
+    }
+    this.deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      // A participant may, while it is being called, bring its own transaction to an end.
+      if (transaction.state !== PREPARING) return;
+      branch.call = CALL_PREPARE;
+      this.call(branch, 'prepare');
+    }
+  }
+
+  /** Asks the next participant to prepare, unless the transaction is decided by now. */
+  takeTurn(transaction: TransactionRecord): void {
+    if (transaction.state !== PREPARING) return;
+    const branch = transaction.branches.find(({ call }) => call === CALL_NONE);
+    if (branch === undefined) return;
+    const now = this.clock.now();
+    transaction.needExtras().turnAt = now;
+    this.deadlines.arm(transaction, now + branch.participant.options.prepareTimeoutMs);
+    branch.call = CALL_PREPARE;
+    this.call(branch, 'prepare');
+  }
+
+  commitOnePhase(transaction: TransactionRecord): void {
+    const branch = transaction.firstBranch!;
+    branch.call = CALL_ONE_PHASE;
+    branch.attempts = 1;
+    this.deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
+    this.call(branch, 'commitOnePhase');
+  }
+
+  call(branch: BranchRecord, method: 'prepare' | 'commit' | 'commitOnePhase'): void {
+    const { participant, transaction, fulfilled, rejected } = branch;
+    if (participant.paused !== undefined) {
+      this.passOver(branch, method);
+      return;
+    }
+    callParticipant(participant, method, branch, transaction, this.ambient, fulfilled, rejected);
+  }
+
+  /** The participant is paused: it refuses what it has not begun, and what it owes waits. */
+  private passOver(branch: BranchRecord, method: 'prepare' | 'commit' | 'commitOnePhase'): void {
+    if (method === 'commit') {
+      branch.attempts = 0;
+      this.deliveries.holdFirst(branch);
+    } else {
+      // As from a participant, the answer comes when this call has returned.
+      void Promise.resolve(REFUSED_WHILE_PAUSED).then(branch.fulfilled);
+    }
+  }
+}
