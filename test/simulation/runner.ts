@@ -6,7 +6,7 @@ import { World, type WorldOptions } from './world.js';
  * which takes a turn of the event loop; shared by some worlds, the turn costs each of them next to nothing. More worlds would live
  * through more collections of garbage. They have nothing in common, so that none can tell whether others are there.
  */
-const WORLDS_AT_A_TIME = 16;
+const WORLDS_AT_A_TIME = 4;
 
 /** A world in which something went wrong. */
 export interface Violation {
@@ -72,11 +72,12 @@ export function runWorlds(next: () => World | undefined, ended?: (world: World) 
   };
   process.on('unhandledRejection', unhandled);
   return new Promise((resolve) => {
+    let areMore = true;
     const turn = (): void => {
-      while (worlds.length < WORLDS_AT_A_TIME) {
+      while (areMore && worlds.length < WORLDS_AT_A_TIME) {
         const world = next();
-        if (world === undefined) break;
-        worlds.push(world);
+        if (world === undefined) areMore = false;
+        else worlds.push(world);
       }
       for (let index = worlds.length - 1; index >= 0; index--) {
         const world = worlds[index]!;
@@ -84,7 +85,8 @@ export function runWorlds(next: () => World | undefined, ended?: (world: World) 
         worlds.splice(index, 1);
         ended?.(world);
       }
-      if (worlds.length > 0) {
+      // All may end in the same turn, with others to come.
+      if (areMore || worlds.length > 0) {
         setImmediate(turn);
         return;
       }
