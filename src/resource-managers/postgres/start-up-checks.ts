@@ -103,7 +103,7 @@ export class StartUpChecks {
           'Use PostgreSQL 14 or later.',
         );
       }
-      // The lane for work writes nothing outside transactions that say so, which is no matter here.
+      // A session of the lane for work may be one that is set so for branches: their transactions say that they write.
       if (inRecovery || completion.readOnly) {
         throw this.failure(
           'DTC_POSTGRES_READ_ONLY',
