@@ -167,6 +167,8 @@ export class PostgresServer {
 
   private async createDatabases(names: readonly string[]): Promise<void> {
     const client = new Client({ connectionString: this.urlOf('postgres'), connectionTimeoutMillis: 5_000 });
+    // The statement that is under way, or the next one, fails; without a listener the process would end.
+    client.on('error', () => {});
     try {
       await client.connect();
       this.isKnown = true;

@@ -49,9 +49,7 @@ export class ServiceDatabase implements OnApplicationShutdown {
       connectionTimeoutMillis: READ_TIMEOUT_MS,
       query_timeout: READ_TIMEOUT_MS,
     });
-    watchPool(this.pool);
-    // Without a listener an idle connection that is lost would end the process.
-    this.pool.on('error', ({ message }) => logger.warn(`A connection of ${service} was lost: ${message}`));
+    watchPool(this.pool, ({ message }) => logger.warn(`A connection of ${service} was lost: ${message}`));
   }
 
   /** The options of the participant that works here. */

@@ -24,9 +24,7 @@ export class Lane {
     private readonly logger: Logger,
     private readonly interruption?: Interruption,
   ) {
-    watchPool(pool);
-    // A connection that is lost while nobody uses it is out of the pool already; without a listener it ends the process.
-    pool.on('error', (error) => logger.warn(`An idle connection to PostgreSQL was lost: ${error.message}`));
+    watchPool(pool, ({ message }) => logger.warn(`An idle connection to PostgreSQL was lost: ${message}`));
   }
 
   /**
@@ -42,8 +40,6 @@ export class Lane {
       client.release();
       signal.throwIfAborted();
     }
-    // While it is out of the pool nobody else listens for its errors; whoever waits for an answer hears of them.
-    client.on('error', ignore);
     let running: Promise<T> | undefined;
     let ended = false;
     try {
@@ -51,7 +47,7 @@ export class Lane {
       ended = true;
       return result;
     } finally {
-      if (ended && client.getTransactionStatus() === 'I') release(client);
+      if (ended && client.getTransactionStatus() === 'I') client.release();
       else void this.putToRest(client, running, signal);
     }
   }
@@ -89,7 +85,7 @@ export class Lane {
       return;
     }
     if (await within(REST_WITHIN_MS, () => this.rollBack(client, running, isGivenUp))) {
-      release(client);
+      client.release();
       return;
     }
     try {
@@ -150,16 +146,10 @@ async function within(ms: number, attempt: () => Promise<boolean>): Promise<bool
   }
 }
 
-function release(client: PoolClient): void {
-  client.release();
-  client.off('error', ignore);
-}
-
 /** The socket is cut first: a pipelined client that is told to end would wait for what is under way. */
 export function destroy(client: PoolClient): void {
   client.connection.stream.destroy();
   client.release(true);
-  client.off('error', ignore);
 }
 
 function ignore(): void {}
