@@ -24,33 +24,38 @@ export class ShippingParticipant implements TransactionParticipant<Shipment> {
   ) {}
 
   prepare(branch: Branch<Shipment>): Promise<Vote> {
-    const { payload: shipment, signal } = branch;
-    return this.guard.prepare(branch, async () => {
-      if (!(await this.customs.allows(shipment.country, signal))) {
-        return refuse('NOT_ALLOWED', 'parcels cannot be sent there');
-      }
-      return this.plan.hold(branchKey(branch), shipment)
-        ? 'commit'
-        : refuse('VANS_FULL', 'no van has a place left today');
-    });
+    return this.guard.prepare(branch, () => this.hold(branch));
   }
 
   commit(branch: Branch<Shipment>): Promise<void> {
-    return this.guard.commit(branch, () => {
-      if (!this.plan.book(branchKey(branch))) {
-        throw new HeuristicError('rollback', 'the place was given away in the yard');
-      }
-    });
+    return this.guard.commit(branch, () => this.book(branch));
   }
 
   rollback(branch: Branch<Shipment>): Promise<void> {
     return this.guard.rollback(branch, () => this.plan.release(branchKey(branch)));
   }
 
-  async commitOnePhase(branch: Branch<Shipment>): Promise<OnePhaseAnswer> {
-    const vote = await this.prepare(branch);
-    if (vote === 'read-only') return 'commit';
-    if (vote === 'commit') await this.commit(branch);
-    return vote;
+  commitOnePhase(branch: Branch<Shipment>): Promise<OnePhaseAnswer> {
+    return this.guard.commitOnePhase(branch, {
+      prepare: () => this.hold(branch),
+      commit: () => this.book(branch),
+      rollback: () => this.plan.release(branchKey(branch)),
+    });
+  }
+
+  private async hold(branch: Branch<Shipment>): Promise<Vote> {
+    const { payload: shipment, signal } = branch;
+    if (!(await this.customs.allows(shipment.country, signal))) {
+      return refuse('NOT_ALLOWED', 'parcels cannot be sent there');
+    }
+    return this.plan.hold(branchKey(branch), shipment)
+      ? 'commit'
+      : refuse('VANS_FULL', 'no van has a place left today');
+  }
+
+  private book(branch: Branch<Shipment>): void {
+    if (!this.plan.book(branchKey(branch))) {
+      throw new HeuristicError('rollback', 'the place was given away in the yard');
+    }
   }
 }

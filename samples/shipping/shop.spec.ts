@@ -1,7 +1,7 @@
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import request from 'supertest';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ParticipantRegistry, branch } from '../../src/coordinator/index.js';
 import { ScriptedParticipant } from '../../src/coordinator/testing/index.js';
 import { Accounts } from '../../src/participants/payment/accounts.js';
@@ -76,8 +76,11 @@ describe('a shop with a fourth service', () => {
 
     const committed = results.filter(({ outcome }) => outcome.status === 'committed');
     expect(committed).toHaveLength(1);
-    const { balance, held } = shop.get(Accounts, { strict: false }).find('alice')!;
-    expect([balance, held]).toEqual([494_010, 0]);
+    // An abort is told as soon as it is decided, and what was held comes back after it.
+    await vi.waitFor(() => {
+      const { balance, held } = shop.get(Accounts, { strict: false }).find('alice')!;
+      expect([balance, held]).toEqual([494_010, 0]);
+    });
   });
 });
 

@@ -47,10 +47,13 @@ export type { Clock } from './execution/clock.js';
 export {
   GuardConflictError,
   type GuardRecord,
+  type GuardStep,
   type GuardStore,
   MemoryGuardStore,
   type MemoryGuardStoreOptions,
+  type OnePhaseSteps,
   ParticipantGuard,
+  type ParticipantGuardOptions,
 } from './guard/index.js';
 export { Histogram } from './histogram.js';
 export type {

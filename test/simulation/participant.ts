@@ -111,8 +111,10 @@ export class Participant {
   }
 
   private makeGuard(): ParticipantGuard {
+    // An account takes repeats of a commit and of an undo, so those that a crash has interrupted are run again.
     return new ParticipantGuard(
       this.world.faults.has('guard store is slow') ? new SlowGuardStore(this.records, this) : this.records,
+      { interrupted: 'repeat' },
     );
   }
 

@@ -2,9 +2,10 @@ import { describe, expect, it, vi } from 'vitest';
 import { type Branch, HeuristicError, type Vote } from '../participant/participant.js';
 import { branch } from '../participant/branch-request.js';
 import { createTestCoordinator, settled } from '../testing/index.js';
+import { GuardConflictError } from './guard-errors.js';
 import type { GuardRecord, GuardStore } from './guard-store.js';
 import { MemoryGuardStore } from './memory-guard-store.js';
-import { GuardConflictError, ParticipantGuard } from './participant-guard.js';
+import { ParticipantGuard } from './participant-guard.js';
 
 const KEY = 't1/stock';
 
@@ -354,25 +355,34 @@ describe.each([
     expect(finish).not.toHaveBeenCalled();
   });
 
-  it('a commit that comes while a rollback is at work waits, also when that has waited itself', async () => {
-    const { guard, one, work, finish, undo } = setUp();
+  it('a rollback after a commit whose work has failed is refused, and the commit goes on', async () => {
+    const { guard, one, work, finish, undo, restarted } = setUp();
     await guard.prepare(one, work);
-    const [failure, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    finish.mockReturnValueOnce(failure.promise);
-    undo.mockReturnValue(gate.promise);
-    const failing = guard.commit(one, finish).catch((error: unknown) => error);
-    const rollingBack = guard.rollback(one, undo);
-    await vi.waitFor(() => expect(finish).toHaveBeenCalledTimes(1), 10_000);
-    failure.reject(new Error('busy'));
-    expect(await failing).toMatchObject({ message: 'busy' });
-    await vi.waitFor(() => expect(undo).toHaveBeenCalledTimes(1), 10_000);
+    finish.mockRejectedValueOnce(new Error('busy'));
+    await expect(guard.commit(one, finish)).rejects.toThrow('busy');
 
-    const committing = guard.commit(one, finish).catch((error: unknown) => error);
-    for (let turn = 0; turn < 5; turn++) await settled();
-    gate.resolve();
-    await rollingBack;
-    expect(await committing).toMatchObject({ code: 'DTC_HEURISTIC', kind: 'rollback' });
-    expect(finish).toHaveBeenCalledTimes(1);
+    for (const any of [guard, restarted()]) {
+      await expect(any.rollback(one, undo)).rejects.toMatchObject({ code: 'DTC_HEURISTIC', kind: 'hazard' });
+      expect(await any.prepare(one, work)).toBe('commit');
+    }
+    await restarted().commit(one, finish);
+    expect(finish).toHaveBeenCalledTimes(2);
+    expect(undo).not.toHaveBeenCalled();
+  });
+
+  it('a commit after a rollback whose undo has failed is refused, and the rollback goes on', async () => {
+    const { guard, one, work, finish, undo, restarted } = setUp();
+    await guard.prepare(one, work);
+    undo.mockRejectedValueOnce(new Error('busy'));
+    await expect(guard.rollback(one, undo)).rejects.toThrow('busy');
+
+    for (const any of [guard, restarted()]) {
+      await expect(any.commit(one, finish)).rejects.toMatchObject({ code: 'DTC_HEURISTIC', kind: 'hazard' });
+      await expect(any.prepare(one, work)).rejects.toThrow('its rollback is not done');
+    }
+    await restarted().rollback(one, undo);
+    expect(undo).toHaveBeenCalledTimes(2);
+    expect(finish).not.toHaveBeenCalled();
   });
 
   it.each(['commit', 'rollback'] as const)(

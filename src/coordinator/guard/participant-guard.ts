@@ -1,7 +1,24 @@
-import { type Branch, HeuristicError, type Vote, branchKey, refuse } from '../participant/participant.js';
+import {
+  type AbortVote,
+  type Branch,
+  type OnePhaseAnswer,
+  type Vote,
+  branchKey,
+  refuse,
+} from '../participant/participant.js';
+import {
+  answerInstead,
+  isUnknown,
+  repeatedAnswer,
+  reportAgainstCommit,
+  reportAgainstRollback,
+} from './answers.js';
+import { GuardConflictError } from './guard-errors.js';
+import type { Awaitable, OnePhaseSteps, ParticipantGuardOptions } from './guard-options.js';
+import { type GuardFact, type GuardIntent, GuardRecords } from './guard-records.js';
 import { type GuardRecord, type GuardStore, isOver } from './guard-store.js';
-
-type Awaitable<T> = T | PromiseLike<T>;
+import { Turns } from './turns.js';
+import { describeAnswer, textOf, voteIn } from './votes.js';
 
 type Undo = () => Awaitable<void>;
 
@@ -14,25 +31,17 @@ interface WorkUnderWay {
 }
 
 /**
- * Thrown when a prepare is repeated whose first call did not say how it ended.
- *
- * @publicApi
- */
-export class GuardConflictError extends Error {
-  readonly code = 'DTC_GUARD_CONFLICT';
-
-  constructor(key: string, why: string) {
-    super(`The branch ${key} cannot be prepared again: ${why}. It waits for its rollback.`);
-    this.name = 'GuardConflictError';
-  }
-}
-
-/**
  * Gives a participant what delivery at least once asks of it: a repeated call answers as the first one did and does
  * nothing, a rollback of a branch that never prepared does nothing but is remembered, and a prepare that comes after
  * its rollback is refused. The participant's own methods then need no such care, but their work must come to an end:
  * when `branch.signal` is aborted at the latest, because nothing else is done for the branch while it is at work. A
  * rollback that overtakes a prepare waits for it, and is acknowledged only when its work is undone.
+ *
+ * Work that has succeeded is not done again. Before an effect the guard writes down that it begins, and afterwards that it
+ * is done. If the latter fails, the process remembers it, and the next call writes it. If the process ends in between,
+ * the guard of the next one cannot know whether it was done: see {@link ParticipantGuardOptions.interrupted}.
+ *
+ * Of several processes that share a store, one at a time serves a branch.
  *
  * @example
  * ```ts
@@ -45,40 +54,45 @@ export class GuardConflictError extends Error {
  * @publicApi
  */
 export class ParticipantGuard {
-  /** The answers to come, which repeats of a prepare join. */
-  private readonly answers = new Map<string, Promise<Vote>>();
   private readonly atWork = new Map<string, WorkUnderWay>();
-  /** Completions under way, which repeats join: one that hangs is not queued behind again and again. */
-  private readonly completions = new Map<string, Promise<void>>();
-  /** For each branch the last of the steps that are under way. */
-  private readonly turns = new Map<string, Promise<unknown>>();
+  private readonly turns = new Turns();
+  private readonly records: GuardRecords;
+  private readonly mayRepeat: boolean;
 
-  constructor(private readonly store: GuardStore) {}
+  /** @param store where the records are kept. */
+  constructor(store: GuardStore, { interrupted = 'report' }: ParticipantGuardOptions = {}) {
+    this.records = new GuardRecords(store);
+    this.mayRepeat = interrupted === 'repeat';
+  }
+
+  /** How many entries are kept in memory: none when nothing is under way and the store has taken all. @internal */
+  get held(): number {
+    return this.atWork.size + this.turns.size + this.records.unwritten;
+  }
 
   /**
    * Runs `work` once for the branch, unless it was rolled back before.
    *
    * @param work does the participant's work and votes.
    * @returns the vote; of a repeated call the first one's; a refusal with the code `ROLLED_BACK` after a rollback.
-   * @throws what `work` throws; GuardConflictError when an earlier call did not end with a vote.
+   * @throws what `work` throws; GuardConflictError when an earlier call did not end with a vote. Called from a
+   * `commitOnePhase`, to which no rollback ever comes, it reports a hazard in that case.
    */
   prepare(branch: Branch, work: () => Awaitable<Vote>): Promise<Vote> {
-    const key = branchKey(branch);
-    const expected = this.answers.get(key);
-    if (expected !== undefined) return expected;
-    const answer = this.prepareOnce(key, work).finally(() => this.answers.delete(key));
-    this.answers.set(key, answer);
-    return answer;
+    // In prepare it is 0.
+    return this.joinPrepare(branchKey(branch), work, branch.attempt > 0);
   }
 
   /**
-   * Runs `work` for a branch that voted commit, until it has succeeded once.
+   * Runs `work` for a branch that voted commit, until it has succeeded once. When it throws it is run again by the next
+   * call.
    *
-   * @throws what `work` throws; HeuristicError when the branch is rolled back, or is not known here at all.
+   * @throws what `work` throws; HeuristicError when the branch is rolled back, is not known here at all, or when it is not
+   * known whether an earlier process has done the work.
    */
   commit(branch: Branch, work: () => Awaitable<void>): Promise<void> {
     const key = branchKey(branch);
-    return this.once(`commit ${key}`, () => this.inTurn(key, () => this.commitOnce(key, work)));
+    return this.turns.once(`commit ${key}`, () => this.turns.inTurn(key, () => this.commitOnce(key, work)));
   }
 
   /**
@@ -86,70 +100,127 @@ export class ParticipantGuard {
    * runs as soon as it is done, and the vote is a refusal. It answers when all is undone and not before: should the
    * process end in between, only a rollback that was never acknowledged comes again.
    *
-   * @throws what `undo` throws; HeuristicError when the branch is committed.
+   * @throws what `undo` throws; HeuristicError when the branch is committed or was told to, or when it is not known whether
+   * an earlier process has undone it.
    */
   rollback(branch: Branch, undo: Undo): Promise<void> {
     const key = branchKey(branch);
-    return this.once(`rollback ${key}`, async () => {
-      const overtaken = await this.inTurn(key, () => this.rollBackOnce(key, undo));
-      // The work needs a turn of its own to end, so it is not waited for in this one.
-      await overtaken?.undone.promise;
-    });
+    return this.turns.once(`rollback ${key}`, () => this.rollBackFully(key, undo));
+  }
+
+  /**
+   * Runs the steps of a branch that decides by itself, and remembers the answer: prepare, and then commit. When its
+   * prepare throws, or does not come to its end, it is rolled back and answers with a refusal, because no other rollback will come.
+   *
+   * @returns `commit`, or a refusal: that of `prepare`, or one with the code `ROLLED_BACK`.
+   * @throws what `commit` or `rollback` throws; the next call goes on where this one has ended. HeuristicError as
+   * {@link commit} and {@link rollback}.
+   */
+  commitOnePhase(branch: Branch, steps: OnePhaseSteps): Promise<OnePhaseAnswer> {
+    const key = branchKey(branch);
+    return this.turns.once(`one-phase ${key}`, () => this.decideAlone(key, steps));
+  }
+
+  private async decideAlone(
+    key: string,
+    { prepare, commit, rollback }: OnePhaseSteps,
+  ): Promise<OnePhaseAnswer> {
+    let failure: unknown = new GuardConflictError(key, 'its record is not in the store');
+    if (isUnknown(await this.turns.inTurn(key, () => this.records.read(key)))) {
+      // What has become of it is in its record, which is read below.
+      await this.joinPrepare(key, prepare, false).catch((error: unknown) => (failure = error));
+    }
+    const record = await this.turns.inTurn(key, () => this.records.read(key));
+    // It could not even be written down that it begins.
+    if (isUnknown(record)) throw failure;
+    switch (record.state) {
+      case 'voted':
+        if (record.vote === 'read-only') return 'commit';
+        if (record.vote !== 'commit') return record.vote;
+        break;
+      case 'committing':
+      case 'committed':
+        break;
+      case 'preparing':
+      case 'failed':
+      case 'rolling-back':
+      case 'rolled-back': {
+        const answer = answerInstead(record);
+        await this.rollBackFully(key, rollback, answer);
+        return answer;
+      }
+    }
+    await this.turns.inTurn(key, () => this.commitOnce(key, commit));
+    return 'commit';
   }
 
   private async commitOnce(key: string, work: () => Awaitable<void>): Promise<void> {
-    const record = await this.store.get(key);
+    const record = await this.records.read(key);
     if (record?.state === 'committed') {
-      await this.renew(key, record);
+      // While repeats come the record is needed still: a store drops what was written longest ago.
+      await this.records.settle(key, record);
       return;
     }
-    if (record?.state === 'voted' && record.vote === 'commit') {
-      await work();
-      await this.store.put(key, { state: 'committed' });
-      return;
-    }
-    if (record?.state === 'rolled-back') {
-      throw new HeuristicError('rollback', `the branch ${key} was told to commit, but it is rolled back`);
-    }
-    throw new HeuristicError('hazard', `the branch ${key} was told to commit, but it is not prepared here`);
+    const report = reportAgainstCommit(key, record, this.mayRepeat);
+    if (report !== undefined) throw report;
+    await this.doOnce(key, { state: 'committing' }, work);
+    await this.records.settle(key, { state: 'committed' });
+  }
+
+  /** @param answer what a one-phase commit is answered, to be remembered. */
+  private async rollBackFully(key: string, undo: Undo, answer?: AbortVote): Promise<void> {
+    const overtaken = await this.turns.inTurn(key, () => this.rollBackOnce(key, undo, answer));
+    // The work needs a turn of its own to end, so it is not waited for in this one.
+    await overtaken?.undone.promise;
   }
 
   /** @returns the work that this rollback has overtaken, and that undoes itself at its end; undefined when all is undone. */
-  private async rollBackOnce(key: string, undo: Undo): Promise<WorkUnderWay | undefined> {
-    const existing = await this.store.insert(key, { state: 'rolled-back' });
+  private async rollBackOnce(
+    key: string,
+    undo: Undo,
+    answer: AbortVote | undefined,
+  ): Promise<WorkUnderWay | undefined> {
+    const existing = await this.records.bury(key);
     if (existing === undefined) return undefined;
     if (existing.state === 'rolled-back') {
-      await this.renew(key, existing);
+      await this.records.settle(key, existing);
       return undefined;
     }
-    if (existing.state === 'committed') {
-      throw new HeuristicError('commit', `the branch ${key} was told to roll back, but it is committed`);
-    }
+    const report = reportAgainstRollback(key, existing, this.mayRepeat);
+    if (report !== undefined) throw report;
     const atWork = this.atWork.get(key);
     // The record stays as it is until the work is undone, should the process end before.
     if (atWork !== undefined) atWork.undo = undo;
-    else await this.undo(key, existing, undo);
+    else await this.undo(key, existing, undo, answer);
     return atWork;
   }
 
-  private async prepareOnce(key: string, work: () => Awaitable<Vote>): Promise<Vote> {
-    const existing = await this.inTurn(key, () => this.begin(key));
-    if (existing !== undefined) return repeatedAnswer(key, existing);
-    let vote: Vote;
+  private joinPrepare(key: string, work: () => Awaitable<Vote>, isOnePhase: boolean): Promise<Vote> {
+    return this.turns.once(`prepare ${key}`, () => this.prepareOnce(key, work, isOnePhase));
+  }
+
+  private async prepareOnce(key: string, work: () => Awaitable<Vote>, isOnePhase: boolean): Promise<Vote> {
+    const existing = await this.turns.inTurn(key, () => this.begin(key));
+    if (existing !== undefined) return repeatedAnswer(key, existing, isOnePhase);
+    let answer: Vote;
     try {
-      vote = await work();
+      answer = await work();
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      await this.inTurn(key, () => this.end(key, { state: 'failed', message }));
+      await this.turns.inTurn(key, () => this.end(key, { state: 'failed', message: textOf(error) }));
       throw error;
     }
-    const undone = await this.inTurn(key, () => this.end(key, { state: 'voted', vote }));
-    return undone ? refuse('ROLLED_BACK', 'this branch was rolled back while it prepared') : vote;
+    const vote = voteIn(answer);
+    const message = `it answered ${describeAnswer(answer)}, which is no vote`;
+    const record: GuardRecord = vote === undefined ? { state: 'failed', message } : { state: 'voted', vote };
+    const undone = await this.turns.inTurn(key, () => this.end(key, record));
+    if (undone) return refuse('ROLLED_BACK', 'this branch was rolled back while it prepared');
+    // What is no vote is for the coordinator to judge.
+    return vote ?? answer;
   }
 
   /** @returns the record that was there, or undefined when the work is to be done. */
   private async begin(key: string): Promise<GuardRecord | undefined> {
-    const existing = await this.store.insert(key, { state: 'preparing' });
+    const existing = await this.records.begin(key);
     if (existing === undefined) this.atWork.set(key, { undo: undefined, undone: Promise.withResolvers() });
     return existing;
   }
@@ -164,56 +235,36 @@ export class ParticipantGuard {
     const atWork = this.atWork.get(key);
     this.atWork.delete(key);
     if (atWork?.undo === undefined) {
-      await this.store.put(key, record);
+      await this.records.settle(key, record);
       return false;
     }
-    const undone = this.undo(key, record, atWork.undo);
+    const undone = this.undo(key, record, atWork.undo, undefined);
     atWork.undone.resolve(undone);
     await undone;
     return true;
   }
 
-  private async undo(key: string, record: GuardRecord, undo: Undo): Promise<void> {
-    if (!isOver(record)) await undo();
-    await this.store.put(key, { state: 'rolled-back' });
+  private async undo(
+    key: string,
+    record: GuardFact,
+    undo: Undo,
+    answer: AbortVote | undefined,
+  ): Promise<void> {
+    if (record.state !== 'untouched' && !isOver(record)) {
+      await this.doOnce(key, { state: 'rolling-back', answer }, undo);
+    }
+    await this.records.settle(key, { state: 'rolled-back', answer });
   }
 
-  private once(name: string, complete: () => Promise<void>): Promise<void> {
-    const underWay = this.completions.get(name);
-    if (underWay !== undefined) return underWay;
-    const completion = complete().finally(() => this.completions.delete(name));
-    this.completions.set(name, completion);
-    return completion;
-  }
-
-  /** While repeats come the record is needed still: a store drops what was written longest ago. */
-  private async renew(key: string, record: GuardRecord): Promise<void> {
-    await this.store.put(key, record);
-  }
-
-  /** Takes the steps of one branch one after the other, so that none reads what another is about to change. */
-  private inTurn<T>(key: string, step: () => Promise<T>): Promise<T> {
-    const before = this.turns.get(key);
-    const turn = before === undefined ? step() : before.then(step, step);
-    this.turns.set(key, turn);
-    return turn.finally(() => {
-      if (this.turns.get(key) === turn) this.turns.delete(key);
-    });
-  }
-}
-
-/** @throws GuardConflictError when nobody knows what the first call did. */
-function repeatedAnswer(key: string, record: GuardRecord): Vote {
-  switch (record.state) {
-    case 'voted':
-      return record.vote;
-    case 'committed':
-      return 'commit';
-    case 'rolled-back':
-      return refuse('ROLLED_BACK', 'this branch was rolled back before it was asked to prepare');
-    case 'preparing':
-      throw new GuardConflictError(key, 'an earlier call did not come to its end');
-    case 'failed':
-      throw new GuardConflictError(key, `an earlier call failed (${record.message})`);
+  /** Does what is written down before, and after which the caller writes down that it is done. */
+  private async doOnce(key: string, intent: GuardIntent, effect: () => Awaitable<void>): Promise<void> {
+    await this.records.intend(key, intent);
+    try {
+      await effect();
+    } catch (error) {
+      // If this fails too, the process remembers it. The caller hears of the first error.
+      await this.records.settleFailed(key, intent).catch(() => {});
+      throw error;
+    }
   }
 }

@@ -1,0 +1,25 @@
+import type { Vote } from '../participant/participant.js';
+
+export type Awaitable<T> = T | PromiseLike<T>;
+
+/** What a ParticipantGuard takes besides its store. @publicApi */
+export interface ParticipantGuardOptions {
+  /**
+   * What to do with the work of a commit, or an undo, that a process has left behind: it was begun, and whether it was
+   * done is not known. `report` reports a hazard, and an operator finds out; the work is never done twice. `repeat` runs
+   * it again, for work that may be done twice as well as once.
+   *
+   * @default 'report'
+   */
+  readonly interrupted?: 'report' | 'repeat';
+}
+
+/** The three steps of a branch, for ParticipantGuard.commitOnePhase. @publicApi */
+export interface OnePhaseSteps {
+  /** What `prepare` of the participant gives to the guard. */
+  readonly prepare: () => Awaitable<Vote>;
+  /** What `commit` of the participant gives to the guard. */
+  readonly commit: () => Awaitable<void>;
+  /** What `rollback` of the participant gives to the guard. */
+  readonly rollback: () => Awaitable<void>;
+}
