@@ -135,6 +135,7 @@ export interface ParticipantCounts {
   readonly failures: number;
   readonly timeouts: number;
   readonly lateAnswers: number;
+  readonly lateFailures: number;
   readonly committed: number;
   readonly rolledBack: number;
   readonly failedAttempts: number;

@@ -17,7 +17,8 @@ export const CALL_COMMIT = 3;
 export interface Refusal {
   readonly code: string | undefined;
   readonly reason: string;
-  readonly error: unknown;
+  /** What was thrown, until the caller has been told. */
+  error: unknown;
 }
 
 /** A participant's report that the branch ended otherwise than it was told. */

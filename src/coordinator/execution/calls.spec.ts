@@ -1,4 +1,7 @@
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
+import { answerOf } from '../gate/answer.js';
+import { failureOf } from '../gate/failure.js';
 import type { TransactionParticipant } from '../participant/participant.js';
 import { createTestCoordinator, settled } from '../testing/index.js';
 import { BranchRecord } from './branch-record.js';
@@ -44,6 +47,9 @@ class OddPromise extends Promise<unknown> {
 }
 
 const oops = new Error('oops');
+
+/** Leads to itself. */
+const circle = { then: (resolve: (value: unknown) => void) => resolve(circle) };
 
 const ANSWERS: [string, () => unknown, Ended[]][] = [
   ['a value', () => 'commit', [['fulfilled', 'commit']]],
@@ -135,7 +141,94 @@ const ANSWERS: [string, () => unknown, Ended[]][] = [
       }),
     [['rejected', oops]],
   ],
+  [
+    'a promise behind a Proxy',
+    () => new Proxy(Promise.resolve('commit'), {}),
+    [['rejected', expect.objectContaining({ name: 'TypeError' })]],
+  ],
+  [
+    'a promise behind a Proxy that knows what it does',
+    () =>
+      new Proxy(Promise.resolve('commit'), {
+        get: (target, key) => (Reflect.get(target, key) as () => unknown).bind(target),
+      }),
+    [['fulfilled', 'commit']],
+  ],
+  [
+    'a Proxy that was revoked',
+    () => {
+      const { proxy, revoke } = Proxy.revocable({}, {});
+      revoke();
+      return proxy;
+    },
+    [['rejected', expect.objectContaining({ name: 'TypeError' })]],
+  ],
+  [
+    'a rejected promise whose own then throws',
+    () =>
+      Object.assign(Promise.reject(new Error('unheard')), {
+        then: () => {
+          throw oops;
+        },
+      }),
+    [['rejected', oops]],
+  ],
+  [
+    'a rejected promise whose then cannot be read',
+    () =>
+      Object.defineProperty(Promise.reject(new Error('unheard')), 'then', {
+        get() {
+          throw oops;
+        },
+      }),
+    [['rejected', oops]],
+  ],
+  [
+    'a thenable that answers and then rejects by itself',
+    () => ({
+      then: async (resolve: (value: string) => void) => {
+        resolve('commit');
+        throw oops;
+      },
+    }),
+    [['fulfilled', 'commit']],
+  ],
+  [
+    'a promise of another realm',
+    () => runInNewContext('Promise.resolve("commit")') as unknown,
+    [['fulfilled', 'commit']],
+  ],
+  [
+    'a thenable that leads to itself',
+    () => circle,
+    [['rejected', expect.objectContaining({ message: 'the answer leads through more than 16 thenables' })]],
+  ],
+  [
+    'an object whose then is one only when it is read again',
+    () => {
+      let reads = 0;
+      return {
+        get then() {
+          return reads++ === 0 ? undefined : (resolve: (value: string) => void) => resolve('commit');
+        },
+      };
+    },
+    [['fulfilled', expect.objectContaining({ description: 'an object' })]],
+  ],
 ];
+
+/** What is expected of something is expected of what was read of it. */
+function readAnswer(value: unknown): unknown {
+  return isMatcher(value) ? value : answerOf(value);
+}
+
+function readFailure(error: unknown): unknown {
+  return isMatcher(error) ? expect.objectContaining({ thrown: error }) : failureOf(error);
+}
+
+function isMatcher(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'asymmetricMatch' in value;
+}
 
 describe('callParticipant', () => {
   describe.each([false, true])('with ambient: %s', (ambient) => {
@@ -159,8 +252,12 @@ describe('callParticipant', () => {
       });
 
       expect([during, calls]).toEqual([0, 1]);
-      expect(ended).toEqual(expected);
-      expect(traced).toEqual(expected);
+      const read = expected.map(([how, value]) => [
+        how,
+        how === 'fulfilled' ? readAnswer(value) : readFailure(value),
+      ]);
+      expect(ended).toEqual(read);
+      expect(traced).toEqual(read);
     });
   });
 

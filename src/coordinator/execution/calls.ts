@@ -1,3 +1,6 @@
+import { type Answer, answerOf } from '../gate/answer.js';
+import { type Failure, failureOf } from '../gate/failure.js';
+import { follow, isSound } from '../gate/settled.js';
 import type { AmbientTransactions } from './ambient.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { Branch } from '../participant/participant.js';
@@ -10,6 +13,9 @@ export type ParticipantMethod = 'prepare' | 'commit' | 'rollback' | 'commitOnePh
 /**
  * Calls a participant, which may answer at once, later, with a throw or never; whatever it does comes back through
  * one of the two callbacks, once, and never before this function has returned.
+ *
+ * @param fulfilled gets the answer, to be read with `answerOf`.
+ * @param rejected gets what was thrown, to be read with `failureOf`.
  */
 export function callParticipant(
   participant: RegisteredParticipant,
@@ -42,39 +48,32 @@ function start(
 ): Promise<unknown> {
   if (trace !== undefined) return trace.run(() => start(participant, method, branch, undefined));
   const answer = invoke(participant, method, branch);
-  return answer instanceof Promise && isSound(answer) ? answer : adopt(answer);
+  if (isSound(answer)) return answer;
+  if (typeof answer !== 'object' && typeof answer !== 'function') return Promise.resolve(answer);
+  // An object is read before the promise is resolved with it, which would follow it once more.
+  return new Promise((resolve, reject) => {
+    follow(answer, (value) => resolve(answerOf(value)), reject);
+  });
 }
 
 /** The trace of a call ends before its answer has any consequence. */
 function traced(
   trace: CallTrace,
-  fulfilled: (value: unknown) => void,
-  rejected: (error: unknown) => void,
+  fulfilled: (answer: Answer) => void,
+  rejected: (failure: Failure) => void,
 ): [(value: unknown) => void, (error: unknown) => void] {
   return [
     (value) => {
-      trace.answered(value);
-      fulfilled(value);
+      const answer = answerOf(value);
+      trace.answered(answer);
+      fulfilled(answer);
     },
     (error) => {
-      trace.failed(error);
-      rejected(error);
+      const failure = failureOf(error);
+      trace.failed(failure);
+      rejected(failure);
     },
   ];
-}
-
-/** Whether it calls back as promises do: once, and not at once. A subclass, and a changed `then`, may not. */
-function isSound(promise: Promise<unknown>): boolean {
-  try {
-    return promise.then === Promise.prototype.then && promise.constructor === Promise;
-  } catch {
-    return false;
-  }
-}
-
-/** @returns a promise that is sound, whatever the answer is made of. */
-function adopt(answer: unknown): Promise<unknown> {
-  return answer instanceof Promise ? new Promise((resolve) => resolve(answer)) : Promise.resolve(answer);
 }
 
 function invoke(participant: RegisteredParticipant, method: ParticipantMethod, branch: Branch): unknown {

@@ -1,4 +1,5 @@
-import { HeuristicError } from '../participant/participant.js';
+import { type Answer, Refused, answerOf } from '../gate/answer.js';
+import { type Failure, failureOf } from '../gate/failure.js';
 import {
   NO_BRANCHES,
   READY,
@@ -13,21 +14,25 @@ import {
 import type { HeuristicKind, ProtocolEffects } from '../protocol/index.js';
 import type { AmbientTransactions } from './ambient.js';
 import { backoffMs } from './backoff.js';
-import { type BranchRecord, CALL_NONE, CALL_ONE_PHASE, CALL_PREPARE, callDueAt } from './branch-record.js';
+import {
+  type BranchHeuristic,
+  type BranchRecord,
+  CALL_NONE,
+  CALL_ONE_PHASE,
+  CALL_PREPARE,
+  callDueAt,
+} from './branch-record.js';
 import { callParticipant } from './calls.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { CompletionAttempt, Delivery, type DeliveryKind } from './delivery.js';
 import { hold, isHeld } from './held.js';
-import { ONE_PHASE_ANSWERS, isHeuristic } from './heuristics.js';
-import { type Incident, describeAnswer, messageOf } from './incident.js';
+import { ONE_PHASE_ANSWERS } from './heuristics.js';
+import type { Incident } from './incident.js';
 import { NEVER } from './moments.js';
 import type { TransactionObserver } from './observer.js';
-import { refusalIn } from './refusals.js';
 import type { Tracing } from './tracing.js';
 import type { TransactionRecord } from './transaction-record.js';
-
-const METHOD_OF = { commit: 'commit', rollback: 'rollback', 'one-phase': 'commitOnePhase' } as const;
 
 /**
  * Phase two. Brings the decision to each branch on its own: attempts with a deadline each, pauses that grow with
@@ -70,11 +75,11 @@ export class Deliveries {
   }
 
   /** The first attempt to commit, or the one-phase commit, came back without success. */
-  firstAttemptFailed(branch: BranchRecord, kind: DeliveryKind, error: unknown): void {
-    if (isHeuristic(error)) this.heuristic(branch, kind, 0, error);
+  firstAttemptFailed(branch: BranchRecord, kind: DeliveryKind, { heuristic, message }: Failure): void {
+    if (heuristic !== undefined) this.heuristic(branch, kind, 0, { kind: heuristic, reason: message });
     // It was given up before, and its failure is no news.
     else if (branch.delivery === undefined)
-      this.failed(this.takeOver(branch, kind), messageOf(error), 'attempt-failed');
+      this.failed(this.takeOver(branch, kind), message, 'attempt-failed');
   }
 
   /**
@@ -83,27 +88,26 @@ export class Deliveries {
    *
    * @param isCurrent whether it is from the attempt in flight.
    */
-  onePhaseAnswer(branch: BranchRecord, value: unknown, isCurrent: boolean): void {
+  onePhaseAnswer(branch: BranchRecord, answer: Answer, isCurrent: boolean): void {
     const { transaction } = branch;
     if (!this.owes(branch)) return;
-    if (value === 'commit') {
+    if (answer === 'commit') {
       branch.participant.counts.committed++;
       this.closing(branch);
       onePhaseAnswered(transaction, 'committed', this.effects);
       return;
     }
-    const refusal = refusalIn(value);
-    if (refusal !== undefined) {
-      branch.refusal = refusal;
+    if (answer instanceof Refused) {
+      const { code, reason } = answer;
+      branch.refusal = { code, reason, error: undefined };
       branch.participant.counts.refusals++;
-      this.observer.prepareFailed(branch, 'refused', refusal.reason);
+      this.observer.prepareFailed(branch, 'refused', reason);
       this.closing(branch);
       onePhaseAnswered(transaction, 'aborted', this.effects);
     } else if (isCurrent) {
-      const error = new Error(`answered ${describeAnswer(value)}, which is neither commit nor abort`);
-      const { delivery } = branch;
-      if (delivery === undefined) this.firstAttemptFailed(branch, 'one-phase', error);
-      else this.failed(delivery, error.message, 'attempt-failed');
+      const description = answer === 'read-only' ? 'a string' : answer.description;
+      const message = `answered ${description}, which is neither commit nor abort`;
+      this.failed(branch.delivery ?? this.takeOver(branch, 'one-phase'), message, 'attempt-failed');
     }
   }
 
@@ -116,12 +120,12 @@ export class Deliveries {
       const kind = branch.call === CALL_ONE_PHASE ? 'one-phase' : 'commit';
       const taken = this.takeOver(branch, kind);
       branch.abandonFirstAttempt();
-      this.failed(taken, lateMessage(taken), 'attempt-timed-out');
+      this.failed(taken, taken.lateMessage, 'attempt-timed-out');
     } else if (delivery.dueAt <= now) {
       if (delivery.attempt === undefined) {
         this.attempt(delivery);
       } else {
-        this.failed(delivery, lateMessage(delivery), 'attempt-timed-out');
+        this.failed(delivery, delivery.lateMessage, 'attempt-timed-out');
       }
     }
   }
@@ -162,7 +166,7 @@ export class Deliveries {
     const { delivery, transaction, index } = branch;
     if (delivery === undefined || delivery.attempt !== undefined || !this.owes(branch)) return false;
     if (!includes(transaction.stalled, index) && !isHeld(branch)) return false;
-    this.heuristic(branch, delivery.kind, delivery.round, new HeuristicError(kind, reason));
+    this.heuristic(branch, delivery.kind, delivery.round, { kind, reason });
     return true;
   }
 
@@ -182,28 +186,28 @@ export class Deliveries {
       hold(delivery, this.clock);
       return;
     }
-    const { options } = participant;
-    const timeoutMs = kind === 'one-phase' ? options.prepareTimeoutMs : options.completionTimeoutMs;
-    delivery.dueAt = this.clock.now() + timeoutMs;
+    delivery.dueAt = this.clock.now() + delivery.timeoutMs;
     this.deadlines.arm(transaction, delivery.dueAt);
     const attempt = new CompletionAttempt(branch, ++branch.attempts, this.clock.epochMs + delivery.dueAt);
     delivery.attempt = attempt;
     if (transaction.extras?.trace === undefined) this.tracing.takenUp(transaction);
     callParticipant(
       participant,
-      METHOD_OF[kind],
+      delivery.method,
       attempt,
       transaction,
       this.ambient,
       (value) => {
         const isCurrent = delivery.isOver(attempt);
-        if (kind === 'one-phase') this.onePhaseAnswer(branch, value, isCurrent);
+        if (kind === 'one-phase') this.onePhaseAnswer(branch, answerOf(value), isCurrent);
         else this.acknowledge(branch, kind, delivery.round);
       },
       (error) => {
         const isCurrent = delivery.isOver(attempt);
-        if (isHeuristic(error)) this.heuristic(branch, kind, delivery.round, error);
-        else if (isCurrent) this.failed(delivery, messageOf(error), 'attempt-failed');
+        const { heuristic, message } = failureOf(error);
+        if (heuristic !== undefined) {
+          this.heuristic(branch, kind, delivery.round, { kind: heuristic, reason: message });
+        } else if (isCurrent) this.failed(delivery, message, 'attempt-failed');
       },
     );
   }
@@ -249,19 +253,19 @@ export class Deliveries {
     else this.deadlines.arm(transaction, dueAt);
   }
 
-  private heuristic(branch: BranchRecord, kind: DeliveryKind, round: number, error: HeuristicError): void {
+  private heuristic(branch: BranchRecord, kind: DeliveryKind, round: number, report: BranchHeuristic): void {
     const { transaction, index, participant } = branch;
     if (!this.owes(branch) || round !== completionRound(transaction, index)) return;
-    branch.heuristic = { kind: error.kind, reason: messageOf(error) };
+    branch.heuristic = report;
     participant.counts.heuristicReports++;
     const atUs = transaction.elapsedUs(this.clock.now());
-    const message = `${error.kind}: ${branch.heuristic.reason}`;
+    const message = `${report.kind}: ${report.reason}`;
     transaction.note({ atUs, type: 'heuristic', branch: index, attempt: branch.attempts, message });
     this.observer.heuristic(branch);
     this.closing(branch);
     const wasReported = includes(heuristicBranches(transaction), index);
-    if (kind === 'one-phase') onePhaseAnswered(transaction, ONE_PHASE_ANSWERS[error.kind], this.effects);
-    else heuristicReported(transaction, index, error.kind, round, this.effects);
+    if (kind === 'one-phase') onePhaseAnswered(transaction, ONE_PHASE_ANSWERS[report.kind], this.effects);
+    else heuristicReported(transaction, index, report.kind, round, this.effects);
     // A report that agrees with the decision is none, and one that is made again is no second one.
     if (wasReported || !includes(heuristicBranches(transaction), index)) {
       transaction.driver.progressed(transaction);
@@ -270,10 +274,4 @@ export class Deliveries {
     participant.unforgottenReports++;
     transaction.driver.heuristicReported(branch);
   }
-}
-
-function lateMessage({ branch, kind }: Delivery): string {
-  const { options } = branch.participant;
-  const timeoutMs = kind === 'one-phase' ? options.prepareTimeoutMs : options.completionTimeoutMs;
-  return `did not answer ${METHOD_OF[kind]} within ${timeoutMs} ms`;
 }

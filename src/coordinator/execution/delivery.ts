@@ -6,6 +6,8 @@ import { NEVER } from './moments.js';
 /** What is delivered: the decision, or the question that makes the only branch decide. */
 export type DeliveryKind = 'commit' | 'rollback' | 'one-phase';
 
+const METHOD_OF = { commit: 'commit', rollback: 'rollback', 'one-phase': 'commitOnePhase' } as const;
+
 /**
  * Bringing the decision to one branch, attempt after attempt, independent of every other branch. Made when a branch
  * must be rolled back, or when the first attempt to commit it has failed.
@@ -27,6 +29,21 @@ export class Delivery {
     /** The round of the protocol that this delivery's acknowledgements belong to. */
     readonly round: number,
   ) {}
+
+  get method(): (typeof METHOD_OF)[DeliveryKind] {
+    return METHOD_OF[this.kind];
+  }
+
+  /** How long one attempt may take. */
+  get timeoutMs(): number {
+    const { options } = this.branch.participant;
+    return this.kind === 'one-phase' ? options.prepareTimeoutMs : options.completionTimeoutMs;
+  }
+
+  /** What is said of an attempt that takes longer. */
+  get lateMessage(): string {
+    return `did not answer ${this.method} within ${this.timeoutMs} ms`;
+  }
 
   /**
    * An attempt has been answered.

@@ -16,6 +16,8 @@ import {
   requestCommit,
   requestRollback,
 } from '../protocol/index.js';
+import { answerOf } from '../gate/answer.js';
+import { failureOf } from '../gate/failure.js';
 import type { AmbientTransactions } from './ambient.js';
 import { type BranchRecord, CALL_COMMIT, CALL_PREPARE } from './branch-record.js';
 import type { ClaimedLog } from './claimed-log.js';
@@ -235,19 +237,24 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
       const now = this.clock.now();
       // A vote after the deadline is late, also when the sweep has not come by yet.
       if (transaction.dueAt < now) this.deadlines.settle(transaction, now, this.timeouts.examine);
-      this.votes.answered(branch, value);
+      this.votes.answered(branch, answerOf(value));
       if (transaction.extras?.inTurn) this.firstCalls.takeTurn(transaction);
     } else if (branch.call === CALL_COMMIT) {
       this.deliveries.acknowledge(branch, 'commit', 0);
     } else {
-      this.deliveries.onePhaseAnswer(branch, value, branch.delivery === undefined);
+      this.deliveries.onePhaseAnswer(branch, answerOf(value), branch.delivery === undefined);
     }
   }
 
   failed(branch: BranchRecord, error: unknown): void {
-    if (branch.call === CALL_PREPARE) this.votes.failed(branch, error);
+    const failure = failureOf(error);
+    if (branch.call === CALL_PREPARE) this.votes.failed(branch, failure);
     else
-      this.deliveries.firstAttemptFailed(branch, branch.call === CALL_COMMIT ? 'commit' : 'one-phase', error);
+      this.deliveries.firstAttemptFailed(
+        branch,
+        branch.call === CALL_COMMIT ? 'commit' : 'one-phase',
+        failure,
+      );
   }
 
   private noteProgress(transaction: TransactionRecord): void {

@@ -4,6 +4,16 @@ import type { RegisteredParticipant } from '../participant/registered-participan
 import type { StateNumber } from '../protocol/index.js';
 import type { TransactionRecord } from './transaction-record.js';
 
+/** An answer to prepare that is no yes. */
+export interface PrepareProblem {
+  readonly cause: 'refused' | 'failed';
+  readonly message: string;
+  /** Of a refusal. */
+  readonly code: string | undefined;
+  /** Whether it only says that the work was stopped because its signal was aborted. */
+  readonly isCancellation: boolean;
+}
+
 /**
  * Who looks on. The executor tells what has happened, after the fact; nothing an observer does, and nothing it
  * throws, changes a transaction.
@@ -13,8 +23,8 @@ export interface TransactionObserver {
   entered(transaction: TransactionRecord, from: StateNumber): void;
   /** The abort was caused by this branch: it refused, failed or was late. */
   prepareFailed(branch: BranchRecord, cause: 'refused' | 'failed' | 'timed-out', message: string): void;
-  /** An answer to prepare came after the abort. */
-  lateAnswer(branch: BranchRecord): void;
+  /** An answer to prepare came after the abort. `problem` says what was wrong with it, when it was no yes. */
+  lateAnswer(branch: BranchRecord, problem: PrepareProblem | undefined): void;
   /** An attempt to complete failed. `retryInMs` is undefined when it was the last before the branch stalls. */
   attemptFailed(branch: BranchRecord, message: string, retryInMs: number | undefined): void;
   stalled(branch: BranchRecord, message: string): void;

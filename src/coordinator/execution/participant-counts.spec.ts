@@ -92,6 +92,26 @@ const CASES: readonly Case[] = [
     ],
   },
   {
+    name: 'a throw that comes too late, after the refusal of another',
+    script: { prepare: { delayMs: 100, then: 'throw' } },
+    other: { prepare: { refuse: 'NO', reason: 'none left' } },
+    counts: { lateAnswers: 1, lateFailures: 1, rolledBack: 2 },
+    incidents: [
+      ['refused', 1, 0, 'none left'],
+      ['late-answer', 0, 0, `failed: ${FAILURE}`],
+    ],
+  },
+  {
+    name: 'a refusal that comes too late, after that of another',
+    script: { prepare: { delayMs: 100, then: { refuse: 'NO', reason: 'nor here' } }, rollback: 'hang' },
+    other: { prepare: { refuse: 'NO', reason: 'none left' } },
+    counts: { lateAnswers: 1 },
+    incidents: [
+      ['refused', 1, 0, 'none left'],
+      ['late-answer', 0, 0, 'refused: nor here'],
+    ],
+  },
+  {
     name: 'a commit that fails, and then succeeds',
     script: { commit: ['throw', 'throw', 'yes'] },
     other: YES,
@@ -194,6 +214,7 @@ const NONE: ParticipantCounts = {
   failures: 0,
   timeouts: 0,
   lateAnswers: 0,
+  lateFailures: 0,
   committed: 0,
   rolledBack: 0,
   failedAttempts: 0,

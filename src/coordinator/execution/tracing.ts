@@ -1,3 +1,5 @@
+import type { Answer } from '../gate/answer.js';
+import type { Failure } from '../gate/failure.js';
 import type { Outcome } from '../outcome.js';
 import type { Branch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
@@ -46,8 +48,8 @@ export interface TransactionTrace {
 export interface CallTrace {
   /** Makes the call, so that whatever the participant does in it belongs to it. */
   run<T>(call: () => T): T;
-  answered(value: unknown): void;
-  failed(error: unknown): void;
+  answered(answer: Answer): void;
+  failed(failure: Failure): void;
 }
 
 /** Where nobody traces. */

@@ -1,3 +1,5 @@
+import { type Answer, Refused } from '../gate/answer.js';
+import { type Failure, failureOf } from '../gate/failure.js';
 import {
   PREPARING,
   type ProtocolEffects,
@@ -12,9 +14,7 @@ import {
 import type { BranchRecord, Refusal } from './branch-record.js';
 import type { Clock } from './clock.js';
 import type { Deliveries } from './deliveries.js';
-import { describeAnswer } from './incident.js';
-import type { TransactionObserver } from './observer.js';
-import { failureOf, refusalIn } from './refusals.js';
+import type { PrepareProblem, TransactionObserver } from './observer.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 const LATE_ANSWERS = ['voted commit', 'voted read-only', 'refused', 'failed'] as const;
@@ -29,36 +29,47 @@ export class Votes {
   ) {}
 
   /** Prepare was answered. */
-  answered(branch: BranchRecord, value: unknown): void {
+  answered(branch: BranchRecord, value: Answer): void {
     if (value === 'commit') this.count(branch, VOTE_COMMIT);
     else if (value === 'read-only') this.count(branch, VOTE_READ_ONLY);
-    else {
-      const refusal = refusalIn(value);
-      if (refusal !== undefined) this.noYes(branch, VOTE_ABORT, refusal);
-      else this.failed(branch, new Error(`answered prepare with ${describeAnswer(value)}, which is no vote`));
+    else if (value instanceof Refused) {
+      const { code, reason } = value;
+      this.noYes(branch, VOTE_ABORT, { code, reason, error: undefined }, false);
+    } else {
+      const error = new Error(`answered prepare with ${value.description}, which is no vote`);
+      this.failed(branch, failureOf(error));
     }
   }
 
   /** Prepare threw, which proves nothing about what it did. */
-  failed(branch: BranchRecord, error: unknown): void {
-    this.noYes(branch, VOTE_NONE, failureOf(error));
+  failed(branch: BranchRecord, { message, thrown, isCancellation }: Failure): void {
+    const refusal = { code: undefined, reason: message, error: thrown };
+    this.noYes(branch, VOTE_NONE, refusal, isCancellation);
   }
 
-  private count(branch: BranchRecord, answer: VoteNumber): void {
+  private count(branch: BranchRecord, answer: VoteNumber, problem?: PrepareProblem): void {
     const { transaction, participant } = branch;
     branch.votedUs = transaction.elapsedUs(this.clock.now());
-    if (transaction.state !== PREPARING) this.observeLateAnswer(branch, answer);
+    if (transaction.state !== PREPARING) this.observeLateAnswer(branch, answer, problem);
     else if (answer === VOTE_COMMIT) participant.counts.commitVotes++;
     else if (answer === VOTE_READ_ONLY) participant.counts.readOnlyVotes++;
     vote(transaction, branch.index, answer, this.effects);
   }
 
-  /** A refusal, a throw or garbage: while the voting goes on, the cause of an abort. */
-  private noYes(branch: BranchRecord, answer: typeof VOTE_ABORT | typeof VOTE_NONE, refusal: Refusal): void {
+  /**
+   * A refusal, a throw or garbage: while the voting goes on, the cause of an abort. Afterwards it changes nothing, and is
+   * shown all the same: what is wrong with a participant does not depend on which of several was the first to fail.
+   */
+  private noYes(
+    branch: BranchRecord,
+    answer: typeof VOTE_ABORT | typeof VOTE_NONE,
+    refusal: Refusal,
+    isCancellation: boolean,
+  ): void {
     const { transaction, participant, index } = branch;
+    const cause = answer === VOTE_NONE ? 'failed' : 'refused';
     if (transaction.state === PREPARING) {
       branch.refusal = refusal;
-      const cause = answer === VOTE_NONE ? 'failed' : 'refused';
       if (cause === 'failed') participant.counts.failures++;
       else participant.counts.refusals++;
       const type = cause === 'failed' ? 'prepare-failed' : 'refused';
@@ -66,21 +77,26 @@ export class Votes {
       transaction.note({ atUs, type, branch: index, attempt: 0, message: refusal.reason });
       this.observer.prepareFailed(branch, cause, refusal.reason);
     }
-    this.count(branch, answer);
+    this.count(branch, answer, { cause, message: refusal.reason, code: refusal.code, isCancellation });
+    // The caller has it by now. It may hold anything, and the record of the transaction is kept for a while.
+    refusal.error = undefined;
   }
 
-  private observeLateAnswer(branch: BranchRecord, answer: VoteNumber): void {
-    const { transaction, index } = branch;
-    branch.participant.counts.lateAnswers++;
+  private observeLateAnswer(branch: BranchRecord, answer: VoteNumber, problem?: PrepareProblem): void {
+    const { transaction, participant, index } = branch;
+    participant.counts.lateAnswers++;
     const atUs = transaction.elapsedUs(this.clock.now());
-    transaction.note({
-      atUs,
-      type: 'late-answer',
-      branch: index,
-      attempt: 0,
-      message: LATE_ANSWERS[answer],
-    });
-    this.observer.lateAnswer(branch);
+    const told = LATE_ANSWERS[answer];
+    const message = problem === undefined ? told : `${told}: ${problem.message}`;
+    transaction.note({ atUs, type: 'late-answer', branch: index, attempt: 0, message });
+    if (problem !== undefined && !problem.isCancellation) {
+      if (problem.cause === 'failed') participant.counts.lateFailures++;
+      // What the abort is put down to stays as the caller was told.
+      if (branch.refusal === undefined && index !== transaction.causeBranch) {
+        branch.refusal = { code: problem.code, reason: problem.message, error: undefined };
+      }
+    }
+    this.observer.lateAnswer(branch, problem);
     const holdsNothing = answer === VOTE_ABORT || answer === VOTE_READ_ONLY;
     if (holdsNothing && includes(transaction.open, index)) this.deliveries.closing(branch);
     // Its rollback starts afresh, so it is no longer among those that have stalled.

@@ -3,8 +3,9 @@ import { TRANSACTION_LINES } from '../coordinator.tokens.js';
 import { tellEnded } from '../execution/branch-events.js';
 import type { BranchRecord } from '../execution/branch-record.js';
 import { messageOf } from '../execution/incident.js';
-import type { TransactionObserver } from '../execution/observer.js';
+import type { PrepareProblem, TransactionObserver } from '../execution/observer.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
+import { stackOf } from '../gate/failure.js';
 import type { Outcome } from '../outcome.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { STATES, type StateNumber } from '../protocol/index.js';
@@ -47,9 +48,15 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.warn(branch, `prepare ${cause}: ${message}`, code === undefined ? {} : { code });
   }
 
-  lateAnswer(branch: BranchRecord): void {
+  /** What only says that its signal was aborted is no news; any other failure is, whichever branch was the first. */
+  lateAnswer(branch: BranchRecord, problem?: PrepareProblem): void {
     this.statistics.lateAnswers++;
-    this.safely(() => this.logger.debug(fieldsOf(branch), 'prepare was answered after the abort'));
+    if (problem === undefined || problem.isCancellation) {
+      this.safely(() => this.logger.debug(fieldsOf(branch), 'prepare was answered after the abort'));
+      return;
+    }
+    const { cause, message, code } = problem;
+    this.warn(branch, `prepare ${cause} after the abort: ${message}`, code === undefined ? {} : { code });
   }
 
   attemptFailed(branch: BranchRecord, message: string, retryInMs: number | undefined): void {
@@ -155,7 +162,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
 
   defect(error: unknown, where: string): void {
     this.statistics.defects++;
-    this.safely(() => this.logger.error(error instanceof Error ? error.stack : messageOf(error), where));
+    this.safely(() => this.logger.error(stackOf(error) ?? messageOf(error), where));
   }
 
   onApplicationShutdown(): void {

@@ -106,6 +106,7 @@ export const participantSchema = z
       failures: counts,
       timeouts: counts,
       lateAnswers: counts,
+      lateFailures: counts,
       committed: counts,
       rolledBack: counts,
       failedAttempts: counts,

@@ -13,6 +13,8 @@ export interface ParticipantCounts {
   timeouts: number;
   /** Answers to prepare that came after the abort. */
   lateAnswers: number;
+  /** Those of them that were throws, or no votes, other than because the signal was aborted. */
+  lateFailures: number;
   committed: number;
   rolledBack: number;
   /** Attempts to commit or roll back that failed. */
@@ -51,6 +53,7 @@ export class RegisteredParticipant {
     failures: 0,
     timeouts: 0,
     lateAnswers: 0,
+    lateFailures: 0,
     committed: 0,
     rolledBack: 0,
     failedAttempts: 0,

@@ -159,6 +159,7 @@ function participant(
       failures: 0,
       timeouts: 0,
       lateAnswers: 0,
+      lateFailures: 0,
       committed: 1_284_309,
       rolledBack: 4_127,
       failedAttempts: 0,

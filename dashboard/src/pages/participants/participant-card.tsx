@@ -61,6 +61,7 @@ function countsOf({ counts }: ParticipantView): [string, number][] {
     ['Failures', counts.failures],
     ['Time-outs', counts.timeouts],
     ['Late answers', counts.lateAnswers],
+    ['Late failures', counts.lateFailures],
     ['Committed', counts.committed],
     ['Rolled back', counts.rolledBack],
     ['Failed attempts', counts.failedAttempts],

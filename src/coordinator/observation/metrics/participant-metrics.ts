@@ -96,6 +96,12 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
   ),
   perParticipant(
     'counter',
+    'dtc_late_failures_total',
+    'Those of them that were failures or no votes, other than because the signal was aborted',
+    ({ counts }) => counts.lateFailures,
+  ),
+  perParticipant(
+    'counter',
     'dtc_timeouts_total',
     'Calls in either phase that were not answered in time',
     ({ counts }) => counts.timeouts,

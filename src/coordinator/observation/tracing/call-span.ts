@@ -1,10 +1,10 @@
 import { type Attributes, type Context, type Span, SpanStatusCode } from '@opentelemetry/api';
 import type { ParticipantMethod } from '../../execution/calls.js';
-import { isHeuristic } from '../../execution/heuristics.js';
-import { describeAnswer, messageOf } from '../../execution/incident.js';
-import { refusalIn } from '../../execution/refusals.js';
 import type { CallTrace } from '../../execution/tracing.js';
-import type { Branch, HeuristicError } from '../../participant/participant.js';
+import { type Answer, Refused } from '../../gate/answer.js';
+import { type Failure, stackOf } from '../../gate/failure.js';
+import type { Branch } from '../../participant/participant.js';
+import type { HeuristicKind } from '../../protocol/index.js';
 import { ATTRIBUTES } from './attributes.js';
 import type { TracerGuard } from './tracer-guard.js';
 
@@ -27,22 +27,22 @@ export class CallSpan implements CallTrace {
     return this.guard.within(this.context, call);
   }
 
-  answered(value: unknown): void {
+  answered(answer: Answer): void {
     this.end(() => {
-      if (this.method === 'prepare') this.voted(value);
-      else if (this.method === 'commitOnePhase') this.decided(value);
+      if (this.method === 'prepare') this.voted(answer);
+      else if (this.method === 'commitOnePhase') this.decided(answer);
     });
   }
 
-  failed(error: unknown): void {
+  failed(failure: Failure): void {
     this.end(() => {
-      if (isHeuristic(error)) {
-        this.reported(error);
+      const { heuristic, name, message } = failure;
+      if (heuristic !== undefined) {
+        this.reported(heuristic, failure);
         return;
       }
-      const isError = error instanceof Error;
-      this.span.recordException(isError ? error : messageOf(error));
-      this.fail(isError ? error.name : '_OTHER', messageOf(error));
+      this.recordException(failure);
+      this.fail(name ?? '_OTHER', message);
     });
   }
 
@@ -54,39 +54,45 @@ export class CallSpan implements CallTrace {
     this.end(() => this.span.setAttribute(ATTRIBUTES.abandoned, true));
   }
 
-  private voted(value: unknown): void {
-    if (value === 'commit' || value === 'read-only') this.span.setAttribute(ATTRIBUTES.vote, value);
-    else if (!this.refused(value, ATTRIBUTES.vote)) {
-      this.fail('invalid_answer', `answered prepare with ${describeAnswer(value)}, which is no vote`);
-    }
+  private voted(answer: Answer): void {
+    if (answer instanceof Refused) this.refused(answer, ATTRIBUTES.vote);
+    else if (typeof answer === 'string') this.span.setAttribute(ATTRIBUTES.vote, answer);
+    else this.fail('invalid_answer', `answered prepare with ${answer.description}, which is no vote`);
   }
 
-  private decided(value: unknown): void {
-    if (value === 'commit') this.span.setAttribute(ATTRIBUTES.decision, value);
-    else if (!this.refused(value, ATTRIBUTES.decision)) {
-      this.fail('invalid_answer', `answered ${describeAnswer(value)}, which is neither commit nor abort`);
+  private decided(answer: Answer): void {
+    if (answer instanceof Refused) this.refused(answer, ATTRIBUTES.decision);
+    else if (answer === 'commit') this.span.setAttribute(ATTRIBUTES.decision, answer);
+    else {
+      const description = answer === 'read-only' ? 'a string' : answer.description;
+      this.fail('invalid_answer', `answered ${description}, which is neither commit nor abort`);
     }
   }
 
   /** A refusal is an answer like any other, and no error. */
-  private refused(value: unknown, attribute: string): boolean {
-    const refusal = refusalIn(value);
-    if (refusal === undefined) return false;
-    const { code, reason } = refusal;
+  private refused({ code, reason }: Refused, attribute: string): void {
     const attributes: Attributes = { [attribute]: 'abort', [ATTRIBUTES.refusalReason]: reason };
     if (code !== undefined) attributes[ATTRIBUTES.refusalCode] = code;
     this.span.setAttributes(attributes);
-    return true;
   }
 
   /** A report that agrees with what was asked for is none. */
-  private reported(report: HeuristicError): void {
-    const { kind } = report;
+  private reported(kind: HeuristicKind, failure: Failure): void {
     this.span.setAttribute(ATTRIBUTES.heuristic, kind);
     const isOneWay = kind === 'commit' || kind === 'rollback';
     if (kind === this.method || (this.method === 'commitOnePhase' && isOneWay)) return;
-    this.span.recordException(report);
-    this.fail('heuristic', messageOf(report));
+    this.recordException(failure);
+    this.fail('heuristic', failure.message);
+  }
+
+  /** In texts, since spans are kept until they are exported, and errors may hold anything. */
+  private recordException({ name, message, thrown }: Failure): void {
+    const stack = stackOf(thrown);
+    this.span.recordException({
+      message,
+      ...(name !== undefined && { name }),
+      ...(stack !== undefined && { stack }),
+    });
   }
 
   private fail(type: string, message: string): void {

@@ -1,0 +1,76 @@
+import { types } from 'node:util';
+import type { HeuristicKind } from '../protocol/index.js';
+import { MAX_CODE_LENGTH, messageOf, shortened } from './texts.js';
+
+const HEURISTIC_KINDS: ReadonlySet<unknown> = new Set(['commit', 'rollback', 'mixed', 'hazard']);
+
+/** What user code has thrown, read once, in texts of limited length. */
+export class Failure {
+  readonly #isFailure = true;
+
+  constructor(
+    readonly message: string,
+    readonly name: string | undefined,
+    readonly code: string | undefined,
+    /** The kind of end that it reports, when it is a heuristic report. */
+    readonly heuristic: HeuristicKind | undefined,
+    /** The thing itself, which may hold anything: callers get it, and nothing here keeps it. */
+    readonly thrown: unknown,
+  ) {}
+
+  /** The look at the brand runs no code of the value, also when it is a Proxy. */
+  static is(value: unknown): value is Failure {
+    return typeof value === 'object' && value !== null && #isFailure in value && value.#isFailure;
+  }
+
+  /** Whether it says no more than that the work was stopped because its signal was aborted. */
+  get isCancellation(): boolean {
+    return this.code === 'DTC_ABORTED' || this.name === 'AbortError';
+  }
+}
+
+/** @returns what was thrown, read. It never throws, and what was read already is not read again. */
+export function failureOf(thrown: unknown): Failure {
+  if (Failure.is(thrown)) return thrown;
+  const code = textAt(thrown, 'code');
+  return new Failure(
+    messageOf(thrown),
+    textAt(thrown, 'name'),
+    code,
+    // Known by its code, so that a report that a second copy of this package has thrown counts too.
+    code === 'DTC_HEURISTIC' ? kindOf(thrown) : undefined,
+    thrown,
+  );
+}
+
+/** @returns whether it is an instance of the class; a value that refuses to tell is none. */
+export function isInstanceOf<T>(value: unknown, type: abstract new (...args: never[]) => T): value is T {
+  try {
+    return value instanceof type;
+  } catch {
+    return false;
+  }
+}
+
+/** @returns the stack of an error, as far as it has one that can be read. */
+export function stackOf(thrown: unknown): string | undefined {
+  return types.isNativeError(thrown) ? textAt(thrown, 'stack', MAX_STACK_LENGTH) : undefined;
+}
+
+const MAX_STACK_LENGTH = 4_000;
+
+/** @returns the text in a field of something that was thrown. */
+export function textAt(thrown: unknown, field: string, maxLength = MAX_CODE_LENGTH): string | undefined {
+  try {
+    if (typeof thrown !== 'object' || thrown === null) return undefined;
+    const text = (thrown as Readonly<Record<string, unknown>>)[field];
+    return typeof text === 'string' && text !== '' ? shortened(text, maxLength) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function kindOf(thrown: unknown): HeuristicKind | undefined {
+  const kind = textAt(thrown, 'kind');
+  return HEURISTIC_KINDS.has(kind) ? (kind as HeuristicKind) : undefined;
+}

@@ -1,0 +1,113 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, it } from 'vitest';
+import { HeuristicError, type TransactionParticipant, branch, refuse } from '../../src/coordinator/index.js';
+import { ScriptedParticipant, createTestCoordinator, settled } from '../../src/coordinator/testing/index.js';
+
+const TRANSACTIONS = 24;
+const MEBIBYTE = 2 ** 20;
+
+async function usedBytes(): Promise<number> {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  for (let round = 0; round < 3; round++) {
+    await new Promise(setImmediate);
+    collect();
+  }
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+const bulk = (): Buffer => Buffer.alloc(MEBIBYTE, 1);
+/** A fresh text of a mebibyte, of which a part is shown. */
+const longText = (): string => bulk().toString('latin1');
+const anError = (): Error => Object.assign(new Error('502'), { response: bulk() });
+const rest: TransactionParticipant = { prepare: () => 'commit', commit() {}, rollback() {} };
+
+/** What a participant says, of which no more than a text of limited length is to be kept. */
+const SAYINGS: Record<string, Partial<TransactionParticipant>> = {
+  'throws an error that holds a response': {
+    prepare() {
+      throw anError();
+    },
+  },
+  'throws an error with a chain of causes': {
+    prepare() {
+      throw new Error('outer', { cause: anError() });
+    },
+  },
+  'throws an error with a long message': {
+    prepare() {
+      throw new Error(longText());
+    },
+  },
+  'throws a part of a long text': {
+    prepare() {
+      throw new Error(longText().slice(0, 200));
+    },
+  },
+  'refuses for a long reason': { prepare: () => refuse('NO', longText()) },
+  'refuses with a code that is part of a long text': { prepare: () => refuse(longText().slice(0, 50), 'no') },
+  'answers with an object that is no vote': { prepare: () => ({ bulk: bulk() }) as never },
+  'fails once to commit, with an error that holds a response': {
+    commit({ attempt }) {
+      if (attempt === 1) throw anError();
+    },
+  },
+  'reports a heuristic end for a long reason': {
+    commit() {
+      throw new HeuristicError('hazard', longText());
+    },
+  },
+};
+
+/** How much finished transactions keep of what was said in them, in bytes for each of them. */
+async function keptOf(one: () => Promise<unknown>): Promise<number> {
+  await one();
+  const before = await usedBytes();
+  for (let run = 0; run < TRANSACTIONS; run++) await one();
+  return ((await usedBytes()) - before) / TRANSACTIONS;
+}
+
+describe('What is kept of what user code says', () => {
+  it.each(Object.entries(SAYINGS))('a participant %s: a short text', async (_, saying) => {
+    const { transactions, clock, runtime } = createTestCoordinator({
+      participants: { one: { ...rest, ...saying }, other: new ScriptedParticipant() },
+      retryBaseMs: 1,
+    });
+    const kept = await keptOf(async () => {
+      const told = transactions.run({ branches: [branch('one', 1), branch('other', 1)] });
+      await clock.advance(10);
+      await told;
+      await settled();
+    });
+
+    let records = 0;
+    runtime.registry.forEach(() => records++);
+    expect(records).toBe(TRANSACTIONS + 1);
+    expect(kept).toBeLessThan(MEBIBYTE / 8);
+  });
+});
+
+describe('What the caller is told of what a participant has thrown', () => {
+  it('is the thing itself, once; views and later callers get its words', async () => {
+    const thrown = anError();
+    const { transactions } = createTestCoordinator({
+      participants: {
+        one: {
+          ...rest,
+          prepare() {
+            throw thrown;
+          },
+        },
+        other: rest,
+      },
+    });
+    const outcome = await transactions.run({ branches: [branch('one', 1), branch('other', 1)] });
+
+    expect(outcome).toMatchObject({ status: 'aborted', cause: 'failed', reason: '502' });
+    expect(outcome.status === 'aborted' && outcome.error).toBe(thrown);
+    const view = transactions.find(outcome.transactionId)!;
+    expect(view).toMatchObject({ cause: 'failed', reason: '502', branches: [{ lastError: '502' }, {}] });
+  });
+});
