@@ -28,7 +28,7 @@ export function keyReused(): ProblemException {
   });
 }
 
-/** What becomes of the first request under the key is not known yet. */
+/** The first request under the key is being served, here or by another process. */
 export function keyInUse(): ProblemException {
   return new ProblemException({
     status: HttpStatus.CONFLICT,
@@ -36,4 +36,18 @@ export function keyInUse(): ProblemException {
     detail: 'The first request with this Idempotency-Key is still at work. Ask again later.',
     retryAfterSeconds: 1,
   });
+}
+
+/** What became of the key cannot be found out now. An order may have been placed under it, so nothing is said of that. */
+export function keyUnknown(cause: unknown): ProblemException {
+  const problem = new ProblemException({
+    status: HttpStatus.SERVICE_UNAVAILABLE,
+    code: 'DTC_IDEMPOTENCY_KEY_UNKNOWN',
+    detail:
+      'The database of order does not answer, so it is not known whether an order was placed under this ' +
+      'Idempotency-Key. Send the same request with the same key again.',
+    participant: 'order',
+  });
+  problem.cause = cause;
+  return problem;
 }

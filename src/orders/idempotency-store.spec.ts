@@ -74,6 +74,81 @@ describe('The idempotency store', () => {
     expect(await store.once('a', {}, () => Promise.resolve('second'))).toBe('second');
   });
 
+  describe('with an answer whose outcome is open', () => {
+    interface Answer {
+      readonly status: 201 | 202;
+      readonly about: string;
+    }
+    const open: Answer = { status: 202, about: 'pending' };
+    const done: Answer = { status: 201, about: 'committed' };
+    const current = vi.fn<(answer: Answer) => Answer | 'free' | undefined>();
+    const earlier = vi.fn<NonNullable<IdempotencyStoreOptions<Answer>['earlier']>>();
+    const work = vi.fn<(claim: KeyClaim) => Promise<Answer>>();
+    let answers: IdempotencyStore<Answer>;
+
+    beforeEach(async () => {
+      current.mockReset();
+      earlier.mockReset().mockResolvedValue('free');
+      work.mockReset().mockResolvedValueOnce(open).mockResolvedValue(done);
+      answers = new IdempotencyStore({ current, earlier, now: () => now, retainMs: 100 });
+      expect(await answers.once('a', { q: 1 }, work)).toBe(open);
+    });
+
+    it('tells each repeated request what is known by then', async () => {
+      const later: Answer = { status: 202, about: 'commit is decided' };
+      current.mockReturnValueOnce(open).mockReturnValueOnce(later).mockReturnValueOnce(done);
+
+      const told = [];
+      for (let times = 0; times < 3; times++) told.push(await answers.once('a', { q: 1 }, work));
+
+      expect(told).toEqual([open, later, done]);
+      expect(work).toHaveBeenCalledTimes(1);
+    });
+
+    it('does the work anew once nothing was done in the end, also for another request', async () => {
+      current.mockReturnValue('free');
+
+      expect(await answers.once('a', { q: 2 }, work)).toBe(done);
+      expect(work).toHaveBeenCalledTimes(2);
+      await expect(answers.once('a', { q: 1 }, work)).rejects.toMatchObject({ problem: { status: 422 } });
+    });
+
+    it('does the work anew once, for two requests that find the key free at the same moment', async () => {
+      const both = await Promise.allSettled([
+        answers.once('a', { q: 1 }, work),
+        answers.once('a', { q: 1 }, work),
+      ]);
+
+      expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+      expect(work).toHaveBeenCalledTimes(2);
+    });
+
+    it('looks at what was written, when the outcome is no longer known here', async () => {
+      earlier.mockResolvedValueOnce('open');
+      expect(await answers.once('a', { q: 1 }, work)).toBe(open);
+
+      const { fingerprint } = work.mock.calls[0]![0];
+      earlier.mockResolvedValueOnce({ fingerprint, answer: done });
+      expect(await answers.once('a', { q: 1 }, work)).toBe(done);
+      expect(work).toHaveBeenCalledTimes(1);
+    });
+
+    it('says nothing, and does no work, while what was written cannot be looked at', async () => {
+      earlier.mockRejectedValueOnce(new Error('no answer'));
+
+      await expect(answers.once('a', { q: 1 }, work)).rejects.toThrow('no answer');
+      current.mockReturnValue(done);
+      expect(await answers.once('a', { q: 1 }, work)).toBe(done);
+      expect(work).toHaveBeenCalledTimes(1);
+    });
+
+    it('refuses the key with another request', async () => {
+      current.mockReturnValue(open);
+
+      await expect(answers.once('a', { q: 2 }, work)).rejects.toMatchObject({ problem: { status: 422 } });
+    });
+  });
+
   describe('with answers of earlier runs', () => {
     const earlier = vi.fn<NonNullable<IdempotencyStoreOptions<string>['earlier']>>();
     const work = vi.fn<(claim: KeyClaim) => Promise<string>>();

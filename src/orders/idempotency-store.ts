@@ -17,12 +17,19 @@ export interface EarlierAnswer<T> {
 
 export interface IdempotencyStoreOptions<T> {
   /**
-   * Looks for the answer of an earlier run, or of another process: `free` if there is none, `open` while nobody knows.
-   * Asked only for keys that this process knows nothing of.
+   * Looks for what was done under a key, by an earlier run or by another process: `free` if nothing was, `open` while that
+   * is not known. Asked for keys that this process does not know, and for those whose outcome it cannot tell.
    *
    * @default answers end with the process
    */
   readonly earlier?: (key: string) => Promise<EarlierAnswer<T> | 'free' | 'open'>;
+  /**
+   * What an answer that was not final is by now: another answer, or `free` if nothing was done in the end; undefined if this
+   * process does not know.
+   *
+   * @default nothing is known of it
+   */
+  readonly current?: (answer: T) => T | 'free' | undefined;
   /** How long an answer is kept, in milliseconds. @default 86_400_000, a day */
   readonly retainMs?: number;
   /** How many are kept; the oldest go first. @default 100_000 */
@@ -31,92 +38,128 @@ export interface IdempotencyStoreOptions<T> {
   readonly now?: () => number;
 }
 
-interface Entry<T> {
+interface Running {
   readonly fingerprint: string;
-  readonly answer: Promise<T>;
+}
+
+interface Answered<T> {
+  readonly fingerprint: string;
+  readonly answer: T | Refusal;
+  readonly expiresAt: number;
+}
+
+/** An error that is the answer to a request. */
+class Refusal {
+  constructor(readonly error: unknown) {}
 }
 
 /**
  * Answers a request that is repeated under the same key as it was answered first, and does its work once
  * (IETF draft "The Idempotency-Key HTTP Header Field").
  *
- * Answers are kept in memory. What has to outlive the process is not the answer but what was done, and that is kept with
- * the work itself: the key is a part of what the work writes, so it is there if and only if the work has taken effect, and
- * whoever finds it makes the same answer of it. A request that was refused changed nothing, so that after a restart it is
- * simply done anew.
+ * Final answers are kept in memory. What has to outlive the process is not the answer but what was done, and that is kept
+ * with the work itself: the key is a part of what the work writes, so it is there if and only if the work has taken effect,
+ * and the same answer is made of it. A request that was refused changed nothing, so that after a restart it is simply done
+ * anew. An answer that says that the outcome is open (202) is kept only to find the outcome: each repeated request gets
+ * what is known by then.
  */
 export class IdempotencyStore<T> {
   /** As many as requests are being served, so they need no limit of their own. */
-  private readonly running = new Map<string, Entry<T>>();
+  private readonly running = new Map<string, Running>();
   /** In the order of their answers, so the oldest come first. */
-  private readonly answered = new Map<string, Entry<T> & { readonly expiresAt: number }>();
+  private readonly answered = new Map<string, Answered<T>>();
   private readonly earlier: IdempotencyStoreOptions<T>['earlier'];
+  private readonly current: IdempotencyStoreOptions<T>['current'];
   private readonly retainMs: number;
   private readonly retainAnswers: number;
   private readonly now: () => number;
 
   constructor({
     earlier,
+    current,
     retainMs = 86_400_000,
     retainAnswers = 100_000,
     now = () => performance.now(),
   }: IdempotencyStoreOptions<T> = {}) {
     this.earlier = earlier;
+    this.current = current;
     this.retainMs = retainMs;
     this.retainAnswers = retainAnswers;
     this.now = now;
   }
 
   /**
-   * Does the work of the first request that bears the key. Its answer, also when it is an error, is that of all
-   * that follow; but 503 says that nothing has happened, so after it the key is free again.
+   * Does the work of the first request that bears the key. Its final answer, also when it is an error, is that of all
+   * that follow; but 503 says that nothing has happened, so after it the key is free again. While the outcome is open, all
+   * that follow are told what is known of it.
    *
    * @param request what was asked; a key stands for one request only.
    * @param work writes the key with what it changes, where that outlives the process.
    * @throws ProblemException 422 when the key stands for another request, 409 while the first one is at work;
-   * whatever `work` and `earlier` throw.
+   * the errors of `work` and `earlier`.
    */
   async once(key: string, request: unknown, work: (claim: KeyClaim) => Promise<T>): Promise<T> {
     this.dropExpired();
     const fingerprint = createHash('sha256').update(JSON.stringify(request)).digest('base64');
-    if (this.earlier !== undefined && !this.isKnown(key)) {
-      const found = await this.earlier(key);
-      if (found === 'open') throw keyInUse();
-      if (found !== 'free') {
-        if (found.fingerprint !== fingerprint) throw keyReused();
-        return found.answer;
-      }
+    this.refuseWhileRunning(key, fingerprint);
+    const known = this.answered.get(key);
+    const found = known !== undefined && isFinal(known.answer) ? known : await this.find(key, known);
+    // Another request may have begun meanwhile.
+    this.refuseWhileRunning(key, fingerprint);
+    const latest = this.answered.get(key);
+    const first = latest === known ? found : latest;
+    if (first === 'open') throw keyInUse();
+    if (first === 'free' || first === undefined) {
+      this.answered.delete(key);
+      return this.run({ key, fingerprint }, work);
     }
-    // Asked only now: another request may have begun while the earlier runs were asked for theirs.
-    const first = this.running.get(key) ?? this.answered.get(key);
-    if (first !== undefined && first.fingerprint !== fingerprint) throw keyReused();
-    if (this.running.has(key)) throw keyInUse();
-    if (first !== undefined) return first.answer;
-    return this.run({ key, fingerprint }, work);
+    if (first.fingerprint !== fingerprint) throw keyReused();
+    if (first.answer instanceof Refusal) throw first.answer.error;
+    return first.answer;
+  }
+
+  private refuseWhileRunning(key: string, fingerprint: string): void {
+    const running = this.running.get(key);
+    if (running === undefined) return;
+    throw running.fingerprint === fingerprint ? keyInUse() : keyReused();
+  }
+
+  /**
+   * @param known an answer of this process that was not final, if it gave one.
+   * @returns what is known under the key now. As long as nothing more is known, the answer stays what it was.
+   */
+  private async find(
+    key: string,
+    known: Answered<T> | undefined,
+  ): Promise<Pick<Answered<T>, 'fingerprint' | 'answer'> | 'free' | 'open'> {
+    if (known !== undefined && !(known.answer instanceof Refusal)) {
+      const current = this.current?.(known.answer);
+      if (current === 'free') return 'free';
+      if (current !== undefined) return { fingerprint: known.fingerprint, answer: current };
+    }
+    if (this.earlier === undefined) return known ?? 'free';
+    const earlier = await this.earlier(key);
+    return earlier === 'open' ? (known ?? 'open') : earlier;
   }
 
   private async run(claim: KeyClaim, work: (claim: KeyClaim) => Promise<T>): Promise<T> {
     const { key, fingerprint } = claim;
-    const entry: Entry<T> = { fingerprint, answer: work(claim) };
-    this.running.set(key, entry);
+    this.running.set(key, { fingerprint });
     try {
-      const answer = await entry.answer;
-      this.keep(key, entry);
+      const answer = await work(claim);
+      this.keep(key, fingerprint, answer);
       return answer;
     } catch (error) {
-      if (isFinal(error)) this.keep(key, entry);
+      const refusal = new Refusal(error);
+      if (isFinal(refusal)) this.keep(key, fingerprint, refusal);
       throw error;
     } finally {
       this.running.delete(key);
     }
   }
 
-  private isKnown(key: string): boolean {
-    return this.running.has(key) || this.answered.has(key);
-  }
-
-  private keep(key: string, entry: Entry<T>): void {
-    this.answered.set(key, { ...entry, expiresAt: this.now() + this.retainMs });
+  private keep(key: string, fingerprint: string, answer: T | Refusal): void {
+    this.answered.set(key, { fingerprint, answer, expiresAt: this.now() + this.retainMs });
     const [oldest] = this.answered.keys();
     if (this.answered.size > this.retainAnswers && oldest !== undefined) this.answered.delete(oldest);
   }
@@ -130,8 +173,11 @@ export class IdempotencyStore<T> {
   }
 }
 
-/** Whether an error is the answer to the request, and not only to its coming now. */
-function isFinal(error: unknown): boolean {
-  const { status, code } = problemOf(error);
+/** Whether an answer stays what it is: 202 tells only what is known so far, and a 503 only that the request came at a bad time. */
+function isFinal(answer: unknown): boolean {
+  if (!(answer instanceof Refusal)) {
+    return (answer as { status?: unknown } | null)?.status !== HttpStatus.ACCEPTED;
+  }
+  const { status, code } = problemOf(answer.error);
   return status !== (HttpStatus.SERVICE_UNAVAILABLE as number) && code !== keyInUse().problem.code;
 }

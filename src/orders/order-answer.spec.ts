@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProblemException } from '../common/problem.js';
-import type { AbortedOutcome, Outcome } from '../coordinator/index.js';
-import { answerOf, earlierAnswerOf } from './order-answer.js';
+import type { AbortedOutcome, BranchView, Outcome, TransactionView } from '../coordinator/index.js';
+import { answerNow, answerOf, earlierAnswerOf } from './order-answer.js';
 
 const order = { orderId: 'o-1', customerId: 'alice', items: [], total: 5_990 };
 const transactionId = 'coordinator.x.1';
@@ -120,6 +120,62 @@ describe('The answer to an order', () => {
     expect(earlierAnswerOf(placed)).toEqual({
       fingerprint: 'f',
       answer: answerOf(order, { status: 'committed', transactionId }),
+    });
+  });
+
+  describe('asked for again under its key', () => {
+    const reports: Partial<BranchView>[] = [
+      { participant: 'order', heuristic: null },
+      { participant: 'payment', heuristic: { kind: 'commit', reason: 'by hand' } },
+    ];
+
+    function now(view: Partial<TransactionView>): ReturnType<typeof answerNow> {
+      const undecided = { transactionId, state: 'READY', decision: null, heuristic: null, branches: [] };
+      return answerNow(order, { ...undecided, ...view } as TransactionView);
+    }
+
+    it('is 202 as long as its outcome is open, with what is known of it', () => {
+      expect(now({ state: 'READY' })).toMatchObject({
+        status: 202,
+        location: `/transactions/${transactionId}`,
+        body: { orderId: 'o-1', status: 'pending', decision: 'unknown' },
+      });
+      expect(now({ state: 'COMMITTING', decision: 'commit' })).toMatchObject({
+        status: 202,
+        body: { orderId: 'o-1', status: 'pending', decision: 'commit' },
+      });
+    });
+
+    it('is 201 once all have committed, and free once it is aborted', () => {
+      expect(now({ state: 'COMMITTED', decision: 'commit' })).toEqual(
+        answerOf(order, { status: 'committed', transactionId }),
+      );
+      for (const state of ['ABORTING', 'ABORTED'] as const) {
+        expect(now({ state, decision: 'abort' })).toBe('free');
+      }
+    });
+
+    it.each(['commit', 'abort'] as const)('is never free when a participant ended against %s', (decision) => {
+      const state = decision === 'commit' ? 'COMMITTED' : 'ABORTED';
+
+      expect(now({ state, decision, heuristic: 'commit', branches: reports as BranchView[] })).toMatchObject({
+        status: 202,
+        body: {
+          status: 'heuristic',
+          decision,
+          detail: `${decision} is decided, and payment ended otherwise, or may have`,
+        },
+      });
+    });
+
+    it('is what its transaction says, where that is known, and its record else', () => {
+      const placed = { fingerprint: 'f', order: { ...order, transactionId } };
+      const going = { transactionId, state: 'COMMITTING', decision: 'commit', heuristic: null, branches: [] };
+
+      expect(earlierAnswerOf(placed, going as unknown as TransactionView)).toMatchObject({
+        answer: { status: 202, body: { status: 'pending', decision: 'commit' } },
+      });
+      expect(earlierAnswerOf(placed)).toMatchObject({ answer: { status: 201 } });
     });
   });
 

@@ -2,9 +2,9 @@ import { HttpStatus } from '@nestjs/common';
 import type { z } from 'zod';
 import { money } from '../common/money.js';
 import { ProblemException } from '../common/problem.js';
-import type { AbortedOutcome, HeuristicOutcome, Outcome, PendingOutcome } from '../coordinator/index.js';
+import type { AbortedOutcome, Outcome, TransactionView } from '../coordinator/index.js';
 import { KEY_TAKEN, type KeyState } from '../participants/order/order-records.js';
-import type { Order } from '../participants/order/order.js';
+import type { ConfirmedOrder, Order } from '../participants/order/order.js';
 import { isTemporaryRefusal } from '../resource-managers/postgres/index.js';
 import { keyInUse } from './idempotency-key.js';
 import type { EarlierAnswer } from './idempotency-store.js';
@@ -15,6 +15,8 @@ export interface OrderAnswer {
   readonly status: HttpStatus.CREATED | HttpStatus.ACCEPTED;
   readonly location: string;
   readonly body: z.output<typeof placedOrderSchema> | z.output<typeof unsettledOrderSchema>;
+  /** With 202: the order as it is to be. It is not sent; {@link answerNow} needs it. */
+  readonly unsettled?: Order;
 }
 
 /**
@@ -23,39 +25,84 @@ export interface OrderAnswer {
  *
  * @throws ProblemException when the transaction was aborted.
  */
-export function answerOf({ orderId, total }: Order, outcome: Outcome): OrderAnswer {
+export function answerOf(order: Order, outcome: Outcome): OrderAnswer {
   const { transactionId } = outcome;
   switch (outcome.status) {
     case 'committed':
-      return {
-        status: HttpStatus.CREATED,
-        location: `/orders/${orderId}`,
-        body: { orderId, transactionId, status: 'confirmed', total: money(total) },
-      };
+      return confirmed({ ...order, transactionId });
     case 'pending':
+      return unsettled(order, transactionId, 'pending', outcome.decision, outcome.reason);
     case 'heuristic':
-      return {
-        status: HttpStatus.ACCEPTED,
-        location: `/transactions/${transactionId}`,
-        body: {
-          orderId,
-          transactionId,
-          status: outcome.status,
-          decision: outcome.decision,
-          detail: detailOf(outcome),
-        },
-      };
+      return unsettled(
+        order,
+        transactionId,
+        'heuristic',
+        'commit',
+        heuristicDetail('commit', outcome.reports),
+      );
     case 'aborted':
       throw problemOfAbort(outcome);
   }
 }
 
-/** @returns the answer to a request under a key, made anew of what was placed under it. */
-export function earlierAnswerOf(state: KeyState): EarlierAnswer<OrderAnswer> | 'free' | 'open' {
+/**
+ * @param transaction of the order, as it is now.
+ * @returns the answer to a request under a key that is repeated, made of what has become of its order. `free` once the
+ * order is aborted and no participant says otherwise: then nothing was changed.
+ */
+export function answerNow(order: Order, transaction: TransactionView): OrderAnswer | 'free' {
+  const { transactionId, state, decision, heuristic, branches } = transaction;
+  if (heuristic !== null && decision !== null) {
+    const reports = branches.filter((branch) => branch.heuristic !== null);
+    return unsettled(order, transactionId, 'heuristic', decision, heuristicDetail(decision, reports));
+  }
+  if (state === 'COMMITTED') return confirmed({ ...order, transactionId });
+  if (decision === 'abort') return 'free';
+  const detail =
+    decision === 'commit'
+      ? 'commit is decided, and not every participant has acknowledged it yet'
+      : 'its outcome is not known yet';
+  return unsettled(order, transactionId, 'pending', decision ?? 'unknown', detail);
+}
+
+/**
+ * @param transaction that placed the order, if this process knows it.
+ * @returns the answer to a request under a key, made anew of what was placed under it.
+ */
+export function earlierAnswerOf(
+  state: KeyState,
+  transaction?: TransactionView,
+): EarlierAnswer<OrderAnswer> | 'free' | 'open' {
   if (typeof state === 'string') return state;
   const { fingerprint, order } = state;
-  const { transactionId } = order;
-  return { fingerprint, answer: answerOf(order, { status: 'committed', transactionId }) };
+  const now = transaction === undefined ? 'free' : answerNow(order, transaction);
+  // The order is there, so that its transaction has committed, whatever else is known of it.
+  return { fingerprint, answer: now === 'free' ? confirmed(order) : now };
+}
+
+function confirmed({ orderId, transactionId, total }: ConfirmedOrder): OrderAnswer {
+  return {
+    status: HttpStatus.CREATED,
+    location: `/orders/${orderId}`,
+    body: { orderId, transactionId, status: 'confirmed', total: money(total) },
+  };
+}
+
+type Unsettled = z.output<typeof unsettledOrderSchema>;
+
+function unsettled(
+  order: Order,
+  transactionId: string,
+  status: Unsettled['status'],
+  decision: Unsettled['decision'],
+  detail: string,
+): OrderAnswer {
+  return {
+    status: HttpStatus.ACCEPTED,
+    location: `/transactions/${transactionId}`,
+    body: { orderId: order.orderId, transactionId, status, decision, detail },
+    unsettled: order,
+  };
 }
 
 /** Refusals about what the client sent, and not about what is left of it. */
@@ -102,8 +149,10 @@ function whyOf(cause: AbortedOutcome['cause'], participant: string | undefined, 
   return cause === 'rolled-back' ? 'it was rolled back before it was decided' : reason;
 }
 
-function detailOf(outcome: PendingOutcome | HeuristicOutcome): string {
-  if (outcome.status === 'pending') return outcome.reason;
-  const names = outcome.reports.map(({ participant }) => participant).join(', ');
-  return `commit is decided, and ${names} ended otherwise, or may have`;
+function heuristicDetail(
+  decision: 'commit' | 'abort',
+  reports: readonly { readonly participant: string }[],
+): string {
+  const names = reports.map(({ participant }) => participant).join(', ');
+  return `${decision} is decided, and ${names} ended otherwise, or may have`;
 }

@@ -49,7 +49,9 @@ export const unsettledOrderSchema = z
     orderId: z.uuid().describe('Where the order will be, should it commit.'),
     transactionId: z.string(),
     status: z.enum(['pending', 'heuristic']),
-    decision: z.enum(['commit', 'unknown']),
+    decision: z
+      .enum(['commit', 'abort', 'unknown'])
+      .describe('`abort` only with `heuristic`: a participant has committed all the same, or may have.'),
     detail: z.string(),
   })
   .meta({ id: 'UnsettledOrder' });

@@ -42,7 +42,9 @@ export class OrdersController {
   @ApiHeader({
     name: IDEMPOTENCY_KEY,
     required: false,
-    description: 'A request repeated under the same key is answered as the first one and done once.',
+    description:
+      'A request repeated under the same key is answered as the first one and done once. While the outcome of the first ' +
+      'one is open, it is told what is known of it.',
     schema: { type: 'string', minLength: 1, maxLength: 255, pattern: IDEMPOTENCY_KEY_PATTERN },
   })
   @ApiCreatedResponse({
@@ -60,7 +62,11 @@ export class OrdersController {
   @ApiProblem(413, 'The body is larger than 16 KiB')
   @ApiProblem(415, 'The body is not JSON')
   @ApiProblem(422, 'The sku or the customer is unknown, or the key was sent with another body before')
-  @ApiProblem(503, 'A service is down or late, or the coordinator is full: nothing has happened, try again')
+  @ApiProblem(
+    503,
+    'A service is down or late, or the coordinator is full: nothing has happened, try again. With the code ' +
+      'DTC_IDEMPOTENCY_KEY_UNKNOWN an order may have been placed: try again with the same key',
+  )
   async place(
     @Body({ schema: placeOrderSchema }) request: PlaceOrder,
     @Headers(IDEMPOTENCY_KEY) key: string | undefined,

@@ -6,7 +6,7 @@ import { PostgresOrderModule } from '../participants/order/postgres/postgres-ord
 import { PaymentModule } from '../participants/payment/payment.module.js';
 import { PostgresPaymentModule } from '../participants/payment/postgres/postgres-payment.module.js';
 import { IdempotencyStore } from './idempotency-store.js';
-import { type OrderAnswer, earlierAnswerOf } from './order-answer.js';
+import { type OrderAnswer, answerNow, earlierAnswerOf } from './order-answer.js';
 import { OrdersController } from './orders.controller.js';
 import { OrdersService } from './orders.service.js';
 
@@ -27,7 +27,15 @@ export interface ServiceDatabases {
       inject: [OrdersService],
       useFactory: (orders: OrdersService) =>
         new IdempotencyStore<OrderAnswer>({
-          earlier: async (key) => earlierAnswerOf(await orders.stateOfKey(key)),
+          earlier: async (key) => {
+            const state = await orders.stateOfKey(key);
+            if (typeof state === 'string') return state;
+            return earlierAnswerOf(state, orders.transactionOf(state.order.transactionId));
+          },
+          current: ({ unsettled, body }) => {
+            const transaction = orders.transactionOf(body.transactionId);
+            return unsettled && transaction && answerNow(unsettled, transaction);
+          },
         }),
     },
   ],

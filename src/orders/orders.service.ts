@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { HttpStatus, Injectable } from '@nestjs/common';
 import { ProblemException } from '../common/problem.js';
-import { type Outcome, TransactionManager, branch } from '../coordinator/index.js';
+import { type Outcome, TransactionManager, type TransactionView, branch } from '../coordinator/index.js';
 import { Catalogue } from '../participants/inventory/catalogue.js';
 import { InventoryParticipant } from '../participants/inventory/inventory.participant.js';
 import { type KeyState, OrderRecords } from '../participants/order/order-records.js';
 import type { ConfirmedOrder, Order, OrderItem, RequestKey } from '../participants/order/order.js';
 import { OrderParticipant } from '../participants/order/order.participant.js';
 import { PaymentParticipant } from '../participants/payment/payment.participant.js';
+import { keyUnknown } from './idempotency-key.js';
 import type { PlaceOrder } from './order.schemas.js';
 
 /** Places orders: the record, the stock and the payment change together, or nothing does. */
@@ -53,9 +54,22 @@ export class OrdersService {
     return this.orders.find(orderId);
   }
 
-  /** @returns what an earlier run, or another process, has placed under a key. */
+  /**
+   * @returns what was placed under a key, by this run, an earlier one, or another process.
+   * @throws ProblemException 503 when that cannot be found out now.
+   */
   async stateOfKey(key: string): Promise<KeyState> {
-    return this.orders.stateOfKey(key);
+    try {
+      return await this.orders.stateOfKey(key);
+    } catch (error) {
+      const isDown = error instanceof ProblemException && error.getStatus() === 503;
+      throw isDown ? keyUnknown(error) : error;
+    }
+  }
+
+  /** @returns the transaction of an order, as long as this process knows it. */
+  transactionOf(transactionId: string): TransactionView | undefined {
+    return this.transactions.find(transactionId);
   }
 
   private priceOf(sku: string, index: number): number {

@@ -63,6 +63,46 @@ describe.each(STORAGES)('fault 1: a request repeated under its Idempotency-Key, 
     expect((await application.order('alice', { keyboard: 1 }, 'key-1')).body).toEqual((await first).body);
   });
 
+  it('is told what is known of an order that goes on, and its outcome once that is known', async () => {
+    await application.fault('payment', { method: 'commit', fault: 'throw' });
+    const first = await application.order('alice', { keyboard: 1 }, 'key-1');
+    const second = await application.order('alice', { keyboard: 1 }, 'key-1');
+
+    expect(first.status).toBe(202);
+    expect(second.status).toBe(202);
+    const { orderId, transactionId } = first.body;
+    expect(second.body).toMatchObject({ orderId, transactionId, status: 'pending', decision: 'commit' });
+    expect(second.headers.location).toBe(`/transactions/${transactionId}`);
+
+    const committed = application.next('transaction.committed');
+    await application.mend('payment');
+    await committed;
+    const third = await application.order('alice', { keyboard: 1 }, 'key-1');
+
+    expect(third.body).toMatchObject({ status: 'confirmed', orderId, transactionId });
+    expect(third.headers.location).toBe(`/orders/${orderId}`);
+    expect((await application.get('/transactions')).body.transactions).toHaveLength(1);
+    expect((await application.holdings()).accounts.alice).toEqual({ balance: 500_000 - 5_990, held: 0 });
+  });
+
+  it('has its order also when the transaction is no longer kept', async () => {
+    await application.close();
+    application = await TestApplication.startOn(storage, { DTC_RETAIN_FINISHED: '0', DTC_MAX_ATTEMPTS: '1' });
+    await application.fault('payment', { method: 'commit', fault: 'throw' });
+    const first = await application.order('alice', { keyboard: 1 }, 'key-1');
+    const committed = application.next('transaction.committed');
+    await application.mend('payment');
+    await committed;
+
+    const second = await application.order('alice', { keyboard: 1 }, 'key-1');
+
+    const { orderId, transactionId } = first.body;
+    expect(first.status).toBe(202);
+    expect((await application.get(`/transactions/${transactionId}`)).status).toBe(404);
+    expect(second.body).toMatchObject({ status: 'confirmed', orderId, transactionId });
+    expect((await application.holdings()).accounts.alice).toEqual({ balance: 500_000 - 5_990, held: 0 });
+  });
+
   it('is done anew when the first one was answered 503, for then nothing has happened', async () => {
     await application.fault('payment', { method: 'prepare', fault: 'throw', times: 1 });
     const first = await application.order('alice', { keyboard: 1 }, 'key-1');

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { TestApplication } from '../support/application.js';
 import { until } from '../support/postgres/branches.js';
 import type { TestDatabase } from '../support/postgres/server.js';
 import { type Room, postgres } from '../support/storages.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 
 const PRICE = 5_990;
 
@@ -89,6 +90,29 @@ describe('An application on PostgreSQL that is started again', () => {
     expect(first.status).toBe(202);
     expect(second.status).toBe(201);
     expect(second.body).toMatchObject({ orderId, transactionId });
+    expect(await spent()).toBe(PRICE);
+  });
+
+  it('says nothing of a key that it cannot look up, and its order once it can', async () => {
+    const first = await application.order('alice', { keyboard: 1 }, 'key-1');
+    const { hostname: host, port, href } = new URL(room.environment['ORDER_DATABASE_URL']!);
+    const proxy = await TcpProxy.open({ host, port: Number(port) });
+    onTestFinished(() => proxy.close());
+    await restart({ ORDER_DATABASE_URL: href.replace(`:${port}/`, `:${proxy.port}/`) });
+    proxy.cut();
+
+    const unknown = await application.order('alice', { keyboard: 1 }, 'key-1');
+    const read = await application.get(`/orders/${first.body.orderId}`);
+
+    expect(unknown.body).toMatchObject({ status: 503, code: 'DTC_IDEMPOTENCY_KEY_UNKNOWN' });
+    expect(unknown.headers['retry-after']).toBe('1');
+    expect(read.body).toMatchObject({ status: 503, code: 'DTC_PARTICIPANT_FAILED' });
+    for (const { body } of [unknown, read]) expect(body.detail).not.toMatch(/nothing was changed|safe to/i);
+
+    proxy.mend();
+    const second = await application.order('alice', { keyboard: 1 }, 'key-1');
+
+    expect(second.body).toEqual(first.body);
     expect(await spent()).toBe(PRICE);
   });
 

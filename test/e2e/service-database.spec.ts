@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ORDER_SCHEMA, OrderTables } from '../../src/participants/order/postgres/order-tables.js';
 import { ServiceDatabase } from '../../src/participants/postgres/service-database.js';
 import { ACCOUNT_SCHEMA } from '../../src/participants/payment/postgres/account-table.js';
 import { PostgresServer } from '../support/postgres/server.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 
 let server: PostgresServer;
 
@@ -54,7 +56,55 @@ it('What is tried out waits for whoever holds it, and changes nothing', async ()
   await database.onApplicationShutdown();
 });
 
-it('A database that does not answer is 503 and safe to try again; what it answers is told as it is', async () => {
+it('A connection that is lost while it is at work ends its question, and nothing else', async () => {
+  const bank = await server.createDatabase();
+  const proxy = await TcpProxy.open({ host: '127.0.0.1', port: server.port });
+  const database = new ServiceDatabase('order', bank.urlBy({ port: proxy.port }));
+  await database.createSchema(ORDER_SCHEMA);
+  const orders = new OrderTables(database);
+  const unanswered = { problem: { status: 503, code: 'DTC_PARTICIPANT_FAILED', participant: 'order' } };
+
+  // The pool asks the first by itself; the others have a connection for a transaction of their own.
+  for (const statement of ['FROM request_keys', 'BEGIN', 'SET LOCAL', 'INSERT', 'ROLLBACK']) {
+    for (const verdict of ['cut', 'cut-answer'] as const) {
+      proxy.rule = (data, direction) => (direction === 'up' && data.includes(statement) ? verdict : 'pass');
+      await expect(orders.stateOfKey('k')).rejects.toMatchObject(unanswered);
+      proxy.mend();
+      expect(await orders.stateOfKey('k')).toBe('free');
+    }
+  }
+
+  await database.onApplicationShutdown();
+  await proxy.close();
+});
+
+it('A connection that the server ends the moment it is open is no end of the process', async () => {
+  const bank = await server.createDatabase();
+  const proxy = await TcpProxy.open({ host: '127.0.0.1', port: server.port });
+  const database = new ServiceDatabase('order', bank.urlBy({ port: proxy.port }));
+  // "Ready for query" and the farewell of a server that shuts down, in one piece.
+  const fatal = Buffer.from('SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0');
+  const head = Buffer.alloc(5);
+  head.write('E');
+  head.writeInt32BE(fatal.length + 4, 1);
+  proxy.rule = (data, direction) =>
+    direction === 'down' && data.includes('Z\0\0\0\u0005I')
+      ? { replace: Buffer.concat([data, head, fatal]) }
+      : 'pass';
+
+  const answers = await Promise.allSettled([
+    database.query('SELECT 1', []),
+    database.attempt('SELECT 1', [], 50),
+  ]);
+
+  expect(answers.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  proxy.mend();
+  expect(await database.query('SELECT 1 AS one', [])).toEqual([{ one: 1 }]);
+  await database.onApplicationShutdown();
+  await proxy.close();
+});
+
+it('A database that does not answer is 503; what it answers is told as it is', async () => {
   const gone = new ServiceDatabase('order', 'postgres://nobody@127.0.0.1:1/none');
   const there = new ServiceDatabase('order', (await server.createDatabase()).url);
 

@@ -13,7 +13,9 @@ export type Verdict =
   | 'cut-answer'
   /** Nothing more is handed on in this direction, and the connection stays open. */
   | 'stall'
-  | { readonly delayMs: number };
+  | { readonly delayMs: number }
+  /** This is handed on in its place. */
+  | { readonly replace: Buffer };
 
 /** Looks at what goes by, and says what becomes of it. */
 export type Rule = (data: Buffer, direction: Direction) => Verdict;
@@ -106,6 +108,7 @@ export class TcpProxy {
     const verdict = this.rule(data, direction);
     if (verdict === 'cut') this.drop(pair);
     else if (verdict === 'stall') pair.stalled.add(direction);
+    else if (typeof verdict === 'object' && 'replace' in verdict) to.write(verdict.replace);
     else if (typeof verdict === 'object') setTimeout(() => to.write(data), verdict.delayMs);
     else {
       if (verdict === 'cut-answer') pair.isAnswerLost = true;

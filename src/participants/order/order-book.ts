@@ -8,20 +8,23 @@ import type { KeyState, OrderRecords } from './order-records.js';
 export class OrderBook implements OrderRecords {
   private readonly drafts = new Map<string, ConfirmedOrder>();
   private readonly confirmed = new Map<string, ConfirmedOrder>();
+  /** What was placed, or is being placed, under the keys of requests, and by which branch. */
+  private readonly keys = new Map<string, { readonly by: string; readonly state: KeyState }>();
 
   find(orderId: string): ConfirmedOrder | undefined {
     return this.confirmed.get(orderId);
   }
 
-  /** Orders end with the process, so there is none of an earlier one. */
-  stateOfKey(): KeyState {
-    return 'free';
+  stateOfKey(key: string): KeyState {
+    return this.keys.get(key)?.state ?? 'free';
   }
 
   /** Keeps an order under a key, out of sight. */
   draft(key: string, order: ConfirmedOrder): void {
     assert(!this.drafts.has(key), 'an order is drafted once');
     this.drafts.set(key, order);
+    const requestKey = order.requestKey?.key;
+    if (requestKey !== undefined) this.keys.set(requestKey, { by: key, state: 'open' });
   }
 
   /** The order under a key is there for all to see. */
@@ -30,10 +33,17 @@ export class OrderBook implements OrderRecords {
     assert(order !== undefined, 'only a drafted order is confirmed');
     this.drafts.delete(key);
     this.confirmed.set(order.orderId, order);
+    const { requestKey } = order;
+    if (requestKey !== undefined) {
+      this.keys.set(requestKey.key, { by: key, state: { fingerprint: requestKey.fingerprint, order } });
+    }
   }
 
   /** The order under a key, if any, was never placed. */
   discard(key: string): void {
+    const requestKey = this.drafts.get(key)?.requestKey?.key;
     this.drafts.delete(key);
+    // A rollback may come late, when another order has the key.
+    if (requestKey !== undefined && this.keys.get(requestKey)?.by === key) this.keys.delete(requestKey);
   }
 }

@@ -15,8 +15,8 @@ export abstract class OrderRecords {
   abstract find(orderId: string): ConfirmedOrder | undefined | PromiseLike<ConfirmedOrder | undefined>;
 
   /**
-   * Looks for what an earlier run of the application, or another process, has placed under a key. While the answer is
-   * `open`, ask again later.
+   * Looks for what was placed under a key, by this process, an earlier one or another one. While the answer is `open`, ask
+   * again later. `free` is a proof that no order has the key now; one whose outcome is open is not `free`.
    */
   abstract stateOfKey(key: string): KeyState | PromiseLike<KeyState>;
 }

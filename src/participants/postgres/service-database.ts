@@ -138,7 +138,7 @@ export class ServiceDatabase implements OnApplicationShutdown {
     const problem = new ProblemException({
       status: HttpStatus.SERVICE_UNAVAILABLE,
       code: 'DTC_PARTICIPANT_FAILED',
-      detail: `Nothing was changed: the database of ${this.service} does not answer. It is safe to try again.`,
+      detail: `The database of ${this.service} does not answer. Ask again later.`,
       participant: this.service,
     });
     problem.cause = cause;
