@@ -9,12 +9,12 @@ const PARTICIPANTS = ['first', 'second', 'third'] as const;
 /** The log alone: the records that the coordinator would write, appended and ended, and nothing around them. */
 export async function bareLog(folder: string): Promise<Contender> {
   const log = new LmdbDecisionLog({ path: folder });
-  const { epoch } = await log.open('benchmark');
+  const { logId, epoch } = await log.open('benchmark');
   let sequence = 0;
   return {
     name: 'bare-log',
     run: async () => {
-      const id = `benchmark.${epoch.toString(36)}.${++sequence}`;
+      const id = `benchmark.${logId}.${epoch.toString(36)}.${++sequence}`;
       await log.append(decisionOf(id));
       log.end(id);
       return COMMITTED;
@@ -29,6 +29,7 @@ function decisionOf(id: string): CommitDecision {
     toRecord: () => ({
       id,
       name: 'benchmark',
+      decider: { kind: 'log' },
       branches: PARTICIPANTS.map((participant) => ({
         branchId: participant,
         participant,

@@ -2,6 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import type { Logger } from 'pino';
 import type { Branch, TransactionParticipant } from '../../src/coordinator/index.js';
+import { runOf } from '../../test/support/identity.js';
+
+const RUN = runOf();
 
 type Phase = 'preparing' | 'committing' | 'committed' | 'aborting' | 'aborted';
 
@@ -133,6 +136,7 @@ export class ConventionalCoordinator {
       deadline: Date.now() + timeoutMs,
       signal: controller.signal,
       attempt,
+      run: RUN,
     };
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {

@@ -4,6 +4,7 @@ import {
   type TransactionParticipant,
   type Vote,
 } from '../../src/coordinator/index.js';
+import { runOf } from '../../test/support/identity.js';
 
 /** What the participants of the benchmark are asked to do. */
 export interface Work {
@@ -50,5 +51,13 @@ export type Trio<P = Work> = readonly [
 /** What the floor hands to its participants, who expect a branch. */
 export function bareBranch<P>(payload: P): Branch<P> {
   const { signal } = new AbortController();
-  return { transactionId: 'floor', branchId: 'floor', payload, deadline: 0, signal, attempt: 0 };
+  return {
+    transactionId: 'floor',
+    branchId: 'floor',
+    payload,
+    deadline: 0,
+    signal,
+    attempt: 0,
+    run: runOf(),
+  };
 }

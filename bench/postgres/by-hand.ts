@@ -60,6 +60,7 @@ function decisionOf(id: string, accounts: Accounts): CommitDecision {
     toRecord: () => ({
       id,
       name: 'benchmark',
+      decider: { kind: 'log' },
       branches: accounts.map((account, index) => ({
         branchId: String(index),
         participant: String(index),

@@ -21,11 +21,13 @@ export type CoordinatorErrorCode =
   | 'DTC_LOG_FORMAT'
   | 'DTC_LOG_IN_USE'
   | 'DTC_LOG_NOT_OPENED'
+  | 'DTC_LOG_STARTS_USED_UP'
   | 'DTC_LOG_UNAVAILABLE'
   | 'DTC_NOT_ACTIVE'
   | 'DTC_NOT_MANAGED'
   | 'DTC_NO_TRANSACTION'
   | 'DTC_OVERLOADED'
+  | 'DTC_PARTICIPANT_NOT_CLAIMED'
   | 'DTC_PARTICIPANT_NOT_FOUND'
   | 'DTC_PARTICIPANT_PAUSED'
   | 'DTC_PARTICIPANT_STALLED'
@@ -240,6 +242,18 @@ export class ParticipantPausedError extends CoordinatorError {
 
   constructor(readonly participant: string) {
     super(`An operator has paused participant "${participant}": it takes no new branch until it is resumed.`);
+  }
+}
+
+/** A request names a participant that has not let this run of the coordinator in. @publicApi */
+export class ParticipantNotClaimedError extends CoordinatorError {
+  readonly code = 'DTC_PARTICIPANT_NOT_CLAIMED';
+
+  constructor(readonly participant: string) {
+    super(
+      `Participant "${participant}" has not let this run of the coordinator in (yet), so no branch of it is begun. ` +
+        'At the start, wait until the application has started; later, the log lines say why it refuses.',
+    );
   }
 }
 

@@ -35,6 +35,7 @@ export {
   NotActiveError,
   OverloadedError,
   ParticipantNotFoundError,
+  ParticipantNotClaimedError,
   ParticipantPausedError,
   ParticipantStalledError,
   ShuttingDownError,
@@ -55,11 +56,13 @@ export {
   ParticipantGuard,
   type ParticipantGuardOptions,
 } from './guard/index.js';
+export { type IdOrigin, originOf } from './execution/transaction-ids.js';
 export { Histogram } from './histogram.js';
 export type {
   AuditEntry,
   CommitDecision,
   CommitRecord,
+  Decider,
   DecisionLog,
   HeuristicRecord,
   LogClaim,
@@ -70,6 +73,7 @@ export {
   LogBrokenError,
   LogInUseError,
   LogNotOpenedError,
+  LogStartsUsedUpError,
   LogUnavailableError,
   UnknownLogFormatError,
 } from './log/log-errors.js';
@@ -138,7 +142,9 @@ export {
   type Branch,
   type BranchEnd,
   type BranchStart,
+  type CoordinatorRun,
   HeuristicError,
+  type IsOwnRun,
   type OnePhaseAnswer,
   type PreparedBranch,
   type TransactionParticipant,

@@ -96,13 +96,13 @@ export class Books {
   }
 }
 
-/** @returns the keys that a log holds besides its epoch: open decisions, and reports that nobody has forgotten. */
+/** @returns the keys that a log holds besides its starts: open decisions, and reports that nobody has forgotten. */
 export async function openRecords(logPath: string): Promise<string[]> {
   const path = join(logPath, NAME, 'decisions.mdb');
   if (!existsSync(path)) return [];
   const database = open<Buffer, string>({ path, encoding: 'binary', useVersions: true, readOnly: true });
   try {
-    return [...database.getKeys()].filter((key) => key !== 'epoch');
+    return [...database.getKeys()].filter((key) => key !== 'epoch' && !key.startsWith('start/'));
   } finally {
     await database.close();
   }

@@ -14,6 +14,7 @@ import {
   settled,
 } from '../../src/coordinator/testing/index.js';
 import { listenTo } from './told.js';
+import { runOf } from '../support/identity.js';
 
 function pair(script: ParticipantScript, options: CoordinatorOptions = {}, other: ParticipantScript = {}) {
   const faulty = new ScriptedParticipant(script);
@@ -31,7 +32,7 @@ function pair(script: ParticipantScript, options: CoordinatorOptions = {}, other
 
 function branchOf(transactionId: string): Branch {
   const { signal } = new AbortController();
-  return { transactionId, branchId: 'one', payload: 1, deadline: 0, signal, attempt: 1 };
+  return { transactionId, branchId: 'one', payload: 1, deadline: 0, signal, attempt: 1, run: runOf() };
 }
 
 describe('Completion', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { FencedError, branch } from '../../src/coordinator/index.js';
-import type { CommitRecord, LogClaim } from '../../src/coordinator/index.js';
+import type { CommitRecord } from '../../src/coordinator/index.js';
 import {
   ScriptedParticipant,
   type TestCoordinatorOptions,
@@ -9,6 +9,7 @@ import {
 } from '../../src/coordinator/testing/index.js';
 import { type LogScript, ScriptedLog } from './scripted-log.js';
 import { listenTo } from './told.js';
+import { DECIDER, claimOf } from '../support/identity.js';
 
 const OLD = 'coordinator.1.7';
 
@@ -16,6 +17,7 @@ function recordOf(id: string, ...participants: string[]): CommitRecord {
   return {
     id,
     name: 'sale',
+    decider: DECIDER,
     branches: participants.map((participant) => ({
       branchId: participant,
       participant,
@@ -27,7 +29,7 @@ function recordOf(id: string, ...participants: string[]): CommitRecord {
 
 /** A coordinator in its second epoch, whose log holds what the first has left behind. */
 function restarted(decisions: CommitRecord[], options: TestCoordinatorOptions = {}, script: LogScript = {}) {
-  const claim: LogClaim = { epoch: 2, durable: true, decisions, reports: [], audits: [] };
+  const claim = claimOf({ epoch: 2, decisions });
   const log = new ScriptedLog({ claim, ...script });
   return { ...createTestCoordinator({ log, ...options }), log };
 }
@@ -123,7 +125,7 @@ describe('Recovery', () => {
 
     const { transactionId } = await transactions.run({ branches: [branch('stock', 1)] });
 
-    expect(transactionId).toMatch(/^coordinator\.2\.\d+$/);
+    expect(transactionId).toMatch(/^coordinator\.[0-9a-z]{12}\.2\.\d+$/);
     expect(transactions.find('coordinator.1.1')?.state).toBe('COMMITTING');
   });
 
@@ -199,7 +201,7 @@ describe('What comes back from the log', () => {
         reason: 'half',
       }) as const;
     const reports = [report('commit', 'coordinator.1.1'), report('abort', 'coordinator.1.2')];
-    const log = new ScriptedLog({ claim: { epoch: 2, durable: true, decisions: [], reports, audits: [] } });
+    const log = new ScriptedLog({ claim: claimOf({ epoch: 2, reports }) });
     const { transactions } = createTestCoordinator({
       log,
       participants: { stock: new ScriptedParticipant() },

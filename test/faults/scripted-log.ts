@@ -1,4 +1,5 @@
 import type { AuditEntry, CommitDecision, DecisionLog, LogClaim } from '../../src/coordinator/index.js';
+import { claimOf, tokenOf } from '../support/identity.js';
 
 /** What a scripted log does instead of what it should. */
 export interface LogScript {
@@ -22,7 +23,11 @@ export class ScriptedLog implements DecisionLog {
   constructor(private readonly script: LogScript = {}) {}
 
   open(): LogClaim {
-    return this.script.claim ?? { epoch: 1, durable: true, decisions: [], reports: [], audits: [] };
+    return this.script.claim ?? claimOf();
+  }
+
+  isOwnRun(epoch: number, token: string): boolean {
+    return token === tokenOf(epoch);
   }
 
   end(transactionId: string): void | Promise<void> {

@@ -9,6 +9,7 @@ import {
 } from '../../src/coordinator/testing/index.js';
 import { ScriptedLog } from './scripted-log.js';
 import { listenTo } from './told.js';
+import { runOf } from '../support/identity.js';
 
 /** Rows that a prepare locks, and that completion sets free. A prepare that is cancelled stops waiting. */
 class Rows implements TransactionParticipant<string> {
@@ -209,5 +210,5 @@ describe('Time and locks', () => {
 
 function lock(payload: string, transactionId: string): Branch<string> {
   const { signal } = new AbortController();
-  return { transactionId, branchId: 'lock', payload, deadline: 0, signal, attempt: 0 };
+  return { transactionId, branchId: 'lock', payload, deadline: 0, signal, attempt: 0, run: runOf() };
 }

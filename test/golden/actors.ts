@@ -5,6 +5,7 @@ import type {
   LogClaim,
   TransactionParticipant,
 } from '../../src/coordinator/index.js';
+import { claimOf, tokenOf } from '../support/identity.js';
 
 /** Writes down that somebody did something, at the present moment. */
 export type Say = (who: string, what: string) => void;
@@ -81,7 +82,11 @@ export class LogActor implements DecisionLog {
   constructor(private readonly say: Say) {}
 
   open(): LogClaim {
-    return { epoch: 1, durable: true, decisions: [], reports: [], audits: [] };
+    return claimOf();
+  }
+
+  isOwnRun(epoch: number, token: string): boolean {
+    return token === tokenOf(epoch);
   }
 
   end(): void {

@@ -24,6 +24,7 @@ import {
 } from '../../src/coordinator/testing/index.js';
 import { startWith } from './support/applications.js';
 import { LogRecorder } from './support/log-recorder.js';
+import { DECIDER } from '../support/identity.js';
 
 interface Seat {
   readonly row: number;
@@ -201,6 +202,7 @@ describe('A participant that wants to hear of its branches', () => {
     const record: CommitRecord = {
       id: 'shop-1-1',
       name: 'sale',
+      decider: DECIDER,
       branches: [{ branchId: 'a', participant: 'a', payload: PAYLOAD, completed: false }],
     };
     class Kept extends MemoryDecisionLog {

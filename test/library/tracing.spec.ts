@@ -43,6 +43,7 @@ import {
 } from '../../src/coordinator/testing/index.js';
 import { ScriptedLog } from '../faults/scripted-log.js';
 import { start } from './support/applications.js';
+import { DECIDER, claimOf } from '../support/identity.js';
 
 let exporter: InMemorySpanExporter;
 /** The ids of all spans in the order of their beginning. */
@@ -814,9 +815,10 @@ describe('a transaction of an earlier run', () => {
     const record = {
       id: 'shop.1.1',
       name: 'transfer',
+      decider: DECIDER,
       branches: [{ branchId: 'stock', participant: 'stock', payload: 1, completed: false }],
     };
-    const claim = { epoch: 2, durable: true, decisions: [record], reports: [], audits: [] };
+    const claim = claimOf({ epoch: 2, decisions: [record] });
     const { application, registry } = await setUp({}, { name: 'shop', log: new ScriptedLog({ claim }) });
     registry.register(new ScriptedParticipant(), { name: 'stock' });
 

@@ -3,7 +3,6 @@ import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Logger } from '@nestjs/common';
 import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Outcome, branch } from '../../src/coordinator/index.js';
@@ -26,9 +25,11 @@ import {
 import { again, someBranch, until } from '../support/postgres/branches.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
+import { OTHER_LOG_ID, idOf, runOf, tokenOf } from '../support/identity.js';
 
-/** The first claims of two logs, made a minute apart, in quarters of a microsecond. */
-const [ONE_LOG, OTHER_LOG] = [7_000_000_000_000_000, 7_000_000_240_000_000];
+/** Runs of two logs. */
+const ONE_LOG = runOf({ epoch: 7 });
+const OTHER_LOG = runOf({ logId: OTHER_LOG_ID });
 
 let server: PostgresServer;
 let database: TestDatabase;
@@ -71,13 +72,23 @@ async function started(run: CoordinatorRun, settings?: PostgresSettings): Promis
   return manager;
 }
 
-function runOf(epoch: number, durable = true): CoordinatorRun {
-  return { name: 'shop', epoch, durable };
+/** A start of the log of a run, so many starts later. */
+function later(run: CoordinatorRun, starts: number): CoordinatorRun {
+  return runOf({ ...run, epoch: run.epoch + starts, token: tokenOf(run.epoch + starts) });
+}
+
+function volatile(run: CoordinatorRun): CoordinatorRun {
+  return { ...run, durable: false };
+}
+
+/** What a run is called in `pg_stat_activity`. */
+function sessionOf({ name, logId, epoch }: CoordinatorRun): string {
+  return `dtc ${name}.${logId}.${epoch.toString(36)}`;
 }
 
 let sequence = 0;
-function branchOf(epoch: number) {
-  return someBranch({ transactionId: `shop.${epoch.toString(36)}.${++sequence}` });
+function branchOf(run: CoordinatorRun) {
+  return someBranch({ transactionId: idOf(run.name, run.epoch, ++sequence, run.logId), run });
 }
 
 const takeTen: Work<unknown> = async (client) => {
@@ -96,22 +107,22 @@ async function holders(): Promise<{ pid: number; application: string }[]> {
 
 describe('The name of a coordinator', () => {
   it('is refused to a second process with a log of its own, for as long as the first lives', async () => {
-    const first = await started(runOf(ONE_LOG));
+    const first = await started(ONE_LOG);
 
-    await expect(manage().start(runOf(OTHER_LOG))).rejects.toMatchObject({
+    await expect(manage().start(OTHER_LOG)).rejects.toMatchObject({
       code: 'DTC_POSTGRES_COORDINATOR_IN_USE',
-      message: expect.stringContaining(`dtc shop.${ONE_LOG.toString(36)}`) as string,
+      message: expect.stringContaining(sessionOf(ONE_LOG)) as string,
     });
 
     await first.close();
-    await expect(manage().start(runOf(OTHER_LOG))).resolves.toBeUndefined();
+    await expect(manage().start(OTHER_LOG)).resolves.toBeUndefined();
   });
 
   it('is no longer asked for when it is given back meanwhile, and no connection stays outside its pool', async () => {
-    await started(runOf(ONE_LOG));
+    await started(ONE_LOG);
     const [work, completion] = [0, 1].map(() => new Pool({ connectionString: database.url })) as [Pool, Pool];
     const second = new PostgresResourceManager('bank', { pools: { work, completion }, claimWaitMs: 50_000 });
-    const starting = second.start(runOf(OTHER_LOG)).catch((error: unknown) => error);
+    const starting = second.start(OTHER_LOG).catch((error: unknown) => error);
     await until('it waits for the name', async () => (await holders()).length === 2);
     await second.close();
 
@@ -121,7 +132,7 @@ describe('The name of a coordinator', () => {
   });
 
   it('is refused as well where only its branches tell who it is: nothing is prepared, nothing listed', async () => {
-    await started(runOf(ONE_LOG));
+    await started(ONE_LOG);
     const second = manage();
 
     await expect(second.prepare(branchOf(OTHER_LOG), takeTen)).resolves.toMatchObject({
@@ -133,24 +144,9 @@ describe('The name of a coordinator', () => {
     await expect(database.prepared()).resolves.toEqual([]);
   });
 
-  it('goes over at once to the next run of the same log, though the session of the dead one lingers', async () => {
-    const dead = await started(runOf(ONE_LOG));
-    const [lingering] = await holders();
-
-    await manage({ claimWaitMs: 60_000 }).start(runOf(ONE_LOG + 1));
-
-    const [holder, ...more] = await holders();
-    expect(more).toEqual([]);
-    expect(holder).toMatchObject({ application: `dtc shop.${(ONE_LOG + 1).toString(36)}` });
-    expect(holder!.pid).not.toBe(lingering!.pid);
-    await expect(dead.prepare(branchOf(ONE_LOG), takeTen)).resolves.toMatchObject({
-      code: 'DTC_POSTGRES_COORDINATOR_IN_USE',
-    });
-  });
-
   it('is waited for where the session of a process that has gone lingers', async () => {
-    const dead = await started(runOf(ONE_LOG));
-    const start = manage({ claimWaitMs: 30_000 }).start(runOf(OTHER_LOG));
+    const dead = await started(ONE_LOG);
+    const start = manage({ claimWaitMs: 30_000 }).start(OTHER_LOG);
     await until('it waits', async () => {
       const { rowCount } = await database.query(
         "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted",
@@ -164,72 +160,40 @@ describe('The name of a coordinator', () => {
   });
 
   it('is refused where another log has left branches prepared, until they are decided; its own are no matter', async () => {
-    const dead = await started(runOf(ONE_LOG));
+    const dead = await started(ONE_LOG);
     const undecided = branchOf(ONE_LOG);
     await dead.prepare(undecided, takeTen);
     await dead.close();
 
     const error: unknown = await manage()
-      .start(runOf(OTHER_LOG))
+      .start(OTHER_LOG)
       .catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'DTC_POSTGRES_OTHER_LOG' });
     expect(String(error)).toContain(`1, the oldest of them ${undecided.transactionId}/bank/b`);
 
-    const next = await started(runOf(ONE_LOG + 1));
+    const next = await started(later(ONE_LOG, 1));
     await expect(next.recover()).resolves.toEqual([
       { transactionId: undecided.transactionId, branchId: 'b' },
     ]);
     await next.rollback(again(undecided));
     await next.close();
-    await expect(manage().start(runOf(OTHER_LOG))).resolves.toBeUndefined();
-  });
-
-  it('is refused to a log that is older than what was done under it, as one from a backup is', async () => {
-    const latest = await started(runOf(ONE_LOG + 5));
-    const done = branchOf(ONE_LOG + 5);
-    await latest.prepare(done, takeTen);
-    await latest.commit(again(done));
-    await latest.close();
-
-    for (const epoch of [ONE_LOG + 4, ONE_LOG + 5]) {
-      await expect(manage().start(runOf(epoch))).rejects.toMatchObject({
-        code: 'DTC_POSTGRES_OTHER_LOG',
-        message: expect.stringContaining(`${done.transactionId}/bank/b is of a later start`) as string,
-      });
-    }
-    await expect(manage().start(runOf(ONE_LOG + 6))).resolves.toBeUndefined();
-  });
-
-  it('keeps what other logs have prepared from a coordinator that would take it for its orphans', async () => {
-    const warn = vi.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
-    const other = await started(runOf(OTHER_LOG));
-    const theirs = branchOf(OTHER_LOG);
-    await other.prepare(theirs, takeTen);
-    await other.close();
-    // Which log it has is found out too late to stop the start.
-    const manager = manage();
-    await expect(manager.prepare(branchOf(ONE_LOG), async () => 'read-only')).resolves.toBe('read-only');
-
-    await expect(manager.recover()).resolves.toEqual([]);
-
-    expect(warn).toHaveBeenCalledWith(expect.stringContaining('1 branches that were prepared under another'));
-    await expect(database.prepared()).resolves.toHaveLength(1);
+    await expect(manage().start(OTHER_LOG)).resolves.toBeUndefined();
   });
 
   it('may be shared by coordinators without a durable log, which take nothing for an orphan', async () => {
-    const one = await started(runOf(ONE_LOG, false));
+    const one = await started(volatile(ONE_LOG));
     const undecided = branchOf(ONE_LOG);
     await one.prepare(undecided, takeTen);
-    const other = await started(runOf(OTHER_LOG, false));
+    const other = await started(volatile(OTHER_LOG));
 
     await expect(other.recover()).resolves.toHaveLength(1);
-    await expect(manage().start(runOf(OTHER_LOG + 1))).rejects.toMatchObject({
+    await expect(manage().start(later(OTHER_LOG, 1))).rejects.toMatchObject({
       code: 'DTC_POSTGRES_COORDINATOR_IN_USE',
     });
   });
 
   it('is claimed anew when the session that held it is lost, and refused if somebody else has it by then', async () => {
-    const first = await started(runOf(ONE_LOG));
+    const first = await started(ONE_LOG);
     const lose = async (): Promise<void> => {
       const [holder] = await holders();
       await database.query('SELECT pg_terminate_backend($1, 5000)', [holder!.pid]);
@@ -246,7 +210,7 @@ describe('The name of a coordinator', () => {
     await lose();
     const second = new PostgresResourceManager('bank', { connection: database.url, claimWaitMs: 100 });
     managers.push(second);
-    await second.start(runOf(OTHER_LOG));
+    await second.start(OTHER_LOG);
     proxy.cut();
     proxy.mend();
 
@@ -271,7 +235,7 @@ describe('The name of a coordinator', () => {
     await once(dropping, 'listening');
     const connection = database.urlBy({ port: (dropping.address() as AddressInfo).port });
     const first = manage({ connection });
-    await first.start(runOf(ONE_LOG));
+    await first.start(ONE_LOG);
     const [lost] = await holders();
 
     for (const client of clients) client.destroy();
@@ -283,9 +247,9 @@ describe('The name of a coordinator', () => {
     );
 
     const holding = await holders();
-    expect(holding).toMatchObject([{ application: `dtc shop.${ONE_LOG.toString(36)}` }]);
+    expect(holding).toMatchObject([{ application: sessionOf(ONE_LOG) }]);
     expect(holding[0]!.pid).not.toBe(lost!.pid);
-    await expect(manage().start(runOf(OTHER_LOG))).rejects.toMatchObject({
+    await expect(manage().start(OTHER_LOG)).rejects.toMatchObject({
       code: 'DTC_POSTGRES_COORDINATOR_IN_USE',
     });
     await first.close();
@@ -293,9 +257,9 @@ describe('The name of a coordinator', () => {
   });
 
   it('is claimed by another that works for the same run in this process, when the one that has it ends', async () => {
-    const first = await started(runOf(ONE_LOG));
+    const first = await started(ONE_LOG);
     const [held] = await holders();
-    const second = await started(runOf(ONE_LOG));
+    const second = await started(ONE_LOG);
     await expect(holders()).resolves.toEqual([held]);
     await expect(second.prepare(branchOf(ONE_LOG), async () => 'read-only')).resolves.toBe('read-only');
     await expect(holders()).resolves.toEqual([held]);
@@ -305,13 +269,13 @@ describe('The name of a coordinator', () => {
 
     await until('only it has it', async () => (await holders()).every(({ pid }) => pid !== held!.pid));
     await expect(holders()).resolves.toHaveLength(1);
-    await expect(manage().start(runOf(OTHER_LOG))).rejects.toMatchObject({
+    await expect(manage().start(OTHER_LOG)).rejects.toMatchObject({
       code: 'DTC_POSTGRES_COORDINATOR_IN_USE',
     });
   });
 
   it('is claimed anew when its session gives no answer any more', async () => {
-    const manager = await started(runOf(ONE_LOG));
+    const manager = await started(ONE_LOG);
     const [silent] = await holders();
     proxy.rule = (data, direction) => (direction === 'up' && data.includes('SELECT 1\0') ? 'stall' : 'pass');
 
@@ -323,12 +287,12 @@ describe('The name of a coordinator', () => {
   });
 
   it('keeps no branch waiting while another process has it: the refusal stands for a second', async () => {
-    const other = await started(runOf(ONE_LOG));
+    const other = await started(ONE_LOG);
     const manager = manage({ claimWaitMs: 60_000 });
     const inUse = { code: 'DTC_POSTGRES_COORDINATOR_IN_USE' };
     const prepare = (withinMs: number) => {
-      const { transactionId } = branchOf(OTHER_LOG);
-      return manager.prepare(someBranch({ transactionId, withinMs }), async () => 'read-only');
+      const { transactionId, run } = branchOf(OTHER_LOG);
+      return manager.prepare(someBranch({ transactionId, run, withinMs }), async () => 'read-only');
     };
     const begun = performance.now();
     await expect(prepare(60_000)).resolves.toMatchObject(inUse);
@@ -345,17 +309,15 @@ describe('The name of a coordinator', () => {
   });
 
   it("is held for each participant: others, and other coordinators, are in nobody's way", async () => {
-    await started(runOf(ONE_LOG));
+    await started(ONE_LOG);
     const vault = new PostgresResourceManager('vault', { connection: database.url, claimWaitMs: 100 });
     managers.push(vault);
-    await expect(vault.start(runOf(ONE_LOG))).resolves.toBeUndefined();
-    await expect(
-      manage().start({ name: 'shop-2', epoch: OTHER_LOG, durable: true }),
-    ).resolves.toBeUndefined();
+    await expect(vault.start(ONE_LOG)).resolves.toBeUndefined();
+    await expect(manage().start(runOf({ name: 'shop-2', logId: OTHER_LOG_ID }))).resolves.toBeUndefined();
   });
 
   it('holds no connection back from completion', async () => {
-    const manager = await started(runOf(ONE_LOG), { completionConnections: 1 });
+    const manager = await started(ONE_LOG, { completionConnections: 1 });
     const done = branchOf(ONE_LOG);
     await manager.prepare(done, takeTen);
     await manager.commit(again(done));

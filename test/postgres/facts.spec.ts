@@ -18,6 +18,7 @@ import {
 import { again, someBranch, until } from '../support/postgres/branches.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
+import { claimOf, idOf, runOf } from '../support/identity.js';
 
 /** What real PostgreSQL does in two-phase commit, fact by fact, and that the resource manager lives with it. */
 const SLOTS = 100;
@@ -423,7 +424,7 @@ describe('PostgreSQL', () => {
     const coordinator = createTestCoordinator({
       name: 'shop',
       orphanSafetyMs: 1_000,
-      claim: { epoch: 5, durable: true, decisions: [], reports: [], audits: [] },
+      claim: claimOf({ epoch: 5 }),
     });
     coordinator.participants.register(
       {
@@ -436,7 +437,7 @@ describe('PostgreSQL', () => {
     );
     await coordinator.recover();
 
-    const late = someBranch({ transactionId: 'shop.4.7' });
+    const late = someBranch({ transactionId: idOf('shop', 4, 7) });
     await manager.prepare(late, takeTen);
     for (let pass = 0; pass < 4; pass++) {
       await coordinator.recover();
@@ -535,7 +536,7 @@ describe('PostgreSQL', () => {
       { workConnections: 1, completionConnections: 1 },
       database.urlBy({ port: proxy.port }),
     );
-    await manager.start({ name: 'shop', epoch: 1 });
+    await manager.start(runOf());
     // Opens the connection that completions go by.
     await manager.recover();
     const trips = async (action: Promise<unknown>): Promise<number> => {

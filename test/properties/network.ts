@@ -10,6 +10,7 @@ import {
   type Vote,
 } from '../../src/coordinator/index.js';
 import type { Clock } from '../../src/coordinator/index.js';
+import { claimOf, tokenOf } from '../support/identity.js';
 
 /** What may happen to a call on its way. `lost` ones fail when the network heals: a broken connection is noticed. */
 export const FAULTS = ['none', 'lost', 'reply lost', 'fails', 'fails after its effect', 'repeated'] as const;
@@ -151,7 +152,11 @@ export class RemoteLog implements DecisionLog {
   ) {}
 
   open(): LogClaim {
-    return { epoch: 1, durable: true, decisions: [], reports: [], audits: [] };
+    return claimOf();
+  }
+
+  isOwnRun(epoch: number, token: string): boolean {
+    return token === tokenOf(epoch);
   }
 
   end(id: string): void {

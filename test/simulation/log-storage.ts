@@ -1,5 +1,6 @@
 import type { CommitRecord, HeuristicRecord } from '../../src/coordinator/index.js';
 import type { Judge } from './judge.js';
+import { tokenOf } from '../support/identity.js';
 
 /** A write or a question of a coordinator whose claim is no longer the latest. */
 export class StaleClaimError extends Error {
@@ -24,8 +25,14 @@ export class LogStorage {
 
   constructor(private readonly judge: Judge) {}
 
-  claim(): { epoch: number; fence: number } {
-    return { epoch: ++this.epoch, fence: ++this.fence };
+  claim(): { epoch: number; token: string; fence: number } {
+    const epoch = ++this.epoch;
+    return { epoch, token: tokenOf(epoch), fence: ++this.fence };
+  }
+
+  /** Whether it has given out that epoch with that token. */
+  isOwnRun(epoch: number, token: string): boolean {
+    return epoch <= this.epoch && token === tokenOf(epoch);
   }
 
   /** Whether a write that was sent then may land now. */

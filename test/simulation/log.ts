@@ -8,6 +8,7 @@ import type {
 import type { LogStorage } from './log-storage.js';
 import type { CoordinatorProcess } from './process.js';
 import type { World } from './world.js';
+import { LOG_ID } from '../support/identity.js';
 
 const MAX_LATENCY_MS = 10;
 const MAX_OPENING_MS = 500;
@@ -31,19 +32,25 @@ export class SimulatedLog implements DecisionLog {
   async open(): Promise<LogClaim> {
     await this.roundTrip();
     if (this.world.faults.strikes('log cannot be opened')) throw new Error('the log cannot be opened');
-    const { epoch, fence } = this.storage.claim();
+    const { epoch, token, fence } = this.storage.claim();
     this.epoch = epoch;
     this.fence = fence;
     this.say(`is claimed with epoch ${epoch}`);
     await this.roundTrip();
     const { records, reports } = this.storage;
     return {
+      logId: LOG_ID,
       epoch,
+      token,
       durable: true,
       decisions: [...records.values()],
       reports: Array.from(reports.values(), (ofOne) => Array.from(ofOne.values())).flat(),
       audits: [],
     };
+  }
+
+  isOwnRun(epoch: number, token: string): boolean {
+    return this.storage.isOwnRun(epoch, token);
   }
 
   append(decision: CommitDecision): void | Promise<void> {

@@ -1,4 +1,4 @@
-import { type Branch, branchKey } from '../../src/coordinator/index.js';
+import { type Branch, type CoordinatorRun, branchKey } from '../../src/coordinator/index.js';
 import type { Transfer } from './account.js';
 
 export const METHODS = ['prepare', 'commit', 'rollback', 'commitOnePhase', 'recover'] as const;
@@ -22,6 +22,7 @@ export class Message implements Branch<Transfer> {
   readonly payload: Transfer;
   readonly deadline: number;
   readonly attempt: number;
+  readonly run: CoordinatorRun;
   readonly key: string;
 
   constructor(branch: Branch) {
@@ -30,6 +31,7 @@ export class Message implements Branch<Transfer> {
     this.payload = branch.payload as Transfer;
     this.deadline = branch.deadline;
     this.attempt = branch.attempt;
+    this.run = branch.run;
     this.key = branchKey(branch);
   }
 

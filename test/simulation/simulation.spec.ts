@@ -17,6 +17,7 @@ function fingerprint(world: World): string {
 function takesAnErrorForAbsence(log: DecisionLog): DecisionLog {
   return {
     open: (name) => log.open(name),
+    isOwnRun: (epoch, token) => log.isOwnRun(epoch, token),
     append: (decision) => log.append(decision),
     lookUp: (id) => log.lookUp(id).catch(() => 'absent'),
     progress: (decision) => log.progress(decision),

@@ -8,6 +8,7 @@ import {
   InvalidRequestError,
   NotActiveError,
   OverloadedError,
+  ParticipantNotClaimedError,
   ParticipantPausedError,
   ParticipantStalledError,
   ShuttingDownError,
@@ -26,6 +27,8 @@ import type { TransactionIds } from './transaction-ids.js';
 import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
 
+/** What X/Open XA allows for the part of a global id that names the branch. */
+const MAX_QUALIFIER_BYTES = 64;
 const BRANCH_ID = /^[A-Za-z0-9._:-]{1,64}$/;
 const MAX_TIMEOUT_MS = 86_400_000;
 const MAX_NAME_LENGTH = 100;
@@ -35,6 +38,7 @@ const REFUSALS = [
   'DTC_FENCED',
   'DTC_LOG_UNAVAILABLE',
   'DTC_OVERLOADED',
+  'DTC_PARTICIPANT_NOT_CLAIMED',
   'DTC_PARTICIPANT_PAUSED',
   'DTC_PARTICIPANT_STALLED',
   'DTC_SHUTTING_DOWN',
@@ -116,7 +120,7 @@ export class Admission {
    *
    * @returns the branch; the one that is there when its id is enlisted again.
    * @throws UnknownParticipantError, NotActiveError, BranchConflictError, TooManyBranchesError,
-   * ParticipantPausedError, ParticipantStalledError, InvalidRequestError
+   * ParticipantNotClaimedError, ParticipantPausedError, ParticipantStalledError, InvalidRequestError
    */
   enlist(transaction: TransactionRecord, request: BranchRequest): BranchRecord {
     const participant = this.participants.get(request.participant);
@@ -134,6 +138,7 @@ export class Admission {
       if (enlisted !== undefined)
         throw new BranchConflictError(branchId, participant.name, enlisted.participant.name);
     }
+    if (!participant.isClaimed) throw this.refused(new ParticipantNotClaimedError(participant.name));
     if (participant.paused !== undefined) throw this.refused(new ParticipantPausedError(participant.name));
     const { maxBranches, maxStalled } = this.options;
     if (this.registry.unsettled.size >= maxStalled && isTroubled(participant)) {
@@ -141,6 +146,7 @@ export class Admission {
     }
     if (transaction.size >= maxBranches) throw new TooManyBranchesError(transaction.size + 1, maxBranches);
     const id = branchId ?? freeId(transaction, participant.name);
+    checkQualifier(participant.name, id ?? participant.name);
     const branch = new BranchRecord(transaction, enlist(transaction), participant, request.payload, id);
     transaction.addBranch(branch);
     // One that is not admitted yet may be dropped, and then nothing has started.
@@ -167,6 +173,18 @@ function isTaken(transaction: TransactionRecord, id: string): boolean {
     if (branch.branchId === id) return true;
   }
   return false;
+}
+
+/** Both are of ASCII characters, so that each is a byte. */
+function checkQualifier(participant: string, branchId: string): void {
+  const bytes = participant.length + branchId.length;
+  if (bytes > MAX_QUALIFIER_BYTES) {
+    throw new InvalidRequestError(
+      'branchId',
+      `must leave the name of the participant, "${participant}", and the id of the branch, "${branchId}", with at most ` +
+        `${MAX_QUALIFIER_BYTES} bytes together, and they have ${bytes}: choose a shorter branchId`,
+    );
+  }
 }
 
 function checkTimeout(timeoutMs: number): void {

@@ -1,4 +1,4 @@
-import type { Branch } from '../participant/participant.js';
+import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { HeuristicKind } from '../protocol/index.js';
 import { AttemptAbandonedError } from './abandoned.js';
@@ -108,6 +108,10 @@ export class BranchRecord implements Branch {
 
   get attempt(): number {
     return this.attempts;
+  }
+
+  get run(): CoordinatorRun {
+    return this.transaction.driver.run;
   }
 
   toJSON(): object {

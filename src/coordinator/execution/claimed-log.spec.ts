@@ -1,15 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { MemoryDecisionLog } from '../log/memory-decision-log.js';
 import { ClaimedLog } from './claimed-log.js';
+import { claimOf, runOf } from '../../../test/support/identity.js';
 
 function claimed(durable = true): ClaimedLog {
-  return new ClaimedLog(new MemoryDecisionLog(), {
-    epoch: 7,
-    durable,
-    decisions: [],
-    reports: [],
-    audits: [],
-  });
+  return new ClaimedLog(new MemoryDecisionLog(), 'shop', claimOf({ epoch: 7, durable }));
 }
 
 describe('ClaimedLog', () => {
@@ -22,6 +17,8 @@ describe('ClaimedLog', () => {
       isBroken: false,
       problem: undefined,
     });
+    expect(log.run).toEqual(runOf({ epoch: 7 }));
+    expect(Object.isFrozen(log.run)).toBe(true);
     expect(claimed(false).durable).toBe(false);
     log.lose();
     expect(log.isLost).toBe(true);
@@ -50,8 +47,7 @@ describe('ClaimedLog', () => {
 
   it('is lost when a write is refused because another has claimed it, and says so once', () => {
     let timesLost = 0;
-    const claim = { epoch: 7, durable: true, decisions: [], reports: [], audits: [] };
-    const log = new ClaimedLog(new MemoryDecisionLog(), claim, () => timesLost++);
+    const log = new ClaimedLog(new MemoryDecisionLog(), 'shop', claimOf(), () => timesLost++);
     log.failed(new Error('away'));
     expect(log.isLost).toBe(false);
 

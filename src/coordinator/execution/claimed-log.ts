@@ -1,4 +1,5 @@
 import type { DecisionLog, LogClaim } from '../log/decision-log.js';
+import type { CoordinatorRun } from '../participant/participant.js';
 import { messageOf } from './incident.js';
 
 /**
@@ -6,21 +7,34 @@ import { messageOf } from './incident.js';
  * While either is not so nothing new is started, since it could only end in doubt; what is under way goes on.
  */
 export class ClaimedLog {
-  readonly epoch: number;
-  /** Whether no record of an earlier epoch means that there was no decision. */
-  readonly durable: boolean;
+  /** The run that the log was claimed for. It is handed to participants, so nothing can change it. */
+  readonly run: CoordinatorRun;
   private lost = false;
   private broken = false;
   private currentProblem: string | undefined = undefined;
 
   constructor(
     readonly storage: DecisionLog,
-    { epoch, durable }: LogClaim,
+    /** The name of the coordinator. */
+    name: string,
+    { logId, epoch, token, durable }: LogClaim,
     private readonly onLost: () => void = () => {},
   ) {
-    this.epoch = epoch;
-    this.durable = durable;
+    this.run = Object.freeze({ name, logId, epoch, token, durable });
   }
+
+  get epoch(): number {
+    return this.run.epoch;
+  }
+
+  /** Whether no record of an earlier epoch means that there was no decision. */
+  get durable(): boolean {
+    return this.run.durable;
+  }
+
+  /** Whether the log itself has given out an epoch together with a token. */
+  readonly isOwnRun = async (epoch: number, token: string): Promise<boolean> =>
+    this.storage.isOwnRun(epoch, token);
 
   /** Whether another coordinator has claimed the log, and decides now. */
   get isLost(): boolean {

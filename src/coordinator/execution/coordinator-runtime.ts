@@ -53,8 +53,8 @@ export class CoordinatorRuntime {
     this.parts = parts;
     this.leftovers = claim;
     const { options, participants, clock, random, log, observer } = parts;
-    this.ids = new TransactionIds(options.name, claim.epoch);
-    this.log = new ClaimedLog(log, claim, () => observer.fenced());
+    this.ids = new TransactionIds(options.name, claim.logId, claim.epoch);
+    this.log = new ClaimedLog(log, options.name, claim, () => observer.fenced());
     this.audit = new AuditTrail(this.log, claim.audits);
     this.isRecovering = claim.decisions.length > 0;
     this.registry = new TransactionRegistry(

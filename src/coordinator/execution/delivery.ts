@@ -1,4 +1,4 @@
-import type { Branch } from '../participant/participant.js';
+import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import { AttemptAbandonedError } from './abandoned.js';
 import type { BranchRecord } from './branch-record.js';
 import { NEVER } from './moments.js';
@@ -76,6 +76,7 @@ export class CompletionAttempt implements Branch {
   readonly transactionId: string;
   readonly branchId: string;
   readonly payload: unknown;
+  readonly run: CoordinatorRun;
   private controller: AbortController | undefined = undefined;
   private abandoned = false;
 
@@ -88,6 +89,7 @@ export class CompletionAttempt implements Branch {
     this.transactionId = branch.transactionId;
     this.branchId = branch.branchId;
     this.payload = branch.payload;
+    this.run = branch.run;
   }
 
   get signal(): AbortSignal {

@@ -1,3 +1,4 @@
+import type { CoordinatorRun } from '../participant/participant.js';
 import {
   ABORTING,
   type BranchSet,
@@ -57,6 +58,7 @@ export interface ExecutorParts {
  */
 export class Executor implements ProtocolEffects<TransactionRecord>, TransactionDriver {
   readonly clock: Clock;
+  readonly run: CoordinatorRun;
   readonly deliveries: Deliveries;
   private readonly firstCalls: FirstCalls;
   private readonly votes: Votes;
@@ -70,6 +72,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   constructor(private readonly parts: ExecutorParts) {
     const { clock, random, log, registry, deadlines, ambient, observer, tracing } = parts;
     this.clock = clock;
+    this.run = log.run;
     this.registry = registry;
     this.deadlines = deadlines;
     this.observer = observer;

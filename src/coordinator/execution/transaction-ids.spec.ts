@@ -1,54 +1,115 @@
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { TransactionIds } from './transaction-ids.js';
+import { LOG_ID, OTHER_LOG_ID, idOf } from '../../../test/support/identity.js';
+import { MAX_EPOCH } from '../log/log-identity.js';
+import { TransactionIds, originOf } from './transaction-ids.js';
+
+const SEED = 20_261_128;
 
 describe('TransactionIds', () => {
-  it('makes ids that say the coordinator, the epoch and the number', () => {
-    const ids = new TransactionIds('shop', 71);
+  it('makes ids that say the coordinator, its log, the start of that and the number', () => {
+    const ids = new TransactionIds('shop', LOG_ID, 71);
 
-    expect(ids.make(1)).toBe('shop.1z.1');
-    expect(ids.make(42)).toBe('shop.1z.42');
+    expect(ids.make(1)).toBe(`shop.${LOG_ID}.1z.1`);
+    expect(ids.make(42)).toBe(`shop.${LOG_ID}.1z.42`);
   });
 
-  it('finds the number in an id of its own epoch', () => {
-    const ids = new TransactionIds('shop', 1);
+  it('makes ids of at most 64 bytes, with the longest name, the last start and the highest number as well', () => {
+    const longest = new TransactionIds('c'.repeat(32), LOG_ID, MAX_EPOCH).make(9_999_999_999_999);
 
-    for (const sequence of [1, 9, 10, 123_456_789, 999_999_999_999_999]) {
+    expect(Buffer.byteLength(longest)).toBe(64);
+    expect(originOf(longest)).toEqual({ name: 'c'.repeat(32), logId: LOG_ID, epoch: MAX_EPOCH });
+  });
+
+  it('makes none that would be longer', () => {
+    const ids = new TransactionIds('shop', LOG_ID, 1);
+
+    expect(() => ids.make(10_000_000_000_000)).toThrow('used up');
+    for (const epoch of [0, -1, 1.5, MAX_EPOCH + 1, NaN, Infinity]) {
+      expect(() => new TransactionIds('shop', LOG_ID, epoch)).toThrow(RangeError);
+    }
+    for (const logId of ['', 'short', `${LOG_ID}0`, 'UPPER0CASE00', 'dots.in.it.0', 'ümlaut000000']) {
+      expect(() => new TransactionIds('shop', logId, 1)).toThrow(RangeError);
+    }
+  });
+
+  it('finds the number in an id of its own run', () => {
+    const ids = new TransactionIds('shop', LOG_ID, 1);
+
+    for (const sequence of [1, 9, 10, 123_456_789, 9_999_999_999_999]) {
       expect(ids.sequenceOf(ids.make(sequence))).toBe(sequence);
     }
   });
 
-  it('knows the number of no id of another epoch, but the epoch', () => {
-    const one = new TransactionIds('shop', 1);
-    const other = new TransactionIds('shop', Number.MAX_SAFE_INTEGER);
+  it('knows the number of no id of another run or log, but whose it is', () => {
+    const ids = new TransactionIds('shop', LOG_ID, 1);
 
-    expect(one.sequenceOf(other.make(1))).toBe(0);
-    expect(one.epochOf(other.make(7))).toBe(Number.MAX_SAFE_INTEGER);
-    expect(one.epochOf(one.make(7))).toBe(1);
+    const ofOthers = [idOf('shop', 2, 7), idOf('shop', 1, 7, OTHER_LOG_ID), idOf('bank', 1, 7)];
+    expect(ofOthers.map((id) => ids.sequenceOf(id))).toEqual([0, 0, 0]);
+    expect(ofOthers.map((id) => ids.originOf(id))).toEqual([
+      { kind: 'own', epoch: 2 },
+      { kind: 'other-log' },
+      { kind: 'other-name' },
+    ]);
+    expect(ids.originOf(ids.make(7))).toEqual({ kind: 'own', epoch: 1 });
+  });
+
+  it('says of any name, log, start and number what it has put into the id', () => {
+    const digits = '0123456789abcdefghijklmnopqrstuvwxyz'.split('');
+    fc.assert(
+      fc.property(
+        fc.stringMatching(/^[a-z][a-z0-9-]{0,31}$/),
+        fc.string({ unit: fc.constantFrom(...digits), minLength: 12, maxLength: 12 }),
+        fc.integer({ min: 1, max: MAX_EPOCH }),
+        fc.integer({ min: 1, max: 9_999_999_999_999 }),
+        (name, logId, epoch, sequence) => {
+          const ids = new TransactionIds(name, logId, epoch);
+          const id = ids.make(sequence);
+          expect(id.length).toBeLessThanOrEqual(64);
+          expect(ids.sequenceOf(id)).toBe(sequence);
+          expect(originOf(id)).toEqual({ name, logId, epoch });
+        },
+      ),
+      { seed: SEED, numRuns: 300 },
+    );
   });
 
   it.each([
-    'shopping.1.1',
-    'sho.1.1',
     'shop',
-    'shop.1',
-    'shop.1.1.1',
-    'shop.01.1',
-    'shop.1.01',
-    'shop.1.0',
-    'shop..1',
-    'shop.A.1',
-    'shop.-1.1',
-    'shop.1.1 ',
-    ' shop.1.1',
-    'shop.zzzzzzzzzzzz.1',
-  ])('takes %j for no id of its own name', (id) => {
-    expect(new TransactionIds('shop', 1).epochOf(id)).toBeUndefined();
+    'shop.1.1',
+    `shop.${LOG_ID}`,
+    `shop.${LOG_ID}.1`,
+    `shop.${LOG_ID}.1.1.1`,
+    `shop.${LOG_ID}.01.1`,
+    `shop.${LOG_ID}.0.1`,
+    `shop.${LOG_ID}.1.01`,
+    `shop.${LOG_ID}.1.0`,
+    `shop.${LOG_ID}..1`,
+    `shop.${LOG_ID}.A.1`,
+    `shop.${LOG_ID}.-1.1`,
+    `shop.${LOG_ID}.1.1 `,
+    `shop.${LOG_ID}.10000.1`,
+    `shop.${LOG_ID}.1.10000000000000`,
+    `shop.${LOG_ID}0.1.1`,
+    `.${LOG_ID}.1.1`,
+    '',
+  ])('takes %j for no id that a coordinator has made', (id) => {
+    expect(new TransactionIds('shop', LOG_ID, 1).originOf(id)).toEqual({ kind: 'malformed' });
   });
 
-  it.each(['', '0', '01', '-1', '1.0', '1e3', ' 1', '1 ', '1\n', 'NaN', '1'.repeat(16), '٣'])(
+  it.each(['shopping', 'sho', ' shop', 'Shop'])(
+    'takes an id of %j for one of another coordinator',
+    (name) => {
+      expect(new TransactionIds('shop', LOG_ID, 1).originOf(idOf(name, 1, 1))).toEqual({
+        kind: 'other-name',
+      });
+    },
+  );
+
+  it.each(['', '0', '01', '-1', '1.0', '1e3', ' 1', '1 ', '1\n', 'NaN', '1'.repeat(14), '٣'])(
     'takes %j after its prefix for no number',
     (text) => {
-      const ids = new TransactionIds('shop', 1);
+      const ids = new TransactionIds('shop', LOG_ID, 1);
 
       expect(ids.sequenceOf(ids.prefix + text)).toBe(0);
     },

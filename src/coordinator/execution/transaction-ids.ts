@@ -1,45 +1,85 @@
-const EPOCH = /^[0-9a-z]{1,11}$/;
-const SEQUENCE = /^[1-9][0-9]{0,14}$/;
+import { LOG_ID_LENGTH, MAX_EPOCH, isLogId } from '../log/log-identity.js';
+
+const EPOCH = /^[1-9a-z][0-9a-z]{0,3}$/;
+const SEQUENCE = /^[1-9][0-9]{0,12}$/;
+const MAX_SEQUENCE = 9_999_999_999_999;
+
+/** The name and the log of the coordinator that made an id, and the number of the start of that log. */
+export interface IdOrigin {
+  readonly name: string;
+  readonly logId: string;
+  readonly epoch: number;
+}
 
 /**
- * Makes the ids of the transactions of one epoch of a coordinator: `<name>.<epoch>.<number>`. No two epochs share a
- * prefix, and the number says where the registry keeps the transaction, so that neither making nor finding an id costs
- * more than a few nanoseconds.
+ * Makes the ids of the transactions of one run of a coordinator: `<name>.<logId>.<epoch>.<number>`, at most 64 bytes, which
+ * is what X/Open XA allows. No two runs share a prefix, unless their logs are copies of one. The number says where the
+ * registry keeps the transaction, so that neither making nor finding an id costs more than a few nanoseconds.
  */
 export class TransactionIds {
   readonly prefix: string;
 
   /**
-   * @param name the name of the coordinator. It has no dot in it.
-   * @param epoch the number of its claim on the log.
+   * @param name the name of the coordinator: at most 32 characters, and no dot.
+   * @param logId the id of its log.
+   * @param epoch the number of the start of the log.
+   * @throws RangeError when the log has given out what does not make an id of at most 64 bytes.
    */
   constructor(
     private readonly name: string,
+    private readonly logId: string,
     epoch: number,
   ) {
-    this.prefix = `${name}.${epoch.toString(36)}.`;
+    if (!isLogId(logId)) {
+      throw new RangeError(
+        `The decision log gives its id as ${JSON.stringify(logId)}, and not as ${LOG_ID_LENGTH} characters of 0-9 and a-z.`,
+      );
+    }
+    if (!Number.isInteger(epoch) || epoch < 1 || epoch > MAX_EPOCH) {
+      throw new RangeError(
+        `The decision log gives out the epoch ${epoch}, and not one from 1 to ${MAX_EPOCH}.`,
+      );
+    }
+    this.prefix = `${name}.${logId}.${epoch.toString(36)}.`;
   }
 
-  /** @param sequence the number of the transaction within this epoch, from 1. */
+  /**
+   * @param sequence the number of the transaction within this epoch, from 1.
+   * @throws RangeError for more than ten million million.
+   */
   make(sequence: number): string {
+    if (sequence > MAX_SEQUENCE)
+      throw new RangeError('The ids of this run are used up: restart the process.');
     return this.prefix + sequence;
   }
 
-  /** @returns the number in an id of this epoch, or 0 when the id is not one. */
+  /** @returns the number in an id of this run, or 0 when the id is not one. */
   sequenceOf(id: string): number {
     if (!id.startsWith(this.prefix)) return 0;
     const digits = id.slice(this.prefix.length);
     return SEQUENCE.test(digits) ? Number(digits) : 0;
   }
 
-  /** @returns the epoch in an id that a coordinator of this name has made, or undefined when the id is not one. */
-  epochOf(id: string): number | undefined {
-    const [name, epoch, sequence, ...more] = id.split('.');
-    if (name !== this.name || epoch === undefined || sequence === undefined || more.length > 0)
-      return undefined;
-    if (!EPOCH.test(epoch) || !SEQUENCE.test(sequence)) return undefined;
-    const number = Number.parseInt(epoch, 36);
-    // Another spelling of the number, such as one with leading zeros, is not of our making.
-    return number.toString(36) === epoch ? number : undefined;
+  /**
+   * @returns `own` and the epoch for an id of this log; `other-log` for one of this name; `other-name` for one of another
+   * coordinator; `malformed` for what no coordinator makes.
+   */
+  originOf(id: string): { readonly kind: 'own'; readonly epoch: number } | { readonly kind: ForeignOrigin } {
+    const origin = originOf(id);
+    if (origin === undefined) return { kind: 'malformed' };
+    if (origin.name !== this.name) return { kind: 'other-name' };
+    return origin.logId === this.logId ? { kind: 'own', epoch: origin.epoch } : { kind: 'other-log' };
   }
+}
+
+/** Why an id is none of the log that is asked. */
+export type ForeignOrigin = 'other-log' | 'other-name' | 'malformed';
+
+/** @returns what an id says of the run that made it, or undefined when no coordinator has made it. */
+export function originOf(id: string): IdOrigin | undefined {
+  const [name, logId, epoch, sequence, ...more] = id.split('.');
+  if (!name || logId === undefined || epoch === undefined || sequence === undefined || more.length > 0)
+    return undefined;
+  if (!isLogId(logId) || !EPOCH.test(epoch) || !SEQUENCE.test(sequence)) return undefined;
+  return { name, logId, epoch: Number.parseInt(epoch, 36) };
 }

@@ -111,6 +111,7 @@ describe('The branches of a transaction', () => {
     expect(runtime.registry.find(transaction.id)!.toRecord()).toEqual({
       id: transaction.id,
       name: 'order',
+      decider: { kind: 'log' },
       begunAt: Date.parse(transactions.find(transaction.id)!.startedAt),
       decidedAt: Date.parse(transactions.find(transaction.id)!.decidedAt!),
       branches: [

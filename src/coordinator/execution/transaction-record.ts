@@ -1,5 +1,6 @@
-import type { CommitDecision, CommitRecord } from '../log/decision-log.js';
+import { type CommitDecision, type CommitRecord, DECIDED_BY_LOG } from '../log/decision-log.js';
 import type { Outcome } from '../outcome.js';
+import type { CoordinatorRun } from '../participant/participant.js';
 import {
   ProtocolTransaction,
   READY,
@@ -19,6 +20,8 @@ import { TransactionExtras } from './transaction-extras.js';
 /** What a transaction and its branches need of the executor that drives them. */
 export interface TransactionDriver {
   readonly clock: Clock;
+  /** The run of the coordinator that drives them. */
+  readonly run: CoordinatorRun;
   /** A call made with a branch's own callbacks came back. */
   answered(branch: BranchRecord, value: unknown): void;
   failed(branch: BranchRecord, error: unknown): void;
@@ -168,7 +171,8 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
       });
     const { clock } = this.driver;
     const decidedAt = clock.epochMs + (this.decidedAt === 0 ? clock.now() : this.decidedAt);
-    return { id: this.id, name: this.name, begunAt: clock.epochMs + this.startedAt, decidedAt, branches };
+    const begunAt = clock.epochMs + this.startedAt;
+    return { id: this.id, name: this.name, decider: DECIDED_BY_LOG, begunAt, decidedAt, branches };
   }
 
   /** @returns whole microseconds since the begin. */

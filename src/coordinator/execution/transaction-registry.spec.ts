@@ -4,16 +4,18 @@ import { ManualClock } from '../testing/index.js';
 import { TransactionIds } from './transaction-ids.js';
 import { TransactionRecord } from './transaction-record.js';
 import { TransactionRegistry } from './transaction-registry.js';
+import { LOG_ID, idOf, runOf } from '../../../test/support/identity.js';
 
 /** With so few in flight and kept the ring has its least size, 64 places. */
 const RING = 64;
 
 function setUp({ retainFinished = 4, retainFinishedMs = 1_000 } = {}) {
-  const ids = new TransactionIds('test', 1);
+  const ids = new TransactionIds('test', LOG_ID, 1);
   const registry = new TransactionRegistry(ids, 8, retainFinished, retainFinishedMs);
   const clock = new ManualClock();
   const driver = {
     clock,
+    run: runOf(),
     answered() {},
     failed() {},
     cancelled() {},
@@ -211,7 +213,7 @@ describe('TransactionRegistry', () => {
     'lets go of a restored transaction like of any other, of %i that are kept',
     (retainFinished) => {
       const { registry, add, end, ids, isFound } = setUp({ retainFinished });
-      const earlier = new TransactionIds('test', 0).make(1);
+      const earlier = idOf('test', 7, 1);
       const restored = new TransactionRecord(
         add().driver,
         registry.nextSequence(),

@@ -5,10 +5,19 @@ import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/
 import { FailingStore } from './failing-store.fixture.js';
 import { MemoryGuardStore } from './memory-guard-store.js';
 import { ParticipantGuard } from './participant-guard.js';
+import { runOf } from '../../../test/support/identity.js';
 
 const KEY = 't1/stock';
 const { signal } = new AbortController();
-const ONE: Branch = { transactionId: 't1', branchId: 'stock', payload: 1, deadline: 0, signal, attempt: 0 };
+const ONE: Branch = {
+  transactionId: 't1',
+  branchId: 'stock',
+  payload: 1,
+  deadline: 0,
+  signal,
+  attempt: 0,
+  run: runOf(),
+};
 const MOMENTS = ['before', 'after'] as const;
 
 let store: FailingStore;

@@ -4,6 +4,7 @@ import type { Branch, Vote } from '../participant/participant.js';
 import type { GuardRecord, GuardStore } from './guard-store.js';
 import { MemoryGuardStore } from './memory-guard-store.js';
 import { ParticipantGuard } from './participant-guard.js';
+import { runOf } from '../../../test/support/identity.js';
 
 const SEED = 20_260_801;
 const RUNS = 10_000;
@@ -15,6 +16,7 @@ const BRANCH: Branch = {
   deadline: 0,
   signal: new AbortController().signal,
   attempt: 0,
+  run: runOf(),
 };
 
 /** A store in which every message is a task of the scheduler: on its way there, and with the answer back. */

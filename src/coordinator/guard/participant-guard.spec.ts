@@ -6,12 +6,21 @@ import { GuardConflictError } from './guard-errors.js';
 import type { GuardRecord, GuardStore } from './guard-store.js';
 import { MemoryGuardStore } from './memory-guard-store.js';
 import { ParticipantGuard } from './participant-guard.js';
+import { runOf } from '../../../test/support/identity.js';
 
 const KEY = 't1/stock';
 
 function someBranch(): Branch {
   const { signal } = new AbortController();
-  return { transactionId: 't1', branchId: 'stock', payload: 1, deadline: 0, signal, attempt: 0 };
+  return {
+    transactionId: 't1',
+    branchId: 'stock',
+    payload: 1,
+    deadline: 0,
+    signal,
+    attempt: 0,
+    run: runOf(),
+  };
 }
 
 /** A store that answers later, as a database does: each call waits for a turn of the event loop, twice. */

@@ -2,6 +2,16 @@ import type { HeuristicKind } from '../protocol/index.js';
 import type { FlushStatistics } from './flush-statistics.js';
 
 /**
+ * Who decides a transaction: the log, whose record is the decision, or one of its branches, which the record then only names.
+ *
+ * @publicApi
+ */
+export type Decider = { readonly kind: 'log' } | { readonly kind: 'branch'; readonly branchId: string };
+
+/** The decider of every transaction whose decision is its record in the log. @publicApi */
+export const DECIDED_BY_LOG: Decider = Object.freeze({ kind: 'log' });
+
+/**
  * What the log keeps of a transaction whose commit is decided: what it takes to deliver the decision again.
  *
  * @publicApi
@@ -9,6 +19,7 @@ import type { FlushStatistics } from './flush-statistics.js';
 export interface CommitRecord {
   readonly id: string;
   readonly name: string;
+  readonly decider: Decider;
   /** When it began and was decided, in milliseconds since the epoch: shown to people, and nothing depends on it. */
   readonly begunAt?: number | undefined;
   readonly decidedAt?: number | undefined;
@@ -17,6 +28,8 @@ export interface CommitRecord {
     readonly branchId: string;
     /** The name of the participant. */
     readonly participant: string;
+    /** Where the participant is reached, for one that is not in this process. */
+    readonly address?: string | undefined;
     /** What the caller asked of it. It must survive the format in which the log keeps it. */
     readonly payload: unknown;
     /** Whether it has acknowledged the commit, or reported another end. */
@@ -87,8 +100,18 @@ export const AUDIT_KEPT = 1_000;
  * @publicApi
  */
 export interface LogClaim {
-  /** The number of the claim: higher than any before under the same name, and part of every transaction id. */
+  /**
+   * The id of the log: 12 random characters of 0-9 and a-z, made once, when the log is made. It stays with the log wherever
+   * the log goes, and is part of every transaction id and of every record.
+   */
+  readonly logId: string;
+  /** The number of this start of the log, from 1: part of every transaction id. */
   readonly epoch: number;
+  /**
+   * Random, made by the log for this start, and stored in one write with the epoch. Of two copies of a log each gives out
+   * the same epochs, but never the same token.
+   */
+  readonly token: string;
   /** Whether the decisions of earlier epochs are known. Only then does no record mean abort. */
   readonly durable: boolean;
   /** Every commit record without an end record, read after the claim. */
@@ -111,12 +134,21 @@ export interface DecisionLog {
   readonly flushes?: FlushStatistics;
 
   /**
-   * Claims the log, and then reads it. Called once, before anything else.
+   * Claims the log for a new run, and then reads it. Called once, before anything else.
    *
    * @param coordinator the name of the coordinator. Each name has a log of its own.
    * @throws what makes a start impossible; the application does not start then.
    */
   open(coordinator: string): LogClaim | Promise<LogClaim>;
+
+  /**
+   * Whether this log has given out an epoch together with a token: it keeps both of every start. Participants ask it about
+   * the runs that they have seen. What the log denies was given out by a copy of it, or after the backup from which it
+   * was restored.
+   *
+   * @returns `false` also for an epoch of this log with another token. A rejection means that it cannot be found out now.
+   */
+  isOwnRun(epoch: number, token: string): boolean | Promise<boolean>;
 
   /**
    * Makes a commit decision durable, unless the log has been claimed anew since it was opened.

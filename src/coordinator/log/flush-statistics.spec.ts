@@ -17,7 +17,7 @@ afterEach(() => {
 });
 
 function decision(id: string): CommitDecision {
-  return { id, toRecord: () => ({ id, name: 'sale', branches: [] }) };
+  return { id, toRecord: () => ({ id, name: 'sale', decider: { kind: 'log' }, branches: [] }) };
 }
 
 describe('FlushStatistics', () => {

@@ -43,6 +43,19 @@ export class UnknownLogFormatError extends CoordinatorError {
   }
 }
 
+/** The log was started more often than a transaction id can count. @publicApi */
+export class LogStartsUsedUpError extends CoordinatorError {
+  readonly code = 'DTC_LOG_STARTS_USED_UP';
+
+  constructor(readonly limit: number) {
+    super(
+      `The decision log has been started ${limit} times, which is as often as a transaction id can count. Nothing was ` +
+        'changed. Let its last run complete what is open, settle the prepared branches that are left by hand, and start on ' +
+        'an empty log.',
+    );
+  }
+}
+
 /** The log cannot be opened, for a reason that the operating system gives. @publicApi */
 export class LogNotOpenedError extends CoordinatorError {
   readonly code = 'DTC_LOG_NOT_OPENED';

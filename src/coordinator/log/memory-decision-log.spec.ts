@@ -1,38 +1,28 @@
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { MemoryDecisionLog } from './memory-decision-log.js';
 
-/** Claims a log so many milliseconds after the start of the process, with the chance at its worst or best. */
-function epochAt(sinceStartMs: number, random: number): number {
-  vi.spyOn(performance, 'now').mockReturnValue(sinceStartMs);
-  vi.spyOn(Math, 'random').mockReturnValue(random);
-  return new MemoryDecisionLog().open().epoch;
-}
-
 describe('MemoryDecisionLog', () => {
-  afterEach(() => {
-    vi.restoreAllMocks();
+  it('is a new log each time it is opened: another id, the first epoch, another token', () => {
+    const log = new MemoryDecisionLog();
+    const claims = Array.from({ length: 100 }, () => log.open());
+
+    expect(new Set(claims.map(({ logId }) => logId)).size).toBe(100);
+    expect(new Set(claims.map(({ token }) => token)).size).toBe(100);
+    for (const { logId, epoch } of claims)
+      expect([logId, epoch]).toEqual([expect.stringMatching(/^[0-9a-z]{12}$/), 1]);
   });
 
-  it('gives a later claim the higher epoch, whatever chance adds, down to two microseconds', () => {
-    const epochs = [
-      epochAt(5, 0),
-      epochAt(5.002, 0.999),
-      epochAt(5.004, 0),
-      epochAt(6, 0.999),
-      epochAt(60_000, 0),
-      epochAt(86_400_000, 0.999),
-    ];
-    expect(epochs).toEqual(epochs.toSorted((a, b) => a - b));
-    expect(new Set(epochs).size).toBe(epochs.length);
-    for (const epoch of epochs) expect(Number.isSafeInteger(epoch)).toBe(true);
+  it('knows its own run, and none before', () => {
+    const log = new MemoryDecisionLog();
+    const before = log.open();
+    const { token } = log.open();
+
+    expect(log.isOwnRun(1, token)).toBe(true);
+    expect(log.isOwnRun(2, token)).toBe(false);
+    expect(log.isOwnRun(1, before.token)).toBe(false);
   });
 
-  it('lets chance tell apart the claims of one moment', () => {
-    const epochs = [0, 0.25, 0.5, 0.75].map((random) => epochAt(5, random));
-    expect(new Set(epochs).size).toBe(4);
-  });
-
-  it('knows nothing of earlier epochs, and says so: nothing may be presumed of them', () => {
+  it('knows nothing of earlier runs, and says so: nothing may be presumed of them', () => {
     expect(new MemoryDecisionLog().open('any')).toMatchObject({ durable: false, decisions: [] });
   });
 

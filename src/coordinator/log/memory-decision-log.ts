@@ -1,15 +1,34 @@
 import type { DecisionLog, LogClaim } from './decision-log.js';
-import { firstEpoch } from './first-epoch.js';
+import { newLogId, newRunToken } from './log-identity.js';
+
+/** The only start of a log that ends with its process. */
+const ONLY_EPOCH = 1;
 
 /**
  * The log of a coordinator whose decisions need not outlive it. The transactions themselves are its memory, so an
- * append has nothing to do and cannot fail.
+ * append has nothing to do and cannot fail. It is a new log, with a new id, each time it is opened.
  *
  * @publicApi
  */
 export class MemoryDecisionLog implements DecisionLog {
+  private token: string | undefined;
+
   open(_coordinator?: string): LogClaim {
-    return { epoch: firstEpoch(), durable: false, decisions: [], reports: [], audits: [] };
+    const token = newRunToken();
+    this.token = token;
+    return {
+      logId: newLogId(),
+      epoch: ONLY_EPOCH,
+      token,
+      durable: false,
+      decisions: [],
+      reports: [],
+      audits: [],
+    };
+  }
+
+  isOwnRun(epoch: number, token: string): boolean {
+    return epoch === ONLY_EPOCH && token === this.token;
   }
 
   append(): void {}

@@ -41,6 +41,9 @@ export interface CoordinatorCondition {
 /** The coordinator as it is shown to people. @publicApi */
 export interface CoordinatorView {
   readonly name: string;
+  /** The id of its decision log. */
+  readonly logId: string;
+  /** The number of this start of the log. */
   readonly epoch: number;
   /** Of this package. */
   readonly version: string;
@@ -118,6 +121,7 @@ export class CoordinatorStatus {
     const { parts, log } = this.runtime;
     return {
       name: parts.options.name,
+      logId: log.run.logId,
       epoch: log.epoch,
       version: VERSION,
       durable: log.durable,

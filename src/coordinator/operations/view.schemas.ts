@@ -128,6 +128,7 @@ export const participantListSchema = z.object({ participants: z.array(participan
 export const coordinatorSchema = z
   .object({
     name: z.string(),
+    logId: z.string().describe('The id of the decision log.'),
     epoch: z.number().int(),
     version: z.string(),
     durable: z.boolean().describe('Decisions survive the process.'),

@@ -9,6 +9,7 @@ import {
 } from '../errors.js';
 import { AwaitedParticipant } from './awaited-participant.js';
 import type { ParticipantReference } from './branch-request.js';
+import type { ParticipantClaims } from './participant-claims.js';
 import { type ParticipantOptions, resolveParticipantOptions } from './participant.options.js';
 import type { TransactionParticipant } from './participant.js';
 import { type Pause, RegisteredParticipant } from './registered-participant.js';
@@ -27,6 +28,10 @@ export class ParticipantRegistry {
   private readonly participants = new Map<string, RegisteredParticipant>();
   /** Those that decisions of earlier runs name and that are not registered. */
   private readonly awaited = new Map<string, RegisteredParticipant>();
+  /** Claims the participants for the coordinator that runs; undefined while there is none that claims. */
+  private claims: ParticipantClaims | undefined;
+  /** Whether a participant that is registered from now on is claimed at once. */
+  private isStarted = false;
   /** By the name of the participant, which may have been removed meanwhile. */
   private readonly pauses = new Map<string, Pause>();
   /** By name and by class: whatever a branch may be named by. A class that several share names none of them. */
@@ -71,7 +76,57 @@ export class ParticipantRegistry {
         `${resolved.maxAttempts} attempts of ${resolved.completionTimeoutMs} ms to complete` +
         (registered.onePhase ? ', one-phase' : ''),
     );
+    if (this.isStarted) void this.claims?.claimLater(registered);
     return registered;
+  }
+
+  /**
+   * From now on participants are claimed for a run.
+   *
+   * @internal
+   */
+  claimWith(claims: ParticipantClaims): void {
+    this.claims = claims;
+    for (const registered of this.participants.values()) this.requireClaim(registered);
+  }
+
+  /**
+   * Claims a participant now, and not only when every module is initialised: for one of which branches may be begun before.
+   *
+   * @returns a promise that rejects with what the participant throws. Nothing happens when it is not registered, or no
+   * coordinator runs that claims its participants.
+   */
+  async claim(instance: TransactionParticipant): Promise<void> {
+    const registered = this.list().find((participant) => participant.instance === instance);
+    if (registered !== undefined) await this.claims?.claim(registered);
+  }
+
+  /**
+   * Claims all participants that are registered, at the start. Those that are registered later are claimed then.
+   *
+   * @throws what the first of them throws.
+   * @internal
+   */
+  async claimAll(): Promise<void> {
+    await this.claims?.claimAll(this.list());
+    this.isStarted = true;
+  }
+
+  /**
+   * Claims once more those that have not let the run in.
+   *
+   * @returns a promise that is never a rejection.
+   * @internal
+   */
+  async claimAgain(): Promise<void> {
+    const { claims } = this;
+    if (!this.isStarted || claims === undefined) return;
+    const missing = this.list().filter(({ isClaimed }) => !isClaimed);
+    await Promise.all(missing.map((registered) => claims.claimLater(registered)));
+  }
+
+  private requireClaim(registered: RegisteredParticipant): void {
+    registered.isClaimed = this.claims === undefined || typeof registered.instance.claim !== 'function';
   }
 
   /**
@@ -164,6 +219,7 @@ export class ParticipantRegistry {
     awaited?.become(...of);
     const registered = awaited ?? new RegisteredParticipant(...of);
     registered.paused = this.pauses.get(name);
+    this.requireClaim(registered);
     return registered;
   }
 

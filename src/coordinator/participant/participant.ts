@@ -1,6 +1,32 @@
 import type { HeuristicKind } from '../protocol/index.js';
 
 /**
+ * A run of a coordinator, from its start to its end.
+ *
+ * @publicApi
+ */
+export interface CoordinatorRun {
+  /** The name of the coordinator. */
+  readonly name: string;
+  /** The id of its decision log: the same in every run with this log, and in every copy of it. */
+  readonly logId: string;
+  /** The number of this start of the log, from 1. */
+  readonly epoch: number;
+  /** Random, and of this run alone: a copy of the log, or one that was restored, gives out the same epoch with another. */
+  readonly token: string;
+  /** Whether the log outlives the run. Only then is a branch without a decision an orphan, and rolled back. */
+  readonly durable: boolean;
+}
+
+/**
+ * Asks the decision log of a run whether it has given out an epoch together with a token.
+ *
+ * @returns a promise that rejects when it cannot be found out now. Then the claim is to fail.
+ * @publicApi
+ */
+export type IsOwnRun = (epoch: number, token: string) => Promise<boolean>;
+
+/**
  * One participant's part of one transaction, as it is handed to each of the participant's methods.
  *
  * @typeParam P the payload: what the participant is asked to do.
@@ -19,6 +45,8 @@ export interface Branch<P = unknown> {
   readonly signal: AbortSignal;
   /** Which delivery of the decision this is, from 1; 0 in prepare. */
   readonly attempt: number;
+  /** The run of the coordinator that makes this call. The transaction may have been begun by an earlier run of its log. */
+  readonly run: CoordinatorRun;
 }
 
 /**
@@ -90,6 +118,17 @@ export interface TransactionParticipant<P = unknown> {
    * @returns `commit` when it is done, `abort` or {@link refuse} when it is not and never will be.
    */
   commitOnePhase?(branch: Branch<P>): OnePhaseAnswer | PromiseLike<OnePhaseAnswer>;
+
+  /**
+   * Hears at the start which run of the coordinator works with it from now on, before any branch and before recovery.
+   * Optional, for a participant that outlives the run: it keeps the log id, the epoch and the token of each run that it
+   * lets in, and refuses one whose log does not know the latest that it has kept. Such a log was copied, or restored from
+   * a backup, and would give out ids a second time and take branches of a living coordinator for its orphans.
+   *
+   * @param isOwnRun asks the log of the run.
+   * @throws what refuses the start. Of one that is registered later, and of one that is refused then, no branch is begun.
+   */
+  claim?(run: CoordinatorRun, isOwnRun: IsOwnRun): void | PromiseLike<void>;
 
   /**
    * Lists the branches that are prepared here and were told no decision, all of them, also those of other

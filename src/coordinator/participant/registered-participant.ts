@@ -68,6 +68,10 @@ export class RegisteredParticipant {
   shortestTimeoutMs!: number;
   /** Whether it can commit the only branch of a transaction in one phase. */
   onePhase!: boolean;
+  /** Whether it has let the run of the coordinator in, where it is asked to. */
+  isClaimed = true;
+  /** Why it has not, as was reported the last time. */
+  claimProblem: string | undefined = undefined;
   /** Whether it wants to be told when a branch starts, and when one has ended. */
   hearsStarts!: boolean;
   hearsEnds!: boolean;

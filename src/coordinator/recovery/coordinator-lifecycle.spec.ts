@@ -7,6 +7,7 @@ import { TurnClock } from '../execution/clock.js';
 import { branch } from '../participant/branch-request.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
 import { CoordinatorLifecycle } from './coordinator-lifecycle.js';
+import { claimOf, idOf } from '../../../test/support/identity.js';
 
 function setUp(
   script: ConstructorParameters<typeof ScriptedParticipant>[0],
@@ -74,7 +75,8 @@ describe('CoordinatorLifecycle', () => {
 
   it('fault 51: a list of prepared branches that comes during a shutdown begins no rollback', async () => {
     const gate = Promise.withResolvers<void>();
-    const list = [{ transactionId: 'coordinator.1.9', branchId: 'stock' }];
+    const orphan = idOf('coordinator', 1, 9);
+    const list = [{ transactionId: orphan, branchId: 'stock' }];
     let lists = 0;
     class Listing extends ScriptedParticipant {
       async recover() {
@@ -82,7 +84,7 @@ describe('CoordinatorLifecycle', () => {
         return list;
       }
     }
-    const claim = { epoch: 2, durable: true, decisions: [], reports: [], audits: [] };
+    const claim = claimOf({ epoch: 2 });
     const { runtime, clock, transactions } = createTestCoordinator({
       participants: { stock: new Listing() },
       log: new ScriptedLog({ claim }),
@@ -90,7 +92,7 @@ describe('CoordinatorLifecycle', () => {
     });
     const lifecycle = new CoordinatorLifecycle(new SchedulerRegistry(), runtime);
     lifecycle.onModuleInit();
-    lifecycle.onApplicationBootstrap();
+    await lifecycle.onApplicationBootstrap();
     await clock.advance(1_000);
     await lifecycle.recoverNow();
     expect(lists).toBe(2);
@@ -98,7 +100,7 @@ describe('CoordinatorLifecycle', () => {
     await lifecycle.drain();
     gate.resolve();
     await settled();
-    expect(transactions.find('coordinator.1.9')).toBeUndefined();
+    expect(transactions.find(orphan)).toBeUndefined();
     await lifecycle.onApplicationShutdown();
   });
 
@@ -163,7 +165,7 @@ describe('CoordinatorLifecycle', () => {
       { maxAttempts: 1, recoveryIntervalMs: 10 },
     );
     lifecycle.onModuleInit();
-    lifecycle.onApplicationBootstrap();
+    await lifecycle.onApplicationBootstrap();
     const { transactionId } = await transactions.run(request);
 
     const state = () => transactions.find(transactionId)?.state;
@@ -175,7 +177,7 @@ describe('CoordinatorLifecycle', () => {
   it('recoverNow takes up what has stalled at once', async () => {
     const { transactions, lifecycle, shutDown, stock } = setUp({ commit: 'throw' }, { maxAttempts: 1 });
     lifecycle.onModuleInit();
-    lifecycle.onApplicationBootstrap();
+    await lifecycle.onApplicationBootstrap();
     const { transactionId } = await transactions.run(request);
     stock.script = {};
     await Promise.all([lifecycle.recoverNow(), lifecycle.recoverNow()]);

@@ -7,6 +7,7 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
+import { ClaimsOfRun } from '../execution/claims-of-run.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
 import { PeriodicJob } from './periodic-job.js';
@@ -29,7 +30,8 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     scheduler: SchedulerRegistry,
     @Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime,
   ) {
-    const { options } = runtime.parts;
+    const { options, participants } = runtime.parts;
+    participants.claimWith(new ClaimsOfRun(runtime.log.run, runtime.log.isOwnRun));
     const { name } = options;
     this.recovery = new Recovery(runtime);
     this.sweep = new PeriodicJob(scheduler, `${name}.sweep`, options.sweepIntervalMs, () => runtime.sweep());
@@ -45,8 +47,13 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     this.recoveryJob.start();
   }
 
-  /** By now every participant is registered, so that the decisions of earlier runs can be delivered. */
-  onApplicationBootstrap(): void {
+  /**
+   * By now every participant is registered: each lets this run in, and then the decisions of earlier runs are delivered.
+   *
+   * @throws what a participant throws that does not let this run in: the start is refused.
+   */
+  async onApplicationBootstrap(): Promise<void> {
+    await this.runtime.parts.participants.claimAll();
     this.sweep.keepAlive();
     this.recoveryJob.keepAlive();
     const { decisions, missing } = this.recovery.restore();

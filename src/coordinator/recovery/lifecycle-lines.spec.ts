@@ -11,6 +11,7 @@ import { ParticipantRegistry } from '../participant/participant.registry.js';
 import { ManualClock, ScriptedParticipant, type ParticipantScript, settled } from '../testing/index.js';
 import { TransactionManager } from '../transaction-manager.js';
 import { CoordinatorLifecycle } from './coordinator-lifecycle.js';
+import { DECIDER, claimOf as claimOfLog } from '../../../test/support/identity.js';
 
 const lines: string[] = [];
 
@@ -51,7 +52,7 @@ function setUp(script: ParticipantScript, claim: LogClaim, given: CoordinatorOpt
   const lifecycle = new CoordinatorLifecycle(scheduler, runtime);
   const start = async () => {
     lifecycle.onModuleInit();
-    lifecycle.onApplicationBootstrap();
+    await lifecycle.onApplicationBootstrap();
     await lifecycle.recoverNow();
   };
   const stop = async () => {
@@ -70,16 +71,11 @@ function setUp(script: ParticipantScript, claim: LogClaim, given: CoordinatorOpt
   };
 }
 
-const claimOf = (...decisions: CommitRecord[]): LogClaim => ({
-  epoch: 2,
-  durable: true,
-  decisions,
-  reports: [],
-  audits: [],
-});
+const claimOf = (...decisions: CommitRecord[]): LogClaim => claimOfLog({ epoch: 2, decisions });
 const decisionFor = (id: string, participant: string): CommitRecord => ({
   id,
   name: 'order',
+  decider: DECIDER,
   branches: [{ branchId: participant, participant, payload: 1, completed: false }],
 });
 const request = { branches: [branch('stock', 1)] };
@@ -192,7 +188,7 @@ describe('What the coordinator does by itself', () => {
     const alive = () => scheduler.getIntervals().map((name) => scheduler.getInterval(name).hasRef());
     lifecycle.onModuleInit();
     expect(alive()).toEqual([false, false]);
-    lifecycle.onApplicationBootstrap();
+    await lifecycle.onApplicationBootstrap();
     expect(alive()).toEqual([true, true]);
     await stop();
   });

@@ -6,6 +6,7 @@ import { branch } from '../participant/branch-request.js';
 import type { PreparedBranch } from '../participant/participant.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
 import { OrphanRecovery } from './orphan-recovery.js';
+import { DECIDER, claimOf, idOf } from '../../../test/support/identity.js';
 
 /** A participant that lists what a test says is prepared in it. */
 class Listing extends ScriptedParticipant {
@@ -28,7 +29,7 @@ function orphanage(claim: Partial<LogClaim> = {}) {
   const stock = new Listing();
   const payment = new Listing();
   const log = new ScriptedLog({
-    claim: { epoch: 5, durable: true, decisions: [], reports: [], audits: [], ...claim },
+    claim: claimOf({ epoch: 5, ...claim }),
   });
   /** What the observer was told, by the name of the participant. */
   const failedScans: [string, string][] = [];
@@ -71,12 +72,12 @@ function rolledBack({ calls }: ScriptedParticipant): string[] {
 describe('OrphanRecovery', () => {
   it('rolls back a branch of an earlier epoch that has no decision', async () => {
     const { stock, twoScans, transactions } = orphanage();
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
 
     await twoScans();
 
-    expect(rolledBack(stock)).toEqual(['shop.4.9 stock']);
-    expect(transactions.find('shop.4.9')).toMatchObject({
+    expect(rolledBack(stock)).toEqual([`${idOf('shop', 4, 9)} stock`]);
+    expect(transactions.find(idOf('shop', 4, 9))).toMatchObject({
       state: 'ABORTED',
       cause: 'presumed',
       stalled: false,
@@ -85,35 +86,35 @@ describe('OrphanRecovery', () => {
 
   it('does not ask a participant that an operator has paused', async () => {
     const { stock, twoScans, participants, transactions } = orphanage();
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
     participants.pause('stock', { since: 0, by: 'alice', reason: 'it fails over' });
     await twoScans();
     expect(transactions.list()).toEqual([]);
 
     participants.resume('stock');
     await twoScans();
-    expect(rolledBack(stock)).toEqual(['shop.4.9 stock']);
+    expect(rolledBack(stock)).toEqual([`${idOf('shop', 4, 9)} stock`]);
   });
 
   it('concludes nothing from one list, nor from two that are too close', async () => {
     const { stock, recover, clock, transactions } = orphanage();
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
 
     await recover();
     await clock.advance(SAFETY_MS - 1);
     await recover();
     await recover();
-    expect(transactions.find('shop.4.9')).toBeUndefined();
+    expect(transactions.find(idOf('shop', 4, 9))).toBeUndefined();
 
     await clock.advance(1);
     await recover();
     await recover();
-    expect(rolledBack(stock)).toEqual(['shop.4.9 stock']);
+    expect(rolledBack(stock)).toEqual([`${idOf('shop', 4, 9)} stock`]);
   });
 
   it('takes a list to be as old as the question, however long it was on its way', async () => {
     const { stock, recover, clock, participants } = orphanage();
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
     await recover();
     const gate = Promise.withResolvers<void>();
     stock.gate = gate.promise;
@@ -130,12 +131,12 @@ describe('OrphanRecovery', () => {
 
   it('concludes nothing of a branch that was gone in between', async () => {
     const { stock, recover, clock } = orphanage();
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
     await recover();
     stock.prepared = [];
     await clock.advance(SAFETY_MS);
     await recover();
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
     await recover();
     await recover();
 
@@ -144,9 +145,9 @@ describe('OrphanRecovery', () => {
 
   it('fault 53: a list that fails proves nothing, and forgets nothing', async () => {
     const { stock, recover, clock } = orphanage();
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
     await recover();
-    for (const failure of [new Error('away'), undefined, 'shop.4.9']) {
+    for (const failure of [new Error('away'), undefined, idOf('shop', 4, 9)]) {
       stock.prepared = failure;
       await clock.advance(SAFETY_MS);
       await recover();
@@ -154,33 +155,33 @@ describe('OrphanRecovery', () => {
       expect(rolledBack(stock)).toEqual([]);
     }
 
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
     await recover();
     await recover();
-    expect(rolledBack(stock)).toEqual(['shop.4.9 stock']);
+    expect(rolledBack(stock)).toEqual([`${idOf('shop', 4, 9)} stock`]);
   });
 
   it.each([
-    ['of another coordinator', prepared('bank.4.9')],
+    ['of another coordinator', prepared(idOf('bank', 4, 9))],
     ['of one whose name begins with ours', prepared('shop-2.4.9')],
     ['of one whose name ours begins with', prepared('sho.4.9')],
-    ['of the live epoch', prepared('shop.5.9')],
-    ['of an epoch that is younger than ours', prepared('shop.6.9')],
+    ['of the live epoch', prepared(idOf('shop', 5, 9))],
+    ['of an epoch that is younger than ours', prepared(idOf('shop', 6, 9))],
     ['with an id that is malformed', prepared('shop.4')],
     ['with an id that has one part too many', prepared('shop.4.9.1')],
     ['without an id', {}],
-    ['without an id of its own', { transactionId: 'shop.4.9' }],
-    ['whose own id is no text', { transactionId: 'shop.4.9', branchId: 9 }],
+    ['without an id of its own', { transactionId: idOf('shop', 4, 9) }],
+    ['whose own id is no text', { transactionId: idOf('shop', 4, 9), branchId: 9 }],
     ['of a transaction without an id', { branchId: 'stock' }],
     ['of a transaction whose id is no text', { transactionId: 4.9, branchId: 'stock' }],
     ['that is none', null],
   ])('fault 54: never touches a branch %s', async (_, foreign) => {
     const { stock, twoScans, transactions } = orphanage();
-    stock.prepared = [foreign, prepared('shop.4.1')];
+    stock.prepared = [foreign, prepared(idOf('shop', 4, 1))];
 
     await twoScans();
 
-    expect(rolledBack(stock)).toEqual(['shop.4.1 stock']);
+    expect(rolledBack(stock)).toEqual([`${idOf('shop', 4, 1)} stock`]);
     expect(transactions.list()).toHaveLength(1);
   });
 
@@ -199,18 +200,19 @@ describe('OrphanRecovery', () => {
 
   it('leaves a branch with a decision to its commit, also when the list is older than the end of that', async () => {
     const decision: CommitRecord = {
-      id: 'shop.4.9',
+      id: idOf('shop', 4, 9),
       name: 'sale',
+      decider: DECIDER,
       branches: [{ branchId: 'stock', participant: 'stock', payload: 1, completed: false }],
     };
     const { stock, recover, clock, transactions } = orphanage({ decisions: [decision] });
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
     const gate = Promise.withResolvers<void>();
     stock.gate = gate.promise;
 
     const first = recover();
     await settled();
-    expect(transactions.find('shop.4.9')?.state).toBe('COMMITTED');
+    expect(transactions.find(idOf('shop', 4, 9))?.state).toBe('COMMITTED');
     gate.resolve();
     await first;
     await clock.advance(SAFETY_MS);
@@ -223,30 +225,30 @@ describe('OrphanRecovery', () => {
 
   it('finds every branch of a transaction, also when they come to light one by one', async () => {
     const { stock, payment, twoScans, transactions } = orphanage();
-    stock.prepared = [prepared('shop.4.9'), prepared('shop.4.9', 'stock.2')];
+    stock.prepared = [prepared(idOf('shop', 4, 9)), prepared(idOf('shop', 4, 9), 'stock.2')];
     await twoScans();
-    expect(rolledBack(stock)).toEqual(['shop.4.9 stock', 'shop.4.9 stock.2']);
+    expect(rolledBack(stock)).toEqual([`${idOf('shop', 4, 9)} stock`, `${idOf('shop', 4, 9)} stock.2`]);
 
     stock.prepared = [];
-    payment.prepared = [prepared('shop.4.9', 'payment')];
+    payment.prepared = [prepared(idOf('shop', 4, 9), 'payment')];
     await twoScans();
 
-    expect(rolledBack(payment)).toEqual(['shop.4.9 payment']);
-    expect(transactions.find('shop.4.9')).toMatchObject({ state: 'ABORTED', stalled: false });
+    expect(rolledBack(payment)).toEqual([`${idOf('shop', 4, 9)} payment`]);
+    expect(transactions.find(idOf('shop', 4, 9))).toMatchObject({ state: 'ABORTED', stalled: false });
   });
 
   it('shows a transaction once, however many of its branches are orphans', async () => {
     const { stock, twoScans, transactions } = orphanage();
-    stock.prepared = [prepared('shop.4.9'), prepared('shop.4.9', 'stock.2')];
+    stock.prepared = [prepared(idOf('shop', 4, 9)), prepared(idOf('shop', 4, 9), 'stock.2')];
     await twoScans();
 
-    expect(transactions.list().map(({ transactionId }) => transactionId)).toEqual(['shop.4.9']);
+    expect(transactions.list().map(({ transactionId }) => transactionId)).toEqual([idOf('shop', 4, 9)]);
   });
 
   it('tries an orphan again whose rollback has failed, without counting it twice', async () => {
     const { stock, twoScans, recover, participants } = orphanage();
     stock.script = { rollback: ['throw', 'throw', 'yes'] };
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
 
     await twoScans();
     await recover();
@@ -258,27 +260,27 @@ describe('OrphanRecovery', () => {
 
   it('rolls back once more what is prepared all the same, as the same branch, and not at once', async () => {
     const { stock, recover, clock, transactions } = orphanage();
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
     for (let pass = 0; pass < 40; pass++) {
       await recover();
       await clock.advance(SAFETY_MS / 2);
     }
 
-    expect(transactions.find('shop.4.9')?.branches).toHaveLength(1);
+    expect(transactions.find(idOf('shop', 4, 9))?.branches).toHaveLength(1);
     expect(stock.count('rollback')).toBeGreaterThan(1);
     expect(stock.count('rollback')).toBeLessThan(20);
 
     stock.prepared = [];
     await recover();
     await recover();
-    expect(transactions.find('shop.4.9')).toMatchObject({ state: 'ABORTED', stalled: false });
+    expect(transactions.find(idOf('shop', 4, 9))).toMatchObject({ state: 'ABORTED', stalled: false });
   });
 
   it('asks a participant that does not answer no second time, and waits for it with nothing else', async () => {
     const { stock, payment, recover, clock } = orphanage();
     const gate = Promise.withResolvers<void>();
     stock.gate = gate.promise;
-    payment.prepared = [prepared('shop.4.9', 'payment')];
+    payment.prepared = [prepared(idOf('shop', 4, 9), 'payment')];
 
     void recover();
     await settled();
@@ -297,7 +299,7 @@ describe('OrphanRecovery', () => {
 
   it('fault 31 §: rolls nothing back when the log does not outlive an epoch', async () => {
     const { stock, twoScans } = orphanage({ durable: false });
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
 
     await twoScans();
 
@@ -307,11 +309,11 @@ describe('OrphanRecovery', () => {
   it('a participant that lists nothing is asked nothing, and is no failure', async () => {
     const { participants, twoScans, failedScans, stock } = orphanage();
     participants.register(new ScriptedParticipant(), { name: 'forgetful' });
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
 
     await twoScans();
 
-    expect(rolledBack(stock)).toEqual(['shop.4.9 stock']);
+    expect(rolledBack(stock)).toEqual([`${idOf('shop', 4, 9)} stock`]);
     expect(failedScans).toEqual([]);
   });
 
@@ -321,7 +323,7 @@ describe('OrphanRecovery', () => {
     await recover();
     expect(failedScans).toEqual([['stock', 'the connection was cut']]);
 
-    payment.prepared = 'shop.4.9';
+    payment.prepared = idOf('shop', 4, 9);
     stock.prepared = [];
     await recover();
     expect(failedScans.slice(1)).toEqual([['payment', expect.stringContaining('a list of branches')]]);
@@ -335,30 +337,32 @@ describe('OrphanRecovery', () => {
       return undecidable.splice(0);
     };
 
-    expect(await numberTold('shop.4.1')).toEqual([['stock', 1]]);
-    expect(await numberTold('shop.4.1')).toEqual([]);
-    expect(await numberTold('shop.4.1', 'shop.4.2', 'bank.4.3')).toEqual([['stock', 2]]);
-    expect(await numberTold('shop.4.1')).toEqual([['stock', 1]]);
+    expect(await numberTold(idOf('shop', 4, 1))).toEqual([['stock', 1]]);
+    expect(await numberTold(idOf('shop', 4, 1))).toEqual([]);
+    expect(await numberTold(idOf('shop', 4, 1), idOf('shop', 4, 2), idOf('bank', 4, 3))).toEqual([
+      ['stock', 2],
+    ]);
+    expect(await numberTold(idOf('shop', 4, 1))).toEqual([['stock', 1]]);
     expect(await numberTold()).toEqual([]);
-    expect(await numberTold('shop.4.1')).toEqual([['stock', 1]]);
+    expect(await numberTold(idOf('shop', 4, 1))).toEqual([['stock', 1]]);
     expect(failedScans).toEqual([]);
   });
 
   it('says of each orphan that it was found, once, however often it is listed and fails to roll back', async () => {
     const { stock, twoScans, orphans, failedScans } = orphanage();
     stock.script = { rollback: 'throw' };
-    stock.prepared = [prepared('shop.4.9'), prepared('shop.4.9', 'stock.2')];
+    stock.prepared = [prepared(idOf('shop', 4, 9)), prepared(idOf('shop', 4, 9), 'stock.2')];
 
     await twoScans();
     await twoScans();
 
-    expect(orphans).toEqual(['shop.4.9 stock', 'shop.4.9 stock.2']);
+    expect(orphans).toEqual([`${idOf('shop', 4, 9)} stock`, `${idOf('shop', 4, 9)} stock.2`]);
     expect(failedScans).toEqual([]);
   });
 
   it('calls no branch undecidable that is of this epoch, or of one that the log outlives', async () => {
     const { stock, twoScans, undecidable } = orphanage();
-    stock.prepared = [prepared('shop.4.9'), prepared('shop.5.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9)), prepared(idOf('shop', 5, 9))];
 
     await twoScans();
 
@@ -368,13 +372,13 @@ describe('OrphanRecovery', () => {
   it('tells branches of one transaction apart that have the same id at two participants', async () => {
     const { stock, payment, twoScans, participants } = orphanage();
     stock.script = { rollback: 'throw' };
-    stock.prepared = [prepared('shop.4.9', 'line-1')];
-    payment.prepared = [prepared('shop.4.9', 'line-1')];
+    stock.prepared = [prepared(idOf('shop', 4, 9), 'line-1')];
+    payment.prepared = [prepared(idOf('shop', 4, 9), 'line-1')];
 
     await twoScans();
 
     expect(participants.get('stock').counts).toMatchObject({ stalled: 1, rolledBack: 0 });
-    expect(rolledBack(payment)).toEqual(['shop.4.9 line-1']);
+    expect(rolledBack(payment)).toEqual([`${idOf('shop', 4, 9)} line-1`]);
   });
 
   it.each<[string, (orphans: OrphanRecovery, coordinator: ReturnType<typeof orphanage>) => void]>([
@@ -384,7 +388,7 @@ describe('OrphanRecovery', () => {
     const coordinator = orphanage();
     const { stock, runtime, clock, participants } = coordinator;
     const orphans = new OrphanRecovery(runtime);
-    stock.prepared = [prepared('shop.4.9')];
+    stock.prepared = [prepared(idOf('shop', 4, 9))];
     await orphans.pass();
     await clock.advance(SAFETY_MS);
     const gate = Promise.withResolvers<void>();

@@ -40,8 +40,8 @@ export class OrphanRecovery {
   }
 
   private scanOnce(participant: RegisteredParticipant): Promise<void> {
-    if (participant.paused !== undefined || participant.instance.recover === undefined)
-      return Promise.resolve();
+    const mayAsk = participant.isClaimed && participant.paused === undefined;
+    if (!mayAsk || participant.instance.recover === undefined) return Promise.resolve();
     const underWay = this.scans.get(participant);
     if (underWay !== undefined) return underWay;
     const scan = this.scan(participant).finally(() => this.scans.delete(participant));
@@ -110,8 +110,10 @@ export class OrphanRecovery {
   ): 'foreign' | 'leave' | 'abort' | 'unknown' {
     const { ids, log } = this.runtime;
     if (!isPreparedBranch(branch)) return 'foreign';
-    const epoch = ids.epochOf(branch.transactionId);
-    if (epoch === undefined) return 'foreign';
+    const origin = ids.originOf(branch.transactionId);
+    if (origin.kind === 'other-log') return 'unknown';
+    if (origin.kind !== 'own') return 'foreign';
+    const { epoch } = origin;
     const recorded = decided.has(branch.transactionId);
     const presumption = presume({ owns: !log.isLost, recorded, begunInThisEpoch: epoch === log.epoch });
     if (presumption !== 'abort') return 'leave';

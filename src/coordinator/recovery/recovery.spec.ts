@@ -7,6 +7,7 @@ import { branch } from '../participant/branch-request.js';
 import type { PreparedBranch } from '../participant/participant.js';
 import { ManualClock, ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
 import { Recovery } from './recovery.js';
+import { DECIDER, claimOf } from '../../../test/support/identity.js';
 
 function decisionFor(id: string): CommitRecord {
   const branches = ['stock', 'payment'].map((name) => ({
@@ -15,7 +16,7 @@ function decisionFor(id: string): CommitRecord {
     payload: 1,
     completed: false,
   }));
-  return { id, name: 'sale', branches };
+  return { id, name: 'sale', decider: DECIDER, branches };
 }
 
 function reportOf(
@@ -31,7 +32,7 @@ function reportOf(
 function restored(left: Pick<LogClaim, 'decisions' | 'reports'>) {
   const stock = new ScriptedParticipant();
   const payment = new ScriptedParticipant();
-  const claim = { epoch: 2, durable: true, audits: [], ...left };
+  const claim = claimOf({ epoch: 2, ...left });
   const coordinator = createTestCoordinator({
     participants: { stock, payment },
     log: new ScriptedLog({ claim }),

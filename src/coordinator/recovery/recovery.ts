@@ -51,6 +51,7 @@ export class Recovery {
     // Before, a decision that the log holds would be taken for one that was never made.
     if (!this.isRestored) return;
     void this.findOrphans();
+    void this.runtime.parts.participants.claimAgain();
     void this.checkLog();
     await this.stalled.pass();
     this.runtime.isRecovering = false;

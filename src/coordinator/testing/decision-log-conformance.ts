@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict';
 import { AUDIT_KEPT, type DecisionLog, type LogClaim } from '../log/decision-log.js';
-import { auditOf, idsOf, recordOf, reportOf, sorted } from './decision-log-fixtures.js';
+import {
+  type Check,
+  NAME,
+  auditOf,
+  claimOf,
+  idsOf,
+  recordOf,
+  reportOf,
+  sorted,
+  withLog,
+} from './decision-log-fixtures.js';
+import { DURABLE_IDENTITY_CHECKS, IDENTITY_CHECKS } from './decision-log-identity.js';
 
 /** What the conformance suite needs to know of a log. @publicApi */
 export interface DecisionLogStorage {
@@ -17,25 +28,19 @@ export interface ConformanceCase {
   readonly run: () => Promise<void>;
 }
 
-type Check = (create: () => DecisionLog) => Promise<void>;
-
-const NAME = 'shop';
-
 /** What is asked of every log, also of one that forgets when it is closed. */
 const CHECKS: Readonly<Record<string, Check>> = {
+  ...IDENTITY_CHECKS,
   'a new log holds nothing': async (create) => {
     const log = create();
     const claim = await log.open(NAME);
     assert.deepEqual([...claim.decisions], []);
     assert.deepEqual([...claim.reports], []);
     assert.deepEqual([...claim.audits], []);
-    assert.ok(Number.isSafeInteger(claim.epoch) && claim.epoch > 0, `epoch ${claim.epoch}`);
+    assert.match(claim.logId, /^[0-9a-z]{12}$/);
+    assert.equal(claim.epoch, 1);
+    assert.ok(claim.token.length >= 16, `the token ${JSON.stringify(claim.token)} can be guessed`);
     await log.close();
-  },
-  'every claim has a higher epoch than the one before': async (create) => {
-    const epochs: number[] = [];
-    for (let run = 0; run < 3; run++) epochs.push(await withLog(create, (_, claim) => claim.epoch));
-    assert.ok(epochs[0]! < epochs[1]! && epochs[1]! < epochs[2]!, `epochs ${epochs.join(', ')}`);
   },
   'takes a decision, and many at once': async (create) => {
     await withLog(create, async (log) => {
@@ -56,6 +61,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
 
 /** What is asked of a log whose decisions outlive it. */
 const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
+  ...DURABLE_IDENTITY_CHECKS,
   'a decision is there after the next start, with all its branches': async (create) => {
     await withLog(create, (log) => append(log, 'shop.1.1', { sku: 'tea', quantity: 2, note: null }));
     const { decisions } = await claimOf(create);
@@ -168,8 +174,9 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
   },
   'the logs of two coordinators have nothing to do with each other': async (create) => {
     const [one, other] = [create(), create()];
-    await one.open('shop');
-    await other.open('shop-2');
+    const [claim, otherClaim] = [await one.open('shop'), await other.open('shop-2')];
+    assert.notEqual(claim.logId, otherClaim.logId);
+    assert.equal(await other.isOwnRun(claim.epoch, claim.token), false);
     await append(one, 'shop.1.1');
     assert.equal(await other.lookUp('shop.1.1'), 'absent');
     await one.close();
@@ -222,23 +229,6 @@ export function decisionLogConformance(
       }
     },
   }));
-}
-
-async function withLog<T>(
-  create: () => DecisionLog,
-  use: (log: DecisionLog, claim: LogClaim) => T | Promise<T>,
-): Promise<T> {
-  const log = create();
-  const claim = await log.open(NAME);
-  try {
-    return await use(log, claim);
-  } finally {
-    await log.close();
-  }
-}
-
-function claimOf(create: () => DecisionLog): Promise<LogClaim> {
-  return withLog(create, (_, claim) => claim);
 }
 
 async function append(log: DecisionLog, id: string, payload: unknown = 1): Promise<void> {

@@ -1,6 +1,36 @@
-import type { AuditEntry, CommitRecord, HeuristicRecord, LogClaim } from '../log/decision-log.js';
+import {
+  type AuditEntry,
+  type CommitRecord,
+  DECIDED_BY_LOG,
+  type DecisionLog,
+  type HeuristicRecord,
+  type LogClaim,
+} from '../log/decision-log.js';
 
 // What the conformance suite writes into a log, and how it looks at what it finds there.
+
+/** Looks at one thing that a log must do. */
+export type Check = (create: () => DecisionLog) => Promise<void>;
+
+/** The name of the coordinator whose log is looked at. */
+export const NAME = 'shop';
+
+export async function withLog<T>(
+  create: () => DecisionLog,
+  use: (log: DecisionLog, claim: LogClaim) => T | Promise<T>,
+): Promise<T> {
+  const log = create();
+  const claim = await log.open(NAME);
+  try {
+    return await use(log, claim);
+  } finally {
+    await log.close();
+  }
+}
+
+export function claimOf(create: () => DecisionLog): Promise<LogClaim> {
+  return withLog(create, (_, claim) => claim);
+}
 
 export function recordOf(id: string, payload: unknown): CommitRecord {
   const branches = ['stock', 'payment'].map((participant) => ({
@@ -9,7 +39,7 @@ export function recordOf(id: string, payload: unknown): CommitRecord {
     payload,
     completed: false,
   }));
-  return { id, name: 'sale', branches };
+  return { id, name: 'sale', decider: DECIDED_BY_LOG, branches };
 }
 
 export function auditOf(number: number): AuditEntry {

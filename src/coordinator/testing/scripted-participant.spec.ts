@@ -4,11 +4,12 @@ import type { Branch } from '../participant/participant.js';
 import { ManualClock, settled } from './manual-clock.js';
 import { type Behaviour, type ParticipantScript, ScriptedParticipant } from './scripted-participant.js';
 import { type TestCoordinator, createTestCoordinator } from './test-coordinator.js';
+import { runOf } from '../../../test/support/identity.js';
 
 /** A branch as a coordinator would hand it over. */
 function branchOf(transactionId: string, payload: unknown = null): Branch {
   const signal = new AbortController().signal;
-  return { transactionId, branchId: 'b', payload, deadline: 0, attempt: 0, signal };
+  return { transactionId, branchId: 'b', payload, deadline: 0, attempt: 0, signal, run: runOf() };
 }
 
 /** What came of a call: its answer, its error, or nothing. */

@@ -226,13 +226,14 @@ export class ScriptedParticipant<P = unknown> implements TransactionParticipant<
 
 /** The coordinator lets go of a payload when its transaction is over; a test looks at it afterwards. */
 function snapshotOf<P>(branch: Branch<P>): Branch<P> {
-  const { transactionId, branchId, payload, deadline, attempt } = branch;
+  const { transactionId, branchId, payload, deadline, attempt, run } = branch;
   return {
     transactionId,
     branchId,
     payload,
     deadline,
     attempt,
+    run,
     get signal() {
       return branch.signal;
     },

@@ -1,11 +1,16 @@
 import type { Logger } from '@nestjs/common';
 import type { PoolClient } from 'pg';
-import { type AbortVote, type Branch, type PreparedBranch, refuse } from '../../coordinator/index.js';
+import {
+  type AbortVote,
+  type Branch,
+  type CoordinatorRun,
+  type PreparedBranch,
+  refuse,
+} from '../../coordinator/index.js';
 import type { NameLock } from './claim-sessions.js';
 import { lockName } from './coordinator-lock.js';
-import { type CoordinatorRun, prefixOf, runOf } from './coordinator-run.js';
+import { prefixOf, runOf } from './coordinator-run.js';
 import { PostgresStartUpError } from './errors.js';
-import type { GuardTable } from './guard-table.js';
 import { type Lane, destroy, unlessAborted } from './lane.js';
 import { checkLog, isOfOtherLog } from './log-check.js';
 import type { ResolvedPostgresSettings } from './options.js';
@@ -46,7 +51,6 @@ export class CoordinatorClaim {
   constructor(
     private readonly participant: string,
     private readonly lane: Lane,
-    private readonly guard: GuardTable,
     private readonly settings: ResolvedPostgresSettings,
     private readonly logger: Logger,
   ) {}
@@ -82,9 +86,8 @@ export class CoordinatorClaim {
    * @returns why nothing of that coordinator is prepared here, if that is so.
    * @throws what stands in the way of finding out.
    */
-  async admit({ transactionId, signal }: Branch): Promise<AbortVote | undefined> {
-    const run = runOf(transactionId);
-    if (run === undefined) return undefined;
+  async admit({ transactionId, run, signal }: Branch): Promise<AbortVote | undefined> {
+    if (runOf(transactionId) === undefined) return undefined;
     const { refused } = this;
     if (refused?.prefix === prefixOf(run) && performance.now() < refused.until)
       return refusalBy(refused.error);
@@ -112,7 +115,7 @@ export class CoordinatorClaim {
   ownOnly(branches: readonly PreparedBranch[]): readonly PreparedBranch[] {
     const { run } = this;
     // Without a durable log the coordinator concludes nothing, and reports them.
-    if (run === undefined || run.durable === false) return branches;
+    if (run === undefined || !run.durable) return branches;
     const own = branches.filter(({ transactionId }) => !isOfOtherLog(transactionId, run));
     const leftOut = branches.length - own.length;
     if (leftOut > 0 && leftOut !== this.leftOut) {
@@ -147,14 +150,12 @@ export class CoordinatorClaim {
   }
 
   private async claim(
-    given: CoordinatorRun,
+    run: CoordinatorRun,
     prefix: string,
     waitMs: number,
     before: Promise<void> | undefined,
   ): Promise<void> {
     await before?.catch(ignore);
-    const isSame = this.run !== undefined && prefixOf(this.run) === prefix;
-    const run = { ...given, durable: given.durable ?? (isSame ? this.run?.durable : undefined) };
     this.run = run;
     if (this.prefix === prefix) return;
     await this.release();
@@ -164,9 +165,9 @@ export class CoordinatorClaim {
     client.on('error', ignore);
     try {
       const lock = await unlessAborted(signal, () => lockName(client, run, this.participant, waitMs));
-      if (run.durable === true) {
+      if (run.durable) {
         await unlessAborted(signal, () =>
-          checkLog(client, run, this.participant, this.guard, prefix !== this.heldBefore),
+          checkLog(client, run, this.participant, prefix !== this.heldBefore),
         );
       }
       signal.throwIfAborted();

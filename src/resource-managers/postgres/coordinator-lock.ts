@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { PoolClient } from 'pg';
 import { type NameLock, countSession, lockOfSibling } from './claim-sessions.js';
-import { type CoordinatorRun, haveOneLog, prefixOf, runOf } from './coordinator-run.js';
+import type { CoordinatorRun } from '../../coordinator/index.js';
+import { prefixOf } from './coordinator-run.js';
 import { PostgresStartUpError } from './errors.js';
 import { codeOf } from './sqlstate.js';
 
@@ -27,9 +28,8 @@ interface Holder {
 }
 
 /**
- * Takes the lock on the name of a coordinator, for one participant in one database, for as long as the session lasts. A run
- * of the same log that went before is dead, as that log is this one's now: should a session of it be left, it is ended. So is
- * one of this very run whose connection was lost, though the server has not noticed.
+ * Takes the lock on the name of a coordinator, for one participant in one database, for as long as the session lasts. A
+ * session of this very run whose connection was lost, though the server has not noticed, is ended.
  *
  * @param waitMs how long whoever else holds it is waited for: a process that was killed is noticed a little later.
  * @returns the lock of this session, or that of another one of this process that works for this very run.
@@ -44,7 +44,7 @@ export async function lockName(
   const number = keyOf(`${run.name}/${participant}`);
   const key = [LOCKS, number];
   // Two without a durable log are in nobody's way, as neither takes anything for an orphan.
-  const lock = run.durable === false ? 'advisory_lock_shared' : 'advisory_lock';
+  const lock = run.durable ? 'advisory_lock' : 'advisory_lock_shared';
   const pid = await configure(client, {
     application_name: applicationOf(run),
     lock_timeout: waitMs,
@@ -98,10 +98,9 @@ function applicationOf(run: CoordinatorRun): string {
   return `dtc ${prefixOf(run).slice(0, -1)}`;
 }
 
-/** Whether it is of a run of the same log that is over, or of this one, and nobody's any more. */
+/** Whether it is of this very run, and nobody's any more. */
 function isLeftBehind({ application }: Holder, run: CoordinatorRun): boolean {
-  const holder = runOf(`${application.replace(/^dtc /, '')}.1`);
-  return holder?.name === run.name && holder.epoch <= run.epoch && haveOneLog(holder.epoch, run.epoch);
+  return application === applicationOf(run);
 }
 
 function inUse(

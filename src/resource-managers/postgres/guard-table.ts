@@ -71,16 +71,6 @@ export class GuardTable {
     return rowCount === 1;
   }
 
-  /** @returns the first global id of a participant that lies between the two, or begins with the latter. */
-  async firstBetween(client: ClientBase, participant: string, from: string, to: string): Promise<string[]> {
-    const { rows } = await client.query<{ gid: string }>(
-      `SELECT gid FROM ${this.name} WHERE gid COLLATE "C" >= $1 AND gid COLLATE "C" <= $2 ` +
-        `AND split_part(gid, '/', 2) = $3 ORDER BY gid COLLATE "C" LIMIT 1`,
-      [from, `${to}~`, participant],
-    );
-    return rows.map(({ gid }) => gid);
-  }
-
   /**
    * @returns the SQL that makes the table. It has no other index than its key, which would cost each branch as much as
    * the row itself.

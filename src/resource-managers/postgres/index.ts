@@ -1,6 +1,6 @@
 export type { Batch } from './branch-batch.js';
 export type { Work } from './branch-work.js';
-export type { CoordinatorRun } from './coordinator-run.js';
+export type { CoordinatorRun } from '../../coordinator/index.js';
 export {
   PostgresBranchError,
   type PostgresBranchErrorCode,

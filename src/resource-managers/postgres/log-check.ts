@@ -1,7 +1,6 @@
 import type { PoolClient } from 'pg';
-import { type CoordinatorRun, haveOneLog, lastOfLog, prefixOf, runOf } from './coordinator-run.js';
+import { type CoordinatorRun, originOf } from '../../coordinator/index.js';
 import { PostgresStartUpError } from './errors.js';
-import type { GuardTable } from './guard-table.js';
 
 /**
  * Checks that the decision log of a coordinator is the one under which its name was used here before: whatever is prepared
@@ -14,7 +13,6 @@ export async function checkLog(
   client: PoolClient,
   run: CoordinatorRun,
   participant: string,
-  guard: GuardTable,
   isNew: boolean,
 ): Promise<void> {
   const { rows: prepared } = await client.query<{ gid: string }>(
@@ -32,13 +30,7 @@ export async function checkLog(
     );
   }
   if (!isNew) return;
-  const ended = await guard.firstBetween(
-    client,
-    participant,
-    prefixOf(run),
-    prefixOf({ ...run, epoch: lastOfLog(run.epoch) }),
-  );
-  const later = [...prepared.map(({ gid }) => gid), ...ended].find((gid) => isOfLaterRun(gid, run));
+  const later = prepared.map(({ gid }) => gid).find((gid) => isOfLaterRun(gid, run));
   if (later !== undefined) {
     throw otherLog(
       participant,
@@ -50,13 +42,13 @@ export async function checkLog(
 
 /** Whether a coordinator of that name made the id, with a log that is not that of the run. */
 export function isOfOtherLog(transactionId: string, run: CoordinatorRun): boolean {
-  const maker = runOf(transactionId);
-  return maker?.name === run.name && !haveOneLog(maker.epoch, run.epoch);
+  const maker = originOf(transactionId);
+  return maker?.name === run.name && maker.logId !== run.logId;
 }
 
 function isOfLaterRun(gid: string, run: CoordinatorRun): boolean {
-  const maker = runOf(transactionOf(gid));
-  return maker?.name === run.name && haveOneLog(maker.epoch, run.epoch) && maker.epoch >= run.epoch;
+  const maker = originOf(transactionOf(gid));
+  return maker?.name === run.name && maker.logId === run.logId && maker.epoch >= run.epoch;
 }
 
 function transactionOf(gid: string): string {

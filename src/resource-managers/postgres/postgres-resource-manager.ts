@@ -2,7 +2,9 @@ import { Logger } from '@nestjs/common';
 import type { PoolClient } from 'pg';
 import {
   type Branch,
+  type CoordinatorRun,
   HeuristicError,
+  type IsOwnRun,
   type OnePhaseAnswer,
   type PreparedBranch,
   type Vote,
@@ -13,7 +15,6 @@ import { bury, commitPrepared, completionFailed, rollBackPrepared } from './bran
 import { BranchWork, ONE_PHASE, type Work, preparation, remainingUntil } from './branch-work.js';
 import { type Lanes, openLanes } from './connections.js';
 import { CoordinatorClaim } from './coordinator-claim.js';
-import type { CoordinatorRun } from './coordinator-run.js';
 import { PostgresBranchError, PostgresStartUpError } from './errors.js';
 import { branchOf, coordinatorOf, gidOf, quoted } from './gid.js';
 import { GuardPurge } from './guard-purge.js';
@@ -56,7 +57,7 @@ export class PostgresResourceManager {
     this.lanes = openLanes(connection, settings, participant, this.logger);
     this.guard = new GuardTable(settings.guardTable);
     this.purge = new GuardPurge(participant, this.lanes.completion, this.guard, settings, this.logger);
-    this.claim = new CoordinatorClaim(participant, this.lanes.completion, this.guard, settings, this.logger);
+    this.claim = new CoordinatorClaim(participant, this.lanes.completion, settings, this.logger);
   }
 
   /**
@@ -66,7 +67,7 @@ export class PostgresResourceManager {
    * here under its name, or with another decision log did; left out, that is found out by the first branch.
    * @throws PostgresStartUpError with what mends it.
    */
-  async start(coordinator?: CoordinatorRun): Promise<void> {
+  async start(coordinator?: CoordinatorRun, _isOwnRun?: IsOwnRun): Promise<void> {
     await this.ready();
     if (coordinator === undefined) return;
     try {

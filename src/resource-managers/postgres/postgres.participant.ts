@@ -2,7 +2,8 @@ import { Inject, type OnApplicationShutdown, type OnModuleInit, Optional } from 
 import type { ClientBase, QueryConfig, QueryResult } from 'pg';
 import {
   type Branch,
-  CoordinatorStatus,
+  type CoordinatorRun,
+  type IsOwnRun,
   type OnePhaseAnswer,
   ParticipantRegistry,
   type PreparedBranch,
@@ -33,10 +34,6 @@ abstract class PostgresParticipantBase<P>
   @Inject(ParticipantRegistry)
   private readonly registry?: ParticipantRegistry;
 
-  @Optional()
-  @Inject(CoordinatorStatus)
-  private readonly coordinatorStatus?: CoordinatorStatus;
-
   private readonly options: PostgresOptions;
   private readonly givenName: string | undefined;
   private manager: PostgresResourceManager | undefined;
@@ -62,9 +59,15 @@ abstract class PostgresParticipantBase<P>
     return this.resourceManager.recover();
   }
 
+  /** @throws PostgresStartUpError when the database was used under this coordinator's name by another process or log. */
+  async claim(run: CoordinatorRun, isOwnRun: IsOwnRun): Promise<void> {
+    await this.resourceManager.start(run, isOwnRun);
+  }
+
   /** @throws PostgresStartUpError when the database cannot be used as it is: the application does not start. */
   async onModuleInit(): Promise<void> {
-    await this.resourceManager.start(this.coordinatorStatus?.view());
+    await this.resourceManager.start();
+    await this.registry?.claim(this);
   }
 
   /** The coordinator has waited for the transactions in flight before. */

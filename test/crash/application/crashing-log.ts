@@ -35,6 +35,10 @@ export class CrashingLog implements DecisionLog {
     });
   }
 
+  async isOwnRun(epoch: number, token: string): Promise<boolean> {
+    return this.log.isOwnRun(epoch, token);
+  }
+
   append(decision: CommitDecision): Promise<void> {
     const { fault } = this;
     this.fault = undefined;

@@ -1,4 +1,5 @@
-import type { Branch } from '../../../src/coordinator/index.js';
+import { type Branch, originOf } from '../../../src/coordinator/index.js';
+import { idOf, runOf } from '../identity.js';
 
 /** A branch as a coordinator would hand it to a participant, with what the test may do to it. */
 export interface TestBranch<P = unknown> extends Branch<P> {
@@ -17,14 +18,15 @@ export function someBranch<P = unknown>(
   given: Partial<Branch<P>> & { readonly withinMs?: number } = {},
 ): TestBranch<P> {
   const controller = new AbortController();
-  const { withinMs = 10_000, ...rest } = given;
+  const { withinMs = 10_000, transactionId = idOf('shop', 1, ++sequence), ...rest } = given;
   return {
-    transactionId: `shop.1.${++sequence}`,
+    transactionId,
     branchId: 'b',
     payload: undefined as P,
     deadline: performance.timeOrigin + performance.now() + withinMs,
     signal: controller.signal,
     attempt: 0,
+    run: runOf(originOf(transactionId)),
     ...rest,
     abort: () => controller.abort(new Error('nobody waits any more')),
   };

@@ -26,7 +26,7 @@ async function leaveLog(writes: number): Promise<void> {
     const payload = 'x'.repeat(write === writes ? 1_000_000 : 10);
     const branches = [{ branchId: 'b', participant: 'p', payload, completed: false }];
     const id = `shop.1.${write}`;
-    await log.append({ id, toRecord: () => ({ id, name: 'sale', branches }) });
+    await log.append({ id, toRecord: () => ({ id, name: 'sale', decider: { kind: 'log' }, branches }) });
   }
   await log.close();
 }

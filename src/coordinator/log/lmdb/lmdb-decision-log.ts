@@ -4,8 +4,8 @@ import { type RootDatabase, open } from 'lmdb';
 import { CoordinatorError, FencedError } from '../../errors.js';
 import type { AuditEntry, CommitDecision, DecisionLog, HeuristicRecord, LogClaim } from '../decision-log.js';
 import { ExclusiveLock } from '../exclusive-lock.js';
-import { firstEpoch } from '../first-epoch.js';
 import { FlushStatistics } from '../flush-statistics.js';
+import { newLogId, newRunToken, nextEpoch } from '../log-identity.js';
 import { LogBrokenError, LogInUseError, LogNotOpenedError } from '../log-errors.js';
 import { causeOf, isPassing } from './failures.js';
 import { checkFile, databaseIn, markClaimed } from './file-check.js';
@@ -19,9 +19,12 @@ import {
   readAudits,
   readCommits,
   readEpoch,
+  readIdentity,
   readReports,
+  readStart,
   reportKey,
   reportsOf,
+  startKey,
 } from './stored-records.js';
 
 /** Options of {@link LmdbDecisionLog}. @publicApi */
@@ -82,6 +85,12 @@ export class LmdbDecisionLog implements DecisionLog {
       await this.close();
       throw error instanceof CoordinatorError ? error : new LogNotOpenedError(folder, await causeOf(error));
     }
+  }
+
+  isOwnRun(epoch: number, token: string): boolean {
+    const { database } = this.storage;
+    database.resetReadTxn();
+    return readStart(database, epoch) === token;
   }
 
   append(decision: CommitDecision): Promise<void> {
@@ -169,10 +178,11 @@ export class LmdbDecisionLog implements DecisionLog {
     readCommits(database);
     readReports(database);
     readAudits(database);
-    this.epoch = await this.claimEpoch(database, folder);
+    const identity = await this.claimEpoch(database, folder);
+    this.epoch = identity.epoch;
     markClaimed(folder);
     return {
-      epoch: this.epoch,
+      ...identity,
       durable: true,
       decisions: readCommits(database),
       reports: readReports(database),
@@ -181,17 +191,22 @@ export class LmdbDecisionLog implements DecisionLog {
   }
 
   /** Of two that claim at the same time, where the lock does not hold, one is refused. */
-  private async claimEpoch(database: RootDatabase<Buffer, string>, folder: string): Promise<number> {
-    const before = readEpoch(database);
-    const epoch = before === 0 ? firstEpoch() : before + 1;
+  private async claimEpoch(
+    database: RootDatabase<Buffer, string>,
+    folder: string,
+  ): Promise<Pick<LogClaim, 'logId' | 'epoch' | 'token'>> {
+    const { logId = newLogId(), epoch: before = 0 } = readIdentity(database) ?? {};
+    const epoch = nextEpoch(before);
+    const token = newRunToken();
     const put = (): void => {
-      database.put(EPOCH, encodeRecord({ epoch }), epoch).catch(() => {});
+      database.put(EPOCH, encodeRecord({ logId, epoch }), epoch).catch(() => {});
+      database.put(startKey(epoch), encodeRecord({ token }), epoch).catch(() => {});
     };
     const won = await (before === 0
       ? database.ifNoExists(EPOCH, put)
       : database.ifVersion(EPOCH, before, put));
     if (!won) throw new LogInUseError(folder);
-    return epoch;
+    return { logId, epoch, token };
   }
 
   private get storage(): Opened {

@@ -35,6 +35,7 @@ function decision(id: string): CommitDecision {
     toRecord: () => ({
       id,
       name: 'sale',
+      decider: { kind: 'log' },
       branches: [{ branchId: 'b', participant: 'p', payload: 1, completed: false }],
     }),
   };

@@ -12,12 +12,17 @@ export const AUDITS = 'audit/';
 export const EPOCH = 'epoch';
 /** Is written to find out whether something can be. */
 export const CHECK = 'check';
+const STARTS = 'start/';
 /** The character after the slash: where the keys of one kind end. */
 const END = '0';
 
 const commitSchema = z.strictObject({
   id: z.string(),
   name: z.string(),
+  decider: z.union([
+    z.strictObject({ kind: z.literal('log') }),
+    z.strictObject({ kind: z.literal('branch'), branchId: z.string() }),
+  ]),
   // Records of before these were kept are as good.
   begunAt: z.number().optional(),
   decidedAt: z.number().optional(),
@@ -25,6 +30,7 @@ const commitSchema = z.strictObject({
     z.strictObject({
       branchId: z.string(),
       participant: z.string(),
+      address: z.string().optional(),
       payload: z.unknown(),
       completed: z.boolean(),
     }),
@@ -51,7 +57,8 @@ const auditSchema = z.strictObject({
   detail: z.string().nullable(),
 });
 
-const epochSchema = z.strictObject({ epoch: z.number().int().min(1) });
+const epochSchema = z.strictObject({ logId: z.string().length(12), epoch: z.number().int().min(1) });
+const startSchema = z.strictObject({ token: z.string().min(1) });
 
 type Database = RootDatabase<Buffer, string>;
 
@@ -92,8 +99,31 @@ export function readAudits(database: Database): AuditEntry[] {
  * @throws DamagedLogError, UnknownLogFormatError
  */
 export function readEpoch(database: Database): number {
+  return readIdentity(database)?.epoch ?? 0;
+}
+
+/**
+ * @returns the id of the log and the epoch of the latest claim, undefined when there was none.
+ * @throws DamagedLogError, UnknownLogFormatError
+ */
+export function readIdentity(
+  database: Database,
+): { readonly logId: string; readonly epoch: number } | undefined {
   const stored = database.get(EPOCH);
-  return stored === undefined ? 0 : parse(EPOCH, stored, epochSchema).epoch;
+  return stored === undefined ? undefined : parse(EPOCH, stored, epochSchema);
+}
+
+export function startKey(epoch: number): string {
+  return STARTS + epoch;
+}
+
+/**
+ * @returns the token that was given out with an epoch, undefined when none was.
+ * @throws DamagedLogError, UnknownLogFormatError
+ */
+export function readStart(database: Database, epoch: number): string | undefined {
+  const stored = database.get(startKey(epoch));
+  return stored === undefined ? undefined : parse(startKey(epoch), stored, startSchema).token;
 }
 
 function read<T>(database: Database, prefix: string, schema: z.ZodType<T>): T[] {

@@ -61,7 +61,7 @@ describe('A power failure in the middle of a write', () => {
       const id = `shop.1.${round}`;
       const payload = 'x'.repeat(random() ? 10 : 20_000);
       const branches = [{ branchId: 'b', participant: 'p', payload, completed: false }];
-      await log.append({ id, toRecord: () => ({ id, name: 'sale', branches }) });
+      await log.append({ id, toRecord: () => ({ id, name: 'sale', decider: { kind: 'log' }, branches }) });
       const after = readFileSync(database);
       for (let failure = 0; failure < POWER_FAILURES; failure++) {
         expect(await decisionsIn(torn(whole, after, random))).toEqual(durable.toSorted());

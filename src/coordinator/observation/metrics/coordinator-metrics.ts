@@ -27,7 +27,7 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
   },
   gauge(
     'dtc_epoch',
-    'The number of the claim on the log: it grows with each start',
+    'The number of the start of the log: it grows with each start of a durable log',
     ({ runtime }) => runtime.log.epoch,
   ),
   gauge(

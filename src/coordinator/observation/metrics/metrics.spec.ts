@@ -10,9 +10,10 @@ import { ScriptedParticipant, settled } from '../../testing/index.js';
 import { VERSION } from '../../version.js';
 import { createMeasured } from './metrics.fixture.js';
 import { METRICS } from './metrics.js';
+import { claimOf, idOf } from '../../../../test/support/identity.js';
 
 const BOTH = { branches: [branch('stock', 1), branch('payment', 1)] };
-const CLAIM = { epoch: 7, durable: true, decisions: [], reports: [], audits: [] };
+const CLAIM = claimOf({ epoch: 7 });
 
 class Listing extends ScriptedParticipant {
   listed: readonly PreparedBranch[] = [];
@@ -178,7 +179,7 @@ describe('CoordinatorMetrics', () => {
       participants: { listing },
       log: new ScriptedLog({ claim: CLAIM }),
     });
-    listing.listed = [{ transactionId: 'coordinator.3.1', branchId: 'listing' }];
+    listing.listed = [{ transactionId: idOf('coordinator', 3, 1), branchId: 'listing' }];
     await recover();
     await clock.advance(10_000);
     await recover();
@@ -203,7 +204,7 @@ describe('CoordinatorMetrics', () => {
       log: new ScriptedLog({ claim: { ...CLAIM, durable: false } }),
     });
     const undecidable = 'dtc_undecidable_branches{participant="listing"}';
-    listing.listed = [{ transactionId: 'coordinator.3.1', branchId: 'listing' }];
+    listing.listed = [{ transactionId: idOf('coordinator', 3, 1), branchId: 'listing' }];
     await recover();
     expect((await scrape()).value(undecidable)).toBe(1);
 

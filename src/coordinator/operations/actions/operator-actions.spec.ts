@@ -11,6 +11,7 @@ import {
   settled,
 } from '../../testing/index.js';
 import { OperatorActions } from './operator-actions.js';
+import { claimOf } from '../../../../test/support/identity.js';
 
 const ALICE = { by: 'alice', reason: 'the ledger is mended' };
 
@@ -399,7 +400,7 @@ describe('An operator', () => {
       ...ALICE,
     });
     const log = new AuditingLog({
-      claim: { epoch: 2, durable: true, decisions: [], reports: [], audits: [entry(6), entry(7)] },
+      claim: claimOf({ epoch: 2, audits: [entry(6), entry(7)] }),
     });
     const { actions } = setUp({ log });
     await actions.drain(ALICE);

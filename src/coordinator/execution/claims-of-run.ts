@@ -1,0 +1,55 @@
+import { Logger } from '@nestjs/common';
+import type { CoordinatorRun, IsOwnRun } from '../participant/participant.js';
+import type { ParticipantClaims } from '../participant/participant-claims.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import { messageOf } from './incident.js';
+
+/**
+ * Tells each participant that asks for it, once, which run works with it from now on. Until a participant has let the run
+ * in, no branch of it is begun and its list of prepared branches is not looked at.
+ */
+export class ClaimsOfRun implements ParticipantClaims {
+  private readonly logger = new Logger('Coordinator');
+  private readonly underWay = new Map<RegisteredParticipant, Promise<void>>();
+
+  constructor(
+    private readonly run: CoordinatorRun,
+    private readonly isOwnRun: IsOwnRun,
+  ) {}
+
+  claim(participant: RegisteredParticipant): Promise<void> {
+    if (participant.isClaimed) return Promise.resolve();
+    const underWay = this.underWay.get(participant);
+    if (underWay !== undefined) return underWay;
+    const claim = this.ask(participant).finally(() => this.underWay.delete(participant));
+    this.underWay.set(participant, claim);
+    return claim;
+  }
+
+  async claimAll(participants: readonly RegisteredParticipant[]): Promise<void> {
+    const answers = await Promise.allSettled(participants.map((participant) => this.claim(participant)));
+    for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
+  }
+
+  async claimLater(participant: RegisteredParticipant): Promise<void> {
+    try {
+      await this.claim(participant);
+      participant.claimProblem = undefined;
+    } catch (error) {
+      const problem = messageOf(error);
+      if (problem === participant.claimProblem) return;
+      participant.claimProblem = problem;
+      this.logger.error(
+        `Participant "${participant.name}" does not let this run of the coordinator in, so none of its branches is begun: ` +
+          problem,
+      );
+    }
+  }
+
+  private async ask(participant: RegisteredParticipant): Promise<void> {
+    const { instance } = participant;
+    await instance.claim?.(this.run, this.isOwnRun);
+    // Meanwhile another instance may have taken its place.
+    if (participant.instance === instance) participant.isClaimed = true;
+  }
+}
