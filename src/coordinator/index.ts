@@ -139,6 +139,7 @@ export type { ParticipantOptions, ResolvedParticipantOptions } from './participa
 export { ParticipantRegistry } from './participant/participant.registry.js';
 export {
   type AbortVote,
+  type RefusalOptions,
   type Branch,
   type BranchEnd,
   type BranchStart,
@@ -146,6 +147,7 @@ export {
   HeuristicError,
   type IsOwnRun,
   type OnePhaseAnswer,
+  type ParticipantCapacity,
   type PreparedBranch,
   type TransactionParticipant,
   type Vote,

@@ -25,10 +25,11 @@ export interface BeginOptions {
   /** Aborts the transaction, as long as its voting has not ended. */
   readonly signal?: AbortSignal;
   /**
-   * Whether the participants prepare one after the other, in the order of the branches, and not all at once. It takes
-   * the sum of their times. But where many transactions want the same rows of several databases, those that take them in one
-   * order queue, and never wait for each other in a circle, which no database can see. A refusal keeps the rest from
-   * being asked. The time-out of each prepare counts from its own turn.
+   * Whether the participants always prepare one after the other, in the order in which they were registered, and not
+   * all at once. It takes the sum of their times. But where many transactions want the same rows of several databases,
+   * they queue, and never wait for each other in a circle, which no database can see. Left out, the coordinator does so
+   * by itself while there are conflicts. A refusal keeps the rest from being asked. The time-out of each prepare counts
+   * from its own turn.
    *
    * @default false
    */
@@ -57,7 +58,10 @@ export class TransactionManager {
    * Runs one transaction from its begin to its outcome. All participants prepare at once, unless it is said otherwise, the first
    * refusal decides, and a decision is delivered whatever fails.
    *
-   * @returns the outcome; it is never a rejection for anything that happens after the begin.
+   * One that was refused only because it met another transaction is run again within its time, as a new transaction:
+   * the outcome bears the id of the last.
+   *
+   * @returns the outcome; it is never a rejection for anything that happens after the start.
    * @throws (as a rejection) OverloadedError, ShuttingDownError, DrainingError, FencedError, LogUnavailableError, ParticipantPausedError,
    * ParticipantStalledError,
    * UnknownParticipantError, TooManyBranchesError, BranchConflictError or InvalidRequestError. Then nothing was begun.
@@ -76,7 +80,7 @@ export class TransactionManager {
         return;
       }
       for (const branch of branches as readonly BranchRequest[]) admission.enlist(transaction, branch);
-      this.admit(transaction);
+      this.runtime.admit(transaction);
       if (signal !== undefined) transaction.listenTo(signal);
       executor.commitRequested(transaction);
     });
@@ -98,7 +102,7 @@ export class TransactionManager {
       this.startCancelled(transaction, signal);
       return handle;
     }
-    this.admit(transaction);
+    this.runtime.admit(transaction);
     if (signal !== undefined) transaction.listenTo(signal);
     return handle;
   }
@@ -178,14 +182,9 @@ export class TransactionManager {
     return true;
   }
 
-  private admit(transaction: TransactionRecord): void {
-    this.runtime.admission.admit(transaction);
-    this.runtime.tracing.begun(transaction);
-  }
-
   /** The caller had cancelled before the begin: no participant is contacted. */
   private startCancelled(transaction: TransactionRecord, signal: AbortSignal): void {
-    this.admit(transaction);
+    this.runtime.admit(transaction);
     transaction.needExtras().callerSignal = signal;
     this.runtime.executor.cancelled(transaction);
   }
@@ -200,11 +199,7 @@ export class TransactionManager {
   private outcomeOf(transaction: TransactionRecord): Promise<Outcome> {
     if (transaction.told !== TOLD_NOTHING) return Promise.resolve(outcomeNow(transaction));
     return new Promise((resolve) => {
-      const { settle } = transaction;
-      transaction.settle = (outcome) => {
-        settle?.(outcome);
-        resolve(outcome);
-      };
+      transaction.needExtras().settleHandle = resolve;
     });
   }
 }

@@ -1,6 +1,7 @@
 import type {
   Branch,
   OnePhaseAnswer,
+  ParticipantCapacity,
   PreparedBranch,
   TransactionParticipant,
   Vote,
@@ -11,6 +12,7 @@ import { type Fault, type Method, suffer } from './fault.js';
 export class FaultyParticipant implements TransactionParticipant {
   readonly commitOnePhase?: (branch: Branch) => OnePhaseAnswer | PromiseLike<OnePhaseAnswer>;
   readonly recover?: () => readonly PreparedBranch[] | PromiseLike<readonly PreparedBranch[]>;
+  readonly capacity?: () => ParticipantCapacity | PromiseLike<ParticipantCapacity>;
   private readonly switchedOn = new Map<Method, Fault>();
 
   constructor(private readonly inner: TransactionParticipant) {
@@ -18,6 +20,7 @@ export class FaultyParticipant implements TransactionParticipant {
       this.commitOnePhase = (branch) => this.call('commit', branch, () => inner.commitOnePhase!(branch));
     }
     if (inner.recover !== undefined) this.recover = () => inner.recover!();
+    if (inner.capacity !== undefined) this.capacity = () => inner.capacity!();
   }
 
   /** The faults that are switched on, with the calls that are left of them; for ever where `times` is left out. */

@@ -13,8 +13,8 @@ import { whileNobodyElse } from './start-lock.js';
 
 const HOST = '127.0.0.1';
 const USER = 'postgres';
-/** Far more than one application has transactions at the same time. */
-const MAX_PREPARED_TRANSACTIONS = 200;
+/** Each of the three services has a branch in each of 300 orders that are under way at the same time. */
+const MAX_PREPARED_TRANSACTIONS = 3 * 300;
 /** Which line of postmaster.pid has the port, from 0. */
 const PORT_LINE = 3;
 

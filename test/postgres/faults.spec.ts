@@ -345,12 +345,18 @@ describe('a transfer between two databases', () => {
     };
     banks.left.beforeWork = takeFirst;
     banks.right.beforeWork = takeFirst;
-    const run = (from: typeof LeftBank | typeof RightBank, to: typeof LeftBank | typeof RightBank) =>
-      banks.transactions.run({
-        branches: [branch(from, { account: 'ann', amount: -10 }), branch(to, { account: 'ann', amount: 10 })],
-      });
+    const transfer = (from: typeof LeftBank | typeof RightBank, to: typeof LeftBank | typeof RightBank) => [
+      branch(from, { account: 'ann', amount: -10 }),
+      branch(to, { account: 'ann', amount: 10 }),
+    ];
+    // Its caller holds its transaction, so it is not run again under another id.
+    const commit = (...[from, to]: Parameters<typeof transfer>) => {
+      const transaction = banks.transactions.begin();
+      for (const request of transfer(from, to)) transaction.enlist(request);
+      return transaction.commit();
+    };
 
-    const outcomes = await Promise.all([run(LeftBank, RightBank), run(RightBank, LeftBank)]);
+    const outcomes = await Promise.all([commit(LeftBank, RightBank), commit(RightBank, LeftBank)]);
 
     const aborted = outcomes.filter(({ status }) => status === 'aborted');
     expect(aborted.length).toBeGreaterThan(0);
@@ -358,7 +364,29 @@ describe('a transfer between two databases', () => {
     await until('nothing is prepared', nothingPrepared);
     const [left, right] = await balances();
     expect(left! + right!).toBe(200);
-    await expect(run(LeftBank, RightBank)).resolves.toMatchObject({ status: 'committed' });
+    await expect(commit(LeftBank, RightBank)).resolves.toMatchObject({ status: 'committed' });
+  });
+
+  it('fault 61 §: of two requests that deadlock across two databases, the one that gives up is run again', async () => {
+    await start({}, { lockTimeoutMs: 300 });
+    const met = until('both hold a lock', async () => {
+      return (await leftDatabase.prepared()).length + (await rightDatabase.prepared()).length === 2;
+    });
+    const takeFirst: typeof banks.left.beforeWork = async ({ payload }) => {
+      if (payload.amount > 0) await met;
+    };
+    banks.left.beforeWork = takeFirst;
+    banks.right.beforeWork = takeFirst;
+    const run = (from: typeof LeftBank | typeof RightBank, to: typeof LeftBank | typeof RightBank) =>
+      banks.transactions.run({
+        branches: [branch(from, { account: 'ann', amount: -10 }), branch(to, { account: 'ann', amount: 10 })],
+      });
+
+    const outcomes = await Promise.all([run(LeftBank, RightBank), run(RightBank, LeftBank)]);
+
+    expect(outcomes.map(({ status }) => status)).toEqual(['committed', 'committed']);
+    expect(banks.transactions.list({ state: 'ABORTED' }).length).toBeGreaterThan(0);
+    expect(await balances()).toEqual([100, 100]);
   });
 });
 

@@ -154,7 +154,9 @@ export class Participant {
 
   private refuse(entry: Entry, code: string): Vote {
     entry.state = 'refused';
-    return this.world.random.chance(0.5) ? 'abort' : refuse(code, 'it will not do');
+    return this.world.random.chance(0.5)
+      ? 'abort'
+      : refuse(code, 'it will not do', { conflict: this.world.random.chance(0.3) });
   }
 
   private async complete(

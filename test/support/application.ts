@@ -64,6 +64,11 @@ export class TestApplication {
     return new TestApplication(app);
   }
 
+  /** Puts so much of a product on the shelves. Only with services in PostgreSQL. */
+  async stock(sku: string, onHand: number): Promise<void> {
+    await this.room?.databases[1]?.query('UPDATE stock SET on_hand = $2 WHERE sku = $1', [sku, onHand]);
+  }
+
   get http() {
     return supertest(this.app.getHttpServer());
   }

@@ -41,7 +41,8 @@ export const postgres: Storage = {
   name: 'in PostgreSQL',
   showsHoldings: false,
   open: async () => {
-    server ??= PostgresServer.start();
+    // As many as the server has that the application brings.
+    server ??= PostgresServer.start({ max_prepared_transactions: 900 });
     const databases = emptied.pop() ?? (await createDatabases(await server));
     const [order, inventory, payment] = databases;
     const folder = await mkdtemp(join(tmpdir(), 'decisions-'));

@@ -1,6 +1,6 @@
 import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import type { HeuristicKind } from '../protocol/index.js';
+import { type HeuristicKind, includes } from '../protocol/index.js';
 import { AttemptAbandonedError } from './abandoned.js';
 import type { Delivery } from './delivery.js';
 import { NOT_YET } from './moments.js';
@@ -19,6 +19,8 @@ export interface Refusal {
   readonly reason: string;
   /** What was thrown, until the caller has been told. */
   error: unknown;
+  /** Whether it met another transaction, and nothing else is wrong. */
+  readonly conflict?: boolean;
 }
 
 /** A participant's report that the branch ended otherwise than it was told. */
@@ -133,15 +135,24 @@ class BranchExtras {
   completionController: AbortController | undefined = undefined;
 }
 
-/** @returns when those that are at work on prepare were called, on the coordinator's clock. */
-export function calledToPrepareAt(transaction: TransactionRecord): number {
-  return transaction.extras?.turnAt ?? transaction.preparingAt;
+/** @returns another branch of the transaction that is prepared at the same participant, if there is one. */
+export function preparedSibling({ transaction, participant, index }: BranchRecord): BranchRecord | undefined {
+  return transaction.branches.find(
+    (other) =>
+      other.participant === participant && other.index !== index && includes(transaction.yes, other.index),
+  );
+}
+
+/** @returns when its participant was asked to prepare, on the coordinator's clock. */
+export function calledToPrepareAt(branch: BranchRecord): number {
+  const { transaction } = branch;
+  return transaction.extras?.turns?.askedAt(branch) ?? transaction.preparingAt;
 }
 
 /** @returns when the call in flight is due, on the coordinator's clock. Only the first call of each kind is here. */
 export function callDueAt(branch: BranchRecord): number {
   const { transaction, participant } = branch;
   if (branch.call === CALL_COMMIT) return transaction.decidedAt + participant.options.completionTimeoutMs;
-  const prepareDueAt = calledToPrepareAt(transaction) + participant.options.prepareTimeoutMs;
+  const prepareDueAt = calledToPrepareAt(branch) + participant.options.prepareTimeoutMs;
   return branch.call === CALL_ONE_PHASE ? prepareDueAt : Math.min(prepareDueAt, transaction.deadlineAt);
 }

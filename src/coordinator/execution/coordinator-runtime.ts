@@ -4,14 +4,17 @@ import type { ParticipantRegistry } from '../participant/participant.registry.js
 import { Admission } from './admission.js';
 import { AmbientTransactions } from './ambient.js';
 import { AuditTrail } from './audit-trail.js';
+import { Capacities } from './capacities.js';
 import { ClaimedLog } from './claimed-log.js';
 import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
 import { Executor } from './executor.js';
 import type { TransactionObserver } from './observer.js';
+import { type Rerun, Reruns } from './reruns.js';
 import { Restoration } from './restoration.js';
 import { NO_TRACING, type Tracing } from './tracing.js';
 import { TransactionIds } from './transaction-ids.js';
+import type { TransactionRecord } from './transaction-record.js';
 import { TransactionRegistry } from './transaction-registry.js';
 
 /** What a coordinator is handed from outside. */
@@ -43,6 +46,8 @@ export class CoordinatorRuntime {
   readonly deadlines: Deadlines;
   readonly restoration: Restoration;
   readonly tracing: Tracing;
+  readonly reruns: Reruns;
+  readonly capacities: Capacities;
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   isRecovering: boolean;
 
@@ -66,7 +71,10 @@ export class CoordinatorRuntime {
     this.tracing = parts.tracing ?? NO_TRACING;
     this.deadlines = new Deadlines(this.registry);
     const { registry, ambient, deadlines, tracing } = this;
-    const { completionWaitMs } = options;
+    const { completionWaitMs, retryBaseMs } = options;
+    this.reruns = new Reruns({ clock, random, retryBaseMs });
+    this.reruns.start = (rerun) => this.startAgain(rerun);
+    const { reruns } = this;
     this.executor = new Executor({
       clock,
       random,
@@ -77,9 +85,11 @@ export class CoordinatorRuntime {
       observer,
       tracing,
       completionWaitMs,
+      reruns,
     });
     const { executor, ids } = this;
     this.admission = new Admission(options, ids, this.log, registry, deadlines, participants, executor);
+    this.capacities = new Capacities(participants, executor.firstCalls);
     this.restoration = new Restoration(executor, registry, participants, options.timeoutMs);
   }
 
@@ -92,7 +102,26 @@ export class CoordinatorRuntime {
 
   /** Deals with every deadline that has passed, and drops what was kept long enough. */
   sweep(): void {
+    const now = this.parts.clock.now();
     this.executor.sweep();
-    this.registry.expire(this.parts.clock.now());
+    this.reruns.sweep(now);
+    this.registry.expire(now);
+  }
+
+  /** From now on the transaction is in flight. */
+  admit(transaction: TransactionRecord): void {
+    this.admission.admit(transaction);
+    this.tracing.begun(transaction);
+  }
+
+  private startAgain({ name, branches, inTurn, signal, deadlineAt, attempts, settle }: Rerun): void {
+    const timeoutMs = Math.floor(deadlineAt - this.parts.clock.now());
+    const transaction = this.admission.create(name, timeoutMs, branches.length);
+    for (const branch of branches) this.admission.enlist(transaction, branch);
+    Object.assign(transaction.needExtras(), { inTurn, attemptsBefore: attempts });
+    transaction.settle = settle;
+    this.admit(transaction);
+    if (signal !== undefined) transaction.listenTo(signal);
+    this.executor.commitRequested(transaction);
   }
 }

@@ -8,6 +8,7 @@ import {
   PREPARING,
   type ProtocolEffects,
   type StateNumber,
+  TOLD_ABORTED,
   TOLD_COMMITTED,
   type ToldNumber,
   deadlinePassed,
@@ -23,6 +24,7 @@ import type { AmbientTransactions } from './ambient.js';
 import { type BranchRecord, CALL_COMMIT, CALL_PREPARE } from './branch-record.js';
 import type { ClaimedLog } from './claimed-log.js';
 import type { Clock } from './clock.js';
+import { Contention } from './contention.js';
 import type { Deadlines } from './deadlines.js';
 import { DecisionRecorder } from './decision-recorder.js';
 import { Deliveries } from './deliveries.js';
@@ -32,6 +34,7 @@ import { dropPayloads, isRecorded } from './leftovers.js';
 import { LogNotes } from './log-notes.js';
 import type { TransactionObserver } from './observer.js';
 import { outcomeOf } from './outcomes.js';
+import type { Reruns } from './reruns.js';
 import { Timeouts } from './timeouts.js';
 import type { Tracing } from './tracing.js';
 import type { TransactionDriver, TransactionRecord } from './transaction-record.js';
@@ -50,6 +53,7 @@ export interface ExecutorParts {
   readonly tracing: Tracing;
   /** How long a caller waits for completion, in milliseconds. */
   readonly completionWaitMs: number;
+  readonly reruns: Reruns;
 }
 
 /**
@@ -60,7 +64,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   readonly clock: Clock;
   readonly run: CoordinatorRun;
   readonly deliveries: Deliveries;
-  private readonly firstCalls: FirstCalls;
+  readonly firstCalls: FirstCalls;
   private readonly votes: Votes;
   private readonly timeouts: Timeouts;
   private readonly recorder: DecisionRecorder;
@@ -77,8 +81,9 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     this.deadlines = deadlines;
     this.observer = observer;
     this.deliveries = new Deliveries(clock, random, deadlines, ambient, observer, tracing, this);
-    this.firstCalls = new FirstCalls(clock, deadlines, ambient, this.deliveries);
-    this.votes = new Votes(clock, this.deliveries, observer, this);
+    const contention = new Contention(clock);
+    this.firstCalls = new FirstCalls(clock, deadlines, ambient, this.deliveries, contention);
+    this.votes = new Votes(clock, this.deliveries, observer, this, contention);
     this.recorder = new DecisionRecorder(log, registry, clock, random, deadlines, observer, this);
     this.notes = new LogNotes(log, observer);
     this.timeouts = new Timeouts(
@@ -168,16 +173,20 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
 
   cancel(transaction: TransactionRecord): void {
     transaction.abortPrepares();
+    this.firstCalls.leave(transaction);
   }
 
   tell(transaction: TransactionRecord, told: ToldNumber): void {
     const { settle } = transaction;
     transaction.settle = undefined;
-    transaction.stopListening();
     const outcome = outcomeOf(transaction, told);
-    transaction.extras?.trace?.told(outcome);
+    const isRerun = told === TOLD_ABORTED && this.parts.reruns.takes(transaction, outcome, settle);
+    transaction.stopListening();
+    const { extras } = transaction;
+    extras?.trace?.told(outcome);
     if (told !== TOLD_COMMITTED) this.observer.told(transaction, outcome);
-    settle?.(outcome);
+    extras?.settleHandle?.(outcome);
+    if (!isRerun) settle?.(outcome);
   }
 
   stalled(transaction: TransactionRecord, index: number): void {
@@ -218,8 +227,10 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
       else this.notes.ended(transaction);
     }
     this.registry.release(transaction, first);
-    transaction.extras?.trace?.ended();
+    const { extras } = transaction;
+    extras?.trace?.ended();
     if (first) this.observer.ended(transaction);
+    if (extras?.rerun !== undefined) this.parts.reruns.proceed(transaction);
   }
 
   /** Its heuristic reports were dealt with, so nothing keeps it any more. */
@@ -241,7 +252,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
       // A vote after the deadline is late, also when the sweep has not come by yet.
       if (transaction.dueAt < now) this.deadlines.settle(transaction, now, this.timeouts.examine);
       this.votes.answered(branch, answerOf(value));
-      if (transaction.extras?.inTurn) this.firstCalls.takeTurn(transaction);
+      this.prepared(branch);
     } else if (branch.call === CALL_COMMIT) {
       this.deliveries.acknowledge(branch, 'commit', 0);
     } else {
@@ -251,13 +262,26 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
 
   failed(branch: BranchRecord, error: unknown): void {
     const failure = failureOf(error);
-    if (branch.call === CALL_PREPARE) this.votes.failed(branch, failure);
-    else
+    if (branch.call === CALL_PREPARE) {
+      this.votes.failed(branch, failure);
+      this.prepared(branch);
+    } else {
       this.deliveries.firstAttemptFailed(
         branch,
         branch.call === CALL_COMMIT ? 'commit' : 'one-phase',
         failure,
       );
+    }
+  }
+
+  /** An answer to prepare, of any kind, was dealt with. */
+  private prepared(branch: BranchRecord): void {
+    const { participant, transaction } = branch;
+    participant.places?.release(branch);
+    const { extras } = transaction;
+    if (extras === undefined) return;
+    if (extras.turns !== undefined) this.firstCalls.takeTurn(transaction);
+    if (extras.rerun !== undefined) this.parts.reruns.proceed(transaction);
   }
 
   private noteProgress(transaction: TransactionRecord): void {

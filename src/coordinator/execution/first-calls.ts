@@ -1,12 +1,16 @@
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { PREPARING } from '../protocol/index.js';
 import type { AmbientTransactions } from './ambient.js';
-import { type BranchRecord, CALL_NONE, CALL_ONE_PHASE, CALL_PREPARE } from './branch-record.js';
+import { type BranchRecord, CALL_ONE_PHASE, CALL_PREPARE } from './branch-record.js';
 import { callParticipant } from './calls.js';
 import type { Clock } from './clock.js';
+import type { Contention } from './contention.js';
 import type { Deadlines } from './deadlines.js';
 import type { Deliveries } from './deliveries.js';
 import { REFUSED_WHILE_PAUSED } from './held.js';
+import { PreparePlaces } from './prepare-places.js';
 import type { TransactionRecord } from './transaction-record.js';
+import { Turns } from './turns.js';
 
 /** The first call of each kind that a participant gets for a branch: with the branch itself, and its own callbacks. */
 export class FirstCalls {
@@ -15,11 +19,13 @@ export class FirstCalls {
     private readonly deadlines: Deadlines,
     private readonly ambient: AmbientTransactions,
     private readonly deliveries: Deliveries,
+    private readonly contention: Contention,
   ) {}
 
   /** Asks every participant to prepare: all at once, or the first of those that do it in turn. */
   prepare(transaction: TransactionRecord): void {
-    if (transaction.extras?.inTurn) {
+    if (transaction.extras?.inTurn || this.contention.calls(transaction)) {
+      transaction.needExtras().turns = new Turns(transaction);
       this.takeTurn(transaction);
       return;
     }
@@ -27,6 +33,7 @@ export class FirstCalls {
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       // A participant may, while it is being called, bring its own transaction to an end.
       if (transaction.state !== PREPARING) return;
+      branch.participant.places?.take(branch);
       branch.call = CALL_PREPARE;
       this.call(branch, 'prepare');
     }
@@ -35,11 +42,33 @@ export class FirstCalls {
   /** Asks the next participant to prepare, unless the transaction is decided by now. */
   takeTurn(transaction: TransactionRecord): void {
     if (transaction.state !== PREPARING) return;
-    const branch = transaction.branches.find(({ call }) => call === CALL_NONE);
+    const branch = transaction.extras?.turns?.next();
     if (branch === undefined) return;
+    const { places } = branch.participant;
+    if (places === undefined) this.ask(branch);
+    else places.request(branch);
+  }
+
+  /** From now on no more branches than this are asked in turn at one participant before one of them has answered. */
+  limit(participant: RegisteredParticipant, places: number): void {
+    participant.places = new PreparePlaces(places, (branch) => {
+      participant.places?.take(branch);
+      this.ask(branch);
+    });
+  }
+
+  /** No participant works for the voting of this transaction any more. */
+  leave(transaction: TransactionRecord): void {
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      branch.participant.places?.release(branch);
+    }
+  }
+
+  private ask(branch: BranchRecord): void {
+    const { transaction, participant } = branch;
     const now = this.clock.now();
-    transaction.needExtras().turnAt = now;
-    this.deadlines.arm(transaction, now + branch.participant.options.prepareTimeoutMs);
+    transaction.extras?.turns?.asks(branch, now);
+    this.deadlines.arm(transaction, now + participant.options.prepareTimeoutMs);
     branch.call = CALL_PREPARE;
     this.call(branch, 'prepare');
   }

@@ -66,7 +66,7 @@ export class Timeouts {
     const atUs = transaction.elapsedUs(now);
     for (const branch of transaction.branches) {
       if (!isAsked(branch) || callDueAt(branch) > now) continue;
-      const waitedMs = Math.round(callDueAt(branch) - calledToPrepareAt(transaction));
+      const waitedMs = Math.round(callDueAt(branch) - calledToPrepareAt(branch));
       const message = `${branch.participant.name} did not answer prepare within ${waitedMs} ms`;
       branch.refusal = { code: undefined, reason: message, error: undefined };
       branch.participant.counts.timeouts++;

@@ -1,5 +1,8 @@
+import type { Outcome } from '../outcome.js';
 import type { Incident } from './incident.js';
+import type { Rerun } from './reruns.js';
 import type { TransactionTrace } from './tracing.js';
+import type { Turns } from './turns.js';
 
 const MAX_INCIDENTS = 40;
 
@@ -20,9 +23,16 @@ export class TransactionExtras {
   /** Why it is aborted, where the cause is not a participant. */
   abortReason: string | undefined = undefined;
   rollbackOnlyReason: string | undefined = undefined;
-  /** Whether the participants prepare one after the other, and since when the last that was asked has been at it. */
+  /** Whether the caller wants the participants to prepare one after the other. */
   inTurn = false;
-  turnAt: number | undefined = undefined;
+  /** While they do, whoever wants it. */
+  turns: Turns | undefined = undefined;
+  /** Resolves the outcome of the handle; gone once it is told. */
+  settleHandle: ((outcome: Outcome) => void) | undefined = undefined;
+  /** The caller's request is run again once this attempt is over. */
+  rerun: Rerun | undefined = undefined;
+  /** How many attempts at the caller's request came before this one. */
+  attemptsBefore = 0;
   /** When the log is asked again for a record that may be there; 0 when it need not be. */
   inquiryAt = 0;
   inquiries = 0;

@@ -11,8 +11,9 @@ import {
   includes,
   vote,
 } from '../protocol/index.js';
-import type { BranchRecord, Refusal } from './branch-record.js';
+import { type BranchRecord, type Refusal, preparedSibling } from './branch-record.js';
 import type { Clock } from './clock.js';
+import type { Contention } from './contention.js';
 import type { Deliveries } from './deliveries.js';
 import type { PrepareProblem, TransactionObserver } from './observer.js';
 import type { TransactionRecord } from './transaction-record.js';
@@ -26,6 +27,7 @@ export class Votes {
     private readonly deliveries: Deliveries,
     private readonly observer: TransactionObserver,
     private readonly effects: ProtocolEffects<TransactionRecord>,
+    private readonly contention: Contention,
   ) {}
 
   /** Prepare was answered. */
@@ -33,8 +35,9 @@ export class Votes {
     if (value === 'commit') this.count(branch, VOTE_COMMIT);
     else if (value === 'read-only') this.count(branch, VOTE_READ_ONLY);
     else if (value instanceof Refused) {
-      const { code, reason } = value;
-      this.noYes(branch, VOTE_ABORT, { code, reason, error: undefined }, false);
+      const { code, reason, conflict } = value;
+      const refusal = { code, reason, error: undefined, conflict };
+      this.noYes(branch, VOTE_ABORT, withSibling(branch, refusal), false);
     } else {
       const error = new Error(`answered prepare with ${value.description}, which is no vote`);
       this.failed(branch, failureOf(error));
@@ -68,6 +71,7 @@ export class Votes {
   ): void {
     const { transaction, participant, index } = branch;
     const cause = answer === VOTE_NONE ? 'failed' : 'refused';
+    if (refusal.conflict) this.contention.conflicted(participant);
     if (transaction.state === PREPARING) {
       branch.refusal = refusal;
       if (cause === 'failed') participant.counts.failures++;
@@ -102,4 +106,14 @@ export class Votes {
     // Its rollback starts afresh, so it is no longer among those that have stalled.
     else if (includes(transaction.stalled, index)) branch.participant.counts.stalled--;
   }
+}
+
+/** What a branch waits for in vain may be held by its own transaction, which no lock time-out can end. */
+function withSibling(branch: BranchRecord, refusal: Refusal): Refusal {
+  const sibling = refusal.conflict ? preparedSibling(branch) : undefined;
+  if (sibling === undefined) return refusal;
+  const reason =
+    `${refusal.reason}; the branch "${sibling.branchId}" of the same transaction is prepared there and may hold what ` +
+    'it waited for: let one branch do the work of both';
+  return { ...refusal, reason };
 }

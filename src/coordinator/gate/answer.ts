@@ -14,6 +14,8 @@ export class Refused extends Read {
   constructor(
     readonly code: string | undefined,
     readonly reason: string,
+    /** Whether it says that it met another transaction. */
+    readonly conflict = false,
   ) {
     super();
   }
@@ -43,9 +45,9 @@ export function answerOf(value: unknown): Answer {
 /** Each field is read once, so that it cannot say one thing now and another later. What cannot be read is no refusal. */
 function refusalIn(value: object): Refused | undefined {
   try {
-    const { vote, code, reason } = value as Readonly<Record<string, unknown>>;
+    const { vote, code, reason, conflict } = value as Readonly<Record<string, unknown>>;
     if (vote !== 'abort') return undefined;
-    return new Refused(textOf(code, MAX_CODE_LENGTH), textOf(reason) ?? NO_REASON);
+    return new Refused(textOf(code, MAX_CODE_LENGTH), textOf(reason) ?? NO_REASON, conflict === true);
   } catch {
     return undefined;
   }

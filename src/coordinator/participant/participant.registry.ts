@@ -36,6 +36,13 @@ export class ParticipantRegistry {
   private readonly pauses = new Map<string, Pause>();
   /** By name and by class: whatever a branch may be named by. A class that several share names none of them. */
   private readonly references = new Map<ParticipantReference, RegisteredParticipant | undefined>();
+  private lastRank = 0;
+  /**
+   * Hears of each participant that is registered.
+   *
+   * @internal
+   */
+  onRegistered: ((participant: RegisteredParticipant) => void) | undefined = undefined;
 
   constructor(@Inject(COORDINATOR_OPTIONS) private readonly defaults: ResolvedCoordinatorOptions) {}
 
@@ -77,6 +84,7 @@ export class ParticipantRegistry {
         (registered.onePhase ? ', one-phase' : ''),
     );
     if (this.isStarted) void this.claims?.claimLater(registered);
+    this.onRegistered?.(registered);
     return registered;
   }
 
@@ -220,6 +228,7 @@ export class ParticipantRegistry {
     const registered = awaited ?? new RegisteredParticipant(...of);
     registered.paused = this.pauses.get(name);
     this.requireClaim(registered);
+    registered.rank = ++this.lastRank;
     return registered;
   }
 

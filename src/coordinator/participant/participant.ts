@@ -72,6 +72,21 @@ export interface AbortVote {
   readonly code: string;
   /** For people. It reaches logs and callers, so nothing secret belongs in it. */
   readonly reason: string;
+  /** See {@link RefusalOptions.conflict}. */
+  readonly conflict?: boolean;
+}
+
+/** What {@link refuse} takes besides the code and the reason. @publicApi */
+export interface RefusalOptions {
+  /**
+   * Whether the branch met another transaction, and nothing is wrong with what was asked: a lock was not free in time, a
+   * deadlock was broken, a concurrent change came first. The coordinator then asks the participants of such
+   * transactions one after the other for a while, and runs a transaction of `run()` again that was refused for nothing
+   * else.
+   *
+   * @default false
+   */
+  readonly conflict?: boolean;
 }
 
 /**
@@ -139,6 +154,12 @@ export interface TransactionParticipant<P = unknown> {
   recover?(): readonly PreparedBranch[] | PromiseLike<readonly PreparedBranch[]>;
 
   /**
+   * Says what the server behind it can take. Optional: with it, the coordinator begins no more transactions than the
+   * server can take, counting all participants on it together. Asked once, at the start or when it is registered.
+   */
+  capacity?(): ParticipantCapacity | PromiseLike<ParticipantCapacity>;
+
+  /**
    * Hears that a branch of this participant has been enlisted, before any other call for it. Optional, for bookkeeping:
    * nothing waits for it, and what it throws is logged and changes nothing.
    */
@@ -150,6 +171,24 @@ export interface TransactionParticipant<P = unknown> {
    * transaction to its end, also of a branch that an earlier run has started.
    */
   branchEnded?(end: BranchEnd): void | PromiseLike<void>;
+}
+
+/** What the server behind a participant can take, in whole numbers. @publicApi */
+export interface ParticipantCapacity {
+  /** Which server it is: the same text for all participants on one server, and another for any other. */
+  readonly server: string;
+  /** How many prepared transactions the server holds at most, of all its clients together. */
+  readonly preparedTransactions: number;
+  /** How many it held when it was asked. */
+  readonly preparedTransactionsInUse: number;
+  /** How many connections the server gives to ordinary clients at most. */
+  readonly connections: number;
+  /** How many were open when it was asked, those of the participant included. */
+  readonly connectionsInUse: number;
+  /** How many branches the participant can prepare at the same time. */
+  readonly workConnections: number;
+  /** How many connections the participant opens at most, those for completion and recovery included. */
+  readonly ownConnections: number;
 }
 
 /** A branch that has been enlisted. @publicApi */
@@ -177,10 +216,11 @@ export type OnePhaseAnswer = 'commit' | 'abort' | AbortVote;
  *
  * @param code stable, such as `OUT_OF_STOCK`.
  * @param reason in words; shown to callers and in logs.
+ * @param options says more of the refusal.
  * @publicApi
  */
-export function refuse(code: string, reason: string): AbortVote {
-  return { vote: 'abort', code, reason };
+export function refuse(code: string, reason: string, options: RefusalOptions = {}): AbortVote {
+  return { vote: 'abort', code, reason, ...(options.conflict === true && { conflict: true }) };
 }
 
 /** @returns whether a value is a refusal, with or without a reason. */

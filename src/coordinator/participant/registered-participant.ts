@@ -1,7 +1,7 @@
 import type { Type } from '@nestjs/common';
 import { AwaitedParticipant } from './awaited-participant.js';
 import type { ResolvedParticipantOptions } from './participant.options.js';
-import type { TransactionParticipant } from './participant.js';
+import type { Branch, TransactionParticipant } from './participant.js';
 
 /** What has happened at one participant since the start. @publicApi */
 export interface ParticipantCounts {
@@ -22,6 +22,14 @@ export interface ParticipantCounts {
   heuristicReports: number;
   /** Branches that are stalled now. */
   stalled: number;
+}
+
+/** How many branches a participant can prepare at once, and who waits for it. @internal */
+export interface Places {
+  readonly isFull: boolean;
+  take(branch: Branch): void;
+  request(branch: Branch): void;
+  release(branch: Branch): void;
 }
 
 /** Why a participant gets nothing to do for now. @publicApi */
@@ -77,6 +85,14 @@ export class RegisteredParticipant {
   hearsEnds!: boolean;
   /** How often it threw when it was told. */
   defects = 0;
+  /** Its place in the order of registration, in which participants prepare in turn. */
+  rank = 0;
+  /**
+   * How many branches it can prepare at once; undefined where it has not said.
+   *
+   * @internal
+   */
+  places: Places | undefined = undefined;
 
   constructor(
     instance: TransactionParticipant,

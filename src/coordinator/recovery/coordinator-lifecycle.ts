@@ -62,6 +62,9 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
       this.logger.warn(`"${name}" has branches to complete and is not registered: they wait until it is`);
     }
     void this.recovery.pass();
+    const { capacities } = this.runtime;
+    capacities.report = ({ level, message }) => this.logger[level](message);
+    await capacities.start();
   }
 
   /** Runs the recovery job now; resolves when the pass, a new one or the one under way, is over. */
@@ -74,8 +77,9 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
    * Called by {@link DrainModule}, before anything that a transaction in flight may need is closed.
    */
   async drain(): Promise<void> {
-    const { admission, registry, parts } = this.runtime;
+    const { admission, registry, reruns, parts } = this.runtime;
     admission.close();
+    reruns.close();
     const { shutdownGraceMs } = parts.options;
     const drained = Promise.all([registry.whenIdle(), this.recovery.stop(), this.recoveryJob.stop()]);
     if (registry.inFlight > 0) {

@@ -12,7 +12,7 @@ import type { ManualClock } from './manual-clock.js';
 /**
  * What a scripted participant does when one of its methods is called:
  * - `yes`: it does what is asked. In prepare it votes commit.
- * - `no`, or `{ refuse }`: it votes abort. `read-only`: it votes that. Where there is no vote, all are `yes`.
+ * - `no`, or `{ refuse }`: it votes abort, with `conflict: true` because it met another transaction. `read-only`: it votes that. Where there is no vote, all are `yes`.
  * - `throw`: it throws before any effect. `throw-after`: it takes effect, and throws.
  * - `hang`: it never answers. `hang-after`: it takes effect, and never answers.
  * - `{ delayMs, then }`: it waits, on its ManualClock if it was given one and else on the real clock, and goes on.
@@ -30,7 +30,7 @@ export type Behaviour =
   | 'throw-after'
   | 'hang'
   | 'hang-after'
-  | { readonly refuse: string; readonly reason?: string }
+  | { readonly refuse: string; readonly reason?: string; readonly conflict?: boolean }
   | { readonly delayMs: number; readonly then?: Behaviour }
   | { readonly until: Promise<unknown>; readonly then?: Behaviour }
   | { readonly answer: unknown }
@@ -178,8 +178,8 @@ export class ScriptedParticipant<P = unknown> implements TransactionParticipant<
         this.take(method, branch);
         return behaviour.answer;
       }
-      const { refuse: code, reason = 'scripted' } = behaviour;
-      return isAskedToVote(method) ? refuse(code, reason) : this.take(method, branch);
+      const { refuse: code, reason = 'scripted', conflict = false } = behaviour;
+      return isAskedToVote(method) ? refuse(code, reason, { conflict }) : this.take(method, branch);
     }
     switch (behaviour) {
       case 'yes':

@@ -99,6 +99,7 @@ export function createTestCoordinator<C extends Clock = ManualClock>(
   clock.onAdvance?.(() => runtime.sweep());
   const recovery = new Recovery(runtime);
   recovery.restore();
+  void runtime.capacities.start();
   return {
     transactions: new TransactionManager(runtime),
     participants,

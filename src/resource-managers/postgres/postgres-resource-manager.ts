@@ -6,6 +6,7 @@ import {
   HeuristicError,
   type IsOwnRun,
   type OnePhaseAnswer,
+  type ParticipantCapacity,
   type PreparedBranch,
   type Vote,
   refuse,
@@ -21,6 +22,7 @@ import { GuardPurge } from './guard-purge.js';
 import { GuardTable } from './guard-table.js';
 import { unlessAborted } from './lane.js';
 import { type PostgresOptions, type ResolvedPostgresSettings, resolvePostgresOptions } from './options.js';
+import { capacityOf } from './server-capacity.js';
 import { StartUpChecks, unreachable } from './start-up-checks.js';
 
 /**
@@ -169,6 +171,12 @@ export class PostgresResourceManager {
     });
     const branches = gids.map((gid) => branchOf(gid, this.participant));
     return this.claim.ownOnly(branches.filter((branch) => branch !== undefined));
+  }
+
+  /** @returns what the server of the database can take. @throws when it does not answer in time. */
+  async capacity(): Promise<ParticipantCapacity> {
+    await this.ready();
+    return capacityOf(this.lanes, AbortSignal.timeout(this.settings.startTimeoutMs));
   }
 
   /**

@@ -5,6 +5,7 @@ import {
   type CoordinatorRun,
   type IsOwnRun,
   type OnePhaseAnswer,
+  type ParticipantCapacity,
   ParticipantRegistry,
   type PreparedBranch,
   type TransactionParticipant,
@@ -57,6 +58,10 @@ abstract class PostgresParticipantBase<P>
 
   recover(): Promise<readonly PreparedBranch[]> {
     return this.resourceManager.recover();
+  }
+
+  capacity(): Promise<ParticipantCapacity> {
+    return this.resourceManager.capacity();
   }
 
   /** @throws PostgresStartUpError when the database was used under this coordinator's name by another process or log. */

@@ -184,6 +184,13 @@ const TEMPORARY: ReadonlySet<string> = new Set<PostgresRefusalCode>([
   'NO_PREPARED_SLOT',
 ]);
 
+/** Refusals of a branch that met another transaction, and with which nothing else is wrong. */
+const CONFLICTS: ReadonlySet<string> = new Set<PostgresRefusalCode>([
+  'SERIALIZATION_FAILURE',
+  'DEADLOCK',
+  'LOCK_TIMEOUT',
+]);
+
 /** @returns what an error says of a branch. Its code decides, and never its text, which depends on the language. */
 export function meaningOf(error: unknown, phase: Phase): Meaning {
   return rowOf(error).means[phase];
@@ -200,6 +207,7 @@ export function refusalOf(error: unknown): AbortVote {
   return refuse(
     refusal.code,
     `${refusal.reason}${said} (${constraint ? `${sqlstate}, ${constraint}` : sqlstate})`,
+    { conflict: CONFLICTS.has(refusal.code) },
   );
 }
 

@@ -25,6 +25,8 @@ export class Measurements {
 
   /** A caller was told something else than that everything is committed. */
   told(transaction: TransactionRecord, { status }: Outcome): void {
+    // It is run again: its caller has not been told anything yet.
+    if (transaction.extras?.rerun !== undefined) return;
     if (status === 'aborted') this.aborted[transaction.cause]!++;
     else if (status === 'pending') this.pending++;
     else if (status === 'heuristic') this.heuristic++;
@@ -42,15 +44,16 @@ export class Measurements {
   private measureBranches(transaction: TransactionRecord): void {
     const { recent } = this;
     // Whole numbers: to ask for moments would make an object for each.
-    let preparingUs = Math.max(transaction.preparingUs, 0);
+    const preparingUs = Math.max(transaction.preparingUs, 0);
     const completingUs = transaction.onePhase ? preparingUs : Math.max(transaction.decidedUs, 0);
-    const inTurn = transaction.extras?.inTurn === true;
+    const turns = transaction.extras?.turns;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       const { index, participant, votedUs, completedUs } = branch;
       let measured = recent[index];
       if (measured?.participant !== participant) recent[index] = measured = measurementsOf(participant);
-      if (votedUs >= 0) measured.prepareUs.observe(votedUs - preparingUs);
-      if (inTurn) preparingUs = votedUs;
+      const askedAt = turns?.askedAt(branch);
+      const askedUs = askedAt === undefined ? preparingUs : transaction.elapsedUs(askedAt);
+      if (votedUs >= 0) measured.prepareUs.observe(votedUs - askedUs);
       if (completedUs >= 0) measured.completionUs.observe(completedUs - completingUs);
     }
   }

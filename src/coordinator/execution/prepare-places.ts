@@ -1,0 +1,51 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { PREPARING } from '../protocol/index.js';
+import type { Places } from '../participant/registered-participant.js';
+import type { BranchRecord } from './branch-record.js';
+
+/** Runs a function in the asynchronous context of who waits. */
+type Context = (work: () => void) => void;
+
+/**
+ * How many branches a participant can prepare at the same time, and who waits for it. A branch that is asked in turn
+ * waits here and not inside the participant: there its time to prepare would run, and while it waits it may still be
+ * withdrawn. Whoever is asked all at once takes a place without waiting, as nothing of it is prepared yet.
+ */
+export class PreparePlaces implements Places {
+  private readonly holders = new Set<BranchRecord>();
+  private readonly waiting = new Map<BranchRecord, Context>();
+
+  /** @param limit at least 1. */
+  constructor(
+    public limit: number,
+    private readonly ask: (branch: BranchRecord) => void,
+  ) {}
+
+  get isFull(): boolean {
+    return this.holders.size >= this.limit;
+  }
+
+  take(branch: BranchRecord): void {
+    this.holders.add(branch);
+  }
+
+  /** Asks the branch as soon as there is a place for it: first come, first served. */
+  request(branch: BranchRecord): void {
+    if (this.isFull) this.waiting.set(branch, AsyncLocalStorage.snapshot());
+    else this.ask(branch);
+  }
+
+  /** The branch has answered, or its transaction is decided. Without effect where it has no place. */
+  release(branch: BranchRecord): void {
+    this.waiting.delete(branch);
+    if (this.holders.delete(branch)) this.serve();
+  }
+
+  private serve(): void {
+    for (const [branch, inContext] of this.waiting) {
+      if (this.isFull) return;
+      this.waiting.delete(branch);
+      if (branch.transaction.state === PREPARING) inContext(() => this.ask(branch));
+    }
+  }
+}

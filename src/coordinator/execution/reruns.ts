@@ -1,0 +1,157 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Outcome } from '../outcome.js';
+import type { BranchRequest } from '../participant/branch-request.js';
+import { CAUSE_REFUSED, NO_BRANCHES, includes } from '../protocol/index.js';
+import { backoffMs } from './backoff.js';
+import { type BranchRecord, CALL_NONE, preparedSibling } from './branch-record.js';
+import type { Clock } from './clock.js';
+import type { TransactionRecord } from './transaction-record.js';
+
+/** How often the request of a caller is run at most. */
+const MAX_ATTEMPTS = 4;
+const LONGEST_PAUSE_MS = 500;
+
+/** A request that is run again: what its caller asked for, and what it is told should that not come about. */
+export interface Rerun {
+  readonly name: string;
+  readonly branches: readonly BranchRequest[];
+  readonly inTurn: boolean;
+  readonly signal: AbortSignal | undefined;
+  /** Of the caller's request, and so of each attempt, on the coordinator's clock. */
+  readonly deadlineAt: number;
+  /** How many attempts have been made. */
+  readonly attempts: number;
+  readonly outcome: Outcome;
+  readonly settle: (outcome: Outcome) => void;
+  /** When it is run again; undefined while its last attempt is not over. */
+  readyAt: number | undefined;
+  /** Runs something in the asynchronous context of the caller. */
+  readonly inContext: (work: () => void) => void;
+  readonly cancelled: () => void;
+}
+
+interface RerunParts {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly retryBaseMs: number;
+}
+
+/**
+ * Requests that were refused because they met another transaction, and for nothing else. Their caller is not told so: they
+ * are run again, as a new transaction, within the caller's time. A participant works for the new one only when the whole
+ * rollback of the one before is acknowledged and each of its prepares has been answered, so that what the request does is
+ * never there twice. It is done for `run()` alone: the caller of `begin()` holds the id of its transaction.
+ */
+export class Reruns {
+  private readonly waiting = new Set<Rerun>();
+  private isClosed = false;
+  /** How many attempts were followed by another. */
+  count = 0;
+
+  /** Starts the next attempt. @throws what keeps it from being started. */
+  start: (rerun: Rerun) => void = () => {
+    throw new TypeError('nothing starts reruns yet');
+  };
+
+  constructor(private readonly parts: RerunParts) {}
+
+  /** @returns whether the transaction is to be run again, so that its caller is not told this outcome. */
+  takes(
+    transaction: TransactionRecord,
+    outcome: Outcome,
+    settle: ((told: Outcome) => void) | undefined,
+  ): boolean {
+    if (settle === undefined || this.isClosed) return false;
+    const culprit = culpritOf(transaction);
+    if (culprit === undefined) return false;
+    const attempts = (transaction.extras?.attemptsBefore ?? 0) + 1;
+    // In its own way it would be each time.
+    if (attempts > 1 && preparedSibling(culprit) !== undefined) return false;
+    const { deadlineAt, extras, name } = transaction;
+    if (attempts >= MAX_ATTEMPTS || this.parts.clock.now() + 1 >= deadlineAt) return false;
+    const signal = extras?.callerSignal;
+    if (signal?.aborted) return false;
+    const rerun: Rerun = {
+      name,
+      branches: transaction.branches.map(({ participant, payload, branchId }) => ({
+        participant: participant.name,
+        payload,
+        branchId,
+      })),
+      inTurn: extras?.inTurn === true,
+      signal,
+      deadlineAt,
+      attempts,
+      outcome,
+      settle,
+      readyAt: undefined,
+      inContext: AsyncLocalStorage.snapshot(),
+      cancelled: () => this.giveUp(rerun),
+    };
+    transaction.needExtras().rerun = rerun;
+    this.waiting.add(rerun);
+    signal?.addEventListener('abort', rerun.cancelled, { once: true });
+    return true;
+  }
+
+  /** Something of a transaction has ended: its branches, or one of its calls. */
+  proceed(transaction: TransactionRecord): void {
+    const rerun = transaction.extras?.rerun;
+    if (rerun === undefined || !this.waiting.has(rerun) || transaction.endedAt === 0) return;
+    // A branch that reports that it committed after all has done what would be done once more.
+    if (transaction.hasHeuristics) this.giveUp(rerun);
+    if (rerun.readyAt !== undefined || !isQuiet(transaction)) return;
+    const { clock, random, retryBaseMs } = this.parts;
+    rerun.readyAt = clock.now() + backoffMs(rerun.attempts, retryBaseMs, LONGEST_PAUSE_MS, random());
+  }
+
+  /** Starts what is ready, and answers the callers whose time is over. */
+  sweep(now: number): void {
+    for (const rerun of this.waiting) {
+      if (rerun.deadlineAt <= now) this.giveUp(rerun);
+      else if (rerun.readyAt !== undefined && rerun.readyAt <= now) rerun.inContext(() => this.begin(rerun));
+    }
+  }
+
+  /** Runs nothing again any more: each caller that waits is told how its last attempt has ended. */
+  close(): void {
+    this.isClosed = true;
+    for (const rerun of this.waiting) this.giveUp(rerun);
+  }
+
+  private begin(rerun: Rerun): void {
+    this.forget(rerun);
+    try {
+      this.start(rerun);
+      this.count++;
+    } catch {
+      // It is refused at the door by now; that its last attempt was aborted is true all the same.
+      rerun.settle(rerun.outcome);
+    }
+  }
+
+  private giveUp(rerun: Rerun): void {
+    this.forget(rerun);
+    rerun.settle(rerun.outcome);
+  }
+
+  private forget(rerun: Rerun): void {
+    this.waiting.delete(rerun);
+    rerun.signal?.removeEventListener('abort', rerun.cancelled);
+  }
+}
+
+/** @returns the branch that was refused because it met another transaction, if that is the cause of the abort. */
+function culpritOf({ cause, causeBranch, branches }: TransactionRecord): BranchRecord | undefined {
+  if (cause !== CAUSE_REFUSED) return undefined;
+  const culprit = branches[causeBranch];
+  return culprit?.refusal?.conflict === true ? culprit : undefined;
+}
+
+/** Whether no participant works for it any more. */
+function isQuiet({ open, awaiting, branches }: TransactionRecord): boolean {
+  return (
+    open === NO_BRANCHES &&
+    branches.every(({ index, call }) => call === CALL_NONE || !includes(awaiting, index))
+  );
+}
