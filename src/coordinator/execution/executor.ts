@@ -8,8 +8,6 @@ import {
   PREPARING,
   type ProtocolEffects,
   type StateNumber,
-  TOLD_ABORTED,
-  TOLD_COMMITTED,
   type ToldNumber,
   deadlinePassed,
   includes,
@@ -33,8 +31,8 @@ import { messageOf } from './incident.js';
 import { dropPayloads, isRecorded } from './leftovers.js';
 import { LogNotes } from './log-notes.js';
 import type { TransactionObserver } from './observer.js';
-import { outcomeOf } from './outcomes.js';
 import type { Reruns } from './reruns.js';
+import { Telling } from './telling.js';
 import { Timeouts } from './timeouts.js';
 import type { Tracing } from './tracing.js';
 import type { TransactionDriver, TransactionRecord } from './transaction-record.js';
@@ -67,6 +65,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   readonly firstCalls: FirstCalls;
   private readonly votes: Votes;
   private readonly timeouts: Timeouts;
+  private readonly telling: Telling;
   private readonly recorder: DecisionRecorder;
   readonly notes: LogNotes;
   private readonly registry: TransactionRegistry;
@@ -86,6 +85,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     this.votes = new Votes(clock, this.deliveries, observer, this, contention);
     this.recorder = new DecisionRecorder(log, registry, clock, random, deadlines, observer, this);
     this.notes = new LogNotes(log, observer);
+    this.telling = new Telling(parts.reruns, observer);
     this.timeouts = new Timeouts(
       clock,
       parts.completionWaitMs,
@@ -177,16 +177,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   tell(transaction: TransactionRecord, told: ToldNumber): void {
-    const { settle } = transaction;
-    transaction.settle = undefined;
-    const outcome = outcomeOf(transaction, told);
-    const isRerun = told === TOLD_ABORTED && this.parts.reruns.takes(transaction, outcome, settle);
-    transaction.stopListening();
-    const { extras } = transaction;
-    extras?.trace?.told(outcome);
-    if (told !== TOLD_COMMITTED) this.observer.told(transaction, outcome);
-    extras?.settleHandle?.(outcome);
-    if (!isRerun) settle?.(outcome);
+    this.telling.tell(transaction, told);
   }
 
   stalled(transaction: TransactionRecord, index: number): void {

@@ -1,0 +1,26 @@
+import { TOLD_ABORTED, TOLD_COMMITTED, type ToldNumber } from '../protocol/index.js';
+import type { TransactionObserver } from './observer.js';
+import { outcomeOf } from './outcomes.js';
+import type { Reruns } from './reruns.js';
+import type { TransactionRecord } from './transaction-record.js';
+
+/** Tells those who wait for the outcome of a transaction, unless the request of its caller is run again. */
+export class Telling {
+  constructor(
+    private readonly reruns: Reruns,
+    private readonly observer: TransactionObserver,
+  ) {}
+
+  tell(transaction: TransactionRecord, told: ToldNumber): void {
+    const { settle } = transaction;
+    transaction.settle = undefined;
+    const outcome = outcomeOf(transaction, told);
+    const isRerun = told === TOLD_ABORTED && this.reruns.takes(transaction, outcome, settle);
+    transaction.stopListening();
+    const { extras } = transaction;
+    extras?.trace?.told(outcome);
+    if (told !== TOLD_COMMITTED) this.observer.told(transaction, outcome);
+    extras?.settleHandle?.(outcome);
+    if (!isRerun) settle?.(outcome);
+  }
+}
