@@ -4,6 +4,7 @@ import {
   type Outcome,
   type ParticipantCapacity,
   type TransactionParticipant,
+  type Vote,
   branch,
   refuse,
 } from '../../src/coordinator/index.js';
@@ -343,7 +344,7 @@ describe('A participant that says how many branches it can prepare at once', () 
     const { transactions, participants } = createTestCoordinator();
     const one: TransactionParticipant = {
       capacity: () => capacity,
-      prepare: async () => {
+      prepare: async (): Promise<Vote> => {
         seen.push(context.getStore());
         await gate.promise;
         return 'commit';
