@@ -39,6 +39,38 @@ describe('The configuration', () => {
     });
   });
 
+  it('passes over the links that Kubernetes makes to Services, and names them', () => {
+    const links = {
+      DTC_SERVICE_HOST: '10.96.0.7',
+      DTC_SERVICE_PORT: '3000',
+      DTC_PORT: 'tcp://10.96.0.7:3000',
+      DTC_PORT_3000_TCP: 'tcp://10.96.0.7:3000',
+      DTC_PORT_3000_TCP_PROTO: 'tcp',
+      DTC_PORT_3000_TCP_PORT: '3000',
+      DTC_PORT_3000_TCP_ADDR: '10.96.0.7',
+      DECISION_LOG_PORT: 'tcp://10.96.0.8:80',
+      OPERATOR_TOKENS_SERVICE_HOST: '10.96.0.9',
+    };
+
+    expect(readConfiguration({ ...links, PORT: '80', ELSE_PORT: 'tcp://10.96.0.1:1' })).toEqual({
+      ...readConfiguration({ PORT: '80' }),
+      serviceLinks: Object.keys(links),
+    });
+  });
+
+  it.each([
+    ['DTC_PORT', '3000'],
+    ['DTC_SERVICE_PORT', 'http'],
+    ['DTC_TIMEOUT', 'tcp://10.96.0.7:3000'],
+    ['DECISION_LOG_HOST', '10.96.0.7'],
+  ])('is refused with %s=%s, which is no such link', (variable, value) => {
+    expect(() => readConfiguration({ [variable]: value })).toThrow(`${variable} is not known`);
+  });
+
+  it('is refused with a link in the place of an option', () => {
+    expect(() => readConfiguration({ DTC_NAME: 'tcp://10.96.0.7:3000' })).toThrow('DTC_NAME: ');
+  });
+
   it.each([
     ['PORT', '65536'],
     ['PORT', 'http'],

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { credentialsSchema } from './common/config/credentials.js';
 import { EnvironmentError, gather } from './common/config/environment.error.js';
-import { namesOf, optionsFromEnvironment, variablesOf } from './common/config/environment.js';
+import { namesOf, optionsFromEnvironment, serviceLinksIn, variablesOf } from './common/config/environment.js';
 import { isLoopback } from './common/config/loopback.js';
 import { LOG_LEVELS, type LogLevel } from './common/logging.js';
 import {
@@ -96,6 +96,8 @@ export interface Configuration {
   readonly databases?: ServiceDatabases;
   readonly decisionLog: DecisionLogChoice;
   readonly coordinator: ResolvedCoordinatorOptions;
+  /** Variables with beginnings of ours that Kubernetes has made for Services, and that are passed over. Left out: none. */
+  readonly serviceLinks?: readonly string[];
 }
 
 /**
@@ -116,7 +118,12 @@ export function readConfiguration(environment: NodeJS.ProcessEnv): Configuration
   );
   const application = given && gather(problems, () => applicationOf(given));
   if (application === undefined || coordinator === undefined) throw new EnvironmentError(problems);
-  return { ...application, coordinator };
+  const serviceLinks = serviceLinksIn(
+    environment,
+    [...RESERVED_NAMES, PREFIX],
+    [...APPLICATION_NAMES, ...COORDINATOR_NAMES],
+  );
+  return { ...application, coordinator, ...(serviceLinks.length > 0 && { serviceLinks }) };
 }
 
 type Given = z.output<typeof applicationSchema>;

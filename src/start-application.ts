@@ -21,9 +21,19 @@ export async function startApplication(environment: NodeJS.ProcessEnv): Promise<
       APPLICATION_OPTIONS,
     ),
   );
+  warnOfServiceLinks(configuration.serviceLinks);
   await app.listen(configuration.port, configuration.host);
   new Logger('Application').log(`Listening on ${await app.getUrl()}, documentation at /docs`);
   return app;
+}
+
+/** They change nothing, but the next Service may have a name that is an option. */
+function warnOfServiceLinks(names: readonly string[] = []): void {
+  if (names.length === 0) return;
+  new Logger('Application').warn(
+    `These variables are links that Kubernetes makes to a Service, and no options, so they are passed over: ${names.join(', ')}. ` +
+      'Set enableServiceLinks: false in the specification of the pod, or give the Service another name.',
+  );
 }
 
 /** Says in one line why the application did not start, and ends the process with code 1. */

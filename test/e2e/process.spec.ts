@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BuiltApplication, listening } from '../support/built-application.js';
 
@@ -33,6 +34,21 @@ describe('The process', () => {
     child.kill('SIGTERM');
 
     expect((await order).status).toBe(201);
+    expect(await ended).toEqual({ code: 0, stderr: '' });
+  });
+
+  it('starts beside a Service of Kubernetes with its name, and says what to do about it', async () => {
+    const { child, ended } = application.start({ PORT: '0', DTC_PORT: 'tcp://10.96.0.7:3000' });
+    const lines: string[] = [];
+    for await (const line of createInterface({ input: child.stdout! })) {
+      lines.push(line);
+      if (line.includes('Listening on')) break;
+    }
+    child.kill('SIGTERM');
+
+    expect(lines.filter((line) => line.includes('"level":40'))).toEqual([
+      expect.stringMatching(/DTC_PORT\b.*enableServiceLinks: false/),
+    ]);
     expect(await ended).toEqual({ code: 0, stderr: '' });
   });
 

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { EnvironmentError, gather } from './environment.error.js';
 import { meantName } from './meant-name.js';
 import { FILE_SUFFIX, type Setting, readSecret } from './secret-file.js';
+import { isServiceLink } from './service-link.js';
 
 /** An object schema whose fields can be told apart, so that each can be set by a variable of its own. */
 type OptionsSchema = z.ZodObject<Record<string, z.ZodType>>;
@@ -38,7 +39,8 @@ export function namesOf(variables: readonly Variable[]): string[] {
  * @param prefix such as `DTC_`, or nothing.
  * @param reserved beginnings of names that belong to this schema alone. A variable that begins so and that the schema does
  * not know is refused, for it is a spelling mistake, and the option would silently keep its default. Of other
- * names nobody can say whose they are. @default the prefix
+ * names nobody can say whose they are. The links that Kubernetes makes to Services are no mistakes, and are passed over:
+ * see {@link serviceLinksIn}. @default the prefix
  * @param others names that other schemas have, for one of them may be meant by a name that is refused.
  * @returns the options, complete.
  * @throws EnvironmentError naming every variable at fault, and never what a variable holds.
@@ -72,18 +74,41 @@ export function optionsFromEnvironment<S extends OptionsSchema>(
   return parsed.data;
 }
 
+/**
+ * @param reserved beginnings of names.
+ * @param known names that may be set.
+ * @returns the variables that begin so, are not known, and are links to Services of Kubernetes.
+ */
+export function serviceLinksIn(
+  environment: NodeJS.ProcessEnv,
+  reserved: readonly string[],
+  known: readonly string[],
+): string[] {
+  return namesIn(environment, reserved, known).filter((name) => isServiceLink(name, environment[name] ?? ''));
+}
+
 function problemsOfNames(
   known: readonly string[],
   reserved: readonly string[],
   others: readonly string[],
   environment: NodeJS.ProcessEnv,
 ): string[] {
-  return Object.keys(environment)
-    .filter((name) => reserved.some((beginning) => name.startsWith(beginning)) && !known.includes(name))
+  return namesIn(environment, reserved, known)
+    .filter((name) => !isServiceLink(name, environment[name] ?? ''))
     .map((name) => {
       const meant = meantName(name, [...known, ...others]);
       return `${name} is not known` + (meant === undefined ? '' : ` (did you mean ${meant}?)`);
     });
+}
+
+function namesIn(
+  environment: NodeJS.ProcessEnv,
+  reserved: readonly string[],
+  known: readonly string[],
+): string[] {
+  return Object.keys(environment).filter(
+    (name) => reserved.some((beginning) => name.startsWith(beginning)) && !known.includes(name),
+  );
 }
 
 function settingOf(variable: string, environment: NodeJS.ProcessEnv): Setting | undefined {
