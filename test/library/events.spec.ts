@@ -1,10 +1,11 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { EventEmitter2, EventEmitterModule, OnEvent } from '@nestjs/event-emitter';
-import type { TestingModule } from '@nestjs/testing';
+import { Test, type TestingModule } from '@nestjs/testing';
 import { beforeEach, describe, expect, expectTypeOf, it } from 'vitest';
 import {
   CoordinatorModule,
   CoordinatorStatus,
+  Participant,
   ParticipantRegistry,
   TRANSACTION_EVENTS,
   type TransactionAbortedEvent,
@@ -23,7 +24,8 @@ import {
   recoverNow,
   settled,
 } from '../../src/coordinator/testing/index.js';
-import { start } from './support/applications.js';
+import { ScriptedLog } from '../faults/scripted-log.js';
+import { initialise, start } from './support/applications.js';
 import { LogRecorder } from './support/log-recorder.js';
 
 @Injectable()
@@ -195,6 +197,97 @@ describe('events', () => {
       reason: 'scripted',
     };
     expect(heard()).toEqual([{ name: 'heuristic', event }]);
+  });
+});
+
+describe('what happens while the application starts', () => {
+  @Participant({ name: 'well' })
+  class Well extends ScriptedParticipant {}
+
+  @Participant({ name: 'ill', maxAttempts: 1 })
+  class Ill extends ScriptedParticipant {
+    constructor() {
+      super({ commit: 'throw' });
+    }
+  }
+
+  @Participant({ name: 'odd' })
+  class Odd extends ScriptedParticipant {
+    constructor() {
+      super({ commit: { heuristic: 'rollback' } });
+    }
+  }
+
+  /** Runs transactions in the last hook of the start that modules have. */
+  @Injectable()
+  class EarlyBird implements OnApplicationBootstrap {
+    constructor(@Inject(TransactionManager) private readonly manager: TransactionManager) {}
+
+    async onApplicationBootstrap(): Promise<void> {
+      await this.manager.run({ name: 'early', branches: [branch('well', 1)] });
+      await this.manager.run({ name: 'early and stuck', branches: [branch('ill', 1)] });
+      await this.manager.run({ name: 'early and in vain', branches: [branch(Refusing, 1)] });
+      // Longer than anything that the coordinator does by itself takes.
+      await settled();
+    }
+  }
+
+  @Participant({ name: 'refusing' })
+  class Refusing extends ScriptedParticipant {
+    constructor() {
+      super({ prepare: 'no' });
+    }
+  }
+
+  /** Decisions of an earlier run: they are delivered while this one starts. */
+  function leftBehind(...participants: string[]): ScriptedLog {
+    const decisions = participants.map((name, index) => ({
+      id: `shop.1.${index + 1}`,
+      name: `left to ${name}`,
+      branches: [{ branchId: name, participant: name, payload: 1, completed: false }],
+    }));
+    return new ScriptedLog({ claim: { epoch: 2, durable: true, decisions, reports: [], audits: [] } });
+  }
+
+  it.each([
+    ['first', true],
+    ['last', false],
+  ])('is told to every listener, once, also where the coordinator is imported %s', async (_, isFirst) => {
+    const coordinator = CoordinatorModule.forRoot({ name: 'shop', log: leftBehind('well', 'odd') });
+    const emitting = EventEmitterModule.forRoot();
+    const imports = isFirst ? [coordinator, emitting] : [emitting, coordinator];
+    const providers = [Listeners, Well, Ill, Odd, Refusing, EarlyBird];
+
+    const other = await start({ imports, providers });
+
+    const told = other
+      .get(Listeners)
+      .heard.map(({ name, event }) => `${name}: ${(event as { name: string }).name}`);
+    expect(told.toSorted()).toEqual([
+      'aborted: early and in vain',
+      'committed: early',
+      'committed: left to well',
+      'heuristic: left to odd',
+      'pending: early and stuck',
+      'stalled: early and stuck',
+    ]);
+  });
+
+  it('keeps no more events than there is room for, and says how many were lost', async () => {
+    const coordinator = CoordinatorModule.forRoot();
+    const recorder = new LogRecorder();
+    const imports = [coordinator, EventEmitterModule.forRoot()];
+    const module = Test.createTestingModule({ imports, providers: [Listeners] }).setLogger(recorder);
+    const other = await module.compile();
+    const manager = other.get(TransactionManager);
+    for (let times = 0; times < 10_002; times++) await manager.run({ branches: [] });
+
+    await initialise(other);
+
+    expect(other.get(Listeners).heard).toHaveLength(10_000);
+    expect(recorder.of('TransactionEvents', 'error').map(({ message }) => message)).toEqual([
+      'Events of the start were lost, for more than 10000 waited: 2',
+    ]);
   });
 });
 

@@ -8,13 +8,20 @@ import type { TransactionRecord } from '../execution/transaction-record.js';
 import type { Outcome } from '../outcome.js';
 import { TRANSACTION_EVENTS, type TransactionEvent, type TransactionEventPayloads } from './events.js';
 
+/** How many events wait for the end of the start at most; those that come after them are lost, and counted. */
+const MAX_HELD = 10_000;
+
 /**
  * Tells users' own listeners what has happened, where the application has any: it imports EventEmitterModule itself.
- * An event that nobody listens to is not even made.
+ * An event that nobody listens to is not even made. What happens while the application starts (a decision of an earlier run
+ * is delivered) is told at the end of the start, since Nest adds the decorated listeners in one of its last steps.
  */
 @Injectable()
 export class TransactionEvents implements OnModuleInit {
   private readonly logger = new Logger(TransactionEvents.name);
+  /** What has happened during the start; undefined once the listeners are there. */
+  private held: (() => void)[] | undefined = [];
+  private lost = 0;
 
   constructor(
     @Optional() @Inject(EventEmitter2) private emitter: EventEmitter2 | undefined,
@@ -27,6 +34,15 @@ export class TransactionEvents implements OnModuleInit {
       .getProviders()
       .find(({ token, instance }) => token === EventEmitter2 && instance !== this.emitter);
     if (other !== undefined) this.emitter = other.instance as EventEmitter2;
+  }
+
+  /** Every listener of the application is there by now: it is told what has happened during the start. */
+  release(): void {
+    const { held = [], lost } = this;
+    this.held = undefined;
+    for (const tell of held) tell();
+    if (lost > 0)
+      this.logger.error(`Events of the start were lost, for more than ${MAX_HELD} waited: ${lost}`);
   }
 
   /** A heuristic end has been told already, and it is neither of these. */
@@ -80,6 +96,8 @@ export class TransactionEvents implements OnModuleInit {
   private isHeard(event: keyof TransactionEventPayloads): boolean {
     const { emitter } = this;
     if (emitter === undefined) return false;
+    // Who listens is known at the end of the start.
+    if (this.held !== undefined) return true;
     return emitter.hasListeners(event) === true || emitter.listenersAny().length > 0;
   }
 
@@ -88,8 +106,13 @@ export class TransactionEvents implements OnModuleInit {
     event: E,
     payload: TransactionEventPayloads[E],
   ): void {
-    const { emitter } = this;
+    const { emitter, held } = this;
     if (emitter === undefined) return;
+    if (held !== undefined) {
+      if (held.length < MAX_HELD) held.push(() => this.emit(event, payload));
+      else this.lost++;
+      return;
+    }
     // Copies, since a listener for one event only takes itself off the list.
     const all = emitter.listenersAny().slice();
     const own = emitter.listeners(event).slice();

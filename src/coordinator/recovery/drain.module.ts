@@ -1,14 +1,16 @@
-import { Module, type OnModuleDestroy } from '@nestjs/common';
+import { Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { ModuleRef, ModulesContainer } from '@nestjs/core';
+import { TransactionEvents } from '../observation/transaction-events.js';
 import { CoordinatorLifecycle } from './coordinator-lifecycle.js';
 
 /**
  * Drains the coordinator before any other module is destroyed. Nest destroys modules in the order of their distance
  * from the root, and global ones last; by then the pools and clients of participants, which many applications close in
  * onModuleDestroy, would be gone while transactions in flight still need them. So this module is nearer than the root.
+ * For the same reason it is the last to hear that the application has started: then every listener is there.
  */
 @Module({})
-export class DrainModule implements OnModuleDestroy {
+export class DrainModule implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     private readonly application: ModuleRef,
     modules: ModulesContainer,
@@ -16,6 +18,11 @@ export class DrainModule implements OnModuleDestroy {
     for (const module of modules.values()) {
       if (module.metatype === DrainModule) module.distance = -1;
     }
+  }
+
+  onApplicationBootstrap(): void {
+    const events = this.application.get(TransactionEvents, { strict: false, each: true });
+    for (const each of events) each.release();
   }
 
   async onModuleDestroy(): Promise<void> {
