@@ -17,6 +17,7 @@ const SUITES = [
   ['src/coordinator/execution'],
   ['src/coordinator'],
   ['test/faults'],
+  ['test/library'],
   ['test/properties'],
 ];
 

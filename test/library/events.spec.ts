@@ -25,6 +25,7 @@ import {
   settled,
 } from '../../src/coordinator/testing/index.js';
 import { ScriptedLog } from '../faults/scripted-log.js';
+import { DECIDER, claimOf, idOf } from '../support/identity.js';
 import { initialise, start } from './support/applications.js';
 import { LogRecorder } from './support/log-recorder.js';
 
@@ -242,11 +243,12 @@ describe('what happens while the application starts', () => {
   /** Decisions of an earlier run: they are delivered while this one starts. */
   function leftBehind(...participants: string[]): ScriptedLog {
     const decisions = participants.map((name, index) => ({
-      id: `shop.1.${index + 1}`,
+      id: idOf('shop', 1, index + 1),
       name: `left to ${name}`,
+      decider: DECIDER,
       branches: [{ branchId: name, participant: name, payload: 1, completed: false }],
     }));
-    return new ScriptedLog({ claim: { epoch: 2, durable: true, decisions, reports: [], audits: [] } });
+    return new ScriptedLog({ claim: claimOf({ epoch: 2, decisions }) });
   }
 
   it.each([

@@ -45,6 +45,8 @@ export interface TransactionObserver {
   decidable?(participant: RegisteredParticipant): void;
   /** A pass of the recovery job is over: what was stalled when it began has been tried once. */
   recoveryPassed?(): void;
+  /** Every hook of the application's start has run, so that its listeners are there. */
+  applicationStarted?(): void;
   /** The caller was told. `committed` is not reported here: it is the same moment as the end. */
   told(transaction: TransactionRecord, outcome: Outcome): void;
   /** The transaction is over. Called once. */

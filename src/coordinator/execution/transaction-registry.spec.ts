@@ -226,6 +226,8 @@ describe('TransactionRegistry', () => {
       registry.adopt(restored);
       expect(isFound(restored)).toBe(true);
       expect([...registry.restoredDecisions()]).toEqual([earlier]);
+      // No transaction of this run ever began under the number that is its place.
+      expect(registry.find(ids.make(restored.sequence))).toBeUndefined();
 
       end(restored);
       for (let number = 0; number < retainFinished; number++) end(add());

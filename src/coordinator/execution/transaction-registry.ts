@@ -74,7 +74,10 @@ export class TransactionRegistry {
 
   find(id: string): TransactionRecord | undefined {
     const sequence = this.ids.sequenceOf(id);
-    return sequence === 0 ? this.restored.get(id) : this.get(sequence);
+    if (sequence === 0) return this.restored.get(id);
+    // One of an earlier run has a number of this run as its place, and keeps its own id.
+    const found = this.get(sequence);
+    return found?.id === id ? found : undefined;
   }
 
   /**

@@ -132,6 +132,10 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     measurementsOf(participant).undecidable = 0;
   }
 
+  applicationStarted(): void {
+    this.safely(() => this.events.release());
+  }
+
   recoveryPassed(): void {
     this.measurements.recoveryPasses++;
   }

@@ -67,6 +67,11 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     await capacities.start();
   }
 
+  /** Every hook of the start has run, those of other modules too. Called by {@link DrainModule}. */
+  applicationStarted(): void {
+    this.runtime.parts.observer.applicationStarted?.();
+  }
+
   /** Runs the recovery job now; resolves when the pass, a new one or the one under way, is over. */
   recoverNow(): Promise<void> {
     return this.recovery.pass();

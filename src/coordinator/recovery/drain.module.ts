@@ -1,6 +1,5 @@
 import { Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { ModuleRef, ModulesContainer } from '@nestjs/core';
-import { TransactionEvents } from '../observation/transaction-events.js';
 import { CoordinatorLifecycle } from './coordinator-lifecycle.js';
 
 /**
@@ -21,12 +20,14 @@ export class DrainModule implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   onApplicationBootstrap(): void {
-    const events = this.application.get(TransactionEvents, { strict: false, each: true });
-    for (const each of events) each.release();
+    for (const lifecycle of this.lifecycles()) lifecycle.applicationStarted();
   }
 
   async onModuleDestroy(): Promise<void> {
-    const lifecycles = this.application.get(CoordinatorLifecycle, { strict: false, each: true });
-    await Promise.all(lifecycles.map((lifecycle) => lifecycle.drain()));
+    await Promise.all(this.lifecycles().map((lifecycle) => lifecycle.drain()));
+  }
+
+  private lifecycles(): CoordinatorLifecycle[] {
+    return this.application.get(CoordinatorLifecycle, { strict: false, each: true });
   }
 }
