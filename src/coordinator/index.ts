@@ -70,11 +70,13 @@ export type {
 } from './log/decision-log.js';
 export {
   DamagedLogError,
+  FormerLogError,
   LogBrokenError,
   LogInUseError,
   LogNotOpenedError,
   LogStartsUsedUpError,
   LogUnavailableError,
+  RecordRefusedError,
   UnknownLogFormatError,
 } from './log/log-errors.js';
 export { FlushStatistics } from './log/flush-statistics.js';

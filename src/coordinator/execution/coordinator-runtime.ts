@@ -51,12 +51,16 @@ export class CoordinatorRuntime {
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   isRecovering: boolean;
 
+  /** What an operator must know of the log. */
+  readonly logWarning: string | undefined;
+
   readonly parts: Omit<RuntimeParts, 'claim'>;
   private leftovers: Leftovers;
 
   constructor({ claim, ...parts }: RuntimeParts) {
     this.parts = parts;
     this.leftovers = claim;
+    this.logWarning = claim.warning;
     const { options, participants, clock, random, log, observer } = parts;
     this.ids = new TransactionIds(options.name, claim.logId, claim.epoch);
     this.log = new ClaimedLog(log, options.name, claim, () => observer.fenced());

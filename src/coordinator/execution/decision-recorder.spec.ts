@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { type LogScript, ScriptedLog } from '../../../test/faults/scripted-log.js';
 import { listenTo } from '../../../test/faults/told.js';
+import { LogBrokenError, RecordRefusedError } from '../log/log-errors.js';
 import { branch } from '../participant/branch-request.js';
 import {
   type ParticipantScript,
@@ -50,6 +51,44 @@ describe('DecisionRecorder', () => {
     });
     expect(await run()).toMatchObject({ status: 'committed' });
     expect(stock.count('commit')).toBe(1);
+  });
+
+  it('tells the caller at once that the outcome is open when only a new start of the log can know it', async () => {
+    const { run, clock, log } = setUp({
+      append: () => Promise.reject(new LogBrokenError('EIO')),
+      lookUp: () => Promise.reject(new LogBrokenError('EIO')),
+    });
+    const running = run();
+    await settled();
+
+    // No time has passed.
+    expect(await running).toMatchObject({ status: 'pending' });
+    await clock.advance(60_000, 1_000);
+    expect(log.inquiries).toBeGreaterThan(1);
+  });
+
+  it('tells it also when the log breaks while it is asked', async () => {
+    const { run, runtime } = setUp({
+      append: () => Promise.reject(new Error('no answer')),
+      lookUp: () => Promise.reject(new LogBrokenError('EIO')),
+    });
+
+    expect(await run()).toMatchObject({ status: 'pending' });
+    expect(runtime.log.isBroken).toBe(true);
+  });
+
+  it('starts other transactions after the log has refused a record for what it holds', async () => {
+    let refused = 0;
+    const { run, runtime } = setUp({
+      append: (write) => {
+        if (refused++ > 0) return write();
+        return Promise.reject(new RecordRefusedError('commit/1', 'it is nested too deeply'));
+      },
+    });
+
+    expect(await run()).toMatchObject({ status: 'aborted', cause: 'not-recorded' });
+    expect(runtime.log.problem).toBeUndefined();
+    expect(await run()).toMatchObject({ status: 'committed' });
   });
 
   it('asks no more once it knows, however long the completion takes', async () => {

@@ -1,3 +1,4 @@
+import { LogBrokenError, RecordRefusedError } from '../log/log-errors.js';
 import type { ProtocolEffects } from '../protocol/index.js';
 import { READY, isAbort, patienceEnded, recordAbsent, recorded } from '../protocol/index.js';
 import { backoffMs } from './backoff.js';
@@ -47,7 +48,8 @@ export class DecisionRecorder {
     void appended.then(
       () => this.appended(transaction),
       (error: unknown) => {
-        this.log.failed(error);
+        // A record that cannot be kept says nothing about the next one.
+        if (!(error instanceof RecordRefusedError)) this.log.failed(error);
         this.unknown(transaction, error);
       },
     );
@@ -81,6 +83,8 @@ export class DecisionRecorder {
     const atUs = transaction.elapsedUs(this.clock.now());
     transaction.note({ atUs, type: 'record-unknown', branch: -1, attempt: extras.inquiries, message });
     this.observer.recordUnknown(transaction, message);
+    // Only a new start finds it out, and no caller has to wait for that.
+    if (this.log.isBroken) patienceEnded(transaction, this.effects);
     if (extras.inquiries === 0) void this.inquire(transaction);
     else this.inquireLater(transaction);
   }
@@ -93,6 +97,7 @@ export class DecisionRecorder {
     try {
       found = await this.log.storage.lookUp(transaction.id);
     } catch (error) {
+      if (error instanceof LogBrokenError) this.log.failed(error);
       this.unknown(transaction, error);
       return;
     }

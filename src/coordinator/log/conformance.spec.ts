@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { type DecisionLogStorage, decisionLogConformance } from '../testing/decision-log-conformance.js';
 import { LmdbDecisionLog } from './lmdb/lmdb-decision-log.js';
 import { MemoryDecisionLog } from './memory-decision-log.js';
+import { SqliteDecisionLog } from './sqlite/index.js';
 
 const memory = (): DecisionLogStorage => ({ createLog: () => new MemoryDecisionLog() });
 
@@ -12,6 +13,14 @@ function lmdb(): DecisionLogStorage {
   const path = mkdtempSync(join(tmpdir(), 'decision-log-'));
   return {
     createLog: () => new LmdbDecisionLog({ path }),
+    remove: () => rmSync(path, { recursive: true }),
+  };
+}
+
+function sqlite(): DecisionLogStorage {
+  const path = mkdtempSync(join(tmpdir(), 'decision-log-'));
+  return {
+    createLog: () => new SqliteDecisionLog({ path }),
     remove: () => rmSync(path, { recursive: true }),
   };
 }
@@ -24,6 +33,12 @@ describe('MemoryDecisionLog', () => {
 
 describe('LmdbDecisionLog', () => {
   it.each(decisionLogConformance(lmdb))('$name', async ({ run }) => {
+    await expect(run()).resolves.toBeUndefined();
+  });
+});
+
+describe('SqliteDecisionLog', () => {
+  it.each(decisionLogConformance(sqlite))('$name', async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();
   });
 });

@@ -120,6 +120,8 @@ export interface LogClaim {
   readonly reports: readonly HeuristicRecord[];
   /** The latest audit entries, at most {@link AUDIT_KEPT}, in the order of their numbers. */
   readonly audits: readonly AuditEntry[];
+  /** What an operator must know of the log, and what did not stop the start. It is logged. */
+  readonly warning?: string;
 }
 
 /**

@@ -8,7 +8,11 @@ const SQLITE_BUSY = 5;
  * itself has no file locks.
  */
 export class ExclusiveLock {
-  private constructor(private readonly database: DatabaseSync) {}
+  private readonly database: DatabaseSync;
+
+  private constructor(database: DatabaseSync) {
+    this.database = database;
+  }
 
   /**
    * @param file is made when it is not there.

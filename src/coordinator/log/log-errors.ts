@@ -43,6 +43,19 @@ export class UnknownLogFormatError extends CoordinatorError {
   }
 }
 
+/** The folder holds a log of an earlier version of this library, which kept it in another database. @publicApi */
+export class FormerLogError extends CoordinatorError {
+  readonly code = 'DTC_LOG_FORMAT';
+
+  constructor(readonly file: string) {
+    super(
+      `The decision log holds ${file}, which an earlier version of this library has written with LMDB, and which this ` +
+        'version does not read. Nothing was changed. Start the earlier version and let it complete what is open; then move the ' +
+        'folder away, and start this version on a new one.',
+    );
+  }
+}
+
 /** The log was started more often than a transaction id can count. @publicApi */
 export class LogStartsUsedUpError extends CoordinatorError {
   readonly code = 'DTC_LOG_STARTS_USED_UP';
@@ -87,6 +100,21 @@ export class LogBrokenError extends CoordinatorError {
     super(
       `The decision log could not be flushed (${problem}). Nothing more is written, and nothing more is decided: ` +
         'look after the disk, and restart the process.',
+    );
+  }
+}
+
+/** A record could not be read again, or is too large, so it was not written. That says nothing about the next one. @publicApi */
+export class RecordRefusedError extends CoordinatorError {
+  readonly code = 'DTC_RECORD_REFUSED';
+
+  constructor(
+    readonly record: string,
+    problem: string,
+  ) {
+    super(
+      `The decision log did not take "${record}": ${problem}. Nothing was written, and its transaction aborts. Give its branches ` +
+        'payloads that are smaller and less deeply nested, such as ids of what is stored elsewhere.',
     );
   }
 }

@@ -42,6 +42,7 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   }
 
   onModuleInit(): void {
+    if (this.runtime.logWarning !== undefined) this.logger.warn(this.runtime.logWarning);
     this.endSubscription = this.runtime.parts.clock.onAdvance?.(() => this.runtime.sweep());
     this.sweep.start();
     this.recoveryJob.start();

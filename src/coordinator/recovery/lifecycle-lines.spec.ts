@@ -90,6 +90,14 @@ describe('What the coordinator says at its start', () => {
     expect(lines).toEqual([]);
   });
 
+  it('what the log has found that an operator must know', async () => {
+    const { start, stop } = setUp({}, { ...claimOf(), warning: 'The last write was cut short.' });
+    await start();
+    await stop();
+
+    expect(lines).toEqual(['warn: The last write was cut short.']);
+  });
+
   it('how many decisions of earlier runs it delivers, and whom it misses', async () => {
     const { start, stop, runtime } = setUp(
       {},

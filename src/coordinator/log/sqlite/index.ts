@@ -1,0 +1,1 @@
+export { SqliteDecisionLog, type SqliteDecisionLogOptions } from './sqlite-decision-log.js';

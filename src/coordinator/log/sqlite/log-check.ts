@@ -1,0 +1,106 @@
+import { DatabaseSync } from 'node:sqlite';
+import { type Census, decodeCensus } from './census.ts';
+import type { LogFiles } from './log-files.ts';
+import { readTail } from './log-tail.ts';
+import { LogFailure } from './messages.ts';
+import { type WalScan, scanWal } from './wal-scan.ts';
+
+/** What must be found when the log is opened, if nothing was lost. */
+export interface Expected {
+  /** How many transactions the log has taken; 0 for a new one. */
+  readonly sequence: number;
+  readonly warning: string | undefined;
+}
+
+/**
+ * Looks at the files of a log before SQLite opens them. SQLite would silently drop everything behind the first damage of the
+ * write-ahead log, and take a write-ahead log that is missing for one that never was.
+ *
+ * @throws LogFailure when something that was flushed is missing. Nothing was changed then.
+ */
+export function checkFiles(files: LogFiles): Expected {
+  if (files.former !== undefined) throw new LogFailure({ kind: 'former', file: files.former });
+  const wal = scanWal(files.wal);
+  if (files.mainBytes === 0) {
+    if (files.isClaimed || !wal.isEmpty) throw damaged(files.main, 'it is missing, or empty');
+    return { sequence: 0, warning: undefined };
+  }
+  const main = readMain(files);
+  const problem = wal.hasHeader ? lostBehindHeader(wal, main) : lostWithHeader(wal, main);
+  if (problem !== undefined) throw damaged(files.wal, problem);
+  const sequence = wal.lastSequence ?? main?.sequence ?? 0;
+  if (sequence === 0 && files.isClaimed) {
+    throw damaged(files.main, 'nothing in it says what the log must hold');
+  }
+  const flushed = flushedSequence(files, wal.logId ?? main?.logId);
+  if (flushed > sequence + 1) {
+    throw damaged(files.wal, `it ends with transaction ${sequence}, and transaction ${flushed} was flushed`);
+  }
+  const isTorn = (wal.hasHeader && wal.hasTail) || flushed > sequence;
+  return { sequence, warning: isTorn ? tornTail(files.wal) : undefined };
+}
+
+/**
+ * A transaction is written only when the one before was flushed. So what is left of one after the next is proof that something
+ * durable is missing. Only the very last may be missing: damage that is confined to it cannot be told from a write that
+ * a crash has cut short.
+ */
+function lostBehindHeader(wal: WalScan, main: Census | undefined): string | undefined {
+  const found = wal.lastSequence ?? main?.sequence ?? 0;
+  if (wal.highestSequence > found + 1) {
+    return (
+      `after transaction ${found} it cannot be read, and it holds a part of transaction ${wal.highestSequence}, which was ` +
+      'begun only when all before were flushed'
+    );
+  }
+  if (main !== undefined && main.sequence > found) {
+    return `it ends with transaction ${found}, and transaction ${main.sequence} was flushed`;
+  }
+  return undefined;
+}
+
+/** Its header is flushed before the first transaction behind it is written, and is written only when all before is elsewhere. */
+function lostWithHeader(wal: WalScan, main: Census | undefined): string | undefined {
+  const found = main?.sequence ?? 0;
+  if (wal.highestSequence > found) {
+    return `its header cannot be read, and it holds a part of transaction ${wal.highestSequence}`;
+  }
+  if (main?.needsWal === true && wal.highestSequence < found) {
+    return 'it is missing, or cannot be read, and the main file says that it must be there';
+  }
+  return undefined;
+}
+
+/** @returns the census in the main file, read without a lock and without the write-ahead log; undefined when it has none. */
+function readMain(files: LogFiles): Census | undefined {
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(files.mainAlone, { readOnly: true });
+    const row = database.prepare('SELECT value FROM census').get() as { value?: unknown } | undefined;
+    return row?.value instanceof Uint8Array ? decodeCensus(row.value) : undefined;
+  } catch (error) {
+    // Alone it may be unreadable: before its first checkpoint, or where a crash has cut one short. What it lacks then is in
+    // the write-ahead log, and if not, the census is missed when all is read.
+    if ((error as { errcode?: number }).errcode === undefined) throw error;
+    return undefined;
+  } finally {
+    database?.close();
+  }
+}
+
+/** @returns the number of a transaction that was flushed, 0 when none is known. */
+function flushedSequence(files: LogFiles, logId: string | undefined): number {
+  const tail = readTail(files.tail);
+  return tail !== undefined && tail.logId === logId ? tail.sequence : 0;
+}
+
+function tornTail(path: string): string {
+  return (
+    `The last write to ${path} was cut short, and was dropped. That is what a crash leaves; if there was none, the disk has ` +
+    'lost the last transaction of the log, which may have been a decision.'
+  );
+}
+
+function damaged(record: string, problem: string): LogFailure {
+  return new LogFailure({ kind: 'damaged', record, problem });
+}

@@ -1,0 +1,39 @@
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { type Census, decodeCensus, encodeCensus } from './census.ts';
+
+/**
+ * A small file that says which transaction was flushed last. It is written after each flush and is never flushed itself, so a power
+ * failure may leave it behind the log, but never ahead. It shows that more than the last transaction is missing where the end of
+ * the write-ahead log is cut off, which nothing in that would show.
+ */
+export class LogTail {
+  private readonly file: number;
+
+  constructor(path: string) {
+    this.file = openSync(path, 'r+');
+  }
+
+  /** Notes that everything up to this census is on the disk. */
+  write(census: Census): void {
+    try {
+      writeSync(this.file, encodeCensus(census), 0, undefined, 0);
+    } catch (error) {
+      // Where there is no room it stays behind, and shows less.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    }
+  }
+
+  close(): void {
+    closeSync(this.file);
+  }
+}
+
+/** @returns what the tail says; undefined when it is missing, or is not as it was written, which costs a proof and nothing else. */
+export function readTail(path: string): Census | undefined {
+  try {
+    return decodeCensus(readFileSync(path));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

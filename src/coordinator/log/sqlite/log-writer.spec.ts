@@ -1,0 +1,221 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Digests, decodeCensus } from './census.js';
+import { type Image, imageOf, lookInto, restore } from './log-image.fixture.js';
+import { LogFiles } from './log-files.js';
+import { LogWriter } from './log-writer.js';
+import { type Batch, LogFailure, PUT, REMOVE } from './messages.js';
+import { encodeBody } from './record-body.js';
+import { type Sealed, seal } from './record-envelope.js';
+import { type Stored, openStored, updateCensus } from './stored-log.js';
+
+const WAL = 'decisions.sqlite-wal';
+const LOG_ID = 'log0of0tests';
+const ROW = 50;
+const FULL = 13;
+const FLUSH_FAILED = 1_034;
+/** More than is written between two checkpoints. */
+const LARGE = 'x'.repeat(11_000_000);
+
+let path: string;
+let files: LogFiles;
+let stored: Stored;
+let writer: LogWriter;
+
+beforeEach(() => {
+  path = mkdtempSync(join(tmpdir(), 'log-writer-'));
+  files = new LogFiles(join(path, 'shop'));
+  start();
+});
+afterEach(() => {
+  if (stored.database.isOpen) writer.close();
+  rmSync(path, { recursive: true });
+});
+
+/** Opens the log, which a writer has closed, and claims it. */
+function start(): void {
+  const found: string[] = [];
+  stored = openStored(files, (key) => found.push(key));
+  writer = new LogWriter(files, stored);
+  const key = `start/${found.filter((each) => each.startsWith('start/')).length + 1}`;
+  writer.claim({ logId: LOG_ID, key, body: encodeBody(key, { token: 'token' }) });
+}
+
+function batchOf(...writes: readonly (readonly [kind: number, key: string, body?: Uint8Array])[]): Batch {
+  const bodies = writes.map(([, , body = new Uint8Array()]) => body);
+  return {
+    kinds: Uint8Array.from(writes, ([kind]) => kind),
+    keys: writes.map(([, key]) => key),
+    lengths: Uint32Array.from(bodies, ({ length }) => length),
+    bodies: Uint8Array.from(Buffer.concat(bodies)),
+  };
+}
+
+function put(id: string, name = 'sale'): readonly [number, string, Uint8Array] {
+  const key = `commit/${id}`;
+  return [PUT, key, encodeBody(key, { id, name, decider: { kind: 'log' }, branches: [] })];
+}
+
+function crash(): Image {
+  return imageOf(files.folder);
+}
+
+/** @returns what a start would find after a crash now. */
+function foundAfter(image: Image) {
+  const folder = join(path, 'crashed');
+  restore(image, folder);
+  return lookInto(folder);
+}
+
+function fail(errcode: number, text: string, before: (sql: string) => void = () => {}) {
+  const exec = stored.database.exec.bind(stored.database);
+  return vi.spyOn(stored.database, 'exec').mockImplementation((sql) => {
+    if (!sql.includes(text)) {
+      exec(sql);
+      return;
+    }
+    before(sql);
+    throw Object.assign(new Error('the disk says no'), { errcode });
+  });
+}
+
+describe('LogWriter', () => {
+  it('keeps the main file and the write-ahead log whole over a checkpoint, at each moment around it', () => {
+    writer.write(batchOf(put('1'), put('large', LARGE)));
+    const before = crash();
+    writer.write(batchOf(put('2')));
+    const after = crash();
+    expect(after['decisions.sqlite']!.length).toBeGreaterThan(LARGE.length);
+    writer.write(batchOf(put('3')));
+    const later = crash();
+
+    expect(foundAfter(before).decisions).toEqual(['1', 'large']);
+    expect(foundAfter(after).decisions).toEqual(['1', '2', 'large']);
+    expect(foundAfter(later).decisions).toEqual(['1', '2', '3', 'large']);
+    for (const image of [before, after, later]) {
+      const { [WAL]: _, ...without } = image;
+      expect(foundAfter(without)).toMatchObject({ refused: 'damaged' });
+    }
+  });
+
+  it('finds a checkpoint that was cut short in the middle', () => {
+    const before = crash();
+    writer.write(batchOf(put('1'), put('large', LARGE)));
+    const unchecked = crash();
+    writer.write(batchOf(put('2')));
+    // The power failed while pages were copied: some are in the main file, and the write-ahead log is as it was.
+    const main = crash()['decisions.sqlite']!;
+    for (const bytes of [4_096, 8_192, 40_960, main.length - 4_096]) {
+      const half = Buffer.concat([main.subarray(0, bytes), before['decisions.sqlite']!.subarray(bytes)]);
+      expect(foundAfter({ ...unchecked, 'decisions.sqlite': half }).decisions).toEqual(['1', 'large']);
+    }
+  });
+
+  it('fault 25 §: says that there was no room, has written nothing, and writes again when there is', () => {
+    writer.write(batchOf(put('1')));
+    const failing = fail(FULL, 'COMMIT');
+    expect(() => writer.write(batchOf(put('2'), [REMOVE, 'commit/1']))).toThrow(LogFailure);
+    failing.mockRestore();
+
+    expect([writer.holds('commit/1'), writer.holds('commit/2')]).toEqual([true, false]);
+    expect(foundAfter(crash()).decisions).toEqual(['1']);
+    writer.write(batchOf(put('3')));
+    expect(foundAfter(crash()).decisions).toEqual(['1', '3']);
+  });
+
+  it('takes what was written before a checkpoint found no room for what it is: written', () => {
+    writer.write(batchOf(put('1'), put('large', LARGE)));
+    const exec = stored.database.exec.bind(stored.database);
+    const failing = fail(FULL, 'wal_checkpoint', () => exec('COMMIT'));
+    writer.write(batchOf(put('2')));
+    expect(failing).toHaveBeenCalledTimes(2);
+    expect(foundAfter(crash()).decisions).toEqual(['1', '2', 'large']);
+    failing.mockRestore();
+
+    // Closed now, the main file says that it needs the write-ahead log: so it must be there.
+    writer.close();
+    expect(statSync(files.wal).size).toBeGreaterThan(0);
+    start();
+    expect(foundAfter(crash()).decisions).toEqual(['1', '2', 'large']);
+  });
+
+  it('fault 29 §: changes nothing more after a flush that failed, not even as it closes', () => {
+    writer.write(batchOf(put('1')));
+    const before = crash();
+    const exec = stored.database.exec.bind(stored.database);
+    fail(FLUSH_FAILED, 'COMMIT', () => exec('ROLLBACK')).mockName('failing');
+    expect(() => writer.write(batchOf(put('2')))).toThrow(
+      expect.objectContaining({ failure: expect.objectContaining({ kind: 'failed' }) }),
+    );
+    writer.detach();
+
+    expect(readFileSync(files.main)).toEqual(before['decisions.sqlite']);
+    expect(readFileSync(files.wal)).toEqual(before[WAL]);
+    // The lock is held until the log is closed.
+    expect(lookInto(files.folder)).toMatchObject({ refused: 'in-use' });
+    writer.close();
+    expect(lookInto(files.folder).decisions).toEqual(['1']);
+  });
+
+  it('does not go on when a row is not where it was put', () => {
+    writer.write(batchOf(put('1')));
+    stored.database.exec('DELETE FROM record WHERE id = (SELECT max(id) FROM record)');
+
+    expect(() => writer.write(batchOf([REMOVE, 'commit/1'], put('2')))).toThrow(LogFailure);
+  });
+
+  it('finds out that a row is not as it was written when it is looked up', () => {
+    writer.write(batchOf(put('1')));
+    stored.database.exec("UPDATE record SET value = CAST(x'00' || substr(value, 2) AS BLOB)");
+
+    expect(() => writer.holds('commit/1')).toThrow('not as it was written');
+  });
+
+  it.each([
+    'CREATE TABLE other (id INTEGER PRIMARY KEY)',
+    'CREATE INDEX other ON record (value)',
+    "UPDATE record SET value = CAST(value || x'00' AS BLOB)",
+    'UPDATE record SET id = id + 100',
+    'DELETE FROM record WHERE id = 2',
+    'INSERT INTO record SELECT id + 100, value FROM record WHERE id = 2',
+    'DELETE FROM census',
+    "UPDATE census SET value = CAST(x'00' || substr(value, 2) AS BLOB)",
+    'DROP TABLE record',
+  ])('finds out at the start that someone else has written: %s', (sql) => {
+    writer.write(batchOf(put('1')));
+    stored.database.exec(sql);
+
+    expect(foundAfter(crash())).toMatchObject({ refused: 'damaged' });
+  });
+
+  it.each([
+    ['a record of another log', 'damaged', () => seal('another0log0', ROW, 'commit/2', put('2')[2])],
+    ['a record of no known kind', 'damaged', () => seal(LOG_ID, ROW, 'unknown/2', put('2')[2])],
+    ['a key that is there already', 'damaged', () => seal(LOG_ID, ROW, 'commit/1', put('1')[2])],
+    ['a record that belongs to another row', 'damaged', () => seal(LOG_ID, ROW + 1, 'commit/2', put('2')[2])],
+    ['fault 65: a record of an unknown version', 'format', () => ofVersion(2)],
+  ])('is refused at the start with %s, though its census knows it', (_, refused, make) => {
+    writer.write(batchOf(put('1')));
+    const { value, digest } = make();
+    const { database } = stored;
+    const before = decodeCensus(database.prepare('SELECT value FROM census').get()!.value as Uint8Array)!;
+    const digests = new Digests(before.digest);
+    digests.combine(digest);
+    database.prepare('INSERT INTO record VALUES (?, ?)').run(ROW, value);
+    database.exec(updateCensus({ ...before, count: before.count + 1, digest: digests.total() }));
+
+    expect(foundAfter(crash())).toMatchObject({ refused });
+  });
+});
+
+/** @returns a record as another version of this library might seal it. */
+function ofVersion(version: number): Sealed {
+  const { value } = seal(LOG_ID, ROW, 'commit/2', put('2')[2]);
+  value[32] = version;
+  const digest = createHash('sha256').update(value.subarray(32)).digest('hex');
+  value.write(digest, 'hex');
+  return { value, digest };
+}

@@ -1,0 +1,92 @@
+/** What the keys begin with: the commit records, the heuristic reports, the audit entries and the starts. */
+export const COMMITS = 'commit/';
+export const REPORTS = 'report/';
+export const AUDITS = 'audit/';
+export const STARTS = 'start/';
+/** Is written to find out whether something can be. It holds nothing. */
+export const CHECK = 'check';
+
+type Fits = (value: unknown) => boolean;
+type Shape = Readonly<Record<string, Fits>>;
+
+const anything: Fits = () => true;
+const text: Fits = (value) => typeof value === 'string';
+const truth: Fits = (value) => typeof value === 'boolean';
+const number: Fits = (value) => typeof value === 'number' && !Number.isNaN(value);
+const count: Fits = (value) => Number.isSafeInteger(value) && (value as number) >= 1;
+const oneOf = (...values: readonly unknown[]): Fits => {
+  const known = new Set(values);
+  return (value) => known.has(value);
+};
+const either =
+  (one: Fits, other: Fits): Fits =>
+  (value) =>
+    one(value) || other(value);
+const absentOr = (fits: Fits): Fits => either((value) => value === undefined, fits);
+const listOf =
+  (fits: Fits): Fits =>
+  (value) =>
+    Array.isArray(value) && value.every(fits);
+
+/** An object with these properties and no others. */
+function objectOf(shape: Shape): Fits {
+  const names = Object.keys(shape);
+  return (value) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+    for (const name of Object.keys(value)) if (!Object.hasOwn(shape, name)) return false;
+    return names.every((name) => shape[name]!((value as Record<string, unknown>)[name]));
+  };
+}
+
+const BRANCH = objectOf({
+  branchId: text,
+  participant: text,
+  address: absentOr(text),
+  payload: anything,
+  completed: truth,
+});
+
+const DECIDER = either(objectOf({ kind: oneOf('log') }), objectOf({ kind: oneOf('branch'), branchId: text }));
+
+const SHAPES: Readonly<Record<string, Fits>> = {
+  [COMMITS]: objectOf({
+    id: text,
+    name: text,
+    decider: absentOr(DECIDER),
+    begunAt: absentOr(number),
+    decidedAt: absentOr(number),
+    branches: listOf(BRANCH),
+  }),
+  [REPORTS]: objectOf({
+    id: text,
+    name: text,
+    decision: oneOf('commit', 'abort'),
+    branchId: text,
+    participant: text,
+    kind: oneOf('commit', 'rollback', 'mixed', 'hazard'),
+    reason: text,
+  }),
+  [AUDITS]: objectOf({
+    number: count,
+    at: number,
+    by: text,
+    action: oneOf('abort', 'retry', 'resolve', 'forget', 'pause', 'resume', 'drain', 'undrain'),
+    target: text,
+    reason: text,
+    detail: either(text, oneOf(null)),
+  }),
+  [STARTS]: objectOf({ token: text }),
+};
+
+/** @returns what a key begins with, up to its first slash; undefined for a key of no known kind. */
+export function kindOf(key: string): string | undefined {
+  if (key === CHECK) return CHECK;
+  const kind = key.slice(0, key.indexOf('/') + 1);
+  return Object.hasOwn(SHAPES, kind) ? kind : undefined;
+}
+
+/** Whether a value is of the shape that records under such a key have. */
+export function fitsItsKind(key: string, value: unknown): boolean {
+  const kind = kindOf(key);
+  return kind !== undefined && kind !== CHECK && SHAPES[kind]!(value);
+}

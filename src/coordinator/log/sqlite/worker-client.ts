@@ -1,0 +1,96 @@
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { type Failure, LogFailure, type Request, type Response, type Rows } from './messages.js';
+
+/** Beside this file, and built or not as this one. */
+const ENTRY = new URL(`./log-worker${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
+
+/**
+ * The stack of the thread, in MiB: half of what the main thread has. A record that can be read with it, which the thread tries before
+ * it writes it, can be read at the next start by the main thread, wherever that stands.
+ */
+const STACK_MB = 0.5;
+
+type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
+type Result = Extract<Response, { result: unknown }>['result'];
+
+/** The thread of a log, seen from the thread that decides. */
+export class LogWorker {
+  private readonly worker: Worker;
+  private readonly pending = new Map<number, PromiseWithResolvers<Result>>();
+  private readonly ended = Promise.withResolvers<void>();
+  private nextId = 1;
+  /** Why the thread is no more. */
+  private end: Failure | undefined;
+
+  /** @param onRows gets the records that the thread reads when it opens the log, before `open` is answered. */
+  constructor(private readonly onRows: (rows: Rows) => void) {
+    this.worker = new Worker(ENTRY, {
+      name: 'decision-log',
+      execArgv: [],
+      resourceLimits: { stackSizeMb: STACK_MB },
+    });
+    this.worker.on('message', (response: Response) => this.answered(response));
+    this.worker.on('error', (error: unknown) => {
+      this.over(error instanceof Error ? error.message : String(error));
+    });
+    this.worker.on('exit', () => {
+      this.over('its thread has ended');
+      this.ended.resolve();
+    });
+    // A process ends although its log is open, but not while the log owes it an answer.
+    this.worker.unref();
+  }
+
+  /** @returns a promise of the answer; it rejects with a LogFailure. */
+  request(message: WithoutId<Request>, transfer: ArrayBuffer[] = []): Promise<Result> {
+    if (this.end !== undefined) return Promise.reject(new LogFailure(this.end));
+    const id = this.nextId++;
+    const answer = Promise.withResolvers<Result>();
+    if (this.pending.size === 0) this.worker.ref();
+    this.pending.set(id, answer);
+    this.worker.postMessage({ ...message, id }, transfer);
+    return answer.promise;
+  }
+
+  /**
+   * Closes the log and ends the thread.
+   *
+   * @param limitMs how long that may take.
+   * @returns whether the thread has ended. One that waits for a disk cannot be ended.
+   */
+  async close(limitMs: number): Promise<boolean> {
+    const timer = Promise.withResolvers<boolean>();
+    const timeout = setTimeout(() => timer.resolve(false), limitMs);
+    const closed = this.request({ type: 'close' }).then(() => this.ended.promise);
+    try {
+      return await Promise.race([closed.then(() => true), timer.promise]);
+    } catch (error) {
+      if (this.end === undefined) throw error;
+      return true;
+    } finally {
+      clearTimeout(timeout);
+      this.worker.unref();
+    }
+  }
+
+  private answered(response: Response): void {
+    if ('rows' in response) {
+      this.onRows(response.rows);
+      return;
+    }
+    const answer = this.pending.get(response.id);
+    this.pending.delete(response.id);
+    if (this.pending.size === 0) this.worker.unref();
+    if ('failure' in response) answer?.reject(new LogFailure(response.failure));
+    else answer?.resolve(response.result);
+  }
+
+  private over(problem: string): void {
+    this.end ??= { kind: 'failed', problem };
+    const failure = new LogFailure(this.end);
+    for (const { reject } of this.pending.values()) reject(failure);
+    this.pending.clear();
+  }
+}
