@@ -156,6 +156,7 @@ export {
   branchKey,
   refuse,
 } from './participant/participant.js';
+export { isLaterRunOf } from './participant/run-lineage.js';
 export type {
   ParticipantCounts,
   Pause,

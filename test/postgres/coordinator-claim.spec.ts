@@ -147,12 +147,7 @@ describe('The name of a coordinator', () => {
   it('is waited for where the session of a process that has gone lingers', async () => {
     const dead = await started(ONE_LOG);
     const start = manage({ claimWaitMs: 30_000 }).start(OTHER_LOG);
-    await until('it waits', async () => {
-      const { rowCount } = await database.query(
-        "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted",
-      );
-      return rowCount === 1;
-    });
+    await until('it waits', async () => (await holders()).length === 2);
 
     await dead.close();
 

@@ -1,50 +1,54 @@
 import type { Logger } from '@nestjs/common';
-import type { PoolClient } from 'pg';
 import {
   type AbortVote,
   type Branch,
   type CoordinatorRun,
-  type PreparedBranch,
+  type IsOwnRun,
+  originOf,
   refuse,
 } from '../../coordinator/index.js';
-import type { NameLock } from './claim-sessions.js';
-import { lockName } from './coordinator-lock.js';
-import { prefixOf, runOf } from './coordinator-run.js';
+import { ClaimSession } from './claim-session.js';
+import { type HeldName, lockName } from './coordinator-lock.js';
 import { PostgresStartUpError } from './errors.js';
-import { type Lane, destroy, unlessAborted } from './lane.js';
-import { checkLog, isOfOtherLog } from './log-check.js';
+import { type Lane, unlessAborted } from './lane.js';
+import { letIn } from './log-check.js';
 import type { ResolvedPostgresSettings } from './options.js';
-
-const GOODBYE_MS = 1_000;
+import { RunTable } from './run-table.js';
+import { keyOfRun, prefixOf } from './session-identity.js';
 
 /** How long the session of the claim may take to answer, before it is taken for lost. */
 const ANSWER_MS = 2_000;
 
-/** How long whoever else holds the name is waited for at most when it is not the start: branches wait as well. */
+/** How long another process that holds the name is waited for at most when it is not the start: branches wait as well. */
 const SHORT_WAIT_MS = 200;
 
 /** How long a refusal stands before it is asked again. */
 const REFUSED_FOR_MS = 1_000;
 
+/** A run, and how its log is asked about others. */
+interface Claimant {
+  readonly run: CoordinatorRun;
+  readonly isOwnRun: IsOwnRun | undefined;
+}
+
 /**
- * Who works in this database under the name of a coordinator, for one participant. Of two processes of one name, each with
- * a decision log of its own, one would take what the other has prepared for its orphans. So a process holds a lock on the
- * name for as long as it lives, and its epoch tells whether what is prepared is of its own log.
+ * Which run of a coordinator works in this database under its name, for one participant. Of two processes of one name, each
+ * with a decision log of its own, or a copy of one, one would take what the other has prepared for its orphans. So a process
+ * holds a lock on the name for as long as it lives, and the database keeps which run it has let in.
  */
 export class CoordinatorClaim {
+  private readonly runs: RunTable;
   /** The run that this process works for, as far as it is known. */
-  private run: CoordinatorRun | undefined;
+  private claimant: Claimant | undefined;
   /** What the ids begin with that the claim covers; undefined without one. */
   private prefix: string | undefined;
-  private heldBefore: string | undefined;
-  private lock: NameLock | undefined;
-  /** The session that holds the lock, unless that is another claim's of this process. */
-  private session: PoolClient | undefined;
+  private name: HeldName | undefined;
+  /** The session that holds the name, unless that is another claim's of this process. */
+  private session: ClaimSession | undefined;
   private underWay:
-    { readonly prefix: string; readonly waitMs: number; readonly done: Promise<void> } | undefined;
+    { readonly key: string; readonly waitMs: number; readonly done: Promise<void> } | undefined;
   private refused:
-    { readonly prefix: string; readonly until: number; readonly error: PostgresStartUpError } | undefined;
-  private leftOut = 0;
+    { readonly key: string; readonly until: number; readonly error: PostgresStartUpError } | undefined;
   /** Aborted when the name is given back for good. */
   private readonly end = new AbortController();
 
@@ -53,7 +57,9 @@ export class CoordinatorClaim {
     private readonly lane: Lane,
     private readonly settings: ResolvedPostgresSettings,
     private readonly logger: Logger,
-  ) {}
+  ) {
+    this.runs = new RunTable(participant, settings);
+  }
 
   /** Whether the name is held for the run that a transaction is of. */
   covers(transactionId: string): boolean {
@@ -63,16 +69,17 @@ export class CoordinatorClaim {
   /**
    * Holds the name of the coordinator from now on, if it does not already.
    *
+   * @param isOwnRun asks the log of the run. Left out, it is the one that was given for the same run before.
    * @param waitMs how long another process that holds it is waited for. @default claimWaitMs
-   * @throws PostgresStartUpError (`DTC_POSTGRES_COORDINATOR_IN_USE`, `DTC_POSTGRES_OTHER_LOG`) when another process has it,
-   * or has left branches behind that this one would take for its own.
+   * @throws PostgresStartUpError (`DTC_POSTGRES_COORDINATOR_IN_USE`, `DTC_POSTGRES_OTHER_LOG`, `DTC_LOG_COPIED`) when another
+   * process has it, or the log is not the one that the name was used with here.
    */
-  hold(run: CoordinatorRun, waitMs = this.settings.claimWaitMs): Promise<void> {
-    const prefix = prefixOf(run);
+  hold(run: CoordinatorRun, isOwnRun?: IsOwnRun, waitMs = this.settings.claimWaitMs): Promise<void> {
+    const key = keyOfRun(run);
     const { underWay } = this;
-    if (underWay?.prefix === prefix && underWay.waitMs >= waitMs) return underWay.done;
-    const done = this.claim(run, prefix, waitMs, underWay?.done);
-    this.underWay = { prefix, waitMs, done };
+    if (underWay?.key === key && underWay.waitMs >= waitMs) return underWay.done;
+    const done = this.claim(run, isOwnRun, waitMs, underWay?.done);
+    this.underWay = { key, waitMs, done };
     const forget = (): void => {
       if (this.underWay?.done === done) this.underWay = undefined;
     };
@@ -87,12 +94,11 @@ export class CoordinatorClaim {
    * @throws what stands in the way of finding out.
    */
   async admit({ transactionId, run, signal }: Branch): Promise<AbortVote | undefined> {
-    if (runOf(transactionId) === undefined) return undefined;
+    if (originOf(transactionId) === undefined || !transactionId.startsWith(prefixOf(run))) return undefined;
     const { refused } = this;
-    if (refused?.prefix === prefixOf(run) && performance.now() < refused.until)
-      return refusalBy(refused.error);
+    if (refused?.key === keyOfRun(run) && performance.now() < refused.until) return refusalBy(refused.error);
     try {
-      await unlessAborted(signal, () => this.hold(run, this.shortWaitMs));
+      await unlessAborted(signal, () => this.hold(run, undefined, this.shortWaitMs));
       return undefined;
     } catch (error) {
       if (error instanceof PostgresStartUpError) return refusalBy(error);
@@ -108,24 +114,8 @@ export class CoordinatorClaim {
    */
   async renew(): Promise<void> {
     await this.check();
-    if (this.run !== undefined && this.prefix === undefined) await this.hold(this.run, this.shortWaitMs);
-  }
-
-  /** @returns the branches without those that were prepared under another log: what that has decided nobody here knows. */
-  ownOnly(branches: readonly PreparedBranch[]): readonly PreparedBranch[] {
-    const { run } = this;
-    // Without a durable log the coordinator concludes nothing, and reports them.
-    if (run === undefined || !run.durable) return branches;
-    const own = branches.filter(({ transactionId }) => !isOfOtherLog(transactionId, run));
-    const leftOut = branches.length - own.length;
-    if (leftOut > 0 && leftOut !== this.leftOut) {
-      this.logger.warn(
-        `"${this.participant}" has ${leftOut} branches that were prepared under another decision log of ` +
-          `"${run.name}": they are left alone, and somebody has to decide them by hand`,
-      );
-    }
-    this.leftOut = leftOut;
-    return own;
+    if (this.claimant !== undefined && this.prefix === undefined)
+      await this.hold(this.claimant.run, undefined, this.shortWaitMs);
   }
 
   /** Gives the name back for good. What is under way ends, so that it leaves no connection outside of its pool. */
@@ -136,75 +126,62 @@ export class CoordinatorClaim {
   }
 
   private async release(): Promise<void> {
-    const { session } = this;
-    this.forget();
-    if (session === undefined) return;
-    try {
-      await unlessAborted(AbortSignal.timeout(GOODBYE_MS), () =>
-        session.query('SELECT pg_advisory_unlock_all()'),
-      );
-      session.release(true);
-    } catch {
-      destroy(session);
-    }
+    const { session, name } = this;
+    this.prefix = undefined;
+    this.session = undefined;
+    this.name = undefined;
+    await name?.letGo();
+    await session?.leave();
   }
 
   private async claim(
     run: CoordinatorRun,
-    prefix: string,
+    isOwnRun: IsOwnRun | undefined,
     waitMs: number,
     before: Promise<void> | undefined,
   ): Promise<void> {
     await before?.catch(ignore);
-    this.run = run;
-    if (this.prefix === prefix) return;
+    const known = this.claimant;
+    const isSame = known !== undefined && keyOfRun(known.run) === keyOfRun(run);
+    const claimant = { run, isOwnRun: isOwnRun ?? (isSame ? known.isOwnRun : undefined) };
+    this.claimant = claimant;
+    if (isSame && this.prefix !== undefined) return;
     await this.release();
     const limit = AbortSignal.timeout(this.settings.startTimeoutMs + waitMs);
     const signal = AbortSignal.any([limit, this.end.signal]);
-    const client = await this.lane.acquire(signal);
-    client.on('error', ignore);
+    const session = await ClaimSession.join(this.lane, run, this.participant, signal);
+    let name: HeldName | undefined;
     try {
-      const lock = await unlessAborted(signal, () => lockName(client, run, this.participant, waitMs));
-      if (run.durable) {
-        await unlessAborted(signal, () =>
-          checkLog(client, run, this.participant, prefix !== this.heldBefore),
-        );
-      }
+      name = await lockName(session, run, this.participant, waitMs, signal);
+      // Without a durable log the id of the log is a new one at each start, and nothing is taken for an orphan.
+      if (run.durable) await letIn(session, run, claimant.isOwnRun, this.participant, this.runs, signal);
       signal.throwIfAborted();
-      this.keep(lock, prefix, client);
+      if (!name.isOfSibling) return this.keep(session, name, run);
+      await session.leave();
+      this.keep(undefined, name, run);
     } catch (error) {
-      destroy(client);
+      await name?.letGo();
+      await session.leave();
       if (error instanceof PostgresStartUpError) {
-        this.refused = { prefix, until: performance.now() + REFUSED_FOR_MS, error };
+        this.refused = { key: keyOfRun(run), until: performance.now() + REFUSED_FOR_MS, error };
       }
       throw error;
     }
   }
 
-  /** Should the session that holds the lock be lost, the name is claimed anew before the next branch is prepared. */
-  private keep(lock: NameLock, prefix: string, client: PoolClient): void {
-    this.prefix = prefix;
-    this.heldBefore = prefix;
+  /** Should the session that holds the name be lost, it is claimed anew before the next branch is prepared. */
+  private keep(session: ClaimSession | undefined, name: HeldName, run: CoordinatorRun): void {
+    this.prefix = prefixOf(run);
     this.refused = undefined;
-    this.lock = lock;
-    const isOwn = lock.letGo !== undefined;
-    if (isOwn) this.session = client;
-    else client.release(true);
+    this.session = session;
+    this.name = name;
     const lose = (): void => {
-      if (this.lock !== lock) return;
-      this.forget();
-      if (isOwn) client.release(true);
+      if (this.name !== name) return;
+      this.logger.debug(`"${this.participant}" has lost the session that held its claim`);
+      void this.release();
     };
-    lock.over.addEventListener('abort', lose, { once: true });
-    if (lock.over.aborted) lose();
-  }
-
-  private forget(): void {
-    const { lock } = this;
-    this.prefix = undefined;
-    this.session = undefined;
-    this.lock = undefined;
-    lock?.letGo?.();
+    name.over.addEventListener('abort', lose, { once: true });
+    if (name.over.aborted) lose();
   }
 
   /** Whatever lies between may have dropped the connection without a word: without an answer the session is lost. */
@@ -212,11 +189,9 @@ export class CoordinatorClaim {
     const { session } = this;
     if (session === undefined) return;
     try {
-      await unlessAborted(AbortSignal.timeout(ANSWER_MS), () => session.query('SELECT 1'));
+      await session.query(AbortSignal.timeout(ANSWER_MS), 'SELECT 1');
     } catch {
-      if (this.session !== session) return;
-      this.forget();
-      destroy(session);
+      session.cut();
     }
   }
 

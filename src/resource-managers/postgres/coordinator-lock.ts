@@ -1,106 +1,73 @@
 import { createHash } from 'node:crypto';
-import type { PoolClient } from 'pg';
-import { type NameLock, countSession, lockOfSibling } from './claim-sessions.js';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { CoordinatorRun } from '../../coordinator/index.js';
-import { prefixOf } from './coordinator-run.js';
+import { type ClaimSession, LOCKS, type NameLock, isLeftBehind, lockOfSibling } from './claim-session.js';
 import { PostgresStartUpError } from './errors.js';
-import { codeOf } from './sqlstate.js';
+import { SINCE, identityOf } from './session-identity.js';
 
-/** The first half of the key of each lock; the other is of the coordinator and the participant. */
-const LOCKS = 0x64_74_63;
-
-const LOCK_NOT_AVAILABLE = '55P03';
-
-/**
- * The session does nothing for as long as its process lives. When the machine of that is gone, the server finds out within
- * half a minute, and takes the lock back.
- */
-const SETTINGS = {
-  idle_session_timeout: 0,
-  tcp_keepalives_idle: 10,
-  tcp_keepalives_interval: 5,
-  tcp_keepalives_count: 3,
-};
+/** How often a lock that another session has is tried again. */
+const POLL_MS = 50;
 
 interface Holder {
-  readonly pid: number;
+  readonly pid: string;
+  readonly since: string | null;
   readonly application: string;
 }
 
+/** A name that is held for a run. */
+export interface HeldName extends NameLock {
+  /** Whether another session of this process holds it, of the same run. */
+  readonly isOfSibling: boolean;
+  /** Gives it back; what another session of this process holds stays with that. It never throws. */
+  letGo(): Promise<void>;
+}
+
 /**
- * Takes the lock on the name of a coordinator, for one participant in one database, for as long as the session lasts. A
- * session of this very run whose connection was lost, though the server has not noticed, is ended.
+ * Takes the lock on the name of a coordinator, for one participant in one database. The session of another run is never
+ * ended, whatever it calls itself: which of two runs is dead nothing in the database can tell. Only what is left at the
+ * server of this very run, after its connection was lost, is ended.
  *
- * @param waitMs how long whoever else holds it is waited for: a process that was killed is noticed a little later.
- * @returns the lock of this session, or that of another one of this process that works for this very run.
+ * @param waitMs how long another process that holds it is waited for: one that was killed is noticed a little later, and
+ * one whose machine is gone within half a minute.
  * @throws PostgresStartUpError (`DTC_POSTGRES_COORDINATOR_IN_USE`) when another process holds it.
  */
 export async function lockName(
-  client: PoolClient,
+  session: ClaimSession,
   run: CoordinatorRun,
   participant: string,
   waitMs: number,
-): Promise<NameLock> {
-  const number = keyOf(`${run.name}/${participant}`);
-  const key = [LOCKS, number];
+  signal: AbortSignal,
+): Promise<HeldName> {
+  const number = numberOf(`${run.name}/${participant}`);
   // Two without a durable log are in nobody's way, as neither takes anything for an orphan.
-  const lock = run.durable ? 'advisory_lock' : 'advisory_lock_shared';
-  const pid = await configure(client, {
-    application_name: applicationOf(run),
-    lock_timeout: waitMs,
-    ...SETTINGS,
-  });
-  const own = countSession(client, number, pid);
-  const { rows } = await client.query<{ held: boolean }>(`SELECT pg_try_${lock}($1, $2) AS held`, key);
-  if (rows[0]?.held === true) return own;
-
-  const holders = await holdersOf(client, key);
-  for (const holder of holders) {
-    const sibling = holder.application === applicationOf(run) && lockOfSibling(number, holder.pid);
-    if (sibling) return sibling;
-  }
-  for (const holder of holders.filter((one) => isLeftBehind(one, run))) {
-    // Another role's session cannot be ended; then it is waited for as others are.
-    await client.query('SELECT pg_terminate_backend($1)', [holder.pid]).catch(() => {});
-  }
-  try {
-    await client.query(`SELECT pg_${lock}($1, $2)`, key);
-    return own;
-  } catch (error) {
-    if (codeOf(error) !== LOCK_NOT_AVAILABLE) throw error;
-    throw inUse(participant, run, await holdersOf(client, key));
+  const mode = run.durable ? 'exclusive' : 'shared';
+  const end = performance.now() + waitMs;
+  for (;;) {
+    const lock = await session.tryLock(number, mode, signal);
+    if (lock !== undefined) return { ...lock, isOfSibling: false, letGo: () => session.unlock(number, mode) };
+    const holders = await holdersOf(session, number, signal);
+    for (const holder of holders) {
+      const sibling = lockOfSibling(identityOf(holder), run, number);
+      if (sibling !== undefined) return { ...sibling, isOfSibling: true, letGo: () => Promise.resolve() };
+    }
+    for (const holder of holders.filter((one) => isLeftBehind(identityOf(one), run))) {
+      await session.query(signal, 'SELECT pg_terminate_backend($1)::text AS ended', [holder.pid]);
+    }
+    const leftMs = end - performance.now();
+    if (leftMs <= 0) throw inUse(participant, run, holders);
+    await sleep(Math.min(POLL_MS, leftMs), undefined, { signal });
   }
 }
 
-/** @returns the number of the session, as the server itself has it: in between there may be who tells another. */
-async function configure(client: PoolClient, settings: Readonly<Record<string, unknown>>): Promise<number> {
-  const names = Object.keys(settings);
-  const calls = names.map((name, index) => `set_config('${name}', $${index + 1}, false)`);
-  const { rows } = await client.query<{ pid: number }>(
-    `SELECT pg_backend_pid() AS pid, ${calls.join(', ')}`,
-    Object.values(settings).map(String),
-  );
-  return rows[0]!.pid;
-}
-
-async function holdersOf(client: PoolClient, [space, key]: readonly number[]): Promise<Holder[]> {
-  const { rows } = await client.query<Holder>(
-    `SELECT pid, application_name AS application FROM pg_locks JOIN pg_stat_activity USING (pid)
+function holdersOf(session: ClaimSession, number: number, signal: AbortSignal): Promise<Holder[]> {
+  return session.query<Holder>(
+    signal,
+    `SELECT pid::text AS pid, ${SINCE} AS since, application_name::text AS application
+      FROM pg_locks JOIN pg_stat_activity USING (pid)
       WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid::bigint = $1 AND objid::bigint = $2
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
-    [space, key! >>> 0],
+    [LOCKS, number >>> 0],
   );
-  return rows;
-}
-
-/** By this name others know which run holds a lock; everybody may see it in pg_stat_activity. */
-function applicationOf(run: CoordinatorRun): string {
-  return `dtc ${prefixOf(run).slice(0, -1)}`;
-}
-
-/** Whether it is of this very run, and nobody's any more. */
-function isLeftBehind({ application }: Holder, run: CoordinatorRun): boolean {
-  return application === applicationOf(run);
 }
 
 function inUse(
@@ -108,15 +75,17 @@ function inUse(
   { name }: CoordinatorRun,
   holders: readonly Holder[],
 ): PostgresStartUpError {
-  const who = holders.map(({ pid, application }) => `session ${pid}, "${application}"`).join('; ');
+  const sessions = holders.map(({ pid, application }) => `session ${pid}, "${application}"`).join('; ');
+  const commands = holders.map(({ pid }) => `SELECT pg_terminate_backend(${pid});`).join(' ');
   return new PostgresStartUpError(
     'DTC_POSTGRES_COORDINATOR_IN_USE',
     participant,
-    `another process works in it under the coordinator name "${name}" (${who || 'it has just gone'})`,
-    'Give every coordinator a name of its own, or end the other process.',
+    `another process works in it under the coordinator name "${name}" (${sessions || 'it has just gone'})`,
+    'End that process, or give each coordinator a name of its own. If its machine is gone, the server notices within half ' +
+      `a minute: start again then${commands && `, or end its session: ${commands}`}`,
   );
 }
 
-function keyOf(text: string): number {
+function numberOf(text: string): number {
   return createHash('sha256').update(text).digest().readInt32BE();
 }

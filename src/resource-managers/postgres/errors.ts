@@ -20,8 +20,14 @@ export type PostgresStartUpErrorCode =
   | 'DTC_POSTGRES_POOLS_DIFFER'
   /** Another process works in the database under the name of this coordinator. */
   | 'DTC_POSTGRES_COORDINATOR_IN_USE'
-  /** What is prepared, or was done, in the database was so under another decision log of this coordinator's name. */
+  /** What is prepared in the database was so under another decision log of this coordinator's name. */
   | 'DTC_POSTGRES_OTHER_LOG'
+  /** The decision log is a copy of the one that has worked in the database, or was restored from a backup. */
+  | 'DTC_LOG_COPIED'
+  /** The table of the runs is missing, or is another table. */
+  | 'DTC_POSTGRES_RUN_TABLE'
+  /** The pool for completion has no connection left besides those that hold the claims. */
+  | 'DTC_POSTGRES_POOL_TOO_SMALL'
   /** The tables that the participant works with could not be created. */
   | 'DTC_POSTGRES_SCHEMA';
 

@@ -1,60 +1,86 @@
-import type { PoolClient } from 'pg';
-import { type CoordinatorRun, originOf } from '../../coordinator/index.js';
+import { type CoordinatorRun, type IsOwnRun, isLaterRunOf, originOf } from '../../coordinator/index.js';
+import type { ClaimSession } from './claim-session.js';
 import { PostgresStartUpError } from './errors.js';
+import type { RunTable } from './run-table.js';
 
 /**
- * Checks that the decision log of a coordinator is the one under which its name was used here before: whatever is prepared
- * and has no decision in it would be rolled back.
+ * Lets a run of a coordinator into a database: checks that its decision log is the one under which the name was used here
+ * before, and neither a copy of it nor an older state. What is prepared and has no decision in its log it would roll back,
+ * and it would make ids a second time. The lock on the name is held meanwhile.
  *
- * @param isNew whether the run has done nothing here yet. Then nothing of its epoch, or of a later one, can be there.
- * @throws PostgresStartUpError (`DTC_POSTGRES_OTHER_LOG`)
+ * @throws PostgresStartUpError (`DTC_POSTGRES_OTHER_LOG`, `DTC_LOG_COPIED`, and of the table of the runs).
  */
-export async function checkLog(
-  client: PoolClient,
+export async function letIn(
+  session: ClaimSession,
   run: CoordinatorRun,
+  isOwnRun: IsOwnRun | undefined,
   participant: string,
-  isNew: boolean,
+  runs: RunTable,
+  signal: AbortSignal,
 ): Promise<void> {
-  const { rows: prepared } = await client.query<{ gid: string }>(
-    `SELECT gid, prepared FROM pg_prepared_xacts WHERE database = current_database()
-      AND split_part(gid, '/', 2) = $1 AND split_part(gid, '.', 1) = $2 ORDER BY prepared`,
-    [participant, run.name],
-  );
-  const foreign = prepared.filter(({ gid }) => isOfOtherLog(transactionOf(gid), run));
-  if (foreign.length > 0) {
-    throw otherLog(
-      participant,
-      `branches are prepared in it under another decision log of the coordinator "${run.name}": ` +
-        `${foreign.length}, the oldest of them ${foreign[0]!.gid}`,
-      'Start the coordinator with that log, or under another name. If the log is lost, decide the branches by hand.',
-    );
+  await runs.find(session, signal);
+  const latest = await runs.latest(session, run, signal);
+  const isIn = latest?.epoch === run.epoch && latest.token === run.token;
+  if (latest !== undefined && !isIn && !(await isLaterRunOf(run, latest, isOwnRun))) {
+    throw copied(participant, run, `start ${latest.epoch} of the log has worked in it`);
   }
-  if (!isNew) return;
-  const later = prepared.map(({ gid }) => gid).find((gid) => isOfLaterRun(gid, run));
+  const prepared = await preparedUnder(session, run, participant, signal);
+  const foreign = prepared.filter(({ logId }) => logId !== run.logId);
+  if (foreign[0] !== undefined) throw otherLog(participant, run, foreign.length, foreign[0].gid);
+  const later = prepared.find(({ epoch }) => epoch > run.epoch || (epoch === run.epoch && !isIn));
   if (later !== undefined) {
-    throw otherLog(
-      participant,
-      `the decision log of "${run.name}" is older than what was done in it: ${later} is of a later start`,
-      'Start the coordinator with the latest log, or under another name.',
-    );
+    throw copied(participant, run, `start ${later.epoch} of the log has prepared ${later.gid} in it`);
   }
+  if (!isIn) await runs.register(session, run, signal);
 }
 
-/** Whether a coordinator of that name made the id, with a log that is not that of the run. */
-export function isOfOtherLog(transactionId: string, run: CoordinatorRun): boolean {
-  const maker = originOf(transactionId);
-  return maker?.name === run.name && maker.logId !== run.logId;
+interface Prepared {
+  readonly gid: string;
+  readonly logId: string;
+  readonly epoch: number;
 }
 
-function isOfLaterRun(gid: string, run: CoordinatorRun): boolean {
-  const maker = originOf(transactionOf(gid));
-  return maker?.name === run.name && maker.logId === run.logId && maker.epoch >= run.epoch;
+/** @returns the branches of the participant that are prepared under the name of the coordinator, the oldest first. */
+async function preparedUnder(
+  session: ClaimSession,
+  { name }: CoordinatorRun,
+  participant: string,
+  signal: AbortSignal,
+): Promise<Prepared[]> {
+  const rows = await session.query<{ gid: string }>(
+    signal,
+    `SELECT gid FROM pg_prepared_xacts WHERE database = current_database()
+      AND split_part(gid, '/', 2) = $1 AND split_part(gid, '.', 1) = $2 ORDER BY prepared`,
+    [participant, name],
+  );
+  return rows.flatMap(({ gid }) => {
+    const origin = originOf(gid.slice(0, gid.indexOf('/')));
+    return origin === undefined ? [] : [{ gid, logId: origin.logId, epoch: origin.epoch }];
+  });
 }
 
-function transactionOf(gid: string): string {
-  return gid.slice(0, gid.indexOf('/'));
+function otherLog(
+  participant: string,
+  run: CoordinatorRun,
+  count: number,
+  oldest: string,
+): PostgresStartUpError {
+  return new PostgresStartUpError(
+    'DTC_POSTGRES_OTHER_LOG',
+    participant,
+    `branches are prepared in it under another decision log of the coordinator "${run.name}": ${count}, the oldest of them ` +
+      `${oldest} (this log is ${run.logId})`,
+    'Start the coordinator with that log, or under another name. If the log is lost, decide the branches by hand.',
+  );
 }
 
-function otherLog(participant: string, problem: string, mend: string): PostgresStartUpError {
-  return new PostgresStartUpError('DTC_POSTGRES_OTHER_LOG', participant, problem, mend);
+function copied(participant: string, run: CoordinatorRun, seen: string): PostgresStartUpError {
+  return new PostgresStartUpError(
+    'DTC_LOG_COPIED',
+    participant,
+    `${seen}, and the decision log ${run.logId} of "${run.name}", at its start ${run.epoch}, does not know of it: this log ` +
+      'is a copy, or was restored from a backup, and lacks what was decided since',
+    'Start the coordinator with the latest log. If that is lost, decide by hand what is prepared under this name, in every ' +
+      'database, and start on an empty folder: a new log has a new id.',
+  );
 }

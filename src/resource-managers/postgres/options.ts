@@ -52,7 +52,20 @@ export const postgresSettingsSchema = z.strictObject({
     )
     .default('dtc_branches')
     .describe('The table in which each branch leaves a row, one for all participants of a database.'),
-  createGuardTable: z.boolean().default(true).describe('Whether the table is created when it is missing.'),
+  createGuardTable: z
+    .boolean()
+    .default(true)
+    .describe('Whether both tables are created when they are missing.'),
+  runTable: z
+    .string()
+    .regex(
+      new RegExp(`^(${IDENTIFIER}\\.)?${IDENTIFIER}$`),
+      'must be a plain table name, with its schema or without',
+    )
+    .default('dtc_runs')
+    .describe(
+      'The table of the runs that a database has let in. Without a schema it is in that of the guard table.',
+    ),
   retainBranchesMs: durationMs
     .default(86_400_000)
     .describe('How old a row of the guard table is, at least, when it is deleted.'),
@@ -73,7 +86,8 @@ export interface PostgresPools {
   readonly work: Pool;
   /**
    * For commit, rollback and recovery alone: in one pool for both, the prepares that wait for locks would hold the
-   * connections that the commits need to free them. One of at least two connections holds the claim of the coordinator.
+   * connections that the commits need to free them. One of at least two connections holds the claims of the coordinator for
+   * all participants that share the pool; each further coordinator needs one more.
    */
   readonly completion: Pool;
 }
@@ -160,11 +174,19 @@ export interface PostgresSettings {
    */
   readonly guardTable?: string | undefined;
   /**
-   * Whether that table is created when it is missing. Else the start is stopped, with the SQL that creates it.
+   * Whether that table, and the one of the runs, is created when it is missing. Else the start is stopped, with the SQL that
+   * creates it.
    *
    * @default true
    */
   readonly createGuardTable?: boolean | undefined;
+  /**
+   * The table of the runs that a database has let in, one row for each coordinator, participant and decision log. Without a
+   * schema it is in that of the guard table.
+   *
+   * @default 'dtc_runs'
+   */
+  readonly runTable?: string | undefined;
   /**
    * How old a row of that table is, at least, when it is deleted, in milliseconds.
    *

@@ -65,15 +65,18 @@ export class PostgresResourceManager {
   /**
    * Checks the server, the privileges and the guard table. Whatever is called first does it, once.
    *
-   * @param coordinator the one that it works for, as CoordinatorStatus shows it. It is refused when another process works
-   * here under its name, or with another decision log did; left out, that is found out by the first branch.
-   * @throws PostgresStartUpError with what mends it.
+   * @param coordinator the run that it works for, as the coordinator hands it to `claim` of a participant. It is refused when
+   * another process works here under its name, or its decision log is not the one that the name was used with here. Left
+   * out, the first branch says it.
+   * @param isOwnRun asks the log of the run, as it is handed over with it. Without it a copied log is found only by the number
+   * of its start.
+   * @throws PostgresStartUpError with what fixes it.
    */
-  async start(coordinator?: CoordinatorRun, _isOwnRun?: IsOwnRun): Promise<void> {
+  async start(coordinator?: CoordinatorRun, isOwnRun?: IsOwnRun): Promise<void> {
     await this.ready();
     if (coordinator === undefined) return;
     try {
-      await this.claim.hold(coordinator);
+      await this.claim.hold(coordinator, isOwnRun);
     } catch (error) {
       throw error instanceof PostgresStartUpError
         ? error
@@ -153,8 +156,7 @@ export class PostgresResourceManager {
   }
 
   /**
-   * Lists the branches of this participant that are prepared in this database, whichever coordinator's they are; but
-   * not those that were prepared under the name of ours with another decision log.
+   * Lists the branches of this participant that are prepared in this database, whichever coordinator's they are.
    *
    * @throws when the list would not be complete, or the name of the coordinator is in use elsewhere.
    */
@@ -170,7 +172,7 @@ export class PostgresResourceManager {
       return rows.map(({ gid }) => gid);
     });
     const branches = gids.map((gid) => branchOf(gid, this.participant));
-    return this.claim.ownOnly(branches.filter((branch) => branch !== undefined));
+    return branches.filter((branch) => branch !== undefined);
   }
 
   /** @returns what the server of the database can take. @throws when it does not answer in time. */

@@ -1,0 +1,65 @@
+import type { ClientBase, CustomTypesConfig, PoolClient } from 'pg';
+import type { CoordinatorRun } from '../../coordinator/index.js';
+
+/**
+ * The session does nothing for as long as its process lives. When the machine of that is gone, the server finds out within
+ * half a minute, and takes the locks back. What it writes is there after a crash of the server.
+ */
+const SETTINGS = {
+  idle_session_timeout: 0,
+  tcp_keepalives_idle: 10,
+  tcp_keepalives_interval: 5,
+  tcp_keepalives_count: 3,
+  default_transaction_isolation: 'read committed',
+  default_transaction_read_only: 'off',
+  synchronous_commit: 'on',
+};
+
+/** @returns what the ids of a run's transactions begin with. */
+export function prefixOf({ name, logId, epoch }: Pick<CoordinatorRun, 'name' | 'logId' | 'epoch'>): string {
+  return `${name}.${logId}.${epoch.toString(36)}.`;
+}
+
+/** By this name others know which run holds a lock; everybody may see it in pg_stat_activity. It is no proof of anything. */
+export function applicationOf(run: CoordinatorRun): string {
+  return `dtc ${prefixOf(run).slice(0, -1)}`;
+}
+
+/** By which a run is told from every other, also from one of a copy of its log. */
+export function keyOfRun(run: CoordinatorRun): string {
+  return `${prefixOf(run)}${run.token}`;
+}
+
+/** How a session is known at the server: the same number comes again, but not at the same moment. */
+export function identityOf({ pid, since }: { readonly pid: string; readonly since: string | null }): string {
+  return `${pid} since ${since}`;
+}
+
+/** The start of a session, in a form that does not depend on its settings. */
+export const SINCE = 'extract(epoch FROM backend_start)::text';
+
+/** @returns the identity of the session, as the server itself has it: in between there may be something that tells another. */
+export async function configure(client: PoolClient, run: CoordinatorRun): Promise<string> {
+  const settings = { application_name: applicationOf(run), ...SETTINGS };
+  const calls = Object.keys(settings).map((name, index) => `set_config('${name}', $${index + 1}, false)`);
+  const [row] = await textRows<{ pid: string; since: string | null }>(
+    client,
+    `SELECT pg_backend_pid()::text AS pid,
+      (SELECT ${SINCE} FROM pg_stat_activity WHERE pid = pg_backend_pid()) AS since, ${calls.join(', ')}`,
+    Object.values(settings).map(String),
+  );
+  return identityOf(row!);
+}
+
+/** What an application sets for its own results with `types` of `pg` changes nothing here. */
+const AS_TEXT = { getTypeParser: () => String } as unknown as CustomTypesConfig;
+
+/** @returns rows of which every column is text: what is not is cast in the query. */
+export async function textRows<R>(
+  client: ClientBase,
+  text: string,
+  values: readonly unknown[],
+): Promise<R[]> {
+  const { rows } = await client.query({ text, values: [...values], types: AS_TEXT });
+  return rows as R[];
+}
