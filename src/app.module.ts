@@ -1,8 +1,14 @@
-import { type DynamicModule, Module, StandardSchemaValidationPipe } from '@nestjs/common';
+import {
+  type DynamicModule,
+  Module,
+  type OnApplicationShutdown,
+  StandardSchemaValidationPipe,
+} from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { EventEmitterModule } from '@nestjs/event-emitter';
 import { LoggerModule, PinoLogger } from 'nestjs-pino';
 import type { DestinationStream } from 'pino';
+import { LogOutput } from './common/log-output.js';
 import { loggerParams } from './common/logging.js';
 import { ProblemFilter } from './common/problem.filter.js';
 import type { Configuration, DecisionLogChoice } from './configuration.js';
@@ -16,6 +22,12 @@ import {
 import { LmdbDecisionLog } from './coordinator/log/lmdb/index.js';
 import { DemoModule } from './demo/demo.module.js';
 import { OrdersModule } from './orders/orders.module.js';
+
+/** How many log lines of transactions a write may hold, where the output takes them so. */
+const LINES_PER_WRITE = 64;
+
+/** How long the shutdown waits for a slow reader of the log, in milliseconds. */
+const LAST_LINES_MS = 1_000;
 
 /** The application: the coordinator, what operators see of it, and orders over three services. */
 @Module({})
@@ -32,7 +44,10 @@ export class AppModule {
           useFactory: (pino: PinoLogger) => ({
             ...configuration.coordinator,
             log: makeDecisionLog(configuration.decisionLog),
-            lines: new PinoTransactionLines(pino.logger),
+            lines: new PinoTransactionLines(
+              pino.logger,
+              logs instanceof LogOutput ? { linesPerWrite: LINES_PER_WRITE, destination: logs } : {},
+            ),
           }),
         }),
         OperationsModule.forRoot({ ...configuration.access, hosts: hostsOf(configuration) }),
@@ -42,8 +57,18 @@ export class AppModule {
       providers: [
         { provide: APP_PIPE, useClass: StandardSchemaValidationPipe },
         { provide: APP_FILTER, useClass: ProblemFilter },
+        ...(logs instanceof LogOutput ? [{ provide: LastLines, useValue: new LastLines(logs) }] : []),
       ],
     };
+  }
+}
+
+/** The log is written out before the process ends. */
+class LastLines implements OnApplicationShutdown {
+  constructor(private readonly output: LogOutput) {}
+
+  onApplicationShutdown(): Promise<void> {
+    return this.output.written(LAST_LINES_MS);
   }
 }
 

@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AppModule } from './app.module.js';
+import { LogOutput } from './common/log-output.js';
 import { readConfiguration } from './configuration.js';
 import { APPLICATION_OPTIONS, configureApp, createHttpAdapter } from './configure-app.js';
 import { reasonNotStarted } from './reason-not-started.js';
@@ -14,9 +15,10 @@ import { reasonNotStarted } from './reason-not-started.js';
  */
 export async function startApplication(environment: NodeJS.ProcessEnv): Promise<NestFastifyApplication> {
   const configuration = readConfiguration(environment);
+  const output = openOutput();
   const app = configureApp(
     await NestFactory.create<NestFastifyApplication>(
-      AppModule.forRoot(configuration),
+      AppModule.forRoot(configuration, output),
       createHttpAdapter(),
       APPLICATION_OPTIONS,
     ),
@@ -25,6 +27,14 @@ export async function startApplication(environment: NodeJS.ProcessEnv): Promise<
   await app.listen(configuration.port, configuration.host);
   new Logger('Application').log(`Listening on ${await app.getUrl()}, documentation at /docs`);
   return app;
+}
+
+/** What is written is no reason to end: neither the log, nor what others write beside it, a warning of Node for instance. */
+function openOutput(): LogOutput {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  const output = LogOutput.toStandardOutput();
+  process.once('exit', () => output.end());
+  return output;
 }
 
 /** They change nothing, but the next Service may have a name that is an option. */

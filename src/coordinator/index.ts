@@ -101,7 +101,10 @@ export {
 export { CoordinatorMetrics } from './observation/metrics/metrics.js';
 export type { Latency, ParticipantLatency } from './observation/metrics/participant-measurements.js';
 export { OnTransaction } from './observation/on-transaction.decorator.js';
-export { PinoTransactionLines } from './observation/pino-transaction-lines.js';
+export {
+  PinoTransactionLines,
+  type PinoTransactionLinesOptions,
+} from './observation/pino-transaction-lines.js';
 export type { TransactionStatistics } from './observation/statistics.js';
 export type { TimelineEntry } from './observation/timeline.js';
 export {

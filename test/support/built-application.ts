@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,12 +32,18 @@ export class BuiltApplication {
     return new BuiltApplication(folder);
   }
 
-  /** @param environment all that the process is given. */
-  start(environment: NodeJS.ProcessEnv): { child: ChildProcess; ended: Promise<Ended> } {
-    const child = spawn(process.execPath, [join(this.folder, 'main.js')], { env: { ...environment } });
+  /**
+   * @param environment all that the process is given.
+   * @param stdio where its standard input, output and error come from and go. @default a pipe each
+   */
+  start(
+    environment: NodeJS.ProcessEnv,
+    stdio: StdioOptions = 'pipe',
+  ): { child: ChildProcess; ended: Promise<Ended> } {
+    const child = spawn(process.execPath, [join(this.folder, 'main.js')], { env: { ...environment }, stdio });
     this.children.push(child);
     let stderr = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
     const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, stderr }));
     return { child, ended };
   }

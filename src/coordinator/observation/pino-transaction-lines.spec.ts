@@ -102,7 +102,8 @@ describe('PinoTransactionLines', () => {
     it(`writes to the letter what a logger ${description} would, many lines at once`, async () => {
       const writes = new Writes();
       const reference = new Writes();
-      const lines = new PinoTransactionLines(pino({ timestamp, ...options }, writes).child({ part: 'dtc' }));
+      const logging = pino({ timestamp, ...options }, writes).child({ part: 'dtc' });
+      const lines = new PinoTransactionLines(logging, { linesPerWrite: 64 });
       const logger = pino({ timestamp, ...options }, reference).child({ part: 'dtc' });
 
       for (const record of await records()) {
@@ -208,7 +209,7 @@ describe('PinoTransactionLines', () => {
 
   it('writes what waits at the end of the turn, in one piece', async () => {
     const writes = new Writes();
-    const lines = new PinoTransactionLines(pino({}, writes));
+    const lines = new PinoTransactionLines(pino({}, writes), { linesPerWrite: 64 });
     const [record] = await records();
 
     lines.write(record!);
@@ -226,7 +227,7 @@ describe('PinoTransactionLines', () => {
 
   it('does not let more than 64 lines wait', async () => {
     const writes = new Writes();
-    const lines = new PinoTransactionLines(pino({}, writes));
+    const lines = new PinoTransactionLines(pino({}, writes), { linesPerWrite: 64 });
     const [record] = await records();
 
     for (let count = 0; count < 130; count++) lines.write(record!);
@@ -239,6 +240,47 @@ describe('PinoTransactionLines', () => {
     expect(writes.texts).toHaveLength(3);
   });
 
+  it('gives a destination that parses each write one line a write, unless it is told otherwise', async () => {
+    const arrived: unknown[] = [];
+    const parsing = { write: (text: string) => void arrived.push(JSON.parse(text)) };
+    const lines = new PinoTransactionLines(pino({}, parsing));
+    const [record] = await records();
+
+    for (let count = 0; count < 30; count++) lines.write(record!);
+
+    expect(arrived).toHaveLength(30);
+  });
+
+  it.each([0, -1, 1.5, NaN, 1_001, '64' as unknown as number])(
+    'refuses %s lines a write',
+    (linesPerWrite) => {
+      expect(() => new PinoTransactionLines(pino(new Writes()), { linesPerWrite })).toThrow(
+        'linesPerWrite: ',
+      );
+    },
+  );
+
+  it.each([
+    ['plain', {}],
+    ['changing', { redact: ['name'] }],
+  ])(
+    'counts the lines that the stream of a %s logger refuses, and those that it drops',
+    async (_, options) => {
+      const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+      onTestFinished(() => warn.mockRestore());
+      const destination = { dropped: 7, write: () => fail('disk full') };
+      const lines = new PinoTransactionLines(pino(options, destination), { linesPerWrite: 2, destination });
+      const [record] = await records();
+      expect(lines.dropped).toBe(7);
+
+      for (let count = 0; count < 3; count++) lines.write(record!);
+      lines.flush();
+
+      expect(lines.dropped).toBe(10);
+      expect(warn).toHaveBeenCalledTimes(1);
+    },
+  );
+
   it('warns when its stream fails at the end of the turn, which ends no process, and goes on', async () => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     onTestFinished(() => warn.mockRestore());
@@ -246,6 +288,7 @@ describe('PinoTransactionLines', () => {
     let isFull = true;
     const lines = new PinoTransactionLines(
       pino({}, { write: (text) => (isFull ? fail('disk full') : writes.write(text)) }),
+      { linesPerWrite: 64 },
     );
     const [record] = await records();
 
@@ -289,7 +332,7 @@ describe('PinoTransactionLines', () => {
         done();
       },
     });
-    const lines = new PinoTransactionLines(pino({}, pipe));
+    const lines = new PinoTransactionLines(pino({}, pipe), { linesPerWrite: 64 });
     for (const record of await records()) lines.write(record);
     lines.flush();
     pipe.end();

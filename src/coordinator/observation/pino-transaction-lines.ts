@@ -1,10 +1,22 @@
 import { type Logger, symbols } from 'pino';
+import { InvalidOptionsError } from '../errors.js';
 import { messageOf } from '../execution/incident.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
 import { type TransactionLines, lineOf, outcomeWord } from './transaction-lines.js';
 
-/** Lines are handed to the stream when so many wait, and at the latest at the end of the turn. */
-const LINES_PER_WRITE = 64;
+/** What {@link PinoTransactionLines} can be told. @publicApi */
+export interface PinoTransactionLinesOptions {
+  /**
+   * How many lines a write to the logger's destination may hold. More than one is cheaper by far, and is for destinations that
+   * take text as it comes: a file, a pipe, a transport of pino. One that parses each write takes one line. Lines wait for
+   * others to the end of the turn of the event loop, and no longer.
+   *
+   * @default 1
+   */
+  readonly linesPerWrite?: number;
+  /** What counts the lines that the destination has dropped, if it does so: they are added to the metric. */
+  readonly destination?: { readonly dropped: number };
+}
 
 /** The parts of a pino logger that its lines are made of, under the names that pino gives to libraries. */
 interface PinoParts {
@@ -23,13 +35,16 @@ interface PinoParts {
   readonly msgPrefix: string | undefined;
 }
 
+const MAX_LINES_PER_WRITE = 1_000;
+
 const INFO = 30;
 const DEBUG = 20;
 
 /**
- * Lines straight to the stream of a pino logger, many with one write. They are what the logger itself would
- * write, at a tenth of the cost: one line for each transaction is then no reason to turn them off. A logger that
- * changes its lines on the way (a mixin, redaction, a stream that wants metadata) is asked to write them itself.
+ * Lines straight to the stream of a pino logger. They are what the logger itself would write, at a fraction of the cost,
+ * and at a tenth of it where one write may hold many: one line for each transaction is then no reason to turn them off. A
+ * logger that changes its lines on the way (a mixin, redaction, a stream that wants metadata) is asked to write them itself.
+ * Lines that the stream refuses are lost, and counted.
  *
  * @publicApi
  */
@@ -43,12 +58,28 @@ export class PinoTransactionLines implements TransactionLines {
   private branches: string[] = [];
   private description = '';
   private turnEndAwaited = false;
+  private lost = 0;
+  private readonly linesPerWrite: number;
+  private readonly destination: PinoTransactionLinesOptions['destination'];
   private readonly parts: PinoParts;
   private readonly isPlain: boolean;
   private level: number;
 
-  /** @param logger for instance `pinoLogger.logger` of nestjs-pino. */
-  constructor(private readonly logger: Logger) {
+  /**
+   * @param logger for instance `pinoLogger.logger` of nestjs-pino.
+   * @throws InvalidOptionsError when `linesPerWrite` is no whole number from 1 to 1,000.
+   */
+  constructor(
+    private readonly logger: Logger,
+    { linesPerWrite = 1, destination }: PinoTransactionLinesOptions = {},
+  ) {
+    if (!Number.isInteger(linesPerWrite) || linesPerWrite < 1 || linesPerWrite > MAX_LINES_PER_WRITE) {
+      throw new InvalidOptionsError('PinoTransactionLines', [
+        `linesPerWrite: must be a whole number from 1 to ${MAX_LINES_PER_WRITE}`,
+      ]);
+    }
+    this.linesPerWrite = linesPerWrite;
+    this.destination = destination;
     this.parts = logger as unknown as PinoParts;
     this.isPlain = isPlain(this.parts);
     this.level = logger.levelVal;
@@ -56,6 +87,10 @@ export class PinoTransactionLines implements TransactionLines {
     logger.on('level-change', () => {
       this.level = logger.levelVal;
     });
+  }
+
+  get dropped(): number {
+    return this.lost + (this.destination?.dropped ?? 0);
   }
 
   isEnabled(): boolean {
@@ -69,22 +104,34 @@ export class PinoTransactionLines implements TransactionLines {
   write(record: TransactionRecord): void {
     if (!this.isPlain) {
       const line = lineOf(record);
-      this.logger.info({ context: 'Transaction', ...line }, `transaction ${line.outcome}`);
+      this.attempt(1, () =>
+        this.logger.info({ context: 'Transaction', ...line }, `transaction ${line.outcome}`),
+      );
       return;
     }
     if (this.count === 0) this.beginBatch();
     this.waiting += this.format(record);
     this.count++;
-    if (this.count >= LINES_PER_WRITE) this.flush();
+    if (this.count >= this.linesPerWrite) this.flush();
     else this.flushAtTurnEnd();
   }
 
   flush(): void {
-    if (this.count === 0) return;
-    const text = this.waiting;
+    const { count, waiting } = this;
+    if (count === 0) return;
     this.waiting = '';
     this.count = 0;
-    this.parts[symbols.streamSym].write(text);
+    this.attempt(count, () => this.parts[symbols.streamSym].write(waiting));
+  }
+
+  /** A log that cannot be written is no reason to fail, and is no place to say so: a warning says it once for all. */
+  private attempt(lines: number, write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      if (this.lost === 0) process.emitWarning(`Lines of the log are lost: ${messageOf(error)}`);
+      this.lost += lines;
+    }
   }
 
   private format(record: TransactionRecord): string {
@@ -129,12 +176,7 @@ export class PinoTransactionLines implements TransactionLines {
 
   private readonly turnEnded = (): void => {
     this.turnEndAwaited = false;
-    try {
-      this.flush();
-    } catch (error) {
-      // A log that cannot be written is no reason to end the process, and the log is no place to say so.
-      process.emitWarning(`Lines of the log are lost: ${messageOf(error)}`);
-    }
+    this.flush();
   };
 }
 

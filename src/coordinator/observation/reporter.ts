@@ -169,6 +169,11 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.safely(() => this.logger.error(stackOf(error) ?? messageOf(error), where));
   }
 
+  /** Lines of the log that are lost, as far as is known. */
+  get droppedLines(): number {
+    return this.lines.dropped ?? 0;
+  }
+
   onApplicationShutdown(): void {
     this.safely(() => this.lines.flush());
   }

@@ -29,6 +29,8 @@ export interface TransactionLines {
   write(transaction: FinishedTransaction): void;
   /** Whatever has not been written is. */
   flush(): void;
+  /** How many lines of the log could not be written and are lost, where that is known. A metric shows it. */
+  readonly dropped?: number;
 }
 
 /** @returns the line of a transaction that is over. @publicApi */

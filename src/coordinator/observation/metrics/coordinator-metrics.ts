@@ -128,4 +128,9 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
     'Things that happened and must not: please report them',
     ({ reporter }) => reporter.statistics.defects,
   ),
+  counter(
+    'dtc_lines_dropped_total',
+    'Log lines that could not be written, because a disk is full or their reader is gone or slow',
+    ({ reporter }) => reporter.droppedLines,
+  ),
 ];
