@@ -1,8 +1,17 @@
 import { BadRequestException, NotFoundException } from '@nestjs/common';
 import { describe, expect, it } from 'vitest';
+import { OverloadedError, ServerBusyError } from '../coordinator/index.js';
 import { ProblemException, problemOf } from './problem.js';
 
 describe('An error is answered', () => {
+  it('asks to wait for as long as the error says, and for a second where it says nothing', () => {
+    expect(problemOf(new ServerBusyError(['order'], 3, 2_400))).toMatchObject({
+      status: 503,
+      retryAfterSeconds: 3,
+    });
+    expect(problemOf(new OverloadedError(1))).toMatchObject({ status: 503, retryAfterSeconds: 1 });
+  });
+
   it('as it says itself, when it knows how', () => {
     const exception = new ProblemException({
       status: 409,
@@ -23,6 +32,7 @@ describe('An error is answered', () => {
 
   it.each([
     ['DTC_OVERLOADED', 503],
+    ['DTC_SERVER_BUSY', 503],
     ['DTC_UNKNOWN_PARTICIPANT', 503],
     ['DTC_TRANSACTION_NOT_FOUND', 404],
     ['DTC_NOT_ACTIVE', 409],

@@ -51,6 +51,7 @@ const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_PARTICIPANT_STALLED: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_FENCED: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_LOG_UNAVAILABLE: HttpStatus.SERVICE_UNAVAILABLE,
+  DTC_SERVER_BUSY: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_SHUTTING_DOWN: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_TOO_MANY_BRANCHES: HttpStatus.BAD_REQUEST,
   DTC_TOO_MANY_STREAMS: HttpStatus.SERVICE_UNAVAILABLE,
@@ -78,7 +79,17 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof Error && typeof code === 'string') {
     if (code === 'DTC_NOT_COMMITTED') return problemOfOutcome((error as unknown as NotCommitted).outcome);
     const status = STATUS_OF_CODE[code];
-    if (status !== undefined) return { ...untyped(status), status, detail: error.message, code };
+    if (status !== undefined) {
+      const { retryAfterMs } = error as { retryAfterMs?: unknown };
+      const isSaid = typeof retryAfterMs === 'number';
+      return {
+        ...untyped(status),
+        status,
+        detail: error.message,
+        code,
+        ...(isSaid && { retryAfterSeconds: Math.ceil(retryAfterMs / 1_000) }),
+      };
+    }
   }
   const status = statusOf(error);
   if (status !== undefined && status < 500) {

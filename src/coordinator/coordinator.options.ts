@@ -75,6 +75,15 @@ export const coordinatorOptionsSchema = z.strictObject({
     .max(1_000_000)
     .default(10_000)
     .describe('How many transactions may be in flight. Further ones are refused before anything starts.'),
+  maxQueued: z
+    .number()
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .optional()
+    .describe(
+      'How many transactions may wait for room at a database server; left out, as many as the server takes at once.',
+    ),
   maxStalled: z
     .number()
     .int()
@@ -196,6 +205,13 @@ export interface CoordinatorOptions {
    * @default 10_000
    */
   readonly maxInFlight?: number | undefined;
+  /**
+   * How many transactions may wait for room at a database server, from 0 to 1_000_000. They wait for a quarter of their
+   * time at most. Further ones are refused before anything starts.
+   *
+   * @default as many as the server takes at once
+   */
+  readonly maxQueued?: number | undefined;
   /**
    * How many transactions may be stalled or hold a heuristic report, from 1 to 1_000_000. Beyond it, a transaction
    * that names a participant with such branches is refused.

@@ -172,5 +172,6 @@ export {
   STATES,
   type TransactionState,
 } from './protocol/index.js';
+export { ServerBusyError } from './server-busy.error.js';
 export { Transaction } from './transaction.js';
 export { type BeginOptions, TransactionManager, type TransactionRequest } from './transaction-manager.js';

@@ -62,16 +62,16 @@ export class TransactionManager {
    * the outcome bears the id of the last.
    *
    * @returns the outcome; it is never a rejection for anything that happens after the start.
-   * @throws (as a rejection) OverloadedError, ShuttingDownError, DrainingError, FencedError, LogUnavailableError, ParticipantPausedError,
+   * @throws (as a rejection) OverloadedError, ServerBusyError, ShuttingDownError, DrainingError, FencedError, LogUnavailableError, ParticipantPausedError,
    * ParticipantStalledError,
    * UnknownParticipantError, TooManyBranchesError, BranchConflictError or InvalidRequestError. Then nothing was begun.
    */
   run(request: TransactionRequest): Promise<Outcome> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const { branches, signal } = request;
       if (!Array.isArray(branches)) throw new InvalidRequestError('branches', 'must be a list of branches');
       checkSignal(signal);
-      const { admission, executor } = this.runtime;
+      const { admission, limits } = this.runtime;
       const transaction = admission.create(request.name, request.timeoutMs, branches.length);
       if (request.prepareInTurn !== undefined) takeTurns(transaction, request.prepareInTurn);
       transaction.settle = resolve;
@@ -80,9 +80,8 @@ export class TransactionManager {
         return;
       }
       for (const branch of branches as readonly BranchRequest[]) admission.enlist(transaction, branch);
-      this.runtime.admit(transaction);
-      if (signal !== undefined) transaction.listenTo(signal);
-      executor.commitRequested(transaction);
+      if (limits.isActive) this.beginWithRoom(request, transaction, resolve, reject);
+      else this.runtime.begin(transaction, signal);
     });
   }
 
@@ -180,6 +179,26 @@ export class TransactionManager {
     forgetHeuristics(transaction);
     this.runtime.executor.forgotten(transaction);
     return true;
+  }
+
+  /** The transaction begins when its database servers have room for it. */
+  private beginWithRoom(
+    { name, timeoutMs, signal }: TransactionRequest,
+    transaction: TransactionRecord,
+    resolve: (outcome: Outcome) => void,
+    refuse: (error: Error) => void,
+  ): void {
+    const cancel = (): void => {
+      try {
+        const cancelled = this.runtime.admission.create(name, timeoutMs, 0);
+        cancelled.settle = resolve;
+        this.startCancelled(cancelled, signal!);
+      } catch (error) {
+        refuse(error as Error);
+      }
+    };
+    const begin = (): void => this.runtime.begin(transaction, signal);
+    this.runtime.limits.admit({ transaction, signal, isRerun: false, begin, refuse, cancel });
   }
 
   /** The caller had cancelled before the begin: no participant is contacted. */

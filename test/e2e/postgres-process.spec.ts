@@ -145,6 +145,30 @@ describe('The application that brings its own PostgreSQL', () => {
     expect(await last.ended).toEqual({ code: 0, stderr: '' });
   });
 
+  it('fault 63: under 200 connections that keep ordering answers no 5xx but 503, and goes on committing', async () => {
+    const shop = await listening(start());
+    const end = performance.now() + 4_000;
+    const counts = new Map<number, number>();
+    let lastConfirmed = 0;
+    const keepOrdering = async (): Promise<void> => {
+      while (performance.now() < end) {
+        const { status, retryAfter } = await shop.orderSomething();
+        counts.set(status, (counts.get(status) ?? 0) + 1);
+        if (status === 201) lastConfirmed = performance.now();
+        if (status === 503) expect(Number(retryAfter)).toBeGreaterThanOrEqual(1);
+      }
+    };
+    await Promise.all(Array.from({ length: 200 }, keepOrdering));
+
+    const confirmed = counts.get(201) ?? 0;
+    expect([...counts.keys()].filter((status) => ![201, 409, 503].includes(status))).toEqual([]);
+    expect(confirmed).toBeGreaterThan(50);
+    // The last to be answered began before the end, so that it was under way at the end.
+    expect(lastConfirmed).toBeGreaterThan(end);
+    expect(await shop.stalled()).toBe(0);
+    await until('nothing is prepared', async () => (await shop.prepared()) === 0);
+  }, 60_000);
+
   it('does not start twice in one folder, and leaves the server to the first', async () => {
     const first = start();
     const shop = await listening(first);
@@ -229,6 +253,23 @@ class Shop {
       body: JSON.stringify({ customerId: 'alice', items: [{ sku: 'keyboard', quantity: 1 }] }),
     });
     return { status: response.status, body: await response.json() };
+  }
+
+  /** Orders a cable, as one of many. */
+  async orderSomething(): Promise<{ status: number; retryAfter: string | null }> {
+    const response = await fetch(`${this.url}/orders`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ customerId: 'alice', items: [{ sku: 'usb-cable', quantity: 1 }] }),
+    });
+    await response.arrayBuffer();
+    return { status: response.status, retryAfter: response.headers.get('retry-after') };
+  }
+
+  /** @returns how many transactions have stalled. */
+  async stalled(): Promise<number> {
+    const metrics = await (await fetch(`${this.url}/metrics`)).text();
+    return Number(/^dtc_transactions_stalled (\d+)$/m.exec(metrics)?.[1]);
   }
 
   /** In cents. */

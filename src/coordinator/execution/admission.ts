@@ -24,6 +24,7 @@ import { BranchRecord } from './branch-record.js';
 import type { ClaimedLog } from './claimed-log.js';
 import type { Deadlines } from './deadlines.js';
 import type { TransactionIds } from './transaction-ids.js';
+import type { ServerLimits } from './server-limits.js';
 import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
 
@@ -41,6 +42,7 @@ const REFUSALS = [
   'DTC_PARTICIPANT_NOT_CLAIMED',
   'DTC_PARTICIPANT_PAUSED',
   'DTC_PARTICIPANT_STALLED',
+  'DTC_SERVER_BUSY',
   'DTC_SHUTTING_DOWN',
 ] as const satisfies readonly CoordinatorErrorCode[];
 
@@ -60,6 +62,7 @@ export class Admission {
     private readonly deadlines: Deadlines,
     private readonly participants: ParticipantRegistry,
     private readonly driver: TransactionDriver,
+    private readonly limits: ServerLimits,
   ) {}
 
   /** No transaction is admitted any more. */
@@ -78,12 +81,8 @@ export class Admission {
    * InvalidRequestError
    */
   create(name: string | undefined, timeoutMs: number | undefined, branchCount: number): TransactionRecord {
-    if (this.closed) throw this.refused(new ShuttingDownError());
-    if (this.isDraining) throw this.refused(new DrainingError());
-    if (this.log.isLost) throw this.refused(new FencedError(this.options.name));
-    if (this.log.problem !== undefined) throw this.refused(new LogUnavailableError(this.log.problem));
-    const { maxInFlight, maxBranches } = this.options;
-    if (this.registry.inFlight >= maxInFlight) throw this.refused(new OverloadedError(maxInFlight));
+    this.checkOpen();
+    const { maxBranches } = this.options;
     if (branchCount > maxBranches) throw new TooManyBranchesError(branchCount, maxBranches);
     if (timeoutMs !== undefined) checkTimeout(timeoutMs);
     if (name !== undefined && (typeof name !== 'string' || name.length > MAX_NAME_LENGTH)) {
@@ -100,8 +99,18 @@ export class Admission {
     );
   }
 
+  /** @throws ShuttingDownError, DrainingError, FencedError, LogUnavailableError, OverloadedError */
+  checkOpen(): void {
+    if (this.closed) throw this.refused(new ShuttingDownError());
+    if (this.isDraining) throw this.refused(new DrainingError());
+    if (this.log.isLost) throw this.refused(new FencedError(this.options.name));
+    if (this.log.problem !== undefined) throw this.refused(new LogUnavailableError(this.log.problem));
+    const { maxInFlight } = this.options;
+    if (this.registry.inFlight >= maxInFlight) throw this.refused(new OverloadedError(maxInFlight));
+  }
+
   /** Counts what is refused for want of room, of the log or of a participant: its caller can do nothing but try again. */
-  private refused<E extends CoordinatorError>(error: E): E {
+  refused<E extends CoordinatorError>(error: E): E {
     this.refusals.set(error.code, (this.refusals.get(error.code) ?? 0) + 1);
     return error;
   }
@@ -145,6 +154,10 @@ export class Admission {
       throw this.refused(new ParticipantStalledError(participant.name, maxStalled));
     }
     if (transaction.size >= maxBranches) throw new TooManyBranchesError(transaction.size + 1, maxBranches);
+    // One that is not admitted yet takes all that it needs when it begins.
+    if (participant.server !== undefined && this.registry.find(transaction.id) === transaction) {
+      this.limits.takeOne(transaction, participant);
+    }
     const id = branchId ?? freeId(transaction, participant.name);
     checkQualifier(participant.name, id ?? participant.name);
     const branch = new BranchRecord(transaction, enlist(transaction), participant, request.payload, id);

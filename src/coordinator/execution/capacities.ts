@@ -3,6 +3,8 @@ import type { ParticipantRegistry } from '../participant/participant.registry.js
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { FirstCalls } from './first-calls.js';
 import { messageOf } from './incident.js';
+import type { ServerLimit } from './server-limit.js';
+import type { ServerLimits } from './server-limits.js';
 
 /** How long the participants may take to say what their servers can take: longer delays no start. */
 const WITHIN_MS = 5_000;
@@ -15,12 +17,15 @@ export interface CapacityReport {
 
 /** Asks the participants what their servers can take, and tells those who need to know. */
 export class Capacities {
+  private readonly reported = new WeakMap<ServerLimit, string>();
   /** Who hears what is found out. */
   report: (report: CapacityReport) => void = () => {};
 
   constructor(
     private readonly participants: ParticipantRegistry,
     private readonly firstCalls: FirstCalls,
+    private readonly limits: ServerLimits,
+    private readonly maxInFlight: number,
   ) {}
 
   /**
@@ -29,13 +34,43 @@ export class Capacities {
    * @returns a promise that resolves when all have answered, or have had their time; it is never a rejection.
    */
   async start(): Promise<void> {
-    this.participants.onRegistered = (participant) => void this.read(participant);
+    this.participants.onRegistered = (participant) =>
+      void this.read(participant).then(() => this.reportAll());
     let timer: NodeJS.Timeout | undefined;
     const timeUp = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, WITHIN_MS);
     });
     await Promise.race([Promise.all(this.participants.list().map((one) => this.read(one))), timeUp]);
     clearTimeout(timer);
+    this.reportAll();
+  }
+
+  /** What is to be known of each server: how many transactions it takes, and whether its connections are enough. */
+  private reportAll(): void {
+    for (const limit of this.limits.all) {
+      const { participants, most, transactions } = limit;
+      const facts = `${participants.size}/${most}`;
+      if (this.reported.get(limit) === facts) continue;
+      this.reported.set(limit, facts);
+      const names = Array.from(participants, (name) => `"${name}"`).join(', ');
+      if (transactions < this.maxInFlight) {
+        this.report({
+          level: 'log',
+          message:
+            `The database server of ${names} takes ${transactions} transactions at a time with a branch at each of them ` +
+            `(${most} free prepared transactions / ${participants.size} participants), and maxInFlight is ${this.maxInFlight}: ` +
+            'further ones wait, and then are refused with DTC_SERVER_BUSY',
+        });
+      }
+      if (limit.ownConnections > limit.connections) {
+        this.report({
+          level: 'warn',
+          message:
+            `The database server of ${names} gives ${limit.connections} connections, and the participants open up to ` +
+            `${limit.ownConnections}: raise max_connections, or lower their numbers of connections`,
+        });
+      }
+    }
   }
 
   /** Without an answer nothing is limited, as for a participant that has no such method. */
@@ -54,8 +89,9 @@ export class Capacities {
     }
   }
 
-  private take(participant: RegisteredParticipant, { workConnections }: ParticipantCapacity): void {
-    this.firstCalls.limit(participant, workConnections);
+  private take(participant: RegisteredParticipant, capacity: ParticipantCapacity): void {
+    this.firstCalls.limit(participant, capacity.workConnections);
+    participant.server = this.limits.limit(participant, capacity);
   }
 }
 
@@ -72,12 +108,14 @@ const FIELDS = [
 function checked(capacity: ParticipantCapacity): ParticipantCapacity {
   const { server } = capacity;
   if (typeof server !== 'string') throw new TypeError('its capacity() names no server');
-  for (const field of FIELDS) {
-    const value = capacity[field];
+  // Each is read once, and what was checked is what is used.
+  const values = FIELDS.map((field) => {
+    const value: unknown = capacity[field];
     const least = field === 'workConnections' ? 1 : 0;
-    if (!Number.isSafeInteger(value) || value < least) {
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < least) {
       throw new TypeError(`its capacity() has a ${field} that is no whole number from ${least} on`);
     }
-  }
-  return capacity;
+    return [field, value] as const;
+  });
+  return { server, ...(Object.fromEntries(values) as Omit<ParticipantCapacity, 'server'>) };
 }

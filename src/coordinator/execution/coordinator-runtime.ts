@@ -14,6 +14,7 @@ import { type Rerun, Reruns } from './reruns.js';
 import { Restoration } from './restoration.js';
 import { NO_TRACING, type Tracing } from './tracing.js';
 import { TransactionIds } from './transaction-ids.js';
+import { ServerLimits } from './server-limits.js';
 import type { TransactionRecord } from './transaction-record.js';
 import { TransactionRegistry } from './transaction-registry.js';
 
@@ -48,6 +49,7 @@ export class CoordinatorRuntime {
   readonly tracing: Tracing;
   readonly reruns: Reruns;
   readonly capacities: Capacities;
+  readonly limits: ServerLimits;
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   isRecovering: boolean;
 
@@ -78,7 +80,14 @@ export class CoordinatorRuntime {
     const { completionWaitMs, retryBaseMs } = options;
     this.reruns = new Reruns({ clock, random, retryBaseMs });
     this.reruns.start = (rerun) => this.startAgain(rerun);
-    const { reruns } = this;
+    this.limits = new ServerLimits({
+      clock,
+      maxQueued: options.maxQueued,
+      isOpen: () => this.admission.isOpen,
+      checkOpen: () => this.admission.checkOpen(),
+      refused: (error) => this.admission.refused(error),
+    });
+    const { reruns, limits } = this;
     this.executor = new Executor({
       clock,
       random,
@@ -90,10 +99,20 @@ export class CoordinatorRuntime {
       tracing,
       completionWaitMs,
       reruns,
+      limits,
     });
     const { executor, ids } = this;
-    this.admission = new Admission(options, ids, this.log, registry, deadlines, participants, executor);
-    this.capacities = new Capacities(participants, executor.firstCalls);
+    this.admission = new Admission(
+      options,
+      ids,
+      this.log,
+      registry,
+      deadlines,
+      participants,
+      executor,
+      limits,
+    );
+    this.capacities = new Capacities(participants, executor.firstCalls, limits, options.maxInFlight);
     this.restoration = new Restoration(executor, registry, participants, options.timeoutMs);
   }
 
@@ -109,6 +128,7 @@ export class CoordinatorRuntime {
     const now = this.parts.clock.now();
     this.executor.sweep();
     this.reruns.sweep(now);
+    if (this.limits.queued > 0) this.limits.sweep(now);
     this.registry.expire(now);
   }
 
@@ -118,14 +138,27 @@ export class CoordinatorRuntime {
     this.tracing.begun(transaction);
   }
 
-  private startAgain({ name, branches, inTurn, signal, deadlineAt, attempts, settle }: Rerun): void {
+  /** From now on the transaction is in flight, and its voting begins. */
+  begin(transaction: TransactionRecord, signal: AbortSignal | undefined): void {
+    this.admit(transaction);
+    if (signal !== undefined) transaction.listenTo(signal);
+    this.executor.commitRequested(transaction);
+  }
+
+  private startAgain({ name, branches, inTurn, signal, deadlineAt, attempts, settle, outcome }: Rerun): void {
     const timeoutMs = Math.floor(deadlineAt - this.parts.clock.now());
     const transaction = this.admission.create(name, timeoutMs, branches.length);
     for (const branch of branches) this.admission.enlist(transaction, branch);
     Object.assign(transaction.needExtras(), { inTurn, attemptsBefore: attempts });
     transaction.settle = settle;
-    this.admit(transaction);
-    if (signal !== undefined) transaction.listenTo(signal);
-    this.executor.commitRequested(transaction);
+    const giveUp = (): void => settle(outcome);
+    this.limits.admit({
+      transaction,
+      signal,
+      isRerun: true,
+      begin: () => this.begin(transaction, signal),
+      refuse: giveUp,
+      cancel: giveUp,
+    });
   }
 }

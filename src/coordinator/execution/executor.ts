@@ -32,6 +32,7 @@ import { dropPayloads, isRecorded } from './leftovers.js';
 import { LogNotes } from './log-notes.js';
 import type { TransactionObserver } from './observer.js';
 import type { Reruns } from './reruns.js';
+import type { ServerLimits } from './server-limits.js';
 import { Telling } from './telling.js';
 import { Timeouts } from './timeouts.js';
 import type { Tracing } from './tracing.js';
@@ -52,6 +53,7 @@ export interface ExecutorParts {
   /** How long a caller waits for completion, in milliseconds. */
   readonly completionWaitMs: number;
   readonly reruns: Reruns;
+  readonly limits: ServerLimits;
 }
 
 /**
@@ -181,30 +183,18 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   stalled(transaction: TransactionRecord, index: number): void {
-    const branch = transaction.branches[index]!;
-    const message = branch.delivery!.lastError!;
-    branch.participant.counts.stalled++;
-    transaction.note({
-      atUs: transaction.elapsedUs(this.clock.now()),
-      type: 'stalled',
-      branch: index,
-      attempt: branch.attempts,
-      message,
-    });
-    this.registry.setAside(transaction);
-    this.noteProgress(transaction);
-    transaction.extras?.trace?.stalled(branch, message);
-    this.observer.stalled(branch, message);
+    this.setAside(transaction);
+    this.telling.stalled(transaction.branches[index]!, this.clock.now());
   }
 
   /** Nobody knows for how long, so its caller does not wait, and it gives its place in flight to another. */
   held(transaction: TransactionRecord): void {
     patienceEnded(transaction, this);
-    this.registry.setAside(transaction);
-    this.noteProgress(transaction);
+    this.setAside(transaction);
   }
 
   progressed(transaction: TransactionRecord): void {
+    this.parts.limits.release(transaction);
     this.noteProgress(transaction);
   }
 
@@ -222,6 +212,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     extras?.trace?.ended();
     if (first) this.observer.ended(transaction);
     if (extras?.rerun !== undefined) this.parts.reruns.proceed(transaction);
+    if (extras?.slots !== undefined) this.parts.limits.release(transaction);
   }
 
   /** Its heuristic reports were dealt with, so nothing keeps it any more. */
@@ -273,6 +264,12 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     if (extras === undefined) return;
     if (extras.turns !== undefined) this.firstCalls.takeTurn(transaction);
     if (extras.rerun !== undefined) this.parts.reruns.proceed(transaction);
+  }
+
+  private setAside(transaction: TransactionRecord): void {
+    this.registry.setAside(transaction);
+    this.parts.limits.release(transaction);
+    this.noteProgress(transaction);
   }
 
   private noteProgress(transaction: TransactionRecord): void {

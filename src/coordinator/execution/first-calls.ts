@@ -51,7 +51,7 @@ export class FirstCalls {
 
   /** From now on no more branches than this are asked in turn at one participant before one of them has answered. */
   limit(participant: RegisteredParticipant, places: number): void {
-    participant.places = new PreparePlaces(places, (branch) => {
+    participant.places = new PreparePlaces(places, this.clock, (branch) => {
       participant.places?.take(branch);
       this.ask(branch);
     });

@@ -2,9 +2,16 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { PREPARING } from '../protocol/index.js';
 import type { Places } from '../participant/registered-participant.js';
 import type { BranchRecord } from './branch-record.js';
+import type { Clock } from './clock.js';
 
-/** Runs a function in the asynchronous context of who waits. */
-type Context = (work: () => void) => void;
+/** A wait for a place that takes a larger part of the time to prepare than this says that too much is under way. */
+const LONG_WAIT = 1 / 4;
+
+interface Waiting {
+  readonly since: number;
+  /** Runs a function in the asynchronous context of who waits. */
+  readonly inContext: (work: () => void) => void;
+}
 
 /**
  * How many branches a participant can prepare at the same time, and who waits for it. A branch that is asked in turn
@@ -13,11 +20,12 @@ type Context = (work: () => void) => void;
  */
 export class PreparePlaces implements Places {
   private readonly holders = new Set<BranchRecord>();
-  private readonly waiting = new Map<BranchRecord, Context>();
+  private readonly waiting = new Map<BranchRecord, Waiting>();
 
   /** @param limit at least 1. */
   constructor(
-    public limit: number,
+    private readonly limit: number,
+    private readonly clock: Clock,
     private readonly ask: (branch: BranchRecord) => void,
   ) {}
 
@@ -31,7 +39,8 @@ export class PreparePlaces implements Places {
 
   /** Asks the branch as soon as there is a place for it: first come, first served. */
   request(branch: BranchRecord): void {
-    if (this.isFull) this.waiting.set(branch, AsyncLocalStorage.snapshot());
+    if (this.isFull)
+      this.waiting.set(branch, { since: this.clock.now(), inContext: AsyncLocalStorage.snapshot() });
     else this.ask(branch);
   }
 
@@ -42,10 +51,15 @@ export class PreparePlaces implements Places {
   }
 
   private serve(): void {
-    for (const [branch, inContext] of this.waiting) {
+    for (const [branch, { since, inContext }] of this.waiting) {
       if (this.isFull) return;
       this.waiting.delete(branch);
+      this.notice(branch, since);
       if (branch.transaction.state === PREPARING) inContext(() => this.ask(branch));
     }
+  }
+  private notice({ participant }: BranchRecord, since: number): void {
+    const now = this.clock.now();
+    if (now - since > participant.options.prepareTimeoutMs * LONG_WAIT) participant.server?.lower(now);
   }
 }

@@ -1,4 +1,5 @@
 import { TOLD_ABORTED, TOLD_COMMITTED, type ToldNumber } from '../protocol/index.js';
+import type { BranchRecord } from './branch-record.js';
 import type { TransactionObserver } from './observer.js';
 import { outcomeOf } from './outcomes.js';
 import type { Reruns } from './reruns.js';
@@ -22,5 +23,15 @@ export class Telling {
     if (told !== TOLD_COMMITTED) this.observer.told(transaction, outcome);
     extras?.settleHandle?.(outcome);
     if (!isRerun) settle?.(outcome);
+  }
+  /** A branch has used up its attempts. */
+  stalled(branch: BranchRecord, now: number): void {
+    const { transaction, participant, index, attempts } = branch;
+    const message = branch.delivery!.lastError!;
+    participant.counts.stalled++;
+    const atUs = transaction.elapsedUs(now);
+    transaction.note({ atUs, type: 'stalled', branch: index, attempt: attempts, message });
+    transaction.extras?.trace?.stalled(branch, message);
+    this.observer.stalled(branch, message);
   }
 }

@@ -1,6 +1,7 @@
 import type { Outcome } from '../outcome.js';
 import type { Incident } from './incident.js';
 import type { Rerun } from './reruns.js';
+import type { ServerLimit } from './server-limit.js';
 import type { TransactionTrace } from './tracing.js';
 import type { Turns } from './turns.js';
 
@@ -31,6 +32,8 @@ export class TransactionExtras {
   settleHandle: ((outcome: Outcome) => void) | undefined = undefined;
   /** The caller's request is run again once this attempt is over. */
   rerun: Rerun | undefined = undefined;
+  /** How many slots it holds at database servers. */
+  slots: Map<ServerLimit, number> | undefined = undefined;
   /** How many attempts at the caller's request came before this one. */
   attemptsBefore = 0;
   /** When the log is asked again for a record that may be there; 0 when it need not be. */

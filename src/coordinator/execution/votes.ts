@@ -35,7 +35,8 @@ export class Votes {
     if (value === 'commit') this.count(branch, VOTE_COMMIT);
     else if (value === 'read-only') this.count(branch, VOTE_READ_ONLY);
     else if (value instanceof Refused) {
-      const { code, reason, conflict } = value;
+      const { code, reason, conflict, overloaded } = value;
+      if (overloaded) branch.participant.server?.lower(this.clock.now());
       const refusal = { code, reason, error: undefined, conflict };
       this.noYes(branch, VOTE_ABORT, withSibling(branch, refusal), false);
     } else {

@@ -16,6 +16,8 @@ export class Refused extends Read {
     readonly reason: string,
     /** Whether it says that it met another transaction. */
     readonly conflict = false,
+    /** Whether it says that its server is short of room. */
+    readonly overloaded = false,
   ) {
     super();
   }
@@ -45,9 +47,14 @@ export function answerOf(value: unknown): Answer {
 /** Each field is read once, so that it cannot say one thing now and another later. What cannot be read is no refusal. */
 function refusalIn(value: object): Refused | undefined {
   try {
-    const { vote, code, reason, conflict } = value as Readonly<Record<string, unknown>>;
+    const { vote, code, reason, conflict, overloaded } = value as Readonly<Record<string, unknown>>;
     if (vote !== 'abort') return undefined;
-    return new Refused(textOf(code, MAX_CODE_LENGTH), textOf(reason) ?? NO_REASON, conflict === true);
+    return new Refused(
+      textOf(code, MAX_CODE_LENGTH),
+      textOf(reason) ?? NO_REASON,
+      conflict === true,
+      overloaded === true,
+    );
   } catch {
     return undefined;
   }

@@ -74,6 +74,8 @@ export interface AbortVote {
   readonly reason: string;
   /** See {@link RefusalOptions.conflict}. */
   readonly conflict?: boolean;
+  /** See {@link RefusalOptions.overloaded}. */
+  readonly overloaded?: boolean;
 }
 
 /** What {@link refuse} takes besides the code and the reason. @publicApi */
@@ -87,6 +89,13 @@ export interface RefusalOptions {
    * @default false
    */
   readonly conflict?: boolean;
+  /**
+   * Whether the server behind the participant is short of room: no slot for a prepared transaction, no connection. The
+   * coordinator then begins fewer transactions with the participants on that server.
+   *
+   * @default false
+   */
+  readonly overloaded?: boolean;
 }
 
 /**
@@ -220,7 +229,8 @@ export type OnePhaseAnswer = 'commit' | 'abort' | AbortVote;
  * @publicApi
  */
 export function refuse(code: string, reason: string, options: RefusalOptions = {}): AbortVote {
-  return { vote: 'abort', code, reason, ...(options.conflict === true && { conflict: true }) };
+  const { conflict = false, overloaded = false } = options;
+  return { vote: 'abort', code, reason, ...(conflict && { conflict }), ...(overloaded && { overloaded }) };
 }
 
 /** @returns whether a value is a refusal, with or without a reason. */

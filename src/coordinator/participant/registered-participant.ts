@@ -32,6 +32,13 @@ export interface Places {
   release(branch: Branch): void;
 }
 
+/** Hears that the server behind a participant ran short. @internal */
+export interface ServerShortage {
+  readonly limit: number;
+  readonly used: number;
+  lower(now: number): void;
+}
+
 /** Why a participant gets nothing to do for now. @publicApi */
 export interface Pause {
   /** Since when, in milliseconds since the epoch. */
@@ -93,6 +100,12 @@ export class RegisteredParticipant {
    * @internal
    */
   places: Places | undefined = undefined;
+  /**
+   * The limit of the database server that it is on; undefined where it has not said.
+   *
+   * @internal
+   */
+  server: ServerShortage | undefined = undefined;
 
   constructor(
     instance: TransactionParticipant,

@@ -83,9 +83,10 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
    * Called by {@link DrainModule}, before anything that a transaction in flight may need is closed.
    */
   async drain(): Promise<void> {
-    const { admission, registry, reruns, parts } = this.runtime;
+    const { admission, registry, reruns, limits, parts } = this.runtime;
     admission.close();
     reruns.close();
+    limits.close();
     const { shutdownGraceMs } = parts.options;
     const drained = Promise.all([registry.whenIdle(), this.recovery.stop(), this.recoveryJob.stop()]);
     if (registry.inFlight > 0) {

@@ -1,6 +1,7 @@
 import type { Logger } from '@nestjs/common';
 import type { Pool, PoolClient } from 'pg';
 import { closePool, watchPool } from './close-pool.js';
+import { codeOf } from './sqlstate.js';
 
 /** How a lane ends, at the server, what one of its connections is at work on. */
 export interface Interruption {
@@ -9,6 +10,9 @@ export interface Interruption {
   /** Ends the session. */
   readonly terminate: (client: PoolClient) => Promise<unknown>;
 }
+
+/** SQLSTATE `too_many_connections`. */
+const TOO_MANY_CONNECTIONS = '53300';
 
 /** How long a connection whose task has failed may take to come to rest before it is cut. */
 const REST_WITHIN_MS = 500;
@@ -64,6 +68,14 @@ export class Lane {
       connecting.then((client) => client.release(), ignore);
       throw error;
     });
+  }
+
+  /** Whether an error of {@link acquire} says that there are too few connections, at the server or in the pool. */
+  lacksConnections(error: unknown): boolean {
+    if (codeOf(error) === TOO_MANY_CONNECTIONS) return true;
+    // The pool's own time-out has no code. It is for want of a connection when all of them are there.
+    const { options, totalCount } = this.pool;
+    return codeOf(error) === undefined && totalCount >= (options.max ?? 10);
   }
 
   close(): Promise<void> {

@@ -225,7 +225,17 @@ export class PostgresResourceManager {
     const refusal = this.claim.covers(branch.transactionId) ? undefined : await this.claim.admit(branch);
     if (refusal !== undefined) return refusal;
     this.purge.workFor(coordinatorOf(branch.transactionId));
-    return this.lanes.work.run(branch.signal, (client) => task(branchWork, client, gid));
+    let isConnected = false;
+    try {
+      return await this.lanes.work.run(branch.signal, (client) => {
+        isConnected = true;
+        return task(branchWork, client, gid);
+      });
+    } catch (error) {
+      // Without a connection nothing was done, and nothing is held.
+      if (isConnected || branch.signal.aborted || !this.lanes.work.lacksConnections(error)) throw error;
+      return refuse('NO_CONNECTION', 'no connection to the database was free in time', { overloaded: true });
+    }
   }
 
   private async end(): Promise<void> {

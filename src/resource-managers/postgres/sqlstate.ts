@@ -35,6 +35,7 @@ export type PostgresRefusalCode =
   | 'TIMEOUT'
   | 'DISK_FULL'
   | 'NO_PREPARED_SLOT'
+  | 'NO_CONNECTION'
   | 'PREPARED_TRANSACTIONS_OFF'
   | 'GID_IN_USE'
   | 'GID_INVALID'
@@ -182,6 +183,7 @@ const TEMPORARY: ReadonlySet<string> = new Set<PostgresRefusalCode>([
   'TIMEOUT',
   'DISK_FULL',
   'NO_PREPARED_SLOT',
+  'NO_CONNECTION',
 ]);
 
 /** Refusals of a branch that met another transaction, and with which nothing else is wrong. */
@@ -207,7 +209,7 @@ export function refusalOf(error: unknown): AbortVote {
   return refuse(
     refusal.code,
     `${refusal.reason}${said} (${constraint ? `${sqlstate}, ${constraint}` : sqlstate})`,
-    { conflict: CONFLICTS.has(refusal.code) },
+    { conflict: CONFLICTS.has(refusal.code), overloaded: refusal.code === 'NO_PREPARED_SLOT' },
   );
 }
 

@@ -86,6 +86,16 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
     'How many may be in flight; further ones are refused',
     ({ runtime }) => runtime.parts.options.maxInFlight,
   ),
+  gauge(
+    'dtc_transactions_queued',
+    'Transactions that wait for room at a database server, and have not begun',
+    ({ runtime }) => runtime.limits.queued,
+  ),
+  counter(
+    'dtc_reruns_total',
+    'Attempts that met another transaction, were rolled back and run again: their callers were not told',
+    ({ runtime }) => runtime.reruns.count,
+  ),
   oldest('dtc_in_flight_oldest_seconds', 'the begin of the oldest in flight', (census) => census.inFlight),
   gauge(
     'dtc_transactions_in_doubt',

@@ -72,6 +72,18 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
   ),
   perParticipant(
     'gauge',
+    'dtc_participant_server_slots_limit',
+    'How many branches may be under way at its database server, with all other participants there; 0 without a limit',
+    ({ server }) => server?.limit ?? 0,
+  ),
+  perParticipant(
+    'gauge',
+    'dtc_participant_server_slots_used',
+    'How many branches are under way at its database server, with those of all other participants there',
+    ({ server }) => server?.used ?? 0,
+  ),
+  perParticipant(
+    'gauge',
     'dtc_participant_paused',
     'Whether an operator has paused it',
     ({ paused }) => paused !== undefined,

@@ -1,0 +1,269 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { ParticipantCapacity } from '../participant/participant.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import { includes } from '../protocol/index.js';
+import { ServerBusyError } from '../server-busy.error.js';
+import type { Clock } from './clock.js';
+import { ServerLimit } from './server-limit.js';
+import type { TransactionRecord } from './transaction-record.js';
+
+/** A transaction waits for this part of its time at most, so that the rest is enough to run it. */
+const LONGEST_WAIT = 1 / 4;
+
+/** How many slots a transaction needs, by the server. */
+type Needs = ReadonlyMap<ServerLimit, number>;
+
+/** A transaction that has not begun, and waits for room at its servers. */
+interface Waiting {
+  readonly needs: Needs;
+  readonly until: number;
+  readonly begin: () => void;
+  readonly refuse: (error: Error) => void;
+  /** Runs something in the asynchronous context of the caller. */
+  readonly inContext: (work: () => void) => void;
+}
+
+/** What becomes of a transaction that is to begin. */
+export interface Candidate {
+  readonly transaction: TransactionRecord;
+  readonly signal: AbortSignal | undefined;
+  /** It was begun before, so it does not wait behind others as long as the server has slots at all. */
+  readonly isRerun: boolean;
+  /** There is room for it. */
+  readonly begin: () => void;
+  /** Nothing was begun, and nothing will be. */
+  readonly refuse: (error: Error) => void;
+  /** Its caller has cancelled while it waited. */
+  readonly cancel: () => void;
+}
+
+interface LimitsParts {
+  readonly clock: Clock;
+  /** How many may wait for one server; undefined for as many transactions as it takes. */
+  readonly maxQueued: number | undefined;
+  /** Whether anything may begin, when there is room. */
+  readonly isOpen: () => boolean;
+  /** @throws why nothing may begin now. */
+  readonly checkOpen: () => void;
+  /** Counts a refusal. */
+  readonly refused: (error: ServerBusyError) => Error;
+}
+
+/**
+ * Begins no more transactions than the database servers can take, and lets the next few wait in the order in which they
+ * came. Whoever is refused is refused before anything has begun. Completion and recovery never ask here.
+ */
+export class ServerLimits {
+  private readonly byServer = new Map<string, ServerLimit>();
+  private readonly queue = new Set<Waiting>();
+  private isServing = false;
+
+  constructor(private readonly parts: LimitsParts) {}
+
+  get all(): Iterable<ServerLimit> {
+    return this.byServer.values();
+  }
+
+  /** Whether there is any limit: without one nobody need ask. */
+  get isActive(): boolean {
+    return this.byServer.size > 0;
+  }
+
+  /** How many transactions wait. */
+  get queued(): number {
+    return this.queue.size;
+  }
+
+  /** @returns the limit of the server that a participant is on; each knows all of its participants. */
+  limit({ name }: RegisteredParticipant, capacity: ParticipantCapacity): ServerLimit {
+    const { server, preparedTransactions, preparedTransactionsInUse } = capacity;
+    let limit = this.byServer.get(server);
+    if (limit === undefined) {
+      limit = new ServerLimit(server, Math.max(1, preparedTransactions - preparedTransactionsInUse));
+      this.byServer.set(server, limit);
+    }
+    if (!limit.participants.has(name)) limit.ownConnections += capacity.ownConnections;
+    limit.connections = capacity.connections;
+    limit.participants.add(name);
+    return limit;
+  }
+
+  /**
+   * Begins a transaction now, or when there is room for it, or refuses it.
+   *
+   * @throws ServerBusyError when as many wait as may.
+   */
+  admit(candidate: Candidate): void {
+    const { transaction, begin, isRerun } = candidate;
+    const needs = needsOf(transaction);
+    if (isRerun ? hasSlots(needs) : this.queueFor(needs) === 0 && hasRoom(needs)) {
+      this.take(transaction, needs);
+      begin();
+      return;
+    }
+    this.wait(candidate, needs);
+  }
+
+  /**
+   * One more branch of a transaction that has begun.
+   *
+   * @throws ServerBusyError when there is no room for it; nobody can be kept waiting here.
+   */
+  takeOne(transaction: TransactionRecord, { server }: RegisteredParticipant): void {
+    const limit = server as ServerLimit | undefined;
+    if (limit === undefined) return;
+    const held = transaction.extras?.slots;
+    const isRoom =
+      held !== undefined && held.size > 0 ? limit.hasSlots(1) : limit.queued === 0 && limit.hasRoom(1);
+    if (!isRoom) throw this.busy(limit);
+    this.take(transaction, new Map([[limit, 1]]));
+  }
+
+  /** The transaction is over, or has stalled: only what is still open holds a slot. */
+  release(transaction: TransactionRecord): void {
+    const slots = transaction.extras?.slots;
+    if (slots === undefined || slots.size === 0) return;
+    const now = this.parts.clock.now();
+    const needs =
+      transaction.endedAt === 0 ? needsOf(transaction, transaction.open) : new Map<ServerLimit, number>();
+    for (const [limit, held] of slots) {
+      const kept = needs.get(limit) ?? 0;
+      if (kept >= held) continue;
+      limit.free(held - kept, now);
+      if (kept === 0) slots.delete(limit);
+      else slots.set(limit, kept);
+    }
+    this.serve();
+  }
+
+  /** Refuses those that have waited long enough, and all of them while nothing may begin. */
+  sweep(now: number): void {
+    if (!this.parts.isOpen()) {
+      this.close();
+      return;
+    }
+    for (const waiting of this.queue) {
+      if (waiting.until > now) continue;
+      this.leave(waiting);
+      const [limit] = [...waiting.needs.keys()].toSorted((one, other) => other.queued - one.queued);
+      waiting.refuse(this.busy(limit!));
+    }
+    this.serve();
+  }
+
+  /** Nothing more begins: each that waits is told why. */
+  close(): void {
+    for (const waiting of this.queue) this.start(waiting, () => this.parts.checkOpen());
+  }
+
+  private wait({ transaction, signal, begin, refuse, cancel }: Candidate, needs: Needs): void {
+    const now = this.parts.clock.now();
+    const until = transaction.startedAt + (transaction.deadlineAt - transaction.startedAt) * LONGEST_WAIT;
+    for (const limit of needs.keys()) {
+      const longest = this.parts.maxQueued ?? limit.transactions;
+      if (limit.queued >= longest || limit.expectedWaitMs(now) > until - now) throw this.busy(limit);
+    }
+    const waiting: Waiting = {
+      needs,
+      until,
+      begin: () => {
+        signal?.removeEventListener('abort', onAbort);
+        this.take(transaction, needs);
+        begin();
+      },
+      refuse: (error) => {
+        signal?.removeEventListener('abort', onAbort);
+        refuse(error);
+      },
+      inContext: AsyncLocalStorage.snapshot(),
+    };
+    const onAbort = (): void => {
+      this.leave(waiting);
+      cancel();
+      this.serve();
+    };
+    this.queue.add(waiting);
+    for (const limit of needs.keys()) limit.queued++;
+    signal?.addEventListener('abort', onAbort, { once: true });
+  }
+
+  /** Begins those for whom there is room. Nobody is overtaken by one that wants the same server. */
+  private serve(): void {
+    if (this.queue.size === 0 || this.isServing) return;
+    this.isServing = true;
+    const awaited = new Set<ServerLimit>();
+    try {
+      for (const waiting of this.queue) {
+        const limits = [...waiting.needs.keys()];
+        if (limits.every((limit) => !awaited.has(limit)) && hasRoom(waiting.needs)) {
+          this.start(waiting, waiting.begin);
+        } else {
+          for (const limit of limits) awaited.add(limit);
+          if (awaited.size === this.byServer.size) return;
+        }
+      }
+    } finally {
+      this.isServing = false;
+    }
+  }
+
+  private start(waiting: Waiting, begin: () => void): void {
+    this.leave(waiting);
+    waiting.inContext(() => {
+      try {
+        this.parts.checkOpen();
+        begin();
+      } catch (error) {
+        waiting.refuse(error as Error);
+      }
+    });
+  }
+
+  private leave(waiting: Waiting): void {
+    if (!this.queue.delete(waiting)) return;
+    for (const limit of waiting.needs.keys()) limit.queued--;
+  }
+
+  private queueFor(needs: Needs): number {
+    let queued = 0;
+    for (const limit of needs.keys()) queued += limit.queued;
+    return queued;
+  }
+
+  private take(transaction: TransactionRecord, needs: Needs): void {
+    if (needs.size === 0) return;
+    const slots = (transaction.needExtras().slots ??= new Map<ServerLimit, number>());
+    for (const [limit, count] of needs) {
+      limit.take(count);
+      slots.set(limit, (slots.get(limit) ?? 0) + count);
+    }
+  }
+
+  private busy(limit: ServerLimit): Error {
+    const waitMs = limit.expectedWaitMs(this.parts.clock.now());
+    return this.parts.refused(new ServerBusyError([...limit.participants], limit.limit, waitMs));
+  }
+}
+
+function hasRoom(needs: Needs): boolean {
+  for (const [limit, slots] of needs) if (!limit.hasRoom(slots)) return false;
+  return true;
+}
+
+function hasSlots(needs: Needs): boolean {
+  for (const [limit, slots] of needs) if (!limit.hasSlots(slots)) return false;
+  return true;
+}
+
+/** @returns how many of these branches are at each server. One that decides alone is not prepared, and needs no slot. */
+function needsOf(transaction: TransactionRecord, branches = -1): Map<ServerLimit, number> {
+  const needs = new Map<ServerLimit, number>();
+  const { firstBranch } = transaction;
+  if (transaction.size === 1 && firstBranch?.participant.onePhase) return needs;
+  for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
+    const limit = branch.participant.server as ServerLimit | undefined;
+    if (limit !== undefined && includes(branches, branch.index))
+      needs.set(limit, (needs.get(limit) ?? 0) + 1);
+  }
+  return needs;
+}

@@ -1,0 +1,349 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { describe, expect, it } from 'vitest';
+import { type ParticipantCapacity, branch } from '../../src/coordinator/index.js';
+import {
+  type Behaviour,
+  type ParticipantScript,
+  ScriptedParticipant,
+  type TestCoordinatorOptions,
+  createTestCoordinator,
+  settled,
+} from '../../src/coordinator/testing/index.js';
+
+const CAPACITY: ParticipantCapacity = {
+  server: 'one',
+  preparedTransactions: 4,
+  preparedTransactionsInUse: 0,
+  connections: 100,
+  connectionsInUse: 0,
+  workConnections: 100,
+  ownConnections: 10,
+};
+
+const branches = [branch('first', 1), branch('second', 2)];
+
+function onServer(
+  script: ParticipantScript,
+  capacity: Partial<ParticipantCapacity> = {},
+): ScriptedParticipant {
+  return Object.assign(new ScriptedParticipant(script), { capacity: () => ({ ...CAPACITY, ...capacity }) });
+}
+
+/** Two participants on one server that takes two transactions with both, and one in memory. */
+async function setUp(
+  first: ParticipantScript = {},
+  options: TestCoordinatorOptions = {},
+  capacity: Partial<ParticipantCapacity> = {},
+) {
+  const participants = {
+    first: onServer(first, capacity),
+    second: onServer({}, capacity),
+    memory: new ScriptedParticipant(),
+  };
+  const coordinator = createTestCoordinator({
+    participants,
+    timeoutMs: 2_000,
+    prepareTimeoutMs: 1_500,
+    ...options,
+  });
+  await settled();
+  const { transactions, runtime } = coordinator;
+  const run = (more: object = {}) => transactions.run({ branches, ...more });
+  const limit = (): number => [...runtime.limits.all][0]!.limit;
+  const used = (): number => [...runtime.limits.all][0]!.used;
+  return { ...coordinator, ...participants, run, limit, used };
+}
+
+/** A prepare that waits for a gate, and opens it. */
+function gated(): { readonly until: Behaviour; readonly open: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { until: { until: promise, then: 'yes' }, open: resolve };
+}
+
+const busy = expect.objectContaining({ code: 'DTC_SERVER_BUSY' });
+
+describe('A database server with a limit', () => {
+  it('fault 63: takes so many transactions of all its participants together; the next wait, and begin in their order', async () => {
+    const gate = gated();
+    const { run, first, transactions, used } = await setUp({ prepare: [gate.until, gate.until, 'yes'] });
+    const running = [1, 2, 3, 4].map((number) => run({ name: `number ${number}` }));
+    await settled();
+    expect(first.count('prepare')).toBe(2);
+    expect(used()).toBe(4);
+    expect(transactions.list({ state: 'PREPARING' })).toHaveLength(2);
+    expect(transactions.list()).toHaveLength(2);
+    gate.open();
+    expect((await Promise.all(running)).map(({ status }) => status)).toEqual(Array(4).fill('committed'));
+    const prepared = first.calls.filter(({ method }) => method === 'prepare');
+    expect(prepared.map(({ branch: { transactionId } }) => transactions.find(transactionId)?.name)).toEqual([
+      'number 1',
+      'number 2',
+      'number 3',
+      'number 4',
+    ]);
+    expect(used()).toBe(0);
+  });
+
+  it('fault 63: has as many wait as it takes, and the others are refused before anything has begun', async () => {
+    const { run, first, second, transactions, runtime } = await setUp({ prepare: 'hang' });
+    for (let number = 0; number < 4; number++) void run();
+    await expect(run()).rejects.toMatchObject({ code: 'DTC_SERVER_BUSY', participants: ['first', 'second'] });
+    await settled();
+    expect([first, second].map((one) => one.count('prepare'))).toEqual([2, 2]);
+    expect(transactions.list()).toHaveLength(2);
+    expect(runtime.admission.refusals.get('DTC_SERVER_BUSY')).toBe(1);
+    expect(runtime.limits.queued).toBe(2);
+  });
+
+  it.each([0, 1, 5])('has %i wait where that is the option', async (maxQueued) => {
+    const { run, runtime } = await setUp({ prepare: 'hang' }, { maxQueued });
+    for (let number = 0; number < 2 + maxQueued; number++) void run();
+    await expect(run()).rejects.toEqual(busy);
+    expect(runtime.limits.queued).toBe(maxQueued);
+  });
+
+  it('has them wait for a quarter of their time at most', async () => {
+    const { run, clock, first } = await setUp(
+      { prepare: 'hang' },
+      { prepareTimeoutMs: 5_000, timeoutMs: 5_000 },
+    );
+    void run();
+    void run();
+    let refused: unknown;
+    void run({ timeoutMs: 800 }).catch((error: unknown) => (refused = error));
+    await clock.advance(190);
+    expect(refused).toBeUndefined();
+    await clock.advance(20);
+    expect(refused).toEqual(busy);
+    expect(first.count('prepare')).toBe(2);
+  });
+
+  it('refuses at once whom the wait would take longer than that', async () => {
+    const gates = Array.from({ length: 4 }, gated);
+    const script = { prepare: [...gates.map(({ until }) => until), 'hang' as const] };
+    const options = { prepareTimeoutMs: 5_000, timeoutMs: 5_000, maxQueued: 100 };
+    const { run, clock } = await setUp(script, options);
+    for (let number = 0; number < 8; number++) void run().catch(() => {});
+    for (const { open } of gates) {
+      await clock.advance(300);
+      open();
+      await settled();
+    }
+    // Two are at work and two wait. One is done every 300 ms, so that this one would wait for 900 ms.
+    await expect(run({ timeoutMs: 3_000 })).rejects.toMatchObject({ code: 'DTC_SERVER_BUSY' });
+    const waiting = run({ timeoutMs: 5_000 });
+    expect(await Promise.race([waiting.catch(() => 'refused'), settled()])).toBeUndefined();
+  });
+
+  it('counts the branches of a transaction that comes step by step, and refuses the branch for which there is no room', async () => {
+    const { transactions, run, first, used } = await setUp({ prepare: 'hang' });
+    void run();
+    const one = transactions.begin();
+    one.enlist(branch('first', 1));
+    const other = transactions.begin();
+    expect(() => {
+      other.enlist(branch('first', 1));
+      other.enlist(branch('second', 1));
+    }).toThrow(busy);
+    other.enlist(branch('memory', 1));
+    expect(used()).toBe(4);
+    await other.rollback();
+    await settled();
+    expect(used()).toBe(3);
+    one.enlist(branch('second', 2));
+    await one.rollback();
+    await settled();
+    expect(used()).toBe(2);
+    expect(first.count('prepare')).toBe(1);
+  });
+
+  it('concerns nobody who does not need it', async () => {
+    const { run, transactions } = await setUp({ prepare: 'hang' });
+    for (let number = 0; number < 4; number++) void run();
+    const outcome = await transactions.run({ branches: [branch('memory', 1)] });
+    expect(outcome.status).toBe('committed');
+    expect(transactions.find(outcome.transactionId)).toBeDefined();
+  });
+
+  it('never keeps what it has begun from its end', async () => {
+    const { run, clock, first, used } = await setUp({ prepare: ['hang', 'yes'], commit: ['throw', 'yes'] });
+    const running = [run(), run(), run(), run()];
+    await expect(run()).rejects.toEqual(busy);
+    await clock.advance(1_510);
+    const outcomes = await Promise.allSettled(running);
+    expect(outcomes.map((one) => (one.status === 'fulfilled' ? one.value.status : 'refused'))).toEqual([
+      'aborted',
+      'committed',
+      'committed',
+      'committed',
+    ]);
+    expect(first.count('commit')).toBe(4);
+    expect(used()).toBe(0);
+  });
+
+  it('takes no notice of one that cancels while it waits, and contacts no participant for it', async () => {
+    const { run, first, second, runtime } = await setUp({ prepare: 'hang' });
+    void run();
+    void run();
+    const caller = new AbortController();
+    const waiting = run({ signal: caller.signal });
+    await settled();
+    caller.abort();
+    expect(await waiting).toMatchObject({ status: 'aborted', cause: 'cancelled' });
+    await settled();
+    expect(runtime.limits.queued).toBe(0);
+    expect([first, second].map((one) => one.calls.length)).toEqual([2, 2]);
+  });
+
+  it('refuses all that wait when the coordinator is drained or shuts down', async () => {
+    const drained = await setUp({ prepare: 'hang' });
+    for (let number = 0; number < 2; number++) void drained.run();
+    const waiting = drained.run();
+    drained.runtime.admission.isDraining = true;
+    waiting.catch(() => {});
+    await drained.clock.advance(10);
+    await expect(waiting).rejects.toMatchObject({ code: 'DTC_DRAINING' });
+
+    const closed = await setUp({ prepare: 'hang' });
+    for (let number = 0; number < 2; number++) void closed.run();
+    const queued = closed.run();
+    closed.runtime.admission.close();
+    closed.runtime.limits.close();
+    await expect(queued).rejects.toMatchObject({ code: 'DTC_SHUTTING_DOWN' });
+  });
+
+  it('keeps the slot of a branch that stalls, and of no other', async () => {
+    const { run, used, clock } = await setUp({ commit: 'throw' }, { maxAttempts: 1 });
+    await clock.advance(10);
+    expect((await run()).status).toBe('pending');
+    expect(used()).toBe(1);
+  });
+
+  it('begins each that has waited in the asynchronous context of its caller', async () => {
+    const context = new AsyncLocalStorage<number>();
+    const seen: (number | undefined)[] = [];
+    const gate = gated();
+    const { run, first } = await setUp({ prepare: [gate.until, gate.until, 'yes'] });
+    const prepare = first.prepare.bind(first);
+    first.prepare = (one) => {
+      seen.push(context.getStore());
+      return prepare(one);
+    };
+    const running = [1, 2, 3, 4].map((number) => context.run(number, () => run()));
+    gate.open();
+    await Promise.all(running);
+    expect(seen).toEqual([1, 2, 3, 4]);
+  });
+
+  it('is no limit for another server', async () => {
+    const { run, participants, transactions } = await setUp({ prepare: 'hang' });
+    participants.register(onServer({}, { server: 'two' }), { name: 'third' });
+    participants.register(onServer({}, { server: 'two' }), { name: 'fourth' });
+    await settled();
+    for (let number = 0; number < 3; number++) void run();
+    const outcome = await transactions.run({ branches: [branch('third', 1), branch('fourth', 1)] });
+    expect(outcome.status).toBe('committed');
+  });
+});
+
+describe('The limit of a server that runs short', () => {
+  const SHORT: Behaviour = { answer: { vote: 'abort', code: 'NO_SLOT', reason: 'full', overloaded: true } };
+  const many = { preparedTransactions: 100 };
+
+  it('falls by a fifth of what is under way, not more often than ten times a second, and never below one', async () => {
+    const { run, clock, limit } = await setUp({ prepare: SHORT }, {}, many);
+    await Promise.all(Array.from({ length: 20 }, () => run()));
+    // Forty were under way; what was done since has let one or two more in.
+    expect(limit()).toBeGreaterThanOrEqual(32);
+    expect(limit()).toBeLessThan(35);
+    for (let number = 0; number < 20; number++) {
+      await clock.advance(100);
+      await run();
+    }
+    expect(limit()).toBe(1);
+    expect(await run()).toMatchObject({ status: 'aborted', code: 'NO_SLOT' });
+  });
+
+  it('stays for every other refusal, failure and time-out', async () => {
+    for (const behaviour of ['no', 'throw', { refuse: 'X', conflict: true }, 'hang'] as const) {
+      const { run, clock, limit } = await setUp({ prepare: behaviour }, { timeoutMs: 300 }, many);
+      const running = run();
+      await clock.advance(310);
+      expect((await running).status).toBe('aborted');
+      expect(limit()).toBe(100);
+    }
+  });
+
+  it('grows again with what is done', async () => {
+    const { run, limit } = await setUp({ prepare: [SHORT, 'yes'] }, {}, many);
+    await run();
+    const lowered = limit();
+    for (let number = 0; number < 20; number++) await run();
+    const raised = limit();
+    expect(lowered).toBe(1);
+    expect(raised).toBeGreaterThan(5);
+    for (let number = 0; number < 5_000; number++) await run();
+    expect(limit()).toBe(100);
+  });
+
+  it('falls when a branch waits long for a place at its participant', async () => {
+    const gate = gated();
+    const { run, clock, limit } = await setUp(
+      { prepare: [gate.until, 'yes'] },
+      {},
+      { ...many, workConnections: 1 },
+    );
+    const running = [run(), run()];
+    await clock.advance(400);
+    gate.open();
+    await Promise.all(running);
+    expect(limit()).toBeLessThan(10);
+  });
+});
+
+describe('What participants say of their servers', () => {
+  async function reportsOf(...capacities: unknown[]): Promise<string[]> {
+    const { runtime, participants } = createTestCoordinator();
+    const reports: string[] = [];
+    runtime.capacities.report = ({ level, message }) => reports.push(`${level}: ${message}`);
+    for (const [index, capacity] of capacities.entries()) {
+      const answer =
+        typeof capacity === 'function' ? (capacity as () => never) : () => capacity as ParticipantCapacity;
+      participants.register(Object.assign(new ScriptedParticipant(), { capacity: answer }), {
+        name: `p-${index}`,
+      });
+    }
+    await settled();
+    return reports;
+  }
+
+  it('is reported with how many transactions that makes', async () => {
+    const capacity = { ...CAPACITY, preparedTransactions: 910, preparedTransactionsInUse: 10 };
+    const reports = await reportsOf(capacity, capacity, capacity);
+    expect(reports.at(-1)).toBe(
+      'log: The database server of "p-0", "p-1", "p-2" takes 300 transactions at a time with a branch at each of them ' +
+        '(900 free prepared transactions / 3 participants), and maxInFlight is 10000: further ones wait, and then are ' +
+        'refused with DTC_SERVER_BUSY',
+    );
+  });
+
+  it('is reported where the connections are too few', async () => {
+    const reports = await reportsOf({ ...CAPACITY, connections: 15 }, { ...CAPACITY, connections: 15 });
+    expect(reports.at(-1)).toMatch(/^warn: .* gives 15 connections, and the participants open up to 20/);
+  });
+
+  it.each([
+    ['nothing', undefined],
+    ['no server', { ...CAPACITY, server: 1 }],
+    ['no number', { ...CAPACITY, preparedTransactions: '4' }],
+    ['no place', { ...CAPACITY, workConnections: 0 }],
+    ['less than nothing', { ...CAPACITY, connections: -1 }],
+    ['an error', () => Promise.reject(new Error('no answer'))],
+  ])('is no limit when it is %s, and a warning', async (_what, capacity) => {
+    const reports = await reportsOf(capacity);
+    expect(reports).toHaveLength(1);
+    expect(reports[0]).toMatch(
+      /^warn: "p-0" did not say what its server can take, so that no limit is known: /,
+    );
+  });
+});
