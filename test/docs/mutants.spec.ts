@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { sample } from '../../scripts/mutants/sample.js';
 import { mutate, readMutants } from '../../scripts/mutants/mutants.js';
 
 const root = join(import.meta.dirname, '../..');
@@ -10,6 +11,15 @@ describe('the defects that the tests are tried with', () => {
   it.each(mutants)('$name still fits the code', (mutant) => {
     const source = readFileSync(join(root, mutant.file), 'utf8');
     expect(mutate(source, mutant)).not.toBe(source);
+  });
+
+  it('are sampled by a seed: so many, none twice, and others by another seed', () => {
+    const chosen = sample(mutants, 8, 1);
+
+    expect(new Set(chosen).size).toBe(8);
+    expect(sample(mutants, 8, 1)).toEqual(chosen);
+    expect(sample(mutants, 8, 2)).not.toEqual(chosen);
+    expect(sample(mutants, mutants.length + 1, 1)).toEqual(mutants);
   });
 
   it('have a name each', () => {

@@ -8,8 +8,10 @@ import { HostileClient } from './hostile-client.js';
 import { HostileRequests, MALFORMED, UNFINISHED } from './hostile-requests.js';
 
 const SEED = 20_261;
-const WELL_FORMED = 49_000;
-const RAW = 1_000;
+/** How many are sent; `npm run test:ci` sends 50,000. */
+const REQUESTS = Number(process.env['HOSTILE_REQUESTS'] ?? 5_000);
+const RAW = REQUESTS / 50;
+const WELL_FORMED = REQUESTS - RAW;
 const AT_ONCE = 32;
 const STALLED_CONNECTIONS = 60;
 const OPERATOR = 'an-operator-s-token';
@@ -84,7 +86,7 @@ function faultsIn(statuses: ReadonlyMap<number, number>): number[] {
 }
 
 describe('The application, under load', () => {
-  it(`takes ${WELL_FORMED + RAW} hostile requests without a fault or a change (seed ${SEED})`, async () => {
+  it(`takes ${REQUESTS} hostile requests without a fault or a change (seed ${SEED})`, async () => {
     const before = await everything();
     const stockBefore = (await get('/inventory/usb-cable'))['onHand'] as number;
     load = fork(join(import.meta.dirname, 'load.mjs'), [url], { execArgv: [] });
@@ -114,5 +116,5 @@ describe('The application, under load', () => {
     expect((await get('/inventory/usb-cable'))['onHand']).toBe(stockBefore - statuses['201']!);
     expect(await everything()).toEqual(before);
     expect((await fetch(`${url}/health/ready`)).status).toBe(200);
-  }, 240_000);
+  }, 600_000);
 });

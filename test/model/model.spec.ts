@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { STATES, TOLD_COMMITTED } from '../../src/coordinator/protocol/index.js';
-import { CONFIGURATIONS, describeConfiguration } from './configurations.js';
+import { CONFIGURATIONS_IN_TESTS, describeConfiguration } from './configurations.js';
 import { DEFECTS, type Defect } from './defects.js';
 import { forget } from './forgetting.js';
 import { type Model, search } from './search.js';
@@ -151,7 +151,9 @@ describe('the state that the search keeps', () => {
 
 describe('the real protocol core', () => {
   it.each(
-    CONFIGURATIONS.map((configuration) => [describeConfiguration(configuration), configuration] as const),
+    CONFIGURATIONS_IN_TESTS.map(
+      (configuration) => [describeConfiguration(configuration), configuration] as const,
+    ),
   )(
     'keeps AC1 to AC3 and what it told in every state, and can always end (AC5): %s',
     (_, { participants, guarded, states }) => {

@@ -1,0 +1,73 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * The longer rungs, which `npm test` goes through only in part: at most half an hour on two cores. Each is run, whatever
+ * becomes of those before it, and what each took is told at the end.
+ *
+ *     npm run test:ci -- [part of a rung's name ...]
+ *
+ * Exit code 1: one of them failed, or none has such a name.
+ */
+interface Rung {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** Every seed is fixed, so that a run is the same as the one before. */
+const SEED = '20261128';
+
+const RUNGS: readonly Rung[] = [
+  { name: 'model', command: ['npm', 'run', 'test:model'] },
+  {
+    name: 'simulation',
+    command: ['npm', 'run', 'test:simulation', '--', '--schedules', '200000', '--seed', '1'],
+  },
+  { name: 'crash', command: ['npm', 'run', 'test:crash', '--', '--kills', '20', '--seed', SEED] },
+  {
+    name: 'hostile',
+    command: ['npx', 'vitest', 'run', 'test/hostile'],
+    environment: { HOSTILE_REQUESTS: '50000' },
+  },
+  { name: 'mutants', command: ['npm', 'run', 'test:mutants', '--', '--sample', '8', '--seed', SEED] },
+];
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url));
+
+/** @returns the exit code; 1 when there is none. */
+function run({ command: [program, ...args], environment }: Rung): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const child = spawn(program!, args, {
+    cwd: ROOT,
+    stdio: 'inherit',
+    env: { ...process.env, ...environment },
+    // On Windows npm and npx are scripts of the shell.
+    shell: process.platform === 'win32',
+  });
+  child.once('error', reject);
+  child.once('close', (code) => resolve(code ?? 1));
+  return promise;
+}
+
+const wanted = process.argv.slice(2);
+const chosen = RUNGS.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+const lines: string[] = [];
+let failures = chosen.length === 0 ? 1 : 0;
+const startedAt = performance.now();
+for (const rung of chosen) {
+  console.log(`\n=== ${rung.name}: ${rung.command.join(' ')}`);
+  const since = performance.now();
+  const code = await run(rung);
+  if (code !== 0) failures++;
+  lines.push(
+    `${rung.name.padEnd(12)} ${code === 0 ? 'passed' : `FAILED (${code})`}, ${secondsSince(since)} s`,
+  );
+}
+console.log(`\n${lines.join('\n')}`);
+console.log(`test:ci: ${chosen.length} rungs, ${failures} failed, ${secondsSince(startedAt)} s`);
+if (failures > 0) process.exitCode = 1;
+
+function secondsSince(moment: number): number {
+  return Math.round((performance.now() - moment) / 1_000);
+}
