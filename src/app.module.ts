@@ -43,6 +43,8 @@ export class AppModule {
           inject: [PinoLogger],
           useFactory: (pino: PinoLogger) => ({
             ...configuration.coordinator,
+            // By name: with databases the log is durable unless DECISION_LOG says otherwise.
+            allowMemoryLog: configuration.decisionLog.kind === 'memory',
             log: makeDecisionLog(configuration.decisionLog),
             lines: new PinoTransactionLines(
               pino.logger,

@@ -43,7 +43,14 @@ export class CoordinatorApplication {
   ): Promise<CoordinatorApplication> {
     const root = {
       module: BenchmarkModule,
-      imports: [CoordinatorModule.forRoot({ maxInFlight: 20_000, shutdownGraceMs: 1_000, ...options })],
+      imports: [
+        CoordinatorModule.forRoot({
+          allowMemoryLog: true,
+          maxInFlight: 20_000,
+          shutdownGraceMs: 1_000,
+          ...options,
+        }),
+      ],
       providers: [...participants],
     };
     const context = await NestFactory.createApplicationContext(root, { logger });

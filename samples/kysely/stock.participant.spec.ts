@@ -23,7 +23,7 @@ beforeAll(async () => {
     INSERT INTO stock VALUES ('bolt', 5)`);
   vi.stubEnv('STOCK_DATABASE_URL', database.url);
   application = await Test.createTestingModule({
-    imports: [CoordinatorModule.forRoot()],
+    imports: [CoordinatorModule.forRoot({ allowMemoryLog: true })],
     providers: [StockParticipant, Payment],
   }).compile();
   await application.init();

@@ -16,6 +16,14 @@ export interface CoordinatorModuleOptions extends CoordinatorOptions {
   readonly random?: () => number;
   /** Where commit decisions are kept. @default the memory of the process */
   readonly log?: DecisionLog;
+  /**
+   * Whether a log that forgets its decisions, as the one in memory does, may serve participants whose prepared branches
+   * outlive the process (PostgreSQL, or whatever lists them by `recover`). After a crash such branches hold their locks, and
+   * no one knows what was decided; so without this the start is refused (`DTC_DURABLE_LOG_NEEDED`).
+   *
+   * @default false
+   */
+  readonly allowMemoryLog?: boolean;
   /** Where the one line at the end of each transaction goes. @default Nest's logger */
   readonly lines?: TransactionLines;
 }

@@ -52,7 +52,17 @@ const ownSchedule: DynamicModule = {
       provide: COORDINATOR_OPTIONS,
       inject: [MODULE_OPTIONS_TOKEN],
       useFactory: (given: CoordinatorModuleOptions): ResolvedCoordinatorOptions => {
-        const { clock: _clock, random: _random, log: _log, lines: _lines, ...options } = given;
+        const {
+          clock: _clock,
+          random: _random,
+          log: _log,
+          lines: _lines,
+          allowMemoryLog,
+          ...options
+        } = given;
+        if (allowMemoryLog !== undefined && typeof allowMemoryLog !== 'boolean') {
+          throw new InvalidOptionsError('CoordinatorModule', ['allowMemoryLog: must be true or false']);
+        }
         return resolveCoordinatorOptions(options);
       },
     },
@@ -70,6 +80,7 @@ const ownSchedule: DynamicModule = {
           clock = new TurnClock(),
           random = Math.random,
           log = new MemoryDecisionLog(),
+          allowMemoryLog = false,
         }: CoordinatorModuleOptions,
         options: ResolvedCoordinatorOptions,
         participants: ParticipantRegistry,
@@ -92,6 +103,7 @@ const ownSchedule: DynamicModule = {
           random,
           log,
           claim,
+          allowMemoryLog,
         });
       },
     },

@@ -9,6 +9,7 @@ export type CoordinatorErrorCode =
   | 'DTC_BRANCH_NOT_FOUND'
   | 'DTC_DRAINING'
   | 'DTC_DUPLICATE_PARTICIPANT'
+  | 'DTC_DURABLE_LOG_NEEDED'
   | 'DTC_FENCED'
   | 'DTC_FORBIDDEN'
   | 'DTC_INVALID_METHOD'
@@ -244,6 +245,20 @@ export class ParticipantPausedError extends CoordinatorError {
 
   constructor(readonly participant: string) {
     super(`An operator has paused participant "${participant}": it takes no new branch until it is resumed.`);
+  }
+}
+
+/** The decisions of this run end with its process, and the prepared branches of a participant do not. @publicApi */
+export class DurableLogNeededError extends CoordinatorError {
+  readonly code = 'DTC_DURABLE_LOG_NEEDED';
+
+  constructor(readonly participant: string) {
+    super(
+      `What participant "${participant}" prepares outlives this process, and the decisions of this coordinator do not: after a ` +
+        'crash its branches would hold their locks, and no one would know what was decided. Give CoordinatorModule a durable ' +
+        '`log` and a `name`. Where that does not matter, as in a test, set `allowMemoryLog: true`; a participant that lists ' +
+        'branches which end with the process has `preparesDurably = false`.',
+    );
   }
 }
 

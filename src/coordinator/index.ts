@@ -28,6 +28,7 @@ export {
   type CoordinatorErrorCode,
   DrainingError,
   DuplicateParticipantError,
+  DurableLogNeededError,
   FencedError,
   InvalidOptionsError,
   InvalidParticipantError,

@@ -113,7 +113,7 @@ describe('a PostgreSQL participant', () => {
 
   it('may give its work as a batch', async () => {
     const application = await Test.createTestingModule({
-      imports: [CoordinatorModule.forRoot()],
+      imports: [CoordinatorModule.forRoot({ allowMemoryLog: true })],
       providers: [Ledger],
     }).compile();
     await application.init();

@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { DurableLogNeededError } from '../errors.js';
 import type { CoordinatorRun, IsOwnRun } from '../participant/participant.js';
 import type { ParticipantClaims } from '../participant/participant-claims.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
@@ -15,7 +16,13 @@ export class ClaimsOfRun implements ParticipantClaims {
   constructor(
     private readonly run: CoordinatorRun,
     private readonly isOwnRun: IsOwnRun,
+    /** Whether participants whose branches outlive the process are taken without a durable log. */
+    private readonly allowMemoryLog: boolean,
   ) {}
+
+  isNeeded(participant: RegisteredParticipant): boolean {
+    return typeof participant.instance.claim === 'function' || this.lacksDurableLog(participant);
+  }
 
   claim(participant: RegisteredParticipant): Promise<void> {
     if (participant.isClaimed) return Promise.resolve();
@@ -48,8 +55,13 @@ export class ClaimsOfRun implements ParticipantClaims {
 
   private async ask(participant: RegisteredParticipant): Promise<void> {
     const { instance } = participant;
+    if (this.lacksDurableLog(participant)) throw new DurableLogNeededError(participant.name);
     await instance.claim?.(this.run, this.isOwnRun);
     // Meanwhile another instance may have taken its place.
     if (participant.instance === instance) participant.isClaimed = true;
+  }
+
+  private lacksDurableLog({ preparesDurably }: RegisteredParticipant): boolean {
+    return preparesDurably && !this.run.durable && !this.allowMemoryLog;
   }
 }

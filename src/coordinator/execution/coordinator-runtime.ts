@@ -26,6 +26,8 @@ export interface RuntimeParts {
   /** From 0 (included) to 1 (excluded). */
   readonly random: () => number;
   readonly log: DecisionLog;
+  /** Whether participants whose branches outlive the process are taken without a durable log. @default false */
+  readonly allowMemoryLog?: boolean;
   /** What the log answered when it was opened. */
   readonly claim: LogClaim;
   readonly observer: TransactionObserver;

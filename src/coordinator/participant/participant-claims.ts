@@ -2,6 +2,9 @@ import type { RegisteredParticipant } from './registered-participant.js';
 
 /** Claims participants for a run of the coordinator. Each is claimed once. */
 export interface ParticipantClaims {
+  /** Whether a participant has to be claimed before a branch of it is begun. */
+  isNeeded(participant: RegisteredParticipant): boolean;
+
   /** @returns a promise that rejects with what the participant throws: it does not let the run in. */
   claim(participant: RegisteredParticipant): Promise<void>;
 

@@ -134,7 +134,7 @@ export class ParticipantRegistry {
   }
 
   private requireClaim(registered: RegisteredParticipant): void {
-    registered.isClaimed = this.claims === undefined || typeof registered.instance.claim !== 'function';
+    registered.isClaimed = this.claims?.isNeeded(registered) !== true;
   }
 
   /**

@@ -144,6 +144,14 @@ export interface TransactionParticipant<P = unknown> {
   commitOnePhase?(branch: Branch<P>): OnePhaseAnswer | PromiseLike<OnePhaseAnswer>;
 
   /**
+   * Whether the branches that it has prepared outlive the process of the coordinator, and hold what they hold. Then a durable
+   * log is needed.
+   *
+   * @default whether it has the method `recover`
+   */
+  readonly preparesDurably?: boolean | undefined;
+
+  /**
    * Hears at the start which run of the coordinator works with it from now on, before any branch and before recovery.
    * Optional, for a participant that outlives the run: it keeps the log id, the epoch and the token of each run that it
    * lets in, and refuses one whose log does not know the latest that it has kept. Such a log was copied, or restored from

@@ -83,6 +83,8 @@ export class RegisteredParticipant {
   shortestTimeoutMs!: number;
   /** Whether it can commit the only branch of a transaction in one phase. */
   onePhase!: boolean;
+  /** Whether what it prepares outlives the process. */
+  preparesDurably!: boolean;
   /** Whether it has let the run of the coordinator in, where it is asked to. */
   isClaimed = true;
   /** Why it has not, as was reported the last time. */
@@ -139,6 +141,7 @@ export class RegisteredParticipant {
     this.classes = classes;
     this.shortestTimeoutMs = Math.min(options.prepareTimeoutMs, options.completionTimeoutMs);
     this.onePhase = typeof instance.commitOnePhase === 'function';
+    this.preparesDurably = instance.preparesDurably ?? typeof instance.recover === 'function';
     this.hearsStarts = typeof instance.branchStarted === 'function';
     this.hearsEnds = typeof instance.branchEnded === 'function';
   }

@@ -30,8 +30,8 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     scheduler: SchedulerRegistry,
     @Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime,
   ) {
-    const { options, participants } = runtime.parts;
-    participants.claimWith(new ClaimsOfRun(runtime.log.run, runtime.log.isOwnRun));
+    const { options, participants, allowMemoryLog } = runtime.parts;
+    participants.claimWith(new ClaimsOfRun(runtime.log.run, runtime.log.isOwnRun, allowMemoryLog === true));
     const { name } = options;
     this.recovery = new Recovery(runtime);
     this.sweep = new PeriodicJob(scheduler, `${name}.sweep`, options.sweepIntervalMs, () => runtime.sweep());

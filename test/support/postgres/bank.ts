@@ -82,7 +82,13 @@ export async function startBanks({
 }: BankOptions): Promise<Banks> {
   const application = await Test.createTestingModule({
     imports: [
-      CoordinatorModule.forRoot({ recoveryIntervalMs: 50, retryBaseMs: 20, retryCapMs: 100, ...coordinator }),
+      CoordinatorModule.forRoot({
+        allowMemoryLog: true,
+        recoveryIntervalMs: 50,
+        retryBaseMs: 20,
+        retryCapMs: 100,
+        ...coordinator,
+      }),
     ],
     providers: [
       { provide: 'left', useValue: left },
