@@ -19,7 +19,7 @@ import {
   OperationsModule,
   PinoTransactionLines,
 } from './coordinator/index.js';
-import { LmdbDecisionLog } from './coordinator/log/lmdb/index.js';
+import { SqliteDecisionLog } from './coordinator/log/sqlite/index.js';
 import { DemoModule } from './demo/demo.module.js';
 import { OrdersModule } from './orders/orders.module.js';
 
@@ -83,7 +83,7 @@ function makeDecisionLog(choice: DecisionLogChoice): DecisionLog {
   switch (choice.kind) {
     case 'memory':
       return new MemoryDecisionLog();
-    case 'lmdb':
-      return new LmdbDecisionLog({ path: choice.path });
+    case 'sqlite':
+      return new SqliteDecisionLog({ path: choice.path });
   }
 }

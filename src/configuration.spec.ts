@@ -87,6 +87,12 @@ describe('The configuration', () => {
     expect(() => readConfiguration({ [variable]: value })).toThrow(`${variable}: `);
   });
 
+  it('is refused with the log of an earlier version, and says what to do', () => {
+    expect(() => readConfiguration({ DECISION_LOG: 'lmdb' })).toThrow(
+      /DECISION_LOG: lmdb is no more: decisions are kept with sqlite, in a new folder/,
+    );
+  });
+
   const databases = {
     ORDER_DATABASE_URL: 'postgres://localhost/orders',
     INVENTORY_DATABASE_URL: 'postgres://localhost/inventory',
@@ -100,7 +106,7 @@ describe('The configuration', () => {
         inventory: 'postgres://localhost/inventory',
         payment: 'postgresql://localhost/payments',
       },
-      decisionLog: { kind: 'lmdb', path: 'data/decisions' },
+      decisionLog: { kind: 'sqlite', path: 'data/decisions' },
     });
     expect(readConfiguration({ ...databases, DECISION_LOG: 'memory' }).decisionLog).toEqual({
       kind: 'memory',
@@ -109,7 +115,7 @@ describe('The configuration', () => {
 
   it('has a durable log without databases when it is told where', () => {
     expect(readConfiguration({ DECISION_LOG_PATH: '/tmp/log' }).decisionLog).toEqual({
-      kind: 'lmdb',
+      kind: 'sqlite',
       path: '/tmp/log',
     });
   });

@@ -16,6 +16,10 @@ const databaseUrlSchema = z
   .regex(/^postgres(ql)?:\/\/\S+$/, 'must be a URL: postgres://user:password@host:port/database')
   .optional();
 
+const LMDB_IS_GONE =
+  'lmdb is no more: decisions are kept with sqlite, in a new folder. Let the version that wrote the old one complete what is ' +
+  'open before you change over';
+
 /**
  * What the application takes from the environment, each from the variable of its name: `logLevel` from LOG_LEVEL. A secret
  * one may come from a file as well. The table in README.md is made from this.
@@ -52,14 +56,16 @@ export const applicationSchema = z.object({
   }),
   paymentDatabaseUrl: databaseUrlSchema.meta({ secret: true, description: 'That of the payment service.' }),
   decisionLog: z
-    .enum(['memory', 'lmdb'])
+    .enum(['memory', 'sqlite'], { error: ({ input }) => (input === 'lmdb' ? LMDB_IS_GONE : undefined) })
     .optional()
-    .describe('Where decisions are kept. Left out, it is `lmdb` with databases, and `memory` without them.'),
+    .describe(
+      'Where decisions are kept. Left out, it is `sqlite` with databases, and `memory` without them.',
+    ),
   decisionLogPath: z
     .string()
     .min(1)
     .optional()
-    .describe('The folder of the `lmdb` log. Left out, it is `data/decisions`.'),
+    .describe('The folder of the `sqlite` log. Left out, it is `data/decisions`.'),
 });
 
 /** Names that nobody else uses, so that what begins so and is not known is a mistake. A HOST or PORT_RANGE may be anyone's. */
@@ -77,7 +83,7 @@ const DATABASE_VARIABLES = ['ORDER_DATABASE_URL', 'INVENTORY_DATABASE_URL', 'PAY
 
 /** Where decisions are kept: with this process, or in a folder. */
 export type DecisionLogChoice =
-  { readonly kind: 'memory' } | { readonly kind: 'lmdb'; readonly path: string };
+  { readonly kind: 'memory' } | { readonly kind: 'sqlite'; readonly path: string };
 
 /** Who may see what operators see, and who may act. Operators may see everything. */
 export interface AccessConfiguration {
@@ -183,8 +189,8 @@ function databasesOf({
 }
 
 function decisionLogOf({ decisionLog, decisionLogPath }: Given, hasDatabases: boolean): DecisionLogChoice {
-  const kind = decisionLog ?? (hasDatabases || decisionLogPath !== undefined ? 'lmdb' : 'memory');
-  if (kind === 'lmdb') return { kind, path: decisionLogPath ?? DEFAULT_LOG_PATH };
+  const kind = decisionLog ?? (hasDatabases || decisionLogPath !== undefined ? 'sqlite' : 'memory');
+  if (kind === 'sqlite') return { kind, path: decisionLogPath ?? DEFAULT_LOG_PATH };
   if (decisionLogPath === undefined) return { kind };
   throw new EnvironmentError(['DECISION_LOG_PATH: has no meaning with DECISION_LOG=memory']);
 }

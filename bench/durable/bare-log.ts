@@ -1,4 +1,4 @@
-import { LmdbDecisionLog } from '../../src/coordinator/log/lmdb/index.js';
+import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
 import type { CommitDecision } from '../../src/coordinator/index.js';
 import type { Contender } from '../framework/contender.js';
 import { WORK } from '../memory/participants.js';
@@ -8,7 +8,7 @@ const PARTICIPANTS = ['first', 'second', 'third'] as const;
 
 /** The log alone: the records that the coordinator would write, appended and ended, and nothing around them. */
 export async function bareLog(folder: string): Promise<Contender> {
-  const log = new LmdbDecisionLog({ path: folder });
+  const log = new SqliteDecisionLog({ path: folder });
   const { logId, epoch } = await log.open('benchmark');
   let sequence = 0;
   return {
@@ -23,7 +23,8 @@ export async function bareLog(folder: string): Promise<Contender> {
   };
 }
 
-function decisionOf(id: string): CommitDecision {
+/** @returns a decision over three participants. */
+export function decisionOf(id: string): CommitDecision {
   return {
     id,
     toRecord: () => ({

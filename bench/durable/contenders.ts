@@ -1,4 +1,4 @@
-import { LmdbDecisionLog } from '../../src/coordinator/log/lmdb/index.js';
+import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
 import type { Contender } from '../framework/contender.js';
 import { startCoordinator } from '../memory/coordinator.js';
 import { bareLog } from './bare-log.js';
@@ -18,7 +18,7 @@ export async function makeContender(name: ContenderName, { folder }: DurableSetu
     case 'bare-log':
       return bareLog(folder);
     case 'coordinator': {
-      const log = new LmdbDecisionLog({ path: folder });
+      const log = new SqliteDecisionLog({ path: folder });
       const { app, contender } = await startCoordinator(name, { name: 'benchmark', log });
       return { ...contender, close: () => app.close() };
     }

@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { CommitDecision } from '../../src/coordinator/index.js';
-import { LmdbDecisionLog } from '../../src/coordinator/log/lmdb/index.js';
+import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
 import type { Contender } from '../framework/contender.js';
 import type { Accounts } from './accounts.js';
 import { type Pools, closeAll, updateOf } from './plain.js';
@@ -45,7 +45,7 @@ export async function byHandWithRecordOver(
   draw: () => Accounts,
   folder: string,
 ): Promise<Contender> {
-  const log = new LmdbDecisionLog({ path: folder });
+  const log = new SqliteDecisionLog({ path: folder });
   await log.open('by-hand');
   return { ...byHandOver(pools, draw, log), name: 'by-hand-with-record' };
 }

@@ -1,5 +1,5 @@
 import { ParticipantRegistry, branch } from '../../src/coordinator/index.js';
-import { LmdbDecisionLog } from '../../src/coordinator/log/lmdb/index.js';
+import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
 import type { PostgresParticipantOptions } from '../../src/resource-managers/postgres/index.js';
 import type { Contender } from '../framework/contender.js';
 import { CoordinatorApplication } from '../framework/coordinator-application.js';
@@ -24,7 +24,7 @@ export async function coordinatorOver(
   folder: string,
   prepareInTurn = false,
 ): Promise<Contender> {
-  const log = new LmdbDecisionLog({ path: folder });
+  const log = new SqliteDecisionLog({ path: folder });
   const app = await CoordinatorApplication.start([], { name: coordinator, log });
   const participants = NAMES.map((name, index) => new type({ name, connection: urls[index]! }));
   for (const [index, participant] of participants.entries()) {

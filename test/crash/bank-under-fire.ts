@@ -126,7 +126,7 @@ export class BankUnderFire {
       const condition = await run.settle();
       if (condition === undefined) return [`the application ended by itself: ${run.distress}`];
       const { prepared, sessions } = await this.books.unfinished(run.name);
-      const records = await openRecords(this.logPath);
+      const records = openRecords(this.logPath);
       const open = condition.inFlight + condition.stalled + condition.heuristic;
       if (open + prepared.length + sessions + records.length === 0) return [];
       if (performance.now() > end) {

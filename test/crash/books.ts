@@ -1,6 +1,8 @@
-import { existsSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { open } from 'lmdb';
+import { LogFiles } from '../../src/coordinator/log/sqlite/log-files.js';
+import { openStored } from '../../src/coordinator/log/sqlite/stored-log.js';
 import type { PostgresServer, TestDatabase } from '../support/postgres/server.js';
 import { NAME } from './application/application.module.js';
 
@@ -96,14 +98,28 @@ export class Books {
   }
 }
 
-/** @returns the keys that a log holds besides its starts: open decisions, and reports that nobody has forgotten. */
-export async function openRecords(logPath: string): Promise<string[]> {
-  const path = join(logPath, NAME, 'decisions.mdb');
-  if (!existsSync(path)) return [];
-  const database = open<Buffer, string>({ path, encoding: 'binary', useVersions: true, readOnly: true });
+/**
+ * @returns the keys that a log holds besides its starts: open decisions, and reports that nobody has forgotten. It is read from a copy, since
+ * the application holds it; one that was made in the middle of a write holds something.
+ */
+export function openRecords(logPath: string): string[] {
+  const folder = join(logPath, NAME);
+  if (!existsSync(join(folder, 'claimed'))) return [];
+  const copy = mkdtempSync(join(tmpdir(), 'log-copy-'));
   try {
-    return [...database.getKeys()].filter((key) => key !== 'epoch' && !key.startsWith('start/'));
+    for (const name of readdirSync(folder)) {
+      if (name.startsWith('decisions') || name === 'claimed')
+        copyFileSync(join(folder, name), join(copy, name));
+    }
+    const keys: string[] = [];
+    const files = new LogFiles(copy);
+    const { database, lock } = openStored(files, (key) => keys.push(key));
+    files.closeUnchanged(() => database.close());
+    lock.release();
+    return keys.filter((key) => !key.startsWith('start/'));
+  } catch (error) {
+    return [`the log as it was copied: ${String(error)}`];
   } finally {
-    await database.close();
+    rmSync(copy, { recursive: true });
   }
 }

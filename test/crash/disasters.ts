@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -21,15 +21,14 @@ const SHORT_MS = 1_000;
 /** The power fails: the log goes back to what it was when it last said that it had flushed. */
 export function powerFails(order: CrashOrder): Disaster {
   return withSettings(async (bank) => {
-    const copy = join(bank.logPath, 'flushed.mdb');
+    const copy = join(bank.logPath, 'flushed');
     bank.settings = { flushedCopy: copy };
     const run = await bank.start().up();
     run.arm(order);
     await Promise.all([bank.transfer(run), bank.transfer(run), bank.transfer(run)]);
     await run.ended;
-    const file = join(bank.logPath, NAME, 'decisions.mdb');
-    rmSync(`${file}-lock`, { force: true });
-    copyFileSync(copy, file);
+    rmSync(join(bank.logPath, NAME), { recursive: true });
+    cpSync(copy, join(bank.logPath, NAME), { recursive: true });
     return bank.reckon();
   });
 }
@@ -140,8 +139,8 @@ export const diskIsFull: Disaster = withSettings(async (bank) => {
 export function flushFails(at: number): Disaster {
   return withSettings(async (bank) => {
     bank.settings = { timeoutMs: SHORT_MS };
-    const inject = `inject=fdatasync:error=EIO:when=${at}+`;
-    const tracer = ['strace', '-D', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e', inject];
+    const inject = `inject=fsync:error=EIO:when=${at}+`;
+    const tracer = ['strace', '-D', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fsync', '-e', inject];
     const run = await bank.start(undefined, tracer).up();
     await until('a transaction is refused', async () => {
       const answer = await bank.transfer(run);

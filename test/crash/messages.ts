@@ -37,7 +37,7 @@ export interface Settings {
   readonly databases: readonly [string, string, string];
   /** The name of this run to the databases, by which they tell whether it still has sessions. */
   readonly run: string;
-  /** The file into which the log is copied whenever it has flushed. */
+  /** The folder into which the files of the log are copied whenever it has flushed. */
   readonly flushedCopy?: string;
   readonly timeoutMs?: number;
 }

@@ -316,7 +316,7 @@ describe('The secrets of the compose file', () => {
 
   it('leave decisions on a volume, and time to drain', () => {
     const { decisionLog, coordinator } = inContainer(folder);
-    const path = decisionLog.kind === 'lmdb' ? resolve(inImage('WORKDIR')[0]!, decisionLog.path) : '';
+    const path = decisionLog.kind === 'sqlite' ? resolve(inImage('WORKDIR')[0]!, decisionLog.path) : '';
     const [, target] = app.volumes![0]!.split(':');
 
     expect(path.startsWith(`${target}/`)).toBe(true);

@@ -8,7 +8,7 @@ import {
   LogUnavailableError,
   branch,
 } from '../../src/coordinator/index.js';
-import { LmdbDecisionLog } from '../../src/coordinator/log/lmdb/index.js';
+import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
 import {
   type ParticipantScript,
   ScriptedParticipant,
@@ -27,7 +27,7 @@ describe('A coordinator with a durable log', () => {
 
   /** A run of the coordinator over the same log; stopping it is all that is left of a crash in one process. */
   async function run(participants: TestCoordinatorOptions['participants']) {
-    const log = new LmdbDecisionLog({ path });
+    const log = new SqliteDecisionLog({ path });
     const claim = await log.open('shop');
     const coordinator = createTestCoordinator({
       name: 'shop',

@@ -16,7 +16,7 @@ import {
   TransactionManager,
   branch,
 } from '../../src/coordinator/index.js';
-import { LmdbDecisionLog } from '../../src/coordinator/log/lmdb/index.js';
+import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
 import { ScriptedParticipant, recoverNow } from '../../src/coordinator/testing/index.js';
 import { ScriptedLog } from '../faults/scripted-log.js';
 import { startWith } from './support/applications.js';
@@ -30,7 +30,7 @@ afterEach(() => rmSync(path, { recursive: true }));
 
 describe('An application with a durable log', () => {
   it('needs a name for its coordinator, and says so', async () => {
-    const log = new LmdbDecisionLog({ path });
+    const log = new SqliteDecisionLog({ path });
 
     await expect(startWith([], { log })).rejects.toThrow('name: is needed with a durable log');
 
@@ -40,8 +40,8 @@ describe('An application with a durable log', () => {
   });
 
   it('does not start on a log that another holds, and starts when that is closed', async () => {
-    const first = await startWith([], { name: 'shop', log: new LmdbDecisionLog({ path }) });
-    const second = () => startWith([], { name: 'shop', log: new LmdbDecisionLog({ path }) });
+    const first = await startWith([], { name: 'shop', log: new SqliteDecisionLog({ path }) });
+    const second = () => startWith([], { name: 'shop', log: new SqliteDecisionLog({ path }) });
 
     await expect(second()).rejects.toThrow(LogInUseError);
     await first.close();
@@ -56,7 +56,7 @@ describe('An application with a durable log', () => {
       override readonly prepare = stock.prepare.bind(stock);
       override readonly commit = stock.commit.bind(stock);
     }
-    const options = () => ({ name: 'shop', log: new LmdbDecisionLog({ path }) });
+    const options = () => ({ name: 'shop', log: new SqliteDecisionLog({ path }) });
     const first = await startWith([Stock], options());
     const outcome = await first.get(TransactionManager).run({ branches: [branch('stock', 1)] });
     expect(outcome.status).toBe('pending');
@@ -82,13 +82,13 @@ describe('An application with a durable log', () => {
 
   it('warns of a participant that is missing, and completes its branch when it comes', async () => {
     const stock = new ScriptedParticipant({ commit: 'throw' });
-    const first = await startWith([], { name: 'shop', log: new LmdbDecisionLog({ path }) });
+    const first = await startWith([], { name: 'shop', log: new SqliteDecisionLog({ path }) });
     first.get(ParticipantRegistry).register(stock, { name: 'stock', maxAttempts: 1 });
     const { transactionId } = await first.get(TransactionManager).run({ branches: [branch('stock', 1)] });
     await first.close();
 
     const log = new LogRecorder();
-    const second = await startWith([], { name: 'shop', log: new LmdbDecisionLog({ path }) }, log);
+    const second = await startWith([], { name: 'shop', log: new SqliteDecisionLog({ path }) }, log);
     await recoverNow(second);
     expect(
       log
@@ -108,7 +108,7 @@ describe('A start that takes long', () => {
     const stock = new ScriptedParticipant({ commit: 'throw' });
     const options = () => ({
       name: 'shop',
-      log: new LmdbDecisionLog({ path }),
+      log: new SqliteDecisionLog({ path }),
       recoveryIntervalMs: 1,
       orphanSafetyMs: 1,
     });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Outcome, branch } from '../../src/coordinator/index.js';
-import { LmdbDecisionLog } from '../../src/coordinator/log/lmdb/index.js';
+import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
 import {
   type CoordinatorRun,
   PostgresResourceManager,
@@ -343,7 +343,7 @@ describe('Two applications of one name on the same databases', () => {
       right: { connection: other.url, claimWaitMs: 100 },
       coordinator: {
         name: 'shop',
-        log: new LmdbDecisionLog({ path: folder }),
+        log: new SqliteDecisionLog({ path: folder }),
         orphanSafetyMs: 1,
         recoveryIntervalMs: 20,
         shutdownGraceMs: 200,

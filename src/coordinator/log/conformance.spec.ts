@@ -3,19 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type DecisionLogStorage, decisionLogConformance } from '../testing/decision-log-conformance.js';
-import { LmdbDecisionLog } from './lmdb/lmdb-decision-log.js';
 import { MemoryDecisionLog } from './memory-decision-log.js';
 import { SqliteDecisionLog } from './sqlite/index.js';
 
 const memory = (): DecisionLogStorage => ({ createLog: () => new MemoryDecisionLog() });
-
-function lmdb(): DecisionLogStorage {
-  const path = mkdtempSync(join(tmpdir(), 'decision-log-'));
-  return {
-    createLog: () => new LmdbDecisionLog({ path }),
-    remove: () => rmSync(path, { recursive: true }),
-  };
-}
 
 function sqlite(): DecisionLogStorage {
   const path = mkdtempSync(join(tmpdir(), 'decision-log-'));
@@ -27,12 +18,6 @@ function sqlite(): DecisionLogStorage {
 
 describe('MemoryDecisionLog', () => {
   it.each(decisionLogConformance(memory, false))('$name', async ({ run }) => {
-    await expect(run()).resolves.toBeUndefined();
-  });
-});
-
-describe('LmdbDecisionLog', () => {
-  it.each(decisionLogConformance(lmdb))('$name', async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();
   });
 });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CommitDecision } from './decision-log.js';
-import { LmdbDecisionLog } from './lmdb/index.js';
+import { SqliteDecisionLog } from './sqlite/index.js';
 import { MemoryDecisionLog } from './memory-decision-log.js';
 
 let path: string;
@@ -21,8 +21,8 @@ function decision(id: string): CommitDecision {
 }
 
 describe('FlushStatistics', () => {
-  it('of an lmdb log count each flush with its time, and the records that shared it', async () => {
-    const log = new LmdbDecisionLog({ path });
+  it('of a log on SQLite count each flush with its time, and the records that shared it', async () => {
+    const log = new SqliteDecisionLog({ path });
     await log.open('shop');
     const { durationsUs, batchSizes } = log.flushes;
     expect(durationsUs.count).toBe(0);

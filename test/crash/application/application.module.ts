@@ -8,7 +8,7 @@ import {
 } from '@nestjs/common';
 import { Pool } from 'pg';
 import { CoordinatorModule } from '../../../src/coordinator/index.js';
-import { LmdbDecisionLog } from '../../../src/coordinator/log/lmdb/index.js';
+import { SqliteDecisionLog } from '../../../src/coordinator/log/sqlite/index.js';
 import type {
   PostgresParticipantOptions,
   PostgresPools,
@@ -53,9 +53,8 @@ export class ApplicationModule {
       return { work: new Pool({ ...config, max: 8 }), completion: new Pool({ ...config, max: 4 }) };
     });
     const options = pools.map((pair): PostgresParticipantOptions => ({ pools: pair, lockTimeoutMs: 10_000 }));
-    const copy =
-      flushedCopy === undefined ? undefined : { from: join(logPath, NAME, 'decisions.mdb'), to: flushedCopy };
-    const log = new CrashingLog(new LmdbDecisionLog({ path: logPath }), points, copy);
+    const copy = flushedCopy === undefined ? undefined : { from: join(logPath, NAME), to: flushedCopy };
+    const log = new CrashingLog(new SqliteDecisionLog({ path: logPath }), points, copy);
     const coordinator = CoordinatorModule.forRoot({
       name: NAME,
       log,

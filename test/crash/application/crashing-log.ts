@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import type {
   AuditEntry,
   CommitDecision,
@@ -9,9 +9,22 @@ import type {
 import type { LogFault } from '../messages.js';
 import type { CrashPoints } from './crash-points.js';
 
+/** Copies the files of a log, which change meanwhile, as they were at one moment. */
+const COPY = `
+  const { mkdirSync, readFileSync, readdirSync, writeFileSync } = require('node:fs');
+  const [from, to] = process.argv.slice(1);
+  const read = () => readdirSync(from).filter((name) => name.startsWith('decisions') || name === 'claimed')
+    .map((name) => [name, readFileSync(from + '/' + name)]);
+  const same = (one, other) => one.length === other.length && one.every(([, bytes], index) => bytes.equals(other[index][1]));
+  let [before, now] = [read(), read()];
+  while (!same(before, now)) [before, now] = [now, read()];
+  mkdirSync(to, { recursive: true });
+  for (const [name, bytes] of now) writeFileSync(to + '/' + name, bytes);
+`;
+
 /** What is kept of a log for the case that the power fails. */
 export interface FlushedCopy {
-  /** The file of the log, and its copy. */
+  /** The folder of the log, and of its copy. */
   readonly from: string;
   readonly to: string;
 }
@@ -83,14 +96,13 @@ export class CrashingLog implements DecisionLog {
   }
 
   /**
-   * Before anybody hears that it is: what is told or delivered later is in the copy. The next flush may be under way
-   * already, so the file is read until it was the same twice.
+   * Before anyone hears that it is: what is told or delivered later is in the copy. The next flush may be under way already, so the
+   * files are read until all were the same twice. The main file is read by another process: closed in this one, it would lose
+   * the lock.
    */
   private keepWhatIsFlushed(): void {
     if (this.flushedCopy === undefined) return;
     const { from, to } = this.flushedCopy;
-    let [before, now] = [readFileSync(from), readFileSync(from)];
-    while (!now.equals(before)) [before, now] = [now, readFileSync(from)];
-    writeFileSync(to, now);
+    execFileSync(process.execPath, ['-e', COPY, from, to]);
   }
 }

@@ -12,6 +12,8 @@ import {
 } from './messages.ts';
 import { openStored } from './stored-log.ts';
 
+export type { Request, Response };
+
 // The thread in which the log is read, written and flushed, so that the process that decides never waits for a disk.
 
 /** About so many bytes of records go into one message when the log is read. */

@@ -1,7 +1,9 @@
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { type Failure, LogFailure, type Request, type Response, type Rows } from './messages.js';
+// The types alone, by which every build that has this file has the thread's as well.
+import type { Request, Response } from './log-worker.js';
+import { type Failure, LogFailure, type Rows } from './messages.js';
 
 /** Beside this file, and built or not as this one. */
 const ENTRY = new URL(`./log-worker${extname(fileURLToPath(import.meta.url))}`, import.meta.url);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ScriptedLog } from '../../../../test/faults/scripted-log.js';
-import { LmdbDecisionLog } from '../../log/lmdb/index.js';
+import { SqliteDecisionLog } from '../../log/sqlite/index.js';
 import { branch } from '../../participant/branch-request.js';
 import type { PreparedBranch } from '../../participant/participant.js';
 import { ScriptedParticipant, settled } from '../../testing/index.js';
@@ -130,7 +130,7 @@ describe('CoordinatorMetrics', () => {
   it('show after a restart what is left over, and a participant that is missing', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'metrics-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
-    const crashed = new LmdbDecisionLog({ path: folder });
+    const crashed = new SqliteDecisionLog({ path: folder });
     const first = createMeasured({ log: crashed, claim: await crashed.open('coordinator'), maxAttempts: 1 });
     first.stock.script = { commit: 'throw' };
     first.participants.register(new ScriptedParticipant({ commit: 'throw' }), { name: 'billing' });
@@ -141,7 +141,7 @@ describe('CoordinatorMetrics', () => {
     expect(found.value('dtc_log_flush_records_sum')).toBeGreaterThan(0);
     await crashed.close();
 
-    const log = new LmdbDecisionLog({ path: folder });
+    const log = new SqliteDecisionLog({ path: folder });
     onTestFinished(() => log.close());
     const second = createMeasured({ log, claim: await log.open('coordinator') });
     found = await second.scrape();

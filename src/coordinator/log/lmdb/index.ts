@@ -1,1 +1,0 @@
-export { LmdbDecisionLog, type LmdbDecisionLogOptions } from './lmdb-decision-log.js';
