@@ -192,6 +192,22 @@ describe('The idempotency store', () => {
       expect(work).toHaveBeenCalledTimes(1);
     });
 
+    it('does not repeat a refusal once another process has done what was refused here', async () => {
+      const refusal = new ProblemException({ status: 409, code: 'DTC_REFUSED', detail: 'out of stock' });
+      const fingerprint = await fingerprintOf({ q: 1 });
+      work.mockRejectedValueOnce(refusal);
+      await expect(store.once('a', { q: 1 }, work)).rejects.toBe(refusal);
+      await expect(store.once('a', { q: 1 }, work)).rejects.toBe(refusal);
+
+      earlier.mockResolvedValueOnce('open');
+      await expect(store.once('a', { q: 1 }, work)).rejects.toMatchObject({
+        problem: { code: 'DTC_IDEMPOTENCY_KEY_IN_USE' },
+      });
+      earlier.mockResolvedValueOnce({ fingerprint, answer: 'done elsewhere' });
+      expect(await store.once('a', { q: 1 }, work)).toBe('done elsewhere');
+      expect(work).toHaveBeenCalledTimes(1);
+    });
+
     it('asks nobody about a key that it knows', async () => {
       await store.once('a', {}, work);
       await store.once('a', {}, work);

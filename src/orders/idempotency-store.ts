@@ -103,7 +103,7 @@ export class IdempotencyStore<T> {
     const fingerprint = createHash('sha256').update(JSON.stringify(request)).digest('base64');
     this.refuseWhileRunning(key, fingerprint);
     const known = this.answered.get(key);
-    const found = known !== undefined && isFinal(known.answer) ? known : await this.find(key, known);
+    const found = known !== undefined && this.isSettled(known) ? known : await this.find(key, known);
     // Another request may have begun meanwhile.
     this.refuseWhileRunning(key, fingerprint);
     const latest = this.answered.get(key);
@@ -116,6 +116,14 @@ export class IdempotencyStore<T> {
     if (first.fingerprint !== fingerprint) throw keyReused();
     if (first.answer instanceof Refusal) throw first.answer.error;
     return first.answer;
+  }
+
+  /**
+   * Whether a key can be answered without a look at what was written. A refusal cannot, where others write as well: another
+   * process may have got the same request, and may have done what was refused here.
+   */
+  private isSettled({ answer }: Answered<T>): boolean {
+    return isFinal(answer) && (this.earlier === undefined || !(answer instanceof Refusal));
   }
 
   private refuseWhileRunning(key: string, fingerprint: string): void {
@@ -139,7 +147,9 @@ export class IdempotencyStore<T> {
     }
     if (this.earlier === undefined) return known ?? 'free';
     const earlier = await this.earlier(key);
-    return earlier === 'open' ? (known ?? 'open') : earlier;
+    if (known === undefined) return earlier;
+    if (known.answer instanceof Refusal) return earlier === 'free' ? known : earlier;
+    return earlier === 'open' ? known : earlier;
   }
 
   private async run(claim: KeyClaim, work: (claim: KeyClaim) => Promise<T>): Promise<T> {
