@@ -9,7 +9,7 @@ import { type TransactionFilter, type TransactionPage, pageOf } from './observat
 import { type TransactionSummary, type TransactionView, viewOf } from './observation/transaction-view.js';
 import type { Outcome } from './outcome.js';
 import type { BranchRequest } from './participant/branch-request.js';
-import { TOLD_NOTHING, forgetHeuristics, heuristicBranches, includes } from './protocol/index.js';
+import { TOLD_NOTHING, forgetHeuristics } from './protocol/index.js';
 import { Transaction } from './transaction.js';
 
 /** What {@link TransactionManager.begin} takes. @publicApi */
@@ -172,10 +172,6 @@ export class TransactionManager {
     if (transaction === undefined) throw new TransactionNotFoundError(transactionId);
     // While it goes on, the caller has yet to hear of them.
     if (!transaction.hasHeuristics || transaction.endedAt === 0) return false;
-    const reported = heuristicBranches(transaction);
-    for (const { index, participant } of transaction.branches) {
-      if (includes(reported, index)) participant.unforgottenReports--;
-    }
     forgetHeuristics(transaction);
     this.runtime.executor.forgotten(transaction);
     return true;

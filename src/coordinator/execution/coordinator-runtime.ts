@@ -17,6 +17,7 @@ import { TransactionIds } from './transaction-ids.js';
 import { ServerLimits } from './server-limits.js';
 import type { TransactionRecord } from './transaction-record.js';
 import { TransactionRegistry } from './transaction-registry.js';
+import { UnconfirmedEnds } from './unconfirmed-ends.js';
 
 /** What a coordinator is handed from outside. */
 export interface RuntimeParts {
@@ -52,6 +53,7 @@ export class CoordinatorRuntime {
   readonly reruns: Reruns;
   readonly capacities: Capacities;
   readonly limits: ServerLimits;
+  readonly unconfirmed = new UnconfirmedEnds();
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   isRecovering: boolean;
 
@@ -78,7 +80,7 @@ export class CoordinatorRuntime {
     );
     this.tracing = parts.tracing ?? NO_TRACING;
     this.deadlines = new Deadlines(this.registry);
-    const { registry, ambient, deadlines, tracing } = this;
+    const { registry, ambient, deadlines, tracing, unconfirmed } = this;
     const { completionWaitMs, retryBaseMs } = options;
     this.reruns = new Reruns({ clock, random, retryBaseMs });
     this.reruns.start = (rerun) => this.startAgain(rerun);
@@ -99,6 +101,7 @@ export class CoordinatorRuntime {
       ambient,
       observer,
       tracing,
+      unconfirmed,
       completionWaitMs,
       reruns,
       limits,
@@ -115,7 +118,7 @@ export class CoordinatorRuntime {
       limits,
     );
     this.capacities = new Capacities(participants, executor.firstCalls, limits, options.maxInFlight);
-    this.restoration = new Restoration(executor, registry, participants, options.timeoutMs);
+    this.restoration = new Restoration(executor, registry, participants, unconfirmed, options.timeoutMs);
   }
 
   /** @returns what earlier runs have left behind, once: it is not kept here any longer. */

@@ -29,10 +29,12 @@ import { CompletionAttempt, Delivery, type DeliveryKind } from './delivery.js';
 import { hold, isHeld } from './held.js';
 import { ONE_PHASE_ANSWERS } from './heuristics.js';
 import type { Incident } from './incident.js';
+import { keepCounts } from './kept-counts.js';
 import { NEVER } from './moments.js';
 import type { TransactionObserver } from './observer.js';
 import type { Tracing } from './tracing.js';
 import type { TransactionRecord } from './transaction-record.js';
+import type { UnconfirmedEnds } from './unconfirmed-ends.js';
 
 /**
  * Phase two. Brings the decision to each branch on its own: attempts with a deadline each, pauses that grow with
@@ -47,6 +49,7 @@ export class Deliveries {
     private readonly observer: TransactionObserver,
     private readonly tracing: Tracing,
     private readonly effects: ProtocolEffects<TransactionRecord>,
+    private readonly unconfirmed: UnconfirmedEnds,
   ) {}
 
   /** Whether the branch owes an answer that a delivery is to bring. */
@@ -71,6 +74,7 @@ export class Deliveries {
     else participant.counts.rolledBack++;
     this.closing(branch);
     acknowledged(transaction, index, round, this.effects);
+    keepCounts(transaction);
     if (transaction.stalled !== NO_BRANCHES) transaction.driver.progressed(transaction);
   }
 
@@ -172,11 +176,8 @@ export class Deliveries {
 
   /** The next event closes the branch, and may end and show the transaction: its record is completed before. */
   closing(branch: BranchRecord): void {
-    const { transaction, index, participant } = branch;
-    branch.completedUs = transaction.elapsedUs(this.clock.now());
-    if (branch.delivery === undefined) return;
-    if (includes(transaction.stalled, index)) participant.counts.stalled--;
-    branch.delivery.rest(NEVER);
+    branch.completedUs = branch.transaction.elapsedUs(this.clock.now());
+    branch.delivery?.rest(NEVER);
   }
 
   private attempt(delivery: Delivery): void {
@@ -263,15 +264,14 @@ export class Deliveries {
     transaction.note({ atUs, type: 'heuristic', branch: index, attempt: branch.attempts, message });
     this.observer.heuristic(branch);
     this.closing(branch);
+    this.unconfirmed.add(branch, this.clock.now());
     const wasReported = includes(heuristicBranches(transaction), index);
     if (kind === 'one-phase') onePhaseAnswered(transaction, ONE_PHASE_ANSWERS[report.kind], this.effects);
     else heuristicReported(transaction, index, report.kind, round, this.effects);
+    keepCounts(transaction);
     // A report that agrees with the decision is none, and one that is made again is no second one.
-    if (wasReported || !includes(heuristicBranches(transaction), index)) {
-      transaction.driver.progressed(transaction);
-      return;
-    }
-    participant.unforgottenReports++;
-    transaction.driver.heuristicReported(branch);
+    const isNews = !wasReported && includes(heuristicBranches(transaction), index);
+    if (isNews) transaction.driver.heuristicReported(branch);
+    else transaction.driver.progressed(transaction);
   }
 }

@@ -26,9 +26,10 @@ import { Contention } from './contention.js';
 import type { Deadlines } from './deadlines.js';
 import { DecisionRecorder } from './decision-recorder.js';
 import { Deliveries } from './deliveries.js';
+import { Ends } from './ends.js';
 import { FirstCalls } from './first-calls.js';
 import { messageOf } from './incident.js';
-import { dropPayloads, isRecorded } from './leftovers.js';
+import { keepCounts } from './kept-counts.js';
 import { LogNotes } from './log-notes.js';
 import type { TransactionObserver } from './observer.js';
 import type { Reruns } from './reruns.js';
@@ -38,6 +39,7 @@ import { Timeouts } from './timeouts.js';
 import type { Tracing } from './tracing.js';
 import type { TransactionDriver, TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
+import type { UnconfirmedEnds } from './unconfirmed-ends.js';
 import { Votes } from './votes.js';
 
 /** What the executor works with. Everything that is not certain (time, chance, storage) is handed in. */
@@ -50,6 +52,7 @@ export interface ExecutorParts {
   readonly ambient: AmbientTransactions;
   readonly observer: TransactionObserver;
   readonly tracing: Tracing;
+  readonly unconfirmed: UnconfirmedEnds;
   /** How long a caller waits for completion, in milliseconds. */
   readonly completionWaitMs: number;
   readonly reruns: Reruns;
@@ -70,6 +73,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   private readonly telling: Telling;
   private readonly recorder: DecisionRecorder;
   readonly notes: LogNotes;
+  private readonly ends: Ends;
   private readonly registry: TransactionRegistry;
   private readonly deadlines: Deadlines;
   private readonly observer: TransactionObserver;
@@ -81,12 +85,22 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     this.registry = registry;
     this.deadlines = deadlines;
     this.observer = observer;
-    this.deliveries = new Deliveries(clock, random, deadlines, ambient, observer, tracing, this);
+    this.deliveries = new Deliveries(
+      clock,
+      random,
+      deadlines,
+      ambient,
+      observer,
+      tracing,
+      this,
+      parts.unconfirmed,
+    );
     const contention = new Contention(clock);
     this.firstCalls = new FirstCalls(clock, deadlines, ambient, this.deliveries, contention);
     this.votes = new Votes(clock, this.deliveries, observer, this, contention);
     this.recorder = new DecisionRecorder(log, registry, clock, random, deadlines, observer, this);
     this.notes = new LogNotes(log, observer);
+    this.ends = new Ends(clock, registry, this.notes);
     this.telling = new Telling(parts.reruns, observer);
     this.timeouts = new Timeouts(
       clock,
@@ -183,6 +197,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   stalled(transaction: TransactionRecord, index: number): void {
+    keepCounts(transaction);
     this.setAside(transaction);
     this.telling.stalled(transaction.branches[index]!, this.clock.now());
   }
@@ -195,19 +210,11 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
 
   progressed(transaction: TransactionRecord): void {
     this.parts.limits.release(transaction);
-    this.noteProgress(transaction);
+    this.ends.progressed(transaction);
   }
 
   ended(transaction: TransactionRecord): void {
-    const first = transaction.endedAt === 0;
-    if (first) transaction.endedAt = this.clock.now();
-    dropPayloads(transaction);
-    // A decision with a report that nobody has dealt with is kept until it is forgotten.
-    if (isRecorded(transaction)) {
-      if (transaction.hasHeuristics) this.notes.progressed(transaction);
-      else this.notes.ended(transaction);
-    }
-    this.registry.release(transaction, first);
+    const first = this.ends.ended(transaction);
     const { extras } = transaction;
     extras?.trace?.ended();
     if (first) this.observer.ended(transaction);
@@ -215,16 +222,17 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     if (extras?.slots !== undefined) this.parts.limits.release(transaction);
   }
 
-  /** Its heuristic reports were dealt with, so nothing keeps it any more. */
+  /** Its heuristic reports were dealt with. */
   forgotten(transaction: TransactionRecord): void {
-    this.notes.forgotten(transaction);
-    if (!transaction.isSettled) return;
-    if (isRecorded(transaction)) this.notes.ended(transaction);
-    this.registry.release(transaction, false);
+    this.ends.forgotten(transaction);
+  }
+
+  settled(transaction: TransactionRecord): void {
+    this.ends.settled(transaction);
   }
 
   heuristicReported(branch: BranchRecord): void {
-    this.notes.reported(branch);
+    this.ends.reported(branch);
   }
 
   answered(branch: BranchRecord, value: unknown): void {
@@ -269,11 +277,6 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   private setAside(transaction: TransactionRecord): void {
     this.registry.setAside(transaction);
     this.parts.limits.release(transaction);
-    this.noteProgress(transaction);
-  }
-
-  private noteProgress(transaction: TransactionRecord): void {
-    if (transaction.state !== COMMITTING || transaction.open === transaction.yes) return;
-    this.notes.progressed(transaction);
+    this.ends.progressed(transaction);
   }
 }

@@ -14,6 +14,7 @@ export interface Incident {
     | 'stalled'
     | 'held'
     | 'heuristic'
+    | 'reopened'
     | 'record-unknown';
   /** The index of the branch, or -1 when none is concerned. */
   readonly branch: number;

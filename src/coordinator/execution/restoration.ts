@@ -4,16 +4,21 @@ import type { PreparedBranch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
   NO_BRANCHES,
+  completionRound,
   firstBranches,
+  isCommit,
   only,
+  reopenEnded,
   restoreCommitted,
   restoreOrphan,
   restoreReport,
 } from '../protocol/index.js';
 import { BranchRecord } from './branch-record.js';
 import { Delivery, type DeliveryKind } from './delivery.js';
+import { keepCounts } from './kept-counts.js';
 import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
+import type { UnconfirmedEnds } from './unconfirmed-ends.js';
 
 /** What the transaction of an orphan is called, as its name went down with the coordinator that began it. */
 const ORPHANED = 'orphaned';
@@ -27,6 +32,7 @@ export class Restoration {
     private readonly driver: TransactionDriver,
     private readonly registry: TransactionRegistry,
     private readonly participants: ParticipantRegistry,
+    private readonly unconfirmed: UnconfirmedEnds,
     private readonly timeoutMs: number,
   ) {}
 
@@ -41,7 +47,10 @@ export class Restoration {
     let open = NO_BRANCHES;
     for (const [index, { branchId, participant, payload, completed }] of branches.entries()) {
       const branch = this.addBranch(transaction, index, participant, branchId, payload);
-      if (completed) continue;
+      if (completed) {
+        this.unconfirmed.add(branch, this.driver.clock.now());
+        continue;
+      }
       open |= only(index);
       this.owe(branch, 'commit');
     }
@@ -79,10 +88,29 @@ export class Restoration {
     if (before !== undefined && (transaction.open & only(before.index)) !== 0) return undefined;
     const branch = before ?? this.adoptBranch(transaction, transaction.size, participant, branchId);
     this.owe(branch, 'rollback');
+    this.unconfirmed.remove(branch);
     restoreOrphan(transaction, branch.index);
+    keepCounts(transaction);
     if (known === undefined) this.registry.adopt(transaction);
     else this.registry.setAside(transaction);
     return branch;
+  }
+
+  /** A branch that is over by word alone is prepared all the same: it is told the decision again, by the recovery job. */
+  reopen(branch: BranchRecord): void {
+    const { transaction, index } = branch;
+    this.unconfirmed.remove(branch);
+    this.owe(
+      branch,
+      isCommit(transaction.state) ? 'commit' : 'rollback',
+      completionRound(transaction, index),
+    );
+    reopenEnded(transaction, index);
+    keepCounts(transaction);
+    const atUs = transaction.elapsedUs(this.driver.clock.now());
+    const message = 'is prepared still, though it was over by report: it is told the decision again';
+    transaction.note({ atUs, type: 'reopened', branch: index, attempt: branch.attempts, message });
+    this.registry.setAside(transaction);
   }
 
   private adopt(transaction: TransactionRecord, reports: readonly HeuristicRecord[]): void {
@@ -90,15 +118,15 @@ export class Restoration {
     for (const { branchId, kind, reason } of reports) {
       const branch = transaction.branches.find((candidate) => candidate.branchId === branchId);
       if (branch === undefined) continue;
-      if ((transaction.open & only(branch.index)) !== 0) branch.participant.counts.stalled--;
       branch.heuristic = { kind, reason };
-      branch.participant.unforgottenReports++;
+      this.unconfirmed.add(branch, this.driver.clock.now());
       restoreReport(transaction, branch.index, kind);
     }
+    keepCounts(transaction);
     if (transaction.open !== NO_BRANCHES) return;
     transaction.endedAt = this.driver.clock.now();
     // Only its end was not noted.
-    if (!transaction.hasHeuristics) this.driver.forgotten(transaction);
+    this.driver.settled(transaction);
   }
 
   /**
@@ -138,12 +166,11 @@ export class Restoration {
   }
 
   /** The branch waits for the recovery job. */
-  private owe(branch: BranchRecord, kind: DeliveryKind): void {
+  private owe(branch: BranchRecord, kind: DeliveryKind, round = 0): void {
     const { participant } = branch;
-    branch.delivery = new Delivery(branch, kind, 0);
+    branch.delivery = new Delivery(branch, kind, round);
     branch.delivery.failures = participant.options.maxAttempts;
     if (participant.isAwaited)
       branch.delivery.lastError = `no participant "${participant.name}" is registered`;
-    participant.counts.stalled++;
   }
 }

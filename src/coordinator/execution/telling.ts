@@ -26,9 +26,8 @@ export class Telling {
   }
   /** A branch has used up its attempts. */
   stalled(branch: BranchRecord, now: number): void {
-    const { transaction, participant, index, attempts } = branch;
+    const { transaction, index, attempts } = branch;
     const message = branch.delivery!.lastError!;
-    participant.counts.stalled++;
     const atUs = transaction.elapsedUs(now);
     transaction.note({ atUs, type: 'stalled', branch: index, attempt: attempts, message });
     transaction.extras?.trace?.stalled(branch, message);

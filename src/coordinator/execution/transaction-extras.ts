@@ -1,4 +1,5 @@
 import type { Outcome } from '../outcome.js';
+import { type BranchSet, NO_BRANCHES } from '../protocol/index.js';
 import type { Incident } from './incident.js';
 import type { Rerun } from './reruns.js';
 import type { ServerLimit } from './server-limit.js';
@@ -39,6 +40,15 @@ export class TransactionExtras {
   /** When the log is asked again for a record that may be there; 0 when it need not be. */
   inquiryAt = 0;
   inquiries = 0;
+  /** Branches that are over by word alone. */
+  unconfirmed: BranchSet = NO_BRANCHES;
+  /** Whether its reports are forgotten, and the log is to be told when no branch is over by word alone. */
+  owesForget = false;
+  /** The branches that the counts of their participants include. */
+  readonly counted: { stalled: BranchSet; reported: BranchSet } = {
+    stalled: NO_BRANCHES,
+    reported: NO_BRANCHES,
+  };
   /** What went otherwise than it should, for the timeline. */
   readonly incidents: Incident[] = [];
 

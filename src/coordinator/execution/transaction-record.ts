@@ -31,8 +31,10 @@ export interface TransactionDriver {
   held(transaction: TransactionRecord): void;
   /** A participant's report that disagrees with the decision, or may, was taken. */
   heuristicReported(branch: BranchRecord): void;
-  /** Nothing keeps it any more. */
+  /** Its heuristic reports were dealt with. */
   forgotten(transaction: TransactionRecord): void;
+  /** Nothing may keep it any more. */
+  settled(transaction: TransactionRecord): void;
   /** The caller's signal was aborted. */
   cancelled(transaction: TransactionRecord): void;
 }
@@ -154,9 +156,14 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     return heuristicBranches(this) !== 0;
   }
 
+  /** Whether it is kept after its end: for a report that is not forgotten, or a branch that is over by word alone. */
+  get isWatched(): boolean {
+    return this.hasHeuristics || (this.extras !== undefined && this.extras.unconfirmed !== 0);
+  }
+
   /** Whether it is over and nobody has to see to it any more. */
   get isSettled(): boolean {
-    return this.endedAt !== 0 && this.open === 0 && !this.hasHeuristics;
+    return this.endedAt !== 0 && this.open === 0 && !this.isWatched;
   }
 
   /** What the log is to keep: the branches that voted commit, each with what its commit needs. */

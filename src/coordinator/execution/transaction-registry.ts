@@ -13,6 +13,8 @@ export class TransactionRegistry {
   private readonly elders = new Map<number, TransactionRecord>();
   /** Transactions of earlier epochs, whose ids do not say their place. */
   private readonly restored = new Map<string, TransactionRecord>();
+  /** The ids of those that are committed: as many as the log has held at the start. */
+  private readonly restoredDecisions = new Set<string>();
   /** Whose place it is, by number: to drop a transaction that has been cold for long, it need not be touched. */
   private readonly owners: Float64Array;
   /** The numbers of finished transactions in the order in which they ended, as a ring of its own. */
@@ -54,14 +56,16 @@ export class TransactionRegistry {
   adopt(transaction: TransactionRecord): void {
     this.place(transaction);
     this.restored.set(transaction.id, transaction);
+    if (isCommit(transaction.state)) this.restoredDecisions.add(transaction.id);
     this.unsettled.add(transaction);
   }
 
-  /** @returns the ids of the transactions of earlier epochs that are known to be committed. */
-  restoredDecisions(): ReadonlySet<string> {
-    const decided = new Set<string>();
-    for (const { id, state } of this.restored.values()) if (isCommit(state)) decided.add(id);
-    return decided;
+  /**
+   * Whether a transaction of an earlier epoch is known to be committed. This is kept until the process ends: a list of
+   * prepared branches may be older than the end of a transaction that is forgotten by now.
+   */
+  isRestoredDecision(id: string): boolean {
+    return this.restoredDecisions.has(id);
   }
 
   private place(transaction: TransactionRecord): void {
@@ -81,14 +85,14 @@ export class TransactionRegistry {
   }
 
   /**
-   * The transaction is over and is kept for a while; one that holds a heuristic report until that is forgotten.
+   * The transaction is over and is kept for a while; one that is watched until it no longer is.
    *
    * @param first whether it ends for the first time, and not once more after a late answer.
    */
   release(transaction: TransactionRecord, first: boolean): void {
     const wasUnsettled = this.unsettled.size > 0 && this.unsettled.has(transaction);
     if (first && !wasUnsettled) this.leaveFlight();
-    if (transaction.hasHeuristics) {
+    if (transaction.isWatched) {
       this.unsettled.add(transaction);
       return;
     }

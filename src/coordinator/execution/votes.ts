@@ -15,6 +15,7 @@ import { type BranchRecord, type Refusal, preparedSibling } from './branch-recor
 import type { Clock } from './clock.js';
 import type { Contention } from './contention.js';
 import type { Deliveries } from './deliveries.js';
+import { keepCounts } from './kept-counts.js';
 import type { PrepareProblem, TransactionObserver } from './observer.js';
 import type { TransactionRecord } from './transaction-record.js';
 
@@ -58,6 +59,8 @@ export class Votes {
     else if (answer === VOTE_COMMIT) participant.counts.commitVotes++;
     else if (answer === VOTE_READ_ONLY) participant.counts.readOnlyVotes++;
     vote(transaction, branch.index, answer, this.effects);
+    // A rollback that starts afresh is no longer among those that have stalled.
+    keepCounts(transaction);
   }
 
   /**
@@ -104,8 +107,6 @@ export class Votes {
     this.observer.lateAnswer(branch, problem);
     const holdsNothing = answer === VOTE_ABORT || answer === VOTE_READ_ONLY;
     if (holdsNothing && includes(transaction.open, index)) this.deliveries.closing(branch);
-    // Its rollback starts afresh, so it is no longer among those that have stalled.
-    else if (includes(transaction.stalled, index)) branch.participant.counts.stalled--;
   }
 }
 

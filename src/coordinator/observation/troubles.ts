@@ -26,7 +26,12 @@ export function stalledSince(transaction: TransactionRecord): number {
  * report.
  */
 export function troubled(registry: TransactionRegistry, now: number): TransactionRecord[] {
-  const found = new Set(registry.unsettled);
+  const found = new Set<TransactionRecord>();
+  // Where branches are over by word alone, nothing is left for a person to do.
+  for (const transaction of registry.unsettled) {
+    if (transaction.endedAt === 0 || transaction.open !== 0 || transaction.hasHeuristics)
+      found.add(transaction);
+  }
   registry.forEach((transaction) => {
     if (transaction.state !== READY) return;
     if (now - inDoubtSince(transaction) >= DOUBT_WORTH_A_LOOK_MS) found.add(transaction);

@@ -1,7 +1,7 @@
 import { type BranchSet, NO_BRANCHES, includes, only } from './branch-set.js';
 import { end, tell } from './decision.js';
 import type { ProtocolEffects } from './effects.js';
-import { ABORTED, READY, isCommit } from './states.js';
+import { ABORTED, COMMITTED, READY, isCommit } from './states.js';
 import { type ProtocolTransaction, TOLD_PENDING, allBranches } from './transaction.js';
 
 /**
@@ -107,7 +107,7 @@ function isStale(transaction: ProtocolTransaction, branch: number, round: number
 
 /**
  * A branch owes nothing any more. When it was the last one the transaction ends; one that had ended already, and
- * was opened again by a late answer, is over once more.
+ * was opened again by a late answer or a list of prepared branches, is over once more.
  *
  * @internal
  */
@@ -120,6 +120,6 @@ export function close<T extends ProtocolTransaction>(
   transaction.open &= ~bit;
   transaction.stalled &= ~bit;
   if (transaction.open !== NO_BRANCHES) return;
-  if (transaction.state === ABORTED) effects.ended(transaction);
+  if (transaction.state === ABORTED || transaction.state === COMMITTED) effects.ended(transaction);
   else end(transaction, effects);
 }

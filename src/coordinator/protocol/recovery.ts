@@ -59,6 +59,16 @@ export function restoreReport(transaction: ProtocolTransaction, branch: number, 
   if (transaction.open === NO_BRANCHES) transaction.state = isCommit(transaction.state) ? COMMITTED : ABORTED;
 }
 
+/**
+ * A branch that was over by a report, or by the word of an operator, is prepared all the same. It owes its acknowledgement again, as
+ * one whose attempts were used up. The decision stands, and so does the state of a transaction that has ended: as after a late
+ * answer, it ends once more. What was reported stays reported until it is forgotten.
+ */
+export function reopenEnded(transaction: ProtocolTransaction, branch: number): void {
+  transaction.open |= only(branch);
+  transaction.stalled |= only(branch);
+}
+
 /** What a coordinator knows of a transaction that some branch is in doubt about. */
 export interface Knowledge {
   /** Whether this coordinator holds the claim on the transaction, by an epoch as young as the log's. */

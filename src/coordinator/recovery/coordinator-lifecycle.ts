@@ -57,7 +57,7 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     await this.runtime.parts.participants.claimAll();
     this.sweep.keepAlive();
     this.recoveryJob.keepAlive();
-    const { decisions, missing } = this.recovery.restore();
+    const { decisions, missing } = await this.recovery.restoreInSlices();
     if (decisions > 0) this.logger.log(`Delivering the decisions of earlier runs: ${decisions}`);
     for (const name of missing) {
       this.logger.warn(`"${name}" has branches to complete and is not registered: they wait until it is`);

@@ -1,8 +1,11 @@
+import type { BranchRecord } from '../execution/branch-record.js';
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { messageOf } from '../execution/incident.js';
+import { type UnconfirmedEnd, mayList } from '../execution/unconfirmed-ends.js';
 import { type PreparedBranch, branchKey } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { presume } from '../protocol/index.js';
+import { LOOKED_AT_IN_A_SLICE, Slices } from './slices.js';
 
 /**
  * Finds orphans: branches that an earlier run of this coordinator has prepared and left without a decision. Nothing is
@@ -40,8 +43,11 @@ export class OrphanRecovery {
   }
 
   private scanOnce(participant: RegisteredParticipant): Promise<void> {
-    const mayAsk = participant.isClaimed && participant.paused === undefined;
-    if (!mayAsk || participant.instance.recover === undefined) return Promise.resolve();
+    if (!participant.isClaimed || participant.paused !== undefined) return Promise.resolve();
+    if (participant.instance.recover === undefined) {
+      this.confirmUnlisted(participant);
+      return Promise.resolve();
+    }
     const underWay = this.scans.get(participant);
     if (underWay !== undefined) return underWay;
     const scan = this.scan(participant).finally(() => this.scans.delete(participant));
@@ -50,17 +56,25 @@ export class OrphanRecovery {
   }
 
   private async scan(participant: RegisteredParticipant): Promise<void> {
-    const { registry, parts } = this.runtime;
+    const { parts } = this.runtime;
     const askedAt = parts.clock.now();
     try {
-      // Asked before the list is made: what is decided then may be delivered, and forgotten, while the list is on its way.
-      const decided = registry.restoredDecisions();
       const listed: unknown = await participant.instance.recover?.();
       if (!Array.isArray(listed)) throw new TypeError('recover() must answer with a list of branches');
-      if (this.mayConclude) this.conclude(participant, listed, decided, askedAt);
+      if (this.mayConclude) await this.conclude(participant, listed, askedAt);
     } catch (error) {
       // An incomplete list proves nothing, and what was seen before has not been seen again.
       parts.observer.scanFailed(participant, messageOf(error));
+    }
+  }
+
+  /** It was awaited when its branches were over, and now that it is there it turns out to list nothing. */
+  private confirmUnlisted(participant: RegisteredParticipant): void {
+    const { unconfirmed, executor } = this.runtime;
+    if (mayList(participant)) return;
+    for (const { branch } of unconfirmed.of(participant.name)) {
+      unconfirmed.remove(branch);
+      executor.settled(branch.transaction);
     }
   }
 
@@ -68,19 +82,24 @@ export class OrphanRecovery {
     return !this.stopped && !this.runtime.log.isLost;
   }
 
-  private conclude(
+  private async conclude(
     participant: RegisteredParticipant,
     listed: readonly unknown[],
-    decided: ReadonlySet<string>,
     askedAt: number,
-  ): void {
+  ): Promise<void> {
     const { parts } = this.runtime;
+    const slices = new Slices(LOOKED_AT_IN_A_SLICE);
     const now = parts.clock.now();
     const before = this.sightings.get(participant);
     const sightings = new Map<string, number>();
+    const reopened = new Set<BranchRecord>();
     let undecidable = 0;
     for (const branch of listed) {
-      const presumption = this.presumptionOf(branch, decided);
+      const turn = slices.next();
+      if (turn !== undefined) await turn;
+      if (!this.mayConclude) return;
+      if (isPreparedBranch(branch) && this.isOverByWord(participant, branch, askedAt, reopened)) continue;
+      const presumption = this.presumptionOf(branch);
       if (presumption === 'foreign' || presumption === 'leave') continue;
       if (presumption === 'unknown') {
         undecidable++;
@@ -96,6 +115,7 @@ export class OrphanRecovery {
       }
     }
     this.sightings.set(participant, sightings);
+    await this.confirmAbsent(participant, reopened, askedAt, slices);
     if (undecidable === 0) parts.observer.decidable?.(participant);
     else if (this.undecidable.get(participant) !== undecidable) {
       parts.observer.undecidable(participant, undecidable);
@@ -103,18 +123,58 @@ export class OrphanRecovery {
     this.undecidable.set(participant, undecidable);
   }
 
+  /**
+   * Whether a branch that is listed is over by word alone. It is told the decision again, unless the list may be older than
+   * its end.
+   *
+   * @param seen takes up what is found in the list.
+   */
+  private isOverByWord(
+    participant: RegisteredParticipant,
+    listed: PreparedBranch,
+    askedAt: number,
+    seen: Set<BranchRecord>,
+  ): boolean {
+    const { unconfirmed, restoration } = this.runtime;
+    const found = unconfirmed.find(participant.name, branchKey(listed));
+    if (found === undefined) return false;
+    seen.add(found.branch);
+    if (this.isYoungEnough(askedAt, found)) restoration.reopen(found.branch);
+    return true;
+  }
+
+  /** What is over by word alone, and is not in a complete list, is over: its decision need not be kept for it. */
+  private async confirmAbsent(
+    { name }: RegisteredParticipant,
+    listed: ReadonlySet<BranchRecord>,
+    askedAt: number,
+    slices: Slices,
+  ): Promise<void> {
+    const { unconfirmed, executor } = this.runtime;
+    for (const end of unconfirmed.of(name)) {
+      const turn = slices.next();
+      if (turn !== undefined) await turn;
+      if (!this.mayConclude) return;
+      if (listed.has(end.branch) || !this.isYoungEnough(askedAt, end)) continue;
+      unconfirmed.remove(end.branch);
+      executor.settled(end.branch.transaction);
+    }
+  }
+
+  /** Lists may be stale, and are trusted only when they were asked for long enough after what they are to prove. */
+  private isYoungEnough(askedAt: number, { since }: UnconfirmedEnd): boolean {
+    return askedAt - since >= this.runtime.parts.options.orphanSafetyMs;
+  }
+
   /** What may be concluded of a branch that is listed. What bears another name, or no well-formed one, is not ours. */
-  private presumptionOf(
-    branch: unknown,
-    decided: ReadonlySet<string>,
-  ): 'foreign' | 'leave' | 'abort' | 'unknown' {
-    const { ids, log } = this.runtime;
+  private presumptionOf(branch: unknown): 'foreign' | 'leave' | 'abort' | 'unknown' {
+    const { ids, log, registry } = this.runtime;
     if (!isPreparedBranch(branch)) return 'foreign';
     const origin = ids.originOf(branch.transactionId);
     if (origin.kind === 'other-log') return 'unknown';
     if (origin.kind !== 'own') return 'foreign';
     const { epoch } = origin;
-    const recorded = decided.has(branch.transactionId);
+    const recorded = registry.isRestoredDecision(branch.transactionId);
     const presumption = presume({ owns: !log.isLost, recorded, begunInThisEpoch: epoch === log.epoch });
     if (presumption !== 'abort') return 'leave';
     // Without the decisions of that epoch there is nothing to presume from.

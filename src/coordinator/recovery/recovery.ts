@@ -1,9 +1,16 @@
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { OrphanRecovery } from './orphan-recovery.js';
+import { LOOKED_AT_IN_A_SLICE, Slices } from './slices.js';
 import { StalledRecovery } from './stalled-recovery.js';
 
 /** How long the log may take to say whether it works before it is asked again. */
 const CHECK_WITHIN_MS = 10_000;
+
+/** What was taken up at the start: how many decisions, and the names of participants that are missing. */
+interface Restored {
+  readonly decisions: number;
+  readonly missing: ReadonlySet<string>;
+}
 
 /**
  * Brings to its end what was left over: decisions of earlier runs, branches that are stalled, and orphans. It never
@@ -26,7 +33,27 @@ export class Recovery {
    *
    * @returns how many there were, and the names of the participants that are missing.
    */
-  restore(): { readonly decisions: number; readonly missing: ReadonlySet<string> } {
+  restore(): Restored {
+    const steps = this.restoring();
+    let step = steps.next();
+    while (!step.done) step = steps.next();
+    return step.value;
+  }
+
+  /** The same, in slices: the event loop turns in between, however many there are. */
+  async restoreInSlices(): Promise<Restored> {
+    const slices = new Slices(LOOKED_AT_IN_A_SLICE);
+    const steps = this.restoring();
+    let step = steps.next();
+    while (!step.done) {
+      const turn = slices.next();
+      if (turn !== undefined) await turn;
+      step = steps.next();
+    }
+    return step.value;
+  }
+
+  private *restoring(): Generator<undefined, Restored> {
     const { parts, restoration } = this.runtime;
     const { decisions, reports: allReports } = this.runtime.takeLeftovers();
     const present = new Set(parts.participants.list().map(({ name }) => name));
@@ -36,8 +63,12 @@ export class Recovery {
       restoration.committed(record, reports.get(record.id) ?? []);
       reports.delete(record.id);
       for (const { participant } of record.branches) if (!present.has(participant)) missing.add(participant);
+      yield;
     }
-    for (const ofOne of reports.values()) restoration.reported(ofOne);
+    for (const ofOne of reports.values()) {
+      restoration.reported(ofOne);
+      yield;
+    }
     this.isRestored = true;
     return { decisions: decisions.length, missing };
   }

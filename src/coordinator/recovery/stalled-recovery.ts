@@ -2,6 +2,7 @@ import type { BranchRecord } from '../execution/branch-record.js';
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { includes } from '../protocol/index.js';
+import { LOOKED_AT_IN_A_SLICE, Slices, TRIED_IN_A_SLICE } from './slices.js';
 
 /**
  * Takes up the branches that are stalled: each is tried once in a pass, the oldest transaction first, and at each
@@ -12,6 +13,8 @@ import { includes } from '../protocol/index.js';
 export class StalledRecovery {
   private readonly passes = new Map<RegisteredParticipant, Promise<void>>();
   private stopped = false;
+  private readonly looks = new Slices(LOOKED_AT_IN_A_SLICE);
+  private readonly tries = new Slices(TRIED_IN_A_SLICE);
 
   /** @param concurrency how many branches are tried at the same time at one participant. */
   constructor(
@@ -25,13 +28,11 @@ export class StalledRecovery {
    * @returns a promise that resolves when all that are under way have ended.
    */
   async pass(): Promise<void> {
-    for (const [participant, branches] of Map.groupBy(
-      this.stalledBranches(),
-      ({ participant }) => participant,
-    )) {
+    for (const [participant, branches] of await this.stalledBranches()) {
+      if (this.stopped) break;
       // Nothing can be delivered to one that is not there (yet), and nothing is to be to one that is paused.
       if (participant.isAwaited || participant.paused !== undefined || this.passes.has(participant)) continue;
-      const pass = this.tryAll(branches.values()).finally(() => this.passes.delete(participant));
+      const pass = this.tryAll(branches).finally(() => this.passes.delete(participant));
       this.passes.set(participant, pass);
     }
     await Promise.all(this.passes.values());
@@ -43,24 +44,36 @@ export class StalledRecovery {
     await Promise.all(this.passes.values());
   }
 
-  private async tryAll(branches: Iterator<BranchRecord> & Iterable<BranchRecord>): Promise<void> {
-    const workers = Array.from({ length: this.concurrency }, async () => {
-      // All workers take from one iterator, so each branch is tried by one of them.
-      for (const branch of branches) {
-        if (this.stopped) return;
-        await this.runtime.executor.deliveries.retryNow(branch);
+  private async tryAll(branches: readonly BranchRecord[]): Promise<void> {
+    let next = 0;
+    const worker = async (): Promise<void> => {
+      while (next < branches.length && !this.stopped) {
+        // Participants that fail at once would hold the event loop until all have been tried.
+        const turn = this.tries.next();
+        if (turn === undefined) await this.runtime.executor.deliveries.retryNow(branches[next++]!);
+        else await turn;
       }
-    });
-    await Promise.all(workers);
+    };
+    // All workers take from one list, so each branch is tried by one of them.
+    await Promise.all(Array.from({ length: Math.min(this.concurrency, branches.length) }, worker));
   }
 
-  private stalledBranches(): BranchRecord[] {
-    const branches: BranchRecord[] = [];
-    for (const transaction of this.runtime.registry.unsettled) {
-      for (const branch of transaction.branches) {
-        if (includes(transaction.stalled, branch.index)) branches.push(branch);
+  /** The oldest transaction first. */
+  private async stalledBranches(): Promise<ReadonlyMap<RegisteredParticipant, BranchRecord[]>> {
+    const found = new Map<RegisteredParticipant, BranchRecord[]>();
+    // Those that come while the event loop turns have their turn in the next pass.
+    const transactions = Array.from(this.runtime.registry.unsettled);
+    for (const transaction of transactions) {
+      for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+        if (!includes(transaction.stalled, branch.index)) continue;
+        const branches = found.get(branch.participant);
+        if (branches === undefined) found.set(branch.participant, [branch]);
+        else branches.push(branch);
       }
+      const turn = this.looks.next();
+      if (turn !== undefined) await turn;
+      if (this.stopped) break;
     }
-    return branches;
+    return found;
   }
 }

@@ -32,6 +32,8 @@ export function describeEvent({ event, attempt, detail }: TimelineEntry): string
       return 'stalled: left to the recovery job';
     case 'heuristic':
       return 'reported a heuristic outcome';
+    case 'reopened':
+      return 'found prepared: to be told the decision again';
     case 'record-unknown':
       return 'not known whether the decision record was written';
     case 'held':

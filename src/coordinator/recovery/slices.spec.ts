@@ -1,0 +1,23 @@
+import { describe, expect, it, vi } from 'vitest';
+import { Slices } from './slices.js';
+
+describe('Slices', () => {
+  it('lets the event loop turn after so many items, and not before', async () => {
+    const slices = new Slices(3);
+    const turned = vi.fn<() => void>();
+    setImmediate(turned);
+    expect([slices.next(), slices.next()]).toEqual([undefined, undefined]);
+    const turn = slices.next();
+    expect(turn).toBeInstanceOf(Promise);
+    expect(turned).not.toHaveBeenCalled();
+    await turn;
+    expect(turned).toHaveBeenCalledTimes(1);
+    expect(slices.next()).toBeUndefined();
+  });
+
+  it('lets all that share it wait for the same turn', () => {
+    const slices = new Slices(1);
+    const turn = slices.next();
+    expect(slices.next()).toBe(turn);
+  });
+});
