@@ -9,7 +9,7 @@ import { type Mutant, mutate } from './mutants.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const COPIED = ['src', 'test', 'package.json', 'tsconfig.json', 'tsconfig.programs.json', 'vitest.config.ts'];
 /** A defect may make the code run round for ever. */
-const LIMIT_MS = 180_000;
+const LIMIT_MS = 300_000;
 
 /** What notices a mutant: the file of the first test that failed, or the time limit; undefined when nothing does. */
 export type Verdict = string | undefined;
