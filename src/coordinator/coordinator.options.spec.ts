@@ -15,9 +15,12 @@ describe('the options as they are documented', () => {
     expectTypeOf<ParticipantOptions>().toEqualTypeOf<Readonly<z.input<typeof participantOptionsSchema>>>();
   });
 
-  it('have the defaults of the coordinator that the schema fills in', () => {
+  it('have the defaults of the coordinator that the schema fills in, or words for one that depends on others', () => {
     const documented = documentedDefaults('coordinator.options.ts', 'CoordinatorOptions');
-    expect(documented).toEqual(mapValues(coordinatorOptionsSchema.parse({}), textOf));
+    const filledIn = mapValues(coordinatorOptionsSchema.parse({}), textOf);
+    const derived = Object.keys(coordinatorOptionsSchema.shape).filter((key) => !(key in filledIn));
+    const words = Object.fromEntries(derived.map((key) => [key, expect.stringMatching(/^\w+ \w+/)]));
+    expect(documented).toEqual({ ...filledIn, ...words });
   });
 
   it("have the defaults of a participant that the schema fills in, or else the coordinator's", () => {
