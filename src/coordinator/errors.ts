@@ -85,7 +85,7 @@ export class TooManyBranchesError extends CoordinatorError {
   }
 }
 
-/** A branch id is in use in this transaction for another participant. @publicApi */
+/** A branch id is in use in this transaction, for another participant or another payload. @publicApi */
 export class BranchConflictError extends CoordinatorError {
   readonly code = 'DTC_BRANCH_CONFLICT';
 
@@ -95,15 +95,19 @@ export class BranchConflictError extends CoordinatorError {
     readonly enlisted: string,
   ) {
     super(
-      `The branch "${branchId}" belongs to "${enlisted}" already and cannot be enlisted for "${participant}".`,
+      participant === enlisted
+        ? `The branch "${branchId}" of "${participant}" is enlisted already with another payload, which stands. ` +
+            'Enlist each piece of work once, or give the other one a branch id of its own.'
+        : `The branch "${branchId}" belongs to "${enlisted}" already and cannot be enlisted for "${participant}".`,
     );
   }
 }
 
-/** A branch was offered to a transaction whose voting has begun or which is over. @publicApi */
+/** A branch was offered to a transaction that takes no more: its voting has begun, it is over, or rollback-only. @publicApi */
 export class NotActiveError extends CoordinatorError {
   readonly code = 'DTC_NOT_ACTIVE';
 
+  /** @param state the state of the transaction, or `rollback-only`. */
   constructor(
     readonly transactionId: string,
     readonly state: string,

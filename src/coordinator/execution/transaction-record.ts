@@ -1,3 +1,4 @@
+import type { CallerSignal } from '../gate/caller-signal.js';
 import { type CommitDecision, type CommitRecord, DECIDED_BY_LOG } from '../log/decision-log.js';
 import type { Outcome } from '../outcome.js';
 import type { CoordinatorRun } from '../participant/participant.js';
@@ -207,19 +208,16 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   }
 
   /** From now on the caller's signal can cancel the transaction. */
-  listenTo(signal: AbortSignal): void {
-    const extras = this.needExtras();
-    extras.callerSignal = signal;
-    extras.callerListener = () => this.driver.cancelled(this);
-    signal.addEventListener('abort', extras.callerListener, { once: true });
+  listenTo(signal: CallerSignal): void {
+    this.needExtras().callerSignal = signal;
+    signal.tell(() => this.driver.cancelled(this));
   }
 
   stopListening(): void {
     const { extras } = this;
-    if (extras?.callerListener === undefined) return;
-    extras.callerSignal?.removeEventListener('abort', extras.callerListener);
+    if (extras?.callerSignal === undefined) return;
+    extras.callerSignal.stop();
     extras.callerSignal = undefined;
-    extras.callerListener = undefined;
   }
 
   private momentOf(us: number): number {

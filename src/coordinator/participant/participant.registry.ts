@@ -7,6 +7,8 @@ import {
   InvalidRequestError,
   UnknownParticipantError,
 } from '../errors.js';
+import { textAt } from '../gate/failure.js';
+import { MAX_CODE_LENGTH, describeAnswer, messageOf, shortened } from '../gate/texts.js';
 import { AwaitedParticipant } from './awaited-participant.js';
 import type { ParticipantReference } from './branch-request.js';
 import type { ParticipantClaims } from './participant-claims.js';
@@ -15,6 +17,7 @@ import type { TransactionParticipant } from './participant.js';
 import { type Pause, RegisteredParticipant } from './registered-participant.js';
 
 const REQUIRED_METHODS = ['prepare', 'commit', 'rollback'] as const;
+const OPTIONAL_METHODS = ['commitOnePhase', 'recover', 'branchStarted', 'branchEnded'] as const;
 
 /**
  * The participants that transactions can name. Those decorated with `@Participant` are registered at start-up;
@@ -51,7 +54,7 @@ export class ParticipantRegistry {
    *
    * @param options as for `@Participant`.
    * @param aliases further classes by which branches may name it.
-   * @throws InvalidParticipantError when a method is missing.
+   * @throws InvalidParticipantError when a method is missing, or is none.
    * @throws DuplicateParticipantError when the name is taken.
    * @throws InvalidOptionsError when an option is unknown or impossible.
    */
@@ -60,21 +63,13 @@ export class ParticipantRegistry {
     options: ParticipantOptions,
     ...aliases: Type<TransactionParticipant>[]
   ): RegisteredParticipant {
-    const className = instance?.constructor?.name ?? typeof instance;
-    for (const method of REQUIRED_METHODS) {
-      if (typeof instance?.[method] !== 'function') {
-        throw new InvalidParticipantError(
-          className,
-          `it has no method ${method}()`,
-          'Implement TransactionParticipant: prepare, commit and rollback.',
-        );
-      }
-    }
+    const className = classNameOf(instance);
+    checkMethods(instance, className);
     const resolved = resolveParticipantOptions(options, className, this.defaults);
     const taken = this.participants.get(resolved.name);
     if (taken !== undefined) throw new DuplicateParticipantError(resolved.name, className, taken.className);
 
-    const classes = new Set([instance.constructor, ...aliases].filter(isClassOfParticipants));
+    const classes = new Set([classOf(instance), ...aliases].filter(isClassOfParticipants));
     const registered = this.make(instance, className, resolved, [...classes]);
     this.participants.set(resolved.name, registered);
     this.refer(registered);
@@ -160,7 +155,7 @@ export class ParticipantRegistry {
   get(reference: ParticipantReference): RegisteredParticipant {
     const registered = this.references.get(reference);
     if (registered !== undefined) return registered;
-    const name = typeof reference === 'function' ? reference.name : reference;
+    const name = wordsFor(reference);
     if (!this.references.has(reference))
       throw new UnknownParticipantError(name, [...this.participants.keys()]);
     const sharers = this.list().filter(({ classes }) => (classes as readonly unknown[]).includes(reference));
@@ -238,6 +233,63 @@ export class ParticipantRegistry {
       this.references.set(reference, this.references.has(reference) ? undefined : registered);
     }
   }
+}
+
+/** @throws InvalidParticipantError when a method is missing, is none, or cannot be read. */
+function checkMethods(instance: TransactionParticipant, className: string): void {
+  for (const method of REQUIRED_METHODS) {
+    if (typeof methodOf(instance, method, className) !== 'function') {
+      throw new InvalidParticipantError(
+        className,
+        `it has no method ${method}()`,
+        'Implement TransactionParticipant: prepare, commit and rollback.',
+      );
+    }
+  }
+  for (const method of OPTIONAL_METHODS) {
+    const found = methodOf(instance, method, className);
+    if (found !== undefined && typeof found !== 'function') {
+      throw new InvalidParticipantError(
+        className,
+        `its ${method} is ${describeAnswer(found)}, and no method`,
+        `Make ${method}() a method, or leave it out.`,
+      );
+    }
+  }
+}
+
+function methodOf(instance: TransactionParticipant, method: string, className: string): unknown {
+  try {
+    return (instance as unknown as Readonly<Record<string, unknown>> | undefined)?.[method];
+  } catch (error) {
+    throw new InvalidParticipantError(
+      className,
+      `its ${method} cannot be read: ${messageOf(error)}`,
+      'Make it a method, and no getter that throws.',
+    );
+  }
+}
+
+/** A class may have a static member that is called name. */
+function classNameOf(instance: unknown): string {
+  return textAt(classOf(instance), 'name') ?? typeof instance;
+}
+
+/** @returns undefined for what does not say of which class it is. */
+function classOf(instance: unknown): unknown {
+  try {
+    return (instance as object | undefined)?.constructor;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @returns what a branch has named its participant by, in words. */
+function wordsFor(reference: unknown): string {
+  if (typeof reference === 'string') return shortened(reference, MAX_CODE_LENGTH);
+  return typeof reference === 'function'
+    ? (textAt(reference, 'name') ?? 'a class')
+    : describeAnswer(reference);
 }
 
 /** A plain object's class is Object, by which nobody means this participant. */
