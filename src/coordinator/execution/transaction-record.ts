@@ -1,4 +1,5 @@
 import type { CallerSignal } from '../gate/caller-signal.js';
+import { guardedController } from '../gate/guarded-signal.js';
 import { type CommitDecision, type CommitRecord, DECIDED_BY_LOG } from '../log/decision-log.js';
 import type { Outcome } from '../outcome.js';
 import type { CoordinatorRun } from '../participant/participant.js';
@@ -12,6 +13,7 @@ import {
   isAbort,
 } from '../protocol/index.js';
 import { TransactionAbortedError } from './abandoned.js';
+import { listenerFailed } from './branch-events.js';
 import type { BranchRecord } from './branch-record.js';
 import type { Clock } from './clock.js';
 import type { Incident } from './incident.js';
@@ -192,7 +194,9 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   /** The signal of every prepare of this transaction. */
   prepareSignal(): AbortSignal {
     const extras = this.needExtras();
-    extras.prepareController ??= new AbortController();
+    extras.prepareController ??= guardedController((error) =>
+      listenerFailed(`transaction ${this.id}`, error),
+    );
     if (isAbort(this.state)) this.abortPrepares();
     return extras.prepareController.signal;
   }
