@@ -96,8 +96,7 @@ export class BranchConflictError extends CoordinatorError {
   ) {
     super(
       participant === enlisted
-        ? `The branch "${branchId}" of "${participant}" is enlisted already with another payload, which stands. ` +
-            'Enlist each piece of work once, or give the other one a branch id of its own.'
+        ? `The branch "${branchId}" of "${participant}" is enlisted already with another payload, which stands.`
         : `The branch "${branchId}" belongs to "${enlisted}" already and cannot be enlisted for "${participant}".`,
     );
   }
@@ -107,14 +106,11 @@ export class BranchConflictError extends CoordinatorError {
 export class NotActiveError extends CoordinatorError {
   readonly code = 'DTC_NOT_ACTIVE';
 
-  /** @param state the state of the transaction, or `rollback-only`. */
   constructor(
     readonly transactionId: string,
     readonly state: string,
   ) {
-    super(
-      `The transaction ${transactionId} is ${state} and takes no more branches. Enlist before commit or rollback.`,
-    );
+    super(`The transaction ${transactionId} is ${state} and takes no more branches: enlist them before.`);
   }
 }
 

@@ -51,7 +51,7 @@ describe('Transaction', () => {
     transaction.setRollbackOnly('and something else');
     expect(transaction.isRollbackOnly).toBe(true);
     expect(() => transaction.enlist(branch('payment', 1))).toThrow(
-      `The transaction ${transaction.id} is rollback-only and takes no more branches.`,
+      `The transaction ${transaction.id} is rollback-only and takes no more branches`,
     );
 
     expect(await transaction.commit()).toMatchObject({

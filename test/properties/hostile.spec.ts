@@ -46,7 +46,7 @@ const TAMPERING: Readonly<Record<string, (branch: Branch) => unknown>> = {
       throw new Error('a listener');
     }),
   'listens and rejects': ({ signal }) => {
-    signal.onabort = (() => Promise.reject(new Error('a listener'))) as unknown as () => void;
+    Object.assign(signal, { onabort: () => Promise.reject(new Error('a listener')) });
   },
 };
 

@@ -1,23 +1,16 @@
 import { Inject, Injectable, Logger, type Type } from '@nestjs/common';
 import type { ResolvedCoordinatorOptions } from '../coordinator.options.js';
 import { COORDINATOR_OPTIONS } from '../coordinator.tokens.js';
-import {
-  DuplicateParticipantError,
-  InvalidParticipantError,
-  InvalidRequestError,
-  UnknownParticipantError,
-} from '../errors.js';
+import { DuplicateParticipantError, InvalidRequestError, UnknownParticipantError } from '../errors.js';
 import { textAt } from '../gate/failure.js';
-import { MAX_CODE_LENGTH, describeAnswer, messageOf, shortened } from '../gate/texts.js';
+import { MAX_CODE_LENGTH, describeAnswer, shortened } from '../gate/texts.js';
 import { AwaitedParticipant } from './awaited-participant.js';
 import type { ParticipantReference } from './branch-request.js';
 import type { ParticipantClaims } from './participant-claims.js';
 import { type ParticipantOptions, resolveParticipantOptions } from './participant.options.js';
 import type { TransactionParticipant } from './participant.js';
+import { checkMethods, classNameOf, classOf } from './participant-methods.js';
 import { type Pause, RegisteredParticipant } from './registered-participant.js';
-
-const REQUIRED_METHODS = ['prepare', 'commit', 'rollback'] as const;
-const OPTIONAL_METHODS = ['commitOnePhase', 'recover', 'branchStarted', 'branchEnded'] as const;
 
 /**
  * The participants that transactions can name. Those decorated with `@Participant` are registered at start-up;
@@ -232,55 +225,6 @@ export class ParticipantRegistry {
     for (const reference of registered.classes) {
       this.references.set(reference, this.references.has(reference) ? undefined : registered);
     }
-  }
-}
-
-/** @throws InvalidParticipantError when a method is missing, is none, or cannot be read. */
-function checkMethods(instance: TransactionParticipant, className: string): void {
-  for (const method of REQUIRED_METHODS) {
-    if (typeof methodOf(instance, method, className) !== 'function') {
-      throw new InvalidParticipantError(
-        className,
-        `it has no method ${method}()`,
-        'Implement TransactionParticipant: prepare, commit and rollback.',
-      );
-    }
-  }
-  for (const method of OPTIONAL_METHODS) {
-    const found = methodOf(instance, method, className);
-    if (found !== undefined && typeof found !== 'function') {
-      throw new InvalidParticipantError(
-        className,
-        `its ${method} is ${describeAnswer(found)}, and no method`,
-        `Make ${method}() a method, or leave it out.`,
-      );
-    }
-  }
-}
-
-function methodOf(instance: TransactionParticipant, method: string, className: string): unknown {
-  try {
-    return (instance as unknown as Readonly<Record<string, unknown>> | undefined)?.[method];
-  } catch (error) {
-    throw new InvalidParticipantError(
-      className,
-      `its ${method} cannot be read: ${messageOf(error)}`,
-      'Make it a method, and no getter that throws.',
-    );
-  }
-}
-
-/** A class may have a static member that is called name. */
-function classNameOf(instance: unknown): string {
-  return textAt(classOf(instance), 'name') ?? typeof instance;
-}
-
-/** @returns undefined for what does not say of which class it is. */
-function classOf(instance: unknown): unknown {
-  try {
-    return (instance as object | undefined)?.constructor;
-  } catch {
-    return undefined;
   }
 }
 
