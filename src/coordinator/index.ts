@@ -88,6 +88,7 @@ export {
   CoordinatorStatus,
   type CoordinatorView,
   type ParticipantView,
+  type UndecidedView,
 } from './observation/coordinator-status.js';
 export {
   TRANSACTION_EVENTS,

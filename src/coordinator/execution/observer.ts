@@ -41,6 +41,8 @@ export interface TransactionObserver {
   scanFailed(participant: RegisteredParticipant, message: string): void;
   /** Branches of earlier epochs are prepared, and the log does not outlive an epoch: nobody knows what was decided. */
   undecidable(participant: RegisteredParticipant, branches: number): void;
+  /** A complete list of a participant was looked at: what it has that this coordinator cannot decide. */
+  undecided?(participant: RegisteredParticipant, branches: UndecidedBranches): void;
   /** None of its branches is undecidable any more. */
   decidable?(participant: RegisteredParticipant): void;
   /** A pass of the recovery job is over: what was stalled when it began has been tried once. */
@@ -53,4 +55,32 @@ export interface TransactionObserver {
   ended(transaction: TransactionRecord): void;
   /** A defect: something threw where nothing may. */
   defect(error: unknown, where: string): void;
+}
+
+/**
+ * Why a coordinator cannot decide a prepared branch: it is of an earlier run whose log was not durable, of a later run of this
+ * very log, of another log of the same name, of another coordinator, or its id is none that a coordinator makes.
+ *
+ * @publicApi
+ */
+export type UndecidedReason = 'earlier-run' | 'later-run' | 'other-log' | 'other-coordinator' | 'malformed';
+
+/** A prepared branch that this coordinator cannot decide, and leaves alone. */
+export interface UndecidedBranch {
+  /** As the participant lists them; null where it is no text. */
+  readonly transactionId: string | null;
+  readonly branchId: string | null;
+  readonly reason: UndecidedReason;
+  /** When a complete list had it first, on the coordinator's clock. */
+  readonly since: number;
+}
+
+/** What one participant has prepared that this coordinator cannot decide. */
+export interface UndecidedBranches {
+  /** How many are of this coordinator's name. */
+  readonly undecidable: number;
+  /** How many are of other coordinators, or of none, and stay. */
+  readonly foreign: number;
+  /** The oldest of both. */
+  readonly oldest: readonly UndecidedBranch[];
 }

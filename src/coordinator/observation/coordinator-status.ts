@@ -1,12 +1,13 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { ParticipantNotFoundError } from '../errors.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import type { UndecidedBranch } from '../execution/observer.js';
 import type { ParticipantCounts, RegisteredParticipant } from '../participant/registered-participant.js';
 import type { ResolvedParticipantOptions } from '../participant/participant.options.js';
 import { ParticipantRegistry } from '../participant/participant.registry.js';
 import { READY } from '../protocol/index.js';
 import { VERSION } from '../version.js';
-import { type ParticipantLatency, latencyOf } from './metrics/participant-measurements.js';
+import { type ParticipantLatency, latencyOf, measurementsOf } from './metrics/participant-measurements.js';
 import { Reporter } from './reporter.js';
 import type { TransactionStatistics } from './statistics.js';
 import { type TransactionSummary, summaryOf } from './transaction-view.js';
@@ -68,6 +69,18 @@ export interface ParticipantView extends ResolvedParticipantOptions {
   readonly paused: { readonly since: string; readonly by: string; readonly reason: string } | null;
   readonly counts: Readonly<ParticipantCounts>;
   readonly latency: ParticipantLatency;
+  /** Prepared branches that this coordinator cannot decide and leaves alone, as the latest complete list has them. */
+  readonly undecided: UndecidedView;
+}
+
+/** What a participant has prepared that this coordinator cannot decide. @publicApi */
+export interface UndecidedView {
+  /** How many are of this coordinator's name: of another log, or of a run whose decisions are not known. */
+  readonly undecidable: number;
+  /** How many are of other coordinators, or of none, and stay. */
+  readonly foreign: number;
+  /** The oldest of both, at most 20, and for how long each has been seen. */
+  readonly oldest: readonly (Omit<UndecidedBranch, 'since'> & { readonly ageMs: number })[];
 }
 
 /** How the coordinator and its participants are, for health checks and listings. @publicApi */
@@ -148,7 +161,8 @@ export class CoordinatorStatus {
 
   /** @returns the participants that are registered now, with their options and counts. */
   participants(): ParticipantView[] {
-    return this.participantRegistry.list().map(participantView);
+    const now = this.runtime.parts.clock.now();
+    return this.participantRegistry.list().map((participant) => participantView(participant, now));
   }
 
   /** @throws ParticipantNotFoundError */
@@ -159,7 +173,7 @@ export class CoordinatorStatus {
   }
 }
 
-function participantView(participant: RegisteredParticipant): ParticipantView {
+function participantView(participant: RegisteredParticipant, now: number): ParticipantView {
   const { options, className, onePhase, counts, paused } = participant;
   return {
     ...options,
@@ -168,5 +182,15 @@ function participantView(participant: RegisteredParticipant): ParticipantView {
     paused: paused === undefined ? null : { ...paused, since: new Date(paused.since).toISOString() },
     counts: { ...counts },
     latency: latencyOf(participant),
+    undecided: undecidedView(participant, now),
   };
+}
+
+function undecidedView(participant: RegisteredParticipant, now: number): UndecidedView {
+  const { undecidable, foreign, oldest } = measurementsOf(participant).undecided;
+  const shown = oldest.map(({ transactionId, branchId, reason, since }) => {
+    const ageMs = Math.max(0, Math.round(now - since));
+    return { transactionId, branchId, reason, ageMs };
+  });
+  return { undecidable, foreign, oldest: shown };
 }

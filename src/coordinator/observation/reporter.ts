@@ -3,7 +3,7 @@ import { TRANSACTION_LINES } from '../coordinator.tokens.js';
 import { tellEnded } from '../execution/branch-events.js';
 import type { BranchRecord } from '../execution/branch-record.js';
 import { messageOf } from '../execution/incident.js';
-import type { PrepareProblem, TransactionObserver } from '../execution/observer.js';
+import type { PrepareProblem, TransactionObserver, UndecidedBranches } from '../execution/observer.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
 import { stackOf } from '../gate/failure.js';
 import type { Outcome } from '../outcome.js';
@@ -124,6 +124,23 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
         'branches are prepared of which this coordinator cannot know the decision: of an earlier run without a durable ' +
           'log, or of a later one whose log this is not. They are left alone: find out from the other participants, and ' +
           'commit or roll back all branches of a transaction alike',
+      ),
+    );
+  }
+
+  /** Those of this coordinator's name are told by {@link undecidable}. The others once, each time that their number changes. */
+  undecided(participant: RegisteredParticipant, branches: UndecidedBranches): void {
+    const measured = measurementsOf(participant);
+    const before = measured.undecided.foreign;
+    measured.undecided = branches;
+    const { foreign } = branches;
+    if (foreign === 0 || foreign === before) return;
+    const { name } = participant;
+    this.safely(() =>
+      this.logger.warn(
+        { participant: name, branches: foreign },
+        'branches of other coordinators, or with ids that no coordinator makes, stay prepared. They are left alone: see that ' +
+          'their coordinators run, or end them by hand',
       ),
     );
   }

@@ -114,6 +114,20 @@ export const participantSchema = z
       stalled: counts,
     }),
     latency: z.object({ prepare: latencySchema, completion: latencySchema }),
+    undecided: z
+      .object({
+        undecidable: counts,
+        foreign: counts,
+        oldest: z.array(
+          z.object({
+            transactionId: z.string().nullable(),
+            branchId: z.string().nullable(),
+            reason: z.enum(['earlier-run', 'later-run', 'other-log', 'other-coordinator', 'malformed']),
+            ageMs: counts,
+          }),
+        ),
+      })
+      .describe('Prepared branches that this coordinator cannot decide and leaves alone.'),
   })
   .meta({ id: 'Participant' }) satisfies z.ZodType<ParticipantView>;
 

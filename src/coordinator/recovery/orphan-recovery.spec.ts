@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { ScriptedLog } from '../../../test/faults/scripted-log.js';
-import type { TransactionObserver } from '../execution/observer.js';
+import type { TransactionObserver, UndecidedBranches } from '../execution/observer.js';
 import type { CommitRecord, LogClaim } from '../log/decision-log.js';
 import { branch } from '../participant/branch-request.js';
 import type { PreparedBranch } from '../participant/participant.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
 import { OrphanRecovery } from './orphan-recovery.js';
-import { DECIDER, claimOf, idOf } from '../../../test/support/identity.js';
+import { DECIDER, OTHER_LOG_ID, claimOf, idOf } from '../../../test/support/identity.js';
 
 /** A participant that lists what a test says is prepared in it. */
 class Listing extends ScriptedParticipant {
@@ -35,9 +35,11 @@ function orphanage(claim: Partial<LogClaim> = {}) {
   const failedScans: [string, string][] = [];
   const undecidable: [string, number][] = [];
   const orphans: string[] = [];
+  let latest: UndecidedBranches | undefined;
   const told: Partial<TransactionObserver> = {
     scanFailed: ({ name }, message) => failedScans.push([name, message]),
     undecidable: ({ name }, branches) => undecidable.push([name, branches]),
+    undecided: ({ name }, branches) => void (name === 'stock' && (latest = branches)),
     orphan: ({ transaction, branchId }) => orphans.push(`${transaction.id} ${branchId}`),
   };
   const coordinator = createTestCoordinator({
@@ -56,7 +58,17 @@ function orphanage(claim: Partial<LogClaim> = {}) {
     await coordinator.recover();
     await coordinator.recover();
   };
-  return { ...coordinator, stock, payment, log, twoScans, failedScans, undecidable, orphans };
+  return {
+    ...coordinator,
+    stock,
+    payment,
+    log,
+    twoScans,
+    failedScans,
+    undecidable,
+    orphans,
+    shown: () => latest,
+  };
 }
 
 function prepared(transactionId: string, branchId = 'stock'): PreparedBranch {
@@ -346,6 +358,52 @@ describe('OrphanRecovery', () => {
     expect(await numberTold()).toEqual([]);
     expect(await numberTold(idOf('shop', 4, 1))).toEqual([['stock', 1]]);
     expect(failedScans).toEqual([]);
+  });
+
+  it('shows what it cannot decide, of whichever kind, with the moment when it was seen first', async () => {
+    const { stock, recover, clock, shown } = orphanage();
+    const names = ['other-log', 'later-run', 'other-coordinator', 'malformed'];
+    const kinds = [
+      prepared(idOf('shop', 4, 1, OTHER_LOG_ID)),
+      prepared(idOf('shop', 6, 1)),
+      prepared(idOf('bank', 4, 1)),
+      prepared('whatever'),
+    ];
+    stock.prepared = kinds;
+    await recover();
+    const firstSeenAt = clock.now();
+    expect(shown()).toMatchObject({ undecidable: 2, foreign: 0 });
+    expect(shown()!.oldest.map(({ reason }) => reason)).toEqual(names.slice(0, 2));
+
+    await clock.advance(SAFETY_MS);
+    stock.prepared = [prepared(idOf('bank', 4, 2)), ...kinds, { transactionId: 7 }];
+    await recover();
+    expect(shown()).toMatchObject({ undecidable: 2, foreign: 2 });
+    expect(shown()!.oldest.map(({ reason }) => reason)).toEqual(names);
+    expect(shown()!.oldest.map(({ since }) => since)).toEqual(names.map(() => firstSeenAt));
+
+    stock.prepared = [];
+    await recover();
+    expect(shown()).toEqual({ undecidable: 0, foreign: 0, oldest: [] });
+  });
+
+  it('shows the oldest of very many that it cannot decide, and counts all', async () => {
+    const { stock, recover, clock, shown } = orphanage();
+    const list = (from: number, count: number) =>
+      Array.from({ length: count }, (_, index) => prepared(idOf('shop', 4, from + index, OTHER_LOG_ID)));
+    stock.prepared = list(1, 15);
+    await recover();
+    await clock.advance(1);
+    stock.prepared = [...list(100, 5_000), ...list(1, 15)];
+    await recover();
+
+    expect(shown()).toMatchObject({ undecidable: 5_015 });
+    expect(shown()!.oldest).toHaveLength(20);
+    expect(
+      shown()!
+        .oldest.slice(0, 15)
+        .map(({ transactionId }) => transactionId),
+    ).toEqual(list(1, 15).map(({ transactionId }) => transactionId));
   });
 
   it('says of each orphan that it was found, once, however often it is listed and fails to roll back', async () => {

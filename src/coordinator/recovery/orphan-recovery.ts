@@ -1,11 +1,13 @@
 import type { BranchRecord } from '../execution/branch-record.js';
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { messageOf } from '../execution/incident.js';
+import type { UndecidedReason } from '../execution/observer.js';
 import { type UnconfirmedEnd, mayList } from '../execution/unconfirmed-ends.js';
 import { type PreparedBranch, branchKey } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { presume } from '../protocol/index.js';
 import { LOOKED_AT_IN_A_SLICE, Slices } from './slices.js';
+import { UndecidedTally } from './undecided-branches.js';
 
 /**
  * Finds orphans: branches that an earlier run of this coordinator has prepared and left without a decision. Nothing is
@@ -19,6 +21,8 @@ export class OrphanRecovery {
   private readonly scans = new Map<RegisteredParticipant, Promise<void>>();
   /** How many branches of each participant nobody can decide, as was reported the last time. */
   private readonly undecidable = new WeakMap<RegisteredParticipant, number>();
+  /** What the latest complete list of each participant has that cannot be decided here. */
+  private readonly undecided = new WeakMap<RegisteredParticipant, UndecidedTally>();
   private stopped = false;
 
   constructor(private readonly runtime: CoordinatorRuntime) {}
@@ -93,16 +97,16 @@ export class OrphanRecovery {
     const before = this.sightings.get(participant);
     const sightings = new Map<string, number>();
     const reopened = new Set<BranchRecord>();
-    let undecidable = 0;
+    const undecided = new UndecidedTally(this.undecided.get(participant), now);
     for (const branch of listed) {
       const turn = slices.next();
       if (turn !== undefined) await turn;
       if (!this.mayConclude) return;
       if (isPreparedBranch(branch) && this.isOverByWord(participant, branch, askedAt, reopened)) continue;
       const presumption = this.presumptionOf(branch);
-      if (presumption === 'foreign' || presumption === 'leave') continue;
-      if (presumption === 'unknown') {
-        undecidable++;
+      if (presumption === 'leave') continue;
+      if (presumption !== 'abort') {
+        undecided.see(branch, presumption);
         continue;
       }
       const key = branchKey(branch as PreparedBranch);
@@ -116,11 +120,14 @@ export class OrphanRecovery {
     }
     this.sightings.set(participant, sightings);
     await this.confirmAbsent(participant, reopened, askedAt, slices);
+    this.undecided.set(participant, undecided);
+    const { undecidable } = undecided;
     if (undecidable === 0) parts.observer.decidable?.(participant);
     else if (this.undecidable.get(participant) !== undecidable) {
       parts.observer.undecidable(participant, undecidable);
     }
     this.undecidable.set(participant, undecidable);
+    parts.observer.undecided?.(participant, undecided.result(askedAt, parts.options.orphanSafetyMs));
   }
 
   /**
@@ -167,18 +174,19 @@ export class OrphanRecovery {
   }
 
   /** What may be concluded of a branch that is listed. What bears another name, or no well-formed one, is not ours. */
-  private presumptionOf(branch: unknown): 'foreign' | 'leave' | 'abort' | 'unknown' {
+  private presumptionOf(branch: unknown): 'leave' | 'abort' | UndecidedReason {
     const { ids, log, registry } = this.runtime;
-    if (!isPreparedBranch(branch)) return 'foreign';
+    if (!isPreparedBranch(branch)) return 'malformed';
     const origin = ids.originOf(branch.transactionId);
-    if (origin.kind === 'other-log') return 'unknown';
-    if (origin.kind !== 'own') return 'foreign';
+    if (origin.kind === 'other-name') return 'other-coordinator';
+    if (origin.kind !== 'own') return origin.kind;
     const { epoch } = origin;
     const recorded = registry.isRestoredDecision(branch.transactionId);
     const presumption = presume({ owns: !log.isLost, recorded, begunInThisEpoch: epoch === log.epoch });
     if (presumption !== 'abort') return 'leave';
     // Without the decisions of that epoch there is nothing to presume from.
-    return log.durable && epoch < log.epoch ? 'abort' : 'unknown';
+    if (epoch > log.epoch) return 'later-run';
+    return log.durable ? 'abort' : 'earlier-run';
   }
 
   private rollBack(branch: PreparedBranch, participant: RegisteredParticipant): void {

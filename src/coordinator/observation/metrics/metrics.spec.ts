@@ -213,6 +213,24 @@ describe('CoordinatorMetrics', () => {
     expect((await scrape()).value(undecidable)).toBe(0);
   });
 
+  it('say how many branches of other coordinators stay prepared', async () => {
+    const listing = new Listing();
+    const { recover, scrape, clock } = createMeasured({
+      participants: { listing },
+      log: new ScriptedLog({ claim: CLAIM }),
+      orphanSafetyMs: 1_000,
+    });
+    const foreign = 'dtc_foreign_branches{participant="listing"}';
+    listing.listed = [{ transactionId: idOf('bank', 3, 1), branchId: 'listing' }];
+    await recover();
+    expect((await scrape()).value(foreign)).toBe(0);
+
+    await clock.advance(1_000);
+    await recover();
+    expect((await scrape()).value(foreign)).toBe(1);
+    expect((await scrape()).value('dtc_undecidable_branches{participant="listing"}')).toBe(0);
+  });
+
   it('say whether the log takes records, and whether the claim on it holds', async () => {
     const { runtime, scrape } = createMeasured();
     runtime.log.failed(Object.assign(new Error('no space left'), { code: 'DTC_LOG_BROKEN' }));

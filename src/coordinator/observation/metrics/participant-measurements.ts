@@ -1,4 +1,5 @@
 import { DURATION_BOUNDS_US, Histogram } from '../../histogram.js';
+import type { UndecidedBranches } from '../../execution/observer.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
 
 /** What is measured of one participant, besides what it counts itself. */
@@ -11,6 +12,8 @@ export class ParticipantMeasurements {
   failedScans = 0;
   /** Its prepared branches of which nobody knows the decision. */
   undecidable = 0;
+  /** Its prepared branches that this coordinator cannot decide, as the latest complete list has them. */
+  undecided: UndecidedBranches = { undecidable: 0, foreign: 0, oldest: [] };
 
   constructor(readonly participant: RegisteredParticipant) {}
 }

@@ -158,4 +158,10 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
     'Prepared branches of which this coordinator cannot know the decision',
     (participant) => measurementsOf(participant).undecidable,
   ),
+  perParticipant(
+    'gauge',
+    'dtc_foreign_branches',
+    'Prepared branches of other coordinators, or with an id that no coordinator makes, that stay',
+    (participant) => measurementsOf(participant).undecided.foreign,
+  ),
 ];
