@@ -1,6 +1,7 @@
 import { measureDurable } from './durable/durable.js';
 import { currentCommit, describeMachine } from './machine.js';
 import { measureInMemory } from './memory/in-memory.js';
+import { measureOverload } from './overload/overload.js';
 import { measurePostgres } from './postgres/postgres.js';
 import { PostgresUnavailableError } from './postgres/server.js';
 import { type Report, tableOf } from './report.js';
@@ -22,17 +23,20 @@ async function measure(settings: Settings): Promise<Report> {
   const memory = parts.has('memory') ? await measureInMemory(settings, progress) : NOTHING_IN_MEMORY;
   if (parts.has('durable')) progress('decisions on disk');
   const durable = parts.has('durable') ? await measureDurable(settings) : null;
-  let postgres: Report['postgres'] = null;
-  if (parts.has('postgres')) {
-    progress('PostgreSQL');
+  const withServer = async <T>(part: Part, what: string, measured: () => Promise<T>): Promise<T | null> => {
+    if (!parts.has(part)) return null;
+    progress(what);
     try {
-      postgres = await measurePostgres(settings);
+      return await measured();
     } catch (error) {
       if (!(error instanceof PostgresUnavailableError)) throw error;
-      notMeasured.postgres = error.message;
+      notMeasured[part] = error.message;
+      return null;
     }
-  }
-  return { ...memory, durable, postgres, notMeasured, machine, commit: currentCommit(), quick };
+  };
+  const postgres = await withServer('postgres', 'PostgreSQL', () => measurePostgres(settings));
+  const overload = await withServer('overload', 'overload', () => measureOverload(settings));
+  return { ...memory, durable, postgres, overload, notMeasured, machine, commit: currentCommit(), quick };
 }
 
 async function main(args: readonly string[]): Promise<number> {

@@ -2,6 +2,8 @@ import { durableTable } from './durable/table.js';
 import type { Durable } from './durable/durable.js';
 import type { Machine } from './machine.js';
 import type { InMemory } from './memory/in-memory.js';
+import type { OverloadLevel } from './overload/overload.js';
+import { overloadTable } from './overload/table.js';
 import { inMemoryTable } from './memory/table.js';
 import type { Postgres } from './postgres/postgres.js';
 import { postgresTable } from './postgres/table.js';
@@ -11,6 +13,7 @@ import type { Part } from './settings.js';
 export interface Report extends Nullable<InMemory> {
   readonly durable: Durable | null;
   readonly postgres: Postgres | null;
+  readonly overload: readonly OverloadLevel[] | null;
   /** Why a part is missing. */
   readonly notMeasured: Readonly<Partial<Record<Part, string>>>;
   readonly machine: Machine;
@@ -23,7 +26,8 @@ type Nullable<T> = { readonly [Key in keyof T]: T[Key] | null };
 
 /** The report for people. */
 export function tableOf(report: Report): string {
-  const { inMemory, retained, latency, durable, postgres, notMeasured, machine, commit, quick } = report;
+  const { inMemory, retained, latency, durable, postgres, overload, notMeasured, machine, commit, quick } =
+    report;
   const sections = [
     [
       `${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}, ` +
@@ -32,6 +36,7 @@ export function tableOf(report: Report): string {
     inMemory && retained && latency ? inMemoryTable({ inMemory, retained, latency }) : [],
     durable ? durableTable(durable) : [],
     postgres ? postgresTable(postgres) : [],
+    overload ? overloadTable(overload) : [],
     Object.entries(notMeasured).map(([part, reason]) => `Not measured: ${part}, ${reason}`),
   ];
   return sections

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import type { RoundSettings } from './framework/interleaved.js';
 
 /** What can be measured by itself. */
-export const PARTS = ['memory', 'durable', 'postgres'] as const;
+export const PARTS = ['memory', 'durable', 'postgres', 'overload'] as const;
 export type Part = (typeof PARTS)[number];
 
 /** How long and how often things are measured without a log and without a database. */
@@ -22,6 +22,13 @@ export interface PostgresSettings extends RoundSettings {
   readonly compileMs: number;
 }
 
+/** How long load is offered, in milliseconds. */
+export interface OverloadSettings {
+  readonly warmUpMs: number;
+  /** At each load. */
+  readonly sliceMs: number;
+}
+
 /** How long and how often things are measured. */
 export interface Settings {
   readonly quick: boolean;
@@ -30,6 +37,7 @@ export interface Settings {
   readonly memory: MemorySettings;
   readonly durable: RoundSettings;
   readonly postgres: PostgresSettings;
+  readonly overload: OverloadSettings;
   readonly seed: number;
 }
 
@@ -47,6 +55,7 @@ const FULL = {
   },
   durable: { rounds: 15, sliceMs: 200, warmUpMs: 1_000 },
   postgres: { rounds: 7, sliceMs: 600, warmUpMs: 1_000, compileMs: 4_000 },
+  overload: { warmUpMs: 4_000, sliceMs: 8_000 },
 };
 
 const QUICK = {
@@ -63,6 +72,7 @@ const QUICK = {
   },
   durable: { rounds: 3, sliceMs: 100, warmUpMs: 300 },
   postgres: { rounds: 2, sliceMs: 100, warmUpMs: 100, compileMs: 300 },
+  overload: { warmUpMs: 2_000, sliceMs: 4_000 },
 };
 
 const SEED = 20_260_101;
@@ -70,8 +80,8 @@ const SEED = 20_260_101;
 export const USAGE = `Usage: npm run bench -- [options]
 
 Measures the coordinator against the least that any caller of three services must do, with decisions in memory, with
-decisions on disk, and over three PostgreSQL databases; and against others that do a similar thing. It takes about
-seven minutes; the machine should have nothing else to do.
+decisions on disk, and over three PostgreSQL databases; against others that do a similar thing; and under more load
+than there is room for. It takes about eight minutes; the machine should have nothing else to do.
 
   --only <part>  measure one part: ${PARTS.join(', ')}; may be given more than once
   --json         print one JSON object and nothing else

@@ -29,8 +29,9 @@ const SETTINGS = {
  */
 export async function withServer<Result>(
   measure: (server: PostgresServer) => Promise<Result>,
+  settings: Readonly<Record<string, string | number>> = {},
 ): Promise<Result> {
-  const server = await start();
+  const server = await start(settings);
   try {
     return await measure(server);
   } finally {
@@ -38,11 +39,11 @@ export async function withServer<Result>(
   }
 }
 
-async function start(): Promise<PostgresServer> {
+async function start(settings: Readonly<Record<string, string | number>>): Promise<PostgresServer> {
   try {
     // The package and the binaries for this platform may both be missing.
     const support = await import('../../test/support/postgres/server.js');
-    return await support.PostgresServer.start(SETTINGS);
+    return await support.PostgresServer.start({ ...SETTINGS, ...settings });
   } catch (error) {
     throw new PostgresUnavailableError(error);
   }

@@ -2,7 +2,6 @@ import type { Admission } from './execution/admission.js';
 import type { AmbientTransactions } from './execution/ambient.js';
 import type { Executor } from './execution/executor.js';
 import type { TransactionRecord } from './execution/transaction-record.js';
-import { reasonOf } from './gate/texts.js';
 import type { Outcome } from './outcome.js';
 import type { BranchRequest } from './participant/branch-request.js';
 import { type TransactionState, markRollbackOnly } from './protocol/index.js';
@@ -52,9 +51,8 @@ export class Transaction {
    * Adds a branch. Its participant is called when commit is asked for, or rollback.
    *
    * @returns the id of the branch.
-   * @throws NotActiveError when commit or rollback was asked for, the deadline has passed, or it can only be rolled back.
-   * @throws BranchConflictError when the id is enlisted already for another participant, or with another payload.
-   * @throws UnknownParticipantError, TooManyBranchesError, ParticipantPausedError, ParticipantStalledError,
+   * @throws NotActiveError when commit or rollback was asked for, or the deadline has passed.
+   * @throws UnknownParticipantError, TooManyBranchesError, BranchConflictError, ParticipantStalledError,
    * InvalidRequestError; the transaction goes on without the branch.
    */
   enlist<P>(request: BranchRequest<P>): string {
@@ -64,11 +62,11 @@ export class Transaction {
   /**
    * Rules commit out: a later commit() rolls back instead. Without effect once the voting has begun.
    *
-   * @param reason for the outcome, in words; at most 300 characters of it are kept.
+   * @param reason for the outcome, in words.
    */
   setRollbackOnly(reason?: string): void {
     if (this.record.stateName !== 'ACTIVE') return;
-    this.record.needExtras().rollbackOnlyReason ??= reasonOf(reason);
+    this.record.needExtras().rollbackOnlyReason ??= reason;
     markRollbackOnly(this.record);
   }
 
@@ -85,7 +83,7 @@ export class Transaction {
   /**
    * Asks for rollback of every branch. When the commit is decided already it comes too late, and the outcome says so.
    *
-   * @param reason for the outcome, in words; at most 300 characters of it are kept.
+   * @param reason for the outcome, in words.
    */
   rollback(reason?: string): Promise<Outcome> {
     this.parts.executor.rollbackRequested(this.record, reason);

@@ -118,7 +118,7 @@ describe('A database server with a limit', () => {
     expect(first.count('prepare')).toBe(2);
   });
 
-  it('refuses at once whom the wait would take longer than that', async () => {
+  it('refuses at once who would probably wait for more than half of that', async () => {
     const gates = Array.from({ length: 4 }, gated);
     const script = { prepare: [...gates.map(({ until }) => until), 'hang' as const] };
     const options = { prepareTimeoutMs: 5_000, timeoutMs: 5_000, maxQueued: 100 };
@@ -131,7 +131,7 @@ describe('A database server with a limit', () => {
     }
     // Two are at work and two wait. One is done every 300 ms, so that this one would wait for 900 ms.
     await expect(run({ timeoutMs: 3_000 })).rejects.toMatchObject({ code: 'DTC_SERVER_BUSY' });
-    const waiting = run({ timeoutMs: 5_000 });
+    const waiting = run({ timeoutMs: 10_000 });
     expect(await Promise.race([waiting.catch(() => 'refused'), settled()])).toBeUndefined();
   });
 

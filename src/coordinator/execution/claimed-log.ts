@@ -1,6 +1,5 @@
 import type { DecisionLog, LogClaim } from '../log/decision-log.js';
 import type { CoordinatorRun } from '../participant/participant.js';
-import { textAt } from '../gate/failure.js';
 import { messageOf } from './incident.js';
 
 /**
@@ -60,7 +59,7 @@ export class ClaimedLog {
 
   failed(error: unknown): void {
     this.currentProblem = messageOf(error);
-    const code = textAt(error, 'code');
+    const { code } = (error ?? {}) as { code?: unknown };
     this.broken ||= code === 'DTC_LOG_BROKEN';
     if (code === 'DTC_FENCED') this.lose();
   }

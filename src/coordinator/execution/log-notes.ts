@@ -1,7 +1,6 @@
 import { isCommit } from '../protocol/index.js';
 import type { BranchRecord } from './branch-record.js';
 import type { ClaimedLog } from './claimed-log.js';
-import { follow } from '../gate/settled.js';
 import { messageOf } from './incident.js';
 import type { TransactionObserver } from './observer.js';
 import type { TransactionRecord } from './transaction-record.js';
@@ -78,8 +77,7 @@ export class LogNotes {
       }
     };
     try {
-      const writing = write();
-      if (writing !== undefined) follow(writing, () => {}, failed);
+      void write()?.catch(failed);
     } catch (error) {
       failed(error);
     }

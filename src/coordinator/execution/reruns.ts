@@ -1,5 +1,4 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { CallerSignal } from '../gate/caller-signal.js';
 import type { Outcome } from '../outcome.js';
 import type { BranchRequest } from '../participant/branch-request.js';
 import { CAUSE_REFUSED, NO_BRANCHES, includes } from '../protocol/index.js';
@@ -17,7 +16,7 @@ export interface Rerun {
   readonly name: string;
   readonly branches: readonly BranchRequest[];
   readonly inTurn: boolean;
-  readonly signal: CallerSignal | undefined;
+  readonly signal: AbortSignal | undefined;
   /** Of the caller's request, and so of each attempt, on the coordinator's clock. */
   readonly deadlineAt: number;
   /** How many attempts have been made. */
@@ -71,7 +70,7 @@ export class Reruns {
     const { deadlineAt, extras, name } = transaction;
     if (attempts >= MAX_ATTEMPTS || this.parts.clock.now() + 1 >= deadlineAt) return false;
     const signal = extras?.callerSignal;
-    if (signal?.isAborted) return false;
+    if (signal?.aborted) return false;
     const rerun: Rerun = {
       name,
       branches: transaction.branches.map(({ participant, payload, branchId }) => ({
@@ -89,9 +88,9 @@ export class Reruns {
       inContext: AsyncLocalStorage.snapshot(),
       cancelled: () => this.giveUp(rerun),
     };
-    Object.assign(transaction.needExtras(), { rerun, callerSignal: undefined });
+    transaction.needExtras().rerun = rerun;
     this.waiting.add(rerun);
-    signal?.tell(rerun.cancelled);
+    signal?.addEventListener('abort', rerun.cancelled, { once: true });
     return true;
   }
 
@@ -121,20 +120,24 @@ export class Reruns {
   }
 
   private begin(rerun: Rerun): void {
-    this.waiting.delete(rerun);
+    this.forget(rerun);
     try {
       this.start(rerun);
       this.count++;
     } catch {
       // It is refused at the door by now; that its last attempt was aborted is true all the same.
-      this.giveUp(rerun);
+      rerun.settle(rerun.outcome);
     }
   }
 
   private giveUp(rerun: Rerun): void {
-    this.waiting.delete(rerun);
-    rerun.signal?.stop();
+    this.forget(rerun);
     rerun.settle(rerun.outcome);
+  }
+
+  private forget(rerun: Rerun): void {
+    this.waiting.delete(rerun);
+    rerun.signal?.removeEventListener('abort', rerun.cancelled);
   }
 }
 

@@ -77,7 +77,9 @@ export class ServerLimit {
   /** @returns how long one that comes now would wait, in milliseconds; 0 when that cannot be said. */
   expectedWaitMs(now: number): number {
     if (this.queued === 0 || this.departedAt === 0) return 0;
-    return (this.queued + 1) * Math.max(this.betweenDeparturesMs, this.sinceDeparture(now));
+    // After the limit was lowered as much has to depart before the first that waits may begin.
+    const excess = Math.max(0, this.used - this.limit) / this.participants.size;
+    return (this.queued + 1 + excess) * Math.max(this.betweenDeparturesMs, this.sinceDeparture(now));
   }
 
   private sinceDeparture(now: number): number {

@@ -3,13 +3,14 @@ import type { ParticipantCapacity } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { includes } from '../protocol/index.js';
 import { ServerBusyError } from '../server-busy.error.js';
-import type { CallerSignal } from '../gate/caller-signal.js';
 import type { Clock } from './clock.js';
 import { ServerLimit } from './server-limit.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 /** A transaction waits for this part of its time at most, so that the rest is enough to run it. */
 const LONGEST_WAIT = 1 / 4;
+/** Who would probably wait for more than this part of that is refused at once: the limit may fall meanwhile. */
+const LIKELY_WAIT = 1 / 2;
 
 /** How many slots a transaction needs, by the server. */
 type Needs = ReadonlyMap<ServerLimit, number>;
@@ -27,7 +28,7 @@ interface Waiting {
 /** What becomes of a transaction that is to begin. */
 export interface Candidate {
   readonly transaction: TransactionRecord;
-  readonly signal: CallerSignal | undefined;
+  readonly signal: AbortSignal | undefined;
   /** It was begun before, so it does not wait behind others as long as the server has slots at all. */
   readonly isRerun: boolean;
   /** There is room for it. */
@@ -162,17 +163,19 @@ export class ServerLimits {
     const until = transaction.startedAt + (transaction.deadlineAt - transaction.startedAt) * LONGEST_WAIT;
     for (const limit of needs.keys()) {
       const longest = this.parts.maxQueued ?? limit.transactions;
-      if (limit.queued >= longest || limit.expectedWaitMs(now) > until - now) throw this.busy(limit);
+      if (limit.queued >= longest || limit.expectedWaitMs(now) > (until - now) * LIKELY_WAIT)
+        throw this.busy(limit);
     }
     const waiting: Waiting = {
       needs,
       until,
       begin: () => {
+        signal?.removeEventListener('abort', onAbort);
         this.take(transaction, needs);
         begin();
       },
       refuse: (error) => {
-        signal?.stop();
+        signal?.removeEventListener('abort', onAbort);
         refuse(error);
       },
       inContext: AsyncLocalStorage.snapshot(),
@@ -184,7 +187,7 @@ export class ServerLimits {
     };
     this.queue.add(waiting);
     for (const limit of needs.keys()) limit.queued++;
-    signal?.tell(onAbort);
+    signal?.addEventListener('abort', onAbort, { once: true });
   }
 
   /** Begins those for whom there is room. Nobody is overtaken by one that wants the same server. */
