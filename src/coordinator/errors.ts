@@ -85,7 +85,7 @@ export class TooManyBranchesError extends CoordinatorError {
   }
 }
 
-/** A branch id is in use in this transaction for another participant. @publicApi */
+/** A branch id is in use in this transaction, for another participant or another payload. @publicApi */
 export class BranchConflictError extends CoordinatorError {
   readonly code = 'DTC_BRANCH_CONFLICT';
 
@@ -95,12 +95,14 @@ export class BranchConflictError extends CoordinatorError {
     readonly enlisted: string,
   ) {
     super(
-      `The branch "${branchId}" belongs to "${enlisted}" already and cannot be enlisted for "${participant}".`,
+      participant === enlisted
+        ? `The branch "${branchId}" of "${participant}" is enlisted already with another payload, which stands.`
+        : `The branch "${branchId}" belongs to "${enlisted}" already and cannot be enlisted for "${participant}".`,
     );
   }
 }
 
-/** A branch was offered to a transaction whose voting has begun or which is over. @publicApi */
+/** A branch was offered to a transaction that takes no more: its voting has begun, it is over, or rollback-only. @publicApi */
 export class NotActiveError extends CoordinatorError {
   readonly code = 'DTC_NOT_ACTIVE';
 
@@ -108,9 +110,7 @@ export class NotActiveError extends CoordinatorError {
     readonly transactionId: string,
     readonly state: string,
   ) {
-    super(
-      `The transaction ${transactionId} is ${state} and takes no more branches. Enlist before commit or rollback.`,
-    );
+    super(`The transaction ${transactionId} is ${state} and takes no more branches: enlist them before.`);
   }
 }
 

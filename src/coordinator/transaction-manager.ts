@@ -1,10 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { NoTransactionError } from './declarative/errors.js';
 import { Surroundings } from './declarative/surroundings.js';
-import { InvalidRequestError, TransactionNotFoundError } from './errors.js';
+import { TransactionNotFoundError } from './errors.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { outcomeNow } from './execution/outcomes.js';
 import type { TransactionRecord } from './execution/transaction-record.js';
+import { CallerSignal } from './gate/caller-signal.js';
+import { type ReadRequest, branchAt, readRequest } from './gate/request.js';
 import { type TransactionFilter, type TransactionPage, pageOf } from './observation/transaction-listing.js';
 import { type TransactionSummary, type TransactionView, viewOf } from './observation/transaction-view.js';
 import type { Outcome } from './outcome.js';
@@ -68,19 +70,21 @@ export class TransactionManager {
    */
   run(request: TransactionRequest): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      const { branches, signal } = request;
-      if (!Array.isArray(branches)) throw new InvalidRequestError('branches', 'must be a list of branches');
-      checkSignal(signal);
       const { admission, limits } = this.runtime;
-      const transaction = admission.create(request.name, request.timeoutMs, branches.length);
-      if (request.prepareInTurn !== undefined) takeTurns(transaction, request.prepareInTurn);
+      const read = readRequest(request, true);
+      const signal = read.signal === undefined ? undefined : new CallerSignal(read.signal);
+      const transaction = admission.create(read.name, read.timeoutMs, read.branchCount);
+      if (read.prepareInTurn) transaction.needExtras().inTurn = true;
       transaction.settle = resolve;
-      if (signal?.aborted) {
-        this.startCancelled(transaction, signal);
-        return;
+      if (signal?.isAborted !== true) {
+        for (let index = 0; index < read.branchCount; index++) {
+          admission.enlist(transaction, branchAt(read.branches, index));
+        }
+        // Whatever can fail is tried before the begin: from then on the transaction has an outcome.
+        signal?.listen();
       }
-      for (const branch of branches as readonly BranchRequest[]) admission.enlist(transaction, branch);
-      if (limits.isActive) this.beginWithRoom(request, transaction, resolve, reject);
+      if (signal?.isAborted === true) this.startCancelled(transaction, signal);
+      else if (limits.isActive) this.beginWithRoom(read, transaction, signal, resolve, reject);
       else this.runtime.begin(transaction, signal);
     });
   }
@@ -92,12 +96,13 @@ export class TransactionManager {
    * nothing was begun.
    */
   begin(options: BeginOptions = {}): Transaction {
-    const { signal } = options;
-    checkSignal(signal);
-    const transaction = this.runtime.admission.create(options.name, options.timeoutMs, 0);
-    if (options.prepareInTurn !== undefined) takeTurns(transaction, options.prepareInTurn);
+    const { name, timeoutMs, prepareInTurn, signal: given } = readRequest(options, false);
+    const signal = given === undefined ? undefined : new CallerSignal(given);
+    const transaction = this.runtime.admission.create(name, timeoutMs, 0);
+    if (prepareInTurn) transaction.needExtras().inTurn = true;
     const handle = this.handleOf(transaction);
-    if (signal?.aborted) {
+    signal?.listen();
+    if (signal?.isAborted === true) {
       this.startCancelled(transaction, signal);
       return handle;
     }
@@ -179,28 +184,37 @@ export class TransactionManager {
 
   /** The transaction begins when its database servers have room for it. */
   private beginWithRoom(
-    { name, timeoutMs, signal }: TransactionRequest,
+    { name, timeoutMs }: ReadRequest,
     transaction: TransactionRecord,
+    signal: CallerSignal | undefined,
     resolve: (outcome: Outcome) => void,
-    refuse: (error: Error) => void,
+    reject: (error: Error) => void,
   ): void {
+    const refuse = (error: unknown): void => {
+      signal?.stop();
+      reject(error as Error);
+    };
     const cancel = (): void => {
       try {
         const cancelled = this.runtime.admission.create(name, timeoutMs, 0);
         cancelled.settle = resolve;
         this.startCancelled(cancelled, signal!);
       } catch (error) {
-        refuse(error as Error);
+        refuse(error);
       }
     };
     const begin = (): void => this.runtime.begin(transaction, signal);
-    this.runtime.limits.admit({ transaction, signal, isRerun: false, begin, refuse, cancel });
+    try {
+      this.runtime.limits.admit({ transaction, signal, isRerun: false, begin, refuse, cancel });
+    } catch (error) {
+      refuse(error);
+    }
   }
 
-  /** The caller had cancelled before the begin: no participant is contacted. */
-  private startCancelled(transaction: TransactionRecord, signal: AbortSignal): void {
+  /** The caller had cancelled before the begin: no participant is asked to prepare. */
+  private startCancelled(transaction: TransactionRecord, signal: CallerSignal): void {
     this.runtime.admit(transaction);
-    transaction.needExtras().callerSignal = signal;
+    transaction.listenTo(signal);
     this.runtime.executor.cancelled(transaction);
   }
 
@@ -216,20 +230,5 @@ export class TransactionManager {
     return new Promise((resolve) => {
       transaction.needExtras().settleHandle = resolve;
     });
-  }
-}
-
-function takeTurns(transaction: TransactionRecord, prepareInTurn: unknown): void {
-  if (typeof prepareInTurn !== 'boolean') {
-    throw new InvalidRequestError('prepareInTurn', 'must be true or false');
-  }
-  if (prepareInTurn) transaction.needExtras().inTurn = true;
-}
-
-/** A signal of another realm, or of a polyfill, will do; what cannot be listened to will not. */
-function checkSignal(signal: AbortSignal | undefined): void {
-  if (signal === undefined) return;
-  if (typeof signal?.addEventListener !== 'function' || typeof signal.removeEventListener !== 'function') {
-    throw new InvalidRequestError('signal', 'must be an AbortSignal');
   }
 }

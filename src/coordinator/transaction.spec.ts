@@ -50,7 +50,9 @@ describe('Transaction', () => {
     transaction.setRollbackOnly('the price changed');
     transaction.setRollbackOnly('and something else');
     expect(transaction.isRollbackOnly).toBe(true);
-    transaction.enlist(branch('payment', 1));
+    expect(() => transaction.enlist(branch('payment', 1))).toThrow(
+      `The transaction ${transaction.id} is rollback-only and takes no more branches`,
+    );
 
     expect(await transaction.commit()).toMatchObject({
       status: 'aborted',

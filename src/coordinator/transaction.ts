@@ -2,6 +2,7 @@ import type { Admission } from './execution/admission.js';
 import type { AmbientTransactions } from './execution/ambient.js';
 import type { Executor } from './execution/executor.js';
 import type { TransactionRecord } from './execution/transaction-record.js';
+import { reasonOf } from './gate/texts.js';
 import type { Outcome } from './outcome.js';
 import type { BranchRequest } from './participant/branch-request.js';
 import { type TransactionState, markRollbackOnly } from './protocol/index.js';
@@ -51,8 +52,9 @@ export class Transaction {
    * Adds a branch. Its participant is called when commit is asked for, or rollback.
    *
    * @returns the id of the branch.
-   * @throws NotActiveError when commit or rollback was asked for, or the deadline has passed.
-   * @throws UnknownParticipantError, TooManyBranchesError, BranchConflictError, ParticipantStalledError,
+   * @throws NotActiveError when commit or rollback was asked for, the deadline has passed, or it can only be rolled back.
+   * @throws BranchConflictError when the id is enlisted already for another participant, or with another payload.
+   * @throws UnknownParticipantError, TooManyBranchesError, ParticipantPausedError, ParticipantStalledError,
    * InvalidRequestError; the transaction goes on without the branch.
    */
   enlist<P>(request: BranchRequest<P>): string {
@@ -62,11 +64,11 @@ export class Transaction {
   /**
    * Rules commit out: a later commit() rolls back instead. Without effect once the voting has begun.
    *
-   * @param reason for the outcome, in words.
+   * @param reason for the outcome, in words; at most 300 characters of it are kept.
    */
   setRollbackOnly(reason?: string): void {
     if (this.record.stateName !== 'ACTIVE') return;
-    this.record.needExtras().rollbackOnlyReason ??= reason;
+    this.record.needExtras().rollbackOnlyReason ??= reasonOf(reason);
     markRollbackOnly(this.record);
   }
 
@@ -83,7 +85,7 @@ export class Transaction {
   /**
    * Asks for rollback of every branch. When the commit is decided already it comes too late, and the outcome says so.
    *
-   * @param reason for the outcome, in words.
+   * @param reason for the outcome, in words; at most 300 characters of it are kept.
    */
   rollback(reason?: string): Promise<Outcome> {
     this.parts.executor.rollbackRequested(this.record, reason);

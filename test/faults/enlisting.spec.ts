@@ -41,7 +41,7 @@ describe('Begin and enlist', () => {
     const transaction = transactions.begin();
 
     expect(transaction.enlist(branch('stock', 'first', { branchId: 'item-1' }))).toBe('item-1');
-    expect(transaction.enlist(branch('stock', 'again', { branchId: 'item-1' }))).toBe('item-1');
+    expect(transaction.enlist(branch('stock', 'first', { branchId: 'item-1' }))).toBe('item-1');
     expect(() => transaction.enlist(branch('payment', 1, { branchId: 'item-1' }))).toThrow(
       BranchConflictError,
     );
@@ -50,6 +50,27 @@ describe('Begin and enlist', () => {
     expect(stock.count('prepare')).toBe(1);
     expect(stock.calls[0]!.branch.branchId).toBe('item-1');
     expect(payment.calls).toEqual([]);
+  });
+
+  it('fault 3: the same id with another payload is a conflict, and the first payload stands', async () => {
+    const stock = new ScriptedParticipant<{ sku: string }>();
+    const { transactions } = createTestCoordinator({ participants: { stock } });
+    const transaction = transactions.begin();
+    const enlist = (payload: unknown) => transaction.enlist(branch('stock', payload, { branchId: 'item-1' }));
+    enlist({ sku: 'keyboard' });
+
+    for (const other of [{ sku: 'mouse' }, undefined, new Proxy({}, { ownKeys: () => expect.fail() })]) {
+      expect(() => enlist(other)).toThrow(
+        'The branch "item-1" of "stock" is enlisted already with another payload, which stands.',
+      );
+    }
+    expect(enlist({ sku: 'keyboard' })).toBe('item-1');
+
+    expect(await transaction.commit()).toMatchObject({ status: 'committed' });
+    expect(stock.calls.map(({ method, branch: { payload } }) => [method, payload])).toEqual([
+      ['prepare', { sku: 'keyboard' }],
+      ['commit', { sku: 'keyboard' }],
+    ]);
   });
 
   it('fault 4 §: an enlist that arrives after commit began, or after the decision, is refused', async () => {

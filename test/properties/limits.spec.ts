@@ -26,6 +26,107 @@ describe('The signal', () => {
   });
 });
 
+/** Signals that look like one until they are used. */
+const BAD_SIGNALS: Record<string, () => object> = {
+  'that refuses a listener': () => ({
+    aborted: false,
+    addEventListener() {
+      throw new Error('not me');
+    },
+    removeEventListener() {},
+  }),
+  'that does not say whether it is aborted': () => ({
+    get aborted(): never {
+      throw new Error('not me');
+    },
+    addEventListener() {},
+    removeEventListener() {},
+  }),
+  'behind a Proxy that was revoked': () => {
+    const { proxy, revoke } = Proxy.revocable(new AbortController().signal, {});
+    revoke();
+    return proxy;
+  },
+};
+
+describe('A signal', () => {
+  it.each(Object.entries(BAD_SIGNALS))('%s is refused before anything starts', async (_, make) => {
+    const stock = new ScriptedParticipant();
+    const { transactions } = createTestCoordinator({ participants: { stock } });
+    const given = { branches: [branch('stock', 1)], signal: make() as AbortSignal };
+
+    await expect(transactions.run(given)).rejects.toThrow(InvalidRequestError);
+    expect(() => transactions.begin(given)).toThrow(InvalidRequestError);
+    expect([stock.calls, transactions.list()]).toEqual([[], []]);
+  });
+
+  it('that calls back while it is being listened to cancels the transaction, and no branch prepares', async () => {
+    const stock = new ScriptedParticipant();
+    const { transactions } = createTestCoordinator({ participants: { stock } });
+    const signal = {
+      aborted: false,
+      get reason(): never {
+        throw new Error('no reason');
+      },
+      addEventListener: (_: string, listener: () => void) => listener(),
+      removeEventListener() {
+        throw new Error('not now');
+      },
+    } as unknown as AbortSignal;
+
+    const outcome = await transactions.run({ branches: [branch('stock', 1)], signal });
+    expect(outcome).toMatchObject({ status: 'aborted', cause: 'cancelled' });
+    expect(outcome).toMatchObject({ reason: 'the caller cancelled: no reason' });
+    expect(stock.count('prepare')).toBe(0);
+  });
+});
+
+/** Lists of branches of which one cannot be read. */
+const BAD_BRANCHES: Record<string, () => readonly unknown[]> = {
+  'with a hole': () => [branch('stock', 1), undefined],
+  'behind a Proxy that was revoked': () => {
+    const { proxy, revoke } = Proxy.revocable<unknown[]>([], {});
+    revoke();
+    return proxy;
+  },
+  'whose length is none': () => new Proxy<unknown[]>([], { get: () => NaN }),
+  'with a payload that cannot be read': () => [
+    branch('stock', 1),
+    {
+      participant: 'stock',
+      get payload(): never {
+        throw new Error('not this');
+      },
+    },
+  ],
+  'with an id that only looks like one': () => [
+    { participant: 'stock', payload: 1, branchId: { toString: () => 'item-1' } },
+  ],
+  'for a participant that is a symbol': () => [{ participant: Symbol('stock'), payload: 1 }],
+};
+
+describe('A list of branches', () => {
+  it.each(Object.entries(BAD_BRANCHES))('%s is refused before anything starts', async (_, make) => {
+    const stock = new ScriptedParticipant();
+    const { transactions, runtime } = createTestCoordinator({ participants: { stock } });
+
+    const refused = transactions.run({ branches: make() as TransactionRequest['branches'] });
+    await expect(refused).rejects.toThrow(CoordinatorError);
+    expect([stock.calls, transactions.list(), runtime.registry.inFlight]).toEqual([[], [], 0]);
+  });
+
+  it('with a payload that cannot be read leaves a transaction that is under way as it is', async () => {
+    const stock = new ScriptedParticipant();
+    const { transactions } = createTestCoordinator({ participants: { stock } });
+    const transaction = transactions.begin();
+    transaction.enlist(branch('stock', 1));
+    const [, unreadable] = BAD_BRANCHES['with a payload that cannot be read']!();
+
+    expect(() => transaction.enlist(unreadable as never)).toThrow(InvalidRequestError);
+    expect(await transaction.commit()).toMatchObject({ status: 'committed' });
+  });
+});
+
 describe('The number of branches', () => {
   it.each([0, 1, 2, 9, 10])('%i branches commit', async (count) => {
     const stock = new ScriptedParticipant();

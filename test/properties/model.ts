@@ -145,7 +145,7 @@ class Enlist implements Step {
 
   async run(model: Model, real: HandOperated): Promise<void> {
     const enlist = () => real.transaction.enlist(branch('hand', model.branches.length));
-    if (model.state === 'ACTIVE') {
+    if (model.state === 'ACTIVE' && !model.isRollbackOnly) {
       real.branchIds.push(enlist());
       model.branches.push({ isAsked: false, vote: 'none', completion: 'none' });
     } else {

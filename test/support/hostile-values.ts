@@ -183,7 +183,7 @@ function leadingTo(value: () => unknown): Readonly<Record<string, () => unknown>
     'a rejection whose then cannot be read': () =>
       Object.defineProperty(Promise.reject(value()), 'then', { get: refuseToBeRead }),
     'a promise with a constructor of its own': () =>
-      Object.defineProperty(Promise.resolve(value()), 'constructor', { get: refuseToBeRead }),
+      Object.defineProperty(Promise.resolve('commit'), 'constructor', { get: refuseToBeRead }),
     'a thenable that calls back with it': () => thenable((resolve) => resolve(value())),
     'a thenable that calls back later': () =>
       thenable((resolve) => void setImmediate(() => resolve(value()))),

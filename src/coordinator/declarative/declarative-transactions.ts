@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { NotActiveError } from '../errors.js';
 import { messageOf } from '../execution/incident.js';
+import { isInstanceOf } from '../gate/failure.js';
 import type { Transaction } from '../transaction.js';
 import { type BeginOptions, TransactionManager } from '../transaction-manager.js';
 import type { Propagation } from './distributed-transaction.options.js';
@@ -64,11 +65,17 @@ export class DeclarativeTransactions {
     try {
       value = await surroundings.enclose(transaction, () => transaction.run(work));
     } catch (error) {
-      const outcome = await transaction.rollback(`${caller} failed: ${messageOf(error)}`);
       // That something came too late tells the caller little; what it came too late for tells why.
-      const isLate = error instanceof NotActiveError && error.transactionId === transaction.id;
+      const isLate = isInstanceOf(error, NotActiveError) && error.transactionId === transaction.id;
+      // What is rollback-only has a reason of its own.
+      const outcome =
+        isLate && transaction.isRollbackOnly
+          ? await transaction.commit()
+          : await transaction.rollback(`${caller} failed: ${messageOf(error)}`);
       if (outcome.status === 'aborted')
-        throw isLate ? new NotCommittedError(outcome, { cause: error }) : error;
+        throw isLate
+          ? new NotCommittedError(outcome, { cause: this.failures.get(transaction) ?? error })
+          : error;
       // Commit was asked for before the throw, which alone would say that nothing was changed.
       if (outcome.status === 'committed')
         throw new FailedAfterCommitError(caller, outcome.transactionId, error);

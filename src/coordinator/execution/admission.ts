@@ -14,6 +14,8 @@ import {
   ShuttingDownError,
   TooManyBranchesError,
 } from '../errors.js';
+import { readBranch } from '../gate/request.js';
+import { copyOf, isSamePayload } from '../gate/texts.js';
 import { LogUnavailableError } from '../log/log-errors.js';
 import type { BranchRequest } from '../participant/branch-request.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
@@ -31,8 +33,6 @@ import type { TransactionRegistry } from './transaction-registry.js';
 /** What X/Open XA allows for the part of a global id that names the branch. */
 const MAX_QUALIFIER_BYTES = 64;
 const BRANCH_ID = /^[A-Za-z0-9._:-]{1,64}$/;
-const MAX_TIMEOUT_MS = 86_400_000;
-const MAX_NAME_LENGTH = 100;
 
 const REFUSALS = [
   'DTC_DRAINING',
@@ -49,6 +49,7 @@ const REFUSALS = [
 /** The door: whatever can be refused is refused here, before anything has started. */
 export class Admission {
   private closed = false;
+  private latestName = '';
   /** An operator wants no new transaction, for as long as it is so. */
   isDraining = false;
   /** How often each refusal was given whose cause lies here and not with the caller. */
@@ -84,16 +85,12 @@ export class Admission {
     this.checkOpen();
     const { maxBranches } = this.options;
     if (branchCount > maxBranches) throw new TooManyBranchesError(branchCount, maxBranches);
-    if (timeoutMs !== undefined) checkTimeout(timeoutMs);
-    if (name !== undefined && (typeof name !== 'string' || name.length > MAX_NAME_LENGTH)) {
-      throw new InvalidRequestError('name', `must be a text of at most ${MAX_NAME_LENGTH} characters`);
-    }
     const sequence = this.registry.nextSequence();
     return new TransactionRecord(
       this.driver,
       sequence,
       this.ids.make(sequence),
-      name ?? 'transaction',
+      name === undefined ? 'transaction' : this.ownName(name),
       this.driver.clock.now(),
       timeoutMs ?? this.options.timeoutMs,
     );
@@ -107,6 +104,12 @@ export class Admission {
     if (this.log.problem !== undefined) throw this.refused(new LogUnavailableError(this.log.problem));
     const { maxInFlight } = this.options;
     if (this.registry.inFlight >= maxInFlight) throw this.refused(new OverloadedError(maxInFlight));
+  }
+
+  /** Most transactions bear the name that the one before has borne. */
+  private ownName(name: string): string {
+    if (name !== this.latestName) this.latestName = copyOf(name);
+    return this.latestName;
   }
 
   /** Counts what is refused for want of room, of the log or of a participant: its caller can do nothing but try again. */
@@ -132,18 +135,19 @@ export class Admission {
    * ParticipantNotClaimedError, ParticipantPausedError, ParticipantStalledError, InvalidRequestError
    */
   enlist(transaction: TransactionRecord, request: BranchRequest): BranchRecord {
-    const participant = this.participants.get(request.participant);
+    const { participant: reference, payload, branchId } = readBranch(request);
+    const participant = this.participants.get(reference);
     if (transaction.state !== ACTIVE) throw new NotActiveError(transaction.id, transaction.stateName);
-    const { branchId } = request;
+    if (transaction.rollbackOnly) throw new NotActiveError(transaction.id, 'rollback-only');
     if (branchId !== undefined) {
-      if (!BRANCH_ID.test(branchId)) {
+      if (typeof branchId !== 'string' || !BRANCH_ID.test(branchId)) {
         throw new InvalidRequestError(
           'branchId',
           'must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_", ":" and "-"',
         );
       }
       const enlisted = transaction.branches.find((branch) => branch.branchId === branchId);
-      if (enlisted?.participant === participant) return enlisted;
+      if (enlisted?.participant === participant && isSamePayload(enlisted.payload, payload)) return enlisted;
       if (enlisted !== undefined)
         throw new BranchConflictError(branchId, participant.name, enlisted.participant.name);
     }
@@ -158,9 +162,9 @@ export class Admission {
     if (participant.server !== undefined && this.registry.find(transaction.id) === transaction) {
       this.limits.takeOne(transaction, participant);
     }
-    const id = branchId ?? freeId(transaction, participant.name);
+    const id = branchId === undefined ? freeId(transaction, participant.name) : copyOf(branchId);
     checkQualifier(participant.name, id ?? participant.name);
-    const branch = new BranchRecord(transaction, enlist(transaction), participant, request.payload, id);
+    const branch = new BranchRecord(transaction, enlist(transaction), participant, payload, id);
     transaction.addBranch(branch);
     // One that is not admitted yet may be dropped, and then nothing has started.
     if (participant.hearsStarts && this.registry.find(transaction.id) === transaction) tellStarted(branch);
@@ -196,15 +200,6 @@ function checkQualifier(participant: string, branchId: string): void {
       'branchId',
       `must leave the name of the participant, "${participant}", and the id of the branch, "${branchId}", with at most ` +
         `${MAX_QUALIFIER_BYTES} bytes together, and they have ${bytes}: choose a shorter branchId`,
-    );
-  }
-}
-
-function checkTimeout(timeoutMs: number): void {
-  if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) {
-    throw new InvalidRequestError(
-      'timeoutMs',
-      `must be a whole number from 1 to ${MAX_TIMEOUT_MS}, not ${timeoutMs}`,
     );
   }
 }

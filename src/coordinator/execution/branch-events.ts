@@ -3,6 +3,7 @@ import type { BranchEnd } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { includes, isCommit } from '../protocol/index.js';
 import type { BranchRecord } from './branch-record.js';
+import { settled } from '../gate/settled.js';
 import { messageOf } from './incident.js';
 import type { TransactionRecord } from './transaction-record.js';
 
@@ -39,14 +40,21 @@ function stateOf({ transaction, index }: BranchRecord): Exclude<BranchEnd['state
 
 /** What the participant throws, at once or later, is its own defect, and goes no further. */
 async function call(participant: RegisteredParticipant, method: string, tell: () => unknown): Promise<void> {
+  const ended = await settled(tell);
+  if (!('error' in ended)) return;
+  participant.defects++;
+  say(`${method}() of "${participant.name}" failed: ${messageOf(ended.error)}`);
+}
+
+/** @param owner whose the signal was. */
+export function listenerFailed(owner: string, error: unknown): void {
+  say(`A listener of the signal of ${owner} failed: ${messageOf(error)}`);
+}
+
+function say(message: string): void {
   try {
-    await tell();
-  } catch (error) {
-    participant.defects++;
-    try {
-      logger.error(`${method}() of "${participant.name}" failed: ${messageOf(error)}`);
-    } catch {
-      // A logger that fails must not end the process, and the failure is counted.
-    }
+    logger.error(message);
+  } catch {
+    // A logger that fails must not end the process.
   }
 }

@@ -1,7 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { branch } from '../participant/branch-request.js';
 import type { Branch } from '../participant/participant.js';
 import { createTestCoordinator, settled } from '../testing/index.js';
+import { TurnClock } from './clock.js';
 
 function setUp() {
   const coordinator = createTestCoordinator({
@@ -92,6 +93,49 @@ describe('What a participant is told of its time', () => {
       expect(seen.length).toBeGreaterThan(1);
       expect(seen[1]!.attempt).toBe(2);
       expect(seen[1]!.signal).not.toBe(signal);
+    },
+  );
+});
+
+describe('The deadline of a branch', () => {
+  it.each(['prepare', 'commit', 'rollback'] as const)(
+    'is a whole number of milliseconds in %s, and as far off as before when the clock was set',
+    async (method) => {
+      const { now } = Date;
+      const set = vi.spyOn(Date, 'now');
+      const left: number[] = [];
+      const look = ({ deadline }: Branch) => {
+        expect(Number.isInteger(deadline)).toBe(true);
+        left.push(deadline - Date.now());
+      };
+      const { transactions } = createTestCoordinator({
+        clock: new TurnClock(),
+        prepareTimeoutMs: 2_000,
+        completionTimeoutMs: 2_000,
+        participants: {
+          one: {
+            prepare(branch) {
+              if (method === 'prepare') look(branch);
+              return 'commit';
+            },
+            commit: (branch) => (method === 'commit' ? look(branch) : undefined),
+            rollback: (branch) => (method === 'rollback' ? look(branch) : undefined),
+          },
+          other: { prepare: () => (method === 'rollback' ? 'abort' : 'commit'), commit() {}, rollback() {} },
+        },
+      });
+      for (const shiftMs of [0, 3_600_000, -3_600_000]) {
+        set.mockImplementation(() => now() + shiftMs);
+        await transactions.run({ branches: [branch('one', 1), branch('other', 1)], timeoutMs: 5_000 });
+        await settled();
+      }
+      set.mockRestore();
+
+      expect(left.length).toBeGreaterThanOrEqual(3);
+      for (const leftMs of left) {
+        expect(leftMs).toBeGreaterThan(1_000);
+        expect(leftMs).toBeLessThanOrEqual(2_003);
+      }
     },
   );
 });

@@ -1,7 +1,10 @@
 import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { type HeuristicKind, includes } from '../protocol/index.js';
+import { guardedController } from '../gate/guarded-signal.js';
 import { AttemptAbandonedError } from './abandoned.js';
+import { listenerFailed } from './branch-events.js';
+import { epochMsOf } from './clock.js';
 import type { Delivery } from './delivery.js';
 import { NOT_YET } from './moments.js';
 import type { TransactionRecord } from './transaction-record.js';
@@ -30,8 +33,8 @@ export interface BranchHeuristic {
 }
 
 /**
- * One branch as the driver holds it, and at the same time the object that its participant is given: for prepare,
- * and for the first attempt to commit, which cannot overlap. A transaction in which nothing goes wrong thus needs
+ * One branch as the driver holds it, and at the same time what its participant sees, through a GivenBranch: in prepare,
+ * and in the first attempt to commit, which cannot overlap. A transaction in which nothing goes wrong thus keeps
  * one object and two callbacks for each branch, and no timer.
  */
 export class BranchRecord implements Branch {
@@ -67,14 +70,16 @@ export class BranchRecord implements Branch {
 
   get deadline(): number {
     const { transaction } = this;
-    return transaction.driver.clock.epochMs + callDueAt(this);
+    return epochMsOf(transaction.driver.clock, callDueAt(this));
   }
 
   /** Made only when somebody asks for it; one serves all prepares of a transaction. */
   get signal(): AbortSignal {
     if (this.call !== CALL_COMMIT && this.call !== CALL_ONE_PHASE) return this.transaction.prepareSignal();
     const extras = this.needExtras();
-    extras.completionController ??= new AbortController();
+    extras.completionController ??= guardedController((error) =>
+      listenerFailed(`"${this.participant.name}"`, error),
+    );
     if (extras.delivery !== undefined) extras.completionController.abort(new AttemptAbandonedError());
     return extras.completionController.signal;
   }

@@ -1,5 +1,6 @@
 import { type Answer, answerOf } from '../gate/answer.js';
 import { type Failure, failureOf } from '../gate/failure.js';
+import { GivenBranch } from '../gate/given-branch.js';
 import { follow, isSound } from '../gate/settled.js';
 import type { AmbientTransactions } from './ambient.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
@@ -27,11 +28,12 @@ export function callParticipant(
   rejected: (error: unknown) => void,
 ): void {
   const trace = transaction.extras?.trace?.calling(participant, method, branch);
+  const given = new GivenBranch(branch);
   let promise: Promise<unknown>;
   try {
     promise = participant.options.ambient
-      ? ambient.run(transaction, () => start(participant, method, branch, trace))
-      : start(participant, method, branch, trace);
+      ? ambient.run(transaction, () => start(participant, method, given, trace))
+      : start(participant, method, given, trace);
   } catch (error) {
     promise = Promise.reject(error);
   }

@@ -1,5 +1,6 @@
 import type { DecisionLog, LogClaim } from '../log/decision-log.js';
 import type { CoordinatorRun } from '../participant/participant.js';
+import { textAt } from '../gate/failure.js';
 import { messageOf } from './incident.js';
 
 /**
@@ -59,7 +60,7 @@ export class ClaimedLog {
 
   failed(error: unknown): void {
     this.currentProblem = messageOf(error);
-    const { code } = (error ?? {}) as { code?: unknown };
+    const code = textAt(error, 'code');
     this.broken ||= code === 'DTC_LOG_BROKEN';
     if (code === 'DTC_FENCED') this.lose();
   }

@@ -56,6 +56,23 @@ describe('TurnClock', () => {
     expect(Math.abs(clock.epochMs + last - Date.now())).toBeLessThan(60_000);
   });
 
+  it('shows moments by the wall clock as it goes now, and one moment as one', () => {
+    const clock = new TurnClock();
+    const before = clock.epochMs;
+    expect(Array.from({ length: 100 }, () => clock.epochMs)).toEqual(
+      Array.from({ length: 100 }, () => before),
+    );
+
+    const HOUR_MS = 3_600_000;
+    const { now } = Date;
+    for (const shiftMs of [HOUR_MS, -HOUR_MS, 50]) {
+      const spy = vi.spyOn(Date, 'now').mockImplementation(() => now() + shiftMs);
+      expect(Math.abs(clock.epochMs - before - shiftMs)).toBeLessThan(5);
+      spy.mockRestore();
+    }
+    expect(Math.abs(clock.epochMs - before)).toBeLessThan(5);
+  });
+
   it('waits for the end of at most one turn at a time', () => {
     const setImmediateSpy = vi.spyOn(globalThis, 'setImmediate');
     const clock = new TurnClock();

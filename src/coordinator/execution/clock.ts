@@ -8,7 +8,10 @@ export interface Clock {
   /** @returns milliseconds since some fixed moment, with fractions; always more than 0. */
   now(): number;
 
-  /** Milliseconds since the epoch at the moment that `now()` counts from. For display only. */
+  /**
+   * Milliseconds since the epoch at the moment that `now()` counts from, by the wall clock as it goes now: when that is
+   * set, this changes. For what is shown, and for the deadlines that participants are given.
+   */
   readonly epochMs: number;
 
   /**
@@ -19,6 +22,14 @@ export interface Clock {
   onAdvance?(listener: () => void): () => void;
 }
 
+/** @returns a moment of a clock in whole milliseconds since the epoch. */
+export function epochMsOf(clock: Clock, moment: number): number {
+  return Math.round(clock.epochMs + moment);
+}
+
+/** So much the wall clock may differ from what was seen of it before it counts as set, in milliseconds. */
+const TOLERANCE_MS = 2;
+
 /** After so many answers the time is read afresh even within one turn, so that a long turn does not stand still. */
 const READS_PER_SAMPLE = 64;
 
@@ -27,10 +38,18 @@ const READS_PER_SAMPLE = 64;
  * one moment. Reading it is then ten times cheaper, and every step of a transaction can be given its time.
  */
 export class TurnClock implements Clock {
-  readonly epochMs = performance.timeOrigin;
+  private origin = performance.timeOrigin;
   private sample = 0;
   private readsLeft = 0;
   private turnEndAwaited = false;
+
+  get epochMs(): number {
+    // The wall clock has no fractions here, so that half a millisecond is its mean error.
+    const origin = Date.now() + 0.5 - performance.now();
+    // What is less than that stays as it was, so that one moment is not shown as several.
+    if (Math.abs(origin - this.origin) > TOLERANCE_MS) this.origin = origin;
+    return this.origin;
+  }
 
   now(): number {
     if (this.readsLeft > 0) {

@@ -1,4 +1,5 @@
 import type { ResolvedCoordinatorOptions } from '../coordinator.options.js';
+import type { CallerSignal } from '../gate/caller-signal.js';
 import type { DecisionLog, LogClaim } from '../log/decision-log.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
 import { Admission } from './admission.js';
@@ -144,7 +145,7 @@ export class CoordinatorRuntime {
   }
 
   /** From now on the transaction is in flight, and its voting begins. */
-  begin(transaction: TransactionRecord, signal: AbortSignal | undefined): void {
+  begin(transaction: TransactionRecord, signal: CallerSignal | undefined): void {
     this.admit(transaction);
     if (signal !== undefined) transaction.listenTo(signal);
     this.executor.commitRequested(transaction);
@@ -156,7 +157,10 @@ export class CoordinatorRuntime {
     for (const branch of branches) this.admission.enlist(transaction, branch);
     Object.assign(transaction.needExtras(), { inTurn, attemptsBefore: attempts });
     transaction.settle = settle;
-    const giveUp = (): void => settle(outcome);
+    const giveUp = (): void => {
+      signal?.stop();
+      settle(outcome);
+    };
     this.limits.admit({
       transaction,
       signal,

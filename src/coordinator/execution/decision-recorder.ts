@@ -5,6 +5,8 @@ import { backoffMs } from './backoff.js';
 import type { ClaimedLog } from './claimed-log.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
+import { isInstanceOf } from '../gate/failure.js';
+import { follow, settled } from '../gate/settled.js';
 import { messageOf } from './incident.js';
 import type { TransactionObserver } from './observer.js';
 import type { TransactionRecord } from './transaction-record.js';
@@ -45,7 +47,8 @@ export class DecisionRecorder {
     }
     // A log that does not answer at all is asked in a while, so that no transaction waits for it for ever.
     this.inquireIn(transaction, ANSWER_WITHIN_MS);
-    void appended.then(
+    follow(
+      appended,
       () => this.appended(transaction),
       (error: unknown) => {
         // A record that cannot be kept says nothing about the next one.
@@ -93,14 +96,13 @@ export class DecisionRecorder {
     const extras = transaction.needExtras();
     extras.inquiries++;
     this.inquireIn(transaction, ANSWER_WITHIN_MS);
-    let found: unknown;
-    try {
-      found = await this.log.storage.lookUp(transaction.id);
-    } catch (error) {
-      if (error instanceof LogBrokenError) this.log.failed(error);
-      this.unknown(transaction, error);
+    const answer = await settled(() => this.log.storage.lookUp(transaction.id));
+    if ('error' in answer) {
+      if (isInstanceOf(answer.error, LogBrokenError)) this.log.failed(answer.error);
+      this.unknown(transaction, answer.error);
       return;
     }
+    const found = answer.value;
     if (found === 'recorded') recorded(transaction, this.effects);
     else if (found === 'absent') recordAbsent(transaction, this.effects);
     else if (found === 'fenced') this.fenced(transaction);

@@ -189,7 +189,7 @@ export class Deliveries {
     }
     delivery.dueAt = this.clock.now() + delivery.timeoutMs;
     this.deadlines.arm(transaction, delivery.dueAt);
-    const attempt = new CompletionAttempt(branch, ++branch.attempts, this.clock.epochMs + delivery.dueAt);
+    const attempt = new CompletionAttempt(branch, ++branch.attempts, this.clock, delivery.dueAt);
     delivery.attempt = attempt;
     if (transaction.extras?.trace === undefined) this.tracing.takenUp(transaction);
     callParticipant(

@@ -1,6 +1,9 @@
 import type { Branch, CoordinatorRun } from '../participant/participant.js';
+import { guardedController } from '../gate/guarded-signal.js';
 import { AttemptAbandonedError } from './abandoned.js';
+import { listenerFailed } from './branch-events.js';
 import type { BranchRecord } from './branch-record.js';
+import { type Clock, epochMsOf } from './clock.js';
 import { NEVER } from './moments.js';
 
 /** What is delivered: the decision, or the question that makes the only branch decide. */
@@ -77,23 +80,30 @@ export class CompletionAttempt implements Branch {
   readonly branchId: string;
   readonly payload: unknown;
   readonly run: CoordinatorRun;
+  private readonly participant: string;
   private controller: AbortController | undefined = undefined;
   private abandoned = false;
 
   constructor(
     branch: BranchRecord,
     readonly attempt: number,
-    /** In milliseconds since the epoch. */
-    readonly deadline: number,
+    private readonly clock: Clock,
+    /** On the clock. */
+    private readonly dueAt: number,
   ) {
+    this.participant = branch.participant.name;
     this.transactionId = branch.transactionId;
     this.branchId = branch.branchId;
     this.payload = branch.payload;
     this.run = branch.run;
   }
 
+  get deadline(): number {
+    return epochMsOf(this.clock, this.dueAt);
+  }
+
   get signal(): AbortSignal {
-    this.controller ??= new AbortController();
+    this.controller ??= guardedController((error) => listenerFailed(`"${this.participant}"`, error));
     if (this.abandoned) this.controller.abort(new AttemptAbandonedError());
     return this.controller.signal;
   }

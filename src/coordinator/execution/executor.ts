@@ -18,6 +18,7 @@ import {
 } from '../protocol/index.js';
 import { answerOf } from '../gate/answer.js';
 import { failureOf } from '../gate/failure.js';
+import { reasonOf } from '../gate/texts.js';
 import type { AmbientTransactions } from './ambient.js';
 import { type BranchRecord, CALL_COMMIT, CALL_PREPARE } from './branch-record.js';
 import type { ClaimedLog } from './claimed-log.js';
@@ -28,7 +29,6 @@ import { DecisionRecorder } from './decision-recorder.js';
 import { Deliveries } from './deliveries.js';
 import { Ends } from './ends.js';
 import { FirstCalls } from './first-calls.js';
-import { messageOf } from './incident.js';
 import { keepCounts } from './kept-counts.js';
 import { LogNotes } from './log-notes.js';
 import type { TransactionObserver } from './observer.js';
@@ -119,8 +119,8 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   /** The caller asks for rollback. Too late, it does nothing: the outcome that has won is what it is told. */
-  rollbackRequested(transaction: TransactionRecord, reason: string | undefined): void {
-    if (isUndecided(transaction.state)) transaction.needExtras().abortReason = reason;
+  rollbackRequested(transaction: TransactionRecord, reason: unknown): void {
+    if (isUndecided(transaction.state)) transaction.needExtras().abortReason = reasonOf(reason);
     requestRollback(transaction, CAUSE_ROLLED_BACK, this);
   }
 
@@ -143,7 +143,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   cancelled(transaction: TransactionRecord): void {
     if (isUndecided(transaction.state)) {
       const extras = transaction.needExtras();
-      extras.abortReason = `the caller cancelled: ${messageOf(extras.callerSignal?.reason)}`;
+      extras.abortReason = `the caller cancelled: ${extras.callerSignal?.reason() ?? 'without a reason'}`;
     }
     requestRollback(transaction, CAUSE_CANCELLED, this);
   }

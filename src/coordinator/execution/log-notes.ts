@@ -1,6 +1,7 @@
 import { isCommit } from '../protocol/index.js';
 import type { BranchRecord } from './branch-record.js';
 import type { ClaimedLog } from './claimed-log.js';
+import { follow } from '../gate/settled.js';
 import { messageOf } from './incident.js';
 import type { TransactionObserver } from './observer.js';
 import type { TransactionRecord } from './transaction-record.js';
@@ -77,7 +78,8 @@ export class LogNotes {
       }
     };
     try {
-      void write()?.catch(failed);
+      const writing = write();
+      if (writing !== undefined) follow(writing, () => {}, failed);
     } catch (error) {
       failed(error);
     }

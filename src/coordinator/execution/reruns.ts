@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { CallerSignal } from '../gate/caller-signal.js';
 import type { Outcome } from '../outcome.js';
 import type { BranchRequest } from '../participant/branch-request.js';
 import { CAUSE_REFUSED, NO_BRANCHES, includes } from '../protocol/index.js';
@@ -16,7 +17,7 @@ export interface Rerun {
   readonly name: string;
   readonly branches: readonly BranchRequest[];
   readonly inTurn: boolean;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: CallerSignal | undefined;
   /** Of the caller's request, and so of each attempt, on the coordinator's clock. */
   readonly deadlineAt: number;
   /** How many attempts have been made. */
@@ -70,7 +71,7 @@ export class Reruns {
     const { deadlineAt, extras, name } = transaction;
     if (attempts >= MAX_ATTEMPTS || this.parts.clock.now() + 1 >= deadlineAt) return false;
     const signal = extras?.callerSignal;
-    if (signal?.aborted) return false;
+    if (signal?.isAborted) return false;
     const rerun: Rerun = {
       name,
       branches: transaction.branches.map(({ participant, payload, branchId }) => ({
@@ -88,9 +89,9 @@ export class Reruns {
       inContext: AsyncLocalStorage.snapshot(),
       cancelled: () => this.giveUp(rerun),
     };
-    transaction.needExtras().rerun = rerun;
+    Object.assign(transaction.needExtras(), { rerun, callerSignal: undefined });
     this.waiting.add(rerun);
-    signal?.addEventListener('abort', rerun.cancelled, { once: true });
+    signal?.tell(rerun.cancelled);
     return true;
   }
 
@@ -120,24 +121,20 @@ export class Reruns {
   }
 
   private begin(rerun: Rerun): void {
-    this.forget(rerun);
+    this.waiting.delete(rerun);
     try {
       this.start(rerun);
       this.count++;
     } catch {
       // It is refused at the door by now; that its last attempt was aborted is true all the same.
-      rerun.settle(rerun.outcome);
+      this.giveUp(rerun);
     }
   }
 
   private giveUp(rerun: Rerun): void {
-    this.forget(rerun);
-    rerun.settle(rerun.outcome);
-  }
-
-  private forget(rerun: Rerun): void {
     this.waiting.delete(rerun);
-    rerun.signal?.removeEventListener('abort', rerun.cancelled);
+    rerun.signal?.stop();
+    rerun.settle(rerun.outcome);
   }
 }
 

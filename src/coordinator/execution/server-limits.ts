@@ -3,6 +3,7 @@ import type { ParticipantCapacity } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { includes } from '../protocol/index.js';
 import { ServerBusyError } from '../server-busy.error.js';
+import type { CallerSignal } from '../gate/caller-signal.js';
 import type { Clock } from './clock.js';
 import { ServerLimit } from './server-limit.js';
 import type { TransactionRecord } from './transaction-record.js';
@@ -28,7 +29,7 @@ interface Waiting {
 /** What becomes of a transaction that is to begin. */
 export interface Candidate {
   readonly transaction: TransactionRecord;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: CallerSignal | undefined;
   /** It was begun before, so it does not wait behind others as long as the server has slots at all. */
   readonly isRerun: boolean;
   /** There is room for it. */
@@ -170,12 +171,11 @@ export class ServerLimits {
       needs,
       until,
       begin: () => {
-        signal?.removeEventListener('abort', onAbort);
         this.take(transaction, needs);
         begin();
       },
       refuse: (error) => {
-        signal?.removeEventListener('abort', onAbort);
+        signal?.stop();
         refuse(error);
       },
       inContext: AsyncLocalStorage.snapshot(),
@@ -187,7 +187,7 @@ export class ServerLimits {
     };
     this.queue.add(waiting);
     for (const limit of needs.keys()) limit.queued++;
-    signal?.addEventListener('abort', onAbort, { once: true });
+    signal?.tell(onAbort);
   }
 
   /** Begins those for whom there is room. Nobody is overtaken by one that wants the same server. */

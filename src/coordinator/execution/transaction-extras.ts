@@ -1,3 +1,4 @@
+import type { CallerSignal } from '../gate/caller-signal.js';
 import type { Outcome } from '../outcome.js';
 import { type BranchSet, NO_BRANCHES } from '../protocol/index.js';
 import type { Incident } from './incident.js';
@@ -17,9 +18,8 @@ export class TransactionExtras {
   handle: unknown = undefined;
   /** While somebody traces. */
   trace: TransactionTrace | undefined = undefined;
-  /** The caller's own signal, while it can still change anything, and what listens to it. */
-  callerSignal: AbortSignal | undefined = undefined;
-  callerListener: (() => void) | undefined = undefined;
+  /** The caller's own signal, while it can still change anything. */
+  callerSignal: CallerSignal | undefined = undefined;
   /** The signal of all prepares, once a participant has asked for it. */
   prepareController: AbortController | undefined = undefined;
   /** Why it is aborted, where the cause is not a participant. */

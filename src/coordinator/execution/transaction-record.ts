@@ -1,3 +1,5 @@
+import type { CallerSignal } from '../gate/caller-signal.js';
+import { guardedController } from '../gate/guarded-signal.js';
 import { type CommitDecision, type CommitRecord, DECIDED_BY_LOG } from '../log/decision-log.js';
 import type { Outcome } from '../outcome.js';
 import type { CoordinatorRun } from '../participant/participant.js';
@@ -11,6 +13,7 @@ import {
   isAbort,
 } from '../protocol/index.js';
 import { TransactionAbortedError } from './abandoned.js';
+import { listenerFailed } from './branch-events.js';
 import type { BranchRecord } from './branch-record.js';
 import type { Clock } from './clock.js';
 import type { Incident } from './incident.js';
@@ -191,7 +194,9 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   /** The signal of every prepare of this transaction. */
   prepareSignal(): AbortSignal {
     const extras = this.needExtras();
-    extras.prepareController ??= new AbortController();
+    extras.prepareController ??= guardedController((error) =>
+      listenerFailed(`transaction ${this.id}`, error),
+    );
     if (isAbort(this.state)) this.abortPrepares();
     return extras.prepareController.signal;
   }
@@ -207,19 +212,16 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   }
 
   /** From now on the caller's signal can cancel the transaction. */
-  listenTo(signal: AbortSignal): void {
-    const extras = this.needExtras();
-    extras.callerSignal = signal;
-    extras.callerListener = () => this.driver.cancelled(this);
-    signal.addEventListener('abort', extras.callerListener, { once: true });
+  listenTo(signal: CallerSignal): void {
+    this.needExtras().callerSignal = signal;
+    signal.tell(() => this.driver.cancelled(this));
   }
 
   stopListening(): void {
     const { extras } = this;
-    if (extras?.callerListener === undefined) return;
-    extras.callerSignal?.removeEventListener('abort', extras.callerListener);
+    if (extras?.callerSignal === undefined) return;
+    extras.callerSignal.stop();
     extras.callerSignal = undefined;
-    extras.callerListener = undefined;
   }
 
   private momentOf(us: number): number {

@@ -62,8 +62,8 @@ const MAX_STACK_LENGTH = 4_000;
 /** @returns the text in a field of something that was thrown. */
 export function textAt(thrown: unknown, field: string, maxLength = MAX_CODE_LENGTH): string | undefined {
   try {
-    if (typeof thrown !== 'object' || thrown === null) return undefined;
-    const text = (thrown as Readonly<Record<string, unknown>>)[field];
+    if ((typeof thrown !== 'object' && typeof thrown !== 'function') || thrown === null) return undefined;
+    const text = (thrown as unknown as Readonly<Record<string, unknown>>)[field];
     return typeof text === 'string' && text !== '' ? shortened(text, maxLength) : undefined;
   } catch {
     return undefined;

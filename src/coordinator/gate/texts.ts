@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 /** The most characters that are kept of a message or a reason of user code. */
 export const MAX_MESSAGE_LENGTH = 300;
 /** The most characters that are kept of a code, or of the name of an error. */
@@ -25,6 +27,20 @@ export function messageOf(thrown: unknown): string {
   } catch {
     // What was thrown refuses to be made a text, which is no reason to fail here.
     return UNSHOWABLE;
+  }
+}
+
+/** @returns the reason that a caller gives, in words; undefined when it gives none. */
+export function reasonOf(reason: unknown): string | undefined {
+  return reason === undefined || reason === null ? undefined : messageOf(reason);
+}
+
+/** @returns whether two payloads ask for the same. What cannot be compared does not. */
+export function isSamePayload(one: unknown, other: unknown): boolean {
+  try {
+    return isDeepStrictEqual(one, other);
+  } catch {
+    return false;
   }
 }
 

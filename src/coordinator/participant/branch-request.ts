@@ -14,8 +14,8 @@ export interface BranchRequest<P = unknown> {
 /** What {@link branch} takes besides the participant and its payload. @publicApi */
 export interface BranchOptions {
   /**
-   * An id for the branch, of at most 64 characters from `A-Z a-z 0-9 . _ : -`. Enlisting the same id again gives
-   * the branch that is there, so a repeated call adds nothing.
+   * An id for the branch, of at most 64 characters from `A-Z a-z 0-9 . _ : -`. Enlisting the same id again, with an
+   * equal payload, gives the branch that is there, so a repeated call adds nothing; another payload is refused.
    *
    * @default the participant's name, and for its second branch in a transaction the name with `.2`
    */

@@ -24,6 +24,28 @@ describe('ParticipantRegistry', () => {
     expect(() => registry.get(ScriptedParticipant)).toThrow('No participant "ScriptedParticipant"');
   });
 
+  it.each(['commitOnePhase', 'recover', 'branchStarted', 'branchEnded', 'claim'])(
+    'refuses one whose %s is no method, and knows nothing of it',
+    (method) => {
+      const instance = Object.assign(new ScriptedParticipant(), { [method]: 'yes' });
+
+      expect(() => registry.register(instance as never, { name: 'odd' })).toThrow(
+        `ScriptedParticipant cannot be a participant: its ${method} is a string, and no method.`,
+      );
+      expect(registry.list()).toEqual([]);
+    },
+  );
+
+  it('refuses one whose method cannot be read', () => {
+    const instance = Object.defineProperty(new ScriptedParticipant(), 'recover', {
+      get() {
+        throw new Error('not now');
+      },
+    });
+
+    expect(() => registry.register(instance, { name: 'odd' })).toThrow('its recover cannot be read: not now');
+  });
+
   it('takes a plain object, which has only its name', () => {
     const plain: TransactionParticipant = { prepare: () => 'commit', commit() {}, rollback() {} };
     const bare = Object.assign(Object.create(null) as object, plain) as TransactionParticipant;

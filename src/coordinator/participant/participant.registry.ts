@@ -1,20 +1,16 @@
 import { Inject, Injectable, Logger, type Type } from '@nestjs/common';
 import type { ResolvedCoordinatorOptions } from '../coordinator.options.js';
 import { COORDINATOR_OPTIONS } from '../coordinator.tokens.js';
-import {
-  DuplicateParticipantError,
-  InvalidParticipantError,
-  InvalidRequestError,
-  UnknownParticipantError,
-} from '../errors.js';
+import { DuplicateParticipantError, InvalidRequestError, UnknownParticipantError } from '../errors.js';
+import { textAt } from '../gate/failure.js';
+import { MAX_CODE_LENGTH, describeAnswer, shortened } from '../gate/texts.js';
 import { AwaitedParticipant } from './awaited-participant.js';
 import type { ParticipantReference } from './branch-request.js';
 import type { ParticipantClaims } from './participant-claims.js';
 import { type ParticipantOptions, resolveParticipantOptions } from './participant.options.js';
 import type { TransactionParticipant } from './participant.js';
+import { checkMethods, classNameOf, classOf } from './participant-methods.js';
 import { type Pause, RegisteredParticipant } from './registered-participant.js';
-
-const REQUIRED_METHODS = ['prepare', 'commit', 'rollback'] as const;
 
 /**
  * The participants that transactions can name. Those decorated with `@Participant` are registered at start-up;
@@ -51,7 +47,7 @@ export class ParticipantRegistry {
    *
    * @param options as for `@Participant`.
    * @param aliases further classes by which branches may name it.
-   * @throws InvalidParticipantError when a method is missing.
+   * @throws InvalidParticipantError when a method is missing, or is none.
    * @throws DuplicateParticipantError when the name is taken.
    * @throws InvalidOptionsError when an option is unknown or impossible.
    */
@@ -60,21 +56,13 @@ export class ParticipantRegistry {
     options: ParticipantOptions,
     ...aliases: Type<TransactionParticipant>[]
   ): RegisteredParticipant {
-    const className = instance?.constructor?.name ?? typeof instance;
-    for (const method of REQUIRED_METHODS) {
-      if (typeof instance?.[method] !== 'function') {
-        throw new InvalidParticipantError(
-          className,
-          `it has no method ${method}()`,
-          'Implement TransactionParticipant: prepare, commit and rollback.',
-        );
-      }
-    }
+    const className = classNameOf(instance);
+    checkMethods(instance, className);
     const resolved = resolveParticipantOptions(options, className, this.defaults);
     const taken = this.participants.get(resolved.name);
     if (taken !== undefined) throw new DuplicateParticipantError(resolved.name, className, taken.className);
 
-    const classes = new Set([instance.constructor, ...aliases].filter(isClassOfParticipants));
+    const classes = new Set([classOf(instance), ...aliases].filter(isClassOfParticipants));
     const registered = this.make(instance, className, resolved, [...classes]);
     this.participants.set(resolved.name, registered);
     this.refer(registered);
@@ -160,7 +148,7 @@ export class ParticipantRegistry {
   get(reference: ParticipantReference): RegisteredParticipant {
     const registered = this.references.get(reference);
     if (registered !== undefined) return registered;
-    const name = typeof reference === 'function' ? reference.name : reference;
+    const name = wordsFor(reference);
     if (!this.references.has(reference))
       throw new UnknownParticipantError(name, [...this.participants.keys()]);
     const sharers = this.list().filter(({ classes }) => (classes as readonly unknown[]).includes(reference));
@@ -238,6 +226,14 @@ export class ParticipantRegistry {
       this.references.set(reference, this.references.has(reference) ? undefined : registered);
     }
   }
+}
+
+/** @returns what a branch has named its participant by, in words. */
+function wordsFor(reference: unknown): string {
+  if (typeof reference === 'string') return shortened(reference, MAX_CODE_LENGTH);
+  return typeof reference === 'function'
+    ? (textAt(reference, 'name') ?? 'a class')
+    : describeAnswer(reference);
 }
 
 /** A plain object's class is Object, by which nobody means this participant. */

@@ -222,11 +222,11 @@ export async function rollBack(client: PoolClient): Promise<boolean> {
 }
 
 /**
- * @returns the milliseconds until a deadline, by the clock that deadlines are made with: it begins with the process, and
- * goes on evenly when the wall clock is set.
+ * @param deadline of a branch, just read from it: it follows the wall clock when that is set.
+ * @returns the milliseconds until then.
  */
 export function remainingUntil(deadline: number): number {
-  return Math.ceil(deadline - performance.timeOrigin - performance.now());
+  return Math.ceil(deadline - Date.now());
 }
 
 type Settled<T> = { status: 'fulfilled'; value: T } | { status: 'rejected'; reason: unknown };

@@ -177,26 +177,46 @@ describe('GroupCommit', () => {
     expect(written()).toEqual([['a'], ['b', 'c']]);
   });
 
-  it('answers a large group in several turns, and writes the next meanwhile', async () => {
+  it('answers a large group in several turns, and writes the next meanwhile when that is large as well', async () => {
     const { commits, add, writes, written, heard } = setUp(10_000);
     add(...Array.from({ length: 1_000 }, (_, index) => `item ${index}`));
-    await Promise.resolve();
-    add('next');
+    await settled();
+    add(...Array.from({ length: 499 }, (_, index) => `next ${index}`));
     let isSettled = false;
     void commits.settled().then(() => (isSettled = true));
-    await settled();
     writes[0]!.succeed();
-    await Promise.resolve();
-    await Promise.resolve();
-    await Promise.resolve();
-    await Promise.resolve();
+    await expect.poll(() => heard.length, { interval: 0 }).toBeGreaterThan(0);
     expect(heard.length).toBeLessThan(1_000);
+    expect(written()).toHaveLength(1);
+
+    add('next 499');
+    await expect.poll(() => written().length, { interval: 0 }).toBe(2);
+    expect(heard.length).toBeLessThan(1_000);
+    expect(written()[1]).toHaveLength(500);
     await expect.poll(() => heard.length).toBe(1_000);
-    expect(written()[1]).toEqual(['next']);
     expect(isSettled).toBe(false);
 
     writes[1]!.succeed();
     await expect.poll(() => isSettled).toBe(true);
-    expect(heard.at(-1)).toBe('next is durable');
+    expect(heard.at(-1)).toBe('next 499 is durable');
+  });
+
+  it('writes what came with the answers of a group together, though it is little', async () => {
+    const { commits, writes, written } = setUp();
+    const again = async (item: string): Promise<void> => {
+      await commits.add(item);
+      for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+      await commits.add(`${item} again`);
+    };
+    const all = Promise.all(['a', 'b', 'c'].map(again));
+    await settled();
+    writes[0]!.succeed();
+    await settled();
+    expect(written()).toEqual([
+      ['a', 'b', 'c'],
+      ['a again', 'b again', 'c again'],
+    ]);
+    writes[1]!.succeed();
+    await all;
   });
 });

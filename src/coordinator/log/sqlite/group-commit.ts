@@ -9,7 +9,7 @@ interface Waiting<T> {
 export type Refusals = ReadonlyMap<number, Error>;
 
 /** So many are answered in one turn of the event loop: what they do with their answers must not hold up everything else. */
-const ANSWERS_A_TURN = 128;
+const ANSWERS_A_TURN = 32;
 
 /**
  * Shares one flush among all that wait: what is added while one is under way goes into the next, together. The next is written
@@ -23,6 +23,9 @@ export class GroupCommit<T> {
   private current: Promise<void> | undefined;
   /** The answers that are being given; it never rejects. */
   private answers: Promise<void> = Promise.resolve();
+  /** How many groups are being answered, and how many must wait for the next to be written meanwhile. */
+  private answering = 0;
+  private enough = 0;
   private added = 0;
   private answered = 0;
 
@@ -43,7 +46,8 @@ export class GroupCommit<T> {
     return new Promise((resolve, reject) => {
       this.added++;
       this.waiting.push({ item, resolve, reject });
-      this.writeSoon();
+      // While the ones before get their answers, more will come of that: it is worth one flush, and not many.
+      if (this.answering === 0 || this.waiting.length >= this.enough) this.writeSoon();
     });
   }
 
@@ -66,16 +70,18 @@ export class GroupCommit<T> {
   }
 
   private async writeGroup(): Promise<void> {
-    // What is added in the same turn of the event loop is written together.
-    await Promise.resolve();
+    // What is added in the same turn of the event loop is written together, also by what follows from an answer.
+    await new Promise<void>((resolve) => {
+      process.nextTick(resolve);
+    });
     const group = this.waiting;
     this.waiting = [];
-    const answer = await this.outcomeOf(group);
-    const before = this.answers;
-    this.answers = before.then(() => this.answer(group, answer));
-    // What the first of them does with its answer may be written together with what waits.
-    if (group.length <= ANSWERS_A_TURN) await this.answers;
-    this.current = this.waiting.length === 0 ? undefined : this.writeGroup();
+    const outcome = await this.outcomeOf(group);
+    this.enough = Math.ceil(group.length / 2);
+    this.answering++;
+    this.answers = this.answers.then(() => this.answer(group, outcome));
+    this.current = undefined;
+    if (this.waiting.length >= this.enough && this.waiting.length > 0) this.writeSoon();
   }
 
   /** @returns what each is told: undefined that it is durable. */
@@ -96,6 +102,8 @@ export class GroupCommit<T> {
       else reject(error);
     }
     this.answered += group.length;
+    this.answering--;
+    if (this.waiting.length > 0) this.writeSoon();
   }
 }
 

@@ -1,0 +1,51 @@
+import { inspect } from 'node:util';
+import type { Branch, CoordinatorRun } from '../participant/participant.js';
+
+/**
+ * What a participant is given of a branch: what the coordinator works with stays out of its reach, whatever it freezes,
+ * changes or holds on to.
+ */
+export class GivenBranch implements Branch {
+  readonly #branch: Branch;
+
+  constructor(branch: Branch) {
+    this.#branch = branch;
+  }
+
+  get transactionId(): string {
+    return this.#branch.transactionId;
+  }
+
+  get branchId(): string {
+    return this.#branch.branchId;
+  }
+
+  get payload(): unknown {
+    return this.#branch.payload;
+  }
+
+  get deadline(): number {
+    return this.#branch.deadline;
+  }
+
+  get signal(): AbortSignal {
+    return this.#branch.signal;
+  }
+
+  get attempt(): number {
+    return this.#branch.attempt;
+  }
+
+  get run(): CoordinatorRun {
+    return this.#branch.run;
+  }
+
+  toJSON(): object {
+    const { transactionId, branchId, payload, deadline, attempt } = this;
+    return { transactionId, branchId, payload, deadline, attempt };
+  }
+
+  [inspect.custom](): object {
+    return this.toJSON();
+  }
+}

@@ -1,0 +1,53 @@
+import { settled } from './settled.js';
+
+const { prototype } = EventTarget;
+
+type Listener = ((event: Event) => unknown) | { handleEvent(event: Event): unknown };
+type Guard = (event: Event) => void;
+
+/**
+ * Makes the signal that participants are given. Node ends the process for what a listener of a signal throws, or rejects with.
+ * Here it is reported and goes no further: the other listeners hear of the abort, and so does the transaction.
+ *
+ * @param report told what a listener has thrown. It does not throw.
+ */
+export function guardedController(report: (error: unknown) => void): AbortController {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const guarded = new WeakMap<object, Guard>();
+  const guardedOf = (listener: unknown): Guard => {
+    // What is no listener is refused in the usual way.
+    if (!isListener(listener)) return listener as Guard;
+    const before = guarded.get(listener);
+    if (before !== undefined) return before;
+    const guard = (event: Event): void => void hear(signal, listener, event, report);
+    guarded.set(listener, guard);
+    return guard;
+  };
+  const methods = {
+    addEventListener: (type: string, listener: unknown, options?: boolean | object) =>
+      prototype.addEventListener.call(signal, type, guardedOf(listener), options),
+    removeEventListener: (type: string, listener: unknown, options?: boolean | object) =>
+      prototype.removeEventListener.call(signal, type, guardedOf(listener), options),
+  };
+  for (const [name, value] of Object.entries(methods)) {
+    Object.defineProperty(signal, name, { value, writable: true, configurable: true });
+  }
+  return controller;
+}
+
+function isListener(value: unknown): value is Listener {
+  return typeof value === 'function' || (typeof value === 'object' && value !== null);
+}
+
+async function hear(
+  signal: AbortSignal,
+  listener: Listener,
+  event: Event,
+  report: (error: unknown) => void,
+): Promise<void> {
+  const ended = await settled(() =>
+    typeof listener === 'function' ? listener.call(signal, event) : listener.handleEvent(event),
+  );
+  if ('error' in ended) report(ended.error);
+}

@@ -1,0 +1,56 @@
+import { InvalidParticipantError } from '../errors.js';
+import { textAt } from '../gate/failure.js';
+import { describeAnswer, messageOf } from '../gate/texts.js';
+import type { TransactionParticipant } from './participant.js';
+
+const REQUIRED_METHODS = ['prepare', 'commit', 'rollback'] as const;
+const OPTIONAL_METHODS = ['commitOnePhase', 'claim', 'recover', 'branchStarted', 'branchEnded'] as const;
+
+/** @throws InvalidParticipantError when a method is missing, is none, or cannot be read. */
+export function checkMethods(instance: TransactionParticipant, className: string): void {
+  for (const method of REQUIRED_METHODS) {
+    if (typeof methodOf(instance, method, className) !== 'function') {
+      throw new InvalidParticipantError(
+        className,
+        `it has no method ${method}()`,
+        'Implement TransactionParticipant: prepare, commit and rollback.',
+      );
+    }
+  }
+  for (const method of OPTIONAL_METHODS) {
+    const found = methodOf(instance, method, className);
+    if (found !== undefined && typeof found !== 'function') {
+      throw new InvalidParticipantError(
+        className,
+        `its ${method} is ${describeAnswer(found)}, and no method`,
+        `Make ${method}() a method, or leave it out.`,
+      );
+    }
+  }
+}
+
+function methodOf(instance: TransactionParticipant, method: string, className: string): unknown {
+  try {
+    return (instance as unknown as Readonly<Record<string, unknown>> | undefined)?.[method];
+  } catch (error) {
+    throw new InvalidParticipantError(
+      className,
+      `its ${method} cannot be read: ${messageOf(error)}`,
+      'Make it a method, and no getter that throws.',
+    );
+  }
+}
+
+/** A class may have a static member that is called name. */
+export function classNameOf(instance: unknown): string {
+  return textAt(classOf(instance), 'name') ?? typeof instance;
+}
+
+/** @returns undefined for what does not say of which class it is. */
+export function classOf(instance: unknown): unknown {
+  try {
+    return (instance as object | undefined)?.constructor;
+  } catch {
+    return undefined;
+  }
+}
