@@ -281,6 +281,6 @@ describe('Begin and enlist', () => {
     }
 
     expect(ids.size).toBe(1_000);
-    for (const id of ids) expect(id).toMatch(/^shop\.[a-z0-9]+\.[0-9]+$/);
+    for (const id of ids) expect(id).toMatch(/^shop\.[a-z0-9]{12}\.[a-z0-9]+\.[0-9]+$/);
   });
 });
