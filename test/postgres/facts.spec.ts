@@ -112,7 +112,7 @@ describe('PostgreSQL', () => {
 
     // Nobody aborts its signal: it is at work in another process, as it were.
     const prepared = manager.prepare(branch, takeTen);
-    await until('the prepare is under way', async () => isAt('PREPARE TRANSACTION%'));
+    await until('the prepare is under way', async () => isAt('%PREPARE TRANSACTION%'));
     await expect(manager.rollback(again(branch))).rejects.toMatchObject({ sqlstate: '55P03' });
 
     await expect(prepared).resolves.toBe('commit');
@@ -145,13 +145,13 @@ describe('PostgreSQL', () => {
     const branch = someBranch();
     const prepared = manager.prepare(branch, takeTen);
     prepared.catch(() => {});
-    await until('the prepare is under way', async () => isAt('PREPARE TRANSACTION%'));
+    await until('the prepare is under way', async () => isAt('%PREPARE TRANSACTION%'));
 
     branch.abort();
     await expect(prepared).rejects.toThrow('nobody waits any more');
     await manager.rollback(again(branch));
 
-    await expect(isAt('PREPARE TRANSACTION%')).resolves.toBe(false);
+    await expect(isAt('%PREPARE TRANSACTION%')).resolves.toBe(false);
     await expect(database.prepared()).resolves.toEqual([]);
     await expect(endOf(database, gid(branch))).resolves.toBe('rolled-back');
   });

@@ -124,7 +124,7 @@ describe('a transfer between two databases', () => {
       'it is buried',
       async () => (await endOf(rightDatabase, gidOnTheRight(outcome))) === 'rolled-back',
     );
-    await until('no session sleeps', async () => (await sessionsAt('PREPARE TRANSACTION%')) === 0);
+    await until('no session sleeps', async () => (await sessionsAt('%PREPARE TRANSACTION%')) === 0);
     expect(await nothingPrepared()).toBe(true);
     expect(await balances()).toEqual([100, 100]);
   });

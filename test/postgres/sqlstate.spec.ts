@@ -20,6 +20,7 @@ const EXPECTED: Record<string, readonly Meaning[]> = {
   '23505': ['exists', 'refused', 'refused', 'retry', 'retry'],
   '25001': ['failed', 'failed', 'unknown', 'retry', 'retry'],
   '25006': ['failed', 'failed', 'unknown', 'retry', 'retry'],
+  '25P02': ['failed', 'failed', 'refused', 'retry', 'retry'],
   '25P04': ['failed', 'failed', 'unknown', 'retry', 'retry'],
   '28': ['failed', 'failed', 'unknown', 'operator', 'operator'],
   '3D000': ['failed', 'failed', 'unknown', 'operator', 'operator'],

@@ -236,9 +236,8 @@ describe('the start of a PostgreSQL participant', () => {
 
   it('warns where a commit may be forgotten in a crash', async () => {
     const warn = vi.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
-    await server.query('postgres', `ALTER DATABASE ${database.name} SET synchronous_commit = off`);
     await manage({ connection: database.url }).start();
-    expect(warn).toHaveBeenCalledWith(expect.stringMatching(/fsync|synchronous_commit/));
+    expect(warn).toHaveBeenCalledWith(expect.stringContaining('fsync = off'));
   });
 });
 
@@ -269,7 +268,7 @@ describe('the options', () => {
 /** A pool to a server that is no more to be had. */
 function serverOfVersion(version: number): Pool {
   const client = {
-    query: () => Promise.resolve({ rows: [{ version }] }),
+    query: () => Promise.resolve({ rows: [{ found: JSON.stringify({ version }) }] }),
     on: () => client,
     off: () => client,
     release: () => {},

@@ -1,25 +1,17 @@
 import { DatabaseError, type PoolClient, type QueryConfig, type QueryResult } from 'pg';
 import type { Branch, Vote } from '../../coordinator/index.js';
-import {
-  type BranchWork,
-  type Work,
-  type Ending,
-  NO_SUCH_STATEMENT,
-  endedByWork,
-  preparation,
-  rollBack,
-  voteByError,
-  voteByTag,
-} from './branch-work.js';
+import { type Ending, preparation, rollBack } from './branch-ending.js';
 import { forgetStatements, textsOf } from './branch-session.js';
-import { type BurstAnswer, isPlain, sendBurst, takesBursts } from './burst.js';
+import { type BranchWork, NO_SUCH_STATEMENT, type Work, endedByWork } from './branch-work.js';
+import { type BurstAnswer, isPlain, makeBurst, sendBurst, takesBursts } from './burst.js';
 import { quoted } from './gid.js';
 import type { StatementName } from './prepared-texts.js';
+import { spoil } from './spoiled.js';
 import { codeOf } from './sqlstate.js';
 import { TransactionTags } from './transaction-watch.js';
 
-/** BEGIN, and the guard row. */
-const BEGIN_STATEMENTS = 2;
+/** What the text of a statement has that may take an advisory lock for the session. */
+const ADVISORY = /advisory/i;
 
 /** SQLSTATE `feature_not_supported`, of a prepared statement whose columns are others than when it was prepared. */
 const PLAN_OUTDATED = '0A000';
@@ -61,28 +53,25 @@ export async function prepareBatch(
   if (!takesBursts(client) || !statements.every(isPlain)) {
     return work.perform(client, gid, branch, workOf(batch), ending);
   }
+  await work.look(client);
   let sent = await send(work, client, gid, branch, batch, ending);
   if (isStale(client, sent) && (await rollBack(client))) {
     branch.signal.throwIfAborted();
     sent = await send(work, client, gid, branch, batch, ending);
   }
-  const { answer } = sent;
+  const { answer, done } = sent;
   const seen = new TransactionTags();
   for (const tag of answer.tags) if (tag !== undefined) seen.see(tag);
-  seen.forget(client);
+  if (seen.isSpoiling) spoil(client);
+  if (seen.isDoubtful) throw endedByWork(client);
   if ('error' in answer) {
     const { error } = answer;
-    const { done } = sent;
-    const isPrepared = done > statements.length;
-    if (isPrepared ? seen.wasDoubtfulBeforeEnd : seen.isDoubtful) throw endedByWork(client);
     // Only what the server says is a no. What goes wrong on this side, as a row that cannot be read, may hide a yes.
-    if (isPrepared || !(error instanceof DatabaseError)) throw error;
-    if (done < 0) return work.notBegun(client, gid, error);
-    if (done < statements.length) return work.failed(client, error, ending);
-    return voteByError(error);
+    if (!(error instanceof DatabaseError)) throw error;
+    if (done < 0) return work.notBegun(client, gid, error, ending);
+    return work.failed(client, error, ending, sent.mayLock);
   }
-  if (seen.wasDoubtfulBeforeEnd) throw endedByWork(client);
-  const vote = voteByTag(answer.tags.at(-1), ending);
+  const vote = await sent.vote();
   if (vote !== 'commit') return vote;
   // It is prepared, and a throw has it rolled back.
   if (answer.tags.includes(undefined)) throw new TypeError('A batch has an empty statement.');
@@ -96,6 +85,9 @@ interface Sent {
   readonly done: number;
   /** Whether the one after them was prepared before. */
   readonly wasThere: boolean;
+  readonly mayLock: boolean;
+  /** What the end says that was sent behind the statements. */
+  readonly vote: () => Promise<Vote>;
 }
 
 /** Sends a branch as a whole, and keeps in mind which of its statements are prepared in the session by then. */
@@ -107,7 +99,6 @@ async function send(
   { statements }: Batch,
   ending: Ending,
 ): Promise<Sent> {
-  const readying = work.ready(client, branch.deadline, false);
   const texts = textsOf(client);
   /** Those that are made in this very burst. */
   const made = new Map<string, StatementName>();
@@ -118,20 +109,26 @@ async function send(
     if (as?.isThere === false) made.set(text, { name: as.name, isThere: true });
     return { text, values: values as unknown[] | undefined, as };
   });
-  const [readied, sent] = await Promise.allSettled([
-    readying,
-    sendBurst(client, [...work.begin(gid, 'BEGIN'), ...queries, ending.sql]),
-  ]);
-  if (sent.status === 'rejected') throw sent.reason;
-  const answer = sent.value;
-  const done = answer.tags.length - BEGIN_STATEMENTS;
+  const begin = work.begin(gid, 'BEGIN');
+  const mayLock = statements.some(({ text }) => ADVISORY.test(text));
+  // A value that cannot be sent throws here: the end must not be sent without what it ends.
+  const burst = makeBurst([...begin, ...queries]);
+  const readying = work.ready(client, branch.deadline, false);
+  const { stream } = client.connection;
+  stream.cork();
+  const sending = sendBurst(client, burst);
+  const end = work.endings.send(client, ending, mayLock);
+  stream.uncork();
+  const [readied, answer] = await Promise.all([Promise.allSettled([readying]), sending, end.answer]);
+  const done = answer.tags.length - begin.length;
   for (const [index, { text, as }] of queries.slice(0, Math.max(0, done + 1)).entries()) {
     if (as === undefined || as.isThere) continue;
     if (index < done || ('error' in answer && hasRun(answer.error))) texts.prepared(text, as.name);
     else texts.failed(text);
   }
-  if (readied.status === 'rejected') throw readied.reason;
-  return { answer, done, wasThere: queries[done]?.as?.isThere === true && !made.has(queries[done].text) };
+  if (readied[0].status === 'rejected') throw readied[0].reason;
+  const wasThere = queries[done]?.as?.isThere === true && !made.has(queries[done].text);
+  return { answer, done, wasThere, mayLock, vote: () => work.endings.vote(client, ending, end) };
 }
 
 /** Whether the error shows that its statement was parsed, and more: it met another transaction, or a constraint. */

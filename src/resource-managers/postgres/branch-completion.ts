@@ -3,6 +3,7 @@ import { HeuristicError } from '../../coordinator/index.js';
 import { PostgresBranchError } from './errors.js';
 import { quoted } from './gid.js';
 import type { BranchEnd, GuardTable } from './guard-table.js';
+import { REPLICATED_WRITE, throwIfCutShort, waitsCutShort } from './replication.js';
 import { codeOf, meaningOf, mendOf } from './sqlstate.js';
 
 /**
@@ -12,14 +13,20 @@ import { codeOf, meaningOf, mendOf } from './sqlstate.js';
  * attempt may overcome.
  */
 export async function commitPrepared(client: PoolClient, gid: string, guard: GuardTable): Promise<void> {
+  const sql = `COMMIT PREPARED ${quoted(gid)}`;
+  const before = waitsCutShort(client);
   try {
-    await client.query(`COMMIT PREPARED ${quoted(gid)}`);
+    await client.query(sql);
+    throwIfCutShort(client, before, sql);
     return;
   } catch (error) {
     if (meaningOf(error, 'commit') !== 'not-found') throw error;
   }
   switch (await guard.read(client, gid)) {
     case 'committed':
+      // An earlier attempt has done it, whose wait for the standbys may have been cut short.
+      await client.query(REPLICATED_WRITE);
+      throwIfCutShort(client, before, sql);
       return;
     case 'rolled-back':
       throw new HeuristicError('rollback', `${gid} was told to commit, but it is rolled back in PostgreSQL`);
@@ -27,7 +34,7 @@ export async function commitPrepared(client: PoolClient, gid: string, guard: Gua
       throw new HeuristicError(
         'hazard',
         `${gid} was told to commit, but PostgreSQL has neither the prepared transaction nor its row in ` +
-          `${guard.name}: somebody has rolled it back by hand, or the database was restored from a backup`,
+          `${guard.table}: somebody has rolled it back by hand, or the database was restored from a backup`,
       );
   }
 }
@@ -56,20 +63,18 @@ export async function rollBackPrepared(
   }
 }
 
-/** @returns how the branch ended, now and for ever: rolled back, unless it was committed before. */
+/** @returns how the branch ended, once and for all: rolled back, unless it was committed before. */
 export async function bury(
   client: PoolClient,
   gid: string,
   guard: GuardTable,
   waitMs: number,
 ): Promise<BranchEnd> {
-  const results = (await client.query(guard.bury(gid, waitMs))) as unknown as {
-    rows: { state: BranchEnd }[];
-  }[];
-  const row = results.at(-1)?.rows[0];
-  if (row === undefined)
-    throw new Error(`${guard.name} has no row of ${gid}, though one was written just now`);
-  return row.state;
+  const before = waitsCutShort(client);
+  const end = await guard.bury(client, gid, waitMs);
+  throwIfCutShort(client, before, `The end of ${gid}`);
+  if (end === undefined) throw new Error(`${guard.table} has no row of ${gid}, though one was just written`);
+  return end;
 }
 
 /** @returns an error with what was tried, what it means and what mends it. */

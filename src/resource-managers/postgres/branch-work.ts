@@ -1,32 +1,21 @@
 import type { ClientBase, PoolClient } from 'pg';
 import { type Branch, type Vote, refuse } from '../../coordinator/index.js';
 import { lend } from './branch-client.js';
-import { BranchSessions, forgetSettings, forgetStatements } from './branch-session.js';
-import { type BurstStatement, sendBurst, takesBursts, textOf } from './burst.js';
+import { commitPrepared } from './branch-completion.js';
+import { BranchEndings, type Ending, START } from './branch-ending.js';
+import { BranchSessions, type ServerFacts } from './branch-session.js';
+import { type BurstStatement, makeBurst, sendBurst, takesBursts, textOf } from './burst.js';
 import { PostgresBranchError } from './errors.js';
-import { quoted } from './gid.js';
 import type { GuardTable } from './guard-table.js';
 import type { ResolvedPostgresSettings } from './options.js';
+import { rowsOf } from './own-queries.js';
+import { awaitReplicas } from './replication.js';
+import { spoil } from './spoiled.js';
 import { codeOf, meaningOf, refusalOf } from './sqlstate.js';
 import { TransactionWatch } from './transaction-watch.js';
 
 /** The work of one branch: statements in a transaction that is open already, and a vote. @publicApi */
 export type Work<P> = (client: ClientBase, branch: Branch<P>) => Promise<Vote>;
-
-/** How the transaction of a branch is brought to its end: prepared, or committed where the branch decides alone. */
-export interface Ending {
-  readonly sql: string;
-  /** The first word of the command tag that says that it is done. */
-  readonly command: 'PREPARE' | 'COMMIT';
-}
-
-/** The end that leaves the branch prepared. */
-export function preparation(gid: string): Ending {
-  return { sql: `PREPARE TRANSACTION ${quoted(gid)}`, command: 'PREPARE' };
-}
-
-/** The end of a branch that is alone in its transaction. */
-export const ONE_PHASE: Ending = { sql: 'COMMIT', command: 'COMMIT' };
 
 /** SQLSTATE `invalid_sql_statement_name`: the work before has deallocated what was prepared in its session. */
 export const NO_SUCH_STATEMENT = '26000';
@@ -36,19 +25,22 @@ export const NO_SUCH_STATEMENT = '26000';
  * and prepares or commits it if that is the vote. Whatever else happens, the transaction is rolled back.
  */
 export class BranchWork {
+  readonly endings: BranchEndings;
   private readonly sessions: BranchSessions;
 
   constructor(
     private readonly guard: GuardTable,
     private readonly settings: ResolvedPostgresSettings,
-    serverVersion: number,
+    server: ServerFacts,
+    hasHooks: boolean,
   ) {
-    this.sessions = new BranchSessions(guard, settings, serverVersion);
+    this.sessions = new BranchSessions(guard, settings, server, hasHooks);
+    this.endings = new BranchEndings(this.sessions);
   }
 
   /**
    * @returns the vote of the work; a refusal when the database refuses, or the branch was rolled back before; and
-   * `commit` when a call before this one has prepared the branch already.
+   * `commit` when a call before this one has prepared the branch already: in one phase it is committed then.
    * @throws whatever else the work throws, when it is rolled back; and any error that leaves the result unknown.
    */
   async perform<P>(
@@ -58,6 +50,7 @@ export class BranchWork {
     work: Work<P>,
     ending: Ending,
   ): Promise<Vote> {
+    await this.sessions.look(client);
     // Should the begin of a branch fail before it takes effect, statements that are sent behind it would each commit by
     // itself: outside a transaction that says READ WRITE, as ours does, nothing may be written here.
     const readying = this.ready(client, branch.deadline, true);
@@ -85,28 +78,40 @@ export class BranchWork {
     const begin = this.open(client, readying, this.begin(gid, 'BEGIN READ WRITE'));
     // On a pipelined connection the first statement of the work need not wait: should the begin fail, it fails too.
     const ahead =
-      client.pipeline && readying === undefined ? settle(() => work(loan.client, branch)) : undefined;
+      client.pipeline && readying === undefined
+        ? settle(() => work(loan.client, branch), loan.failed)
+        : undefined;
     stream.uncork();
     try {
       await begin;
     } catch (error) {
       loan.close();
-      return this.notBegun(client, gid, error);
+      return this.notBegun(client, gid, error, ending);
     }
-    const result = await (ahead ?? settle(() => work(loan.client, branch)));
+    const result = await (ahead ?? settle(() => work(loan.client, branch), loan.failed));
     loan.close();
     // What is not prepared yet need not be rolled back from being so.
     branch.signal.throwIfAborted();
+    // What the work did not await is answered before this.
+    if (loan.isBusy) await client.query(';');
     if (await this.isEnded(client, gid, watch)) throw endedByWork(client);
-    if (result.status === 'rejected') return this.failed(client, result.reason, ending);
-    if (result.value === 'commit') return end(client, ending);
-    await rollBack(client);
+    if (result.status === 'rejected') return this.failed(client, result.reason, ending, loan.mayLock);
+    if (result.value === 'commit') return this.endings.end(client, ending, loan.mayLock);
+    if (result.value === 'read-only' && this.settings.isolation === 'serializable') {
+      return this.endings.endReader(client, loan.mayLock);
+    }
+    await this.endings.rollBack(client, loan.mayLock);
     return result.value;
   }
 
   /** Whether a statement of a batch that comes again is prepared. */
   get preparesStatements(): boolean {
     return this.settings.prepareStatements;
+  }
+
+  /** @see BranchSessions.look */
+  look(client: PoolClient): Promise<void> | undefined {
+    return this.sessions.look(client);
   }
 
   /** @see BranchSessions.ready @throws RangeError when the time of the branch is over before its work begins. */
@@ -118,7 +123,10 @@ export class BranchWork {
 
   /** @returns the statements that open the transaction of a branch and write its guard row. */
   begin(gid: string, begin: 'BEGIN' | 'BEGIN READ WRITE'): readonly BurstStatement[] {
-    return [begin, this.guard.insertWork(gid)];
+    const insert = this.guard.insertWork(gid);
+    return this.settings.isolation === 'serializable'
+      ? [begin, `SAVEPOINT ${START}`, insert]
+      : [begin, insert];
   }
 
   /** Opens a transaction in a session that is being made ready for it. */
@@ -129,7 +137,7 @@ export class BranchWork {
   ): Promise<void> {
     if (!client.pipeline) await readying;
     const opening = takesBursts(client)
-      ? sendBurst(client, begin).then((answer) => {
+      ? sendBurst(client, makeBurst(begin)).then((answer) => {
           if ('error' in answer) throw answer.error;
         })
       : client.query(begin.map(textOf).join('; '));
@@ -143,23 +151,24 @@ export class BranchWork {
    *
    * @throws the error, when nothing proves that no other call has prepared the branch.
    */
-  async notBegun(client: PoolClient, gid: string, error: unknown): Promise<Vote> {
-    // What was sent ahead may have been done outside a transaction, and set something.
-    if (codeOf(error) === NO_SUCH_STATEMENT) forgetStatements(client);
-    else forgetSettings(client);
+  async notBegun(client: PoolClient, gid: string, error: unknown, ending: Ending): Promise<Vote> {
     const meaning = meaningOf(error, 'begin');
-    if (meaning !== 'exists' && meaning !== 'held') throw error;
+    if (meaning !== 'exists' && meaning !== 'held') {
+      // What was sent ahead may have been done outside a transaction. Whatever is wrong here is not left to another branch.
+      spoil(client);
+      throw error;
+    }
     await client.query('ROLLBACK');
     if (meaning === 'exists') {
       const end = await this.guard.read(client, gid);
       if (end === 'committed') return 'commit';
       if (end === 'rolled-back') return refuse('ROLLED_BACK', 'this branch was rolled back before');
-    } else {
-      const { rowCount } = await client.query(
-        'SELECT FROM pg_prepared_xacts WHERE gid = $1 AND database = current_database()',
-        [gid],
-      );
-      if (rowCount === 1) return 'commit';
+    } else if (await isPrepared(client, gid)) {
+      if (ending.tag === 'COMMIT') {
+        await awaitReplicas(client);
+        await commitPrepared(client, gid, this.guard);
+      }
+      return 'commit';
     }
     throw error;
   }
@@ -176,49 +185,30 @@ export class BranchWork {
    * The work threw, and is rolled back. What the database said against it is a refusal. Anything else is thrown on;
    * but not where the branch decides alone, as there a throw would say that it may be committed.
    */
-  async failed(client: PoolClient, error: unknown, { command }: Ending): Promise<Vote> {
-    const isRolledBack = await rollBack(client);
+  async failed(client: PoolClient, error: unknown, { tag }: Ending, mayLock: boolean): Promise<Vote> {
+    const isRolledBack = await this.endings.rollBack(client, mayLock);
+    if (namesStatement(error)) spoil(client);
     if (meaningOf(error, 'work') === 'refused') return refusalOf(error);
-    if (command === 'PREPARE' || !isRolledBack) throw error;
+    if (tag === 'PREPARE TRANSACTION' || !isRolledBack) throw error;
     return refuse('WORK_FAILED', error instanceof Error ? error.message : 'the work threw');
   }
 }
 
-/** Ends the transaction. @returns `commit`, or a refusal. @throws when the result is not known. */
-async function end(client: PoolClient, ending: Ending): Promise<Vote> {
-  try {
-    return voteByTag((await client.query(ending.sql)).command, ending);
-  } catch (error) {
-    return voteByError(error);
-  }
+/** @returns whether the branch is prepared in this database, as no longer than a moment ago. */
+export async function isPrepared(client: PoolClient, gid: string): Promise<boolean> {
+  const rows = await rowsOf(
+    client,
+    'SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE gid OPERATOR(pg_catalog.=) $1 ' +
+      'AND database OPERATOR(pg_catalog.=) pg_catalog.current_database()',
+    [gid],
+  );
+  return rows.length === 1;
 }
 
-/**
- * Reads the answer to PREPARE TRANSACTION or COMMIT. A transaction in which a statement has failed is rolled back by either
- * without any error: only the command tag says so.
- *
- * @returns `commit`, or a refusal.
- */
-export function voteByTag(tag: string | undefined, { command }: Ending): Vote {
-  if (tag?.split(' ')[0] === command) return 'commit';
-  return refuse('WORK_FAILED', 'a statement of the work failed, though the work did not say so');
-}
-
-/** @returns a refusal, where the error proves that the transaction has not come to its end. @throws the error otherwise. */
-export function voteByError(error: unknown): Vote {
-  if (meaningOf(error, 'prepare') === 'refused') return refusalOf(error);
-  throw error;
-}
-
-/** @returns whether the server has said so. If not the connection is gone, and it rolls back what was never prepared. */
-export async function rollBack(client: PoolClient): Promise<boolean> {
-  try {
-    await client.query('ROLLBACK');
-    return true;
-  } catch {
-    client.connection.stream.destroy();
-    return false;
-  }
+/** Whether a statement is not prepared in the session, or another one has its name: so it would be for later branches. */
+function namesStatement(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === NO_SUCH_STATEMENT || code === '42P05';
 }
 
 /**
@@ -232,9 +222,9 @@ export function remainingUntil(deadline: number): number {
 type Settled<T> = { status: 'fulfilled'; value: T } | { status: 'rejected'; reason: unknown };
 
 /** @returns a promise that is never rejected, so that it can wait unattended. */
-async function settle<T>(call: () => Promise<T>): Promise<Settled<T>> {
+async function settle<T>(call: () => Promise<T>, failed: Promise<never>): Promise<Settled<T>> {
   try {
-    return { status: 'fulfilled', value: await call() };
+    return { status: 'fulfilled', value: await Promise.race([call(), failed]) };
   } catch (reason) {
     return { status: 'rejected', reason };
   }

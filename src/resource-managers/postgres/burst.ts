@@ -56,22 +56,27 @@ export function isPlain({ text, values, name: _name, ...more }: QueryConfig): bo
   return values === undefined || Array.isArray(values);
 }
 
+/** A burst that is ready to be sent. */
+export interface ReadyBurst {
+  readonly statements: readonly BurstStatement[];
+  readonly message: Buffer;
+}
+
+/** @throws what is wrong with a value, before anything is sent. */
+export function makeBurst(statements: readonly BurstStatement[]): ReadyBurst {
+  const messages: Buffer[] = [];
+  for (const statement of statements) pushMessages(messages, statement);
+  messages.push(SYNC);
+  return { statements, message: Buffer.concat(messages) };
+}
+
 /**
  * Sends statements in one write, to be answered in one: to write to a socket, and to be woken by what comes from it, costs
  * both sides more than the work of a small transaction. When one fails the server passes over all that follow it.
  *
  * Source: PostgreSQL documentation, "Extended Query" and "Pipelining": messages up to one Sync.
- *
- * @throws (as a rejection) what is wrong with a value. Then nothing was sent.
  */
-export async function sendBurst(
-  client: PoolClient,
-  statements: readonly BurstStatement[],
-): Promise<BurstAnswer> {
-  const messages: Buffer[] = [];
-  for (const statement of statements) pushMessages(messages, statement);
-  messages.push(SYNC);
-  const message = Buffer.concat(messages);
+export function sendBurst(client: PoolClient, { statements, message }: ReadyBurst): Promise<BurstAnswer> {
   return new Promise((resolve) => {
     const burst = new Burst(message, statements, (error: unknown, results?: QueryResult | QueryResult[]) => {
       const { tags } = burst;

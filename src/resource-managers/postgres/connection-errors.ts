@@ -1,4 +1,5 @@
 import type { Client, Connection } from 'pg';
+import { noteWaits } from './replication.js';
 
 const guarded = new WeakSet<Client>();
 
@@ -11,6 +12,7 @@ export function guardClient(client: Client): void {
   if (guarded.has(client)) return;
   guarded.add(client);
   client.on('error', ignore);
+  noteWaits(client);
   const { connection } = client;
   guardReading(connection);
   // From then on it reads from another stream.

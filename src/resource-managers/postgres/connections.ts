@@ -7,6 +7,8 @@ import type { PostgresPools, ResolvedPostgresSettings } from './options.js';
 export interface Lanes {
   readonly work: Lane;
   readonly completion: Lane;
+  /** Whether something else may set something in a session of the lane for work when it is opened. */
+  readonly hasHooks: boolean;
   /** Closes the pools, unless they were given. */
   close(): Promise<void>;
 }
@@ -31,6 +33,7 @@ export function openLanes(
   return {
     work,
     completion,
+    hasHooks: given || pools.work.options.onConnect !== undefined,
     close: async () => {
       if (!given) await Promise.all([work.close(), completion.close()]);
     },

@@ -64,6 +64,8 @@ export type PostgresBranchErrorCode =
   | 'DTC_POSTGRES_WORK_OVER'
   /** Commit or rollback failed; it is tried again. */
   | 'DTC_POSTGRES_COMPLETION_FAILED'
+  /** It took effect, but the wait for a synchronous standby was cut short: its result is not known. */
+  | 'DTC_POSTGRES_NOT_REPLICATED'
   /** Nobody said under which name the participant is registered. */
   | 'DTC_POSTGRES_NO_NAME';
 

@@ -1,6 +1,9 @@
+import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import type { PreparedStatement } from './burst.js';
 import { quoted } from './gid.js';
+import { lastRowsOf, rowsOf } from './own-queries.js';
+import { REPLICATED_WRITE } from './replication.js';
 
 /** How a branch ended, as its row in the guard table says. */
 export type BranchEnd = 'committed' | 'rolled-back';
@@ -11,22 +14,43 @@ export type BranchEnd = 'committed' | 'rolled-back';
  * itself, the tombstone: as both have the same key, either the work is prepared or the tombstone is there, and never both.
  */
 export class GuardTable {
-  /** @param name checked to be a plain identifier, with or without its schema. */
-  constructor(readonly name: string) {}
+  private found: string;
 
-  /** What the statement that writes the row of the work is called in a session. */
+  /** @param name checked to be a plain identifier, with or without its schema. */
+  constructor(readonly name: string) {
+    this.found = name;
+  }
+
+  /**
+   * From now on every statement names the table by its schema: which table is found by the bare name depends on the search
+   * path of the session, which the work may set.
+   *
+   * @param table with its schema, both quoted.
+   */
+  resolveTo(table: string): void {
+    this.found = table;
+  }
+
+  /** As SQL names it. */
+  get table(): string {
+    return this.found;
+  }
+
+  /** What the statement that writes the row of the work is called in a session. PostgreSQL takes up to 63 bytes. */
   get statementName(): string {
-    return `dtc branch of ${this.name}`;
+    return `dtc branch ${createHash('sha256').update(this.table).digest('hex').slice(0, 16)}`;
   }
 
   /**
    * @returns SQL that prepares that statement: to plan it anew for each branch costs more than to run it. It names all
-   * columns, as their defaults would be read anew each time.
+   * columns, as their defaults would be read anew each time. It also releases the advisory locks that the work of an earlier
+   * branch may have left on the session.
    */
   prepareInsert(): string {
     return (
-      `PREPARE "${this.statementName}" (text) AS INSERT INTO ${this.name} (gid, state, xid, written_at) ` +
-      `VALUES ($1, 'committed', pg_current_xact_id(), now())`
+      `PREPARE "${this.statementName}" (pg_catalog.text) AS INSERT INTO ${this.table} (gid, state, xid, written_at) ` +
+      `SELECT $1, 'committed', pg_catalog.pg_current_xact_id(), pg_catalog.now() ` +
+      `FROM pg_catalog.pg_advisory_unlock_all()`
     );
   }
 
@@ -37,38 +61,39 @@ export class GuardTable {
   }
 
   /**
-   * @returns SQL that leaves a tombstone unless there is a row, and reads the row that is there then. It waits for a
-   * prepare that is under way. Where the branch is prepared in another database, a tombstone in this one would be a lie.
-   * Sent as one query it is one transaction, and an error ends it.
+   * Leaves a tombstone unless there is a row, and reads the row that is there then. It waits for a prepare that is under
+   * way. Where the branch is prepared in another database, a tombstone in this one would be a lie. All is one transaction,
+   * and an error ends it. It writes in any case, so that its wait for the standbys covers what was written before.
    */
-  bury(gid: string, waitMs: number): string {
-    return [
+  async bury(client: ClientBase, gid: string, waitMs: number): Promise<BranchEnd | undefined> {
+    const sql = [
       // The session may be one in which only a transaction that says so writes.
       'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE',
       `SET LOCAL lock_timeout = ${waitMs}`,
-      `INSERT INTO ${this.name} (gid, state) SELECT ${quoted(gid)}, 'rolled-back' WHERE NOT EXISTS ` +
-        `(SELECT FROM pg_prepared_xacts WHERE gid = ${quoted(gid)} AND database <> current_database()) ` +
-        `ON CONFLICT (gid) DO NOTHING`,
-      `SELECT state FROM ${this.name} WHERE gid = ${quoted(gid)}`,
+      `INSERT INTO ${this.table} (gid, state) SELECT ${quoted(gid)}, 'rolled-back' WHERE NOT EXISTS ` +
+        `(SELECT FROM pg_catalog.pg_prepared_xacts WHERE gid OPERATOR(pg_catalog.=) ${quoted(gid)} ` +
+        `AND database OPERATOR(pg_catalog.<>) pg_catalog.current_database()) ON CONFLICT (gid) DO NOTHING`,
+      REPLICATED_WRITE,
+      `SELECT state FROM ${this.table} WHERE gid OPERATOR(pg_catalog.=) ${quoted(gid)}`,
     ].join('; ');
+    return stateOf(await lastRowsOf(client, sql));
   }
 
   /** @returns how the branch ended, or undefined when there is no row. */
   async read(client: ClientBase, gid: string): Promise<BranchEnd | undefined> {
-    const { rows } = await client.query<{ state: BranchEnd }>(
-      `SELECT state FROM ${this.name} WHERE gid = $1`,
-      [gid],
-    );
-    return rows[0]?.state;
+    const sql = `SELECT state FROM ${this.table} WHERE gid OPERATOR(pg_catalog.=) $1`;
+    return stateOf(await rowsOf(client, sql, [gid]));
   }
 
   /** Whether this very transaction has written the row of the work: then it is the one that was begun for the branch. */
   async isWrittenHere(client: ClientBase, gid: string): Promise<boolean> {
-    const { rowCount } = await client.query(
-      `SELECT FROM ${this.name} WHERE gid = $1 AND xid = pg_current_xact_id_if_assigned()`,
+    const rows = await rowsOf(
+      client,
+      `SELECT gid FROM ${this.table} WHERE gid OPERATOR(pg_catalog.=) $1 ` +
+        `AND xid OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id_if_assigned()`,
       [gid],
     );
-    return rowCount === 1;
+    return rows.length === 1;
   }
 
   /**
@@ -77,7 +102,7 @@ export class GuardTable {
    */
   create(): string {
     return (
-      `CREATE TABLE IF NOT EXISTS ${this.name} (` +
+      `CREATE TABLE IF NOT EXISTS ${this.table} (` +
       `gid text COLLATE "C" PRIMARY KEY, ` +
       `state text NOT NULL, ` +
       `xid xid8 NOT NULL DEFAULT pg_current_xact_id(), ` +
@@ -87,9 +112,10 @@ export class GuardTable {
 
   /** @returns of how many pages the table is. */
   async pages(client: ClientBase): Promise<number> {
-    const { rows } = await client.query<{ pages: string }>(
-      `SELECT pg_relation_size(to_regclass($1)) / current_setting('block_size')::int AS pages`,
-      [this.name],
+    const rows = await rowsOf<{ pages: string }>(
+      client,
+      `SELECT (pg_relation_size(to_regclass($1)) / current_setting('block_size')::int)::text AS pages`,
+      [this.table],
     );
     return Number(rows[0]!.pages);
   }
@@ -101,9 +127,17 @@ export class GuardTable {
    */
   purge(): string {
     return (
-      `DELETE FROM ${this.name} WHERE ctid >= format('(%s,0)', $5::bigint)::tid AND ctid < format('(%s,0)', $6::bigint)::tid ` +
+      `DELETE FROM ${this.table} WHERE ctid >= format('(%s,0)', $5::bigint)::tid AND ctid < format('(%s,0)', $6::bigint)::tid ` +
       `AND written_at < now() - $1 * interval '1 millisecond' AND split_part(gid, '/', 2) = $2 ` +
       `AND split_part(gid, '.', 1) = ANY ($3) AND pg_visible_in_snapshot(xid, $4::pg_snapshot)`
     );
   }
+}
+
+function stateOf([row]: readonly { readonly state?: string | null }[]): BranchEnd | undefined {
+  if (row === undefined) return undefined;
+  if (row.state === 'committed' || row.state === 'rolled-back') return row.state;
+  throw new Error(
+    `The guard table has a row with the state ${row.state}, which this version does not write.`,
+  );
 }

@@ -2,6 +2,7 @@ import type { Logger } from '@nestjs/common';
 import type { Pool, PoolClient } from 'pg';
 import { closePool, watchPool } from './close-pool.js';
 import { codeOf } from './sqlstate.js';
+import { isSpoiled } from './spoiled.js';
 
 /** How a lane ends, at the server, what one of its connections is at work on. */
 export interface Interruption {
@@ -51,7 +52,7 @@ export class Lane {
       ended = true;
       return result;
     } finally {
-      if (ended && client.getTransactionStatus() === 'I') client.release();
+      if (ended && client.getTransactionStatus() === 'I') giveBack(client);
       else void this.putToRest(client, running, signal);
     }
   }
@@ -97,7 +98,7 @@ export class Lane {
       return;
     }
     if (await within(REST_WITHIN_MS, () => this.rollBack(client, running, isGivenUp))) {
-      client.release();
+      giveBack(client);
       return;
     }
     try {
@@ -156,6 +157,11 @@ async function within(ms: number, attempt: () => Promise<boolean>): Promise<bool
   } finally {
     clearTimeout(timer);
   }
+}
+
+function giveBack(client: PoolClient): void {
+  if (isSpoiled(client)) destroy(client);
+  else client.release();
 }
 
 /** The socket is cut first: a pipelined client that is told to end would wait for what is under way. */

@@ -13,7 +13,8 @@ import {
 } from '../../coordinator/index.js';
 import { type Batch, prepareBatch, workOf } from './branch-batch.js';
 import { bury, commitPrepared, completionFailed, rollBackPrepared } from './branch-completion.js';
-import { BranchWork, ONE_PHASE, type Work, preparation, remainingUntil } from './branch-work.js';
+import { ONE_PHASE, preparation } from './branch-ending.js';
+import { BranchWork, type Work, isPrepared, remainingUntil } from './branch-work.js';
 import { type Lanes, openLanes } from './connections.js';
 import { CoordinatorClaim } from './coordinator-claim.js';
 import { PostgresBranchError, PostgresStartUpError } from './errors.js';
@@ -21,6 +22,8 @@ import { branchOf, coordinatorOf, gidOf, quoted } from './gid.js';
 import { GuardPurge } from './guard-purge.js';
 import { GuardTable } from './guard-table.js';
 import { unlessAborted } from './lane.js';
+import { rowsOf } from './own-queries.js';
+import { awaitReplicasFromNowOn } from './replication.js';
 import { type PostgresOptions, type ResolvedPostgresSettings, resolvePostgresOptions } from './options.js';
 import { capacityOf } from './server-capacity.js';
 import { StartUpChecks, unreachable } from './start-up-checks.js';
@@ -165,7 +168,8 @@ export class PostgresResourceManager {
     const signal = AbortSignal.timeout(this.settings.recoverTimeoutMs);
     await unlessAborted(signal, () => this.claim.renew());
     const gids = await this.lanes.completion.run(signal, async (client) => {
-      const { rows } = await client.query<{ gid: string }>(
+      const rows = await rowsOf<{ gid: string }>(
+        client,
         `SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND split_part(gid, '/', 2) = $1`,
         [this.participant],
       );
@@ -200,9 +204,9 @@ export class PostgresResourceManager {
   private async check(): Promise<BranchWork> {
     const { participant, lanes, guard, settings, logger } = this;
     try {
-      const version = await new StartUpChecks(participant, lanes, guard, settings, logger).run();
+      const server = await new StartUpChecks(participant, lanes, guard, settings, logger).run();
       this.purge.start();
-      return new BranchWork(guard, settings, version);
+      return new BranchWork(guard, settings, server, lanes.hasHooks);
     } catch (error) {
       this.started = undefined;
       throw error;
@@ -244,10 +248,11 @@ export class PostgresResourceManager {
     await this.lanes.close();
   }
 
-  /** Whatever the first attempt has done: rolled back, unless it was committed before. */
+  /** Whatever the first attempt has done: rolled back, unless it was committed before, or prepared, and is committed now. */
   private async resolve(branch: Branch): Promise<OnePhaseAnswer> {
     let answer: OnePhaseAnswer = 'commit';
     await this.complete(branch, 'ROLLBACK', async (client, gid) => {
+      if (await isPrepared(client, gid)) return commitPrepared(client, gid, this.guard);
       const end = await bury(client, gid, this.guard, this.tombstoneWaitMs(branch));
       if (end === 'rolled-back') answer = refuse('ROLLED_BACK', 'the first attempt did not come to its end');
     });
@@ -263,7 +268,13 @@ export class PostgresResourceManager {
     try {
       await this.ready();
       this.purge.workFor(coordinatorOf(branch.transactionId));
-      await this.lanes.completion.run(branch.signal, (client) => task(client, gid));
+      await this.lanes.completion.run(branch.signal, async (client) => {
+        const waiting = awaitReplicasFromNowOn(client);
+        if (!client.pipeline) await waiting;
+        const [awaited, done] = await Promise.allSettled([waiting, task(client, gid)]);
+        if (done.status === 'rejected') throw done.reason;
+        if (awaited.status === 'rejected') throw awaited.reason;
+      });
     } catch (error) {
       throw error instanceof HeuristicError
         ? error

@@ -88,6 +88,14 @@ export const SQLSTATES: Readonly<Record<string, Row>> = {
     refusal: { code: 'CONSTRAINT_VIOLATED', reason: 'a unique constraint would be violated' },
   },
   '25001': { name: 'active_sql_transaction', means: LOST },
+  '25P02': {
+    name: 'in_failed_sql_transaction',
+    means: means('failed', 'failed', 'refused', 'retry', 'retry'),
+    refusal: {
+      code: 'WORK_FAILED',
+      reason: 'a statement of the work failed, though the work did not say so',
+    },
+  },
   '25006': { name: 'read_only_sql_transaction', means: LOST },
   '25P04': { name: 'transaction_timeout', means: LOST },
   '28': {

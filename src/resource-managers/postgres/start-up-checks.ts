@@ -1,10 +1,12 @@
 import type { Logger } from '@nestjs/common';
-import type { PoolClient, QueryResult } from 'pg';
+import type { PoolClient } from 'pg';
+import type { ServerFacts } from './branch-session.js';
 import type { Lanes } from './connections.js';
 import { PostgresStartUpError } from './errors.js';
 import { GUARD_TABLE_SHAPE, type GuardTableShape, faultOf } from './guard-table-check.js';
 import type { GuardTable } from './guard-table.js';
 import type { ResolvedPostgresSettings } from './options.js';
+import { rowsOf } from './own-queries.js';
 import { codeOf, mendOf } from './sqlstate.js';
 
 /** What the checks find out on one lane, all in one row. */
@@ -14,13 +16,21 @@ interface Server {
   readonly inRecovery: boolean;
   readonly readOnly: boolean;
   readonly synchronousCommit: string;
+  readonly isolation: string;
+  readonly readOnlyDefault: string;
+  readonly isSuperuser: boolean;
   readonly fsync: string;
   readonly role: string;
+  /** The role that is set besides that of the login, if there is one. */
+  readonly setRole: string | null;
+  readonly quotedRole: string;
   readonly database: string;
   /** By these two a running server and its database are known, however they are reached. */
   readonly startedAt: string;
   readonly databaseOid: string;
   readonly guardOid: string | null;
+  /** Its name with its schema, quoted. */
+  readonly guardTable: string | null;
   readonly guard: GuardTableShape | null;
   readonly mayUseGuard: boolean | null;
 }
@@ -31,27 +41,36 @@ const OLDEST_VERSION = 140_000;
 /** Participants that start at the same moment create the table one after the other. */
 const CREATION_LOCK = 0x64_74_63;
 
+/** As one value of JSON, which depends on nobody's parsers. */
 const INSPECT = `
-  SELECT current_setting('server_version_num')::int AS version,
-    current_setting('max_prepared_transactions')::int AS slots,
-    pg_is_in_recovery() AS "inRecovery",
-    current_setting('transaction_read_only')::boolean AS "readOnly",
-    current_setting('synchronous_commit') AS "synchronousCommit",
-    current_setting('fsync') AS fsync,
-    current_user AS role,
-    current_database() AS database,
-    extract(epoch FROM pg_postmaster_start_time())::text AS "startedAt",
-    (SELECT oid::text FROM pg_database WHERE datname = current_database()) AS "databaseOid",
-    guard::oid::text AS "guardOid",
-    (${GUARD_TABLE_SHAPE}) AS guard,
-    has_table_privilege(guard, 'SELECT') AND has_table_privilege(guard, 'INSERT')
-      AND has_table_privilege(guard, 'DELETE') AS "mayUseGuard"
+  SELECT json_build_object(
+    'version', current_setting('server_version_num')::int,
+    'slots', current_setting('max_prepared_transactions')::int,
+    'inRecovery', pg_is_in_recovery(),
+    'readOnly', current_setting('transaction_read_only')::boolean,
+    'synchronousCommit', current_setting('synchronous_commit'),
+    'isolation', (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_isolation'),
+    'readOnlyDefault', (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_read_only'),
+    'isSuperuser', (SELECT rolsuper FROM pg_roles WHERE rolname = session_user),
+    'fsync', current_setting('fsync'),
+    'role', current_user,
+    'setRole', nullif(current_setting('role'), 'none'),
+    'quotedRole', quote_ident(current_setting('role')),
+    'database', current_database(),
+    'startedAt', extract(epoch FROM pg_postmaster_start_time())::text,
+    'databaseOid', (SELECT oid::text FROM pg_database WHERE datname = current_database()),
+    'guardOid', guard::oid::text,
+    'guardTable', (SELECT format('%I.%I', nspname, relname)
+      FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE pg_class.oid = guard),
+    'guard', (${GUARD_TABLE_SHAPE}),
+    'mayUseGuard', has_table_privilege(guard, 'SELECT') AND has_table_privilege(guard, 'INSERT')
+      AND has_table_privilege(guard, 'DELETE'))::text AS found
   FROM to_regclass($1) AS guard`;
 
 /**
  * Checks what two-phase commit needs of a database, in one round trip on each lane, and creates the guard table.
  *
- * @returns the version of the server, as `server_version_num` has it.
+ * @returns what branches need to know of the server. The guard table is known by its schema from then on.
  * @throws PostgresStartUpError with what mends it.
  */
 export class StartUpChecks {
@@ -63,7 +82,7 @@ export class StartUpChecks {
     private readonly logger: Logger,
   ) {}
 
-  async run(): Promise<number> {
+  async run(): Promise<ServerFacts> {
     const { startTimeoutMs } = this.settings;
     const signal = AbortSignal.timeout(startTimeoutMs);
     try {
@@ -78,7 +97,11 @@ export class StartUpChecks {
       }
       this.checkGuardTable(completion, work);
       this.warn([completion, work]);
-      return completion.version;
+      if (completion.guardTable !== null) this.guard.resolveTo(completion.guardTable);
+      const { version, setRole, quotedRole, synchronousCommit, isSuperuser } = completion;
+      const role = setRole === null ? 'NONE' : quotedRole;
+      const { isolation, readOnlyDefault } = work;
+      return { version, role, synchronousCommit, isSuperuser, isolation, readOnlyDefault };
     } catch (error) {
       throw error instanceof PostgresStartUpError
         ? error
@@ -88,8 +111,8 @@ export class StartUpChecks {
 
   private inspect(signal: AbortSignal): Promise<[Server, Server]> {
     const look = async (client: PoolClient): Promise<Server> => {
-      const { rows }: QueryResult<Server> = await client.query(INSPECT, [this.guard.name]);
-      return rows[0]!;
+      const rows = await rowsOf<{ found: string }>(client, INSPECT, [this.guard.name]);
+      return JSON.parse(rows[0]!.found) as Server;
     };
     return Promise.all([this.lanes.completion.run(signal, look), this.lanes.work.run(signal, look)]);
   }
@@ -183,15 +206,11 @@ export class StartUpChecks {
     }
   }
 
-  /** What makes a one-phase commit, which is not prepared, less durable than its caller is told. */
+  /** What makes a commit less durable than its caller is told. */
   private warn(servers: readonly Server[]): void {
-    const off = servers.flatMap(({ fsync, synchronousCommit }) => [
-      ...(fsync === 'off' ? ['fsync'] : []),
-      ...(synchronousCommit === 'off' ? ['synchronous_commit'] : []),
-    ]);
-    if (off[0] === undefined) return;
+    if (servers.every(({ fsync }) => fsync !== 'off')) return;
     this.logger.warn(
-      `The database of "${this.participant}" has ${off[0]} = off: when it crashes it may forget what was committed`,
+      `The database of "${this.participant}" has fsync = off: when it crashes it may forget what was committed`,
     );
   }
 

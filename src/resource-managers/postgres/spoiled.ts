@@ -1,0 +1,12 @@
+import type { Client } from 'pg';
+
+const spoiled = new WeakSet<Client>();
+
+/** What was done in this session cannot be undone for certain: it ends with its branch, and no other one gets it. */
+export function spoil(client: Client): void {
+  spoiled.add(client);
+}
+
+export function isSpoiled(client: Client): boolean {
+  return spoiled.has(client);
+}
