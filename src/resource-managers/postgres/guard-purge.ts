@@ -2,6 +2,7 @@ import type { Logger } from '@nestjs/common';
 import type { GuardTable } from './guard-table.js';
 import type { Lane } from './lane.js';
 import type { ResolvedPostgresSettings } from './options.js';
+import { rowsOf } from './own-queries.js';
 
 /** So many pages are looked through in one statement, which then holds its locks for some milliseconds only. */
 const PAGES_A_STATEMENT = 64;
@@ -93,7 +94,8 @@ export class GuardPurge {
 
   private sight(signal: AbortSignal): Promise<Sight | undefined> {
     return this.lane.run(signal, async (client) => {
-      const { rows } = await client.query<{ snapshot: string }>(
+      const rows = await rowsOf<{ snapshot: string }>(
+        client,
         'SELECT pg_current_snapshot()::text AS snapshot',
       );
       return rows[0] && { snapshot: rows[0].snapshot, at: performance.now() };

@@ -1,14 +1,14 @@
-import type { PoolClient } from 'pg';
 import type { ParticipantCapacity } from '../../coordinator/index.js';
 import type { Lanes } from './connections.js';
+import { rowsOf } from './own-queries.js';
 
-interface Row {
+type Row = {
   readonly server: string;
   readonly slots: string;
   readonly slotsInUse: string;
   readonly connections: string;
   readonly connectionsInUse: string;
-}
+};
 
 /** By its identifier and its start a running server is known: a copy of it has the same identifier. */
 const CAPACITY = `
@@ -24,7 +24,7 @@ const CAPACITY = `
 
 /** @returns what the server of a participant can take, and what the participant takes of it at most. */
 export async function capacityOf(lanes: Lanes, signal: AbortSignal): Promise<ParticipantCapacity> {
-  const { rows } = await lanes.completion.run(signal, (client: PoolClient) => client.query<Row>(CAPACITY));
+  const rows = await lanes.completion.run(signal, (client) => rowsOf<Row>(client, CAPACITY));
   const { server, slots, slotsInUse, connections, connectionsInUse } = rows[0]!;
   const workConnections = sizeOf(lanes.work.pool);
   return {
