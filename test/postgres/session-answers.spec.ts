@@ -246,9 +246,9 @@ describe('a wait for a synchronous standby that is cut short', () => {
 
   /** Cancels every wait that there is, until the call has ended. */
   async function cutWhile<T>(call: Promise<T>): Promise<T | Error> {
-    let isOver = false;
-    const result = call.catch((error: unknown) => error as Error).finally(() => (isOver = true));
-    while (!isOver) {
+    const state = { isOver: false };
+    const result = call.catch((error: unknown) => error as Error).finally(() => (state.isOver = true));
+    while (!state.isOver) {
       await server.query(
         'postgres',
         "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",

@@ -3,6 +3,7 @@ import { HeuristicError } from '../../coordinator/index.js';
 import { PostgresBranchError } from './errors.js';
 import { quoted } from './gid.js';
 import type { BranchEnd, GuardTable } from './guard-table.js';
+import { rowsOf } from './own-queries.js';
 import { REPLICATED_WRITE, throwIfCutShort, waitsCutShort } from './replication.js';
 import { codeOf, meaningOf, mendOf } from './sqlstate.js';
 
@@ -75,6 +76,16 @@ export async function bury(
   throwIfCutShort(client, before, `The end of ${gid}`);
   if (end === undefined) throw new Error(`${guard.table} has no row of ${gid}, though one was just written`);
   return end;
+}
+
+/** @returns the global ids of a participant that are prepared in this database. */
+export async function preparedOf(client: PoolClient, participant: string): Promise<string[]> {
+  const rows = await rowsOf<{ gid: string }>(
+    client,
+    `SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND split_part(gid, '/', 2) = $1`,
+    [participant],
+  );
+  return rows.map(({ gid }) => gid);
 }
 
 /** @returns an error with what was tried, what it means and what mends it. */

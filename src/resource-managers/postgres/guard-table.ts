@@ -70,7 +70,9 @@ export class GuardTable {
       // The session may be one in which only a transaction that says so writes.
       'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE',
       `SET LOCAL lock_timeout = ${waitMs}`,
-      `INSERT INTO ${this.table} (gid, state) SELECT ${quoted(gid)}, 'rolled-back' WHERE NOT EXISTS ` +
+      // All columns, as a default may call a function that a search path found when the table was made.
+      `INSERT INTO ${this.table} (gid, state, xid, written_at) SELECT ${quoted(gid)}, 'rolled-back', ` +
+        `pg_catalog.pg_current_xact_id(), pg_catalog.now() WHERE NOT EXISTS ` +
         `(SELECT FROM pg_catalog.pg_prepared_xacts WHERE gid OPERATOR(pg_catalog.=) ${quoted(gid)} ` +
         `AND database OPERATOR(pg_catalog.<>) pg_catalog.current_database()) ON CONFLICT (gid) DO NOTHING`,
       REPLICATED_WRITE,

@@ -12,7 +12,7 @@ import {
   refuse,
 } from '../../coordinator/index.js';
 import { type Batch, prepareBatch, workOf } from './branch-batch.js';
-import { bury, commitPrepared, completionFailed, rollBackPrepared } from './branch-completion.js';
+import { bury, commitPrepared, completionFailed, preparedOf, rollBackPrepared } from './branch-completion.js';
 import { ONE_PHASE, preparation } from './branch-ending.js';
 import { BranchWork, type Work, isPrepared, remainingUntil } from './branch-work.js';
 import { type Lanes, openLanes } from './connections.js';
@@ -22,8 +22,7 @@ import { branchOf, coordinatorOf, gidOf, quoted } from './gid.js';
 import { GuardPurge } from './guard-purge.js';
 import { GuardTable } from './guard-table.js';
 import { unlessAborted } from './lane.js';
-import { rowsOf } from './own-queries.js';
-import { awaitReplicasFromNowOn } from './replication.js';
+import { awaitingReplicas } from './replication.js';
 import { type PostgresOptions, type ResolvedPostgresSettings, resolvePostgresOptions } from './options.js';
 import { capacityOf } from './server-capacity.js';
 import { StartUpChecks, unreachable } from './start-up-checks.js';
@@ -167,14 +166,7 @@ export class PostgresResourceManager {
     await this.ready();
     const signal = AbortSignal.timeout(this.settings.recoverTimeoutMs);
     await unlessAborted(signal, () => this.claim.renew());
-    const gids = await this.lanes.completion.run(signal, async (client) => {
-      const rows = await rowsOf<{ gid: string }>(
-        client,
-        `SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND split_part(gid, '/', 2) = $1`,
-        [this.participant],
-      );
-      return rows.map(({ gid }) => gid);
-    });
+    const gids = await this.lanes.completion.run(signal, (client) => preparedOf(client, this.participant));
     const branches = gids.map((gid) => branchOf(gid, this.participant));
     return branches.filter((branch) => branch !== undefined);
   }
@@ -268,13 +260,9 @@ export class PostgresResourceManager {
     try {
       await this.ready();
       this.purge.workFor(coordinatorOf(branch.transactionId));
-      await this.lanes.completion.run(branch.signal, async (client) => {
-        const waiting = awaitReplicasFromNowOn(client);
-        if (!client.pipeline) await waiting;
-        const [awaited, done] = await Promise.allSettled([waiting, task(client, gid)]);
-        if (done.status === 'rejected') throw done.reason;
-        if (awaited.status === 'rejected') throw awaited.reason;
-      });
+      await this.lanes.completion.run(branch.signal, (client) =>
+        awaitingReplicas(client, () => task(client, gid)),
+      );
     } catch (error) {
       throw error instanceof HeuristicError
         ? error

@@ -55,10 +55,14 @@ export async function awaitReplicas(client: PoolClient): Promise<void> {
 
 const awaiting = new WeakSet<Client>();
 
-/** The same for a session that does nothing but completions, in which it stays so. */
-export async function awaitReplicasFromNowOn(client: PoolClient): Promise<void> {
-  if (awaiting.has(client)) return;
-  await awaitReplicas(client);
+/** Does a task on a session that does nothing but completions: its writes wait for the standbys, from the first on. */
+export async function awaitingReplicas(client: PoolClient, task: () => Promise<void>): Promise<void> {
+  if (awaiting.has(client)) return task();
+  const set = awaitReplicas(client);
+  if (!client.pipeline) await set;
+  const [ready, done] = await Promise.allSettled([set, task()]);
+  if (done.status === 'rejected') throw done.reason;
+  if (ready.status === 'rejected') throw ready.reason;
   awaiting.add(client);
 }
 
