@@ -161,6 +161,15 @@ describe('A request that met another transaction', () => {
     expect(second.count('prepare')).toBe(1);
   });
 
+  it('is cancelled by its caller in a later attempt as in the first', async () => {
+    const { run, clock } = two({}, { prepare: [CONFLICT, 'hang'] });
+    const caller = new AbortController();
+    const running = run({ signal: caller.signal });
+    await pause(clock);
+    caller.abort();
+    expect(await running).toMatchObject({ status: 'aborted', cause: 'cancelled' });
+  });
+
   it('is answered at once at a shutdown, and not run again when the door is closed', async () => {
     const { run, runtime, clock, second } = two({}, { prepare: CONFLICT });
     const running = run();

@@ -195,6 +195,21 @@ describe('A database server with a limit', () => {
     expect([first, second].map((one) => one.calls.length)).toEqual([2, 2]);
   });
 
+  it('lets one that has waited be cancelled by its caller as any other', async () => {
+    const { run, clock, first } = await setUp(
+      { prepare: ['hang', 'hang', 'hang'] },
+      { prepareTimeoutMs: 300 },
+    );
+    const before = [run(), run()];
+    const caller = new AbortController();
+    const waiting = run({ signal: caller.signal });
+    await clock.advance(310);
+    await Promise.all(before);
+    expect(first.count('prepare')).toBe(3);
+    caller.abort();
+    expect(await waiting).toMatchObject({ status: 'aborted', cause: 'cancelled' });
+  });
+
   it('refuses all that wait when the coordinator is drained or shuts down', async () => {
     const drained = await setUp({ prepare: 'hang' });
     for (let number = 0; number < 2; number++) void drained.run();
