@@ -180,6 +180,19 @@ describe('A log that a crash has left', () => {
     expect(startWith({ ...closed, [TAIL]: later[TAIL]! })).toMatchObject({ refused: 'damaged' });
   });
 
+  it('misses what is behind damage also without the file that says how far it came', () => {
+    const { [TAIL]: _, ...without } = crashed;
+    const lastAt = crashed[WAL]!.length - LAST_BYTES;
+    const { wrong, refused, tried } = harmEverywhere(
+      without,
+      WAL,
+      oneBit,
+      (start, at) => holdsAll(start) || (at >= lastAt && lacksTheLast(start)),
+    );
+    expect(wrong).toEqual([]);
+    expect(refused).toBeGreaterThan(tried / 2);
+  });
+
   it('starts as well without the file that says how far it came, or with one that says nothing', () => {
     const { [TAIL]: tail, ...without } = crashed;
     expect(startWith(without).decisions).toEqual(IDS);
