@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rename, rm } from 'node:fs/promises';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -328,7 +328,7 @@ describe('Two applications of one name on the same databases', () => {
   beforeEach(async () => {
     other = await server.createDatabase();
     await openAccounts(other, 'ann');
-    folders = await Promise.all([1, 2].map(() => mkdtemp(join(tmpdir(), 'decisions-'))));
+    folders = await Promise.all([1, 2, 3].map(() => mkdtemp(join(tmpdir(), 'decisions-'))));
   });
 
   afterEach(async () => {
@@ -388,5 +388,31 @@ describe('Two applications of one name on the same databases', () => {
     await rename(folders[0]!, folders[1]!);
 
     await expect(transfer(await start(folders[1]!))).resolves.toMatchObject({ status: 'committed' });
+  });
+
+  it('with copies of one log: refused beside the original, and after it', async () => {
+    const seed = await start(folders[0]!);
+    await seed.application.close();
+    running.delete(seed);
+    const first = folders[2]!;
+    await cp(folders[0]!, first, { recursive: true });
+    // An application whose start was refused keeps its log until its process ends, so each has a copy.
+    const copy = async (): Promise<Banks> => {
+      const folder = await mkdtemp(join(tmpdir(), 'decisions-'));
+      folders.push(folder);
+      await cp(first, folder, { recursive: true });
+      return start(folder);
+    };
+    const original = await start(folders[0]!);
+
+    await expect(copy()).rejects.toMatchObject({ code: 'DTC_POSTGRES_COORDINATOR_IN_USE' });
+    await expect(transfer(original)).resolves.toMatchObject({ status: 'committed' });
+    await original.application.close();
+    running.delete(original);
+
+    for (let attempt = 0; attempt < 2; attempt++)
+      await expect(copy()).rejects.toMatchObject({ code: 'DTC_LOG_COPIED' });
+    await expect(transfer(await start(folders[0]!))).resolves.toMatchObject({ status: 'committed' });
+    expect([await balanceOf(database, 'ann'), await balanceOf(other, 'ann')]).toEqual([80, 120]);
   });
 });

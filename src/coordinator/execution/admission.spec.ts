@@ -44,6 +44,36 @@ describe('Admission', () => {
     await expect(transactions.run(request)).rejects.toThrow(ParticipantStalledError);
   });
 
+  it('takes a participant and a branch id of 64 bytes together, and refuses more when the branch is enlisted', async () => {
+    const name = 'p'.repeat(32);
+    const participant = new ScriptedParticipant();
+    const { transactions } = createTestCoordinator({ participants: { [name]: participant } });
+    const withId = (branchId: string) => ({ branches: [branch(name, 1, { branchId })] });
+
+    await expect(transactions.run(withId('b'.repeat(32)))).resolves.toMatchObject({ status: 'committed' });
+    await expect(transactions.run({ branches: [branch(name, 1)] })).resolves.toMatchObject({
+      status: 'committed',
+    });
+    participant.calls.length = 0;
+    await expect(transactions.run(withId('b'.repeat(33)))).rejects.toMatchObject({
+      code: 'DTC_INVALID_REQUEST',
+      message: expect.stringMatching(
+        /64 bytes together, and they have 65: choose a shorter branchId/,
+      ) as string,
+    });
+    // Its second branch would be called after it, and be too long.
+    await expect(transactions.run({ branches: [branch(name, 1), branch(name, 2)] })).rejects.toMatchObject({
+      code: 'DTC_INVALID_REQUEST',
+    });
+    const begun = transactions.begin();
+    expect(() => begun.enlist(branch(name, 1, { branchId: 'b'.repeat(33) }))).toThrow(
+      'choose a shorter branchId',
+    );
+    begun.enlist(branch(name, 1));
+    await expect(begun.commit()).resolves.toMatchObject({ status: 'committed' });
+    expect(participant.calls.every(({ branch: { branchId } }) => branchId === name)).toBe(true);
+  });
+
   it('is open until it is closed', () => {
     const { runtime } = createTestCoordinator();
     expect(runtime.admission.isOpen).toBe(true);
