@@ -5,7 +5,7 @@ import type { BranchRecord } from './branch-record.js';
 import type { Clock } from './clock.js';
 
 /** A wait for a place that takes a larger part of the time to prepare than this says that too much is under way. */
-const LONG_WAIT = 1 / 8;
+const LONG_WAIT = 1 / 20;
 
 interface Waiting {
   readonly since: number;
