@@ -220,8 +220,12 @@ export class TransactionManager {
 
   private handleOf(transaction: TransactionRecord): Transaction {
     const extras = transaction.needExtras();
-    extras.handle ??= new Transaction(transaction, this.outcomeOf(transaction), this.runtime);
-    return extras.handle as Transaction;
+    const { handle } = extras;
+    const kept: unknown = handle instanceof WeakRef ? handle.deref() : handle;
+    if (kept !== undefined) return kept as Transaction;
+    const made = new Transaction(transaction, this.outcomeOf(transaction), this.runtime);
+    extras.handle = made;
+    return made;
   }
 
   /** The outcome, for whoever asks besides the caller of run(). */

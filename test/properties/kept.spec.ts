@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { HeuristicError, type TransactionParticipant, branch, refuse } from '../../src/coordinator/index.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../../src/coordinator/testing/index.js';
 
-const TRANSACTIONS = 24;
+const TRANSACTIONS = 12;
 const MEBIBYTE = 2 ** 20;
 
 async function usedBytes(): Promise<number> {
@@ -86,6 +86,67 @@ describe('What is kept of what user code says', () => {
     runtime.registry.forEach(() => records++);
     expect(records).toBe(TRANSACTIONS + 1);
     expect(kept).toBeLessThan(MEBIBYTE / 8);
+  });
+});
+
+/** What user code hangs on a transaction, which is to be free once that is over and nobody else holds it. */
+const HUNG: Record<string, (held: object) => Promise<unknown>> = {
+  'an error told to the holder of a handle': async (held) => {
+    const { transactions } = coordinatorWith({
+      prepare({ payload }) {
+        throw Object.assign(new Error('502'), { payload });
+      },
+    });
+    const transaction = transactions.begin();
+    for (const name of ['one', 'other']) transaction.enlist(branch(name, held));
+    await transaction.commit();
+    return transactions;
+  },
+  'a listener of the signal of a prepare': async (held) => {
+    const { transactions } = coordinatorWith({
+      prepare({ signal, payload }) {
+        signal.addEventListener('abort', () => void payload);
+        return 'commit';
+      },
+    });
+    await transactions.run({ branches: [branch('one', held), branch('other', 1)] });
+    return transactions;
+  },
+  'a listener of the signal of a commit': async (held) => {
+    const { transactions } = coordinatorWith({
+      commit: ({ signal, payload }) => signal.addEventListener('abort', () => void payload),
+    });
+    await transactions.run({ branches: [branch('one', held), branch('other', 1)] });
+    return transactions;
+  },
+  'what a signal was aborted for': async (held) => {
+    const { transactions } = coordinatorWith({});
+    await transactions.run({ branches: [branch('one', 1)], signal: AbortSignal.abort(held) });
+    return transactions;
+  },
+  'a payload': async (held) => {
+    const { transactions } = coordinatorWith({});
+    await transactions.run({ branches: [branch('one', held), branch('other', 1)] });
+    return transactions;
+  },
+};
+
+function coordinatorWith(deeds: Partial<TransactionParticipant>) {
+  return createTestCoordinator({ participants: { one: { ...rest, ...deeds }, other: rest } });
+}
+
+describe('What user code has hung on a transaction that is over', () => {
+  it.each(Object.entries(HUNG))('%s is let go of', async (_, hang) => {
+    const hung = async (): Promise<[WeakRef<object>, unknown]> => {
+      const held = { bulk: 'held' };
+      return [new WeakRef(held), await hang(held)];
+    };
+    const [held, transactions] = await hung();
+    await settled();
+    await usedBytes();
+
+    expect(held.deref()).toBeUndefined();
+    expect(transactions).toBeDefined();
   });
 });
 

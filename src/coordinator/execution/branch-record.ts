@@ -89,6 +89,11 @@ export class BranchRecord implements Branch {
     this.extras?.completionController?.abort(new AttemptAbandonedError());
   }
 
+  /** Nobody works for the branch any more: the listeners of its signal are not held on to. */
+  dropSignal(): void {
+    if (this.extras !== undefined) this.extras.completionController = undefined;
+  }
+
   get delivery(): Delivery | undefined {
     return this.extras?.delivery;
   }

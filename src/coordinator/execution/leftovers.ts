@@ -13,5 +13,7 @@ export function dropPayloads(transaction: TransactionRecord): void {
     const isOver = transaction.state === COMMITTED || !includes(transaction.awaiting, branch.index);
     // One that is over by word alone may have to be told again.
     if (isOver && !isUnconfirmed(branch)) branch.payload = undefined;
+    branch.dropSignal();
   }
+  transaction.extras?.letGo();
 }

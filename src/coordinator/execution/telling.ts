@@ -21,7 +21,10 @@ export class Telling {
     const { extras } = transaction;
     extras?.trace?.told(outcome);
     if (told !== TOLD_COMMITTED) this.observer.told(transaction, outcome);
-    extras?.settleHandle?.(outcome);
+    if (extras?.settleHandle !== undefined) {
+      extras.settleHandle(outcome);
+      extras.letGoOfHandle();
+    }
     if (!isRerun) settle?.(outcome);
   }
   /** A branch has used up its attempts. */

@@ -52,6 +52,18 @@ export class TransactionExtras {
   /** What went otherwise than it should, for the timeline. */
   readonly incidents: Incident[] = [];
 
+  /** The caller has been told: its handle knows the outcome, and what was thrown with it, and is not kept for that. */
+  letGoOfHandle(): void {
+    this.settleHandle = undefined;
+    if (typeof this.handle === 'object' && this.handle !== null) this.handle = new WeakRef(this.handle);
+  }
+
+  /** The transaction is over: what user code has hung on its signals and handle is let go of. */
+  letGo(): void {
+    this.handle = undefined;
+    this.prepareController = undefined;
+  }
+
   /** Keeps the first and the latest incidents, so that a branch that fails for days does not fill the memory. */
   note(incident: Incident): void {
     if (this.incidents.length >= MAX_INCIDENTS) this.incidents.splice(MAX_INCIDENTS / 2, 1);

@@ -5,6 +5,7 @@ import type { BranchRecord } from '../execution/branch-record.js';
 import { messageOf } from '../execution/incident.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
+import { settled } from '../gate/settled.js';
 import type { Outcome } from '../outcome.js';
 import { TRANSACTION_EVENTS, type TransactionEvent, type TransactionEventPayloads } from './events.js';
 
@@ -122,10 +123,12 @@ export class TransactionEvents implements OnModuleInit {
 
   /** What a listener throws, at once or later, is logged and goes no further. */
   private async call(event: string, listener: () => unknown): Promise<void> {
+    const ended = await settled(listener);
+    if (!('error' in ended)) return;
     try {
-      await listener();
-    } catch (error) {
-      this.logger.error(`A listener of ${event} failed: ${messageOf(error)}`);
+      this.logger.error(`A listener of ${event} failed: ${messageOf(ended.error)}`);
+    } catch {
+      // A logger that fails must not end the process.
     }
   }
 }
