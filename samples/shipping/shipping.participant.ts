@@ -31,7 +31,7 @@ export class ShippingParticipant implements TransactionParticipant<Shipment> {
     return this.guard.commit(branch, () => this.book(branch));
   }
 
-  rollback(branch: Branch<Shipment>): Promise<void> {
+  rollback(branch: Branch<Shipment | undefined>): Promise<void> {
     return this.guard.rollback(branch, () => this.plan.release(branchKey(branch)));
   }
 

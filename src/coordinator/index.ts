@@ -49,6 +49,7 @@ export type { Clock } from './execution/clock.js';
 export {
   GuardConflictError,
   type GuardRecord,
+  GuardRunError,
   type GuardStep,
   type GuardStore,
   MemoryGuardStore,

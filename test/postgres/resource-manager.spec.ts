@@ -12,7 +12,7 @@ import { BranchWork } from '../../src/resource-managers/postgres/branch-work.js'
 import { openLanes } from '../../src/resource-managers/postgres/connections.js';
 import { postgresSettingsSchema } from '../../src/resource-managers/postgres/options.js';
 import { balanceOf, endOf, openAccounts } from '../support/postgres/bank.js';
-import { again, someBranch, until } from '../support/postgres/branches.js';
+import { type TestBranch, again, someBranch, until } from '../support/postgres/branches.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 
@@ -837,6 +837,32 @@ describe('the purge of the guard table', () => {
     await expect(manager.purgeGuardTable()).resolves.toBe(0);
     await expect(manager.commit(again(branch, 2))).resolves.toBeUndefined();
     pass(INTERVAL_MS);
+    await expect(manager.purgeGuardTable()).resolves.toBe(1);
+  });
+
+  it('keeps the row of a branch that its coordinator may still call, however old, until the transaction is settled', async () => {
+    const manager = await manage();
+    const unsettled = new Set<string>();
+    const withRun = (given: TestBranch): TestBranch => ({
+      ...given,
+      run: { ...given.run, isUnsettled: (id) => unsettled.has(id) },
+    });
+    const [stalled, over] = [someBranch(), someBranch()];
+    unsettled.add(stalled.transactionId);
+    for (const branch of [stalled, over]) {
+      await manager.prepare(withRun(branch), takeTen);
+      await manager.commit(withRun(again(branch)));
+    }
+    await age(gid(stalled), gid(over));
+
+    await manager.purgeGuardTable();
+    pass(INTERVAL_MS);
+    await expect(manager.purgeGuardTable()).resolves.toBe(1);
+    await expect(endOf(database, gid(over))).resolves.toBeUndefined();
+    // It was stalled, or its participant was paused: told once more, it is no hazard.
+    await expect(manager.commit(withRun(again(stalled, 7)))).resolves.toBeUndefined();
+
+    unsettled.clear();
     await expect(manager.purgeGuardTable()).resolves.toBe(1);
   });
 

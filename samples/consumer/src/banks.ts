@@ -33,7 +33,7 @@ abstract class Bank implements TransactionParticipant<Movement> {
     return this.guard.commit(branch, () => this.vault.take(branch.transactionId));
   }
 
-  rollback(branch: Branch<Movement>): Promise<void> {
+  rollback(branch: Branch<Movement | undefined>): Promise<void> {
     return this.guard.rollback(branch, () => this.vault.release(branch.transactionId));
   }
 }

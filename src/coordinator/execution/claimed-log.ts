@@ -10,6 +10,8 @@ import { messageOf } from './incident.js';
 export class ClaimedLog {
   /** The run that the log was claimed for. It is handed to participants, so nothing can change it. */
   readonly run: CoordinatorRun;
+  /** Answers for {@link run}; the coordinator says how. */
+  isUnsettled: (transactionId: string) => boolean = () => true;
   private lost = false;
   private broken = false;
   private currentProblem: string | undefined = undefined;
@@ -21,7 +23,10 @@ export class ClaimedLog {
     { logId, epoch, token, durable }: LogClaim,
     private readonly onLost: () => void = () => {},
   ) {
-    this.run = Object.freeze({ name, logId, epoch, token, durable });
+    const run: CoordinatorRun = { name, logId, epoch, token, durable };
+    // What is logged or compared of a run is what it is, and not what it can be asked.
+    Object.defineProperty(run, 'isUnsettled', { value: (id: string) => this.isUnsettled(id) });
+    this.run = Object.freeze(run);
   }
 
   get epoch(): number {

@@ -55,6 +55,8 @@ export class CoordinatorRuntime {
   readonly capacities: Capacities;
   readonly limits: ServerLimits;
   readonly unconfirmed = new UnconfirmedEnds();
+  /** Whether what earlier runs have left behind is taken up. */
+  isRestored = false;
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   isRecovering: boolean;
 
@@ -81,6 +83,7 @@ export class CoordinatorRuntime {
     );
     this.tracing = parts.tracing ?? NO_TRACING;
     this.deadlines = new Deadlines(this.registry);
+    this.log.isUnsettled = (id) => !this.isRestored || this.registry.find(id)?.isSettled === false;
     const { registry, ambient, deadlines, tracing, unconfirmed } = this;
     const { completionWaitMs, retryBaseMs } = options;
     this.reruns = new Reruns({ clock, random, retryBaseMs });

@@ -77,7 +77,7 @@ export class Restoration {
    * @returns the branch, or undefined when its rollback is under way already.
    */
   orphan(
-    { transactionId, branchId }: PreparedBranch,
+    { transactionId, branchId, payload }: PreparedBranch,
     participant: RegisteredParticipant,
   ): BranchRecord | undefined {
     const known = this.registry.find(transactionId);
@@ -87,6 +87,7 @@ export class Restoration {
     );
     if (before !== undefined && (transaction.open & only(before.index)) !== 0) return undefined;
     const branch = before ?? this.adoptBranch(transaction, transaction.size, participant, branchId);
+    branch.payload ??= payload;
     this.owe(branch, 'rollback');
     this.unconfirmed.remove(branch);
     restoreOrphan(transaction, branch.index);
@@ -97,8 +98,9 @@ export class Restoration {
   }
 
   /** A branch that is over by word alone is prepared all the same: it is told the decision again, by the recovery job. */
-  reopen(branch: BranchRecord): void {
+  reopen(branch: BranchRecord, { payload }: PreparedBranch): void {
     const { transaction, index } = branch;
+    branch.payload ??= payload;
     this.unconfirmed.remove(branch);
     this.owe(
       branch,

@@ -24,7 +24,8 @@ export function repeatedAnswer(key: string, record: GuardRecord, isOnePhase: boo
       );
     case 'preparing':
     case 'failed':
-    case 'rolling-back': {
+    case 'rolling-back':
+    case 'run': {
       const why = whyUnknown(record);
       if (!isOnePhase) throw new GuardConflictError(key, why);
       throw new HeuristicError(
@@ -36,7 +37,7 @@ export function repeatedAnswer(key: string, record: GuardRecord, isOnePhase: boo
   }
 }
 
-type Unanswered = Extract<GuardRecord, { state: 'preparing' | 'failed' | 'rolling-back' }>;
+type Unanswered = Extract<GuardRecord, { state: 'preparing' | 'failed' | 'rolling-back' | 'run' }>;
 
 function whyUnknown(record: Unanswered): string {
   switch (record.state) {
@@ -46,6 +47,8 @@ function whyUnknown(record: Unanswered): string {
       return `an earlier call failed (${record.message})`;
     case 'rolling-back':
       return 'its rollback is not done';
+    case 'run':
+      return 'its record is not that of a branch';
   }
 }
 

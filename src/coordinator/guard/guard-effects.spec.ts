@@ -156,6 +156,15 @@ describe('an effect that is done, and whose record is not written', () => {
   });
 });
 
+describe('a refusal', () => {
+  it('keeps what it says of a conflict and of an overload, and nothing that is no part of it', async () => {
+    const refusal = refuse('LOCK_TIMEOUT', 'busy', { conflict: true, overloaded: true });
+    work.mockResolvedValue({ ...refusal, more: 'x'.repeat(10_000) } as Vote);
+    expect(await guard.prepare(ONE, work)).toEqual(refusal);
+    expect(store.records.get(KEY)).toEqual({ state: 'voted', vote: refusal });
+  });
+});
+
 describe('an effect that a process has left behind', () => {
   it('is reported as a hazard, and not done again', async () => {
     await guard.prepare(ONE, work);

@@ -23,3 +23,13 @@ export interface OnePhaseSteps {
   /** What `rollback` of the participant gives to the guard. */
   readonly rollback: () => Awaitable<void>;
 }
+
+export type Undo = () => Awaitable<void>;
+
+/** The work of a prepare that goes on. */
+export interface WorkUnderWay {
+  /** What is to be done when it ends, since a rollback has overtaken it. */
+  undo: Undo | undefined;
+  /** Resolves when that is done. */
+  readonly undone: PromiseWithResolvers<void>;
+}

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { AbortVote } from '../participant/participant.js';
+import type { Awaitable } from './guard-options.js';
 import type { GuardRecord, GuardStore } from './guard-store.js';
 
 /** A prepare could not be written down, so its work was not begun, whatever the store says. */
@@ -57,8 +58,20 @@ export class GuardRecords {
     return this.correct(key, existing);
   }
 
+  /** Does what is written down before, and after which the caller writes down that it is done. */
+  async doOnce(key: string, intent: GuardIntent, effect: () => Awaitable<void>): Promise<void> {
+    await this.intend(key, intent);
+    try {
+      await effect();
+    } catch (error) {
+      // If this fails too, the process remembers it. The caller hears of the first error.
+      await this.settleFailed(key, intent).catch(() => {});
+      throw error;
+    }
+  }
+
   /** Writes down what is about to be done. If that fails it is not done, and is due again. */
-  async intend(key: string, intent: GuardIntent): Promise<void> {
+  private async intend(key: string, intent: GuardIntent): Promise<void> {
     try {
       await this.store.put(key, { ...intent, step: 'begun', by: this.by });
     } catch (error) {
@@ -69,7 +82,7 @@ export class GuardRecords {
   }
 
   /** Writes down that what was intended has failed, and is due again. */
-  settleFailed(key: string, intent: GuardIntent): Promise<void> {
+  private settleFailed(key: string, intent: GuardIntent): Promise<void> {
     return this.settle(key, this.failed(intent));
   }
 

@@ -18,6 +18,8 @@ export type GuardRecord =
       readonly by?: string;
       readonly answer?: AbortVote | undefined;
     }
+  /** Not of a branch: a run of a coordinator, with its token. It is never dropped. */
+  | { readonly state: 'run'; readonly token: string }
   /** It is rolled back, or was before it ever prepared: a prepare that comes now is refused. */
   | { readonly state: 'rolled-back'; readonly answer?: AbortVote | undefined };
 
@@ -45,6 +47,12 @@ export interface GuardStore {
   insert(key: string, record: GuardRecord): Awaitable<GuardRecord | undefined>;
   /** Replaces the record of the branch, or writes it when there is none. */
   put(key: string, record: GuardRecord): Awaitable<void>;
+  /**
+   * Hands over a question that the store asks before it drops the record of a key. Optional: for a store that drops records.
+   *
+   * @param isNeeded whether a coordinator may still call the branch, because its transaction is not settled.
+   */
+  keepWhile?(isNeeded: (key: string) => boolean): void;
 }
 
 /** @returns whether a store may drop the record in time. */
@@ -59,6 +67,7 @@ export function isOver(record: GuardRecord): boolean {
     case 'failed':
     case 'committing':
     case 'rolling-back':
+    case 'run':
       return false;
   }
 }

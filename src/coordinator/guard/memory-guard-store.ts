@@ -17,7 +17,7 @@ export interface MemoryGuardStoreOptions {
 
 /**
  * Guard records in memory, for participants whose data is in memory as well. What is over goes away with age, and
- * earlier when there is too much of it.
+ * earlier when there is too much of it, but not while a coordinator may still call the branch.
  *
  * @publicApi
  */
@@ -25,6 +25,9 @@ export class MemoryGuardStore implements GuardStore {
   private readonly open = new Map<string, GuardRecord>();
   /** In the order in which they were over, so the oldest come first. */
   private readonly over = new Map<string, { readonly record: GuardRecord; readonly expiresAt: number }>();
+  /** Over, and kept beyond their time: as many as coordinators have branches that are not settled. */
+  private readonly needed = new Map<string, { readonly record: GuardRecord; readonly expiresAt: number }>();
+  private readonly questions: ((key: string) => boolean)[] = [];
   private readonly retainMs: number;
   private readonly retainRecords: number;
   private readonly now: () => number;
@@ -41,11 +44,11 @@ export class MemoryGuardStore implements GuardStore {
 
   /** How many branches are remembered. */
   get size(): number {
-    return this.open.size + this.over.size;
+    return this.open.size + this.over.size + this.needed.size;
   }
 
   get(key: string): GuardRecord | undefined {
-    return this.open.get(key) ?? this.over.get(key)?.record;
+    return this.open.get(key) ?? this.over.get(key)?.record ?? this.needed.get(key)?.record;
   }
 
   insert(key: string, record: GuardRecord): GuardRecord | undefined {
@@ -55,22 +58,39 @@ export class MemoryGuardStore implements GuardStore {
   }
 
   put(key: string, record: GuardRecord): void {
+    this.over.delete(key);
+    this.needed.delete(key);
     if (!isOver(record)) {
-      this.over.delete(key);
       this.open.set(key, record);
       return;
     }
     this.open.delete(key);
-    this.over.delete(key);
     const now = this.now();
     this.over.set(key, { record, expiresAt: now + this.retainMs });
     this.drop(now);
   }
 
+  /** Each guard over this store asks for its own. */
+  keepWhile(isNeeded: (key: string) => boolean): void {
+    this.questions.push(isNeeded);
+  }
+
   private drop(now: number): void {
-    for (const [key, { expiresAt }] of this.over) {
-      if (this.over.size <= this.retainRecords && expiresAt > now) return;
+    for (const [key, { record, expiresAt }] of this.over) {
+      if (this.over.size <= this.retainRecords && expiresAt > now) break;
       this.over.delete(key);
+      this.keepNeeded(key, record, now);
     }
+    for (const [key, { record, expiresAt }] of this.needed) {
+      if (expiresAt > now) return;
+      this.needed.delete(key);
+      this.keepNeeded(key, record, now);
+    }
+  }
+
+  /** A coordinator may still call the branch, so its record is kept, and looked at again later. */
+  private keepNeeded(key: string, record: GuardRecord, now: number): void {
+    if (!this.questions.some((isNeeded) => isNeeded(key))) return;
+    this.needed.set(key, { record, expiresAt: now + Math.max(1, this.retainMs) });
   }
 }

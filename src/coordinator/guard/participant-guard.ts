@@ -14,21 +14,18 @@ import {
   reportAgainstRollback,
 } from './answers.js';
 import { GuardConflictError } from './guard-errors.js';
-import type { Awaitable, OnePhaseSteps, ParticipantGuardOptions } from './guard-options.js';
-import { type GuardFact, type GuardIntent, GuardRecords } from './guard-records.js';
+import type {
+  Awaitable,
+  OnePhaseSteps,
+  ParticipantGuardOptions,
+  Undo,
+  WorkUnderWay,
+} from './guard-options.js';
+import { type GuardFact, GuardRecords } from './guard-records.js';
+import { GuardRuns, refusalOf } from './guard-runs.js';
 import { type GuardRecord, type GuardStore, isOver } from './guard-store.js';
 import { Turns } from './turns.js';
 import { describeAnswer, textOf, voteIn } from './votes.js';
-
-type Undo = () => Awaitable<void>;
-
-/** The work of a prepare that goes on. */
-interface WorkUnderWay {
-  /** What is to be done when it ends, since a rollback has overtaken it. */
-  undo: Undo | undefined;
-  /** Resolves when that is done. */
-  readonly undone: PromiseWithResolvers<void>;
-}
 
 /**
  * Gives a participant what delivery at least once asks of it: a repeated call answers as the first one did and does
@@ -40,6 +37,8 @@ interface WorkUnderWay {
  * Work that has succeeded is not done again. Before an effect the guard writes down that it begins, and afterwards that it
  * is done. If the latter fails, the process remembers it, and the next call writes it. If the process ends in between,
  * the guard of the next one cannot know whether it was done: see {@link ParticipantGuardOptions.interrupted}.
+ *
+ * A run of a coordinator that works with a copy of another one's log is not served: it would make ids that were made before.
  *
  * Of several processes that share a store, one at a time serves a branch.
  *
@@ -58,10 +57,13 @@ export class ParticipantGuard {
   private readonly turns = new Turns();
   private readonly records: GuardRecords;
   private readonly mayRepeat: boolean;
+  private readonly runs: GuardRuns;
 
   /** @param store where the records are kept. */
   constructor(store: GuardStore, { interrupted = 'report' }: ParticipantGuardOptions = {}) {
     this.records = new GuardRecords(store);
+    this.runs = new GuardRuns(store);
+    store.keepWhile?.((key) => this.runs.isNeeded(key));
     this.mayRepeat = interrupted === 'repeat';
   }
 
@@ -74,13 +76,17 @@ export class ParticipantGuard {
    * Runs `work` once for the branch, unless it was rolled back before.
    *
    * @param work does the participant's work and votes.
-   * @returns the vote; of a repeated call the first one's; a refusal with the code `ROLLED_BACK` after a rollback.
+   * @returns the vote; of a repeated call the first one's; a refusal with the code `ROLLED_BACK` after a rollback,
+   * or with `DTC_GUARD_RUN_CONFLICT` when the coordinator works with a copy of a log.
    * @throws what `work` throws; GuardConflictError when an earlier call did not end with a vote. Called from a
    * `commitOnePhase`, to which no rollback ever comes, it reports a hazard in that case.
    */
   prepare(branch: Branch, work: () => Awaitable<Vote>): Promise<Vote> {
+    const key = branchKey(branch);
     // In prepare it is 0.
-    return this.joinPrepare(branchKey(branch), work, branch.attempt > 0);
+    const isOnePhase = branch.attempt > 0;
+    const prepare = (): Promise<Vote> => this.joinPrepare(key, work, isOnePhase);
+    return this.runs.serve(branch.run, prepare, refusalOf);
   }
 
   /**
@@ -92,7 +98,9 @@ export class ParticipantGuard {
    */
   commit(branch: Branch, work: () => Awaitable<void>): Promise<void> {
     const key = branchKey(branch);
-    return this.turns.once(`commit ${key}`, () => this.turns.inTurn(key, () => this.commitOnce(key, work)));
+    return this.runs.serve(branch.run, () =>
+      this.turns.once(`commit ${key}`, () => this.turns.inTurn(key, () => this.commitOnce(key, work))),
+    );
   }
 
   /**
@@ -105,7 +113,9 @@ export class ParticipantGuard {
    */
   rollback(branch: Branch, undo: Undo): Promise<void> {
     const key = branchKey(branch);
-    return this.turns.once(`rollback ${key}`, () => this.rollBackFully(key, undo));
+    return this.runs.serve(branch.run, () =>
+      this.turns.once(`rollback ${key}`, () => this.rollBackFully(key, undo)),
+    );
   }
 
   /**
@@ -118,7 +128,9 @@ export class ParticipantGuard {
    */
   commitOnePhase(branch: Branch, steps: OnePhaseSteps): Promise<OnePhaseAnswer> {
     const key = branchKey(branch);
-    return this.turns.once(`one-phase ${key}`, () => this.decideAlone(key, steps));
+    return this.runs.serve(branch.run, () =>
+      this.turns.once(`one-phase ${key}`, () => this.decideAlone(key, steps)),
+    );
   }
 
   private async decideAlone(
@@ -144,6 +156,7 @@ export class ParticipantGuard {
       case 'preparing':
       case 'failed':
       case 'rolling-back':
+      case 'run':
       case 'rolled-back': {
         const answer = answerInstead(record);
         await this.rollBackFully(key, rollback, answer);
@@ -163,7 +176,7 @@ export class ParticipantGuard {
     }
     const report = reportAgainstCommit(key, record, this.mayRepeat);
     if (report !== undefined) throw report;
-    await this.doOnce(key, { state: 'committing' }, work);
+    await this.records.doOnce(key, { state: 'committing' }, work);
     await this.records.settle(key, { state: 'committed' });
   }
 
@@ -251,20 +264,8 @@ export class ParticipantGuard {
     answer: AbortVote | undefined,
   ): Promise<void> {
     if (record.state !== 'untouched' && !isOver(record)) {
-      await this.doOnce(key, { state: 'rolling-back', answer }, undo);
+      await this.records.doOnce(key, { state: 'rolling-back', answer }, undo);
     }
     await this.records.settle(key, { state: 'rolled-back', answer });
-  }
-
-  /** Does what is written down before, and after which the caller writes down that it is done. */
-  private async doOnce(key: string, intent: GuardIntent, effect: () => Awaitable<void>): Promise<void> {
-    await this.records.intend(key, intent);
-    try {
-      await effect();
-    } catch (error) {
-      // If this fails too, the process remembers it. The caller hears of the first error.
-      await this.records.settleFailed(key, intent).catch(() => {});
-      throw error;
-    }
   }
 }

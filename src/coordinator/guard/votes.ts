@@ -1,4 +1,4 @@
-import { type Vote, isRefusal } from '../participant/participant.js';
+import { type AbortVote, type Vote, isRefusal } from '../participant/participant.js';
 
 /** The longest text of a participant that is kept. */
 const MAX_TEXT_LENGTH = 300;
@@ -11,12 +11,15 @@ export function voteIn(answer: unknown): Vote | undefined {
   if (answer === 'commit' || answer === 'read-only' || answer === 'abort') return answer;
   try {
     if (!isRefusal(answer) || typeof answer !== 'object') return undefined;
-    const { code, reason }: { readonly code: unknown; readonly reason: unknown } = answer;
     // A participant need not keep to the types.
+    const { code, reason, conflict, overloaded }: Readonly<Partial<Record<keyof AbortVote, unknown>>> =
+      answer;
     return {
       vote: 'abort',
       code: typeof code === 'string' ? textOf(code) : '',
       reason: typeof reason === 'string' ? textOf(reason) : '',
+      ...(conflict === true && { conflict }),
+      ...(overloaded === true && { overloaded }),
     };
   } catch {
     // What cannot be read is no vote.

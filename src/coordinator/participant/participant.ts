@@ -16,6 +16,12 @@ export interface CoordinatorRun {
   readonly token: string;
   /** Whether the log outlives the run. Only then is a branch without a decision an orphan, and rolled back. */
   readonly durable: boolean;
+  /**
+   * Whether the coordinator may still call branches of a transaction: it goes on, is stalled, waits for a paused participant, or holds a
+   * report. A participant keeps what it remembers of such a branch, however old. It is true of every transaction while the
+   * coordinator has not taken up what earlier runs have left behind. Not there in a run that was made by hand.
+   */
+  readonly isUnsettled?: (transactionId: string) => boolean;
 }
 
 /**
@@ -37,7 +43,7 @@ export interface Branch<P = unknown> {
   readonly transactionId: string;
   /** The branch within its transaction: the participant's name, unless the caller chose another. */
   readonly branchId: string;
-  /** What the caller asks of this participant. */
+  /** What the caller asks of this participant. Where no record of it is left, what `recover` lists. */
   readonly payload: P;
   /** When the coordinator stops waiting for this call, in milliseconds since the epoch. */
   readonly deadline: number;
@@ -131,9 +137,12 @@ export interface TransactionParticipant<P = unknown> {
    * Undoes the work of a branch. Called until it succeeds, so it must take repeats; also for a branch that never
    * prepared, or is preparing still: a prepare that arrives afterwards must be refused. ParticipantGuard does that.
    *
+   * The payload of an orphan went down with the run that began it: it is undefined, unless {@link recover} lists it. So undo
+   * what prepare has kept under the ids of the branch, and not what the payload says.
+   *
    * @throws HeuristicError when the branch has ended otherwise. Any other throw means: try again.
    */
-  rollback(branch: Branch<P>): void | PromiseLike<void>;
+  rollback(branch: Branch<P | undefined>): void | PromiseLike<void>;
 
   /**
    * Does the work and commits it in one call. Optional: used when this is the only branch of its transaction.
@@ -223,7 +232,10 @@ export interface BranchEnd extends Pick<Branch, 'transactionId' | 'branchId'> {
 }
 
 /** A branch that is prepared, as its participant lists it. @publicApi */
-export type PreparedBranch = Pick<Branch, 'transactionId' | 'branchId'>;
+export interface PreparedBranch extends Pick<Branch, 'transactionId' | 'branchId'> {
+  /** What was asked of the participant, where it has kept it: handed to it again with the decision. @default undefined */
+  readonly payload?: unknown;
+}
 
 /** The answer to a one-phase commit. @publicApi */
 export type OnePhaseAnswer = 'commit' | 'abort' | AbortVote;

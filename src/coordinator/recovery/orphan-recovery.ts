@@ -146,7 +146,7 @@ export class OrphanRecovery {
     const found = unconfirmed.find(participant.name, branchKey(listed));
     if (found === undefined) return false;
     seen.add(found.branch);
-    if (this.isYoungEnough(askedAt, found)) restoration.reopen(found.branch);
+    if (this.isYoungEnough(askedAt, found)) restoration.reopen(found.branch, listed);
     return true;
   }
 

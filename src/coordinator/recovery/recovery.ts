@@ -70,6 +70,7 @@ export class Recovery {
       yield;
     }
     this.isRestored = true;
+    this.runtime.isRestored = true;
     return { decisions: decisions.length, missing };
   }
 

@@ -43,7 +43,7 @@ export class InventoryParticipant implements TransactionParticipant<Reservation>
     return this.guard.commit(branch, () => this.stock.take(branchKey(branch)));
   }
 
-  rollback(branch: Branch<Reservation>): Promise<void> {
+  rollback(branch: Branch<Reservation | undefined>): Promise<void> {
     return this.guard.rollback(branch, () => this.stock.release(branchKey(branch)));
   }
 }

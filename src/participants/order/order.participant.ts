@@ -29,7 +29,7 @@ export class OrderParticipant implements TransactionParticipant<Order> {
     return this.guard.commit(branch, () => this.orders.confirm(branchKey(branch)));
   }
 
-  rollback(branch: Branch<Order>): Promise<void> {
+  rollback(branch: Branch<Order | undefined>): Promise<void> {
     return this.guard.rollback(branch, () => this.orders.discard(branchKey(branch)));
   }
 }

@@ -47,7 +47,7 @@ export class PaymentParticipant implements TransactionParticipant<Charge> {
     return this.guard.commit(branch, () => this.accounts.capture(branchKey(branch)));
   }
 
-  rollback(branch: Branch<Charge>): Promise<void> {
+  rollback(branch: Branch<Charge | undefined>): Promise<void> {
     return this.guard.rollback(branch, () => this.accounts.release(branchKey(branch)));
   }
 }

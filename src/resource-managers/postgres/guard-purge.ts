@@ -1,4 +1,6 @@
 import type { Logger } from '@nestjs/common';
+import type { Branch, CoordinatorRun } from '../../coordinator/index.js';
+import { branchOf, coordinatorOf } from './gid.js';
 import type { GuardTable } from './guard-table.js';
 import type { Lane } from './lane.js';
 import type { ResolvedPostgresSettings } from './options.js';
@@ -21,10 +23,12 @@ interface Sight {
  * Deletes old rows of the guard table. A row says how its branch ended to whoever asks again, so it goes only when nobody
  * will: it is a row of this participant, of a coordinator that this process has worked for; it is older than
  * `retainBranchesMs`; and it was visible `purgeIntervalMs` ago. So after every start, and after a branch that was in
- * doubt for long has been committed, there is that time for the coordinator to repeat what it is not sure of.
+ * doubt for long has been committed, there is that time for the coordinator to repeat what it is not sure of. And its coordinator
+ * is asked: while the transaction is not settled, because a branch is stalled or waits for a paused participant, the row stays.
  */
 export class GuardPurge {
-  private readonly coordinators = new Set<string>();
+  /** The names of the coordinators, each with its latest run. */
+  private readonly coordinators = new Map<string, CoordinatorRun | undefined>();
   /** What was visible long enough ago, and what will have been. */
   private seen: Sight | undefined;
   private next: Sight | undefined;
@@ -55,8 +59,8 @@ export class GuardPurge {
   }
 
   /** The rows of a coordinator that others work for are theirs to delete. */
-  workFor(coordinator: string): void {
-    this.coordinators.add(coordinator);
+  workFor({ transactionId, run }: Pick<Branch, 'transactionId' | 'run'>): void {
+    this.coordinators.set(coordinatorOf(transactionId), run);
   }
 
   /** @returns how many rows were deleted, by this pass or the one that is under way. One that fails is repeated by the next. */
@@ -116,14 +120,25 @@ export class GuardPurge {
     while (left > 0) {
       if (page >= pages) page = 0;
       const end = Math.min(page + Math.min(left, PAGES_A_STATEMENT), pages);
-      const values = [retainBranchesMs, this.participant, [...this.coordinators], snapshot, page, end];
+      const values = [retainBranchesMs, this.participant, [...this.coordinators.keys()], snapshot, page, end];
       const rows = await this.lane.run(signal, async (client) => {
-        const { rowCount } = await client.query(this.guard.purge(), values);
+        const { rows: old } = await client.query<{ gid: string }>(this.guard.old(), values);
+        const over = old.map(({ gid }) => gid).filter((gid) => !this.isNeeded(gid));
+        if (over.length === 0) return 0;
+        const { rowCount } = await client.query(this.guard.purge(), [...values, over]);
         return rowCount ?? 0;
       });
       tell(rows);
       left -= end - page;
       this.page = page = end;
     }
+  }
+
+  /** Whether the coordinator may still call the branch. A run that was made by hand is not asked. */
+  private isNeeded(gid: string): boolean {
+    const branch = branchOf(gid, this.participant);
+    if (branch === undefined) return true;
+    const run = this.coordinators.get(coordinatorOf(branch.transactionId));
+    return run?.isUnsettled?.(branch.transactionId) ?? false;
   }
 }

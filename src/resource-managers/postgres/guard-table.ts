@@ -8,6 +8,12 @@ import { REPLICATED_WRITE } from './replication.js';
 /** How a branch ended, as its row in the guard table says. */
 export type BranchEnd = 'committed' | 'rolled-back';
 
+/** What is old enough to be deleted. */
+const OLD =
+  `ctid >= format('(%s,0)', $5::bigint)::tid AND ctid < format('(%s,0)', $6::bigint)::tid ` +
+  `AND written_at < now() - $1 * interval '1 millisecond' AND split_part(gid, '/', 2) = $2 ` +
+  `AND split_part(gid, '.', 1) = ANY ($3) AND pg_visible_in_snapshot(xid, $4::pg_snapshot)`;
+
 /**
  * The guard table has one row a branch. Its row `committed` is written in the transaction of the work, so that it is seen
  * if and only if the branch is committed: it is the proof. A rollback leaves a row `rolled-back` that is committed by
@@ -123,16 +129,17 @@ export class GuardTable {
   }
 
   /**
-   * @returns SQL that deletes old rows of some pages, with these parameters: the least age in milliseconds, the name of
+   * @returns SQL that finds old rows of some pages, with these parameters: the least age in milliseconds, the name of
    * the participant, the names of coordinators, a snapshot in which the row must have been visible, the first page, and the
    * one after the last.
    */
+  old(): string {
+    return `SELECT gid FROM ${this.table} WHERE ${OLD}`;
+  }
+
+  /** @returns SQL that deletes those of them whose global ids are the seventh parameter. */
   purge(): string {
-    return (
-      `DELETE FROM ${this.table} WHERE ctid >= format('(%s,0)', $5::bigint)::tid AND ctid < format('(%s,0)', $6::bigint)::tid ` +
-      `AND written_at < now() - $1 * interval '1 millisecond' AND split_part(gid, '/', 2) = $2 ` +
-      `AND split_part(gid, '.', 1) = ANY ($3) AND pg_visible_in_snapshot(xid, $4::pg_snapshot)`
-    );
+    return `DELETE FROM ${this.table} WHERE gid = ANY ($7) AND ${OLD}`;
   }
 }
 

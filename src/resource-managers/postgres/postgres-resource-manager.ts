@@ -18,7 +18,7 @@ import { BranchWork, type Work, isPrepared, remainingUntil } from './branch-work
 import { type Lanes, openLanes } from './connections.js';
 import { CoordinatorClaim } from './coordinator-claim.js';
 import { PostgresBranchError, PostgresStartUpError } from './errors.js';
-import { branchOf, coordinatorOf, gidOf, quoted } from './gid.js';
+import { branchOf, gidOf, quoted } from './gid.js';
 import { GuardPurge } from './guard-purge.js';
 import { GuardTable } from './guard-table.js';
 import { unlessAborted } from './lane.js';
@@ -220,7 +220,7 @@ export class PostgresResourceManager {
     const branchWork = await this.ready();
     const refusal = this.claim.covers(branch.transactionId) ? undefined : await this.claim.admit(branch);
     if (refusal !== undefined) return refusal;
-    this.purge.workFor(coordinatorOf(branch.transactionId));
+    this.purge.workFor(branch);
     let isConnected = false;
     try {
       return await this.lanes.work.run(branch.signal, (client) => {
@@ -259,7 +259,7 @@ export class PostgresResourceManager {
     const gid = gidOf(branch, this.participant);
     try {
       await this.ready();
-      this.purge.workFor(coordinatorOf(branch.transactionId));
+      this.purge.workFor(branch);
       await this.lanes.completion.run(branch.signal, (client) =>
         awaitingReplicas(client, () => task(client, gid)),
       );

@@ -1,0 +1,125 @@
+import { describe, expect, it, vi } from 'vitest';
+import type { Branch, CoordinatorRun } from '../participant/participant.js';
+import { FailingStore } from './failing-store.fixture.js';
+import { MemoryGuardStore } from './memory-guard-store.js';
+import { ParticipantGuard } from './participant-guard.js';
+
+const { signal } = new AbortController();
+const FIRST: CoordinatorRun = { name: 'shop', logId: 'log1', epoch: 2, token: 'one', durable: true };
+const COPY: CoordinatorRun = { ...FIRST, token: 'two' };
+
+function branchOf(run: CoordinatorRun | undefined, transactionId = 'shop.log1.2.1'): Branch {
+  const one = { transactionId, branchId: 'stock', payload: 1, deadline: 0, signal, attempt: 0, run };
+  return one as unknown as Branch;
+}
+
+describe('ParticipantGuard and the runs of coordinators', () => {
+  it('refuses new work of a run that has the log and the epoch of another one, and says what to do', async () => {
+    const store = new MemoryGuardStore();
+    const work = vi.fn<() => 'commit'>(() => 'commit');
+    expect(await new ParticipantGuard(store).prepare(branchOf(FIRST), work)).toBe('commit');
+
+    const guard = new ParticipantGuard(store);
+    expect(await guard.prepare(branchOf(COPY), work)).toMatchObject({
+      vote: 'abort',
+      code: 'DTC_GUARD_RUN_CONFLICT',
+      reason: expect.stringContaining('start it with the original log'),
+    });
+    expect(work).toHaveBeenCalledTimes(1);
+  });
+
+  it.each(['commit', 'rollback', 'commitOnePhase'] as const)('does not %s for it either', async (method) => {
+    const store = new MemoryGuardStore();
+    const guard = new ParticipantGuard(store);
+    await guard.prepare(branchOf(FIRST), () => 'commit');
+    const effect = vi.fn<() => never>();
+    const steps = { prepare: effect, commit: effect, rollback: effect };
+    const call =
+      method === 'commitOnePhase'
+        ? guard.commitOnePhase(branchOf(COPY), steps)
+        : guard[method](branchOf(COPY), effect);
+    await expect(call).rejects.toMatchObject({ name: 'GuardRunError', code: 'DTC_GUARD_RUN_CONFLICT' });
+    expect(effect).not.toHaveBeenCalled();
+    expect(store.get('shop.log1.2.1/stock')).toEqual({ state: 'voted', vote: 'commit' });
+    expect(guard.held).toBe(0);
+  });
+
+  it('does not let it join what is at work for the other', async () => {
+    const guard = new ParticipantGuard(new MemoryGuardStore());
+    const gate = Promise.withResolvers<'commit'>();
+    const first = guard.prepare(branchOf(FIRST), () => gate.promise);
+    const second = guard.prepare(branchOf(COPY), () => 'commit');
+    gate.resolve('commit');
+    expect(await first).toBe('commit');
+    expect(await second).toMatchObject({ code: 'DTC_GUARD_RUN_CONFLICT' });
+  });
+
+  it('serves later runs of the log, and branches without a run', async () => {
+    const store = new MemoryGuardStore();
+    await new ParticipantGuard(store).prepare(branchOf(FIRST), () => 'commit');
+    const finish = vi.fn<() => void>();
+    await new ParticipantGuard(store).commit(branchOf({ ...FIRST, epoch: 3, token: 'three' }), finish);
+    expect(finish).toHaveBeenCalledTimes(1);
+    const guard = new ParticipantGuard(store);
+    expect(await guard.prepare(branchOf(undefined, 't2'), () => 'commit')).toBe('commit');
+  });
+
+  it('asks the store once for each run, and again when it could not be asked', async () => {
+    const store = new FailingStore();
+    const inserts = vi.spyOn(store, 'insert');
+    const guard = new ParticipantGuard(store);
+    store.failOnce('run');
+    await expect(guard.prepare(branchOf(FIRST), () => 'commit')).rejects.toThrow('down');
+    expect(await guard.prepare(branchOf(FIRST), () => 'commit')).toBe('commit');
+    await guard.prepare(branchOf(FIRST, 't2'), () => 'commit');
+    expect(inserts.mock.calls.filter(([, { state }]) => state === 'run')).toHaveLength(2);
+  });
+
+  it('never drops the record of a run', async () => {
+    let now = 0;
+    const store = new MemoryGuardStore({ retainMs: 10, retainRecords: 1, now: () => now });
+    const guard = new ParticipantGuard(store);
+    for (let number = 0; number < 50; number++) {
+      now += 100;
+      await guard.rollback(branchOf(FIRST, `t${number}`), () => {});
+    }
+    expect(store.get('run/log1/2')).toEqual({ state: 'run', token: 'one' });
+  });
+});
+
+describe('MemoryGuardStore and branches that a coordinator may still call', () => {
+  it('keeps their records beyond their time and number, until the transaction is settled', async () => {
+    let now = 0;
+    const unsettled = new Set(['shop.log1.2.1']);
+    const run = { ...FIRST, isUnsettled: (id: string) => unsettled.has(id) };
+    const store = new MemoryGuardStore({ retainMs: 1_000, retainRecords: 2, now: () => now });
+    const guard = new ParticipantGuard(store);
+    const finish = vi.fn<() => void>();
+    await guard.prepare(branchOf(run), () => 'commit');
+    await guard.commit(branchOf(run), finish);
+    const others = async (from: number): Promise<void> => {
+      for (let number = from; number < from + 5; number++) {
+        now += 600;
+        await guard.rollback(branchOf(run, `t${number}`), () => {});
+      }
+    };
+    await others(0);
+    // It was paused for long, and is told once more.
+    await guard.commit(branchOf(run), finish);
+    expect(finish).toHaveBeenCalledTimes(1);
+
+    await others(10);
+    expect(store.get('shop.log1.2.1/stock')).toEqual({ state: 'committed' });
+    unsettled.clear();
+    await others(20);
+    expect(store.get('shop.log1.2.1/stock')).toBeUndefined();
+    expect(store.size).toBeLessThan(5);
+  });
+
+  it('comes to an end when nothing is kept at all', () => {
+    const store = new MemoryGuardStore({ retainMs: 0, retainRecords: 0, now: () => 1 });
+    store.keepWhile(() => true);
+    for (const key of ['a', 'b', 'c']) store.put(key, { state: 'committed' });
+    expect(store.size).toBe(3);
+  });
+});
