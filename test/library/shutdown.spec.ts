@@ -129,7 +129,7 @@ describe('a graceful shutdown', () => {
     const { application, transactions } = await withParticipant(participant, options);
     await transactions.run({ branches: [branch('p', 1)] });
     void recoverNow(application);
-    expect(participant.count('commit')).toBe(2);
+    await expect.poll(() => participant.count('commit')).toBe(2);
 
     const startedAt = performance.now();
     await application.close();
