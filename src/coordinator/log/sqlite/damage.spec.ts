@@ -30,13 +30,19 @@ const [STEP, EMPTY_STEP] = process.env.EVERY_BYTE === 'true' ? [1, 1] : [61, 499
 const { path, remove } = temporaryFolder();
 const folder = join(path, 'damaged', 'shop');
 let crashed: Image;
+/** What a crash leaves that comes before the last transaction is acknowledged: it is written, and the tail does not know of it. */
+let unacknowledged: Image;
 let closed: Image;
 
 beforeAll(async () => {
   const log = new SqliteDecisionLog({ path });
   await log.open('shop');
-  for (const id of IDS) await log.append(decision(id, { sku: 'tea', of: id }));
+  for (const id of IDS) {
+    unacknowledged = imageOf(join(path, 'shop'));
+    await log.append(decision(id, { sku: 'tea', of: id }));
+  }
   crashed = imageOf(join(path, 'shop'));
+  unacknowledged = { ...crashed, [TAIL]: unacknowledged[TAIL]! };
   await log.close();
   closed = imageOf(join(path, 'shop'));
 });
@@ -86,7 +92,7 @@ function harmEverywhere(
 }
 
 const holdsAll = ({ decisions }: Start): boolean => decisions.length === IDS.length;
-/** The last transaction alone may be missing, and not silently. */
+/** The last transaction alone may be missing where no tail says that it was flushed, and not silently. */
 const lacksTheLast = ({ decisions, warning }: Start): boolean =>
   decisions.length === IDS.length - 1 && !decisions.includes(IDS.at(-1)!) && warning !== undefined;
 
@@ -116,11 +122,15 @@ describe('A log that a crash has left', () => {
     ['it is torn', allBehind],
     ['it is cut off', cutOff],
   ])(
-    'never starts without a decision but the last because, wherever, in the write-ahead log %s',
+    'never starts without a decision that was acknowledged because, wherever, in the write-ahead log %s',
     (_, harm) => {
+      const acknowledged = harmEverywhere(crashed, WAL, harm, holdsAll);
+      expect(acknowledged.wrong).toEqual([]);
+      expect(acknowledged.refused).toBeGreaterThan(acknowledged.tried / 2);
+
       const lastAt = crashed[WAL]!.length - LAST_BYTES;
       const { wrong, refused, tried } = harmEverywhere(
-        crashed,
+        unacknowledged,
         WAL,
         harm,
         (start, at) => holdsAll(start) || (at + SECTOR_BYTES > lastAt && lacksTheLast(start)),
@@ -130,9 +140,21 @@ describe('A log that a crash has left', () => {
     },
   );
 
-  it('drops a last transaction that is torn, says so once, and goes on', async () => {
+  it('refuses to start without the last transaction, cut off at whichever place, when it was flushed', async () => {
     const wal = crashed[WAL]!;
-    restore({ ...crashed, [WAL]: wal.subarray(0, wal.length - 100) }, folder);
+    for (const missing of [1, 100, FRAME_BYTES, LAST_BYTES - 1, LAST_BYTES]) {
+      const image = { ...crashed, [WAL]: wal.subarray(0, wal.length - missing) };
+      expect(startWith(image), `without the last ${missing} bytes`).toMatchObject({ refused: 'damaged' });
+      expect(imageOf(folder)).toEqual(image);
+    }
+    const started = new SqliteDecisionLog({ path: join(path, 'damaged') }).open('shop');
+    await expect(started).rejects.toMatchObject({ code: 'DTC_LOG_DAMAGED', record: join(folder, WAL) });
+    await expect(started).rejects.toThrow(/it ends with transaction \d+, and transaction \d+ was flushed/);
+  });
+
+  it('drops a last transaction that is torn and was never acknowledged, says so once, and goes on', async () => {
+    const wal = crashed[WAL]!;
+    restore({ ...unacknowledged, [WAL]: wal.subarray(0, wal.length - 100) }, folder);
     const log = new SqliteDecisionLog({ path: join(path, 'damaged') });
     const { decisions, warning } = await log.open('shop');
     expect(decisions.map(({ id }) => id)).toEqual(IDS.slice(0, -1));

@@ -33,17 +33,18 @@ export function checkFiles(files: LogFiles): Expected {
     throw damaged(files.main, 'nothing in it says what the log must hold');
   }
   const flushed = flushedSequence(files, wal.logId ?? main?.logId);
-  if (flushed > sequence + 1) {
+  // The tail is never ahead of a flush, so this is no write that a crash has cut short, although it may be the last alone.
+  if (flushed > sequence) {
     throw damaged(files.wal, `it ends with transaction ${sequence}, and transaction ${flushed} was flushed`);
   }
-  const isTorn = (wal.hasHeader && wal.hasTail) || flushed > sequence;
+  const isTorn = wal.hasHeader && wal.hasTail;
   return { sequence, warning: isTorn ? tornTail(files.wal) : undefined };
 }
 
 /**
  * A transaction is written only when the one before was flushed. So what is left of one after the next is proof that something
- * durable is missing. Only the very last may be missing: damage that is confined to it cannot be told from a write that
- * a crash has cut short.
+ * durable is missing. Only the very last may be missing here: the write-ahead log alone does not tell damage that is confined to
+ * it from a write that a crash has cut short. The tail tells it, where it has come that far.
  */
 function lostBehindHeader(wal: WalScan, main: Census | undefined): string | undefined {
   const found = wal.lastSequence ?? main?.sequence ?? 0;

@@ -3,8 +3,8 @@ import { type Census, decodeCensus, encodeCensus } from './census.ts';
 
 /**
  * A small file that says which transaction was flushed last. It is written after each flush and is never flushed itself, so a power
- * failure may leave it behind the log, but never ahead. It shows that more than the last transaction is missing where the end of
- * the write-ahead log is cut off, which nothing in that would show.
+ * failure may leave it behind the log, but never ahead. It shows that a flushed transaction is missing where the end of the
+ * write-ahead log is cut off or damaged, which nothing in that would show.
  */
 export class LogTail {
   private readonly file: number;
