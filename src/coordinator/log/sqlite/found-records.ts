@@ -11,6 +11,8 @@ export class FoundRecords {
   readonly audits: AuditEntry[] = [];
   /** The token of each start, by its epoch. */
   readonly starts = new Map<number, string>();
+  /** The epoch of the last start, 0 when there was none. */
+  lastEpoch = 0;
   /** What a look at the records has shown; it is told when all were read. */
   damage: DamagedLogError | undefined;
 
@@ -31,7 +33,9 @@ export class FoundRecords {
     else if (key.startsWith(REPORTS)) this.reports.push(value as HeuristicRecord);
     else if (key.startsWith(AUDITS)) this.audits.push(value as AuditEntry);
     else if (key.startsWith(STARTS)) {
-      this.starts.set(Number(key.slice(STARTS.length)), (value as { token: string }).token);
+      const epoch = Number(key.slice(STARTS.length));
+      this.starts.set(epoch, (value as { token: string }).token);
+      this.lastEpoch = Math.max(this.lastEpoch, epoch);
     }
   }
 }

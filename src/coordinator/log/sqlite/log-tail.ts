@@ -7,7 +7,7 @@ import { type Census, decodeCensus, encodeCensus } from './census.ts';
  * write-ahead log is cut off or damaged, which nothing in that would show.
  */
 export class LogTail {
-  private readonly file: number;
+  private file: number | undefined;
 
   constructor(path: string) {
     this.file = openSync(path, 'r+');
@@ -15,6 +15,7 @@ export class LogTail {
 
   /** Notes that everything up to this census is on the disk. */
   write(census: Census): void {
+    if (this.file === undefined) throw new Error('the tail is closed');
     try {
       writeSync(this.file, encodeCensus(census), 0, undefined, 0);
     } catch (error) {
@@ -23,8 +24,12 @@ export class LogTail {
     }
   }
 
+  /** May be called again: by then the number may belong to another file, which must stay open. */
   close(): void {
-    closeSync(this.file);
+    const { file } = this;
+    if (file === undefined) return;
+    this.file = undefined;
+    closeSync(file);
   }
 }
 

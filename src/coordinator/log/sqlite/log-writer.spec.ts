@@ -1,16 +1,26 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Digests, decodeCensus } from './census.js';
 import { type Image, imageOf, lookInto, restore } from './log-image.fixture.js';
 import { LogFiles } from './log-files.js';
+import { LogTail } from './log-tail.js';
 import { LogWriter } from './log-writer.js';
 import { type Batch, LogFailure, PUT, REMOVE } from './messages.js';
 import { encodeBody } from './record-body.js';
 import { type Sealed, seal } from './record-envelope.js';
-import { type Stored, openStored, updateCensus } from './stored-log.js';
+import { type Stored, emptyCensus, openStored, updateCensus } from './stored-log.js';
 
 const WAL = 'decisions.sqlite-wal';
 const LOG_ID = 'log0of0tests';
@@ -158,6 +168,52 @@ describe('LogWriter', () => {
     expect(lookInto(files.folder)).toMatchObject({ refused: 'in-use' });
     writer.close();
     expect(lookInto(files.folder).decisions).toEqual(['1']);
+  });
+
+  it('gives everything back when it cannot open the tail, and changes nothing', () => {
+    writer.write(batchOf(put('1')));
+    const before = crash();
+    writer.close();
+    restore(before, files.folder);
+    const opened = openStored(files, () => {});
+    rmSync(files.tail);
+    mkdirSync(files.tail);
+
+    expect(() => new LogWriter(files, opened)).toThrow(/EISDIR/);
+    expect(opened.database.isOpen).toBe(false);
+    rmSync(files.tail, { recursive: true });
+    restore({ ...crash(), 'decisions.sqlite-tail': before['decisions.sqlite-tail']! }, files.folder);
+    expect(crash()).toEqual(before);
+    expect(lookInto(files.folder).decisions).toEqual(['1']);
+  });
+
+  it('changes nothing as it closes when its start was not let in', () => {
+    writer.write(batchOf(put('1')));
+    const before = crash();
+    writer.close();
+    const claim = { logId: LOG_ID, key: 'start/2', body: encodeBody('start/2', { token: 'token' }) };
+    for (const isRefused of [true, false]) {
+      restore(before, files.folder);
+      stored = openStored(files, () => {});
+      writer = new LogWriter(files, stored);
+      if (!isRefused) {
+        fail(FULL, 'COMMIT');
+        expect(() => writer.claim(claim)).toThrow(LogFailure);
+      }
+      writer.close();
+      expect(crash()).toEqual(before);
+    }
+  });
+
+  it('closes its tail once, though closing the rest fails and is tried again', () => {
+    writer.close();
+    const tail = new LogTail(files.tail);
+    tail.close();
+    const other = openSync(files.main, 'r');
+    tail.close();
+    expect(fstatSync(other).size).toBeGreaterThan(0);
+    closeSync(other);
+    expect(() => tail.write(emptyCensus(LOG_ID))).toThrow('closed');
   });
 
   it('does not go on when a row is not where it was put', () => {

@@ -30,7 +30,10 @@ export class LogWriter {
     Readonly<Record<'insert' | 'update' | 'remove' | 'census' | 'valueOf', StatementSync>> | undefined;
   private pagesSinceCheckpoint = 0;
   private readonly tail: LogTail;
+  /** Whether a start has claimed the log. Before that nothing in its files may change. */
+  private isClaimed = false;
 
+  /** @throws what the system says when the tail cannot be opened. The log is closed then, and its lock is free. */
   constructor(files: LogFiles, stored: Stored) {
     this.files = files;
     this.stored = stored;
@@ -38,7 +41,16 @@ export class LogWriter {
     this.index = stored.index;
     this.nextRow = stored.nextRow;
     this.census = stored.census;
-    this.tail = new LogTail(files.tail);
+    try {
+      this.tail = new LogTail(files.tail);
+    } catch (error) {
+      try {
+        files.closeUnchanged(() => stored.database.close());
+      } finally {
+        stored.lock.release();
+      }
+      throw error;
+    }
   }
 
   /** Notes a start, in a new log or in one that there is, and sees that the log outlives a power failure from now on. */
@@ -61,6 +73,7 @@ export class LogWriter {
     if (this.census?.needsWal !== false)
       throw new LogFailure({ kind: 'full', problem: 'no checkpoint could be made' });
     this.files.markClaimed();
+    this.isClaimed = true;
   }
 
   /**
@@ -111,13 +124,13 @@ export class LogWriter {
 
   /**
    * Closes the files, and keeps the lock. After an error of the disk the main file takes nothing over: the write-ahead log may not be
-   * on the disk as it is in memory. Nor does it where it says that it needs the write-ahead log.
+   * on the disk as it is in memory. Nor does it where it says that it needs the write-ahead log, or where the start was refused.
    */
   detach(): void {
     if (!this.database.isOpen) return;
     this.tail.close();
     const close = (): void => this.database.close();
-    if (this.census?.needsWal === false) close();
+    if (this.isClaimed && this.census?.needsWal === false) close();
     else this.files.closeUnchanged(close);
   }
 

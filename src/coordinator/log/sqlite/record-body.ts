@@ -81,7 +81,11 @@ class PlainLook {
     const names = Object.keys(value);
     if (Array.isArray(value)) {
       if (names.length !== value.length || Object.getPrototypeOf(value) !== Array.prototype) return false;
-      return value.every((each) => this.isPlain(each, levels));
+      // With as many names as places, each hole stands for a name that JSON drops.
+      for (let place = 0; place < value.length; place++) {
+        if (!Object.hasOwn(value, place) || !this.isPlain(value[place], levels)) return false;
+      }
+      return true;
     }
     if (Object.getPrototypeOf(value) !== Object.prototype || 'toJSON' in value) return false;
     return names.every((name) => this.isPlain((value as Record<string, unknown>)[name], levels));

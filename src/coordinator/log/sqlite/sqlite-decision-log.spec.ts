@@ -5,10 +5,14 @@ import { join } from 'node:path';
 import { setTimeout as passes } from 'node:timers/promises';
 import { serialize } from 'node:v8';
 import { Worker } from 'node:worker_threads';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DamagedLogError, LogBrokenError, LogInUseError, LogNotOpenedError } from '../log-errors.js';
+import { FoundRecords } from './found-records.js';
 import { decision, decisionsIn, imageOf, temporaryFolder } from './log-image.fixture.js';
+import { LogFailure, type Written } from './messages.js';
+import { encodeBody } from './record-body.js';
 import { SqliteDecisionLog } from './sqlite-decision-log.js';
+import type { LogWorker } from './worker-client.js';
 
 let path: string;
 let remove: () => void;
@@ -50,6 +54,10 @@ describe('SqliteDecisionLog', () => {
     ],
     ['what is not defined', { nothing: undefined, holes: [1, undefined], minusZero: -0, none: Number.NaN }],
     ['nothing', undefined],
+    ['a list with a hole and a name', { list: Object.assign([1], { 2: 3, unit: 'piece' }) }],
+    ['a list with a name', { list: Object.assign([1], { unit: 'piece' }) }],
+    // oxlint-disable-next-line no-sparse-arrays
+    ['a list with a hole', { list: [1, , 3] }],
     ['an object of its own kind of text', { toJSON: undefined, text: '\ud800 and \u0000' }],
   ])('gives back %s', async (_, payload) => {
     const log = await opened();
@@ -311,6 +319,76 @@ describe('SqliteDecisionLog', () => {
     expect(() => log.audit(entry)).toThrow('not of the shape');
     await log.close();
     expect(await decisionsIn(path)).toEqual([]);
+  });
+
+  it('gives out the next epoch after more starts than a call takes arguments', () => {
+    const records = new FoundRecords();
+    const body = encodeBody('start/1', { token: 'token' });
+    const starts = 200_000;
+    const keys = Array.from({ length: starts }, (_, index) => `start/${index + 1}`);
+    const bodies = new Uint8Array(starts * body.length);
+    for (let index = 0; index < starts; index++) bodies.set(body, index * body.length);
+    records.add({ keys, lengths: new Uint32Array(starts).fill(body.length), bodies });
+
+    expect([records.damage, records.starts.size, records.lastEpoch]).toEqual([undefined, starts, starts]);
+  });
+
+  it('answers a write that fails for every note that goes with it, however many those are', async () => {
+    const log = await opened();
+    const { worker } = (log as unknown as { opened: { worker: LogWorker } }).opened;
+    for (let number = 1; number <= 200_000; number++) log.end(`shop.1.${number}`);
+    vi.spyOn(worker, 'request').mockRejectedValueOnce(new LogFailure({ kind: 'full', problem: 'full' }));
+    await expect(log.append(decision('shop.1.1'))).rejects.toThrow('there is no room');
+
+    await log.append(decision('shop.1.1'));
+    await log.append(decision('shop.1.2'));
+    await log.close();
+    expect(await decisionsIn(path)).toEqual(['shop.1.1', 'shop.1.2']);
+  });
+
+  it('lets the later of two calls win, whichever of them was put off', async () => {
+    const log = await opened();
+    await log.append(decision('shop.1.1'));
+    log.end('shop.1.1');
+    await log.append(decision('shop.1.1', 'again'));
+    const progress = log.progress(decision('shop.1.1', 'more'));
+    log.end('shop.1.1');
+    await progress;
+    expect(await log.lookUp('shop.1.1')).toBe('absent');
+    log.end('shop.1.2');
+    await log.append(decision('shop.1.2'));
+    await log.close();
+
+    expect(await decisionsIn(path)).toEqual(['shop.1.2']);
+  });
+
+  it('writes something for each check, also when the removal of the one before is yet to be written', async () => {
+    const log = await opened();
+    await log.check();
+    const { count } = log.flushes.durationsUs;
+    for (let check = 1; check <= 4; check++) {
+      await log.check();
+      expect(log.flushes.durationsUs.count).toBe(count + check);
+    }
+    await log.close();
+  });
+
+  it('tells the refused of a group from the others when notes are written before them', async () => {
+    const log = await opened();
+    await log.append(decision('shop.1.1'));
+    await log.append(decision('shop.1.2'));
+    for (const id of ['shop.1.1', 'shop.1.2']) log.end(id);
+    const { opened: open } = log as unknown as { opened: { worker: LogWorker } };
+    const request = open.worker.request.bind(open.worker);
+    vi.spyOn(open.worker, 'request').mockImplementationOnce(async (message, transfer) => {
+      const written = (await request(message, transfer)) as Written;
+      return { ...written, refused: [[3, 'it is refused']] };
+    });
+    const ends = await Promise.allSettled(['shop.1.3', 'shop.1.4'].map((id) => log.append(decision(id))));
+
+    expect(ends.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+    expect(ends[1]).toMatchObject({ reason: { code: 'DTC_RECORD_REFUSED', record: 'commit/shop.1.4' } });
+    await log.close();
   });
 
   it('grows no further than what is open at the same time', async () => {

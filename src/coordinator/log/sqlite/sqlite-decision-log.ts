@@ -38,6 +38,11 @@ const MAX_RECORD_BYTES = 64 * 1024 * 1024;
 const CLOSE_LIMIT_MS = 10_000;
 const NOTHING = new Uint8Array();
 
+/** A write with its place among all, in the order of the calls. Of two to one key the later must win, whichever of them was put off. */
+interface Ordered extends Write {
+  readonly place: number;
+}
+
 interface Opened {
   readonly folder: string;
   readonly worker: LogWorker;
@@ -51,8 +56,9 @@ interface Opened {
  */
 export class SqliteDecisionLog implements DecisionLog {
   readonly flushes = new FlushStatistics();
-  private readonly writes = new GroupCommit<Write>((group) => this.write(group), MAX_WAITING);
-  private notes: Write[] = [];
+  private readonly writes = new GroupCommit<Ordered>((group) => this.write(group), MAX_WAITING);
+  private notes: Ordered[] = [];
+  private nextPlace = 0;
   private notesTimer: NodeJS.Timeout | undefined;
   private opened: Opened | undefined;
   private starts: ReadonlyMap<number, string> = new Map();
@@ -119,7 +125,7 @@ export class SqliteDecisionLog implements DecisionLog {
 
   /** A report that is on its way is forgotten as well, since writes are taken in their order. */
   forget(transactionId: string): Promise<void> {
-    return this.writes.add({ kind: REMOVE_ALL, key: reportsOf(transactionId), body: NOTHING });
+    return this.add({ kind: REMOVE_ALL, key: reportsOf(transactionId), body: NOTHING });
   }
 
   /** Entries take turns in their places, so that only the latest are kept. */
@@ -130,7 +136,7 @@ export class SqliteDecisionLog implements DecisionLog {
   /** Writes, and takes away, as much as could not be written before. */
   async check(): Promise<void> {
     const body = new Uint8Array(Math.max(CHECK_BYTES, this.failedBytes));
-    await this.writes.add({ kind: PUT, key: CHECK, body });
+    await this.add({ kind: PUT, key: CHECK, body });
     this.failedBytes = 0;
     this.note({ kind: REMOVE, key: CHECK, body: NOTHING });
   }
@@ -166,7 +172,7 @@ export class SqliteDecisionLog implements DecisionLog {
     const found = (await worker.request({ type: 'open', folder: this.opened!.folder })) as Found;
     if (records.damage !== undefined) throw records.damage;
     const { logId = newLogId(), warning } = found;
-    const epoch = nextEpoch(Math.max(0, ...records.starts.keys()));
+    const epoch = nextEpoch(records.lastEpoch);
     const token = newRunToken();
     const key = STARTS + epoch;
     await worker.request({ type: 'claim', claim: { logId, key, body: encodeBody(key, { token }) } });
@@ -197,37 +203,39 @@ export class SqliteDecisionLog implements DecisionLog {
     if (body.length > MAX_RECORD_BYTES) {
       throw new RecordRefusedError(key, `it has ${body.length} bytes, and may have ${MAX_RECORD_BYTES}`);
     }
-    return this.writes.add({ kind: PUT, key, body });
+    return this.add({ kind: PUT, key, body });
+  }
+
+  private add(write: Write): Promise<void> {
+    return this.writes.add({ ...write, place: this.nextPlace++ });
   }
 
   /** No caller waits for it: it goes with the next decision, or by itself when none comes soon. */
   private note(write: Write): void {
-    this.notes.push(write);
+    this.notes.push({ ...write, place: this.nextPlace++ });
     this.notesTimer ??= setTimeout(() => {
       this.notesTimer = undefined;
       if (this.notes.length > 0) this.writes.writeSoon();
     }, NOTES_WITHIN_MS).unref();
   }
 
-  /** Writes a group, and then the notes, in one transaction. */
-  private async write(group: readonly Write[]): Promise<Refusals> {
+  /** Writes a group and the notes in one transaction, in the order in which they were called for. */
+  private async write(group: readonly Ordered[]): Promise<Refusals> {
     if (this.broken !== undefined) throw this.broken;
     const { worker } = this.storage;
     const { notes } = this;
     this.notes = [];
-    const writes = notes.length === 0 ? group : [...group, ...notes];
+    const writes = notes.length === 0 ? group : [...notes, ...group].toSorted((a, b) => a.place - b.place);
     const batch = batchOf(writes);
     const transfer = [batch.kinds.buffer, batch.lengths.buffer, batch.bodies.buffer] as ArrayBuffer[];
     try {
       const written = (await this.ask(worker.request({ type: 'write', batch }, transfer))) as Written;
       const { refused, flushMs } = written;
       if (flushMs !== undefined) this.flushes.flushed(flushMs, writes.length - refused.length);
-      return new Map(
-        refused.map(([index, problem]) => [index, new RecordRefusedError(writes[index]!.key, problem)]),
-      );
+      return refusalsOf(refused, writes, group);
     } catch (error) {
-      this.notes.unshift(...notes);
-      this.failedBytes = Math.max(this.failedBytes, ...writes.map(({ body }) => body.length));
+      this.notes = [...notes, ...this.notes];
+      for (const { body } of writes) this.failedBytes = Math.max(this.failedBytes, body.length);
       throw error;
     }
   }
@@ -243,6 +251,22 @@ export class SqliteDecisionLog implements DecisionLog {
       throw this.broken;
     }
   }
+}
+
+/** @returns what was refused of all that was written, by its place in the group. A note is never refused: it only removes. */
+function refusalsOf(
+  refused: Written['refused'],
+  writes: readonly Write[],
+  group: readonly Write[],
+): Refusals {
+  const refusals = new Map<number, Error>();
+  if (refused.length === 0) return refusals;
+  const indices = new Map(group.map((write, index) => [write, index]));
+  for (const [index, problem] of refused) {
+    const write = writes[index]!;
+    refusals.set(indices.get(write)!, new RecordRefusedError(write.key, problem));
+  }
+  return refusals;
 }
 
 /** @returns what the keys of all reports of a transaction begin with. */
