@@ -38,6 +38,18 @@ export function keyInUse(): ProblemException {
   });
 }
 
+/** As many keys as are kept stand for requests whose outcome is open. */
+export function keysFull(limit: number): ProblemException {
+  return new ProblemException({
+    status: HttpStatus.SERVICE_UNAVAILABLE,
+    code: 'DTC_OVERLOADED',
+    detail:
+      `The outcome of ${limit} requests with an Idempotency-Key is open, so no further key is taken. ` +
+      'Nothing was changed. Try again later.',
+    retryAfterSeconds: 1,
+  });
+}
+
 /** What became of the key cannot be found out now. An order may have been placed under it, so nothing is said of that. */
 export function keyUnknown(cause: unknown): ProblemException {
   const problem = new ProblemException({

@@ -81,7 +81,7 @@ describe('The idempotency store', () => {
     }
     const open: Answer = { status: 202, about: 'pending' };
     const done: Answer = { status: 201, about: 'committed' };
-    const current = vi.fn<(answer: Answer) => Answer | 'free' | undefined>();
+    const current = vi.fn<(answer: Answer) => Answer | 'free' | 'open' | undefined>();
     const earlier = vi.fn<NonNullable<IdempotencyStoreOptions<Answer>['earlier']>>();
     const work = vi.fn<(claim: KeyClaim) => Promise<Answer>>();
     let answers: IdempotencyStore<Answer>;
@@ -146,6 +146,114 @@ describe('The idempotency store', () => {
       current.mockReturnValue(open);
 
       await expect(answers.once('a', { q: 2 }, work)).rejects.toMatchObject({ problem: { status: 422 } });
+    });
+  });
+
+  describe('after an error whose work is being undone', () => {
+    interface Answer {
+      readonly status: 201 | 202;
+      readonly key?: string;
+    }
+    const done: Answer = { status: 201 };
+    const heuristic: Answer = { status: 202, key: 'heuristic' };
+    const state = new Map<string, Answer | 'free' | 'open' | undefined>();
+    const earlier = vi.fn<NonNullable<IdempotencyStoreOptions<Answer>['earlier']>>();
+    const work = vi.fn<() => Promise<Answer>>();
+    let answers: IdempotencyStore<Answer>;
+
+    /** Its detail is the name under which its state is found. */
+    function refused(key: string, status: HttpStatus): () => Promise<Answer> {
+      return () => Promise.reject(new ProblemException({ status, code: 'DTC_X', detail: key }));
+    }
+
+    beforeEach(() => {
+      state.clear();
+      earlier.mockReset().mockResolvedValue('free');
+      work.mockReset().mockResolvedValue(done);
+      answers = new IdempotencyStore({
+        earlier,
+        openAfter: (error) => ({ status: 202, key: (error as ProblemException).problem.detail }),
+        current: ({ key }) => (key === 'heuristic' ? heuristic : state.get(key!)),
+        now: () => now,
+        retainMs: 100,
+        retainAnswers: 2,
+      });
+    });
+
+    it('frees the key after 503 only when all is undone', async () => {
+      state.set('a', 'open');
+      await expect(answers.once('a', {}, refused('a', 503))).rejects.toMatchObject({ status: 503 });
+
+      await expect(answers.once('a', {}, work)).rejects.toMatchObject({
+        problem: { code: 'DTC_IDEMPOTENCY_KEY_IN_USE' },
+      });
+      now = 1_000;
+      await expect(answers.once('a', {}, work)).rejects.toMatchObject({ status: 409 });
+      expect(work).not.toHaveBeenCalled();
+      state.set('a', 'free');
+      expect(await answers.once('a', {}, work)).toBe(done);
+    });
+
+    it.each([503, 409])(
+      'tells after %i that a participant has committed, and works no more',
+      async (status) => {
+        state.set('a', 'open');
+        await expect(answers.once('a', {}, refused('a', status))).rejects.toThrow('a');
+        state.set('a', heuristic);
+        expect(await answers.once('a', {}, work)).toBe(heuristic);
+
+        state.delete('a');
+        expect(await answers.once('a', {}, work)).toBe(heuristic);
+        expect(work).not.toHaveBeenCalled();
+      },
+    );
+
+    it('repeats a final refusal while its work is being undone, and afterwards', async () => {
+      for (const undoing of ['open', 'free', undefined] as const) {
+        state.set('a', undoing);
+        await expect(answers.once('a', {}, refused('a', 409))).rejects.toThrow('a');
+        await expect(answers.once('a', {}, work)).rejects.toThrow('a');
+      }
+      expect(work).not.toHaveBeenCalled();
+    });
+
+    it('gives what another process has done under the key, once its own work is undone', async () => {
+      state.set('a', 'free');
+      await expect(answers.once('a', { q: 1 }, refused('a', 503))).rejects.toThrow('a');
+      earlier.mockResolvedValue('open');
+
+      await expect(answers.once('a', { q: 1 }, work)).rejects.toMatchObject({ status: 409 });
+      expect(work).not.toHaveBeenCalled();
+    });
+
+    it('drops final answers before open ones, and takes no new key when all are open', async () => {
+      state.set('a', 'open').set('b', 'open');
+      await expect(answers.once('a', {}, refused('a', 503))).rejects.toThrow('a');
+      for (const key of ['x', 'y']) await answers.once(key, {}, work);
+      await expect(answers.once('a', {}, work)).rejects.toMatchObject({ status: 409 });
+      await expect(answers.once('b', {}, refused('b', 503))).rejects.toThrow('b');
+      work.mockClear();
+
+      await expect(answers.once('c', {}, work)).rejects.toMatchObject({
+        problem: { status: 503, code: 'DTC_OVERLOADED', retryAfterSeconds: 1 },
+      });
+      for (const key of ['a', 'b']) {
+        await expect(answers.once(key, {}, work)).rejects.toMatchObject({ status: 409 });
+      }
+      expect(work).not.toHaveBeenCalled();
+      state.set('b', 'free');
+      expect(await answers.once('c', {}, work)).toBe(done);
+    });
+
+    it('keeps a final answer that was found by looking again', async () => {
+      await answers.once('a', {}, () => Promise.resolve({ status: 202, key: 'a' }));
+      state.set('a', done);
+      expect(await answers.once('a', {}, work)).toBe(done);
+
+      state.delete('a');
+      expect(await answers.once('a', {}, work)).toBe(done);
+      expect(work).not.toHaveBeenCalled();
+      expect(earlier).toHaveBeenCalledTimes(1);
     });
   });
 

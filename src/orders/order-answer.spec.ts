@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProblemException } from '../common/problem.js';
 import type { AbortedOutcome, BranchView, Outcome, TransactionView } from '../coordinator/index.js';
-import { answerNow, answerOf, earlierAnswerOf } from './order-answer.js';
+import { type OrderAnswer, answerNow, answerOf, currentAnswer, earlierAnswerOf } from './order-answer.js';
 
 const order = { orderId: 'o-1', customerId: 'alice', items: [], total: 5_990 };
 const transactionId = 'coordinator.x.1';
@@ -124,10 +124,13 @@ describe('The answer to an order', () => {
   });
 
   describe('asked for again under its key', () => {
-    const reports: Partial<BranchView>[] = [
-      { participant: 'order', heuristic: null },
-      { participant: 'payment', heuristic: { kind: 'commit', reason: 'by hand' } },
-    ];
+    const reports = (kind: 'commit' | 'rollback' | 'hazard' | 'mixed'): BranchView[] =>
+      [
+        { participant: 'order', state: 'rolled-back', heuristic: null },
+        { participant: 'payment', state: 'heuristic', heuristic: { kind, reason: 'by hand' } },
+      ] as Partial<BranchView>[] as BranchView[];
+    const rolling = (state: BranchView['state']): BranchView[] =>
+      [{ participant: 'payment', state, heuristic: null }] as Partial<BranchView>[] as BranchView[];
 
     function now(view: Partial<TransactionView>): ReturnType<typeof answerNow> {
       const undecided = { transactionId, state: 'READY', decision: null, heuristic: null, branches: [] };
@@ -146,19 +149,24 @@ describe('The answer to an order', () => {
       });
     });
 
-    it('is 201 once all have committed, and free once it is aborted', () => {
+    it('is 201 once all have committed', () => {
       expect(now({ state: 'COMMITTED', decision: 'commit' })).toEqual(
         answerOf(order, { status: 'committed', transactionId }),
       );
-      for (const state of ['ABORTING', 'ABORTED'] as const) {
-        expect(now({ state, decision: 'abort' })).toBe('free');
-      }
+    });
+
+    it('is free once it is aborted and every rollback acknowledged, and open before', () => {
+      expect(now({ state: 'ABORTING', decision: 'abort', branches: rolling('rolling-back') })).toBe('open');
+      expect(now({ state: 'ABORTED', decision: 'abort', branches: rolling('rolling-back') })).toBe('open');
+      expect(now({ state: 'ABORTED', decision: 'abort', branches: rolling('rolled-back') })).toBe('free');
+      expect(now({ state: 'ABORTED', decision: 'abort', branches: reports('rollback') })).toBe('free');
     });
 
     it.each(['commit', 'abort'] as const)('is never free when a participant ended against %s', (decision) => {
       const state = decision === 'commit' ? 'COMMITTED' : 'ABORTED';
+      const kind = decision === 'commit' ? 'rollback' : 'commit';
 
-      expect(now({ state, decision, heuristic: 'commit', branches: reports as BranchView[] })).toMatchObject({
+      expect(now({ state, decision, heuristic: 'mixed', branches: reports(kind) })).toMatchObject({
         status: 202,
         body: {
           status: 'heuristic',
@@ -166,6 +174,27 @@ describe('The answer to an order', () => {
           detail: `${decision} is decided, and payment ended otherwise, or may have`,
         },
       });
+    });
+
+    it.each(['commit', 'hazard', 'mixed'] as const)(
+      'is never free after an abort, also when a report of %s was forgotten and the transaction is not kept',
+      (kind) => {
+        const answer = now({ state: 'ABORTED', decision: 'abort', heuristic: null, branches: reports(kind) });
+
+        expect(answer).toMatchObject({ status: 202, body: { status: 'heuristic', decision: 'abort' } });
+        expect(currentAnswer(answer as OrderAnswer, undefined)).toBe(answer);
+      },
+    );
+
+    it('is never confirmed when abort is decided, though its record is there', () => {
+      const placed = { fingerprint: 'f', order: { ...order, transactionId } };
+      for (const branches of [rolling('rolled-back'), rolling('rolling-back'), reports('commit')]) {
+        const aborted = { transactionId, state: 'ABORTED', decision: 'abort', heuristic: null, branches };
+
+        expect(earlierAnswerOf(placed, aborted as unknown as TransactionView)).toMatchObject({
+          answer: { status: 202, body: { status: 'heuristic', decision: 'abort' } },
+        });
+      }
     });
 
     it('is what its transaction says, where that is known, and its record else', () => {

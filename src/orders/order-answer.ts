@@ -1,8 +1,8 @@
 import { HttpStatus } from '@nestjs/common';
 import type { z } from 'zod';
 import { money } from '../common/money.js';
-import { ProblemException } from '../common/problem.js';
-import type { AbortedOutcome, Outcome, TransactionView } from '../coordinator/index.js';
+import { type Problem, ProblemException } from '../common/problem.js';
+import type { AbortedOutcome, BranchView, Outcome, TransactionView } from '../coordinator/index.js';
 import { KEY_TAKEN, type KeyState } from '../participants/order/order-records.js';
 import type { ConfirmedOrder, Order } from '../participants/order/order.js';
 import { isTemporaryRefusal } from '../resource-managers/postgres/index.js';
@@ -19,11 +19,22 @@ export interface OrderAnswer {
   readonly unsettled?: Order;
 }
 
+/** An order that was aborted: an error, which keeps what is needed to find out whether its rollback is over. */
+export class OrderAbortedError extends ProblemException {
+  constructor(
+    problem: Omit<Problem, 'type' | 'title'>,
+    /** The order, as an answer whose outcome is open. */
+    readonly open: OrderAnswer,
+  ) {
+    super(problem);
+  }
+}
+
 /**
  * Says over HTTP what has become of an order. Once commit is decided the answer is never an error, for an error says
  * that nothing has happened.
  *
- * @throws ProblemException when the transaction was aborted.
+ * @throws OrderAbortedError when the transaction was aborted.
  */
 export function answerOf(order: Order, outcome: Outcome): OrderAnswer {
   const { transactionId } = outcome;
@@ -33,36 +44,59 @@ export function answerOf(order: Order, outcome: Outcome): OrderAnswer {
     case 'pending':
       return unsettled(order, transactionId, 'pending', outcome.decision, outcome.reason);
     case 'heuristic':
-      return unsettled(
-        order,
-        transactionId,
-        'heuristic',
-        'commit',
-        heuristicDetail('commit', outcome.reports),
-      );
+      return endedOtherwise(order, transactionId, 'commit', outcome.reports);
     case 'aborted':
-      throw problemOfAbort(outcome);
+      throw new OrderAbortedError(
+        problemOfAbort(outcome),
+        unsettled(order, transactionId, 'pending', 'abort', 'abort is decided, and rollbacks go on'),
+      );
   }
 }
 
 /**
  * @param transaction of the order, as it is now.
- * @returns the answer to a request under a key that is repeated, made of what has become of its order. `free` once the
- * order is aborted and no participant says otherwise: then nothing was changed.
+ * @returns the answer to a request under a key that is repeated, made of what has become of its order. Of an order that
+ * is aborted: `free` once every rollback is acknowledged, for then nothing was changed; `open` before, for a branch may
+ * yet report that it has committed.
  */
-export function answerNow(order: Order, transaction: TransactionView): OrderAnswer | 'free' {
+export function answerNow(order: Order, transaction: TransactionView): OrderAnswer | 'free' | 'open' {
   const { transactionId, state, decision, heuristic, branches } = transaction;
-  if (heuristic !== null && decision !== null) {
-    const reports = branches.filter((branch) => branch.heuristic !== null);
-    return unsettled(order, transactionId, 'heuristic', decision, heuristicDetail(decision, reports));
+  if (decision === 'abort') {
+    // Also when the reports were forgotten: what a participant has committed is there, and must not be done twice.
+    const reports = branches.filter(({ heuristic: report }) => report !== null && report.kind !== 'rollback');
+    if (reports.length > 0) return endedOtherwise(order, transactionId, decision, reports);
+    return state === 'ABORTED' && branches.every(isRolledBack) ? 'free' : 'open';
+  }
+  if (heuristic !== null && decision === 'commit') {
+    const reports = branches.filter(
+      (branch) => branch.heuristic !== null && branch.heuristic.kind !== 'commit',
+    );
+    return endedOtherwise(order, transactionId, decision, reports);
   }
   if (state === 'COMMITTED') return confirmed({ ...order, transactionId });
-  if (decision === 'abort') return 'free';
   const detail =
     decision === 'commit'
       ? 'commit is decided, and not every participant has acknowledged it yet'
       : 'its outcome is not known yet';
   return unsettled(order, transactionId, 'pending', decision ?? 'unknown', detail);
+}
+
+/**
+ * @param open an answer that was not final.
+ * @returns what it is by now, or undefined when that is not known. An order that was aborted, and that a participant has
+ * committed, stays so when its transaction is no longer kept.
+ */
+export function currentAnswer(
+  open: OrderAnswer,
+  transaction: TransactionView | undefined,
+): OrderAnswer | 'free' | 'open' | undefined {
+  const { unsettled: order, body } = open;
+  if (order !== undefined && transaction !== undefined) return answerNow(order, transaction);
+  return body.status === 'heuristic' && body.decision === 'abort' ? open : undefined;
+}
+
+function isRolledBack({ state }: BranchView): boolean {
+  return state !== 'rolling-back';
 }
 
 /**
@@ -75,9 +109,14 @@ export function earlierAnswerOf(
 ): EarlierAnswer<OrderAnswer> | 'free' | 'open' {
   if (typeof state === 'string') return state;
   const { fingerprint, order } = state;
-  const now = transaction === undefined ? 'free' : answerNow(order, transaction);
-  // The order is there, so that its transaction has committed, whatever else is known of it.
-  return { fingerprint, answer: now === 'free' ? confirmed(order) : now };
+  // The order is there, so that its branch has committed, whatever else is known of it.
+  if (transaction === undefined) return { fingerprint, answer: confirmed(order) };
+  const now = answerNow(order, transaction);
+  if (typeof now !== 'string') return { fingerprint, answer: now };
+  return {
+    fingerprint,
+    answer: endedOtherwise(order, transaction.transactionId, 'abort', [{ participant: 'order' }]),
+  };
 }
 
 function confirmed({ orderId, transactionId, total }: ConfirmedOrder): OrderAnswer {
@@ -105,6 +144,15 @@ function unsettled(
   };
 }
 
+function endedOtherwise(
+  order: Order,
+  transactionId: string,
+  decision: 'commit' | 'abort',
+  reports: readonly { readonly participant: string }[],
+): OrderAnswer {
+  return unsettled(order, transactionId, 'heuristic', decision, heuristicDetail(decision, reports));
+}
+
 /** Refusals about what the client sent, and not about what is left of it. */
 const UNPROCESSABLE = new Set(['UNKNOWN_SKU', 'UNKNOWN_CUSTOMER']);
 
@@ -119,28 +167,28 @@ function problemOfAbort({
   cause,
   code: reasonCode,
   reason,
-}: AbortedOutcome): ProblemException {
+}: AbortedOutcome): Omit<Problem, 'type' | 'title'> {
   const about = {
     transactionId,
     ...(participant !== undefined && { participant }),
     ...(reasonCode !== undefined && { reasonCode }),
   };
-  if (reasonCode === KEY_TAKEN) return keyInUse();
+  if (reasonCode === KEY_TAKEN) return keyInUse().problem;
   if (cause === 'refused' && !isTemporaryRefusal(reasonCode)) {
     const isUnprocessable = reasonCode !== undefined && UNPROCESSABLE.has(reasonCode);
-    return new ProblemException({
+    return {
       status: isUnprocessable ? HttpStatus.UNPROCESSABLE_ENTITY : HttpStatus.CONFLICT,
       code: isUnprocessable ? 'DTC_UNPROCESSABLE' : 'DTC_REFUSED',
       detail: `Nothing was changed: ${reason}.`,
       ...about,
-    });
+    };
   }
-  return new ProblemException({
+  return {
     status: HttpStatus.SERVICE_UNAVAILABLE,
     code: CODE_OF_CAUSE[cause] ?? 'DTC_ABORTED',
     detail: `Nothing was changed: ${whyOf(cause, participant, reason)}. It is safe to try again.`,
     ...about,
-  });
+  };
 }
 
 /** What a participant threw, and who ordered a rollback and in which words, is for operators and not for clients. */

@@ -6,7 +6,7 @@ import { PostgresOrderModule } from '../participants/order/postgres/postgres-ord
 import { PaymentModule } from '../participants/payment/payment.module.js';
 import { PostgresPaymentModule } from '../participants/payment/postgres/postgres-payment.module.js';
 import { IdempotencyStore } from './idempotency-store.js';
-import { type OrderAnswer, answerNow, earlierAnswerOf } from './order-answer.js';
+import { type OrderAnswer, OrderAbortedError, currentAnswer, earlierAnswerOf } from './order-answer.js';
 import { OrdersController } from './orders.controller.js';
 import { OrdersService } from './orders.service.js';
 
@@ -32,9 +32,10 @@ export interface ServiceDatabases {
             if (typeof state === 'string') return state;
             return earlierAnswerOf(state, orders.transactionOf(state.order.transactionId));
           },
-          current: ({ unsettled, body }) => {
-            const transaction = orders.transactionOf(body.transactionId);
-            return unsettled && transaction && answerNow(unsettled, transaction);
+          openAfter: (error) => (error instanceof OrderAbortedError ? error.open : undefined),
+          current: (open) => {
+            const transaction = orders.transactionOf(open.body.transactionId);
+            return currentAnswer(open, transaction);
           },
         }),
     },

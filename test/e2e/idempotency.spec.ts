@@ -106,10 +106,30 @@ describe.each(STORAGES)('fault 1: a request repeated under its Idempotency-Key, 
   it('is done anew when the first one was answered 503, for then nothing has happened', async () => {
     await application.fault('payment', { method: 'prepare', fault: 'throw', times: 1 });
     const first = await application.order('alice', { keyboard: 1 }, 'key-1');
+    expect(first.status).toBe(503);
+    await application.until(`/transactions/${first.body.transactionId}`, ({ body }) => body.endedAt !== null);
+    const second = await application.order('alice', { keyboard: 1 }, 'key-1');
+
+    expect(second.status).toBe(201);
+    expect((await application.holdings()).accounts.alice).toEqual({ balance: 500_000 - 5_990, held: 0 });
+  });
+
+  it('is not done anew while the rollback of the first one goes on', async () => {
+    await application.fault('inventory', { method: 'prepare', fault: 'throw', times: 1 });
+    await application.fault('payment', { method: 'rollback', fault: 'throw' });
+    const first = await application.order('alice', { keyboard: 1 }, 'key-1');
     const second = await application.order('alice', { keyboard: 1 }, 'key-1');
 
     expect(first.status).toBe(503);
-    expect(second.status).toBe(201);
+    expect(second.body).toMatchObject({ status: 409, code: 'DTC_IDEMPOTENCY_KEY_IN_USE' });
+    expect((await application.get('/transactions')).body.transactions).toHaveLength(1);
+
+    const { transactionId } = first.body;
+    await application.mend('payment');
+    await application.until(`/transactions/${transactionId}`, ({ body }) => body.state === 'ABORTED');
+    const third = await application.order('alice', { keyboard: 1 }, 'key-1');
+
+    expect(third.status).toBe(201);
     expect((await application.holdings()).accounts.alice).toEqual({ balance: 500_000 - 5_990, held: 0 });
   });
 });
