@@ -23,7 +23,8 @@ export function modulesReachedFrom(root: string, entries: readonly string[]): Mo
     if (files.has(file)) continue;
     files.add(file);
     for (const specifier of [...specifiersIn(root, file), ...specifiersIn(root, typesOf(file))]) {
-      if (specifier.startsWith('.')) waiting.push(join(dirname(file), specifier));
+      // Types keep the ending of the source: TypeScript finds the declarations behind it.
+      if (specifier.startsWith('.')) waiting.push(join(dirname(file), specifier.replace(/\.ts$/, '.js')));
       else if (!specifier.startsWith('node:')) packages.add(packageOf(specifier));
     }
   }
@@ -37,8 +38,15 @@ export function typesOf(file: string): string {
 
 function specifiersIn(root: string, file: string): string[] {
   const source = readFileSync(join(root, file), 'utf8');
-  const imports = source.matchAll(/^(?:import|export)\b[^;]*?\bfrom '([^']+)';|^import '([^']+)';/gm);
-  return Array.from(imports, ([, from, bare]) => (from ?? bare)!);
+  const imports = source.matchAll(
+    /^(?:import|export)\b[^;]*?\bfrom ['"]([^'"]+)['"];|^import ['"]([^'"]+)['"];/gm,
+  );
+  // The module of a worker thread is named by its address.
+  const threads = source.matchAll(/new URL\(`(\.\/[\w-]+)\$\{extname\(/g);
+  return [
+    ...Array.from(imports, ([, from, bare]) => (from ?? bare)!),
+    ...Array.from(threads, ([, name]) => `${name}.js`),
+  ];
 }
 
 function packageOf(specifier: string): string {

@@ -31,5 +31,8 @@ export interface WorkUnderWay {
   /** What is to be done when it ends, since a rollback has overtaken it. */
   undo: Undo | undefined;
   /** Resolves when that is done. */
-  readonly undone: PromiseWithResolvers<void>;
+  readonly undone: {
+    readonly promise: Promise<void>;
+    readonly resolve: (value: void | Promise<void>) => void;
+  };
 }

@@ -1,17 +1,18 @@
+import { EventEmitter, once } from 'node:events';
 import { Client, type ClientConfig } from 'pg';
 import type { CrashPoints, SqlStep } from './crash-points.js';
 
-/** What is sent to a database, by its beginning. */
+/** What is sent to a database, by its beginning or by a part that nothing else has. */
 const STATEMENTS: readonly (readonly [SqlStep, RegExp])[] = [
-  ['checks', /^\s*SELECT current_setting/],
+  ['checks', /^\s*SELECT json_build_object/],
   ['BEGIN', /^BEGIN /],
   ['work', /^UPDATE accounts/],
-  ['PREPARE TRANSACTION', /^PREPARE TRANSACTION/],
+  ['PREPARE TRANSACTION', /\bPREPARE TRANSACTION '/],
   ['COMMIT PREPARED', /^COMMIT PREPARED/],
   ['ROLLBACK PREPARED', /^ROLLBACK PREPARED/],
   ['ROLLBACK', /^ROLLBACK$/],
   ['tombstone', /'rolled-back'/],
-  ['proof', /^SELECT state FROM dtc_branches/],
+  ['proof', /^SELECT state FROM /],
   ['list', /^SELECT gid FROM pg_prepared_xacts/],
 ];
 
@@ -33,7 +34,11 @@ export function crashingClient(points: CrashPoints): new (config?: ClientConfig)
         if (step === undefined) return query(...given);
         const named = TRANSACTION_ID.exec(text) ?? TRANSACTION_ID.exec(`'${String(parameters)}'`);
         if (named !== null || step === 'list' || step === 'checks') transactionId = named?.[1];
-        return points.around(step, transactionId, () => query(...given));
+        return points.around(step, transactionId, async () => {
+          const answer = query(...given);
+          // A query object has a callback of its own, and says when it is answered.
+          return first instanceof EventEmitter ? once(first, 'end') : answer;
+        });
       };
       this.query = crashing as Client['query'];
     }
