@@ -48,11 +48,17 @@ export interface HeuristicReport {
   readonly reason: string;
 }
 
-/** Commit was decided, but a participant ended otherwise, or may have. Somebody has to look at it. @publicApi */
+/**
+ * A participant ended otherwise than was decided, or may have. Look at each report, and correct what the participant did.
+ * The decision is `abort` only where a request of `run()` was to be run again after a conflict, and a branch of its last
+ * attempt reported meanwhile that it committed, or may have.
+ *
+ * @publicApi
+ */
 export interface HeuristicOutcome {
   readonly status: 'heuristic';
   readonly transactionId: string;
-  readonly decision: 'commit';
+  readonly decision: 'commit' | 'abort';
   readonly heuristic: HeuristicKind;
   readonly reports: readonly HeuristicReport[];
 }

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { InvalidRequestError, ShuttingDownError, TransactionNotFoundError } from './errors.js';
 import { branch } from './participant/branch-request.js';
 import type { Branch, TransactionParticipant, Vote } from './participant/participant.js';
@@ -96,6 +96,23 @@ describe('TransactionManager.run', () => {
     late.abort();
     gate.resolve();
     expect(await running).toMatchObject({ status: 'committed' });
+  });
+
+  it('leaves no listener on the signal of a caller whose transaction cannot be started', async () => {
+    const { transactions, runtime } = createTestCoordinator();
+    vi.spyOn(runtime.admission, 'admit').mockImplementation(() => {
+      throw new Error('no room');
+    });
+    const { signal } = new AbortController();
+    const add = vi.spyOn(signal, 'addEventListener');
+    const remove = vi.spyOn(signal, 'removeEventListener');
+
+    await expect(transactions.run({ branches: [], signal })).rejects.toThrow('no room');
+    expect(() => transactions.begin({ signal })).toThrow('no room');
+    expect(add).toHaveBeenCalledTimes(2);
+    expect(remove.mock.calls.map(([, listener]) => listener)).toEqual(
+      add.mock.calls.map(([, listener]) => listener),
+    );
   });
 
   it('is refused as a rejection, never as a throw, when the coordinator is closed', async () => {

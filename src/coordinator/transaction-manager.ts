@@ -83,9 +83,11 @@ export class TransactionManager {
         // Whatever can fail is tried before the begin: from then on the transaction has an outcome.
         signal?.listen();
       }
-      if (signal?.isAborted === true) this.startCancelled(transaction, signal);
-      else if (limits.isActive) this.beginWithRoom(read, transaction, signal, resolve, reject);
-      else this.runtime.begin(transaction, signal);
+      heeding(signal, () => {
+        if (signal?.isAborted === true) this.startCancelled(transaction, signal);
+        else if (limits.isActive) this.beginWithRoom(read, transaction, signal, resolve, reject);
+        else this.runtime.begin(transaction, signal);
+      });
     });
   }
 
@@ -102,12 +104,14 @@ export class TransactionManager {
     if (prepareInTurn) transaction.needExtras().inTurn = true;
     const handle = this.handleOf(transaction);
     signal?.listen();
-    if (signal?.isAborted === true) {
-      this.startCancelled(transaction, signal);
-      return handle;
-    }
-    this.runtime.admit(transaction);
-    if (signal !== undefined) transaction.listenTo(signal);
+    heeding(signal, () => {
+      if (signal?.isAborted === true) {
+        this.startCancelled(transaction, signal);
+        return;
+      }
+      this.runtime.admit(transaction);
+      if (signal !== undefined) transaction.listenTo(signal);
+    });
     return handle;
   }
 
@@ -234,5 +238,15 @@ export class TransactionManager {
     return new Promise((resolve) => {
       transaction.needExtras().settleHandle = resolve;
     });
+  }
+}
+
+/** Starts what has a signal that is listened to. What cannot be started leaves no listener on it. */
+function heeding(signal: CallerSignal | undefined, start: () => void): void {
+  try {
+    start();
+  } catch (error) {
+    signal?.stop();
+    throw error;
   }
 }

@@ -44,7 +44,7 @@ export function answerOf(order: Order, outcome: Outcome): OrderAnswer {
     case 'pending':
       return unsettled(order, transactionId, 'pending', outcome.decision, outcome.reason);
     case 'heuristic':
-      return endedOtherwise(order, transactionId, 'commit', outcome.reports);
+      return endedOtherwise(order, transactionId, outcome.decision, outcome.reports);
     case 'aborted':
       throw new OrderAbortedError(
         problemOfAbort(outcome),

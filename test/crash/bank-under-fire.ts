@@ -151,10 +151,6 @@ function judge(transfer: Transfer, answer: Answer, ids: readonly (string | undef
   const { status, decision, transactionId } = answer.told;
   if (isDone && transactionId !== there[0]) return [`${what} is done by ${there[0]}`];
   const promised =
-    status === 'committed' || status === 'heuristic' || decision === 'commit'
-      ? true
-      : status === 'aborted'
-        ? false
-        : isDone;
+    status === 'committed' || decision === 'commit' ? true : status === 'aborted' ? false : isDone;
   return isDone === promised ? [] : [`${what} is ${isDone ? 'done' : 'not done'}`];
 }

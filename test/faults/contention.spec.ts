@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   type Outcome,
   type ParticipantCapacity,
@@ -16,6 +16,10 @@ import {
   createTestCoordinator,
   settled,
 } from '../../src/coordinator/testing/index.js';
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 const CONFLICT: Behaviour = { refuse: 'BUSY', reason: 'another has it', conflict: true };
 const branches = [branch('first', 1), branch('second', 2)];
@@ -84,14 +88,47 @@ describe('A request that met another transaction', () => {
     expect((await running).status).toBe('committed');
   });
 
-  it('is told of its first attempt at its own deadline, when the rollback does not end', async () => {
-    const { run, clock, second } = two({ rollback: 'hang' }, { prepare: CONFLICT });
-    const running = run({ timeoutMs: 700 });
-    await clock.advance(690);
+  it.each([
+    ['its own deadline', 700, { rollback: 'hang' }, 700],
+    [
+      'a second after the abort when that is sooner, and the rollback does not end',
+      5_000,
+      { rollback: 'hang' },
+      1_000,
+    ],
+    ['a second after the abort when a prepare is not answered', 5_000, { prepare: 'hang' }, 1_000],
+  ] as const)('is told of its first attempt at %s', async (_when, timeoutMs, script, toldAtMs) => {
+    const { run, clock, first, second } = two(script, { prepare: CONFLICT });
+    first.script = script;
+    const running = run({ timeoutMs });
+    await clock.advance(toldAtMs - 10);
     expect(await answerSoFar(running)).toBe('none');
     await clock.advance(20);
-    expect(await running).toMatchObject({ status: 'aborted', participant: 'second', code: 'BUSY' });
+    expect(await answerSoFar(running)).toMatchObject({
+      status: 'aborted',
+      participant: 'second',
+      code: 'BUSY',
+    });
+    await clock.advance(1_000);
     expect(second.count('prepare')).toBe(1);
+  });
+
+  it('is told of its first attempt as soon as a rollback stalls, or waits for an operator', async () => {
+    const stalling = createTestCoordinator({
+      participants: {
+        first: new ScriptedParticipant({ rollback: 'throw' }),
+        second: new ScriptedParticipant({ prepare: CONFLICT }),
+      },
+      maxAttempts: 1,
+    });
+    expect(await answerSoFar(stalling.transactions.run({ branches }))).toMatchObject({ code: 'BUSY' });
+
+    const gate = Promise.withResolvers<void>();
+    const held = two({}, { prepare: [{ until: gate.promise, then: CONFLICT }, 'yes'] });
+    const running = held.run();
+    held.participants.pause('first', { since: 0, by: 'an operator', reason: 'a test' });
+    gate.resolve();
+    expect(await answerSoFar(running)).toMatchObject({ status: 'aborted', code: 'BUSY' });
   });
 
   it('keeps its deadline through all attempts', async () => {
@@ -121,8 +158,75 @@ describe('A request that met another transaction', () => {
     const { run, clock, first } = two({ rollback: { heuristic: 'commit' } }, { prepare: CONFLICT });
     const running = run();
     await pause(clock);
-    expect(await running).toMatchObject({ status: 'aborted', code: 'BUSY' });
+    expect(await running).toMatchObject({
+      status: 'heuristic',
+      decision: 'abort',
+      heuristic: 'commit',
+      reports: [{ participant: 'first', kind: 'commit', reason: 'scripted' }],
+    });
     expect(first.count('prepare')).toBe(1);
+  });
+
+  it.each(['its deadline', 'the shutdown', 'a stalled branch'])(
+    'is told at %s of a branch that committed in spite of the rollback, while another one is rolled back still',
+    async (moment) => {
+      const isStalled = moment === 'a stalled branch';
+      const participants = {
+        first: new ScriptedParticipant({ rollback: { heuristic: 'commit' } }),
+        second: new ScriptedParticipant({ prepare: CONFLICT }),
+        third: new ScriptedParticipant({ rollback: isStalled ? 'throw' : 'hang' }),
+      };
+      const { transactions, runtime, clock } = createTestCoordinator({ participants, maxAttempts: 1 });
+      const running = transactions.run({ branches: [...branches, branch('third', 3)], timeoutMs: 500 });
+      await settled();
+      if (moment === 'its deadline') await clock.advance(510);
+      if (moment === 'the shutdown') runtime.reruns.close();
+      // What the third does is not known yet.
+      expect(await answerSoFar(running)).toMatchObject({
+        status: 'heuristic',
+        decision: 'abort',
+        heuristic: 'hazard',
+        reports: [{ participant: 'first', kind: 'commit' }],
+      });
+    },
+  );
+
+  it('has one outcome where something throws after its next attempt has started: that of this attempt', async () => {
+    const { run, runtime, clock, second } = two({}, { prepare: [CONFLICT, 'yes'] });
+    const defect = vi.spyOn(runtime.parts.observer, 'defect').mockReturnValue();
+    const requested = runtime.executor.commitRequested.bind(runtime.executor);
+    runtime.executor.commitRequested = (transaction) => {
+      requested(transaction);
+      if (transaction.extras?.attemptsBefore === 1) throw new Error('broken');
+    };
+    const running = run();
+    await pause(clock);
+    expect(await running).toMatchObject({ status: 'committed' });
+    expect(second.count('commit')).toBe(1);
+    expect(defect).toHaveBeenCalledExactlyOnceWith(new Error('broken'), expect.stringMatching('^starting '));
+  });
+
+  it('is told of its last attempt, and a defect is reported, where the next one cannot be made', async () => {
+    const { run, runtime, clock } = two({}, { prepare: CONFLICT });
+    const defect = vi.spyOn(runtime.parts.observer, 'defect').mockReturnValue();
+    const running = run({ name: 'order' });
+    await settled();
+    runtime.reruns.start = () => {
+      throw new TypeError('broken');
+    };
+    await pause(clock);
+    expect(await running).toMatchObject({ status: 'aborted', code: 'BUSY' });
+    expect(defect).toHaveBeenCalledExactlyOnceWith(new TypeError('broken'), 'running "order" again');
+  });
+
+  it('is not kept by the record of its last attempt', async () => {
+    const { run, runtime, clock, transactions } = two({}, { prepare: [CONFLICT, 'yes'] });
+    const running = run();
+    await pause(clock);
+    await running;
+    for (const { transactionId } of transactions.list()) {
+      expect(runtime.registry.find(transactionId)?.extras?.rerun).toBeUndefined();
+    }
   });
 
   it('is run again only once where a branch of its own at the same participant may be in its way', async () => {

@@ -227,6 +227,76 @@ describe('A database server with a limit', () => {
     await expect(queued).rejects.toMatchObject({ code: 'DTC_SHUTTING_DOWN' });
   });
 
+  it('refuses one that has waited when one of its participants was paused, or lost its claim, meanwhile', async () => {
+    for (const code of ['DTC_PARTICIPANT_PAUSED', 'DTC_PARTICIPANT_NOT_CLAIMED']) {
+      const gate = gated();
+      const { run, participants, first, used } = await setUp({ prepare: [gate.until, gate.until, 'yes'] });
+      const running = [run(), run()];
+      const waiting = run({ branches: [...branches, branch('memory', 3)] });
+      waiting.catch(() => {});
+      if (code === 'DTC_PARTICIPANT_PAUSED')
+        participants.pause('memory', { since: 0, by: 'an operator', reason: 'a test' });
+      else participants.get('memory').isClaimed = false;
+      gate.open();
+      await expect(waiting).rejects.toMatchObject({ code, participant: 'memory' });
+      await Promise.all(running);
+      expect(first.count('prepare')).toBe(2);
+      expect(used()).toBe(0);
+    }
+  });
+
+  it('answers a request that is to be run again and waits for a place, when the coordinator shuts down', async () => {
+    const conflict: Behaviour = { refuse: 'BUSY', reason: 'another has it', conflict: true };
+    const { run, runtime, clock, first } = await setUp({ prepare: [conflict, 'hang'] });
+    const running = run({ name: 'again' });
+    await settled();
+    for (let number = 0; number < 2; number++) void run();
+    await clock.advance(400);
+    expect(runtime.limits.queued).toBe(1);
+    runtime.admission.close();
+    runtime.reruns.close();
+    runtime.limits.close();
+    expect(await running).toMatchObject({ status: 'aborted', code: 'BUSY' });
+    expect(first.count('prepare')).toBe(3);
+  });
+
+  it('answers each that waits when it is closed, though the door is open still', async () => {
+    const { run, runtime } = await setUp({ prepare: 'hang' });
+    for (let number = 0; number < 2; number++) void run();
+    const waiting = run();
+    runtime.limits.close();
+    await expect(waiting).rejects.toEqual(busy);
+  });
+
+  it('takes no place for a branch that is refused for its id', async () => {
+    const { transactions, used } = await setUp();
+    const transaction = transactions.begin();
+    expect(() => transaction.enlist(branch('first', 1, { branchId: 'b'.repeat(62) }))).toThrow(
+      expect.objectContaining({ code: 'DTC_INVALID_REQUEST' }),
+    );
+    expect(used()).toBe(0);
+    await transaction.rollback();
+  });
+
+  it('gives nothing back for transactions that were under way before its limit was known', async () => {
+    const { transactions, participants, runtime } = createTestCoordinator({ timeoutMs: 2_000 });
+    const answered = Promise.withResolvers<ParticipantCapacity>();
+    const capacity = { capacity: () => answered.promise };
+    const gate = gated();
+    participants.register(Object.assign(new ScriptedParticipant({ prepare: gate.until }), capacity), {
+      name: 'first',
+    });
+    participants.register(Object.assign(new ScriptedParticipant(), capacity), { name: 'second' });
+    const running = transactions.run({ branches });
+    answered.resolve(CAPACITY);
+    await settled();
+    const used = (): number => [...runtime.limits.all][0]!.used;
+    const later = transactions.run({ branches });
+    gate.open();
+    await Promise.all([running, later]);
+    expect(used()).toBe(0);
+  });
+
   it('keeps the slot of a branch that stalls, and of no other', async () => {
     const { run, used, clock } = await setUp({ commit: 'throw' }, { maxAttempts: 1 });
     await clock.advance(10);

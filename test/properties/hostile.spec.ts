@@ -147,7 +147,9 @@ function requestOf({ isAlone, place, inTurn, payload }: Scenario): TransactionRe
 function contradicts(outcome: Outcome, state: string, isHeuristic: boolean): boolean {
   if (outcome.status === 'committed') return state !== 'COMMITTED' || isHeuristic;
   if (outcome.status === 'aborted') return state !== 'ABORTED';
-  return outcome.status === 'heuristic' && state !== 'COMMITTED';
+  return (
+    outcome.status === 'heuristic' && state !== (outcome.decision === 'commit' ? 'COMMITTED' : 'ABORTED')
+  );
 }
 
 describe('Whatever user code hands over', () => {

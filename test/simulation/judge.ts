@@ -136,6 +136,8 @@ export class Judge {
       this.violate(`${transactionId}: told that commit is decided, but it is ${file.decision}`);
     else if (status === 'heuristic' && !file.isHeuristic)
       this.violate(`${transactionId}: told of a heuristic end that no participant had`);
+    else if (status === 'heuristic' && outcome.decision !== file.decision)
+      this.violate(`${transactionId}: told that ${outcome.decision} is decided, but it is ${file.decision}`);
   }
 
   /** AC4: a caller was told in a world where nothing fails and nobody changes its mind. */

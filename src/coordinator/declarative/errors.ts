@@ -96,5 +96,5 @@ export class InvalidMethodError extends CoordinatorError {
 function wordsOf(outcome: NotCommittedError['outcome']): string {
   if (outcome.status !== 'heuristic') return `${outcome.status}: ${outcome.reason}`;
   const names = outcome.reports.map(({ participant }) => participant).join(', ');
-  return `heuristic: commit is decided, and ${names} ended otherwise, or may have`;
+  return `heuristic: ${outcome.decision} is decided, and ${names} ended otherwise, or may have`;
 }

@@ -106,6 +106,29 @@ export class Admission {
     if (this.registry.inFlight >= maxInFlight) throw this.refused(new OverloadedError(maxInFlight));
   }
 
+  /**
+   * A transaction that was not admitted for want of room is about to be: the door, or one of its participants, may have
+   * been closed while it waited.
+   *
+   * @throws ShuttingDownError, DrainingError, FencedError, LogUnavailableError, OverloadedError, ParticipantNotClaimedError,
+   * ParticipantPausedError, ParticipantStalledError
+   */
+  checkAgain(transaction: TransactionRecord): void {
+    this.checkOpen();
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      this.checkParticipant(branch.participant);
+    }
+  }
+
+  private checkParticipant(participant: RegisteredParticipant): void {
+    if (!participant.isClaimed) throw this.refused(new ParticipantNotClaimedError(participant.name));
+    if (participant.paused !== undefined) throw this.refused(new ParticipantPausedError(participant.name));
+    const { maxStalled } = this.options;
+    if (this.registry.unsettled.size >= maxStalled && isTroubled(participant)) {
+      throw this.refused(new ParticipantStalledError(participant.name, maxStalled));
+    }
+  }
+
   /** Most transactions bear the name that the one before has borne. */
   private ownName(name: string): string {
     if (name !== this.latestName) this.latestName = copyOf(name);
@@ -151,19 +174,15 @@ export class Admission {
       if (enlisted !== undefined)
         throw new BranchConflictError(branchId, participant.name, enlisted.participant.name);
     }
-    if (!participant.isClaimed) throw this.refused(new ParticipantNotClaimedError(participant.name));
-    if (participant.paused !== undefined) throw this.refused(new ParticipantPausedError(participant.name));
-    const { maxBranches, maxStalled } = this.options;
-    if (this.registry.unsettled.size >= maxStalled && isTroubled(participant)) {
-      throw this.refused(new ParticipantStalledError(participant.name, maxStalled));
-    }
+    this.checkParticipant(participant);
+    const { maxBranches } = this.options;
     if (transaction.size >= maxBranches) throw new TooManyBranchesError(transaction.size + 1, maxBranches);
-    // One that is not admitted yet takes all that it needs when it begins.
+    const id = branchId === undefined ? freeId(transaction, participant.name) : copyOf(branchId);
+    checkQualifier(participant.name, id ?? participant.name);
+    // One that is not admitted yet takes all that it needs when it begins. Nothing is checked after this.
     if (participant.server !== undefined && this.registry.find(transaction.id) === transaction) {
       this.limits.takeOne(transaction, participant);
     }
-    const id = branchId === undefined ? freeId(transaction, participant.name) : copyOf(branchId);
-    checkQualifier(participant.name, id ?? participant.name);
     const branch = new BranchRecord(transaction, enlist(transaction), participant, payload, id);
     transaction.addBranch(branch);
     // One that is not admitted yet may be dropped, and then nothing has started.

@@ -86,13 +86,18 @@ export class CoordinatorRuntime {
     this.log.isUnsettled = (id) => !this.isRestored || this.registry.find(id)?.isSettled === false;
     const { registry, ambient, deadlines, tracing, unconfirmed } = this;
     const { completionWaitMs, retryBaseMs } = options;
-    this.reruns = new Reruns({ clock, random, retryBaseMs });
+    this.reruns = new Reruns({
+      clock,
+      random,
+      retryBaseMs,
+      defect: (error, where) => observer.defect(error, where),
+    });
     this.reruns.start = (rerun) => this.startAgain(rerun);
     this.limits = new ServerLimits({
       clock,
       maxQueued: options.maxQueued,
       isOpen: () => this.admission.isOpen,
-      checkOpen: () => this.admission.checkOpen(),
+      check: (transaction) => this.admission.checkAgain(transaction),
       refused: (error) => this.admission.refused(error),
     });
     const { reruns, limits } = this;
@@ -147,28 +152,37 @@ export class CoordinatorRuntime {
     this.tracing.begun(transaction);
   }
 
-  /** From now on the transaction is in flight, and its voting begins. */
+  /**
+   * From now on the transaction is in flight, and its voting begins. Nothing is thrown once it is in flight: what fails is
+   * a defect, and the transaction comes to its end by its deadline.
+   */
   begin(transaction: TransactionRecord, signal: CallerSignal | undefined): void {
-    this.admit(transaction);
-    if (signal !== undefined) transaction.listenTo(signal);
-    this.executor.commitRequested(transaction);
+    this.admission.admit(transaction);
+    try {
+      this.tracing.begun(transaction);
+      if (signal !== undefined) transaction.listenTo(signal);
+      this.executor.commitRequested(transaction);
+    } catch (error) {
+      this.parts.observer.defect(error, `starting ${transaction.id}`);
+    }
   }
 
-  private startAgain({ name, branches, inTurn, signal, deadlineAt, attempts, settle, outcome }: Rerun): void {
+  private startAgain(rerun: Rerun): void {
+    const { name, branches, inTurn, signal, deadlineAt, attempts, settle } = rerun;
     const timeoutMs = Math.floor(deadlineAt - this.parts.clock.now());
     const transaction = this.admission.create(name, timeoutMs, branches.length);
     for (const branch of branches) this.admission.enlist(transaction, branch);
     Object.assign(transaction.needExtras(), { inTurn, attemptsBefore: attempts });
     transaction.settle = settle;
-    const giveUp = (): void => {
-      signal?.stop();
-      settle(outcome);
-    };
+    const giveUp = (): void => this.reruns.giveUp(rerun);
     this.limits.admit({
       transaction,
       signal,
       isRerun: true,
-      begin: () => this.begin(transaction, signal),
+      begin: () => {
+        this.reruns.count++;
+        this.begin(transaction, signal);
+      },
       refuse: giveUp,
       cancel: giveUp,
     });

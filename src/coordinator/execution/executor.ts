@@ -276,6 +276,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
 
   private setAside(transaction: TransactionRecord): void {
     this.registry.setAside(transaction);
+    if (transaction.extras?.rerun !== undefined) this.parts.reruns.stalled(transaction);
     this.parts.limits.release(transaction);
     this.ends.progressed(transaction);
   }

@@ -5,6 +5,7 @@ import {
   CAUSE_ROLLBACK_ONLY,
   COMMITTED,
   NO_BRANCH,
+  NO_BRANCHES,
   READY,
   TOLD_ABORTED,
   TOLD_COMMITTED,
@@ -25,7 +26,8 @@ export function outcomeOf(transaction: TransactionRecord, told: ToldNumber): Out
 
 /** @returns what a caller is told who asks now, after another was told. */
 export function outcomeNow(transaction: TransactionRecord): Outcome {
-  if (isAbort(transaction.state)) return aborted(transaction);
+  if (isAbort(transaction.state))
+    return transaction.hasHeuristics ? heuristic(transaction) : aborted(transaction);
   if (transaction.state !== COMMITTED) return pending(transaction);
   return outcomeOf(transaction, transaction.hasHeuristics ? TOLD_HEURISTIC : TOLD_COMMITTED);
 }
@@ -87,11 +89,14 @@ function heuristic(transaction: TransactionRecord): HeuristicOutcome {
   const reports = transaction.branches.flatMap(({ heuristic: report, participant, branchId }) =>
     report === undefined ? [] : [{ participant: participant.name, branchId, ...report }],
   );
+  const kind = heuristicOutcome(transaction)!;
+  // What the other branches do while one is open still is not known, unless a single branch did both.
+  const isOpen = transaction.open !== NO_BRANCHES && transaction.mixed === NO_BRANCHES;
   return {
     status: 'heuristic',
     transactionId: transaction.id,
-    decision: 'commit',
-    heuristic: heuristicOutcome(transaction)!,
+    decision: isAbort(transaction.state) ? 'abort' : 'commit',
+    heuristic: isOpen ? 'hazard' : kind,
     reports,
   };
 }

@@ -3,14 +3,18 @@ import type { CallerSignal } from '../gate/caller-signal.js';
 import type { Outcome } from '../outcome.js';
 import type { BranchRequest } from '../participant/branch-request.js';
 import { CAUSE_REFUSED, NO_BRANCHES, includes } from '../protocol/index.js';
+import { CoordinatorError } from '../errors.js';
 import { backoffMs } from './backoff.js';
 import { type BranchRecord, CALL_NONE, preparedSibling } from './branch-record.js';
 import type { Clock } from './clock.js';
+import { outcomeNow } from './outcomes.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 /** How often the request of a caller is run at most. */
 const MAX_ATTEMPTS = 4;
 const LONGEST_PAUSE_MS = 500;
+/** For so long an abort is withheld from its caller at most while its rollback is not acknowledged. */
+const LONGEST_WITHHELD_MS = 1_000;
 
 /** A request that is run again: what its caller asked for, and what it is told should that not come about. */
 export interface Rerun {
@@ -22,8 +26,12 @@ export interface Rerun {
   readonly deadlineAt: number;
   /** How many attempts have been made. */
   readonly attempts: number;
+  /** The last attempt, and what its caller was to be told when its abort was decided. */
+  readonly transaction: TransactionRecord;
   readonly outcome: Outcome;
   readonly settle: (outcome: Outcome) => void;
+  /** When its caller is told if its last attempt is not over by then, on the coordinator's clock. */
+  readonly withheldUntil: number;
   /** When it is run again; undefined while its last attempt is not over. */
   readyAt: number | undefined;
   /** Runs something in the asynchronous context of the caller. */
@@ -35,6 +43,8 @@ interface RerunParts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly retryBaseMs: number;
+  /** Hears of what was thrown where nothing may throw. */
+  readonly defect: (error: unknown, where: string) => void;
 }
 
 /**
@@ -49,7 +59,7 @@ export class Reruns {
   /** How many attempts were followed by another. */
   count = 0;
 
-  /** Starts the next attempt. @throws what keeps it from being started. */
+  /** Starts the next attempt. @throws what keeps it from being started; nothing once it is in flight. */
   start: (rerun: Rerun) => void = () => {
     throw new TypeError('nothing starts reruns yet');
   };
@@ -69,7 +79,8 @@ export class Reruns {
     // In its own way it would be each time.
     if (attempts > 1 && preparedSibling(culprit) !== undefined) return false;
     const { deadlineAt, extras, name } = transaction;
-    if (attempts >= MAX_ATTEMPTS || this.parts.clock.now() + 1 >= deadlineAt) return false;
+    const now = this.parts.clock.now();
+    if (attempts >= MAX_ATTEMPTS || now + 1 >= deadlineAt) return false;
     const signal = extras?.callerSignal;
     if (signal?.isAborted) return false;
     const rerun: Rerun = {
@@ -83,8 +94,10 @@ export class Reruns {
       signal,
       deadlineAt,
       attempts,
+      transaction,
       outcome,
       settle,
+      withheldUntil: Math.min(deadlineAt, now + LONGEST_WITHHELD_MS),
       readyAt: undefined,
       inContext: AsyncLocalStorage.snapshot(),
       cancelled: () => this.giveUp(rerun),
@@ -101,15 +114,22 @@ export class Reruns {
     if (rerun === undefined || !this.waiting.has(rerun) || transaction.endedAt === 0) return;
     // A branch that reports that it committed after all has done what would be done once more.
     if (transaction.hasHeuristics) this.giveUp(rerun);
-    if (rerun.readyAt !== undefined || !isQuiet(transaction)) return;
+    if (!this.waiting.has(rerun) || rerun.readyAt !== undefined || !isQuiet(transaction)) return;
     const { clock, random, retryBaseMs } = this.parts;
     rerun.readyAt = clock.now() + backoffMs(rerun.attempts, retryBaseMs, LONGEST_PAUSE_MS, random());
+  }
+
+  /** A branch of it has stalled or is held: it cannot be said when its rollback is acknowledged. */
+  stalled(transaction: TransactionRecord): void {
+    const rerun = transaction.extras?.rerun;
+    if (rerun !== undefined && this.waiting.has(rerun)) this.giveUp(rerun);
   }
 
   /** Starts what is ready, and answers the callers whose time is over. */
   sweep(now: number): void {
     for (const rerun of this.waiting) {
-      if (rerun.deadlineAt <= now) this.giveUp(rerun);
+      const until = rerun.readyAt === undefined ? rerun.withheldUntil : rerun.deadlineAt;
+      if (until <= now) this.giveUp(rerun);
       else if (rerun.readyAt !== undefined && rerun.readyAt <= now) rerun.inContext(() => this.begin(rerun));
     }
   }
@@ -121,20 +141,29 @@ export class Reruns {
   }
 
   private begin(rerun: Rerun): void {
-    this.waiting.delete(rerun);
+    this.leave(rerun);
     try {
       this.start(rerun);
-      this.count++;
-    } catch {
-      // It is refused at the door by now; that its last attempt was aborted is true all the same.
+    } catch (error) {
+      // It is refused at the door by now, so that no attempt follows the last one.
       this.giveUp(rerun);
+      if (!(error instanceof CoordinatorError)) this.parts.defect(error, `running "${rerun.name}" again`);
     }
   }
 
-  private giveUp(rerun: Rerun): void {
-    this.waiting.delete(rerun);
+  /** No attempt follows: the caller is told how the last one has ended. */
+  giveUp(rerun: Rerun): void {
+    this.leave(rerun);
     rerun.signal?.stop();
-    rerun.settle(rerun.outcome);
+    const { transaction, outcome, settle } = rerun;
+    // Since the abort was decided a branch may have reported that it committed.
+    settle(transaction.hasHeuristics ? outcomeNow(transaction) : outcome);
+  }
+
+  /** It is kept no longer by its last attempt, whose record outlives it. */
+  private leave(rerun: Rerun): void {
+    this.waiting.delete(rerun);
+    rerun.transaction.needExtras().rerun = undefined;
   }
 }
 

@@ -18,6 +18,7 @@ type Needs = ReadonlyMap<ServerLimit, number>;
 
 /** A transaction that has not begun, and waits for room at its servers. */
 interface Waiting {
+  readonly transaction: TransactionRecord;
   readonly needs: Needs;
   readonly until: number;
   readonly begin: () => void;
@@ -46,8 +47,8 @@ interface LimitsParts {
   readonly maxQueued: number | undefined;
   /** Whether anything may begin, when there is room. */
   readonly isOpen: () => boolean;
-  /** @throws why nothing may begin now. */
-  readonly checkOpen: () => void;
+  /** @throws why this transaction, which has waited, may not begin now. */
+  readonly check: (transaction: TransactionRecord) => void;
   /** Counts a refusal. */
   readonly refused: (error: ServerBusyError) => Error;
 }
@@ -156,7 +157,18 @@ export class ServerLimits {
 
   /** Nothing more begins: each that waits is told why. */
   close(): void {
-    for (const waiting of this.queue) this.start(waiting, () => this.parts.checkOpen());
+    for (const waiting of this.queue) {
+      this.leave(waiting);
+      waiting.inContext(() => {
+        try {
+          this.parts.check(waiting.transaction);
+          // None is left without an answer, whatever the door says by now.
+          waiting.refuse(this.busy([...waiting.needs.keys()][0]!));
+        } catch (error) {
+          waiting.refuse(error as Error);
+        }
+      });
+    }
   }
 
   private wait({ transaction, signal, begin, refuse, cancel }: Candidate, needs: Needs): void {
@@ -168,6 +180,7 @@ export class ServerLimits {
         throw this.busy(limit);
     }
     const waiting: Waiting = {
+      transaction,
       needs,
       until,
       begin: () => {
@@ -214,7 +227,7 @@ export class ServerLimits {
     this.leave(waiting);
     waiting.inContext(() => {
       try {
-        this.parts.checkOpen();
+        this.parts.check(waiting.transaction);
         begin();
       } catch (error) {
         waiting.refuse(error as Error);
