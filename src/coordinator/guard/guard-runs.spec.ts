@@ -116,6 +116,52 @@ describe('MemoryGuardStore and branches that a coordinator may still call', () =
     expect(store.size).toBeLessThan(5);
   });
 
+  /** A store of a guard, and what it asks about a branch that is to be dropped. */
+  function asked(): { guard: ParticipantGuard; isNeeded: (key: string) => boolean } {
+    const store = new MemoryGuardStore();
+    const keepWhile = vi.spyOn(store, 'keepWhile');
+    const guard = new ParticipantGuard(store);
+    return { guard, isNeeded: (key) => keepWhile.mock.calls[0]![0](key) };
+  }
+
+  it('asks a run from its first call on', async () => {
+    const { guard, isNeeded } = asked();
+    await guard.prepare(branchOf({ ...FIRST, isUnsettled: () => true }), () => 'commit');
+
+    expect(isNeeded('shop.log1.2.1/stock')).toBe(true);
+  });
+
+  it('asks the latest run of a log, also after a late call of an earlier one', async () => {
+    const { guard, isNeeded } = asked();
+    const earlier = { ...FIRST, isUnsettled: () => false };
+    const later = { ...FIRST, epoch: 3, token: 'three', isUnsettled: () => true };
+    for (const run of [earlier, later, earlier]) await guard.rollback(branchOf(run, 't1'), () => {});
+
+    expect(isNeeded('shop.log1.2.1/stock')).toBe(true);
+  });
+
+  it('keeps what a coordinator may call that it does not remember, however many there are', async () => {
+    const { guard, isNeeded } = asked();
+    for (let log = 0; log < 65; log++) {
+      const run = { ...FIRST, logId: `log${log}`, isUnsettled: () => log === 0 };
+      await guard.rollback(branchOf(run, `shop.log${log}.2.1`), () => {});
+    }
+
+    expect(isNeeded('shop.log0.2.1/stock')).toBe(true);
+    expect(isNeeded('shop.log64.2.1/stock')).toBe(false);
+  });
+
+  it('does not let runs of other processes push out those that it can ask', async () => {
+    const { guard, isNeeded } = asked();
+    await guard.rollback(branchOf({ ...FIRST, isUnsettled: (id) => id === 'shop.log1.2.1' }, 't'), () => {});
+    for (let log = 2; log < 70; log++) {
+      await guard.rollback(branchOf({ ...FIRST, logId: `log${log}` }, `t${log}`), () => {});
+    }
+
+    expect(isNeeded('shop.log1.2.1/stock')).toBe(true);
+    expect(isNeeded('shop.log1.2.2/stock')).toBe(false);
+  });
+
   it('comes to an end when nothing is kept at all', () => {
     const store = new MemoryGuardStore({ retainMs: 0, retainRecords: 0, now: () => 1 });
     store.keepWhile(() => true);

@@ -2,7 +2,9 @@ import { type CoordinatorRun, type Vote, refuse } from '../participant/participa
 import { GuardRunError } from './guard-errors.js';
 import type { GuardStore } from './guard-store.js';
 
-/** How many runs are remembered: of one that is not, the store is asked again. */
+/**
+ * How many runs are remembered: of one that is not, the store is asked again, and what it may still call counts as needed.
+ */
 const REMEMBERED = 64;
 
 /**
@@ -13,8 +15,10 @@ const REMEMBERED = 64;
 export class GuardRuns {
   /** By log id and epoch, the token. */
   private readonly admitted = new Map<string, string>();
-  /** The latest run of each coordinator, by its name and log id. */
+  /** The latest run of each coordinator of this process, by what the ids of its transactions begin with. */
   private readonly latest = new Map<string, CoordinatorRun>();
+  /** Whether there were more of them than are remembered. */
+  private hasForgotten = false;
 
   constructor(private readonly store: GuardStore) {}
 
@@ -34,9 +38,8 @@ export class GuardRuns {
    */
   private isAdmitted(run: CoordinatorRun | undefined): boolean {
     if (!isRun(run)) return true;
-    const name = `${run.name}/${run.logId}`;
     if (this.admitted.get(keyOf(run)) !== run.token) return false;
-    if (this.latest.get(name) !== run) keep(this.latest, name, run);
+    this.serves(run);
     return true;
   }
 
@@ -48,14 +51,29 @@ export class GuardRuns {
       throw new GuardRunError(run);
     }
     keep(this.admitted, key, run.token);
+    this.serves(run);
+  }
+
+  /** From now on the run is asked what it may still call. A run of another process cannot be. */
+  private serves(run: CoordinatorRun): void {
+    if (typeof run.isUnsettled !== 'function') return;
+    const prefix = prefixOf(run);
+    const before = this.latest.get(prefix);
+    // A late call of an earlier run: the later one has taken up what that has left behind.
+    if (before === run || (before !== undefined && before.epoch > run.epoch)) return;
+    if (keep(this.latest, prefix, run)) this.hasForgotten = true;
   }
 
   /** Whether a coordinator may still call the branch of this key, so that its record is needed. */
   isNeeded(key: string): boolean {
     const end = key.indexOf('/');
     const transactionId = end === -1 ? key : key.slice(0, end);
-    for (const run of this.latest.values()) if (run.isUnsettled?.(transactionId) === true) return true;
-    return false;
+    let isKnown = false;
+    for (const [prefix, run] of this.latest) {
+      if (run.isUnsettled?.(transactionId) === true) return true;
+      isKnown ||= transactionId.startsWith(prefix);
+    }
+    return this.hasForgotten && !isKnown;
   }
 }
 
@@ -82,13 +100,16 @@ function keyOf({ logId, epoch }: CoordinatorRun): string {
   return `run/${logId}/${epoch}`;
 }
 
-/** Those that were kept longest ago go first. */
-function keep<V>(map: Map<string, V>, key: string, value: V): void {
+/** What the id of each transaction begins with that a run of this log has begun. */
+function prefixOf({ name, logId }: CoordinatorRun): string {
+  return `${name}.${logId}.`;
+}
+
+/** Those that were kept longest ago go first. @returns whether one went. */
+function keep<V>(map: Map<string, V>, key: string, value: V): boolean {
   map.delete(key);
   map.set(key, value);
-  if (map.size <= REMEMBERED) return;
-  for (const oldest of map.keys()) {
-    map.delete(oldest);
-    return;
-  }
+  if (map.size <= REMEMBERED) return false;
+  const [oldest] = map.keys();
+  return oldest !== undefined && map.delete(oldest);
 }
