@@ -87,24 +87,31 @@ const ownSchedule: DynamicModule = {
         observer: Reporter,
       ) => {
         const claim = await log.open(options.name);
-        if (claim.durable && name === undefined) {
-          await log.close();
-          throw new InvalidOptionsError('CoordinatorModule', [
-            'name: is needed with a durable log, and stays the same for ever: what is in the log belongs to it',
-          ]);
+        try {
+          if (claim.durable && name === undefined) {
+            throw new InvalidOptionsError('CoordinatorModule', [
+              'name: is needed with a durable log, and stays the same for ever: what is in the log belongs to it',
+            ]);
+          }
+          const tracing = new OpenTelemetryTracing(observer);
+          return new CoordinatorRuntime({
+            options,
+            participants,
+            observer,
+            tracing,
+            clock,
+            random,
+            log,
+            claim,
+            allowMemoryLog,
+          });
+        } catch (error) {
+          // No one else knows that it is open. Why there is no coordinator says more than why it could not be closed.
+          await Promise.resolve()
+            .then(() => log.close())
+            .catch(() => {});
+          throw error;
         }
-        const tracing = new OpenTelemetryTracing(observer);
-        return new CoordinatorRuntime({
-          options,
-          participants,
-          observer,
-          tracing,
-          clock,
-          random,
-          log,
-          claim,
-          allowMemoryLog,
-        });
       },
     },
     Reporter,

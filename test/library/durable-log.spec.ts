@@ -1,9 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Injectable, Module, type OnModuleInit } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   CoordinatorModule,
   CoordinatorStatus,
@@ -47,6 +49,69 @@ describe('An application with a durable log', () => {
     await first.close();
 
     expect((await second()).get(CoordinatorStatus).condition().accepting).toBe(true);
+  });
+
+  it('starts in the same process after a start that a participant has refused', async () => {
+    @Participant({ name: 'choosy' })
+    class Choosy extends ScriptedParticipant {
+      static refuses = true;
+      claim(): void {
+        if (Choosy.refuses) throw new Error('this run is not let in');
+      }
+    }
+    const begun: string[] = [];
+    @Injectable()
+    class Caller implements OnModuleInit {
+      constructor(private readonly transactions: TransactionManager) {}
+      onModuleInit(): void {
+        begun.push(this.transactions.begin().id);
+      }
+    }
+    @Module({})
+    class Shop {}
+    const application = () => {
+      const log = new SqliteDecisionLog({ path });
+      const imports = [CoordinatorModule.forRoot({ name: 'shop', shutdownGraceMs: 200, log })];
+      const module = { module: Shop, imports, providers: [Choosy, Caller] };
+      return NestFactory.createApplicationContext(module, { abortOnError: false, logger: false });
+    };
+    await expect(application()).rejects.toThrow('this run is not let in');
+    Choosy.refuses = false;
+
+    const second = await application();
+    expect(begun).toHaveLength(2);
+    await second.close();
+  });
+
+  it('closes a log whose answer makes no coordinator', async () => {
+    const log = new SqliteDecisionLog({ path });
+    const claim = await log.open('shop');
+    await log.close();
+    vi.spyOn(log, 'open').mockResolvedValueOnce({ ...claim, decisions: undefined as never });
+    const closes = vi.spyOn(log, 'close');
+
+    await expect(startWith([], { name: 'shop', log })).rejects.toThrow(TypeError);
+    expect(closes).toHaveBeenCalledTimes(1);
+  });
+
+  it('may be closed after its start was refused, which closes the log once', async () => {
+    @Participant({ name: 'choosy' })
+    class Choosy extends ScriptedParticipant {
+      claim(): void {
+        throw new Error('this run is not let in');
+      }
+    }
+    const log = new SqliteDecisionLog({ path });
+    const closes = vi.spyOn(log, 'close');
+    const module = await Test.createTestingModule({
+      imports: [CoordinatorModule.forRoot({ name: 'shop', log })],
+      providers: [Choosy],
+    }).compile();
+
+    await expect(module.init()).rejects.toThrow('this run is not let in');
+    expect(closes).toHaveBeenCalledTimes(1);
+    await module.close();
+    expect(closes).toHaveBeenCalledTimes(1);
   });
 
   it('delivers in its next run what was decided in the one before, and is ready only then', async () => {

@@ -9,6 +9,7 @@ import {
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { ClaimsOfRun } from '../execution/claims-of-run.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import { messageOf } from '../execution/incident.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
 import { PeriodicJob } from './periodic-job.js';
 import { Recovery } from './recovery.js';
@@ -25,6 +26,7 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   private readonly recoveryJob: PeriodicJob;
   private readonly recovery: Recovery;
   private endSubscription: (() => void) | undefined;
+  private logClosed: Promise<void> | undefined;
 
   constructor(
     scheduler: SchedulerRegistry,
@@ -51,9 +53,24 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   /**
    * By now every participant is registered: each lets this run in, and then the decisions of earlier runs are delivered.
    *
-   * @throws what a participant throws that does not let this run in: the start is refused.
+   * @throws what a participant throws that does not let this run in: the start is refused. The log is closed then, so that
+   * another start in the same process can have it.
    */
   async onApplicationBootstrap(): Promise<void> {
+    try {
+      await this.start();
+    } catch (error) {
+      try {
+        await this.drain();
+        await this.onApplicationShutdown();
+      } catch (closing) {
+        this.logger.error(`The start was refused, and the log could not be closed: ${messageOf(closing)}`);
+      }
+      throw error;
+    }
+  }
+
+  private async start(): Promise<void> {
     await this.runtime.parts.participants.claimAll();
     this.sweep.keepAlive();
     this.recoveryJob.keepAlive();
@@ -103,7 +120,11 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     await this.sweep.stop();
     this.endSubscription?.();
     // A disk that hangs keeps no process from its end.
-    await this.withinGrace(Promise.resolve(this.runtime.parts.log.close()));
+    await this.withinGrace((this.logClosed ??= this.closeLog()));
+  }
+
+  private async closeLog(): Promise<void> {
+    await this.runtime.parts.log.close();
   }
 
   /** Waits for the work, and no longer than the grace period. */
