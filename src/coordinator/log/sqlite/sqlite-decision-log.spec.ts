@@ -276,6 +276,39 @@ describe('SqliteDecisionLog', () => {
     expect(await decisionsIn(path)).toEqual(['shop.1.1']);
   });
 
+  it('breaks when a message cannot be sent to its thread, and waits for no answer to it', async () => {
+    const log = await opened();
+    await log.append(decision('shop.1.1'));
+    const { worker } = (log as unknown as { opened: { worker: { worker: Worker } } }).opened.worker;
+    const references = [vi.spyOn(worker, 'ref'), vi.spyOn(worker, 'unref')] as const;
+    vi.spyOn(worker, 'postMessage').mockImplementationOnce(() => {
+      throw new DOMException('it could not be cloned', 'DataCloneError');
+    });
+    const failed = log.append(decision('shop.1.2'));
+
+    await expect(failed).rejects.toThrow(LogBrokenError);
+    await expect(failed).rejects.toThrow('it could not be cloned');
+    const [refs, unrefs] = references.map(({ mock }) => mock.calls.length);
+    expect(refs).toBe(unrefs);
+    await expect(log.append(decision('shop.1.3'))).rejects.toThrow(LogBrokenError);
+    await expect(log.lookUp('shop.1.2')).rejects.toThrow(LogBrokenError);
+    await log.close();
+    expect(await decisionsIn(path)).toEqual(['shop.1.1']);
+  });
+
+  it('says in words why it could not be closed', async () => {
+    const log = await opened();
+    const { worker } = (log as unknown as { opened: { worker: LogWorker } }).opened;
+    const close = worker.close.bind(worker);
+    vi.spyOn(worker, 'close').mockImplementationOnce(async (limitMs) => {
+      await close(limitMs);
+      throw new LogFailure({ kind: 'failed', problem: 'the disk says no' });
+    });
+
+    await expect(log.close()).rejects.toThrow(/was not closed as it should be \(the disk says no\)/);
+    await log.close();
+  });
+
   it('is whole after a process that ended without closing it, however soon after its start', async () => {
     for (const appended of [false, true]) {
       const log = await opened();

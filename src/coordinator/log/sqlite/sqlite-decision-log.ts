@@ -12,7 +12,7 @@ import { FlushStatistics } from '../flush-statistics.js';
 import { LogBrokenError, LogInUseError, LogNotOpenedError, RecordRefusedError } from '../log-errors.js';
 import { newLogId, newRunToken, nextEpoch } from '../log-identity.js';
 import { type Write, batchOf } from './batch.js';
-import { errorOf } from './failures.js';
+import { errorOf, problemOf, refusalsOf } from './failures.js';
 import { FoundRecords } from './found-records.js';
 import { GroupCommit, type Refusals } from './group-commit.js';
 import { type Found, LogFailure, PUT, REMOVE, REMOVE_ALL, type Written } from './messages.js';
@@ -144,7 +144,7 @@ export class SqliteDecisionLog implements DecisionLog {
   /**
    * What is under way is written first, and so is what was put off.
    *
-   * @throws Error when that takes longer than 10 s: the disk does not answer.
+   * @throws Error when that takes longer than 10 s, since the disk does not answer, or when the files cannot be closed.
    */
   async close(): Promise<void> {
     const { opened } = this;
@@ -154,10 +154,15 @@ export class SqliteDecisionLog implements DecisionLog {
     const endsAt = performance.now() + CLOSE_LIMIT_MS;
     await within(this.writeRest(), CLOSE_LIMIT_MS);
     this.opened = undefined;
-    if (await opened.worker.close(Math.max(1, endsAt - performance.now()))) return;
+    let problem = `within ${CLOSE_LIMIT_MS} ms: its disk does not answer`;
+    try {
+      if (await opened.worker.close(Math.max(1, endsAt - performance.now()))) return;
+    } catch (error) {
+      problem = `as it should be (${problemOf(error)})`;
+    }
     throw new Error(
-      `The decision log in ${opened.folder} was not closed within ${CLOSE_LIMIT_MS} ms: its disk does not answer. What was ` +
-        'acknowledged is on it; end the process before you start another one on this log.',
+      `The decision log in ${opened.folder} was not closed ${problem}. What was acknowledged is on its disk; end the process ` +
+        'before you start another one on this log.',
     );
   }
 
@@ -245,28 +250,13 @@ export class SqliteDecisionLog implements DecisionLog {
     try {
       return await answer;
     } catch (error) {
-      const { failure } = error as LogFailure;
-      if (failure.kind === 'full') throw new Error(`there is no room (${failure.problem})`, { cause: error });
-      this.broken ??= new LogBrokenError('problem' in failure ? failure.problem : failure.kind);
+      if (error instanceof LogFailure && error.failure.kind === 'full') {
+        throw new Error(`there is no room (${error.failure.problem})`, { cause: error });
+      }
+      this.broken ??= new LogBrokenError(problemOf(error));
       throw this.broken;
     }
   }
-}
-
-/** @returns what was refused of all that was written, by its place in the group. A note is never refused: it only removes. */
-function refusalsOf(
-  refused: Written['refused'],
-  writes: readonly Write[],
-  group: readonly Write[],
-): Refusals {
-  const refusals = new Map<number, Error>();
-  if (refused.length === 0) return refusals;
-  const indices = new Map(group.map((write, index) => [write, index]));
-  for (const [index, problem] of refused) {
-    const write = writes[index]!;
-    refusals.set(indices.get(write)!, new RecordRefusedError(write.key, problem));
-  }
-  return refusals;
 }
 
 /** @returns what the keys of all reports of a transaction begin with. */

@@ -45,14 +45,21 @@ export class LogWorker {
     this.worker.unref();
   }
 
-  /** @returns a promise of the answer; it rejects with a LogFailure. */
+  /**
+   * @returns a promise of the answer; it rejects with a LogFailure, or with what `postMessage` throws. Then the thread knows of nothing.
+   */
   request(message: WithoutId<Request>, transfer: ArrayBuffer[] = []): Promise<Result> {
     if (this.end !== undefined) return Promise.reject(new LogFailure(this.end));
     const id = this.nextId++;
     const answer = Promise.withResolvers<Result>();
+    try {
+      this.worker.postMessage({ ...message, id }, transfer);
+    } catch (error) {
+      answer.reject(error);
+      return answer.promise;
+    }
     if (this.pending.size === 0) this.worker.ref();
     this.pending.set(id, answer);
-    this.worker.postMessage({ ...message, id }, transfer);
     return answer.promise;
   }
 
@@ -61,6 +68,7 @@ export class LogWorker {
    *
    * @param limitMs how long that may take.
    * @returns whether the thread has ended. One that waits for a disk cannot be ended.
+   * @throws LogFailure when the files could not be closed.
    */
   async close(limitMs: number): Promise<boolean> {
     const timer = Promise.withResolvers<boolean>();
