@@ -386,7 +386,96 @@ describe('The limit of a server that runs short', () => {
   });
 });
 
+describe('A server with slots that are not ours', () => {
+  /** @param inUse what the server says each time it is asked. */
+  async function withOthers(...inUse: (number | Error)[]) {
+    const answers = { asked: 0, says: inUse };
+    const capacity = (): ParticipantCapacity => {
+      const answer = answers.says[Math.min(answers.asked++, answers.says.length - 1)]!;
+      if (answer instanceof Error) throw answer;
+      return { ...CAPACITY, preparedTransactions: 100, preparedTransactionsInUse: answer };
+    };
+    const first = Object.assign(new ScriptedParticipant({ prepare: 'hang' }), { capacity });
+    const coordinator = createTestCoordinator({ timeoutMs: 100_000, prepareTimeoutMs: 100_000 });
+    const { runtime, transactions, participants } = coordinator;
+    const reports: string[] = [];
+    runtime.capacities.report = ({ message }) => reports.push(message);
+    participants.register(first, { name: 'first' });
+    await settled();
+    const limit = (): number => [...runtime.limits.all][0]!.limit;
+    const run = () => transactions.run({ branches: [branch('first', 1)] });
+    return { ...coordinator, first, answers, limit, run, reports };
+  }
+
+  it('takes more as recovery frees what a crash has left, and begins those that wait', async () => {
+    const { clock, limit, run, first, answers, runtime } = await withOthers(100, 40, 2, 2);
+    expect(limit()).toBe(1);
+    const running = [run(), run()];
+    await settled();
+    expect([first.count('prepare'), runtime.limits.queued]).toEqual([1, 1]);
+    await clock.advance(5_010);
+    // One of the forty may be of the branch that is under way.
+    expect(limit()).toBe(61);
+    expect([first.count('prepare'), runtime.limits.queued]).toEqual([2, 0]);
+    await clock.advance(10_010);
+    expect(limit()).toBe(100);
+    await clock.advance(200_000, 1_000);
+    expect(answers.asked).toBe(3);
+    await Promise.all(running);
+  });
+
+  it('is asked again at growing intervals, up to a minute, for as long as others hold some', async () => {
+    const { clock, limit, answers } = await withOthers(30);
+    const askedAfterS: number[] = [];
+    for (let second = 1, before = answers.asked; second <= 200; second++) {
+      await clock.advance(1_000);
+      if (answers.asked > before) askedAfterS.push(second);
+      before = answers.asked;
+    }
+    expect(askedAfterS).toEqual([5, 15, 35, 75, 135, 195]);
+    expect(limit()).toBe(70);
+  });
+
+  it('keeps its limit where it does not answer, says so once, and is asked again', async () => {
+    const { clock, limit, reports } = await withOthers(30, new Error('gone'), new Error('gone'), 0);
+    await clock.advance(5_010);
+    expect(limit()).toBe(70);
+    await clock.advance(10_010);
+    expect(reports.filter((message) => message.includes('did not say again'))).toEqual([
+      '"first" did not say again what its server can take: gone. The server takes 70 branches at a time until it does; ' +
+        'it is asked again.',
+    ]);
+    await clock.advance(20_010);
+    expect(limit()).toBe(100);
+  });
+
+  it('is not asked again once the coordinator shuts down', async () => {
+    const { clock, runtime, answers } = await withOthers(30);
+    runtime.capacities.close();
+    await clock.advance(100_000, 1_000);
+    expect(answers.asked).toBe(1);
+  });
+});
+
 describe('What participants say of their servers', () => {
+  it('does no harm where the report of it fails', async () => {
+    const { runtime, participants, transactions } = createTestCoordinator();
+    runtime.capacities.report = () => {
+      throw new Error('no log');
+    };
+    const failures: unknown[] = [];
+    const fail = (error: unknown): void => void failures.push(error);
+    process.on('unhandledRejection', fail);
+    participants.register(onServer({}), { name: 'first' });
+    participants.register(onServer({}, { workConnections: 0 }), { name: 'second' });
+    await settled();
+    await expect(runtime.capacities.start()).resolves.toBeUndefined();
+    await settled();
+    process.off('unhandledRejection', fail);
+    expect(failures).toEqual([]);
+    expect(await transactions.run({ branches })).toMatchObject({ status: 'committed' });
+  });
+
   async function reportsOf(...capacities: unknown[]): Promise<string[]> {
     const { runtime, participants } = createTestCoordinator();
     const reports: string[] = [];

@@ -126,7 +126,7 @@ export class CoordinatorRuntime {
       executor,
       limits,
     );
-    this.capacities = new Capacities(participants, executor.firstCalls, limits, options.maxInFlight);
+    this.capacities = new Capacities(participants, executor.firstCalls, limits, options.maxInFlight, clock);
     this.restoration = new Restoration(executor, registry, participants, unconfirmed, options.timeoutMs);
   }
 
@@ -143,6 +143,7 @@ export class CoordinatorRuntime {
     this.executor.sweep();
     this.reruns.sweep(now);
     if (this.limits.queued > 0) this.limits.sweep(now);
+    this.capacities.sweep(now);
     this.registry.expire(now);
   }
 

@@ -20,17 +20,42 @@ export class ServerLimit {
   ownConnections = 0;
   connections = 0;
   private current: number;
+  /** How many slots the server has for us. */
+  most: number;
   private loweredAt = 0;
   private departedAt = 0;
   private betweenDeparturesMs = 0;
 
-  /** @param most at least 1. */
+  /**
+   * @param total how many slots the server has.
+   * @param inUse how many of them were taken when it was asked.
+   */
   constructor(
     readonly server: string,
-    /** How many slots the server has for us. */
-    readonly most: number,
+    private total: number,
+    inUse: number,
   ) {
-    this.current = most;
+    this.most = Math.max(1, total - inUse);
+    this.current = this.most;
+  }
+
+  /** Whether others, or earlier runs of this coordinator, held slots when the server was asked the last time. */
+  get isShared(): boolean {
+    return this.most < this.total;
+  }
+
+  /**
+   * The server was asked once more. Slots that others have given back since, or recovery has freed, are for us.
+   *
+   * @param inUse how many of all slots are taken, those of our own branches included.
+   * @param own how many of them may be of branches that are under way here.
+   */
+  askedAgain(total: number, inUse: number, own: number): void {
+    this.total = total;
+    const gained = Math.max(1, total - Math.max(0, inUse - own)) - this.most;
+    if (gained <= 0) return;
+    this.most += gained;
+    this.current += gained;
   }
 
   /** How many slots may be taken now. */

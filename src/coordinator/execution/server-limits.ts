@@ -1,20 +1,17 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { ParticipantCapacity } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { includes } from '../protocol/index.js';
 import { ServerBusyError } from '../server-busy.error.js';
 import type { CallerSignal } from '../gate/caller-signal.js';
 import type { Clock } from './clock.js';
 import { ServerLimit } from './server-limit.js';
+import { type Needs, hasRoom, hasSlots, needsOf } from './server-needs.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 /** A transaction waits for this part of its time at most, so that the rest is enough to run it. */
 const LONGEST_WAIT = 1 / 4;
 /** Who would probably wait for more than this part of that is refused at once: the limit may fall meanwhile. */
 const LIKELY_WAIT = 1 / 2;
-
-/** How many slots a transaction needs, by the server. */
-type Needs = ReadonlyMap<ServerLimit, number>;
 
 /** A transaction that has not begun, and waits for room at its servers. */
 interface Waiting {
@@ -83,13 +80,23 @@ export class ServerLimits {
     const { server, preparedTransactions, preparedTransactionsInUse } = capacity;
     let limit = this.byServer.get(server);
     if (limit === undefined) {
-      limit = new ServerLimit(server, Math.max(1, preparedTransactions - preparedTransactionsInUse));
+      limit = new ServerLimit(server, preparedTransactions, preparedTransactionsInUse);
       this.byServer.set(server, limit);
     }
     if (!limit.participants.has(name)) limit.ownConnections += capacity.ownConnections;
     limit.connections = capacity.connections;
     limit.participants.add(name);
     return limit;
+  }
+
+  /**
+   * The server of a limit was asked once more, and there may be room for some that wait.
+   *
+   * @param own how many of its slots branches that are under way here may have held.
+   */
+  askedAgain(limit: ServerLimit, capacity: ParticipantCapacity, own: number): void {
+    limit.askedAgain(capacity.preparedTransactions, capacity.preparedTransactionsInUse, own);
+    this.serve();
   }
 
   /**
@@ -259,27 +266,4 @@ export class ServerLimits {
     const waitMs = limit.expectedWaitMs(this.parts.clock.now());
     return this.parts.refused(new ServerBusyError([...limit.participants], limit.limit, waitMs));
   }
-}
-
-function hasRoom(needs: Needs): boolean {
-  for (const [limit, slots] of needs) if (!limit.hasRoom(slots)) return false;
-  return true;
-}
-
-function hasSlots(needs: Needs): boolean {
-  for (const [limit, slots] of needs) if (!limit.hasSlots(slots)) return false;
-  return true;
-}
-
-/** @returns how many of these branches are at each server. One that decides alone is not prepared, and needs no slot. */
-function needsOf(transaction: TransactionRecord, branches = -1): Map<ServerLimit, number> {
-  const needs = new Map<ServerLimit, number>();
-  const { firstBranch } = transaction;
-  if (transaction.size === 1 && firstBranch?.participant.onePhase) return needs;
-  for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
-    const limit = branch.participant.server as ServerLimit | undefined;
-    if (limit !== undefined && includes(branches, branch.index))
-      needs.set(limit, (needs.get(limit) ?? 0) + 1);
-  }
-  return needs;
 }

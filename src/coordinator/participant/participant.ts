@@ -181,7 +181,8 @@ export interface TransactionParticipant<P = unknown> {
 
   /**
    * Says what the server behind it can take. Optional: with it, the coordinator begins no more transactions than the
-   * server can take, counting all participants on it together. Asked once, at the start or when it is registered.
+   * server can take, counting all participants on it together. Asked at the start or when it is registered; and while slots are taken
+   * that are not the coordinator's, asked again, at most every five seconds.
    */
   capacity?(): ParticipantCapacity | PromiseLike<ParticipantCapacity>;
 

@@ -100,8 +100,9 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
    * Called by {@link DrainModule}, before anything that a transaction in flight may need is closed.
    */
   async drain(): Promise<void> {
-    const { admission, registry, reruns, limits, parts } = this.runtime;
+    const { admission, registry, reruns, limits, capacities, parts } = this.runtime;
     admission.close();
+    capacities.close();
     reruns.close();
     limits.close();
     const { shutdownGraceMs } = parts.options;
