@@ -74,6 +74,10 @@ export class LogFiles {
     return existsSync(this.main) ? statSync(this.main).size : 0;
   }
 
+  get walBytes(): number {
+    return statSync(this.wal, { throwIfNoEntry: false })?.size ?? 0;
+  }
+
   /** The main file as a connection opens it that takes no lock, and that reads nothing but it. */
   get mainAlone(): URL {
     const url = pathToFileURL(this.main);

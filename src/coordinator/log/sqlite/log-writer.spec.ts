@@ -20,7 +20,7 @@ import { LogWriter } from './log-writer.js';
 import { type Batch, LogFailure, PUT, REMOVE } from './messages.js';
 import { encodeBody } from './record-body.js';
 import { type Sealed, seal } from './record-envelope.js';
-import { type Stored, emptyCensus, openStored, updateCensus } from './stored-log.js';
+import { KEPT_WAL_BYTES, type Stored, emptyCensus, openStored, updateCensus } from './stored-log.js';
 
 const WAL = 'decisions.sqlite-wal';
 const LOG_ID = 'log0of0tests';
@@ -109,6 +109,31 @@ describe('LogWriter', () => {
       const { [WAL]: _, ...without } = image;
       expect(foundAfter(without)).toMatchObject({ refused: 'damaged' });
     }
+  });
+
+  it('limits the write-ahead log by what it has, also when each removal writes a page and no record', () => {
+    const half = 'x'.repeat(1_700);
+    const ids = Array.from({ length: 9_000 }, (_, index) => String(index));
+    writer.write(batchOf(...ids.map((id) => put(id, half))));
+    writer.write(batchOf(put('over')));
+    const before = statSync(files.wal).size;
+    const exec = vi.spyOn(stored.database, 'exec');
+    const checkpoints = () => exec.mock.calls.filter(([sql]) => sql.includes('wal_checkpoint')).length;
+    // Two records share a page, and of each page one is removed.
+    for (let from = 0; from < ids.length; from += 1_000) {
+      const some = ids.slice(from, from + 1_000).filter((_, index) => index % 2 === 0);
+      writer.write(batchOf(...some.map((id) => [REMOVE, `commit/${id}`] as const)));
+    }
+    expect(statSync(files.wal).size).toBeGreaterThan(before);
+    expect(statSync(files.wal).size).toBeGreaterThan(KEPT_WAL_BYTES);
+    expect(checkpoints()).toBe(0);
+
+    writer.write(batchOf(put('last')));
+    expect(checkpoints()).toBe(1);
+    expect(statSync(files.wal).size).toBeLessThanOrEqual(KEPT_WAL_BYTES);
+    writer.write(batchOf(put('later')));
+    expect(checkpoints()).toBe(1);
+    expect(foundAfter(crash()).decisions).toHaveLength(4_503);
   });
 
   it('finds a checkpoint that was cut short in the middle', () => {

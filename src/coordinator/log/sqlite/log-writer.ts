@@ -5,10 +5,18 @@ import { LogTail } from './log-tail.ts';
 import { type Batch, type Claim, LogFailure, PUT, REMOVE, type Written } from './messages.ts';
 import { proveReadable } from './record-body.ts';
 import { open, seal } from './record-envelope.ts';
-import { type Place, SCHEMA, type Stored, emptyCensus, isFull, updateCensus } from './stored-log.ts';
+import {
+  KEPT_WAL_BYTES,
+  type Place,
+  SCHEMA,
+  type Stored,
+  emptyCensus,
+  isFull,
+  updateCensus,
+} from './stored-log.ts';
 import { PAGE_BYTES } from './wal-scan.ts';
 
-/** So many pages are written before the main file takes over what the write-ahead log holds. */
+/** About so many pages are written before the main file takes over what the write-ahead log holds. */
 const CHECKPOINT_PAGES = 2_500;
 /** What each transaction writes besides its records: the census, and a page that is only half used. */
 const PAGES_BESIDES = 2;
@@ -29,6 +37,8 @@ export class LogWriter {
   private statements:
     Readonly<Record<'insert' | 'update' | 'remove' | 'census' | 'valueOf', StatementSync>> | undefined;
   private pagesSinceCheckpoint = 0;
+  /** Pages are counted from bytes, and removals may touch a page each: a write-ahead log that is larger is taken over all the same. */
+  private mostWalBytes = KEPT_WAL_BYTES;
   private readonly tail: LogTail;
   /** Whether a start has claimed the log. Before that nothing in its files may change. */
   private isClaimed = false;
@@ -97,7 +107,7 @@ export class LogWriter {
     for (const [key, body] of changes) if (body === undefined && !this.index.has(key)) changes.delete(key);
     if (changes.size === 0) return { refused, flushMs: undefined };
     const startedAt = performance.now();
-    this.commit(changes, this.census!, this.pagesSinceCheckpoint >= CHECKPOINT_PAGES);
+    this.commit(changes, this.census!, this.isCheckpointDue);
     return { refused, flushMs: performance.now() - startedAt };
   }
 
@@ -134,6 +144,10 @@ export class LogWriter {
     else this.files.closeUnchanged(close);
   }
 
+  private get isCheckpointDue(): boolean {
+    return this.pagesSinceCheckpoint >= CHECKPOINT_PAGES || this.files.walBytes > this.mostWalBytes;
+  }
+
   private removeAll(start: string, changes: Changes): void {
     for (const keys of [this.index.keys(), [...changes.keys()]]) {
       for (const key of keys) if (key.startsWith(start)) changes.set(key, undefined);
@@ -166,6 +180,7 @@ export class LogWriter {
       if (withCheckpoint) {
         database.exec(`COMMIT; PRAGMA wal_checkpoint(PASSIVE); ${updateCensus(afterwards)}`);
         this.pagesSinceCheckpoint = 0;
+        this.mostWalBytes = KEPT_WAL_BYTES;
       } else database.exec('COMMIT');
       this.census = withCheckpoint ? afterwards : marked;
     } catch (error) {
@@ -176,6 +191,7 @@ export class LogWriter {
       }
       // It was written, and only the checkpoint found no room. It is made after as many pages again.
       this.pagesSinceCheckpoint = 0;
+      this.mostWalBytes = this.files.walBytes + KEPT_WAL_BYTES;
     }
     this.tail.write(this.census);
     for (const [key, place] of places) {

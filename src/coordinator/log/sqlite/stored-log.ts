@@ -46,7 +46,7 @@ const OF_THE_SYSTEM: ReadonlySet<number> = new Set([3, 7, 8, 10, SQLITE_FULL, 14
 /** A file that ends before it should. */
 const SHORT_READ = 522;
 /** So large may a write-ahead log stay when it is used again from its start, in bytes. */
-const KEPT_WAL_BYTES = 16 * 1024 * 1024;
+export const KEPT_WAL_BYTES = 16 * 1024 * 1024;
 
 /**
  * Opens a log, and reads and checks every byte that a decision depends on. Nothing is written.
