@@ -3,6 +3,7 @@ import type { ParticipantRegistry } from '../participant/participant.registry.js
 import type { PreparedBranch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
+  MAX_BRANCH_SET,
   NO_BRANCHES,
   completionRound,
   firstBranches,
@@ -71,6 +72,13 @@ export class Restoration {
     this.adopt(transaction, reports);
   }
 
+  /** Whether an orphan can be one of its transaction: no transaction has more branches than a set can hold. */
+  hasRoomFor({ transactionId, branchId }: PreparedBranch, participant: RegisteredParticipant): boolean {
+    const known = this.registry.find(transactionId);
+    if (known === undefined || known.size < MAX_BRANCH_SET) return true;
+    return branchIn(known, branchId, participant) !== undefined;
+  }
+
   /**
    * A branch that is prepared and has no decision: it is rolled back.
    *
@@ -82,9 +90,7 @@ export class Restoration {
   ): BranchRecord | undefined {
     const known = this.registry.find(transactionId);
     const transaction = known ?? this.make(transactionId, ORPHANED);
-    const before = known?.branches.find(
-      (branch) => branch.participant === participant && branch.branchId === branchId,
-    );
+    const before = branchIn(known, branchId, participant);
     if (before !== undefined && (transaction.open & only(before.index)) !== 0) return undefined;
     const branch = before ?? this.adoptBranch(transaction, transaction.size, participant, branchId);
     branch.payload ??= payload;
@@ -175,4 +181,14 @@ export class Restoration {
     if (participant.isAwaited)
       branch.delivery.lastError = `no participant "${participant.name}" is registered`;
   }
+}
+
+function branchIn(
+  transaction: TransactionRecord | undefined,
+  branchId: string,
+  participant: RegisteredParticipant,
+): BranchRecord | undefined {
+  return transaction?.branches.find(
+    (branch) => branch.participant === participant && branch.branchId === branchId,
+  );
 }

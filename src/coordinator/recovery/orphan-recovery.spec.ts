@@ -96,6 +96,68 @@ describe('OrphanRecovery', () => {
     });
   });
 
+  it('reads each branch that is listed once, so that none is decided in the name of another', async () => {
+    const { stock, twoScans, transactions } = orphanage();
+    const orphan = idOf('shop', 4, 9);
+    let reads = 0;
+    const fickle = (): PreparedBranch => {
+      const ids = [orphan, idOf('shop', 4, 10)];
+      const branch = { branchId: 'stock' };
+      return Object.defineProperty(branch, 'transactionId', {
+        get: () => (reads++, ids.shift()),
+      }) as PreparedBranch;
+    };
+    const lists = [[fickle()], [fickle()], [], []];
+    stock.recover = () => Promise.resolve(lists.shift() ?? []);
+
+    await twoScans();
+
+    expect(reads).toBe(2);
+    expect(rolledBack(stock)).toEqual([`${orphan} stock`]);
+    expect(transactions.list()).toHaveLength(1);
+  });
+
+  it('looks at no list that is too long, or whose length or iterator does not tell the truth', async () => {
+    const { stock, twoScans, failedScans, orphans } = orphanage();
+    const orphan = prepared(idOf('shop', 4, 9));
+    stock.prepared = Object.assign([orphan], { length: 1_000_001 });
+    await twoScans();
+    stock.prepared = new Proxy([orphan], {
+      get: (list, field): unknown => (field === 'length' ? Infinity : Reflect.get(list, field)),
+    });
+    await twoScans();
+    expect(failedScans).toEqual(
+      Array.from({ length: 6 }, () => ['stock', expect.stringContaining('more than 1000000 branches')]),
+    );
+    expect(orphans).toEqual([]);
+
+    stock.prepared = Object.assign([orphan], {
+      *[Symbol.iterator]() {
+        for (;;) yield prepared(idOf('shop', 4, 10));
+      },
+    });
+    await twoScans();
+    expect(orphans).toEqual([`${idOf('shop', 4, 9)} stock`]);
+  });
+
+  it('takes no id for its own that no coordinator makes so long, and keeps none', async () => {
+    const { stock, twoScans, shown, orphans } = orphanage();
+    stock.prepared = [prepared(idOf('shop', 4, 9), 'b'.repeat(100_000))];
+    await twoScans();
+
+    expect(orphans).toEqual([]);
+    expect(shown()?.oldest).toMatchObject([{ reason: 'malformed', branchId: 'b'.repeat(200) }]);
+  });
+
+  it('rolls back no more branches of one transaction than one can have', async () => {
+    const { stock, twoScans, orphans, transactions } = orphanage();
+    stock.prepared = Array.from({ length: 33 }, (_, index) => prepared(idOf('shop', 4, 9), `stock${index}`));
+    await twoScans();
+
+    expect(orphans).toHaveLength(30);
+    expect(transactions.find(idOf('shop', 4, 9))?.branches).toHaveLength(30);
+  });
+
   it('does not ask a participant that an operator has paused', async () => {
     const { stock, twoScans, participants, transactions } = orphanage();
     stock.prepared = [prepared(idOf('shop', 4, 9))];

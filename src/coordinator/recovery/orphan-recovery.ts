@@ -6,6 +6,7 @@ import { type UnconfirmedEnd, mayList } from '../execution/unconfirmed-ends.js';
 import { type PreparedBranch, branchKey } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { presume } from '../protocol/index.js';
+import { type ListedBranch, countListed, isPreparedBranch, listedAt } from './listed-branches.js';
 import { LOOKED_AT_IN_A_SLICE, Slices } from './slices.js';
 import { UndecidedTally } from './undecided-branches.js';
 
@@ -64,7 +65,6 @@ export class OrphanRecovery {
     const askedAt = parts.clock.now();
     try {
       const listed: unknown = await participant.instance.recover?.();
-      if (!Array.isArray(listed)) throw new TypeError('recover() must answer with a list of branches');
       if (this.mayConclude) await this.conclude(participant, listed, askedAt);
     } catch (error) {
       // An incomplete list proves nothing, and what was seen before has not been seen again.
@@ -88,7 +88,7 @@ export class OrphanRecovery {
 
   private async conclude(
     participant: RegisteredParticipant,
-    listed: readonly unknown[],
+    listed: unknown,
     askedAt: number,
   ): Promise<void> {
     const { parts } = this.runtime;
@@ -98,12 +98,14 @@ export class OrphanRecovery {
     const sightings = new Map<string, number>();
     const reopened = new Set<BranchRecord>();
     const undecided = new UndecidedTally(this.undecided.get(participant), now);
-    for (const branch of listed) {
+    const count = countListed(listed);
+    for (let index = 0; index < count; index++) {
       const turn = slices.next();
       if (turn !== undefined) await turn;
       if (!this.mayConclude) return;
+      const branch = listedAt(listed, index);
       if (isPreparedBranch(branch) && this.isOverByWord(participant, branch, askedAt, reopened)) continue;
-      const presumption = this.presumptionOf(branch);
+      const presumption = this.presumptionOf(branch, participant);
       if (presumption === 'leave') continue;
       if (presumption !== 'abort') {
         undecided.see(branch, presumption);
@@ -174,8 +176,11 @@ export class OrphanRecovery {
   }
 
   /** What may be concluded of a branch that is listed. What bears another name, or no well-formed one, is not ours. */
-  private presumptionOf(branch: unknown): 'leave' | 'abort' | UndecidedReason {
-    const { ids, log, registry } = this.runtime;
+  private presumptionOf(
+    branch: ListedBranch,
+    participant: RegisteredParticipant,
+  ): 'leave' | 'abort' | UndecidedReason {
+    const { ids, log, registry, restoration } = this.runtime;
     if (!isPreparedBranch(branch)) return 'malformed';
     const origin = ids.originOf(branch.transactionId);
     if (origin.kind === 'other-name') return 'other-coordinator';
@@ -186,6 +191,7 @@ export class OrphanRecovery {
     if (presumption !== 'abort') return 'leave';
     // Without the decisions of that epoch there is nothing to presume from.
     if (epoch > log.epoch) return 'later-run';
+    if (!restoration.hasRoomFor(branch, participant)) return 'malformed';
     return log.durable ? 'abort' : 'earlier-run';
   }
 
@@ -194,9 +200,4 @@ export class OrphanRecovery {
     const orphan = restoration.orphan(branch, participant);
     if (orphan !== undefined) parts.observer.orphan(orphan);
   }
-}
-
-function isPreparedBranch(value: unknown): value is PreparedBranch {
-  const { transactionId, branchId } = (value ?? {}) as Partial<PreparedBranch>;
-  return typeof transactionId === 'string' && typeof branchId === 'string';
 }
