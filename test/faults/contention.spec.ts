@@ -435,6 +435,23 @@ describe('A participant that says how many branches it can prepare at once', () 
     expect([first, second].map((one) => one.count('prepare'))).toEqual([3, 3]);
   });
 
+  it('has transactions with a single branch wait as the others do, in the order in which they came', async () => {
+    const gates = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
+    const { transactions, first } = await withNarrow({
+      prepare: gates.map(({ promise }) => ({ until: promise, then: 'yes' })),
+    });
+    const single = { branches: [branch('first', 1)] };
+    const running = [{ branches }, single, { branches }, single].map((request) => transactions.run(request));
+    for (const [index, gate] of gates.entries()) {
+      await settled();
+      expect(first.count('prepare')).toBe(index + 1);
+      gate.resolve();
+    }
+    const ids = (await Promise.all(running)).map(({ transactionId }) => transactionId);
+    const prepared = first.calls.filter(({ method }) => method === 'prepare');
+    expect(prepared.map((call) => call.branch.transactionId)).toEqual(ids);
+  });
+
   it('is asked for others when one that hangs is aborted, and never for one that was decided meanwhile', async () => {
     const { transactions, clock, first } = await withNarrow({ prepare: ['hang', 'yes'] });
     const hanging = transactions.run({ branches });

@@ -384,6 +384,24 @@ describe('The limit of a server that runs short', () => {
     await Promise.all(running);
     expect(limit()).toBeLessThan(10);
   });
+
+  it('stays when a branch waits long for a place where transactions met, as its holder waits for a row', async () => {
+    const gate = gated();
+    const conflict: Behaviour = { refuse: 'BUSY', reason: 'another has it', conflict: true };
+    const { run, transactions, clock, limit } = await setUp(
+      { prepare: [conflict, gate.until, 'yes'] },
+      {},
+      { ...many, workConnections: 1 },
+    );
+    const met = transactions.begin();
+    for (const request of branches) met.enlist(request);
+    expect((await met.commit()).status).toBe('aborted');
+    const running = [run(), run()];
+    await clock.advance(400);
+    gate.open();
+    await Promise.all(running);
+    expect(limit()).toBe(100);
+  });
 });
 
 describe('A server with slots that are not ours', () => {

@@ -44,10 +44,12 @@ export class Contention {
     return mark !== undefined && this.clock.now() < mark.until;
   }
 
-  /** Whether the participants of a transaction that starts its voting are to be asked one after the other. */
+  /**
+   * Whether the participants of a transaction that starts its voting are to be asked one after the other. One with a single
+   * branch has no order, and waits for a place as all others do.
+   */
   calls(transaction: TransactionRecord): boolean {
-    if (transaction.size < 2) return false;
-    const isMarked = this.latest !== 0 && this.clock.now() < this.latest;
+    const isMarked = transaction.size > 1 && this.latest !== 0 && this.clock.now() < this.latest;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       const { participant } = branch;
       if (participant.places?.isFull || (isMarked && this.isContended(participant))) return true;

@@ -51,10 +51,12 @@ export class FirstCalls {
 
   /** From now on no more branches than this are asked in turn at one participant before one of them has answered. */
   limit(participant: RegisteredParticipant, places: number): void {
-    participant.places = new PreparePlaces(places, this.clock, (branch) => {
+    const ask = (branch: BranchRecord): void => {
       participant.places?.take(branch);
       this.ask(branch);
-    });
+    };
+    const isContended = (): boolean => this.contention.isContended(participant);
+    participant.places = new PreparePlaces(places, this.clock, ask, isContended);
   }
 
   /** No participant works for the voting of this transaction any more. */

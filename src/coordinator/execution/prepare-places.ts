@@ -4,7 +4,10 @@ import type { Places } from '../participant/registered-participant.js';
 import type { BranchRecord } from './branch-record.js';
 import type { Clock } from './clock.js';
 
-/** A wait for a place that takes a larger part of the time to prepare than this says that too much is under way. */
+/**
+ * A wait for a place that takes a larger part of the time to prepare than this says that too much is under way; unless
+ * those that have the places wait for rows of each other, which fewer transactions would not make faster.
+ */
 const LONG_WAIT = 1 / 20;
 
 interface Waiting {
@@ -16,7 +19,8 @@ interface Waiting {
 /**
  * How many branches a participant can prepare at the same time, and who waits for it. A branch that is asked in turn
  * waits here and not inside the participant: there its time to prepare would run, and while it waits it may still be
- * withdrawn. Whoever is asked all at once takes a place without waiting, as nothing of it is prepared yet.
+ * withdrawn. While a participant has no free place, every transaction is asked in turn. Those that are asked all at once
+ * take their places without waiting.
  */
 export class PreparePlaces implements Places {
   private readonly holders = new Set<BranchRecord>();
@@ -27,6 +31,8 @@ export class PreparePlaces implements Places {
     private readonly limit: number,
     private readonly clock: Clock,
     private readonly ask: (branch: BranchRecord) => void,
+    /** Whether transactions met each other there lately. */
+    private readonly isContended: () => boolean,
   ) {}
 
   get isFull(): boolean {
@@ -54,11 +60,14 @@ export class PreparePlaces implements Places {
     for (const [branch, { since, inContext }] of this.waiting) {
       if (this.isFull) return;
       this.waiting.delete(branch);
+      if (branch.transaction.state !== PREPARING) continue;
       this.notice(branch, since);
-      if (branch.transaction.state === PREPARING) inContext(() => this.ask(branch));
+      inContext(() => this.ask(branch));
     }
   }
+
   private notice({ participant }: BranchRecord, since: number): void {
+    if (this.isContended()) return;
     const now = this.clock.now();
     if (now - since > participant.options.prepareTimeoutMs * LONG_WAIT) participant.server?.lower(now);
   }
