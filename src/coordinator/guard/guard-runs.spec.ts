@@ -75,6 +75,28 @@ describe('ParticipantGuard and the runs of coordinators', () => {
     expect(inserts.mock.calls.filter(([, { state }]) => state === 'run')).toHaveLength(2);
   });
 
+  it('does not ask the store for a repeated prepare while the first is at work, so its failure confuses nothing', async () => {
+    const store = new FailingStore();
+    const guard = new ParticipantGuard(store);
+    const gate = Promise.withResolvers<'commit'>();
+    const work = vi.fn<() => Promise<'commit'>>(() => gate.promise);
+    const first = guard.prepare(branchOf(FIRST), work);
+    await vi.waitFor(() => expect(work).toHaveBeenCalledTimes(1));
+    store.fails = () => 'before';
+    const second = guard.prepare(branchOf(FIRST), work);
+    await Promise.resolve();
+    store.fails = () => undefined;
+    gate.resolve('commit');
+    expect(await Promise.all([first, second])).toEqual(['commit', 'commit']);
+
+    const undo = vi.fn<() => void>();
+    expect(await guard.prepare(branchOf(FIRST), work)).toBe('commit');
+    await guard.rollback(branchOf(FIRST), undo);
+    expect(work).toHaveBeenCalledTimes(1);
+    expect(undo).toHaveBeenCalledTimes(1);
+    expect(guard.held).toBe(0);
+  });
+
   it('never drops the record of a run', async () => {
     let now = 0;
     const store = new MemoryGuardStore({ retainMs: 10, retainRecords: 1, now: () => now });
