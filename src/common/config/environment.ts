@@ -39,7 +39,7 @@ export function namesOf(variables: readonly Variable[]): string[] {
  * @param prefix such as `DTC_`, or nothing.
  * @param reserved beginnings of names that belong to this schema alone. A variable that begins so and that the schema does
  * not know is refused, for it is a spelling mistake, and the option would silently keep its default. Of other
- * names nobody can say whose they are. The links that Kubernetes makes to Services are no mistakes, and are passed over:
+ * names it is not known who owns them. The links that Kubernetes makes to Services are no mistakes, and are passed over:
  * see {@link serviceLinksIn}. @default the prefix
  * @param others names that other schemas have, for one of them may be meant by a name that is refused.
  * @returns the options, complete.

@@ -65,7 +65,7 @@ export class ServerLimits {
     return this.byServer.values();
   }
 
-  /** Whether there is any limit: without one nobody need ask. */
+  /** Whether there is any limit: without one there is nothing to ask. */
   get isActive(): boolean {
     return this.byServer.size > 0;
   }
@@ -118,7 +118,7 @@ export class ServerLimits {
   /**
    * One more branch of a transaction that has begun.
    *
-   * @throws ServerBusyError when there is no room for it; nobody can be kept waiting here.
+   * @throws ServerBusyError when there is no room for it; a caller cannot wait here.
    */
   takeOne(transaction: TransactionRecord, { server }: RegisteredParticipant): void {
     const limit = server as ServerLimit | undefined;

@@ -14,7 +14,7 @@ const MAX_HELD = 10_000;
 
 /**
  * Tells users' own listeners what has happened, where the application has any: it imports EventEmitterModule itself.
- * An event that nobody listens to is not even made. What happens while the application starts (a decision of an earlier run
+ * An event without a listener is not made. What happens while the application starts (a decision of an earlier run
  * is delivered) is told at the end of the start, since Nest adds the decorated listeners in one of its last steps.
  */
 @Injectable()

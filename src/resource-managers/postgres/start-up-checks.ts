@@ -41,7 +41,7 @@ const OLDEST_VERSION = 140_000;
 /** Participants that start at the same moment create the table one after the other. */
 const CREATION_LOCK = 0x64_74_63;
 
-/** As one value of JSON, which depends on nobody's parsers. */
+/** As one value of JSON, so that no type parser of the application is in the way. */
 const INSPECT = `
   SELECT json_build_object(
     'version', current_setting('server_version_num')::int,

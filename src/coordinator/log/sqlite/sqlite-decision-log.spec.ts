@@ -263,7 +263,7 @@ describe('SqliteDecisionLog', () => {
     expect(threads()).toBe(before);
   });
 
-  it('breaks when its thread ends, and answers at once whoever waits', async () => {
+  it('breaks when its thread ends, and answers every caller that waits at once', async () => {
     const log = await opened();
     await log.append(decision('shop.1.1'));
     const { worker } = (log as unknown as { opened: { worker: { worker: Worker } } }).opened.worker;
