@@ -12,8 +12,11 @@ import { LOG_ID } from '../support/identity.js';
 
 const MAX_LATENCY_MS = 10;
 const MAX_OPENING_MS = 500;
-/** What a crash, or a loss, leaves of a call: it is never answered. */
-const NEVER = new Promise<never>(() => {});
+/** What a crash, or a loss, leaves of a call: it is never answered. One that all calls share would keep every world in memory. */
+function never(): Promise<never> {
+  return new Promise(() => {});
+}
+
 /** Beyond the time after which a coordinator asks its log again. */
 const MAX_LATENESS_MS = 15_000;
 
@@ -58,7 +61,7 @@ export class SimulatedLog implements DecisionLog {
     const record = decision.toRecord();
     const { fence } = this;
     this.process.mayFail();
-    if (!this.process.isAlive) return NEVER;
+    if (!this.process.isAlive) return never();
     if (faults.strikes('append fails before the write')) return this.failing(random.chance(0.5));
     if (faults.strikes('append fails after the write')) {
       const atOnce = random.chance(0.5);
@@ -73,7 +76,7 @@ export class SimulatedLog implements DecisionLog {
     if (faults.strikes('write torn by a crash')) return this.tear();
     if (faults.strikes('acknowledgement of an append lost')) {
       this.world.queue.after(this.latencyMs(), () => this.tryToWrite(record, fence));
-      return NEVER;
+      return never();
     }
     if (settings.logIsImmediate) {
       this.storage.write(record, this.epoch, fence);
@@ -97,7 +100,7 @@ export class SimulatedLog implements DecisionLog {
       this.say(`is asked for ${transactionId}: ${found}`);
       return found;
     };
-    if (!this.process.isAlive) return NEVER;
+    if (!this.process.isAlive) return never();
     // Whether the question took effect is as uncertain as that of a write.
     const isHeard = random.chance(0.5);
     if (faults.strikes('look-up fails')) {
@@ -106,7 +109,7 @@ export class SimulatedLog implements DecisionLog {
     }
     if (faults.strikes('look-up is never answered')) {
       if (isHeard) this.world.queue.after(this.latencyMs(), () => void ask());
-      return NEVER;
+      return never();
     }
     return this.remote(this.latencyMs(), ask);
   }
@@ -133,7 +136,7 @@ export class SimulatedLog implements DecisionLog {
   audit(): void {}
 
   check(): Promise<void> {
-    if (!this.process.isAlive) return NEVER;
+    if (!this.process.isAlive) return never();
     if (this.world.faults.strikes('log cannot be checked')) return this.failing(false);
     return this.remote(this.latencyMs(), () => this.storage.check(this.epoch));
   }
@@ -163,7 +166,7 @@ export class SimulatedLog implements DecisionLog {
   /** The process ends while the decision is being written, and with it whatever else is. */
   private tear(): Promise<never> {
     this.world.queue.after(this.latencyMs(), () => this.world.crashCoordinator(this.process));
-    return NEVER;
+    return never();
   }
 
   /** Fails by a throw, or later by a rejection. */

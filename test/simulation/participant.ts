@@ -27,8 +27,10 @@ export interface ParticipantTraits {
 
 /** What is no vote, though some of it looks like one. */
 const GARBAGE: readonly unknown[] = [undefined, null, {}, 'yes', 'COMMIT', 42, true, { vote: 'commit' }];
-/** What a crash leaves of a call: it never goes on. */
-const NEVER = new Promise<never>(() => {});
+/** What a crash leaves of a call: it never goes on. One that all calls share would keep every world in memory. */
+function never(): Promise<never> {
+  return new Promise(() => {});
+}
 
 /**
  * A participant in a process of its own: books and guard records that survive a crash, and calls at work that do not.
@@ -238,7 +240,7 @@ export class Participant {
     const { faults, random } = this.world;
     if (!faults.strikes('participant crashes in the middle of its work')) return undefined;
     this.crash(random.between(1, 3_000));
-    return NEVER;
+    return never();
   }
 
   private throwIf(
