@@ -73,6 +73,23 @@ describe('TurnClock', () => {
     expect(Math.abs(clock.epochMs - before)).toBeLessThan(5);
   });
 
+  it('takes no pause of the process between its two clocks for a wall clock that was set', () => {
+    const clock = new TurnClock();
+    const before = clock.epochMs;
+    const now = performance.now.bind(performance);
+    let pausedMs = 0;
+    const monotonic = vi.spyOn(performance, 'now').mockImplementation(() => now() + pausedMs);
+    const wall = Date.now;
+    const spy = vi.spyOn(Date, 'now').mockImplementationOnce(() => {
+      pausedMs = 30;
+      return wall();
+    });
+    spy.mockImplementation(() => wall() + 30);
+    expect(Math.abs(clock.epochMs - before)).toBeLessThan(5);
+    spy.mockRestore();
+    monotonic.mockRestore();
+  });
+
   it('waits for the end of at most one turn at a time', () => {
     const setImmediateSpy = vi.spyOn(globalThis, 'setImmediate');
     const clock = new TurnClock();

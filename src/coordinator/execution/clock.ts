@@ -30,6 +30,10 @@ export function epochMsOf(clock: Clock, moment: number): number {
 /** So much the wall clock may differ from what was seen of it before it counts as set, in milliseconds. */
 const TOLERANCE_MS = 2;
 
+/** So long the two clocks may take to be read together, in milliseconds, and so often this is tried. */
+const MAX_COMPARISON_MS = 1;
+const MAX_COMPARISONS = 3;
+
 /** After so many answers the time is read afresh even within one turn, so that a long turn does not stand still. */
 const READS_PER_SAMPLE = 64;
 
@@ -44,10 +48,16 @@ export class TurnClock implements Clock {
   private turnEndAwaited = false;
 
   get epochMs(): number {
-    // The wall clock has no fractions here, so that half a millisecond is its mean error.
-    const origin = Date.now() + 0.5 - performance.now();
-    // What is less than that stays as it was, so that one moment is not shown as several.
-    if (Math.abs(origin - this.origin) > TOLERANCE_MS) this.origin = origin;
+    for (let attempt = 0; attempt < MAX_COMPARISONS; attempt++) {
+      const before = performance.now();
+      // The wall clock has no fractions here, so that half a millisecond is its mean error.
+      const origin = Date.now() + 0.5 - before;
+      // The process stood still between the two clocks: what they say does not belong together.
+      if (performance.now() - before > MAX_COMPARISON_MS) continue;
+      // What is less than that stays as it was, so that one moment is not shown as several.
+      if (Math.abs(origin - this.origin) > TOLERANCE_MS) this.origin = origin;
+      break;
+    }
     return this.origin;
   }
 
