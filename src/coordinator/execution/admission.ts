@@ -21,10 +21,10 @@ import type { BranchRequest } from '../participant/branch-request.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
 import { ACTIVE, enlist } from '../protocol/index.js';
-import { tellStarted } from './branch-events.js';
 import { BranchRecord } from './branch-record.js';
 import type { ClaimedLog } from './claimed-log.js';
 import type { Deadlines } from './deadlines.js';
+import type { Observers } from './observers.js';
 import type { TransactionIds } from './transaction-ids.js';
 import type { ServerLimits } from './server-limits.js';
 import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
@@ -64,6 +64,7 @@ export class Admission {
     private readonly participants: ParticipantRegistry,
     private readonly driver: TransactionDriver,
     private readonly limits: ServerLimits,
+    private readonly observers: Observers,
   ) {}
 
   /** No transaction is admitted any more. */
@@ -145,9 +146,6 @@ export class Admission {
   admit(transaction: TransactionRecord): void {
     this.registry.add(transaction);
     this.deadlines.arm(transaction, transaction.deadlineAt);
-    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
-      if (branch.participant.hearsStarts) tellStarted(branch);
-    }
   }
 
   /**
@@ -186,7 +184,9 @@ export class Admission {
     const branch = new BranchRecord(transaction, enlist(transaction), participant, payload, id);
     transaction.addBranch(branch);
     // One that is not admitted yet may be dropped, and then nothing has started.
-    if (participant.hearsStarts && this.registry.find(transaction.id) === transaction) tellStarted(branch);
+    if (participant.hearsStarts && this.registry.find(transaction.id) === transaction) {
+      this.observers.enlisted(branch);
+    }
     return branch;
   }
 }

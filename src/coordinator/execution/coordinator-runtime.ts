@@ -11,6 +11,7 @@ import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
 import { Executor } from './executor.js';
 import type { TransactionObserver } from './observer.js';
+import { Observers } from './observers.js';
 import { type Rerun, Reruns } from './reruns.js';
 import { Restoration } from './restoration.js';
 import { NO_TRACING, type Tracing } from './tracing.js';
@@ -50,7 +51,7 @@ export class CoordinatorRuntime {
   readonly audit: AuditTrail;
   readonly deadlines: Deadlines;
   readonly restoration: Restoration;
-  readonly tracing: Tracing;
+  readonly observers: Observers;
   readonly reruns: Reruns;
   readonly capacities: Capacities;
   readonly limits: ServerLimits;
@@ -81,10 +82,10 @@ export class CoordinatorRuntime {
       options.retainFinished,
       options.retainFinishedMs,
     );
-    this.tracing = parts.tracing ?? NO_TRACING;
+    this.observers = new Observers(clock, observer, parts.tracing ?? NO_TRACING);
     this.deadlines = new Deadlines(this.registry);
     this.log.isUnsettled = (id) => !this.isRestored || this.registry.find(id)?.isSettled === false;
-    const { registry, ambient, deadlines, tracing, unconfirmed } = this;
+    const { registry, ambient, deadlines, observers, unconfirmed } = this;
     const { completionWaitMs, retryBaseMs } = options;
     this.reruns = new Reruns({
       clock,
@@ -108,8 +109,7 @@ export class CoordinatorRuntime {
       registry,
       deadlines,
       ambient,
-      observer,
-      tracing,
+      observers,
       unconfirmed,
       completionWaitMs,
       reruns,
@@ -125,9 +125,17 @@ export class CoordinatorRuntime {
       participants,
       executor,
       limits,
+      observers,
     );
     this.capacities = new Capacities(participants, executor.firstCalls, limits, options.maxInFlight, clock);
-    this.restoration = new Restoration(executor, registry, participants, unconfirmed, options.timeoutMs);
+    this.restoration = new Restoration(
+      executor,
+      registry,
+      participants,
+      unconfirmed,
+      observers,
+      options.timeoutMs,
+    );
   }
 
   /** @returns what earlier runs have left behind, once: it is not kept here any longer. */
@@ -150,7 +158,7 @@ export class CoordinatorRuntime {
   /** From now on the transaction is in flight. */
   admit(transaction: TransactionRecord): void {
     this.admission.admit(transaction);
-    this.tracing.begun(transaction);
+    this.observers.begun(transaction);
   }
 
   /**
@@ -160,7 +168,7 @@ export class CoordinatorRuntime {
   begin(transaction: TransactionRecord, signal: CallerSignal | undefined): void {
     this.admission.admit(transaction);
     try {
-      this.tracing.begun(transaction);
+      this.observers.begun(transaction);
       if (signal !== undefined) transaction.listenTo(signal);
       this.executor.commitRequested(transaction);
     } catch (error) {

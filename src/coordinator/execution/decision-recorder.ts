@@ -8,7 +8,7 @@ import type { Deadlines } from './deadlines.js';
 import { isInstanceOf } from '../gate/failure.js';
 import { follow, settled } from '../gate/settled.js';
 import { messageOf } from './incident.js';
-import type { TransactionObserver } from './observer.js';
+import type { Observers } from './observers.js';
 import type { TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
 
@@ -28,7 +28,7 @@ export class DecisionRecorder {
     private readonly clock: Clock,
     private readonly random: () => number,
     private readonly deadlines: Deadlines,
-    private readonly observer: TransactionObserver,
+    private readonly observers: Observers,
     private readonly effects: ProtocolEffects<TransactionRecord>,
   ) {}
 
@@ -62,7 +62,7 @@ export class DecisionRecorder {
     this.log.works();
     if (isAbort(transaction.state)) {
       const error = new Error('the log has recorded a decision of which it had said that it never would');
-      this.observer.defect(error, transaction.id);
+      this.observers.defect(error, transaction.id);
     }
     recorded(transaction, this.effects);
   }
@@ -83,9 +83,7 @@ export class DecisionRecorder {
     if (transaction.state !== READY) return;
     const message = messageOf(error);
     const extras = transaction.needExtras();
-    const atUs = transaction.elapsedUs(this.clock.now());
-    transaction.note({ atUs, type: 'record-unknown', branch: -1, attempt: extras.inquiries, message });
-    this.observer.recordUnknown(transaction, message);
+    this.observers.recordUnknown(transaction, message);
     // Only a new start finds it out, and no caller has to wait for that.
     if (this.log.isBroken) patienceEnded(transaction, this.effects);
     if (extras.inquiries === 0) void this.inquire(transaction);

@@ -26,13 +26,11 @@ import { callParticipant } from './calls.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { CompletionAttempt, Delivery, type DeliveryKind } from './delivery.js';
-import { hold, isHeld } from './held.js';
+import { isHeld } from './held.js';
 import { ONE_PHASE_ANSWERS } from './heuristics.js';
-import type { Incident } from './incident.js';
 import { keepCounts } from './kept-counts.js';
 import { NEVER } from './moments.js';
-import type { TransactionObserver } from './observer.js';
-import type { Tracing } from './tracing.js';
+import type { Observers } from './observers.js';
 import type { TransactionRecord } from './transaction-record.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
 
@@ -46,8 +44,7 @@ export class Deliveries {
     private readonly random: () => number,
     private readonly deadlines: Deadlines,
     private readonly ambient: AmbientTransactions,
-    private readonly observer: TransactionObserver,
-    private readonly tracing: Tracing,
+    private readonly observers: Observers,
     private readonly effects: ProtocolEffects<TransactionRecord>,
     private readonly unconfirmed: UnconfirmedEnds,
   ) {}
@@ -68,10 +65,9 @@ export class Deliveries {
 
   /** A branch acknowledged what it was told. Repeats, and answers to an overtaken rollback, are dropped. */
   acknowledge(branch: BranchRecord, kind: DeliveryKind, round: number): void {
-    const { transaction, index, participant } = branch;
+    const { transaction, index } = branch;
     if (!includes(transaction.open, index) || round !== completionRound(transaction, index)) return;
-    if (kind === 'commit') participant.counts.committed++;
-    else participant.counts.rolledBack++;
+    this.observers.completed(branch, kind === 'commit' ? 'commit' : 'rollback');
     this.closing(branch);
     acknowledged(transaction, index, round, this.effects);
     keepCounts(transaction);
@@ -82,8 +78,7 @@ export class Deliveries {
   firstAttemptFailed(branch: BranchRecord, kind: DeliveryKind, { heuristic, message }: Failure): void {
     if (heuristic !== undefined) this.heuristic(branch, kind, 0, { kind: heuristic, reason: message });
     // It was given up before, and its failure is no news.
-    else if (branch.delivery === undefined)
-      this.failed(this.takeOver(branch, kind), message, 'attempt-failed');
+    else if (branch.delivery === undefined) this.failed(this.takeOver(branch, kind), message);
   }
 
   /**
@@ -96,7 +91,7 @@ export class Deliveries {
     const { transaction } = branch;
     if (!this.owes(branch)) return;
     if (answer === 'commit') {
-      branch.participant.counts.committed++;
+      this.observers.completed(branch, 'commit');
       this.closing(branch);
       onePhaseAnswered(transaction, 'committed', this.effects);
       return;
@@ -104,14 +99,13 @@ export class Deliveries {
     if (answer instanceof Refused) {
       const { code, reason } = answer;
       branch.refusal = { code, reason, error: undefined };
-      branch.participant.counts.refusals++;
-      this.observer.prepareFailed(branch, 'refused', reason);
+      this.observers.prepareFailed(branch, 'refused', reason);
       this.closing(branch);
       onePhaseAnswered(transaction, 'aborted', this.effects);
     } else if (isCurrent) {
       const description = answer === 'read-only' ? 'a string' : answer.description;
       const message = `answered ${description}, which is neither commit nor abort`;
-      this.failed(branch.delivery ?? this.takeOver(branch, 'one-phase'), message, 'attempt-failed');
+      this.failed(branch.delivery ?? this.takeOver(branch, 'one-phase'), message);
     }
   }
 
@@ -124,12 +118,12 @@ export class Deliveries {
       const kind = branch.call === CALL_ONE_PHASE ? 'one-phase' : 'commit';
       const taken = this.takeOver(branch, kind);
       branch.abandonFirstAttempt();
-      this.failed(taken, taken.lateMessage, 'attempt-timed-out');
+      this.failed(taken, taken.lateMessage, branch);
     } else if (delivery.dueAt <= now) {
       if (delivery.attempt === undefined) {
         this.attempt(delivery);
       } else {
-        this.failed(delivery, delivery.lateMessage, 'attempt-timed-out');
+        this.failed(delivery, delivery.lateMessage, delivery.attempt);
       }
     }
   }
@@ -158,7 +152,7 @@ export class Deliveries {
 
   /** The participant of the branch is paused, so that commit is not even sent. */
   holdFirst(branch: BranchRecord): void {
-    hold(this.takeOver(branch, 'commit'), this.clock);
+    this.hold(this.takeOver(branch, 'commit'));
   }
 
   /**
@@ -184,14 +178,14 @@ export class Deliveries {
     const { branch, kind } = delivery;
     const { transaction, participant } = branch;
     if (participant.paused !== undefined) {
-      hold(delivery, this.clock);
+      this.hold(delivery);
       return;
     }
     delivery.dueAt = this.clock.now() + delivery.timeoutMs;
     this.deadlines.arm(transaction, delivery.dueAt);
     const attempt = new CompletionAttempt(branch, ++branch.attempts, this.clock, delivery.dueAt);
     delivery.attempt = attempt;
-    if (transaction.extras?.trace === undefined) this.tracing.takenUp(transaction);
+    this.observers.attemptStarts(branch);
     callParticipant(
       participant,
       delivery.method,
@@ -208,7 +202,7 @@ export class Deliveries {
         const { heuristic, message } = failureOf(error);
         if (heuristic !== undefined) {
           this.heuristic(branch, kind, delivery.round, { kind: heuristic, reason: message });
-        } else if (isCurrent) this.failed(delivery, message, 'attempt-failed');
+        } else if (isCurrent) this.failed(delivery, message);
       },
     );
   }
@@ -219,7 +213,16 @@ export class Deliveries {
     return branch.delivery;
   }
 
-  private failed(delivery: Delivery, message: string, type: Incident['type']): void {
+  /** The participant is paused: the delivery waits until it is resumed. */
+  private hold(delivery: Delivery): void {
+    const { branch } = delivery;
+    this.observers.held(branch);
+    delivery.rest(NEVER);
+    branch.transaction.driver.held(branch.transaction);
+  }
+
+  /** @param late what its participant was given, when the attempt was not answered in time. */
+  private failed(delivery: Delivery, message: string, late?: BranchRecord | CompletionAttempt): void {
     const { branch } = delivery;
     const { transaction, index, participant } = branch;
     if (!this.owes(branch) || branch.delivery !== delivery) {
@@ -227,27 +230,15 @@ export class Deliveries {
       return;
     }
     const now = this.clock.now();
-    const { options, counts } = participant;
+    const { options } = participant;
     delivery.failures++;
     delivery.lastError = message;
-    counts.failedAttempts++;
-    if (type === 'attempt-timed-out') {
-      counts.timeouts++;
-      transaction.extras?.trace?.timedOut(delivery.attempt ?? branch, message);
-    }
-    transaction.note({
-      atUs: transaction.elapsedUs(now),
-      type,
-      branch: index,
-      attempt: branch.attempts,
-      message,
-    });
-
     const exhausted = delivery.failures >= options.maxAttempts;
     const pauseMs = exhausted
       ? undefined
       : backoffMs(delivery.failures, options.retryBaseMs, options.retryCapMs, this.random());
-    this.observer.attemptFailed(branch, message, pauseMs);
+    if (late === undefined) this.observers.attemptFailed(branch, message, pauseMs);
+    else this.observers.attemptTimedOut(branch, late, message, pauseMs);
     const dueAt = now + (pauseMs ?? NEVER);
     delivery.rest(dueAt);
     if (pauseMs === undefined) attemptsExhausted(transaction, index, this.effects);
@@ -255,14 +246,10 @@ export class Deliveries {
   }
 
   private heuristic(branch: BranchRecord, kind: DeliveryKind, round: number, report: BranchHeuristic): void {
-    const { transaction, index, participant } = branch;
+    const { transaction, index } = branch;
     if (!this.owes(branch) || round !== completionRound(transaction, index)) return;
     branch.heuristic = report;
-    participant.counts.heuristicReports++;
-    const atUs = transaction.elapsedUs(this.clock.now());
-    const message = `${report.kind}: ${report.reason}`;
-    transaction.note({ atUs, type: 'heuristic', branch: index, attempt: branch.attempts, message });
-    this.observer.heuristic(branch);
+    this.observers.heuristic(branch, `${report.kind}: ${report.reason}`);
     this.closing(branch);
     this.unconfirmed.add(branch, this.clock.now());
     const wasReported = includes(heuristicBranches(transaction), index);

@@ -31,12 +31,11 @@ import { Ends } from './ends.js';
 import { FirstCalls } from './first-calls.js';
 import { keepCounts } from './kept-counts.js';
 import { LogNotes } from './log-notes.js';
-import type { TransactionObserver } from './observer.js';
+import type { Observers } from './observers.js';
 import type { Reruns } from './reruns.js';
 import type { ServerLimits } from './server-limits.js';
 import { Telling } from './telling.js';
 import { Timeouts } from './timeouts.js';
-import type { Tracing } from './tracing.js';
 import type { TransactionDriver, TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
@@ -50,8 +49,7 @@ export interface ExecutorParts {
   readonly registry: TransactionRegistry;
   readonly deadlines: Deadlines;
   readonly ambient: AmbientTransactions;
-  readonly observer: TransactionObserver;
-  readonly tracing: Tracing;
+  readonly observers: Observers;
   readonly unconfirmed: UnconfirmedEnds;
   /** How long a caller waits for completion, in milliseconds. */
   readonly completionWaitMs: number;
@@ -76,38 +74,29 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   private readonly ends: Ends;
   private readonly registry: TransactionRegistry;
   private readonly deadlines: Deadlines;
-  private readonly observer: TransactionObserver;
+  private readonly observers: Observers;
 
   constructor(private readonly parts: ExecutorParts) {
-    const { clock, random, log, registry, deadlines, ambient, observer, tracing } = parts;
+    const { clock, random, log, registry, deadlines, ambient, observers } = parts;
     this.clock = clock;
     this.run = log.run;
     this.registry = registry;
     this.deadlines = deadlines;
-    this.observer = observer;
-    this.deliveries = new Deliveries(
-      clock,
-      random,
-      deadlines,
-      ambient,
-      observer,
-      tracing,
-      this,
-      parts.unconfirmed,
-    );
+    this.observers = observers;
+    this.deliveries = new Deliveries(clock, random, deadlines, ambient, observers, this, parts.unconfirmed);
     const contention = new Contention(clock);
     this.firstCalls = new FirstCalls(clock, deadlines, ambient, this.deliveries, contention);
-    this.votes = new Votes(clock, this.deliveries, observer, this, contention);
-    this.recorder = new DecisionRecorder(log, registry, clock, random, deadlines, observer, this);
-    this.notes = new LogNotes(log, observer);
+    this.votes = new Votes(clock, this.deliveries, observers, this, contention);
+    this.recorder = new DecisionRecorder(log, registry, clock, random, deadlines, observers, this);
+    this.notes = new LogNotes(log, observers);
     this.ends = new Ends(clock, registry, this.notes);
-    this.telling = new Telling(parts.reruns, observer);
+    this.telling = new Telling(parts.reruns, observers);
     this.timeouts = new Timeouts(
       clock,
       parts.completionWaitMs,
       this.deliveries,
       this.recorder,
-      observer,
+      observers,
       this,
     );
   }
@@ -152,8 +141,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     const { state } = transaction;
     if (state === PREPARING) transaction.preparingAt = this.clock.now();
     else if (state === COMMITTING || state === ABORTING) transaction.decidedAt = this.clock.now();
-    transaction.extras?.trace?.entered();
-    this.observer.entered(transaction, from);
+    this.observers.entered(transaction, from);
   }
 
   prepare(transaction: TransactionRecord): void {
@@ -199,7 +187,8 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   stalled(transaction: TransactionRecord, index: number): void {
     keepCounts(transaction);
     this.setAside(transaction);
-    this.telling.stalled(transaction.branches[index]!, this.clock.now());
+    const branch = transaction.branches[index]!;
+    this.observers.stalled(branch, branch.delivery!.lastError!);
   }
 
   /** Nobody knows for how long, so its caller does not wait, and it gives its place in flight to another. */
@@ -216,8 +205,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   ended(transaction: TransactionRecord): void {
     const first = this.ends.ended(transaction);
     const { extras } = transaction;
-    extras?.trace?.ended();
-    if (first) this.observer.ended(transaction);
+    this.observers.ended(transaction, first);
     if (extras?.rerun !== undefined) this.parts.reruns.proceed(transaction);
     if (extras?.slots !== undefined) this.parts.limits.release(transaction);
   }

@@ -2,7 +2,6 @@ import { READY, includes } from '../protocol/index.js';
 import type { BranchRecord } from './branch-record.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
-import type { Delivery } from './delivery.js';
 import { NEVER } from './moments.js';
 
 /** The code of the refusal that stands in for a paused participant's vote: it was not called, so it holds nothing. */
@@ -11,17 +10,6 @@ export const REFUSED_WHILE_PAUSED = {
   code: 'PARTICIPANT_PAUSED',
   reason: 'an operator has paused the participant',
 } as const;
-
-/** The participant is paused: the delivery waits until it is resumed. */
-export function hold(delivery: Delivery, clock: Clock): void {
-  const { branch } = delivery;
-  const { transaction, index, attempts } = branch;
-  const atUs = transaction.elapsedUs(clock.now());
-  const message = 'waits, because its participant is paused';
-  transaction.note({ atUs, type: 'held', branch: index, attempt: attempts, message });
-  delivery.rest(NEVER);
-  transaction.driver.held(transaction);
-}
 
 /** @returns whether the branch owes an answer, and its completion waits because its participant is paused. */
 export function isHeld({ transaction, index, participant, delivery }: BranchRecord): boolean {

@@ -3,7 +3,7 @@ import type { BranchRecord } from './branch-record.js';
 import type { ClaimedLog } from './claimed-log.js';
 import { follow } from '../gate/settled.js';
 import { messageOf } from './incident.js';
-import type { TransactionObserver } from './observer.js';
+import type { Observers } from './observers.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 /** How many notes are kept at most to be written again. */
@@ -24,7 +24,7 @@ export class LogNotes {
 
   constructor(
     private readonly log: ClaimedLog,
-    private readonly observer: TransactionObserver,
+    private readonly observers: Observers,
   ) {}
 
   /** Every branch has acknowledged: the record has done its service. If that is not noted, it does it once more. */
@@ -72,7 +72,7 @@ export class LogNotes {
   /** @param about what the note is about, for one that is kept until it is written. */
   private note(transaction: TransactionRecord, write: Note, about?: string): void {
     const failed = (error: unknown): void => {
-      this.observer.notNoted(transaction, messageOf(error));
+      this.observers.notNoted(transaction, messageOf(error));
       if (about !== undefined && this.unwritten.size < MAX_UNWRITTEN) {
         this.unwritten.set(about, { transaction, write });
       }

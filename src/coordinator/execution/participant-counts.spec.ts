@@ -175,7 +175,12 @@ const CASES: readonly Case[] = [
     ],
   },
   { name: 'a one-phase commit', script: { commitOnePhase: 'yes' }, counts: { committed: 1 } },
-  { name: 'a one-phase refusal', script: { commitOnePhase: 'no' }, counts: { refusals: 1 } },
+  {
+    name: 'a one-phase refusal',
+    script: { commitOnePhase: 'no' },
+    counts: { refusals: 1 },
+    incidents: [['refused', 0, 0, 'refused without a reason']],
+  },
   {
     name: 'a one-phase commit that answers garbage, hangs, and then succeeds',
     script: { commitOnePhase: [GARBAGE, 'hang', 'yes'] },

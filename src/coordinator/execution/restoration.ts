@@ -17,6 +17,7 @@ import {
 import { BranchRecord } from './branch-record.js';
 import { Delivery, type DeliveryKind } from './delivery.js';
 import { keepCounts } from './kept-counts.js';
+import type { Observers } from './observers.js';
 import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
@@ -34,6 +35,7 @@ export class Restoration {
     private readonly registry: TransactionRegistry,
     private readonly participants: ParticipantRegistry,
     private readonly unconfirmed: UnconfirmedEnds,
+    private readonly observers: Observers,
     private readonly timeoutMs: number,
   ) {}
 
@@ -115,9 +117,7 @@ export class Restoration {
     );
     reopenEnded(transaction, index);
     keepCounts(transaction);
-    const atUs = transaction.elapsedUs(this.driver.clock.now());
-    const message = 'is prepared still, though it was over by report: it is told the decision again';
-    transaction.note({ atUs, type: 'reopened', branch: index, attempt: branch.attempts, message });
+    this.observers.reopened(branch);
     this.registry.setAside(transaction);
   }
 

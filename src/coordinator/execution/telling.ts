@@ -1,6 +1,5 @@
-import { TOLD_ABORTED, TOLD_COMMITTED, type ToldNumber } from '../protocol/index.js';
-import type { BranchRecord } from './branch-record.js';
-import type { TransactionObserver } from './observer.js';
+import { TOLD_ABORTED, type ToldNumber } from '../protocol/index.js';
+import type { Observers } from './observers.js';
 import { outcomeOf } from './outcomes.js';
 import type { Reruns } from './reruns.js';
 import type { TransactionRecord } from './transaction-record.js';
@@ -9,7 +8,7 @@ import type { TransactionRecord } from './transaction-record.js';
 export class Telling {
   constructor(
     private readonly reruns: Reruns,
-    private readonly observer: TransactionObserver,
+    private readonly observers: Observers,
   ) {}
 
   tell(transaction: TransactionRecord, told: ToldNumber): void {
@@ -19,21 +18,11 @@ export class Telling {
     const isRerun = told === TOLD_ABORTED && this.reruns.takes(transaction, outcome, settle);
     transaction.stopListening();
     const { extras } = transaction;
-    extras?.trace?.told(outcome);
-    if (told !== TOLD_COMMITTED) this.observer.told(transaction, outcome);
+    this.observers.told(transaction, outcome);
     if (extras?.settleHandle !== undefined) {
       extras.settleHandle(outcome);
       extras.letGoOfHandle();
     }
     if (!isRerun) settle?.(outcome);
-  }
-  /** A branch has used up its attempts. */
-  stalled(branch: BranchRecord, now: number): void {
-    const { transaction, index, attempts } = branch;
-    const message = branch.delivery!.lastError!;
-    const atUs = transaction.elapsedUs(now);
-    transaction.note({ atUs, type: 'stalled', branch: index, attempt: attempts, message });
-    transaction.extras?.trace?.stalled(branch, message);
-    this.observer.stalled(branch, message);
   }
 }

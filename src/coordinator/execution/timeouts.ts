@@ -14,7 +14,7 @@ import type { Clock } from './clock.js';
 import type { DecisionRecorder } from './decision-recorder.js';
 import type { Deliveries } from './deliveries.js';
 import { NEVER } from './moments.js';
-import type { TransactionObserver } from './observer.js';
+import type { Observers } from './observers.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 /** Turns the passing of time into events: for the voting, the log, the caller's patience and each completion. */
@@ -24,7 +24,7 @@ export class Timeouts {
     private readonly completionWaitMs: number,
     private readonly deliveries: Deliveries,
     private readonly recorder: DecisionRecorder,
-    private readonly observer: TransactionObserver,
+    private readonly observers: Observers,
     private readonly effects: ProtocolEffects<TransactionRecord>,
   ) {}
 
@@ -44,7 +44,7 @@ export class Timeouts {
       for (const branch of transaction.branches) this.deliveries.examine(branch, now);
     } catch (error) {
       // One transaction that cannot be dealt with keeps no other from its deadline.
-      this.observer.defect(error, `examining ${transaction.id}`);
+      this.observers.defect(error, `examining ${transaction.id}`);
     }
     return this.nextDueAt(transaction);
   };
@@ -63,15 +63,12 @@ export class Timeouts {
 
   /** Every branch whose answer is still out when the first is given up. */
   private noteLateness(transaction: TransactionRecord, now: number): void {
-    const atUs = transaction.elapsedUs(now);
     for (const branch of transaction.branches) {
       if (!isAsked(branch) || callDueAt(branch) > now) continue;
       const waitedMs = Math.round(callDueAt(branch) - calledToPrepareAt(branch));
       const message = `${branch.participant.name} did not answer prepare within ${waitedMs} ms`;
       branch.refusal = { code: undefined, reason: message, error: undefined };
-      branch.participant.counts.timeouts++;
-      transaction.note({ atUs, type: 'prepare-timed-out', branch: branch.index, attempt: 0, message });
-      this.observer.prepareFailed(branch, 'timed-out', message);
+      this.observers.prepareFailed(branch, 'timed-out', message);
     }
   }
 

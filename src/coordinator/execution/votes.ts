@@ -16,17 +16,16 @@ import type { Clock } from './clock.js';
 import type { Contention } from './contention.js';
 import type { Deliveries } from './deliveries.js';
 import { keepCounts } from './kept-counts.js';
-import type { PrepareProblem, TransactionObserver } from './observer.js';
+import type { PrepareProblem } from './observer.js';
+import type { Observers } from './observers.js';
 import type { TransactionRecord } from './transaction-record.js';
-
-const LATE_ANSWERS = ['voted commit', 'voted read-only', 'refused', 'failed'] as const;
 
 /** Phase one. Reads the answers to prepare: only the documented values are a yes, and only in time. */
 export class Votes {
   constructor(
     private readonly clock: Clock,
     private readonly deliveries: Deliveries,
-    private readonly observer: TransactionObserver,
+    private readonly observers: Observers,
     private readonly effects: ProtocolEffects<TransactionRecord>,
     private readonly contention: Contention,
   ) {}
@@ -53,11 +52,10 @@ export class Votes {
   }
 
   private count(branch: BranchRecord, answer: VoteNumber, problem?: PrepareProblem): void {
-    const { transaction, participant } = branch;
+    const { transaction } = branch;
     branch.votedUs = transaction.elapsedUs(this.clock.now());
-    if (transaction.state !== PREPARING) this.observeLateAnswer(branch, answer, problem);
-    else if (answer === VOTE_COMMIT) participant.counts.commitVotes++;
-    else if (answer === VOTE_READ_ONLY) participant.counts.readOnlyVotes++;
+    if (transaction.state !== PREPARING) this.lateAnswer(branch, answer, problem);
+    else if (answer === VOTE_COMMIT || answer === VOTE_READ_ONLY) this.observers.voted(branch, answer);
     vote(transaction, branch.index, answer, this.effects);
     // A rollback that starts afresh is no longer among those that have stalled.
     keepCounts(transaction);
@@ -73,38 +71,29 @@ export class Votes {
     refusal: Refusal,
     isCancellation: boolean,
   ): void {
-    const { transaction, participant, index } = branch;
+    const { transaction, participant } = branch;
     const cause = answer === VOTE_NONE ? 'failed' : 'refused';
     if (refusal.conflict) this.contention.conflicted(participant);
     if (transaction.state === PREPARING) {
       branch.refusal = refusal;
-      if (cause === 'failed') participant.counts.failures++;
-      else participant.counts.refusals++;
-      const type = cause === 'failed' ? 'prepare-failed' : 'refused';
-      const atUs = transaction.elapsedUs(this.clock.now());
-      transaction.note({ atUs, type, branch: index, attempt: 0, message: refusal.reason });
-      this.observer.prepareFailed(branch, cause, refusal.reason);
+      this.observers.prepareFailed(branch, cause, refusal.reason);
     }
     this.count(branch, answer, { cause, message: refusal.reason, code: refusal.code, isCancellation });
     // The caller has it by now. It may hold anything, and the record of the transaction is kept for a while.
     refusal.error = undefined;
   }
 
-  private observeLateAnswer(branch: BranchRecord, answer: VoteNumber, problem?: PrepareProblem): void {
-    const { transaction, participant, index } = branch;
-    participant.counts.lateAnswers++;
-    const atUs = transaction.elapsedUs(this.clock.now());
-    const told = LATE_ANSWERS[answer];
-    const message = problem === undefined ? told : `${told}: ${problem.message}`;
-    transaction.note({ atUs, type: 'late-answer', branch: index, attempt: 0, message });
-    if (problem !== undefined && !problem.isCancellation) {
-      if (problem.cause === 'failed') participant.counts.lateFailures++;
-      // What the abort is put down to stays as the caller was told.
-      if (branch.refusal === undefined && index !== transaction.causeBranch) {
-        branch.refusal = { code: problem.code, reason: problem.message, error: undefined };
-      }
+  private lateAnswer(branch: BranchRecord, answer: VoteNumber, problem?: PrepareProblem): void {
+    const { transaction, index } = branch;
+    // What the abort is put down to stays as the caller was told.
+    if (
+      problem?.isCancellation === false &&
+      branch.refusal === undefined &&
+      index !== transaction.causeBranch
+    ) {
+      branch.refusal = { code: problem.code, reason: problem.message, error: undefined };
     }
-    this.observer.lateAnswer(branch, problem);
+    this.observers.lateAnswer(branch, answer, problem);
     const holdsNothing = answer === VOTE_ABORT || answer === VOTE_READ_ONLY;
     if (holdsNothing && includes(transaction.open, index)) this.deliveries.closing(branch);
   }

@@ -1,6 +1,5 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { TRANSACTION_LINES } from '../coordinator.tokens.js';
-import { tellEnded } from '../execution/branch-events.js';
 import type { BranchRecord } from '../execution/branch-record.js';
 import { messageOf } from '../execution/incident.js';
 import type { PrepareProblem, TransactionObserver, UndecidedBranches } from '../execution/observer.js';
@@ -178,7 +177,6 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     } catch (error) {
       this.defect(error, 'telling the listeners');
     }
-    tellEnded(transaction);
   }
 
   defect(error: unknown, where: string): void {

@@ -1,5 +1,4 @@
 import { type CoordinatorOptions, resolveCoordinatorOptions } from '../coordinator.options.js';
-import { tellEnded } from '../execution/branch-events.js';
 import type { Clock } from '../execution/clock.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { TransactionObserver } from '../execution/observer.js';
@@ -58,9 +57,7 @@ const SILENT: TransactionObserver = {
   scanFailed() {},
   undecidable() {},
   told() {},
-  ended(transaction) {
-    tellEnded(transaction);
-  },
+  ended() {},
   defect(error) {
     throw error;
   },
