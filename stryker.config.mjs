@@ -6,6 +6,7 @@
 export default {
   mutate: [
     'src/coordinator/{protocol,execution,log,recovery,guard}/**/*.ts',
+    'src/sqlite/**/*.ts',
     '!**/*.spec.ts',
     '!**/index.ts',
   ],

@@ -3,7 +3,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { shared } from './vitest.config.js';
 
 /** Who notices most mutants soonest. */
-const ORDER = ['test/golden/', 'src/coordinator/', 'test/faults/', 'test/properties/', 'test/library/'];
+const ORDER = ['test/golden/', 'src/', 'test/faults/', 'test/properties/', 'test/library/'];
 
 /** The first test that fails ends the judgement of a mutant, so the likeliest go first. */
 class LikeliestFirst extends BaseSequencer {
@@ -28,7 +28,7 @@ export default defineConfig({
     isolate: false,
     sequence: { sequencer: LikeliestFirst },
     include: [
-      'src/coordinator/**/*.spec.ts',
+      'src/{coordinator,operations,pino,sqlite}/**/*.spec.ts',
       'test/{faults,golden,properties}/*.spec.ts',
       // Only a whole application has modules to destroy in their order.
       'test/library/shutdown.spec.ts',

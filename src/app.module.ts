@@ -10,7 +10,7 @@ import { LoggerModule, PinoLogger } from 'nestjs-pino';
 import type { DestinationStream } from 'pino';
 import { LogOutput } from './common/log-output.js';
 import { loggerParams } from './common/logging.js';
-import { ProblemFilter } from './common/problem.filter.js';
+import { ProblemFilter } from './operations/problem/problem.filter.js';
 import type { Configuration, DecisionLogChoice } from './configuration.js';
 import {
   CoordinatorModule,
@@ -19,7 +19,7 @@ import {
   OperationsModule,
   PinoTransactionLines,
 } from './coordinator/index.js';
-import { SqliteDecisionLog } from './coordinator/log/sqlite/index.js';
+import { SqliteDecisionLog } from './sqlite/index.js';
 import { DemoModule } from './demo/demo.module.js';
 import { OrdersModule } from './orders/orders.module.js';
 

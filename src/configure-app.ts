@@ -1,7 +1,7 @@
 import type { INestApplication, NestApplicationOptions } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Logger } from 'nestjs-pino';
-import { PROBLEM_CONTENT_TYPE, problemOf } from './common/problem.js';
+import { PROBLEM_CONTENT_TYPE, problemOf } from './operations/problem/problem.js';
 import { serveDocumentation } from './openapi.js';
 
 const BODY_LIMIT_BYTES = 16 * 1024;

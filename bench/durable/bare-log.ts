@@ -1,4 +1,4 @@
-import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
+import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import type { CommitDecision } from '../../src/coordinator/index.js';
 import type { Contender } from '../framework/contender.js';
 import { WORK } from '../memory/participants.js';

@@ -1,4 +1,4 @@
-import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
+import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import type { Contender } from '../framework/contender.js';
 import { startCoordinator } from '../memory/coordinator.js';
 import { bareLog } from './bare-log.js';

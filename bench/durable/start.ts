@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
+import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import { withTemporaryFolder } from '../framework/temporary-folder.js';
 import { decisionOf } from './bare-log.js';
 

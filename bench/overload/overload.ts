@@ -6,7 +6,7 @@ import {
   type TransactionParticipant,
   branch,
 } from '../../src/coordinator/index.js';
-import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
+import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import { CoordinatorApplication } from '../framework/coordinator-application.js';
 import { round } from '../framework/statistics.js';
 import { withTemporaryFolder } from '../framework/temporary-folder.js';

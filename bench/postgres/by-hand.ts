@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { CommitDecision } from '../../src/coordinator/index.js';
-import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
+import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import type { Contender } from '../framework/contender.js';
 import type { Accounts } from './accounts.js';
 import { type Pools, closeAll, updateOf } from './plain.js';

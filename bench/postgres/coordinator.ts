@@ -1,6 +1,6 @@
 import { ParticipantRegistry, branch } from '../../src/coordinator/index.js';
-import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
-import type { PostgresParticipantOptions } from '../../src/resource-managers/postgres/index.js';
+import { SqliteDecisionLog } from '../../src/sqlite/index.js';
+import type { PostgresParticipantOptions } from '../../src/postgres/index.js';
 import type { Contender } from '../framework/contender.js';
 import { CoordinatorApplication } from '../framework/coordinator-application.js';
 import type { Accounts } from './accounts.js';

@@ -1,6 +1,6 @@
 import type { ClientBase, QueryConfig, QueryResult } from 'pg';
 import { type Branch, type Vote, refuse } from '../../src/coordinator/index.js';
-import { PostgresBatchParticipant, PostgresParticipant } from '../../src/resource-managers/postgres/index.js';
+import { PostgresBatchParticipant, PostgresParticipant } from '../../src/postgres/index.js';
 import { UPDATE } from './accounts.js';
 
 /** What one participant is asked to do. */

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import { type Branch, Participant, type Vote, refuse } from '../../src/coordinator/index.js';
-import { PostgresParticipant } from '../../src/resource-managers/postgres/index.js';
+import { PostgresParticipant } from '../../src/postgres/index.js';
 import { databaseOf } from './branch-database.js';
 
 /** What is asked of the stock. */

@@ -17,6 +17,7 @@ const SUITES = [
   ['src/coordinator/protocol', 'test/golden'],
   ['src/coordinator/execution'],
   ['src/coordinator'],
+  ['src/operations', 'src/pino', 'src/postgres', 'src/sqlite'],
   ['test/faults'],
   ['test/library/events.spec.ts'],
   ['test/properties'],

@@ -49,8 +49,10 @@ const END = '<!-- /rungs -->';
 /** @returns how the rung found the mutant, or undefined when it did not. */
 type Rung = (copy: BrokenCopy, mutant?: Mutant) => Promise<string | undefined>;
 
+const UNITS = ['src/coordinator', 'src/operations', 'src/pino', 'src/postgres', 'src/sqlite'];
+
 const RUNGS: Readonly<Record<string, Rung>> = {
-  'L0 unit': async (copy) => found(await copy.test(['src/coordinator', 'test/golden'])),
+  'L0 unit': async (copy) => found(await copy.test([...UNITS, 'test/golden'])),
   'L1 model': async (copy, mutant) => {
     const inModel = mutant && PROTOCOL_MUTANTS[mutant.name];
     if (inModel === undefined) return undefined;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { describeIssues } from '../common/describe-issues.js';
+import { describeIssues } from './describe-issues.js';
 import { InvalidOptionsError } from './errors.js';
 import { MAX_BRANCH_SET } from './protocol/index.js';
 

@@ -11,7 +11,7 @@ import {
 } from '@nestjs/common';
 import { ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
-import { ApiProblem } from '../common/api-problem.decorator.js';
+import { ApiProblem } from '../operations/problem/api-problem.decorator.js';
 import { type Fault, faultSchema } from './fault.js';
 import { Faults } from './faults.js';
 import type { FaultyParticipant } from './faulty-participant.js';

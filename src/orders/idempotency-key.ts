@@ -1,5 +1,5 @@
 import { HttpStatus } from '@nestjs/common';
-import { ProblemException } from '../common/problem.js';
+import { ProblemException } from '../operations/problem/problem.js';
 
 /** Spelt as in the documentation, everywhere: OpenAPI would list another spelling as another header. */
 export const IDEMPOTENCY_KEY = 'Idempotency-Key';

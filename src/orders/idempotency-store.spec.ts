@@ -1,6 +1,6 @@
 import { HttpStatus } from '@nestjs/common';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { ProblemException } from '../common/problem.js';
+import { ProblemException } from '../operations/problem/problem.js';
 import { keyInUse } from './idempotency-key.js';
 import { IdempotencyStore, type IdempotencyStoreOptions, type KeyClaim } from './idempotency-store.js';
 

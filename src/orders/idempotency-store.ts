@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { HttpStatus } from '@nestjs/common';
-import { problemOf } from '../common/problem.js';
+import { problemOf } from '../operations/problem/problem.js';
 import { keyInUse, keyReused, keysFull } from './idempotency-key.js';
 
 /** A key, and what tells the request that bears it from others. */

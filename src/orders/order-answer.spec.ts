@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ProblemException } from '../common/problem.js';
+import { ProblemException } from '../operations/problem/problem.js';
 import type { AbortedOutcome, BranchView, Outcome, TransactionView } from '../coordinator/index.js';
 import { type OrderAnswer, answerNow, answerOf, currentAnswer, earlierAnswerOf } from './order-answer.js';
 

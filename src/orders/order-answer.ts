@@ -1,11 +1,11 @@
 import { HttpStatus } from '@nestjs/common';
 import type { z } from 'zod';
 import { money } from '../common/money.js';
-import { type Problem, ProblemException } from '../common/problem.js';
+import { type Problem, ProblemException } from '../operations/problem/problem.js';
 import type { AbortedOutcome, BranchView, Outcome, TransactionView } from '../coordinator/index.js';
 import { KEY_TAKEN, type KeyState } from '../participants/order/order-records.js';
 import type { ConfirmedOrder, Order } from '../participants/order/order.js';
-import { isTemporaryRefusal } from '../resource-managers/postgres/index.js';
+import { isTemporaryRefusal } from '../postgres/index.js';
 import { keyInUse } from './idempotency-key.js';
 import type { EarlierAnswer } from './idempotency-store.js';
 import type { placedOrderSchema, unsettledOrderSchema } from './order.schemas.js';

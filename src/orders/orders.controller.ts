@@ -9,7 +9,7 @@ import {
   ApiTags,
 } from '@nestjs/swagger';
 import type { z } from 'zod';
-import { ApiProblem } from '../common/api-problem.decorator.js';
+import { ApiProblem } from '../operations/problem/api-problem.decorator.js';
 import { money } from '../common/money.js';
 import { IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN, checkIdempotencyKey } from './idempotency-key.js';
 import { IdempotencyStore, type KeyClaim } from './idempotency-store.js';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { HttpStatus, Injectable } from '@nestjs/common';
-import { ProblemException } from '../common/problem.js';
+import { ProblemException } from '../operations/problem/problem.js';
 import { type Outcome, TransactionManager, type TransactionView, branch } from '../coordinator/index.js';
 import { Catalogue } from '../participants/inventory/catalogue.js';
 import { InventoryParticipant } from '../participants/inventory/inventory.participant.js';

@@ -1,8 +1,8 @@
 import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { LogFiles } from '../../src/coordinator/log/sqlite/log-files.js';
-import { openStored } from '../../src/coordinator/log/sqlite/stored-log.js';
+import { LogFiles } from '../../src/sqlite/log-files.js';
+import { openStored } from '../../src/sqlite/stored-log.js';
 import type { PostgresServer, TestDatabase } from '../support/postgres/server.js';
 import { NAME } from './application/application.module.js';
 

@@ -9,7 +9,7 @@ import {
   TransactionManager,
   branch,
 } from '../../src/coordinator/index.js';
-import { DASHBOARD_FOLDER } from '../../src/coordinator/operations/dashboard.controller.js';
+import { DASHBOARD_FOLDER } from '../../src/operations/dashboard.controller.js';
 import { ScriptedParticipant } from '../../src/coordinator/testing/index.js';
 import { OPERATOR_TOKEN } from './support/callers.js';
 import { HAS_CHROMIUM, goTo, useBrowser } from './support/suite.js';

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { FlushStatistics } from '../../src/coordinator/index.js';
-import { Scrape, createMeasured } from '../../src/coordinator/observation/metrics/metrics.fixture.js';
-import { METRICS } from '../../src/coordinator/observation/metrics/metrics.js';
+import { Scrape, createMeasured } from '../../src/operations/metrics/metrics.fixture.js';
+import { METRICS } from '../../src/operations/metrics/coordinator-metrics.js';
 import { ScriptedLog } from '../faults/scripted-log.js';
 
 const root = join(import.meta.dirname, '../..');

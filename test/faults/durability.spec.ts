@@ -8,7 +8,7 @@ import {
   LogUnavailableError,
   branch,
 } from '../../src/coordinator/index.js';
-import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
+import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import {
   type ParticipantScript,
   ScriptedParticipant,

@@ -23,7 +23,7 @@ import { ApiOperation, DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { Observable, of } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ProblemFilter } from '../../src/common/problem.filter.js';
+import { ProblemFilter } from '../../src/operations/problem/problem.filter.js';
 import {
   type Branch,
   CoordinatorModule,

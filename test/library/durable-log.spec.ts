@@ -18,7 +18,7 @@ import {
   TransactionManager,
   branch,
 } from '../../src/coordinator/index.js';
-import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
+import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import { ScriptedParticipant, recoverNow } from '../../src/coordinator/testing/index.js';
 import { ScriptedLog } from '../faults/scripted-log.js';
 import { startWith } from './support/applications.js';

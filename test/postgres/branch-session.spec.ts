@@ -1,11 +1,7 @@
 import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Branch, Vote } from '../../src/coordinator/index.js';
-import {
-  PostgresResourceManager,
-  type PostgresSettings,
-  type Work,
-} from '../../src/resource-managers/postgres/index.js';
+import { PostgresResourceManager, type PostgresSettings, type Work } from '../../src/postgres/index.js';
 import { balanceOf, openAccounts } from '../support/postgres/bank.js';
 import { someBranch } from '../support/postgres/branches.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';

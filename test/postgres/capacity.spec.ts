@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { isTemporaryRefusal, PostgresResourceManager } from '../../src/resource-managers/postgres/index.js';
+import { isTemporaryRefusal, PostgresResourceManager } from '../../src/postgres/index.js';
 import { someBranch } from '../support/postgres/branches.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
 

@@ -6,14 +6,14 @@ import { join } from 'node:path';
 import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Outcome, branch } from '../../src/coordinator/index.js';
-import { SqliteDecisionLog } from '../../src/coordinator/log/sqlite/index.js';
+import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import {
   type CoordinatorRun,
   PostgresResourceManager,
   type PostgresSettings,
   type Work,
-} from '../../src/resource-managers/postgres/index.js';
-import { Lane } from '../../src/resource-managers/postgres/lane.js';
+} from '../../src/postgres/index.js';
+import { Lane } from '../../src/postgres/connection/lane.js';
 import {
   type Banks,
   LeftBank,

@@ -9,7 +9,7 @@ import {
   PostgresResourceManager,
   type PostgresSettings,
   type Work,
-} from '../../src/resource-managers/postgres/index.js';
+} from '../../src/postgres/index.js';
 import { CopiableLog } from '../support/copied-log.js';
 import { OTHER_LOG_ID, idOf, runOf } from '../support/identity.js';
 import { balanceOf, openAccounts } from '../support/postgres/bank.js';

@@ -2,11 +2,7 @@ import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Vote, refuse } from '../../src/coordinator/index.js';
 import { createTestCoordinator } from '../../src/coordinator/testing/index.js';
-import {
-  PostgresResourceManager,
-  type PostgresSettings,
-  type Work,
-} from '../../src/resource-managers/postgres/index.js';
+import { PostgresResourceManager, type PostgresSettings, type Work } from '../../src/postgres/index.js';
 import {
   LeftBank,
   balanceOf,

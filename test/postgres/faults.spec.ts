@@ -2,7 +2,7 @@ import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Outcome, Participant, branch } from '../../src/coordinator/index.js';
 import { ScriptedParticipant } from '../../src/coordinator/testing/index.js';
-import type { PostgresParticipantOptions } from '../../src/resource-managers/postgres/index.js';
+import type { PostgresParticipantOptions } from '../../src/postgres/index.js';
 import {
   type BankOptions,
   type Banks,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { branchOf, coordinatorOf, gidOf } from '../../src/resource-managers/postgres/gid.js';
+import { branchOf, coordinatorOf, gidOf } from '../../src/postgres/gid.js';
 
 const TRANSACTION = 'shop.1a.7';
 

@@ -1,15 +1,15 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { GuardTable } from '../../src/resource-managers/postgres/guard-table.js';
-import { postgresSettingsSchema } from '../../src/resource-managers/postgres/index.js';
-import { SQLSTATES } from '../../src/resource-managers/postgres/sqlstate.js';
+import { GuardTable } from '../../src/postgres/guard/table.js';
+import { postgresSettingsSchema } from '../../src/postgres/index.js';
+import { SQLSTATES } from '../../src/postgres/sqlstate.js';
 
 const repository = resolve(import.meta.dirname, '../..');
 const guide = readFileSync(join(repository, 'docs/postgres.md'), 'utf8');
 
 function sourcesIn(folder: string): string[] {
-  return readdirSync(join(repository, folder))
+  return readdirSync(join(repository, folder), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
     .map((file) => readFileSync(join(repository, folder, file), 'utf8'));
 }
@@ -37,7 +37,7 @@ describe('the guide to PostgreSQL participants', () => {
   });
 
   it('explains every code of an error and of a refusal', () => {
-    const errors = sourcesIn('src/resource-managers/postgres').flatMap(
+    const errors = sourcesIn('src/postgres').flatMap(
       (source) => source.match(/'DTC_POSTGRES_[A-Z_]+'/g) ?? [],
     );
     const refusals = Object.values(SQLSTATES).flatMap(({ refusal }) => refusal?.code ?? []);

@@ -10,7 +10,7 @@ import {
   branch,
   refuse,
 } from '../../src/coordinator/index.js';
-import { PostgresBatchParticipant, PostgresParticipant } from '../../src/resource-managers/postgres/index.js';
+import { PostgresBatchParticipant, PostgresParticipant } from '../../src/postgres/index.js';
 import {
   LeftBank,
   type Posting,

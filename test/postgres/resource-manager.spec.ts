@@ -3,14 +3,10 @@ import { Logger } from '@nestjs/common';
 import { Client, Pool, types } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Vote, refuse } from '../../src/coordinator/index.js';
-import {
-  PostgresResourceManager,
-  type PostgresSettings,
-  type Work,
-} from '../../src/resource-managers/postgres/index.js';
-import { BranchWork } from '../../src/resource-managers/postgres/branch-work.js';
-import { openLanes } from '../../src/resource-managers/postgres/connections.js';
-import { postgresSettingsSchema } from '../../src/resource-managers/postgres/options.js';
+import { PostgresResourceManager, type PostgresSettings, type Work } from '../../src/postgres/index.js';
+import { BranchWork } from '../../src/postgres/branch/work.js';
+import { openLanes } from '../../src/postgres/connection/lanes.js';
+import { postgresSettingsSchema } from '../../src/postgres/options.js';
 import { balanceOf, endOf, openAccounts } from '../support/postgres/bank.js';
 import { type TestBranch, again, someBranch, until } from '../support/postgres/branches.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';

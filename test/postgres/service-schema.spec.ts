@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ACCOUNT_SCHEMA } from '../../src/participants/payment/postgres/account-table.js';
 import { ServiceDatabase } from '../../src/participants/postgres/service-database.js';
-import { PostgresStartUpError } from '../../src/resource-managers/postgres/index.js';
+import { PostgresStartUpError } from '../../src/postgres/index.js';
 import { until } from '../support/postgres/branches.js';
 import { PostgresServer } from '../support/postgres/server.js';
 import { TcpProxy } from '../support/tcp-proxy.js';

@@ -1,10 +1,6 @@
 import { defaults, Client, Query, types } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import {
-  PostgresResourceManager,
-  type PostgresSettings,
-  type Work,
-} from '../../src/resource-managers/postgres/index.js';
+import { PostgresResourceManager, type PostgresSettings, type Work } from '../../src/postgres/index.js';
 import { balanceOf, endOf, openAccounts } from '../support/postgres/bank.js';
 import { again, someBranch, until } from '../support/postgres/branches.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';

@@ -8,7 +8,7 @@ import {
   meaningOf,
   mendOf,
   refusalOf,
-} from '../../src/resource-managers/postgres/sqlstate.js';
+} from '../../src/postgres/sqlstate.js';
 
 /** Every row: what an error means in begin, work, prepare, commit and rollback. */
 const EXPECTED: Record<string, readonly Meaning[]> = {

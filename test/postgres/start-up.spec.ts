@@ -6,7 +6,7 @@ import {
   type PostgresOptions,
   PostgresResourceManager,
   PostgresStartUpError,
-} from '../../src/resource-managers/postgres/index.js';
+} from '../../src/postgres/index.js';
 import { startBanks } from '../support/postgres/bank.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
 import { TcpProxy } from '../support/tcp-proxy.js';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { describeIssues } from '../../common/describe-issues.js';
+import { describeIssues } from '../describe-issues.js';
 import { InvalidOptionsError } from '../errors.js';
 
 /** Those that may begin a transaction, and those that never do. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type DecisionLogStorage, decisionLogConformance } from '../testing/decision-log-conformance.js';
 import { MemoryDecisionLog } from './memory-decision-log.js';
-import { SqliteDecisionLog } from './sqlite/index.js';
+import { SqliteDecisionLog } from '../../sqlite/index.js';
 
 const memory = (): DecisionLogStorage => ({ createLog: () => new MemoryDecisionLog() });
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CommitDecision } from './decision-log.js';
-import { SqliteDecisionLog } from './sqlite/index.js';
+import { SqliteDecisionLog } from '../../sqlite/index.js';
 import { MemoryDecisionLog } from './memory-decision-log.js';
 
 let path: string;

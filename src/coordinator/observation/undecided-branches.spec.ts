@@ -4,7 +4,7 @@ import { OTHER_LOG_ID, claimOf, idOf } from '../../../test/support/identity.js';
 import type { PreparedBranch } from '../participant/participant.js';
 import { ScriptedParticipant } from '../testing/index.js';
 import { CoordinatorStatus } from './coordinator-status.js';
-import { createMeasured } from './metrics/metrics.fixture.js';
+import { createMeasured } from '../../operations/metrics/metrics.fixture.js';
 
 const SAFETY_MS = 1_000;
 

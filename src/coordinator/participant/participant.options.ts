@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { describeIssues } from '../../common/describe-issues.js';
+import { describeIssues } from '../describe-issues.js';
 import type { ResolvedCoordinatorOptions } from '../coordinator.options.js';
 import { InvalidOptionsError } from '../errors.js';
 

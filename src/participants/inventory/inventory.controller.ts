@@ -1,7 +1,7 @@
 import { Controller, Get, NotFoundException, Param } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
-import { ApiProblem } from '../../common/api-problem.decorator.js';
+import { ApiProblem } from '../../operations/problem/api-problem.decorator.js';
 import { money, moneySchema } from '../../common/money.js';
 import { Catalogue, skuSchema } from './catalogue.js';
 import { StockLevels } from './stock-levels.js';

@@ -1,4 +1,4 @@
-import { PostgresStartUpError } from '../../resource-managers/postgres/index.js';
+import { PostgresStartUpError } from '../../postgres/index.js';
 
 const MENDS: Readonly<Record<string, (role: string) => string>> = {
   // insufficient_privilege

@@ -1,8 +1,8 @@
 import { HttpStatus, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { Pool, type PoolClient, type QueryResultRow } from 'pg';
-import { ProblemException } from '../../common/problem.js';
-import { closePool, watchPool } from '../../resource-managers/postgres/close-pool.js';
-import type { PostgresParticipantOptions } from '../../resource-managers/postgres/index.js';
+import { ProblemException } from '../../operations/problem/problem.js';
+import { closePool, watchPool } from '../../postgres/connection/close-pool.js';
+import type { PostgresParticipantOptions } from '../../postgres/index.js';
 import { schemaNotCreated } from './schema-not-created.js';
 
 const READ_CONNECTIONS = 4;

@@ -8,11 +8,8 @@ import {
 } from '@nestjs/common';
 import { Pool } from 'pg';
 import { CoordinatorModule } from '../../../src/coordinator/index.js';
-import { SqliteDecisionLog } from '../../../src/coordinator/log/sqlite/index.js';
-import type {
-  PostgresParticipantOptions,
-  PostgresPools,
-} from '../../../src/resource-managers/postgres/index.js';
+import { SqliteDecisionLog } from '../../../src/sqlite/index.js';
+import type { PostgresParticipantOptions, PostgresPools } from '../../../src/postgres/index.js';
 import type { Settings } from '../messages.js';
 import { Gates, HouseBank, PayeeBank, PayerBank } from './bank.js';
 import { CrashPoints } from './crash-points.js';

@@ -7,10 +7,7 @@ import {
   type Vote,
   refuse,
 } from '../../../src/coordinator/index.js';
-import {
-  PostgresParticipant,
-  type PostgresParticipantOptions,
-} from '../../../src/resource-managers/postgres/index.js';
+import { PostgresParticipant, type PostgresParticipantOptions } from '../../../src/postgres/index.js';
 import type { Manner } from '../messages.js';
 
 /** What one branch does: money put into an account, or taken from it, and a row that says so. */

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
-import { DashboardFiles } from '../../../src/coordinator/operations/dashboard-files.js';
+import { DashboardFiles } from '../../../src/operations/dashboard-files.js';
 import { type ActionRequest, applyAction } from './actions.js';
 import { type Caller, FakeProblem, TOKENS } from './callers.js';
 import { auditPage, overviewOf, transactionPage, viewOf } from './pages.js';

@@ -11,10 +11,7 @@ import {
   type Vote,
   refuse,
 } from '../../../src/coordinator/index.js';
-import {
-  PostgresParticipant,
-  type PostgresParticipantOptions,
-} from '../../../src/resource-managers/postgres/index.js';
+import { PostgresParticipant, type PostgresParticipantOptions } from '../../../src/postgres/index.js';
 import type { TestDatabase } from './server.js';
 
 /** Money put into an account, or taken from it. */

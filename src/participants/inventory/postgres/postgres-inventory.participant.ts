@@ -1,6 +1,6 @@
 import type { QueryConfig, QueryResult } from 'pg';
 import { type Branch, Participant, type Vote } from '../../../coordinator/index.js';
-import { PostgresBatchParticipant } from '../../../resource-managers/postgres/index.js';
+import { PostgresBatchParticipant } from '../../../postgres/index.js';
 import { ServiceDatabase } from '../../postgres/service-database.js';
 import { type Reservation, refuseReservation } from '../inventory.participant.js';
 import type { StockLine } from '../stock.js';

@@ -1,6 +1,6 @@
 import type { QueryConfig, QueryResult } from 'pg';
 import { type Branch, Participant, type Vote } from '../../../coordinator/index.js';
-import { PostgresBatchParticipant } from '../../../resource-managers/postgres/index.js';
+import { PostgresBatchParticipant } from '../../../postgres/index.js';
 import { ServiceDatabase } from '../../postgres/service-database.js';
 import { type Charge, refuseCharge } from '../payment.participant.js';
 import { ACCOUNT_SCHEMA } from './account-table.js';

@@ -1,0 +1,412 @@
+import { Logger } from '@nestjs/common';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { ScriptedLog } from '../../../test/faults/scripted-log.js';
+import type { AuditEntry } from '../log/decision-log.js';
+import { troubled } from '../observation/troubles.js';
+import { branch } from '../participant/branch-request.js';
+import {
+  ScriptedParticipant,
+  type TestCoordinatorOptions,
+  createTestCoordinator,
+  settled,
+} from '../testing/index.js';
+import { OperatorActions } from './operator-actions.js';
+import { claimOf } from '../../../test/support/identity.js';
+
+const ALICE = { by: 'alice', reason: 'the ledger is mended' };
+
+beforeAll(() => Logger.overrideLogger(false));
+afterAll(() => Logger.overrideLogger(['log', 'warn', 'error', 'debug']));
+
+/** A log that keeps audit entries, and can be made to refuse them. */
+class AuditingLog extends ScriptedLog {
+  readonly entries: AuditEntry[] = [];
+  refuses = false;
+  gate: Promise<void> = Promise.resolve();
+
+  override async audit(entry?: AuditEntry): Promise<void> {
+    await this.gate;
+    if (this.refuses) throw new Error('no space left on device');
+    this.entries.push(entry!);
+  }
+}
+
+function setUp(options: TestCoordinatorOptions = {}) {
+  const log = new AuditingLog({});
+  const coordinator = createTestCoordinator({ log, maxAttempts: 1, ...options });
+  const actions = new OperatorActions(coordinator.runtime, coordinator.transactions);
+  return { ...coordinator, actions, log };
+}
+
+/** A transaction whose branch at `failing` has stalled. */
+async function stalled(script: ConstructorParameters<typeof ScriptedParticipant>[0] = { commit: 'throw' }) {
+  const failing = new ScriptedParticipant(script);
+  const sound = new ScriptedParticipant();
+  const set = setUp({ participants: { failing, sound } });
+  const outcome = await set.transactions.run({ branches: [branch('failing', 1), branch('sound', 1)] });
+  const id = outcome.transactionId;
+  return { ...set, failing, id, view: () => set.transactions.find(id)! };
+}
+
+describe('An operator', () => {
+  it('aborts a transaction that is not decided, and its caller hears who did and why', async () => {
+    const hanging = new ScriptedParticipant({ prepare: 'hang' });
+    const { transactions, actions, log } = setUp({ participants: { hanging } });
+    const running = transactions.run({ branches: [branch('hanging', 1)] });
+    const { transactionId } = transactions.list()[0]!;
+
+    await actions.abort(transactionId, ALICE);
+
+    expect(await running).toMatchObject({
+      status: 'aborted',
+      cause: 'rolled-back',
+      reason: expect.stringContaining('operator alice: the ledger is mended') as unknown,
+    });
+    expect(hanging.count('rollback')).toBe(1);
+    expect(log.entries).toMatchObject([{ number: 1, action: 'abort', target: transactionId, ...ALICE }]);
+  });
+
+  it('cannot abort what is decided, or may be, and leaves no audit entry by trying', async () => {
+    const gate = Promise.withResolvers<void>();
+    const log = new AuditingLog({ append: () => gate.promise });
+    const { transactions, actions } = setUp({ participants: { sound: new ScriptedParticipant() }, log });
+    const running = transactions.run({ branches: [branch('sound', 1)] });
+    await settled();
+    const { transactionId, inDoubt } = transactions.list()[0]!;
+    expect(inDoubt).toBe(true);
+    const refused = {
+      code: 'DTC_ACTION_REFUSED',
+      message: expect.stringContaining('recorded already') as unknown,
+    };
+    await expect(actions.abort(transactionId, ALICE)).rejects.toMatchObject(refused);
+
+    gate.resolve();
+    expect(await running).toMatchObject({ status: 'committed' });
+    await expect(actions.abort(transactionId, ALICE)).rejects.toMatchObject({
+      message: expect.stringContaining('never turned round') as unknown,
+    });
+    expect(log.entries).toEqual([]);
+  });
+
+  it('cannot abort what is decided while the audit entry is being written', async () => {
+    const vote = Promise.withResolvers<void>();
+    const { transactions, actions, log } = setUp({
+      participants: { slow: new ScriptedParticipant({ prepare: { until: vote.promise } }) },
+    });
+    const gate = Promise.withResolvers<void>();
+    log.gate = gate.promise;
+    const running = transactions.run({ branches: [branch('slow', 1)] });
+    const { transactionId } = transactions.list()[0]!;
+    const aborting = actions.abort(transactionId, ALICE);
+    vote.resolve();
+    expect(await running).toMatchObject({ status: 'committed' });
+    gate.resolve();
+
+    await expect(aborting).rejects.toMatchObject({ code: 'DTC_ACTION_REFUSED' });
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'COMMITTED' });
+  });
+
+  it('retries a stalled branch at once, and only when there is something to try', async () => {
+    const { actions, id, view, failing } = await stalled({ commit: ['throw', 'yes'] });
+    await expect(actions.retry(id, 'sound', ALICE)).rejects.toMatchObject({ code: 'DTC_ACTION_REFUSED' });
+    await expect(actions.retry(id, 'nobody', ALICE)).rejects.toMatchObject({ code: 'DTC_BRANCH_NOT_FOUND' });
+    await expect(actions.retry('nobody.1', 'failing', ALICE)).rejects.toMatchObject({
+      code: 'DTC_TRANSACTION_NOT_FOUND',
+    });
+
+    await actions.retry(id, 'failing', ALICE);
+    await settled();
+    expect(view()).toMatchObject({ state: 'COMMITTED', stalled: false });
+    expect(failing.count('commit')).toBe(2);
+  });
+
+  it('refuses a second attempt beside one that is under way, to retry and to resolve', async () => {
+    const { actions, id } = await stalled({ commit: ['throw', 'hang'] });
+    await actions.retry(id, 'failing', ALICE);
+
+    await expect(actions.retry(id, 'failing', ALICE)).rejects.toThrow(/under way/);
+    await expect(actions.resolve(id, 'failing', 'commit', ALICE)).rejects.toThrow(/under way/);
+  });
+
+  it('resolves a stalled branch as it was decided, and the transaction ends without a report', async () => {
+    const { actions, id, view, participants } = await stalled();
+    await actions.resolve(id, 'failing', 'commit', ALICE);
+
+    expect(view()).toMatchObject({ state: 'COMMITTED', stalled: false, heuristic: null });
+    expect(view().branches[0]!.heuristic).toMatchObject({
+      kind: 'commit',
+      reason: expect.stringMatching(
+        /^resolved by operator alice at 2030-.*Z: the ledger is mended$/,
+      ) as unknown,
+    });
+    expect(participants.get('failing').counts.stalled).toBe(0);
+  });
+
+  it('resolves it against the decision, which stands: that is a heuristic report until it is forgotten', async () => {
+    const { actions, id, view, log } = await stalled();
+    await actions.resolve(id, 'failing', 'rollback', ALICE);
+    expect(view()).toMatchObject({ state: 'COMMITTED', decision: 'commit', heuristic: 'mixed' });
+
+    await actions.forget(id, { by: 'bob', reason: 'refunded' });
+    expect(view()).toMatchObject({ state: 'COMMITTED', heuristic: null });
+    await expect(actions.forget(id, ALICE)).rejects.toThrow(/no heuristic report/);
+    expect(log.entries).toMatchObject([
+      { number: 1, action: 'resolve', target: `${id}/failing`, detail: 'as rollback', ...ALICE },
+      { number: 2, action: 'forget', target: id, detail: null, by: 'bob', reason: 'refunded' },
+    ]);
+  });
+
+  it('resolves only what has stalled', async () => {
+    const { actions, id } = await stalled();
+    await expect(actions.resolve(id, 'sound', 'rollback', ALICE)).rejects.toThrow(/has not stalled/);
+
+    const pausing = new ScriptedParticipant({ commit: 'throw' });
+    const other = setUp({ participants: { pausing }, maxAttempts: 3 });
+    const running = other.transactions.run({ branches: [branch('pausing', 1)] });
+    await settled();
+    const { transactionId } = other.transactions.list()[0]!;
+    const resolving = other.actions.resolve(transactionId, 'pausing', 'commit', ALICE);
+    await expect(resolving).rejects.toThrow(/has not stalled/);
+    await other.clock.advance(10_000);
+    expect(await running).toMatchObject({ status: 'pending' });
+  });
+
+  it('pauses a participant: new transactions are refused, enlisted branches too, and others go on', async () => {
+    const [ledger, other] = [new ScriptedParticipant(), new ScriptedParticipant()];
+    const { transactions, actions } = setUp({ participants: { ledger, other } });
+    const begun = transactions.begin();
+    begun.enlist(branch('ledger', 1));
+    await actions.pause('ledger', ALICE);
+
+    await expect(transactions.run({ branches: [branch('ledger', 1)] })).rejects.toMatchObject({
+      code: 'DTC_PARTICIPANT_PAUSED',
+      participant: 'ledger',
+    });
+    expect(await begun.commit()).toMatchObject({
+      status: 'aborted',
+      participant: 'ledger',
+      code: 'PARTICIPANT_PAUSED',
+    });
+    expect(ledger.calls).toEqual([]);
+    expect(await transactions.run({ branches: [branch('other', 1)] })).toMatchObject({ status: 'committed' });
+  });
+
+  it('lets completions wait while a participant is paused, and go on when it is resumed', async () => {
+    const votes = Promise.withResolvers<void>();
+    const prepare = { until: votes.promise };
+    const ledger = new ScriptedParticipant({ prepare });
+    const other = new ScriptedParticipant({ prepare });
+    const { transactions, actions, clock, recover } = setUp({ participants: { ledger, other } });
+    const running = transactions.run({ branches: [branch('ledger', 1), branch('other', 1)] });
+    await actions.pause('ledger', ALICE);
+    votes.resolve();
+    await settled();
+    await recover();
+    await clock.advance(60_000);
+
+    const { transactionId } = await running;
+    await expect(running).resolves.toMatchObject({ status: 'pending', decision: 'commit' });
+    expect([ledger.count('commit'), other.count('commit')]).toEqual([0, 1]);
+    const held = transactions.find(transactionId)!;
+    expect(held).toMatchObject({ state: 'COMMITTING', stalled: false });
+    expect(held.branches[0]).toMatchObject({
+      state: 'committing',
+      held: true,
+      attempts: 0,
+      nextAttemptAt: null,
+    });
+    expect(held.timeline).toContainEqual(expect.objectContaining({ event: 'held', branchId: 'ledger' }));
+    await expect(actions.retry(transactionId, 'ledger', ALICE)).rejects.toThrow(/is paused/);
+
+    await actions.resume('ledger', ALICE);
+    await clock.advance(50);
+    expect(ledger.count('commit')).toBe(1);
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'COMMITTED' });
+  });
+
+  it('lets rollbacks, retries and stalled branches of a paused participant wait as well', async () => {
+    const set = await stalled({ commit: ['throw', 'yes'] });
+    await set.actions.pause('failing', ALICE);
+    await set.recover();
+    expect(set.failing.count('commit')).toBe(1);
+    await set.actions.resume('failing', ALICE);
+    await set.recover();
+    expect(set.view()).toMatchObject({ state: 'COMMITTED' });
+
+    const ledger = new ScriptedParticipant({ rollback: ['throw', 'yes'] });
+    const { transactions, actions, clock, participants } = setUp({
+      participants: { ledger },
+      maxAttempts: 3,
+    });
+    participants.register(new ScriptedParticipant({ prepare: { delayMs: 10, then: 'no' } }, clock), {
+      name: 'no',
+    });
+    const running = transactions.run({ branches: [branch('ledger', 1), branch('no', 1)] });
+    await clock.advance(10);
+    const { transactionId } = await running;
+    await settled();
+    expect(ledger.count('rollback')).toBe(1);
+    await actions.pause('ledger', ALICE);
+    await clock.advance(10_000);
+    expect(ledger.count('rollback')).toBe(1);
+    await actions.resume('ledger', ALICE);
+    await clock.advance(50);
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED' });
+  });
+
+  it('what a pause holds gives its place to others, is shown as trouble, and its caller hears of it at once', async () => {
+    const votes = Promise.withResolvers<void>();
+    const ledger = new ScriptedParticipant({ prepare: { until: votes.promise } });
+    const other = new ScriptedParticipant();
+    const { transactions, actions, runtime } = setUp({ participants: { ledger, other }, maxInFlight: 1 });
+    const running = transactions.run({ branches: [branch('ledger', 1)] });
+    await actions.pause('ledger', ALICE);
+    votes.resolve();
+
+    expect(await running).toMatchObject({ status: 'pending', decision: 'commit' });
+    expect(troubled(runtime.registry, runtime.parts.clock.now())).toHaveLength(1);
+    expect(await transactions.run({ branches: [branch('other', 1)] })).toMatchObject({ status: 'committed' });
+  });
+
+  it('a branch that a pause holds can be resolved by hand, without being tried once more', async () => {
+    const { actions, id, view, failing } = await stalled();
+    const pausing = new ScriptedParticipant({ commit: 'throw' });
+    const set = setUp({ participants: { pausing }, maxAttempts: 5 });
+    const running = set.transactions.run({ branches: [branch('pausing', 1)] });
+    await settled();
+    await set.actions.pause('pausing', ALICE);
+    await set.clock.advance(10_000);
+    const { transactionId } = await running;
+    await set.actions.resolve(transactionId, 'pausing', 'commit', ALICE);
+    expect(set.transactions.find(transactionId)).toMatchObject({ state: 'COMMITTED', heuristic: null });
+    expect(pausing.count('commit')).toBe(1);
+
+    await actions.pause('failing', ALICE);
+    await actions.resolve(id, 'failing', 'commit', ALICE);
+    expect([view().state, failing.count('commit')]).toEqual(['COMMITTED', 1]);
+  });
+
+  it('a pause is of the name: it outlasts the participant, and ends for all that waits under it', async () => {
+    const votes = Promise.withResolvers<void>();
+    const ledger = new ScriptedParticipant({ prepare: { until: votes.promise } });
+    const { transactions, actions, participants, clock } = setUp({ participants: { ledger } });
+    const running = transactions.run({ branches: [branch('ledger', 1)] });
+    await actions.pause('ledger', ALICE);
+    votes.resolve();
+    const { transactionId } = await running;
+    participants.unregister('ledger');
+    const again = new ScriptedParticipant();
+    participants.register(again, { name: 'ledger' });
+    await expect(transactions.run({ branches: [branch('ledger', 1)] })).rejects.toThrow(/paused/);
+
+    participants.unregister('ledger');
+    await actions.resume('ledger', ALICE);
+    await clock.advance(50);
+    expect(ledger.count('commit')).toBe(1);
+    expect(transactions.find(transactionId)).toMatchObject({ state: 'COMMITTED' });
+    participants.register(again, { name: 'ledger' });
+    expect(await transactions.run({ branches: [branch('ledger', 1)] })).toMatchObject({
+      status: 'committed',
+    });
+  });
+
+  it('of two orders for one branch only the first is carried out, and the trail says what became of the second', async () => {
+    const { actions, id, view, log } = await stalled();
+    const orders = await Promise.allSettled([
+      actions.resolve(id, 'failing', 'commit', ALICE),
+      actions.resolve(id, 'failing', 'rollback', { by: 'bob', reason: 'I saw it rolled back' }),
+    ]);
+    expect(orders.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+    expect(view()).toMatchObject({ state: 'COMMITTED', heuristic: null });
+    expect(log.entries).toMatchObject([
+      { by: 'alice', detail: 'as commit' },
+      { by: 'bob', detail: 'as rollback' },
+      { by: 'bob', detail: expect.stringMatching(/^refused: /) as unknown },
+    ]);
+  });
+
+  it('a log that does not answer keeps no operator waiting for ever, and nothing is done', async () => {
+    vi.useFakeTimers();
+    try {
+      const { actions, log, runtime } = setUp();
+      log.gate = new Promise(() => {});
+      const draining = actions.drain(ALICE).catch((error: unknown) => error);
+      await vi.advanceTimersByTimeAsync(10_000);
+      expect(await draining).toMatchObject({ code: 'DTC_LOG_UNAVAILABLE' });
+      expect(runtime.admission.isDraining).toBe(false);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('a paused participant decides nothing by itself, and says so', async () => {
+    const ledger = new ScriptedParticipant({ commitOnePhase: 'yes' });
+    const { transactions, actions } = setUp({ participants: { ledger } });
+    const begun = transactions.begin();
+    begun.enlist(branch('ledger', 1));
+    await actions.pause('ledger', ALICE);
+
+    expect(await begun.commit()).toMatchObject({ status: 'aborted', code: 'PARTICIPANT_PAUSED' });
+    expect(ledger.calls).toEqual([]);
+  });
+
+  it('resumes only what is paused, and knows only participants that are registered', async () => {
+    const { actions } = setUp({ participants: { ledger: new ScriptedParticipant() } });
+    await expect(actions.resume('ledger', ALICE)).rejects.toThrow(/is not paused/);
+    await expect(actions.pause('nobody', ALICE)).rejects.toMatchObject({ code: 'DTC_PARTICIPANT_NOT_FOUND' });
+  });
+
+  it('drains the coordinator, and undrains it', async () => {
+    const ledger = new ScriptedParticipant();
+    const { transactions, actions, runtime } = setUp({ participants: { ledger } });
+    const begun = transactions.begin();
+    begun.enlist(branch('ledger', 1));
+    await actions.drain(ALICE);
+    expect(runtime.admission.isOpen).toBe(false);
+    await expect(transactions.run({ branches: [] })).rejects.toMatchObject({ code: 'DTC_DRAINING' });
+    expect(await begun.commit()).toMatchObject({ status: 'committed' });
+
+    await actions.undrain(ALICE);
+    expect(await transactions.run({ branches: [] })).toMatchObject({ status: 'committed' });
+    await expect(actions.undrain(ALICE)).rejects.toMatchObject({ code: 'DTC_ACTION_REFUSED' });
+  });
+
+  it('does nothing that cannot be written down', async () => {
+    const { actions, id, view, log, failing, transactions, participants } = await stalled();
+    log.refuses = true;
+    const refused = { code: 'DTC_LOG_UNAVAILABLE' };
+    const before = view();
+
+    await expect(actions.retry(id, 'failing', ALICE)).rejects.toMatchObject(refused);
+    await expect(actions.resolve(id, 'failing', 'commit', ALICE)).rejects.toMatchObject(refused);
+    await expect(actions.pause('failing', ALICE)).rejects.toMatchObject(refused);
+    await expect(actions.drain(ALICE)).rejects.toMatchObject(refused);
+
+    expect(view()).toEqual(before);
+    expect(failing.count('commit')).toBe(1);
+    expect(participants.get('failing').paused).toBeUndefined();
+    log.refuses = false;
+    await actions.undrain(ALICE).catch(() => {});
+    await expect(transactions.run({ branches: [] })).rejects.toMatchObject(refused);
+  });
+
+  it('finds what was ordered in earlier runs, the youngest first, page by page', async () => {
+    const entry = (number: number): AuditEntry => ({
+      number,
+      at: number,
+      action: 'drain',
+      target: 'shop',
+      detail: null,
+      ...ALICE,
+    });
+    const log = new AuditingLog({
+      claim: claimOf({ epoch: 2, audits: [entry(6), entry(7)] }),
+    });
+    const { actions } = setUp({ log });
+    await actions.drain(ALICE);
+
+    expect(actions.audit(2).map(({ number }) => number)).toEqual([8, 7]);
+    expect(actions.audit(2, 7).map(({ number }) => number)).toEqual([6]);
+    expect(log.entries).toMatchObject([{ number: 8 }]);
+  });
+});

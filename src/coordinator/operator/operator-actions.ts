@@ -1,0 +1,229 @@
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import {
+  ActionRefusedError,
+  BranchNotFoundError,
+  ParticipantNotFoundError,
+  TransactionNotFoundError,
+} from '../errors.js';
+import type { BranchRecord } from '../execution/branch-record.js';
+import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import { release } from '../execution/held.js';
+import type { TransactionRecord } from '../execution/transaction-record.js';
+import type { AuditEntry, OperatorAction } from '../log/decision-log.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import type { HeuristicKind } from '../protocol/index.js';
+import { TransactionManager } from '../transaction-manager.js';
+import { reasonAgainst } from './refusals.js';
+
+/** Who orders something, and why: both are kept. @publicApi */
+export interface Order {
+  /** The name of the operator. */
+  readonly by: string;
+  /** In words, 1 to 300 characters. */
+  readonly reason: string;
+}
+
+/** One thing to be done, as it is written down; and why it is refused as things are, in one sentence. */
+interface Action {
+  readonly action: OperatorAction;
+  readonly target: string;
+  readonly detail?: string;
+  readonly refusal?: () => string | undefined;
+}
+
+/**
+ * What an operator can do. Nothing here turns a decision round: what would is refused with the reason. Each action is
+ * written to the audit trail before it is done, and what cannot be written is not done.
+ *
+ * @publicApi
+ */
+@Injectable()
+export class OperatorActions {
+  private readonly logger = new Logger('Operator');
+
+  constructor(
+    @Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime,
+    private readonly transactions: TransactionManager,
+  ) {}
+
+  /**
+   * Aborts a transaction that is not decided.
+   *
+   * @throws TransactionNotFoundError; ActionRefusedError when commit is decided, or may be; LogUnavailableError.
+   */
+  async abort(transactionId: string, order: Order): Promise<void> {
+    const transaction = this.transactionOf(transactionId);
+    const refusal = (): string | undefined => reasonAgainst.abort(transaction);
+    await this.order({ action: 'abort', target: transactionId, refusal }, order, () =>
+      this.runtime.executor.rollbackRequested(transaction, `operator ${order.by}: ${order.reason}`),
+    );
+  }
+
+  /**
+   * Starts an attempt to complete a branch now, whatever its pause. It does not wait for what comes of it.
+   *
+   * @throws TransactionNotFoundError, BranchNotFoundError; ActionRefusedError when there is nothing to try; LogUnavailableError.
+   */
+  async retry(transactionId: string, branchId: string, order: Order): Promise<void> {
+    const branch = this.branchOf(transactionId, branchId);
+    const target = `${transactionId}/${branchId}`;
+    const refusal = (): string | undefined => reasonAgainst.retry(branch);
+    await this.order({ action: 'retry', target, refusal }, order, () => {
+      void this.runtime.executor.deliveries.retryNow(branch);
+    });
+  }
+
+  /**
+   * Records how a branch has ended that has stalled, or waits for a paused participant, because somebody made it so by
+   * hand, or knows it. It changes no decision: an end that disagrees with it is a heuristic report, and is kept until it is
+   * forgotten.
+   *
+   * @param as how the branch has ended at its participant.
+   * @throws TransactionNotFoundError, BranchNotFoundError; ActionRefusedError when the branch goes on by itself, or is
+   * being tried; LogUnavailableError.
+   */
+  async resolve(transactionId: string, branchId: string, as: HeuristicKind, order: Order): Promise<void> {
+    const branch = this.branchOf(transactionId, branchId);
+    const target = `${transactionId}/${branchId}`;
+    const refusal = (): string | undefined => reasonAgainst.resolve(branch);
+    await this.order({ action: 'resolve', target, refusal, detail: `as ${as}` }, order, (at) => {
+      const who = `operator ${order.by} at ${new Date(at).toISOString()}`;
+      this.runtime.executor.deliveries.resolve(branch, as, `resolved by ${who}: ${order.reason}`);
+    });
+  }
+
+  /**
+   * Drops the heuristic reports of a transaction that is over, because somebody has dealt with them.
+   *
+   * @throws TransactionNotFoundError; ActionRefusedError when it has none, or goes on; LogUnavailableError.
+   */
+  async forget(transactionId: string, order: Order): Promise<void> {
+    const transaction = this.transactionOf(transactionId);
+    const refusal = (): string | undefined => reasonAgainst.forget(transaction);
+    await this.order({ action: 'forget', target: transactionId, refusal }, order, () => {
+      this.transactions.forget(transactionId);
+    });
+  }
+
+  /**
+   * Gives a participant nothing to do until it is resumed, or the process ends: its prepares are refused, its
+   * completions wait. Asked again, it changes who paused it and why.
+   *
+   * @throws ParticipantNotFoundError, LogUnavailableError
+   */
+  async pause(name: string, order: Order): Promise<void> {
+    const { participants } = this.runtime.parts;
+    if (!participants.list().some((participant) => participant.name === name)) {
+      throw new ParticipantNotFoundError(name);
+    }
+    await this.order({ action: 'pause', target: name }, order, (since) =>
+      participants.pause(name, { since, by: order.by, reason: order.reason }),
+    );
+  }
+
+  /**
+   * Lets a paused participant go on, with what has waited for it as well.
+   *
+   * @throws ParticipantNotFoundError; ActionRefusedError when it is not paused; LogUnavailableError.
+   */
+  async resume(name: string, order: Order): Promise<void> {
+    const { participants } = this.runtime.parts;
+    if (
+      !participants.list().some((participant) => participant.name === name) &&
+      !participants.isPaused(name)
+    ) {
+      throw new ParticipantNotFoundError(name);
+    }
+    const refusal = (): string | undefined => reasonAgainst.resume(name, participants.isPaused(name));
+    await this.order({ action: 'resume', target: name, refusal }, order, () => {
+      this.releaseAll(name);
+      participants.resume(name);
+    });
+  }
+
+  /** Takes no new transaction until it is undrained; what is in flight goes on. @throws LogUnavailableError */
+  async drain(order: Order): Promise<void> {
+    const { admission, parts } = this.runtime;
+    await this.order({ action: 'drain', target: parts.options.name }, order, () => {
+      admission.isDraining = true;
+    });
+  }
+
+  /** Takes new transactions again. @throws ActionRefusedError when it is not drained; LogUnavailableError. */
+  async undrain(order: Order): Promise<void> {
+    const { admission, parts } = this.runtime;
+    const refusal = (): string | undefined => reasonAgainst.undrain(admission);
+    await this.order({ action: 'undrain', target: parts.options.name, refusal }, order, () => {
+      admission.isDraining = false;
+    });
+  }
+
+  /**
+   * @param before the number of an entry; only those before it are listed.
+   * @returns what operators have ordered, the youngest first.
+   */
+  audit(limit: number, before?: number): readonly AuditEntry[] {
+    return this.runtime.audit.list(limit, before);
+  }
+
+  /**
+   * Writes down what is about to be done, and does it, unless it is refused. Things move while it is being written, so
+   * whether it is refused is asked before and after; from then on nothing comes between.
+   *
+   * @param act does it. @param act.at when it was ordered, in milliseconds since the epoch.
+   */
+  private async order(action: Action, { by, reason }: Order, act: (at: number) => void): Promise<void> {
+    const { clock } = this.runtime.parts;
+    const entry = {
+      at: clock.epochMs + clock.now(),
+      by,
+      action: action.action,
+      target: action.target,
+      reason,
+      detail: action.detail ?? null,
+    };
+    const before = action.refusal?.();
+    if (before !== undefined) this.refuse(entry, before);
+    await this.runtime.audit.write(entry);
+    const after = action.refusal?.();
+    if (after !== undefined) {
+      await this.runtime.audit.write({ ...entry, detail: `refused: ${after}` });
+      this.refuse(entry, after);
+    }
+    act(entry.at);
+    const { at: _at, ...fields } = entry;
+    this.logger.warn(fields, `${by} orders: ${entry.action} ${entry.target}`);
+  }
+
+  private refuse({ by, action, target }: Omit<AuditEntry, 'number'>, reason: string): never {
+    this.logger.warn({ by, action, target }, `refused: ${reason}`);
+    throw new ActionRefusedError(reason);
+  }
+
+  private transactionOf(id: string): TransactionRecord {
+    const transaction = this.runtime.registry.find(id);
+    if (transaction === undefined) throw new TransactionNotFoundError(id);
+    return transaction;
+  }
+
+  private branchOf(transactionId: string, branchId: string): BranchRecord {
+    const { branches } = this.transactionOf(transactionId);
+    const found = branches.find((branch) => branch.branchId === branchId);
+    if (found === undefined) throw new BranchNotFoundError(transactionId, branchId);
+    return found;
+  }
+
+  /** Branches keep the participant they were enlisted with, also when another has been registered under its name since. */
+  private releaseAll(name: string): void {
+    const { registry, parts, deadlines } = this.runtime;
+    const released = new Set<RegisteredParticipant>();
+    registry.forEach((transaction) => {
+      for (const branch of transaction.branches) {
+        if (branch.participant.name !== name) continue;
+        release(branch, parts.clock, deadlines, parts.random());
+        released.add(branch.participant);
+      }
+    });
+    for (const participant of released) participant.paused = undefined;
+  }
+}

@@ -1,0 +1,61 @@
+import type { Admission } from '../execution/admission.js';
+import type { BranchRecord } from '../execution/branch-record.js';
+import { isHeld } from '../execution/held.js';
+import type { TransactionRecord } from '../execution/transaction-record.js';
+import { READY, includes, isAbort, isCommit } from '../protocol/index.js';
+
+/** Why an action is refused as things are, in one sentence; undefined when it is not. */
+export const reasonAgainst = {
+  abort({ state, id, onePhase }: TransactionRecord): string | undefined {
+    if (isCommit(state)) return `The commit of ${id} is decided, and a decision is never turned round.`;
+    if (isAbort(state)) return `${id} is aborted already.`;
+    if (state === READY && onePhase) {
+      return `The only participant of ${id} was asked to decide, and may have committed: it cannot be aborted any more.`;
+    }
+    if (state === READY) {
+      return `Every branch of ${id} has voted, and its decision may be recorded already: it cannot be aborted any more.`;
+    }
+    return undefined;
+  },
+
+  retry(branch: BranchRecord): string | undefined {
+    const { participant, delivery } = branch;
+    if (participant.isAwaited) return `No participant "${participant.name}" is registered.`;
+    if (participant.paused !== undefined)
+      return `Participant "${participant.name}" is paused: resume it first.`;
+    if (!owes(branch)) return `Branch "${branch.branchId}" has no decision to be told.`;
+    if (delivery === undefined || delivery.attempt !== undefined) {
+      return `An attempt to complete branch "${branch.branchId}" is under way.`;
+    }
+    return undefined;
+  },
+
+  resolve(branch: BranchRecord): string | undefined {
+    const { transaction, index, branchId, delivery } = branch;
+    if (!owes(branch) || !(includes(transaction.stalled, index) || isHeld(branch))) {
+      return `Branch "${branchId}" has not stalled, and its participant is not paused: it is still being tried.`;
+    }
+    if (delivery?.attempt !== undefined) {
+      return `An attempt to complete branch "${branchId}" is under way: pause its participant, and ask again when it is over.`;
+    }
+    return undefined;
+  },
+
+  forget({ id, hasHeuristics, endedAt }: TransactionRecord): string | undefined {
+    if (!hasHeuristics) return `${id} holds no heuristic report.`;
+    return endedAt === 0 ? `${id} goes on: its reports are forgotten when it has ended.` : undefined;
+  },
+
+  resume(name: string, isPaused: boolean): string | undefined {
+    return isPaused ? undefined : `Participant "${name}" is not paused.`;
+  },
+
+  undrain({ isDraining }: Admission): string | undefined {
+    return isDraining ? undefined : 'The coordinator is not drained.';
+  },
+};
+
+/** Whether the branch has yet to be told the decision, or asked for it. */
+function owes({ transaction, index }: BranchRecord): boolean {
+  return includes(transaction.state === READY ? transaction.awaiting : transaction.open, index);
+}

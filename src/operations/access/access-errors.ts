@@ -1,0 +1,15 @@
+import { CoordinatorError } from '../../coordinator/errors.js';
+
+/** A route for operators was asked without a token, or with one that nobody has. @publicApi */
+export class UnauthenticatedError extends CoordinatorError {
+  readonly code = 'DTC_UNAUTHENTICATED';
+}
+
+/** Whoever sees may not act. @publicApi */
+export class ForbiddenError extends CoordinatorError {
+  readonly code = 'DTC_FORBIDDEN';
+
+  constructor(readonly caller: string) {
+    super(`${caller} may see and not act: that needs the token of an operator.`);
+  }
+}

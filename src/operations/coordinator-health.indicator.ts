@@ -1,0 +1,42 @@
+import { Injectable } from '@nestjs/common';
+import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
+import { CoordinatorStatus } from '../coordinator/observation/coordinator-status.js';
+
+/**
+ * The coordinator's health, for a Terminus check: `down` while it takes no new transactions or has yet to
+ * try the decisions of earlier runs for the first time, `degraded` while a
+ * transaction is stalled or holds a heuristic report, else `up`.
+ *
+ * @publicApi
+ */
+@Injectable()
+export class CoordinatorHealthIndicator {
+  constructor(
+    private readonly indicators: HealthIndicatorService,
+    private readonly status: CoordinatorStatus,
+  ) {}
+
+  /**
+   * Whether the process may live on: `down` only when nothing but a new start can help.
+   *
+   * @param key the name under which the result stands in the answer.
+   */
+  checkLife<const Key extends string>(key: Key): HealthIndicatorResult<Key> {
+    const indicator = this.indicators.check(key);
+    const { restartNeeded, logProblem } = this.status.condition();
+    return restartNeeded ? indicator.down({ logProblem }) : indicator.up();
+  }
+
+  /**
+   * @param key the name under which the result stands in the answer.
+   * @returns the status, with the coordinator's condition as its details. It never throws.
+   */
+  check<const Key extends string>(key: Key): HealthIndicatorResult<Key> {
+    const indicator = this.indicators.check(key);
+    const condition = { ...this.status.condition() };
+    if (!condition.accepting || condition.recovering) return indicator.down(condition);
+    return condition.stalled + condition.heuristic > 0
+      ? indicator.degraded(condition)
+      : indicator.up(condition);
+  }
+}

@@ -1,0 +1,63 @@
+import { Body, Get, Post, Query } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
+import { ApiProblem } from './problem/api-problem.decorator.js';
+import { type CoordinatorView, CoordinatorStatus } from '../coordinator/observation/coordinator-status.js';
+import type { Caller } from './access/access.js';
+import { CalledBy } from './access/access.guard.js';
+import { type AuditPage, auditPage } from './audit-page.js';
+import { OperatorActions } from '../coordinator/operator/operator-actions.js';
+import { OperatorRoute } from './operator-route.decorator.js';
+import { OperatorRoutes } from './operator-routes.decorator.js';
+import { type AuditQuery, type OrderBody, auditQuery, orderBody, orderOf } from './request.schemas.js';
+import { auditSchema, callerSchema, coordinatorSchema } from './view.schemas.js';
+
+/** The coordinator itself, what operators have ordered, and who asks. */
+@OperatorRoutes('')
+export class CoordinatorController {
+  constructor(
+    private readonly status: CoordinatorStatus,
+    private readonly actions: OperatorActions,
+  ) {}
+
+  @Get('coordinator')
+  @ApiOperation({ summary: 'How the coordinator is, and what has happened since its start' })
+  @ApiOkResponse({ standardSchema: coordinatorSchema })
+  view(): CoordinatorView {
+    return this.status.view();
+  }
+
+  @Post('coordinator/drain')
+  @OperatorRoute('Take no new transaction; what is in flight goes on', coordinatorSchema)
+  async drain(
+    @Body({ schema: orderBody }) body: OrderBody,
+    @CalledBy() caller: Caller,
+  ): Promise<CoordinatorView> {
+    await this.actions.drain(orderOf(body, caller));
+    return this.status.view();
+  }
+
+  @Post('coordinator/undrain')
+  @OperatorRoute('Take new transactions again', coordinatorSchema)
+  async undrain(
+    @Body({ schema: orderBody }) body: OrderBody,
+    @CalledBy() caller: Caller,
+  ): Promise<CoordinatorView> {
+    await this.actions.undrain(orderOf(body, caller));
+    return this.status.view();
+  }
+
+  @Get('audit')
+  @ApiOperation({ summary: 'What operators have ordered, the youngest first, page by page' })
+  @ApiOkResponse({ standardSchema: auditSchema })
+  @ApiProblem(400, 'The request is not valid')
+  audit(@Query({ schema: auditQuery }) query: AuditQuery): AuditPage {
+    return auditPage(this.actions, query);
+  }
+
+  @Get('access')
+  @ApiOperation({ summary: 'Who asks, and what they may do' })
+  @ApiOkResponse({ standardSchema: callerSchema })
+  access(@CalledBy() caller: Caller): Caller {
+    return caller;
+  }
+}

@@ -1,0 +1,71 @@
+import {
+  type TestCoordinator,
+  type TestCoordinatorOptions,
+  ScriptedParticipant,
+  createTestCoordinator,
+} from '../../coordinator/testing/index.js';
+import { Reporter } from '../../coordinator/observation/reporter.js';
+import type { TransactionEvents } from '../../coordinator/observation/transaction-events.js';
+import type { TransactionLines } from '../../coordinator/observation/transaction-lines.js';
+import { CoordinatorMetrics } from './coordinator-metrics.js';
+
+const NO_LINES: TransactionLines = {
+  isEnabled: () => false,
+  isDebugEnabled: () => false,
+  write() {},
+  flush() {},
+};
+const NO_EVENTS = { ended() {}, told() {}, stalled() {}, heuristic() {} } as unknown as TransactionEvents;
+
+/** A scrape, as its reader sees it: `name{label="value"}` and the number behind it. */
+export class Scrape {
+  readonly series: ReadonlyMap<string, number>;
+
+  constructor(readonly text: string) {
+    const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    const pairs = lines.map((line): [string, number] => {
+      const at = line.lastIndexOf(' ');
+      return [line.slice(0, at), Number(line.slice(at + 1))];
+    });
+    this.series = new Map(pairs);
+    if (this.series.size !== pairs.length)
+      throw new Error('Prometheus refuses a scrape with a series twice.');
+  }
+
+  /** @throws Error when there is no such series. */
+  value(series: string): number {
+    const value = this.series.get(series);
+    if (value === undefined) throw new Error(`There is no ${series} in:\n${this.text}`);
+    return value;
+  }
+
+  /** @returns the series of a metric that are not 0. */
+  nonZero(metric: string): Record<string, number> {
+    const found = [...this.series].filter(([name, value]) => name.split('{')[0] === metric && value !== 0);
+    return Object.fromEntries(found.map(([name, value]) => [name.slice(metric.length), value]));
+  }
+}
+
+/** A coordinator whose metrics a test reads. */
+export interface Measured extends TestCoordinator {
+  readonly reporter: Reporter;
+  readonly metrics: CoordinatorMetrics;
+  readonly scrape: () => Promise<Scrape>;
+  readonly stock: ScriptedParticipant;
+  readonly payment: ScriptedParticipant;
+}
+
+/** Makes one with two participants, `stock` and `payment`. */
+export function createMeasured(options: TestCoordinatorOptions = {}): Measured {
+  const stock = new ScriptedParticipant();
+  const payment = new ScriptedParticipant();
+  const reporter = new Reporter(NO_LINES, NO_EVENTS);
+  const coordinator = createTestCoordinator({
+    participants: { stock, payment },
+    observer: reporter,
+    ...options,
+  });
+  const metrics = new CoordinatorMetrics(coordinator.runtime, reporter);
+  const scrape = async (): Promise<Scrape> => new Scrape(await metrics.text());
+  return { ...coordinator, reporter, metrics, scrape, stock, payment };
+}

@@ -1,0 +1,91 @@
+import type { Metric as PromMetric } from 'prom-client';
+import type { Histogram } from '../../coordinator/histogram.js';
+import type { Metric } from '../../coordinator/observation/metrics/metric.js';
+import type { MetricSource } from '../../coordinator/observation/metrics/metric-source.js';
+
+/** One line of the answer to a scrape, as a registry of prom-client takes it. */
+interface Sample {
+  readonly metricName: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/**
+ * A metric as a registry of prom-client takes it, made when it is scraped from what was counted meanwhile. The classes of
+ * prom-client want to be told of every single event, which costs more than some transactions do.
+ */
+class ScrapedMetric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: Metric['type'];
+  /** How a cluster of processes adds it up. */
+  readonly aggregator = 'sum';
+
+  constructor(
+    private readonly metric: Metric,
+    private readonly source: MetricSource,
+  ) {
+    this.name = metric.name;
+    this.help = metric.help;
+    this.type = metric.type;
+  }
+
+  get(): Promise<object> {
+    const { name, help, type, aggregator } = this;
+    return Promise.resolve({ name, help, type, aggregator, values: this.samples() });
+  }
+
+  /** What is counted belongs to the coordinator, and is not set back. */
+  reset(): void {}
+
+  /** One that cannot be read leaves the others readable. */
+  private samples(): Sample[] {
+    try {
+      return samplesOf(this.metric, this.source);
+    } catch (error) {
+      this.source.reporter.defect(error, `reading the metric ${this.name}`);
+      return [];
+    }
+  }
+}
+
+/** @returns the metric for `Registry.registerMetric`, which says less in its type than it takes. */
+export function scraped(metric: Metric, source: MetricSource): PromMetric {
+  return new ScrapedMetric(metric, source) as unknown as PromMetric;
+}
+
+function samplesOf(metric: Metric, source: MetricSource): Sample[] {
+  const { name, labels } = metric;
+  const named = (values: readonly string[]): Record<string, string> =>
+    Object.fromEntries(labels.map((label, index) => [label, values[index]!]));
+  if (metric.type !== 'histogram') {
+    return Array.from(metric.read(source), ([values, value]) => ({
+      metricName: name,
+      labels: named(values),
+      value,
+    }));
+  }
+  return Array.from(metric.read(source), ([values, histogram]) =>
+    distribution(name, named(values), histogram, metric.unit),
+  ).flat();
+}
+
+function distribution(
+  name: string,
+  labels: Readonly<Record<string, string>>,
+  { bounds, counts, sum }: Histogram,
+  unit: number,
+): Sample[] {
+  let count = 0;
+  const buckets = Array.from(counts, (inBucket, index): Sample => {
+    count += inBucket;
+    const bound = bounds[index];
+    const le = bound === undefined ? '+Inf' : String(Number((bound * unit).toPrecision(12)));
+    return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: count };
+  });
+  return [
+    ...buckets,
+    { metricName: `${name}_sum`, labels, value: sum * unit },
+    { metricName: `${name}_count`, labels, value: count },
+  ];
+}

@@ -1,0 +1,251 @@
+import type { AbstractHttpAdapter } from '@nestjs/core';
+import { ConsoleLogger, type INestApplication } from '@nestjs/common';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import request, { type Response } from 'supertest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  CoordinatorModule,
+  OperationsModule,
+  ParticipantRegistry,
+  TransactionManager,
+  type TransactionView,
+  branch,
+} from '../coordinator/index.js';
+import { ManualClock, ScriptedParticipant, recoverNow, settled } from '../coordinator/testing/index.js';
+
+/** Every HTTP platform that is installed: the routes are the same on each. */
+const platforms: [name: string, adapter: () => AbstractHttpAdapter][] = [
+  ['Fastify', () => new FastifyAdapter()],
+];
+const expressPackage = '@nestjs/platform-express';
+try {
+  const { ExpressAdapter } = (await import(expressPackage)) as {
+    ExpressAdapter: new () => AbstractHttpAdapter;
+  };
+  platforms.push(['Express', () => new ExpressAdapter()]);
+} catch {
+  // Express is an option that this installation does without.
+}
+
+const SECRET = 'the secret payload';
+
+describe.each(platforms)('operations on %s', (_name, adapter) => {
+  let app: INestApplication;
+  let clock: ManualClock;
+  let transactions: TransactionManager;
+
+  beforeEach(async () => {
+    clock = new ManualClock();
+    const coordinator = CoordinatorModule.forRoot({ clock, maxAttempts: 1, random: () => 0.5 });
+    const module = await Test.createTestingModule({
+      imports: [coordinator, OperationsModule.forRoot({ readers: 'anyone' })],
+    })
+      .setLogger(new ConsoleLogger({ logLevels: [] }))
+      .compile();
+    app = module.createNestApplication(adapter());
+    await app.init();
+    await (app.getHttpAdapter().getInstance() as { ready?: () => Promise<void> }).ready?.();
+    transactions = app.get(TransactionManager);
+  });
+  afterEach(() => app.close());
+
+  function participant(name: string, scripted: ScriptedParticipant): void {
+    app.get(ParticipantRegistry).register(scripted, { name });
+  }
+
+  function get(path: string): Promise<Response> {
+    return Promise.resolve(request(app.getHttpServer() as string).get(path));
+  }
+
+  async function listed(query: string): Promise<string[]> {
+    const { body } = await get(`/transactions${query}`);
+    return (body as { transactions: TransactionView[] }).transactions.map((view) => view.name);
+  }
+
+  it('shows a transaction by its id, with branches, votes and timeline, and without payload', async () => {
+    participant('a', new ScriptedParticipant({ prepare: { delayMs: 10 } }, clock));
+    participant('b', new ScriptedParticipant({ prepare: 'read-only' }));
+    const branches = [branch('a', SECRET), branch('b', SECRET)];
+    const running = transactions.run({ name: 'sale', branches, timeoutMs: 5_000 });
+    await settled();
+    await clock.advance(10);
+    const { transactionId } = await running;
+
+    const { status, body, text } = await get(`/transactions/${transactionId}`);
+
+    expect(status).toBe(200);
+    expect(text).not.toContain(SECRET);
+    expect(body).toEqual({
+      transactionId,
+      name: 'sale',
+      state: 'COMMITTED',
+      stalled: false,
+      inDoubt: false,
+      decision: 'commit',
+      cause: null,
+      reason: null,
+      heuristic: null,
+      startedAt: '2030-01-01T00:00:01.000Z',
+      deadlineAt: '2030-01-01T00:00:06.000Z',
+      decidedAt: '2030-01-01T00:00:01.010Z',
+      endedAt: '2030-01-01T00:00:01.010Z',
+      durationMs: 10,
+      ageMs: 10,
+      branches: [
+        expect.objectContaining({ branchId: 'a', participant: 'a', vote: 'commit', state: 'committed' }),
+        expect.objectContaining({ branchId: 'b', participant: 'b', vote: 'read-only', state: 'read-only' }),
+      ],
+      timeline: [
+        { atMs: 0, event: 'begun', detail: 'sale' },
+        { atMs: 0, event: 'preparing' },
+        { atMs: 0, event: 'voted', branchId: 'b', detail: 'read-only' },
+        { atMs: 10, event: 'voted', branchId: 'a', detail: 'commit' },
+        { atMs: 10, event: 'decided', detail: 'commit' },
+        { atMs: 10, event: 'committed', branchId: 'a', attempt: 1 },
+        { atMs: 10, event: 'ended', detail: 'COMMITTED' },
+      ],
+    });
+  });
+
+  it('answers 404 as problem+json for an id that nobody knows', async () => {
+    const { status, body, headers } = await get('/transactions/nobody.1');
+
+    expect(status).toBe(404);
+    expect(headers['content-type']).toMatch(/^application\/problem\+json/);
+    expect(body).toMatchObject({ status: 404, code: 'DTC_TRANSACTION_NOT_FOUND', title: 'Not Found' });
+  });
+
+  it('lists transactions, the youngest first, by state, by stall and up to a limit', async () => {
+    participant('yes', new ScriptedParticipant());
+    participant('no', new ScriptedParticipant({ prepare: 'no' }));
+    participant('failing', new ScriptedParticipant({ commit: 'throw' }));
+    for (const name of ['yes', 'no', 'failing']) {
+      await transactions.run({ name, branches: [branch(name, SECRET)] });
+    }
+
+    await expect(listed('')).resolves.toEqual(['failing', 'no', 'yes']);
+    await expect(listed('?limit=2')).resolves.toEqual(['failing', 'no']);
+    await expect(listed('?state=ABORTED')).resolves.toEqual(['no']);
+    await expect(listed('?stalled=true')).resolves.toEqual(['failing']);
+    await expect(listed('?stalled=false&state=COMMITTED')).resolves.toEqual(['yes']);
+  });
+
+  for (const query of [
+    '?limit=0',
+    '?limit=1001',
+    '?limit=ten',
+    '?state=DONE',
+    '?stalled=1',
+    '?colour=blue',
+    '?order=random',
+    '?cursor=0',
+    '?cursor=1;drop',
+    '?minAgeMs=-1',
+    '?inDoubt=maybe',
+    '?participant=',
+    '?state=ABORTED&state=ABORTED',
+  ]) {
+    it(`refuses ${query} with 400 as problem+json, naming what is wrong`, async () => {
+      const { status, body, headers } = await get(`/transactions${query}`);
+
+      expect(status).toBe(400);
+      expect(headers['content-type']).toMatch(/^application\/problem\+json/);
+      expect(body).toMatchObject({ status: 400, code: 'DTC_BAD_REQUEST' });
+      const { errors } = body as { errors: string[] };
+      expect(errors.length).toBeGreaterThan(0);
+    });
+  }
+
+  it('lists participants with their options and what has happened at each', async () => {
+    participant('a', new ScriptedParticipant());
+    participant('no', new ScriptedParticipant({ prepare: 'no' }));
+    await transactions.run({ branches: [branch('a', SECRET)] });
+    await transactions.run({ branches: [branch('no', SECRET)] });
+
+    const { body } = await get('/participants');
+
+    expect(body).toEqual({
+      participants: [
+        expect.objectContaining({
+          name: 'a',
+          className: 'ScriptedParticipant',
+          onePhase: false,
+          maxAttempts: 1,
+          paused: null,
+          counts: expect.objectContaining({ commitVotes: 1, committed: 1, refusals: 0 }) as unknown,
+        }),
+        expect.objectContaining({
+          name: 'no',
+          counts: expect.objectContaining({ commitVotes: 0, committed: 0, refusals: 1 }) as unknown,
+        }),
+      ],
+    });
+  });
+
+  it('is ready while all is well, degraded with 200 while something is stalled, then well again', async () => {
+    participant('failing', ScriptedParticipant.flaky(1));
+    const well = { accepting: true, inFlight: 0, maxInFlight: 10_000, stalled: 0, heuristic: 0 };
+    expect(await health('/health/ready')).toEqual([
+      200,
+      'ok',
+      expect.objectContaining({ status: 'up', ...well }),
+    ]);
+
+    await transactions.run({ branches: [branch('failing', 1)] });
+    expect(await health('/health/ready')).toEqual([
+      200,
+      'degraded',
+      expect.objectContaining({ status: 'degraded', ...well, stalled: 1 }),
+    ]);
+
+    await recoverNow(app);
+    expect(await health('/health/ready')).toEqual([
+      200,
+      'ok',
+      expect.objectContaining({ status: 'up', ...well }),
+    ]);
+  });
+
+  it('is degraded by a heuristic report until somebody has dealt with it', async () => {
+    participant('odd', new ScriptedParticipant({ commit: { heuristic: 'hazard' } }));
+    const { transactionId } = await transactions.run({ branches: [branch('odd', 1)] });
+    expect(await health('/health/ready')).toEqual([
+      200,
+      'degraded',
+      expect.objectContaining({ status: 'degraded', heuristic: 1 }),
+    ]);
+
+    expect(transactions.forget(transactionId)).toBe(true);
+    expect(await health('/health/ready')).toEqual([
+      200,
+      'ok',
+      expect.objectContaining({ status: 'up', heuristic: 0 }),
+    ]);
+  });
+
+  it('is not ready from the begin of a shutdown, and lives all the same', async () => {
+    const { promise: permission, resolve: permit } = Promise.withResolvers<void>();
+    participant('slow', new ScriptedParticipant({ prepare: { until: permission } }));
+    const running = transactions.run({ branches: [branch('slow', 1)] });
+
+    const closing = app.close();
+    await settled();
+    expect(await health('/health/ready')).toEqual([
+      503,
+      'error',
+      expect.objectContaining({ status: 'down', accepting: false, inFlight: 1 }),
+    ]);
+    expect((await get('/health/live')).status).toBe(200);
+
+    permit();
+    await expect(running).resolves.toMatchObject({ status: 'committed' });
+    await closing;
+  });
+
+  async function health(path: string): Promise<[status: number, word: string, coordinator: unknown]> {
+    const { status, body } = await get(path);
+    const { status: word, details } = body as { status: string; details: { coordinator: unknown } };
+    return [status, word, details.coordinator];
+  }
+});

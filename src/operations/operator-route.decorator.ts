@@ -1,0 +1,20 @@
+import { HttpCode, HttpStatus, applyDecorators } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
+import type { z } from 'zod';
+import { ApiProblem } from './problem/api-problem.decorator.js';
+import { ForOperators } from './access/access.guard.js';
+
+/** A route by which an operator acts: it answers with how things are then. */
+export function OperatorRoute(summary: string, answer: z.ZodType): MethodDecorator {
+  return applyDecorators(
+    ForOperators(),
+    HttpCode(HttpStatus.OK),
+    ApiOperation({ summary }),
+    ApiOkResponse({ standardSchema: answer }),
+    ApiProblem(400, 'The request is not valid'),
+    ApiProblem(403, 'Whoever this is may see and not act'),
+    ApiProblem(404, 'It is not known'),
+    ApiProblem(409, 'It would turn a decision round, or makes no sense as things are'),
+    ApiProblem(503, 'It cannot be written down now, so nothing was done'),
+  );
+}

@@ -1,0 +1,48 @@
+import { Body, Get, Param, Post } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
+import { CoordinatorStatus, type ParticipantView } from '../coordinator/observation/coordinator-status.js';
+import type { Caller } from './access/access.js';
+import { CalledBy } from './access/access.guard.js';
+import { OperatorActions } from '../coordinator/operator/operator-actions.js';
+import { OperatorRoute } from './operator-route.decorator.js';
+import { OperatorRoutes } from './operator-routes.decorator.js';
+import { type OrderBody, orderBody, orderOf } from './request.schemas.js';
+import { participantListSchema, participantSchema } from './view.schemas.js';
+
+/** The participants that transactions can name, with what has happened at each. */
+@OperatorRoutes('participants')
+export class ParticipantsController {
+  constructor(
+    private readonly status: CoordinatorStatus,
+    private readonly actions: OperatorActions,
+  ) {}
+
+  @Get()
+  @ApiOperation({ summary: 'The participants, with their options and what has happened at each' })
+  @ApiOkResponse({ standardSchema: participantListSchema })
+  list(): { participants: ParticipantView[] } {
+    return { participants: this.status.participants() };
+  }
+
+  @Post(':name/pause')
+  @OperatorRoute('Refuse the prepares of a participant, and let its completions wait', participantSchema)
+  async pause(
+    @Param('name') name: string,
+    @Body({ schema: orderBody }) body: OrderBody,
+    @CalledBy() caller: Caller,
+  ): Promise<ParticipantView> {
+    await this.actions.pause(name, orderOf(body, caller));
+    return this.status.participant(name);
+  }
+
+  @Post(':name/resume')
+  @OperatorRoute('Let a paused participant go on', participantSchema)
+  async resume(
+    @Param('name') name: string,
+    @Body({ schema: orderBody }) body: OrderBody,
+    @CalledBy() caller: Caller,
+  ): Promise<ParticipantView> {
+    await this.actions.resume(name, orderOf(body, caller));
+    return this.status.participant(name);
+  }
+}

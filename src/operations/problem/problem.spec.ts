@@ -1,0 +1,77 @@
+import { BadRequestException, NotFoundException } from '@nestjs/common';
+import { describe, expect, it } from 'vitest';
+import { OverloadedError, ServerBusyError } from '../../coordinator/index.js';
+import { ProblemException, problemOf } from './problem.js';
+
+describe('An error is answered', () => {
+  it('asks to wait for as long as the error says, and for a second where it says nothing', () => {
+    expect(problemOf(new ServerBusyError(['order'], 3, 2_400))).toMatchObject({
+      status: 503,
+      retryAfterSeconds: 3,
+    });
+    expect(problemOf(new OverloadedError(1))).toMatchObject({ status: 503, retryAfterSeconds: 1 });
+  });
+
+  it('as it says itself, when it knows how', () => {
+    const exception = new ProblemException({
+      status: 409,
+      code: 'DTC_REFUSED',
+      detail: 'No.',
+      participant: 'payment',
+    });
+
+    expect(problemOf(exception)).toEqual({
+      type: 'about:blank',
+      title: 'Conflict',
+      status: 409,
+      code: 'DTC_REFUSED',
+      detail: 'No.',
+      participant: 'payment',
+    });
+  });
+
+  it.each([
+    ['DTC_OVERLOADED', 503],
+    ['DTC_SERVER_BUSY', 503],
+    ['DTC_UNKNOWN_PARTICIPANT', 503],
+    ['DTC_TRANSACTION_NOT_FOUND', 404],
+    ['DTC_NOT_ACTIVE', 409],
+  ])('by its code, when the coordinator threw it: %s', (code, status) => {
+    const problem = problemOf(Object.assign(new Error('Too many.'), { code }));
+
+    expect(problem).toMatchObject({ status, code, detail: 'Too many.' });
+    expect(problem.retryAfterSeconds).toBe(status === 503 ? 1 : undefined);
+  });
+
+  it('with a sentence for each thing that was wrong with the request', () => {
+    expect(problemOf(new BadRequestException(['a: too small', 'b: unknown']))).toMatchObject({
+      status: 400,
+      code: 'DTC_BAD_REQUEST',
+      detail: 'The request is not valid.',
+      errors: ['a: too small', 'b: unknown'],
+    });
+  });
+
+  it('with the message of the framework, when that refuses', () => {
+    expect(problemOf(new NotFoundException('Cannot GET /x'))).toMatchObject({
+      status: 404,
+      detail: 'Cannot GET /x',
+    });
+    expect(problemOf(Object.assign(new Error('too large'), { statusCode: 413 }))).toMatchObject({
+      status: 413,
+      code: 'DTC_BODY_TOO_LARGE',
+    });
+  });
+
+  it.each([
+    new Error('the password is x'),
+    Object.assign(new Error('the password is x'), { statusCode: 502 }),
+    'x',
+    null,
+  ])('without a word about the inside, when nobody foresaw it: %s', (error) => {
+    const problem = problemOf(error);
+
+    expect(problem).toMatchObject({ status: 500, code: 'DTC_INTERNAL' });
+    expect(JSON.stringify(problem)).not.toContain('password');
+  });
+});

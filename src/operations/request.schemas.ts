@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import type { TransactionFilter } from '../coordinator/observation/transaction-listing.js';
+import { STATES } from '../coordinator/protocol/index.js';
+import type { Caller } from './access/access.js';
+import type { Order } from '../coordinator/operator/operator-actions.js';
+
+// An application may validate once more what these have let through, so that what comes out must be valid as well.
+const flag = z.enum(['true', 'false']);
+const limit = z.coerce.number().int().min(1).max(1_000).default(100);
+const cursor = z.string().regex(/^[1-9]\d{0,14}$/, 'must be the nextCursor of a page');
+
+/** What `GET /transactions` takes. */
+export const listQuery = z.strictObject({
+  state: z.enum(STATES).exactOptional(),
+  stalled: flag.exactOptional(),
+  heuristic: flag.exactOptional(),
+  inDoubt: flag.exactOptional(),
+  participant: z.string().min(1).max(100).exactOptional(),
+  name: z.string().min(1).max(100).exactOptional(),
+  minAgeMs: z.coerce.number().min(0).exactOptional(),
+  order: z.enum(['youngest', 'oldest']).default('youngest'),
+  limit,
+  cursor: cursor.exactOptional(),
+});
+export type ListQuery = z.output<typeof listQuery>;
+
+export function filterOf({ stalled, heuristic, inDoubt, ...query }: ListQuery): TransactionFilter {
+  return {
+    ...query,
+    ...(stalled !== undefined && { stalled: stalled === 'true' }),
+    ...(heuristic !== undefined && { heuristic: heuristic === 'true' }),
+    ...(inDoubt !== undefined && { inDoubt: inDoubt === 'true' }),
+  };
+}
+
+/** What `GET /audit` takes. */
+export const auditQuery = z.strictObject({ limit, cursor: cursor.exactOptional() });
+export type AuditQuery = z.output<typeof auditQuery>;
+
+const reason = z
+  .string()
+  .trim()
+  .min(1)
+  .max(300)
+  .describe('Why, in words. It is kept in the audit trail, with the name of the operator.');
+
+/** What every action takes. */
+export const orderBody = z.strictObject({ reason });
+export type OrderBody = z.output<typeof orderBody>;
+
+/** What the resolution of a branch takes. */
+export const resolutionBody = z.strictObject({
+  reason,
+  as: z
+    .enum(['commit', 'rollback', 'mixed', 'hazard'])
+    .describe('How the branch has ended at its participant; hazard: nobody knows.'),
+});
+export type ResolutionBody = z.output<typeof resolutionBody>;
+
+/** Who has ordered it, and why. The guard has let in an operator, who has a name. */
+export function orderOf({ reason }: OrderBody, { name }: Caller): Order {
+  return { by: name!, reason };
+}

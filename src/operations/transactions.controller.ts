@@ -1,0 +1,105 @@
+import { Body, Get, Param, Post, Query } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
+import { ApiProblem } from './problem/api-problem.decorator.js';
+import { TransactionNotFoundError } from '../coordinator/errors.js';
+import type { TransactionPage } from '../coordinator/observation/transaction-listing.js';
+import type { TransactionView } from '../coordinator/observation/transaction-view.js';
+import { TransactionManager } from '../coordinator/transaction-manager.js';
+import type { Caller } from './access/access.js';
+import { CalledBy } from './access/access.guard.js';
+import { OperatorActions } from '../coordinator/operator/operator-actions.js';
+import { OperatorRoute } from './operator-route.decorator.js';
+import { OperatorRoutes } from './operator-routes.decorator.js';
+import {
+  type ListQuery,
+  type OrderBody,
+  type ResolutionBody,
+  filterOf,
+  listQuery,
+  orderBody,
+  orderOf,
+  resolutionBody,
+} from './request.schemas.js';
+import { transactionListSchema, transactionSchema } from './view.schemas.js';
+
+/** Transactions as they are now, those that ended not long ago, and what an operator can do to one. */
+@OperatorRoutes('transactions')
+export class TransactionsController {
+  constructor(
+    private readonly transactions: TransactionManager,
+    private readonly actions: OperatorActions,
+  ) {}
+
+  @Get()
+  @ApiOperation({ summary: 'Transactions in flight, and those that ended not long ago, page by page' })
+  @ApiOkResponse({ standardSchema: transactionListSchema })
+  @ApiProblem(400, 'The request is not valid')
+  list(@Query({ schema: listQuery }) query: ListQuery): TransactionPage {
+    return this.transactions.page(filterOf(query));
+  }
+
+  @Get(':id')
+  @ApiOperation({ summary: 'One transaction, with its branches and its timeline' })
+  @ApiOkResponse({ standardSchema: transactionSchema })
+  @ApiProblem(404, 'It never began, or ended and is no longer kept')
+  find(@Param('id') id: string): TransactionView {
+    const found = this.transactions.find(id);
+    if (found === undefined) throw new TransactionNotFoundError(id);
+    return found;
+  }
+
+  @Post(':id/abort')
+  @OperatorRoute('Abort a transaction that is not decided', transactionSchema)
+  async abort(
+    @Param('id') id: string,
+    @Body({ schema: orderBody }) body: OrderBody,
+    @CalledBy() caller: Caller,
+  ): Promise<TransactionView> {
+    await this.actions.abort(id, orderOf(body, caller));
+    return this.find(id);
+  }
+
+  @Post(':id/forget')
+  @OperatorRoute(
+    'Drop the heuristic reports of a transaction, once somebody has dealt with them',
+    transactionSchema,
+  )
+  async forget(
+    @Param('id') id: string,
+    @Body({ schema: orderBody }) body: OrderBody,
+    @CalledBy() caller: Caller,
+  ): Promise<TransactionView> {
+    const before = this.find(id);
+    await this.actions.forget(id, orderOf(body, caller));
+    // With its reports goes what has kept it, where no finished transaction is kept.
+    return this.transactions.find(id) ?? { ...before, heuristic: null };
+  }
+
+  @Post(':id/branches/:branchId/retry')
+  @OperatorRoute('Try to complete a branch now', transactionSchema)
+  async retry(
+    @Param('id') id: string,
+    @Param('branchId') branchId: string,
+    @Body({ schema: orderBody }) body: OrderBody,
+    @CalledBy() caller: Caller,
+  ): Promise<TransactionView> {
+    await this.actions.retry(id, branchId, orderOf(body, caller));
+    return this.find(id);
+  }
+
+  @Post(':id/branches/:branchId/resolve')
+  @OperatorRoute(
+    'Record how a stalled branch has ended, as somebody has made it or found it',
+    transactionSchema,
+  )
+  async resolve(
+    @Param('id') id: string,
+    @Param('branchId') branchId: string,
+    @Body({ schema: resolutionBody }) body: ResolutionBody,
+    @CalledBy() caller: Caller,
+  ): Promise<TransactionView> {
+    const before = this.find(id);
+    await this.actions.resolve(id, branchId, body.as, orderOf(body, caller));
+    return this.transactions.find(id) ?? before;
+  }
+}

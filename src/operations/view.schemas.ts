@@ -1,0 +1,196 @@
+import { z } from 'zod';
+import type { CoordinatorView, ParticipantView } from '../coordinator/observation/coordinator-status.js';
+import type {
+  BranchState,
+  BranchView,
+  TransactionSummary,
+  TransactionView,
+} from '../coordinator/observation/transaction-view.js';
+import type { TimelineEntry } from '../coordinator/observation/timeline.js';
+import { STATES } from '../coordinator/protocol/index.js';
+import type { Caller } from './access/access.js';
+import type { AuditEntryView } from './audit-page.js';
+
+// What the views look like, for OpenAPI. The compiler holds them to the types that the views are made as.
+
+const heuristicKind = z.enum(['commit', 'rollback', 'mixed', 'hazard']);
+const moment = z.string().meta({ format: 'date-time' });
+
+const branchStates = [
+  'enlisted',
+  'preparing',
+  'prepared',
+  'read-only',
+  'refused',
+  'committing',
+  'committed',
+  'rolling-back',
+  'rolled-back',
+  'heuristic',
+] as const satisfies readonly BranchState[];
+
+const branchSchema = z
+  .object({
+    branchId: z.string(),
+    participant: z.string(),
+    vote: z.enum(['commit', 'read-only', 'abort', 'none']).nullable(),
+    state: z.enum(branchStates),
+    stalled: z.boolean(),
+    held: z.boolean().describe('Its completion waits, because its participant is paused.'),
+    attempts: z.number().int().describe('Attempts to deliver the decision.'),
+    lastError: z.string().nullable(),
+    nextAttemptAt: moment.nullable(),
+    heuristic: z.object({ kind: heuristicKind, reason: z.string() }).nullable(),
+  })
+  .meta({ id: 'Branch' }) satisfies z.ZodType<BranchView>;
+
+const timelineEntrySchema = z
+  .object({
+    atMs: z.number().describe('Since the begin of the transaction.'),
+    event: z.string(),
+    branchId: z.string().exactOptional(),
+    attempt: z.number().int().exactOptional(),
+    detail: z.string().exactOptional(),
+  })
+  .meta({ id: 'TimelineEntry' }) satisfies z.ZodType<Omit<TimelineEntry, 'event'>>;
+
+const transactionSummarySchema = z
+  .object({
+    transactionId: z.string(),
+    name: z.string(),
+    state: z.enum(STATES),
+    stalled: z.boolean().describe('A branch used up its attempts and waits for the recovery job.'),
+    inDoubt: z.boolean().describe('It is prepared, and its decision is not known yet.'),
+    decision: z.enum(['commit', 'abort']).nullable(),
+    cause: z.string().nullable().describe('Why it was aborted, for programs.'),
+    reason: z.string().nullable().describe('Why it was aborted, in words.'),
+    heuristic: heuristicKind.nullable(),
+    startedAt: moment,
+    deadlineAt: moment,
+    decidedAt: moment.nullable(),
+    endedAt: moment.nullable(),
+    durationMs: z.number().nullable(),
+    ageMs: z.number().describe('Since it began; of one that has ended, how long it took.'),
+    branches: z.array(branchSchema),
+  })
+  .meta({ id: 'TransactionSummary' }) satisfies z.ZodType<Omit<TransactionSummary, 'cause'>>;
+
+export const transactionSchema = transactionSummarySchema
+  .extend({ timeline: z.array(timelineEntrySchema) })
+  .meta({ id: 'Transaction' }) satisfies z.ZodType<Omit<TransactionView, 'cause' | 'timeline'>>;
+
+const counts = z.number().int().min(0);
+
+const latencySchema = z.object({
+  count: counts,
+  p50Ms: z.number().nullable(),
+  p99Ms: z.number().nullable(),
+});
+
+export const participantSchema = z
+  .object({
+    name: z.string(),
+    className: z.string(),
+    onePhase: z.boolean(),
+    ambient: z.boolean(),
+    prepareTimeoutMs: counts,
+    completionTimeoutMs: counts,
+    maxAttempts: counts,
+    retryBaseMs: counts,
+    retryCapMs: counts,
+    paused: z.object({ since: moment, by: z.string(), reason: z.string() }).nullable(),
+    counts: z.object({
+      commitVotes: counts,
+      readOnlyVotes: counts,
+      refusals: counts,
+      failures: counts,
+      timeouts: counts,
+      lateAnswers: counts,
+      lateFailures: counts,
+      committed: counts,
+      rolledBack: counts,
+      failedAttempts: counts,
+      heuristicReports: counts,
+      stalled: counts,
+    }),
+    latency: z.object({ prepare: latencySchema, completion: latencySchema }),
+    undecided: z
+      .object({
+        undecidable: counts,
+        foreign: counts,
+        oldest: z.array(
+          z.object({
+            transactionId: z.string().nullable(),
+            branchId: z.string().nullable(),
+            reason: z.enum(['earlier-run', 'later-run', 'other-log', 'other-coordinator', 'malformed']),
+            ageMs: counts,
+          }),
+        ),
+      })
+      .describe('Prepared branches that this coordinator cannot decide and leaves alone.'),
+  })
+  .meta({ id: 'Participant' }) satisfies z.ZodType<ParticipantView>;
+
+const nextCursor = z.string().nullable().describe('Leads to the next page; null after the last.');
+
+export const transactionListSchema = z.object({
+  transactions: z.array(transactionSummarySchema),
+  nextCursor,
+});
+export const participantListSchema = z.object({ participants: z.array(participantSchema) });
+
+export const coordinatorSchema = z
+  .object({
+    name: z.string(),
+    logId: z.string().describe('The id of the decision log.'),
+    epoch: z.number().int(),
+    version: z.string(),
+    durable: z.boolean().describe('Decisions survive the process.'),
+    startedAt: moment,
+    condition: z.object({
+      accepting: z.boolean(),
+      draining: z.boolean(),
+      recovering: z.boolean(),
+      logProblem: z.string().nullable(),
+      restartNeeded: z.boolean(),
+      inFlight: counts,
+      maxInFlight: counts,
+      inDoubt: counts,
+      stalled: counts,
+      heuristic: counts,
+      oldestInDoubtMs: counts.nullable(),
+      oldestStalledMs: counts.nullable(),
+    }),
+    statistics: z.object({
+      committed: counts,
+      aborted: counts,
+      pending: counts,
+      heuristicReports: counts,
+      retries: counts,
+      lateAnswers: counts,
+      timeouts: counts,
+      refusals: counts,
+      orphans: counts,
+      defects: counts,
+    }),
+  })
+  .meta({ id: 'Coordinator' }) satisfies z.ZodType<CoordinatorView>;
+
+const auditEntrySchema = z
+  .object({
+    id: z.string(),
+    at: moment,
+    by: z.string(),
+    action: z.enum(['abort', 'retry', 'resolve', 'forget', 'pause', 'resume', 'drain', 'undrain']),
+    target: z.string(),
+    reason: z.string(),
+    detail: z.string().nullable(),
+  })
+  .meta({ id: 'AuditEntry' }) satisfies z.ZodType<AuditEntryView>;
+
+export const auditSchema = z.object({ entries: z.array(auditEntrySchema), nextCursor });
+
+export const callerSchema = z.object({
+  name: z.string().nullable(),
+  role: z.enum(['operator', 'reader', 'anyone']),
+}) satisfies z.ZodType<Caller>;

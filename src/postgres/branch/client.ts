@@ -1,0 +1,206 @@
+import type { ClientBase, CustomTypesConfig, PoolClient } from 'pg';
+import { PostgresBranchError } from '../errors.js';
+
+/** The client that the work of one branch gets, and the end of its use. */
+export interface BranchClient {
+  readonly client: ClientBase;
+  /** Whether something that was sent may not be answered yet. */
+  readonly isBusy: boolean;
+  /** Whether the text of a statement suggests that it takes an advisory lock for the session. */
+  readonly mayLock: boolean;
+  /** Rejected when a callback of the work throws: there is no caller that would hear of it otherwise. */
+  readonly failed: Promise<never>;
+  /** From now on every query of the work is refused, as it is when nobody waits for the branch any more. */
+  readonly close: () => void;
+}
+
+type Callback = (error: unknown, result?: unknown) => void;
+
+/** A query that is sent as an object: a `Query` of pg, a cursor, a stream. */
+interface SubmittedQuery {
+  readonly submit: unknown;
+  callback?: Callback;
+  handleError?: (error: Error, connection: unknown) => void;
+  on?: (event: 'error', listener: () => void) => unknown;
+}
+
+type Listener = (...args: unknown[]) => void;
+
+const ADVISORY = /advisory/i;
+const LISTENING: ReadonlySet<unknown> = new Set([
+  'on',
+  'once',
+  'addListener',
+  'prependListener',
+  'prependOnceListener',
+]);
+
+/**
+ * Hands out a connection for as long as its transaction lasts. Work that goes on after its vote, because it forgot to
+ * await something, would otherwise reach the next transaction of the connection, or none, and be committed by itself. What
+ * the work does to the client object, as to listen or to set a type parser, ends with the loan.
+ */
+export function lend(client: PoolClient, signal: AbortSignal): BranchClient {
+  const loan = new Loan(client, signal);
+  return loan;
+}
+
+class Loan implements BranchClient {
+  readonly client: ClientBase;
+  readonly failed: Promise<never>;
+  mayLock = false;
+  private fail!: (error: unknown) => void;
+  private isOver = false;
+  private unanswered = 0;
+  /** What the work has set on the client, and the methods that were bound for it. */
+  private readonly own = new Map<unknown, unknown>();
+  private readonly undo: (() => void)[] = [];
+
+  constructor(
+    private readonly target: PoolClient,
+    private readonly signal: AbortSignal,
+  ) {
+    this.failed = new Promise((_resolve, reject) => {
+      this.fail = reject;
+    });
+    this.failed.catch(ignore);
+    this.client = new Proxy(target, {
+      get: (_target, property) => this.get(property),
+      set: (_target, property, value) => {
+        this.own.set(property, value);
+        return true;
+      },
+    });
+  }
+
+  get isBusy(): boolean {
+    return this.unanswered > 0;
+  }
+
+  readonly close = (): void => {
+    this.isOver = true;
+    for (const undo of this.undo.splice(0).toReversed()) undo();
+  };
+
+  private get(property: string | symbol): unknown {
+    if (property === 'query' && !this.own.has('query')) return this.query;
+    if (this.own.has(property)) return this.own.get(property);
+    if (property === 'release' || property === 'end') return leaveIt;
+    const { target } = this;
+    const value: unknown = Reflect.get(target, property, target);
+    if (typeof value !== 'function') return value;
+    const method = LISTENING.has(property)
+      ? this.listening(value as Listener)
+      : property === 'setTypeParser'
+        ? this.setTypeParser
+        : (value.bind(target) as unknown);
+    this.own.set(property, method);
+    return method;
+  }
+
+  /** Each form in which `pg` takes a query has its own way to be told of an error. */
+  private readonly query = (...args: unknown[]): unknown => {
+    const [config, values, last] = args;
+    const isRefused = this.isOver || this.signal.aborted;
+    if (isSubmitted(config)) return this.submit(config, values, last, isRefused);
+    const at = args.findIndex((arg) => typeof arg === 'function');
+    const given = at === -1 ? (config as { callback?: unknown } | null | undefined)?.callback : args[at];
+    if (typeof given !== 'function') {
+      // A result that the work does not await may fail without harm: what it was a part of fails then.
+      if (isRefused) return handled(Promise.reject(workOver()));
+      const result = this.send(args) as Promise<unknown>;
+      result.then(this.answered, this.answered);
+      return result;
+    }
+    const callback = this.guarded(given as Callback);
+    if (isRefused) {
+      process.nextTick(callback, workOver());
+      return undefined;
+    }
+    const told: Callback = (error, result) => {
+      this.answered();
+      callback(error, result);
+    };
+    return this.send(at === -1 ? [{ ...(config as object), callback: told }, values] : args.with(at, told));
+  };
+
+  private send(args: unknown[]): unknown {
+    const [config] = args;
+    const text = typeof config === 'string' ? config : (config as { text?: unknown } | undefined)?.text;
+    this.mayLock ||= typeof text === 'string' && ADVISORY.test(text);
+    const result: unknown = Reflect.apply(this.target.query.bind(this.target), undefined, args);
+    this.unanswered++;
+    return result;
+  }
+
+  private readonly answered = (): void => {
+    this.unanswered--;
+  };
+
+  /** Of such a query it is not known when it is answered: so the loan stays busy. */
+  private submit(query: SubmittedQuery, values: unknown, last: unknown, isRefused: boolean): unknown {
+    // An event of error that is not listened for would end the process.
+    query.on?.('error', ignore);
+    const given = query.callback ?? [values, last].find((arg) => typeof arg === 'function');
+    if (typeof given === 'function') query.callback = this.guarded(given as Callback);
+    if (!isRefused) return this.send([query]);
+    process.nextTick(() => {
+      if (query.handleError !== undefined) query.handleError(workOver(), this.target.connection);
+      else query.callback?.(workOver());
+    });
+    return query;
+  }
+
+  /** A callback that throws fails the work, and not the process; after the end of the work there is nothing left to fail. */
+  private guarded(callback: Callback): Callback {
+    return (error, result) => {
+      try {
+        callback(error, result);
+      } catch (thrown) {
+        this.fail(thrown);
+      }
+    };
+  }
+
+  private listening(method: Listener): Listener {
+    return (event, listener) => {
+      method.call(this.target, event, listener);
+      this.undo.push(() => this.target.off(event as string, listener as Listener));
+      return this.client;
+    };
+  }
+
+  private readonly setTypeParser = (oid: number, ...rest: unknown[]): void => {
+    const types = this.target as unknown as CustomTypesConfig & {
+      setTypeParser: (oid: number, format: string, parse: unknown) => void;
+    };
+    const format = rest.length > 1 ? (rest[0] as 'text') : 'text';
+    const before: unknown = types.getTypeParser(oid, format);
+    types.setTypeParser(oid, format, rest.at(-1));
+    this.undo.push(() => types.setTypeParser(oid, format, before));
+  };
+}
+
+function isSubmitted(query: unknown): query is SubmittedQuery {
+  return typeof (query as SubmittedQuery | null | undefined)?.submit === 'function';
+}
+
+function handled(result: Promise<never>): Promise<never> {
+  result.catch(ignore);
+  return result;
+}
+
+/** Libraries release what they work with; this connection is released when its transaction is over. */
+function leaveIt(...args: readonly unknown[]): Promise<void> {
+  for (const callback of args) if (typeof callback === 'function') process.nextTick(callback);
+  return Promise.resolve();
+}
+
+function workOver(): PostgresBranchError {
+  return new PostgresBranchError(
+    'DTC_POSTGRES_WORK_OVER',
+    'The work of this branch is over, and its client can be used no more: await every query before the vote.',
+  );
+}
+
+function ignore(): void {}

@@ -1,0 +1,103 @@
+import type { PoolClient } from 'pg';
+import { HeuristicError } from '../../coordinator/index.js';
+import { PostgresBranchError } from '../errors.js';
+import { quoted } from '../gid.js';
+import type { BranchEnd, GuardTable } from '../guard/table.js';
+import { rowsOf } from '../connection/own-queries.js';
+import { REPLICATED_WRITE, throwIfCutShort, waitsCutShort } from '../connection/replication.js';
+import { codeOf, meaningOf, mendOf } from '../sqlstate.js';
+
+/**
+ * Commits a prepared branch; repeats are harmless.
+ *
+ * @throws HeuristicError when the branch has ended otherwise, or nobody knows how. What else the database says, another
+ * attempt may overcome.
+ */
+export async function commitPrepared(client: PoolClient, gid: string, guard: GuardTable): Promise<void> {
+  const sql = `COMMIT PREPARED ${quoted(gid)}`;
+  const before = waitsCutShort(client);
+  try {
+    await client.query(sql);
+    throwIfCutShort(client, before, sql);
+    return;
+  } catch (error) {
+    if (meaningOf(error, 'commit') !== 'not-found') throw error;
+  }
+  switch (await guard.read(client, gid)) {
+    case 'committed':
+      // An earlier attempt has done it, whose wait for the standbys may have been cut short.
+      await client.query(REPLICATED_WRITE);
+      throwIfCutShort(client, before, sql);
+      return;
+    case 'rolled-back':
+      throw new HeuristicError('rollback', `${gid} was told to commit, but it is rolled back in PostgreSQL`);
+    case undefined:
+      throw new HeuristicError(
+        'hazard',
+        `${gid} was told to commit, but PostgreSQL has neither the prepared transaction nor its row in ` +
+          `${guard.table}: somebody has rolled it back by hand, or the database was restored from a backup`,
+      );
+  }
+}
+
+/**
+ * Rolls a branch back, prepared or not, and leaves a tombstone, so that no prepare that comes later can succeed. The
+ * tombstone is the proof: it cannot be written as long as the branch is prepared, or about to be.
+ *
+ * @throws as {@link commitPrepared}; also when a prepare under way does not end within `waitMs`.
+ */
+export async function rollBackPrepared(
+  client: PoolClient,
+  gid: string,
+  guard: GuardTable,
+  waitMs: number,
+): Promise<void> {
+  const ended = client.query(`ROLLBACK PREPARED ${quoted(gid)}`).catch((error: unknown) => {
+    if (meaningOf(error, 'rollback') !== 'not-found') throw error;
+  });
+  if (!client.pipeline) await ended;
+  const [ending, end] = await Promise.allSettled([ended, bury(client, gid, guard, waitMs)]);
+  if (ending.status === 'rejected') throw ending.reason;
+  if (end.status === 'rejected') throw end.reason;
+  if (end.value === 'committed') {
+    throw new HeuristicError('commit', `${gid} was told to roll back, but it is committed in PostgreSQL`);
+  }
+}
+
+/** @returns how the branch ended, once and for all: rolled back, unless it was committed before. */
+export async function bury(
+  client: PoolClient,
+  gid: string,
+  guard: GuardTable,
+  waitMs: number,
+): Promise<BranchEnd> {
+  const before = waitsCutShort(client);
+  const end = await guard.bury(client, gid, waitMs);
+  throwIfCutShort(client, before, `The end of ${gid}`);
+  if (end === undefined) throw new Error(`${guard.table} has no row of ${gid}, though one was just written`);
+  return end;
+}
+
+/** @returns the global ids of a participant that are prepared in this database. */
+export async function preparedOf(client: PoolClient, participant: string): Promise<string[]> {
+  const rows = await rowsOf<{ gid: string }>(
+    client,
+    `SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND split_part(gid, '/', 2) = $1`,
+    [participant],
+  );
+  return rows.map(({ gid }) => gid);
+}
+
+/** @returns an error with what was tried, what it means and what mends it. */
+export function completionFailed(sql: string, error: unknown): PostgresBranchError {
+  const sqlstate = codeOf(error);
+  const message = error instanceof Error ? error.message : String(error);
+  const mend = mendOf(error);
+  return new PostgresBranchError(
+    'DTC_POSTGRES_COMPLETION_FAILED',
+    `${sql} failed: ${message}${sqlstate === undefined ? '' : ` (${sqlstate})`}.` +
+      (mend === undefined ? '' : ` ${mend}, or run it there by hand.`),
+    sqlstate,
+    { cause: error },
+  );
+}

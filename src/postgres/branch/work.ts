@@ -1,0 +1,240 @@
+import type { ClientBase, PoolClient } from 'pg';
+import { type Branch, type Vote, refuse } from '../../coordinator/index.js';
+import { lend } from './client.js';
+import { commitPrepared } from './completion.js';
+import { BranchEndings, type Ending, START } from './ending.js';
+import { BranchSessions, type ServerFacts } from './session.js';
+import { type BurstStatement, makeBurst, sendBurst, takesBursts, textOf } from '../connection/burst.js';
+import { PostgresBranchError } from '../errors.js';
+import type { GuardTable } from '../guard/table.js';
+import type { ResolvedPostgresSettings } from '../options.js';
+import { rowsOf } from '../connection/own-queries.js';
+import { awaitReplicas } from '../connection/replication.js';
+import { spoil } from '../connection/spoiled.js';
+import { codeOf, meaningOf, refusalOf } from '../sqlstate.js';
+import { TransactionWatch } from './transaction-watch.js';
+
+/** The work of one branch: statements in a transaction that is open already, and a vote. @publicApi */
+export type Work<P> = (client: ClientBase, branch: Branch<P>) => Promise<Vote>;
+
+/** SQLSTATE `invalid_sql_statement_name`: the work before has deallocated what was prepared in its session. */
+export const NO_SUCH_STATEMENT = '26000';
+
+/**
+ * Does the work of a branch in a transaction on one connection: opens it, with limits and the guard row, runs the work,
+ * and prepares or commits it if that is the vote. Whatever else happens, the transaction is rolled back.
+ */
+export class BranchWork {
+  readonly endings: BranchEndings;
+  private readonly sessions: BranchSessions;
+
+  constructor(
+    private readonly guard: GuardTable,
+    private readonly settings: ResolvedPostgresSettings,
+    server: ServerFacts,
+    hasHooks: boolean,
+  ) {
+    this.sessions = new BranchSessions(guard, settings, server, hasHooks);
+    this.endings = new BranchEndings(this.sessions);
+  }
+
+  /**
+   * @returns the vote of the work; a refusal when the database refuses, or the branch was rolled back before; and
+   * `commit` when a call before this one has prepared the branch already: in one phase it is committed then.
+   * @throws whatever else the work throws, when it is rolled back; and any error that leaves the result unknown.
+   */
+  async perform<P>(
+    client: PoolClient,
+    gid: string,
+    branch: Branch<P>,
+    work: Work<P>,
+    ending: Ending,
+  ): Promise<Vote> {
+    await this.sessions.look(client);
+    // Should the begin of a branch fail before it takes effect, statements that are sent behind it would each commit by
+    // itself: outside a transaction that says READ WRITE, as ours does, nothing may be written here.
+    const readying = this.ready(client, branch.deadline, true);
+    // Until the end is answered: what the work has not awaited is answered before.
+    const watch = new TransactionWatch(client);
+    try {
+      return await this.performWatched(client, gid, branch, work, ending, readying, watch);
+    } finally {
+      watch.stop();
+    }
+  }
+
+  private async performWatched<P>(
+    client: PoolClient,
+    gid: string,
+    branch: Branch<P>,
+    work: Work<P>,
+    ending: Ending,
+    readying: Promise<void> | undefined,
+    watch: TransactionWatch,
+  ): Promise<Vote> {
+    const loan = lend(client, branch.signal);
+    const { stream } = client.connection;
+    stream.cork();
+    const begin = this.open(client, readying, this.begin(gid, 'BEGIN READ WRITE'));
+    // On a pipelined connection the first statement of the work need not wait: should the begin fail, it fails too.
+    const ahead =
+      client.pipeline && readying === undefined
+        ? settle(() => work(loan.client, branch), loan.failed)
+        : undefined;
+    stream.uncork();
+    try {
+      await begin;
+    } catch (error) {
+      loan.close();
+      return this.notBegun(client, gid, error, ending);
+    }
+    const result = await (ahead ?? settle(() => work(loan.client, branch), loan.failed));
+    loan.close();
+    // What is not prepared yet need not be rolled back from being so.
+    branch.signal.throwIfAborted();
+    // What the work did not await is answered before this.
+    if (loan.isBusy) await client.query(';');
+    if (await this.isEnded(client, gid, watch)) throw endedByWork(client);
+    if (result.status === 'rejected') return this.failed(client, result.reason, ending, loan.mayLock);
+    if (result.value === 'commit') return this.endings.end(client, ending, loan.mayLock);
+    if (result.value === 'read-only' && this.settings.isolation === 'serializable') {
+      return this.endings.endReader(client, loan.mayLock);
+    }
+    await this.endings.rollBack(client, loan.mayLock);
+    return result.value;
+  }
+
+  /** Whether a statement of a batch that comes again is prepared. */
+  get preparesStatements(): boolean {
+    return this.settings.prepareStatements;
+  }
+
+  /** @see BranchSessions.look */
+  look(client: PoolClient): Promise<void> | undefined {
+    return this.sessions.look(client);
+  }
+
+  /** @see BranchSessions.ready @throws RangeError when the time of the branch is over before its work begins. */
+  ready(client: PoolClient, deadline: number, readOnly: boolean): Promise<void> | undefined {
+    const remainingMs = remainingUntil(deadline);
+    if (remainingMs <= 0) throw new RangeError('The deadline of this branch is over before its work begins.');
+    return this.sessions.ready(client, remainingMs, readOnly);
+  }
+
+  /** @returns the statements that open the transaction of a branch and write its guard row. */
+  begin(gid: string, begin: 'BEGIN' | 'BEGIN READ WRITE'): readonly BurstStatement[] {
+    const insert = this.guard.insertWork(gid);
+    return this.settings.isolation === 'serializable'
+      ? [begin, `SAVEPOINT ${START}`, insert]
+      : [begin, insert];
+  }
+
+  /** Opens a transaction in a session that is being made ready for it. */
+  private async open(
+    client: PoolClient,
+    readying: Promise<void> | undefined,
+    begin: readonly BurstStatement[],
+  ): Promise<void> {
+    if (!client.pipeline) await readying;
+    const opening = takesBursts(client)
+      ? sendBurst(client, makeBurst(begin)).then((answer) => {
+          if ('error' in answer) throw answer.error;
+        })
+      : client.query(begin.map(textOf).join('; '));
+    const [readied, opened] = await Promise.allSettled([readying, opening]);
+    if (readied.status === 'rejected') throw readied.reason;
+    if (opened.status === 'rejected') throw opened.reason;
+  }
+
+  /**
+   * The transaction could not be opened, or the branch has a guard row already, its own or its tombstone.
+   *
+   * @throws the error, when nothing proves that no other call has prepared the branch.
+   */
+  async notBegun(client: PoolClient, gid: string, error: unknown, ending: Ending): Promise<Vote> {
+    const meaning = meaningOf(error, 'begin');
+    if (meaning !== 'exists' && meaning !== 'held') {
+      // What was sent ahead may have been done outside a transaction. Whatever is wrong here is not left to another branch.
+      spoil(client);
+      throw error;
+    }
+    await client.query('ROLLBACK');
+    if (meaning === 'exists') {
+      const end = await this.guard.read(client, gid);
+      if (end === 'committed') return 'commit';
+      if (end === 'rolled-back') return refuse('ROLLED_BACK', 'this branch was rolled back before');
+    } else if (await isPrepared(client, gid)) {
+      if (ending.tag === 'COMMIT') {
+        await awaitReplicas(client);
+        await commitPrepared(client, gid, this.guard);
+      }
+      return 'commit';
+    }
+    throw error;
+  }
+
+  /** Whether the work has ended the transaction that was begun for it, also where another one is open now. */
+  private async isEnded(client: PoolClient, gid: string, watch: TransactionWatch): Promise<boolean> {
+    const status = client.getTransactionStatus();
+    if (status === 'I' || watch.hasEnded) return true;
+    // In a transaction that has failed nothing can be read; it is rolled back in any case.
+    return watch.isDoubtful && status === 'T' && !(await this.guard.isWrittenHere(client, gid));
+  }
+
+  /**
+   * The work threw, and is rolled back. What the database said against it is a refusal. Anything else is thrown on;
+   * but not where the branch decides alone, as there a throw would say that it may be committed.
+   */
+  async failed(client: PoolClient, error: unknown, { tag }: Ending, mayLock: boolean): Promise<Vote> {
+    const isRolledBack = await this.endings.rollBack(client, mayLock);
+    if (namesStatement(error)) spoil(client);
+    if (meaningOf(error, 'work') === 'refused') return refusalOf(error);
+    if (tag === 'PREPARE TRANSACTION' || !isRolledBack) throw error;
+    return refuse('WORK_FAILED', error instanceof Error ? error.message : 'the work threw');
+  }
+}
+
+/** @returns whether the branch is prepared in this database, as no longer than a moment ago. */
+export async function isPrepared(client: PoolClient, gid: string): Promise<boolean> {
+  const rows = await rowsOf(
+    client,
+    'SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE gid OPERATOR(pg_catalog.=) $1 ' +
+      'AND database OPERATOR(pg_catalog.=) pg_catalog.current_database()',
+    [gid],
+  );
+  return rows.length === 1;
+}
+
+/** Whether a statement is not prepared in the session, or another one has its name: so it would be for later branches. */
+function namesStatement(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === NO_SUCH_STATEMENT || code === '42P05';
+}
+
+/**
+ * @param deadline of a branch, just read from it: it follows the wall clock when that is set.
+ * @returns the milliseconds until then.
+ */
+export function remainingUntil(deadline: number): number {
+  return Math.ceil(deadline - Date.now());
+}
+
+type Settled<T> = { status: 'fulfilled'; value: T } | { status: 'rejected'; reason: unknown };
+
+/** @returns a promise that is never rejected, so that it can wait unattended. */
+async function settle<T>(call: () => Promise<T>, failed: Promise<never>): Promise<Settled<T>> {
+  try {
+    return { status: 'fulfilled', value: await Promise.race([call(), failed]) };
+  } catch (reason) {
+    return { status: 'rejected', reason };
+  }
+}
+
+/** Nobody knows what such work has left on its connection, which is cut. */
+export function endedByWork(client: PoolClient): PostgresBranchError {
+  client.connection.stream.destroy();
+  return new PostgresBranchError(
+    'DTC_POSTGRES_TRANSACTION_ENDED',
+    'The work has ended its transaction, with COMMIT or ROLLBACK: leave that to the coordinator, and vote.',
+  );
+}

@@ -1,0 +1,245 @@
+import type { Pool, PoolClient } from 'pg';
+import type { CoordinatorRun } from '../../coordinator/index.js';
+import { PostgresStartUpError } from '../errors.js';
+import { type Lane, destroy, unlessAborted } from '../connection/lane.js';
+import { configure, keyOfRun, textRows } from './session-identity.js';
+
+/** The first half of the key of each lock on a name; the other is of the coordinator and the participant. */
+export const LOCKS = 0x64_74_63;
+
+/** How long a session may take to give back what it holds before it is cut. */
+const GOODBYE_MS = 1_000;
+
+/** Of so many sessions of this process that are over it is known that they were its own. */
+const MAX_ENDED = 1_000;
+
+/** So many connections of a pool are left at least for commit, rollback and recovery. */
+const LEFT_FOR_COMPLETION = 1;
+
+/** What `pg` takes for the size of a pool that does not say it. */
+const POOL_SIZE = 10;
+
+/** A lock on the name of a coordinator that this process has, as far as it knows. */
+export interface NameLock {
+  /** Aborted when the session that holds it is lost, or gives it back. */
+  readonly over: AbortSignal;
+}
+
+interface HeldLock {
+  readonly over: AbortController;
+  /** How many claims of this process need it through this session. */
+  claims: number;
+  /** How often the session holds it at the server. */
+  levels: number;
+}
+
+/** The sessions of this process that hold names, by their identities at the server, and whose those were that are over. */
+const live = new Map<string, ClaimSession>();
+const ended = new Map<string, string>();
+
+/** The sessions that share a pool, by their runs. */
+const byPool = new WeakMap<Pool, Map<string, Promise<ClaimSession>>>();
+
+/**
+ * One session of a run at a server: it holds the names of the coordinator for all participants that share a pool, so that
+ * however many they are, one connection of the pool is taken.
+ */
+export class ClaimSession {
+  private readonly locks = new Map<number, HeldLock>();
+  /** One query at a time: the participants that share the session ask at any moment. */
+  private last: Promise<unknown> = Promise.resolve();
+  private members = 1;
+  private isOver = false;
+
+  private constructor(
+    private readonly client: PoolClient,
+    private readonly run: CoordinatorRun,
+    private readonly identity: string,
+    private readonly forget: () => void,
+  ) {
+    live.set(identity, this);
+    client.once('end', this.lose);
+  }
+
+  /**
+   * Joins the session of the run on a pool, or opens it.
+   *
+   * @throws PostgresStartUpError (`DTC_POSTGRES_POOL_TOO_SMALL`) when no connection of the pool would be left; the reason of
+   * the signal; what stands in the way of a connection.
+   */
+  static async join(
+    lane: Lane,
+    run: CoordinatorRun,
+    participant: string,
+    signal: AbortSignal,
+  ): Promise<ClaimSession> {
+    const sessions = byPool.get(lane.pool) ?? new Map<string, Promise<ClaimSession>>();
+    byPool.set(lane.pool, sessions);
+    const key = keyOfRun(run);
+    for (let known = sessions.get(key); known !== undefined; known = sessions.get(key)) {
+      const opening = known;
+      // That it cannot be opened for another one says nothing of this one, whose patience is its own.
+      const session = await unlessAborted(signal, () => opening.catch(() => undefined));
+      if (session?.isOver === false) {
+        session.members++;
+        return session;
+      }
+      if (sessions.get(key) === opening) sessions.delete(key);
+    }
+    checkRoom(lane.pool, sessions.size, participant);
+    const forget = (): void => {
+      if (sessions.get(key) === opening) sessions.delete(key);
+    };
+    const opening = ClaimSession.open(lane, run, signal, forget);
+    sessions.set(key, opening);
+    opening.catch(forget);
+    return opening;
+  }
+
+  private static async open(
+    lane: Lane,
+    run: CoordinatorRun,
+    signal: AbortSignal,
+    forget: () => void,
+  ): Promise<ClaimSession> {
+    const client = await lane.acquire(signal);
+    try {
+      const identity = await unlessAborted(signal, () => configure(client, run));
+      return new ClaimSession(client, run, identity, forget);
+    } catch (error) {
+      destroy(client);
+      throw error;
+    }
+  }
+
+  /** A query on the session. Every column of its rows is text. */
+  query<R>(signal: AbortSignal, text: string, values: readonly unknown[] = []): Promise<R[]> {
+    const result = this.last.then(() => textRows<R>(this.client, text, values));
+    this.last = result.catch(() => {});
+    return unlessAborted(signal, () => result);
+  }
+
+  /**
+   * Tries to get a lock; it is given back by {@link unlock}.
+   *
+   * @param mode whether others may share it.
+   * @returns the lock, or undefined when another session has it.
+   */
+  async tryLock(
+    number: number,
+    mode: 'exclusive' | 'shared',
+    signal: AbortSignal,
+  ): Promise<NameLock | undefined> {
+    const known = this.locks.get(number);
+    if (known !== undefined) {
+      known.claims++;
+      return { over: known.over.signal };
+    }
+    const lock = mode === 'shared' ? 'pg_try_advisory_lock_shared' : 'pg_try_advisory_lock';
+    const [row] = await this.query<{ held: string }>(signal, `SELECT ${lock}($1, $2)::text AS held`, [
+      LOCKS,
+      number,
+    ]);
+    if (row?.held !== 'true') return undefined;
+    // Two that ask at the same moment both get it, as they are of one session.
+    const held = this.locks.get(number) ?? { over: new AbortController(), claims: 0, levels: 0 };
+    this.locks.set(number, held);
+    held.claims++;
+    held.levels++;
+    if (this.isOver) held.over.abort();
+    return { over: held.over.signal };
+  }
+
+  /** Gives a lock back, unless another claim needs it through this session. It never throws. */
+  async unlock(number: number, mode: 'exclusive' | 'shared'): Promise<void> {
+    const held = this.locks.get(number);
+    if (held === undefined || --held.claims > 0) return;
+    this.locks.delete(number);
+    held.over.abort();
+    if (this.isOver) return;
+    const unlock = mode === 'shared' ? 'pg_advisory_unlock_shared' : 'pg_advisory_unlock';
+    try {
+      await this.query(
+        AbortSignal.timeout(GOODBYE_MS),
+        `SELECT ${unlock}($1, $2)::text AS done FROM generate_series(1, $3::int)`,
+        [LOCKS, number, held.levels],
+      );
+    } catch {
+      // What the session holds is not known then.
+      this.cut();
+    }
+  }
+
+  /** One participant needs the session no longer. With the last one it ends. It never throws. */
+  async leave(): Promise<void> {
+    if (--this.members > 0 || this.isOver) return;
+    this.end();
+    try {
+      await this.query(AbortSignal.timeout(GOODBYE_MS), 'SELECT pg_advisory_unlock_all()::text AS done');
+      this.client.release(true);
+    } catch {
+      destroy(this.client);
+    }
+  }
+
+  /** Ends the session at once: it gives no answer any more. */
+  cut(): void {
+    if (this.isOver) return;
+    this.end();
+    destroy(this.client);
+  }
+
+  /** @returns the lock as this session has it. */
+  lockOf(number: number): NameLock | undefined {
+    const held = this.locks.get(number);
+    return held && { over: held.over.signal };
+  }
+
+  /** Whether it is of that very run. */
+  isOf(run: CoordinatorRun): boolean {
+    return keyOfRun(this.run) === keyOfRun(run);
+  }
+
+  /** The connection was lost. */
+  private readonly lose = (): void => {
+    if (this.isOver) return;
+    this.end();
+    this.client.release(true);
+  };
+
+  private end(): void {
+    this.isOver = true;
+    this.client.off('end', this.lose);
+    this.forget();
+    live.delete(this.identity);
+    ended.set(this.identity, keyOfRun(this.run));
+    const [eldest] = ended.keys();
+    if (ended.size > MAX_ENDED && eldest !== undefined) ended.delete(eldest);
+    for (const { over } of this.locks.values()) over.abort();
+  }
+}
+
+/** @returns the lock as another session of this process has it for the same run, by its identity at the server. */
+export function lockOfSibling(identity: string, run: CoordinatorRun, number: number): NameLock | undefined {
+  const session = live.get(identity);
+  return session?.isOf(run) === true ? session.lockOf(number) : undefined;
+}
+
+/** Whether a session at the server was one of this very run, and its connection is gone, though the server has not noticed. */
+export function isLeftBehind(identity: string, run: CoordinatorRun): boolean {
+  return ended.get(identity) === keyOfRun(run);
+}
+
+/** @param open how many sessions of other runs hold a connection of the pool already. */
+function checkRoom(pool: Pool, open: number, participant: string): void {
+  const size = pool.options?.max ?? POOL_SIZE;
+  const needed = open + 1 + LEFT_FOR_COMPLETION;
+  if (needed <= size) return;
+  throw new PostgresStartUpError(
+    'DTC_POSTGRES_POOL_TOO_SMALL',
+    participant,
+    `its pool for completion has ${size} connections and needs ${needed}: ${open + 1} for the claims, one for each run of a ` +
+      `coordinator that shares the pool, and ${LEFT_FOR_COMPLETION} for commit, rollback and recovery`,
+    `Give the pool at least ${needed} connections (max: ${needed}), or each coordinator a pool of its own.`,
+  );
+}

@@ -1,0 +1,173 @@
+import type { Logger } from '@nestjs/common';
+import type { Pool, PoolClient } from 'pg';
+import { closePool, watchPool } from './close-pool.js';
+import { codeOf } from '../sqlstate.js';
+import { isSpoiled } from './spoiled.js';
+
+/** How a lane ends, at the server, what one of its connections is at work on. */
+export interface Interruption {
+  /** Cancels the statement that is under way, if there is one. */
+  readonly cancel: (client: PoolClient) => Promise<unknown>;
+  /** Ends the session. */
+  readonly terminate: (client: PoolClient) => Promise<unknown>;
+}
+
+/** SQLSTATE `too_many_connections`. */
+const TOO_MANY_CONNECTIONS = '53300';
+
+/** How long a connection whose task has failed may take to come to rest before it is cut. */
+const REST_WITHIN_MS = 500;
+
+/**
+ * One pool and what it is for. A connection goes back to the pool only when its task is over and the server has said that
+ * no transaction is open on it; any other is in doubt, and destroyed.
+ */
+export class Lane {
+  /** @param interruption where work that nobody waits for is to be stopped; without it its connection is cut. */
+  constructor(
+    readonly pool: Pool,
+    private readonly logger: Logger,
+    private readonly interruption?: Interruption,
+  ) {
+    watchPool(pool, ({ message }) => logger.warn(`An idle connection to PostgreSQL was lost: ${message}`));
+  }
+
+  /**
+   * Runs a task on a connection of its own.
+   *
+   * @param signal when it is aborted nobody waits for the task any more: what it is at work on is stopped.
+   * @throws what the task throws; the reason of the signal; what stands in the way of a connection.
+   */
+  async run<T>(signal: AbortSignal, task: (client: PoolClient) => Promise<T>): Promise<T> {
+    const client = await this.acquire(signal);
+    if (signal.aborted) {
+      // It was not used yet, so nothing is in doubt.
+      client.release();
+      signal.throwIfAborted();
+    }
+    let running: Promise<T> | undefined;
+    let ended = false;
+    try {
+      const result = await unlessAborted(signal, () => (running = task(client)));
+      ended = true;
+      return result;
+    } finally {
+      if (ended && client.getTransactionStatus() === 'I') giveBack(client);
+      else void this.putToRest(client, running, signal);
+    }
+  }
+
+  /**
+   * Takes a connection out of the pool. Whoever takes it gives it back.
+   *
+   * @throws the reason of the signal; what stands in the way of a connection.
+   */
+  async acquire(signal: AbortSignal): Promise<PoolClient> {
+    signal.throwIfAborted();
+    const connecting = this.pool.connect();
+    return unlessAborted(signal, () => connecting).catch((error: unknown) => {
+      connecting.then((client) => client.release(), ignore);
+      throw error;
+    });
+  }
+
+  /** Whether an error of {@link acquire} says that there are too few connections, at the server or in the pool. */
+  lacksConnections(error: unknown): boolean {
+    if (codeOf(error) === TOO_MANY_CONNECTIONS) return true;
+    // The pool's own time-out has no code. It is for want of a connection when all of them are there.
+    const { options, totalCount } = this.pool;
+    return codeOf(error) === undefined && totalCount >= (options.max ?? 10);
+  }
+
+  close(): Promise<void> {
+    return closePool(this.pool);
+  }
+
+  /**
+   * To open another connection takes longer than most transactions. So one whose task has failed is kept if its rollback
+   * is acknowledged: then everything that was sent before has been answered as well.
+   */
+  private async putToRest(
+    client: PoolClient,
+    running: Promise<unknown> | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const isGivenUp = signal.aborted;
+    if (isGivenUp && this.interruption === undefined) {
+      destroy(client);
+      return;
+    }
+    if (await within(REST_WITHIN_MS, () => this.rollBack(client, running, isGivenUp))) {
+      giveBack(client);
+      return;
+    }
+    try {
+      if (isGivenUp) await this.interruption?.terminate(client);
+    } catch (error) {
+      this.logger.debug(`A session of PostgreSQL could not be ended, and is cut: ${String(error)}`);
+    }
+    destroy(client);
+  }
+
+  /** @returns whether no transaction is open any more, and nothing of the task can come any more either. */
+  private async rollBack(
+    client: PoolClient,
+    running: Promise<unknown> | undefined,
+    isGivenUp: boolean,
+  ): Promise<boolean> {
+    // A cancellation that is still on its way would hit whoever has the connection next: so its answer is waited for.
+    if (isGivenUp) await this.interruption?.cancel(client);
+    await running?.catch(ignore);
+    await client.query('ROLLBACK');
+    return client.getTransactionStatus() === 'I';
+  }
+}
+
+/** @throws the reason of the signal as soon as it is aborted, whatever becomes of the work. */
+export function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  // By hand: a race of promises costs more than all else here.
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const onAbort = (): void => reject(signal.reason as Error);
+    const settled = (): void => signal.removeEventListener('abort', onAbort);
+    work().then(
+      (value) => {
+        settled();
+        resolve(value);
+      },
+      (error: unknown) => {
+        settled();
+        reject(error);
+      },
+    );
+    // It may have been aborted by the work.
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+/** @returns whether it came true in time; a failure is a no. */
+async function within(ms: number, attempt: () => Promise<boolean>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeUp = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  try {
+    return await Promise.race([attempt().catch(() => false), timeUp]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function giveBack(client: PoolClient): void {
+  if (isSpoiled(client)) destroy(client);
+  else client.release();
+}
+
+/** The socket is cut first: a pipelined client that is told to end would wait for what is under way. */
+export function destroy(client: PoolClient): void {
+  client.connection.stream.destroy();
+  client.release(true);
+}
+
+function ignore(): void {}

@@ -1,0 +1,44 @@
+import type { ParticipantCapacity } from '../../coordinator/index.js';
+import type { Lanes } from './lanes.js';
+import { rowsOf } from './own-queries.js';
+
+type Row = {
+  readonly server: string;
+  readonly slots: string;
+  readonly slotsInUse: string;
+  readonly connections: string;
+  readonly connectionsInUse: string;
+};
+
+/** By its identifier and its start a running server is known: a copy of it has the same identifier. */
+const CAPACITY = `
+  SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || '/' ||
+      extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text AS server,
+    pg_catalog.current_setting('max_prepared_transactions') AS slots,
+    (SELECT count(*) FROM pg_catalog.pg_prepared_xacts)::text AS "slotsInUse",
+    (pg_catalog.current_setting('max_connections')::int
+      - pg_catalog.current_setting('superuser_reserved_connections')::int
+      - coalesce(pg_catalog.current_setting('reserved_connections', true)::int, 0))::text AS connections,
+    (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend')::text
+      AS "connectionsInUse"`;
+
+/** @returns what the server of a participant can take, and what the participant takes of it at most. */
+export async function capacityOf(lanes: Lanes, signal: AbortSignal): Promise<ParticipantCapacity> {
+  const rows = await lanes.completion.run(signal, (client) => rowsOf<Row>(client, CAPACITY));
+  const { server, slots, slotsInUse, connections, connectionsInUse } = rows[0]!;
+  const workConnections = sizeOf(lanes.work.pool);
+  return {
+    server,
+    preparedTransactions: Number(slots),
+    preparedTransactionsInUse: Number(slotsInUse),
+    connections: Number(connections),
+    connectionsInUse: Number(connectionsInUse),
+    workConnections,
+    ownConnections: workConnections + sizeOf(lanes.completion.pool),
+  };
+}
+
+/** A pool of the user's own may say nothing of its size: then it has the default of `pg`. */
+function sizeOf({ options }: { readonly options: { readonly max?: number } }): number {
+  return options.max ?? 10;
+}

@@ -1,0 +1,152 @@
+import { createHash } from 'node:crypto';
+import type { ClientBase } from 'pg';
+import type { PreparedStatement } from '../connection/burst.js';
+import { quoted } from '../gid.js';
+import { lastRowsOf, rowsOf } from '../connection/own-queries.js';
+import { REPLICATED_WRITE } from '../connection/replication.js';
+
+/** How a branch ended, as its row in the guard table says. */
+export type BranchEnd = 'committed' | 'rolled-back';
+
+/** What is old enough to be deleted. */
+const OLD =
+  `ctid >= format('(%s,0)', $5::bigint)::tid AND ctid < format('(%s,0)', $6::bigint)::tid ` +
+  `AND written_at < now() - $1 * interval '1 millisecond' AND split_part(gid, '/', 2) = $2 ` +
+  `AND split_part(gid, '.', 1) = ANY ($3) AND pg_visible_in_snapshot(xid, $4::pg_snapshot)`;
+
+/**
+ * The guard table has one row a branch. Its row `committed` is written in the transaction of the work, so that it is seen
+ * if and only if the branch is committed: it is the proof. A rollback leaves a row `rolled-back` that is committed by
+ * itself, the tombstone: as both have the same key, either the work is prepared or the tombstone is there, and never both.
+ */
+export class GuardTable {
+  private found: string;
+
+  /** @param name checked to be a plain identifier, with or without its schema. */
+  constructor(readonly name: string) {
+    this.found = name;
+  }
+
+  /**
+   * From now on every statement names the table by its schema: which table is found by the bare name depends on the search
+   * path of the session, which the work may set.
+   *
+   * @param table with its schema, both quoted.
+   */
+  resolveTo(table: string): void {
+    this.found = table;
+  }
+
+  /** As SQL names it. */
+  get table(): string {
+    return this.found;
+  }
+
+  /** What the statement that writes the row of the work is called in a session. PostgreSQL takes up to 63 bytes. */
+  get statementName(): string {
+    return `dtc branch ${createHash('sha256').update(this.table).digest('hex').slice(0, 16)}`;
+  }
+
+  /**
+   * @returns SQL that prepares that statement: to plan it anew for each branch costs more than to run it. It names all
+   * columns, as their defaults would be read anew each time. It also releases the advisory locks that the work of an earlier
+   * branch may have left on the session.
+   */
+  prepareInsert(): string {
+    return (
+      `PREPARE "${this.statementName}" (pg_catalog.text) AS INSERT INTO ${this.table} (gid, state, xid, written_at) ` +
+      `SELECT $1, 'committed', pg_catalog.pg_current_xact_id(), pg_catalog.now() ` +
+      `FROM pg_catalog.pg_advisory_unlock_all()`
+    );
+  }
+
+  /** @returns the statement that writes the row of the work, within its transaction. */
+  insertWork(gid: string): PreparedStatement {
+    const name = this.statementName;
+    return { name, values: [gid], text: `EXECUTE "${name}" (${quoted(gid)})` };
+  }
+
+  /**
+   * Leaves a tombstone unless there is a row, and reads the row that is there then. It waits for a prepare that is under
+   * way. Where the branch is prepared in another database, a tombstone in this one would be a lie. All is one transaction,
+   * and an error ends it. It writes in any case, so that its wait for the standbys covers what was written before.
+   */
+  async bury(client: ClientBase, gid: string, waitMs: number): Promise<BranchEnd | undefined> {
+    const sql = [
+      // The session may be one in which only a transaction that says so writes.
+      'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE',
+      `SET LOCAL lock_timeout = ${waitMs}`,
+      // All columns, as a default may call a function that a search path found when the table was made.
+      `INSERT INTO ${this.table} (gid, state, xid, written_at) SELECT ${quoted(gid)}, 'rolled-back', ` +
+        `pg_catalog.pg_current_xact_id(), pg_catalog.now() WHERE NOT EXISTS ` +
+        `(SELECT FROM pg_catalog.pg_prepared_xacts WHERE gid OPERATOR(pg_catalog.=) ${quoted(gid)} ` +
+        `AND database OPERATOR(pg_catalog.<>) pg_catalog.current_database()) ON CONFLICT (gid) DO NOTHING`,
+      REPLICATED_WRITE,
+      `SELECT state FROM ${this.table} WHERE gid OPERATOR(pg_catalog.=) ${quoted(gid)}`,
+    ].join('; ');
+    return stateOf(await lastRowsOf(client, sql));
+  }
+
+  /** @returns how the branch ended, or undefined when there is no row. */
+  async read(client: ClientBase, gid: string): Promise<BranchEnd | undefined> {
+    const sql = `SELECT state FROM ${this.table} WHERE gid OPERATOR(pg_catalog.=) $1`;
+    return stateOf(await rowsOf(client, sql, [gid]));
+  }
+
+  /** Whether this very transaction has written the row of the work: then it is the one that was begun for the branch. */
+  async isWrittenHere(client: ClientBase, gid: string): Promise<boolean> {
+    const rows = await rowsOf(
+      client,
+      `SELECT gid FROM ${this.table} WHERE gid OPERATOR(pg_catalog.=) $1 ` +
+        `AND xid OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id_if_assigned()`,
+      [gid],
+    );
+    return rows.length === 1;
+  }
+
+  /**
+   * @returns the SQL that makes the table. It has no other index than its key, which would cost each branch as much as
+   * the row itself.
+   */
+  create(): string {
+    return (
+      `CREATE TABLE IF NOT EXISTS ${this.table} (` +
+      `gid text COLLATE "C" PRIMARY KEY, ` +
+      `state text NOT NULL, ` +
+      `xid xid8 NOT NULL DEFAULT pg_current_xact_id(), ` +
+      `written_at timestamptz NOT NULL DEFAULT now())`
+    );
+  }
+
+  /** @returns of how many pages the table is. */
+  async pages(client: ClientBase): Promise<number> {
+    const rows = await rowsOf<{ pages: string }>(
+      client,
+      `SELECT (pg_relation_size(to_regclass($1)) / current_setting('block_size')::int)::text AS pages`,
+      [this.table],
+    );
+    return Number(rows[0]!.pages);
+  }
+
+  /**
+   * @returns SQL that finds old rows of some pages, with these parameters: the least age in milliseconds, the name of
+   * the participant, the names of coordinators, a snapshot in which the row must have been visible, the first page, and the
+   * one after the last.
+   */
+  old(): string {
+    return `SELECT gid FROM ${this.table} WHERE ${OLD}`;
+  }
+
+  /** @returns SQL that deletes those of them whose global ids are the seventh parameter. */
+  purge(): string {
+    return `DELETE FROM ${this.table} WHERE gid = ANY ($7) AND ${OLD}`;
+  }
+}
+
+function stateOf([row]: readonly { readonly state?: string | null }[]): BranchEnd | undefined {
+  if (row === undefined) return undefined;
+  if (row.state === 'committed' || row.state === 'rolled-back') return row.state;
+  throw new Error(
+    `The guard table has a row with the state ${row.state}, which this version does not write.`,
+  );
+}

@@ -1,0 +1,24 @@
+export type { Batch } from './branch/batch.js';
+export type { Work } from './branch/work.js';
+export type { CoordinatorRun } from '../coordinator/index.js';
+export {
+  PostgresBranchError,
+  type PostgresBranchErrorCode,
+  PostgresStartUpError,
+  type PostgresStartUpErrorCode,
+} from './errors.js';
+export {
+  type PostgresConnection,
+  type PostgresOptions,
+  type PostgresPools,
+  type PostgresSettings,
+  type ResolvedPostgresSettings,
+  postgresSettingsSchema,
+} from './options.js';
+export { PostgresResourceManager } from './resource-manager.js';
+export {
+  PostgresBatchParticipant,
+  PostgresParticipant,
+  type PostgresParticipantOptions,
+} from './participant.js';
+export { type PostgresRefusalCode, isTemporaryRefusal } from './sqlstate.js';

@@ -1,0 +1,168 @@
+import { Inject, type OnApplicationShutdown, type OnModuleInit, Optional } from '@nestjs/common';
+import type { ClientBase, QueryConfig, QueryResult } from 'pg';
+import {
+  type Branch,
+  type CoordinatorRun,
+  type IsOwnRun,
+  type OnePhaseAnswer,
+  type ParticipantCapacity,
+  ParticipantRegistry,
+  type PreparedBranch,
+  type TransactionParticipant,
+  type Vote,
+} from '../coordinator/index.js';
+import type { Batch } from './branch/batch.js';
+import { PostgresBranchError } from './errors.js';
+import type { PostgresOptions } from './options.js';
+import { PostgresResourceManager } from './resource-manager.js';
+
+/** The options of a PostgreSQL participant. @publicApi */
+export type PostgresParticipantOptions = PostgresOptions & {
+  /**
+   * The name of the participant. Needed only where it is not in a Nest application with a CoordinatorModule, as in a
+   * test of its own.
+   *
+   * @default the name it is registered under
+   */
+  readonly name?: string;
+};
+
+/** What participants have in common, however their work is written. */
+abstract class PostgresParticipantBase<P>
+  implements TransactionParticipant<P>, OnModuleInit, OnApplicationShutdown
+{
+  @Optional()
+  @Inject(ParticipantRegistry)
+  private readonly registry?: ParticipantRegistry;
+
+  private readonly options: PostgresOptions;
+  private readonly givenName: string | undefined;
+  private manager: PostgresResourceManager | undefined;
+
+  constructor({ name, ...options }: PostgresParticipantOptions) {
+    this.options = options;
+    this.givenName = name;
+  }
+
+  abstract prepare(branch: Branch<P>): Promise<Vote>;
+
+  abstract commitOnePhase(branch: Branch<P>): Promise<OnePhaseAnswer>;
+
+  commit(branch: Branch<P>): Promise<void> {
+    return this.resourceManager.commit(branch);
+  }
+
+  rollback(branch: Branch<P>): Promise<void> {
+    return this.resourceManager.rollback(branch);
+  }
+
+  recover(): Promise<readonly PreparedBranch[]> {
+    return this.resourceManager.recover();
+  }
+
+  capacity(): Promise<ParticipantCapacity> {
+    return this.resourceManager.capacity();
+  }
+
+  /** @throws PostgresStartUpError when the database was used under this coordinator's name by another process or log. */
+  async claim(run: CoordinatorRun, isOwnRun: IsOwnRun): Promise<void> {
+    await this.resourceManager.start(run, isOwnRun);
+  }
+
+  /** @throws PostgresStartUpError when the database cannot be used as it is: the application does not start. */
+  async onModuleInit(): Promise<void> {
+    await this.resourceManager.start();
+    await this.registry?.claim(this);
+  }
+
+  /** The coordinator has waited for the transactions in flight before. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.manager?.close();
+  }
+
+  /** Made when it is needed first: what it is called is known only once the participant is registered. */
+  protected get resourceManager(): PostgresResourceManager {
+    this.manager ??= new PostgresResourceManager(this.name, this.options);
+    return this.manager;
+  }
+
+  private get name(): string {
+    const registered = this.registry?.list().find(({ instance }) => instance === this);
+    const name = this.givenName ?? registered?.name;
+    if (name !== undefined) return name;
+    throw new PostgresBranchError(
+      'DTC_POSTGRES_NO_NAME',
+      `${this.constructor.name} does not know its name: decorate it with @Participant and import CoordinatorModule, ` +
+        'or give it the option `name`.',
+    );
+  }
+}
+
+/**
+ * A participant whose data is in a PostgreSQL database. It writes the work of a branch in SQL; the transaction, its limits,
+ * prepare, commit, rollback and recovery are seen to. With hooks of its own, `super.onModuleInit()` and
+ * `super.onApplicationShutdown()` are to be called.
+ *
+ * @typeParam P the payload of its branches.
+ * @example
+ * ```ts
+ * @Participant({ name: 'inventory' })
+ * export class InventoryParticipant extends PostgresParticipant<Reservation> {
+ *   constructor() {
+ *     super({ connection: process.env['INVENTORY_DATABASE_URL']! });
+ *   }
+ *
+ *   protected async work(client: ClientBase, { payload }: Branch<Reservation>): Promise<Vote> {
+ *     const { rowCount } = await client.query(
+ *       'UPDATE stock SET available = available - $2 WHERE sku = $1 AND available >= $2',
+ *       [payload.sku, payload.quantity],
+ *     );
+ *     return rowCount === 1 ? 'commit' : refuse('OUT_OF_STOCK', 'not enough is left');
+ *   }
+ * }
+ * ```
+ * @publicApi
+ */
+export abstract class PostgresParticipant<P = unknown> extends PostgresParticipantBase<P> {
+  /**
+   * Does the work of one branch, and votes.
+   *
+   * @param client is inside the transaction of the branch, and is not to end it. Every query is awaited before the vote.
+   */
+  protected abstract work(client: ClientBase, branch: Branch<P>): Promise<Vote>;
+
+  prepare(branch: Branch<P>): Promise<Vote> {
+    return this.resourceManager.prepare(branch, (client) => this.work(client, branch));
+  }
+
+  commitOnePhase(branch: Branch<P>): Promise<OnePhaseAnswer> {
+    return this.resourceManager.commitOnePhase(branch, (client) => this.work(client, branch));
+  }
+}
+
+/**
+ * As {@link PostgresParticipant}, for work whose statements need not look at each other's results: it prepares in one round
+ * trip. The vote is cast when the branch is prepared already, and a refusal rolls it back at once.
+ *
+ * @typeParam P the payload of its branches.
+ * @publicApi
+ */
+export abstract class PostgresBatchParticipant<P = unknown> extends PostgresParticipantBase<P> {
+  /** @returns the statements of one branch, in their order. */
+  protected abstract statements(branch: Branch<P>): readonly QueryConfig[];
+
+  /** @returns the vote, by the results of the statements in their order. */
+  protected abstract vote(results: readonly QueryResult[], branch: Branch<P>): Vote;
+
+  prepare(branch: Branch<P>): Promise<Vote> {
+    return this.resourceManager.prepareBatch(branch, this.batchOf(branch));
+  }
+
+  commitOnePhase(branch: Branch<P>): Promise<OnePhaseAnswer> {
+    return this.resourceManager.commitBatchOnePhase(branch, this.batchOf(branch));
+  }
+
+  private batchOf(branch: Branch<P>): Batch {
+    return { statements: this.statements(branch), vote: (results) => this.vote(results, branch) };
+  }
+}

@@ -1,0 +1,276 @@
+import { Logger } from '@nestjs/common';
+import type { PoolClient } from 'pg';
+import {
+  type Branch,
+  type CoordinatorRun,
+  HeuristicError,
+  type IsOwnRun,
+  type OnePhaseAnswer,
+  type ParticipantCapacity,
+  type PreparedBranch,
+  type Vote,
+  refuse,
+} from '../coordinator/index.js';
+import { type Batch, prepareBatch, workOf } from './branch/batch.js';
+import { bury, commitPrepared, completionFailed, preparedOf, rollBackPrepared } from './branch/completion.js';
+import { ONE_PHASE, preparation } from './branch/ending.js';
+import { BranchWork, type Work, isPrepared, remainingUntil } from './branch/work.js';
+import { type Lanes, openLanes } from './connection/lanes.js';
+import { CoordinatorClaim } from './claim/claim.js';
+import { PostgresBranchError, PostgresStartUpError } from './errors.js';
+import { branchOf, gidOf, quoted } from './gid.js';
+import { GuardPurge } from './guard/purge.js';
+import { GuardTable } from './guard/table.js';
+import { unlessAborted } from './connection/lane.js';
+import { awaitingReplicas } from './connection/replication.js';
+import { type PostgresOptions, type ResolvedPostgresSettings, resolvePostgresOptions } from './options.js';
+import { capacityOf } from './connection/server-capacity.js';
+import { StartUpChecks, unreachable } from './start-up-checks.js';
+
+/**
+ * The branches of one participant in one PostgreSQL database. A participant does its work through it, and hands on
+ * commit, rollback and recover; PostgresParticipant does that for the usual case.
+ *
+ * @publicApi
+ */
+export class PostgresResourceManager {
+  private readonly logger = new Logger('PostgreSQL');
+  private readonly settings: ResolvedPostgresSettings;
+  private readonly lanes: Lanes;
+  private readonly guard: GuardTable;
+  private readonly purge: GuardPurge;
+  private readonly claim: CoordinatorClaim;
+  private started: Promise<BranchWork> | undefined;
+  private closed: Promise<void> | undefined;
+
+  /**
+   * Opens no connection yet.
+   *
+   * @param participant the name of the participant, as it is registered. It is a part of every global id, so it must stay.
+   * @throws InvalidOptionsError when an option is unknown or impossible.
+   */
+  constructor(
+    readonly participant: string,
+    options: PostgresOptions,
+  ) {
+    const { connection, settings } = resolvePostgresOptions(
+      options,
+      `the PostgreSQL participant "${participant}"`,
+    );
+    this.settings = settings;
+    this.lanes = openLanes(connection, settings, participant, this.logger);
+    this.guard = new GuardTable(settings.guardTable);
+    this.purge = new GuardPurge(participant, this.lanes.completion, this.guard, settings, this.logger);
+    this.claim = new CoordinatorClaim(participant, this.lanes.completion, settings, this.logger);
+  }
+
+  /**
+   * Checks the server, the privileges and the guard table. Whatever is called first does it, once.
+   *
+   * @param coordinator the run that it works for, as the coordinator hands it to `claim` of a participant. It is refused when
+   * another process works here under its name, or its decision log is not the one that the name was used with here. Left
+   * out, the first branch says it.
+   * @param isOwnRun asks the log of the run, as it is handed over with it. Without it a copied log is found only by the number
+   * of its start.
+   * @throws PostgresStartUpError with what fixes it.
+   */
+  async start(coordinator?: CoordinatorRun, isOwnRun?: IsOwnRun): Promise<void> {
+    await this.ready();
+    if (coordinator === undefined) return;
+    try {
+      await this.claim.hold(coordinator, isOwnRun);
+    } catch (error) {
+      throw error instanceof PostgresStartUpError
+        ? error
+        : unreachable(this.participant, this.settings.startTimeoutMs, error);
+    }
+  }
+
+  /**
+   * Closes the connections, but not the pools that were given. Every transaction is over by then; what hangs nevertheless
+   * is cut after two seconds.
+   */
+  async close(): Promise<void> {
+    this.closed ??= this.end();
+    await this.closed;
+  }
+
+  /**
+   * Does the work of a branch in a transaction, and prepares it if the vote is `commit`. Any other vote, and a throw,
+   * rolls it back.
+   *
+   * @param work runs its statements with the client it is given, awaits them all, and votes. It must not end the
+   * transaction.
+   * @returns the vote; a refusal where the database refuses, or the branch was rolled back before.
+   * @throws what else the work throws, and whatever leaves unknown what has become of the branch.
+   */
+  prepare<P>(branch: Branch<P>, work: Work<P>): Promise<Vote> {
+    return this.work(branch, (branchWork, client, gid) =>
+      branchWork.perform(client, gid, branch, work, preparation(gid)),
+    );
+  }
+
+  /** As {@link prepare}, in one round trip: for work whose statements need not look at each other's results. */
+  prepareBatch(branch: Branch, batch: Batch): Promise<Vote> {
+    return this.work(branch, (branchWork, client, gid) =>
+      prepareBatch(branchWork, client, gid, branch, batch),
+    );
+  }
+
+  /**
+   * Does the work of the only branch of a transaction, and commits it. When it is repeated, as its first result is not
+   * known, the guard row says what that was.
+   *
+   * @returns `commit`, or a refusal.
+   * @throws whatever leaves the result unknown.
+   */
+  async commitOnePhase<P>(branch: Branch<P>, work: Work<P>): Promise<OnePhaseAnswer> {
+    if (branch.attempt > 1) return this.resolve(branch);
+    const vote = await this.work(branch, (branchWork, client, gid) =>
+      branchWork.perform(client, gid, branch, work, ONE_PHASE),
+    );
+    return vote === 'read-only' ? 'commit' : vote;
+  }
+
+  /** As {@link commitOnePhase}, for a batch. */
+  commitBatchOnePhase(branch: Branch, batch: Batch): Promise<OnePhaseAnswer> {
+    return this.commitOnePhase(branch, workOf(batch));
+  }
+
+  /**
+   * Commits a prepared branch; repeats are harmless.
+   *
+   * @throws HeuristicError when the branch has ended otherwise, or nobody knows how. Any other error: try again.
+   */
+  commit(branch: Branch): Promise<void> {
+    return this.complete(branch, 'COMMIT', (client, gid) => commitPrepared(client, gid, this.guard));
+  }
+
+  /**
+   * Rolls a branch back, prepared or not; repeats are harmless. A prepare that comes later is refused.
+   *
+   * @throws HeuristicError when the branch is committed. Any other error: try again.
+   */
+  rollback(branch: Branch): Promise<void> {
+    return this.complete(branch, 'ROLLBACK', (client, gid) =>
+      rollBackPrepared(client, gid, this.guard, this.tombstoneWaitMs(branch)),
+    );
+  }
+
+  /**
+   * Lists the branches of this participant that are prepared in this database, whichever coordinator's they are.
+   *
+   * @throws when the list would not be complete, or the name of the coordinator is in use elsewhere.
+   */
+  async recover(): Promise<readonly PreparedBranch[]> {
+    await this.ready();
+    const signal = AbortSignal.timeout(this.settings.recoverTimeoutMs);
+    await unlessAborted(signal, () => this.claim.renew());
+    const gids = await this.lanes.completion.run(signal, (client) => preparedOf(client, this.participant));
+    const branches = gids.map((gid) => branchOf(gid, this.participant));
+    return branches.filter((branch) => branch !== undefined);
+  }
+
+  /** @returns what the server of the database can take. @throws when it does not answer in time. */
+  async capacity(): Promise<ParticipantCapacity> {
+    await this.ready();
+    return capacityOf(this.lanes, AbortSignal.timeout(this.settings.startTimeoutMs));
+  }
+
+  /**
+   * Deletes old rows of the guard table, as is done from time to time anyway, and by the same rules: however often it is
+   * called, no row goes that was not visible `purgeIntervalMs` before.
+   *
+   * @returns how many.
+   */
+  async purgeGuardTable(): Promise<number> {
+    await this.ready();
+    return this.purge.pass();
+  }
+
+  private ready(): Promise<BranchWork> {
+    this.started ??= this.check();
+    return this.started;
+  }
+
+  private async check(): Promise<BranchWork> {
+    const { participant, lanes, guard, settings, logger } = this;
+    try {
+      const server = await new StartUpChecks(participant, lanes, guard, settings, logger).run();
+      this.purge.start();
+      return new BranchWork(guard, settings, server, lanes.hasHooks);
+    } catch (error) {
+      this.started = undefined;
+      throw error;
+    }
+  }
+
+  /** Refuses a branch whose global id is impossible before anything happens: there is nothing to roll back then. */
+  private async work(
+    branch: Branch,
+    task: (work: BranchWork, client: PoolClient, gid: string) => Promise<Vote>,
+  ): Promise<Vote> {
+    let gid: string;
+    try {
+      gid = gidOf(branch, this.participant);
+    } catch (error) {
+      if (error instanceof PostgresBranchError) return refuse(error.code, error.message);
+      throw error;
+    }
+    const branchWork = await this.ready();
+    const refusal = this.claim.covers(branch.transactionId) ? undefined : await this.claim.admit(branch);
+    if (refusal !== undefined) return refusal;
+    this.purge.workFor(branch);
+    let isConnected = false;
+    try {
+      return await this.lanes.work.run(branch.signal, (client) => {
+        isConnected = true;
+        return task(branchWork, client, gid);
+      });
+    } catch (error) {
+      // Without a connection nothing was done, and nothing is held.
+      if (isConnected || branch.signal.aborted || !this.lanes.work.lacksConnections(error)) throw error;
+      return refuse('NO_CONNECTION', 'no connection to the database was free in time', { overloaded: true });
+    }
+  }
+
+  private async end(): Promise<void> {
+    await this.purge.stop();
+    await this.claim.close();
+    await this.lanes.close();
+  }
+
+  /** Whatever the first attempt has done: rolled back, unless it was committed before, or prepared, and is committed now. */
+  private async resolve(branch: Branch): Promise<OnePhaseAnswer> {
+    let answer: OnePhaseAnswer = 'commit';
+    await this.complete(branch, 'ROLLBACK', async (client, gid) => {
+      if (await isPrepared(client, gid)) return commitPrepared(client, gid, this.guard);
+      const end = await bury(client, gid, this.guard, this.tombstoneWaitMs(branch));
+      if (end === 'rolled-back') answer = refuse('ROLLED_BACK', 'the first attempt did not come to its end');
+    });
+    return answer;
+  }
+
+  private async complete(
+    branch: Branch,
+    decision: 'COMMIT' | 'ROLLBACK',
+    task: (client: PoolClient, gid: string) => Promise<void>,
+  ): Promise<void> {
+    const gid = gidOf(branch, this.participant);
+    try {
+      await this.ready();
+      this.purge.workFor(branch);
+      await this.lanes.completion.run(branch.signal, (client) =>
+        awaitingReplicas(client, () => task(client, gid)),
+      );
+    } catch (error) {
+      throw error instanceof HeuristicError
+        ? error
+        : completionFailed(`${decision} PREPARED ${quoted(gid)}`, error);
+    }
+  }
+
+  private tombstoneWaitMs({ deadline }: Branch): number {
+    return Math.max(1, Math.min(this.settings.tombstoneWaitMs, remainingUntil(deadline)));
+  }
+}

@@ -1,0 +1,263 @@
+import { type AbortVote, refuse } from '../coordinator/index.js';
+
+/**
+ * The steps in which PostgreSQL may answer with an error. `begin`: the transaction is opened and its guard row
+ * written. `work`: the user's statements. `prepare`: PREPARE TRANSACTION, or COMMIT where the branch commits in one
+ * phase. `commit`, `rollback`: COMMIT PREPARED, ROLLBACK PREPARED, and the tombstone.
+ */
+export const PHASES = ['begin', 'work', 'prepare', 'commit', 'rollback'] as const;
+export type Phase = (typeof PHASES)[number];
+
+/**
+ * What an error says of the branch.
+ * - `exists`: its guard row is there already, which says how the branch ended.
+ * - `held`: another session holds its guard row: the branch may be prepared already.
+ * - `refused`: nothing is held, and this is proven. A vote of abort, with its reason.
+ * - `failed`: the transaction is open no more and not prepared by this call; but it is no refusal.
+ * - `unknown`: nobody knows what the call has done. Never a proof of no.
+ * - `not-found`: no such prepared transaction. Whether that is right, the guard row says.
+ * - `retry`: the same call will do later.
+ * - `operator`: the same call will do once somebody has mended the cause.
+ */
+export type Meaning =
+  'exists' | 'held' | 'refused' | 'failed' | 'unknown' | 'not-found' | 'retry' | 'operator';
+
+/** The codes of the refusals that the database causes. @publicApi */
+export type PostgresRefusalCode =
+  | 'ROLLED_BACK'
+  | 'WORK_FAILED'
+  | 'CONSTRAINT_VIOLATED'
+  | 'DATA_REJECTED'
+  | 'RAISED'
+  | 'SERIALIZATION_FAILURE'
+  | 'DEADLOCK'
+  | 'LOCK_TIMEOUT'
+  | 'TIMEOUT'
+  | 'DISK_FULL'
+  | 'NO_PREPARED_SLOT'
+  | 'NO_CONNECTION'
+  | 'PREPARED_TRANSACTIONS_OFF'
+  | 'GID_IN_USE'
+  | 'GID_INVALID'
+  | 'CANNOT_BE_PREPARED';
+
+interface Row {
+  /** As PostgreSQL's documentation, or the operating system, calls it. */
+  readonly name: string;
+  readonly means: Readonly<Record<Phase, Meaning>>;
+  readonly refusal?: { readonly code: PostgresRefusalCode; readonly reason: string };
+  /** For `operator`: what mends the cause. */
+  readonly mend?: string;
+}
+
+const LOST = means('failed', 'failed', 'unknown', 'retry', 'retry');
+const REFUSED = means('failed', 'refused', 'refused', 'retry', 'retry');
+const OPERATOR = means('failed', 'failed', 'unknown', 'operator', 'operator');
+
+const OTHER: Row = { name: 'any other', means: LOST };
+
+/**
+ * Every SQLSTATE that matters, in each phase. A class, of two characters, stands for all of its codes that have no row
+ * of their own. What is in no row is `failed` before PREPARE TRANSACTION, `unknown` after it, and tried again in completion.
+ */
+export const SQLSTATES: Readonly<Record<string, Row>> = {
+  '08': { name: 'connection_exception', means: LOST },
+  '0A000': {
+    name: 'feature_not_supported',
+    means: means('failed', 'failed', 'refused', 'operator', 'operator'),
+    refusal: {
+      code: 'CANNOT_BE_PREPARED',
+      reason:
+        'the work used what no prepared transaction may: temporary objects, LISTEN, NOTIFY, a held cursor',
+    },
+    mend: 'It was prepared in another database: connect the participant to that one',
+  },
+  '22': refusedAs('data_exception', 'DATA_REJECTED', 'the database does not take these values'),
+  '22023': {
+    name: 'invalid_parameter_value',
+    means: REFUSED,
+    refusal: {
+      code: 'GID_INVALID',
+      reason: 'the database does not take a value, or the global id of the branch',
+    },
+  },
+  '23': refusedAs('integrity_constraint_violation', 'CONSTRAINT_VIOLATED', 'a constraint would be violated'),
+  '23505': {
+    name: 'unique_violation',
+    means: means('exists', 'refused', 'refused', 'retry', 'retry'),
+    refusal: { code: 'CONSTRAINT_VIOLATED', reason: 'a unique constraint would be violated' },
+  },
+  '25001': { name: 'active_sql_transaction', means: LOST },
+  '25P02': {
+    name: 'in_failed_sql_transaction',
+    means: means('failed', 'failed', 'refused', 'retry', 'retry'),
+    refusal: {
+      code: 'WORK_FAILED',
+      reason: 'a statement of the work failed, though the work did not say so',
+    },
+  },
+  '25006': { name: 'read_only_sql_transaction', means: LOST },
+  '25P04': { name: 'transaction_timeout', means: LOST },
+  '28': {
+    name: 'invalid_authorization_specification',
+    means: OPERATOR,
+    mend: 'Mend the credentials of the participant, or the rules in pg_hba.conf',
+  },
+  '3D000': {
+    name: 'invalid_catalog_name',
+    means: OPERATOR,
+    mend: 'Restore the database, or connect the participant to the one that has the branch',
+  },
+  '40001': refusedAs(
+    'serialization_failure',
+    'SERIALIZATION_FAILURE',
+    'it conflicts with a concurrent transaction',
+  ),
+  '40P01': refusedAs('deadlock_detected', 'DEADLOCK', 'it was in a deadlock with a concurrent transaction'),
+  '42501': {
+    name: 'insufficient_privilege',
+    means: OPERATOR,
+    mend: 'Another role has prepared it: connect the participant as that one',
+  },
+  '42704': {
+    name: 'undefined_object',
+    means: means('failed', 'failed', 'unknown', 'not-found', 'not-found'),
+  },
+  '42710': {
+    name: 'duplicate_object',
+    means: means('failed', 'failed', 'refused', 'retry', 'retry'),
+    refusal: { code: 'GID_IN_USE', reason: 'the server has another prepared transaction of this global id' },
+  },
+  '53': { name: 'insufficient_resources', means: LOST },
+  '53100': refusedAs('disk_full', 'DISK_FULL', 'the disk of the database is full'),
+  '53200': {
+    name: 'out_of_memory',
+    means: REFUSED,
+    refusal: {
+      code: 'NO_PREPARED_SLOT',
+      reason: 'the server has no memory, or no slot of max_prepared_transactions, left',
+    },
+  },
+  '53300': { name: 'too_many_connections', means: LOST },
+  '55000': {
+    name: 'object_not_in_prerequisite_state',
+    means: means('failed', 'failed', 'refused', 'retry', 'retry'),
+    refusal: {
+      code: 'PREPARED_TRANSACTIONS_OFF',
+      reason:
+        'the server has prepared transactions switched off: set max_prepared_transactions and restart it',
+    },
+  },
+  '55P03': {
+    name: 'lock_not_available',
+    means: means('held', 'refused', 'refused', 'retry', 'retry'),
+    refusal: { code: 'LOCK_TIMEOUT', reason: 'a lock that it needs was not free in time' },
+  },
+  '57014': refusedAs('query_canceled', 'TIMEOUT', 'it was cancelled, or took too long'),
+  '57P01': { name: 'admin_shutdown', means: LOST },
+  '57P02': { name: 'crash_shutdown', means: LOST },
+  '57P03': { name: 'cannot_connect_now', means: LOST },
+  '57P05': { name: 'idle_session_timeout', means: LOST },
+  '58': { name: 'system_error', means: LOST },
+  P0001: refusedAs('raise_exception', 'RAISED', 'a function or trigger of the database refused'),
+  XX: { name: 'internal_error', means: LOST },
+};
+
+/** What the operating system says of a connection. None is ever an answer of the database. */
+export const ERRNOS: Readonly<Record<string, Row>> = Object.fromEntries(
+  [
+    'EACCES',
+    'EAI_AGAIN',
+    'ECONNABORTED',
+    'ECONNREFUSED',
+    'ECONNRESET',
+    'EHOSTDOWN',
+    'EHOSTUNREACH',
+    'EMFILE',
+    'ENETDOWN',
+    'ENETUNREACH',
+    'ENOENT',
+    'ENOTFOUND',
+    'EPIPE',
+    'ETIMEDOUT',
+  ].map((name) => [name, { name, means: LOST }]),
+);
+
+/** Refusals after which the same transaction may well succeed when it is tried again. */
+const TEMPORARY: ReadonlySet<string> = new Set<PostgresRefusalCode>([
+  'SERIALIZATION_FAILURE',
+  'DEADLOCK',
+  'LOCK_TIMEOUT',
+  'TIMEOUT',
+  'DISK_FULL',
+  'NO_PREPARED_SLOT',
+  'NO_CONNECTION',
+]);
+
+/** Refusals of a branch that met another transaction, and with which nothing else is wrong. */
+const CONFLICTS: ReadonlySet<string> = new Set<PostgresRefusalCode>([
+  'SERIALIZATION_FAILURE',
+  'DEADLOCK',
+  'LOCK_TIMEOUT',
+]);
+
+/** @returns what an error says of a branch. Its code decides, and never its text, which depends on the language. */
+export function meaningOf(error: unknown, phase: Phase): Meaning {
+  return rowOf(error).means[phase];
+}
+
+/** @returns the vote that an error is, when {@link meaningOf} says `refused`. */
+export function refusalOf(error: unknown): AbortVote {
+  const { refusal } = rowOf(error);
+  if (refusal === undefined) throw new TypeError('No refusal', { cause: error });
+  const { constraint, message } = error as { constraint?: string; message?: string };
+  const sqlstate = codeOf(error);
+  // What a function of the database raises is meant to be read; any other text may quote what was sent.
+  const said = sqlstate === 'P0001' && message ? `: ${message}` : '';
+  return refuse(
+    refusal.code,
+    `${refusal.reason}${said} (${constraint ? `${sqlstate}, ${constraint}` : sqlstate})`,
+    { conflict: CONFLICTS.has(refusal.code), overloaded: refusal.code === 'NO_PREPARED_SLOT' },
+  );
+}
+
+/** @returns what mends the cause of an error, or undefined where time will. */
+export function mendOf(error: unknown): string | undefined {
+  return rowOf(error).mend;
+}
+
+/** @returns the SQLSTATE or errno of an error, or undefined when it has neither. */
+export function codeOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null | undefined)?.code;
+  return typeof code === 'string' ? code : undefined;
+}
+
+/**
+ * Whether the same transaction may well succeed when it is tried again, as nothing is wrong with what was asked: it met
+ * another transaction, or the database is short of something.
+ *
+ * @param code the code of a refusal, as an aborted outcome has it.
+ * @publicApi
+ */
+export function isTemporaryRefusal(code: string | undefined): boolean {
+  return code !== undefined && TEMPORARY.has(code);
+}
+
+function rowOf(error: unknown): Row {
+  const code = codeOf(error);
+  if (code === undefined) return OTHER;
+  if (!/^[0-9A-Z]{5}$/.test(code)) return ownRow(ERRNOS, code) ?? OTHER;
+  return ownRow(SQLSTATES, code) ?? ownRow(SQLSTATES, code.slice(0, 2)) ?? ownRow(ERRNOS, code) ?? OTHER;
+}
+
+function ownRow(table: Readonly<Record<string, Row>>, key: string): Row | undefined {
+  return Object.hasOwn(table, key) ? table[key] : undefined;
+}
+
+function means(begin: Meaning, work: Meaning, prepare: Meaning, commit: Meaning, rollback: Meaning) {
+  return { begin, work, prepare, commit, rollback };
+}
+
+function refusedAs(name: string, code: PostgresRefusalCode, reason: string): Row {
+  return { name, means: REFUSED, refusal: { code, reason } };
+}

@@ -1,0 +1,214 @@
+import { DatabaseSync } from 'node:sqlite';
+import { ExclusiveLock } from './exclusive-lock.ts';
+import {
+  type Census,
+  DIGEST_BYTES,
+  Digests,
+  FORMAT_VERSION,
+  decodeCensus,
+  encodeCensus,
+  isSameDigest,
+} from './census.ts';
+import { checkFiles } from './log-check.ts';
+import { type LogFiles, createPrivate } from './log-files.ts';
+import { LogFailure } from './messages.ts';
+import { open } from './record-envelope.ts';
+import { kindOf } from './record-shapes.ts';
+import { CENSUS_PAGE, PAGE_BYTES } from './wal-scan.ts';
+
+/** The census comes first, so that it is on the page where the scan looks for it. */
+export const SCHEMA = [
+  'CREATE TABLE census (id INTEGER PRIMARY KEY CHECK (id = 1), value BLOB NOT NULL) STRICT',
+  'CREATE TABLE record (id INTEGER PRIMARY KEY, value BLOB NOT NULL) STRICT',
+] as const;
+
+/** Where a record is stored. */
+export interface Place {
+  readonly row: number;
+  readonly digest: string;
+}
+
+/** A log that was opened and checked. */
+export interface Stored {
+  readonly database: DatabaseSync;
+  readonly lock: ExclusiveLock;
+  /** Undefined while the log has never been claimed. */
+  readonly census: Census | undefined;
+  readonly index: Map<string, Place>;
+  readonly nextRow: number;
+  readonly warning: string | undefined;
+}
+
+const SQLITE_BUSY = 5;
+const SQLITE_FULL = 13;
+/** No memory, read-only, I/O error, full, cannot be opened, no permission: what the system says, and no damage. */
+const OF_THE_SYSTEM: ReadonlySet<number> = new Set([3, 7, 8, 10, SQLITE_FULL, 14, 23]);
+/** A file that ends before it should. */
+const SHORT_READ = 522;
+/** So large may a write-ahead log stay when it is used again from its start, in bytes. */
+export const KEPT_WAL_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Opens a log, and reads and checks every byte that a decision depends on. Nothing is written.
+ *
+ * @param found gets every record.
+ * @throws LogFailure; what the system says when a file cannot be opened or read.
+ */
+export function openStored(files: LogFiles, found: (key: string, body: Buffer) => void): Stored {
+  files.prepareFolder();
+  createPrivate(files.lock);
+  const lock = ExclusiveLock.acquire(files.lock);
+  if (lock === undefined) throw new LogFailure({ kind: 'in-use' });
+  try {
+    files.restoreMain();
+    const { sequence, warning } = checkFiles(files);
+    files.prepareFiles();
+    const database = connect(files);
+    try {
+      const read = readAll(database, sequence, files, found);
+      return { database, lock, warning, ...read };
+    } catch (error) {
+      // What is damaged stays as it is, for the examination.
+      files.closeUnchanged(() => database.close());
+      throw asDamage(error, files);
+    }
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+export function codeOf(error: unknown): number | undefined {
+  return (error as { errcode?: number }).errcode;
+}
+
+export function isFull(error: unknown): boolean {
+  return ((codeOf(error) ?? 0) & 0xff) === SQLITE_FULL;
+}
+
+/** The main file has a lock of its own, which holds where someone has removed that of the folder. */
+function connect(files: LogFiles): DatabaseSync {
+  const database = new DatabaseSync(files.main, { timeout: 0 });
+  try {
+    // The exclusive lock comes first: with it SQLite needs no memory that it would share with other processes.
+    database.exec(`
+      PRAGMA locking_mode = EXCLUSIVE;
+      PRAGMA page_size = ${PAGE_BYTES};
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+      PRAGMA fullfsync = ON;
+      PRAGMA checkpoint_fullfsync = ON;
+      PRAGMA wal_autocheckpoint = 0;
+      PRAGMA journal_size_limit = ${KEPT_WAL_BYTES};
+      PRAGMA cache_spill = OFF;
+      PRAGMA mmap_size = 0;
+      PRAGMA temp_store = MEMORY;
+      PRAGMA cell_size_check = ON;
+      PRAGMA trusted_schema = OFF`);
+    return database;
+  } catch (error) {
+    files.closeUnchanged(() => database.close());
+    if (((codeOf(error) ?? 0) & 0xff) === SQLITE_BUSY) throw new LogFailure({ kind: 'in-use' });
+    throw asDamage(error, files);
+  }
+}
+
+type Read = Pick<Stored, 'census' | 'index' | 'nextRow'>;
+
+function readAll(
+  database: DatabaseSync,
+  sequence: number,
+  files: LogFiles,
+  found: (key: string, body: Buffer) => void,
+): Read {
+  const [mode] = database.prepare('PRAGMA journal_mode').all();
+  if (mode?.journal_mode !== 'wal') throw damaged(files.main, 'it has no write-ahead log');
+  const [first] = database.prepare('PRAGMA integrity_check(1)').all();
+  if (first?.integrity_check !== 'ok') throw damaged(files.main, String(first?.integrity_check));
+  if (sequence === 0) {
+    if (database.prepare('SELECT name FROM sqlite_schema').all().length > 0) {
+      throw damaged(files.main, 'it has tables, and nothing says what they must hold');
+    }
+    return { census: undefined, index: new Map(), nextRow: 1 };
+  }
+  checkSchema(database, files);
+  const census = readCensus(database, files);
+  if (census.sequence !== sequence) {
+    throw damaged(files.main, `it ends with transaction ${census.sequence}, and must end with ${sequence}`);
+  }
+  return { census, ...readRecords(database, census, files, found) };
+}
+
+function checkSchema(database: DatabaseSync, files: LogFiles): void {
+  const stored = database.prepare('SELECT sql, rootpage FROM sqlite_schema ORDER BY rowid').all();
+  const isKnown =
+    stored.length === SCHEMA.length &&
+    SCHEMA.every(
+      (sql, index) => stored[index]!.sql === sql && stored[index]!.rootpage === CENSUS_PAGE + index,
+    );
+  if (!isKnown) throw damaged(files.main, 'its tables are not those of a log');
+}
+
+function readCensus(database: DatabaseSync, files: LogFiles): Census {
+  const rows = database.prepare('SELECT id, value FROM census').all();
+  const stored = rows.length === 1 && rows[0]!.id === 1 ? rows[0]!.value : undefined;
+  const census = stored instanceof Uint8Array ? decodeCensus(stored) : undefined;
+  if (census === undefined) throw damaged(files.main, 'its census is missing, or is not as it was written');
+  if (census.version !== FORMAT_VERSION) throw new LogFailure({ kind: 'format', found: census.version });
+  return census;
+}
+
+function readRecords(
+  database: DatabaseSync,
+  census: Census,
+  files: LogFiles,
+  found: (key: string, body: Buffer) => void,
+): Pick<Read, 'index' | 'nextRow'> {
+  const index = new Map<string, Place>();
+  const digests = new Digests();
+  let nextRow = 1;
+  for (const { id, value } of database.prepare('SELECT id, value FROM record').iterate()) {
+    if (typeof id !== 'number' || !(value instanceof Uint8Array)) {
+      throw damaged(`row ${String(id)}`, 'it is no record');
+    }
+    const opened = open(census.logId, id, value);
+    if ('damage' in opened) throw damaged(`row ${id}`, opened.damage);
+    if ('version' in opened) throw new LogFailure({ kind: 'format', found: opened.version });
+    const { key } = opened;
+    if (kindOf(key) === undefined) throw damaged(key, 'its key is of no known kind');
+    if (index.has(key)) throw damaged(key, 'it is there twice');
+    digests.combine(opened.digest);
+    index.set(key, { row: id, digest: opened.digest });
+    nextRow = Math.max(nextRow, id + 1);
+    found(key, opened.body);
+  }
+  if (index.size !== census.count || !isSameDigest(digests.total(), census.digest)) {
+    throw damaged(
+      files.main,
+      `it must hold ${census.count} records, and it holds ${index.size}, or others than it must`,
+    );
+  }
+  return { index, nextRow };
+}
+
+/** @returns the census for a log that holds nothing. */
+export function emptyCensus(logId: string): Census {
+  return { logId, sequence: 0, count: 0, digest: new Uint8Array(DIGEST_BYTES), needsWal: false };
+}
+
+/** @returns the statement that writes a census, for where nothing can be bound to it. */
+export function updateCensus(census: Census): string {
+  return `UPDATE census SET value = x'${encodeCensus(census).toString('hex')}' WHERE id = 1`;
+}
+
+/** @returns a failure for an error of SQLite while it reads, which is damage unless the system says otherwise. */
+function asDamage(error: unknown, files: LogFiles): unknown {
+  if (error instanceof LogFailure) return error;
+  const code = codeOf(error);
+  if (code !== undefined && code !== SHORT_READ && OF_THE_SYSTEM.has(code & 0xff)) return error;
+  return damaged(files.main, error instanceof Error ? error.message : String(error));
+}
+
+function damaged(record: string, problem: string): LogFailure {
+  return new LogFailure({ kind: 'damaged', record, problem });
+}
