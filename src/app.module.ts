@@ -17,6 +17,7 @@ import {
   type DecisionLog,
   MemoryDecisionLog,
   OperationsModule,
+  PinoOutput,
   PinoTransactionLines,
 } from './coordinator/index.js';
 import { SqliteDecisionLog } from './sqlite/index.js';
@@ -34,10 +35,11 @@ const LAST_LINES_MS = 1_000;
 export class AppModule {
   /** @param logs where log lines go. @default standard output */
   static forRoot(configuration: Configuration, logs?: DestinationStream): DynamicModule {
+    const output = logs instanceof LogOutput ? new PinoOutput(logs) : undefined;
     return {
       module: AppModule,
       imports: [
-        LoggerModule.forRoot(loggerParams(configuration.logLevel, logs)),
+        LoggerModule.forRoot(loggerParams(configuration.logLevel, output ?? logs)),
         EventEmitterModule.forRoot(),
         CoordinatorModule.forRootAsync({
           inject: [PinoLogger],
@@ -48,7 +50,7 @@ export class AppModule {
             log: makeDecisionLog(configuration.decisionLog),
             lines: new PinoTransactionLines(
               pino.logger,
-              logs instanceof LogOutput ? { linesPerWrite: LINES_PER_WRITE, destination: logs } : {},
+              output === undefined ? {} : { linesPerWrite: LINES_PER_WRITE, destination: output },
             ),
           }),
         }),

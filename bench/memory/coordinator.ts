@@ -1,5 +1,10 @@
 import { destination, pino } from 'pino';
-import { type CoordinatorModuleOptions, PinoTransactionLines, branch } from '../../src/coordinator/index.js';
+import {
+  type CoordinatorModuleOptions,
+  PinoOutput,
+  PinoTransactionLines,
+  branch,
+} from '../../src/coordinator/index.js';
 import type { Contender } from '../framework/contender.js';
 import { CoordinatorApplication } from '../framework/coordinator-application.js';
 import { First, Second, Third, type Trio, WORK } from './participants.js';
@@ -21,7 +26,9 @@ export async function startCoordinator(
 
 /** The one line at the end of each transaction, through pino at level info, to nowhere. */
 export function transactionLines(): PinoTransactionLines {
-  return new PinoTransactionLines(pino({ level: 'info' }, destination({ dest: '/dev/null', sync: true })), {
+  const output = new PinoOutput(destination({ dest: '/dev/null', sync: true }));
+  return new PinoTransactionLines(pino({ level: 'info' }, output), {
     linesPerWrite: 64,
+    destination: output,
   });
 }

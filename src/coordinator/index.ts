@@ -106,6 +106,7 @@ export {
 export { CoordinatorMetrics } from '../operations/metrics/coordinator-metrics.js';
 export type { Latency, ParticipantLatency } from './observation/metrics/participant-measurements.js';
 export { OnTransaction } from './observation/on-transaction.decorator.js';
+export { type PinoDestination, PinoOutput } from '../pino/pino-output.js';
 export { PinoTransactionLines, type PinoTransactionLinesOptions } from '../pino/pino-transaction-lines.js';
 export type { TransactionStatistics } from './observation/statistics.js';
 export type { TimelineEntry } from './observation/timeline.js';

@@ -1,9 +1,13 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { type Logger, type LoggerOptions, multistream, pino } from 'pino';
+import { type Logger, type LoggerOptions, destination, multistream, pino } from 'pino';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../coordinator/testing/index.js';
 import { branch } from '../coordinator/participant/branch-request.js';
 import type { TransactionRecord } from '../coordinator/execution/transaction-record.js';
+import { type PinoDestination, PinoOutput } from './pino-output.js';
 import { PinoTransactionLines } from './pino-transaction-lines.js';
 import { lineOf } from '../coordinator/observation/transaction-lines.js';
 
@@ -21,7 +25,7 @@ class Writes {
 }
 
 const PAYLOAD = 'the secret payload';
-/** Always the same, so that two lines can be compared to the letter. */
+/** Always the same, so that two lines can be compared. */
 const timestamp = (): string => ',"time":1893456000000';
 
 function fail(message: string): never {
@@ -55,6 +59,34 @@ async function records(): Promise<TransactionRecord[]> {
   });
 }
 
+interface Sale {
+  readonly name?: string;
+  readonly branches?: readonly string[];
+  readonly tookMs?: number;
+}
+
+/** Transactions that are alike, apart from what is given here. The participant "moody" refuses the second one it is asked for. */
+async function sales(...all: readonly Sale[]): Promise<TransactionRecord[]> {
+  const { transactions, runtime, clock } = createTestCoordinator({
+    participants: {
+      yes: new ScriptedParticipant(),
+      other: new ScriptedParticipant(),
+      moody: new ScriptedParticipant({ prepare: ['yes', 'no'] }),
+    },
+  });
+  const ended: TransactionRecord[] = [];
+  for (const { name = 'sale', branches = ['yes', 'other'], tookMs = 0 } of all) {
+    const transaction = transactions.begin({ name });
+    for (const participant of branches) transaction.enlist(branch(participant, PAYLOAD));
+    await clock.advance(tookMs);
+    const { transactionId } = await transaction.commit();
+    ended.push(runtime.registry.find(transactionId)!);
+  }
+  return ended;
+}
+
+const ALIKE: readonly Sale[] = [{ tookMs: 0 }, { tookMs: 5 }, { tookMs: 12.345 }, { tookMs: 1_000 }];
+
 /** What the logger itself writes for the same transaction. */
 function writtenByPino(logger: Logger, record: TransactionRecord): void {
   const line = lineOf(record);
@@ -62,7 +94,7 @@ function writtenByPino(logger: Logger, record: TransactionRecord): void {
 }
 
 const plain: [description: string, options: LoggerOptions][] = [
-  ['as it comes', {}],
+  ['with its defaults', {}],
   ['without base', { base: null }],
   ['with a name and a child', { name: 'shop', base: { region: 'eu' } }],
   ['with another message key', { messageKey: 'message' }],
@@ -74,18 +106,20 @@ const plain: [description: string, options: LoggerOptions][] = [
 ];
 
 const changing: [description: string, options: LoggerOptions][] = [
-  ['a mixin', { mixin: () => ({ requestId: 'r-1' }) }],
-  ['a redacted field', { redact: ['name'] }],
-  ['a redacted list', { redact: { paths: ['branches[*]'], censor: '***' } }],
+  ['with a mixin', { mixin: () => ({ requestId: 'r-1' }) }],
+  ['with a redacted field', { redact: ['name'] }],
+  ['with a redacted id', { redact: ['transactionId'] }],
+  ['with its fields twice', { formatters: { log: (line) => ({ ...line, again: line }) } }],
+  ['with a redacted list', { redact: { paths: ['branches[*]'], censor: '***' } }],
   [
-    'a serializer for a field of the line',
+    'with a serializer for a field of the line',
     { serializers: { outcome: (word: string) => word.toUpperCase() } },
   ],
-  ['a formatter of lines', { formatters: { log: (line) => ({ ...line, extra: true }) } }],
-  ['a nested key', { nestedKey: 'payload' }],
-  ['a prefix for messages', { msgPrefix: '[dtc] ' }],
+  ['with a formatter of lines', { formatters: { log: (line) => ({ ...line, extra: true }) } }],
+  ['with a nested key', { nestedKey: 'payload' }],
+  ['with a prefix for messages', { msgPrefix: '[dtc] ' }],
   [
-    'a hook around its methods',
+    'with a hook around its methods',
     {
       hooks: {
         logMethod(args, method) {
@@ -94,48 +128,163 @@ const changing: [description: string, options: LoggerOptions][] = [
       },
     },
   ],
-  ['a hook before its stream', { hooks: { streamWrite: (line) => line.replace('transaction ', 'tx ') } }],
+  [
+    'with a hook before its stream',
+    { hooks: { streamWrite: (line) => line.replace('transaction ', 'tx ') } },
+  ],
 ];
 
+/** Lines that go out many at once, through a logger with these options. */
+function batching(
+  destination: PinoDestination,
+  options: LoggerOptions = {},
+  linesPerWrite = 64,
+): { lines: PinoTransactionLines; logger: Logger } {
+  const output = new PinoOutput(destination);
+  const logger = pino(options, output).child({ part: 'dtc' });
+  return { lines: new PinoTransactionLines(logger, { linesPerWrite, destination: output }), logger };
+}
+
 describe('PinoTransactionLines', () => {
-  for (const [description, options] of plain) {
-    it(`writes to the letter what a logger ${description} would, many lines at once`, async () => {
-      const writes = new Writes();
+  for (const [description, options] of [...plain, ...changing]) {
+    it(`writes what a logger ${description} writes, one line or many a write`, async () => {
+      const single = new Writes();
+      const many = new Writes();
       const reference = new Writes();
-      const logging = pino({ timestamp, ...options }, writes).child({ part: 'dtc' });
-      const lines = new PinoTransactionLines(logging, { linesPerWrite: 64 });
       const logger = pino({ timestamp, ...options }, reference).child({ part: 'dtc' });
+      const singleLogger = pino({ timestamp, ...options }, single).child({ part: 'dtc' });
+      const singleLines = new PinoTransactionLines(singleLogger);
+      const { lines } = batching(many, { timestamp, ...options });
 
-      for (const record of await records()) {
+      for (const record of [...(await records()), ...(await sales(...ALIKE))]) {
+        singleLines.write(record);
         lines.write(record);
         writtenByPino(logger, record);
       }
       lines.flush();
 
-      expect(reference.texts).toHaveLength(4);
-      expect(writes.texts).toEqual([reference.texts.join('')]);
+      expect(reference.texts).toHaveLength(8);
+      expect(single.texts).toEqual(reference.texts);
+      expect(many.texts).toEqual([reference.texts.join('')]);
     });
   }
 
-  for (const [description, options] of changing) {
-    it(`leaves the writing to a logger with ${description}`, async () => {
-      const writes = new Writes();
-      const reference = new Writes();
-      const lines = new PinoTransactionLines(pino({ timestamp, ...options }, writes));
-      const logger = pino({ timestamp, ...options }, reference);
-      const unchanged = new Writes();
+  it('has the logger format only the first of the lines that are alike, and the first of each write', async () => {
+    const writes = new Writes();
+    const { lines, logger } = batching(writes);
+    const formatted = vi.spyOn(logger, 'info');
+    const alike = await sales(...ALIKE);
 
-      for (const record of await records()) {
-        lines.write(record);
-        writtenByPino(logger, record);
-        writtenByPino(pino({ timestamp }, unchanged), record);
-      }
-      lines.flush();
+    for (const record of alike) lines.write(record);
+    expect(formatted).toHaveBeenCalledTimes(1);
+    lines.flush();
+    for (const record of alike) lines.write(record);
+    lines.flush();
 
-      expect(writes.texts).toEqual(reference.texts);
-      expect(writes.texts).not.toEqual(unchanged.texts);
+    expect(formatted).toHaveBeenCalledTimes(2);
+    expect(writes.texts).toHaveLength(2);
+    expect(writes.objects).toEqual(
+      [...alike, ...alike].map((record) => expect.objectContaining({ ...lineOf(record) }) as unknown),
+    );
+  });
+
+  it.each<[string, Sale, Sale]>([
+    ['another name', {}, { name: 'sale 2' }],
+    ['another branch', {}, { branches: ['yes', 'moody'] }],
+    ['one branch more', {}, { branches: ['yes', 'other', 'moody'] }],
+    ['one branch less', {}, { branches: ['yes'] }],
+    ['another outcome', { branches: ['moody'] }, { branches: ['moody'] }],
+  ])('makes no line with %s of the one before', async (_, first, second) => {
+    const writes = new Writes();
+    const { lines, logger } = batching(writes);
+    const formatted = vi.spyOn(logger, 'info');
+    const ended = await sales(first, second);
+
+    for (const record of ended) lines.write(record);
+    lines.flush();
+
+    expect(formatted).toHaveBeenCalledTimes(2);
+    expect(writes.objects).toEqual(
+      ended.map((record) => expect.objectContaining({ ...lineOf(record) }) as unknown),
+    );
+  });
+
+  it('gives the lines of a later write their own time', async () => {
+    const writes = new Writes();
+    let time = 1;
+    const { lines } = batching(writes, { timestamp: () => `,"time":${time}` });
+    const alike = await sales(...ALIKE);
+
+    lines.write(alike[0]!);
+    lines.flush();
+    time = 2;
+    lines.write(alike[1]!);
+    lines.flush();
+
+    expect(writes.objects.map((line) => line.time)).toEqual([1, 2]);
+  });
+
+  it('asks a serializer of the duration for each line', async () => {
+    const writes = new Writes();
+    const { lines } = batching(writes, {
+      serializers: { durationMs: (ms: number) => (ms > 10 ? 'slow' : ms) },
     });
-  }
+
+    for (const record of await sales(...ALIKE)) lines.write(record);
+    lines.flush();
+
+    expect(writes.objects.map(({ durationMs }) => durationMs)).toEqual([0, 5, 'slow', 'slow']);
+  });
+
+  it('passes on at once what the logger writes beside the lines', async () => {
+    const writes = new Writes();
+    const { lines, logger } = batching(writes);
+
+    for (const record of await sales(...ALIKE)) lines.write(record);
+    logger.warn('beside');
+    expect(writes.objects).toMatchObject([{ msg: 'beside' }]);
+    lines.flush();
+
+    expect(writes.objects).toHaveLength(1 + ALIKE.length);
+  });
+
+  it('writes one line at a time where its destination is no PinoOutput', async () => {
+    const writes = new Writes();
+    const lines = new PinoTransactionLines(pino({}, writes), { linesPerWrite: 64 });
+
+    for (const record of await sales(...ALIKE)) lines.write(record);
+
+    expect(writes.texts).toHaveLength(ALIKE.length);
+  });
+
+  it('counts a line that the logger cannot format, and writes the others', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    onTestFinished(() => warn.mockRestore());
+    const writes = new Writes();
+    const { lines } = batching(writes, {
+      serializers: { name: (name: string) => (name === 'broken' ? fail('no such name') : name) },
+    });
+
+    for (const record of await sales({}, { name: 'broken' }, {})) lines.write(record);
+    lines.flush();
+
+    expect(lines.dropped).toBe(1);
+    expect(writes.objects.map(({ name }) => name)).toEqual(['sale', 'sale']);
+    expect(warn).toHaveBeenCalledTimes(1);
+  });
+
+  it('flushes what a destination of pino holds back', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'pino-lines-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, 'lines');
+    const output = new PinoOutput(destination({ dest: file, sync: false, minLength: 4096 }));
+    const lines = new PinoTransactionLines(pino({}, output), { linesPerWrite: 64, destination: output });
+
+    for (const record of await sales(...ALIKE)) lines.write(record);
+    lines.flush();
+
+    await expect.poll(() => readFileSync(file, 'utf8').split('\n').length).toBe(ALIKE.length + 1);
+  });
 
   it('leaves the writing to a logger whose streams take lines by their level', async () => {
     const errors = new Writes();
@@ -209,7 +358,7 @@ describe('PinoTransactionLines', () => {
 
   it('writes what waits at the end of the turn, in one piece', async () => {
     const writes = new Writes();
-    const lines = new PinoTransactionLines(pino({}, writes), { linesPerWrite: 64 });
+    const { lines } = batching(writes);
     const [record] = await records();
 
     lines.write(record!);
@@ -227,7 +376,7 @@ describe('PinoTransactionLines', () => {
 
   it('does not let more than 64 lines wait', async () => {
     const writes = new Writes();
-    const lines = new PinoTransactionLines(pino({}, writes), { linesPerWrite: 64 });
+    const { lines } = batching(writes);
     const [record] = await records();
 
     for (let count = 0; count < 130; count++) lines.write(record!);
@@ -240,10 +389,18 @@ describe('PinoTransactionLines', () => {
     expect(writes.texts).toHaveLength(3);
   });
 
-  it('gives a destination that parses each write one line a write, unless it is told otherwise', async () => {
+  it.each<[string, (destination: PinoDestination) => PinoTransactionLines]>([
+    ['the logger writes to', (parsing) => new PinoTransactionLines(pino({}, parsing))],
+    [
+      'is behind a PinoOutput',
+      (parsing) => {
+        const output = new PinoOutput(parsing);
+        return new PinoTransactionLines(pino({}, output), { destination: output });
+      },
+    ],
+  ])('gives a destination that %s one line a write, unless it is told otherwise', async (_, linesTo) => {
     const arrived: unknown[] = [];
-    const parsing = { write: (text: string) => void arrived.push(JSON.parse(text)) };
-    const lines = new PinoTransactionLines(pino({}, parsing));
+    const lines = linesTo({ write: (text: string) => void arrived.push(JSON.parse(text)) });
     const [record] = await records();
 
     for (let count = 0; count < 30; count++) lines.write(record!);
@@ -261,15 +418,16 @@ describe('PinoTransactionLines', () => {
   );
 
   it.each([
-    ['plain', {}],
-    ['changing', { redact: ['name'] }],
+    ['plain', {}, 2],
+    ['changing', { redact: ['name'] }, 2],
+    ['plain', {}, 1],
   ])(
-    'counts the lines that the stream of a %s logger refuses, and those that it drops',
-    async (_, options) => {
+    'counts the lines that the stream of a %s logger refuses, and those that it drops (%#)',
+    async (_, options, linesPerWrite) => {
       const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
       onTestFinished(() => warn.mockRestore());
-      const destination = { dropped: 7, write: () => fail('disk full') };
-      const lines = new PinoTransactionLines(pino(options, destination), { linesPerWrite: 2, destination });
+      const full = { dropped: 7, write: () => fail('disk full') };
+      const { lines } = batching(full, options, linesPerWrite);
       const [record] = await records();
       expect(lines.dropped).toBe(7);
 
@@ -286,10 +444,7 @@ describe('PinoTransactionLines', () => {
     onTestFinished(() => warn.mockRestore());
     const writes = new Writes();
     let isFull = true;
-    const lines = new PinoTransactionLines(
-      pino({}, { write: (text) => (isFull ? fail('disk full') : writes.write(text)) }),
-      { linesPerWrite: 64 },
-    );
+    const { lines } = batching({ write: (text) => (isFull ? fail('disk full') : writes.write(text)) });
     const [record] = await records();
 
     lines.write(record!);
@@ -332,7 +487,7 @@ describe('PinoTransactionLines', () => {
         done();
       },
     });
-    const lines = new PinoTransactionLines(pino({}, pipe), { linesPerWrite: 64 });
+    const { lines } = batching(pipe);
     for (const record of await records()) lines.write(record);
     lines.flush();
     pipe.end();

@@ -1,38 +1,30 @@
-import { type Logger, symbols } from 'pino';
+import type { Logger } from 'pino';
 import { InvalidOptionsError } from '../coordinator/errors.js';
 import { messageOf } from '../coordinator/execution/incident.js';
 import type { TransactionRecord } from '../coordinator/execution/transaction-record.js';
-import { type TransactionLines, lineOf, outcomeWord } from '../coordinator/observation/transaction-lines.js';
+import { PinoOutput } from './pino-output.js';
+import {
+  type TransactionLine,
+  type TransactionLines,
+  durationOf,
+  lineOf,
+  outcomeWord,
+} from '../coordinator/observation/transaction-lines.js';
 
 /** What {@link PinoTransactionLines} can be told. @publicApi */
 export interface PinoTransactionLinesOptions {
   /**
-   * How many lines a write to the logger's destination may hold. More than one is cheaper by far, and is for destinations that
-   * take text as it comes: a file, a pipe, a transport of pino. One that parses each write takes one line. Lines wait for
-   * others to the end of the turn of the event loop, and no longer.
+   * How many lines a write may hold, if `destination` is a {@link PinoOutput}. More than one is cheaper by far. Lines wait for
+   * others to the end of the turn of the event loop, and no longer. Without a `PinoOutput` each line is a write.
+   *
+   * Lines of one turn that differ in nothing but `transactionId` and `durationMs` are formatted by the logger once. A mixin,
+   * hook or formatter that adds something else to each line needs one line a write.
    *
    * @default 1
    */
   readonly linesPerWrite?: number;
-  /** What counts the lines that the destination has dropped, if it does so: they are added to the metric. */
-  readonly destination?: { readonly dropped: number };
-}
-
-/** The parts of a pino logger that its lines are made of, under the names that pino gives to libraries. */
-interface PinoParts {
-  readonly [symbols.streamSym]: { write(text: string): void; [symbols.needsMetadataGsym]?: boolean };
-  readonly [symbols.lsCacheSym]: Readonly<Record<number, string>>;
-  readonly [symbols.chindingsSym]: string;
-  readonly [symbols.messageKeySym]: string;
-  readonly [symbols.timeSym]: () => string;
-  readonly [symbols.endSym]: string;
-  readonly [symbols.stringifiersSym]: object;
-  readonly [symbols.serializersSym]: object;
-  readonly [symbols.mixinSym]?: unknown;
-  readonly [symbols.nestedKeySym]?: string;
-  readonly [symbols.formattersSym]: { readonly log?: unknown };
-  readonly [symbols.hooksSym]: { readonly logMethod?: unknown; readonly streamWrite?: unknown };
-  readonly msgPrefix: string | undefined;
+  /** Where the logger writes to, if that counts the lines it drops: they are added to the metric. */
+  readonly destination?: PinoOutput | { readonly dropped: number };
 }
 
 const MAX_LINES_PER_WRITE = 1_000;
@@ -40,29 +32,29 @@ const MAX_LINES_PER_WRITE = 1_000;
 const INFO = 30;
 const DEBUG = 20;
 
+/** Where pino documents the serializers of a logger. */
+const SERIALIZERS = Symbol.for('pino.serializers');
+
+/** A serializer for one of these may change it differently in each line; this symbol stands for all keys. */
+const CHANGED_BY_LINE = ['transactionId', 'durationMs', Symbol.for('pino.*')];
+
 /**
- * Lines straight to the stream of a pino logger. They are what the logger itself would write, at a fraction of the cost,
- * and at a tenth of it where one write may hold many: one line for each transaction is then no reason to turn them off. A
- * logger that changes its lines on the way (a mixin, redaction, a stream that wants metadata) is asked to write them itself.
- * Lines that the stream refuses are lost, and counted.
+ * Lines through a pino logger. Lines that cannot be written are lost, and counted.
  *
  * @publicApi
  */
 export class PinoTransactionLines implements TransactionLines {
   private waiting = '';
   private count = 0;
-  private head = '';
-  /** Of the transaction before. */
-  private name = '';
-  private outcome = '';
-  private branches: string[] = [];
-  private description = '';
+  /** Made of the line before. A flush drops it, because its time is that of one turn of the event loop. */
+  private template: LineTemplate | undefined;
   private turnEndAwaited = false;
   private lost = 0;
   private readonly linesPerWrite: number;
   private readonly destination: PinoTransactionLinesOptions['destination'];
-  private readonly parts: PinoParts;
-  private readonly isPlain: boolean;
+  /** Only where several lines may be one write. */
+  private readonly output: PinoOutput | undefined;
+  private readonly isRepeatable: boolean;
   private level: number;
 
   /**
@@ -80,8 +72,9 @@ export class PinoTransactionLines implements TransactionLines {
     }
     this.linesPerWrite = linesPerWrite;
     this.destination = destination;
-    this.parts = logger as unknown as PinoParts;
-    this.isPlain = isPlain(this.parts);
+    this.output = linesPerWrite > 1 && destination instanceof PinoOutput ? destination : undefined;
+    const serializers = (logger as unknown as Record<symbol, object>)[SERIALIZERS] ?? {};
+    this.isRepeatable = !CHANGED_BY_LINE.some((key) => key in serializers);
     this.level = logger.levelVal;
     // Asked for at every step of every transaction, the level is kept at hand.
     logger.on('level-change', () => {
@@ -102,26 +95,46 @@ export class PinoTransactionLines implements TransactionLines {
   }
 
   write(record: TransactionRecord): void {
-    if (!this.isPlain) {
-      const line = lineOf(record);
-      this.attempt(1, () =>
-        this.logger.info({ context: 'Transaction', ...line }, `transaction ${line.outcome}`),
-      );
+    const { output } = this;
+    if (output === undefined) {
+      this.attempt(1, () => this.log(lineOf(record)));
       return;
     }
-    if (this.count === 0) this.beginBatch();
-    this.waiting += this.format(record);
+    const { template } = this;
+    const text = template?.fits(record) === true ? template.lineOf(record) : this.format(record, output);
+    if (text === '') return;
+    this.waiting += text;
     this.count++;
-    if (this.count >= this.linesPerWrite) this.flush();
-    else this.flushAtTurnEnd();
+    if (this.count >= this.linesPerWrite) this.writeWaiting(output);
+    else this.awaitTurnEnd(output);
   }
 
   flush(): void {
+    if (this.output !== undefined) this.writeWaiting(this.output);
+    this.attempt(0, () => this.logger.flush());
+  }
+
+  private log(line: TransactionLine): void {
+    this.logger.info({ context: 'Transaction', ...line }, `transaction ${line.outcome}`);
+  }
+
+  /** @returns the line as the logger itself makes it, or nothing if it fails. */
+  private format(record: TransactionRecord, output: PinoOutput): string {
+    const line = lineOf(record);
+    let text = '';
+    this.attempt(1, () => {
+      text = output.capture(() => this.log(line));
+    });
+    this.template = this.isRepeatable ? LineTemplate.of(text, line) : undefined;
+    return text;
+  }
+
+  private writeWaiting(output: PinoOutput): void {
     const { count, waiting } = this;
-    if (count === 0) return;
     this.waiting = '';
     this.count = 0;
-    this.attempt(count, () => this.parts[symbols.streamSym].write(waiting));
+    this.template = undefined;
+    if (count > 0) this.attempt(count, () => output.write(waiting));
   }
 
   /** A log that cannot be written is no reason to fail, and is no place to say so: a warning says it once for all. */
@@ -134,77 +147,48 @@ export class PinoTransactionLines implements TransactionLines {
     }
   }
 
-  private format(record: TransactionRecord): string {
-    const durationMs = Math.round((record.endedAt - record.startedAt) * 1000) / 1000;
-    const outcome = outcomeWord(record);
-    if (!this.isLike(record, outcome)) this.describe(record, outcome);
-    return `${this.head}${record.id}","durationMs":${durationMs}${this.description}`;
+  private awaitTurnEnd(output: PinoOutput): void {
+    if (this.turnEndAwaited) return;
+    this.turnEndAwaited = true;
+    setImmediate(() => {
+      this.turnEndAwaited = false;
+      this.writeWaiting(output);
+    });
   }
+}
 
-  /** What the lines of one batch have in common: they are of one turn of the event loop, and so of one moment. */
-  private beginBatch(): void {
-    const { parts } = this;
-    this.head =
-      `${parts[symbols.lsCacheSym][INFO]}${parts[symbols.timeSym]()}${parts[symbols.chindingsSym]}` +
-      `,"context":"Transaction","transactionId":"`;
+/** The text of a line around what differs in the lines of transactions that are alike. */
+class LineTemplate {
+  private constructor(
+    private readonly line: TransactionLine,
+    private readonly before: string,
+    private readonly after: string,
+  ) {}
+
+  /** @returns nothing if the logger has changed what is to be replaced. */
+  static of(text: string, line: TransactionLine): LineTemplate | undefined {
+    const parts = text.split(changing(line.transactionId, line.durationMs));
+    return parts.length === 2 ? new LineTemplate(line, parts[0]!, parts[1]!) : undefined;
   }
 
   /** Most transactions are like the one before: the same name, the same participants, the same outcome. */
-  private isLike({ name, firstBranch, size }: TransactionRecord, outcome: string): boolean {
-    if (name !== this.name || outcome !== this.outcome || size !== this.branches.length) return false;
+  fits(record: TransactionRecord): boolean {
+    const { name, outcome, branches } = this.line;
+    if (record.name !== name || record.size !== branches.length) return false;
+    if (outcomeWord(record) !== outcome) return false;
     let index = 0;
-    for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
-      if (branch.branchId !== this.branches[index++]) return false;
+    for (let branch = record.firstBranch; branch !== undefined; branch = branch.next) {
+      if (branch.branchId !== branches[index++]) return false;
     }
     return true;
   }
 
-  private describe({ name, branches }: TransactionRecord, outcome: string): void {
-    this.name = name;
-    this.outcome = outcome;
-    this.branches = branches.map(({ branchId }) => branchId);
-    this.description =
-      `,"name":${JSON.stringify(name)},"outcome":"${outcome}","branches":${JSON.stringify(this.branches)}` +
-      `,"${this.parts[symbols.messageKeySym]}":"transaction ${outcome}"${this.parts[symbols.endSym]}`;
+  lineOf(record: TransactionRecord): string {
+    return `${this.before}${changing(record.id, durationOf(record))}${this.after}`;
   }
-
-  private flushAtTurnEnd(): void {
-    if (this.turnEndAwaited) return;
-    this.turnEndAwaited = true;
-    setImmediate(this.turnEnded);
-  }
-
-  private readonly turnEnded = (): void => {
-    this.turnEndAwaited = false;
-    this.flush();
-  };
 }
 
-/** The keys of a line: a serializer for one of them, or for every object, changes it. */
-const SERIALIZED = [
-  'context',
-  'transactionId',
-  'name',
-  'outcome',
-  'durationMs',
-  'branches',
-  Symbol.for('pino.*'),
-];
-
-/** @returns whether the logger writes what it is given as it is. */
-function isPlain(parts: PinoParts): boolean {
-  const hooks = parts[symbols.hooksSym];
-  const serializers = parts[symbols.serializersSym];
-  return (
-    parts[symbols.mixinSym] === undefined &&
-    Reflect.ownKeys(parts[symbols.stringifiersSym]).length === 0 &&
-    !SERIALIZED.some((key) => key in serializers) &&
-    !parts[symbols.nestedKeySym] &&
-    parts[symbols.formattersSym].log === undefined &&
-    hooks.logMethod === undefined &&
-    hooks.streamWrite === undefined &&
-    parts.msgPrefix === undefined &&
-    parts[symbols.streamSym][symbols.needsMetadataGsym] !== true &&
-    typeof parts[symbols.lsCacheSym][INFO] === 'string'
-  );
+/** As JSON has them, up to the next key. No string of a line can hold this text: its quotation marks would be escaped. */
+function changing(transactionId: string, durationMs: number): string {
+  return `"transactionId":"${transactionId}","durationMs":${durationMs},"name":`;
 }

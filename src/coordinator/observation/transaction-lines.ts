@@ -37,11 +37,16 @@ export interface TransactionLines {
 export function lineOf(record: TransactionRecord): TransactionLine {
   return {
     transactionId: record.id,
-    durationMs: Math.round((record.endedAt - record.startedAt) * 1000) / 1000,
+    durationMs: durationOf(record),
     name: record.name,
     outcome: outcomeWord(record),
     branches: record.branches.map(({ branchId }) => branchId),
   };
+}
+
+/** @returns how long it took, in milliseconds, to the microsecond. */
+export function durationOf({ startedAt, endedAt }: TransactionRecord): number {
+  return Math.round((endedAt - startedAt) * 1000) / 1000;
 }
 
 export function outcomeWord(record: TransactionRecord): string {
