@@ -47,13 +47,11 @@ export {
 export { AttemptAbandonedError, TransactionAbortedError } from './execution/abandoned.js';
 export type { Clock } from './execution/clock.js';
 export {
-  GuardCallError,
   GuardConflictError,
   type GuardRecord,
   GuardRunError,
   type GuardStep,
   type GuardStore,
-  GuardStoreError,
   MemoryGuardStore,
   type MemoryGuardStoreOptions,
   type OnePhaseSteps,

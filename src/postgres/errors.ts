@@ -66,6 +66,8 @@ export type PostgresBranchErrorCode =
   | 'DTC_POSTGRES_COMPLETION_FAILED'
   /** It took effect, but the wait for a synchronous standby was cut short: its result is not known. */
   | 'DTC_POSTGRES_NOT_REPLICATED'
+  /** As many sessions that were given up are left at the server as there are connections: none is opened for now. */
+  | 'DTC_POSTGRES_SESSIONS_LEFT'
   /** Nobody said under which name the participant is registered. */
   | 'DTC_POSTGRES_NO_NAME';
 

@@ -178,6 +178,16 @@ export class PostgresResourceManager {
   }
 
   /**
+   * How many sessions of its pools are, or may be, still at the server after their connections were cut here, as their calls
+   * had timed out. Each was told to end, and counts until the server has it no longer. Participants that share pools share
+   * the number.
+   */
+  get sessionsLeft(): number {
+    const { work, completion } = this.lanes;
+    return [...new Set([work.givenUp, completion.givenUp])].reduce((sum, { count }) => sum + count, 0);
+  }
+
+  /**
    * Deletes old rows of the guard table, as is done from time to time anyway, and by the same rules: however often it is
    * called, no row goes that was not visible `purgeIntervalMs` before.
    *
@@ -230,7 +240,10 @@ export class PostgresResourceManager {
     } catch (error) {
       // Without a connection nothing was done, and nothing is held.
       if (isConnected || branch.signal.aborted || !this.lanes.work.lacksConnections(error)) throw error;
-      return refuse('NO_CONNECTION', 'no connection to the database was free in time', { overloaded: true });
+      const why = error instanceof PostgresBranchError ? `: ${error.message}` : '';
+      return refuse('NO_CONNECTION', `no connection to the database was free in time${why}`, {
+        overloaded: true,
+      });
     }
   }
 

@@ -14,6 +14,8 @@ export type Verdict =
   /** Nothing more is handed on in this direction, and the connection stays open. */
   | 'stall'
   | { readonly delayMs: number }
+  /** From a byte on, what comes in this direction is handed on after that, also where the sender has closed by then. */
+  | { readonly after: Promise<void>; readonly from: number }
   /** This is handed on in its place. */
   | { readonly replace: Buffer };
 
@@ -26,6 +28,8 @@ interface Pair {
   readonly server: Socket;
   isAnswerLost: boolean;
   readonly stalled: Set<Direction>;
+  /** What is on its way still, by direction. */
+  readonly held: Map<Direction, Promise<void>>;
 }
 
 /** A TCP proxy within the process, which cuts, stalls and delays the connections that go through it. */
@@ -86,7 +90,7 @@ export class TcpProxy {
       return;
     }
     const server = connect(this.target);
-    const pair: Pair = { client, server, isAnswerLost: false, stalled: new Set() };
+    const pair: Pair = { client, server, isAnswerLost: false, stalled: new Set(), held: new Map() };
     this.pairs.add(pair);
     this.carry(pair, client, server, 'up');
     this.carry(pair, server, client, 'down');
@@ -105,20 +109,32 @@ export class TcpProxy {
       return;
     }
     if (pair.stalled.has(direction)) return;
+    if (pair.held.has(direction)) return this.hold(pair, to, data, direction, pair.held.get(direction)!);
     const verdict = this.rule(data, direction);
     if (verdict === 'cut') this.drop(pair);
     else if (verdict === 'stall') pair.stalled.add(direction);
     else if (typeof verdict === 'object' && 'replace' in verdict) to.write(verdict.replace);
-    else if (typeof verdict === 'object') setTimeout(() => to.write(data), verdict.delayMs);
+    else if (typeof verdict === 'object' && 'after' in verdict) {
+      to.write(data.subarray(0, verdict.from));
+      this.hold(pair, to, data.subarray(verdict.from), direction, verdict.after);
+    } else if (typeof verdict === 'object') setTimeout(() => to.write(data), verdict.delayMs);
     else {
       if (verdict === 'cut-answer') pair.isAnswerLost = true;
       to.write(data);
     }
   }
 
+  private hold(pair: Pair, to: Socket, data: Buffer, direction: Direction, until: Promise<void>): void {
+    const passed = until.then(() => void to.write(data));
+    pair.held.set(direction, passed);
+  }
+
   private drop(pair: Pair): void {
     pair.client.destroy();
-    pair.server.destroy();
     this.pairs.delete(pair);
+    const { server } = pair;
+    const onItsWay = pair.held.get('up');
+    if (onItsWay === undefined) server.destroy();
+    else void onItsWay.then(() => server.destroySoon());
   }
 }

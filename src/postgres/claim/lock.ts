@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { CoordinatorRun } from '../../coordinator/index.js';
 import { type ClaimSession, LOCKS, type NameLock, isLeftBehind, lockOfSibling } from './session.js';
 import { PostgresStartUpError } from '../errors.js';
-import { SINCE, identityOf } from './session-identity.js';
+import { SINCE, identityOf } from '../connection/server-session.js';
 
 /** How often a lock that another session has is tried again. */
 const POLL_MS = 50;

@@ -1,5 +1,6 @@
 import type { ClientBase, CustomTypesConfig, PoolClient } from 'pg';
 import type { CoordinatorRun } from '../../coordinator/index.js';
+import { SINCE, identityOf } from '../connection/server-session.js';
 
 /**
  * The session does nothing for as long as its process lives. When the machine of that is gone, the server finds out within
@@ -29,14 +30,6 @@ export function applicationOf(run: CoordinatorRun): string {
 export function keyOfRun(run: CoordinatorRun): string {
   return `${prefixOf(run)}${run.token}`;
 }
-
-/** How a session is known at the server: the same number comes again, but not at the same moment. */
-export function identityOf({ pid, since }: { readonly pid: string; readonly since: string | null }): string {
-  return `${pid} since ${since}`;
-}
-
-/** The start of a session, in a form that does not depend on its settings. */
-export const SINCE = 'extract(epoch FROM backend_start)::text';
 
 /** @returns the identity of the session, as the server itself has it: in between there may be something that tells another. */
 export async function configure(client: PoolClient, run: CoordinatorRun): Promise<string> {

@@ -1,7 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
 import type { CoordinatorRun } from '../../coordinator/index.js';
 import { PostgresStartUpError } from '../errors.js';
-import { type Lane, destroy, unlessAborted } from '../connection/lane.js';
+import { type Lane, unlessAborted } from '../connection/lane.js';
 import { configure, keyOfRun, textRows } from './session-identity.js';
 
 /** The first half of the key of each lock on a name; the other is of the coordinator and the participant. */
@@ -52,6 +52,7 @@ export class ClaimSession {
   private isOver = false;
 
   private constructor(
+    private readonly lane: Lane,
     private readonly client: PoolClient,
     private readonly run: CoordinatorRun,
     private readonly identity: string,
@@ -105,9 +106,9 @@ export class ClaimSession {
     const client = await lane.acquire(signal);
     try {
       const identity = await unlessAborted(signal, () => configure(client, run));
-      return new ClaimSession(client, run, identity, forget);
+      return new ClaimSession(lane, client, run, identity, forget);
     } catch (error) {
-      destroy(client);
+      lane.giveUp(client);
       throw error;
     }
   }
@@ -178,7 +179,7 @@ export class ClaimSession {
       await this.query(AbortSignal.timeout(GOODBYE_MS), 'SELECT pg_advisory_unlock_all()::text AS done');
       this.client.release(true);
     } catch {
-      destroy(this.client);
+      this.lane.giveUp(this.client);
     }
   }
 
@@ -186,7 +187,7 @@ export class ClaimSession {
   cut(): void {
     if (this.isOver) return;
     this.end();
-    destroy(this.client);
+    this.lane.giveUp(this.client);
   }
 
   /** @returns the lock as this session has it. */

@@ -1,5 +1,6 @@
 import type { Client, Pool, PoolConfig } from 'pg';
-import { guardClient } from './guard-client.js';
+import { GivenUpSessions } from './given-up-sessions.js';
+import { cut, guardClient } from './guard-client.js';
 
 /** How long connections may take to say goodbye: an idle one takes a round trip, and only one that hangs takes longer. */
 const GOODBYE_MS = 2_000;
@@ -28,12 +29,17 @@ class OpenConnections {
     });
   }
 
-  cut(): void {
-    for (const { connection } of this.clients) connection.stream.destroy();
+  /** Cuts those that are open, and has their sessions ended. */
+  cut(givenUp: GivenUpSessions | undefined): void {
+    for (const client of this.clients) {
+      cut(client);
+      givenUp?.add(client);
+    }
   }
 }
 
 const connections = new WeakMap<Pool, OpenConnections>();
+const sessions = new WeakMap<Pool, GivenUpSessions>();
 
 /** A pool makes its clients by the class that it was given. */
 type WithClient = Pool & { Client?: new (config?: PoolConfig) => Client };
@@ -43,9 +49,13 @@ type WithClient = Pool & { Client?: new (config?: PoolConfig) => Client };
  * error of them ends the process. Those that are in use at this moment are watched from their next use on.
  *
  * @param onError is told when an idle connection is lost; the pool has removed it by then.
+ * @returns the sessions of the pool that are given up; all lanes of the pool share them.
  */
-export function watchPool(pool: WithClient, onError: (error: Error) => void): void {
-  if (connections.has(pool)) return;
+export function watchPool(pool: WithClient, onError: (error: Error) => void): GivenUpSessions {
+  const known = sessions.get(pool);
+  if (known !== undefined) return known;
+  const givenUp = new GivenUpSessions(pool);
+  sessions.set(pool, givenUp);
   const open = new OpenConnections();
   connections.set(pool, open);
   pool.on('error', onError);
@@ -60,11 +70,13 @@ export function watchPool(pool: WithClient, onError: (error: Error) => void): vo
   }
   // For those that were made before. The pool stops listening for their errors right after this event.
   pool.on('acquire', open.add);
+  return givenUp;
 }
 
 /**
  * Closes a pool that is watched, and resolves when its connections are gone. A server that does not answer keeps no
- * process from its end: what is still open after a while is cut.
+ * process from its end: what is still open after a while is cut. Its sessions are ended at the server, which may take a
+ * second more.
  *
  * @param withinMs how long it may take at most, in milliseconds. @default 2_000
  */
@@ -78,6 +90,8 @@ export async function closePool(pool: Pool, withinMs = GOODBYE_MS): Promise<void
     await Promise.race([pool.end().then(() => open.gone()), timeUp]);
   } finally {
     clearTimeout(timer);
-    open.cut();
+    const givenUp = sessions.get(pool);
+    open.cut(givenUp);
+    await givenUp?.leave();
   }
 }

@@ -36,4 +36,9 @@ function guardReading({ stream }: Connection): void {
   };
 }
 
+/** Closes a connection at once. A pipelined client that is told to end would wait for what is under way. */
+export function cut(client: Client): void {
+  client.connection.stream.destroy();
+}
+
 function ignore(): void {}

@@ -2,14 +2,15 @@ import type { Logger } from '@nestjs/common';
 import type { Pool, PoolClient } from 'pg';
 import { closePool, watchPool } from './close-pool.js';
 import { codeOf } from '../sqlstate.js';
+import { type GivenUpSessions, SESSIONS_LEFT } from './given-up-sessions.js';
+import { cut } from './guard-client.js';
+import { identify, sessionOf } from './server-session.js';
 import { isSpoiled } from './spoiled.js';
 
-/** How a lane ends, at the server, what one of its connections is at work on. */
+/** How a lane stops, at the server, what one of its connections is at work on. */
 export interface Interruption {
   /** Cancels the statement that is under way, if there is one. */
   readonly cancel: (client: PoolClient) => Promise<unknown>;
-  /** Ends the session. */
-  readonly terminate: (client: PoolClient) => Promise<unknown>;
 }
 
 /** SQLSTATE `too_many_connections`. */
@@ -20,16 +21,22 @@ const REST_WITHIN_MS = 500;
 
 /**
  * One pool and what it is for. A connection goes back to the pool only when its task is over and the server has said that
- * no transaction is open on it; any other is in doubt, and destroyed.
+ * no transaction is open on it; any other is in doubt: it is cut, and its session ended at the server.
  */
 export class Lane {
+  /** What was cut here, and may still be at the server. Lanes of one pool share them. */
+  readonly givenUp: GivenUpSessions;
+
   /** @param interruption where work that nobody waits for is to be stopped; without it its connection is cut. */
   constructor(
     readonly pool: Pool,
-    private readonly logger: Logger,
+    logger: Logger,
     private readonly interruption?: Interruption,
   ) {
-    watchPool(pool, ({ message }) => logger.warn(`An idle connection to PostgreSQL was lost: ${message}`));
+    this.givenUp = watchPool(pool, ({ message }) =>
+      logger.warn(`An idle connection to PostgreSQL was lost: ${message}`),
+    );
+    this.givenUp.enter();
   }
 
   /**
@@ -58,29 +65,58 @@ export class Lane {
   }
 
   /**
-   * Takes a connection out of the pool. Whoever takes it gives it back.
+   * Takes a connection out of the pool. The caller gives it back.
    *
    * @throws the reason of the signal; what stands in the way of a connection.
    */
   async acquire(signal: AbortSignal): Promise<PoolClient> {
     signal.throwIfAborted();
+    const room = this.givenUp.room(signal);
+    if (room !== undefined) await room;
     const connecting = this.pool.connect();
-    return unlessAborted(signal, () => connecting).catch((error: unknown) => {
-      connecting.then((client) => client.release(), ignore);
+    const client = await unlessAborted(signal, () => connecting).catch((error: unknown) => {
+      connecting.then((late) => late.release(), ignore);
       throw error;
     });
+    if (sessionOf(client) === undefined) await this.admit(client, signal);
+    return client;
+  }
+
+  /** What is asked on a connection later is ended at the server when its call times out: so its session is known before. */
+  private async admit(client: PoolClient, signal: AbortSignal): Promise<void> {
+    try {
+      // The pool may have opened it for a caller that has waited in its queue.
+      this.givenUp.check();
+      await unlessAborted(signal, () => identify(client));
+    } catch (error) {
+      destroy(client);
+      throw error;
+    }
+  }
+
+  /** Cuts a connection that was taken out of the pool, and has its session ended at the server. */
+  giveUp(client: PoolClient): void {
+    this.givenUp.add(client);
+    destroy(client);
   }
 
   /** Whether an error of {@link acquire} says that there are too few connections, at the server or in the pool. */
   lacksConnections(error: unknown): boolean {
-    if (codeOf(error) === TOO_MANY_CONNECTIONS) return true;
+    const code = codeOf(error);
+    if (code === TOO_MANY_CONNECTIONS || code === SESSIONS_LEFT) return true;
     // The pool's own time-out has no code. It is for want of a connection when all of them are there.
     const { options, totalCount } = this.pool;
-    return codeOf(error) === undefined && totalCount >= (options.max ?? 10);
+    return code === undefined && totalCount >= (options.max ?? 10);
   }
 
+  /** Closes the pool. */
   close(): Promise<void> {
     return closePool(this.pool);
+  }
+
+  /** Leaves the pool open, for others. */
+  leave(): Promise<void> {
+    return this.givenUp.leave();
   }
 
   /**
@@ -94,19 +130,14 @@ export class Lane {
   ): Promise<void> {
     const isGivenUp = signal.aborted;
     if (isGivenUp && this.interruption === undefined) {
-      destroy(client);
+      this.giveUp(client);
       return;
     }
     if (await within(REST_WITHIN_MS, () => this.rollBack(client, running, isGivenUp))) {
       giveBack(client);
       return;
     }
-    try {
-      if (isGivenUp) await this.interruption?.terminate(client);
-    } catch (error) {
-      this.logger.debug(`A session of PostgreSQL could not be ended, and is cut: ${String(error)}`);
-    }
-    destroy(client);
+    this.giveUp(client);
   }
 
   /** @returns whether no transaction is open any more, and nothing of the task can come any more either. */
@@ -164,9 +195,9 @@ function giveBack(client: PoolClient): void {
   else client.release();
 }
 
-/** The socket is cut first: a pipelined client that is told to end would wait for what is under way. */
-export function destroy(client: PoolClient): void {
-  client.connection.stream.destroy();
+/** The server ends the session as soon as it finds the connection closed: while it waits for a standby it does not look. */
+function destroy(client: PoolClient): void {
+  cut(client);
   client.release(true);
 }
 

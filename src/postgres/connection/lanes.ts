@@ -2,6 +2,7 @@ import type { Logger } from '@nestjs/common';
 import { type ClientConfig, Pool, type PoolClient } from 'pg';
 import { type Interruption, Lane } from './lane.js';
 import type { PostgresPools, ResolvedPostgresSettings } from '../options.js';
+import { SINCE, sessionOf } from './server-session.js';
 
 /** The two lanes of a resource manager: one for the work of branches, and one that completions have for themselves. */
 export interface Lanes {
@@ -9,7 +10,7 @@ export interface Lanes {
   readonly completion: Lane;
   /** Whether something else may set something in a session of the lane for work when it is opened. */
   readonly hasHooks: boolean;
-  /** Closes the pools, unless they were given. */
+  /** Closes the pools. Those that were given stay open, and what was given up of them is ended within a second. */
   close(): Promise<void>;
 }
 
@@ -35,20 +36,26 @@ export function openLanes(
     completion,
     hasHooks: given || pools.work.options.onConnect !== undefined,
     close: async () => {
-      if (!given) await Promise.all([work.close(), completion.close()]);
+      await Promise.all([work, completion].map((lane) => (given ? lane.leave() : lane.close())));
     },
   };
 }
 
-/** What a connection of one lane is at work on is stopped from a connection of the other. */
+/** A number alone may be that of another session by the time the query runs. */
+const CANCEL = `
+  SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity
+  WHERE pid OPERATOR(pg_catalog.=) $1::int AND ${SINCE} OPERATOR(pg_catalog.=) $2::text`;
+
+/** What a connection of one lane is at work on is cancelled from a connection of the other. */
 function interruptionBy(lane: Lane): Interruption {
-  const call =
-    (sql: string) =>
-    (client: PoolClient): Promise<unknown> => {
-      const { processID } = client as { processID?: number | null };
-      return lane.run(AbortSignal.timeout(INTERRUPTION_MS), (other) => other.query(sql, [processID]));
-    };
-  return { cancel: call('SELECT pg_cancel_backend($1)'), terminate: call('SELECT pg_terminate_backend($1)') };
+  return {
+    cancel: async (client: PoolClient) => {
+      const session = sessionOf(client);
+      if (session === undefined) return;
+      const signal = AbortSignal.timeout(INTERRUPTION_MS);
+      await lane.run(signal, (other) => other.query(CANCEL, [session.pid, session.since]));
+    },
+  };
 }
 
 function makePools(

@@ -1,0 +1,304 @@
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { Logger } from '@nestjs/common';
+import { Client, type ClientConfig, type Pool } from 'pg';
+import { PostgresBranchError } from '../errors.js';
+import { cut } from './guard-client.js';
+import { rowsOf } from './own-queries.js';
+import { SINCE, type ServerSession, identityOf, sessionOf } from './server-session.js';
+
+/** The code of the error that says: no connection is opened, as too many sessions are left at the server. Nothing was done. */
+export const SESSIONS_LEFT = 'DTC_POSTGRES_SESSIONS_LEFT';
+
+/** How long the server may take to answer one look at the sessions. */
+const LOOK_MS = 2_000;
+
+/** The pause between two looks: it doubles up to the longest one while no session ends. */
+const FIRST_PAUSE_MS = 20;
+const LONGEST_PAUSE_MS = 1_000;
+
+/** How long a caller that needs another connection waits for room at most. */
+const ROOM_WITHIN_MS = 1_000;
+
+/** How long the last sessions may take to end when the pool is closed. */
+const CLOSE_WITHIN_MS = 1_000;
+
+/** The size that `pg` gives a pool whose options do not name one. */
+const POOL_SIZE = 10;
+
+/** Tells those sessions to end that are still there, and lists them. */
+const END = `
+  SELECT pid::text, ${SINCE} AS since, pg_catalog.pg_terminate_backend(pid)::text AS told
+  FROM pg_catalog.pg_stat_activity
+  JOIN ROWS FROM (pg_catalog.unnest($1::int[]), pg_catalog.unnest($2::text[])) AS given (number, start)
+    ON pid OPERATOR(pg_catalog.=) number AND ${SINCE} OPERATOR(pg_catalog.=) start`;
+
+/**
+ * The sessions of one pool whose connections were cut here while the server may still be at work for them. A server that
+ * waits for a standby does not notice that a connection is closed: without this class its sessions would pile up. Another
+ * connection ends each of them, and each counts until the server has it no longer. While as many are left as the pool has
+ * connections, the pool opens no other one. So the server has at most twice as many sessions as the pool has connections,
+ * and the one session that ends the others.
+ *
+ * No answer about a branch depends on this class: a prepare that takes effect late is refused by the tombstone of its branch.
+ */
+export class GivenUpSessions {
+  private readonly logger = new Logger('PostgreSQL');
+  private readonly sessions = new Map<string, ServerSession>();
+  /** Wakes what waits for a change. */
+  private readonly waiting = new Set<() => void>();
+  private sweeping: Promise<void> | undefined;
+  private pauseMs = FIRST_PAUSE_MS;
+  private over = new AbortController();
+  private users = 0;
+  private told = 0;
+  /** Why the last look was not answered. */
+  private failure: string | undefined;
+
+  constructor(private readonly pool: Pool) {}
+
+  /** How many sessions were given up and are, or may be, still at the server. */
+  get count(): number {
+    return this.sessions.size;
+  }
+
+  /** One more lane uses the pool. */
+  enter(): void {
+    if (this.users++ > 0) return;
+    this.over = new AbortController();
+    this.pool.on('release', this.wake);
+    this.sweep();
+  }
+
+  /** One lane less uses the pool. With the last one, what is left is ended within a second, or left to the server. */
+  async leave(): Promise<void> {
+    if (this.users === 0 || --this.users > 0) return;
+    if (this.sessions.size > 0) {
+      await this.change(CLOSE_WITHIN_MS, () => this.sessions.size === 0, this.over.signal);
+    }
+    this.pool.off('release', this.wake);
+    this.over.abort();
+    this.wake();
+    await this.sweeping;
+  }
+
+  /** The session of a connection that was cut is to be ended at the server. */
+  add(client: Client): void {
+    const session = sessionOf(client);
+    // On a connection that has not told its session, nothing was asked that the server could wait with.
+    if (session === undefined) return;
+    this.sessions.set(identityOf(session), session);
+    this.pauseMs = FIRST_PAUSE_MS;
+    this.wake();
+    this.sweep();
+  }
+
+  /**
+   * Waits until the pool has an idle connection or may open another one.
+   *
+   * @returns undefined where that is so already. @throws as {@link check}, after a second; the reason of the signal.
+   */
+  room(signal: AbortSignal): Promise<void> | undefined {
+    if (this.hasRoom()) return undefined;
+    return this.change(ROOM_WITHIN_MS, this.hasRoom, signal).then((hasRoom) => {
+      signal.throwIfAborted();
+      if (!hasRoom) throw this.refusal();
+    });
+  }
+
+  /** @throws PostgresBranchError (`DTC_POSTGRES_SESSIONS_LEFT`) while no other connection may be opened. */
+  check(): void {
+    if (this.isFull) throw this.refusal();
+  }
+
+  private readonly hasRoom = (): boolean => !this.isFull || this.pool.idleCount > this.pool.waitingCount;
+
+  private get size(): number {
+    return this.pool.options?.max ?? POOL_SIZE;
+  }
+
+  private get isFull(): boolean {
+    return this.sessions.size >= this.size;
+  }
+
+  private refusal(): PostgresBranchError {
+    return new PostgresBranchError(
+      SESSIONS_LEFT,
+      `${this.sessions.size} sessions whose calls have timed out are still at the server, as many as the pool has ` +
+        'connections. So no other connection is opened until some are gone, and the call is tried again later. Look in ' +
+        'pg_stat_activity what they wait for: usually it is a synchronous standby that does not answer.',
+    );
+  }
+
+  /** @returns whether it holds, at the latest after some time, or when the signal is aborted. */
+  private async change(withinMs: number, holds: () => boolean, signal: AbortSignal): Promise<boolean> {
+    const end = performance.now() + withinMs;
+    while (!holds() && !signal.aborted && !this.over.signal.aborted && performance.now() < end) {
+      await this.pause(end - performance.now(), signal);
+    }
+    return holds();
+  }
+
+  /** Ends early when something changes, or the signal is aborted. */
+  private pause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', wake);
+        this.waiting.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, ms);
+      signal.addEventListener('abort', wake);
+      this.waiting.add(wake);
+    });
+  }
+
+  private readonly wake = (): void => {
+    for (const wake of this.waiting) wake();
+  };
+
+  private sweep(): void {
+    if (this.sessions.size === 0 || this.over.signal.aborted) return;
+    this.sweeping ??= this.endAll(this.over.signal).finally(() => {
+      this.sweeping = undefined;
+      this.sweep();
+    });
+  }
+
+  /** Goes on until no session is left, or the pool is closed. It never throws. */
+  private async endAll(over: AbortSignal): Promise<void> {
+    const helper = new Helper(this.pool, over);
+    for (let look = 1; this.sessions.size > 0 && !over.aborted; look++) {
+      const isFewer = await this.look(helper);
+      this.pauseMs = isFewer ? FIRST_PAUSE_MS : Math.min(this.pauseMs * 2, LONGEST_PAUSE_MS);
+      if (look > 1) this.tell();
+      if (this.sessions.size > 0 && !over.aborted) await this.pause(this.pauseMs, over);
+    }
+    this.tell();
+    helper.close();
+  }
+
+  /** @returns whether some are gone. */
+  private async look(helper: Helper): Promise<boolean> {
+    const given = [...this.sessions];
+    try {
+      const values = [given.map(([, { pid }]) => pid), given.map(([, { since }]) => since)];
+      const left = new Set((await helper.ask<Row>(END, values)).map(identityOf));
+      for (const [identity] of given) if (!left.has(identity)) this.sessions.delete(identity);
+      this.failure = undefined;
+    } catch (error) {
+      // They count until the server can be asked.
+      this.failure = String(error);
+      return false;
+    }
+    if (this.sessions.size >= given.length) return false;
+    this.wake();
+    return true;
+  }
+
+  /** Logs their number when it has changed, unless they were gone at once. */
+  private tell(): void {
+    const { size } = this.sessions;
+    if (size === this.told) return;
+    this.told = size;
+    if (size === 0) this.logger.log('The server has none of the sessions any more that were given up.');
+    else {
+      const why =
+        this.failure === undefined ? 'though they were told to end' : `as no look succeeds: ${this.failure}`;
+      this.logger.warn(
+        `${size} sessions whose calls have timed out are still at the server, ${why}. With ${this.size} no further ` +
+          'connection is opened. Look in pg_stat_activity what they wait for.',
+      );
+    }
+  }
+}
+
+type Row = { readonly pid: string; readonly since: string };
+
+/** What a look at the sessions is sent on: a connection besides those of the pool, as these may all wait for something. */
+class Helper {
+  private own: { readonly client: Client; readonly stream: Duplex } | undefined;
+
+  constructor(
+    private readonly pool: Pool,
+    private readonly over: AbortSignal,
+  ) {}
+
+  /** @throws what stands in the way of an answer within {@link LOOK_MS}; the reason of the signal. */
+  async ask<R extends Row>(text: string, values: readonly unknown[]): Promise<R[]> {
+    try {
+      this.own ??= await this.open();
+      return await rowsOf<R>(this.own.client, text, values);
+    } catch (error) {
+      this.close();
+      // Where the server has no connection left, an idle one of the pool does it.
+      if (this.over.aborted || this.pool.idleCount <= this.pool.waitingCount) throw error;
+    }
+    const client = await this.pool.connect();
+    try {
+      const rows = await bounded(rowsOf<R>(client, text, values));
+      client.release();
+      return rows;
+    } catch (error) {
+      cut(client);
+      client.release(true);
+      throw error;
+    }
+  }
+
+  /** A look waits for no standby: the server ends its session when it finds the connection closed. */
+  close(): void {
+    this.own?.stream.destroy();
+    this.own = undefined;
+  }
+
+  private async open(): Promise<{ readonly client: Client; readonly stream: Duplex }> {
+    const { stream, client } = connectionBeside(this.pool);
+    const cut = (): void => void stream.destroy();
+    client.on('error', ignore);
+    client.once('end', () => {
+      this.over.removeEventListener('abort', cut);
+      if (this.own?.client === client) this.own = undefined;
+    });
+    this.over.addEventListener('abort', cut, { once: true });
+    try {
+      this.over.throwIfAborted();
+      await client.connect();
+    } catch (error) {
+      cut();
+      throw error;
+    }
+    return { client, stream };
+  }
+}
+
+/** A connection as the pool would open it, not connected yet, and what its bytes go through. */
+function connectionBeside({ options }: Pool): { readonly client: Client; readonly stream: Duplex } {
+  const stream = options.stream?.() ?? new Socket();
+  const config: ClientConfig = {
+    ...options,
+    // Pools keep it from being listed.
+    password: options.password,
+    pipeline: false,
+    connectionTimeoutMillis: LOOK_MS,
+    query_timeout: LOOK_MS,
+    stream: () => stream,
+  };
+  return { client: new Client(config), stream };
+}
+
+/** @throws when there is no answer within {@link LOOK_MS}. */
+async function bounded<T>(answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeUp = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${LOOK_MS} ms`)), LOOK_MS);
+  });
+  try {
+    return await Promise.race([answer, timeUp]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function ignore(): void {}
