@@ -109,7 +109,9 @@ describe('a transfer between two databases', () => {
       'it is buried',
       async () => (await endOf(rightDatabase, gidOnTheRight(outcome))) === 'rolled-back',
     );
-    expect(await nothingPrepared()).toBe(true);
+    expect(await rightDatabase.prepared()).toEqual([]);
+    // The left is rolled back at the same time, and not before the right.
+    await until('nothing is prepared', nothingPrepared);
     expect(await balances()).toEqual([100, 100]);
   });
 
@@ -125,7 +127,8 @@ describe('a transfer between two databases', () => {
       async () => (await endOf(rightDatabase, gidOnTheRight(outcome))) === 'rolled-back',
     );
     await until('no session sleeps', async () => (await sessionsAt('%PREPARE TRANSACTION%')) === 0);
-    expect(await nothingPrepared()).toBe(true);
+    expect(await rightDatabase.prepared()).toEqual([]);
+    await until('nothing is prepared', nothingPrepared);
     expect(await balances()).toEqual([100, 100]);
   });
 
@@ -142,7 +145,8 @@ describe('a transfer between two databases', () => {
       'it is buried',
       async () => (await endOf(rightDatabase, gidOnTheRight(outcome))) === 'rolled-back',
     );
-    expect(await nothingPrepared()).toBe(true);
+    expect(await rightDatabase.prepared()).toEqual([]);
+    await until('nothing is prepared', nothingPrepared);
     expect(await balances()).toEqual([100, 100]);
   });
 
