@@ -12,14 +12,9 @@ import { LogOutput } from './common/log-output.js';
 import { loggerParams } from './common/logging.js';
 import { ProblemFilter } from './operations/problem/problem.filter.js';
 import type { Configuration, DecisionLogChoice } from './configuration.js';
-import {
-  CoordinatorModule,
-  type DecisionLog,
-  MemoryDecisionLog,
-  OperationsModule,
-  PinoOutput,
-  PinoTransactionLines,
-} from './coordinator/index.js';
+import { CoordinatorModule, type DecisionLog, MemoryDecisionLog } from './coordinator/index.js';
+import { OperationsModule } from './operations/index.js';
+import { PinoOutput, PinoTransactionLines } from './pino/index.js';
 import { SqliteDecisionLog } from './sqlite/index.js';
 import { DemoModule } from './demo/demo.module.js';
 import { OrdersModule } from './orders/orders.module.js';

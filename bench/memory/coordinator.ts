@@ -1,10 +1,6 @@
 import { destination, pino } from 'pino';
-import {
-  type CoordinatorModuleOptions,
-  PinoOutput,
-  PinoTransactionLines,
-  branch,
-} from '../../src/coordinator/index.js';
+import { type CoordinatorModuleOptions, branch } from '../../src/coordinator/index.js';
+import { PinoOutput, PinoTransactionLines } from '../../src/pino/index.js';
 import type { Contender } from '../framework/contender.js';
 import { CoordinatorApplication } from '../framework/coordinator-application.js';
 import { First, Second, Third, type Trio, WORK } from './participants.js';

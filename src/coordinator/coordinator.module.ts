@@ -15,7 +15,7 @@ import { TurnClock } from './execution/clock.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { MemoryDecisionLog } from './log/memory-decision-log.js';
 import { CoordinatorStatus } from './observation/coordinator-status.js';
-import { CoordinatorMetrics } from '../operations/metrics/coordinator-metrics.js';
+import { MetricSource } from './observation/metrics/index.js';
 import { Reporter } from './observation/reporter.js';
 import { OpenTelemetryTracing } from './observation/tracing/open-telemetry-tracing.js';
 import { TransactionEvents } from './observation/transaction-events.js';
@@ -123,11 +123,11 @@ const ownSchedule: DynamicModule = {
     ParticipantRegistry,
     CoordinatorLifecycle,
     CoordinatorStatus,
-    CoordinatorMetrics,
+    MetricSource,
     TransactionManager,
     OperatorActions,
   ],
-  exports: [TransactionManager, ParticipantRegistry, CoordinatorStatus, CoordinatorMetrics, OperatorActions],
+  exports: [TransactionManager, ParticipantRegistry, CoordinatorStatus, MetricSource, OperatorActions],
 })
 export class CoordinatorModule extends ConfigurableModuleClass {
   /** The coordinator with these options. @throws InvalidOptionsError at start-up, when one is impossible. */

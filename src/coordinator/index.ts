@@ -83,7 +83,6 @@ export {
 } from './log/log-errors.js';
 export { FlushStatistics } from './log/flush-statistics.js';
 export { MemoryDecisionLog } from './log/memory-decision-log.js';
-export { CoordinatorHealthIndicator } from '../operations/coordinator-health.indicator.js';
 export {
   type CoordinatorCondition,
   CoordinatorStatus,
@@ -101,11 +100,8 @@ export {
   type TransactionPendingEvent,
   type TransactionStalledEvent,
 } from './observation/events.js';
-export { CoordinatorMetrics } from '../operations/metrics/coordinator-metrics.js';
 export type { Latency, ParticipantLatency } from './observation/metrics/participant-measurements.js';
 export { OnTransaction } from './observation/on-transaction.decorator.js';
-export { type PinoDestination, PinoOutput } from '../pino/pino-output.js';
-export { PinoTransactionLines, type PinoTransactionLinesOptions } from '../pino/pino-transaction-lines.js';
 export type { TransactionStatistics } from './observation/statistics.js';
 export type { TimelineEntry } from './observation/timeline.js';
 export {
@@ -121,11 +117,7 @@ export type {
   TransactionSummary,
   TransactionView,
 } from './observation/transaction-view.js';
-export type { AccessOptions, Caller, Credential } from '../operations/access/access.js';
-export { ForbiddenError, UnauthenticatedError } from '../operations/access/access-errors.js';
 export { OperatorActions, type Order } from './operator/operator-actions.js';
-export { TooManyStreamsError } from '../operations/overview-stream.js';
-export { OperationsModule } from '../operations/operations.module.js';
 export type {
   AbortedOutcome,
   CommittedOutcome,

@@ -1,5 +1,4 @@
-import type { AuditEntry } from '../coordinator/log/decision-log.js';
-import type { OperatorActions } from '../coordinator/operator/operator-actions.js';
+import type { AuditEntry, OperatorActions } from '../coordinator/index.js';
 
 /** An audit entry as it is shown to people. @publicApi */
 export interface AuditEntryView extends Omit<AuditEntry, 'number' | 'at'> {

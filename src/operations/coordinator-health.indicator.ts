@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
-import { CoordinatorStatus } from '../coordinator/observation/coordinator-status.js';
+import { CoordinatorStatus } from '../coordinator/index.js';
 
 /**
  * The coordinator's health, for a Terminus check: `down` while it takes no new transactions or has yet to

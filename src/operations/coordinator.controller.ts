@@ -1,11 +1,10 @@
 import { Body, Get, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { ApiProblem } from './problem/api-problem.decorator.js';
-import { type CoordinatorView, CoordinatorStatus } from '../coordinator/observation/coordinator-status.js';
+import { CoordinatorStatus, type CoordinatorView, OperatorActions } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 import { CalledBy } from './access/access.guard.js';
 import { type AuditPage, auditPage } from './audit-page.js';
-import { OperatorActions } from '../coordinator/operator/operator-actions.js';
 import { OperatorRoute } from './operator-route.decorator.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
 import { type AuditQuery, type OrderBody, auditQuery, orderBody, orderOf } from './request.schemas.js';

@@ -2,13 +2,8 @@ import { ConsoleLogger } from '@nestjs/common';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  CoordinatorModule,
-  OperationsModule,
-  ParticipantRegistry,
-  TransactionManager,
-  branch,
-} from '../coordinator/index.js';
+import { CoordinatorModule, ParticipantRegistry, TransactionManager, branch } from '../coordinator/index.js';
+import { OperationsModule } from './operations.module.js';
 import { ScriptedParticipant } from '../coordinator/testing/index.js';
 
 const ALICE = 'the-token-of-alice-1';

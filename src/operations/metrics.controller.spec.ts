@@ -3,15 +3,10 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { Test } from '@nestjs/testing';
 import request, { type Response } from 'supertest';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  CoordinatorModule,
-  OperationsModule,
-  ParticipantRegistry,
-  TransactionManager,
-  branch,
-} from '../coordinator/index.js';
-import { Scrape } from './metrics/metrics.fixture.js';
+import { CoordinatorModule, ParticipantRegistry, TransactionManager, branch } from '../coordinator/index.js';
 import { ScriptedParticipant } from '../coordinator/testing/index.js';
+import { CoordinatorMetrics, MetricsModule, OperationsModule } from './index.js';
+import { Scrape } from './metrics/metrics.fixture.js';
 
 const TOKEN = 'the-token-of-a-reader';
 
@@ -73,5 +68,21 @@ describe('GET /metrics', () => {
     resolve();
     expect(await outcome).toMatchObject({ status: 'committed' });
     await closed;
+  });
+});
+
+describe('MetricsModule', () => {
+  it('gives the metrics to an application that has a route of its own', async () => {
+    const module = await Test.createTestingModule({ imports: [CoordinatorModule.forRoot(), MetricsModule] })
+      .setLogger(new ConsoleLogger({ logLevels: [] }))
+      .compile();
+    await module.init();
+    module.get(ParticipantRegistry).register(new ScriptedParticipant(), { name: 'stock' });
+    await module.get(TransactionManager).run({ branches: [branch('stock', 1)] });
+
+    const scrape = new Scrape(await module.get(CoordinatorMetrics, { strict: false }).text());
+
+    expect(scrape.value('dtc_transactions_total{outcome="committed",cause="none"}')).toBe(1);
+    await module.close();
   });
 });

@@ -6,6 +6,7 @@ import { CoordinatorController } from './coordinator.controller.js';
 import { DashboardController } from './dashboard.controller.js';
 import { EventsController } from './events.controller.js';
 import { HealthController } from './health.controller.js';
+import { MetricsModule } from './metrics/metrics.module.js';
 import { MetricsController } from './metrics.controller.js';
 import { OverviewStream } from './overview-stream.js';
 import { ParticipantsController } from './participants.controller.js';
@@ -19,7 +20,7 @@ import { TransactionsController } from './transactions.controller.js';
  * @publicApi
  */
 @Module({
-  imports: [TerminusModule],
+  imports: [TerminusModule, MetricsModule],
   controllers: [
     TransactionsController,
     ParticipantsController,
@@ -30,7 +31,7 @@ import { TransactionsController } from './transactions.controller.js';
     HealthController,
   ],
   providers: [CoordinatorHealthIndicator, OverviewStream, { provide: Access, useValue: new Access({}) }],
-  exports: [CoordinatorHealthIndicator],
+  exports: [CoordinatorHealthIndicator, MetricsModule],
 })
 export class OperationsModule {
   /**

@@ -6,12 +6,12 @@ import request, { type Response } from 'supertest';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   CoordinatorModule,
-  OperationsModule,
   ParticipantRegistry,
   TransactionManager,
   type TransactionView,
   branch,
 } from '../coordinator/index.js';
+import { OperationsModule } from './operations.module.js';
 import { ManualClock, ScriptedParticipant, recoverNow, settled } from '../coordinator/testing/index.js';
 
 /** Every HTTP platform that is installed: the routes are the same on each. */

@@ -4,13 +4,8 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import request, { type Response } from 'supertest';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  CoordinatorModule,
-  OperationsModule,
-  ParticipantRegistry,
-  TransactionManager,
-  branch,
-} from '../coordinator/index.js';
+import { CoordinatorModule, ParticipantRegistry, TransactionManager, branch } from '../coordinator/index.js';
+import { OperationsModule } from './operations.module.js';
 import { ManualClock, ScriptedParticipant, settled } from '../coordinator/testing/index.js';
 
 const READER = 'a-reader-s-token-1';

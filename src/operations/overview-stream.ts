@@ -1,12 +1,12 @@
 import { Injectable, type MessageEvent, type BeforeApplicationShutdown } from '@nestjs/common';
 import { Observable, ReplaySubject, defer, finalize, map, merge, of, share, takeUntil, timer } from 'rxjs';
-import { CoordinatorError } from '../coordinator/errors.js';
 import {
-  type CoordinatorView,
+  CoordinatorError,
   CoordinatorStatus,
+  type CoordinatorView,
   type ParticipantView,
-} from '../coordinator/observation/coordinator-status.js';
-import type { TransactionSummary } from '../coordinator/observation/transaction-view.js';
+  type TransactionSummary,
+} from '../coordinator/index.js';
 
 const INTERVAL_MS = 1_000;
 /** What a reader that does not read can pile up ends with its stream. */

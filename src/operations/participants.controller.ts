@@ -1,9 +1,8 @@
 import { Body, Get, Param, Post } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
-import { CoordinatorStatus, type ParticipantView } from '../coordinator/observation/coordinator-status.js';
+import { CoordinatorStatus, OperatorActions, type ParticipantView } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 import { CalledBy } from './access/access.guard.js';
-import { OperatorActions } from '../coordinator/operator/operator-actions.js';
 import { OperatorRoute } from './operator-route.decorator.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
 import { type OrderBody, orderBody, orderOf } from './request.schemas.js';

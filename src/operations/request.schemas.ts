@@ -1,8 +1,6 @@
 import { z } from 'zod';
-import type { TransactionFilter } from '../coordinator/observation/transaction-listing.js';
-import { STATES } from '../coordinator/protocol/index.js';
+import { type Order, STATES, type TransactionFilter } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
-import type { Order } from '../coordinator/operator/operator-actions.js';
 
 // An application may validate once more what these have let through, so that what comes out must be valid as well.
 const flag = z.enum(['true', 'false']);

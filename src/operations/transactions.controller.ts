@@ -1,13 +1,15 @@
 import { Body, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { ApiProblem } from './problem/api-problem.decorator.js';
-import { TransactionNotFoundError } from '../coordinator/errors.js';
-import type { TransactionPage } from '../coordinator/observation/transaction-listing.js';
-import type { TransactionView } from '../coordinator/observation/transaction-view.js';
-import { TransactionManager } from '../coordinator/transaction-manager.js';
+import {
+  OperatorActions,
+  TransactionManager,
+  TransactionNotFoundError,
+  type TransactionPage,
+  type TransactionView,
+} from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 import { CalledBy } from './access/access.guard.js';
-import { OperatorActions } from '../coordinator/operator/operator-actions.js';
 import { OperatorRoute } from './operator-route.decorator.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
 import {

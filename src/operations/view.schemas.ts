@@ -1,13 +1,14 @@
 import { z } from 'zod';
-import type { CoordinatorView, ParticipantView } from '../coordinator/observation/coordinator-status.js';
-import type {
-  BranchState,
-  BranchView,
-  TransactionSummary,
-  TransactionView,
-} from '../coordinator/observation/transaction-view.js';
-import type { TimelineEntry } from '../coordinator/observation/timeline.js';
-import { STATES } from '../coordinator/protocol/index.js';
+import {
+  type BranchState,
+  type BranchView,
+  type CoordinatorView,
+  type ParticipantView,
+  STATES,
+  type TimelineEntry,
+  type TransactionSummary,
+  type TransactionView,
+} from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 import type { AuditEntryView } from './audit-page.js';
 

@@ -4,11 +4,11 @@ import { Test } from '@nestjs/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   CoordinatorModule,
-  OperationsModule,
   ParticipantRegistry,
   TransactionManager,
   branch,
 } from '../../src/coordinator/index.js';
+import { OperationsModule } from '../../src/operations/index.js';
 import { DASHBOARD_FOLDER } from '../../src/operations/dashboard.controller.js';
 import { ScriptedParticipant } from '../../src/coordinator/testing/index.js';
 import { OPERATOR_TOKEN } from './support/callers.js';

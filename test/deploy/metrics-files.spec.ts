@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { FlushStatistics } from '../../src/coordinator/index.js';
 import { Scrape, createMeasured } from '../../src/operations/metrics/metrics.fixture.js';
-import { METRICS } from '../../src/operations/metrics/coordinator-metrics.js';
+import { METRICS } from '../../src/coordinator/observation/metrics/index.js';
 import { ScriptedLog } from '../faults/scripted-log.js';
 
 const root = join(import.meta.dirname, '../..');

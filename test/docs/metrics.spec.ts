@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { METRICS } from '../../src/operations/metrics/coordinator-metrics.js';
+import { METRICS } from '../../src/coordinator/observation/metrics/index.js';
 
 const PATH = join(import.meta.dirname, '../../docs/metrics.md');
 const BEGIN = '<!-- metrics: made from the code -->';

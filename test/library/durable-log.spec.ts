@@ -12,12 +12,12 @@ import {
   type DecisionLog,
   LogBrokenError,
   LogInUseError,
-  OperationsModule,
   Participant,
   ParticipantRegistry,
   TransactionManager,
   branch,
 } from '../../src/coordinator/index.js';
+import { OperationsModule } from '../../src/operations/index.js';
 import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import { ScriptedParticipant, recoverNow } from '../../src/coordinator/testing/index.js';
 import { ScriptedLog } from '../faults/scripted-log.js';

@@ -1,4 +1,4 @@
-import { CoordinatorError } from '../../coordinator/errors.js';
+import { CoordinatorError } from '../../coordinator/index.js';
 
 /** A route for operators was asked without a token, or with one that nobody has. @publicApi */
 export class UnauthenticatedError extends CoordinatorError {

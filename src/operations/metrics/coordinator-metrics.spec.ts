@@ -9,7 +9,7 @@ import type { PreparedBranch } from '../../coordinator/participant/participant.j
 import { ScriptedParticipant, settled } from '../../coordinator/testing/index.js';
 import { VERSION } from '../../coordinator/version.js';
 import { createMeasured } from './metrics.fixture.js';
-import { METRICS } from './coordinator-metrics.js';
+import { METRICS } from '../../coordinator/observation/metrics/index.js';
 import { claimOf, idOf } from '../../../test/support/identity.js';
 
 const BOTH = { branches: [branch('stock', 1), branch('payment', 1)] };

@@ -1,16 +1,7 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { Registry, collectDefaultMetrics } from 'prom-client';
-import { CoordinatorRuntime } from '../../coordinator/execution/coordinator-runtime.js';
-import { Reporter } from '../../coordinator/observation/reporter.js';
-import { COORDINATOR_METRICS } from '../../coordinator/observation/metrics/coordinator-metrics.js';
-import { LOG_METRICS } from '../../coordinator/observation/metrics/log-metrics.js';
-import type { Metric } from '../../coordinator/observation/metrics/metric.js';
-import { MetricSource } from '../../coordinator/observation/metrics/metric-source.js';
-import { PARTICIPANT_METRICS } from '../../coordinator/observation/metrics/participant-metrics.js';
+import { METRICS, MetricSource } from '../../coordinator/observation/metrics/index.js';
 import { scraped } from './scraped-metric.js';
-
-/** Every metric of the coordinator, in the order in which they are shown. */
-export const METRICS: readonly Metric[] = [...COORDINATOR_METRICS, ...LOG_METRICS, ...PARTICIPANT_METRICS];
 
 /**
  * The coordinator in numbers, for Prometheus. Every series is there from the start, with zeros, and no label holds what a
@@ -27,8 +18,7 @@ export class CoordinatorMetrics {
   readonly registry = new Registry();
   private hasProcess = false;
 
-  constructor(@Inject(CoordinatorRuntime) runtime: CoordinatorRuntime, reporter: Reporter) {
-    const source = new MetricSource(runtime, reporter);
+  constructor(source: MetricSource) {
     for (const metric of METRICS) this.registry.registerMetric(scraped(metric, source));
   }
 

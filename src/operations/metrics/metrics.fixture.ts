@@ -4,6 +4,7 @@ import {
   ScriptedParticipant,
   createTestCoordinator,
 } from '../../coordinator/testing/index.js';
+import { MetricSource } from '../../coordinator/observation/metrics/index.js';
 import { Reporter } from '../../coordinator/observation/reporter.js';
 import type { TransactionEvents } from '../../coordinator/observation/transaction-events.js';
 import type { TransactionLines } from '../../coordinator/observation/transaction-lines.js';
@@ -65,7 +66,7 @@ export function createMeasured(options: TestCoordinatorOptions = {}): Measured {
     observer: reporter,
     ...options,
   });
-  const metrics = new CoordinatorMetrics(coordinator.runtime, reporter);
+  const metrics = new CoordinatorMetrics(new MetricSource(coordinator.runtime, reporter));
   const scrape = async (): Promise<Scrape> => new Scrape(await metrics.text());
   return { ...coordinator, reporter, metrics, scrape, stock, payment };
 }

@@ -1,7 +1,6 @@
 import type { Metric as PromMetric } from 'prom-client';
-import type { Histogram } from '../../coordinator/histogram.js';
-import type { Metric } from '../../coordinator/observation/metrics/metric.js';
-import type { MetricSource } from '../../coordinator/observation/metrics/metric-source.js';
+import type { Histogram } from '../../coordinator/index.js';
+import type { Metric, MetricSource } from '../../coordinator/observation/metrics/index.js';
 
 /** One line of the answer to a scrape, as a registry of prom-client takes it. */
 interface Sample {

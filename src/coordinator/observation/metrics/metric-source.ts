@@ -1,14 +1,16 @@
-import type { CoordinatorRuntime } from '../../execution/coordinator-runtime.js';
+import { Inject, Injectable } from '@nestjs/common';
+import { CoordinatorRuntime } from '../../execution/coordinator-runtime.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
-import type { Reporter } from '../reporter.js';
+import { Reporter } from '../reporter.js';
 import { Census } from './census.js';
 
 /** Where metrics are read from. */
+@Injectable()
 export class MetricSource {
   private latest: Census | undefined;
 
   constructor(
-    readonly runtime: CoordinatorRuntime,
+    @Inject(CoordinatorRuntime) readonly runtime: CoordinatorRuntime,
     readonly reporter: Reporter,
   ) {}
 

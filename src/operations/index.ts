@@ -1,0 +1,7 @@
+export type { AccessOptions, Caller, Credential } from './access/access.js';
+export { ForbiddenError, UnauthenticatedError } from './access/access-errors.js';
+export { CoordinatorHealthIndicator } from './coordinator-health.indicator.js';
+export { CoordinatorMetrics } from './metrics/coordinator-metrics.js';
+export { MetricsModule } from './metrics/metrics.module.js';
+export { OperationsModule } from './operations.module.js';
+export { TooManyStreamsError } from './overview-stream.js';
