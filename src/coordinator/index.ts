@@ -167,4 +167,5 @@ export {
 } from './protocol/index.js';
 export { ServerBusyError } from './server-busy.error.js';
 export { Transaction } from './transaction.js';
-export { type BeginOptions, TransactionManager, type TransactionRequest } from './transaction-manager.js';
+export { TransactionManager } from './transaction-manager.js';
+export type { BeginOptions, TransactionRequest } from './transaction-request.js';

@@ -1,15 +1,14 @@
 import type { Logger } from 'pino';
-import { InvalidOptionsError } from '../coordinator/errors.js';
-import { messageOf } from '../coordinator/execution/incident.js';
-import type { TransactionRecord } from '../coordinator/execution/transaction-record.js';
-import { PinoOutput } from './pino-output.js';
+import { messageOf } from '../coordinator/gate/texts.js';
 import {
+  type FinishedTransaction,
+  InvalidOptionsError,
   type TransactionLine,
   type TransactionLines,
-  durationOf,
   lineOf,
-  outcomeWord,
-} from '../coordinator/observation/transaction-lines.js';
+} from '../coordinator/index.js';
+import { durationOf, outcomeWord } from '../coordinator/observation/transaction-lines.js';
+import { PinoOutput } from './pino-output.js';
 
 /** What {@link PinoTransactionLines} can be told. @publicApi */
 export interface PinoTransactionLinesOptions {
@@ -94,7 +93,7 @@ export class PinoTransactionLines implements TransactionLines {
     return this.level <= DEBUG;
   }
 
-  write(record: TransactionRecord): void {
+  write(record: FinishedTransaction): void {
     const { output } = this;
     if (output === undefined) {
       this.attempt(1, () => this.log(lineOf(record)));
@@ -119,7 +118,7 @@ export class PinoTransactionLines implements TransactionLines {
   }
 
   /** @returns the line as the logger itself makes it, or nothing if it fails. */
-  private format(record: TransactionRecord, output: PinoOutput): string {
+  private format(record: FinishedTransaction, output: PinoOutput): string {
     const line = lineOf(record);
     let text = '';
     this.attempt(1, () => {
@@ -172,7 +171,7 @@ class LineTemplate {
   }
 
   /** Most transactions are like the one before: the same name, the same participants, the same outcome. */
-  fits(record: TransactionRecord): boolean {
+  fits(record: FinishedTransaction): boolean {
     const { name, outcome, branches } = this.line;
     if (record.name !== name || record.size !== branches.length) return false;
     if (outcomeWord(record) !== outcome) return false;
@@ -183,7 +182,7 @@ class LineTemplate {
     return true;
   }
 
-  lineOf(record: TransactionRecord): string {
+  lineOf(record: FinishedTransaction): string {
     return `${this.before}${changing(record.id, durationOf(record))}${this.after}`;
   }
 }

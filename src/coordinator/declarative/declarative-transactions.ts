@@ -3,7 +3,8 @@ import { NotActiveError } from '../errors.js';
 import { messageOf } from '../execution/incident.js';
 import { isInstanceOf } from '../gate/failure.js';
 import type { Transaction } from '../transaction.js';
-import { type BeginOptions, TransactionManager } from '../transaction-manager.js';
+import { TransactionManager } from '../transaction-manager.js';
+import type { BeginOptions } from '../transaction-request.js';
 import type { Propagation } from './distributed-transaction.options.js';
 import {
   FailedAfterCommitError,

@@ -1,6 +1,6 @@
 import { InvalidRequestError } from '../errors.js';
 import type { BranchRequest } from '../participant/branch-request.js';
-import type { TransactionRequest } from '../transaction-manager.js';
+import type { TransactionRequest } from '../transaction-request.js';
 import { describeAnswer, messageOf } from './texts.js';
 
 const MAX_NAME_LENGTH = 100;

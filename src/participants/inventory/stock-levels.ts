@@ -1,4 +1,8 @@
-import type { StockLevel } from './stock.js';
+/** How much there is of one product. `reserved` of `onHand` is promised to transactions that are open still. */
+export interface StockLevel {
+  readonly onHand: number;
+  readonly reserved: number;
+}
 
 /** How much there is of each product, as it can be read. */
 export abstract class StockLevels {

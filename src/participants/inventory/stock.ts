@@ -1,17 +1,11 @@
 import assert from 'node:assert/strict';
 import { Injectable } from '@nestjs/common';
-import type { StockLevels } from './stock-levels.js';
+import type { StockLevel, StockLevels } from './stock-levels.js';
 
 /** So many of one product. */
 export interface StockLine {
   readonly sku: string;
   readonly quantity: number;
-}
-
-/** How much there is of one product. `reserved` of `onHand` is promised to transactions that are open still. */
-export interface StockLevel {
-  readonly onHand: number;
-  readonly reserved: number;
 }
 
 /** Why nothing was reserved: the first line at fault, from 0. */

@@ -1,12 +1,6 @@
 import assert from 'node:assert/strict';
 import { Injectable } from '@nestjs/common';
-import type { Balances } from './balances.js';
-
-/** How much a customer has, in cents. `held` of `balance` is authorised for transactions that are open still. */
-export interface AccountState {
-  readonly balance: number;
-  readonly held: number;
-}
+import type { AccountState, Balances } from './balances.js';
 
 interface Authorisation {
   readonly customerId: string;

@@ -1,4 +1,8 @@
-import type { AccountState } from './accounts.js';
+/** How much a customer has, in cents. `held` of `balance` is authorised for transactions that are open still. */
+export interface AccountState {
+  readonly balance: number;
+  readonly held: number;
+}
 
 /** How much each customer has, as it can be read. */
 export abstract class Balances {

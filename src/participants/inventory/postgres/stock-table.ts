@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Schema, ServiceDatabase } from '../../postgres/service-database.js';
-import { SEED_STOCK, type StockLevel } from '../stock.js';
+import type { StockLevel } from '../stock-levels.js';
+import { SEED_STOCK } from '../stock.js';
 import type { StockLevels } from '../stock-levels.js';
 
 export const STOCK_SCHEMA: Schema = {

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Schema, ServiceDatabase } from '../../postgres/service-database.js';
-import { type AccountState, SEED_BALANCES } from '../accounts.js';
+import { SEED_BALANCES } from '../accounts.js';
+import type { AccountState } from '../balances.js';
 import type { Balances } from '../balances.js';
 
 export const ACCOUNT_SCHEMA: Schema = {
