@@ -47,11 +47,13 @@ export {
 export { AttemptAbandonedError, TransactionAbortedError } from './execution/abandoned.js';
 export type { Clock } from './execution/clock.js';
 export {
+  GuardCallError,
   GuardConflictError,
   type GuardRecord,
   GuardRunError,
   type GuardStep,
   type GuardStore,
+  GuardStoreError,
   MemoryGuardStore,
   type MemoryGuardStoreOptions,
   type OnePhaseSteps,

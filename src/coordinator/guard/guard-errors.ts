@@ -31,3 +31,34 @@ export class GuardRunError extends Error {
     this.name = 'GuardRunError';
   }
 }
+
+/**
+ * Thrown when a guard is called with what is no branch, or without a step that it is to run. Nothing was done.
+ *
+ * @publicApi
+ */
+export class GuardCallError extends Error {
+  readonly code = 'DTC_GUARD_INVALID_CALL';
+
+  constructor(problem: string) {
+    super(`The guard cannot make this call, and has done nothing: ${problem}`);
+    this.name = 'GuardCallError';
+  }
+}
+
+/**
+ * Thrown when the store of a guard answers with something else than a record. Nothing was done, and the call is due again.
+ *
+ * @publicApi
+ */
+export class GuardStoreError extends Error {
+  readonly code = 'DTC_GUARD_INVALID_RECORD';
+
+  constructor(call: 'get' | 'insert', key: string, answer: string) {
+    super(
+      `The store of the guard answered ${call} of ${key} with ${answer}, which is no record of a guard. It is not known what ` +
+        `became of the branch, so nothing was done. Correct the store: ${call} gives back what was put, or undefined.`,
+    );
+    this.name = 'GuardStoreError';
+  }
+}

@@ -1,6 +1,30 @@
+import { InvalidOptionsError } from '../errors.js';
+import { describeAnswer, messageOf } from '../gate/texts.js';
 import type { Vote } from '../participant/participant.js';
 
 export type Awaitable<T> = T | PromiseLike<T>;
+
+/** The methods of a GuardStore that must be there. */
+const STORE_METHODS = ['get', 'insert', 'put'] as const;
+
+/** @throws InvalidOptionsError when they cannot be used; nothing is kept then. */
+export function checkGuardOptions(store: unknown, interrupted: unknown): void {
+  const problems: string[] = [];
+  try {
+    const methods = (store ?? {}) as Readonly<Record<string, unknown>>;
+    for (const method of STORE_METHODS) {
+      const found = methods[method];
+      if (typeof found !== 'function')
+        problems.push(`${method} of the store is ${describeAnswer(found)}, and no method`);
+    }
+  } catch (error) {
+    problems.push(`the store cannot be read: ${messageOf(error)}`);
+  }
+  if (interrupted !== 'report' && interrupted !== 'repeat') {
+    problems.push('interrupted must be "report" or "repeat"');
+  }
+  if (problems.length > 0) throw new InvalidOptionsError('ParticipantGuard', problems);
+}
 
 /** What a ParticipantGuard takes besides its store. @publicApi */
 export interface ParticipantGuardOptions {

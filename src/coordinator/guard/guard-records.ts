@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { settled } from '../gate/settled.js';
 import type { AbortVote } from '../participant/participant.js';
 import type { Awaitable } from './guard-options.js';
-import type { GuardRecord, GuardStore } from './guard-store.js';
+import type { GuardRecord } from './guard-store.js';
+import type { GuardedStore } from './guarded-store.js';
 
 /** A prepare could not be written down, so its work was not begun, whatever the store says. */
 export const UNTOUCHED = { state: 'untouched' } as const;
@@ -24,7 +26,7 @@ export class GuardRecords {
   /** What is true where the store may say something else. */
   private readonly known = new Map<string, GuardFact>();
 
-  constructor(private readonly store: GuardStore) {}
+  constructor(private readonly store: GuardedStore) {}
 
   /** For how many branches the store may not say what is true. */
   get unwritten(): number {
@@ -61,13 +63,11 @@ export class GuardRecords {
   /** Does what is written down before, and after which the caller writes down that it is done. */
   async doOnce(key: string, intent: GuardIntent, effect: () => Awaitable<void>): Promise<void> {
     await this.intend(key, intent);
-    try {
-      await effect();
-    } catch (error) {
-      // If this fails too, the process remembers it. The caller hears of the first error.
-      await this.settleFailed(key, intent).catch(() => {});
-      throw error;
-    }
+    const ended = await settled(effect);
+    if (!('error' in ended)) return;
+    // If this fails too, the process remembers it. The caller hears of the first error.
+    await this.settleFailed(key, intent).catch(() => {});
+    throw ended.error;
   }
 
   /** Writes down what is about to be done. If that fails it is not done, and is due again. */
@@ -95,6 +95,13 @@ export class GuardRecords {
       throw error;
     }
     this.known.delete(key);
+  }
+
+  /** Writes down what only this process knows, before it is reported: after a report no other call need come. */
+  async confirm(key: string, fact: GuardFact | undefined): Promise<void> {
+    if (fact === undefined || fact.state === 'untouched' || !this.known.has(key)) return;
+    // The report is true all the same, and the process still remembers it.
+    await this.settle(key, fact).catch(() => {});
   }
 
   private failed(intent: GuardIntent): GuardRecord {

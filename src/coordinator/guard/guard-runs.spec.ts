@@ -1,6 +1,10 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it, vi } from 'vitest';
 import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import { FailingStore } from './failing-store.fixture.js';
+import { GuardRuns } from './guard-runs.js';
+import { GuardedStore } from './guarded-store.js';
 import { MemoryGuardStore } from './memory-guard-store.js';
 import { ParticipantGuard } from './participant-guard.js';
 
@@ -162,15 +166,52 @@ describe('MemoryGuardStore and branches that a coordinator may still call', () =
     expect(isNeeded('shop.log1.2.1/stock')).toBe(true);
   });
 
-  it('keeps what a coordinator may call that it does not remember, however many there are', async () => {
+  it('asks every coordinator of this process, however many there are, and keeps only what one of them may call', async () => {
     const { guard, isNeeded } = asked();
-    for (let log = 0; log < 65; log++) {
-      const run = { ...FIRST, logId: `log${log}`, isUnsettled: () => log === 0 };
+    const runs = Array.from({ length: 300 }, (_, log) => ({
+      ...FIRST,
+      logId: `log${log}`,
+      isUnsettled: (id: string) => id === `shop.log${log}.2.1` && log % 100 === 0,
+    }));
+    for (const [log, run] of runs.entries()) {
       await guard.rollback(branchOf(run, `shop.log${log}.2.1`), () => {});
     }
+    const needed = runs.map((_, log) => log).filter((log) => isNeeded(`shop.log${log}.2.1/stock`));
 
-    expect(isNeeded('shop.log0.2.1/stock')).toBe(true);
-    expect(isNeeded('shop.log64.2.1/stock')).toBe(false);
+    expect(needed).toEqual([0, 100, 200]);
+    expect(runs).toHaveLength(300);
+  });
+
+  it('holds on to no more than 64 coordinators, and drops the entries of those that are gone', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const runs = new GuardRuns(new GuardedStore(new MemoryGuardStore()));
+    for (let log = 0; log < 1_000; log++) {
+      const source = { isUnsettled: () => false };
+      await runs.serve({ ...FIRST, logId: `log${log}`, source }, async () => undefined);
+      if (log % 50 === 0) await new Promise(setImmediate);
+      if (log % 50 === 0) collect();
+    }
+
+    expect(runs.askable).toBeLessThan(64 + 2 * 64 + 50);
+  });
+
+  it.each<[string, () => unknown, boolean]>([
+    [
+      'throws',
+      () => {
+        throw new Error('not now');
+      },
+      true,
+    ],
+    ['answers with a rejection', () => Promise.reject(new Error('not now')), true],
+    ['says nothing', () => undefined, false],
+  ])('a run that %s when it is asked', async (_name, isUnsettled, kept) => {
+    const { guard, isNeeded } = asked();
+    await guard.rollback(branchOf({ ...FIRST, isUnsettled: isUnsettled as () => boolean }), () => {});
+
+    expect(isNeeded('shop.log1.2.1/stock')).toBe(kept);
+    await new Promise(setImmediate);
   });
 
   it('does not let runs of other processes push out those that it can ask', async () => {

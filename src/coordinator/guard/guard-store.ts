@@ -32,7 +32,8 @@ type Awaitable<T> = T | Promise<T>;
  * Where a guard keeps its records. The records should be as durable as the work: if the work outlives the process, so
  * must they. A store drops by itself what is over (`committed`, `rolled-back`, a vote that holds nothing), but not before
  * a late message can no longer come, and not while {@link GuardStore.keepWhile} says that a coordinator needs it; it
- * never drops the rest. What it has rejected must not be written later.
+ * never drops the rest. What it has rejected must not be written later. Each call has to end: while one hangs, the guard
+ * answers nothing for the branch.
  *
  * @publicApi
  */

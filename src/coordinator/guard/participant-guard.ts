@@ -1,9 +1,11 @@
+import { Unintelligible } from '../gate/answer.js';
+import { settled } from '../gate/settled.js';
+import { describeAnswer, messageOf } from '../gate/texts.js';
 import {
   type AbortVote,
   type Branch,
   type OnePhaseAnswer,
   type Vote,
-  branchKey,
   refuse,
 } from '../participant/participant.js';
 import {
@@ -13,19 +15,22 @@ import {
   reportAgainstCommit,
   reportAgainstRollback,
 } from './answers.js';
-import { GuardConflictError } from './guard-errors.js';
-import type {
-  Awaitable,
-  OnePhaseSteps,
-  ParticipantGuardOptions,
-  Undo,
-  WorkUnderWay,
+import { type GuardCall, readCall, readSteps } from './guard-call.js';
+import { GuardCallError, GuardConflictError } from './guard-errors.js';
+import {
+  type Awaitable,
+  type OnePhaseSteps,
+  type ParticipantGuardOptions,
+  type Undo,
+  type WorkUnderWay,
+  checkGuardOptions,
 } from './guard-options.js';
 import { type GuardFact, GuardRecords } from './guard-records.js';
 import { GuardRuns, refusalOf } from './guard-runs.js';
 import { type GuardRecord, type GuardStore, isOver } from './guard-store.js';
+import { GuardedStore } from './guarded-store.js';
 import { Turns } from './turns.js';
-import { describeAnswer, textOf, voteIn } from './votes.js';
+import { voteIn } from './votes.js';
 
 /**
  * Gives a participant what delivery at least once asks of it: a repeated call answers as the first one did and does
@@ -59,10 +64,15 @@ export class ParticipantGuard {
   private readonly mayRepeat: boolean;
   private readonly runs: GuardRuns;
 
-  /** @param store where the records are kept. */
+  /**
+   * @param store where the records are kept.
+   * @throws InvalidOptionsError when the store lacks a method, or an option has another value than those described.
+   */
   constructor(store: GuardStore, { interrupted = 'report' }: ParticipantGuardOptions = {}) {
-    this.records = new GuardRecords(store);
-    this.runs = new GuardRuns(store);
+    checkGuardOptions(store, interrupted);
+    const guarded = new GuardedStore(store);
+    this.records = new GuardRecords(guarded);
+    this.runs = new GuardRuns(guarded);
     store.keepWhile?.((key) => this.runs.isNeeded(key));
     this.mayRepeat = interrupted === 'repeat';
   }
@@ -82,11 +92,9 @@ export class ParticipantGuard {
    * `commitOnePhase`, to which no rollback ever comes, it reports a hazard in that case.
    */
   prepare(branch: Branch, work: () => Awaitable<Vote>): Promise<Vote> {
-    const key = branchKey(branch);
-    // In prepare it is 0.
-    const isOnePhase = branch.attempt > 0;
-    const prepare = (): Promise<Vote> => this.joinPrepare(key, work, isOnePhase);
-    return this.runs.serve(branch.run, prepare, refusalOf);
+    const prepare = ({ key, isOnePhase }: GuardCall): Promise<Vote> =>
+      this.joinPrepare(key, work, isOnePhase);
+    return this.serve(branch, { work }, prepare, refusalOf);
   }
 
   /**
@@ -97,8 +105,7 @@ export class ParticipantGuard {
    * known whether an earlier process has done the work.
    */
   commit(branch: Branch, work: () => Awaitable<void>): Promise<void> {
-    const key = branchKey(branch);
-    return this.runs.serve(branch.run, () =>
+    return this.serve(branch, { work }, ({ key }) =>
       this.turns.once(`commit ${key}`, () => this.turns.inTurn(key, () => this.commitOnce(key, work))),
     );
   }
@@ -112,8 +119,7 @@ export class ParticipantGuard {
    * an earlier process has undone it.
    */
   rollback(branch: Branch, undo: Undo): Promise<void> {
-    const key = branchKey(branch);
-    return this.runs.serve(branch.run, () =>
+    return this.serve(branch, { undo }, ({ key }) =>
       this.turns.once(`rollback ${key}`, () => this.rollBackFully(key, undo)),
     );
   }
@@ -127,10 +133,22 @@ export class ParticipantGuard {
    * {@link commit} and {@link rollback}.
    */
   commitOnePhase(branch: Branch, steps: OnePhaseSteps): Promise<OnePhaseAnswer> {
-    const key = branchKey(branch);
-    return this.runs.serve(branch.run, () =>
-      this.turns.once(`one-phase ${key}`, () => this.decideAlone(key, steps)),
+    const read = readSteps(steps);
+    return this.serve(branch, read, ({ key }) =>
+      this.turns.once(`one-phase ${key}`, () => this.decideAlone(key, read)),
     );
+  }
+
+  /** @throws GuardCallError, as a rejection, when a step is no function or the branch cannot be read. */
+  private serve<T>(
+    branch: Branch,
+    steps: Readonly<Record<string, unknown>>,
+    call: (call: GuardCall) => Promise<T>,
+    refused?: (error: unknown) => T,
+  ): Promise<T> {
+    const read = readCall(branch, steps);
+    if (read instanceof GuardCallError) return Promise.reject(read);
+    return this.runs.serve(read.run, () => call(read), refused);
   }
 
   private async decideAlone(
@@ -140,7 +158,8 @@ export class ParticipantGuard {
     let failure: unknown = new GuardConflictError(key, 'its record is not in the store');
     if (isUnknown(await this.turns.inTurn(key, () => this.records.read(key)))) {
       // What has become of it is in its record, which is read below.
-      await this.joinPrepare(key, prepare, false).catch((error: unknown) => (failure = error));
+      const ended = await settled(() => this.joinPrepare(key, prepare, false));
+      if ('error' in ended) failure = ended.error;
     }
     const record = await this.turns.inTurn(key, () => this.records.read(key));
     // It could not even be written down that it begins.
@@ -175,7 +194,10 @@ export class ParticipantGuard {
       return;
     }
     const report = reportAgainstCommit(key, record, this.mayRepeat);
-    if (report !== undefined) throw report;
+    if (report !== undefined) {
+      await this.records.confirm(key, record);
+      throw report;
+    }
     await this.records.doOnce(key, { state: 'committing' }, work);
     await this.records.settle(key, { state: 'committed' });
   }
@@ -200,7 +222,10 @@ export class ParticipantGuard {
       return undefined;
     }
     const report = reportAgainstRollback(key, existing, this.mayRepeat);
-    if (report !== undefined) throw report;
+    if (report !== undefined) {
+      await this.records.confirm(key, existing);
+      throw report;
+    }
     const atWork = this.atWork.get(key);
     // The record stays as it is until the work is undone, should the process end before.
     if (atWork !== undefined) atWork.undo = undo;
@@ -215,20 +240,18 @@ export class ParticipantGuard {
   private async prepareOnce(key: string, work: () => Awaitable<Vote>, isOnePhase: boolean): Promise<Vote> {
     const existing = await this.turns.inTurn(key, () => this.begin(key));
     if (existing !== undefined) return repeatedAnswer(key, existing, isOnePhase);
-    let answer: Vote;
-    try {
-      answer = await work();
-    } catch (error) {
-      await this.turns.inTurn(key, () => this.end(key, { state: 'failed', message: textOf(error) }));
-      throw error;
+    const ended = await settled(work);
+    if ('error' in ended) {
+      await this.turns.inTurn(key, () => this.end(key, { state: 'failed', message: messageOf(ended.error) }));
+      throw ended.error;
     }
+    const answer = ended.value;
     const vote = voteIn(answer);
     const message = `it answered ${describeAnswer(answer)}, which is no vote`;
     const record: GuardRecord = vote === undefined ? { state: 'failed', message } : { state: 'voted', vote };
     const undone = await this.turns.inTurn(key, () => this.end(key, record));
     if (undone) return refuse('ROLLED_BACK', 'this branch was rolled back while it prepared');
-    // What is no vote is for the coordinator to judge.
-    return vote ?? answer;
+    return vote ?? noVote(answer);
   }
 
   /** @returns the record that was there, or undefined when the work is to be done. */
@@ -268,4 +291,13 @@ export class ParticipantGuard {
     }
     await this.records.settle(key, { state: 'rolled-back', answer });
   }
+}
+
+/**
+ * @returns what is no vote, for the coordinator to judge. An object is described instead: it may say something else when it is
+ * read once more, or act as a promise.
+ */
+function noVote(answer: unknown): Vote {
+  const isObject = (typeof answer === 'object' && answer !== null) || typeof answer === 'function';
+  return (isObject ? new Unintelligible(describeAnswer(answer)) : answer) as Vote;
 }
