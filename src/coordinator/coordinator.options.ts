@@ -1,19 +1,15 @@
 import { z } from 'zod';
 import { describeIssues } from './describe-issues.js';
 import { InvalidOptionsError } from './errors.js';
+import { durationMs, plainName } from './option-fields.js';
 import { MAX_BRANCH_SET } from './protocol/index.js';
 
-/** A duration that makes sense as a time-out: a millisecond to a day. */
-const durationMs = z.number().int().min(1).max(86_400_000);
-
 /**
- * Every option of the coordinator, with its limits and its default. The table in README.md says the same, and a
- * test holds the two together.
+ * Every option of the coordinator, with its text, its limits and its default. The docstrings of {@link CoordinatorOptions}
+ * and the table in README.md are made from it: `UPDATE_DOCS=1 npx vitest run test/docs`.
  */
 export const coordinatorOptionsSchema = z.strictObject({
-  name: z
-    .string()
-    .regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be 1 to 32 characters of a-z, 0-9 and -, and begin with a letter')
+  name: plainName
     .default('coordinator')
     .describe('The name of this coordinator, the same after a restart. It begins every transaction id.'),
   timeoutMs: durationMs
@@ -40,7 +36,8 @@ export const coordinatorOptionsSchema = z.strictObject({
   retryBaseMs: durationMs
     .default(50)
     .describe(
-      'The longest pause after the first failed attempt. It doubles with each further one (full jitter).',
+      'The longest pause after the first failed attempt. It doubles with each further one, and the pause is drawn at random ' +
+        'from nothing up to it (full jitter).',
     ),
   retryCapMs: durationMs.default(5_000).describe('The pause between two attempts never grows beyond this.'),
   recoveryIntervalMs: durationMs
@@ -81,9 +78,12 @@ export const coordinatorOptionsSchema = z.strictObject({
     .min(0)
     .max(1_000_000)
     .optional()
-    .describe(
-      'How many transactions may wait for room at a database server; left out, as many as the server takes at once.',
-    ),
+    .meta({
+      description:
+        'How many transactions may wait for room at a database server. They wait for a quarter of their time at most. ' +
+        'Further ones are refused before anything starts.',
+      derivedDefault: 'as many as the server takes at once',
+    }),
   maxStalled: z
     .number()
     .int()
@@ -115,128 +115,134 @@ export const coordinatorOptionsSchema = z.strictObject({
  * @publicApi
  */
 export interface CoordinatorOptions {
+  // options: made from the code
   /**
-   * The name of this coordinator, which must be the same after a restart, as it begins every transaction id: 1 to 32
+   * The name of this coordinator, the same after a restart. It begins every transaction id. 1 to 32
    * characters of a-z, 0-9 and -, beginning with a letter.
    *
    * @default 'coordinator'
    */
   readonly name?: string | undefined;
   /**
-   * How long a transaction may take until its decision, in milliseconds, from 1 to 86_400_000. Then it is aborted.
+   * How long a transaction may take until its decision. Then it is aborted. In milliseconds, from 1 to
+   * 86_400_000.
    *
    * @default 5_000
    */
   readonly timeoutMs?: number | undefined;
   /**
-   * How long a participant may take to prepare, in milliseconds, from 1 to 86_400_000. Then the transaction is aborted.
+   * How long a participant may take to prepare. Then the transaction is aborted. In milliseconds, from 1 to
+   * 86_400_000.
    *
    * @default 2_000
    */
   readonly prepareTimeoutMs?: number | undefined;
   /**
-   * How long one attempt to commit or roll back a branch may take, in milliseconds, from 1 to 86_400_000. Then it is
-   * tried again.
+   * How long one attempt to commit or roll back a branch may take. Then it is tried again. In milliseconds,
+   * from 1 to 86_400_000.
    *
    * @default 2_000
    */
   readonly completionTimeoutMs?: number | undefined;
   /**
-   * How long the caller of a transaction that is decided waits for its completion before it is told `pending`, in
+   * How long the caller of a decided transaction waits for its completion before it is told `pending`. In
    * milliseconds, from 1 to 86_400_000.
    *
    * @default 3_000
    */
   readonly completionWaitMs?: number | undefined;
   /**
-   * How often a completion is tried, from 1 to 1_000 times, before the branch is stalled and left to the recovery job.
+   * How often a completion is tried before the branch is stalled and left to the recovery job. From 1 to
+   * 1_000.
    *
    * @default 5
    */
   readonly maxAttempts?: number | undefined;
   /**
-   * The longest pause after the first failed attempt, in milliseconds, from 1 to 86_400_000. It doubles with each
-   * further one, and the pause is drawn at random from nothing up to it (full jitter).
+   * The longest pause after the first failed attempt. It doubles with each further one, and the pause is
+   * drawn at random from nothing up to it (full jitter). In milliseconds, from 1 to 86_400_000.
    *
    * @default 50
    */
   readonly retryBaseMs?: number | undefined;
   /**
-   * The pause between two attempts never grows beyond this, in milliseconds, from 1 to 86_400_000.
+   * The pause between two attempts never grows beyond this. In milliseconds, from 1 to 86_400_000.
    *
    * @default 5_000
    */
   readonly retryCapMs?: number | undefined;
   /**
-   * How often the recovery job takes up the branches that are stalled, in milliseconds, from 1 to 86_400_000.
+   * How often the recovery job takes up the branches that are stalled. In milliseconds, from 1 to 86_400_000.
    *
    * @default 5_000
    */
   readonly recoveryIntervalMs?: number | undefined;
   /**
-   * How many stalled branches of one participant the recovery job tries at the same time, from 1 to 1_000.
+   * How many stalled branches of one participant the recovery job tries at the same time. From 1 to 1_000.
    *
    * @default 50
    */
   readonly recoveryConcurrency?: number | undefined;
   /**
-   * How long a branch of an earlier run must have been seen prepared, without a decision, before it is rolled back, in
-   * milliseconds, from 1 to 86_400_000.
+   * How long a branch of an earlier run must have been seen prepared, without a decision, before it is rolled
+   * back. In milliseconds, from 1 to 86_400_000.
    *
    * @default 10_000
    */
   readonly orphanSafetyMs?: number | undefined;
   /**
-   * How often deadlines are looked at, and so how late a time-out or a retry may be, in milliseconds, from 1 to
-   * 86_400_000.
+   * How often deadlines are looked at, and so how late a time-out or a retry may be. In milliseconds, from 1
+   * to 86_400_000.
    *
    * @default 10
    */
   readonly sweepIntervalMs?: number | undefined;
   /**
-   * How many branches a transaction may have, from 1 to 30.
+   * How many branches a transaction may have. From 1 to 30.
    *
    * @default 10
    */
   readonly maxBranches?: number | undefined;
   /**
-   * How many transactions may be in flight, from 1 to 1_000_000. Further ones are refused before anything starts.
+   * How many transactions may be in flight. Further ones are refused before anything starts. From 1 to
+   * 1_000_000.
    *
    * @default 10_000
    */
   readonly maxInFlight?: number | undefined;
   /**
-   * How many transactions may wait for room at a database server, from 0 to 1_000_000. They wait for a quarter of their
-   * time at most. Further ones are refused before anything starts.
+   * How many transactions may wait for room at a database server. They wait for a quarter of their time at
+   * most. Further ones are refused before anything starts. From 0 to 1_000_000.
    *
    * @default as many as the server takes at once
    */
   readonly maxQueued?: number | undefined;
   /**
-   * How many transactions may be stalled or hold a heuristic report, from 1 to 1_000_000. Beyond it, a transaction
-   * that names a participant with such branches is refused.
+   * How many transactions may be stalled or hold a heuristic report. Beyond it, a transaction that names a
+   * participant with such branches is refused. From 1 to 1_000_000.
    *
    * @default 10_000
    */
   readonly maxStalled?: number | undefined;
   /**
-   * How many finished transactions are kept to be looked at, from 0 to 1_000_000.
+   * How many finished transactions are kept to be looked at. From 0 to 1_000_000.
    *
    * @default 1_000
    */
   readonly retainFinished?: number | undefined;
   /**
-   * How long a finished transaction is kept to be looked at, in milliseconds, from 1 to 86_400_000.
+   * How long a finished transaction is kept to be looked at. In milliseconds, from 1 to 86_400_000.
    *
    * @default 300_000
    */
   readonly retainFinishedMs?: number | undefined;
   /**
-   * How long a shutdown waits for the transactions in flight, in milliseconds, from 1 to 86_400_000.
+   * How long a shutdown waits for the transactions in flight. In milliseconds, from 1 to 86_400_000.
    *
    * @default 10_000
    */
   readonly shutdownGraceMs?: number | undefined;
+  // /options
 }
 
 /** Every option, with its default where none was given. @publicApi */

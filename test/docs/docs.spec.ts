@@ -1,17 +1,16 @@
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { z } from 'zod';
-import { FILE_SUFFIX } from '../../src/common/config/secret-file.js';
-import { variablesOf } from '../../src/common/config/environment.js';
 import { applicationSchema } from '../../src/configuration.js';
 import { coordinatorOptionsSchema } from '../../src/coordinator/coordinator.options.js';
 import { LEGAL_TRANSITIONS, STATES } from '../../src/coordinator/index.js';
 import { participantOptionsSchema } from '../../src/coordinator/participant/participant.options.js';
+import { postgresSettingsSchema } from '../../src/postgres/options.js';
 import { errorCodes } from './error-codes.js';
+import { memberTexts, optionTable, variableTable } from './option-texts.js';
 
 /**
- * The tables of the documentation are made from the code. A table that is out of date fails here;
+ * The tables of the documentation and the docstrings of options are made from the code. One that is out of date fails here;
  * `UPDATE_DOCS=1 npx vitest run test/docs` writes it anew.
  */
 const root = join(import.meta.dirname, '../..');
@@ -22,52 +21,6 @@ function stateTable(): string {
     return `| \`${state}\` | ${next.length === 0 ? 'final' : next.map((to) => `\`${to}\``).join(', ')} |`;
   });
   return ['| state | next |', '| --- | --- |', ...rows].join('\n');
-}
-
-function optionTable(schema: z.ZodObject, columns: readonly ('default' | 'limits')[]): string {
-  return settingTable(schema, Object.keys(schema.shape), 'option', columns);
-}
-
-/** The variables of the application; one that may come from a file has both of its names. */
-function variableTable(): string {
-  const names = variablesOf(applicationSchema, '').map(({ name, isSecret }) =>
-    isSecret ? `${name}\`, \`${name}${FILE_SUFFIX}` : name,
-  );
-  return settingTable(applicationSchema, names, 'variable', ['default', 'limits']);
-}
-
-/** @param names of the fields of the schema, in their order. */
-function settingTable(
-  schema: z.ZodObject,
-  names: readonly string[],
-  kind: string,
-  columns: readonly ('default' | 'limits')[],
-): string {
-  const rows = Object.values(schema.shape).map((field, index) => {
-    const type = field as z.ZodType;
-    const preset = type.safeParse(undefined).data as string | number | boolean | undefined;
-    const cells = {
-      default: preset === undefined ? '' : `\`${preset}\``,
-      limits: limitsOf(type),
-    };
-    return `| \`${names[index]}\` | ${[...columns.map((column) => cells[column]), type.description ?? ''].join(' | ')} |`;
-  });
-  const head = [kind, ...columns, 'meaning'];
-  return [`| ${head.join(' | ')} |`, `| ${head.map(() => '---').join(' | ')} |`, ...rows].join('\n');
-}
-
-/** The limits of a number, or the words that are taken, read off the JSON schema. */
-function limitsOf(type: z.ZodType): string {
-  const limits = type.toJSONSchema({ io: 'input' }) as {
-    minimum?: number;
-    maximum?: number;
-    enum?: string[];
-  };
-  const { minimum, maximum, enum: words } = limits;
-  if (words !== undefined) return words.map((word) => `\`${word}\``).join(', ');
-  return minimum === undefined || maximum === undefined
-    ? ''
-    : `${minimum.toLocaleString('en')} to ${maximum.toLocaleString('en')}`;
 }
 
 const DOCUMENTS = [
@@ -84,7 +37,8 @@ const DOCUMENTS = [
   'test/faults/README.md',
 ];
 
-const TABLES = [
+/** What is made from the code: where it stands, between two comments with the marker. */
+const MADE = [
   { file: 'docs/design.md', marker: 'states', make: stateTable },
   {
     file: 'README.md',
@@ -96,23 +50,52 @@ const TABLES = [
     marker: 'participant-options',
     make: () => optionTable(participantOptionsSchema, ['limits']),
   },
-  { file: 'README.md', marker: 'variables', make: variableTable },
+  {
+    file: 'README.md',
+    marker: 'variables',
+    make: () => variableTable(applicationSchema, ['default', 'limits']),
+  },
+  {
+    file: 'docs/postgres.md',
+    marker: 'options',
+    make: () => optionTable(postgresSettingsSchema, ['default', 'limits']),
+  },
+  {
+    file: 'src/coordinator/coordinator.options.ts',
+    marker: 'options',
+    make: () => memberTexts(coordinatorOptionsSchema),
+  },
+  {
+    file: 'src/coordinator/participant/participant.options.ts',
+    marker: 'options',
+    make: () =>
+      memberTexts(participantOptionsSchema, (option) =>
+        option in coordinatorOptionsSchema.shape ? `the coordinator's \`${option}\`` : undefined,
+      ),
+  },
+  {
+    file: 'src/postgres/options.ts',
+    marker: 'options',
+    make: () => memberTexts(postgresSettingsSchema),
+  },
 ] as const;
 
 describe('the documentation', () => {
-  it.each(TABLES)('has the table "$marker" of $file as the code has it', ({ file, marker, make }) => {
+  it.each(MADE)('has "$marker" of $file as the code has it', ({ file, marker, make }) => {
     const path = join(root, file);
+    const [before, between, after] = file.endsWith('.ts')
+      ? [`  // ${marker}: made from the code\n`, make(), `  // /${marker}\n`]
+      : [`<!-- ${marker}: made from the code -->\n\n`, `${make()}\n\n`, `<!-- /${marker} -->`];
     const text = readFileSync(path, 'utf8');
-    const begin = `<!-- ${marker}: made from the code -->`;
-    const end = `<!-- /${marker} -->`;
-    const from = text.indexOf(begin);
-    const to = text.indexOf(end);
-    expect(from, `${file} has the marker ${begin}`).toBeGreaterThan(-1);
+    const from = text.indexOf(before);
+    const to = text.indexOf(after);
+    expect(from, `${file} has the marker ${before}`).toBeGreaterThan(-1);
     expect(to).toBeGreaterThan(from);
-    const wanted = `${begin}\n\n${make()}\n\n`;
-    if (process.env['UPDATE_DOCS'] === '1')
-      writeFileSync(path, text.slice(0, from) + wanted + text.slice(to));
-    expect(squeeze(readFileSync(path, 'utf8').slice(from))).toContain(squeeze(wanted));
+    if (process.env['UPDATE_DOCS'] === '1') {
+      writeFileSync(path, text.slice(0, from) + before + between + text.slice(to));
+      return;
+    }
+    expect(squeeze(text.slice(from + before.length, to))).toBe(squeeze(between));
   });
 
   it('explains every error code that the code has', () => {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { describeIssues } from '../describe-issues.js';
 import { InvalidOptionsError } from '../errors.js';
+import { durationMs } from '../option-fields.js';
 
 /** Those that may begin a transaction, and those that never do. */
 const BEGINNING = ['required', 'requires-new'] as const;
@@ -57,7 +58,7 @@ const schema = z.discriminatedUnion('propagation', [
   z.strictObject({
     propagation: z.enum(BEGINNING).optional(),
     name: z.string().max(100).optional(),
-    timeoutMs: z.number().int().min(1).max(86_400_000).optional(),
+    timeoutMs: durationMs.optional(),
     prepareInTurn: z.boolean().optional(),
   }),
   z.strictObject({ propagation: z.enum(NOT_BEGINNING) }),

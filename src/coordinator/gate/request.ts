@@ -1,10 +1,10 @@
 import { InvalidRequestError } from '../errors.js';
+import { MAX_DURATION_MS } from '../option-fields.js';
 import type { BranchRequest } from '../participant/branch-request.js';
 import type { TransactionRequest } from '../transaction-request.js';
 import { describeAnswer, messageOf } from './texts.js';
 
 const MAX_NAME_LENGTH = 100;
-const MAX_TIMEOUT_MS = 86_400_000;
 
 /** The fields of a request, or of the options of a transaction, each read once. */
 export interface ReadRequest {
@@ -87,11 +87,11 @@ function nameIn(name: unknown): string | undefined {
 
 function timeoutIn(timeoutMs: unknown): number | undefined {
   if (timeoutMs === undefined) return undefined;
-  if (!Number.isInteger(timeoutMs) || (timeoutMs as number) < 1 || (timeoutMs as number) > MAX_TIMEOUT_MS) {
+  if (!Number.isInteger(timeoutMs) || (timeoutMs as number) < 1 || (timeoutMs as number) > MAX_DURATION_MS) {
     const given = typeof timeoutMs === 'number' ? String(timeoutMs) : describeAnswer(timeoutMs);
     throw new InvalidRequestError(
       'timeoutMs',
-      `must be a whole number from 1 to ${MAX_TIMEOUT_MS}, not ${given}`,
+      `must be a whole number from 1 to ${MAX_DURATION_MS}, not ${given}`,
     );
   }
   return timeoutMs as number;

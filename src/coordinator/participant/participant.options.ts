@@ -2,15 +2,16 @@ import { z } from 'zod';
 import { describeIssues } from '../describe-issues.js';
 import type { ResolvedCoordinatorOptions } from '../coordinator.options.js';
 import { InvalidOptionsError } from '../errors.js';
+import { durationMs, plainName } from '../option-fields.js';
 
-const durationMs = z.number().int().min(1).max(86_400_000);
-
-/** The options of `@Participant`, each with its limits. What is left out comes from the coordinator's options. */
+/**
+ * The options of `@Participant`, each with its text and its limits. What is left out comes from the coordinator's options.
+ * The docstrings of {@link ParticipantOptions} and the table in README.md are made from it.
+ */
 export const participantOptionsSchema = z.strictObject({
-  name: z
-    .string()
-    .regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be 1 to 32 characters of a-z, 0-9 and -, and begin with a letter')
-    .describe('The name of the participant: in branches, logs and listings. It stays the same for ever.'),
+  name: plainName.describe(
+    'The name of the participant: in branches, logs and metrics, and the same after a restart.',
+  ),
   prepareTimeoutMs: durationMs.optional().describe('How long this participant may take to prepare.'),
   completionTimeoutMs: durationMs
     .optional()
@@ -22,13 +23,16 @@ export const participantOptionsSchema = z.strictObject({
     .max(1_000)
     .optional()
     .describe('How often a completion is tried here before the branch is stalled.'),
-  retryBaseMs: durationMs.optional().describe('The longest pause after the first failed attempt here.'),
+  retryBaseMs: durationMs
+    .optional()
+    .describe('The longest pause after the first failed attempt here. It doubles with each further one.'),
   retryCapMs: durationMs.optional().describe('The longest pause between two attempts here.'),
   ambient: z
     .boolean()
     .default(false)
     .describe(
-      'Whether the transaction is ambient inside the methods. It costs about a quarter of a microsecond.',
+      'Whether the transaction is ambient inside the methods: `TransactionManager.current()` finds it there. It costs about ' +
+        'a quarter of a microsecond.',
     ),
 });
 
@@ -38,49 +42,51 @@ export const participantOptionsSchema = z.strictObject({
  * @publicApi
  */
 export interface ParticipantOptions {
+  // options: made from the code
   /**
-   * The name of the participant, in branches, logs and metrics: 1 to 32 characters of a-z, 0-9 and -, beginning with
-   * a letter. It stays the same for ever.
+   * The name of the participant: in branches, logs and metrics, and the same after a restart. 1 to 32
+   * characters of a-z, 0-9 and -, beginning with a letter.
    */
   readonly name: string;
   /**
-   * How long this participant may take to prepare, in milliseconds, from 1 to 86_400_000.
+   * How long this participant may take to prepare. In milliseconds, from 1 to 86_400_000.
    *
    * @default the coordinator's `prepareTimeoutMs`
    */
   readonly prepareTimeoutMs?: number | undefined;
   /**
-   * How long one attempt to commit or roll back may take here, in milliseconds, from 1 to 86_400_000.
+   * How long one attempt to commit or roll back may take here. In milliseconds, from 1 to 86_400_000.
    *
    * @default the coordinator's `completionTimeoutMs`
    */
   readonly completionTimeoutMs?: number | undefined;
   /**
-   * How often a completion is tried here, from 1 to 1_000 times, before the branch is stalled.
+   * How often a completion is tried here before the branch is stalled. From 1 to 1_000.
    *
    * @default the coordinator's `maxAttempts`
    */
   readonly maxAttempts?: number | undefined;
   /**
-   * The longest pause after the first failed attempt here, in milliseconds, from 1 to 86_400_000. It doubles with each
-   * further one.
+   * The longest pause after the first failed attempt here. It doubles with each further one. In milliseconds,
+   * from 1 to 86_400_000.
    *
    * @default the coordinator's `retryBaseMs`
    */
   readonly retryBaseMs?: number | undefined;
   /**
-   * The longest pause between two attempts here, in milliseconds, from 1 to 86_400_000.
+   * The longest pause between two attempts here. In milliseconds, from 1 to 86_400_000.
    *
    * @default the coordinator's `retryCapMs`
    */
   readonly retryCapMs?: number | undefined;
   /**
-   * Whether the transaction is ambient inside the methods: TransactionManager.current() finds it there. It costs about
-   * a quarter of a microsecond.
+   * Whether the transaction is ambient inside the methods: `TransactionManager.current()` finds it there. It
+   * costs about a quarter of a microsecond.
    *
    * @default false
    */
   readonly ambient?: boolean | undefined;
+  // /options
 }
 
 /** The options of one participant, complete. @publicApi */
