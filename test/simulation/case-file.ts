@@ -12,6 +12,8 @@ export class CaseFile {
   /** Whether the only participant decides by itself. */
   onePhase = false;
   told: string | undefined;
+  /** Whether the log has refused its record for what it holds. */
+  refused = false;
 
   constructor(readonly id: string) {}
 

@@ -46,6 +46,7 @@ export class Client {
         ...this.turns(),
         ...(signal !== undefined && { signal }),
       }),
+      true,
     );
   }
 
@@ -144,8 +145,10 @@ export class Client {
     return random.next() * random.next() * 100;
   }
 
-  private listen(outcome: Promise<Outcome>): void {
+  /** @param isNew whether the transaction is begun by the same call. */
+  private listen(outcome: Promise<Outcome>, isNew = false): void {
     const { process } = this;
+    const isRefusalDue = process.runtime?.log.isBroken === true && isNew;
     process.waiting++;
     void outcome.then(
       (told) => {
@@ -154,6 +157,7 @@ export class Client {
         if (this.world.transcript.isOn) this.say(`hears of ${told.transactionId}: ${outcomeInWords(told)}`);
         const { judge, faults } = this.world;
         judge.told(told);
+        if (isRefusalDue) judge.violate(`${told.transactionId}: it is begun while the log is broken`);
         if (faults.isCalm) judge.toldInCalm(told);
       },
       (error: unknown) => {

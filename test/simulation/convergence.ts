@@ -44,6 +44,8 @@ function compareEnds(world: World): void {
   for (const file of judge.cases.values()) {
     if (!file.isHeuristic) compareEnd(world, file);
     else witnesses.count('transaction with a heuristic end');
+    if (file.refused && file.decision === 'commit')
+      judge.violate(`${file.id}: its record was refused, and commit was decided`);
     if (file.decision === undefined) continue;
     witnesses.count(file.decision === 'commit' ? 'transaction committed' : 'transaction aborted');
     if (faults.isCalm) witnesses.count('calm transaction');

@@ -44,6 +44,9 @@ export const FAULTS = [
   'list of branches fails',
   'list of branches is late',
   'list of branches is stale',
+  'log refuses a record',
+  'log breaks',
+  'log is copied',
 ] as const;
 
 export type Fault = (typeof FAULTS)[number];
@@ -65,13 +68,15 @@ const RARE_SHARE = 0.3;
 const RATE_FACTORS: Partial<Record<Fault, number>> = {
   'append fails before the write': 7,
   'append fails after the write': 7,
-  'append lands after its failure': 7,
-  'append lands late': 9,
-  'acknowledgement of an append lost': 7,
-  'write torn by a crash': 7,
+  'append lands after its failure': 9,
+  'append lands late': 15,
+  'acknowledgement of an append lost': 8,
+  'write torn by a crash': 10,
+  'log refuses a record': 5,
+  'log breaks': 6,
   'look-up fails': 20,
   'look-up is never answered': 30,
-  'log cannot be checked': 8,
+  'log cannot be checked': 24,
   'note in the log lost': 6,
   'note in the log fails after the write': 10,
   'participant ends heuristically': 8,

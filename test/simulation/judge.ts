@@ -83,6 +83,11 @@ export class Judge {
     if (file.decision === 'abort') this.violate(`${transactionId}: a record lands after abort was decided`);
   }
 
+  /** The log can never keep the record. */
+  refused(transactionId: string): void {
+    this.caseOf(transactionId).refused = true;
+  }
+
   /** The commit record is dropped (fault 47). */
   recordEnded({ id }: CommitRecord): void {
     for (const entry of this.caseOf(id).entries.values()) {

@@ -20,6 +20,8 @@ export class LogStorage {
   /** The latest claim. */
   epoch = 0;
   private fence = 0;
+  /** How many starts it shares with the log of which it is a copy. */
+  private sharedStarts = Number.POSITIVE_INFINITY;
   /** Of which the end was noted, or should have been: that of the others is still to come. */
   readonly released = new Set<string>();
 
@@ -27,12 +29,25 @@ export class LogStorage {
 
   claim(): { epoch: number; token: string; fence: number } {
     const epoch = ++this.epoch;
-    return { epoch, token: tokenOf(epoch), fence: ++this.fence };
+    return { epoch, token: this.tokenOf(epoch), fence: ++this.fence };
+  }
+
+  /** @returns a copy as it is now. From now on each gives out tokens of its own. */
+  copy(): LogStorage {
+    const copy = new LogStorage(this.judge);
+    copy.epoch = this.epoch;
+    copy.sharedStarts = this.epoch;
+    for (const [id, record] of this.records) copy.records.set(id, record);
+    return copy;
+  }
+
+  private tokenOf(epoch: number): string {
+    return epoch > this.sharedStarts ? `${tokenOf(epoch)}-of-a-copy` : tokenOf(epoch);
   }
 
   /** Whether it has given out that epoch with that token. */
   isOwnRun(epoch: number, token: string): boolean {
-    return epoch <= this.epoch && token === tokenOf(epoch);
+    return epoch <= this.epoch && token === this.tokenOf(epoch);
   }
 
   /** Whether a write that was sent then may land now. */

@@ -1,9 +1,11 @@
-import type {
-  CommitDecision,
-  CommitRecord,
-  DecisionLog,
-  HeuristicRecord,
-  LogClaim,
+import {
+  type CommitDecision,
+  type CommitRecord,
+  type DecisionLog,
+  type HeuristicRecord,
+  LogBrokenError,
+  type LogClaim,
+  RecordRefusedError,
 } from '../../src/coordinator/index.js';
 import type { LogStorage } from './log-storage.js';
 import type { CoordinatorProcess } from './process.js';
@@ -12,11 +14,14 @@ import { LOG_ID } from '../support/identity.js';
 
 const MAX_LATENCY_MS = 10;
 const MAX_OPENING_MS = 500;
+const REFUSAL = 'it is too large';
 /** What a crash, or a loss, leaves of a call: it is never answered. One that all calls share would keep every world in memory. */
 function never(): Promise<never> {
   return new Promise(() => {});
 }
 
+/** How soon a process whose log is broken is restarted at the latest: its liveness is red. */
+const RESTARTED_WITHIN_MS = 5_000;
 /** Beyond the time after which a coordinator asks its log again. */
 const MAX_LATENESS_MS = 15_000;
 
@@ -24,6 +29,8 @@ const MAX_LATENESS_MS = 15_000;
 export class SimulatedLog implements DecisionLog {
   private epoch = 0;
   private fence = 0;
+  /** After an error of the disk nothing more is written or read, until a new process opens the log. */
+  private broken: LogBrokenError | undefined;
 
   constructor(
     private readonly storage: LogStorage,
@@ -62,6 +69,9 @@ export class SimulatedLog implements DecisionLog {
     const { fence } = this;
     this.process.mayFail();
     if (!this.process.isAlive) return never();
+    if (this.broken !== undefined) return this.isBroken(this.broken, record.id);
+    if (faults.strikes('log refuses a record')) return this.refuse(record.id);
+    if (faults.strikes('log breaks')) return this.break(record, fence);
     if (faults.strikes('append fails before the write')) return this.failing(random.chance(0.5));
     if (faults.strikes('append fails after the write')) {
       const atOnce = random.chance(0.5);
@@ -86,6 +96,12 @@ export class SimulatedLog implements DecisionLog {
     const isLate = faults.strikes('append lands late');
     return this.remote(isLate ? this.latenessMs() : this.latencyMs(), () => {
       if (this.isTorn()) return;
+      if (this.broken !== undefined) {
+        // It was in the same flush as the one that failed.
+        if (this.storage.accepts(this.epoch, fence)) this.process.undecidable.add(record.id);
+        if (random.chance(0.5)) this.tryToWrite(record, fence);
+        throw this.broken;
+      }
       this.storage.write(record, this.epoch, fence);
       this.say(`has the decision of ${record.id}`);
       this.process.mayFail();
@@ -101,6 +117,7 @@ export class SimulatedLog implements DecisionLog {
       return found;
     };
     if (!this.process.isAlive) return never();
+    if (this.broken !== undefined) return this.isBroken(this.broken);
     // Whether the question took effect is as uncertain as that of a write.
     const isHeard = random.chance(0.5);
     if (faults.strikes('look-up fails')) {
@@ -137,6 +154,7 @@ export class SimulatedLog implements DecisionLog {
 
   check(): Promise<void> {
     if (!this.process.isAlive) return never();
+    if (this.broken !== undefined) return this.isBroken(this.broken);
     if (this.world.faults.strikes('log cannot be checked')) return this.failing(false);
     return this.remote(this.latencyMs(), () => this.storage.check(this.epoch));
   }
@@ -146,6 +164,7 @@ export class SimulatedLog implements DecisionLog {
   /** Writes what may get lost. */
   private note(write: () => void): void | Promise<void> {
     const { faults, queue } = this.world;
+    if (this.process.isAlive && this.broken !== undefined) return this.isBroken(this.broken);
     if (!this.process.isAlive || faults.strikes('note in the log lost')) return undefined;
     if (!faults.strikes('note in the log fails after the write')) {
       return this.remote(this.latencyMs(), () => {
@@ -169,9 +188,40 @@ export class SimulatedLog implements DecisionLog {
     return never();
   }
 
+  /** One record cannot be kept, for what it holds. That says nothing about the next one. */
+  private refuse(id: string): Promise<never> {
+    const { judge, random } = this.world;
+    judge.refused(id);
+    this.say(`refuses the record of ${id}`);
+    // Once the coordinator has heard of it.
+    this.process.after(2 * MAX_LATENCY_MS + 1, () => {
+      if (this.process.runtime?.log.problem?.includes(REFUSAL) === true)
+        judge.violate(`${id}: its record was refused, and no other transaction is begun for that`);
+    });
+    return this.failing(random.chance(0.5), new RecordRefusedError(id, REFUSAL));
+  }
+
+  /** A flush fails, so that it is not known whether the record is there (M3). */
+  private break(record: CommitRecord, fence: number): Promise<never> {
+    const { queue, random } = this.world;
+    this.broken = new LogBrokenError('the disk has failed');
+    this.process.isLogBroken = true;
+    this.say('is broken');
+    if (random.chance(0.5)) queue.after(this.latencyMs(), () => this.tryToWrite(record, fence));
+    queue.after(this.world.untilNoticed(RESTARTED_WITHIN_MS), () =>
+      this.world.crashCoordinator(this.process),
+    );
+    return this.isBroken(this.broken, record.id);
+  }
+
+  /** @param undecidable the transaction whose record is asked for: nothing can be decided of it before the next start. */
+  private isBroken(error: LogBrokenError, undecidable?: string): Promise<never> {
+    if (undecidable !== undefined) this.process.undecidable.add(undecidable);
+    return this.failing(false, error);
+  }
+
   /** Fails by a throw, or later by a rejection. */
-  private failing(atOnce: boolean): Promise<never> {
-    const error = new Error('the log cannot be reached');
+  private failing(atOnce: boolean, error = new Error('the log cannot be reached')): Promise<never> {
     if (atOnce) throw error;
     return this.remote(this.latencyMs(), () => {
       throw error;

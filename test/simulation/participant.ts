@@ -1,9 +1,12 @@
 import {
+  type CoordinatorRun,
   HeuristicError,
+  type IsOwnRun,
   MemoryGuardStore,
   ParticipantGuard,
   type PreparedBranch,
   type Vote,
+  isLaterRunOf,
   refuse,
 } from '../../src/coordinator/index.js';
 import { Account, type Entry } from './account.js';
@@ -17,6 +20,8 @@ export interface ParticipantTraits {
   /** Whether it uses a ParticipantGuard. */
   readonly isGuarded: boolean;
   readonly onePhase: boolean;
+  /** Whether it keeps the latest run of the coordinator, and lets no run with a copy of its log in. */
+  readonly claims: boolean;
   /** Whether it can list its prepared branches. */
   readonly lists: boolean;
   /** Whether its proxy gives a call up as soon as nobody waits for it. */
@@ -24,6 +29,9 @@ export interface ParticipantTraits {
   readonly prepareTimeoutMs: number;
   readonly completionTimeoutMs: number;
 }
+
+/** The log of a run was copied, or another run has begun since. */
+export class CopiedLogError extends Error {}
 
 /** What is no vote, though some of it looks like one. */
 const GARBAGE: readonly unknown[] = [undefined, null, {}, 'yes', 'COMMIT', 42, true, { vote: 'commit' }];
@@ -43,6 +51,8 @@ export class Participant {
   /** Counts the crashes: what was begun in an earlier life is dead. */
   life = 0;
   isUp = true;
+  /** The latest run that it has let in. */
+  latestRun: CoordinatorRun | undefined;
   private readonly records: MemoryGuardStore;
   private guard: ParticipantGuard;
   private readonly calls = new Set<Call>();
@@ -78,6 +88,17 @@ export class Participant {
       (value) => this.calls.delete(call) && call.answer(value),
       (error: unknown) => this.calls.delete(call) && call.fail(error),
     );
+  }
+
+  /** @throws CopiedLogError when the log of the run does not know the latest run that was let in. */
+  async claim(run: CoordinatorRun, isOwnRun: IsOwnRun): Promise<void> {
+    if (!this.isUp) throw new Error('connection lost');
+    const { latestRun } = this;
+    if (latestRun !== undefined && !(await isLaterRunOf(run, latestRun, isOwnRun))) {
+      throw new CopiedLogError();
+    }
+    this.latestRun = run;
+    this.world.runLetIn();
   }
 
   /** The process ends, and its callers may notice. */

@@ -1,14 +1,19 @@
 import { CoordinatorRuntime } from '../../src/coordinator/execution/coordinator-runtime.js';
 import { type Clock, ParticipantRegistry, TransactionManager } from '../../src/coordinator/index.js';
 import type { LogClaim } from '../../src/coordinator/index.js';
+import { ClaimsOfRun } from '../../src/coordinator/execution/claims-of-run.js';
 import { Recovery } from '../../src/coordinator/recovery/recovery.js';
 import type { Action } from './event-queue.js';
+import type { LogStorage } from './log-storage.js';
+import { CopiedLogError } from './participant.js';
 import { Proxy } from './proxy.js';
 import { Random } from './random.js';
 import { Watcher } from './watcher.js';
 import type { World } from './world.js';
 
 const RETRY_START_MS = 300;
+/** How often a process is started that works with a copy of the log: to start it again changes nothing. */
+const STARTS_OF_A_COPY = 3;
 
 /** The clock of one process: virtual time, from a beginning of its own. */
 class ProcessClock implements Clock {
@@ -42,16 +47,23 @@ export class CoordinatorProcess {
   runtime: CoordinatorRuntime | undefined;
   /** Callers that wait for their outcome. */
   waiting = 0;
+  /** Whether its log takes and says nothing more. */
+  isLogBroken = false;
+  /** The transactions whose records the broken log may have. */
+  readonly undecidable = new Set<string>();
   private readonly clock: ProcessClock;
   private readonly coordinatorRandom: Random;
   private isPaused = false;
   private held: Action[] = [];
   private recovery: Recovery | undefined;
   private pass: Promise<void> | undefined;
+  private startsLeft = STARTS_OF_A_COPY;
 
   constructor(
     private readonly world: World,
     number: number,
+    /** The log that it works with, or a copy of it. */
+    readonly storage: LogStorage = world.storage,
   ) {
     this.label = `c${number}`;
     this.clock = new ProcessClock(world, world.random.between(1, 10_000));
@@ -130,7 +142,7 @@ export class CoordinatorProcess {
         const proxy = new Proxy(participant, this, world);
         participants.register(proxy, { name, prepareTimeoutMs, completionTimeoutMs });
       };
-      if (world.faults.strikes('participant is registered late'))
+      if (!this.isCopy && world.faults.strikes('participant is registered late'))
         this.after(world.random.between(0, 3_000), register);
       else register();
     }
@@ -144,8 +156,38 @@ export class CoordinatorProcess {
       claim,
       observer: new Watcher(world, this, () => clock.now()),
     });
-    this.transactions = new TransactionManager(this.runtime);
-    this.recovery = new Recovery(this.runtime);
+    if (world.faults.has('log is copied')) this.claim(participants, this.runtime, claim);
+    else this.takeUp(this.runtime, claim);
+  }
+
+  /** Whether it works with a copy of the log. */
+  private get isCopy(): boolean {
+    return this.storage !== this.world.storage;
+  }
+
+  /** Asks the participants whether they let this run in. One that is refused by any of them does nothing. */
+  private claim(participants: ParticipantRegistry, runtime: CoordinatorRuntime, claim: LogClaim): void {
+    const { world } = this;
+    participants.claimWith(new ClaimsOfRun(runtime.log.run, runtime.log.isOwnRun, false));
+    void participants.claimAll().then(
+      () => {
+        if (!this.isAlive) return;
+        if (this.isCopy) world.judge.violate(`${this.label} works with a copy of the log, and is let in`);
+        else this.takeUp(runtime, claim);
+      },
+      (error: unknown) => {
+        if (!this.isAlive) return;
+        world.say(this.label, 'is not let in');
+        if (this.isCopy && error instanceof CopiedLogError) world.witnesses.count('copy of the log refused');
+        if (!this.isCopy || --this.startsLeft > 0) this.after(RETRY_START_MS, () => this.start());
+      },
+    );
+  }
+
+  private takeUp(runtime: CoordinatorRuntime, claim: LogClaim): void {
+    const { world } = this;
+    this.transactions = new TransactionManager(runtime);
+    this.recovery = new Recovery(runtime);
     world.witnesses.count('coordinator started');
     world.witnesses.count('decision restored', claim.decisions.length);
     this.recovery.restore();

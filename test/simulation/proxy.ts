@@ -1,4 +1,9 @@
-import type { Branch, TransactionParticipant } from '../../src/coordinator/index.js';
+import type {
+  Branch,
+  CoordinatorRun,
+  IsOwnRun,
+  TransactionParticipant,
+} from '../../src/coordinator/index.js';
 import { type Call, METHOD_IN_WORDS, Message, type Method } from './message.js';
 import type { Participant } from './participant.js';
 import type { CoordinatorProcess } from './process.js';
@@ -8,6 +13,7 @@ import type { World } from './world.js';
 export class Proxy implements TransactionParticipant {
   commitOnePhase?: (branch: Branch) => Promise<never>;
   recover?: () => Promise<never>;
+  claim?: (run: CoordinatorRun, isOwnRun: IsOwnRun) => Promise<void>;
 
   constructor(
     private readonly participant: Participant,
@@ -17,6 +23,13 @@ export class Proxy implements TransactionParticipant {
     const { traits } = participant;
     if (traits.onePhase)
       this.commitOnePhase = (branch) => this.call('commitOnePhase', branch, traits.prepareTimeoutMs);
+    if (traits.claims) {
+      this.claim = (run, isOwnRun) =>
+        new Promise((resolve, reject) => {
+          const call = (): void => void this.participant.claim(run, isOwnRun).then(resolve, reject);
+          this.process.after(this.world.network.delayMs(traits.prepareTimeoutMs), call);
+        });
+    }
     if (traits.lists) this.recover = () => this.call('recover', undefined, traits.completionTimeoutMs);
   }
 

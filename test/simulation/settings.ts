@@ -26,11 +26,14 @@ export function drawSettings(random: Random, faults: Faults): Settings {
     'coordinator pauses in the middle of a step',
     'coordinator is replaced while it runs',
     'write torn by a crash',
+    'log breaks',
+    'log is copied',
   ].some((fault) => faults.has(fault as Fault));
   const isGuarded = random.chance(0.65);
   const participants = NAMES.slice(0, random.whole(2, NAMES.length)).map((name): ParticipantTraits => ({
     name,
     isGuarded: isGuarded || random.chance(0.3),
+    claims: faults.has('log is copied') && (name === NAMES[0] || random.chance(0.7)),
     onePhase: random.chance(0.25),
     // Without the list, what a crash of the coordinator leaves behind is not found.
     lists: !coordinatorSurvives || random.chance(0.5),

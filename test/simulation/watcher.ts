@@ -3,6 +3,7 @@ import { messageOf } from '../../src/coordinator/execution/incident.js';
 import type { TransactionObserver } from '../../src/coordinator/execution/observer.js';
 import type { TransactionRecord } from '../../src/coordinator/execution/transaction-record.js';
 import type { Outcome, RegisteredParticipant } from '../../src/coordinator/index.js';
+import { ABORTING, COMMITTING } from '../../src/coordinator/protocol/index.js';
 import { Narrator } from '../golden/narrator.js';
 import type { CoordinatorProcess } from './process.js';
 import type { World } from './world.js';
@@ -26,6 +27,11 @@ export class Watcher implements TransactionObserver {
     if (!this.process.isAlive) return;
     this.of(transaction)?.entered(transaction, from);
     this.world.judge.entered(transaction, this.now());
+    const isDecided = transaction.state === COMMITTING || transaction.state === ABORTING;
+    if (isDecided && this.process.undecidable.has(transaction.id))
+      this.world.judge.violate(
+        `${transaction.id}: it is decided while the log is broken, which may have its record`,
+      );
     this.process.mayFail();
   }
 

@@ -49,6 +49,9 @@ export class World {
   readonly storage: LogStorage;
   readonly participants: readonly Participant[];
   readonly processes: CoordinatorProcess[] = [];
+  /** Copies of the log that no process works with yet. */
+  private copies: LogStorage[] = [];
+  private copiesStarted = 0;
   private readonly plant: WorldOptions['plant'];
   private events = 0;
   private isOver = false;
@@ -92,7 +95,7 @@ export class World {
   }
 
   makeLog(process: CoordinatorProcess): DecisionLog {
-    const log = new SimulatedLog(this.storage, process, this);
+    const log = new SimulatedLog(process.storage, process, this);
     return this.plant?.(log) ?? log;
   }
 
@@ -100,6 +103,30 @@ export class World {
     const process = new CoordinatorProcess(this, this.processes.length + 1);
     this.processes.push(process);
     process.start();
+  }
+
+  /** The log is copied, as a folder is. Sometimes the coordinator is started again soon. */
+  private copyLog(): void {
+    this.copies.push(this.storage.copy());
+    if (this.random.chance(0.3)) this.withSomeProcess((it) => this.crashCoordinator(it));
+  }
+
+  /**
+   * A participant has let a run in. A copy of the log is started as soon as each of them has seen a later run than the copy
+   * has: before that, it could be the log itself, which was moved.
+   */
+  runLetIn(): void {
+    if (this.copies.length === 0 || this.faults.areOver) return;
+    const seen = this.participants
+      .filter(({ traits }) => traits.claims)
+      .map(({ latestRun }) => latestRun?.epoch ?? 0);
+    const isOld = ({ epoch }: LogStorage): boolean => seen.every((latest) => latest > epoch);
+    for (const copy of this.copies.filter(isOld)) {
+      this.witnesses.count('log is copied');
+      const process = new CoordinatorProcess(this, 100 + ++this.copiesStarted, copy);
+      this.queue.after(this.random.next() * 1_000, () => process.start());
+    }
+    this.copies = this.copies.filter((copy) => !isOld(copy));
   }
 
   crashCoordinator(process: CoordinatorProcess): void {
@@ -127,6 +154,7 @@ export class World {
     this.repeatedly('participant crashes', () =>
       this.random.pick(this.participants).crash(this.random.next() ** 2 * 5_000),
     );
+    if (faults.has('log is copied')) this.atRandom(0.7, () => this.copyLog());
     if (faults.has('participant ends heuristically')) {
       for (let number = 0; number < 20; number++) {
         this.atRandom(1, () => this.random.pick(this.participants).endHeuristically());
@@ -178,7 +206,8 @@ export class World {
     this.faults.heal();
     for (const participant of this.participants) participant.start();
     const owner = this.processes.find(({ isReady, epoch }) => isReady && epoch === this.storage.epoch);
-    const restarts = owner !== undefined && this.processes.length > 1 && this.random.chance(0.3);
+    const mayRestart = this.processes.length > 1 && this.random.chance(0.3);
+    const restarts = owner !== undefined && (mayRestart || owner.isLogBroken);
     for (const process of this.processes) if (process !== owner || restarts) process.crash();
     if (owner === undefined || restarts) this.startCoordinator();
     else owner.resume();
