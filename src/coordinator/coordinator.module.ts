@@ -90,7 +90,7 @@ const ownSchedule: DynamicModule = {
         try {
           if (claim.durable && name === undefined) {
             throw new InvalidOptionsError('CoordinatorModule', [
-              'name: is needed with a durable log, and stays the same for ever: what is in the log belongs to it',
+              'name: is needed with a durable log, and must never change, because what is in the log belongs to it',
             ]);
           }
           const tracing = new OpenTelemetryTracing(observer);

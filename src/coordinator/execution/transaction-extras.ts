@@ -27,7 +27,7 @@ export class TransactionExtras {
   rollbackOnlyReason: string | undefined = undefined;
   /** Whether the caller wants the participants to prepare one after the other. */
   inTurn = false;
-  /** While they do, whoever wants it. */
+  /** The order in which they prepare, while they prepare one after the other: because the caller wants it, or after conflicts. */
   turns: Turns | undefined = undefined;
   /** Resolves the outcome of the handle; gone once it is told. */
   settleHandle: ((outcome: Outcome) => void) | undefined = undefined;
