@@ -22,11 +22,10 @@ export interface PostgresSettings extends RoundSettings {
   readonly compileMs: number;
 }
 
-/** How long load is offered, in milliseconds. */
-export interface OverloadSettings {
-  readonly warmUpMs: number;
-  /** At each load. */
-  readonly sliceMs: number;
+/** How long load is offered, and how often each. The warm-up is the same at each load, and longer than a prepare may hang. */
+export interface OverloadSettings extends RoundSettings {
+  /** How long transactions run before the first round, in milliseconds. */
+  readonly compileMs: number;
 }
 
 /** How long and how often things are measured. */
@@ -55,7 +54,7 @@ const FULL = {
   },
   durable: { rounds: 15, sliceMs: 200, warmUpMs: 1_000 },
   postgres: { rounds: 7, sliceMs: 600, warmUpMs: 1_000, compileMs: 4_000 },
-  overload: { warmUpMs: 4_000, sliceMs: 8_000 },
+  overload: { rounds: 5, compileMs: 4_000, warmUpMs: 2_500, sliceMs: 2_500 },
 };
 
 const QUICK = {
@@ -72,7 +71,7 @@ const QUICK = {
   },
   durable: { rounds: 3, sliceMs: 100, warmUpMs: 300 },
   postgres: { rounds: 2, sliceMs: 100, warmUpMs: 100, compileMs: 300 },
-  overload: { warmUpMs: 2_000, sliceMs: 4_000 },
+  overload: { rounds: 3, compileMs: 2_000, warmUpMs: 2_500, sliceMs: 1_000 },
 };
 
 const SEED = 20_260_101;

@@ -8,7 +8,7 @@ import {
 } from '../../src/coordinator/index.js';
 import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import { CoordinatorApplication } from '../framework/coordinator-application.js';
-import { round } from '../framework/statistics.js';
+import { median, quantile, round } from '../framework/statistics.js';
 import { withTemporaryFolder } from '../framework/temporary-folder.js';
 import { COLD_ROWS, type Accounts, accountsDrawn, checkWhole, openDatabases } from '../postgres/accounts.js';
 import { AccountsBatchParticipant } from '../postgres/participants.js';
@@ -18,32 +18,50 @@ import { Tally } from './tally.js';
 
 const NAMES = ['first', 'second', 'third'] as const;
 const HUNG = 'hung';
-/** One transaction in so many names the participant that never answers, where there is one. */
-const HUNG_SHARE = 20;
+/** With each so many transactions comes one more, which names the participant that never answers, where there is one. */
+const HUNG_EVERY = 20;
 /** As many as the server of `start:postgres` has. */
 const PREPARED_TRANSACTIONS = 900;
-/** So many at once keep the databases busy, and nobody waits for long. */
+/** So many at once keep the databases busy, and none waits for long. */
 const BUSY_IN_FLIGHT = 48;
 const LOADS = [1, 2, 4] as const;
 const TICK_MS = 5;
 
+/** What is offered at one level. */
+interface Level {
+  readonly load: (typeof LOADS)[number];
+  readonly hung: boolean;
+}
+
+const LEVELS: readonly Level[] = [...LOADS.map((load) => ({ load, hung: false })), { load: 1, hung: true }];
+
+/** What came of one level in one round. */
+interface Sample {
+  readonly offeredTps: number;
+  readonly tally: Tally;
+  readonly stalled: number;
+  readonly heapGrowthMib: number;
+}
+
 /** How it goes at one load. */
 export interface OverloadLevel {
-  /** How many times as many transactions arrive as were committed in a closed loop. */
+  /** How many times as many transactions arrive as were committed in the closed loop of the same round. */
   readonly load: number;
-  /** Whether one transaction in twenty names a participant that never answers. */
+  /** Whether others arrive besides, one for each twenty, that name a participant which never answers. */
   readonly hung: boolean;
+  /** Without these. The median of the rounds. */
   readonly offeredTps: number;
-  /** Transactions committed a second, while they arrive. */
+  /** Transactions committed a second in the steady state, while they go on to arrive: the median of the rounds. */
   readonly goodput: number;
   /** To the best of all levels. */
   readonly goodputOfBest: number;
+  /** In all rounds. */
   readonly refused: number;
-  /** How long a caller that is refused waits for that; null when nobody was. */
+  /** How long a caller that is refused waits for that; null when none was. */
   readonly refusalMsP99: number | null;
-  /** Transactions that stalled, or whose callers were told that they are pending. */
+  /** Transactions that stalled, or whose callers were told that they are pending, in all rounds. */
   readonly stalled: number;
-  /** By how much the heap is larger afterwards, after a full collection, in MiB. */
+  /** By how much the heap is larger after a round, after a full collection, in MiB: the most of all rounds. */
   readonly heapGrowthMib: number;
 }
 
@@ -86,52 +104,66 @@ export function measureOverload(settings: Settings): Promise<OverloadLevel[]> {
 async function measureLevels(
   run: Runner,
   stalled: () => number,
-  { overload: { warmUpMs, sliceMs } }: Settings,
+  { overload: { rounds, compileMs, warmUpMs, sliceMs } }: Settings,
 ): Promise<{ levels: OverloadLevel[]; committed: number }> {
-  const warmUp = await closedLoop(run, warmUpMs);
-  const closed = await closedLoop(run, sliceMs);
-  const capacity = closed.goodput;
-  const tallies: { load: number; hung: boolean; tally: Tally; stalled: number; heapGrowthMib: number }[] = [];
-  for (const [load, hung] of [...LOADS.map((times) => [times, false] as const), [1, true] as const]) {
-    const heapBefore = heapUsed();
-    const tally = await openLoop(run, capacity * load, sliceMs, hung);
-    const heapGrowthMib = round((heapUsed() - heapBefore) / 2 ** 20, 1);
-    tallies.push({ load, hung, tally, stalled: stalled() + tally.pending, heapGrowthMib });
+  let { committed } = await closedLoop(run, compileMs, 0);
+  const samples = new Map<Level, Sample[]>(LEVELS.map((level) => [level, []]));
+  for (let number = 0; number < rounds; number++) {
+    const closed = await closedLoop(run, warmUpMs, sliceMs);
+    committed += closed.committed;
+    for (let turn = 0; turn < LEVELS.length; turn++) {
+      // Each level has every place in a round, so that what changes with time favours none.
+      const level = LEVELS[(number + turn) % LEVELS.length]!;
+      const heapBefore = heapUsed();
+      const offeredTps = closed.goodput * level.load;
+      const tally = await openLoop(run, offeredTps, new Tally(warmUpMs, sliceMs), level.hung);
+      committed += tally.committed;
+      const heapGrowthMib = round((heapUsed() - heapBefore) / 2 ** 20, 1);
+      samples.get(level)!.push({ offeredTps, tally, stalled: stalled() + tally.pending, heapGrowthMib });
+    }
   }
-  const best = Math.max(...tallies.map(({ tally }) => tally.goodput));
-  const levels = tallies.map(({ tally, ...level }) => ({
-    ...level,
-    offeredTps: Math.round(capacity * level.load),
-    goodput: Math.round(tally.goodput),
-    goodputOfBest: round(tally.goodput / best, 3),
-    refused: tally.refused,
-    refusalMsP99: tally.refusalMsP99,
-  }));
-  const committed = [warmUp, closed, ...tallies.map(({ tally }) => tally)].reduce(
-    (sum, one) => sum + one.committed,
-    0,
-  );
-  return { levels, committed };
+  return { levels: levelsOf(samples), committed };
+}
+
+function levelsOf(samples: ReadonlyMap<Level, readonly Sample[]>): OverloadLevel[] {
+  const goodputOf = (all: readonly Sample[]): number => median(all.map(({ tally }) => tally.goodput));
+  const best = Math.max(...Array.from(samples.values(), goodputOf));
+  return Array.from(samples, ([level, all]) => {
+    const refusalsMs = all.flatMap(({ tally }) => tally.refusalsMs);
+    return {
+      ...level,
+      offeredTps: Math.round(median(all.map(({ offeredTps }) => offeredTps))),
+      goodput: Math.round(goodputOf(all)),
+      goodputOfBest: round(goodputOf(all) / best, 3),
+      refused: refusalsMs.length,
+      refusalMsP99: refusalsMs.length === 0 ? null : round(quantile(refusalsMs, 0.99), 1),
+      stalled: all.reduce((sum, one) => sum + one.stalled, 0),
+      heapGrowthMib: Math.max(...all.map(({ heapGrowthMib }) => heapGrowthMib)),
+    };
+  });
 }
 
 /** As many as keep the databases busy, each followed by the next. */
-async function closedLoop(run: Runner, ms: number): Promise<Tally> {
-  const tally = new Tally(ms);
+async function closedLoop(run: Runner, warmUpMs: number, sliceMs: number): Promise<Tally> {
+  const tally = new Tally(warmUpMs, sliceMs);
   const lane = async (): Promise<void> => {
-    while (tally.isOpen) await tally.count(run(false));
+    while (tally.isOpen) {
+      const isRefused = await tally.count(run(false));
+      if (isRefused) await pause(TICK_MS);
+    }
   };
   await Promise.all(Array.from({ length: BUSY_IN_FLIGHT }, lane));
   return tally;
 }
 
 /** They arrive at a fixed pace, whether those before them are done or not. */
-async function openLoop(run: Runner, tps: number, ms: number, hung: boolean): Promise<Tally> {
-  const tally = new Tally(ms);
-  const begun: Promise<void>[] = [];
-  while (tally.isOpen) {
-    const due = (tally.elapsedMs / 1_000) * tps;
-    while (begun.length < due) begun.push(tally.count(run(hung && begun.length % HUNG_SHARE === 0)));
-    await pause(TICK_MS);
+async function openLoop(run: Runner, tps: number, tally: Tally, hung: boolean): Promise<Tally> {
+  const begun: Promise<unknown>[] = [];
+  for (let arrived = 0; tally.isOpen; await pause(TICK_MS)) {
+    for (const due = (tally.elapsedMs / 1_000) * tps; arrived < due; arrived++) {
+      begun.push(tally.count(run(false)));
+      if (hung && arrived % HUNG_EVERY === 0) begun.push(tally.count(run(true)));
+    }
   }
   await Promise.all(begun);
   return tally;

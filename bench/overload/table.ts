@@ -4,7 +4,7 @@ import type { OverloadLevel } from './overload.js';
 /** What was measured under more load than there is capacity for, for people. */
 export function overloadTable(levels: readonly OverloadLevel[]): string[] {
   const rows = levels.map((level) => [
-    `${level.load} times${level.hung ? ', one participant hangs' : ''}`,
+    `${level.load} times${level.hung ? ', and some with a participant that hangs' : ''}`,
     number.format(level.offeredTps),
     number.format(level.goodput),
     level.goodputOfBest.toFixed(2),

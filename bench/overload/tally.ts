@@ -1,23 +1,31 @@
 import { type Outcome, ServerBusyError } from '../../src/coordinator/index.js';
-import { round } from '../framework/statistics.js';
 
 /** What becomes of the transactions of one measurement. */
 export class Tally {
   committed = 0;
   pending = 0;
+  /** How long each caller that was refused waited for that. */
+  readonly refusalsMs: number[] = [];
   private committedInTime = 0;
-  private readonly refusalsMs: number[] = [];
   private readonly begunAt = performance.now();
 
-  /** @param windowMs for how long transactions begin, and what is committed counts. */
-  constructor(private readonly windowMs: number) {}
+  /**
+   * Transactions arrive in both.
+   *
+   * @param warmUpMs for how long what is committed does not count yet.
+   * @param windowMs for how long it counts after that.
+   */
+  constructor(
+    private readonly warmUpMs: number,
+    private readonly windowMs: number,
+  ) {}
 
   get elapsedMs(): number {
     return performance.now() - this.begunAt;
   }
 
   get isOpen(): boolean {
-    return this.elapsedMs < this.windowMs;
+    return this.elapsedMs < this.warmUpMs + this.windowMs;
   }
 
   /** Transactions committed a second. */
@@ -25,28 +33,23 @@ export class Tally {
     return (this.committedInTime / this.windowMs) * 1_000;
   }
 
-  get refused(): number {
-    return this.refusalsMs.length;
-  }
-
-  get refusalMsP99(): number | null {
-    if (this.refusalsMs.length === 0) return null;
-    const sorted = this.refusalsMs.toSorted((a, b) => a - b);
-    return round(sorted[Math.floor(sorted.length * 0.99)]!, 1);
-  }
-
-  /** @throws what is neither an outcome nor a refusal for want of room. */
-  async count(running: Promise<Outcome>): Promise<void> {
+  /**
+   * @returns whether it was refused for want of room.
+   * @throws what is neither an outcome nor such a refusal.
+   */
+  async count(running: Promise<Outcome>): Promise<boolean> {
     const begunAt = performance.now();
     try {
       const { status } = await running;
       if (status === 'committed') {
         this.committed++;
-        if (this.isOpen) this.committedInTime++;
+        if (this.isOpen && this.elapsedMs >= this.warmUpMs) this.committedInTime++;
       } else if (status !== 'aborted') this.pending++;
+      return false;
     } catch (error) {
       if (!(error instanceof ServerBusyError)) throw error;
       this.refusalsMs.push(performance.now() - begunAt);
+      return true;
     }
   }
 }
