@@ -51,7 +51,8 @@ async function setUp(
   const run = (more: object = {}) => transactions.run({ branches, ...more });
   const limit = (): number => [...runtime.limits.all][0]!.limit;
   const used = (): number => [...runtime.limits.all][0]!.used;
-  return { ...coordinator, ...participants, run, limit, used };
+  const load = (): number => [...runtime.limits.all][0]!.load;
+  return { ...coordinator, ...participants, run, limit, used, load };
 }
 
 /** A prepare that waits for a gate, and opens it. */
@@ -133,6 +134,27 @@ describe('A database server with a limit', () => {
     await expect(run({ timeoutMs: 3_000 })).rejects.toMatchObject({ code: 'DTC_SERVER_BUSY' });
     const waiting = run({ timeoutMs: 10_000 });
     expect(await Promise.race([waiting.catch(() => 'refused'), settled()])).toBeUndefined();
+  });
+
+  it('has one wait although nothing was done for a while, when not much is before it', async () => {
+    const gates = Array.from({ length: 20 }, gated);
+    const { run, clock, runtime } = await setUp(
+      { prepare: gates.map(({ until }) => until) },
+      { maxQueued: 100 },
+    );
+    const running = Array.from({ length: 20 }, () => run());
+    for (const { open } of gates.slice(0, 10)) {
+      await clock.advance(10);
+      open();
+      await settled();
+    }
+    await clock.advance(100);
+    expect(runtime.limits.queued).toBe(8);
+    // Nine times 10 ms; nine times the pause of 100 ms would be more than half of a quarter of its time.
+    running.push(run());
+    expect(runtime.limits.queued).toBe(9);
+    for (const { open } of gates) open();
+    expect((await Promise.all(running)).every(({ status }) => status === 'committed')).toBe(true);
   });
 
   it('counts the branches of a transaction that comes step by step, and refuses the branch for which there is no room', async () => {
@@ -331,6 +353,121 @@ describe('A database server with a limit', () => {
   });
 });
 
+describe('A server whose connections are busy', () => {
+  // Two participants with a connection each: four branches are at work for each of them, and so four transactions.
+  const few = { preparedTransactions: 100, workConnections: 1 };
+  const hangs: Behaviour[] = ['hang', 'hang', 'hang', 'hang'];
+  const withMemory = { branches: [...branches, branch('memory', 3)] };
+
+  it('puts no more transactions to work than keep it busy; the others are under way, hold nothing, and come in their order', async () => {
+    const gate = gated();
+    const { run, first, second, transactions, used } = await setUp({ commit: gate.until }, {}, few);
+    second.script = { commit: gate.until };
+    const running = Array.from({ length: 7 }, (_, number) => run({ name: `number ${number + 1}` }));
+    await settled();
+    expect([first.count('prepare'), second.count('prepare')]).toEqual([4, 4]);
+    expect(used()).toBe(14);
+    expect(transactions.list({ state: 'PREPARING' })).toHaveLength(3);
+    gate.open();
+    expect((await Promise.all(running)).map(({ status }) => status)).toEqual(Array(7).fill('committed'));
+    const prepared = first.calls.filter(({ method }) => method === 'prepare');
+    expect(prepared.map(({ branch: { transactionId } }) => transactions.find(transactionId)?.name)).toEqual(
+      Array.from({ length: 7 }, (_, number) => `number ${number + 1}`),
+    );
+    expect(used()).toBe(0);
+  });
+
+  it('does not count what has voted and waits for a participant elsewhere, which keeps its slots', async () => {
+    const { run, memory, load, used } = await setUp({}, { prepareTimeoutMs: 1_500 }, few);
+    memory.script = { prepare: 'hang' };
+    for (let number = 0; number < 12; number++) void run(withMemory);
+    await settled();
+    expect(memory.count('prepare')).toBe(12);
+    expect([used(), load()]).toEqual([24, 0]);
+    expect(await run()).toMatchObject({ status: 'committed' });
+  });
+
+  it('begins one whatever waits elsewhere, also when its limit is low', async () => {
+    const short: Behaviour = { answer: { vote: 'abort', code: 'NO_SLOT', reason: 'full', overloaded: true } };
+    const { run, memory, limit, used } = await setUp(
+      { prepare: [...Array<'yes'>(6).fill('yes'), short, 'yes'] },
+      {},
+      few,
+    );
+    memory.script = { prepare: 'hang' };
+    for (let number = 0; number < 6; number++) void run(withMemory);
+    await settled();
+    expect(await run()).toMatchObject({ status: 'aborted', code: 'NO_SLOT' });
+    await settled();
+    expect([limit() < 4, used()]).toEqual([true, 12]);
+    expect(await run()).toMatchObject({ status: 'committed' });
+  });
+
+  it('takes up others when commits fail, are held, or stall, and keeps their slots', async () => {
+    const failing = await setUp(
+      { commit: [...hangs, 'yes'] },
+      { completionTimeoutMs: 500, maxAttempts: 1 },
+      few,
+    );
+    failing.second.script = { commit: [...hangs, 'yes'] };
+    for (let number = 0; number < 4; number++) void failing.run();
+    const next = failing.run();
+    await settled();
+    expect(failing.first.count('prepare')).toBe(4);
+    await failing.clock.advance(510);
+    expect(await next).toMatchObject({ status: 'committed' });
+    expect([failing.used(), failing.load()]).toEqual([8, 0]);
+
+    const gate = gated();
+    const held = await setUp({ prepare: gate.until }, {}, few);
+    for (let number = 0; number < 4; number++) void held.run();
+    await settled();
+    held.participants.pause('first', { since: 0, by: 'an operator', reason: 'a test' });
+    gate.open();
+    await settled();
+    expect([held.used(), held.load()]).toEqual([1, 0]);
+    const other = { branches: [branch('second', 1), branch('memory', 2)] };
+    for (let number = 0; number < 4; number++) {
+      expect(await held.run(other)).toMatchObject({ status: 'committed' });
+    }
+  });
+
+  it('takes up others when a commit is tried again', async () => {
+    const { run, second, clock, used, load } = await setUp(
+      { commit: [...hangs, 'yes'] },
+      { completionTimeoutMs: 500, retryBaseMs: 20_000, retryCapMs: 60_000 },
+      few,
+    );
+    second.script = { commit: [...hangs, 'yes'] };
+    for (let number = 0; number < 4; number++) void run();
+    const next = run();
+    await clock.advance(510);
+    expect(await next).toMatchObject({ status: 'committed' });
+    expect([used(), load()]).toEqual([8, 0]);
+  });
+
+  it('asks those first that hold something already', async () => {
+    const gate = gated();
+    const { run, second, transactions } = await setUp({ prepare: [gate.until, 'yes'] }, {}, few);
+    const secondGate = gated();
+    second.script = { prepare: [secondGate.until, 'yes'] };
+    const running = [
+      run({ name: 'number 1', branches: [branch('second', 1), branch('memory', 1)] }),
+      run({ name: 'at work' }),
+      run({ name: 'new', branches: [branch('second', 1), branch('memory', 1)] }),
+    ];
+    await settled();
+    gate.open();
+    await settled();
+    secondGate.open();
+    await Promise.all(running);
+    const names = second.calls
+      .filter(({ method }) => method === 'prepare')
+      .map(({ branch: { transactionId } }) => transactions.find(transactionId)?.name);
+    expect(names).toEqual(['number 1', 'at work', 'new']);
+  });
+});
+
 describe('The limit of a server that runs short', () => {
   const SHORT: Behaviour = { answer: { vote: 'abort', code: 'NO_SLOT', reason: 'full', overloaded: true } };
   const many = { preparedTransactions: 100 };
@@ -383,6 +520,25 @@ describe('The limit of a server that runs short', () => {
     gate.open();
     await Promise.all(running);
     expect(limit()).toBeLessThan(10);
+  });
+
+  it('never falls so far for such waits that its connections are not busy', async () => {
+    const slow = Array.from({ length: 12 }, gated);
+    const { run, clock, limit } = await setUp(
+      { prepare: slow.map(({ until }) => until) },
+      { timeoutMs: 60_000, prepareTimeoutMs: 2_000 },
+      { ...many, workConnections: 1 },
+    );
+    const running = slow.map(() => run());
+    for (const { open } of slow) {
+      await clock.advance(300);
+      open();
+      await settled();
+    }
+    await Promise.all(running);
+    // Four for each connection.
+    expect(Math.floor(limit())).toBeGreaterThanOrEqual(8);
+    expect(limit()).toBeLessThan(12);
   });
 
   it('stays when a branch waits long for a place where transactions met, as its holder waits for a row', async () => {

@@ -20,7 +20,7 @@ interface Mark {
  * Asked all at once, two transactions can each hold what the other waits for, in two databases, and no database sees
  * it. Asked in one order, which is the same for all, they queue. It costs the sum of the prepares in place of the
  * longest, so it is done only where it pays: after a refusal that says `conflict`, and where a participant has no free
- * place, as then the prepares wait one after the other anyway. There is one mark for each participant, and no more.
+ * place or its server is busy, as then the prepares wait one after the other anyway. There is one mark for each participant, and no more.
  */
 export class Contention {
   /** No participant is marked after this moment. */
@@ -52,7 +52,8 @@ export class Contention {
     const isMarked = transaction.size > 1 && this.latest !== 0 && this.clock.now() < this.latest;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       const { participant } = branch;
-      if (participant.places?.isFull || (isMarked && this.isContended(participant))) return true;
+      if (participant.places?.isFull || participant.server?.isBusy) return true;
+      if (isMarked && this.isContended(participant)) return true;
     }
     return false;
   }

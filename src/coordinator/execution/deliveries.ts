@@ -72,6 +72,7 @@ export class Deliveries {
     acknowledged(transaction, index, round, this.effects);
     keepCounts(transaction);
     if (transaction.stalled !== NO_BRANCHES) transaction.driver.progressed(transaction);
+    else transaction.driver.branchMoved(transaction);
   }
 
   /** The first attempt to commit, or the one-phase commit, came back without success. */
@@ -243,6 +244,7 @@ export class Deliveries {
     delivery.rest(dueAt);
     if (pauseMs === undefined) attemptsExhausted(transaction, index, this.effects);
     else this.deadlines.arm(transaction, dueAt);
+    transaction.driver.branchMoved(transaction);
   }
 
   private heuristic(branch: BranchRecord, kind: DeliveryKind, round: number, report: BranchHeuristic): void {

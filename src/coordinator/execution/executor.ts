@@ -85,7 +85,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     this.observers = observers;
     this.deliveries = new Deliveries(clock, random, deadlines, ambient, observers, this, parts.unconfirmed);
     const contention = new Contention(clock);
-    this.firstCalls = new FirstCalls(clock, deadlines, ambient, this.deliveries, contention);
+    this.firstCalls = new FirstCalls(clock, deadlines, ambient, this.deliveries, contention, parts.limits);
     this.votes = new Votes(clock, this.deliveries, observers, this, contention);
     this.recorder = new DecisionRecorder(log, registry, clock, random, deadlines, observers, this);
     this.notes = new LogNotes(log, observers);
@@ -178,6 +178,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   cancel(transaction: TransactionRecord): void {
     transaction.abortPrepares();
     this.firstCalls.leave(transaction);
+    this.parts.limits.keep(transaction);
   }
 
   tell(transaction: TransactionRecord, told: ToldNumber): void {
@@ -207,7 +208,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     const { extras } = transaction;
     this.observers.ended(transaction, first);
     if (extras?.rerun !== undefined) this.parts.reruns.proceed(transaction);
-    if (extras?.slots !== undefined) this.parts.limits.release(transaction);
+    if (extras?.shares !== undefined) this.parts.limits.release(transaction);
   }
 
   /** Its heuristic reports were dealt with. */
@@ -217,6 +218,11 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
 
   settled(transaction: TransactionRecord): void {
     this.ends.settled(transaction);
+  }
+
+  /** One of its branches was acknowledged, or an attempt to complete one has failed. */
+  branchMoved(transaction: TransactionRecord): void {
+    if (transaction.extras?.shares !== undefined) this.parts.limits.release(transaction);
   }
 
   heuristicReported(branch: BranchRecord): void {
@@ -258,6 +264,7 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     participant.places?.release(branch);
     const { extras } = transaction;
     if (extras === undefined) return;
+    if (extras.shares !== undefined) this.parts.limits.keep(transaction);
     if (extras.turns !== undefined) this.firstCalls.takeTurn(transaction);
     if (extras.rerun !== undefined) this.parts.reruns.proceed(transaction);
   }

@@ -9,6 +9,7 @@ import type { Deadlines } from './deadlines.js';
 import type { Deliveries } from './deliveries.js';
 import { REFUSED_WHILE_PAUSED } from './held.js';
 import { PreparePlaces } from './prepare-places.js';
+import type { ServerLimits } from './server-limits.js';
 import type { TransactionRecord } from './transaction-record.js';
 import { Turns } from './turns.js';
 
@@ -20,15 +21,18 @@ export class FirstCalls {
     private readonly ambient: AmbientTransactions,
     private readonly deliveries: Deliveries,
     private readonly contention: Contention,
+    private readonly limits: ServerLimits,
   ) {}
 
   /** Asks every participant to prepare: all at once, or the first of those that do it in turn. */
   prepare(transaction: TransactionRecord): void {
+    this.limits.keep(transaction);
     if (transaction.extras?.inTurn || this.contention.calls(transaction)) {
       transaction.needExtras().turns = new Turns(transaction);
       this.takeTurn(transaction);
       return;
     }
+    this.limits.putToWork(transaction);
     this.deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       // A participant may, while it is being called, bring its own transaction to an end.
@@ -68,6 +72,7 @@ export class FirstCalls {
 
   private ask(branch: BranchRecord): void {
     const { transaction, participant } = branch;
+    if (participant.server !== undefined) this.limits.putToWork(transaction);
     const now = this.clock.now();
     transaction.extras?.turns?.asks(branch, now);
     this.deadlines.arm(transaction, now + participant.options.prepareTimeoutMs);

@@ -24,7 +24,10 @@ interface Waiting {
  */
 export class PreparePlaces implements Places {
   private readonly holders = new Set<BranchRecord>();
-  private readonly waiting = new Map<BranchRecord, Waiting>();
+  /** Of transactions that are at work: they may hold rows that others wait for, so they come first. */
+  private readonly continuing = new Map<BranchRecord, Waiting>();
+  /** Of those that hold nothing yet. */
+  private readonly starting = new Map<BranchRecord, Waiting>();
 
   /** @param limit at least 1. */
   constructor(
@@ -43,32 +46,48 @@ export class PreparePlaces implements Places {
     this.holders.add(branch);
   }
 
-  /** Asks the branch as soon as there is a place for it: first come, first served. */
+  /** Asks the branch as soon as there is a place for it, and something to begin with it: first come, first served. */
   request(branch: BranchRecord): void {
-    if (this.isFull)
-      this.waiting.set(branch, { since: this.clock.now(), inContext: AsyncLocalStorage.snapshot() });
-    else this.ask(branch);
+    const isAtWork = branch.transaction.extras?.isAtWork === true;
+    if (this.isFull || (!isAtWork && isBusy(branch))) {
+      const waiting = { since: this.clock.now(), inContext: AsyncLocalStorage.snapshot() };
+      (isAtWork ? this.continuing : this.starting).set(branch, waiting);
+    } else this.ask(branch);
   }
 
   /** The branch has answered, or its transaction is decided. Without effect where it has no place. */
   release(branch: BranchRecord): void {
-    this.waiting.delete(branch);
+    this.continuing.delete(branch);
+    this.starting.delete(branch);
     if (this.holders.delete(branch)) this.serve();
   }
 
-  private serve(): void {
-    for (const [branch, { since, inContext }] of this.waiting) {
+  serve(): void {
+    for (const [branch, waiting] of this.continuing) {
       if (this.isFull) return;
-      this.waiting.delete(branch);
-      if (branch.transaction.state !== PREPARING) continue;
-      this.notice(branch, since);
-      inContext(() => this.ask(branch));
+      this.continuing.delete(branch);
+      this.begin(branch, waiting);
     }
+    for (const [branch, waiting] of this.starting) {
+      if (this.isFull || isBusy(branch)) return;
+      this.starting.delete(branch);
+      this.begin(branch, waiting);
+    }
+  }
+
+  private begin(branch: BranchRecord, { since, inContext }: Waiting): void {
+    if (branch.transaction.state !== PREPARING) return;
+    this.notice(branch, since);
+    inContext(() => this.ask(branch));
   }
 
   private notice({ participant }: BranchRecord, since: number): void {
     if (this.isContended()) return;
     const now = this.clock.now();
-    if (now - since > participant.options.prepareTimeoutMs * LONG_WAIT) participant.server?.lower(now);
+    if (now - since > participant.options.prepareTimeoutMs * LONG_WAIT) participant.server?.queuedLong(now);
   }
+}
+
+function isBusy({ participant }: BranchRecord): boolean {
+  return participant.server?.isBusy === true;
 }

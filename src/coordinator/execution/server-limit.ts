@@ -4,21 +4,38 @@ const LOWERED_TO = 0.8;
 /** How much one more departure changes the estimate of the time between two. */
 const WEIGHT = 0.1;
 
+/** So many branches for each connection for work are at work at once: some at their statements, some queue, some commit. */
+const WORK_PER_CONNECTION = 4;
+
 /**
  * How many branches may be under way at one database server, of all participants on it together. Each branch that is begun
- * takes a slot until it is done. The server says how many it has; when it runs short all the same, as others use it as
- * well, the limit is lowered by a fifth, and it grows by one slot for as many branches that are done as it lets in.
+ * takes a slot until it is done. The server says how many it has.
+ *
+ * Those that have voted, and wait for a participant elsewhere, are idle: they hold their slots, but nothing there has to do
+ * with them, and the limit does not count them. When the server runs short all the same, as others use it as well, the limit
+ * is lowered by a fifth, and it grows by one for as many branches that are done as it lets in.
+ *
+ * More branches than keep the connections busy would only queue in the server, and hold rows meanwhile. So of those that are
+ * under way the next is at work only when another is done.
  */
 export class ServerLimit {
   /** By name, those that are on the server. */
   readonly participants = new Set<string>();
   /** Slots that are taken. */
   used = 0;
+  /** Branches that are under way and not idle. */
+  load = 0;
+  /** Those of them whose transaction has been put to work. */
+  atWork = 0;
+  /** How many may be at work at once. */
+  workers = 0;
   /** Transactions that wait for room here. */
   queued = 0;
   /** How many connections the participants open at most, and how many the server gives. */
   ownConnections = 0;
   connections = 0;
+  /** Hear that others may be put to work. */
+  readonly onIdle = new Set<() => void>();
   private current: number;
   /** How many slots the server has for us. */
   most: number;
@@ -68,9 +85,21 @@ export class ServerLimit {
     return Math.max(1, Math.floor(this.most / this.participants.size));
   }
 
-  /** Whether so many slots may be taken. One transaction always may, however large it is. */
-  hasRoom(slots: number): boolean {
-    return this.used === 0 || this.used + slots <= this.limit;
+  /** A participant with so many connections for work is on the server. */
+  addConnections(work: number, own: number): void {
+    this.workers += work * WORK_PER_CONNECTION;
+    this.ownConnections += own;
+  }
+
+  /** Whether so many branches may begin. One transaction always may, however large it is. */
+  hasRoom(branches: number): boolean {
+    if (this.used === 0) return true;
+    return this.hasSlots(branches) && (this.load === 0 || this.load + branches <= this.limit);
+  }
+
+  /** Whether a transaction that has not been put to work is to wait. */
+  get isBusy(): boolean {
+    return this.atWork >= this.workers;
   }
 
   /** For a transaction that is under way already: whether the server itself has so many slots. */
@@ -80,6 +109,12 @@ export class ServerLimit {
 
   take(slots: number): void {
     this.used += slots;
+  }
+
+  /** So many more of the branches under way have something to do here, or fewer. */
+  move(load: number, atWork: number): void {
+    this.load += load;
+    this.atWork += atWork;
   }
 
   /** Slots are free again. */
@@ -94,17 +129,27 @@ export class ServerLimit {
 
   /** The server ran short of slots or connections. */
   lower(now: number): void {
+    this.lowerTo(1, now);
+  }
+
+  /** Branches waited long to be put to work. Those that are at work keep the server busy, so that many may always begin. */
+  queuedLong(now: number): void {
+    this.lowerTo(Math.min(this.current, this.workers), now);
+  }
+
+  private lowerTo(least: number, now: number): void {
     if (now < this.loweredAt + LOWERED_EVERY_MS) return;
     this.loweredAt = now;
-    this.current = Math.max(1, Math.min(this.current, this.used) * LOWERED_TO);
+    this.current = Math.max(least, Math.min(this.current, this.load) * LOWERED_TO);
   }
 
   /** @returns how long one that comes now would wait, in milliseconds; 0 when that cannot be said. */
   expectedWaitMs(now: number): number {
     if (this.queued === 0 || this.departedAt === 0) return 0;
     // After the limit was lowered as much has to depart before the first that waits may begin.
-    const excess = Math.max(0, this.used - this.limit) / this.participants.size;
-    return (this.queued + 1 + excess) * Math.max(this.betweenDeparturesMs, this.sinceDeparture(now));
+    const excess = Math.max(0, this.load - this.limit) / this.participants.size;
+    // Of a server that has done nothing for a while it is known that this much has to be waited for.
+    return Math.max((this.queued + 1 + excess) * this.betweenDeparturesMs, this.sinceDeparture(now));
   }
 
   private sinceDeparture(now: number): number {

@@ -5,7 +5,16 @@ import { ServerBusyError } from '../server-busy.error.js';
 import type { CallerSignal } from '../gate/caller-signal.js';
 import type { Clock } from './clock.js';
 import { ServerLimit } from './server-limit.js';
-import { type Needs, hasRoom, hasSlots, needsOf } from './server-needs.js';
+import {
+  type Needs,
+  type Share,
+  hasRoom,
+  hasSlots,
+  loadAt,
+  needsOf,
+  settle,
+  slotsAt,
+} from './server-needs.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 /** A transaction waits for this part of its time at most, so that the rest is enough to run it. */
@@ -83,7 +92,8 @@ export class ServerLimits {
       limit = new ServerLimit(server, preparedTransactions, preparedTransactionsInUse);
       this.byServer.set(server, limit);
     }
-    if (!limit.participants.has(name)) limit.ownConnections += capacity.ownConnections;
+    if (!limit.participants.has(name))
+      limit.addConnections(capacity.workConnections, capacity.ownConnections);
     limit.connections = capacity.connections;
     limit.participants.add(name);
     return limit;
@@ -108,7 +118,7 @@ export class ServerLimits {
     const { transaction, begin, isRerun } = candidate;
     const needs = needsOf(transaction);
     if (isRerun ? hasSlots(needs) : this.queueFor(needs) === 0 && hasRoom(needs)) {
-      this.take(transaction, needs);
+      this.take(transaction, needs, false);
       begin();
       return;
     }
@@ -123,26 +133,54 @@ export class ServerLimits {
   takeOne(transaction: TransactionRecord, { server }: RegisteredParticipant): void {
     const limit = server as ServerLimit | undefined;
     if (limit === undefined) return;
-    const held = transaction.extras?.slots;
+    const shares = transaction.extras?.shares;
     const isRoom =
-      held !== undefined && held.size > 0 ? limit.hasSlots(1) : limit.queued === 0 && limit.hasRoom(1);
+      shares !== undefined && shares.size > 0 ? limit.hasSlots(1) : limit.queued === 0 && limit.hasRoom(1);
     if (!isRoom) throw this.busy(limit);
-    this.take(transaction, new Map([[limit, 1]]));
+    this.take(transaction, new Map([[limit, 1]]), true);
+  }
+
+  /** The first branch of a transaction is about to be asked to prepare. */
+  putToWork(transaction: TransactionRecord): void {
+    const { extras } = transaction;
+    if (extras?.shares === undefined || extras.isAtWork) return;
+    extras.isAtWork = true;
+    for (const [limit, share] of extras.shares) settle(limit, share, share.load, share.load);
+  }
+
+  /**
+   * Brings what a transaction has to do at the servers in line with its state. It is called after each event that may change
+   * it, in whatever order events come.
+   */
+  keep(transaction: TransactionRecord): void {
+    const { extras } = transaction;
+    if (extras?.shares === undefined || extras.shares.size === 0) return;
+    for (const [limit, share] of extras.shares) {
+      const load = loadAt(transaction, limit, share);
+      settle(limit, share, load, extras.isAtWork ? load : 0);
+    }
+    this.wake();
   }
 
   /** The transaction is over, or has stalled: only what is still open holds a slot. */
   release(transaction: TransactionRecord): void {
-    const slots = transaction.extras?.slots;
-    if (slots === undefined || slots.size === 0) return;
+    const shares = transaction.extras?.shares;
+    if (shares === undefined || shares.size === 0) return;
     const now = this.parts.clock.now();
-    const needs =
-      transaction.endedAt === 0 ? needsOf(transaction, transaction.open) : new Map<ServerLimit, number>();
-    for (const [limit, held] of slots) {
-      const kept = needs.get(limit) ?? 0;
-      if (kept >= held) continue;
-      limit.free(held - kept, now);
-      if (kept === 0) slots.delete(limit);
-      else slots.set(limit, kept);
+    for (const [limit, share] of shares) {
+      const freed = share.slots - slotsAt(transaction, limit, share);
+      if (freed === 0) continue;
+      share.slots -= freed;
+      limit.free(freed, now);
+    }
+    this.keep(transaction);
+    for (const [limit, { slots }] of shares) if (slots === 0) shares.delete(limit);
+  }
+
+  /** There may be room for some that wait: first for those that are under way. */
+  private wake(): void {
+    for (const limit of this.byServer.values()) {
+      if (!limit.isBusy) for (const wake of limit.onIdle) wake();
     }
     this.serve();
   }
@@ -191,7 +229,7 @@ export class ServerLimits {
       needs,
       until,
       begin: () => {
-        this.take(transaction, needs);
+        this.take(transaction, needs, false);
         begin();
       },
       refuse: (error) => {
@@ -253,12 +291,17 @@ export class ServerLimits {
     return queued;
   }
 
-  private take(transaction: TransactionRecord, needs: Needs): void {
+  /** @param isIdle whether it has yet to be put to work by its caller. */
+  private take(transaction: TransactionRecord, needs: Needs, isIdle: boolean): void {
     if (needs.size === 0) return;
-    const slots = (transaction.needExtras().slots ??= new Map<ServerLimit, number>());
+    const extras = transaction.needExtras();
+    extras.shares ??= new Map<ServerLimit, Share>();
     for (const [limit, count] of needs) {
       limit.take(count);
-      slots.set(limit, (slots.get(limit) ?? 0) + count);
+      let share = extras.shares.get(limit);
+      if (share === undefined) extras.shares.set(limit, (share = { slots: 0, load: 0, atWork: 0 }));
+      share.slots += count;
+      settle(limit, share, isIdle ? 0 : count, 0);
     }
   }
 

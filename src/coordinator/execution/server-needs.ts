@@ -1,9 +1,18 @@
-import { includes } from '../protocol/index.js';
+import { ACTIVE, PREPARING, READY, includes } from '../protocol/index.js';
+import type { BranchRecord } from './branch-record.js';
 import type { ServerLimit } from './server-limit.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 /** How many slots a transaction needs, by the server. */
 export type Needs = ReadonlyMap<ServerLimit, number>;
+
+/** What one transaction takes of one server. */
+export interface Share {
+  slots: number;
+  /** How many of its branches count as load there, and as being at work. */
+  load: number;
+  atWork: number;
+}
 
 export function hasRoom(needs: Needs): boolean {
   for (const [limit, slots] of needs) if (!limit.hasRoom(slots)) return false;
@@ -15,15 +24,60 @@ export function hasSlots(needs: Needs): boolean {
   return true;
 }
 
-/** @returns how many of these branches are at each server. One that decides alone is not prepared, and needs no slot. */
-export function needsOf(transaction: TransactionRecord, branches = -1): Map<ServerLimit, number> {
+/** @returns how many branches are at each server. One that decides alone is not prepared, and needs no slot. */
+export function needsOf(transaction: TransactionRecord): Map<ServerLimit, number> {
   const needs = new Map<ServerLimit, number>();
   const { firstBranch } = transaction;
   if (transaction.size === 1 && firstBranch?.participant.onePhase) return needs;
   for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
     const limit = branch.participant.server as ServerLimit | undefined;
-    if (limit !== undefined && includes(branches, branch.index))
-      needs.set(limit, (needs.get(limit) ?? 0) + 1);
+    if (limit !== undefined) needs.set(limit, (needs.get(limit) ?? 0) + 1);
   }
   return needs;
+}
+
+/** The branches of a transaction at a server have as much to do as that now. */
+export function settle(limit: ServerLimit, share: Share, load: number, atWork: number): void {
+  limit.move(load - share.load, atWork - share.atWork);
+  share.load = load;
+  share.atWork = atWork;
+}
+
+/** @returns how many of the slots that a transaction has taken at a server it still holds. */
+export function slotsAt(transaction: TransactionRecord, limit: ServerLimit, { slots }: Share): number {
+  if (transaction.endedAt !== 0) return 0;
+  return Math.min(
+    slots,
+    countAt(transaction, limit, ({ index }) => includes(transaction.open, index)),
+  );
+}
+
+/** @returns how many of its branches there are not idle. */
+export function loadAt(transaction: TransactionRecord, limit: ServerLimit, { slots }: Share): number {
+  const { state, awaiting, open } = transaction;
+  if (state === ACTIVE || slots === 0) return 0;
+  if (state === READY) return slots;
+  // In turn one votes after the other: they are idle only when all of them have.
+  if (state === PREPARING) {
+    return countAt(transaction, limit, ({ index }) => includes(awaiting, index)) > 0 ? slots : 0;
+  }
+  const isCompleting = (branch: BranchRecord): boolean => includes(open, branch.index) && !rests(branch);
+  return Math.min(slots, countAt(transaction, limit, isCompleting));
+}
+
+/** Whether the completion of a branch waits: for the next attempt, for recovery, or until its participant is resumed. */
+function rests({ delivery, participant }: BranchRecord): boolean {
+  return delivery !== undefined && (delivery.failures > 0 || participant.paused !== undefined);
+}
+
+function countAt(
+  { firstBranch }: TransactionRecord,
+  limit: ServerLimit,
+  counts: (branch: BranchRecord) => boolean,
+): number {
+  let count = 0;
+  for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
+    if (branch.participant.server === limit && counts(branch)) count++;
+  }
+  return count;
 }

@@ -4,6 +4,7 @@ import { type BranchSet, NO_BRANCHES } from '../protocol/index.js';
 import type { Incident } from './incident.js';
 import type { Rerun } from './reruns.js';
 import type { ServerLimit } from './server-limit.js';
+import type { Share } from './server-needs.js';
 import type { TransactionTrace } from './tracing.js';
 import type { Turns } from './turns.js';
 
@@ -33,8 +34,10 @@ export class TransactionExtras {
   settleHandle: ((outcome: Outcome) => void) | undefined = undefined;
   /** The caller's request is run again once this attempt is over. */
   rerun: Rerun | undefined = undefined;
-  /** How many slots it holds at database servers. */
-  slots: Map<ServerLimit, number> | undefined = undefined;
+  /** What it takes of database servers. */
+  shares: Map<ServerLimit, Share> | undefined = undefined;
+  /** Whether one of its branches at these servers has been asked to prepare. */
+  isAtWork = false;
   /** How many attempts at the caller's request came before this one. */
   attemptsBefore = 0;
   /** When the log is asked again for a record that may be there; 0 when it need not be. */

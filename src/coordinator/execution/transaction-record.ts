@@ -32,6 +32,8 @@ export interface TransactionDriver {
   progressed(transaction: TransactionRecord): void;
   /** The completion of a branch waits, because its participant is paused. */
   held(transaction: TransactionRecord): void;
+  /** One of its branches was acknowledged, or an attempt to complete one has failed. */
+  branchMoved(transaction: TransactionRecord): void;
   /** A participant's report that disagrees with the decision, or may, was taken. */
   heuristicReported(branch: BranchRecord): void;
   /** Its heuristic reports were dealt with. */

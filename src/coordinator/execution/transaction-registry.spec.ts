@@ -24,6 +24,7 @@ function setUp({ retainFinished = 4, retainFinishedMs = 1_000 } = {}) {
     forgotten() {},
     settled() {},
     held() {},
+    branchMoved() {},
   };
   const add = (): TransactionRecord => {
     const sequence = registry.nextSequence();

@@ -30,13 +30,18 @@ export interface Places {
   take(branch: Branch): void;
   request(branch: Branch): void;
   release(branch: Branch): void;
+  /** Asks those that wait as far as there are places for them. */
+  serve(): void;
 }
 
-/** Hears that the server behind a participant ran short. @internal */
+/** What the server behind a participant can take; it hears when that runs short. @internal */
 export interface ServerShortage {
   readonly limit: number;
   readonly used: number;
+  /** Whether a transaction that has not been put to work is to wait. */
+  readonly isBusy: boolean;
   lower(now: number): void;
+  queuedLong(now: number): void;
 }
 
 /** Why a participant gets nothing to do for now. @publicApi */
