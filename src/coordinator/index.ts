@@ -60,7 +60,6 @@ export {
   ParticipantGuard,
   type ParticipantGuardOptions,
 } from './guard/index.js';
-export { type IdOrigin, originOf } from './execution/transaction-ids.js';
 export { Histogram } from './histogram.js';
 export type {
   AuditEntry,
@@ -163,9 +162,13 @@ export type {
 export {
   type AbortCause,
   type HeuristicKind,
+  type IdOrigin,
   LEGAL_TRANSITIONS,
   STATES,
   type TransactionState,
+  coordinatorNameOf,
+  idPrefixOf,
+  originOf,
 } from './protocol/index.js';
 export { ServerBusyError } from './server-busy.error.js';
 export { Transaction } from './transaction.js';

@@ -25,7 +25,7 @@ import { BranchRecord } from './branch-record.js';
 import type { ClaimedLog } from './claimed-log.js';
 import type { Deadlines } from './deadlines.js';
 import type { Observers } from './observers.js';
-import type { TransactionIds } from './transaction-ids.js';
+import type { TransactionIds } from '../protocol/index.js';
 import type { ServerLimits } from './server-limits.js';
 import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';

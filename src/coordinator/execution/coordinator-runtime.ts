@@ -15,7 +15,7 @@ import { Observers } from './observers.js';
 import { type Rerun, Reruns } from './reruns.js';
 import { Restoration } from './restoration.js';
 import { NO_TRACING, type Tracing } from './tracing.js';
-import { TransactionIds } from './transaction-ids.js';
+import { TransactionIds } from '../protocol/index.js';
 import { ServerLimits } from './server-limits.js';
 import type { TransactionRecord } from './transaction-record.js';
 import { TransactionRegistry } from './transaction-registry.js';

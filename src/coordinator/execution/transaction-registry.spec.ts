@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { COMMITTING } from '../protocol/index.js';
 import { ManualClock } from '../testing/index.js';
-import { TransactionIds } from './transaction-ids.js';
+import { TransactionIds } from '../protocol/index.js';
 import { TransactionRecord } from './transaction-record.js';
 import { TransactionRegistry } from './transaction-registry.js';
 import { LOG_ID, idOf, runOf } from '../../../test/support/identity.js';

@@ -1,5 +1,5 @@
 import { isCommit } from '../protocol/index.js';
-import type { TransactionIds } from './transaction-ids.js';
+import type { TransactionIds } from '../protocol/index.js';
 import type { TransactionRecord } from './transaction-record.js';
 
 /**

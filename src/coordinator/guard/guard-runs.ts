@@ -1,6 +1,7 @@
 import { isInstanceOf } from '../gate/failure.js';
 import { settled } from '../gate/settled.js';
 import { type Vote, refuse } from '../participant/participant.js';
+import { logPrefixOf } from '../protocol/index.js';
 import type { GuardedRun } from './guard-call.js';
 import { GuardRunError } from './guard-errors.js';
 import type { GuardedStore } from './guarded-store.js';
@@ -67,7 +68,7 @@ export class GuardRuns {
   /** From now on the run is asked what it may still call. A run of another process cannot be. */
   private serves(run: GuardedRun): void {
     const { source, epoch } = run;
-    const prefix = prefixOf(run);
+    const prefix = logPrefixOf(run);
     const before = this.latest.get(prefix) ?? this.earlier.get(prefix);
     // A late call of an earlier run: the later one has taken up what that has left behind.
     if (before !== undefined && (before.source === source || before.epoch > epoch)) return;
@@ -139,11 +140,6 @@ export function refusalOf(error: unknown): Vote {
 
 function keyOf({ logId, epoch }: GuardedRun): string {
   return `run/${logId}/${epoch}`;
-}
-
-/** What the id of each transaction begins with that a run of this log has begun. */
-function prefixOf({ name, logId }: GuardedRun): string {
-  return `${name}.${logId}.`;
 }
 
 /** Those that were kept longest ago go first. @returns the one that went. */

@@ -1,15 +1,9 @@
 import { randomBytes, randomInt } from 'node:crypto';
+import { LOG_ID_LENGTH, MAX_EPOCH } from '../protocol/index.js';
 import { LogStartsUsedUpError } from './log-errors.js';
 
 const DIGITS = '0123456789abcdefghijklmnopqrstuvwxyz';
-const LOG_ID = /^[0-9a-z]{12}$/;
 const TOKEN_BYTES = 16;
-
-/** How many characters the id of a log has: 62 random bits, so that no two logs share one. */
-export const LOG_ID_LENGTH = 12;
-
-/** So many starts fit into the four characters that a transaction id has for the epoch. */
-export const MAX_EPOCH = 36 ** 4 - 1;
 
 /** @returns an id for a log that is made now: 12 random characters of 0-9 and a-z. */
 export function newLogId(): string {
@@ -19,10 +13,6 @@ export function newLogId(): string {
 /** @returns a token for a start that happens now. It is what two runs with the same log id and epoch differ in. */
 export function newRunToken(): string {
   return randomBytes(TOKEN_BYTES).toString('hex');
-}
-
-export function isLogId(text: string): boolean {
-  return LOG_ID.test(text);
 }
 
 /**

@@ -5,4 +5,5 @@ export type { ProtocolEffects } from './effects.js';
 export * from './recovery.js';
 export * from './states.js';
 export * from './transaction.js';
+export * from './transaction-id.js';
 export * from './voting.js';

@@ -1,10 +1,15 @@
-import { LOG_ID_LENGTH, MAX_EPOCH, isLogId } from '../log/log-identity.js';
+/** How many characters the id of a log has: 62 random bits, so that no two logs share one. */
+export const LOG_ID_LENGTH = 12;
 
+/** So many starts of a log fit into the four characters that an id has for the epoch. */
+export const MAX_EPOCH = 36 ** 4 - 1;
+
+const LOG_ID = /^[0-9a-z]{12}$/;
 const EPOCH = /^[1-9a-z][0-9a-z]{0,3}$/;
 const SEQUENCE = /^[1-9][0-9]{0,12}$/;
 const MAX_SEQUENCE = 9_999_999_999_999;
 
-/** The name and the log of the coordinator that made an id, and the number of the start of that log. */
+/** The name and the log of the coordinator that made an id, and the number of the start of that log. @publicApi */
 export interface IdOrigin {
   readonly name: string;
   readonly logId: string;
@@ -40,7 +45,7 @@ export class TransactionIds {
         `The decision log gives out the epoch ${epoch}, and not one from 1 to ${MAX_EPOCH}.`,
       );
     }
-    this.prefix = `${name}.${logId}.${epoch.toString(36)}.`;
+    this.prefix = idPrefixOf({ name, logId, epoch });
   }
 
   /**
@@ -75,7 +80,32 @@ export class TransactionIds {
 /** Why an id is none of the log that is asked. */
 export type ForeignOrigin = 'other-log' | 'other-name' | 'malformed';
 
-/** @returns what an id says of the run that made it, or undefined when no coordinator has made it. */
+/** @returns what the ids of all transactions begin with whose decisions are in one log: `<name>.<logId>.`. */
+export function logPrefixOf({ name, logId }: Omit<IdOrigin, 'epoch'>): string {
+  return `${name}.${logId}.`;
+}
+
+/** @returns what the ids of a run's transactions begin with: `<name>.<logId>.<epoch>.`. @publicApi */
+export function idPrefixOf(origin: IdOrigin): string {
+  return `${logPrefixOf(origin)}${origin.epoch.toString(36)}.`;
+}
+
+/**
+ * @returns the name of the coordinator in a transaction id: what stands before the first dot. The rest of the id is not
+ * checked; {@link originOf} checks it.
+ * @publicApi
+ */
+export function coordinatorNameOf(id: string): string {
+  const end = id.indexOf('.');
+  return end === -1 ? id : id.slice(0, end);
+}
+
+/** Whether a text is the id of a log. */
+export function isLogId(text: string): boolean {
+  return LOG_ID.test(text);
+}
+
+/** @returns what an id says of the run that made it, or undefined when no coordinator has made it. @publicApi */
 export function originOf(id: string): IdOrigin | undefined {
   const [name, logId, epoch, sequence, ...more] = id.split('.');
   if (!name || logId === undefined || epoch === undefined || sequence === undefined || more.length > 0)

@@ -1,8 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LOG_ID, OTHER_LOG_ID, idOf } from '../../../test/support/identity.js';
-import { MAX_EPOCH } from '../log/log-identity.js';
-import { TransactionIds, originOf } from './transaction-ids.js';
+import { MAX_EPOCH, TransactionIds, coordinatorNameOf, originOf } from './transaction-id.js';
 
 const SEED = 20_261_128;
 
@@ -114,4 +113,11 @@ describe('TransactionIds', () => {
       expect(ids.sequenceOf(ids.prefix + text)).toBe(0);
     },
   );
+});
+
+describe('The name in an id', () => {
+  it('is what stands before its first dot', () => {
+    expect(coordinatorNameOf(idOf('shop-1', 1, 7))).toBe('shop-1');
+    expect(coordinatorNameOf('odd')).toBe('odd');
+  });
 });
