@@ -58,7 +58,7 @@ export default defineConfig({
       { extends: true, test: { name: 'proof', include: PROOF, maxWorkers: 2, sequence: { groupOrder: 1 } } },
     ],
     coverage: {
-      include: ['src/{coordinator,operations,pino,postgres,sqlite}/**/*.ts'],
+      include: ['src/{coordinator,operations,pino,postgres,sql,sqlite}/**/*.ts'],
       exclude: ['**/*.spec.ts', '**/index.ts'],
     },
   },

@@ -17,7 +17,7 @@ const SUITES = [
   ['src/coordinator/protocol', 'test/golden'],
   ['src/coordinator/execution'],
   ['src/coordinator'],
-  ['src/operations', 'src/pino', 'src/postgres', 'src/sqlite'],
+  ['src/operations', 'src/pino', 'src/postgres', 'src/sql', 'src/sqlite'],
   ['test/faults'],
   ['test/library/events.spec.ts'],
   ['test/properties'],

@@ -49,7 +49,7 @@ const END = '<!-- /rungs -->';
 /** @returns how the rung found the mutant, or undefined when it did not. */
 type Rung = (copy: BrokenCopy, mutant?: Mutant) => Promise<string | undefined>;
 
-const UNITS = ['src/coordinator', 'src/operations', 'src/pino', 'src/postgres', 'src/sqlite'];
+const UNITS = ['src/coordinator', 'src/operations', 'src/pino', 'src/postgres', 'src/sql', 'src/sqlite'];
 
 const RUNGS: Readonly<Record<string, Rung>> = {
   'L0 unit': async (copy) => found(await copy.test([...UNITS, 'test/golden'])),

@@ -18,7 +18,8 @@ import { BranchWork, type Work, isPrepared, remainingUntil } from './branch/work
 import { type Lanes, openLanes } from './connection/lanes.js';
 import { CoordinatorClaim } from './claim/claim.js';
 import { PostgresBranchError, PostgresStartUpError } from './errors.js';
-import { branchOf, gidOf, quoted } from './gid.js';
+import { branchOf, quoted } from '../sql/gid.js';
+import { gidOf } from './gid.js';
 import { GuardPurge } from './guard/purge.js';
 import { GuardTable } from './guard/table.js';
 import { unlessAborted } from './connection/lane.js';

@@ -1,26 +1,5 @@
 import { type AbortVote, refuse } from '../coordinator/index.js';
-
-/**
- * The steps in which PostgreSQL may answer with an error. `begin`: the transaction is opened and its guard row
- * written. `work`: the user's statements. `prepare`: PREPARE TRANSACTION, or COMMIT where the branch commits in one
- * phase. `commit`, `rollback`: COMMIT PREPARED, ROLLBACK PREPARED, and the tombstone.
- */
-export const PHASES = ['begin', 'work', 'prepare', 'commit', 'rollback'] as const;
-export type Phase = (typeof PHASES)[number];
-
-/**
- * What an error says of the branch.
- * - `exists`: its guard row is there already, which says how the branch ended.
- * - `held`: another session holds its guard row: the branch may be prepared already.
- * - `refused`: nothing is held, and this is proven. A vote of abort, with its reason.
- * - `failed`: the transaction is open no more and not prepared by this call; but it is no refusal.
- * - `unknown`: nobody knows what the call has done. Never a proof of no.
- * - `not-found`: no such prepared transaction. Whether that is right, the guard row says.
- * - `retry`: the same call will do later.
- * - `operator`: the same call will do once somebody has mended the cause.
- */
-export type Meaning =
-  'exists' | 'held' | 'refused' | 'failed' | 'unknown' | 'not-found' | 'retry' | 'operator';
+import { type ErrorRow, LOST, type Meaning, OPERATOR, type Phase, REFUSED, means } from '../sql/meaning.js';
 
 /** The codes of the refusals that the database causes. @publicApi */
 export type PostgresRefusalCode =
@@ -41,18 +20,7 @@ export type PostgresRefusalCode =
   | 'GID_INVALID'
   | 'CANNOT_BE_PREPARED';
 
-interface Row {
-  /** As PostgreSQL's documentation, or the operating system, calls it. */
-  readonly name: string;
-  readonly means: Readonly<Record<Phase, Meaning>>;
-  readonly refusal?: { readonly code: PostgresRefusalCode; readonly reason: string };
-  /** For `operator`: what mends the cause. */
-  readonly mend?: string;
-}
-
-const LOST = means('failed', 'failed', 'unknown', 'retry', 'retry');
-const REFUSED = means('failed', 'refused', 'refused', 'retry', 'retry');
-const OPERATOR = means('failed', 'failed', 'unknown', 'operator', 'operator');
+type Row = ErrorRow<PostgresRefusalCode>;
 
 const OTHER: Row = { name: 'any other', means: LOST };
 
@@ -252,10 +220,6 @@ function rowOf(error: unknown): Row {
 
 function ownRow(table: Readonly<Record<string, Row>>, key: string): Row | undefined {
   return Object.hasOwn(table, key) ? table[key] : undefined;
-}
-
-function means(begin: Meaning, work: Meaning, prepare: Meaning, commit: Meaning, rollback: Meaning) {
-  return { begin, work, prepare, commit, rollback };
 }
 
 function refusedAs(name: string, code: PostgresRefusalCode, reason: string): Row {

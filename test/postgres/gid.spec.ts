@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { branchOf, coordinatorOf, gidOf } from '../../src/postgres/gid.js';
+import { gidOf } from '../../src/postgres/gid.js';
+import { branchOf } from '../../src/sql/gid.js';
 
 const TRANSACTION = 'shop.1a.7';
 
@@ -47,10 +48,5 @@ describe('the global id of a branch', () => {
     ['one with characters of no id', "shop.1a.7/inventory/b'"],
   ])('leaves out %s', (_what, gid) => {
     expect(branchOf(gid, 'inventory')).toBeUndefined();
-  });
-
-  it('tells which coordinator has made the transaction', () => {
-    expect(coordinatorOf('shop-1.1a.7')).toBe('shop-1');
-    expect(coordinatorOf('odd')).toBe('odd');
   });
 });

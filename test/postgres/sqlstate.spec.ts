@@ -1,14 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import {
   ERRNOS,
-  type Meaning,
-  PHASES,
   SQLSTATES,
   isTemporaryRefusal,
   meaningOf,
   mendOf,
   refusalOf,
 } from '../../src/postgres/sqlstate.js';
+import { type Meaning, PHASES } from '../../src/sql/meaning.js';
 
 /** Every row: what an error means in begin, work, prepare, commit and rollback. */
 const EXPECTED: Record<string, readonly Meaning[]> = {

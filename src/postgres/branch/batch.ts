@@ -4,7 +4,7 @@ import { type Ending, preparation, rollBack } from './ending.js';
 import { forgetStatements, textsOf } from './session.js';
 import { type BranchWork, NO_SUCH_STATEMENT, type Work, endedByWork } from './work.js';
 import { type BurstAnswer, isPlain, makeBurst, sendBurst, takesBursts } from '../connection/burst.js';
-import { quoted } from '../gid.js';
+import { quoted } from '../../sql/gid.js';
 import type { StatementName } from '../connection/prepared-texts.js';
 import { spoil } from '../connection/spoiled.js';
 import { codeOf } from '../sqlstate.js';

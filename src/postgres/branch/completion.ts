@@ -1,8 +1,10 @@
 import type { PoolClient } from 'pg';
 import { HeuristicError } from '../../coordinator/index.js';
 import { PostgresBranchError } from '../errors.js';
-import { quoted } from '../gid.js';
-import type { BranchEnd, GuardTable } from '../guard/table.js';
+import { PARTICIPANT_IN_GID } from '../gid.js';
+import { quoted } from '../../sql/gid.js';
+import type { BranchEnd } from '../../sql/guard.js';
+import type { GuardTable } from '../guard/table.js';
 import { rowsOf } from '../connection/own-queries.js';
 import { REPLICATED_WRITE, throwIfCutShort, waitsCutShort } from '../connection/replication.js';
 import { codeOf, meaningOf, mendOf } from '../sqlstate.js';
@@ -82,7 +84,7 @@ export async function bury(
 export async function preparedOf(client: PoolClient, participant: string): Promise<string[]> {
   const rows = await rowsOf<{ gid: string }>(
     client,
-    `SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND split_part(gid, '/', 2) = $1`,
+    `SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND ${PARTICIPANT_IN_GID} = $1`,
     [participant],
   );
   return rows.map(({ gid }) => gid);

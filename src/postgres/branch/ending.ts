@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg';
 import { type Vote, refuse } from '../../coordinator/index.js';
 import { AFTER_COMMIT, type BranchSessions, UNLOCK } from './session.js';
-import { quoted } from '../gid.js';
+import { quoted } from '../../sql/gid.js';
 import { throwIfCutShort, waitsCutShort } from '../connection/replication.js';
 import { type ScriptAnswer, sendScript } from '../connection/script.js';
 import { meaningOf, refusalOf } from '../sqlstate.js';

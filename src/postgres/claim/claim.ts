@@ -4,17 +4,18 @@ import {
   type Branch,
   type CoordinatorRun,
   type IsOwnRun,
+  idPrefixOf,
   originOf,
   refuse,
 } from '../../coordinator/index.js';
+import { keyOfRun } from '../../sql/claim.js';
 import { ClaimSession } from './session.js';
 import { type HeldName, lockName } from './lock.js';
 import { PostgresStartUpError } from '../errors.js';
 import { type Lane, unlessAborted } from '../connection/lane.js';
-import { letIn } from './log-check.js';
+import { checkLog } from './log-check.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { RunTable } from './run-table.js';
-import { keyOfRun, prefixOf } from './session-identity.js';
 
 /** How long the session of the claim may take to answer, before it is taken for lost. */
 const ANSWER_MS = 2_000;
@@ -94,7 +95,7 @@ export class CoordinatorClaim {
    * @throws what stands in the way of finding out.
    */
   async admit({ transactionId, run, signal }: Branch): Promise<AbortVote | undefined> {
-    if (originOf(transactionId) === undefined || !transactionId.startsWith(prefixOf(run))) return undefined;
+    if (originOf(transactionId) === undefined || !transactionId.startsWith(idPrefixOf(run))) return undefined;
     const { refused } = this;
     if (refused?.key === keyOfRun(run) && performance.now() < refused.until) return refusalBy(refused.error);
     try {
@@ -154,7 +155,7 @@ export class CoordinatorClaim {
     try {
       name = await lockName(session, run, this.participant, waitMs, signal);
       // Without a durable log the id of the log is a new one at each start, and nothing is taken for an orphan.
-      if (run.durable) await letIn(session, run, claimant.isOwnRun, this.participant, this.runs, signal);
+      if (run.durable) await checkLog(session, run, claimant.isOwnRun, this.participant, this.runs, signal);
       signal.throwIfAborted();
       if (!name.isOfSibling) return this.keep(session, name, run);
       await session.leave();
@@ -171,7 +172,7 @@ export class CoordinatorClaim {
 
   /** Should the session that holds the name be lost, it is claimed anew before the next branch is prepared. */
   private keep(session: ClaimSession | undefined, name: HeldName, run: CoordinatorRun): void {
-    this.prefix = prefixOf(run);
+    this.prefix = idPrefixOf(run);
     this.refused = undefined;
     this.session = session;
     this.name = name;

@@ -1,16 +1,17 @@
-import { type CoordinatorRun, type IsOwnRun, isLaterRunOf, originOf } from '../../coordinator/index.js';
-import type { ClaimSession } from './session.js';
+import type { CoordinatorRun, IsOwnRun } from '../../coordinator/index.js';
+import { type RunConflict, letIn } from '../../sql/claim.js';
 import { PostgresStartUpError } from '../errors.js';
+import { COORDINATOR_IN_GID, PARTICIPANT_IN_GID } from '../gid.js';
 import type { RunTable } from './run-table.js';
+import type { ClaimSession } from './session.js';
 
 /**
- * Lets a run of a coordinator into a database: checks that its decision log is the one under which the name was used here
- * before, and neither a copy of it nor an older state. What is prepared and has no decision in its log it would roll back,
- * and it would make ids a second time. The lock on the name is held meanwhile.
+ * Lets a run of a coordinator into a database, if its decision log is the one that belongs there. The lock on the name is
+ * held meanwhile.
  *
  * @throws PostgresStartUpError (`DTC_POSTGRES_OTHER_LOG`, `DTC_LOG_COPIED`, and of the table of the runs).
  */
-export async function letIn(
+export async function checkLog(
   session: ClaimSession,
   run: CoordinatorRun,
   isOwnRun: IsOwnRun | undefined,
@@ -19,25 +20,12 @@ export async function letIn(
   signal: AbortSignal,
 ): Promise<void> {
   await runs.find(session, signal);
-  const latest = await runs.latest(session, run, signal);
-  const isIn = latest?.epoch === run.epoch && latest.token === run.token;
-  if (latest !== undefined && !isIn && !(await isLaterRunOf(run, latest, isOwnRun))) {
-    throw copied(participant, run, `start ${latest.epoch} of the log has worked in it`);
-  }
-  const prepared = await preparedUnder(session, run, participant, signal);
-  const foreign = prepared.filter(({ logId }) => logId !== run.logId);
-  if (foreign[0] !== undefined) throw otherLog(participant, run, foreign.length, foreign[0].gid);
-  const later = prepared.find(({ epoch }) => epoch > run.epoch || (epoch === run.epoch && !isIn));
-  if (later !== undefined) {
-    throw copied(participant, run, `start ${later.epoch} of the log has prepared ${later.gid} in it`);
-  }
-  if (!isIn) await runs.register(session, run, signal);
-}
-
-interface Prepared {
-  readonly gid: string;
-  readonly logId: string;
-  readonly epoch: number;
+  const conflict = await letIn(run, isOwnRun, {
+    latest: () => runs.latest(session, run, signal),
+    prepared: () => preparedUnder(session, run, participant, signal),
+    register: () => runs.register(session, run, signal),
+  });
+  if (conflict !== undefined) throw refusal(conflict, participant, run);
 }
 
 /** @returns the branches of the participant that are prepared under the name of the coordinator, the oldest first. */
@@ -46,17 +34,26 @@ async function preparedUnder(
   { name }: CoordinatorRun,
   participant: string,
   signal: AbortSignal,
-): Promise<Prepared[]> {
+): Promise<string[]> {
   const rows = await session.query<{ gid: string }>(
     signal,
     `SELECT gid FROM pg_prepared_xacts WHERE database = current_database()
-      AND split_part(gid, '/', 2) = $1 AND split_part(gid, '.', 1) = $2 ORDER BY prepared`,
+      AND ${PARTICIPANT_IN_GID} = $1 AND ${COORDINATOR_IN_GID} = $2 ORDER BY prepared`,
     [participant, name],
   );
-  return rows.flatMap(({ gid }) => {
-    const origin = originOf(gid.slice(0, gid.indexOf('/')));
-    return origin === undefined ? [] : [{ gid, logId: origin.logId, epoch: origin.epoch }];
-  });
+  return rows.map(({ gid }) => gid);
+}
+
+function refusal(conflict: RunConflict, participant: string, run: CoordinatorRun): PostgresStartUpError {
+  if (conflict.kind === 'other-log') return otherLog(participant, run, conflict.branches, conflict.oldest);
+  const { epoch, gid } = conflict;
+  return copied(
+    participant,
+    run,
+    gid === undefined
+      ? `start ${epoch} of the log has worked in it`
+      : `start ${epoch} of the log has prepared ${gid} in it`,
+  );
 }
 
 function otherLog(

@@ -1,4 +1,5 @@
 import type { CoordinatorRun } from '../../coordinator/index.js';
+import type { KnownRun } from '../../sql/claim.js';
 import type { ClaimSession } from './session.js';
 import { PostgresStartUpError } from '../errors.js';
 import type { ResolvedPostgresSettings } from '../options.js';
@@ -43,12 +44,6 @@ const INSPECT = `
     'mayUse', has_table_privilege(runs, 'SELECT') AND has_table_privilege(runs, 'INSERT')
       AND has_table_privilege(runs, 'UPDATE'))::text AS found
   FROM to_regclass($1) AS runs`;
-
-/** A start of a log, as a participant has it. */
-export interface KnownRun {
-  readonly epoch: number;
-  readonly token: string;
-}
 
 /**
  * The table of the runs that a database has let in: for each coordinator, participant and decision log the latest start of

@@ -1,5 +1,5 @@
 import type { ClientBase, CustomTypesConfig, PoolClient } from 'pg';
-import type { CoordinatorRun } from '../../coordinator/index.js';
+import { type CoordinatorRun, idPrefixOf } from '../../coordinator/index.js';
 import { SINCE, identityOf } from '../connection/server-session.js';
 
 /**
@@ -16,19 +16,9 @@ const SETTINGS = {
   synchronous_commit: 'on',
 };
 
-/** @returns what the ids of a run's transactions begin with. */
-export function prefixOf({ name, logId, epoch }: Pick<CoordinatorRun, 'name' | 'logId' | 'epoch'>): string {
-  return `${name}.${logId}.${epoch.toString(36)}.`;
-}
-
 /** By this name others know which run holds a lock; everybody may see it in pg_stat_activity. It is no proof of anything. */
 export function applicationOf(run: CoordinatorRun): string {
-  return `dtc ${prefixOf(run).slice(0, -1)}`;
-}
-
-/** By which a run is told from every other, also from one of a copy of its log. */
-export function keyOfRun(run: CoordinatorRun): string {
-  return `${prefixOf(run)}${run.token}`;
+  return `dtc ${idPrefixOf(run).slice(0, -1)}`;
 }
 
 /** @returns the identity of the session, as the server itself has it: in between there may be something that tells another. */

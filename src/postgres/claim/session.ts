@@ -1,8 +1,9 @@
 import type { Pool, PoolClient } from 'pg';
 import type { CoordinatorRun } from '../../coordinator/index.js';
+import { keyOfRun } from '../../sql/claim.js';
 import { PostgresStartUpError } from '../errors.js';
 import { type Lane, unlessAborted } from '../connection/lane.js';
-import { configure, keyOfRun, textRows } from './session-identity.js';
+import { configure, textRows } from './session-identity.js';
 
 /** The first half of the key of each lock on a name; the other is of the coordinator and the participant. */
 export const LOCKS = 0x64_74_63;

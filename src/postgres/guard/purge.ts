@@ -1,6 +1,6 @@
 import type { Logger } from '@nestjs/common';
-import type { Branch, CoordinatorRun } from '../../coordinator/index.js';
-import { branchOf, coordinatorOf } from '../gid.js';
+import { type Branch, type CoordinatorRun, coordinatorNameOf } from '../../coordinator/index.js';
+import { branchOf } from '../../sql/gid.js';
 import type { GuardTable } from './table.js';
 import type { Lane } from '../connection/lane.js';
 import type { ResolvedPostgresSettings } from '../options.js';
@@ -60,7 +60,7 @@ export class GuardPurge {
 
   /** The rows of a coordinator that others work for are theirs to delete. */
   workFor({ transactionId, run }: Pick<Branch, 'transactionId' | 'run'>): void {
-    this.coordinators.set(coordinatorOf(transactionId), run);
+    this.coordinators.set(coordinatorNameOf(transactionId), run);
   }
 
   /** @returns how many rows were deleted, by this pass or the one that is under way. One that fails is repeated by the next. */
@@ -138,7 +138,7 @@ export class GuardPurge {
   private isNeeded(gid: string): boolean {
     const branch = branchOf(gid, this.participant);
     if (branch === undefined) return true;
-    const run = this.coordinators.get(coordinatorOf(branch.transactionId));
+    const run = this.coordinators.get(coordinatorNameOf(branch.transactionId));
     return run?.isUnsettled?.(branch.transactionId) ?? false;
   }
 }

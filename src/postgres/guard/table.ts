@@ -1,24 +1,19 @@
 import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import type { PreparedStatement } from '../connection/burst.js';
-import { quoted } from '../gid.js';
+import { quoted } from '../../sql/gid.js';
+import { type BranchEnd, branchEndOf } from '../../sql/guard.js';
+import { COORDINATOR_IN_GID, PARTICIPANT_IN_GID } from '../gid.js';
 import { lastRowsOf, rowsOf } from '../connection/own-queries.js';
 import { REPLICATED_WRITE } from '../connection/replication.js';
-
-/** How a branch ended, as its row in the guard table says. */
-export type BranchEnd = 'committed' | 'rolled-back';
 
 /** What is old enough to be deleted. */
 const OLD =
   `ctid >= format('(%s,0)', $5::bigint)::tid AND ctid < format('(%s,0)', $6::bigint)::tid ` +
-  `AND written_at < now() - $1 * interval '1 millisecond' AND split_part(gid, '/', 2) = $2 ` +
-  `AND split_part(gid, '.', 1) = ANY ($3) AND pg_visible_in_snapshot(xid, $4::pg_snapshot)`;
+  `AND written_at < now() - $1 * interval '1 millisecond' AND ${PARTICIPANT_IN_GID} = $2 ` +
+  `AND ${COORDINATOR_IN_GID} = ANY ($3) AND pg_visible_in_snapshot(xid, $4::pg_snapshot)`;
 
-/**
- * The guard table has one row a branch. Its row `committed` is written in the transaction of the work, so that it is seen
- * if and only if the branch is committed: it is the proof. A rollback leaves a row `rolled-back` that is committed by
- * itself, the tombstone: as both have the same key, either the work is prepared or the tombstone is there, and never both.
- */
+/** The guard table of a database, which keeps the contract of {@link BranchEnd}: the statements that write and read it. */
 export class GuardTable {
   private found: string;
 
@@ -84,13 +79,13 @@ export class GuardTable {
       REPLICATED_WRITE,
       `SELECT state FROM ${this.table} WHERE gid OPERATOR(pg_catalog.=) ${quoted(gid)}`,
     ].join('; ');
-    return stateOf(await lastRowsOf(client, sql));
+    return branchEndOf(await lastRowsOf(client, sql));
   }
 
   /** @returns how the branch ended, or undefined when there is no row. */
   async read(client: ClientBase, gid: string): Promise<BranchEnd | undefined> {
     const sql = `SELECT state FROM ${this.table} WHERE gid OPERATOR(pg_catalog.=) $1`;
-    return stateOf(await rowsOf(client, sql, [gid]));
+    return branchEndOf(await rowsOf(client, sql, [gid]));
   }
 
   /** Whether this very transaction has written the row of the work: then it is the one that was begun for the branch. */
@@ -141,12 +136,4 @@ export class GuardTable {
   purge(): string {
     return `DELETE FROM ${this.table} WHERE gid = ANY ($7) AND ${OLD}`;
   }
-}
-
-function stateOf([row]: readonly { readonly state?: string | null }[]): BranchEnd | undefined {
-  if (row === undefined) return undefined;
-  if (row.state === 'committed' || row.state === 'rolled-back') return row.state;
-  throw new Error(
-    `The guard table has a row with the state ${row.state}, which this version does not write.`,
-  );
 }

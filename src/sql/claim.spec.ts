@@ -1,0 +1,76 @@
+import { describe, expect, it, vi } from 'vitest';
+import { LOG_ID, OTHER_LOG_ID, idOf } from '../../test/support/identity.js';
+import { type CoordinatorRun, type IsOwnRun, idPrefixOf } from '../coordinator/index.js';
+import { type KnownRun, keyOfRun, letIn } from './claim.js';
+
+const RUN: CoordinatorRun = { name: 'shop', logId: LOG_ID, epoch: 3, token: 'third', durable: true };
+
+function storeWith({ latest, prepared = [] }: { latest?: KnownRun; prepared?: readonly string[] }) {
+  return {
+    latest: () => Promise.resolve(latest),
+    prepared: () => Promise.resolve(prepared),
+    register: vi.fn<() => Promise<void>>(() => Promise.resolve()),
+  };
+}
+
+const isSecond: IsOwnRun = (epoch, token) => Promise.resolve(epoch === 2 && token === 'second');
+const knowsNone: IsOwnRun = () => Promise.resolve(false);
+const gid = (epoch: number, logId = LOG_ID): string => `${idOf('shop', epoch, 1, logId)}/stock/stock`;
+
+describe('A run that is let into a database', () => {
+  it('is kept: the first of its log, and a later one whose log knows the latest', async () => {
+    for (const latest of [undefined, { epoch: 2, token: 'second' }]) {
+      const store = storeWith({ ...(latest && { latest }), prepared: [gid(1), gid(2)] });
+
+      expect(await letIn(RUN, isSecond, store)).toBeUndefined();
+      expect(store.register).toHaveBeenCalledOnce();
+    }
+  });
+
+  it('is not kept again when it is in already', async () => {
+    const store = storeWith({ latest: RUN, prepared: [gid(3)] });
+
+    expect(await letIn(RUN, undefined, store)).toBeUndefined();
+    expect(store.register).not.toHaveBeenCalled();
+  });
+
+  it('takes no notice of what no coordinator has prepared', async () => {
+    expect(await letIn(RUN, undefined, storeWith({ prepared: ['shop.x/stock/stock'] }))).toBeUndefined();
+  });
+});
+
+describe('A run that is refused', () => {
+  it.each([
+    ['an earlier start than the latest', { epoch: 4, token: 'fourth' }],
+    ['the same start of a copy', { epoch: 3, token: 'of the copy' }],
+    ['a start whose log does not know the latest', { epoch: 2, token: 'of the copy' }],
+  ])('has a copied log: %s', async (_what, latest) => {
+    const store = storeWith({ latest });
+
+    expect(await letIn(RUN, knowsNone, store)).toEqual({ kind: 'copied-log', epoch: latest.epoch });
+    expect(store.register).not.toHaveBeenCalled();
+  });
+
+  it.each([3, 4])('has a copied log: start %i has prepared a branch, and is not this run', async (epoch) => {
+    const store = storeWith({ prepared: [gid(1), gid(epoch)] });
+
+    expect(await letIn(RUN, undefined, store)).toEqual({ kind: 'copied-log', epoch, gid: gid(epoch) });
+    expect(store.register).not.toHaveBeenCalled();
+  });
+
+  it('has another log than what is prepared: the number of branches and the oldest are told', async () => {
+    const store = storeWith({ prepared: [gid(1), gid(9, OTHER_LOG_ID), gid(8, OTHER_LOG_ID)] });
+
+    expect(await letIn(RUN, undefined, store)).toEqual({
+      kind: 'other-log',
+      branches: 2,
+      oldest: gid(9, OTHER_LOG_ID),
+    });
+    expect(store.register).not.toHaveBeenCalled();
+  });
+});
+
+it('The key of a run differs from that of the same start of a copy', () => {
+  expect(keyOfRun(RUN)).toBe(`${idPrefixOf(RUN)}third`);
+  expect(keyOfRun({ ...RUN, token: 'of the copy' })).not.toBe(keyOfRun(RUN));
+});

@@ -1,0 +1,69 @@
+import {
+  type CoordinatorRun,
+  type IsOwnRun,
+  idPrefixOf,
+  isLaterRunOf,
+  originOf,
+} from '../coordinator/index.js';
+import { transactionOf } from './gid.js';
+
+/** A start of a log, as a database keeps it. */
+export interface KnownRun {
+  readonly epoch: number;
+  readonly token: string;
+}
+
+/** What a database has of one coordinator's name, for one participant. The lock on the name is held while it is asked. */
+export interface RunStore {
+  /** @returns the latest start of the run's log that was let in, if there was one. */
+  latest(): Promise<KnownRun | undefined>;
+  /** @returns the global ids of the participant's branches that are prepared under the name, the oldest first. */
+  prepared(): Promise<readonly string[]>;
+  /** Keeps the run, in place of the latest before it. */
+  register(): Promise<void>;
+}
+
+/**
+ * Why a run is not let in. `other-log`: branches are prepared under another log of the name. `copied-log`: the log does not
+ * know of a start that has worked in the database, so it is a copy or an older state of it.
+ */
+export type RunConflict =
+  | { readonly kind: 'other-log'; readonly branches: number; readonly oldest: string }
+  | { readonly kind: 'copied-log'; readonly epoch: number; readonly gid?: string };
+
+/** By which a run is told from every other, also from one of a copy of its log. */
+export function keyOfRun(run: CoordinatorRun): string {
+  return `${idPrefixOf(run)}${run.token}`;
+}
+
+/**
+ * Lets a run of a coordinator into a database: checks that its decision log is the one under which the name was used there
+ * before, and neither a copy of it nor an older state. What is prepared and has no decision in its log it would roll back,
+ * and it would make ids a second time.
+ *
+ * @param isOwnRun asks the log of the run about another start. Left out, only the numbers of the starts are compared.
+ * @returns why the run is not let in, or undefined once it is.
+ */
+export async function letIn(
+  run: CoordinatorRun,
+  isOwnRun: IsOwnRun | undefined,
+  store: RunStore,
+): Promise<RunConflict | undefined> {
+  const latest = await store.latest();
+  const isIn = latest?.epoch === run.epoch && latest.token === run.token;
+  if (latest !== undefined && !isIn && !(await isLaterRunOf(run, latest, isOwnRun))) {
+    return { kind: 'copied-log', epoch: latest.epoch };
+  }
+  const prepared = (await store.prepared()).flatMap((gid) => {
+    const origin = originOf(transactionOf(gid));
+    return origin === undefined ? [] : [{ gid, logId: origin.logId, epoch: origin.epoch }];
+  });
+  const foreign = prepared.filter(({ logId }) => logId !== run.logId);
+  if (foreign[0] !== undefined) {
+    return { kind: 'other-log', branches: foreign.length, oldest: foreign[0].gid };
+  }
+  const later = prepared.find(({ epoch }) => epoch > run.epoch || (epoch === run.epoch && !isIn));
+  if (later !== undefined) return { kind: 'copied-log', epoch: later.epoch, gid: later.gid };
+  if (!isIn) await store.register();
+  return undefined;
+}
