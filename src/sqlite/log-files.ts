@@ -5,6 +5,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readSync,
   renameSync,
   statSync,
 } from 'node:fs';
@@ -14,6 +15,9 @@ import { pathToFileURL } from 'node:url';
 const PRIVATE_FOLDER = 0o700;
 const PRIVATE_FILE = 0o600;
 const OTHERS = 0o077;
+/** Where the header of a write-ahead log has its checkpoint sequence number ("WAL Header Format" in "Database File Format"). */
+const WAL_ROUND_AT = 12;
+const WAL_HEADER_BYTES = 32;
 
 /**
  * The files of one log. No file but the lock may be opened and closed past SQLite while SQLite has it open: on the main file that
@@ -76,6 +80,27 @@ export class LogFiles {
 
   get walBytes(): number {
     return statSync(this.wal, { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  /**
+   * How often the write-ahead log was begun from the start, as its header says: once more after each checkpoint that moved all of
+   * it. Undefined where it has no header. It may be read past SQLite, which takes no lock on this file.
+   */
+  get walRound(): number | undefined {
+    const header = Buffer.alloc(WAL_HEADER_BYTES);
+    let file: number;
+    try {
+      file = openSync(this.wal, 'r');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+    try {
+      const bytes = readSync(file, header, 0, WAL_HEADER_BYTES, 0);
+      return bytes < WAL_HEADER_BYTES ? undefined : header.readUInt32BE(WAL_ROUND_AT);
+    } finally {
+      closeSync(file);
+    }
   }
 
   /** The main file as a connection opens it that takes no lock, and that reads nothing but it. */

@@ -177,6 +177,55 @@ describe('LogWriter', () => {
     expect(foundAfter(crash()).decisions).toEqual(['1', '2', 'large']);
   });
 
+  /** As where something else keeps the checkpoint from its end: its answer says so, and it is no error. */
+  function leaveCheckpointsOut() {
+    const exec = stored.database.exec.bind(stored.database);
+    return vi
+      .spyOn(stored.database, 'exec')
+      .mockImplementation((sql) => exec(sql.replace('PRAGMA wal_checkpoint(PASSIVE);', '')));
+  }
+
+  it('notices a checkpoint that left something out, and makes it after as many pages again, and not at each write', () => {
+    writer.write(batchOf(put('1'), put('large', LARGE), put('other', LARGE)));
+    const exec = leaveCheckpointsOut();
+    const tried = () => exec.mock.calls.filter(([sql]) => sql.includes('wal_checkpoint')).length;
+    writer.write(batchOf(put('2')));
+    writer.write(batchOf(put('3')));
+    expect(tried()).toBe(1);
+    expect(foundAfter(crash()).decisions).toEqual(['1', '2', '3', 'large', 'other']);
+    const { [WAL]: _, ...without } = crash();
+    expect(foundAfter(without)).toMatchObject({ refused: 'damaged' });
+
+    exec.mockRestore();
+    writer.write(batchOf(put('larger', LARGE)));
+    writer.write(batchOf(put('4')));
+    expect(statSync(files.wal).size).toBeLessThanOrEqual(KEPT_WAL_BYTES);
+    expect(readFileSync(files.main).length).toBeGreaterThan(2 * LARGE.length);
+    expect(foundAfter(crash()).decisions).toEqual(['1', '2', '3', '4', 'large', 'larger', 'other']);
+  });
+
+  it.each(['a new log', 'one that there was'])(
+    'refuses the start of %s whose checkpoint left something out',
+    (which) => {
+      if (which === 'one that there was') writer.write(batchOf(put('1')));
+      writer.close();
+      if (which === 'a new log') {
+        rmSync(files.folder, { recursive: true });
+        mkdirSync(files.folder);
+        files = new LogFiles(files.folder);
+      }
+      stored = openStored(files, () => {});
+      writer = new LogWriter(files, stored);
+      leaveCheckpointsOut();
+      const key = 'start/9';
+      expect(() => writer.claim({ logId: LOG_ID, key, body: encodeBody(key, { token: 'token' }) })).toThrow(
+        expect.objectContaining({
+          failure: { kind: 'failed', problem: expect.stringContaining('has left something out') },
+        }),
+      );
+    },
+  );
+
   it('fault 29 §: changes nothing more after a flush that failed, not even as it closes', () => {
     writer.write(batchOf(put('1')));
     const before = crash();

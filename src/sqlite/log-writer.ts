@@ -40,6 +40,8 @@ export class LogWriter {
   /** Pages are counted from bytes, and removals may touch a page each: a write-ahead log that is larger is taken over all the same. */
   private mostWalBytes = KEPT_WAL_BYTES;
   private readonly tail: LogTail;
+  /** Whether the main file has taken over everything at the last checkpoint. */
+  private isCheckpointWhole = false;
   /** Whether a start has claimed the log. Before that nothing in its files may change. */
   private isClaimed = false;
 
@@ -82,6 +84,11 @@ export class LogWriter {
     this.commit(new Map([[key, body]]), before, true, isNew);
     if (this.census?.needsWal !== false)
       throw new LogFailure({ kind: 'full', problem: 'no checkpoint could be made' });
+    if (!this.isCheckpointWhole)
+      throw new LogFailure({
+        kind: 'failed',
+        problem: 'a checkpoint has left something out, so a write-ahead log that is lost would not be missed',
+      });
     this.files.markClaimed();
     this.isClaimed = true;
   }
@@ -178,9 +185,13 @@ export class LogWriter {
       const marked = next();
       const afterwards = { ...marked, sequence: marked.sequence + 1, needsWal: false };
       if (withCheckpoint) {
+        const round = this.files.walRound ?? 0;
         database.exec(`COMMIT; PRAGMA wal_checkpoint(PASSIVE); ${updateCensus(afterwards)}`);
         this.pagesSinceCheckpoint = 0;
-        this.mostWalBytes = KEPT_WAL_BYTES;
+        // The answer of the checkpoint cannot be read within one step. After a whole one the write-ahead log begins anew; after
+        // another one the main file is as it was, and it is tried again after as many pages.
+        this.isCheckpointWhole = this.files.walRound !== round;
+        this.mostWalBytes = (this.isCheckpointWhole ? 0 : this.files.walBytes) + KEPT_WAL_BYTES;
       } else database.exec('COMMIT');
       this.census = withCheckpoint ? afterwards : marked;
     } catch (error) {
