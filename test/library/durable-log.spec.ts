@@ -83,6 +83,56 @@ describe('An application with a durable log', () => {
     await second.close();
   });
 
+  describe.each(['onModuleInit', 'onApplicationBootstrap'] as const)(
+    'after %s of another module has failed',
+    (hook) => {
+      /** The module of the application, and its log. */
+      function setUp() {
+        class Neighbour {
+          [hook](): void {
+            throw new Error('the neighbour is not well');
+          }
+        }
+        @Module({ providers: [Neighbour] })
+        class NeighbourModule {}
+        const log = new SqliteDecisionLog({ path });
+        const closes = vi.spyOn(log, 'close');
+        @Module({
+          imports: [CoordinatorModule.forRoot({ name: 'shop', shutdownGraceMs: 200, log }), NeighbourModule],
+        })
+        class Shop {}
+        return { Shop, log, closes };
+      }
+
+      const options = { abortOnError: false, logger: false } as const;
+      const startsAgain = async (): Promise<void> => {
+        const next = await startWith([], { name: 'shop', log: new SqliteDecisionLog({ path }) });
+        expect(next.get(CoordinatorStatus).condition().accepting).toBe(true);
+        await next.close();
+      };
+
+      it('closing the application closes the log', async () => {
+        const { Shop, closes } = setUp();
+        const application = await NestFactory.create(Shop, new FastifyAdapter(), options);
+        await expect(application.init()).rejects.toThrow('the neighbour is not well');
+        await application.close();
+
+        expect(closes).toHaveBeenCalledTimes(1);
+        await startsAgain();
+      });
+
+      it('the log can be closed by its owner where Nest hands out no application', async () => {
+        const { Shop, log } = setUp();
+        await expect(NestFactory.createApplicationContext(Shop, options)).rejects.toThrow('is not well');
+        const second = startWith([], { name: 'shop', log: new SqliteDecisionLog({ path }) });
+        await expect(second).rejects.toThrow(LogInUseError);
+        await log.close();
+
+        await startsAgain();
+      });
+    },
+  );
+
   it('closes a log whose answer makes no coordinator', async () => {
     const log = new SqliteDecisionLog({ path });
     const claim = await log.open('shop');
