@@ -9,6 +9,7 @@ import {
   type Vote,
 } from '../../src/coordinator/index.js';
 import { isSound } from '../../src/coordinator/gate/settled.js';
+import { KEY, someBranch } from '../../src/coordinator/guard/guarded-branch.fixture.js';
 import { voteIn } from '../../src/coordinator/guard/votes.js';
 import {
   type Ending,
@@ -28,12 +29,8 @@ const CALLS = ['prepare', 'commit', 'rollback', 'commitOnePhase'] as const;
 type Call = (typeof CALLS)[number];
 type Effect = 'work' | 'finish' | 'undo';
 
-const { signal } = new AbortController();
-const KEY = 't1/stock';
-
 function branchFor(call: Call, payload: unknown): Branch {
-  const attempt = call === 'prepare' ? 0 : 1;
-  return { transactionId: 't1', branchId: 'stock', payload, deadline: 0, signal, attempt, run: runOf() };
+  return someBranch({ payload, attempt: call === 'prepare' ? 0 : 1 });
 }
 
 /** How often each effect of the participant was begun, and how its calls ended. */

@@ -3,28 +3,16 @@ import { branch } from '../participant/branch-request.js';
 import { type Branch, type Vote, refuse } from '../participant/participant.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
 import { FailingStore } from './failing-store.fixture.js';
+import { KEY, someBranch, someEffects } from './guarded-branch.fixture.js';
 import { MemoryGuardStore } from './memory-guard-store.js';
 import { ParticipantGuard } from './participant-guard.js';
-import { runOf } from '../../../test/support/identity.js';
 
-const KEY = 't1/stock';
-const { signal } = new AbortController();
-const ONE: Branch = {
-  transactionId: 't1',
-  branchId: 'stock',
-  payload: 1,
-  deadline: 0,
-  signal,
-  attempt: 0,
-  run: runOf(),
-};
+const ONE = someBranch();
 const MOMENTS = ['before', 'after'] as const;
 
 let store: FailingStore;
 let guard: ParticipantGuard;
-const work = vi.fn<() => Promise<Vote>>();
-const finish = vi.fn<() => Promise<void>>();
-const undo = vi.fn<() => Promise<void>>();
+let { work, finish, undo } = someEffects();
 
 /** A guard in a new process, over what the store holds. */
 function restarted(interrupted?: 'report' | 'repeat'): ParticipantGuard {
@@ -34,10 +22,7 @@ function restarted(interrupted?: 'report' | 'repeat'): ParticipantGuard {
 beforeEach(() => {
   store = new FailingStore();
   guard = new ParticipantGuard(store);
-  for (const effect of [work, finish, undo]) effect.mockReset();
-  work.mockResolvedValue('commit');
-  finish.mockResolvedValue();
-  undo.mockResolvedValue();
+  ({ work, finish, undo } = someEffects());
 });
 
 describe('an effect that is done, and whose record is not written', () => {

@@ -1,23 +1,15 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Branch, Vote } from '../participant/participant.js';
+import type { Vote } from '../participant/participant.js';
+import { KEY, someBranch } from './guarded-branch.fixture.js';
 import type { GuardRecord, GuardStore } from './guard-store.js';
 import { MemoryGuardStore } from './memory-guard-store.js';
 import { ParticipantGuard } from './participant-guard.js';
-import { runOf } from '../../../test/support/identity.js';
 
 const SEED = 20_260_801;
 const RUNS = 10_000;
 
-const BRANCH: Branch = {
-  transactionId: 't1',
-  branchId: 'stock',
-  payload: 1,
-  deadline: 0,
-  signal: new AbortController().signal,
-  attempt: 0,
-  run: runOf(),
-};
+const BRANCH = someBranch();
 
 /** A store in which every message is a task of the scheduler: on its way there, and with the answer back. */
 class ScheduledStore implements GuardStore {
@@ -92,7 +84,7 @@ describe('ParticipantGuard under every interleaving', () => {
         expect(undos).toBeLessThanOrEqual(works);
         if (isRolledBack) {
           expect(held).toBe(0);
-          expect(store.records.get('t1/stock')).toEqual({ state: 'rolled-back' });
+          expect(store.records.get(KEY)).toEqual({ state: 'rolled-back' });
           expect(await scheduler.waitFor(prepare())).toMatchObject({ code: 'ROLLED_BACK' });
           expect(works).toBeLessThanOrEqual(1);
         } else {

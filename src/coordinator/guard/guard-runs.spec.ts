@@ -3,18 +3,17 @@ import { runInNewContext } from 'node:vm';
 import { describe, expect, it, vi } from 'vitest';
 import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import { FailingStore } from './failing-store.fixture.js';
+import { someBranch } from './guarded-branch.fixture.js';
 import { GuardRuns } from './guard-runs.js';
 import { GuardedStore } from './guarded-store.js';
 import { MemoryGuardStore } from './memory-guard-store.js';
 import { ParticipantGuard } from './participant-guard.js';
 
-const { signal } = new AbortController();
 const FIRST: CoordinatorRun = { name: 'shop', logId: 'log1', epoch: 2, token: 'one', durable: true };
 const COPY: CoordinatorRun = { ...FIRST, token: 'two' };
 
 function branchOf(run: CoordinatorRun | undefined, transactionId = 'shop.log1.2.1'): Branch {
-  const one = { transactionId, branchId: 'stock', payload: 1, deadline: 0, signal, attempt: 0, run };
-  return one as unknown as Branch;
+  return someBranch({ transactionId, run } as Partial<Branch>);
 }
 
 describe('ParticipantGuard and the runs of coordinators', () => {

@@ -1,28 +1,15 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Branch, Vote } from '../participant/participant.js';
+import { KEY, someBranch, someEffects } from './guarded-branch.fixture.js';
 import type { GuardRecord } from './guard-store.js';
 import { MemoryGuardStore } from './memory-guard-store.js';
 import { ParticipantGuard } from './participant-guard.js';
 import { recordIn } from './record-in.js';
-import { runOf } from '../../../test/support/identity.js';
 
-const { signal } = new AbortController();
-const ONE: Branch = {
-  transactionId: 't1',
-  branchId: 'stock',
-  payload: 1,
-  deadline: 0,
-  signal,
-  attempt: 0,
-  run: runOf(),
-};
-const KEY = 't1/stock';
-const work = vi.fn<() => Promise<Vote>>();
-const undo = vi.fn<() => Promise<void>>();
+const ONE = someBranch();
+let { work, undo } = someEffects();
 
 beforeEach(() => {
-  work.mockReset().mockResolvedValue('commit');
-  undo.mockReset().mockResolvedValue();
+  ({ work, undo } = someEffects());
 });
 
 describe('ParticipantGuard and a store that answers with something else than a record', () => {

@@ -3,25 +3,10 @@ import { type Branch, HeuristicError, type Vote } from '../participant/participa
 import { branch } from '../participant/branch-request.js';
 import { createTestCoordinator, settled } from '../testing/index.js';
 import { GuardConflictError } from './guard-errors.js';
+import { KEY, someBranch, someEffects } from './guarded-branch.fixture.js';
 import type { GuardRecord, GuardStore } from './guard-store.js';
 import { MemoryGuardStore } from './memory-guard-store.js';
 import { ParticipantGuard } from './participant-guard.js';
-import { runOf } from '../../../test/support/identity.js';
-
-const KEY = 't1/stock';
-
-function someBranch(): Branch {
-  const { signal } = new AbortController();
-  return {
-    transactionId: 't1',
-    branchId: 'stock',
-    payload: 1,
-    deadline: 0,
-    signal,
-    attempt: 0,
-    run: runOf(),
-  };
-}
 
 /** A store that answers later, as a database does: each call waits for a turn of the event loop, twice. */
 class SlowStore implements GuardStore {
@@ -55,12 +40,9 @@ describe.each([
     const records = new MemoryGuardStore();
     const guard = new ParticipantGuard(storeOver(records));
     const one = someBranch();
-    const work = vi.fn<() => Promise<Vote>>(async () => 'commit');
-    const undo = vi.fn<() => Promise<void>>(async () => {});
-    const finish = vi.fn<() => Promise<void>>(async () => {});
     /** A guard over the same records, as after a restart of the process. */
     const restarted = () => new ParticipantGuard(storeOver(records));
-    return { records, guard, one, work, undo, finish, restarted };
+    return { records, guard, one, restarted, ...someEffects() };
   }
 
   it.each<[string, Vote]>([
