@@ -1,42 +1,12 @@
 import { Pool } from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Branch, Vote } from '../../src/coordinator/index.js';
-import { PostgresResourceManager, type PostgresSettings, type Work } from '../../src/postgres/index.js';
-import { balanceOf, openAccounts } from '../support/postgres/bank.js';
+import { PostgresResourceManager, type Work } from '../../src/postgres/index.js';
+import { balanceOf } from '../support/postgres/bank.js';
+import { usePostgres } from '../support/postgres/bench.js';
 import { someBranch } from '../support/postgres/branches.js';
-import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
 
-let server: PostgresServer;
-let database: TestDatabase;
-let managers: PostgresResourceManager[];
-
-beforeAll(async () => {
-  server = await PostgresServer.start();
-});
-
-afterAll(() => server.stop());
-
-beforeEach(async () => {
-  database = await server.createDatabase();
-  await openAccounts(database, 'ann', 'bob');
-  managers = [];
-});
-
-afterEach(async () => {
-  await Promise.all(managers.map((manager) => manager.close()));
-});
-
-/** A resource manager whose branches come one after the other on the same connection. */
-async function manage(settings: PostgresSettings = {}): Promise<PostgresResourceManager> {
-  const manager = new PostgresResourceManager('bank', {
-    connection: database.url,
-    workConnections: 1,
-    ...settings,
-  });
-  managers.push(manager);
-  await manager.start();
-  return manager;
-}
+const bench = usePostgres({ accounts: ['ann', 'bob'] });
 
 interface Settings {
   readonly pid: number;
@@ -76,7 +46,7 @@ const inMs = (ms: number): Partial<Branch> => ({
 
 describe('the session of a branch', () => {
   it('has the limits of the branch, whatever those before had', async () => {
-    const manager = await manage({ lockTimeoutMs: 400, isolation: 'repeatable read' });
+    const manager = await bench.start({ lockTimeoutMs: 400, isolation: 'repeatable read' });
     const pids = new Set<number>();
     for (const ms of [10_000, 9_000, 1_000, 60_000, 100_000, 2_000, 10_000]) {
       const { pid, lockMs, limitMs, isolation } = await settingsIn(manager, someBranch(inMs(ms)));
@@ -91,7 +61,7 @@ describe('the session of a branch', () => {
   });
 
   it('is as it was when the work of the one before has set something', async () => {
-    const manager = await manage();
+    const manager = await bench.start();
     await settingsIn(
       manager,
       someBranch(),
@@ -112,24 +82,24 @@ describe('the session of a branch', () => {
 
   it('is that of its participant where two share a pool', async () => {
     const pools = {
-      work: new Pool({ connectionString: database.url, max: 1 }),
-      completion: new Pool({ connectionString: database.url, max: 4 }),
+      work: new Pool({ connectionString: bench.database.url, max: 1 }),
+      completion: new Pool({ connectionString: bench.database.url, max: 4 }),
     };
     const one = new PostgresResourceManager('bank', { pools, isolation: 'serializable' });
     const other = new PostgresResourceManager('vault', { pools, lockTimeoutMs: 10 });
-    managers.push(one, other);
+    bench.closeLater(one, other);
     for (let round = 0; round < 2; round++) {
       expect(await settingsIn(one, someBranch())).toMatchObject({ isolation: 'serializable' });
       const { lockMs, isolation } = await settingsIn(other, someBranch());
       expect(isolation).toBe('read committed');
       expect(lockMs).toBeLessThanOrEqual(10);
     }
-    await Promise.all(managers.splice(0).map((manager) => manager.close()));
+    await bench.close();
     await Promise.all([pools.work.end(), pools.completion.end()]);
   });
 
   it('is so also where the work did not wait for what it sets, or hides it', async () => {
-    const manager = await manage();
+    const manager = await bench.start();
     for (const sql of ['SET lock_timeout = 0', 'DO $$ BEGIN SET lock_timeout = 0; END $$']) {
       const hasty: Work<unknown> = (client) => {
         void client.query(sql);
@@ -141,7 +111,7 @@ describe('the session of a branch', () => {
   });
 
   it('finds its statement again after the work of one before has deallocated it', async () => {
-    const manager = await manage();
+    const manager = await bench.start();
     const commit: Work<unknown> = async () => 'commit';
     const batch = { statements: [{ text: 'SELECT 1' }], vote: (): Vote => 'commit' };
     for (let time = 0; time < 3; time++) {
@@ -181,7 +151,7 @@ describe('a statement of a batch', () => {
   };
 
   it('is prepared when it comes again, or has a name', async () => {
-    const manager = await manage({ lockTimeoutMs: 10 });
+    const manager = await bench.start({ lockTimeoutMs: 10 });
     await expect(take(manager, 1)).resolves.toBe('commit');
     await expect(preparedIn(manager)).resolves.toHaveLength(0);
     await rollBackAll();
@@ -195,7 +165,7 @@ describe('a statement of a batch', () => {
   });
 
   it('is not where that is not wanted', async () => {
-    const manager = await manage({ prepareStatements: false });
+    const manager = await bench.start({ prepareStatements: false });
     for (let time = 0; time < 3; time++) {
       await expect(take(manager, 1)).resolves.toBe('commit');
       await rollBackAll();
@@ -204,7 +174,7 @@ describe('a statement of a batch', () => {
   });
 
   it('that fails when it would be prepared is refused for what it is, then and later', async () => {
-    const manager = await manage();
+    const manager = await bench.start();
     for (let time = 0; time < 4; time++) {
       await expect(take(manager, 1_000)).resolves.toMatchObject({ code: 'CONSTRAINT_VIOLATED' });
     }
@@ -212,7 +182,7 @@ describe('a statement of a batch', () => {
   });
 
   it('that stands many times in a batch is prepared once', async () => {
-    const manager = await manage();
+    const manager = await bench.start();
     const statements = Array.from({ length: 50 }, (_, amount) => ({ text: TAKE, values: [amount % 2] }));
     for (let time = 0; time < 3; time++) {
       const vote = (results: readonly unknown[]): Vote => (results.length === 50 ? 'commit' : 'read-only');
@@ -223,7 +193,7 @@ describe('a statement of a batch', () => {
   });
 
   it("that does not find the work's own statement is refused nothing but that, and harms no other branch", async () => {
-    const manager = await manage();
+    const manager = await bench.start();
     const batch = { statements: [{ text: 'EXECUTE nothing' }], vote: (): Vote => 'commit' };
     for (let time = 0; time < 3; time++) {
       await expect(manager.prepareBatch(someBranch(), batch)).rejects.toMatchObject({ code: '26000' });
@@ -233,7 +203,7 @@ describe('a statement of a batch', () => {
   });
 
   it('that meets another transaction is prepared all the same', async () => {
-    const manager = await manage({ lockTimeoutMs: 20 });
+    const manager = await bench.start({ lockTimeoutMs: 20 });
     await take(manager, 1);
     // The branch before holds the lock until it is rolled back.
     await expect(take(manager, 1)).resolves.toMatchObject({ code: 'LOCK_TIMEOUT' });
@@ -242,7 +212,7 @@ describe('a statement of a batch', () => {
   });
 
   it('is made anew when its table is altered, and the branch hears nothing of it', async () => {
-    const manager = await manage();
+    const manager = await bench.start();
     const columns: string[][] = [];
     const read = (): Promise<Vote> =>
       manager.prepareBatch(someBranch(), {
@@ -254,24 +224,25 @@ describe('a statement of a batch', () => {
       });
     for (let time = 0; time < 3; time++) await expect(read()).resolves.toBe('commit');
     await rollBackAll();
-    await database.query('ALTER TABLE accounts ADD COLUMN note text');
+    await bench.database.query('ALTER TABLE accounts ADD COLUMN note text');
     await expect(read()).resolves.toBe('commit');
     expect(columns.at(-1)).toContain('note');
     expect(columns.at(-2)).not.toContain('note');
   });
 
   it('of which each text is another leaves no more than a hundred behind', async () => {
-    const manager = await manage();
+    const manager = await bench.start();
     for (let number = 0; number < 250; number++) {
       const statements = [{ text: `SELECT ${number % 125}`, name: `number ${number}` }];
       await manager.prepareBatch(someBranch(), { statements, vote: () => 'read-only' });
     }
     expect((await preparedIn(manager)).length).toBeLessThanOrEqual(100);
     await expect(take(manager, 1)).resolves.toBe('commit');
-    await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+    await expect(balanceOf(bench.database, 'ann')).resolves.toBe(100);
   });
 
   async function rollBackAll(): Promise<void> {
-    for (const gid of await database.prepared()) await database.query(`ROLLBACK PREPARED '${gid}'`);
+    for (const gid of await bench.database.prepared())
+      await bench.database.query(`ROLLBACK PREPARED '${gid}'`);
   }
 });

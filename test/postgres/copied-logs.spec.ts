@@ -1,5 +1,5 @@
 import { Pool } from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { type CoordinatorRun, branch } from '../../src/coordinator/index.js';
 import { TurnClock } from '../../src/coordinator/execution/clock.js';
 import { createTestCoordinator } from '../../src/coordinator/testing/index.js';
@@ -12,40 +12,15 @@ import {
 } from '../../src/postgres/index.js';
 import { CopiableLog } from '../support/copied-log.js';
 import { OTHER_LOG_ID, idOf, runOf } from '../support/identity.js';
-import { balanceOf, openAccounts } from '../support/postgres/bank.js';
+import { balanceOf } from '../support/postgres/bank.js';
+import { usePostgres } from '../support/postgres/bench.js';
 import { again, someBranch, until } from '../support/postgres/branches.js';
-import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
 
-let server: PostgresServer;
-let database: TestDatabase;
-let managers: PostgresResourceManager[];
-
-beforeAll(async () => {
-  server = await PostgresServer.start();
-  await server.createRole('guest');
-});
-
-afterAll(() => server.stop());
-
-beforeEach(async () => {
-  database = await server.createDatabase();
-  await openAccounts(database, 'ann');
-  managers = [];
-});
-
-afterEach(async () => {
-  await Promise.all(managers.map((manager) => manager.close()));
-});
+const bench = usePostgres({ roles: ['guest'], accounts: ['ann'] });
 
 /** A process of its own, as far as the database can tell. */
 function manage(settings: PostgresSettings & { connection?: string } = {}): PostgresResourceManager {
-  const manager = new PostgresResourceManager('bank', {
-    connection: database.url,
-    claimWaitMs: 100,
-    ...settings,
-  });
-  managers.push(manager);
-  return manager;
+  return bench.make({ claimWaitMs: 100, ...settings });
 }
 
 /** Starts a process with a log. */
@@ -67,7 +42,7 @@ const takeTen: Work<unknown> = async (client) => {
 };
 
 async function holders(): Promise<number[]> {
-  const { rows } = await database.query<{ pid: number }>(
+  const { rows } = await bench.database.query<{ pid: number }>(
     `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'dtc shop.%'`,
   );
   return rows.map(({ pid }) => pid);
@@ -101,7 +76,7 @@ describe('A copy of a decision log', () => {
     const done = branchOf(run);
     await expect(living.prepare(done, takeTen)).resolves.toBe('commit');
     await living.commit(again(done));
-    await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+    await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
   });
 
   it.each([
@@ -127,7 +102,7 @@ describe('A copy of a decision log', () => {
       const [next] = await start(log);
       await expect(next.recover()).resolves.toHaveLength(1);
       await next.commit(again(undecided));
-      await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+      await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
     },
   );
 
@@ -167,7 +142,7 @@ describe('A copy of a decision log', () => {
     const [first, run] = await start(log, 2);
     await first.prepare(branchOf(run), takeTen);
     await first.close();
-    await database.query('DROP TABLE dtc_runs');
+    await bench.database.query('DROP TABLE dtc_runs');
 
     await expect(manage().start(copy.start(2), copy.isOwnRun)).rejects.toMatchObject(COPIED);
     await expect(start(log)).resolves.toHaveLength(2);
@@ -205,7 +180,7 @@ describe('A log that was started very often', () => {
     const [later] = await start(log, 12_345);
     await expect(later.recover()).resolves.toMatchObject([{ transactionId: decided.transactionId }]);
     await later.commit(again(decided));
-    await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+    await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
   });
 });
 
@@ -217,7 +192,7 @@ describe('The table of the runs', () => {
     for (let count = 0; count < 3; count++) await (await start(log))[0].close();
     await (await start(CopiableLog.create(OTHER_LOG_ID)))[0].close();
 
-    const { rows } = await database.query(
+    const { rows } = await bench.database.query(
       'SELECT coordinator, participant, log_id, epoch::int FROM dtc_runs ORDER BY epoch',
     );
     expect(rows).toEqual([
@@ -229,7 +204,7 @@ describe('The table of the runs', () => {
   it('is not needed without a durable log', async () => {
     await manage({ createGuardTable: true }).start({ ...run, durable: false });
 
-    const { rows } = await database.query("SELECT to_regclass('dtc_runs') AS found");
+    const { rows } = await bench.database.query("SELECT to_regclass('dtc_runs') AS found");
     expect(rows).toEqual([{ found: null }]);
   });
 
@@ -240,19 +215,19 @@ describe('The table of the runs', () => {
       .catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'DTC_POSTGRES_RUN_TABLE' });
 
-    await database.query(/Run this: (.*);/.exec(String(error))![1]!);
+    await bench.database.query(/Run this: (.*);/.exec(String(error))![1]!);
     await expect(manage({ createGuardTable: false }).start(run)).resolves.toBeUndefined();
   });
 
   it('stops the start where the role may not use it, with the command that allows it', async () => {
     await manage().start(runOf({ name: 'other' }));
-    await database.query('GRANT SELECT, INSERT, DELETE ON dtc_branches TO guest');
-    const asGuest = () => manage({ connection: database.urlBy({ user: 'guest' }) }).start(run);
+    await bench.database.query('GRANT SELECT, INSERT, DELETE ON dtc_branches TO guest');
+    const asGuest = () => manage({ connection: bench.database.urlBy({ user: 'guest' }) }).start(run);
 
     const error: unknown = await asGuest().catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'DTC_POSTGRES_PRIVILEGES' });
 
-    await database.query(/owner: (.*);/.exec(String(error))![1]!);
+    await bench.database.query(/owner: (.*);/.exec(String(error))![1]!);
     await expect(asGuest()).resolves.toBeUndefined();
   });
 
@@ -262,7 +237,7 @@ describe('The table of the runs', () => {
     ['a table that a crash empties', 'CREATE UNLOGGED TABLE dtc_runs (LIKE keyed INCLUDING ALL)'],
   ])('stops the start where it is %s', async (_, sql) => {
     await manage({ runTable: 'keyed' }).start(run);
-    await database.query(sql);
+    await bench.database.query(sql);
 
     await expect(manage().start(runOf({ name: 'other' }))).rejects.toMatchObject({
       code: 'DTC_POSTGRES_RUN_TABLE',
@@ -270,11 +245,11 @@ describe('The table of the runs', () => {
   });
 
   it('is in the schema of the guard table, unless it has one of its own', async () => {
-    await database.query('CREATE SCHEMA one; CREATE SCHEMA two');
+    await bench.database.query('CREATE SCHEMA one; CREATE SCHEMA two');
     await manage({ guardTable: 'one.guard' }).start(run);
     await manage({ guardTable: 'one.guard', runTable: 'two.runs' }).start(runOf({ name: 'other' }));
 
-    const { rows } = await database.query<{ tables: string }>(
+    const { rows } = await bench.database.query<{ tables: string }>(
       `SELECT string_agg(schemaname || '.' || tablename, ' ' ORDER BY schemaname) AS tables
         FROM pg_tables WHERE schemaname IN ('one', 'two') AND tablename LIKE '%runs'`,
     );
@@ -289,8 +264,8 @@ describe('Participants that share pools', () => {
 
   function share(completion: number): void {
     pools = {
-      work: new Pool({ connectionString: database.url, max: 8 }),
-      completion: new Pool({ connectionString: database.url, max: completion }),
+      work: new Pool({ connectionString: bench.database.url, max: 8 }),
+      completion: new Pool({ connectionString: bench.database.url, max: completion }),
     };
   }
 
@@ -324,7 +299,7 @@ describe('Participants that share pools', () => {
 
     clearInterval(sweeping);
     expect(outcome.status).toBe('committed');
-    await expect(database.prepared()).resolves.toEqual([]);
+    await expect(bench.database.prepared()).resolves.toEqual([]);
     // The claims of the others outlast the end of one.
     await banks[0]!.onApplicationShutdown();
     await expect(banks[1]!.recover()).resolves.toEqual([]);
@@ -355,7 +330,7 @@ describe('Participants that share pools', () => {
     const banks = ['bank', 'vault'].map((called) => new Bank(called));
     for (const bank of banks) await bank.claim(run, log.isOwnRun);
     const [lost] = await holders();
-    await database.query('SELECT pg_terminate_backend($1, 5000)', [lost]);
+    await bench.database.query('SELECT pg_terminate_backend($1, 5000)', [lost]);
 
     for (const bank of banks) await expect(bank.recover()).resolves.toEqual([]);
 
@@ -363,8 +338,8 @@ describe('Participants that share pools', () => {
     expect(holding).toHaveLength(1);
     expect(holding).not.toContain(lost);
     for (const called of ['bank', 'vault']) {
-      const other = new PostgresResourceManager(called, { connection: database.url, claimWaitMs: 100 });
-      managers.push(other);
+      const other = new PostgresResourceManager(called, { connection: bench.database.url, claimWaitMs: 100 });
+      bench.closeLater(other);
       await expect(other.start(runOf({ logId: OTHER_LOG_ID }))).rejects.toMatchObject({
         code: 'DTC_POSTGRES_COORDINATOR_IN_USE',
       });

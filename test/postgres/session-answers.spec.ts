@@ -1,46 +1,28 @@
 import { defaults, Client, Query, types } from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PostgresResourceManager, type PostgresSettings, type Work } from '../../src/postgres/index.js';
-import { balanceOf, endOf, openAccounts } from '../support/postgres/bank.js';
+import { balanceOf, endOf } from '../support/postgres/bank.js';
+import { usePostgres } from '../support/postgres/bench.js';
 import { again, someBranch, until } from '../support/postgres/branches.js';
-import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
 
-let server: PostgresServer;
-let database: TestDatabase;
-let managers: PostgresResourceManager[];
+const bench = usePostgres({ accounts: ['ann', 'bob'] });
 /** What would have ended the process. */
 let fatal: unknown[];
 const note = (error: unknown): number => fatal.push(error);
 
-beforeAll(async () => {
-  server = await PostgresServer.start();
-});
-
-afterAll(() => server.stop());
-
-beforeEach(async () => {
-  database = await server.createDatabase();
-  await openAccounts(database, 'ann', 'bob');
-  managers = [];
+beforeEach(() => {
   fatal = [];
   process.on('uncaughtExceptionMonitor', note);
   process.on('unhandledRejection', note);
 });
 
-afterEach(async () => {
+afterEach(() => {
   process.off('uncaughtExceptionMonitor', note);
   process.off('unhandledRejection', note);
-  await Promise.all(managers.map((manager) => manager.close()));
-  for (const gid of await database.prepared()) await database.query(`ROLLBACK PREPARED '${gid}'`);
 });
 
 async function manage(settings: PostgresSettings = {}): Promise<PostgresResourceManager> {
-  const manager = new PostgresResourceManager('bank', {
-    connection: database.url,
-    workConnections: 1,
-    ...settings,
-  });
-  managers.push(manager);
+  const manager = bench.make({ workConnections: 1, ...settings });
   await manager.start({ name: 'shop', epoch: 1 } as Parameters<PostgresResourceManager['start']>[0]);
   return manager;
 }
@@ -86,7 +68,7 @@ describe('parsers that an application sets for all results', () => {
     } finally {
       restore();
     }
-    await expect(balanceOf(database, 'ann')).resolves.toBe(80);
+    await expect(balanceOf(bench.database, 'ann')).resolves.toBe(80);
   });
 
   function parse(oids: readonly number[], parser: (value: string) => unknown): () => void {
@@ -147,7 +129,7 @@ describe.each([true, false])('queries of the work, with pipelining %s', (pipelin
     else expect(error).toMatch(/not awaited|no listener/);
     await settle();
     expect(fatal).toEqual([]);
-    await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+    await expect(balanceOf(bench.database, 'ann')).resolves.toBe(100);
   });
 
   it.each(FORMS)('that fail, or lose their connection, end no process: %s', async (_form, ask) => {
@@ -208,8 +190,8 @@ describe('a commit in one phase of a branch that is prepared already', () => {
 
     await expect(manager.commitOnePhase(again(branch, attempt), takeTen)).resolves.toBe('commit');
 
-    await expect(database.prepared()).resolves.toEqual([]);
-    await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+    await expect(bench.database.prepared()).resolves.toEqual([]);
+    await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
   });
 });
 
@@ -218,21 +200,24 @@ describe('a wait for a synchronous standby that is cut short', () => {
   afterEach(() => standby("''"));
 
   async function standby(names: string): Promise<void> {
-    await server
+    await bench.server
       .query(
         'postgres',
         `SET synchronous_commit = local; ALTER SYSTEM SET synchronous_standby_names = ${names}`,
       )
       .catch(async () => {
-        const client = new Client(server.database('postgres').url);
+        const client = new Client(bench.server.database('postgres').url);
         await client.connect();
         await client.query('SET synchronous_commit = local');
         await client.query(`ALTER SYSTEM SET synchronous_standby_names = ${names}`);
         await client.end();
       });
-    await server.query('postgres', 'SELECT pg_reload_conf()');
+    await bench.server.query('postgres', 'SELECT pg_reload_conf()');
     await until('it is in force', async () => {
-      const { rows } = await server.query<{ now: string }>('postgres', 'SHOW synchronous_standby_names');
+      const { rows } = await bench.server.query<{ now: string }>(
+        'postgres',
+        'SHOW synchronous_standby_names',
+      );
       return (
         `'${(rows[0] as unknown as { synchronous_standby_names: string }).synchronous_standby_names}'` ===
         names
@@ -245,7 +230,7 @@ describe('a wait for a synchronous standby that is cut short', () => {
     const state = { isOver: false };
     const result = call.catch((error: unknown) => error as Error).finally(() => (state.isOver = true));
     while (!state.isOver) {
-      await server.query(
+      await bench.server.query(
         'postgres',
         "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
       );
@@ -287,7 +272,7 @@ describe('a wait for a synchronous standby that is cut short', () => {
       });
       await standby("''");
       await manager.rollback(again(branch));
-      await expect(endOf(database, gid(branch))).resolves.toBe('rolled-back');
+      await expect(endOf(bench.database, gid(branch))).resolves.toBe('rolled-back');
       await standby("'ghost'");
     }
   });
@@ -306,13 +291,19 @@ describe('a wait for a synchronous standby that is cut short', () => {
 
     await standby("''");
     await expect(manager.commitOnePhase(again(branch, 3), takeTen)).resolves.toBe('commit');
-    await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+    await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
   });
 
   it('acknowledges a commit only when a later write has waited to its end', async () => {
     await standby("''");
-    await server.query('postgres', `ALTER DATABASE ${database.name} SET client_min_messages = error`);
-    await server.query('postgres', `ALTER DATABASE ${database.name} SET synchronous_commit = local`);
+    await bench.server.query(
+      'postgres',
+      `ALTER DATABASE ${bench.database.name} SET client_min_messages = error`,
+    );
+    await bench.server.query(
+      'postgres',
+      `ALTER DATABASE ${bench.database.name} SET synchronous_commit = local`,
+    );
     const manager = await manage();
     const branch = someBranch();
     await manager.prepare(branch, takeTen);
@@ -322,7 +313,7 @@ describe('a wait for a synchronous standby that is cut short', () => {
       await expect(cutWhile(manager.commit(again(branch, attempt)))).resolves.toMatchObject({
         cause: UNKNOWN,
       });
-      await expect(balanceOf(database, 'ann')).resolves.toBe(90);
+      await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
     }
     await standby("''");
     await expect(manager.commit(again(branch, 4))).resolves.toBeUndefined();

@@ -1,26 +1,16 @@
 import { Pool, type QueryConfig } from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Branch, OnePhaseAnswer, Vote } from '../../src/coordinator/index.js';
 import { PostgresResourceManager, type PostgresSettings, type Work } from '../../src/postgres/index.js';
+import { usePostgres } from '../support/postgres/bench.js';
 import { again, someBranch } from '../support/postgres/branches.js';
-import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
 
-let server: PostgresServer;
-let database: TestDatabase;
-let managers: PostgresResourceManager[];
+const bench = usePostgres({ roles: ['app'] });
 
-beforeAll(async () => {
-  server = await PostgresServer.start();
-  await server.createRole('app');
-  await server.query('postgres', 'CREATE ROLE tenant NOLOGIN; GRANT tenant TO app');
-});
-
-afterAll(() => server.stop());
+beforeAll(() => bench.server.query('postgres', 'CREATE ROLE tenant NOLOGIN; GRANT tenant TO app'));
 
 beforeEach(async () => {
-  managers = [];
-  database = await server.createDatabase();
-  await database.query(`
+  await bench.database.query(`
     GRANT CREATE, USAGE ON SCHEMA public TO app;
     CREATE SCHEMA tenant_a AUTHORIZATION app;
     CREATE TABLE tenant_a.notes (id text);
@@ -29,21 +19,9 @@ beforeEach(async () => {
     GRANT ALL ON tenant_a.notes TO app`);
 });
 
-afterEach(async () => {
-  await Promise.all(managers.map((manager) => manager.close()));
-  for (const gid of await database.prepared()) await database.query(`ROLLBACK PREPARED '${gid}'`);
-});
-
 /** A resource manager of the role `app`, whose branches come one after the other on the same connection. */
-async function manage(settings: PostgresSettings = {}, user = 'app'): Promise<PostgresResourceManager> {
-  const manager = new PostgresResourceManager('bank', {
-    connection: database.urlBy({ user }),
-    workConnections: 1,
-    ...settings,
-  });
-  managers.push(manager);
-  await manager.start();
-  return manager;
+function manage(settings: PostgresSettings = {}, user = 'app'): Promise<PostgresResourceManager> {
+  return bench.start({ connection: bench.database.urlBy({ user }), ...settings });
 }
 
 const gid = ({ transactionId }: Branch): string => `${transactionId}/bank/b`;
@@ -73,7 +51,7 @@ async function commitBy(
 }
 
 async function notes(): Promise<number> {
-  return (await database.query('SELECT FROM tenant_a.notes')).rowCount ?? 0;
+  return (await bench.database.query('SELECT FROM tenant_a.notes')).rowCount ?? 0;
 }
 
 describe.each(FORMS)('work that takes another role, %s', (form) => {
@@ -88,7 +66,7 @@ describe.each(FORMS)('work that takes another role, %s', (form) => {
     await expect(commitBy(form, manager, [sql, WRITE])).resolves.toBe('commit');
 
     await expect(notes()).resolves.toBe(1);
-    await expect(database.prepared()).resolves.toEqual([]);
+    await expect(bench.database.prepared()).resolves.toEqual([]);
     await expect(sessionIn(manager)).resolves.toMatchObject({ role: 'app' });
   });
 
@@ -97,20 +75,20 @@ describe.each(FORMS)('work that takes another role, %s', (form) => {
     const before = await manage();
     await commitBy('interactive', before, []);
     await before.close();
-    await database.query('GRANT ALL ON ALL TABLES IN SCHEMA public TO tenant');
-    await server.query('postgres', 'ALTER ROLE app SET role = tenant');
+    await bench.database.query('GRANT ALL ON ALL TABLES IN SCHEMA public TO tenant');
+    await bench.server.query('postgres', 'ALTER ROLE app SET role = tenant');
     try {
       const manager = await manage();
       await expect(commitBy(form, manager, [WRITE])).resolves.toBe('commit');
       await expect(commitBy(form, manager, ['SET ROLE NONE', WRITE])).resolves.toBe('commit');
       await expect(notes()).resolves.toBe(2);
     } finally {
-      await server.query('postgres', 'ALTER ROLE app RESET role');
+      await bench.server.query('postgres', 'ALTER ROLE app RESET role');
     }
   });
 
   it('has its deferred triggers run by the role, and on the search path, that it has set', async () => {
-    await database.query(`
+    await bench.database.query(`
       CREATE TABLE public.ran (by_role text, path text);
       GRANT ALL ON public.ran TO tenant, app;
       CREATE FUNCTION public.run() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -121,7 +99,7 @@ describe.each(FORMS)('work that takes another role, %s', (form) => {
 
     await commitBy(form, manager, ['SET LOCAL ROLE tenant', 'SET LOCAL search_path = tenant_a', WRITE]);
 
-    const { rows } = await database.query('SELECT by_role, path FROM public.ran');
+    const { rows } = await bench.database.query('SELECT by_role, path FROM public.ran');
     expect(rows).toEqual([{ by_role: 'tenant', path: 'tenant_a' }]);
   });
 });
@@ -170,7 +148,7 @@ describe.each(FORMS)('what the work of a branch sets in its session, %s', (form)
     ['DEALLOCATE ALL'],
   ])('is not there any more in the next: %s', async (sql) => {
     const manager = await manage({}, 'postgres');
-    await database.query(`
+    await bench.database.query(`
       CREATE FUNCTION public.hide() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
         PERFORM set_config('search_path', 'tenant_a', false); PERFORM set_config('work_mem', '77kB', false);
         PERFORM set_config('app.tenant', 'a', false); PERFORM set_config('role', 'tenant', false); END $$;
@@ -252,15 +230,15 @@ describe('the session of a branch', () => {
 
   it('keeps what a hook of the pool sets in it when it is opened', async () => {
     const pools = {
-      work: new Pool({ connectionString: database.urlBy({ user: 'app' }), max: 1 }),
-      completion: new Pool({ connectionString: database.urlBy({ user: 'app' }), max: 3 }),
+      work: new Pool({ connectionString: bench.database.urlBy({ user: 'app' }), max: 1 }),
+      completion: new Pool({ connectionString: bench.database.urlBy({ user: 'app' }), max: 3 }),
     };
     pools.work.on(
       'connect',
       (client) => void client.query("SET search_path = tenant_a, public; SET work_mem = '99kB'"),
     );
     const manager = new PostgresResourceManager('bank', { pools });
-    managers.push(manager);
+    bench.closeLater(manager);
     for (let turn = 0; turn < 3; turn++) {
       await expect(commitBy('interactive', manager, ["INSERT INTO notes VALUES ('x')"])).resolves.toBe(
         'commit',
@@ -286,7 +264,7 @@ describe('the session of a branch', () => {
 describe('the guard table', () => {
   it('is one and the same on every connection, whatever the work has set', async () => {
     const manager = await manage();
-    await database.query(`
+    await bench.database.query(`
       CREATE TABLE tenant_a.dtc_branches (LIKE public.dtc_branches INCLUDING ALL);
       GRANT ALL ON tenant_a.dtc_branches TO app`);
     await commitBy('interactive', manager, ['SET search_path TO tenant_a', 'INSERT INTO notes VALUES (1)']);
@@ -300,37 +278,37 @@ describe('the guard table', () => {
     };
     await expect(manager.prepare(late, work)).resolves.toMatchObject({ code: 'ROLLED_BACK' });
 
-    await expect(database.prepared()).resolves.toEqual([]);
-    const { rowCount } = await database.query('SELECT FROM tenant_a.dtc_branches');
+    await expect(bench.database.prepared()).resolves.toEqual([]);
+    const { rowCount } = await bench.database.query('SELECT FROM tenant_a.dtc_branches');
     expect(rowCount).toBe(0);
   });
 
   it('may have a name as long as PostgreSQL takes, in a schema of such a name', async () => {
     const schema = `s${'s'.repeat(62)}`;
     const guardTable = `${schema}.t${'t'.repeat(62)}`;
-    await database.query(`CREATE SCHEMA ${schema} AUTHORIZATION app`);
+    await bench.database.query(`CREATE SCHEMA ${schema} AUTHORIZATION app`);
     const manager = await manage({ guardTable });
     await expect(commitBy('interactive', manager, [WRITE])).resolves.toBe('commit');
     await expect(commitBy('batch', manager, [WRITE])).resolves.toBe('commit');
-    await expect(database.query(`SELECT FROM ${guardTable}`)).resolves.toMatchObject({ rowCount: 2 });
+    await expect(bench.database.query(`SELECT FROM ${guardTable}`)).resolves.toMatchObject({ rowCount: 2 });
   });
 
   it('is written and read by functions of PostgreSQL, though the path finds others first', async () => {
-    await database.query(`
+    await bench.database.query(`
       CREATE SCHEMA odd AUTHORIZATION app;
       CREATE FUNCTION odd.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT 'epoch'::timestamptz $$;
       CREATE FUNCTION odd.pg_current_xact_id() RETURNS xid8 LANGUAGE sql AS $$ SELECT '1'::xid8 $$;
       CREATE FUNCTION odd.pg_advisory_unlock_all() RETURNS SETOF void LANGUAGE plpgsql AS $$ BEGIN RETURN; END $$;
       CREATE FUNCTION odd.current_database() RETURNS name LANGUAGE sql AS $$ SELECT 'none'::name $$;
       GRANT USAGE ON SCHEMA odd TO PUBLIC;
-      ALTER ROLE app IN DATABASE ${database.name} SET search_path = odd, pg_catalog, public`);
+      ALTER ROLE app IN DATABASE ${bench.database.name} SET search_path = odd, pg_catalog, public`);
     const manager = await manage();
     const branch = someBranch();
     await expect(commitBy('interactive', manager, [WRITE])).resolves.toBe('commit');
     await expect(manager.prepare(branch, async () => 'commit')).resolves.toBe('commit');
     await expect(manager.prepare(again(branch, 0), async () => 'commit')).resolves.toBe('commit');
     await manager.rollback(again(branch));
-    const { rows } = await database.query(
+    const { rows } = await bench.database.query(
       "SELECT written_at > now() - interval '1 hour' AS fresh FROM odd.dtc_branches WHERE gid = $1",
       [gid(branch)],
     );

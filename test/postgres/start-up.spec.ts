@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { Pool } from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { InvalidOptionsError } from '../../src/coordinator/index.js';
 import {
   type PostgresOptions,
@@ -8,38 +8,17 @@ import {
   PostgresStartUpError,
 } from '../../src/postgres/index.js';
 import { startBanks } from '../support/postgres/bank.js';
-import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
+import { usePostgres } from '../support/postgres/bench.js';
+import { PostgresServer } from '../support/postgres/server.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 
-let server: PostgresServer;
-let database: TestDatabase;
-let managers: PostgresResourceManager[];
+const bench = usePostgres({ roles: ['guest'] });
 
-beforeAll(async () => {
-  server = await PostgresServer.start();
-  await server.createRole('guest');
-});
-
-afterAll(() => server.stop());
-
-beforeEach(async () => {
-  database = await server.createDatabase();
-  managers = [];
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await Promise.all(managers.map((manager) => manager.close()));
-});
-
-function manage(options: PostgresOptions): PostgresResourceManager {
-  const manager = new PostgresResourceManager('bank', options);
-  managers.push(manager);
-  return manager;
-}
+afterEach(() => vi.restoreAllMocks());
 
 async function failureOf(options: PostgresOptions): Promise<PostgresStartUpError> {
-  const error: unknown = await manage(options)
+  const error: unknown = await bench
+    .make(options)
     .start()
     .catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(PostgresStartUpError);
@@ -48,10 +27,10 @@ async function failureOf(options: PostgresOptions): Promise<PostgresStartUpError
 
 describe('the start of a PostgreSQL participant', () => {
   it('stops the application when the database cannot be used', async () => {
-    await database.query('CREATE TABLE dtc_branches (n int)');
+    await bench.database.query('CREATE TABLE dtc_branches (n int)');
 
     await expect(
-      startBanks({ left: { connection: database.url }, right: { connection: database.url } }),
+      startBanks({ left: { connection: bench.database.url }, right: { connection: bench.database.url } }),
     ).rejects.toMatchObject({ code: 'DTC_POSTGRES_GUARD_TABLE', participant: expect.any(String) as string });
   });
 
@@ -62,30 +41,33 @@ describe('the start of a PostgreSQL participant', () => {
   });
 
   it('fails in time when nobody answers', async () => {
-    const proxy = await TcpProxy.open({ host: '127.0.0.1', port: server.port });
+    const proxy = await TcpProxy.open({ host: '127.0.0.1', port: bench.server.port });
     proxy.rule = () => 'stall';
 
-    const error = await failureOf({ connection: database.urlBy({ port: proxy.port }), startTimeoutMs: 100 });
+    const error = await failureOf({
+      connection: bench.database.urlBy({ port: proxy.port }),
+      startTimeoutMs: 100,
+    });
 
     expect(error.code).toBe('DTC_POSTGRES_UNREACHABLE');
     expect(error.message).toContain('within 100 ms');
-    await Promise.all(managers.splice(0).map((manager) => Promise.all([manager.close(), proxy.close()])));
+    await Promise.all([bench.close(), proxy.close()]);
   });
 
   it('fails when the credentials or the database are wrong, and says which', async () => {
-    const wrongPassword = await failureOf({ connection: database.url.replace('password', 'guess') });
+    const wrongPassword = await failureOf({ connection: bench.database.url.replace('password', 'guess') });
     expect(wrongPassword).toMatchObject({ code: 'DTC_POSTGRES_UNREACHABLE' });
     expect(wrongPassword.message).toMatch(/28P01.*credentials/);
 
-    const noDatabase = await failureOf({ connection: server.database('nowhere').url });
+    const noDatabase = await failureOf({ connection: bench.server.database('nowhere').url });
     expect(noDatabase.message).toContain('3D000');
   });
 
   it('is tried again by the next call when it has failed', async () => {
-    await database.query('CREATE TABLE dtc_branches (n int)');
-    const manager = manage({ connection: database.url });
+    await bench.database.query('CREATE TABLE dtc_branches (n int)');
+    const manager = bench.make({ connection: bench.database.url });
     await expect(manager.start()).rejects.toThrow('is another table');
-    await database.query('DROP TABLE dtc_branches');
+    await bench.database.query('DROP TABLE dtc_branches');
 
     await expect(manager.recover()).resolves.toEqual([]);
   });
@@ -100,14 +82,17 @@ describe('the start of a PostgreSQL participant', () => {
       expect(error.code).toBe('DTC_POSTGRES_PREPARED_TRANSACTIONS_OFF');
       expect(error.mend).toContain('ALTER SYSTEM SET max_prepared_transactions = 200;');
     } finally {
-      await Promise.all(managers.splice(0).map((manager) => manager.close()));
+      await bench.close();
       await off.stop();
     }
   });
 
   it('fails where nothing can be written', async () => {
-    await server.query('postgres', `ALTER DATABASE ${database.name} SET default_transaction_read_only = on`);
-    expect((await failureOf({ connection: database.url })).code).toBe('DTC_POSTGRES_READ_ONLY');
+    await bench.server.query(
+      'postgres',
+      `ALTER DATABASE ${bench.database.name} SET default_transaction_read_only = on`,
+    );
+    expect((await failureOf({ connection: bench.database.url })).code).toBe('DTC_POSTGRES_READ_ONLY');
   });
 
   it('fails on a server that is too old', async () => {
@@ -118,8 +103,8 @@ describe('the start of a PostgreSQL participant', () => {
   });
 
   it('fails when the two pools log in as different roles', async () => {
-    const work = new Pool({ connectionString: database.urlBy({ user: 'guest' }) });
-    const completion = new Pool({ connectionString: database.url });
+    const work = new Pool({ connectionString: bench.database.urlBy({ user: 'guest' }) });
+    const completion = new Pool({ connectionString: bench.database.url });
 
     const error = await failureOf({ pools: { work, completion } });
 
@@ -130,7 +115,7 @@ describe('the start of a PostgreSQL participant', () => {
   it('fails when the two pools lead to different servers, though all their names are the same', async () => {
     const other = await PostgresServer.start();
     const work = new Pool({ connectionString: other.database('postgres').url });
-    const completion = new Pool({ connectionString: server.database('postgres').url });
+    const completion = new Pool({ connectionString: bench.server.database('postgres').url });
 
     const error = await failureOf({ pools: { work, completion } });
 
@@ -141,11 +126,11 @@ describe('the start of a PostgreSQL participant', () => {
   });
 
   it('fails when the two pools find different guard tables', async () => {
-    await database.query('CREATE SCHEMA aside');
-    await manage({ connection: database.url, guardTable: 'public.dtc_branches' }).start();
-    await manage({ connection: database.url, guardTable: 'aside.dtc_branches' }).start();
-    const work = new Pool({ connectionString: database.url, options: '-c search_path=aside' });
-    const completion = new Pool({ connectionString: database.url });
+    await bench.database.query('CREATE SCHEMA aside');
+    await bench.make({ connection: bench.database.url, guardTable: 'public.dtc_branches' }).start();
+    await bench.make({ connection: bench.database.url, guardTable: 'aside.dtc_branches' }).start();
+    const work = new Pool({ connectionString: bench.database.url, options: '-c search_path=aside' });
+    const completion = new Pool({ connectionString: bench.database.url });
 
     const error = await failureOf({ pools: { work, completion } });
 
@@ -174,69 +159,72 @@ describe('the start of a PostgreSQL participant', () => {
     ],
     ['writes no time', 'ALTER TABLE dtc_branches ALTER COLUMN written_at DROP DEFAULT'],
   ])('fails when the guard table %s, with the commands that mend it', async (_what, harm) => {
-    await manage({ connection: database.url }).start();
-    await database.query(harm);
+    await bench.make({ connection: bench.database.url }).start();
+    await bench.database.query(harm);
 
     let mends = 0;
     for (; mends < 3; mends++) {
-      const error: unknown = await manage({ connection: database.url })
+      const error: unknown = await bench
+        .make({ connection: bench.database.url })
         .start()
         .catch((reason: unknown) => reason);
       if (error === undefined) break;
       expect(error).toMatchObject({ code: 'DTC_POSTGRES_GUARD_TABLE' });
-      await database.query((error as PostgresStartUpError).mend.replace('Run this as its owner: ', ''));
+      await bench.database.query((error as PostgresStartUpError).mend.replace('Run this as its owner: ', ''));
     }
 
     expect([1, 2]).toContain(mends);
-    await expect(manage({ connection: database.url }).start()).resolves.toBeUndefined();
+    await expect(bench.make({ connection: bench.database.url }).start()).resolves.toBeUndefined();
   });
 
   it('creates the guard table, once, however many start at the same moment', async () => {
-    const many = Array.from({ length: 8 }, () => manage({ connection: database.url }));
+    const many = Array.from({ length: 8 }, () => bench.make({ connection: bench.database.url }));
     await Promise.all(many.map((manager) => manager.start()));
-    await expect(database.query('SELECT * FROM dtc_branches')).resolves.toMatchObject({ rowCount: 0 });
+    await expect(bench.database.query('SELECT * FROM dtc_branches')).resolves.toMatchObject({ rowCount: 0 });
   });
 
   it('creates it under another name, in a schema', async () => {
-    await database.query('CREATE SCHEMA dtc');
-    await manage({ connection: database.url, guardTable: 'dtc.branches' }).start();
-    await expect(database.query('SELECT * FROM dtc.branches')).resolves.toMatchObject({ rowCount: 0 });
+    await bench.database.query('CREATE SCHEMA dtc');
+    await bench.make({ connection: bench.database.url, guardTable: 'dtc.branches' }).start();
+    await expect(bench.database.query('SELECT * FROM dtc.branches')).resolves.toMatchObject({ rowCount: 0 });
   });
 
   it('prints the SQL that creates it, where it is not to create it; and that SQL does', async () => {
-    const options = { connection: database.urlBy({ user: 'guest' }), createGuardTable: false };
+    const options = { connection: bench.database.urlBy({ user: 'guest' }), createGuardTable: false };
     const error = await failureOf(options);
     expect(error.code).toBe('DTC_POSTGRES_GUARD_TABLE');
 
-    await database.query(error.mend.replace('Run this: ', ''));
+    await bench.database.query(error.mend.replace('Run this: ', ''));
 
-    await expect(manage(options).start()).resolves.toBeUndefined();
+    await expect(bench.make(options).start()).resolves.toBeUndefined();
   });
 
   it('prints it as well where its role may not create it', async () => {
-    const options = { connection: database.urlBy({ user: 'guest' }) };
+    const options = { connection: bench.database.urlBy({ user: 'guest' }) };
     const error = await failureOf(options);
     expect(error.code).toBe('DTC_POSTGRES_GUARD_TABLE');
     expect(error.message).toContain('42501');
 
-    await database.query(error.mend.replace('Run this as a role that may: ', ''));
+    await bench.database.query(error.mend.replace('Run this as a role that may: ', ''));
 
-    await expect(manage(options).start()).resolves.toBeUndefined();
+    await expect(bench.make(options).start()).resolves.toBeUndefined();
   });
 
   it('prints the grant that its role lacks; and that grant does', async () => {
-    await manage({ connection: database.url }).start();
-    const error = await failureOf({ connection: database.urlBy({ user: 'guest' }) });
+    await bench.make({ connection: bench.database.url }).start();
+    const error = await failureOf({ connection: bench.database.urlBy({ user: 'guest' }) });
     expect(error.code).toBe('DTC_POSTGRES_PRIVILEGES');
 
-    await database.query(error.mend.replace('Run this as its owner: ', ''));
+    await bench.database.query(error.mend.replace('Run this as its owner: ', ''));
 
-    await expect(manage({ connection: database.urlBy({ user: 'guest' }) }).start()).resolves.toBeUndefined();
+    await expect(
+      bench.make({ connection: bench.database.urlBy({ user: 'guest' }) }).start(),
+    ).resolves.toBeUndefined();
   });
 
   it('warns where a commit may be forgotten in a crash', async () => {
     const warn = vi.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
-    await manage({ connection: database.url }).start();
+    await bench.make({ connection: bench.database.url }).start();
     expect(warn).toHaveBeenCalledWith(expect.stringContaining('fsync = off'));
   });
 });
@@ -274,5 +262,6 @@ function serverOfVersion(version: number): Pool {
     release: () => {},
     getTransactionStatus: () => 'I',
   };
-  return { on: () => {}, connect: () => Promise.resolve(client) } as unknown as Pool;
+  const pool = { on: () => pool, off: () => pool, connect: () => Promise.resolve(client) };
+  return pool as unknown as Pool;
 }
