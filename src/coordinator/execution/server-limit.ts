@@ -30,13 +30,17 @@ export class ServerLimit {
   /** How many may be at work at once. */
   workers = 0;
   /** Transactions that wait for room here. */
-  queued = 0;
+  private waiting = 0;
+  /** Since when there have been some. */
+  private waitingSince = 0;
   /** How many connections the participants open at most, and how many the server gives. */
   ownConnections = 0;
   connections = 0;
   /** Hear that others may be put to work. */
   readonly onIdle = new Set<() => void>();
+  /** Lowered when the server runs short, and when too many queue. */
   private current: number;
+  private queueing: number;
   /** How many slots the server has for us. */
   most: number;
   private loweredAt = 0;
@@ -54,6 +58,7 @@ export class ServerLimit {
   ) {
     this.most = Math.max(1, total - inUse);
     this.current = this.most;
+    this.queueing = this.most;
   }
 
   /** Whether others, or earlier runs of this coordinator, held slots when the server was asked the last time. */
@@ -73,11 +78,26 @@ export class ServerLimit {
     if (gained <= 0) return;
     this.most += gained;
     this.current += gained;
+    this.queueing += gained;
   }
 
   /** How many slots may be taken now. */
   get limit(): number {
-    return Math.floor(this.current);
+    return Math.floor(Math.min(this.current, this.queueing));
+  }
+
+  get queued(): number {
+    return this.waiting;
+  }
+
+  /** A transaction waits for room here. */
+  enqueue(now: number): void {
+    if (this.waiting++ === 0) this.waitingSince = now;
+  }
+
+  /** It has begun, or waits no longer. */
+  dequeue(): void {
+    this.waiting--;
   }
 
   /** How many transactions with a branch at each participant here that is, when nothing is short. */
@@ -115,12 +135,15 @@ export class ServerLimit {
   move(load: number, atWork: number): void {
     this.load += load;
     this.atWork += atWork;
+    // Nothing queues any more.
+    if (this.load === 0) this.queueing = this.most;
   }
 
   /** Slots are free again. */
   free(slots: number, now: number): void {
     this.used -= slots;
     this.current = Math.min(this.most, this.current + slots / this.current);
+    this.queueing = Math.min(this.most, this.queueing + slots / this.queueing);
     if (this.queued === 0) this.betweenDeparturesMs = 0;
     else if (this.betweenDeparturesMs === 0) this.betweenDeparturesMs = this.sinceDeparture(now);
     else this.betweenDeparturesMs += (this.sinceDeparture(now) - this.betweenDeparturesMs) * WEIGHT;
@@ -129,18 +152,20 @@ export class ServerLimit {
 
   /** The server ran short of slots or connections. */
   lower(now: number): void {
-    this.lowerTo(1, now);
+    if (this.isLoweredSince(now)) return;
+    this.current = Math.max(1, Math.min(this.current, this.load) * LOWERED_TO);
   }
 
   /** Branches waited long to be put to work. Those that are at work keep the server busy, so that many may always begin. */
   queuedLong(now: number): void {
-    this.lowerTo(Math.min(this.current, this.workers), now);
+    if (this.queueing <= this.workers || this.isLoweredSince(now)) return;
+    this.queueing = Math.max(this.workers, Math.min(this.queueing, this.load) * LOWERED_TO);
   }
 
-  private lowerTo(least: number, now: number): void {
-    if (now < this.loweredAt + LOWERED_EVERY_MS) return;
+  private isLoweredSince(now: number): boolean {
+    if (now < this.loweredAt + LOWERED_EVERY_MS) return true;
     this.loweredAt = now;
-    this.current = Math.max(least, Math.min(this.current, this.load) * LOWERED_TO);
+    return false;
   }
 
   /** @returns how long one that comes now would wait, in milliseconds; 0 when that cannot be said. */
@@ -153,6 +178,6 @@ export class ServerLimit {
   }
 
   private sinceDeparture(now: number): number {
-    return this.departedAt === 0 ? 0 : now - this.departedAt;
+    return this.departedAt === 0 ? 0 : now - Math.max(this.departedAt, this.waitingSince);
   }
 }

@@ -19,8 +19,8 @@ import type { TransactionRecord } from './transaction-record.js';
 
 /** A transaction waits for this part of its time at most, so that the rest is enough to run it. */
 const LONGEST_WAIT = 1 / 4;
-/** Who would probably wait for more than this part of that is refused at once: the limit may fall meanwhile. */
-const LIKELY_WAIT = 1 / 2;
+/** Who would probably wait for more than this part of that is refused at once: the server may become slower meanwhile. */
+const LIKELY_WAIT = 1 / 4;
 
 /** A transaction that has not begun, and waits for room at its servers. */
 interface Waiting {
@@ -244,7 +244,7 @@ export class ServerLimits {
       this.serve();
     };
     this.queue.add(waiting);
-    for (const limit of needs.keys()) limit.queued++;
+    for (const limit of needs.keys()) limit.enqueue(now);
     signal?.tell(onAbort);
   }
 
@@ -282,7 +282,7 @@ export class ServerLimits {
 
   private leave(waiting: Waiting): void {
     if (!this.queue.delete(waiting)) return;
-    for (const limit of waiting.needs.keys()) limit.queued--;
+    for (const limit of waiting.needs.keys()) limit.dequeue();
   }
 
   private queueFor(needs: Needs): number {
