@@ -166,6 +166,24 @@ describe('A database server with a limit', () => {
     expect(runtime.limits.queued).toBe(48);
   });
 
+  it('begins none that needs less before one that waits for more', async () => {
+    const { run, runtime, first, used } = await setUp({ prepare: 'hang' });
+    const small = { branches: [branch('first', 1), branch('memory', 1)] };
+    void run();
+    void run(small);
+    void run();
+    void run(small);
+    expect([used(), runtime.limits.queued, first.count('prepare')]).toEqual([3, 2, 2]);
+  });
+
+  it.each(['read-only', 'no'] as const)('has the slots of branches that voted %s again', async (vote) => {
+    const { run, second, used, load } = await setUp({ prepare: vote });
+    second.script = { prepare: vote };
+    await run();
+    await settled();
+    expect([used(), load()]).toEqual([0, 0]);
+  });
+
   it('counts the branches of a transaction that comes step by step, and refuses the branch for which there is no room', async () => {
     const { transactions, run, first, used } = await setUp({ prepare: 'hang' });
     void run();
