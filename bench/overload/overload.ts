@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import {
+  CoordinatorStatus,
   type Outcome,
   ParticipantRegistry,
   type TransactionParticipant,
@@ -87,7 +88,8 @@ export function measureOverload(settings: Settings): Promise<OverloadLevel[]> {
           }
           registry.register(NEVER_ANSWERS, { name: HUNG });
           const run = runnerOf(app, accountsDrawn(settings.seed, [COLD_ROWS, COLD_ROWS, COLD_ROWS]));
-          const stalled = (): number => registry.list().reduce((sum, { counts }) => sum + counts.stalled, 0);
+          const status = app.get(CoordinatorStatus);
+          const stalled = (): number => status.condition().stalled;
           measured = await measureLevels(run, stalled, settings);
         } finally {
           await app.close();

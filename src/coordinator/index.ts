@@ -161,6 +161,7 @@ export type {
 } from './participant/registered-participant.js';
 export {
   type AbortCause,
+  HEURISTIC_KINDS,
   type HeuristicKind,
   type IdOrigin,
   LEGAL_TRANSITIONS,

@@ -11,7 +11,7 @@ import { type TransactionFilter, type TransactionPage, pageOf } from './observat
 import { type TransactionSummary, type TransactionView, viewOf } from './observation/transaction-view.js';
 import type { Outcome } from './outcome.js';
 import type { BranchRequest } from './participant/branch-request.js';
-import { TOLD_NOTHING, forgetHeuristics } from './protocol/index.js';
+import { TOLD_NOTHING } from './protocol/index.js';
 import { Transaction } from './transaction.js';
 import type { BeginOptions, TransactionRequest } from './transaction-request.js';
 
@@ -150,11 +150,7 @@ export class TransactionManager {
   forget(transactionId: string): boolean {
     const transaction = this.runtime.registry.find(transactionId);
     if (transaction === undefined) throw new TransactionNotFoundError(transactionId);
-    // While it goes on, the caller has yet to hear of them.
-    if (!transaction.hasHeuristics || transaction.endedAt === 0) return false;
-    forgetHeuristics(transaction);
-    this.runtime.executor.forgotten(transaction);
-    return true;
+    return this.runtime.executor.forget(transaction);
   }
 
   /** The transaction begins when its database servers have room for it. */

@@ -2,10 +2,9 @@ import type { Admission } from './execution/admission.js';
 import type { AmbientTransactions } from './execution/ambient.js';
 import type { Executor } from './execution/executor.js';
 import type { TransactionRecord } from './execution/transaction-record.js';
-import { reasonOf } from './gate/texts.js';
 import type { Outcome } from './outcome.js';
 import type { BranchRequest } from './participant/branch-request.js';
-import { type TransactionState, markRollbackOnly } from './protocol/index.js';
+import type { TransactionState } from './protocol/index.js';
 
 /** What a transaction in the hands of its caller works with. @internal */
 export interface TransactionParts {
@@ -67,9 +66,7 @@ export class Transaction {
    * @param reason for the outcome, in words; at most 300 characters of it are kept.
    */
   setRollbackOnly(reason?: string): void {
-    if (this.record.stateName !== 'ACTIVE') return;
-    this.record.needExtras().rollbackOnlyReason ??= reasonOf(reason);
-    markRollbackOnly(this.record);
+    this.parts.executor.commitRuledOut(this.record, reason);
   }
 
   /**

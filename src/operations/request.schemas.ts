@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Order, STATES, type TransactionFilter } from '../coordinator/index.js';
+import { HEURISTIC_KINDS, type Order, STATES, type TransactionFilter } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 
 // An application may validate once more what these have let through, so that what comes out must be valid as well.
@@ -49,9 +49,7 @@ export type OrderBody = z.output<typeof orderBody>;
 /** What the resolution of a branch takes. */
 export const resolutionBody = z.strictObject({
   reason,
-  as: z
-    .enum(['commit', 'rollback', 'mixed', 'hazard'])
-    .describe('How the branch has ended at its participant; hazard: nobody knows.'),
+  as: z.enum(HEURISTIC_KINDS).describe('How the branch has ended at its participant; hazard: nobody knows.'),
 });
 export type ResolutionBody = z.output<typeof resolutionBody>;
 

@@ -3,6 +3,7 @@ import {
   type BranchState,
   type BranchView,
   type CoordinatorView,
+  HEURISTIC_KINDS,
   type ParticipantView,
   STATES,
   type TimelineEntry,
@@ -14,7 +15,7 @@ import type { AuditEntryView } from './audit-page.js';
 
 // What the views look like, for OpenAPI. The compiler holds them to the types that the views are made as.
 
-const heuristicKind = z.enum(['commit', 'rollback', 'mixed', 'hazard']);
+const heuristicKind = z.enum(HEURISTIC_KINDS);
 const moment = z.string().meta({ format: 'date-time' });
 
 const branchStates = [

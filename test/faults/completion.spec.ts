@@ -68,7 +68,7 @@ describe('Completion', () => {
 
   it('fault 35: the failure of an attempt given up long ago is no news to the one at work', async () => {
     const answers = [1, 2, 3].map(() => Promise.withResolvers<void>());
-    const { run, clock, faulty, participants } = pair({
+    const { run, clock, faulty, participants, runtime } = pair({
       commit: answers.map(({ promise }) => ({ until: promise })),
     });
     const told = listenTo(run());
@@ -78,7 +78,8 @@ describe('Completion', () => {
     for (const { reject } of answers.slice(0, 2)) reject(new Error('far too late'));
     await clock.advance(100);
     expect(faulty.count('commit')).toBe(3);
-    expect(participants.get('faulty').counts).toMatchObject({ failedAttempts: 2, stalled: 0 });
+    expect(participants.get('faulty').counts).toMatchObject({ failedAttempts: 2 });
+    expect(runtime.registry.unresolvedAt(participants.get('faulty')).stalled).toBe(0);
 
     answers[2]!.resolve();
     await settled();
@@ -88,7 +89,7 @@ describe('Completion', () => {
   it.each(['commit', 'rollback'] as const)(
     'fault 36 §: a %s whose attempts are used up stays decided, is seen, and is mended by recovery',
     async (method) => {
-      const { run, clock, faulty, view, recover, participants, sound } = pair(
+      const { run, clock, faulty, view, recover, participants, runtime, sound } = pair(
         { [method]: 'throw' },
         {},
         { prepare: method === 'commit' ? 'yes' : 'no' },
@@ -104,7 +105,7 @@ describe('Completion', () => {
       const state = method === 'commit' ? 'COMMITTING' : 'ABORTING';
       expect(view(transactionId)).toMatchObject({ state, stalled: true });
       expect(view(transactionId).branches[0]).toMatchObject({ attempts: 3, lastError: 'scripted failure' });
-      expect(participants.get('faulty').counts.stalled).toBe(1);
+      expect(runtime.registry.unresolvedAt(participants.get('faulty')).stalled).toBe(1);
 
       await recover();
       expect(view(transactionId)).toMatchObject({ state, stalled: true });
@@ -116,7 +117,7 @@ describe('Completion', () => {
         state: method === 'commit' ? 'COMMITTED' : 'ABORTED',
         stalled: false,
       });
-      expect(participants.get('faulty').counts.stalled).toBe(0);
+      expect(runtime.registry.unresolvedAt(participants.get('faulty')).stalled).toBe(0);
       expect(faulty.count(method === 'commit' ? 'rollback' : 'commit')).toBe(0);
       expect(sound.count(method === 'commit' ? 'rollback' : 'commit')).toBe(0);
     },

@@ -158,9 +158,11 @@ describe('fault 39 §: a branch that is over by a report or by the word of an op
       // The log keeps what is not dealt with, and nothing else.
       expect(shop.log.reports.size).toBe(wasForgotten ? 0 : 1);
       expect(shop.log.decisions.size).toBe(decision === 'commit' && !wasForgotten ? 1 : 0);
-      const [{ counts, unforgottenReports }] = shop.coordinator.participants.list() as [never];
-      expect(counts).toMatchObject({ stalled: 0 });
-      expect(unforgottenReports).toBe(wasForgotten ? 0 : 1);
+      const { participants, runtime } = shop.coordinator;
+      expect(runtime.registry.unresolvedAt(participants.get('warehouse'))).toEqual({
+        stalled: 0,
+        reports: wasForgotten ? 0 : 1,
+      });
     },
   );
 
@@ -224,7 +226,8 @@ describe('fault 39 §: a branch that is over by a report or by the word of an op
       await shop.coordinator.recover();
       await shop.coordinator.clock.advance(SAFETY_MS);
     }
-    expect(shop.coordinator.participants.get('warehouse').unforgottenReports).toBe(1);
+    const { participants, runtime } = shop.coordinator;
+    expect(runtime.registry.unresolvedAt(participants.get('warehouse')).reports).toBe(1);
     expect(shop.log.decisions.size).toBe(1);
     const { timeline } = shop.coordinator.transactions.find(shop.id)!;
     expect(timeline.filter(({ event }) => event === 'reopened').length).toBeGreaterThan(0);

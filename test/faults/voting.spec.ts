@@ -328,7 +328,7 @@ describe('Voting', () => {
 
   it('fault 18 §: a late yes of a branch whose rollback had stalled starts afresh, and leaves nothing counted as stalled', async () => {
     const gate = Promise.withResolvers<void>();
-    const { run, clock, participants, transactions, faulty } = pair({
+    const { run, clock, participants, runtime, transactions, faulty } = pair({
       prepare: { until: gate.promise, then: { answer: 'commit' } },
       rollback: ['throw', 'throw', 'throw', 'throw', 'throw', 'yes'],
     });
@@ -336,14 +336,14 @@ describe('Voting', () => {
     await clock.advance(10_000);
     const { transactionId } = await running;
     expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTING', stalled: true });
-    expect(participants.get('faulty').counts.stalled).toBe(1);
+    expect(runtime.registry.unresolvedAt(participants.get('faulty')).stalled).toBe(1);
 
     gate.resolve();
     await settled();
 
     expect(faulty.count('rollback')).toBe(6);
     expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED', stalled: false });
-    expect(participants.get('faulty').counts.stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.get('faulty')).stalled).toBe(0);
   });
 
   it('fault 18 §: a late yes brings back a transaction that was finished and dropped long ago, for as long as it takes', async () => {

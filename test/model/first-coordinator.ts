@@ -122,7 +122,7 @@ export function firstCoordinatorSteps(participants: number): Step<World>[] {
       'hears the answer to its one-phase commit',
       'heals',
       (w) => w.onePhaseAnswer,
-      (w, e) => onePhaseAnswered(w.first, includes(w.committed, 0) ? 'committed' : 'aborted', e),
+      (w, e) => onePhaseAnswered(w.first, includes(w.committed, 0) ? 'commit' : 'rollback', e),
     ),
   ];
 }
@@ -140,7 +140,7 @@ export function firstCoordinatorFaults(): Step<World>[] {
     step('the deadline passes', 'may happen', always, (w, e) => {
       deadlinePassed(w.first, e);
       if (w.options.defect === 'a one-phase commit without answer counts as abort') {
-        onePhaseAnswered(w.first, 'aborted', e);
+        onePhaseAnswered(w.first, 'rollback', e);
       }
     }),
     step('the patience of the caller ends', 'may happen', always, (w, e) => patienceEnded(w.first, e)),

@@ -5,6 +5,7 @@ import {
 } from '../../src/coordinator/protocol/completion.js';
 import { patienceEnded, recordAbsent, recorded } from '../../src/coordinator/protocol/decision.js';
 import type { ProtocolEffects } from '../../src/coordinator/protocol/effects.js';
+import { HEURISTIC_KINDS } from '../../src/coordinator/protocol/heuristics.js';
 import { ACTIVE, type TransactionState } from '../../src/coordinator/protocol/states.js';
 import {
   CAUSE_CANCELLED,
@@ -36,8 +37,6 @@ export interface ProtocolEvent {
 
 const COMPLETING = ['COMMITTING', 'ABORTING', 'ABORTED'] as const;
 const ANSWERS = { yes: VOTE_COMMIT, 'read-only': VOTE_READ_ONLY, no: VOTE_ABORT, none: VOTE_NONE } as const;
-const KINDS = ['commit', 'rollback', 'mixed', 'hazard'] as const;
-const ONE_PHASE = ['committed', 'aborted', 'mixed', 'hazard'] as const;
 
 /** @returns every event that the core knows, with every parameter, for a transaction of so many branches. */
 export function allEvents(size: number): ProtocolEvent[] {
@@ -60,8 +59,8 @@ export function allEvents(size: number): ProtocolEvent[] {
   add('the patience ends', ['READY', 'COMMITTING'], (t, e) => patienceEnded(t, e));
   add('the decision is recorded', ['READY'], (t, e) => recorded(t, e));
   add('the record is absent', ['READY'], (t, e) => recordAbsent(t, e));
-  for (const answer of ONE_PHASE) {
-    add(`one-phase: ${answer}`, ['READY'], (t, e) => onePhaseAnswered(t, answer, e));
+  for (const end of HEURISTIC_KINDS) {
+    add(`one-phase: ${end}`, ['READY'], (t, e) => onePhaseAnswered(t, end, e));
   }
   for (let branch = 0; branch < size; branch++) addBranchEvents(branch, add);
   return events;
@@ -85,7 +84,7 @@ function addBranchEvents(
     // Only a rollback can have a second round, and only in it can a branch be open after the end.
     const fits = round === 0 ? (['COMMITTING', 'ABORTING'] as const) : (['ABORTING', 'ABORTED'] as const);
     add(`${branch} acknowledges round ${round}`, fits, (t, e) => acknowledged(t, branch, round, e));
-    for (const kind of KINDS) {
+    for (const kind of HEURISTIC_KINDS) {
       add(`${branch} reports ${kind} in round ${round}`, fits, (t, e) =>
         heuristicReported(t, branch, kind, round, e),
       );

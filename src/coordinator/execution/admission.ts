@@ -50,6 +50,14 @@ const REFUSALS = [
 export class Admission {
   private closed = false;
   private latestName = '';
+  /** The latest count of the participants with unresolved branches: when it was made, and of how many transactions. */
+  private count:
+    | {
+        readonly at: number;
+        readonly size: number;
+        readonly participants: ReadonlyMap<RegisteredParticipant, unknown>;
+      }
+    | undefined = undefined;
   /** An operator wants no new transaction, for as long as it is so. */
   isDraining = false;
   /** How often each refusal was given whose cause lies here and not with the caller. */
@@ -125,9 +133,22 @@ export class Admission {
     if (!participant.isClaimed) throw this.refused(new ParticipantNotClaimedError(participant.name));
     if (participant.paused !== undefined) throw this.refused(new ParticipantPausedError(participant.name));
     const { maxStalled } = this.options;
-    if (this.registry.unsettled.size >= maxStalled && isTroubled(participant)) {
+    if (this.registry.unsettled.size >= maxStalled && this.isUnresolved(participant)) {
       throw this.refused(new ParticipantStalledError(participant.name, maxStalled));
     }
+  }
+
+  /**
+   * Whether branches of the participant wait for it, or for an operator. With very many of them a count takes a while, so one
+   * serves all that ask in the same turn of the event loop.
+   */
+  private isUnresolved(participant: RegisteredParticipant): boolean {
+    const now = this.driver.clock.now();
+    const { size } = this.registry.unsettled;
+    if (this.count?.at !== now || this.count.size !== size) {
+      this.count = { at: now, size, participants: this.registry.unresolved() };
+    }
+    return this.count.participants.has(participant);
   }
 
   /** Most transactions bear the name that the one before has borne. */
@@ -189,11 +210,6 @@ export class Admission {
     }
     return branch;
   }
-}
-
-/** Whether branches of the participant wait for it, or for an operator. */
-function isTroubled({ counts, unforgottenReports }: RegisteredParticipant): boolean {
-  return counts.stalled + unforgottenReports > 0;
 }
 
 /** @returns the id of a branch whose caller chose none; undefined when the participant's name will do. */

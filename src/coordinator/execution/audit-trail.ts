@@ -2,8 +2,9 @@ import { LogUnavailableError } from '../log/log-errors.js';
 import { AUDIT_KEPT, type AuditEntry } from '../log/decision-log.js';
 import type { ClaimedLog } from './claimed-log.js';
 import { messageOf } from './incident.js';
+import { LATE, type TimeLimits } from './time-limits.js';
 
-/** How long the log may take to keep an entry. */
+/** How long the log may take to keep an entry, in milliseconds. */
 const ANSWER_WITHIN_MS = 10_000;
 
 /** What operators have ordered, the latest entries of it, in memory and in the log. */
@@ -14,6 +15,7 @@ export class AuditTrail {
   /** @param earlier the entries of earlier runs. */
   constructor(
     private readonly log: ClaimedLog,
+    private readonly timeLimits: TimeLimits,
     earlier: readonly AuditEntry[],
   ) {
     this.entries = [...earlier];
@@ -29,7 +31,8 @@ export class AuditTrail {
   async write(entry: Omit<AuditEntry, 'number'>): Promise<void> {
     const numbered = { number: ++this.lastNumber, ...entry };
     try {
-      await withinLimit(this.log.storage.audit(numbered));
+      const written = await this.timeLimits.within(this.log.storage.audit(numbered), ANSWER_WITHIN_MS);
+      if (written === LATE) throw new Error(`it has not answered for ${ANSWER_WITHIN_MS} ms`);
     } catch (error) {
       this.log.failed(error);
       throw new LogUnavailableError(messageOf(error));
@@ -47,18 +50,5 @@ export class AuditTrail {
       .filter(({ number }) => number < before)
       .toSorted((a, b) => b.number - a.number)
       .slice(0, limit);
-  }
-}
-
-async function withinLimit(writing: void | Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_resolve, reject) => {
-    const late = new Error(`it has not answered for ${ANSWER_WITHIN_MS} ms`);
-    timer = setTimeout(() => reject(late), ANSWER_WITHIN_MS);
-  });
-  try {
-    await Promise.race([writing, limit]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -6,6 +6,7 @@ import type { FirstCalls } from './first-calls.js';
 import { messageOf } from './incident.js';
 import type { ServerLimit } from './server-limit.js';
 import type { ServerLimits } from './server-limits.js';
+import type { TimeLimits } from './time-limits.js';
 
 /** How long the participants may take to say what their servers can take: longer delays no start. */
 const WITHIN_MS = 5_000;
@@ -49,6 +50,7 @@ export class Capacities {
     private readonly limits: ServerLimits,
     private readonly maxInFlight: number,
     private readonly clock: Clock,
+    private readonly timeLimits: TimeLimits,
   ) {}
 
   /**
@@ -59,12 +61,10 @@ export class Capacities {
   async start(): Promise<void> {
     this.participants.onRegistered = (participant) =>
       void this.read(participant).then(() => this.reportAll());
-    let timer: NodeJS.Timeout | undefined;
-    const timeUp = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, WITHIN_MS);
-    });
-    await Promise.race([Promise.all(this.participants.list().map((one) => this.read(one))), timeUp]);
-    clearTimeout(timer);
+    await this.timeLimits.within(
+      Promise.all(this.participants.list().map((one) => this.read(one))),
+      WITHIN_MS,
+    );
     this.reportAll();
   }
 

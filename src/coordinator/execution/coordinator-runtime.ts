@@ -15,6 +15,7 @@ import { Observers } from './observers.js';
 import { type Rerun, Reruns } from './reruns.js';
 import { Restoration } from './restoration.js';
 import { NO_TRACING, type Tracing } from './tracing.js';
+import { TimeLimits } from './time-limits.js';
 import { TransactionIds } from '../protocol/index.js';
 import { ServerLimits } from './server-limits.js';
 import type { TransactionRecord } from './transaction-record.js';
@@ -50,6 +51,7 @@ export class CoordinatorRuntime {
   readonly log: ClaimedLog;
   readonly audit: AuditTrail;
   readonly deadlines: Deadlines;
+  readonly timeLimits: TimeLimits;
   readonly restoration: Restoration;
   readonly observers: Observers;
   readonly reruns: Reruns;
@@ -74,7 +76,8 @@ export class CoordinatorRuntime {
     const { options, participants, clock, random, log, observer } = parts;
     this.ids = new TransactionIds(options.name, claim.logId, claim.epoch);
     this.log = new ClaimedLog(log, options.name, claim, () => observer.fenced());
-    this.audit = new AuditTrail(this.log, claim.audits);
+    this.timeLimits = new TimeLimits(clock);
+    this.audit = new AuditTrail(this.log, this.timeLimits, claim.audits);
     this.isRecovering = claim.decisions.length > 0;
     this.registry = new TransactionRegistry(
       this.ids,
@@ -127,15 +130,10 @@ export class CoordinatorRuntime {
       limits,
       observers,
     );
-    this.capacities = new Capacities(participants, executor.firstCalls, limits, options.maxInFlight, clock);
-    this.restoration = new Restoration(
-      executor,
-      registry,
-      participants,
-      unconfirmed,
-      observers,
-      options.timeoutMs,
-    );
+    const { firstCalls } = executor;
+    const { maxInFlight, timeoutMs } = options;
+    this.capacities = new Capacities(participants, firstCalls, limits, maxInFlight, clock, this.timeLimits);
+    this.restoration = new Restoration(executor, registry, participants, unconfirmed, observers, timeoutMs);
   }
 
   /** @returns what earlier runs have left behind, once: it is not kept here any longer. */
@@ -152,6 +150,7 @@ export class CoordinatorRuntime {
     this.reruns.sweep(now);
     if (this.limits.queued > 0) this.limits.sweep(now);
     this.capacities.sweep(now);
+    this.timeLimits.sweep(now);
     this.registry.expire(now);
   }
 

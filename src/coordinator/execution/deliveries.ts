@@ -2,7 +2,6 @@ import { type Answer, Refused, answerOf } from '../gate/answer.js';
 import { type Failure, failureOf } from '../gate/failure.js';
 import {
   NO_BRANCHES,
-  READY,
   acknowledged,
   attemptsExhausted,
   completionRound,
@@ -10,6 +9,7 @@ import {
   heuristicReported,
   includes,
   onePhaseAnswered,
+  owes,
 } from '../protocol/index.js';
 import type { HeuristicKind, ProtocolEffects } from '../protocol/index.js';
 import type { AmbientTransactions } from './ambient.js';
@@ -27,8 +27,6 @@ import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { CompletionAttempt, Delivery, type DeliveryKind } from './delivery.js';
 import { isHeld } from './held.js';
-import { ONE_PHASE_ANSWERS } from './heuristics.js';
-import { keepCounts } from './kept-counts.js';
 import { NEVER } from './moments.js';
 import type { Observers } from './observers.js';
 import type { TransactionRecord } from './transaction-record.js';
@@ -49,13 +47,6 @@ export class Deliveries {
     private readonly unconfirmed: UnconfirmedEnds,
   ) {}
 
-  /** Whether the branch owes an answer that a delivery is to bring. */
-  owes(branch: BranchRecord): boolean {
-    const { transaction } = branch;
-    // Before the decision only a one-phase commit is awaited in READY.
-    return includes(transaction.state === READY ? transaction.awaiting : transaction.open, branch.index);
-  }
-
   /** Starts to roll a branch back; a rollback of an earlier round is overtaken. */
   rollback(branch: BranchRecord): void {
     branch.delivery?.rest(NEVER);
@@ -70,7 +61,6 @@ export class Deliveries {
     this.observers.completed(branch, kind === 'commit' ? 'commit' : 'rollback');
     this.closing(branch);
     acknowledged(transaction, index, round, this.effects);
-    keepCounts(transaction);
     if (transaction.stalled !== NO_BRANCHES) transaction.driver.progressed(transaction);
     else transaction.driver.branchMoved(transaction);
   }
@@ -90,11 +80,11 @@ export class Deliveries {
    */
   onePhaseAnswer(branch: BranchRecord, answer: Answer, isCurrent: boolean): void {
     const { transaction } = branch;
-    if (!this.owes(branch)) return;
+    if (!owes(branch.transaction, branch.index)) return;
     if (answer === 'commit') {
       this.observers.completed(branch, 'commit');
       this.closing(branch);
-      onePhaseAnswered(transaction, 'committed', this.effects);
+      onePhaseAnswered(transaction, 'commit', this.effects);
       return;
     }
     if (answer instanceof Refused) {
@@ -102,7 +92,7 @@ export class Deliveries {
       branch.refusal = { code, reason, error: undefined };
       this.observers.prepareFailed(branch, 'refused', reason);
       this.closing(branch);
-      onePhaseAnswered(transaction, 'aborted', this.effects);
+      onePhaseAnswered(transaction, 'rollback', this.effects);
     } else if (isCurrent) {
       const description = answer === 'read-only' ? 'a string' : answer.description;
       const message = `answered ${description}, which is neither commit nor abort`;
@@ -112,7 +102,7 @@ export class Deliveries {
 
   /** Gives up an attempt whose time is up, or starts the next when its pause is over. */
   examine(branch: BranchRecord, now: number): void {
-    if (!this.owes(branch)) return;
+    if (!owes(branch.transaction, branch.index)) return;
     const { delivery } = branch;
     if (delivery === undefined) {
       if (this.dueAt(branch) > now) return;
@@ -131,7 +121,7 @@ export class Deliveries {
 
   /** @returns when something of this branch's completion is due. */
   dueAt(branch: BranchRecord): number {
-    if (!this.owes(branch)) return NEVER;
+    if (!owes(branch.transaction, branch.index)) return NEVER;
     if (branch.delivery !== undefined) return branch.delivery.dueAt;
     return branch.call === CALL_NONE || branch.call === CALL_PREPARE ? NEVER : callDueAt(branch);
   }
@@ -143,7 +133,7 @@ export class Deliveries {
    */
   retryNow(branch: BranchRecord): Promise<void> {
     const { delivery } = branch;
-    if (delivery === undefined || delivery.attempt !== undefined || !this.owes(branch))
+    if (delivery === undefined || delivery.attempt !== undefined || !owes(branch.transaction, branch.index))
       return Promise.resolve();
     return new Promise((resolve) => {
       delivery.onAttemptOver = resolve;
@@ -163,7 +153,8 @@ export class Deliveries {
    */
   resolve(branch: BranchRecord, kind: HeuristicKind, reason: string): boolean {
     const { delivery, transaction, index } = branch;
-    if (delivery === undefined || delivery.attempt !== undefined || !this.owes(branch)) return false;
+    if (delivery === undefined || delivery.attempt !== undefined || !owes(branch.transaction, branch.index))
+      return false;
     if (!includes(transaction.stalled, index) && !isHeld(branch)) return false;
     this.heuristic(branch, delivery.kind, delivery.round, { kind, reason });
     return true;
@@ -226,7 +217,7 @@ export class Deliveries {
   private failed(delivery: Delivery, message: string, late?: BranchRecord | CompletionAttempt): void {
     const { branch } = delivery;
     const { transaction, index, participant } = branch;
-    if (!this.owes(branch) || branch.delivery !== delivery) {
+    if (!owes(transaction, index) || branch.delivery !== delivery) {
       delivery.rest(NEVER);
       return;
     }
@@ -249,15 +240,14 @@ export class Deliveries {
 
   private heuristic(branch: BranchRecord, kind: DeliveryKind, round: number, report: BranchHeuristic): void {
     const { transaction, index } = branch;
-    if (!this.owes(branch) || round !== completionRound(transaction, index)) return;
+    if (!owes(transaction, index) || round !== completionRound(transaction, index)) return;
     branch.heuristic = report;
     this.observers.heuristic(branch, `${report.kind}: ${report.reason}`);
     this.closing(branch);
     this.unconfirmed.add(branch, this.clock.now());
     const wasReported = includes(heuristicBranches(transaction), index);
-    if (kind === 'one-phase') onePhaseAnswered(transaction, ONE_PHASE_ANSWERS[report.kind], this.effects);
+    if (kind === 'one-phase') onePhaseAnswered(transaction, report.kind, this.effects);
     else heuristicReported(transaction, index, report.kind, round, this.effects);
-    keepCounts(transaction);
     // A report that agrees with the decision is none, and one that is made again is no second one.
     const isNews = !wasReported && includes(heuristicBranches(transaction), index);
     if (isNews) transaction.driver.heuristicReported(branch);

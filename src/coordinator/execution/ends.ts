@@ -1,7 +1,6 @@
 import { COMMITTING, isAbort } from '../protocol/index.js';
 import type { BranchRecord } from './branch-record.js';
 import type { Clock } from './clock.js';
-import { keepCounts } from './kept-counts.js';
 import { dropPayloads, isRecorded } from './leftovers.js';
 import type { LogNotes } from './log-notes.js';
 import type { TransactionRecord } from './transaction-record.js';
@@ -20,7 +19,6 @@ export class Ends {
     const first = transaction.endedAt === 0;
     if (first) transaction.endedAt = this.clock.now();
     dropPayloads(transaction);
-    keepCounts(transaction);
     // A decision is kept until its reports are forgotten and no branch is over by word alone.
     if (!transaction.isWatched) this.noteEnd(transaction);
     else if (isRecorded(transaction)) this.notes.progressed(transaction);
@@ -30,7 +28,6 @@ export class Ends {
 
   /** Its heuristic reports were dealt with. */
   forgotten(transaction: TransactionRecord): void {
-    keepCounts(transaction);
     // Where there is no record, a report is all that the log has of a commit.
     if (transaction.isSettled || isRecorded(transaction) || isAbort(transaction.state)) {
       this.notes.forgotten(transaction);

@@ -1,6 +1,7 @@
 import type { CoordinatorRun } from '../participant/participant.js';
 import {
   ABORTING,
+  ACTIVE,
   type BranchSet,
   CAUSE_CANCELLED,
   CAUSE_ROLLED_BACK,
@@ -10,8 +11,10 @@ import {
   type StateNumber,
   type ToldNumber,
   deadlinePassed,
+  forgetHeuristics,
   includes,
   isUndecided,
+  markRollbackOnly,
   patienceEnded,
   requestCommit,
   requestRollback,
@@ -29,7 +32,6 @@ import { DecisionRecorder } from './decision-recorder.js';
 import { Deliveries } from './deliveries.js';
 import { Ends } from './ends.js';
 import { FirstCalls } from './first-calls.js';
-import { keepCounts } from './kept-counts.js';
 import { LogNotes } from './log-notes.js';
 import type { Observers } from './observers.js';
 import type { Reruns } from './reruns.js';
@@ -105,6 +107,13 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   commitRequested(transaction: TransactionRecord): void {
     const onePhase = transaction.size === 1 && transaction.firstBranch!.participant.onePhase;
     requestCommit(transaction, onePhase, this);
+  }
+
+  /** The caller rules commit out. Once the voting has begun, it does nothing. */
+  commitRuledOut(transaction: TransactionRecord, reason: unknown): void {
+    if (transaction.state !== ACTIVE) return;
+    transaction.needExtras().rollbackOnlyReason ??= reasonOf(reason);
+    markRollbackOnly(transaction);
   }
 
   /** The caller asks for rollback. Too late, it does nothing: the outcome that has won is what it is told. */
@@ -186,7 +195,6 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   }
 
   stalled(transaction: TransactionRecord, index: number): void {
-    keepCounts(transaction);
     this.setAside(transaction);
     const branch = transaction.branches[index]!;
     this.observers.stalled(branch, branch.delivery!.lastError!);
@@ -211,9 +219,16 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     if (extras?.shares !== undefined) this.parts.limits.release(transaction);
   }
 
-  /** Its heuristic reports were dealt with. */
-  forgotten(transaction: TransactionRecord): void {
+  /**
+   * An operator has dealt with the heuristic reports of a transaction.
+   *
+   * @returns whether there were any, and it is over: while it goes on, the caller has yet to hear of them.
+   */
+  forget(transaction: TransactionRecord): boolean {
+    if (!transaction.hasHeuristics || transaction.endedAt === 0) return false;
+    forgetHeuristics(transaction);
     this.ends.forgotten(transaction);
+    return true;
   }
 
   settled(transaction: TransactionRecord): void {

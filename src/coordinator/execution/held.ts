@@ -1,4 +1,4 @@
-import { READY, includes } from '../protocol/index.js';
+import { includes, owes } from '../protocol/index.js';
 import type { BranchRecord } from './branch-record.js';
 import type { Clock } from './clock.js';
 import type { Deadlines } from './deadlines.js';
@@ -15,7 +15,7 @@ export const REFUSED_WHILE_PAUSED = {
 export function isHeld({ transaction, index, participant, delivery }: BranchRecord): boolean {
   if (participant.paused === undefined || delivery === undefined || delivery.attempt !== undefined)
     return false;
-  return includes(transaction.state === READY ? transaction.awaiting : transaction.open, index);
+  return owes(transaction, index);
 }
 
 /**

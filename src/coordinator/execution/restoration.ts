@@ -16,7 +16,6 @@ import {
 } from '../protocol/index.js';
 import { BranchRecord } from './branch-record.js';
 import { Delivery, type DeliveryKind } from './delivery.js';
-import { keepCounts } from './kept-counts.js';
 import type { Observers } from './observers.js';
 import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
 import type { TransactionRegistry } from './transaction-registry.js';
@@ -99,7 +98,6 @@ export class Restoration {
     this.owe(branch, 'rollback');
     this.unconfirmed.remove(branch);
     restoreOrphan(transaction, branch.index);
-    keepCounts(transaction);
     if (known === undefined) this.registry.adopt(transaction);
     else this.registry.setAside(transaction);
     return branch;
@@ -116,7 +114,6 @@ export class Restoration {
       completionRound(transaction, index),
     );
     reopenEnded(transaction, index);
-    keepCounts(transaction);
     this.observers.reopened(branch);
     this.registry.setAside(transaction);
   }
@@ -130,7 +127,6 @@ export class Restoration {
       this.unconfirmed.add(branch, this.driver.clock.now());
       restoreReport(transaction, branch.index, kind);
     }
-    keepCounts(transaction);
     if (transaction.open !== NO_BRANCHES) return;
     transaction.endedAt = this.driver.clock.now();
     // Only its end was not noted.

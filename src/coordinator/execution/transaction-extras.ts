@@ -47,11 +47,6 @@ export class TransactionExtras {
   unconfirmed: BranchSet = NO_BRANCHES;
   /** Whether its reports are forgotten, and the log is to be told when no branch is over by word alone. */
   owesForget = false;
-  /** The branches that the counts of their participants include. */
-  readonly counted: { stalled: BranchSet; reported: BranchSet } = {
-    stalled: NO_BRANCHES,
-    reported: NO_BRANCHES,
-  };
   /** What went otherwise than it should, for the timeline. */
   readonly incidents: Incident[] = [];
 

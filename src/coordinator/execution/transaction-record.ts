@@ -36,8 +36,6 @@ export interface TransactionDriver {
   branchMoved(transaction: TransactionRecord): void;
   /** A participant's report that disagrees with the decision, or may, was taken. */
   heuristicReported(branch: BranchRecord): void;
-  /** Its heuristic reports were dealt with. */
-  forgotten(transaction: TransactionRecord): void;
   /** Nothing may keep it any more. */
   settled(transaction: TransactionRecord): void;
   /** The caller's signal was aborted. */

@@ -21,7 +21,6 @@ function setUp({ retainFinished = 4, retainFinishedMs = 1_000 } = {}) {
     cancelled() {},
     heuristicReported() {},
     progressed() {},
-    forgotten() {},
     settled() {},
     held() {},
     branchMoved() {},

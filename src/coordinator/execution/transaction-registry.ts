@@ -1,6 +1,16 @@
-import { isCommit } from '../protocol/index.js';
-import type { TransactionIds } from '../protocol/index.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import { NO_BRANCHES, type TransactionIds, heuristicBranches, includes, isCommit } from '../protocol/index.js';
 import type { TransactionRecord } from './transaction-record.js';
+
+/** Branches of one participant that have not come to a settled end. */
+export interface Unresolved {
+  /** How many are stalled. */
+  readonly stalled: number;
+  /** How many hold a heuristic report that no operator has dealt with. */
+  readonly reports: number;
+}
+
+const NOTHING_UNRESOLVED: Unresolved = { stalled: 0, reports: 0 };
 
 /**
  * Every transaction that is in flight, and the finished ones that are still kept. The number of a transaction is its
@@ -107,6 +117,31 @@ export class TransactionRegistry {
     this.unsettled.add(transaction);
     if (transaction.endedAt === 0) this.leaveFlight();
     else if (this.find(transaction.id) !== transaction) this.elders.set(transaction.sequence, transaction);
+  }
+
+  /** @returns what is unresolved at each participant, counted from the state of the transactions: none is counted that is in flight. */
+  unresolved(): Map<RegisteredParticipant, Unresolved> {
+    const found = new Map<RegisteredParticipant, Unresolved>();
+    for (const transaction of this.unsettled) {
+      const reports = heuristicBranches(transaction);
+      if ((transaction.stalled | reports) === NO_BRANCHES) continue;
+      for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+        const isStalled = includes(transaction.stalled, branch.index);
+        const isReported = includes(reports, branch.index);
+        if (!isStalled && !isReported) continue;
+        const before = found.get(branch.participant) ?? NOTHING_UNRESOLVED;
+        found.set(branch.participant, {
+          stalled: before.stalled + Number(isStalled),
+          reports: before.reports + Number(isReported),
+        });
+      }
+    }
+    return found;
+  }
+
+  /** @returns what is unresolved at one participant. */
+  unresolvedAt(participant: RegisteredParticipant): Unresolved {
+    return this.unresolved().get(participant) ?? NOTHING_UNRESOLVED;
   }
 
   /** Drops the finished transactions whose time is up. */

@@ -15,7 +15,6 @@ import { type BranchRecord, type Refusal, preparedSibling } from './branch-recor
 import type { Clock } from './clock.js';
 import type { Contention } from './contention.js';
 import type { Deliveries } from './deliveries.js';
-import { keepCounts } from './kept-counts.js';
 import type { PrepareProblem } from './observer.js';
 import type { Observers } from './observers.js';
 import type { TransactionRecord } from './transaction-record.js';
@@ -57,8 +56,6 @@ export class Votes {
     if (transaction.state !== PREPARING) this.lateAnswer(branch, answer, problem);
     else if (answer === VOTE_COMMIT || answer === VOTE_READ_ONLY) this.observers.voted(branch, answer);
     vote(transaction, branch.index, answer, this.effects);
-    // A rollback that starts afresh is no longer among those that have stalled.
-    keepCounts(transaction);
   }
 
   /**

@@ -1,8 +1,6 @@
 import { types } from 'node:util';
-import type { HeuristicKind } from '../protocol/index.js';
+import { HEURISTIC_KINDS, type HeuristicKind } from '../protocol/index.js';
 import { MAX_CODE_LENGTH, messageOf, shortened } from './texts.js';
-
-const HEURISTIC_KINDS: ReadonlySet<unknown> = new Set(['commit', 'rollback', 'mixed', 'hazard']);
 
 /** What user code has thrown, read once, in texts of limited length. */
 export class Failure {
@@ -72,5 +70,5 @@ export function textAt(thrown: unknown, field: string, maxLength = MAX_CODE_LENG
 
 function kindOf(thrown: unknown): HeuristicKind | undefined {
   const kind = textAt(thrown, 'kind');
-  return HEURISTIC_KINDS.has(kind) ? (kind as HeuristicKind) : undefined;
+  return HEURISTIC_KINDS.find((known) => known === kind);
 }

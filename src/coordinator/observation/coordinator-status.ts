@@ -67,7 +67,10 @@ export interface ParticipantView extends ResolvedParticipantOptions {
   readonly className: string;
   readonly onePhase: boolean;
   readonly paused: { readonly since: string; readonly by: string; readonly reason: string } | null;
-  readonly counts: Readonly<ParticipantCounts>;
+  readonly counts: Readonly<ParticipantCounts> & {
+    /** Branches that are stalled now. */
+    readonly stalled: number;
+  };
   readonly latency: ParticipantLatency;
   /** Prepared branches that this coordinator cannot decide and leaves alone, as the latest complete list has them. */
   readonly undecided: UndecidedView;
@@ -162,7 +165,10 @@ export class CoordinatorStatus {
   /** @returns the participants that are registered now, with their options and counts. */
   participants(): ParticipantView[] {
     const now = this.runtime.parts.clock.now();
-    return this.participantRegistry.list().map((participant) => participantView(participant, now));
+    const unresolved = this.runtime.registry.unresolved();
+    return this.participantRegistry
+      .list()
+      .map((participant) => participantView(participant, unresolved.get(participant)?.stalled ?? 0, now));
   }
 
   /** @throws ParticipantNotFoundError */
@@ -173,14 +179,14 @@ export class CoordinatorStatus {
   }
 }
 
-function participantView(participant: RegisteredParticipant, now: number): ParticipantView {
+function participantView(participant: RegisteredParticipant, stalled: number, now: number): ParticipantView {
   const { options, className, onePhase, counts, paused } = participant;
   return {
     ...options,
     className,
     onePhase,
     paused: paused === undefined ? null : { ...paused, since: new Date(paused.since).toISOString() },
-    counts: { ...counts },
+    counts: { ...counts, stalled },
     latency: latencyOf(participant),
     undecided: undecidedView(participant, now),
   };

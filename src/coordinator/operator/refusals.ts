@@ -2,7 +2,7 @@ import type { Admission } from '../execution/admission.js';
 import type { BranchRecord } from '../execution/branch-record.js';
 import { isHeld } from '../execution/held.js';
 import type { TransactionRecord } from '../execution/transaction-record.js';
-import { READY, includes, isAbort, isCommit } from '../protocol/index.js';
+import { READY, includes, isAbort, isCommit, owes } from '../protocol/index.js';
 
 /** Why an action is refused as things are, in one sentence; undefined when it is not. */
 export const reasonAgainst = {
@@ -23,7 +23,8 @@ export const reasonAgainst = {
     if (participant.isAwaited) return `No participant "${participant.name}" is registered.`;
     if (participant.paused !== undefined)
       return `Participant "${participant.name}" is paused: resume it first.`;
-    if (!owes(branch)) return `Branch "${branch.branchId}" has no decision to be told.`;
+    if (!owes(branch.transaction, branch.index))
+      return `Branch "${branch.branchId}" has no decision to be told.`;
     if (delivery === undefined || delivery.attempt !== undefined) {
       return `An attempt to complete branch "${branch.branchId}" is under way.`;
     }
@@ -32,7 +33,7 @@ export const reasonAgainst = {
 
   resolve(branch: BranchRecord): string | undefined {
     const { transaction, index, branchId, delivery } = branch;
-    if (!owes(branch) || !(includes(transaction.stalled, index) || isHeld(branch))) {
+    if (!owes(transaction, index) || !(includes(transaction.stalled, index) || isHeld(branch))) {
       return `Branch "${branchId}" has not stalled, and its participant is not paused: it is still being tried.`;
     }
     if (delivery?.attempt !== undefined) {
@@ -54,8 +55,3 @@ export const reasonAgainst = {
     return isDraining ? undefined : 'The coordinator is not drained.';
   },
 };
-
-/** Whether the branch has yet to be told the decision, or asked for it. */
-function owes({ transaction, index }: BranchRecord): boolean {
-  return includes(transaction.state === READY ? transaction.awaiting : transaction.open, index);
-}

@@ -20,8 +20,6 @@ export interface ParticipantCounts {
   /** Attempts to commit or roll back that failed. */
   failedAttempts: number;
   heuristicReports: number;
-  /** Branches that are stalled now. */
-  stalled: number;
 }
 
 /** How many branches a participant can prepare at once, and who waits for it. @internal */
@@ -78,10 +76,7 @@ export class RegisteredParticipant {
     rolledBack: 0,
     failedAttempts: 0,
     heuristicReports: 0,
-    stalled: 0,
   };
-  /** Heuristic reports of its branches that nobody has dealt with. */
-  unforgottenReports = 0;
   /** An operator has paused it: its prepares are refused, and its completions wait. */
   paused: Pause | undefined = undefined;
   /** The shorter of its time-outs, in milliseconds. */

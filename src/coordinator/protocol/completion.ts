@@ -1,17 +1,17 @@
 import { type BranchSet, NO_BRANCHES, includes, only } from './branch-set.js';
 import { end, tell } from './decision.js';
 import type { ProtocolEffects } from './effects.js';
+import type { HeuristicKind } from './heuristics.js';
 import { ABORTED, COMMITTED, READY, isCommit } from './states.js';
-import { type ProtocolTransaction, TOLD_PENDING, allBranches } from './transaction.js';
+import { type ProtocolTransaction, TOLD_PENDING } from './transaction.js';
 
 /**
- * How a participant ended against the decision, or may have.
- *
- * Source: X/Open XA, the return codes XA_HEURCOM, XA_HEURRB, XA_HEURMIX and XA_HEURHAZ.
- *
- * @publicApi
+ * Whether the branch owes an answer: the acknowledgement of the decision, or the decision itself, once it was asked to commit in
+ * one phase. Before the decision only that answer is awaited in READY.
  */
-export type HeuristicKind = 'commit' | 'rollback' | 'mixed' | 'hazard';
+export function owes(transaction: ProtocolTransaction, branch: number): boolean {
+  return includes(transaction.state === READY ? transaction.awaiting : transaction.open, branch);
+}
 
 /**
  * The number of the round in which a completion is sent to a branch. A rollback sent while the prepare is still
@@ -61,44 +61,11 @@ export function attemptsExhausted<T extends ProtocolTransaction>(
   branch: number,
   effects: ProtocolEffects<T>,
 ): void {
-  const bit = only(branch);
-  const owes = transaction.state === READY ? transaction.awaiting : transaction.open;
-  if ((owes & ~transaction.stalled & bit) === 0) return;
-  transaction.stalled |= bit;
-  // Whoever was to hear of an abort has heard of it when it was decided.
+  if (!owes(transaction, branch) || includes(transaction.stalled, branch)) return;
+  transaction.stalled |= only(branch);
+  // The caller heard of an abort when it was decided.
   tell(transaction, TOLD_PENDING, effects);
   effects.stalled(transaction, branch);
-}
-
-/**
- * The heuristic outcome of the whole transaction, from the reports of its branches: `mixed` when some branch
- * ended with the decision and another against it, the opposite of the decision when all did, `hazard` when
- * that cannot be ruled out.
- *
- * @returns undefined when every branch ended as decided.
- */
-export function heuristicOutcome(transaction: ProtocolTransaction): HeuristicKind | undefined {
-  const { against, mixed, hazard } = transaction;
-  if ((against | mixed | hazard) === NO_BRANCHES) return undefined;
-  const concerned = isCommit(transaction.state)
-    ? transaction.yes
-    : allBranches(transaction) & ~(transaction.refused | transaction.readOnly);
-  if (mixed !== NO_BRANCHES) return 'mixed';
-  if (against === NO_BRANCHES) return 'hazard';
-  if (against === concerned) return isCommit(transaction.state) ? 'rollback' : 'commit';
-  return (against | hazard) === concerned ? 'hazard' : 'mixed';
-}
-
-/** The branches whose report does not agree with the decision, or may not. */
-export function heuristicBranches({ against, mixed, hazard }: ProtocolTransaction): BranchSet {
-  return against | mixed | hazard;
-}
-
-/** Removes every heuristic report, once somebody has dealt with it. */
-export function forgetHeuristics(transaction: ProtocolTransaction): void {
-  transaction.against = NO_BRANCHES;
-  transaction.mixed = NO_BRANCHES;
-  transaction.hazard = NO_BRANCHES;
 }
 
 function isStale(transaction: ProtocolTransaction, branch: number, round: number): boolean {

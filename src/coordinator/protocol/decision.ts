@@ -27,7 +27,19 @@ import {
 } from './transaction.js';
 
 /**
- * Moves the transaction to its next state.
+ * Makes one step of the table.
+ *
+ * @throws IllegalTransitionError when the table has no such step.
+ * @internal
+ */
+export function step(transaction: ProtocolTransaction, next: StateNumber): void {
+  const from = transaction.state;
+  if (!isLegal(from, next)) throw new IllegalTransitionError(STATES[from]!, STATES[next]!);
+  transaction.state = next;
+}
+
+/**
+ * Moves the transaction to its next state, and reports it.
  *
  * @throws IllegalTransitionError when the table has no such step.
  * @internal
@@ -38,8 +50,7 @@ export function enter<T extends ProtocolTransaction>(
   effects: ProtocolEffects<T>,
 ): void {
   const from = transaction.state;
-  if (!isLegal(from, next)) throw new IllegalTransitionError(STATES[from]!, STATES[next]!);
-  transaction.state = next;
+  step(transaction, next);
   effects.entered(transaction, from);
 }
 

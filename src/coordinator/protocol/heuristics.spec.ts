@@ -1,13 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import {
-  type HeuristicKind,
-  acknowledged,
-  completionRound,
-  forgetHeuristics,
-  heuristicOutcome,
-  heuristicReported,
-} from './completion.js';
+import { acknowledged, completionRound, heuristicReported } from './completion.js';
 import { recorded } from './decision.js';
+import { type HeuristicKind, forgetHeuristics, heuristicOutcome } from './heuristics.js';
 import { RecordingEffects, preparingWith } from '../../../test/protocol/recording-effects.js';
 import { ABORTED, COMMITTED, COMMITTING } from './states.js';
 import {

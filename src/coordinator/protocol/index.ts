@@ -2,6 +2,7 @@ export * from './branch-set.js';
 export * from './completion.js';
 export { patienceEnded, recordAbsent, recorded } from './decision.js';
 export type { ProtocolEffects } from './effects.js';
+export * from './heuristics.js';
 export * from './recovery.js';
 export * from './states.js';
 export * from './transaction.js';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { acknowledged, attemptsExhausted, heuristicOutcome } from './completion.js';
+import { acknowledged, attemptsExhausted } from './completion.js';
+import { heuristicOutcome } from './heuristics.js';
 import { recordAbsent, recorded } from './decision.js';
 import { RecordingEffects, activeWith } from '../../../test/protocol/recording-effects.js';
 import { ABORTED, COMMITTED, PREPARING, READY } from './states.js';
@@ -25,7 +26,7 @@ function askedToDecide(): ProtocolTransaction {
 describe('rule 7: a branch alone commits in one phase', () => {
   it('commits without a record and without a second call', () => {
     const transaction = askedToDecide();
-    onePhaseAnswered(transaction, 'committed', effects);
+    onePhaseAnswered(transaction, 'commit', effects);
     expect(effects.take()).toEqual([
       'READY to COMMITTING',
       'COMMITTING to COMMITTED',
@@ -36,7 +37,7 @@ describe('rule 7: a branch alone commits in one phase', () => {
 
   it('aborts when the branch says that it did not commit, and leaves it alone', () => {
     const transaction = askedToDecide();
-    onePhaseAnswered(transaction, 'aborted', effects);
+    onePhaseAnswered(transaction, 'rollback', effects);
     expect(effects.take()).toEqual([
       'READY to ABORTING',
       'cancel',
@@ -75,8 +76,8 @@ describe('rule 7: a branch alone commits in one phase', () => {
   });
 
   it.each([
-    ['committed', COMMITTED],
-    ['aborted', ABORTED],
+    ['commit', COMMITTED],
+    ['rollback', ABORTED],
   ] as const)(
     'is settled by a late answer: %s; the caller keeps the pending it was told',
     (answer, state) => {
@@ -86,7 +87,7 @@ describe('rule 7: a branch alone commits in one phase', () => {
       onePhaseAnswered(transaction, answer, effects);
       expect(effects.take().filter((call) => call.startsWith('tell'))).toEqual([]);
       expect(transaction).toMatchObject({ state, stalled: 0, awaiting: 0 });
-      onePhaseAnswered(transaction, answer === 'committed' ? 'aborted' : 'committed', effects);
+      onePhaseAnswered(transaction, answer === 'commit' ? 'rollback' : 'commit', effects);
       expect(transaction.state).toBe(state);
       expect(effects.take()).toEqual([]);
     },
@@ -97,7 +98,7 @@ describe('rule 7: a branch alone commits in one phase', () => {
     requestCommit(transaction, true, effects);
     expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare']);
     expect(transaction).toMatchObject({ state: PREPARING, onePhase: false });
-    onePhaseAnswered(transaction, 'committed', effects);
+    onePhaseAnswered(transaction, 'commit', effects);
     expect(effects.take()).toEqual([]);
   });
 
@@ -105,7 +106,7 @@ describe('rule 7: a branch alone commits in one phase', () => {
     const transaction = activeWith(1);
     requestCommit(transaction, false, effects);
     vote(transaction, 0, VOTE_COMMIT, effects);
-    onePhaseAnswered(transaction, 'aborted', effects);
+    onePhaseAnswered(transaction, 'rollback', effects);
     expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare', 'PREPARING to READY', 'record']);
   });
 });

@@ -27,7 +27,7 @@ function heal(transaction: ProtocolTransaction, effects: InvariantChecker): void
   for (const branch of branches) {
     effects.step(transaction, () => vote(transaction, branch, VOTE_COMMIT, effects));
   }
-  effects.step(transaction, () => onePhaseAnswered(transaction, 'committed', effects));
+  effects.step(transaction, () => onePhaseAnswered(transaction, 'commit', effects));
   effects.step(transaction, () => recorded(transaction, effects));
   for (const branch of branches) {
     const round = completionRound(transaction, branch);

@@ -66,8 +66,8 @@ describe(`every state that ${SIZE} branches can reach, by every event in every o
     expect(Object.fromEntries([...exits].map(([exit, to]) => [exit, [...to]]))).toEqual({
       'the decision is recorded': ['COMMITTING'],
       'the record is absent': ['ABORTING'],
-      'one-phase: committed, one-phase': ['COMMITTED'],
-      'one-phase: aborted, one-phase': ['ABORTED'],
+      'one-phase: commit, one-phase': ['COMMITTED'],
+      'one-phase: rollback, one-phase': ['ABORTED'],
       'one-phase: mixed, one-phase': ['COMMITTED'],
       'one-phase: hazard, one-phase': ['COMMITTED'],
     });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { RecordingEffects } from '../../../test/protocol/recording-effects.js';
 import { acknowledged } from './completion.js';
 import { presume, restoreCommitted, restoreOrphan } from './recovery.js';
-import { ABORTED, ABORTING, COMMITTED, COMMITTING } from './states.js';
+import { ABORTED, ABORTING, COMMITTED, COMMITTING, IllegalTransitionError } from './states.js';
 import { ABORT_CAUSES, ProtocolTransaction, TOLD_ABORTED, TOLD_PENDING } from './transaction.js';
 
 describe('a transaction restored from its commit record', () => {
@@ -57,6 +57,20 @@ describe('a transaction of which some branches were completed before', () => {
       stalled: 0,
       told: TOLD_PENDING,
     });
+  });
+});
+
+describe('a transaction that has a state already', () => {
+  it('is restored by no step that the table does not have', () => {
+    const aborted = new ProtocolTransaction();
+    restoreOrphan(aborted, 0);
+    expect(() => restoreCommitted(aborted, 1, 0b1)).toThrow(IllegalTransitionError);
+    expect(aborted.state).toBe(ABORTING);
+
+    const committed = new ProtocolTransaction();
+    restoreCommitted(committed, 1, 0b1);
+    expect(() => restoreCommitted(committed, 1, 0b1)).toThrow(IllegalTransitionError);
+    expect(committed.state).toBe(COMMITTING);
   });
 });
 

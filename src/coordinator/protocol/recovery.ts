@@ -1,14 +1,15 @@
 import { type BranchSet, NO_BRANCHES, only } from './branch-set.js';
-import type { HeuristicKind } from './completion.js';
-import { ABORTED, ABORTING, ACTIVE, COMMITTED, COMMITTING, isCommit } from './states.js';
+import { step } from './decision.js';
+import type { HeuristicKind } from './heuristics.js';
+import { ABORTED, ABORTING, ACTIVE, COMMITTED, COMMITTING, PREPARING, READY } from './states.js';
 import { CAUSE_PRESUMED, type ProtocolTransaction, TOLD_ABORTED, TOLD_PENDING } from './transaction.js';
 
 /**
- * Makes a new transaction what its commit record says of it: decided, and each branch that has not been completed in want
- * of that, as one whose attempts were used up. Whoever called for it was answered by the coordinator that
- * wrote the record, or never will be, so nobody is told any more.
+ * Makes a new transaction what its commit record says of it: decided, by the same steps that led to the record. Each branch
+ * that has not been completed owes its acknowledgement, as one whose attempts were used up. The coordinator that wrote the
+ * record has answered the caller, or no coordinator ever will.
  *
- * The log was claimed before the record was read, so nobody writes another.
+ * The log was claimed before the record was read, so no other coordinator writes one.
  *
  * @param yes the branches that voted commit.
  * @param open which of them have yet to be completed.
@@ -19,18 +20,21 @@ export function restoreCommitted(
   yes: BranchSet,
   open: BranchSet = yes,
 ): void {
+  step(transaction, PREPARING);
+  step(transaction, READY);
+  step(transaction, COMMITTING);
   transaction.size = size;
   transaction.yes = yes;
   transaction.open = open;
   transaction.stalled = open;
-  transaction.state = open === NO_BRANCHES ? COMMITTED : COMMITTING;
+  if (open === NO_BRANCHES) step(transaction, COMMITTED);
   transaction.told = TOLD_PENDING;
 }
 
 /**
- * Makes a branch that was found prepared, and of which abort may be presumed, one of an aborted transaction: in want of
- * its rollback, as one whose attempts were used up. The transaction is a new one, or one to which orphans were added
- * before.
+ * Makes a branch that was found prepared, and of which abort may be presumed, one of an aborted transaction. It owes the
+ * acknowledgement of its rollback, as one whose attempts were used up. The transaction is a new one, or one to which orphans
+ * were added before.
  *
  * @param branch the index of one that was rolled back before and is prepared all the same, or of one more.
  */
@@ -39,7 +43,7 @@ export function restoreOrphan(transaction: ProtocolTransaction, branch: number):
   transaction.open |= only(branch);
   transaction.stalled |= only(branch);
   if (transaction.state === ACTIVE) {
-    transaction.state = ABORTING;
+    step(transaction, ABORTING);
     transaction.cause = CAUSE_PRESUMED;
     transaction.told = TOLD_ABORTED;
   }
@@ -56,7 +60,9 @@ export function restoreReport(transaction: ProtocolTransaction, branch: number, 
   else transaction.against |= bit;
   transaction.open &= ~bit;
   transaction.stalled &= ~bit;
-  if (transaction.open === NO_BRANCHES) transaction.state = isCommit(transaction.state) ? COMMITTED : ABORTED;
+  if (transaction.open !== NO_BRANCHES) return;
+  if (transaction.state === COMMITTING) step(transaction, COMMITTED);
+  else if (transaction.state === ABORTING) step(transaction, ABORTED);
 }
 
 /**

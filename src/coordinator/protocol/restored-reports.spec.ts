@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RecordingEffects } from '../../../test/protocol/recording-effects.js';
-import { acknowledged, heuristicOutcome } from './completion.js';
+import { acknowledged } from './completion.js';
+import { heuristicOutcome } from './heuristics.js';
 import { restoreCommitted, restoreOrphan, restoreReport } from './recovery.js';
 import { ABORTED, ABORTING, COMMITTED, COMMITTING } from './states.js';
 import { ProtocolTransaction } from './transaction.js';

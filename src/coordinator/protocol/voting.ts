@@ -2,6 +2,7 @@ import { NO_BRANCHES, lowest, only } from './branch-set.js';
 import { close } from './completion.js';
 import { allVotedForCommit, decideAbort, decideCommit, enter, patienceEnded } from './decision.js';
 import type { ProtocolEffects } from './effects.js';
+import type { HeuristicKind } from './heuristics.js';
 import { ACTIVE, PREPARING, READY } from './states.js';
 import {
   type AbortCauseNumber,
@@ -119,22 +120,26 @@ function lateVote<T extends ProtocolTransaction>(
   effects.rollback(transaction, bit);
 }
 
-/** Event: the only branch answered the one-phase commit: it made the decision. */
+/**
+ * Event: the only branch answered the one-phase commit: it made the decision.
+ *
+ * @param end how the branch ended: `rollback` is a refusal, `mixed` and `hazard` are reports.
+ */
 export function onePhaseAnswered<T extends ProtocolTransaction>(
   transaction: T,
-  answer: 'committed' | 'aborted' | 'mixed' | 'hazard',
+  end: HeuristicKind,
   effects: ProtocolEffects<T>,
 ): void {
   if (transaction.state !== READY || !transaction.onePhase) return;
   transaction.awaiting = NO_BRANCHES;
   transaction.stalled = NO_BRANCHES;
-  if (answer === 'aborted') {
+  if (end === 'rollback') {
     transaction.refused = only(0);
     decideAbort(transaction, CAUSE_REFUSED, 0, effects);
     return;
   }
-  if (answer === 'mixed') transaction.mixed = only(0);
-  else if (answer === 'hazard') transaction.hazard = only(0);
+  if (end === 'mixed') transaction.mixed = only(0);
+  else if (end === 'hazard') transaction.hazard = only(0);
   // The branch has committed already, so there is nothing left to deliver.
   decideCommit(transaction, effects);
 }

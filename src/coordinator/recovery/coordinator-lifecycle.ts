@@ -128,7 +128,10 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     await this.runtime.parts.log.close();
   }
 
-  /** Waits for the work, and no longer than the grace period. */
+  /**
+   * Waits for the work, and no longer than the grace period: in real time and not on the coordinator's clock, since the
+   * platform that ends the process counts so.
+   */
   private async withinGrace(work: Promise<unknown>): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const graceEnd = new Promise<void>((resolve) => {

@@ -94,7 +94,7 @@ describe('What is restored', () => {
       ...decisionFor('coordinator.1.2'),
       branches: [{ ...branches[0]!, completed: true }, branches[1]!],
     };
-    const { participants } = restored({
+    const { participants, runtime } = restored({
       decisions: [open, over],
       reports: [
         reportOf('coordinator.1.1', 'payment', 'commit', 'rollback'),
@@ -102,8 +102,8 @@ describe('What is restored', () => {
       ],
     });
 
-    expect(participants.get('stock').counts.stalled).toBe(1);
-    expect(participants.get('payment').counts.stalled).toBe(1);
+    expect(runtime.registry.unresolvedAt(participants.get('stock')).stalled).toBe(1);
+    expect(runtime.registry.unresolvedAt(participants.get('payment')).stalled).toBe(1);
   });
 
   it('has neither ended nor failed before its commits are delivered', async () => {

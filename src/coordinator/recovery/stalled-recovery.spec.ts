@@ -86,7 +86,7 @@ describe('StalledRecovery', () => {
   it('a participant that hangs keeps no other waiting, however few are tried at the same time', async () => {
     const hanging = new ScriptedParticipant({ commit: ['throw', 'hang'] });
     const sound = ScriptedParticipant.flaky(1);
-    const { transactions, recover, participants } = createTestCoordinator({
+    const { transactions, recover, participants, runtime } = createTestCoordinator({
       participants: { hanging, sound },
       maxAttempts: 1,
       recoveryConcurrency: 1,
@@ -97,13 +97,14 @@ describe('StalledRecovery', () => {
     await settled();
 
     expect(hanging.count('commit')).toBe(2);
-    expect(participants.get('sound').counts).toMatchObject({ stalled: 0, committed: 1 });
+    expect(participants.get('sound').counts).toMatchObject({ committed: 1 });
+    expect(runtime.registry.unresolvedAt(participants.get('sound')).stalled).toBe(0);
   });
 
   it('what has stalled elsewhere meanwhile is tried in the next pass, though one participant still hangs', async () => {
     const hanging = new ScriptedParticipant({ commit: ['throw', 'hang'] });
     const sound = ScriptedParticipant.flaky(1);
-    const { transactions, recover, participants } = createTestCoordinator({
+    const { transactions, recover, participants, runtime } = createTestCoordinator({
       participants: { hanging, sound },
       maxAttempts: 1,
     });
@@ -115,7 +116,8 @@ describe('StalledRecovery', () => {
     void recover();
     await settled();
 
-    expect(participants.get('sound').counts).toMatchObject({ stalled: 0, committed: 1 });
+    expect(participants.get('sound').counts).toMatchObject({ committed: 1 });
+    expect(runtime.registry.unresolvedAt(participants.get('sound')).stalled).toBe(0);
     expect(hanging.count('commit')).toBe(2);
   });
 
@@ -218,7 +220,7 @@ describe('StalledRecovery', () => {
       prepare: { until: vote.promise, then: 'read-only' },
       rollback: ['throw', 'hang'],
     });
-    const { transactions, clock, recover, participants } = createTestCoordinator({
+    const { transactions, clock, recover, participants, runtime } = createTestCoordinator({
       participants: { late },
       prepareTimeoutMs: 100,
       completionTimeoutMs: 86_400_000,
@@ -234,7 +236,7 @@ describe('StalledRecovery', () => {
     vote.resolve();
     await pass;
     expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED', stalled: false });
-    expect(participants.get('late').counts.stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.get('late')).stalled).toBe(0);
   });
 
   it('a branch that was done before its turn came is not tried again, and holds up no pass', async () => {
@@ -313,7 +315,7 @@ describe('StalledRecovery', () => {
       ['abort', 'ABORTED'],
     ] as const) {
       let calls = 0;
-      const { transactions, participants, recover } = createTestCoordinator({ maxAttempts: 1 });
+      const { transactions, participants, runtime, recover } = createTestCoordinator({ maxAttempts: 1 });
       participants.register(
         {
           prepare: () => 'commit',
@@ -332,7 +334,7 @@ describe('StalledRecovery', () => {
 
       await recover();
       expect(transactions.find(outcome.transactionId)).toMatchObject({ state, stalled: false });
-      expect(participants.get('ledger').counts.stalled).toBe(0);
+      expect(runtime.registry.unresolvedAt(participants.get('ledger')).stalled).toBe(0);
     }
   });
 });

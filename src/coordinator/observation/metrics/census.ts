@@ -1,8 +1,8 @@
-import type { BranchRecord } from '../../execution/branch-record.js';
 import type { CoordinatorRuntime } from '../../execution/coordinator-runtime.js';
 import type { TransactionRecord } from '../../execution/transaction-record.js';
+import type { Unresolved } from '../../execution/transaction-registry.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
-import { READY, heuristicBranches, includes } from '../../protocol/index.js';
+import { READY } from '../../protocol/index.js';
 import { inDoubtSince, stalledSince } from '../troubles.js';
 
 /** Transactions that have something in common. */
@@ -33,20 +33,40 @@ export class Census {
   readonly stalled = new Group();
   /** With a report that nobody has dealt with. */
   readonly heuristic = new Group();
-  /** By the name of the participant. */
-  readonly stalledBranches = new Map<string, number>();
-  readonly openReports = new Map<string, number>();
-  /** Those that owe something, also when they are not registered. */
-  readonly owing = new Set<RegisteredParticipant>();
+  /** By the participant, also when it is not registered. */
+  private readonly unresolved: ReadonlyMap<RegisteredParticipant, Unresolved>;
 
   constructor({ registry, parts }: CoordinatorRuntime) {
     this.now = parts.clock.now();
+    this.unresolved = registry.unresolved();
     for (const transaction of registry.unsettled) this.addUnsettled(transaction);
     if (registry.inFlight > 0) {
       registry.forEach((transaction) => {
         if (transaction.endedAt === 0 && !registry.unsettled.has(transaction)) this.addInFlight(transaction);
       });
     }
+  }
+
+  /** Those with branches that are stalled, or that hold a report, also when they are not registered. */
+  get owing(): Iterable<RegisteredParticipant> {
+    return this.unresolved.keys();
+  }
+
+  /** @returns how many branches are stalled at the participants of this name, of which there may have been several. */
+  stalledBranches(participant: string): number {
+    return this.sum(participant, ({ stalled }) => stalled);
+  }
+
+  /** @returns how many branches at the participants of this name hold a report that no operator has dealt with. */
+  openReports(participant: string): number {
+    return this.sum(participant, ({ reports }) => reports);
+  }
+
+  private sum(name: string, count: (unresolved: Unresolved) => number): number {
+    let sum = 0;
+    for (const [participant, unresolved] of this.unresolved)
+      if (participant.name === name) sum += count(unresolved);
+    return sum;
   }
 
   private addInFlight(transaction: TransactionRecord): void {
@@ -58,15 +78,5 @@ export class Census {
     if (transaction.state === READY) this.inDoubt.add(inDoubtSince(transaction));
     if (transaction.isStalled) this.stalled.add(stalledSince(transaction));
     if (transaction.hasHeuristics) this.heuristic.add(transaction.decidedAt);
-    const reports = heuristicBranches(transaction);
-    for (const branch of transaction.branches) {
-      if (includes(transaction.stalled, branch.index)) this.addOwing(branch, this.stalledBranches);
-      if (includes(reports, branch.index)) this.addOwing(branch, this.openReports);
-    }
-  }
-
-  private addOwing({ participant }: BranchRecord, counts: Map<string, number>): void {
-    this.owing.add(participant);
-    counts.set(participant.name, (counts.get(participant.name) ?? 0) + 1);
   }
 }

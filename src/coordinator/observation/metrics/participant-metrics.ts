@@ -132,7 +132,7 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
     'gauge',
     'dtc_branches_stalled',
     'Branches that used up their attempts and wait for the recovery job',
-    ({ name }, { census }) => census.stalledBranches.get(name) ?? 0,
+    ({ name }, { census }) => census.stalledBranches(name),
   ),
   perParticipant(
     'counter',
@@ -144,7 +144,7 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
     'gauge',
     'dtc_heuristic_reports_open',
     'Heuristic reports that nobody has dealt with',
-    ({ name }, { census }) => census.openReports.get(name) ?? 0,
+    ({ name }, { census }) => census.openReports(name),
   ),
   perParticipant(
     'counter',

@@ -1,0 +1,37 @@
+import type { Clock } from './clock.js';
+
+/** Stands for an answer that did not come in time. */
+export const LATE = Symbol('late');
+
+/**
+ * Limits on waits that belong to no transaction: for the log, for the participants at the start, for the end. As with the
+ * deadlines of transactions, no limit has a timer: the sweep ends those whose time is up, on the coordinator's clock.
+ */
+export class TimeLimits {
+  private readonly limits = new Set<{ readonly dueAt: number; readonly end: () => void }>();
+
+  constructor(private readonly clock: Clock) {}
+
+  /**
+   * Waits for some work, and no longer than this.
+   *
+   * @param ms how long, in milliseconds.
+   * @returns what the work comes to, or {@link LATE} when it takes longer; what it comes to afterwards is dropped.
+   * @throws (as a rejection) what the work is rejected with in time.
+   */
+  async within<T>(work: T | Promise<T>, ms: number): Promise<T | typeof LATE> {
+    const late = Promise.withResolvers<typeof LATE>();
+    const limit = { dueAt: this.clock.now() + ms, end: () => late.resolve(LATE) };
+    this.limits.add(limit);
+    try {
+      return await Promise.race([work, late.promise]);
+    } finally {
+      this.limits.delete(limit);
+    }
+  }
+
+  /** Ends the waits whose time is up. */
+  sweep(now: number): void {
+    for (const limit of this.limits) if (limit.dueAt <= now) limit.end();
+  }
+}

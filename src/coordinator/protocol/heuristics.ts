@@ -1,0 +1,50 @@
+import { type BranchSet, NO_BRANCHES } from './branch-set.js';
+import { isCommit } from './states.js';
+import { type ProtocolTransaction, allBranches } from './transaction.js';
+
+/**
+ * How a participant may end against the decision: the names in every record, answer and metric.
+ *
+ * Source: X/Open XA, the return codes XA_HEURCOM, XA_HEURRB, XA_HEURMIX and XA_HEURHAZ.
+ *
+ * @publicApi
+ */
+export const HEURISTIC_KINDS = ['commit', 'rollback', 'mixed', 'hazard'] as const;
+
+/**
+ * How a participant ended against the decision, or may have.
+ *
+ * @publicApi
+ */
+export type HeuristicKind = (typeof HEURISTIC_KINDS)[number];
+
+/**
+ * The heuristic outcome of the whole transaction, from the reports of its branches: `mixed` when some branch
+ * ended with the decision and another against it, the opposite of the decision when all did, `hazard` when
+ * that cannot be ruled out.
+ *
+ * @returns undefined when every branch ended as decided.
+ */
+export function heuristicOutcome(transaction: ProtocolTransaction): HeuristicKind | undefined {
+  const { against, mixed, hazard } = transaction;
+  if ((against | mixed | hazard) === NO_BRANCHES) return undefined;
+  const concerned = isCommit(transaction.state)
+    ? transaction.yes
+    : allBranches(transaction) & ~(transaction.refused | transaction.readOnly);
+  if (mixed !== NO_BRANCHES) return 'mixed';
+  if (against === NO_BRANCHES) return 'hazard';
+  if (against === concerned) return isCommit(transaction.state) ? 'rollback' : 'commit';
+  return (against | hazard) === concerned ? 'hazard' : 'mixed';
+}
+
+/** The branches whose report does not agree with the decision, or may not. */
+export function heuristicBranches({ against, mixed, hazard }: ProtocolTransaction): BranchSet {
+  return against | mixed | hazard;
+}
+
+/** Removes every heuristic report, once an operator has dealt with it. */
+export function forgetHeuristics(transaction: ProtocolTransaction): void {
+  transaction.against = NO_BRANCHES;
+  transaction.mixed = NO_BRANCHES;
+  transaction.hazard = NO_BRANCHES;
+}
