@@ -6,6 +6,8 @@
 export default {
   mutate: [
     'src/coordinator/{protocol,execution,log,recovery,guard}/**/*.ts',
+    'src/coordinator/operator/audit-trail.ts',
+    'src/coordinator/participant/claims-of-run.ts',
     'src/sqlite/**/*.ts',
     '!**/*.spec.ts',
     '!**/index.ts',

@@ -44,7 +44,7 @@ export {
   TransactionNotFoundError,
   UnknownParticipantError,
 } from './errors.js';
-export { AttemptAbandonedError, TransactionAbortedError } from './execution/abandoned.js';
+export { AttemptAbandonedError, TransactionAbortedError } from './gate/guarded-signal.js';
 export type { Clock } from './execution/clock.js';
 export {
   GuardCallError,

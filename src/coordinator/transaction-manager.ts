@@ -4,7 +4,7 @@ import { Surroundings } from './declarative/surroundings.js';
 import { TransactionNotFoundError } from './errors.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { outcomeNow } from './execution/outcomes.js';
-import type { TransactionRecord } from './execution/transaction-record.js';
+import type { TransactionRecord } from './execution/records.js';
 import { CallerSignal } from './gate/caller-signal.js';
 import { type ReadRequest, branchAt, readRequest } from './gate/request.js';
 import { type TransactionFilter, type TransactionPage, pageOf } from './observation/transaction-listing.js';

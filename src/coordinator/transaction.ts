@@ -1,7 +1,7 @@
 import type { Admission } from './execution/admission.js';
-import type { AmbientTransactions } from './execution/ambient.js';
+import type { AmbientTransactions } from './execution/call.js';
 import type { Executor } from './execution/executor.js';
-import type { TransactionRecord } from './execution/transaction-record.js';
+import type { TransactionRecord } from './execution/records.js';
 import type { Outcome } from './outcome.js';
 import type { BranchRequest } from './participant/branch-request.js';
 import type { TransactionState } from './protocol/index.js';

@@ -6,7 +6,7 @@ import { type Logger, type LoggerOptions, destination, multistream, pino } from 
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../coordinator/testing/index.js';
 import { branch } from '../coordinator/participant/branch-request.js';
-import type { TransactionRecord } from '../coordinator/execution/transaction-record.js';
+import type { TransactionRecord } from '../coordinator/execution/records.js';
 import { type PinoDestination, PinoOutput } from './pino-output.js';
 import { PinoTransactionLines } from './pino-transaction-lines.js';
 import { lineOf } from '../coordinator/observation/transaction-lines.js';

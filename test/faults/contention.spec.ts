@@ -225,8 +225,9 @@ describe('A request that met another transaction', () => {
     await pause(clock);
     await running;
     for (const { transactionId } of transactions.list()) {
-      expect(runtime.registry.find(transactionId)?.extras?.rerun).toBeUndefined();
+      expect(runtime.registry.find(transactionId)?.extras?.isRunAgain ?? false).toBe(false);
     }
+    expect(Reflect.get(runtime.reruns, 'waiting')).toHaveProperty('size', 0);
   });
 
   it('is run again only once where a branch of its own at the same participant may be in its way', async () => {

@@ -76,7 +76,7 @@ class Shop {
   /** An operator says how the branch has ended. */
   resolve(as: HeuristicKind): void {
     const record = this.coordinator.runtime.registry.find(this.id)!;
-    expect(this.coordinator.runtime.executor.deliveries.resolve(record.branches[0]!, as, 'by hand')).toBe(
+    expect(this.coordinator.runtime.executor.completion.resolve(record.branches[0]!, as, 'by hand')).toBe(
       true,
     );
   }

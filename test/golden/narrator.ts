@@ -1,14 +1,13 @@
-import type { BranchRecord } from '../../src/coordinator/execution/branch-record.js';
-import { messageOf } from '../../src/coordinator/execution/incident.js';
+import type { BranchRecord, TransactionRecord } from '../../src/coordinator/execution/records.js';
+import { messageOf } from '../../src/coordinator/gate/texts.js';
 import type { TransactionObserver } from '../../src/coordinator/execution/observer.js';
-import type { TransactionRecord } from '../../src/coordinator/execution/transaction-record.js';
-import type {
-  BranchView,
-  Outcome,
-  RegisteredParticipant,
-  TransactionView,
+import {
+  type BranchView,
+  type Outcome,
+  type RegisteredParticipant,
+  STATES,
+  type TransactionView,
 } from '../../src/coordinator/index.js';
-import { STATES } from '../../src/coordinator/index.js';
 import type { Say } from './actors.js';
 
 /** Tells in words what the coordinator reports. */

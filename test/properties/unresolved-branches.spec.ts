@@ -61,9 +61,9 @@ class History {
     else if (step.do === 'answer') for (const answer of this.late.splice(0)) answer();
     else if (step.do === 'forget') for (const { id } of records) coordinator.transactions.forget(id);
     else if (step.do === 'resolve') {
-      const { deliveries } = coordinator.runtime.executor;
+      const { completion } = coordinator.runtime.executor;
       for (const record of records)
-        for (const one of record.branches) deliveries.resolve(one, step.as, 'by hand');
+        for (const one of record.branches) completion.resolve(one, step.as, 'by hand');
     } else if (step.do === 'pause') {
       coordinator.participants.pause(step.name, { since: 0, by: 'alice', reason: 'it fails over' });
     } else if (step.do === 'resume') coordinator.participants.resume(step.name);

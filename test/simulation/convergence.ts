@@ -1,4 +1,4 @@
-import type { TransactionRecord } from '../../src/coordinator/execution/transaction-record.js';
+import type { TransactionRecord } from '../../src/coordinator/execution/records.js';
 import type { CaseFile } from './case-file.js';
 import type { World } from './world.js';
 

@@ -1,5 +1,4 @@
-import type { BranchRecord } from '../../src/coordinator/execution/branch-record.js';
-import type { TransactionRecord } from '../../src/coordinator/execution/transaction-record.js';
+import type { BranchRecord, TransactionRecord } from '../../src/coordinator/execution/records.js';
 import { type CommitRecord, type Outcome, branchKey } from '../../src/coordinator/index.js';
 import { ABORTING, COMMITTING, READY } from '../../src/coordinator/protocol/index.js';
 import type { Entry } from './account.js';

@@ -1,7 +1,11 @@
 import { CoordinatorRuntime } from '../../src/coordinator/execution/coordinator-runtime.js';
-import { type Clock, ParticipantRegistry, TransactionManager } from '../../src/coordinator/index.js';
-import type { LogClaim } from '../../src/coordinator/index.js';
-import { ClaimsOfRun } from '../../src/coordinator/execution/claims-of-run.js';
+import {
+  type Clock,
+  type LogClaim,
+  ParticipantRegistry,
+  TransactionManager,
+} from '../../src/coordinator/index.js';
+import { ClaimsOfRun } from '../../src/coordinator/participant/claims-of-run.js';
 import { Recovery } from '../../src/coordinator/recovery/recovery.js';
 import type { Action } from './event-queue.js';
 import type { LogStorage } from './log-storage.js';

@@ -1,7 +1,6 @@
-import type { BranchRecord } from '../../src/coordinator/execution/branch-record.js';
-import { messageOf } from '../../src/coordinator/execution/incident.js';
+import type { BranchRecord, TransactionRecord } from '../../src/coordinator/execution/records.js';
+import { messageOf } from '../../src/coordinator/gate/texts.js';
 import type { TransactionObserver } from '../../src/coordinator/execution/observer.js';
-import type { TransactionRecord } from '../../src/coordinator/execution/transaction-record.js';
 import type { Outcome, RegisteredParticipant } from '../../src/coordinator/index.js';
 import { ABORTING, COMMITTING } from '../../src/coordinator/protocol/index.js';
 import { Narrator } from '../golden/narrator.js';

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { NotActiveError } from '../errors.js';
-import { messageOf } from '../execution/incident.js';
+import { messageOf } from '../gate/texts.js';
 import { isInstanceOf } from '../gate/failure.js';
 import type { Transaction } from '../transaction.js';
 import { TransactionManager } from '../transaction-manager.js';

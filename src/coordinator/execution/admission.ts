@@ -20,15 +20,13 @@ import { LogUnavailableError } from '../log/log-errors.js';
 import type { BranchRequest } from '../participant/branch-request.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
-import { ACTIVE, enlist } from '../protocol/index.js';
-import { BranchRecord } from './branch-record.js';
-import type { ClaimedLog } from './claimed-log.js';
+import { ACTIVE, type TransactionIds, enlist } from '../protocol/index.js';
+import { BranchRecord, type TransactionExecutor, TransactionRecord } from './records.js';
+import type { ClaimedLog } from '../log/claimed-log.js';
 import type { Deadlines } from './deadlines.js';
-import type { Observers } from './observers.js';
-import type { TransactionIds } from '../protocol/index.js';
+import type { Observers } from './observer.js';
 import type { ServerLimits } from './server-limits.js';
-import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
-import type { TransactionRegistry } from './transaction-registry.js';
+import type { TransactionRegistry } from './registry.js';
 
 /** What X/Open XA allows for the part of a global id that names the branch. */
 const MAX_QUALIFIER_BYTES = 64;
@@ -70,7 +68,7 @@ export class Admission {
     private readonly registry: TransactionRegistry,
     private readonly deadlines: Deadlines,
     private readonly participants: ParticipantRegistry,
-    private readonly driver: TransactionDriver,
+    private readonly executor: TransactionExecutor,
     private readonly limits: ServerLimits,
     private readonly observers: Observers,
   ) {}
@@ -96,11 +94,11 @@ export class Admission {
     if (branchCount > maxBranches) throw new TooManyBranchesError(branchCount, maxBranches);
     const sequence = this.registry.nextSequence();
     return new TransactionRecord(
-      this.driver,
+      this.executor,
       sequence,
       this.ids.make(sequence),
       name === undefined ? 'transaction' : this.ownName(name),
-      this.driver.clock.now(),
+      this.executor.clock.now(),
       timeoutMs ?? this.options.timeoutMs,
     );
   }
@@ -143,7 +141,7 @@ export class Admission {
    * serves all that ask in the same turn of the event loop.
    */
   private isUnresolved(participant: RegisteredParticipant): boolean {
-    const now = this.driver.clock.now();
+    const now = this.executor.clock.now();
     const { size } = this.registry.unsettled;
     if (this.count?.at !== now || this.count.size !== size) {
       this.count = { at: now, size, participants: this.registry.unresolved() };

@@ -2,11 +2,11 @@ import type { ParticipantCapacity } from '../participant/participant.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { Clock } from './clock.js';
-import type { FirstCalls } from './first-calls.js';
-import { messageOf } from './incident.js';
+import { messageOf } from '../gate/texts.js';
 import type { ServerLimit } from './server-limit.js';
 import type { ServerLimits } from './server-limits.js';
 import type { TimeLimits } from './time-limits.js';
+import type { Voting } from './voting.js';
 
 /** How long the participants may take to say what their servers can take: longer delays no start. */
 const WITHIN_MS = 5_000;
@@ -46,7 +46,7 @@ export class Capacities {
 
   constructor(
     private readonly participants: ParticipantRegistry,
-    private readonly firstCalls: FirstCalls,
+    private readonly voting: Voting,
     private readonly limits: ServerLimits,
     private readonly maxInFlight: number,
     private readonly clock: Clock,
@@ -159,7 +159,7 @@ export class Capacities {
   }
 
   private take(participant: RegisteredParticipant, capacity: ParticipantCapacity): void {
-    this.firstCalls.limit(participant, capacity.workConnections);
+    this.voting.limit(participant, capacity.workConnections);
     const limit = this.limits.limit(participant, capacity);
     participant.server = limit;
     limit.onIdle.add(() => participant.places?.serve());

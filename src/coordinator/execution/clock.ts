@@ -22,6 +22,12 @@ export interface Clock {
   onAdvance?(listener: () => void): () => void;
 }
 
+/** A moment that has not come. */
+export const NOT_YET = -1;
+
+/** Never: nothing is due. */
+export const NEVER = Number.POSITIVE_INFINITY;
+
 /** @returns a moment of a clock in whole milliseconds since the epoch. */
 export function epochMsOf(clock: Clock, moment: number): number {
   return Math.round(clock.epochMs + moment);

@@ -1,6 +1,6 @@
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { Clock } from './clock.js';
-import type { TransactionRecord } from './transaction-record.js';
+import type { TransactionRecord } from './records.js';
 
 /** How long participants prepare in turn after a conflict, at first. */
 const FIRST_HOLD_MS = 5_000;

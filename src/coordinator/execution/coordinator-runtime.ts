@@ -3,23 +3,20 @@ import type { CallerSignal } from '../gate/caller-signal.js';
 import type { DecisionLog, LogClaim } from '../log/decision-log.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
 import { Admission } from './admission.js';
-import { AmbientTransactions } from './ambient.js';
-import { AuditTrail } from './audit-trail.js';
+import { AmbientTransactions } from './call.js';
 import { Capacities } from './capacities.js';
-import { ClaimedLog } from './claimed-log.js';
+import { ClaimedLog } from '../log/claimed-log.js';
 import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
 import { Executor } from './executor.js';
-import type { TransactionObserver } from './observer.js';
-import { Observers } from './observers.js';
+import { NO_TRACING, Observers, type Tracing, type TransactionObserver } from './observer.js';
 import { type Rerun, Reruns } from './reruns.js';
 import { Restoration } from './restoration.js';
-import { NO_TRACING, type Tracing } from './tracing.js';
 import { TimeLimits } from './time-limits.js';
 import { TransactionIds } from '../protocol/index.js';
 import { ServerLimits } from './server-limits.js';
-import type { TransactionRecord } from './transaction-record.js';
-import { TransactionRegistry } from './transaction-registry.js';
+import type { TransactionRecord } from './records.js';
+import { TransactionRegistry } from './registry.js';
 import { UnconfirmedEnds } from './unconfirmed-ends.js';
 
 /** What a coordinator is handed from outside. */
@@ -49,7 +46,8 @@ export class CoordinatorRuntime {
   readonly executor: Executor;
   readonly admission: Admission;
   readonly log: ClaimedLog;
-  readonly audit: AuditTrail;
+  /** What operators have ordered in earlier runs. */
+  readonly earlierAudits: LogClaim['audits'];
   readonly deadlines: Deadlines;
   readonly timeLimits: TimeLimits;
   readonly restoration: Restoration;
@@ -77,7 +75,7 @@ export class CoordinatorRuntime {
     this.ids = new TransactionIds(options.name, claim.logId, claim.epoch);
     this.log = new ClaimedLog(log, options.name, claim, () => observer.fenced());
     this.timeLimits = new TimeLimits(clock);
-    this.audit = new AuditTrail(this.log, this.timeLimits, claim.audits);
+    this.earlierAudits = claim.audits;
     this.isRecovering = claim.decisions.length > 0;
     this.registry = new TransactionRegistry(
       this.ids,
@@ -89,21 +87,9 @@ export class CoordinatorRuntime {
     this.deadlines = new Deadlines(this.registry);
     this.log.isUnsettled = (id) => !this.isRestored || this.registry.find(id)?.isSettled === false;
     const { registry, ambient, deadlines, observers, unconfirmed } = this;
-    const { completionWaitMs, retryBaseMs } = options;
-    this.reruns = new Reruns({
-      clock,
-      random,
-      retryBaseMs,
-      defect: (error, where) => observer.defect(error, where),
-    });
-    this.reruns.start = (rerun) => this.startAgain(rerun);
-    this.limits = new ServerLimits({
-      clock,
-      maxQueued: options.maxQueued,
-      isOpen: () => this.admission.isOpen,
-      check: (transaction) => this.admission.checkAgain(transaction),
-      refused: (error) => this.admission.refused(error),
-    });
+    const { completionWaitMs } = options;
+    this.reruns = this.makeReruns();
+    this.limits = this.makeLimits();
     const { reruns, limits } = this;
     this.executor = new Executor({
       clock,
@@ -130,10 +116,36 @@ export class CoordinatorRuntime {
       limits,
       observers,
     );
-    const { firstCalls } = executor;
     const { maxInFlight, timeoutMs } = options;
-    this.capacities = new Capacities(participants, firstCalls, limits, maxInFlight, clock, this.timeLimits);
+    this.capacities = new Capacities(
+      participants,
+      executor.voting,
+      limits,
+      maxInFlight,
+      clock,
+      this.timeLimits,
+    );
     this.restoration = new Restoration(executor, registry, participants, unconfirmed, observers, timeoutMs);
+  }
+
+  private makeReruns(): Reruns {
+    const { clock, random, options, observer } = this.parts;
+    const { retryBaseMs } = options;
+    const defect = (error: unknown, where: string): void => observer.defect(error, where);
+    const reruns = new Reruns({ clock, random, retryBaseMs, defect });
+    reruns.start = (rerun) => this.startAgain(rerun);
+    return reruns;
+  }
+
+  private makeLimits(): ServerLimits {
+    const { clock, options } = this.parts;
+    return new ServerLimits({
+      clock,
+      maxQueued: options.maxQueued,
+      isOpen: () => this.admission.isOpen,
+      check: (transaction) => this.admission.checkAgain(transaction),
+      refused: (error) => this.admission.refused(error),
+    });
   }
 
   /** @returns what earlier runs have left behind, once: it is not kept here any longer. */

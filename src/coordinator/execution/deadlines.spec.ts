@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
 import { createTestCoordinator } from '../testing/index.js';
 import { Deadlines } from './deadlines.js';
-import { NEVER } from './moments.js';
-import type { TransactionRecord } from './transaction-record.js';
+import { NEVER } from './clock.js';
+import type { TransactionRecord } from './records.js';
 
 function setUp(count: number) {
   const { runtime } = createTestCoordinator();

@@ -1,6 +1,6 @@
-import { NEVER } from './moments.js';
-import type { TransactionRecord } from './transaction-record.js';
-import type { TransactionRegistry } from './transaction-registry.js';
+import { NEVER } from './clock.js';
+import type { TransactionRecord } from './records.js';
+import type { TransactionRegistry } from './registry.js';
 
 /**
  * All deadlines of all transactions, without a timer for any. Each transaction knows a moment before which nothing

@@ -1,15 +1,15 @@
+import { AttemptAbandonedError, guardedController } from '../gate/guarded-signal.js';
 import type { Branch, CoordinatorRun } from '../participant/participant.js';
-import { guardedController } from '../gate/guarded-signal.js';
-import { AttemptAbandonedError } from './abandoned.js';
-import { listenerFailed } from './branch-events.js';
-import type { BranchRecord } from './branch-record.js';
-import { type Clock, epochMsOf } from './clock.js';
-import { NEVER } from './moments.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import { type Clock, NEVER, epochMsOf } from './clock.js';
 
 /** What is delivered: the decision, or the question that makes the only branch decide. */
 export type DeliveryKind = 'commit' | 'rollback' | 'one-phase';
 
 const METHOD_OF = { commit: 'commit', rollback: 'rollback', 'one-phase': 'commitOnePhase' } as const;
+
+/** The method of a participant that a delivery calls. */
+export type DeliveryMethod = (typeof METHOD_OF)[DeliveryKind];
 
 /**
  * Bringing the decision to one branch, attempt after attempt, independent of every other branch. Made when a branch
@@ -27,26 +27,10 @@ export class Delivery {
   onAttemptOver: (() => void) | undefined = undefined;
 
   constructor(
-    readonly branch: BranchRecord,
     readonly kind: DeliveryKind,
     /** The round of the protocol that this delivery's acknowledgements belong to. */
     readonly round: number,
   ) {}
-
-  get method(): (typeof METHOD_OF)[DeliveryKind] {
-    return METHOD_OF[this.kind];
-  }
-
-  /** How long one attempt may take. */
-  get timeoutMs(): number {
-    const { options } = this.branch.participant;
-    return this.kind === 'one-phase' ? options.prepareTimeoutMs : options.completionTimeoutMs;
-  }
-
-  /** What is said of an attempt that takes longer. */
-  get lateMessage(): string {
-    return `did not answer ${this.method} within ${this.timeoutMs} ms`;
-  }
 
   /**
    * An attempt has been answered.
@@ -60,7 +44,7 @@ export class Delivery {
   }
 
   /**
-   * Nobody waits for the attempt in flight any more, if there is one.
+   * The coordinator waits no longer for the attempt in flight, if there is one.
    *
    * @param dueAt when the next one starts, or never.
    */
@@ -74,28 +58,38 @@ export class Delivery {
   }
 }
 
-/** One call of commit, rollback or one-phase commit, and what its participant is given. */
+/** @returns the method that brings this about. */
+export function methodOf(kind: DeliveryKind): DeliveryMethod {
+  return METHOD_OF[kind];
+}
+
+/** @returns how long one attempt may take, in milliseconds. */
+export function timeoutOf(kind: DeliveryKind, { options }: RegisteredParticipant): number {
+  return kind === 'one-phase' ? options.prepareTimeoutMs : options.completionTimeoutMs;
+}
+
+/** One call of commit, rollback or one-phase commit after the first, and what its participant is given. */
 export class CompletionAttempt implements Branch {
   readonly transactionId: string;
   readonly branchId: string;
   readonly payload: unknown;
   readonly run: CoordinatorRun;
-  private readonly participant: string;
   private controller: AbortController | undefined = undefined;
   private abandoned = false;
 
   constructor(
-    branch: BranchRecord,
+    { transactionId, branchId, payload, run }: Branch,
     readonly attempt: number,
     private readonly clock: Clock,
     /** On the clock. */
     private readonly dueAt: number,
+    /** Hears what a listener of the signal throws. */
+    private readonly listenerFailed: (error: unknown) => void,
   ) {
-    this.participant = branch.participant.name;
-    this.transactionId = branch.transactionId;
-    this.branchId = branch.branchId;
-    this.payload = branch.payload;
-    this.run = branch.run;
+    this.transactionId = transactionId;
+    this.branchId = branchId;
+    this.payload = payload;
+    this.run = run;
   }
 
   get deadline(): number {
@@ -103,7 +97,7 @@ export class CompletionAttempt implements Branch {
   }
 
   get signal(): AbortSignal {
-    this.controller ??= guardedController((error) => listenerFailed(`"${this.participant}"`, error));
+    this.controller ??= guardedController(this.listenerFailed);
     if (this.abandoned) this.controller.abort(new AttemptAbandonedError());
     return this.controller.signal;
   }

@@ -1,4 +1,9 @@
+import { answerOf } from '../gate/answer.js';
+import { failureOf } from '../gate/failure.js';
+import { reasonOf } from '../gate/texts.js';
+import type { ClaimedLog } from '../log/claimed-log.js';
 import type { CoordinatorRun } from '../participant/participant.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
   ABORTING,
   ACTIVE,
@@ -7,41 +12,37 @@ import {
   CAUSE_ROLLED_BACK,
   COMMITTING,
   PREPARING,
-  type ProtocolEffects,
   type StateNumber,
+  TOLD_ABORTED,
+  TOLD_NOTHING,
   type ToldNumber,
   deadlinePassed,
   forgetHeuristics,
-  includes,
   isUndecided,
   markRollbackOnly,
-  patienceEnded,
   requestCommit,
   requestRollback,
 } from '../protocol/index.js';
-import { answerOf } from '../gate/answer.js';
-import { failureOf } from '../gate/failure.js';
-import { reasonOf } from '../gate/texts.js';
-import type { AmbientTransactions } from './ambient.js';
-import { type BranchRecord, CALL_COMMIT, CALL_PREPARE } from './branch-record.js';
-import type { ClaimedLog } from './claimed-log.js';
-import type { Clock } from './clock.js';
+import type { AmbientTransactions } from './call.js';
+import { type Clock, NEVER } from './clock.js';
+import { Completion } from './completion.js';
 import { Contention } from './contention.js';
 import type { Deadlines } from './deadlines.js';
-import { DecisionRecorder } from './decision-recorder.js';
-import { Deliveries } from './deliveries.js';
-import { Ends } from './ends.js';
-import { FirstCalls } from './first-calls.js';
-import { LogNotes } from './log-notes.js';
-import type { Observers } from './observers.js';
+import { DecisionRecorder, UnforcedRecords } from './decision.js';
+import { Endings } from './endings.js';
+import type { Observers } from './observer.js';
+import { outcomeOf } from './outcomes.js';
+import {
+  type BranchRecord,
+  CALL_PREPARE,
+  type TransactionExecutor,
+  type TransactionRecord,
+} from './records.js';
+import type { TransactionRegistry } from './registry.js';
 import type { Reruns } from './reruns.js';
 import type { ServerLimits } from './server-limits.js';
-import { Telling } from './telling.js';
-import { Timeouts } from './timeouts.js';
-import type { TransactionDriver, TransactionRecord } from './transaction-record.js';
-import type { TransactionRegistry } from './transaction-registry.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
-import { Votes } from './votes.js';
+import { Voting } from './voting.js';
 
 /** What the executor works with. Everything that is not certain (time, chance, storage) is handed in. */
 export interface ExecutorParts {
@@ -61,46 +62,41 @@ export interface ExecutorParts {
 
 /**
  * Drives the protocol core: carries its effects to the participants and the log, and their answers, and the passing
- * of time, back to it as events. It decides nothing.
+ * of time, back to it as events. It decides nothing. Its parts are named as the phases of the protocol are.
  */
-export class Executor implements ProtocolEffects<TransactionRecord>, TransactionDriver {
+export class Executor implements TransactionExecutor {
   readonly clock: Clock;
   readonly run: CoordinatorRun;
-  readonly deliveries: Deliveries;
-  readonly firstCalls: FirstCalls;
-  private readonly votes: Votes;
-  private readonly timeouts: Timeouts;
-  private readonly telling: Telling;
+  readonly voting: Voting;
+  readonly completion: Completion;
+  readonly records: UnforcedRecords;
   private readonly recorder: DecisionRecorder;
-  readonly notes: LogNotes;
-  private readonly ends: Ends;
-  private readonly registry: TransactionRegistry;
-  private readonly deadlines: Deadlines;
+  private readonly endings: Endings;
   private readonly observers: Observers;
 
   constructor(private readonly parts: ExecutorParts) {
-    const { clock, random, log, registry, deadlines, ambient, observers } = parts;
+    const { clock, random, log, registry, deadlines, ambient, observers, reruns, limits } = parts;
     this.clock = clock;
     this.run = log.run;
-    this.registry = registry;
-    this.deadlines = deadlines;
     this.observers = observers;
-    this.deliveries = new Deliveries(clock, random, deadlines, ambient, observers, this, parts.unconfirmed);
     const contention = new Contention(clock);
-    this.firstCalls = new FirstCalls(clock, deadlines, ambient, this.deliveries, contention, parts.limits);
-    this.votes = new Votes(clock, this.deliveries, observers, this, contention);
-    this.recorder = new DecisionRecorder(log, registry, clock, random, deadlines, observers, this);
-    this.notes = new LogNotes(log, observers);
-    this.ends = new Ends(clock, registry, this.notes);
-    this.telling = new Telling(parts.reruns, observers);
-    this.timeouts = new Timeouts(
+    this.voting = new Voting({ clock, deadlines, ambient, observers, contention, limits });
+    this.recorder = new DecisionRecorder(log, registry, clock, random, deadlines, observers);
+    this.records = new UnforcedRecords(log, observers);
+    const { records } = this;
+    this.endings = new Endings({ clock, registry, records, observers, reruns, limits });
+    const { completionWaitMs, unconfirmed } = parts;
+    const { endings } = this;
+    this.completion = new Completion({
       clock,
-      parts.completionWaitMs,
-      this.deliveries,
-      this.recorder,
+      random,
+      deadlines,
+      ambient,
       observers,
-      this,
-    );
+      endings,
+      unconfirmed,
+      completionWaitMs,
+    });
   }
 
   /** Starts the voting. Asked again, it does nothing. */
@@ -122,22 +118,6 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     requestRollback(transaction, CAUSE_ROLLED_BACK, this);
   }
 
-  /**
-   * Nobody can wait any longer, because the coordinator ends: what is undecided is aborted, and the caller of what is
-   * decided is told that it is pending.
-   */
-  stopWaiting(transaction: TransactionRecord): void {
-    if (isUndecided(transaction.state)) {
-      transaction.needExtras().abortReason = 'the coordinator shut down before it was decided';
-    }
-    deadlinePassed(transaction, this);
-  }
-
-  /** Deals with all that is due. */
-  sweep(): void {
-    this.deadlines.sweep(this.clock.now(), this.timeouts.examine);
-  }
-
   cancelled(transaction: TransactionRecord): void {
     if (isUndecided(transaction.state)) {
       const extras = transaction.needExtras();
@@ -146,77 +126,15 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
     requestRollback(transaction, CAUSE_CANCELLED, this);
   }
 
-  entered(transaction: TransactionRecord, from: StateNumber): void {
-    const { state } = transaction;
-    if (state === PREPARING) transaction.preparingAt = this.clock.now();
-    else if (state === COMMITTING || state === ABORTING) transaction.decidedAt = this.clock.now();
-    this.observers.entered(transaction, from);
-  }
-
-  prepare(transaction: TransactionRecord): void {
-    this.firstCalls.prepare(transaction);
-  }
-
-  commitOnePhase(transaction: TransactionRecord): void {
-    this.firstCalls.commitOnePhase(transaction);
-  }
-
-  record(transaction: TransactionRecord): void {
-    this.recorder.record(transaction);
-  }
-
-  commit(transaction: TransactionRecord, branches: BranchSet): void {
-    const shortestMs = Math.min(transaction.shortestTimeoutMs, this.parts.completionWaitMs);
-    this.deadlines.arm(transaction, transaction.decidedAt + shortestMs);
-    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
-      if (!includes(branches, branch.index)) continue;
-      branch.call = CALL_COMMIT;
-      branch.attempts = 1;
-      this.firstCalls.call(branch, 'commit');
+  /**
+   * The coordinator ends, so that no caller can wait any longer: what is undecided is aborted, and the caller of what is
+   * decided is told that it is pending.
+   */
+  stopWaiting(transaction: TransactionRecord): void {
+    if (isUndecided(transaction.state)) {
+      transaction.needExtras().abortReason = 'the coordinator shut down before it was decided';
     }
-  }
-
-  rollback(transaction: TransactionRecord, branches: BranchSet): void {
-    // After the end it is no longer among those that are looked after, so it comes back for as long as it takes.
-    if (transaction.endedAt !== 0) this.registry.setAside(transaction);
-    for (const branch of transaction.branches) {
-      if (includes(branches, branch.index)) this.deliveries.rollback(branch);
-    }
-  }
-
-  cancel(transaction: TransactionRecord): void {
-    transaction.abortPrepares();
-    this.firstCalls.leave(transaction);
-    this.parts.limits.keep(transaction);
-  }
-
-  tell(transaction: TransactionRecord, told: ToldNumber): void {
-    this.telling.tell(transaction, told);
-  }
-
-  stalled(transaction: TransactionRecord, index: number): void {
-    this.setAside(transaction);
-    const branch = transaction.branches[index]!;
-    this.observers.stalled(branch, branch.delivery!.lastError!);
-  }
-
-  /** Nobody knows for how long, so its caller does not wait, and it gives its place in flight to another. */
-  held(transaction: TransactionRecord): void {
-    patienceEnded(transaction, this);
-    this.setAside(transaction);
-  }
-
-  progressed(transaction: TransactionRecord): void {
-    this.parts.limits.release(transaction);
-    this.ends.progressed(transaction);
-  }
-
-  ended(transaction: TransactionRecord): void {
-    const first = this.ends.ended(transaction);
-    const { extras } = transaction;
-    this.observers.ended(transaction, first);
-    if (extras?.rerun !== undefined) this.parts.reruns.proceed(transaction);
-    if (extras?.shares !== undefined) this.parts.limits.release(transaction);
+    deadlinePassed(transaction, this);
   }
 
   /**
@@ -227,67 +145,142 @@ export class Executor implements ProtocolEffects<TransactionRecord>, Transaction
   forget(transaction: TransactionRecord): boolean {
     if (!transaction.hasHeuristics || transaction.endedAt === 0) return false;
     forgetHeuristics(transaction);
-    this.ends.forgotten(transaction);
+    this.endings.forgotten(transaction);
     return true;
   }
 
+  /**
+   * A paused participant goes on, with what has waited for it as well. Branches keep the participant they were enlisted with,
+   * also when another has been registered under its name since.
+   */
+  resume(name: string): void {
+    const resumed = new Set<RegisteredParticipant>();
+    this.parts.registry.forEach((transaction) => {
+      for (const branch of transaction.branches) {
+        if (branch.participant.name !== name) continue;
+        this.completion.release(branch);
+        resumed.add(branch.participant);
+      }
+    });
+    for (const participant of resumed) participant.paused = undefined;
+  }
+
+  /** Nothing may keep the transaction any more. */
   settled(transaction: TransactionRecord): void {
-    this.ends.settled(transaction);
-  }
-
-  /** One of its branches was acknowledged, or an attempt to complete one has failed. */
-  branchMoved(transaction: TransactionRecord): void {
-    if (transaction.extras?.shares !== undefined) this.parts.limits.release(transaction);
-  }
-
-  heuristicReported(branch: BranchRecord): void {
-    this.ends.reported(branch);
+    this.endings.settled(transaction);
   }
 
   answered(branch: BranchRecord, value: unknown): void {
-    const { transaction } = branch;
-    if (branch.call === CALL_PREPARE) {
-      const now = this.clock.now();
-      // A vote after the deadline is late, also when the sweep has not come by yet.
-      if (transaction.dueAt < now) this.deadlines.settle(transaction, now, this.timeouts.examine);
-      this.votes.answered(branch, answerOf(value));
-      this.prepared(branch);
-    } else if (branch.call === CALL_COMMIT) {
-      this.deliveries.acknowledge(branch, 'commit', 0);
-    } else {
-      this.deliveries.onePhaseAnswer(branch, answerOf(value), branch.delivery === undefined);
+    if (branch.call !== CALL_PREPARE) {
+      this.completion.firstAnswered(branch, value);
+      return;
     }
+    const { transaction } = branch;
+    const now = this.clock.now();
+    // A vote after the deadline is late, also when the sweep has not come by yet.
+    if (transaction.dueAt < now) this.parts.deadlines.settle(transaction, now, this.examine);
+    this.voting.answered(branch, answerOf(value));
+    if (transaction.extras?.isRunAgain) this.parts.reruns.proceed(transaction);
   }
 
   failed(branch: BranchRecord, error: unknown): void {
     const failure = failureOf(error);
-    if (branch.call === CALL_PREPARE) {
-      this.votes.failed(branch, failure);
-      this.prepared(branch);
-    } else {
-      this.deliveries.firstAttemptFailed(
-        branch,
-        branch.call === CALL_COMMIT ? 'commit' : 'one-phase',
-        failure,
-      );
+    if (branch.call !== CALL_PREPARE) {
+      this.completion.firstFailed(branch, failure);
+      return;
     }
+    const { transaction } = branch;
+    this.voting.failed(branch, failure);
+    if (transaction.extras?.isRunAgain) this.parts.reruns.proceed(transaction);
   }
 
-  /** An answer to prepare, of any kind, was dealt with. */
-  private prepared(branch: BranchRecord): void {
-    const { participant, transaction } = branch;
-    participant.places?.release(branch);
+  listenerFailed(owner: string, error: unknown): void {
+    this.observers.listenerFailed(owner, error);
+  }
+
+  /** Deals with all that is due. */
+  sweep(): void {
+    this.parts.deadlines.sweep(this.clock.now(), this.examine);
+  }
+
+  /**
+   * Deals with what is due in one transaction.
+   *
+   * @returns when something is due next.
+   */
+  private readonly examine = (transaction: TransactionRecord): number => {
+    const now = this.clock.now();
+    try {
+      this.voting.examine(transaction, now);
+      this.recorder.examine(transaction, now);
+      this.completion.examine(transaction, now);
+    } catch (error) {
+      // One transaction that cannot be dealt with keeps no other from its deadline.
+      this.observers.defect(error, `examining ${transaction.id}`);
+    }
+    const isUntold = transaction.decidedAt === 0 && transaction.told === TOLD_NOTHING;
+    return Math.min(
+      isUntold ? transaction.deadlineAt : NEVER,
+      this.voting.dueAt(transaction),
+      this.recorder.dueAt(transaction),
+      this.completion.dueAt(transaction),
+    );
+  };
+
+  entered(transaction: TransactionRecord, from: StateNumber): void {
+    const { state } = transaction;
+    if (state === PREPARING) transaction.preparingAt = this.clock.now();
+    else if (state === COMMITTING || state === ABORTING) transaction.decidedAt = this.clock.now();
+    this.observers.entered(transaction, from);
+  }
+
+  prepare(transaction: TransactionRecord): void {
+    this.voting.prepare(transaction);
+  }
+
+  cancel(transaction: TransactionRecord): void {
+    this.voting.cancel(transaction);
+  }
+
+  commitOnePhase(transaction: TransactionRecord): void {
+    this.completion.commitOnePhase(transaction);
+  }
+
+  record(transaction: TransactionRecord): void {
+    this.recorder.record(transaction);
+  }
+
+  commit(transaction: TransactionRecord, branches: BranchSet): void {
+    this.completion.commit(transaction, branches);
+  }
+
+  rollback(transaction: TransactionRecord, branches: BranchSet): void {
+    this.completion.rollback(transaction, branches);
+  }
+
+  /** The caller hears the outcome, unless its request is run again. */
+  tell(transaction: TransactionRecord, told: ToldNumber): void {
+    const { settle } = transaction;
+    transaction.settle = undefined;
+    const outcome = outcomeOf(transaction, told);
+    const isRunAgain = told === TOLD_ABORTED && this.parts.reruns.takes(transaction, outcome, settle);
+    transaction.stopListening();
+    this.observers.told(transaction, outcome);
     const { extras } = transaction;
-    if (extras === undefined) return;
-    if (extras.shares !== undefined) this.parts.limits.keep(transaction);
-    if (extras.turns !== undefined) this.firstCalls.takeTurn(transaction);
-    if (extras.rerun !== undefined) this.parts.reruns.proceed(transaction);
+    if (extras?.settleHandle !== undefined) {
+      extras.settleHandle(outcome);
+      extras.letGoOfHandle();
+    }
+    if (!isRunAgain) settle?.(outcome);
   }
 
-  private setAside(transaction: TransactionRecord): void {
-    this.registry.setAside(transaction);
-    if (transaction.extras?.rerun !== undefined) this.parts.reruns.stalled(transaction);
-    this.parts.limits.release(transaction);
-    this.ends.progressed(transaction);
+  stalled(transaction: TransactionRecord, index: number): void {
+    this.endings.setAside(transaction);
+    const branch = transaction.branches[index]!;
+    this.observers.stalled(branch, branch.delivery!.lastError!);
+  }
+
+  ended(transaction: TransactionRecord): void {
+    this.endings.ended(transaction);
   }
 }

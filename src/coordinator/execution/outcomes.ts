@@ -14,7 +14,7 @@ import {
   heuristicOutcome,
   isAbort,
 } from '../protocol/index.js';
-import type { TransactionRecord } from './transaction-record.js';
+import type { TransactionRecord } from './records.js';
 
 /** @returns what the caller is told, in full. */
 export function outcomeOf(transaction: TransactionRecord, told: ToldNumber): Outcome {

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { PREPARING } from '../protocol/index.js';
 import type { Places } from '../participant/registered-participant.js';
-import type { BranchRecord } from './branch-record.js';
+import type { BranchRecord } from './records.js';
 import type { Clock } from './clock.js';
 
 /**

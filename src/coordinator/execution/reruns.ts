@@ -5,10 +5,9 @@ import type { BranchRequest } from '../participant/branch-request.js';
 import { CAUSE_REFUSED, NO_BRANCHES, includes } from '../protocol/index.js';
 import { CoordinatorError } from '../errors.js';
 import { backoffMs } from './backoff.js';
-import { type BranchRecord, CALL_NONE, preparedSibling } from './branch-record.js';
 import type { Clock } from './clock.js';
 import { outcomeNow } from './outcomes.js';
-import type { TransactionRecord } from './transaction-record.js';
+import { type BranchRecord, CALL_NONE, type TransactionRecord, preparedSibling } from './records.js';
 
 /** How often the request of a caller is run at most. */
 const MAX_ATTEMPTS = 4;
@@ -54,7 +53,8 @@ interface RerunParts {
  * never there twice. It is done for `run()` alone: the caller of `begin()` holds the id of its transaction.
  */
 export class Reruns {
-  private readonly waiting = new Set<Rerun>();
+  /** By its last attempt. */
+  private readonly waiting = new Map<TransactionRecord, Rerun>();
   private isClosed = false;
   /** How many attempts were followed by another. */
   count = 0;
@@ -102,32 +102,35 @@ export class Reruns {
       inContext: AsyncLocalStorage.snapshot(),
       cancelled: () => this.giveUp(rerun),
     };
-    Object.assign(transaction.needExtras(), { rerun, callerSignal: undefined });
-    this.waiting.add(rerun);
+    Object.assign(transaction.needExtras(), { isRunAgain: true, callerSignal: undefined });
+    this.waiting.set(transaction, rerun);
     signal?.tell(rerun.cancelled);
     return true;
   }
 
   /** Something of a transaction has ended: its branches, or one of its calls. */
   proceed(transaction: TransactionRecord): void {
-    const rerun = transaction.extras?.rerun;
-    if (rerun === undefined || !this.waiting.has(rerun) || transaction.endedAt === 0) return;
+    const rerun = this.waiting.get(transaction);
+    if (rerun === undefined || transaction.endedAt === 0) return;
     // A branch that reports that it committed after all has done what would be done once more.
-    if (transaction.hasHeuristics) this.giveUp(rerun);
-    if (!this.waiting.has(rerun) || rerun.readyAt !== undefined || !isQuiet(transaction)) return;
+    if (transaction.hasHeuristics) {
+      this.giveUp(rerun);
+      return;
+    }
+    if (rerun.readyAt !== undefined || !isQuiet(transaction)) return;
     const { clock, random, retryBaseMs } = this.parts;
     rerun.readyAt = clock.now() + backoffMs(rerun.attempts, retryBaseMs, LONGEST_PAUSE_MS, random());
   }
 
   /** A branch of it has stalled or is held: it cannot be said when its rollback is acknowledged. */
   stalled(transaction: TransactionRecord): void {
-    const rerun = transaction.extras?.rerun;
-    if (rerun !== undefined && this.waiting.has(rerun)) this.giveUp(rerun);
+    const rerun = this.waiting.get(transaction);
+    if (rerun !== undefined) this.giveUp(rerun);
   }
 
   /** Starts what is ready, and answers the callers whose time is over. */
   sweep(now: number): void {
-    for (const rerun of this.waiting) {
+    for (const rerun of this.waiting.values()) {
       const until = rerun.readyAt === undefined ? rerun.withheldUntil : rerun.deadlineAt;
       if (until <= now) this.giveUp(rerun);
       else if (rerun.readyAt !== undefined && rerun.readyAt <= now) rerun.inContext(() => this.begin(rerun));
@@ -137,7 +140,7 @@ export class Reruns {
   /** Runs nothing again any more: each caller that waits is told how its last attempt has ended. */
   close(): void {
     this.isClosed = true;
-    for (const rerun of this.waiting) this.giveUp(rerun);
+    for (const rerun of this.waiting.values()) this.giveUp(rerun);
   }
 
   private begin(rerun: Rerun): void {
@@ -162,8 +165,8 @@ export class Reruns {
 
   /** It is kept no longer by its last attempt, whose record outlives it. */
   private leave(rerun: Rerun): void {
-    this.waiting.delete(rerun);
-    rerun.transaction.needExtras().rerun = undefined;
+    this.waiting.delete(rerun.transaction);
+    rerun.transaction.needExtras().isRunAgain = false;
   }
 }
 

@@ -14,11 +14,11 @@ import {
   restoreOrphan,
   restoreReport,
 } from '../protocol/index.js';
-import { BranchRecord } from './branch-record.js';
+import { BranchRecord, TransactionRecord } from './records.js';
 import { Delivery, type DeliveryKind } from './delivery.js';
-import type { Observers } from './observers.js';
-import { type TransactionDriver, TransactionRecord } from './transaction-record.js';
-import type { TransactionRegistry } from './transaction-registry.js';
+import type { Executor } from './executor.js';
+import type { Observers } from './observer.js';
+import type { TransactionRegistry } from './registry.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
 
 /** What the transaction of an orphan is called, as its name went down with the coordinator that began it. */
@@ -30,7 +30,7 @@ const ORPHANED = 'orphaned';
  */
 export class Restoration {
   constructor(
-    private readonly driver: TransactionDriver,
+    private readonly executor: Executor,
     private readonly registry: TransactionRegistry,
     private readonly participants: ParticipantRegistry,
     private readonly unconfirmed: UnconfirmedEnds,
@@ -50,7 +50,7 @@ export class Restoration {
     for (const [index, { branchId, participant, payload, completed }] of branches.entries()) {
       const branch = this.addBranch(transaction, index, participant, branchId, payload);
       if (completed) {
-        this.unconfirmed.add(branch, this.driver.clock.now());
+        this.unconfirmed.add(branch, this.executor.clock.now());
         continue;
       }
       open |= only(index);
@@ -124,13 +124,13 @@ export class Restoration {
       const branch = transaction.branches.find((candidate) => candidate.branchId === branchId);
       if (branch === undefined) continue;
       branch.heuristic = { kind, reason };
-      this.unconfirmed.add(branch, this.driver.clock.now());
+      this.unconfirmed.add(branch, this.executor.clock.now());
       restoreReport(transaction, branch.index, kind);
     }
     if (transaction.open !== NO_BRANCHES) return;
-    transaction.endedAt = this.driver.clock.now();
+    transaction.endedAt = this.executor.clock.now();
     // Only its end was not noted.
-    this.driver.settled(transaction);
+    this.executor.settled(transaction);
   }
 
   /**
@@ -138,11 +138,11 @@ export class Restoration {
    * been set since: nothing was in the future.
    */
   private make(id: string, name: string, begunAt = Infinity, decidedAt = Infinity): TransactionRecord {
-    const { clock } = this.driver;
+    const { clock } = this.executor;
     const now = clock.now();
     const startedAt = Math.min(begunAt - clock.epochMs, now);
     const sequence = this.registry.nextSequence();
-    const transaction = new TransactionRecord(this.driver, sequence, id, name, startedAt, this.timeoutMs);
+    const transaction = new TransactionRecord(this.executor, sequence, id, name, startedAt, this.timeoutMs);
     transaction.decidedAt = Math.max(startedAt, Math.min(decidedAt - clock.epochMs, now));
     return transaction;
   }
@@ -172,7 +172,7 @@ export class Restoration {
   /** The branch waits for the recovery job. */
   private owe(branch: BranchRecord, kind: DeliveryKind, round = 0): void {
     const { participant } = branch;
-    branch.delivery = new Delivery(branch, kind, round);
+    branch.delivery = new Delivery(kind, round);
     branch.delivery.failures = participant.options.maxAttempts;
     if (participant.isAwaited)
       branch.delivery.lastError = `no participant "${participant.name}" is registered`;

@@ -7,6 +7,14 @@ const WEIGHT = 0.1;
 /** So many branches for each connection for work are at work at once: some at their statements, some queue, some commit. */
 const WORK_PER_CONNECTION = 4;
 
+/** What one transaction takes of one server. */
+export interface Share {
+  slots: number;
+  /** How many of its branches count as load there, and as being at work. */
+  load: number;
+  atWork: number;
+}
+
 /**
  * How many branches may be under way at one database server, of all participants on it together. Each branch that is begun
  * takes a slot until it is done. The server says how many it has.

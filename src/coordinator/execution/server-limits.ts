@@ -4,18 +4,9 @@ import type { RegisteredParticipant } from '../participant/registered-participan
 import { ServerBusyError } from '../server-busy.error.js';
 import type { CallerSignal } from '../gate/caller-signal.js';
 import type { Clock } from './clock.js';
-import { ServerLimit } from './server-limit.js';
-import {
-  type Needs,
-  type Share,
-  hasRoom,
-  hasSlots,
-  loadAt,
-  needsOf,
-  settle,
-  slotsAt,
-} from './server-needs.js';
-import type { TransactionRecord } from './transaction-record.js';
+import { ServerLimit, type Share } from './server-limit.js';
+import { type Needs, hasRoom, hasSlots, loadAt, needsOf, settle, slotsAt } from './server-needs.js';
+import type { TransactionRecord } from './records.js';
 
 /** A transaction waits for this part of its time at most, so that the rest is enough to run it. */
 const LONGEST_WAIT = 1 / 4;

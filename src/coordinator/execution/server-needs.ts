@@ -1,18 +1,9 @@
 import { ACTIVE, PREPARING, READY, includes } from '../protocol/index.js';
-import type { BranchRecord } from './branch-record.js';
-import type { ServerLimit } from './server-limit.js';
-import type { TransactionRecord } from './transaction-record.js';
+import type { BranchRecord, TransactionRecord } from './records.js';
+import type { ServerLimit, Share } from './server-limit.js';
 
 /** How many slots a transaction needs, by the server. */
 export type Needs = ReadonlyMap<ServerLimit, number>;
-
-/** What one transaction takes of one server. */
-export interface Share {
-  slots: number;
-  /** How many of its branches count as load there, and as being at work. */
-  load: number;
-  atWork: number;
-}
 
 export function hasRoom(needs: Needs): boolean {
   for (const [limit, slots] of needs) if (!limit.hasRoom(slots)) return false;

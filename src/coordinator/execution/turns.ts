@@ -1,12 +1,11 @@
-import type { BranchRecord } from './branch-record.js';
-import type { TransactionRecord } from './transaction-record.js';
+import type { BranchRecord, TransactionRecord, Turns } from './records.js';
 
 /**
  * The branches of a transaction whose participants prepare one after the other. The order is that in which the
  * participants were registered, and at one participant that of the branch ids: it is the same for all transactions,
  * whatever the order of their branches, so that no two wait for each other in a circle.
  */
-export class Turns {
+export class InTurn implements Turns {
   private readonly order: readonly BranchRecord[];
   private asked = 0;
   /** By the index of the branch, on the coordinator's clock. */

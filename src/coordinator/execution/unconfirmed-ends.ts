@@ -1,8 +1,7 @@
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { NO_BRANCHES, includes, only } from '../protocol/index.js';
 import { branchKey } from '../participant/participant.js';
-import type { BranchRecord } from './branch-record.js';
-import type { TransactionRecord } from './transaction-record.js';
+import type { BranchRecord, TransactionRecord } from './records.js';
 
 /** A branch that is over by word, and since when, on the coordinator's clock. */
 export interface UnconfirmedEnd {

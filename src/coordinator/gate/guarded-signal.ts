@@ -51,3 +51,23 @@ async function hear(
   );
   if ('error' in ended) report(ended.error);
 }
+
+/** The reason of the signal of a prepare whose transaction is aborted. @publicApi */
+export class TransactionAbortedError extends Error {
+  readonly code = 'DTC_ABORTED';
+
+  constructor(readonly transactionId: string) {
+    super(`The transaction ${transactionId} is aborted: stop preparing and free what is held.`);
+    this.name = 'TransactionAbortedError';
+  }
+}
+
+/** The reason of the signal of a completion attempt that was given up. @publicApi */
+export class AttemptAbandonedError extends Error {
+  readonly code = 'DTC_ATTEMPT_ABANDONED';
+
+  constructor() {
+    super('Nobody waits for this attempt any more: it took too long, or another one was answered.');
+    this.name = 'AttemptAbandonedError';
+  }
+}

@@ -1,9 +1,8 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { TRANSACTION_LINES } from '../coordinator.tokens.js';
-import type { BranchRecord } from '../execution/branch-record.js';
-import { messageOf } from '../execution/incident.js';
+import type { BranchRecord, TransactionRecord } from '../execution/records.js';
+import { messageOf } from '../gate/texts.js';
 import type { PrepareProblem, TransactionObserver, UndecidedBranches } from '../execution/observer.js';
-import type { TransactionRecord } from '../execution/transaction-record.js';
 import { stackOf } from '../gate/failure.js';
 import type { Outcome } from '../outcome.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
@@ -23,6 +22,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   readonly statistics = newStatistics();
   readonly measurements = new Measurements();
   private readonly logger = new Logger('Transaction');
+  private readonly userCodeLogger = new Logger('BranchEvents');
 
   constructor(
     @Inject(TRANSACTION_LINES) private readonly lines: TransactionLines,
@@ -182,6 +182,10 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   defect(error: unknown, where: string): void {
     this.statistics.defects++;
     this.safely(() => this.logger.error(stackOf(error) ?? messageOf(error), where));
+  }
+
+  userCodeFailed(message: string): void {
+    this.safely(() => this.userCodeLogger.error(message));
   }
 
   /** Lines of the log that are lost, as far as is known. */

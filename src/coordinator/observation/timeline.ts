@@ -1,7 +1,5 @@
-import { CALL_NONE } from '../execution/branch-record.js';
-import type { Incident } from '../execution/incident.js';
-import { NOT_YET } from '../execution/moments.js';
-import type { TransactionRecord } from '../execution/transaction-record.js';
+import { CALL_NONE, type Incident, type TransactionRecord } from '../execution/records.js';
+import { NOT_YET } from '../execution/clock.js';
 import { ACTIVE, includes, isAbort, isCommit } from '../protocol/index.js';
 
 /** One thing that happened in a transaction. @publicApi */

@@ -1,10 +1,9 @@
 import { Inject, Injectable, Logger, type OnModuleInit, Optional } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
 import { EventEmitter2 } from '@nestjs/event-emitter';
-import type { BranchRecord } from '../execution/branch-record.js';
-import { messageOf } from '../execution/incident.js';
+import type { BranchRecord, TransactionRecord } from '../execution/records.js';
+import { messageOf } from '../gate/texts.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
-import type { TransactionRecord } from '../execution/transaction-record.js';
 import { settled } from '../gate/settled.js';
 import type { Outcome } from '../outcome.js';
 import { TRANSACTION_EVENTS, type TransactionEvent, type TransactionEventPayloads } from './events.js';

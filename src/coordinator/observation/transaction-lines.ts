@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import type { TransactionRecord } from '../execution/transaction-record.js';
+import type { TransactionRecord } from '../execution/records.js';
 import { heuristicOutcome } from '../protocol/index.js';
 
 /** What the one line at the end of a transaction says. It holds no payload. @publicApi */

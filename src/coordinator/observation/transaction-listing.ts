@@ -1,6 +1,6 @@
 import { InvalidRequestError } from '../errors.js';
-import type { TransactionRecord } from '../execution/transaction-record.js';
-import type { TransactionRegistry } from '../execution/transaction-registry.js';
+import type { TransactionRecord } from '../execution/records.js';
+import type { TransactionRegistry } from '../execution/registry.js';
 import { READY, STATES, type TransactionState } from '../protocol/index.js';
 import { type TransactionSummary, summaryOf } from './transaction-view.js';
 

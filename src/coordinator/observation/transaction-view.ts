@@ -1,8 +1,6 @@
-import { type BranchRecord, CALL_NONE } from '../execution/branch-record.js';
-import { isHeld } from '../execution/held.js';
-import { NOT_YET } from '../execution/moments.js';
+import { type BranchRecord, CALL_NONE, type TransactionRecord } from '../execution/records.js';
+import { NOT_YET } from '../execution/clock.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
-import type { TransactionRecord } from '../execution/transaction-record.js';
 import {
   type AbortCause,
   type HeuristicKind,
@@ -87,8 +85,8 @@ export function viewOf(transaction: TransactionRecord): TransactionView {
 }
 
 export function summaryOf(transaction: TransactionRecord): TransactionSummary {
-  const { state, startedAt, decidedAt, endedAt, deadlineAt, driver } = transaction;
-  const at = (moment: number): string => new Date(driver.clock.epochMs + moment).toISOString();
+  const { state, startedAt, decidedAt, endedAt, deadlineAt, executor } = transaction;
+  const at = (moment: number): string => new Date(executor.clock.epochMs + moment).toISOString();
   return {
     transactionId: transaction.id,
     name: transaction.name,
@@ -104,7 +102,7 @@ export function summaryOf(transaction: TransactionRecord): TransactionSummary {
     decidedAt: decidedAt === 0 ? null : at(decidedAt),
     endedAt: endedAt === 0 ? null : at(endedAt),
     durationMs: endedAt === 0 ? null : toMicroseconds(endedAt - startedAt),
-    ageMs: toMicroseconds((endedAt === 0 ? driver.clock.now() : endedAt) - startedAt),
+    ageMs: toMicroseconds((endedAt === 0 ? executor.clock.now() : endedAt) - startedAt),
     branches: transaction.branches.map((branch) => branchView(branch, at)),
   };
 }
@@ -123,7 +121,7 @@ function branchView(branch: BranchRecord, at: (moment: number) => string): Branc
     vote: voteOf(branch),
     state: stateOf(branch),
     stalled: includes(branch.transaction.stalled, branch.index),
-    held: isHeld(branch),
+    held: branch.isHeld,
     attempts: branch.attempts,
     lastError: delivery?.lastError ?? branch.refusal?.reason ?? null,
     nextAttemptAt: waiting ? at(delivery.dueAt) : null,

@@ -1,6 +1,6 @@
-import { NOT_YET } from '../execution/moments.js';
-import type { TransactionRecord } from '../execution/transaction-record.js';
-import type { TransactionRegistry } from '../execution/transaction-registry.js';
+import { NOT_YET } from '../execution/clock.js';
+import type { TransactionRecord } from '../execution/records.js';
+import type { TransactionRegistry } from '../execution/registry.js';
 import { READY } from '../protocol/index.js';
 
 /** In doubt for so long, a transaction is worth a look; the flush of a decision takes less. In milliseconds. */

@@ -5,14 +5,12 @@ import {
   ParticipantNotFoundError,
   TransactionNotFoundError,
 } from '../errors.js';
-import type { BranchRecord } from '../execution/branch-record.js';
+import type { BranchRecord, TransactionRecord } from '../execution/records.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
-import { release } from '../execution/held.js';
-import type { TransactionRecord } from '../execution/transaction-record.js';
 import type { AuditEntry, OperatorAction } from '../log/decision-log.js';
-import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { HeuristicKind } from '../protocol/index.js';
 import { TransactionManager } from '../transaction-manager.js';
+import { AuditTrail } from './audit-trail.js';
 import { reasonAgainst } from './refusals.js';
 
 /** Who orders something, and why: both are kept. @publicApi */
@@ -40,11 +38,14 @@ interface Action {
 @Injectable()
 export class OperatorActions {
   private readonly logger = new Logger('Operator');
+  private readonly auditTrail: AuditTrail;
 
   constructor(
     @Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime,
     private readonly transactions: TransactionManager,
-  ) {}
+  ) {
+    this.auditTrail = new AuditTrail(runtime.log, runtime.timeLimits, runtime.earlierAudits);
+  }
 
   /**
    * Aborts a transaction that is not decided.
@@ -69,7 +70,7 @@ export class OperatorActions {
     const target = `${transactionId}/${branchId}`;
     const refusal = (): string | undefined => reasonAgainst.retry(branch);
     await this.order({ action: 'retry', target, refusal }, order, () => {
-      void this.runtime.executor.deliveries.retryNow(branch);
+      void this.runtime.executor.completion.retryNow(branch);
     });
   }
 
@@ -88,7 +89,7 @@ export class OperatorActions {
     const refusal = (): string | undefined => reasonAgainst.resolve(branch);
     await this.order({ action: 'resolve', target, refusal, detail: `as ${as}` }, order, (at) => {
       const who = `operator ${order.by} at ${new Date(at).toISOString()}`;
-      this.runtime.executor.deliveries.resolve(branch, as, `resolved by ${who}: ${order.reason}`);
+      this.runtime.executor.completion.resolve(branch, as, `resolved by ${who}: ${order.reason}`);
     });
   }
 
@@ -136,7 +137,7 @@ export class OperatorActions {
     }
     const refusal = (): string | undefined => reasonAgainst.resume(name, participants.isPaused(name));
     await this.order({ action: 'resume', target: name, refusal }, order, () => {
-      this.releaseAll(name);
+      this.runtime.executor.resume(name);
       participants.resume(name);
     });
   }
@@ -163,7 +164,7 @@ export class OperatorActions {
    * @returns what operators have ordered, the youngest first.
    */
   audit(limit: number, before?: number): readonly AuditEntry[] {
-    return this.runtime.audit.list(limit, before);
+    return this.auditTrail.list(limit, before);
   }
 
   /**
@@ -184,10 +185,10 @@ export class OperatorActions {
     };
     const before = action.refusal?.();
     if (before !== undefined) this.refuse(entry, before);
-    await this.runtime.audit.write(entry);
+    await this.auditTrail.write(entry);
     const after = action.refusal?.();
     if (after !== undefined) {
-      await this.runtime.audit.write({ ...entry, detail: `refused: ${after}` });
+      await this.auditTrail.write({ ...entry, detail: `refused: ${after}` });
       this.refuse(entry, after);
     }
     act(entry.at);
@@ -211,19 +212,5 @@ export class OperatorActions {
     const found = branches.find((branch) => branch.branchId === branchId);
     if (found === undefined) throw new BranchNotFoundError(transactionId, branchId);
     return found;
-  }
-
-  /** Branches keep the participant they were enlisted with, also when another has been registered under its name since. */
-  private releaseAll(name: string): void {
-    const { registry, parts, deadlines } = this.runtime;
-    const released = new Set<RegisteredParticipant>();
-    registry.forEach((transaction) => {
-      for (const branch of transaction.branches) {
-        if (branch.participant.name !== name) continue;
-        release(branch, parts.clock, deadlines, parts.random());
-        released.add(branch.participant);
-      }
-    });
-    for (const participant of released) participant.paused = undefined;
   }
 }

@@ -1,8 +1,6 @@
 import type { Admission } from '../execution/admission.js';
-import type { BranchRecord } from '../execution/branch-record.js';
-import { isHeld } from '../execution/held.js';
-import type { TransactionRecord } from '../execution/transaction-record.js';
-import { READY, includes, isAbort, isCommit, owes } from '../protocol/index.js';
+import type { BranchRecord, TransactionRecord } from '../execution/records.js';
+import { READY, includes, isAbort, isCommit } from '../protocol/index.js';
 
 /** Why an action is refused as things are, in one sentence; undefined when it is not. */
 export const reasonAgainst = {
@@ -23,8 +21,7 @@ export const reasonAgainst = {
     if (participant.isAwaited) return `No participant "${participant.name}" is registered.`;
     if (participant.paused !== undefined)
       return `Participant "${participant.name}" is paused: resume it first.`;
-    if (!owes(branch.transaction, branch.index))
-      return `Branch "${branch.branchId}" has no decision to be told.`;
+    if (!branch.owes) return `Branch "${branch.branchId}" has no decision to be told.`;
     if (delivery === undefined || delivery.attempt !== undefined) {
       return `An attempt to complete branch "${branch.branchId}" is under way.`;
     }
@@ -33,7 +30,7 @@ export const reasonAgainst = {
 
   resolve(branch: BranchRecord): string | undefined {
     const { transaction, index, branchId, delivery } = branch;
-    if (!owes(transaction, index) || !(includes(transaction.stalled, index) || isHeld(branch))) {
+    if (!branch.owes || !(includes(transaction.stalled, index) || branch.isHeld)) {
       return `Branch "${branchId}" has not stalled, and its participant is not paused: it is still being tried.`;
     }
     if (delivery?.attempt !== undefined) {

@@ -7,10 +7,10 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
-import { ClaimsOfRun } from '../execution/claims-of-run.js';
+import { ClaimsOfRun } from '../participant/claims-of-run.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
-import { messageOf } from '../execution/incident.js';
-import type { TransactionRecord } from '../execution/transaction-record.js';
+import { messageOf } from '../gate/texts.js';
+import type { TransactionRecord } from '../execution/records.js';
 import { PeriodicJob } from './periodic-job.js';
 import { Recovery } from './recovery.js';
 

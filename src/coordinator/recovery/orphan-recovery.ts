@@ -1,6 +1,6 @@
-import type { BranchRecord } from '../execution/branch-record.js';
+import type { BranchRecord } from '../execution/records.js';
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
-import { messageOf } from '../execution/incident.js';
+import { messageOf } from '../gate/texts.js';
 import type { UndecidedReason } from '../execution/observer.js';
 import { type UnconfirmedEnd, mayList } from '../execution/unconfirmed-ends.js';
 import { type PreparedBranch, branchKey } from '../participant/participant.js';

@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { SchedulerRegistry } from '@nestjs/schedule';
-import { messageOf } from '../execution/incident.js';
+import { messageOf } from '../gate/texts.js';
 
 /**
  * A job that the scheduler starts at a fixed pace. It runs once at a time: a start while it runs is skipped, and a

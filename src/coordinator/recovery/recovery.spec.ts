@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { type LogScript, ScriptedLog } from '../../../test/faults/scripted-log.js';
-import type { BranchRecord } from '../execution/branch-record.js';
+import type { BranchRecord } from '../execution/records.js';
 import { LogUnavailableError } from '../log/log-errors.js';
 import type { CommitRecord, DecisionLog, HeuristicRecord, LogClaim } from '../log/decision-log.js';
 import { branch } from '../participant/branch-request.js';
@@ -152,7 +152,7 @@ describe('Recovery of a log that failed', () => {
 
   it('asks a log that takes records nothing', async () => {
     const { runtime, pass, asked } = failing(() => Promise.resolve());
-    runtime.log.works();
+    runtime.log.succeeded();
     await pass();
 
     expect(asked()).toBe(0);
@@ -308,7 +308,7 @@ describe('Recovery of a log that failed', () => {
     });
     const transaction = runtime.registry.find(transactionId)!;
     progress.mockClear();
-    runtime.executor.deliveries.resolve(transaction.branches[0]!, 'commit', 'seen in the database');
+    runtime.executor.completion.resolve(transaction.branches[0]!, 'commit', 'seen in the database');
 
     expect(progress).toHaveBeenCalledOnce();
     expect(transaction.toRecord().branches).toMatchObject([{ completed: true }, { completed: false }]);
@@ -343,10 +343,10 @@ describe('Recovery of a log that failed', () => {
       throw new Error('no space left');
     });
     const { runtime } = createTestCoordinator({ log });
-    const { notes } = runtime.executor;
+    const { records } = runtime.executor;
     for (let number = 0; number < 10_001; number++) {
       const transaction = runtime.admission.create(undefined, undefined, 0);
-      notes.reported({
+      records.reported({
         transaction,
         branchId: 'stock',
         participant: { name: 'stock' },
@@ -355,7 +355,7 @@ describe('Recovery of a log that failed', () => {
     }
 
     written = 0;
-    notes.writeAgain();
+    records.writeAgain();
     expect(written).toBe(10_000);
   });
 

@@ -100,13 +100,13 @@ export class Recovery {
     const { log } = this.runtime;
     const now = this.runtime.parts.clock.now();
     const isAsked = this.checkingSince !== 0 && now - this.checkingSince < CHECK_WITHIN_MS;
-    const { notes } = this.runtime.executor;
-    if ((log.problem === undefined && !notes.hasUnwritten) || isAsked) return;
+    const { records } = this.runtime.executor;
+    if ((log.problem === undefined && !records.hasUnwritten) || isAsked) return;
     this.checkingSince = now;
     try {
       await log.storage.check();
-      log.works();
-      notes.writeAgain();
+      log.succeeded();
+      records.writeAgain();
     } catch (error) {
       log.failed(error);
     } finally {

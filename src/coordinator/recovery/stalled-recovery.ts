@@ -1,4 +1,4 @@
-import type { BranchRecord } from '../execution/branch-record.js';
+import type { BranchRecord } from '../execution/records.js';
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { includes } from '../protocol/index.js';
@@ -50,7 +50,7 @@ export class StalledRecovery {
       while (next < branches.length && !this.stopped) {
         // Participants that fail at once would hold the event loop until all have been tried.
         const turn = this.tries.next();
-        if (turn === undefined) await this.runtime.executor.deliveries.retryNow(branches[next++]!);
+        if (turn === undefined) await this.runtime.executor.completion.retryNow(branches[next++]!);
         else await turn;
       }
     };

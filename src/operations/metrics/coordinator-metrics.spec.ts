@@ -239,7 +239,7 @@ describe('CoordinatorMetrics', () => {
     expect(found.value('dtc_log_restart_needed')).toBe(1);
     expect(found.value('dtc_accepting')).toBe(0);
 
-    runtime.log.works();
+    runtime.log.succeeded();
     found = await scrape();
     expect(found.value('dtc_log_up')).toBe(1);
     runtime.log.lose();

@@ -1,6 +1,6 @@
 import type { CoordinatorRuntime } from '../../execution/coordinator-runtime.js';
-import type { TransactionRecord } from '../../execution/transaction-record.js';
-import type { Unresolved } from '../../execution/transaction-registry.js';
+import type { TransactionRecord } from '../../execution/records.js';
+import type { Unresolved } from '../../execution/registry.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
 import { READY } from '../../protocol/index.js';
 import { inDoubtSince, stalledSince } from '../troubles.js';

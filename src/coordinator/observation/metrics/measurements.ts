@@ -1,5 +1,5 @@
-import { NOT_YET } from '../../execution/moments.js';
-import type { TransactionRecord } from '../../execution/transaction-record.js';
+import { NOT_YET } from '../../execution/clock.js';
+import type { TransactionRecord } from '../../execution/records.js';
 import { DURATION_BOUNDS_US, Histogram } from '../../histogram.js';
 import type { Outcome } from '../../outcome.js';
 import { ABORT_CAUSES, CAUSE_PRESUMED, COMMITTED, TOLD_COMMITTED } from '../../protocol/index.js';
@@ -26,7 +26,7 @@ export class Measurements {
   /** A caller was told something else than that everything is committed. */
   told(transaction: TransactionRecord, { status }: Outcome): void {
     // It is run again: its caller has not been told anything yet.
-    if (transaction.extras?.rerun !== undefined) return;
+    if (transaction.extras?.isRunAgain) return;
     if (status === 'aborted') this.aborted[transaction.cause]!++;
     else if (status === 'pending') this.pending++;
     else if (status === 'heuristic') this.heuristic++;

@@ -1,6 +1,5 @@
 import { type Attributes, type Context, type Span, SpanStatusCode } from '@opentelemetry/api';
-import type { ParticipantMethod } from '../../execution/calls.js';
-import type { CallTrace } from '../../execution/tracing.js';
+import type { CallTrace, ParticipantMethod } from '../../execution/trace.js';
 import { type Answer, Refused } from '../../gate/answer.js';
 import { type Failure, stackOf } from '../../gate/failure.js';
 import type { Branch } from '../../participant/participant.js';

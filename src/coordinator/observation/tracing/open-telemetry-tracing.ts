@@ -1,7 +1,6 @@
 import { ProxyTracerProvider, type Tracer, type TracerProvider, context, trace } from '@opentelemetry/api';
-import type { TransactionObserver } from '../../execution/observer.js';
-import type { Tracing } from '../../execution/tracing.js';
-import type { TransactionRecord } from '../../execution/transaction-record.js';
+import type { Tracing, TransactionObserver } from '../../execution/observer.js';
+import type { TransactionRecord } from '../../execution/records.js';
 import { SpanNames } from './span-names.js';
 import { TracerGuard } from './tracer-guard.js';
 import { type SpanParts, TransactionSpans } from './transaction-spans.js';

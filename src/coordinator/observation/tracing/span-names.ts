@@ -1,4 +1,4 @@
-import type { ParticipantMethod } from '../../execution/calls.js';
+import type { ParticipantMethod } from '../../execution/trace.js';
 
 const MAX_NAMES = 100;
 

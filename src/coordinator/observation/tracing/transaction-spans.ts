@@ -8,10 +8,8 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
-import type { BranchRecord } from '../../execution/branch-record.js';
-import type { ParticipantMethod } from '../../execution/calls.js';
-import type { TransactionTrace } from '../../execution/tracing.js';
-import type { TransactionRecord } from '../../execution/transaction-record.js';
+import type { TransactionRecord } from '../../execution/records.js';
+import type { ParticipantMethod, TransactionTrace } from '../../execution/trace.js';
 import type { Outcome } from '../../outcome.js';
 import type { Branch } from '../../participant/participant.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
@@ -111,7 +109,7 @@ export class TransactionSpans implements TransactionTrace {
     this.end();
   }
 
-  stalled({ participant }: BranchRecord, message: string): void {
+  stalled(participant: RegisteredParticipant, message: string): void {
     this.describe((span) => fail(span, 'stalled', `${participant.name} is stalled: ${message}`));
     this.end();
   }

@@ -1,6 +1,12 @@
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { NO_BRANCHES, type TransactionIds, heuristicBranches, includes, isCommit } from '../protocol/index.js';
-import type { TransactionRecord } from './transaction-record.js';
+import {
+  NO_BRANCHES,
+  type TransactionIds,
+  heuristicBranches,
+  includes,
+  isCommit,
+} from '../protocol/index.js';
+import type { TransactionRecord } from './records.js';
 
 /** Branches of one participant that have not come to a settled end. */
 export interface Unresolved {

@@ -1,8 +1,8 @@
 import { LogUnavailableError } from '../log/log-errors.js';
 import { AUDIT_KEPT, type AuditEntry } from '../log/decision-log.js';
-import type { ClaimedLog } from './claimed-log.js';
-import { messageOf } from './incident.js';
-import { LATE, type TimeLimits } from './time-limits.js';
+import type { ClaimedLog } from '../log/claimed-log.js';
+import { messageOf } from '../gate/texts.js';
+import { LATE, type TimeLimits } from '../execution/time-limits.js';
 
 /** How long the log may take to keep an entry, in milliseconds. */
 const ANSWER_WITHIN_MS = 10_000;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { MemoryDecisionLog } from '../log/memory-decision-log.js';
+import { MemoryDecisionLog } from './memory-decision-log.js';
 import { ClaimedLog } from './claimed-log.js';
 import { claimOf, runOf } from '../../../test/support/identity.js';
 
@@ -31,7 +31,7 @@ describe('ClaimedLog', () => {
       log.failed(new Error('away'));
       log.failed(error);
       expect(log).toMatchObject({ problem: 'disk full', isBroken: false, isLost: false });
-      log.works();
+      log.succeeded();
       expect(log).toMatchObject({ problem: undefined, isBroken: false });
     },
   );
@@ -41,7 +41,7 @@ describe('ClaimedLog', () => {
     log.failed(Object.assign(new Error('a flush failed'), { code: 'DTC_LOG_BROKEN' }));
     expect(log.isBroken).toBe(true);
     log.failed(new Error('away'));
-    log.works();
+    log.succeeded();
     expect(log.isBroken).toBe(true);
   });
 

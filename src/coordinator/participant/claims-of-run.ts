@@ -1,9 +1,9 @@
 import { Logger } from '@nestjs/common';
 import { DurableLogNeededError } from '../errors.js';
-import type { CoordinatorRun, IsOwnRun } from '../participant/participant.js';
-import type { ParticipantClaims } from '../participant/participant-claims.js';
-import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { messageOf } from './incident.js';
+import type { CoordinatorRun, IsOwnRun } from './participant.js';
+import type { ParticipantClaims } from './participant-claims.js';
+import type { RegisteredParticipant } from './registered-participant.js';
+import { messageOf } from '../gate/texts.js';
 
 /**
  * Tells each participant that asks for it, once, which run works with it from now on. Until a participant has let the run

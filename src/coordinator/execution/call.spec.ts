@@ -4,9 +4,9 @@ import { answerOf } from '../gate/answer.js';
 import { failureOf } from '../gate/failure.js';
 import type { TransactionParticipant } from '../participant/participant.js';
 import { createTestCoordinator, settled } from '../testing/index.js';
-import { BranchRecord } from './branch-record.js';
-import { callParticipant } from './calls.js';
-import type { CallTrace, TransactionTrace } from './tracing.js';
+import { BranchRecord } from './records.js';
+import { callParticipant } from './call.js';
+import type { CallTrace, TransactionTrace } from './trace.js';
 
 type Ended = ['fulfilled' | 'rejected', unknown];
 

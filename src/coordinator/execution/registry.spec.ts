@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { COMMITTING } from '../protocol/index.js';
-import { ManualClock } from '../testing/index.js';
-import { TransactionIds } from '../protocol/index.js';
-import { TransactionRecord } from './transaction-record.js';
-import { TransactionRegistry } from './transaction-registry.js';
-import { LOG_ID, idOf, runOf } from '../../../test/support/identity.js';
+import { COMMITTING, TransactionIds } from '../protocol/index.js';
+import { ManualClock, createTestCoordinator } from '../testing/index.js';
+import { TransactionRecord } from './records.js';
+import { TransactionRegistry } from './registry.js';
+import { LOG_ID, idOf } from '../../../test/support/identity.js';
 
 /** With so few in flight and kept the ring has its least size, 64 places. */
 const RING = 64;
@@ -13,21 +12,10 @@ function setUp({ retainFinished = 4, retainFinishedMs = 1_000 } = {}) {
   const ids = new TransactionIds('test', LOG_ID, 1);
   const registry = new TransactionRegistry(ids, 8, retainFinished, retainFinishedMs);
   const clock = new ManualClock();
-  const driver = {
-    clock,
-    run: runOf(),
-    answered() {},
-    failed() {},
-    cancelled() {},
-    heuristicReported() {},
-    progressed() {},
-    settled() {},
-    held() {},
-    branchMoved() {},
-  };
+  const { executor } = createTestCoordinator({ clock }).runtime;
   const add = (): TransactionRecord => {
     const sequence = registry.nextSequence();
-    const record = new TransactionRecord(driver, sequence, ids.make(sequence), 'test', clock.now(), 5_000);
+    const record = new TransactionRecord(executor, sequence, ids.make(sequence), 'test', clock.now(), 5_000);
     registry.add(record);
     return record;
   };
@@ -216,7 +204,7 @@ describe('TransactionRegistry', () => {
       const { registry, add, end, ids, isFound } = setUp({ retainFinished });
       const earlier = idOf('test', 7, 1);
       const restored = new TransactionRecord(
-        add().driver,
+        add().executor,
         registry.nextSequence(),
         earlier,
         'test',

@@ -1,15 +1,43 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Answer, answerOf } from '../gate/answer.js';
 import { type Failure, failureOf } from '../gate/failure.js';
 import { GivenBranch } from '../gate/given-branch.js';
 import { follow, isSound } from '../gate/settled.js';
-import type { AmbientTransactions } from './ambient.js';
-import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { Branch } from '../participant/participant.js';
-import type { CallTrace } from './tracing.js';
-import type { TransactionRecord } from './transaction-record.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import type { BranchRecord, TransactionRecord } from './records.js';
+import type { CallTrace, ParticipantMethod } from './trace.js';
 
-/** A method of a participant that gets a branch. */
-export type ParticipantMethod = 'prepare' | 'commit' | 'rollback' | 'commitOnePhase';
+/**
+ * The transaction that code is running for, without being handed it. Each call has a context of its own, so several
+ * under one `Promise.all` do not see each other's; and a transaction that is over is the ambient one of no code.
+ */
+export class AmbientTransactions {
+  private readonly storage = new AsyncLocalStorage<TransactionRecord>();
+
+  /** Runs `work`, and everything it starts, with this transaction as the ambient one, and as a part of its trace. */
+  run<T>(transaction: TransactionRecord, work: () => T): T {
+    const trace = transaction.extras?.trace;
+    return this.storage.run(transaction, trace === undefined ? work : () => trace.run(work));
+  }
+
+  current(): TransactionRecord | undefined {
+    const transaction = this.storage.getStore();
+    return transaction === undefined || transaction.endedAt !== 0 ? undefined : transaction;
+  }
+}
+
+/** The refusal that stands in for the answer of a paused participant: it was not called, so it holds nothing. */
+const REFUSED_WHILE_PAUSED = {
+  vote: 'abort',
+  code: 'PARTICIPANT_PAUSED',
+  reason: 'an operator has paused the participant',
+} as const;
+
+/** Answers in place of a paused participant that was to vote, or to decide: as its own answer, after this has returned. */
+export function refuseWhilePaused(branch: BranchRecord): void {
+  void Promise.resolve(REFUSED_WHILE_PAUSED).then(branch.fulfilled);
+}
 
 /**
  * Calls a participant, which may answer at once, later, with a throw or never; whatever it does comes back through

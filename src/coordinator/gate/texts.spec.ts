@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { describeAnswer, messageOf } from './incident.js';
-import { TransactionExtras } from './transaction-extras.js';
+import { describeAnswer, messageOf } from './texts.js';
 
 describe('What was thrown, in words', () => {
   it.each<[string, unknown, string]>([
@@ -26,20 +25,5 @@ describe('What was answered, without what it holds', () => {
     [4711, 'a number'],
   ])('%j is %s', (value, expected) => {
     expect(describeAnswer(value)).toBe(expected);
-  });
-});
-
-describe('The incidents of a transaction', () => {
-  it('are kept as they come, and of more than 40 the first twenty and the latest twenty', () => {
-    const extras = new TransactionExtras();
-    const note = (atUs: number) =>
-      extras.note({ atUs, type: 'attempt-failed', branch: 0, attempt: 1, message: 'x' });
-    const kept = () => extras.incidents.map(({ atUs }) => atUs);
-    const range = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index);
-
-    for (const number of range(0, 40)) note(number);
-    expect(kept()).toEqual(range(0, 40));
-    for (const number of range(40, 1_000)) note(number);
-    expect(kept()).toEqual([...range(0, 20), ...range(980, 1_000)]);
   });
 });

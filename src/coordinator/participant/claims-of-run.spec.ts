@@ -2,9 +2,9 @@ import { describe, expect, it, vi } from 'vitest';
 import { LOG_ID, runOf } from '../../../test/support/identity.js';
 import { resolveCoordinatorOptions } from '../coordinator.options.js';
 import { DurableLogNeededError, ParticipantNotClaimedError } from '../errors.js';
-import { branch } from '../participant/branch-request.js';
-import { ParticipantRegistry } from '../participant/participant.registry.js';
-import type { CoordinatorRun, IsOwnRun } from '../participant/participant.js';
+import { branch } from './branch-request.js';
+import { ParticipantRegistry } from './participant.registry.js';
+import type { CoordinatorRun, IsOwnRun } from './participant.js';
 import { ScriptedParticipant, createTestCoordinator } from '../testing/index.js';
 import { ClaimsOfRun } from './claims-of-run.js';
 

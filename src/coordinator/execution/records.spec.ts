@@ -3,7 +3,8 @@ import type { CommitDecision, CommitRecord } from '../log/decision-log.js';
 import { MemoryDecisionLog } from '../log/memory-decision-log.js';
 import { branch } from '../participant/branch-request.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
-import { NEVER } from './moments.js';
+import { TransactionExtras } from './records.js';
+import { NEVER } from './clock.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -136,5 +137,20 @@ describe('The branches of a transaction', () => {
     await transactions.run({ branches: [branch('stock', 1), branch('payment', 2)] });
 
     expect(records).toMatchObject([{ branches: [{ completed: false }, { completed: false }] }]);
+  });
+});
+
+describe('The incidents of a transaction', () => {
+  it('are kept as they come, and of more than 40 the first twenty and the latest twenty', () => {
+    const extras = new TransactionExtras();
+    const note = (atUs: number) =>
+      extras.note({ atUs, type: 'attempt-failed', branch: 0, attempt: 1, message: 'x' });
+    const kept = () => extras.incidents.map(({ atUs }) => atUs);
+    const range = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index);
+
+    for (const number of range(0, 40)) note(number);
+    expect(kept()).toEqual(range(0, 40));
+    for (const number of range(40, 1_000)) note(number);
+    expect(kept()).toEqual([...range(0, 20), ...range(980, 1_000)]);
   });
 });

@@ -1,7 +1,7 @@
-import type { DecisionLog, LogClaim } from '../log/decision-log.js';
+import type { DecisionLog, LogClaim } from './decision-log.js';
 import type { CoordinatorRun } from '../participant/participant.js';
 import { textAt } from '../gate/failure.js';
-import { messageOf } from './incident.js';
+import { messageOf } from '../gate/texts.js';
 
 /**
  * The decision log as this coordinator has claimed it: whether the claim still holds, and whether the log takes records.
@@ -70,7 +70,8 @@ export class ClaimedLog {
     if (code === 'DTC_FENCED') this.lose();
   }
 
-  works(): void {
+  /** It took a record, or answered that it does: what was wrong is over. */
+  succeeded(): void {
     this.currentProblem = undefined;
   }
 }

@@ -1,0 +1,339 @@
+import { type Answer, Refused, answerOf } from '../gate/answer.js';
+import { type Failure, failureOf } from '../gate/failure.js';
+import {
+  type BranchSet,
+  COMMITTING,
+  type HeuristicKind,
+  NO_BRANCHES,
+  TOLD_NOTHING,
+  acknowledged,
+  attemptsExhausted,
+  completionRound,
+  heuristicBranches,
+  heuristicReported,
+  includes,
+  onePhaseAnswered,
+  patienceEnded,
+} from '../protocol/index.js';
+import { backoffMs } from './backoff.js';
+import { type AmbientTransactions, callParticipant, refuseWhilePaused } from './call.js';
+import { type Clock, NEVER } from './clock.js';
+import type { Deadlines } from './deadlines.js';
+import { CompletionAttempt, Delivery, type DeliveryKind, methodOf, timeoutOf } from './delivery.js';
+import type { Endings } from './endings.js';
+import type { Observers } from './observer.js';
+import {
+  type BranchHeuristic,
+  type BranchRecord,
+  CALL_COMMIT,
+  CALL_NONE,
+  CALL_ONE_PHASE,
+  CALL_PREPARE,
+  type TransactionRecord,
+  callDueAt,
+} from './records.js';
+import type { UnconfirmedEnds } from './unconfirmed-ends.js';
+
+interface CompletionParts {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly deadlines: Deadlines;
+  readonly ambient: AmbientTransactions;
+  readonly observers: Observers;
+  readonly endings: Endings;
+  readonly unconfirmed: UnconfirmedEnds;
+  /** How long a caller waits for completion, in milliseconds. */
+  readonly completionWaitMs: number;
+}
+
+/**
+ * Phase two. Brings the decision to each branch on its own: attempts with a deadline each, pauses that grow with
+ * jitter between them, and when they are used up the branch is stalled until the recovery job comes for it.
+ *
+ * Every attempt starts in {@link attempt}, and ends in {@link answered} or {@link threw}, or is given up in {@link examine}.
+ * The first attempt to commit, and to commit in one phase, has no {@link Delivery} yet: its participant is given the branch.
+ */
+export class Completion {
+  constructor(private readonly parts: CompletionParts) {}
+
+  /** Effect: delivers commit to these branches. */
+  commit(transaction: TransactionRecord, branches: BranchSet): void {
+    const { deadlines, completionWaitMs } = this.parts;
+    const shortestMs = Math.min(transaction.shortestTimeoutMs, completionWaitMs);
+    deadlines.arm(transaction, transaction.decidedAt + shortestMs);
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      if (!includes(branches, branch.index)) continue;
+      branch.call = CALL_COMMIT;
+      this.attempt(branch, 'commit');
+    }
+  }
+
+  /** Effect: asks the only branch to commit in one phase. */
+  commitOnePhase(transaction: TransactionRecord): void {
+    const branch = transaction.firstBranch!;
+    branch.call = CALL_ONE_PHASE;
+    this.parts.deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
+    if (branch.participant.paused !== undefined) refuseWhilePaused(branch);
+    else this.attempt(branch, 'one-phase');
+  }
+
+  /** Effect: rolls these branches back. A rollback of an earlier round is overtaken. */
+  rollback(transaction: TransactionRecord, branches: BranchSet): void {
+    // After its end the sweep no longer looks at it.
+    if (transaction.endedAt !== 0) this.parts.endings.reopened(transaction);
+    for (const branch of transaction.branches) {
+      if (!includes(branches, branch.index)) continue;
+      branch.delivery?.rest(NEVER);
+      branch.delivery = new Delivery('rollback', completionRound(transaction, branch.index));
+      this.attempt(branch, 'rollback');
+    }
+  }
+
+  /** The first attempt was answered. */
+  firstAnswered(branch: BranchRecord, value: unknown): void {
+    this.answered(branch, firstKind(branch), 0, value, branch.delivery === undefined);
+  }
+
+  /** The first attempt threw. */
+  firstFailed(branch: BranchRecord, failure: Failure): void {
+    this.threw(branch, firstKind(branch), 0, failure, branch.delivery === undefined);
+  }
+
+  /** Ends the patience of the caller, gives up attempts whose time is up, and starts those whose pause is over. */
+  examine(transaction: TransactionRecord, now: number): void {
+    if (transaction.state === COMMITTING && transaction.decidedAt + this.parts.completionWaitMs <= now) {
+      patienceEnded(transaction, transaction.executor);
+    }
+    for (const branch of transaction.branches) {
+      if (branchDueAt(branch) > now) continue;
+      const { delivery } = branch;
+      if (delivery === undefined) this.giveUpFirst(branch);
+      else if (delivery.attempt === undefined) this.attempt(branch, delivery.kind);
+      else this.attemptFailed(branch, delivery, lateMessage(branch, delivery.kind), delivery.attempt);
+    }
+  }
+
+  /** @returns when something of the completion is due. */
+  dueAt(transaction: TransactionRecord): number {
+    let dueAt = NEVER;
+    if (transaction.state === COMMITTING && transaction.told === TOLD_NOTHING) {
+      dueAt = transaction.decidedAt + this.parts.completionWaitMs;
+    }
+    for (const branch of transaction.branches) dueAt = Math.min(dueAt, branchDueAt(branch));
+    return dueAt;
+  }
+
+  /**
+   * Tries a waiting branch at once, whatever its pause.
+   *
+   * @returns a promise that resolves when the attempt is over, whatever came of it.
+   */
+  retryNow(branch: BranchRecord): Promise<void> {
+    const { delivery } = branch;
+    if (delivery === undefined || delivery.attempt !== undefined || !branch.owes) return Promise.resolve();
+    return new Promise((resolve) => {
+      delivery.onAttemptOver = resolve;
+      this.attempt(branch, delivery.kind);
+    });
+  }
+
+  /**
+   * The participant of a branch is about to be resumed: what was held goes on, not all at one moment. A stalled branch waits
+   * for the recovery job, as always.
+   */
+  release(branch: BranchRecord): void {
+    const { delivery, transaction, index, participant, isHeld } = branch;
+    if (!isHeld || delivery!.dueAt !== NEVER || includes(transaction.stalled, index)) return;
+    const { clock, random, deadlines } = this.parts;
+    const dueAt = clock.now() + random() * participant.options.retryBaseMs;
+    delivery!.rest(dueAt);
+    deadlines.arm(transaction, dueAt);
+  }
+
+  /**
+   * An operator says how a branch has ended that has stalled or is held. It counts as the participant's own report would.
+   *
+   * @returns whether it was taken: not while an attempt is under way.
+   */
+  resolve(branch: BranchRecord, kind: HeuristicKind, reason: string): boolean {
+    const { delivery, transaction, index } = branch;
+    if (delivery === undefined || delivery.attempt !== undefined || !branch.owes) return false;
+    if (!includes(transaction.stalled, index) && !branch.isHeld) return false;
+    this.report(branch, delivery.kind, delivery.round, { kind, reason });
+    return true;
+  }
+
+  /** Starts an attempt, or holds it while the participant is paused. */
+  private attempt(branch: BranchRecord, kind: DeliveryKind): void {
+    const { participant, transaction, delivery } = branch;
+    if (participant.paused !== undefined) {
+      this.hold(branch, kind);
+      return;
+    }
+    branch.attempts++;
+    const { clock, deadlines, ambient, observers } = this.parts;
+    if (delivery === undefined) {
+      const { fulfilled, rejected } = branch;
+      callParticipant(participant, methodOf(kind), branch, transaction, ambient, fulfilled, rejected);
+      return;
+    }
+    delivery.dueAt = clock.now() + timeoutOf(kind, participant);
+    deadlines.arm(transaction, delivery.dueAt);
+    const attempt = new CompletionAttempt(branch, branch.attempts, clock, delivery.dueAt, (error) =>
+      transaction.executor.listenerFailed(`"${participant.name}"`, error),
+    );
+    delivery.attempt = attempt;
+    observers.attemptStarts(branch);
+    callParticipant(
+      participant,
+      methodOf(kind),
+      attempt,
+      transaction,
+      ambient,
+      (value) => this.answered(branch, kind, delivery.round, value, delivery.isOver(attempt)),
+      (error) => this.threw(branch, kind, delivery.round, failureOf(error), delivery.isOver(attempt)),
+    );
+  }
+
+  /** The participant is paused: the delivery waits until it is resumed. How long is not known, so the caller does not wait. */
+  private hold(branch: BranchRecord, kind: DeliveryKind): void {
+    const { transaction } = branch;
+    this.parts.observers.held(branch);
+    deliveryOf(branch, kind).rest(NEVER);
+    patienceEnded(transaction, transaction.executor);
+    this.parts.endings.setAside(transaction);
+  }
+
+  /** @param isCurrent whether it is from the attempt in flight, and not from one that was given up before. */
+  private answered(
+    branch: BranchRecord,
+    kind: DeliveryKind,
+    round: number,
+    value: unknown,
+    isCurrent: boolean,
+  ): void {
+    if (kind === 'one-phase') this.decided(branch, answerOf(value), isCurrent);
+    else this.acknowledge(branch, kind, round);
+  }
+
+  /** A report counts from whichever attempt it comes. That an attempt failed which was given up before is no news. */
+  private threw(
+    branch: BranchRecord,
+    kind: DeliveryKind,
+    round: number,
+    { heuristic, message }: Failure,
+    isCurrent: boolean,
+  ): void {
+    if (heuristic !== undefined) this.report(branch, kind, round, { kind: heuristic, reason: message });
+    else if (isCurrent) this.attemptFailed(branch, deliveryOf(branch, kind), message);
+  }
+
+  /** A branch acknowledged what it was told. Repeats, and answers to an overtaken rollback, are dropped. */
+  private acknowledge(branch: BranchRecord, kind: 'commit' | 'rollback', round: number): void {
+    const { transaction, index } = branch;
+    if (!includes(transaction.open, index) || round !== completionRound(transaction, index)) return;
+    const { clock, observers, endings } = this.parts;
+    observers.completed(branch, kind);
+    branch.close(clock.now());
+    acknowledged(transaction, index, round, transaction.executor);
+    if (transaction.stalled === NO_BRANCHES) endings.moved(transaction);
+    else endings.progressed(transaction);
+  }
+
+  /** An answer to a one-phase commit. A decision counts from whichever attempt it comes, anything else against the current one. */
+  private decided(branch: BranchRecord, answer: Answer, isCurrent: boolean): void {
+    if (!branch.owes) return;
+    const { transaction } = branch;
+    const { clock, observers } = this.parts;
+    if (answer === 'commit') {
+      observers.completed(branch, 'commit');
+      branch.close(clock.now());
+      onePhaseAnswered(transaction, 'commit', transaction.executor);
+    } else if (answer instanceof Refused) {
+      const { code, reason } = answer;
+      branch.refusal = { code, reason, error: undefined };
+      observers.prepareFailed(branch, 'refused', reason);
+      branch.close(clock.now());
+      onePhaseAnswered(transaction, 'rollback', transaction.executor);
+    } else if (isCurrent) {
+      const description = answer === 'read-only' ? 'a string' : answer.description;
+      const message = `answered ${description}, which is neither commit nor abort`;
+      this.attemptFailed(branch, deliveryOf(branch, 'one-phase'), message);
+    }
+  }
+
+  /** The time of the first attempt is up: from now on a delivery brings the decision. */
+  private giveUpFirst(branch: BranchRecord): void {
+    const kind = firstKind(branch);
+    const delivery = deliveryOf(branch, kind);
+    branch.abandonFirstAttempt();
+    this.attemptFailed(branch, delivery, lateMessage(branch, kind), branch);
+  }
+
+  /** @param late what its participant was given, when the attempt was not answered in time. */
+  private attemptFailed(
+    branch: BranchRecord,
+    delivery: Delivery,
+    message: string,
+    late?: BranchRecord | CompletionAttempt,
+  ): void {
+    if (!branch.owes) {
+      delivery.rest(NEVER);
+      return;
+    }
+    const { transaction, index, participant } = branch;
+    const { clock, random, deadlines, observers, endings } = this.parts;
+    const { maxAttempts, retryBaseMs, retryCapMs } = participant.options;
+    const now = clock.now();
+    delivery.failures++;
+    delivery.lastError = message;
+    const isExhausted = delivery.failures >= maxAttempts;
+    const pauseMs = isExhausted ? undefined : backoffMs(delivery.failures, retryBaseMs, retryCapMs, random());
+    if (late === undefined) observers.attemptFailed(branch, message, pauseMs);
+    else observers.attemptTimedOut(branch, late, message, pauseMs);
+    const dueAt = now + (pauseMs ?? NEVER);
+    delivery.rest(dueAt);
+    if (pauseMs === undefined) attemptsExhausted(transaction, index, transaction.executor);
+    else deadlines.arm(transaction, dueAt);
+    endings.moved(transaction);
+  }
+
+  /** A participant, or an operator in its place, reports that the branch ended otherwise than it was told. */
+  private report(branch: BranchRecord, kind: DeliveryKind, round: number, report: BranchHeuristic): void {
+    const { transaction, index } = branch;
+    if (!branch.owes || round !== completionRound(transaction, index)) return;
+    const { clock, observers, endings, unconfirmed } = this.parts;
+    branch.heuristic = report;
+    observers.heuristic(branch, `${report.kind}: ${report.reason}`);
+    branch.close(clock.now());
+    unconfirmed.add(branch, clock.now());
+    const wasReported = includes(heuristicBranches(transaction), index);
+    if (kind === 'one-phase') onePhaseAnswered(transaction, report.kind, transaction.executor);
+    else heuristicReported(transaction, index, report.kind, round, transaction.executor);
+    // A report that agrees with the decision is none, and one that is made again is no second one.
+    const isNews = !wasReported && includes(heuristicBranches(transaction), index);
+    if (isNews) endings.reported(branch);
+    else endings.progressed(transaction);
+  }
+}
+
+/** @returns what brings the decision to the branch: from its first failure on, a delivery. */
+function deliveryOf(branch: BranchRecord, kind: DeliveryKind): Delivery {
+  branch.delivery ??= new Delivery(kind, 0);
+  return branch.delivery;
+}
+
+function firstKind({ call }: BranchRecord): 'commit' | 'one-phase' {
+  return call === CALL_ONE_PHASE ? 'one-phase' : 'commit';
+}
+
+/** @returns when something of this branch's completion is due. */
+function branchDueAt(branch: BranchRecord): number {
+  if (!branch.owes) return NEVER;
+  if (branch.delivery !== undefined) return branch.delivery.dueAt;
+  return branch.call === CALL_NONE || branch.call === CALL_PREPARE ? NEVER : callDueAt(branch);
+}
+
+function lateMessage({ participant }: BranchRecord, kind: DeliveryKind): string {
+  return `did not answer ${methodOf(kind)} within ${timeoutOf(kind, participant)} ms`;
+}

@@ -1,0 +1,216 @@
+import { isInstanceOf } from '../gate/failure.js';
+import { follow, settled } from '../gate/settled.js';
+import { messageOf } from '../gate/texts.js';
+import type { ClaimedLog } from '../log/claimed-log.js';
+import { LogBrokenError, RecordRefusedError } from '../log/log-errors.js';
+import { READY, isAbort, isCommit, patienceEnded, recordAbsent, recorded } from '../protocol/index.js';
+import { backoffMs } from './backoff.js';
+import { type Clock, NEVER } from './clock.js';
+import type { Deadlines } from './deadlines.js';
+import type { Observers } from './observer.js';
+import type { BranchRecord, TransactionRecord } from './records.js';
+import type { TransactionRegistry } from './registry.js';
+
+const INQUIRY_BASE_MS = 100;
+const INQUIRY_CAP_MS = 10_000;
+/** How long the log may take to answer before it is asked again. */
+const ANSWER_WITHIN_MS = 10_000;
+
+/**
+ * Makes commit decisions durable before the first commit call leaves. When the log cannot say whether it took a
+ * record, the decision is in doubt: neither commit nor abort until the log has been asked and has answered.
+ */
+export class DecisionRecorder {
+  constructor(
+    private readonly log: ClaimedLog,
+    private readonly registry: TransactionRegistry,
+    private readonly clock: Clock,
+    private readonly random: () => number,
+    private readonly deadlines: Deadlines,
+    private readonly observers: Observers,
+  ) {}
+
+  record(transaction: TransactionRecord): void {
+    let appended: void | Promise<void>;
+    try {
+      appended = this.log.storage.append(transaction);
+    } catch (error) {
+      // It was refused, for what it holds: that says nothing about the next one.
+      this.unknown(transaction, error);
+      return;
+    }
+    if (appended === undefined) {
+      recorded(transaction, transaction.executor);
+      return;
+    }
+    // A log that does not answer at all is asked in a while, so that no transaction waits without end.
+    this.inquireIn(transaction, ANSWER_WITHIN_MS);
+    follow(
+      appended,
+      () => this.appended(transaction),
+      (error: unknown) => {
+        // A record that cannot be kept says nothing about the next one.
+        if (!(error instanceof RecordRefusedError)) this.log.failed(error);
+        this.unknown(transaction, error);
+      },
+    );
+  }
+
+  private appended(transaction: TransactionRecord): void {
+    this.log.succeeded();
+    if (isAbort(transaction.state)) {
+      const error = new Error('the log has recorded a decision of which it had said that it never would');
+      this.observers.defect(error, transaction.id);
+    }
+    recorded(transaction, transaction.executor);
+  }
+
+  /** @returns when the log is asked again. */
+  dueAt({ state, extras }: TransactionRecord): number {
+    const inquiryAt = extras?.inquiryAt ?? 0;
+    return state === READY && inquiryAt !== 0 ? inquiryAt : NEVER;
+  }
+
+  /** Asks the log again when it is time. */
+  examine(transaction: TransactionRecord, now: number): void {
+    const inquiryAt = transaction.extras?.inquiryAt ?? 0;
+    if (transaction.state !== READY || inquiryAt === 0 || inquiryAt > now) return;
+    if (transaction.extras?.inquiries === 0) {
+      this.log.failed(new Error(`it has not answered for ${ANSWER_WITHIN_MS} ms`));
+    }
+    void this.inquire(transaction);
+  }
+
+  /** Asks the log, at once the first time, since the loss of an acknowledgement is the likeliest cause. */
+  private unknown(transaction: TransactionRecord, error: unknown): void {
+    // Another inquiry has found it out meanwhile.
+    if (transaction.state !== READY) return;
+    const message = messageOf(error);
+    const extras = transaction.needExtras();
+    this.observers.recordUnknown(transaction, message);
+    // Only a new start finds it out, and no caller has to wait for that.
+    if (this.log.isBroken) patienceEnded(transaction, transaction.executor);
+    if (extras.inquiries === 0) void this.inquire(transaction);
+    else this.inquireLater(transaction);
+  }
+
+  private async inquire(transaction: TransactionRecord): Promise<void> {
+    const extras = transaction.needExtras();
+    extras.inquiries++;
+    this.inquireIn(transaction, ANSWER_WITHIN_MS);
+    const answer = await settled(() => this.log.storage.lookUp(transaction.id));
+    if ('error' in answer) {
+      if (isInstanceOf(answer.error, LogBrokenError)) this.log.failed(answer.error);
+      this.unknown(transaction, answer.error);
+      return;
+    }
+    const found = answer.value;
+    if (found === 'recorded') recorded(transaction, transaction.executor);
+    else if (found === 'absent') recordAbsent(transaction, transaction.executor);
+    else if (found === 'fenced') this.fenced(transaction);
+    else this.unknown(transaction, new Error('the log answered neither recorded, absent nor fenced'));
+  }
+
+  /**
+   * Another coordinator has claimed the log, and decides. This one says nothing more of the transaction: it may have
+   * been recorded before the claim. A late word of the log, that it was, is still believed.
+   */
+  private fenced(transaction: TransactionRecord): void {
+    this.log.lose();
+    if (transaction.state !== READY) return;
+    transaction.needExtras().inquiryAt = 0;
+    patienceEnded(transaction, transaction.executor);
+    this.registry.setAside(transaction);
+  }
+
+  private inquireLater(transaction: TransactionRecord): void {
+    const { inquiries } = transaction.needExtras();
+    this.inquireIn(transaction, backoffMs(inquiries, INQUIRY_BASE_MS, INQUIRY_CAP_MS, this.random()));
+  }
+
+  private inquireIn(transaction: TransactionRecord, pauseMs: number): void {
+    const inquiryAt = this.clock.now() + pauseMs;
+    transaction.needExtras().inquiryAt = inquiryAt;
+    this.deadlines.arm(transaction, inquiryAt);
+  }
+}
+
+/** How many records are kept at most to be written again. */
+const MAX_UNWRITTEN = 10_000;
+
+type Note = () => void | Promise<void>;
+
+/**
+ * What is written about a transaction after its decision, and not waited for: unforced records, in the words of R*. What a
+ * lost one would cost is said with each. Those that nothing would bring back are kept until they are written.
+ */
+export class UnforcedRecords {
+  /** By what they are about. */
+  private readonly unwritten = new Map<
+    string,
+    { readonly transaction: TransactionRecord; readonly write: Note }
+  >();
+
+  constructor(
+    private readonly log: ClaimedLog,
+    private readonly observers: Observers,
+  ) {}
+
+  /** Every branch has acknowledged: the record has done its service. If that is not noted, it does it once more. */
+  ended(transaction: TransactionRecord): void {
+    this.note(transaction, () => this.log.storage.end(transaction.id));
+  }
+
+  /**
+   * Some branches have acknowledged, and the decision is kept for a while yet: after a restart they are not told once more,
+   * since a participant need not remember without end what it has committed.
+   */
+  progressed(transaction: TransactionRecord): void {
+    this.note(transaction, () => this.log.storage.progress(transaction));
+  }
+
+  /** A heuristic report outlives this process. No participant may be asked for it again. */
+  reported(branch: BranchRecord): void {
+    const { transaction, branchId, participant, heuristic } = branch;
+    if (heuristic === undefined) return;
+    const { id, name, state } = transaction;
+    const decision = isCommit(state) ? 'commit' : 'abort';
+    const report = { id, name, decision, branchId, participant: participant.name, ...heuristic } as const;
+    this.note(transaction, () => this.log.storage.report(report), `${id}/${branchId}`);
+  }
+
+  /** The reports of a transaction were dealt with; one that could not be written need not be any more. */
+  forgotten(transaction: TransactionRecord): void {
+    for (const [about, note] of this.unwritten)
+      if (note.transaction === transaction) this.unwritten.delete(about);
+    this.note(transaction, () => this.log.storage.forget(transaction.id), transaction.id);
+  }
+
+  /** Whether something could not be written, and is to be. */
+  get hasUnwritten(): boolean {
+    return this.unwritten.size > 0;
+  }
+
+  /** The log works again: what could not be written is. */
+  writeAgain(): void {
+    const notes = [...this.unwritten];
+    this.unwritten.clear();
+    for (const [about, { transaction, write }] of notes) this.note(transaction, write, about);
+  }
+
+  /** @param about what the note is about, for one that is kept until it is written. */
+  private note(transaction: TransactionRecord, write: Note, about?: string): void {
+    const failed = (error: unknown): void => {
+      this.observers.notNoted(transaction, messageOf(error));
+      if (about !== undefined && this.unwritten.size < MAX_UNWRITTEN) {
+        this.unwritten.set(about, { transaction, write });
+      }
+    };
+    try {
+      const writing = write();
+      if (writing !== undefined) follow(writing, () => {}, failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+}

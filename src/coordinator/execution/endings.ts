@@ -1,0 +1,112 @@
+import { COMMITTED, COMMITTING, NO_BRANCHES, includes, isAbort } from '../protocol/index.js';
+import type { Clock } from './clock.js';
+import type { UnforcedRecords } from './decision.js';
+import type { Observers } from './observer.js';
+import type { BranchRecord, TransactionRecord } from './records.js';
+import type { TransactionRegistry } from './registry.js';
+import type { Reruns } from './reruns.js';
+import type { ServerLimits } from './server-limits.js';
+import { isUnconfirmed } from './unconfirmed-ends.js';
+
+interface EndingsParts {
+  readonly clock: Clock;
+  readonly registry: TransactionRegistry;
+  readonly records: UnforcedRecords;
+  readonly observers: Observers;
+  readonly reruns: Reruns;
+  readonly limits: ServerLimits;
+}
+
+/** What is written, kept and given back of a transaction towards its end, and after it. */
+export class Endings {
+  constructor(private readonly parts: EndingsParts) {}
+
+  /** One of its branches was acknowledged, or an attempt to complete one has failed. */
+  moved(transaction: TransactionRecord): void {
+    if (transaction.extras?.shares !== undefined) this.parts.limits.release(transaction);
+  }
+
+  /** Some branches have acknowledged the commit, and others will not for a while. */
+  progressed(transaction: TransactionRecord): void {
+    this.parts.limits.release(transaction);
+    if (transaction.state !== COMMITTING || transaction.open === transaction.yes) return;
+    this.parts.records.progressed(transaction);
+  }
+
+  /** A branch has stalled, or is held: how long it takes is not known, so the transaction gives its place in flight to another. */
+  setAside(transaction: TransactionRecord): void {
+    const { registry, reruns } = this.parts;
+    registry.setAside(transaction);
+    if (transaction.extras?.isRunAgain) reruns.stalled(transaction);
+    this.progressed(transaction);
+  }
+
+  /** A transaction that has ended owes one more rollback. */
+  reopened(transaction: TransactionRecord): void {
+    this.parts.registry.setAside(transaction);
+  }
+
+  /** A participant's report that disagrees with the decision, or may, was taken. */
+  reported(branch: BranchRecord): void {
+    this.parts.records.reported(branch);
+  }
+
+  /** No branch owes anything: for the first time, or once more after a late answer. */
+  ended(transaction: TransactionRecord): void {
+    const { clock, registry, records, observers, reruns, limits } = this.parts;
+    const isFirst = transaction.endedAt === 0;
+    if (isFirst) transaction.endedAt = clock.now();
+    dropPayloads(transaction);
+    // A decision is kept until its reports are forgotten and no branch is over by word alone.
+    if (!transaction.isWatched) this.noteEnd(transaction);
+    else if (isRecorded(transaction)) records.progressed(transaction);
+    registry.release(transaction, isFirst);
+    observers.ended(transaction, isFirst);
+    const { extras } = transaction;
+    if (extras?.isRunAgain) reruns.proceed(transaction);
+    if (extras?.shares !== undefined) limits.release(transaction);
+  }
+
+  /** An operator has dealt with its heuristic reports. */
+  forgotten(transaction: TransactionRecord): void {
+    // Where there is no record, a report is all that the log has of a commit.
+    if (transaction.isSettled || isRecorded(transaction) || isAbort(transaction.state)) {
+      this.parts.records.forgotten(transaction);
+    } else {
+      transaction.needExtras().owesForget = true;
+    }
+    this.settled(transaction);
+  }
+
+  /** Nothing may keep the transaction any more. */
+  settled(transaction: TransactionRecord): void {
+    if (!transaction.isSettled) return;
+    dropPayloads(transaction);
+    this.noteEnd(transaction);
+    this.parts.registry.release(transaction, false);
+  }
+
+  private noteEnd(transaction: TransactionRecord): void {
+    const { records } = this.parts;
+    if (isRecorded(transaction)) records.ended(transaction);
+    if (transaction.extras?.owesForget !== true) return;
+    transaction.extras.owesForget = false;
+    records.forgotten(transaction);
+  }
+}
+
+/** Whether the commit record of a transaction that is over is in the log. */
+function isRecorded({ state, onePhase, yes }: TransactionRecord): boolean {
+  return state === COMMITTED && !onePhase && yes !== NO_BRANCHES;
+}
+
+/** What the caller sent is kept no longer than it is needed: while a branch may have to be rolled back again. */
+function dropPayloads(transaction: TransactionRecord): void {
+  for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+    const isOver = transaction.state === COMMITTED || !includes(transaction.awaiting, branch.index);
+    // One that is over by word alone may have to be told again.
+    if (isOver && !isUnconfirmed(branch)) branch.payload = undefined;
+    branch.dropSignal();
+  }
+  transaction.extras?.letGo();
+}

@@ -1,0 +1,249 @@
+import { type Answer, Refused } from '../gate/answer.js';
+import { type Failure, failureOf } from '../gate/failure.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import {
+  PREPARING,
+  VOTE_ABORT,
+  VOTE_COMMIT,
+  VOTE_NONE,
+  VOTE_READ_ONLY,
+  type VoteNumber,
+  deadlinePassed,
+  includes,
+  prepareTimedOut,
+  vote,
+} from '../protocol/index.js';
+import { type AmbientTransactions, callParticipant, refuseWhilePaused } from './call.js';
+import { type Clock, NEVER } from './clock.js';
+import type { Contention } from './contention.js';
+import type { Deadlines } from './deadlines.js';
+import type { Observers, PrepareProblem } from './observer.js';
+import { PreparePlaces } from './prepare-places.js';
+import {
+  type BranchRecord,
+  CALL_NONE,
+  CALL_PREPARE,
+  type Refusal,
+  type TransactionRecord,
+  callDueAt,
+  calledToPrepareAt,
+  preparedSibling,
+} from './records.js';
+import type { ServerLimits } from './server-limits.js';
+import { InTurn } from './turns.js';
+
+interface VotingParts {
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly ambient: AmbientTransactions;
+  readonly observers: Observers;
+  readonly contention: Contention;
+  readonly limits: ServerLimits;
+}
+
+/**
+ * Phase one: asks the participants to prepare, all at once or in turn, and reads their answers. Only the documented values are
+ * a yes, and only in time.
+ */
+export class Voting {
+  constructor(private readonly parts: VotingParts) {}
+
+  /** Effect: asks every participant to prepare: all at once, or the first of those that do it in turn. */
+  prepare(transaction: TransactionRecord): void {
+    const { limits, contention, deadlines } = this.parts;
+    limits.keep(transaction);
+    if (transaction.extras?.inTurn || contention.calls(transaction)) {
+      transaction.needExtras().turns = new InTurn(transaction);
+      this.takeTurn(transaction);
+      return;
+    }
+    limits.putToWork(transaction);
+    deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      // A participant may, while it is being called, bring its own transaction to an end.
+      if (transaction.state !== PREPARING) return;
+      branch.participant.places?.take(branch);
+      this.call(branch);
+    }
+  }
+
+  /** Effect: the abort is decided, so that no participant works for the voting of this transaction any more. */
+  cancel(transaction: TransactionRecord): void {
+    transaction.abortPrepares();
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      branch.participant.places?.release(branch);
+    }
+    this.parts.limits.keep(transaction);
+  }
+
+  /** Prepare was answered. */
+  answered(branch: BranchRecord, answer: Answer): void {
+    if (answer === 'commit') this.count(branch, VOTE_COMMIT);
+    else if (answer === 'read-only') this.count(branch, VOTE_READ_ONLY);
+    else if (answer instanceof Refused) {
+      const { code, reason, conflict, overloaded } = answer;
+      if (overloaded) branch.participant.server?.lower(this.parts.clock.now());
+      const refusal = { code, reason, error: undefined, conflict };
+      this.noYes(branch, VOTE_ABORT, withSibling(branch, refusal), false);
+    } else {
+      const error = new Error(`answered prepare with ${answer.description}, which is no vote`);
+      this.threw(branch, failureOf(error));
+    }
+    this.prepared(branch);
+  }
+
+  /** Prepare threw, which proves nothing about what it did. */
+  failed(branch: BranchRecord, failure: Failure): void {
+    this.threw(branch, failure);
+    this.prepared(branch);
+  }
+
+  /** Gives up the prepares whose time is up, and the transaction when its own is. */
+  examine(transaction: TransactionRecord, now: number): void {
+    if (transaction.state === PREPARING) {
+      const late = transaction.branches.find((branch) => isAsked(branch) && callDueAt(branch) <= now);
+      if (late !== undefined) {
+        this.noteLateness(transaction, now);
+        prepareTimedOut(transaction, late.index, transaction.executor);
+      }
+    }
+    if (transaction.decidedAt === 0 && transaction.deadlineAt <= now) {
+      deadlinePassed(transaction, transaction.executor);
+    }
+  }
+
+  /** @returns when the time of a prepare is up. */
+  dueAt(transaction: TransactionRecord): number {
+    let dueAt = NEVER;
+    if (transaction.state !== PREPARING) return dueAt;
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      if (isAsked(branch)) dueAt = Math.min(dueAt, callDueAt(branch));
+    }
+    return dueAt;
+  }
+
+  /** From now on no more branches than this are asked in turn at one participant before one of them has answered. */
+  limit(participant: RegisteredParticipant, places: number): void {
+    const { clock, contention } = this.parts;
+    const ask = (branch: BranchRecord): void => {
+      participant.places?.take(branch);
+      this.ask(branch);
+    };
+    const isContended = (): boolean => contention.isContended(participant);
+    participant.places = new PreparePlaces(places, clock, ask, isContended);
+  }
+
+  /** Asks the next participant to prepare, unless the transaction is decided by now. */
+  private takeTurn(transaction: TransactionRecord): void {
+    if (transaction.state !== PREPARING) return;
+    const branch = transaction.extras?.turns?.next();
+    if (branch === undefined) return;
+    const { places } = branch.participant;
+    if (places === undefined) this.ask(branch);
+    else places.request(branch);
+  }
+
+  /** It is the turn of this branch. */
+  private ask(branch: BranchRecord): void {
+    const { transaction, participant } = branch;
+    const { clock, deadlines, limits } = this.parts;
+    if (participant.server !== undefined) limits.putToWork(transaction);
+    const now = clock.now();
+    transaction.extras?.turns?.asks(branch, now);
+    deadlines.arm(transaction, now + participant.options.prepareTimeoutMs);
+    this.call(branch);
+  }
+
+  private call(branch: BranchRecord): void {
+    const { participant, transaction, fulfilled, rejected } = branch;
+    branch.call = CALL_PREPARE;
+    if (participant.paused !== undefined) refuseWhilePaused(branch);
+    else
+      callParticipant(participant, 'prepare', branch, transaction, this.parts.ambient, fulfilled, rejected);
+  }
+
+  private threw(branch: BranchRecord, { message, thrown, isCancellation }: Failure): void {
+    this.noYes(branch, VOTE_NONE, { code: undefined, reason: message, error: thrown }, isCancellation);
+  }
+
+  /**
+   * A refusal, a throw or garbage: while the voting goes on, the cause of an abort. Afterwards it changes nothing, and is
+   * shown all the same: what is wrong with a participant does not depend on which of several was the first to fail.
+   */
+  private noYes(
+    branch: BranchRecord,
+    answer: typeof VOTE_ABORT | typeof VOTE_NONE,
+    refusal: Refusal,
+    isCancellation: boolean,
+  ): void {
+    const { transaction, participant } = branch;
+    const cause = answer === VOTE_NONE ? 'failed' : 'refused';
+    if (refusal.conflict) this.parts.contention.conflicted(participant);
+    if (transaction.state === PREPARING) {
+      branch.refusal = refusal;
+      this.parts.observers.prepareFailed(branch, cause, refusal.reason);
+    }
+    this.count(branch, answer, { cause, message: refusal.reason, code: refusal.code, isCancellation });
+    // The caller has it by now. It may hold anything, and the record of the transaction is kept for a while.
+    refusal.error = undefined;
+  }
+
+  private count(branch: BranchRecord, answer: VoteNumber, problem?: PrepareProblem): void {
+    const { transaction } = branch;
+    branch.votedUs = transaction.elapsedUs(this.parts.clock.now());
+    if (transaction.state !== PREPARING) this.lateAnswer(branch, answer, problem);
+    else if (answer === VOTE_COMMIT || answer === VOTE_READ_ONLY) this.parts.observers.voted(branch, answer);
+    vote(transaction, branch.index, answer, transaction.executor);
+  }
+
+  private lateAnswer(branch: BranchRecord, answer: VoteNumber, problem?: PrepareProblem): void {
+    const { transaction, index } = branch;
+    // The cause of the abort stays as the caller was told.
+    if (
+      problem?.isCancellation === false &&
+      branch.refusal === undefined &&
+      index !== transaction.causeBranch
+    ) {
+      branch.refusal = { code: problem.code, reason: problem.message, error: undefined };
+    }
+    this.parts.observers.lateAnswer(branch, answer, problem);
+    const holdsNothing = answer === VOTE_ABORT || answer === VOTE_READ_ONLY;
+    if (holdsNothing && includes(transaction.open, index)) branch.close(this.parts.clock.now());
+  }
+
+  /** An answer to prepare, of any kind, was dealt with. */
+  private prepared(branch: BranchRecord): void {
+    const { participant, transaction } = branch;
+    participant.places?.release(branch);
+    const { extras } = transaction;
+    if (extras === undefined) return;
+    if (extras.shares !== undefined) this.parts.limits.keep(transaction);
+    if (extras.turns !== undefined) this.takeTurn(transaction);
+  }
+
+  /** Every branch whose answer is still out when the first is given up. */
+  private noteLateness(transaction: TransactionRecord, now: number): void {
+    for (const branch of transaction.branches) {
+      if (!isAsked(branch) || callDueAt(branch) > now) continue;
+      const waitedMs = Math.round(callDueAt(branch) - calledToPrepareAt(branch));
+      const message = `${branch.participant.name} did not answer prepare within ${waitedMs} ms`;
+      branch.refusal = { code: undefined, reason: message, error: undefined };
+      this.parts.observers.prepareFailed(branch, 'timed-out', message);
+    }
+  }
+}
+
+/** Whether its answer to prepare is still out: in turn, the others have not been asked yet. */
+function isAsked({ transaction, index, call }: BranchRecord): boolean {
+  return includes(transaction.awaiting, index) && call !== CALL_NONE;
+}
+
+/** What a branch waits for in vain may be held by its own transaction, which no lock time-out can end. */
+function withSibling(branch: BranchRecord, refusal: Refusal): Refusal {
+  const sibling = refusal.conflict ? preparedSibling(branch) : undefined;
+  if (sibling === undefined) return refusal;
+  const reason =
+    `${refusal.reason}; the branch "${sibling.branchId}" of the same transaction is prepared there and may hold what ` +
+    'it waited for: let one branch do the work of both';
+  return { ...refusal, reason };
+}
