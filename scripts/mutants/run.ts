@@ -21,6 +21,7 @@ const SUITES = [
   ['test/faults'],
   ['test/library/events.spec.ts'],
   ['test/properties'],
+  ['test/postgres/isolation.spec.ts', 'test/postgres/failed-statements.spec.ts'],
 ];
 
 const { positionals: wanted, values: options } = parseArgs({

@@ -147,7 +147,7 @@ describe('a statement of a batch', () => {
     });
   const preparedIn = async (manager: PostgresResourceManager): Promise<string[]> => {
     const { statements } = await settingsIn(manager, someBranch());
-    return statements.filter((name) => /^dtc \d/.test(name));
+    return statements.filter((name) => /^dtc [0-9a-f]{16} \d/.test(name));
   };
 
   it('is prepared when it comes again, or has a name', async () => {
@@ -162,6 +162,19 @@ describe('a statement of a batch', () => {
     }
     await take(manager, 1, TAKE.replace('ann', 'bob'), 'take from bob');
     await expect(preparedIn(manager)).resolves.toHaveLength(2);
+  });
+
+  it('is prepared under a name that no statement of the work has', async () => {
+    const manager = await manage();
+    await manager.prepare(someBranch(), async (client) => {
+      for (const name of ['dtc 1', 'dtc 2', 'dtc branch']) await client.query({ name, text: 'SELECT 1' });
+      return 'read-only';
+    });
+    for (let time = 0; time < 3; time++) {
+      await expect(take(manager, 1)).resolves.toBe('commit');
+      await rollBackAll();
+    }
+    await expect(preparedIn(manager)).resolves.toHaveLength(1);
   });
 
   it('is not where that is not wanted', async () => {

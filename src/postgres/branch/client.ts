@@ -6,6 +6,8 @@ export interface BranchClient {
   readonly client: ClientBase;
   /** Whether something that was sent may not be answered yet. */
   readonly isBusy: boolean;
+  /** Whether the work was told of an error of the database. */
+  readonly hasFailed: boolean;
   /** Whether the text of a statement suggests that it takes an advisory lock for the session. */
   readonly mayLock: boolean;
   /** Rejected when a callback of the work throws: there is no caller that would hear of it otherwise. */
@@ -49,6 +51,7 @@ class Loan implements BranchClient {
   readonly client: ClientBase;
   readonly failed: Promise<never>;
   mayLock = false;
+  hasFailed = false;
   private fail!: (error: unknown) => void;
   private isOver = false;
   private unanswered = 0;
@@ -109,7 +112,7 @@ class Loan implements BranchClient {
       // A result that the work does not await may fail without harm: what it was a part of fails then.
       if (isRefused) return handled(Promise.reject(workOver()));
       const result = this.send(args) as Promise<unknown>;
-      result.then(this.answered, this.answered);
+      result.then(this.answered, this.answeredWithError);
       return result;
     }
     const callback = this.guarded(given as Callback);
@@ -118,7 +121,8 @@ class Loan implements BranchClient {
       return undefined;
     }
     const told: Callback = (error, result) => {
-      this.answered();
+      if (error) this.answeredWithError();
+      else this.answered();
       callback(error, result);
     };
     return this.send(at === -1 ? [{ ...(config as object), callback: told }, values] : args.with(at, told));
@@ -134,6 +138,11 @@ class Loan implements BranchClient {
   }
 
   private readonly answered = (): void => {
+    this.unanswered--;
+  };
+
+  private readonly answeredWithError = (): void => {
+    this.hasFailed = true;
     this.unanswered--;
   };
 

@@ -2,6 +2,7 @@ import type { PoolClient } from 'pg';
 import { type Vote, refuse } from '../../coordinator/index.js';
 import { AFTER_COMMIT, type BranchSessions, UNLOCK } from './session.js';
 import { quoted } from '../../sql/gid.js';
+import { OWN_MARK } from '../connection/own-names.js';
 import { throwIfCutShort, waitsCutShort } from '../connection/replication.js';
 import { type ScriptAnswer, sendScript } from '../connection/script.js';
 import { meaningOf, refusalOf } from '../sqlstate.js';
@@ -23,9 +24,10 @@ export const ONE_PHASE: Ending = { sql: 'COMMIT', tag: 'COMMIT' };
 
 /**
  * Under `serializable` the reads of a transaction are proven consistent only by its commit. So a branch that votes read-only
- * goes back to this savepoint, which undoes what was written since, and commits.
+ * goes back to this savepoint, which undoes what was written since, and commits. A savepoint of the work by the same
+ * name would hide this one, and what was written before it would be committed: so no work can know the name.
  */
-export const START = 'dtc_start';
+export const START = `dtc_${OWN_MARK}`;
 
 /** An end that was sent, and is not answered yet. */
 export interface SentEnding {
@@ -71,19 +73,32 @@ export class BranchEndings {
     if (client.getTransactionStatus() !== 'I') await rollBack(client);
     if (tag === undefined && error !== undefined) return voteByError(error);
     // A transaction in which a statement has failed is rolled back without an error: only the tag says so.
-    return refuse('WORK_FAILED', 'a statement of the work failed, though the work did not say so');
+    return workFailed();
   }
 
-  /** Ends a transaction that has voted read-only so that its reads count: what it may have written is undone. */
+  /**
+   * Ends a transaction that has voted read-only, and undoes what it may have written. Where a statement has failed the
+   * work has read less than it asked for, and the vote is not taken.
+   *
+   * @returns `read-only`, or a refusal. @throws when a connection is lost.
+   */
   async endReader(client: PoolClient, mayLock: boolean): Promise<Vote> {
-    const statements = [`ROLLBACK TO ${START}`, ...this.sessions.beforeEnd(), ONE_PHASE.sql];
-    const { tags, error } = await sendScript(client, statements.join('; '));
+    if (client.getTransactionStatus() === FAILED) {
+      await this.rollBack(client, mayLock);
+      return workFailed();
+    }
+    if (!this.sessions.checksReads) {
+      await this.rollBack(client, mayLock);
+      return 'read-only';
+    }
+    // The savepoint is as old as the transaction: going back to it undoes every setting of the work as well.
+    const { tags, error } = await sendScript(client, `ROLLBACK TO ${START}; ${ONE_PHASE.sql}`);
     if (error === undefined && tags.at(-1) === ONE_PHASE.tag) {
       await this.tidy(client, mayLock);
       return 'read-only';
     }
     if (client.getTransactionStatus() !== 'I') await rollBack(client);
-    return voteByError(error);
+    return error === undefined ? workFailed() : voteByError(error);
   }
 
   /** Rolls a transaction back, and its settings with it. @returns whether the server has said so. */
@@ -98,6 +113,13 @@ export class BranchEndings {
     if (mayLock && (await sendScript(client, UNLOCK)).error !== undefined) return;
     this.sessions.undone(client);
   }
+}
+
+/** What the server says of a transaction in which a statement has failed. */
+const FAILED = 'E';
+
+function workFailed(): Vote {
+  return refuse('WORK_FAILED', 'a statement of the work failed, though the work did not say so');
 }
 
 /** @returns a refusal, where the error proves that the transaction has not come to its end. @throws the error otherwise. */

@@ -74,6 +74,11 @@ export class BranchSessions {
     private readonly hasHooks: boolean,
   ) {}
 
+  /** Whether the reads of a branch count only when its transaction is committed. */
+  get checksReads(): boolean {
+    return this.settings.isolation === 'serializable';
+  }
+
   /** Looks, once for each session, what is set in it already. */
   look(client: PoolClient): Promise<void> | undefined {
     const session = sessionOf(client);
@@ -151,7 +156,7 @@ export class BranchSessions {
     return [...(isSuperuser ? ['SET SESSION AUTHORIZATION DEFAULT'] : []), `SET ROLE ${role}`];
   }
 
-  private limits({ limitMs, readOnly }: Session): string[] {
+  private limits({ given = [], limitMs, readOnly }: Session): string[] {
     const { isolation, lockTimeoutMs } = this.settings;
     // Two that wait for each other, in different databases, are not to give up at the same moment.
     const lockMs = Math.ceil(lockTimeoutMs * (0.5 + Math.random() / 2));
@@ -163,9 +168,13 @@ export class BranchSessions {
     return [
       `SET lock_timeout = ${lockMs}`,
       ...limits.map((limit) => `SET ${limit} = ${limitMs}`),
-      // After RESET ALL they are as configured.
-      ...(isolation === this.server.isolation ? [] : [`SET default_transaction_isolation = '${isolation}'`]),
-      ...(mode === this.server.readOnlyDefault ? [] : [`SET default_transaction_read_only = ${mode}`]),
+      // After RESET ALL they are as configured, unless a hook of the pool has set them.
+      ...(isolation === this.server.isolation && given.length === 0
+        ? []
+        : [`SET default_transaction_isolation = '${isolation}'`]),
+      ...(mode === this.server.readOnlyDefault && given.length === 0
+        ? []
+        : [`SET default_transaction_read_only = ${mode}`]),
     ];
   }
 }

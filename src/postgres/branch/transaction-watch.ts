@@ -26,12 +26,21 @@ const SPOILING: ReadonlySet<string> = new Set([
 export class TransactionTags {
   private readonly tags: string[] = [];
   private spoils = false;
+  private wasIdle = false;
 
   /** To be told of each tag from the start of the transaction on. */
   see(tag: string): void {
     if (ENDED.has(tag) || DOUBTFUL.has(tag)) this.tags.push(tag);
     // What comes before BEGIN is our own.
     else if (this.tags.length > 0 && SPOILING.has(tag)) this.spoils = true;
+  }
+
+  /**
+   * To be told of the state of the transaction after each message: without a transaction, what the work sends is committed at
+   * once, and no tag says so.
+   */
+  seeState(state: string): void {
+    if (state === 'I' && this.tags.length > 0) this.wasIdle = true;
   }
 
   /** Whether the session is not to be used by another branch. */
@@ -41,7 +50,7 @@ export class TransactionTags {
 
   /** Whether the transaction has ended, for certain. */
   get hasEnded(): boolean {
-    return this.tags.some((tag) => ENDED.has(tag));
+    return this.wasIdle || this.tags.some((tag) => ENDED.has(tag));
   }
 
   /** Whether it may have. */
@@ -53,16 +62,19 @@ export class TransactionTags {
 /** Sees the tags of whatever is sent on a connection, however that is done: it costs nothing to look at them. */
 export class TransactionWatch extends TransactionTags {
   private readonly onTag = ({ text }: { text: string }): void => this.see(text);
+  private readonly onState = ({ status }: { status: string }): void => this.seeState(status);
 
   /** Start it before the transaction: the first tag is that of its own BEGIN. */
   constructor(private readonly client: PoolClient) {
     super();
     client.connection.on('commandComplete', this.onTag);
+    client.connection.on('readyForQuery', this.onState);
   }
 
   /** From now on nothing is seen. */
   stop(): void {
     this.client.connection.off('commandComplete', this.onTag);
+    this.client.connection.off('readyForQuery', this.onState);
     if (this.isSpoiling) spoil(this.client);
   }
 }

@@ -92,14 +92,13 @@ export class BranchWork {
     loan.close();
     // What is not prepared yet need not be rolled back from being so.
     branch.signal.throwIfAborted();
-    // What the work did not await is answered before this.
-    if (loan.isBusy) await client.query(';');
+    // What the work did not await is answered before this. And an error is told before the server says what has become of
+    // the transaction, which matters where the work goes on and votes.
+    if (loan.isBusy || (loan.hasFailed && result.status === 'fulfilled')) await client.query(';');
     if (await this.isEnded(client, gid, watch)) throw endedByWork(client);
     if (result.status === 'rejected') return this.failed(client, result.reason, ending, loan.mayLock);
     if (result.value === 'commit') return this.endings.end(client, ending, loan.mayLock);
-    if (result.value === 'read-only' && this.settings.isolation === 'serializable') {
-      return this.endings.endReader(client, loan.mayLock);
-    }
+    if (result.value === 'read-only') return this.endings.endReader(client, loan.mayLock);
     await this.endings.rollBack(client, loan.mayLock);
     return result.value;
   }
@@ -124,9 +123,7 @@ export class BranchWork {
   /** @returns the statements that open the transaction of a branch and write its guard row. */
   begin(gid: string, begin: 'BEGIN' | 'BEGIN READ WRITE'): readonly BurstStatement[] {
     const insert = this.guard.insertWork(gid);
-    return this.settings.isolation === 'serializable'
-      ? [begin, `SAVEPOINT ${START}`, insert]
-      : [begin, insert];
+    return this.sessions.checksReads ? [begin, `SAVEPOINT ${START}`, insert] : [begin, insert];
   }
 
   /** Opens a transaction in a session that is being made ready for it. */

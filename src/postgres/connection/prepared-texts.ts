@@ -1,3 +1,5 @@
+import { OWN_MARK } from './own-names.js';
+
 /** So many texts are known of one connection. Texts that are made up anew for each branch find no place for long. */
 const MOST_TEXTS = 100;
 
@@ -31,7 +33,9 @@ export class PreparedTexts {
     if (known === 'left') return undefined;
     if (known === undefined && !this.note(text)) return undefined;
     // No name is given twice: of a statement that failed nobody knows whether it was prepared.
-    return known === 'seen' || atOnce ? { name: `dtc ${++this.made}`, isThere: false } : undefined;
+    return known === 'seen' || atOnce
+      ? { name: `dtc ${OWN_MARK} ${++this.made}`, isThere: false }
+      : undefined;
   }
 
   /** The server has run it under this name. */

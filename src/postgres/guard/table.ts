@@ -4,6 +4,7 @@ import type { PreparedStatement } from '../connection/burst.js';
 import { quoted } from '../../sql/gid.js';
 import { type BranchEnd, branchEndOf } from '../../sql/guard.js';
 import { COORDINATOR_IN_GID, PARTICIPANT_IN_GID } from '../gid.js';
+import { OWN_MARK } from '../connection/own-names.js';
 import { lastRowsOf, rowsOf } from '../connection/own-queries.js';
 import { REPLICATED_WRITE } from '../connection/replication.js';
 
@@ -16,10 +17,12 @@ const OLD =
 /** The guard table of a database, which keeps the contract of {@link BranchEnd}: the statements that write and read it. */
 export class GuardTable {
   private found: string;
+  private named: string;
 
   /** @param name checked to be a plain identifier, with or without its schema. */
   constructor(readonly name: string) {
     this.found = name;
+    this.named = statementNameOf(name);
   }
 
   /**
@@ -30,6 +33,7 @@ export class GuardTable {
    */
   resolveTo(table: string): void {
     this.found = table;
+    this.named = statementNameOf(table);
   }
 
   /** As SQL names it. */
@@ -39,7 +43,7 @@ export class GuardTable {
 
   /** What the statement that writes the row of the work is called in a session. PostgreSQL takes up to 63 bytes. */
   get statementName(): string {
-    return `dtc branch ${createHash('sha256').update(this.table).digest('hex').slice(0, 16)}`;
+    return this.named;
   }
 
   /**
@@ -136,4 +140,8 @@ export class GuardTable {
   purge(): string {
     return `DELETE FROM ${this.table} WHERE gid = ANY ($7) AND ${OLD}`;
   }
+}
+
+function statementNameOf(table: string): string {
+  return `dtc branch ${OWN_MARK} ${createHash('sha256').update(table).digest('hex').slice(0, 16)}`;
 }
