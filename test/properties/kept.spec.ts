@@ -1,7 +1,17 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { HeuristicError, type TransactionParticipant, branch, refuse } from '../../src/coordinator/index.js';
+import {
+  type GuardRecord,
+  HeuristicError,
+  MemoryGuardStore,
+  ParticipantGuard,
+  type TransactionParticipant,
+  type Vote,
+  branch,
+  refuse,
+} from '../../src/coordinator/index.js';
+import { someBranch } from '../../src/coordinator/guard/guarded-branch.fixture.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../../src/coordinator/testing/index.js';
 
 const TRANSACTIONS = 12;
@@ -86,6 +96,47 @@ describe('What is kept of what user code says', () => {
     runtime.registry.forEach(() => records++);
     expect(records).toBe(TRANSACTIONS + 1);
     expect(kept).toBeLessThan(MEBIBYTE / 8);
+  });
+});
+
+describe('What a guard keeps of what a participant says', () => {
+  const works: Record<string, () => unknown> = {
+    'throws an error with a long message': () => {
+      throw new Error(longText());
+    },
+    'throws a part of a long text': () => {
+      throw new Error(longText().slice(0, 200));
+    },
+    'throws an error that holds a response': () => {
+      throw anError();
+    },
+    'refuses for a long reason': () => refuse('NO', longText()),
+    'refuses with a code that is part of a long text': () => refuse(longText().slice(0, 50), 'no'),
+    'answers with an object that is no vote': () => ({ bulk: bulk() }),
+  };
+
+  describe.each([true, false])('while its store takes records: %s', (isWell) => {
+    it.each(Object.entries(works))('of work that %s: a short text', async (_, work) => {
+      const records = new MemoryGuardStore();
+      const store = {
+        get: (key: string) => records.get(key),
+        insert: (key: string, record: GuardRecord) => records.insert(key, record),
+        put: (key: string, record: GuardRecord) => {
+          if (!isWell) throw anError();
+          records.put(key, record);
+        },
+      };
+      const guard = new ParticipantGuard(store);
+      let sequence = 0;
+      const kept = await keptOf(async () => {
+        const one = someBranch({ transactionId: `t${++sequence}`, payload: bulk() });
+        await guard.prepare(one, work as () => Vote).catch(() => {});
+      });
+
+      expect(records.size).toBe(TRANSACTIONS + 2);
+      expect(guard.held).toBe(isWell ? 0 : TRANSACTIONS + 1);
+      expect(kept).toBeLessThan(MEBIBYTE / 8);
+    });
   });
 });
 
