@@ -118,7 +118,7 @@ export type {
   TransactionSummary,
   TransactionView,
 } from './observation/transaction-view.js';
-export { OperatorActions, type Order } from './operator/operator-actions.js';
+export { OperatorActions, type OperatorOrder } from './operator/operator-actions.js';
 export type {
   AbortedOutcome,
   CommittedOutcome,

@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { NoTransactionError } from './declarative/errors.js';
-import { Surroundings } from './declarative/surroundings.js';
+import { DeclarativeScope } from './declarative/scope.js';
 import { TransactionNotFoundError } from './errors.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { outcomeNow } from './execution/outcomes.js';
@@ -23,7 +23,7 @@ import type { BeginOptions, TransactionRequest } from './transaction-request.js'
 @Injectable()
 export class TransactionManager {
   /** @internal */
-  readonly surroundings = new Surroundings();
+  readonly scope = new DeclarativeScope();
 
   constructor(@Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime) {}
 
@@ -96,7 +96,7 @@ export class TransactionManager {
     const transaction = this.runtime.ambient.current();
     if (transaction === undefined) return undefined;
     const handle = this.handleOf(transaction);
-    return this.surroundings.hides(handle) ? undefined : handle;
+    return this.scope.hides(handle) ? undefined : handle;
   }
 
   /**
@@ -104,8 +104,8 @@ export class TransactionManager {
    *
    * @internal
    */
-  surrounding(): Transaction | undefined {
-    return this.current() ?? this.surroundings.enclosing;
+  enclosing(): Transaction | undefined {
+    return this.current() ?? this.scope.enclosing;
   }
 
   /**
@@ -115,7 +115,7 @@ export class TransactionManager {
    * @throws NoTransactionError where there is none; else as Transaction.enlist.
    */
   enlist<P>(request: BranchRequest<P>): string {
-    const transaction = this.surrounding();
+    const transaction = this.enclosing();
     if (transaction === undefined) throw new NoTransactionError('TransactionManager.enlist()');
     return transaction.enlist(request);
   }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { HEURISTIC_KINDS, type Order, STATES, type TransactionFilter } from '../coordinator/index.js';
+import { HEURISTIC_KINDS, type OperatorOrder, STATES, type TransactionFilter } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 
 // An application may validate once more what these have let through, so that what comes out must be valid as well.
@@ -54,6 +54,6 @@ export const resolutionBody = z.strictObject({
 export type ResolutionBody = z.output<typeof resolutionBody>;
 
 /** Who has ordered it, and why. The guard has let in an operator, who has a name. */
-export function orderOf({ reason }: OrderBody, { name }: Caller): Order {
+export function orderOf({ reason }: OrderBody, { name }: Caller): OperatorOrder {
   return { by: name!, reason };
 }

@@ -39,9 +39,9 @@ export class DeclarativeTransactions {
     const { propagation = 'required' } = options;
     if (propagation === 'requires-new') return this.begin(caller, options, work);
     if (propagation === 'not-supported') {
-      return this.transactions.surroundings.hide(this.transactions.current(), work);
+      return this.transactions.scope.hide(this.transactions.current(), work);
     }
-    const surrounding = this.transactions.surrounding();
+    const surrounding = this.transactions.enclosing();
     if (surrounding !== undefined) {
       if (propagation === 'never') throw new InTransactionError(caller, surrounding.id);
       return this.join(caller, surrounding, work);
@@ -56,7 +56,7 @@ export class DeclarativeTransactions {
     { name = caller.slice(0, MAX_NAME_LENGTH), timeoutMs, prepareInTurn = false }: MethodOptions,
     work: () => Promise<T>,
   ): Promise<T> {
-    const { surroundings } = this.transactions;
+    const { scope } = this.transactions;
     const transaction = this.transactions.begin({
       name,
       prepareInTurn,
@@ -64,7 +64,7 @@ export class DeclarativeTransactions {
     });
     let value: T;
     try {
-      value = await surroundings.enclose(transaction, () => transaction.run(work));
+      value = await scope.enclose(transaction, () => transaction.run(work));
     } catch (error) {
       // That something came too late tells the caller little; what it came too late for tells why.
       const isLate = isInstanceOf(error, NotActiveError) && error.transactionId === transaction.id;

@@ -36,7 +36,7 @@ export interface RuntimeParts {
   readonly tracing?: Tracing;
 }
 
-type Leftovers = Pick<LogClaim, 'decisions' | 'reports'>;
+type Unfinished = Pick<LogClaim, 'decisions' | 'reports'>;
 
 /** One running coordinator: its parts, put together once. */
 export class CoordinatorRuntime {
@@ -56,7 +56,7 @@ export class CoordinatorRuntime {
   readonly capacities: Capacities;
   readonly limits: ServerLimits;
   readonly unconfirmed = new UnconfirmedEnds();
-  /** Whether what earlier runs have left behind is taken up. */
+  /** Whether what earlier runs have left unfinished is taken up. */
   isRestored = false;
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   isRecovering: boolean;
@@ -65,11 +65,11 @@ export class CoordinatorRuntime {
   readonly logWarning: string | undefined;
 
   readonly parts: Omit<RuntimeParts, 'claim'>;
-  private leftovers: Leftovers;
+  private unfinished: Unfinished;
 
   constructor({ claim, ...parts }: RuntimeParts) {
     this.parts = parts;
-    this.leftovers = claim;
+    this.unfinished = claim;
     this.logWarning = claim.warning;
     const { options, participants, clock, random, log, observer } = parts;
     this.ids = new TransactionIds(options.name, claim.logId, claim.epoch);
@@ -148,11 +148,11 @@ export class CoordinatorRuntime {
     });
   }
 
-  /** @returns what earlier runs have left behind, once: it is not kept here any longer. */
-  takeLeftovers(): Leftovers {
-    const { leftovers } = this;
-    this.leftovers = { decisions: [], reports: [] };
-    return leftovers;
+  /** @returns what earlier runs have left unfinished, once: it is not kept here any longer. */
+  takeUnfinished(): Unfinished {
+    const { unfinished } = this;
+    this.unfinished = { decisions: [], reports: [] };
+    return unfinished;
   }
 
   /** Deals with every deadline that has passed, and drops what was kept long enough. */

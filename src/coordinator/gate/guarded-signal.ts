@@ -67,7 +67,7 @@ export class AttemptAbandonedError extends Error {
   readonly code = 'DTC_ATTEMPT_ABANDONED';
 
   constructor() {
-    super('Nobody waits for this attempt any more: it took too long, or another one was answered.');
+    super('The coordinator waits for this attempt no longer: it took too long, or another one was answered.');
     this.name = 'AttemptAbandonedError';
   }
 }

@@ -5,13 +5,13 @@ import type { UndecidedBranch } from '../execution/observer.js';
 import type { ParticipantCounts, RegisteredParticipant } from '../participant/registered-participant.js';
 import type { ResolvedParticipantOptions } from '../participant/participant.options.js';
 import { ParticipantRegistry } from '../participant/participant.registry.js';
-import { READY } from '../protocol/index.js';
 import { VERSION } from '../version.js';
 import { type ParticipantLatency, latencyOf, measurementsOf } from './metrics/participant-measurements.js';
 import { Reporter } from './reporter.js';
 import type { TransactionStatistics } from './statistics.js';
 import { type TransactionSummary, summaryOf } from './transaction-view.js';
-import { inDoubtSince, stalledSince, troubled } from './troubles.js';
+import { needingAttention } from './attention.js';
+import { type Group, Snapshot } from './snapshot.js';
 
 /** How the coordinator is now. @publicApi */
 export interface CoordinatorCondition {
@@ -100,22 +100,11 @@ export class CoordinatorStatus {
   /** @returns how it is at this moment: whether it takes transactions, and how many there are of which kind. */
   condition(): CoordinatorCondition {
     const { registry, admission, parts } = this.runtime;
-    const now = parts.clock.now();
-    const ageOf = (since: number): number | null => (since === Infinity ? null : Math.round(now - since));
-    let [stalled, heuristic, inDoubt] = [0, 0, 0];
-    let [stalledFirst, inDoubtFirst] = [Infinity, Infinity];
-    for (const transaction of registry.unsettled) {
-      if (transaction.isStalled) {
-        stalled++;
-        stalledFirst = Math.min(stalledFirst, stalledSince(transaction));
-      }
-      if (transaction.hasHeuristics) heuristic++;
-    }
-    registry.forEach((transaction) => {
-      if (transaction.state !== READY) return;
-      inDoubt++;
-      inDoubtFirst = Math.min(inDoubtFirst, inDoubtSince(transaction));
-    });
+    const { stalled, heuristic, inDoubt, now } = new Snapshot(this.runtime);
+    const oldest = (group: Group): number | null => {
+      const ms = group.oldestMs(now);
+      return ms === undefined ? null : Math.round(ms);
+    };
     return {
       accepting: admission.isOpen,
       draining: admission.isDraining,
@@ -124,11 +113,11 @@ export class CoordinatorStatus {
       logProblem: this.runtime.log.problem ?? null,
       inFlight: registry.inFlight,
       maxInFlight: parts.options.maxInFlight,
-      inDoubt,
-      stalled,
-      heuristic,
-      oldestInDoubtMs: ageOf(inDoubtFirst),
-      oldestStalledMs: ageOf(stalledFirst),
+      inDoubt: inDoubt.count,
+      stalled: stalled.count,
+      heuristic: heuristic.count,
+      oldestInDoubtMs: oldest(inDoubt),
+      oldestStalledMs: oldest(stalled),
     };
   }
 
@@ -153,7 +142,7 @@ export class CoordinatorStatus {
    */
   attention(limit: number): Attention {
     const { registry, parts } = this.runtime;
-    const found = troubled(registry, parts.clock.now());
+    const found = needingAttention(registry, parts.clock.now());
     return { transactions: found.slice(0, limit).map(summaryOf), total: found.length };
   }
 

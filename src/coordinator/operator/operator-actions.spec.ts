@@ -2,7 +2,7 @@ import { Logger } from '@nestjs/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ScriptedLog } from '../../../test/faults/scripted-log.js';
 import type { AuditEntry } from '../log/decision-log.js';
-import { troubled } from '../observation/troubles.js';
+import { needingAttention } from '../observation/attention.js';
 import { branch } from '../participant/branch-request.js';
 import {
   ScriptedParticipant,
@@ -264,7 +264,7 @@ describe('An operator', () => {
     votes.resolve();
 
     expect(await running).toMatchObject({ status: 'pending', decision: 'commit' });
-    expect(troubled(runtime.registry, runtime.parts.clock.now())).toHaveLength(1);
+    expect(needingAttention(runtime.registry, runtime.parts.clock.now())).toHaveLength(1);
     expect(await transactions.run({ branches: [branch('other', 1)] })).toMatchObject({ status: 'committed' });
   });
 

@@ -14,7 +14,7 @@ import { AuditTrail } from './audit-trail.js';
 import { reasonAgainst } from './refusals.js';
 
 /** Who orders something, and why: both are kept. @publicApi */
-export interface Order {
+export interface OperatorOrder {
   /** The name of the operator. */
   readonly by: string;
   /** In words, 1 to 300 characters. */
@@ -52,7 +52,7 @@ export class OperatorActions {
    *
    * @throws TransactionNotFoundError; ActionRefusedError when commit is decided, or may be; LogUnavailableError.
    */
-  async abort(transactionId: string, order: Order): Promise<void> {
+  async abort(transactionId: string, order: OperatorOrder): Promise<void> {
     const transaction = this.transactionOf(transactionId);
     const refusal = (): string | undefined => reasonAgainst.abort(transaction);
     await this.order({ action: 'abort', target: transactionId, refusal }, order, () =>
@@ -65,7 +65,7 @@ export class OperatorActions {
    *
    * @throws TransactionNotFoundError, BranchNotFoundError; ActionRefusedError when there is nothing to try; LogUnavailableError.
    */
-  async retry(transactionId: string, branchId: string, order: Order): Promise<void> {
+  async retry(transactionId: string, branchId: string, order: OperatorOrder): Promise<void> {
     const branch = this.branchOf(transactionId, branchId);
     const target = `${transactionId}/${branchId}`;
     const refusal = (): string | undefined => reasonAgainst.retry(branch);
@@ -83,7 +83,12 @@ export class OperatorActions {
    * @throws TransactionNotFoundError, BranchNotFoundError; ActionRefusedError when the branch goes on by itself, or is
    * being tried; LogUnavailableError.
    */
-  async resolve(transactionId: string, branchId: string, as: HeuristicKind, order: Order): Promise<void> {
+  async resolve(
+    transactionId: string,
+    branchId: string,
+    as: HeuristicKind,
+    order: OperatorOrder,
+  ): Promise<void> {
     const branch = this.branchOf(transactionId, branchId);
     const target = `${transactionId}/${branchId}`;
     const refusal = (): string | undefined => reasonAgainst.resolve(branch);
@@ -98,7 +103,7 @@ export class OperatorActions {
    *
    * @throws TransactionNotFoundError; ActionRefusedError when it has none, or goes on; LogUnavailableError.
    */
-  async forget(transactionId: string, order: Order): Promise<void> {
+  async forget(transactionId: string, order: OperatorOrder): Promise<void> {
     const transaction = this.transactionOf(transactionId);
     const refusal = (): string | undefined => reasonAgainst.forget(transaction);
     await this.order({ action: 'forget', target: transactionId, refusal }, order, () => {
@@ -112,7 +117,7 @@ export class OperatorActions {
    *
    * @throws ParticipantNotFoundError, LogUnavailableError
    */
-  async pause(name: string, order: Order): Promise<void> {
+  async pause(name: string, order: OperatorOrder): Promise<void> {
     const { participants } = this.runtime.parts;
     if (!participants.list().some((participant) => participant.name === name)) {
       throw new ParticipantNotFoundError(name);
@@ -127,7 +132,7 @@ export class OperatorActions {
    *
    * @throws ParticipantNotFoundError; ActionRefusedError when it is not paused; LogUnavailableError.
    */
-  async resume(name: string, order: Order): Promise<void> {
+  async resume(name: string, order: OperatorOrder): Promise<void> {
     const { participants } = this.runtime.parts;
     if (
       !participants.list().some((participant) => participant.name === name) &&
@@ -143,7 +148,7 @@ export class OperatorActions {
   }
 
   /** Takes no new transaction until it is undrained; what is in flight goes on. @throws LogUnavailableError */
-  async drain(order: Order): Promise<void> {
+  async drain(order: OperatorOrder): Promise<void> {
     const { admission, parts } = this.runtime;
     await this.order({ action: 'drain', target: parts.options.name }, order, () => {
       admission.isDraining = true;
@@ -151,7 +156,7 @@ export class OperatorActions {
   }
 
   /** Takes new transactions again. @throws ActionRefusedError when it is not drained; LogUnavailableError. */
-  async undrain(order: Order): Promise<void> {
+  async undrain(order: OperatorOrder): Promise<void> {
     const { admission, parts } = this.runtime;
     const refusal = (): string | undefined => reasonAgainst.undrain(admission);
     await this.order({ action: 'undrain', target: parts.options.name, refusal }, order, () => {
@@ -173,7 +178,11 @@ export class OperatorActions {
    *
    * @param act does it. @param act.at when it was ordered, in milliseconds since the epoch.
    */
-  private async order(action: Action, { by, reason }: Order, act: (at: number) => void): Promise<void> {
+  private async order(
+    action: Action,
+    { by, reason }: OperatorOrder,
+    act: (at: number) => void,
+  ): Promise<void> {
     const { clock } = this.runtime.parts;
     const entry = {
       at: clock.epochMs + clock.now(),

@@ -3,16 +3,16 @@ import type { StateNumber } from './states.js';
 import type { ProtocolTransaction, ToldNumber } from './transaction.js';
 
 /**
- * The only way out of the protocol core. A driver implements it. Where an effect is the last thing that an event
+ * The only way out of the protocol core. An executor implements it. Where an effect is the last thing that an event
  * does (`prepare`, `commitOnePhase`, `record`, `commit`, `rollback`, `ended`), the state is complete and the next event
  * may be fed back from within it. From within the others (`entered`, `cancel`, `tell`, `stalled`) none may.
  *
- * A driver owes four duties:
+ * An executor owes four duties:
  * 1. `record` makes the commit decision durable and then reports `recorded`. It reports `recordAbsent` only with
  *    proof that the record is not there and never will be. As long as it knows neither, it reports nothing.
  * 2. `prepare`, `commitOnePhase`, `commit` and `rollback` reach the participants, at least once for each
  *    call, and bring back every answer, however late, with the number of the round it belongs to.
- * 3. A completion is tried again until it is acknowledged. When its attempts are used up the driver reports
+ * 3. A completion is tried again until it is acknowledged. When its attempts are used up the executor reports
  *    `attemptsExhausted`, and goes on trying more slowly.
  * 4. Deadlines come back as events. The core has no clock.
  */

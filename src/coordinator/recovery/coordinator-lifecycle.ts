@@ -113,8 +113,8 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
       );
     }
     await this.withinGrace(drained);
-    this.answerWhoeverWaits();
-    this.reportLeftovers();
+    this.answerWaitingCallers();
+    this.reportUnsettled();
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -146,25 +146,25 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
 
   /**
    * After the grace period every caller is answered all the same. The HTTP server closes only when each request has its
-   * answer, and the scheduler drops the sweep before that, so that no deadline would come to their rescue.
+   * answer, and the scheduler drops the sweep before that, so that no deadline would end their wait.
    */
-  private answerWhoeverWaits(): void {
+  private answerWaitingCallers(): void {
     const { registry, executor } = this.runtime;
     if (registry.inFlight === 0) return;
     this.logger.error(`The grace period is over, and transactions are still in flight: ${registry.inFlight}`);
     registry.forEach((transaction) => {
       if (transaction.endedAt !== 0 || registry.unsettled.has(transaction)) return;
       executor.stopWaiting(transaction);
-      if (transaction.endedAt === 0) this.reportLeftover(transaction);
+      if (transaction.endedAt === 0) this.reportUnsettledOne(transaction);
     });
   }
 
-  private reportLeftovers(): void {
-    for (const transaction of this.runtime.registry.unsettled) this.reportLeftover(transaction);
+  private reportUnsettled(): void {
+    for (const transaction of this.runtime.registry.unsettled) this.reportUnsettledOne(transaction);
   }
 
   /** What becomes of a transaction that is not over when the process ends, in the words that an operator needs. */
-  private reportLeftover({ id, stateName }: TransactionRecord): void {
+  private reportUnsettledOne({ id, stateName }: TransactionRecord): void {
     if (this.runtime.log.durable) {
       this.logger.warn(`${id} is ${stateName} and not settled: it is taken up at the next start`);
     } else {

@@ -71,7 +71,7 @@ describe('a pass over many branches whose participant fails at once', () => {
     const decisions = [...log.decisions.values()];
     log.decisions.clear();
     const { runtime } = make();
-    Object.assign(runtime, { leftovers: { decisions, reports: [] } });
+    Object.assign(runtime, { unfinished: { decisions, reports: [] } });
     watch();
     const { decisions: taken } = await new Recovery(runtime).restoreInSlices();
     state.isOver = true;

@@ -55,7 +55,7 @@ export class Recovery {
 
   private *restoring(): Generator<undefined, Restored> {
     const { parts, restoration } = this.runtime;
-    const { decisions, reports: allReports } = this.runtime.takeLeftovers();
+    const { decisions, reports: allReports } = this.runtime.takeUnfinished();
     const present = new Set(parts.participants.list().map(({ name }) => name));
     const missing = new Set<string>();
     const reports = Map.groupBy(allReports, ({ id }) => id);

@@ -1,6 +1,6 @@
 import { ABORT_CAUSES } from '../../protocol/index.js';
 import { VERSION } from '../../version.js';
-import type { Census, Group } from './census.js';
+import type { Group, Snapshot } from '../snapshot.js';
 import { type Metric, counter, gauge } from './metric.js';
 
 const MICROSECOND = 1e-6;
@@ -11,9 +11,9 @@ const CAUSES = ABORT_CAUSES.map((cause, number) => ({ cause, number })).filter(
 );
 
 /** A metric of how old the oldest of a group is. */
-function oldest(name: Metric['name'], since: string, groupOf: (census: Census) => Group): Metric {
+function oldest(name: Metric['name'], since: string, groupOf: (snapshot: Snapshot) => Group): Metric {
   const help = `Seconds since ${since}; 0 when there is none`;
-  return gauge(name, help, ({ census }) => groupOf(census).oldestMs(census.now) / 1_000);
+  return gauge(name, help, ({ snapshot }) => (groupOf(snapshot).oldestMs(snapshot.now) ?? 0) / 1_000);
 }
 
 /** The coordinator itself, and its transactions. */
@@ -96,32 +96,40 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
     'Attempts that met another transaction, were rolled back and run again: their callers were not told',
     ({ runtime }) => runtime.reruns.count,
   ),
-  oldest('dtc_in_flight_oldest_seconds', 'the begin of the oldest in flight', (census) => census.inFlight),
+  oldest(
+    'dtc_in_flight_oldest_seconds',
+    'the begin of the oldest in flight',
+    (snapshot) => snapshot.inFlight,
+  ),
   gauge(
     'dtc_transactions_in_doubt',
     'Transactions that are prepared and whose decision is not known',
-    ({ census }) => census.inDoubt.count,
+    ({ snapshot }) => snapshot.inDoubt.count,
   ),
-  oldest('dtc_in_doubt_oldest_seconds', 'the last vote of the oldest in doubt', (census) => census.inDoubt),
+  oldest(
+    'dtc_in_doubt_oldest_seconds',
+    'the last vote of the oldest in doubt',
+    (snapshot) => snapshot.inDoubt,
+  ),
   gauge(
     'dtc_transactions_stalled',
     'Transactions with a branch that used up its attempts',
-    ({ census }) => census.stalled.count,
+    ({ snapshot }) => snapshot.stalled.count,
   ),
   oldest(
     'dtc_stalled_oldest_seconds',
     'the decision of the oldest stalled, or its return at the start',
-    (census) => census.stalled,
+    (snapshot) => snapshot.stalled,
   ),
   gauge(
     'dtc_transactions_heuristic',
     'Transactions with a heuristic report that nobody has dealt with',
-    ({ census }) => census.heuristic.count,
+    ({ snapshot }) => snapshot.heuristic.count,
   ),
   oldest(
     'dtc_heuristic_oldest_seconds',
     'the decision of the oldest with such a report, or its return at the start',
-    (census) => census.heuristic,
+    (snapshot) => snapshot.heuristic,
   ),
   counter(
     'dtc_recovery_passes_total',

@@ -2,12 +2,12 @@ import { Inject, Injectable } from '@nestjs/common';
 import { CoordinatorRuntime } from '../../execution/coordinator-runtime.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
 import { Reporter } from '../reporter.js';
-import { Census } from './census.js';
+import { Snapshot } from '../snapshot.js';
 
 /** Where metrics are read from. */
 @Injectable()
 export class MetricSource {
-  private latest: Census | undefined;
+  private latest: Snapshot | undefined;
 
   constructor(
     @Inject(CoordinatorRuntime) readonly runtime: CoordinatorRuntime,
@@ -15,9 +15,9 @@ export class MetricSource {
   ) {}
 
   /** One look at the transactions serves all metrics of a scrape, since they are read in one turn. */
-  get census(): Census {
+  get snapshot(): Snapshot {
     if (this.latest !== undefined) return this.latest;
-    this.latest = new Census(this.runtime);
+    this.latest = new Snapshot(this.runtime);
     queueMicrotask(() => (this.latest = undefined));
     return this.latest;
   }
@@ -28,7 +28,7 @@ export class MetricSource {
    */
   get participants(): Iterable<RegisteredParticipant> {
     const byName = new Map<string, RegisteredParticipant>();
-    for (const participant of this.census.owing) byName.set(participant.name, participant);
+    for (const participant of this.snapshot.owing) byName.set(participant.name, participant);
     for (const participant of this.registered) byName.set(participant.name, participant);
     return byName.values();
   }

@@ -132,7 +132,7 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
     'gauge',
     'dtc_branches_stalled',
     'Branches that used up their attempts and wait for the recovery job',
-    ({ name }, { census }) => census.stalledBranches(name),
+    ({ name }, { snapshot }) => snapshot.stalledBranches(name),
   ),
   perParticipant(
     'counter',
@@ -144,7 +144,7 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
     'gauge',
     'dtc_heuristic_reports_open',
     'Heuristic reports that nobody has dealt with',
-    ({ name }, { census }) => census.openReports(name),
+    ({ name }, { snapshot }) => snapshot.openReports(name),
   ),
   perParticipant(
     'counter',

@@ -1,9 +1,9 @@
-import type { CoordinatorRuntime } from '../../execution/coordinator-runtime.js';
-import type { TransactionRecord } from '../../execution/records.js';
-import type { Unresolved } from '../../execution/registry.js';
-import type { RegisteredParticipant } from '../../participant/registered-participant.js';
-import { READY } from '../../protocol/index.js';
-import { inDoubtSince, stalledSince } from '../troubles.js';
+import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import type { TransactionRecord } from '../execution/records.js';
+import type { Unresolved } from '../execution/registry.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import { READY } from '../protocol/index.js';
+import { inDoubtSince, stalledSince } from './attention.js';
 
 /** Transactions that have something in common. */
 export class Group {
@@ -16,14 +16,17 @@ export class Group {
     if (since < this.oldest) this.oldest = since;
   }
 
-  /** @returns for how long the oldest has been one of them, in milliseconds; 0 when there is none. */
-  oldestMs(now: number): number {
-    return this.count === 0 ? 0 : now - this.oldest;
+  /** @returns for how long the oldest has been one of them, in milliseconds; undefined when there is none. */
+  oldestMs(now: number): number | undefined {
+    return this.count === 0 ? undefined : now - this.oldest;
   }
 }
 
-/** The transactions that are not over, or that somebody has to see to, as they are at one moment. */
-export class Census {
+/**
+ * The transactions that are not over, or that an operator has to see to, as they are at one moment. It is counted from their
+ * state, for metrics, health and listings alike.
+ */
+export class Snapshot {
   /** When it was taken, on the coordinator's clock. */
   readonly now: number;
   /** Begun, and neither ended nor stalled. */
@@ -31,7 +34,7 @@ export class Census {
   /** Prepared, decision not known. They are in flight or stalled as well. */
   readonly inDoubt = new Group();
   readonly stalled = new Group();
-  /** With a report that nobody has dealt with. */
+  /** With a report that no operator has dealt with. */
   readonly heuristic = new Group();
   /** By the participant, also when it is not registered. */
   private readonly unresolved: ReadonlyMap<RegisteredParticipant, Unresolved>;

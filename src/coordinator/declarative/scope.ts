@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Transaction } from '../transaction.js';
 
-interface Surrounding {
+interface Scope {
   /** What a decorated method has begun, while that method is under way. */
   enclosing: Transaction | undefined;
   /** What code below is not to see. */
@@ -13,17 +13,17 @@ interface Surrounding {
  * that is over, aborted at its deadline for example, is nobody's ambient transaction any more, and a method that wanted
  * to join it must not be taken for one that needs a transaction of its own.
  */
-export class Surroundings {
-  private readonly storage = new AsyncLocalStorage<Surrounding>();
+export class DeclarativeScope {
+  private readonly storage = new AsyncLocalStorage<Scope>();
 
   /** Runs the work of the method that has begun this transaction. */
   async enclose<T>(transaction: Transaction, work: () => Promise<T>): Promise<T> {
-    const surrounding: Surrounding = { enclosing: transaction, hidden: undefined };
+    const scope: Scope = { enclosing: transaction, hidden: undefined };
     try {
-      return await this.storage.run(surrounding, work);
+      return await this.storage.run(scope, work);
     } finally {
       // What it has left running belongs to it no longer.
-      surrounding.enclosing = undefined;
+      scope.enclosing = undefined;
     }
   }
 

@@ -22,10 +22,10 @@ export function stalledSince(transaction: TransactionRecord): number {
 
 /**
  * @param now on the coordinator's clock.
- * @returns what somebody should look at, the oldest first: in doubt for more than a moment, stalled, or with a heuristic
+ * @returns what an operator should look at, the oldest first: in doubt for more than a moment, stalled, or with a heuristic
  * report.
  */
-export function troubled(registry: TransactionRegistry, now: number): TransactionRecord[] {
+export function needingAttention(registry: TransactionRegistry, now: number): TransactionRecord[] {
   const found = new Set<TransactionRecord>();
   // Where branches are over by word alone, nothing is left for a person to do.
   for (const transaction of registry.unsettled) {
