@@ -409,11 +409,14 @@ describe('A participant that says how many branches it can prepare at once', () 
     workConnections: 1,
     ownConnections: 2,
   };
-  const narrow = (script: ParticipantScript): TransactionParticipant & ScriptedParticipant =>
-    Object.assign(new ScriptedParticipant(script), { capacity: () => capacity });
+  const narrow = (
+    script: ParticipantScript,
+    workConnections: number,
+  ): TransactionParticipant & ScriptedParticipant =>
+    Object.assign(new ScriptedParticipant(script), { capacity: () => ({ ...capacity, workConnections }) });
 
-  async function withNarrow(script: ParticipantScript) {
-    const participants = { first: narrow(script), second: new ScriptedParticipant() };
+  async function withNarrow(script: ParticipantScript, workConnections = 1) {
+    const participants = { first: narrow(script, workConnections), second: new ScriptedParticipant() };
     const coordinator = createTestCoordinator({ participants, prepareTimeoutMs: 500, timeoutMs: 2_000 });
     await settled();
     return { ...coordinator, ...participants };
@@ -434,6 +437,40 @@ describe('A participant that says how many branches it can prepare at once', () 
     }
     expect((await Promise.all(running)).map(({ status }) => status)).toEqual(Array(3).fill('committed'));
     expect([first, second].map((one) => one.count('prepare'))).toEqual([3, 3]);
+  });
+
+  it('is asked for half as many at once after a conflict, and for one more as votes commit', async () => {
+    const { transactions, clock, first } = await withNarrow({ prepare: CONFLICT }, 8);
+    const refused = async (): Promise<void> => {
+      const met = transactions.begin();
+      for (const request of branches) met.enlist(request);
+      expect((await met.commit()).status).toBe('aborted');
+    };
+    const askedOf20 = async (): Promise<number> => {
+      first.script = { prepare: 'hang' };
+      const before = first.count('prepare');
+      const running = Array.from({ length: 20 }, () => transactions.run({ branches, timeoutMs: 500 }));
+      await settled();
+      const asked = first.count('prepare') - before;
+      await clock.advance(510);
+      await Promise.all(running);
+      return asked;
+    };
+    // Those that are refused at one moment have waited for the same row.
+    await Promise.all([refused(), refused(), refused()]);
+    expect(await askedOf20()).toBe(4);
+    for (let number = 0; number < 6; number++) {
+      first.script = { prepare: CONFLICT };
+      await refused();
+      await clock.advance(100);
+    }
+    expect(await askedOf20()).toBe(1);
+    first.script = {};
+    for (let number = 0; number < 3; number++) await transactions.run({ branches });
+    expect(await askedOf20()).toBe(2);
+    first.script = {};
+    for (let number = 0; number < 40; number++) await transactions.run({ branches });
+    expect(await askedOf20()).toBe(8);
   });
 
   it('has transactions with a single branch wait as the others do, in the order in which they came', async () => {

@@ -9,6 +9,8 @@ import type { Clock } from './clock.js';
  * those that have the places wait for rows of each other, which fewer transactions would not make faster.
  */
 const LONG_WAIT = 1 / 20;
+/** How often there are fewer places at most: branches that wait for one row are refused together. */
+const NARROWED_EVERY_MS = 100;
 
 interface Waiting {
   readonly since: number;
@@ -21,6 +23,9 @@ interface Waiting {
  * waits here and not inside the participant: there its time to prepare would run, and while it waits it may still be
  * withdrawn. While a participant has no free place, every transaction is asked in turn. Those that are asked all at once
  * take their places without waiting.
+ *
+ * Where branches are refused because they waited for each other's rows too long, half of them wait here from then on, where
+ * nothing is refused for it; and with what votes commit one after the other is let in again.
  */
 export class PreparePlaces implements Places {
   private readonly holders = new Set<BranchRecord>();
@@ -29,6 +34,10 @@ export class PreparePlaces implements Places {
   /** Of those that hold nothing yet. */
   private readonly starting = new Map<BranchRecord, Waiting>();
 
+  /** How many may be asked at once now. */
+  private width: number;
+  private narrowedAt = Number.NEGATIVE_INFINITY;
+
   /** @param limit at least 1. */
   constructor(
     private readonly limit: number,
@@ -36,10 +45,23 @@ export class PreparePlaces implements Places {
     private readonly ask: (branch: BranchRecord) => void,
     /** Whether transactions met each other there lately. */
     private readonly isContended: () => boolean,
-  ) {}
+  ) {
+    this.width = limit;
+  }
 
   get isFull(): boolean {
-    return this.holders.size >= this.limit;
+    return this.holders.size >= Math.floor(this.width);
+  }
+
+  conflicted(): void {
+    const now = this.clock.now();
+    if (now < this.narrowedAt + NARROWED_EVERY_MS) return;
+    this.narrowedAt = now;
+    this.width = Math.max(1, this.width / 2);
+  }
+
+  voted(): void {
+    if (this.width < this.limit) this.width = Math.min(this.limit, this.width + 1 / this.width);
   }
 
   take(branch: BranchRecord): void {

@@ -178,7 +178,10 @@ export class Voting {
   ): void {
     const { transaction, participant } = branch;
     const cause = answer === VOTE_NONE ? 'failed' : 'refused';
-    if (refusal.conflict) this.parts.contention.conflicted(participant);
+    if (refusal.conflict) {
+      this.parts.contention.conflicted(participant);
+      participant.places?.conflicted();
+    }
     if (transaction.state === PREPARING) {
       branch.refusal = refusal;
       this.parts.observers.prepareFailed(branch, cause, refusal.reason);
@@ -190,6 +193,7 @@ export class Voting {
 
   private count(branch: BranchRecord, answer: VoteNumber, problem?: PrepareProblem): void {
     const { transaction } = branch;
+    if (answer === VOTE_COMMIT) branch.participant.places?.voted();
     branch.votedUs = transaction.elapsedUs(this.parts.clock.now());
     if (transaction.state !== PREPARING) this.lateAnswer(branch, answer, problem);
     else if (answer === VOTE_COMMIT || answer === VOTE_READ_ONLY) this.parts.observers.voted(branch, answer);

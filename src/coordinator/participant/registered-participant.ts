@@ -28,6 +28,10 @@ export interface Places {
   take(branch: Branch): void;
   request(branch: Branch): void;
   release(branch: Branch): void;
+  /** A branch was refused because it met another transaction. */
+  conflicted(): void;
+  /** A branch voted commit. */
+  voted(): void;
   /** Asks those that wait as far as there are places for them. */
   serve(): void;
 }
