@@ -165,7 +165,7 @@ describe('a statement of a batch', () => {
   });
 
   it('is prepared under a name that no statement of the work has', async () => {
-    const manager = await manage();
+    const manager = await bench.start();
     await manager.prepare(someBranch(), async (client) => {
       for (const name of ['dtc 1', 'dtc 2', 'dtc branch']) await client.query({ name, text: 'SELECT 1' });
       return 'read-only';
