@@ -3,12 +3,12 @@ import { useCallback, useContext, useEffect, useMemo, useState } from 'preact/ho
 import { Client } from './api/client.js';
 import { ProblemError, describeProblem } from './api/problem.js';
 import { storeToken, storedToken } from './api/token.js';
-import type { Access } from './api/views.js';
+import type { Caller } from './api/views.js';
 
 /** Who looks at this page, and asks in that name. */
 export interface Session {
   readonly client: Client;
-  readonly access: Access;
+  readonly access: Caller;
   /** Asks for a token, of whoever reads without one. */
   readonly askForToken: () => void;
   /** Forgets the token. */
@@ -54,7 +54,7 @@ export function useEntrance(): {
       storeToken(null);
       enter(null);
     };
-    client.get<Access>('access', leaving.signal).then(
+    client.get<Caller>('access', leaving.signal).then(
       (access) => {
         storeToken(token);
         setEntrance({ kind: 'open', session: { client, access, askForToken, signOut } });

@@ -61,15 +61,16 @@ export {
   type ParticipantGuardOptions,
 } from './guard/index.js';
 export { Histogram } from './histogram.js';
-export type {
-  AuditEntry,
-  CommitDecision,
-  CommitRecord,
-  Decider,
-  DecisionLog,
-  HeuristicRecord,
-  LogClaim,
-  OperatorAction,
+export {
+  type AuditEntry,
+  type CommitDecision,
+  type CommitRecord,
+  type Decider,
+  type DecisionLog,
+  type HeuristicRecord,
+  type LogClaim,
+  OPERATOR_ACTIONS,
+  type OperatorAction,
 } from './log/decision-log.js';
 export {
   DamagedLogError,

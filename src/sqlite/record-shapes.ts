@@ -1,3 +1,5 @@
+import { OPERATOR_ACTIONS } from '../coordinator/log/decision-log.ts';
+
 /** What the keys begin with: the commit records, the heuristic reports, the audit entries and the starts. */
 export const COMMITS = 'commit/';
 export const REPORTS = 'report/';
@@ -70,7 +72,7 @@ const SHAPES: Readonly<Record<string, Fits>> = {
     number: count,
     at: number,
     by: text,
-    action: oneOf('abort', 'retry', 'resolve', 'forget', 'pause', 'resume', 'drain', 'undrain'),
+    action: oneOf(...OPERATOR_ACTIONS),
     target: text,
     reason: text,
     detail: either(text, oneOf(null)),

@@ -1,9 +1,9 @@
-import type { HeuristicKind } from '../api/views.js';
+import type { HeuristicKind, OperatorAction } from '../api/views.js';
 
 /** Something that an operator can do, as it is asked for before it is done. */
 export interface Action {
   /** As the operators' interface names it. */
-  readonly kind: 'abort' | 'forget' | 'retry' | 'resolve' | 'pause' | 'resume' | 'drain' | 'undrain';
+  readonly kind: OperatorAction;
   /** On the button that begins it, beside what it is about. */
   readonly label: string;
   /** The question that the confirmation puts. */

@@ -66,8 +66,19 @@ export interface HeuristicRecord {
 }
 
 /** What an operator can do to a transaction, a participant or the coordinator. @publicApi */
-export type OperatorAction =
-  'abort' | 'retry' | 'resolve' | 'forget' | 'pause' | 'resume' | 'drain' | 'undrain';
+export const OPERATOR_ACTIONS = [
+  'abort',
+  'retry',
+  'resolve',
+  'forget',
+  'pause',
+  'resume',
+  'drain',
+  'undrain',
+] as const;
+
+/** One of {@link OPERATOR_ACTIONS}. @publicApi */
+export type OperatorAction = (typeof OPERATOR_ACTIONS)[number];
 
 /**
  * What an operator has ordered. It is written before it is done, so that nothing is done without a trace; what came of it

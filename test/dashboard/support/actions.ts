@@ -1,4 +1,4 @@
-import type { HeuristicKind } from '../../../dashboard/src/api/views.js';
+import type { HeuristicKind, OperatorAction } from '../../../dashboard/src/api/views.js';
 import { FakeProblem } from './callers.js';
 import { viewOf } from './pages.js';
 import type { Scenario } from './scenario.js';
@@ -12,7 +12,7 @@ export interface ActionRequest {
 /** Does to the scenario what the action would do, as far as one sees it, and notes it in the audit trail. */
 export function applyAction(scenario: Scenario, by: string, path: string, body: ActionRequest): unknown {
   const parts = path.split('/').slice(1).map(decodeURIComponent);
-  const action = parts.at(-1)!;
+  const action = parts.at(-1) as OperatorAction;
   const [collection, name] = parts;
   const target =
     collection === 'coordinator' ? scenario.coordinator.name : [name, parts[3]].filter(Boolean).join('/');
@@ -48,7 +48,7 @@ function pause({ participants }: Scenario, name: string, by: string, reason: str
 function changeTransaction(
   scenario: Scenario,
   id: string,
-  action: string,
+  action: OperatorAction,
   branchId: string | undefined,
   body: ActionRequest,
 ): void {

@@ -1,7 +1,4 @@
-import type { Access } from '../../../dashboard/src/api/views.js';
-
-/** Who asks. */
-export type Caller = Access;
+import type { Caller } from '../../../dashboard/src/api/views.js';
 
 export const OPERATOR_TOKEN = 'operators-token-of-alice';
 export const READER_TOKEN = 'readers-token-of-rob';

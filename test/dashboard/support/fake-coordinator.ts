@@ -4,7 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { DashboardFiles } from '../../../src/operations/dashboard-files.js';
 import { type ActionRequest, applyAction } from './actions.js';
-import { type Caller, FakeProblem, TOKENS } from './callers.js';
+import type { Caller } from '../../../dashboard/src/api/views.js';
+import { FakeProblem, TOKENS } from './callers.js';
 import { auditPage, overviewOf, transactionPage, viewOf } from './pages.js';
 import { type Scenario, badNight } from './scenario.js';
 

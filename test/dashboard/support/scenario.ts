@@ -1,5 +1,5 @@
 import type {
-  AuditEntry,
+  AuditEntryView,
   BranchView,
   CoordinatorView,
   ParticipantView,
@@ -25,7 +25,7 @@ export interface Scenario {
   readonly transactions: ScriptedTransaction[];
   readonly participants: ScriptedParticipant[];
   /** The latest first. */
-  readonly audit: AuditEntry[];
+  readonly audit: AuditEntryView[];
   /** By how much its clock is ahead of the real one, so that time can pass at once. */
   aheadMs: number;
 }
@@ -101,6 +101,7 @@ export function badNight(nowMs: number, others: number): Scenario {
 function coordinatorAt(nowMs: number): ScriptedCoordinator {
   return {
     name: 'orders-eu-1',
+    logId: 'k3v9x2ma',
     epoch: 7,
     version: '0.1.0',
     durable: true,
@@ -171,6 +172,7 @@ function participant(
       prepare: { count: 1_288_437, p50Ms, p99Ms },
       completion: { count: 1_288_436, p50Ms: p50Ms / 2, p99Ms },
     },
+    undecided: { undecidable: 0, foreign: 0, oldest: [] },
   };
 }
 
@@ -318,7 +320,7 @@ function refusedTransaction(startedMs: number): ScriptedTransaction {
   return transaction(REFUSED_ID, startedMs, {
     state: 'ABORTED',
     decision: 'abort',
-    cause: 'REFUSED',
+    cause: 'refused',
     reason: 'inventory: OUT_OF_STOCK, not enough left',
     endedAt: iso(startedMs + 9.2),
     durationMs: 9.2,
@@ -346,7 +348,7 @@ function endedTransaction(startedMs: number, index: number): ScriptedTransaction
     ...(isAborted && {
       state: 'ABORTED',
       decision: 'abort',
-      cause: 'PREPARE_TIMED_OUT',
+      cause: 'timed-out',
       reason: 'payment did not vote within 2000 ms',
     }),
     endedAt: iso(startedMs + durationMs),

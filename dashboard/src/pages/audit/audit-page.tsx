@@ -1,4 +1,4 @@
-import type { AuditEntry } from '../../api/views.js';
+import type { AuditEntryView } from '../../api/views.js';
 import { Moment } from '../../components/moment.js';
 import { PageTitle } from '../../components/page-title.js';
 import { type Column, Table } from '../../components/table.js';
@@ -40,7 +40,7 @@ export function AuditPage() {
   );
 }
 
-const COLUMNS: readonly Column<AuditEntry>[] = [
+const COLUMNS: readonly Column<AuditEntryView>[] = [
   { head: 'When', isName: true, cell: ({ at }) => <Moment iso={at} /> },
   { head: 'Who', cell: ({ by }) => by },
   { head: 'What', cell: ({ action, detail }) => (detail === null ? action : `${action} ${detail}`) },
@@ -50,7 +50,7 @@ const COLUMNS: readonly Column<AuditEntry>[] = [
 
 const OF_TRANSACTIONS = new Set(['abort', 'forget', 'retry', 'resolve']);
 
-function Target({ entry: { action, target } }: { readonly entry: AuditEntry }) {
+function Target({ entry: { action, target } }: { readonly entry: AuditEntryView }) {
   if (!OF_TRANSACTIONS.has(action)) return <span class="mono">{target}</span>;
   const [transactionId = target] = target.split('/', 1);
   return (

@@ -1,12 +1,12 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { describeProblem } from '../../api/problem.js';
-import type { AuditEntry, AuditPage } from '../../api/views.js';
+import type { AuditEntryView, AuditPage } from '../../api/views.js';
 import { useSession } from '../../session.js';
 
 const PAGE_SIZE = 100;
 
 interface Trail {
-  readonly entries: readonly AuditEntry[];
+  readonly entries: readonly AuditEntryView[];
   readonly nextCursor: string | null;
   readonly isLoading: boolean;
   readonly problem: string | null;

@@ -1,6 +1,6 @@
 import { ActionButton } from '../../actions/action-button.js';
 import { actionOfCoordinator } from '../../actions/service-actions.js';
-import type { Condition, CoordinatorView } from '../../api/views.js';
+import type { CoordinatorCondition, CoordinatorView } from '../../api/views.js';
 import { Mark } from '../../components/marks.js';
 import { formatAge } from '../../words/durations.js';
 
@@ -29,7 +29,7 @@ export function ConditionLine({ coordinator, nowMs }: Props) {
   );
 }
 
-function ConditionMark({ condition }: { readonly condition: Condition }) {
+function ConditionMark({ condition }: { readonly condition: CoordinatorCondition }) {
   if (condition.draining) return <Mark tone="warn">draining: takes no new transactions</Mark>;
   return condition.accepting ? <Mark tone="good">accepting</Mark> : <Mark tone="bad">not accepting</Mark>;
 }
