@@ -1,7 +1,7 @@
 import { HttpStatus } from '@nestjs/common';
 import type { z } from 'zod';
 import { money } from '../common/money.js';
-import { type Problem, ProblemException } from '../operations/problem/problem.js';
+import { type Problem, ProblemException, problemOfAbort } from '../operations/problem/problem.js';
 import type { AbortedOutcome, BranchView, Outcome, TransactionView } from '../coordinator/index.js';
 import { KEY_TAKEN, type KeyState } from '../participants/order/order-records.js';
 import type { ConfirmedOrder, Order } from '../participants/order/order.js';
@@ -47,7 +47,7 @@ export function answerOf(order: Order, outcome: Outcome): OrderAnswer {
       return endedOtherwise(order, transactionId, outcome.decision, outcome.reports);
     case 'aborted':
       throw new OrderAbortedError(
-        problemOfAbort(outcome),
+        problemOf(outcome),
         unsettled(order, transactionId, 'pending', 'abort', 'abort is decided, and rollbacks go on'),
       );
   }
@@ -156,45 +156,12 @@ function endedOtherwise(
 /** Refusals about what the client sent, and not about what is left of it. */
 const UNPROCESSABLE = new Set(['UNKNOWN_SKU', 'UNKNOWN_CUSTOMER']);
 
-const CODE_OF_CAUSE: Partial<Record<AbortedOutcome['cause'], string>> = {
-  failed: 'DTC_PARTICIPANT_FAILED',
-  'timed-out': 'DTC_TIMED_OUT',
-};
-
-function problemOfAbort({
-  transactionId,
-  participant,
-  cause,
-  code: reasonCode,
-  reason,
-}: AbortedOutcome): Omit<Problem, 'type' | 'title'> {
-  const about = {
-    transactionId,
-    ...(participant !== undefined && { participant }),
-    ...(reasonCode !== undefined && { reasonCode }),
-  };
-  if (reasonCode === KEY_TAKEN) return keyInUse().problem;
-  if (cause === 'refused' && !isTemporaryRefusal(reasonCode)) {
-    const isUnprocessable = reasonCode !== undefined && UNPROCESSABLE.has(reasonCode);
-    return {
-      status: isUnprocessable ? HttpStatus.UNPROCESSABLE_ENTITY : HttpStatus.CONFLICT,
-      code: isUnprocessable ? 'DTC_UNPROCESSABLE' : 'DTC_REFUSED',
-      detail: `Nothing was changed: ${reason}.`,
-      ...about,
-    };
-  }
-  return {
-    status: HttpStatus.SERVICE_UNAVAILABLE,
-    code: CODE_OF_CAUSE[cause] ?? 'DTC_ABORTED',
-    detail: `Nothing was changed: ${whyOf(cause, participant, reason)}. It is safe to try again.`,
-    ...about,
-  };
-}
-
-/** What a participant threw, and who ordered a rollback and in which words, is for operators and not for clients. */
-function whyOf(cause: AbortedOutcome['cause'], participant: string | undefined, reason: string): string {
-  if (cause === 'failed') return `${participant ?? 'a participant'} failed`;
-  return cause === 'rolled-back' ? 'it was rolled back before it was decided' : reason;
+function problemOf(outcome: AbortedOutcome): Omit<Problem, 'type' | 'title'> {
+  const { cause, code } = outcome;
+  if (code === KEY_TAKEN) return keyInUse().problem;
+  const problem = problemOfAbort(outcome, cause === 'refused' && !isTemporaryRefusal(code));
+  if (cause !== 'refused' || code === undefined || !UNPROCESSABLE.has(code)) return problem;
+  return { ...problem, status: HttpStatus.UNPROCESSABLE_ENTITY, code: 'DTC_UNPROCESSABLE' };
 }
 
 function heuristicDetail(

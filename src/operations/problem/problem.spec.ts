@@ -1,6 +1,6 @@
 import { BadRequestException, NotFoundException } from '@nestjs/common';
 import { describe, expect, it } from 'vitest';
-import { OverloadedError, ServerBusyError } from '../../coordinator/index.js';
+import { NotCommittedError, OverloadedError, ServerBusyError } from '../../coordinator/index.js';
 import { ProblemException, problemOf } from './problem.js';
 
 describe('An error is answered', () => {
@@ -41,6 +41,27 @@ describe('An error is answered', () => {
 
     expect(problem).toMatchObject({ status, code, detail: 'Too many.' });
     expect(problem.retryAfterSeconds).toBe(status === 503 ? 1 : undefined);
+  });
+
+  it('by its outcome, when a transaction was aborted, and says who failed but not what was thrown', () => {
+    const outcome = {
+      status: 'aborted',
+      transactionId: 't-1',
+      cause: 'failed',
+      participant: 'payment',
+      reason: 'the password is x',
+    } as const;
+
+    expect(problemOf(new NotCommittedError(outcome))).toEqual({
+      type: 'about:blank',
+      title: 'Service Unavailable',
+      status: 503,
+      code: 'DTC_PARTICIPANT_FAILED',
+      detail: 'Nothing was changed: payment failed. It is safe to try again.',
+      transactionId: 't-1',
+      participant: 'payment',
+      retryAfterSeconds: 1,
+    });
   });
 
   it('with a sentence for each thing that was wrong with the request', () => {

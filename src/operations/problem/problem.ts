@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import { HttpException, HttpStatus } from '@nestjs/common';
 import { z } from 'zod';
+import type { AbortedOutcome, NotCommittedError } from '../../coordinator/index.js';
 
 /** The body of an error answer: RFC 9457, with a stable code. */
 export const problemSchema = z.object({
@@ -77,7 +78,7 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof ProblemException) return error.problem;
   const code = (error as { code?: unknown } | null)?.code;
   if (error instanceof Error && typeof code === 'string') {
-    if (code === 'DTC_NOT_COMMITTED') return problemOfOutcome((error as unknown as NotCommitted).outcome);
+    if (code === 'DTC_NOT_COMMITTED') return problemOfOutcome((error as NotCommittedError).outcome);
     const status = STATUS_OF_CODE[code];
     if (status !== undefined) {
       const { retryAfterMs } = error as { retryAfterMs?: unknown };
@@ -111,51 +112,61 @@ export function problemOf(error: unknown): Problem {
   };
 }
 
-/** What the outcome in an error of the coordinator says, as far as it is answered. */
-interface NotCommitted {
-  readonly outcome: {
-    readonly status: 'aborted' | 'pending' | 'heuristic';
-    readonly transactionId: string;
-    readonly cause?: string;
-    readonly participant?: string;
-    readonly code?: string;
-    readonly reason?: string;
-  };
-}
-
-const CODE_OF_CAUSE: Readonly<Record<string, string>> = {
-  refused: 'DTC_REFUSED',
+/** The codes of an abort; of other causes it is `DTC_ABORTED`. */
+const CODE_OF_CAUSE: Partial<Record<AbortedOutcome['cause'], string>> = {
   failed: 'DTC_PARTICIPANT_FAILED',
   'timed-out': 'DTC_TIMED_OUT',
 };
 
 /** A transaction is not committed. Only an abort is an error, for an error says that nothing has happened. */
-function problemOfOutcome({
-  status: end,
-  transactionId,
-  cause = '',
-  participant,
-  code: reasonCode,
-  reason,
-}: NotCommitted['outcome']): Problem {
-  if (end !== 'aborted') {
-    const status = HttpStatus.ACCEPTED;
-    const detail = `The transaction may have committed: its outcome is ${end}. Ask for it by its id.`;
-    return { ...untyped(status), status, detail, code: 'DTC_NOT_COMMITTED', transactionId };
+function problemOfOutcome(outcome: NotCommittedError['outcome']): Problem {
+  if (outcome.status === 'aborted') {
+    const problem = problemOfAbort(outcome);
+    return { ...untyped(problem.status), ...problem };
   }
-  const isRefused = cause === 'refused';
-  const status = isRefused ? HttpStatus.CONFLICT : HttpStatus.SERVICE_UNAVAILABLE;
-  // What was thrown is for the log, and not for clients.
-  const why = isRefused || cause === 'timed-out' ? `: ${reason}` : '';
+  const status = HttpStatus.ACCEPTED;
+  const detail = `The transaction may have committed: its outcome is ${outcome.status}. Ask for it by its id.`;
+  const { transactionId } = outcome;
+  return { ...untyped(status), status, detail, code: 'DTC_NOT_COMMITTED', transactionId };
+}
+
+/**
+ * @param isFinal whether the same request would be refused again.
+ * @returns how a transaction that was aborted is answered.
+ */
+export function problemOfAbort(
+  outcome: AbortedOutcome,
+  isFinal = outcome.cause === 'refused',
+): Omit<Problem, 'type' | 'title'> {
+  const { transactionId, cause, participant, code: reasonCode } = outcome;
+  const status = isFinal ? HttpStatus.CONFLICT : HttpStatus.SERVICE_UNAVAILABLE;
+  const why = whyOf(outcome);
   return {
-    ...untyped(status),
     status,
-    detail: `Nothing was changed${why}.${isRefused ? '' : ' It is safe to try again.'}`,
-    code: CODE_OF_CAUSE[cause] ?? 'DTC_ABORTED',
+    detail: `Nothing was changed${why === undefined ? '' : `: ${why}`}.${isFinal ? '' : ' It is safe to try again.'}`,
+    code: isFinal ? 'DTC_REFUSED' : (CODE_OF_CAUSE[cause] ?? 'DTC_ABORTED'),
     transactionId,
     ...(participant !== undefined && { participant }),
     ...(reasonCode !== undefined && { reasonCode }),
   };
+}
+
+/** What was thrown, and who ordered a rollback and in which words, is for operators and not for clients. */
+function whyOf({ cause, participant, reason }: AbortedOutcome): string | undefined {
+  switch (cause) {
+    case 'refused':
+    case 'timed-out':
+      return reason;
+    case 'failed':
+      return `${participant ?? 'a participant'} failed`;
+    case 'rolled-back':
+      return 'it was rolled back before it was decided';
+    case 'cancelled':
+    case 'rollback-only':
+    case 'not-recorded':
+    case 'presumed':
+      return undefined;
+  }
 }
 
 /** What a problem of no type of its own says: the words of its status. */
