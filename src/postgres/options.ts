@@ -1,8 +1,9 @@
 import type { ClientConfig, Pool } from 'pg';
 import { z } from 'zod';
+import { describeIssues } from '../coordinator/describe-issues.js';
 import { InvalidOptionsError } from '../coordinator/index.js';
+import { durationMs } from '../coordinator/option-fields.js';
 
-const durationMs = z.number().int().min(1).max(86_400_000);
 const connections = z.number().int().min(1).max(1_000);
 const IDENTIFIER = '[a-z_][a-z0-9_]{0,62}';
 
@@ -244,9 +245,7 @@ export function resolvePostgresOptions(
   readonly settings: ResolvedPostgresSettings;
 } {
   const parsed = postgresSettingsSchema.safeParse(given);
-  const problems = (parsed.error?.issues ?? []).map(({ path, message }) =>
-    path.length === 0 ? message : `${path.join('.')}: ${message}`,
-  );
+  const problems = parsed.success ? [] : describeIssues(parsed.error);
   if ((connection === undefined) === (pools === undefined)) {
     problems.push('give either `connection` (a connection string or a configuration of pg) or `pools`');
   } else if (pools !== undefined && !areTwo(pools)) {

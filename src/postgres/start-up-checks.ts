@@ -1,5 +1,6 @@
 import type { Logger } from '@nestjs/common';
 import type { PoolClient } from 'pg';
+import { messageOf } from '../coordinator/gate/texts.js';
 import type { ServerFacts } from './branch/session.js';
 import type { Lanes } from './connection/lanes.js';
 import { PostgresStartUpError } from './errors.js';
@@ -230,7 +231,7 @@ export function unreachable(
   startTimeoutMs: number,
   error: unknown,
 ): PostgresStartUpError {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   const code = codeOf(error);
   return new PostgresStartUpError(
     'DTC_POSTGRES_UNREACHABLE',

@@ -1,4 +1,5 @@
 import type { CoordinatorError } from '../coordinator/errors.js';
+import { messageOf } from '../coordinator/gate/texts.js';
 import {
   DamagedLogError,
   FormerLogError,
@@ -31,7 +32,7 @@ export function errorOf(failure: Failure, folder: string): CoordinatorError {
 
 /** @returns in words what has failed. */
 export function problemOf(error: unknown): string {
-  if (!(error instanceof LogFailure)) return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof LogFailure)) return messageOf(error);
   return 'problem' in error.failure ? error.failure.problem : error.failure.kind;
 }
 

@@ -1,4 +1,5 @@
 import { parentPort } from 'node:worker_threads';
+import { messageOf } from '../coordinator/gate/texts.ts';
 import { LogFiles } from './log-files.ts';
 import { LogWriter } from './log-writer.ts';
 import {
@@ -101,7 +102,7 @@ class LogThread {
 
 function failureOf(error: unknown): Failure {
   if (error instanceof LogFailure) return error.failure;
-  return { kind: 'failed', problem: error instanceof Error ? error.message : String(error) };
+  return { kind: 'failed', problem: messageOf(error) };
 }
 
 function post(response: Response, transfer: ArrayBuffer[] = []): void {

@@ -1,4 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { messageOf } from '../coordinator/gate/texts.ts';
 import { type Census, Digests, decodeCensus, encodeCensus } from './census.ts';
 import type { LogFiles } from './log-files.ts';
 import { LogTail } from './log-tail.ts';
@@ -270,7 +271,7 @@ function problemOf(key: string, body: Uint8Array): string | undefined {
     proveReadable(key, body);
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }
 
@@ -280,6 +281,6 @@ function changed({ changes }: { readonly changes: number | bigint }): void {
 }
 
 function failureOf(error: unknown): LogFailure {
-  const problem = error instanceof Error ? error.message : String(error);
+  const problem = messageOf(error);
   return new LogFailure({ kind: isFull(error) ? 'full' : 'failed', problem });
 }

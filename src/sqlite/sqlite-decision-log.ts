@@ -16,6 +16,7 @@ import {
   RecordRefusedError,
 } from '../coordinator/log/log-errors.js';
 import { newLogId, newRunToken, nextEpoch } from '../coordinator/log/log-identity.js';
+import { within } from '../coordinator/within.js';
 import { type Write, batchOf } from './batch.js';
 import { errorOf, problemOf, refusalsOf } from './failures.js';
 import { FoundRecords } from './found-records.js';
@@ -157,7 +158,7 @@ export class SqliteDecisionLog implements DecisionLog {
     clearTimeout(this.notesTimer);
     this.notesTimer = undefined;
     const endsAt = performance.now() + CLOSE_LIMIT_MS;
-    await within(this.writeRest(), CLOSE_LIMIT_MS);
+    await within(CLOSE_LIMIT_MS, this.writeRest(), () => undefined);
     this.opened = undefined;
     let problem = `within ${CLOSE_LIMIT_MS} ms: its disk does not answer`;
     try {
@@ -267,12 +268,4 @@ export class SqliteDecisionLog implements DecisionLog {
 /** @returns what the keys of all reports of a transaction begin with. */
 function reportsOf(transactionId: string): string {
   return `${REPORTS}${transactionId}/`;
-}
-
-/** Waits for some work, but no longer than the limit. */
-async function within(work: Promise<void>, limitMs: number): Promise<void> {
-  const limit = Promise.withResolvers<void>();
-  const timeout = setTimeout(limit.resolve, limitMs);
-  await Promise.race([work, limit.promise]);
-  clearTimeout(timeout);
 }

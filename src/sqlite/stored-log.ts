@@ -1,4 +1,5 @@
 import { DatabaseSync } from 'node:sqlite';
+import { messageOf } from '../coordinator/gate/texts.ts';
 import { ExclusiveLock } from './exclusive-lock.ts';
 import {
   type Census,
@@ -206,7 +207,7 @@ function asDamage(error: unknown, files: LogFiles): unknown {
   if (error instanceof LogFailure) return error;
   const code = codeOf(error);
   if (code !== undefined && code !== SHORT_READ && OF_THE_SYSTEM.has(code & 0xff)) return error;
-  return damaged(files.main, error instanceof Error ? error.message : String(error));
+  return damaged(files.main, messageOf(error));
 }
 
 function damaged(record: string, problem: string): LogFailure {

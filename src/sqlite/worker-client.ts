@@ -2,6 +2,8 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 // The types alone, by which every build that has this file has the thread's as well.
+import { messageOf } from '../coordinator/gate/texts.js';
+import { within } from '../coordinator/within.js';
 import type { Request, Response } from './log-worker.js';
 import { type Failure, LogFailure, type Rows } from './messages.js';
 
@@ -35,7 +37,7 @@ export class LogWorker {
     });
     this.worker.on('message', (response: Response) => this.answered(response));
     this.worker.on('error', (error: unknown) => {
-      this.over(error instanceof Error ? error.message : String(error));
+      this.over(messageOf(error));
     });
     this.worker.on('exit', () => {
       this.over('its thread has ended');
@@ -71,16 +73,17 @@ export class LogWorker {
    * @throws LogFailure when the files could not be closed.
    */
   async close(limitMs: number): Promise<boolean> {
-    const timer = Promise.withResolvers<boolean>();
-    const timeout = setTimeout(() => timer.resolve(false), limitMs);
     const closed = this.request({ type: 'close' }).then(() => this.ended.promise);
     try {
-      return await Promise.race([closed.then(() => true), timer.promise]);
+      return await within(
+        limitMs,
+        closed.then(() => true),
+        () => false,
+      );
     } catch (error) {
       if (this.end === undefined) throw error;
       return true;
     } finally {
-      clearTimeout(timeout);
       this.worker.unref();
     }
   }

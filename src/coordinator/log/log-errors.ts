@@ -1,4 +1,5 @@
 import { CoordinatorError } from '../errors.js';
+import { messageOf } from '../gate/texts.js';
 
 /** The log is held by another process that lives, or by another coordinator of this one. @publicApi */
 export class LogInUseError extends CoordinatorError {
@@ -77,7 +78,7 @@ export class LogNotOpenedError extends CoordinatorError {
     readonly path: string,
     cause: unknown,
   ) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     super(
       `The decision log in ${path} cannot be opened: ${reason}. See that there is room on its disk, and that this ` +
         'process may write the folder; then start again. Nothing of what is decided is lost.',

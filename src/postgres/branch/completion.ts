@@ -1,4 +1,5 @@
 import type { PoolClient } from 'pg';
+import { messageOf } from '../../coordinator/gate/texts.js';
 import { HeuristicError } from '../../coordinator/index.js';
 import { PostgresBranchError } from '../errors.js';
 import { PARTICIPANT_IN_GID } from '../gid.js';
@@ -93,7 +94,7 @@ export async function preparedOf(client: PoolClient, participant: string): Promi
 /** @returns an error with what was tried, what it means and what mends it. */
 export function completionFailed(sql: string, error: unknown): PostgresBranchError {
   const sqlstate = codeOf(error);
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   const mend = mendOf(error);
   return new PostgresBranchError(
     'DTC_POSTGRES_COMPLETION_FAILED',

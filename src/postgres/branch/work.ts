@@ -1,4 +1,5 @@
 import type { ClientBase, PoolClient } from 'pg';
+import { messageOf } from '../../coordinator/gate/texts.js';
 import { type Branch, type Vote, refuse } from '../../coordinator/index.js';
 import { lend } from './client.js';
 import { commitPrepared } from './completion.js';
@@ -187,7 +188,7 @@ export class BranchWork {
     if (namesStatement(error)) spoil(client);
     if (meaningOf(error, 'work') === 'refused') return refusalOf(error);
     if (tag === 'PREPARE TRANSACTION' || !isRolledBack) throw error;
-    return refuse('WORK_FAILED', error instanceof Error ? error.message : 'the work threw');
+    return refuse('WORK_FAILED', messageOf(error));
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Client, Pool, PoolConfig } from 'pg';
+import { within } from '../../coordinator/within.js';
 import { GivenUpSessions } from './given-up-sessions.js';
 import { cut, guardClient } from './guard-client.js';
 
@@ -82,14 +83,13 @@ export function watchPool(pool: WithClient, onError: (error: Error) => void): Gi
  */
 export async function closePool(pool: Pool, withinMs = GOODBYE_MS): Promise<void> {
   const open = connections.get(pool) ?? new OpenConnections();
-  let timer: NodeJS.Timeout | undefined;
-  const timeUp = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, withinMs);
-  });
   try {
-    await Promise.race([pool.end().then(() => open.gone()), timeUp]);
+    await within(
+      withinMs,
+      pool.end().then(() => open.gone()),
+      () => undefined,
+    );
   } finally {
-    clearTimeout(timer);
     const givenUp = sessions.get(pool);
     open.cut(givenUp);
     await givenUp?.leave();

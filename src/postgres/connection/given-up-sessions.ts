@@ -2,6 +2,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Logger } from '@nestjs/common';
 import { Client, type ClientConfig, type Pool } from 'pg';
+import { within } from '../../coordinator/within.js';
 import { PostgresBranchError } from '../errors.js';
 import { cut } from './guard-client.js';
 import { rowsOf } from './own-queries.js';
@@ -237,7 +238,7 @@ class Helper {
     }
     const client = await this.pool.connect();
     try {
-      const rows = await bounded(rowsOf<R>(client, text, values));
+      const rows = await within(LOOK_MS, rowsOf<R>(client, text, values), noAnswer);
       client.release();
       return rows;
     } catch (error) {
@@ -288,17 +289,8 @@ function connectionBeside({ options }: Pool): { readonly client: Client; readonl
   return { client: new Client(config), stream };
 }
 
-/** @throws when there is no answer within {@link LOOK_MS}. */
-async function bounded<T>(answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeUp = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${LOOK_MS} ms`)), LOOK_MS);
-  });
-  try {
-    return await Promise.race([answer, timeUp]);
-  } finally {
-    clearTimeout(timer);
-  }
+function noAnswer(): never {
+  throw new Error(`no answer within ${LOOK_MS} ms`);
 }
 
 function ignore(): void {}

@@ -1,5 +1,6 @@
 import type { Logger } from '@nestjs/common';
 import type { Pool, PoolClient } from 'pg';
+import { within } from '../../coordinator/within.js';
 import { closePool, watchPool } from './close-pool.js';
 import { codeOf } from '../sqlstate.js';
 import { type GivenUpSessions, SESSIONS_LEFT } from './given-up-sessions.js';
@@ -133,7 +134,7 @@ export class Lane {
       this.giveUp(client);
       return;
     }
-    if (await within(REST_WITHIN_MS, () => this.rollBack(client, running, isGivenUp))) {
+    if (await within(REST_WITHIN_MS, this.rollBack(client, running, isGivenUp), () => false)) {
       giveBack(client);
       return;
     }
@@ -146,11 +147,16 @@ export class Lane {
     running: Promise<unknown> | undefined,
     isGivenUp: boolean,
   ): Promise<boolean> {
-    // A cancellation that is still on its way would hit whoever has the connection next: so its answer is waited for.
-    if (isGivenUp) await this.interruption?.cancel(client);
-    await running?.catch(ignore);
-    await client.query('ROLLBACK');
-    return client.getTransactionStatus() === 'I';
+    try {
+      // A cancellation that is still on its way would hit what uses the connection next: so its answer is waited for.
+      if (isGivenUp) await this.interruption?.cancel(client);
+      await running?.catch(ignore);
+      await client.query('ROLLBACK');
+      return client.getTransactionStatus() === 'I';
+    } catch {
+      // The connection is given up then.
+      return false;
+    }
   }
 }
 
@@ -175,19 +181,6 @@ export function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): P
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
   });
-}
-
-/** @returns whether it came true in time; a failure is a no. */
-async function within(ms: number, attempt: () => Promise<boolean>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeUp = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
-  });
-  try {
-    return await Promise.race([attempt().catch(() => false), timeUp]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function giveBack(client: PoolClient): void {
