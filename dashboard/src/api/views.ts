@@ -1,6 +1,4 @@
 // What the operators' interface answers, by the types it is made as: of these nothing is left when the page is built.
-import type { HeuristicKind } from '../../../src/coordinator/index.js';
-
 export type {
   BranchView,
   CoordinatorCondition,
@@ -15,15 +13,8 @@ export type {
   TransactionSummary,
   TransactionView,
 } from '../../../src/coordinator/index.js';
+export { HEURISTIC_KINDS } from '../../../src/coordinator/protocol/heuristics.js';
 export { STATES } from '../../../src/coordinator/protocol/states.js';
 export type { Caller } from '../../../src/operations/access/access.js';
 export type { AuditEntryView, AuditPage } from '../../../src/operations/audit-page.js';
 export type { Overview } from '../../../src/operations/overview-stream.js';
-
-/** In the order in which they are offered. */
-export const HEURISTIC_KINDS = [
-  'commit',
-  'rollback',
-  'mixed',
-  'hazard',
-] as const satisfies readonly HeuristicKind[];
