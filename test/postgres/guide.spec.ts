@@ -2,7 +2,6 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { GuardTable } from '../../src/postgres/guard/table.js';
-import { postgresSettingsSchema } from '../../src/postgres/index.js';
 import { SQLSTATES } from '../../src/postgres/sqlstate.js';
 
 const repository = resolve(import.meta.dirname, '../..');
@@ -25,15 +24,6 @@ describe('the guide to PostgreSQL participants', () => {
     const blocks = Array.from(guide.matchAll(/<!-- sample -->\s*```ts\n(.*?)^```$/gms), ([, code]) => code!);
     expect(blocks).toHaveLength(2);
     for (const code of blocks) expect(sample.some((source) => source.includes(bare(code)))).toBe(true);
-  });
-
-  it('names every setting with its default', () => {
-    const defaults = postgresSettingsSchema.parse({});
-    for (const [name, value] of Object.entries(defaults)) {
-      const shown = typeof value === 'number' ? value.toLocaleString('en') : String(value);
-      const row = guide.split('\n').find((line) => line.startsWith(`| \`${name}\``));
-      expect(row ?? `no row for ${name}`).toContain(shown);
-    }
   });
 
   it('explains every code of an error and of a refusal', () => {
