@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { settled } from '../gate/settled.js';
+import { endOf } from '../gate/end-of.js';
 import type { AbortVote } from '../participant/participant.js';
 import type { Awaitable } from './guard-options.js';
 import type { GuardRecord } from './guard-store.js';
@@ -63,7 +63,7 @@ export class GuardRecords {
   /** Does what is written down before, and after which the caller writes down that it is done. */
   async doOnce(key: string, intent: GuardIntent, effect: () => Awaitable<void>): Promise<void> {
     await this.intend(key, intent);
-    const ended = await settled(effect);
+    const ended = await endOf(effect);
     if (!('error' in ended)) return;
     // If this fails too, the process remembers it. The caller hears of the first error.
     await this.settleFailed(key, intent).catch(() => {});

@@ -1,5 +1,5 @@
 import { Unintelligible } from '../gate/answer.js';
-import { settled } from '../gate/settled.js';
+import { endOf } from '../gate/end-of.js';
 import { describeAnswer, messageOf } from '../gate/texts.js';
 import {
   type AbortVote,
@@ -158,7 +158,7 @@ export class ParticipantGuard {
     let failure: unknown = new GuardConflictError(key, 'its record is not in the store');
     if (isUnknown(await this.turns.inTurn(key, () => this.records.read(key)))) {
       // What has become of it is in its record, which is read below.
-      const ended = await settled(() => this.joinPrepare(key, prepare, false));
+      const ended = await endOf(() => this.joinPrepare(key, prepare, false));
       if ('error' in ended) failure = ended.error;
     }
     const record = await this.turns.inTurn(key, () => this.records.read(key));
@@ -240,7 +240,7 @@ export class ParticipantGuard {
   private async prepareOnce(key: string, work: () => Awaitable<Vote>, isOnePhase: boolean): Promise<Vote> {
     const existing = await this.turns.inTurn(key, () => this.begin(key));
     if (existing !== undefined) return repeatedAnswer(key, existing, isOnePhase);
-    const ended = await settled(work);
+    const ended = await endOf(work);
     if ('error' in ended) {
       await this.turns.inTurn(key, () => this.end(key, { state: 'failed', message: messageOf(ended.error) }));
       throw ended.error;
