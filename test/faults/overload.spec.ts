@@ -119,38 +119,42 @@ describe('A database server with a limit', () => {
     expect(first.count('prepare')).toBe(2);
   });
 
-  it('refuses at once who would probably wait for more than a quarter of that', async () => {
+  it('refuses at once who would probably wait for more than a quarter of that, once the queue is two thirds full', async () => {
     const gates = Array.from({ length: 4 }, gated);
     const script = { prepare: [...gates.map(({ until }) => until), 'hang' as const] };
-    const options = { prepareTimeoutMs: 5_000, timeoutMs: 5_000, maxQueued: 100 };
-    const { run, clock } = await setUp(script, options);
-    for (let number = 0; number < 8; number++) void run().catch(() => {});
+    const options = { prepareTimeoutMs: 5_000, timeoutMs: 5_000, maxQueued: 6 };
+    const { run, clock, runtime } = await setUp(script, options);
+    const runMany = (count: number, timeoutMs: number): void => {
+      for (let number = 0; number < count; number++) void run({ timeoutMs }).catch(() => {});
+    };
+    runMany(8, 5_000);
     for (const { open } of gates) {
       await clock.advance(300);
       open();
       await settled();
     }
-    // Two are at work and two wait. One is done every 300 ms, so that this one would wait for 900 ms.
+    // Two are at work and two wait. One is done every 300 ms, so that the next would wait for 900 ms.
+    expect(runtime.limits.queued).toBe(2);
+    runMany(2, 3_000);
+    expect(runtime.limits.queued).toBe(4);
     await expect(run({ timeoutMs: 3_000 })).rejects.toMatchObject({ code: 'DTC_SERVER_BUSY' });
-    const waiting = run({ timeoutMs: 16_000 });
-    expect(await Promise.race([waiting.catch(() => 'refused'), settled()])).toBeUndefined();
+    runMany(1, 30_000);
+    expect(runtime.limits.queued).toBe(5);
   });
 
   it('has one wait although nothing was done for a while, when not much is before it', async () => {
-    const gates = Array.from({ length: 20 }, gated);
-    const { run, clock, runtime } = await setUp(
-      { prepare: gates.map(({ until }) => until) },
-      { maxQueued: 100 },
-    );
-    const running = Array.from({ length: 20 }, () => run());
-    for (const { open } of gates.slice(0, 10)) {
+    const gates = Array.from({ length: 14 }, gated);
+    const script = { prepare: [...gates.map(({ until }) => until), 'yes' as const] };
+    const { run, clock, runtime } = await setUp(script, { maxQueued: 12 });
+    const running = gates.map(() => run());
+    for (const { open } of gates.slice(0, 4)) {
       await clock.advance(10);
       open();
       await settled();
     }
     await clock.advance(100);
     expect(runtime.limits.queued).toBe(8);
-    // Nine times 10 ms; nine times the pause of 100 ms would be more than a quarter of that of its time.
+    // Nine times 10 ms; nine times the pause of 100 ms would be more than a quarter of a quarter of its time.
     running.push(run());
     expect(runtime.limits.queued).toBe(9);
     for (const { open } of gates) open();
@@ -158,7 +162,7 @@ describe('A database server with a limit', () => {
   });
 
   it('has many wait that come at one moment, however long it had nothing to do before', async () => {
-    const { run, clock, runtime, first } = await setUp({}, { maxQueued: 100 });
+    const { run, clock, runtime, first } = await setUp({}, { maxQueued: 50 });
     await Promise.all([run(), run()]);
     await clock.advance(60_000, 1_000);
     first.script = { prepare: 'hang' };
@@ -544,7 +548,7 @@ describe('The limit of a server that runs short', () => {
     );
     const running = [run(), run()];
     expect(limit()).toBe(100);
-    await clock.advance(400);
+    await clock.advance(510);
     gates[0]!.open();
     await settled();
     expect(limit()).toBeLessThan(10);
@@ -558,7 +562,7 @@ describe('The limit of a server that runs short', () => {
     const slow = Array.from({ length: 12 }, gated);
     const { run, clock, limit } = await setUp(
       { prepare: slow.map(({ until }) => until) },
-      { timeoutMs: 60_000, prepareTimeoutMs: 2_000 },
+      { timeoutMs: 4_000, prepareTimeoutMs: 2_000 },
       { ...many, workConnections: 1 },
     );
     const running = slow.map(() => run());
@@ -578,17 +582,18 @@ describe('The limit of a server that runs short', () => {
     const gate = gated();
     const conflict: Behaviour = { refuse: 'BUSY', reason: 'another has it', conflict: true };
     const { run, transactions, clock, limit } = await setUp(
-      { prepare: [conflict, gate.until, 'yes'] },
+      { prepare: [conflict, gate.until, 'hang'] },
       {},
       { ...many, workConnections: 1 },
     );
     const met = transactions.begin();
     for (const request of branches) met.enlist(request);
     expect((await met.commit()).status).toBe('aborted');
-    const running = [run(), run()];
-    await clock.advance(400);
+    const running = run();
+    void run();
+    await clock.advance(510);
     gate.open();
-    await Promise.all(running);
+    await running;
     expect(limit()).toBe(100);
   });
 });

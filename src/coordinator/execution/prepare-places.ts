@@ -5,10 +5,11 @@ import type { BranchRecord } from './records.js';
 import type { Clock } from './clock.js';
 
 /**
- * A wait for a place that takes a larger part of the time to prepare than this says that too much is under way; unless
- * those that have the places wait for rows of each other, which fewer transactions would not make faster.
+ * A wait for a place that takes a larger part of a transaction's time than this says that too much is under way; unless those
+ * that have the places wait for rows of each other, which fewer transactions would not make faster. It is no smaller, as
+ * those that wait hold nothing, and most callers that are refused instead come back at once.
  */
-const LONG_WAIT = 1 / 20;
+const LONG_WAIT = 1 / 4;
 /** How often there are fewer places at most: branches that wait for one row are refused together. */
 const NARROWED_EVERY_MS = 100;
 
@@ -103,10 +104,11 @@ export class PreparePlaces implements Places {
     inContext(() => this.ask(branch));
   }
 
-  private notice({ participant }: BranchRecord, since: number): void {
+  private notice({ participant, transaction }: BranchRecord, since: number): void {
     if (this.isContended()) return;
     const now = this.clock.now();
-    if (now - since > participant.options.prepareTimeoutMs * LONG_WAIT) participant.server?.queuedLong(now);
+    const { startedAt, deadlineAt } = transaction;
+    if (now - since > (deadlineAt - startedAt) * LONG_WAIT) participant.server?.queuedLong(now);
   }
 }
 

@@ -12,6 +12,11 @@ import type { TransactionRecord } from './records.js';
 const LONGEST_WAIT = 1 / 4;
 /** Who would probably wait for more than this part of that is refused at once: the server may become slower meanwhile. */
 const LIKELY_WAIT = 1 / 4;
+/**
+ * So much of the queue is open to all, however slow the server is. Callers that are refused at once and come back at once
+ * take the processor from the others; those that wait do not.
+ */
+const OPEN_TO_ALL = 2 / 3;
 
 /** A transaction that has not begun, and waits for room at its servers. */
 interface Waiting {
@@ -212,8 +217,9 @@ export class ServerLimits {
     const until = transaction.startedAt + (transaction.deadlineAt - transaction.startedAt) * LONGEST_WAIT;
     for (const limit of needs.keys()) {
       const longest = this.parts.maxQueued ?? limit.transactions;
-      if (limit.queued >= longest || limit.expectedWaitMs(now) > (until - now) * LIKELY_WAIT)
-        throw this.busy(limit);
+      if (limit.queued >= longest) throw this.busy(limit);
+      const isLong = limit.expectedWaitMs(now) > (until - now) * LIKELY_WAIT;
+      if (isLong && limit.queued >= longest * OPEN_TO_ALL) throw this.busy(limit);
     }
     const waiting: Waiting = {
       transaction,
