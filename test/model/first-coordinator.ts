@@ -1,6 +1,7 @@
 import {
   type BranchSet,
   CAUSE_ROLLED_BACK,
+  LOG_DECIDES,
   type ProtocolEffects,
   ProtocolTransaction,
   READY,
@@ -13,6 +14,7 @@ import {
   deadlinePassed,
   enlist,
   includes,
+  isDecidedByBranch,
   markRollbackOnly,
   onePhaseAnswered,
   patienceEnded,
@@ -108,9 +110,9 @@ export function firstCoordinatorSteps(participants: number): Step<World>[] {
         w.size = w.first.size;
       },
     ),
-    step('commit is asked for', 'may happen', always, (w, e) => requestCommit(w.first, false, e)),
+    step('commit is asked for', 'may happen', always, (w, e) => requestCommit(w.first, LOG_DECIDES, e)),
     step('commit is asked for, in one phase if possible', 'may happen', always, (w, e) =>
-      requestCommit(w.first, true, e),
+      requestCommit(w.first, 0, e),
     ),
     step(
       'hears from the log that the record is there',
@@ -147,7 +149,7 @@ export function firstCoordinatorFaults(): Step<World>[] {
     step(
       'hears an error from the log, and inquires under a fresh claim',
       'heals',
-      (w) => w.first.state === READY && !w.first.onePhase,
+      (w) => w.first.state === READY && !isDecidedByBranch(w.first),
       inquire,
     ),
     {

@@ -6,6 +6,7 @@ import {
   VOTE_READ_ONLY,
   isAbort,
   isCommit,
+  isDecidedByBranch,
 } from '../../src/coordinator/protocol/index.js';
 import type { World } from './world.js';
 
@@ -48,7 +49,7 @@ export function forget(w: World): void {
   }
   w.strayRollbacks &= mayHold;
 
-  const awaitsOnePhase = alive && first.state === READY && first.onePhase;
+  const awaitsOnePhase = alive && first.state === READY && isDecidedByBranch(first);
   w.onePhaseAnswer &&= awaitsOnePhase;
   w.onePhaseRequest &&= (idle & 1) !== 0 || (awaitsOnePhase && !w.onePhaseAnswer);
 

@@ -6,6 +6,7 @@ import {
   TOLD_HEURISTIC,
   isAbort,
   isCommit,
+  isDecidedByBranch,
 } from '../../src/coordinator/protocol/index.js';
 import { Violation } from './search.js';
 import type { World } from './world.js';
@@ -44,10 +45,13 @@ export function checkWorld(w: World): void {
     'AC1: decided abort, nobody commits',
   );
   must(
-    !isCommit(first.state) || first.onePhase || first.yes === 0 || w.recorded,
+    !isCommit(first.state) || isDecidedByBranch(first) || first.yes === 0 || w.recorded,
     'M1: decided commit, and the record is there',
   );
-  must(first.state !== READY || first.onePhase || first.awaiting === 0, 'the voting is over in READY');
+  must(
+    first.state !== READY || isDecidedByBranch(first) || first.awaiting === 0,
+    'the voting is over in READY',
+  );
   must(!first.rollbackOnly || !isCommit(first.state), 'what the caller ruled out is never committed');
   must((first.against | first.mixed | first.hazard) === 0, 'nobody reported a heuristic end');
 }

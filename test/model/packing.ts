@@ -1,5 +1,6 @@
 import {
-  COMMITTED,
+  ACTIVE,
+  LOG_DECIDES,
   NO_BRANCHES,
   type ToldNumber,
   VOTE_ABORT,
@@ -24,7 +25,7 @@ export function packWorld(w: World, words: Int32Array, at: number): void {
     (w.claim << 8) |
     (w.secondMode << 10) |
     (Number(first.rollbackOnly) << 12) |
-    (Number(first.onePhase) << 13) |
+    (Number(first.decider !== LOG_DECIDES) << 13) |
     (Number(w.crashed) << 14) |
     (Number(w.appending) << 15) |
     (Number(w.recorded) << 16) |
@@ -92,7 +93,7 @@ export function unpackWorld(words: Int32Array, at: number, w: World): void {
   first.state = word & 7;
   first.size = w.size;
   first.rollbackOnly = ((word >> 12) & 1) === 1;
-  first.onePhase = ((word >> 13) & 1) === 1;
+  first.decider = ((word >> 13) & 1) === 1 ? 0 : LOG_DECIDES;
   first.told = w.told;
 
   w.prepared = sets[0]!;
@@ -109,8 +110,9 @@ export function unpackWorld(words: Int32Array, at: number, w: World): void {
   first.stalled = sets[11]!;
   if (w.secondMode === RESTORED) {
     // Its branches have been stalled since it was restored, and who has acknowledged owes nothing ever after.
+    // One object stands for the second coordinator of every world, and a transaction is restored as a new one.
+    second.state = ACTIVE;
     restoreCommitted(second, w.size, sets[12]!);
-    if (second.open === NO_BRANCHES) second.state = COMMITTED;
   }
   w.named = sets[13]!;
   w.prepares = sets[14]!;

@@ -1,4 +1,5 @@
 import {
+  ACTIVE,
   COMMITTED,
   type ProtocolEffects,
   type ProtocolTransaction,
@@ -104,6 +105,8 @@ export function secondCoordinatorBranchSteps(p: number, defect: World['options']
 
 function restore(w: World): void {
   w.secondMode = RESTORED;
+  // One object stands for the second coordinator of every world, and a transaction is restored as a new one.
+  w.second.state = ACTIVE;
   restoreCommitted(w.second, w.size, w.named);
   w.sendCommit(w.second.open);
 }

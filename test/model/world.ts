@@ -9,6 +9,7 @@ import {
   VOTE_NONE,
   VOTE_READ_ONLY,
   firstBranches,
+  isDecidedByBranch,
 } from '../../src/coordinator/protocol/index.js';
 import type { Defect } from './defects.js';
 
@@ -121,7 +122,7 @@ export class World {
 
   /** Those that the first coordinator awaits a vote of. */
   get awaited(): BranchSet {
-    return this.crashed || this.first.onePhase ? NO_BRANCHES : this.first.awaiting;
+    return this.crashed || isDecidedByBranch(this.first) ? NO_BRANCHES : this.first.awaiting;
   }
 
   /** Those that the second coordinator awaits the acknowledgement of their commit of. */

@@ -10,6 +10,7 @@ import { ACTIVE, type TransactionState } from '../../src/coordinator/protocol/st
 import {
   CAUSE_CANCELLED,
   CAUSE_ROLLED_BACK,
+  LOG_DECIDES,
   type ProtocolTransaction,
   VOTE_ABORT,
   VOTE_COMMIT,
@@ -47,8 +48,8 @@ export function allEvents(size: number): ProtocolEvent[] {
   add('one more branch', ['ACTIVE'], (t) => void (t.size < size && enlist(t)));
   add('a branch after the begin of the voting', [], (t) => void (t.state !== ACTIVE && enlist(t)));
   add('rollback-only', ['ACTIVE'], (t) => markRollbackOnly(t));
-  add('commit is asked for', ['ACTIVE'], (t, e) => requestCommit(t, false, e));
-  add('commit is asked for, in one phase', ['ACTIVE'], (t, e) => requestCommit(t, true, e));
+  add('commit is asked for', ['ACTIVE'], (t, e) => requestCommit(t, LOG_DECIDES, e));
+  add('commit is asked for, in one phase', ['ACTIVE'], (t, e) => requestCommit(t, 0, e));
   for (const [who, cause] of [
     ['the caller', CAUSE_ROLLED_BACK],
     ['its signal', CAUSE_CANCELLED],

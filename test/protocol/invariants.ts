@@ -20,6 +20,7 @@ import {
   TOLD_PENDING,
   type ToldNumber,
   allBranches,
+  isDecidedByBranch,
 } from '../../src/coordinator/protocol/transaction.js';
 
 /**
@@ -55,7 +56,7 @@ export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
 
   entered(transaction: ProtocolTransaction, from: StateNumber): void {
     must(transaction.state > from, `${STATES[from]} to ${STATES[transaction.state]} is a step back`);
-    if (transaction.state !== COMMITTING || transaction.onePhase) return;
+    if (transaction.state !== COMMITTING || isDecidedByBranch(transaction)) return;
     const { yes, readOnly, rollbackOnly } = transaction;
     must((yes | readOnly) === allBranches(transaction), 'AC3: commit needs the vote of every branch');
     must(!rollbackOnly, 'a transaction that is rollback-only never commits');
@@ -108,7 +109,7 @@ export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
 
 /** What holds in every state that can be reached. */
 function checkState(transaction: ProtocolTransaction): void {
-  const { state, told, yes, readOnly, refused, awaiting, open, stalled, onePhase } = transaction;
+  const { state, told, yes, readOnly, refused, awaiting, open, stalled } = transaction;
   const heuristics = transaction.against | transaction.mixed | transaction.hazard;
   must(
     ((yes | readOnly | refused | awaiting | open) & ~allBranches(transaction)) === 0,
@@ -123,7 +124,10 @@ function checkState(transaction: ProtocolTransaction): void {
     (stalled & ~(state === READY ? awaiting : open)) === 0,
     'only a branch that owes something is stalled',
   );
-  must(state !== READY || onePhase || awaiting === NO_BRANCHES, 'the voting is over in READY');
+  must(
+    state !== READY || isDecidedByBranch(transaction) || awaiting === NO_BRANCHES,
+    'the voting is over in READY',
+  );
   must(told !== TOLD_COMMITTED || state === COMMITTED, 'told committed: it is');
   must(told !== TOLD_ABORTED || isAbort(state), 'told aborted: it is');
   must(told !== TOLD_HEURISTIC || (state === COMMITTED && heuristics !== 0), 'told heuristic: it is');

@@ -2,7 +2,11 @@ import type { BranchSet } from '../../src/coordinator/protocol/branch-set.js';
 import { includes } from '../../src/coordinator/protocol/branch-set.js';
 import type { ProtocolEffects } from '../../src/coordinator/protocol/effects.js';
 import { STATES, type StateNumber } from '../../src/coordinator/protocol/states.js';
-import { ProtocolTransaction, type ToldNumber } from '../../src/coordinator/protocol/transaction.js';
+import {
+  LOG_DECIDES,
+  ProtocolTransaction,
+  type ToldNumber,
+} from '../../src/coordinator/protocol/transaction.js';
 import { enlist, requestCommit } from '../../src/coordinator/protocol/voting.js';
 
 const TOLD = ['nothing', 'committed', 'aborted', 'pending', 'heuristic'] as const;
@@ -76,7 +80,7 @@ export function activeWith(size: number): ProtocolTransaction {
 /** @returns a transaction whose branches have all been asked to prepare; what that took is not in the record. */
 export function preparingWith(size: number, effects: RecordingEffects): ProtocolTransaction {
   const transaction = activeWith(size);
-  requestCommit(transaction, false, effects);
+  requestCommit(transaction, LOG_DECIDES, effects);
   effects.take();
   return transaction;
 }

@@ -1,6 +1,6 @@
 import type { BranchRecord, TransactionRecord } from '../../src/coordinator/execution/records.js';
 import { type CommitRecord, type Outcome, branchKey } from '../../src/coordinator/index.js';
-import { ABORTING, COMMITTING, READY } from '../../src/coordinator/protocol/index.js';
+import { ABORTING, COMMITTING, READY, isDecidedByBranch } from '../../src/coordinator/protocol/index.js';
 import type { Entry } from './account.js';
 import { CaseFile, type Decision } from './case-file.js';
 import type { Method } from './message.js';
@@ -38,7 +38,7 @@ export class Judge {
   entered(transaction: TransactionRecord, now: number): void {
     const { state, id } = transaction;
     if (state === READY) {
-      if (transaction.onePhase) this.caseOf(id).onePhase = true;
+      if (isDecidedByBranch(transaction)) this.caseOf(id).onePhase = true;
       else if (now > transaction.deadlineAt) this.violate(`${id}: the votes were counted after the deadline`);
     } else if (state === COMMITTING) {
       this.commitDecided(transaction);
@@ -49,11 +49,12 @@ export class Judge {
 
   /** AC3, and the rule that the record comes before the decision. */
   private commitDecided(transaction: TransactionRecord): void {
-    const { id, onePhase, yes } = transaction;
+    const { id, yes } = transaction;
+    const isOnePhase = isDecidedByBranch(transaction);
     const file = this.caseOf(id);
     this.decide(file, 'commit');
-    if (!onePhase && yes !== 0 && !file.recorded) this.violate(`${id}: commit is decided without a record`);
-    if (onePhase) return;
+    if (!isOnePhase && yes !== 0 && !file.recorded) this.violate(`${id}: commit is decided without a record`);
+    if (isOnePhase) return;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       const entry = file.entries.get(branchKey(branch));
       if (entry?.vote === undefined)

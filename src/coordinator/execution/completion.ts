@@ -68,9 +68,9 @@ export class Completion {
     }
   }
 
-  /** Effect: asks the only branch to commit in one phase. */
+  /** Effect: asks the branch that decides by itself to commit in one phase. */
   commitOnePhase(transaction: TransactionRecord): void {
-    const branch = transaction.firstBranch!;
+    const branch = transaction.branches[transaction.decider]!;
     branch.call = CALL_ONE_PHASE;
     this.parts.deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
     if (branch.participant.paused !== undefined) refuseWhilePaused(branch);

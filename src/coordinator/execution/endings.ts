@@ -1,4 +1,11 @@
-import { COMMITTED, COMMITTING, NO_BRANCHES, includes, isAbort } from '../protocol/index.js';
+import {
+  COMMITTED,
+  COMMITTING,
+  NO_BRANCHES,
+  includes,
+  isAbort,
+  isDecidedByBranch,
+} from '../protocol/index.js';
 import type { Clock } from './clock.js';
 import type { UnforcedRecords } from './decision.js';
 import type { Observers } from './observer.js';
@@ -96,8 +103,9 @@ export class Endings {
 }
 
 /** Whether the commit record of a transaction that is over is in the log. */
-function isRecorded({ state, onePhase, yes }: TransactionRecord): boolean {
-  return state === COMMITTED && !onePhase && yes !== NO_BRANCHES;
+function isRecorded(transaction: TransactionRecord): boolean {
+  const { state, yes } = transaction;
+  return state === COMMITTED && !isDecidedByBranch(transaction) && yes !== NO_BRANCHES;
 }
 
 /** What the caller sent is kept no longer than it is needed: while a branch may have to be rolled back again. */

@@ -11,6 +11,7 @@ import {
   CAUSE_CANCELLED,
   CAUSE_ROLLED_BACK,
   COMMITTING,
+  LOG_DECIDES,
   PREPARING,
   type StateNumber,
   TOLD_ABORTED,
@@ -101,8 +102,9 @@ export class Executor implements TransactionExecutor {
 
   /** Starts the voting. Asked again, it does nothing. */
   commitRequested(transaction: TransactionRecord): void {
-    const onePhase = transaction.size === 1 && transaction.firstBranch!.participant.onePhase;
-    requestCommit(transaction, onePhase, this);
+    const { firstBranch, size } = transaction;
+    const decider = size === 1 && firstBranch!.participant.onePhase ? firstBranch!.index : LOG_DECIDES;
+    requestCommit(transaction, decider, this);
   }
 
   /** The caller rules commit out. Once the voting has begun, it does nothing. */

@@ -74,8 +74,9 @@ function aborted(transaction: TransactionRecord): AbortedOutcome {
 function pending(transaction: TransactionRecord): PendingOutcome {
   const { id: transactionId, branches } = transaction;
   if (transaction.state === READY) {
-    const reason = transaction.onePhase
-      ? `${branches[0]!.participant.name} has not said whether it committed`
+    const decider = branches[transaction.decider];
+    const reason = decider
+      ? `${decider.participant.name} has not said whether it committed`
       : 'it is not known yet whether the decision is in the log';
     return { status: 'pending', transactionId, decision: 'unknown', reason };
   }

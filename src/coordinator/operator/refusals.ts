@@ -1,13 +1,14 @@
 import type { Admission } from '../execution/admission.js';
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
-import { READY, includes, isAbort, isCommit } from '../protocol/index.js';
+import { READY, includes, isAbort, isCommit, isDecidedByBranch } from '../protocol/index.js';
 
 /** Why an action is refused as things are, in one sentence; undefined when it is not. */
 export const reasonAgainst = {
-  abort({ state, id, onePhase }: TransactionRecord): string | undefined {
+  abort(transaction: TransactionRecord): string | undefined {
+    const { state, id } = transaction;
     if (isCommit(state)) return `The commit of ${id} is decided, and a decision is never turned round.`;
     if (isAbort(state)) return `${id} is aborted already.`;
-    if (state === READY && onePhase) {
+    if (state === READY && isDecidedByBranch(transaction)) {
       return `The only participant of ${id} was asked to decide, and may have committed: it cannot be aborted any more.`;
     }
     if (state === READY) {

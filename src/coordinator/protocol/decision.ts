@@ -24,6 +24,7 @@ import {
   TOLD_PENDING,
   type ToldNumber,
   allBranches,
+  isDecidedByBranch,
 } from './transaction.js';
 
 /**
@@ -86,7 +87,7 @@ export function allVotedForCommit<T extends ProtocolTransaction>(
 
 /** Event: the commit decision is durable. From here on it is commit for ever. */
 export function recorded<T extends ProtocolTransaction>(transaction: T, effects: ProtocolEffects<T>): void {
-  if (transaction.state !== READY || transaction.onePhase) return;
+  if (transaction.state !== READY || isDecidedByBranch(transaction)) return;
   decideCommit(transaction, effects);
 }
 
@@ -95,7 +96,7 @@ export function recordAbsent<T extends ProtocolTransaction>(
   transaction: T,
   effects: ProtocolEffects<T>,
 ): void {
-  if (transaction.state !== READY || transaction.onePhase) return;
+  if (transaction.state !== READY || isDecidedByBranch(transaction)) return;
   decideAbort(transaction, CAUSE_NOT_RECORDED, NO_BRANCH, effects);
 }
 

@@ -21,7 +21,7 @@ export interface ProtocolEffects<T extends ProtocolTransaction> {
   entered(transaction: T, from: StateNumber): void;
   /** Ask every branch to prepare, all at once. */
   prepare(transaction: T): void;
-  /** Ask the only branch to commit in one phase. */
+  /** Ask the branch that decides by itself to commit in one phase. */
   commitOnePhase(transaction: T): void;
   /** Make the commit decision durable. */
   record(transaction: T): void;

@@ -4,7 +4,13 @@ import { heuristicOutcome } from './heuristics.js';
 import { recordAbsent, recorded } from './decision.js';
 import { RecordingEffects, activeWith } from '../../../test/protocol/recording-effects.js';
 import { ABORTED, COMMITTED, PREPARING, READY } from './states.js';
-import { CAUSE_ROLLED_BACK, type ProtocolTransaction, VOTE_ABORT, VOTE_COMMIT } from './transaction.js';
+import {
+  CAUSE_ROLLED_BACK,
+  LOG_DECIDES,
+  type ProtocolTransaction,
+  VOTE_ABORT,
+  VOTE_COMMIT,
+} from './transaction.js';
 import {
   deadlinePassed,
   onePhaseAnswered,
@@ -18,7 +24,7 @@ const effects = new RecordingEffects();
 
 function askedToDecide(): ProtocolTransaction {
   const transaction = activeWith(1);
-  requestCommit(transaction, true, effects);
+  requestCommit(transaction, 0, effects);
   expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'PREPARING to READY', 'commit in one phase']);
   return transaction;
 }
@@ -95,16 +101,16 @@ describe('rule 7: a branch alone commits in one phase', () => {
 
   it('is not for a transaction of two: they are asked to prepare', () => {
     const transaction = activeWith(2);
-    requestCommit(transaction, true, effects);
+    requestCommit(transaction, 0, effects);
     expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare']);
-    expect(transaction).toMatchObject({ state: PREPARING, onePhase: false });
+    expect(transaction).toMatchObject({ state: PREPARING, decider: LOG_DECIDES });
     onePhaseAnswered(transaction, 'commit', effects);
     expect(effects.take()).toEqual([]);
   });
 
   it('is not used for a branch alone that cannot: its answer comes as a vote', () => {
     const transaction = activeWith(1);
-    requestCommit(transaction, false, effects);
+    requestCommit(transaction, LOG_DECIDES, effects);
     vote(transaction, 0, VOTE_COMMIT, effects);
     onePhaseAnswered(transaction, 'rollback', effects);
     expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare', 'PREPARING to READY', 'record']);

@@ -6,7 +6,13 @@ import { allEvents } from '../../../test/protocol/events.js';
 import { InvariantChecker } from '../../../test/protocol/invariants.js';
 import { activeWith } from '../../../test/protocol/recording-effects.js';
 import { ABORTED, COMMITTED } from './states.js';
-import { type ProtocolTransaction, TOLD_ABORTED, TOLD_COMMITTED, VOTE_COMMIT } from './transaction.js';
+import {
+  LOG_DECIDES,
+  type ProtocolTransaction,
+  TOLD_ABORTED,
+  TOLD_COMMITTED,
+  VOTE_COMMIT,
+} from './transaction.js';
 import { onePhaseAnswered, requestCommit, vote } from './voting.js';
 
 const RUN = { seed: 3, numRuns: 10_000 };
@@ -23,7 +29,7 @@ const walks = fc.integer({ min: 0, max: MAX_SIZE }).chain((size) =>
 /** Everything that was broken is mended: the caller asks, the log answers, every branch answers, and acknowledges. */
 function heal(transaction: ProtocolTransaction, effects: InvariantChecker): void {
   const branches = Array.from({ length: transaction.size }, (_, branch) => branch);
-  effects.step(transaction, () => requestCommit(transaction, false, effects));
+  effects.step(transaction, () => requestCommit(transaction, LOG_DECIDES, effects));
   for (const branch of branches) {
     effects.step(transaction, () => vote(transaction, branch, VOTE_COMMIT, effects));
   }

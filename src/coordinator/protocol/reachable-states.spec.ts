@@ -3,7 +3,13 @@ import { type ProtocolEvent, allEvents } from '../../../test/protocol/events.js'
 import { InvariantChecker } from '../../../test/protocol/invariants.js';
 import { RecordingEffects } from '../../../test/protocol/recording-effects.js';
 import { ABORTED, COMMITTED, READY, STATES } from './states.js';
-import { PROTOCOL_FIELDS, ProtocolTransaction, copyProtocolState, protocolKey } from './transaction.js';
+import {
+  LOG_DECIDES,
+  PROTOCOL_FIELDS,
+  ProtocolTransaction,
+  copyProtocolState,
+  protocolKey,
+} from './transaction.js';
 
 /** A step of the walk: from one state to another by an event that changed something. */
 interface Step {
@@ -60,7 +66,7 @@ describe(`every state that ${SIZE} branches can reach, by every event in every o
     for (const { from, to, event } of steps) {
       const { state } = states.get(to)!;
       if (from.state !== READY || state === READY) continue;
-      const exit = `${event.name}${from.onePhase ? ', one-phase' : ''}`;
+      const exit = `${event.name}${from.decider !== LOG_DECIDES ? ', one-phase' : ''}`;
       exits.set(exit, (exits.get(exit) ?? new Set()).add(STATES[state]!));
     }
     expect(Object.fromEntries([...exits].map(([exit, to]) => [exit, [...to]]))).toEqual({

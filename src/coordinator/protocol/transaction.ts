@@ -56,6 +56,9 @@ export const TOLD_PENDING = 3;
 export const TOLD_HEURISTIC = 4;
 export type ToldNumber = 0 | 1 | 2 | 3 | 4;
 
+/** The log makes the decision: commit is decided when its record is durable. */
+export const LOG_DECIDES = -1;
+
 /** No branch: an abort that no participant caused. */
 export const NO_BRANCH = -1;
 
@@ -90,12 +93,17 @@ export class ProtocolTransaction {
   hazard: BranchSet = NO_BRANCHES;
   /** Commit can no longer be decided, because the caller ruled it out. */
   rollbackOnly = false;
-  /** The only branch is asked to decide by itself. */
-  onePhase = false;
+  /** Who makes the decision: {@link LOG_DECIDES}, or the index of the branch that is asked to decide by itself. */
+  decider: number = LOG_DECIDES;
   cause: AbortCauseNumber = CAUSE_NONE;
   /** The branch that caused the abort, or {@link NO_BRANCH}. */
   causeBranch: number = NO_BRANCH;
   told: ToldNumber = TOLD_NOTHING;
+}
+
+/** @returns whether a branch makes the decision, by its answer, and not the log. */
+export function isDecidedByBranch({ decider }: ProtocolTransaction): boolean {
+  return decider !== LOG_DECIDES;
 }
 
 /** @returns all branches of the transaction. */

@@ -6,6 +6,7 @@ import { activeWith } from '../../../test/protocol/recording-effects.js';
 import { ABORTED, ABORTING, COMMITTED, COMMITTING } from './states.js';
 import {
   ABORT_CAUSES,
+  LOG_DECIDES,
   type ProtocolTransaction,
   VOTE_ABORT,
   VOTE_COMMIT,
@@ -56,7 +57,7 @@ const setOf = (branches: readonly number[]): number => branches.reduce((set, bra
 function play(answers: readonly Answer[], order: readonly number[]): void {
   const transaction = activeWith(answers.length);
   const effects = new CountingEffects();
-  requestCommit(transaction, false, effects);
+  requestCommit(transaction, LOG_DECIDES, effects);
   for (const branch of order) {
     const answer = answers[branch]!;
     effects.step(transaction, () => {
@@ -149,7 +150,7 @@ describe('the votes {yes, read-only, no, none, hang}', () => {
     for (const answer of Object.values(VOTES)) {
       const transaction = activeWith(2);
       const effects = new CountingEffects();
-      requestCommit(transaction, false, effects);
+      requestCommit(transaction, LOG_DECIDES, effects);
       effects.step(transaction, () => prepareTimedOut(transaction, 0, effects));
       effects.step(transaction, () => vote(transaction, 0, answer, effects));
       effects.step(transaction, () => vote(transaction, 1, answer, effects));

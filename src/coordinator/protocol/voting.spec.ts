@@ -6,6 +6,7 @@ import { ABORTING, ACTIVE, PREPARING, READY } from './states.js';
 import {
   CAUSE_CANCELLED,
   CAUSE_ROLLED_BACK,
+  LOG_DECIDES,
   NO_BRANCH,
   VOTE_ABORT,
   VOTE_COMMIT,
@@ -74,7 +75,7 @@ describe('rule 1: commit needs every vote, and its record', () => {
     }
     const transaction = activeWith(2);
     const synchronous = new SynchronousEffects();
-    requestCommit(transaction, false, synchronous);
+    requestCommit(transaction, LOG_DECIDES, synchronous);
     expect(synchronous.take()).toEqual([
       'ACTIVE to PREPARING',
       'prepare',
@@ -192,7 +193,7 @@ describe('the set of voters', () => {
   it('is closed by the step that starts the voting (fault 4)', () => {
     const transaction = activeWith(0);
     expect([enlist(transaction), enlist(transaction)]).toEqual([0, 1]);
-    requestCommit(transaction, false, effects);
+    requestCommit(transaction, LOG_DECIDES, effects);
     expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare']);
     expect(enlist(transaction)).toBe(-1);
     expect(transaction).toMatchObject({ size: 2, awaiting: 0b11 });
@@ -200,7 +201,7 @@ describe('the set of voters', () => {
 
   it('may be empty: then there is nothing to ask, to record or to deliver (fault 7)', () => {
     const transaction = activeWith(0);
-    requestCommit(transaction, true, effects);
+    requestCommit(transaction, 0, effects);
     expect(effects.take()).toEqual([
       'ACTIVE to PREPARING',
       'PREPARING to READY',
@@ -240,7 +241,7 @@ describe('the caller', () => {
     const transaction = activeWith(1);
     requestRollback(transaction, CAUSE_ROLLED_BACK, effects);
     effects.take();
-    requestCommit(transaction, false, effects);
+    requestCommit(transaction, LOG_DECIDES, effects);
     expect(effects.take()).toEqual([]);
   });
 
@@ -248,7 +249,7 @@ describe('the caller', () => {
     const transaction = activeWith(2);
     markRollbackOnly(transaction);
     expect(transaction.state).toBe(ACTIVE);
-    requestCommit(transaction, false, effects);
+    requestCommit(transaction, LOG_DECIDES, effects);
     expect(effects.take()).toEqual(['ACTIVE to ABORTING', 'cancel', 'tell aborted', 'roll back 0 1']);
     expect(transaction.cause).toBe(6);
   });

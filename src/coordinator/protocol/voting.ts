@@ -10,6 +10,7 @@ import {
   CAUSE_REFUSED,
   CAUSE_ROLLBACK_ONLY,
   CAUSE_TIMED_OUT,
+  LOG_DECIDES,
   NO_BRANCH,
   type ProtocolTransaction,
   VOTE_ABORT,
@@ -18,6 +19,7 @@ import {
   VOTE_READ_ONLY,
   type VoteNumber,
   allBranches,
+  isDecidedByBranch,
 } from './transaction.js';
 
 /**
@@ -38,11 +40,11 @@ export function markRollbackOnly(transaction: ProtocolTransaction): void {
 /**
  * Event: the caller asks for commit. Asked again, it does nothing.
  *
- * @param onePhase whether the only branch can decide by itself; ignored unless there is exactly one.
+ * @param decider the branch that can decide by itself, or {@link LOG_DECIDES}. A branch decides only where it is the only one.
  */
 export function requestCommit<T extends ProtocolTransaction>(
   transaction: T,
-  onePhase: boolean,
+  decider: number,
   effects: ProtocolEffects<T>,
 ): void {
   if (transaction.state !== ACTIVE) return;
@@ -50,12 +52,12 @@ export function requestCommit<T extends ProtocolTransaction>(
     decideAbort(transaction, CAUSE_ROLLBACK_ONLY, NO_BRANCH, effects);
     return;
   }
-  transaction.onePhase = onePhase && transaction.size === 1;
+  transaction.decider = transaction.size === 1 ? decider : LOG_DECIDES;
   transaction.awaiting = allBranches(transaction);
   enter(transaction, PREPARING, effects);
   if (transaction.size === 0) {
     allVotedForCommit(transaction, effects);
-  } else if (transaction.onePhase) {
+  } else if (isDecidedByBranch(transaction)) {
     // The participant takes the place of the log: until it answers, the decision may exist already.
     enter(transaction, READY, effects);
     effects.commitOnePhase(transaction);
@@ -87,7 +89,7 @@ export function vote<T extends ProtocolTransaction>(
   effects: ProtocolEffects<T>,
 ): void {
   const bit = only(branch);
-  if ((transaction.awaiting & bit) === 0 || transaction.onePhase) return;
+  if ((transaction.awaiting & bit) === 0 || isDecidedByBranch(transaction)) return;
   transaction.awaiting &= ~bit;
   if (answer === VOTE_COMMIT) transaction.yes |= bit;
   else if (answer === VOTE_READ_ONLY) transaction.readOnly |= bit;
@@ -130,16 +132,17 @@ export function onePhaseAnswered<T extends ProtocolTransaction>(
   end: HeuristicKind,
   effects: ProtocolEffects<T>,
 ): void {
-  if (transaction.state !== READY || !transaction.onePhase) return;
+  const { decider } = transaction;
+  if (transaction.state !== READY || decider === LOG_DECIDES) return;
   transaction.awaiting = NO_BRANCHES;
   transaction.stalled = NO_BRANCHES;
   if (end === 'rollback') {
-    transaction.refused = only(0);
-    decideAbort(transaction, CAUSE_REFUSED, 0, effects);
+    transaction.refused = only(decider);
+    decideAbort(transaction, CAUSE_REFUSED, decider, effects);
     return;
   }
-  if (end === 'mixed') transaction.mixed = only(0);
-  else if (end === 'hazard') transaction.hazard = only(0);
+  if (end === 'mixed') transaction.mixed = only(decider);
+  else if (end === 'hazard') transaction.hazard = only(decider);
   // The branch has committed already, so there is nothing left to deliver.
   decideCommit(transaction, effects);
 }

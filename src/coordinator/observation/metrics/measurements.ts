@@ -2,7 +2,13 @@ import { NOT_YET } from '../../execution/clock.js';
 import type { TransactionRecord } from '../../execution/records.js';
 import { DURATION_BOUNDS_US, Histogram } from '../../histogram.js';
 import type { Outcome } from '../../outcome.js';
-import { ABORT_CAUSES, CAUSE_PRESUMED, COMMITTED, TOLD_COMMITTED } from '../../protocol/index.js';
+import {
+  ABORT_CAUSES,
+  CAUSE_PRESUMED,
+  COMMITTED,
+  TOLD_COMMITTED,
+  isDecidedByBranch,
+} from '../../protocol/index.js';
 import { type ParticipantMeasurements, measurementsOf } from './participant-measurements.js';
 
 /**
@@ -45,7 +51,7 @@ export class Measurements {
     const { recent } = this;
     // Whole numbers: to ask for moments would make an object for each.
     const preparingUs = Math.max(transaction.preparingUs, 0);
-    const completingUs = transaction.onePhase ? preparingUs : Math.max(transaction.decidedUs, 0);
+    const completingUs = isDecidedByBranch(transaction) ? preparingUs : Math.max(transaction.decidedUs, 0);
     const turns = transaction.extras?.turns;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       const { index, participant, votedUs, completedUs } = branch;
