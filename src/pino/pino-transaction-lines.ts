@@ -7,7 +7,8 @@ import {
   type TransactionLines,
   lineOf,
 } from '../coordinator/index.js';
-import { durationOf, outcomeWord } from '../coordinator/observation/transaction-lines.js';
+import { durationOf } from '../coordinator/observation/durations.js';
+import { outcomeWord } from '../coordinator/observation/transaction-lines.js';
 import { PinoOutput } from './pino-output.js';
 
 /** What {@link PinoTransactionLines} can be told. @publicApi */

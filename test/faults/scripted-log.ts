@@ -1,5 +1,6 @@
-import type { AuditEntry, CommitDecision, DecisionLog, LogClaim } from '../../src/coordinator/index.js';
-import { claimOf, tokenOf } from '../support/identity.js';
+import type { CommitDecision, LogClaim } from '../../src/coordinator/index.js';
+import { claimOf } from '../support/identity.js';
+import { PartialLog } from '../support/partial-log.js';
 
 /** What a scripted log does instead of what it should. */
 export interface LogScript {
@@ -14,40 +15,28 @@ export interface LogScript {
 }
 
 /** A decision log whose failures a test chooses, and which tells what it really holds. */
-export class ScriptedLog implements DecisionLog {
+export class ScriptedLog extends PartialLog {
   readonly records = new Set<string>();
   inquiries = 0;
 
   readonly ended: string[] = [];
 
-  constructor(private readonly script: LogScript = {}) {}
+  constructor(private readonly script: LogScript = {}) {
+    super();
+  }
 
-  open(): LogClaim {
+  override open(): LogClaim {
     return this.script.claim ?? claimOf();
   }
 
-  isOwnRun(epoch: number, token: string): boolean {
-    return token === tokenOf(epoch);
-  }
-
-  end(transactionId: string): void | Promise<void> {
+  override end(transactionId: string): void | Promise<void> {
     this.ended.push(transactionId);
     return this.script.end?.();
   }
 
-  progress(): void {}
-
-  report(): void {}
-
-  forget(): void {}
-
-  audit(_entry?: AuditEntry): void | Promise<void> {}
-
-  check(): Promise<void> {
+  override check(): Promise<void> {
     return this.script.check?.() ?? Promise.resolve();
   }
-
-  close(): void {}
 
   append({ id }: CommitDecision): void | Promise<void> {
     const write = (): void => void this.records.add(id);

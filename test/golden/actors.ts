@@ -1,11 +1,5 @@
-import type {
-  Branch,
-  CommitDecision,
-  DecisionLog,
-  LogClaim,
-  TransactionParticipant,
-} from '../../src/coordinator/index.js';
-import { claimOf, tokenOf } from '../support/identity.js';
+import type { Branch, CommitDecision, TransactionParticipant } from '../../src/coordinator/index.js';
+import { PartialLog } from '../support/partial-log.js';
 
 /** Writes down that somebody did something, at the present moment. */
 export type Say = (who: string, what: string) => void;
@@ -75,36 +69,17 @@ export class Actor implements TransactionParticipant {
 }
 
 /** A decision log that takes each record, and each question, when the transcript says. */
-export class LogActor implements DecisionLog {
+export class LogActor extends PartialLog {
   private appending: PromiseWithResolvers<void> | undefined;
   private inquiry: PromiseWithResolvers<'recorded' | 'absent'> | undefined;
 
-  constructor(private readonly say: Say) {}
-
-  open(): LogClaim {
-    return claimOf();
+  constructor(private readonly say: Say) {
+    super();
   }
 
-  isOwnRun(epoch: number, token: string): boolean {
-    return token === tokenOf(epoch);
-  }
-
-  end(): void {
+  override end(): void {
     this.say('log', 'is told that every branch has acknowledged');
   }
-
-  progress(): void {}
-
-  report(): void {}
-
-  forget(): void {}
-  audit(): void {}
-
-  check(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  close(): void {}
 
   append(decision: CommitDecision): Promise<void> {
     const names = decision

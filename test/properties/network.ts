@@ -2,15 +2,13 @@ import type * as fc from 'fast-check';
 import {
   type Branch,
   type CommitDecision,
-  type DecisionLog,
-  type LogClaim,
   MemoryGuardStore,
   ParticipantGuard,
   type TransactionParticipant,
   type Vote,
 } from '../../src/coordinator/index.js';
 import type { Clock } from '../../src/coordinator/index.js';
-import { claimOf, tokenOf } from '../support/identity.js';
+import { PartialLog } from '../support/partial-log.js';
 
 /** What may happen to a call on its way. `lost` ones fail when the network heals: a broken connection is noticed. */
 export const FAULTS = ['none', 'lost', 'reply lost', 'fails', 'fails after its effect', 'repeated'] as const;
@@ -141,7 +139,7 @@ export class RemoteParticipant implements TransactionParticipant {
 }
 
 /** A decision log at the other end of the network. A call that was lost cannot take effect any more. */
-export class RemoteLog implements DecisionLog {
+export class RemoteLog extends PartialLog {
   readonly records = new Set<string>();
   readonly ended = new Set<string>();
   private calls = 0;
@@ -149,32 +147,13 @@ export class RemoteLog implements DecisionLog {
   constructor(
     private readonly network: Network,
     private readonly faults: readonly Fault[],
-  ) {}
-
-  open(): LogClaim {
-    return claimOf();
+  ) {
+    super();
   }
 
-  isOwnRun(epoch: number, token: string): boolean {
-    return token === tokenOf(epoch);
-  }
-
-  end(id: string): void {
+  override end(id: string): void {
     this.ended.add(id);
   }
-
-  progress(): void {}
-
-  report(): void {}
-
-  forget(): void {}
-  audit(): void {}
-
-  check(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  close(): void {}
 
   append({ id }: CommitDecision): Promise<void> {
     return this.call('append', () => void this.records.add(id));

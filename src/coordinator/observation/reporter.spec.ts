@@ -2,24 +2,17 @@ import { describe, expect, it, vi } from 'vitest';
 import { branch } from '../participant/branch-request.js';
 import { ScriptedParticipant, createTestCoordinator } from '../testing/index.js';
 import { Reporter } from './reporter.js';
-import type { TransactionEvents } from './transaction-events.js';
+import { NO_EVENTS, NO_LINES } from './silent-reporting.fixture.js';
 import type { TransactionLines } from './transaction-lines.js';
 
 const broken = (): never => {
   throw new Error('broken');
 };
 
-const SILENT: TransactionLines = {
-  isEnabled: () => false,
-  isDebugEnabled: () => false,
-  write() {},
-  flush() {},
-};
-
 function setUp(lines: Partial<TransactionLines>) {
   const ended = vi.fn<() => void>();
-  const events = { ended, told() {}, stalled() {}, heuristic() {} } as unknown as TransactionEvents;
-  const reporter = new Reporter({ ...SILENT, ...lines }, events);
+  const events = Object.assign({}, NO_EVENTS, { ended });
+  const reporter = new Reporter({ ...NO_LINES, ...lines }, events);
   const coordinator = createTestCoordinator({
     participants: { stock: new ScriptedParticipant(), refusing: new ScriptedParticipant({ prepare: 'no' }) },
     observer: reporter,

@@ -1,5 +1,6 @@
 import { CALL_NONE, type Incident, type TransactionRecord } from '../execution/records.js';
 import { NOT_YET } from '../execution/clock.js';
+import { roundedMs } from './durations.js';
 import { ACTIVE, includes, isAbort, isCommit } from '../protocol/index.js';
 
 /** One thing that happened in a transaction. @publicApi */
@@ -21,15 +22,15 @@ export interface TimelineEntry {
  */
 export function timelineOf(transaction: TransactionRecord): TimelineEntry[] {
   const { branches, startedAt, preparingAt, decidedAt, endedAt, state } = transaction;
-  const since = (moment: number): number => toMs((moment - startedAt) * 1000);
+  const since = (moment: number): number => roundedMs(moment - startedAt);
   const entries: TimelineEntry[] = [{ atMs: 0, event: 'begun', detail: transaction.name }];
   if (state !== ACTIVE && preparingAt !== 0) entries.push({ atMs: since(preparingAt), event: 'preparing' });
   for (const { branchId, votedUs, index } of branches) {
     if (votedUs === NOT_YET) continue;
     if (includes(transaction.yes, index) && !includes(transaction.late, index)) {
-      entries.push({ atMs: toMs(votedUs), event: 'voted', branchId, detail: 'commit' });
+      entries.push({ atMs: roundedMs(votedUs / 1000), event: 'voted', branchId, detail: 'commit' });
     } else if (includes(transaction.readOnly, index)) {
-      entries.push({ atMs: toMs(votedUs), event: 'voted', branchId, detail: 'read-only' });
+      entries.push({ atMs: roundedMs(votedUs / 1000), event: 'voted', branchId, detail: 'read-only' });
     }
   }
   const incidents = (transaction.extras?.incidents ?? []).map((incident) => entryOf(incident, transaction));
@@ -41,7 +42,7 @@ export function timelineOf(transaction: TransactionRecord): TimelineEntry[] {
     if (completedUs === NOT_YET || heuristic !== undefined || (call === CALL_NONE && attempts === 0))
       continue;
     const event = isCommit(state) ? 'committed' : 'rolled-back';
-    entries.push({ atMs: toMs(completedUs), event, branchId, attempt: attempts });
+    entries.push({ atMs: roundedMs(completedUs / 1000), event, branchId, attempt: attempts });
   }
   entries.push(...incidents.filter(({ event }) => !BEFORE_DECISION.has(event)));
   if (endedAt !== 0) entries.push({ atMs: since(endedAt), event: 'ended', detail: transaction.stateName });
@@ -63,14 +64,10 @@ function entryOf(
 ): TimelineEntry {
   const branchId = transaction.branches[branch]?.branchId;
   return {
-    atMs: toMs(atUs),
+    atMs: roundedMs(atUs / 1000),
     event: type,
     ...(branchId !== undefined && { branchId }),
     ...(attempt > 0 && { attempt }),
     detail: message,
   };
-}
-
-function toMs(microseconds: number): number {
-  return Math.round(microseconds) / 1000;
 }

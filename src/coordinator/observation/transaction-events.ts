@@ -6,6 +6,7 @@ import { messageOf } from '../gate/texts.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
 import { settled } from '../gate/settled.js';
 import type { Outcome } from '../outcome.js';
+import { durationOf } from './durations.js';
 import { TRANSACTION_EVENTS, type TransactionEvent, type TransactionEventPayloads } from './events.js';
 
 /** How many events wait for the end of the start at most; those that come after them are lost, and counted. */
@@ -52,12 +53,12 @@ export class TransactionEvents implements OnModuleInit {
       if (!this.isHeard(TRANSACTION_EVENTS.committed)) return;
       this.emit('transaction.committed', {
         ...common(record),
-        durationMs: record.endedAt - record.startedAt,
+        durationMs: durationOf(record),
       });
     } else if (this.isHeard(TRANSACTION_EVENTS.aborted)) {
       this.emit('transaction.aborted', {
         ...common(record),
-        durationMs: record.endedAt - record.startedAt,
+        durationMs: durationOf(record),
         cause: causeName(record),
         reason: abortReason(record),
       });

@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { TransactionRecord } from '../execution/records.js';
 import { heuristicOutcome } from '../protocol/index.js';
+import { durationOf } from './durations.js';
 
 /** What the one line at the end of a transaction says. It holds no payload. @publicApi */
 export interface TransactionLine {
@@ -42,11 +43,6 @@ export function lineOf(record: TransactionRecord): TransactionLine {
     outcome: outcomeWord(record),
     branches: record.branches.map(({ branchId }) => branchId),
   };
-}
-
-/** @returns how long it took, in milliseconds, to the microsecond. */
-export function durationOf({ startedAt, endedAt }: TransactionRecord): number {
-  return Math.round((endedAt - startedAt) * 1000) / 1000;
 }
 
 export function outcomeWord(record: TransactionRecord): string {

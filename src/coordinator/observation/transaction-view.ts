@@ -11,6 +11,7 @@ import {
   isAbort,
   isCommit,
 } from '../protocol/index.js';
+import { durationOf, roundedMs } from './durations.js';
 import { type TimelineEntry, timelineOf } from './timeline.js';
 
 /** A transaction as it is shown in a list. It holds no payload. @publicApi */
@@ -101,15 +102,10 @@ export function summaryOf(transaction: TransactionRecord): TransactionSummary {
     deadlineAt: at(deadlineAt),
     decidedAt: decidedAt === 0 ? null : at(decidedAt),
     endedAt: endedAt === 0 ? null : at(endedAt),
-    durationMs: endedAt === 0 ? null : toMicroseconds(endedAt - startedAt),
-    ageMs: toMicroseconds((endedAt === 0 ? executor.clock.now() : endedAt) - startedAt),
+    durationMs: endedAt === 0 ? null : durationOf(transaction),
+    ageMs: roundedMs((endedAt === 0 ? executor.clock.now() : endedAt) - startedAt),
     branches: transaction.branches.map((branch) => branchView(branch, at)),
   };
-}
-
-/** @returns milliseconds, without what is below a microsecond. */
-function toMicroseconds(milliseconds: number): number {
-  return Math.round(milliseconds * 1000) / 1000;
 }
 
 function branchView(branch: BranchRecord, at: (moment: number) => string): BranchView {

@@ -6,17 +6,8 @@ import {
 } from '../../coordinator/testing/index.js';
 import { MetricSource } from '../../coordinator/observation/metrics/index.js';
 import { Reporter } from '../../coordinator/observation/reporter.js';
-import type { TransactionEvents } from '../../coordinator/observation/transaction-events.js';
-import type { TransactionLines } from '../../coordinator/observation/transaction-lines.js';
+import { NO_EVENTS, NO_LINES } from '../../coordinator/observation/silent-reporting.fixture.js';
 import { CoordinatorMetrics } from './coordinator-metrics.js';
-
-const NO_LINES: TransactionLines = {
-  isEnabled: () => false,
-  isDebugEnabled: () => false,
-  write() {},
-  flush() {},
-};
-const NO_EVENTS = { ended() {}, told() {}, stalled() {}, heuristic() {} } as unknown as TransactionEvents;
 
 /** A scrape, as its reader sees it: `name{label="value"}` and the number behind it. */
 export class Scrape {

@@ -1,5 +1,6 @@
 import { DURATION_BOUNDS_US, Histogram } from '../../histogram.js';
 import type { UndecidedBranches } from '../../execution/observer.js';
+import { roundedMs } from '../durations.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
 
 /** What is measured of one participant, besides what it counts itself. */
@@ -58,5 +59,5 @@ function latency(histogram: Histogram): Latency {
 
 function quantileMs(histogram: Histogram, portion: number): number | null {
   const us = histogram.quantile(portion);
-  return us === null ? null : Math.round(us) / 1_000;
+  return us === null ? null : roundedMs(us / 1000);
 }
