@@ -19,6 +19,7 @@ interface Server {
   readonly synchronousCommit: string;
   readonly isolation: string;
   readonly readOnlyDefault: string;
+  readonly transactionTimeout: string;
   readonly isSuperuser: boolean;
   readonly fsync: string;
   readonly role: string;
@@ -52,6 +53,7 @@ const INSPECT = `
     'synchronousCommit', current_setting('synchronous_commit'),
     'isolation', (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_isolation'),
     'readOnlyDefault', (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_read_only'),
+    'transactionTimeout', (SELECT coalesce(min(reset_val), '0') FROM pg_settings WHERE name = 'transaction_timeout'),
     'isSuperuser', (SELECT rolsuper FROM pg_roles WHERE rolname = session_user),
     'fsync', current_setting('fsync'),
     'role', current_user,
@@ -101,8 +103,16 @@ export class StartUpChecks {
       if (completion.guardTable !== null) this.guard.resolveTo(completion.guardTable);
       const { version, setRole, quotedRole, synchronousCommit, isSuperuser } = completion;
       const role = setRole === null ? 'NONE' : quotedRole;
-      const { isolation, readOnlyDefault } = work;
-      return { version, role, synchronousCommit, isSuperuser, isolation, readOnlyDefault };
+      const { isolation, readOnlyDefault, transactionTimeout } = work;
+      return {
+        version,
+        role,
+        synchronousCommit,
+        isSuperuser,
+        isolation,
+        readOnlyDefault,
+        transactionTimeout,
+      };
     } catch (error) {
       throw error instanceof PostgresStartUpError
         ? error

@@ -54,10 +54,24 @@ describe('the session of a branch', () => {
       expect(lockMs).toBeGreaterThanOrEqual(200);
       expect(lockMs).toBeLessThanOrEqual(400);
       expect(limitMs).toBeGreaterThan(ms);
-      expect(limitMs).toBeLessThanOrEqual(2 * (ms + 500));
+      expect(limitMs).toBeLessThanOrEqual(ms + 510);
       expect(isolation).toBe('repeatable read');
     }
     expect(pids.size).toBe(1);
+  });
+
+  it.each(['1h', '300ms'])('has its own limit where the server has another one: %s', async (configured) => {
+    await bench.database.query(
+      `ALTER DATABASE ${bench.database.name} SET transaction_timeout = '${configured}'`,
+    );
+    const manager = await bench.start();
+    const sleep = (seconds: number, withinMs: number): Promise<Vote> =>
+      manager.prepare(someBranch({ withinMs }), async (client) => {
+        await client.query(`SELECT pg_sleep(${seconds})`);
+        return 'read-only';
+      });
+    await expect(sleep(0.6, 10_000)).resolves.toBe('read-only');
+    await expect(sleep(60, 100)).rejects.toMatchObject({ code: '25P04' });
   });
 
   it('is as it was when the work of the one before has set something', async () => {

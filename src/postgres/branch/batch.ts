@@ -109,7 +109,7 @@ async function send(
     if (as?.isThere === false) made.set(text, { name: as.name, isThere: true });
     return { text, values: values as unknown[] | undefined, as };
   });
-  const begin = work.begin(gid, 'BEGIN');
+  const begin = work.begin(gid, 'BEGIN', branch.deadline);
   const mayLock = statements.some(({ text }) => ADVISORY.test(text));
   // A value that cannot be sent throws here: the end must not be sent without what it ends.
   const burst = makeBurst([...begin, ...queries]);

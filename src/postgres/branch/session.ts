@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg';
 import { rowsOf } from '../connection/own-queries.js';
-import type { GuardTable } from '../guard/table.js';
+import type { BranchLimits, GuardTable } from '../guard/table.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { PreparedTexts } from '../connection/prepared-texts.js';
 import { replicationLevel } from '../connection/replication.js';
@@ -18,6 +18,8 @@ export interface ServerFacts {
   readonly isolation: string;
   /** Whether transactions are read-only by default, `on` or `off`. */
   readonly readOnlyDefault: string;
+  /** After so many milliseconds the server ends a transaction, as it is configured; 0 where it does not. */
+  readonly transactionTimeout: string;
   /** Whether the login may take another user's authorization: only a superuser may. */
   readonly isSuperuser: boolean;
 }
@@ -26,8 +28,6 @@ export interface ServerFacts {
 interface Session {
   /** Whose settings it has, and no others; undefined from the start of a branch until its session is reset. */
   by?: BranchSessions | undefined;
-  /** After so long the server ends a transaction by itself, in milliseconds. */
-  limitMs: number;
   readOnly: boolean;
   /** SQL that sets again what was set in it before it was used first, as by a hook of the pool. */
   given?: readonly string[];
@@ -47,9 +47,6 @@ const TRANSACTION_TIMEOUT_SINCE = 170_000;
  */
 const GRACE_MS = 500;
 
-/** A limit may be so many times what it must be at least: then it need not be set anew for almost every branch. */
-const SLACK = 2;
-
 /** SQLSTATE `duplicate_prepared_statement`: it is there, though nobody knew. The next branch finds it. */
 const DUPLICATE_STATEMENT = '42P05';
 
@@ -62,7 +59,7 @@ const GIVEN_SETTINGS = `
   WHERE source = 'session' AND name NOT IN ('role', 'session_authorization')`;
 
 /**
- * The sessions in which branches are begun: each has its limits, the isolation level and the statement for the guard row.
+ * The sessions in which branches are begun: each has the isolation level and the statement for the guard row.
  * What the work of a branch sets in its session is undone before the session is given to another branch.
  */
 export class BranchSessions {
@@ -73,6 +70,15 @@ export class BranchSessions {
     /** Whether something else may have set something in a session before, as a hook of the pool. */
     private readonly hasHooks: boolean,
   ) {}
+
+  /** @returns the limits of a branch, to be set with its guard row. @param remainingMs until its deadline. */
+  limitsOf(remainingMs: number): BranchLimits {
+    return {
+      // Two that wait for each other, in different databases, are not to give up at the same moment.
+      lockMs: Math.ceil(this.settings.lockTimeoutMs * (0.5 + Math.random() / 2)),
+      totalMs: Math.min(remainingMs + GRACE_MS, LONGEST_MS),
+    };
+  }
 
   /** Whether the reads of a branch count only when its transaction is committed. */
   get checksReads(): boolean {
@@ -96,24 +102,19 @@ export class BranchSessions {
    * Sees to it that a session is ready for a branch. What is sent behind it finds it so; a failure shows there as well.
    * From then on the session counts as changed, until {@link endOf} or {@link undone} says that it is not.
    *
-   * @param remainingMs until the deadline of the branch.
    * @param readOnly whether only a transaction that says READ WRITE may write.
    * @returns undefined when nothing is to be done, else a promise of the end. @throws (as a rejection) what the server says.
    */
-  ready(client: PoolClient, remainingMs: number, readOnly: boolean): Promise<void> | undefined {
+  ready(client: PoolClient, readOnly: boolean): Promise<void> | undefined {
     const session = sessionOf(client);
-    const leastMs = Math.min(remainingMs + GRACE_MS, LONGEST_MS);
-    const isOurs = session.by === this;
+    const isReady = session.by === this && session.readOnly === readOnly;
     session.by = undefined;
-    const isLimited = isOurs && session.limitMs >= leastMs && session.limitMs <= SLACK * leastMs;
-    if (!isLimited) session.limitMs = Math.min(Math.ceil((leastMs * (1 + SLACK)) / 2), LONGEST_MS);
-    const hasMode = isLimited && session.readOnly === readOnly;
     session.readOnly = readOnly;
     const { statementName } = this.guard;
     const sql = [
-      ...(isOurs && hasMode ? [] : [...this.reset(session), ...this.limits(session)]),
+      ...(isReady ? [] : [...this.reset(session), ...this.mode(session)]),
       // It comes last: it stays also where something behind it fails.
-      ...(session.statements.has(statementName) ? [] : [this.guard.prepareInsert()]),
+      ...(session.statements.has(statementName) ? [] : [this.guard.prepareInsert(this.limits)]),
     ];
     if (sql.length === 0) return undefined;
     return sendScript(client, sql.join('; ')).then(({ error }) => {
@@ -139,7 +140,7 @@ export class BranchSessions {
   /** @returns the statements that undo what the work has set, and a rollback would have undone. */
   afterEnd(client: PoolClient): string[] {
     const session = sessionOf(client);
-    return ['RESET ALL', ...(session.given ?? []), ...this.limits(session)];
+    return ['RESET ALL', ...(session.given ?? []), ...this.mode(session)];
   }
 
   /** The session has nothing of the work any more: it was rolled back, or reset by {@link afterEnd}. */
@@ -156,25 +157,30 @@ export class BranchSessions {
     return [...(isSuperuser ? ['SET SESSION AUTHORIZATION DEFAULT'] : []), `SET ROLE ${role}`];
   }
 
-  private limits({ given = [], limitMs, readOnly }: Session): string[] {
-    const { isolation, lockTimeoutMs } = this.settings;
-    // Two that wait for each other, in different databases, are not to give up at the same moment.
-    const lockMs = Math.ceil(lockTimeoutMs * (0.5 + Math.random() / 2));
+  /** The settings that bound a transaction at the server. */
+  private get limits(): readonly string[] {
+    return this.server.version >= TRANSACTION_TIMEOUT_SINCE
+      ? ['transaction_timeout']
+      : ['statement_timeout', 'idle_in_transaction_session_timeout'];
+  }
+
+  /** After RESET ALL the settings are as configured, unless a hook of the pool has set them. */
+  private mode({ given = [], readOnly }: Session): string[] {
+    const { isolation } = this.settings;
+    const { server } = this;
     const mode = readOnly ? 'on' : 'off';
-    const limits =
-      this.server.version >= TRANSACTION_TIMEOUT_SINCE
-        ? ['transaction_timeout']
-        : ['statement_timeout', 'idle_in_transaction_session_timeout'];
+    const isConfigured = given.length === 0;
     return [
-      `SET lock_timeout = ${lockMs}`,
-      ...limits.map((limit) => `SET ${limit} = ${limitMs}`),
-      // After RESET ALL they are as configured, unless a hook of the pool has set them.
-      ...(isolation === this.server.isolation && given.length === 0
+      ...(isConfigured && isolation === server.isolation
         ? []
         : [`SET default_transaction_isolation = '${isolation}'`]),
-      ...(mode === this.server.readOnlyDefault && given.length === 0
+      ...(isConfigured && mode === server.readOnlyDefault
         ? []
         : [`SET default_transaction_read_only = ${mode}`]),
+      // The server does not shorten a limit that runs since the transaction began: so there is none until the guard row.
+      ...((isConfigured && server.transactionTimeout === '0') || server.version < TRANSACTION_TIMEOUT_SINCE
+        ? []
+        : ['SET transaction_timeout = 0']),
     ];
   }
 }
@@ -201,6 +207,6 @@ export function textsOf(client: PoolClient): PreparedTexts {
 
 function sessionOf(client: PoolClient): Session {
   const holder = client as PoolClient & { [SESSION]?: Session };
-  holder[SESSION] ??= { limitMs: 0, readOnly: false, statements: new Set(), texts: new PreparedTexts() };
+  holder[SESSION] ??= { readOnly: false, statements: new Set(), texts: new PreparedTexts() };
   return holder[SESSION];
 }

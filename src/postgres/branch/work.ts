@@ -76,7 +76,7 @@ export class BranchWork {
     const loan = lend(client, branch.signal);
     const { stream } = client.connection;
     stream.cork();
-    const begin = this.open(client, readying, this.begin(gid, 'BEGIN READ WRITE'));
+    const begin = this.open(client, readying, this.begin(gid, 'BEGIN READ WRITE', branch.deadline));
     // On a pipelined connection the first statement of the work need not wait: should the begin fail, it fails too.
     const ahead =
       client.pipeline && readying === undefined
@@ -116,14 +116,16 @@ export class BranchWork {
 
   /** @see BranchSessions.ready @throws RangeError when the time of the branch is over before its work begins. */
   ready(client: PoolClient, deadline: number, readOnly: boolean): Promise<void> | undefined {
-    const remainingMs = remainingUntil(deadline);
-    if (remainingMs <= 0) throw new RangeError('The deadline of this branch is over before its work begins.');
-    return this.sessions.ready(client, remainingMs, readOnly);
+    if (remainingUntil(deadline) <= 0) {
+      throw new RangeError('The deadline of this branch is over before its work begins.');
+    }
+    return this.sessions.ready(client, readOnly);
   }
 
-  /** @returns the statements that open the transaction of a branch and write its guard row. */
-  begin(gid: string, begin: 'BEGIN' | 'BEGIN READ WRITE'): readonly BurstStatement[] {
-    const insert = this.guard.insertWork(gid);
+  /** @returns the statements that open the transaction of a branch, write its guard row and limit it. */
+  begin(gid: string, begin: 'BEGIN' | 'BEGIN READ WRITE', deadline: number): readonly BurstStatement[] {
+    const limits = this.sessions.limitsOf(Math.max(0, remainingUntil(deadline)));
+    const insert = this.guard.insertWork(gid, limits);
     return this.sessions.checksReads ? [begin, `SAVEPOINT ${START}`, insert] : [begin, insert];
   }
 

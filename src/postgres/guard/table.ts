@@ -14,6 +14,14 @@ const OLD =
   `AND written_at < now() - $1 * interval '1 millisecond' AND ${PARTICIPANT_IN_GID} = $2 ` +
   `AND ${COORDINATOR_IN_GID} = ANY ($3) AND pg_visible_in_snapshot(xid, $4::pg_snapshot)`;
 
+/** The limits of a branch at the server, in milliseconds. */
+export interface BranchLimits {
+  /** How long a statement waits for a lock. */
+  readonly lockMs: number;
+  /** How long the transaction lasts. */
+  readonly totalMs: number;
+}
+
 /** The guard table of a database, which keeps the contract of {@link BranchEnd}: the statements that write and read it. */
 export class GuardTable {
   private found: string;
@@ -47,22 +55,29 @@ export class GuardTable {
   }
 
   /**
+   * @param limits the settings that bound a transaction.
    * @returns SQL that prepares that statement: to plan it anew for each branch costs more than to run it. It names all
-   * columns, as their defaults would be read anew each time. It also releases the advisory locks that the work of an earlier
-   * branch may have left on the session.
+   * columns, as their defaults would be read anew each time. It also sets the limits of the branch, for as long as its
+   * transaction lasts, and releases the advisory locks that the work of an earlier branch may have left on the session: a
+   * statement for each of these would cost the server several times as much.
    */
-  prepareInsert(): string {
+  prepareInsert(limits: readonly string[]): string {
+    const set = ['lock_timeout', ...limits].map(
+      (name, index) => `pg_catalog.set_config('${name}', $${index === 0 ? 2 : 3}, true) IS NOT NULL`,
+    );
     return (
-      `PREPARE "${this.statementName}" (pg_catalog.text) AS INSERT INTO ${this.table} (gid, state, xid, written_at) ` +
+      `PREPARE "${this.statementName}" (pg_catalog.text, pg_catalog.text, pg_catalog.text) AS ` +
+      `INSERT INTO ${this.table} (gid, state, xid, written_at) ` +
       `SELECT $1, 'committed', pg_catalog.pg_current_xact_id(), pg_catalog.now() ` +
-      `FROM pg_catalog.pg_advisory_unlock_all()`
+      `FROM pg_catalog.pg_advisory_unlock_all() WHERE ${set.join(' AND ')}`
     );
   }
 
-  /** @returns the statement that writes the row of the work, within its transaction. */
-  insertWork(gid: string): PreparedStatement {
+  /** @returns the statement that writes the row of the work, within its transaction, and limits that. */
+  insertWork(gid: string, { lockMs, totalMs }: BranchLimits): PreparedStatement {
     const name = this.statementName;
-    return { name, values: [gid], text: `EXECUTE "${name}" (${quoted(gid)})` };
+    const values = [gid, `${lockMs}`, `${totalMs}`];
+    return { name, values, text: `EXECUTE "${name}" (${quoted(gid)}, '${lockMs}', '${totalMs}')` };
   }
 
   /**
