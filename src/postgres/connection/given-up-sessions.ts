@@ -97,19 +97,26 @@ export class GivenUpSessions {
   /**
    * Waits until the pool has an idle connection or may open another one.
    *
-   * @returns undefined where that is so already. @throws as {@link check}, after a second; the reason of the signal.
+   * @returns undefined where that is so already. @throws as {@link fewer}.
    */
   room(signal: AbortSignal): Promise<void> | undefined {
     if (this.hasRoom()) return undefined;
-    return this.change(ROOM_WITHIN_MS, this.hasRoom, signal).then((hasRoom) => {
-      signal.throwIfAborted();
-      if (!hasRoom) throw this.refusal();
-    });
+    return this.waitUntil(this.hasRoom, signal);
   }
 
-  /** @throws PostgresBranchError (`DTC_POSTGRES_SESSIONS_LEFT`) while no other connection may be opened. */
-  check(): void {
-    if (this.isFull) throw this.refusal();
+  /**
+   * Waits until another connection may be opened.
+   *
+   * @throws PostgresBranchError (`DTC_POSTGRES_SESSIONS_LEFT`) after a second; the reason of the signal.
+   */
+  fewer(signal: AbortSignal): Promise<void> {
+    return this.waitUntil(() => !this.isFull, signal);
+  }
+
+  private async waitUntil(holds: () => boolean, signal: AbortSignal): Promise<void> {
+    const isSo = await this.change(ROOM_WITHIN_MS, holds, signal);
+    signal.throwIfAborted();
+    if (!isSo) throw this.refusal();
   }
 
   private readonly hasRoom = (): boolean => !this.isFull || this.pool.idleCount > this.pool.waitingCount;

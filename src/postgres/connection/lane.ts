@@ -86,8 +86,8 @@ export class Lane {
   /** What is asked on a connection later is ended at the server when its call times out: so its session is known before. */
   private async admit(client: PoolClient, signal: AbortSignal): Promise<void> {
     try {
-      // The pool may have opened it for a caller that has waited in its queue.
-      this.givenUp.check();
+      // The pool may have opened it for a caller that has waited in its queue: it waits for the session before as well.
+      await this.givenUp.fewer(signal);
       await unlessAborted(signal, () => identify(client));
     } catch (error) {
       destroy(client);
