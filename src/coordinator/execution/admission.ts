@@ -19,7 +19,7 @@ import { copyOf, isSamePayload } from '../gate/texts.js';
 import { LogUnavailableError } from '../log/log-errors.js';
 import type { BranchRequest } from '../participant/branch-request.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import type { ParticipantRegistry } from '../participant/participant.registry.js';
+import type { ParticipantResolver } from '../participant/participant-resolver.js';
 import { ACTIVE, type TransactionIds, enlist } from '../protocol/index.js';
 import { BranchRecord, type TransactionExecutor, TransactionRecord } from './records.js';
 import type { ClaimedLog } from '../log/claimed-log.js';
@@ -67,7 +67,7 @@ export class Admission {
     private readonly log: ClaimedLog,
     private readonly registry: TransactionRegistry,
     private readonly deadlines: Deadlines,
-    private readonly participants: ParticipantRegistry,
+    private readonly participants: ParticipantResolver,
     private readonly executor: TransactionExecutor,
     private readonly limits: ServerLimits,
     private readonly observers: Observers,

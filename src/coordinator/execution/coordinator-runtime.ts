@@ -2,6 +2,7 @@ import type { ResolvedCoordinatorOptions } from '../coordinator.options.js';
 import type { CallerSignal } from '../gate/caller-signal.js';
 import type { DecisionLog, LogClaim } from '../log/decision-log.js';
 import type { ParticipantRegistry } from '../participant/participant.registry.js';
+import type { ParticipantResolver } from '../participant/participant-resolver.js';
 import { Admission } from './admission.js';
 import { AmbientTransactions } from './call.js';
 import { Capacities } from './capacities.js';
@@ -23,6 +24,8 @@ import { UnconfirmedEnds } from './unconfirmed-ends.js';
 export interface RuntimeParts {
   readonly options: ResolvedCoordinatorOptions;
   readonly participants: ParticipantRegistry;
+  /** How branches come to their participants. @default `participants` */
+  readonly resolver?: ParticipantResolver;
   readonly clock: Clock;
   /** From 0 (included) to 1 (excluded). */
   readonly random: () => number;
@@ -72,6 +75,7 @@ export class CoordinatorRuntime {
     this.unfinished = claim;
     this.logWarning = claim.warning;
     const { options, participants, clock, random, log, observer } = parts;
+    const resolver = parts.resolver ?? participants;
     this.ids = new TransactionIds(options.name, claim.logId, claim.epoch);
     this.log = new ClaimedLog(log, options.name, claim, () => observer.fenced());
     this.timeLimits = new TimeLimits(clock);
@@ -111,7 +115,7 @@ export class CoordinatorRuntime {
       this.log,
       registry,
       deadlines,
-      participants,
+      resolver,
       executor,
       limits,
       observers,
@@ -125,7 +129,7 @@ export class CoordinatorRuntime {
       clock,
       this.timeLimits,
     );
-    this.restoration = new Restoration(executor, registry, participants, unconfirmed, observers, timeoutMs);
+    this.restoration = new Restoration(executor, registry, resolver, unconfirmed, observers, timeoutMs);
   }
 
   private makeReruns(): Reruns {

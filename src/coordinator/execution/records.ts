@@ -198,7 +198,9 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
       .filter(({ index }) => includes(this.yes, index))
       .map(({ index, branchId, participant, payload }) => {
         const completed = !includes(open, index);
-        return { branchId, participant: participant.name, payload, completed };
+        const { name, address } = participant;
+        if (address === undefined) return { branchId, participant: name, payload, completed };
+        return { branchId, participant: name, address, payload, completed };
       });
     const { clock } = this.executor;
     const decidedAt = clock.epochMs + (this.decidedAt === 0 ? clock.now() : this.decidedAt);

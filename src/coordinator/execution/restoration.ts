@@ -1,5 +1,5 @@
 import type { CommitRecord, HeuristicRecord } from '../log/decision-log.js';
-import type { ParticipantRegistry } from '../participant/participant.registry.js';
+import type { ParticipantResolver } from '../participant/participant-resolver.js';
 import type { PreparedBranch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
@@ -32,7 +32,7 @@ export class Restoration {
   constructor(
     private readonly executor: Executor,
     private readonly registry: TransactionRegistry,
-    private readonly participants: ParticipantRegistry,
+    private readonly participants: ParticipantResolver,
     private readonly unconfirmed: UnconfirmedEnds,
     private readonly observers: Observers,
     private readonly timeoutMs: number,
@@ -42,13 +42,15 @@ export class Restoration {
    * A decision that the log holds: commit is delivered again to every branch that has not been completed.
    *
    * @param reports of its branches.
+   * @returns the transaction.
    */
-  committed(record: CommitRecord, reports: readonly HeuristicRecord[]): void {
+  committed(record: CommitRecord, reports: readonly HeuristicRecord[]): TransactionRecord {
     const { id, name, branches, begunAt, decidedAt } = record;
     const transaction = this.make(id, name, begunAt, decidedAt);
     let open = NO_BRANCHES;
-    for (const [index, { branchId, participant, payload, completed }] of branches.entries()) {
-      const branch = this.addBranch(transaction, index, participant, branchId, payload);
+    for (const [index, { branchId, participant, address, payload, completed }] of branches.entries()) {
+      const resolved = this.participants.await(participant, address);
+      const branch = this.addBranch(transaction, index, resolved, branchId, payload);
       if (completed) {
         this.unconfirmed.add(branch, this.executor.clock.now());
         continue;
@@ -58,6 +60,7 @@ export class Restoration {
     }
     restoreCommitted(transaction, branches.length, firstBranches(branches.length), open);
     this.adopt(transaction, reports);
+    return transaction;
   }
 
   /** Heuristic reports of a transaction of which no record is kept: only the branches that reported come back. */
@@ -65,7 +68,7 @@ export class Restoration {
     const [{ id, name, decision }] = reports as readonly [HeuristicRecord];
     const transaction = this.make(id, name);
     for (const [index, { participant, branchId }] of reports.entries()) {
-      this.addBranch(transaction, index, participant, branchId, undefined);
+      this.addBranch(transaction, index, this.participants.await(participant), branchId);
       if (decision === 'abort') restoreOrphan(transaction, index);
     }
     if (decision === 'commit')
@@ -93,7 +96,7 @@ export class Restoration {
     const transaction = known ?? this.make(transactionId, ORPHANED);
     const before = branchIn(known, branchId, participant);
     if (before !== undefined && (transaction.open & only(before.index)) !== 0) return undefined;
-    const branch = before ?? this.adoptBranch(transaction, transaction.size, participant, branchId);
+    const branch = before ?? this.addBranch(transaction, transaction.size, participant, branchId);
     branch.payload ??= payload;
     this.owe(branch, 'rollback');
     this.unconfirmed.remove(branch);
@@ -148,16 +151,6 @@ export class Restoration {
   }
 
   private addBranch(
-    transaction: TransactionRecord,
-    index: number,
-    participant: string,
-    branchId: string,
-    payload: unknown,
-  ): BranchRecord {
-    return this.adoptBranch(transaction, index, this.participants.await(participant), branchId, payload);
-  }
-
-  private adoptBranch(
     transaction: TransactionRecord,
     index: number,
     participant: RegisteredParticipant,

@@ -7,6 +7,7 @@ import { MAX_CODE_LENGTH, describeAnswer, shortened } from '../gate/texts.js';
 import { AwaitedParticipant } from './awaited-participant.js';
 import type { ParticipantReference } from './branch-request.js';
 import type { ParticipantClaims } from './participant-claims.js';
+import type { ParticipantResolver } from './participant-resolver.js';
 import { type ParticipantOptions, resolveParticipantOptions } from './participant.options.js';
 import type { TransactionParticipant } from './participant.js';
 import { checkMethods, classNameOf, classOf } from './participant-methods.js';
@@ -19,7 +20,7 @@ import { type Pause, RegisteredParticipant } from './registered-participant.js';
  * @publicApi
  */
 @Injectable()
-export class ParticipantRegistry {
+export class ParticipantRegistry implements ParticipantResolver {
   private readonly logger = new Logger(ParticipantRegistry.name);
   private readonly participants = new Map<string, RegisteredParticipant>();
   /** Those that decisions of earlier runs name and that are not registered. */
@@ -161,19 +162,25 @@ export class ParticipantRegistry {
   /**
    * For a branch that must be completed whether or not its participant is there.
    *
+   * @param address where the log says that it is reached. One that is registered here needs none. One that stands in keeps it,
+   * the latest where there were several.
    * @returns the participant of that name, or one that stands in for it until it is registered.
    */
-  await(name: string): RegisteredParticipant {
+  await(name: string, address?: string): RegisteredParticipant {
     const registered = this.participants.get(name);
     if (registered !== undefined) return registered;
     const before = this.awaited.get(name);
-    if (before !== undefined) return before;
+    if (before !== undefined) {
+      before.address = address ?? before.address;
+      return before;
+    }
     const options = resolveParticipantOptions({ name }, AwaitedParticipant.name, this.defaults);
     const standIn = new RegisteredParticipant(
       new AwaitedParticipant(name),
       AwaitedParticipant.name,
       options,
       [],
+      address,
     );
     this.awaited.set(name, standIn);
     return standIn;

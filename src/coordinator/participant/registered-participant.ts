@@ -68,6 +68,8 @@ export class RegisteredParticipant {
   options!: ResolvedParticipantOptions;
   /** What branches may name it by, besides its name. */
   classes!: readonly Type<TransactionParticipant>[];
+  /** Where it is reached; undefined for one that is in this process. The log keeps it with each of its branches. */
+  address!: string | undefined;
   readonly counts: ParticipantCounts = {
     commitVotes: 0,
     readOnlyVotes: 0,
@@ -118,9 +120,10 @@ export class RegisteredParticipant {
     className: string,
     options: ResolvedParticipantOptions,
     classes: readonly Type<TransactionParticipant>[],
+    address?: string,
   ) {
     this.name = options.name;
-    this.become(instance, className, options, classes);
+    this.become(instance, className, options, classes, address);
   }
 
   /** Whether it stands in for a participant that is not registered (yet): nothing can be delivered to it. */
@@ -138,11 +141,13 @@ export class RegisteredParticipant {
     className: string,
     options: ResolvedParticipantOptions,
     classes: readonly Type<TransactionParticipant>[],
+    address?: string,
   ): void {
     this.instance = instance;
     this.className = className;
     this.options = options;
     this.classes = classes;
+    this.address = address;
     this.shortestTimeoutMs = Math.min(options.prepareTimeoutMs, options.completionTimeoutMs);
     this.onePhase = typeof instance.commitOnePhase === 'function';
     this.preparesDurably = instance.preparesDurably ?? typeof instance.recover === 'function';

@@ -54,15 +54,14 @@ export class Recovery {
   }
 
   private *restoring(): Generator<undefined, Restored> {
-    const { parts, restoration } = this.runtime;
+    const { restoration } = this.runtime;
     const { decisions, reports: allReports } = this.runtime.takeUnfinished();
-    const present = new Set(parts.participants.list().map(({ name }) => name));
     const missing = new Set<string>();
     const reports = Map.groupBy(allReports, ({ id }) => id);
     for (const record of decisions) {
-      restoration.committed(record, reports.get(record.id) ?? []);
+      const { branches } = restoration.committed(record, reports.get(record.id) ?? []);
       reports.delete(record.id);
-      for (const { participant } of record.branches) if (!present.has(participant)) missing.add(participant);
+      for (const { participant } of branches) if (participant.isAwaited) missing.add(participant.name);
       yield;
     }
     for (const ofOne of reports.values()) {

@@ -33,12 +33,12 @@ export function claimOf(create: () => DecisionLog): Promise<LogClaim> {
 }
 
 export function recordOf(id: string, payload: unknown): CommitRecord {
-  const branches = ['stock', 'payment'].map((participant) => ({
-    branchId: participant,
-    participant,
-    payload,
-    completed: false,
-  }));
+  const completed = false;
+  const branches = [
+    { branchId: 'stock', participant: 'stock', payload, completed },
+    // A participant in another process is found again only by its address.
+    { branchId: 'payment', participant: 'payment', address: 'http://payment.internal', payload, completed },
+  ];
   return { id, name: 'sale', decider: DECIDED_BY_LOG, branches };
 }
 
