@@ -21,7 +21,11 @@ const SUITES = [
   ['test/faults'],
   ['test/library/events.spec.ts'],
   ['test/properties'],
-  ['test/postgres/isolation.spec.ts', 'test/postgres/failed-statements.spec.ts'],
+  [
+    'test/postgres/isolation.spec.ts',
+    'test/postgres/failed-statements.spec.ts',
+    'test/postgres/branch-session.spec.ts',
+  ],
 ];
 
 const { positionals: wanted, values: options } = parseArgs({
