@@ -180,6 +180,46 @@ describe('A database server with a limit', () => {
     expect([used(), runtime.limits.queued, first.count('prepare')]).toEqual([3, 2, 2]);
   });
 
+  it('fault 16: that hangs stops none that needs only others, while some wait that need both', async () => {
+    const { participants, transactions, used, runtime } = await setUp();
+    participants.register(onServer({ prepare: 'hang' }, { server: 'two', preparedTransactions: 1 }), {
+      name: 'third',
+    });
+    await settled();
+    const both = { branches: [branch('first', 1), branch('third', 1)] };
+    void transactions.run(both);
+    void transactions.run(both);
+    expect([used(), runtime.limits.queued]).toEqual([1, 1]);
+    for (let number = 0; number < 10; number++) {
+      const outcome = await transactions.run({ branches: [branch('first', 1)] });
+      expect(outcome.status).toBe('committed');
+    }
+    const step = transactions.begin();
+    step.enlist(branch('first', 1));
+    expect(await step.commit()).toMatchObject({ status: 'committed' });
+    expect([used(), runtime.limits.queued]).toEqual([1, 1]);
+  });
+
+  it('keeps room for the first that waits for another server, and has it begin as soon as that has room', async () => {
+    const options = { maxQueued: 10 };
+    const { participants, transactions, first, used, runtime } = await setUp({ prepare: 'hang' }, options);
+    const gate = gated();
+    const third = onServer({ prepare: [gate.until, 'hang'] }, { server: 'two', preparedTransactions: 1 });
+    participants.register(third, { name: 'third' });
+    await settled();
+    const running = transactions.run({ branches: [branch('third', 1)] });
+    for (let number = 0; number < 2; number++) {
+      void transactions.run({ branches: [branch('first', 1), branch('third', 1)] });
+    }
+    for (let number = 0; number < 4; number++) void transactions.run({ branches: [branch('first', 1)] });
+    // Of four places one is kept for the first that waits; the one behind it has to wait for that one anyway.
+    expect([used(), first.count('prepare'), runtime.limits.queued]).toEqual([3, 3, 3]);
+    gate.open();
+    await running;
+    await settled();
+    expect([used(), third.count('prepare'), runtime.limits.queued]).toEqual([4, 2, 2]);
+  });
+
   it.each(['read-only', 'no'] as const)('has the slots of branches that voted %s again', async (vote) => {
     const { run, second, used, load } = await setUp({ prepare: vote });
     second.script = { prepare: vote };

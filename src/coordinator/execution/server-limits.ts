@@ -4,6 +4,7 @@ import type { RegisteredParticipant } from '../participant/registered-participan
 import { ServerBusyError } from '../server-busy.error.js';
 import type { CallerSignal } from '../gate/caller-signal.js';
 import type { Clock } from './clock.js';
+import { QueueAhead } from './queue-ahead.js';
 import { ServerLimit, type Share } from './server-limit.js';
 import { type Needs, hasRoom, hasSlots, loadAt, needsOf, settle, slotsAt } from './server-needs.js';
 import type { TransactionRecord } from './records.js';
@@ -113,7 +114,7 @@ export class ServerLimits {
   admit(candidate: Candidate): void {
     const { transaction, begin, isRerun } = candidate;
     const needs = needsOf(transaction);
-    if (isRerun ? hasSlots(needs) : this.queueFor(needs) === 0 && hasRoom(needs)) {
+    if (isRerun ? hasSlots(needs) : this.mayBegin(needs)) {
       this.take(transaction, needs, false);
       begin();
       return;
@@ -131,7 +132,7 @@ export class ServerLimits {
     if (limit === undefined) return;
     const shares = transaction.extras?.shares;
     const isRoom =
-      shares !== undefined && shares.size > 0 ? limit.hasSlots(1) : limit.queued === 0 && limit.hasRoom(1);
+      shares !== undefined && shares.size > 0 ? limit.hasSlots(1) : this.mayBegin(new Map([[limit, 1]]));
     if (!isRoom) throw this.busy(limit);
     this.take(transaction, new Map([[limit, 1]]), true);
   }
@@ -190,8 +191,7 @@ export class ServerLimits {
     for (const waiting of this.queue) {
       if (waiting.until > now) continue;
       this.leave(waiting);
-      const [limit] = [...waiting.needs.keys()].toSorted((one, other) => other.queued - one.queued);
-      waiting.refuse(this.busy(limit!));
+      waiting.refuse(this.busy(scarcest(waiting.needs)));
     }
     this.serve();
   }
@@ -245,20 +245,15 @@ export class ServerLimits {
     signal?.tell(onAbort);
   }
 
-  /** Begins those for whom there is room. Nobody is overtaken by one that wants the same server. */
+  /** Begins those for whom there is room. None is overtaken by one that wants the same server. */
   private serve(): void {
     if (this.queue.size === 0 || this.isServing) return;
     this.isServing = true;
-    const awaited = new Set<ServerLimit>();
+    const ahead = new QueueAhead();
     try {
       for (const waiting of this.queue) {
-        const limits = [...waiting.needs.keys()];
-        if (limits.every((limit) => !awaited.has(limit)) && hasRoom(waiting.needs)) {
-          this.start(waiting, waiting.begin);
-        } else {
-          for (const limit of limits) awaited.add(limit);
-          if (awaited.size === this.byServer.size) return;
-        }
+        if (ahead.admits(waiting.needs)) this.start(waiting, waiting.begin);
+        else if (ahead.blocks(this.byServer.values())) return;
       }
     } finally {
       this.isServing = false;
@@ -282,10 +277,16 @@ export class ServerLimits {
     for (const limit of waiting.needs.keys()) limit.dequeue();
   }
 
-  private queueFor(needs: Needs): number {
-    let queued = 0;
-    for (const limit of needs.keys()) queued += limit.queued;
-    return queued;
+  /** Whether one that comes now may begin, and overtakes none that waits. */
+  private mayBegin(needs: Needs): boolean {
+    if (!hasRoom(needs)) return false;
+    if ([...needs.keys()].every(({ queued }) => queued === 0)) return true;
+    const ahead = new QueueAhead();
+    for (const waiting of this.queue) {
+      // One that may begin is about to, and takes room of which nothing is known here.
+      if (ahead.admits(waiting.needs) || ahead.blocks(needs.keys())) return false;
+    }
+    return ahead.admits(needs);
   }
 
   /** @param isIdle whether it has yet to be put to work by its caller. */
@@ -306,4 +307,12 @@ export class ServerLimits {
     const waitMs = limit.expectedWaitMs(this.parts.clock.now());
     return this.parts.refused(new ServerBusyError([...limit.participants], limit.limit, waitMs));
   }
+}
+
+/** @returns the server for which a transaction waits; of several the one with the longest queue. */
+function scarcest(needs: Needs): ServerLimit {
+  const limits = [...needs.keys()];
+  const lacking = limits.filter((limit) => !limit.hasRoom(needs.get(limit)!));
+  const [limit] = (lacking.length > 0 ? lacking : limits).toSorted((one, other) => other.queued - one.queued);
+  return limit!;
 }
