@@ -12,9 +12,16 @@ import {
   refuse,
 } from '../coordinator/index.js';
 import { type Batch, prepareBatch, workOf } from './branch/batch.js';
-import { bury, commitPrepared, completionFailed, preparedOf, rollBackPrepared } from './branch/completion.js';
-import { ONE_PHASE, preparation } from './branch/ending.js';
-import { BranchWork, type Work, isPrepared, remainingUntil } from './branch/work.js';
+import {
+  bury,
+  commitPrepared,
+  completionFailed,
+  isPrepared,
+  preparedOf,
+  rollBackPrepared,
+} from './branch/completion.js';
+import { onePhase, preparation } from './branch/ending.js';
+import { BranchWork, type Work, remainingUntil } from './branch/work.js';
 import { type Lanes, openLanes } from './connection/lanes.js';
 import { CoordinatorClaim } from './claim/claim.js';
 import { PostgresBranchError, PostgresStartUpError } from './errors.js';
@@ -128,7 +135,7 @@ export class PostgresResourceManager {
   async commitOnePhase<P>(branch: Branch<P>, work: Work<P>): Promise<OnePhaseAnswer> {
     if (branch.attempt > 1) return this.resolve(branch);
     const vote = await this.work(branch, (branchWork, client, gid) =>
-      branchWork.perform(client, gid, branch, work, ONE_PHASE),
+      branchWork.perform(client, gid, branch, work, onePhase(gid)),
     );
     return vote === 'read-only' ? 'commit' : vote;
   }

@@ -161,7 +161,7 @@ describe('the package', () => {
     ['./testing', CORE],
     ['./sqlite', CORE],
     ['./pino', [...CORE, 'pino']],
-    ['./postgres', [...CORE, 'pg', 'pg-protocol']],
+    ['./postgres', [...CORE, 'pg']],
     ['./operations', [...CORE, '@nestjs/swagger', '@nestjs/terminus', 'prom-client']],
   ])('loads behind %s the packages of that entry, and no others', (entry, allowed) => {
     const { packages } = modulesReachedFrom(installed, [entryOf(entry)]);

@@ -105,7 +105,8 @@ describe('while a standby does not answer', () => {
     let seen = 0;
     let ended = 0;
     const known = new Set<number>();
-    for (let attempt = 1; attempt <= 5; attempt++) {
+    // A busy machine ends few in each round, and the test sees only those that are there between two rounds.
+    for (let attempt = 1; attempt <= 30 && ended <= 5; attempt++) {
       await Promise.all(
         branches.map(async (branch, number) => {
           const call = again(branch, attempt);

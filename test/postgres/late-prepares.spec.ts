@@ -1,3 +1,4 @@
+import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Vote } from '../../src/coordinator/index.js';
 import { gidOf } from '../../src/postgres/gid.js';
@@ -20,6 +21,8 @@ const FORMS: Readonly<
   batch: (manager, branch) => manager.prepareBatch(branch, { statements: [TAKE_TEN], vote: () => 'commit' }),
 };
 
+const ENDS_SESSION = /pg_(?:cancel|terminate)_backend/;
+
 let server: PostgresServer;
 let database: TestDatabase;
 let proxy: TcpProxy;
@@ -38,6 +41,7 @@ beforeEach(async () => {
   manager = new PostgresResourceManager('bank', {
     connection: database.urlBy({ port: proxy.port }),
     tombstoneWaitMs: 100,
+    lockTimeoutMs: 60_000,
   });
   await manager.start();
 });
@@ -61,13 +65,27 @@ function holdBack(
     if (direction === 'down') return 'pass';
     const sent = data.toString('latin1');
     // Nothing reaches the server by which the session could be ended.
-    if (!isEnded && /pg_(?:cancel|terminate)_backend/.test(sent)) return 'stall';
+    if (!isEnded && ENDS_SESSION.test(sent)) return 'stall';
     const from = sent.indexOf(text);
     if (isReached || from < 0) return 'pass';
     isReached = true;
     return { after, from };
   };
   return { reached: () => isReached, letGo };
+}
+
+/** From now on a branch waits between its work and its prepare, until the gate is opened. */
+async function closeGate(): Promise<{ readonly open: () => Promise<void> }> {
+  await database.query(`
+    CREATE TABLE gate ();
+    CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN LOCK TABLE gate IN ROW EXCLUSIVE MODE; RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER pass AFTER UPDATE ON accounts DEFERRABLE INITIALLY DEFERRED
+      FOR EACH ROW EXECUTE FUNCTION pass()`);
+  const holder = new Client(database.url);
+  await holder.connect();
+  await holder.query('BEGIN; LOCK TABLE gate IN EXCLUSIVE MODE');
+  return { open: () => holder.end() };
 }
 
 /** The sessions of the manager that fit, by their numbers. */
@@ -104,12 +122,14 @@ describe.each(Object.entries(FORMS))('a prepare that is late, %s', (_form, prepa
   });
 
   it('fault 14 §: no rollback is answered while it may land; where it has, the next rollback ends it', async () => {
+    const gate = await closeGate();
+    // Nothing reaches the server by which the session could be ended.
+    proxy.rule = (data, direction) =>
+      direction === 'up' && ENDS_SESSION.test(data.toString('latin1')) ? 'stall' : 'pass';
     const branch = someBranch();
-    const held = holdBack('PREPARE TRANSACTION', false);
     const call = prepare(manager, branch).catch((error: unknown) => error);
-    await until('the prepare is on its way', held.reached);
-    await until('its transaction is open', async () => {
-      return (await sessionsThat("state = 'idle in transaction'")).length === 1;
+    await until('it waits before its prepare', async () => {
+      return (await sessionsThat("wait_event_type = 'Lock'")).length === 1;
     });
     branch.abort();
     await expect(call).resolves.toBeInstanceOf(Error);
@@ -122,7 +142,7 @@ describe.each(Object.entries(FORMS))('a prepare that is late, %s', (_form, prepa
     }
     await expect(endOf(database, gidOf(branch, 'bank'))).resolves.toBeUndefined();
 
-    held.letGo();
+    await gate.open();
     await until('it has landed', async () => (await database.prepared()).length === 1);
     await until('the rollback is answered', () => manager.rollback(again(branch, 4)).then(isDone, isNotDone));
     await isRolledBack(branch);

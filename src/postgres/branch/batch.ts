@@ -1,20 +1,27 @@
-import { DatabaseError, type PoolClient, type QueryConfig, type QueryResult } from 'pg';
+import { Client, DatabaseError, type PoolClient, Query, type QueryConfig, type QueryResult } from 'pg';
 import type { Branch, Vote } from '../../coordinator/index.js';
+import { rowsOf } from '../connection/own-queries.js';
+import { throwIfCutShort, waitsCutShort } from '../connection/replication.js';
+import { sendScript } from '../connection/script.js';
+import { quoted } from '../../sql/gid.js';
+import { codeOf } from '../sqlstate.js';
+import { type BatchText, ONCE, isPlain, textOfBatch } from './batch-text.js';
+import { isPrepared } from './completion.js';
 import { type Ending, preparation, rollBack } from './ending.js';
 import { forgetStatements, textsOf } from './session.js';
-import { type BranchWork, NO_SUCH_STATEMENT, type Work, endedByWork } from './work.js';
-import { type BurstAnswer, isPlain, makeBurst, sendBurst, takesBursts } from '../connection/burst.js';
-import { quoted } from '../../sql/gid.js';
-import type { StatementName } from '../connection/prepared-texts.js';
-import { spoil } from '../connection/spoiled.js';
-import { codeOf } from '../sqlstate.js';
-import { TransactionTags } from './transaction-watch.js';
+import { type BranchWork, NO_SUCH_STATEMENT, type Work } from './work.js';
 
 /** What the text of a statement has that may take an advisory lock for the session. */
 const ADVISORY = /advisory/i;
 
 /** SQLSTATE `feature_not_supported`, of a prepared statement whose columns are others than when it was prepared. */
 const PLAN_OUTDATED = '0A000';
+
+/** SQLSTATE `syntax_error`. PostgreSQL reads a query as a whole, before it runs a statement of it. */
+const SYNTAX_ERROR = '42601';
+
+/** The SQLSTATEs with which PostgreSQL may refuse to prepare a statement that it would run by itself. */
+const NOT_PREPARED = /^(?:42|0A|26)/;
 
 /** The work of a branch as statements that need no look at each other's results. @publicApi */
 export interface Batch {
@@ -23,7 +30,7 @@ export interface Batch {
   readonly vote: (results: readonly QueryResult[]) => Vote;
 }
 
-/** The same as work that is done statement by statement, for where its vote has to come before the end. */
+/** The same as work that sends its statements one by one, for where its vote has to come before the end. */
 export function workOf<P>(batch: Batch): Work<P> {
   return async (client) => {
     const results: QueryResult[] = [];
@@ -33,7 +40,7 @@ export function workOf<P>(batch: Batch): Work<P> {
 }
 
 /**
- * Prepares a branch in one round trip: everything from BEGIN to PREPARE TRANSACTION is sent at once, on the hope that the
+ * Prepares a branch in one round trip: everything from BEGIN to PREPARE TRANSACTION is one query, on the hope that the
  * vote is yes.
  *
  * @returns as {@link BranchWork.perform}.
@@ -50,105 +57,133 @@ export async function prepareBatch(
     throw new TypeError('A batch has something among its statements that is none: each needs a `text`.');
   }
   const ending = preparation(gid);
-  if (!takesBursts(client) || !statements.every(isPlain)) {
-    return work.perform(client, gid, branch, workOf(batch), ending);
-  }
+  const oneByOne = (): Promise<Vote> => work.perform(client, gid, branch, workOf(batch), ending);
+  // A client of another copy of `pg` does not take a query of ours.
+  if (!(client instanceof Client) || !statements.every(isPlain)) return oneByOne();
   await work.look(client);
-  let sent = await send(work, client, gid, branch, batch, ending);
-  if (isStale(client, sent) && (await rollBack(client))) {
-    branch.signal.throwIfAborted();
-    sent = await send(work, client, gid, branch, batch, ending);
-  }
-  const { answer, done } = sent;
-  const seen = new TransactionTags();
-  for (const tag of answer.tags) if (tag !== undefined) seen.see(tag);
-  if (seen.isSpoiling) spoil(client);
-  if (seen.isDoubtful) throw endedByWork(client);
-  if ('error' in answer) {
-    const { error } = answer;
+  for (let attempt = 1; ; attempt++) {
+    const text = textOfBatch(statements, textsOf(client), work.preparesStatements);
+    if (text === undefined) return oneByOne();
+    const sent = await send(work, client, branch, ending, text, statements);
+    if (sent.results !== undefined) return voteOf(client, gid, batch, text, sent.results);
     // Only what the server says is a no. What goes wrong on this side, as a row that cannot be read, may hide a yes.
-    if (!(error instanceof DatabaseError)) throw error;
-    if (done < 0) return work.notBegun(client, gid, error, ending);
-    return work.failed(client, error, ending, sent.mayLock);
+    if (!(sent.error instanceof DatabaseError)) throw sent.error;
+    const next = await afterError(client, gid, text, sent);
+    if (next === 'is final' || attempt === MOST_ATTEMPTS) {
+      return sent.hasBegun || codeOf(sent.error) === SYNTAX_ERROR
+        ? work.failed(client, sent.error, ending, sent.mayLock)
+        : work.notBegun(client, gid, sent.error, ending);
+    }
+    branch.signal.throwIfAborted();
+    if (next === 'one by one') return oneByOne();
   }
-  const vote = await sent.vote();
-  if (vote !== 'commit') return vote;
-  // It is prepared, and a throw has it rolled back.
-  if (answer.tags.includes(undefined)) throw new TypeError('A batch has an empty statement.');
-  return voteOf(client, gid, batch, answer.results);
 }
+
+/** A statement that was prepared may be gone, or out of date: then the batch is sent once more. */
+const MOST_ATTEMPTS = 2;
 
 /** A branch that was sent as a whole, and what came of it. */
 interface Sent {
-  readonly answer: BurstAnswer;
-  /** How many statements of the work were done; negative where the transaction was not even opened. */
-  readonly done: number;
-  /** Whether the one after them was prepared before. */
-  readonly wasThere: boolean;
+  /** Of every statement; undefined when one has failed. */
+  readonly results?: readonly QueryResult[] | undefined;
+  readonly error?: unknown;
+  /** Whether the transaction was opened, and its guard row written. */
+  readonly hasBegun: boolean;
   readonly mayLock: boolean;
-  /** What the end says that was sent behind the statements. */
-  readonly vote: () => Promise<Vote>;
 }
 
-/** Sends a branch as a whole, and keeps in mind which of its statements are prepared in the session by then. */
+/** Sends a branch as one query, and keeps in mind which of its statements are prepared in the session by then. */
 async function send(
   work: BranchWork,
   client: PoolClient,
-  gid: string,
   branch: Branch,
-  { statements }: Batch,
   ending: Ending,
+  text: BatchText,
+  statements: readonly QueryConfig[],
 ): Promise<Sent> {
-  const texts = textsOf(client);
-  /** Those that are made in this very burst. */
-  const made = new Map<string, StatementName>();
-  const queries = statements.map(({ text, values, name }) => {
-    const again = made.get(text);
-    const as =
-      again === undefined && work.preparesStatements ? texts.nameOf(text, name !== undefined) : again;
-    if (as?.isThere === false) made.set(text, { name: as.name, isThere: true });
-    return { text, values: values as unknown[] | undefined, as };
-  });
-  const begin = work.begin(gid, 'BEGIN', branch.deadline);
-  const mayLock = statements.some(({ text }) => ADVISORY.test(text));
-  // A value that cannot be sent throws here: the end must not be sent without what it ends.
-  const burst = makeBurst([...begin, ...queries]);
+  const mayLock = statements.some((statement) => ADVISORY.test(statement.text));
+  const begin = work.begin(ending.gid, 'BEGIN', branch.deadline);
   const readying = work.ready(client, branch.deadline, false);
-  const { stream } = client.connection;
-  stream.cork();
-  const sending = sendBurst(client, burst);
-  const end = work.endings.send(client, ending, mayLock);
-  stream.uncork();
-  const [readied, answer] = await Promise.all([Promise.allSettled([readying]), sending, end.answer]);
-  const done = answer.tags.length - begin.length;
-  for (const [index, { text, as }] of queries.slice(0, Math.max(0, done + 1)).entries()) {
-    if (as === undefined || as.isThere) continue;
-    if (index < done || ('error' in answer && hasRun(answer.error))) texts.prepared(text, as.name);
-    else texts.failed(text);
-  }
+  if (!client.pipeline) await readying;
+  const end = work.endings.scriptOf(client, ending, mayLock);
+  const waits = waitsCutShort(client);
+  const answering = ask(client, [...begin, ...text.statements, ...end.statements].join('; '));
+  const [readied, answer] = await Promise.all([Promise.allSettled([readying]), answering]);
+  throwIfCutShort(client, waits, ending.sql);
   if (readied[0].status === 'rejected') throw readied[0].reason;
-  const wasThere = queries[done]?.as?.isThere === true && !made.has(queries[done].text);
-  return { answer, done, wasThere, mayLock, vote: () => work.endings.vote(client, ending, end) };
+  if (answer.results !== undefined) {
+    for (const [one, name] of text.made) textsOf(client).prepared(one, name);
+    work.endings.undone(client);
+    const own = begin.length + end.statements.length;
+    // It is prepared, and a throw has it rolled back.
+    if (answer.results.length !== own + text.statements.length) {
+      throw new TypeError('A batch has an empty statement.');
+    }
+    return { ...answer, mayLock, results: answer.results.slice(begin.length, -end.statements.length) };
+  }
+  return { ...answer, mayLock };
 }
 
-/** Whether the error shows that its statement was parsed, and more: it met another transaction, or a constraint. */
-function hasRun(error: unknown): boolean {
-  return /^(?:23...|40...|55P03)$/.test(codeOf(error) ?? '');
+/** Of a query with several statements, `pg` gives the rows as they come, and after an error no results. */
+function ask(client: PoolClient, text: string): Promise<Omit<Sent, 'mayLock'>> {
+  return new Promise((resolve) => {
+    let hasBegun = false;
+    const query = new Query(text, (error: Error | undefined, results: QueryResult | QueryResult[]) => {
+      resolve(error ? { error, hasBegun } : { results: [results].flat(), hasBegun });
+    });
+    // The first one is of the guard row, before any of the work.
+    query.once('row', () => {
+      hasBegun = true;
+    });
+    client.query(query);
+  });
 }
 
 /**
- * Whether a statement that was prepared before is not there any more, or does not fit its table any more. Then nothing is
- * wrong with the branch, and the statements are prepared anew.
+ * Rolls back what has failed, and finds out whether the error is one of the work, or of a statement that could not be
+ * prepared, or was prepared before and is of no use any more. Then nothing is wrong with the branch.
+ *
+ * @throws the error when the branch is, or may be, prepared: the results that its vote needs are lost.
  */
-function isStale(client: PoolClient, { answer, done, wasThere }: Sent): boolean {
-  if (!('error' in answer)) return false;
-  const code = codeOf(answer.error);
-  if (code !== NO_SUCH_STATEMENT && code !== PLAN_OUTDATED) return false;
-  if (wasThere) textsOf(client).clear();
-  // With the statement of the guard row all of them are gone.
-  else if (done === -1 && code === NO_SUCH_STATEMENT) forgetStatements(client);
-  else return false;
-  return true;
+async function afterError(
+  client: PoolClient,
+  gid: string,
+  text: BatchText,
+  { error, hasBegun }: Sent,
+): Promise<'is final' | 'again' | 'one by one'> {
+  const code = codeOf(error) ?? '';
+  if (!(await rollBack(client)) || (hasBegun && (await isPrepared(client, gid)))) throw error;
+  if (text.usesOnce) await sendScript(client, `DEALLOCATE "${ONCE}"`);
+  const texts = textsOf(client);
+  if (!hasBegun && code === NO_SUCH_STATEMENT) {
+    // With the statement of the guard row all of them are gone.
+    forgetStatements(client);
+    return 'again';
+  }
+  if (text.made.size > 0) {
+    const there = await preparedOf(client, [...text.made.values()]);
+    let missing: string | undefined;
+    for (const [one, name] of text.made) {
+      if (there.has(name)) texts.prepared(one, name);
+      else missing ??= one;
+    }
+    // They are prepared one after the other, each before its first use.
+    if (missing !== undefined && NOT_PREPARED.test(code)) texts.failed(missing);
+  }
+  if (text.usesKept && (code === NO_SUCH_STATEMENT || code === PLAN_OUTDATED)) {
+    texts.clear();
+    return 'again';
+  }
+  return (text.made.size > 0 || text.usesOnce) && NOT_PREPARED.test(code) ? 'one by one' : 'is final';
+}
+
+async function preparedOf(client: PoolClient, names: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await rowsOf<{ name: string }>(
+    client,
+    'SELECT name FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) ANY ($1::text[])',
+    [names],
+  );
+  return new Set(rows.map(({ name }) => name));
 }
 
 /** It is prepared already, so that a vote which is no commit rolls it back. */
@@ -156,11 +191,12 @@ async function voteOf(
   client: PoolClient,
   gid: string,
   batch: Batch,
+  text: BatchText,
   results: readonly QueryResult[],
 ): Promise<Vote> {
   let vote: Vote | undefined;
   try {
-    vote = batch.vote(results);
+    vote = batch.vote(text.at.map((index) => results[index]!));
     return vote;
   } finally {
     if (vote !== 'commit') await client.query(`ROLLBACK PREPARED ${quoted(gid)}`);

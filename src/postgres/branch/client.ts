@@ -1,5 +1,6 @@
 import type { ClientBase, CustomTypesConfig, PoolClient } from 'pg';
 import { PostgresBranchError } from '../errors.js';
+import type { TransactionWatch } from './transaction-watch.js';
 
 /** The client that the work of one branch gets, and the end of its use. */
 export interface BranchClient {
@@ -22,8 +23,8 @@ type Callback = (error: unknown, result?: unknown) => void;
 interface SubmittedQuery {
   readonly submit: unknown;
   callback?: Callback;
-  handleError?: (error: Error, connection: unknown) => void;
-  on?: (event: 'error', listener: () => void) => unknown;
+  on?: (event: 'error' | 'end', listener: (answer: unknown) => void) => unknown;
+  emit?: (event: string, ...args: unknown[]) => boolean;
 }
 
 type Listener = (...args: unknown[]) => void;
@@ -42,8 +43,8 @@ const LISTENING: ReadonlySet<unknown> = new Set([
  * await something, would otherwise reach the next transaction of the connection, or none, and be committed by itself. What
  * the work does to the client object, as to listen or to set a type parser, ends with the loan.
  */
-export function lend(client: PoolClient, signal: AbortSignal): BranchClient {
-  const loan = new Loan(client, signal);
+export function lend(client: PoolClient, signal: AbortSignal, watch: TransactionWatch): BranchClient {
+  const loan = new Loan(client, signal, watch);
   return loan;
 }
 
@@ -62,6 +63,7 @@ class Loan implements BranchClient {
   constructor(
     private readonly target: PoolClient,
     private readonly signal: AbortSignal,
+    private readonly watch: TransactionWatch,
   ) {
     this.failed = new Promise((_resolve, reject) => {
       this.fail = reject;
@@ -112,7 +114,7 @@ class Loan implements BranchClient {
       // A result that the work does not await may fail without harm: what it was a part of fails then.
       if (isRefused) return handled(Promise.reject(workOver()));
       const result = this.send(args) as Promise<unknown>;
-      result.then(this.answered, this.answeredWithError);
+      result.then(this.answered, () => this.answeredWithError(config));
       return result;
     }
     const callback = this.guarded(given as Callback);
@@ -121,8 +123,8 @@ class Loan implements BranchClient {
       return undefined;
     }
     const told: Callback = (error, result) => {
-      if (error) this.answeredWithError();
-      else this.answered();
+      if (error) this.answeredWithError(config);
+      else this.answered(result);
       callback(error, result);
     };
     return this.send(at === -1 ? [{ ...(config as object), callback: told }, values] : args.with(at, told));
@@ -130,32 +132,46 @@ class Loan implements BranchClient {
 
   private send(args: unknown[]): unknown {
     const [config] = args;
-    const text = typeof config === 'string' ? config : (config as { text?: unknown } | undefined)?.text;
-    this.mayLock ||= typeof text === 'string' && ADVISORY.test(text);
+    const text = textOf(config);
+    this.mayLock ||= text !== undefined && ADVISORY.test(text);
     const result: unknown = Reflect.apply(this.target.query.bind(this.target), undefined, args);
     this.unanswered++;
     return result;
   }
 
-  private readonly answered = (): void => {
+  private readonly answered = (result: unknown): void => {
     this.unanswered--;
+    this.watch.see(result);
   };
 
-  private readonly answeredWithError = (): void => {
+  private answeredWithError(config: unknown): void {
     this.hasFailed = true;
     this.unanswered--;
-  };
+    this.watch.seeNothing(textOf(config));
+  }
 
   /** Of such a query it is not known when it is answered: so the loan stays busy. */
   private submit(query: SubmittedQuery, values: unknown, last: unknown, isRefused: boolean): unknown {
-    // An event of error that is not listened for would end the process.
-    query.on?.('error', ignore);
     const given = query.callback ?? [values, last].find((arg) => typeof arg === 'function');
-    if (typeof given === 'function') query.callback = this.guarded(given as Callback);
-    if (!isRefused) return this.send([query]);
+    if (typeof given === 'function') {
+      const callback = this.guarded(given as Callback);
+      query.callback = (error, result) => {
+        if (error) this.watch.seeNothing(textOf(query));
+        else this.watch.see(result);
+        callback(error, result);
+      };
+    }
+    if (query.emit !== undefined) query.emit = this.guardedEmit(query.emit.bind(query));
+    // An event of error that is not listened for would end the process.
+    query.on?.('error', () => this.watch.seeNothing(textOf(query)));
+    query.on?.('end', this.watch.see);
+    if (!isRefused) {
+      if (query.on === undefined && query.callback === undefined) this.watch.seeNothing(undefined);
+      return this.send([query]);
+    }
     process.nextTick(() => {
-      if (query.handleError !== undefined) query.handleError(workOver(), this.target.connection);
-      else query.callback?.(workOver());
+      if (query.callback !== undefined) query.callback(workOver());
+      else query.emit?.('error', workOver());
     });
     return query;
   }
@@ -167,6 +183,18 @@ class Loan implements BranchClient {
         callback(error, result);
       } catch (thrown) {
         this.fail(thrown);
+      }
+    };
+  }
+
+  /** The same for what listens to the events of a query. */
+  private guardedEmit(emit: (event: string, ...args: unknown[]) => boolean) {
+    return (event: string, ...args: unknown[]): boolean => {
+      try {
+        return emit(event, ...args);
+      } catch (thrown) {
+        this.fail(thrown);
+        return true;
       }
     };
   }
@@ -192,6 +220,12 @@ class Loan implements BranchClient {
 
 function isSubmitted(query: unknown): query is SubmittedQuery {
   return typeof (query as SubmittedQuery | null | undefined)?.submit === 'function';
+}
+
+/** @returns the text of a query in any of its forms, if it shows one. */
+function textOf(query: unknown): string | undefined {
+  const text = typeof query === 'string' ? query : (query as { text?: unknown } | null | undefined)?.text;
+  return typeof text === 'string' ? text : undefined;
 }
 
 function handled(result: Promise<never>): Promise<never> {

@@ -81,6 +81,17 @@ export async function bury(
   return end;
 }
 
+/** @returns whether the branch is prepared in this database, as no longer than a moment ago. */
+export async function isPrepared(client: PoolClient, gid: string): Promise<boolean> {
+  const rows = await rowsOf(
+    client,
+    'SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE gid OPERATOR(pg_catalog.=) $1 ' +
+      'AND database OPERATOR(pg_catalog.=) pg_catalog.current_database()',
+    [gid],
+  );
+  return rows.length === 1;
+}
+
 /** @returns the global ids of a participant that are prepared in this database. */
 export async function preparedOf(client: PoolClient, participant: string): Promise<string[]> {
   const rows = await rowsOf<{ gid: string }>(

@@ -1,26 +1,34 @@
 import type { PoolClient } from 'pg';
 import { type Vote, refuse } from '../../coordinator/index.js';
+import { isPrepared } from './completion.js';
 import { AFTER_COMMIT, type BranchSessions, UNLOCK } from './session.js';
 import { quoted } from '../../sql/gid.js';
 import { OWN_MARK } from '../connection/own-names.js';
 import { throwIfCutShort, waitsCutShort } from '../connection/replication.js';
-import { type ScriptAnswer, sendScript } from '../connection/script.js';
+import { sendScript } from '../connection/script.js';
+import { spoil } from '../connection/spoiled.js';
+import type { GuardTable } from '../guard/table.js';
 import { meaningOf, refusalOf } from '../sqlstate.js';
 
 /** How the transaction of a branch is brought to its end: prepared, or committed where the branch decides alone. */
 export interface Ending {
+  readonly gid: string;
   readonly sql: string;
-  /** The command tag that says that it is done. */
-  readonly tag: 'PREPARE TRANSACTION' | 'COMMIT';
+  /** The first word of the answer that says that it is done. */
+  readonly command: 'PREPARE' | 'COMMIT';
 }
 
 /** The end that leaves the branch prepared. */
 export function preparation(gid: string): Ending {
-  return { sql: `PREPARE TRANSACTION ${quoted(gid)}`, tag: 'PREPARE TRANSACTION' };
+  return { gid, sql: `PREPARE TRANSACTION ${quoted(gid)}`, command: 'PREPARE' };
 }
 
 /** The end of a branch that is alone in its transaction. */
-export const ONE_PHASE: Ending = { sql: 'COMMIT', tag: 'COMMIT' };
+export function onePhase(gid: string): Ending {
+  return { gid, sql: COMMIT, command: COMMIT };
+}
+
+const COMMIT = 'COMMIT';
 
 /**
  * Under `serializable` the reads of a transaction are proven consistent only by its commit. So a branch that votes read-only
@@ -29,28 +37,29 @@ export const ONE_PHASE: Ending = { sql: 'COMMIT', tag: 'COMMIT' };
  */
 export const START = `dtc_${OWN_MARK}`;
 
-/** An end that was sent, and is not answered yet. */
-export interface SentEnding {
-  readonly answer: Promise<ScriptAnswer>;
-  /** How many statements come before the one that ends the transaction. */
+/** The statements that end a transaction, and leave nothing in its session of what the work has set. */
+export interface EndingScript {
+  readonly statements: readonly string[];
+  /** How many come before the one that ends the transaction. */
   readonly at: number;
-  readonly waits: number;
 }
 
-/** Ends the transactions of branches, and leaves nothing in their sessions of what the work has set. */
+/** Ends the transactions of branches. */
 export class BranchEndings {
-  constructor(private readonly sessions: BranchSessions) {}
+  constructor(
+    private readonly sessions: BranchSessions,
+    private readonly guard: GuardTable,
+  ) {}
 
   /** @param mayLock whether the work may have taken advisory locks for the session. */
-  send(client: PoolClient, ending: Ending, mayLock: boolean): SentEnding {
+  scriptOf(client: PoolClient, ending: Ending, mayLock: boolean): EndingScript {
     const before = this.sessions.beforeEnd();
     const after = [
       ...this.sessions.afterEnd(client),
-      ...(ending.tag === 'COMMIT' ? AFTER_COMMIT : []),
+      ...(ending.command === COMMIT ? AFTER_COMMIT : []),
       ...(mayLock ? [UNLOCK] : []),
     ];
-    const answer = sendScript(client, [...before, ending.sql, ...after].join('; '));
-    return { answer, at: before.length, waits: waitsCutShort(client) };
+    return { statements: [...before, ending.sql, ...after], at: before.length };
   }
 
   /**
@@ -59,41 +68,53 @@ export class BranchEndings {
    * @returns `commit`, or a refusal. @throws when the result is not known.
    */
   async end(client: PoolClient, ending: Ending, mayLock: boolean): Promise<Vote> {
-    return this.vote(client, ending, this.send(client, ending, mayLock));
-  }
-
-  /** What the answer to the end says. @returns and throws as {@link end}. */
-  async vote(client: PoolClient, ending: Ending, { answer, at, waits }: SentEnding): Promise<Vote> {
-    const { tags, error } = await answer;
+    const waits = waitsCutShort(client);
+    const { statements, at } = this.scriptOf(client, ending, mayLock);
+    const { commands, error } = await sendScript(client, statements.join('; '));
     throwIfCutShort(client, waits, ending.sql);
-    if (error === undefined) this.sessions.undone(client);
-    const tag = tags[at];
-    // What fails behind the end changes nothing of it; the session is reset before its next branch.
-    if (tag === ending.tag) return 'commit';
+    if (error !== undefined) return this.voteAfter(client, ending, error);
+    this.sessions.undone(client);
+    if (commands[at] === ending.command) return 'commit';
     if (client.getTransactionStatus() !== 'I') await rollBack(client);
-    if (tag === undefined && error !== undefined) return voteByError(error);
-    // A transaction in which a statement has failed is rolled back without an error: only the tag says so.
+    // A transaction in which a statement has failed is rolled back without an error: only the command says so.
     return workFailed();
   }
 
   /**
-   * Ends a transaction that has voted read-only, and undoes what it may have written. Where a statement has failed the
-   * work has read less than it asked for, and the vote is not taken.
+   * What an error says that came instead of the answer to an end. It may be of a statement behind the end, which changes
+   * nothing of it: the session is reset before its next branch.
+   *
+   * @returns `commit`, or a refusal. @throws the error when the result is not known.
+   */
+  async voteAfter(client: PoolClient, ending: Ending, error: unknown): Promise<Vote> {
+    if (!(await rollBack(client))) throw error;
+    return (await this.isDone(client, ending)) ? 'commit' : voteByError(error);
+  }
+
+  /** The session has nothing of the work any more. */
+  undone(client: PoolClient): void {
+    this.sessions.undone(client);
+  }
+
+  private async isDone(client: PoolClient, { command, gid }: Ending): Promise<boolean> {
+    return command === COMMIT
+      ? (await this.guard.read(client, gid)) === 'committed'
+      : isPrepared(client, gid);
+  }
+
+  /**
+   * Ends a transaction that has voted read-only, and undoes what it may have written.
    *
    * @returns `read-only`, or a refusal. @throws when a connection is lost.
    */
   async endReader(client: PoolClient, mayLock: boolean): Promise<Vote> {
-    if (client.getTransactionStatus() === FAILED) {
-      await this.rollBack(client, mayLock);
-      return workFailed();
-    }
     if (!this.sessions.checksReads) {
       await this.rollBack(client, mayLock);
       return 'read-only';
     }
     // The savepoint is as old as the transaction: going back to it undoes every setting of the work as well.
-    const { tags, error } = await sendScript(client, `ROLLBACK TO ${START}; ${ONE_PHASE.sql}`);
-    if (error === undefined && tags.at(-1) === ONE_PHASE.tag) {
+    const { commands, error } = await sendScript(client, `ROLLBACK TO ${START}; ${COMMIT}`);
+    if (commands.at(-1) === COMMIT) {
       await this.tidy(client, mayLock);
       return 'read-only';
     }
@@ -115,10 +136,8 @@ export class BranchEndings {
   }
 }
 
-/** What the server says of a transaction in which a statement has failed. */
-const FAILED = 'E';
-
-function workFailed(): Vote {
+/** A statement of the work has failed, and the work has not said so. */
+export function workFailed(): Vote {
   return refuse('WORK_FAILED', 'a statement of the work failed, though the work did not say so');
 }
 
@@ -128,13 +147,13 @@ export function voteByError(error: unknown): Vote {
   throw error;
 }
 
-/** @returns whether the server has said so. If not the connection is gone, and it rolls back what was never prepared. */
+/** @returns whether the server has said so. If not the connection is given up, and the server rolls back what was never prepared. */
 export async function rollBack(client: PoolClient): Promise<boolean> {
   try {
     await client.query('ROLLBACK');
     return true;
   } catch {
-    client.connection.stream.destroy();
+    spoil(client);
     return false;
   }
 }

@@ -53,9 +53,9 @@ const DUPLICATE_STATEMENT = '42P05';
 /** What the server is told is the longest, as it keeps the milliseconds in 31 bits. */
 const LONGEST_MS = 2_147_483_647;
 
-/** What was set with SET before, with its value as a literal. */
+/** What was set with SET before, with its value as a literal. It is read as NULL, whatever parses results. */
 const GIVEN_SETTINGS = `
-  SELECT format('SELECT pg_catalog.set_config(%L, %L, false)', name, setting) AS sql FROM pg_catalog.pg_settings
+  SELECT format('SELECT NULL FROM pg_catalog.set_config(%L, %L, false)', name, setting) AS sql FROM pg_catalog.pg_settings
   WHERE source = 'session' AND name NOT IN ('role', 'session_authorization')`;
 
 /**
@@ -189,7 +189,7 @@ export class BranchSessions {
 export const AFTER_COMMIT: readonly string[] = ['CLOSE ALL', 'UNLISTEN *', 'DISCARD TEMP'];
 
 /** Releases the advisory locks of the session. */
-export const UNLOCK = 'SELECT pg_catalog.pg_advisory_unlock_all()';
+export const UNLOCK = 'SELECT NULL FROM pg_catalog.pg_advisory_unlock_all()';
 
 /** The session has lost the statements that were prepared in it, or they do not fit any more. */
 export function forgetStatements(client: PoolClient): void {

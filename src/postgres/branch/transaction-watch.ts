@@ -1,47 +1,62 @@
-import type { PoolClient } from 'pg';
-import { spoil } from '../connection/spoiled.js';
+import type { PoolClient, QueryResult } from 'pg';
 
-/** What the server says when a transaction has ended; none of them is said of anything else. */
-const ENDED: ReadonlySet<string> = new Set(['COMMIT', 'PREPARE TRANSACTION']);
+/** What a result says when a transaction has ended; no result of anything else says it. */
+const ENDED = 'COMMIT';
 
-/** What it says when one may have: going back to a savepoint is a `ROLLBACK` too, and a second `BEGIN` may change nothing. */
-const DOUBTFUL: ReadonlySet<string> = new Set(['ROLLBACK', 'BEGIN', 'START TRANSACTION']);
+/**
+ * What it says when one may have: to go back to a savepoint is a `ROLLBACK` too, a second `BEGIN` may change nothing, and
+ * `PREPARE` may make a statement or a prepared transaction.
+ */
+const DOUBTFUL: ReadonlySet<string> = new Set(['ROLLBACK', 'BEGIN', 'START', 'PREPARE']);
 
 /**
  * What it says when the statements that are prepared in the session are others than before, or code was loaded into it. Both
  * outlive the transaction, and neither can be undone for certain.
  */
-const SPOILING: ReadonlySet<string> = new Set([
-  'PREPARE',
-  'DEALLOCATE',
-  'DEALLOCATE ALL',
-  'DISCARD ALL',
-  'LOAD',
-]);
+const SPOILING: ReadonlySet<string> = new Set(['PREPARE', 'DEALLOCATE', 'DISCARD', 'LOAD']);
+
+/** The words of a text that may end a transaction. `ROLLBACK TO SAVEPOINT` has one too. */
+const MAY_END = /\b(?:rollback|commit|begin|start\s+transaction|end|abort|prepare\s+transaction)\b/i;
+
+/** Whether a text may end the transaction in which it is run, or only looks like it. */
+export function mayEnd(text: string): boolean {
+  return MAY_END.test(text);
+}
 
 /**
- * What the tags say with which the server answers the statements of a branch: whether its work has ended the transaction
- * that was begun for it. That another one is open afterwards hides it from the status of the connection.
+ * What the results say with which the server answers the work of a branch: whether it has ended the transaction that was
+ * begun for it. That another one is open afterwards hides it from the status of the connection.
  */
-export class TransactionTags {
-  private readonly tags: string[] = [];
+export class TransactionWatch {
+  private ended = false;
+  private doubtful = false;
   private spoils = false;
-  private wasIdle = false;
 
-  /** To be told of each tag from the start of the transaction on. */
-  see(tag: string): void {
-    if (ENDED.has(tag) || DOUBTFUL.has(tag)) this.tags.push(tag);
-    // What comes before BEGIN is our own.
-    else if (this.tags.length > 0 && SPOILING.has(tag)) this.spoils = true;
-  }
+  constructor(private readonly client: PoolClient) {}
+
+  /** To be told of each answer, as soon as it is there. @param answer a result, or a list of them. */
+  readonly see = (answer: unknown): void => {
+    const answers = Array.isArray(answer) ? (answer as unknown[]) : [answer];
+    for (const one of answers) {
+      const { command } = (one ?? {}) as Partial<QueryResult>;
+      // Without a command it is nothing that `pg` has made.
+      if (typeof command !== 'string') continue;
+      if (command === ENDED) this.ended = true;
+      if (DOUBTFUL.has(command)) this.doubtful = true;
+      if (SPOILING.has(command)) this.spoils = true;
+    }
+    // Without a transaction, what the work sends is committed at once, and no command says so.
+    if (this.client.getTransactionStatus() === 'I') this.ended = true;
+  };
 
   /**
-   * To be told of the state of the transaction after each message: without a transaction, what the work sends is committed at
-   * once, and no tag says so.
+   * To be told of each answer that says nothing of what was done.
+   *
+   * @param text of the query, as far as it is known.
    */
-  seeState(state: string): void {
-    if (state === 'I' && this.tags.length > 0) this.wasIdle = true;
-  }
+  readonly seeNothing = (text: string | undefined): void => {
+    if (text === undefined || mayEnd(text)) this.doubtful = true;
+  };
 
   /** Whether the session is not to be used by another branch. */
   get isSpoiling(): boolean {
@@ -50,31 +65,11 @@ export class TransactionTags {
 
   /** Whether the transaction has ended, for certain. */
   get hasEnded(): boolean {
-    return this.wasIdle || this.tags.some((tag) => ENDED.has(tag));
+    return this.ended;
   }
 
   /** Whether it may have. */
   get isDoubtful(): boolean {
-    return this.tags.length > 1;
-  }
-}
-
-/** Sees the tags of whatever is sent on a connection, however that is done: it costs nothing to look at them. */
-export class TransactionWatch extends TransactionTags {
-  private readonly onTag = ({ text }: { text: string }): void => this.see(text);
-  private readonly onState = ({ status }: { status: string }): void => this.seeState(status);
-
-  /** Start it before the transaction: the first tag is that of its own BEGIN. */
-  constructor(private readonly client: PoolClient) {
-    super();
-    client.connection.on('commandComplete', this.onTag);
-    client.connection.on('readyForQuery', this.onState);
-  }
-
-  /** From now on nothing is seen. */
-  stop(): void {
-    this.client.connection.off('commandComplete', this.onTag);
-    this.client.connection.off('readyForQuery', this.onState);
-    if (this.isSpoiling) spoil(this.client);
+    return this.doubtful;
   }
 }

@@ -2,14 +2,13 @@ import type { ClientBase, PoolClient } from 'pg';
 import { messageOf } from '../../coordinator/gate/texts.js';
 import { type Branch, type Vote, refuse } from '../../coordinator/index.js';
 import { lend } from './client.js';
-import { commitPrepared } from './completion.js';
-import { BranchEndings, type Ending, START } from './ending.js';
+import { commitPrepared, isPrepared } from './completion.js';
+import { BranchEndings, type Ending, START, rollBack, workFailed } from './ending.js';
 import { BranchSessions, type ServerFacts } from './session.js';
-import { type BurstStatement, makeBurst, sendBurst, takesBursts, textOf } from '../connection/burst.js';
 import { PostgresBranchError } from '../errors.js';
+import { together } from '../connection/own-client.js';
 import type { GuardTable } from '../guard/table.js';
 import type { ResolvedPostgresSettings } from '../options.js';
-import { rowsOf } from '../connection/own-queries.js';
 import { awaitReplicas } from '../connection/replication.js';
 import { spoil } from '../connection/spoiled.js';
 import { codeOf, meaningOf, refusalOf } from '../sqlstate.js';
@@ -17,6 +16,9 @@ import { TransactionWatch } from './transaction-watch.js';
 
 /** The work of one branch: statements in a transaction that is open already, and a vote. @publicApi */
 export type Work<P> = (client: ClientBase, branch: Branch<P>) => Promise<Vote>;
+
+/** What `pg` says of a transaction that is open, and in which no statement has failed. */
+const OPEN = 'T';
 
 /** SQLSTATE `invalid_sql_statement_name`: the work before has deallocated what was prepared in its session. */
 export const NO_SUCH_STATEMENT = '26000';
@@ -36,7 +38,7 @@ export class BranchWork {
     hasHooks: boolean,
   ) {
     this.sessions = new BranchSessions(guard, settings, server, hasHooks);
-    this.endings = new BranchEndings(this.sessions);
+    this.endings = new BranchEndings(this.sessions, guard);
   }
 
   /**
@@ -55,34 +57,14 @@ export class BranchWork {
     // Should the begin of a branch fail before it takes effect, statements that are sent behind it would each commit by
     // itself: outside a transaction that says READ WRITE, as ours does, nothing may be written here.
     const readying = this.ready(client, branch.deadline, true);
-    // Until the end is answered: what the work has not awaited is answered before.
     const watch = new TransactionWatch(client);
-    try {
-      return await this.performWatched(client, gid, branch, work, ending, readying, watch);
-    } finally {
-      watch.stop();
-    }
-  }
-
-  private async performWatched<P>(
-    client: PoolClient,
-    gid: string,
-    branch: Branch<P>,
-    work: Work<P>,
-    ending: Ending,
-    readying: Promise<void> | undefined,
-    watch: TransactionWatch,
-  ): Promise<Vote> {
-    const loan = lend(client, branch.signal);
-    const { stream } = client.connection;
-    stream.cork();
-    const begin = this.open(client, readying, this.begin(gid, 'BEGIN READ WRITE', branch.deadline));
+    const loan = lend(client, branch.signal, watch);
     // On a pipelined connection the first statement of the work need not wait: should the begin fail, it fails too.
-    const ahead =
-      client.pipeline && readying === undefined
-        ? settle(() => work(loan.client, branch), loan.failed)
-        : undefined;
-    stream.uncork();
+    const isAhead = client.pipeline && readying === undefined;
+    const { begin, ahead } = together(client, () => ({
+      begin: this.open(client, readying, this.begin(gid, 'BEGIN READ WRITE', branch.deadline)),
+      ahead: isAhead ? settle(() => work(loan.client, branch), loan.failed) : undefined,
+    }));
     try {
       await begin;
     } catch (error) {
@@ -91,17 +73,25 @@ export class BranchWork {
     }
     const result = await (ahead ?? settle(() => work(loan.client, branch), loan.failed));
     loan.close();
+    if (watch.isSpoiling) spoil(client);
     // What is not prepared yet need not be rolled back from being so.
     branch.signal.throwIfAborted();
     // What the work did not await is answered before this. And an error is told before the server says what has become of
     // the transaction, which matters where the work goes on and votes.
-    if (loan.isBusy || (loan.hasFailed && result.status === 'fulfilled')) await client.query(';');
+    if (loan.isBusy || watch.isDoubtful || (loan.hasFailed && result.status === 'fulfilled')) {
+      await client.query(';');
+      if (watch.isSpoiling) spoil(client);
+    }
     if (await this.isEnded(client, gid, watch)) throw endedByWork(client);
     if (result.status === 'rejected') return this.failed(client, result.reason, ending, loan.mayLock);
-    if (result.value === 'commit') return this.endings.end(client, ending, loan.mayLock);
-    if (result.value === 'read-only') return this.endings.endReader(client, loan.mayLock);
-    await this.endings.rollBack(client, loan.mayLock);
-    return result.value;
+    const isYes = result.value === 'commit' || result.value === 'read-only';
+    if (!isYes || client.getTransactionStatus() !== OPEN) {
+      await this.endings.rollBack(client, loan.mayLock);
+      return isYes ? workFailed() : result.value;
+    }
+    return result.value === 'commit'
+      ? this.endings.end(client, ending, loan.mayLock)
+      : this.endings.endReader(client, loan.mayLock);
   }
 
   /** Whether a statement of a batch that comes again is prepared. */
@@ -123,7 +113,7 @@ export class BranchWork {
   }
 
   /** @returns the statements that open the transaction of a branch, write its guard row and limit it. */
-  begin(gid: string, begin: 'BEGIN' | 'BEGIN READ WRITE', deadline: number): readonly BurstStatement[] {
+  begin(gid: string, begin: 'BEGIN' | 'BEGIN READ WRITE', deadline: number): readonly string[] {
     const limits = this.sessions.limitsOf(Math.max(0, remainingUntil(deadline)));
     const insert = this.guard.insertWork(gid, limits);
     return this.sessions.checksReads ? [begin, `SAVEPOINT ${START}`, insert] : [begin, insert];
@@ -133,15 +123,10 @@ export class BranchWork {
   private async open(
     client: PoolClient,
     readying: Promise<void> | undefined,
-    begin: readonly BurstStatement[],
+    begin: readonly string[],
   ): Promise<void> {
     if (!client.pipeline) await readying;
-    const opening = takesBursts(client)
-      ? sendBurst(client, makeBurst(begin)).then((answer) => {
-          if ('error' in answer) throw answer.error;
-        })
-      : client.query(begin.map(textOf).join('; '));
-    const [readied, opened] = await Promise.allSettled([readying, opening]);
+    const [readied, opened] = await Promise.allSettled([readying, client.query(begin.join('; '))]);
     if (readied.status === 'rejected') throw readied.reason;
     if (opened.status === 'rejected') throw opened.reason;
   }
@@ -164,7 +149,7 @@ export class BranchWork {
       if (end === 'committed') return 'commit';
       if (end === 'rolled-back') return refuse('ROLLED_BACK', 'this branch was rolled back before');
     } else if (await isPrepared(client, gid)) {
-      if (ending.tag === 'COMMIT') {
+      if (ending.command === 'COMMIT') {
         await awaitReplicas(client);
         await commitPrepared(client, gid, this.guard);
       }
@@ -177,32 +162,24 @@ export class BranchWork {
   private async isEnded(client: PoolClient, gid: string, watch: TransactionWatch): Promise<boolean> {
     const status = client.getTransactionStatus();
     if (status === 'I' || watch.hasEnded) return true;
-    // In a transaction that has failed nothing can be read; it is rolled back in any case.
-    return watch.isDoubtful && status === 'T' && !(await this.guard.isWrittenHere(client, gid));
+    if (!watch.isDoubtful) return false;
+    if (status === OPEN) return !(await this.guard.isWrittenHere(client, gid));
+    // In a transaction that has failed nothing can be read. What was committed before it is seen when it is rolled back.
+    await rollBack(client);
+    return (await this.guard.read(client, gid)) === 'committed';
   }
 
   /**
    * The work threw, and is rolled back. What the database said against it is a refusal. Anything else is thrown on;
    * but not where the branch decides alone, as there a throw would say that it may be committed.
    */
-  async failed(client: PoolClient, error: unknown, { tag }: Ending, mayLock: boolean): Promise<Vote> {
+  async failed(client: PoolClient, error: unknown, { command }: Ending, mayLock: boolean): Promise<Vote> {
     const isRolledBack = await this.endings.rollBack(client, mayLock);
     if (namesStatement(error)) spoil(client);
     if (meaningOf(error, 'work') === 'refused') return refusalOf(error);
-    if (tag === 'PREPARE TRANSACTION' || !isRolledBack) throw error;
+    if (command === 'PREPARE' || !isRolledBack) throw error;
     return refuse('WORK_FAILED', messageOf(error));
   }
-}
-
-/** @returns whether the branch is prepared in this database, as no longer than a moment ago. */
-export async function isPrepared(client: PoolClient, gid: string): Promise<boolean> {
-  const rows = await rowsOf(
-    client,
-    'SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE gid OPERATOR(pg_catalog.=) $1 ' +
-      'AND database OPERATOR(pg_catalog.=) pg_catalog.current_database()',
-    [gid],
-  );
-  return rows.length === 1;
 }
 
 /** Whether a statement is not prepared in the session, or another one has its name: so it would be for later branches. */
@@ -230,9 +207,9 @@ async function settle<T>(call: () => Promise<T>, failed: Promise<never>): Promis
   }
 }
 
-/** Nobody knows what such work has left on its connection, which is cut. */
+/** It is not known what such work has left in its session, which ends. */
 export function endedByWork(client: PoolClient): PostgresBranchError {
-  client.connection.stream.destroy();
+  spoil(client);
   return new PostgresBranchError(
     'DTC_POSTGRES_TRANSACTION_ENDED',
     'The work has ended its transaction, with COMMIT or ROLLBACK: leave that to the coordinator, and vote.',

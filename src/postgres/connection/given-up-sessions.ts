@@ -1,10 +1,8 @@
-import { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { Logger } from '@nestjs/common';
-import { Client, type ClientConfig, type Pool } from 'pg';
+import type { Client, Pool } from 'pg';
 import { within } from '../../coordinator/within.js';
 import { PostgresBranchError } from '../errors.js';
-import { cut } from './guard-client.js';
+import { OwnClient, cut } from './own-client.js';
 import { rowsOf } from './own-queries.js';
 import { SINCE, type ServerSession, identityOf, sessionOf } from './server-session.js';
 
@@ -226,7 +224,7 @@ type Row = { readonly pid: string; readonly since: string };
 
 /** What a look at the sessions is sent on: a connection besides those of the pool, as these may all wait for something. */
 class Helper {
-  private own: { readonly client: Client; readonly stream: Duplex } | undefined;
+  private own: OwnClient | undefined;
 
   constructor(
     private readonly pool: Pool,
@@ -237,7 +235,7 @@ class Helper {
   async ask<R extends Row>(text: string, values: readonly unknown[]): Promise<R[]> {
     try {
       this.own ??= await this.open();
-      return await rowsOf<R>(this.own.client, text, values);
+      return await rowsOf<R>(this.own, text, values);
     } catch (error) {
       this.close();
       // Where the server has no connection left, an idle one of the pool does it.
@@ -257,43 +255,36 @@ class Helper {
 
   /** A look waits for no standby: the server ends its session when it finds the connection closed. */
   close(): void {
-    this.own?.stream.destroy();
+    if (this.own !== undefined) cut(this.own);
     this.own = undefined;
   }
 
-  private async open(): Promise<{ readonly client: Client; readonly stream: Duplex }> {
-    const { stream, client } = connectionBeside(this.pool);
-    const cut = (): void => void stream.destroy();
+  private async open(): Promise<OwnClient> {
+    const { options } = this.pool;
+    const client = new OwnClient({
+      ...options,
+      // Pools keep it from being listed.
+      password: options.password,
+      pipeline: false,
+      connectionTimeoutMillis: LOOK_MS,
+      query_timeout: LOOK_MS,
+    });
+    const close = (): void => cut(client);
     client.on('error', ignore);
     client.once('end', () => {
-      this.over.removeEventListener('abort', cut);
-      if (this.own?.client === client) this.own = undefined;
+      this.over.removeEventListener('abort', close);
+      if (this.own === client) this.own = undefined;
     });
-    this.over.addEventListener('abort', cut, { once: true });
+    this.over.addEventListener('abort', close, { once: true });
     try {
       this.over.throwIfAborted();
       await client.connect();
     } catch (error) {
-      cut();
+      close();
       throw error;
     }
-    return { client, stream };
+    return client;
   }
-}
-
-/** A connection as the pool would open it, not connected yet, and what its bytes go through. */
-function connectionBeside({ options }: Pool): { readonly client: Client; readonly stream: Duplex } {
-  const stream = options.stream?.() ?? new Socket();
-  const config: ClientConfig = {
-    ...options,
-    // Pools keep it from being listed.
-    password: options.password,
-    pipeline: false,
-    connectionTimeoutMillis: LOOK_MS,
-    query_timeout: LOOK_MS,
-    stream: () => stream,
-  };
-  return { client: new Client(config), stream };
 }
 
 function noAnswer(): never {

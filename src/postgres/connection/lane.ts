@@ -4,7 +4,7 @@ import { within } from '../../coordinator/within.js';
 import { closePool, watchPool } from './close-pool.js';
 import { codeOf } from '../sqlstate.js';
 import { type GivenUpSessions, SESSIONS_LEFT } from './given-up-sessions.js';
-import { cut } from './guard-client.js';
+import { cut } from './own-client.js';
 import { identify, sessionOf } from './server-session.js';
 import { isSpoiled } from './spoiled.js';
 

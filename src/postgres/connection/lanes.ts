@@ -1,6 +1,7 @@
 import type { Logger } from '@nestjs/common';
 import { type ClientConfig, Pool, type PoolClient } from 'pg';
 import { type Interruption, Lane } from './lane.js';
+import { OwnClient } from './own-client.js';
 import type { PostgresPools, ResolvedPostgresSettings } from '../options.js';
 import { SINCE, sessionOf } from './server-session.js';
 
@@ -70,6 +71,7 @@ function makePools(
     ...(typeof connection === 'string' ? { connectionString: connection } : connection),
     pipeline: settings.pipelining,
     connectionTimeoutMillis: settings.connectTimeoutMs,
+    Client: OwnClient,
   };
   return {
     work: new Pool({ ...config, max: settings.workConnections }),

@@ -1,4 +1,4 @@
-import type { ClientBase, CustomTypesConfig } from 'pg';
+import type { ClientBase, CustomTypesConfig, QueryResult } from 'pg';
 
 /**
  * How the library reads its own results: as the text that the server sends. What an application sets for all of its results,
@@ -19,8 +19,17 @@ export async function rowsOf<R extends TextRow>(
   return rows;
 }
 
-/** Several statements in one query, one transaction. @returns the rows of the last one that has any. */
+/** Several statements in one query, one transaction unless they begin another. @returns the result of each. */
+export async function resultsOf<R extends TextRow>(
+  client: ClientBase,
+  text: string,
+): Promise<QueryResult<R>[]> {
+  // With several statements `pg` returns a list.
+  return [await client.query<R>({ text, types: AS_TEXT })].flat();
+}
+
+/** As {@link resultsOf}. @returns the rows of the last statement that has any. */
 export async function lastRowsOf<R extends TextRow>(client: ClientBase, text: string): Promise<R[]> {
-  const results = [await client.query<R>({ text, types: AS_TEXT })].flat();
+  const results = await resultsOf<R>(client, text);
   return results.findLast(({ fields }) => fields.length > 0)?.rows ?? [];
 }

@@ -48,6 +48,11 @@ export class PreparedTexts {
     this.texts.set(text, 'left');
   }
 
+  /** Whether it is not to be prepared, as that has failed before. */
+  isLeft(text: string): boolean {
+    return this.texts.get(text) === 'left';
+  }
+
   /** The session has lost them, or they do not fit any more. */
   clear(): void {
     this.texts.clear();

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
-import type { PreparedStatement } from '../connection/burst.js';
 import { quoted } from '../../sql/gid.js';
 import { type BranchEnd, branchEndOf } from '../../sql/guard.js';
 import { COORDINATOR_IN_GID, PARTICIPANT_IN_GID } from '../gid.js';
@@ -69,15 +68,13 @@ export class GuardTable {
       `PREPARE "${this.statementName}" (pg_catalog.text, pg_catalog.text, pg_catalog.text) AS ` +
       `INSERT INTO ${this.table} (gid, state, xid, written_at) ` +
       `SELECT $1, 'committed', pg_catalog.pg_current_xact_id(), pg_catalog.now() ` +
-      `FROM pg_catalog.pg_advisory_unlock_all() WHERE ${set.join(' AND ')}`
+      `FROM pg_catalog.pg_advisory_unlock_all() WHERE ${set.join(' AND ')} RETURNING NULL`
     );
   }
 
-  /** @returns the statement that writes the row of the work, within its transaction, and limits that. */
-  insertWork(gid: string, { lockMs, totalMs }: BranchLimits): PreparedStatement {
-    const name = this.statementName;
-    const values = [gid, `${lockMs}`, `${totalMs}`];
-    return { name, values, text: `EXECUTE "${name}" (${quoted(gid)}, '${lockMs}', '${totalMs}')` };
+  /** @returns the statement that writes the row of the work, within its transaction, and limits that. It has one row. */
+  insertWork(gid: string, { lockMs, totalMs }: BranchLimits): string {
+    return `EXECUTE "${this.statementName}" (${quoted(gid)}, '${lockMs}', '${totalMs}')`;
   }
 
   /**
