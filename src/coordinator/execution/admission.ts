@@ -25,7 +25,7 @@ import { BranchRecord, type TransactionExecutor, TransactionRecord } from './rec
 import type { ClaimedLog } from '../log/claimed-log.js';
 import type { Deadlines } from './deadlines.js';
 import type { Observers } from './observer.js';
-import type { ServerLimits } from './server-limits.js';
+import type { ServerLimits } from './capacity/server-limits.js';
 import type { TransactionRegistry } from './registry.js';
 
 /** What X/Open XA allows for the part of a global id that names the branch. */

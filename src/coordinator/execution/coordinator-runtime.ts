@@ -5,7 +5,7 @@ import type { ParticipantRegistry } from '../participant/participant.registry.js
 import type { ParticipantResolver } from '../participant/participant-resolver.js';
 import { Admission } from './admission.js';
 import { AmbientTransactions } from './call.js';
-import { Capacities } from './capacities.js';
+import { Capacities } from './capacity/capacities.js';
 import { ClaimedLog } from '../log/claimed-log.js';
 import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
@@ -15,7 +15,7 @@ import { type Rerun, Reruns } from './reruns.js';
 import { Restoration } from './restoration.js';
 import { TimeLimits } from './time-limits.js';
 import { TransactionIds } from '../protocol/index.js';
-import { ServerLimits } from './server-limits.js';
+import { ServerLimits } from './capacity/server-limits.js';
 import type { TransactionRecord } from './records.js';
 import { TransactionRegistry } from './registry.js';
 import { UnconfirmedEnds } from './unconfirmed-ends.js';

@@ -12,7 +12,7 @@ import type { Observers } from './observer.js';
 import type { BranchRecord, TransactionRecord } from './records.js';
 import type { TransactionRegistry } from './registry.js';
 import type { Reruns } from './reruns.js';
-import type { ServerLimits } from './server-limits.js';
+import type { ServerLimits } from './capacity/server-limits.js';
 import { isUnconfirmed } from './unconfirmed-ends.js';
 
 interface EndingsParts {

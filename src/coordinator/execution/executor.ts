@@ -41,7 +41,7 @@ import {
 } from './records.js';
 import type { TransactionRegistry } from './registry.js';
 import type { Reruns } from './reruns.js';
-import type { ServerLimits } from './server-limits.js';
+import type { ServerLimits } from './capacity/server-limits.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
 import { Voting } from './voting.js';
 

@@ -18,7 +18,7 @@ import {
   isAbort,
   owes,
 } from '../protocol/index.js';
-import type { ServerLimit, Share } from './server-limit.js';
+import type { ServerLimit, Share } from './capacity/server-limit.js';
 import { type Clock, NEVER, NOT_YET, epochMsOf } from './clock.js';
 import type { Delivery } from './delivery.js';
 import type { TransactionTrace } from './trace.js';
@@ -34,6 +34,8 @@ export interface TransactionExecutor extends ProtocolEffects<TransactionRecord> 
   /** A call made with a branch's own callbacks came back. */
   answered(branch: BranchRecord, value: unknown): void;
   failed(branch: BranchRecord, error: unknown): void;
+  /** Nothing may keep the transaction any more. */
+  settled(transaction: TransactionRecord): void;
   /** The caller's signal was aborted. */
   cancelled(transaction: TransactionRecord): void;
   /** A listener of a signal that participants were given threw. `owner` says whose signal it was. */

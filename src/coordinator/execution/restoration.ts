@@ -14,9 +14,8 @@ import {
   restoreOrphan,
   restoreReport,
 } from '../protocol/index.js';
-import { BranchRecord, TransactionRecord } from './records.js';
+import { BranchRecord, type TransactionExecutor, TransactionRecord } from './records.js';
 import { Delivery, type DeliveryKind } from './delivery.js';
-import type { Executor } from './executor.js';
 import type { Observers } from './observer.js';
 import type { TransactionRegistry } from './registry.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
@@ -30,7 +29,7 @@ const ORPHANED = 'orphaned';
  */
 export class Restoration {
   constructor(
-    private readonly executor: Executor,
+    private readonly executor: TransactionExecutor,
     private readonly registry: TransactionRegistry,
     private readonly participants: ParticipantResolver,
     private readonly unconfirmed: UnconfirmedEnds,

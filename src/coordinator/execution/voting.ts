@@ -15,10 +15,10 @@ import {
 } from '../protocol/index.js';
 import { type AmbientTransactions, callParticipant, refuseWhilePaused } from './call.js';
 import { type Clock, NEVER } from './clock.js';
-import type { Contention } from './contention.js';
+import { type Contention, InTurn } from './contention.js';
 import type { Deadlines } from './deadlines.js';
 import type { Observers, PrepareProblem } from './observer.js';
-import { PreparePlaces } from './prepare-places.js';
+import { PreparePlaces } from './capacity/prepare-places.js';
 import {
   type BranchRecord,
   CALL_NONE,
@@ -29,8 +29,7 @@ import {
   calledToPrepareAt,
   preparedSibling,
 } from './records.js';
-import type { ServerLimits } from './server-limits.js';
-import { InTurn } from './turns.js';
+import type { ServerLimits } from './capacity/server-limits.js';
 
 interface VotingParts {
   readonly clock: Clock;

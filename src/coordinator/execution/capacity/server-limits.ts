@@ -1,13 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { ParticipantCapacity } from '../participant/participant.js';
-import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { ServerBusyError } from '../server-busy.error.js';
-import type { CallerSignal } from '../gate/caller-signal.js';
-import type { Clock } from './clock.js';
+import type { ParticipantCapacity } from '../../participant/participant.js';
+import type { RegisteredParticipant } from '../../participant/registered-participant.js';
+import { ServerBusyError } from '../../server-busy.error.js';
+import type { CallerSignal } from '../../gate/caller-signal.js';
+import type { Clock } from '../clock.js';
 import { QueueAhead } from './queue-ahead.js';
-import { ServerLimit, type Share } from './server-limit.js';
-import { type Needs, hasRoom, hasSlots, loadAt, needsOf, settle, slotsAt } from './server-needs.js';
-import type { TransactionRecord } from './records.js';
+import { type Needs, ServerLimit, type Share } from './server-limit.js';
+import { hasRoom, hasSlots, loadAt, needsOf, settle, slotsAt } from './server-needs.js';
+import type { TransactionRecord } from '../records.js';
 
 /** A transaction waits for this part of its time at most, so that the rest is enough to run it. */
 const LONGEST_WAIT = 1 / 4;

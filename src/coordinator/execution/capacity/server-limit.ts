@@ -7,6 +7,9 @@ const WEIGHT = 0.1;
 /** So many branches for each connection for work are at work at once: some at their statements, some queue, some commit. */
 const WORK_PER_CONNECTION = 4;
 
+/** How many slots a transaction needs, by the server. */
+export type Needs = ReadonlyMap<ServerLimit, number>;
+
 /** What one transaction takes of one server. */
 export interface Share {
   slots: number;

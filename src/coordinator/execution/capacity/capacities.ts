@@ -1,12 +1,12 @@
-import type { ParticipantCapacity } from '../participant/participant.js';
-import type { ParticipantRegistry } from '../participant/participant.registry.js';
-import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import type { Clock } from './clock.js';
-import { messageOf } from '../gate/texts.js';
+import type { ParticipantCapacity } from '../../participant/participant.js';
+import type { ParticipantRegistry } from '../../participant/participant.registry.js';
+import type { RegisteredParticipant } from '../../participant/registered-participant.js';
+import type { Clock } from '../clock.js';
+import { messageOf } from '../../gate/texts.js';
 import type { ServerLimit } from './server-limit.js';
 import type { ServerLimits } from './server-limits.js';
-import type { TimeLimits } from './time-limits.js';
-import type { Voting } from './voting.js';
+import type { TimeLimits } from '../time-limits.js';
+import type { Voting } from '../voting.js';
 
 /** How long the participants may take to say what their servers can take: longer delays no start. */
 const WITHIN_MS = 5_000;

@@ -1,9 +1,6 @@
-import { ACTIVE, PREPARING, READY, includes } from '../protocol/index.js';
-import type { BranchRecord, TransactionRecord } from './records.js';
-import type { ServerLimit, Share } from './server-limit.js';
-
-/** How many slots a transaction needs, by the server. */
-export type Needs = ReadonlyMap<ServerLimit, number>;
+import { ACTIVE, PREPARING, READY, includes } from '../../protocol/index.js';
+import type { BranchRecord, TransactionRecord } from '../records.js';
+import type { Needs, ServerLimit, Share } from './server-limit.js';
 
 export function hasRoom(needs: Needs): boolean {
   for (const [limit, slots] of needs) if (!limit.hasRoom(slots)) return false;

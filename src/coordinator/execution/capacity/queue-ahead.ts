@@ -1,5 +1,4 @@
-import type { ServerLimit } from './server-limit.js';
-import type { Needs } from './server-needs.js';
+import type { Needs, ServerLimit } from './server-limit.js';
 
 /**
  * Those that are ahead of a transaction in the queue. It overtakes none that waits for room at the same server. Where one ahead

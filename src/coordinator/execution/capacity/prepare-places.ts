@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { PREPARING } from '../protocol/index.js';
-import type { Places } from '../participant/registered-participant.js';
-import type { BranchRecord } from './records.js';
-import type { Clock } from './clock.js';
+import { PREPARING } from '../../protocol/index.js';
+import type { Places } from '../../participant/registered-participant.js';
+import type { BranchRecord } from '../records.js';
+import type { Clock } from '../clock.js';
 
 /**
  * A wait for a place that takes a larger part of a transaction's time than this says that too much is under way; unless those
