@@ -1,9 +1,20 @@
 import { kill } from 'node:process';
 import { Logger } from '@nestjs/common';
-import { Client, Pool } from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Client, Pool, type PoolClient } from 'pg';
+import {
+  type MockInstance,
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  it,
+  vi,
+} from 'vitest';
 import { type PostgresOptions, PostgresResourceManager, type Work } from '../../src/postgres/index.js';
 import { closePool, watchPool } from '../../src/postgres/connection/close-pool.js';
+import type { GivenUpSessions } from '../../src/postgres/connection/given-up-sessions.js';
 import { Lane } from '../../src/postgres/connection/lane.js';
 import { identify } from '../../src/postgres/connection/server-session.js';
 import { balanceOf, openAccounts } from '../support/postgres/bank.js';
@@ -223,6 +234,60 @@ it('a session that has the number of one that was given up is left alone', async
   await expect(other.query('SELECT 1 AS one')).resolves.toMatchObject({ rows: [{ one: 1 }] });
   other.release();
   await closePool(pool);
+});
+
+describe('a session that does not end', () => {
+  let pool: Pool;
+  let looks: MockInstance;
+  let other: PoolClient;
+  let pid: number;
+  let givenUp: GivenUpSessions;
+
+  beforeEach(async () => {
+    looks = vi.spyOn(Client.prototype, 'query');
+    pool = new Pool({ connectionString: database.url, application_name: 'dtc pool', max: 2 });
+    givenUp = watchPool(pool, () => undefined);
+    givenUp.enter();
+    const given = await pool.connect();
+    other = await pool.connect();
+    await identify(given);
+    pid = (await given.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]!.pid;
+    kill(pid, 'SIGSTOP');
+    givenUp.add(given);
+    given.release(true);
+  });
+
+  afterEach(async () => {
+    looks.mockRestore();
+    resume(pid);
+    await closePool(pool);
+  });
+
+  const textOf = (query: unknown): string => String((query as { text?: unknown }).text ?? query);
+
+  it('is looked for at growing intervals, however busy its pool is', async () => {
+    for (let cycle = 0; cycle < 500; cycle++) {
+      other.release();
+      other = await pool.connect();
+      await other.query('SELECT 1');
+    }
+    other.release();
+    expect(givenUp.count).toBe(1);
+    // After six the intervals are as long as they get, a second.
+    const count = looks.mock.calls.filter(([query]) => textOf(query).includes('pg_terminate_backend')).length;
+    expect(count).toBeGreaterThan(0);
+    expect(count).toBeLessThan(25);
+  });
+
+  it('is ended for a lane that enters while the last one leaves', async () => {
+    other.release();
+    const leaving = givenUp.leave();
+    givenUp.enter();
+    await leaving;
+    expect(givenUp.count).toBe(1);
+    resume(pid);
+    await until('it is gone', () => givenUp.count === 0);
+  });
 });
 
 describe('while sessions of work cannot be ended', () => {

@@ -46,10 +46,14 @@ export class GivenUpSessions {
   private readonly sessions = new Map<string, ServerSession>();
   /** Wakes what waits for a change. */
   private readonly waiting = new Set<() => void>();
+  /** Wakes what waits for the next look. No use of the pool does: the looks would follow each other without a pause. */
+  private readonly looking = new Set<() => void>();
   private sweeping: Promise<void> | undefined;
   private pauseMs = FIRST_PAUSE_MS;
   private over = new AbortController();
   private users = 0;
+  /** From the first lane that enters until the last one has left. */
+  private isOpen = false;
   private told = 0;
   /** Why the last look was not answered. */
   private failure: string | undefined;
@@ -63,7 +67,10 @@ export class GivenUpSessions {
 
   /** One more lane uses the pool. */
   enter(): void {
-    if (this.users++ > 0) return;
+    this.users++;
+    // The last one before may be leaving still.
+    if (this.isOpen) return;
+    this.isOpen = true;
     this.over = new AbortController();
     this.pool.on('release', this.wake);
     this.sweep();
@@ -75,6 +82,8 @@ export class GivenUpSessions {
     if (this.sessions.size > 0) {
       await this.change(CLOSE_WITHIN_MS, () => this.sessions.size === 0, this.over.signal);
     }
+    if (this.users > 0) return;
+    this.isOpen = false;
     this.pool.off('release', this.wake);
     this.over.abort();
     this.wake();
@@ -88,7 +97,7 @@ export class GivenUpSessions {
     if (session === undefined) return;
     this.sessions.set(identityOf(session), session);
     this.pauseMs = FIRST_PAUSE_MS;
-    this.wake();
+    for (const look of this.looking) look();
     this.sweep();
   }
 
@@ -146,17 +155,17 @@ export class GivenUpSessions {
   }
 
   /** Ends early when something changes, or the signal is aborted. */
-  private pause(ms: number, signal: AbortSignal): Promise<void> {
+  private pause(ms: number, signal: AbortSignal, waiting = this.waiting): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
         clearTimeout(timer);
         signal.removeEventListener('abort', wake);
-        this.waiting.delete(wake);
+        waiting.delete(wake);
         resolve();
       };
       const timer = setTimeout(wake, ms);
       signal.addEventListener('abort', wake);
-      this.waiting.add(wake);
+      waiting.add(wake);
     });
   }
 
@@ -179,7 +188,7 @@ export class GivenUpSessions {
       const isFewer = await this.look(helper);
       this.pauseMs = isFewer ? FIRST_PAUSE_MS : Math.min(this.pauseMs * 2, LONGEST_PAUSE_MS);
       if (look > 1) this.tell();
-      if (this.sessions.size > 0 && !over.aborted) await this.pause(this.pauseMs, over);
+      if (this.sessions.size > 0 && !over.aborted) await this.pause(this.pauseMs, over, this.looking);
     }
     this.tell();
     helper.close();
