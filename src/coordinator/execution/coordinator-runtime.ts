@@ -13,6 +13,7 @@ import { Executor } from './executor.js';
 import { NO_TRACING, Observers, type Tracing, type TransactionObserver } from './observer.js';
 import { type Rerun, Reruns } from './reruns.js';
 import { Restoration } from './restoration.js';
+import { type FoundRecords, RestoredRuns } from './restored-runs.js';
 import { TimeLimits } from './time-limits.js';
 import { TransactionIds } from '../protocol/index.js';
 import { ServerLimits } from './capacity/server-limits.js';
@@ -39,8 +40,6 @@ export interface RuntimeParts {
   readonly tracing?: Tracing;
 }
 
-type Unfinished = Pick<LogClaim, 'decisions' | 'reports'>;
-
 /** One running coordinator: its parts, put together once. */
 export class CoordinatorRuntime {
   readonly ids: TransactionIds;
@@ -59,6 +58,7 @@ export class CoordinatorRuntime {
   readonly capacities: Capacities;
   readonly limits: ServerLimits;
   readonly unconfirmed = new UnconfirmedEnds();
+  readonly restoredRuns = new RestoredRuns();
   /** Whether what earlier runs have left unfinished is taken up. */
   isRestored = false;
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
@@ -68,7 +68,7 @@ export class CoordinatorRuntime {
   readonly logWarning: string | undefined;
 
   readonly parts: Omit<RuntimeParts, 'claim'>;
-  private unfinished: Unfinished;
+  private unfinished: Pick<FoundRecords, 'decisions' | 'reports'>;
 
   constructor({ claim, ...parts }: RuntimeParts) {
     this.parts = parts;
@@ -89,7 +89,8 @@ export class CoordinatorRuntime {
     );
     this.observers = new Observers(clock, observer, parts.tracing ?? NO_TRACING);
     this.deadlines = new Deadlines(this.registry);
-    this.log.isUnsettled = (id) => !this.isRestored || this.registry.find(id)?.isSettled === false;
+    this.log.isUnsettled = (id) =>
+      !this.isRestored || this.restoredRuns.isRestoring || this.registry.find(id)?.isSettled === false;
     const { registry, ambient, deadlines, observers, unconfirmed } = this;
     const { completionWaitMs } = options;
     this.reruns = this.makeReruns();
@@ -153,8 +154,8 @@ export class CoordinatorRuntime {
   }
 
   /** @returns what earlier runs have left unfinished, once: it is not kept here any longer. */
-  takeUnfinished(): Unfinished {
-    const { unfinished } = this;
+  takeUnfinished(): FoundRecords {
+    const unfinished = { ...this.unfinished, run: this.log.run };
     this.unfinished = { decisions: [], reports: [] };
     return unfinished;
   }

@@ -2,6 +2,7 @@ import { isInstanceOf } from '../gate/failure.js';
 import { follow, settled } from '../gate/settled.js';
 import { messageOf } from '../gate/texts.js';
 import type { ClaimedLog } from '../log/claimed-log.js';
+import type { DecisionLog } from '../log/decision-log.js';
 import { LogBrokenError, RecordRefusedError } from '../log/log-errors.js';
 import { READY, isAbort, isCommit, patienceEnded, recordAbsent, recorded } from '../protocol/index.js';
 import { backoffMs } from './backoff.js';
@@ -158,7 +159,7 @@ export class UnforcedRecords {
 
   /** Every branch has acknowledged: the record has done its service. If that is not noted, it does it once more. */
   ended(transaction: TransactionRecord): void {
-    this.note(transaction, () => this.log.storage.end(transaction.id));
+    this.note(transaction, () => this.logOf(transaction).end(transaction.id));
   }
 
   /**
@@ -166,7 +167,7 @@ export class UnforcedRecords {
    * since a participant need not remember without end what it has committed.
    */
   progressed(transaction: TransactionRecord): void {
-    this.note(transaction, () => this.log.storage.progress(transaction));
+    this.note(transaction, () => this.logOf(transaction).progress(transaction));
   }
 
   /** A heuristic report outlives this process. No participant may be asked for it again. */
@@ -176,14 +177,14 @@ export class UnforcedRecords {
     const { id, name, state } = transaction;
     const decision = isCommit(state) ? 'commit' : 'abort';
     const report = { id, name, decision, branchId, participant: participant.name, ...heuristic } as const;
-    this.note(transaction, () => this.log.storage.report(report), `${id}/${branchId}`);
+    this.note(transaction, () => this.logOf(transaction).report(report), `${id}/${branchId}`);
   }
 
   /** The reports of a transaction were dealt with; one that could not be written need not be any more. */
   forgotten(transaction: TransactionRecord): void {
     for (const [about, note] of this.unwritten)
       if (note.transaction === transaction) this.unwritten.delete(about);
-    this.note(transaction, () => this.log.storage.forget(transaction.id), transaction.id);
+    this.note(transaction, () => this.logOf(transaction).forget(transaction.id), transaction.id);
   }
 
   /** Whether something could not be written, and is to be. */
@@ -196,6 +197,11 @@ export class UnforcedRecords {
     const notes = [...this.unwritten];
     this.unwritten.clear();
     for (const [about, { transaction, write }] of notes) this.note(transaction, write, about);
+  }
+
+  /** The log that holds the record of a transaction. */
+  private logOf({ extras }: TransactionRecord): DecisionLog {
+    return extras?.log ?? this.log.storage;
   }
 
   /** @param about what the note is about, for one that is kept until it is written. */

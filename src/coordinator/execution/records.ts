@@ -1,6 +1,11 @@
 import type { CallerSignal } from '../gate/caller-signal.js';
 import { AttemptAbandonedError, TransactionAbortedError, guardedController } from '../gate/guarded-signal.js';
-import { type CommitDecision, type CommitRecord, DECIDED_BY_LOG } from '../log/decision-log.js';
+import {
+  type CommitDecision,
+  type CommitRecord,
+  DECIDED_BY_LOG,
+  type DecisionLog,
+} from '../log/decision-log.js';
 import type { Outcome } from '../outcome.js';
 import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
@@ -303,6 +308,8 @@ export class TransactionExtras {
   unconfirmed: BranchSet = NO_BRANCHES;
   /** Whether its reports are forgotten, and the log is to be told when no branch is over by word alone. */
   owesForget = false;
+  /** The log that holds its record, where that is not the one of this coordinator. */
+  log: DecisionLog | undefined = undefined;
   /** What went otherwise than it should, for the timeline. */
   readonly incidents: Incident[] = [];
 

@@ -29,7 +29,7 @@ export class TransactionRegistry {
   private readonly elders = new Map<number, TransactionRecord>();
   /** Transactions of earlier epochs, whose ids do not say their place. */
   private readonly restored = new Map<string, TransactionRecord>();
-  /** The ids of those that are committed: as many as the log has held at the start. */
+  /** The ids of those that are committed: as many as the logs held when they were brought back. */
   private readonly restoredDecisions = new Set<string>();
   /** Whose place it is, by number: to drop a transaction that has been cold for long, it need not be touched. */
   private readonly owners: Float64Array;
@@ -82,6 +82,11 @@ export class TransactionRegistry {
    */
   isRestoredDecision(id: string): boolean {
     return this.restoredDecisions.has(id);
+  }
+
+  /** Whether a transaction is of this run, or has come back as committed or is here: it is not brought back once more. */
+  hasHad(id: string): boolean {
+    return this.ids.sequenceOf(id) !== 0 || this.restoredDecisions.has(id) || this.restored.has(id);
   }
 
   private place(transaction: TransactionRecord): void {

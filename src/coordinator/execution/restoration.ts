@@ -1,4 +1,4 @@
-import type { CommitRecord, HeuristicRecord } from '../log/decision-log.js';
+import type { CommitRecord, DecisionLog, HeuristicRecord } from '../log/decision-log.js';
 import type { ParticipantResolver } from '../participant/participant-resolver.js';
 import type { PreparedBranch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
@@ -7,6 +7,7 @@ import {
   NO_BRANCHES,
   completionRound,
   firstBranches,
+  isAbort,
   isCommit,
   only,
   reopenEnded,
@@ -28,6 +29,9 @@ const ORPHANED = 'orphaned';
  * delivers what is due, at its own pace, however many there are.
  */
 export class Restoration {
+  /** The ids of those that came back without a record. One that is forgotten since does not come back again. */
+  private readonly reportedIds = new Set<string>();
+
   constructor(
     private readonly executor: TransactionExecutor,
     private readonly registry: TransactionRegistry,
@@ -38,14 +42,24 @@ export class Restoration {
   ) {}
 
   /**
-   * A decision that the log holds: commit is delivered again to every branch that has not been completed.
+   * A decision that a log holds: commit is delivered again to every branch that has not been completed.
    *
    * @param reports of its branches.
-   * @returns the transaction.
+   * @param log the log, when it is not the one of this coordinator.
+   * @returns the transaction; undefined when it is of this run, or was brought back before: nothing is done then.
    */
-  committed(record: CommitRecord, reports: readonly HeuristicRecord[]): TransactionRecord {
+  committed(
+    record: CommitRecord,
+    reports: readonly HeuristicRecord[],
+    log?: DecisionLog,
+  ): TransactionRecord | undefined {
     const { id, name, branches, begunAt, decidedAt } = record;
+    if (this.isKnown(id)) {
+      this.checkAgainst(id);
+      return undefined;
+    }
     const transaction = this.make(id, name, begunAt, decidedAt);
+    noteIn(transaction, log);
     let open = NO_BRANCHES;
     for (const [index, { branchId, participant, address, payload, completed }] of branches.entries()) {
       const resolved = this.participants.await(participant, address);
@@ -63,9 +77,12 @@ export class Restoration {
   }
 
   /** Heuristic reports of a transaction of which no record is kept: only the branches that reported come back. */
-  reported(reports: readonly HeuristicRecord[]): void {
+  reported(reports: readonly HeuristicRecord[], log?: DecisionLog): void {
     const [{ id, name, decision }] = reports as readonly [HeuristicRecord];
+    if (this.isKnown(id)) return;
+    this.reportedIds.add(id);
     const transaction = this.make(id, name);
+    noteIn(transaction, log);
     for (const [index, { participant, branchId }] of reports.entries()) {
       this.addBranch(transaction, index, this.participants.await(participant), branchId);
       if (decision === 'abort') restoreOrphan(transaction, index);
@@ -73,6 +90,21 @@ export class Restoration {
     if (decision === 'commit')
       restoreCommitted(transaction, reports.length, firstBranches(reports.length), NO_BRANCHES);
     this.adopt(transaction, reports);
+  }
+
+  /** Whether a transaction is of this run, or was brought back before, also when it is over and dropped. */
+  private isKnown(id: string): boolean {
+    return this.registry.hasHad(id) || this.reportedIds.has(id);
+  }
+
+  /** Its commit record was found only now. */
+  private checkAgainst(id: string): void {
+    const known = this.registry.find(id);
+    if (known === undefined || !isAbort(known.state)) return;
+    const error = new Error(
+      'a commit record was found of a transaction that is aborted: one of its branches may be rolled back',
+    );
+    this.observers.defect(error, id);
   }
 
   /** Whether an orphan can be one of its transaction: no transaction has more branches than a set can hold. */
@@ -179,4 +211,9 @@ function branchIn(
   return transaction?.branches.find(
     (branch) => branch.participant === participant && branch.branchId === branchId,
   );
+}
+
+/** What is written of the transaction from now on goes to the log that its record was found in. */
+function noteIn(transaction: TransactionRecord, log: DecisionLog | undefined): void {
+  if (log !== undefined) transaction.needExtras().log = log;
 }

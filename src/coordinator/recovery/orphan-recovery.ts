@@ -180,19 +180,21 @@ export class OrphanRecovery {
     branch: ListedBranch,
     participant: RegisteredParticipant,
   ): 'leave' | 'abort' | UndecidedReason {
-    const { ids, log, registry, restoration } = this.runtime;
+    const { ids, log, registry, restoration, restoredRuns } = this.runtime;
     if (!isPreparedBranch(branch)) return 'malformed';
     const origin = ids.originOf(branch.transactionId);
-    if (origin.kind === 'other-name') return 'other-coordinator';
-    if (origin.kind !== 'own') return origin.kind;
-    const { epoch } = origin;
+    const restored = restoredRuns.of(branch.transactionId);
+    if (restored === undefined && origin.kind !== 'own') {
+      return origin.kind === 'other-name' ? 'other-coordinator' : origin.kind;
+    }
+    const age = origin.kind === 'own' ? log.epoch - origin.epoch : undefined;
     const recorded = registry.isRestoredDecision(branch.transactionId);
-    const presumption = presume({ owns: !log.isLost, recorded, begunInThisEpoch: epoch === log.epoch });
+    const presumption = presume({ owns: !log.isLost, recorded, begunInThisEpoch: age === 0 });
     if (presumption !== 'abort') return 'leave';
     // Without the decisions of that epoch there is nothing to presume from.
-    if (epoch > log.epoch) return 'later-run';
+    if (restored === undefined && age! < 0) return 'later-run';
     if (!restoration.hasRoomFor(branch, participant)) return 'malformed';
-    return log.durable ? 'abort' : 'earlier-run';
+    return (restored ?? log).durable ? 'abort' : 'earlier-run';
   }
 
   private rollBack(branch: PreparedBranch, participant: RegisteredParticipant): void {

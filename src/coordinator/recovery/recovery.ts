@@ -1,16 +1,10 @@
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import { ClaimRestoration, type Restored } from './claim-restoration.js';
 import { OrphanRecovery } from './orphan-recovery.js';
-import { LOOKED_AT_IN_A_SLICE, Slices } from './slices.js';
 import { StalledRecovery } from './stalled-recovery.js';
 
 /** How long the log may take to say whether it works before it is asked again. */
 const CHECK_WITHIN_MS = 10_000;
-
-/** What was taken up at the start: how many decisions, and the names of participants that are missing. */
-interface Restored {
-  readonly decisions: number;
-  readonly missing: ReadonlySet<string>;
-}
 
 /**
  * Brings to its end what was left over: decisions of earlier runs, branches that are stalled, and orphans. It never
@@ -19,58 +13,34 @@ interface Restored {
 export class Recovery {
   private readonly stalled: StalledRecovery;
   private readonly orphans: OrphanRecovery;
+  private readonly claims: ClaimRestoration;
+  private isRestored = false;
   /** When the log was asked whether it works, on the coordinator's clock; 0 when it has answered. */
   private checkingSince = 0;
-  private isRestored = false;
 
   constructor(private readonly runtime: CoordinatorRuntime) {
     this.stalled = new StalledRecovery(runtime, runtime.parts.options.recoveryConcurrency);
     this.orphans = new OrphanRecovery(runtime);
+    this.claims = new ClaimRestoration(runtime);
   }
 
   /**
-   * Takes up the decisions that the log held when it was opened. The participants are registered before.
+   * Takes up the records of a run that can write no more, at once. The participants are registered before.
    *
-   * @returns how many there were, and the names of the participants that are missing.
+   * @param found the records. @default what the own log held when it was opened; that is handed over once
+   * @returns how many decisions were new, and the names of the participants that are missing.
    */
-  restore(): Restored {
-    const steps = this.restoring();
-    let step = steps.next();
-    while (!step.done) step = steps.next();
-    return step.value;
+  restore(found = this.runtime.takeUnfinished()): Restored {
+    const restored = this.claims.restore(found);
+    this.isRestored ||= found.run === this.runtime.log.run;
+    return restored;
   }
 
-  /** The same, in slices: the event loop turns in between, however many there are. */
-  async restoreInSlices(): Promise<Restored> {
-    const slices = new Slices(LOOKED_AT_IN_A_SLICE);
-    const steps = this.restoring();
-    let step = steps.next();
-    while (!step.done) {
-      const turn = slices.next();
-      if (turn !== undefined) await turn;
-      step = steps.next();
-    }
-    return step.value;
-  }
-
-  private *restoring(): Generator<undefined, Restored> {
-    const { restoration } = this.runtime;
-    const { decisions, reports: allReports } = this.runtime.takeUnfinished();
-    const missing = new Set<string>();
-    const reports = Map.groupBy(allReports, ({ id }) => id);
-    for (const record of decisions) {
-      const { branches } = restoration.committed(record, reports.get(record.id) ?? []);
-      reports.delete(record.id);
-      for (const { participant } of branches) if (participant.isAwaited) missing.add(participant.name);
-      yield;
-    }
-    for (const ofOne of reports.values()) {
-      restoration.reported(ofOne);
-      yield;
-    }
-    this.isRestored = true;
-    this.runtime.isRestored = true;
-    return { decisions: decisions.length, missing };
+  /** The same, in slices: the event loop turns in between, however many there are, and transactions go on. */
+  async restoreInSlices(found = this.runtime.takeUnfinished()): Promise<Restored> {
+    const restored = await this.claims.restoreInSlices(found);
+    this.isRestored ||= found.run === this.runtime.log.run;
+    return restored;
   }
 
   /**
