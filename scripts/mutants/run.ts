@@ -25,6 +25,7 @@ const SUITES = [
     'test/postgres/isolation.spec.ts',
     'test/postgres/failed-statements.spec.ts',
     'test/postgres/branch-session.spec.ts',
+    'test/postgres/one-query.spec.ts',
   ],
 ];
 
