@@ -81,7 +81,7 @@ function notesOn(lines: Layout['lines']): string[] {
   if (up.length === 0) return ['No arrow leads back up.'];
   return [
     'Red: against the direction of the others, between folders; no cycle of files is among them.',
-    ...up.map((line) => `${line.from} → ${line.to}: ${line.weight}${line.typesOnly ? ', types only' : ''}`),
+    ...up.map((line) => `${line.from} → ${line.to}${line.typesOnly ? ', types only' : ''}`),
   ];
 }
 

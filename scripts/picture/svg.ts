@@ -85,8 +85,9 @@ function path(line: Line): string {
     last = point;
   }
   const kind = kindOf(line);
-  const told = `${line.from} → ${line.to}: ${line.weight} ${line.weight === 1 ? 'import' : 'imports'}`;
-  return `<path class="line ${kind}" marker-end="url(#${kind})" d="${d}"><title>${escape(told)}${line.typesOnly ? ', types only' : ''}</title></path>`;
+  // Not how many imports: then each new one would change the picture.
+  const told = `${line.from} → ${line.to}${line.typesOnly ? ', types only' : ''}`;
+  return `<path class="line ${kind}" marker-end="url(#${kind})" d="${d}"><title>${escape(told)}</title></path>`;
 }
 
 function kindOf({ up, implied }: Line): string {

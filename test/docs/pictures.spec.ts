@@ -118,7 +118,7 @@ function arrow(from: string, to: string, weight: number): Parameters<typeof unta
 }
 
 function arrowsOf(name: string): string[] {
-  return [...drawn.get(name)!.matchAll(/<title>(\S+) → (\S+): \d+ imports?/g)].map(
+  return [...drawn.get(name)!.matchAll(/<title>(\S+) → (\S+?)(?:, types only)?<\/title>/g)].map(
     ([, from, to]) => `${from} → ${to}`,
   );
 }
