@@ -1,0 +1,76 @@
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+interface Step {
+  readonly uses?: string;
+  readonly run?: string;
+  readonly with?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+interface Workflow {
+  readonly on: Readonly<Record<string, unknown>>;
+  readonly permissions: Readonly<Record<string, string>>;
+  readonly jobs: Readonly<
+    Record<
+      string,
+      {
+        readonly strategy: { readonly matrix: { readonly node: readonly string[] } };
+        readonly 'timeout-minutes': number;
+        readonly steps: readonly Step[];
+      }
+    >
+  >;
+}
+
+const workflow = parse(textOf('.github/workflows/ci.yml'), { strict: true, uniqueKeys: true }) as Workflow;
+const [job, ...others] = Object.values(workflow.jobs);
+
+function textOf(path: string): string {
+  return readFileSync(join(ROOT, path), 'utf8');
+}
+
+describe('the workflow of continuous integration', () => {
+  it('runs .ci/run, on the Node of its matrix, for each push to main and each pull request', () => {
+    const [checkout, setup, run] = job!.steps;
+
+    expect(others).toStrictEqual([]);
+    expect(Object.keys(workflow.on)).toStrictEqual(['push', 'pull_request']);
+    expect(checkout!.uses).toMatch(/^actions\/checkout@v\d+$/);
+    expect(setup!.uses).toMatch(/^actions\/setup-node@v\d+$/);
+    expect(setup!.with).toStrictEqual({ 'node-version': '${{ matrix.node }}' });
+    expect(run).toStrictEqual({ run: '.ci/run', env: { NODE_UNDER_TEST: 'machine' } });
+    expect(job!.steps).toHaveLength(3);
+    expect(() => accessSync(join(ROOT, '.ci/run'), constants.X_OK)).not.toThrow();
+  });
+
+  it('tries the oldest Node that package.json allows, and the line of the one that npm scripts run on', () => {
+    const { engines, devDependencies } = JSON.parse(textOf('package.json')) as {
+      engines: { node: string };
+      devDependencies: { node: string };
+    };
+
+    expect(job!.strategy.matrix.node).toStrictEqual([
+      engines.node.replace('>=', ''),
+      devDependencies.node.split('.')[0],
+    ]);
+  });
+
+  it('runs the tests on the Node of the machine, and without a variable on that of the lock file', () => {
+    const tests = /if \[ "\$\{NODE_UNDER_TEST:-\}" = machine \]; then\n([^]*?)else\n([^]*?)fi\n/.exec(
+      textOf('.ci/run'),
+    );
+
+    expect(tests![1]).toContain('node node_modules/vitest/vitest.mjs run\n');
+    expect(tests![2]!.trim()).toBe('npm test');
+  });
+
+  it('may change nothing in the repository, and has more time than all rungs take', () => {
+    expect(workflow.permissions).toStrictEqual({ contents: 'read' });
+    expect(job!['timeout-minutes']).toBeGreaterThan(8 + 30);
+  });
+});
