@@ -26,6 +26,7 @@ const SUITES = [
     'test/postgres/failed-statements.spec.ts',
     'test/postgres/branch-session.spec.ts',
     'test/postgres/one-query.spec.ts',
+    'test/postgres/claims-of-logs.spec.ts',
   ],
 ];
 

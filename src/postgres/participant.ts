@@ -56,8 +56,8 @@ abstract class PostgresParticipantBase<P>
     return this.resourceManager.rollback(branch);
   }
 
-  recover(): Promise<readonly PreparedBranch[]> {
-    return this.resourceManager.recover();
+  recover(run?: CoordinatorRun): Promise<readonly PreparedBranch[]> {
+    return this.resourceManager.recover(run);
   }
 
   capacity(): Promise<ParticipantCapacity> {

@@ -23,7 +23,7 @@ import {
 import { onePhase, preparation } from './branch/ending.js';
 import { BranchWork, type Work, remainingUntil } from './branch/work.js';
 import { type Lanes, openLanes } from './connection/lanes.js';
-import { CoordinatorClaim } from './claim/claim.js';
+import { LogClaims } from './claim/claims.js';
 import { PostgresBranchError, PostgresStartUpError } from './errors.js';
 import { branchOf, quoted } from '../sql/gid.js';
 import { gidOf } from './gid.js';
@@ -47,7 +47,7 @@ export class PostgresResourceManager {
   private readonly lanes: Lanes;
   private readonly guard: GuardTable;
   private readonly purge: GuardPurge;
-  private readonly claim: CoordinatorClaim;
+  private readonly claims: LogClaims;
   private started: Promise<BranchWork> | undefined;
   private closed: Promise<void> | undefined;
 
@@ -69,7 +69,7 @@ export class PostgresResourceManager {
     this.lanes = openLanes(connection, settings, participant, this.logger);
     this.guard = new GuardTable(settings.guardTable);
     this.purge = new GuardPurge(participant, this.lanes.completion, this.guard, settings, this.logger);
-    this.claim = new CoordinatorClaim(participant, this.lanes.completion, settings, this.logger);
+    this.claims = new LogClaims(participant, this.lanes.completion, settings, this.logger);
   }
 
   /**
@@ -86,7 +86,7 @@ export class PostgresResourceManager {
     await this.ready();
     if (coordinator === undefined) return;
     try {
-      await this.claim.hold(coordinator, isOwnRun);
+      await this.claims.hold(coordinator, isOwnRun);
     } catch (error) {
       throw error instanceof PostgresStartUpError
         ? error
@@ -168,12 +168,13 @@ export class PostgresResourceManager {
   /**
    * Lists the branches of this participant that are prepared in this database, whichever coordinator's they are.
    *
-   * @throws when the list would not be complete, or the name of the coordinator is in use elsewhere.
+   * @param run the run that asks. Left out, it is every run that works here.
+   * @throws when the list would not be complete, or the run is not let in.
    */
-  async recover(): Promise<readonly PreparedBranch[]> {
+  async recover(run?: CoordinatorRun): Promise<readonly PreparedBranch[]> {
     await this.ready();
     const signal = AbortSignal.timeout(this.settings.recoverTimeoutMs);
-    await unlessAborted(signal, () => this.claim.renew());
+    await unlessAborted(signal, () => this.claims.renew(run));
     const gids = await this.lanes.completion.run(signal, (client) => preparedOf(client, this.participant));
     const branches = gids.map((gid) => branchOf(gid, this.participant));
     return branches.filter((branch) => branch !== undefined);
@@ -236,7 +237,7 @@ export class PostgresResourceManager {
       throw error;
     }
     const branchWork = await this.ready();
-    const refusal = this.claim.covers(branch.transactionId) ? undefined : await this.claim.admit(branch);
+    const refusal = this.claims.covers(branch.transactionId) ? undefined : await this.claims.admit(branch);
     if (refusal !== undefined) return refusal;
     this.purge.workFor(branch);
     let isConnected = false;
@@ -257,7 +258,7 @@ export class PostgresResourceManager {
 
   private async end(): Promise<void> {
     await this.purge.stop();
-    await this.claim.close();
+    await this.claims.close();
     await this.lanes.close();
   }
 

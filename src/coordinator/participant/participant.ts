@@ -175,9 +175,10 @@ export interface TransactionParticipant<P = unknown> {
    * Lists the branches that are prepared here and were told no decision, all of them, also those of other
    * coordinators. Optional: with it, branches that a crash of the coordinator has left behind are found and rolled back.
    *
+   * @param run the run that asks: for a participant that several coordinators have claimed.
    * @throws when the list would not be complete. Then nothing is concluded from it.
    */
-  recover?(): readonly PreparedBranch[] | PromiseLike<readonly PreparedBranch[]>;
+  recover?(run?: CoordinatorRun): readonly PreparedBranch[] | PromiseLike<readonly PreparedBranch[]>;
 
   /**
    * Says what the server behind it can take. Optional: with it, the coordinator begins no more transactions than the

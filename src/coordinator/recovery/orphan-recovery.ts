@@ -64,7 +64,7 @@ export class OrphanRecovery {
     const { parts } = this.runtime;
     const askedAt = parts.clock.now();
     try {
-      const listed: unknown = await participant.instance.recover?.();
+      const listed: unknown = await participant.instance.recover?.(this.runtime.log.run);
       if (this.mayConclude) await this.conclude(participant, listed, askedAt);
     } catch (error) {
       // An incomplete list proves nothing, and what was seen before has not been seen again.

@@ -1,11 +1,9 @@
 import type { Logger } from '@nestjs/common';
 import {
   type AbortVote,
-  type Branch,
   type CoordinatorRun,
   type IsOwnRun,
   idPrefixOf,
-  originOf,
   refuse,
 } from '../../coordinator/index.js';
 import { keyOfRun } from '../../sql/claim.js';
@@ -13,7 +11,7 @@ import { ClaimSession } from './session.js';
 import { type HeldName, lockName } from './lock.js';
 import { PostgresStartUpError } from '../errors.js';
 import { type Lane, unlessAborted } from '../connection/lane.js';
-import { checkLog } from './log-check.js';
+import { checkLog, copied } from './log-check.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { RunTable } from './run-table.js';
 
@@ -33,14 +31,16 @@ interface Claimant {
 }
 
 /**
- * Which run of a coordinator works in this database under its name, for one participant. Of two processes of one name, each
- * with a decision log of its own, or a copy of one, one would take what the other has prepared for its orphans. So a process
- * holds a lock on the name for as long as it lives, and the database keeps which run it has let in.
+ * The claim of one decision log: which of its runs works in this database under the name of its coordinator, for one
+ * participant. Of two processes of one name, each with a decision log of its own, or a copy of one, one would take what the
+ * other has prepared for its orphans. So a process holds a lock on the name for as long as it lives, and the database keeps
+ * which run of each log it has let in.
  */
-export class CoordinatorClaim {
+export class LogClaim {
   private readonly runs: RunTable;
-  /** The run that this process works for, as far as it is known. */
+  /** The latest run that was let in, and the latest that has asked. */
   private claimant: Claimant | undefined;
+  private asked: Claimant | undefined;
   /** What the ids begin with that the claim covers; undefined without one. */
   private prefix: string | undefined;
   private name: HeldName | undefined;
@@ -54,12 +54,23 @@ export class CoordinatorClaim {
   private readonly end = new AbortController();
 
   constructor(
+    readonly logId: string,
     private readonly participant: string,
     private readonly lane: Lane,
     private readonly settings: ResolvedPostgresSettings,
     private readonly logger: Logger,
   ) {
     this.runs = new RunTable(participant, settings);
+  }
+
+  /** Whether it holds nothing, and is not at work on that. */
+  get isIdle(): boolean {
+    return this.prefix === undefined && this.underWay === undefined;
+  }
+
+  /** Whether it holds the claim of a log that is lost with its process. */
+  get isVolatile(): boolean {
+    return this.prefix !== undefined && this.claimant?.run.durable === false;
   }
 
   /** Whether the name is held for the run that a transaction is of. */
@@ -84,18 +95,21 @@ export class CoordinatorClaim {
     const forget = (): void => {
       if (this.underWay?.done === done) this.underWay = undefined;
     };
-    done.then(forget, forget);
+    done.then(forget, (error: unknown) => {
+      forget();
+      if (!(error instanceof PostgresStartUpError)) return;
+      this.refused = { key, until: performance.now() + REFUSED_FOR_MS, error };
+    });
     return done;
   }
 
   /**
-   * Holds the name of the coordinator that a branch is of.
+   * Holds the name of the coordinator for a branch of a run.
    *
-   * @returns why nothing of that coordinator is prepared here, if that is so.
+   * @returns why nothing of that run is prepared here, if that is so.
    * @throws what stands in the way of finding out.
    */
-  async admit({ transactionId, run, signal }: Branch): Promise<AbortVote | undefined> {
-    if (originOf(transactionId) === undefined || !transactionId.startsWith(idPrefixOf(run))) return undefined;
+  async admit(run: CoordinatorRun, signal: AbortSignal): Promise<AbortVote | undefined> {
     const { refused } = this;
     if (refused?.key === keyOfRun(run) && performance.now() < refused.until) return refusalBy(refused.error);
     try {
@@ -111,12 +125,12 @@ export class CoordinatorClaim {
    * Holds the name again, where it was refused before or the session that held it was lost. A connection that is dead
    * says nothing of it: so the session is asked.
    *
+   * @param run the run that asks. @default the one that is known
    * @throws as {@link hold}.
    */
-  async renew(): Promise<void> {
+  async renew(run = (this.claimant ?? this.asked)?.run): Promise<void> {
     await this.check();
-    if (this.claimant !== undefined && this.prefix === undefined)
-      await this.hold(this.claimant.run, undefined, this.shortWaitMs);
+    if (run !== undefined && !this.holds(run)) await this.hold(run, undefined, this.shortWaitMs);
   }
 
   /** Gives the name back for good. What is under way ends, so that it leaves no connection outside of its pool. */
@@ -142,11 +156,11 @@ export class CoordinatorClaim {
     before: Promise<void> | undefined,
   ): Promise<void> {
     await before?.catch(ignore);
-    const known = this.claimant;
-    const isSame = known !== undefined && keyOfRun(known.run) === keyOfRun(run);
-    const claimant = { run, isOwnRun: isOwnRun ?? (isSame ? known.isOwnRun : undefined) };
-    this.claimant = claimant;
-    if (isSame && this.prefix !== undefined) return;
+    const known = [this.asked, this.claimant].find((one) => one && keyOfRun(one.run) === keyOfRun(run));
+    const claimant = { run, isOwnRun: isOwnRun ?? known?.isOwnRun };
+    this.asked = claimant;
+    if (this.holds(run)) return;
+    await this.checkBefore(claimant);
     await this.release();
     const limit = AbortSignal.timeout(this.settings.startTimeoutMs + waitMs);
     const signal = AbortSignal.any([limit, this.end.signal]);
@@ -157,17 +171,39 @@ export class CoordinatorClaim {
       // Without a durable log the id of the log is a new one at each start, and nothing is taken for an orphan.
       if (run.durable) await checkLog(session, run, claimant.isOwnRun, this.participant, this.runs, signal);
       signal.throwIfAborted();
+      this.claimant = claimant;
       if (!name.isOfSibling) return this.keep(session, name, run);
       await session.leave();
       this.keep(undefined, name, run);
     } catch (error) {
       await name?.letGo();
       await session.leave();
-      if (error instanceof PostgresStartUpError) {
-        this.refused = { key: keyOfRun(run), until: performance.now() + REFUSED_FOR_MS, error };
-      }
       throw error;
     }
+  }
+
+  /** A run that is refused anyway does not end the claim of the one that is in. */
+  private async checkBefore({ run, isOwnRun }: Claimant): Promise<void> {
+    const { session, claimant } = this;
+    if (this.prefix === undefined || claimant === undefined) return;
+    const { epoch } = claimant.run;
+    if (epoch >= run.epoch) throw copied(this.participant, run, `start ${epoch} of the log has worked in it`);
+    if (session === undefined) return;
+    try {
+      const signal = AbortSignal.any([AbortSignal.timeout(this.settings.startTimeoutMs), this.end.signal]);
+      await checkLog(session, run, isOwnRun, this.participant, this.runs, signal);
+    } catch (error) {
+      // A session that is lost holds nothing: then the run is checked by its own.
+      if (error instanceof PostgresStartUpError) throw error;
+    }
+  }
+
+  private holds(run: CoordinatorRun): boolean {
+    return (
+      this.prefix !== undefined &&
+      this.claimant !== undefined &&
+      keyOfRun(this.claimant.run) === keyOfRun(run)
+    );
   }
 
   /** Should the session that holds the name be lost, it is claimed anew before the next branch is prepared. */

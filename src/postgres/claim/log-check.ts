@@ -71,7 +71,8 @@ function otherLog(
   );
 }
 
-function copied(participant: string, run: CoordinatorRun, seen: string): PostgresStartUpError {
+/** The log of the run lacks what `seen` says of it. */
+export function copied(participant: string, run: CoordinatorRun, seen: string): PostgresStartUpError {
   return new PostgresStartUpError(
     'DTC_LOG_COPIED',
     participant,
