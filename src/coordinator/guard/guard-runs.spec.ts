@@ -213,6 +213,22 @@ describe('MemoryGuardStore and branches that a coordinator may still call', () =
     await new Promise(setImmediate);
   });
 
+  it('throws nothing at once where a run cannot be read, and keeps what it may need', async () => {
+    const { guard, isNeeded } = asked();
+    const unreadable = (): CoordinatorRun => ({
+      ...FIRST,
+      get isUnsettled(): never {
+        throw new Error('not readable');
+      },
+    });
+    // The second call comes from a run that is admitted, as another object says.
+    for (const id of ['shop.log1.2.1', 'shop.log1.2.2']) {
+      const call = guard.rollback(branchOf(unreadable(), id), () => {});
+      await expect(call).resolves.toBeUndefined();
+      expect(isNeeded(`${id}/stock`)).toBe(true);
+    }
+  });
+
   it('does not let runs of other processes push out those that it can ask', async () => {
     const { guard, isNeeded } = asked();
     await guard.rollback(branchOf({ ...FIRST, isUnsettled: (id) => id === 'shop.log1.2.1' }, 't'), () => {});

@@ -107,9 +107,16 @@ export class GuardRuns {
   }
 }
 
-/** @returns undefined for a run that cannot be asked. */
+/** @returns undefined for a run that cannot be asked; for one that cannot be read, what throws as it does. */
 function questionOf(run: object): ((transactionId: string) => unknown) | undefined {
-  const { isUnsettled } = run as Readonly<Record<string, unknown>>;
+  let isUnsettled: unknown;
+  try {
+    ({ isUnsettled } = run as Readonly<Record<string, unknown>>);
+  } catch (error) {
+    return () => {
+      throw error;
+    };
+  }
   return typeof isUnsettled === 'function'
     ? (id) => Reflect.apply(isUnsettled, run, [id]) as unknown
     : undefined;
