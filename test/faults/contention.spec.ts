@@ -473,6 +473,28 @@ describe('A participant that says how many branches it can prepare at once', () 
     expect(await askedOf20()).toBe(8);
   });
 
+  it.each<[string, ParticipantScript]>([
+    ['votes read-only', { prepare: 'read-only' }],
+    ['refuses for something else', { prepare: { refuse: 'OUT_OF_STOCK', reason: 'none is left' } }],
+  ])('is asked for as many as before where it %s from then on', async (_name, then) => {
+    const { transactions, clock, first } = await withNarrow({ prepare: CONFLICT }, 8);
+    for (let number = 0; number < 4; number++) {
+      const met = transactions.begin();
+      for (const request of branches) met.enlist(request);
+      await met.commit();
+      await clock.advance(100);
+    }
+    first.script = then;
+    for (let number = 0; number < 40; number++) await transactions.run({ branches });
+    first.script = { prepare: 'hang' };
+    const before = first.count('prepare');
+    const running = Array.from({ length: 20 }, () => transactions.run({ branches, timeoutMs: 500 }));
+    await settled();
+    expect(first.count('prepare') - before).toBe(8);
+    await clock.advance(510);
+    await Promise.all(running);
+  });
+
   it('has transactions with a single branch wait as the others do, in the order in which they came', async () => {
     const gates = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
     const { transactions, first } = await withNarrow({

@@ -82,6 +82,7 @@ export class Voting {
     else if (answer instanceof Refused) {
       const { code, reason, conflict, overloaded } = answer;
       if (overloaded) branch.participant.server?.lower(this.parts.clock.now());
+      else if (!conflict) branch.participant.places?.gotThrough();
       const refusal = { code, reason, error: undefined, conflict };
       this.noYes(branch, VOTE_ABORT, withSibling(branch, refusal), false);
     } else {
@@ -192,7 +193,7 @@ export class Voting {
 
   private count(branch: BranchRecord, answer: VoteNumber, problem?: PrepareProblem): void {
     const { transaction } = branch;
-    if (answer === VOTE_COMMIT) branch.participant.places?.voted();
+    if (answer === VOTE_COMMIT || answer === VOTE_READ_ONLY) branch.participant.places?.gotThrough();
     branch.votedUs = transaction.elapsedUs(this.parts.clock.now());
     if (transaction.state !== PREPARING) this.lateAnswer(branch, answer, problem);
     else if (answer === VOTE_COMMIT || answer === VOTE_READ_ONLY) this.parts.observers.voted(branch, answer);

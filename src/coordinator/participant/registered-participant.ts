@@ -30,8 +30,8 @@ export interface Places {
   release(branch: Branch): void;
   /** A branch was refused because it met another transaction. */
   conflicted(): void;
-  /** A branch voted commit. */
-  voted(): void;
+  /** A branch voted, or was refused for something else: it had what it may have waited for. */
+  gotThrough(): void;
   /** Asks those that wait as far as there are places for them. */
   serve(): void;
 }

@@ -26,7 +26,7 @@ interface Waiting {
  * take their places without waiting.
  *
  * Where branches are refused because they waited for each other's rows too long, half of them wait here from then on, where
- * nothing is refused for it; and with what votes commit one after the other is let in again.
+ * nothing is refused for it; and with what gets through one after the other is let in again.
  */
 export class PreparePlaces implements Places {
   private readonly holders = new Set<BranchRecord>();
@@ -61,7 +61,7 @@ export class PreparePlaces implements Places {
     this.width = Math.max(1, this.width / 2);
   }
 
-  voted(): void {
+  gotThrough(): void {
     if (this.width < this.limit) this.width = Math.min(this.limit, this.width + 1 / this.width);
   }
 
