@@ -216,7 +216,9 @@ export class CoordinatorProcess {
   private readonly recover = (): void | true => {
     if (!this.isAlive) return true;
     this.world.queue.inBackground(this.world.settings.options.recoveryIntervalMs, this.recover);
-    if (this.isPaused || this.pass !== undefined) return true;
+    if (this.isPaused) return true;
+    // A pass that is cut into slices waits for a turn of the event loop, which only an event that counts brings about.
+    if (this.pass !== undefined) return;
     this.pass = this.recovery!.pass().finally(() => (this.pass = undefined));
   };
 }
