@@ -51,7 +51,7 @@ export class TransactionManager {
         for (let index = 0; index < read.branchCount; index++) {
           admission.enlist(transaction, branchAt(read.branches, index));
         }
-        // Whatever can fail is tried before the begin: from then on the transaction has an outcome.
+        // What can fail is tried before it starts: from then on the transaction has an outcome.
         signal?.listen();
       }
       heeding(signal, () => {
@@ -141,7 +141,7 @@ export class TransactionManager {
   }
 
   /**
-   * Drops the heuristic reports of a transaction that is over, once somebody has dealt with what they tell. Its
+   * Drops the heuristic reports of a transaction that is over, once an operator has dealt with what they tell. Its
    * branches go on to show what they reported.
    *
    * @returns whether there were any, and it is over.
@@ -182,7 +182,7 @@ export class TransactionManager {
     }
   }
 
-  /** The caller had cancelled before the begin: no participant is asked to prepare. */
+  /** The caller had cancelled before the start: no participant is asked to prepare. */
   private startCancelled(transaction: TransactionRecord, signal: CallerSignal): void {
     this.runtime.admit(transaction);
     transaction.listenTo(signal);
@@ -199,7 +199,7 @@ export class TransactionManager {
     return made;
   }
 
-  /** The outcome, for whoever asks besides the caller of run(). */
+  /** The outcome, for those that ask besides the caller of run(). */
   private outcomeOf(transaction: TransactionRecord): Promise<Outcome> {
     if (transaction.told !== TOLD_NOTHING) return Promise.resolve(outcomeNow(transaction));
     return new Promise((resolve) => {

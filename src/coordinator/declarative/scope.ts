@@ -10,7 +10,7 @@ interface Scope {
 
 /**
  * Where the calling code stands, as far as decorated methods are concerned. The ambient transaction alone would not say: one
- * that is over, aborted at its deadline for example, is nobody's ambient transaction any more, and a method that wanted
+ * that is over, aborted at its deadline for example, is the ambient transaction of no code any more, and a method that wanted
  * to join it must not be taken for one that needs a transaction of its own.
  */
 export class DeclarativeScope {

@@ -36,7 +36,7 @@ export interface RuntimeParts {
   /** What the log answered when it was opened. */
   readonly claim: LogClaim;
   readonly observer: TransactionObserver;
-  /** @default nobody traces */
+  /** @default no application traces */
   readonly tracing?: Tracing;
 }
 

@@ -85,7 +85,7 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   firstBranch: BranchRecord | undefined = undefined;
   private lastBranch: BranchRecord | undefined = undefined;
   /**
-   * Moments are kept as whole microseconds (what is due: milliseconds) since the begin, which V8 stores in the object
+   * Moments are kept as whole microseconds (what is due: milliseconds) since the transaction began, which V8 stores in the object
    * itself, where each number with a fraction would be an object of its own. They are read by what is measured of each
    * transaction, and set by the moments below.
    */
@@ -215,7 +215,7 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     return { id: this.id, name: this.name, decider: DECIDED_BY_LOG, begunAt, decidedAt, branches };
   }
 
-  /** @returns whole microseconds since the begin. */
+  /** @returns whole microseconds since the transaction began. */
   elapsedUs(now: number): number {
     const us = (now - this.startedAt) * 1000 + 0.5;
     return us < MAX_SMALL ? us | 0 : Math.floor(us);
@@ -366,7 +366,7 @@ export class BranchRecord implements Branch {
   call = CALL_NONE;
   /** Completion attempts so far. */
   attempts = 0;
-  /** Microseconds from the begin of the transaction to the answer. */
+  /** Microseconds from the start of the transaction to the answer. */
   votedUs = NOT_YET;
   completedUs = NOT_YET;
   private extras: BranchExtras | undefined = undefined;

@@ -31,7 +31,7 @@ export interface CoordinatorCondition {
   readonly inDoubt: number;
   /** Transactions with a stalled branch. */
   readonly stalled: number;
-  /** Transactions with a heuristic report that nobody has dealt with. */
+  /** Transactions with a heuristic report that no operator has dealt with. */
   readonly heuristic: number;
   /** For how long the oldest of them has been in doubt, in milliseconds; null when there is none. */
   readonly oldestInDoubtMs: number | null;
@@ -56,7 +56,7 @@ export interface CoordinatorView {
   readonly statistics: TransactionStatistics;
 }
 
-/** What somebody should look at. */
+/** What an operator should look at. */
 export interface Attention {
   readonly transactions: readonly TransactionSummary[];
   readonly total: number;

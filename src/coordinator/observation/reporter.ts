@@ -166,7 +166,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     if (transaction.stateName === 'COMMITTED') this.statistics.committed++;
     else this.statistics.aborted++;
     this.measurements.ended(transaction);
-    // Each on its own: lines that cannot be written keep the event from nobody.
+    // Each on its own: lines that cannot be written keep the event from no listener.
     try {
       if (this.lines.isEnabled()) this.lines.write(transaction);
     } catch (error) {

@@ -5,7 +5,7 @@ import { ACTIVE, includes, isAbort, isCommit } from '../protocol/index.js';
 
 /** One thing that happened in a transaction. @publicApi */
 export interface TimelineEntry {
-  /** Milliseconds since the begin of the transaction. */
+  /** Milliseconds since the transaction began. */
   readonly atMs: number;
   readonly event:
     'begun' | 'preparing' | 'voted' | 'decided' | 'committed' | 'rolled-back' | 'ended' | Incident['type'];

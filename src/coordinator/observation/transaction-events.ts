@@ -29,7 +29,7 @@ export class TransactionEvents implements OnModuleInit {
     private readonly discovery: DiscoveryService,
   ) {}
 
-  /** The application's own emitter, with its listeners and options, wherever it is and whoever can inject it. */
+  /** The application's own emitter, with its listeners and options, wherever it is. */
   onModuleInit(): void {
     const other = this.discovery
       .getProviders()

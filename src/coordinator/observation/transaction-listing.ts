@@ -8,7 +8,7 @@ import { type TransactionSummary, summaryOf } from './transaction-view.js';
 export interface TransactionFilter {
   readonly state?: TransactionState;
   readonly stalled?: boolean;
-  /** Whether it holds a heuristic report that nobody has dealt with. */
+  /** Whether it holds a heuristic report that no operator has dealt with. */
   readonly heuristic?: boolean;
   /** Whether it is prepared and its decision not known yet. */
   readonly inDoubt?: boolean;

@@ -33,9 +33,9 @@ export interface TransactionSummary {
   readonly deadlineAt: string;
   readonly decidedAt: string | null;
   readonly endedAt: string | null;
-  /** From the begin to the end, in milliseconds; null while it goes on. */
+  /** From the start to the end, in milliseconds; null while it goes on. */
   readonly durationMs: number | null;
-  /** From the begin to now, or to its end, in milliseconds. */
+  /** From the start to now, or to its end, in milliseconds. */
   readonly ageMs: number;
   readonly branches: readonly BranchView[];
 }

@@ -75,7 +75,7 @@ export class OperatorActions {
   }
 
   /**
-   * Records how a branch has ended that has stalled, or waits for a paused participant, because somebody made it so by
+   * Records how a branch has ended that has stalled, or waits for a paused participant, because an operator made it so by
    * hand, or knows it. It changes no decision: an end that disagrees with it is a heuristic report, and is kept until it is
    * forgotten.
    *
@@ -99,7 +99,7 @@ export class OperatorActions {
   }
 
   /**
-   * Drops the heuristic reports of a transaction that is over, because somebody has dealt with them.
+   * Drops the heuristic reports of a transaction that is over, because an operator has dealt with them.
    *
    * @throws TransactionNotFoundError; ActionRefusedError when it has none, or goes on; LogUnavailableError.
    */

@@ -85,7 +85,7 @@ export function allVotedForCommit<T extends ProtocolTransaction>(
   else effects.record(transaction);
 }
 
-/** Event: the commit decision is durable. From here on it is commit for ever. */
+/** Event: the commit decision is durable. From here on it stays commit. */
 export function recorded<T extends ProtocolTransaction>(transaction: T, effects: ProtocolEffects<T>): void {
   if (transaction.state !== READY || isDecidedByBranch(transaction)) return;
   decideCommit(transaction, effects);

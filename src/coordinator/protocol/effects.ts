@@ -25,7 +25,7 @@ export interface ProtocolEffects<T extends ProtocolTransaction> {
   commitOnePhase(transaction: T): void;
   /** Make the commit decision durable. */
   record(transaction: T): void;
-  /** Nobody needs the answers of the prepares in flight any more: abort their signals. */
+  /** The answers of the prepares in flight are needed no longer: abort their signals. */
   cancel(transaction: T): void;
   /** Deliver commit to these branches. */
   commit(transaction: T, branches: BranchSet): void;

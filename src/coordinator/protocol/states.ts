@@ -70,7 +70,7 @@ export function isAbort(state: StateNumber): boolean {
   return state === ABORTING || state === ABORTED;
 }
 
-/** @returns whether an abort can still be brought about by whoever asks for it. */
+/** @returns whether a request for rollback still leads to abort. */
 export function isUndecided(state: StateNumber): boolean {
   return state === ACTIVE || state === PREPARING;
 }

@@ -64,7 +64,7 @@ export const NO_BRANCH = -1;
 
 /**
  * The whole state of one transaction, as the protocol sees it: a tuple of small numbers. Two transactions with
- * equal fields behave alike for ever, so a search may copy, compare and enumerate them. An executor extends the
+ * equal fields behave alike, so a search may copy, compare and enumerate them. An executor extends the
  * class with what it needs to reach the participants.
  */
 export class ProtocolTransaction {

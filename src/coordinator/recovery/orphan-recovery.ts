@@ -20,7 +20,7 @@ export class OrphanRecovery {
   private readonly sightings = new Map<RegisteredParticipant, ReadonlyMap<string, number>>();
   /** The scans that are under way. A participant that has not answered is not asked again until it has. */
   private readonly scans = new Map<RegisteredParticipant, Promise<void>>();
-  /** How many branches of each participant nobody can decide, as was reported the last time. */
+  /** How many branches of each participant cannot be decided here, as was reported the last time. */
   private readonly undecidable = new WeakMap<RegisteredParticipant, number>();
   /** What the latest complete list of each participant has that cannot be decided here. */
   private readonly undecided = new WeakMap<RegisteredParticipant, UndecidedTally>();

@@ -7,7 +7,7 @@ import { LOOKED_AT_IN_A_SLICE, Slices, TRIED_IN_A_SLICE } from './slices.js';
 /**
  * Takes up the branches that are stalled: each is tried once in a pass, the oldest transaction first, and at each
  * participant a limited number at the same time. Each participant has a pass of its own, so that one that hangs keeps
- * nobody else waiting. A decision is only ever delivered here, never changed, and a branch that fails again stays stalled
+ * no other waiting. A decision is only ever delivered here, never changed, and a branch that fails again stays stalled
  * until the next pass.
  */
 export class StalledRecovery {

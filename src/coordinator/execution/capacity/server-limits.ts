@@ -58,7 +58,7 @@ interface LimitsParts {
 
 /**
  * Begins no more transactions than the database servers can take, and lets the next few wait in the order in which they
- * came. Whoever is refused is refused before anything has begun. Completion and recovery never ask here.
+ * came. What is refused is refused before anything has begun. Completion and recovery never ask here.
  */
 export class ServerLimits {
   private readonly byServer = new Map<string, ServerLimit>();

@@ -22,7 +22,7 @@ export class Measurements {
   heuristic = 0;
   /** By the number of the cause. */
   readonly aborted = new Float64Array(ABORT_CAUSES.length);
-  /** From the begin to the last acknowledgement, in microseconds, by the decision. */
+  /** From the start to the last acknowledgement, in microseconds, by the decision. */
   readonly commitUs = new Histogram(DURATION_BOUNDS_US);
   readonly abortUs = new Histogram(DURATION_BOUNDS_US);
   recoveryPasses = 0;

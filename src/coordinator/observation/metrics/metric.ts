@@ -25,7 +25,7 @@ export interface HistogramMetric extends MetricBase {
   read(source: MetricSource): Iterable<readonly [LabelValues, Histogram]>;
 }
 
-/** What is known of a metric, and how it is read. It is read only when somebody asks for the metrics. */
+/** What is known of a metric, and how it is read. It is read only when the metrics are asked for. */
 export type Metric = NumberMetric | HistogramMetric;
 
 /** A metric of one number, which is a sum since the start. */

@@ -5,13 +5,13 @@ import type { RegisteredParticipant } from '../../participant/registered-partici
 
 /** What is measured of one participant, besides what it counts itself. */
 export class ParticipantMeasurements {
-  /** From the begin of the voting, or of its turn, to the answer, in microseconds. */
+  /** From the start of the voting, or of its turn, to the answer, in microseconds. */
   readonly prepareUs = new Histogram(DURATION_BOUNDS_US);
   /** From the decision to the acknowledgement; of a one-phase commit, from the call. In microseconds. */
   readonly completionUs = new Histogram(DURATION_BOUNDS_US);
   /** How often it could not list its prepared branches. */
   failedScans = 0;
-  /** Its prepared branches of which nobody knows the decision. */
+  /** Its prepared branches of which this coordinator cannot know the decision. */
   undecidable = 0;
   /** Its prepared branches that this coordinator cannot decide, as the latest complete list has them. */
   undecided: UndecidedBranches = { undecidable: 0, foreign: 0, oldest: [] };
@@ -41,7 +41,7 @@ export interface Latency {
 
 /** How long a participant takes, since the start. @publicApi */
 export interface ParticipantLatency {
-  /** From the begin of the voting, or of its turn, to its answer. */
+  /** From the start of the voting, or of its turn, to its answer. */
   readonly prepare: Latency;
   /** From the decision to its acknowledgement, with every attempt and pause that it took. */
   readonly completion: Latency;

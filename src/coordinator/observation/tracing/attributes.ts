@@ -24,7 +24,7 @@ export const ATTRIBUTES = {
   abortReason: 'dtc.abort.reason',
   /** `commit`, `rollback`, `mixed` or `hazard`. */
   heuristic: 'dtc.heuristic',
-  /** The call goes on, but nobody waits for it any longer. */
+  /** The call goes on, but the coordinator waits for it no longer. */
   abandoned: 'dtc.abandoned',
   errorType: 'error.type',
   functionName: 'code.function.name',

@@ -7,7 +7,7 @@ import type { HeuristicKind } from '../../protocol/index.js';
 import { ATTRIBUTES } from './attributes.js';
 import type { TracerGuard } from './tracer-guard.js';
 
-/** The span of one call of a participant: until it is answered, or nobody waits for the answer any longer. */
+/** The span of one call of a participant: until it is answered, or the coordinator waits for the answer no longer. */
 export class CallSpan implements CallTrace {
   constructor(
     readonly branch: Branch,

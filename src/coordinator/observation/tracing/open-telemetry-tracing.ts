@@ -47,7 +47,7 @@ export class OpenTelemetryTracing implements Tracing {
     return this.parts;
   }
 
-  /** As with the guard, without a closure: this is called for every transaction that nobody traces. */
+  /** As with the guard, without a closure: this is called for every transaction that is not traced. */
   private partsOf(provider: TracerProvider): SpanParts | undefined {
     try {
       const tracer = tracerOf(provider);

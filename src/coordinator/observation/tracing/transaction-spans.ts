@@ -26,7 +26,7 @@ export interface SpanParts {
   readonly guard: TracerGuard;
 }
 
-/** Aborts that somebody wanted. All others are failures. */
+/** Aborts that were asked for. All others are failures. */
 const WANTED: ReadonlySet<string> = new Set(['refused', 'cancelled', 'rolled-back', 'rollback-only']);
 
 /**
@@ -69,7 +69,7 @@ export class TransactionSpans implements TransactionTrace {
   ): CallSpan | undefined {
     const { guard } = this.parts;
     return guard.try(() => {
-      // A branch has one call under way: the one that nobody waits for any longer is overtaken by the next.
+      // A branch has one call under way: one that was given up is overtaken by the next.
       this.abandon((call) => call.branch.branchId === branch.branchId);
       const span = this.start(this.parts.names.ofCall(method, participant.name), {
         [ATTRIBUTES.participant]: participant.name,
