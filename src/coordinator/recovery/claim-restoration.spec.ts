@@ -252,15 +252,18 @@ describe('Branches that a second run has left prepared', () => {
   });
 
   it('are left alone while its records are being taken up', async () => {
-    const { recovery, stock, twoScans } = setUp();
+    const { recovery, stock, twoScans, runtime } = setUp();
     const ids = Array.from({ length: LOOKED_AT_IN_A_SLICE }, (_, index) => deadId(100 + index));
     const restoring = recovery.restoreInSlices(
       found({ decisions: [...ids.map((id) => decision(id, 'elsewhere')), decision(deadId(7), 'stock')] }),
     );
     expect(recovery.restore(found({ run: runOf({ epoch: 9 }) })).decisions).toBe(0);
+    // That another run is taken up meanwhile says nothing of this one.
+    expect(runtime.restoredRuns.of(orphan.transactionId)).toBeUndefined();
     stock.prepared = [orphan];
     await twoScans();
     await restoring;
+    expect(runtime.restoredRuns.of(orphan.transactionId)).toEqual({ durable: true });
     await twoScans();
 
     expect(rolledBack(stock)).toEqual([]);
