@@ -84,7 +84,8 @@ export class LogFiles {
 
   /**
    * How often the write-ahead log was begun from the start, as its header says: once more after each checkpoint that moved all of
-   * it. Undefined where it has no header. It may be read past SQLite, which takes no lock on this file.
+   * it. Undefined where it has no header, and NaN where the process may open no other file for now. It may be read past SQLite,
+   * which takes no lock on this file.
    */
   get walRound(): number | undefined {
     const header = Buffer.alloc(WAL_HEADER_BYTES);
@@ -92,7 +93,9 @@ export class LogFiles {
     try {
       file = openSync(this.wal, 'r');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT') return undefined;
+      if (code === 'EMFILE' || code === 'ENFILE') return Number.NaN;
       throw error;
     }
     try {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   closeSync,
@@ -202,6 +203,23 @@ describe('LogWriter', () => {
     expect(statSync(files.wal).size).toBeLessThanOrEqual(KEPT_WAL_BYTES);
     expect(readFileSync(files.main).length).toBeGreaterThan(2 * LARGE.length);
     expect(foundAfter(crash()).decisions).toEqual(['1', '2', '3', '4', 'large', 'larger', 'other']);
+  });
+
+  it('outlives a checkpoint at which the process may open no other file', () => {
+    const folder = join(path, 'few');
+    mkdirSync(folder);
+    const script = join(import.meta.dirname, 'few-files.fixture.ts');
+    const answer = execFileSync('/bin/sh', [
+      '-c',
+      'ulimit -n 128 && exec "$0" "$@"',
+      process.execPath,
+      script,
+      folder,
+    ]);
+    const told: unknown = JSON.parse(String(answer));
+    expect(told).toMatchObject({ code: 'EMFILE', again: expect.any(Number) as number });
+    expect((told as { again: number }).again).toBeLessThanOrEqual(KEPT_WAL_BYTES);
+    expect(lookInto(folder).decisions).toEqual(['1', '2', 'large', 'larger']);
   });
 
   it.each(['a new log', 'one that there was'])(

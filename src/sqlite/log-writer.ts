@@ -190,8 +190,8 @@ export class LogWriter {
         database.exec(`COMMIT; PRAGMA wal_checkpoint(PASSIVE); ${updateCensus(afterwards)}`);
         this.pagesSinceCheckpoint = 0;
         // The answer of the checkpoint cannot be read within one step. After a whole one the write-ahead log begins anew; after
-        // another one the main file is as it was, and it is tried again after as many pages.
-        this.isCheckpointWhole = this.files.walRound !== round;
+        // another one, or where that cannot be read, it is tried again after as many pages.
+        this.isCheckpointWhole = (this.files.walRound ?? 0) > round;
         this.mostWalBytes = (this.isCheckpointWhole ? 0 : this.files.walBytes) + KEPT_WAL_BYTES;
       } else database.exec('COMMIT');
       this.census = withCheckpoint ? afterwards : marked;
