@@ -1,6 +1,7 @@
 import { defaults, Client, Query, types } from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PostgresResourceManager, type PostgresSettings, type Work } from '../../src/postgres/index.js';
+import { runOf } from '../support/identity.js';
 import { balanceOf, endOf } from '../support/postgres/bank.js';
 import { usePostgres } from '../support/postgres/bench.js';
 import { again, someBranch, until } from '../support/postgres/branches.js';
@@ -23,7 +24,7 @@ afterEach(() => {
 
 async function manage(settings: PostgresSettings = {}): Promise<PostgresResourceManager> {
   const manager = bench.make({ workConnections: 1, ...settings });
-  await manager.start({ name: 'shop', epoch: 1 } as Parameters<PostgresResourceManager['start']>[0]);
+  await manager.start(runOf());
   return manager;
 }
 
