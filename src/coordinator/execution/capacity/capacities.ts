@@ -162,7 +162,7 @@ export class Capacities {
     this.voting.limit(participant, capacity.workConnections);
     const limit = this.limits.limit(participant, capacity);
     participant.server = limit;
-    limit.onIdle.add(() => participant.places?.serve());
+    limit.onIdle.set(participant.name, () => participant.places?.serve());
     if (!limit.isShared || this.askings.has(limit)) return;
     const dueAt = this.clock.now() + ASKED_AGAIN_MS;
     const pauseMs = ASKED_AGAIN_MS;

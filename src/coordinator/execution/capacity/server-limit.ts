@@ -48,7 +48,7 @@ export class ServerLimit {
   ownConnections = 0;
   connections = 0;
   /** Hear that others may be put to work. */
-  readonly onIdle = new Set<() => void>();
+  readonly onIdle = new Map<string, () => void>();
   /** Lowered when the server runs short, and when too many queue. */
   private current: number;
   private queueing: number;

@@ -177,7 +177,7 @@ export class ServerLimits {
   /** There may be room for some that wait: first for those that are under way. */
   private wake(): void {
     for (const limit of this.byServer.values()) {
-      if (!limit.isBusy) for (const wake of limit.onIdle) wake();
+      if (!limit.isBusy) for (const wake of limit.onIdle.values()) wake();
     }
     this.serve();
   }
