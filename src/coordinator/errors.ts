@@ -299,3 +299,16 @@ export class BranchNotFoundError extends CoordinatorError {
 export class ActionRefusedError extends CoordinatorError {
   readonly code = 'DTC_ACTION_REFUSED';
 }
+
+/** Something that needs a transaction was called outside any. @publicApi */
+export class NoTransactionError extends CoordinatorError {
+  readonly code = 'DTC_NO_TRANSACTION';
+
+  /** @param caller what was called. */
+  constructor(readonly caller: string) {
+    super(
+      `${caller} needs an ambient transaction, and there is none. Call it from a method decorated with ` +
+        '@DistributedTransaction, or within Transaction.run().',
+    );
+  }
+}

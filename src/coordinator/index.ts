@@ -16,7 +16,6 @@ export {
   FailedAfterCommitError,
   InTransactionError,
   InvalidMethodError,
-  NoTransactionError,
   NotCommittedError,
   NotManagedError,
 } from './declarative/errors.js';
@@ -28,6 +27,7 @@ export {
   type CoordinatorErrorCode,
   DrainingError,
   DuplicateParticipantError,
+  NoTransactionError,
   DurableLogNeededError,
   FencedError,
   InvalidOptionsError,

@@ -1,7 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { NoTransactionError } from './declarative/errors.js';
-import { DeclarativeScope } from './declarative/scope.js';
-import { TransactionNotFoundError } from './errors.js';
+import { NoTransactionError, TransactionNotFoundError } from './errors.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { outcomeNow } from './execution/outcomes.js';
 import type { TransactionRecord } from './execution/records.js';
@@ -14,6 +12,7 @@ import type { BranchRequest } from './participant/branch-request.js';
 import { TOLD_NOTHING } from './protocol/index.js';
 import { Transaction } from './transaction.js';
 import type { BeginOptions, TransactionRequest } from './transaction-request.js';
+import { TransactionScope } from './transaction-scope.js';
 
 /**
  * Runs transactions over several participants: all of them commit, or none.
@@ -23,7 +22,7 @@ import type { BeginOptions, TransactionRequest } from './transaction-request.js'
 @Injectable()
 export class TransactionManager {
   /** @internal */
-  readonly scope = new DeclarativeScope();
+  readonly scope = new TransactionScope();
 
   constructor(@Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime) {}
 

@@ -1,17 +1,12 @@
 import { Injectable } from '@nestjs/common';
-import { NotActiveError } from '../errors.js';
+import { NoTransactionError, NotActiveError } from '../errors.js';
 import { messageOf } from '../gate/texts.js';
 import { isInstanceOf } from '../gate/failure.js';
 import type { Transaction } from '../transaction.js';
 import { TransactionManager } from '../transaction-manager.js';
 import type { BeginOptions } from '../transaction-request.js';
 import type { Propagation } from './distributed-transaction.options.js';
-import {
-  FailedAfterCommitError,
-  InTransactionError,
-  NoTransactionError,
-  NotCommittedError,
-} from './errors.js';
+import { FailedAfterCommitError, InTransactionError, NotCommittedError } from './errors.js';
 
 const MAX_NAME_LENGTH = 100;
 

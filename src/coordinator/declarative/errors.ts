@@ -42,19 +42,6 @@ export class FailedAfterCommitError extends Error {
   }
 }
 
-/** Something that needs a transaction was called outside any. @publicApi */
-export class NoTransactionError extends CoordinatorError {
-  readonly code = 'DTC_NO_TRANSACTION';
-
-  /** @param caller what was called. */
-  constructor(readonly caller: string) {
-    super(
-      `${caller} needs an ambient transaction, and there is none. Call it from a method decorated with ` +
-        '@DistributedTransaction, or within Transaction.run().',
-    );
-  }
-}
-
 /** A method with the propagation `never` was called within a transaction. @publicApi */
 export class InTransactionError extends CoordinatorError {
   readonly code = 'DTC_IN_TRANSACTION';

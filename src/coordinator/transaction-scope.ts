@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Transaction } from '../transaction.js';
+import type { Transaction } from './transaction.js';
 
 interface Scope {
   /** What a decorated method has begun, while that method is under way. */
@@ -13,7 +13,7 @@ interface Scope {
  * that is over, aborted at its deadline for example, is the ambient transaction of no code any more, and a method that wanted
  * to join it must not be taken for one that needs a transaction of its own.
  */
-export class DeclarativeScope {
+export class TransactionScope {
   private readonly storage = new AsyncLocalStorage<Scope>();
 
   /** Runs the work of the method that has begun this transaction. */
