@@ -51,7 +51,7 @@ export default defineConfig({
           ],
           exclude: [...configDefaults.exclude, ...PROOF],
           // Most of them wait for something else, a database or a browser, most of the time.
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },
