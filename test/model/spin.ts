@@ -99,3 +99,9 @@ function readReport(report: string): SpinResult {
   }
   return { states, error, memoryMb };
 }
+
+/** @returns the assertion that the model violates when it has the defect, with participants that keep rule 6 or without. */
+export async function refutationOf(mutant: string): Promise<string | undefined> {
+  const { error } = await checkWithSpin({ participants: 2, guarded: true, mutant });
+  return error ?? (await checkWithSpin({ participants: 2, guarded: false, mutant })).error;
+}
