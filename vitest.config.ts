@@ -51,7 +51,7 @@ export default defineConfig({
           ],
           exclude: [...configDefaults.exclude, ...PROOF],
           // Most of them wait for something else, a database or a browser, most of the time.
-          maxWorkers: 3,
+          maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },

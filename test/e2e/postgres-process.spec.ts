@@ -162,11 +162,12 @@ describe('The application that brings its own PostgreSQL', () => {
     await Promise.all(Array.from({ length: 200 }, keepOrdering));
 
     const confirmed = counts.get(201) ?? 0;
-    expect([...counts.keys()].filter((status) => ![201, 409, 503].includes(status))).toEqual([]);
+    // A commit that takes long on a busy machine is answered 202: it is pending, and no error.
+    expect([...counts.keys()].filter((status) => ![201, 202, 409, 503].includes(status))).toEqual([]);
     expect(confirmed).toBeGreaterThan(50);
     // The last to be answered began before the end, so that it was under way at the end.
     expect(lastConfirmed).toBeGreaterThan(end);
-    expect(await shop.stalled()).toBe(0);
+    await until('nothing is stalled', async () => (await shop.stalled()) === 0);
     await until('nothing is prepared', async () => (await shop.prepared()) === 0);
   }, 60_000);
 
