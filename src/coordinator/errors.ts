@@ -197,9 +197,9 @@ export class InvalidParticipantError extends CoordinatorError {
   constructor(
     readonly className: string,
     problem: string,
-    mend: string,
+    remedy: string,
   ) {
-    super(`${className} cannot be a participant: ${problem}. ${mend}`);
+    super(`${className} cannot be a participant: ${problem}. ${remedy}`);
   }
 }
 

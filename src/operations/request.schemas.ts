@@ -49,7 +49,9 @@ export type OrderBody = z.output<typeof orderBody>;
 /** What the resolution of a branch takes. */
 export const resolutionBody = z.strictObject({
   reason,
-  as: z.enum(HEURISTIC_KINDS).describe('How the branch has ended at its participant; hazard: nobody knows.'),
+  as: z
+    .enum(HEURISTIC_KINDS)
+    .describe('How the branch has ended at its participant; hazard: it is not known.'),
 });
 export type ResolutionBody = z.output<typeof resolutionBody>;
 

@@ -40,16 +40,16 @@ export class PostgresStartUpError extends Error {
   /**
    * @param participant the name of the participant.
    * @param problem what is wrong.
-   * @param mend what to do: a sentence, or the command.
+   * @param remedy what to do: a sentence, or the command.
    */
   constructor(
     readonly code: PostgresStartUpErrorCode,
     readonly participant: string,
     problem: string,
-    readonly mend: string,
+    readonly remedy: string,
     options?: ErrorOptions,
   ) {
-    super(`"${participant}" cannot use its PostgreSQL database: ${problem}. ${mend}`, options);
+    super(`"${participant}" cannot use its PostgreSQL database: ${problem}. ${remedy}`, options);
     this.name = 'PostgresStartUpError';
   }
 }

@@ -38,7 +38,7 @@ export const SQLSTATES: Readonly<Record<string, Row>> = {
       reason:
         'the work used what no prepared transaction may: temporary objects, LISTEN, NOTIFY, a held cursor',
     },
-    mend: 'It was prepared in another database: connect the participant to that one',
+    remedy: 'It was prepared in another database: connect the participant to that one',
   },
   '22': refusedAs('data_exception', 'DATA_REJECTED', 'the database does not take these values'),
   '22023': {
@@ -69,12 +69,12 @@ export const SQLSTATES: Readonly<Record<string, Row>> = {
   '28': {
     name: 'invalid_authorization_specification',
     means: OPERATOR,
-    mend: 'Mend the credentials of the participant, or the rules in pg_hba.conf',
+    remedy: 'Correct the credentials of the participant, or the rules in pg_hba.conf',
   },
   '3D000': {
     name: 'invalid_catalog_name',
     means: OPERATOR,
-    mend: 'Restore the database, or connect the participant to the one that has the branch',
+    remedy: 'Restore the database, or connect the participant to the one that has the branch',
   },
   '40001': refusedAs(
     'serialization_failure',
@@ -85,7 +85,7 @@ export const SQLSTATES: Readonly<Record<string, Row>> = {
   '42501': {
     name: 'insufficient_privilege',
     means: OPERATOR,
-    mend: 'Another role has prepared it: connect the participant as that one',
+    remedy: 'Another role has prepared it: connect the participant as that one',
   },
   '42704': {
     name: 'undefined_object',
@@ -190,8 +190,8 @@ export function refusalOf(error: unknown): AbortVote {
 }
 
 /** @returns what mends the cause of an error, or undefined where time will. */
-export function mendOf(error: unknown): string | undefined {
-  return rowOf(error).mend;
+export function remedyOf(error: unknown): string | undefined {
+  return rowOf(error).remedy;
 }
 
 /** @returns the SQLSTATE or errno of an error, or undefined when it has neither. */

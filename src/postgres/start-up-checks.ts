@@ -8,7 +8,7 @@ import { GUARD_TABLE_SHAPE, type GuardTableShape, faultOf } from './guard/table-
 import type { GuardTable } from './guard/table.js';
 import type { ResolvedPostgresSettings } from './options.js';
 import { rowsOf } from './connection/own-queries.js';
-import { codeOf, mendOf } from './sqlstate.js';
+import { codeOf, remedyOf } from './sqlstate.js';
 
 /** What the checks find out on one lane, all in one row. */
 interface Server {
@@ -173,7 +173,7 @@ export class StartUpChecks {
       throw this.differ(`its two pools find different tables under the name ${name}, or only one finds any`);
     }
     const fault = completion.guard && faultOf(name, completion.guard);
-    if (fault) throw this.failure('DTC_POSTGRES_GUARD_TABLE', fault.problem, fault.mend);
+    if (fault) throw this.failure('DTC_POSTGRES_GUARD_TABLE', fault.problem, fault.remedy);
     if (completion.mayUseGuard !== true || work.mayUseGuard !== true) {
       const { role } = completion;
       throw this.failure(
@@ -228,10 +228,10 @@ export class StartUpChecks {
   private failure(
     code: PostgresStartUpError['code'],
     problem: string,
-    mend: string,
+    remedy: string,
     cause?: unknown,
   ): PostgresStartUpError {
-    return new PostgresStartUpError(code, this.participant, problem, mend, { cause });
+    return new PostgresStartUpError(code, this.participant, problem, remedy, { cause });
   }
 }
 
@@ -248,7 +248,7 @@ export function unreachable(
     participant,
     `it cannot be reached, or does not answer within ${startTimeoutMs} ms: ${message}` +
       (code === undefined || message.includes(code) ? '' : ` (${code})`),
-    `${mendOf(error) ?? 'Check the connection string, and that the server is up'}.`,
+    `${remedyOf(error) ?? 'Check the connection string, and that the server is up'}.`,
     { cause: error },
   );
 }

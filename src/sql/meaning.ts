@@ -49,5 +49,5 @@ export interface ErrorRow<Code extends string> {
   readonly means: Meanings;
   readonly refusal?: { readonly code: Code; readonly reason: string };
   /** For `operator`: what removes the cause. */
-  readonly mend?: string;
+  readonly remedy?: string;
 }

@@ -27,9 +27,9 @@ it('A role that may not create the tables of its service is named, with its data
   const bank = await server.createDatabase();
   const database = new ServiceDatabase('payment', bank.urlBy({ user: 'guest' }));
 
-  const { message, mend } = await failureOf(database);
+  const { message, remedy } = await failureOf(database);
   expect(message).toContain(`127.0.0.1:${server.port}/${bank.name} as guest`);
-  await bank.query(mend.replace(/^Run this .*: /, ''));
+  await bank.query(remedy.replace(/^Run this .*: /, ''));
 
   await expect(database.createSchema(ACCOUNT_SCHEMA)).resolves.toBeUndefined();
   await database.onApplicationShutdown();

@@ -4,7 +4,7 @@ import {
   SQLSTATES,
   isTemporaryRefusal,
   meaningOf,
-  mendOf,
+  remedyOf,
   refusalOf,
 } from '../../src/postgres/sqlstate.js';
 import { type Meaning, PHASES } from '../../src/sql/meaning.js';
@@ -106,7 +106,7 @@ describe('the table of SQLSTATEs', () => {
         expect(refusal.code).toMatch(/^[A-Z_]+$/);
         expect(refusal.reason).toContain(code);
       }
-      if (found.includes('operator')) expect(mendOf({ code })).toMatch(/\w+/);
+      if (found.includes('operator')) expect(remedyOf({ code })).toMatch(/\w+/);
     }
   });
 

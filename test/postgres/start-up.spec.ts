@@ -80,7 +80,7 @@ describe('the start of a PostgreSQL participant', () => {
       });
       const error = await failureOf({ connection: off.database('postgres').url });
       expect(error.code).toBe('DTC_POSTGRES_PREPARED_TRANSACTIONS_OFF');
-      expect(error.mend).toContain('ALTER SYSTEM SET max_prepared_transactions = 200;');
+      expect(error.remedy).toContain('ALTER SYSTEM SET max_prepared_transactions = 200;');
     } finally {
       await bench.close();
       await off.stop();
@@ -170,7 +170,9 @@ describe('the start of a PostgreSQL participant', () => {
         .catch((reason: unknown) => reason);
       if (error === undefined) break;
       expect(error).toMatchObject({ code: 'DTC_POSTGRES_GUARD_TABLE' });
-      await bench.database.query((error as PostgresStartUpError).mend.replace('Run this as its owner: ', ''));
+      await bench.database.query(
+        (error as PostgresStartUpError).remedy.replace('Run this as its owner: ', ''),
+      );
     }
 
     expect([1, 2]).toContain(mends);
@@ -194,7 +196,7 @@ describe('the start of a PostgreSQL participant', () => {
     const error = await failureOf(options);
     expect(error.code).toBe('DTC_POSTGRES_GUARD_TABLE');
 
-    await bench.database.query(error.mend.replace('Run this: ', ''));
+    await bench.database.query(error.remedy.replace('Run this: ', ''));
 
     await expect(bench.make(options).start()).resolves.toBeUndefined();
   });
@@ -205,7 +207,7 @@ describe('the start of a PostgreSQL participant', () => {
     expect(error.code).toBe('DTC_POSTGRES_GUARD_TABLE');
     expect(error.message).toContain('42501');
 
-    await bench.database.query(error.mend.replace('Run this as a role that may: ', ''));
+    await bench.database.query(error.remedy.replace('Run this as a role that may: ', ''));
 
     await expect(bench.make(options).start()).resolves.toBeUndefined();
   });
@@ -215,7 +217,7 @@ describe('the start of a PostgreSQL participant', () => {
     const error = await failureOf({ connection: bench.database.urlBy({ user: 'guest' }) });
     expect(error.code).toBe('DTC_POSTGRES_PRIVILEGES');
 
-    await bench.database.query(error.mend.replace('Run this as its owner: ', ''));
+    await bench.database.query(error.remedy.replace('Run this as its owner: ', ''));
 
     await expect(
       bench.make({ connection: bench.database.urlBy({ user: 'guest' }) }).start(),

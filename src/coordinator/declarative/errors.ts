@@ -74,9 +74,9 @@ export class InvalidMethodError extends CoordinatorError {
   constructor(
     readonly method: string,
     problem: string,
-    mend: string,
+    remedy: string,
   ) {
-    super(`${method} cannot be a @DistributedTransaction: ${problem}. ${mend}`);
+    super(`${method} cannot be a @DistributedTransaction: ${problem}. ${remedy}`);
   }
 }
 

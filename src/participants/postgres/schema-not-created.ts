@@ -1,6 +1,6 @@
 import { PostgresStartUpError } from '../../postgres/index.js';
 
-const MENDS: Readonly<Record<string, (role: string) => string>> = {
+const REMEDIES: Readonly<Record<string, (role: string) => string>> = {
   // insufficient_privilege
   '42501': (role) =>
     `Run this there as the owner of the schema: GRANT CREATE, USAGE ON SCHEMA public TO "${role}";`,
@@ -16,13 +16,14 @@ export function schemaNotCreated(service: string, url: string, error: unknown): 
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const { code, message } = cause as { code?: unknown; message?: string };
   const { database, role } = placeOf(url);
-  const mend = MENDS[String(code)]?.(role) ?? 'Check the URL, and that the server is up, and start again.';
+  const remedy =
+    REMEDIES[String(code)]?.(role) ?? 'Check the URL, and that the server is up, and start again.';
   return new PostgresStartUpError(
     'DTC_POSTGRES_SCHEMA',
     service,
     `its tables could not be created in ${database} as ${role}: ${message || String(cause)}` +
       (typeof code === 'string' ? ` (${code})` : ''),
-    mend,
+    remedy,
     { cause: error },
   );
 }

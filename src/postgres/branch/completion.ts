@@ -8,7 +8,7 @@ import type { BranchEnd } from '../../sql/guard.js';
 import type { GuardTable } from '../guard/table.js';
 import { rowsOf } from '../connection/own-queries.js';
 import { REPLICATED_WRITE, throwIfCutShort, waitsCutShort } from '../connection/replication.js';
-import { codeOf, meaningOf, mendOf } from '../sqlstate.js';
+import { codeOf, meaningOf, remedyOf } from '../sqlstate.js';
 
 /**
  * Commits a prepared branch; repeats are harmless.
@@ -106,11 +106,11 @@ export async function preparedOf(client: PoolClient, participant: string): Promi
 export function completionFailed(sql: string, error: unknown): PostgresBranchError {
   const sqlstate = codeOf(error);
   const message = messageOf(error);
-  const mend = mendOf(error);
+  const remedy = remedyOf(error);
   return new PostgresBranchError(
     'DTC_POSTGRES_COMPLETION_FAILED',
     `${sql} failed: ${message}${sqlstate === undefined ? '' : ` (${sqlstate})`}.` +
-      (mend === undefined ? '' : ` ${mend}, or run it there by hand.`),
+      (remedy === undefined ? '' : ` ${remedy}, or run it there by hand.`),
     sqlstate,
     { cause: error },
   );

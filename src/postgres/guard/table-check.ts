@@ -16,7 +16,7 @@ export interface GuardTableShape {
 /** What is wrong with a guard table, and what mends it. */
 export interface GuardTableFault {
   readonly problem: string;
-  readonly mend: string;
+  readonly remedy: string;
 }
 
 /** SQL for the shape of the table whose oid `guard` is, as one value of JSON. */
@@ -45,7 +45,7 @@ export function faultOf(name: string, shape: GuardTableShape): GuardTableFault |
   if (kind !== 'r' || Object.keys(COLUMNS).some((column) => !columns.has(column))) {
     return {
       problem: `the table ${name} has the columns ${[...columns.keys()].join(', ') || 'of none'}, and is another table`,
-      mend: 'Choose another name with the option guardTable, or rename that table.',
+      remedy: 'Choose another name with the option guardTable, or rename that table.',
     };
   }
   for (const [column, wanted] of Object.entries(COLUMNS)) {
@@ -54,26 +54,26 @@ export function faultOf(name: string, shape: GuardTableShape): GuardTableFault |
     if (type !== wanted.type) {
       return {
         problem: `the column ${column} of ${name} is ${type}, and has to be ${wanted.type}`,
-        mend: `${alter} TYPE ${wanted.type} USING ${column}::text::${wanted.type};`,
+        remedy: `${alter} TYPE ${wanted.type} USING ${column}::text::${wanted.type};`,
       };
     }
     if ('default' in wanted && !hasDefault) {
       return {
         problem: `the column ${column} of ${name} has no default`,
-        mend: `${alter} SET DEFAULT ${wanted.default};`,
+        remedy: `${alter} SET DEFAULT ${wanted.default};`,
       };
     }
   }
   if (!hasKey) {
     return {
       problem: `${name} has no unique index on gid, so that a branch could be prepared after its rollback`,
-      mend: `Run this as its owner: CREATE UNIQUE INDEX ON ${name} (gid);`,
+      remedy: `Run this as its owner: CREATE UNIQUE INDEX ON ${name} (gid);`,
     };
   }
   if (persistence !== 'p') {
     return {
       problem: `${name} is unlogged, so that a crash of the server would empty it`,
-      mend: `Run this as its owner: ALTER TABLE ${name} SET LOGGED;`,
+      remedy: `Run this as its owner: ALTER TABLE ${name} SET LOGGED;`,
     };
   }
   return undefined;

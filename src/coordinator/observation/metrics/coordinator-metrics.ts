@@ -96,11 +96,7 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
     'Attempts that met another transaction, were rolled back and run again: their callers were not told',
     ({ runtime }) => runtime.reruns.count,
   ),
-  oldest(
-    'dtc_in_flight_oldest_seconds',
-    'the begin of the oldest in flight',
-    (snapshot) => snapshot.inFlight,
-  ),
+  oldest('dtc_in_flight_oldest_seconds', 'the oldest in flight has begun', (snapshot) => snapshot.inFlight),
   gauge(
     'dtc_transactions_in_doubt',
     'Transactions that are prepared and whose decision is not known',
