@@ -119,10 +119,10 @@ describe('A database server with a limit', () => {
     expect(first.count('prepare')).toBe(2);
   });
 
-  it('refuses at once who would probably wait for more than a quarter of that, once the queue is two thirds full', async () => {
+  it('refuses at once who would probably wait for more than a quarter of that, once the queue is half full', async () => {
     const gates = Array.from({ length: 4 }, gated);
     const script = { prepare: [...gates.map(({ until }) => until), 'hang' as const] };
-    const options = { prepareTimeoutMs: 5_000, timeoutMs: 5_000, maxQueued: 6 };
+    const options = { prepareTimeoutMs: 5_000, timeoutMs: 5_000, maxQueued: 8 };
     const { run, clock, runtime } = await setUp(script, options);
     const runMany = (count: number, timeoutMs: number): void => {
       for (let number = 0; number < count; number++) void run({ timeoutMs }).catch(() => {});
@@ -145,7 +145,7 @@ describe('A database server with a limit', () => {
   it('has one wait although nothing was done for a while, when not much is before it', async () => {
     const gates = Array.from({ length: 14 }, gated);
     const script = { prepare: [...gates.map(({ until }) => until), 'yes' as const] };
-    const { run, clock, runtime } = await setUp(script, { maxQueued: 12 });
+    const { run, clock, runtime } = await setUp(script, { maxQueued: 16 });
     const running = gates.map(() => run());
     for (const { open } of gates.slice(0, 4)) {
       await clock.advance(10);

@@ -17,7 +17,7 @@ const LIKELY_WAIT = 1 / 4;
  * So much of the queue is open to all, however slow the server is. Callers that are refused at once and come back at once
  * take the processor from the others; those that wait do not.
  */
-const OPEN_TO_ALL = 2 / 3;
+const OPEN_TO_ALL = 1 / 2;
 
 /** A transaction that has not begun, and waits for room at its servers. */
 interface Waiting {
