@@ -71,7 +71,7 @@ describe('The application that brings its own PostgreSQL', () => {
       if (address === undefined) continue;
       child.stdout!.resume();
       const password = await readFile(join(folder, 'data/postgres/password'), 'utf8');
-      return new Shop(url, `postgres://postgres:${password}@${address}/payments`);
+      return new Shop(url, `postgres://postgres:${password}@${address}`);
     }
     throw new Error('The application ended before it listened.');
   }
@@ -148,6 +148,7 @@ describe('The application that brings its own PostgreSQL', () => {
 
   it('fault 63: under 200 connections that keep ordering answers no 5xx but 503, and goes on committing', async () => {
     const shop = await listening(start());
+    await shop.replenish();
     const end = performance.now() + 4_000;
     const counts = new Map<number, number>();
     let lastConfirmed = 0;
@@ -162,11 +163,10 @@ describe('The application that brings its own PostgreSQL', () => {
     await Promise.all(Array.from({ length: 200 }, keepOrdering));
 
     const confirmed = counts.get(201) ?? 0;
-    // A commit that takes long on a busy machine is answered 202: it is pending, and no error.
-    expect([...counts.keys()].filter((status) => ![201, 202, 409, 503].includes(status))).toEqual([]);
+    expect([...counts.keys()].filter((status) => ![201, 503].includes(status))).toEqual([]);
     expect(confirmed).toBeGreaterThan(50);
-    // On two cores, refusals at once of connections that do not wait may leave little time for commits: some, not none.
-    expect(lastConfirmed).toBeGreaterThan(end - 2_000);
+    // The last to be answered began before the end, so that it was under way at the end.
+    expect(lastConfirmed).toBeGreaterThan(end);
     await until('nothing is stalled', async () => (await shop.stalled()) === 0);
     await until('nothing is prepared', async () => (await shop.prepared()) === 0);
   }, 60_000);
@@ -240,11 +240,11 @@ it('The crash that anyone can watch ends with every order whole', async () => {
   expect(code).toBe(0);
 });
 
-/** The application and the database of its payments, from outside. */
+/** The application and its databases, from outside. */
 class Shop {
   constructor(
     private readonly url: string,
-    private readonly payments: string,
+    private readonly server: string,
   ) {}
 
   /** Orders a keyboard. */
@@ -255,6 +255,12 @@ class Shop {
       body: JSON.stringify({ customerId: 'alice', items: [{ sku: 'keyboard', quantity: 1 }] }),
     });
     return { status: response.status, body: await response.json() };
+  }
+
+  /** There are money and cables for more orders than a machine can take in a few seconds. */
+  async replenish(): Promise<void> {
+    await this.query('payments', 'UPDATE accounts SET balance = 1000000000');
+    await this.query('inventory', 'UPDATE stock SET on_hand = 1000000');
   }
 
   /** Orders a cable, as one of many. */
@@ -284,10 +290,14 @@ class Shop {
   }
 
   private async number(sql: string): Promise<number> {
-    const client = new Client({ connectionString: this.payments });
+    return Number((await this.query<{ n: string }>('payments', sql))[0]?.n);
+  }
+
+  private async query<T extends object>(database: string, sql: string): Promise<T[]> {
+    const client = new Client({ connectionString: `${this.server}/${database}` });
     await client.connect();
     try {
-      return Number((await client.query<{ n: string }>(sql)).rows[0]?.n);
+      return (await client.query<T>(sql)).rows;
     } finally {
       await client.end();
     }
