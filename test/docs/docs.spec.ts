@@ -6,6 +6,7 @@ import { coordinatorOptionsSchema } from '../../src/coordinator/coordinator.opti
 import { LEGAL_TRANSITIONS, STATES } from '../../src/coordinator/index.js';
 import { participantOptionsSchema } from '../../src/coordinator/participant/participant.options.js';
 import { postgresSettingsSchema } from '../../src/postgres/options.js';
+import { DOCUMENTS } from './documents.js';
 import { errorCodes } from './error-codes.js';
 import { memberTexts, optionTable, variableTable } from './option-texts.js';
 
@@ -22,20 +23,6 @@ function stateTable(): string {
   });
   return ['| state | next |', '| --- | --- |', ...rows].join('\n');
 }
-
-const DOCUMENTS = [
-  'README.md',
-  'CONTRIBUTING.md',
-  'SECURITY.md',
-  'CHANGELOG.md',
-  ...readdirSync(join(root, 'docs'))
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => `docs/${name}`),
-  'deploy/README.md',
-  'test/model/README.md',
-  'bench/README.md',
-  'test/faults/README.md',
-];
 
 /** What is made from the code: where it stands, between two comments with the marker. */
 const MADE = [
