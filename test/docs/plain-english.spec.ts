@@ -25,7 +25,6 @@ const NOT_YET = new Set([
   'docs/proof.md',
   'docs/runbook.md',
   'docs/tracing.md',
-  'docs/using.md',
   'test/model/README.md',
 ]);
 
