@@ -86,6 +86,25 @@ export {
 export { FlushStatistics } from './log/flush-statistics.js';
 export { MemoryDecisionLog } from './log/memory-decision-log.js';
 export {
+  type AdoptedRun,
+  type Adoption,
+  type FormatRange,
+  type KeyedRequest,
+  type KnownRun,
+  type LogMembers,
+  type LoggedOutcome,
+  type LoggedRegistration,
+  type MemberEpoch,
+  type MemberLease,
+  type ParticipantRegistration,
+  type Renewal,
+  type Reservation,
+  type SharedAuditEntry,
+  type SharedCommitDecision,
+  type SharedDecisionLog,
+  isSharedLog,
+} from './log/shared-log.js';
+export {
   type CoordinatorCondition,
   CoordinatorStatus,
   type CoordinatorView,
