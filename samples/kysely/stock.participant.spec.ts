@@ -61,7 +61,7 @@ describe('a participant that works with Kysely', () => {
     expect(await available()).toBe(3);
   });
 
-  it('gives everything back when somebody else refuses', async () => {
+  it('gives everything back when another participant refuses', async () => {
     application.get(Payment).script = { prepare: { refuse: 'NO_FUNDS' } };
 
     await expect(reserve(1)).resolves.toMatchObject({ status: 'aborted', code: 'NO_FUNDS' });

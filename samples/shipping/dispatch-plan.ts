@@ -11,8 +11,8 @@ export interface Shipment {
 export const SEED_CAPACITY: Readonly<Record<string, number>> = { DE: 10, FR: 1 };
 
 /**
- * The places in today's vans. A place that is held can be booked for certain: nobody else gets it, until it is booked
- * or released.
+ * The places in today's vans. A place that is held can be booked for certain: no other shipment gets it until it is
+ * booked or released.
  */
 @Injectable()
 export class DispatchPlan {

@@ -39,7 +39,7 @@ describe('ShippingParticipant', () => {
     expect(plan.placesTo('FR')).toBe(0);
   });
 
-  it('gives its place back when somebody else refuses', async () => {
+  it('gives its place back when another participant refuses', async () => {
     other.script = { prepare: { refuse: 'NO_FUNDS' } };
 
     await expect(send()).resolves.toMatchObject({ status: 'aborted', code: 'NO_FUNDS' });

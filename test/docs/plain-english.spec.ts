@@ -16,7 +16,6 @@ const NOT_YET = new Set([
   'deploy/README.md',
   'docs/design.md',
   'docs/durability.md',
-  'docs/extending.md',
   'docs/faults.md',
   'docs/metrics.md',
   'docs/mutation-testing.md',
