@@ -504,7 +504,7 @@ describe('a transaction that aborts', () => {
       'no vote at all',
       { answer: { secret: 1 } },
       'invalid_answer',
-      'answered prepare with an object, which is no vote',
+      'answered prepare with an object, which is not a vote',
     ],
   ])('because of %s is an error', async (_, prepare, type, message) => {
     const { run } = await setUp({ stock: { prepare }, bank: {} });

@@ -55,7 +55,7 @@ const CASES: readonly Case[] = [
     script: { prepare: GARBAGE },
     other: HANGS,
     counts: { failures: 1, rolledBack: 1 },
-    incidents: [['prepare-failed', 0, 0, 'answered prepare with a number, which is no vote']],
+    incidents: [['prepare-failed', 0, 0, 'answered prepare with a number, which is not a vote']],
   },
   {
     name: 'a rollback because another refused',

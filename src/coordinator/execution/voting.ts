@@ -86,7 +86,7 @@ export class Voting {
       const refusal = { code, reason, error: undefined, conflict };
       this.noYes(branch, VOTE_ABORT, withSibling(branch, refusal), false);
     } else {
-      const error = new Error(`answered prepare with ${answer.description}, which is no vote`);
+      const error = new Error(`answered prepare with ${answer.description}, which is not a vote`);
       this.threw(branch, failureOf(error));
     }
     this.prepared(branch);

@@ -3,14 +3,14 @@ import { GuardConflictError } from './guard-errors.js';
 import type { GuardFact } from './guard-records.js';
 import type { GuardRecord } from './guard-store.js';
 
-/** Whether nothing was ever begun for the branch here. */
+/** Whether the guard started no work for the branch. */
 export function isUnknown(
   fact: GuardFact | undefined,
 ): fact is undefined | Extract<GuardFact, { state: 'untouched' }> {
   return fact === undefined || fact.state === 'untouched';
 }
 
-/** @throws GuardConflictError when it is not known what the first call did; HeuristicError in one phase. */
+/** @throws GuardConflictError when the effect of the first call is unknown; HeuristicError in one phase. */
 export function repeatedAnswer(key: string, record: GuardRecord, isOnePhase: boolean): Vote {
   switch (record.state) {
     case 'voted':
@@ -19,9 +19,7 @@ export function repeatedAnswer(key: string, record: GuardRecord, isOnePhase: boo
     case 'committed':
       return 'commit';
     case 'rolled-back':
-      return (
-        record.answer ?? refuse('ROLLED_BACK', 'this branch was rolled back before it was asked to prepare')
-      );
+      return record.answer ?? refuse('ROLLED_BACK', 'this branch was rolled back before its prepare arrived');
     case 'preparing':
     case 'failed':
     case 'rolling-back':
@@ -30,7 +28,7 @@ export function repeatedAnswer(key: string, record: GuardRecord, isOnePhase: boo
       if (!isOnePhase) throw new GuardConflictError(key, why);
       throw new HeuristicError(
         'hazard',
-        `the branch ${key} decides by itself, and what it has done is not known: ${why}. ` +
+        `the branch ${key} commits in one phase, and the effect of its work is unknown: ${why}. ` +
           'ParticipantGuard.commitOnePhase undoes such work and refuses: use it in commitOnePhase',
       );
     }
@@ -42,17 +40,17 @@ type Unanswered = Extract<GuardRecord, { state: 'preparing' | 'failed' | 'rollin
 function whyUnknown(record: Unanswered): string {
   switch (record.state) {
     case 'preparing':
-      return 'an earlier call did not come to its end';
+      return 'an earlier call did not finish';
     case 'failed':
       return `an earlier call failed (${record.message})`;
     case 'rolling-back':
-      return 'its rollback is not done';
+      return 'its rollback has not finished';
     case 'run':
       return 'its record is not that of a branch';
   }
 }
 
-/** @returns what a one-phase commit answers when its branch is rolled back: each time the same. */
+/** @returns the answer of a one-phase commit whose branch is rolled back, the same for every call. */
 export function answerInstead(
   record: Unanswered | Extract<GuardRecord, { state: 'rolled-back' }>,
 ): AbortVote {
@@ -62,15 +60,16 @@ export function answerInstead(
   return refuse('ROLLED_BACK', `this branch is rolled back: ${whyUnknown(record)}`);
 }
 
-/** @returns what a commit is answered that must not be done, or undefined when it may. */
+/** @returns the error of a commit that must not run, or undefined when it may run. */
 export function reportAgainstCommit(
   key: string,
   record: GuardFact | undefined,
   mayRepeat: boolean,
 ): HeuristicError | undefined {
-  const told = `the branch ${key} was told to commit, but`;
+  const told = `the branch ${key} received a commit, but`;
   if (record?.state === 'rolled-back') return new HeuristicError('rollback', `${told} it is rolled back`);
-  if (record?.state === 'rolling-back') return new HeuristicError('hazard', `${told} before to roll back`);
+  if (record?.state === 'rolling-back')
+    return new HeuristicError('hazard', `${told} it received a rollback before`);
   if (record?.state === 'committing') {
     return record.step === 'begun' && !mayRepeat ? leftBehind(key, 'commit') : undefined;
   }
@@ -78,15 +77,16 @@ export function reportAgainstCommit(
   return new HeuristicError('hazard', `${told} it is not prepared here`);
 }
 
-/** @returns what a rollback is answered that must not be done, or undefined when it may. */
+/** @returns the error of a rollback that must not run, or undefined when it may run. */
 export function reportAgainstRollback(
   key: string,
   record: GuardFact,
   mayRepeat: boolean,
 ): HeuristicError | undefined {
-  const told = `the branch ${key} was told to roll back, but`;
+  const told = `the branch ${key} received a rollback, but`;
   if (record.state === 'committed') return new HeuristicError('commit', `${told} it is committed`);
-  if (record.state === 'committing') return new HeuristicError('hazard', `${told} before to commit`);
+  if (record.state === 'committing')
+    return new HeuristicError('hazard', `${told} it received a commit before`);
   if (record.state !== 'rolling-back' || record.step === 'failed' || mayRepeat) return undefined;
   return leftBehind(key, 'rollback');
 }
@@ -94,7 +94,7 @@ export function reportAgainstRollback(
 function leftBehind(key: string, what: 'commit' | 'rollback'): HeuristicError {
   return new HeuristicError(
     'hazard',
-    `the ${what} of the branch ${key} was begun by a process that has ended, and it is not known whether it was done: ` +
-      'find out at the participant. A guard whose work may be repeated takes { interrupted: "repeat" }',
+    `the ${what} of the branch ${key} was started by a process that has ended, and it is unknown whether it was done: ` +
+      'check at the participant. If the work may be repeated, give the guard { interrupted: "repeat" }',
   );
 }

@@ -1,9 +1,9 @@
 import type { GuardRecord, GuardStore } from './guard-store.js';
 import { MemoryGuardStore } from './memory-guard-store.js';
 
-/** A store that fails when a test says so, before or after it has done what it was asked to. */
+/** A store that fails on demand, before or after the requested operation. */
 export class FailingStore implements GuardStore {
-  /** Asked at each call. */
+  /** Called at each operation. */
   fails: (call: 'get' | 'insert' | 'put', record?: GuardRecord) => 'before' | 'after' | undefined = () =>
     undefined;
 
@@ -21,7 +21,7 @@ export class FailingStore implements GuardStore {
     return this.call('put', record, () => this.records.put(key, record));
   }
 
-  /** The next write of a record in this state fails, once. */
+  /** Makes the next write of a record in this state fail, once. */
   failOnce(state: GuardRecord['state'], when: 'before' | 'after' = 'before'): void {
     this.fails = (call, record) => {
       if (call === 'get' || record?.state !== state) return undefined;

@@ -3,28 +3,28 @@ import { type Branch, branchKey } from '../participant/participant.js';
 import { GuardCallError } from './guard-errors.js';
 import type { OnePhaseSteps } from './guard-options.js';
 
-/** A run of a coordinator as a branch names it, each field read once. */
+/** The run of a coordinator that a branch names. Each field is read once. */
 export interface GuardedRun {
   readonly name: string;
   readonly logId: string;
   readonly epoch: number;
   readonly token: string;
-  /** What the branch holds, which can be asked whether a transaction is settled. */
+  /** The branch's `run`, which can say whether a transaction is settled. */
   readonly source: object;
 }
 
-/** What a guard needs of a branch, each field read once. */
+/** The fields of a branch that a guard uses. Each is read once. */
 export interface GuardCall {
   readonly key: string;
-  /** Whether it comes from a one-phase commit: in prepare no decision is delivered. */
+  /** Whether the call comes from a one-phase commit. Prepare delivers no decision. */
   readonly isOnePhase: boolean;
-  /** Undefined for a branch that was made by hand, which need not have a run. */
+  /** Undefined for a branch that a program made itself, which needs no run. */
   readonly run: GuardedRun | undefined;
 }
 
 /**
- * @param steps the names of the steps that the call takes, each with what was given for it.
- * @returns the error when the branch cannot be read, or a step is no function.
+ * @param steps the functions that the call takes, by name.
+ * @returns the error when the branch cannot be read, or a step is not a function.
  */
 export function readCall(
   branch: Branch,
@@ -41,7 +41,7 @@ export function readCall(
   }
 }
 
-/** @returns the steps of a one-phase commit, each read once. Those that cannot be read are none. */
+/** @returns the steps of a one-phase commit, each read once. A step that cannot be read is undefined. */
 export function readSteps(steps: OnePhaseSteps): OnePhaseSteps & Readonly<Record<string, unknown>> {
   try {
     const { prepare, commit, rollback } = steps;
@@ -52,7 +52,7 @@ export function readSteps(steps: OnePhaseSteps): OnePhaseSteps & Readonly<Record
   }
 }
 
-/** @param value what the branch says; it is not trusted to be what the type promises. */
+/** @param value a value of the branch, which may not have its declared type. */
 function runIn(value: unknown): GuardedRun | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { name, logId, epoch, token } = value as Readonly<Record<string, unknown>>;

@@ -14,7 +14,7 @@ let store: FailingStore;
 let guard: ParticipantGuard;
 let { work, finish, undo } = someEffects();
 
-/** A guard in a new process, over what the store holds. */
+/** A guard in a new process, with the records in the store. */
 function restarted(interrupted?: 'report' | 'repeat'): ParticipantGuard {
   return new ParticipantGuard(new FailingStore(store.records), interrupted && { interrupted });
 }
@@ -25,7 +25,7 @@ beforeEach(() => {
   ({ work, finish, undo } = someEffects());
 });
 
-describe('an effect that is done, and whose record is not written', () => {
+describe('an effect that is done but not recorded', () => {
   it.each(MOMENTS)('a commit is not done again (the store fails %s it writes)', async (when) => {
     await guard.prepare(ONE, work);
     store.failOnce('committed', when);
@@ -50,7 +50,7 @@ describe('an effect that is done, and whose record is not written', () => {
 
   it.each(MOMENTS)('an undo is not done again (the store fails %s it writes)', async (when) => {
     await guard.prepare(ONE, work);
-    // The first write of this state is the tombstone, which is not to be written over the vote.
+    // The first write of this state is the tombstone, which must not replace the vote.
     store.fails = (call, record) => (call === 'put' && record?.state === 'rolled-back' ? when : undefined);
     await expect(guard.rollback(ONE, undo)).rejects.toThrow('store');
     store.fails = () => undefined;
@@ -61,7 +61,7 @@ describe('an effect that is done, and whose record is not written', () => {
     expect(await guard.prepare(ONE, work)).toMatchObject({ code: 'ROLLED_BACK' });
   });
 
-  it.each(MOMENTS)('a prepare is not done again, and answers as the first time (%s)', async (when) => {
+  it.each(MOMENTS)('a prepare is not done again, and repeats its first answer (%s)', async (when) => {
     store.failOnce('voted', when);
     await expect(guard.prepare(ONE, work)).rejects.toThrow('store');
     expect(await guard.prepare(ONE, work)).toBe('commit');
@@ -82,7 +82,7 @@ describe('an effect that is done, and whose record is not written', () => {
   );
 
   it.each(MOMENTS)(
-    'a prepare that could not be written down is not begun, and has nothing to undo (%s)',
+    'a prepare that could not be recorded does not start, and leaves nothing to undo (%s)',
     async (when) => {
       store.failOnce('preparing', when);
       await expect(guard.prepare(ONE, work)).rejects.toThrow('store');
@@ -94,7 +94,7 @@ describe('an effect that is done, and whose record is not written', () => {
     },
   );
 
-  it.each(MOMENTS)('a prepare that could not be written down is done by its repeat (%s)', async (when) => {
+  it.each(MOMENTS)('a prepare that could not be recorded is done by its repeat (%s)', async (when) => {
     store.failOnce('preparing', when);
     await expect(guard.prepare(ONE, work)).rejects.toThrow('store');
     expect(await guard.prepare(ONE, work)).toBe('commit');
@@ -104,7 +104,7 @@ describe('an effect that is done, and whose record is not written', () => {
     expect(undo).toHaveBeenCalledTimes(1);
   });
 
-  it('a repeat that cannot ask the store takes nothing away from what was prepared before', async () => {
+  it('a repeat that cannot read the store leaves the prepared work as it is', async () => {
     await guard.prepare(ONE, work);
     store.failOnce('preparing');
     await expect(guard.prepare(ONE, work)).rejects.toThrow('down');
@@ -113,7 +113,7 @@ describe('an effect that is done, and whose record is not written', () => {
     expect(undo).toHaveBeenCalledTimes(1);
   });
 
-  it('a commit that could not be written down is not begun, and is done by its repeat', async () => {
+  it('a commit that could not be recorded does not start, and is done by its repeat', async () => {
     await guard.prepare(ONE, work);
     store.failOnce('committing', 'after');
     await expect(guard.commit(ONE, finish)).rejects.toThrow('store');
@@ -142,7 +142,7 @@ describe('an effect that is done, and whose record is not written', () => {
 });
 
 describe('a refusal', () => {
-  it('keeps what it says of a conflict and of an overload, and nothing that is no part of it', async () => {
+  it('keeps its conflict and overload flags, and drops unknown fields', async () => {
     const refusal = refuse('LOCK_TIMEOUT', 'busy', { conflict: true, overloaded: true });
     work.mockResolvedValue({ ...refusal, more: 'x'.repeat(10_000) } as Vote);
     expect(await guard.prepare(ONE, work)).toEqual(refusal);
@@ -150,7 +150,7 @@ describe('a refusal', () => {
   });
 });
 
-describe('an effect that a process has left behind', () => {
+describe('an effect that an ended process left unfinished', () => {
   it('is reported as a hazard, and not done again', async () => {
     await guard.prepare(ONE, work);
     store.failOnce('committed');
@@ -164,7 +164,7 @@ describe('an effect that a process has left behind', () => {
     expect(finish).toHaveBeenCalledTimes(1);
   });
 
-  it('is done again where it may be repeated', async () => {
+  it('is done again if the work may be repeated', async () => {
     await guard.prepare(ONE, work);
     store.failOnce('committed');
     await expect(guard.commit(ONE, finish)).rejects.toThrow('down');
@@ -189,7 +189,7 @@ describe('an effect that a process has left behind', () => {
     expect(undo).toHaveBeenCalledTimes(undone);
   });
 
-  it('work that said that it failed is done again by the next process', async () => {
+  it('work that reported its failure is done again by the next process', async () => {
     await guard.prepare(ONE, work);
     finish.mockRejectedValueOnce(new Error('busy'));
     await expect(guard.commit(ONE, finish)).rejects.toThrow('busy');
@@ -197,7 +197,7 @@ describe('an effect that a process has left behind', () => {
     expect(finish).toHaveBeenCalledTimes(2);
   });
 
-  it('what another process has finished meanwhile is not done again by the first', async () => {
+  it('work that another process has finished since is not done again by the first', async () => {
     await guard.prepare(ONE, work);
     store.failOnce('committing');
     await expect(guard.commit(ONE, finish)).rejects.toThrow('down');
@@ -219,7 +219,7 @@ describe('ParticipantGuard.commitOnePhase', () => {
     expect([work, finish, undo].map((effect) => effect.mock.calls.length)).toEqual([1, 1, 0]);
   });
 
-  it('joins a repeat that comes while it is at work', async () => {
+  it('joins a repeat to the running call', async () => {
     const gate = Promise.withResolvers<Vote>();
     work.mockReturnValue(gate.promise);
     const answers = [decide(), decide()];
@@ -233,7 +233,7 @@ describe('ParticipantGuard.commitOnePhase', () => {
     ['read-only', 'commit'],
     ['abort', 'abort'],
     [refuse('NO', 'none left'), refuse('NO', 'none left')],
-  ])('answers the vote %j as it must, each time', async (vote, answer) => {
+  ])('answers the vote %j correctly, each time', async (vote, answer) => {
     work.mockResolvedValue(vote);
     for (const by of [guard, guard, restarted()]) expect(await decide(by)).toEqual(answer);
     expect([work, finish, undo].map((effect) => effect.mock.calls.length)).toEqual([1, 0, 0]);
@@ -241,8 +241,12 @@ describe('ParticipantGuard.commitOnePhase', () => {
 
   it.each<[string, () => Promise<Vote>, string]>([
     ['throws', () => Promise.reject(new Error('customs cannot be reached')), 'customs cannot be reached'],
-    ['answers no vote', async () => undefined as unknown as Vote, 'undefined, which is no vote'],
-  ])('undoes work that %s, and answers with one refusal from then on', async (_name, behaviour, reason) => {
+    [
+      'answers something that is not a vote',
+      async () => undefined as unknown as Vote,
+      'undefined, which is not a vote',
+    ],
+  ])('undoes work that %s, and gives the same refusal from then on', async (_name, behaviour, reason) => {
     work.mockImplementation(behaviour);
     const first = await decide();
     expect(first).toMatchObject({
@@ -254,7 +258,7 @@ describe('ParticipantGuard.commitOnePhase', () => {
     expect([work, finish, undo].map((effect) => effect.mock.calls.length)).toEqual([1, 0, 1]);
   });
 
-  it('answers only when all is undone', async () => {
+  it('answers only when all work is undone', async () => {
     work.mockRejectedValue(new Error('customs cannot be reached'));
     undo.mockRejectedValueOnce(new Error('busy'));
     await expect(decide()).rejects.toThrow('busy');
@@ -262,14 +266,14 @@ describe('ParticipantGuard.commitOnePhase', () => {
     expect([work, undo].map((effect) => effect.mock.calls.length)).toEqual([1, 2]);
   });
 
-  it('goes on with a commit that failed', async () => {
+  it('continues a commit that failed', async () => {
     finish.mockRejectedValueOnce(new Error('busy'));
     await expect(decide()).rejects.toThrow('busy');
     expect(await decide(restarted())).toBe('commit');
     expect([work, finish, undo].map((effect) => effect.mock.calls.length)).toEqual([1, 2, 0]);
   });
 
-  it('undoes work that the end of the process cut short, and refuses', async () => {
+  it('undoes work that the end of the process interrupted, and refuses', async () => {
     work.mockReturnValue(new Promise(() => {}));
     void decide();
     await vi.waitFor(() => expect(work).toHaveBeenCalled());
@@ -277,7 +281,7 @@ describe('ParticipantGuard.commitOnePhase', () => {
     expect([work, finish, undo].map((effect) => effect.mock.calls.length)).toEqual([1, 0, 1]);
   });
 
-  it('reports a commit that a process has left behind as a hazard', async () => {
+  it('reports a commit that an ended process left unfinished as a hazard', async () => {
     store.failOnce('committed');
     await expect(decide()).rejects.toThrow('down');
     await expect(decide(restarted())).rejects.toMatchObject({ kind: 'hazard' });
@@ -286,7 +290,7 @@ describe('ParticipantGuard.commitOnePhase', () => {
   });
 
   it.each(['preparing', 'voted', 'committing', 'committed', 'failed', 'rolling-back'] as const)(
-    'comes to an answer when the record %s cannot be written once',
+    'gives an answer although one write of the record %s fails',
     async (state) => {
       if (state === 'failed' || state === 'rolling-back') work.mockRejectedValue(new Error('died'));
       store.failOnce(state);
@@ -299,13 +303,13 @@ describe('ParticipantGuard.commitOnePhase', () => {
     },
   );
 
-  it('says that the store cannot be read, and begins nothing', async () => {
+  it('reports that the store cannot be read, and starts nothing', async () => {
     store.fails = () => 'before';
     await expect(decide()).rejects.toThrow('down');
     expect(work).not.toHaveBeenCalled();
   });
 
-  it('a transaction of one branch ends, though the work threw once', async () => {
+  it('ends a transaction of one branch although the work threw once', async () => {
     work.mockRejectedValueOnce(new Error('customs cannot be reached'));
     const shipping = {
       prepare: (one: Branch) => guard.prepare(one, work),
@@ -318,7 +322,7 @@ describe('ParticipantGuard.commitOnePhase', () => {
     expect(outcome).toMatchObject({ status: 'aborted', code: 'ROLLED_BACK', participant: 'shipping' });
   });
 
-  it('one that is put together from prepare and commit reports a hazard where no rollback will come', async () => {
+  it('reports a hazard if it is built from prepare and commit, since no rollback will come', async () => {
     work.mockRejectedValueOnce(new Error('customs cannot be reached'));
     const shipping = {
       prepare: (one: Branch) => guard.prepare(one, work),
@@ -344,8 +348,8 @@ describe('ParticipantGuard.commitOnePhase', () => {
   });
 });
 
-describe('what is kept in memory', () => {
-  it('is nothing once a branch is over, whatever the store did meanwhile', async () => {
+describe('the memory of a guard', () => {
+  it('is empty once a branch has ended, whatever the store did', async () => {
     await guard.prepare(ONE, work);
     store.failOnce('committed');
     await guard.commit(ONE, finish).catch(() => {});

@@ -1,7 +1,7 @@
 import type { CoordinatorRun } from '../participant/participant.js';
 
 /**
- * Thrown when a prepare is repeated whose first call did not say how it ended.
+ * Thrown when a prepare is repeated and the first call has no known result.
  *
  * @publicApi
  */
@@ -15,7 +15,8 @@ export class GuardConflictError extends Error {
 }
 
 /**
- * Thrown when a run of a coordinator has the log id and the epoch of another run. It is not served.
+ * Thrown when another run of a coordinator has already used this log id and epoch. The guard does not serve
+ * the new run.
  *
  * @publicApi
  */
@@ -24,8 +25,8 @@ export class GuardRunError extends Error {
 
   constructor({ name, logId, epoch }: Pick<CoordinatorRun, 'name' | 'logId' | 'epoch'>) {
     super(
-      `Coordinator "${name}" works with start ${epoch} of the log ${logId}, and another run has had that start before: the log was ` +
-        'copied, or restored from a backup. Its transaction ids are given out a second time, so nothing is done for it. ' +
+      `Coordinator "${name}" uses start ${epoch} of the log ${logId}, which another run has used before: the log was ` +
+        'copied, or restored from a backup. It would reuse transaction ids, so the guard does nothing for it. ' +
         'Stop it, and start it with the original log, or with a new one in an empty folder.',
     );
     this.name = 'GuardRunError';
@@ -33,7 +34,7 @@ export class GuardRunError extends Error {
 }
 
 /**
- * Thrown when a guard is called with what is no branch, or without a step that it is to run. Nothing was done.
+ * Thrown when a guard is called without a valid branch, or without one of its steps. The guard did nothing.
  *
  * @publicApi
  */
@@ -47,7 +48,8 @@ export class GuardCallError extends Error {
 }
 
 /**
- * Thrown when the store of a guard answers with something else than a record. Nothing was done, and the call is due again.
+ * Thrown when the store of a guard answers with something other than a record. The guard did nothing, and the
+ * call must be repeated.
  *
  * @publicApi
  */
@@ -56,8 +58,8 @@ export class GuardStoreError extends Error {
 
   constructor(call: 'get' | 'insert', key: string, answer: string) {
     super(
-      `The store of the guard answered ${call} of ${key} with ${answer}, which is no record of a guard. It is not known what ` +
-        `became of the branch, so nothing was done. Correct the store: ${call} gives back what was put, or undefined.`,
+      `The store of the guard answered ${call} of ${key} with ${answer}, which is not a record of a guard. The state of the branch ` +
+        `is unknown, so the guard did nothing. Correct the store: ${call} must return the stored record, or undefined.`,
     );
     this.name = 'GuardStoreError';
   }

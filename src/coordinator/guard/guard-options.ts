@@ -4,10 +4,10 @@ import type { Vote } from '../participant/participant.js';
 
 export type Awaitable<T> = T | PromiseLike<T>;
 
-/** The methods of a GuardStore that must be there. */
+/** The required methods of a GuardStore. */
 const STORE_METHODS = ['get', 'insert', 'put'] as const;
 
-/** @throws InvalidOptionsError when they cannot be used; nothing is kept then. */
+/** @throws InvalidOptionsError when they cannot be used. */
 export function checkGuardOptions(store: unknown, interrupted: unknown): void {
   const problems: string[] = [];
   try {
@@ -15,7 +15,7 @@ export function checkGuardOptions(store: unknown, interrupted: unknown): void {
     for (const method of STORE_METHODS) {
       const found = methods[method];
       if (typeof found !== 'function')
-        problems.push(`${method} of the store is ${describeAnswer(found)}, and no method`);
+        problems.push(`${method} of the store is ${describeAnswer(found)}, not a method`);
     }
   } catch (error) {
     problems.push(`the store cannot be read: ${messageOf(error)}`);
@@ -26,12 +26,12 @@ export function checkGuardOptions(store: unknown, interrupted: unknown): void {
   if (problems.length > 0) throw new InvalidOptionsError('ParticipantGuard', problems);
 }
 
-/** What a ParticipantGuard takes besides its store. @publicApi */
+/** The options of ParticipantGuard. @publicApi */
 export interface ParticipantGuardOptions {
   /**
-   * What to do with the work of a commit, or an undo, that a process has left behind: it was begun, and whether it was
-   * done is not known. `report` reports a hazard, and an operator finds out; the work is never done twice. `repeat` runs
-   * it again, for work that may be done twice as well as once.
+   * What the guard does with a commit or an undo that an earlier process started and did not finish, so that
+   * its effect is unknown. `report` reports a hazard for an operator to resolve; the work is never done
+   * twice. `repeat` runs the work again. Use it if the work may safely be done twice.
    *
    * @default 'report'
    */
@@ -40,21 +40,21 @@ export interface ParticipantGuardOptions {
 
 /** The three steps of a branch, for ParticipantGuard.commitOnePhase. @publicApi */
 export interface OnePhaseSteps {
-  /** What `prepare` of the participant gives to the guard. */
+  /** The participant's `prepare` work. */
   readonly prepare: () => Awaitable<Vote>;
-  /** What `commit` of the participant gives to the guard. */
+  /** The participant's `commit` work. */
   readonly commit: () => Awaitable<void>;
-  /** What `rollback` of the participant gives to the guard. */
+  /** The participant's `rollback` work. */
   readonly rollback: () => Awaitable<void>;
 }
 
 export type Undo = () => Awaitable<void>;
 
-/** The work of a prepare that goes on. */
+/** The running work of a prepare. */
 export interface WorkUnderWay {
-  /** What is to be done when it ends, since a rollback has overtaken it. */
+  /** The undo that must follow it, because a rollback has overtaken it. */
   undo: Undo | undefined;
-  /** Resolves when that is done. */
+  /** Resolves when the undo is done. */
   readonly undone: {
     readonly promise: Promise<void>;
     readonly resolve: (value: void | Promise<void>) => void;

@@ -11,7 +11,7 @@ const RUNS = 10_000;
 
 const BRANCH = someBranch();
 
-/** A store in which every message is a task of the scheduler: on its way there, and with the answer back. */
+/** A store in which the scheduler orders every message, the answers included. */
 class ScheduledStore implements GuardStore {
   readonly records = new MemoryGuardStore();
 
@@ -74,7 +74,7 @@ describe('ParticipantGuard under every interleaving', () => {
         await scheduler.waitFor(ends);
 
         const isRolledBack = messages.includes('rollback');
-        // As the coordinator does: rollback is sent until it is acknowledged, and once more after a late answer.
+        // Like the coordinator, send rollback until it is acknowledged, and once more after a late answer.
         const more = isRolledBack ? 5 : 0;
         for (let repeat = 0; repeat < more; repeat++) {
           await scheduler.waitFor(Promise.allSettled([rollback()]));
@@ -97,7 +97,7 @@ describe('ParticipantGuard under every interleaving', () => {
     );
     await fc.assert(property, { seed: SEED, numRuns: RUNS });
 
-    // The search is worth something only if it came by all of these.
+    // The search is useful only if it has met all of these.
     expect(Math.min(seen.undone, seen.blocked, seen.kept)).toBeGreaterThan(RUNS / 50);
   }, 60_000);
 });

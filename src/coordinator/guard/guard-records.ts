@@ -5,40 +5,41 @@ import type { Awaitable } from './guard-options.js';
 import type { GuardRecord } from './guard-store.js';
 import type { GuardedStore } from './guarded-store.js';
 
-/** A prepare could not be written down, so its work was not begun, whatever the store says. */
+/** A prepare could not be recorded, so its work did not start, whatever the store contains. */
 export const UNTOUCHED = { state: 'untouched' } as const;
 
-/** What is about to be done to a branch. */
+/** An effect on a branch that is about to start. */
 export type GuardIntent =
   | { readonly state: 'committing' }
   | { readonly state: 'rolling-back'; readonly answer?: AbortVote | undefined };
 
-/** What is true of a branch. */
+/** The true state of a branch. */
 export type GuardFact = GuardRecord | typeof UNTOUCHED;
 
 /**
- * The records of one guard. While a store fails it does not say what is true: work is done and its record is not written,
- * or the other way round. This process remembers the truth until it is written, so that no effect is repeated for that.
+ * The records of one guard. When a store fails, its records may differ from the truth: an effect is done but
+ * not recorded, or recorded but not done. This process remembers the truth until it is written, so that it
+ * repeats no effect.
  */
 export class GuardRecords {
-  /** Stands in each intent, so that one of this process is not mistaken for one that a process has left behind. */
+  /** Marks each intent of this process, to tell it from one that an ended process left. */
   private readonly by = randomUUID();
-  /** What is true where the store may say something else. */
+  /** The true states where the store may hold another one. */
   private readonly known = new Map<string, GuardFact>();
 
   constructor(private readonly store: GuardedStore) {}
 
-  /** For how many branches the store may not say what is true. */
+  /** The number of branches for which the store may not hold the true state. */
   get unwritten(): number {
     return this.known.size;
   }
 
-  /** @returns what is true of the branch, or undefined when it is not known here. */
+  /** @returns the true state of the branch, or undefined when this process does not know it. */
   async read(key: string): Promise<GuardFact | undefined> {
     return this.correct(key, await this.store.get(key));
   }
 
-  /** A prepare begins. @returns what was true before, or undefined when its work is to be done now. */
+  /** Starts a prepare. @returns the earlier state, or undefined when the work must be done now. */
   async begin(key: string): Promise<GuardRecord | undefined> {
     let existing: GuardRecord | undefined;
     try {
@@ -53,24 +54,24 @@ export class GuardRecords {
     return undefined;
   }
 
-  /** Leaves a tombstone, unless there is a record. @returns what was true before, or undefined. */
+  /** Writes a tombstone, unless there is a record. @returns the earlier state, or undefined. */
   async bury(key: string): Promise<GuardFact | undefined> {
     const existing = await this.store.insert(key, { state: 'rolled-back' });
     if (existing === undefined && this.known.get(key)?.state === 'untouched') this.known.delete(key);
     return this.correct(key, existing);
   }
 
-  /** Does what is written down before, and after which the caller writes down that it is done. */
+  /** Runs an effect whose intent is recorded first. The caller records afterwards that it is done. */
   async doOnce(key: string, intent: GuardIntent, effect: () => Awaitable<void>): Promise<void> {
     await this.intend(key, intent);
     const ended = await endOf(effect);
     if (!('error' in ended)) return;
-    // If this fails too, the process remembers it. The caller hears of the first error.
+    // If this fails too, the process remembers it. The caller gets the first error.
     await this.settleFailed(key, intent).catch(() => {});
     throw ended.error;
   }
 
-  /** Writes down what is about to be done. If that fails it is not done, and is due again. */
+  /** Records an intended effect. If the write fails, the effect does not run and is still to do. */
   private async intend(key: string, intent: GuardIntent): Promise<void> {
     try {
       await this.store.put(key, { ...intent, step: 'begun', by: this.by });
@@ -81,12 +82,15 @@ export class GuardRecords {
     this.known.delete(key);
   }
 
-  /** Writes down that what was intended has failed, and is due again. */
+  /** Records that an intended effect has failed and is still to do. */
   private settleFailed(key: string, intent: GuardIntent): Promise<void> {
     return this.settle(key, this.failed(intent));
   }
 
-  /** Writes down what has happened. If that fails it is remembered, and written by the next call for the branch. */
+  /**
+   * Records an effect that is done. If the write fails, the process remembers it, and the next call for the
+   * branch writes it.
+   */
   async settle(key: string, record: GuardRecord): Promise<void> {
     try {
       await this.store.put(key, record);
@@ -97,10 +101,10 @@ export class GuardRecords {
     this.known.delete(key);
   }
 
-  /** Writes down what only this process knows, before it is reported: after a report no other call need come. */
+  /** Writes what only this process knows before the caller reports it: no other call may follow a report. */
   async confirm(key: string, fact: GuardFact | undefined): Promise<void> {
     if (fact === undefined || fact.state === 'untouched' || !this.known.has(key)) return;
-    // The report is true all the same, and the process still remembers it.
+    // The report is still true, and the process still remembers it.
     await this.settle(key, fact).catch(() => {});
   }
 
@@ -112,15 +116,15 @@ export class GuardRecords {
     const known = this.known.get(key);
     if (known === undefined) return stored;
     if (isFinal(known) || stored === undefined || this.holds(known, stored)) return known;
-    // Another process has gone on with the branch since.
+    // Another process has continued the branch since.
     this.known.delete(key);
     return stored;
   }
 
-  /** Whether what is known is younger than what is stored. */
+  /** Whether the state in memory is newer than the stored record. */
   private holds(known: GuardFact, stored: GuardRecord): boolean {
     const isOwnIntent = 'by' in stored && stored.by === this.by;
-    // One that was not begun may be a repeat of one that was, and then its record counts.
+    // A prepare that did not start may repeat one that did. Then the record of the first counts.
     if (known.state === 'untouched') return isOwnIntent && stored.state === 'preparing';
     return isOwnIntent || stored.state === 'voted' || stored.state === 'failed';
   }

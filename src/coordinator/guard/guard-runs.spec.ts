@@ -17,7 +17,7 @@ function branchOf(run: CoordinatorRun | undefined, transactionId = 'shop.log1.2.
 }
 
 describe('ParticipantGuard and the runs of coordinators', () => {
-  it('refuses new work of a run that has the log and the epoch of another one, and says what to do', async () => {
+  it('refuses new work of a run with the log and the epoch of another run, and gives the remedy', async () => {
     const store = new MemoryGuardStore();
     const work = vi.fn<() => 'commit'>(() => 'commit');
     expect(await new ParticipantGuard(store).prepare(branchOf(FIRST), work)).toBe('commit');
@@ -47,7 +47,7 @@ describe('ParticipantGuard and the runs of coordinators', () => {
     expect(guard.held).toBe(0);
   });
 
-  it('does not let it join what is at work for the other', async () => {
+  it('does not let it join a call of the other run', async () => {
     const guard = new ParticipantGuard(new MemoryGuardStore());
     const gate = Promise.withResolvers<'commit'>();
     const first = guard.prepare(branchOf(FIRST), () => gate.promise);
@@ -67,7 +67,7 @@ describe('ParticipantGuard and the runs of coordinators', () => {
     expect(await guard.prepare(branchOf(undefined, 't2'), () => 'commit')).toBe('commit');
   });
 
-  it('asks the store once for each run, and again when it could not be asked', async () => {
+  it('asks the store once for each run, and again after a failed attempt', async () => {
     const store = new FailingStore();
     const inserts = vi.spyOn(store, 'insert');
     const guard = new ParticipantGuard(store);
@@ -78,7 +78,7 @@ describe('ParticipantGuard and the runs of coordinators', () => {
     expect(inserts.mock.calls.filter(([, { state }]) => state === 'run')).toHaveLength(2);
   });
 
-  it('does not ask the store for a repeated prepare while the first is at work, so its failure confuses nothing', async () => {
+  it('does not ask the store for a repeat of a running prepare, so a failure of the store does no harm', async () => {
     const store = new FailingStore();
     const guard = new ParticipantGuard(store);
     const gate = Promise.withResolvers<'commit'>();
@@ -129,7 +129,7 @@ describe('MemoryGuardStore and branches that a coordinator may still call', () =
       }
     };
     await others(0);
-    // It was paused for long, and is told once more.
+    // It was paused for a long time, and now receives the decision again.
     await guard.commit(branchOf(run), finish);
     expect(finish).toHaveBeenCalledTimes(1);
 
@@ -141,7 +141,7 @@ describe('MemoryGuardStore and branches that a coordinator may still call', () =
     expect(store.size).toBeLessThan(5);
   });
 
-  /** A store of a guard, and what it asks about a branch that is to be dropped. */
+  /** A store of a guard, and the question that it asks before it drops a branch. */
   function asked(): { guard: ParticipantGuard; isNeeded: (key: string) => boolean } {
     const store = new MemoryGuardStore();
     const keepWhile = vi.spyOn(store, 'keepWhile');
@@ -156,7 +156,7 @@ describe('MemoryGuardStore and branches that a coordinator may still call', () =
     expect(isNeeded('shop.log1.2.1/stock')).toBe(true);
   });
 
-  it('asks the latest run of a log, also after a late call of an earlier one', async () => {
+  it('asks the latest run of a log, also after a late call of an earlier run', async () => {
     const { guard, isNeeded } = asked();
     const earlier = { ...FIRST, isUnsettled: () => false };
     const later = { ...FIRST, epoch: 3, token: 'three', isUnsettled: () => true };
@@ -165,7 +165,7 @@ describe('MemoryGuardStore and branches that a coordinator may still call', () =
     expect(isNeeded('shop.log1.2.1/stock')).toBe(true);
   });
 
-  it('asks every coordinator of this process, however many there are, and keeps only what one of them may call', async () => {
+  it('asks every coordinator of this process, and keeps only the branches that one of them may call', async () => {
     const { guard, isNeeded } = asked();
     const runs = Array.from({ length: 300 }, (_, log) => ({
       ...FIRST,
@@ -181,7 +181,7 @@ describe('MemoryGuardStore and branches that a coordinator may still call', () =
     expect(runs).toHaveLength(300);
   });
 
-  it('holds on to no more than 64 coordinators, and drops the entries of those that are gone', async () => {
+  it('keeps at most 64 coordinators in memory, and drops the entries of those that have ended', async () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
     const runs = new GuardRuns(new GuardedStore(new MemoryGuardStore()));
@@ -204,7 +204,7 @@ describe('MemoryGuardStore and branches that a coordinator may still call', () =
       true,
     ],
     ['answers with a rejection', () => Promise.reject(new Error('not now')), true],
-    ['says nothing', () => undefined, false],
+    ['answers undefined', () => undefined, false],
   ])('a run that %s when it is asked', async (_name, isUnsettled, kept) => {
     const { guard, isNeeded } = asked();
     await guard.rollback(branchOf({ ...FIRST, isUnsettled: isUnsettled as () => boolean }), () => {});
@@ -213,7 +213,7 @@ describe('MemoryGuardStore and branches that a coordinator may still call', () =
     await new Promise(setImmediate);
   });
 
-  it('throws nothing at once where a run cannot be read, and keeps what it may need', async () => {
+  it('keeps the record that an unreadable run may need, and throws no error at once', async () => {
     const { guard, isNeeded } = asked();
     const unreadable = (): CoordinatorRun => ({
       ...FIRST,
@@ -221,7 +221,7 @@ describe('MemoryGuardStore and branches that a coordinator may still call', () =
         throw new Error('not readable');
       },
     });
-    // The second call comes from a run that is admitted, as another object says.
+    // The second call comes from an accepted run, as a different object.
     for (const id of ['shop.log1.2.1', 'shop.log1.2.2']) {
       const call = guard.rollback(branchOf(unreadable(), id), () => {});
       await expect(call).resolves.toBeUndefined();
@@ -229,7 +229,7 @@ describe('MemoryGuardStore and branches that a coordinator may still call', () =
     }
   });
 
-  it('does not let runs of other processes push out those that it can ask', async () => {
+  it('does not let runs of other processes displace runs that it can ask', async () => {
     const { guard, isNeeded } = asked();
     await guard.rollback(branchOf({ ...FIRST, isUnsettled: (id) => id === 'shop.log1.2.1' }, 't'), () => {});
     for (let log = 2; log < 70; log++) {
@@ -240,7 +240,7 @@ describe('MemoryGuardStore and branches that a coordinator may still call', () =
     expect(isNeeded('shop.log1.2.2/stock')).toBe(false);
   });
 
-  it('comes to an end when nothing is kept at all', () => {
+  it('works when no run is kept at all', () => {
     const store = new MemoryGuardStore({ retainMs: 0, retainRecords: 0, now: () => 1 });
     store.keepWhile(() => true);
     for (const key of ['a', 'b', 'c']) store.put(key, { state: 'committed' });

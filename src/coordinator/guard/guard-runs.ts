@@ -6,7 +6,7 @@ import type { GuardedRun } from './guard-call.js';
 import { GuardRunError } from './guard-errors.js';
 import type { GuardedStore } from './guarded-store.js';
 
-/** How many runs are held on to. */
+/** The most runs that are kept in memory. */
 const REMEMBERED = 64;
 
 /** The latest run of one coordinator of this process. */
@@ -15,33 +15,33 @@ interface LatestRun {
   readonly source: object;
 }
 
-/** One that has been pushed out. It can be asked as long as its coordinator is there, which holds it. */
+/** A displaced entry. It can be asked as long as its coordinator keeps it alive. */
 interface EarlierRun {
   readonly epoch: number;
   readonly source: WeakRef<object>;
 }
 
 /**
- * The runs of coordinators that a guard works for. Each is written to the store with its token, once, and is never dropped. A run with
- * the log id and the epoch of another one works with a copy of the log, or one that was restored from a backup. It would give out ids
- * a second time, and new work would be taken for a repeat.
+ * The runs of coordinators that a guard works for. The guard writes each run and its token to the store once,
+ * and never drops it. If a second run has the same log id and epoch, its log is a copy or was restored from a
+ * backup. It would reuse ids, and new work would look like a repeat.
  */
 export class GuardRuns {
-  /** By log id and epoch, the token. The store is asked again for one that was pushed out. */
+  /** The token by log id and epoch. If an entry was displaced, the store is asked again. */
   private readonly admitted = new Map<string, string>();
-  /** The latest run of each coordinator of this process, by what the ids of its transactions begin with. */
+  /** The latest run of each coordinator of this process, by the prefix of its transaction ids. */
   private readonly latest = new Map<string, LatestRun>();
-  /** Those of coordinators beyond so many. Entries of coordinators that are gone are swept out. */
+  /** The runs of further coordinators. The entries of coordinators that are gone are removed at intervals. */
   private readonly earlier = new Map<string, EarlierRun>();
   private sweepAt = REMEMBERED;
 
   constructor(private readonly store: GuardedStore) {}
 
   /**
-   * Makes a call, unless the run it comes from is not to be served.
+   * Makes a call, unless the guard must not serve its run.
    *
-   * @param run undefined for a branch that was made by hand, which need not have one.
-   * @param refused what is answered instead. @default the error is thrown
+   * @param run undefined for a branch that a program made itself, which needs no run.
+   * @param refused makes the answer for a refused run. @default the error is thrown
    */
   serve<T>(run: GuardedRun | undefined, call: () => Promise<T>, refused?: (error: unknown) => T): Promise<T> {
     return run === undefined || this.isAdmitted(run) ? call() : this.admit(run).then(call, refused);
@@ -54,7 +54,7 @@ export class GuardRuns {
     return true;
   }
 
-  /** @throws GuardRunError when another run has had the log id and the epoch; what the store throws. */
+  /** @throws GuardRunError when another run has the same log id and epoch; any error of the store. */
   private async admit(run: GuardedRun): Promise<void> {
     const key = keyOf(run);
     const existing = await this.store.insert(key, { state: 'run', token: run.token });
@@ -65,12 +65,12 @@ export class GuardRuns {
     this.serves(run);
   }
 
-  /** From now on the run is asked what it may still call. A run of another process cannot be. */
+  /** Asks this run from now on which branches it may still call. A run of another process cannot be asked. */
   private serves(run: GuardedRun): void {
     const { source, epoch } = run;
     const prefix = logPrefixOf(run);
     const before = this.latest.get(prefix) ?? this.earlier.get(prefix);
-    // A late call of an earlier run: the later one has taken up what that has left behind.
+    // A late call of an earlier run: the later run has taken over its transactions.
     if (before !== undefined && (before.source === source || before.epoch > epoch)) return;
     if (questionOf(source) === undefined) return;
     this.earlier.delete(prefix);
@@ -81,7 +81,7 @@ export class GuardRuns {
     if (this.earlier.size > this.sweepAt) this.sweep();
   }
 
-  /** What it costs is shared by as many runs as come until the next time. */
+  /** The cost of one sweep is shared by all runs until the next. */
   private sweep(): void {
     for (const [prefix, { source }] of this.earlier) {
       if (source.deref() === undefined) this.earlier.delete(prefix);
@@ -89,7 +89,7 @@ export class GuardRuns {
     this.sweepAt = Math.max(REMEMBERED, 2 * this.earlier.size);
   }
 
-  /** How many coordinators can be asked what they may still call. @internal */
+  /** The number of coordinators that can be asked which branches they may still call. @internal */
   get askable(): number {
     return this.latest.size + this.earlier.size;
   }
@@ -107,7 +107,10 @@ export class GuardRuns {
   }
 }
 
-/** @returns undefined for a run that cannot be asked; for one that cannot be read, what throws as it does. */
+/**
+ * @returns undefined for a run that cannot be asked. For a run that cannot be read, a function that throws
+ * its error.
+ */
 function questionOf(run: object): ((transactionId: string) => unknown) | undefined {
   let isUnsettled: unknown;
   try {
@@ -122,7 +125,7 @@ function questionOf(run: object): ((transactionId: string) => unknown) | undefin
     : undefined;
 }
 
-/** A run that cannot say it, because it throws or answers with something else, may need the record. */
+/** A run that throws or gives no clear answer may need the record. */
 function saysUnsettled(run: object, transactionId: string): boolean {
   let answer: unknown;
   try {
@@ -131,14 +134,14 @@ function saysUnsettled(run: object, transactionId: string): boolean {
     return true;
   }
   if (typeof answer === 'boolean') return answer;
-  // A promise is no answer, and its rejection must not end the process.
+  // A promise is not an answer, and its rejection must not end the process.
   void settled(() => answer);
   return answer !== undefined;
 }
 
 /**
- * @returns how the prepare of a run that is not served is answered. Nothing was done for it, and nothing is to be undone: a branch of
- * another run may have the same key.
+ * @returns the answer to the prepare of a run that is not served. The guard did nothing for it, and nothing
+ * must be undone: a branch of another run may have the same key.
  */
 export function refusalOf(error: unknown): Vote {
   if (isInstanceOf(error, GuardRunError)) return refuse(error.code, error.message);
@@ -149,7 +152,7 @@ function keyOf({ logId, epoch }: GuardedRun): string {
   return `run/${logId}/${epoch}`;
 }
 
-/** Those that were kept longest ago go first. @returns the one that went. */
+/** Removes the oldest entry. @returns the removed entry. */
 function keep<V>(map: Map<string, V>, key: string, value: V): [string, V] | undefined {
   map.delete(key);
   map.set(key, value);

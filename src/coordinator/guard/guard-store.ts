@@ -1,39 +1,48 @@
 import { type AbortVote, type Vote, isRefusal } from '../participant/participant.js';
 
-/** What a guard remembers of one branch. It can be written as JSON, and a store keeps all of its fields. @publicApi */
+/**
+ * The record of one branch in a guard. It can be written as JSON, and a store keeps all its fields.
+ * @publicApi
+ */
 export type GuardRecord =
-  /** Its prepare is at work, or was when the process ended. */
+  /** Its prepare is running, or was running when the process ended. */
   | { readonly state: 'preparing'; readonly by?: string }
-  /** It answered prepare so, and was told no decision yet. */
+  /** It gave this answer to prepare, and has received no decision yet. */
   | { readonly state: 'voted'; readonly vote: Vote }
-  /** Its prepare threw, and may have done something all the same. */
+  /** Its prepare threw an error, but may have had an effect. */
   | { readonly state: 'failed'; readonly message: string }
-  /** It was told to commit. The work is at it, or was when the process ended; or it threw, and is due again. */
+  /**
+   * It received a commit. The work is running, or was running when the process ended; or it threw an error
+   * and must be repeated.
+   */
   | { readonly state: 'committing'; readonly step: GuardStep; readonly by?: string }
   | { readonly state: 'committed' }
-  /** It is being rolled back. The undo is at it, or was when the process ended; or it threw, and is due again. */
+  /**
+   * It is being rolled back. The undo is running, or was running when the process ended; or it threw an error
+   * and must be repeated.
+   */
   | {
       readonly state: 'rolling-back';
       readonly step: GuardStep;
       readonly by?: string;
       readonly answer?: AbortVote | undefined;
     }
-  /** Not of a branch: a run of a coordinator, with its token. It is never dropped. */
+  /** The record of a run of a coordinator, with its token, not of a branch. It is never dropped. */
   | { readonly state: 'run'; readonly token: string }
-  /** It is rolled back, or was before it ever prepared: a prepare that comes now is refused. */
+  /** It is rolled back, or a rollback came before any prepare. A later prepare is refused. */
   | { readonly state: 'rolled-back'; readonly answer?: AbortVote | undefined };
 
-/** Whether an effect was begun and its end was not written down, or is known to have failed. @publicApi */
+/** Whether an effect was started and its end was not recorded, or is known to have failed. @publicApi */
 export type GuardStep = 'begun' | 'failed';
 
 type Awaitable<T> = T | Promise<T>;
 
 /**
- * Where a guard keeps its records. The records should be as durable as the work: if the work outlives the process, so
- * must they. A store drops by itself what is over (`committed`, `rolled-back`, a vote that holds nothing), but not before
- * a late message can no longer come, and not while {@link GuardStore.keepWhile} says that a coordinator needs it; it
- * never drops the rest. What it has rejected must not be written later. Each call has to end: while one hangs, the guard
- * answers nothing for the branch.
+ * Stores the records of a guard. The records should be as durable as the work: if the work outlives the
+ * process, so must they. A store drops finished records by itself (`committed`, `rolled-back`, a vote that
+ * holds nothing), but only when no late message can arrive, and never while {@link GuardStore.keepWhile} says
+ * that a coordinator needs the record. It never drops other records. After it has rejected a write, it must
+ * not perform it later. Each call must end: while one hangs, the guard answers no call for the branch.
  *
  * @publicApi
  */
@@ -41,22 +50,23 @@ export interface GuardStore {
   /** @returns the record of the branch, or undefined. */
   get(key: string): Awaitable<GuardRecord | undefined>;
   /**
-   * Writes a record unless there is one for the branch: one atomic step, also against other processes.
+   * Writes a record unless there is one for the branch, in one atomic step, also against other processes.
    *
-   * @returns the record that was there, or undefined when this one was written.
+   * @returns the existing record, or undefined when this one was written.
    */
   insert(key: string, record: GuardRecord): Awaitable<GuardRecord | undefined>;
   /** Replaces the record of the branch, or writes it when there is none. */
   put(key: string, record: GuardRecord): Awaitable<void>;
   /**
-   * Hands over a question that the store asks before it drops the record of a key. Optional: for a store that drops records.
+   * Receives a question that the store must ask before it drops the record of a key. Optional: for a store
+   * that drops records.
    *
    * @param isNeeded whether a coordinator may still call the branch, because its transaction is not settled.
    */
   keepWhile?(isNeeded: (key: string) => boolean): void;
 }
 
-/** @returns whether a store may drop the record in time. */
+/** @returns whether a store may drop the record after some time. */
 export function isOver(record: GuardRecord): boolean {
   switch (record.state) {
     case 'committed':
@@ -73,7 +83,7 @@ export function isOver(record: GuardRecord): boolean {
   }
 }
 
-/** @returns whether a branch that voted so holds nothing. An answer that is no vote proves nothing. */
+/** @returns whether a branch with this vote holds nothing. An answer that is not a vote proves nothing. */
 export function holdsNothing(vote: Vote): boolean {
   return vote === 'read-only' || isRefusal(vote);
 }

@@ -2,12 +2,12 @@ import { vi } from 'vitest';
 import type { Branch, Vote } from '../participant/participant.js';
 import { runOf } from '../../../test/support/identity.js';
 
-/** Under which the guard keeps the record of {@link someBranch}. */
+/** The key of {@link someBranch} in the guard's records. */
 export const KEY = 't1/stock';
 
 const { signal } = new AbortController();
 
-/** @returns a branch as a coordinator hands it to prepare, with what is given in its place. */
+/** @returns a branch as a coordinator passes it to prepare, with the given fields replaced. */
 export function someBranch(given: Partial<Branch> = {}): Branch {
   return {
     transactionId: 't1',
@@ -21,7 +21,10 @@ export function someBranch(given: Partial<Branch> = {}): Branch {
   };
 }
 
-/** @returns the effects of a participant, each of which succeeds: its work, which votes commit, and what ends it. */
+/**
+ * @returns the effects of a participant, all of which succeed: its work, which votes commit, and its commit
+ * and undo.
+ */
 export function someEffects() {
   return {
     work: vi.fn<() => Promise<Vote>>(async () => 'commit'),

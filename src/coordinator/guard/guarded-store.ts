@@ -7,25 +7,26 @@ import type { GuardRecord, GuardStore } from './guard-store.js';
 import { recordIn } from './record-in.js';
 
 /**
- * The store of a guard behind a gate: what it answers is read once, and leads to one end. It gets copies, so that nothing
- * it does to them reaches the guard. A store in memory answers at once, and is not waited for.
+ * Wraps the store of a guard. It reads each answer once, and handles each way in which a store can answer.
+ * The store gets copies, so it cannot change the guard's own records. The guard does not wait for a store
+ * that answers synchronously.
  */
 export class GuardedStore {
   constructor(private readonly store: GuardStore) {}
 
-  /** @throws what the store throws, or rejects with; GuardStoreError when it answers with something else than a record. */
+  /** @throws any error of the store; GuardStoreError when the answer is not a record. */
   get(key: string): Awaitable<GuardRecord | undefined> {
     const answer: unknown = this.store.get(key);
     return isAtHand(answer) ? recordOf('get', key, answer) : recordLater('get', key, answer);
   }
 
-  /** @throws as {@link get}; then it is not known whether the record was written. */
+  /** @throws as {@link get}. It is then unknown whether the record was written. */
   insert(key: string, record: GuardRecord): Awaitable<GuardRecord | undefined> {
     const answer: unknown = this.store.insert(key, { ...record });
     return isAtHand(answer) ? recordOf('insert', key, answer) : recordLater('insert', key, answer);
   }
 
-  /** @throws what the store throws, or rejects with; then it is not known whether the record was written. */
+  /** @throws any error of the store. It is then unknown whether the record was written. */
   put(key: string, record: GuardRecord): Awaitable<void> {
     const answer: unknown = this.store.put(key, { ...record });
     return isAtHand(answer) ? undefined : written(answer);

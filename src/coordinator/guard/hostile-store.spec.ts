@@ -12,18 +12,18 @@ beforeEach(() => {
   ({ work, undo } = someEffects());
 });
 
-describe('ParticipantGuard and a store that answers with something else than a record', () => {
+describe('ParticipantGuard and a store whose answers are not records', () => {
   it.each(['prepare', 'commit', 'rollback'] as const)('does nothing in %s, and says why', async (method) => {
     const records = new MemoryGuardStore();
     records.put(KEY, { state: 'voted', vote: 'yes' } as unknown as GuardRecord);
     const answer = new ParticipantGuard(records)[method](ONE, work as never);
 
     await expect(answer).rejects.toMatchObject({ code: 'DTC_GUARD_INVALID_RECORD', name: 'GuardStoreError' });
-    await expect(answer).rejects.toThrow(`of ${KEY} with an object, which is no record of a guard`);
+    await expect(answer).rejects.toThrow(`of ${KEY} with an object, which is not a record of a guard`);
     expect(work).not.toHaveBeenCalled();
   });
 
-  it('goes on when the record can be read again', async () => {
+  it('continues when the record can be read again', async () => {
     const records = new MemoryGuardStore();
     const guard = new ParticipantGuard(records);
     const insert = vi.spyOn(records, 'insert');
@@ -35,19 +35,19 @@ describe('ParticipantGuard and a store that answers with something else than a r
     expect([work.mock.calls.length, guard.held]).toEqual([1, 0]);
   });
 
-  it('takes null for no record, as many databases say it', async () => {
+  it('takes null for no record, as many databases return it', async () => {
     const records = new MemoryGuardStore();
     vi.spyOn(records, 'insert').mockReturnValue(null as never);
     expect(await new ParticipantGuard(records).prepare(ONE, work)).toBe('commit');
   });
 });
 
-describe('what only the process knows of a branch', () => {
+describe('the state of a branch that only the process knows', () => {
   it.each([
     ['commit', 'committing', 'rollback'],
     ['rollback', 'rolling-back', 'commit'],
   ] as const)(
-    'of a %s is written before a report, after which no other call comes',
+    'is written for a %s before a report, after which no other call comes',
     async (told, state, other) => {
       const records = new MemoryGuardStore();
       const guard = new ParticipantGuard(records);
@@ -78,12 +78,12 @@ describe('the record of a guard', () => {
     { state: 'rolling-back', step: 'failed', by: 'one', answer: refusal },
     { state: 'rolled-back', answer: refusal },
     { state: 'run', token: 'one' },
-  ])('is read as it was put, also from JSON: $state', (record) => {
+  ])('is read as it was written, also from JSON: $state', (record) => {
     expect(recordIn(record)).toStrictEqual(record);
     expect(recordIn(JSON.parse(JSON.stringify(record)))).toStrictEqual(record);
   });
 
-  it('is handed to the store as a copy, so that the store cannot change what the guard knows', async () => {
+  it('reaches the store as a copy, so that the store cannot change it in the guard', async () => {
     const records = new MemoryGuardStore();
     const guard = new ParticipantGuard(records);
     work.mockResolvedValue(refusal);
@@ -97,7 +97,7 @@ describe('the record of a guard', () => {
   });
 });
 
-describe('ParticipantGuard.commitOnePhase and what its work throws', () => {
+describe('ParticipantGuard.commitOnePhase and the errors of its work', () => {
   it.each<[string, () => unknown]>([
     ['a promise that never ends', () => new Promise(() => {})],
     [

@@ -8,7 +8,7 @@ const ROLLED_BACK: GuardRecord = { state: 'rolled-back' };
 const PREPARED: GuardRecord = { state: 'voted', vote: 'commit' };
 
 describe('MemoryGuardStore', () => {
-  it('inserts only where there is nothing, and says what is there', () => {
+  it('inserts only a new record, and returns an existing one', () => {
     const store = new MemoryGuardStore();
 
     expect(store.insert('a', PREPARED)).toBeUndefined();
@@ -19,7 +19,7 @@ describe('MemoryGuardStore', () => {
     expect(store.get('b')).toBeUndefined();
   });
 
-  it('drops what is over once its time has come, and not before', () => {
+  it('drops a finished record when it has expired, and not before', () => {
     let now = 0;
     const store = new MemoryGuardStore({ retainMs: 1_000, now: () => now });
     store.put('a', COMMITTED);
@@ -34,21 +34,21 @@ describe('MemoryGuardStore', () => {
     expect(store.size).toBe(2);
   });
 
-  it('drops the oldest of what is over when there is too much of it', () => {
+  it('drops the oldest finished record when there are too many', () => {
     const store = new MemoryGuardStore({ retainRecords: 3, now: () => 0 });
     for (const key of ['a', 'b', 'c', 'd', 'e']) store.put(key, COMMITTED);
 
     expect(['a', 'b', 'c', 'd', 'e'].filter((key) => store.get(key) !== undefined)).toEqual(['c', 'd', 'e']);
   });
 
-  it('takes what is written again for the youngest', () => {
+  it('counts a record as new when it is written again', () => {
     const store = new MemoryGuardStore({ retainRecords: 2, now: () => 0 });
     for (const key of ['a', 'b', 'a', 'c']) store.put(key, COMMITTED);
 
     expect(['a', 'b', 'c'].filter((key) => store.get(key) !== undefined)).toEqual(['a', 'c']);
   });
 
-  it('never drops what is open, however old and however much', () => {
+  it('never drops the record of an open branch, however old it is and however many there are', () => {
     let now = 0;
     const store = new MemoryGuardStore({ retainMs: 10, retainRecords: 2, now: () => now });
     const open: GuardRecord[] = [PREPARED, { state: 'preparing' }, { state: 'failed', message: 'x' }];
@@ -79,11 +79,11 @@ describe('MemoryGuardStore', () => {
     [{ state: 'voted', vote: 'abort' }, true],
     [{ state: 'voted', vote: { vote: 'abort', code: 'NO', reason: 'no' } }, true],
     [{ state: 'voted', vote: 'read-only' }, true],
-    // No vote, so nobody knows what its prepare has done: it waits for its rollback.
+    // This is not a vote, so the effect of prepare is unknown: the branch waits for its rollback.
     [{ state: 'voted', vote: undefined as unknown as 'commit' }, false],
     [COMMITTED, true],
     [ROLLED_BACK, true],
-  ])('takes %j for over: %s', (record, over) => {
+  ])('counts %j as finished: %s', (record, over) => {
     expect(isOver(record)).toBe(over);
   });
 });

@@ -1,31 +1,32 @@
 import { type GuardRecord, type GuardStore, isOver } from './guard-store.js';
 
-/** What a {@link MemoryGuardStore} takes: for how long it remembers the branches that are over. @publicApi */
+/** The options of {@link MemoryGuardStore}: how long and how many finished records it keeps. @publicApi */
 export interface MemoryGuardStoreOptions {
   /**
-   * How long the record of a branch that is over is kept, in milliseconds. It must be longer than any message can be
-   * under way, and so than any transaction's time-out.
+   * How long the record of a finished branch is kept, in milliseconds. It must be longer than any message can
+   * travel, and so longer than any transaction's time-out.
    *
    * @default 3_600_000, an hour
    */
   readonly retainMs?: number;
-  /** How many of them are kept; the oldest go first. @default 100_000 */
+  /** The most finished records that are kept. The oldest are dropped first. @default 100_000 */
   readonly retainRecords?: number;
   /** A monotonic clock, in milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
 /**
- * Guard records in memory, for participants whose data is in memory as well. What is over goes away with age, and
- * earlier when there is too much of it, but not while a coordinator may still call the branch.
+ * Keeps guard records in memory, for participants whose data is in memory as well. It drops finished records
+ * when they expire, or earlier when there are too many, but not while a coordinator may still call the
+ * branch.
  *
  * @publicApi
  */
 export class MemoryGuardStore implements GuardStore {
   private readonly open = new Map<string, GuardRecord>();
-  /** In the order in which they were over, so the oldest come first. */
+  /** In the order in which the branches ended, the oldest first. */
   private readonly over = new Map<string, { readonly record: GuardRecord; readonly expiresAt: number }>();
-  /** Over, and kept beyond their time: as many as coordinators have branches that are not settled. */
+  /** Finished records kept beyond their time: as many as coordinators have unsettled branches. */
   private readonly needed = new Map<string, { readonly record: GuardRecord; readonly expiresAt: number }>();
   private readonly questions: ((key: string) => boolean)[] = [];
   private readonly retainMs: number;
@@ -42,7 +43,7 @@ export class MemoryGuardStore implements GuardStore {
     this.now = now;
   }
 
-  /** How many branches are remembered. */
+  /** The number of records. */
   get size(): number {
     return this.open.size + this.over.size + this.needed.size;
   }
@@ -70,7 +71,7 @@ export class MemoryGuardStore implements GuardStore {
     this.drop(now);
   }
 
-  /** Each guard over this store asks for its own. */
+  /** One question from each guard that uses this store. */
   keepWhile(isNeeded: (key: string) => boolean): void {
     this.questions.push(isNeeded);
   }
@@ -88,7 +89,7 @@ export class MemoryGuardStore implements GuardStore {
     }
   }
 
-  /** A coordinator may still call the branch, so its record is kept, and looked at again later. */
+  /** A coordinator may still call the branch, so its record is kept and checked again later. */
   private keepNeeded(key: string, record: GuardRecord, now: number): void {
     if (!this.questions.some((isNeeded) => isNeeded(key))) return;
     this.needed.set(key, { record, expiresAt: now + Math.max(1, this.retainMs) });

@@ -8,7 +8,7 @@ import type { GuardRecord, GuardStore } from './guard-store.js';
 import { MemoryGuardStore } from './memory-guard-store.js';
 import { ParticipantGuard } from './participant-guard.js';
 
-/** A store that answers later, as a database does: each call waits for a turn of the event loop, twice. */
+/** A store that answers later, as a database does: each call waits for two turns of the event loop. */
 class SlowStore implements GuardStore {
   constructor(private readonly records = new MemoryGuardStore()) {}
 
@@ -40,7 +40,7 @@ describe.each([
     const records = new MemoryGuardStore();
     const guard = new ParticipantGuard(storeOver(records));
     const one = someBranch();
-    /** A guard over the same records, as after a restart of the process. */
+    /** A guard with the same records, as after a restart of the process. */
     const restarted = () => new ParticipantGuard(storeOver(records));
     return { records, guard, one, restarted, ...someEffects() };
   }
@@ -50,7 +50,7 @@ describe.each([
     ['read-only', 'read-only'],
     ['abort', 'abort'],
     ['a refusal', { vote: 'abort', code: 'NO', reason: 'none left' }],
-  ])('answers a repeated prepare as the first time, without work: %s', async (_name, vote) => {
+  ])('repeats the first answer to a repeated prepare, without work: %s', async (_name, vote) => {
     const { guard, one, work } = setUp();
     work.mockResolvedValue(vote);
 
@@ -59,7 +59,7 @@ describe.each([
     expect(work).toHaveBeenCalledTimes(1);
   });
 
-  it('joins a prepare that is repeated while it is at work', async () => {
+  it('joins a repeat to the running prepare', async () => {
     const { guard, one, work } = setUp();
     const gate = Promise.withResolvers<Vote>();
     work.mockReturnValue(gate.promise);
@@ -90,7 +90,7 @@ describe.each([
     expect(work).toHaveBeenCalledTimes(1);
   });
 
-  it('joins completions that are repeated while one is at work', async () => {
+  it('joins repeats to the running completion', async () => {
     const { guard, one, work, finish } = setUp();
     await guard.prepare(one, work);
     const gate = Promise.withResolvers<void>();
@@ -134,7 +134,7 @@ describe.each([
     expect(undo).toHaveBeenCalledTimes(2);
   });
 
-  it('remembers a rollback of what never prepared, and refuses the prepare that comes later', async () => {
+  it('remembers a rollback without a prepare, and refuses the prepare that comes later', async () => {
     const { guard, one, work, undo } = setUp();
     await guard.rollback(one, undo);
 
@@ -152,7 +152,7 @@ describe.each([
     expect(undo).not.toHaveBeenCalled();
   });
 
-  it('undoes work that answered something that is no vote', async () => {
+  it('undoes work whose answer is not a vote', async () => {
     const { guard, one, work, undo } = setUp();
     work.mockResolvedValue(undefined as unknown as Vote);
     await guard.prepare(one, work);
@@ -172,7 +172,7 @@ describe.each([
     expect(undo).toHaveBeenCalledTimes(1);
   });
 
-  it('treats a prepare that was cut short by the end of the process as one that may have worked', async () => {
+  it('treats a prepare that the end of the process interrupted as one that may have had an effect', async () => {
     const { guard, one, work, undo, restarted } = setUp();
     work.mockReturnValue(new Promise(() => {}));
     void guard.prepare(one, work);
@@ -199,7 +199,7 @@ describe.each([
     });
     await settled();
     expect(undo).not.toHaveBeenCalled();
-    // Should the process end now, nobody has been told that all is undone.
+    // If the process ends now, no caller has been told that all work is undone.
     expect(acknowledged).toBe(false);
 
     gate.resolve('commit');
@@ -263,7 +263,7 @@ describe.each([
     expect(undo).toHaveBeenCalledTimes(1);
   });
 
-  it('a rollback that meets a prepare at its very end is undone, whichever step it meets', async () => {
+  it('a rollback during the last steps of a prepare undoes its work, whichever step it meets', async () => {
     for (let pause = 0; pause < 30; pause++) {
       const { guard, one, records } = setUp();
       let held = 0;
@@ -281,7 +281,7 @@ describe.each([
     }
   });
 
-  it('reports a commit of what it does not know as a hazard', async () => {
+  it('reports a commit of an unknown branch as a hazard', async () => {
     const { guard, one, finish } = setUp();
 
     await expect(guard.commit(one, finish)).rejects.toMatchObject({ kind: 'hazard' });
@@ -289,7 +289,7 @@ describe.each([
   });
 
   it.each<Vote>(['read-only', 'abort'])(
-    'reports a commit of what voted %s as a hazard, as nothing is prepared',
+    'reports a commit of a branch that voted %s as a hazard, since nothing is prepared',
     async (vote) => {
       const { guard, one, work, finish } = setUp();
       work.mockResolvedValue(vote);
@@ -300,7 +300,7 @@ describe.each([
     },
   );
 
-  it('reports a commit of what is rolled back, and a rollback of what is committed', async () => {
+  it('reports a commit of a branch that is rolled back, and a rollback of one that is committed', async () => {
     const { guard, one, work, finish, undo } = setUp();
     await guard.prepare(one, work);
     await guard.commit(one, finish);
@@ -316,7 +316,7 @@ describe.each([
     expect(undo).toHaveBeenCalledTimes(1);
   });
 
-  it('a rollback while a commit is at work does not pass for done: it waits, and reports the commit', async () => {
+  it('a rollback during a commit waits, and then reports the commit', async () => {
     const { guard, one, work, finish, undo } = setUp();
     await guard.prepare(one, work);
     const gate = Promise.withResolvers<void>();
@@ -331,7 +331,7 @@ describe.each([
     expect(undo).not.toHaveBeenCalled();
   });
 
-  it('a commit while a rollback is at work waits, and reports the rollback', async () => {
+  it('a commit during a rollback waits, and then reports the rollback', async () => {
     const { guard, one, work, finish, undo } = setUp();
     await guard.prepare(one, work);
     const gate = Promise.withResolvers<void>();
@@ -369,7 +369,7 @@ describe.each([
 
     for (const any of [guard, restarted()]) {
       await expect(any.commit(one, finish)).rejects.toMatchObject({ code: 'DTC_HEURISTIC', kind: 'hazard' });
-      await expect(any.prepare(one, work)).rejects.toThrow('its rollback is not done');
+      await expect(any.prepare(one, work)).rejects.toThrow('its rollback has not finished');
     }
     await restarted().rollback(one, undo);
     expect(undo).toHaveBeenCalledTimes(2);
@@ -392,7 +392,7 @@ describe.each([
     },
   );
 
-  it('holds nothing in memory for branches at which nothing is under way', async () => {
+  it('keeps nothing in memory for branches without a running call', async () => {
     const { guard, one, work, finish, undo } = setUp();
     const other = { ...one, transactionId: 't2' };
     await Promise.all([guard.prepare(one, work), guard.prepare(other, work)]);
@@ -404,7 +404,7 @@ describe.each([
     expect(held.flatMap((part) => Array.from(part.keys()))).toEqual([]);
   });
 
-  it('works with methods that answer at once, and passes on what they throw at once', async () => {
+  it('works with synchronous methods, and passes on their errors', async () => {
     const { guard, one } = setUp();
     const other = { ...one, transactionId: 't2' };
 
@@ -420,12 +420,12 @@ describe.each([
 });
 
 describe('GuardConflictError', () => {
-  it('says of the first call whether it failed, and with what, or did not come to its end', async () => {
+  it('says whether the first call failed, and with which error, or did not finish', async () => {
     const records = new MemoryGuardStore();
     records.put(KEY, { state: 'preparing' });
     const cutShort = new ParticipantGuard(records).prepare(someBranch(), () => 'commit');
     await expect(cutShort).rejects.toMatchObject({ name: 'GuardConflictError', code: 'DTC_GUARD_CONFLICT' });
-    await expect(cutShort).rejects.toThrow(`${KEY} cannot be prepared again: an earlier call did not come`);
+    await expect(cutShort).rejects.toThrow(`${KEY} cannot be prepared again: an earlier call did not`);
 
     records.put(KEY, { state: 'failed', message: 'disk full' });
     const failed = new ParticipantGuard(records).prepare(someBranch(), () => 'commit');
@@ -434,7 +434,7 @@ describe('GuardConflictError', () => {
 });
 
 describe('ParticipantGuard and work that hangs', () => {
-  it('lets repeats join the completion that hangs, so that nothing queues up behind it', async () => {
+  it('joins repeats to the hanging completion, so that no queue forms behind it', async () => {
     const guard = new ParticipantGuard(new MemoryGuardStore());
     await guard.prepare(someBranch(), () => 'commit');
     const work = vi.fn<() => Promise<void>>(() => new Promise(() => {}));
@@ -450,7 +450,7 @@ describe('ParticipantGuard and records that expire', () => {
     ['commit', 'committed'],
     ['rollback', 'rolled-back'],
   ] as const)(
-    'a repeated %s renews the record, so that it does not expire under it',
+    'a repeated %s renews the record, so that it does not expire during the call',
     async (method, state) => {
       let now = 0;
       const records = new MemoryGuardStore({ retainMs: 1_000, now: () => now });
@@ -461,7 +461,7 @@ describe('ParticipantGuard and records that expire', () => {
       for (let number = 0; number < 5; number++) {
         now += 600;
         await guard[method](someBranch(), work);
-        // The store drops what has expired when it is written to.
+        // The store drops expired records when it is written to.
         await guard.rollback({ ...someBranch(), transactionId: `other-${number}` }, () => {});
         expect(records.get(KEY)).toEqual({ state });
       }
@@ -496,7 +496,7 @@ describe('ParticipantGuard and a copy of a branch', () => {
 });
 
 describe('ParticipantGuard and a store that fails', () => {
-  it('passes the failure on, and starts no work that it could not write down', async () => {
+  it('passes the error on, and starts no work that it could not record', async () => {
     const store: GuardStore = {
       get: () => Promise.reject(new Error('store away')),
       insert: () => Promise.reject(new Error('store away')),
@@ -511,7 +511,7 @@ describe('ParticipantGuard and a store that fails', () => {
     expect(work).not.toHaveBeenCalled();
   });
 
-  it('undoes work whose vote it could not write down', async () => {
+  it('undoes work whose vote it could not record', async () => {
     const records = new MemoryGuardStore();
     let isAway = false;
     const store: GuardStore = {

@@ -33,19 +33,22 @@ import { Turns } from './turns.js';
 import { voteIn } from './votes.js';
 
 /**
- * Gives a participant what delivery at least once asks of it: a repeated call answers as the first one did and does
- * nothing, a rollback of a branch that never prepared does nothing but is remembered, and a prepare that comes after
- * its rollback is refused. The participant's own methods then need no such care, but their work must come to an end:
- * when `branch.signal` is aborted at the latest, because nothing else is done for the branch while it is at work. A
- * rollback that overtakes a prepare waits for it, and is acknowledged only when its work is undone.
+ * Makes a participant's methods safe for delivery at least once. A repeated call does nothing and gives the
+ * first call's answer. A rollback of a branch that never prepared does nothing, but is remembered. A prepare
+ * that comes after its rollback is refused. The participant's own methods need no such checks, but their work
+ * must end, at the latest when `branch.signal` is aborted, because the guard does nothing else for the branch
+ * meanwhile. A rollback that overtakes a prepare waits for it, and is acknowledged only when its work is
+ * undone.
  *
- * Work that has succeeded is not done again. Before an effect the guard writes down that it begins, and afterwards that it
- * is done. If the latter fails, the process remembers it, and the next call writes it. If the process ends in between,
- * the guard of the next one cannot know whether it was done: see {@link ParticipantGuardOptions.interrupted}.
+ * Work that has succeeded is not done again. The guard records each effect before it starts and after it is
+ * done. If the second write fails, the process remembers it, and the next call writes it. If the process ends
+ * in between, the guard of the next process cannot know whether the effect was done: see {@link
+ * ParticipantGuardOptions.interrupted}.
  *
- * A run of a coordinator that works with a copy of another one's log is not served: it would make ids that were made before.
+ * The guard does not serve a coordinator that works with a copy of another coordinator's log, because it
+ * would reuse transaction ids.
  *
- * Of several processes that share a store, one at a time serves a branch.
+ * If several processes share a store, only one of them may serve a branch at a time.
  *
  * @example
  * ```ts
@@ -65,8 +68,9 @@ export class ParticipantGuard {
   private readonly runs: GuardRuns;
 
   /**
-   * @param store where the records are kept.
-   * @throws InvalidOptionsError when the store lacks a method, or an option has another value than those described.
+   * @param store keeps the records.
+   * @throws InvalidOptionsError when the store lacks a method, or an option has a value that is not
+   * documented.
    */
   constructor(store: GuardStore, { interrupted = 'report' }: ParticipantGuardOptions = {}) {
     checkGuardOptions(store, interrupted);
@@ -77,7 +81,10 @@ export class ParticipantGuard {
     this.mayRepeat = interrupted === 'repeat';
   }
 
-  /** How many entries are kept in memory: none when nothing is under way and the store has taken all. @internal */
+  /**
+   * The number of entries in memory: 0 when no call is running and the store has accepted every write.
+   * @internal
+   */
   get held(): number {
     return this.atWork.size + this.turns.size + this.records.unwritten;
   }
@@ -86,10 +93,10 @@ export class ParticipantGuard {
    * Runs `work` once for the branch, unless it was rolled back before.
    *
    * @param work does the participant's work and votes.
-   * @returns the vote; of a repeated call the first one's; a refusal with the code `ROLLED_BACK` after a rollback,
-   * or with `DTC_GUARD_RUN_CONFLICT` when the coordinator works with a copy of a log.
-   * @throws what `work` throws; GuardConflictError when an earlier call did not end with a vote. Called from a
-   * `commitOnePhase`, to which no rollback ever comes, it reports a hazard in that case.
+   * @returns the vote; a repeated call returns the first vote. A refusal with the code `ROLLED_BACK` after a
+   * rollback, or with `DTC_GUARD_RUN_CONFLICT` when the coordinator works with a copy of a log.
+   * @throws any error of `work`; GuardConflictError when an earlier call did not end with a vote. Called from
+   * a `commitOnePhase`, to which no rollback ever comes, it reports a hazard in that case.
    */
   prepare(branch: Branch, work: () => Awaitable<Vote>): Promise<Vote> {
     const prepare = ({ key, isOnePhase }: GuardCall): Promise<Vote> =>
@@ -98,11 +105,11 @@ export class ParticipantGuard {
   }
 
   /**
-   * Runs `work` for a branch that voted commit, until it has succeeded once. When it throws it is run again by the next
-   * call.
+   * Runs `work` for a branch that voted commit, until it has succeeded once. After an error, the next call
+   * runs it again.
    *
-   * @throws what `work` throws; HeuristicError when the branch is rolled back, is not known here at all, or when it is not
-   * known whether an earlier process has done the work.
+   * @throws any error of `work`; HeuristicError when the branch is rolled back or unknown, or when it is
+   * unknown whether an earlier process has done the work.
    */
   commit(branch: Branch, work: () => Awaitable<void>): Promise<void> {
     return this.serve(branch, { work }, ({ key }) =>
@@ -111,12 +118,12 @@ export class ParticipantGuard {
   }
 
   /**
-   * Runs `undo` for a branch that prepared, until it has succeeded once. When the prepare is at work still, `undo`
-   * runs as soon as it is done, and the vote is a refusal. It answers when all is undone and not before: should the
-   * process end in between, only a rollback that was never acknowledged comes again.
+   * Runs `undo` for a branch that prepared, until it has succeeded once. If the prepare is still running,
+   * `undo` runs as soon as it ends, and the vote is a refusal. The answer comes only when all work is undone:
+   * if the process ends before, the coordinator repeats a rollback only if it was not acknowledged.
    *
-   * @throws what `undo` throws; HeuristicError when the branch is committed or was told to, or when it is not known whether
-   * an earlier process has undone it.
+   * @throws any error of `undo`; HeuristicError when the branch is committed or has received a commit, or
+   * when it is unknown whether an earlier process has undone it.
    */
   rollback(branch: Branch, undo: Undo): Promise<void> {
     return this.serve(branch, { undo }, ({ key }) =>
@@ -125,12 +132,13 @@ export class ParticipantGuard {
   }
 
   /**
-   * Runs the steps of a branch that decides by itself, and remembers the answer: prepare, and then commit. When its
-   * prepare throws, or does not come to its end, it is rolled back and answers with a refusal, because no other rollback will come.
+   * Runs the steps of a one-phase branch, prepare and then commit, and remembers the answer. If its prepare
+   * throws or did not finish, the guard rolls the branch back and refuses, because no other rollback will
+   * come.
    *
    * @returns `commit`, or a refusal: that of `prepare`, or one with the code `ROLLED_BACK`.
-   * @throws what `commit` or `rollback` throws; the next call goes on where this one has ended. HeuristicError as
-   * {@link commit} and {@link rollback}.
+   * @throws any error of `commit` or `rollback`; the next call continues from there. HeuristicError as {@link
+   * commit} and {@link rollback}.
    */
   commitOnePhase(branch: Branch, steps: OnePhaseSteps): Promise<OnePhaseAnswer> {
     const read = readSteps(steps);
@@ -139,7 +147,7 @@ export class ParticipantGuard {
     );
   }
 
-  /** @throws GuardCallError, as a rejection, when a step is no function or the branch cannot be read. */
+  /** @throws GuardCallError, as a rejection, when a step is not a function or the branch cannot be read. */
   private serve<T>(
     branch: Branch,
     steps: Readonly<Record<string, unknown>>,
@@ -157,12 +165,12 @@ export class ParticipantGuard {
   ): Promise<OnePhaseAnswer> {
     let failure: unknown = new GuardConflictError(key, 'its record is not in the store');
     if (isUnknown(await this.turns.inTurn(key, () => this.records.read(key)))) {
-      // What has become of it is in its record, which is read below.
+      // Its result is in its record, which is read below.
       const ended = await endOf(() => this.joinPrepare(key, prepare, false));
       if ('error' in ended) failure = ended.error;
     }
     const record = await this.turns.inTurn(key, () => this.records.read(key));
-    // It could not even be written down that it begins.
+    // Not even its start could be recorded.
     if (isUnknown(record)) throw failure;
     switch (record.state) {
       case 'voted':
@@ -189,7 +197,8 @@ export class ParticipantGuard {
   private async commitOnce(key: string, work: () => Awaitable<void>): Promise<void> {
     const record = await this.records.read(key);
     if (record?.state === 'committed') {
-      // While repeats come the record is needed still: a store drops what was written longest ago.
+      // While repeats arrive, the record is still needed: a store drops the record that was written longest
+      // ago.
       await this.records.settle(key, record);
       return;
     }
@@ -202,14 +211,17 @@ export class ParticipantGuard {
     await this.records.settle(key, { state: 'committed' });
   }
 
-  /** @param answer what a one-phase commit is answered, to be remembered. */
+  /** @param answer the answer of a one-phase commit, to be remembered. */
   private async rollBackFully(key: string, undo: Undo, answer?: AbortVote): Promise<void> {
     const overtaken = await this.turns.inTurn(key, () => this.rollBackOnce(key, undo, answer));
-    // The work needs a turn of its own to end, so it is not waited for in this one.
+    // The work can end only in a turn of its own, so this turn does not wait for it.
     await overtaken?.undone.promise;
   }
 
-  /** @returns the work that this rollback has overtaken, and that undoes itself at its end; undefined when all is undone. */
+  /**
+   * @returns the work that this rollback has overtaken and that undoes itself when it ends; undefined when
+   * all work is undone.
+   */
   private async rollBackOnce(
     key: string,
     undo: Undo,
@@ -227,7 +239,7 @@ export class ParticipantGuard {
       throw report;
     }
     const atWork = this.atWork.get(key);
-    // The record stays as it is until the work is undone, should the process end before.
+    // The record stays unchanged until the work is undone, in case the process ends before.
     if (atWork !== undefined) atWork.undo = undo;
     else await this.undo(key, existing, undo, answer);
     return atWork;
@@ -247,14 +259,14 @@ export class ParticipantGuard {
     }
     const answer = ended.value;
     const vote = voteIn(answer);
-    const message = `it answered ${describeAnswer(answer)}, which is no vote`;
+    const message = `it answered ${describeAnswer(answer)}, which is not a vote`;
     const record: GuardRecord = vote === undefined ? { state: 'failed', message } : { state: 'voted', vote };
     const undone = await this.turns.inTurn(key, () => this.end(key, record));
     if (undone) return refuse('ROLLED_BACK', 'this branch was rolled back while it prepared');
     return vote ?? noVote(answer);
   }
 
-  /** @returns the record that was there, or undefined when the work is to be done. */
+  /** @returns the existing record, or undefined when the work must be done. */
   private async begin(key: string): Promise<GuardRecord | undefined> {
     const existing = await this.records.begin(key);
     if (existing === undefined) this.atWork.set(key, { undo: undefined, undone: Promise.withResolvers() });
@@ -262,10 +274,10 @@ export class ParticipantGuard {
   }
 
   /**
-   * Writes down how the work ended, or undoes it when a rollback has overtaken it. Should that fail, the next rollback
-   * does it.
+   * Records how the work ended, or undoes the work when a rollback has overtaken it. If that fails, the next
+   * rollback does it.
    *
-   * @returns whether it was undone.
+   * @returns whether the work was undone.
    */
   private async end(key: string, record: GuardRecord): Promise<boolean> {
     const atWork = this.atWork.get(key);
@@ -294,8 +306,8 @@ export class ParticipantGuard {
 }
 
 /**
- * @returns what is no vote, for the coordinator to judge. An object is described instead: it may say something else when it is
- * read once more, or act as a promise.
+ * @returns a value that is not a vote, for the coordinator to judge. An object is replaced by its
+ * description: it may answer differently when it is read again, or act as a promise.
  */
 function noVote(answer: unknown): Vote {
   const isObject = (typeof answer === 'object' && answer !== null) || typeof answer === 'function';

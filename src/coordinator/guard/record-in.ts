@@ -5,14 +5,17 @@ import { voteIn } from './votes.js';
 
 type Fields = Readonly<Partial<Record<string, unknown>>>;
 
-/** @returns the record that a store has answered with, each field read once; undefined when it is none, or cannot be read. */
+/**
+ * @returns the record in a store's answer, with each field read once; undefined when the answer is not a
+ * record or cannot be read.
+ */
 export function recordIn(answer: unknown): GuardRecord | undefined {
   if (typeof answer !== 'object' || answer === null) return undefined;
   try {
     const { state, by, vote, message, step, answer: refusal, token } = answer as Fields;
     return recordOf({ state, by, vote, message, step, refusal, token });
   } catch {
-    // What cannot be read is no record.
+    // An answer that cannot be read is not a record.
     return undefined;
   }
 }
@@ -54,7 +57,7 @@ function writer(by: unknown): { by?: string } {
   return typeof by === 'string' ? { by } : {};
 }
 
-/** @returns what a one-phase commit is answered, if anything; undefined when it is no refusal. */
+/** @returns the answer of a one-phase commit, if it is one; undefined otherwise. */
 function answerIn(value: unknown): { answer?: AbortVote } | undefined {
   if (value === undefined || value === null) return {};
   const answer = voteIn(value);

@@ -1,26 +1,29 @@
 /** Keeps the calls for a branch in order. */
 export class Turns {
-  /** Calls under way, which repeats join: one that hangs is not queued behind again and again. */
+  /** The running calls. Repeats join them, so a hanging call has no queue of repeats behind it. */
   private readonly calls = new Map<string, Promise<unknown>>();
-  /** For each branch the last of the steps that are under way. */
+  /** The last of the queued steps of each branch. */
   private readonly turns = new Map<string, Promise<unknown>>();
 
-  /** How many calls and steps are under way. */
+  /** The number of running calls and steps. */
   get size(): number {
     return this.calls.size + this.turns.size;
   }
 
-  /** Makes a call, unless one of its name is under way. */
+  /** Makes a call, unless one of its name is running. */
   once<T>(name: string, call: () => Promise<T>): Promise<T> {
     const underWay = this.calls.get(name);
-    // Of one name all have one type.
+    // All calls of one name have the same type.
     if (underWay !== undefined) return underWay as Promise<T>;
     const answer = call().finally(() => this.calls.delete(name));
     this.calls.set(name, answer);
     return answer;
   }
 
-  /** Takes the steps of one branch one after the other, so that none reads what another is about to change. */
+  /**
+   * Runs the steps of one branch one after the other, so that no step reads a state that another is about to
+   * change.
+   */
   inTurn<T>(key: string, step: () => Promise<T>): Promise<T> {
     const before = this.turns.get(key);
     const turn = before === undefined ? step() : before.then(step, step);

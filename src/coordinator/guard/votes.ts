@@ -2,13 +2,14 @@ import { MAX_CODE_LENGTH, shortened } from '../gate/texts.js';
 import { type AbortVote, type Vote, isRefusal } from '../participant/participant.js';
 
 /**
- * @returns the vote that an answer is, read once and copied, so that nothing else of the answer is kept, and frozen; undefined when it is none, or cannot be read.
+ * @returns the vote in an answer, read once, copied and frozen, so that nothing else of the answer is kept;
+ * undefined when the answer is not a vote or cannot be read.
  */
 export function voteIn(answer: unknown): Vote | undefined {
   if (answer === 'commit' || answer === 'read-only' || answer === 'abort') return answer;
   try {
     if (!isRefusal(answer) || typeof answer !== 'object') return undefined;
-    // A participant need not keep to the types.
+    // A participant need not respect the types.
     const { code, reason, conflict, overloaded }: Readonly<Partial<Record<keyof AbortVote, unknown>>> =
       answer;
     return Object.freeze({
@@ -19,7 +20,7 @@ export function voteIn(answer: unknown): Vote | undefined {
       ...(overloaded === true && { overloaded }),
     });
   } catch {
-    // What cannot be read is no vote.
+    // An answer that cannot be read is not a vote.
     return undefined;
   }
 }

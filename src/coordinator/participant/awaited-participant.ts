@@ -1,8 +1,8 @@
 import type { TransactionParticipant } from './participant.js';
 
 /**
- * Stands in for a participant that is named in a decision and not registered (yet). Until it is, its branches stay
- * open.
+ * Stands in for a participant that a decision names and that is not registered. The branches of this
+ * participant stay open until it is registered.
  */
 export class AwaitedParticipant implements TransactionParticipant {
   constructor(private readonly name: string) {}

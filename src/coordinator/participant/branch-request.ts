@@ -1,21 +1,22 @@
 import type { Type } from '@nestjs/common';
 import type { TransactionParticipant } from './participant.js';
 
-/** A participant named by its class, or by its registered name. @publicApi */
+/** Names a participant by its class, or by its registered name. @publicApi */
 export type ParticipantReference<P = unknown> = string | Type<TransactionParticipant<P>>;
 
-/** A branch that a caller wants to enlist: see {@link branch}. @publicApi */
+/** A branch that a caller wants to enlist. {@link branch} makes one. @publicApi */
 export interface BranchRequest<P = unknown> {
   readonly participant: ParticipantReference<P>;
   readonly payload: P;
   readonly branchId: string | undefined;
 }
 
-/** What {@link branch} takes besides the participant and its payload. @publicApi */
+/** The options of {@link branch}. @publicApi */
 export interface BranchOptions {
   /**
-   * An id for the branch, of at most 64 characters from `A-Z a-z 0-9 . _ : -`. Enlisting the same id again, with an
-   * equal payload, gives the branch that is there, so a repeated call adds nothing; another payload is refused.
+   * The id of the branch: at most 64 characters from `A-Z a-z 0-9 . _ : -`. If the caller enlists the same id
+   * again with an equal payload, it gets the existing branch, so a repeated call adds nothing. A different
+   * payload is refused.
    *
    * @default the participant's name, and for its second branch in a transaction the name with `.2`
    */
@@ -23,10 +24,12 @@ export interface BranchOptions {
 }
 
 /**
- * Names a participant and what it is asked to do. Named by its class, the payload is checked by the compiler.
+ * Names a participant and what it has to do. If the participant is given as a class, the compiler checks the
+ * payload.
  *
- * @param participant the class, or the name it is registered under.
- * @param payload handed to the participant as it is. It must not change until the transaction is over.
+ * @param participant the class of the participant, or its registered name.
+ * @param payload passed to the participant unchanged. The caller must not change it until the transaction has
+ * ended.
  * @publicApi
  */
 export function branch<P>(

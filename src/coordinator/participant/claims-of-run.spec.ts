@@ -11,7 +11,7 @@ import { ClaimsOfRun } from './claims-of-run.js';
 const isOwnRun: IsOwnRun = () => Promise.resolve(true);
 const REQUEST = { branches: [branch('stock', 1)] };
 
-/** A participant that lets a run in, or does not. */
+/** A participant that accepts a run or refuses it. */
 class Claimed extends ScriptedParticipant {
   readonly runs: CoordinatorRun[] = [];
   refusal: Error | undefined;
@@ -37,8 +37,8 @@ function claiming(stock: object, allowMemoryLog = true) {
   return coordinator;
 }
 
-describe('A participant that asks to be claimed', () => {
-  it('hears of the run before any branch and before it is asked for its branches, and once', async () => {
+describe('A participant that wants to be claimed', () => {
+  it('is claimed once, before its first branch and before its branches are listed', async () => {
     const stock = new Claimed();
     const { participants, transactions, runtime, recover } = claiming(stock);
     await expect(transactions.run(REQUEST)).rejects.toThrow(ParticipantNotClaimedError);
@@ -53,7 +53,7 @@ describe('A participant that asks to be claimed', () => {
     await expect(transactions.run(REQUEST)).resolves.toMatchObject({ status: 'committed' });
   });
 
-  it('stops the start with its own error when it does not let the run in', async () => {
+  it('stops the start with its own error when it refuses the run', async () => {
     const stock = new Claimed();
     stock.refusal = new Error('the log was copied');
     const { participants, transactions } = claiming(stock);
@@ -62,7 +62,7 @@ describe('A participant that asks to be claimed', () => {
     await expect(transactions.run(REQUEST)).rejects.toThrow(ParticipantNotClaimedError);
   });
 
-  it('that is registered later is claimed then, and again until it lets the run in; it hinders no other', async () => {
+  it('that is registered later is claimed until it accepts the run, and delays no other participant', async () => {
     const { participants, transactions } = claiming(new ScriptedParticipant());
     await participants.claimAll();
     const late = new Claimed();
@@ -81,7 +81,7 @@ describe('A participant that asks to be claimed', () => {
     });
   });
 
-  it('may be claimed before the others, and is not claimed twice for that', async () => {
+  it('may be claimed before the others, and is still claimed only once', async () => {
     const stock = new Claimed();
     const { participants } = claiming(stock);
     await Promise.all([participants.claim(stock), participants.claim(stock)]);
@@ -90,7 +90,7 @@ describe('A participant that asks to be claimed', () => {
     expect(stock.runs).toHaveLength(1);
   });
 
-  it('is told the run with each call', async () => {
+  it('receives the run with each call', async () => {
     const stock = new Claimed();
     const { participants, transactions, runtime } = claiming(stock);
     await participants.claimAll();
@@ -129,7 +129,7 @@ describe('A log that forgets its decisions', () => {
     });
   });
 
-  it('is refused with one that says that its branches outlive the process', async () => {
+  it('is refused with a participant that declares that its branches outlive the process', async () => {
     const saysSo = Object.assign(new ScriptedParticipant(), { preparesDurably: true });
     await expect(claimsWith(saysSo)).rejects.toThrow(DurableLogNeededError);
   });
@@ -137,16 +137,16 @@ describe('A log that forgets its decisions', () => {
   it.each([
     ['a participant that keeps nothing', () => claimsWith(new ScriptedParticipant())],
     ['one whose list ends with the process', () => claimsWith(new Listing(false))],
-    ['what was asked for by name', () => claimsWith(new Listing(), volatileRun, true)],
+    ['a participant, by explicit consent', () => claimsWith(new Listing(), volatileRun, true)],
   ])('is taken with %s', async (_, claims) => {
     await expect(claims()).resolves.toBeUndefined();
   });
 
-  it('is no matter where the log is durable', async () => {
+  it('is accepted when the log is durable', async () => {
     await expect(claimsWith(new Listing(), runOf({ logId: LOG_ID }))).resolves.toBeUndefined();
   });
 
-  it('begins no branch of such a participant that is registered later', async () => {
+  it('starts no branch of such a participant when it is registered later', async () => {
     const { participants, transactions } = claiming(new ScriptedParticipant(), false);
     await participants.claimAll();
     participants.register(new Listing(), { name: 'late' });

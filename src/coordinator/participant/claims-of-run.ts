@@ -6,8 +6,8 @@ import type { RegisteredParticipant } from './registered-participant.js';
 import { messageOf } from '../gate/texts.js';
 
 /**
- * Tells each participant that asks for it, once, which run works with it from now on. Until a participant has let the run
- * in, no branch of it is begun and its list of prepared branches is not looked at.
+ * Claims each participant once for this run, if the participant wants to be claimed. Until a participant has
+ * accepted the run, the coordinator starts no branch of it and does not list its prepared branches.
  */
 export class ClaimsOfRun implements ParticipantClaims {
   private readonly logger = new Logger('Coordinator');
@@ -16,7 +16,7 @@ export class ClaimsOfRun implements ParticipantClaims {
   constructor(
     private readonly run: CoordinatorRun,
     private readonly isOwnRun: IsOwnRun,
-    /** Whether participants whose branches outlive the process are taken without a durable log. */
+    /** Whether to accept participants whose branches outlive the process although the log is not durable. */
     private readonly allowMemoryLog: boolean,
   ) {}
 
@@ -47,7 +47,7 @@ export class ClaimsOfRun implements ParticipantClaims {
       if (problem === participant.claimProblem) return;
       participant.claimProblem = problem;
       this.logger.error(
-        `Participant "${participant.name}" does not let this run of the coordinator in, so none of its branches is begun: ` +
+        `Participant "${participant.name}" refuses this run of the coordinator, so none of its branches is started: ` +
           problem,
       );
     }
@@ -57,7 +57,7 @@ export class ClaimsOfRun implements ParticipantClaims {
     const { instance } = participant;
     if (this.lacksDurableLog(participant)) throw new DurableLogNeededError(participant.name);
     await instance.claim?.(this.run, this.isOwnRun);
-    // Meanwhile another instance may have taken its place.
+    // Another instance may have taken its place since.
     if (participant.instance === instance) participant.isClaimed = true;
   }
 

@@ -1,20 +1,20 @@
 import type { RegisteredParticipant } from './registered-participant.js';
 
-/** Claims participants for a run of the coordinator. Each is claimed once. */
+/** Claims participants for a run of the coordinator. Each participant is claimed once. */
 export interface ParticipantClaims {
-  /** Whether a participant has to be claimed before a branch of it is begun. */
+  /** Whether a participant must be claimed before one of its branches starts. */
   isNeeded(participant: RegisteredParticipant): boolean;
 
-  /** @returns a promise that rejects with what the participant throws: it does not let the run in. */
+  /** @returns a promise that rejects with the participant's error if the participant refuses the run. */
   claim(participant: RegisteredParticipant): Promise<void>;
 
   /**
-   * Claims all of them, and waits for the answers of all: what one of them is at work on has ended then.
+   * Claims all the participants and waits for all the answers, so no claim is still running afterwards.
    *
-   * @returns a promise that rejects with what the first of them throws.
+   * @returns a promise that rejects with the first error of a participant.
    */
   claimAll(participants: readonly RegisteredParticipant[]): Promise<void>;
 
-  /** Claims one after the start: that it does not let the run in is logged, and stops nothing else. */
+  /** Claims one participant after the start. A refusal is logged and stops nothing else. */
   claimLater(participant: RegisteredParticipant): Promise<void>;
 }

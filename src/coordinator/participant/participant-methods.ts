@@ -6,7 +6,7 @@ import type { TransactionParticipant } from './participant.js';
 const REQUIRED_METHODS = ['prepare', 'commit', 'rollback'] as const;
 const OPTIONAL_METHODS = ['commitOnePhase', 'claim', 'recover', 'branchStarted', 'branchEnded'] as const;
 
-/** @throws InvalidParticipantError when a method is missing, is none, or cannot be read. */
+/** @throws InvalidParticipantError when a method is missing, is not a function, or cannot be read. */
 export function checkMethods(instance: TransactionParticipant, className: string): void {
   for (const method of REQUIRED_METHODS) {
     if (typeof methodOf(instance, method, className) !== 'function') {
@@ -22,7 +22,7 @@ export function checkMethods(instance: TransactionParticipant, className: string
     if (found !== undefined && typeof found !== 'function') {
       throw new InvalidParticipantError(
         className,
-        `its ${method} is ${describeAnswer(found)}, and no method`,
+        `its ${method} is ${describeAnswer(found)}, not a method`,
         `Make ${method}() a method, or leave it out.`,
       );
     }
@@ -36,17 +36,17 @@ function methodOf(instance: TransactionParticipant, method: string, className: s
     throw new InvalidParticipantError(
       className,
       `its ${method} cannot be read: ${messageOf(error)}`,
-      'Make it a method, and no getter that throws.',
+      'Make it a method, not a getter that throws.',
     );
   }
 }
 
-/** A class may have a static member that is called name. */
+/** A class may have a static member called name. */
 export function classNameOf(instance: unknown): string {
   return textAt(classOf(instance), 'name') ?? typeof instance;
 }
 
-/** @returns undefined for what does not say of which class it is. */
+/** @returns undefined for a value that does not show its class. */
 export function classOf(instance: unknown): unknown {
   try {
     return (instance as object | undefined)?.constructor;

@@ -16,7 +16,7 @@ import { RegisteredParticipant } from './registered-participant.js';
 
 const OPTIONS = resolveCoordinatorOptions({});
 
-/** Hosts in other processes, each of which serves any participant at its own address. */
+/** Hosts in other processes. Each serves any participant at its own address. */
 class FakeHosts implements ParticipantResolver {
   readonly asked: [name: string, address: string | undefined][] = [];
   private readonly reached = new Map<string, RegisteredParticipant>();
@@ -24,7 +24,7 @@ class FakeHosts implements ParticipantResolver {
   constructor(
     private readonly local: ParticipantRegistry,
     private readonly hosts: Readonly<Record<string, ScriptedParticipant>>,
-    /** Where each remote participant is now. */
+    /** The current address of each remote participant. */
     private readonly addresses: Readonly<Record<string, string>>,
   ) {}
 
@@ -49,7 +49,7 @@ class FakeHosts implements ParticipantResolver {
   }
 }
 
-/** A log that keeps what it is handed. */
+/** A log that keeps the records it receives. */
 class KeepingLog extends ScriptedLog {
   readonly kept: CommitRecord[] = [];
 
@@ -92,7 +92,7 @@ function recordOf(...branches: { participant: string; address?: string }[]): Com
 }
 
 describe('A resolver that reaches participants by their addresses', () => {
-  it('serves new branches, and the record says where each remote participant was reached', async () => {
+  it('serves new branches, and the record holds the address of each remote participant', async () => {
     const { transactions, stock, second, log } = setUp();
     const outcome = await transactions.run({ branches: [branch('stock', 1), branch('shipping', 2)] });
 
@@ -111,7 +111,7 @@ describe('A resolver that reaches participants by their addresses', () => {
     expect(log.kept[0]!.branches[0]).not.toHaveProperty('address');
   });
 
-  it('is given the address of the record at restoration, and the commit goes there', async () => {
+  it('gets the address from the record at restoration, and the commit goes there', async () => {
     const record = recordOf({ participant: 'stock' }, { participant: 'shipping', address: 'http://first' });
     const { recovery, resolver, stock, first, second, runtime } = setUp({ epoch: 2, decisions: [record] });
     const { decisions, missing } = recovery.restore();
@@ -128,7 +128,7 @@ describe('A resolver that reaches participants by their addresses', () => {
 });
 
 describe('The registry of the process as a resolver', () => {
-  it('hands a decision to the participant that is registered, wherever the record says that it was', async () => {
+  it('delivers a decision to the registered participant, whatever address the record holds', async () => {
     const record = recordOf({ participant: 'stock', address: 'http://first' });
     const stock = new ScriptedParticipant();
     const { recover, transactions } = createTestCoordinator({
@@ -141,7 +141,7 @@ describe('The registry of the process as a resolver', () => {
     expect(transactions.find(record.id)).toMatchObject({ state: 'COMMITTED' });
   });
 
-  it('keeps the address of one that is not registered, the latest, in each further record', () => {
+  it('keeps the latest address of an unregistered participant in each further record', () => {
     const { participants, runtime } = createTestCoordinator({
       participants: { stock: new ScriptedParticipant() },
       log: new ScriptedLog({

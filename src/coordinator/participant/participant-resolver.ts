@@ -2,21 +2,23 @@ import type { ParticipantReference } from './branch-request.js';
 import type { RegisteredParticipant } from './registered-participant.js';
 
 /**
- * How the execution comes to a participant. The registry of this process finds one by its name; another implementation may
- * reach one by its address.
+ * Finds participants for the execution. The registry of this process finds them by name. Another
+ * implementation may reach them by address.
  */
 export interface ParticipantResolver {
   /**
-   * Finds the participant of a branch that begins.
+   * Finds the participant of a new branch.
    *
    * @throws UnknownParticipantError when there is none; InvalidRequestError when the reference fits several.
    */
   get(reference: ParticipantReference): RegisteredParticipant;
 
   /**
-   * Finds the participant of a branch that must be completed. It never fails: one that is missing is stood in for.
+   * Finds the participant of a branch that must be completed. It never fails: a stand-in replaces a missing
+   * participant.
    *
-   * @param address where the log says that it is reached; undefined for one of the process that wrote the record.
+   * @param address the participant's address in the log; undefined if it was in the process that wrote the
+   * record.
    */
   await(name: string, address?: string): RegisteredParticipant;
 }

@@ -4,12 +4,12 @@ import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js'
 import { ParticipantMetadata } from './participant.decorator.js';
 import type { ParticipantOptions } from './participant.options.js';
 
-/** Reads what `@Participant` wrote. */
+/** Reads the metadata that `@Participant` wrote. */
 @Injectable()
 export class ParticipantAccessor {
   constructor(private readonly discovery: DiscoveryService) {}
 
-  /** @returns every provider that bears the decorator, with its options. */
+  /** @returns every provider that has the decorator, with its options. */
   findDecorated(): { wrapper: InstanceWrapper; options: ParticipantOptions }[] {
     return this.discovery.getProviders().flatMap((wrapper) => {
       const options = this.optionsOf(wrapper);
@@ -20,7 +20,8 @@ export class ParticipantAccessor {
   private optionsOf(wrapper: InstanceWrapper): ParticipantOptions | undefined {
     const onInstance = this.discovery.getMetadataByDecorator(ParticipantMetadata, wrapper);
     if (onInstance !== undefined) return onInstance;
-    // A provider overridden in a test is another class, or none: the token is still the decorated one.
+    // A test may override the provider with another class, or with no class. The token is still the decorated
+    // class.
     return typeof wrapper.token === 'function'
       ? (Reflect.getMetadata(ParticipantMetadata.KEY, wrapper.token) as ParticipantOptions | undefined)
       : undefined;

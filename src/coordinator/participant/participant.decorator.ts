@@ -2,12 +2,13 @@ import { Injectable, applyDecorators } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
 import type { ParticipantOptions } from './participant.options.js';
 
-/** Holds the options that `@Participant` was given, on the class. */
+/** The metadata key of the options of `@Participant`. */
 export const ParticipantMetadata = DiscoveryService.createDecorator<ParticipantOptions>();
 
 /**
- * Makes a provider a participant: it is found and registered when the application starts. The class implements
- * TransactionParticipant; what it lacks, and a name that is taken, stop the start with an error that says so.
+ * Makes a provider a participant, which is registered when the application starts. The class implements
+ * TransactionParticipant. If a method is missing or the name is taken, the start fails with an error that
+ * says so.
  *
  * @example
  * ```ts

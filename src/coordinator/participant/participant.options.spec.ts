@@ -11,7 +11,7 @@ const coordinator = resolveCoordinatorOptions({
 });
 
 describe('the options of a participant', () => {
-  it('come from the coordinator where nothing is said', () => {
+  it('default to those of the coordinator', () => {
     expect(resolveParticipantOptions({ name: 'p' }, 'P', coordinator)).toEqual({
       name: 'p',
       prepareTimeoutMs: 11,
@@ -23,7 +23,7 @@ describe('the options of a participant', () => {
     });
   });
 
-  it('are its own where something is', () => {
+  it('override those of the coordinator', () => {
     const own = {
       name: 'p',
       prepareTimeoutMs: 1,
@@ -36,7 +36,7 @@ describe('the options of a participant', () => {
     expect(resolveParticipantOptions(own, 'P', coordinator)).toEqual(own);
   });
 
-  it('cannot be changed afterwards', () => {
+  it('are frozen', () => {
     const resolved = resolveParticipantOptions({ name: 'p' }, 'P', coordinator);
     expect(() => Object.assign(resolved, { maxAttempts: 99 })).toThrow(TypeError);
   });
@@ -48,7 +48,7 @@ describe('the options of a participant', () => {
   }
 
   for (const name of ['', 'P', '2p', '-p', 'p.q', 'p q', 'ü', 'x'.repeat(33)]) {
-    it(`refuse the name ${JSON.stringify(name)}, which cannot stand in an id or a metric`, () => {
+    it(`refuse the name ${JSON.stringify(name)}, which does not fit an id or a metric`, () => {
       expect(() => resolveParticipantOptions({ name }, 'P', coordinator)).toThrow(
         'The options of @Participant on P cannot be used: name: must be 1 to 32 characters of a-z, 0-9 and -',
       );

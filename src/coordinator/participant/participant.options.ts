@@ -5,83 +5,88 @@ import { InvalidOptionsError } from '../errors.js';
 import { durationMs, plainName } from '../option-fields.js';
 
 /**
- * The options of `@Participant`, each with its text and its limits. What is left out comes from the coordinator's options.
- * The docstrings of {@link ParticipantOptions} and the table in README.md are made from it.
+ * The options of `@Participant`, each with its text and its limits. An option that is left out comes from the
+ * coordinator's options. The docstrings of {@link ParticipantOptions} and the table in README.md are
+ * generated from it.
  */
 export const participantOptionsSchema = z.strictObject({
   name: plainName.describe(
-    'The name of the participant: in branches, logs and metrics, and the same after a restart.',
+    'The name of the participant in branches, logs and metrics. It must stay the same after a restart.',
   ),
-  prepareTimeoutMs: durationMs.optional().describe('How long this participant may take to prepare.'),
+  prepareTimeoutMs: durationMs.optional().describe('The time limit of this participant for prepare.'),
   completionTimeoutMs: durationMs
     .optional()
-    .describe('How long one attempt to commit or roll back may take here.'),
+    .describe('The time limit of one attempt to commit or roll back at this participant.'),
   maxAttempts: z
     .number()
     .int()
     .min(1)
     .max(1_000)
     .optional()
-    .describe('How often a completion is tried here before the branch is stalled.'),
+    .describe(
+      'The number of attempts to complete a branch of this participant before the branch is stalled.',
+    ),
   retryBaseMs: durationMs
     .optional()
-    .describe('The longest pause after the first failed attempt here. It doubles with each further one.'),
-  retryCapMs: durationMs.optional().describe('The longest pause between two attempts here.'),
+    .describe('The longest pause after the first failed attempt. It doubles with each further attempt.'),
+  retryCapMs: durationMs.optional().describe('The longest pause between two attempts.'),
   ambient: z
     .boolean()
     .default(false)
     .describe(
-      'Whether the transaction is ambient inside the methods: `TransactionManager.current()` finds it there. It costs about ' +
+      'Whether the transaction is ambient inside the methods, so that `TransactionManager.current()` finds it. This costs about ' +
         'a quarter of a microsecond.',
     ),
 });
 
 /**
- * What `@Participant` takes. What is left out comes from the coordinator's options.
+ * The options of `@Participant`. An option that is left out comes from the coordinator's options.
  *
  * @publicApi
  */
 export interface ParticipantOptions {
   // options: made from the code
   /**
-   * The name of the participant: in branches, logs and metrics, and the same after a restart. 1 to 32
+   * The name of the participant in branches, logs and metrics. It must stay the same after a restart. 1 to 32
    * characters of a-z, 0-9 and -, beginning with a letter.
    */
   readonly name: string;
   /**
-   * How long this participant may take to prepare. In milliseconds, from 1 to 86_400_000.
+   * The time limit of this participant for prepare. In milliseconds, from 1 to 86_400_000.
    *
    * @default the coordinator's `prepareTimeoutMs`
    */
   readonly prepareTimeoutMs?: number | undefined;
   /**
-   * How long one attempt to commit or roll back may take here. In milliseconds, from 1 to 86_400_000.
+   * The time limit of one attempt to commit or roll back at this participant. In milliseconds, from 1 to
+   * 86_400_000.
    *
    * @default the coordinator's `completionTimeoutMs`
    */
   readonly completionTimeoutMs?: number | undefined;
   /**
-   * How often a completion is tried here before the branch is stalled. From 1 to 1_000.
+   * The number of attempts to complete a branch of this participant before the branch is stalled. From 1 to
+   * 1_000.
    *
    * @default the coordinator's `maxAttempts`
    */
   readonly maxAttempts?: number | undefined;
   /**
-   * The longest pause after the first failed attempt here. It doubles with each further one. In milliseconds,
+   * The longest pause after the first failed attempt. It doubles with each further attempt. In milliseconds,
    * from 1 to 86_400_000.
    *
    * @default the coordinator's `retryBaseMs`
    */
   readonly retryBaseMs?: number | undefined;
   /**
-   * The longest pause between two attempts here. In milliseconds, from 1 to 86_400_000.
+   * The longest pause between two attempts. In milliseconds, from 1 to 86_400_000.
    *
    * @default the coordinator's `retryCapMs`
    */
   readonly retryCapMs?: number | undefined;
   /**
-   * Whether the transaction is ambient inside the methods: `TransactionManager.current()` finds it there. It
-   * costs about a quarter of a microsecond.
+   * Whether the transaction is ambient inside the methods, so that `TransactionManager.current()` finds it.
+   * This costs about a quarter of a microsecond.
    *
    * @default false
    */
@@ -103,7 +108,7 @@ export interface ResolvedParticipantOptions {
 /**
  * Completes a participant's options with those of the coordinator.
  *
- * @throws InvalidOptionsError when an option is unknown or impossible.
+ * @throws InvalidOptionsError when an option is unknown or has an impossible value.
  */
 export function resolveParticipantOptions(
   options: ParticipantOptions,

@@ -25,18 +25,18 @@ describe('ParticipantRegistry', () => {
   });
 
   it.each(['commitOnePhase', 'recover', 'branchStarted', 'branchEnded', 'claim'])(
-    'refuses one whose %s is no method, and knows nothing of it',
+    'refuses a participant whose %s is not a method, and does not register it',
     (method) => {
       const instance = Object.assign(new ScriptedParticipant(), { [method]: 'yes' });
 
       expect(() => registry.register(instance as never, { name: 'odd' })).toThrow(
-        `ScriptedParticipant cannot be a participant: its ${method} is a string, and no method.`,
+        `ScriptedParticipant cannot be a participant: its ${method} is a string, not a method.`,
       );
       expect(registry.list()).toEqual([]);
     },
   );
 
-  it('refuses one whose method cannot be read', () => {
+  it('refuses a participant whose method cannot be read', () => {
     const instance = Object.defineProperty(new ScriptedParticipant(), 'recover', {
       get() {
         throw new Error('not now');
@@ -46,7 +46,7 @@ describe('ParticipantRegistry', () => {
     expect(() => registry.register(instance, { name: 'odd' })).toThrow('its recover cannot be read: not now');
   });
 
-  it('takes a plain object, which has only its name', () => {
+  it('takes a plain object, which is known only by its name', () => {
     const plain: TransactionParticipant = { prepare: () => 'commit', commit() {}, rollback() {} };
     const bare = Object.assign(Object.create(null) as object, plain) as TransactionParticipant;
 

@@ -14,8 +14,8 @@ import { checkMethods, classNameOf, classOf } from './participant-methods.js';
 import { type Pause, RegisteredParticipant } from './registered-participant.js';
 
 /**
- * The participants that transactions can name. Those decorated with `@Participant` are registered at start-up;
- * others may come and go at run time.
+ * The participants that transactions can name. Those decorated with `@Participant` are registered at
+ * start-up. Others can be registered and removed at run time.
  *
  * @publicApi
  */
@@ -23,19 +23,19 @@ import { type Pause, RegisteredParticipant } from './registered-participant.js';
 export class ParticipantRegistry implements ParticipantResolver {
   private readonly logger = new Logger(ParticipantRegistry.name);
   private readonly participants = new Map<string, RegisteredParticipant>();
-  /** Those that decisions of earlier runs name and that are not registered. */
+  /** The unregistered participants that decisions of earlier runs name. */
   private readonly awaited = new Map<string, RegisteredParticipant>();
-  /** Claims the participants for the coordinator that runs; undefined while there is none that claims. */
+  /** Claims the participants for the running coordinator; undefined if no running coordinator claims them. */
   private claims: ParticipantClaims | undefined;
-  /** Whether a participant that is registered from now on is claimed at once. */
+  /** Whether a participant is claimed as soon as it is registered. */
   private isStarted = false;
-  /** By the name of the participant, which may have been removed meanwhile. */
+  /** By the name of the participant. The participant may have been removed since. */
   private readonly pauses = new Map<string, Pause>();
-  /** By name and by class: whatever a branch may be named by. A class that several share names none of them. */
+  /** By name and by class. A class that several participants share names none of them. */
   private readonly references = new Map<ParticipantReference, RegisteredParticipant | undefined>();
   private lastRank = 0;
   /**
-   * Hears of each participant that is registered.
+   * Called with each participant that is registered.
    *
    * @internal
    */
@@ -47,10 +47,10 @@ export class ParticipantRegistry implements ParticipantResolver {
    * Adds a participant.
    *
    * @param options as for `@Participant`.
-   * @param aliases further classes by which branches may name it.
-   * @throws InvalidParticipantError when a method is missing, or is none.
+   * @param aliases further classes that name the participant.
+   * @throws InvalidParticipantError when a method is missing or is not a function.
    * @throws DuplicateParticipantError when the name is taken.
-   * @throws InvalidOptionsError when an option is unknown or impossible.
+   * @throws InvalidOptionsError when an option is unknown or has an impossible value.
    */
   register(
     instance: TransactionParticipant,
@@ -78,7 +78,7 @@ export class ParticipantRegistry implements ParticipantResolver {
   }
 
   /**
-   * From now on participants are claimed for a run.
+   * Claims participants for a run from now on.
    *
    * @internal
    */
@@ -88,10 +88,11 @@ export class ParticipantRegistry implements ParticipantResolver {
   }
 
   /**
-   * Claims a participant now, and not only when every module is initialised: for one of which branches may be begun before.
+   * Claims a participant now instead of after the initialisation of all modules. It is for a participant
+   * whose branches may start before that.
    *
-   * @returns a promise that rejects with what the participant throws. Nothing happens when it is not registered, or no
-   * coordinator runs that claims its participants.
+   * @returns a promise that rejects with the participant's error. Nothing happens if the participant is not
+   * registered, or if no running coordinator claims it.
    */
   async claim(instance: TransactionParticipant): Promise<void> {
     const registered = this.list().find((participant) => participant.instance === instance);
@@ -99,9 +100,10 @@ export class ParticipantRegistry implements ParticipantResolver {
   }
 
   /**
-   * Claims all participants that are registered, at the start. Those that are registered later are claimed then.
+   * Claims all registered participants at the start. A participant that is registered later is claimed at its
+   * registration.
    *
-   * @throws what the first of them throws.
+   * @throws the first error of a participant.
    * @internal
    */
   async claimAll(): Promise<void> {
@@ -110,9 +112,9 @@ export class ParticipantRegistry implements ParticipantResolver {
   }
 
   /**
-   * Claims once more those that have not let the run in.
+   * Claims the participants again that have not accepted the run.
    *
-   * @returns a promise that is never a rejection.
+   * @returns a promise that never rejects.
    * @internal
    */
   async claimAgain(): Promise<void> {
@@ -127,9 +129,10 @@ export class ParticipantRegistry implements ParticipantResolver {
   }
 
   /**
-   * Removes a participant: new transactions cannot name it. What it has prepared is still completed with it.
+   * Removes a participant. New transactions cannot name it. Its prepared branches are still completed with
+   * it.
    *
-   * @returns whether it was there.
+   * @returns whether it was registered.
    */
   unregister(name: string): boolean {
     const registered = this.participants.get(name);
@@ -143,7 +146,7 @@ export class ParticipantRegistry implements ParticipantResolver {
 
   /**
    * @param reference a name or a class.
-   * @throws UnknownParticipantError when nobody is registered under it.
+   * @throws UnknownParticipantError when no participant is registered under it.
    * @throws InvalidRequestError when it is a class that several participants share.
    */
   get(reference: ParticipantReference): RegisteredParticipant {
@@ -160,11 +163,11 @@ export class ParticipantRegistry implements ParticipantResolver {
   }
 
   /**
-   * For a branch that must be completed whether or not its participant is there.
+   * Finds the participant of a branch that must be completed, whether or not the participant is registered.
    *
-   * @param address where the log says that it is reached. One that is registered here needs none. One that stands in keeps it,
-   * the latest where there were several.
-   * @returns the participant of that name, or one that stands in for it until it is registered.
+   * @param address the participant's address in the log. A registered participant does not need it. A
+   * stand-in keeps the latest address.
+   * @returns the participant of that name, or a stand-in until it is registered.
    */
   await(name: string, address?: string): RegisteredParticipant {
     const registered = this.participants.get(name);
@@ -187,7 +190,8 @@ export class ParticipantRegistry implements ParticipantResolver {
   }
 
   /**
-   * An operator pauses whoever bears this name, also one that is registered under it later.
+   * Pauses the participant of this name for an operator. The pause also holds for a participant that is
+   * registered under this name later.
    *
    * @internal
    */
@@ -214,7 +218,7 @@ export class ParticipantRegistry implements ParticipantResolver {
     return [...this.participants.values()];
   }
 
-  /** What was kept for a participant that was awaited under this name is handed to it. */
+  /** Gives the participant what was kept while it was awaited under this name. */
   private make(...of: ConstructorParameters<typeof RegisteredParticipant>): RegisteredParticipant {
     const [, , { name }] = of;
     const awaited = this.awaited.get(name);
@@ -235,7 +239,7 @@ export class ParticipantRegistry implements ParticipantResolver {
   }
 }
 
-/** @returns what a branch has named its participant by, in words. */
+/** @returns a description of the reference by which a branch named its participant. */
 function wordsFor(reference: unknown): string {
   if (typeof reference === 'string') return shortened(reference, MAX_CODE_LENGTH);
   return typeof reference === 'function'
@@ -243,7 +247,7 @@ function wordsFor(reference: unknown): string {
     : describeAnswer(reference);
 }
 
-/** A plain object's class is Object, by which nobody means this participant. */
+/** The class of a plain object is Object, which is not a useful name for a participant. */
 function isClassOfParticipants(reference: unknown): reference is Type<TransactionParticipant> {
   return typeof reference === 'function' && reference !== Object;
 }

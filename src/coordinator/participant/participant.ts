@@ -8,65 +8,79 @@ import type { HeuristicKind } from '../protocol/index.js';
 export interface CoordinatorRun {
   /** The name of the coordinator. */
   readonly name: string;
-  /** The id of its decision log: the same in every run with this log, and in every copy of it. */
+  /** The id of its decision log. Every run with this log has it, and so has every copy of the log. */
   readonly logId: string;
   /** The number of this start of the log, from 1. */
   readonly epoch: number;
-  /** Random, and of this run alone: a copy of the log, or one that was restored, gives out the same epoch with another. */
+  /**
+   * A random value of this run alone. The original log and its copy, or a restored one, can both give out the
+   * same epoch, but not the same token.
+   */
   readonly token: string;
-  /** Whether the log outlives the run. Only then is a branch without a decision an orphan, and rolled back. */
+  /**
+   * Whether the log outlives the run. Only then is a branch without a decision an orphan, which is rolled
+   * back.
+   */
   readonly durable: boolean;
   /**
-   * Whether the coordinator may still call branches of a transaction: it goes on, is stalled, waits for a paused participant, or holds a
-   * report. A participant keeps what it remembers of such a branch, however old. It is true of every transaction while the
-   * coordinator has not taken up what earlier runs have left behind. Not there in a run that was made by hand.
+   * Whether the coordinator may still call branches of a transaction: the transaction is running or stalled,
+   * waits for a paused participant, or holds a report. A participant keeps its records of such a branch,
+   * however old they are. While the coordinator has not yet loaded the transactions of earlier runs, this
+   * returns true for every transaction. Undefined in a run that a program made itself.
    */
   readonly isUnsettled?: (transactionId: string) => boolean;
 }
 
 /**
- * Asks the decision log of a run whether it has given out an epoch together with a token.
+ * Asks the decision log of a run whether it has given out this epoch with this token.
  *
- * @returns a promise that rejects when it cannot be found out now. Then the claim is to fail.
+ * @returns a promise that rejects when the log cannot answer now. The claim must then fail.
  * @publicApi
  */
 export type IsOwnRun = (epoch: number, token: string) => Promise<boolean>;
 
 /**
- * One participant's part of one transaction, as it is handed to each of the participant's methods.
+ * One participant's part of one transaction. Each method of the participant receives it.
  *
- * @typeParam P the payload: what the participant is asked to do.
+ * @typeParam P the payload: what the participant has to do.
  * @publicApi
  */
 export interface Branch<P = unknown> {
-  /** The transaction, the same for all its branches. */
+  /** The id of the transaction, the same for all its branches. */
   readonly transactionId: string;
-  /** The branch within its transaction: the participant's name, unless the caller chose another. */
+  /** The id of the branch within its transaction: the participant's name, unless the caller chose another. */
   readonly branchId: string;
-  /** What the caller asks of this participant. Where no record of it is left, what `recover` lists. */
+  /**
+   * What the caller asks of this participant. If the coordinator has no record of it, it is the payload that
+   * `recover` lists.
+   */
   readonly payload: P;
   /** When the coordinator stops waiting for this call, in milliseconds since the epoch. */
   readonly deadline: number;
-  /** Aborted when nobody waits for this call any more: stop the work and free what it holds. */
+  /**
+   * Aborted when the coordinator no longer waits for this call. Stop the work then, and release its
+   * resources.
+   */
   readonly signal: AbortSignal;
-  /** Which delivery of the decision this is, from 1; 0 in prepare. */
+  /** The number of this delivery of the decision, from 1; 0 in prepare. */
   readonly attempt: number;
-  /** The run of the coordinator that makes this call. The transaction may have been begun by an earlier run of its log. */
+  /**
+   * The run of the coordinator that makes this call. An earlier run of the same log may have started the
+   * transaction.
+   */
   readonly run: CoordinatorRun;
 }
 
 /**
- * What a participant files the work of a branch under. Neither id will do alone: a transaction may have several
- * branches of one participant, and branches of different transactions bear the same name.
+ * The key under which a participant stores the work of a branch. It combines both ids: a transaction may have
+ * several branches of one participant, and branches of different transactions may have the same id.
  *
  * @throws TypeError when the branch has no ids, because it is a copy made by spreading: `{ ...branch }`.
  * @publicApi
  */
 export function branchKey({ transactionId, branchId }: Pick<Branch, 'transactionId' | 'branchId'>): string {
   if (typeof transactionId !== 'string' || typeof branchId !== 'string') {
-    throw new TypeError(
-      'A branch without ids: hand on the branch itself, and not a copy made by spreading it.',
-    );
+    throw new TypeError('A branch without ids: pass the branch itself, not a copy made by spreading it.');
   }
   return `${transactionId}/${branchId}`;
 }
@@ -74,9 +88,9 @@ export function branchKey({ transactionId, branchId }: Pick<Branch, 'transaction
 /** A refusal with its reason: see {@link refuse}. @publicApi */
 export interface AbortVote {
   readonly vote: 'abort';
-  /** Stable, for programs: `OUT_OF_STOCK`. */
+  /** A stable code for programs, such as `OUT_OF_STOCK`. */
   readonly code: string;
-  /** For people. It reaches logs and callers, so nothing secret belongs in it. */
+  /** A text for people. Logs and callers show it, so put nothing secret in it. */
   readonly reason: string;
   /** See {@link RefusalOptions.conflict}. */
   readonly conflict?: boolean;
@@ -84,20 +98,20 @@ export interface AbortVote {
   readonly overloaded?: boolean;
 }
 
-/** What {@link refuse} takes besides the code and the reason. @publicApi */
+/** The options of {@link refuse}. @publicApi */
 export interface RefusalOptions {
   /**
-   * Whether the branch met another transaction, and nothing is wrong with what was asked: a lock was not free in time, a
-   * deadlock was broken, a concurrent change came first. The coordinator then asks the participants of such
-   * transactions one after the other for a while, and runs a transaction of `run()` again that was refused for nothing
-   * else.
+   * Whether the branch conflicted with another transaction, although the request itself was correct: a lock
+   * timed out, a deadlock was broken, or a concurrent change came first. For a while the coordinator then
+   * asks the participants of such transactions one after the other. It runs a transaction of `run()` again if
+   * conflicts were the only refusals.
    *
    * @default false
    */
   readonly conflict?: boolean;
   /**
-   * Whether the server behind the participant is short of room: no slot for a prepared transaction, no connection. The
-   * coordinator then begins fewer transactions with the participants on that server.
+   * Whether the server behind the participant lacks room: no slot for a prepared transaction, or no
+   * connection. The coordinator then starts fewer transactions with the participants on that server.
    *
    * @default false
    */
@@ -105,9 +119,9 @@ export interface RefusalOptions {
 }
 
 /**
- * The answer to prepare. `commit`: prepared, and able to commit whatever happens. `read-only`: nothing was
- * changed, and the branch wants to hear no more. `abort`, or {@link refuse}: no, and nothing is held. Any other
- * value is not a vote, and aborts the transaction.
+ * The answer to prepare. `commit`: the branch is prepared, and can commit whatever happens. `read-only`: the
+ * branch changed nothing, and needs no decision. `abort`, or {@link refuse}: the branch refuses and holds
+ * nothing. Any other value is not a vote, and aborts the transaction.
  *
  * @publicApi
  */
@@ -121,121 +135,135 @@ export type Vote = 'commit' | 'read-only' | 'abort' | AbortVote;
  */
 export interface TransactionParticipant<P = unknown> {
   /**
-   * Does the work so that it can still go both ways, and votes. After a `commit` vote the branch must be able to
-   * commit and to roll back until it is told which. A throw is not a refusal: the branch is rolled back.
+   * Does the work so that it can still be committed or undone, and votes. After a `commit` vote the branch
+   * must be able to commit and to roll back until it receives the decision. An error is not a refusal: the
+   * branch is rolled back.
    */
   prepare(branch: Branch<P>): Vote | PromiseLike<Vote>;
 
   /**
-   * Makes the work of a prepared branch final. Called until it succeeds, so it must take repeats.
+   * Makes the work of a prepared branch final. It is called until it succeeds, so it must accept repeats.
    *
-   * @throws HeuristicError when the branch has ended otherwise. Any other throw means: try again.
+   * @throws HeuristicError when the branch has ended otherwise. After any other error the coordinator tries
+   * again.
    */
   commit(branch: Branch<P>): void | PromiseLike<void>;
 
   /**
-   * Undoes the work of a branch. Called until it succeeds, so it must take repeats; also for a branch that never
-   * prepared, or is preparing still: a prepare that arrives afterwards must be refused. ParticipantGuard does that.
+   * Undoes the work of a branch. It is called until it succeeds, so it must accept repeats. It is also called
+   * for a branch that never prepared or is still preparing. A prepare that arrives afterwards must be
+   * refused. ParticipantGuard does that.
    *
-   * The payload of an orphan went down with the run that began it: it is undefined, unless {@link recover} lists it. So undo
-   * what prepare has kept under the ids of the branch, and not what the payload says.
+   * The payload of an orphan is lost with the run that started it: it is undefined, unless {@link recover}
+   * lists it. So undo what prepare stored under the ids of the branch, not what the payload describes.
    *
-   * @throws HeuristicError when the branch has ended otherwise. Any other throw means: try again.
+   * @throws HeuristicError when the branch has ended otherwise. After any other error the coordinator tries
+   * again.
    */
   rollback(branch: Branch<P | undefined>): void | PromiseLike<void>;
 
   /**
-   * Does the work and commits it in one call. Optional: used when this is the only branch of its transaction.
-   * A throw means that the outcome is unknown, so it is called again and must answer as the first time.
+   * Does the work and commits it in one call. Optional: the coordinator uses it when this is the only branch
+   * of its transaction. After an error the outcome is unknown, so the method is called again and must answer
+   * as it did the first time.
    *
-   * @returns `commit` when it is done, `abort` or {@link refuse} when it is not and never will be.
+   * @returns `commit` when the work is committed; `abort` or {@link refuse} when it is not and never will be.
    */
   commitOnePhase?(branch: Branch<P>): OnePhaseAnswer | PromiseLike<OnePhaseAnswer>;
 
   /**
-   * Whether the branches that it has prepared outlive the process of the coordinator, and hold what they hold. Then a durable
-   * log is needed.
+   * Whether prepared branches, and what they hold, outlive the coordinator's process. A durable log is then
+   * required.
    *
    * @default whether it has the method `recover`
    */
   readonly preparesDurably?: boolean | undefined;
 
   /**
-   * Hears at the start which run of the coordinator works with it from now on, before any branch and before recovery.
-   * Optional, for a participant that outlives the run: it keeps the log id, the epoch and the token of each run that it
-   * lets in, and refuses one whose log does not know the latest that it has kept. Such a log was copied, or restored from
-   * a backup, and would give out ids a second time and take branches of a living coordinator for its orphans.
+   * Tells the participant at the start which run of the coordinator works with it, before any branch and
+   * before recovery. Optional, for a participant that outlives the run. It stores the log id, the epoch and
+   * the token of each run that it accepts. It refuses a run whose log does not know the latest stored run.
+   * Such a log is a copy, or was restored from a backup: it would reuse ids, and take branches of a running
+   * coordinator for its own orphans.
    *
    * @param isOwnRun asks the log of the run.
-   * @throws what refuses the start. Of one that is registered later, and of one that is refused then, no branch is begun.
+   * @throws any error to refuse the run, which stops the start. If a participant refuses later, the
+   * coordinator starts no branch of it.
    */
   claim?(run: CoordinatorRun, isOwnRun: IsOwnRun): void | PromiseLike<void>;
 
   /**
-   * Lists the branches that are prepared here and were told no decision, all of them, also those of other
-   * coordinators. Optional: with it, branches that a crash of the coordinator has left behind are found and rolled back.
+   * Lists all branches that are prepared here and have received no decision, those of other coordinators
+   * included. Optional: with it, branches that a crash of the coordinator left behind are found and rolled
+   * back.
    *
-   * @param run the run that asks: for a participant that several coordinators have claimed.
-   * @throws when the list would not be complete. Then nothing is concluded from it.
+   * @param run the run that asks, for a participant that several coordinators have claimed.
+   * @throws any error when the list would not be complete. The coordinator then concludes nothing from it.
    */
   recover?(run?: CoordinatorRun): readonly PreparedBranch[] | PromiseLike<readonly PreparedBranch[]>;
 
   /**
-   * Says what the server behind it can take. Optional: with it, the coordinator begins no more transactions than the
-   * server can take, counting all participants on it together. Asked at the start or when it is registered; and while slots are taken
-   * that are not the coordinator's, asked again, at most every five seconds.
+   * Reports the capacity of the server behind the participant. Optional: with it, the coordinator starts no
+   * more transactions than the server can take, counted over all participants on it. The coordinator asks at
+   * the start or at registration. While other clients use slots, it asks again, at most every five seconds.
    */
   capacity?(): ParticipantCapacity | PromiseLike<ParticipantCapacity>;
 
   /**
-   * Hears that a branch of this participant has been enlisted, before any other call for it. Optional, for bookkeeping:
-   * nothing waits for it, and what it throws is logged and changes nothing.
+   * Tells the participant that one of its branches has been enlisted, before any other call for that branch.
+   * Optional, for bookkeeping: nothing waits for it. An error is logged and changes nothing.
    */
   branchStarted?(start: BranchStart<P>): void | PromiseLike<void>;
 
   /**
-   * Hears how a branch of this participant has ended, once its whole transaction is over. Optional, as
-   * {@link branchStarted} is, and just as harmless. It is told once by each run of the coordinator that brings a
-   * transaction to its end, also of a branch that an earlier run has started.
+   * Tells the participant how one of its branches has ended, after the whole transaction has ended. Optional.
+   * As with {@link branchStarted}, an error changes nothing. Each run of the coordinator that ends a
+   * transaction calls it once, also for a branch that an earlier run started.
    */
   branchEnded?(end: BranchEnd): void | PromiseLike<void>;
 }
 
-/** What the server behind a participant can take, in whole numbers. @publicApi */
+/** The capacity of the server behind a participant, in whole numbers. @publicApi */
 export interface ParticipantCapacity {
-  /** Which server it is: the same text for all participants on one server, and another for any other. */
+  /**
+   * Identifies the server: the same text for all participants on one server, a different text for any other
+   * server.
+   */
   readonly server: string;
-  /** How many prepared transactions the server holds at most, of all its clients together. */
+  /** The most prepared transactions that the server holds, over all its clients. */
   readonly preparedTransactions: number;
-  /** How many it held when it was asked. */
+  /** The prepared transactions that it held when it was asked. */
   readonly preparedTransactionsInUse: number;
-  /** How many connections the server gives to ordinary clients at most. */
+  /** The most connections that the server gives to ordinary clients. */
   readonly connections: number;
-  /** How many were open when it was asked, those of the participant included. */
+  /** The connections that were open when it was asked, those of the participant included. */
   readonly connectionsInUse: number;
-  /** How many branches the participant can prepare at the same time. */
+  /** The most branches that the participant can prepare at the same time. */
   readonly workConnections: number;
-  /** How many connections the participant opens at most, those for completion and recovery included. */
+  /** The most connections that the participant opens, those for completion and recovery included. */
   readonly ownConnections: number;
 }
 
 /** A branch that has been enlisted. @publicApi */
 export type BranchStart<P = unknown> = Pick<Branch<P>, 'transactionId' | 'branchId' | 'payload'>;
 
-/** How a branch has ended. Its payload is not kept for so long. @publicApi */
+/** How a branch has ended. The payload is not kept until then. @publicApi */
 export interface BranchEnd extends Pick<Branch, 'transactionId' | 'branchId'> {
   /**
-   * `read-only` and `refused` as it voted; `rolled-back` also when it was never prepared; `heuristic` when the participant
-   * reported an end of its own.
+   * `read-only` and `refused` are its votes. `rolled-back` also covers a branch that never prepared.
+   * `heuristic` means that the participant reported an end of its own.
    */
   readonly state: 'committed' | 'rolled-back' | 'read-only' | 'refused' | 'heuristic';
-  /** The report, where the state is `heuristic`. */
+  /** The report, if the state is `heuristic`. */
   readonly heuristic?: { readonly kind: HeuristicKind; readonly reason: string };
 }
 
-/** A branch that is prepared, as its participant lists it. @publicApi */
+/** A prepared branch, as its participant lists it. @publicApi */
 export interface PreparedBranch extends Pick<Branch, 'transactionId' | 'branchId'> {
-  /** What was asked of the participant, where it has kept it: handed to it again with the decision. @default undefined */
+  /**
+   * The payload, if the participant has stored it. It comes back to the participant with the decision.
+   * @default undefined
+   */
   readonly payload?: unknown;
 }
 
@@ -246,8 +274,8 @@ export type OnePhaseAnswer = 'commit' | 'abort' | AbortVote;
  * A refusal, with a code for programs and a reason for people.
  *
  * @param code stable, such as `OUT_OF_STOCK`.
- * @param reason in words; shown to callers and in logs.
- * @param options says more of the refusal.
+ * @param reason a text, shown to callers and in logs.
+ * @param options further properties of the refusal.
  * @publicApi
  */
 export function refuse(code: string, reason: string, options: RefusalOptions = {}): AbortVote {
@@ -264,8 +292,8 @@ export function isRefusal(value: unknown): value is 'abort' | AbortVote {
 }
 
 /**
- * Thrown by a participant's commit or rollback when its branch has ended in another way than it is told, or may
- * have. The branch is not tried again; the report is kept until an operator forgets it.
+ * Thrown by a participant's commit or rollback when its branch has ended against the decision, or may have.
+ * The coordinator does not try the branch again. It keeps the report until an operator forgets it.
  *
  * @publicApi
  */
@@ -273,8 +301,9 @@ export class HeuristicError extends Error {
   readonly code = 'DTC_HEURISTIC';
 
   /**
-   * @param kind how the branch ended: all `commit`, all `rollback`, `mixed`, or `hazard` when that is not known.
-   * @param message why, in words.
+   * @param kind how the branch ended: all `commit`, all `rollback`, `mixed`, or `hazard` when that is not
+   * known.
+   * @param message the reason, for people.
    */
   constructor(
     readonly kind: HeuristicKind,

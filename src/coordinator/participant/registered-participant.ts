@@ -3,17 +3,17 @@ import { AwaitedParticipant } from './awaited-participant.js';
 import type { ResolvedParticipantOptions } from './participant.options.js';
 import type { Branch, TransactionParticipant } from './participant.js';
 
-/** What has happened at one participant since the start. @publicApi */
+/** The counts of one participant since the start. @publicApi */
 export interface ParticipantCounts {
   commitVotes: number;
   readOnlyVotes: number;
   refusals: number;
-  /** Throws and answers that are not votes, in prepare. */
+  /** Errors, and answers that are not votes, in prepare. */
   failures: number;
   timeouts: number;
-  /** Answers to prepare that came after the abort. */
+  /** Answers to prepare that arrived after the abort. */
   lateAnswers: number;
-  /** Those of them that were throws, or no votes, other than because the signal was aborted. */
+  /** Of these, the errors and invalid votes that the aborted signal does not explain. */
   lateFailures: number;
   committed: number;
   rolledBack: number;
@@ -22,33 +22,33 @@ export interface ParticipantCounts {
   heuristicReports: number;
 }
 
-/** How many branches a participant can prepare at once, and who waits for it. @internal */
+/** Limits how many branches a participant prepares at once, and queues the others. @internal */
 export interface Places {
   readonly isFull: boolean;
   take(branch: Branch): void;
   request(branch: Branch): void;
   release(branch: Branch): void;
-  /** A branch was refused because it met another transaction. */
+  /** Reports that a branch was refused because of a conflict with another transaction. */
   conflicted(): void;
-  /** A branch voted, or was refused for something else: it had what it may have waited for. */
+  /** Reports a vote, or a refusal for another reason: the branch got any lock it waited for. */
   gotThrough(): void;
-  /** Asks those that wait as far as there are places for them. */
+  /** Starts waiting branches while there are places. */
   serve(): void;
 }
 
-/** What the server behind a participant can take; it hears when that runs short. @internal */
+/** Limits the load on the server behind a participant, and learns when the server is full. @internal */
 export interface ServerShortage {
   readonly limit: number;
   readonly used: number;
-  /** Whether a transaction that has not been put to work is to wait. */
+  /** Whether a transaction that has not started yet must wait. */
   readonly isBusy: boolean;
   lower(now: number): void;
   queuedLong(now: number): void;
 }
 
-/** Why a participant gets nothing to do for now. @publicApi */
+/** Why a participant gets no calls for now. @publicApi */
 export interface Pause {
-  /** Since when, in milliseconds since the epoch. */
+  /** The start of the pause, in milliseconds since the epoch. */
   readonly since: number;
   /** The name of the operator. */
   readonly by: string;
@@ -56,8 +56,8 @@ export interface Pause {
 }
 
 /**
- * One participant as the registry holds it. A branch keeps its own reference, so a participant that is removed
- * still gets the completion of what it prepared.
+ * One participant in the registry. A branch keeps its own reference, so a participant that was removed still
+ * completes its prepared branches.
  *
  * @publicApi
  */
@@ -66,9 +66,9 @@ export class RegisteredParticipant {
   instance!: TransactionParticipant;
   className!: string;
   options!: ResolvedParticipantOptions;
-  /** What branches may name it by, besides its name. */
+  /** The classes that name it, besides its name. */
   classes!: readonly Type<TransactionParticipant>[];
-  /** Where it is reached; undefined for one that is in this process. The log keeps it with each of its branches. */
+  /** Its address; undefined if it is in this process. The log stores it with each of its branches. */
   address!: string | undefined;
   readonly counts: ParticipantCounts = {
     commitVotes: 0,
@@ -83,33 +83,33 @@ export class RegisteredParticipant {
     failedAttempts: 0,
     heuristicReports: 0,
   };
-  /** An operator has paused it: its prepares are refused, and its completions wait. */
+  /** An operator has paused it: the coordinator refuses its prepares and holds its completions. */
   paused: Pause | undefined = undefined;
   /** The shorter of its time-outs, in milliseconds. */
   shortestTimeoutMs!: number;
   /** Whether it can commit the only branch of a transaction in one phase. */
   onePhase!: boolean;
-  /** Whether what it prepares outlives the process. */
+  /** Whether its prepared branches outlive the process. */
   preparesDurably!: boolean;
-  /** Whether it has let the run of the coordinator in, where it is asked to. */
+  /** Whether it has accepted the run of the coordinator, if it must be claimed. */
   isClaimed = true;
-  /** Why it has not, as was reported the last time. */
+  /** The last reported reason why it has not. */
   claimProblem: string | undefined = undefined;
-  /** Whether it wants to be told when a branch starts, and when one has ended. */
+  /** Whether it wants to know when a branch starts and ends. */
   hearsStarts!: boolean;
   hearsEnds!: boolean;
-  /** How often it threw when it was told. */
+  /** How often it threw an error from such a call. */
   defects = 0;
-  /** Its place in the order of registration, in which participants prepare in turn. */
+  /** Its place in the order of registration, in which participants prepare one after the other. */
   rank = 0;
   /**
-   * How many branches it can prepare at once; undefined where it has not said.
+   * Limits how many branches it prepares at once; undefined if it declares no capacity.
    *
    * @internal
    */
   places: Places | undefined = undefined;
   /**
-   * The limit of the database server that it is on; undefined where it has not said.
+   * The limit of its database server; undefined if it declares no capacity.
    *
    * @internal
    */
@@ -126,13 +126,13 @@ export class RegisteredParticipant {
     this.become(instance, className, options, classes, address);
   }
 
-  /** Whether it stands in for a participant that is not registered (yet): nothing can be delivered to it. */
+  /** Whether it stands in for an unregistered participant: no decision can be delivered to it. */
   get isAwaited(): boolean {
     return this.instance instanceof AwaitedParticipant;
   }
 
   /**
-   * The participant that was awaited is there: what was kept for it is its own from now on.
+   * Gives the participant, now registered, what was kept while it was awaited.
    *
    * @internal
    */

@@ -9,14 +9,14 @@ const later = (log: CopiableLog, latest: { readonly epoch: number; readonly toke
   isLaterRunOf(log.start(starts), latest, log.isOwnRun);
 
 describe('A run', () => {
-  it('may follow the latest of its log, however many starts lie between', async () => {
+  it('may follow the latest run of its log, however many starts lie between', async () => {
     const log = CopiableLog.create();
     const latest = log.start();
 
     for (const starts of [1, 2, 20_000]) expect(await later(log, latest, starts)).toBe(true);
   });
 
-  it('may not follow itself, nor one after it', async () => {
+  it('may not follow itself, nor a later run', async () => {
     const log = CopiableLog.create();
     const [first, second] = [log.start(), log.start()];
 
@@ -24,7 +24,7 @@ describe('A run', () => {
     expect(await isLaterRunOf(second, second, log.isOwnRun)).toBe(false);
   });
 
-  it('of a copy may never follow a run that the original has had since, whichever was started more often', async () => {
+  it('of a copied log never follows a later run of the original, whichever was started more often', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.nat(5),
@@ -43,7 +43,7 @@ describe('A run', () => {
     );
   });
 
-  it('is not said to follow while its log cannot be asked', async () => {
+  it('gets no answer while its log cannot be asked', async () => {
     const log = CopiableLog.create();
     const latest = log.start();
     const unasked = () => Promise.reject(new Error('no answer'));

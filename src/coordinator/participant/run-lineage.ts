@@ -1,13 +1,13 @@
 import type { CoordinatorRun, IsOwnRun } from './participant.js';
 
 /**
- * Whether a run may follow the latest run of the same log that a participant has let in: it is a later start, and its log
- * knows the latest one. A copy of the log, and one that was restored from a backup, has other tokens for the starts since;
- * to start it again and again does not change that.
+ * Whether a run may follow the latest run of the same log that a participant has accepted: it must be a later
+ * start, and its log must know the latest run. A copied or restored log has other tokens for the starts since
+ * then, however often it is started.
  *
- * @param latest what the participant has kept of the latest run that it let in.
- * @param isOwnRun asks the log of the run. Left out, only the numbers of the starts are compared, which does not find a copy
- * that was started more often.
+ * @param latest the participant's record of the latest run that it accepted.
+ * @param isOwnRun asks the log of the run. If it is left out, only the numbers of the starts are compared. A
+ * copy that was started more often is then not found.
  * @publicApi
  */
 export async function isLaterRunOf(

@@ -10,7 +10,7 @@ function setOf(branches: readonly number[]): number {
 }
 
 describe('a set of branches', () => {
-  it('holds exactly the branches that were put into it', () => {
+  it('holds exactly the branches that were added to it', () => {
     fc.assert(
       fc.property(members, (branches) => {
         const found = Array.from({ length: MAX_BRANCH_SET }, (_, index) => index).filter((index) =>
@@ -22,7 +22,7 @@ describe('a set of branches', () => {
     );
   });
 
-  it('finds the lowest branch, and none in the empty set', () => {
+  it('finds the lowest branch, or none in the empty set', () => {
     fc.assert(
       fc.property(members, (branches) => {
         expect(lowest(setOf(branches))).toBe(branches.length === 0 ? -1 : Math.min(...branches));

@@ -1,6 +1,6 @@
 /**
  * A set of branches of one transaction: bit `i` stands for the branch with index `i`. A set is a number, so
- * that the state of a transaction is a tuple of numbers, which is cheap to keep, to copy and to compare.
+ * that the state of a transaction is a tuple of numbers, which is cheap to store, copy and compare.
  */
 export type BranchSet = number;
 

@@ -22,7 +22,7 @@ function committing(size: number): ProtocolTransaction {
   return transaction;
 }
 
-/** Branch 0 voted commit, branch 1 did not answer in time: both are being rolled back. */
+/** Branch 0 voted commit, branch 1 did not answer in time. Both are being rolled back. */
 function abortingWithLateBranch(): ProtocolTransaction {
   const transaction = preparingWith(2, effects);
   vote(transaction, 0, VOTE_COMMIT, effects);
@@ -39,14 +39,14 @@ describe('rule 4: a decision never changes', () => {
     expect(transaction).toMatchObject({ state: COMMITTING, open: 0b11, stalled: 0b10 });
   });
 
-  it('stays abort when the attempts of a branch are used up, and the caller has its answer already', () => {
+  it('stays abort when the attempts of a branch are used up and the caller already has its answer', () => {
     const transaction = abortingWithLateBranch();
     attemptsExhausted(transaction, 0, effects);
     expect(effects.take()).toEqual(['stalled 0']);
     expect(transaction).toMatchObject({ state: ABORTING, open: 0b11, stalled: 0b01 });
   });
 
-  it('is told as pending when the patience or the deadline ends first, and committed is not told again', () => {
+  it('is reported as pending when the patience or the deadline ends first, and only once', () => {
     for (const event of [patienceEnded, deadlinePassed]) {
       const transaction = committing(1);
       event(transaction, effects);
@@ -56,7 +56,7 @@ describe('rule 4: a decision never changes', () => {
     }
   });
 
-  it('is not told as pending to the caller of an abort', () => {
+  it('is not reported as pending to the caller of an abort', () => {
     const transaction = abortingWithLateBranch();
     patienceEnded(transaction, effects);
     deadlinePassed(transaction, effects);
@@ -65,7 +65,7 @@ describe('rule 4: a decision never changes', () => {
 });
 
 describe('rule 5: each branch is completed on its own', () => {
-  it('waits for the last acknowledgement, whichever that is (fault 47)', () => {
+  it('waits for the last acknowledgement, whichever branch sends it (fault 47)', () => {
     const transaction = committing(3);
     acknowledged(transaction, 2, 0, effects);
     acknowledged(transaction, 0, 0, effects);
@@ -77,7 +77,7 @@ describe('rule 5: each branch is completed on its own', () => {
     effects.take();
   });
 
-  it('reports a branch as stalled once, and only while it owes something', () => {
+  it('reports a branch as stalled once, and only while it owes an answer', () => {
     const transaction = committing(2);
     acknowledged(transaction, 0, 0, effects);
     attemptsExhausted(transaction, 0, effects);
@@ -95,7 +95,7 @@ describe('rule 5: each branch is completed on its own', () => {
     expect(transaction.stalled).toBe(0);
   });
 
-  it('has no attempts to use up before the decision', () => {
+  it('counts no attempts before the decision', () => {
     const transaction = preparingWith(1, effects);
     attemptsExhausted(transaction, 0, effects);
     vote(transaction, 0, VOTE_COMMIT, effects);
@@ -105,7 +105,7 @@ describe('rule 5: each branch is completed on its own', () => {
 });
 
 describe('a late answer to prepare', () => {
-  it('opens a second round: the acknowledgement of the overtaken rollback closes nothing', () => {
+  it('opens a second round, and the acknowledgement of the overtaken rollback does not close the branch', () => {
     const transaction = abortingWithLateBranch();
     acknowledged(transaction, 0, 0, effects);
     expect(completionRound(transaction, 1)).toBe(0);
@@ -122,8 +122,8 @@ describe('a late answer to prepare', () => {
 
   it.each([
     ['yes', VOTE_COMMIT],
-    ['a throw', VOTE_NONE],
-  ] as const)('that is %s after the end is rolled back, and the end is reported once more', (_, answer) => {
+    ['an error', VOTE_NONE],
+  ] as const)('that is %s after the end is rolled back, and the end is reported again', (_, answer) => {
     const transaction = abortingWithLateBranch();
     acknowledged(transaction, 0, 0, effects);
     acknowledged(transaction, 1, 0, effects);
@@ -139,7 +139,7 @@ describe('a late answer to prepare', () => {
   it.each([
     ['no', VOTE_ABORT],
     ['read-only', VOTE_READ_ONLY],
-  ] as const)('that is %s closes the branch: it holds nothing', (_, answer) => {
+  ] as const)('that is %s closes the branch, which holds nothing', (_, answer) => {
     const transaction = abortingWithLateBranch();
     acknowledged(transaction, 0, 0, effects);
     vote(transaction, 1, answer, effects);
@@ -161,7 +161,7 @@ describe('a late answer to prepare', () => {
     expect(transaction).toMatchObject({ state: ABORTED, open: 0 });
   });
 
-  it('gives a stalled branch its attempts back', () => {
+  it('makes a stalled branch active again', () => {
     const transaction = abortingWithLateBranch();
     attemptsExhausted(transaction, 1, effects);
     vote(transaction, 1, VOTE_COMMIT, effects);

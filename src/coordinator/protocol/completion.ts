@@ -6,16 +6,17 @@ import { ABORTED, COMMITTED, READY, isCommit } from './states.js';
 import { type ProtocolTransaction, TOLD_PENDING } from './transaction.js';
 
 /**
- * Whether the branch owes an answer: the acknowledgement of the decision, or the decision itself, once it was asked to commit in
- * one phase. Before the decision only that answer is awaited in READY.
+ * Whether the branch owes an answer: the acknowledgement of the decision, or its answer to a one-phase
+ * commit. In READY, before the decision, only the one-phase answer is awaited.
  */
 export function owes(transaction: ProtocolTransaction, branch: number): boolean {
   return includes(transaction.state === READY ? transaction.awaiting : transaction.open, branch);
 }
 
 /**
- * The number of the round in which a completion is sent to a branch. A rollback sent while the prepare is still
- * unanswered is round 0; its acknowledgement proves nothing once the prepare has been answered after all.
+ * The number of the round in which a completion is sent to a branch. A rollback that is sent while the
+ * prepare is still unanswered has round 0. Its acknowledgement proves nothing once the prepare has been
+ * answered.
  */
 export function completionRound(transaction: ProtocolTransaction, branch: number): 0 | 1 {
   return includes(transaction.late, branch) ? 1 : 0;
@@ -24,7 +25,7 @@ export function completionRound(transaction: ProtocolTransaction, branch: number
 /**
  * Event: a branch acknowledged the decision. Repeats, and answers of an overtaken round, change nothing.
  *
- * @param round what {@link completionRound} said when the completion was sent.
+ * @param round the result of {@link completionRound} when the completion was sent.
  */
 export function acknowledged<T extends ProtocolTransaction>(
   transaction: T,
@@ -36,7 +37,7 @@ export function acknowledged<T extends ProtocolTransaction>(
   close(transaction, only(branch), effects);
 }
 
-/** Event: a branch reports that it ended in another way than it was told. Its report is kept. */
+/** Event: a branch reports that it ended against the decision. The report is kept. */
 export function heuristicReported<T extends ProtocolTransaction>(
   transaction: T,
   branch: number,
@@ -53,8 +54,8 @@ export function heuristicReported<T extends ProtocolTransaction>(
 }
 
 /**
- * Event: a branch used up its attempts. The decision stands, the branch stays open, and the caller of a commit is
- * told that it is pending. A one-phase commit whose answer stays out is in doubt in the same way.
+ * Event: a branch used up its attempts. The decision stands and the branch stays open. The caller of a commit
+ * is told that the outcome is pending. A one-phase commit without an answer is in doubt in the same way.
  */
 export function attemptsExhausted<T extends ProtocolTransaction>(
   transaction: T,
@@ -63,7 +64,7 @@ export function attemptsExhausted<T extends ProtocolTransaction>(
 ): void {
   if (!owes(transaction, branch) || includes(transaction.stalled, branch)) return;
   transaction.stalled |= only(branch);
-  // The caller heard of an abort when it was decided.
+  // The caller was told of the abort when it was decided.
   tell(transaction, TOLD_PENDING, effects);
   effects.stalled(transaction, branch);
 }
@@ -73,8 +74,8 @@ function isStale(transaction: ProtocolTransaction, branch: number, round: number
 }
 
 /**
- * A branch owes nothing any more. When it was the last one the transaction ends; one that had ended already, and
- * was opened again by a late answer or a list of prepared branches, is over once more.
+ * A branch no longer owes an answer. With the last such branch the transaction ends. If it had ended before,
+ * and a late answer or a list of prepared branches opened it again, it ends again.
  *
  * @internal
  */

@@ -56,7 +56,7 @@ export function enter<T extends ProtocolTransaction>(
 }
 
 /**
- * Tells the caller, unless it was told before: what it was told is never said again in other words.
+ * Answers the caller, unless it has an answer. An answer is never replaced by another.
  *
  * @internal
  */
@@ -71,8 +71,8 @@ export function tell<T extends ProtocolTransaction>(
 }
 
 /**
- * Every vote is in and none forbids commit. With a commit vote among them the decision has to be made durable
- * first; a transaction without one leaves no branch in doubt, so nothing need be remembered.
+ * Every vote is in and none forbids commit. If a branch voted commit, the decision must be made durable
+ * first. Otherwise no branch is in doubt, so no record is needed.
  *
  * @internal
  */
@@ -85,13 +85,16 @@ export function allVotedForCommit<T extends ProtocolTransaction>(
   else effects.record(transaction);
 }
 
-/** Event: the commit decision is durable. From here on it stays commit. */
+/** Event: the commit decision is durable. It is now final. */
 export function recorded<T extends ProtocolTransaction>(transaction: T, effects: ProtocolEffects<T>): void {
   if (transaction.state !== READY || isDecidedByBranch(transaction)) return;
   decideCommit(transaction, effects);
 }
 
-/** Event: the decision is proven not to be in the log, and never to get there. Only now may it be abort. */
+/**
+ * Event: the decision is proven not to be in the log, and never to get there. Only now may the transaction
+ * abort.
+ */
 export function recordAbsent<T extends ProtocolTransaction>(
   transaction: T,
   effects: ProtocolEffects<T>,
@@ -101,8 +104,8 @@ export function recordAbsent<T extends ProtocolTransaction>(
 }
 
 /**
- * Event: the caller has waited long enough for a transaction that can no longer be aborted on request. It is
- * told `pending`, and the transaction goes on.
+ * Event: the caller's patience has ended, and the transaction can no longer be aborted on request. The caller
+ * is told `pending`, and the transaction continues.
  */
 export function patienceEnded<T extends ProtocolTransaction>(
   transaction: T,
@@ -124,8 +127,8 @@ export function decideCommit<T extends ProtocolTransaction>(
 }
 
 /**
- * Decides abort: signals are aborted, the caller is answered, and every branch that may hold something is rolled
- * back, those still preparing as well. A branch whose refusal is proven and one that only read hold nothing.
+ * Decides abort: aborts the signals, answers the caller, and rolls back every branch that may hold something,
+ * the preparing ones included. A branch with a proven refusal, or one that only read, holds nothing.
  *
  * @internal
  */
@@ -145,7 +148,7 @@ export function decideAbort<T extends ProtocolTransaction>(
   else effects.rollback(transaction, transaction.open);
 }
 
-/** No branch owes anything any more. @internal */
+/** No branch owes an answer any more. @internal */
 export function end<T extends ProtocolTransaction>(transaction: T, effects: ProtocolEffects<T>): void {
   if (isAbort(transaction.state)) {
     enter(transaction, ABORTED, effects);

@@ -3,29 +3,31 @@ import type { StateNumber } from './states.js';
 import type { ProtocolTransaction, ToldNumber } from './transaction.js';
 
 /**
- * The only way out of the protocol core. An executor implements it. Where an effect is the last thing that an event
- * does (`prepare`, `commitOnePhase`, `record`, `commit`, `rollback`, `ended`), the state is complete and the next event
- * may be fed back from within it. From within the others (`entered`, `cancel`, `tell`, `stalled`) none may.
+ * The only output of the protocol core. An executor implements it. Where an effect is the last action of an
+ * event (`prepare`, `commitOnePhase`, `record`, `commit`, `rollback`, `ended`), the state is complete, and
+ * the executor may deliver the next event from within the effect. From within the other effects (`entered`,
+ * `cancel`, `tell`, `stalled`) it must not.
  *
- * An executor owes four duties:
- * 1. `record` makes the commit decision durable and then reports `recorded`. It reports `recordAbsent` only with
- *    proof that the record is not there and never will be. As long as it knows neither, it reports nothing.
- * 2. `prepare`, `commitOnePhase`, `commit` and `rollback` reach the participants, at least once for each
- *    call, and bring back every answer, however late, with the number of the round it belongs to.
- * 3. A completion is tried again until it is acknowledged. When its attempts are used up the executor reports
- *    `attemptsExhausted`, and goes on trying more slowly.
+ * An executor has four duties:
+ * 1. `record` makes the commit decision durable and then reports `recorded`. It reports `recordAbsent` only
+ *   with proof that the record does not exist and never will. As long as neither is known, it reports
+ *   nothing.
+ * 2. `prepare`, `commitOnePhase`, `commit` and `rollback` reach the participants at least once for each call,
+ *   and report every answer, however late, with the number of its round.
+ * 3. A completion is tried again until it is acknowledged. When its attempts are used up, the executor
+ *   reports `attemptsExhausted`, and continues at longer intervals.
  * 4. Deadlines come back as events. The core has no clock.
  */
 export interface ProtocolEffects<T extends ProtocolTransaction> {
-  /** The transaction moved on from `from` to its present state. */
+  /** The transaction moved from `from` to its present state. */
   entered(transaction: T, from: StateNumber): void;
-  /** Ask every branch to prepare, all at once. */
+  /** Ask all branches to prepare at once. */
   prepare(transaction: T): void;
-  /** Ask the branch that decides by itself to commit in one phase. */
+  /** Ask the branch that makes the decision to commit in one phase. */
   commitOnePhase(transaction: T): void;
   /** Make the commit decision durable. */
   record(transaction: T): void;
-  /** The answers of the prepares in flight are needed no longer: abort their signals. */
+  /** The answers of the running prepares are no longer needed: abort their signals. */
   cancel(transaction: T): void;
   /** Deliver commit to these branches. */
   commit(transaction: T, branches: BranchSet): void;
@@ -33,11 +35,11 @@ export interface ProtocolEffects<T extends ProtocolTransaction> {
   rollback(transaction: T, branches: BranchSet): void;
   /** Answer the caller. Called at most once for each transaction. */
   tell(transaction: T, told: ToldNumber): void;
-  /** This branch used up its attempts. */
+  /** This branch has used up its attempts. */
   stalled(transaction: T, branch: number): void;
   /**
-   * No branch owes anything any more: the transaction is over. Called when it reaches its final state, and
-   * again each time a late answer made one more rollback necessary and that was acknowledged.
+   * No branch owes an answer any more: the transaction has ended. Called when it reaches its final state, and
+   * again after each further rollback that a late answer made necessary.
    */
   ended(transaction: T): void;
 }

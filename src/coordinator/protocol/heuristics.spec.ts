@@ -88,7 +88,7 @@ describe('the heuristic outcome of an abort', () => {
     [['commit', 'mixed'], 'mixed'],
     [['commit', 'hazard'], 'hazard'],
     [['ack', 'hazard'], 'hazard'],
-  ])('whose branches end with %j is %s; the caller was told aborted before', (ends, expected) => {
+  ])('whose branches end with %j is %s; the caller has already been told aborted', (ends, expected) => {
     const transaction = rolledBack(ends);
     expect(transaction.state).toBe(ABORTED);
     expect(heuristicOutcome(transaction)).toBe(expected);

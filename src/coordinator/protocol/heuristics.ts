@@ -19,9 +19,9 @@ export const HEURISTIC_KINDS = ['commit', 'rollback', 'mixed', 'hazard'] as cons
 export type HeuristicKind = (typeof HEURISTIC_KINDS)[number];
 
 /**
- * The heuristic outcome of the whole transaction, from the reports of its branches: `mixed` when some branch
- * ended with the decision and another against it, the opposite of the decision when all did, `hazard` when
- * that cannot be ruled out.
+ * The heuristic outcome of the whole transaction, from the reports of its branches. It is `mixed` when some
+ * branches ended with the decision and others against it, the opposite of the decision when all ended against
+ * it, and `hazard` when that cannot be ruled out.
  *
  * @returns undefined when every branch ended as decided.
  */
@@ -37,12 +37,12 @@ export function heuristicOutcome(transaction: ProtocolTransaction): HeuristicKin
   return (against | hazard) === concerned ? 'hazard' : 'mixed';
 }
 
-/** The branches whose report does not agree with the decision, or may not. */
+/** The branches whose report contradicts the decision, or may contradict it. */
 export function heuristicBranches({ against, mixed, hazard }: ProtocolTransaction): BranchSet {
   return against | mixed | hazard;
 }
 
-/** Removes every heuristic report, once an operator has dealt with it. */
+/** Removes every heuristic report, after an operator has dealt with it. */
 export function forgetHeuristics(transaction: ProtocolTransaction): void {
   transaction.against = NO_BRANCHES;
   transaction.mixed = NO_BRANCHES;

@@ -29,7 +29,7 @@ function askedToDecide(): ProtocolTransaction {
   return transaction;
 }
 
-describe('rule 7: a branch alone commits in one phase', () => {
+describe('rule 7: a single branch commits in one phase', () => {
   it('commits without a record and without a second call', () => {
     const transaction = askedToDecide();
     onePhaseAnswered(transaction, 'commit', effects);
@@ -41,7 +41,7 @@ describe('rule 7: a branch alone commits in one phase', () => {
     ]);
   });
 
-  it('aborts when the branch says that it did not commit, and leaves it alone', () => {
+  it('aborts when the branch answers that it did not commit, and does not call it again', () => {
     const transaction = askedToDecide();
     onePhaseAnswered(transaction, 'rollback', effects);
     expect(effects.take()).toEqual([
@@ -54,7 +54,7 @@ describe('rule 7: a branch alone commits in one phase', () => {
     expect(transaction).toMatchObject({ cause: 1, causeBranch: 0 });
   });
 
-  it.each(['mixed', 'hazard'] as const)('tells of a heuristic end: %s', (kind) => {
+  it.each(['mixed', 'hazard'] as const)('reports a heuristic end: %s', (kind) => {
     const transaction = askedToDecide();
     onePhaseAnswered(transaction, kind, effects);
     expect(effects.take()).toContain('tell heuristic');
@@ -62,7 +62,7 @@ describe('rule 7: a branch alone commits in one phase', () => {
     expect(transaction.state).toBe(COMMITTED);
   });
 
-  it('is in doubt while the answer is out: neither time nor anybody turns it into abort (fault 7)', () => {
+  it('is in doubt until the answer comes: no deadline and no request makes it an abort (fault 7)', () => {
     const transaction = askedToDecide();
     prepareTimedOut(transaction, 0, effects);
     recordAbsent(transaction, effects);
@@ -84,22 +84,19 @@ describe('rule 7: a branch alone commits in one phase', () => {
   it.each([
     ['commit', COMMITTED],
     ['rollback', ABORTED],
-  ] as const)(
-    'is settled by a late answer: %s; the caller keeps the pending it was told',
-    (answer, state) => {
-      const transaction = askedToDecide();
-      attemptsExhausted(transaction, 0, effects);
-      expect(effects.take()).toEqual(['tell pending', 'stalled 0']);
-      onePhaseAnswered(transaction, answer, effects);
-      expect(effects.take().filter((call) => call.startsWith('tell'))).toEqual([]);
-      expect(transaction).toMatchObject({ state, stalled: 0, awaiting: 0 });
-      onePhaseAnswered(transaction, answer === 'commit' ? 'rollback' : 'commit', effects);
-      expect(transaction.state).toBe(state);
-      expect(effects.take()).toEqual([]);
-    },
-  );
+  ] as const)('is settled by a late answer: %s; the answer to the caller stays pending', (answer, state) => {
+    const transaction = askedToDecide();
+    attemptsExhausted(transaction, 0, effects);
+    expect(effects.take()).toEqual(['tell pending', 'stalled 0']);
+    onePhaseAnswered(transaction, answer, effects);
+    expect(effects.take().filter((call) => call.startsWith('tell'))).toEqual([]);
+    expect(transaction).toMatchObject({ state, stalled: 0, awaiting: 0 });
+    onePhaseAnswered(transaction, answer === 'commit' ? 'rollback' : 'commit', effects);
+    expect(transaction.state).toBe(state);
+    expect(effects.take()).toEqual([]);
+  });
 
-  it('is not for a transaction of two: they are asked to prepare', () => {
+  it('is not used for two branches, which are asked to prepare', () => {
     const transaction = activeWith(2);
     requestCommit(transaction, 0, effects);
     expect(effects.take()).toEqual(['ACTIVE to PREPARING', 'prepare']);
@@ -108,7 +105,7 @@ describe('rule 7: a branch alone commits in one phase', () => {
     expect(effects.take()).toEqual([]);
   });
 
-  it('is not used for a branch alone that cannot: its answer comes as a vote', () => {
+  it('is not used for a single branch that does not support it, which votes', () => {
     const transaction = activeWith(1);
     requestCommit(transaction, LOG_DECIDES, effects);
     vote(transaction, 0, VOTE_COMMIT, effects);

@@ -18,7 +18,7 @@ import { onePhaseAnswered, requestCommit, vote } from './voting.js';
 const RUN = { seed: 3, numRuns: 10_000 };
 const MAX_SIZE = 6;
 
-/** So many branches, and any events in any order: what fits and what does not, once and again. */
+/** A number of branches, and any events in any order, both legal and illegal, also repeated. */
 const walks = fc.integer({ min: 0, max: MAX_SIZE }).chain((size) =>
   fc.record({
     size: fc.constant(size),
@@ -26,7 +26,9 @@ const walks = fc.integer({ min: 0, max: MAX_SIZE }).chain((size) =>
   }),
 );
 
-/** Everything that was broken is mended: the caller asks, the log answers, every branch answers, and acknowledges. */
+/**
+ * Repairs every failure: the caller asks for commit, the log answers, every branch answers and acknowledges.
+ */
 function heal(transaction: ProtocolTransaction, effects: InvariantChecker): void {
   const branches = Array.from({ length: transaction.size }, (_, branch) => branch);
   effects.step(transaction, () => requestCommit(transaction, LOG_DECIDES, effects));
@@ -42,7 +44,7 @@ function heal(transaction: ProtocolTransaction, effects: InvariantChecker): void
 }
 
 describe('any events in any order', () => {
-  it('keep every invariant, and once all is mended the transaction ends as the caller was told', () => {
+  it('keep every invariant, and after all repairs the transaction ends as the caller was told', () => {
     const ends = new Map<number, number>();
     fc.assert(
       fc.property(walks, ({ size, events }) => {
@@ -59,7 +61,7 @@ describe('any events in any order', () => {
       }),
       RUN,
     );
-    // Witnesses: a walk that never committed would prove little.
+    // A walk that never committed would prove little.
     expect(ends.get(COMMITTED)).toBeGreaterThan(RUN.numRuns / 20);
     expect(ends.get(ABORTED)).toBeGreaterThan(RUN.numRuns / 20);
   });

@@ -11,7 +11,7 @@ import {
   protocolKey,
 } from './transaction.js';
 
-/** A step of the walk: from one state to another by an event that changed something. */
+/** A step of the walk: an event that changes one state into another. */
 interface Step {
   readonly from: ProtocolTransaction;
   readonly to: string;
@@ -25,7 +25,7 @@ function isSame(a: ProtocolTransaction, b: ProtocolTransaction): boolean {
   return PROTOCOL_FIELDS.every((field) => a[field] === b[field]);
 }
 
-/** Walks breadth first through every state that any order of events leads to, checking each step. */
+/** Walks breadth first through every state that any order of events reaches, and checks each step. */
 function walk(): { states: Map<string, ProtocolTransaction>; steps: Step[] } {
   const checker = new InvariantChecker();
   const start = new ProtocolTransaction();
@@ -55,13 +55,13 @@ describe(`every state that ${SIZE} branches can reach, by every event in every o
   });
 
   it('keeps AC1 to AC3 and never contradicts what the caller was told', () => {
-    // The walk itself checks every step; this says that it went everywhere.
+    // The walk itself checks every step. This checks that it reached every state.
     const reached = new Set([...states.values()].map(({ state }) => STATES[state]));
     expect(reached).toEqual(new Set(STATES));
     expect(states.size).toBeGreaterThan(10_000);
   });
 
-  it('leaves READY only by the word of the log, or of the branch that decides alone', () => {
+  it('leaves READY only by an answer of the log, or of the branch that decides', () => {
     const exits = new Map<string, Set<string>>();
     for (const { from, to, event } of steps) {
       const { state } = states.get(to)!;
@@ -79,7 +79,7 @@ describe(`every state that ${SIZE} branches can reach, by every event in every o
     });
   });
 
-  it('can still end, from wherever it is', () => {
+  it('can end from every state', () => {
     const before = new Map<string, string[]>();
     for (const { from, to } of steps) {
       const list = before.get(to);
@@ -93,7 +93,7 @@ describe(`every state that ${SIZE} branches can reach, by every event in every o
     expect(canEnd.size).toBe(states.size);
   });
 
-  it('is changed by every event in each of the states that the event fits', () => {
+  it('is changed by every event that fits the state', () => {
     const seen = new Map(events.map(({ name }) => [name, new Set<string>()]));
     for (const { from, event } of steps) seen.get(event.name)!.add(STATES[from.state]!);
     for (const { name, fits } of events) {
@@ -101,7 +101,7 @@ describe(`every state that ${SIZE} branches can reach, by every event in every o
     }
   });
 
-  it('is not changed, and calls no effect, by an event that does not fit', () => {
+  it('is not changed by an event that does not fit, which calls no effect', () => {
     const offences = new Set<string>();
     const effects = new RecordingEffects();
     const copy = new ProtocolTransaction();

@@ -6,7 +6,7 @@ import { ABORTED, ABORTING, COMMITTED, COMMITTING, IllegalTransitionError } from
 import { ABORT_CAUSES, ProtocolTransaction, TOLD_ABORTED, TOLD_PENDING } from './transaction.js';
 
 describe('a transaction restored from its commit record', () => {
-  it('is decided, told to nobody, and owes every branch its completion', () => {
+  it('is decided, answers no caller, and owes every branch its completion', () => {
     const transaction = new ProtocolTransaction();
     restoreCommitted(transaction, 3, 0b101);
 
@@ -20,7 +20,7 @@ describe('a transaction restored from its commit record', () => {
     });
   });
 
-  it('ends when the last of its branches has acknowledged, without telling anybody', () => {
+  it('ends when the last of its branches has acknowledged, and answers no caller', () => {
     const transaction = new ProtocolTransaction();
     const effects = new RecordingEffects();
     restoreCommitted(transaction, 2, 0b11);
@@ -34,7 +34,7 @@ describe('a transaction restored from its commit record', () => {
   });
 });
 
-describe('a transaction of which some branches were completed before', () => {
+describe('a transaction with branches that were completed before', () => {
   it('owes only the others their completion', () => {
     const transaction = new ProtocolTransaction();
     const effects = new RecordingEffects();
@@ -46,7 +46,7 @@ describe('a transaction of which some branches were completed before', () => {
     expect(effects.take()).toEqual(['COMMITTING to COMMITTED', 'ended']);
   });
 
-  it('is over when all were', () => {
+  it('has ended if all branches were completed', () => {
     const transaction = new ProtocolTransaction();
     restoreCommitted(transaction, 2, 0b11, 0);
 
@@ -60,8 +60,8 @@ describe('a transaction of which some branches were completed before', () => {
   });
 });
 
-describe('a transaction that has a state already', () => {
-  it('is restored by no step that the table does not have', () => {
+describe('a transaction that already has a state', () => {
+  it('is restored only by steps of the table', () => {
     const aborted = new ProtocolTransaction();
     restoreOrphan(aborted, 0);
     expect(() => restoreCommitted(aborted, 1, 0b1)).toThrow(IllegalTransitionError);
@@ -91,7 +91,7 @@ describe('a transaction made of orphans', () => {
     expect(ABORT_CAUSES[transaction.cause]).toBe('presumed');
   });
 
-  it('takes one more after its end, and is over once more when that is rolled back', () => {
+  it('takes one more orphan after its end, and ends again when that is rolled back', () => {
     const transaction = new ProtocolTransaction();
     const effects = new RecordingEffects();
     restoreOrphan(transaction, 0);
@@ -107,8 +107,8 @@ describe('a transaction made of orphans', () => {
   });
 });
 
-describe('an orphan that was rolled back and is prepared all the same', () => {
-  it('owes its rollback once more, and is no second branch', () => {
+describe('an orphan that was rolled back and is still prepared', () => {
+  it('owes its rollback again, and is not counted as a second branch', () => {
     const transaction = new ProtocolTransaction();
     const effects = new RecordingEffects();
     restoreOrphan(transaction, 0);
@@ -120,14 +120,14 @@ describe('an orphan that was rolled back and is prepared all the same', () => {
   });
 });
 
-describe('what may be said to a branch in doubt', () => {
+describe('the answer to a branch in doubt', () => {
   it.each([
     [true, true, true, 'commit'],
     [true, true, false, 'commit'],
     [false, true, true, 'commit'],
     [false, true, false, 'commit'],
     [true, false, false, 'abort'],
-    // Fault 52: it may be alive.
+    // Fault 52: it may still be running.
     [true, false, true, 'wait'],
     // Fault 30: only the owner of the claim may presume.
     [false, false, false, 'wait'],

@@ -5,14 +5,14 @@ import { ABORTED, ABORTING, ACTIVE, COMMITTED, COMMITTING, PREPARING, READY } fr
 import { CAUSE_PRESUMED, type ProtocolTransaction, TOLD_ABORTED, TOLD_PENDING } from './transaction.js';
 
 /**
- * Makes a new transaction what its commit record says of it: decided, by the same steps that led to the record. Each branch
- * that has not been completed owes its acknowledgement, as one whose attempts were used up. The coordinator that wrote the
- * record has answered the caller, or no coordinator ever will.
+ * Restores a new transaction from its commit record: it is decided, by the same steps that led to the record.
+ * Each branch that has not been completed owes its acknowledgement and counts as stalled. The coordinator
+ * that wrote the record has answered the caller, or no coordinator ever will.
  *
- * The log was claimed before the record was read, so no other coordinator writes one.
+ * The log was claimed before the record was read, so no other coordinator writes a record.
  *
  * @param yes the branches that voted commit.
- * @param open which of them have yet to be completed.
+ * @param open the branches of `yes` that have yet to be completed.
  */
 export function restoreCommitted(
   transaction: ProtocolTransaction,
@@ -32,11 +32,11 @@ export function restoreCommitted(
 }
 
 /**
- * Makes a branch that was found prepared, and of which abort may be presumed, one of an aborted transaction. It owes the
- * acknowledgement of its rollback, as one whose attempts were used up. The transaction is a new one, or one to which orphans
- * were added before.
+ * Adds a prepared branch, of which abort may be presumed, to an aborted transaction. It owes the
+ * acknowledgement of its rollback and counts as stalled. The transaction is new, or orphans were added to it
+ * before.
  *
- * @param branch the index of one that was rolled back before and is prepared all the same, or of one more.
+ * @param branch the index of a branch that was rolled back before and is still prepared, or the next index.
  */
 export function restoreOrphan(transaction: ProtocolTransaction, branch: number): void {
   if (branch === transaction.size) transaction.size++;
@@ -50,8 +50,9 @@ export function restoreOrphan(transaction: ProtocolTransaction, branch: number):
 }
 
 /**
- * A branch whose heuristic report was kept is over, and its report is part of the transaction again. The other branches are
- * restored before. With the last one the transaction is in its final state.
+ * Restores a branch whose heuristic report was kept: it is completed, and its report belongs to the
+ * transaction again. The other branches are restored before. With the last branch the transaction reaches its
+ * final state.
  */
 export function restoreReport(transaction: ProtocolTransaction, branch: number, kind: HeuristicKind): void {
   const bit = only(branch);
@@ -66,31 +67,31 @@ export function restoreReport(transaction: ProtocolTransaction, branch: number, 
 }
 
 /**
- * A branch that was over by a report, or by the word of an operator, is prepared all the same. It owes its acknowledgement again, as
- * one whose attempts were used up. The decision stands, and so does the state of a transaction that has ended: as after a late
- * answer, it ends once more. What was reported stays reported until it is forgotten.
+ * A branch that was completed, by a report or by an operator, is still prepared. It owes its acknowledgement
+ * again and counts as stalled. The decision and the state of an ended transaction stay: as after a late
+ * answer, it ends again. The report is kept until it is forgotten.
  */
 export function reopenEnded(transaction: ProtocolTransaction, branch: number): void {
   transaction.open |= only(branch);
   transaction.stalled |= only(branch);
 }
 
-/** What a coordinator knows of a transaction that some branch is in doubt about. */
+/** What a coordinator knows of a transaction with a branch in doubt. */
 export interface Knowledge {
-  /** Whether this coordinator holds the claim on the transaction, by an epoch as young as the log's. */
+  /** Whether this coordinator holds the claim on the transaction: its epoch is the log's latest. */
   readonly owns: boolean;
   /** Whether the log has a commit record of the transaction, read after the claim. */
   readonly recorded: boolean;
-  /** Whether the transaction was begun in the epoch of the claim, and may be alive therefore. */
+  /** Whether the transaction was begun in the epoch of the claim, and so may still be running. */
   readonly begunInThisEpoch: boolean;
 }
 
 /**
- * What a coordinator may say to a branch in doubt. Only the owner of the claim may presume, only where no record was
- * found after the claim, and never of a transaction that may be alive.
+ * The answer of a coordinator to a branch in doubt. Only the owner of the claim may presume abort, only if it
+ * found no record after the claim, and never for a transaction that may still be running.
  *
- * Source: Mohan, Lindsay and Obermarck, "Transaction Management in the R* Distributed Database Management System",
- * section 3: presumed abort.
+ * Source: Mohan, Lindsay and Obermarck, "Transaction Management in the R* Distributed Database Management
+ * System", section 3: presumed abort.
  */
 export function presume({ owns, recorded, begunInThisEpoch }: Knowledge): 'commit' | 'abort' | 'wait' {
   if (recorded) return 'commit';

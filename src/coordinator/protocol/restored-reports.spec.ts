@@ -17,7 +17,7 @@ describe('a heuristic report restored from the log', () => {
     ['mixed', 'mixed'],
     ['hazard', 'hazard'],
     ['rollback', 'against'],
-  ] as const)('%s closes its branch, and is kept beside the others of its kind', (kind, set) => {
+  ] as const)('%s closes its branch, and is kept beside other reports of its kind', (kind, set) => {
     const transaction = committing(3);
     restoreReport(transaction, 0, kind);
     expect(transaction).toMatchObject({ state: COMMITTING, [set]: 0b001, open: 0b110, stalled: 0b110 });
@@ -26,7 +26,7 @@ describe('a heuristic report restored from the log', () => {
     expect(transaction.against + transaction.mixed + transaction.hazard).toBe(0b101);
   });
 
-  it('leaves the transaction to end with the last acknowledgement, as one with a heuristic outcome', () => {
+  it('lets the transaction end with the last acknowledgement, with a heuristic outcome', () => {
     const transaction = committing(2);
     const effects = new RecordingEffects();
     restoreReport(transaction, 0, 'rollback');
@@ -36,7 +36,7 @@ describe('a heuristic report restored from the log', () => {
     expect(heuristicOutcome(transaction)).toBe('mixed');
   });
 
-  it('of the last branch means that the transaction is over already, as it was decided', () => {
+  it('of the last branch ends the transaction, as decided', () => {
     const committed = committing(1);
     restoreReport(committed, 0, 'hazard');
     expect(committed).toMatchObject({ state: COMMITTED, open: 0, stalled: 0 });

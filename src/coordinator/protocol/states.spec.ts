@@ -12,7 +12,7 @@ import {
 } from './states.js';
 import { ProtocolTransaction, protocolKey } from './transaction.js';
 
-/** The arrows as the documentation draws them, written out a second time on purpose. */
+/** The arrows of the documentation, written a second time on purpose. */
 const ARROWS = [
   'ACTIVE to PREPARING',
   'PREPARING to READY',
@@ -71,7 +71,7 @@ describe('the states of a transaction', () => {
     expect(error.message).toContain('from COMMITTED to ABORTING');
   });
 
-  it('knows the decision in each state, and none before it', () => {
+  it('gives the decision in each state, and none before it is made', () => {
     const decided = (is: (state: number) => boolean) => STATES.filter((_, state) => is(state));
     expect(decided(isCommit)).toEqual(['COMMITTING', 'COMMITTED']);
     expect(decided(isAbort)).toEqual(['ABORTING', 'ABORTED']);

@@ -13,11 +13,7 @@ export const STATES = [
   'ABORTED',
 ] as const;
 
-/**
- * The name of a state that a transaction can be in.
- *
- * @publicApi
- */
+/** The name of a state. @publicApi */
 export type TransactionState = (typeof STATES)[number];
 
 /** A state as the core keeps it: the index of its name in {@link STATES}. */
@@ -32,8 +28,8 @@ export const COMMITTED: StateNumber = 5;
 export const ABORTED: StateNumber = 6;
 
 /**
- * Every legal step from one state to the next. There is no other way through a transaction: each step is
- * checked against this table, and the table in docs/design.md is made from it.
+ * Every legal step from one state to the next. Each step of a transaction is checked against this table, and
+ * the table in docs/design.md is generated from it.
  *
  * Source of the shape: Gray and Lamport, "Consensus on Transaction Commit", section 3; READY is their
  * "prepared" seen from the coordinator.
@@ -75,7 +71,7 @@ export function isUndecided(state: StateNumber): boolean {
   return state === ACTIVE || state === PREPARING;
 }
 
-/** A step that {@link LEGAL_TRANSITIONS} does not have: always a defect of the coordinator, never of its user. */
+/** A step that {@link LEGAL_TRANSITIONS} does not have. This is always a defect of the coordinator. */
 export class IllegalTransitionError extends Error {
   readonly code = 'DTC_ILLEGAL_TRANSITION';
 

@@ -6,21 +6,21 @@ import { MAX_EPOCH, TransactionIds, coordinatorNameOf, originOf } from './transa
 const SEED = 20_261_128;
 
 describe('TransactionIds', () => {
-  it('makes ids that say the coordinator, its log, the start of that and the number', () => {
+  it('makes ids of the coordinator, its log, the number of the start and the number of the transaction', () => {
     const ids = new TransactionIds('shop', LOG_ID, 71);
 
     expect(ids.make(1)).toBe(`shop.${LOG_ID}.1z.1`);
     expect(ids.make(42)).toBe(`shop.${LOG_ID}.1z.42`);
   });
 
-  it('makes ids of at most 64 bytes, with the longest name, the last start and the highest number as well', () => {
+  it('makes ids of at most 64 bytes, even with the longest name, the last start and the highest number', () => {
     const longest = new TransactionIds('c'.repeat(32), LOG_ID, MAX_EPOCH).make(9_999_999_999_999);
 
     expect(Buffer.byteLength(longest)).toBe(64);
     expect(originOf(longest)).toEqual({ name: 'c'.repeat(32), logId: LOG_ID, epoch: MAX_EPOCH });
   });
 
-  it('makes none that would be longer', () => {
+  it('makes no longer id', () => {
     const ids = new TransactionIds('shop', LOG_ID, 1);
 
     expect(() => ids.make(10_000_000_000_000)).toThrow('used up');
@@ -32,7 +32,7 @@ describe('TransactionIds', () => {
     }
   });
 
-  it('finds the number in an id of its own run', () => {
+  it('reads the number in an id of its own run', () => {
     const ids = new TransactionIds('shop', LOG_ID, 1);
 
     for (const sequence of [1, 9, 10, 123_456_789, 9_999_999_999_999]) {
@@ -40,7 +40,7 @@ describe('TransactionIds', () => {
     }
   });
 
-  it('knows the number of no id of another run or log, but whose it is', () => {
+  it('reads the owner, but not the number, of an id of another run or log', () => {
     const ids = new TransactionIds('shop', LOG_ID, 1);
 
     const ofOthers = [idOf('shop', 2, 7), idOf('shop', 1, 7, OTHER_LOG_ID), idOf('bank', 1, 7)];
@@ -53,7 +53,7 @@ describe('TransactionIds', () => {
     expect(ids.originOf(ids.make(7))).toEqual({ kind: 'own', epoch: 1 });
   });
 
-  it('says of any name, log, start and number what it has put into the id', () => {
+  it('reads back any name, log, start and number from the id', () => {
     const digits = '0123456789abcdefghijklmnopqrstuvwxyz'.split('');
     fc.assert(
       fc.property(
@@ -92,12 +92,12 @@ describe('TransactionIds', () => {
     `shop.${LOG_ID}0.1.1`,
     `.${LOG_ID}.1.1`,
     '',
-  ])('takes %j for no id that a coordinator has made', (id) => {
+  ])('does not accept %j as an id of a coordinator', (id) => {
     expect(new TransactionIds('shop', LOG_ID, 1).originOf(id)).toEqual({ kind: 'malformed' });
   });
 
   it.each(['shopping', 'sho', ' shop', 'Shop'])(
-    'takes an id of %j for one of another coordinator',
+    'takes an id of %j for an id of another coordinator',
     (name) => {
       expect(new TransactionIds('shop', LOG_ID, 1).originOf(idOf(name, 1, 1))).toEqual({
         kind: 'other-name',
@@ -106,7 +106,7 @@ describe('TransactionIds', () => {
   );
 
   it.each(['', '0', '01', '-1', '1.0', '1e3', ' 1', '1 ', '1\n', 'NaN', '1'.repeat(14), '٣'])(
-    'takes %j after its prefix for no number',
+    'does not accept %j after its prefix as a number',
     (text) => {
       const ids = new TransactionIds('shop', LOG_ID, 1);
 
@@ -116,7 +116,7 @@ describe('TransactionIds', () => {
 });
 
 describe('The name in an id', () => {
-  it('is what stands before its first dot', () => {
+  it('is the part before its first dot', () => {
     expect(coordinatorNameOf(idOf('shop-1', 1, 7))).toBe('shop-1');
     expect(coordinatorNameOf('odd')).toBe('odd');
   });

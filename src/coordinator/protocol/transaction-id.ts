@@ -1,7 +1,7 @@
-/** How many characters the id of a log has: 62 random bits, so that no two logs share one. */
+/** The number of characters in the id of a log: 62 random bits, so that no two logs share an id. */
 export const LOG_ID_LENGTH = 12;
 
-/** So many starts of a log fit into the four characters that an id has for the epoch. */
+/** The most starts of a log: the epoch has four characters in an id. */
 export const MAX_EPOCH = 36 ** 4 - 1;
 
 const LOG_ID = /^[0-9a-z]{12}$/;
@@ -17,9 +17,9 @@ export interface IdOrigin {
 }
 
 /**
- * Makes the ids of the transactions of one run of a coordinator: `<name>.<logId>.<epoch>.<number>`, at most 64 bytes, which
- * is what X/Open XA allows. No two runs share a prefix, unless their logs are copies of one. The number says where the
- * registry keeps the transaction, so that neither making nor finding an id costs more than a few nanoseconds.
+ * Makes the ids of the transactions of one run of a coordinator: `<name>.<logId>.<epoch>.<number>`, at most
+ * 64 bytes, the limit of X/Open XA. No two runs share a prefix, unless their logs are copies of one log. The
+ * number is the transaction's place in the registry, so making and finding an id takes only nanoseconds.
  */
 export class TransactionIds {
   readonly prefix: string;
@@ -28,7 +28,7 @@ export class TransactionIds {
    * @param name the name of the coordinator: at most 32 characters, and no dot.
    * @param logId the id of its log.
    * @param epoch the number of the start of the log.
-   * @throws RangeError when the log has given out what does not make an id of at most 64 bytes.
+   * @throws RangeError when these do not make an id of at most 64 bytes.
    */
   constructor(
     private readonly name: string,
@@ -37,13 +37,11 @@ export class TransactionIds {
   ) {
     if (!isLogId(logId)) {
       throw new RangeError(
-        `The decision log gives its id as ${JSON.stringify(logId)}, and not as ${LOG_ID_LENGTH} characters of 0-9 and a-z.`,
+        `The decision log gives its id as ${JSON.stringify(logId)}, not as ${LOG_ID_LENGTH} characters of 0-9 and a-z.`,
       );
     }
     if (!Number.isInteger(epoch) || epoch < 1 || epoch > MAX_EPOCH) {
-      throw new RangeError(
-        `The decision log gives out the epoch ${epoch}, and not one from 1 to ${MAX_EPOCH}.`,
-      );
+      throw new RangeError(`The decision log gives out the epoch ${epoch}, not one from 1 to ${MAX_EPOCH}.`);
     }
     this.prefix = idPrefixOf({ name, logId, epoch });
   }
@@ -66,8 +64,8 @@ export class TransactionIds {
   }
 
   /**
-   * @returns `own` and the epoch for an id of this log; `other-log` for one of this name; `other-name` for one of another
-   * coordinator; `malformed` for what no coordinator makes.
+   * @returns `own` and the epoch for an id of this log; `other-log` for an id with this name and another log;
+   * `other-name` for an id of another coordinator; `malformed` for any other text.
    */
   originOf(id: string): { readonly kind: 'own'; readonly epoch: number } | { readonly kind: ForeignOrigin } {
     const origin = originOf(id);
@@ -77,22 +75,22 @@ export class TransactionIds {
   }
 }
 
-/** Why an id is none of the log that is asked. */
+/** Why an id does not belong to this log. */
 export type ForeignOrigin = 'other-log' | 'other-name' | 'malformed';
 
-/** @returns what the ids of all transactions begin with whose decisions are in one log: `<name>.<logId>.`. */
+/** @returns the prefix of the ids of all transactions whose decisions are in one log: `<name>.<logId>.`. */
 export function logPrefixOf({ name, logId }: Omit<IdOrigin, 'epoch'>): string {
   return `${name}.${logId}.`;
 }
 
-/** @returns what the ids of a run's transactions begin with: `<name>.<logId>.<epoch>.`. @publicApi */
+/** @returns the prefix of the ids of a run's transactions: `<name>.<logId>.<epoch>.`. @publicApi */
 export function idPrefixOf(origin: IdOrigin): string {
   return `${logPrefixOf(origin)}${origin.epoch.toString(36)}.`;
 }
 
 /**
- * @returns the name of the coordinator in a transaction id: what stands before the first dot. The rest of the id is not
- * checked; {@link originOf} checks it.
+ * @returns the name of the coordinator in a transaction id: the part before the first dot. The rest of the id
+ * is not checked; {@link originOf} checks it.
  * @publicApi
  */
 export function coordinatorNameOf(id: string): string {
@@ -100,12 +98,12 @@ export function coordinatorNameOf(id: string): string {
   return end === -1 ? id : id.slice(0, end);
 }
 
-/** Whether a text is the id of a log. */
+/** Whether a text has the form of a log id. */
 export function isLogId(text: string): boolean {
   return LOG_ID.test(text);
 }
 
-/** @returns what an id says of the run that made it, or undefined when no coordinator has made it. @publicApi */
+/** @returns the run that made an id, or undefined when no coordinator made it. @publicApi */
 export function originOf(id: string): IdOrigin | undefined {
   const [name, logId, epoch, sequence, ...more] = id.split('.');
   if (!name || logId === undefined || epoch === undefined || sequence === undefined || more.length > 0)

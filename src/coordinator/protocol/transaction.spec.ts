@@ -4,7 +4,7 @@ import { PROTOCOL_FIELDS, ProtocolTransaction, copyProtocolState, protocolKey } 
 
 const RUN = { seed: 2, numRuns: 300 };
 
-/** Any values of the right types at all: a search must be able to tell apart even states that cannot be reached. */
+/** Any values of the right types. A search must be able to tell apart even states that cannot be reached. */
 const anyState = fc
   .record(
     Object.fromEntries(
@@ -23,7 +23,7 @@ class DrivenTransaction extends ProtocolTransaction {
 }
 
 describe('the state of the protocol', () => {
-  it('is made of numbers and booleans only, so that it can be copied and compared', () => {
+  it('consists of numbers and booleans only, so that it can be copied and compared', () => {
     const transaction = new ProtocolTransaction();
     for (const field of PROTOCOL_FIELDS) expect(['number', 'boolean']).toContain(typeof transaction[field]);
     expect(PROTOCOL_FIELDS.toSorted()).toEqual(Object.keys(transaction).toSorted());
@@ -40,7 +40,7 @@ describe('the state of the protocol', () => {
     );
   });
 
-  it('leaves what a driver adds alone when it is copied', () => {
+  it('leaves the fields of a driver unchanged when it is copied', () => {
     const target = new DrivenTransaction();
     copyProtocolState(Object.assign(new ProtocolTransaction(), { size: 3 }), target);
     expect(target).toMatchObject({ size: 3, id: 'driver' });

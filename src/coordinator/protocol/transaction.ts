@@ -1,12 +1,12 @@
 import { type BranchSet, NO_BRANCHES, firstBranches } from './branch-set.js';
 import { ACTIVE, type StateNumber } from './states.js';
 
-/** A branch's answer to prepare, as the core takes it. */
+/** A branch's answer to prepare, as the core receives it. */
 export const VOTE_COMMIT = 0;
 export const VOTE_READ_ONLY = 1;
-/** A proven refusal: the participant said no and holds nothing. */
+/** A proven refusal: the participant refused and holds nothing. */
 export const VOTE_ABORT = 2;
-/** No vote at all (a throw, garbage): the branch may be prepared all the same. */
+/** No vote (an error or an invalid answer): the branch may still be prepared. */
 export const VOTE_NONE = 3;
 export type VoteNumber = typeof VOTE_COMMIT | typeof VOTE_READ_ONLY | typeof VOTE_ABORT | typeof VOTE_NONE;
 
@@ -15,7 +15,7 @@ export const ABORT_CAUSES = [
   'none',
   /** A participant voted abort. */
   'refused',
-  /** A participant threw, or answered something that is not a vote. */
+  /** A participant threw an error, or gave an answer that is not a vote. */
   'failed',
   /** The deadline of the transaction or of one prepare passed. */
   'timed-out',
@@ -23,7 +23,7 @@ export const ABORT_CAUSES = [
   'cancelled',
   /** The caller asked for rollback. */
   'rolled-back',
-  /** Commit was asked of a transaction marked rollback-only. */
+  /** The caller asked for commit of a transaction marked rollback-only. */
   'rollback-only',
   /** The decision could not be recorded, and the record is proven absent. */
   'not-recorded',
@@ -32,7 +32,7 @@ export const ABORT_CAUSES = [
 ] as const;
 
 /**
- * Why a transaction was aborted. The first thing that rules commit out is the cause.
+ * Why a transaction was aborted: the first event that ruled commit out.
  *
  * @publicApi
  */
@@ -59,17 +59,17 @@ export type ToldNumber = 0 | 1 | 2 | 3 | 4;
 /** The log makes the decision: commit is decided when its record is durable. */
 export const LOG_DECIDES = -1;
 
-/** No branch: an abort that no participant caused. */
+/** No branch: no participant caused the abort. */
 export const NO_BRANCH = -1;
 
 /**
- * The whole state of one transaction, as the protocol sees it: a tuple of small numbers. Two transactions with
- * equal fields behave alike, so a search may copy, compare and enumerate them. An executor extends the
- * class with what it needs to reach the participants.
+ * The whole state of one transaction in the protocol: a tuple of small numbers. Two transactions with equal
+ * fields behave alike, so a search may copy, compare and enumerate them. An executor extends the class with
+ * what it needs to reach the participants.
  */
 export class ProtocolTransaction {
   state: StateNumber = ACTIVE;
-  /** How many branches are enlisted. */
+  /** The number of enlisted branches. */
   size = 0;
   /** Branches whose prepare (or one-phase commit) was sent and has not been answered. */
   awaiting: BranchSet = NO_BRANCHES;
@@ -77,13 +77,13 @@ export class ProtocolTransaction {
   yes: BranchSet = NO_BRANCHES;
   /** Branches that voted read-only: never contacted again. */
   readOnly: BranchSet = NO_BRANCHES;
-  /** Branches whose refusal is proven. */
+  /** Branches with a proven refusal. */
   refused: BranchSet = NO_BRANCHES;
   /** Branches that answered prepare only after the abort was decided. */
   late: BranchSet = NO_BRANCHES;
   /** Branches that still owe an acknowledgement of the decision. */
   open: BranchSet = NO_BRANCHES;
-  /** Open branches that used up their attempts. */
+  /** Open branches that have used up their attempts. */
   stalled: BranchSet = NO_BRANCHES;
   /** Branches that ended against the decision. */
   against: BranchSet = NO_BRANCHES;
@@ -91,9 +91,9 @@ export class ProtocolTransaction {
   mixed: BranchSet = NO_BRANCHES;
   /** Branches that cannot say how they ended. */
   hazard: BranchSet = NO_BRANCHES;
-  /** Commit can no longer be decided, because the caller ruled it out. */
+  /** The caller ruled commit out, so commit can no longer be decided. */
   rollbackOnly = false;
-  /** Who makes the decision: {@link LOG_DECIDES}, or the index of the branch that is asked to decide by itself. */
+  /** What makes the decision: {@link LOG_DECIDES}, or the index of the branch that decides. */
   decider: number = LOG_DECIDES;
   cause: AbortCauseNumber = CAUSE_NONE;
   /** The branch that caused the abort, or {@link NO_BRANCH}. */
@@ -101,7 +101,7 @@ export class ProtocolTransaction {
   told: ToldNumber = TOLD_NOTHING;
 }
 
-/** @returns whether a branch makes the decision, by its answer, and not the log. */
+/** @returns whether the answer of a branch makes the decision, and not the log. */
 export function isDecidedByBranch({ decider }: ProtocolTransaction): boolean {
   return decider !== LOG_DECIDES;
 }
@@ -111,12 +111,12 @@ export function allBranches(transaction: ProtocolTransaction): BranchSet {
   return firstBranches(transaction.size);
 }
 
-/** Every field that makes up the state: what a search copies and compares. */
+/** Every field of the state, for a search to copy and compare. */
 export const PROTOCOL_FIELDS = Object.keys(
   new ProtocolTransaction(),
 ) as readonly (keyof ProtocolTransaction)[];
 
-/** Makes `target` equal to `source` in every field of the protocol. */
+/** Copies every field of the protocol from `source` to `target`. */
 export function copyProtocolState(source: ProtocolTransaction, target: ProtocolTransaction): void {
   const to = target as unknown as Record<string, unknown>;
   for (const field of PROTOCOL_FIELDS) to[field] = source[field];

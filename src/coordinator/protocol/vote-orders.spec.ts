@@ -16,13 +16,13 @@ import {
 } from './transaction.js';
 import { prepareTimedOut, requestCommit, vote } from './voting.js';
 
-/** `none` is a throw or garbage; `hang` is silence until the time is up. */
+/** `none` is an error or an invalid answer; `hang` is no answer until the time is up. */
 const ANSWERS = ['yes', 'read-only', 'no', 'none', 'hang'] as const;
 type Answer = (typeof ANSWERS)[number];
 const VOTES = { yes: VOTE_COMMIT, 'read-only': VOTE_READ_ONLY, no: VOTE_ABORT, none: VOTE_NONE } as const;
 const CAUSES = { no: 'refused', none: 'failed', hang: 'timed-out' } as const;
 
-/** Counts how often each branch is contacted in phase two, besides checking that it may be. */
+/** Counts how often each branch is called in phase two, and checks that it may be called. */
 class CountingEffects extends InvariantChecker {
   readonly sentCommits: number[] = [];
   readonly sentRollbacks: number[] = [];
@@ -53,7 +53,9 @@ function* orders(branches: readonly number[]): Generator<number[]> {
 const bit = (branch: number): number => 1 << branch;
 const setOf = (branches: readonly number[]): number => branches.reduce((set, branch) => set | bit(branch), 0);
 
-/** Plays one combination, and compares what the core does with what the rules say in their own words. */
+/**
+ * Plays one combination, and compares the behaviour of the core with an independent statement of the rules.
+ */
 function play(answers: readonly Answer[], order: readonly number[]): void {
   const transaction = activeWith(answers.length);
   const effects = new CountingEffects();
@@ -86,7 +88,7 @@ function checkCommit(
   }
   expect(transaction.state).toBe(COMMITTED);
   expect(effects.sentRollbacks).toEqual([]);
-  // Each branch that voted commit is committed once; one that only read is never contacted again.
+  // Each branch that voted commit is committed once. A branch that only read is never called again.
   expect(effects.sentCommits).toEqual(yes === 0 ? [] : [yes]);
 }
 
@@ -103,7 +105,7 @@ function checkAbort(
   expect(ABORT_CAUSES[transaction.cause]).toBe(CAUSES[culpritAnswer]);
   expect(effects.sentCommits).toEqual([]);
 
-  // At the decision: every branch but those that had proven that they hold nothing.
+  // At the decision: every branch except those that had proven to hold nothing.
   const holdNothing = order
     .slice(0, firstNo + 1)
     .filter((branch) => ['read-only', 'no'].includes(answers[branch]!));
@@ -111,7 +113,7 @@ function checkAbort(
     (set) => set !== 0,
   );
   expect(again).toEqual([]);
-  // Afterwards: once more each branch whose late answer does not prove that.
+  // Afterwards: again each branch whose late answer does not prove that it holds nothing.
   const late = order.slice(firstNo + 1).filter((branch) => ['yes', 'none'].includes(answers[branch]!));
   expect(effects.sentRollbacks).toEqual([
     ...(atDecision === undefined ? [] : [atDecision]),
@@ -128,7 +130,7 @@ function checkAbort(
 
 describe('the votes {yes, read-only, no, none, hang}', () => {
   it.each([1, 2, 3, 4])(
-    'of %i branches, in every combination and order of arrival: commit only if all agree, the first other decides',
+    'of %i branches, in every combination and order of arrival: commit only if all agree, otherwise the first refusal decides',
     (size) => {
       let played = 0;
       for (const answers of sequences(size)) {
@@ -146,7 +148,7 @@ describe('the votes {yes, read-only, no, none, hang}', () => {
     },
   );
 
-  it('leave the abort standing when those that hung answer after all', () => {
+  it('do not change the abort when hanging branches answer late', () => {
     for (const answer of Object.values(VOTES)) {
       const transaction = activeWith(2);
       const effects = new CountingEffects();

@@ -41,7 +41,7 @@ describe('rule 1: commit needs every vote, and its record', () => {
     expect(effects.take()).toEqual(['COMMITTING to COMMITTED', 'tell committed', 'ended']);
   });
 
-  it('aborts when the record is proven absent, and rolls every yes back', () => {
+  it('aborts when the record is proven absent, and rolls back every branch that voted commit', () => {
     const transaction = preparingWith(2, effects);
     vote(transaction, 0, VOTE_COMMIT, effects);
     vote(transaction, 1, VOTE_COMMIT, effects);
@@ -51,7 +51,7 @@ describe('rule 1: commit needs every vote, and its record', () => {
     expect(transaction).toMatchObject({ cause: 7, causeBranch: NO_BRANCH });
   });
 
-  it('takes a driver that feeds the next event back from within each effect', () => {
+  it('accepts a driver that delivers the next event from within each effect', () => {
     const told: number[] = [];
     class SynchronousEffects extends RecordingEffects {
       override prepare(): void {
@@ -92,7 +92,7 @@ describe('rule 1: commit needs every vote, and its record', () => {
 });
 
 describe('rule 2: the first abort decides', () => {
-  it('cancels, answers the caller and rolls back all but the refusal, those still preparing as well', () => {
+  it('aborts the signals, answers the caller and rolls back all other branches, the preparing ones included', () => {
     const transaction = preparingWith(4, effects);
     vote(transaction, 0, VOTE_COMMIT, effects);
     vote(transaction, 3, VOTE_READ_ONLY, effects);
@@ -101,7 +101,7 @@ describe('rule 2: the first abort decides', () => {
     expect(transaction).toMatchObject({ cause: 1, causeBranch: 1 });
   });
 
-  it('ends at once when no branch holds anything', () => {
+  it('ends the transaction at once when no branch holds anything', () => {
     const transaction = preparingWith(2, effects);
     vote(transaction, 0, VOTE_READ_ONLY, effects);
     vote(transaction, 1, VOTE_ABORT, effects);
@@ -114,7 +114,7 @@ describe('rule 2: the first abort decides', () => {
     ]);
   });
 
-  it('names the branch that refused first, whatever others say later', () => {
+  it('names the branch that refused first, whatever others answer later', () => {
     const transaction = preparingWith(3, effects);
     vote(transaction, 2, VOTE_ABORT, effects);
     vote(transaction, 0, VOTE_NONE, effects);
@@ -125,7 +125,7 @@ describe('rule 2: the first abort decides', () => {
 });
 
 describe('rule 3: only a yes in time is a yes', () => {
-  it('rolls back the branch that threw, since it may be prepared all the same', () => {
+  it('rolls back a branch that failed, since it may still be prepared', () => {
     const transaction = preparingWith(1, effects);
     vote(transaction, 0, VOTE_NONE, effects);
     expect(effects.take()).toEqual(['PREPARING to ABORTING', 'cancel', 'tell aborted', 'roll back 0']);
@@ -143,7 +143,7 @@ describe('rule 3: only a yes in time is a yes', () => {
     expect(transaction.state).toBe(ABORTING);
   });
 
-  it('takes the first answer of a branch and no other (fault 19)', () => {
+  it('accepts only the first answer of a branch (fault 19)', () => {
     const transaction = preparingWith(2, effects);
     vote(transaction, 0, VOTE_COMMIT, effects);
     vote(transaction, 0, VOTE_ABORT, effects);
@@ -162,14 +162,14 @@ describe('rule 3: only a yes in time is a yes', () => {
 });
 
 describe('the deadline', () => {
-  it('aborts a transaction that nobody asked to commit, and rolls back what was enlisted', () => {
+  it('aborts a transaction without a request to commit, and rolls back its branches', () => {
     const transaction = activeWith(2);
     deadlinePassed(transaction, effects);
     expect(effects.take()).toEqual(['ACTIVE to ABORTING', 'cancel', 'tell aborted', 'roll back 0 1']);
     expect(transaction).toMatchObject({ cause: 3, causeBranch: NO_BRANCH });
   });
 
-  it('names the first branch whose answer is still out', () => {
+  it('names the first branch that has not answered', () => {
     const transaction = preparingWith(3, effects);
     vote(transaction, 0, VOTE_COMMIT, effects);
     deadlinePassed(transaction, effects);
@@ -177,7 +177,7 @@ describe('the deadline', () => {
     expect(transaction).toMatchObject({ cause: 3, causeBranch: 1 });
   });
 
-  it('decides nothing once the voting is over: the caller hears pending (fault 33)', () => {
+  it('decides nothing after the voting, and the caller is told pending (fault 33)', () => {
     const transaction = preparingWith(1, effects);
     vote(transaction, 0, VOTE_COMMIT, effects);
     effects.take();
@@ -199,7 +199,7 @@ describe('the set of voters', () => {
     expect(transaction).toMatchObject({ size: 2, awaiting: 0b11 });
   });
 
-  it('may be empty: then there is nothing to ask, to record or to deliver (fault 7)', () => {
+  it('may be empty: then nothing is asked, recorded or delivered (fault 7)', () => {
     const transaction = activeWith(0);
     requestCommit(transaction, 0, effects);
     expect(effects.take()).toEqual([
@@ -245,7 +245,7 @@ describe('the caller', () => {
     expect(effects.take()).toEqual([]);
   });
 
-  it('rules commit out: then a commit rolls back, and nobody is asked to prepare', () => {
+  it('rules commit out: then a commit rolls back, and no branch is asked to prepare', () => {
     const transaction = activeWith(2);
     markRollbackOnly(transaction);
     expect(transaction.state).toBe(ACTIVE);

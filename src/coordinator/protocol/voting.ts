@@ -23,24 +23,25 @@ import {
 } from './transaction.js';
 
 /**
- * Event: one more branch. The caller keeps the number of branches below its limit.
+ * Event: the caller enlists a branch. The caller keeps the number of branches below its limit.
  *
- * @returns the index of the branch, or -1 when the transaction no longer takes any: the same step that starts
- * the voting closes the set of voters, so that no branch is ever missed.
+ * @returns the index of the branch, or -1 when the transaction takes no more branches. The step that starts
+ * the voting also closes the set of voters, so no branch is missed.
  */
 export function enlist(transaction: ProtocolTransaction): number {
   return transaction.state === ACTIVE ? transaction.size++ : -1;
 }
 
-/** Event: the caller rules commit out. Without effect once the voting has begun. */
+/** Event: the caller rules commit out. This has no effect once the voting has started. */
 export function markRollbackOnly(transaction: ProtocolTransaction): void {
   if (transaction.state === ACTIVE) transaction.rollbackOnly = true;
 }
 
 /**
- * Event: the caller asks for commit. Asked again, it does nothing.
+ * Event: the caller asks for commit. A repeat does nothing.
  *
- * @param decider the branch that can decide by itself, or {@link LOG_DECIDES}. A branch decides only where it is the only one.
+ * @param decider the branch that makes the decision, or {@link LOG_DECIDES}. A branch decides only if it is
+ * the only one.
  */
 export function requestCommit<T extends ProtocolTransaction>(
   transaction: T,
@@ -58,7 +59,7 @@ export function requestCommit<T extends ProtocolTransaction>(
   if (transaction.size === 0) {
     allVotedForCommit(transaction, effects);
   } else if (isDecidedByBranch(transaction)) {
-    // The participant takes the place of the log: until it answers, the decision may exist already.
+    // The participant takes the place of the log: the decision may exist before its answer arrives.
     enter(transaction, READY, effects);
     effects.commitOnePhase(transaction);
   } else {
@@ -69,7 +70,7 @@ export function requestCommit<T extends ProtocolTransaction>(
 /**
  * Event: the caller, or its signal, asks for rollback.
  *
- * @returns whether the transaction was still open to it; if not, another outcome has won.
+ * @returns whether the rollback was accepted; if not, another outcome has been decided.
  */
 export function requestRollback<T extends ProtocolTransaction>(
   transaction: T,
@@ -81,7 +82,7 @@ export function requestRollback<T extends ProtocolTransaction>(
   return true;
 }
 
-/** Event: a branch answered prepare. Its first answer counts, any further one is ignored. */
+/** Event: a branch answered prepare. Its first answer counts, any further answer is ignored. */
 export function vote<T extends ProtocolTransaction>(
   transaction: T,
   branch: number,
@@ -102,8 +103,8 @@ export function vote<T extends ProtocolTransaction>(
 }
 
 /**
- * An answer after the decision, which can only have been abort, since commit waits for every vote. It changes
- * nothing; but the rollback sent before may have overtaken the prepare, so it is sent once more, unless the
+ * An answer after the decision. The decision must be abort, since commit waits for every vote. The answer
+ * changes nothing. But the earlier rollback may have overtaken the prepare, so it is sent again, unless the
  * answer proves that the branch holds nothing.
  */
 function lateVote<T extends ProtocolTransaction>(
@@ -143,13 +144,13 @@ export function onePhaseAnswered<T extends ProtocolTransaction>(
   }
   if (end === 'mixed') transaction.mixed = only(decider);
   else if (end === 'hazard') transaction.hazard = only(decider);
-  // The branch has committed already, so there is nothing left to deliver.
+  // The branch has already committed, so nothing is left to deliver.
   decideCommit(transaction, effects);
 }
 
 /**
- * Event: the deadline of the transaction passed. Before the voting ends it decides abort. Afterwards it decides
- * nothing, and the caller is told that the outcome is pending.
+ * Event: the deadline of the transaction passed. Before the voting ends it decides abort. Afterwards it
+ * decides nothing, and the caller is told that the outcome is pending.
  */
 export function deadlinePassed<T extends ProtocolTransaction>(
   transaction: T,
@@ -162,7 +163,7 @@ export function deadlinePassed<T extends ProtocolTransaction>(
   }
 }
 
-/** Event: the time of one branch to prepare is up. No vote is not a yes, so it decides abort. */
+/** Event: the time of one branch to prepare is up. A missing vote is not a yes, so it decides abort. */
 export function prepareTimedOut<T extends ProtocolTransaction>(
   transaction: T,
   branch: number,

@@ -56,7 +56,7 @@ export class CallSpan implements CallTrace {
   private voted(answer: Answer): void {
     if (answer instanceof Refused) this.refused(answer, ATTRIBUTES.vote);
     else if (typeof answer === 'string') this.span.setAttribute(ATTRIBUTES.vote, answer);
-    else this.fail('invalid_answer', `answered prepare with ${answer.description}, which is no vote`);
+    else this.fail('invalid_answer', `answered prepare with ${answer.description}, which is not a vote`);
   }
 
   private decided(answer: Answer): void {
