@@ -127,6 +127,8 @@ export type { TransactionStatistics } from './observation/statistics.js';
 export type { TimelineEntry } from './observation/timeline.js';
 export {
   type FinishedTransaction,
+  NestTransactionLines,
+  type NestTransactionLinesOptions,
   type TransactionLine,
   type TransactionLines,
   lineOf,

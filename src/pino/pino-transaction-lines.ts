@@ -171,9 +171,10 @@ class LineTemplate {
     return parts.length === 2 ? new LineTemplate(line, parts[0]!, parts[1]!) : undefined;
   }
 
-  /** Most transactions are like the one before: the same name, the same participants, the same outcome. */
+  /** Most transactions are like the one before: committed, of the same name, with the same participants. An abort has a cause of its own. */
   fits(record: FinishedTransaction): boolean {
-    const { name, outcome, branches } = this.line;
+    const { name, outcome, cause, branches } = this.line;
+    if (cause !== undefined) return false;
     if (record.name !== name || record.size !== branches.length) return false;
     if (outcomeWord(record) !== outcome) return false;
     let index = 0;

@@ -6,6 +6,7 @@ import {
   CoordinatorModule,
   type CoordinatorModuleOptions,
   CoordinatorStatus,
+  NestTransactionLines,
   ParticipantRegistry,
   type TransactionCommittedEvent,
   TransactionManager,
@@ -65,12 +66,15 @@ async function run(...names: string[]): Promise<string> {
   return (await running).transactionId;
 }
 
-/** Level, fields and text of what was logged about transactions, at info and above. */
+/** Level, text and fields of what was logged about transactions, at info and above. */
 function lines(): unknown[] {
   return log
     .of('Transaction')
     .filter(({ level }) => level !== 'debug')
-    .map(({ level, message, rest }) => [level, message].concat(rest));
+    .map(({ level, message }) => {
+      const { msg, ...fields } = message as { msg: string };
+      return [level, msg, fields];
+    });
 }
 
 describe("lines through Nest's logger", () => {
@@ -87,7 +91,7 @@ describe("lines through Nest's logger", () => {
       durationMs: 40,
       branches: ['a', 'b'],
     };
-    expect(lines()).toEqual([['log', fields, 'transaction committed']]);
+    expect(lines()).toEqual([['log', 'transaction committed', fields]]);
   });
 
   it('a refusal is a warning with participant and code, beside the line of the end', async () => {
@@ -100,10 +104,23 @@ describe("lines through Nest's logger", () => {
     expect(lines()).toEqual([
       [
         'warn',
-        { ...common, branchId: 'a', participant: 'a', attempt: 0, code: 'SOLD_OUT' },
         'prepare refused: none left',
+        { ...common, branchId: 'a', participant: 'a', attempt: 0, code: 'SOLD_OUT' },
       ],
-      ['log', { ...common, outcome: 'aborted', durationMs: 0, branches: ['a', 'b'] }, 'transaction aborted'],
+      [
+        'log',
+        'transaction aborted',
+        {
+          ...common,
+          outcome: 'aborted',
+          durationMs: 0,
+          cause: 'refused',
+          participant: 'a',
+          code: 'SOLD_OUT',
+          reason: 'none left',
+          branches: ['a', 'b'],
+        },
+      ],
     ]);
   });
 
@@ -114,7 +131,7 @@ describe("lines through Nest's logger", () => {
     await run('broken');
     await run('slow');
 
-    expect(log.of('Transaction', 'warn').map(({ rest }) => rest[0])).toEqual([
+    expect(log.of('Transaction', 'warn').map(({ text }) => text)).toEqual([
       'prepare failed: scripted failure',
       'prepare timed-out: slow did not answer prepare within 2000 ms',
     ]);
@@ -127,8 +144,8 @@ describe("lines through Nest's logger", () => {
 
     expect(lines()[0]).toEqual([
       'warn',
-      { transactionId, name: 'sale', branchId: 'a', participant: 'a', attempt: 1 },
       'commit failed, next in 10 ms: scripted failure',
+      { transactionId, name: 'sale', branchId: 'a', participant: 'a', attempt: 1 },
     ]);
   });
 
@@ -139,30 +156,31 @@ describe("lines through Nest's logger", () => {
     await run('a');
     await run('b');
 
-    expect(log.of('Transaction', 'error').map(({ rest }) => rest[0])).toEqual([
+    expect(log.of('Transaction', 'error').map(({ text }) => text)).toEqual([
       'stalled, left to the recovery job: scripted failure',
       'heuristic mixed: scripted',
     ]);
     expect(lines().at(-1)).toEqual([
       'log',
-      expect.objectContaining({ outcome: 'heuristic mixed' }),
       'transaction heuristic mixed',
+      expect.objectContaining({ outcome: 'heuristic mixed' }),
     ]);
   });
 
-  it('the steps of the state machine are debug lines, each with its transaction', async () => {
+  it('the steps of the state machine are debug lines where they are asked for, each with its transaction', async () => {
+    await startLogged({ lines: new NestTransactionLines({ steps: true }) });
     participant('a', {});
 
     const transactionId = await run('a');
 
     const steps = log.of('Transaction', 'debug');
-    expect(steps.map(({ rest }) => rest[0])).toEqual([
+    expect(steps.map(({ text }) => text)).toEqual([
       'ACTIVE to PREPARING',
       'PREPARING to READY',
       'READY to COMMITTING',
       'COMMITTING to COMMITTED',
     ]);
-    for (const { message } of steps) expect(message).toEqual({ transactionId, name: 'sale' });
+    for (const { message } of steps) expect(message).toMatchObject({ transactionId, name: 'sale' });
   });
 
   it('no line holds a payload, whatever happens', async () => {

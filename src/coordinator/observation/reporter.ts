@@ -1,6 +1,7 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { TRANSACTION_LINES } from '../coordinator.tokens.js';
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
+import { LogLine } from '../gate/log-line.js';
 import { messageOf } from '../gate/texts.js';
 import type { PrepareProblem, TransactionObserver, UndecidedBranches } from '../execution/observer.js';
 import { stackOf } from '../gate/failure.js';
@@ -33,7 +34,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     try {
       if (!this.lines.isDebugEnabled()) return;
       const { id: transactionId, name, stateName } = transaction;
-      this.logger.debug({ transactionId, name }, `${STATES[from]} to ${stateName}`);
+      this.logger.debug(new LogLine(`${STATES[from]} to ${stateName}`, { transactionId, name }));
     } catch {
       // As in safely(), without a closure: this is called at every step of every transaction.
       this.statistics.defects++;
@@ -51,7 +52,10 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   lateAnswer(branch: BranchRecord, problem?: PrepareProblem): void {
     this.statistics.lateAnswers++;
     if (problem === undefined || problem.isCancellation) {
-      this.safely(() => this.logger.debug(fieldsOf(branch), 'prepare was answered after the abort'));
+      this.safely(() => {
+        if (!this.lines.isDebugEnabled()) return;
+        this.logger.debug(new LogLine('prepare was answered after the abort', fieldsOf(branch)));
+      });
       return;
     }
     const { cause, message, code } = problem;
@@ -65,23 +69,19 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   }
 
   stalled(branch: BranchRecord, message: string): void {
-    this.safely(() => this.logger.error(fieldsOf(branch), `stalled, left to the recovery job: ${message}`));
+    this.fail(`stalled, left to the recovery job: ${message}`, fieldsOf(branch));
     this.safely(() => this.events.stalled(branch, message));
   }
 
   heuristic(branch: BranchRecord): void {
     this.statistics.heuristicReports++;
     const { heuristic } = branch;
-    this.safely(() =>
-      this.logger.error(fieldsOf(branch), `heuristic ${heuristic?.kind}: ${heuristic?.reason}`),
-    );
+    this.fail(`heuristic ${heuristic?.kind}: ${heuristic?.reason}`, fieldsOf(branch));
     this.safely(() => this.events.heuristic(branch));
   }
 
   recordUnknown({ id: transactionId, name }: TransactionRecord, message: string): void {
-    this.safely(() =>
-      this.logger.error({ transactionId, name }, `the decision is in doubt, asking the log: ${message}`),
-    );
+    this.fail(`the decision is in doubt, asking the log: ${message}`, { transactionId, name });
   }
 
   fenced(): void {
@@ -93,11 +93,9 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   }
 
   notNoted({ id: transactionId, name }: TransactionRecord, message: string): void {
-    this.safely(() =>
-      this.logger.warn(
-        { transactionId, name },
-        `what became of it could not be logged; it is tried again, or its completion is delivered again: ${message}`,
-      ),
+    this.warnWith(
+      `what became of it could not be logged; it is tried again, or its completion is delivered again: ${message}`,
+      { transactionId, name },
     );
   }
 
@@ -109,21 +107,17 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   scanFailed(participant: RegisteredParticipant, message: string): void {
     measurementsOf(participant).failedScans++;
     const { name } = participant;
-    this.safely(() =>
-      this.logger.warn({ participant: name }, `its prepared branches could not be listed: ${message}`),
-    );
+    this.warnWith(`its prepared branches could not be listed: ${message}`, { participant: name });
   }
 
   undecidable(participant: RegisteredParticipant, branches: number): void {
     measurementsOf(participant).undecidable = branches;
     const { name } = participant;
-    this.safely(() =>
-      this.logger.error(
-        { participant: name, branches },
-        'branches are prepared of which this coordinator cannot know the decision: of an earlier run without a durable ' +
-          'log, or of a later one whose log this is not. They are left alone: find out from the other participants, and ' +
-          'commit or roll back all branches of a transaction alike',
-      ),
+    this.fail(
+      'branches are prepared of which this coordinator cannot know the decision: of an earlier run without a durable ' +
+        'log, or of a later one whose log this is not. They are left alone: find out from the other participants, and ' +
+        'commit or roll back all branches of a transaction alike',
+      { participant: name, branches },
     );
   }
 
@@ -135,12 +129,10 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     const { foreign } = branches;
     if (foreign === 0 || foreign === before) return;
     const { name } = participant;
-    this.safely(() =>
-      this.logger.warn(
-        { participant: name, branches: foreign },
-        'branches of other coordinators, or with ids that no coordinator makes, stay prepared. They are left alone: see that ' +
-          'their coordinators run, or end them by hand',
-      ),
+    this.warnWith(
+      'branches of other coordinators, or with ids that no coordinator makes, stay prepared. They are left alone: see that ' +
+        'their coordinators run, or end them by hand',
+      { participant: name, branches: foreign },
     );
   }
 
@@ -181,7 +173,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
 
   defect(error: unknown, where: string): void {
     this.statistics.defects++;
-    this.safely(() => this.logger.error(stackOf(error) ?? messageOf(error), where));
+    this.safely(() => this.logger.error(`internal error (${where}): ${messageOf(error)}`, stackOf(error)));
   }
 
   userCodeFailed(message: string): void {
@@ -198,7 +190,15 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   }
 
   private warn(branch: BranchRecord, message: string, more: object = {}): void {
-    this.safely(() => this.logger.warn({ ...fieldsOf(branch), ...more }, message));
+    this.warnWith(message, { ...fieldsOf(branch), ...more });
+  }
+
+  private warnWith(message: string, fields: object): void {
+    this.safely(() => this.logger.warn(new LogLine(message, fields)));
+  }
+
+  private fail(message: string, fields: object): void {
+    this.safely(() => this.logger.error(new LogLine(message, fields)));
   }
 
   /** A logger that fails must not fail the transaction; there is nowhere left to say so but the counter. */

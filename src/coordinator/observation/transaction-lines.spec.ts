@@ -13,15 +13,22 @@ describe("lines through Nest's logger", () => {
   ];
   for (const [logLevels, enabled, debugEnabled] of levels) {
     it(`with the levels [${logLevels.join(', ')}]: ${enabled ? '' : 'no '}lines, ${debugEnabled ? '' : 'no '}steps`, () => {
-      const lines = new NestTransactionLines();
+      const lines = new NestTransactionLines({ steps: true });
       Logger.overrideLogger(new ConsoleLogger({ logLevels }));
 
       expect([lines.isEnabled(), lines.isDebugEnabled()]).toEqual([enabled, debugEnabled]);
     });
   }
 
-  it('without a logger there are neither', () => {
+  it('have no steps unless they are asked for, since the logger of Nest has debug switched on', () => {
     const lines = new NestTransactionLines();
+    Logger.overrideLogger(new ConsoleLogger());
+
+    expect([lines.isEnabled(), lines.isDebugEnabled()]).toEqual([true, false]);
+  });
+
+  it('without a logger there are neither', () => {
+    const lines = new NestTransactionLines({ steps: true });
     Logger.overrideLogger(false);
 
     expect([lines.isEnabled(), lines.isDebugEnabled()]).toEqual([false, false]);

@@ -1,6 +1,8 @@
 import { Logger } from '@nestjs/common';
+import { abortReason, causeName } from '../execution/outcomes.js';
 import type { TransactionRecord } from '../execution/records.js';
-import { heuristicOutcome } from '../protocol/index.js';
+import { LogLine } from '../gate/log-line.js';
+import { type AbortCause, heuristicOutcome, isAbort } from '../protocol/index.js';
 import { durationOf } from './durations.js';
 
 /** What the one line at the end of a transaction says. It holds no payload. @publicApi */
@@ -10,6 +12,14 @@ export interface TransactionLine {
   readonly name: string;
   /** `committed`, `aborted`, or the heuristic outcome. */
   readonly outcome: string;
+  /** Why it was aborted. Only an aborted transaction has this field and the next three. */
+  readonly cause?: AbortCause;
+  /** Whose branch was the cause, where one was. */
+  readonly participant?: string;
+  /** The code of its refusal, where it gave one. */
+  readonly code?: string;
+  /** The cause in words. */
+  readonly reason?: string;
   readonly branches: readonly string[];
 }
 
@@ -41,6 +51,7 @@ export function lineOf(record: TransactionRecord): TransactionLine {
     durationMs: durationOf(record),
     name: record.name,
     outcome: outcomeWord(record),
+    ...(isAbort(record.state) && causeOf(record)),
     branches: record.branches.map(({ branchId }) => branchId),
   };
 }
@@ -50,12 +61,45 @@ export function outcomeWord(record: TransactionRecord): string {
   return record.stateName === 'COMMITTED' ? 'committed' : 'aborted';
 }
 
-/** Lines through the application's own logger, whichever that is. */
+function causeOf(
+  record: TransactionRecord,
+): Pick<TransactionLine, 'cause' | 'participant' | 'code' | 'reason'> {
+  const culprit = record.branches[record.causeBranch];
+  const code = culprit?.refusal?.code;
+  return {
+    cause: causeName(record),
+    ...(culprit !== undefined && { participant: culprit.participant.name }),
+    ...(code !== undefined && { code }),
+    reason: abortReason(record),
+  };
+}
+
+/** What {@link NestTransactionLines} can be told. @publicApi */
+export interface NestTransactionLinesOptions {
+  /**
+   * Whether the steps of the state machine are logged as well, at `debug`: some four lines more for each transaction. Nest's own
+   * logger has `debug` switched on unless it is told otherwise.
+   *
+   * @default false
+   */
+  readonly steps?: boolean;
+}
+
+/**
+ * Lines through Nest's logger, whichever logger that is: at `log`, in one line.
+ *
+ * @publicApi
+ */
 export class NestTransactionLines implements TransactionLines {
   private readonly logger = new Logger('Transaction');
+  private readonly steps: boolean;
   private info = false;
   private debug = false;
   private isAsked = false;
+
+  constructor({ steps = false }: NestTransactionLinesOptions = {}) {
+    this.steps = steps;
+  }
 
   isEnabled(): boolean {
     if (!this.isAsked) this.ask();
@@ -63,13 +107,14 @@ export class NestTransactionLines implements TransactionLines {
   }
 
   isDebugEnabled(): boolean {
+    if (!this.steps) return false;
     if (!this.isAsked) this.ask();
     return this.debug;
   }
 
-  write(record: TransactionRecord): void {
+  write(record: FinishedTransaction): void {
     const line = lineOf(record);
-    this.logger.log(line, `transaction ${line.outcome}`);
+    this.logger.log(new LogLine(`transaction ${line.outcome}`, line));
   }
 
   flush(): void {}

@@ -33,10 +33,10 @@ describe('Branches that a coordinator cannot decide', () => {
     const logger = (reporter as unknown as { logger: { error: () => void; warn: () => void } }).logger;
     const lines: string[] = [];
     vi.spyOn(logger, 'error').mockImplementation(
-      (...args: unknown[]) => void lines.push(`error ${String(args[1])}`),
+      (...args: unknown[]) => void lines.push(`error ${String(args[0])}`),
     );
     vi.spyOn(logger, 'warn').mockImplementation(
-      (...args: unknown[]) => void lines.push(`warn ${String(args[1])}`),
+      (...args: unknown[]) => void lines.push(`warn ${String(args[0])}`),
     );
     const status = new CoordinatorStatus(runtime, participants, reporter);
     return { ...measured, listing, lines, undecided: () => status.participant('listing').undecided };

@@ -7,6 +7,7 @@ import {
 } from '../errors.js';
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import { LogLine } from '../gate/log-line.js';
 import type { AuditEntry, OperatorAction } from '../log/decision-log.js';
 import type { HeuristicKind } from '../protocol/index.js';
 import { TransactionManager } from '../transaction-manager.js';
@@ -202,11 +203,11 @@ export class OperatorActions {
     }
     act(entry.at);
     const { at: _at, ...fields } = entry;
-    this.logger.warn(fields, `${by} orders: ${entry.action} ${entry.target}`);
+    this.logger.warn(new LogLine(`${by} orders: ${entry.action} ${entry.target}`, fields));
   }
 
   private refuse({ by, action, target }: Omit<AuditEntry, 'number'>, reason: string): never {
-    this.logger.warn({ by, action, target }, `refused: ${reason}`);
+    this.logger.warn(new LogLine(`refused: ${reason}`, { by, action, target }));
     throw new ActionRefusedError(reason);
   }
 

@@ -4,8 +4,10 @@ import type { LoggerService } from '@nestjs/common';
 export interface LogEntry {
   readonly level: 'log' | 'error' | 'warn' | 'debug' | 'verbose' | 'fatal';
   readonly message: unknown;
+  /** What it says, where the message is an object with fields, or a text. */
+  readonly text: string;
   readonly context: string | undefined;
-  /** What stands between the message and the context: the text beside fields, or a stack. */
+  /** What stands between the message and the context: a stack. */
   readonly rest: readonly unknown[];
 }
 
@@ -33,9 +35,16 @@ export class LogRecorder implements LoggerService {
       this.entries.push({
         level,
         message,
+        text: textOf(message),
         context: typeof context === 'string' ? context : undefined,
         rest: optional.slice(0, -1),
       });
     };
   }
+}
+
+function textOf(message: unknown): string {
+  return typeof message === 'object' && message !== null && 'msg' in message
+    ? String(message.msg)
+    : String(message);
 }
