@@ -30,6 +30,18 @@ const RUNGS: readonly Rung[] = [
     command: ['npx', 'vitest', 'run', 'test/hostile'],
     environment: { HOSTILE_REQUESTS: '50000' },
   },
+  {
+    name: 'properties',
+    command: [
+      'npx',
+      'vitest',
+      'run',
+      'test/properties/model.spec',
+      'test/properties/races',
+      'test/properties/scheduling',
+    ],
+    environment: { PROPERTY_RUNS: '10000' },
+  },
   { name: 'mutants', command: ['npm', 'run', 'test:mutants', '--', '--sample', '8', '--seed', SEED] },
 ];
 

@@ -1,12 +1,12 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HandOperated, commands, newModel } from './model.js';
+import { PROPERTY_RUNS } from '../support/property-runs.js';
 
 const SEED = 20_260_805;
-const RUNS = 10_000;
 
 describe('The interactive API, step by step against a model', () => {
-  it(`behaves as the model says (seed ${SEED}, ${RUNS} runs)`, async () => {
+  it(`behaves as the model says (seed ${SEED}, ${PROPERTY_RUNS} runs)`, async () => {
     const ends = new Map<string, number>();
     const property = fc.asyncProperty(
       fc.commands(commands, { maxCommands: 40, size: 'max' }),
@@ -17,7 +17,7 @@ describe('The interactive API, step by step against a model', () => {
         ends.set(end, (ends.get(end) ?? 0) + 1);
       },
     );
-    await fc.assert(property, { seed: SEED, numRuns: RUNS });
+    await fc.assert(property, { seed: SEED, numRuns: PROPERTY_RUNS });
 
     // The search is worth something only if it came by every end there is.
     expect([...ends.keys()].toSorted()).toEqual([

@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { type Outcome, type TransactionParticipant, branch } from '../../src/coordinator/index.js';
 import { createTestCoordinator, settled } from '../../src/coordinator/testing/index.js';
 import { SteppedClock } from './network.js';
+import { PROPERTY_RUNS } from '../support/property-runs.js';
 
 const SEED = 20_260_804;
-const RUNS = 10_000;
 const BRANCHES = 3;
 
 /** Chance that a run can repeat. Source: mulberry32, by Tommy Ettinger. */
@@ -71,10 +71,10 @@ function expectAgreement({ transaction, voters }: ReturnType<typeof setUp>, outc
 }
 
 describe('Two things at the same moment', () => {
-  it(`a time-out and the last vote make one decision (seed ${SEED}, ${RUNS} runs)`, async () => {
+  it(`a time-out and the last vote make one decision (seed ${SEED}, ${PROPERTY_RUNS} runs)`, async () => {
     const random = seeded(SEED);
     const won = { committed: 0, aborted: 0 };
-    for (let run = 0; run < RUNS; run++) {
+    for (let run = 0; run < PROPERTY_RUNS; run++) {
       const race = setUp();
       const { transaction, voters, clock, sweep } = race;
       const committing = transaction.commit();
@@ -95,13 +95,13 @@ describe('Two things at the same moment', () => {
       won[outcome.status as 'committed' | 'aborted']++;
     }
     // Each of the two has to win often, or it was no race.
-    expect(Math.min(won.committed, won.aborted)).toBeGreaterThan(RUNS / 10);
+    expect(Math.min(won.committed, won.aborted)).toBeGreaterThan(PROPERTY_RUNS / 10);
   }, 60_000);
 
   it(`commit and rollback get one outcome, in both orders and interleaved with the votes (seed ${SEED})`, async () => {
     const random = seeded(SEED);
     const won = { committed: 0, aborted: 0 };
-    for (let run = 0; run < RUNS; run++) {
+    for (let run = 0; run < PROPERTY_RUNS; run++) {
       const race = setUp();
       const { transaction, voteAll } = race;
       const [committed, , rolledBack] = await Promise.all([
@@ -115,7 +115,7 @@ describe('Two things at the same moment', () => {
       expectAgreement(race, committed);
       won[committed.status as 'committed' | 'aborted']++;
     }
-    expect(Math.min(won.committed, won.aborted)).toBeGreaterThan(RUNS / 10);
+    expect(Math.min(won.committed, won.aborted)).toBeGreaterThan(PROPERTY_RUNS / 10);
   }, 60_000);
 
   it('whichever of commit and rollback is asked first in one step, both hear rollback', async () => {

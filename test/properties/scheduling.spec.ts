@@ -4,9 +4,9 @@ import { type Outcome, branch } from '../../src/coordinator/index.js';
 import { type TestCoordinator, createTestCoordinator } from '../../src/coordinator/testing/index.js';
 import { type Told, listenTo } from '../faults/told.js';
 import { FAULTS, type Fault, Network, RemoteLog, RemoteParticipant, SteppedClock } from './network.js';
+import { PROPERTY_RUNS } from '../support/property-runs.js';
 
 const SEED = 20_260_803;
-const RUNS = 10_000;
 
 /** Mostly sound, so that enough transactions commit; the rate differs from run to run. */
 const faults = fc.oneof(
@@ -73,7 +73,7 @@ function hear(answer: Promise<Outcome>, told: Told): void {
 }
 
 describe('The asynchronous code under every order of messages and timers', () => {
-  it(`keeps AC1 to AC3, AC5 and told = actual (seed ${SEED}, ${RUNS} runs)`, async () => {
+  it(`keeps AC1 to AC3, AC5 and told = actual (seed ${SEED}, ${PROPERTY_RUNS} runs)`, async () => {
     const witnesses = {
       committed: 0,
       aborted: 0,
@@ -163,14 +163,14 @@ describe('The asynchronous code under every order of messages and timers', () =>
       if (hasStalled) witnesses.stalled++;
       for (const { counts } of coordinator.participants.list()) witnesses.lateAnswers += counts.lateAnswers;
     });
-    await fc.assert(property, { seed: SEED, numRuns: RUNS });
+    await fc.assert(property, { seed: SEED, numRuns: PROPERTY_RUNS });
 
     // The search is worth something only if it came by each of these often enough.
-    expect(witnesses.committed).toBeGreaterThan(RUNS / 10);
-    expect(witnesses.aborted).toBeGreaterThan(RUNS / 10);
-    expect(witnesses.pending).toBeGreaterThan(RUNS / 100);
+    expect(witnesses.committed).toBeGreaterThan(PROPERTY_RUNS / 10);
+    expect(witnesses.aborted).toBeGreaterThan(PROPERTY_RUNS / 10);
+    expect(witnesses.pending).toBeGreaterThan(PROPERTY_RUNS / 100);
     expect(witnesses.pendingThenAborted).toBeGreaterThan(0);
-    expect(witnesses.lateAnswers).toBeGreaterThan(RUNS / 10);
-    expect(witnesses.stalled).toBeGreaterThan(RUNS / 100);
+    expect(witnesses.lateAnswers).toBeGreaterThan(PROPERTY_RUNS / 10);
+    expect(witnesses.stalled).toBeGreaterThan(PROPERTY_RUNS / 100);
   }, 180_000);
 });
