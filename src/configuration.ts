@@ -19,7 +19,7 @@ const LMDB_IS_GONE =
 
 /**
  * What the application takes from the environment, each from the variable of its name: `logLevel` from LOG_LEVEL. A secret
- * one may come from a file as well. The table in README.md is made from this.
+ * one may come from a file as well. The table in docs/options.md is made from this.
  */
 export const applicationSchema = z.object({
   host: z
@@ -40,7 +40,7 @@ export const applicationSchema = z.object({
   }),
   operatorTokens: credentialsSchema.optional().meta({
     secret: true,
-    description: 'Who may act as well, in the same form. Left out, nobody may.',
+    description: 'Who may act as well, in the same form. Left out, no caller may.',
   }),
   orderDatabaseUrl: databaseUrlSchema.meta({
     secret: true,
@@ -165,7 +165,7 @@ function accessOf({
   if (isLoopback(host)) return { readers: readers.length === 0 ? 'anyone' : readers, operators };
   if (readers.length + operators.length > 0) return { readers, operators };
   throw new EnvironmentError([
-    'HOST: is reached by other machines, and nobody needs a token; set OPERATOR_TOKENS or READER_TOKENS, or the ' +
+    'HOST: is reached by other machines, and no caller needs a token; set OPERATOR_TOKENS or READER_TOKENS, or the ' +
       'variable with _FILE that names a file of them',
   ]);
 }

@@ -6,7 +6,7 @@ import { MAX_BRANCH_SET } from './protocol/index.js';
 
 /**
  * Every option of the coordinator, with its text, its limits and its default. The docstrings of {@link CoordinatorOptions}
- * and the table in README.md are made from it: `UPDATE_DOCS=1 npx vitest run test/docs`.
+ * and the table in docs/options.md are made from it: `UPDATE_DOCS=1 npx vitest run test/docs`.
  */
 export const coordinatorOptionsSchema = z.strictObject({
   name: plainName

@@ -28,17 +28,17 @@ function stateTable(): string {
 const MADE = [
   { file: 'docs/design.md', marker: 'states', make: stateTable },
   {
-    file: 'README.md',
+    file: 'docs/options.md',
     marker: 'options',
     make: () => optionTable(coordinatorOptionsSchema, ['default', 'limits']),
   },
   {
-    file: 'README.md',
+    file: 'docs/options.md',
     marker: 'participant-options',
     make: () => optionTable(participantOptionsSchema, ['limits']),
   },
   {
-    file: 'README.md',
+    file: 'docs/options.md',
     marker: 'variables',
     make: () => variableTable(applicationSchema, ['default', 'limits']),
   },
@@ -94,6 +94,12 @@ describe('the documentation', () => {
     expect(codes.length).toBeGreaterThan(15);
     const missing = codes.filter((code) => !documents.some((text) => text.includes(`\`${code}\``)));
     expect(missing).toEqual([]);
+  });
+
+  it('has a README that is read in a few minutes', () => {
+    const words = readFileSync(join(root, 'README.md'), 'utf8').split(/\s+/);
+
+    expect(words.length).toBeLessThanOrEqual(1_800);
   });
 
   it('points only to files that are there', () => {

@@ -10,7 +10,6 @@ const root = join(import.meta.dirname, '../..');
 const NOT_YET = new Set([
   'CHANGELOG.md',
   'CONTRIBUTING.md',
-  'README.md',
   'SECURITY.md',
   'bench/README.md',
   'deploy/README.md',

@@ -6,7 +6,7 @@ import { durationMs, plainName } from '../option-fields.js';
 
 /**
  * The options of `@Participant`, each with its text and its limits. An option that is left out comes from the
- * coordinator's options. The docstrings of {@link ParticipantOptions} and the table in README.md are
+ * coordinator's options. The docstrings of {@link ParticipantOptions} and the table in docs/options.md are
  * generated from it.
  */
 export const participantOptionsSchema = z.strictObject({
