@@ -19,7 +19,6 @@ const NOT_YET = new Set([
   'docs/mutation-testing.md',
   'docs/postgres.md',
   'docs/proof.md',
-  'docs/runbook.md',
   'docs/tracing.md',
   'test/model/README.md',
 ]);
