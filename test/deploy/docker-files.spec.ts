@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -89,6 +89,24 @@ describe('The Dockerfile', () => {
 
     expect(installed).toEqual(['npm ci', 'npm ci --omit=dev']);
     expect(inImage('COPY')).toContain('--from=packages /app/node_modules node_modules');
+  });
+
+  it('copies enough for npm to install the packages, without the library of the workspace', () => {
+    const copied = instructions.find(
+      ({ word, rest }) => word === 'COPY' && rest.includes('package-lock.json'),
+    )!;
+    const folder = mkdtempSync(join(tmpdir(), 'image-'));
+    try {
+      for (const name of copied.rest.split(' ').slice(0, -1))
+        copyFileSync(join(ROOT, name), join(folder, name));
+      const options = { cwd: folder, encoding: 'utf8' } as const;
+      const { status, stdout } = spawnSync('npm', ['ci', '--omit=dev', '--dry-run', '--offline'], options);
+      expect(status).toBe(0);
+      expect(stdout).toMatch(/^add @nestjs\/core /m);
+      expect(stdout).not.toContain('nestjs-dtc');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('runs as a user without rights, who owns the data, and without a shell that would keep signals', () => {

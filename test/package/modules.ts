@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import ts from 'typescript';
 
 /** What the modules of a package need of each other and of other packages. */
 export interface ModuleGraph {
   /** Every module that is reached, as the path of its compiled file relative to the package. */
   readonly files: ReadonlySet<string>;
-  /** The names of the packages that are imported. */
+  /** The names of the packages that are imported, by the code or by its types. */
   readonly packages: ReadonlySet<string>;
 }
 
@@ -36,17 +37,13 @@ export function typesOf(file: string): string {
   return file.replace(/\.js$/, '.d.ts');
 }
 
+/** @returns what a module imports, in each way that there is: statements, calls of `import`, and types. */
 function specifiersIn(root: string, file: string): string[] {
   const source = readFileSync(join(root, file), 'utf8');
-  const imports = source.matchAll(
-    /^(?:import|export)\b[^;]*?\bfrom ['"]([^'"]+)['"];|^import ['"]([^'"]+)['"];/gm,
-  );
+  const imports = ts.preProcessFile(source, true, true).importedFiles;
   // The module of a worker thread is named by its address.
   const threads = source.matchAll(/new URL\(`(\.\/[\w-]+)\$\{extname\(/g);
-  return [
-    ...Array.from(imports, ([, from, bare]) => (from ?? bare)!),
-    ...Array.from(threads, ([, name]) => `${name}.js`),
-  ];
+  return [...imports.map(({ fileName }) => fileName), ...Array.from(threads, ([, name]) => `${name}.js`)];
 }
 
 function packageOf(specifier: string): string {

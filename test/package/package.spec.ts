@@ -1,8 +1,11 @@
-import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink } from 'node:fs/promises';
-import { existsSync, globSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { publint } from 'publint';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { addedPackages } from './added-packages.js';
 import { CommandFailedError, run } from './commands.js';
 import { type ModuleGraph, modulesReachedFrom, typesOf } from './modules.js';
 
@@ -15,79 +18,97 @@ const SOURCES = [
   'docs',
   'deploy/prometheus',
   'deploy/grafana',
+  'scripts/package',
+  'packages',
   'package.json',
-  'nest-cli.json',
   'tsconfig.json',
-  'tsconfig.build.json',
+  'CHANGELOG.md',
+  'LICENSE',
 ];
 /** What browsers load; no module of the library does. */
 const DASHBOARD = 'dist/dashboard/';
-/** The packages that the coordinator is made with. */
-const CORE = [
+/** What a Nest application on Express has before it installs the library. */
+const NEST_ON_EXPRESS = [
   '@nestjs/common',
   '@nestjs/core',
-  '@nestjs/event-emitter',
-  '@nestjs/schedule',
-  '@opentelemetry/api',
+  '@nestjs/platform-express',
+  'reflect-metadata',
   'rxjs',
-  'zod',
 ];
-const TEXTS = ['README.md', 'LICENSE', 'CHANGELOG.md'];
+/** The optional peers that each entry needs. No entry needs any other. */
+const OPTIONAL_PEERS_OF: Readonly<Record<string, readonly string[]>> = {
+  '.': [],
+  './testing': [],
+  './sqlite': [],
+  './pino': ['pino'],
+  './postgres': ['pg', '@types/pg'],
+  './operations': ['@nestjs/swagger', '@nestjs/terminus', 'prom-client'],
+};
+const ENTRIES = Object.keys(OPTIONAL_PEERS_OF);
 
 interface Manifest {
   readonly version: string;
+  readonly engines: { readonly node: string };
   readonly exports: Readonly<Record<string, { readonly types: string; readonly default: string } | string>>;
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>;
 }
+
+const manifest = manifestOf('packages/nestjs-dtc/package.json');
+const optionalPeers = Object.keys(manifest.peerDependenciesMeta);
+/** What every entry may import. */
+const always = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies)].filter(
+  (name) => !optionalPeers.includes(name),
+);
 
 let workshop: string;
 let consumer: string;
+/** The folder that the package was packed from. The packages of the repository are found from there. */
+let released: string;
+let tarball: string;
 /** The package as it was installed. */
 let installed: string;
-let manifest: Manifest;
 /** Every file of the package, relative to it. */
 let files: string[];
 let graph: ModuleGraph;
 
 beforeAll(async () => {
   workshop = await mkdtemp(join(tmpdir(), 'package-'));
-  const tarball = await pack();
+  released = join(workshop, 'release/packages/nestjs-dtc');
+  tarball = await pack();
   consumer = join(workshop, 'consumer');
   await cp(join(repository, 'samples/consumer'), consumer, {
     recursive: true,
     filter: (source) => !/[/\\](?:node_modules|dist)$/.test(source),
   });
-  await install(tarball);
+  await install();
   installed = join(consumer, 'node_modules/nestjs-dtc');
-  manifest = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as Manifest;
   const entries = await readdir(installed, { recursive: true, withFileTypes: true });
   files = entries
     .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(installed.length + 1))
+    .map((entry) => relative(installed, join(entry.parentPath, entry.name)))
     .filter((file) => !file.startsWith('node_modules'));
-  graph = modulesReachedFrom(
-    installed,
-    Object.values(manifest.exports).flatMap((target) =>
-      typeof target === 'string' ? [] : [join(target.default)],
-    ),
-  );
+  graph = modulesReachedFrom(installed, ENTRIES.map(entryOf));
 }, 5 * MINUTE_MS);
 
 afterAll(() => rm(workshop, { recursive: true, force: true }));
 
-/** Builds and packs in a copy, so that whoever runs the application from `dist` is not disturbed. */
+/** Builds and packs in a copy, so that no other process sees half a package. */
 async function pack(): Promise<string> {
   const copy = join(workshop, 'release');
   const tarballs = join(workshop, 'tarballs');
   await mkdir(tarballs);
-  for (const name of [...SOURCES, ...TEXTS.filter((text) => existsSync(join(repository, text)))]) {
-    await cp(join(repository, name), join(copy, name), { recursive: true });
-  }
+  for (const name of SOURCES) await cp(join(repository, name), join(copy, name), { recursive: true });
   await symlink(join(repository, 'node_modules'), join(copy, 'node_modules'), 'dir');
-  await run(copy, 2 * MINUTE_MS, 'npm', 'pack', '--pack-destination', tarballs);
-  const [tarball] = await readdir(tarballs);
-  if (tarball === undefined) throw new Error('npm pack wrote no tarball.');
-  return join(tarballs, tarball);
+  await run(released, 2 * MINUTE_MS, 'npm', 'pack', '--pack-destination', tarballs);
+  const [name] = await readdir(tarballs);
+  if (name === undefined) throw new Error('npm pack wrote no tarball.');
+  return join(tarballs, name);
+}
+
+function manifestOf(path: string): Manifest {
+  return JSON.parse(readFileSync(join(repository, path), 'utf8')) as Manifest;
 }
 
 function entryOf(name: string): string {
@@ -96,7 +117,12 @@ function entryOf(name: string): string {
   return join(target.default);
 }
 
-async function install(tarball: string): Promise<void> {
+/** @returns how a program names an entry. */
+function specifierOf(entry: string): string {
+  return join('nestjs-dtc', entry);
+}
+
+async function install(): Promise<void> {
   const flags = ['--prefer-offline', '--no-audit', '--no-fund'];
   try {
     await run(consumer, 3 * MINUTE_MS, 'npm', 'install', ...flags, tarball);
@@ -114,12 +140,13 @@ describe('the package', () => {
   it('holds the compiled library and texts, and nothing else', () => {
     const strangers = files.filter(
       (file) =>
-        !/^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/.*|deploy\/(?:prometheus|grafana)\/.*|dist\/.*\.(?:js|d\.ts)|dist\/dashboard\/.*)$/.test(
+        !/^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/[\w-]+\.md|deploy\/(?:prometheus|grafana)\/.*|dist\/.*\.(?:js|d\.ts)|dist\/dashboard\/.*)$/.test(
           file,
         ),
     );
     expect(strangers).toEqual([]);
-    expect(files).toContain('package.json');
+    for (const file of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'docs/using.md'])
+      expect(files).toContain(file);
     expect(files).toContain('deploy/prometheus/alerts.yml');
     expect(files).toContain('deploy/grafana/dashboards/transactions.json');
   });
@@ -148,25 +175,49 @@ describe('the package', () => {
   });
 
   it('holds the types of every module', () => {
-    const untyped = [...graph.files].filter((file) => !files.includes(typesOf(file)));
-    expect(untyped).toEqual([]);
+    const types = [...graph.files].map(typesOf);
+    expect(types.filter((file) => !files.includes(file))).toEqual([]);
   });
 
-  it('depends on every package that it imports', () => {
-    expect([...graph.packages].filter((name) => !(name in manifest.dependencies))).toEqual([]);
+  it('holds every file that its documents link to', () => {
+    const broken = files
+      .filter((file) => file.endsWith('.md') && !file.startsWith(DASHBOARD))
+      .flatMap((file) =>
+        Array.from(readFileSync(join(installed, file), 'utf8').matchAll(/\]\((?!https?:|#)([^)#\s]+)/g))
+          .filter(([, target]) => !existsSync(join(installed, dirname(file), target!)))
+          .map(([, target]) => `${file} links to ${target}`),
+      );
+    expect(broken).toEqual([]);
   });
 
-  it.each([
-    ['.', CORE],
-    ['./testing', CORE],
-    ['./sqlite', CORE],
-    ['./pino', [...CORE, 'pino']],
-    ['./postgres', [...CORE, 'pg']],
-    ['./operations', [...CORE, '@nestjs/swagger', '@nestjs/terminus', 'prom-client']],
-  ])('loads behind %s the packages of that entry, and no others', (entry, allowed) => {
-    const { packages } = modulesReachedFrom(installed, [entryOf(entry)]);
-    expect([...packages].filter((name) => !allowed.includes(name))).toEqual([]);
+  it('has an entry for each that is named here, and no other', () => {
+    expect(Object.keys(manifest.exports).toSorted()).toEqual([...ENTRIES, './package.json'].toSorted());
   });
+
+  it('says the same version and engines in its manifest, in its code and in the repository', async () => {
+    const { VERSION } = (await import(
+      pathToFileURL(join(installed, 'dist/coordinator/version.js')).href
+    )) as typeof import('../../src/coordinator/version.js');
+    const root = manifestOf('package.json');
+    expect([VERSION, root.version]).toEqual([manifest.version, manifest.version]);
+    expect(root.engines).toEqual(manifest.engines);
+  });
+
+  it('is as publint wants it', async () => {
+    const { messages } = await publint({ pack: { tarball: await arrayBufferOf(tarball) }, strict: true });
+    expect(messages).toEqual([]);
+  });
+
+  it(
+    'resolves to its types in every way that TypeScript resolves modules',
+    async () => {
+      const attw = join(repository, 'node_modules/@arethetypeswrong/cli/dist/index.js');
+      const output = await run(released, MINUTE_MS, process.execPath, attw, tarball, '--format', 'json');
+      const { analysis } = JSON.parse(output) as { analysis: { entrypoints: Record<string, unknown> } };
+      expect(Object.keys(analysis.entrypoints).toSorted()).toEqual(Object.keys(manifest.exports).toSorted());
+    },
+    MINUTE_MS,
+  );
 
   it('keeps its inside to itself', async () => {
     const script = `await import('nestjs-dtc/dist/coordinator/index.js')`;
@@ -176,6 +227,65 @@ describe('the package', () => {
   });
 });
 
+async function arrayBufferOf(path: string): Promise<ArrayBuffer> {
+  const { buffer, byteOffset, byteLength } = await readFile(path);
+  return buffer.slice(byteOffset, byteOffset + byteLength);
+}
+
+describe('the manifest of the package', () => {
+  it.each(ENTRIES)('declares every package that %s imports, in code and in types', (entry) => {
+    const { packages } = modulesReachedFrom(installed, [entryOf(entry)]);
+    const declared = new Set([...always, ...OPTIONAL_PEERS_OF[entry]!]);
+    expect([...packages].filter((name) => !declared.has(name))).toEqual([]);
+  });
+
+  it('declares no package that no entry imports', () => {
+    const used = new Set(graph.packages);
+    // It is no module that decorated classes import: it adds to `Reflect`, which they use.
+    if (
+      [...graph.files].some((file) =>
+        readFileSync(join(installed, file), 'utf8').includes('Reflect.getMetadata'),
+      )
+    )
+      used.add('reflect-metadata');
+    for (const name of graph.packages) used.add(`@types/${name.replace(/^@(.+)\//, '$1__')}`);
+    expect([...always, ...optionalPeers].filter((name) => !used.has(name))).toEqual([]);
+  });
+
+  it('declares as optional what some entries need, and nothing else', () => {
+    const needed = new Set(Object.values(OPTIONAL_PEERS_OF).flat());
+    expect(optionalPeers.toSorted()).toEqual([...needed].toSorted());
+  });
+
+  it.each(ENTRIES)('declares enough for %s to load', async (entry) => {
+    await expect(load(entry, [...always, ...OPTIONAL_PEERS_OF[entry]!])).resolves.toBe('loaded\n');
+  });
+
+  it.each(
+    ENTRIES.filter((entry) =>
+      OPTIONAL_PEERS_OF[entry]!.some((name) => name === 'pg' || name === 'prom-client'),
+    ),
+  )('declares nothing too much for %s: it does not load with less', async (entry) => {
+    await expect(load(entry, always)).rejects.toThrow('ERR_MODULE_NOT_FOUND');
+  });
+});
+
+/** Imports an entry where only these packages can be imported. */
+function load(entry: string, declared: readonly string[]): Promise<string> {
+  const script = `await import(${JSON.stringify(pathToFileURL(join(released, entryOf(entry))).href)}); console.log('loaded');`;
+  const hook = pathToFileURL(join(import.meta.dirname, 'only-declared.ts')).href;
+  const options = ['--import', 'reflect-metadata', '--import', hook, '--input-type=module', '--eval', script];
+  const environment = { FOLDER: pathToFileURL(released).href, DECLARED: JSON.stringify(declared) };
+  return run(
+    released,
+    MINUTE_MS,
+    'env',
+    ...Object.entries(environment).map((pair) => pair.join('=')),
+    process.execPath,
+    ...options,
+  );
+}
+
 describe('an application that installs it', () => {
   it('gets one copy of Nest, and of what Nest is made of', () => {
     for (const name of ['@nestjs/common', '@nestjs/core', 'reflect-metadata', 'rxjs']) {
@@ -183,6 +293,36 @@ describe('an application that installs it', () => {
       expect(copies).toEqual([join('node_modules', name)]);
     }
   });
+
+  it('gets at most 15 packages that a Nest application on Express has not, and no optional peer', () => {
+    const added = addedPackages(consumer, 'nestjs-dtc', NEST_ON_EXPRESS);
+    expect(added).toContain('node_modules/nestjs-dtc');
+    expect(added).toContain('node_modules/zod');
+    expect(added.length).toBeLessThanOrEqual(15);
+    const peers = optionalPeers.filter((name) => existsSync(join(consumer, 'node_modules', name)));
+    expect(peers).toEqual([]);
+  });
+
+  it.each(ENTRIES.filter((entry) => OPTIONAL_PEERS_OF[entry]!.length === 0))(
+    'can import and require %s without an optional peer',
+    async (entry) => {
+      const names = `Object.keys(MODULE).length > 0`;
+      const specifier = JSON.stringify(specifierOf(entry));
+      const script =
+        `import 'reflect-metadata'; import { createRequire } from 'node:module';` +
+        `const imported = await import(${specifier}); const required = createRequire('${join(consumer, 'x.cjs')}')(${specifier});` +
+        `console.log(${names.replace('MODULE', 'imported')}, ${names.replace('MODULE', 'required')});`;
+      const output = await run(
+        consumer,
+        MINUTE_MS,
+        process.execPath,
+        '--input-type=module',
+        '--eval',
+        script,
+      );
+      expect(output).toBe('true true\n');
+    },
+  );
 
   it(
     'compiles against its types',
@@ -215,4 +355,50 @@ describe('an application that installs it', () => {
     },
     MINUTE_MS,
   );
+
+  it('is told by npm that it needs another version of Nest, when it has the one before', async () => {
+    const folder = join(workshop, 'earlier');
+    const names = ['@nestjs/common', '@nestjs/core'];
+    for (const name of names) {
+      await mkdir(join(folder, 'fakes', name), { recursive: true });
+      await writeFile(
+        join(folder, 'fakes', name, 'package.json'),
+        JSON.stringify({ name, version: '11.1.0' }),
+      );
+    }
+    const dependencies = Object.fromEntries(names.map((name) => [name, `file:fakes/${name}`]));
+    await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'earlier', dependencies }));
+
+    const installation = run(folder, MINUTE_MS, 'npm', 'install', '--dry-run', '--prefer-offline', tarball);
+
+    await expect(installation).rejects.toThrow(
+      /ERESOLVE[^]*Found: @nestjs\/common@11\.1\.0[^]*peer @nestjs\/common@"\^12\.0\.0" from nestjs-dtc@/,
+    );
+  });
+});
+
+describe('the README of the package', () => {
+  const readme = readFileSync(join(repository, 'packages/nestjs-dtc/README.md'), 'utf8');
+  const sample = globSync('samples/consumer/src/*.ts', { cwd: repository }).map((file) =>
+    readFileSync(join(repository, file), 'utf8'),
+  );
+  const blocks = Array.from(readme.matchAll(/^```ts\n(.*?)^```$/gms), ([, code]) => code!);
+
+  it('shows code', () => expect(blocks.length).toBeGreaterThan(2));
+
+  it.each(blocks.map((code) => [code.split('\n')[0]!, code]))(
+    'shows code of the application that was compiled and run: %s',
+    (_first, code) => {
+      const parts = code.split(/\n(?=\n@)/).map((part) => part.trim());
+      for (const part of parts) expect(sample.filter((source) => source.includes(part))).toHaveLength(1);
+    },
+  );
+
+  it('names every entry, with the optional peers that it needs', () => {
+    for (const [entry, peers] of Object.entries(OPTIONAL_PEERS_OF)) {
+      const row = readme.split('\n').find((line) => line.startsWith(`| \`${specifierOf(entry)}\` `));
+      expect(row).toBeDefined();
+      for (const name of peers) expect(row).toContain(`\`${name}\``);
+    }
+  });
 });
