@@ -23,6 +23,8 @@ export interface AbortedOutcome {
   readonly code?: string;
   /** Why, in words. */
   readonly reason: string;
+  /** Set where a participant refused, and said that the same request may succeed when it is tried again. */
+  readonly temporary?: boolean;
   /** What the participant threw, where it did. */
   readonly error?: unknown;
 }

@@ -4,4 +4,11 @@ export { CoordinatorHealthIndicator } from './coordinator-health.indicator.js';
 export { CoordinatorMetrics } from './metrics/coordinator-metrics.js';
 export { MetricsModule } from './metrics/metrics.module.js';
 export { OperationsModule } from './operations.module.js';
+export {
+  type Problem,
+  ProblemException,
+  ProblemFilter,
+  TransactionProblemFilter,
+  problemOf,
+} from './problem/index.js';
 export { TooManyStreamsError } from './overview-stream.js';

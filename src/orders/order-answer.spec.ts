@@ -91,6 +91,7 @@ describe('The answer to an order', () => {
       participant: 'inventory',
       code: 'LOCK_TIMEOUT',
       reason: 'a lock that it needs was not free in time',
+      temporary: true,
     } as const;
 
     expect(problemOf(refusal)).toMatchObject({

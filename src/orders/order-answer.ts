@@ -5,7 +5,6 @@ import { type Problem, ProblemException, problemOfAbort } from '../operations/pr
 import type { AbortedOutcome, BranchView, Outcome, TransactionView } from '../coordinator/index.js';
 import { KEY_TAKEN, type KeyState } from '../participants/order/order-records.js';
 import type { ConfirmedOrder, Order } from '../participants/order/order.js';
-import { isTemporaryRefusal } from '../postgres/index.js';
 import { keyInUse } from './idempotency-key.js';
 import type { EarlierAnswer } from './idempotency-store.js';
 import type { placedOrderSchema, unsettledOrderSchema } from './order.schemas.js';
@@ -159,7 +158,7 @@ const UNPROCESSABLE = new Set(['UNKNOWN_SKU', 'UNKNOWN_CUSTOMER']);
 function problemOf(outcome: AbortedOutcome): Omit<Problem, 'type' | 'title'> {
   const { cause, code } = outcome;
   if (code === KEY_TAKEN) return keyInUse().problem;
-  const problem = problemOfAbort(outcome, cause === 'refused' && !isTemporaryRefusal(code));
+  const problem = problemOfAbort(outcome);
   if (cause !== 'refused' || code === undefined || !UNPROCESSABLE.has(code)) return problem;
   return { ...problem, status: HttpStatus.UNPROCESSABLE_ENTITY, code: 'DTC_UNPROCESSABLE' };
 }

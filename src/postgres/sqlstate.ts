@@ -185,7 +185,11 @@ export function refusalOf(error: unknown): AbortVote {
   return refuse(
     refusal.code,
     `${refusal.reason}${said} (${constraint ? `${sqlstate}, ${constraint}` : sqlstate})`,
-    { conflict: CONFLICTS.has(refusal.code), overloaded: refusal.code === 'NO_PREPARED_SLOT' },
+    {
+      conflict: CONFLICTS.has(refusal.code),
+      overloaded: refusal.code === 'NO_PREPARED_SLOT',
+      ...(TEMPORARY.has(refusal.code) && { temporary: true }),
+    },
   );
 }
 

@@ -32,6 +32,7 @@ const REFUSED_WHILE_PAUSED = {
   vote: 'abort',
   code: 'PARTICIPANT_PAUSED',
   reason: 'an operator has paused the participant',
+  temporary: true,
 } as const;
 
 /** Answers in place of a paused participant that was to vote, or to decide: as its own answer, after this has returned. */

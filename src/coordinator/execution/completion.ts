@@ -250,8 +250,8 @@ export class Completion {
       branch.close(clock.now());
       onePhaseAnswered(transaction, 'commit', transaction.executor);
     } else if (answer instanceof Refused) {
-      const { code, reason } = answer;
-      branch.refusal = { code, reason, error: undefined };
+      const { code, reason, temporary } = answer;
+      branch.refusal = { code, reason, error: undefined, temporary };
       observers.prepareFailed(branch, 'refused', reason);
       branch.close(clock.now());
       onePhaseAnswered(transaction, 'rollback', transaction.executor);

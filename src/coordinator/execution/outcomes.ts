@@ -67,6 +67,7 @@ function aborted(transaction: TransactionRecord): AbortedOutcome {
     ...(culprit && { participant: culprit.participant.name, branchId: culprit.branchId }),
     ...(refusal?.code !== undefined && { code: refusal.code }),
     reason: abortReason(transaction),
+    ...(refusal?.temporary === true && { temporary: true }),
     ...(refusal?.error !== undefined && { error: refusal.error }),
   };
 }

@@ -347,6 +347,8 @@ export interface Refusal {
   error: unknown;
   /** Whether it met another transaction, and nothing else is wrong. */
   readonly conflict?: boolean;
+  /** Whether the same request may succeed later. */
+  readonly temporary?: boolean;
 }
 
 /** A participant's report that the branch ended otherwise than it was told. */

@@ -80,10 +80,10 @@ export class Voting {
     if (answer === 'commit') this.count(branch, VOTE_COMMIT);
     else if (answer === 'read-only') this.count(branch, VOTE_READ_ONLY);
     else if (answer instanceof Refused) {
-      const { code, reason, conflict, overloaded } = answer;
+      const { code, reason, conflict, overloaded, temporary } = answer;
       if (overloaded) branch.participant.server?.lower(this.parts.clock.now());
       else if (!conflict) branch.participant.places?.gotThrough();
-      const refusal = { code, reason, error: undefined, conflict };
+      const refusal = { code, reason, error: undefined, conflict, temporary };
       this.noYes(branch, VOTE_ABORT, withSibling(branch, refusal), false);
     } else {
       const error = new Error(`answered prepare with ${answer.description}, which is not a vote`);

@@ -18,6 +18,8 @@ export class Refused extends Read {
     readonly conflict = false,
     /** Whether it says that its server is short of room. */
     readonly overloaded = false,
+    /** Whether it says that the same request may succeed later. */
+    readonly temporary = conflict || overloaded,
   ) {
     super();
   }
@@ -47,13 +49,16 @@ export function answerOf(value: unknown): Answer {
 /** Each field is read once, so that it cannot say one thing now and another later. What cannot be read is no refusal. */
 function refusalIn(value: object): Refused | undefined {
   try {
-    const { vote, code, reason, conflict, overloaded } = value as Readonly<Record<string, unknown>>;
+    const { vote, code, reason, conflict, overloaded, temporary } = value as Readonly<
+      Record<string, unknown>
+    >;
     if (vote !== 'abort') return undefined;
     return new Refused(
       textOf(code, MAX_CODE_LENGTH),
       textOf(reason) ?? NO_REASON,
       conflict === true,
       overloaded === true,
+      typeof temporary === 'boolean' ? temporary : undefined,
     );
   } catch {
     return undefined;

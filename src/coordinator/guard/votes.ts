@@ -10,14 +10,20 @@ export function voteIn(answer: unknown): Vote | undefined {
   try {
     if (!isRefusal(answer) || typeof answer !== 'object') return undefined;
     // A participant need not respect the types.
-    const { code, reason, conflict, overloaded }: Readonly<Partial<Record<keyof AbortVote, unknown>>> =
-      answer;
+    const {
+      code,
+      reason,
+      conflict,
+      overloaded,
+      temporary,
+    }: Readonly<Partial<Record<keyof AbortVote, unknown>>> = answer;
     return Object.freeze({
       vote: 'abort',
       code: typeof code === 'string' ? shortened(code, MAX_CODE_LENGTH) : '',
       reason: typeof reason === 'string' ? shortened(reason) : '',
       ...(conflict === true && { conflict }),
       ...(overloaded === true && { overloaded }),
+      ...(typeof temporary === 'boolean' && { temporary }),
     });
   } catch {
     // An answer that cannot be read is not a vote.

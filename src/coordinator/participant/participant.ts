@@ -96,6 +96,8 @@ export interface AbortVote {
   readonly conflict?: boolean;
   /** See {@link RefusalOptions.overloaded}. */
   readonly overloaded?: boolean;
+  /** See {@link RefusalOptions.temporary}. */
+  readonly temporary?: boolean;
 }
 
 /** The options of {@link refuse}. @publicApi */
@@ -116,6 +118,13 @@ export interface RefusalOptions {
    * @default false
    */
   readonly overloaded?: boolean;
+  /**
+   * Whether the same request may succeed when it is tried again. The outcome says so, and over HTTP the refusal is a 503 instead
+   * of a 409.
+   *
+   * @default whether `conflict` or `overloaded` is set
+   */
+  readonly temporary?: boolean;
 }
 
 /**
@@ -279,8 +288,15 @@ export type OnePhaseAnswer = 'commit' | 'abort' | AbortVote;
  * @publicApi
  */
 export function refuse(code: string, reason: string, options: RefusalOptions = {}): AbortVote {
-  const { conflict = false, overloaded = false } = options;
-  return { vote: 'abort', code, reason, ...(conflict && { conflict }), ...(overloaded && { overloaded }) };
+  const { conflict = false, overloaded = false, temporary } = options;
+  return {
+    vote: 'abort',
+    code,
+    reason,
+    ...(conflict && { conflict }),
+    ...(overloaded && { overloaded }),
+    ...(temporary !== undefined && { temporary }),
+  };
 }
 
 /** @returns whether a value is a refusal, with or without a reason. */

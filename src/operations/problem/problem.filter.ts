@@ -8,11 +8,18 @@ import {
   Logger,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
+import { CoordinatorError, FailedAfterCommitError, NotCommittedError } from '../../coordinator/index.js';
 import { PROBLEM_CONTENT_TYPE, type Problem, problemOf } from './problem.js';
 
 /**
  * Answers every error as `application/problem+json` (RFC 9457), on whichever HTTP platform. What was not foreseen is
- * logged in full and answered without a word about the inside.
+ * logged in full, and the answer tells nothing of it. Outside of HTTP the error is thrown again.
+ *
+ * @example
+ * ```ts
+ * providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
+ * ```
+ * @publicApi
  */
 @Catch()
 @Injectable()
@@ -22,9 +29,13 @@ export class ProblemFilter implements ExceptionFilter {
   constructor(private readonly adapterHost: HttpAdapterHost) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
+    if (host.getType() !== 'http') throw error;
     const { httpAdapter } = this.adapterHost;
     const response: unknown = host.switchToHttp().getResponse();
-    if (httpAdapter.isHeadersSent(response)) return;
+    if (httpAdapter.isHeadersSent(response)) {
+      httpAdapter.end(response);
+      return;
+    }
     if (isHealthResult(error)) {
       httpAdapter.reply(response, error.getResponse(), error.getStatus());
       return;
@@ -43,6 +54,16 @@ export class ProblemFilter implements ExceptionFilter {
     httpAdapter.reply(response, body, body.status);
   }
 }
+
+/**
+ * As {@link ProblemFilter}, for the errors of this library only: the application answers all other errors as it did before. Where
+ * the application has a filter for all errors, provide this one after it: Nest asks the last one first.
+ *
+ * @publicApi
+ */
+@Catch(CoordinatorError, NotCommittedError, FailedAfterCommitError)
+@Injectable()
+export class TransactionProblemFilter extends ProblemFilter {}
 
 /** A failed health check is an answer of its own, made by Terminus, and passes as it is. */
 function isHealthResult(error: unknown): error is HttpException {

@@ -18,13 +18,13 @@ export const problemSchema = z.object({
 
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json; charset=utf-8';
 
-/** See {@link problemSchema}. */
+/** The body of an error answer, by RFC 9457. @publicApi */
 export interface Problem extends Readonly<z.output<typeof problemSchema>> {
   /** Becomes the Retry-After header. */
   readonly retryAfterSeconds?: number;
 }
 
-/** An error that knows how it is answered. */
+/** An error that knows how it is answered. @publicApi */
 export class ProblemException extends HttpException {
   readonly problem: Problem;
 
@@ -73,7 +73,7 @@ const CODE_OF_STATUS: Readonly<Record<number, string>> = {
 /** How long whoever was refused for want of a participant or of room is asked to wait. */
 const RETRY_AFTER_SECONDS = 1;
 
-/** @returns how an error of any kind is answered. */
+/** @returns how an error of any kind is answered: for a filter of your own. @publicApi */
 export function problemOf(error: unknown): Problem {
   if (error instanceof ProblemException) return error.problem;
   const code = (error as { code?: unknown } | null)?.code;
@@ -131,14 +131,12 @@ function problemOfOutcome(outcome: NotCommittedError['outcome']): Problem {
 }
 
 /**
- * @param isFinal whether the same request would be refused again.
- * @returns how a transaction that was aborted is answered.
+ * @returns how a transaction that was aborted is answered: 409 where the same request would be refused again, else 503.
  */
-export function problemOfAbort(
-  outcome: AbortedOutcome,
-  isFinal = outcome.cause === 'refused',
-): Omit<Problem, 'type' | 'title'> {
-  const { transactionId, cause, participant, code: reasonCode } = outcome;
+export function problemOfAbort(outcome: AbortedOutcome): Omit<Problem, 'type' | 'title'> {
+  const { transactionId, participant, code: reasonCode } = outcome;
+  const cause = causeOf(outcome);
+  const isFinal = cause === 'refused' && outcome.temporary !== true;
   const status = isFinal ? HttpStatus.CONFLICT : HttpStatus.SERVICE_UNAVAILABLE;
   const why = whyOf(outcome);
   return {
@@ -151,8 +149,17 @@ export function problemOfAbort(
   };
 }
 
+/** A refusal that only says what was thrown is a failure: its words are those of a database, or of a program. */
+function causeOf({ cause, code }: AbortedOutcome): AbortedOutcome['cause'] {
+  return cause === 'refused' && (code === 'WORK_FAILED' || code?.startsWith('DTC_') === true)
+    ? 'failed'
+    : cause;
+}
+
 /** What was thrown, and who ordered a rollback and in which words, is for operators and not for clients. */
-function whyOf({ cause, participant, reason }: AbortedOutcome): string | undefined {
+function whyOf(outcome: AbortedOutcome): string | undefined {
+  const { participant, reason } = outcome;
+  const cause = causeOf(outcome);
   switch (cause) {
     case 'refused':
     case 'timed-out':

@@ -1,0 +1,2 @@
+export { ProblemFilter, TransactionProblemFilter } from './problem.filter.js';
+export { type Problem, ProblemException, problemOf } from './problem.js';
