@@ -17,6 +17,7 @@ export type CoordinatorErrorCode =
   | 'DTC_INVALID_PARTICIPANT'
   | 'DTC_INVALID_REQUEST'
   | 'DTC_IN_TRANSACTION'
+  | 'DTC_LOG_BEHIND'
   | 'DTC_LOG_BROKEN'
   | 'DTC_LOG_DAMAGED'
   | 'DTC_LOG_FORMAT'
@@ -134,14 +135,26 @@ export class ShuttingDownError extends CoordinatorError {
   }
 }
 
-/** Another process has claimed the decision log of this coordinator. Safe to try again there. @publicApi */
+/**
+ * Another process decides in place of this one: it has claimed the decision log, or, where several members share the log, it
+ * has fenced the epoch of this one. Safe to try again there.
+ *
+ * @publicApi
+ */
 export class FencedError extends CoordinatorError {
   readonly code = 'DTC_FENCED';
 
-  constructor(readonly coordinator: string) {
+  /** @param epoch the epoch that was fenced, where several members share the log. */
+  constructor(
+    readonly coordinator: string,
+    readonly epoch?: number,
+  ) {
     super(
-      `Another process has claimed the decision log of "${coordinator}" and goes on in its place: this one starts ` +
-        'nothing more. End this process, and give every coordinator that is to run a name of its own.',
+      epoch === undefined
+        ? `Another process has claimed the decision log of "${coordinator}" and goes on in its place: this one starts ` +
+            'nothing more. End this process, and give every coordinator that is to run a name of its own.'
+        : `Epoch ${epoch} of "${coordinator}" was fenced: this member decides nothing more in it, and another member ` +
+            'completes what it had decided. It goes on with a new epoch by itself; ask for the outcome by the id.',
     );
   }
 }

@@ -75,6 +75,7 @@ export {
 export {
   DamagedLogError,
   FormerLogError,
+  LogBehindError,
   LogBrokenError,
   LogInUseError,
   LogNotOpenedError,

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type DecisionLogStorage, decisionLogConformance } from '../testing/decision-log-conformance.js';
 import { MemoryDecisionLog } from './memory-decision-log.js';
+import { SharedMemoryLog } from '../testing/shared-memory-log.js';
+import { SharedMemoryStore } from '../testing/shared-memory-store.js';
 import { SqliteDecisionLog } from '../../sqlite/index.js';
 
 const memory = (): DecisionLogStorage => ({ createLog: () => new MemoryDecisionLog() });
@@ -18,6 +20,17 @@ function sqlite(): DecisionLogStorage {
 
 describe('MemoryDecisionLog', () => {
   it.each(decisionLogConformance(memory, false))('$name', async ({ run }) => {
+    await expect(run()).resolves.toBeUndefined();
+  });
+});
+
+function shared(): DecisionLogStorage {
+  const store = new SharedMemoryStore();
+  return { createLog: () => new SharedMemoryLog(store) };
+}
+
+describe('SharedMemoryLog', () => {
+  it.each(decisionLogConformance(shared, 'shared'))('$name', async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();
   });
 });

@@ -105,6 +105,28 @@ export class LogBrokenError extends CoordinatorError {
   }
 }
 
+/**
+ * A log that several members share lacks records that it had acknowledged: its server was restored from a backup, or a standby
+ * took over that did not have them. Nothing may be presumed of what it has lost.
+ *
+ * @publicApi
+ */
+export class LogBehindError extends CoordinatorError {
+  readonly code = 'DTC_LOG_BEHIND';
+
+  constructor(
+    readonly epoch: number,
+    readonly acknowledged: number,
+    readonly found: number,
+  ) {
+    super(
+      `The decision log has acknowledged transaction ${acknowledged} of epoch ${epoch}, and now has none above ${found}: it has ` +
+        'lost decisions. This member decides nothing more, and no member rolls back what was prepared in that epoch. Bring back ' +
+        'the server that has them, or settle those branches by hand; then restart this process.',
+    );
+  }
+}
+
 /** A record could not be read again, or is too large, so it was not written. That says nothing about the next one. @publicApi */
 export class RecordRefusedError extends CoordinatorError {
   readonly code = 'DTC_RECORD_REFUSED';

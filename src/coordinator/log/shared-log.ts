@@ -139,8 +139,8 @@ export interface LogMembers {
 
   /**
    * Fences an epoch, commits that without a warning, and then reads everything that the epoch has left, and everything
-   * that it had adopted. One member wins: the epochs belong to it from then on. To adopt again what this member has
-   * adopted reads it again.
+   * that it had adopted. One member wins: the epochs belong to it from then on. To adopt an epoch again reads again what
+   * is left of all the epochs that this member has adopted.
    *
    * The reservations of request keys that have no record are freed, unless the epoch is not presumable.
    *
@@ -304,6 +304,8 @@ export type LoggedOutcome =
       /** The epoch of the member to ask. */
       readonly owner: number;
       readonly address: string | null;
+      /** Whether outcomes up to this one were purged: an owner that does not know it answers `unknown`, never `aborted`. */
+      readonly isPurged: boolean;
     }
   | { readonly outcome: 'unknown'; readonly because: 'purged' | 'undecidable' | 'foreign' };
 

@@ -3,15 +3,19 @@ import { AUDIT_KEPT, type DecisionLog, type LogClaim } from '../log/decision-log
 import {
   type Check,
   NAME,
+  append,
   auditOf,
   claimOf,
+  idIn,
   idsOf,
+  openLog,
   recordOf,
   reportOf,
   sorted,
   withLog,
 } from './decision-log-fixtures.js';
 import { DURABLE_IDENTITY_CHECKS, IDENTITY_CHECKS } from './decision-log-identity.js';
+import { SHARED_CHECKS } from './shared-log-conformance.js';
 
 /** What the conformance suite needs to know of a log. @publicApi */
 export interface DecisionLogStorage {
@@ -43,18 +47,19 @@ const CHECKS: Readonly<Record<string, Check>> = {
     await log.close();
   },
   'takes a decision, and many at once': async (create) => {
-    await withLog(create, async (log) => {
-      await append(log, 'shop.1.1');
-      await Promise.all(Array.from({ length: 300 }, (_, index) => append(log, `shop.1.${index + 2}`)));
+    await withLog(create, async (log, claim) => {
+      await append(log, idIn(claim, 1));
+      await Promise.all(Array.from({ length: 300 }, (_, index) => append(log, idIn(claim, index + 2))));
     });
   },
   'says that it can be written': (create) => withLog(create, (log) => log.check()),
   'takes the end of a decision, and a report, and forgets it': async (create) => {
-    await withLog(create, async (log) => {
-      await append(log, 'shop.1.1');
-      await log.end('shop.1.1');
-      await log.report(reportOf('shop.1.1'));
-      await log.forget('shop.1.1');
+    await withLog(create, async (log, claim) => {
+      const id = idIn(claim, 1);
+      await append(log, id);
+      await log.end(id);
+      await log.report(reportOf(id));
+      await log.forget(id);
     });
   },
 };
@@ -63,48 +68,55 @@ const CHECKS: Readonly<Record<string, Check>> = {
 const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
   ...DURABLE_IDENTITY_CHECKS,
   'a decision is there after the next start, with all its branches': async (create) => {
-    await withLog(create, (log) => append(log, 'shop.1.1', { sku: 'tea', quantity: 2, note: null }));
+    const payload = { sku: 'tea', quantity: 2, note: null };
+    const id = await withLog(create, async (log, claim) => {
+      await append(log, idIn(claim, 1), payload);
+      return idIn(claim, 1);
+    });
     const { decisions } = await claimOf(create);
-    assert.deepEqual([...decisions], [recordOf('shop.1.1', { sku: 'tea', quantity: 2, note: null })]);
+    assert.deepEqual([...decisions], [recordOf(id, payload)]);
   },
   'a decision is there though the log was never closed': async (create) => {
     const log = create();
-    await log.open(NAME);
-    for (let number = 1; number <= 20; number++) await append(log, `shop.1.${number}`);
-    assert.equal(await log.lookUp('shop.1.20'), 'recorded');
+    const claim = await openLog(log);
+    for (let number = 1; number <= 20; number++) await append(log, idIn(claim, number));
+    assert.equal(await log.lookUp(idIn(claim, 20)), 'recorded');
     await log.close();
     assert.equal((await claimOf(create)).decisions.length, 20);
   },
   'the same decision twice is one': async (create) => {
-    await withLog(create, async (log) => {
-      await append(log, 'shop.1.1');
-      await append(log, 'shop.1.1');
+    const id = await withLog(create, async (log, claim) => {
+      await append(log, idIn(claim, 1));
+      await append(log, idIn(claim, 1));
+      return idIn(claim, 1);
     });
-    assert.deepEqual(idsOf(await claimOf(create)), ['shop.1.1']);
+    assert.deepEqual(idsOf(await claimOf(create)), [id]);
   },
   'what has progressed is there as it was last written, and an end is not undone by it': async (create) => {
-    const progressed = recordOf('shop.1.1', null);
-    const branches = progressed.branches.map((branch, index) => ({ ...branch, completed: index === 0 }));
-    const record = { ...progressed, branches };
-    await withLog(create, async (log) => {
-      await append(log, 'shop.1.1');
-      await log.progress({ id: record.id, toRecord: () => record });
-      await append(log, 'shop.1.2');
-      const writing = log.progress({ id: 'shop.1.2', toRecord: () => recordOf('shop.1.2', null) });
-      await log.end('shop.1.2');
+    const record = await withLog(create, async (log, claim) => {
+      const [id, ended] = [idIn(claim, 1), idIn(claim, 2)];
+      const before = recordOf(id, null);
+      const branches = before.branches.map((branch, index) => ({ ...branch, completed: index === 0 }));
+      const progressed = { ...before, branches };
+      await append(log, id);
+      await log.progress({ id, toRecord: () => progressed });
+      await append(log, ended);
+      const writing = log.progress({ id: ended, toRecord: () => recordOf(ended, null) });
+      await log.end(ended);
       await writing;
+      return progressed;
     });
     assert.deepEqual([...(await claimOf(create)).decisions], [record]);
   },
   'answers while decisions keep coming': async (create) => {
-    await withLog(create, async (log) => {
+    await withLog(create, async (log, claim) => {
       const most = 20_000;
       let left = most;
       const load = async (): Promise<void> => {
-        while (left > 0) await append(log, `shop.1.${left--}`);
+        while (left > 0) await append(log, idIn(claim, left--));
       };
       const loads = [load(), load(), load()];
-      const answer = await log.lookUp('shop.2.1');
+      const answer = await log.lookUp(idIn(claim, most + 1));
       const isUnderLoad = left > 0;
       left = 0;
       await Promise.all(loads);
@@ -113,52 +125,59 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     });
   },
   'forgets a report that is on its way': async (create) => {
-    await withLog(create, async (log) => {
-      const writing = log.report(reportOf('shop.1.1'));
-      await log.forget('shop.1.1');
+    await withLog(create, async (log, claim) => {
+      const writing = log.report(reportOf(idIn(claim, 1)));
+      await log.forget(idIn(claim, 1));
       await writing;
     });
     assert.deepEqual([...(await claimOf(create)).reports], []);
   },
   'what is ended is gone after the next start, and nothing else': async (create) => {
-    await withLog(create, async (log) => {
-      for (const id of ['shop.1.1', 'shop.1.10', 'shop.1.2']) await append(log, id);
-      await log.end('shop.1.1');
+    const kept = await withLog(create, async (log, claim) => {
+      const ids = [1, 10, 2].map((number) => idIn(claim, number));
+      for (const id of ids) await append(log, id);
+      await log.end(idIn(claim, 1));
+      return ids.slice(1);
     });
-    assert.deepEqual(idsOf(await claimOf(create)), ['shop.1.10', 'shop.1.2']);
+    assert.deepEqual(idsOf(await claimOf(create)), kept);
   },
   'what was ended by an earlier run is gone as well': async (create) => {
-    await withLog(create, (log) => append(log, 'shop.1.1'));
-    await withLog(create, (log) => log.end('shop.1.1'));
+    const id = await withLog(create, async (log, claim) => {
+      await append(log, idIn(claim, 1));
+      return idIn(claim, 1);
+    });
+    await withLog(create, (log) => log.end(id));
     assert.deepEqual(idsOf(await claimOf(create)), []);
   },
   'says of each id whether it is recorded': async (create) => {
-    await withLog(create, async (log) => {
-      await append(log, 'shop.1.1');
-      assert.equal(await log.lookUp('shop.1.1'), 'recorded');
-      assert.equal(await log.lookUp('shop.1.11'), 'absent');
-      assert.equal(await log.lookUp('shop.1.'), 'absent');
+    const id = await withLog(create, async (log, claim) => {
+      await append(log, idIn(claim, 1));
+      assert.equal(await log.lookUp(idIn(claim, 1)), 'recorded');
+      assert.equal(await log.lookUp(idIn(claim, 11)), 'absent');
+      return idIn(claim, 1);
     });
-    await withLog(create, async (log) => assert.equal(await log.lookUp('shop.1.1'), 'recorded'));
+    await withLog(create, async (log) => assert.equal(await log.lookUp(id), 'recorded'));
   },
   'an answer of absence holds: a write under way is waited for': async (create) => {
-    await withLog(create, async (log) => {
-      const writing = append(log, 'shop.1.1');
-      const answer = await log.lookUp('shop.1.1');
+    await withLog(create, async (log, claim) => {
+      const writing = append(log, idIn(claim, 1));
+      const answer = await log.lookUp(idIn(claim, 1));
       await writing;
       assert.equal(answer, 'recorded');
     });
   },
   'a report is there after every start until it is forgotten': async (create) => {
-    const reports = [reportOf('shop.1.1', 'stock'), reportOf('shop.1.1', 'payment'), reportOf('shop.1.10')];
-    await withLog(create, async (log) => {
-      for (const report of reports) await log.report(report);
+    const reports = await withLog(create, async (log, claim) => {
+      const [id, other] = [idIn(claim, 1), idIn(claim, 10)];
+      const all = [reportOf(id, 'stock'), reportOf(id, 'payment'), reportOf(other)];
+      for (const report of all) await log.report(report);
+      return all;
     });
     for (let start = 0; start < 2; start++) {
       const claim = await claimOf(create);
       assert.deepEqual(sorted(claim.reports), sorted(reports));
     }
-    await withLog(create, (log) => log.forget('shop.1.1'));
+    await withLog(create, (log) => log.forget(reports[0]!.id));
     assert.deepEqual([...(await claimOf(create)).reports], [reports[2]]);
   },
   'audit entries are there after every start, the latest of very many, in their order': async (create) => {
@@ -177,48 +196,54 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     const [claim, otherClaim] = [await one.open('shop'), await other.open('shop-2')];
     assert.notEqual(claim.logId, otherClaim.logId);
     assert.equal(await other.isOwnRun(claim.epoch, claim.token), false);
-    await append(one, 'shop.1.1');
-    assert.equal(await other.lookUp('shop.1.1'), 'absent');
+    await append(one, idIn(claim, 1));
+    assert.notEqual(await other.lookUp(idIn(claim, 1)), 'recorded');
     await one.close();
     await other.close();
     const again = create();
-    assert.deepEqual([...(await again.open('shop-2')).decisions], []);
+    assert.deepEqual([...(await openLog(again, 'shop-2')).decisions], []);
     await again.close();
   },
+};
+
+/** What is asked of a log that only one process may write at a time. */
+const SINGLE_CHECKS: Readonly<Record<string, Check>> = {
   'while it is open, another is refused, or claims it and shuts the first out': async (create) => {
     const [first, second] = [create(), create()];
-    await first.open(NAME);
-    await append(first, 'shop.1.1');
+    const id = idIn(await first.open(NAME), 1);
+    const late = `${id}2`;
+    await append(first, id);
     let claim: LogClaim;
     try {
       claim = await second.open(NAME);
     } catch {
-      await append(first, 'shop.1.2');
+      await append(first, late);
       await first.close();
       return;
     }
-    assert.deepEqual(idsOf(claim), ['shop.1.1']);
-    await assert.rejects(async () => append(first, 'shop.1.2'));
-    assert.equal(await first.lookUp('shop.1.2'), 'fenced');
-    assert.equal(await second.lookUp('shop.1.2'), 'absent');
+    assert.deepEqual(idsOf(claim), [id]);
+    await assert.rejects(async () => append(first, late));
+    assert.equal(await first.lookUp(late), 'fenced');
+    assert.equal(await second.lookUp(late), 'absent');
     await second.close();
     await first.close();
   },
 };
 
 /**
- * What every decision log must do, as cases for whichever test runner: `for (const { name, run } of
+ * What every decision log must do, as cases for any test runner: `for (const { name, run } of
  * decisionLogConformance(...)) it(name, run)`.
  *
  * @param newStorage makes an empty storage, one for each case.
- * @param durable whether the decisions outlive the log. @default true
+ * @param durable whether the decisions outlive the log; `shared` for a log that several members write at the same time, as
+ * {@link SharedDecisionLog} says. @default true
  * @publicApi
  */
 export function decisionLogConformance(
   newStorage: () => DecisionLogStorage | Promise<DecisionLogStorage>,
-  durable = true,
+  durable: boolean | 'shared' = true,
 ): readonly ConformanceCase[] {
-  return Object.entries(durable ? { ...CHECKS, ...DURABLE_CHECKS } : CHECKS).map(([name, check]) => ({
+  return Object.entries(checksOf(durable)).map(([name, check]) => ({
     name,
     run: async () => {
       const storage = await newStorage();
@@ -231,6 +256,7 @@ export function decisionLogConformance(
   }));
 }
 
-async function append(log: DecisionLog, id: string, payload: unknown = 1): Promise<void> {
-  await log.append({ id, toRecord: () => recordOf(id, payload) });
+function checksOf(durable: boolean | 'shared'): Readonly<Record<string, Check>> {
+  if (durable === 'shared') return { ...CHECKS, ...DURABLE_CHECKS, ...SHARED_CHECKS };
+  return durable ? { ...CHECKS, ...DURABLE_CHECKS, ...SINGLE_CHECKS } : CHECKS;
 }

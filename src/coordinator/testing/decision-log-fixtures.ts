@@ -6,6 +6,8 @@ import {
   type HeuristicRecord,
   type LogClaim,
 } from '../log/decision-log.js';
+import { type MemberLease, isSharedLog } from '../log/shared-log.js';
+import { idPrefixOf } from '../protocol/index.js';
 
 // What the conformance suite writes into a log, and how it looks at what it finds there.
 
@@ -15,12 +17,44 @@ export type Check = (create: () => DecisionLog) => Promise<void>;
 /** The name of the coordinator whose log is looked at. */
 export const NAME = 'shop';
 
+/**
+ * Opens a log, and takes up what earlier runs have left: in a log that several members share by adopting every other run.
+ *
+ * @returns the claim, with all that was found.
+ */
+export async function openLog(log: DecisionLog, name = NAME): Promise<LogClaim> {
+  const claim = await log.open(name);
+  if (!isSharedLog(log)) return claim;
+  const runs = new Map<number, Pick<LogClaim, 'decisions' | 'reports'>>();
+  const { epochs } = await log.members.renew(LEASE);
+  for (const { epoch } of epochs) {
+    if (epoch === claim.epoch) continue;
+    const adoption = await log.members.adopt(epoch);
+    if (adoption !== 'taken') for (const run of adoption.runs) runs.set(run.run.epoch, run);
+  }
+  const decisions: CommitRecord[] = [];
+  const reports: HeuristicRecord[] = [];
+  for (const run of runs.values()) {
+    decisions.push(...run.decisions);
+    reports.push(...run.reports);
+  }
+  return { ...claim, decisions, reports };
+}
+
+/** What a member tells the others where that does not matter. */
+export const LEASE: MemberLease = { member: 'a', address: null, draining: false };
+
+/** @returns the id of a transaction of a run. */
+export function idIn({ logId, epoch }: Pick<LogClaim, 'logId' | 'epoch'>, sequence: number): string {
+  return idPrefixOf({ name: NAME, logId, epoch }) + sequence;
+}
+
 export async function withLog<T>(
   create: () => DecisionLog,
   use: (log: DecisionLog, claim: LogClaim) => T | Promise<T>,
 ): Promise<T> {
   const log = create();
-  const claim = await log.open(NAME);
+  const claim = await openLog(log);
   try {
     return await use(log, claim);
   } finally {
@@ -49,7 +83,7 @@ export function auditOf(number: number): AuditEntry {
     by: 'alice',
     action: 'retry',
     target: 'shop.1.1/stock',
-    reason: 'mended',
+    reason: 'repaired',
     detail: null,
   };
 }
@@ -66,7 +100,11 @@ export function reportOf(id: string, branchId = 'stock'): HeuristicRecord {
   };
 }
 
-export function idsOf({ decisions }: LogClaim): string[] {
+export async function append(log: DecisionLog, id: string, payload: unknown = 1): Promise<void> {
+  await log.append({ id, toRecord: () => recordOf(id, payload) });
+}
+
+export function idsOf({ decisions }: Pick<LogClaim, 'decisions'>): string[] {
   return decisions.map(({ id }) => id).toSorted();
 }
 
