@@ -2,10 +2,13 @@
 export const DEFECTS = {
   'an error of the log is taken for abort': 'M2',
   'recovery reads before it claims': 'fault 29',
+  'an adopter trusts the lease, and does not fence': 'M4',
+  'the log forgets the outcome at the end': 'told = actual',
   'the end is recorded before all have acknowledged': 'fault 47',
   'recovery touches live transactions': 'fault 52',
   'no tombstone': 'fault 10',
   'the log takes a record of an old epoch': 'fault 28',
+  'the log takes a record of an old incarnation': 'M2',
   'a fenced coordinator presumes abort': 'fault 28',
   'any coordinator presumes abort': 'fault 30',
   'commit is sent before the record is there': 'rule 1',

@@ -27,7 +27,7 @@ import {
   vote,
 } from '../../src/coordinator/protocol/index.js';
 import { type Step, Violation } from './search.js';
-import { CLAIM_FRESH, CLAIM_SECOND, VOTES, type World } from './world.js';
+import { CLAIM_FRESH, CLAIM_SECOND, VOTES, type World, type WorldOptions } from './world.js';
 
 const VOTE_WORDS = ['commit', 'read-only', 'abort', 'no vote at all'] as const;
 const NEW = new ProtocolTransaction();
@@ -98,8 +98,8 @@ function step(
 const always = (): boolean => true;
 
 /** What its caller asks of it, and how it hears the log: without the faults. */
-export function firstCoordinatorSteps(participants: number): Step<World>[] {
-  return [
+export function firstCoordinatorSteps({ participants, shared }: WorldOptions): Step<World>[] {
+  const steps = [
     step(
       'one more branch is enlisted',
       'may happen',
@@ -111,9 +111,6 @@ export function firstCoordinatorSteps(participants: number): Step<World>[] {
       },
     ),
     step('commit is asked for', 'may happen', always, (w, e) => requestCommit(w.first, LOG_DECIDES, e)),
-    step('commit is asked for, in one phase if possible', 'may happen', always, (w, e) =>
-      requestCommit(w.first, 0, e),
-    ),
     step(
       'hears from the log that the record is there',
       'heals',
@@ -127,6 +124,14 @@ export function firstCoordinatorSteps(participants: number): Step<World>[] {
       (w, e) => onePhaseAnswered(w.first, includes(w.committed, 0) ? 'commit' : 'rollback', e),
     ),
   ];
+  if (shared !== true) {
+    steps.push(
+      step('commit is asked for, in one phase if possible', 'may happen', always, (w, e) =>
+        requestCommit(w.first, 0, e),
+      ),
+    );
+  }
+  return steps;
 }
 
 /** What may call the transaction off, or keep the coordinator from ending it. */

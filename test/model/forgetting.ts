@@ -34,7 +34,7 @@ export function forget(w: World): void {
   forgetPrepares(w, awaited, idle);
 
   const openAtFirst = alive ? first.open : 0;
-  const commitsOpen = (isCommit(first.state) ? openAtFirst : 0) | w.openAtSecond;
+  const commitsOpen = (isCommit(first.state) ? openAtFirst : 0) | w.openAtAdopters;
   w.commitAcks &= commitsOpen;
   w.commits &= ~w.committed | (commitsOpen & ~w.commitAcks);
 

@@ -16,7 +16,7 @@ import type { World } from './world.js';
  * "Concurrency Control and Recovery in Database Systems", section 7.3. AC2 also holds step by step: see world-model.ts.
  */
 export function checkWorld(w: World): void {
-  const { first, all, prepared, readOnly, refused, committed, rolledBack, told } = w;
+  const { first, all, prepared, readOnly, refused, committed, rolledBack, told, asked } = w;
   const canCommit = prepared | committed | readOnly;
   must(committed === 0 || (rolledBack | refused) === 0, 'AC1: all participants that decide, decide the same');
   must(committed === 0 || (all & ~canCommit) === 0, 'AC3: commit only if every participant voted for it');
@@ -32,6 +32,23 @@ export function checkWorld(w: World): void {
   must(
     told !== TOLD_ABORTED || (committed === 0 && w.commits === 0 && !w.willRecord && !w.recorded),
     'told aborted: no participant has committed or will',
+  );
+  must(
+    asked !== TOLD_COMMITTED || ((all & ~canCommit) === 0 && (prepared === 0 || w.hasRecord)),
+    'another member answered committed: every participant has committed or will',
+  );
+  must(
+    asked !== TOLD_ABORTED || (committed === 0 && w.commits === 0 && !w.willRecord && !w.recorded),
+    'another member answered aborted: no participant has committed or will',
+  );
+  // The outcome of a commit that changed nothing is not the business of the core.
+  must(
+    !(told === TOLD_COMMITTED && asked === TOLD_ABORTED) || (all & ~readOnly) === 0,
+    'another member answered otherwise than the caller was told',
+  );
+  must(
+    !(told === TOLD_ABORTED && asked === TOLD_COMMITTED),
+    'another member answered otherwise than the caller was told',
   );
   must(told !== TOLD_HEURISTIC, 'nobody ends against the decision here, so nobody is told so');
   if (w.crashed) return;

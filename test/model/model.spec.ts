@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { STATES, TOLD_COMMITTED } from '../../src/coordinator/protocol/index.js';
-import { CONFIGURATIONS_IN_TESTS, describeConfiguration } from './configurations.js';
+import { CONFIGURATIONS_IN_TESTS, DEFECT_WORLDS, describeConfiguration } from './configurations.js';
 import { DEFECTS, type Defect } from './defects.js';
 import { forget } from './forgetting.js';
 import { type Model, search } from './search.js';
@@ -9,6 +9,13 @@ import { worldModel } from './world-model.js';
 import { RESTORED, type World } from './world.js';
 
 const SEARCH_LIMIT_MS = 300_000;
+/** Small enough to look at each state twice. */
+const SMALL_WORLDS = [
+  { participants: 2, guarded: true },
+  { participants: 2, guarded: false },
+  { participants: 1, guarded: true, shared: true },
+  { participants: 1, guarded: false, shared: true },
+];
 const NOTHING_WRONG = { violation: undefined, stuck: undefined };
 
 /** The same model without its symmetry: every state stands for itself. */
@@ -28,11 +35,13 @@ function keyOf(model: Model<World>, w: World): string {
 function comparable(w: World): unknown {
   // Who caused an abort is told to people, and read by no rule; nor is who had voted, of a restored transaction.
   const { cause: _cause, causeBranch: _causeBranch, ...first } = w.first;
-  const { yes: _yes, ...second } = w.second;
   return [
-    Object.entries(w).filter(([name]) => name !== 'first' && name !== 'second'),
+    Object.entries(w).filter(([name]) => name !== 'first' && name !== 'adopters'),
     first,
-    w.secondMode === RESTORED && second,
+    w.adopters.map(({ mode, transaction: { yes: _yes, ...restored } }) => [
+      mode,
+      mode === RESTORED && restored,
+    ]),
   ];
 }
 
@@ -100,8 +109,8 @@ describe('the search', () => {
 
 describe('the state that the search keeps', () => {
   it('loses nothing that a rule of the protocol reads', () => {
-    for (const guarded of [true, false]) {
-      const model = worldModel({ participants: 2, guarded });
+    for (const world of SMALL_WORLDS) {
+      const model = worldModel(world);
       const words = new Int32Array(model.width);
       const copy = model.create();
       let compared = 0;
@@ -114,39 +123,37 @@ describe('the state that the search keeps', () => {
           compared++;
         },
       });
-      expect(compared).toBeGreaterThan(10_000);
+      expect(compared).toBeGreaterThan(4_000);
     }
   });
 
-  it.each([
-    [1, true],
-    [2, true],
-    [1, false],
-    [2, false],
-  ])('forgets only messages without a future: %i participants, guarded: %s', (participants, guarded) => {
-    const model = worldModel({ participants, guarded });
-    const remembered = new Set<string>();
-    search({ ...model, check: (w) => void remembered.add(keyOf(model, w)) });
+  it.each([{ participants: 1, guarded: true }, { participants: 1, guarded: false }, ...SMALL_WORLDS])(
+    'forgets only messages without a future: %o',
+    (world) => {
+      const model = worldModel(world);
+      const remembered = new Set<string>();
+      search({ ...model, check: (w) => void remembered.add(keyOf(model, w)) });
 
-    const everything = worldModel({ participants, guarded, forgetting: false });
-    const forgotten = new Set<string>();
-    const words = new Int32Array(model.width);
-    const copy = model.create();
-    const result = search({
-      ...everything,
-      check: (w) => {
-        everything.check(w);
-        model.pack(w, words, 0);
-        model.unpack(words, 0, copy);
-        forget(copy);
-        forgotten.add(keyOf(model, copy));
-      },
-    });
-    expect(result).toMatchObject(NOTHING_WRONG);
-    expect(result.representatives).toBeGreaterThan(remembered.size);
-    expect(forgotten.size).toBe(remembered.size);
-    expect([...forgotten].every((key) => remembered.has(key))).toBe(true);
-  });
+      const everything = worldModel({ ...world, forgetting: false });
+      const forgotten = new Set<string>();
+      const words = new Int32Array(model.width);
+      const copy = model.create();
+      const result = search({
+        ...everything,
+        check: (w) => {
+          everything.check(w);
+          model.pack(w, words, 0);
+          model.unpack(words, 0, copy);
+          forget(copy);
+          forgotten.add(keyOf(model, copy));
+        },
+      });
+      expect(result).toMatchObject(NOTHING_WRONG);
+      expect(result.representatives).toBeGreaterThan(remembered.size);
+      expect(forgotten.size).toBe(remembered.size);
+      expect([...forgotten].every((key) => remembered.has(key))).toBe(true);
+    },
+  );
 });
 
 describe('the real protocol core', () => {
@@ -156,8 +163,8 @@ describe('the real protocol core', () => {
     ),
   )(
     'keeps AC1 to AC3 and what it told in every state, and can always end (AC5): %s',
-    (_, { participants, guarded, states }) => {
-      expect(search(worldModel({ participants, guarded }))).toMatchObject({ ...NOTHING_WRONG, states });
+    (_, { states, ...world }) => {
+      expect(search(worldModel(world))).toMatchObject({ ...NOTHING_WRONG, states });
     },
     SEARCH_LIMIT_MS,
   );
@@ -183,9 +190,11 @@ describe('the real protocol core', () => {
 describe('a world with a defect', () => {
   it.each(Object.entries(DEFECTS))('is found out: %s (%s)', (name) => {
     const defect = name as Defect;
-    const results = [true, false].map((guarded) => search(worldModel({ participants: 2, guarded, defect })));
-    const found = results.map(({ violation, stuck }) => violation ?? stuck);
-    expect(found).toContainEqual(expect.anything());
+    const isFound = DEFECT_WORLDS.some((world) => {
+      const { violation, stuck } = search(worldModel({ participants: 2, ...world, defect }));
+      return (violation ?? stuck) !== undefined;
+    });
+    expect(isFound).toBe(true);
   });
 
   it('is found out although nothing forbidden happens in it: somebody stays in doubt for ever (AC5)', () => {

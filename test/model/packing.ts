@@ -1,5 +1,6 @@
 import {
   ACTIVE,
+  type BranchSet,
   LOG_DECIDES,
   NO_BRANCHES,
   type ToldNumber,
@@ -10,30 +11,34 @@ import {
   restoreCommitted,
 } from '../../src/coordinator/protocol/index.js';
 import { sortParts } from './symmetry.js';
-import { RESTORED, type World } from './world.js';
+import { type Adopter, RESTORED, type World } from './world.js';
 
 /** How many sets of participants a world has, and so how many bits each participant. */
-const SETS = 26;
+const SETS = 27;
 
 /** Packs a world into one word for what is common and one for each participant; all of them positive. */
 export function packWorld(w: World, words: Int32Array, at: number): void {
   const { first } = w;
+  const [second, third] = w.adopters;
   words[at] =
     first.state |
     (w.size << 3) |
     (w.told << 5) |
     (w.claim << 8) |
-    (w.secondMode << 10) |
-    (Number(first.rollbackOnly) << 12) |
-    (Number(first.decider !== LOG_DECIDES) << 13) |
-    (Number(w.crashed) << 14) |
-    (Number(w.appending) << 15) |
-    (Number(w.recorded) << 16) |
-    (Number(w.ending) << 17) |
-    (Number(w.ended) << 18) |
-    (Number(w.onePhaseRequest) << 19) |
-    (Number(w.onePhaseAnswer) << 20);
-  const openAtSecond = w.openAtSecond;
+    (second!.mode << 10) |
+    (Number(first.rollbackOnly) << 13) |
+    (Number(first.decider !== LOG_DECIDES) << 14) |
+    (Number(w.crashed) << 15) |
+    (Number(w.appending) << 16) |
+    (Number(w.recorded) << 17) |
+    (Number(w.ending) << 18) |
+    (Number(w.ended) << 19) |
+    (Number(w.onePhaseRequest) << 20) |
+    (Number(w.onePhaseAnswer) << 21) |
+    ((third?.mode ?? 0) << 22) |
+    (w.asked << 25);
+  const openAtSecond = second!.open;
+  const openAtThird = third?.open ?? NO_BRANCHES;
   for (let p = 0; p < w.options.participants; p++) {
     words[at + 1 + p] =
       ((w.prepared >> p) & 1) |
@@ -61,7 +66,8 @@ export function packWorld(w: World, words: Int32Array, at: number): void {
       (((w.rollbacks[1] >> p) & 1) << 22) |
       (((w.rollbackAcks[0] >> p) & 1) << 23) |
       (((w.rollbackAcks[1] >> p) & 1) << 24) |
-      (((w.strayRollbacks >> p) & 1) << 25);
+      (((w.strayRollbacks >> p) & 1) << 25) |
+      (((openAtThird >> p) & 1) << 26);
   }
 }
 
@@ -69,7 +75,8 @@ export function packWorld(w: World, words: Int32Array, at: number): void {
 const sets = new Int32Array(SETS);
 
 export function unpackWorld(words: Int32Array, at: number, w: World): void {
-  const { first, second } = w;
+  const { first } = w;
+  const [second, third] = w.adopters;
   sets.fill(NO_BRANCHES);
   for (let p = 0; p < w.options.participants; p++) {
     for (let word = words[at + 1 + p]!; word !== 0; word &= word - 1) {
@@ -81,19 +88,19 @@ export function unpackWorld(words: Int32Array, at: number, w: World): void {
   w.size = (word >> 3) & 3;
   w.told = ((word >> 5) & 7) as ToldNumber;
   w.claim = (word >> 8) & 3;
-  w.secondMode = (word >> 10) & 3;
-  w.crashed = ((word >> 14) & 1) === 1;
-  w.appending = ((word >> 15) & 1) === 1;
-  w.recorded = ((word >> 16) & 1) === 1;
-  w.ending = ((word >> 17) & 1) === 1;
-  w.ended = ((word >> 18) & 1) === 1;
-  w.onePhaseRequest = ((word >> 19) & 1) === 1;
-  w.onePhaseAnswer = ((word >> 20) & 1) === 1;
+  w.crashed = ((word >> 15) & 1) === 1;
+  w.appending = ((word >> 16) & 1) === 1;
+  w.recorded = ((word >> 17) & 1) === 1;
+  w.ending = ((word >> 18) & 1) === 1;
+  w.ended = ((word >> 19) & 1) === 1;
+  w.onePhaseRequest = ((word >> 20) & 1) === 1;
+  w.onePhaseAnswer = ((word >> 21) & 1) === 1;
+  w.asked = ((word >> 25) & 7) as ToldNumber;
 
   first.state = word & 7;
   first.size = w.size;
-  first.rollbackOnly = ((word >> 12) & 1) === 1;
-  first.decider = ((word >> 13) & 1) === 1 ? 0 : LOG_DECIDES;
+  first.rollbackOnly = ((word >> 13) & 1) === 1;
+  first.decider = ((word >> 14) & 1) === 1 ? 0 : LOG_DECIDES;
   first.told = w.told;
 
   w.prepared = sets[0]!;
@@ -108,12 +115,8 @@ export function unpackWorld(words: Int32Array, at: number, w: World): void {
   first.late = sets[9]!;
   first.open = sets[10]!;
   first.stalled = sets[11]!;
-  if (w.secondMode === RESTORED) {
-    // Its branches have been stalled since it was restored, and who has acknowledged owes nothing ever after.
-    // One object stands for the second coordinator of every world, and a transaction is restored as a new one.
-    second.state = ACTIVE;
-    restoreCommitted(second, w.size, sets[12]!);
-  }
+  unpackAdopter(second!, (word >> 10) & 7, w.size, sets[12]!);
+  if (third !== undefined) unpackAdopter(third, (word >> 22) & 7, w.size, sets[26]!);
   w.named = sets[13]!;
   w.prepares = sets[14]!;
   w.votes[VOTE_COMMIT] = sets[15]!;
@@ -127,6 +130,17 @@ export function unpackWorld(words: Int32Array, at: number, w: World): void {
   w.rollbackAcks[0] = sets[23]!;
   w.rollbackAcks[1] = sets[24]!;
   w.strayRollbacks = sets[25]!;
+}
+
+/**
+ * Its branches have been stalled since it was restored, and one that has acknowledged owes nothing any more. One object stands
+ * for the adopter in every world, and a transaction is restored as a new one.
+ */
+function unpackAdopter(adopter: Adopter, mode: number, size: number, open: BranchSet): void {
+  adopter.mode = mode;
+  if (mode !== RESTORED) return;
+  adopter.transaction.state = ACTIVE;
+  restoreCommitted(adopter.transaction, size, open);
 }
 
 /** Those enlisted have no names: only what happened to them tells them apart. */

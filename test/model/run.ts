@@ -1,4 +1,9 @@
-import { CONFIGURATIONS, type Configuration, describeConfiguration } from './configurations.js';
+import {
+  CONFIGURATIONS,
+  type Configuration,
+  DEFECT_WORLDS,
+  describeConfiguration,
+} from './configurations.js';
 import { DEFECTS, type Defect } from './defects.js';
 import { type SearchResult, search } from './search.js';
 import { MODEL_MUTANTS, checkWithSpin, missingProgram, refutationOf } from './spin.js';
@@ -56,8 +61,8 @@ async function checkModel(configuration: Configuration): Promise<void> {
 
 function searchDefects(): void {
   for (const defect of Object.keys(DEFECTS) as Defect[]) {
-    const found = [true, false].some((guarded) => {
-      const { violation, stuck } = search(worldModel({ participants: 2, guarded, defect }));
+    const found = DEFECT_WORLDS.some((world) => {
+      const { violation, stuck } = search(worldModel({ participants: 2, ...world, defect }));
       return violation !== undefined || stuck !== undefined;
     });
     if (found) sum.defects++;

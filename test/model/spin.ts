@@ -12,6 +12,8 @@ const OUTPUT_LIMIT_BYTES = 16 << 20;
 export interface SpinOptions {
   readonly participants: number;
   readonly guarded: boolean;
+  /** Whether three members share the log. @default false */
+  readonly shared?: boolean;
   /** One of {@link MODEL_MUTANTS}, without its prefix. @default none */
   readonly mutant?: string;
 }
@@ -42,6 +44,9 @@ export const MODEL_MUTANTS: Readonly<Record<string, string>> = {
   RECORD_NOT_RESTORED: 'M4: the new owner presumes abort although there is a record',
   RESTORE_MISSES_A_BRANCH: 'M4: the new owner restores all branches but one',
   OLD_EPOCH_APPENDS: 'fault 28: the log takes a record of an old epoch',
+  OLD_INCARNATION_APPENDS: 'M2: the log takes a record of an old incarnation',
+  TRUSTS_LEASE: 'M4: a member trusts the lease, and does not fence',
+  OUTCOME_FORGOTTEN: 'told = actual: the log forgets the outcome at the end',
   FENCED_PRESUMES_ABORT: 'fault 28: a fenced coordinator presumes abort',
   ANYBODY_PRESUMES: 'fault 30: whoever does not own the claim presumes abort',
   ENLIST_AFTER_VOTING: 'fault 4: a branch is enlisted after the voting began',
@@ -65,11 +70,17 @@ export async function missingProgram(): Promise<string | undefined> {
 }
 
 /** Compiles the model in a folder of its own, and visits every state of it, or stops at the first violation. */
-export async function checkWithSpin({ participants, guarded, mutant }: SpinOptions): Promise<SpinResult> {
+export async function checkWithSpin({
+  participants,
+  guarded,
+  shared,
+  mutant,
+}: SpinOptions): Promise<SpinResult> {
   const cwd = await mkdtemp(join(tmpdir(), 'spin-'));
   try {
     const settings = [`-DN=${participants}`];
     if (!guarded) settings.push('-DUNGUARDED');
+    if (shared === true) settings.push('-DSHARED');
     if (mutant !== undefined) settings.push(`-DM_${mutant}`);
     await run('spin', ['-a', ...settings, MODEL], { cwd });
     // A mutant is refuted at once, so it is not worth an optimisation.
@@ -100,8 +111,12 @@ function readReport(report: string): SpinResult {
   return { states, error, memoryMb };
 }
 
+/** The mutants that are wrong only where members share the log. */
+const SHARED_ONLY: ReadonlySet<string> = new Set(['TRUSTS_LEASE', 'OUTCOME_FORGOTTEN']);
+
 /** @returns the assertion that the model violates when it has the defect, with participants that keep rule 6 or without. */
 export async function refutationOf(mutant: string): Promise<string | undefined> {
-  const { error } = await checkWithSpin({ participants: 2, guarded: true, mutant });
-  return error ?? (await checkWithSpin({ participants: 2, guarded: false, mutant })).error;
+  const world = { participants: 2, shared: SHARED_ONLY.has(mutant), mutant };
+  const { error } = await checkWithSpin({ ...world, guarded: true });
+  return error ?? (await checkWithSpin({ ...world, guarded: false })).error;
 }

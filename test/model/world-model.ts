@@ -1,4 +1,5 @@
 import { IllegalTransitionError, isAbort, isCommit } from '../../src/coordinator/protocol/index.js';
+import { adopterBranchSteps, adopterSteps } from './adopters.js';
 import {
   firstCoordinatorBranchFaults,
   firstCoordinatorBranchSteps,
@@ -10,27 +11,26 @@ import { checkWorld } from './invariants.js';
 import { logSteps } from './log.js';
 import { onePhaseSteps, participantSteps } from './participant.js';
 import { type Model, type Step, Violation } from './search.js';
-import { secondCoordinatorBranchSteps, secondCoordinatorSteps } from './second-coordinator.js';
 import { canonicaliseWorld, packWorld, unpackWorld } from './packing.js';
 import { World, type WorldOptions } from './world.js';
 
 /** The world as the search sees it: each step is one of the steps listed, and then whatever is of no use is forgotten. */
 export function worldModel(options: WorldOptions): Model<World> {
-  const { participants, guarded, faults = true, forgetting = true, defect } = options;
+  const { participants, guarded, faults = true, forgetting = true } = options;
   const indexes = Array.from({ length: participants }, (_, index) => index);
   const steps = [
-    ...firstCoordinatorSteps(participants),
+    ...firstCoordinatorSteps(options),
     ...logSteps(),
     ...indexes.flatMap(firstCoordinatorBranchSteps),
     ...indexes.flatMap((p) => participantSteps(p, guarded, faults)),
-    ...(participants > 0 ? onePhaseSteps(faults) : []),
+    ...(participants > 0 && options.shared !== true ? onePhaseSteps(faults) : []),
   ];
   if (faults) {
     steps.push(
       ...firstCoordinatorFaults(),
       ...indexes.flatMap(firstCoordinatorBranchFaults),
-      ...secondCoordinatorSteps(defect),
-      ...indexes.flatMap((p) => secondCoordinatorBranchSteps(p, defect)),
+      ...adopterSteps(options),
+      ...indexes.flatMap((p) => adopterBranchSteps(p, options)),
     );
   }
   return {

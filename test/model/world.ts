@@ -22,6 +22,12 @@ export interface WorldOptions {
    * repeated. Without the guard a prepare is delivered at most once, as a call in the same process is.
    */
   readonly guarded: boolean;
+  /**
+   * Whether the log is shared by three members. Then each of the other two may take over, also from one another, it reads the
+   * log in a step of its own after its fence, the log keeps outcomes, and any member answers. Without it one other coordinator
+   * takes over, which claims and reads in one step. @default false
+   */
+  readonly shared?: boolean;
   /** Whether anything fails, refuses or is called off. @default true */
   readonly faults?: boolean;
   /** Whether messages of no use are forgotten; without it the states are the same, and many more. @default true */
@@ -34,6 +40,7 @@ export interface WorldOptions {
 export const CLAIM_FIRST = 0;
 /** The first coordinator claimed once more when it inquired. */
 export const CLAIM_FRESH = 1;
+/** Another coordinator has claimed the log, or fenced the epoch of the first one. */
 export const CLAIM_SECOND = 2;
 
 /** Not there, or crashed. */
@@ -44,11 +51,25 @@ export const PRESUMING = 1;
 export const RESTORED = 2;
 /** Only with a defect: has read that there is no record, and claims afterwards. */
 export const READ_TOO_EARLY = 3;
+/** Has fenced the epoch of the first coordinator, and has not read the log yet. */
+export const FENCED = 4;
 
 export const VOTES = [VOTE_COMMIT, VOTE_READ_ONLY, VOTE_ABORT, VOTE_NONE] as const;
 
+/** A coordinator that takes over what another one has left. */
+export class Adopter {
+  /** The transaction as the record restores it. */
+  readonly transaction = new ProtocolTransaction();
+  mode = DOWN;
+
+  /** The branches whose acknowledgement of the commit it awaits. */
+  get open(): BranchSet {
+    return this.mode === RESTORED ? this.transaction.open : NO_BRANCHES;
+  }
+}
+
 /**
- * One transaction and all that takes part in it: two coordinators, their log, the participants, and the messages on
+ * One transaction and all that takes part in it: two coordinators, or three, their log, the participants, and the messages on
  * the network. Every set of participants is a {@link BranchSet}. A message stays on the network once it is sent: never
  * to be delivered is its loss, to be delivered again its repetition, and any may be delivered before any other.
  */
@@ -61,9 +82,10 @@ export class World {
   /** What the caller heard; a fact that outlives the coordinator. */
   told: ToldNumber = TOLD_NOTHING;
 
-  /** A coordinator with a higher epoch: the first one recovered after a crash, or another that took over. */
-  readonly second = new ProtocolTransaction();
-  secondMode = DOWN;
+  /** Coordinators with higher epochs: the first one recovered after a crash, or others that took over. */
+  readonly adopters: readonly Adopter[];
+  /** What a caller has heard from another member than the one that it had called. */
+  asked: ToldNumber = TOLD_NOTHING;
 
   claim = CLAIM_FIRST;
   /** An append of the commit record is on its way to the log. */
@@ -96,7 +118,9 @@ export class World {
   onePhaseRequest = false;
   onePhaseAnswer = false;
 
-  constructor(readonly options: WorldOptions) {}
+  constructor(readonly options: WorldOptions) {
+    this.adopters = options.shared === true ? [new Adopter(), new Adopter()] : [new Adopter()];
+  }
 
   /** Everybody enlisted. */
   get all(): BranchSet {
@@ -115,8 +139,11 @@ export class World {
 
   /** Whether the append on its way would succeed: the log takes a record of the claim it knows, and only one (M1). */
   get willRecord(): boolean {
+    const { defect } = this.options;
     const isOfThisClaim =
-      this.claim === CLAIM_FIRST || this.options.defect === 'the log takes a record of an old epoch';
+      this.claim === CLAIM_FIRST ||
+      (this.claim === CLAIM_FRESH && defect === 'the log takes a record of an old incarnation') ||
+      defect === 'the log takes a record of an old epoch';
     return this.appending && isOfThisClaim && !this.recorded;
   }
 
@@ -125,9 +152,16 @@ export class World {
     return this.crashed || isDecidedByBranch(this.first) ? NO_BRANCHES : this.first.awaiting;
   }
 
-  /** Those that the second coordinator awaits the acknowledgement of their commit of. */
-  get openAtSecond(): BranchSet {
-    return this.secondMode === RESTORED ? this.second.open : NO_BRANCHES;
+  /** The branches whose acknowledgement of the commit an adopter awaits. */
+  get openAtAdopters(): BranchSet {
+    return this.adopters.reduce((open, adopter) => open | adopter.open, NO_BRANCHES);
+  }
+
+  /** Whether a reader of the log hears that the transaction is committed: a shared log keeps that after the end. */
+  get hasOutcome(): boolean {
+    const { shared, defect } = this.options;
+    const isKept = shared === true && defect !== 'the log forgets the outcome at the end';
+    return isKept ? this.recorded : this.hasRecord;
   }
 
   /** Whoever sends commit hears no answer to what was sent before. */

@@ -46,6 +46,12 @@ inline check() {
   /* Told = actual. */
   assert(told != TOLD_COMMITTED || (!(ALL & ~CAN_COMMIT) && (!pPrepared || HAS_RECORD)));
   assert(told != TOLD_ABORTED || (!pCommitted && !commits && !recorded && !WILL_RECORD));
+#ifdef SHARED
+  assert(asked != TOLD_COMMITTED || (!(ALL & ~CAN_COMMIT) && (!pPrepared || HAS_RECORD)));
+  assert(asked != TOLD_ABORTED || (!pCommitted && !commits && !recorded && !WILL_RECORD));
+  assert(!(told == TOLD_COMMITTED && asked == TOLD_ABORTED) || !(ALL & ~pReadOnly));
+  assert(!(told == TOLD_ABORTED && asked == TOLD_COMMITTED));
+#endif
   /* M6: after an abort that has ended nothing is left prepared. */
   assert(!(state == ABORTED && !open && !awaiting) || !pPrepared);
   /* AC1 and M1, of the decision itself. */

@@ -29,11 +29,15 @@
 #define BY_C0_AGAIN 1
 #define BY_C1       2
 
-/* C1: not there or crashed; found no record and presumes abort; found the record; (mutant) read before it claimed. */
+/*
+ * C1, and C2 where the log is shared: not there or crashed; found no record and presumes abort; found the record; (mutant)
+ * read before it claimed; has fenced the epoch of C0 and has not read yet.
+ */
 #define DOWN           0
 #define PRESUMING      1
 #define RESTORED       2
 #define READ_TOO_EARLY 3
+#define HAS_FENCED     4
 
 /* C0. Lost when it crashes, but for the number of those enlisted and what the caller heard. */
 unsigned state : 3;
@@ -50,9 +54,17 @@ unsigned late : 3;       /* answered prepare only after the abort: completion is
 unsigned open : 3;       /* owes an acknowledgement of the decision */
 unsigned stalled : 3;    /* used up its attempts */
 
-/* C1, and which branches it waits for. */
-unsigned second : 2;
+/* C1, and which branches it waits for; and C2. */
+unsigned second : 3;
 unsigned openAtSecond : 3;
+#ifdef SHARED
+unsigned third : 3;
+unsigned openAtThird : 3;
+unsigned asked : 2;      /* what a caller has heard from another member */
+#define OPEN_AT_ADOPTERS (openAtSecond | openAtThird)
+#else
+#define OPEN_AT_ADOPTERS openAtSecond
+#endif
 
 /* The log. */
 unsigned claim : 2;
@@ -62,6 +74,13 @@ bit ending;              /* the end record is on its way */
 bit ended;               /* the commit record is gone */
 unsigned named : 3;      /* the branches that the record names */
 #define HAS_RECORD (recorded && !ended)
+
+/* Whether a reader of the log hears that the transaction is committed: a shared log keeps that after the end. */
+#if defined(SHARED) && !defined(M_OUTCOME_FORGOTTEN)
+#define HAS_OUTCOME recorded
+#else
+#define HAS_OUTCOME HAS_RECORD
+#endif
 
 /* The participants. */
 unsigned pPrepared : 3;
@@ -90,6 +109,8 @@ bit onePhaseAnswer;
 /* M1: the log takes a record only of the claim that it knows, and only one. */
 #ifdef M_OLD_EPOCH_APPENDS
 #define WILL_RECORD (appending && !recorded)
+#elif defined(M_OLD_INCARNATION_APPENDS)
+#define WILL_RECORD (appending && claim != BY_C1 && !recorded)
 #else
 #define WILL_RECORD (appending && claim == BY_C0 && !recorded)
 #endif
@@ -102,6 +123,6 @@ bit onePhaseAnswer;
 #endif
 
 #define AWAITED      ((crashed || onePhase) -> 0 : awaiting)
-#define COMMITS_OPEN ((DECIDED_COMMIT -> open : 0) | openAtSecond)
+#define COMMITS_OPEN ((DECIDED_COMMIT -> open : 0) | OPEN_AT_ADOPTERS)
 #define ABORTS_OPEN  (DECIDED_ABORT -> open : 0)
 #define IN_DOUBT     (state == READY && onePhase)
