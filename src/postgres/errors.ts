@@ -60,6 +60,8 @@ export type PostgresBranchErrorCode =
   | 'DTC_POSTGRES_INVALID_GID'
   /** The work committed or rolled back the transaction that it is a part of. */
   | 'DTC_POSTGRES_TRANSACTION_ENDED'
+  /** The work sent a statement that begins or ends a transaction. The statement was not run. */
+  | 'DTC_POSTGRES_TRANSACTION_CONTROL'
   /** The work goes on using its client after it has voted. */
   | 'DTC_POSTGRES_WORK_OVER'
   /** Commit or rollback failed; it is tried again. */

@@ -1,5 +1,5 @@
 import { Inject, type OnApplicationShutdown, type OnModuleInit, Optional } from '@nestjs/common';
-import type { ClientBase, QueryConfig, QueryResult } from 'pg';
+import type { PoolClient, QueryConfig, QueryResult } from 'pg';
 import {
   type Branch,
   type CoordinatorRun,
@@ -112,7 +112,7 @@ abstract class PostgresParticipantBase<P>
  *     super({ connection: process.env['INVENTORY_DATABASE_URL']! });
  *   }
  *
- *   protected async work(client: ClientBase, { payload }: Branch<Reservation>): Promise<Vote> {
+ *   protected async work(client: PoolClient, { payload }: Branch<Reservation>): Promise<Vote> {
  *     const { rowCount } = await client.query(
  *       'UPDATE stock SET available = available - $2 WHERE sku = $1 AND available >= $2',
  *       [payload.sku, payload.quantity],
@@ -129,7 +129,7 @@ export abstract class PostgresParticipant<P = unknown> extends PostgresParticipa
    *
    * @param client is inside the transaction of the branch, and is not to end it. Every query is awaited before the vote.
    */
-  protected abstract work(client: ClientBase, branch: Branch<P>): Promise<Vote>;
+  protected abstract work(client: PoolClient, branch: Branch<P>): Promise<Vote>;
 
   prepare(branch: Branch<P>): Promise<Vote> {
     return this.resourceManager.prepare(branch, (client) => this.work(client, branch));

@@ -204,6 +204,23 @@ export function codeOf(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
+/** How many errors an ORM may put around the one of the database. */
+const DEEPEST_CAUSE = 5;
+
+/**
+ * Finds what the database said in an error of the work: an ORM may put an error of its own around it.
+ *
+ * @returns the error itself if it has a code, else the first of its causes that has one, else the error itself.
+ */
+export function databaseErrorIn(error: unknown): unknown {
+  let candidate = error;
+  for (let depth = 0; depth <= DEEPEST_CAUSE; depth++) {
+    if (codeOf(candidate) !== undefined) return candidate;
+    candidate = (candidate as { cause?: unknown } | null | undefined)?.cause;
+  }
+  return error;
+}
+
 /**
  * Whether the same transaction may well succeed when it is tried again, as nothing is wrong with what was asked: it met
  * another transaction, or the database is short of something.

@@ -1,4 +1,5 @@
-import { Client, Pool, types } from 'pg';
+import { once } from 'node:events';
+import { Client, Pool, type PoolClient, Query, types } from 'pg';
 import { describe, expect, it, vi } from 'vitest';
 import { type Vote, refuse } from '../../src/coordinator/index.js';
 import { PostgresResourceManager, type Work } from '../../src/postgres/index.js';
@@ -8,6 +9,9 @@ import { again, someBranch } from '../support/postgres/branches.js';
 import { gidOf, takeTen, useProxiedPostgres } from '../support/postgres/proxied.js';
 
 const bench = useProxiedPostgres({ accounts: ['ann', 'bob'] });
+
+/** A text that is sent, though it ends the transaction: it does not begin with the word that says so. */
+const hidden = (text: string): string => `/* hidden */ ${text}`;
 
 /** Now, on the clock that deadlines are made with. */
 const monotonic = (): number => performance.timeOrigin + performance.now();
@@ -50,7 +54,7 @@ describe('the work of a branch', () => {
 
     const prepared = manager.prepareBatch(someBranch(), { statements, vote: () => 'commit' });
 
-    await expect(prepared).rejects.toThrow('ended its transaction');
+    await expect(prepared).rejects.toMatchObject({ code: 'DTC_POSTGRES_TRANSACTION_CONTROL' });
     expect(await balanceOf(bench.database, 'ann')).toBe(100);
   });
 
@@ -123,7 +127,7 @@ describe('the work of a branch', () => {
 
     const prepared = manager.prepare(branch, async (client) => {
       await takeTen(client, branch);
-      await client.query('COMMIT');
+      await client.query(hidden('COMMIT'));
       return 'commit';
     });
 
@@ -143,7 +147,7 @@ describe('the work of a branch', () => {
     const pids = new Set<unknown>();
     const prepared = manager.prepare(someBranch(), async (client) => {
       pids.add((await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]?.pid);
-      for (const statement of statements.filter(Boolean)) await client.query(statement);
+      for (const statement of statements.filter(Boolean)) await client.query(hidden(statement));
       return takeTen(client, someBranch());
     });
 
@@ -197,7 +201,7 @@ describe('the work of a branch', () => {
       await client.query('SAVEPOINT s');
       await client.query('UPDATE accounts SET balance = 0');
       await client.query('ROLLBACK TO SAVEPOINT s');
-      await client.query('BEGIN');
+      await client.query(hidden('BEGIN'));
       return takeTen(client, branch);
     });
     await expect(prepared).resolves.toBe('commit');
@@ -205,11 +209,46 @@ describe('the work of a branch', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
   });
 
+  it('does not send what ends its transaction, and fails even where it passes over that', async () => {
+    const text = 'COMMIT';
+    const manager = await bench.manage();
+    const forms: ((client: PoolClient) => Promise<unknown>)[] = [
+      (client) => client.query(text),
+      (client) => client.query({ text }),
+      (client) => new Promise((_resolve, reject) => client.query(text, reject)),
+      (client) => once(client.query(new Query(text)), 'end'),
+    ];
+    for (const send of forms) {
+      const branch = someBranch();
+      const prepared = manager.prepare(branch, async (client) => {
+        await takeTen(client, branch);
+        await send(client).catch(() => undefined);
+        return 'commit';
+      });
+
+      await expect(prepared).rejects.toMatchObject({ code: 'DTC_POSTGRES_TRANSACTION_CONTROL' });
+      await manager.rollback(again(branch));
+    }
+    await expect(bench.database.prepared()).resolves.toEqual([]);
+    await expect(balanceOf(bench.database, 'ann')).resolves.toBe(100);
+  });
+
+  it('is refused for what the database said, also where an ORM puts its own error around that', async () => {
+    const manager = await bench.manage();
+    const prepared = manager.prepare(someBranch(), async (client) => {
+      const cause: unknown = await client
+        .query("INSERT INTO accounts SELECT * FROM accounts WHERE name = 'ann'")
+        .catch((error: unknown) => error);
+      throw new Error('the query failed', { cause: new Error('in the driver', { cause }) });
+    });
+    await expect(prepared).resolves.toMatchObject({ vote: 'abort', code: 'CONSTRAINT_VIOLATED' });
+  });
+
   it('that commits and then refuses is no refusal', async () => {
     const manager = await bench.manage();
     const branch = someBranch();
     const prepared = manager.prepare(branch, async (client) => {
-      await client.query('COMMIT');
+      await client.query(hidden('COMMIT'));
       return refuse('CLOSED', 'the bank is closed');
     });
     await expect(prepared).rejects.toMatchObject({ code: 'DTC_POSTGRES_TRANSACTION_ENDED' });

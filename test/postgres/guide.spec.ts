@@ -19,13 +19,6 @@ function bare(text: string): string {
 }
 
 describe('the guide to PostgreSQL participants', () => {
-  it('shows code of the sample', () => {
-    const sample = sourcesIn('samples/kysely').map(bare);
-    const blocks = Array.from(guide.matchAll(/<!-- sample -->\s*```ts\n(.*?)^```$/gms), ([, code]) => code!);
-    expect(blocks).toHaveLength(2);
-    for (const code of blocks) expect(sample.some((source) => source.includes(bare(code)))).toBe(true);
-  });
-
   it('explains every code of an error and of a refusal', () => {
     const errors = sourcesIn('src/postgres').flatMap(
       (source) => source.match(/'DTC_POSTGRES_[A-Z_]+'/g) ?? [],

@@ -324,10 +324,10 @@ describe.each(LEVELS)('work that ends its transaction, writes, and has a stateme
       for (const form of FORMS) {
         const steps = await openSteps(managers[level], form);
         for (const sql of [
-          'ROLLBACK',
+          '/* hidden */ ROLLBACK',
           'SET default_transaction_read_only = off',
           spend('ann'),
-          'BEGIN READ WRITE',
+          '/* hidden */ BEGIN READ WRITE',
         ]) {
           await steps.run(sql);
         }

@@ -1,17 +1,20 @@
-import type { ClientBase, CustomTypesConfig, PoolClient } from 'pg';
+import type { CustomTypesConfig, PoolClient } from 'pg';
 import { PostgresBranchError } from '../errors.js';
-import type { TransactionWatch } from './transaction-watch.js';
+import { type TransactionWatch, controlsTransaction } from './transaction-watch.js';
 
 /** The client that the work of one branch gets, and the end of its use. */
 export interface BranchClient {
-  readonly client: ClientBase;
+  readonly client: PoolClient;
   /** Whether something that was sent may not be answered yet. */
   readonly isBusy: boolean;
   /** Whether the work was told of an error of the database. */
   readonly hasFailed: boolean;
   /** Whether the text of a statement suggests that it takes an advisory lock for the session. */
   readonly mayLock: boolean;
-  /** Rejected when a callback of the work throws: there is no caller that would hear of it otherwise. */
+  /**
+   * Rejected when a callback of the work throws, as there is no caller that would hear of it otherwise, and when the work
+   * sends a statement that begins or ends a transaction.
+   */
   readonly failed: Promise<never>;
   /** From now on every query of the work is refused, as it is when nobody waits for the branch any more. */
   readonly close: () => void;
@@ -49,7 +52,7 @@ export function lend(client: PoolClient, signal: AbortSignal, watch: Transaction
 }
 
 class Loan implements BranchClient {
-  readonly client: ClientBase;
+  readonly client: PoolClient;
   readonly failed: Promise<never>;
   mayLock = false;
   hasFailed = false;
@@ -106,20 +109,20 @@ class Loan implements BranchClient {
   /** Each form in which `pg` takes a query has its own way to be told of an error. */
   private readonly query = (...args: unknown[]): unknown => {
     const [config, values, last] = args;
-    const isRefused = this.isOver || this.signal.aborted;
-    if (isSubmitted(config)) return this.submit(config, values, last, isRefused);
+    const refusal = this.refusalOf(config);
+    if (isSubmitted(config)) return this.submit(config, values, last, refusal);
     const at = args.findIndex((arg) => typeof arg === 'function');
     const given = at === -1 ? (config as { callback?: unknown } | null | undefined)?.callback : args[at];
     if (typeof given !== 'function') {
       // A result that the work does not await may fail without harm: what it was a part of fails then.
-      if (isRefused) return handled(Promise.reject(workOver()));
+      if (refusal !== undefined) return handled(Promise.reject(refusal));
       const result = this.send(args) as Promise<unknown>;
       result.then(this.answered, () => this.answeredWithError(config));
       return result;
     }
     const callback = this.guarded(given as Callback);
-    if (isRefused) {
-      process.nextTick(callback, workOver());
+    if (refusal !== undefined) {
+      process.nextTick(callback, refusal);
       return undefined;
     }
     const told: Callback = (error, result) => {
@@ -129,6 +132,16 @@ class Loan implements BranchClient {
     };
     return this.send(at === -1 ? [{ ...(config as object), callback: told }, values] : args.with(at, told));
   };
+
+  /** @returns why a query is not sent, or undefined if it is. */
+  private refusalOf(config: unknown): PostgresBranchError | undefined {
+    if (this.isOver || this.signal.aborted) return workOver();
+    const text = textOf(config);
+    if (text === undefined || !controlsTransaction(text)) return undefined;
+    const refusal = transactionControl(text);
+    this.fail(refusal);
+    return refusal;
+  }
 
   private send(args: unknown[]): unknown {
     const [config] = args;
@@ -151,7 +164,12 @@ class Loan implements BranchClient {
   }
 
   /** Of such a query it is not known when it is answered: so the loan stays busy. */
-  private submit(query: SubmittedQuery, values: unknown, last: unknown, isRefused: boolean): unknown {
+  private submit(
+    query: SubmittedQuery,
+    values: unknown,
+    last: unknown,
+    refusal: PostgresBranchError | undefined,
+  ): unknown {
     const given = query.callback ?? [values, last].find((arg) => typeof arg === 'function');
     if (typeof given === 'function') {
       const callback = this.guarded(given as Callback);
@@ -165,13 +183,13 @@ class Loan implements BranchClient {
     // An event of error that is not listened for would end the process.
     query.on?.('error', () => this.watch.seeNothing(textOf(query)));
     query.on?.('end', this.watch.see);
-    if (!isRefused) {
+    if (refusal === undefined) {
       if (query.on === undefined && query.callback === undefined) this.watch.seeNothing(undefined);
       return this.send([query]);
     }
     process.nextTick(() => {
-      if (query.callback !== undefined) query.callback(workOver());
-      else query.emit?.('error', workOver());
+      if (query.callback !== undefined) query.callback(refusal);
+      else query.emit?.('error', refusal);
     });
     return query;
   }
@@ -243,6 +261,15 @@ function workOver(): PostgresBranchError {
   return new PostgresBranchError(
     'DTC_POSTGRES_WORK_OVER',
     'The work of this branch is over, and its client can be used no more: await every query before the vote.',
+  );
+}
+
+function transactionControl(text: string): PostgresBranchError {
+  const [command] = /^\w+/.exec(text.trim()) ?? [];
+  return new PostgresBranchError(
+    'DTC_POSTGRES_TRANSACTION_CONTROL',
+    `The work sent ${command?.toUpperCase()}, which was not run: the transaction of the branch is open already, and the ` +
+      'coordinator ends it. Remove the statement, or the transaction of the ORM that sends it; a savepoint may take its place.',
   );
 }
 

@@ -23,6 +23,15 @@ export function mayEnd(text: string): boolean {
   return MAY_END.test(text);
 }
 
+/** A text that is one statement which begins or ends a transaction, as an ORM sends it for a transaction of its own. */
+const CONTROL =
+  /^\s*(?:begin|start\s+transaction|commit|end|abort|prepare\s+transaction|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b))\b[^;]*;?\s*$/i;
+
+/** Whether a text is one statement that begins or ends a transaction. To go back to a savepoint is neither. */
+export function controlsTransaction(text: string): boolean {
+  return CONTROL.test(text);
+}
+
 /**
  * What the results say with which the server answers the work of a branch: whether it has ended the transaction that was
  * begun for it. That another one is open afterwards hides it from the status of the connection.

@@ -1,4 +1,4 @@
-import type { ClientBase, PoolClient } from 'pg';
+import type { PoolClient } from 'pg';
 import { messageOf } from '../../coordinator/gate/texts.js';
 import { type Branch, type Vote, refuse } from '../../coordinator/index.js';
 import { lend } from './client.js';
@@ -11,11 +11,11 @@ import type { GuardTable } from '../guard/table.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { awaitReplicas } from '../connection/replication.js';
 import { spoil } from '../connection/spoiled.js';
-import { codeOf, meaningOf, refusalOf } from '../sqlstate.js';
+import { codeOf, databaseErrorIn, meaningOf, refusalOf } from '../sqlstate.js';
 import { TransactionWatch } from './transaction-watch.js';
 
 /** The work of one branch: statements in a transaction that is open already, and a vote. @publicApi */
-export type Work<P> = (client: ClientBase, branch: Branch<P>) => Promise<Vote>;
+export type Work<P> = (client: PoolClient, branch: Branch<P>) => Promise<Vote>;
 
 /** What `pg` says of a transaction that is open, and in which no statement has failed. */
 const OPEN = 'T';
@@ -175,8 +175,9 @@ export class BranchWork {
    */
   async failed(client: PoolClient, error: unknown, { command }: Ending, mayLock: boolean): Promise<Vote> {
     const isRolledBack = await this.endings.rollBack(client, mayLock);
-    if (namesStatement(error)) spoil(client);
-    if (meaningOf(error, 'work') === 'refused') return refusalOf(error);
+    const said = databaseErrorIn(error);
+    if (namesStatement(said)) spoil(client);
+    if (meaningOf(said, 'work') === 'refused') return refusalOf(said);
     if (command === 'PREPARE' || !isRolledBack) throw error;
     return refuse('WORK_FAILED', messageOf(error));
   }
