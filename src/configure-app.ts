@@ -1,6 +1,7 @@
 import type { INestApplication, NestApplicationOptions } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Logger } from 'nestjs-pino';
+import { QuietLogger } from './common/quiet-logger.js';
 import { PROBLEM_CONTENT_TYPE, problemOf } from './operations/problem/problem.js';
 import { serveDocumentation } from './openapi.js';
 
@@ -33,9 +34,13 @@ export function createHttpAdapter(): FastifyAdapter {
   return adapter;
 }
 
-/** What is set on the application once it is created and before it starts: in production and in tests alike. */
-export function configureApp<A extends INestApplication>(app: A): A {
-  app.useLogger(app.get(Logger));
+/**
+ * What is set on the application once it is created and before it starts: in production and in tests alike.
+ *
+ * @param quietContexts whose lines the log has at debug only, beside those of Nest. @default none
+ */
+export function configureApp<A extends INestApplication>(app: A, quietContexts: readonly string[] = []): A {
+  app.useLogger(new QuietLogger(app.get(Logger), quietContexts));
   app.flushLogs();
   // The log is written out before the process ends.
   app.enableShutdownHooks([], { useProcessExit: true });

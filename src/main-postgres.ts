@@ -1,4 +1,3 @@
-import { Logger } from '@nestjs/common';
 import { readConfiguration } from './configuration.js';
 import { namesDatabases, startDatabases } from './postgres-server/start-databases.js';
 import { endNotStarted, startApplication } from './start-application.js';
@@ -26,8 +25,5 @@ async function startWithServer(): Promise<void> {
   readConfiguration(process.env);
   const { server, environment } = await startDatabases(FOLDER);
   if (isToEnd) return;
-  await startApplication({ ...process.env, ...environment });
-  new Logger('Application').log(
-    `PostgreSQL is at ${server.address}, its data and the password of postgres are in ${FOLDER}`,
-  );
+  await startApplication({ ...process.env, ...environment }, { address: server.address, folder: FOLDER });
 }

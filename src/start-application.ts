@@ -1,19 +1,29 @@
 import { Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { type ServerFacts, sentencesOf, textOf } from './announcement.js';
 import { AppModule } from './app.module.js';
 import { LogOutput } from './common/log-output.js';
 import { readConfiguration } from './configuration.js';
 import { APPLICATION_OPTIONS, configureApp, createHttpAdapter } from './configure-app.js';
+import { ParticipantRegistry } from './coordinator/index.js';
 import { reasonNotStarted } from './reason-not-started.js';
 
+/** What they log at the start is in the announcement. */
+const CONTEXTS_OF_THE_ANNOUNCEMENT = ['ParticipantRegistry'];
+
 /**
- * Starts the application. It ends by SIGTERM or SIGINT, with code 0.
+ * Starts the application. It ends by SIGTERM or SIGINT, with code 0. It says where it is: in a few lines at a terminal, in
+ * the log otherwise.
  *
+ * @param server that was started for it.
  * @returns the application, when it listens.
  * @throws whatever keeps it from starting: see {@link endNotStarted}.
  */
-export async function startApplication(environment: NodeJS.ProcessEnv): Promise<NestFastifyApplication> {
+export async function startApplication(
+  environment: NodeJS.ProcessEnv,
+  server?: ServerFacts,
+): Promise<NestFastifyApplication> {
   const configuration = readConfiguration(environment);
   const output = openOutput();
   const app = configureApp(
@@ -22,10 +32,19 @@ export async function startApplication(environment: NodeJS.ProcessEnv): Promise<
       createHttpAdapter(),
       APPLICATION_OPTIONS,
     ),
+    process.stdout.isTTY ? CONTEXTS_OF_THE_ANNOUNCEMENT : [],
   );
   warnOfServiceLinks(configuration.serviceLinks);
   await app.listen(configuration.port, configuration.host);
-  new Logger('Application').log(`Listening on ${await app.getUrl()}, documentation at /docs`);
+  const participants = app.get(ParticipantRegistry).list();
+  const announcement = {
+    url: await app.getUrl(),
+    participants: participants.map(({ name }) => name),
+    configuration,
+    server,
+  };
+  if (process.stdout.isTTY) output.write(textOf(announcement));
+  else for (const sentence of sentencesOf(announcement)) new Logger('Application').log(sentence);
   return app;
 }
 

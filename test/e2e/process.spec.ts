@@ -1,9 +1,42 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { noteAfter, noteBefore } from '../../scripts/build/state.ts';
 import { BuiltApplication, listening } from '../support/built-application.js';
+
+const ROOT = join(import.meta.dirname, '../..');
+const ORDER = { customerId: 'alice', items: [{ sku: 'keyboard', quantity: 1 }] };
+
+function send(url: string, method: string, body: object): Promise<Response> {
+  return fetch(url, { method, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+}
+
+/** @returns once a transaction is in flight. */
+async function inFlight(url: string): Promise<void> {
+  for (let count = 0; count === 0;) {
+    const listed = (await (await fetch(`${url}/transactions`)).json()) as { transactions: unknown[] };
+    count = listed.transactions.length;
+  }
+}
+
+/** @returns the folder of a project that is built already, with the scripts of this one. */
+function projectOf(application: BuiltApplication): string {
+  const project = `${application.folder}-project`;
+  for (const file of ['package.json', 'scripts/build', 'scripts/start']) {
+    cpSync(join(ROOT, file), join(project, file), { recursive: true });
+  }
+  noteBefore(project);
+  cpSync(application.folder, join(project, 'dist'), { recursive: true });
+  mkdirSync(join(project, 'dist/dashboard'), { recursive: true });
+  writeFileSync(join(project, 'dist/dashboard/index.html'), '');
+  noteAfter(project);
+  return project;
+}
 
 describe('The process', () => {
   let application: BuiltApplication;
@@ -17,24 +50,67 @@ describe('The process', () => {
   it('fault 51: finishes the order at work when it gets SIGTERM, and ends with code 0', async () => {
     const { child, ended } = application.start({ PORT: '0', DEMO: 'true' });
     const url = await listening(child);
-    const send = (path: string, method: string, body: object): Promise<Response> =>
-      fetch(url + path, {
-        method,
-        headers: { 'Content-Type': 'application/json' },
-        body: JSON.stringify(body),
-      });
-    await send('/demo/faults/payment', 'PUT', { method: 'prepare', fault: 'slow', delayMs: 500 });
-    const order = send('/orders', 'POST', { customerId: 'alice', items: [{ sku: 'keyboard', quantity: 1 }] });
-    let inFlight = 0;
-    while (inFlight === 0) {
-      const listed = (await (await fetch(`${url}/transactions`)).json()) as { transactions: unknown[] };
-      inFlight = listed.transactions.length;
-    }
+    await send(`${url}/demo/faults/payment`, 'PUT', { method: 'prepare', fault: 'slow', delayMs: 500 });
+    const order = send(`${url}/orders`, 'POST', ORDER);
+    await inFlight(url);
 
     child.kill('SIGTERM');
 
     expect((await order).status).toBe(201);
     expect(await ended).toEqual({ code: 0, stderr: '' });
+  });
+
+  it('fault 51: finishes the order at work when npm gets SIGTERM, whatever shell is between the two', async () => {
+    const project = projectOf(application);
+    onTestFinished(() => rmSync(project, { recursive: true }));
+    const npm = spawn('npm', ['run', '--silent', 'start:demo'], {
+      cwd: project,
+      env: { ...process.env, PORT: '0' },
+      shell: process.platform === 'win32',
+    });
+    // The pipes are closed when the application has ended too.
+    const ended = once(npm, 'close');
+    const url = await listening(npm);
+    await send(`${url}/demo/faults/payment`, 'PUT', { method: 'prepare', fault: 'slow', delayMs: 1_000 });
+    const order = send(`${url}/orders`, 'POST', ORDER);
+    await inFlight(url);
+
+    npm.kill('SIGTERM');
+
+    expect((await order).status).toBe(201);
+    await ended;
+  });
+
+  it('logs no module and no route at its start, but where it is and what becomes of decisions', async () => {
+    const { child, ended } = application.start({ PORT: '0' });
+    const messages: string[] = [];
+    for await (const line of createInterface({ input: child.stdout! })) {
+      messages.push((JSON.parse(line) as { msg: string }).msg);
+      if (line.includes('Decisions are kept')) break;
+    }
+    child.kill('SIGTERM');
+
+    expect(messages.slice(-2)).toEqual([
+      expect.stringMatching(/^Listening on http:.*, documentation at \/docs, dashboard at \/dashboard$/),
+      expect.stringMatching(/^Decisions are kept in memory/),
+    ]);
+    expect(messages.slice(0, -2).filter((text) => !text.startsWith('Participant "'))).toEqual([]);
+    expect(await ended).toEqual({ code: 0, stderr: '' });
+  });
+
+  it.runIf(existsSync('/usr/bin/script'))('is announced in a few lines of text at a terminal', async () => {
+    const command = `"${process.execPath}" "${join(application.folder, 'main.js')}"`;
+    const terminal = spawn('script', ['-qec', command, '/dev/null'], { env: { ...process.env, PORT: '0' } });
+    onTestFinished(() => void terminal.kill('SIGKILL'));
+    const lines: string[] = [];
+    for await (const line of createInterface({ input: terminal.stdout })) {
+      lines.push(line);
+      if (line.includes('To stop')) break;
+    }
+
+    expect(lines.filter((line) => line.startsWith('{'))).toEqual([]);
+    expect(lines.length).toBeLessThan(15);
+    expect(lines.join('\n')).toMatch(/Dashboard +http:[^]*Decisions +in memory/);
   });
 
   it('starts beside a Service of Kubernetes with its name, and says what to do about it', async () => {

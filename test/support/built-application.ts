@@ -16,7 +16,10 @@ export interface Ended {
 export class BuiltApplication {
   private readonly children: ChildProcess[] = [];
 
-  private constructor(private readonly folder: string) {}
+  private constructor(
+    /** Where it is compiled to. */
+    readonly folder: string,
+  ) {}
 
   /** @param purpose tells the folder from others. */
   static build(purpose: string): BuiltApplication {

@@ -1,0 +1,63 @@
+import type { Configuration } from './configuration.js';
+
+/** What a started application tells its user: where it is, and what a restart keeps. */
+export interface Announcement {
+  /** Where it listens, such as `http://127.0.0.1:3000`. */
+  readonly url: string;
+  /** The names of the participants. */
+  readonly participants: readonly string[];
+  readonly configuration: Pick<Configuration, 'decisionLog' | 'databases'>;
+  /** The server that was started with the application. Left out: none was. */
+  readonly server?: ServerFacts | undefined;
+}
+
+/** A PostgreSQL server that was started with the application. */
+export interface ServerFacts {
+  readonly address: string;
+  /** Where its data and the password of its user are. */
+  readonly folder: string;
+}
+
+/** @returns the sentences for the log, one line each. */
+export function sentencesOf(announcement: Announcement): string[] {
+  const { url, server } = announcement;
+  return [
+    `Listening on ${url}, documentation at /docs, dashboard at /dashboard`,
+    `Decisions are kept ${whereDecisionsAre(announcement)}`,
+    ...(server === undefined ? [] : [`PostgreSQL is at ${postgresOf(server)}`]),
+  ];
+}
+
+/** @returns the same for a person at a terminal, in a few lines. */
+export function textOf(announcement: Announcement): string {
+  const { url, participants, server } = announcement;
+  const rows = [
+    ['Orders', `${url}/orders`],
+    ['Documentation', `${url}/docs`],
+    ['Dashboard', `${url}/dashboard`],
+    ['Participants', participants.join(', ')],
+    ['Decisions', whereDecisionsAre(announcement)],
+    ...(server === undefined ? [] : [['PostgreSQL', postgresOf(server)]]),
+    ['To stop', 'Ctrl+C'],
+  ];
+  const lines = rows.map(([name, value]) => `  ${name!.padEnd(14)} ${value}`);
+  return [
+    '',
+    'The shop is running. An order changes all of its services, or none.',
+    '',
+    ...lines,
+    '',
+    '',
+  ].join('\n');
+}
+
+function whereDecisionsAre({ configuration: { decisionLog, databases } }: Announcement): string {
+  if (decisionLog.kind === 'sqlite') return `in ${decisionLog.path}: a restart continues with them.`;
+  return databases === undefined
+    ? 'in memory, as all data is: a restart forgets both. To keep them, use "npm run start:postgres".'
+    : 'in memory: a restart forgets them, and branches stay prepared. To keep them, unset DECISION_LOG.';
+}
+
+function postgresOf({ address, folder }: ServerFacts): string {
+  return `${address}, its data and the password of postgres are in ${folder}`;
+}
