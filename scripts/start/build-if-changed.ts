@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { isBuilt } from '../build/state.ts';
+import { isBuilt } from './build-state.ts';
 
 /**
  * Runs `npm run build` if an input of the build has changed since the last one. The output of npm is shown only when the build

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { noteAfter, noteBefore } from '../../scripts/build/state.ts';
+import { noteAfter, noteBefore } from '../../scripts/start/build-state.ts';
 import { BuiltApplication, listening } from '../support/built-application.js';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -27,7 +27,7 @@ async function inFlight(url: string): Promise<void> {
 /** @returns the folder of a project that is built already, with the scripts of this one. */
 function projectOf(application: BuiltApplication): string {
   const project = `${application.folder}-project`;
-  for (const file of ['package.json', 'scripts/build', 'scripts/start']) {
+  for (const file of ['package.json', 'scripts/start']) {
     cpSync(join(ROOT, file), join(project, file), { recursive: true });
   }
   noteBefore(project);

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { isBuilt, noteAfter, noteBefore } from '../../scripts/build/state.ts';
+import { isBuilt, noteAfter, noteBefore } from '../../scripts/start/build-state.ts';
 
 let root: string;
 
