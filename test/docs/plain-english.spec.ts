@@ -18,7 +18,6 @@ const NOT_YET = new Set([
   'docs/mutation-testing.md',
   'docs/postgres.md',
   'docs/proof.md',
-  'docs/tracing.md',
   'test/model/README.md',
 ]);
 
