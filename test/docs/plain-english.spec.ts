@@ -13,7 +13,6 @@ const NOT_YET = new Set([
   'SECURITY.md',
   'bench/README.md',
   'deploy/README.md',
-  'docs/faults.md',
   'docs/metrics.md',
   'docs/mutation-testing.md',
   'docs/postgres.md',
