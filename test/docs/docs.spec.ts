@@ -6,7 +6,7 @@ import { coordinatorOptionsSchema } from '../../src/coordinator/coordinator.opti
 import { LEGAL_TRANSITIONS, STATES } from '../../src/coordinator/index.js';
 import { participantOptionsSchema } from '../../src/coordinator/participant/participant.options.js';
 import { postgresSettingsSchema } from '../../src/postgres/options.js';
-import { DOCUMENTS } from './documents.js';
+import { DOCUMENTS, targetOf } from './documents.js';
 import { errorCodes } from './error-codes.js';
 import { memberTexts, optionTable, variableTable } from './option-texts.js';
 
@@ -106,7 +106,7 @@ describe('the documentation', () => {
     for (const file of DOCUMENTS) {
       const text = readFileSync(join(root, file), 'utf8');
       for (const [, target] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
-        const path = join(root, file, '..', target!);
+        const path = join(root, targetOf(file, target!));
         expect(() => readdirOrRead(path), `${file} points to ${target}`).not.toThrow();
       }
     }

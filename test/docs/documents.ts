@@ -24,3 +24,13 @@ function documentsIn(folder: string): string[] {
     return entry.name.endsWith('.md') ? [relative(ROOT, path)] : [];
   });
 }
+
+/**
+ * @returns the file or folder that a relative link of a document leads to, by its path from the root. A link of the package
+ * to a text that is copied into it leads to the original: the copies are not in the repository.
+ */
+export function targetOf(document: string, link: string): string {
+  const path = join(document, '..', link);
+  const inPackage = relative('packages/nestjs-dtc', path);
+  return WRITTEN.includes(inPackage.split('/')[0]!) ? inPackage : path;
+}

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { join, normalize } from 'node:path';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { DOCUMENTS } from './documents.js';
+import { DOCUMENTS, targetOf } from './documents.js';
 
 const root = join(import.meta.dirname, '../..');
 const textOf = (name: string): string => readFileSync(join(root, name), 'utf8');
@@ -30,7 +30,7 @@ function withoutCode(text: string): string {
 function brokenAnchorsIn(name: string): string[] {
   return Array.from(withoutCode(textOf(name)).matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g))
     .filter(([, path, anchor]) => {
-      const target = path === '' ? name : normalize(join(name, '..', path!));
+      const target = path === '' ? name : targetOf(name, path!);
       return !anchorsOf(textOf(target)).has(anchor!);
     })
     .map(([link]) => link);
