@@ -16,7 +16,6 @@ const NOT_YET = new Set([
   'docs/metrics.md',
   'docs/mutation-testing.md',
   'docs/postgres.md',
-  'docs/proof.md',
   'test/model/README.md',
 ]);
 
