@@ -39,6 +39,40 @@ describe('A run that is let into a database', () => {
   });
 });
 
+describe('A run of a shared log', () => {
+  const MEMBER: CoordinatorRun = { ...RUN, isShared: true };
+  const fourth = { epoch: 4, token: 'fourth' };
+  const knowsFourth: IsOwnRun = (epoch, token) => Promise.resolve(epoch === 4 && token === 'fourth');
+
+  it('is let in after a later one that its log knows, which stays the latest', async () => {
+    const store = storeWith({ latest: fourth, prepared: [gid(3), gid(4)] });
+
+    expect(await letIn(MEMBER, knowsFourth, store)).toBeUndefined();
+    expect(store.register).not.toHaveBeenCalled();
+  });
+
+  it.each([
+    ['the later one is of a copy', { latest: { ...fourth, token: 'of a copy' } }, 4],
+    ['a branch is prepared of a start that was never let in', { latest: fourth, prepared: [gid(5)] }, 5],
+    ['a branch of its own start is prepared, and it was never let in', { prepared: [gid(3)] }, 3],
+  ])('has a copied log: %s', async (_what, given, epoch) => {
+    const store = storeWith(given);
+
+    expect(await letIn(MEMBER, knowsFourth, store)).toMatchObject({ kind: 'copied-log', epoch });
+    expect(store.register).not.toHaveBeenCalled();
+  });
+
+  it('is not let in together with a run of a copy that comes at the same moment', async () => {
+    const store = storeWith({});
+    store.register.mockImplementation(() => {
+      store.latest = () => Promise.resolve({ epoch: 3, token: 'of a copy' });
+      return Promise.resolve();
+    });
+
+    expect(await letIn(MEMBER, knowsFourth, store)).toEqual({ kind: 'copied-log', epoch: 3 });
+  });
+});
+
 describe('A run that is refused', () => {
   it.each([
     ['an earlier start than the latest', { epoch: 4, token: 'fourth' }],

@@ -15,11 +15,11 @@ export interface KnownRun {
 
 /** What a database has of one coordinator's name, for one participant. The lock on the name is held while it is asked. */
 export interface RunStore {
-  /** @returns the latest start of the run's log that was let in, if there was one. */
+  /** @returns the start of the run's log with the highest epoch that was let in, if there was one. */
   latest(): Promise<KnownRun | undefined>;
   /** @returns the global ids of the participant's branches that are prepared under the name, the oldest first. */
   prepared(): Promise<readonly string[]>;
-  /** Keeps the run, in place of the latest before it. */
+  /** Keeps the run in place of the latest before it, unless a later one is kept. */
   register(): Promise<void>;
 }
 
@@ -50,7 +50,7 @@ export async function letIn(
   store: RunStore,
 ): Promise<RunConflict | undefined> {
   const latest = await store.latest();
-  const isIn = latest?.epoch === run.epoch && latest.token === run.token;
+  const isIn = isSameRun(run, latest);
   if (latest !== undefined && !isIn && !(await isLaterRunOf(run, latest, isOwnRun))) {
     return { kind: 'copied-log', epoch: latest.epoch };
   }
@@ -62,8 +62,28 @@ export async function letIn(
   if (foreign[0] !== undefined) {
     return { kind: 'other-log', branches: foreign.length, oldest: foreign[0].gid };
   }
-  const later = prepared.find(({ epoch }) => epoch > run.epoch || (epoch === run.epoch && !isIn));
+  // Of a shared log later runs work here as well, and each was let in before it has prepared anything.
+  const known = run.isShared === true && latest !== undefined ? Math.max(run.epoch, latest.epoch) : run.epoch;
+  const isKnown = isIn || known > run.epoch;
+  const later = prepared.find(({ epoch }) => epoch > known || (epoch === run.epoch && !isKnown));
   if (later !== undefined) return { kind: 'copied-log', epoch: later.epoch, gid: later.gid };
-  if (!isIn) await store.register();
-  return undefined;
+  if (isIn || known > run.epoch) return undefined;
+  await store.register();
+  return run.isShared === true ? checkAgain(run, isOwnRun, store) : undefined;
+}
+
+/** The lock on the name is shared, so a run of a copy of the log may have come in at the same moment. */
+async function checkAgain(
+  run: CoordinatorRun,
+  isOwnRun: IsOwnRun | undefined,
+  store: RunStore,
+): Promise<RunConflict | undefined> {
+  const latest = await store.latest();
+  if (latest === undefined || isSameRun(run, latest)) return undefined;
+  if (await isLaterRunOf(run, latest, isOwnRun)) return undefined;
+  return { kind: 'copied-log', epoch: latest.epoch };
+}
+
+function isSameRun(run: KnownRun, other: KnownRun | undefined): boolean {
+  return other?.epoch === run.epoch && other.token === run.token;
 }

@@ -1,4 +1,5 @@
 import type { DecisionLog, LogClaim } from './decision-log.js';
+import { type SharedDecisionLog, isSharedLog } from './shared-log.js';
 import type { CoordinatorRun } from '../participant/participant.js';
 import { textAt } from '../gate/failure.js';
 import { messageOf } from '../gate/texts.js';
@@ -8,8 +9,9 @@ import { messageOf } from '../gate/texts.js';
  * While either is not so nothing new is started, since it could only end in doubt; what is under way goes on.
  */
 export class ClaimedLog {
-  /** The run that the log was claimed for. It is handed to participants, so nothing can change it. */
-  readonly run: CoordinatorRun;
+  /** The log, when several members share it. */
+  readonly shared: SharedDecisionLog | undefined;
+  private currentRun: CoordinatorRun;
   /** Answers for {@link run}; the coordinator says how. */
   isUnsettled: (transactionId: string) => boolean = () => true;
   private lost = false;
@@ -19,14 +21,32 @@ export class ClaimedLog {
   constructor(
     readonly storage: DecisionLog,
     /** The name of the coordinator. */
-    name: string,
-    { logId, epoch, token, durable }: LogClaim,
+    private readonly name: string,
+    claim: LogClaim,
     private readonly onLost: () => void = () => {},
   ) {
-    const run: CoordinatorRun = { name, logId, epoch, token, durable };
+    this.shared = isSharedLog(storage) ? storage : undefined;
+    this.currentRun = this.runOf(claim);
+  }
+
+  /** The run that the log is claimed for. It is handed to participants, so nothing can change it. */
+  get run(): CoordinatorRun {
+    return this.currentRun;
+  }
+
+  /** The log was claimed once more, for a later run of the same process: what was lost is over. */
+  claimedAgain(claim: LogClaim): void {
+    this.currentRun = this.runOf(claim);
+    this.lost = false;
+    this.currentProblem = undefined;
+  }
+
+  private runOf({ logId, epoch, token, durable }: LogClaim): CoordinatorRun {
+    const isShared = this.shared !== undefined && { isShared: true };
+    const run: CoordinatorRun = { name: this.name, logId, epoch, token, durable, ...isShared };
     // What is logged or compared of a run is what it is, and not what it can be asked.
     Object.defineProperty(run, 'isUnsettled', { value: (id: string) => this.isUnsettled(id) });
-    this.run = Object.freeze(run);
+    return Object.freeze(run);
   }
 
   get epoch(): number {
@@ -63,9 +83,14 @@ export class ClaimedLog {
     return this.broken;
   }
 
-  failed(error: unknown): void {
-    this.currentProblem = messageOf(error);
+  /**
+   * @param run the run for which the log was asked. That an earlier run of this process is fenced says nothing of the
+   * present one.
+   */
+  failed(error: unknown, run = this.run): void {
     const code = textAt(error, 'code');
+    if (code === 'DTC_FENCED' && run !== this.run) return;
+    this.currentProblem = messageOf(error);
     this.broken ||= code === 'DTC_LOG_BROKEN';
     if (code === 'DTC_FENCED') this.lose();
   }

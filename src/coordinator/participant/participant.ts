@@ -23,6 +23,13 @@ export interface CoordinatorRun {
    */
   readonly durable: boolean;
   /**
+   * Whether several runs of this log can live at the same time: each is a member of the coordinator, and a later
+   * one does not end an earlier one.
+   *
+   * @default false
+   */
+  readonly isShared?: boolean;
+  /**
    * Whether the coordinator may still call branches of a transaction: the transaction is running or stalled,
    * waits for a paused participant, or holds a report. A participant keeps its records of such a branch,
    * however old they are. While the coordinator has not yet loaded the transactions of earlier runs, this

@@ -24,6 +24,17 @@ describe('A run', () => {
     expect(await isLaterRunOf(second, second, log.isOwnRun)).toBe(false);
   });
 
+  it('of a shared log may come after a later run that its log knows, and never twice', async () => {
+    const log = CopiableLog.create();
+    const [first, second] = [log.start(), log.start()];
+    const member = { ...first, isShared: true };
+
+    expect(await isLaterRunOf(member, second, log.isOwnRun)).toBe(true);
+    expect(await isLaterRunOf(member, second, undefined)).toBe(true);
+    expect(await isLaterRunOf(member, first, log.isOwnRun)).toBe(false);
+    expect(await isLaterRunOf(member, { ...second, token: 'of a copy' }, log.isOwnRun)).toBe(false);
+  });
+
   it('of a copied log never follows a later run of the original, whichever was started more often', async () => {
     await fc.assert(
       fc.asyncProperty(

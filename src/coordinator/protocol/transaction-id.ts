@@ -22,7 +22,9 @@ export interface IdOrigin {
  * number is the transaction's place in the registry, so making and finding an id takes only nanoseconds.
  */
 export class TransactionIds {
-  readonly prefix: string;
+  private current: string;
+  /** The prefixes of earlier runs of this process. */
+  private readonly former: string[] = [];
 
   /**
    * @param name the name of the coordinator: at most 32 characters, and no dot.
@@ -40,10 +42,37 @@ export class TransactionIds {
         `The decision log gives its id as ${JSON.stringify(logId)}, not as ${LOG_ID_LENGTH} characters of 0-9 and a-z.`,
       );
     }
+    this.current = this.prefixOf(epoch);
+  }
+
+  /** What the ids of the present run begin with. */
+  get prefix(): string {
+    return this.current;
+  }
+
+  /**
+   * From now on ids are made for a later run of this process. Those of its earlier runs are still found.
+   *
+   * @throws RangeError when the epoch does not make an id, or was used before. Nothing has changed then.
+   */
+  startAgain(epoch: number): void {
+    const next = this.prefixOf(epoch);
+    if (next === this.current || this.former.includes(next))
+      throw new RangeError(`The decision log gives out the epoch ${epoch} a second time.`);
+    this.former.push(this.current);
+    this.current = next;
+  }
+
+  /** Whether an id was made in the present run, and not in an earlier run of this process. */
+  isCurrent(id: string): boolean {
+    return id.startsWith(this.current);
+  }
+
+  private prefixOf(epoch: number): string {
     if (!Number.isInteger(epoch) || epoch < 1 || epoch > MAX_EPOCH) {
       throw new RangeError(`The decision log gives out the epoch ${epoch}, not one from 1 to ${MAX_EPOCH}.`);
     }
-    this.prefix = idPrefixOf({ name, logId, epoch });
+    return idPrefixOf({ name: this.name, logId: this.logId, epoch });
   }
 
   /**
@@ -53,13 +82,16 @@ export class TransactionIds {
   make(sequence: number): string {
     if (sequence > MAX_SEQUENCE)
       throw new RangeError('The ids of this run are used up: restart the process.');
-    return this.prefix + sequence;
+    return this.current + sequence;
   }
 
-  /** @returns the number in an id of this run, or 0 when the id is not one. */
+  /** @returns the number in an id of a run of this process, or 0 when the id is not one. */
   sequenceOf(id: string): number {
-    if (!id.startsWith(this.prefix)) return 0;
-    const digits = id.slice(this.prefix.length);
+    const prefix = id.startsWith(this.current)
+      ? this.current
+      : this.former.find((earlier) => id.startsWith(earlier));
+    if (prefix === undefined) return 0;
+    const digits = id.slice(prefix.length);
     return SEQUENCE.test(digits) ? Number(digits) : 0;
   }
 

@@ -38,14 +38,13 @@ export async function lockName(
   waitMs: number,
   signal: AbortSignal,
 ): Promise<HeldName> {
-  const number = numberOf(`${run.name}/${participant}`);
-  // Two without a durable log are in nobody's way, as neither takes anything for an orphan.
-  const mode = run.durable ? 'exclusive' : 'shared';
+  const locks = new LocksOnName(session, run, participant);
+  const { number } = locks;
   const end = performance.now() + waitMs;
   for (;;) {
-    const lock = await session.tryLock(number, mode, signal);
-    if (lock !== undefined) return { ...lock, isOfSibling: false, letGo: () => session.unlock(number, mode) };
-    const holders = await holdersOf(session, number, signal);
+    const lock = await locks.tryAll(signal);
+    if (lock !== undefined) return { ...lock, isOfSibling: false, letGo: () => locks.letGo() };
+    const holders = await locks.holders(signal);
     for (const holder of holders) {
       const sibling = lockOfSibling(identityOf(holder), run, number);
       if (sibling !== undefined) return { ...sibling, isOfSibling: true, letGo: () => Promise.resolve() };
@@ -59,15 +58,77 @@ export async function lockName(
   }
 }
 
-function holdersOf(session: ClaimSession, number: number, signal: AbortSignal): Promise<Holder[]> {
-  return session.query<Holder>(
-    signal,
-    `SELECT pid::text AS pid, ${SINCE} AS since, application_name::text AS application
-      FROM pg_locks JOIN pg_stat_activity USING (pid)
-      WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid::bigint = $1 AND objid::bigint = $2
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
-    [LOCKS, number >>> 0],
-  );
+/** The advisory locks of one kind that sessions hold in this database. The first parameter is the class, the second the number. */
+const HELD = `locktype = 'advisory' AND granted AND objsubid = 2 AND classid::bigint = $1
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
+
+/**
+ * The locks by which a run holds a name. A run with a durable log of its own holds the name alone. Those without a durable log
+ * share it: neither takes anything for an orphan. The members of one shared log share it as well, and mark themselves by two
+ * more locks: one says that they are members, one of which log. So members of different logs, and members and others, are
+ * told apart.
+ */
+class LocksOnName {
+  readonly number: number;
+  private readonly members: number;
+  private readonly log: number;
+  private readonly mode: 'exclusive' | 'shared';
+  private readonly taken: number[] = [];
+
+  constructor(
+    private readonly session: ClaimSession,
+    private readonly run: CoordinatorRun,
+    participant: string,
+  ) {
+    const name = `${run.name}/${participant}`;
+    this.number = numberOf(name);
+    this.members = numberOf(`${name}/members`);
+    this.log = numberOf(`${name}/${run.logId}`);
+    this.mode = run.durable && run.isShared !== true ? 'exclusive' : 'shared';
+  }
+
+  /** @returns the lock on the name, or undefined when another session stands in the way. Then none is held. */
+  async tryAll(signal: AbortSignal): Promise<NameLock | undefined> {
+    let lock: NameLock | undefined;
+    try {
+      const marks = this.run.isShared === true ? [this.members, this.log] : [];
+      for (const number of [...marks, this.number]) {
+        lock = await this.session.tryLock(number, this.mode, signal);
+        if (lock === undefined) break;
+        this.taken.push(number);
+      }
+      // Each holds its own locks by now, so of two strangers that come at the same moment at least one sees the other.
+      if (lock !== undefined && (this.mode === 'exclusive' || (await this.holders(signal)).length === 0))
+        return lock;
+    } catch (error) {
+      await this.letGo();
+      throw error;
+    }
+    await this.letGo();
+    return undefined;
+  }
+
+  /** @returns the sessions that keep this run from the name. */
+  holders(signal: AbortSignal): Promise<Holder[]> {
+    const { run, number, members, log, session } = this;
+    const isMarked = `EXISTS (SELECT FROM pg_locks AS mark
+      WHERE mark.pid = holder.pid AND objid::bigint = $3 AND ${HELD})`;
+    const isInTheWay =
+      run.isShared === true ? `NOT ${isMarked}` : `(${isMarked} OR holder.mode = 'ExclusiveLock')`;
+    return session.query<Holder>(
+      signal,
+      `SELECT pid::text AS pid, ${SINCE} AS since, application_name::text AS application
+        FROM (SELECT pid, mode FROM pg_locks WHERE objid::bigint = $2 AND ${HELD}) AS holder
+        JOIN pg_stat_activity USING (pid)
+        WHERE ${this.mode === 'exclusive' ? `$3::bigint IS NOT NULL` : isInTheWay}`,
+      [LOCKS, number >>> 0, (run.isShared === true ? log : members) >>> 0],
+    );
+  }
+
+  /** Gives all of them back. It never throws. */
+  async letGo(): Promise<void> {
+    for (const number of this.taken.splice(0).toReversed()) await this.session.unlock(number, this.mode);
+  }
 }
 
 function inUse(

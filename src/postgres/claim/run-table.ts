@@ -95,13 +95,14 @@ export class RunTable {
     return row && { epoch: Number(row.epoch), token: row.token };
   }
 
-  /** Lets a run in, in place of the latest before it. The lock on the name is held meanwhile. */
+  /** Lets a run in, in place of the latest before it, unless a later one is in. The lock on the name is held meanwhile. */
   async register(session: ClaimSession, run: CoordinatorRun, signal: AbortSignal): Promise<void> {
     const { name, logId, epoch, token } = run;
     await session.query(
       signal,
-      `INSERT INTO ${this.found} (coordinator, participant, log_id, epoch, token) VALUES ($1, $2, $3, $4, $5) ` +
-        `ON CONFLICT (${KEY.join(', ')}) DO UPDATE SET epoch = EXCLUDED.epoch, token = EXCLUDED.token, started_at = now()`,
+      `INSERT INTO ${this.found} AS known (coordinator, participant, log_id, epoch, token) VALUES ($1, $2, $3, $4, $5) ` +
+        `ON CONFLICT (${KEY.join(', ')}) DO UPDATE SET epoch = EXCLUDED.epoch, token = EXCLUDED.token, started_at = now() ` +
+        'WHERE known.epoch < EXCLUDED.epoch',
       [name, this.participant, logId, epoch, token],
     );
   }
