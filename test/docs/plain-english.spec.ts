@@ -15,7 +15,6 @@ const NOT_YET = new Set([
   'deploy/README.md',
   'docs/metrics.md',
   'docs/mutation-testing.md',
-  'docs/postgres.md',
   'test/model/README.md',
 ]);
 
