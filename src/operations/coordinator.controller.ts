@@ -1,12 +1,13 @@
-import { Body, Get, Post, Query } from '@nestjs/common';
+import { Body, Get, Post, Query, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { ApiProblem } from './problem/api-problem.decorator.js';
-import { CoordinatorStatus, type CoordinatorView, OperatorActions } from '../coordinator/index.js';
+import { CoordinatorStatus, OperatorActions } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 import { CalledBy } from './access/access.guard.js';
-import { type AuditPage, auditPage } from './audit-page.js';
+import { auditPage } from './audit-page.js';
 import { OperatorRoute } from './operator-route.decorator.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
+import { Reply } from './reply.js';
 import { type AuditQuery, type OrderBody, auditQuery, orderBody, orderOf } from './request.schemas.js';
 import { auditSchema, callerSchema, coordinatorSchema } from './view.schemas.js';
 
@@ -16,13 +17,14 @@ export class CoordinatorController {
   constructor(
     private readonly status: CoordinatorStatus,
     private readonly actions: OperatorActions,
+    private readonly reply: Reply,
   ) {}
 
   @Get('coordinator')
   @ApiOperation({ summary: 'How the coordinator is, and what has happened since its start' })
   @ApiOkResponse({ standardSchema: coordinatorSchema })
-  view(): CoordinatorView {
-    return this.status.view();
+  view(@Res() response: unknown): void {
+    this.reply.send(response, this.status.view());
   }
 
   @Post('coordinator/drain')
@@ -30,9 +32,10 @@ export class CoordinatorController {
   async drain(
     @Body({ schema: orderBody }) body: OrderBody,
     @CalledBy() caller: Caller,
-  ): Promise<CoordinatorView> {
+    @Res() response: unknown,
+  ): Promise<void> {
     await this.actions.drain(orderOf(body, caller));
-    return this.status.view();
+    this.reply.send(response, this.status.view());
   }
 
   @Post('coordinator/undrain')
@@ -40,23 +43,24 @@ export class CoordinatorController {
   async undrain(
     @Body({ schema: orderBody }) body: OrderBody,
     @CalledBy() caller: Caller,
-  ): Promise<CoordinatorView> {
+    @Res() response: unknown,
+  ): Promise<void> {
     await this.actions.undrain(orderOf(body, caller));
-    return this.status.view();
+    this.reply.send(response, this.status.view());
   }
 
   @Get('audit')
   @ApiOperation({ summary: 'What operators have ordered, the youngest first, page by page' })
   @ApiOkResponse({ standardSchema: auditSchema })
   @ApiProblem(400, 'The request is not valid')
-  audit(@Query({ schema: auditQuery }) query: AuditQuery): AuditPage {
-    return auditPage(this.actions, query);
+  audit(@Query({ schema: auditQuery }) query: AuditQuery, @Res() response: unknown): void {
+    this.reply.send(response, auditPage(this.actions, query));
   }
 
   @Get('access')
   @ApiOperation({ summary: 'Who asks, and what they may do' })
   @ApiOkResponse({ standardSchema: callerSchema })
-  access(@CalledBy() caller: Caller): Caller {
-    return caller;
+  access(@CalledBy() caller: Caller, @Res() response: unknown): void {
+    this.reply.send(response, caller);
   }
 }

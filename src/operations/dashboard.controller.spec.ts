@@ -9,6 +9,7 @@ import { Test } from '@nestjs/testing';
 import request, { type Response } from 'supertest';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DASHBOARD_FOLDER, DashboardController } from './dashboard.controller.js';
+import { Reply } from './reply.js';
 
 let workshop: string;
 let folder: string;
@@ -33,7 +34,7 @@ async function start(
 ): Promise<INestApplication> {
   const module = await Test.createTestingModule({
     controllers: [DashboardController],
-    providers: [...providers],
+    providers: [Reply, ...providers],
   }).compile();
   const app = module.createNestApplication(adapter);
   app.setGlobalPrefix(prefix);

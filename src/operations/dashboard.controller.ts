@@ -10,12 +10,13 @@ import {
   Res,
   StreamableFile,
   UseFilters,
+  VERSION_NEUTRAL,
 } from '@nestjs/common';
-import { HttpAdapterHost } from '@nestjs/core';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { ProblemFilter } from './problem/problem.filter.js';
 import { ProblemException } from './problem/problem.js';
 import { type DashboardFile, DashboardFiles } from './dashboard-files.js';
+import { Reply } from './reply.js';
 
 /** Where the built dashboard is, for whoever keeps it elsewhere than beside the compiled code. */
 export const DASHBOARD_FOLDER = Symbol('DASHBOARD_FOLDER');
@@ -27,13 +28,13 @@ const BUILT_WITH_THE_PACKAGE = join(import.meta.dirname, '../dashboard');
  * with the token of whoever looks, so the files themselves are open.
  */
 @ApiExcludeController()
-@Controller('dashboard')
+@Controller({ path: 'dashboard', version: VERSION_NEUTRAL })
 @UseFilters(ProblemFilter)
 export class DashboardController {
   private readonly files: DashboardFiles;
 
   constructor(
-    private readonly adapterHost: HttpAdapterHost,
+    private readonly reply: Reply,
     @Optional() @Inject(DASHBOARD_FOLDER) folder: string = BUILT_WITH_THE_PACKAGE,
   ) {
     this.files = DashboardFiles.read(folder);
@@ -44,31 +45,26 @@ export class DashboardController {
    * only: a platform that takes a trailing slash for the same route sends the browser there.
    */
   @Get()
-  index(@Req() request: { url: string }, @Res({ passthrough: true }) response: unknown): StreamableFile {
+  index(@Req() request: { url: string }, @Res() response: unknown): void {
     const path = request.url.split('?', 1)[0]!;
-    if (!path.endsWith('/')) return this.answer('index.html', response);
-    const { httpAdapter } = this.adapterHost;
-    httpAdapter.setHeader(response, 'Location', '../dashboard');
-    httpAdapter.status(response, HttpStatus.TEMPORARY_REDIRECT);
-    return new StreamableFile(Buffer.alloc(0), { type: 'text/plain', length: 0 });
+    if (path.endsWith('/')) this.reply.redirect(response, '../dashboard');
+    else this.answer('index.html', response);
   }
 
   @Get(':name')
-  file(@Param('name') name: string, @Res({ passthrough: true }) response: unknown): StreamableFile {
-    return this.answer(name, response);
+  file(@Param('name') name: string, @Res() response: unknown): void {
+    this.answer(name, response);
   }
 
   @Get('assets/:name')
-  asset(@Param('name') name: string, @Res({ passthrough: true }) response: unknown): StreamableFile {
-    return this.answer(`assets/${name}`, response);
+  asset(@Param('name') name: string, @Res() response: unknown): void {
+    this.answer(`assets/${name}`, response);
   }
 
-  private answer(name: string, response: unknown): StreamableFile {
+  private answer(name: string, response: unknown): void {
     const { body, contentType, headers } = this.find(name);
-    for (const [header, value] of Object.entries(headers)) {
-      this.adapterHost.httpAdapter.setHeader(response, header, value);
-    }
-    return new StreamableFile(body, { type: contentType, length: body.length });
+    for (const [header, value] of Object.entries(headers)) this.reply.header(response, header, value);
+    this.reply.send(response, new StreamableFile(body, { type: contentType, length: body.length }));
   }
 
   private find(name: string): DashboardFile {

@@ -1,15 +1,19 @@
-import { Controller, Get } from '@nestjs/common';
+import { Controller, Get, Res, UseFilters, VERSION_NEUTRAL } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { HealthCheck, type HealthCheckResult, HealthCheckService } from '@nestjs/terminus';
+import { HealthCheck, HealthCheckService } from '@nestjs/terminus';
 import { CoordinatorHealthIndicator } from './coordinator-health.indicator.js';
+import { ProblemFilter } from './problem/problem.filter.js';
+import { Reply } from './reply.js';
 
 /** Health, for whoever restarts the process (live) and whoever sends it work (ready). */
 @ApiTags('operations')
-@Controller('health')
+@Controller({ path: 'health', version: VERSION_NEUTRAL })
+@UseFilters(ProblemFilter)
 export class HealthController {
   constructor(
     private readonly health: HealthCheckService,
     private readonly coordinator: CoordinatorHealthIndicator,
+    private readonly reply: Reply,
   ) {}
 
   /**
@@ -19,15 +23,15 @@ export class HealthController {
   @Get('live')
   @HealthCheck()
   @ApiOperation({ summary: 'Whether the process answers, and need not be restarted' })
-  live(): Promise<HealthCheckResult> {
-    return this.health.check([() => this.coordinator.checkLife('coordinator')]);
+  async live(@Res() response: unknown): Promise<void> {
+    this.reply.send(response, await this.health.check([() => this.coordinator.checkLife('coordinator')]));
   }
 
   /** 503 while no new transaction is taken. Stalled transactions make it `degraded`, with 200. */
   @Get('ready')
   @HealthCheck()
   @ApiOperation({ summary: 'Whether new transactions are taken; degraded while one is stalled' })
-  ready(): Promise<HealthCheckResult> {
-    return this.health.check([() => this.coordinator.check('coordinator')]);
+  async ready(@Res() response: unknown): Promise<void> {
+    this.reply.send(response, await this.health.check([() => this.coordinator.check('coordinator')]));
   }
 }

@@ -1,8 +1,16 @@
-export type { AccessOptions, Caller, Credential } from './access/access.js';
+export type {
+  AccessOptions,
+  Authorize,
+  OperationsAccess,
+  Caller,
+  Credential,
+  Role,
+} from './access/access.js';
 export { ForbiddenError, UnauthenticatedError } from './access/access-errors.js';
 export { CoordinatorHealthIndicator } from './coordinator-health.indicator.js';
 export { CoordinatorMetrics } from './metrics/coordinator-metrics.js';
 export { MetricsModule } from './metrics/metrics.module.js';
+export type { OperationsAsyncOptions, OperationsOptions, OperationsRoutes } from './operations.options.js';
 export { OperationsModule } from './operations.module.js';
 export {
   type Problem,

@@ -1,47 +1,115 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import {
+  Controller,
+  type DynamicModule,
+  type ForwardReference,
+  Module,
+  type Provider,
+  type Type,
+  VERSION_NEUTRAL,
+} from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
+import { InvalidOptionsError } from '../coordinator/index.js';
 import { CoordinatorHealthIndicator } from './coordinator-health.indicator.js';
-import { Access, type AccessOptions } from './access/access.js';
+import { Access } from './access/access.js';
 import { CoordinatorController } from './coordinator.controller.js';
 import { DashboardController } from './dashboard.controller.js';
 import { EventsController } from './events.controller.js';
 import { HealthController } from './health.controller.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { MetricsController } from './metrics.controller.js';
+import type { OperationsAsyncOptions, OperationsOptions, OperationsRoutes } from './operations.options.js';
 import { OverviewStream } from './overview-stream.js';
 import { ParticipantsController } from './participants.controller.js';
+import { Reply } from './reply.js';
 import { TransactionsController } from './transactions.controller.js';
 
+/** The routes, and where each is. */
+const ROUTES: readonly [path: string, controller: Type][] = [
+  ['transactions', TransactionsController],
+  ['participants', ParticipantsController],
+  ['', CoordinatorController],
+  ['events', EventsController],
+  ['metrics', MetricsController],
+  ['dashboard', DashboardController],
+  ['health', HealthController],
+];
+
+const PREFIX = /^\/?[\w.~-]+(\/[\w.~-]+)*\/?$/;
+
+const IMPORTS = [TerminusModule, MetricsModule];
+const PROVIDERS: readonly Provider[] = [CoordinatorHealthIndicator, OverviewStream, Reply];
+const EXPORTS = [CoordinatorHealthIndicator, MetricsModule];
+
 /**
- * HTTP for operators: transactions, participants, the coordinator, metrics, health, a dashboard, and what can be done. Import it beside
- * CoordinatorModule where these routes are wanted. Without {@link OperationsModule.forRoot} nobody may see or act, and only
- * health is answered.
+ * HTTP for operators: transactions, participants, the coordinator, metrics, health, a dashboard, and what can be done. Import it
+ * beside CoordinatorModule where these routes are wanted. Without {@link OperationsModule.forRoot} no one may see or act, and
+ * only health is answered.
  *
  * @publicApi
  */
 @Module({
-  imports: [TerminusModule, MetricsModule],
-  controllers: [
-    TransactionsController,
-    ParticipantsController,
-    CoordinatorController,
-    EventsController,
-    MetricsController,
-    DashboardController,
-    HealthController,
-  ],
-  providers: [CoordinatorHealthIndicator, OverviewStream, { provide: Access, useValue: new Access({}) }],
-  exports: [CoordinatorHealthIndicator, MetricsModule],
+  imports: IMPORTS,
+  controllers: ROUTES.map(([, controller]) => controller),
+  providers: [...PROVIDERS, { provide: Access, useValue: new Access({}) }],
+  exports: EXPORTS,
 })
 export class OperationsModule {
   /**
-   * @param access who may see, and who may act.
-   * @throws TypeError when a token is too short to be a secret, or is another's as well.
+   * @param options who may see, who may act, and where the routes are.
+   * @throws InvalidOptionsError when an option is impossible, a token for instance that is missing or too short.
    */
-  static forRoot(access: AccessOptions): DynamicModule {
-    return {
-      module: OperationsModule,
-      providers: [{ provide: Access, useValue: new Access(access) }],
-    };
+  static forRoot(options: OperationsOptions): DynamicModule {
+    return configured(options, [], [{ provide: Access, useValue: new Access(options) }]);
   }
+
+  /**
+   * As {@link OperationsModule.forRoot}, with what the application injects: tokens of a configuration service, or a guard of its own.
+   *
+   * @throws InvalidOptionsError at the start, as `forRoot` does.
+   */
+  static forRootAsync({
+    imports = [],
+    inject = [],
+    useFactory,
+    ...routes
+  }: OperationsAsyncOptions): DynamicModule {
+    const access: Provider = {
+      provide: Access,
+      inject,
+      useFactory: async (...dependencies: unknown[]) => new Access(await useFactory(...dependencies)),
+    };
+    return configured(routes, imports, [access]);
+  }
+}
+
+/** What `forRoot` makes. OperationsModule itself has its routes without a prefix. */
+@Module({})
+class ConfiguredOperationsModule {}
+
+function configured(
+  { prefix = '', decorators = [] }: OperationsRoutes,
+  imports: readonly (Type | DynamicModule | Promise<DynamicModule> | ForwardReference)[],
+  providers: readonly Provider[],
+): DynamicModule {
+  if (prefix !== '' && (typeof prefix !== 'string' || !PREFIX.test(prefix))) {
+    throw new InvalidOptionsError('OperationsModule', [
+      'prefix: must be a path of letters, digits, "-", "_", "." and "~", such as "admin"; it takes no parameters',
+    ]);
+  }
+  const base = prefix.replaceAll(/^\/|\/$/g, '');
+  return {
+    module: ConfiguredOperationsModule,
+    imports: [...IMPORTS, ...imports],
+    controllers: ROUTES.map(([path, controller]) => routesAt(`${base}/${path}`, controller, decorators)),
+    providers: [...PROVIDERS, ...providers],
+    exports: EXPORTS,
+  };
+}
+
+/** A class of its own, so that what is written on it holds for this import of the module alone. It inherits all else. */
+function routesAt(path: string, controller: Type, decorators: readonly ClassDecorator[]): Type {
+  const { [controller.name]: routes } = { [controller.name]: class extends controller {} };
+  Controller({ path, version: VERSION_NEUTRAL })(routes!);
+  for (const decorate of decorators) decorate(routes!);
+  return routes!;
 }

@@ -4,6 +4,7 @@ import {
   UseFilters,
   UseGuards,
   UsePipes,
+  VERSION_NEUTRAL,
   applyDecorators,
 } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
@@ -14,7 +15,7 @@ import { AccessGuard } from './access/access.guard.js';
 /** Routes for operators: guarded, with validated input, and problem+json for every error. */
 export function OperatorRoutes(path: string): ClassDecorator {
   return applyDecorators(
-    Controller(path),
+    Controller({ path, version: VERSION_NEUTRAL }),
     ApiTags('operations'),
     ApiBearerAuth(),
     UseGuards(AccessGuard),

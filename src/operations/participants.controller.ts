@@ -1,10 +1,11 @@
-import { Body, Get, Param, Post } from '@nestjs/common';
+import { Body, Get, Param, Post, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
-import { CoordinatorStatus, OperatorActions, type ParticipantView } from '../coordinator/index.js';
+import { CoordinatorStatus, OperatorActions } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 import { CalledBy } from './access/access.guard.js';
 import { OperatorRoute } from './operator-route.decorator.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
+import { Reply } from './reply.js';
 import { type OrderBody, orderBody, orderOf } from './request.schemas.js';
 import { participantListSchema, participantSchema } from './view.schemas.js';
 
@@ -14,13 +15,14 @@ export class ParticipantsController {
   constructor(
     private readonly status: CoordinatorStatus,
     private readonly actions: OperatorActions,
+    private readonly reply: Reply,
   ) {}
 
   @Get()
   @ApiOperation({ summary: 'The participants, with their options and what has happened at each' })
   @ApiOkResponse({ standardSchema: participantListSchema })
-  list(): { participants: ParticipantView[] } {
-    return { participants: this.status.participants() };
+  list(@Res() response: unknown): void {
+    this.reply.send(response, { participants: this.status.participants() });
   }
 
   @Post(':name/pause')
@@ -29,9 +31,10 @@ export class ParticipantsController {
     @Param('name') name: string,
     @Body({ schema: orderBody }) body: OrderBody,
     @CalledBy() caller: Caller,
-  ): Promise<ParticipantView> {
+    @Res() response: unknown,
+  ): Promise<void> {
     await this.actions.pause(name, orderOf(body, caller));
-    return this.status.participant(name);
+    this.reply.send(response, this.status.participant(name));
   }
 
   @Post(':name/resume')
@@ -40,8 +43,9 @@ export class ParticipantsController {
     @Param('name') name: string,
     @Body({ schema: orderBody }) body: OrderBody,
     @CalledBy() caller: Caller,
-  ): Promise<ParticipantView> {
+    @Res() response: unknown,
+  ): Promise<void> {
     await this.actions.resume(name, orderOf(body, caller));
-    return this.status.participant(name);
+    this.reply.send(response, this.status.participant(name));
   }
 }

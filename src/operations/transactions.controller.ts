@@ -1,17 +1,17 @@
-import { Body, Get, Param, Post, Query } from '@nestjs/common';
+import { Body, Get, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { ApiProblem } from './problem/api-problem.decorator.js';
 import {
   OperatorActions,
   TransactionManager,
   TransactionNotFoundError,
-  type TransactionPage,
   type TransactionView,
 } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 import { CalledBy } from './access/access.guard.js';
 import { OperatorRoute } from './operator-route.decorator.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
+import { Reply } from './reply.js';
 import {
   type ListQuery,
   type OrderBody,
@@ -30,24 +30,23 @@ export class TransactionsController {
   constructor(
     private readonly transactions: TransactionManager,
     private readonly actions: OperatorActions,
+    private readonly reply: Reply,
   ) {}
 
   @Get()
   @ApiOperation({ summary: 'Transactions in flight, and those that ended not long ago, page by page' })
   @ApiOkResponse({ standardSchema: transactionListSchema })
   @ApiProblem(400, 'The request is not valid')
-  list(@Query({ schema: listQuery }) query: ListQuery): TransactionPage {
-    return this.transactions.page(filterOf(query));
+  list(@Query({ schema: listQuery }) query: ListQuery, @Res() response: unknown): void {
+    this.reply.send(response, this.transactions.page(filterOf(query)));
   }
 
   @Get(':id')
   @ApiOperation({ summary: 'One transaction, with its branches and its timeline' })
   @ApiOkResponse({ standardSchema: transactionSchema })
   @ApiProblem(404, 'It never began, or ended and is no longer kept')
-  find(@Param('id') id: string): TransactionView {
-    const found = this.transactions.find(id);
-    if (found === undefined) throw new TransactionNotFoundError(id);
-    return found;
+  find(@Param('id') id: string, @Res() response: unknown): void {
+    this.reply.send(response, this.transactionOf(id));
   }
 
   @Post(':id/abort')
@@ -56,9 +55,10 @@ export class TransactionsController {
     @Param('id') id: string,
     @Body({ schema: orderBody }) body: OrderBody,
     @CalledBy() caller: Caller,
-  ): Promise<TransactionView> {
+    @Res() response: unknown,
+  ): Promise<void> {
     await this.actions.abort(id, orderOf(body, caller));
-    return this.find(id);
+    this.reply.send(response, this.transactionOf(id));
   }
 
   @Post(':id/forget')
@@ -70,11 +70,12 @@ export class TransactionsController {
     @Param('id') id: string,
     @Body({ schema: orderBody }) body: OrderBody,
     @CalledBy() caller: Caller,
-  ): Promise<TransactionView> {
-    const before = this.find(id);
+    @Res() response: unknown,
+  ): Promise<void> {
+    const before = this.transactionOf(id);
     await this.actions.forget(id, orderOf(body, caller));
     // With its reports goes what has kept it, where no finished transaction is kept.
-    return this.transactions.find(id) ?? { ...before, heuristic: null };
+    this.reply.send(response, this.transactions.find(id) ?? { ...before, heuristic: null });
   }
 
   @Post(':id/branches/:branchId/retry')
@@ -84,9 +85,10 @@ export class TransactionsController {
     @Param('branchId') branchId: string,
     @Body({ schema: orderBody }) body: OrderBody,
     @CalledBy() caller: Caller,
-  ): Promise<TransactionView> {
+    @Res() response: unknown,
+  ): Promise<void> {
     await this.actions.retry(id, branchId, orderOf(body, caller));
-    return this.find(id);
+    this.reply.send(response, this.transactionOf(id));
   }
 
   @Post(':id/branches/:branchId/resolve')
@@ -99,9 +101,16 @@ export class TransactionsController {
     @Param('branchId') branchId: string,
     @Body({ schema: resolutionBody }) body: ResolutionBody,
     @CalledBy() caller: Caller,
-  ): Promise<TransactionView> {
-    const before = this.find(id);
+    @Res() response: unknown,
+  ): Promise<void> {
+    const before = this.transactionOf(id);
     await this.actions.resolve(id, branchId, body.as, orderOf(body, caller));
-    return this.transactions.find(id) ?? before;
+    this.reply.send(response, this.transactions.find(id) ?? before);
+  }
+
+  private transactionOf(id: string): TransactionView {
+    const found = this.transactions.find(id);
+    if (found === undefined) throw new TransactionNotFoundError(id);
+    return found;
   }
 }

@@ -10,6 +10,6 @@ export class ForbiddenError extends CoordinatorError {
   readonly code = 'DTC_FORBIDDEN';
 
   constructor(readonly caller: string) {
-    super(`${caller} may see and not act: that needs the token of an operator.`);
+    super(`${caller} may not do this, so nothing was done. Acting needs the rights of an operator.`);
   }
 }

@@ -7,7 +7,7 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost, Reflector } from '@nestjs/core';
 import { Access, type Caller, type Role } from './access.js';
-import { UnauthenticatedError } from './access-errors.js';
+import { ForbiddenError, UnauthenticatedError } from './access-errors.js';
 
 const ROLE = Symbol('role');
 const CALLER = Symbol('caller');
@@ -35,10 +35,15 @@ export class AccessGuard implements CanActivate {
     private readonly adapterHost: HttpAdapterHost,
   ) {}
 
-  canActivate(context: ExecutionContext): boolean {
+  async canActivate(context: ExecutionContext): Promise<boolean> {
     const http = context.switchToHttp();
     const request = http.getRequest<Request>();
     const role = this.reflector.get<Role | undefined>(ROLE, context.getHandler()) ?? 'reader';
+    if (this.access.authorize !== undefined) {
+      const caller = await this.access.authorize(context, role);
+      request[CALLER] = admitted(caller, role);
+      return true;
+    }
     const { authorization, host } = request.headers;
     try {
       request[CALLER] = this.access.admit(
@@ -54,4 +59,20 @@ export class AccessGuard implements CanActivate {
     }
     return true;
   }
+}
+
+/**
+ * @returns whom the application lets in.
+ * @throws ForbiddenError when it lets no one in, or a reader where an operator is needed.
+ */
+function admitted(caller: Caller | undefined, needed: Role): Caller {
+  if (caller === undefined) throw new ForbiddenError('This caller');
+  const { name, role } = caller;
+  if (needed === 'operator' && role !== 'operator') throw new ForbiddenError(name ?? 'This caller');
+  if (needed === 'operator' && (typeof name !== 'string' || name === '')) {
+    throw new TypeError(
+      'The option authorize of OperationsModule let in an operator without a name. The audit trail needs one: return { name, role }.',
+    );
+  }
+  return { name, role };
 }

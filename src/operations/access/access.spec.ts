@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Access } from './access.js';
+import { Access, type AccessOptions } from './access.js';
 
 const READER = { name: 'prometheus', token: 'a-reader-s-token-1' };
 const OPERATOR = { name: 'alice', token: 'an-operator-s-token' };
@@ -78,8 +78,35 @@ describe('Access', () => {
     expect(() => closed.admit('Bearer undefined-undefined', 'reader')).toThrow(unauthenticated);
   });
 
-  it('takes no token that is short, and none that two have', () => {
-    expect(() => new Access({ operators: [{ name: 'alice', token: 'short' }] })).toThrow(/at least 16/);
-    expect(() => new Access({ readers: [OPERATOR], operators: [OPERATOR] })).toThrow(/token of its own/);
+  const refusal = (problem: RegExp): unknown =>
+    expect.objectContaining({
+      code: 'DTC_INVALID_OPTIONS',
+      message: expect.stringMatching(problem) as unknown,
+    });
+
+  it.each<[description: string, options: object, problem: RegExp]>([
+    [
+      'that is short',
+      { operators: [{ name: 'alice', token: 'short' }] },
+      /token of "alice" must be .* at least 16/,
+    ],
+    ['that two have', { readers: [OPERATOR], operators: [OPERATOR] }, /token of its own/],
+    [
+      'that is undefined',
+      { operators: [{ name: 'alice', token: undefined }] },
+      /operators\[0\]\.token: is missing: set/,
+    ],
+    ['that is empty', { readers: [{ name: 'rita', token: '' }] }, /readers\[0\]\.token: is missing/],
+    ['without a name', { readers: [READER, { token: READER.token }] }, /readers\[1\]\.name: must be/],
+    ['that is no credential', { operators: [undefined] }, /operators\[0\]\.name: must be/],
+    ['outside of a list', { operators: OPERATOR }, /operators: must be a list/],
+    [
+      'beside a check of the application',
+      { operators: [OPERATOR], authorize: () => undefined },
+      /decides alone/,
+    ],
+    ['that is a check and no function', { authorize: true }, /authorize: must be a function/],
+  ])('takes no token %s', (_description, options, problem) => {
+    expect(() => new Access(options as AccessOptions)).toThrow(refusal(problem));
   });
 });

@@ -1,4 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { ExecutionContext } from '@nestjs/common';
+import { InvalidOptionsError } from '../../coordinator/index.js';
 import { ForbiddenError, UnauthenticatedError } from './access-errors.js';
 
 /** Who may come in: a name for the audit trail, and the token that proves it. @publicApi */
@@ -21,7 +23,7 @@ export interface AccessOptions {
   readonly operators?: readonly Credential[] | undefined;
 }
 
-/** What a route asks for: to see, or to act. */
+/** What a route asks for: to see, or to act. @publicApi */
 export type Role = 'reader' | 'operator';
 
 /** Who asks. @publicApi */
@@ -29,6 +31,26 @@ export interface Caller {
   /** Null for one without a token, where anyone may see. */
   readonly name: string | null;
   readonly role: Role | 'anyone';
+}
+
+/**
+ * Decides who may see and act, instead of tokens.
+ *
+ * @param context the request: `context.switchToHttp().getRequest()`. Global guards have let it pass before.
+ * @param needed `reader` to see, `operator` to act.
+ * @returns who asks. The name stands in the audit trail, so an operator needs one. Undefined refuses: 403.
+ * @throws what is answered instead, an UnauthorizedException for instance.
+ * @publicApi
+ */
+export type Authorize = (
+  context: ExecutionContext,
+  needed: Role,
+) => Caller | undefined | PromiseLike<Caller | undefined>;
+
+/** Who may see and act: by tokens, or as the application decides. @publicApi */
+export interface OperationsAccess extends AccessOptions {
+  /** The application's own check, instead of `readers` and `operators`. @default tokens */
+  readonly authorize?: Authorize | undefined;
 }
 
 interface Known extends Caller {
@@ -45,9 +67,26 @@ export class Access {
   private readonly known: readonly Known[];
   private readonly anyoneReads: boolean;
   private readonly hosts: ReadonlySet<string> | undefined;
+  /** The application's own check, instead of tokens. */
+  readonly authorize: OperationsAccess['authorize'];
 
-  /** @throws TypeError when a token is too short to be a secret, or is another's as well. */
-  constructor({ readers = [], operators = [], hosts }: AccessOptions) {
+  /**
+   * @throws InvalidOptionsError when a token is missing, too short to be a secret, or the token of another as well; or when tokens
+   * are given beside a check of the application.
+   */
+  constructor({ readers = [], operators = [], hosts, authorize }: OperationsAccess) {
+    const problems = [
+      ...(readers === 'anyone' ? [] : problemsOf('readers', readers)),
+      ...problemsOf('operators', operators),
+      ...(authorize !== undefined && typeof authorize !== 'function'
+        ? ['authorize: must be a function']
+        : []),
+      ...(authorize !== undefined && (readers.length > 0 || operators.length > 0)
+        ? ['authorize: decides alone; leave out readers and operators']
+        : []),
+    ];
+    if (problems.length > 0) throw new InvalidOptionsError('OperationsModule', problems);
+    this.authorize = authorize;
     this.anyoneReads = readers === 'anyone';
     this.hosts = hosts && new Set(hosts.map((host) => host.toLowerCase()));
     this.known = [
@@ -56,7 +95,9 @@ export class Access {
     ];
     const digests = new Set(this.known.map(({ digest }) => digest.toString('hex')));
     if (digests.size < this.known.length)
-      throw new TypeError('Each credential must have a token of its own.');
+      throw new InvalidOptionsError('OperationsModule', [
+        'two credentials have the same token: give each a token of its own',
+      ]);
   }
 
   /**
@@ -96,10 +137,28 @@ export class Access {
 }
 
 function knownAs({ name, token }: Credential, role: Role): Known {
-  if (token.length < MIN_TOKEN_LENGTH) {
-    throw new TypeError(`The token of ${name} must have at least ${MIN_TOKEN_LENGTH} characters.`);
-  }
   return { name, role, digest: digestOf(token) };
+}
+
+/** @returns what is wrong with these credentials. No token is quoted. */
+function problemsOf(list: 'readers' | 'operators', credentials: unknown): string[] {
+  if (!Array.isArray(credentials)) return [`${list}: must be a list of credentials, { name, token }`];
+  return credentials.flatMap((credential: unknown, index) => {
+    const { name, token } = (credential ?? {}) as { name?: unknown; token?: unknown };
+    if (typeof name !== 'string' || name === '')
+      return [`${list}[${index}].name: must be a name, for the audit trail`];
+    if (token === undefined || token === '') {
+      return [
+        `${list}[${index}].token: is missing: set the variable or the secret that holds the token of "${name}"`,
+      ];
+    }
+    if (typeof token !== 'string' || token.length < MIN_TOKEN_LENGTH) {
+      return [
+        `${list}[${index}].token: the token of "${name}" must be a text of at least ${MIN_TOKEN_LENGTH} characters`,
+      ];
+    }
+    return [];
+  });
 }
 
 /** Digests are all of one length, as a comparison in constant time needs. */

@@ -1,0 +1,297 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  type CallHandler,
+  type CanActivate,
+  Controller,
+  type DynamicModule,
+  type ExecutionContext,
+  Get,
+  Global,
+  type INestApplication,
+  Injectable,
+  Module,
+  type NestInterceptor,
+  type PipeTransform,
+  SetMetadata,
+  UnauthorizedException,
+  VersioningType,
+} from '@nestjs/common';
+import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE, Reflector } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
+import { type Observable, map } from 'rxjs';
+import request, { type Response, type Test as Asked } from 'supertest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  CoordinatorModule,
+  OperatorActions,
+  ParticipantRegistry,
+  TransactionManager,
+  branch,
+} from '../../src/coordinator/index.js';
+import { ScriptedParticipant } from '../../src/coordinator/testing/index.js';
+import { DASHBOARD_FOLDER } from '../../src/operations/dashboard.controller.js';
+import { type Caller, OperationsModule } from '../../src/operations/index.js';
+import { LogRecorder } from './support/log-recorder.js';
+import { PLATFORMS, type Platform } from './support/platforms.js';
+
+const IS_PUBLIC = 'isPublic';
+const Public = (): ClassDecorator => SetMetadata(IS_PUBLIC, true);
+
+const READER = { name: 'prometheus', token: 'the-token-of-prometheus' };
+const OPERATOR = { name: 'alice', token: 'the-token-of-alice' };
+
+/** Who is signed in, by the headers of the request: the application's own users. */
+@Injectable()
+class Users {
+  callerOf({ headers }: { headers: Record<string, string | undefined> }): Caller | undefined {
+    const name = headers['x-user'];
+    if (name === undefined) throw new UnauthorizedException('Sign in first.');
+    if (name === 'stranger') return undefined;
+    return { name, role: name === 'admin' ? 'operator' : 'reader' };
+  }
+}
+
+@Module({ providers: [Users], exports: [Users] })
+class UsersModule {}
+
+/** As in the documentation of Nest: a global guard, and a decorator by which routes pass. */
+@Injectable()
+class SignedIn implements CanActivate {
+  constructor(private readonly reflector: Reflector) {}
+
+  canActivate(context: ExecutionContext): boolean {
+    const targets = [context.getHandler(), context.getClass()];
+    if (this.reflector.getAllAndOverride<boolean | undefined>(IS_PUBLIC, targets) === true) return true;
+    return context.switchToHttp().getRequest<{ headers: object }>().headers['x-user' as never] !== undefined;
+  }
+}
+
+@Injectable()
+class Envelope implements NestInterceptor {
+  intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    return next.handle().pipe(map((data: unknown) => ({ data })));
+  }
+}
+
+/** It copies each object, and trims each text. */
+class Copying implements PipeTransform {
+  transform(value: unknown): unknown {
+    if (typeof value === 'string') return value.trim();
+    return typeof value === 'object' && value !== null ? { ...value } : value;
+  }
+}
+
+class OwnErrors {
+  catch(
+    _error: unknown,
+    host: { switchToHttp(): { getResponse(): { status(code: number): { send(body: object): void } } } },
+  ): void {
+    host.switchToHttp().getResponse().status(418).send({ error: 'of the application' });
+  }
+}
+
+@Controller('own')
+class OwnController {
+  @Get()
+  own(): string {
+    return 'own';
+  }
+}
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'dashboard-'));
+  await writeFile(join(folder, 'index.html'), '<title>Dashboard</title>');
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function start(
+  create: Platform,
+  operations: DynamicModule,
+  isGuarded: boolean,
+): Promise<INestApplication> {
+  @Global()
+  @Module({ providers: [{ provide: DASHBOARD_FOLDER, useValue: folder }], exports: [DASHBOARD_FOLDER] })
+  class Built {}
+  const module = await Test.createTestingModule({
+    imports: [Built, CoordinatorModule.forRoot({ shutdownGraceMs: 50 }), operations],
+    controllers: [OwnController],
+    providers: [
+      ...(isGuarded ? [{ provide: APP_GUARD, useClass: SignedIn }] : []),
+      { provide: APP_INTERCEPTOR, useClass: Envelope },
+      { provide: APP_PIPE, useClass: Copying },
+      { provide: APP_FILTER, useClass: OwnErrors },
+    ],
+  })
+    .setLogger(new LogRecorder())
+    .compile();
+  const app = create(module);
+  app.setGlobalPrefix('api');
+  app.enableVersioning({ type: VersioningType.URI, defaultVersion: '1' });
+  await app.listen(0, '127.0.0.1');
+  app.get(ParticipantRegistry).register(new ScriptedParticipant(), { name: 'shop' });
+  return app;
+}
+
+describe.each(PLATFORMS)(
+  'Under a guard, an interceptor, a pipe, a filter, a prefix and versions of the application, on %s,',
+  (_, create) => {
+    let app: INestApplication;
+
+    beforeAll(async () => {
+      const options = { readers: [READER], operators: [OPERATOR], prefix: '/admin/', decorators: [Public()] };
+      app = await start(create, OperationsModule.forRoot(options), true);
+    });
+    afterAll(() => app.close());
+
+    const ask = (path: string, { token }: { token?: string } = {}): Asked => {
+      const asked = request(app.getHttpServer() as string).get(path);
+      return token === undefined ? asked : asked.set('Authorization', `Bearer ${token}`);
+    };
+
+    it('the routes of the application are guarded and wrapped', async () => {
+      expect((await ask('/api/v1/own')).body).toEqual({ error: 'of the application' });
+      expect((await ask('/api/v1/own').set('x-user', 'anna')).body).toEqual({ data: 'own' });
+    });
+
+    it.each(['live', 'ready'])('health answers as it is: %s', async (name) => {
+      const { status, body } = await ask(`/api/admin/health/${name}`);
+
+      expect([status, body]).toMatchObject([
+        200,
+        { status: 'ok', details: { coordinator: { status: 'up' } } },
+      ]);
+    });
+
+    it('health that is bad is 503 with its details, and no error of the application', async () => {
+      const actions = app.get(OperatorActions);
+      await actions.drain({ by: 'alice', reason: 'maintenance' });
+      const { status, body } = await ask('/api/admin/health/ready');
+      await actions.undrain({ by: 'alice', reason: 'done' });
+
+      expect([status, body]).toMatchObject([
+        503,
+        { status: 'error', error: { coordinator: { status: 'down' } } },
+      ]);
+    });
+
+    it('metrics are a text for Prometheus', async () => {
+      const { status, text } = await ask('/api/admin/metrics', READER);
+
+      expect(status).toBe(200);
+      expect(text).toMatch(/^# HELP /);
+    });
+
+    it('the dashboard is a page, which finds its routes beside itself', async () => {
+      const page = '/api/admin/dashboard';
+      const { status, text, headers } = await ask(page);
+      expect([status, text]).toEqual([200, '<title>Dashboard</title>']);
+      expect(headers['content-type']).toBe('text/html; charset=utf-8');
+
+      // As the page does it: relative to its own address.
+      const base = new URL('.', `http://shop.example${page}`).pathname;
+      expect(await ask(`${base}access`, OPERATOR).then(({ body }: Response) => body as object)).toEqual({
+        name: 'alice',
+        role: 'operator',
+      });
+      await app.get(TransactionManager).run({ name: 'sale', branches: [branch('shop', 1)] });
+      const { body } = await ask(`${base}transactions?limit=1`, READER);
+      expect(body).toMatchObject({ transactions: [{ name: 'sale', state: 'COMMITTED' }] });
+    });
+
+    it('events are sent as they are', async () => {
+      const leaving = new AbortController();
+      const { headers, body } = await fetch(`${await app.getUrl()}/api/admin/events`, {
+        headers: { authorization: `Bearer ${READER.token}` },
+        signal: leaving.signal,
+      });
+      const { value } = await body!.getReader().read();
+      leaving.abort();
+
+      expect(headers.get('content-type')).toBe('text/event-stream');
+      expect(new TextDecoder().decode(value)).toMatch(/^event: overview\ndata: \{"at":/);
+    });
+
+    it('an operator acts, and what the routes refuse is answered by them', async () => {
+      const act = request(app.getHttpServer() as string).post('/api/admin/participants/shop/pause');
+      const paused = await act.set('Authorization', `Bearer ${OPERATOR.token}`).send({ reason: ' repair ' });
+      expect([paused.status, paused.body]).toMatchObject([
+        200,
+        { name: 'shop', paused: { by: 'alice', reason: 'repair' } },
+      ]);
+
+      const refused = await ask('/api/admin/transactions');
+      expect([refused.status, (refused.body as { code: string }).code]).toEqual([401, 'DTC_UNAUTHENTICATED']);
+      const missing = await ask('/api/admin/transactions/x.1.1', READER);
+      expect([missing.status, (missing.body as { code: string }).code]).toEqual([
+        404,
+        'DTC_TRANSACTION_NOT_FOUND',
+      ]);
+    });
+  },
+);
+
+describe.each(PLATFORMS)('With a check of the application, on %s,', (_, create) => {
+  let app: INestApplication;
+
+  beforeAll(async () => {
+    const operations = OperationsModule.forRootAsync({
+      imports: [UsersModule],
+      inject: [Users],
+      useFactory: async (users: Users) => ({
+        authorize: (context) => users.callerOf(context.switchToHttp().getRequest()),
+      }),
+      prefix: 'admin',
+    });
+    app = await start(create, operations, false);
+  });
+  afterAll(() => app.close());
+
+  const as = (method: 'get' | 'post', path: string, user?: string): Asked => {
+    const asked = request(app.getHttpServer() as string)[method](`/api/admin${path}`);
+    return user === undefined ? asked : asked.set('x-user', user);
+  };
+
+  it('whom it lets in sees, and no one else', async () => {
+    expect((await as('get', '/participants', 'anna')).status).toBe(200);
+    expect((await as('get', '/access', 'anna')).body).toEqual({ name: 'anna', role: 'reader' });
+    expect((await as('get', '/participants', 'stranger')).status).toBe(403);
+    const unknown = await as('get', '/participants');
+    expect([unknown.status, (unknown.body as { detail: string }).detail]).toEqual([401, 'Sign in first.']);
+    expect((await as('get', '/health/live')).status).toBe(200);
+  });
+
+  it('an operator acts by its name there, and a reader does not', async () => {
+    const reason = { reason: 'repair' };
+    expect((await as('post', '/participants/shop/pause', 'anna').send(reason)).status).toBe(403);
+    expect((await as('post', '/participants/shop/pause', 'admin').send(reason)).status).toBe(200);
+    expect((await as('get', '/audit', 'anna')).body).toMatchObject({
+      entries: [{ by: 'admin', action: 'pause', target: 'shop' }],
+    });
+  });
+});
+
+describe('OperationsModule', () => {
+  it.each(['a b', '/:id', '*', 'a//b', 'a?b'])('takes no prefix that is no path: %s', (prefix) => {
+    expect(() => OperationsModule.forRoot({ prefix })).toThrow(
+      expect.objectContaining({ code: 'DTC_INVALID_OPTIONS' }) as Error,
+    );
+  });
+
+  it('does not start when the factory knows no token', async () => {
+    const operations = OperationsModule.forRootAsync({
+      useFactory: () => ({ operators: [{ name: 'alice', token: undefined as unknown as string }] }),
+    });
+
+    await expect(
+      Test.createTestingModule({ imports: [CoordinatorModule.forRoot(), operations] })
+        .setLogger(new LogRecorder())
+        .compile(),
+    ).rejects.toThrow(
+      'operators[0].token: is missing: set the variable or the secret that holds the token of "alice"',
+    );
+  });
+});
