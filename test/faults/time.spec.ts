@@ -113,7 +113,7 @@ describe('Time and locks', () => {
     expect(told.outcome).toMatchObject({ status: 'pending', decision: 'unknown' });
   });
 
-  it('the deadline is for the decision: whoever waits for its completion is not answered by it', async () => {
+  it('the deadline is for the decision: a caller that waits for completion is not answered by it', async () => {
     const gate = Promise.withResolvers<void>();
     const stock = new ScriptedParticipant({ commit: ['hang', { until: gate.promise }] });
     const { transactions, clock } = createTestCoordinator({
