@@ -18,6 +18,7 @@ import { CoordinatorStatus } from './observation/coordinator-status.js';
 import { MetricSource } from './observation/metrics/index.js';
 import { Reporter } from './observation/reporter.js';
 import { OpenTelemetryTracing } from './observation/tracing/open-telemetry-tracing.js';
+import { EventListeners } from './observation/event-listeners.js';
 import { TransactionEvents } from './observation/transaction-events.js';
 import { NestTransactionLines } from './observation/transaction-lines.js';
 import { OperatorActions } from './operator/operator-actions.js';
@@ -115,6 +116,7 @@ const ownSchedule: DynamicModule = {
       },
     },
     Reporter,
+    EventListeners,
     TransactionEvents,
     ParticipantAccessor,
     ParticipantExplorer,

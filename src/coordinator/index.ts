@@ -123,6 +123,7 @@ export {
   type TransactionStalledEvent,
 } from './observation/events.js';
 export type { Latency, ParticipantLatency } from './observation/metrics/participant-measurements.js';
+export type { OnTransactionOptions } from './observation/event-emitter.js';
 export { OnTransaction } from './observation/on-transaction.decorator.js';
 export type { TransactionStatistics } from './observation/statistics.js';
 export type { TimelineEntry } from './observation/timeline.js';

@@ -1,6 +1,5 @@
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import { Logger } from '@nestjs/common';
-import type { DiscoveryService } from '@nestjs/core';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -13,6 +12,7 @@ import {
   branch,
 } from '../../src/coordinator/index.js';
 import { Reporter } from '../../src/coordinator/observation/reporter.js';
+import type { EventListeners } from '../../src/coordinator/observation/event-listeners.js';
 import { TransactionEvents } from '../../src/coordinator/observation/transaction-events.js';
 import { NestTransactionLines } from '../../src/coordinator/observation/transaction-lines.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../../src/coordinator/testing/index.js';
@@ -111,10 +111,11 @@ function participantOf(scenario: Scenario): [HostileParticipant, TransactionPart
   return [hostile, instance as unknown as TransactionParticipant];
 }
 
-function coordinatorOf(scenario: Scenario) {
+async function coordinatorOf(scenario: Scenario) {
   const emitter = new EventEmitter2();
   for (const event of Object.values(TRANSACTION_EVENTS)) emitter.on(event, () => scenario.listener.make());
-  const events = new TransactionEvents(emitter, { getProviders: () => [] } as unknown as DiscoveryService);
+  const events = new TransactionEvents({ connect: async () => emitter } as unknown as EventListeners);
+  await events.onModuleInit();
   const reporter = new Reporter(new NestTransactionLines(), events);
   const [hostile, instance] = participantOf(scenario);
   const others = ['left', 'right'].map(
@@ -170,7 +171,7 @@ describe('Whatever user code hands over', () => {
   it(`a participant's answers, throws and deeds harm no one (seed ${SEED}, ${RUNS} runs)`, async () => {
     await fc.assert(
       fc.asyncProperty(scenarios, async (scenario) => {
-        const coordinator = coordinatorOf(scenario);
+        const coordinator = await coordinatorOf(scenario);
         const { transactions, runtime, clock, recover, hostile, others, status, reporter } = coordinator;
         let outcome: Outcome | undefined;
         let refusal: unknown;

@@ -1,7 +1,8 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, Module } from '@nestjs/common';
 import { EventEmitter2, EventEmitterModule } from '@nestjs/event-emitter';
 import { Test } from '@nestjs/testing';
 import { describe, expect, it } from 'vitest';
+import { LogRecorder } from '../../../test/library/support/log-recorder.js';
 import { CoordinatorModule, OnTransaction, TRANSACTION_EVENTS, TransactionManager } from '../index.js';
 import type {
   TransactionAbortedEvent,
@@ -72,7 +73,7 @@ describe('@OnTransaction', () => {
 
   it('hears every event there is', async () => {
     const application = await Test.createTestingModule({
-      imports: [EventEmitterModule.forRoot()],
+      imports: [EventEmitterModule.forRoot(), CoordinatorModule.forRoot()],
       providers: [Listeners],
     }).compile();
     await application.init();
@@ -85,6 +86,60 @@ describe('@OnTransaction', () => {
       Object.entries(TRANSACTION_EVENTS).map(([method, event]) => [method, { name: event }]),
     );
     await application.close();
+  });
+
+  it('is called once for each event, however many applications the class has been in', async () => {
+    @Injectable()
+    class Heir extends Listeners {}
+    for (const provider of [Listeners, Heir]) {
+      const application = await Test.createTestingModule({
+        imports: [CoordinatorModule.forRoot(), EventEmitterModule.forRoot()],
+        providers: [provider],
+      }).compile();
+      await application.init();
+
+      await application.get(TransactionManager).run({ branches: [] });
+      await application.close();
+
+      const { heard } = application.get<Listeners>(provider);
+      expect(heard.map(([method]) => method)).toEqual(['committed', 'both']);
+    }
+  });
+
+  it('hears the emitter of the application, and not one that a module has made for itself', async () => {
+    @Module({ providers: [{ provide: EventEmitter2, useValue: new EventEmitter2() }] })
+    class Private {}
+    const application = await Test.createTestingModule({
+      imports: [Private, CoordinatorModule.forRoot(), EventEmitterModule.forRoot()],
+      providers: [Listeners],
+    }).compile();
+    await application.init();
+
+    await application.get(TransactionManager).run({ branches: [] });
+    await application.close();
+
+    expect(application.get(Listeners).heard.map(([method]) => method)).toEqual(['committed', 'both']);
+  });
+
+  it('is named in a warning when the application has no event emitter', async () => {
+    const log = new LogRecorder();
+    const application = await Test.createTestingModule({
+      imports: [CoordinatorModule.forRoot()],
+      providers: [Listeners],
+    })
+      .setLogger(log)
+      .compile();
+    await application.init();
+    await application.close();
+
+    expect(log.of('EventListeners').map(({ level, message }) => [level, message])).toEqual([
+      [
+        'warn',
+        'Listeners.committed, Listeners.aborted, Listeners.pending, Listeners.stalled, Listeners.heuristic, ' +
+          'Listeners.both: decorated with @OnTransaction, and never called, because the application has no event ' +
+          'emitter. Install @nestjs/event-emitter and import EventEmitterModule.forRoot() in the root module.',
+      ],
+    ]);
   });
 
   it('has the compiler check the name of the event and what the method takes', () => {

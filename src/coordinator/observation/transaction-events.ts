@@ -1,12 +1,12 @@
-import { Inject, Injectable, Logger, type OnModuleInit, Optional } from '@nestjs/common';
-import { DiscoveryService } from '@nestjs/core';
-import { EventEmitter2 } from '@nestjs/event-emitter';
+import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
 import { messageOf } from '../gate/texts.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
 import { settled } from '../gate/settled.js';
 import type { Outcome } from '../outcome.js';
 import { durationOf } from './durations.js';
+import type { Emitter } from './event-emitter.js';
+import { EventListeners } from './event-listeners.js';
 import { TRANSACTION_EVENTS, type TransactionEvent, type TransactionEventPayloads } from './events.js';
 
 /** How many events wait for the end of the start at most; those that come after them are lost, and counted. */
@@ -24,23 +24,23 @@ export class TransactionEvents implements OnModuleInit {
   private held: (() => void)[] | undefined = [];
   private lost = 0;
 
-  constructor(
-    @Optional() @Inject(EventEmitter2) private emitter: EventEmitter2 | undefined,
-    private readonly discovery: DiscoveryService,
-  ) {}
+  /** Undefined until it is sought, and if the application has none. */
+  private emitter: Emitter | undefined = undefined;
+  private isSought = false;
 
-  /** The application's own emitter, with its listeners and options, wherever it is. */
-  onModuleInit(): void {
-    const other = this.discovery
-      .getProviders()
-      .find(({ token, instance }) => token === EventEmitter2 && instance !== this.emitter);
-    if (other !== undefined) this.emitter = other.instance as EventEmitter2;
+  constructor(private readonly listeners: EventListeners) {}
+
+  /** Finds the application's own emitter, with its listeners and options. */
+  async onModuleInit(): Promise<void> {
+    this.emitter = await this.listeners.connect();
+    this.isSought = true;
   }
 
   /** Every listener of the application is there by now: it is told what has happened during the start. */
   release(): void {
     const { held = [], lost } = this;
     this.held = undefined;
+    if (this.emitter === undefined) return;
     for (const tell of held) tell();
     if (lost > 0)
       this.logger.error(`Events of the start were lost, for more than ${MAX_HELD} waited: ${lost}`);
@@ -96,9 +96,9 @@ export class TransactionEvents implements OnModuleInit {
 
   private isHeard(event: keyof TransactionEventPayloads): boolean {
     const { emitter } = this;
-    if (emitter === undefined) return false;
     // Who listens is known at the end of the start.
-    if (this.held !== undefined) return true;
+    if (this.held !== undefined) return emitter !== undefined || !this.isSought;
+    if (emitter === undefined) return false;
     return emitter.hasListeners(event) === true || emitter.listenersAny().length > 0;
   }
 
@@ -108,12 +108,12 @@ export class TransactionEvents implements OnModuleInit {
     payload: TransactionEventPayloads[E],
   ): void {
     const { emitter, held } = this;
-    if (emitter === undefined) return;
     if (held !== undefined) {
       if (held.length < MAX_HELD) held.push(() => this.emit(event, payload));
       else this.lost++;
       return;
     }
+    if (emitter === undefined) return;
     // Copies, since a listener for one event only takes itself off the list.
     const all = emitter.listenersAny().slice();
     const own = emitter.listeners(event).slice();
