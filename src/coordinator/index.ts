@@ -178,11 +178,8 @@ export {
   refuse,
 } from './participant/participant.js';
 export { isLaterRunOf } from './participant/run-lineage.js';
-export type {
-  ParticipantCounts,
-  Pause,
-  RegisteredParticipant,
-} from './participant/registered-participant.js';
+export type { ParticipantEntry } from './participant/participant-entry.js';
+export type { ParticipantCounts, Pause } from './participant/registered-participant.js';
 export {
   type AbortCause,
   HEURISTIC_KINDS,

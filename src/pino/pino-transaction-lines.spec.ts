@@ -6,10 +6,9 @@ import { type Logger, type LoggerOptions, destination, multistream, pino } from 
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../coordinator/testing/index.js';
 import { branch } from '../coordinator/participant/branch-request.js';
-import type { TransactionRecord } from '../coordinator/execution/records.js';
 import { type PinoDestination, PinoOutput } from './pino-output.js';
 import { PinoTransactionLines } from './pino-transaction-lines.js';
-import { lineOf } from '../coordinator/observation/transaction-lines.js';
+import { FinishedTransaction, lineOf } from '../coordinator/observation/transaction-lines.js';
 
 /** Every write of a logger, as it comes. */
 class Writes {
@@ -33,7 +32,7 @@ function fail(message: string): never {
 }
 
 /** Transactions of every kind of end, with their records. */
-async function records(): Promise<TransactionRecord[]> {
+async function records(): Promise<FinishedTransaction[]> {
   const { transactions, runtime, clock } = createTestCoordinator({
     participants: {
       yes: new ScriptedParticipant(),
@@ -55,7 +54,7 @@ async function records(): Promise<TransactionRecord[]> {
   return outcomes.map(({ transactionId }) => {
     const record = runtime.registry.find(transactionId)!;
     expect(record.endedAt).toBeGreaterThan(0);
-    return record;
+    return new FinishedTransaction(record);
   });
 }
 
@@ -66,7 +65,7 @@ interface Sale {
 }
 
 /** Transactions that are alike, apart from what is given here. The participant "moody" refuses the second one it is asked for. */
-async function sales(...all: readonly Sale[]): Promise<TransactionRecord[]> {
+async function sales(...all: readonly Sale[]): Promise<FinishedTransaction[]> {
   const { transactions, runtime, clock } = createTestCoordinator({
     participants: {
       yes: new ScriptedParticipant(),
@@ -74,13 +73,13 @@ async function sales(...all: readonly Sale[]): Promise<TransactionRecord[]> {
       moody: new ScriptedParticipant({ prepare: ['yes', 'no'] }),
     },
   });
-  const ended: TransactionRecord[] = [];
+  const ended: FinishedTransaction[] = [];
   for (const { name = 'sale', branches = ['yes', 'other'], tookMs = 0 } of all) {
     const transaction = transactions.begin({ name });
     for (const participant of branches) transaction.enlist(branch(participant, PAYLOAD));
     await clock.advance(tookMs);
     const { transactionId } = await transaction.commit();
-    ended.push(runtime.registry.find(transactionId)!);
+    ended.push(new FinishedTransaction(runtime.registry.find(transactionId)!));
   }
   return ended;
 }
@@ -88,7 +87,7 @@ async function sales(...all: readonly Sale[]): Promise<TransactionRecord[]> {
 const ALIKE: readonly Sale[] = [{ tookMs: 0 }, { tookMs: 5 }, { tookMs: 12.345 }, { tookMs: 1_000 }];
 
 /** What the logger itself writes for the same transaction. */
-function writtenByPino(logger: Logger, record: TransactionRecord): void {
+function writtenByPino(logger: Logger, record: FinishedTransaction): void {
   const line = lineOf(record);
   logger.info({ context: 'Transaction', ...line }, `transaction ${line.outcome}`);
 }
@@ -318,7 +317,7 @@ describe('PinoTransactionLines', () => {
     expect(writes.objects).toEqual([
       {
         ...common,
-        transactionId: ended[0]!.id,
+        transactionId: ended[0]!.transactionId,
         name: 'a "quoted" name, ünïcödé \u2028 and \n more',
         outcome: 'committed',
         durationMs: 12.5,
@@ -327,7 +326,7 @@ describe('PinoTransactionLines', () => {
       },
       {
         ...common,
-        transactionId: ended[1]!.id,
+        transactionId: ended[1]!.transactionId,
         name: 'transaction',
         outcome: 'committed',
         durationMs: 0,
@@ -336,7 +335,7 @@ describe('PinoTransactionLines', () => {
       },
       {
         ...common,
-        transactionId: ended[2]!.id,
+        transactionId: ended[2]!.transactionId,
         name: 'refused',
         outcome: 'aborted',
         cause: 'refused',
@@ -348,7 +347,7 @@ describe('PinoTransactionLines', () => {
       },
       {
         ...common,
-        transactionId: ended[3]!.id,
+        transactionId: ended[3]!.transactionId,
         name: 'odd',
         outcome: 'heuristic mixed',
         durationMs: 0,

@@ -7,8 +7,6 @@ import {
   type TransactionLines,
   lineOf,
 } from '../coordinator/index.js';
-import { durationOf } from '../coordinator/observation/durations.js';
-import { outcomeWord } from '../coordinator/observation/transaction-lines.js';
 import { PinoOutput } from './pino-output.js';
 
 /** What {@link PinoTransactionLines} can be told. @publicApi */
@@ -94,14 +92,15 @@ export class PinoTransactionLines implements TransactionLines {
     return this.level <= DEBUG;
   }
 
-  write(record: FinishedTransaction): void {
+  write(transaction: FinishedTransaction): void {
     const { output } = this;
     if (output === undefined) {
-      this.attempt(1, () => this.log(lineOf(record)));
+      this.attempt(1, () => this.log(lineOf(transaction)));
       return;
     }
     const { template } = this;
-    const text = template?.fits(record) === true ? template.lineOf(record) : this.format(record, output);
+    const text =
+      template?.fits(transaction) === true ? template.lineOf(transaction) : this.format(transaction, output);
     if (text === '') return;
     this.waiting += text;
     this.count++;
@@ -119,8 +118,8 @@ export class PinoTransactionLines implements TransactionLines {
   }
 
   /** @returns the line as the logger itself makes it, or nothing if it fails. */
-  private format(record: FinishedTransaction, output: PinoOutput): string {
-    const line = lineOf(record);
+  private format(transaction: FinishedTransaction, output: PinoOutput): string {
+    const line = lineOf(transaction);
     let text = '';
     this.attempt(1, () => {
       text = output.capture(() => this.log(line));
@@ -172,20 +171,15 @@ class LineTemplate {
   }
 
   /** Most transactions are like the one before: committed, of the same name, with the same participants. An abort has a cause of its own. */
-  fits(record: FinishedTransaction): boolean {
+  fits(transaction: FinishedTransaction): boolean {
     const { name, outcome, cause, branches } = this.line;
     if (cause !== undefined) return false;
-    if (record.name !== name || record.size !== branches.length) return false;
-    if (outcomeWord(record) !== outcome) return false;
-    let index = 0;
-    for (let branch = record.firstBranch; branch !== undefined; branch = branch.next) {
-      if (branch.branchId !== branches[index++]) return false;
-    }
-    return true;
+    if (transaction.outcome !== outcome) return false;
+    return transaction.name === name && transaction.hasBranches(branches);
   }
 
-  lineOf(record: FinishedTransaction): string {
-    return `${this.before}${changing(record.id, durationOf(record))}${this.after}`;
+  lineOf(transaction: FinishedTransaction): string {
+    return `${this.before}${changing(transaction.transactionId, transaction.durationMs)}${this.after}`;
   }
 }
 

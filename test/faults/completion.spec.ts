@@ -79,7 +79,7 @@ describe('Completion', () => {
     await clock.advance(100);
     expect(faulty.count('commit')).toBe(3);
     expect(participants.get('faulty').counts).toMatchObject({ failedAttempts: 2 });
-    expect(runtime.registry.unresolvedAt(participants.get('faulty')).stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.resolve('faulty')).stalled).toBe(0);
 
     answers[2]!.resolve();
     await settled();
@@ -105,7 +105,7 @@ describe('Completion', () => {
       const state = method === 'commit' ? 'COMMITTING' : 'ABORTING';
       expect(view(transactionId)).toMatchObject({ state, stalled: true });
       expect(view(transactionId).branches[0]).toMatchObject({ attempts: 3, lastError: 'scripted failure' });
-      expect(runtime.registry.unresolvedAt(participants.get('faulty')).stalled).toBe(1);
+      expect(runtime.registry.unresolvedAt(participants.resolve('faulty')).stalled).toBe(1);
 
       await recover();
       expect(view(transactionId)).toMatchObject({ state, stalled: true });
@@ -117,7 +117,7 @@ describe('Completion', () => {
         state: method === 'commit' ? 'COMMITTED' : 'ABORTED',
         stalled: false,
       });
-      expect(runtime.registry.unresolvedAt(participants.get('faulty')).stalled).toBe(0);
+      expect(runtime.registry.unresolvedAt(participants.resolve('faulty')).stalled).toBe(0);
       expect(faulty.count(method === 'commit' ? 'rollback' : 'commit')).toBe(0);
       expect(sound.count(method === 'commit' ? 'rollback' : 'commit')).toBe(0);
     },

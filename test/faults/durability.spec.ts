@@ -82,7 +82,7 @@ describe('A coordinator with a durable log', () => {
         heuristic: 'mixed',
         branches: [{ branchId: 'stock' }, { branchId: 'payment', heuristic: { kind: 'rollback' } }],
       });
-      expect(again.runtime.registry.unresolvedAt(again.participants.get('payment')).reports).toBe(1);
+      expect(again.runtime.registry.unresolvedAt(again.participants.resolve('payment')).reports).toBe(1);
       await again.stop();
     }
     expect(payment.count('commit')).toBe(1);
@@ -90,7 +90,7 @@ describe('A coordinator with a durable log', () => {
     const last = await run({ stock, payment });
     await last.recover();
     expect(last.transactions.forget(transactionId)).toBe(true);
-    expect(last.runtime.registry.unresolvedAt(last.participants.get('payment')).reports).toBe(0);
+    expect(last.runtime.registry.unresolvedAt(last.participants.resolve('payment')).reports).toBe(0);
     await last.stop();
     const after = await run({ stock, payment });
     expect(after.transactions.list()).toEqual([]);

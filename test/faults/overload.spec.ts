@@ -329,7 +329,7 @@ describe('A database server with a limit', () => {
       waiting.catch(() => {});
       if (code === 'DTC_PARTICIPANT_PAUSED')
         participants.pause('memory', { since: 0, by: 'an operator', reason: 'a test' });
-      else participants.get('memory').isClaimed = false;
+      else participants.resolve('memory').isClaimed = false;
       gate.open();
       await expect(waiting).rejects.toMatchObject({ code, participant: 'memory' });
       await Promise.all(running);

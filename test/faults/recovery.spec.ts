@@ -162,7 +162,7 @@ describe('What comes back from the log', () => {
 
     expect(transactions.list({ state: 'COMMITTED' })).toHaveLength(100);
     expect(participants.get('late-comer').counts).toMatchObject({ committed: 100 });
-    expect(runtime.registry.unresolvedAt(participants.get('late-comer')).stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.resolve('late-comer')).stalled).toBe(0);
   });
 
   it('is not told once more what it has acknowledged, while others of its transaction have not', async () => {

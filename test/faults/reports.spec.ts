@@ -159,7 +159,7 @@ describe('fault 39 §: a branch that is over by a report or by the word of an op
       expect(shop.log.reports.size).toBe(wasForgotten ? 0 : 1);
       expect(shop.log.decisions.size).toBe(decision === 'commit' && !wasForgotten ? 1 : 0);
       const { participants, runtime } = shop.coordinator;
-      expect(runtime.registry.unresolvedAt(participants.get('warehouse'))).toEqual({
+      expect(runtime.registry.unresolvedAt(participants.resolve('warehouse'))).toEqual({
         stalled: 0,
         reports: wasForgotten ? 0 : 1,
       });
@@ -227,7 +227,7 @@ describe('fault 39 §: a branch that is over by a report or by the word of an op
       await shop.coordinator.clock.advance(SAFETY_MS);
     }
     const { participants, runtime } = shop.coordinator;
-    expect(runtime.registry.unresolvedAt(participants.get('warehouse')).reports).toBe(1);
+    expect(runtime.registry.unresolvedAt(participants.resolve('warehouse')).reports).toBe(1);
     expect(shop.log.decisions.size).toBe(1);
     const { timeline } = shop.coordinator.transactions.find(shop.id)!;
     expect(timeline.filter(({ event }) => event === 'reopened').length).toBeGreaterThan(0);

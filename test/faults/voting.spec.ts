@@ -336,14 +336,14 @@ describe('Voting', () => {
     await clock.advance(10_000);
     const { transactionId } = await running;
     expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTING', stalled: true });
-    expect(runtime.registry.unresolvedAt(participants.get('faulty')).stalled).toBe(1);
+    expect(runtime.registry.unresolvedAt(participants.resolve('faulty')).stalled).toBe(1);
 
     gate.resolve();
     await settled();
 
     expect(faulty.count('rollback')).toBe(6);
     expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED', stalled: false });
-    expect(runtime.registry.unresolvedAt(participants.get('faulty')).stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.resolve('faulty')).stalled).toBe(0);
   });
 
   it('fault 18 §: a late yes brings back a transaction that was finished and dropped long ago, for as long as it takes', async () => {

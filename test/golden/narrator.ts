@@ -1,13 +1,8 @@
 import type { BranchRecord, TransactionRecord } from '../../src/coordinator/execution/records.js';
 import { messageOf } from '../../src/coordinator/gate/texts.js';
 import type { TransactionObserver } from '../../src/coordinator/execution/observer.js';
-import {
-  type BranchView,
-  type Outcome,
-  type RegisteredParticipant,
-  STATES,
-  type TransactionView,
-} from '../../src/coordinator/index.js';
+import { type BranchView, type Outcome, STATES, type TransactionView } from '../../src/coordinator/index.js';
+import type { RegisteredParticipant } from '../../src/coordinator/participant/registered-participant.js';
 import type { Say } from './actors.js';
 
 /** Tells in words what the coordinator reports. */

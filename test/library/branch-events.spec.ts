@@ -244,7 +244,7 @@ describe('What a participant throws when it is told', () => {
       'branchStarted() of "a" failed: broken bookkeeping',
       'branchEnded() of "a" failed: broken bookkeeping',
     ]);
-    expect(application.get(ParticipantRegistry).get('a').defects).toBe(2);
+    expect(application.get(ParticipantRegistry).resolve('a').defects).toBe(2);
     expect(application.get(CoordinatorStatus).statistics().defects).toBe(0);
   });
 

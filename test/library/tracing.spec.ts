@@ -473,7 +473,7 @@ describe('a transaction that aborts', () => {
     const stock = { prepare: { until: promise, then: 'no' } } as const;
     const { run, registry } = await setUp({ stock, bank: { prepare: 'hang' } });
     const outcome = run();
-    registry.get('bank').paused = { since: 0, by: 'alice', reason: 'maintenance' };
+    registry.resolve('bank').paused = { since: 0, by: 'alice', reason: 'maintenance' };
 
     resolve();
     await outcome;

@@ -176,9 +176,13 @@ describe('the package', () => {
     expect(modules.length).toBeGreaterThan(50);
   });
 
-  it('holds the types of every module', () => {
+  it('holds the types of every module, and none that is internal', () => {
     const types = [...graph.files].map(typesOf);
     expect(types.filter((file) => !files.includes(file))).toEqual([]);
+    const internal = types.filter((file) =>
+      readFileSync(join(installed, file), 'utf8').includes('@internal'),
+    );
+    expect(internal).toEqual([]);
   });
 
   it('holds every file that its documents link to', () => {

@@ -145,8 +145,8 @@ describe('What piles up at a participant', () => {
     const pass = recover();
     await settled();
 
-    expect(runtime.registry.unresolvedAt(participants.get('mended')).stalled).toBe(0);
-    expect(runtime.registry.unresolvedAt(participants.get('hanging')).stalled).toBe(4);
+    expect(runtime.registry.unresolvedAt(participants.resolve('mended')).stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.resolve('hanging')).stalled).toBe(4);
     expect(hanging.count('commit')).toBe(4 + 2);
     await clock.advance(2_000, 1_000);
     await pass;
@@ -229,7 +229,7 @@ describe('The count of reports that nobody has dealt with', () => {
   const reportsOf = (participants: Record<string, ScriptedParticipant>) => {
     const coordinator = createTestCoordinator({ participants, prepareTimeoutMs: 100 });
     const open = (name: string) =>
-      coordinator.runtime.registry.unresolvedAt(coordinator.participants.get(name)).reports;
+      coordinator.runtime.registry.unresolvedAt(coordinator.participants.resolve(name)).reports;
     return { ...coordinator, open };
   };
 

@@ -129,7 +129,7 @@ function counts({ participants, runtime: { registry } }: TestCoordinator): {
       if (!isInFlight) count.reports += ((record.against | record.mixed | record.hazard) >> index) & 1;
     }
   });
-  const answered = participants.list().map((one) => [one.name, registry.unresolvedAt(one)] as const);
+  const answered = participants.registered().map((one) => [one.name, registry.unresolvedAt(one)] as const);
   return {
     answered: { inFlight: registry.inFlight, ...Object.fromEntries(answered) },
     recounted: { inFlight, ...Object.fromEntries(recounted) },
@@ -162,7 +162,7 @@ describe('what is counted of stalled branches, reports and transactions in fligh
     await history.take({ do: 'behave', name: 'a', as: 'commit' });
     await history.take({ do: 'run', vote: 'abort' });
     await history.take({ do: 'restart' });
-    const a = history.coordinator.participants.get('a');
+    const a = history.coordinator.participants.resolve('a');
     expect(history.coordinator.runtime.registry.unresolvedAt(a)).toEqual({ stalled: 0, reports: 1 });
   });
 });

@@ -1,7 +1,8 @@
 import type { BranchRecord, TransactionRecord } from '../../src/coordinator/execution/records.js';
 import { messageOf } from '../../src/coordinator/gate/texts.js';
 import type { TransactionObserver } from '../../src/coordinator/execution/observer.js';
-import type { Outcome, RegisteredParticipant } from '../../src/coordinator/index.js';
+import type { Outcome } from '../../src/coordinator/index.js';
+import type { RegisteredParticipant } from '../../src/coordinator/participant/registered-participant.js';
 import { ABORTING, COMMITTING } from '../../src/coordinator/protocol/index.js';
 import { Narrator } from '../golden/narrator.js';
 import type { CoordinatorProcess } from './process.js';

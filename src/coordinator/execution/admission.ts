@@ -176,7 +176,7 @@ export class Admission {
    */
   enlist(transaction: TransactionRecord, request: BranchRequest): BranchRecord {
     const { participant: reference, payload, branchId } = readBranch(request);
-    const participant = this.participants.get(reference);
+    const participant = this.participants.resolve(reference);
     if (transaction.state !== ACTIVE) throw new NotActiveError(transaction.id, transaction.stateName);
     if (transaction.rollbackOnly) throw new NotActiveError(transaction.id, 'rollback-only');
     if (branchId !== undefined) {

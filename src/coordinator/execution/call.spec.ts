@@ -14,7 +14,8 @@ type Ended = ['fulfilled' | 'rejected', unknown];
 async function call(prepare: () => unknown, ambient = false, trace?: CallTrace) {
   const { runtime, participants } = createTestCoordinator();
   const instance = { prepare, commit() {}, rollback() {} } as TransactionParticipant;
-  const participant = participants.register(instance, { name: 'odd', ambient });
+  participants.register(instance, { name: 'odd', ambient });
+  const participant = participants.resolve('odd');
   const transaction = runtime.admission.create(undefined, undefined, 0);
   const branch = new BranchRecord(transaction, 0, participant, 1, undefined);
   if (trace !== undefined) {

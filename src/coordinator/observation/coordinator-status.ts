@@ -156,7 +156,7 @@ export class CoordinatorStatus {
     const now = this.runtime.parts.clock.now();
     const unresolved = this.runtime.registry.unresolved();
     return this.participantRegistry
-      .list()
+      .registered()
       .map((participant) => participantView(participant, unresolved.get(participant)?.stalled ?? 0, now));
   }
 

@@ -12,7 +12,7 @@ import { Measurements } from './metrics/measurements.js';
 import { measurementsOf } from './metrics/participant-measurements.js';
 import { newStatistics } from './statistics.js';
 import { TransactionEvents } from './transaction-events.js';
-import type { TransactionLines } from './transaction-lines.js';
+import { FinishedTransaction, type TransactionLines } from './transaction-lines.js';
 
 /**
  * Tells the log, the counters and the listeners what happens: one line at the end of each transaction, a warning for
@@ -160,7 +160,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.measurements.ended(transaction);
     // Each on its own: lines that cannot be written keep the event from no listener.
     try {
-      if (this.lines.isEnabled()) this.lines.write(transaction);
+      if (this.lines.isEnabled()) this.lines.write(new FinishedTransaction(transaction));
     } catch (error) {
       this.defect(error, 'writing the line of a transaction');
     }

@@ -24,11 +24,57 @@ export interface TransactionLine {
 }
 
 /**
- * A transaction that is over, to make a line of with {@link lineOf}; the rest of it is the coordinator's own.
+ * A transaction that is over. It can be read only; {@link lineOf} makes its line.
  *
  * @publicApi
  */
-export type FinishedTransaction = TransactionRecord;
+export class FinishedTransaction {
+  readonly #record: TransactionRecord;
+
+  /** @internal */
+  constructor(record: TransactionRecord) {
+    this.#record = record;
+  }
+
+  get transactionId(): string {
+    return this.#record.id;
+  }
+
+  get name(): string {
+    return this.#record.name;
+  }
+
+  get durationMs(): number {
+    return durationOf(this.#record);
+  }
+
+  /** `committed`, `aborted`, or the heuristic outcome. */
+  get outcome(): string {
+    const record = this.#record;
+    if (record.hasHeuristics) return `heuristic ${heuristicOutcome(record)}`;
+    return record.stateName === 'COMMITTED' ? 'committed' : 'aborted';
+  }
+
+  /** The ids of its branches. */
+  get branches(): readonly string[] {
+    return this.#record.branches.map(({ branchId }) => branchId);
+  }
+
+  /** Why it was aborted; undefined for another outcome. */
+  get abort(): Pick<TransactionLine, 'cause' | 'participant' | 'code' | 'reason'> | undefined {
+    return isAbort(this.#record.state) ? causeOf(this.#record) : undefined;
+  }
+
+  /** Compares its branches with these without making a list of them. @internal */
+  hasBranches(ids: readonly string[]): boolean {
+    if (this.#record.size !== ids.length) return false;
+    let index = 0;
+    for (let branch = this.#record.firstBranch; branch !== undefined; branch = branch.next) {
+      if (branch.branchId !== ids[index++]) return false;
+    }
+    return true;
+  }
+}
 
 /** Where the one line at the end of each transaction goes. @publicApi */
 export interface TransactionLines {
@@ -36,7 +82,7 @@ export interface TransactionLines {
   isEnabled(): boolean;
   /** Whether the steps of the state machine are to be logged. Asked at every step, so it must be cheap. */
   isDebugEnabled(): boolean;
-  /** @param transaction valid during the call only: a line is made of it at once. */
+  /** Writes the line of a transaction. */
   write(transaction: FinishedTransaction): void;
   /** Whatever has not been written is. */
   flush(): void;
@@ -45,20 +91,9 @@ export interface TransactionLines {
 }
 
 /** @returns the line of a transaction that is over. @publicApi */
-export function lineOf(record: TransactionRecord): TransactionLine {
-  return {
-    transactionId: record.id,
-    durationMs: durationOf(record),
-    name: record.name,
-    outcome: outcomeWord(record),
-    ...(isAbort(record.state) && causeOf(record)),
-    branches: record.branches.map(({ branchId }) => branchId),
-  };
-}
-
-export function outcomeWord(record: TransactionRecord): string {
-  if (record.hasHeuristics) return `heuristic ${heuristicOutcome(record)}`;
-  return record.stateName === 'COMMITTED' ? 'committed' : 'aborted';
+export function lineOf(transaction: FinishedTransaction): TransactionLine {
+  const { transactionId, durationMs, name, outcome, abort, branches } = transaction;
+  return { transactionId, durationMs, name, outcome, ...abort, branches };
 }
 
 function causeOf(
@@ -112,8 +147,8 @@ export class NestTransactionLines implements TransactionLines {
     return this.debug;
   }
 
-  write(record: FinishedTransaction): void {
-    const line = lineOf(record);
+  write(transaction: FinishedTransaction): void {
+    const line = lineOf(transaction);
     this.logger.log(new LogLine(`transaction ${line.outcome}`, line));
   }
 

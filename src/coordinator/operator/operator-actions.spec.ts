@@ -139,7 +139,7 @@ describe('An operator', () => {
         /^resolved by operator alice at 2030-.*Z: the ledger is mended$/,
       ) as unknown,
     });
-    expect(runtime.registry.unresolvedAt(participants.get('failing')).stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.resolve('failing')).stalled).toBe(0);
   });
 
   it('resolves it against the decision, which stands: that is a heuristic report until it is forgotten', async () => {

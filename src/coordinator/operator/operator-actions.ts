@@ -120,7 +120,7 @@ export class OperatorActions {
    */
   async pause(name: string, order: OperatorOrder): Promise<void> {
     const { participants } = this.runtime.parts;
-    if (!participants.list().some((participant) => participant.name === name)) {
+    if (!participants.registered().some((participant) => participant.name === name)) {
       throw new ParticipantNotFoundError(name);
     }
     await this.order({ action: 'pause', target: name }, order, (since) =>
@@ -136,7 +136,7 @@ export class OperatorActions {
   async resume(name: string, order: OperatorOrder): Promise<void> {
     const { participants } = this.runtime.parts;
     if (
-      !participants.list().some((participant) => participant.name === name) &&
+      !participants.registered().some((participant) => participant.name === name) &&
       !participants.isPaused(name)
     ) {
       throw new ParticipantNotFoundError(name);

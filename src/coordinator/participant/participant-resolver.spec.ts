@@ -28,9 +28,9 @@ class FakeHosts implements ParticipantResolver {
     private readonly addresses: Readonly<Record<string, string>>,
   ) {}
 
-  get(reference: ParticipantReference): RegisteredParticipant {
+  resolve(reference: ParticipantReference): RegisteredParticipant {
     const address = typeof reference === 'string' ? this.addresses[reference] : undefined;
-    return address === undefined ? this.local.get(reference) : this.reach(String(reference), address);
+    return address === undefined ? this.local.resolve(reference) : this.reach(String(reference), address);
   }
 
   await(name: string, address?: string): RegisteredParticipant {

@@ -11,7 +11,7 @@ export interface ParticipantResolver {
    *
    * @throws UnknownParticipantError when there is none; InvalidRequestError when the reference fits several.
    */
-  get(reference: ParticipantReference): RegisteredParticipant;
+  resolve(reference: ParticipantReference): RegisteredParticipant;
 
   /**
    * Finds the participant of a branch that must be completed. It never fails: a stand-in replaces a missing

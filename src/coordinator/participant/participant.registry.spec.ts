@@ -14,13 +14,29 @@ describe('ParticipantRegistry', () => {
     expect(registry.list().map(({ name }) => name)).toEqual(['c', 'a', 'b']);
   });
 
+  it('shows participants as snapshots, which change neither by themselves nor by hand', () => {
+    const registered = registry.register(new ScriptedParticipant(), { name: 'own' });
+    const [listed] = registry.list();
+    registry.resolve('own').counts.committed++;
+    registry.pause('own', { since: 1, by: 'alice', reason: 'maintenance' });
+
+    for (const before of [registered, listed!])
+      expect(before).toMatchObject({ counts: { committed: 0 }, paused: undefined });
+    const now = registry.get('own');
+    expect(now).toMatchObject({ counts: { committed: 1 }, paused: { by: 'alice' } });
+    for (const part of [now, now.options, now.classes, now.counts, now.paused])
+      expect(Object.isFrozen(part)).toBe(true);
+    registry.list().pop();
+    expect(registry.list()).toHaveLength(1);
+  });
+
   it('finds one by its name, its class and every alias', () => {
     class Own extends ScriptedParticipant {}
     class Token extends ScriptedParticipant {}
 
     const registered = registry.register(new Own(), { name: 'own' }, Token);
 
-    for (const reference of ['own', Own, Token]) expect(registry.get(reference)).toBe(registered);
+    for (const reference of ['own', Own, Token]) expect(registry.get(reference)).toEqual(registered);
     expect(() => registry.get(ScriptedParticipant)).toThrow('No participant "ScriptedParticipant"');
   });
 

@@ -7,7 +7,7 @@ import { MAX_CODE_LENGTH, describeAnswer, shortened } from '../gate/texts.js';
 import { AwaitedParticipant } from './awaited-participant.js';
 import type { ParticipantReference } from './branch-request.js';
 import type { ParticipantClaims } from './participant-claims.js';
-import type { ParticipantResolver } from './participant-resolver.js';
+import { type ParticipantEntry, entryOf } from './participant-entry.js';
 import { type ParticipantOptions, resolveParticipantOptions } from './participant.options.js';
 import type { TransactionParticipant } from './participant.js';
 import { checkMethods, classNameOf, classOf } from './participant-methods.js';
@@ -20,7 +20,7 @@ import { type Pause, RegisteredParticipant } from './registered-participant.js';
  * @publicApi
  */
 @Injectable()
-export class ParticipantRegistry implements ParticipantResolver {
+export class ParticipantRegistry {
   private readonly logger = new Logger(ParticipantRegistry.name);
   private readonly participants = new Map<string, RegisteredParticipant>();
   /** The unregistered participants that decisions of earlier runs name. */
@@ -48,6 +48,7 @@ export class ParticipantRegistry implements ParticipantResolver {
    *
    * @param options as for `@Participant`.
    * @param aliases further classes that name the participant.
+   * @returns what the registry holds of it now.
    * @throws InvalidParticipantError when a method is missing or is not a function.
    * @throws DuplicateParticipantError when the name is taken.
    * @throws InvalidOptionsError when an option is unknown or has an impossible value.
@@ -56,7 +57,7 @@ export class ParticipantRegistry implements ParticipantResolver {
     instance: TransactionParticipant,
     options: ParticipantOptions,
     ...aliases: Type<TransactionParticipant>[]
-  ): RegisteredParticipant {
+  ): ParticipantEntry {
     const className = classNameOf(instance);
     checkMethods(instance, className);
     const resolved = resolveParticipantOptions(options, className, this.defaults);
@@ -74,7 +75,7 @@ export class ParticipantRegistry implements ParticipantResolver {
     );
     if (this.isStarted) void this.claims?.claimLater(registered);
     this.onRegistered?.(registered);
-    return registered;
+    return entryOf(registered);
   }
 
   /**
@@ -95,7 +96,7 @@ export class ParticipantRegistry implements ParticipantResolver {
    * registered, or if no running coordinator claims it.
    */
   async claim(instance: TransactionParticipant): Promise<void> {
-    const registered = this.list().find((participant) => participant.instance === instance);
+    const registered = this.registered().find((participant) => participant.instance === instance);
     if (registered !== undefined) await this.claims?.claim(registered);
   }
 
@@ -107,7 +108,7 @@ export class ParticipantRegistry implements ParticipantResolver {
    * @internal
    */
   async claimAll(): Promise<void> {
-    await this.claims?.claimAll(this.list());
+    await this.claims?.claimAll(this.registered());
     this.isStarted = true;
   }
 
@@ -120,7 +121,7 @@ export class ParticipantRegistry implements ParticipantResolver {
   async claimAgain(): Promise<void> {
     const { claims } = this;
     if (!this.isStarted || claims === undefined) return;
-    const missing = this.list().filter(({ isClaimed }) => !isClaimed);
+    const missing = this.registered().filter(({ isClaimed }) => !isClaimed);
     await Promise.all(missing.map((registered) => claims.claimLater(registered)));
   }
 
@@ -149,13 +150,20 @@ export class ParticipantRegistry implements ParticipantResolver {
    * @throws UnknownParticipantError when no participant is registered under it.
    * @throws InvalidRequestError when it is a class that several participants share.
    */
-  get(reference: ParticipantReference): RegisteredParticipant {
+  get(reference: ParticipantReference): ParticipantEntry {
+    return entryOf(this.resolve(reference));
+  }
+
+  /** @internal */
+  resolve(reference: ParticipantReference): RegisteredParticipant {
     const registered = this.references.get(reference);
     if (registered !== undefined) return registered;
     const name = wordsFor(reference);
     if (!this.references.has(reference))
       throw new UnknownParticipantError(name, [...this.participants.keys()]);
-    const sharers = this.list().filter(({ classes }) => (classes as readonly unknown[]).includes(reference));
+    const sharers = this.registered().filter(({ classes }) =>
+      (classes as readonly unknown[]).includes(reference),
+    );
     throw new InvalidRequestError(
       'participant',
       `is the class ${name}, which is registered as ${sharers.map((sharer) => sharer.name).join(' and ')}: use the name`,
@@ -168,6 +176,7 @@ export class ParticipantRegistry implements ParticipantResolver {
    * @param address the participant's address in the log. A registered participant does not need it. A
    * stand-in keeps the latest address.
    * @returns the participant of that name, or a stand-in until it is registered.
+   * @internal
    */
   await(name: string, address?: string): RegisteredParticipant {
     const registered = this.participants.get(name);
@@ -214,7 +223,12 @@ export class ParticipantRegistry implements ParticipantResolver {
   }
 
   /** @returns every participant, in the order of registration. */
-  list(): RegisteredParticipant[] {
+  list(): ParticipantEntry[] {
+    return this.registered().map(entryOf);
+  }
+
+  /** @internal */
+  registered(): RegisteredParticipant[] {
     return [...this.participants.values()];
   }
 

@@ -5,24 +5,24 @@ import type { Branch, TransactionParticipant } from './participant.js';
 
 /** The counts of one participant since the start. @publicApi */
 export interface ParticipantCounts {
-  commitVotes: number;
-  readOnlyVotes: number;
-  refusals: number;
+  readonly commitVotes: number;
+  readonly readOnlyVotes: number;
+  readonly refusals: number;
   /** Errors, and answers that are not votes, in prepare. */
-  failures: number;
-  timeouts: number;
+  readonly failures: number;
+  readonly timeouts: number;
   /** Answers to prepare that arrived after the abort. */
-  lateAnswers: number;
+  readonly lateAnswers: number;
   /** Of these, the errors and invalid votes that the aborted signal does not explain. */
-  lateFailures: number;
-  committed: number;
-  rolledBack: number;
+  readonly lateFailures: number;
+  readonly committed: number;
+  readonly rolledBack: number;
   /** Attempts to commit or roll back that failed. */
-  failedAttempts: number;
-  heuristicReports: number;
+  readonly failedAttempts: number;
+  readonly heuristicReports: number;
 }
 
-/** Limits how many branches a participant prepares at once, and queues the others. @internal */
+/** Limits how many branches a participant prepares at once, and queues the others. */
 export interface Places {
   readonly isFull: boolean;
   take(branch: Branch): void;
@@ -36,7 +36,7 @@ export interface Places {
   serve(): void;
 }
 
-/** Limits the load on the server behind a participant, and learns when the server is full. @internal */
+/** Limits the load on the server behind a participant, and learns when the server is full. */
 export interface ServerShortage {
   readonly limit: number;
   readonly used: number;
@@ -57,9 +57,7 @@ export interface Pause {
 
 /**
  * One participant in the registry. A branch keeps its own reference, so a participant that was removed still
- * completes its prepared branches.
- *
- * @publicApi
+ * completes its prepared branches. Users see it as a `ParticipantEntry`.
  */
 export class RegisteredParticipant {
   readonly name: string;
@@ -70,7 +68,7 @@ export class RegisteredParticipant {
   classes!: readonly Type<TransactionParticipant>[];
   /** Its address; undefined if it is in this process. The log stores it with each of its branches. */
   address!: string | undefined;
-  readonly counts: ParticipantCounts = {
+  readonly counts: { -readonly [K in keyof ParticipantCounts]: ParticipantCounts[K] } = {
     commitVotes: 0,
     readOnlyVotes: 0,
     refusals: 0,
@@ -102,17 +100,9 @@ export class RegisteredParticipant {
   defects = 0;
   /** Its place in the order of registration, in which participants prepare one after the other. */
   rank = 0;
-  /**
-   * Limits how many branches it prepares at once; undefined if it declares no capacity.
-   *
-   * @internal
-   */
+  /** Limits how many branches it prepares at once; undefined if it declares no capacity. */
   places: Places | undefined = undefined;
-  /**
-   * The limit of its database server; undefined if it declares no capacity.
-   *
-   * @internal
-   */
+  /** The limit of its database server; undefined if it declares no capacity. */
   server: ServerShortage | undefined = undefined;
 
   constructor(
@@ -131,11 +121,7 @@ export class RegisteredParticipant {
     return this.instance instanceof AwaitedParticipant;
   }
 
-  /**
-   * Gives the participant, now registered, what was kept while it was awaited.
-   *
-   * @internal
-   */
+  /** Gives the participant, now registered, what was kept while it was awaited. */
   become(
     instance: TransactionParticipant,
     className: string,

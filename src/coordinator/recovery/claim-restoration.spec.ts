@@ -66,7 +66,7 @@ function setUp(options: TestCoordinatorOptions = {}) {
   });
   const recovery = new Recovery(coordinator.runtime);
   const stalledAt = (name: string) =>
-    coordinator.runtime.registry.unresolvedAt(coordinator.participants.get(name)).stalled;
+    coordinator.runtime.registry.unresolvedAt(coordinator.participants.resolve(name)).stalled;
   const twoScans = async (): Promise<void> => {
     await coordinator.recover();
     await coordinator.clock.advance(SAFETY_MS);

@@ -197,10 +197,10 @@ describe('OrphanRecovery', () => {
     await clock.advance(SAFETY_MS);
     gate.resolve();
     await late;
-    expect(runtime.registry.unresolvedAt(participants.get('stock')).stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.resolve('stock')).stalled).toBe(0);
 
     await recover();
-    expect(runtime.registry.unresolvedAt(participants.get('stock')).stalled).toBe(1);
+    expect(runtime.registry.unresolvedAt(participants.resolve('stock')).stalled).toBe(1);
   });
 
   it('concludes nothing of a branch that was gone in between', async () => {
@@ -327,11 +327,11 @@ describe('OrphanRecovery', () => {
     await twoScans();
     await recover();
     expect(participants.get('stock').counts).toMatchObject({ rolledBack: 0 });
-    expect(runtime.registry.unresolvedAt(participants.get('stock')).stalled).toBe(1);
+    expect(runtime.registry.unresolvedAt(participants.resolve('stock')).stalled).toBe(1);
     await recover();
 
     expect(participants.get('stock').counts).toMatchObject({ rolledBack: 1 });
-    expect(runtime.registry.unresolvedAt(participants.get('stock')).stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.resolve('stock')).stalled).toBe(0);
   });
 
   it('rolls back once more what is prepared all the same, as the same branch, and not at once', async () => {
@@ -500,7 +500,7 @@ describe('OrphanRecovery', () => {
     await twoScans();
 
     expect(participants.get('stock').counts).toMatchObject({ rolledBack: 0 });
-    expect(runtime.registry.unresolvedAt(participants.get('stock')).stalled).toBe(1);
+    expect(runtime.registry.unresolvedAt(participants.resolve('stock')).stalled).toBe(1);
     expect(rolledBack(payment)).toEqual([`${idOf('shop', 4, 9)} line-1`]);
   });
 
@@ -524,7 +524,7 @@ describe('OrphanRecovery', () => {
     await underWay;
     await orphans.pass();
 
-    expect(runtime.registry.unresolvedAt(participants.get('stock')).stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.resolve('stock')).stalled).toBe(0);
     expect(stock.scans).toBe(2);
   });
 });

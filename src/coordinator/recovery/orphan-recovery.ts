@@ -35,7 +35,7 @@ export class OrphanRecovery {
    */
   async pass(): Promise<void> {
     if (!this.mayConclude) return;
-    const participants = this.runtime.parts.participants.list();
+    const participants = this.runtime.parts.participants.registered();
     for (const participant of this.sightings.keys()) {
       if (!participants.includes(participant)) this.sightings.delete(participant);
     }

@@ -99,8 +99,8 @@ describe('What is restored', () => {
       ],
     });
 
-    expect(runtime.registry.unresolvedAt(participants.get('stock')).stalled).toBe(1);
-    expect(runtime.registry.unresolvedAt(participants.get('payment')).stalled).toBe(1);
+    expect(runtime.registry.unresolvedAt(participants.resolve('stock')).stalled).toBe(1);
+    expect(runtime.registry.unresolvedAt(participants.resolve('payment')).stalled).toBe(1);
   });
 
   it('has neither ended nor failed before its commits are delivered', async () => {

@@ -98,7 +98,7 @@ describe('StalledRecovery', () => {
 
     expect(hanging.count('commit')).toBe(2);
     expect(participants.get('sound').counts).toMatchObject({ committed: 1 });
-    expect(runtime.registry.unresolvedAt(participants.get('sound')).stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.resolve('sound')).stalled).toBe(0);
   });
 
   it('what has stalled elsewhere meanwhile is tried in the next pass, though one participant still hangs', async () => {
@@ -117,7 +117,7 @@ describe('StalledRecovery', () => {
     await settled();
 
     expect(participants.get('sound').counts).toMatchObject({ committed: 1 });
-    expect(runtime.registry.unresolvedAt(participants.get('sound')).stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.resolve('sound')).stalled).toBe(0);
     expect(hanging.count('commit')).toBe(2);
   });
 
@@ -236,7 +236,7 @@ describe('StalledRecovery', () => {
     vote.resolve();
     await pass;
     expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED', stalled: false });
-    expect(runtime.registry.unresolvedAt(participants.get('late')).stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.resolve('late')).stalled).toBe(0);
   });
 
   it('a branch that was done before its turn came is not tried again, and holds up no pass', async () => {
@@ -334,7 +334,7 @@ describe('StalledRecovery', () => {
 
       await recover();
       expect(transactions.find(outcome.transactionId)).toMatchObject({ state, stalled: false });
-      expect(runtime.registry.unresolvedAt(participants.get('ledger')).stalled).toBe(0);
+      expect(runtime.registry.unresolvedAt(participants.resolve('ledger')).stalled).toBe(0);
     }
   });
 });

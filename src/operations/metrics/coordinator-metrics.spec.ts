@@ -250,7 +250,7 @@ describe('CoordinatorMetrics', () => {
 
   it('say who is paused, and whether the coordinator is drained', async () => {
     const { runtime, participants, scrape } = createMeasured();
-    participants.get('stock').paused = { since: 1, by: 'alice', reason: 'maintenance' };
+    participants.resolve('stock').paused = { since: 1, by: 'alice', reason: 'maintenance' };
     runtime.admission.isDraining = true;
 
     const found = await scrape();

@@ -19,7 +19,7 @@ function slow(script: ConstructorParameters<typeof ScriptedParticipant>[0] = {})
     await clock.advance(ms, 1);
     await outcome;
   };
-  return { ...coordinator, run, latency: () => latencyOf(coordinator.participants.get('slow')) };
+  return { ...coordinator, run, latency: () => latencyOf(coordinator.participants.resolve('slow')) };
 }
 
 describe('The durations', () => {
@@ -83,8 +83,8 @@ describe('The durations', () => {
     await transactions.run({ branches: [branch('stock', 1)] });
     await transactions.run({ branches: [branch('payment', 1), branch('stock', 1)] });
 
-    expect(latencyOf(participants.get('stock')).prepare.count).toBe(2);
-    expect(latencyOf(participants.get('payment')).completion.count).toBe(1);
+    expect(latencyOf(participants.resolve('stock')).prepare.count).toBe(2);
+    expect(latencyOf(participants.resolve('payment')).completion.count).toBe(1);
     const counts = (await scrape()).nonZero('dtc_phase_duration_seconds_count');
     expect(counts).toEqual({
       '{participant="stock",phase="prepare"}': 2,

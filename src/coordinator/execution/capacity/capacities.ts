@@ -62,7 +62,7 @@ export class Capacities {
     this.participants.onRegistered = (participant) =>
       void this.read(participant).then(() => this.reportAll());
     await this.timeLimits.within(
-      Promise.all(this.participants.list().map((one) => this.read(one))),
+      Promise.all(this.participants.registered().map((one) => this.read(one))),
       WITHIN_MS,
     );
     this.reportAll();

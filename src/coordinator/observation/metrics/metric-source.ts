@@ -34,6 +34,6 @@ export class MetricSource {
   }
 
   get registered(): RegisteredParticipant[] {
-    return this.runtime.parts.participants.list();
+    return this.runtime.parts.participants.registered();
   }
 }
