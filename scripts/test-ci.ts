@@ -42,6 +42,7 @@ const RUNGS: readonly Rung[] = [
     ],
     environment: { PROPERTY_RUNS: '10000' },
   },
+  { name: 'jest', command: ['node', 'scripts/package/jest.ts'] },
   { name: 'mutants', command: ['npm', 'run', 'test:mutants', '--', '--sample', '8', '--seed', SEED] },
 ];
 

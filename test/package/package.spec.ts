@@ -391,6 +391,36 @@ describe('an application that installs it', () => {
   });
 });
 
+describe('a CommonJS application that installs it', () => {
+  let folder: string;
+
+  beforeAll(async () => {
+    folder = join(workshop, 'commonjs');
+    await cp(join(repository, 'samples/commonjs'), folder, {
+      recursive: true,
+      filter: (source) => !/[/\\](?:node_modules|dist)$/.test(source),
+    });
+    await symlink(join(consumer, 'node_modules'), join(folder, 'node_modules'), 'dir');
+  });
+
+  it.each([
+    ['nodenext', []],
+    ['node10', ['--module', 'commonjs', '--moduleResolution', 'node10', '--ignoreDeprecations', '6.0']],
+  ])(
+    'compiles with the module resolution %s, requires it, commits and aborts',
+    async (resolution, options) => {
+      const tsc = join(folder, 'node_modules/typescript/bin/tsc');
+      await run(folder, 2 * MINUTE_MS, process.execPath, tsc, '--outDir', resolution, ...options);
+
+      const output = await run(folder, MINUTE_MS, process.execPath, join(resolution, 'main.js'));
+
+      expect(readFileSync(join(folder, resolution, 'trips.js'), 'utf8')).toContain('require("nestjs-dtc")');
+      expect(output).toBe('committed, 6 seats are taken\naborted, 6 seats are taken\n');
+    },
+    3 * MINUTE_MS,
+  );
+});
+
 describe('the README of the package', () => {
   const readme = readFileSync(join(repository, 'packages/nestjs-dtc/README.md'), 'utf8');
   const sample = globSync('samples/consumer/src/*.ts', { cwd: repository }).map((file) =>
