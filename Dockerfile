@@ -1,5 +1,5 @@
-# The application in a container: deploy/README.md says how to run it. The version of Node is that of package.json, which
-# is what everything is tested with.
+# The application in a container: deploy/README.md says how to run it. The version of Node is that of package.json, with
+# which everything is tested.
 
 FROM node:24.21.0-bookworm-slim AS build
 WORKDIR /app
@@ -22,10 +22,10 @@ COPY --from=packages /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json ./
 USER node
-# The decision log, which must outlive the container: without it no restart knows what was decided.
+# The decision log must outlive the container: without it, a restart does not know the decisions.
 VOLUME /app/data
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --retries=3 \
   CMD ["node", "--eval", "fetch(`http://127.0.0.1:${process.env.PORT}/health/live`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-# Without a shell between, so that SIGTERM reaches the application and it drains.
+# Without a shell, so that SIGTERM reaches the application and it drains.
 CMD ["node", "dist/main.js"]

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes the files that compose.yaml takes passwords and tokens from. What is there already stays as it is.
+# Makes the files from which compose.yaml takes passwords and tokens. Existing files stay unchanged.
 #
 #   deploy/make-secrets.sh [folder]
 #
-# The programs in the containers run as users of their own and must be able to read their file: so everybody may read the
-# files, and nobody but you may enter the folder.
+# The programs in the containers run as other users and must read their files. So every user may read the files, and only
+# you may enter the folder.
 set -eu
 umask 022
 folder=${1:-$(dirname "$0")/secrets}
