@@ -172,6 +172,7 @@ export {
   type OnePhaseAnswer,
   type ParticipantCapacity,
   type PreparedBranch,
+  type Registration,
   type TransactionParticipant,
   type Vote,
   branchKey,

@@ -1,4 +1,4 @@
-import { Inject, type OnApplicationShutdown, type OnModuleInit, Optional } from '@nestjs/common';
+import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
 import type { PoolClient, QueryConfig, QueryResult } from 'pg';
 import {
   type Branch,
@@ -6,7 +6,7 @@ import {
   type IsOwnRun,
   type OnePhaseAnswer,
   type ParticipantCapacity,
-  ParticipantRegistry,
+  type Registration,
   type PreparedBranch,
   type TransactionParticipant,
   type Vote,
@@ -31,10 +31,7 @@ export type PostgresParticipantOptions = PostgresOptions & {
 abstract class PostgresParticipantBase<P>
   implements TransactionParticipant<P>, OnModuleInit, OnApplicationShutdown
 {
-  @Optional()
-  @Inject(ParticipantRegistry)
-  private readonly registry?: ParticipantRegistry;
-
+  private registration: Registration | undefined;
   private readonly options: PostgresOptions;
   private readonly givenName: string | undefined;
   private manager: PostgresResourceManager | undefined;
@@ -42,6 +39,10 @@ abstract class PostgresParticipantBase<P>
   constructor({ name, ...options }: PostgresParticipantOptions) {
     this.options = options;
     this.givenName = name;
+  }
+
+  registered(registration: Registration): void {
+    this.registration = registration;
   }
 
   abstract prepare(branch: Branch<P>): Promise<Vote>;
@@ -72,7 +73,7 @@ abstract class PostgresParticipantBase<P>
   /** @throws PostgresStartUpError when the database cannot be used as it is: the application does not start. */
   async onModuleInit(): Promise<void> {
     await this.resourceManager.start();
-    await this.registry?.claim(this);
+    await this.registration?.claim();
   }
 
   /** The coordinator has waited for the transactions in flight before. */
@@ -87,13 +88,12 @@ abstract class PostgresParticipantBase<P>
   }
 
   private get name(): string {
-    const registered = this.registry?.list().find(({ instance }) => instance === this);
-    const name = this.givenName ?? registered?.name;
+    const name = this.givenName ?? this.registration?.name;
     if (name !== undefined) return name;
     throw new PostgresBranchError(
       'DTC_POSTGRES_NO_NAME',
-      `${this.constructor.name} does not know its name: decorate it with @Participant and import CoordinatorModule, ` +
-        'or give it the option `name`.',
+      `${this.constructor.name} does not know its name, so it cannot prepare a branch. Decorate it with @Participant and import ` +
+        'CoordinatorModule, register it with ParticipantRegistry before it is initialised, or give it the option `name`.',
     );
   }
 }

@@ -1,10 +1,12 @@
+import type { Provider } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import type { QueryConfig, QueryResult } from 'pg';
+import type { ClientBase, QueryConfig, QueryResult } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   type Branch,
   CoordinatorModule,
   Participant,
+  ParticipantRegistry,
   TransactionManager,
   type Vote,
   branch,
@@ -52,6 +54,14 @@ class Ledger extends PostgresBatchParticipant<Posting> {
     return updated?.rowCount === 1
       ? 'commit'
       : refuse('NO_ACCOUNT', `there is no account ${payload.account}`);
+  }
+}
+
+@Participant({ name: 'teller' })
+class Teller extends PostgresParticipant<string> {
+  protected async work(client: ClientBase, { payload }: Branch<string>): Promise<Vote> {
+    await client.query('UPDATE accounts SET balance = balance - 1 WHERE name = $1', [payload]);
+    return 'commit';
   }
 }
 
@@ -136,6 +146,51 @@ describe('a PostgreSQL participant', () => {
     await application.close();
     expect([await balanceOf(database, 'ann'), await balanceOf(database, 'bob')]).toEqual([95, 110]);
     await expect(database.prepared()).resolves.toEqual([]);
+  });
+
+  it.each<[string, () => Provider]>([
+    ['useFactory', () => ({ provide: Teller, useFactory: () => new Teller({ connection: database.url }) })],
+    [
+      'useFactory under a token',
+      () => ({ provide: 'TELLER', useFactory: async () => new Teller({ connection: database.url }) }),
+    ],
+    ['useValue', () => ({ provide: Teller, useValue: new Teller({ connection: database.url }) })],
+  ])('may be made by %s, as a connection string needs it', async (_, provider) => {
+    const application = await Test.createTestingModule({
+      imports: [CoordinatorModule.forRoot({ allowMemoryLog: true })],
+      providers: [provider()],
+    }).compile();
+    await application.init();
+    const transactions = application.get(TransactionManager);
+
+    const branches = [branch(Teller, 'ann'), branch('teller', 'bob')];
+    await expect(transactions.run({ branches })).resolves.toMatchObject({ status: 'committed' });
+    await application.close();
+    expect([await balanceOf(database, 'ann'), await balanceOf(database, 'bob')]).toEqual([99, 99]);
+    const { rows } = await database.query<{ gid: string }>('SELECT gid FROM dtc_branches');
+    expect(rows.every(({ gid }) => gid.includes('/teller/'))).toBe(true);
+  });
+
+  it('may be registered by hand while the application runs', async () => {
+    const application = await Test.createTestingModule({
+      imports: [CoordinatorModule.forRoot({ allowMemoryLog: true })],
+    }).compile();
+    await application.init();
+    const teller = new Teller({ connection: database.url });
+    application.get(ParticipantRegistry).register(teller, { name: 'second-teller' });
+    const transactions = application.get(TransactionManager);
+    const run = () => transactions.run({ branches: [branch('second-teller', 'ann')] });
+
+    await expect
+      .poll(() =>
+        run().then(
+          ({ status }) => status,
+          ({ code }: { code: string }) => code,
+        ),
+      )
+      .toBe('committed');
+    await application.close();
+    await teller.onApplicationShutdown();
   });
 
   it('outside a Nest application has the name it is given, and says so when it has none', async () => {

@@ -4,7 +4,15 @@ import { describeAnswer, messageOf } from '../gate/texts.js';
 import type { TransactionParticipant } from './participant.js';
 
 const REQUIRED_METHODS = ['prepare', 'commit', 'rollback'] as const;
-const OPTIONAL_METHODS = ['commitOnePhase', 'claim', 'recover', 'branchStarted', 'branchEnded'] as const;
+const OPTIONAL_METHODS = [
+  'registered',
+  'commitOnePhase',
+  'claim',
+  'recover',
+  'capacity',
+  'branchStarted',
+  'branchEnded',
+] as const;
 
 /** @throws InvalidParticipantError when a method is missing, is not a function, or cannot be read. */
 export function checkMethods(instance: TransactionParticipant, className: string): void {

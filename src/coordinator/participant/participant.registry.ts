@@ -52,6 +52,7 @@ export class ParticipantRegistry {
    * @throws InvalidParticipantError when a method is missing or is not a function.
    * @throws DuplicateParticipantError when the name is taken.
    * @throws InvalidOptionsError when an option is unknown or has an impossible value.
+   * @throws what the participant throws from `registered`.
    */
   register(
     instance: TransactionParticipant,
@@ -64,6 +65,7 @@ export class ParticipantRegistry {
     const taken = this.participants.get(resolved.name);
     if (taken !== undefined) throw new DuplicateParticipantError(resolved.name, className, taken.className);
 
+    instance.registered?.({ name: resolved.name, claim: () => this.claim(instance) });
     const classes = new Set([classOf(instance), ...aliases].filter(isClassOfParticipants));
     const registered = this.make(instance, className, resolved, [...classes]);
     this.participants.set(resolved.name, registered);

@@ -188,6 +188,14 @@ export interface TransactionParticipant<P = unknown> {
   commitOnePhase?(branch: Branch<P>): OnePhaseAnswer | PromiseLike<OnePhaseAnswer>;
 
   /**
+   * Tells the participant under which name it is registered, before any other call. Optional, for a participant that needs its name
+   * and was made by a factory, so that Nest injects nothing into it.
+   *
+   * @throws what refuses the registration.
+   */
+  registered?(registration: Registration): void;
+
+  /**
    * Whether prepared branches, and what they hold, outlive the coordinator's process. A durable log is then
    * required.
    *
@@ -237,6 +245,19 @@ export interface TransactionParticipant<P = unknown> {
    * transaction calls it once, also for a branch that an earlier run started.
    */
   branchEnded?(end: BranchEnd): void | PromiseLike<void>;
+}
+
+/** How a participant is registered. @publicApi */
+export interface Registration {
+  /** Its name in branches. */
+  readonly name: string;
+  /**
+   * Claims the participant now, for one that runs branches before the application has started. Otherwise that happens at the end
+   * of the start.
+   *
+   * @returns a promise that rejects with what `claim` throws.
+   */
+  claim(): Promise<void>;
 }
 
 /** The capacity of the server behind a participant, in whole numbers. @publicApi */
