@@ -27,6 +27,7 @@ import { ParticipantExplorer } from './participant/participant.explorer.js';
 import { ParticipantRegistry } from './participant/participant.registry.js';
 import { DrainModule } from './recovery/drain.module.js';
 import { CoordinatorLifecycle } from './recovery/coordinator-lifecycle.js';
+import { StartUpWarnings } from './start-up-warnings.js';
 import { TransactionManager } from './transaction-manager.js';
 
 /**
@@ -124,6 +125,7 @@ const ownSchedule: DynamicModule = {
     DeclarativeTransactions,
     ParticipantRegistry,
     CoordinatorLifecycle,
+    StartUpWarnings,
     CoordinatorStatus,
     MetricSource,
     TransactionManager,

@@ -1,0 +1,33 @@
+import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
+
+/** The signals by which a process is asked to end: by an orchestrator, and from a terminal. */
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+
+/** Says at the end of the start what the application has left out, and works badly without. */
+@Injectable()
+export class StartUpWarnings implements OnApplicationBootstrap {
+  private readonly logger = new Logger('Coordinator');
+
+  constructor(private readonly application: ModuleRef) {}
+
+  /** Every provider is made by now, and the signals of the application are usually set. */
+  onApplicationBootstrap(): void {
+    // Where there are several coordinators, one of them reports.
+    const all = this.application.get(StartUpWarnings, { strict: false, each: true });
+    if (all[0] !== this) return;
+    if (all.length > 1) {
+      this.logger.warn(
+        `The application has ${all.length} coordinators, because it imports CoordinatorModule ${all.length} times. Each of them ` +
+          'registers every participant and decides its own transactions, and which one a class gets depends on its module. Import ' +
+          'CoordinatorModule.forRoot() or forRootAsync() once, in the root module: it is global.',
+      );
+    }
+    if (SIGNALS.every((signal) => process.listenerCount(signal) === 0)) {
+      this.logger.warn(
+        'Nothing in this process listens to SIGTERM, so it would end without waiting for the transactions in flight: their callers ' +
+          'would get no answer. Call app.enableShutdownHooks() before app.listen().',
+      );
+    }
+  }
+}
