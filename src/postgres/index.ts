@@ -22,3 +22,6 @@ export {
   type PostgresParticipantOptions,
 } from './participant.js';
 export { type PostgresRefusalCode, isTemporaryRefusal } from './sqlstate.js';
+export { PostgresLogError, type PostgresLogErrorCode } from './log/errors.js';
+export type { PostgresDecisionLogOptions, PostgresLogSettings } from './log/options.js';
+export { PostgresDecisionLog } from './log/postgres-decision-log.js';

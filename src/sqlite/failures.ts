@@ -10,7 +10,7 @@ import {
 } from '../coordinator/log/log-errors.js';
 import type { Write } from './batch.js';
 import { FORMAT_VERSION } from './census.js';
-import type { Refusals } from './group-commit.js';
+import type { Refusals } from '../coordinator/log/group-commit.js';
 import { type Failure, LogFailure, type Written } from './messages.js';
 
 /** @returns the error for what has stopped a start. */

@@ -2,7 +2,7 @@ import { closeSync, openSync } from 'node:fs';
 import { LogFiles } from './log-files.ts';
 import { LogWriter } from './log-writer.ts';
 import { PUT } from './messages.ts';
-import { encodeBody } from './record-body.ts';
+import { encodeBody } from '../coordinator/log/record-body.ts';
 import { openStored } from './stored-log.ts';
 
 /**

@@ -1,8 +1,8 @@
 import type { AuditEntry, CommitRecord, HeuristicRecord } from '../coordinator/log/decision-log.js';
 import { DamagedLogError } from '../coordinator/log/log-errors.js';
 import type { Rows } from './messages.js';
-import { readBody } from './record-body.js';
-import { AUDITS, COMMITS, REPORTS, STARTS } from './record-shapes.js';
+import { readBody } from '../coordinator/log/record-body.js';
+import { AUDITS, COMMITS, REPORTS, STARTS } from '../coordinator/log/record-shapes.js';
 
 /** What was read when the log was opened. */
 export class FoundRecords {

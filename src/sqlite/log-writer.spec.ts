@@ -19,7 +19,7 @@ import { LogFiles } from './log-files.js';
 import { LogTail } from './log-tail.js';
 import { LogWriter } from './log-writer.js';
 import { type Batch, LogFailure, PUT, REMOVE } from './messages.js';
-import { encodeBody } from './record-body.js';
+import { encodeBody } from '../coordinator/log/record-body.js';
 import { type Sealed, seal } from './record-envelope.js';
 import { KEPT_WAL_BYTES, type Stored, emptyCensus, openStored, updateCensus } from './stored-log.js';
 

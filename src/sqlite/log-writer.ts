@@ -4,7 +4,7 @@ import { type Census, Digests, decodeCensus, encodeCensus } from './census.ts';
 import type { LogFiles } from './log-files.ts';
 import { LogTail } from './log-tail.ts';
 import { type Batch, type Claim, LogFailure, PUT, REMOVE, type Written } from './messages.ts';
-import { proveReadable } from './record-body.ts';
+import { proveReadable } from '../coordinator/log/record-body.ts';
 import { open, seal } from './record-envelope.ts';
 import {
   KEPT_WAL_BYTES,

@@ -15,7 +15,7 @@ import {
 import { FoundRecords } from './found-records.js';
 import { decision, decisionsIn, imageOf, temporaryFolder } from './log-image.fixture.js';
 import { LogFailure, type Written } from './messages.js';
-import { encodeBody } from './record-body.js';
+import { encodeBody } from '../coordinator/log/record-body.js';
 import { SqliteDecisionLog } from './sqlite-decision-log.js';
 import type { LogWorker } from './worker-client.js';
 

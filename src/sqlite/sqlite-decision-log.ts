@@ -20,10 +20,10 @@ import { within } from '../coordinator/within.js';
 import { type Write, batchOf } from './batch.js';
 import { errorOf, problemOf, refusalsOf } from './failures.js';
 import { FoundRecords } from './found-records.js';
-import { GroupCommit, type Refusals } from './group-commit.js';
+import { GroupCommit, type Refusals } from '../coordinator/log/group-commit.js';
 import { type Found, LogFailure, PUT, REMOVE, REMOVE_ALL, type Written } from './messages.js';
-import { encodeBody } from './record-body.js';
-import { AUDITS, CHECK, COMMITS, REPORTS, STARTS } from './record-shapes.js';
+import { encodeBody } from '../coordinator/log/record-body.js';
+import { AUDITS, CHECK, COMMITS, REPORTS, STARTS } from '../coordinator/log/record-shapes.js';
 import { LogWorker } from './worker-client.js';
 
 /** Options of {@link SqliteDecisionLog}. @publicApi */

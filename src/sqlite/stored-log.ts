@@ -14,7 +14,7 @@ import { checkFiles } from './log-check.ts';
 import { type LogFiles, createPrivate } from './log-files.ts';
 import { LogFailure } from './messages.ts';
 import { open } from './record-envelope.ts';
-import { kindOf } from './record-shapes.ts';
+import { kindOf } from '../coordinator/log/record-shapes.ts';
 import { CENSUS_PAGE, PAGE_BYTES } from './wal-scan.ts';
 
 /** The census comes first, so that it is on the page where the scan looks for it. */

@@ -5,6 +5,7 @@ import { applicationSchema } from '../../src/configuration.js';
 import { coordinatorOptionsSchema } from '../../src/coordinator/coordinator.options.js';
 import { LEGAL_TRANSITIONS, STATES } from '../../src/coordinator/index.js';
 import { participantOptionsSchema } from '../../src/coordinator/participant/participant.options.js';
+import { postgresLogSettingsSchema } from '../../src/postgres/log/options.js';
 import { postgresSettingsSchema } from '../../src/postgres/options.js';
 import { DOCUMENTS, targetOf } from './documents.js';
 import { errorCodes } from './error-codes.js';
@@ -59,6 +60,16 @@ const MADE = [
       memberTexts(participantOptionsSchema, (option) =>
         option in coordinatorOptionsSchema.shape ? `the coordinator's \`${option}\`` : undefined,
       ),
+  },
+  {
+    file: 'docs/durability.md',
+    marker: 'postgres-log-options',
+    make: () => optionTable(postgresLogSettingsSchema, ['default', 'limits']),
+  },
+  {
+    file: 'src/postgres/log/options.ts',
+    marker: 'options',
+    make: () => memberTexts(postgresLogSettingsSchema),
   },
   {
     file: 'src/postgres/options.ts',

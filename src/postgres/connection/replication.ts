@@ -1,4 +1,4 @@
-import type { Client, PoolClient } from 'pg';
+import type { Client, ClientBase, PoolClient } from 'pg';
 import { PostgresBranchError } from '../errors.js';
 
 /** The server's function that waits for a standby. A warning of it says that the wait was cut short; its code says nothing. */
@@ -46,7 +46,7 @@ export function replicationLevel(configured: string): string {
  * Sees to it that the writes of a session wait for the standbys, and that a wait which is cut short is told. Both may be
  * switched off for a role or a database.
  */
-export async function awaitReplicas(client: PoolClient): Promise<void> {
+export async function awaitReplicas(client: ClientBase): Promise<void> {
   await client.query(
     `SET client_min_messages = warning; SELECT pg_catalog.set_config('synchronous_commit', ` +
       `CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)`,

@@ -1,4 +1,4 @@
-import { OPERATOR_ACTIONS } from '../coordinator/log/decision-log.ts';
+import { OPERATOR_ACTIONS } from './decision-log.ts';
 
 /** What the keys begin with: the commit records, the heuristic reports, the audit entries and the starts. */
 export const COMMITS = 'commit/';

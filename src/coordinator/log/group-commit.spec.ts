@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { settled } from '../coordinator/testing/index.js';
+import { settled } from '../testing/index.js';
 import { GroupCommit, type Refusals } from './group-commit.js';
 
 interface Write {

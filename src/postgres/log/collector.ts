@@ -1,0 +1,48 @@
+/** Who waits for an answer. */
+interface Waiting<I, O> {
+  readonly item: I;
+  readonly resolve: (answer: O) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Asks for many at once: what is asked while one question is under way goes into the next, together. */
+export class Collector<I, O> {
+  private waiting: Waiting<I, O>[] = [];
+  private isAsking = false;
+
+  /**
+   * @param ask answers each of its items, in their order.
+   * @param limit how many may wait.
+   * @param most how many are asked at once.
+   */
+  constructor(
+    private readonly ask: (items: readonly I[]) => Promise<readonly O[]>,
+    private readonly limit = 100_000,
+    private readonly most = 1_000,
+  ) {}
+
+  add(item: I): Promise<O> {
+    if (this.waiting.length >= this.limit)
+      return Promise.reject(new Error(`${this.limit} questions wait for the decision log already`));
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ item, resolve, reject });
+      if (!this.isAsking) void this.askAll();
+    });
+  }
+
+  private async askAll(): Promise<void> {
+    this.isAsking = true;
+    // What is asked in the same turn of the event loop goes together.
+    await Promise.resolve();
+    while (this.waiting.length > 0) {
+      const batch = this.waiting.splice(0, this.most);
+      try {
+        const answers = await this.ask(batch.map(({ item }) => item));
+        for (const [index, { resolve }] of batch.entries()) resolve(answers[index]!);
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    this.isAsking = false;
+  }
+}

@@ -1,0 +1,198 @@
+import type { Adoption, AdoptedRun, MemberEpoch, MemberLease, Renewal } from '../../coordinator/index.js';
+import { type OwnEpoch, currentEpoch } from './epoch.js';
+import { type ReadStatements, numberOrNull } from './reads.js';
+import type { LogSession } from './session.js';
+import { TIMELINE } from './tables.js';
+import type { LogWriter } from './writer.js';
+
+type Row = Record<string, string | null>;
+
+/** The statements about members and their epochs. */
+export class MemberStatements {
+  constructor(
+    private readonly schema: string,
+    private readonly reads: ReadStatements,
+    private readonly synchronousStandbys: boolean,
+  ) {}
+
+  /** Takes the lock of a session that tells when the process is gone. */
+  async lock(session: LogSession, { logId, epoch }: OwnEpoch): Promise<void> {
+    await session.query(`SELECT pg_catalog.pg_try_advisory_lock($1, $2)::text`, [lockClassOf(logId), epoch]);
+  }
+
+  /** Renews the lease and sees the others, in one statement. */
+  async renew(session: LogSession, own: OwnEpoch, lease: MemberLease): Promise<Renewal> {
+    const { schema } = this;
+    const rows = await session.query<Row>(
+      `WITH lease AS (
+         UPDATE ${schema}.members SET member = $3, address = $4, draining = $5, renewed_at = clock_timestamp()
+         WHERE log = $1 AND epoch = $2 RETURNING 1),
+       now AS (SELECT clock_timestamp() AS at, ${TIMELINE} AS timeline)
+       SELECT epochs.epoch::text, epochs.token, epochs.first_format::text, epochs.last_format::text,
+         members.member, members.address, members.draining::text, epochs.fenced_by::text, epochs.adopted_by::text,
+         (1000 * extract(epoch FROM now.at - members.renewed_at))::text AS age,
+         (1000 * extract(epoch FROM now.at - pg_catalog.pg_postmaster_start_time()))::text AS uptime,
+         (${this.reads.isPresumable})::text AS presumable, (epochs.taken_on <> now.timeline)::text AS moved,
+         (SELECT format::text FROM ${schema}.logs WHERE log = $1) AS format,
+         EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND classid = $6::int::oid
+           AND objid = epochs.epoch::oid AND objsubid = 2 AND granted AND database =
+             (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))::text AS locked
+       FROM ${schema}.epochs AS epochs JOIN ${schema}.members AS members USING (log, epoch), now, lease
+       WHERE epochs.log = $1 AND (NOT epochs.settled OR epochs.epoch = $2) ORDER BY epochs.epoch`,
+      [own.log, own.epoch, lease.member, lease.address, lease.draining, lockClassOf(own.logId)],
+    );
+    const self = rows.find(({ epoch }) => epoch === String(own.epoch));
+    if (self === undefined) throw new Error('The decision log no longer has the lease of this member.');
+    const isMoved = self['moved'] === 'true' && !this.synchronousStandbys;
+    return {
+      mustRestart: isMoved ? 'timeline' : self['fenced_by'] === null ? null : 'fenced',
+      serverUptimeMs: Number(self['uptime']),
+      format: Number(self['format']),
+      epochs: rows.map((row) => (row === self ? Object.assign(seen(row), lease, { ageMs: 0 }) : seen(row))),
+    };
+  }
+
+  /**
+   * Fences an epoch and takes it, with all that it had adopted. The rows of both members are locked, in the order of their
+   * epochs, so that two that adopt each other come to one answer.
+   *
+   * @returns the epochs that were taken; `taken` when another member has them; undefined when this member is fenced, or its
+   * incarnation is another one.
+   */
+  fence(session: LogSession, own: OwnEpoch, epoch: number): Promise<number[] | 'taken' | undefined> {
+    const { schema } = this;
+    return session.transaction(async () => {
+      const rows = await session.query<Row>(
+        `SELECT epoch::text, incarnation::text, fenced_by::text, adopted_by::text FROM ${schema}.epochs
+         WHERE log = $1 AND epoch IN ($2, $3) ORDER BY epochs.epoch FOR UPDATE`,
+        [own.log, own.epoch, epoch],
+      );
+      const me = rows.find((row) => row['epoch'] === String(own.epoch));
+      const target = rows.find((row) => row['epoch'] === String(epoch));
+      if (me?.['fenced_by'] !== null || me['incarnation'] !== String(own.incarnation)) return undefined;
+      if (target === undefined) throw neverGivenOut(epoch);
+      const adoptedBy = numberOrNull(target['adopted_by']);
+      if (adoptedBy !== null && adoptedBy !== own.epoch) {
+        const [adopter] = await session.query<Row>(
+          `SELECT fenced_by::text FROM ${schema}.epochs WHERE log = $1 AND epoch = $2`,
+          [own.log, adoptedBy],
+        );
+        if (adopter?.['fenced_by'] === null) return 'taken';
+      }
+      const which = adoptedBy === own.epoch ? 'adopted_by = $2' : '(epoch = $3 OR adopted_by = $3)';
+      const taken = await session.query<Row>(
+        `UPDATE ${schema}.epochs SET fenced_by = coalesce(fenced_by, $2), adopted_by = $2
+         WHERE log = $1 AND $3::int IS NOT NULL AND ${which} RETURNING epoch::text`,
+        [own.log, own.epoch, epoch],
+      );
+      return taken.map((row) => Number(row['epoch'])).toSorted((a, b) => a - b);
+    });
+  }
+
+  /**
+   * Reads what fenced epochs have left. The keys of what has no record are freed by the write that proves that what was read
+   * is replicated.
+   */
+  async read(
+    session: LogSession,
+    writer: LogWriter,
+    own: OwnEpoch,
+    fenced: number,
+    epochs: readonly number[],
+  ): Promise<Adoption> {
+    const runs: AdoptedRun[] = [];
+    for (const known of await this.reads.runs(session, own.log, epochs)) {
+      const { epoch, token, isPresumable } = known;
+      const run = { name: own.coordinator, logId: own.logId, epoch, token, durable: isPresumable };
+      const reports = await this.reads.reportsOf(session, own.log, epoch);
+      if (known.isSettled && epoch !== fenced && reports.length === 0) continue;
+      runs.push({ run, decisions: await this.reads.decisionsOf(session, own.log, epoch), reports });
+    }
+    const presumable = runs.flatMap(({ run }) => (run.durable ? [run.epoch] : []));
+    await writer.conditional(session, own, async () => {
+      const [row] = await session.query<Row>(
+        `WITH me AS (${currentEpoch(this.schema)}),
+         freed AS (
+           DELETE FROM ${this.schema}.request_keys AS keys USING me WHERE keys.log = $1 AND keys.epoch = ANY($4::int[])
+             AND NOT EXISTS (SELECT FROM ${this.schema}.decisions AS decisions
+               WHERE decisions.log = $1 AND decisions.epoch = keys.epoch AND decisions.sequence = keys.sequence)
+             AND NOT EXISTS (SELECT FROM ${this.schema}.outcomes AS outcomes
+               WHERE outcomes.log = $1 AND outcomes.epoch = keys.epoch AND outcomes.sequence = keys.sequence))
+         SELECT count(*)::text AS count FROM me`,
+        [own.log, own.epoch, own.incarnation, presumable],
+      );
+      return row?.['count'] === '1' ? true : undefined;
+    });
+    return { runs };
+  }
+
+  /** @returns whether nothing of an adopted epoch was open; undefined when the statement was refused. */
+  async settle(session: LogSession, own: OwnEpoch, epoch: number): Promise<boolean | undefined> {
+    const [row] = await session.query<Row>(
+      `WITH me AS (${currentEpoch(this.schema)}),
+       settled AS (
+         UPDATE ${this.schema}.epochs AS epochs SET settled = true FROM me
+         WHERE epochs.log = $1 AND epochs.epoch = $4 AND epochs.adopted_by = $2
+           AND NOT EXISTS (SELECT FROM ${this.schema}.decisions AS decisions WHERE decisions.log = $1 AND decisions.epoch = $4)
+         RETURNING 1)
+       SELECT (SELECT count(*) FROM me)::text AS me, (SELECT count(*) FROM settled)::text AS settled`,
+      [own.log, own.epoch, own.incarnation, epoch],
+    );
+    return row?.['me'] === '1' ? row['settled'] === '1' : undefined;
+  }
+
+  /** Ends the own epoch. Another member may have fenced it before. */
+  async end(session: LogSession, own: OwnEpoch): Promise<void> {
+    await session.query(
+      `UPDATE ${this.schema}.epochs SET fenced_by = coalesce(fenced_by, epoch) WHERE log = $1 AND epoch = $2`,
+      [own.log, own.epoch],
+    );
+  }
+
+  /** Raises the format, if every epoch that can write reads it. The row of the log is locked, so no epoch is taken meanwhile. */
+  raiseFormat(session: LogSession, own: OwnEpoch, format: number): Promise<number | undefined> {
+    const { schema } = this;
+    return session.transaction(async () => {
+      const [log] = await session.query<Row>(
+        `SELECT format::text FROM ${schema}.logs WHERE log = $1 FOR UPDATE`,
+        [own.log],
+      );
+      const [row] = await session.query<Row>(
+        `WITH me AS (${currentEpoch(schema)}),
+         raised AS (
+           UPDATE ${schema}.logs SET format = $4 FROM me WHERE log = $1 AND format < $4 AND NOT EXISTS (
+             SELECT FROM ${schema}.epochs WHERE log = $1 AND fenced_by IS NULL AND NOT $4 BETWEEN first_format AND last_format)
+           RETURNING 1)
+         SELECT (SELECT count(*) FROM me)::text AS me, (SELECT count(*) FROM raised)::text AS raised`,
+        [own.log, own.epoch, own.incarnation, format],
+      );
+      if (row?.['me'] !== '1') return undefined;
+      return row['raised'] === '1' ? format : Number(log?.['format']);
+    });
+  }
+}
+
+export function neverGivenOut(epoch: number): RangeError {
+  return new RangeError(`Epoch ${epoch} is the one of this member, or the log has never given it out.`);
+}
+
+function seen(row: Row): MemberEpoch {
+  return {
+    epoch: Number(row['epoch']),
+    token: row['token']!,
+    member: row['member']!,
+    address: row['address'] ?? null,
+    draining: row['draining'] === 'true',
+    formats: { first: Number(row['first_format']), last: Number(row['last_format']) },
+    ageMs: Number(row['age']),
+    isLockHeld: row['locked'] === 'true',
+    isFenced: row['fenced_by'] !== null,
+    adoptedBy: numberOrNull(row['adopted_by']),
+    isPresumable: row['presumable'] === 'true',
+  };
+}
+
+/** @returns the first of the two numbers of the lock. A stranger that has the same one only delays an adoption. */
+function lockClassOf(logId: string): number {
+  return Number.parseInt(logId.slice(0, 5), 36);
+}

@@ -1,0 +1,425 @@
+import type { ClientConfig } from 'pg';
+import {
+  type Adoption,
+  type AuditEntry,
+  type CommitDecision,
+  CoordinatorError,
+  FencedError,
+  type HeuristicRecord,
+  InvalidRequestError,
+  type KeyedRequest,
+  type KnownRun,
+  type LogClaim,
+  type LogMembers,
+  type LoggedOutcome,
+  type LoggedRegistration,
+  LogInUseError,
+  type MemberLease,
+  type ParticipantRegistration,
+  type Renewal,
+  type Reservation,
+  type SharedAuditEntry,
+  type SharedCommitDecision,
+  type SharedDecisionLog,
+} from '../../coordinator/index.js';
+import { Collector } from './collector.js';
+import { type OwnEpoch, currentEpoch, takeEpoch, takeKnownEpoch } from './epoch.js';
+import { PostgresLogError } from './errors.js';
+import { KeyStatements, type WaitingRequest } from './keys.js';
+import { MemberStatements, neverGivenOut } from './members.js';
+import {
+  type PostgresDecisionLogOptions,
+  type ResolvedPostgresLogSettings,
+  resolveLogSettings,
+} from './options.js';
+import { Purge } from './purge.js';
+import { ReadStatements } from './reads.js';
+import { type Place, encodeAudit, encodeCommit, encodeReport, placeOf } from './records.js';
+import { LogLane, clientConfigOf } from './session.js';
+import { type LogServer, checkServer, unreachable } from './tables.js';
+import { LogWriter } from './writer.js';
+
+/** The longest key, fingerprint and name; the longest address; the most of the details of a registration. */
+const MAX_NAME = 200;
+const MAX_ADDRESS = 2_000;
+const MAX_DETAILS = 64 * 1024;
+
+/** What became of an append. */
+type Found = 'recorded' | 'absent' | 'fenced';
+
+/**
+ * A decision log in a PostgreSQL database, which the members of a coordinator share. One connection of a member writes, all
+ * decisions that wait share one statement, and another connection renews its lease.
+ *
+ * @publicApi
+ */
+export class PostgresDecisionLog implements SharedDecisionLog {
+  readonly members: LogMembers = {
+    renew: (lease) => this.renew(lease),
+    adopt: (epoch) => this.adopt(epoch),
+    settled: (epoch) => this.settled(epoch),
+    runs: (epochs) => this.runs(epochs),
+    restart: () => this.restart(),
+    leave: () => this.leave(),
+    raiseFormat: (format) => this.raiseFormat(format),
+  };
+  private readonly settings: ResolvedPostgresLogSettings;
+  private readonly config: ClientConfig;
+  private readonly writer: LogWriter;
+  private readonly reader: LogLane;
+  private readonly leases: LogLane;
+  private readonly reads: ReadStatements;
+  private readonly memberStatements: MemberStatements;
+  private readonly keys: KeyStatements;
+  private readonly purge: Purge;
+  private readonly lookUps = new Collector<string, Found>((ids) => this.lookUpAll(ids));
+  private readonly reservations = new Collector<WaitingRequest, Reservation>((all) => this.reserveAll(all));
+  private server: LogServer | undefined;
+  private coordinator: string | undefined;
+  private purging: NodeJS.Timeout | undefined;
+  private isPurging = false;
+
+  /** @throws InvalidOptionsError for what is no valid setting. No connection is made yet. */
+  constructor({ connection, ...settings }: PostgresDecisionLogOptions) {
+    this.settings = resolveLogSettings(settings);
+    this.config = clientConfigOf(connection);
+    const { schema, synchronousStandbys, connectTimeoutMs, statementTimeoutMs, outcomeRetentionMs } =
+      this.settings;
+    this.writer = new LogWriter(this.config, this.settings);
+    const lane = { connectMs: connectTimeoutMs, statementMs: statementTimeoutMs };
+    this.reader = new LogLane(this.config, lane);
+    this.reads = new ReadStatements(schema, synchronousStandbys);
+    this.memberStatements = new MemberStatements(schema, this.reads, synchronousStandbys);
+    this.leases = new LogLane(this.config, lane, (session) =>
+      this.memberStatements.lock(session, this.writer.epoch),
+    );
+    this.keys = new KeyStatements(schema, this.reads);
+    this.purge = new Purge(schema, outcomeRetentionMs);
+  }
+
+  /** How it has flushed: one flush is one statement. */
+  get flushes(): LogWriter['flushes'] {
+    return this.writer.flushes;
+  }
+
+  /**
+   * Checks the server, creates the tables, and takes an epoch.
+   *
+   * @throws PostgresLogError, UnknownLogFormatError, LogStartsUsedUpError; LogInUseError when it is open already.
+   */
+  async open(coordinator: string): Promise<LogClaim> {
+    const { schema, createTables } = this.settings;
+    if (this.coordinator !== undefined) throw new LogInUseError(`the schema ${schema} of PostgreSQL`);
+    this.coordinator = coordinator;
+    try {
+      this.server = await this.writer.run((session) => checkServer(session, schema, createTables));
+      const claim = await this.take();
+      const { purgeIntervalMs } = this.settings;
+      this.purging = setInterval(() => void this.purgeNow(), purgeIntervalMs).unref();
+      return this.server.fsync === 'off'
+        ? {
+            ...claim,
+            warning: 'The server of the decision log has fsync = off: a crash of it may lose decisions',
+          }
+        : claim;
+    } catch (error) {
+      this.coordinator = undefined;
+      throw error instanceof CoordinatorError || error instanceof PostgresLogError
+        ? error
+        : unreachable(error);
+    }
+  }
+
+  isOwnRun(epoch: number, token: string): Promise<boolean> {
+    const { log } = this.writer.epoch;
+    return this.reader.run((session) => this.reads.isOwnRun(session, log, epoch, token));
+  }
+
+  append(decision: SharedCommitDecision): Promise<void> {
+    const { id, alsoCommits = [] } = decision;
+    const [sequence, ...others] = [id, ...alsoCommits].map((each) => this.ownSequence(each));
+    const record = decision.toRecord();
+    const isOutcome = record.branches.length === 0;
+    return this.writer.add({
+      kind: 'append',
+      sequence: sequence!,
+      record: isOutcome ? null : encodeCommit(record),
+      others,
+    });
+  }
+
+  async lookUp(transactionId: string): Promise<Found> {
+    // While a write is under way it may still get there.
+    await this.writer.settled();
+    return this.lookUps.add(transactionId);
+  }
+
+  progress(decision: CommitDecision): Promise<void> {
+    const place = this.placeOf(decision.id);
+    return this.writer.add({ kind: 'progress', place, record: encodeCommit(decision.toRecord()) });
+  }
+
+  end(transactionId: string, outcome: 'committed' | 'aborted' = 'committed'): void | Promise<void> {
+    const place = this.placeOf(transactionId);
+    if (outcome === 'aborted') return this.writer.add({ kind: 'refused', place });
+    this.writer.note('ended', place);
+  }
+
+  report(report: HeuristicRecord): Promise<void> {
+    const { id, branchId: branch } = report;
+    return this.writer.add({ kind: 'report', place: this.placeOf(id), branch, record: encodeReport(report) });
+  }
+
+  forget(transactionId: string): Promise<void> {
+    return this.writer.add({ kind: 'forget', place: this.placeOf(transactionId) });
+  }
+
+  audit(entry: AuditEntry): Promise<void> {
+    return this.writer.add({ kind: 'audit', records: [encodeAudit(entry)] });
+  }
+
+  check(): Promise<void> {
+    return this.writer.add({ kind: 'check' });
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.purging);
+    await Promise.all([this.writer.close(), this.reader.close(), this.leases.close()]);
+  }
+
+  outcomeOf(transactionId: string): Promise<LoggedOutcome> {
+    const { coordinator, logId, log } = this.writer.epoch;
+    const place = placeOf(transactionId, coordinator, logId);
+    return this.reader.run((session) =>
+      this.reads.believed(session, () => this.reads.outcomeOf(session, log, place)),
+    );
+  }
+
+  reserve(request: KeyedRequest): Promise<Reservation> {
+    checkLength('key', request.key, MAX_NAME);
+    checkLength('fingerprint', request.fingerprint, MAX_NAME);
+    const sequence = this.ownSequence(request.transactionId);
+    return this.reservations.add({ request, place: { epoch: this.writer.epoch.epoch, sequence } });
+  }
+
+  release(transactionId: string): void {
+    this.writer.note('released', this.placeOf(transactionId));
+  }
+
+  audits(): Promise<readonly SharedAuditEntry[]> {
+    const { log } = this.writer.epoch;
+    return this.reader.run((session) => this.reads.audits(session, log));
+  }
+
+  reports(): Promise<readonly HeuristicRecord[]> {
+    const { log } = this.writer.epoch;
+    return this.reader.run((session) => this.reads.reportsOf(session, log));
+  }
+
+  register({ name, address, details }: ParticipantRegistration): Promise<void> {
+    checkLength('name', name, MAX_NAME);
+    checkLength('address', address, MAX_ADDRESS);
+    const text = JSON.stringify(details ?? null);
+    checkLength('details', text, MAX_DETAILS);
+    return this.changeRegistrations(
+      `INSERT INTO registrations_of (log, name, address, details, revision, removed)
+       SELECT $1, $4, $5, $6, revision, false FROM revised
+       ON CONFLICT (log, name) DO UPDATE SET address = excluded.address, details = excluded.details,
+         revision = excluded.revision, removed = false`,
+      [name, address, text],
+    );
+  }
+
+  unregister(name: string): Promise<void> {
+    return this.changeRegistrations(
+      `UPDATE registrations_of AS registrations SET removed = true, revision = revised.revision FROM revised
+       WHERE registrations.log = $1 AND registrations.name = $4 AND NOT registrations.removed`,
+      [name],
+    );
+  }
+
+  registrations(): Promise<readonly LoggedRegistration[]> {
+    const { log } = this.writer.epoch;
+    return this.reader.run((session) => this.reads.registrations(session, log));
+  }
+
+  /** Deletes outcomes that were kept long enough. It also happens by itself. @returns how many were deleted. */
+  async purgeOutcomes(): Promise<number> {
+    return this.purge.run(this.writer);
+  }
+
+  private changeRegistrations(effect: string, values: readonly unknown[]): Promise<void> {
+    const { schema } = this.settings;
+    return this.writer.runCurrent((session, own) =>
+      this.writer
+        .conditional(session, own, async () => {
+          const [row] = await session.query<Record<string, string | null>>(
+            `WITH me AS (${currentEpoch(schema)}),
+           revised AS (UPDATE ${schema}.logs SET last_revision = last_revision + 1 FROM me WHERE log = $1
+             RETURNING last_revision AS revision),
+           effect AS (${effect.replace('registrations_of', `${schema}.registrations`)})
+           SELECT count(*)::text AS count FROM me`,
+            [own.log, own.epoch, own.incarnation, ...values],
+          );
+          return row?.['count'] === '1' ? true : undefined;
+        })
+        .then(() => undefined),
+    );
+  }
+
+  private async take(): Promise<LogClaim> {
+    const { schema } = this.settings;
+    const own = await takeKnownEpoch(
+      (task) => this.writer.run(task),
+      (session) => takeEpoch(session, schema, this.coordinator!, this.server!),
+    );
+    this.writer.useEpoch(own);
+    await this.leases.renew();
+    const audits = await this.writer.run((session) => this.reads.audits(session, own.log));
+    const { logId, epoch, token } = own;
+    return { logId, epoch, token, durable: true, decisions: [], reports: [], audits: audits.map(plainEntry) };
+  }
+
+  /** Takes a new incarnation first, so that what is absent then stays so. */
+  private lookUpAll(ids: readonly string[]): Promise<readonly Found[]> {
+    return this.writer.run(async (session) => {
+      const own = this.writer.epoch;
+      if (own.ended === undefined) await this.writer.newIncarnation(session);
+      if (own.ended !== undefined && !(own.ended instanceof FencedError)) throw own.ended;
+      const { coordinator, logId, log } = own;
+      const places = ids.map((id) => placeOf(id, coordinator, logId));
+      const known = places.filter((place) => place !== undefined);
+      const found = await this.reads.believed(session, () =>
+        this.reads.recorded(session, log, [...this.writer.epochs.keys()], own.epoch, known),
+      );
+      const answers = new Map(known.map((place, index) => [place, found[index]!]));
+      return places.map((place) => this.foundAt(place, place && answers.get(place)));
+    });
+  }
+
+  /** What was sent in an epoch that is fenced, and not answered, is for its adopter to say. */
+  private foundAt(place: Place | undefined, found: Found | undefined): Found {
+    if (place === undefined || found === undefined) return 'fenced';
+    const own = this.writer.epochs.get(place.epoch);
+    if (own === undefined) return found;
+    if (own.ended !== undefined || own !== this.writer.epoch)
+      return own.unanswered.has(place.sequence) ? 'fenced' : found;
+    own.unanswered.delete(place.sequence);
+    if (found === 'recorded') own.acknowledged = Math.max(own.acknowledged, place.sequence);
+    return found;
+  }
+
+  private reserveAll(requests: readonly WaitingRequest[]): Promise<readonly Reservation[]> {
+    return this.writer.runCurrent(async (session, own) => {
+      if (requests.some(({ place }) => place.epoch !== own.epoch))
+        throw new FencedError(own.coordinator, requests[0]!.place.epoch);
+      // A key is reserved once in a statement; those that ask for it too come after it.
+      const first = new Map<string, WaitingRequest>();
+      for (const waiting of requests)
+        if (!first.has(waiting.request.key)) first.set(waiting.request.key, waiting);
+      const answers = await this.keys.reserve(session, this.writer, own, [...first.values()]);
+      for (const waiting of requests) {
+        if (answers.has(waiting)) continue;
+        const [answer] = (await this.keys.reserve(session, this.writer, own, [waiting])).values();
+        answers.set(waiting, answer!);
+      }
+      return requests.map((waiting) => answers.get(waiting)!);
+    });
+  }
+
+  private renew(lease: MemberLease): Promise<Renewal> {
+    checkLength('member', lease.member, MAX_NAME);
+    if (lease.address !== null) checkLength('address', lease.address, MAX_ADDRESS);
+    return this.leases.run((session) => this.memberStatements.renew(session, this.writer.epoch, lease));
+  }
+
+  private async adopt(epoch: number): Promise<Adoption | 'taken'> {
+    if (epoch === this.writer.epoch.epoch || !Number.isSafeInteger(epoch) || epoch < 1)
+      throw neverGivenOut(epoch);
+    return this.writer.runCurrent(async (session, own) => {
+      const taken = await this.writer.conditional(session, own, () =>
+        this.memberStatements.fence(session, own, epoch),
+      );
+      if (taken === 'taken') return 'taken';
+      return this.memberStatements.read(session, this.writer, own, epoch, taken);
+    });
+  }
+
+  private async settled(epoch: number): Promise<boolean> {
+    // What was put off would be taken for what is open.
+    await this.writer.flushNotes();
+    return this.writer.runCurrent((session, own) =>
+      this.writer.conditional(session, own, () => this.memberStatements.settle(session, own, epoch)),
+    );
+  }
+
+  private runs(epochs: readonly number[]): Promise<readonly KnownRun[]> {
+    const { log } = this.writer.epoch;
+    return this.reader.run((session) =>
+      this.reads.believed(session, () => this.reads.runs(session, log, epochs)),
+    );
+  }
+
+  private async restart(): Promise<LogClaim> {
+    await this.endEpoch();
+    return this.take();
+  }
+
+  private async leave(): Promise<void> {
+    await this.writer.flushNotes();
+    await this.endEpoch();
+  }
+
+  /** @throws LogBehindError when the log has lost what it had acknowledged. */
+  private async endEpoch(): Promise<void> {
+    await this.writer.run(async (session) => {
+      const own = this.writer.epoch;
+      if (own.ended === undefined) await this.writer.newIncarnation(session);
+      if (own.ended !== undefined && !(own.ended instanceof FencedError)) throw own.ended;
+      await this.memberStatements.end(session, own);
+      own.ended ??= new FencedError(own.coordinator, own.epoch);
+    });
+  }
+
+  private raiseFormat(format: number): Promise<number> {
+    return this.writer.runCurrent((session, own) =>
+      this.writer.conditional(session, own, () => this.memberStatements.raiseFormat(session, own, format)),
+    );
+  }
+
+  /** The next turn tries again what could not be deleted. */
+  private async purgeNow(): Promise<void> {
+    if (this.isPurging) return;
+    this.isPurging = true;
+    await this.purgeOutcomes().catch(() => {});
+    this.isPurging = false;
+  }
+
+  private placeOf(transactionId: string): Place {
+    const { coordinator, logId } = this.writer.epoch;
+    const place = placeOf(transactionId, coordinator, logId);
+    if (place === undefined)
+      throw new RangeError(`"${transactionId}" is no transaction of this decision log.`);
+    return place;
+  }
+
+  private ownSequence(transactionId: string): number {
+    const { epoch, sequence } = this.placeOf(transactionId);
+    const own: OwnEpoch = this.writer.epoch;
+    if (epoch !== own.epoch)
+      throw new RangeError(
+        `"${transactionId}" is no transaction of epoch ${own.epoch}, in which this member writes.`,
+      );
+    return sequence;
+  }
+}
+
+function plainEntry({ number, at, by, action, target, reason, detail }: SharedAuditEntry): AuditEntry {
+  return { number, at, by, action, target, reason, detail };
+}
+
+/** @throws InvalidRequestError for what is longer than the log keeps. */
+function checkLength(what: string, text: string, most: number): void {
+  if (text.length > most)
+    throw new InvalidRequestError(what, `has ${text.length} characters, and the log keeps at most ${most}`);
+}

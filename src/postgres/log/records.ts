@@ -1,0 +1,93 @@
+import {
+  DamagedLogError,
+  RecordRefusedError,
+  originOf,
+  type AuditEntry,
+  type CommitRecord,
+  type HeuristicRecord,
+} from '../../coordinator/index.js';
+import { messageOf } from '../../coordinator/gate/texts.js';
+import { encodeBody, proveReadable, readBody } from '../../coordinator/log/record-body.js';
+import { AUDITS, COMMITS, REPORTS } from '../../coordinator/log/record-shapes.js';
+import type { FormatRange } from '../../coordinator/index.js';
+
+/** The formats of records that this version reads. */
+export const FORMATS: FormatRange = { first: 1, last: 1 };
+
+/** Far more than a payload should have, and little enough for many records in one statement. */
+const MAX_RECORD_BYTES = 4 * 1024 * 1024;
+
+/** A record as a table holds it. */
+export interface StoredRow {
+  readonly format: string;
+  /** In hexadecimal digits, behind `\x`. */
+  readonly record: string;
+}
+
+/** @throws RecordRefusedError when it is too large, or could not be read again. */
+function encode(name: string, kind: string, record: object, payloads: readonly unknown[] = []): Buffer {
+  let body: Uint8Array;
+  try {
+    body = encodeBody(kind, record, payloads);
+    proveReadable(kind, body);
+  } catch (error) {
+    throw new RecordRefusedError(name, messageOf(error));
+  }
+  if (body.length > MAX_RECORD_BYTES)
+    throw new RecordRefusedError(
+      name,
+      `it has ${body.length} bytes, and at most ${MAX_RECORD_BYTES} are taken`,
+    );
+  return Buffer.from(body.buffer, body.byteOffset, body.length);
+}
+
+export function encodeCommit(record: CommitRecord): Buffer {
+  const payloads = record.branches.map(({ payload }) => payload);
+  return encode(record.id, COMMITS, record, payloads);
+}
+
+export function encodeReport(report: HeuristicRecord): Buffer {
+  return encode(`${report.id}/${report.branchId}`, REPORTS, report);
+}
+
+export function encodeAudit(entry: AuditEntry): Buffer {
+  return encode(`audit entry ${entry.number}`, AUDITS, entry);
+}
+
+function decode(name: string, kind: string, { format, record }: StoredRow): unknown {
+  if (Number(format) < FORMATS.first || Number(format) > FORMATS.last)
+    throw new DamagedLogError(name, `it is of format ${format}, which this version does not read`);
+  try {
+    return readBody(kind, Buffer.from(record.slice(2), 'hex'));
+  } catch (error) {
+    throw new DamagedLogError(name, messageOf(error));
+  }
+}
+
+/** @throws DamagedLogError when it cannot be read: nothing may be presumed of its epoch then. */
+export function decodeCommit(name: string, row: StoredRow): CommitRecord {
+  return decode(name, COMMITS, row) as CommitRecord;
+}
+
+/** @throws DamagedLogError as {@link decodeCommit} does. */
+export function decodeReport(name: string, row: StoredRow): HeuristicRecord {
+  return decode(name, REPORTS, row) as HeuristicRecord;
+}
+
+/** @throws DamagedLogError as {@link decodeCommit} does. */
+export function decodeAudit(name: string, row: StoredRow): AuditEntry {
+  return decode(name, AUDITS, row) as AuditEntry;
+}
+
+/** Where the log keeps what belongs to a transaction. */
+export interface Place {
+  readonly epoch: number;
+  readonly sequence: number;
+}
+
+/** @returns the place of a transaction of this log; undefined for any other id. */
+export function placeOf(id: string, coordinator: string, logId: string): Place | undefined {
+  const origin = originOf(id);
+  if (origin?.name !== coordinator || origin.logId !== logId) return undefined;
+  return { epoch: origin.epoch, sequence: Number(id.slice(id.lastIndexOf('.') + 1)) };
+}

@@ -1,0 +1,222 @@
+import type { ClientConfig } from 'pg';
+import { within } from '../../coordinator/within.js';
+import { awaitReplicas } from '../connection/replication.js';
+import { OwnClient, cut } from '../connection/own-client.js';
+import { type TextRow, rowsOf } from '../connection/own-queries.js';
+import { identify, sessionOf, SINCE, type ServerSession } from '../connection/server-session.js';
+
+/** After so much silence the operating system asks whether the other end is there. */
+const KEEP_ALIVE_AFTER_MS = 10_000;
+/** How long a connection may take to say goodbye. */
+const GOODBYE_MS = 1_000;
+/** So many sessions of lost connections are ended at the server by the next connection; older ones end by themselves. */
+const MAX_LEFT = 20;
+
+/** What the statements of the log rest on, whatever the defaults of the role and the database are. */
+const SETTINGS = `
+  SET default_transaction_isolation = 'read committed'; SET search_path = pg_catalog; SET bytea_output = 'hex';
+  SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0`;
+
+/** A statement was sent, and what became of it is not known. */
+export class UnknownResultError extends Error {
+  constructor(reason: string, options?: ErrorOptions) {
+    super(`What became of a write to the decision log is not known: ${reason}`, options);
+    this.name = 'UnknownResultError';
+  }
+}
+
+/** One session of the log at the server. */
+export class LogSession {
+  /** Set when its connection is lost or given up: nothing more is sent. */
+  isLost = false;
+  private warnings = 0;
+
+  private constructor(
+    private readonly client: OwnClient,
+    private readonly statementMs: number,
+  ) {
+    client.on('error', () => this.lose());
+    client.on('end', () => this.lose());
+    // With the level of messages that is set below, the server sends nothing but warnings.
+    client.on('notice', () => this.warnings++);
+  }
+
+  static async open(config: ClientConfig, connectMs: number, statementMs: number): Promise<LogSession> {
+    const client = new OwnClient(config);
+    const session = new LogSession(client, statementMs);
+    try {
+      const opening = async (): Promise<void> => {
+        await client.connect();
+        await awaitReplicas(client);
+        await client.query(SETTINGS);
+        await identify(client);
+      };
+      await within(connectMs, opening(), () => {
+        throw new Error(`PostgreSQL has not answered within ${connectMs} ms`);
+      });
+      return session;
+    } catch (error) {
+      session.giveUp();
+      throw error;
+    }
+  }
+
+  /** How the server knows it. */
+  get identity(): ServerSession | undefined {
+    return sessionOf(this.client);
+  }
+
+  /**
+   * A statement, or several that are one transaction. One that is late is given up with its connection, and never
+   * cancelled: the server would report success for a write that only waits for a standby.
+   *
+   * @throws UnknownResultError when its result is not known: no answer, an error, or a warning.
+   */
+  async query<R extends TextRow>(text: string, values?: readonly unknown[]): Promise<R[]> {
+    const before = this.warnings;
+    let rows: R[];
+    try {
+      const { statementMs } = this;
+      rows = await within(statementMs, rowsOf<R>(this.client, text, values), () => {
+        throw new Error(`no answer within ${statementMs} ms`);
+      });
+    } catch (error) {
+      this.giveUp();
+      throw new UnknownResultError(error instanceof Error ? error.message : String(error), { cause: error });
+    }
+    if (this.warnings !== before) {
+      throw new UnknownResultError(
+        'the server has warned. Where the wait for a synchronous standby was cut short, look whether the standbys in ' +
+          'synchronous_standby_names are up',
+      );
+    }
+    return rows;
+  }
+
+  /** Several statements in one transaction. Whatever is thrown rolls it back. */
+  async transaction<T>(work: () => Promise<T>): Promise<T> {
+    await this.query('BEGIN');
+    let result: T;
+    try {
+      result = await work();
+    } catch (error) {
+      if (!this.isLost) await this.query('ROLLBACK');
+      throw error;
+    }
+    await this.query('COMMIT');
+    return result;
+  }
+
+  giveUp(): void {
+    this.lose();
+    cut(this.client);
+    this.client.end().catch(() => {});
+  }
+
+  async close(): Promise<void> {
+    if (this.isLost) return;
+    this.isLost = true;
+    await within(
+      GOODBYE_MS,
+      this.client.end().catch(() => {}),
+      () => undefined,
+    );
+    cut(this.client);
+  }
+
+  private lose(): void {
+    this.isLost = true;
+  }
+}
+
+const END_LEFT = `
+  SELECT pg_catalog.pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_activity
+  WHERE pid OPERATOR(pg_catalog.=) $1::int AND ${SINCE} OPERATOR(pg_catalog.=) $2::text`;
+
+/** How the connections of a log are made. */
+export interface LaneSettings {
+  readonly connectMs: number;
+  readonly statementMs: number;
+}
+
+/** One connection for one kind of work: what is asked waits for its turn, and a lost connection is opened anew. */
+export class LogLane {
+  private session: LogSession | undefined;
+  private tail: Promise<unknown> = Promise.resolve();
+  private waiting = 0;
+  /** Sessions of lost connections: they may still be at work at the server. */
+  private readonly left: ServerSession[] = [];
+  private isClosed = false;
+
+  /**
+   * @param opened is called on each new connection, before anything else.
+   * @param limit how many may wait for their turn.
+   */
+  constructor(
+    private readonly config: ClientConfig,
+    private readonly settings: LaneSettings,
+    private readonly opened: (session: LogSession) => Promise<void> = () => Promise.resolve(),
+    private readonly limit = 10_000,
+  ) {}
+
+  /** Runs a task when those before it are over. */
+  run<T>(task: (session: LogSession) => Promise<T>): Promise<T> {
+    if (this.isClosed) return Promise.reject(new Error('The decision log is closed.'));
+    if (this.waiting >= this.limit) {
+      return Promise.reject(new Error(`${this.limit} tasks wait for the decision log already`));
+    }
+    this.waiting++;
+    const turn = this.tail.then(async () => {
+      this.waiting--;
+      return task(await this.connected());
+    });
+    this.tail = turn.catch(() => {});
+    return turn;
+  }
+
+  /** Closes the connection, if there is one, when what is under way is over: the next task has a new one. */
+  async renew(): Promise<void> {
+    await this.tail;
+    const { session } = this;
+    this.session = undefined;
+    await session?.close();
+  }
+
+  /** Nothing more is taken. @returns a promise that resolves when the connection is closed. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    await this.tail;
+    await this.session?.close();
+    this.session = undefined;
+  }
+
+  private async connected(): Promise<LogSession> {
+    if (this.session !== undefined && !this.session.isLost) return this.session;
+    const { identity } = this.session ?? {};
+    if (identity !== undefined) this.left.push(identity);
+    if (this.left.length > MAX_LEFT) this.left.shift();
+    this.session = undefined;
+    const { connectMs, statementMs } = this.settings;
+    const session = await LogSession.open(this.config, connectMs, statementMs);
+    this.session = session;
+    try {
+      // What they wait for holds locks that the new connection needs.
+      for (const { pid, since } of this.left.splice(0)) await session.query(END_LEFT, [pid, since]);
+      await this.opened(session);
+    } catch (error) {
+      session.giveUp();
+      throw error;
+    }
+    return session;
+  }
+}
+
+/** @returns how a client of the log connects. */
+export function clientConfigOf(connection: string | ClientConfig): ClientConfig {
+  return {
+    application_name: 'dtc log',
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
+    ...(typeof connection === 'string' ? { connectionString: connection } : connection),
+  };
+}

@@ -1,0 +1,164 @@
+import type { LogSession } from './session.js';
+import { type OwnEpoch, currentEpoch } from './epoch.js';
+import { FORMATS, type Place } from './records.js';
+
+/** A decision that is to be recorded, or an outcome that needs no record. */
+export interface AppendWrite {
+  readonly kind: 'append';
+  readonly sequence: number;
+  readonly record: Buffer | null;
+  /** The numbers of others that the same record commits. */
+  readonly others: readonly number[];
+}
+
+export type OtherWrite =
+  | { readonly kind: 'progress'; readonly place: Place; readonly record: Buffer }
+  | { readonly kind: 'refused'; readonly place: Place }
+  | { readonly kind: 'report'; readonly place: Place; readonly branch: string; readonly record: Buffer }
+  | { readonly kind: 'forget'; readonly place: Place }
+  | { readonly kind: 'audit'; readonly records: readonly Buffer[] }
+  | { readonly kind: 'check' };
+
+export type Write = AppendWrite | OtherWrite;
+
+/** What is written with the next decision, and kept until it is. */
+export interface Notes {
+  readonly ended: readonly Place[];
+  readonly released: readonly Place[];
+}
+
+/** How many audit entries are kept. */
+const AUDITS_KEPT = 1_000;
+
+/** The statements of the log that write. Each is conditional on the epoch and the incarnation of its writer. */
+export class WriteStatements {
+  constructor(private readonly schema: string) {}
+
+  /**
+   * Records decisions and outcomes, drops the records of what has ended, and raises the mark of the epoch: one statement.
+   *
+   * @returns false when it had no effect, as the epoch is fenced or the incarnation is another one.
+   */
+  async append(
+    session: LogSession,
+    own: OwnEpoch,
+    appends: readonly AppendWrite[],
+    { ended, released }: Notes,
+  ): Promise<boolean> {
+    const { schema } = this;
+    const records = appends.filter(({ record }) => record !== null);
+    const outcomes = appends.flatMap(({ sequence, record, others }) =>
+      record === null ? [sequence, ...others] : others,
+    );
+    let mark = 0;
+    for (const { sequence, others } of appends) mark = Math.max(mark, sequence, ...others);
+    const values: unknown[] = [own.log, own.epoch, own.incarnation, mark];
+    const parts = [`WITH me AS (${currentEpoch(schema, 'high_water = greatest(high_water, $4)')})`];
+    if (records.length > 0) {
+      values.push(
+        records.map(({ sequence }) => sequence),
+        records.map(({ record }) => record),
+      );
+      parts.push(`records AS (
+        INSERT INTO ${schema}.decisions (log, epoch, sequence, format, record)
+        SELECT $1, $2, sequence, ${FORMATS.last}, record
+        FROM me, unnest($${values.length - 1}::bigint[], $${values.length}::bytea[]) AS given (sequence, record)
+        ON CONFLICT DO NOTHING)`);
+    }
+    if (outcomes.length > 0) {
+      values.push(outcomes);
+      parts.push(`outcomes AS (
+        INSERT INTO ${schema}.outcomes (log, epoch, sequence, ended_at)
+        SELECT $1, $2, sequence, clock_timestamp() FROM me, unnest($${values.length}::bigint[]) AS given (sequence)
+        ON CONFLICT DO NOTHING)`);
+    }
+    if (ended.length > 0) {
+      parts.push(`gone AS (
+        DELETE FROM ${schema}.decisions AS decisions USING me, ${given(values, ended)}
+        WHERE decisions.log = $1 AND decisions.epoch = given.epoch AND decisions.sequence = given.sequence AND ${this.isOwned('given')}
+        RETURNING decisions.epoch, decisions.sequence),
+      kept AS (
+        INSERT INTO ${schema}.outcomes (log, epoch, sequence, ended_at)
+        SELECT $1, epoch, sequence, clock_timestamp() FROM gone ON CONFLICT DO NOTHING)`);
+    }
+    if (released.length > 0) {
+      parts.push(`released AS (
+        DELETE FROM ${schema}.request_keys AS keys USING me, ${given(values, released)}
+        WHERE keys.log = $1 AND keys.epoch = given.epoch AND keys.sequence = given.sequence AND ${this.isOwned('given')})`);
+    }
+    return isOne(await session.query(`${parts.join(', ')} SELECT count(*)::text AS count FROM me`, values));
+  }
+
+  /** Any other write. @returns as {@link append} does. */
+  async other(session: LogSession, own: OwnEpoch, write: OtherWrite): Promise<boolean> {
+    const [effect, values] = this.effectOf(write);
+    const sql = `WITH me AS (${currentEpoch(this.schema)})${effect} SELECT count(*)::text AS count FROM me`;
+    return isOne(await session.query(sql, [own.log, own.epoch, own.incarnation, ...values]));
+  }
+
+  private effectOf(write: OtherWrite): readonly [string, readonly unknown[]] {
+    const { schema } = this;
+    switch (write.kind) {
+      case 'progress': {
+        const { place, record } = write;
+        return [
+          `, effect AS (UPDATE ${schema}.decisions AS decisions SET record = $6, format = ${FORMATS.last} FROM me
+            WHERE decisions.log = $1 AND decisions.epoch = $4 AND decisions.sequence = $5 AND ${this.isOwned('decisions')})`,
+          [place.epoch, place.sequence, record],
+        ];
+      }
+      case 'refused':
+        return [
+          `, effect AS (DELETE FROM ${schema}.decisions AS decisions USING me
+            WHERE decisions.log = $1 AND decisions.epoch = $4 AND decisions.sequence = $5 AND ${this.isOwned('decisions')}
+            RETURNING decisions.epoch, decisions.sequence),
+          keys AS (DELETE FROM ${schema}.request_keys AS keys USING effect
+            WHERE keys.log = $1 AND keys.epoch = effect.epoch AND keys.sequence = effect.sequence)`,
+          [write.place.epoch, write.place.sequence],
+        ];
+      case 'report': {
+        const { place, branch, record } = write;
+        return [
+          `, effect AS (INSERT INTO ${schema}.reports (log, epoch, sequence, branch, format, record)
+            SELECT $1, $4, $5, $6, ${FORMATS.last}, $7 FROM me
+            ON CONFLICT (log, epoch, sequence, branch) DO UPDATE SET format = excluded.format, record = excluded.record)`,
+          [place.epoch, place.sequence, branch, record],
+        ];
+      }
+      case 'forget':
+        return [
+          `, effect AS (DELETE FROM ${schema}.reports AS reports USING me
+            WHERE reports.log = $1 AND reports.epoch = $4 AND reports.sequence = $5)`,
+          [write.place.epoch, write.place.sequence],
+        ];
+      case 'audit':
+        return [
+          `, effect AS (INSERT INTO ${schema}.audits (log, epoch, format, record) 
+            SELECT $1, $2, ${FORMATS.last}, record FROM me, unnest($4::bytea[]) WITH ORDINALITY AS given (record, nr) ORDER BY nr),
+          old AS (DELETE FROM ${schema}.audits AS audits USING me WHERE audits.log = $1 AND audits.place <= (
+            SELECT place FROM ${schema}.audits WHERE log = $1 ORDER BY place DESC OFFSET ${AUDITS_KEPT} LIMIT 1))`,
+          [write.records],
+        ];
+      case 'check':
+        return ['', []];
+    }
+  }
+
+  /** Whether the writer may change records of an epoch: it is its own, or one that it has adopted. */
+  private isOwned(row: string): string {
+    return `(${row}.epoch = $2 OR EXISTS (SELECT FROM ${this.schema}.epochs AS owned
+      WHERE owned.log = $1 AND owned.epoch = ${row}.epoch AND owned.adopted_by = $2))`;
+  }
+}
+
+function given(values: unknown[], places: readonly Place[]): string {
+  values.push(
+    places.map(({ epoch }) => epoch),
+    places.map(({ sequence }) => sequence),
+  );
+  return `unnest($${values.length - 1}::int[], $${values.length}::bigint[]) AS given (epoch, sequence)`;
+}
+
+function isOne([row]: readonly { readonly count?: string | null }[]): boolean {
+  return row?.count === '1';
+}
