@@ -28,7 +28,10 @@ function bare(code: string): string {
 
 /** @returns the blocks that stand in a source file, which imports the library as a user of the package does. */
 function excerptsAmong(candidates: readonly Block[]): Block[] {
-  const sources = globSync('{src,test,samples,bench}/**/*.ts', { cwd: ROOT, exclude: ['**/node_modules/**'] })
+  const sources = globSync(['{src,test,samples,bench}/**/*.ts', '*.ts'], {
+    cwd: ROOT,
+    exclude: ['**/node_modules/**'],
+  })
     .map((file) => readFileSync(join(ROOT, file), 'utf8'))
     .map((source) =>
       source.replaceAll(/'(?:\.\.?\/)+src\/(\w+)\/index\.js'/g, (_, folder: string) =>

@@ -113,6 +113,14 @@ describe('the documentation', () => {
     expect(words.length).toBeLessThanOrEqual(1_800);
   });
 
+  it('has a README that leads to every page', () => {
+    const text = readFileSync(join(root, 'README.md'), 'utf8');
+    const pages = DOCUMENTS.filter((name) => name.startsWith('docs/'));
+
+    expect(pages.length).toBeGreaterThan(15);
+    expect(pages.filter((page) => !text.includes(`](${page})`))).toEqual([]);
+  });
+
   it('points only to files that are there', () => {
     for (const file of DOCUMENTS) {
       const text = readFileSync(join(root, file), 'utf8');
