@@ -34,6 +34,13 @@ describe('The reason why the application did not start', () => {
     one.close();
   });
 
+  it('ends with the code of the library, which the runbook explains', () => {
+    const error = Object.assign(new Error('The log is in use.'), { code: 'DTC_LOG_IN_USE' });
+
+    expect(reasonNotStarted(error)).toBe('The log is in use. (DTC_LOG_IN_USE)');
+    expect(reasonNotStarted(systemError('EIO', {}))).toBe('EIO: a system error');
+  });
+
   it('is one line, whatever is thrown', () => {
     expect(reasonNotStarted(new Error('two\n  lines'))).toBe('two lines');
     expect(reasonNotStarted('a string')).toBe('a string');

@@ -22,10 +22,15 @@ export function reasonNotStarted(error: unknown): string {
     case 'ENOTFOUND':
       return `${address ?? 'HOST'} is no address of this machine. Set HOST to one that is.`;
     default:
-      return error.message.replaceAll(/\s*\n\s*/g, ' ');
+      return withCode(error.message.replaceAll(/\s*\n\s*/g, ' '), code);
   }
 }
 
 function notAccessible(path: string, code: string): string {
   return `${path} cannot be read or written by this user (${code}). Give the user the right to, or start in another folder.`;
+}
+
+/** The runbook has a paragraph on each code of the library. */
+function withCode(message: string, code: unknown): string {
+  return typeof code === 'string' && code.startsWith('DTC_') ? `${message} (${code})` : message;
 }
