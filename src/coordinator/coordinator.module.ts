@@ -31,10 +31,10 @@ import { StartUpWarnings } from './start-up-warnings.js';
 import { TransactionManager } from './transaction-manager.js';
 
 /**
- * The scheduler of the coordinator's own jobs, out of sight of the application. Nest makes two of a module that is
- * imported twice: if this one were to take up decorated jobs as well, those of an application that imports
- * ScheduleModule itself would run twice; and if it were global, which registry its providers get would hang on the
- * order of its imports.
+ * The scheduler of the coordinator's own jobs, hidden from the application. Nest creates two instances of a
+ * module that is imported twice. If this one also registered decorated jobs, those of an application that
+ * imports ScheduleModule itself would run twice. If it were global, the registry of the application's
+ * providers would depend on the order of its imports.
  */
 const ownSchedule: DynamicModule = {
   ...ScheduleModule.forRoot({ cronJobs: false, intervals: false, timeouts: false }),
@@ -42,8 +42,8 @@ const ownSchedule: DynamicModule = {
 };
 
 /**
- * The coordinator, for a Nest application: `CoordinatorModule.forRoot()` or `forRootAsync()`, once, in the root
- * module. It is global, finds the participants by itself, and exports {@link TransactionManager}.
+ * The coordinator, for a Nest application: `CoordinatorModule.forRoot()` or `forRootAsync()`, once, in the
+ * root module. It is global, finds the participants by itself, and exports {@link TransactionManager}.
  *
  * @publicApi
  */
@@ -92,7 +92,7 @@ const ownSchedule: DynamicModule = {
         try {
           if (claim.durable && name === undefined) {
             throw new InvalidOptionsError('CoordinatorModule', [
-              'name: is needed with a durable log, and must never change, because what is in the log belongs to it',
+              'name: is required with a durable log, and must never change, because the records in the log belong to it',
             ]);
           }
           const tracing = new OpenTelemetryTracing(observer);
@@ -108,7 +108,8 @@ const ownSchedule: DynamicModule = {
             allowMemoryLog,
           });
         } catch (error) {
-          // No one else knows that it is open. Why there is no coordinator says more than why it could not be closed.
+          // Nothing else closes the log. The reason why there is no coordinator matters more than an error of
+          // closing it.
           await Promise.resolve()
             .then(() => log.close())
             .catch(() => {});
@@ -134,7 +135,10 @@ const ownSchedule: DynamicModule = {
   exports: [TransactionManager, ParticipantRegistry, CoordinatorStatus, MetricSource, OperatorActions],
 })
 export class CoordinatorModule extends ConfigurableModuleClass {
-  /** The coordinator with these options. @throws InvalidOptionsError at start-up, when one is impossible. */
+  /**
+   * The coordinator with these options. @throws InvalidOptionsError at start-up, when an option is
+   * impossible.
+   */
   static override forRoot(options: CoordinatorModuleOptions & { isGlobal?: boolean } = {}): DynamicModule {
     return super.forRoot(options);
   }

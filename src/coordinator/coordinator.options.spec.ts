@@ -3,13 +3,13 @@ import type { z } from 'zod';
 import { type CoordinatorOptions, coordinatorOptionsSchema } from './coordinator.options.js';
 import { type ParticipantOptions, participantOptionsSchema } from './participant/participant.options.js';
 
-describe('the options as they are documented', () => {
+describe('the documented options', () => {
   // The compiler checks these two: they can fail only in a type check of the project.
-  it('are those of the coordinator that the schema takes', () => {
+  it('of the coordinator are those of the schema', () => {
     expectTypeOf<CoordinatorOptions>().toEqualTypeOf<Readonly<z.input<typeof coordinatorOptionsSchema>>>();
   });
 
-  it('are those of a participant that the schema takes', () => {
+  it('of a participant are those of the schema', () => {
     expectTypeOf<ParticipantOptions>().toEqualTypeOf<Readonly<z.input<typeof participantOptionsSchema>>>();
   });
 });

@@ -5,22 +5,23 @@ import { durationMs, plainName } from './option-fields.js';
 import { MAX_BRANCH_SET } from './protocol/index.js';
 
 /**
- * Every option of the coordinator, with its text, its limits and its default. The docstrings of {@link CoordinatorOptions}
- * and the table in docs/options.md are made from it: `UPDATE_DOCS=1 npx vitest run test/docs`.
+ * Every option of the coordinator, with its text, its limits and its default. The docstrings of {@link
+ * CoordinatorOptions} and the table in docs/options.md are generated from it: `UPDATE_DOCS=1 npx vitest run
+ * test/docs`.
  */
 export const coordinatorOptionsSchema = z.strictObject({
   name: plainName
     .default('coordinator')
-    .describe('The name of this coordinator, the same after a restart. It begins every transaction id.'),
+    .describe('The name of this coordinator. It must stay the same after a restart. Every transaction id begins with it.'),
   timeoutMs: durationMs
     .default(5_000)
-    .describe('How long a transaction may take until its decision. Then it is aborted.'),
+    .describe('The time limit of a transaction until its decision. Then it is aborted.'),
   prepareTimeoutMs: durationMs
     .default(2_000)
-    .describe('How long a participant may take to prepare. Then the transaction is aborted.'),
+    .describe('The time limit of a participant for prepare. Then the transaction is aborted.'),
   completionTimeoutMs: durationMs
     .default(2_000)
-    .describe('How long one attempt to commit or roll back a branch may take. Then it is tried again.'),
+    .describe('The time limit of one attempt to commit or roll back a branch. Then it is tried again.'),
   completionWaitMs: durationMs
     .default(3_000)
     .describe(
@@ -32,46 +33,46 @@ export const coordinatorOptionsSchema = z.strictObject({
     .min(1)
     .max(1_000)
     .default(5)
-    .describe('How often a completion is tried before the branch is stalled and left to the recovery job.'),
+    .describe('The number of attempts to complete a branch before it is stalled and left to the recovery job.'),
   retryBaseMs: durationMs
     .default(50)
     .describe(
-      'The longest pause after the first failed attempt. It doubles with each further one, and the pause is drawn at random ' +
-        'from nothing up to it (full jitter).',
+      'The longest pause after the first failed attempt. It doubles with each further attempt. The pause is a random time ' +
+        'from 0 to that length (full jitter).',
     ),
-  retryCapMs: durationMs.default(5_000).describe('The pause between two attempts never grows beyond this.'),
+  retryCapMs: durationMs.default(5_000).describe('The longest pause between two attempts.'),
   recoveryIntervalMs: durationMs
     .default(5_000)
-    .describe('How often the recovery job takes up the branches that are stalled.'),
+    .describe('How often the recovery job tries the stalled branches.'),
   recoveryConcurrency: z
     .number()
     .int()
     .min(1)
     .max(1_000)
     .default(50)
-    .describe('How many stalled branches of one participant the recovery job tries at the same time.'),
+    .describe('The most stalled branches of one participant that the recovery job tries at the same time.'),
   orphanSafetyMs: durationMs
     .default(10_000)
     .describe(
-      'How long a branch of an earlier run must have been seen prepared, without a decision, before it is rolled back.',
+      'How long a branch of an earlier run must have been listed as prepared, without a decision, before it is rolled back.',
     ),
   sweepIntervalMs: durationMs
     .default(10)
-    .describe('How often deadlines are looked at, and so how late a time-out or a retry may be.'),
+    .describe('How often deadlines are checked, and so how late a time-out or a retry may be.'),
   maxBranches: z
     .number()
     .int()
     .min(1)
     .max(MAX_BRANCH_SET)
     .default(10)
-    .describe('How many branches a transaction may have.'),
+    .describe('The most branches of a transaction.'),
   maxInFlight: z
     .number()
     .int()
     .min(1)
     .max(1_000_000)
     .default(10_000)
-    .describe('How many transactions may be in flight. Further ones are refused before anything starts.'),
+    .describe('The most transactions in flight. Further transactions are refused before anything starts.'),
   maxQueued: z
     .number()
     .int()
@@ -80,8 +81,8 @@ export const coordinatorOptionsSchema = z.strictObject({
     .optional()
     .meta({
       description:
-        'How many transactions may wait for room at a database server. They wait for a quarter of their time at most. ' +
-        'Further ones are refused before anything starts.',
+        'The most transactions that wait for room at a database server. They wait for at most a quarter of their time. ' +
+        'Further transactions are refused before anything starts.',
       derivedDefault: 'as many as the server takes at once',
     }),
   maxStalled: z
@@ -91,7 +92,7 @@ export const coordinatorOptionsSchema = z.strictObject({
     .max(1_000_000)
     .default(10_000)
     .describe(
-      'How many transactions may be stalled or hold a heuristic report. Beyond it, a transaction that names a ' +
+      'The most transactions that are stalled or hold a heuristic report. Beyond it, a transaction that names a ' +
         'participant with such branches is refused.',
     ),
   retainFinished: z
@@ -100,17 +101,17 @@ export const coordinatorOptionsSchema = z.strictObject({
     .min(0)
     .max(1_000_000)
     .default(1_000)
-    .describe('How many finished transactions are kept to be looked at.'),
+    .describe('The most finished transactions that are kept for display.'),
   retainFinishedMs: durationMs
     .default(300_000)
-    .describe('How long a finished transaction is kept to be looked at.'),
+    .describe('How long a finished transaction is kept for display.'),
   shutdownGraceMs: durationMs
     .default(10_000)
     .describe('How long a shutdown waits for the transactions in flight.'),
 });
 
 /**
- * What a user may set. Everything has a default.
+ * The options of the coordinator. Each has a default.
  *
  * @publicApi
  */
@@ -245,13 +246,13 @@ export interface CoordinatorOptions {
   // /options
 }
 
-/** Every option, with its default where none was given. @publicApi */
+/** Every option, with its default if it was not given. @publicApi */
 export type ResolvedCoordinatorOptions = Readonly<z.output<typeof coordinatorOptionsSchema>>;
 
 /**
- * Fills in the defaults, once, for the whole coordinator.
+ * Adds the defaults, once, for the whole coordinator.
  *
- * @throws InvalidOptionsError when an option is unknown or impossible.
+ * @throws InvalidOptionsError when an option is unknown or has an impossible value.
  */
 export function resolveCoordinatorOptions(options: CoordinatorOptions = {}): ResolvedCoordinatorOptions {
   const parsed = coordinatorOptionsSchema.safeParse(options);

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 
-/** @returns one short sentence for each thing that a schema found wrong, with the place it was found at. */
+/** @returns one short sentence for each problem that a schema found, with its place. */
 export function describeIssues(error: z.ZodError): string[] {
   return error.issues.map((issue) => {
     const place = issue.path.map(String).join('.');

@@ -1,5 +1,5 @@
 /**
- * The stable codes of everything the coordinator refuses. A code never changes its meaning.
+ * The stable codes of all refusals of the coordinator. A code never changes its meaning.
  *
  * @publicApi
  */
@@ -43,8 +43,9 @@ export type CoordinatorErrorCode =
   | 'DTC_UNKNOWN_PARTICIPANT';
 
 /**
- * What the coordinator throws when it refuses something. Whenever it is thrown nothing has changed: no transaction was
- * begun, or the one that a branch was to be enlisted in goes on without it. Once begun, a transaction has an outcome.
+ * The base class of the coordinator's refusals. A refusal has changed nothing: no transaction was begun, or
+ * the transaction that was to take a branch continues without it. A transaction that was begun has an
+ * outcome.
  *
  * @publicApi
  */
@@ -57,7 +58,7 @@ export abstract class CoordinatorError extends Error {
   }
 }
 
-/** A request names a participant that nobody registered. @publicApi */
+/** A request names a participant that is not registered. @publicApi */
 export class UnknownParticipantError extends CoordinatorError {
   readonly code = 'DTC_UNKNOWN_PARTICIPANT';
 
@@ -86,7 +87,9 @@ export class TooManyBranchesError extends CoordinatorError {
   }
 }
 
-/** A branch id is in use in this transaction, for another participant or another payload. @publicApi */
+/**
+ * A branch id is already in use in this transaction, for another participant or another payload. @publicApi
+ */
 export class BranchConflictError extends CoordinatorError {
   readonly code = 'DTC_BRANCH_CONFLICT';
 
@@ -97,13 +100,16 @@ export class BranchConflictError extends CoordinatorError {
   ) {
     super(
       participant === enlisted
-        ? `The branch "${branchId}" of "${participant}" is enlisted already with another payload, which stands.`
-        : `The branch "${branchId}" belongs to "${enlisted}" already and cannot be enlisted for "${participant}".`,
+        ? `The branch "${branchId}" of "${participant}" is already enlisted with another payload, which stays unchanged.`
+        : `The branch "${branchId}" already belongs to "${enlisted}" and cannot be enlisted for "${participant}".`,
     );
   }
 }
 
-/** A branch was offered to a transaction that takes no more: its voting has begun, it is over, or rollback-only. @publicApi */
+/**
+ * A branch was offered to a transaction that takes no more: its voting has started, it has ended, or it is
+ * rollback-only. @publicApi
+ */
 export class NotActiveError extends CoordinatorError {
   readonly code = 'DTC_NOT_ACTIVE';
 
@@ -111,11 +117,11 @@ export class NotActiveError extends CoordinatorError {
     readonly transactionId: string,
     readonly state: string,
   ) {
-    super(`The transaction ${transactionId} is ${state} and takes no more branches: enlist them before.`);
+    super(`The transaction ${transactionId} is ${state} and takes no more branches: enlist them earlier.`);
   }
 }
 
-/** As many transactions are in flight as `maxInFlight` allows. Safe to try again. @publicApi */
+/** The number of transactions in flight has reached `maxInFlight`. Safe to try again. @publicApi */
 export class OverloadedError extends CoordinatorError {
   readonly code = 'DTC_OVERLOADED';
 
@@ -126,7 +132,7 @@ export class OverloadedError extends CoordinatorError {
   }
 }
 
-/** The coordinator is going down and starts nothing any more. Safe to try again elsewhere. @publicApi */
+/** The coordinator is shutting down and starts nothing more. Safe to try again elsewhere. @publicApi */
 export class ShuttingDownError extends CoordinatorError {
   readonly code = 'DTC_SHUTTING_DOWN';
 
@@ -160,8 +166,8 @@ export class FencedError extends CoordinatorError {
 }
 
 /**
- * So many transactions await an operator that no more are taken for a participant that stalls. Safe to try again
- * once the participant is well.
+ * So many transactions wait for an operator that a stalling participant gets no more branches. Safe to try
+ * again when the participant works.
  *
  * @publicApi
  */
@@ -173,13 +179,13 @@ export class ParticipantStalledError extends CoordinatorError {
     readonly maxStalled: number,
   ) {
     super(
-      `"${participant}" does not complete its branches, and the coordinator holds ${maxStalled} stalled ` +
-        'transactions already. Mend the participant: the recovery job then empties the queue by itself.',
+      `"${participant}" does not complete its branches, and the coordinator already holds ${maxStalled} stalled ` +
+        'transactions. Repair the participant: the recovery job then completes them by itself.',
     );
   }
 }
 
-/** A request that makes no sense, with the field at fault. @publicApi */
+/** An invalid request, with the field at fault. @publicApi */
 export class InvalidRequestError extends CoordinatorError {
   readonly code = 'DTC_INVALID_REQUEST';
 
@@ -238,7 +244,7 @@ export class TransactionNotFoundError extends CoordinatorError {
 
   constructor(readonly transactionId: string) {
     super(
-      `No transaction ${transactionId} is known here: it never began, or it ended and is no longer kept.`,
+      `No transaction ${transactionId} is known here: it was never begun, or it ended and is no longer kept.`,
     );
   }
 }
@@ -261,28 +267,30 @@ export class ParticipantPausedError extends CoordinatorError {
   }
 }
 
-/** The decisions of this run end with its process, and the prepared branches of a participant do not. @publicApi */
+/**
+ * Prepared branches of a participant outlive the process, but the decisions of this run do not. @publicApi
+ */
 export class DurableLogNeededError extends CoordinatorError {
   readonly code = 'DTC_DURABLE_LOG_NEEDED';
 
   constructor(readonly participant: string) {
     super(
-      `What participant "${participant}" prepares outlives this process, and the decisions of this coordinator do not: after a ` +
-        'crash its branches would hold their locks, and no one would know what was decided. Give CoordinatorModule a durable ' +
-        '`log` and a `name`. Where that does not matter, as in a test, set `allowMemoryLog: true`; a participant that lists ' +
-        'branches which end with the process has `preparesDurably = false`.',
+      `The prepared branches of participant "${participant}" outlive this process, but the decisions of this coordinator do not: after a ` +
+        'crash its branches would hold their locks, and their decisions would be lost. Give CoordinatorModule a durable ' +
+        '`log` and a `name`. If the loss is acceptable, as in a test, set `allowMemoryLog: true`. A participant that lists ' +
+        'branches which end with the process must set `preparesDurably = false`.',
     );
   }
 }
 
-/** A request names a participant that has not let this run of the coordinator in. @publicApi */
+/** A request names a participant that has not accepted this run of the coordinator. @publicApi */
 export class ParticipantNotClaimedError extends CoordinatorError {
   readonly code = 'DTC_PARTICIPANT_NOT_CLAIMED';
 
   constructor(readonly participant: string) {
     super(
-      `Participant "${participant}" has not let this run of the coordinator in (yet), so no branch of it is begun. ` +
-        'At the start, wait until the application has started; later, the log lines say why it refuses.',
+      `Participant "${participant}" has not accepted this run of the coordinator (yet), so no branch of it is started. ` +
+        'During the start, wait until the application has started. Later, see the log lines for the reason of the refusal.',
     );
   }
 }
@@ -308,16 +316,16 @@ export class BranchNotFoundError extends CoordinatorError {
   }
 }
 
-/** What an operator asks for would turn a decision round, or makes no sense as things are. @publicApi */
+/** An operator's order would change a decision, or is not possible in the present state. @publicApi */
 export class ActionRefusedError extends CoordinatorError {
   readonly code = 'DTC_ACTION_REFUSED';
 }
 
-/** Something that needs a transaction was called outside any. @publicApi */
+/** A function that needs a transaction was called outside any. @publicApi */
 export class NoTransactionError extends CoordinatorError {
   readonly code = 'DTC_NO_TRANSACTION';
 
-  /** @param caller what was called. */
+  /** @param caller the function that was called. */
   constructor(readonly caller: string) {
     super(
       `${caller} needs an ambient transaction, and there is none. Call it from a method decorated with ` +

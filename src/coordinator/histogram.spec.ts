@@ -8,18 +8,18 @@ function histogramOf(...values: number[]): Histogram {
 }
 
 describe('Histogram', () => {
-  it('puts a value into the first bucket that is not below it, and what is above all into the last', () => {
+  it('puts a value into the first bucket that is not below it, and a value above all bounds into the last', () => {
     expect([...histogramOf(0, 10, 10.5, 20, 50, 51, 1e9).counts]).toEqual([2, 2, 1, 2]);
   });
 
-  it('knows how many there were, and their sum', () => {
+  it('counts its values and their sum', () => {
     const histogram = histogramOf(1, 2.5, 100);
 
     expect(histogram.count).toBe(3);
     expect(histogram.sum).toBe(103.5);
   });
 
-  it('has no quantile while there was no value', () => {
+  it('has no quantile without a value', () => {
     expect(histogramOf().quantile(0.5)).toBeNull();
     expect(histogramOf().count).toBe(0);
   });
@@ -27,10 +27,10 @@ describe('Histogram', () => {
   it.each([
     ['the middle of the first bucket', [5, 5], 0.5, 5],
     ['a point between two bounds', [15, 15, 15, 15], 0.75, 17.5],
-    ['over the buckets below and those that are empty', [5, 5, 45, 45], 0.75, 35],
-    ['the bound itself, when just so many are not above it', [5, 15], 0.5, 10],
-    ['the first value there is', [45], 0, 20],
-    ['the highest bound, when it is above', [60, 70], 0.99, 50],
+    ['a point beyond lower and empty buckets', [5, 5, 45, 45], 0.75, 35],
+    ['the bound itself, when exactly that portion is not above it', [5, 15], 0.5, 10],
+    ['the first value', [45], 0, 20],
+    ['the highest bound, when the value is above it', [60, 70], 0.99, 50],
   ])('estimates a quantile: %s', (_, values, portion, quantile) => {
     expect(histogramOf(...values).quantile(portion)).toBeCloseTo(quantile, 10);
   });

@@ -1,12 +1,12 @@
-/** From a tenth of a millisecond to a minute, in microseconds: what a call or a transaction may take. */
+/** From a tenth of a millisecond to a minute, in microseconds: the usual range of a call or a transaction. */
 export const DURATION_BOUNDS_US = [
   100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000,
   5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ] as const;
 
 /**
- * How often values of which size came, in fixed buckets. An observation is one comparison for each bucket below it
- * and two additions, and allocates nothing; what it means is worked out when somebody asks.
+ * Counts values in fixed buckets. An observation takes one comparison for each bucket below it and two
+ * additions, and allocates nothing. Everything else is computed on request.
  *
  * @publicApi
  */
@@ -29,12 +29,12 @@ export class Histogram {
     cells[length + 1]! += value;
   }
 
-  /** How many values are in each bucket, the last of which has no bound. */
+  /** The number of values in each bucket, the last of which has no bound. */
   get counts(): Float64Array {
     return this.cells.subarray(0, this.bounds.length + 1);
   }
 
-  /** How many values there were. */
+  /** The number of values. */
   get count(): number {
     return this.counts.reduce((total, count) => total + count, 0);
   }
@@ -44,10 +44,10 @@ export class Histogram {
   }
 
   /**
-   * Estimates a quantile as though the values of a bucket lay evenly in it.
+   * Estimates a quantile as if the values of a bucket were spread evenly in it.
    *
    * @param portion from 0 to 1: 0.5 is the median.
-   * @returns null when there was no value; the highest bound when it is above that.
+   * @returns null when there was no value; the highest bound when the quantile is above it.
    */
   quantile(portion: number): number | null {
     const { bounds, counts, count } = this;

@@ -7,8 +7,8 @@ export interface CommittedOutcome {
 }
 
 /**
- * Abort is decided, and whatever was prepared is being rolled back. A participant may yet report that it committed all
- * the same, a heuristic commit: that report comes after this answer, and is kept with the transaction.
+ * Abort is decided, and every prepared branch is being rolled back. A participant may still report that it
+ * committed, a heuristic commit. That report comes after this answer, and is kept with the transaction.
  *
  * @publicApi
  */
@@ -16,12 +16,12 @@ export interface AbortedOutcome {
   readonly status: 'aborted';
   readonly transactionId: string;
   readonly cause: AbortCause;
-  /** The participant that caused it, where one did. */
+  /** The participant that caused it, if a participant did. */
   readonly participant?: string;
   readonly branchId?: string;
-  /** The code of the participant's refusal, where it gave one. */
+  /** The code of the participant's refusal, if it gave one. */
   readonly code?: string;
-  /** Why, in words. */
+  /** The reason, for people. */
   readonly reason: string;
   /** Set where a participant refused, and said that the same request may succeed when it is tried again. */
   readonly temporary?: boolean;
@@ -30,8 +30,8 @@ export interface AbortedOutcome {
 }
 
 /**
- * The outcome is not known yet, or commit is decided and not delivered everywhere. The transaction goes on by
- * itself; ask for it by its id.
+ * The outcome is not known yet, or commit is decided and not delivered everywhere. The transaction continues
+ * by itself. Ask for its outcome by its id.
  *
  * @publicApi
  */
@@ -51,9 +51,9 @@ export interface HeuristicReport {
 }
 
 /**
- * A participant ended otherwise than was decided, or may have. Look at each report, and correct what the participant did.
- * The decision is `abort` only where a request of `run()` was to be run again after a conflict, and a branch of its last
- * attempt reported meanwhile that it committed, or may have.
+ * A participant ended against the decision, or may have. Look at each report, and correct the effect at the
+ * participant. The decision is `abort` only if a request of `run()` was to run again after a conflict, and a
+ * branch of its last attempt has reported meanwhile that it committed, or may have.
  *
  * @publicApi
  */
@@ -66,8 +66,9 @@ export interface HeuristicOutcome {
 }
 
 /**
- * What the caller of a transaction is told. It never turns out false: `aborted` is said only once abort is
- * decided, `committed` only once every participant has acknowledged, and `pending` rather than a guess.
+ * The outcome that the caller of a transaction is told. It is always true: `aborted` is reported only once
+ * abort is decided, `committed` only once every participant has acknowledged, and `pending` when neither is
+ * known.
  *
  * @publicApi
  */

@@ -1,20 +1,20 @@
 import { CoordinatorError } from './errors.js';
 
 /**
- * A database server has as many branches under way as it can take, and as many transactions wait for it as may, or this one
- * has waited for a quarter of its time. Safe to try again.
+ * A database server has all the branches in progress that it can take, and its queue is full, or this
+ * transaction has waited in it for a quarter of its time. Safe to try again.
  *
  * @publicApi
  */
 export class ServerBusyError extends CoordinatorError {
   readonly code = 'DTC_SERVER_BUSY';
-  /** After how long it makes sense to try again, in milliseconds, from 1. */
+  /** When to try again, in milliseconds, from 1. */
   readonly retryAfterMs: number;
 
   /**
-   * @param participants those that are on the server.
-   * @param limit how many branches may be under way there now.
-   * @param expectedWaitMs how long one would wait for room.
+   * @param participants the participants on the server.
+   * @param limit the most branches that may be in progress there now.
+   * @param expectedWaitMs the expected wait for room.
    */
   constructor(
     readonly participants: readonly string[],
@@ -23,7 +23,7 @@ export class ServerBusyError extends CoordinatorError {
   ) {
     super(
       `The database server of ${participants.map((name) => `"${name}"`).join(', ')} takes ${limit} branches at a time, ` +
-        'and too many transactions wait for it. Nothing was begun: try again later, or give the server more prepared ' +
+        'and too many transactions wait for it. Nothing was started: try again later, or give the server more prepared ' +
         'transactions and connections.',
     );
     this.retryAfterMs = Math.min(Math.max(1, Math.ceil(expectedWaitMs)), 60_000);

@@ -51,7 +51,7 @@ describe('TransactionManager.run', () => {
     await running;
   });
 
-  it('takes participants by class as well, and hands the payload on as it is', async () => {
+  it('accepts participants by class as well, and passes the payload on unchanged', async () => {
     const ledger = new Ledger();
     const { transactions } = createTestCoordinator({ participants: { ledger } });
 
@@ -61,7 +61,7 @@ describe('TransactionManager.run', () => {
     expect(ledger.amounts).toEqual([7]);
   });
 
-  it('a signal that is aborted already contacts nobody', async () => {
+  it('calls no participant if the signal is already aborted', async () => {
     const stock = new ScriptedParticipant();
     const { transactions, runtime } = createTestCoordinator({ participants: { stock } });
 
@@ -75,7 +75,7 @@ describe('TransactionManager.run', () => {
     expect(runtime.registry.inFlight).toBe(0);
   });
 
-  it('a signal that is aborted during the voting aborts, and one that comes after the votes is too late', async () => {
+  it('aborts if the signal is aborted during the voting, and not after the votes', async () => {
     const gate = Promise.withResolvers<void>();
     const stock = new ScriptedParticipant({ prepare: 'hang' });
     const payment = new ScriptedParticipant({ commit: { until: gate.promise } });
@@ -115,7 +115,7 @@ describe('TransactionManager.run', () => {
     );
   });
 
-  it('is refused as a rejection, never as a throw, when the coordinator is closed', async () => {
+  it('rejects, and never throws, when the coordinator is closed', async () => {
     const { transactions, runtime } = createTestCoordinator();
     runtime.admission.close();
 
@@ -124,7 +124,7 @@ describe('TransactionManager.run', () => {
 });
 
 describe('TransactionManager.find and list', () => {
-  it('shows a transaction as it is at that moment, without its payloads', async () => {
+  it('show the present state of a transaction, without its payloads', async () => {
     const gate = Promise.withResolvers<void>();
     const stock = new ScriptedParticipant({ prepare: { until: gate.promise } });
     const { transactions, clock } = createTestCoordinator({ participants: { stock } });
@@ -157,7 +157,7 @@ describe('TransactionManager.find and list', () => {
     expect(shown!.state).toBe('PREPARING');
   });
 
-  it('says who refused and why', async () => {
+  it('show which participant refused and why', async () => {
     const stock = new ScriptedParticipant({ prepare: { refuse: 'OUT_OF_STOCK', reason: 'none left' } });
     const { transactions } = createTestCoordinator({ participants: { stock } });
     const { transactionId } = await transactions.run({ branches: [branch('stock', 1)] });
@@ -171,7 +171,7 @@ describe('TransactionManager.find and list', () => {
     });
   });
 
-  it('lists the youngest first, filtered, and no more than asked for', async () => {
+  it('list the latest first, filtered, up to the limit', async () => {
     const stock = new ScriptedParticipant({ prepare: ['yes', 'no', 'yes', 'no', 'yes'] });
     const { transactions } = createTestCoordinator({ participants: { stock } });
     const ids: string[] = [];
@@ -189,13 +189,13 @@ describe('TransactionManager.find and list', () => {
     expect(listed({ stalled: false })).toHaveLength(5);
   });
 
-  it.each([0, -1, 1_001, 1.5, Number.NaN])('refuses to list %s transactions', (limit) => {
+  it.each([0, -1, 1_001, 1.5, Number.NaN])('refuse to list %s transactions', (limit) => {
     const { transactions } = createTestCoordinator();
 
     expect(() => transactions.list({ limit })).toThrow(InvalidRequestError);
   });
 
-  it('forgets only what is known, and says whether there was anything to forget', async () => {
+  it('forget reports only of known transactions, and return whether there were any', async () => {
     const { transactions } = createTestCoordinator();
     const { transactionId } = await transactions.run({ branches: [] });
 

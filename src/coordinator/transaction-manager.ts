@@ -27,16 +27,16 @@ export class TransactionManager {
   constructor(@Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime) {}
 
   /**
-   * Runs one transaction from its begin to its outcome. All participants prepare at once, unless it is said otherwise, the first
-   * refusal decides, and a decision is delivered whatever fails.
+   * Runs one transaction from its start to its outcome. All participants prepare at once by default, the
+   * first refusal decides, and a decision is delivered despite all failures.
    *
-   * One that was refused only because it met another transaction is run again within its time, as a new transaction:
-   * the outcome bears the id of the last.
+   * If a transaction was refused only because of a conflict with another transaction, it is run again within
+   * its time, as a new transaction: the outcome has the id of the last one.
    *
-   * @returns the outcome; it is never a rejection for anything that happens after the start.
-   * @throws (as a rejection) OverloadedError, ServerBusyError, ShuttingDownError, DrainingError, FencedError, LogUnavailableError, ParticipantPausedError,
-   * ParticipantStalledError,
-   * UnknownParticipantError, TooManyBranchesError, BranchConflictError or InvalidRequestError. Then nothing was begun.
+   * @returns the outcome. No event after the start makes it a rejection.
+   * @throws (as a rejection) OverloadedError, ServerBusyError, ShuttingDownError, DrainingError, FencedError,
+   * LogUnavailableError, ParticipantPausedError, ParticipantStalledError, UnknownParticipantError,
+   * TooManyBranchesError, BranchConflictError or InvalidRequestError. Nothing was started then.
    */
   run(request: TransactionRequest): Promise<Outcome> {
     return new Promise((resolve, reject) => {
@@ -50,7 +50,7 @@ export class TransactionManager {
         for (let index = 0; index < read.branchCount; index++) {
           admission.enlist(transaction, branchAt(read.branches, index));
         }
-        // What can fail is tried before it starts: from then on the transaction has an outcome.
+        // Everything that can fail happens before the start. After it the transaction has an outcome.
         signal?.listen();
       }
       heeding(signal, () => {
@@ -62,10 +62,10 @@ export class TransactionManager {
   }
 
   /**
-   * Begins a transaction whose branches come one by one.
+   * Begins a transaction whose branches are enlisted one by one.
    *
-   * @throws OverloadedError, ShuttingDownError, DrainingError, FencedError, LogUnavailableError or InvalidRequestError. Then
-   * nothing was begun.
+   * @throws OverloadedError, ShuttingDownError, DrainingError, FencedError, LogUnavailableError or
+   * InvalidRequestError. Nothing was started then.
    */
   begin(options: BeginOptions = {}): Transaction {
     const { name, timeoutMs, prepareInTurn, signal: given } = readRequest(options, false);
@@ -86,8 +86,8 @@ export class TransactionManager {
   }
 
   /**
-   * The transaction that the calling code runs for: within Transaction.run(), and within the methods of participants
-   * whose option `ambient` is on.
+   * The transaction for which the calling code runs: within Transaction.run(), and within the methods of
+   * participants with the option `ambient`.
    *
    * @returns undefined outside any transaction, and after its end.
    */
@@ -99,7 +99,7 @@ export class TransactionManager {
   }
 
   /**
-   * The current transaction; or one that is over, while the decorated method that has begun it is not.
+   * The current transaction, or one that has ended while the decorated method that began it still runs.
    *
    * @internal
    */
@@ -111,7 +111,7 @@ export class TransactionManager {
    * Adds a branch to the {@link current} transaction.
    *
    * @returns the id of the branch.
-   * @throws NoTransactionError where there is none; else as Transaction.enlist.
+   * @throws NoTransactionError when there is none; otherwise as Transaction.enlist.
    */
   enlist<P>(request: BranchRequest<P>): string {
     const transaction = this.enclosing();
@@ -119,31 +119,31 @@ export class TransactionManager {
     return transaction.enlist(request);
   }
 
-  /** @returns a transaction that is in flight or was kept after its end, as it is now. */
+  /** @returns the present state of a transaction that is in flight or was kept after its end. */
   find(transactionId: string): TransactionView | undefined {
     const transaction = this.runtime.registry.find(transactionId);
     return transaction === undefined ? undefined : viewOf(transaction);
   }
 
   /**
-   * @returns the transactions in flight and those kept after their end that fit the filter, a page of them.
-   * @throws InvalidRequestError when a field of the filter makes no sense.
+   * @returns a page of the transactions in flight and of those kept after their end that match the filter.
+   * @throws InvalidRequestError when a field of the filter is invalid.
    */
   page(filter: TransactionFilter = {}): TransactionPage {
     const { registry, parts } = this.runtime;
     return pageOf(registry, filter, parts.clock.now());
   }
 
-  /** @returns what is on the page that {@link page} answers with, the youngest first by default. */
+  /** @returns the entries of the page that {@link page} returns, the latest first by default. */
   list(filter: TransactionFilter = {}): readonly TransactionSummary[] {
     return this.page(filter).transactions;
   }
 
   /**
-   * Drops the heuristic reports of a transaction that is over, once an operator has dealt with what they tell. Its
-   * branches go on to show what they reported.
+   * Drops the heuristic reports of a transaction that has ended, after an operator has dealt with them. Its
+   * branches still show what they reported.
    *
-   * @returns whether there were any, and it is over.
+   * @returns whether there were any and the transaction has ended.
    * @throws TransactionNotFoundError when the transaction is not known.
    */
   forget(transactionId: string): boolean {
@@ -152,7 +152,7 @@ export class TransactionManager {
     return this.runtime.executor.forget(transaction);
   }
 
-  /** The transaction begins when its database servers have room for it. */
+  /** Starts the transaction when its database servers have room for it. */
   private beginWithRoom(
     { name, timeoutMs }: ReadRequest,
     transaction: TransactionRecord,
@@ -198,7 +198,7 @@ export class TransactionManager {
     return made;
   }
 
-  /** The outcome, for those that ask besides the caller of run(). */
+  /** The outcome, for code other than the caller of run(). */
   private outcomeOf(transaction: TransactionRecord): Promise<Outcome> {
     if (transaction.told !== TOLD_NOTHING) return Promise.resolve(outcomeNow(transaction));
     return new Promise((resolve) => {
@@ -207,7 +207,7 @@ export class TransactionManager {
   }
 }
 
-/** Starts what has a signal that is listened to. What cannot be started leaves no listener on it. */
+/** Starts a transaction with a signal that has a listener. If the start fails, the listener is removed. */
 function heeding(signal: CallerSignal | undefined, start: () => void): void {
   try {
     start();

@@ -1,11 +1,11 @@
 import type { BranchRequest } from './participant/branch-request.js';
 
-/** What `TransactionManager.begin` takes. @publicApi */
+/** The options of `TransactionManager.begin`. @publicApi */
 export interface BeginOptions {
-  /** What the transaction is for: in logs and listings. At most 100 characters. @default 'transaction' */
+  /** The purpose of the transaction, for logs and listings. At most 100 characters. @default 'transaction' */
   readonly name?: string;
   /**
-   * How long it may take until its decision, in milliseconds, from 1 to 86_400_000.
+   * The time limit of the transaction until its decision, in milliseconds, from 1 to 86_400_000.
    *
    * @default the coordinator's `timeoutMs`
    */
@@ -13,19 +13,19 @@ export interface BeginOptions {
   /** Aborts the transaction, as long as its voting has not ended. */
   readonly signal?: AbortSignal;
   /**
-   * Whether the participants always prepare one after the other, in the order in which they were registered, and not
-   * all at once. It takes the sum of their times. But where many transactions want the same rows of several databases,
-   * they queue, and never wait for each other in a circle, which no database can see. Left out, the coordinator does so
-   * by itself while there are conflicts. A refusal keeps the rest from being asked. The time-out of each prepare counts
-   * from its own turn.
+   * Whether the participants always prepare one after the other, in the order in which they were registered,
+   * instead of all at once. This takes the sum of their times. But if many transactions need the same rows of
+   * several databases, they queue, and never wait for each other in a circle, which no database can detect.
+   * By default the coordinator does this by itself while there are conflicts. After a refusal the remaining
+   * participants are not asked. The time-out of each prepare counts from its own turn.
    *
    * @default false
    */
   readonly prepareInTurn?: boolean;
 }
 
-/** What `TransactionManager.run` takes. @publicApi */
+/** The request of `TransactionManager.run`. @publicApi */
 export interface TransactionRequest extends BeginOptions {
-  /** The branches, all known beforehand. None at all commits at once. */
+  /** The branches. A transaction without branches commits at once. */
   readonly branches: readonly BranchRequest<never>[] | readonly BranchRequest[];
 }

@@ -2,16 +2,16 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Transaction } from './transaction.js';
 
 interface Scope {
-  /** What a decorated method has begun, while that method is under way. */
+  /** The transaction that a decorated method has begun, while the method runs. */
   enclosing: Transaction | undefined;
-  /** What code below is not to see. */
+  /** A transaction that is hidden from the code below. */
   readonly hidden: Transaction | undefined;
 }
 
 /**
- * Where the calling code stands, as far as decorated methods are concerned. The ambient transaction alone would not say: one
- * that is over, aborted at its deadline for example, is the ambient transaction of no code any more, and a method that wanted
- * to join it must not be taken for one that needs a transaction of its own.
+ * The place of the calling code with respect to decorated methods. The ambient transaction alone is not
+ * enough: a transaction that has ended, for example by an abort at its deadline, is no longer ambient, and a
+ * method that wants to join it must not get a transaction of its own instead.
  */
 export class TransactionScope {
   private readonly storage = new AsyncLocalStorage<Scope>();
@@ -22,12 +22,12 @@ export class TransactionScope {
     try {
       return await this.storage.run(scope, work);
     } finally {
-      // What it has left running belongs to it no longer.
+      // Work that it has left running no longer belongs to it.
       scope.enclosing = undefined;
     }
   }
 
-  /** Runs work that is to have no transaction. */
+  /** Runs work that must have no transaction. */
   hide<T>(transaction: Transaction | undefined, work: () => T): T {
     return this.storage.run({ enclosing: undefined, hidden: transaction }, work);
   }

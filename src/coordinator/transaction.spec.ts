@@ -11,7 +11,7 @@ function setUp() {
 }
 
 describe('Transaction', () => {
-  it('enlists one by one, contacts nobody before commit, and commits', async () => {
+  it('enlists one by one, calls no participant before commit, and commits', async () => {
     const { transactions, stock, payment } = setUp();
     const transaction = transactions.begin({ name: 'by hand' });
     expect(transaction.name).toBe('by hand');
@@ -42,7 +42,7 @@ describe('Transaction', () => {
     expect(transaction.state).toBe('ABORTED');
   });
 
-  it('marked rollback-only it can only be rolled back, and nobody is asked to prepare', async () => {
+  it('can only be rolled back when it is marked rollback-only, and asks no participant to prepare', async () => {
     const { transactions, stock } = setUp();
     const transaction = transactions.begin();
     transaction.enlist(branch('stock', 1));
@@ -62,7 +62,7 @@ describe('Transaction', () => {
     expect(stock.count('prepare')).toBe(0);
   });
 
-  it('cannot be marked rollback-only once the voting has begun', async () => {
+  it('cannot be marked rollback-only once the voting has started', async () => {
     const { transactions } = setUp();
     const transaction = transactions.begin();
     transaction.enlist(branch('stock', 1));
@@ -73,7 +73,7 @@ describe('Transaction', () => {
     expect(await committing).toMatchObject({ status: 'committed' });
   });
 
-  it('goes on after an enlist that was refused', async () => {
+  it('continues after a refused enlist', async () => {
     const { transactions } = setUp();
     const transaction = transactions.begin();
     transaction.enlist(branch('stock', 1));
@@ -82,7 +82,7 @@ describe('Transaction', () => {
     expect(await transaction.commit()).toMatchObject({ status: 'committed' });
   });
 
-  it('left alone it is aborted by its deadline, and then takes no more branches', async () => {
+  it('is aborted by its deadline when it is abandoned, and then takes no more branches', async () => {
     const { transactions, clock } = setUp();
     const transaction = transactions.begin({ timeoutMs: 300 });
     transaction.enlist(branch('stock', 1));
@@ -97,7 +97,7 @@ describe('Transaction', () => {
     });
   });
 
-  it('is aborted by the signal of its caller, also while it is idle', async () => {
+  it('is aborted by the signal of its caller, even while it is idle', async () => {
     const { transactions, stock } = setUp();
     const controller = new AbortController();
     const transaction = transactions.begin({ signal: controller.signal });
@@ -113,7 +113,7 @@ describe('Transaction', () => {
     });
   });
 
-  it('begun with a signal that is aborted already it is over before it starts', async () => {
+  it('ends before it starts when its signal is already aborted', async () => {
     const { transactions, runtime } = setUp();
     const transaction = transactions.begin({ signal: AbortSignal.abort() });
 
@@ -123,7 +123,7 @@ describe('Transaction', () => {
     expect(runtime.registry.inFlight).toBe(0);
   });
 
-  it('is one object, whoever looks for it', async () => {
+  it('is one object for all callers', async () => {
     const { transactions } = setUp();
     const transaction = transactions.begin();
 
@@ -131,7 +131,7 @@ describe('Transaction', () => {
     await transaction.rollback();
   });
 
-  it('cannot be begun when the coordinator is closed; what was begun before goes on', async () => {
+  it('cannot be begun when the coordinator is closed, and continues if it was begun before', async () => {
     const { transactions, runtime } = setUp();
     const transaction = transactions.begin();
     runtime.admission.close();

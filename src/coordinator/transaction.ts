@@ -6,7 +6,7 @@ import type { Outcome } from './outcome.js';
 import type { BranchRequest } from './participant/branch-request.js';
 import type { TransactionState } from './protocol/index.js';
 
-/** What a transaction in the hands of its caller works with. @internal */
+/** The collaborators of a transaction's handle. @internal */
 export interface TransactionParts {
   readonly admission: Admission;
   readonly executor: Executor;
@@ -14,8 +14,8 @@ export interface TransactionParts {
 }
 
 /**
- * A transaction that its caller drives step by step: enlist, then commit or roll back. When it is left alone its
- * deadline aborts it.
+ * A transaction that its caller drives step by step: enlist, then commit or roll back. If it is abandoned,
+ * its deadline aborts it.
  *
  * @publicApi
  */
@@ -27,17 +27,17 @@ export class Transaction {
     private readonly parts: TransactionParts,
   ) {}
 
-  /** Its id, which {@link Outcome}, events and log lines bear as `transactionId`. */
+  /** Its id, which {@link Outcome}, events and log lines call `transactionId`. */
   get id(): string {
     return this.record.id;
   }
 
-  /** What it is for, as the caller named it. */
+  /** Its purpose, as the caller named it. */
   get name(): string {
     return this.record.name;
   }
 
-  /** The state it is in now. */
+  /** Its present state. */
   get state(): TransactionState {
     return this.record.stateName;
   }
@@ -48,31 +48,33 @@ export class Transaction {
   }
 
   /**
-   * Adds a branch. Its participant is called when commit is asked for, or rollback.
+   * Adds a branch. Its participant is called after the request for commit or rollback.
    *
    * @returns the id of the branch.
-   * @throws NotActiveError when commit or rollback was asked for, the deadline has passed, or it can only be rolled back.
-   * @throws BranchConflictError when the id is enlisted already for another participant, or with another payload.
+   * @throws NotActiveError when commit or rollback was requested, the deadline has passed, or the transaction
+   * is rollback-only.
+   * @throws BranchConflictError when the id is already enlisted for another participant, or with another
+   * payload.
    * @throws UnknownParticipantError, TooManyBranchesError, ParticipantPausedError, ParticipantStalledError,
-   * InvalidRequestError; the transaction goes on without the branch.
+   * InvalidRequestError; the transaction continues without the branch.
    */
   enlist<P>(request: BranchRequest<P>): string {
     return this.parts.admission.enlist(this.record, request).branchId;
   }
 
   /**
-   * Rules commit out: a later commit() rolls back instead. Without effect once the voting has begun.
+   * Rules commit out: a later commit() rolls back instead. Without effect once the voting has started.
    *
-   * @param reason for the outcome, in words; at most 300 characters of it are kept.
+   * @param reason a text for the outcome. At most 300 characters of it are kept.
    */
   setRollbackOnly(reason?: string): void {
     this.parts.executor.commitRuledOut(this.record, reason);
   }
 
   /**
-   * Asks for commit. Asked again, or after a rollback, it answers with the one outcome of the transaction.
+   * Asks for commit. A repeat, or a call after a rollback, returns the one outcome of the transaction.
    *
-   * @returns the outcome; it is never a rejection.
+   * @returns the outcome; never a rejection.
    */
   commit(): Promise<Outcome> {
     this.parts.executor.commitRequested(this.record);
@@ -80,9 +82,10 @@ export class Transaction {
   }
 
   /**
-   * Asks for rollback of every branch. When the commit is decided already it comes too late, and the outcome says so.
+   * Asks for rollback of every branch. If commit is already decided, this comes too late, and the outcome
+   * shows it.
    *
-   * @param reason for the outcome, in words; at most 300 characters of it are kept.
+   * @param reason a text for the outcome. At most 300 characters of it are kept.
    */
   rollback(reason?: string): Promise<Outcome> {
     this.parts.executor.rollbackRequested(this.record, reason);
@@ -90,8 +93,8 @@ export class Transaction {
   }
 
   /**
-   * Runs `work`, and everything it awaits, with this as the ambient transaction: TransactionManager.current() finds
-   * it there. It neither commits nor rolls back.
+   * Runs `work`, and everything that it awaits, with this as the ambient transaction, so that
+   * TransactionManager.current() finds it. It neither commits nor rolls back.
    */
   run<T>(work: () => T): T {
     return this.parts.ambient.run(this.record, work);

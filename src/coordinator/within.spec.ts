@@ -6,18 +6,18 @@ afterEach(() => void vi.useRealTimers());
 
 const never = new Promise<never>(() => {});
 
-describe('work that may take so long', () => {
-  it('gives what it gives in time, and leaves no timer behind', async () => {
+describe('work with a time limit', () => {
+  it('returns its result in time, and leaves no timer behind', async () => {
     expect(await within(50, Promise.resolve('done'), () => 'late')).toBe('done');
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('throws what it throws in time, and leaves no timer behind', async () => {
+  it('throws its error in time, and leaves no timer behind', async () => {
     await expect(within(50, Promise.reject(new Error('no')), () => 'late')).rejects.toThrow('no');
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('gives what comes instead once its time is over, and not before', async () => {
+  it('returns the replacement once its time is up, and not before', async () => {
     const late = vi.fn<() => string>(() => 'late');
     const waiting = within(50, never, late);
 
@@ -28,7 +28,7 @@ describe('work that may take so long', () => {
     expect(await waiting).toBe('late');
   });
 
-  it('throws what comes instead, and may fail later without an unhandled rejection', async () => {
+  it('throws the replacement, and may fail later without an unhandled rejection', async () => {
     const { promise, reject } = Promise.withResolvers<never>();
     const waiting = within(50, promise, () => {
       throw new Error('too late');

@@ -1,10 +1,10 @@
 /**
- * Waits for some work, and no longer than it may take. The work itself goes on.
+ * Waits for some work, at most for its time limit. The work itself continues.
  *
- * @param ms how long it may take, in milliseconds.
- * @param late gives, or throws, what comes instead when the time is over.
- * @returns what the work gives, or what `late` does.
- * @throws what the work throws in time.
+ * @param ms the time limit, in milliseconds.
+ * @param late returns or throws the replacement when the time is up.
+ * @returns the result of the work, or of `late`.
+ * @throws the error of the work, if it comes in time.
  */
 export async function within<T, L>(ms: number, work: Promise<T>, late: () => L): Promise<T | L> {
   let timer: NodeJS.Timeout | undefined;

@@ -14,7 +14,7 @@ export function OperatorRoute(summary: string, answer: z.ZodType): MethodDecorat
     ApiProblem(400, 'The request is not valid'),
     ApiProblem(403, 'Whoever this is may see and not act'),
     ApiProblem(404, 'It is not known'),
-    ApiProblem(409, 'It would turn a decision round, or makes no sense as things are'),
+    ApiProblem(409, 'It would change a decision, or is not possible in the present state'),
     ApiProblem(503, 'It cannot be written down now, so nothing was done'),
   );
 }

@@ -10,7 +10,7 @@ import { ManualClock, ScriptedParticipant, settled } from '../coordinator/testin
 
 const READER = 'a-reader-s-token-1';
 const OPERATOR = 'an-operator-s-token';
-const REASON = { reason: 'the ledger is mended' };
+const REASON = { reason: 'the ledger is repaired' };
 
 let app: INestApplication;
 let transactions: TransactionManager;
@@ -166,12 +166,12 @@ describe('An operator', () => {
     expect([forgotten.status, forgotten.body]).toMatchObject([200, { heuristic: null }]);
   });
 
-  it('is refused with 409 and the reason what would turn a decision round', async () => {
+  it('is refused with 409 and the reason when the order would change a decision', async () => {
     const id = await stall();
     const { status, body } = await ask('post', `/transactions/${id}/abort`, OPERATOR, REASON);
     expect([status, body]).toMatchObject([
       409,
-      { code: 'DTC_ACTION_REFUSED', detail: expect.stringContaining('never turned round') as unknown },
+      { code: 'DTC_ACTION_REFUSED', detail: expect.stringContaining('a decision is final') as unknown },
     ]);
   });
 

@@ -1,5 +1,5 @@
 /**
- * The stable codes of what stops the start of an application that has PostgreSQL participants.
+ * The stable codes of errors that stop the start of an application with PostgreSQL participants.
  *
  * @publicApi
  */
@@ -8,19 +8,19 @@ export type PostgresStartUpErrorCode =
   | 'DTC_POSTGRES_UNREACHABLE'
   /** The server is too old. */
   | 'DTC_POSTGRES_VERSION'
-  /** A standby, or a server that takes no writes. */
+  /** A standby, or a server that accepts no writes. */
   | 'DTC_POSTGRES_READ_ONLY'
   /** `max_prepared_transactions` is 0. */
   | 'DTC_POSTGRES_PREPARED_TRANSACTIONS_OFF'
-  /** The guard table is missing, is another table, or would not keep what it is there to keep. */
+  /** The guard table is missing, is another table, or is not durable or safe enough. */
   | 'DTC_POSTGRES_GUARD_TABLE'
-  /** The role may not do with the guard table what is needed. */
+  /** The role lacks privileges on the guard table. */
   | 'DTC_POSTGRES_PRIVILEGES'
   /** The two pools lead to different databases, log in as different roles, or see different guard tables. */
   | 'DTC_POSTGRES_POOLS_DIFFER'
   /** Another process works in the database under the name of this coordinator. */
   | 'DTC_POSTGRES_COORDINATOR_IN_USE'
-  /** What is prepared in the database was so under another decision log of this coordinator's name. */
+  /** Branches were prepared in the database under another decision log of this coordinator's name. */
   | 'DTC_POSTGRES_OTHER_LOG'
   /** The decision log is a copy of the one that has worked in the database, or was restored from a backup. */
   | 'DTC_LOG_COPIED'
@@ -28,18 +28,18 @@ export type PostgresStartUpErrorCode =
   | 'DTC_POSTGRES_RUN_TABLE'
   /** The pool for completion has no connection left besides those that hold the claims. */
   | 'DTC_POSTGRES_POOL_TOO_SMALL'
-  /** The tables that the participant works with could not be created. */
+  /** The participant's own tables could not be created. */
   | 'DTC_POSTGRES_SCHEMA';
 
 /**
- * The database cannot be used for two-phase commit as it is: the application does not start.
+ * The database cannot be used for two-phase commit in its present state: the application does not start.
  *
  * @publicApi
  */
 export class PostgresStartUpError extends Error {
   /**
    * @param participant the name of the participant.
-   * @param problem what is wrong.
+   * @param problem the cause.
    * @param remedy what to do: a sentence, or the command.
    */
   constructor(
@@ -54,11 +54,11 @@ export class PostgresStartUpError extends Error {
   }
 }
 
-/** The stable codes of what goes wrong with one branch. @publicApi */
+/** The stable codes of errors of one branch. @publicApi */
 export type PostgresBranchErrorCode =
   /** The ids of the branch do not make a global id. */
   | 'DTC_POSTGRES_INVALID_GID'
-  /** The work committed or rolled back the transaction that it is a part of. */
+  /** The work committed or rolled back its own transaction. */
   | 'DTC_POSTGRES_TRANSACTION_ENDED'
   /** The work sent a statement that begins or ends a transaction. The statement was not run. */
   | 'DTC_POSTGRES_TRANSACTION_CONTROL'
@@ -66,16 +66,16 @@ export type PostgresBranchErrorCode =
   | 'DTC_POSTGRES_WORK_OVER'
   /** Commit or rollback failed; it is tried again. */
   | 'DTC_POSTGRES_COMPLETION_FAILED'
-  /** It took effect, but the wait for a synchronous standby was cut short: its result is not known. */
+  /** It took effect, but the wait for a synchronous standby was interrupted: its result is not known. */
   | 'DTC_POSTGRES_NOT_REPLICATED'
-  /** As many sessions that were given up are left at the server as there are connections: none is opened for now. */
+  /** As many given-up sessions are left at the server as there are connections: none is opened for now. */
   | 'DTC_POSTGRES_SESSIONS_LEFT'
-  /** Nobody said under which name the participant is registered. */
+  /** The participant does not know its registered name. */
   | 'DTC_POSTGRES_NO_NAME';
 
 /** One branch could not be prepared or completed. @publicApi */
 export class PostgresBranchError extends Error {
-  /** @param sqlstate what the database, or the operating system, answered, if either did. */
+  /** @param sqlstate the code from the database or the operating system, if there is one. */
   constructor(
     readonly code: PostgresBranchErrorCode,
     message: string,

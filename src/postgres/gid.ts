@@ -15,12 +15,16 @@ const LIMIT: GidLimit = {
 /** The name of the participant in the global id of a row, as SQL. */
 export const PARTICIPANT_IN_GID = `split_part(gid, '/', 2)`;
 
-/** The name of the coordinator in the global id of a row, as SQL: what stands before the first dot of the transaction id. */
+/**
+ * The name of the coordinator in the global id of a row, as SQL: the part of the transaction id before its
+ * first dot.
+ */
 export const COORDINATOR_IN_GID = `split_part(gid, '.', 1)`;
 
 /**
  * @returns the global id of a branch at a PostgreSQL server.
- * @throws PostgresBranchError (`DTC_POSTGRES_INVALID_GID`) when an id has other characters, or the whole is too long.
+ * @throws PostgresBranchError (`DTC_POSTGRES_INVALID_GID`) when an id has other characters, or the whole is
+ * too long.
  */
 export function gidOf(branch: PreparedBranch, participant: string): string {
   return makeGid(branch, participant, LIMIT);

@@ -14,17 +14,18 @@ const tableName = z
   .meta({ limits: TABLE_RULE });
 
 /**
- * The settings of a PostgreSQL resource manager, each with its text, its limits and its default. The docstrings of
- * {@link PostgresSettings} and the table in docs/postgres.md are made from it: `UPDATE_DOCS=1 npx vitest run test/docs`.
+ * The settings of a PostgreSQL resource manager, each with its text, its limits and its default. The
+ * docstrings of {@link PostgresSettings} and the table in docs/postgres.md are generated from it:
+ * `UPDATE_DOCS=1 npx vitest run test/docs`.
  */
 export const postgresSettingsSchema = z.strictObject({
   workConnections: connections
     .default(8)
-    .describe('How many branches may be at work at once: the size of the pool for prepare.'),
+    .describe('The most branches that work at once: the size of the pool for prepare.'),
   completionConnections: connections
     .default(4)
     .describe(
-      'How many connections are kept for commit, rollback and recovery. One more holds the claim of the coordinator on its name.',
+      'The number of connections for commit, rollback and recovery. One more holds the claim of the coordinator on its name.',
     ),
   connectTimeoutMs: durationMs
     .default(5_000)
@@ -33,23 +34,21 @@ export const postgresSettingsSchema = z.strictObject({
   lockTimeoutMs: durationMs
     .default(250)
     .describe(
-      'How long a statement of the work waits for a lock at most; at random between half of it and all of it, so that of two ' +
-        'branches that wait for each other only one gives up. Keep it well below `prepareTimeoutMs`, and above what the ' +
-        'transactions before it take to commit: while two wait for each other in different databases, all that queue ' +
+      'The longest wait of a statement of the work for a lock; a random time between half of this and all of it, so that of two ' +
+        'branches that wait for each other only one gives up. Keep it well below `prepareTimeoutMs`, and above the time that ' +
+        'earlier transactions take to commit: while two wait for each other in different databases, all that queue ' +
         'behind them wait as well.',
     ),
   tombstoneWaitMs: durationMs
     .default(1_000)
-    .describe(
-      'How long a rollback waits for a prepare of its branch that is under way. Then it is tried again.',
-    ),
+    .describe('How long a rollback waits for a running prepare of its branch. Then it is tried again.'),
   claimWaitMs: durationMs
     .default(5_000)
     .describe(
       'How long a start waits for another process that holds the name of the coordinator before it is refused. The server ' +
-        'may notice a little late that a process was killed.',
+        'may notice a killed process a little late.',
     ),
-  recoverTimeoutMs: durationMs.default(10_000).describe('How long the list of prepared branches may take.'),
+  recoverTimeoutMs: durationMs.default(10_000).describe('The time limit for listing the prepared branches.'),
   isolation: z
     .enum(['read committed', 'repeatable read', 'serializable'])
     .default('read committed')
@@ -58,15 +57,15 @@ export const postgresSettingsSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      'Whether statements are sent without waiting for the answer to the one before, which saves round trips. Cursors, and ' +
-        'whatever streams rows, need `false`.',
+      'Whether statements are sent without waiting for the previous answer, which saves round trips. Cursors and ' +
+        'streams of rows need `false`.',
     ),
   prepareStatements: z
     .boolean()
     .default(true)
     .describe(
-      'Whether a statement of a batch that comes again on a connection is prepared there, so that it is parsed and planned ' +
-        'once: 100 statements at most.',
+      'Whether a repeated statement of a batch is prepared on its connection, so that it is parsed and planned only ' +
+        'once: at most 100 statements.',
     ),
   guardTable: tableName
     .default('dtc_branches')
@@ -75,53 +74,53 @@ export const postgresSettingsSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      'Whether that table, and the one of the runs, is created when it is missing. Else the start is stopped, with the SQL ' +
+      'Whether to create that table, and the table of the runs, when it is missing. Otherwise the start fails, with the SQL ' +
         'that creates it.',
     ),
   runTable: tableName
     .default('dtc_runs')
     .describe(
-      'The table of the runs that a database has let in, one row for each coordinator, participant and decision log. ' +
-        'Without a schema it is in that of the guard table.',
+      'The table of the runs that a database has accepted, one row for each coordinator, participant and decision log. ' +
+        'Without a schema it is in the schema of the guard table.',
     ),
   retainBranchesMs: durationMs
     .default(86_400_000)
-    .describe('How old a row of the guard table is, at least, when it is deleted.'),
+    .describe('The least age at which a row of the guard table is deleted.'),
   purgeIntervalMs: durationMs
     .default(600_000)
-    .describe('How often old rows are deleted. None is deleted before it was visible for this long.'),
+    .describe('How often old rows are deleted. A row is deleted only after it was visible for this long.'),
 });
 
-/** Every setting, with its default where none was given. @publicApi */
+/** Every setting, with its default if it was not given. @publicApi */
 export type ResolvedPostgresSettings = Readonly<z.output<typeof postgresSettingsSchema>>;
 
-/** Two pools of one database, under one role. They are not closed by whoever gets them. @publicApi */
+/** Two pools of one database, under one role. The library does not close them. @publicApi */
 export interface PostgresPools {
   /**
-   * For the work of branches, and for nothing else: their limits, their isolation level and that only a branch may write
-   * are set in its sessions, and stay.
+   * For the work of branches, and for nothing else. Branch limits, the isolation level and the rule that only
+   * a branch may write are set in its sessions, and stay.
    */
   readonly work: Pool;
   /**
-   * For commit, rollback and recovery alone: in one pool for both, the prepares that wait for locks would hold the
-   * connections that the commits need to free them. One of at least two connections holds the claims of the coordinator for
-   * all participants that share the pool; each further coordinator needs one more.
+   * For commit, rollback and recovery alone: in one pool for both, prepares that wait for locks would hold
+   * the connections that the commits need to release them. One of at least two connections holds the claims
+   * of the coordinator for all participants that share the pool. Each further coordinator needs one more.
    */
   readonly completion: Pool;
 }
 
-/** What may be set, besides the connection. Everything has a default. @publicApi */
+/** The optional settings, besides the connection. Each has a default. @publicApi */
 export interface PostgresSettings {
   // options: made from the code
   /**
-   * How many branches may be at work at once: the size of the pool for prepare. From 1 to 1_000.
+   * The most branches that work at once: the size of the pool for prepare. From 1 to 1_000.
    *
    * @default 8
    */
   readonly workConnections?: number | undefined;
   /**
-   * How many connections are kept for commit, rollback and recovery. One more holds the claim of the
-   * coordinator on its name. From 1 to 1_000.
+   * The number of connections for commit, rollback and recovery. One more holds the claim of the coordinator
+   * on its name. From 1 to 1_000.
    *
    * @default 4
    */
@@ -139,30 +138,31 @@ export interface PostgresSettings {
    */
   readonly startTimeoutMs?: number | undefined;
   /**
-   * How long a statement of the work waits for a lock at most; at random between half of it and all of it, so
-   * that of two branches that wait for each other only one gives up. Keep it well below `prepareTimeoutMs`,
-   * and above what the transactions before it take to commit: while two wait for each other in different
-   * databases, all that queue behind them wait as well. In milliseconds, from 1 to 86_400_000.
+   * The longest wait of a statement of the work for a lock; a random time between half of this and all of it,
+   * so that of two branches that wait for each other only one gives up. Keep it well below
+   * `prepareTimeoutMs`, and above the time that earlier transactions take to commit: while two wait for each
+   * other in different databases, all that queue behind them wait as well. In milliseconds, from 1 to
+   * 86_400_000.
    *
    * @default 250
    */
   readonly lockTimeoutMs?: number | undefined;
   /**
-   * How long a rollback waits for a prepare of its branch that is under way. Then it is tried again. In
-   * milliseconds, from 1 to 86_400_000.
+   * How long a rollback waits for a running prepare of its branch. Then it is tried again. In milliseconds,
+   * from 1 to 86_400_000.
    *
    * @default 1_000
    */
   readonly tombstoneWaitMs?: number | undefined;
   /**
    * How long a start waits for another process that holds the name of the coordinator before it is refused.
-   * The server may notice a little late that a process was killed. In milliseconds, from 1 to 86_400_000.
+   * The server may notice a killed process a little late. In milliseconds, from 1 to 86_400_000.
    *
    * @default 5_000
    */
   readonly claimWaitMs?: number | undefined;
   /**
-   * How long the list of prepared branches may take. In milliseconds, from 1 to 86_400_000.
+   * The time limit for listing the prepared branches. In milliseconds, from 1 to 86_400_000.
    *
    * @default 10_000
    */
@@ -174,15 +174,15 @@ export interface PostgresSettings {
    */
   readonly isolation?: 'read committed' | 'repeatable read' | 'serializable' | undefined;
   /**
-   * Whether statements are sent without waiting for the answer to the one before, which saves round trips.
-   * Cursors, and whatever streams rows, need `false`.
+   * Whether statements are sent without waiting for the previous answer, which saves round trips. Cursors and
+   * streams of rows need `false`.
    *
    * @default true
    */
   readonly pipelining?: boolean | undefined;
   /**
-   * Whether a statement of a batch that comes again on a connection is prepared there, so that it is parsed
-   * and planned once: 100 statements at most.
+   * Whether a repeated statement of a batch is prepared on its connection, so that it is parsed and planned
+   * only once: at most 100 statements.
    *
    * @default true
    */
@@ -195,28 +195,29 @@ export interface PostgresSettings {
    */
   readonly guardTable?: string | undefined;
   /**
-   * Whether that table, and the one of the runs, is created when it is missing. Else the start is stopped,
+   * Whether to create that table, and the table of the runs, when it is missing. Otherwise the start fails,
    * with the SQL that creates it.
    *
    * @default true
    */
   readonly createGuardTable?: boolean | undefined;
   /**
-   * The table of the runs that a database has let in, one row for each coordinator, participant and decision
-   * log. Without a schema it is in that of the guard table. A plain table name, with its schema or without.
+   * The table of the runs that a database has accepted, one row for each coordinator, participant and
+   * decision log. Without a schema it is in the schema of the guard table. A plain table name, with its
+   * schema or without.
    *
    * @default 'dtc_runs'
    */
   readonly runTable?: string | undefined;
   /**
-   * How old a row of the guard table is, at least, when it is deleted. In milliseconds, from 1 to 86_400_000.
+   * The least age at which a row of the guard table is deleted. In milliseconds, from 1 to 86_400_000.
    *
    * @default 86_400_000
    */
   readonly retainBranchesMs?: number | undefined;
   /**
-   * How often old rows are deleted. None is deleted before it was visible for this long. In milliseconds,
-   * from 1 to 86_400_000.
+   * How often old rows are deleted. A row is deleted only after it was visible for this long. In
+   * milliseconds, from 1 to 86_400_000.
    *
    * @default 600_000
    */
@@ -224,7 +225,7 @@ export interface PostgresSettings {
   // /options
 }
 
-/** Where the database is: a connection string, what `pg` takes as a client's configuration, or pools. @publicApi */
+/** The database: a connection string, a client configuration of `pg`, or pools. @publicApi */
 export type PostgresConnection =
   | { readonly connection: string | ClientConfig; readonly pools?: undefined }
   | { readonly pools: PostgresPools; readonly connection?: undefined };
@@ -235,7 +236,8 @@ export type PostgresOptions = PostgresConnection & PostgresSettings;
 /**
  * Checks the options and fills in the defaults.
  *
- * @throws InvalidOptionsError when one is unknown or impossible, or the database is named twice or not at all.
+ * @throws InvalidOptionsError when an option is unknown or impossible, or the database is given twice or not
+ * at all.
  */
 export function resolvePostgresOptions(
   { connection, pools, ...given }: PostgresOptions,

@@ -19,15 +19,15 @@ import { PostgresResourceManager } from './resource-manager.js';
 /** The options of a PostgreSQL participant. @publicApi */
 export type PostgresParticipantOptions = PostgresOptions & {
   /**
-   * The name of the participant. Needed only where it is not in a Nest application with a CoordinatorModule, as in a
-   * test of its own.
+   * The name of the participant. Needed only outside of a Nest application with a CoordinatorModule, as in a
+   * unit test.
    *
    * @default the name it is registered under
    */
   readonly name?: string;
 };
 
-/** What participants have in common, however their work is written. */
+/** The common part of all participants, however their work is written. */
 abstract class PostgresParticipantBase<P>
   implements TransactionParticipant<P>, OnModuleInit, OnApplicationShutdown
 {
@@ -65,12 +65,18 @@ abstract class PostgresParticipantBase<P>
     return this.resourceManager.capacity();
   }
 
-  /** @throws PostgresStartUpError when the database was used under this coordinator's name by another process or log. */
+  /**
+   * @throws PostgresStartUpError when another process or log has used the database under this coordinator's
+   * name.
+   */
   async claim(run: CoordinatorRun, isOwnRun: IsOwnRun): Promise<void> {
     await this.resourceManager.start(run, isOwnRun);
   }
 
-  /** @throws PostgresStartUpError when the database cannot be used as it is: the application does not start. */
+  /**
+   * @throws PostgresStartUpError when the database cannot be used in its present state: the application does
+   * not start.
+   */
   async onModuleInit(): Promise<void> {
     await this.resourceManager.start();
     await this.registration?.claim();
@@ -81,7 +87,7 @@ abstract class PostgresParticipantBase<P>
     await this.manager?.close();
   }
 
-  /** Made when it is needed first: what it is called is known only once the participant is registered. */
+  /** Made on first use: the name is known only once the participant is registered. */
   protected get resourceManager(): PostgresResourceManager {
     this.manager ??= new PostgresResourceManager(this.name, this.options);
     return this.manager;
@@ -99,9 +105,9 @@ abstract class PostgresParticipantBase<P>
 }
 
 /**
- * A participant whose data is in a PostgreSQL database. It writes the work of a branch in SQL; the transaction, its limits,
- * prepare, commit, rollback and recovery are seen to. With hooks of its own, `super.onModuleInit()` and
- * `super.onApplicationShutdown()` are to be called.
+ * A participant whose data is in a PostgreSQL database. A subclass writes the work of a branch in SQL. This
+ * class handles the transaction, its limits, prepare, commit, rollback and recovery. A subclass with
+ * lifecycle hooks must call `super.onModuleInit()` and `super.onApplicationShutdown()`.
  *
  * @typeParam P the payload of its branches.
  * @example
@@ -127,7 +133,8 @@ export abstract class PostgresParticipant<P = unknown> extends PostgresParticipa
   /**
    * Does the work of one branch, and votes.
    *
-   * @param client is inside the transaction of the branch, and is not to end it. Every query is awaited before the vote.
+   * @param client is inside the transaction of the branch, and must not end it. Await every query before the
+   * vote.
    */
   protected abstract work(client: PoolClient, branch: Branch<P>): Promise<Vote>;
 
@@ -141,17 +148,18 @@ export abstract class PostgresParticipant<P = unknown> extends PostgresParticipa
 }
 
 /**
- * As {@link PostgresParticipant}, for work whose statements need not look at each other's results: it prepares in one round
- * trip. The vote is cast when the branch is prepared already, and a refusal rolls it back at once.
+ * Like {@link PostgresParticipant}, for work whose statements do not depend on each other's results: it
+ * prepares in one round trip. The vote is computed after the branch is prepared, and a refusal rolls it back
+ * at once.
  *
  * @typeParam P the payload of its branches.
  * @publicApi
  */
 export abstract class PostgresBatchParticipant<P = unknown> extends PostgresParticipantBase<P> {
-  /** @returns the statements of one branch, in their order. */
+  /** @returns the statements of one branch, in order. */
   protected abstract statements(branch: Branch<P>): readonly QueryConfig[];
 
-  /** @returns the vote, by the results of the statements in their order. */
+  /** @returns the vote, from the results of the statements in order. */
   protected abstract vote(results: readonly QueryResult[], branch: Branch<P>): Vote;
 
   prepare(branch: Branch<P>): Promise<Vote> {

@@ -36,8 +36,8 @@ import { capacityOf } from './connection/server-capacity.js';
 import { StartUpChecks, unreachable } from './start-up-checks.js';
 
 /**
- * The branches of one participant in one PostgreSQL database. A participant does its work through it, and hands on
- * commit, rollback and recover; PostgresParticipant does that for the usual case.
+ * The branches of one participant in one PostgreSQL database. A participant does its work through it, and
+ * passes on commit, rollback and recover. PostgresParticipant does that for the usual case.
  *
  * @publicApi
  */
@@ -54,7 +54,8 @@ export class PostgresResourceManager {
   /**
    * Opens no connection yet.
    *
-   * @param participant the name of the participant, as it is registered. It is a part of every global id, so it must stay.
+   * @param participant the registered name of the participant. It is a part of every global id, so it must
+   * not change.
    * @throws InvalidOptionsError when an option is unknown or impossible.
    */
   constructor(
@@ -73,14 +74,14 @@ export class PostgresResourceManager {
   }
 
   /**
-   * Checks the server, the privileges and the guard table. Whatever is called first does it, once.
+   * Checks the server, the privileges and the guard table. The first call does it, once.
    *
-   * @param coordinator the run that it works for, as the coordinator hands it to `claim` of a participant. It is refused when
-   * another process works here under its name, or its decision log is not the one that the name was used with here. Left
-   * out, the first branch says it.
-   * @param isOwnRun asks the log of the run, as it is handed over with it. Without it a copied log is found only by the number
-   * of its start.
-   * @throws PostgresStartUpError with what fixes it.
+   * @param coordinator the run that it works for, as `claim` of a participant receives it. It is refused when
+   * another process works here under its name, or when the name was used here with another decision log. If
+   * it is left out, the first branch supplies it.
+   * @param isOwnRun asks the log of the run, as `claim` receives it. Without it a copied log is found only by
+   * the number of its start.
+   * @throws PostgresStartUpError with the remedy.
    */
   async start(coordinator?: CoordinatorRun, isOwnRun?: IsOwnRun): Promise<void> {
     await this.ready();
@@ -95,8 +96,8 @@ export class PostgresResourceManager {
   }
 
   /**
-   * Closes the connections, but not the pools that were given. Every transaction is over by then; what hangs nevertheless
-   * is cut after two seconds.
+   * Closes the connections, but not the pools of the user. Every transaction has ended by then. Connections
+   * that still hang are cut after two seconds.
    */
   async close(): Promise<void> {
     this.closed ??= this.end();
@@ -104,13 +105,13 @@ export class PostgresResourceManager {
   }
 
   /**
-   * Does the work of a branch in a transaction, and prepares it if the vote is `commit`. Any other vote, and a throw,
-   * rolls it back.
+   * Does the work of a branch in a transaction, and prepares it if the vote is `commit`. Any other vote, and
+   * an error, rolls it back.
    *
-   * @param work runs its statements with the client it is given, awaits them all, and votes. It must not end the
+   * @param work runs its statements with the given client, awaits them all, and votes. It must not end the
    * transaction.
-   * @returns the vote; a refusal where the database refuses, or the branch was rolled back before.
-   * @throws what else the work throws, and whatever leaves unknown what has become of the branch.
+   * @returns the vote; a refusal when the database refuses, or the branch was rolled back before.
+   * @throws any other error of the work, and any error that leaves the state of the branch unknown.
    */
   prepare<P>(branch: Branch<P>, work: Work<P>): Promise<Vote> {
     return this.work(branch, (branchWork, client, gid) =>
@@ -118,7 +119,9 @@ export class PostgresResourceManager {
     );
   }
 
-  /** As {@link prepare}, in one round trip: for work whose statements need not look at each other's results. */
+  /**
+   * Like {@link prepare}, in one round trip: for work whose statements do not depend on each other's results.
+   */
   prepareBatch(branch: Branch, batch: Batch): Promise<Vote> {
     return this.work(branch, (branchWork, client, gid) =>
       prepareBatch(branchWork, client, gid, branch, batch),
@@ -126,11 +129,11 @@ export class PostgresResourceManager {
   }
 
   /**
-   * Does the work of the only branch of a transaction, and commits it. When it is repeated, as its first result is not
-   * known, the guard row says what that was.
+   * Does the work of the only branch of a transaction, and commits it. If it is repeated because its first
+   * result is not known, the guard row gives that result.
    *
    * @returns `commit`, or a refusal.
-   * @throws whatever leaves the result unknown.
+   * @throws any error that leaves the result unknown.
    */
   async commitOnePhase<P>(branch: Branch<P>, work: Work<P>): Promise<OnePhaseAnswer> {
     if (branch.attempt > 1) return this.resolve(branch);
@@ -140,7 +143,7 @@ export class PostgresResourceManager {
     return vote === 'read-only' ? 'commit' : vote;
   }
 
-  /** As {@link commitOnePhase}, for a batch. */
+  /** Like {@link commitOnePhase}, for a batch. */
   commitBatchOnePhase(branch: Branch, batch: Batch): Promise<OnePhaseAnswer> {
     return this.commitOnePhase(branch, workOf(batch));
   }
@@ -148,7 +151,8 @@ export class PostgresResourceManager {
   /**
    * Commits a prepared branch; repeats are harmless.
    *
-   * @throws HeuristicError when the branch has ended otherwise, or nobody knows how. Any other error: try again.
+   * @throws HeuristicError when the branch has ended otherwise, or its end is unknown. Any other error: try
+   * again.
    */
   commit(branch: Branch): Promise<void> {
     return this.complete(branch, 'COMMIT', (client, gid) => commitPrepared(client, gid, this.guard));
@@ -166,10 +170,10 @@ export class PostgresResourceManager {
   }
 
   /**
-   * Lists the branches of this participant that are prepared in this database, whichever coordinator's they are.
+   * Lists the prepared branches of this participant in this database, of all coordinators.
    *
-   * @param run the run that asks. Left out, it is every run that works here.
-   * @throws when the list would not be complete, or the run is not let in.
+   * @param run the run that asks. @default every run that works here
+   * @throws when the list would not be complete, or the run is not accepted.
    */
   async recover(run?: CoordinatorRun): Promise<readonly PreparedBranch[]> {
     await this.ready();
@@ -180,16 +184,16 @@ export class PostgresResourceManager {
     return branches.filter((branch) => branch !== undefined);
   }
 
-  /** @returns what the server of the database can take. @throws when it does not answer in time. */
+  /** @returns the capacity of the database server. @throws when it does not answer in time. */
   async capacity(): Promise<ParticipantCapacity> {
     await this.ready();
     return capacityOf(this.lanes, AbortSignal.timeout(this.settings.startTimeoutMs));
   }
 
   /**
-   * How many sessions of its pools are, or may be, still at the server after their connections were cut here, as their calls
-   * had timed out. Each was told to end, and counts until the server has it no longer. Participants that share pools share
-   * the number.
+   * The number of sessions of its pools that are, or may be, still at the server after their connections were
+   * cut here because their calls had timed out. Each was told to end, and counts until the server has removed
+   * it. Participants that share pools share the number.
    */
   get sessionsLeft(): number {
     const { work, completion } = this.lanes;
@@ -197,10 +201,10 @@ export class PostgresResourceManager {
   }
 
   /**
-   * Deletes old rows of the guard table, as is done from time to time anyway, and by the same rules: however often it is
-   * called, no row goes that was not visible `purgeIntervalMs` before.
+   * Deletes old rows of the guard table, as the regular job does, and by the same rules: however often it is
+   * called, no row is deleted that was not visible `purgeIntervalMs` before.
    *
-   * @returns how many.
+   * @returns the number of deleted rows.
    */
   async purgeGuardTable(): Promise<number> {
     await this.ready();
@@ -224,7 +228,9 @@ export class PostgresResourceManager {
     }
   }
 
-  /** Refuses a branch whose global id is impossible before anything happens: there is nothing to roll back then. */
+  /**
+   * Refuses a branch whose global id is impossible before anything happens: then nothing must be rolled back.
+   */
   private async work(
     branch: Branch,
     task: (work: BranchWork, client: PoolClient, gid: string) => Promise<Vote>,
@@ -262,13 +268,16 @@ export class PostgresResourceManager {
     await this.lanes.close();
   }
 
-  /** Whatever the first attempt has done: rolled back, unless it was committed before, or prepared, and is committed now. */
+  /**
+   * Ends the first attempt: it is rolled back, unless it was committed before, or is prepared and committed
+   * now.
+   */
   private async resolve(branch: Branch): Promise<OnePhaseAnswer> {
     let answer: OnePhaseAnswer = 'commit';
     await this.complete(branch, 'ROLLBACK', async (client, gid) => {
       if (await isPrepared(client, gid)) return commitPrepared(client, gid, this.guard);
       const end = await bury(client, gid, this.guard, this.tombstoneWaitMs(branch));
-      if (end === 'rolled-back') answer = refuse('ROLLED_BACK', 'the first attempt did not come to its end');
+      if (end === 'rolled-back') answer = refuse('ROLLED_BACK', 'the first attempt did not finish');
     });
     return answer;
   }

@@ -1,7 +1,7 @@
 import { type AbortVote, refuse } from '../coordinator/index.js';
 import { type ErrorRow, LOST, type Meaning, OPERATOR, type Phase, REFUSED, means } from '../sql/meaning.js';
 
-/** The codes of the refusals that the database causes. @publicApi */
+/** The codes of refusals that the database causes. @publicApi */
 export type PostgresRefusalCode =
   | 'ROLLED_BACK'
   | 'WORK_FAILED'
@@ -25,8 +25,9 @@ type Row = ErrorRow<PostgresRefusalCode>;
 const OTHER: Row = { name: 'any other', means: LOST };
 
 /**
- * Every SQLSTATE that matters, in each phase. A class, of two characters, stands for all of its codes that have no row
- * of their own. What is in no row is `failed` before PREPARE TRANSACTION, `unknown` after it, and tried again in completion.
+ * The relevant SQLSTATEs, by phase. A class, of two characters, stands for all of its codes without a row of
+ * their own. A code without any row is `failed` before PREPARE TRANSACTION, `unknown` after it, and tried
+ * again in completion.
  */
 export const SQLSTATES: Readonly<Record<string, Row>> = {
   '08': { name: 'connection_exception', means: LOST },
@@ -36,17 +37,17 @@ export const SQLSTATES: Readonly<Record<string, Row>> = {
     refusal: {
       code: 'CANNOT_BE_PREPARED',
       reason:
-        'the work used what no prepared transaction may: temporary objects, LISTEN, NOTIFY, a held cursor',
+        'the work used something that a prepared transaction must not: temporary objects, LISTEN, NOTIFY, a held cursor',
     },
-    remedy: 'It was prepared in another database: connect the participant to that one',
+    remedy: 'It was prepared in another database: connect the participant to that database',
   },
-  '22': refusedAs('data_exception', 'DATA_REJECTED', 'the database does not take these values'),
+  '22': refusedAs('data_exception', 'DATA_REJECTED', 'the database does not accept these values'),
   '22023': {
     name: 'invalid_parameter_value',
     means: REFUSED,
     refusal: {
       code: 'GID_INVALID',
-      reason: 'the database does not take a value, or the global id of the branch',
+      reason: 'the database does not accept a value, or the global id of the branch',
     },
   },
   '23': refusedAs('integrity_constraint_violation', 'CONSTRAINT_VIOLATED', 'a constraint would be violated'),
@@ -61,7 +62,7 @@ export const SQLSTATES: Readonly<Record<string, Row>> = {
     means: means('failed', 'failed', 'refused', 'retry', 'retry'),
     refusal: {
       code: 'WORK_FAILED',
-      reason: 'a statement of the work failed, though the work did not say so',
+      reason: 'a statement of the work failed, although the work did not report it',
     },
   },
   '25006': { name: 'read_only_sql_transaction', means: LOST },
@@ -74,7 +75,7 @@ export const SQLSTATES: Readonly<Record<string, Row>> = {
   '3D000': {
     name: 'invalid_catalog_name',
     means: OPERATOR,
-    remedy: 'Restore the database, or connect the participant to the one that has the branch',
+    remedy: 'Restore the database, or connect the participant to the database that has the branch',
   },
   '40001': refusedAs(
     'serialization_failure',
@@ -85,7 +86,7 @@ export const SQLSTATES: Readonly<Record<string, Row>> = {
   '42501': {
     name: 'insufficient_privilege',
     means: OPERATOR,
-    remedy: 'Another role has prepared it: connect the participant as that one',
+    remedy: 'Another role has prepared it: connect the participant with that role',
   },
   '42704': {
     name: 'undefined_object',
@@ -131,7 +132,7 @@ export const SQLSTATES: Readonly<Record<string, Row>> = {
   XX: { name: 'internal_error', means: LOST },
 };
 
-/** What the operating system says of a connection. None is ever an answer of the database. */
+/** Connection errors of the operating system. None is ever an answer of the database. */
 export const ERRNOS: Readonly<Record<string, Row>> = Object.fromEntries(
   [
     'EACCES',
@@ -151,7 +152,7 @@ export const ERRNOS: Readonly<Record<string, Row>> = Object.fromEntries(
   ].map((name) => [name, { name, means: LOST }]),
 );
 
-/** Refusals after which the same transaction may well succeed when it is tried again. */
+/** Refusals after which the same transaction may succeed if it is tried again. */
 const TEMPORARY: ReadonlySet<string> = new Set<PostgresRefusalCode>([
   'SERIALIZATION_FAILURE',
   'DEADLOCK',
@@ -162,25 +163,28 @@ const TEMPORARY: ReadonlySet<string> = new Set<PostgresRefusalCode>([
   'NO_CONNECTION',
 ]);
 
-/** Refusals of a branch that met another transaction, and with which nothing else is wrong. */
+/** Refusals of a branch whose only problem was a conflict with another transaction. */
 const CONFLICTS: ReadonlySet<string> = new Set<PostgresRefusalCode>([
   'SERIALIZATION_FAILURE',
   'DEADLOCK',
   'LOCK_TIMEOUT',
 ]);
 
-/** @returns what an error says of a branch. Its code decides, and never its text, which depends on the language. */
+/**
+ * @returns the meaning of an error for a branch. Its code decides, never its text, which depends on the
+ * language.
+ */
 export function meaningOf(error: unknown, phase: Phase): Meaning {
   return rowOf(error).means[phase];
 }
 
-/** @returns the vote that an error is, when {@link meaningOf} says `refused`. */
+/** @returns the vote for an error for which {@link meaningOf} returns `refused`. */
 export function refusalOf(error: unknown): AbortVote {
   const { refusal } = rowOf(error);
   if (refusal === undefined) throw new TypeError('No refusal', { cause: error });
   const { constraint, message } = error as { constraint?: string; message?: string };
   const sqlstate = codeOf(error);
-  // What a function of the database raises is meant to be read; any other text may quote what was sent.
+  // Errors raised by a function of the database are meant to be read; any other text may quote the payload.
   const said = sqlstate === 'P0001' && message ? `: ${message}` : '';
   return refuse(
     refusal.code,
@@ -193,7 +197,7 @@ export function refusalOf(error: unknown): AbortVote {
   );
 }
 
-/** @returns what mends the cause of an error, or undefined where time will. */
+/** @returns the remedy for the cause of an error, or undefined if only time helps. */
 export function remedyOf(error: unknown): string | undefined {
   return rowOf(error).remedy;
 }
@@ -222,8 +226,8 @@ export function databaseErrorIn(error: unknown): unknown {
 }
 
 /**
- * Whether the same transaction may well succeed when it is tried again, as nothing is wrong with what was asked: it met
- * another transaction, or the database is short of something.
+ * Whether the same transaction may succeed if it is tried again, because the request itself was correct: it
+ * conflicted with another transaction, or the database lacked a resource.
  *
  * @param code the code of a refusal, as an aborted outcome has it.
  * @publicApi

@@ -10,7 +10,7 @@ import type { ResolvedPostgresSettings } from './options.js';
 import { rowsOf } from './connection/own-queries.js';
 import { codeOf, remedyOf } from './sqlstate.js';
 
-/** What the checks find out on one lane, all in one row. */
+/** The findings on one pool, in one row. */
 interface Server {
   readonly version: number;
   readonly slots: number;
@@ -23,11 +23,11 @@ interface Server {
   readonly isSuperuser: boolean;
   readonly fsync: string;
   readonly role: string;
-  /** The role that is set besides that of the login, if there is one. */
+  /** The assumed role besides that of the login, if there is one. */
   readonly setRole: string | null;
   readonly quotedRole: string;
   readonly database: string;
-  /** By these two a running server and its database are known, however they are reached. */
+  /** These two identify a running server and its database, however they are reached. */
   readonly startedAt: string;
   readonly databaseOid: string;
   readonly guardOid: string | null;
@@ -37,13 +37,13 @@ interface Server {
   readonly mayUseGuard: boolean | null;
 }
 
-/** `xid8` and `pg_current_xact_id()` are there from 13; older than 14 is out of support. */
+/** `xid8` and `pg_current_xact_id()` exist from 13 on; versions before 14 are no longer supported. */
 const OLDEST_VERSION = 140_000;
 
 /** Participants that start at the same moment create the table one after the other. */
 const CREATION_LOCK = 0x64_74_63;
 
-/** As one value of JSON, so that no type parser of the application is in the way. */
+/** As one value of JSON, so that no type parser of the application changes it. */
 const INSPECT = `
   SELECT json_build_object(
     'version', current_setting('server_version_num')::int,
@@ -71,10 +71,10 @@ const INSPECT = `
   FROM to_regclass($1) AS guard`;
 
 /**
- * Checks what two-phase commit needs of a database, in one round trip on each lane, and creates the guard table.
+ * Checks that a database fits two-phase commit, in one round trip on each pool, and creates the guard table.
  *
- * @returns what branches need to know of the server. The guard table is known by its schema from then on.
- * @throws PostgresStartUpError with what mends it.
+ * @returns the server properties that branches need. The guard table has its schema from then on.
+ * @throws PostgresStartUpError with the remedy.
  */
 export class StartUpChecks {
   constructor(
@@ -94,7 +94,7 @@ export class StartUpChecks {
       if (completion.guardOid === null && work.guardOid === null) {
         await this.createGuardTable(signal, completion);
       }
-      // It may have been created by another one after the first look.
+      // Another participant may have created it after the first look.
       if (completion.guardOid === null || work.guardOid === null) {
         [completion, work] = await this.inspect(signal);
       }
@@ -137,19 +137,19 @@ export class StartUpChecks {
           'Use PostgreSQL 14 or later.',
         );
       }
-      // A session of the lane for work may be one that is set so for branches: their transactions say that they write.
+      // A session of the pool for work may be read-only for branches: their transactions set READ WRITE.
       if (inRecovery || completion.readOnly) {
         throw this.failure(
           'DTC_POSTGRES_READ_ONLY',
-          'the server is a standby, or takes no writes by default',
+          'the server is a standby, or accepts no writes by default',
           'Connect to the primary: for example with target_session_attrs, or by the name that follows a failover.',
         );
       }
       if (slots === 0) {
         throw this.failure(
           'DTC_POSTGRES_PREPARED_TRANSACTIONS_OFF',
-          'max_prepared_transactions is 0, so that nothing can be prepared',
-          'Run this as a superuser, with a number above all branches that may be prepared on the server at once, and ' +
+          'max_prepared_transactions is 0, so no branch can be prepared',
+          'Run this as a superuser, with a number above the most branches that are prepared on the server at once, and ' +
             'restart the server: ALTER SYSTEM SET max_prepared_transactions = 200;',
         );
       }
@@ -205,7 +205,7 @@ export class StartUpChecks {
         client.query(`SELECT pg_advisory_xact_lock(${CREATION_LOCK}); ${create}`),
       );
       this.logger.log(
-        `Created the table ${name}, in which "${this.participant}" keeps how its branches ended`,
+        `Created the table ${name}, in which "${this.participant}" records how its branches ended`,
       );
     } catch (error) {
       throw this.failure(
@@ -217,12 +217,10 @@ export class StartUpChecks {
     }
   }
 
-  /** What makes a commit less durable than its caller is told. */
+  /** Warns of settings that make a commit less durable than its caller is told. */
   private warn(servers: readonly Server[]): void {
     if (servers.every(({ fsync }) => fsync !== 'off')) return;
-    this.logger.warn(
-      `The database of "${this.participant}" has fsync = off: when it crashes it may forget what was committed`,
-    );
+    this.logger.warn(`The database of "${this.participant}" has fsync = off: it may lose commits in a crash`);
   }
 
   private failure(
@@ -235,7 +233,7 @@ export class StartUpChecks {
   }
 }
 
-/** @returns an error with what kept the checks from being made. */
+/** @returns an error with the reason that prevented the checks. */
 export function unreachable(
   participant: string,
   startTimeoutMs: number,

@@ -61,7 +61,7 @@ describe('Begin and enlist', () => {
 
     for (const other of [{ sku: 'mouse' }, undefined, new Proxy({}, { ownKeys: () => expect.fail() })]) {
       expect(() => enlist(other)).toThrow(
-        'The branch "item-1" of "stock" is enlisted already with another payload, which stands.',
+        'The branch "item-1" of "stock" is already enlisted with another payload, which stays unchanged.',
       );
     }
     expect(enlist({ sku: 'keyboard' })).toBe('item-1');

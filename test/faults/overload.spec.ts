@@ -688,14 +688,14 @@ describe('A server with slots that are not ours', () => {
     expect(limit()).toBe(70);
   });
 
-  it('keeps its limit where it does not answer, says so once, and is asked again', async () => {
+  it('keeps its limit when a server does not answer, reports it once, and asks again', async () => {
     const { clock, limit, reports } = await withOthers(30, new Error('gone'), new Error('gone'), 0);
     await clock.advance(5_010);
     expect(limit()).toBe(70);
     await clock.advance(10_010);
-    expect(reports.filter((message) => message.includes('did not say again'))).toEqual([
-      '"first" did not say again what its server can take: gone. The server takes 70 branches at a time until it does; ' +
-        'it is asked again.',
+    expect(reports.filter((message) => message.includes('did not report the capacity'))).toEqual([
+      '"first" did not report the capacity of its server again: gone. The limit stays at 70 branches at a time until it does. ' +
+        'The coordinator asks again.',
     ]);
     await clock.advance(20_010);
     expect(limit()).toBe(100);
@@ -748,7 +748,7 @@ describe('What participants say of their servers', () => {
     const reports = await reportsOf(capacity, capacity, capacity);
     expect(reports.at(-1)).toBe(
       'log: The database server of "p-0", "p-1", "p-2" takes 300 transactions at a time with a branch at each of them ' +
-        '(900 free prepared transactions / 3 participants), and maxInFlight is 10000: further ones wait, and then are ' +
+        '(900 free prepared transactions / 3 participants), but maxInFlight is 10000: further transactions wait, and are then ' +
         'refused with DTC_SERVER_BUSY',
     );
   });
@@ -769,7 +769,7 @@ describe('What participants say of their servers', () => {
     const reports = await reportsOf(capacity);
     expect(reports).toHaveLength(1);
     expect(reports[0]).toMatch(
-      /^warn: "p-0" did not say what its server can take, so that no limit is known: /,
+      /^warn: "p-0" did not report the capacity of its server, so there is no limit: /,
     );
   });
 });

@@ -171,7 +171,7 @@ describe('CoordinatorModule imported twice', () => {
       .compile();
 
     await expect(application.init()).rejects.toThrow(
-      'There is a job "coordinator.sweep" already. Import CoordinatorModule once in an application.',
+      'A job "coordinator.sweep" already exists. Import CoordinatorModule only once in an application.',
     );
 
     await application.close();

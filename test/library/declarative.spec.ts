@@ -333,7 +333,7 @@ describe('A decorated method', () => {
     const { outcome, message } = await notCommitted(application.get(Checkout).place(ORDER));
 
     expect(outcome).toMatchObject({ status: 'heuristic', decision: 'commit' });
-    expect(message).toMatch(/heuristic: commit is decided, and payment ended otherwise, or may have\.$/);
+    expect(message).toMatch(/heuristic: commit is decided, but payment ended otherwise, or may have\.$/);
   });
 
   it('is not even called when the coordinator takes no transaction', async () => {
@@ -580,7 +580,7 @@ describe('The instances', () => {
 
     const error = await rejectionOf(unmanaged.required(works.current));
     expect(error).toBeInstanceOf(NotManagedError);
-    expect((error as Error).message).toMatch(/^Works\.required .* Let Nest make it/);
+    expect((error as Error).message).toMatch(/^Works\.required .* Let Nest create it/);
     expect(await rejectionOf(Reflect.apply(detached, undefined, [works.current]))).toBeInstanceOf(
       NotManagedError,
     );

@@ -34,7 +34,7 @@ describe('An application with a durable log', () => {
   it('needs a name for its coordinator, and says so', async () => {
     const log = new SqliteDecisionLog({ path });
 
-    await expect(startWith([], { log })).rejects.toThrow('name: is needed with a durable log');
+    await expect(startWith([], { log })).rejects.toThrow('name: is required with a durable log');
 
     const claim = await log.open('coordinator');
     expect(claim.decisions).toEqual([]);

@@ -288,7 +288,7 @@ describe('what happens while the application starts', () => {
 
     expect(other.get(Listeners).heard).toHaveLength(10_000);
     expect(recorder.of('TransactionEvents', 'error').map(({ message }) => message)).toEqual([
-      'Events of the start were lost, for more than 10000 waited: 2',
+      'Events during the start were lost, because more than 10000 waited: 2',
     ]);
   });
 });

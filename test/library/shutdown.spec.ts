@@ -119,7 +119,7 @@ describe('a graceful shutdown', () => {
     expect(log.of('Coordinator').map(({ level, message }) => [level, message])).toEqual([
       ['log', 'Waiting up to 40 ms for the transactions in flight: 1'],
       ['error', 'The grace period is over, and transactions are still in flight: 1'],
-      ['error', `${transactionId} is ABORTING and not settled: what is known of it ends with this process`],
+      ['error', `${transactionId} is ABORTING and not settled: its state is lost with this process`],
     ]);
   });
 
@@ -149,7 +149,7 @@ describe('a graceful shutdown', () => {
     await application.close();
 
     expect(log.of('Coordinator', 'error').map(({ message }) => message)).toEqual([
-      `${transactionId} is COMMITTING and not settled: what is known of it ends with this process`,
+      `${transactionId} is COMMITTING and not settled: its state is lost with this process`,
     ]);
   });
 

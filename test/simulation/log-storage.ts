@@ -69,13 +69,13 @@ export class LogStorage {
     return { found: 'absent', fence: ++this.fence };
   }
 
-  /** @throws StaleClaimError when another has claimed the log. */
+  /** @throws StaleClaimError when another coordinator has claimed the log. */
   progress(record: CommitRecord, epoch: number): void {
     this.check(epoch);
     if (this.records.has(record.id)) this.records.set(record.id, record);
   }
 
-  /** @throws StaleClaimError when another has claimed the log. */
+  /** @throws StaleClaimError when another coordinator has claimed the log. */
   end(id: string, epoch: number): void {
     this.check(epoch);
     const record = this.records.get(id);
@@ -84,7 +84,7 @@ export class LogStorage {
     this.records.delete(id);
   }
 
-  /** @throws StaleClaimError when another has claimed the log. */
+  /** @throws StaleClaimError when another coordinator has claimed the log. */
   report(report: HeuristicRecord, epoch: number): void {
     this.check(epoch);
     const reports = this.reports.get(report.id) ?? new Map<string, HeuristicRecord>();
@@ -92,13 +92,13 @@ export class LogStorage {
     this.reports.set(report.id, reports);
   }
 
-  /** @throws StaleClaimError when another has claimed the log. */
+  /** @throws StaleClaimError when another coordinator has claimed the log. */
   forget(id: string, epoch: number): void {
     this.check(epoch);
     this.reports.delete(id);
   }
 
-  /** @throws StaleClaimError when another has claimed the log. */
+  /** @throws StaleClaimError when another coordinator has claimed the log. */
   check(epoch: number): void {
     if (epoch !== this.epoch) throw new StaleClaimError(epoch);
   }

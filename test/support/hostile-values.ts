@@ -208,7 +208,7 @@ function leadingTo(value: () => unknown): Readonly<Record<string, () => unknown>
         throw value();
       }),
     'a thenable that never calls back': () => thenable(() => {}),
-    'a thenable that leads to itself': () => circle,
+    'a thenable that resolves with itself': () => circle,
     'a thenable function': () =>
       Object.assign(() => {}, { then: (resolve: (one: unknown) => void) => resolve(value()) }),
     'a throw of it': () => {

@@ -91,7 +91,7 @@ describe('what needs attention', () => {
     });
     expect(attentionOf(inDoubt, NOW_MS)).toMatchObject({
       kind: 'in doubt',
-      why: ['payment was to decide by itself, in one phase, and has not said whether it committed.'],
+      why: ['payment commits in one phase, and has not reported whether it committed.'],
       next: 'payment is asked until it says what it decided. payment: next attempt in 4 s.',
     });
     const stalled = {

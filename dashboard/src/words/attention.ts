@@ -38,7 +38,7 @@ export function attentionOf(transaction: TransactionSummary, nowMs: number): Att
     why: [
       decider === undefined
         ? 'Every participant is prepared and holds what it prepared; the decision record is not confirmed.'
-        : `${decider.participant} was to decide by itself, in one phase, and has not said whether it committed.`,
+        : `${decider.participant} commits in one phase, and has not reported whether it committed.`,
     ],
     since: startedAt,
     next: nextOf(transaction, nowMs),

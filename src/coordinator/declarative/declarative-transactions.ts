@@ -10,15 +10,18 @@ import { FailedAfterCommitError, InTransactionError, NotCommittedError } from '.
 
 const MAX_NAME_LENGTH = 100;
 
-/** The options of a decorated method, whichever they are. */
+/** The options of any decorated method. */
 interface MethodOptions extends Pick<BeginOptions, 'name' | 'timeoutMs' | 'prepareInTurn'> {
   readonly propagation?: Propagation;
 }
 
-/** Runs decorated methods: each in the transaction of its caller, in one of its own, or in none, as its propagation says. */
+/**
+ * Runs decorated methods: in the transaction of the caller, in a transaction of their own, or in none,
+ * depending on their propagation.
+ */
 @Injectable()
 export class DeclarativeTransactions {
-  /** What a method that had joined has thrown first, by the transaction that cannot commit for that reason. */
+  /** The first error of a method that had joined, by the transaction that cannot commit because of it. */
   private readonly failures = new WeakMap<Transaction, unknown>();
 
   constructor(private readonly transactions: TransactionManager) {}
@@ -26,9 +29,9 @@ export class DeclarativeTransactions {
   /**
    * @param caller the class and the method.
    * @param work the method itself, with its object and arguments.
-   * @returns what the work does; where it has begun a transaction, once that is committed.
-   * @throws (as a rejection) what the work throws; NotCommittedError, NotActiveError, NoTransactionError,
-   * InTransactionError, and what TransactionManager.begin throws.
+   * @returns the result of the work; if it has begun a transaction, after the commit.
+   * @throws (as a rejection) the error of the work; NotCommittedError, NotActiveError, NoTransactionError,
+   * InTransactionError, and the errors of TransactionManager.begin.
    */
   async run<T>(caller: string, options: MethodOptions, work: () => Promise<T>): Promise<T> {
     const { propagation = 'required' } = options;
@@ -61,9 +64,9 @@ export class DeclarativeTransactions {
     try {
       value = await scope.enclose(transaction, () => transaction.run(work));
     } catch (error) {
-      // That something came too late tells the caller little; what it came too late for tells why.
+      // The error of a late call says little to the caller. The outcome of the transaction says why.
       const isLate = isInstanceOf(error, NotActiveError) && error.transactionId === transaction.id;
-      // What is rollback-only has a reason of its own.
+      // A rollback-only transaction has a reason of its own.
       const outcome =
         isLate && transaction.isRollbackOnly
           ? await transaction.commit()
@@ -72,7 +75,7 @@ export class DeclarativeTransactions {
         throw isLate
           ? new NotCommittedError(outcome, { cause: this.failures.get(transaction) ?? error })
           : error;
-      // Commit was asked for before the throw, which alone would say that nothing was changed.
+      // Commit was requested before the error. The error alone would suggest that nothing was changed.
       if (outcome.status === 'committed')
         throw new FailedAfterCommitError(caller, outcome.transactionId, error);
       throw new NotCommittedError(outcome, { cause: error });
@@ -83,7 +86,10 @@ export class DeclarativeTransactions {
     throw new NotCommittedError(outcome, { cause: cause ?? this.failures.get(transaction) });
   }
 
-  /** What the work throws rules commit out, also when the code between it and the begin does not pass it on. */
+  /**
+   * An error of the work rules commit out, even if the code between it and the start of the transaction
+   * catches it.
+   */
   private async join<T>(caller: string, transaction: Transaction, work: () => Promise<T>): Promise<T> {
     if (transaction.state !== 'ACTIVE') throw new NotActiveError(transaction.id, transaction.state);
     try {

@@ -8,7 +8,10 @@ import { checkMethodOptions } from './distributed-transaction.options.js';
 import { InvalidMethodError } from './errors.js';
 import { type DecoratedMethod, manage, methodsOf } from './managed.js';
 
-/** Finds the instances that have decorated methods when the application starts, and hands them their coordinator. */
+/**
+ * Finds the instances that have decorated methods when the application starts, and gives them their
+ * coordinator.
+ */
 @Injectable()
 export class DeclarativeExplorer implements OnModuleInit {
   constructor(
@@ -17,9 +20,9 @@ export class DeclarativeExplorer implements OnModuleInit {
   ) {}
 
   /**
-   * @throws InvalidMethodError for a method whose work is not done when it has returned, and for a class of which there is
+   * @throws InvalidMethodError for a method whose work has not ended when it returns, and for a class that is
    * not one instance for the whole application.
-   * @throws InvalidOptionsError for options that make no sense.
+   * @throws InvalidOptionsError for invalid options.
    */
   onModuleInit(): void {
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
@@ -39,20 +42,20 @@ function check(wrapper: InstanceWrapper, instance: object, { key, options, metho
   if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) {
     throw new InvalidMethodError(
       name,
-      'its class is request-scoped or transient, so there is no instance to be found when the application starts',
+      'its class is request-scoped or transient, so it has no instance when the application starts',
       'Make it, and everything it injects, default-scoped; or use TransactionManager.begin().',
     );
   }
   if (types.isGeneratorFunction(method) || isObservableType(returnTypeOf(instance, key))) {
     throw new InvalidMethodError(
       name,
-      'it answers with an Observable or a generator, whose work begins only when somebody asks for its values',
-      'Answer with a promise of what it yields.',
+      'it returns an Observable or a generator, whose work starts only when its values are read',
+      'Return a promise of its values instead.',
     );
   }
 }
 
-/** As the compiler has emitted it, where it has. */
+/** The return type that the compiler has emitted, if it has. */
 function returnTypeOf(instance: object, key: string | symbol): Type | undefined {
   return Reflect.getMetadata('design:returntype', instance, key) as Type | undefined;
 }

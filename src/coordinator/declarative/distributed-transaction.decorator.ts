@@ -4,23 +4,24 @@ import type { DistributedTransactionOptions } from './distributed-transaction.op
 import { InvalidMethodError, NotManagedError } from './errors.js';
 import { noteMethod, transactionsOf } from './managed.js';
 
-/** A method that answers with a promise. */
+/** A method that returns a promise. */
 type AsyncMethod = (...args: never[]) => Promise<unknown>;
 
 /**
- * Runs a method of a provider or controller in a transaction. It is begun before the method, ambient within it (so that
- * `TransactionManager.enlist` and decorated methods below add to it), committed when the method returns and rolled back
- * when it throws. The method's own value is returned only when everything is committed.
+ * Runs a method of a provider or controller in a transaction. The transaction begins before the method, is
+ * ambient within it (so that `TransactionManager.enlist` and decorated methods below add to it), commits when
+ * the method returns, and rolls back when it throws. The method's value is returned only after everything has
+ * committed.
  *
- * The class must be default-scoped; a method that is a generator or answers with an Observable stops the start. The method
- * becomes asynchronous, so it has to be declared with a promise.
+ * The class must be default-scoped. A method that is a generator or returns an Observable stops the start.
+ * The method becomes asynchronous, so it must be declared with a promise.
  *
- * @throws (the method, as a rejection) whatever the method throws, itself: then nothing was changed.
- * @throws NotCommittedError when it returned, and the outcome is not `committed`; {@link NotCommittedError.outcome} says what
- * it is.
+ * @throws (the method, as a rejection) the method's own error: then nothing was changed.
+ * @throws NotCommittedError when the method returned and the outcome is not `committed`; see {@link
+ * NotCommittedError.outcome}.
  * @throws NotActiveError when it would join a transaction that takes no more branches.
- * @throws NoTransactionError, InTransactionError as its propagation says; NotManagedError; and what
- * TransactionManager.begin throws.
+ * @throws NoTransactionError, InTransactionError, depending on its propagation; NotManagedError; and the
+ * errors of TransactionManager.begin.
  * @example
  * ```ts
  * @DistributedTransaction({ name: 'create-order', timeoutMs: 3_000 })
@@ -45,8 +46,8 @@ export function DistributedTransaction(options: DistributedTransactionOptions = 
         if (isUnbegun(value)) {
           throw new InvalidMethodError(
             caller,
-            'it answered with an Observable or a generator, whose work begins only when somebody asks for its values',
-            'Answer with a promise of what it yields.',
+            'it returned an Observable or a generator, whose work starts only when its values are read',
+            'Return a promise of its values instead.',
           );
         }
         return value;
@@ -56,8 +57,8 @@ export function DistributedTransaction(options: DistributedTransactionOptions = 
 }
 
 /**
- * The wrapper in place of the method: with its name, its length, and whatever other decorators have written on it, so that
- * routes, guards, schedules and listeners are found in whichever order the decorators stand.
+ * The wrapper of the method. It has the method's name, length, and the metadata of other decorators, so that
+ * routes, guards, schedules and listeners are found whatever the order of the decorators.
  */
 function asOriginal<M extends AsyncMethod>(method: M, wrapper: (...args: never[]) => Promise<unknown>): M {
   for (const property of ['name', 'length']) {

@@ -3,15 +3,15 @@ import { describeIssues } from '../describe-issues.js';
 import { InvalidOptionsError } from '../errors.js';
 import { durationMs } from '../option-fields.js';
 
-/** Those that may begin a transaction, and those that never do. */
+/** The propagations that may begin a transaction, and those that never do. */
 const BEGINNING = ['required', 'requires-new'] as const;
 const NOT_BEGINNING = ['supports', 'mandatory', 'never', 'not-supported'] as const;
 
 /**
- * What a decorated method does with the ambient transaction of its caller:
- * - `required` joins it, and begins one where there is none;
+ * How a decorated method treats the ambient transaction of its caller:
+ * - `required` joins it, and begins one if there is none;
  * - `requires-new` always begins one of its own, which commits or rolls back independently of the caller's;
- * - `supports` joins it, and runs without one where there is none;
+ * - `supports` joins it, and runs without one if there is none;
  * - `mandatory` joins it, and refuses to run without one;
  * - `never` refuses to run within one;
  * - `not-supported` runs without one: the ambient transaction is hidden meanwhile.
@@ -20,38 +20,39 @@ const NOT_BEGINNING = ['supports', 'mandatory', 'never', 'not-supported'] as con
  */
 export type Propagation = (typeof BEGINNING)[number] | (typeof NOT_BEGINNING)[number];
 
-/** What `@DistributedTransaction` takes where it may begin a transaction. @publicApi */
+/** The options of `@DistributedTransaction` with a propagation that may begin a transaction. @publicApi */
 export interface BeginningOptions {
   /** @default 'required' */
   readonly propagation?: (typeof BEGINNING)[number];
   /**
-   * What the transaction is for, in logs and listings: at most 100 characters. Without effect where it joins.
+   * The purpose of the transaction, in logs and listings: at most 100 characters. Without effect when the
+   * method joins one.
    *
    * @default the name of the class and the method: `Checkout.place`
    */
   readonly name?: string;
   /**
-   * How long it may take until its decision, in milliseconds, from 1 to 86_400_000. The whole method counts. Without
-   * effect where it joins: the deadline of the transaction stands.
+   * The time limit of the transaction until its decision, in milliseconds, from 1 to 86_400_000. The whole
+   * method counts. Without effect when the method joins a transaction, which keeps its deadline.
    *
    * @default the coordinator's `timeoutMs`
    */
   readonly timeoutMs?: number;
   /**
    * Whether the participants prepare one after the other, in the order in which they were enlisted, as for
-   * `TransactionManager.begin`. Without effect where it joins.
+   * `TransactionManager.begin`. Without effect when the method joins a transaction.
    *
    * @default false
    */
   readonly prepareInTurn?: boolean;
 }
 
-/** What `@DistributedTransaction` takes where it never begins a transaction, and so neither names nor times one. @publicApi */
+/** The options of `@DistributedTransaction` with a propagation that never begins a transaction. @publicApi */
 export interface JoiningOptions {
   readonly propagation: (typeof NOT_BEGINNING)[number];
 }
 
-/** What `@DistributedTransaction` takes. @publicApi */
+/** The options of `@DistributedTransaction`. @publicApi */
 export type DistributedTransactionOptions = BeginningOptions | JoiningOptions;
 
 const schema = z.discriminatedUnion('propagation', [

@@ -2,8 +2,8 @@ import { CoordinatorError } from '../errors.js';
 import type { AbortedOutcome, HeuristicOutcome, PendingOutcome } from '../outcome.js';
 
 /**
- * A method decorated with `@DistributedTransaction` has returned, and its transaction is not committed. The outcome says
- * what is known: `aborted` means that nothing was changed, `pending` and `heuristic` do not.
+ * A method decorated with `@DistributedTransaction` has returned, and its transaction is not committed. The
+ * outcome tells what is known: `aborted` means that nothing was changed, `pending` and `heuristic` do not.
  *
  * @publicApi
  */
@@ -11,7 +11,7 @@ export class NotCommittedError extends Error {
   readonly code = 'DTC_NOT_COMMITTED';
   readonly transactionId: string;
 
-  /** @param options its cause: what a participant, or a method that had joined, has thrown. */
+  /** @param options the cause: the error of a participant, or of a method that had joined. */
   constructor(
     readonly outcome: AbortedOutcome | PendingOutcome | HeuristicOutcome,
     options?: ErrorOptions,
@@ -23,8 +23,8 @@ export class NotCommittedError extends Error {
 }
 
 /**
- * A method decorated with `@DistributedTransaction` has thrown after it had asked for commit by itself, and is committed.
- * Its cause is what it threw.
+ * A method decorated with `@DistributedTransaction` has thrown an error after it had requested commit itself,
+ * and is committed. The cause is its error.
  *
  * @publicApi
  */
@@ -50,24 +50,26 @@ export class InTransactionError extends CoordinatorError {
     readonly caller: string,
     readonly transactionId: string,
   ) {
-    super(`${caller} must not run within a transaction, and was called within ${transactionId}.`);
+    super(`${caller} must not run within a transaction, but was called within ${transactionId}.`);
   }
 }
 
-/** A decorated method was called on an object that no application with a coordinator has made. @publicApi */
+/**
+ * A decorated method was called on an object that no application with a coordinator has created. @publicApi
+ */
 export class NotManagedError extends CoordinatorError {
   readonly code = 'DTC_NOT_MANAGED';
 
   constructor(readonly caller: string) {
     super(
-      `${caller} is decorated with @DistributedTransaction, and its object is not managed by a coordinator. Let Nest ` +
-        'make it: a provider or controller of default scope in an application that imports CoordinatorModule, and call it ' +
-        'once that is initialised.',
+      `${caller} is decorated with @DistributedTransaction, but no coordinator manages its object. Let Nest ` +
+        'create it: a provider or controller of default scope in an application that imports CoordinatorModule. Call it ' +
+        'only after the application has been initialised.',
     );
   }
 }
 
-/** A method that cannot be run in a transaction: the application does not start. @publicApi */
+/** A method that cannot run in a transaction: the application does not start. @publicApi */
 export class InvalidMethodError extends CoordinatorError {
   readonly code = 'DTC_INVALID_METHOD';
 
@@ -83,5 +85,5 @@ export class InvalidMethodError extends CoordinatorError {
 function wordsOf(outcome: NotCommittedError['outcome']): string {
   if (outcome.status !== 'heuristic') return `${outcome.status}: ${outcome.reason}`;
   const names = outcome.reports.map(({ participant }) => participant).join(', ');
-  return `heuristic: ${outcome.decision} is decided, and ${names} ended otherwise, or may have`;
+  return `heuristic: ${outcome.decision} is decided, but ${names} ended otherwise, or may have`;
 }

@@ -1,7 +1,7 @@
 import type { DeclarativeTransactions } from './declarative-transactions.js';
 import type { DistributedTransactionOptions } from './distributed-transaction.options.js';
 
-/** A method as `@DistributedTransaction` found it. */
+/** A method before `@DistributedTransaction` replaced it. */
 export interface DecoratedMethod {
   readonly key: string | symbol;
   readonly options: DistributedTransactionOptions;
@@ -10,7 +10,7 @@ export interface DecoratedMethod {
 
 /** On a prototype: its decorated methods. */
 const METHODS = Symbol('decorated methods');
-/** On an instance: what runs its decorated methods. */
+/** On an instance: the runner of its decorated methods. */
 const TRANSACTIONS = Symbol('transactions');
 
 /** An instance, managed or not. */
@@ -23,7 +23,10 @@ export function noteMethod(prototype: object, method: DecoratedMethod): void {
   Reflect.defineMetadata(METHODS, [...before, method], prototype);
 }
 
-/** @returns the decorated methods of an object, also those that a subclass overrides: it may call them as super's. */
+/**
+ * @returns the decorated methods of an object, including those that a subclass overrides, since it may call
+ * them through super.
+ */
 export function methodsOf(instance: object): DecoratedMethod[] {
   const methods: DecoratedMethod[] = [];
   for (
@@ -36,7 +39,7 @@ export function methodsOf(instance: object): DecoratedMethod[] {
   return methods;
 }
 
-/** From now on the decorated methods of this instance run in transactions of this coordinator. */
+/** Runs the decorated methods of this instance in transactions of this coordinator from now on. */
 export function manage(instance: object, transactions: DeclarativeTransactions): void {
   Object.defineProperty(instance, TRANSACTIONS, { value: transactions, configurable: true });
 }

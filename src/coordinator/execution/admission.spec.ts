@@ -4,7 +4,7 @@ import { branch } from '../participant/branch-request.js';
 import { ScriptedParticipant, createTestCoordinator } from '../testing/index.js';
 
 describe('Admission', () => {
-  it('says of too many branches how many were asked for, all at once or one by one', async () => {
+  it('states the requested number of branches when there are too many, all at once or one by one', async () => {
     const { transactions } = createTestCoordinator({ participants: { stock: new ScriptedParticipant() } });
     const many = Array.from({ length: 15 }, (_, index) => branch('stock', index));
 
@@ -20,7 +20,7 @@ describe('Admission', () => {
     await transaction.rollback();
   });
 
-  it('takes a name of 100 characters, and gives one to a transaction that has none', async () => {
+  it('accepts a name of 100 characters, and names a transaction without a name', async () => {
     const { transactions } = createTestCoordinator();
     const name = 'x'.repeat(100);
     const named = await transactions.run({ name, branches: [] });
@@ -44,7 +44,7 @@ describe('Admission', () => {
     await expect(transactions.run(request)).rejects.toThrow(ParticipantStalledError);
   });
 
-  it('takes a participant and a branch id of 64 bytes together, and refuses more when the branch is enlisted', async () => {
+  it('accepts a participant and a branch id of 64 bytes together, and refuses more when the branch is enlisted', async () => {
     const name = 'p'.repeat(32);
     const participant = new ScriptedParticipant();
     const { transactions } = createTestCoordinator({ participants: { [name]: participant } });
@@ -61,7 +61,7 @@ describe('Admission', () => {
         /64 bytes together, and they have 65: choose a shorter branchId/,
       ) as string,
     });
-    // Its second branch would be called after it, and be too long.
+    // The id of its second branch would be derived from it, and be too long.
     await expect(transactions.run({ branches: [branch(name, 1), branch(name, 2)] })).rejects.toMatchObject({
       code: 'DTC_INVALID_REQUEST',
     });

@@ -28,7 +28,7 @@ import type { Observers } from './observer.js';
 import type { ServerLimits } from './capacity/server-limits.js';
 import type { TransactionRegistry } from './registry.js';
 
-/** What X/Open XA allows for the part of a global id that names the branch. */
+/** The limit of X/Open XA for the part of a global id that names the branch. */
 const MAX_QUALIFIER_BYTES = 64;
 const BRANCH_ID = /^[A-Za-z0-9._:-]{1,64}$/;
 
@@ -44,11 +44,14 @@ const REFUSALS = [
   'DTC_SHUTTING_DOWN',
 ] as const satisfies readonly CoordinatorErrorCode[];
 
-/** The door: whatever can be refused is refused here, before anything has started. */
+/** Admits transactions. Every refusal happens here, before anything has started. */
 export class Admission {
   private closed = false;
   private latestName = '';
-  /** The latest count of the participants with unresolved branches: when it was made, and of how many transactions. */
+  /**
+   * The latest count of the participants with unresolved branches: its time, and its number of unsettled
+   * transactions.
+   */
   private count:
     | {
         readonly at: number;
@@ -56,9 +59,9 @@ export class Admission {
         readonly participants: ReadonlyMap<RegisteredParticipant, unknown>;
       }
     | undefined = undefined;
-  /** An operator wants no new transaction, for as long as it is so. */
+  /** Set while an operator drains the coordinator, which then admits no new transaction. */
   isDraining = false;
-  /** How often each refusal was given whose cause lies here and not with the caller. */
+  /** The number of refusals by cause, for causes in the coordinator rather than in the request. */
   readonly refusals = new Map<CoordinatorErrorCode, number>(REFUSALS.map((code) => [code, 0]));
 
   constructor(
@@ -73,7 +76,7 @@ export class Admission {
     private readonly observers: Observers,
   ) {}
 
-  /** No transaction is admitted any more. */
+  /** Admits no further transaction. */
   close(): void {
     this.closed = true;
   }
@@ -83,10 +86,10 @@ export class Admission {
   }
 
   /**
-   * Makes a transaction that has not been admitted: nothing knows of it, so it may be dropped.
+   * Makes a transaction that has not been admitted. Nothing refers to it yet, so it may be dropped.
    *
-   * @throws ShuttingDownError, DrainingError, FencedError, LogUnavailableError, OverloadedError, TooManyBranchesError,
-   * InvalidRequestError
+   * @throws ShuttingDownError, DrainingError, FencedError, LogUnavailableError, OverloadedError,
+   * TooManyBranchesError, InvalidRequestError
    */
   create(name: string | undefined, timeoutMs: number | undefined, branchCount: number): TransactionRecord {
     this.checkOpen();
@@ -114,11 +117,11 @@ export class Admission {
   }
 
   /**
-   * A transaction that was not admitted for want of room is about to be: the door, or one of its participants, may have
-   * been closed while it waited.
+   * Checks a transaction again that has waited for room and is about to start: the coordinator or one of its
+   * participants may have been closed meanwhile.
    *
-   * @throws ShuttingDownError, DrainingError, FencedError, LogUnavailableError, OverloadedError, ParticipantNotClaimedError,
-   * ParticipantPausedError, ParticipantStalledError
+   * @throws ShuttingDownError, DrainingError, FencedError, LogUnavailableError, OverloadedError,
+   * ParticipantNotClaimedError, ParticipantPausedError, ParticipantStalledError
    */
   checkAgain(transaction: TransactionRecord): void {
     this.checkOpen();
@@ -137,8 +140,8 @@ export class Admission {
   }
 
   /**
-   * Whether branches of the participant wait for it, or for an operator. With very many of them a count takes a while, so one
-   * serves all that ask in the same turn of the event loop.
+   * Whether branches of the participant wait for it, or for an operator. With very many of them a count takes
+   * a while, so one count serves all requests of the same turn of the event loop.
    */
   private isUnresolved(participant: RegisteredParticipant): boolean {
     const now = this.executor.clock.now();
@@ -149,28 +152,28 @@ export class Admission {
     return this.count.participants.has(participant);
   }
 
-  /** Most transactions bear the name that the one before has borne. */
+  /** Most transactions have the same name as the one before. */
   private ownName(name: string): string {
     if (name !== this.latestName) this.latestName = copyOf(name);
     return this.latestName;
   }
 
-  /** Counts what is refused for want of room, of the log or of a participant: its caller can do nothing but try again. */
+  /** Counts a refusal whose caller can only try again: no room, no log, or no participant. */
   refused<E extends CoordinatorError>(error: E): E {
     this.refusals.set(error.code, (this.refusals.get(error.code) ?? 0) + 1);
     return error;
   }
 
-  /** From now on the transaction is in flight. */
+  /** Marks the transaction as in flight. */
   admit(transaction: TransactionRecord): void {
     this.registry.add(transaction);
     this.deadlines.arm(transaction, transaction.deadlineAt);
   }
 
   /**
-   * Adds a branch to a transaction whose voting has not begun.
+   * Adds a branch to a transaction whose voting has not started.
    *
-   * @returns the branch; the one that is there when its id is enlisted again.
+   * @returns the branch, or the existing one when its id is enlisted again.
    * @throws UnknownParticipantError, NotActiveError, BranchConflictError, TooManyBranchesError,
    * ParticipantNotClaimedError, ParticipantPausedError, ParticipantStalledError, InvalidRequestError
    */
@@ -196,13 +199,14 @@ export class Admission {
     if (transaction.size >= maxBranches) throw new TooManyBranchesError(transaction.size + 1, maxBranches);
     const id = branchId === undefined ? freeId(transaction, participant.name) : copyOf(branchId);
     checkQualifier(participant.name, id ?? participant.name);
-    // One that is not admitted yet takes all that it needs when it begins. Nothing is checked after this.
+    // A transaction that is not admitted yet takes all its room when it starts. Nothing is checked after
+    // this.
     if (participant.server !== undefined && this.registry.find(transaction.id) === transaction) {
       this.limits.takeOne(transaction, participant);
     }
     const branch = new BranchRecord(transaction, enlist(transaction), participant, payload, id);
     transaction.addBranch(branch);
-    // One that is not admitted yet may be dropped, and then nothing has started.
+    // A transaction that is not admitted yet may be dropped, and then nothing has started.
     if (participant.hearsStarts && this.registry.find(transaction.id) === transaction) {
       this.observers.enlisted(branch);
     }
@@ -210,7 +214,9 @@ export class Admission {
   }
 }
 
-/** @returns the id of a branch whose caller chose none; undefined when the participant's name will do. */
+/**
+ * @returns the id of a branch whose caller chose none; undefined when the participant's name can serve as id.
+ */
 function freeId(transaction: TransactionRecord, name: string): string | undefined {
   if (!isTaken(transaction, name)) return undefined;
   let number = 2;
@@ -225,14 +231,14 @@ function isTaken(transaction: TransactionRecord, id: string): boolean {
   return false;
 }
 
-/** Both are of ASCII characters, so that each is a byte. */
+/** Both consist of ASCII characters, so each character is one byte. */
 function checkQualifier(participant: string, branchId: string): void {
   const bytes = participant.length + branchId.length;
   if (bytes > MAX_QUALIFIER_BYTES) {
     throw new InvalidRequestError(
       'branchId',
-      `must leave the name of the participant, "${participant}", and the id of the branch, "${branchId}", with at most ` +
-        `${MAX_QUALIFIER_BYTES} bytes together, and they have ${bytes}: choose a shorter branchId`,
+      `must be shorter: the name of the participant, "${participant}", and the id of the branch, "${branchId}", may have ` +
+        `at most ${MAX_QUALIFIER_BYTES} bytes together, and they have ${bytes}: choose a shorter branchId`,
     );
   }
 }

@@ -11,7 +11,7 @@ describe('backoffMs', () => {
     expect(longest).toEqual([50, 100, 200, 400, 800, 1_000, 1_000]);
   });
 
-  it('spreads over the whole range: full jitter', () => {
+  it('is spread over the whole range: full jitter', () => {
     expect(backoffMs(3, 50, 5_000, 0)).toBe(0);
     expect(backoffMs(3, 50, 5_000, 0.25)).toBe(50);
     expect(backoffMs(3, 50, 5_000, 0.5)).toBe(100);

@@ -1,10 +1,10 @@
 /**
- * How long to wait before the next attempt: exponential, capped, with full jitter, so that many branches of a
- * participant that comes back do not all return at the same moment.
+ * The pause before the next attempt: exponential, capped, with full jitter, so that the branches of a
+ * participant that has recovered do not all call it at the same moment.
  *
  * Source: Marc Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
  *
- * @param failures how many attempts have failed, from 1.
+ * @param failures the number of failed attempts, from 1.
  * @param baseMs the longest pause after the first failure.
  * @param capMs the longest pause of all.
  * @param random a number from 0 (included) to 1 (excluded).

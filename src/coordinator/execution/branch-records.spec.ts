@@ -19,8 +19,8 @@ function setUp() {
   return { ...coordinator, seen, hang, dueInMs };
 }
 
-describe('What a participant is told of its time', () => {
-  it('prepare: whichever is earlier, its own time-out or the deadline of the transaction', async () => {
+describe('The deadline that a participant receives', () => {
+  it('in prepare is the earlier of its own time-out and the deadline of the transaction', async () => {
     const { participants, transactions, seen, hang, dueInMs } = setUp();
     const rest = { commit() {}, rollback() {} };
     participants.register({ prepare: hang, ...rest }, { name: 'slow' });
@@ -31,7 +31,7 @@ describe('What a participant is told of its time', () => {
     expect(seen.map(dueInMs)).toEqual([1_000, 200]);
   });
 
-  it('one-phase commit: its own time-out, since the deadline of the transaction can abort it no more', async () => {
+  it('in a one-phase commit is its own time-out, since the deadline of the transaction can no longer abort it', async () => {
     const { participants, transactions, clock, seen, hang, dueInMs } = setUp();
     participants.register(
       { prepare: hang, commit() {}, rollback() {}, commitOnePhase: hang },
@@ -50,7 +50,7 @@ describe('What a participant is told of its time', () => {
     expect(signal.reason).toMatchObject({ name: 'AttemptAbandonedError', code: 'DTC_ATTEMPT_ABANDONED' });
   });
 
-  it('the signal of a prepare that nobody waits for any more says so', async () => {
+  it('comes with a signal that is aborted when the coordinator no longer waits for the prepare', async () => {
     const { participants, transactions, clock, seen, hang } = setUp();
     participants.register({ prepare: hang, commit() {}, rollback() {} }, { name: 'slow' });
     const outcome = transactions.run({ branches: [branch('slow', 1)] });
@@ -68,7 +68,7 @@ describe('What a participant is told of its time', () => {
   });
 
   it.each(['commit', 'rollback'] as const)(
-    '%s: the time-out of the attempt, each with a signal',
+    'in %s is the time-out of the attempt, each with its own signal',
     async (method) => {
       const { participants, transactions, clock, seen, hang, dueInMs } = setUp();
       const rest = { prepare: () => 'commit' as const, commit() {}, rollback() {} };
@@ -99,7 +99,7 @@ describe('What a participant is told of its time', () => {
 
 describe('The deadline of a branch', () => {
   it.each(['prepare', 'commit', 'rollback'] as const)(
-    'is a whole number of milliseconds in %s, and as far off as before when the clock was set',
+    'is a whole number of milliseconds in %s, and keeps its distance when the wall clock is set',
     async (method) => {
       const { now } = Date;
       const set = vi.spyOn(Date, 'now');

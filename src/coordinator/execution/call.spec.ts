@@ -10,7 +10,7 @@ import type { CallTrace, TransactionTrace } from './trace.js';
 
 type Ended = ['fulfilled' | 'rejected', unknown];
 
-/** Calls a participant whose prepare returns this, and lists what came back during the call and after it. */
+/** Calls a participant whose prepare returns this, and lists the answers during the call and after it. */
 async function call(prepare: () => unknown, ambient = false, trace?: CallTrace) {
   const { runtime, participants } = createTestCoordinator();
   const instance = { prepare, commit() {}, rollback() {} } as TransactionParticipant;
@@ -37,7 +37,7 @@ async function call(prepare: () => unknown, ambient = false, trace?: CallTrace) 
   return { during, ended };
 }
 
-/** A promise of the caller's own make: a subclass whose `then` does as it likes. */
+/** A promise subclass of the caller, whose `then` behaves as given. */
 class OddPromise extends Promise<unknown> {
   static behaviour: (resolve: (value: unknown) => void) => void = () => {};
 
@@ -49,7 +49,7 @@ class OddPromise extends Promise<unknown> {
 
 const oops = new Error('oops');
 
-/** Leads to itself. */
+/** A thenable that resolves with itself. */
 const circle = { then: (resolve: (value: unknown) => void) => resolve(circle) };
 
 const ANSWERS: [string, () => unknown, Ended[]][] = [
@@ -60,7 +60,7 @@ const ANSWERS: [string, () => unknown, Ended[]][] = [
   ['a rejection', () => Promise.reject(oops), [['rejected', oops]]],
   ['a rejection with nothing', () => Promise.reject(undefined), [['rejected', undefined]]],
   [
-    'a throw',
+    'an error',
     () => {
       throw oops;
     },
@@ -148,7 +148,7 @@ const ANSWERS: [string, () => unknown, Ended[]][] = [
     [['rejected', expect.objectContaining({ name: 'TypeError' })]],
   ],
   [
-    'a promise behind a Proxy that knows what it does',
+    'a promise behind a correct Proxy',
     () =>
       new Proxy(Promise.resolve('commit'), {
         get: (target, key) => (Reflect.get(target, key) as () => unknown).bind(target),
@@ -200,12 +200,17 @@ const ANSWERS: [string, () => unknown, Ended[]][] = [
     [['fulfilled', 'commit']],
   ],
   [
-    'a thenable that leads to itself',
+    'a thenable that resolves with itself',
     () => circle,
-    [['rejected', expect.objectContaining({ message: 'the answer leads through more than 16 thenables' })]],
+    [
+      [
+        'rejected',
+        expect.objectContaining({ message: 'the answer resolves through more than 16 thenables' }),
+      ],
+    ],
   ],
   [
-    'an object whose then is one only when it is read again',
+    'an object whose then is a function only at the second read',
     () => {
       let reads = 0;
       return {
@@ -218,7 +223,7 @@ const ANSWERS: [string, () => unknown, Ended[]][] = [
   ],
 ];
 
-/** What is expected of something is expected of what was read of it. */
+/** The expectation for an object is that of the value read from it. */
 function readAnswer(value: unknown): unknown {
   return isMatcher(value) ? value : answerOf(value);
 }
@@ -233,14 +238,14 @@ function isMatcher(value: unknown): boolean {
 
 describe('callParticipant', () => {
   describe.each([false, true])('with ambient: %s', (ambient) => {
-    it.each(ANSWERS)('brings back %s: once at most, and after the call', async (_, prepare, expected) => {
+    it.each(ANSWERS)('reports %s at most once, and after the call', async (_, prepare, expected) => {
       const { during, ended } = await call(prepare, ambient);
 
       expect(during).toBe(0);
       expect(ended).toEqual(expected);
     });
 
-    it.each(ANSWERS)('brings %s to the trace of the call as well', async (_, prepare, expected) => {
+    it.each(ANSWERS)('reports %s to the trace of the call as well', async (_, prepare, expected) => {
       const traced: Ended[] = [];
       let calls = 0;
       const { during, ended } = await call(prepare, ambient, {
@@ -262,7 +267,7 @@ describe('callParticipant', () => {
     });
   });
 
-  it('ends the trace of a call before its answer has consequences', async () => {
+  it('ends the trace of a call before its answer takes effect', async () => {
     const order: string[] = [];
     const run: CallTrace['run'] = (work) => {
       order.push('begin');
@@ -279,7 +284,7 @@ describe('callParticipant', () => {
     expect(ended).toHaveLength(1);
   });
 
-  it('adopts a promise of another make, whatever its then does', async () => {
+  it('adopts a promise of another class, whatever its then does', async () => {
     const odd = () => new OddPromise(() => {});
     OddPromise.behaviour = (resolve) => {
       resolve('commit');

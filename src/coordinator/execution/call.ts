@@ -9,13 +9,17 @@ import type { BranchRecord, TransactionRecord } from './records.js';
 import type { CallTrace, ParticipantMethod } from './trace.js';
 
 /**
- * The transaction that code is running for, without being handed it. Each call has a context of its own, so several
- * under one `Promise.all` do not see each other's; and a transaction that is over is the ambient one of no code.
+ * The transaction for which the current code runs. Each call has a context of its own, so several calls under
+ * one `Promise.all` do not see each other's transaction. A transaction that has ended is not ambient
+ * anywhere.
  */
 export class AmbientTransactions {
   private readonly storage = new AsyncLocalStorage<TransactionRecord>();
 
-  /** Runs `work`, and everything it starts, with this transaction as the ambient one, and as a part of its trace. */
+  /**
+   * Runs `work`, and everything that it starts, with this transaction as the ambient one, and as a part of
+   * its trace.
+   */
   run<T>(transaction: TransactionRecord, work: () => T): T {
     const trace = transaction.extras?.trace;
     return this.storage.run(transaction, trace === undefined ? work : () => trace.run(work));
@@ -27,7 +31,7 @@ export class AmbientTransactions {
   }
 }
 
-/** The refusal that stands in for the answer of a paused participant: it was not called, so it holds nothing. */
+/** The refusal of a paused participant, which was not called and so holds nothing. */
 const REFUSED_WHILE_PAUSED = {
   vote: 'abort',
   code: 'PARTICIPANT_PAUSED',
@@ -35,17 +39,20 @@ const REFUSED_WHILE_PAUSED = {
   temporary: true,
 } as const;
 
-/** Answers in place of a paused participant that was to vote, or to decide: as its own answer, after this has returned. */
+/**
+ * Answers for a paused participant that would have to vote or decide. The answer arrives like its own, after
+ * this function has returned.
+ */
 export function refuseWhilePaused(branch: BranchRecord): void {
   void Promise.resolve(REFUSED_WHILE_PAUSED).then(branch.fulfilled);
 }
 
 /**
- * Calls a participant, which may answer at once, later, with a throw or never; whatever it does comes back through
- * one of the two callbacks, once, and never before this function has returned.
+ * Calls a participant. It may answer at once or later, fail, or never answer. The result comes back through
+ * one of the two callbacks, at most once, and never before this function has returned.
  *
- * @param fulfilled gets the answer, to be read with `answerOf`.
- * @param rejected gets what was thrown, to be read with `failureOf`.
+ * @param fulfilled receives the answer, to be read with `answerOf`.
+ * @param rejected receives the error, to be read with `failureOf`.
  */
 export function callParticipant(
   participant: RegisteredParticipant,
@@ -70,7 +77,7 @@ export function callParticipant(
   else void promise.then(...traced(trace, fulfilled, rejected));
 }
 
-/** @returns the answer as a sound promise. What a thenable does when it is asked belongs to the call as well. */
+/** @returns the answer as a native promise. The code of a thenable runs as part of the call. */
 function start(
   participant: RegisteredParticipant,
   method: ParticipantMethod,
@@ -81,13 +88,13 @@ function start(
   const answer = invoke(participant, method, branch);
   if (isSound(answer)) return answer;
   if (typeof answer !== 'object' && typeof answer !== 'function') return Promise.resolve(answer);
-  // An object is read before the promise is resolved with it, which would follow it once more.
+  // The object is read before the promise is resolved with it, which would read its `then` again.
   return new Promise((resolve, reject) => {
     follow(answer, (value) => resolve(answerOf(value)), reject);
   });
 }
 
-/** The trace of a call ends before its answer has any consequence. */
+/** The trace of a call ends before its answer takes effect. */
 function traced(
   trace: CallTrace,
   fulfilled: (answer: Answer) => void,

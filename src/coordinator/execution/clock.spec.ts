@@ -7,7 +7,7 @@ describe('TurnClock', () => {
     vi.restoreAllMocks();
   });
 
-  it('says one time in one turn of the event loop, and another in the next', async () => {
+  it('gives one time in one turn of the event loop, and another in the next', async () => {
     const clock = new TurnClock();
     const before = clock.now();
     vi.spyOn(performance, 'now').mockReturnValue(before + 1_000);
@@ -20,7 +20,7 @@ describe('TurnClock', () => {
     expect(clock.now()).toBe(before + 1_000);
   });
 
-  it('goes on in every turn, not only in the first two', async () => {
+  it('advances in every turn, not only in the first two', async () => {
     const clock = new TurnClock();
     const read = vi.spyOn(performance, 'now');
     for (const time of [1_000, 2_000, 3_000, 4_000]) {
@@ -31,7 +31,7 @@ describe('TurnClock', () => {
     }
   });
 
-  it('does not stand still in a very long turn', () => {
+  it('advances in a very long turn', () => {
     const clock = new TurnClock();
     const before = clock.now();
     vi.spyOn(performance, 'now').mockReturnValue(before + 1_000);
@@ -41,7 +41,7 @@ describe('TurnClock', () => {
     expect(reads).toBeLessThanOrEqual(65);
   });
 
-  it('never goes back, and tells the wall-clock time of its zero', async () => {
+  it('never goes back, and gives the wall-clock time of its zero', async () => {
     const clock = new TurnClock();
     let last = 0;
     for (let turn = 0; turn < 20; turn++) {
@@ -56,7 +56,7 @@ describe('TurnClock', () => {
     expect(Math.abs(clock.epochMs + last - Date.now())).toBeLessThan(60_000);
   });
 
-  it('shows moments by the wall clock as it goes now, and one moment as one', () => {
+  it('shows moments by the present wall clock, and one moment always alike', () => {
     const clock = new TurnClock();
     const before = clock.epochMs;
     expect(Array.from({ length: 100 }, () => clock.epochMs)).toEqual(
@@ -73,7 +73,7 @@ describe('TurnClock', () => {
     expect(Math.abs(clock.epochMs - before)).toBeLessThan(5);
   });
 
-  it('takes no pause of the process between its two clocks for a wall clock that was set', () => {
+  it('does not take a pause between reading its two clocks for a change of the wall clock', () => {
     const clock = new TurnClock();
     const before = clock.epochMs;
     const now = performance.now.bind(performance);
@@ -100,7 +100,7 @@ describe('TurnClock', () => {
 });
 
 describe('ManualClock', () => {
-  it('moves only by hand, in steps, and tells its listeners of each', async () => {
+  it('moves only by hand, in steps, and calls its listeners at each', async () => {
     const clock = new ManualClock(1_000);
     const seen: number[] = [];
     const end = clock.onAdvance(() => seen.push(clock.now()));

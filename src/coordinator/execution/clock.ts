@@ -1,28 +1,28 @@
 /**
- * The time that deadlines and durations are measured by. It only ever goes forward and has nothing to do with the
- * wall clock. Safety never depends on it: a clock triggers time-outs and nothing else.
+ * The time by which deadlines and durations are measured. It only moves forward, and does not depend on the
+ * wall clock. Safety never depends on it: a clock only triggers time-outs.
  *
  * @publicApi
  */
 export interface Clock {
-  /** @returns milliseconds since some fixed moment, with fractions; always more than 0. */
+  /** @returns milliseconds since a fixed moment, with fractions; always more than 0. */
   now(): number;
 
   /**
-   * Milliseconds since the epoch at the moment that `now()` counts from, by the wall clock as it goes now: when that is
-   * set, this changes. For what is shown, and for the deadlines that participants are given.
+   * Milliseconds since the epoch at the moment from which `now()` counts, by the present wall clock. When the
+   * wall clock is set, this changes. It is used for display and for the deadlines given to participants.
    */
   readonly epochMs: number;
 
   /**
-   * A clock that is moved by hand says when it was, so that what is due happens at once.
+   * A clock that is moved by hand calls the listener when it has moved, so that what is due happens at once.
    *
    * @returns a function that ends the subscription.
    */
   onAdvance?(listener: () => void): () => void;
 }
 
-/** A moment that has not come. */
+/** Stands for a moment that has not come. */
 export const NOT_YET = -1;
 
 /** Never: nothing is due. */
@@ -33,19 +33,22 @@ export function epochMsOf(clock: Clock, moment: number): number {
   return Math.round(clock.epochMs + moment);
 }
 
-/** So much the wall clock may differ from what was seen of it before it counts as set, in milliseconds. */
+/** The difference of the wall clock from its last reading above which it counts as set, in milliseconds. */
 const TOLERANCE_MS = 2;
 
-/** So long the two clocks may take to be read together, in milliseconds, and so often this is tried. */
+/** The time limit for reading the two clocks together, in milliseconds, and the number of tries. */
 const MAX_COMPARISON_MS = 1;
 const MAX_COMPARISONS = 3;
 
-/** After so many answers the time is read afresh even within one turn, so that a long turn does not stand still. */
+/**
+ * The number of answers after which the time is read again even within one turn, so that it advances in a
+ * long turn.
+ */
 const READS_PER_SAMPLE = 64;
 
 /**
- * The monotonic clock of the process, read once in each turn of the event loop: what happens in one turn happens at
- * one moment. Reading it is then ten times cheaper, and every step of a transaction can be given its time.
+ * The monotonic clock of the process, read once in each turn of the event loop: all events of one turn have
+ * the same time. Reading it is then ten times cheaper, so every step of a transaction can have its time.
  */
 export class TurnClock implements Clock {
   private origin = performance.timeOrigin;
@@ -58,9 +61,9 @@ export class TurnClock implements Clock {
       const before = performance.now();
       // The wall clock has no fractions here, so that half a millisecond is its mean error.
       const origin = Date.now() + 0.5 - before;
-      // The process stood still between the two clocks: what they say does not belong together.
+      // The process was paused between the two readings, so they do not belong together.
       if (performance.now() - before > MAX_COMPARISON_MS) continue;
-      // What is less than that stays as it was, so that one moment is not shown as several.
+      // A smaller difference is ignored, so that one moment is not shown as several.
       if (Math.abs(origin - this.origin) > TOLERANCE_MS) this.origin = origin;
       break;
     }

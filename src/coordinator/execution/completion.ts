@@ -47,11 +47,13 @@ interface CompletionParts {
 }
 
 /**
- * Phase two. Brings the decision to each branch on its own: attempts with a deadline each, pauses that grow with
- * jitter between them, and when they are used up the branch is stalled until the recovery job comes for it.
+ * Phase two. Delivers the decision to each branch independently. Each attempt has a deadline, and the pauses
+ * between attempts grow with jitter. When the attempts are used up, the branch is stalled until the recovery
+ * job continues it.
  *
- * Every attempt starts in {@link attempt}, and ends in {@link answered} or {@link threw}, or is given up in {@link examine}.
- * The first attempt to commit, and to commit in one phase, has no {@link Delivery} yet: its participant is given the branch.
+ * Every attempt starts in {@link attempt}, and ends in {@link answered} or {@link threw}, or is given up in
+ * {@link examine}. The first attempt to commit, and to commit in one phase, has no {@link Delivery} yet: its
+ * participant receives the branch itself.
  */
 export class Completion {
   constructor(private readonly parts: CompletionParts) {}
@@ -68,7 +70,7 @@ export class Completion {
     }
   }
 
-  /** Effect: asks the branch that decides by itself to commit in one phase. */
+  /** Effect: asks the branch that makes the decision to commit in one phase. */
   commitOnePhase(transaction: TransactionRecord): void {
     const branch = transaction.branches[transaction.decider]!;
     branch.call = CALL_ONE_PHASE;
@@ -79,7 +81,7 @@ export class Completion {
 
   /** Effect: rolls these branches back. A rollback of an earlier round is overtaken. */
   rollback(transaction: TransactionRecord, branches: BranchSet): void {
-    // After its end the sweep no longer looks at it.
+    // After the end of the transaction the sweep no longer examines it.
     if (transaction.endedAt !== 0) this.parts.endings.reopened(transaction);
     for (const branch of transaction.branches) {
       if (!includes(branches, branch.index)) continue;
@@ -94,7 +96,7 @@ export class Completion {
     this.answered(branch, firstKind(branch), 0, value, branch.delivery === undefined);
   }
 
-  /** The first attempt threw. */
+  /** The first attempt failed. */
   firstFailed(branch: BranchRecord, failure: Failure): void {
     this.threw(branch, firstKind(branch), 0, failure, branch.delivery === undefined);
   }
@@ -113,7 +115,7 @@ export class Completion {
     }
   }
 
-  /** @returns when something of the completion is due. */
+  /** @returns when the next step of the completion is due. */
   dueAt(transaction: TransactionRecord): number {
     let dueAt = NEVER;
     if (transaction.state === COMMITTING && transaction.told === TOLD_NOTHING) {
@@ -126,7 +128,7 @@ export class Completion {
   /**
    * Tries a waiting branch at once, whatever its pause.
    *
-   * @returns a promise that resolves when the attempt is over, whatever came of it.
+   * @returns a promise that resolves when the attempt has ended, with any result.
    */
   retryNow(branch: BranchRecord): Promise<void> {
     const { delivery } = branch;
@@ -138,8 +140,8 @@ export class Completion {
   }
 
   /**
-   * The participant of a branch is about to be resumed: what was held goes on, not all at one moment. A stalled branch waits
-   * for the recovery job, as always.
+   * The participant of a branch is about to be resumed: held deliveries continue, but not all at one moment.
+   * A stalled branch still waits for the recovery job.
    */
   release(branch: BranchRecord): void {
     const { delivery, transaction, index, participant, isHeld } = branch;
@@ -151,9 +153,9 @@ export class Completion {
   }
 
   /**
-   * An operator says how a branch has ended that has stalled or is held. It counts as the participant's own report would.
+   * An operator states how a stalled or held branch has ended. This counts like the participant's own report.
    *
-   * @returns whether it was taken: not while an attempt is under way.
+   * @returns whether it was accepted. It is not while an attempt is running.
    */
   resolve(branch: BranchRecord, kind: HeuristicKind, reason: string): boolean {
     const { delivery, transaction, index } = branch;
@@ -195,7 +197,10 @@ export class Completion {
     );
   }
 
-  /** The participant is paused: the delivery waits until it is resumed. How long is not known, so the caller does not wait. */
+  /**
+   * The participant is paused: the delivery waits until it is resumed. Nothing limits that time, so the
+   * caller does not wait.
+   */
   private hold(branch: BranchRecord, kind: DeliveryKind): void {
     const { transaction } = branch;
     this.parts.observers.held(branch);
@@ -204,7 +209,7 @@ export class Completion {
     this.parts.endings.setAside(transaction);
   }
 
-  /** @param isCurrent whether it is from the attempt in flight, and not from one that was given up before. */
+  /** @param isCurrent whether it belongs to the running attempt, and not to one that was given up before. */
   private answered(
     branch: BranchRecord,
     kind: DeliveryKind,
@@ -216,7 +221,7 @@ export class Completion {
     else this.acknowledge(branch, kind, round);
   }
 
-  /** A report counts from whichever attempt it comes. That an attempt failed which was given up before is no news. */
+  /** A report counts from any attempt. The failure of an attempt that was given up before is ignored. */
   private threw(
     branch: BranchRecord,
     kind: DeliveryKind,
@@ -228,7 +233,7 @@ export class Completion {
     else if (isCurrent) this.attemptFailed(branch, deliveryOf(branch, kind), message);
   }
 
-  /** A branch acknowledged what it was told. Repeats, and answers to an overtaken rollback, are dropped. */
+  /** A branch acknowledged the decision. Repeats, and answers to an overtaken rollback, are dropped. */
   private acknowledge(branch: BranchRecord, kind: 'commit' | 'rollback', round: number): void {
     const { transaction, index } = branch;
     if (!includes(transaction.open, index) || round !== completionRound(transaction, index)) return;
@@ -240,7 +245,10 @@ export class Completion {
     else endings.progressed(transaction);
   }
 
-  /** An answer to a one-phase commit. A decision counts from whichever attempt it comes, anything else against the current one. */
+  /**
+   * An answer to a one-phase commit. A decision counts from any attempt, any other answer only from the
+   * current one.
+   */
   private decided(branch: BranchRecord, answer: Answer, isCurrent: boolean): void {
     if (!branch.owes) return;
     const { transaction } = branch;
@@ -262,7 +270,7 @@ export class Completion {
     }
   }
 
-  /** The time of the first attempt is up: from now on a delivery brings the decision. */
+  /** The time of the first attempt is up. A delivery takes over. */
   private giveUpFirst(branch: BranchRecord): void {
     const kind = firstKind(branch);
     const delivery = deliveryOf(branch, kind);
@@ -270,7 +278,7 @@ export class Completion {
     this.attemptFailed(branch, delivery, lateMessage(branch, kind), branch);
   }
 
-  /** @param late what its participant was given, when the attempt was not answered in time. */
+  /** @param late the branch that its participant received, when the attempt was not answered in time. */
   private attemptFailed(
     branch: BranchRecord,
     delivery: Delivery,
@@ -298,7 +306,7 @@ export class Completion {
     endings.moved(transaction);
   }
 
-  /** A participant, or an operator in its place, reports that the branch ended otherwise than it was told. */
+  /** A participant, or an operator in its place, reports that the branch ended against the decision. */
   private report(branch: BranchRecord, kind: DeliveryKind, round: number, report: BranchHeuristic): void {
     const { transaction, index } = branch;
     if (!branch.owes || round !== completionRound(transaction, index)) return;
@@ -310,14 +318,14 @@ export class Completion {
     const wasReported = includes(heuristicBranches(transaction), index);
     if (kind === 'one-phase') onePhaseAnswered(transaction, report.kind, transaction.executor);
     else heuristicReported(transaction, index, report.kind, round, transaction.executor);
-    // A report that agrees with the decision is none, and one that is made again is no second one.
+    // A report that agrees with the decision is ignored, and so is a repeated report.
     const isNews = !wasReported && includes(heuristicBranches(transaction), index);
     if (isNews) endings.reported(branch);
     else endings.progressed(transaction);
   }
 }
 
-/** @returns what brings the decision to the branch: from its first failure on, a delivery. */
+/** @returns the delivery of the decision to the branch, from its first failure on. */
 function deliveryOf(branch: BranchRecord, kind: DeliveryKind): Delivery {
   branch.delivery ??= new Delivery(kind, 0);
   return branch.delivery;
@@ -327,7 +335,7 @@ function firstKind({ call }: BranchRecord): 'commit' | 'one-phase' {
   return call === CALL_ONE_PHASE ? 'one-phase' : 'commit';
 }
 
-/** @returns when something of this branch's completion is due. */
+/** @returns when the next step of this branch's completion is due. */
 function branchDueAt(branch: BranchRecord): number {
   if (!branch.owes) return NEVER;
   if (branch.delivery !== undefined) return branch.delivery.dueAt;

@@ -2,12 +2,12 @@ import type { RegisteredParticipant } from '../participant/registered-participan
 import type { Clock } from './clock.js';
 import type { BranchRecord, TransactionRecord, Turns } from './records.js';
 
-/** How long participants prepare in turn after a conflict, at first. */
+/** How long participants first prepare in turn after a conflict. */
 const FIRST_HOLD_MS = 5_000;
 /** It doubles each time a conflict follows soon after the return to all at once, up to this. */
 const LONGEST_HOLD_MS = 60_000;
 
-/** What is known of the conflicts at one participant. */
+/** The recent conflicts at one participant. */
 interface Mark {
   /** Until when it prepares in turn, on the coordinator's clock. */
   until: number;
@@ -15,12 +15,13 @@ interface Mark {
 }
 
 /**
- * Knows where transactions get into each other's way, and so which of them ask their participants one after the other.
+ * Knows where transactions conflict, and so which of them ask their participants one after the other.
  *
- * Asked all at once, two transactions can each hold what the other waits for, in two databases, and no database sees
- * it. Asked in one order, which is the same for all, they queue. It costs the sum of the prepares in place of the
- * longest, so it is done only where it pays: after a refusal that says `conflict`, and where a participant has no free
- * place or its server is busy, as then the prepares wait one after the other anyway. There is one mark for each participant, and no more.
+ * If all participants are asked at once, two transactions can each hold what the other waits for, in two
+ * databases, and no database detects it. If all transactions ask in the same order, they queue. This takes
+ * the sum of the prepare times instead of the longest, so it is done only where it helps: after a refusal
+ * with `conflict`, and while a participant has no free place or its server is busy, since the prepares then
+ * wait one after the other anyway. Each participant has one mark.
  */
 export class Contention {
   /** No participant is marked after this moment. */
@@ -29,7 +30,7 @@ export class Contention {
 
   constructor(private readonly clock: Clock) {}
 
-  /** A participant refused a branch because it met another transaction. */
+  /** A participant refused a branch because of a conflict with another transaction. */
   conflicted(participant: RegisteredParticipant): void {
     const now = this.clock.now();
     const mark = this.marks.get(participant);
@@ -45,8 +46,8 @@ export class Contention {
   }
 
   /**
-   * Whether the participants of a transaction that starts its voting are to be asked one after the other. One with a single
-   * branch has no order, and waits for a place as all others do.
+   * Whether the participants of a transaction that starts its voting are asked one after the other. A
+   * transaction with a single branch has no order, and waits for a place like all others.
    */
   calls(transaction: TransactionRecord): boolean {
     const isMarked = transaction.size > 1 && this.latest !== 0 && this.clock.now() < this.latest;
@@ -59,16 +60,19 @@ export class Contention {
   }
 }
 
-/** A conflict while it prepares in turn prolongs that; one soon after it tells that the return came too early. */
+/**
+ * A conflict while a participant prepares in turn prolongs that. A conflict soon after it shows that the
+ * return came too early.
+ */
 function holdAfter(mark: Mark | undefined, now: number): number {
   if (mark === undefined || now >= mark.until + mark.holdMs) return FIRST_HOLD_MS;
   return now < mark.until ? mark.holdMs : Math.min(2 * mark.holdMs, LONGEST_HOLD_MS);
 }
 
 /**
- * The branches of a transaction whose participants prepare one after the other. The order is that in which the
- * participants were registered, and at one participant that of the branch ids: it is the same for all transactions,
- * whatever the order of their branches, so that no two wait for each other in a circle.
+ * The branches of a transaction whose participants prepare one after the other, in the order in which the
+ * participants were registered, and at one participant in the order of the branch ids. All transactions use
+ * the same order, so no two wait for each other in a circle.
  */
 export class InTurn implements Turns {
   private readonly order: readonly BranchRecord[];
@@ -80,17 +84,17 @@ export class InTurn implements Turns {
     this.order = transaction.branches.toSorted(inLockOrder);
   }
 
-  /** @returns the branch whose turn it is now; undefined when each has had its turn. */
+  /** @returns the branch whose turn it is; undefined when each has had its turn. */
   next(): BranchRecord | undefined {
     return this.order[this.asked++];
   }
 
-  /** The participant of this branch is asked. */
+  /** Marks the participant of this branch as asked. */
   asks({ index }: BranchRecord, now: number): void {
     this.askedAts[index] = now;
   }
 
-  /** @returns when its participant was asked; undefined while it has not been. */
+  /** @returns when its participant was asked; undefined before that. */
   askedAt({ index }: BranchRecord): number | undefined {
     return this.askedAts[index];
   }

@@ -21,26 +21,29 @@ import type { TransactionRecord } from './records.js';
 import { TransactionRegistry } from './registry.js';
 import { UnconfirmedEnds } from './unconfirmed-ends.js';
 
-/** What a coordinator is handed from outside. */
+/** The collaborators of a coordinator. */
 export interface RuntimeParts {
   readonly options: ResolvedCoordinatorOptions;
   readonly participants: ParticipantRegistry;
-  /** How branches come to their participants. @default `participants` */
+  /** Finds the participants of branches. @default `participants` */
   readonly resolver?: ParticipantResolver;
   readonly clock: Clock;
   /** From 0 (included) to 1 (excluded). */
   readonly random: () => number;
   readonly log: DecisionLog;
-  /** Whether participants whose branches outlive the process are taken without a durable log. @default false */
+  /**
+   * Whether to accept participants whose branches outlive the process although the log is not durable.
+   * @default false
+   */
   readonly allowMemoryLog?: boolean;
-  /** What the log answered when it was opened. */
+  /** The answer of the log when it was opened. */
   readonly claim: LogClaim;
   readonly observer: TransactionObserver;
   /** @default no application traces */
   readonly tracing?: Tracing;
 }
 
-/** One running coordinator: its parts, put together once. */
+/** One running coordinator, built from its parts. */
 export class CoordinatorRuntime {
   readonly ids: TransactionIds;
   readonly registry: TransactionRegistry;
@@ -48,7 +51,7 @@ export class CoordinatorRuntime {
   readonly executor: Executor;
   readonly admission: Admission;
   readonly log: ClaimedLog;
-  /** What operators have ordered in earlier runs. */
+  /** The operators' orders of earlier runs. */
   readonly earlierAudits: LogClaim['audits'];
   readonly deadlines: Deadlines;
   readonly timeLimits: TimeLimits;
@@ -59,12 +62,12 @@ export class CoordinatorRuntime {
   readonly limits: ServerLimits;
   readonly unconfirmed = new UnconfirmedEnds();
   readonly restoredRuns = new RestoredRuns();
-  /** Whether what earlier runs have left unfinished is taken up. */
+  /** Whether the unfinished transactions of earlier runs have been loaded. */
   isRestored = false;
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   isRecovering: boolean;
 
-  /** What an operator must know of the log. */
+  /** The state of the log for operators. */
   readonly logWarning: string | undefined;
 
   readonly parts: Omit<RuntimeParts, 'claim'>;
@@ -153,14 +156,14 @@ export class CoordinatorRuntime {
     });
   }
 
-  /** @returns what earlier runs have left unfinished, once: it is not kept here any longer. */
+  /** @returns the unfinished transactions of earlier runs, once. They are not kept here afterwards. */
   takeUnfinished(): FoundRecords {
     const unfinished = { ...this.unfinished, run: this.log.run };
     this.unfinished = { decisions: [], reports: [] };
     return unfinished;
   }
 
-  /** Deals with every deadline that has passed, and drops what was kept long enough. */
+  /** Handles every deadline that has passed, and drops records that were kept long enough. */
   sweep(): void {
     const now = this.parts.clock.now();
     this.executor.sweep();
@@ -171,15 +174,15 @@ export class CoordinatorRuntime {
     this.registry.expire(now);
   }
 
-  /** From now on the transaction is in flight. */
+  /** Puts the transaction in flight. */
   admit(transaction: TransactionRecord): void {
     this.admission.admit(transaction);
     this.observers.begun(transaction);
   }
 
   /**
-   * From now on the transaction is in flight, and its voting begins. Nothing is thrown once it is in flight: what fails is
-   * a defect, and the transaction comes to its end by its deadline.
+   * Puts the transaction in flight and starts its voting. From then on nothing is thrown: an error is a
+   * defect, and the deadline ends the transaction.
    */
   begin(transaction: TransactionRecord, signal: CallerSignal | undefined): void {
     this.admission.admit(transaction);

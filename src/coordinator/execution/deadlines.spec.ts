@@ -57,7 +57,7 @@ describe('Deadlines', () => {
     expect(examined()).toEqual([0]);
   });
 
-  it('comes back when the examination says so', () => {
+  it('comes back when the examination requests it', () => {
     const { deadlines, records, examine, examined } = setUp(1);
     examine.mockReturnValueOnce(500);
     deadlines.arm(records[0]!, 100);
@@ -69,7 +69,7 @@ describe('Deadlines', () => {
     expect(examined()).toEqual([0, 0]);
   });
 
-  it('loses nothing that is armed during a sweep, for the one examined or for any other', () => {
+  it('loses no deadline that is armed during a sweep, for the examined transaction or another', () => {
     const { deadlines, records, examine, examined } = setUp(3);
     examine.mockImplementationOnce(() => {
       for (const record of records) deadlines.arm(record, 150);

@@ -3,35 +3,35 @@ import type { TransactionRecord } from './records.js';
 import type { TransactionRegistry } from './registry.js';
 
 /**
- * All deadlines of all transactions, without a timer for any. Each transaction knows a moment before which nothing
- * of its is due, and this knows one before which nothing at all is: until then a sweep is one comparison. A
- * transaction that ends in time takes its deadline with it.
+ * The deadlines of all transactions, without a timer for each. Each transaction keeps a moment before which
+ * none of its deadlines is due, and this class keeps one for all transactions: until then a sweep is one
+ * comparison. A transaction that ends in time takes its deadline with it.
  */
 export class Deadlines {
   private earliest = NEVER;
 
   constructor(private readonly registry: TransactionRegistry) {}
 
-  /** Something of this transaction is due at that moment, and maybe nothing before it. */
+  /** Sets a deadline of this transaction at the latest at this moment. */
   arm(transaction: TransactionRecord, dueAt: number): void {
     if (dueAt < transaction.dueAt) transaction.dueAt = dueAt;
     if (dueAt < this.earliest) this.earliest = dueAt;
   }
 
   /**
-   * Looks for what is due.
+   * Looks for due deadlines.
    *
    * @param now on the coordinator's clock.
-   * @param examine deals with one transaction, and returns when something of its is due next.
+   * @param examine handles one transaction, and returns when its next deadline is due.
    */
   sweep(now: number, examine: (transaction: TransactionRecord) => number): void {
     if (now < this.earliest) return;
-    // What the examination itself arms counts as well, so the minimum starts afresh before it.
+    // The minimum is reset before the examination, so that deadlines armed by it count as well.
     this.earliest = NEVER;
     this.registry.forEach((transaction) => this.settle(transaction, now, examine));
   }
 
-  /** Deals with what is due in one transaction, and remembers when the next thing is. */
+  /** Handles the due deadlines of one transaction, and remembers its next one. */
   settle(
     transaction: TransactionRecord,
     now: number,

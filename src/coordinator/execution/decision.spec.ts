@@ -31,7 +31,7 @@ function setUp(script: LogScript, stockScript: ParticipantScript = {}) {
 }
 
 describe('DecisionRecorder', () => {
-  it('takes an append that throws at once for one whose end is unknown: only the log says what became of it', async () => {
+  it('treats an append that throws at once as unknown, until the log answers', async () => {
     const { run, log, stock } = setUp({
       append: () => {
         throw new Error('refused');
@@ -42,18 +42,18 @@ describe('DecisionRecorder', () => {
     expect(stock.count('commit')).toBe(0);
   });
 
-  it('believes a log that throws at once although it has the record', async () => {
+  it('trusts the answer of a log that threw although it has the record', async () => {
     const { run, stock } = setUp({
       append: (write) => {
         write();
-        throw new Error('refused, or so it says');
+        throw new Error('apparently refused');
       },
     });
     expect(await run()).toMatchObject({ status: 'committed' });
     expect(stock.count('commit')).toBe(1);
   });
 
-  it('tells the caller at once that the outcome is open when only a new start of the log can know it', async () => {
+  it('tells the caller pending at once when only a new start of the log can find the outcome', async () => {
     const { run, clock, log } = setUp({
       append: () => Promise.reject(new LogBrokenError('EIO')),
       lookUp: () => Promise.reject(new LogBrokenError('EIO')),
@@ -67,7 +67,7 @@ describe('DecisionRecorder', () => {
     expect(log.inquiries).toBeGreaterThan(1);
   });
 
-  it('tells it also when the log breaks while it is asked', async () => {
+  it('tells the caller pending also when the log breaks during the inquiry', async () => {
     const { run, runtime } = setUp({
       append: () => Promise.reject(new Error('no answer')),
       lookUp: () => Promise.reject(new LogBrokenError('EIO')),
@@ -77,7 +77,7 @@ describe('DecisionRecorder', () => {
     expect(runtime.log.isBroken).toBe(true);
   });
 
-  it('starts other transactions after the log has refused a record for what it holds', async () => {
+  it('starts other transactions after the log has refused a record because of its content', async () => {
     let refused = 0;
     const { run, runtime } = setUp({
       append: (write) => {
@@ -91,7 +91,7 @@ describe('DecisionRecorder', () => {
     expect(await run()).toMatchObject({ status: 'committed' });
   });
 
-  it('asks no more once it knows, however long the completion takes', async () => {
+  it('asks no further once it knows, however long the completion takes', async () => {
     const { run, log, clock } = setUp(
       {
         append: (write) => {
@@ -107,7 +107,7 @@ describe('DecisionRecorder', () => {
     expect(log.inquiries).toBe(1);
   });
 
-  it('notes each time that the log could not say, with how often it was asked', async () => {
+  it('notes each failed inquiry of the log, with its number', async () => {
     const { run, clock, runtime } = setUp({
       append: () => Promise.reject(new Error('gone')),
       lookUp: (_, turn) =>
@@ -127,7 +127,7 @@ describe('DecisionRecorder', () => {
     ]);
   });
 
-  it('a late word of the log, that it has the record after all, changes nothing that is decided', async () => {
+  it('does not change a decision after a late answer of the log that it has the record', async () => {
     const word = Promise.withResolvers<'recorded' | 'absent' | 'fenced'>();
     const { run, log, clock, runtime, stock } = setUp({
       append: (write) => {
@@ -149,7 +149,7 @@ describe('DecisionRecorder', () => {
     expect(stock.count('commit')).toBe(1);
   });
 
-  it('says of the log that it does not answer, and of one that failed, with what', async () => {
+  it('notes that a log does not answer, or the error of one that failed', async () => {
     const silent = setUp({ append: () => new Promise(() => {}), lookUp: () => new Promise(() => {}) });
     void silent.run();
     await silent.clock.advance(9_990);
@@ -168,7 +168,7 @@ describe('DecisionRecorder', () => {
     expect(failing.runtime.log.problem).toBe('disk full');
   });
 
-  it('says once that another has claimed the log, however many transactions learn of it', async () => {
+  it('reports once that another coordinator has claimed the log, however many transactions find it out', async () => {
     const { transactions, clock, fenced } = setUp({
       append: () => Promise.reject(new Error('gone')),
       lookUp: () => Promise.resolve('fenced'),
@@ -188,7 +188,7 @@ describe('DecisionRecorder', () => {
       },
     ],
     ['rejects', () => Promise.reject(new Error('read-only'))],
-  ])('an end record that %s is told to the observer, and changes nothing', async (_, end) => {
+  ])('reports an end record that %s to the observer, and changes nothing', async (_, end) => {
     const { run, notNoted } = setUp({ end });
     const { status, transactionId } = await run();
     await settled();

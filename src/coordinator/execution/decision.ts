@@ -18,8 +18,8 @@ const INQUIRY_CAP_MS = 10_000;
 const ANSWER_WITHIN_MS = 10_000;
 
 /**
- * Makes commit decisions durable before the first commit call leaves. When the log cannot say whether it took a
- * record, the decision is in doubt: neither commit nor abort until the log has been asked and has answered.
+ * Makes commit decisions durable before the first commit call is sent. If it is unknown whether the log took
+ * a record, the decision is in doubt: it is neither commit nor abort until the log has answered an inquiry.
  */
 export class DecisionRecorder {
   constructor(
@@ -36,7 +36,7 @@ export class DecisionRecorder {
     try {
       appended = this.log.storage.append(transaction);
     } catch (error) {
-      // It was refused, for what it holds: that says nothing about the next one.
+      // The log refused the record because of its content, which says nothing about the next record.
       this.unknown(transaction, error);
       return;
     }
@@ -44,13 +44,13 @@ export class DecisionRecorder {
       recorded(transaction, transaction.executor);
       return;
     }
-    // A log that does not answer at all is asked in a while, so that no transaction waits without end.
+    // A log that does not answer is asked after a while, so that no transaction waits without end.
     this.inquireIn(transaction, ANSWER_WITHIN_MS);
     follow(
       appended,
       () => this.appended(transaction),
       (error: unknown) => {
-        // A record that cannot be kept says nothing about the next one.
+        // A record that the log cannot hold says nothing about the next record.
         if (!(error instanceof RecordRefusedError)) this.log.failed(error);
         this.unknown(transaction, error);
       },
@@ -60,7 +60,7 @@ export class DecisionRecorder {
   private appended(transaction: TransactionRecord): void {
     this.log.succeeded();
     if (isAbort(transaction.state)) {
-      const error = new Error('the log has recorded a decision of which it had said that it never would');
+      const error = new Error('the log has recorded a decision after it had answered that it never would');
       this.observers.defect(error, transaction.id);
     }
     recorded(transaction, transaction.executor);
@@ -82,14 +82,14 @@ export class DecisionRecorder {
     void this.inquire(transaction);
   }
 
-  /** Asks the log, at once the first time, since the loss of an acknowledgement is the likeliest cause. */
+  /** Asks the log, the first time at once, since a lost acknowledgement is the likeliest cause. */
   private unknown(transaction: TransactionRecord, error: unknown): void {
-    // Another inquiry has found it out meanwhile.
+    // Another inquiry has found the answer meanwhile.
     if (transaction.state !== READY) return;
     const message = messageOf(error);
     const extras = transaction.needExtras();
     this.observers.recordUnknown(transaction, message);
-    // Only a new start finds it out, and no caller has to wait for that.
+    // Only a new start can find the answer, and no caller has to wait for that.
     if (this.log.isBroken) patienceEnded(transaction, transaction.executor);
     if (extras.inquiries === 0) void this.inquire(transaction);
     else this.inquireLater(transaction);
@@ -113,8 +113,9 @@ export class DecisionRecorder {
   }
 
   /**
-   * Another coordinator has claimed the log, and decides. This one says nothing more of the transaction: it may have
-   * been recorded before the claim. A late word of the log, that it was, is still believed.
+   * Another coordinator has claimed the log, and decides from now on. This coordinator reports no outcome of
+   * the transaction, which may have been recorded before the claim. If the log answers late that it was, this
+   * is still accepted.
    */
   private fenced(transaction: TransactionRecord): void {
     this.log.lose();
@@ -136,17 +137,18 @@ export class DecisionRecorder {
   }
 }
 
-/** How many records are kept at most to be written again. */
+/** The most records that are kept to be written again. */
 const MAX_UNWRITTEN = 10_000;
 
 type Note = () => void | Promise<void>;
 
 /**
- * What is written about a transaction after its decision, and not waited for: unforced records, in the words of R*. What a
- * lost one would cost is said with each. Those that nothing would bring back are kept until they are written.
+ * Writes the records of a transaction after its decision without waiting for them: unforced records, in the
+ * terms of R*. Each method states the cost of a lost record. Records that nothing would recreate are kept
+ * until they are written.
  */
 export class UnforcedRecords {
-  /** By what they are about. */
+  /** By their subject. */
   private readonly unwritten = new Map<
     string,
     { readonly transaction: TransactionRecord; readonly write: Note }
@@ -157,20 +159,23 @@ export class UnforcedRecords {
     private readonly observers: Observers,
   ) {}
 
-  /** Every branch has acknowledged: the record has done its service. If that is not noted, it does it once more. */
+  /**
+   * Every branch has acknowledged, so the commit record is no longer needed. If this note is lost, the
+   * decision is delivered again after a restart.
+   */
   ended(transaction: TransactionRecord): void {
     this.note(transaction, () => this.logOf(transaction).end(transaction.id));
   }
 
   /**
-   * Some branches have acknowledged, and the decision is kept for a while yet: after a restart they are not told once more,
-   * since a participant need not remember without end what it has committed.
+   * Some branches have acknowledged, and the decision is kept for a while. After a restart these branches do
+   * not receive it again, since a participant need not remember its commits without limit.
    */
   progressed(transaction: TransactionRecord): void {
     this.note(transaction, () => this.logOf(transaction).progress(transaction));
   }
 
-  /** A heuristic report outlives this process. No participant may be asked for it again. */
+  /** A heuristic report outlives this process. No participant need be asked for it again. */
   reported(branch: BranchRecord): void {
     const { transaction, branchId, participant, heuristic } = branch;
     if (heuristic === undefined) return;
@@ -180,19 +185,22 @@ export class UnforcedRecords {
     this.note(transaction, () => this.logOf(transaction).report(report), `${id}/${branchId}`);
   }
 
-  /** The reports of a transaction were dealt with; one that could not be written need not be any more. */
+  /**
+   * An operator has dealt with the reports of a transaction. A report that could not be written need not be
+   * written any more.
+   */
   forgotten(transaction: TransactionRecord): void {
     for (const [about, note] of this.unwritten)
       if (note.transaction === transaction) this.unwritten.delete(about);
     this.note(transaction, () => this.logOf(transaction).forget(transaction.id), transaction.id);
   }
 
-  /** Whether something could not be written, and is to be. */
+  /** Whether records wait to be written again. */
   get hasUnwritten(): boolean {
     return this.unwritten.size > 0;
   }
 
-  /** The log works again: what could not be written is. */
+  /** The log works again: writes the waiting records. */
   writeAgain(): void {
     const notes = [...this.unwritten];
     this.unwritten.clear();
@@ -204,7 +212,7 @@ export class UnforcedRecords {
     return extras?.log ?? this.log.storage;
   }
 
-  /** @param about what the note is about, for one that is kept until it is written. */
+  /** @param about the subject of a record that is kept until it is written. */
   private note(transaction: TransactionRecord, write: Note, about?: string): void {
     const failed = (error: unknown): void => {
       this.observers.notNoted(transaction, messageOf(error));

@@ -3,7 +3,7 @@ import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { type Clock, NEVER, epochMsOf } from './clock.js';
 
-/** What is delivered: the decision, or the question that makes the only branch decide. */
+/** What is delivered: the decision, or the one-phase commit that makes the only branch decide. */
 export type DeliveryKind = 'commit' | 'rollback' | 'one-phase';
 
 const METHOD_OF = { commit: 'commit', rollback: 'rollback', 'one-phase': 'commitOnePhase' } as const;
@@ -12,18 +12,18 @@ const METHOD_OF = { commit: 'commit', rollback: 'rollback', 'one-phase': 'commit
 export type DeliveryMethod = (typeof METHOD_OF)[DeliveryKind];
 
 /**
- * Bringing the decision to one branch, attempt after attempt, independent of every other branch. Made when a branch
- * must be rolled back, or when the first attempt to commit it has failed.
+ * Delivers the decision to one branch, attempt after attempt, independently of every other branch. Made when
+ * a branch must be rolled back, or when the first attempt to commit it has failed.
  */
 export class Delivery {
-  /** Failed attempts of this delivery; the first attempt to commit counts. */
+  /** Failed attempts of this delivery. The first attempt to commit counts. */
   failures = 0;
-  /** The attempt in flight, or undefined while the delivery waits. */
+  /** The running attempt, or undefined while the delivery waits. */
   attempt: CompletionAttempt | undefined = undefined;
-  /** When the attempt in flight is given up, or when the next one starts. */
+  /** When the running attempt is given up, or when the next one starts. */
   dueAt = NEVER;
   lastError: string | undefined = undefined;
-  /** Told when the attempt in flight is over, however it ends. */
+  /** Called when the running attempt has ended, with any result. */
   onAttemptOver: (() => void) | undefined = undefined;
 
   constructor(
@@ -35,7 +35,7 @@ export class Delivery {
   /**
    * An attempt has been answered.
    *
-   * @returns whether it was the one in flight, and not one that was given up before.
+   * @returns whether it was the running one, and not one that was given up before.
    */
   isOver(attempt: CompletionAttempt): boolean {
     if (this.attempt !== attempt) return false;
@@ -44,9 +44,9 @@ export class Delivery {
   }
 
   /**
-   * The coordinator waits no longer for the attempt in flight, if there is one.
+   * The coordinator no longer waits for the running attempt, if there is one.
    *
-   * @param dueAt when the next one starts, or never.
+   * @param dueAt when the next attempt starts, or never.
    */
   rest(dueAt: number): void {
     this.attempt?.abandon();
@@ -58,17 +58,20 @@ export class Delivery {
   }
 }
 
-/** @returns the method that brings this about. */
+/** @returns the method that delivers this. */
 export function methodOf(kind: DeliveryKind): DeliveryMethod {
   return METHOD_OF[kind];
 }
 
-/** @returns how long one attempt may take, in milliseconds. */
+/** @returns the time limit of one attempt, in milliseconds. */
 export function timeoutOf(kind: DeliveryKind, { options }: RegisteredParticipant): number {
   return kind === 'one-phase' ? options.prepareTimeoutMs : options.completionTimeoutMs;
 }
 
-/** One call of commit, rollback or one-phase commit after the first, and what its participant is given. */
+/**
+ * One call of commit, rollback or one-phase commit after the first, with the branch that its participant
+ * receives.
+ */
 export class CompletionAttempt implements Branch {
   readonly transactionId: string;
   readonly branchId: string;
@@ -83,7 +86,7 @@ export class CompletionAttempt implements Branch {
     private readonly clock: Clock,
     /** On the clock. */
     private readonly dueAt: number,
-    /** Hears what a listener of the signal throws. */
+    /** Receives the errors of listeners of the signal. */
     private readonly listenerFailed: (error: unknown) => void,
   ) {
     this.transactionId = transactionId;

@@ -24,7 +24,7 @@ interface EndingsParts {
   readonly limits: ServerLimits;
 }
 
-/** What is written, kept and given back of a transaction towards its end, and after it. */
+/** Writes, keeps and releases what belongs to a transaction, towards its end and after it. */
 export class Endings {
   constructor(private readonly parts: EndingsParts) {}
 
@@ -40,7 +40,10 @@ export class Endings {
     this.parts.records.progressed(transaction);
   }
 
-  /** A branch has stalled, or is held: how long it takes is not known, so the transaction gives its place in flight to another. */
+  /**
+   * A branch has stalled or is held. Nothing limits how long, so the transaction gives its place in flight to
+   * another.
+   */
   setAside(transaction: TransactionRecord): void {
     const { registry, reruns } = this.parts;
     registry.setAside(transaction);
@@ -48,23 +51,23 @@ export class Endings {
     this.progressed(transaction);
   }
 
-  /** A transaction that has ended owes one more rollback. */
+  /** A transaction that has ended needs one more rollback. */
   reopened(transaction: TransactionRecord): void {
     this.parts.registry.setAside(transaction);
   }
 
-  /** A participant's report that disagrees with the decision, or may, was taken. */
+  /** A participant's report that contradicts the decision, or may contradict it, was accepted. */
   reported(branch: BranchRecord): void {
     this.parts.records.reported(branch);
   }
 
-  /** No branch owes anything: for the first time, or once more after a late answer. */
+  /** No branch owes an answer, for the first time or again after a late answer. */
   ended(transaction: TransactionRecord): void {
     const { clock, registry, records, observers, reruns, limits } = this.parts;
     const isFirst = transaction.endedAt === 0;
     if (isFirst) transaction.endedAt = clock.now();
     dropPayloads(transaction);
-    // A decision is kept until its reports are forgotten and no branch is over by word alone.
+    // A decision is kept until its reports are forgotten and no completed branch may still be prepared.
     if (!transaction.isWatched) this.noteEnd(transaction);
     else if (isRecorded(transaction)) records.progressed(transaction);
     registry.release(transaction, isFirst);
@@ -76,7 +79,7 @@ export class Endings {
 
   /** An operator has dealt with its heuristic reports. */
   forgotten(transaction: TransactionRecord): void {
-    // Where there is no record, a report is all that the log has of a commit.
+    // Without a commit record, a report is the log's only trace of a commit.
     if (transaction.isSettled || isRecorded(transaction) || isAbort(transaction.state)) {
       this.parts.records.forgotten(transaction);
     } else {
@@ -102,17 +105,17 @@ export class Endings {
   }
 }
 
-/** Whether the commit record of a transaction that is over is in the log. */
+/** Whether the commit record of an ended transaction is in the log. */
 function isRecorded(transaction: TransactionRecord): boolean {
   const { state, yes } = transaction;
   return state === COMMITTED && !isDecidedByBranch(transaction) && yes !== NO_BRANCHES;
 }
 
-/** What the caller sent is kept no longer than it is needed: while a branch may have to be rolled back again. */
+/** The payloads are kept only as long as a branch may have to be rolled back again. */
 function dropPayloads(transaction: TransactionRecord): void {
   for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
     const isOver = transaction.state === COMMITTED || !includes(transaction.awaiting, branch.index);
-    // One that is over by word alone may have to be told again.
+    // A branch whose completion is unconfirmed may need the decision again.
     if (isOver && !isUnconfirmed(branch)) branch.payload = undefined;
     branch.dropSignal();
   }

@@ -33,7 +33,7 @@ function setUp(script: ParticipantScript = {}, options: TestCoordinatorOptions =
 }
 
 describe('The reason of an abort', () => {
-  it('is the one that decided: what is said afterwards changes it no more', async () => {
+  it('is the one that decided: later events do not change it', async () => {
     const { transactions, runtime, recordOf } = setUp({ rollback: 'hang' });
     const transaction = transactions.begin();
     transaction.enlist(branch('stock', 1));
@@ -45,7 +45,7 @@ describe('The reason of an abort', () => {
     expect(recordOf(transaction.id).extras!.abortReason).toBe('first');
   });
 
-  it('says that the coordinator shut down, when that is why', async () => {
+  it('is the shutdown, if the shutdown caused it', async () => {
     const { transactions, runtime, recordOf } = setUp({ prepare: 'hang' });
     const transaction = transactions.begin();
     transaction.enlist(branch('stock', 1));
@@ -58,7 +58,7 @@ describe('The reason of an abort', () => {
     );
   });
 
-  it('is not that the caller cancelled, when it did so too late', async () => {
+  it('is not the cancellation, if the caller cancelled too late', async () => {
     const answer = Promise.withResolvers<void>();
     const { transactions, clock } = setUp({}, { log: new ScriptedLog({ append: () => answer.promise }) });
     const caller = new AbortController();
@@ -76,7 +76,7 @@ describe('The reason of an abort', () => {
 });
 
 describe('The end of a transaction', () => {
-  it('happens once, also when a late answer makes one more rollback necessary', async () => {
+  it('happens once, even if a late answer makes one more rollback necessary', async () => {
     const late = { delayMs: 1_500, then: { answer: 'commit' } } as const;
     const { transactions, clock, runtime, stock, recordOf, on } = setUp({ prepare: late });
     const outcome = transactions.run({ branches: [branch('stock', 1)] });
@@ -97,7 +97,7 @@ describe('The end of a transaction', () => {
     ['committed, which is reported with the end', {}, 'committed', 0],
     ['aborted', { prepare: 'no' }, 'aborted', 1],
     ['a heuristic outcome', { commit: { heuristic: 'hazard' } }, 'heuristic', 1],
-  ])('the observer hears that the caller was told %s', async (_, script, status, times) => {
+  ])('the observer is told that the caller was told %s', async (_, script, status, times) => {
     const { transactions, on } = setUp(script);
     const outcome = await transactions.run({ branches: [branch('stock', 1)] });
 
@@ -105,7 +105,7 @@ describe('The end of a transaction', () => {
     expect(on('told').mock.calls.map(([, told]) => told)).toEqual(times === 0 ? [] : [outcome]);
   });
 
-  it("leaves nothing behind at the caller's signal", async () => {
+  it("leaves no listener on the caller's signal", async () => {
     const { transactions } = setUp();
     const { signal } = new AbortController();
     const outcome = transactions.run({ branches: [branch('stock', 1)], signal });
@@ -117,7 +117,7 @@ describe('The end of a transaction', () => {
 });
 
 describe('A one-phase refusal', () => {
-  it('is told to the observer as one, and decides abort', async () => {
+  it('is reported to the observer, and decides abort', async () => {
     const { transactions, on } = setUp({ commitOnePhase: { refuse: 'NO', reason: 'none left' } });
     const outcome = await transactions.run({ branches: [branch('stock', 1)] });
 
@@ -127,8 +127,8 @@ describe('A one-phase refusal', () => {
   });
 });
 
-describe('Signals that are first asked for when it is over', () => {
-  it('of a prepare: it is aborted already', async () => {
+describe('Signals that are first requested after the end', () => {
+  it('of a prepare are already aborted', async () => {
     const { transactions, participants, clock } = setUp();
     let kept: Branch | undefined;
     const hanging = {
@@ -147,7 +147,7 @@ describe('Signals that are first asked for when it is over', () => {
     expect(kept!.signal.reason).toMatchObject({ code: 'DTC_ABORTED' });
   });
 
-  it('of an attempt to roll back that was given up: it is aborted already', async () => {
+  it('of a rollback attempt that was given up are already aborted', async () => {
     const kept: Branch[] = [];
     const { transactions, participants, clock } = setUp({}, { completionTimeoutMs: 300 });
     const hanging = {
@@ -168,8 +168,8 @@ describe('Signals that are first asked for when it is over', () => {
   });
 });
 
-describe('Whoever asks for the outcome after the caller was told', () => {
-  it('hears that it is pending while the commit goes on', async () => {
+describe('A second caller that asks for the outcome later', () => {
+  it('is told that it is pending while the commit continues', async () => {
     const heard: Promise<Outcome>[] = [];
     const { transactions, participants, clock } = setUp({}, { completionWaitMs: 500, retryBaseMs: 1_000 });
     let calls = 0;
@@ -190,8 +190,8 @@ describe('Whoever asks for the outcome after the caller was told', () => {
   });
 });
 
-describe('A transaction that cannot be dealt with', () => {
-  it('is reported, and keeps no other from its deadline', async () => {
+describe('A transaction whose examination throws', () => {
+  it('is reported, and delays no deadline of another', async () => {
     const { transactions, clock, on } = setUp({ prepare: 'hang' });
     const defect = new Error('this observer is broken');
     on('prepareFailed').mockImplementationOnce(() => {

@@ -45,7 +45,10 @@ import type { ServerLimits } from './capacity/server-limits.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
 import { Voting } from './voting.js';
 
-/** What the executor works with. Everything that is not certain (time, chance, storage) is handed in. */
+/**
+ * The collaborators of the executor. Everything that is not certain (time, chance, storage) comes from
+ * outside.
+ */
 export interface ExecutorParts {
   readonly clock: Clock;
   readonly random: () => number;
@@ -62,8 +65,8 @@ export interface ExecutorParts {
 }
 
 /**
- * Drives the protocol core: carries its effects to the participants and the log, and their answers, and the passing
- * of time, back to it as events. It decides nothing. Its parts are named as the phases of the protocol are.
+ * Drives the protocol core: carries its effects to the participants and the log, and returns their answers,
+ * and the passing of time, as events. It decides nothing. Its parts have the names of the protocol's phases.
  */
 export class Executor implements TransactionExecutor {
   readonly clock: Clock;
@@ -100,21 +103,24 @@ export class Executor implements TransactionExecutor {
     });
   }
 
-  /** Starts the voting. Asked again, it does nothing. */
+  /** Starts the voting. A repeat does nothing. */
   commitRequested(transaction: TransactionRecord): void {
     const { firstBranch, size } = transaction;
     const decider = size === 1 && firstBranch!.participant.onePhase ? firstBranch!.index : LOG_DECIDES;
     requestCommit(transaction, decider, this);
   }
 
-  /** The caller rules commit out. Once the voting has begun, it does nothing. */
+  /** The caller rules commit out. Once the voting has started, it does nothing. */
   commitRuledOut(transaction: TransactionRecord, reason: unknown): void {
     if (transaction.state !== ACTIVE) return;
     transaction.needExtras().rollbackOnlyReason ??= reasonOf(reason);
     markRollbackOnly(transaction);
   }
 
-  /** The caller asks for rollback. Too late, it does nothing: the outcome that has won is what it is told. */
+  /**
+   * The caller asks for rollback. If it is too late, this does nothing, and the caller receives the other
+   * outcome.
+   */
   rollbackRequested(transaction: TransactionRecord, reason: unknown): void {
     if (isUndecided(transaction.state)) transaction.needExtras().abortReason = reasonOf(reason);
     requestRollback(transaction, CAUSE_ROLLED_BACK, this);
@@ -129,8 +135,8 @@ export class Executor implements TransactionExecutor {
   }
 
   /**
-   * The coordinator ends, so that no caller can wait any longer: what is undecided is aborted, and the caller of what is
-   * decided is told that it is pending.
+   * The coordinator ends, so no caller can wait any longer: undecided transactions are aborted, and the
+   * callers of decided ones are told that the outcome is pending.
    */
   stopWaiting(transaction: TransactionRecord): void {
     if (isUndecided(transaction.state)) {
@@ -142,7 +148,8 @@ export class Executor implements TransactionExecutor {
   /**
    * An operator has dealt with the heuristic reports of a transaction.
    *
-   * @returns whether there were any, and it is over: while it goes on, the caller has yet to hear of them.
+   * @returns whether there were any and the transaction has ended. Before its end, the caller has yet to
+   * learn of them.
    */
   forget(transaction: TransactionRecord): boolean {
     if (!transaction.hasHeuristics || transaction.endedAt === 0) return false;
@@ -152,8 +159,8 @@ export class Executor implements TransactionExecutor {
   }
 
   /**
-   * A paused participant goes on, with what has waited for it as well. Branches keep the participant they were enlisted with,
-   * also when another has been registered under its name since.
+   * A paused participant continues, and so do the held deliveries. Branches keep the participant they were
+   * enlisted with, even if another has been registered under its name since.
    */
   resume(name: string): void {
     const resumed = new Set<RegisteredParticipant>();
@@ -179,7 +186,7 @@ export class Executor implements TransactionExecutor {
     }
     const { transaction } = branch;
     const now = this.clock.now();
-    // A vote after the deadline is late, also when the sweep has not come by yet.
+    // A vote after the deadline is late, even if no sweep has run since.
     if (transaction.dueAt < now) this.parts.deadlines.settle(transaction, now, this.examine);
     this.voting.answered(branch, answerOf(value));
     if (transaction.extras?.isRunAgain) this.parts.reruns.proceed(transaction);
@@ -200,13 +207,13 @@ export class Executor implements TransactionExecutor {
     this.observers.listenerFailed(owner, error);
   }
 
-  /** Deals with all that is due. */
+  /** Handles everything that is due. */
   sweep(): void {
     this.parts.deadlines.sweep(this.clock.now(), this.examine);
   }
 
   /**
-   * Deals with what is due in one transaction.
+   * Handles what is due in one transaction.
    *
    * @returns when something is due next.
    */
@@ -217,7 +224,7 @@ export class Executor implements TransactionExecutor {
       this.recorder.examine(transaction, now);
       this.completion.examine(transaction, now);
     } catch (error) {
-      // One transaction that cannot be dealt with keeps no other from its deadline.
+      // One transaction that fails must not delay the deadline of another.
       this.observers.defect(error, `examining ${transaction.id}`);
     }
     const isUntold = transaction.decidedAt === 0 && transaction.told === TOLD_NOTHING;
@@ -260,7 +267,7 @@ export class Executor implements TransactionExecutor {
     this.completion.rollback(transaction, branches);
   }
 
-  /** The caller hears the outcome, unless its request is run again. */
+  /** The caller is told the outcome, unless its request is run again. */
   tell(transaction: TransactionRecord, told: ToldNumber): void {
     const { settle } = transaction;
     transaction.settle = undefined;

@@ -8,13 +8,13 @@ import {
   settled,
 } from '../testing/index.js';
 
-/** What is noted of one incident: its type, the branch, the attempt, and what it says. */
+/** An incident as noted: its type, the branch, the attempt, and its text. */
 type Noted = [type: string, branch: number, attempt: number, message: string];
 
 interface Case {
   readonly name: string;
   readonly script: ParticipantScript;
-  /** What the second participant does; without one, the first may commit in one phase. */
+  /** The behaviour of the second participant; without one, the first may commit in one phase. */
   readonly other?: ParticipantScript;
   readonly counts: Partial<ParticipantCounts>;
   readonly incidents?: readonly Noted[];
@@ -23,7 +23,7 @@ interface Case {
 const FAILURE = 'scripted failure';
 const LATE = 'did not answer';
 const YES: ParticipantScript = {};
-/** It has no vote yet when the other one's is known. */
+/** It has no vote yet when the vote of the other one is known. */
 const HANGS: ParticipantScript = { prepare: 'hang' };
 const NO_ANSWER = 'answered a number, which is neither commit nor abort';
 const GARBAGE = { answer: 5 };
@@ -44,21 +44,21 @@ const CASES: readonly Case[] = [
     incidents: [['refused', 0, 0, 'none left']],
   },
   {
-    name: 'a throw in prepare',
+    name: 'an error in prepare',
     script: { prepare: 'throw' },
     other: HANGS,
     counts: { failures: 1, rolledBack: 1 },
     incidents: [['prepare-failed', 0, 0, FAILURE]],
   },
   {
-    name: 'an answer that is no vote',
+    name: 'an answer that is not a vote',
     script: { prepare: GARBAGE },
     other: HANGS,
     counts: { failures: 1, rolledBack: 1 },
     incidents: [['prepare-failed', 0, 0, 'answered prepare with a number, which is not a vote']],
   },
   {
-    name: 'a rollback because another refused',
+    name: 'a rollback because another branch refused',
     script: YES,
     other: { prepare: 'no' },
     counts: { commitVotes: 1, rolledBack: 1 },
@@ -72,7 +72,7 @@ const CASES: readonly Case[] = [
     incidents: [['prepare-timed-out', 0, 0, `one ${LATE} prepare within 200 ms`]],
   },
   {
-    name: 'a yes that comes too late, and is rolled back once more',
+    name: 'a commit vote that comes too late, and is rolled back again',
     script: { prepare: { delayMs: 300, then: { answer: 'commit' } } },
     other: YES,
     counts: { timeouts: 1, lateAnswers: 1, rolledBack: 2 },
@@ -92,7 +92,7 @@ const CASES: readonly Case[] = [
     ],
   },
   {
-    name: 'a throw that comes too late, after the refusal of another',
+    name: 'an error that comes too late, after the refusal of another branch',
     script: { prepare: { delayMs: 100, then: 'throw' } },
     other: { prepare: { refuse: 'NO', reason: 'none left' } },
     counts: { lateAnswers: 1, lateFailures: 1, rolledBack: 2 },
@@ -102,7 +102,7 @@ const CASES: readonly Case[] = [
     ],
   },
   {
-    name: 'a refusal that comes too late, after that of another',
+    name: 'a refusal that comes too late, after the refusal of another branch',
     script: { prepare: { delayMs: 100, then: { refuse: 'NO', reason: 'nor here' } }, rollback: 'hang' },
     other: { prepare: { refuse: 'NO', reason: 'none left' } },
     counts: { lateAnswers: 1 },
@@ -182,7 +182,7 @@ const CASES: readonly Case[] = [
     incidents: [['refused', 0, 0, 'refused without a reason']],
   },
   {
-    name: 'a one-phase commit that answers garbage, hangs, and then succeeds',
+    name: 'a one-phase commit that gives an invalid answer, hangs, and then succeeds',
     script: { commitOnePhase: [GARBAGE, 'hang', 'yes'] },
     counts: { failedAttempts: 2, timeouts: 1, committed: 1 },
     incidents: [
@@ -246,7 +246,7 @@ async function runCase({ script, other }: Case) {
   return { counts: { ...participants.get('one').counts }, incidents, record, recover, participants };
 }
 
-describe('What has happened at a participant', () => {
+describe('An event at a participant', () => {
   it.each(CASES)('is counted and noted: $name', async (one) => {
     const { counts, incidents, record } = await runCase(one);
     expect(counts).toEqual({ ...NONE, ...one.counts });
@@ -258,7 +258,7 @@ describe('What has happened at a participant', () => {
     ['commitOnePhase', 'yes'],
     ['commitOnePhase', { heuristic: 'mixed' }],
     ['commit', { heuristic: 'mixed' }],
-  ] as const)('is counted once: a late answer to %s (%j) after another one', async (method, late) => {
+  ] as const)('is counted once: a late answer to %s (%j) after another answer', async (method, late) => {
     const gate = Promise.withResolvers<void>();
     const script = { [method]: [{ until: gate.promise, then: late }, { answer: 'commit' }] };
     const { participants, record } = await runCase({
@@ -275,14 +275,14 @@ describe('What has happened at a participant', () => {
     expect(record.hasHeuristics).toBe(false);
   });
 
-  it('leaves no payload behind once it is over', async () => {
+  it('leaves no payload in memory after the end', async () => {
     for (const script of [YES, { prepare: 'no' }] as const) {
       const { record } = await runCase({ name: 'over', script, other: YES, counts: {} });
       expect(record.branches.map(({ payload }) => payload)).toEqual([undefined, undefined]);
     }
   });
 
-  it('is noted with its moment, in microseconds since the begin', async () => {
+  it('is noted with its time, in microseconds since the start', async () => {
     const { record } = await runCase({
       name: 'late',
       script: { commit: ['hang', 'yes'] },

@@ -16,66 +16,79 @@ import type { Clock } from './clock.js';
 import type { CompletionAttempt } from './delivery.js';
 import type { BranchRecord, Incident, TransactionRecord } from './records.js';
 
-/** An answer to prepare that is no yes. */
+/** An answer to prepare that is not a yes. */
 export interface PrepareProblem {
   readonly cause: 'refused' | 'failed';
   readonly message: string;
-  /** Of a refusal. */
+  /** The code of a refusal. */
   readonly code: string | undefined;
-  /** Whether it only says that the work was stopped because its signal was aborted. */
+  /** Whether it only reports that the work stopped because its signal was aborted. */
   readonly isCancellation: boolean;
 }
 
 /**
- * Hears what has happened, after the fact: for log lines, statistics and events. Nothing that an observer does, and nothing
- * that it throws, changes a transaction.
+ * Receives events after the fact: for log lines, statistics and listeners. No action and no error of an
+ * observer changes a transaction.
  */
 export interface TransactionObserver {
   /** A step of the state machine. Called several times for every transaction, so it must be cheap. */
   entered(transaction: TransactionRecord, from: StateNumber): void;
   /** The abort was caused by this branch: it refused, failed or was late. */
   prepareFailed(branch: BranchRecord, cause: 'refused' | 'failed' | 'timed-out', message: string): void;
-  /** An answer to prepare came after the abort. `problem` says what was wrong with it, when it was no yes. */
+  /** An answer to prepare came after the abort. `problem` describes it, if it was not a yes. */
   lateAnswer(branch: BranchRecord, problem: PrepareProblem | undefined): void;
-  /** An attempt to complete failed. `retryInMs` is undefined when it was the last before the branch stalls. */
+  /**
+   * An attempt to complete failed. `retryInMs` is undefined for the last attempt before the branch stalls.
+   */
   attemptFailed(branch: BranchRecord, message: string, retryInMs: number | undefined): void;
   stalled(branch: BranchRecord, message: string): void;
   heuristic(branch: BranchRecord): void;
-  /** Whether the decision is in the log cannot be told now. */
+  /** It is unknown whether the decision is in the log. */
   recordUnknown(transaction: TransactionRecord, message: string): void;
   /** Another coordinator has claimed the log: this one decides nothing more. Called once. */
   fenced(): void;
-  /** Something could not be noted in the log: after the next start what was done is done once more. */
+  /** A note could not be written to the log: after the next start this completed work is repeated. */
   notNoted(transaction: TransactionRecord, message: string): void;
   /** A branch of an earlier epoch is prepared and has no decision: it is rolled back. */
   orphan(branch: BranchRecord): void;
   /** A participant could not list its prepared branches. */
   scanFailed(participant: RegisteredParticipant, message: string): void;
-  /** Branches of earlier epochs are prepared, and the log does not outlive an epoch: what was decided is not known. */
+  /**
+   * Branches of earlier epochs are prepared, but the log does not outlive an epoch, so their decisions are
+   * unknown.
+   */
   undecidable(participant: RegisteredParticipant, branches: number): void;
-  /** A complete list of a participant was looked at: what it has that this coordinator cannot decide. */
+  /** A complete list of a participant was examined for branches that this coordinator cannot decide. */
   undecided?(participant: RegisteredParticipant, branches: UndecidedBranches): void;
-  /** None of its branches is undecidable any more. */
+  /** The participant has no undecidable branches any more. */
   decidable?(participant: RegisteredParticipant): void;
-  /** A pass of the recovery job is over: what was stalled when it began has been tried once. */
+  /** A pass of the recovery job has ended: each branch that was stalled at its start has been tried once. */
   recoveryPassed?(): void;
-  /** Every hook of the application's start has run, so that its listeners are there. */
+  /** Every start hook of the application has run, so the application's listeners exist. */
   applicationStarted?(): void;
-  /** The caller was told. `committed` is not reported here: it is the same moment as the end. */
+  /** The caller was told the outcome. `committed` is not reported here: it coincides with the end. */
   told(transaction: TransactionRecord, outcome: Outcome): void;
-  /** The transaction is over. Called once. */
+  /** The transaction has ended. Called once. */
   ended(transaction: TransactionRecord): void;
-  /** A method of a participant that only hears of its branches, or a listener of a signal that it was given, threw. */
+  /** A notification method of a participant, or a listener of a signal that it received, threw an error. */
   userCodeFailed?(message: string): void;
-  /** A defect: something threw where nothing may. */
+  /** A defect: code that must not throw threw an error. */
   defect(error: unknown, where: string): void;
 }
 
-/** Follows transactions through the services that take part in them. Nothing here throws, whatever becomes of the spans. */
+/**
+ * Traces transactions through the participating services. Nothing here throws, whatever happens to the spans.
+ */
 export interface Tracing {
-  /** A transaction begins, and the code that began it is running: gives it a trace, while an application traces. */
+  /**
+   * A transaction begins, and the code that began it is running. The transaction gets a trace if an
+   * application traces.
+   */
   begun(transaction: TransactionRecord): void;
-  /** A transaction without a trace, such as one of an earlier run, is delivered: gives it one, while an application traces. */
+  /**
+   * A transaction without a trace, such as one of an earlier run, is delivered. It gets a trace if an
+   * application traces.
+   */
   takenUp(transaction: TransactionRecord): void;
 }
 
@@ -83,28 +96,29 @@ export interface Tracing {
 export const NO_TRACING: Tracing = { begun() {}, takenUp() {} };
 
 /**
- * Why a coordinator cannot decide a prepared branch: it is of an earlier run whose log was not durable, of a later run of this
- * very log, of another log of the same name, of another coordinator, or its id is none that a coordinator makes.
+ * Why a coordinator cannot decide a prepared branch: it belongs to an earlier run without a durable log, to a
+ * later run of the same log, to another log of the same name, or to another coordinator; or no coordinator
+ * makes such an id.
  *
  * @publicApi
  */
 export type UndecidedReason = 'earlier-run' | 'later-run' | 'other-log' | 'other-coordinator' | 'malformed';
 
-/** A prepared branch that this coordinator cannot decide, and leaves alone. */
+/** A prepared branch that this coordinator cannot decide, and leaves unchanged. */
 export interface UndecidedBranch {
-  /** As the participant lists them; null where it is no text. */
+  /** As the participant lists them; null if it is not a text. */
   readonly transactionId: string | null;
   readonly branchId: string | null;
   readonly reason: UndecidedReason;
-  /** When a complete list had it first, on the coordinator's clock. */
+  /** When a complete list first contained it, on the coordinator's clock. */
   readonly since: number;
 }
 
-/** What one participant has prepared that this coordinator cannot decide. */
+/** The prepared branches of one participant that this coordinator cannot decide. */
 export interface UndecidedBranches {
-  /** How many are of this coordinator's name. */
+  /** The number with this coordinator's name. */
   readonly undecidable: number;
-  /** How many are of other coordinators, or of none, and stay. */
+  /** The number of other coordinators, or of none. They stay prepared. */
   readonly foreign: number;
   /** The oldest of both. */
   readonly oldest: readonly UndecidedBranch[];
@@ -113,9 +127,10 @@ export interface UndecidedBranches {
 const LATE_ANSWERS = ['voted commit', 'voted read-only', 'refused', 'failed'] as const;
 
 /**
- * The one place that is told what has happened, by one call for each event. From that call it derives the entry of the
- * timeline, the counts of the participant, the trace, and what a participant hears of its branches; log lines, statistics and
- * events for listeners come from the observer that the coordinator was given. Nothing here changes a transaction.
+ * The only class that is told of events, by one call for each. From that call it derives the entry of the
+ * timeline, the counts of the participant, the trace, and the notifications of the participant. Log lines,
+ * statistics and events for listeners come from the observer that the coordinator was given. Nothing here
+ * changes a transaction.
  *
  * A transaction that is not traced costs one comparison in each call.
  */
@@ -159,7 +174,7 @@ export class Observers {
     this.observer.prepareFailed(branch, cause, message);
   }
 
-  /** An answer to prepare came after the abort. `problem` says what was wrong with it, when it was no yes. */
+  /** An answer to prepare came after the abort. `problem` describes it, if it was not a yes. */
   lateAnswer(branch: BranchRecord, answer: VoteNumber, problem: PrepareProblem | undefined): void {
     const { counts } = branch.participant;
     counts.lateAnswers++;
@@ -174,7 +189,7 @@ export class Observers {
     if (transaction.extras?.trace === undefined) this.tracing.takenUp(transaction);
   }
 
-  /** A branch has done what was decided, or has decided by itself. */
+  /** A branch has executed the decision, or has decided by itself. */
   completed({ participant }: BranchRecord, decision: 'commit' | 'rollback'): void {
     if (decision === 'commit') participant.counts.committed++;
     else participant.counts.rolledBack++;
@@ -183,7 +198,7 @@ export class Observers {
   /**
    * An attempt to complete failed.
    *
-   * @param retryInMs undefined when it was the last before the branch stalls.
+   * @param retryInMs undefined for the last attempt before the branch stalls.
    */
   attemptFailed(branch: BranchRecord, message: string, retryInMs: number | undefined): void {
     branch.participant.counts.failedAttempts++;
@@ -192,9 +207,9 @@ export class Observers {
   }
 
   /**
-   * An attempt to complete was not answered in time, and so it failed.
+   * An attempt to complete was not answered in time, and so failed.
    *
-   * @param attempt what its participant was given.
+   * @param attempt what its participant received.
    */
   attemptTimedOut(
     branch: BranchRecord,
@@ -229,13 +244,13 @@ export class Observers {
     this.observer.heuristic(branch);
   }
 
-  /** A branch that was over by report is prepared still. */
+  /** A branch that was completed by a report is still prepared. */
   reopened(branch: BranchRecord): void {
-    const message = 'is prepared still, though it was over by report: it is told the decision again';
+    const message = 'is still prepared, although it was reported as ended: it receives the decision again';
     this.note(branch, 'reopened', branch.attempts, message);
   }
 
-  /** Whether the decision is in the log cannot be told now. */
+  /** It is unknown whether the decision is in the log. */
   recordUnknown(transaction: TransactionRecord, message: string): void {
     const atUs = transaction.elapsedUs(this.clock.now());
     const attempt = transaction.extras?.inquiries ?? 0;
@@ -243,22 +258,22 @@ export class Observers {
     this.observer.recordUnknown(transaction, message);
   }
 
-  /** Something could not be noted in the log. */
+  /** A note could not be written to the log. */
   notNoted(transaction: TransactionRecord, message: string): void {
     this.observer.notNoted(transaction, message);
   }
 
-  /** The caller is told. */
+  /** The caller is told the outcome. */
   told(transaction: TransactionRecord, outcome: Outcome): void {
     transaction.extras?.trace?.told(outcome);
-    // It is the same moment as the end, which is reported as well.
+    // This coincides with the end, which is reported as well.
     if (transaction.told !== TOLD_COMMITTED) this.observer.told(transaction, outcome);
   }
 
   /**
-   * The transaction is over.
+   * The transaction has ended.
    *
-   * @param isFirst whether it has not been over before: a late answer may have opened it again.
+   * @param isFirst whether it has not ended before: a late answer may have opened it again.
    */
   ended(transaction: TransactionRecord, isFirst: boolean): void {
     transaction.extras?.trace?.ended();
@@ -269,12 +284,14 @@ export class Observers {
     }
   }
 
-  /** A listener of a signal that participants were given threw. `owner` says whose signal it was. */
+  /**
+   * A listener of a signal that participants received threw an error. `owner` names the owner of the signal.
+   */
   listenerFailed(owner: string, error: unknown): void {
     this.observer.userCodeFailed?.(`A listener of the signal of ${owner} failed: ${messageOf(error)}`);
   }
 
-  /** Something threw where nothing may. */
+  /** Code that must not throw threw an error. */
   defect(error: unknown, where: string): void {
     this.observer.defect(error, where);
   }
@@ -296,7 +313,7 @@ export class Observers {
     return this.tell(participant, 'branchEnded', () => participant.instance.branchEnded?.(end));
   }
 
-  /** What the participant throws, at once or later, is its own defect, and goes no further. */
+  /** An error of the participant, synchronous or not, is its own defect and goes no further. */
   private async tell(participant: RegisteredParticipant, method: string, call: () => unknown): Promise<void> {
     const told = await settled(call);
     if (!('error' in told)) return;

@@ -16,7 +16,7 @@ import {
 } from '../protocol/index.js';
 import type { TransactionRecord } from './records.js';
 
-/** @returns what the caller is told, in full. */
+/** @returns the full outcome for the caller. */
 export function outcomeOf(transaction: TransactionRecord, told: ToldNumber): Outcome {
   if (told === TOLD_COMMITTED) return { status: 'committed', transactionId: transaction.id };
   if (told === TOLD_ABORTED) return aborted(transaction);
@@ -24,7 +24,7 @@ export function outcomeOf(transaction: TransactionRecord, told: ToldNumber): Out
   return pending(transaction);
 }
 
-/** @returns what a caller is told who asks now, after another was told. */
+/** @returns the outcome for a caller that asks now, after another caller was told. */
 export function outcomeNow(transaction: TransactionRecord): Outcome {
   if (isAbort(transaction.state))
     return transaction.hasHeuristics ? heuristic(transaction) : aborted(transaction);
@@ -32,7 +32,7 @@ export function outcomeNow(transaction: TransactionRecord): Outcome {
   return outcomeOf(transaction, transaction.hasHeuristics ? TOLD_HEURISTIC : TOLD_COMMITTED);
 }
 
-/** @returns why the transaction was aborted, in words. */
+/** @returns the reason of the abort, for people. */
 export function abortReason(transaction: TransactionRecord): string {
   const culprit = transaction.branches[transaction.causeBranch];
   if (culprit?.refusal !== undefined) return culprit.refusal.reason;
@@ -77,7 +77,7 @@ function pending(transaction: TransactionRecord): PendingOutcome {
   if (transaction.state === READY) {
     const decider = branches[transaction.decider];
     const reason = decider
-      ? `${decider.participant.name} has not said whether it committed`
+      ? `${decider.participant.name} has not reported whether it committed`
       : 'it is not known yet whether the decision is in the log';
     return { status: 'pending', transactionId, decision: 'unknown', reason };
   }
@@ -92,7 +92,7 @@ function heuristic(transaction: TransactionRecord): HeuristicOutcome {
     report === undefined ? [] : [{ participant: participant.name, branchId, ...report }],
   );
   const kind = heuristicOutcome(transaction)!;
-  // What the other branches do while one is open still is not known, unless a single branch did both.
+  // While one branch is open, the end of the others is not known, unless a single branch did both.
   const isOpen = transaction.open !== NO_BRANCHES && transaction.mixed === NO_BRANCHES;
   return {
     status: 'heuristic',

@@ -17,13 +17,13 @@ function setUp() {
 }
 
 describe('The moments of a transaction', () => {
-  it('are 0 until they come', () => {
+  it('are 0 before their event', () => {
     const { record } = setUp();
     expect([record.preparingAt, record.decidedAt, record.endedAt]).toEqual([0, 0, 0]);
   });
 
   it.each([0, 0.25, 17, HOUR_MS, 30 * 24 * HOUR_MS])(
-    'are kept to the microsecond, %d ms after the begin',
+    'are kept to the microsecond, %d ms after the start',
     (ms) => {
       const { record, startedAt } = setUp();
       const moment = startedAt + ms;
@@ -45,14 +45,14 @@ describe('The moments of a transaction', () => {
   });
 });
 
-describe('When a transaction is due', () => {
-  it('at first at its deadline', () => {
+describe('The due time of a transaction', () => {
+  it('is its deadline at first', () => {
     const { record, startedAt } = setUp();
     expect([record.dueAt, record.deadlineAt]).toEqual([startedAt + 5_000, startedAt + 5_000]);
   });
 
   it.each([0, 1, 2.75, HOUR_MS, 12 * 24 * HOUR_MS])(
-    'is kept to the millisecond, and never late: %d',
+    'is kept to the millisecond, and never rounded up: %d',
     (ms) => {
       const { record, startedAt } = setUp();
       record.dueAt = startedAt + ms;
@@ -61,7 +61,7 @@ describe('When a transaction is due', () => {
     },
   );
 
-  it('is looked at early when it is too far off, which is not never', () => {
+  it('leads to an early examination when it is too far off, instead of none', () => {
     const { record, startedAt } = setUp();
     record.dueAt = startedAt + 365 * 24 * HOUR_MS;
     expect(record.dueAt).toBeLessThan(startedAt + 13 * 24 * HOUR_MS);
@@ -72,7 +72,7 @@ describe('When a transaction is due', () => {
 });
 
 describe('A moment', () => {
-  it('is none that never comes, also when its number is the one that stands for never', () => {
+  it('is not never, even if its number is the one that stands for never', () => {
     const { record, startedAt } = setUp();
     const standsForNever = 0x3fffffff;
     for (const ms of [standsForNever - 1, standsForNever, standsForNever + 1]) {
@@ -83,7 +83,7 @@ describe('A moment', () => {
 });
 
 describe('The branches of a transaction', () => {
-  it('stand in the order in which they were enlisted, under the shortest time-out of all', () => {
+  it('keep the order in which they were enlisted, with the shortest time-out of all', () => {
     const { record, runtime, participants } = setUp();
     participants.register(new ScriptedParticipant(), { name: 'quick', prepareTimeoutMs: 20 });
     participants.register(new ScriptedParticipant(), { name: 'slow', prepareTimeoutMs: 60_000 });
@@ -98,7 +98,7 @@ describe('The branches of a transaction', () => {
     expect(record.shortestTimeoutMs).toBe(20);
   });
 
-  it('are in its commit record if they voted commit, each with what its commit needs', async () => {
+  it('are in its commit record if they voted commit, each with the data that its commit needs', async () => {
     const { transactions, runtime, participants } = setUp();
     const gate = Promise.withResolvers<void>();
     participants.register(new ScriptedParticipant({ commit: { until: gate.promise } }), { name: 'payment' });
@@ -124,7 +124,7 @@ describe('The branches of a transaction', () => {
     await outcome;
   });
 
-  it('are all in want of their commit in the record that makes the decision durable', async () => {
+  it('are all open in the record that makes the decision durable', async () => {
     const log = new MemoryDecisionLog();
     const append = vi.fn<(decision: CommitDecision) => void>();
     const records: CommitRecord[] = [];
@@ -141,7 +141,7 @@ describe('The branches of a transaction', () => {
 });
 
 describe('The incidents of a transaction', () => {
-  it('are kept as they come, and of more than 40 the first twenty and the latest twenty', () => {
+  it('are all kept up to 40, and then the first twenty and the latest twenty', () => {
     const extras = new TransactionExtras();
     const note = (atUs: number) =>
       extras.note({ atUs, type: 'attempt-failed', branch: 0, attempt: 1, message: 'x' });

@@ -29,25 +29,27 @@ import type { Delivery } from './delivery.js';
 import type { TransactionTrace } from './trace.js';
 
 /**
- * What drives transactions, as their records and the parts of the execution know it: it carries out the effects of the
- * protocol, and takes what comes back.
+ * Drives transactions, as their records and the parts of the execution see it: it carries out the effects of
+ * the protocol, and receives the answers.
  */
 export interface TransactionExecutor extends ProtocolEffects<TransactionRecord> {
   readonly clock: Clock;
-  /** The run of the coordinator that drives them. */
+  /** The run of the coordinator that drives the transactions. */
   readonly run: CoordinatorRun;
-  /** A call made with a branch's own callbacks came back. */
+  /** A call made with a branch's own callbacks was answered. */
   answered(branch: BranchRecord, value: unknown): void;
   failed(branch: BranchRecord, error: unknown): void;
   /** Nothing may keep the transaction any more. */
   settled(transaction: TransactionRecord): void;
   /** The caller's signal was aborted. */
   cancelled(transaction: TransactionRecord): void;
-  /** A listener of a signal that participants were given threw. `owner` says whose signal it was. */
+  /**
+   * A listener of a signal that participants received threw an error. `owner` names the owner of the signal.
+   */
   listenerFailed(owner: string, error: unknown): void;
 }
 
-/** Something that went otherwise than it should, at one branch. */
+/** An irregular event at one branch. */
 export interface Incident {
   /** Microseconds since the transaction began. */
   readonly atUs: number;
@@ -63,39 +65,41 @@ export interface Incident {
     | 'heuristic'
     | 'reopened'
     | 'record-unknown';
-  /** The index of the branch, or -1 when none is concerned. */
+  /** The index of the branch, or -1 when no branch is concerned. */
   readonly branch: number;
-  /** The attempt, from 1; 0 where there is none. */
+  /** The attempt, from 1; 0 when there is none. */
   readonly attempt: number;
   readonly message: string;
 }
 
-/** The largest number that V8 keeps without an object of its own, in microseconds 35 minutes. */
+/** The largest number that V8 stores without an object of its own; in microseconds 35 minutes. */
 const MAX_SMALL = 0x7fffffff;
-/** Stands for never; with it, 12 days in milliseconds, the number is still kept in the object. */
+/** Stands for never. With it, 12 days in milliseconds, the number is still stored in the object. */
 const NEVER_MS = 0x3fffffff;
 
-/** One transaction as the executor holds it: the state of the protocol, and what it takes to reach the participants. */
+/** One transaction in the executor: the state of the protocol, and the means to reach the participants. */
 export class TransactionRecord extends ProtocolTransaction implements CommitDecision {
   /**
-   * The branches hang on one another. An array for each transaction would cost more than its own bytes: the ones of
-   * finished transactions outlive a collection of young garbage, from which V8 concludes that all of them should be
-   * made old at once, and old ones keep the young objects they point to alive until the next full collection.
+   * The branches form a linked list. An array for each transaction would cost more than its own bytes: arrays
+   * of finished transactions survive a collection of young garbage, so V8 would allocate all of them as old
+   * objects, and old ones keep the young objects they point to alive until the next full collection.
    */
   firstBranch: BranchRecord | undefined = undefined;
   private lastBranch: BranchRecord | undefined = undefined;
   /**
-   * Moments are kept as whole microseconds (what is due: milliseconds) since the transaction began, which V8 stores in the object
-   * itself, where each number with a fraction would be an object of its own. They are read by what is measured of each
-   * transaction, and set by the moments below.
+   * Moments are kept as whole microseconds (due times: as milliseconds) since the transaction began. V8
+   * stores such a number in the object itself, while a number with a fraction would be an object of its own.
+   * The measurements read these fields, and the accessors below set them.
    */
   preparingUs = NOT_YET;
   decidedUs = NOT_YET;
   endedUs = NOT_YET;
   private dueMs: number;
-  /** Resolves the caller's promise; gone once it is told. */
+  /** Resolves the caller's promise; undefined once the caller is told. */
   settle: ((outcome: Outcome) => void) | undefined = undefined;
-  /** Not longer than any time-out of its participants, in milliseconds: nothing of a call can be due before. */
+  /**
+   * A lower bound of the participants' time-outs, in milliseconds: no time-out of a call can be due earlier.
+   */
   shortestTimeoutMs: number;
   extras: TransactionExtras | undefined = undefined;
 
@@ -120,20 +124,20 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     if (shortestTimeoutMs < this.shortestTimeoutMs) this.shortestTimeoutMs = shortestTimeoutMs;
   }
 
-  /** The extras, made when they are needed for the first time. */
+  /** The extras, made when they are first needed. */
   needExtras(): TransactionExtras {
     this.extras ??= new TransactionExtras();
     return this.extras;
   }
 
-  /** The branches in the order of their indices, for code that is not called often. */
+  /** The branches in the order of their indices, for code that does not run often. */
   get branches(): BranchRecord[] {
     const branches: BranchRecord[] = [];
     for (let branch = this.firstBranch; branch !== undefined; branch = branch.next) branches.push(branch);
     return branches;
   }
 
-  /** When the voting began, on the coordinator's clock in milliseconds; 0 while it has not. */
+  /** When the voting started, on the coordinator's clock in milliseconds; 0 before that. */
   get preparingAt(): number {
     return this.momentOf(this.preparingUs);
   }
@@ -142,7 +146,7 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     this.preparingUs = this.elapsedUs(now);
   }
 
-  /** When the decision was made; 0 while it is not. */
+  /** When the decision was made; 0 before that. */
   get decidedAt(): number {
     return this.momentOf(this.decidedUs);
   }
@@ -151,7 +155,7 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     this.decidedUs = this.elapsedUs(now);
   }
 
-  /** When the last branch was done; 0 while one is not. */
+  /** When the last branch was completed; 0 before that. */
   get endedAt(): number {
     return this.momentOf(this.endedUs);
   }
@@ -165,13 +169,13 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     return this.startedAt + this.timeoutMs;
   }
 
-  /** Not later than the earliest moment at which something is due, or never. */
+  /** At the latest the earliest moment at which something is due, or never. */
   get dueAt(): number {
     return this.dueMs === NEVER_MS ? NEVER : this.startedAt + this.dueMs;
   }
 
   set dueAt(moment: number) {
-    // A moment too far off is looked at early, and then seen to be due later; never late.
+    // If the moment is too far off, the examination comes early, finds nothing due, and is scheduled again.
     this.dueMs = moment === NEVER ? NEVER_MS : Math.min(Math.floor(moment - this.startedAt), NEVER_MS - 1);
   }
 
@@ -187,19 +191,22 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     return heuristicBranches(this) !== 0;
   }
 
-  /** Whether it is kept after its end: for a report that is not forgotten, or a branch that is over by word alone. */
+  /**
+   * Whether it is kept after its end, for a report that is not forgotten or a branch whose completion is
+   * unconfirmed.
+   */
   get isWatched(): boolean {
     return this.hasHeuristics || (this.extras !== undefined && this.extras.unconfirmed !== 0);
   }
 
-  /** Whether it is over, and nothing is left to do for it. */
+  /** Whether it has ended, and nothing is left to do for it. */
   get isSettled(): boolean {
     return this.endedAt !== 0 && this.open === 0 && !this.isWatched;
   }
 
-  /** What the log is to keep: the branches that voted commit, each with what its commit needs. */
+  /** The commit record: the branches that voted commit, each with the data that its commit needs. */
   toRecord(): CommitRecord {
-    // Nothing is open before the decision, which is when the record is made.
+    // No branch is marked open before the decision, but the record is made then.
     const open = this.state === READY ? this.yes : this.open;
     const branches = this.branches
       .filter(({ index }) => includes(this.yes, index))
@@ -241,7 +248,7 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     this.needExtras().note(incident);
   }
 
-  /** From now on the caller's signal can cancel the transaction. */
+  /** Lets the caller's signal cancel the transaction from now on. */
   listenTo(signal: CallerSignal): void {
     this.needExtras().callerSignal = signal;
     signal.tell(() => this.executor.cancelled(this));
@@ -261,71 +268,76 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
 
 /** The order in which the participants of a transaction prepare one after the other. */
 export interface Turns {
-  /** @returns the branch whose turn it is now; undefined when each has had its turn. */
+  /** @returns the branch whose turn it is; undefined when each has had its turn. */
   next(): BranchRecord | undefined;
-  /** The participant of this branch is asked. */
+  /** Marks the participant of this branch as asked. */
   asks(branch: BranchRecord, now: number): void;
-  /** @returns when its participant was asked, on the coordinator's clock; undefined while it has not been. */
+  /** @returns when its participant was asked, on the coordinator's clock; undefined before that. */
   askedAt(branch: BranchRecord): number | undefined;
 }
 
 const MAX_INCIDENTS = 40;
 
 /**
- * What a transaction needs only when it has a handle or a signal, or when something goes wrong. Kept apart, it costs
- * the others one field.
+ * Fields that a transaction needs only if it has a handle or a signal, or if something goes wrong. Kept
+ * apart, they cost other transactions one field.
  */
 export class TransactionExtras {
-  /** The handle that callers hold. */
+  /** The handle of the caller. */
   handle: unknown = undefined;
-  /** While it is traced. */
+  /** The trace, while the transaction is traced. */
   trace: TransactionTrace | undefined = undefined;
   /** The caller's own signal, while it can still change anything. */
   callerSignal: CallerSignal | undefined = undefined;
-  /** The signal of all prepares, once a participant has asked for it. */
+  /** The signal of all prepares, once a participant has requested it. */
   prepareController: AbortController | undefined = undefined;
-  /** Why it is aborted, where the cause is not a participant. */
+  /** Why it is aborted, if the cause is not a participant. */
   abortReason: string | undefined = undefined;
   rollbackOnlyReason: string | undefined = undefined;
   /** Whether the caller wants the participants to prepare one after the other. */
   inTurn = false;
-  /** The order in which they prepare, while they prepare one after the other: because the caller wants it, or after conflicts. */
+  /**
+   * The order in which the participants prepare one after the other, by request of the caller or after
+   * conflicts.
+   */
   turns: Turns | undefined = undefined;
-  /** Resolves the outcome of the handle; gone once it is told. */
+  /** Resolves the outcome of the handle; undefined once the caller is told. */
   settleHandle: ((outcome: Outcome) => void) | undefined = undefined;
-  /** Whether the caller's request is run again once this attempt is over. */
+  /** Whether the caller's request is run again after this attempt. */
   isRunAgain = false;
-  /** What it takes of database servers. */
+  /** Its use of database servers. */
   shares: Map<ServerLimit, Share> | undefined = undefined;
   /** Whether one of its branches at these servers has been asked to prepare. */
   isAtWork = false;
-  /** How many attempts at the caller's request came before this one. */
+  /** The number of earlier attempts at the caller's request. */
   attemptsBefore = 0;
-  /** When the log is asked again for a record that may be there; 0 when it need not be. */
+  /** When the log is asked again for a record that it may have; 0 when it need not be. */
   inquiryAt = 0;
   inquiries = 0;
-  /** Branches that are over by word alone. */
+  /** Branches whose completion is unconfirmed: they may still be prepared. */
   unconfirmed: BranchSet = NO_BRANCHES;
-  /** Whether its reports are forgotten, and the log is to be told when no branch is over by word alone. */
+  /** Whether its reports are forgotten, and the log must be told once no completion is unconfirmed. */
   owesForget = false;
-  /** The log that holds its record, where that is not the one of this coordinator. */
+  /** The log that holds its record, if it is not the log of this coordinator. */
   log: DecisionLog | undefined = undefined;
-  /** What went otherwise than it should, for the timeline. */
+  /** Irregular events, for the timeline. */
   readonly incidents: Incident[] = [];
 
-  /** The caller has been told: its handle knows the outcome, and what was thrown with it, and is not kept for that. */
+  /** The caller has been told: its handle now holds the outcome and its error, so they are dropped here. */
   letGoOfHandle(): void {
     this.settleHandle = undefined;
     if (typeof this.handle === 'object' && this.handle !== null) this.handle = new WeakRef(this.handle);
   }
 
-  /** The transaction is over: what user code has hung on its signals and handle is let go of. */
+  /** The transaction has ended: releases what user code attached to its signals and handle. */
   letGo(): void {
     this.handle = undefined;
     this.prepareController = undefined;
   }
 
-  /** Keeps the first and the latest incidents, so that a branch that fails for days does not fill the memory. */
+  /**
+   * Keeps the first and the latest incidents, so that a branch that fails for days does not fill the memory.
+   */
   note(incident: Incident): void {
     if (this.incidents.length >= MAX_INCIDENTS) this.incidents.splice(MAX_INCIDENTS / 2, 1);
     this.incidents.push(incident);
@@ -336,30 +348,30 @@ export class TransactionExtras {
 export const CALL_NONE = 0;
 export const CALL_PREPARE = 1;
 export const CALL_ONE_PHASE = 2;
-/** The first attempt to commit. Further ones, and every rollback, are a {@link Delivery}'s. */
+/** The first attempt to commit. Further attempts, and every rollback, belong to a {@link Delivery}. */
 export const CALL_COMMIT = 3;
 
-/** How an abort came about at one branch. */
+/** The cause of an abort at one branch. */
 export interface Refusal {
   readonly code: string | undefined;
   readonly reason: string;
-  /** What was thrown, until the caller has been told. */
+  /** The error, until the caller has been told. */
   error: unknown;
-  /** Whether it met another transaction, and nothing else is wrong. */
+  /** Whether its only problem was a conflict with another transaction. */
   readonly conflict?: boolean;
   /** Whether the same request may succeed later. */
   readonly temporary?: boolean;
 }
 
-/** A participant's report that the branch ended otherwise than it was told. */
+/** A participant's report that the branch ended against the decision. */
 export interface BranchHeuristic {
   readonly kind: HeuristicKind;
   readonly reason: string;
 }
 
 /**
- * One branch as the executor holds it, and at the same time what its participant sees, through a GivenBranch: in prepare,
- * and in the first attempt to commit, which cannot overlap. A transaction in which nothing goes wrong thus keeps
+ * One branch in the executor. Through a GivenBranch it is also what its participant receives in prepare and
+ * in the first attempt to commit, which cannot overlap. So a transaction in which nothing goes wrong keeps
  * one object and two callbacks for each branch, and no timer.
  */
 export class BranchRecord implements Branch {
@@ -381,7 +393,7 @@ export class BranchRecord implements Branch {
     readonly index: number,
     readonly participant: RegisteredParticipant,
     public payload: unknown,
-    /** The id the caller chose, or made for a participant's second branch. */
+    /** The id that the caller chose, or the generated one of a participant's second branch. */
     private readonly givenId: string | undefined,
   ) {}
 
@@ -398,7 +410,7 @@ export class BranchRecord implements Branch {
     return epochMsOf(transaction.executor.clock, callDueAt(this));
   }
 
-  /** Made only when it is asked for; one serves all prepares of a transaction. */
+  /** Made only on request. One serves all prepares of a transaction. */
   get signal(): AbortSignal {
     if (this.call !== CALL_COMMIT && this.call !== CALL_ONE_PHASE) return this.transaction.prepareSignal();
     const extras = this.needExtras();
@@ -414,7 +426,7 @@ export class BranchRecord implements Branch {
     this.extras?.completionController?.abort(new AttemptAbandonedError());
   }
 
-  /** No participant works for the branch any more: the listeners of its signal are not kept. */
+  /** No participant works for the branch any more: drops the listeners of its signal. */
   dropSignal(): void {
     if (this.extras !== undefined) this.extras.completionController = undefined;
   }
@@ -443,7 +455,10 @@ export class BranchRecord implements Branch {
     this.needExtras().heuristic = heuristic;
   }
 
-  /** Whether it owes an answer: the acknowledgement of the decision, or the decision, when it is to make it alone. */
+  /**
+   * Whether it owes an answer: the acknowledgement of the decision, or the decision itself in a one-phase
+   * commit.
+   */
   get owes(): boolean {
     return owes(this.transaction, this.index);
   }
@@ -459,7 +474,10 @@ export class BranchRecord implements Branch {
     );
   }
 
-  /** The next event closes the branch, and may end and show the transaction: its record is complete before. */
+  /**
+   * The next event closes the branch, and may end and show the transaction: its record must be complete
+   * before.
+   */
   close(now: number): void {
     this.completedUs = this.transaction.elapsedUs(now);
     this.delivery?.rest(NEVER);
@@ -484,7 +502,7 @@ export class BranchRecord implements Branch {
   }
 }
 
-/** What a branch needs only when something goes wrong, or when its participant asks for the signal. */
+/** Fields that a branch needs only when something goes wrong, or when its participant requests the signal. */
 class BranchExtras {
   delivery: Delivery | undefined = undefined;
   refusal: Refusal | undefined = undefined;
@@ -506,7 +524,10 @@ export function calledToPrepareAt(branch: BranchRecord): number {
   return transaction.extras?.turns?.askedAt(branch) ?? transaction.preparingAt;
 }
 
-/** @returns when the call in flight is due, on the coordinator's clock. Only the first call of each kind is here. */
+/**
+ * @returns when the running call is due, on the coordinator's clock. Only the first call of each kind is
+ * here.
+ */
 export function callDueAt(branch: BranchRecord): number {
   const { transaction, participant } = branch;
   if (branch.call === CALL_COMMIT) return transaction.decidedAt + participant.options.completionTimeoutMs;

@@ -5,7 +5,7 @@ import { TransactionRecord } from './records.js';
 import { TransactionRegistry } from './registry.js';
 import { LOG_ID, idOf } from '../../../test/support/identity.js';
 
-/** With so few in flight and kept the ring has its least size, 64 places. */
+/** With so few transactions in flight and kept, the ring has its least size, 64 places. */
 const RING = 64;
 
 function setUp({ retainFinished = 4, retainFinishedMs = 1_000 } = {}) {
@@ -34,7 +34,7 @@ function setUp({ retainFinished = 4, retainFinishedMs = 1_000 } = {}) {
 }
 
 describe('TransactionRegistry', () => {
-  it('finds what is in flight and what has ended, by id', () => {
+  it('finds running and ended transactions by id', () => {
     const { registry, add, end, ids, isFound } = setUp();
     const one = add();
     const other = add();
@@ -56,7 +56,7 @@ describe('TransactionRegistry', () => {
     expect(kept()).toHaveLength(4);
   });
 
-  it('drops finished transactions when their time is up, and nothing in flight ever', () => {
+  it('drops finished transactions when their time is up, and never a running one', () => {
     const { registry, add, end, isFound } = setUp();
     const active = add();
     const first = add();
@@ -72,14 +72,14 @@ describe('TransactionRegistry', () => {
     expect([active, first, second].map(isFound)).toEqual([true, false, false]);
   });
 
-  it('keeps nothing that is finished when it is told to keep none', () => {
+  it('keeps no finished transaction when the limit is 0', () => {
     const { add, end, kept } = setUp({ retainFinished: 0 });
     for (let number = 0; number < 1_000; number++) end(add());
 
     expect(kept()).toEqual([]);
   });
 
-  it('keeps sight of a transaction that outlives whole turns of the ring', () => {
+  it('still finds a transaction that outlives whole turns of the ring', () => {
     const { registry, add, end, kept, isFound } = setUp();
     const elder = add();
     for (let number = 0; number < 3 * RING; number++) end(add());
@@ -94,7 +94,7 @@ describe('TransactionRegistry', () => {
     expect(kept()).toHaveLength(4);
   });
 
-  it('gives the place of a stalled transaction to another, and takes it back from none at the end', () => {
+  it('gives the place of a stalled transaction to another, and frees no second place at its end', () => {
     const { registry, add, end, kept } = setUp();
     const stalled = add();
     const other = add();
@@ -111,7 +111,7 @@ describe('TransactionRegistry', () => {
     expect(kept()).toHaveLength(2);
   });
 
-  it('keeps a heuristic report beyond number and age, until it is forgotten', () => {
+  it('keeps a heuristic report beyond the limits of number and age, until it is forgotten', () => {
     const { registry, add, end, isFound } = setUp();
     const reported = add();
     reported.hazard = 1;
@@ -130,7 +130,7 @@ describe('TransactionRegistry', () => {
     expect(isFound(reported)).toBe(false);
   });
 
-  it('takes a transaction back that a late answer opens again, kept or dropped, and lets it go afterwards', () => {
+  it('takes back a transaction that a late answer opens again, kept or dropped, and drops it afterwards', () => {
     const { registry, add, end, kept, isFound } = setUp();
     const stillKept = add();
     end(stillKept);
@@ -156,7 +156,7 @@ describe('TransactionRegistry', () => {
     expect(kept()).toHaveLength(4);
   });
 
-  it('keeps a transaction that was opened again in one place, and as long as any other', () => {
+  it('keeps a reopened transaction in one place, and as long as any other', () => {
     const { registry, add, end, kept, isFound } = setUp({ retainFinished: 2 });
     const reopened = add();
     end(reopened);
@@ -171,7 +171,7 @@ describe('TransactionRegistry', () => {
     expect(kept()).toHaveLength(2);
   });
 
-  it('tells when nothing is in flight any more, without waiting for what has stalled', async () => {
+  it('reports when nothing is in flight any more, without waiting for stalled transactions', async () => {
     const { registry, add, end } = setUp();
     await registry.whenIdle();
     const one = add();
@@ -187,7 +187,7 @@ describe('TransactionRegistry', () => {
     expect(isIdle).toBe(true);
   });
 
-  it('tells it each time, and only those who have asked since', async () => {
+  it('reports it each time, to those that have asked since', async () => {
     const { registry, add, end } = setUp();
     for (let round = 0; round < 2; round++) {
       const one = add();
@@ -198,32 +198,29 @@ describe('TransactionRegistry', () => {
     expect(registry.inFlight).toBe(0);
   });
 
-  it.each([0, 1])(
-    'lets go of a restored transaction like of any other, of %i that are kept',
-    (retainFinished) => {
-      const { registry, add, end, ids, isFound } = setUp({ retainFinished });
-      const earlier = idOf('test', 7, 1);
-      const restored = new TransactionRecord(
-        add().executor,
-        registry.nextSequence(),
-        earlier,
-        'test',
-        1,
-        5_000,
-      );
-      restored.state = COMMITTING;
-      registry.adopt(restored);
-      expect(isFound(restored)).toBe(true);
-      expect(registry.isRestoredDecision(earlier)).toBe(true);
-      // No transaction of this run ever began under the number that is its place.
-      expect(registry.find(ids.make(restored.sequence))).toBeUndefined();
+  it.each([0, 1])('drops a restored transaction like any other, with a limit of %i', (retainFinished) => {
+    const { registry, add, end, ids, isFound } = setUp({ retainFinished });
+    const earlier = idOf('test', 7, 1);
+    const restored = new TransactionRecord(
+      add().executor,
+      registry.nextSequence(),
+      earlier,
+      'test',
+      1,
+      5_000,
+    );
+    restored.state = COMMITTING;
+    registry.adopt(restored);
+    expect(isFound(restored)).toBe(true);
+    expect(registry.isRestoredDecision(earlier)).toBe(true);
+    // No transaction of this run ever began under the number of its place.
+    expect(registry.find(ids.make(restored.sequence))).toBeUndefined();
 
-      end(restored);
-      for (let number = 0; number < retainFinished; number++) end(add());
-      expect(registry.find(earlier)).toBeUndefined();
-      // A list that was made before its end may still come.
-      expect(registry.isRestoredDecision(earlier)).toBe(true);
-      expect(registry.find(ids.make(1))).toBeDefined();
-    },
-  );
+    end(restored);
+    for (let number = 0; number < retainFinished; number++) end(add());
+    expect(registry.find(earlier)).toBeUndefined();
+    // A list that was made before its end may still arrive.
+    expect(registry.isRestoredDecision(earlier)).toBe(true);
+    expect(registry.find(ids.make(1))).toBeDefined();
+  });
 });

@@ -8,39 +8,42 @@ import {
 } from '../protocol/index.js';
 import type { TransactionRecord } from './records.js';
 
-/** Branches of one participant that have not come to a settled end. */
+/** The unresolved branches of one participant. */
 export interface Unresolved {
-  /** How many are stalled. */
+  /** The number of stalled branches. */
   readonly stalled: number;
-  /** How many hold a heuristic report that no operator has dealt with. */
+  /** The number with a heuristic report that no operator has dealt with. */
   readonly reports: number;
 }
 
 const NOTHING_UNRESOLVED: Unresolved = { stalled: 0, reports: 0 };
 
 /**
- * Every transaction that is in flight, and the finished ones that are still kept. The number of a transaction is its
- * place in a ring, so that beginning, finding and ending one is an array access. A transaction that outlives a whole
- * turn of the ring moves to a map of its own.
+ * Every transaction in flight, and the finished ones that are still kept. The number of a transaction is its
+ * place in a ring, so that starting, finding and ending one is an array access. A transaction that outlives a
+ * whole turn of the ring moves to a map.
  */
 export class TransactionRegistry {
   private readonly ring: (TransactionRecord | undefined)[];
   private readonly mask: number;
   private readonly elders = new Map<number, TransactionRecord>();
-  /** Transactions of earlier epochs, whose ids do not say their place. */
+  /** Transactions of earlier epochs, whose ids do not give a place. */
   private readonly restored = new Map<string, TransactionRecord>();
-  /** The ids of those that are committed: as many as the logs held when they were brought back. */
+  /** The ids of the committed ones among them: as many as the logs held when they were restored. */
   private readonly restoredDecisions = new Set<string>();
-  /** Whose place it is, by number: to drop a transaction that has been cold for long, it need not be touched. */
+  /** The owner of each place, by number: an old transaction can be dropped without touching its object. */
   private readonly owners: Float64Array;
-  /** The numbers of finished transactions in the order in which they ended, as a ring of its own. */
+  /** The numbers of finished transactions in the order in which they ended, as a second ring. */
   private readonly finished: Float64Array;
   private finishedFrom = 0;
   private finishedTo = 0;
   private lastSequence = 0;
-  /** Transactions that stalled or that hold a heuristic report: outside the limits of what is in flight and kept. */
+  /**
+   * Transactions that stalled or that hold a heuristic report. They do not count towards the limits of
+   * running and kept transactions.
+   */
   readonly unsettled = new Set<TransactionRecord>();
-  /** Transactions that have begun and neither ended nor stalled. */
+  /** Transactions that have begun and have neither ended nor stalled. */
   inFlight = 0;
   private idleListeners: (() => void)[] = [];
 
@@ -68,7 +71,7 @@ export class TransactionRegistry {
     this.inFlight++;
   }
 
-  /** A transaction of an earlier epoch comes back. It is outside the limit of what is in flight. */
+  /** Adds a transaction of an earlier epoch. It does not count towards the limit of running transactions. */
   adopt(transaction: TransactionRecord): void {
     this.place(transaction);
     this.restored.set(transaction.id, transaction);
@@ -77,14 +80,17 @@ export class TransactionRegistry {
   }
 
   /**
-   * Whether a transaction of an earlier epoch is known to be committed. This is kept until the process ends: a list of
-   * prepared branches may be older than the end of a transaction that is forgotten by now.
+   * Whether a transaction of an earlier epoch is known to be committed. This is kept until the process ends:
+   * a list of prepared branches may be older than the end of a transaction that is forgotten by now.
    */
   isRestoredDecision(id: string): boolean {
     return this.restoredDecisions.has(id);
   }
 
-  /** Whether a transaction is of this run, or has come back as committed or is here: it is not brought back once more. */
+  /**
+   * Whether a transaction belongs to this run, was restored as committed, or is present. It is then not
+   * restored again.
+   */
   hasHad(id: string): boolean {
     return this.ids.sequenceOf(id) !== 0 || this.restoredDecisions.has(id) || this.restored.has(id);
   }
@@ -100,15 +106,15 @@ export class TransactionRegistry {
   find(id: string): TransactionRecord | undefined {
     const sequence = this.ids.sequenceOf(id);
     if (sequence === 0) return this.restored.get(id);
-    // One of an earlier run has a number of this run as its place, and keeps its own id.
+    // A transaction of an earlier run takes a number of this run as its place, and keeps its own id.
     const found = this.get(sequence);
     return found?.id === id ? found : undefined;
   }
 
   /**
-   * The transaction is over and is kept for a while; one that is watched until it no longer is.
+   * The transaction has ended and is kept for a while. One that is watched is kept until it no longer is.
    *
-   * @param first whether it ends for the first time, and not once more after a late answer.
+   * @param first whether it ends for the first time, and not again after a late answer.
    */
   release(transaction: TransactionRecord, first: boolean): void {
     const wasUnsettled = this.unsettled.size > 0 && this.unsettled.has(transaction);
@@ -118,7 +124,7 @@ export class TransactionRegistry {
       return;
     }
     if (wasUnsettled) this.unsettled.delete(transaction);
-    // One that a late answer opened again may have its place among the finished already.
+    // A transaction that a late answer opened again may already have its place among the finished ones.
     if (first || (wasUnsettled && !this.finished.includes(transaction.sequence))) this.keep(transaction);
   }
 
@@ -130,7 +136,10 @@ export class TransactionRegistry {
     else if (this.find(transaction.id) !== transaction) this.elders.set(transaction.sequence, transaction);
   }
 
-  /** @returns what is unresolved at each participant, counted from the state of the transactions: none is counted that is in flight. */
+  /**
+   * @returns the unresolved branches of each participant, counted from the state of the transactions. Running
+   * transactions do not count.
+   */
   unresolved(): Map<RegisteredParticipant, Unresolved> {
     const found = new Map<RegisteredParticipant, Unresolved>();
     for (const transaction of this.unsettled) {
@@ -150,7 +159,7 @@ export class TransactionRegistry {
     return found;
   }
 
-  /** @returns what is unresolved at one participant. */
+  /** @returns the unresolved branches of one participant. */
   unresolvedAt(participant: RegisteredParticipant): Unresolved {
     return this.unresolved().get(participant) ?? NOTHING_UNRESOLVED;
   }
@@ -164,7 +173,7 @@ export class TransactionRegistry {
     }
   }
 
-  /** Calls back for every transaction that is kept, in no particular order. */
+  /** Calls back for every transaction, in no particular order. */
   forEach(callback: (transaction: TransactionRecord) => void): void {
     const { ring } = this;
     for (let place = 0; place < ring.length; place++) {
@@ -174,7 +183,7 @@ export class TransactionRegistry {
     for (const elder of this.elders.values()) callback(elder);
   }
 
-  /** @returns a promise that resolves when no transaction is in flight; stalled ones are not waited for. */
+  /** @returns a promise that resolves when no transaction is in flight. It does not wait for stalled ones. */
   whenIdle(): Promise<void> {
     if (this.inFlight === 0) return Promise.resolve();
     return new Promise((resolve) => this.idleListeners.push(resolve));
@@ -207,7 +216,7 @@ export class TransactionRegistry {
     const place = this.finishedFrom++ % this.retainFinished;
     const sequence = this.finished[place]!;
     this.finished[place] = 0;
-    // A late answer may have brought it back among the unsettled.
+    // A late answer may have moved it back to the unsettled ones.
     if (this.unsettled.size > 0) {
       const oldest = this.get(sequence);
       if (oldest !== undefined && this.unsettled.has(oldest)) return;

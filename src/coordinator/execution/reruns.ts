@@ -9,31 +9,33 @@ import type { Clock } from './clock.js';
 import { outcomeNow } from './outcomes.js';
 import { type BranchRecord, CALL_NONE, type TransactionRecord, preparedSibling } from './records.js';
 
-/** How often the request of a caller is run at most. */
+/** The most runs of a caller's request. */
 const MAX_ATTEMPTS = 4;
 const LONGEST_PAUSE_MS = 500;
-/** For so long an abort is withheld from its caller at most while its rollback is not acknowledged. */
+/** The longest time that an abort is withheld from its caller while its rollback is not acknowledged. */
 const LONGEST_WITHHELD_MS = 1_000;
 
-/** A request that is run again: what its caller asked for, and what it is told should that not come about. */
+/**
+ * A request that is run again: the request of its caller, and the outcome to give if there is no further run.
+ */
 export interface Rerun {
   readonly name: string;
   readonly branches: readonly BranchRequest[];
   readonly inTurn: boolean;
   readonly signal: CallerSignal | undefined;
-  /** Of the caller's request, and so of each attempt, on the coordinator's clock. */
+  /** The deadline of the caller's request, and so of each attempt, on the coordinator's clock. */
   readonly deadlineAt: number;
-  /** How many attempts have been made. */
+  /** The number of attempts so far. */
   readonly attempts: number;
-  /** The last attempt, and what its caller was to be told when its abort was decided. */
+  /** The last attempt, and the outcome that its caller would have received at the abort. */
   readonly transaction: TransactionRecord;
   readonly outcome: Outcome;
   readonly settle: (outcome: Outcome) => void;
-  /** When its caller is told if its last attempt is not over by then, on the coordinator's clock. */
+  /** When its caller is answered if its last attempt has not ended by then, on the coordinator's clock. */
   readonly withheldUntil: number;
-  /** When it is run again; undefined while its last attempt is not over. */
+  /** When it is run again; undefined until its last attempt has ended. */
   readyAt: number | undefined;
-  /** Runs something in the asynchronous context of the caller. */
+  /** Runs a function in the asynchronous context of the caller. */
   readonly inContext: (work: () => void) => void;
   readonly cancelled: () => void;
 }
@@ -42,31 +44,32 @@ interface RerunParts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly retryBaseMs: number;
-  /** Hears of what was thrown where nothing may throw. */
+  /** Receives errors of code that must not throw. */
   readonly defect: (error: unknown, where: string) => void;
 }
 
 /**
- * Requests that were refused because they met another transaction, and for nothing else. Their caller is not told so: they
- * are run again, as a new transaction, within the caller's time. A participant works for the new one only when the whole
- * rollback of the one before is acknowledged and each of its prepares has been answered, so that what the request does is
- * never there twice. It is done for `run()` alone: the caller of `begin()` holds the id of its transaction.
+ * Requests that were refused only because of a conflict with another transaction. Instead of an answer to
+ * their caller they are run again, as a new transaction, within the caller's time. A participant works for
+ * the new transaction only when the whole rollback of the previous one is acknowledged and each of its
+ * prepares has been answered, so that the effect of the request never exists twice. This is done for `run()`
+ * only: the caller of `begin()` holds the id of its transaction.
  */
 export class Reruns {
   /** By its last attempt. */
   private readonly waiting = new Map<TransactionRecord, Rerun>();
   private isClosed = false;
-  /** How many attempts were followed by another. */
+  /** The number of attempts that were followed by another. */
   count = 0;
 
-  /** Starts the next attempt. @throws what keeps it from being started; nothing once it is in flight. */
+  /** Starts the next attempt. @throws an error that prevents the start; nothing once it is in flight. */
   start: (rerun: Rerun) => void = () => {
     throw new TypeError('nothing starts reruns yet');
   };
 
   constructor(private readonly parts: RerunParts) {}
 
-  /** @returns whether the transaction is to be run again, so that its caller is not told this outcome. */
+  /** @returns whether the transaction is run again, so that its caller does not receive this outcome. */
   takes(
     transaction: TransactionRecord,
     outcome: Outcome,
@@ -76,7 +79,7 @@ export class Reruns {
     const culprit = culpritOf(transaction);
     if (culprit === undefined) return false;
     const attempts = (transaction.extras?.attemptsBefore ?? 0) + 1;
-    // In its own way it would be each time.
+    // The request would fail for its own reason each time.
     if (attempts > 1 && preparedSibling(culprit) !== undefined) return false;
     const { deadlineAt, extras, name } = transaction;
     const now = this.parts.clock.now();
@@ -108,11 +111,11 @@ export class Reruns {
     return true;
   }
 
-  /** Something of a transaction has ended: its branches, or one of its calls. */
+  /** A branch of a transaction, or one of its calls, has ended. */
   proceed(transaction: TransactionRecord): void {
     const rerun = this.waiting.get(transaction);
     if (rerun === undefined || transaction.endedAt === 0) return;
-    // A branch that reports that it committed after all has done what would be done once more.
+    // A branch that reports a commit has done work that a rerun would do again.
     if (transaction.hasHeuristics) {
       this.giveUp(rerun);
       return;
@@ -122,13 +125,13 @@ export class Reruns {
     rerun.readyAt = clock.now() + backoffMs(rerun.attempts, retryBaseMs, LONGEST_PAUSE_MS, random());
   }
 
-  /** A branch of it has stalled or is held: it cannot be said when its rollback is acknowledged. */
+  /** A branch has stalled or is held: the time of its acknowledgement is unknown. */
   stalled(transaction: TransactionRecord): void {
     const rerun = this.waiting.get(transaction);
     if (rerun !== undefined) this.giveUp(rerun);
   }
 
-  /** Starts what is ready, and answers the callers whose time is over. */
+  /** Starts the attempts that are ready, and answers the callers whose time is up. */
   sweep(now: number): void {
     for (const rerun of this.waiting.values()) {
       const until = rerun.readyAt === undefined ? rerun.withheldUntil : rerun.deadlineAt;
@@ -137,7 +140,7 @@ export class Reruns {
     }
   }
 
-  /** Runs nothing again any more: each caller that waits is told how its last attempt has ended. */
+  /** Runs nothing again: each waiting caller is told how its last attempt ended. */
   close(): void {
     this.isClosed = true;
     for (const rerun of this.waiting.values()) this.giveUp(rerun);
@@ -148,29 +151,29 @@ export class Reruns {
     try {
       this.start(rerun);
     } catch (error) {
-      // It is refused at the door by now, so that no attempt follows the last one.
+      // Admission refuses it by now, so no further attempt follows.
       this.giveUp(rerun);
       if (!(error instanceof CoordinatorError)) this.parts.defect(error, `running "${rerun.name}" again`);
     }
   }
 
-  /** No attempt follows: the caller is told how the last one has ended. */
+  /** No attempt follows: the caller is told how the last one ended. */
   giveUp(rerun: Rerun): void {
     this.leave(rerun);
     rerun.signal?.stop();
     const { transaction, outcome, settle } = rerun;
-    // Since the abort was decided a branch may have reported that it committed.
+    // After the decision to abort, a branch may have reported that it committed.
     settle(transaction.hasHeuristics ? outcomeNow(transaction) : outcome);
   }
 
-  /** It is kept no longer by its last attempt, whose record outlives it. */
+  /** The record of the last attempt outlives it, and must not keep it in memory. */
   private leave(rerun: Rerun): void {
     this.waiting.delete(rerun.transaction);
     rerun.transaction.needExtras().isRunAgain = false;
   }
 }
 
-/** @returns the branch that was refused because it met another transaction, if that is the cause of the abort. */
+/** @returns the branch that was refused because of a conflict, if that is the cause of the abort. */
 function culpritOf({ cause, causeBranch, branches }: TransactionRecord): BranchRecord | undefined {
   if (cause !== CAUSE_REFUSED) return undefined;
   const culprit = branches[causeBranch];

@@ -21,15 +21,21 @@ import type { Observers } from './observer.js';
 import type { TransactionRegistry } from './registry.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
 
-/** What the transaction of an orphan is called, as its name went down with the coordinator that began it. */
+/**
+ * The name given to the transaction of an orphan, since its own name is lost with the coordinator that began
+ * it.
+ */
 const ORPHANED = 'orphaned';
 
 /**
- * Brings back transactions of earlier epochs. Each of their branches is stalled from the start, so that the recovery job
- * delivers what is due, at its own pace, however many there are.
+ * Restores transactions of earlier epochs. Each of their branches is stalled from the start, so that the
+ * recovery job delivers the decisions at its own pace, however many there are.
  */
 export class Restoration {
-  /** The ids of those that came back without a record. One that is forgotten since does not come back again. */
+  /**
+   * The ids of the transactions that were restored without a record. A transaction that was forgotten since
+   * is not restored again.
+   */
   private readonly reportedIds = new Set<string>();
 
   constructor(
@@ -42,11 +48,12 @@ export class Restoration {
   ) {}
 
   /**
-   * A decision that a log holds: commit is delivered again to every branch that has not been completed.
+   * Restores a decision in a log: commit is delivered again to every branch that has not been completed.
    *
    * @param reports of its branches.
-   * @param log the log, when it is not the one of this coordinator.
-   * @returns the transaction; undefined when it is of this run, or was brought back before: nothing is done then.
+   * @param log the log, if it is not the log of this coordinator.
+   * @returns the transaction; undefined when it belongs to this run or was restored before. Nothing is done
+   * then.
    */
   committed(
     record: CommitRecord,
@@ -76,7 +83,10 @@ export class Restoration {
     return transaction;
   }
 
-  /** Heuristic reports of a transaction of which no record is kept: only the branches that reported come back. */
+  /**
+   * Restores heuristic reports of a transaction without a record: only the branches that reported are
+   * restored.
+   */
   reported(reports: readonly HeuristicRecord[], log?: DecisionLog): void {
     const [{ id, name, decision }] = reports as readonly [HeuristicRecord];
     if (this.isKnown(id)) return;
@@ -92,7 +102,9 @@ export class Restoration {
     this.adopt(transaction, reports);
   }
 
-  /** Whether a transaction is of this run, or was brought back before, also when it is over and dropped. */
+  /**
+   * Whether a transaction belongs to this run or was restored before, even if it has ended and was dropped.
+   */
   private isKnown(id: string): boolean {
     return this.registry.hasHad(id) || this.reportedIds.has(id);
   }
@@ -102,12 +114,14 @@ export class Restoration {
     const known = this.registry.find(id);
     if (known === undefined || !isAbort(known.state)) return;
     const error = new Error(
-      'a commit record was found of a transaction that is aborted: one of its branches may be rolled back',
+      'the commit record of an aborted transaction was found: one of its branches may be rolled back',
     );
     this.observers.defect(error, id);
   }
 
-  /** Whether an orphan can be one of its transaction: no transaction has more branches than a set can hold. */
+  /**
+   * Whether an orphan can belong to its transaction: no transaction has more branches than a set can hold.
+   */
   hasRoomFor({ transactionId, branchId }: PreparedBranch, participant: RegisteredParticipant): boolean {
     const known = this.registry.find(transactionId);
     if (known === undefined || known.size < MAX_BRANCH_SET) return true;
@@ -115,9 +129,9 @@ export class Restoration {
   }
 
   /**
-   * A branch that is prepared and has no decision: it is rolled back.
+   * Rolls back a branch that is prepared and has no decision.
    *
-   * @returns the branch, or undefined when its rollback is under way already.
+   * @returns the branch, or undefined when its rollback is already running.
    */
   orphan(
     { transactionId, branchId, payload }: PreparedBranch,
@@ -137,7 +151,9 @@ export class Restoration {
     return branch;
   }
 
-  /** A branch that is over by word alone is prepared all the same: it is told the decision again, by the recovery job. */
+  /**
+   * A completed branch that is not confirmed is still prepared: the recovery job delivers the decision again.
+   */
   reopen(branch: BranchRecord, { payload }: PreparedBranch): void {
     const { transaction, index } = branch;
     branch.payload ??= payload;
@@ -163,13 +179,13 @@ export class Restoration {
     }
     if (transaction.open !== NO_BRANCHES) return;
     transaction.endedAt = this.executor.clock.now();
-    // Only its end was not noted.
+    // Only its end was not recorded.
     this.executor.settled(transaction);
   }
 
   /**
-   * @param begunAt when it began and was decided, in milliseconds since the epoch, where that is known. Wall clocks may have
-   * been set since: nothing was in the future.
+   * @param begunAt when it began and was decided, in milliseconds since the epoch, if known. The wall clock
+   * may have been set since: a time in the future counts as now.
    */
   private make(id: string, name: string, begunAt = Infinity, decidedAt = Infinity): TransactionRecord {
     const { clock } = this.executor;
@@ -213,7 +229,7 @@ function branchIn(
   );
 }
 
-/** What is written of the transaction from now on goes to the log that its record was found in. */
+/** From now on the records of the transaction go to the log that holds its commit record. */
 function noteIn(transaction: TransactionRecord, log: DecisionLog | undefined): void {
   if (log !== undefined) transaction.needExtras().log = log;
 }

@@ -10,7 +10,7 @@ function setUp() {
 }
 
 describe('TimeLimits', () => {
-  it('gives what the work comes to, also when it is there at once', async () => {
+  it('gives the result of the work, also a synchronous one', async () => {
     const { limits } = setUp();
     expect(await limits.within('there', 100)).toBe('there');
     expect(await limits.within(Promise.resolve('soon'), 100)).toBe('soon');
@@ -29,7 +29,7 @@ describe('TimeLimits', () => {
     expect(seen).toEqual([LATE]);
   });
 
-  it('drops what comes too late, also a rejection, and keeps no limit of a wait that is over', async () => {
+  it('drops a late result or rejection, and keeps no limit of a wait that has ended', async () => {
     const { clock, limits } = setUp();
     const work = Promise.withResolvers<string>();
     const waiting = limits.within(work.promise, 100);

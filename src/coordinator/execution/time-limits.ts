@@ -4,8 +4,9 @@ import type { Clock } from './clock.js';
 export const LATE = Symbol('late');
 
 /**
- * Limits on waits that belong to no transaction: for the log, for the participants at the start, for the end. As with the
- * deadlines of transactions, no limit has a timer: the sweep ends those whose time is up, on the coordinator's clock.
+ * Limits for waits outside of any transaction: for the log, for the participants at the start, for the
+ * shutdown. As with the deadlines of transactions, no limit has a timer: the sweep ends those whose time is
+ * up, on the coordinator's clock.
  */
 export class TimeLimits {
   private readonly limits = new Set<{ readonly dueAt: number; readonly end: () => void }>();
@@ -13,11 +14,11 @@ export class TimeLimits {
   constructor(private readonly clock: Clock) {}
 
   /**
-   * Waits for some work, and no longer than this.
+   * Waits for some work up to a limit.
    *
-   * @param ms how long, in milliseconds.
-   * @returns what the work comes to, or {@link LATE} when it takes longer; what it comes to afterwards is dropped.
-   * @throws (as a rejection) what the work is rejected with in time.
+   * @param ms the limit, in milliseconds.
+   * @returns the result of the work, or {@link LATE} when it takes longer. A later result is dropped.
+   * @throws (as a rejection) the rejection of the work, if it comes in time.
    */
   async within<T>(work: T | Promise<T>, ms: number): Promise<T | typeof LATE> {
     const late = Promise.withResolvers<typeof LATE>();

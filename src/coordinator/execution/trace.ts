@@ -4,12 +4,12 @@ import type { Outcome } from '../outcome.js';
 import type { Branch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 
-/** A method of a participant that gets a branch. */
+/** A method of a participant that receives a branch. */
 export type ParticipantMethod = 'prepare' | 'commit' | 'rollback' | 'commitOnePhase';
 
-/** What is recorded of one transaction while it is traced. Nothing here throws. */
+/** Records one transaction while it is traced. Nothing here throws. */
 export interface TransactionTrace {
-  /** Runs `work`, and everything it starts, as a part of the transaction. */
+  /** Runs `work`, and everything that it starts, as a part of the transaction. */
   run<T>(work: () => T): T;
   /**
    * A participant is about to be called.
@@ -21,21 +21,21 @@ export interface TransactionTrace {
     method: ParticipantMethod,
     branch: Branch,
   ): CallTrace | undefined;
-  /** The coordinator waits no longer for this call: its time is up. */
+  /** The coordinator no longer waits for this call: its time is up. */
   timedOut(branch: Branch, message: string): void;
-  /** The transaction has come to the state that it is in now. */
+  /** The transaction has entered its present state. */
   entered(): void;
-  /** The caller is told. */
+  /** The caller is told the outcome. */
   told(outcome: Outcome): void;
-  /** A branch of this participant has used up its attempts. How long it takes from now on is not known. */
+  /** A branch of this participant has used up its attempts. Nothing limits its further duration. */
   stalled(participant: RegisteredParticipant, message: string): void;
-  /** The transaction is over. */
+  /** The transaction has ended. */
   ended(): void;
 }
 
-/** What is recorded of one call of a participant. */
+/** Records one call of a participant. */
 export interface CallTrace {
-  /** Makes the call, so that all that the participant does in it belongs to it. */
+  /** Makes the call, so that the participant's work in it belongs to its trace. */
   run<T>(call: () => T): T;
   answered(answer: Answer): void;
   failed(failure: Failure): void;

@@ -3,23 +3,26 @@ import { NO_BRANCHES, includes, only } from '../protocol/index.js';
 import { branchKey } from '../participant/participant.js';
 import type { BranchRecord, TransactionRecord } from './records.js';
 
-/** A branch that is over by word, and since when, on the coordinator's clock. */
+/** A branch whose completion is unconfirmed, and since when, on the coordinator's clock. */
 export interface UnconfirmedEnd {
   readonly branch: BranchRecord;
   readonly since: number;
 }
 
 /**
- * Branches that are over by word alone: their participant has reported an end of its own, an operator has said how they have
- * ended, or an earlier run has noted that they are completed. Such a branch may still be prepared. Were its decision forgotten,
- * it would be taken for an orphan and rolled back, also after a commit. So the decision is kept until the branch is no longer
- * in the list of its participant. While it is in the list, it is told the decision again.
+ * Branches whose completion is unconfirmed: their participant has reported an end against the decision, an
+ * operator has stated their end, or an earlier run has recorded that they are completed. Such a branch may
+ * still be prepared. If its decision were forgotten, it would count as an orphan and be rolled back, even
+ * after a commit. So the decision is kept until the branch is no longer in its participant's list. While it
+ * is in the list, it receives the decision again.
  */
 export class UnconfirmedEnds {
   /** By the name of the participant and the key of the branch. */
   private readonly ends = new Map<string, Map<string, UnconfirmedEnd>>();
 
-  /** Notes a branch, unless its participant cannot list what is prepared: then it is never taken for an orphan. */
+  /**
+   * Adds a branch, unless its participant cannot list prepared branches: then it never counts as an orphan.
+   */
   add(branch: BranchRecord, now: number): void {
     const { participant, transaction, index } = branch;
     if (!mayList(participant)) return;
@@ -29,7 +32,7 @@ export class UnconfirmedEnds {
     this.ends.set(participant.name, ends);
   }
 
-  /** The branch is known not to be prepared, or it is told the decision again. */
+  /** The branch is known not to be prepared, or receives the decision again. */
   remove(branch: BranchRecord): void {
     const { participant, transaction, index } = branch;
     if (!isUnconfirmed(branch)) return;
@@ -44,23 +47,23 @@ export class UnconfirmedEnds {
     return this.ends.get(participant)?.get(key);
   }
 
-  /** @returns those of a participant. */
+  /** @returns the branches of a participant. */
   of(participant: string): UnconfirmedEnd[] {
     return [...(this.ends.get(participant)?.values() ?? [])];
   }
 }
 
-/** Whether the branch is over by word alone. */
+/** Whether the completion of the branch is unconfirmed. */
 export function isUnconfirmed({ transaction, index }: BranchRecord): boolean {
   return includes(transaction.extras?.unconfirmed ?? NO_BRANCHES, index);
 }
 
-/** Whether a branch of the transaction is over by word alone. */
+/** Whether the completion of any branch of the transaction is unconfirmed. */
 export function hasUnconfirmed({ extras }: TransactionRecord): boolean {
   return extras !== undefined && extras.unconfirmed !== NO_BRANCHES;
 }
 
-/** One that is not registered yet may be able to. */
+/** A participant that is not registered yet may be able to list them. */
 export function mayList({ isAwaited, instance }: RegisteredParticipant): boolean {
   return isAwaited || typeof instance.recover === 'function';
 }

@@ -41,13 +41,13 @@ interface VotingParts {
 }
 
 /**
- * Phase one: asks the participants to prepare, all at once or in turn, and reads their answers. Only the documented values are
- * a yes, and only in time.
+ * Phase one: asks the participants to prepare, all at once or in turn, and reads their answers. Only the
+ * documented values count as a yes, and only in time.
  */
 export class Voting {
   constructor(private readonly parts: VotingParts) {}
 
-  /** Effect: asks every participant to prepare: all at once, or the first of those that do it in turn. */
+  /** Effect: asks all participants to prepare at once, or the first of those that prepare in turn. */
   prepare(transaction: TransactionRecord): void {
     const { limits, contention, deadlines } = this.parts;
     limits.keep(transaction);
@@ -59,14 +59,14 @@ export class Voting {
     limits.putToWork(transaction);
     deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
-      // A participant may, while it is being called, bring its own transaction to an end.
+      // A participant may end its own transaction while it is being called.
       if (transaction.state !== PREPARING) return;
       branch.participant.places?.take(branch);
       this.call(branch);
     }
   }
 
-  /** Effect: the abort is decided, so that no participant works for the voting of this transaction any more. */
+  /** Effect: the abort is decided, so no participant works for the voting of this transaction any more. */
   cancel(transaction: TransactionRecord): void {
     transaction.abortPrepares();
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
@@ -92,13 +92,13 @@ export class Voting {
     this.prepared(branch);
   }
 
-  /** Prepare threw, which proves nothing about what it did. */
+  /** Prepare threw an error, which proves nothing about its effect. */
   failed(branch: BranchRecord, failure: Failure): void {
     this.threw(branch, failure);
     this.prepared(branch);
   }
 
-  /** Gives up the prepares whose time is up, and the transaction when its own is. */
+  /** Gives up the prepares whose time is up, and the transaction when its own time is. */
   examine(transaction: TransactionRecord, now: number): void {
     if (transaction.state === PREPARING) {
       const late = transaction.branches.find((branch) => isAsked(branch) && callDueAt(branch) <= now);
@@ -122,7 +122,9 @@ export class Voting {
     return dueAt;
   }
 
-  /** From now on no more branches than this are asked in turn at one participant before one of them has answered. */
+  /**
+   * Limits the number of branches that are asked in turn at one participant before one of them has answered.
+   */
   limit(participant: RegisteredParticipant, places: number): void {
     const { clock, contention } = this.parts;
     const ask = (branch: BranchRecord): void => {
@@ -167,8 +169,9 @@ export class Voting {
   }
 
   /**
-   * A refusal, a throw or garbage: while the voting goes on, the cause of an abort. Afterwards it changes nothing, and is
-   * shown all the same: what is wrong with a participant does not depend on which of several was the first to fail.
+   * A refusal, an error or an invalid answer. While the voting runs, it is the cause of the abort. Afterwards
+   * it changes nothing, but is still shown: a problem at a participant does not depend on which of several
+   * failed first.
    */
   private noYes(
     branch: BranchRecord,
@@ -215,7 +218,7 @@ export class Voting {
     if (holdsNothing && includes(transaction.open, index)) branch.close(this.parts.clock.now());
   }
 
-  /** An answer to prepare, of any kind, was dealt with. */
+  /** An answer to prepare, of any kind, was handled. */
   private prepared(branch: BranchRecord): void {
     const { participant, transaction } = branch;
     participant.places?.release(branch);
@@ -225,7 +228,7 @@ export class Voting {
     if (extras.turns !== undefined) this.takeTurn(transaction);
   }
 
-  /** Every branch whose answer is still out when the first is given up. */
+  /** Every branch without an answer when the first is given up. */
   private noteLateness(transaction: TransactionRecord, now: number): void {
     for (const branch of transaction.branches) {
       if (!isAsked(branch) || callDueAt(branch) > now) continue;
@@ -237,12 +240,15 @@ export class Voting {
   }
 }
 
-/** Whether its answer to prepare is still out: in turn, the others have not been asked yet. */
+/** Whether its answer to prepare is missing. In turn, the later branches have not been asked yet. */
 function isAsked({ transaction, index, call }: BranchRecord): boolean {
   return includes(transaction.awaiting, index) && call !== CALL_NONE;
 }
 
-/** What a branch waits for in vain may be held by its own transaction, which no lock time-out can end. */
+/**
+ * The branch may have waited for something that its own transaction holds, which no lock time-out can
+ * resolve.
+ */
 function withSibling(branch: BranchRecord, refusal: Refusal): Refusal {
   const sibling = refusal.conflict ? preparedSibling(branch) : undefined;
   if (sibling === undefined) return refusal;

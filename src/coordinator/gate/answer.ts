@@ -1,6 +1,8 @@
 import { MAX_CODE_LENGTH, describeAnswer, shortened } from './texts.js';
 
-/** What marks an answer that was read. The look at the mark runs no code of the value, also when it is a Proxy. */
+/**
+ * The mark of an answer that was read. Checking the mark runs no code of the value, even if it is a Proxy.
+ */
 abstract class Read {
   readonly #isRead = true;
 
@@ -9,14 +11,14 @@ abstract class Read {
   }
 }
 
-/** A refusal that a participant has answered with. */
+/** The refusal in a participant's answer. */
 export class Refused extends Read {
   constructor(
     readonly code: string | undefined,
     readonly reason: string,
-    /** Whether it says that it met another transaction. */
+    /** Whether it reports a conflict with another transaction. */
     readonly conflict = false,
-    /** Whether it says that its server is short of room. */
+    /** Whether it reports that its server is short of room. */
     readonly overloaded = false,
     /** Whether it says that the same request may succeed later. */
     readonly temporary = conflict || overloaded,
@@ -25,19 +27,19 @@ export class Refused extends Read {
   }
 }
 
-/** An answer that means nothing where it was given. What it holds is not kept. */
+/** An answer that is not valid for its call. Its content is not kept. */
 export class Unintelligible extends Read {
   constructor(readonly description: string) {
     super();
   }
 }
 
-/** What a participant has answered to prepare, or to a one-phase commit. */
+/** A participant's answer to prepare, or to a one-phase commit. */
 export type Answer = 'commit' | 'read-only' | Refused | Unintelligible;
 
 const NO_REASON = 'refused without a reason';
 
-/** @returns the answer, read once. It never throws, and what was read already is not read again. */
+/** @returns the answer, read once. It never throws, and an answer that was read is not read again. */
 export function answerOf(value: unknown): Answer {
   if (value === 'commit' || value === 'read-only') return value;
   if (value === 'abort') return new Refused(undefined, NO_REASON);
@@ -46,7 +48,10 @@ export function answerOf(value: unknown): Answer {
   return refusalIn(value) ?? new Unintelligible(describeAnswer(value));
 }
 
-/** Each field is read once, so that it cannot say one thing now and another later. What cannot be read is no refusal. */
+/**
+ * Each field is read once, so that it cannot change its value later. A value that cannot be read is not a
+ * refusal.
+ */
 function refusalIn(value: object): Refused | undefined {
   try {
     const { vote, code, reason, conflict, overloaded, temporary } = value as Readonly<
@@ -65,7 +70,7 @@ function refusalIn(value: object): Refused | undefined {
   }
 }
 
-/** What a participant says is not trusted to be what the types promise. */
+/** The value of a participant may not have its declared type. */
 function textOf(value: unknown, maxLength?: number): string | undefined {
   return typeof value === 'string' && value !== '' ? shortened(value, maxLength) : undefined;
 }

@@ -4,8 +4,8 @@ import { messageOf } from './texts.js';
 type UnknownSignal = Readonly<Record<keyof AbortSignal, unknown>>;
 
 /**
- * The signal of a caller. One of another realm, or of a polyfill, will do, and none can do harm by what it throws or by
- * when it calls back.
+ * The signal of a caller. A signal of another realm or of a polyfill is accepted, and its errors and early
+ * callbacks do no harm.
  */
 export class CallerSignal {
   private signal: AbortSignal | undefined;
@@ -26,15 +26,15 @@ export class CallerSignal {
     }
   }
 
-  /** Whether it has been aborted. */
+  /** Whether it is aborted. */
   get isAborted(): boolean {
     return this.fired;
   }
 
   /**
-   * From now on an abort is noticed.
+   * Watches for an abort from now on.
    *
-   * @throws InvalidRequestError when it does not let itself be listened to.
+   * @throws InvalidRequestError when it accepts no listener.
    */
   listen(): void {
     if (this.fired) return;
@@ -46,12 +46,12 @@ export class CallerSignal {
     }
   }
 
-  /** @param onAbort called when it is aborted from now on. It does not throw. */
+  /** @param onAbort called when it is aborted from now on. It must not throw. */
   tell(onAbort: () => void): void {
     this.onAbort = onAbort;
   }
 
-  /** Why it was aborted, in words. */
+  /** The reason of the abort, as a text. */
   reason(): string {
     try {
       return messageOf(this.signal?.reason);
@@ -60,7 +60,7 @@ export class CallerSignal {
     }
   }
 
-  /** It can change nothing any more, and is not held on to: it, and what it was aborted for, may hold anything. */
+  /** It can change nothing any more, and is released: the signal and its reason may hold anything. */
   stop(): void {
     const { signal } = this;
     this.signal = undefined;

@@ -1,7 +1,10 @@
 import { types } from 'node:util';
 import { type Settled, isSound, settled } from './settled.js';
 
-/** @returns how an effect of user code ends; never a rejection. Most are promises of the language, and just awaited. */
+/**
+ * @returns how an effect of user code ends; never a rejection. Most are native promises, which are simply
+ * awaited.
+ */
 export async function endOf(effect: () => unknown): Promise<Settled> {
   let answer: unknown;
   try {
@@ -13,7 +16,7 @@ export async function endOf(effect: () => unknown): Promise<Settled> {
   return settled(() => answer);
 }
 
-/** Whether an answer leads nowhere else. No code of the answer is run to find out. */
+/** Whether a value is not a thenable. No code of the value runs to find out. */
 export function isAtHand(answer: unknown): boolean {
   if (answer === undefined || answer === null) return true;
   return (

@@ -2,7 +2,7 @@ import { types } from 'node:util';
 import { HEURISTIC_KINDS, type HeuristicKind } from '../protocol/index.js';
 import { MAX_CODE_LENGTH, messageOf, shortened } from './texts.js';
 
-/** What user code has thrown, read once, in texts of limited length. */
+/** An error of user code, read once, as texts of limited length. */
 export class Failure {
   readonly #isFailure = true;
 
@@ -10,24 +10,24 @@ export class Failure {
     readonly message: string,
     readonly name: string | undefined,
     readonly code: string | undefined,
-    /** The kind of end that it reports, when it is a heuristic report. */
+    /** The kind of end, if it is a heuristic report. */
     readonly heuristic: HeuristicKind | undefined,
-    /** The thing itself, which may hold anything: callers get it, and nothing here keeps it. */
+    /** The error itself. Callers receive it. It may hold anything, so nothing here keeps it. */
     readonly thrown: unknown,
   ) {}
 
-  /** The look at the brand runs no code of the value, also when it is a Proxy. */
+  /** Checking the mark runs no code of the value, even if it is a Proxy. */
   static is(value: unknown): value is Failure {
     return typeof value === 'object' && value !== null && #isFailure in value && value.#isFailure;
   }
 
-  /** Whether it says no more than that the work was stopped because its signal was aborted. */
+  /** Whether it only reports that the work stopped because its signal was aborted. */
   get isCancellation(): boolean {
     return this.code === 'DTC_ABORTED' || this.name === 'AbortError';
   }
 }
 
-/** @returns what was thrown, read. It never throws, and what was read already is not read again. */
+/** @returns the error, read once. It never throws, and an error that was read is not read again. */
 export function failureOf(thrown: unknown): Failure {
   if (Failure.is(thrown)) return thrown;
   const code = textAt(thrown, 'code');
@@ -35,13 +35,13 @@ export function failureOf(thrown: unknown): Failure {
     messageOf(thrown),
     textAt(thrown, 'name'),
     code,
-    // Known by its code, so that a report that a second copy of this package has thrown counts too.
+    // Recognised by its code, so that a report of a second copy of this package counts too.
     code === 'DTC_HEURISTIC' ? kindOf(thrown) : undefined,
     thrown,
   );
 }
 
-/** @returns whether it is an instance of the class; a value that refuses to tell is none. */
+/** @returns whether it is an instance of the class; false for a value that cannot be checked. */
 export function isInstanceOf<T>(value: unknown, type: abstract new (...args: never[]) => T): value is T {
   try {
     return value instanceof type;
@@ -50,14 +50,14 @@ export function isInstanceOf<T>(value: unknown, type: abstract new (...args: nev
   }
 }
 
-/** @returns the stack of an error, as far as it has one that can be read. */
+/** @returns the stack of an error, if it has one that can be read. */
 export function stackOf(thrown: unknown): string | undefined {
   return types.isNativeError(thrown) ? textAt(thrown, 'stack', MAX_STACK_LENGTH) : undefined;
 }
 
 const MAX_STACK_LENGTH = 4_000;
 
-/** @returns the text in a field of something that was thrown. */
+/** @returns the text in a field of an error. */
 export function textAt(thrown: unknown, field: string, maxLength = MAX_CODE_LENGTH): string | undefined {
   try {
     if ((typeof thrown !== 'object' && typeof thrown !== 'function') || thrown === null) return undefined;

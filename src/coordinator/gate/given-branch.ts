@@ -2,8 +2,8 @@ import { inspect } from 'node:util';
 import type { Branch, CoordinatorRun } from '../participant/participant.js';
 
 /**
- * What a participant is given of a branch: what the coordinator works with stays out of its reach, whatever it freezes,
- * changes or holds on to.
+ * The branch that a participant receives. The coordinator's own record stays out of its reach, whatever the
+ * participant freezes, changes or keeps.
  */
 export class GivenBranch implements Branch {
   readonly #branch: Branch;

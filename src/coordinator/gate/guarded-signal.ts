@@ -6,17 +6,18 @@ type Listener = ((event: Event) => unknown) | { handleEvent(event: Event): unkno
 type Guard = (event: Event) => void;
 
 /**
- * Makes the signal that participants are given. Node ends the process for what a listener of a signal throws, or rejects with.
- * Here it is reported and goes no further: the other listeners hear of the abort, and so does the transaction.
+ * Makes the signals that participants receive. Node ends the process when a listener of a signal throws or
+ * rejects. Here the error is reported and goes no further: the other listeners and the transaction are still
+ * told of the abort.
  *
- * @param report told what a listener has thrown. It does not throw.
+ * @param report receives the error of a listener. It must not throw.
  */
 export function guardedController(report: (error: unknown) => void): AbortController {
   const controller = new AbortController();
   const { signal } = controller;
   const guarded = new WeakMap<object, Guard>();
   const guardedOf = (listener: unknown): Guard => {
-    // What is no listener is refused in the usual way.
+    // A value that is not a listener is refused in the usual way.
     if (!isListener(listener)) return listener as Guard;
     const before = guarded.get(listener);
     if (before !== undefined) return before;
@@ -57,7 +58,7 @@ export class TransactionAbortedError extends Error {
   readonly code = 'DTC_ABORTED';
 
   constructor(readonly transactionId: string) {
-    super(`The transaction ${transactionId} is aborted: stop preparing and free what is held.`);
+    super(`The transaction ${transactionId} is aborted: stop preparing and release all resources.`);
     this.name = 'TransactionAbortedError';
   }
 }
@@ -67,7 +68,7 @@ export class AttemptAbandonedError extends Error {
   readonly code = 'DTC_ATTEMPT_ABANDONED';
 
   constructor() {
-    super('The coordinator waits for this attempt no longer: it took too long, or another one was answered.');
+    super('The coordinator no longer waits for this attempt: it took too long, or another one was answered.');
     this.name = 'AttemptAbandonedError';
   }
 }

@@ -20,7 +20,7 @@ const NO_BRANCHES: readonly unknown[] = [];
 
 /**
  * @param takesBranches whether it is a request, with all its branches.
- * @throws InvalidRequestError when a field makes no sense, or cannot be read.
+ * @throws InvalidRequestError when a field is invalid, or cannot be read.
  */
 export function readRequest(request: Partial<TransactionRequest>, takesBranches: boolean): ReadRequest {
   let name: unknown;
@@ -61,8 +61,9 @@ export function branchAt(branches: readonly unknown[], index: number): BranchReq
 }
 
 /**
- * @returns what the caller wants to enlist, each field read once. What the payload holds is not looked at.
- * @throws InvalidRequestError when it is none, or cannot be read.
+ * @returns the branch that the caller wants to enlist, each field read once. The content of the payload is
+ * not read.
+ * @throws InvalidRequestError when it is not a branch, or cannot be read.
  */
 export function readBranch(request: unknown): BranchRequest {
   try {
@@ -105,7 +106,7 @@ function turnsIn(prepareInTurn: unknown): boolean {
   return prepareInTurn;
 }
 
-/** The length of a list behind a Proxy may be anything. */
+/** The length of a list behind a Proxy may be any value. */
 function isList(branches: unknown, branchCount: unknown): branches is readonly unknown[] {
   return Array.isArray(branches) && Number.isSafeInteger(branchCount) && (branchCount as number) >= 0;
 }

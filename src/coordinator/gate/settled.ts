@@ -1,17 +1,17 @@
 import { types } from 'node:util';
 
-/** How many answers may lead to each other before the last is given up. */
+/** The longest chain of thenables that is followed. */
 const MAX_DEPTH = 16;
 
 const then = Reflect.get(Promise.prototype, 'then') as Function;
 const IGNORE = (): void => {};
 
-/** How a call has ended: with a value, or with what was thrown. */
+/** The end of a call: a value, or an error. */
 export type Settled = { readonly value: unknown } | { readonly error: unknown };
 
 /**
- * Whether it is a promise of the language, that calls back once, and not at once. A Proxy, a subclass, one of another
- * realm and one whose `then` was changed may not. No code of the promise is run to find out, unless it is a getter.
+ * Whether it is a native promise, which calls back once and later. A Proxy, a subclass, a promise of another
+ * realm or with a changed `then` may not. No code of the promise runs to find out, except a getter.
  */
 export function isSound(answer: unknown): answer is Promise<unknown> {
   try {
@@ -27,12 +27,12 @@ export function isSound(answer: unknown): answer is Promise<unknown> {
 }
 
 /**
- * Takes an answer of user code to where it leads, as `await` does: through promises, thenables, and whatever says that it is
- * one.
+ * Follows an answer of user code to its end, as `await` does: through promises, thenables, and any value that
+ * acts as one.
  *
- * @param fulfilled gets what is no thenable; at once, when the answer itself is none.
- * @param rejected gets what was thrown on the way. Of both callbacks one is called, once, or none as long as the answer does
- * not come; and nothing that happens to the answer afterwards is an unhandled rejection.
+ * @param fulfilled receives a value that is not a thenable; synchronously, if the answer itself is none.
+ * @param rejected receives the error. One of the two callbacks is called, once, or none as long as the answer
+ * does not come. No later event of the answer becomes an unhandled rejection.
  */
 export function follow(
   answer: unknown,
@@ -57,17 +57,17 @@ export function follow(
     return;
   }
   if (depth === MAX_DEPTH) {
-    rejected(new Error(`the answer leads through more than ${MAX_DEPTH} thenables`));
+    rejected(new Error(`the answer resolves through more than ${MAX_DEPTH} thenables`));
     return;
   }
-  // As for await: what the thenable does when it is asked comes after the call that has returned it.
+  // As with await, the code of a thenable runs after the call that has returned it.
   queueMicrotask(() => ask(answer, method, fulfilled, rejected, depth));
 }
 
-/** @returns how a call of user code ends, at once or later; never a rejection. */
+/** @returns how a call of user code ends, synchronous or not; never a rejection. */
 export function settled(call: () => unknown): Promise<Settled> {
   return new Promise((resolve) => {
-    // In an object of its own, since a promise that is resolved with a thenable follows it once more.
+    // In an object of its own, since a promise that is resolved with a thenable follows it again.
     const rejected = (error: unknown): void => resolve({ error });
     try {
       follow(call(), (value) => resolve({ value }), rejected);
@@ -107,12 +107,12 @@ function thenOf(answer: unknown): unknown {
   return isObject ? (answer as { then?: unknown }).then : undefined;
 }
 
-/** A promise that its own `then` does not listen to may be rejected, and would end the process. */
+/** A promise may be rejected although its own `then` does not observe it. That would end the process. */
 function quieten(promise: unknown): void {
   if (!types.isPromise(promise)) return;
   try {
     void Reflect.apply(then, promise, [IGNORE, IGNORE]);
   } catch {
-    // Its class lets no further promise be made of it.
+    // Its class allows no further promise to be made of it.
   }
 }

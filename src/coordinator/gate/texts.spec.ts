@@ -1,21 +1,25 @@
 import { describe, expect, it } from 'vitest';
 import { describeAnswer, messageOf } from './texts.js';
 
-describe('What was thrown, in words', () => {
+describe('The text of an error', () => {
   it.each<[string, unknown, string]>([
     ['an error', new Error('disk full'), 'disk full'],
-    ['an error without a message, by its name', new TypeError(), 'TypeError'],
+    ['an error without a message gives its name', new TypeError(), 'TypeError'],
     ['a text', 'no more', 'no more'],
     ['nothing', undefined, 'undefined'],
-    ['what cannot be made a text', Object.create(null), 'something that cannot be shown was thrown'],
-    ['300 characters, as they are', 'x'.repeat(300), 'x'.repeat(300)],
+    [
+      'a value that cannot be converted to a text',
+      Object.create(null),
+      'something that cannot be shown was thrown',
+    ],
+    ['300 characters, unchanged', 'x'.repeat(300), 'x'.repeat(300)],
     ['301 characters, cut', 'x'.repeat(301), `${'x'.repeat(300)}…`],
   ])('%s', (_, thrown, expected) => {
     expect(messageOf(thrown)).toBe(expected);
   });
 });
 
-describe('What was answered, without what it holds', () => {
+describe('The description of an answer without its content', () => {
   it.each<[unknown, string]>([
     [undefined, 'undefined'],
     [null, 'null'],

@@ -1,41 +1,41 @@
 import { isDeepStrictEqual } from 'node:util';
 
-/** The most characters that are kept of a message or a reason of user code. */
+/** The most characters of a message or a reason of user code that are kept. */
 export const MAX_MESSAGE_LENGTH = 300;
-/** The most characters that are kept of a code, or of the name of an error. */
+/** The most characters of a code, or of the name of an error, that are kept. */
 export const MAX_CODE_LENGTH = 100;
 
 const UNSHOWABLE = 'something that cannot be shown was thrown';
 
 /**
- * @returns a text that shares no memory with the one it is made of. V8 makes a part of a text a view of the whole, so that
- * a word of a body of ten megabytes keeps all of it.
+ * @returns a copy of a text that shares no memory with it. V8 makes a part of a text a view of the whole, so
+ * a word of a body of ten megabytes would keep all of it in memory.
  */
 export function copyOf(text: string): string {
   return Buffer.from(text, 'utf16le').toString('utf16le');
 }
 
-/** @returns a copy, cut where it is longer than that. */
+/** @returns a copy, cut to the given length. */
 export function shortened(text: string, maxLength = MAX_MESSAGE_LENGTH): string {
   return text.length > maxLength ? `${copyOf(text.slice(0, maxLength))}…` : copyOf(text);
 }
 
-/** @returns what was thrown in words, short enough to be kept and logged. It never throws. */
+/** @returns the text of an error, short enough to be kept and logged. It never throws. */
 export function messageOf(thrown: unknown): string {
   try {
     return shortened(wordsOf(thrown));
   } catch {
-    // What was thrown refuses to be made a text, which is no reason to fail here.
+    // The conversion of the error to a text fails, which must not fail here.
     return UNSHOWABLE;
   }
 }
 
-/** @returns the reason that a caller gives, in words; undefined when it gives none. */
+/** @returns the reason of a caller as a text; undefined when there is none. */
 export function reasonOf(reason: unknown): string | undefined {
   return reason === undefined || reason === null ? undefined : messageOf(reason);
 }
 
-/** @returns whether two payloads ask for the same. What cannot be compared does not. */
+/** @returns whether two payloads are equal. Payloads that cannot be compared are not. */
 export function isSamePayload(one: unknown, other: unknown): boolean {
   try {
     return isDeepStrictEqual(one, other);
@@ -44,20 +44,20 @@ export function isSamePayload(one: unknown, other: unknown): boolean {
   }
 }
 
-/** @returns what kind of value was answered where another was due. What it holds is kept out of logs. */
+/** @returns the kind of an invalid answer. Its content is kept out of logs. */
 export function describeAnswer(value: unknown): string {
   if (value === undefined || value === null) return String(value);
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
-/** @throws whatever the value throws when it is looked at. */
+/** @throws any error of reading the value. */
 function wordsOf(thrown: unknown): string {
   if (typeof thrown === 'object' && thrown !== null) {
-    // Errors of another realm are no instances of this one's Error, so what it has to say counts, and not what it is.
+    // Errors of another realm are not instances of this realm's Error, so the fields count and not the class.
     const { message, name } = thrown as { message?: unknown; name?: unknown };
     if (typeof message === 'string' && message !== '') return message;
     if (thrown instanceof Error) return typeof name === 'string' ? name : 'Error';
-    // The text of a list or of a buffer is as long as it is.
+    // The text of a list or of a buffer may be very long.
     if (Array.isArray(thrown) || ArrayBuffer.isView(thrown)) return describeAnswer(thrown);
   }
   return String(thrown);

@@ -3,10 +3,16 @@ import type { TransactionRecord } from '../execution/records.js';
 import type { TransactionRegistry } from '../execution/registry.js';
 import { READY } from '../protocol/index.js';
 
-/** In doubt for so long, a transaction is worth a look; the flush of a decision takes less. In milliseconds. */
+/**
+ * A transaction that is in doubt for longer than this needs attention; the flush of a decision takes less. In
+ * milliseconds.
+ */
 const DOUBT_WORTH_A_LOOK_MS = 1_000;
 
-/** @returns since when its decision has been awaited, on the coordinator's clock: the last vote, or the one-phase call. */
+/**
+ * @returns since when its decision has been awaited, on the coordinator's clock: the last vote, or the
+ * one-phase call.
+ */
 export function inDoubtSince(transaction: TransactionRecord): number {
   let lastVoteUs = NOT_YET;
   for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
@@ -15,19 +21,22 @@ export function inDoubtSince(transaction: TransactionRecord): number {
   return lastVoteUs === NOT_YET ? transaction.preparingAt : transaction.startedAt + lastVoteUs / 1000;
 }
 
-/** @returns when it was decided, or asked to decide: a stalled branch has owed its answer since then. */
+/**
+ * @returns when it was decided, or asked to commit in one phase: a stalled branch has owed its answer since
+ * then.
+ */
 export function stalledSince(transaction: TransactionRecord): number {
   return transaction.decidedAt === 0 ? inDoubtSince(transaction) : transaction.decidedAt;
 }
 
 /**
  * @param now on the coordinator's clock.
- * @returns what an operator should look at, the oldest first: in doubt for more than a moment, stalled, or with a heuristic
- * report.
+ * @returns the transactions that need an operator's attention, the oldest first: in doubt for more than a
+ * moment, stalled, or with a heuristic report.
  */
 export function needingAttention(registry: TransactionRegistry, now: number): TransactionRecord[] {
   const found = new Set<TransactionRecord>();
-  // Where branches are over by word alone, nothing is left for a person to do.
+  // If the only open matter is an unconfirmed completion, an operator has nothing to do.
   for (const transaction of registry.unsettled) {
     if (transaction.endedAt === 0 || transaction.open !== 0 || transaction.hasHeuristics)
       found.add(transaction);

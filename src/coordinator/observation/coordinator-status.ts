@@ -13,9 +13,9 @@ import { type TransactionSummary, summaryOf } from './transaction-view.js';
 import { needingAttention } from './attention.js';
 import { type Group, Snapshot } from './snapshot.js';
 
-/** How the coordinator is now. @publicApi */
+/** The present condition of the coordinator. @publicApi */
 export interface CoordinatorCondition {
-  /** Whether it takes new transactions. */
+  /** Whether it admits new transactions. */
   readonly accepting: boolean;
   /** Whether an operator has drained it. */
   readonly draining: boolean;
@@ -23,19 +23,24 @@ export interface CoordinatorCondition {
   readonly recovering: boolean;
   /** Why the decision log takes no records, or null while it does. */
   readonly logProblem: string | null;
-  /** Whether the decision log is broken until the process is started anew. */
+  /** Whether the decision log is broken until the process is restarted. */
   readonly restartNeeded: boolean;
   readonly inFlight: number;
   readonly maxInFlight: number;
-  /** Transactions that are prepared and whose decision is not known yet, most of them for a moment. */
+  /**
+   * Transactions that are prepared and whose decision is not known yet. Most are in doubt only for a moment.
+   */
   readonly inDoubt: number;
   /** Transactions with a stalled branch. */
   readonly stalled: number;
   /** Transactions with a heuristic report that no operator has dealt with. */
   readonly heuristic: number;
-  /** For how long the oldest of them has been in doubt, in milliseconds; null when there is none. */
+  /** How long the oldest of them has been in doubt, in milliseconds; null when there is none. */
   readonly oldestInDoubtMs: number | null;
-  /** How long ago the oldest of the stalled was decided, or asked to decide; null when there is none. */
+  /**
+   * How long ago the oldest stalled transaction was decided, or asked to commit in one phase; null when there
+   * is none.
+   */
   readonly oldestStalledMs: number | null;
 }
 
@@ -46,7 +51,7 @@ export interface CoordinatorView {
   readonly logId: string;
   /** The number of this start of the log. */
   readonly epoch: number;
-  /** Of this package. */
+  /** The version of this package. */
   readonly version: string;
   /** Whether decisions survive this process. */
   readonly durable: boolean;
@@ -56,7 +61,7 @@ export interface CoordinatorView {
   readonly statistics: TransactionStatistics;
 }
 
-/** What an operator should look at. */
+/** The transactions that need an operator's attention. */
 export interface Attention {
   readonly transactions: readonly TransactionSummary[];
   readonly total: number;
@@ -68,25 +73,27 @@ export interface ParticipantView extends ResolvedParticipantOptions {
   readonly onePhase: boolean;
   readonly paused: { readonly since: string; readonly by: string; readonly reason: string } | null;
   readonly counts: Readonly<ParticipantCounts> & {
-    /** Branches that are stalled now. */
+    /** The number of stalled branches. */
     readonly stalled: number;
   };
   readonly latency: ParticipantLatency;
-  /** Prepared branches that this coordinator cannot decide and leaves alone, as the latest complete list has them. */
+  /**
+   * Prepared branches in the latest complete list that this coordinator cannot decide and leaves unchanged.
+   */
   readonly undecided: UndecidedView;
 }
 
-/** What a participant has prepared that this coordinator cannot decide. @publicApi */
+/** The prepared branches of a participant that this coordinator cannot decide. @publicApi */
 export interface UndecidedView {
-  /** How many are of this coordinator's name: of another log, or of a run whose decisions are not known. */
+  /** The number with this coordinator's name: of another log, or of a run whose decisions are not known. */
   readonly undecidable: number;
-  /** How many are of other coordinators, or of none, and stay. */
+  /** The number of other coordinators, or of none. They stay prepared. */
   readonly foreign: number;
-  /** The oldest of both, at most 20, and for how long each has been seen. */
+  /** The oldest of both, at most 20, and how long each has been seen. */
   readonly oldest: readonly (Omit<UndecidedBranch, 'since'> & { readonly ageMs: number })[];
 }
 
-/** How the coordinator and its participants are, for health checks and listings. @publicApi */
+/** The condition of the coordinator and its participants, for health checks and listings. @publicApi */
 @Injectable()
 export class CoordinatorStatus {
   private readonly startedAt = new Date().toISOString();
@@ -97,7 +104,10 @@ export class CoordinatorStatus {
     private readonly reporter: Reporter,
   ) {}
 
-  /** @returns how it is at this moment: whether it takes transactions, and how many there are of which kind. */
+  /**
+   * @returns the present condition: whether the coordinator admits transactions, and how many there are of
+   * each kind.
+   */
   condition(): CoordinatorCondition {
     const { registry, admission, parts } = this.runtime;
     const { stalled, heuristic, inDoubt, now } = new Snapshot(this.runtime);
@@ -121,7 +131,7 @@ export class CoordinatorStatus {
     };
   }
 
-  /** @returns the coordinator, its condition and what has happened since its start. */
+  /** @returns the coordinator, its condition and its statistics since the start. */
   view(): CoordinatorView {
     const { parts, log } = this.runtime;
     return {
@@ -137,8 +147,9 @@ export class CoordinatorStatus {
   }
 
   /**
-   * @param limit how many are shown at most.
-   * @returns what is in doubt for more than a moment, stalled, or holds a heuristic report: the oldest first.
+   * @param limit the most transactions in the list.
+   * @returns the transactions that are in doubt for more than a moment, stalled, or hold a heuristic report:
+   * the oldest first.
    */
   attention(limit: number): Attention {
     const { registry, parts } = this.runtime;
@@ -146,12 +157,12 @@ export class CoordinatorStatus {
     return { transactions: found.slice(0, limit).map(summaryOf), total: found.length };
   }
 
-  /** @returns what has happened since the start. */
+  /** @returns the counts since the start. */
   statistics(): TransactionStatistics {
     return { ...this.reporter.statistics };
   }
 
-  /** @returns the participants that are registered now, with their options and counts. */
+  /** @returns the registered participants, with their options and counts. */
   participants(): ParticipantView[] {
     const now = this.runtime.parts.clock.now();
     const unresolved = this.runtime.registry.unresolved();

@@ -1,6 +1,6 @@
 import type { AbortCause, HeuristicKind } from '../protocol/index.js';
 
-/** What every event tells. No event holds a payload. @publicApi */
+/** The fields of every event. No event holds a payload. @publicApi */
 export interface TransactionEvent {
   readonly transactionId: string;
   readonly name: string;
@@ -26,7 +26,7 @@ export interface TransactionPendingEvent extends TransactionEvent {
   readonly reason: string;
 }
 
-/** A branch used up its attempts. The recovery job goes on with it. @publicApi */
+/** A branch used up its attempts. The recovery job continues with it. @publicApi */
 export interface TransactionStalledEvent extends TransactionEvent {
   readonly branchId: string;
   readonly participant: string;
@@ -34,7 +34,7 @@ export interface TransactionStalledEvent extends TransactionEvent {
   readonly lastError: string;
 }
 
-/** A participant ended otherwise than was decided, or may have. @publicApi */
+/** A participant ended against the decision, or may have. @publicApi */
 export interface TransactionHeuristicEvent extends TransactionEvent {
   readonly branchId: string;
   readonly participant: string;
@@ -43,9 +43,9 @@ export interface TransactionHeuristicEvent extends TransactionEvent {
 }
 
 /**
- * The events that the coordinator emits through `@nestjs/event-emitter`, each after the fact; an application that
- * wants to listen imports `EventEmitterModule.forRoot()`. Nothing is decided by a listener, and one that throws or
- * rejects is logged and harms nothing.
+ * The events that the coordinator emits through `@nestjs/event-emitter`, each after the fact. An application
+ * that wants to listen imports `EventEmitterModule.forRoot()`. A listener decides nothing. Its error is
+ * logged and changes nothing.
  *
  * @publicApi
  */

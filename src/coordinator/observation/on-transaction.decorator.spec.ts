@@ -50,7 +50,7 @@ class Listeners {
 }
 
 describe('@OnTransaction', () => {
-  it('listens to the event that it names, each to its own', async () => {
+  it('listens to the event that it names, and to no other', async () => {
     const application = await Test.createTestingModule({
       imports: [EventEmitterModule.forRoot(), CoordinatorModule.forRoot()],
       providers: [Listeners],
@@ -71,7 +71,7 @@ describe('@OnTransaction', () => {
     ]);
   });
 
-  it('hears every event there is', async () => {
+  it('works for every event', async () => {
     const application = await Test.createTestingModule({
       imports: [EventEmitterModule.forRoot(), CoordinatorModule.forRoot()],
       providers: [Listeners],

@@ -1,7 +1,7 @@
 import type { OnTransactionOptions } from './event-emitter.js';
 import { TRANSACTION_EVENTS, type TransactionEventPayloads } from './events.js';
 
-/** What a method decorated with `@OnTransaction` may take. */
+/** The signature of a method decorated with `@OnTransaction`. */
 type PayloadOf<E extends keyof typeof TRANSACTION_EVENTS> =
   TransactionEventPayloads[(typeof TRANSACTION_EVENTS)[E]];
 
@@ -21,7 +21,7 @@ const LISTENERS = Symbol('transaction listeners');
  * `@nestjs/event-emitter`, and the compiler checks what the method takes. The application installs that package and
  * imports `EventEmitterModule.forRoot()`.
  *
- * @param event what has happened.
+ * @param event the name of the event.
  * @param options as for `@OnEvent`.
  * @example
  * ```ts

@@ -22,10 +22,10 @@ function setUp(lines: Partial<TransactionLines>) {
 
 describe('Reporter', () => {
   it.each<[string, Partial<TransactionLines>]>([
-    ['cannot say whether debug is on', { isDebugEnabled: broken }],
-    ['cannot say whether they are read', { isEnabled: broken }],
+    ['fail to report whether debug is on', { isDebugEnabled: broken }],
+    ['fail to report whether they are read', { isEnabled: broken }],
     ['cannot be written', { isEnabled: () => true, write: broken }],
-  ])('lines that %s leave no transaction half-way, and are counted as defects', async (_, lines) => {
+  ])('lines that %s do not stop a transaction, and are counted as defects', async (_, lines) => {
     const { transactions, runtime, reporter, ended } = setUp(lines);
 
     expect(await transactions.run({ branches: [branch('stock', 1)] })).toMatchObject({ status: 'committed' });

@@ -15,8 +15,8 @@ import { TransactionEvents } from './transaction-events.js';
 import { FinishedTransaction, type TransactionLines } from './transaction-lines.js';
 
 /**
- * Tells the log, the counters and the listeners what happens: one line at the end of each transaction, a warning for
- * whatever went wrong on the way, and the steps of the state machine at debug. No line holds a payload.
+ * Reports events to the log, the counters and the listeners: one line at the end of each transaction, a
+ * warning for each irregular event, and the steps of the state machine at debug. No line holds a payload.
  */
 @Injectable()
 export class Reporter implements TransactionObserver, OnApplicationShutdown {
@@ -48,7 +48,10 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.warn(branch, `prepare ${cause}: ${message}`, code === undefined ? {} : { code });
   }
 
-  /** What only says that its signal was aborted is no news; any other failure is, whichever branch was the first. */
+  /**
+   * An error that only says that its signal was aborted is not reported. Every other failure is, whichever
+   * branch failed first.
+   */
   lateAnswer(branch: BranchRecord, problem?: PrepareProblem): void {
     this.statistics.lateAnswers++;
     if (problem === undefined || problem.isCancellation) {
@@ -87,21 +90,21 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   fenced(): void {
     this.safely(() =>
       this.logger.error(
-        'another coordinator has claimed the decision log: this one starts and decides no more',
+        'another coordinator has claimed the decision log: this one starts and decides nothing more',
       ),
     );
   }
 
   notNoted({ id: transactionId, name }: TransactionRecord, message: string): void {
     this.warnWith(
-      `what became of it could not be logged; it is tried again, or its completion is delivered again: ${message}`,
+      `its progress could not be logged; the write is repeated, or its completion is delivered again: ${message}`,
       { transactionId, name },
     );
   }
 
   orphan(branch: BranchRecord): void {
     this.statistics.orphans++;
-    this.warn(branch, 'orphan: prepared in an earlier run, without a decision, so it is rolled back');
+    this.warn(branch, 'orphan: prepared in an earlier run and left without a decision, so it is rolled back');
   }
 
   scanFailed(participant: RegisteredParticipant, message: string): void {
@@ -114,14 +117,17 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     measurementsOf(participant).undecidable = branches;
     const { name } = participant;
     this.fail(
-      'branches are prepared of which this coordinator cannot know the decision: of an earlier run without a durable ' +
-        'log, or of a later one whose log this is not. They are left alone: find out from the other participants, and ' +
+      'prepared branches have decisions that this coordinator cannot know: they belong to an earlier run without a durable ' +
+        'log, or to a later run with another log. They are left unchanged: check the other participants, and ' +
         'commit or roll back all branches of a transaction alike',
       { participant: name, branches },
     );
   }
 
-  /** Those of this coordinator's name are told by {@link undecidable}. The others once, each time that their number changes. */
+  /**
+   * The branches of this coordinator's name are reported by {@link undecidable}. The others are reported once
+   * for each change of their number.
+   */
   undecided(participant: RegisteredParticipant, branches: UndecidedBranches): void {
     const measured = measurementsOf(participant);
     const before = measured.undecided.foreign;
@@ -130,7 +136,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     if (foreign === 0 || foreign === before) return;
     const { name } = participant;
     this.warnWith(
-      'branches of other coordinators, or with ids that no coordinator makes, stay prepared. They are left alone: see that ' +
+      'branches of other coordinators, or with ids that no coordinator makes, stay prepared. They are left unchanged: make sure that ' +
         'their coordinators run, or end them by hand',
       { participant: name, branches: foreign },
     );
@@ -158,7 +164,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     if (transaction.stateName === 'COMMITTED') this.statistics.committed++;
     else this.statistics.aborted++;
     this.measurements.ended(transaction);
-    // Each on its own: lines that cannot be written keep the event from no listener.
+    // Each one separately: a failing log line must not prevent the event.
     try {
       if (this.lines.isEnabled()) this.lines.write(new FinishedTransaction(transaction));
     } catch (error) {
@@ -180,7 +186,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.safely(() => this.userCodeLogger.error(message));
   }
 
-  /** Lines of the log that are lost, as far as is known. */
+  /** The known number of lost lines of the log. */
   get droppedLines(): number {
     return this.lines.dropped ?? 0;
   }
@@ -201,7 +207,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.safely(() => this.logger.error(new LogLine(message, fields)));
   }
 
-  /** A logger that fails must not fail the transaction; there is nowhere left to say so but the counter. */
+  /** A logger that fails must not fail the transaction. Only the counter remains to report it. */
   private safely(report: () => void): void {
     try {
       report();

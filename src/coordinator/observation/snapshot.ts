@@ -5,25 +5,25 @@ import type { RegisteredParticipant } from '../participant/registered-participan
 import { READY } from '../protocol/index.js';
 import { inDoubtSince, stalledSince } from './attention.js';
 
-/** Transactions that have something in common. */
+/** A group of transactions. */
 export class Group {
   count = 0;
   private oldest = Number.POSITIVE_INFINITY;
 
-  /** @param since when it became one of them, on the coordinator's clock in milliseconds. */
+  /** @param since when it joined the group, on the coordinator's clock in milliseconds. */
   add(since: number): void {
     this.count++;
     if (since < this.oldest) this.oldest = since;
   }
 
-  /** @returns for how long the oldest has been one of them, in milliseconds; undefined when there is none. */
+  /** @returns how long the oldest has been in the group, in milliseconds; undefined when it is empty. */
   oldestMs(now: number): number | undefined {
     return this.count === 0 ? undefined : now - this.oldest;
   }
 }
 
 /**
- * The transactions that are not over, or that an operator has to see to, as they are at one moment. It is counted from their
+ * The transactions that have not ended or that need an operator, at one moment. They are counted from their
  * state, for metrics, health and listings alike.
  */
 export class Snapshot {
@@ -31,12 +31,12 @@ export class Snapshot {
   readonly now: number;
   /** Begun, and neither ended nor stalled. */
   readonly inFlight = new Group();
-  /** Prepared, decision not known. They are in flight or stalled as well. */
+  /** Prepared, decision not known. These are also in flight or stalled. */
   readonly inDoubt = new Group();
   readonly stalled = new Group();
-  /** With a report that no operator has dealt with. */
+  /** With a heuristic report that no operator has dealt with. */
   readonly heuristic = new Group();
-  /** By the participant, also when it is not registered. */
+  /** By participant, registered or not. */
   private readonly unresolved: ReadonlyMap<RegisteredParticipant, Unresolved>;
 
   constructor({ registry, parts }: CoordinatorRuntime) {
@@ -50,17 +50,22 @@ export class Snapshot {
     }
   }
 
-  /** Those with branches that are stalled, or that hold a report, also when they are not registered. */
+  /** The participants with branches that are stalled or hold a report, registered or not. */
   get owing(): Iterable<RegisteredParticipant> {
     return this.unresolved.keys();
   }
 
-  /** @returns how many branches are stalled at the participants of this name, of which there may have been several. */
+  /**
+   * @returns the number of stalled branches at the participants of this name. There may have been several.
+   */
   stalledBranches(participant: string): number {
     return this.sum(participant, ({ stalled }) => stalled);
   }
 
-  /** @returns how many branches at the participants of this name hold a report that no operator has dealt with. */
+  /**
+   * @returns the number of branches with a report that no operator has dealt with, at the participants of
+   * this name.
+   */
   openReports(participant: string): number {
     return this.sum(participant, ({ reports }) => reports);
   }

@@ -1,4 +1,4 @@
-/** What has happened since the start. @publicApi */
+/** Counts since the start. @publicApi */
 export interface TransactionStatistics {
   committed: number;
   aborted: number;
@@ -9,9 +9,9 @@ export interface TransactionStatistics {
   lateAnswers: number;
   timeouts: number;
   refusals: number;
-  /** Branches of earlier runs that were prepared without a decision, and were rolled back. */
+  /** Branches that earlier runs prepared and left without a decision, and that were rolled back. */
   orphans: number;
-  /** Things that happened and must not: please report them. */
+  /** Defects of the coordinator: please report them. */
   defects: number;
 }
 

@@ -3,13 +3,13 @@ import { NOT_YET } from '../execution/clock.js';
 import { roundedMs } from './durations.js';
 import { ACTIVE, includes, isAbort, isCommit } from '../protocol/index.js';
 
-/** One thing that happened in a transaction. @publicApi */
+/** One event of a transaction. @publicApi */
 export interface TimelineEntry {
   /** Milliseconds since the transaction began. */
   readonly atMs: number;
   readonly event:
     'begun' | 'preparing' | 'voted' | 'decided' | 'committed' | 'rolled-back' | 'ended' | Incident['type'];
-  /** The branch, where one is concerned. */
+  /** The branch, if one is concerned. */
   readonly branchId?: string;
   /** The attempt to complete, from 1. */
   readonly attempt?: number;
@@ -17,8 +17,8 @@ export interface TimelineEntry {
 }
 
 /**
- * What happened, in order. The steps of a transaction in which nothing goes wrong are read off the moments that its
- * record keeps; what went wrong was noted when it did. Of very many incidents the ones in the middle are left out.
+ * The events of a transaction, in order. The regular steps come from the times in its record. Irregular
+ * events were noted when they happened. If there were very many, those in the middle are missing.
  */
 export function timelineOf(transaction: TransactionRecord): TimelineEntry[] {
   const { branches, startedAt, preparingAt, decidedAt, endedAt, state } = transaction;
@@ -46,11 +46,11 @@ export function timelineOf(transaction: TransactionRecord): TimelineEntry[] {
   }
   entries.push(...incidents.filter(({ event }) => !BEFORE_DECISION.has(event)));
   if (endedAt !== 0) entries.push({ atMs: since(endedAt), event: 'ended', detail: transaction.stateName });
-  // A stable sort: what happened at one moment stays in the order of the protocol.
+  // A stable sort: events of one moment stay in the order of the protocol.
   return entries.toSorted((a, b) => a.atMs - b.atMs);
 }
 
-/** What leads to a decision, and so stands before it when both happen at one moment. */
+/** Leads to a decision, and so precedes it when both happen at one moment. */
 const BEFORE_DECISION = new Set<TimelineEntry['event']>([
   'refused',
   'prepare-failed',

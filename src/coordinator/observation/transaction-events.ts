@@ -9,18 +9,18 @@ import type { Emitter } from './event-emitter.js';
 import { EventListeners } from './event-listeners.js';
 import { TRANSACTION_EVENTS, type TransactionEvent, type TransactionEventPayloads } from './events.js';
 
-/** How many events wait for the end of the start at most; those that come after them are lost, and counted. */
+/** The most events that wait for the end of the start. Further events are lost, and counted. */
 const MAX_HELD = 10_000;
 
 /**
- * Tells users' own listeners what has happened, where the application has any: it imports EventEmitterModule itself.
- * An event without a listener is not made. What happens while the application starts (a decision of an earlier run
- * is delivered) is told at the end of the start, since Nest adds the decorated listeners in one of its last steps.
+ * Reports events to the application's own listeners, if it imports EventEmitterModule. An event without a
+ * listener is not made. Events during the start (a decision of an earlier run is delivered) are reported at
+ * the end of the start, since Nest adds the decorated listeners in one of its last steps.
  */
 @Injectable()
 export class TransactionEvents implements OnModuleInit {
   private readonly logger = new Logger(TransactionEvents.name);
-  /** What has happened during the start; undefined once the listeners are there. */
+  /** The events during the start; undefined once the listeners exist. */
   private held: (() => void)[] | undefined = [];
   private lost = 0;
 
@@ -36,17 +36,17 @@ export class TransactionEvents implements OnModuleInit {
     this.isSought = true;
   }
 
-  /** Every listener of the application is there by now: it is told what has happened during the start. */
+  /** Every listener of the application exists now: it receives the events of the start. */
   release(): void {
     const { held = [], lost } = this;
     this.held = undefined;
     if (this.emitter === undefined) return;
     for (const tell of held) tell();
     if (lost > 0)
-      this.logger.error(`Events of the start were lost, for more than ${MAX_HELD} waited: ${lost}`);
+      this.logger.error(`Events during the start were lost, because more than ${MAX_HELD} waited: ${lost}`);
   }
 
-  /** A heuristic end has been told already, and it is neither of these. */
+  /** A heuristic end has already been reported, and is neither of these. */
   ended(record: TransactionRecord): void {
     if (record.hasHeuristics) return;
     if (record.stateName === 'COMMITTED') {
@@ -102,7 +102,7 @@ export class TransactionEvents implements OnModuleInit {
     return emitter.hasListeners(event) === true || emitter.listenersAny().length > 0;
   }
 
-  /** Each listener is called by itself, so that one that throws keeps the event from no other. */
+  /** Each listener is called separately, so that a failing one does not prevent the others. */
   private emit<E extends keyof TransactionEventPayloads>(
     event: E,
     payload: TransactionEventPayloads[E],
@@ -121,7 +121,7 @@ export class TransactionEvents implements OnModuleInit {
     for (const listener of own) void this.call(event, () => listener.call(emitter, payload));
   }
 
-  /** What a listener throws, at once or later, is logged and goes no further. */
+  /** An error of a listener, synchronous or not, is logged and goes no further. */
   private async call(event: string, listener: () => unknown): Promise<void> {
     const ended = await settled(listener);
     if (!('error' in ended)) return;

@@ -20,14 +20,14 @@ describe("lines through Nest's logger", () => {
     });
   }
 
-  it('have no steps unless they are asked for, since the logger of Nest has debug switched on', () => {
+  it('have no steps unless they are requested, since the logger of Nest has debug enabled', () => {
     const lines = new NestTransactionLines();
     Logger.overrideLogger(new ConsoleLogger());
 
     expect([lines.isEnabled(), lines.isDebugEnabled()]).toEqual([true, false]);
   });
 
-  it('without a logger there are neither', () => {
+  it('without a logger: no lines, no steps', () => {
     const lines = new NestTransactionLines({ steps: true });
     Logger.overrideLogger(false);
 

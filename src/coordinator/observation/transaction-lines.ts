@@ -5,7 +5,7 @@ import { LogLine } from '../gate/log-line.js';
 import { type AbortCause, heuristicOutcome, isAbort } from '../protocol/index.js';
 import { durationOf } from './durations.js';
 
-/** What the one line at the end of a transaction says. It holds no payload. @publicApi */
+/** The content of the one line at the end of a transaction. It holds no payload. @publicApi */
 export interface TransactionLine {
   readonly transactionId: string;
   readonly durationMs: number;
@@ -14,11 +14,11 @@ export interface TransactionLine {
   readonly outcome: string;
   /** Why it was aborted. Only an aborted transaction has this field and the next three. */
   readonly cause?: AbortCause;
-  /** Whose branch was the cause, where one was. */
+  /** The participant of the branch that was the cause, if there was one. */
   readonly participant?: string;
-  /** The code of its refusal, where it gave one. */
+  /** The code of its refusal, if it gave one. */
   readonly code?: string;
-  /** The cause in words. */
+  /** The cause, for people. */
   readonly reason?: string;
   readonly branches: readonly string[];
 }
@@ -76,17 +76,17 @@ export class FinishedTransaction {
   }
 }
 
-/** Where the one line at the end of each transaction goes. @publicApi */
+/** Receives the one line at the end of each transaction. @publicApi */
 export interface TransactionLines {
-  /** Whether anybody reads them. When not, a line is not even made. */
+  /** Whether the lines are read. If not, no line is made. */
   isEnabled(): boolean;
-  /** Whether the steps of the state machine are to be logged. Asked at every step, so it must be cheap. */
+  /** Whether to log the steps of the state machine. Called at every step, so it must be cheap. */
   isDebugEnabled(): boolean;
   /** Writes the line of a transaction. */
   write(transaction: FinishedTransaction): void;
-  /** Whatever has not been written is. */
+  /** Writes the lines that have not been written yet. */
   flush(): void;
-  /** How many lines of the log could not be written and are lost, where that is known. A metric shows it. */
+  /** The number of lost lines of the log, if known. A metric shows it. */
   readonly dropped?: number;
 }
 
@@ -109,11 +109,11 @@ function causeOf(
   };
 }
 
-/** What {@link NestTransactionLines} can be told. @publicApi */
+/** The options of {@link NestTransactionLines}. @publicApi */
 export interface NestTransactionLinesOptions {
   /**
-   * Whether the steps of the state machine are logged as well, at `debug`: some four lines more for each transaction. Nest's own
-   * logger has `debug` switched on unless it is told otherwise.
+   * Whether to log the steps of the state machine as well, at `debug`: about four more lines for each
+   * transaction. Nest's own logger has `debug` enabled by default.
    *
    * @default false
    */
@@ -121,7 +121,7 @@ export interface NestTransactionLinesOptions {
 }
 
 /**
- * Lines through Nest's logger, whichever logger that is: at `log`, in one line.
+ * Writes lines through Nest's logger, or its replacement: at `log`, in one line.
  *
  * @publicApi
  */
@@ -154,7 +154,9 @@ export class NestTransactionLines implements TransactionLines {
 
   flush(): void {}
 
-  /** The levels may change while the application runs, so they are asked for, once in each turn of the event loop. */
+  /**
+   * The levels may change while the application runs, so they are read once in each turn of the event loop.
+   */
   private ask(): void {
     this.isAsked = true;
     this.info = Logger.isLevelEnabled('log');

@@ -53,7 +53,7 @@ describe('Branches that a coordinator cannot decide', () => {
     }
 
     expect(lines).toEqual([
-      expect.stringMatching(/^error branches are prepared of which/),
+      expect.stringMatching(/^error prepared branches have decisions that this coordinator cannot know/),
       expect.stringMatching(/^warn branches of other coordinators/),
     ]);
     const ageMs = 4 * SAFETY_MS;

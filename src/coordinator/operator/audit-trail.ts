@@ -4,10 +4,10 @@ import type { ClaimedLog } from '../log/claimed-log.js';
 import { messageOf } from '../gate/texts.js';
 import { LATE, type TimeLimits } from '../execution/time-limits.js';
 
-/** How long the log may take to keep an entry, in milliseconds. */
+/** How long the log may take to store an entry, in milliseconds. */
 const ANSWER_WITHIN_MS = 10_000;
 
-/** What operators have ordered, the latest entries of it, in memory and in the log. */
+/** The audit trail of operators' orders: the latest entries, in memory and in the log. */
 export class AuditTrail {
   private readonly entries: AuditEntry[];
   private lastNumber: number;
@@ -23,10 +23,10 @@ export class AuditTrail {
   }
 
   /**
-   * Writes an entry down, before what it tells of is done.
+   * Writes an entry before its order is carried out.
    *
-   * @throws (as a rejection) LogUnavailableError when it cannot be written, or it is not known in time whether it is. Then
-   * nothing is to be done; the entry may be found after the next start all the same.
+   * @throws (as a rejection) LogUnavailableError when it cannot be written, or it is not known in time
+   * whether it was. The order must then not be carried out. The entry may still appear after the next start.
    */
   async write(entry: Omit<AuditEntry, 'number'>): Promise<void> {
     const numbered = { number: ++this.lastNumber, ...entry };
@@ -42,8 +42,8 @@ export class AuditTrail {
   }
 
   /**
-   * @param before the number of an entry; only those before it are listed.
-   * @returns at most so many entries, the youngest first.
+   * @param before the number of an entry; only earlier entries are listed.
+   * @returns at most so many entries, the latest first.
    */
   list(limit: number, before = Infinity): readonly AuditEntry[] {
     return this.entries

@@ -13,7 +13,7 @@ import {
 import { OperatorActions } from './operator-actions.js';
 import { claimOf } from '../../../test/support/identity.js';
 
-const ALICE = { by: 'alice', reason: 'the ledger is mended' };
+const ALICE = { by: 'alice', reason: 'the ledger is repaired' };
 
 beforeAll(() => Logger.overrideLogger(false));
 afterAll(() => Logger.overrideLogger(['log', 'warn', 'error', 'debug']));
@@ -49,7 +49,7 @@ async function stalled(script: ConstructorParameters<typeof ScriptedParticipant>
 }
 
 describe('An operator', () => {
-  it('aborts a transaction that is not decided, and its caller hears who did and why', async () => {
+  it('aborts a transaction that is not decided, and its caller is told who aborted it and why', async () => {
     const hanging = new ScriptedParticipant({ prepare: 'hang' });
     const { transactions, actions, log } = setUp({ participants: { hanging } });
     const running = transactions.run({ branches: [branch('hanging', 1)] });
@@ -60,13 +60,13 @@ describe('An operator', () => {
     expect(await running).toMatchObject({
       status: 'aborted',
       cause: 'rolled-back',
-      reason: expect.stringContaining('operator alice: the ledger is mended') as unknown,
+      reason: expect.stringContaining('operator alice: the ledger is repaired') as unknown,
     });
     expect(hanging.count('rollback')).toBe(1);
     expect(log.entries).toMatchObject([{ number: 1, action: 'abort', target: transactionId, ...ALICE }]);
   });
 
-  it('cannot abort what is decided, or may be, and leaves no audit entry by trying', async () => {
+  it('cannot abort a transaction that is or may be decided, and leaves no audit entry then', async () => {
     const gate = Promise.withResolvers<void>();
     const log = new AuditingLog({ append: () => gate.promise });
     const { transactions, actions } = setUp({ participants: { sound: new ScriptedParticipant() }, log });
@@ -76,19 +76,19 @@ describe('An operator', () => {
     expect(inDoubt).toBe(true);
     const refused = {
       code: 'DTC_ACTION_REFUSED',
-      message: expect.stringContaining('recorded already') as unknown,
+      message: expect.stringContaining('may already be recorded') as unknown,
     };
     await expect(actions.abort(transactionId, ALICE)).rejects.toMatchObject(refused);
 
     gate.resolve();
     expect(await running).toMatchObject({ status: 'committed' });
     await expect(actions.abort(transactionId, ALICE)).rejects.toMatchObject({
-      message: expect.stringContaining('never turned round') as unknown,
+      message: expect.stringContaining('is final') as unknown,
     });
     expect(log.entries).toEqual([]);
   });
 
-  it('cannot abort what is decided while the audit entry is being written', async () => {
+  it('cannot abort a transaction that is decided while the audit entry is being written', async () => {
     const vote = Promise.withResolvers<void>();
     const { transactions, actions, log } = setUp({
       participants: { slow: new ScriptedParticipant({ prepare: { until: vote.promise } }) },
@@ -106,7 +106,7 @@ describe('An operator', () => {
     expect(transactions.find(transactionId)).toMatchObject({ state: 'COMMITTED' });
   });
 
-  it('retries a stalled branch at once, and only when there is something to try', async () => {
+  it('retries a stalled branch at once, and only when there is something to deliver', async () => {
     const { actions, id, view, failing } = await stalled({ commit: ['throw', 'yes'] });
     await expect(actions.retry(id, 'sound', ALICE)).rejects.toMatchObject({ code: 'DTC_ACTION_REFUSED' });
     await expect(actions.retry(id, 'nobody', ALICE)).rejects.toMatchObject({ code: 'DTC_BRANCH_NOT_FOUND' });
@@ -120,12 +120,12 @@ describe('An operator', () => {
     expect(failing.count('commit')).toBe(2);
   });
 
-  it('refuses a second attempt beside one that is under way, to retry and to resolve', async () => {
+  it('refuses to retry or resolve a branch during an attempt', async () => {
     const { actions, id } = await stalled({ commit: ['throw', 'hang'] });
     await actions.retry(id, 'failing', ALICE);
 
-    await expect(actions.retry(id, 'failing', ALICE)).rejects.toThrow(/under way/);
-    await expect(actions.resolve(id, 'failing', 'commit', ALICE)).rejects.toThrow(/under way/);
+    await expect(actions.retry(id, 'failing', ALICE)).rejects.toThrow(/is running/);
+    await expect(actions.resolve(id, 'failing', 'commit', ALICE)).rejects.toThrow(/is running/);
   });
 
   it('resolves a stalled branch as it was decided, and the transaction ends without a report', async () => {
@@ -136,7 +136,7 @@ describe('An operator', () => {
     expect(view().branches[0]!.heuristic).toMatchObject({
       kind: 'commit',
       reason: expect.stringMatching(
-        /^resolved by operator alice at 2030-.*Z: the ledger is mended$/,
+        /^resolved by operator alice at 2030-.*Z: the ledger is repaired$/,
       ) as unknown,
     });
     expect(runtime.registry.unresolvedAt(participants.resolve('failing')).stalled).toBe(0);
@@ -156,7 +156,7 @@ describe('An operator', () => {
     ]);
   });
 
-  it('resolves only what has stalled', async () => {
+  it('resolves only stalled branches', async () => {
     const { actions, id } = await stalled();
     await expect(actions.resolve(id, 'sound', 'rollback', ALICE)).rejects.toThrow(/has not stalled/);
 
@@ -171,7 +171,7 @@ describe('An operator', () => {
     expect(await running).toMatchObject({ status: 'pending' });
   });
 
-  it('pauses a participant: new transactions are refused, enlisted branches too, and others go on', async () => {
+  it('pauses a participant: new transactions and enlisted branches are refused, and others continue', async () => {
     const [ledger, other] = [new ScriptedParticipant(), new ScriptedParticipant()];
     const { transactions, actions } = setUp({ participants: { ledger, other } });
     const begun = transactions.begin();
@@ -191,7 +191,7 @@ describe('An operator', () => {
     expect(await transactions.run({ branches: [branch('other', 1)] })).toMatchObject({ status: 'committed' });
   });
 
-  it('lets completions wait while a participant is paused, and go on when it is resumed', async () => {
+  it('holds completions while a participant is paused, and continues them when it is resumed', async () => {
     const votes = Promise.withResolvers<void>();
     const prepare = { until: votes.promise };
     const ledger = new ScriptedParticipant({ prepare });
@@ -224,7 +224,7 @@ describe('An operator', () => {
     expect(transactions.find(transactionId)).toMatchObject({ state: 'COMMITTED' });
   });
 
-  it('lets rollbacks, retries and stalled branches of a paused participant wait as well', async () => {
+  it('holds rollbacks, retries and stalled branches of a paused participant as well', async () => {
     const set = await stalled({ commit: ['throw', 'yes'] });
     await set.actions.pause('failing', ALICE);
     await set.recover();
@@ -254,7 +254,7 @@ describe('An operator', () => {
     expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED' });
   });
 
-  it('what a pause holds gives its place to others, is shown as trouble, and its caller hears of it at once', async () => {
+  it('a transaction held by a pause gives its place to another, is shown as unsettled, and its caller is told at once', async () => {
     const votes = Promise.withResolvers<void>();
     const ledger = new ScriptedParticipant({ prepare: { until: votes.promise } });
     const other = new ScriptedParticipant();
@@ -268,7 +268,7 @@ describe('An operator', () => {
     expect(await transactions.run({ branches: [branch('other', 1)] })).toMatchObject({ status: 'committed' });
   });
 
-  it('a branch that a pause holds can be resolved by hand, without being tried once more', async () => {
+  it('a branch held by a pause can be resolved by hand, without another attempt', async () => {
     const { actions, id, view, failing } = await stalled();
     const pausing = new ScriptedParticipant({ commit: 'throw' });
     const set = setUp({ participants: { pausing }, maxAttempts: 5 });
@@ -286,7 +286,7 @@ describe('An operator', () => {
     expect([view().state, failing.count('commit')]).toEqual(['COMMITTED', 1]);
   });
 
-  it('a pause is of the name: it outlasts the participant, and ends for all that waits under it', async () => {
+  it('a pause belongs to the name: it outlives the participant, and its end releases all branches of that name', async () => {
     const votes = Promise.withResolvers<void>();
     const ledger = new ScriptedParticipant({ prepare: { until: votes.promise } });
     const { transactions, actions, participants, clock } = setUp({ participants: { ledger } });
@@ -310,7 +310,7 @@ describe('An operator', () => {
     });
   });
 
-  it('of two orders for one branch only the first is carried out, and the trail says what became of the second', async () => {
+  it('of two orders for one branch only the first is carried out, and the trail shows why the second was not', async () => {
     const { actions, id, view, log } = await stalled();
     const orders = await Promise.allSettled([
       actions.resolve(id, 'failing', 'commit', ALICE),
@@ -325,7 +325,7 @@ describe('An operator', () => {
     ]);
   });
 
-  it('a log that does not answer keeps no operator waiting for ever, and nothing is done', async () => {
+  it('a log that does not answer makes an operator wait only for a limited time, and nothing is done', async () => {
     const { actions, log, runtime, clock } = setUp();
     log.gate = new Promise(() => {});
     const draining = actions.drain(ALICE).catch((error: unknown) => error);
@@ -334,7 +334,7 @@ describe('An operator', () => {
     expect(runtime.admission.isDraining).toBe(false);
   });
 
-  it('a paused participant decides nothing by itself, and says so', async () => {
+  it('a paused participant makes no decision in one phase, and reports that', async () => {
     const ledger = new ScriptedParticipant({ commitOnePhase: 'yes' });
     const { transactions, actions } = setUp({ participants: { ledger } });
     const begun = transactions.begin();
@@ -345,7 +345,7 @@ describe('An operator', () => {
     expect(ledger.calls).toEqual([]);
   });
 
-  it('resumes only what is paused, and knows only participants that are registered', async () => {
+  it('resumes only paused participants, and finds only registered ones', async () => {
     const { actions } = setUp({ participants: { ledger: new ScriptedParticipant() } });
     await expect(actions.resume('ledger', ALICE)).rejects.toThrow(/is not paused/);
     await expect(actions.pause('nobody', ALICE)).rejects.toMatchObject({ code: 'DTC_PARTICIPANT_NOT_FOUND' });
@@ -366,7 +366,7 @@ describe('An operator', () => {
     await expect(actions.undrain(ALICE)).rejects.toMatchObject({ code: 'DTC_ACTION_REFUSED' });
   });
 
-  it('does nothing that cannot be written down', async () => {
+  it('carries out no order that cannot be recorded', async () => {
     const { actions, id, view, log, failing, transactions, participants } = await stalled();
     log.refuses = true;
     const refused = { code: 'DTC_LOG_UNAVAILABLE' };
@@ -385,7 +385,7 @@ describe('An operator', () => {
     await expect(transactions.run({ branches: [] })).rejects.toMatchObject(refused);
   });
 
-  it('finds what was ordered in earlier runs, the youngest first, page by page', async () => {
+  it('lists the orders of earlier runs, the latest first, page by page', async () => {
     const entry = (number: number): AuditEntry => ({
       number,
       at: number,

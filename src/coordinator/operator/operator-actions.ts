@@ -14,15 +14,15 @@ import { TransactionManager } from '../transaction-manager.js';
 import { AuditTrail } from './audit-trail.js';
 import { reasonAgainst } from './refusals.js';
 
-/** Who orders something, and why: both are kept. @publicApi */
+/** The operator who gives an order, and the reason. Both are recorded. @publicApi */
 export interface OperatorOrder {
   /** The name of the operator. */
   readonly by: string;
-  /** In words, 1 to 300 characters. */
+  /** The reason, 1 to 300 characters. */
   readonly reason: string;
 }
 
-/** One thing to be done, as it is written down; and why it is refused as things are, in one sentence. */
+/** One order as it is recorded, and the reason why it is refused in the present state, in one sentence. */
 interface Action {
   readonly action: OperatorAction;
   readonly target: string;
@@ -31,8 +31,9 @@ interface Action {
 }
 
 /**
- * What an operator can do. Nothing here turns a decision round: what would is refused with the reason. Each action is
- * written to the audit trail before it is done, and what cannot be written is not done.
+ * The actions of an operator. None of them changes a decision: an order that would is refused with the
+ * reason. Each action is written to the audit trail before it is carried out. If it cannot be written, it is
+ * not carried out.
  *
  * @publicApi
  */
@@ -62,9 +63,10 @@ export class OperatorActions {
   }
 
   /**
-   * Starts an attempt to complete a branch now, whatever its pause. It does not wait for what comes of it.
+   * Starts an attempt to complete a branch now, whatever its pause. It does not wait for the result.
    *
-   * @throws TransactionNotFoundError, BranchNotFoundError; ActionRefusedError when there is nothing to try; LogUnavailableError.
+   * @throws TransactionNotFoundError, BranchNotFoundError; ActionRefusedError when there is nothing to
+   * deliver; LogUnavailableError.
    */
   async retry(transactionId: string, branchId: string, order: OperatorOrder): Promise<void> {
     const branch = this.branchOf(transactionId, branchId);
@@ -76,13 +78,13 @@ export class OperatorActions {
   }
 
   /**
-   * Records how a branch has ended that has stalled, or waits for a paused participant, because an operator made it so by
-   * hand, or knows it. It changes no decision: an end that disagrees with it is a heuristic report, and is kept until it is
-   * forgotten.
+   * Records how a branch has ended that has stalled or waits for a paused participant, because an operator
+   * has ended it by hand or knows its end. This changes no decision: an end that contradicts the decision is
+   * a heuristic report, which is kept until it is forgotten.
    *
    * @param as how the branch has ended at its participant.
-   * @throws TransactionNotFoundError, BranchNotFoundError; ActionRefusedError when the branch goes on by itself, or is
-   * being tried; LogUnavailableError.
+   * @throws TransactionNotFoundError, BranchNotFoundError; ActionRefusedError when the branch is still being
+   * tried, or an attempt is running; LogUnavailableError.
    */
   async resolve(
     transactionId: string,
@@ -100,9 +102,10 @@ export class OperatorActions {
   }
 
   /**
-   * Drops the heuristic reports of a transaction that is over, because an operator has dealt with them.
+   * Drops the heuristic reports of a transaction that has ended, because an operator has dealt with them.
    *
-   * @throws TransactionNotFoundError; ActionRefusedError when it has none, or goes on; LogUnavailableError.
+   * @throws TransactionNotFoundError; ActionRefusedError when it has none or has not ended;
+   * LogUnavailableError.
    */
   async forget(transactionId: string, order: OperatorOrder): Promise<void> {
     const transaction = this.transactionOf(transactionId);
@@ -113,8 +116,8 @@ export class OperatorActions {
   }
 
   /**
-   * Gives a participant nothing to do until it is resumed, or the process ends: its prepares are refused, its
-   * completions wait. Asked again, it changes who paused it and why.
+   * Sends a participant no calls until it is resumed or the process ends: its prepares are refused and its
+   * completions wait. A repeat replaces the operator and the reason.
    *
    * @throws ParticipantNotFoundError, LogUnavailableError
    */
@@ -129,7 +132,7 @@ export class OperatorActions {
   }
 
   /**
-   * Lets a paused participant go on, with what has waited for it as well.
+   * Resumes a paused participant, and continues the branches that have waited for it.
    *
    * @throws ParticipantNotFoundError; ActionRefusedError when it is not paused; LogUnavailableError.
    */
@@ -148,7 +151,10 @@ export class OperatorActions {
     });
   }
 
-  /** Takes no new transaction until it is undrained; what is in flight goes on. @throws LogUnavailableError */
+  /**
+   * Admits no new transaction until it is undrained. Running transactions continue. @throws
+   * LogUnavailableError
+   */
   async drain(order: OperatorOrder): Promise<void> {
     const { admission, parts } = this.runtime;
     await this.order({ action: 'drain', target: parts.options.name }, order, () => {
@@ -156,7 +162,9 @@ export class OperatorActions {
     });
   }
 
-  /** Takes new transactions again. @throws ActionRefusedError when it is not drained; LogUnavailableError. */
+  /**
+   * Admits new transactions again. @throws ActionRefusedError when it is not drained; LogUnavailableError.
+   */
   async undrain(order: OperatorOrder): Promise<void> {
     const { admission, parts } = this.runtime;
     const refusal = (): string | undefined => reasonAgainst.undrain(admission);
@@ -166,18 +174,18 @@ export class OperatorActions {
   }
 
   /**
-   * @param before the number of an entry; only those before it are listed.
-   * @returns what operators have ordered, the youngest first.
+   * @param before the number of an entry; only earlier entries are listed.
+   * @returns the orders of operators, the latest first.
    */
   audit(limit: number, before?: number): readonly AuditEntry[] {
     return this.auditTrail.list(limit, before);
   }
 
   /**
-   * Writes down what is about to be done, and does it, unless it is refused. Things move while it is being written, so
-   * whether it is refused is asked before and after; from then on nothing comes between.
+   * Records an order and carries it out, unless it is refused. The state may change during the write, so the
+   * refusal is checked before and after it. Nothing comes between the second check and the action.
    *
-   * @param act does it. @param act.at when it was ordered, in milliseconds since the epoch.
+   * @param act carries it out. @param act.at the time of the order, in milliseconds since the epoch.
    */
   private async order(
     action: Action,

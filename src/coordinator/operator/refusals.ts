@@ -2,17 +2,17 @@ import type { Admission } from '../execution/admission.js';
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
 import { READY, includes, isAbort, isCommit, isDecidedByBranch } from '../protocol/index.js';
 
-/** Why an action is refused as things are, in one sentence; undefined when it is not. */
+/** Why an order is refused in the present state, in one sentence; undefined when it is not refused. */
 export const reasonAgainst = {
   abort(transaction: TransactionRecord): string | undefined {
     const { state, id } = transaction;
-    if (isCommit(state)) return `The commit of ${id} is decided, and a decision is never turned round.`;
-    if (isAbort(state)) return `${id} is aborted already.`;
+    if (isCommit(state)) return `The commit of ${id} is decided, and a decision is final.`;
+    if (isAbort(state)) return `${id} is already aborted.`;
     if (state === READY && isDecidedByBranch(transaction)) {
-      return `The only participant of ${id} was asked to decide, and may have committed: it cannot be aborted any more.`;
+      return `The only participant of ${id} was asked to commit in one phase, and may have committed: ${id} can no longer be aborted.`;
     }
     if (state === READY) {
-      return `Every branch of ${id} has voted, and its decision may be recorded already: it cannot be aborted any more.`;
+      return `Every branch of ${id} has voted, and its decision may already be recorded: it can no longer be aborted.`;
     }
     return undefined;
   },
@@ -22,9 +22,9 @@ export const reasonAgainst = {
     if (participant.isAwaited) return `No participant "${participant.name}" is registered.`;
     if (participant.paused !== undefined)
       return `Participant "${participant.name}" is paused: resume it first.`;
-    if (!branch.owes) return `Branch "${branch.branchId}" has no decision to be told.`;
+    if (!branch.owes) return `Branch "${branch.branchId}" has no decision to deliver.`;
     if (delivery === undefined || delivery.attempt !== undefined) {
-      return `An attempt to complete branch "${branch.branchId}" is under way.`;
+      return `An attempt to complete branch "${branch.branchId}" is running.`;
     }
     return undefined;
   },
@@ -35,14 +35,14 @@ export const reasonAgainst = {
       return `Branch "${branchId}" has not stalled, and its participant is not paused: it is still being tried.`;
     }
     if (delivery?.attempt !== undefined) {
-      return `An attempt to complete branch "${branchId}" is under way: pause its participant, and ask again when it is over.`;
+      return `An attempt to complete branch "${branchId}" is running: pause its participant, and try again when the attempt has ended.`;
     }
     return undefined;
   },
 
   forget({ id, hasHeuristics, endedAt }: TransactionRecord): string | undefined {
     if (!hasHeuristics) return `${id} holds no heuristic report.`;
-    return endedAt === 0 ? `${id} goes on: its reports are forgotten when it has ended.` : undefined;
+    return endedAt === 0 ? `${id} has not ended: its reports can be forgotten after its end.` : undefined;
   },
 
   resume(name: string, isPaused: boolean): string | undefined {

@@ -14,7 +14,7 @@ import {
 import { Recovery } from './recovery.js';
 import { LOOKED_AT_IN_A_SLICE } from './slices.js';
 
-/** A run of another log, which writes no more. */
+/** A run of another log, which can write no more. */
 const DEAD = runOf({ name: 'shop', logId: OTHER_LOG_ID, epoch: 3 });
 const SAFETY_MS = 1_000;
 
@@ -39,7 +39,7 @@ function report(id: string, decided: HeuristicRecord['decision']): HeuristicReco
     branchId: 'stock',
     participant: 'stock',
     kind,
-    reason: 'so it says',
+    reason: 'by its own report',
   };
 }
 
@@ -47,7 +47,7 @@ function found(given: Partial<FoundRecords> = {}): FoundRecords {
   return { run: DEAD, decisions: [], reports: [], ...given };
 }
 
-/** A participant that lists what a test says is prepared in it. */
+/** A participant that lists the given branches as prepared. */
 class Listing extends ScriptedParticipant {
   prepared: PreparedBranch[] = [];
 
@@ -83,7 +83,7 @@ const rolledBack = ({ calls }: ScriptedParticipant): string[] =>
   calls.filter(({ method }) => method === 'rollback').map(({ branch: { transactionId } }) => transactionId);
 
 describe('Records of a second run, restored while the coordinator works on its own', () => {
-  it('come to their outcomes, and so do the transactions that run; counts and listings are true', async () => {
+  it('reach their outcomes beside running transactions, with correct counts and listings', async () => {
     const gate = Promise.withResolvers<void>();
     const slow = new ScriptedParticipant({ prepare: { until: gate.promise } });
     const { transactions, recovery, recover, stock, payment, participants, stalledAt, runtime } = setUp();
@@ -131,7 +131,7 @@ describe('Records of a second run, restored while the coordinator works on its o
     expect(listed.size).toBe(size + 1 + during + 1);
   });
 
-  it('are restored once, however often and however much at the same time they are handed over', async () => {
+  it('are restored once, however often and concurrently they are passed in', async () => {
     const stock = new ScriptedParticipant();
     const { transactions, recovery, recover, runtime } = setUp({
       retainFinished: 0,
@@ -173,7 +173,7 @@ describe('Records of a second run, restored while the coordinator works on its o
     expect(transactions.find(over)).toBeUndefined();
   });
 
-  it('note their ends, reports and what is forgotten in the log that holds them', async () => {
+  it('get their ends, reports and forgotten reports written to the log that holds them', async () => {
     const [own, other] = [new ScriptedLog(), new ScriptedLog()];
     const told: string[] = [];
     for (const [name, log] of [
@@ -201,7 +201,7 @@ describe('Records of a second run, restored while the coordinator works on its o
     expect(told.filter((line) => line.startsWith('own'))).toEqual([]);
   });
 
-  it('keep every transaction unsettled for the guards until all of them are taken up', async () => {
+  it('keep every transaction unsettled for the guards until all of them are loaded', async () => {
     const { recovery, runtime } = setUp();
     const last = LOOKED_AT_IN_A_SLICE + 1;
     const decisions = Array.from({ length: last }, (_, index) => decision(deadId(index + 1), 'stock'));
@@ -215,7 +215,7 @@ describe('Records of a second run, restored while the coordinator works on its o
     expect([isUnsettled!(deadId(last)), isUnsettled!(deadId(last + 1))]).toEqual([true, false]);
   });
 
-  it('report a decision that contradicts an abort which was presumed before, and change nothing', async () => {
+  it('report a decision that contradicts a presumed abort, and change nothing', async () => {
     const defects: string[] = [];
     const observer = new Proxy(
       {},
@@ -238,7 +238,7 @@ describe('Records of a second run, restored while the coordinator works on its o
 describe('Branches that a second run has left prepared', () => {
   const orphan = { transactionId: deadId(7), branchId: 'stock' };
 
-  it('are rolled back once its records are taken up, where there is no record, and not before', async () => {
+  it('are rolled back if they have no record, once its records are loaded, and not before', async () => {
     const { recovery, stock, twoScans, transactions } = setUp();
     stock.prepared = [orphan, { transactionId: deadId(1), branchId: 'stock' }];
     await twoScans();
@@ -251,14 +251,14 @@ describe('Branches that a second run has left prepared', () => {
     expect(transactions.find(deadId(7))).toMatchObject({ state: 'ABORTED' });
   });
 
-  it('are left alone while its records are being taken up', async () => {
+  it('are left unchanged while its records are being loaded', async () => {
     const { recovery, stock, twoScans, runtime } = setUp();
     const ids = Array.from({ length: LOOKED_AT_IN_A_SLICE }, (_, index) => deadId(100 + index));
     const restoring = recovery.restoreInSlices(
       found({ decisions: [...ids.map((id) => decision(id, 'elsewhere')), decision(deadId(7), 'stock')] }),
     );
     expect(recovery.restore(found({ run: runOf({ epoch: 9 }) })).decisions).toBe(0);
-    // That another run is taken up meanwhile says nothing of this one.
+    // The loading of another run proves nothing about this one.
     expect(runtime.restoredRuns.of(orphan.transactionId)).toBeUndefined();
     stock.prepared = [orphan];
     await twoScans();
@@ -270,7 +270,7 @@ describe('Branches that a second run has left prepared', () => {
     expect(new Set(committed(stock))).toEqual(new Set([deadId(7)]));
   });
 
-  it('are left alone where its log forgets decisions, where they are of another of its epochs, and of a living run', async () => {
+  it('are left unchanged if its log forgets decisions, or if they belong to another epoch or to a running coordinator', async () => {
     const { recovery, stock, twoScans, runtime, transactions } = setUp();
     recovery.restore(found({ run: { ...DEAD, durable: false } }));
     recovery.restore(found({ run: { ...DEAD, epoch: 8 } }));

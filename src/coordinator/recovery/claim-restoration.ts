@@ -2,20 +2,21 @@ import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { FoundRecords } from '../execution/restored-runs.js';
 import { LOOKED_AT_IN_A_SLICE, Slices } from './slices.js';
 
-/** What was taken up: how many decisions that were not known before, and the names of participants that are missing. */
+/** The result of a restoration: the number of new decisions, and the names of missing participants. */
 export interface Restored {
   readonly decisions: number;
   readonly missing: ReadonlySet<string>;
 }
 
 /**
- * Takes up what a log holds of runs that can write no more: at the start what the own log holds, and at any time what is found
- * of another run. Transactions of this run go on meanwhile. A record that was taken up before changes nothing.
+ * Loads the records of runs that can write no more: at the start those of the own log, and at any time those
+ * of another run. Transactions of this run continue meanwhile. A record that was loaded before changes
+ * nothing.
  */
 export class ClaimRestoration {
   constructor(private readonly runtime: CoordinatorRuntime) {}
 
-  /** @returns what was taken up. Nothing else happens in between. */
+  /** Restores all records in one step. @returns the result. */
   restore(found: FoundRecords): Restored {
     const steps = this.steps(found);
     let step = steps.next();
@@ -23,7 +24,7 @@ export class ClaimRestoration {
     return step.value;
   }
 
-  /** The same, in slices: the event loop turns in between, however many records there are. */
+  /** Restores the records in slices: the event loop turns in between, however many records there are. */
   async restoreInSlices(found: FoundRecords): Promise<Restored> {
     const slices = new Slices(LOOKED_AT_IN_A_SLICE);
     const steps = this.steps(found);

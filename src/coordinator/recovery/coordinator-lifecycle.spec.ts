@@ -53,7 +53,7 @@ describe('CoordinatorLifecycle', () => {
     await lifecycle.onApplicationShutdown();
   });
 
-  it('fault 51: a shutdown begins nothing more and waits for what is in flight', async () => {
+  it('fault 51: a shutdown starts nothing more and waits for the running transactions', async () => {
     const gate = Promise.withResolvers<void>();
     const { transactions, lifecycle, shutDown, stock } = setUp({ commit: { until: gate.promise } });
     lifecycle.onModuleInit();
@@ -73,7 +73,7 @@ describe('CoordinatorLifecycle', () => {
     expect(stock.count('prepare')).toBe(1);
   });
 
-  it('fault 51: a list of prepared branches that comes during a shutdown begins no rollback', async () => {
+  it('fault 51: a list of prepared branches that arrives during a shutdown starts no rollback', async () => {
     const gate = Promise.withResolvers<void>();
     const orphan = idOf('coordinator', 1, 9);
     const list = [{ transactionId: orphan, branchId: 'stock' }];
@@ -126,7 +126,7 @@ describe('CoordinatorLifecycle', () => {
     await shuttingDown;
   });
 
-  it('fault 51: a shutdown is over when its grace period is, whatever hangs', async () => {
+  it('fault 51: a shutdown ends with its grace period, whatever hangs', async () => {
     const { transactions, lifecycle, shutDown, runtime } = setUp({ commit: 'hang' }, { shutdownGraceMs: 20 });
     lifecycle.onModuleInit();
     void transactions.run(request);
@@ -139,17 +139,20 @@ describe('CoordinatorLifecycle', () => {
   it.each([
     [{ prepare: 'hang' }, { status: 'aborted', cause: 'timed-out' }],
     [{ commit: 'hang' }, { status: 'pending', decision: 'commit' }],
-  ] as const)('fault 51: after the grace period whoever waits is answered: %o', async (script, answer) => {
-    const { transactions, lifecycle, shutDown } = setUp(script, { shutdownGraceMs: 20 });
-    lifecycle.onModuleInit();
-    const running = transactions.run(request);
-    await settled();
-    await shutDown();
+  ] as const)(
+    'fault 51: after the grace period every waiting caller is answered: %o',
+    async (script, answer) => {
+      const { transactions, lifecycle, shutDown } = setUp(script, { shutdownGraceMs: 20 });
+      lifecycle.onModuleInit();
+      const running = transactions.run(request);
+      await settled();
+      await shutDown();
 
-    expect(await running).toMatchObject(answer);
-  });
+      expect(await running).toMatchObject(answer);
+    },
+  );
 
-  it('a shutdown with nothing in flight does not wait, and one that stalled holds it up no more', async () => {
+  it('a shutdown does not wait if no transaction is in flight, stalled ones excluded', async () => {
     const { transactions, lifecycle, shutDown } = setUp(
       { commit: 'throw' },
       { maxAttempts: 1, shutdownGraceMs: 86_400_000 },
@@ -159,7 +162,7 @@ describe('CoordinatorLifecycle', () => {
     await shutDown();
   });
 
-  it('takes up by itself what has stalled, at the pace of the recovery job', async () => {
+  it('tries stalled branches by itself, at the pace of the recovery job', async () => {
     const { transactions, lifecycle, shutDown, stock } = setUp(
       { commit: ['throw', 'yes'] },
       { maxAttempts: 1, recoveryIntervalMs: 10 },
@@ -174,7 +177,7 @@ describe('CoordinatorLifecycle', () => {
     await shutDown();
   });
 
-  it('recoverNow takes up what has stalled at once', async () => {
+  it('recoverNow tries stalled branches at once', async () => {
     const { transactions, lifecycle, shutDown, stock } = setUp({ commit: 'throw' }, { maxAttempts: 1 });
     lifecycle.onModuleInit();
     await lifecycle.onApplicationBootstrap();

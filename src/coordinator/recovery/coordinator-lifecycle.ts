@@ -15,9 +15,9 @@ import { PeriodicJob } from './periodic-job.js';
 import { Recovery } from './recovery.js';
 
 /**
- * What runs by itself while the application does: the sweep of the deadlines and the recovery of stalled branches;
- * and at its end, the drain. The jobs start with the coordinator's module, which as a global one is initialised before
- * those of the application, so that a transaction may be run in their hooks.
+ * Runs the coordinator's jobs while the application runs: the sweep of the deadlines and the recovery of
+ * stalled branches. At the end it drains the coordinator. The jobs start with the coordinator's module. As a
+ * global module it is initialised before the modules of the application, so their hooks can run transactions.
  */
 @Injectable()
 export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
@@ -37,7 +37,7 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     const { name } = options;
     this.recovery = new Recovery(runtime);
     this.sweep = new PeriodicJob(scheduler, `${name}.sweep`, options.sweepIntervalMs, () => runtime.sweep());
-    // A pass is not waited for: each participant has its own, and only one that hangs is passed over.
+    // The job does not wait for the pass: each participant has its own, and a hanging one is skipped.
     this.recoveryJob = new PeriodicJob(scheduler, `${name}.recovery`, options.recoveryIntervalMs, () => {
       void this.recovery.pass();
     });
@@ -51,10 +51,11 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   }
 
   /**
-   * By now every participant is registered: each lets this run in, and then the decisions of earlier runs are delivered.
+   * By now every participant is registered. Each of them is claimed, and then the decisions of earlier runs
+   * are delivered.
    *
-   * @throws what a participant throws that does not let this run in: the start is refused. The log is closed then, so that
-   * another start in the same process can have it.
+   * @throws the error of a participant that refuses this run, which stops the start. The log is closed then,
+   * so that another start in the same process can open it.
    */
   async onApplicationBootstrap(): Promise<void> {
     try {
@@ -85,19 +86,20 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     await capacities.start();
   }
 
-  /** Every hook of the start has run, those of other modules too. Called by {@link DrainModule}. */
+  /** Every start hook has run, those of other modules too. Called by {@link DrainModule}. */
   applicationStarted(): void {
     this.runtime.parts.observer.applicationStarted?.();
   }
 
-  /** Runs the recovery job now; resolves when the pass, a new one or the one under way, is over. */
+  /** Runs the recovery job now. Resolves when the pass, a new or a running one, has ended. */
   recoverNow(): Promise<void> {
     return this.recovery.pass();
   }
 
   /**
-   * Starts nothing more, and waits until what is in flight, a recovery pass as well, has ended or the grace period has.
-   * Called by {@link DrainModule}, before anything that a transaction in flight may need is closed.
+   * Starts nothing more, and waits until the running transactions and a running recovery pass have ended, or
+   * the grace period has. Called by {@link DrainModule} before anything that a running transaction may need
+   * is closed.
    */
   async drain(): Promise<void> {
     const { admission, registry, reruns, limits, capacities, parts } = this.runtime;
@@ -120,7 +122,7 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   async onApplicationShutdown(): Promise<void> {
     await this.sweep.stop();
     this.endSubscription?.();
-    // A disk that hangs keeps no process from its end.
+    // A hanging disk must not prevent the end of the process.
     await this.withinGrace((this.logClosed ??= this.closeLog()));
   }
 
@@ -129,7 +131,7 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   }
 
   /**
-   * Waits for the work, and no longer than the grace period: in real time and not on the coordinator's clock, since the
+   * Waits for the work, at most for the grace period: in real time, not on the coordinator's clock, since the
    * platform that ends the process counts so.
    */
   private async withinGrace(work: Promise<unknown>): Promise<void> {
@@ -145,8 +147,8 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   }
 
   /**
-   * After the grace period every caller is answered all the same. The HTTP server closes only when each request has its
-   * answer, and the scheduler drops the sweep before that, so that no deadline would end their wait.
+   * Answers every caller after the grace period. The HTTP server closes only when each request has its
+   * answer. The scheduler drops the sweep before that, so no deadline would end the callers' wait.
    */
   private answerWaitingCallers(): void {
     const { registry, executor } = this.runtime;
@@ -163,12 +165,12 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     for (const transaction of this.runtime.registry.unsettled) this.reportUnsettledOne(transaction);
   }
 
-  /** What becomes of a transaction that is not over when the process ends, in the words that an operator needs. */
+  /** What happens to a transaction that has not ended when the process ends, as a text for operators. */
   private reportUnsettledOne({ id, stateName }: TransactionRecord): void {
     if (this.runtime.log.durable) {
-      this.logger.warn(`${id} is ${stateName} and not settled: it is taken up at the next start`);
+      this.logger.warn(`${id} is ${stateName} and not settled: the next start continues it`);
     } else {
-      this.logger.error(`${id} is ${stateName} and not settled: what is known of it ends with this process`);
+      this.logger.error(`${id} is ${stateName} and not settled: its state is lost with this process`);
     }
   }
 }

@@ -9,7 +9,7 @@ import { ScriptedParticipant } from '../testing/index.js';
 import { TransactionManager } from '../transaction-manager.js';
 
 describe('DrainModule', () => {
-  it('what the root module closes in onModuleDestroy is there until the last transaction is over', async () => {
+  it('resources that the root module closes in onModuleDestroy exist until the last transaction has ended', async () => {
     const order: string[] = [];
     @Injectable()
     class Pool implements OnModuleDestroy {

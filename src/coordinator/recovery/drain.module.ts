@@ -3,10 +3,10 @@ import { ModuleRef, ModulesContainer } from '@nestjs/core';
 import { CoordinatorLifecycle } from './coordinator-lifecycle.js';
 
 /**
- * Drains the coordinator before any other module is destroyed. Nest destroys modules in the order of their distance
- * from the root, and global ones last; by then the pools and clients of participants, which many applications close in
- * onModuleDestroy, would be gone while transactions in flight still need them. So this module is nearer than the root.
- * For the same reason it is the last to hear that the application has started: then every listener is there.
+ * Drains the coordinator before any other module is destroyed. Nest destroys modules in the order of their
+ * distance from the root, and global ones last. Many applications close the pools and clients of participants
+ * in onModuleDestroy, while running transactions still need them. So this module is nearer to the root. For
+ * the same reason it is the last to be told that the application has started: then every listener exists.
  */
 @Module({})
 export class DrainModule implements OnApplicationBootstrap, OnModuleDestroy {

@@ -4,7 +4,7 @@ import { LogUnavailableError } from '../log/log-errors.js';
 import { ManualClock, createTestCoordinator, settled } from '../testing/index.js';
 
 describe('Recovery of a log that failed', () => {
-  /** A coordinator whose log has failed to take a record, and answers as the script says when it is asked. */
+  /** A coordinator whose log has failed to take a record, and answers inquiries as the script says. */
   function failing(check: NonNullable<LogScript['check']>) {
     let asked = 0;
     const log = new ScriptedLog({
@@ -22,7 +22,7 @@ describe('Recovery of a log that failed', () => {
     return { ...coordinator, pass, asked: () => asked };
   }
 
-  it('asks a log that takes records nothing', async () => {
+  it('does not ask a log that takes records', async () => {
     const { runtime, pass, asked } = failing(() => Promise.resolve());
     runtime.log.succeeded();
     await pass();
@@ -30,7 +30,7 @@ describe('Recovery of a log that failed', () => {
     expect(asked()).toBe(0);
   });
 
-  it('admits transactions again when the log says that it works', async () => {
+  it('admits transactions again when the log reports that it works', async () => {
     const { transactions, pass, asked } = failing(() => Promise.resolve());
     expect(() => transactions.begin()).toThrow(LogUnavailableError);
 
@@ -40,7 +40,7 @@ describe('Recovery of a log that failed', () => {
     expect(asked()).toBe(1);
   });
 
-  it('keeps the door shut while the log fails, with its newest words, and asks again in each pass', async () => {
+  it('admits no transaction while the log fails, gives its latest error, and asks again in each pass', async () => {
     const failures = ['the quota is used up', 'the disk is read-only'];
     const { runtime, transactions, pass, asked } = failing(() => Promise.reject(new Error(failures.shift())));
 
@@ -66,7 +66,7 @@ describe('Recovery of a log that failed', () => {
     expect(runtime.log.problem).toContain('no space left');
   });
 
-  it('asks at once also while the clock has run for less than that', async () => {
+  it('asks at once even if the clock has run for less than that', async () => {
     let asked = 0;
     const log = new ScriptedLog({ check: async () => void asked++ });
     const { runtime, recover } = createTestCoordinator({ log, clock: new ManualClock(1) });

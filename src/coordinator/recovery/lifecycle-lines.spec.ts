@@ -28,12 +28,15 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** A coordinator as the module makes it, so that its decisions are restored by the lifecycle and not before. */
+/**
+ * A coordinator as the module makes it, so that the lifecycle restores its decisions, and nothing does
+ * before.
+ */
 function setUp(script: ParticipantScript, claim: LogClaim, given: CoordinatorOptions = {}) {
   const options = resolveCoordinatorOptions({ shutdownGraceMs: 20, maxAttempts: 1, ...given });
   const participants = new ParticipantRegistry(options);
   participants.register(new ScriptedParticipant(script), { name: 'stock' });
-  // What a participant gets said of it when it is found is no business of the lifecycle.
+  // The log lines of the registration of participants do not belong to the lifecycle.
   lines.length = 0;
   const clock = new ManualClock();
   const log = new ScriptedLog({ claim });
@@ -80,8 +83,8 @@ const decisionFor = (id: string, participant: string): CommitRecord => ({
 });
 const request = { branches: [branch('stock', 1)] };
 
-describe('What the coordinator says at its start', () => {
-  it('nothing, when nothing is left of an earlier run', async () => {
+describe('The log lines of the start', () => {
+  it('are absent when no earlier run left anything', async () => {
     const { start, stop, runtime } = setUp({}, claimOf());
     expect(runtime.isRecovering).toBe(false);
     await start();
@@ -90,7 +93,7 @@ describe('What the coordinator says at its start', () => {
     expect(lines).toEqual([]);
   });
 
-  it('what the log has found that an operator must know', async () => {
+  it('give the findings of the log for an operator', async () => {
     const { start, stop } = setUp({}, { ...claimOf(), warning: 'The last write was cut short.' });
     await start();
     await stop();
@@ -98,7 +101,7 @@ describe('What the coordinator says at its start', () => {
     expect(lines).toEqual(['warn: The last write was cut short.']);
   });
 
-  it('how many decisions of earlier runs it delivers, and whom it misses', async () => {
+  it('give the number of decisions of earlier runs, and the missing participants', async () => {
     const { start, stop, runtime } = setUp(
       {},
       claimOf(decisionFor('coordinator.1.1', 'stock'), decisionFor('coordinator.1.2', 'gone')),
@@ -115,8 +118,8 @@ describe('What the coordinator says at its start', () => {
   });
 });
 
-describe('What the coordinator says at its end', () => {
-  it('what it waits for, and what is still in flight when the grace period is over', async () => {
+describe('The log lines of the end', () => {
+  it('give the transactions that it waits for, and those in flight after the grace period', async () => {
     const { start, stop, transactions } = setUp({ commit: 'hang' }, claimOf());
     await start();
     const outcome = transactions.run(request);
@@ -127,11 +130,11 @@ describe('What the coordinator says at its end', () => {
     expect(lines).toEqual([
       'log: Waiting up to 20 ms for the transactions in flight: 1',
       'error: The grace period is over, and transactions are still in flight: 1',
-      expect.stringMatching(`^warn: ${transactionId} is COMMITTING .* at the next start$`),
+      expect.stringMatching(`^warn: ${transactionId} is COMMITTING .* the next start continues it$`),
     ]);
   });
 
-  it('of what has stalled or is over nothing more because something else is in flight', async () => {
+  it('do not repeat stalled or ended transactions when another is in flight', async () => {
     const { start, stop, transactions } = setUp({ commit: ['yes', 'throw', 'hang'] }, claimOf());
     await start();
     const over = await transactions.run(request);
@@ -143,11 +146,11 @@ describe('What the coordinator says at its end', () => {
     expect([over.status, stalled.status]).toEqual(['committed', 'pending']);
     expect(lines.filter((line) => line.includes(over.transactionId))).toEqual([]);
     expect(lines.filter((line) => line.includes(stalled.transactionId))).toEqual([
-      expect.stringMatching(`^warn: ${stalled.transactionId} is COMMITTING .* at the next start$`),
+      expect.stringMatching(`^warn: ${stalled.transactionId} is COMMITTING .* the next start continues it$`),
     ]);
   });
 
-  it('nothing of a transaction that the end of the grace period has aborted and rolled back at once', async () => {
+  it('do not name a transaction that was aborted and rolled back at the end of the grace period', async () => {
     const { start, stop, transactions } = setUp({ prepare: { answer: 'read-only' } }, claimOf());
     await start();
     const transaction = transactions.begin();
@@ -161,21 +164,18 @@ describe('What the coordinator says at its end', () => {
   });
 
   it.each([
-    [true, 'warn', 'at the next start'],
-    [false, 'error', 'ends with this process'],
-  ])(
-    'with a log that is durable (%s): what becomes of a commit that is stalled',
-    async (durable, level, fate) => {
-      const { start, stop, transactions } = setUp({ commit: 'throw' }, { ...claimOf(), durable });
-      await start();
-      const { transactionId } = await transactions.run(request);
-      await stop();
+    [true, 'warn', 'the next start continues it'],
+    [false, 'error', 'is lost with this process'],
+  ])('state what happens to a stalled commit, with a durable log (%s)', async (durable, level, fate) => {
+    const { start, stop, transactions } = setUp({ commit: 'throw' }, { ...claimOf(), durable });
+    await start();
+    const { transactionId } = await transactions.run(request);
+    await stop();
 
-      expect(lines).toEqual([expect.stringMatching(`^${level}: ${transactionId} is COMMITTING .* ${fate}$`)]);
-    },
-  );
+    expect(lines).toEqual([expect.stringMatching(`^${level}: ${transactionId} is COMMITTING .* ${fate}$`)]);
+  });
 
-  it('that an abort which is stalled is found again, by the branches that are prepared', async () => {
+  it('state that the next start finds a stalled abort again, by its prepared branches', async () => {
     const { start, stop, transactions } = setUp({ rollback: 'throw' }, claimOf());
     await start();
     const transaction = transactions.begin();
@@ -185,12 +185,12 @@ describe('What the coordinator says at its end', () => {
     await stop();
 
     expect(lines).toEqual([
-      expect.stringMatching(`^warn: ${transaction.id} is ABORTING .* at the next start$`),
+      expect.stringMatching(`^warn: ${transaction.id} is ABORTING .* the next start continues it$`),
     ]);
   });
 });
 
-describe('What the coordinator does by itself', () => {
+describe('The work of the coordinator in the background', () => {
   it('keeps the process alive once the application has started, and not before', async () => {
     const { lifecycle, scheduler, stop } = setUp({}, claimOf());
     const alive = () => scheduler.getIntervals().map((name) => scheduler.getInterval(name).hasRef());
@@ -201,7 +201,7 @@ describe('What the coordinator does by itself', () => {
     await stop();
   });
 
-  it('ends within the grace period though the log cannot be closed', async () => {
+  it('ends within the grace period although the log cannot be closed', async () => {
     const { start, stop, close } = setUp({}, claimOf());
     close.mockReturnValue(new Promise(() => {}));
     await start();
@@ -210,7 +210,7 @@ describe('What the coordinator does by itself', () => {
     expect(close).toHaveBeenCalledTimes(1);
   });
 
-  it('ends with the shutdown: the log is given back, and no clock starts a sweep any more', async () => {
+  it('ends with the shutdown: the log is closed, and no clock starts a sweep', async () => {
     const { start, stop, runtime, clock, close } = setUp({}, claimOf(), { sweepIntervalMs: 3_600_000 });
     const sweep = vi.spyOn(runtime, 'sweep');
     await start();

@@ -1,11 +1,14 @@
 import type { PreparedBranch } from '../participant/participant.js';
 
-/** A longer list is not looked at: it would hold the memory, and the recovery of its participant, for too long. */
+/**
+ * A longer list is not examined: it would block the memory, and the recovery of its participant, for too
+ * long.
+ */
 export const MAX_LISTED = 1_000_000;
-/** No id that a coordinator has made is longer. */
+/** No coordinator makes longer ids. */
 const MAX_ID_LENGTH = 200;
 
-/** A branch as a participant lists it, each field read once: it need not be what the type promises. */
+/** A branch as a participant lists it, each field read once: the fields may not have their declared types. */
 export interface ListedBranch {
   readonly transactionId: unknown;
   readonly branchId: unknown;
@@ -13,8 +16,8 @@ export interface ListedBranch {
 }
 
 /**
- * @returns how many branches a participant lists. It is asked for once.
- * @throws TypeError when it lists none, RangeError when there are too many.
+ * @returns the number of listed branches, read once.
+ * @throws TypeError when the answer is not a list, RangeError when it is too long.
  */
 export function countListed(listed: unknown): number {
   if (!Array.isArray(listed)) throw new TypeError('recover() must answer with a list of branches');
@@ -23,13 +26,13 @@ export function countListed(listed: unknown): number {
     return count as number;
   }
   throw new RangeError(
-    `recover() lists more than ${MAX_LISTED} branches, so none is looked at: list the oldest ones first, and no more`,
+    `recover() lists more than ${MAX_LISTED} branches, so none is examined: list only the oldest ones`,
   );
 }
 
 /**
- * @returns the branch at a place of the list, read once, so that it cannot say one thing now and another later.
- * @throws what it throws when it is read: then the list proves nothing.
+ * @returns the branch at a place of the list, read once, so that it cannot change its answer later.
+ * @throws any error of reading it: then the list proves nothing.
  */
 export function listedAt(listed: unknown, index: number): ListedBranch {
   const branch: unknown = (listed as readonly unknown[])[index];
@@ -37,7 +40,7 @@ export function listedAt(listed: unknown, index: number): ListedBranch {
   return { transactionId, branchId, payload };
 }
 
-/** Whether its ids can be those of a branch that a coordinator has made. */
+/** Whether a coordinator can have made ids like those of the branch. */
 export function isPreparedBranch(listed: ListedBranch): listed is PreparedBranch {
   return isId(listed.transactionId) && isId(listed.branchId);
 }

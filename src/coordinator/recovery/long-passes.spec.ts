@@ -6,7 +6,7 @@ import { LOOKED_AT_IN_A_SLICE, TRIED_IN_A_SLICE } from './slices.js';
 
 const BRANCHES = 3_000;
 
-/** A log that holds many decisions, and participants that fail at once. */
+/** A log with many decisions, and participants that fail at once. */
 function crowd() {
   const log = new RestartableLog();
   for (let number = 0; number < BRANCHES; number++) {
@@ -24,7 +24,7 @@ function crowd() {
     rollback: () => {},
   };
   const make = () => createTestCoordinator({ name: 'shop', log, participants: { stock } });
-  /** Counts what is tried from one turn of the event loop to the next. */
+  /** Counts the attempts from one turn of the event loop to the next. */
   const watch = (): void => {
     let before = state.tries;
     const turn = (): void => {
@@ -39,7 +39,7 @@ function crowd() {
 }
 
 describe('a pass over many branches whose participant fails at once', () => {
-  it('lets the event loop turn after a few of them, and tries all of them in their order', async () => {
+  it('lets the event loop turn after a few of them, and tries all in order', async () => {
     const { state, make, watch } = crowd();
     const { recover } = make();
     watch();
@@ -52,7 +52,7 @@ describe('a pass over many branches whose participant fails at once', () => {
     expect(state.turns).toBeGreaterThan(BRANCHES / TRIED_IN_A_SLICE / 2);
   });
 
-  it('stops after the slice that is under way', async () => {
+  it('stops after the running slice', async () => {
     const { state, make } = crowd();
     const { runtime } = make();
     const recovery = new Recovery(runtime);
@@ -66,7 +66,7 @@ describe('a pass over many branches whose participant fails at once', () => {
     expect(state.tries).toBeLessThan(BRANCHES);
   });
 
-  it('takes up the decisions of earlier runs in slices', async () => {
+  it('restores the decisions of earlier runs in slices', async () => {
     const { log, state, make, watch } = crowd();
     const decisions = [...log.decisions.values()];
     log.decisions.clear();
@@ -81,18 +81,18 @@ describe('a pass over many branches whose participant fails at once', () => {
     expect(runtime.registry.unsettled.size).toBe(BRANCHES);
   });
 
-  it('counts a transaction as not settled until all that was left behind is taken up', () => {
+  it('counts every transaction as not settled until all records of earlier runs are restored', () => {
     const { make } = crowd();
     const { runtime } = make();
     const { isUnsettled } = runtime.log.run;
     expect([isUnsettled!('shop.earlier.7'), isUnsettled!('shop.unknown.1')]).toEqual([true, false]);
     runtime.isRestored = false;
     expect(isUnsettled!('shop.unknown.1')).toBe(true);
-    // It is no part of what is written down or compared of a run.
+    // This field is not part of what is recorded or compared of a run.
     expect(Object.keys(runtime.log.run)).not.toContain('isUnsettled');
   });
 
-  it('looks through a long list of prepared branches in slices', async () => {
+  it('examines a long list of prepared branches in slices', async () => {
     const { state, watch } = crowd();
     const prepared = Array.from({ length: 10 * LOOKED_AT_IN_A_SLICE }, (_, number) => ({
       transactionId: `other.${number}`,

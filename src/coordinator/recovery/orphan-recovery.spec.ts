@@ -8,7 +8,7 @@ import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/
 import { OrphanRecovery } from './orphan-recovery.js';
 import { DECIDER, OTHER_LOG_ID, claimOf, idOf } from '../../../test/support/identity.js';
 
-/** A participant that lists what a test says is prepared in it. */
+/** A participant that lists the given branches as prepared. */
 class Listing extends ScriptedParticipant {
   prepared: unknown = [];
   scans = 0;
@@ -31,7 +31,7 @@ function orphanage(claim: Partial<LogClaim> = {}) {
   const log = new ScriptedLog({
     claim: claimOf({ epoch: 5, ...claim }),
   });
-  /** What the observer was told, by the name of the participant. */
+  /** The calls of the observer, by the name of the participant. */
   const failedScans: [string, string][] = [];
   const undecidable: [string, number][] = [];
   const orphans: string[] = [];
@@ -51,7 +51,7 @@ function orphanage(claim: Partial<LogClaim> = {}) {
       get: (methods, method) => methods[method as keyof TransactionObserver] ?? (() => {}),
     }) as TransactionObserver,
   });
-  /** Two complete lists, as far apart as they must be, and the rollbacks that follow from them. */
+  /** Two complete lists, as far apart as required, and the rollbacks that follow from them. */
   const twoScans = async (): Promise<void> => {
     await coordinator.recover();
     await coordinator.clock.advance(SAFETY_MS);
@@ -96,7 +96,7 @@ describe('OrphanRecovery', () => {
     });
   });
 
-  it('reads each branch that is listed once, so that none is decided in the name of another', async () => {
+  it('reads each listed branch once, so that it cannot change its ids', async () => {
     const { stock, twoScans, transactions } = orphanage();
     const orphan = idOf('shop', 4, 9);
     let reads = 0;
@@ -117,7 +117,7 @@ describe('OrphanRecovery', () => {
     expect(transactions.list()).toHaveLength(1);
   });
 
-  it('looks at no list that is too long, or whose length or iterator does not tell the truth', async () => {
+  it('examines no list that is too long, or whose length or iterator is wrong', async () => {
     const { stock, twoScans, failedScans, orphans } = orphanage();
     const orphan = prepared(idOf('shop', 4, 9));
     stock.prepared = Object.assign([orphan], { length: 1_000_001 });
@@ -140,7 +140,7 @@ describe('OrphanRecovery', () => {
     expect(orphans).toEqual([`${idOf('shop', 4, 9)} stock`]);
   });
 
-  it('takes no id for its own that no coordinator makes so long, and keeps none', async () => {
+  it('does not accept or keep ids that are longer than a coordinator makes them', async () => {
     const { stock, twoScans, shown, orphans } = orphanage();
     stock.prepared = [prepared(idOf('shop', 4, 9), 'b'.repeat(100_000))];
     await twoScans();
@@ -149,7 +149,7 @@ describe('OrphanRecovery', () => {
     expect(shown()?.oldest).toMatchObject([{ reason: 'malformed', branchId: 'b'.repeat(200) }]);
   });
 
-  it('rolls back no more branches of one transaction than one can have', async () => {
+  it('rolls back no more branches of one transaction than it can have', async () => {
     const { stock, twoScans, orphans, transactions } = orphanage();
     stock.prepared = Array.from({ length: 33 }, (_, index) => prepared(idOf('shop', 4, 9), `stock${index}`));
     await twoScans();
@@ -170,7 +170,7 @@ describe('OrphanRecovery', () => {
     expect(rolledBack(stock)).toEqual([`${idOf('shop', 4, 9)} stock`]);
   });
 
-  it('concludes nothing from one list, nor from two that are too close', async () => {
+  it('concludes nothing from one list, or from two that are too close', async () => {
     const { stock, recover, clock, transactions } = orphanage();
     stock.prepared = [prepared(idOf('shop', 4, 9))];
 
@@ -186,7 +186,7 @@ describe('OrphanRecovery', () => {
     expect(rolledBack(stock)).toEqual([`${idOf('shop', 4, 9)} stock`]);
   });
 
-  it('takes a list to be as old as the question, however long it was on its way', async () => {
+  it('dates a list by the time of the question, however long the answer took', async () => {
     const { stock, recover, clock, participants, runtime } = orphanage();
     stock.prepared = [prepared(idOf('shop', 4, 9))];
     await recover();
@@ -203,7 +203,7 @@ describe('OrphanRecovery', () => {
     expect(runtime.registry.unresolvedAt(participants.resolve('stock')).stalled).toBe(1);
   });
 
-  it('concludes nothing of a branch that was gone in between', async () => {
+  it('concludes nothing about a branch that was missing in between', async () => {
     const { stock, recover, clock } = orphanage();
     stock.prepared = [prepared(idOf('shop', 4, 9))];
     await recover();
@@ -217,7 +217,7 @@ describe('OrphanRecovery', () => {
     expect(rolledBack(stock)).toEqual([]);
   });
 
-  it('fault 53: a list that fails proves nothing, and forgets nothing', async () => {
+  it('fault 53: a failed list proves nothing, and removes nothing', async () => {
     const { stock, recover, clock } = orphanage();
     stock.prepared = [prepared(idOf('shop', 4, 9))];
     await recover();
@@ -248,7 +248,7 @@ describe('OrphanRecovery', () => {
     ['whose own id is no text', { transactionId: idOf('shop', 4, 9), branchId: 9 }],
     ['of a transaction without an id', { branchId: 'stock' }],
     ['of a transaction whose id is no text', { transactionId: 4.9, branchId: 'stock' }],
-    ['that is none', null],
+    ['that is not a branch', null],
   ])('fault 54: never touches a branch %s', async (_, foreign) => {
     const { stock, twoScans, transactions } = orphanage();
     stock.prepared = [foreign, prepared(idOf('shop', 4, 1))];
@@ -259,7 +259,7 @@ describe('OrphanRecovery', () => {
     expect(transactions.list()).toHaveLength(1);
   });
 
-  it('fault 52 §: never touches a transaction that lives', async () => {
+  it('fault 52 §: never touches a running transaction', async () => {
     const { stock, twoScans, transactions } = orphanage();
     const transaction = transactions.begin({ timeoutMs: 60_000 });
     transaction.enlist(branch('stock', 1));
@@ -272,7 +272,7 @@ describe('OrphanRecovery', () => {
     expect((await transaction.commit()).status).toBe('committed');
   });
 
-  it('leaves a branch with a decision to its commit, also when the list is older than the end of that', async () => {
+  it('leaves a branch with a commit decision, even if the list is older than the end of its commit', async () => {
     const decision: CommitRecord = {
       id: idOf('shop', 4, 9),
       name: 'sale',
@@ -297,7 +297,7 @@ describe('OrphanRecovery', () => {
     expect(stock.count('commit')).toBe(1);
   });
 
-  it('finds every branch of a transaction, also when they come to light one by one', async () => {
+  it('finds every branch of a transaction, even if they are listed one by one', async () => {
     const { stock, payment, twoScans, transactions } = orphanage();
     stock.prepared = [prepared(idOf('shop', 4, 9)), prepared(idOf('shop', 4, 9), 'stock.2')];
     await twoScans();
@@ -319,7 +319,7 @@ describe('OrphanRecovery', () => {
     expect(transactions.list().map(({ transactionId }) => transactionId)).toEqual([idOf('shop', 4, 9)]);
   });
 
-  it('tries an orphan again whose rollback has failed, without counting it twice', async () => {
+  it('retries the failed rollback of an orphan, without counting it twice', async () => {
     const { stock, twoScans, recover, participants, runtime } = orphanage();
     stock.script = { rollback: ['throw', 'throw', 'yes'] };
     stock.prepared = [prepared(idOf('shop', 4, 9))];
@@ -334,7 +334,7 @@ describe('OrphanRecovery', () => {
     expect(runtime.registry.unresolvedAt(participants.resolve('stock')).stalled).toBe(0);
   });
 
-  it('rolls back once more what is prepared all the same, as the same branch, and not at once', async () => {
+  it('rolls a branch that is still prepared back again, as the same branch, and not at once', async () => {
     const { stock, recover, clock, transactions } = orphanage();
     stock.prepared = [prepared(idOf('shop', 4, 9))];
     for (let pass = 0; pass < 40; pass++) {
@@ -352,7 +352,7 @@ describe('OrphanRecovery', () => {
     expect(transactions.find(idOf('shop', 4, 9))).toMatchObject({ state: 'ABORTED', stalled: false });
   });
 
-  it('asks a participant that does not answer no second time, and waits for it with nothing else', async () => {
+  it('does not ask a hanging participant again, and delays nothing else for it', async () => {
     const { stock, payment, recover, clock } = orphanage();
     const gate = Promise.withResolvers<void>();
     stock.gate = gate.promise;
@@ -382,7 +382,7 @@ describe('OrphanRecovery', () => {
     expect(rolledBack(stock)).toEqual([]);
   });
 
-  it('a participant that lists nothing is asked nothing, and is no failure', async () => {
+  it('a participant without a list is not asked, and is not a failure', async () => {
     const { participants, twoScans, failedScans, stock } = orphanage();
     participants.register(new ScriptedParticipant(), { name: 'forgetful' });
     stock.prepared = [prepared(idOf('shop', 4, 9))];
@@ -393,7 +393,7 @@ describe('OrphanRecovery', () => {
     expect(failedScans).toEqual([]);
   });
 
-  it('fault 53: says who could not list its branches, and why', async () => {
+  it('fault 53: reports which participant could not list its branches, and why', async () => {
     const { stock, payment, recover, failedScans } = orphanage();
     stock.prepared = new Error('the connection was cut');
     await recover();
@@ -405,7 +405,7 @@ describe('OrphanRecovery', () => {
     expect(failedScans.slice(1)).toEqual([['payment', expect.stringContaining('a list of branches')]]);
   });
 
-  it('fault 31 §: says how many branches nobody can decide, once each time that their number changes', async () => {
+  it('fault 31 §: reports the number of undecidable branches, once for each change of it', async () => {
     const { stock, recover, undecidable, failedScans } = orphanage({ durable: false });
     const numberTold = async (...ids: string[]): Promise<[string, number][]> => {
       stock.prepared = ids.map((id) => prepared(id));
@@ -424,7 +424,7 @@ describe('OrphanRecovery', () => {
     expect(failedScans).toEqual([]);
   });
 
-  it('shows what it cannot decide, of whichever kind, with the moment when it was seen first', async () => {
+  it('shows undecidable branches of every kind, with the time when each was first seen', async () => {
     const { stock, recover, clock, shown } = orphanage();
     const names = ['other-log', 'later-run', 'other-coordinator', 'malformed'];
     const kinds = [
@@ -451,7 +451,7 @@ describe('OrphanRecovery', () => {
     expect(shown()).toEqual({ undecidable: 0, foreign: 0, oldest: [] });
   });
 
-  it('shows the oldest of very many that it cannot decide, and counts all', async () => {
+  it('shows the oldest of very many undecidable branches, and counts all', async () => {
     const { stock, recover, clock, shown } = orphanage();
     const list = (from: number, count: number) =>
       Array.from({ length: count }, (_, index) => prepared(idOf('shop', 4, from + index, OTHER_LOG_ID)));
@@ -470,7 +470,7 @@ describe('OrphanRecovery', () => {
     ).toEqual(list(1, 15).map(({ transactionId }) => transactionId));
   });
 
-  it('says of each orphan that it was found, once, however often it is listed and fails to roll back', async () => {
+  it('reports each orphan once, however often it is listed and fails to roll back', async () => {
     const { stock, twoScans, orphans, failedScans } = orphanage();
     stock.script = { rollback: 'throw' };
     stock.prepared = [prepared(idOf('shop', 4, 9)), prepared(idOf('shop', 4, 9), 'stock.2')];
@@ -482,7 +482,7 @@ describe('OrphanRecovery', () => {
     expect(failedScans).toEqual([]);
   });
 
-  it('calls no branch undecidable that is of this epoch, or of one that the log outlives', async () => {
+  it('counts no branch of this epoch, or of an epoch that the log outlives, as undecidable', async () => {
     const { stock, twoScans, undecidable } = orphanage();
     stock.prepared = [prepared(idOf('shop', 4, 9)), prepared(idOf('shop', 5, 9))];
 
@@ -491,7 +491,7 @@ describe('OrphanRecovery', () => {
     expect(undecidable).toEqual([]);
   });
 
-  it('tells branches of one transaction apart that have the same id at two participants', async () => {
+  it('distinguishes branches of one transaction with the same id at two participants', async () => {
     const { stock, payment, twoScans, participants, runtime } = orphanage();
     stock.script = { rollback: 'throw' };
     stock.prepared = [prepared(idOf('shop', 4, 9), 'line-1')];
@@ -506,8 +506,8 @@ describe('OrphanRecovery', () => {
 
   it.each<[string, (orphans: OrphanRecovery, coordinator: ReturnType<typeof orphanage>) => void]>([
     ['it was stopped', (orphans) => orphans.stop()],
-    ['another has claimed the log', (_, { runtime }) => runtime.log.lose()],
-  ])('asks nobody once %s, and does not look at a list that comes after', async (_, end) => {
+    ['another coordinator has claimed the log', (_, { runtime }) => runtime.log.lose()],
+  ])('asks no participant once %s, and ignores a list that arrives later', async (_, end) => {
     const coordinator = orphanage();
     const { stock, runtime, clock, participants } = coordinator;
     const orphans = new OrphanRecovery(runtime);

@@ -11,18 +11,19 @@ import { LOOKED_AT_IN_A_SLICE, Slices } from './slices.js';
 import { UndecidedTally } from './undecided-branches.js';
 
 /**
- * Finds orphans: branches that an earlier run of this coordinator has prepared and left without a decision. Nothing is
- * concluded from one look: a branch has to be in two complete lists, {@link CoordinatorOptions.orphanSafetyMs} apart.
- * Then it is handed to the recovery of stalled branches, to be rolled back.
+ * Finds orphans: branches that an earlier run of this coordinator has prepared and left without a decision.
+ * It concludes nothing from one list: a branch must be in two complete lists, {@link
+ * CoordinatorOptions.orphanSafetyMs} apart. Then it is passed to the recovery of stalled branches, which
+ * rolls it back.
  */
 export class OrphanRecovery {
-  /** When each branch of the latest complete list was seen first, by participant and branch. */
+  /** When each branch of the latest complete list was first seen, by participant and branch. */
   private readonly sightings = new Map<RegisteredParticipant, ReadonlyMap<string, number>>();
-  /** The scans that are under way. A participant that has not answered is not asked again until it has. */
+  /** The running scans. A participant that has not answered is not asked again until it has. */
   private readonly scans = new Map<RegisteredParticipant, Promise<void>>();
-  /** How many branches of each participant cannot be decided here, as was reported the last time. */
+  /** The last reported number of undecidable branches of each participant. */
   private readonly undecidable = new WeakMap<RegisteredParticipant, number>();
-  /** What the latest complete list of each participant has that cannot be decided here. */
+  /** The undecidable branches in the latest complete list of each participant. */
   private readonly undecided = new WeakMap<RegisteredParticipant, UndecidedTally>();
   private stopped = false;
 
@@ -42,7 +43,7 @@ export class OrphanRecovery {
     await Promise.all(participants.map((participant) => this.scanOnce(participant)));
   }
 
-  /** No list that comes from now on is looked at. */
+  /** Lists that arrive from now on are ignored. */
   stop(): void {
     this.stopped = true;
   }
@@ -67,12 +68,12 @@ export class OrphanRecovery {
       const listed: unknown = await participant.instance.recover?.(this.runtime.log.run);
       if (this.mayConclude) await this.conclude(participant, listed, askedAt);
     } catch (error) {
-      // An incomplete list proves nothing, and what was seen before has not been seen again.
+      // An incomplete list proves nothing, and does not show earlier branches again.
       parts.observer.scanFailed(participant, messageOf(error));
     }
   }
 
-  /** It was awaited when its branches were over, and now that it is there it turns out to list nothing. */
+  /** It was awaited when its branches were completed. It is registered now, and cannot list its branches. */
   private confirmUnlisted(participant: RegisteredParticipant): void {
     const { unconfirmed, executor } = this.runtime;
     if (mayList(participant)) return;
@@ -113,7 +114,7 @@ export class OrphanRecovery {
       }
       const key = branchKey(branch as PreparedBranch);
       const firstSeenAt = before?.get(key) ?? now;
-      // A list is as old as the question: what it took on its way proves nothing.
+      // A list is as old as the question: its transit time proves nothing.
       if (before?.has(key) && askedAt - firstSeenAt >= parts.options.orphanSafetyMs) {
         this.rollBack(branch as PreparedBranch, participant);
       } else {
@@ -133,10 +134,10 @@ export class OrphanRecovery {
   }
 
   /**
-   * Whether a branch that is listed is over by word alone. It is told the decision again, unless the list may be older than
-   * its end.
+   * Whether the completion of a listed branch is unconfirmed. It receives the decision again, unless the list
+   * may be older than its end.
    *
-   * @param seen takes up what is found in the list.
+   * @param seen collects the unconfirmed branches that are listed.
    */
   private isOverByWord(
     participant: RegisteredParticipant,
@@ -152,7 +153,9 @@ export class OrphanRecovery {
     return true;
   }
 
-  /** What is over by word alone, and is not in a complete list, is over: its decision need not be kept for it. */
+  /**
+   * An unconfirmed branch that is missing from a complete list has ended: it no longer needs its decision.
+   */
   private async confirmAbsent(
     { name }: RegisteredParticipant,
     listed: ReadonlySet<BranchRecord>,
@@ -170,12 +173,18 @@ export class OrphanRecovery {
     }
   }
 
-  /** Lists may be stale, and are trusted only when they were asked for long enough after what they are to prove. */
+  /**
+   * Lists may be stale. They count only if they were requested long enough after the event that they must
+   * prove.
+   */
   private isYoungEnough(askedAt: number, { since }: UnconfirmedEnd): boolean {
     return askedAt - since >= this.runtime.parts.options.orphanSafetyMs;
   }
 
-  /** What may be concluded of a branch that is listed. What bears another name, or no well-formed one, is not ours. */
+  /**
+   * The conclusion about a listed branch. A branch with another coordinator's name, or without a valid id, is
+   * not ours.
+   */
   private presumptionOf(
     branch: ListedBranch,
     participant: RegisteredParticipant,
@@ -191,7 +200,7 @@ export class OrphanRecovery {
     const recorded = registry.isRestoredDecision(branch.transactionId);
     const presumption = presume({ owns: !log.isLost, recorded, begunInThisEpoch: age === 0 });
     if (presumption !== 'abort') return 'leave';
-    // Without the decisions of that epoch there is nothing to presume from.
+    // Without the decisions of that epoch, abort cannot be presumed.
     if (restored === undefined && age! < 0) return 'later-run';
     if (!restoration.hasRoomFor(branch, participant)) return 'malformed';
     return (restored ?? log).durable ? 'abort' : 'earlier-run';

@@ -5,8 +5,8 @@ import type { DecisionLog } from '../log/decision-log.js';
 import { branch } from '../participant/branch-request.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
 
-describe('What a failed log has not taken', () => {
-  it('writes the reports that the log has not taken, once it works', async () => {
+describe('Records that a failed log has not taken', () => {
+  it('are written once the log works, if they are reports', async () => {
     const log: DecisionLog = new ScriptedLog();
     const report = vi.spyOn(log, 'report').mockImplementationOnce(() => {
       throw new Error('no space left');
@@ -29,7 +29,7 @@ describe('What a failed log has not taken', () => {
     });
   });
 
-  it('writes every report that the log has not taken, and each of them once', async () => {
+  it('are written once each, if they are reports', async () => {
     const log: DecisionLog = new ScriptedLog();
     const full = (): never => {
       throw new Error('no space left');
@@ -53,7 +53,7 @@ describe('What a failed log has not taken', () => {
     expect(report.mock.calls.map(([{ id, branchId }]) => `${id} ${branchId}`)).toEqual(lost);
   });
 
-  it('writes no end again that it could not write: it costs one more delivery', async () => {
+  it('are not written again if they are end records, which cost one more delivery', async () => {
     const log = new ScriptedLog({ end: () => Promise.reject(new Error('no space left')) });
     const { transactions, runtime, recover } = createTestCoordinator({
       log,
@@ -68,7 +68,7 @@ describe('What a failed log has not taken', () => {
     expect(log.ended).toEqual([transactionId]);
   });
 
-  it('writes a report again that alone could not be written', async () => {
+  it('are written again if only the report could not be written', async () => {
     const log: DecisionLog = new ScriptedLog();
     const report = vi.spyOn(log, 'report').mockImplementationOnce(() => {
       throw new Error('no space left');
@@ -86,7 +86,7 @@ describe('What a failed log has not taken', () => {
     expect(report).toHaveBeenCalledTimes(2);
   });
 
-  it('notes in the log what an operator has resolved as it was decided, so that it is not tried after a restart', async () => {
+  it('include the end that an operator stated, so that the branch is not tried after a restart', async () => {
     const log: DecisionLog = new ScriptedLog();
     const progress = vi.spyOn(log, 'progress');
     const { transactions, runtime } = createTestCoordinator({
@@ -108,7 +108,7 @@ describe('What a failed log has not taken', () => {
     expect(transaction.toRecord().branches).toMatchObject([{ completed: true }, { completed: false }]);
   });
 
-  it('does not write a report that was forgotten before it could be written', async () => {
+  it('are not written if the report was forgotten before', async () => {
     const log: DecisionLog = new ScriptedLog();
     let isFull = true;
     const report = vi.spyOn(log, 'report').mockImplementation(() => {
@@ -129,7 +129,7 @@ describe('What a failed log has not taken', () => {
     expect(report).toHaveBeenCalledTimes(1);
   });
 
-  it('keeps ten thousand reports to be written again, and no more', () => {
+  it('are kept up to ten thousand reports', () => {
     const log: DecisionLog = new ScriptedLog();
     let written = 0;
     vi.spyOn(log, 'report').mockImplementation(() => {

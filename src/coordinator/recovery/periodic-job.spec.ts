@@ -36,7 +36,7 @@ describe('PeriodicJob', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('keeps the process alive only when it is told to, so that a start that fails ends it', async () => {
+  it('keeps the process alive only on request, so that a failed start ends it', async () => {
     vi.useRealTimers();
     const { job, scheduler } = setUp(() => {});
     job.start();
@@ -47,7 +47,7 @@ describe('PeriodicJob', () => {
     await job.stop();
   });
 
-  it('skips a start while it runs, and whoever asks meanwhile waits for the run under way', async () => {
+  it('skips a start while it runs, and lets further callers wait for that run', async () => {
     const gate = Promise.withResolvers<void>();
     const { job, work } = setUp(() => gate.promise);
     job.start();
@@ -63,7 +63,7 @@ describe('PeriodicJob', () => {
     await job.stop();
   });
 
-  it('a stop waits for the run under way', async () => {
+  it('a stop waits for the current run', async () => {
     const gate = Promise.withResolvers<void>();
     const { job } = setUp(() => gate.promise);
     void job.runNow();
@@ -85,7 +85,7 @@ describe('PeriodicJob', () => {
       },
     ],
     ['rejects', () => Promise.reject(new Error('scripted'))],
-  ])('says why a run that %s has failed, and goes on', async (_, failing) => {
+  ])('logs why a run that %s has failed, and continues', async (_, failing) => {
     const said = vi.spyOn(Logger.prototype, 'error').mockReturnValue();
     const { job, work } = setUp(() => {});
     work.mockImplementationOnce(failing);
@@ -97,7 +97,7 @@ describe('PeriodicJob', () => {
     await job.stop();
   });
 
-  it('a failure is over when it was told, so that whoever waits for the run gets none', async () => {
+  it('logs a failure, and does not pass it to callers that wait for the run', async () => {
     const said = vi.spyOn(Logger.prototype, 'error').mockReturnValue();
     const { job } = setUp(() => Promise.reject(new Error('scripted')));
 
@@ -105,7 +105,7 @@ describe('PeriodicJob', () => {
     expect(said).toHaveBeenCalledTimes(1);
   });
 
-  it('a stop before any start, and a second one, do no harm, and no start comes after it', async () => {
+  it('accepts a stop before any start and a second stop, and does not start afterwards', async () => {
     const { job, work, scheduler } = setUp(() => {});
     await job.stop();
     await job.stop();
@@ -118,7 +118,7 @@ describe('PeriodicJob', () => {
     expect(work).not.toHaveBeenCalled();
   });
 
-  it('a name that is taken stops the start, and leaves no timer behind', () => {
+  it('fails to start when its name is taken, and leaves no timer behind', () => {
     const { scheduler, job } = setUp(() => {});
     job.start();
     const second = new PeriodicJob(scheduler, 'some.job', 100, () => {});

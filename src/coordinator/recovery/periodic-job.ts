@@ -3,8 +3,8 @@ import type { SchedulerRegistry } from '@nestjs/schedule';
 import { messageOf } from '../gate/texts.js';
 
 /**
- * A job that the scheduler starts at a fixed pace. It runs once at a time: a start while it runs is skipped, and a
- * stop waits for the run that is under way.
+ * A job that the scheduler starts at a fixed pace. It runs once at a time: a start during a run is skipped,
+ * and a stop waits for the current run.
  */
 export class PeriodicJob {
   private readonly logger = new Logger(PeriodicJob.name);
@@ -15,7 +15,7 @@ export class PeriodicJob {
   /**
    * @param name unique in the scheduler.
    * @param intervalMs from one start to the next.
-   * @param work what is done; what it throws is logged, and the job goes on.
+   * @param work the work of a run. Its errors are logged, and the job continues.
    */
   constructor(
     private readonly scheduler: SchedulerRegistry,
@@ -24,12 +24,12 @@ export class PeriodicJob {
     private readonly work: () => void | Promise<void>,
   ) {}
 
-  /** @throws Error when the name is taken; then no timer is left behind. */
+  /** @throws Error when the name is taken. No timer is left behind then. */
   start(): void {
     if (this.stopped) return;
     if (this.scheduler.doesExist('interval', this.name)) {
       throw new Error(
-        `There is a job "${this.name}" already. Import CoordinatorModule once in an application.`,
+        `A job "${this.name}" already exists. Import CoordinatorModule only once in an application.`,
       );
     }
     this.timer = setInterval(() => void this.runNow(), this.intervalMs);
@@ -37,12 +37,15 @@ export class PeriodicJob {
     this.scheduler.addInterval(this.name, this.timer);
   }
 
-  /** From now on the job keeps the process alive; before, it does not, so that a start that fails ends it. */
+  /**
+   * From now on the job keeps the process alive. Before, it does not, so that a failed start ends the
+   * process.
+   */
   keepAlive(): void {
     this.timer?.ref();
   }
 
-  /** @returns a promise that resolves when the run, a new one or the one under way, is over. */
+  /** @returns a promise that resolves when the run, a new or the current one, has ended. */
   runNow(): Promise<void> {
     if (this.stopped) return Promise.resolve();
     if (this.running !== undefined) return this.running;
@@ -59,7 +62,7 @@ export class PeriodicJob {
     }
   }
 
-  /** No further run starts; resolves when none is under way. */
+  /** Starts no further run. Resolves when the current run has ended. */
   async stop(): Promise<void> {
     this.stopped = true;
     if (this.scheduler.doesExist('interval', this.name)) this.scheduler.deleteInterval(this.name);
@@ -67,6 +70,6 @@ export class PeriodicJob {
   }
 
   private failed(error: unknown): void {
-    this.logger.error(`${this.name} failed and goes on: ${messageOf(error)}`);
+    this.logger.error(`${this.name} failed and will run again: ${messageOf(error)}`);
   }
 }

@@ -22,10 +22,18 @@ function reportOf(
   decision: HeuristicRecord['decision'],
   kind: HeuristicRecord['kind'],
 ): HeuristicRecord {
-  return { id, name: 'sale', decision, branchId: participant, participant, kind, reason: `said by ${id}` };
+  return {
+    id,
+    name: 'sale',
+    decision,
+    branchId: participant,
+    participant,
+    kind,
+    reason: `reported by ${id}`,
+  };
 }
 
-/** A coordinator that has taken up what an earlier run left in the log. */
+/** A coordinator that has loaded the records of an earlier run. */
 function restored(left: Pick<LogClaim, 'decisions' | 'reports'>) {
   const stock = new ScriptedParticipant();
   const payment = new ScriptedParticipant();
@@ -39,7 +47,7 @@ function restored(left: Pick<LogClaim, 'decisions' | 'reports'>) {
   return { ...coordinator, stock, payment, committedAt };
 }
 
-describe('Recovery of what the log held', () => {
+describe('Recovery of the records in the log', () => {
   it('delivers each decision to the branches that have made no report', async () => {
     const { recover, stock, payment, committedAt, transactions } = restored({
       decisions: [decisionFor('coordinator.1.1'), decisionFor('coordinator.1.2')],
@@ -51,12 +59,12 @@ describe('Recovery of what the log held', () => {
     expect(committedAt(payment)).toEqual(['coordinator.1.1', 'coordinator.1.2']);
     expect(transactions.list()).toHaveLength(2);
     expect(transactions.find('coordinator.1.1')!.branches).toMatchObject([
-      { branchId: 'stock', heuristic: { kind: 'rollback', reason: 'said by coordinator.1.1' } },
+      { branchId: 'stock', heuristic: { kind: 'rollback', reason: 'reported by coordinator.1.1' } },
       { branchId: 'payment', state: 'committed' },
     ]);
   });
 
-  it('brings back each aborted transaction with its own reports, and rolls nothing back', async () => {
+  it('restores each aborted transaction with its own reports, and rolls nothing back', async () => {
     const { recover, stock, payment, transactions } = restored({
       decisions: [],
       reports: [
@@ -77,14 +85,14 @@ describe('Recovery of what the log held', () => {
     });
     expect(transactions.find('coordinator.1.2')).toMatchObject({
       state: 'ABORTED',
-      branches: [{ branchId: 'stock', heuristic: { kind: 'mixed', reason: 'said by coordinator.1.2' } }],
+      branches: [{ branchId: 'stock', heuristic: { kind: 'mixed', reason: 'reported by coordinator.1.2' } }],
     });
     expect([...stock.calls, ...payment.calls]).toEqual([]);
   });
 });
 
-describe('What is restored', () => {
-  it('counts as stalled where a commit is owed, and not where a report is kept', () => {
+describe('A restored transaction', () => {
+  it('counts as stalled if it owes a commit, and not if it only keeps a report', () => {
     const open = decisionFor('coordinator.1.1');
     const { branches } = decisionFor('coordinator.1.2');
     const over = {
@@ -118,7 +126,7 @@ describe('What is restored', () => {
     expect(transactions.find('coordinator.1.1')).toMatchObject({ state: 'COMMITTED', durationMs: 50 });
   });
 
-  it('needs no report of a branch that is none of its decision', () => {
+  it('ignores a report of a branch that is not in its decision', () => {
     const { transactions } = restored({
       decisions: [decisionFor('coordinator.1.1')],
       reports: [{ ...reportOf('coordinator.1.1', 'stock', 'commit', 'mixed'), branchId: 'unheard-of' }],
@@ -127,7 +135,7 @@ describe('What is restored', () => {
     expect(transactions.find('coordinator.1.1')).toMatchObject({ state: 'COMMITTING', heuristic: null });
   });
 
-  it('shows since when a decision of an earlier run has waited, also when the wall clock was set back since', () => {
+  it('shows how long its decision has waited, even if the wall clock was set back since', () => {
     const [begunAt, decidedAt] = [Date.parse('2029-12-24T10:00:00Z'), Date.parse('2029-12-24T10:00:01Z')];
     const later = Date.parse('2031-01-01T00:00:00Z');
     const { transactions } = restored({
@@ -147,7 +155,7 @@ describe('What is restored', () => {
 });
 
 describe('Recovery', () => {
-  it('is under way until decisions are restored and have been tried for the first time', async () => {
+  it('keeps the recovery in progress until its decision has been tried for the first time', async () => {
     const { runtime } = restored({ decisions: [decisionFor('coordinator.1.1')], reports: [] });
     const recovery = new Recovery(runtime);
     await recovery.pass();
@@ -158,7 +166,7 @@ describe('Recovery', () => {
     expect(runtime.isRecovering).toBe(false);
   });
 
-  it('asks nobody for prepared branches before the decisions are restored, nor after it was stopped', async () => {
+  it('precedes any question for prepared branches, and no question follows the stop', async () => {
     let asked = 0;
     class Listing extends ScriptedParticipant {
       async recover(): Promise<readonly PreparedBranch[]> {

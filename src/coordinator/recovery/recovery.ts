@@ -3,12 +3,12 @@ import { ClaimRestoration, type Restored } from './claim-restoration.js';
 import { OrphanRecovery } from './orphan-recovery.js';
 import { StalledRecovery } from './stalled-recovery.js';
 
-/** How long the log may take to say whether it works before it is asked again. */
+/** How long the log may take to report whether it works before it is asked again. */
 const CHECK_WITHIN_MS = 10_000;
 
 /**
- * Brings to its end what was left over: decisions of earlier runs, branches that are stalled, and orphans. It never
- * touches a transaction that lives.
+ * Completes unfinished work: decisions of earlier runs, stalled branches, and orphans. It never touches a
+ * running transaction.
  */
 export class Recovery {
   private readonly stalled: StalledRecovery;
@@ -25,10 +25,12 @@ export class Recovery {
   }
 
   /**
-   * Takes up the records of a run that can write no more, at once. The participants are registered before.
+   * Restores the records of a run that can write no more, in one step. The participants are registered
+   * before.
    *
-   * @param found the records. @default what the own log held when it was opened; that is handed over once
-   * @returns how many decisions were new, and the names of the participants that are missing.
+   * @param found the records. @default the records that the own log held when it was opened; they are passed
+   * on once
+   * @returns the number of new decisions, and the names of missing participants.
    */
   restore(found = this.runtime.takeUnfinished()): Restored {
     const restored = this.claims.restore(found);
@@ -36,7 +38,7 @@ export class Recovery {
     return restored;
   }
 
-  /** The same, in slices: the event loop turns in between, however many there are, and transactions go on. */
+  /** Restores the records in slices: the event loop turns in between, and transactions continue. */
   async restoreInSlices(found = this.runtime.takeUnfinished()): Promise<Restored> {
     const restored = await this.claims.restoreInSlices(found);
     this.isRestored ||= found.run === this.runtime.log.run;
@@ -44,12 +46,13 @@ export class Recovery {
   }
 
   /**
-   * Tries once whatever is stalled, and looks for orphans.
+   * Tries each stalled branch once, and looks for orphans.
    *
-   * @returns a promise that resolves when the former is done. A list of branches that never comes delays nothing.
+   * @returns a promise that resolves when the stalled branches have been tried. It does not wait for lists of
+   * branches.
    */
   async pass(): Promise<void> {
-    // Before, a decision that the log holds would be taken for one that was never made.
+    // Before that, a decision in the log would look like one that was never made.
     if (!this.isRestored) return;
     void this.findOrphans();
     void this.runtime.parts.participants.claimAgain();
@@ -59,12 +62,12 @@ export class Recovery {
     this.runtime.parts.observer.recoveryPassed?.();
   }
 
-  /** @returns a promise that resolves when every participant has listed its branches; it is never a rejection. */
+  /** @returns a promise that resolves when every participant has listed its branches. It never rejects. */
   async findOrphans(): Promise<void> {
     if (this.isRestored) await this.orphans.pass();
   }
 
-  /** Nothing new is written while the log is thought to fail, so it is asked whether it works again. */
+  /** While the log is assumed to fail, no record is written, so the log is asked whether it works again. */
   private async checkLog(): Promise<void> {
     const { log } = this.runtime;
     const now = this.runtime.parts.clock.now();
@@ -83,7 +86,7 @@ export class Recovery {
     }
   }
 
-  /** Nothing further is tried. @returns a promise that resolves when nothing is under way. */
+  /** Tries nothing further. @returns a promise that resolves when nothing is running. */
   async stop(): Promise<void> {
     this.orphans.stop();
     await this.stalled.stop();

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { Slices } from './slices.js';
 
 describe('Slices', () => {
-  it('lets the event loop turn after so many items, and not before', async () => {
+  it('let the event loop turn after the given number of items, and not before', async () => {
     const slices = new Slices(3);
     const turned = vi.fn<() => void>();
     setImmediate(turned);
@@ -15,7 +15,7 @@ describe('Slices', () => {
     expect(slices.next()).toBeUndefined();
   });
 
-  it('lets all that share it wait for the same turn', () => {
+  it('make all that share them wait for the same turn', () => {
     const slices = new Slices(1);
     const turn = slices.next();
     expect(slices.next()).toBe(turn);

@@ -4,7 +4,7 @@ import type { Branch, TransactionParticipant } from '../participant/participant.
 import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
 import { StalledRecovery } from './stalled-recovery.js';
 
-/** Fails to commit until it is mended, and counts how many attempts run at the same time. */
+/** Fails to commit until it is repaired, and counts how many attempts run at the same time. */
 class Mendable implements TransactionParticipant {
   isMended = false;
   readonly attempts = new Map<string, number>();
@@ -72,7 +72,7 @@ describe('StalledRecovery', () => {
     mendable.gate = gate.promise;
     const pass = recover();
     await settled();
-    // A pass that starts meanwhile adds none.
+    // A pass that starts meanwhile adds no attempt.
     void recover();
     await settled();
     expect(mendable.running).toBe(4);
@@ -83,7 +83,7 @@ describe('StalledRecovery', () => {
     expect(mendable.order).toHaveLength(20);
   });
 
-  it('a participant that hangs keeps no other waiting, however few are tried at the same time', async () => {
+  it('a hanging participant delays no other, however few branches are tried at the same time', async () => {
     const hanging = new ScriptedParticipant({ commit: ['throw', 'hang'] });
     const sound = ScriptedParticipant.flaky(1);
     const { transactions, recover, participants, runtime } = createTestCoordinator({
@@ -101,7 +101,7 @@ describe('StalledRecovery', () => {
     expect(runtime.registry.unresolvedAt(participants.resolve('sound')).stalled).toBe(0);
   });
 
-  it('what has stalled elsewhere meanwhile is tried in the next pass, though one participant still hangs', async () => {
+  it('a branch that stalls elsewhere meanwhile is tried in the next pass, although one participant still hangs', async () => {
     const hanging = new ScriptedParticipant({ commit: ['throw', 'hang'] });
     const sound = ScriptedParticipant.flaky(1);
     const { transactions, recover, participants, runtime } = createTestCoordinator({
@@ -121,7 +121,7 @@ describe('StalledRecovery', () => {
     expect(hanging.count('commit')).toBe(2);
   });
 
-  it('tries nothing further once it is stopped, and the stop waits for what is under way', async () => {
+  it('tries nothing further once it is stopped, and the stop waits for running attempts', async () => {
     const { runtime, mendable } = await stall(3, 1);
     const gate = Promise.withResolvers<void>();
     mendable.gate = gate.promise;
@@ -139,7 +139,7 @@ describe('StalledRecovery', () => {
     expect(mendable.order).toHaveLength(1);
   });
 
-  it('a branch that hangs holds a pass up for one attempt, and a pass meanwhile leaves it alone', async () => {
+  it('a hanging branch delays a pass for one attempt, and a pass meanwhile does not try it', async () => {
     const { recover, mendable, clock, transactions } = await stall(1);
     mendable.gate = new Promise(() => {});
     let isOver = false;
@@ -161,7 +161,7 @@ describe('StalledRecovery', () => {
     expect(transactions.list({ stalled: true })).toHaveLength(0);
   });
 
-  it('takes up only the branches that stalled, and no other of their transactions', async () => {
+  it('tries only the stalled branches of a transaction', async () => {
     const sound = new ScriptedParticipant();
     const stuck = new ScriptedParticipant({ commit: 'throw' });
     const { transactions, recover } = createTestCoordinator({
@@ -179,7 +179,7 @@ describe('StalledRecovery', () => {
     ]);
   });
 
-  it('a pass is not held up by a rollback that a late answer has overtaken', async () => {
+  it('a pass is not delayed by a rollback that a late answer has overtaken', async () => {
     const vote = Promise.withResolvers<'commit'>();
     const { transactions, participants, clock, recover } = createTestCoordinator({
       prepareTimeoutMs: 100,
@@ -214,7 +214,7 @@ describe('StalledRecovery', () => {
     expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED', stalled: false });
   });
 
-  it('a pass is not held up by a rollback that a late read-only vote has made needless', async () => {
+  it('a pass is not delayed by a rollback that a late read-only vote has made needless', async () => {
     const vote = Promise.withResolvers<void>();
     const late = new ScriptedParticipant({
       prepare: { until: vote.promise, then: 'read-only' },
@@ -239,10 +239,10 @@ describe('StalledRecovery', () => {
     expect(runtime.registry.unresolvedAt(participants.resolve('late')).stalled).toBe(0);
   });
 
-  it('a branch that was done before its turn came is not tried again, and holds up no pass', async () => {
+  it('a branch that was completed before its turn is not tried again, and delays no pass', async () => {
     const acknowledgement = Promise.withResolvers<void>();
     const turn = Promise.withResolvers<void>();
-    // Each is given up once; the second is acknowledged while the recovery is at the first.
+    // Each is given up once. The second is acknowledged while the recovery tries the first.
     const stock = new ScriptedParticipant({
       commit: ['hang', { until: acknowledgement.promise }, { until: turn.promise }, 'hang'],
     });
@@ -267,10 +267,10 @@ describe('StalledRecovery', () => {
     expect(ids.map((id) => transactions.find(id)!.state)).toEqual(['COMMITTED', 'COMMITTED']);
   });
 
-  it('a branch that is being tried already when its turn comes is not tried twice at once', async () => {
+  it('a branch with a running attempt is not tried twice at once when its turn comes', async () => {
     const vote = Promise.withResolvers<void>();
     const turn = Promise.withResolvers<void>();
-    // The late yes of the second begins its rollback anew while the recovery is at the first.
+    // The late vote of the second starts its rollback again while the recovery tries the first.
     const stock = new ScriptedParticipant({
       prepare: ['hang', { until: vote.promise, then: { answer: 'commit' } }],
       rollback: ['throw', 'throw', { until: turn.promise }, 'hang'],
@@ -295,7 +295,7 @@ describe('StalledRecovery', () => {
     expect(stock.count('rollback')).toBe(4);
   });
 
-  it('leaves a branch alone that still has attempts of its own to come', async () => {
+  it('does not try a branch that still has its own attempts', async () => {
     const stuck = new ScriptedParticipant({ commit: 'throw' });
     const pausing = new ScriptedParticipant({ commit: ['throw', 'yes'] });
     const { transactions, participants, clock, recover } = createTestCoordinator({ retryBaseMs: 1_000 });
@@ -309,7 +309,7 @@ describe('StalledRecovery', () => {
     expect(pausing.count('commit')).toBe(2);
   });
 
-  it('takes up a one-phase commit in doubt, and its answer decides', async () => {
+  it('tries a one-phase commit in doubt, and its answer decides', async () => {
     for (const [answer, state] of [
       ['commit', 'COMMITTED'],
       ['abort', 'ABORTED'],

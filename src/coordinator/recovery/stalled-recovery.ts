@@ -5,10 +5,10 @@ import { includes } from '../protocol/index.js';
 import { LOOKED_AT_IN_A_SLICE, Slices, TRIED_IN_A_SLICE } from './slices.js';
 
 /**
- * Takes up the branches that are stalled: each is tried once in a pass, the oldest transaction first, and at each
- * participant a limited number at the same time. Each participant has a pass of its own, so that one that hangs keeps
- * no other waiting. A decision is only ever delivered here, never changed, and a branch that fails again stays stalled
- * until the next pass.
+ * Tries the stalled branches: each once in a pass, the oldest transaction first, and at each participant a
+ * limited number at the same time. Each participant has a pass of its own, so that a hanging one delays no
+ * other. This only delivers decisions and never changes them. A branch that fails again stays stalled until
+ * the next pass.
  */
 export class StalledRecovery {
   private readonly passes = new Map<RegisteredParticipant, Promise<void>>();
@@ -16,21 +16,21 @@ export class StalledRecovery {
   private readonly looks = new Slices(LOOKED_AT_IN_A_SLICE);
   private readonly tries = new Slices(TRIED_IN_A_SLICE);
 
-  /** @param concurrency how many branches are tried at the same time at one participant. */
+  /** @param concurrency the most branches that are tried at the same time at one participant. */
   constructor(
     private readonly runtime: CoordinatorRuntime,
     private readonly concurrency: number,
   ) {}
 
   /**
-   * Starts a pass at every participant that has none under way.
+   * Starts a pass at every participant without a running pass.
    *
-   * @returns a promise that resolves when all that are under way have ended.
+   * @returns a promise that resolves when all running passes have ended.
    */
   async pass(): Promise<void> {
     for (const [participant, branches] of await this.stalledBranches()) {
       if (this.stopped) break;
-      // Nothing can be delivered to one that is not there (yet), and nothing is to be to one that is paused.
+      // Nothing can be delivered to a participant that is not registered, and nothing may be to a paused one.
       if (participant.isAwaited || participant.paused !== undefined || this.passes.has(participant)) continue;
       const pass = this.tryAll(branches).finally(() => this.passes.delete(participant));
       this.passes.set(participant, pass);
@@ -38,7 +38,7 @@ export class StalledRecovery {
     await Promise.all(this.passes.values());
   }
 
-  /** No further branch is tried. @returns a promise that resolves when none is under way. */
+  /** Tries no further branch. @returns a promise that resolves when no attempt is running. */
   async stop(): Promise<void> {
     this.stopped = true;
     await Promise.all(this.passes.values());
@@ -48,20 +48,20 @@ export class StalledRecovery {
     let next = 0;
     const worker = async (): Promise<void> => {
       while (next < branches.length && !this.stopped) {
-        // Participants that fail at once would hold the event loop until all have been tried.
+        // Participants that fail at once would hold the event loop until all branches have been tried.
         const turn = this.tries.next();
         if (turn === undefined) await this.runtime.executor.completion.retryNow(branches[next++]!);
         else await turn;
       }
     };
-    // All workers take from one list, so each branch is tried by one of them.
+    // All workers take from one list, so only one of them tries each branch.
     await Promise.all(Array.from({ length: Math.min(this.concurrency, branches.length) }, worker));
   }
 
   /** The oldest transaction first. */
   private async stalledBranches(): Promise<ReadonlyMap<RegisteredParticipant, BranchRecord[]>> {
     const found = new Map<RegisteredParticipant, BranchRecord[]>();
-    // Those that come while the event loop turns have their turn in the next pass.
+    // Branches that stall while the event loop turns wait for the next pass.
     const transactions = Array.from(this.runtime.registry.unsettled);
     for (const transaction of transactions) {
       for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {

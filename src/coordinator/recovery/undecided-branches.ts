@@ -1,19 +1,20 @@
 import type { UndecidedBranch, UndecidedBranches, UndecidedReason } from '../execution/observer.js';
 
-/** So many branches are shown, the oldest. */
+/** The most branches that are shown, the oldest. */
 const SHOWN = 20;
-/** Nothing longer is kept of what a participant lists. */
+/** A longer text from a participant is not kept. */
 const MAX_ID_LENGTH = 200;
 
 /**
- * The branches in one list of a participant that this coordinator cannot decide, and since when each has been there. Those
- * of other coordinators are mostly there for a moment only: so they count when two lists have them, far enough apart.
+ * The branches in one list of a participant that this coordinator cannot decide, and when each was first
+ * seen. Those of other coordinators are mostly listed only for a moment, so they count when two lists contain
+ * them, far enough apart.
  */
 export class UndecidedTally {
   private readonly seen = new Map<string, UndecidedBranch>();
 
   /**
-   * @param before the tally of the list before.
+   * @param before the tally of the previous list.
    * @param now on the coordinator's clock.
    */
   constructor(
@@ -29,7 +30,7 @@ export class UndecidedTally {
     this.seen.set(key, { ...ids, reason, since });
   }
 
-  /** How many are of this coordinator's name. */
+  /** The number of branches with this coordinator's name. */
   get undecidable(): number {
     let count = 0;
     for (const { reason } of this.seen.values()) if (!isForeign(reason)) count++;
@@ -37,8 +38,8 @@ export class UndecidedTally {
   }
 
   /**
-   * @param askedAt when the list was asked for, on the coordinator's clock.
-   * @param safetyMs how long those of other coordinators must have been there.
+   * @param askedAt when the list was requested, on the coordinator's clock.
+   * @param safetyMs how long branches of other coordinators must have been listed.
    */
   result(askedAt: number, safetyMs: number): UndecidedBranches {
     const oldest: UndecidedBranch[] = [];

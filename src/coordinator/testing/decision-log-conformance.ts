@@ -17,22 +17,24 @@ import {
 import { DURABLE_IDENTITY_CHECKS, IDENTITY_CHECKS } from './decision-log-identity.js';
 import { SHARED_CHECKS } from './shared-log-conformance.js';
 
-/** What the conformance suite needs to know of a log. @publicApi */
+/** The adapter that the conformance suite needs for a log. @publicApi */
 export interface DecisionLogStorage {
-  /** @returns a log over this storage, not yet opened. Called several times, as a process is started several times. */
+  /**
+   * @returns a log with this storage, not yet opened. Called several times, like several starts of a process.
+   */
   createLog(): DecisionLog;
   /** Removes the storage. */
   remove?(): void | Promise<void>;
 }
 
-/** One thing that every log must do. @publicApi */
+/** One required behaviour of every log. @publicApi */
 export interface ConformanceCase {
   readonly name: string;
-  /** @returns a promise that rejects with an AssertionError when the log does not do it. */
+  /** @returns a promise that rejects with an AssertionError when the log does not behave so. */
   readonly run: () => Promise<void>;
 }
 
-/** What is asked of every log, also of one that forgets when it is closed. */
+/** The requirements for every log, including a log that forgets when it is closed. */
 const CHECKS: Readonly<Record<string, Check>> = {
   ...IDENTITY_CHECKS,
   'a new log holds nothing': async (create) => {
@@ -64,7 +66,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   },
 };
 
-/** What is asked of a log whose decisions outlive it. */
+/** The requirements for a log whose decisions outlive it. */
 const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
   ...DURABLE_IDENTITY_CHECKS,
   'a decision is there after the next start, with all its branches': async (create) => {
@@ -76,7 +78,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     const { decisions } = await claimOf(create);
     assert.deepEqual([...decisions], [recordOf(id, payload)]);
   },
-  'a decision is there though the log was never closed': async (create) => {
+  'a decision exists although the log was never closed': async (create) => {
     const log = create();
     const claim = await openLog(log);
     for (let number = 1; number <= 20; number++) await append(log, idIn(claim, number));
@@ -180,7 +182,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     await withLog(create, (log) => log.forget(reports[0]!.id));
     assert.deepEqual([...(await claimOf(create)).reports], [reports[2]]);
   },
-  'audit entries are there after every start, the latest of very many, in their order': async (create) => {
+  'audit entries exist after every start, the latest of very many, in order': async (create) => {
     const entries = Array.from({ length: AUDIT_KEPT + 3 }, (_, index) => auditOf(index + 1));
     await withLog(create, async (log) => {
       await Promise.all(entries.slice(0, 11).map(async (entry) => log.audit(entry)));
@@ -191,7 +193,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     });
     assert.deepEqual([...(await claimOf(create)).audits], entries.slice(-AUDIT_KEPT));
   },
-  'the logs of two coordinators have nothing to do with each other': async (create) => {
+  'the logs of two coordinators are independent': async (create) => {
     const [one, other] = [create(), create()];
     const [claim, otherClaim] = [await one.open('shop'), await other.open('shop-2')];
     assert.notEqual(claim.logId, otherClaim.logId);

@@ -9,12 +9,12 @@ import {
 import { type MemberLease, isSharedLog } from '../log/shared-log.js';
 import { idPrefixOf } from '../protocol/index.js';
 
-// What the conformance suite writes into a log, and how it looks at what it finds there.
+// The records that the conformance suite writes into a log, and the checks of what it reads.
 
-/** Looks at one thing that a log must do. */
+/** Checks one required behaviour of a log. */
 export type Check = (create: () => DecisionLog) => Promise<void>;
 
-/** The name of the coordinator whose log is looked at. */
+/** The name of the coordinator whose log is checked. */
 export const NAME = 'shop';
 
 /**
@@ -70,7 +70,7 @@ export function recordOf(id: string, payload: unknown): CommitRecord {
   const completed = false;
   const branches = [
     { branchId: 'stock', participant: 'stock', payload, completed },
-    // A participant in another process is found again only by its address.
+    // A participant in another process can be found again only by its address.
     { branchId: 'payment', participant: 'payment', address: 'http://payment.internal', payload, completed },
   ];
   return { id, name: 'sale', decider: DECIDED_BY_LOG, branches };

@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import type { LogClaim } from '../log/decision-log.js';
 import { type Check, NAME, claimOf, withLog } from './decision-log-fixtures.js';
 
-/** What is asked of the identity of every log and of its runs. */
+/** The requirements for the identity of every log and of its runs. */
 export const IDENTITY_CHECKS: Readonly<Record<string, Check>> = {
-  'no two starts give out the same id of the log and epoch, nor the same token': async (create) => {
+  'no two starts give out the same log id and epoch, or the same token': async (create) => {
     const claims: LogClaim[] = [];
     for (let run = 0; run < 4; run++) claims.push(await claimOf(create));
     assert.equal(new Set(claims.map(({ logId, epoch }) => `${logId}.${epoch}`)).size, 4);
     assert.equal(new Set(claims.map(({ token }) => token)).size, 4);
   },
-  'knows its own run, and no stranger': async (create) => {
+  'knows its own run, and no other': async (create) => {
     await withLog(create, async (log, { epoch, token }) => {
       assert.equal(await log.isOwnRun(epoch, token), true);
       for (const [otherEpoch, otherToken] of [
@@ -26,7 +26,7 @@ export const IDENTITY_CHECKS: Readonly<Record<string, Check>> = {
   },
 };
 
-/** What is asked besides of the identity of a log whose decisions outlive it. */
+/** Further requirements for the identity of a log whose decisions outlive it. */
 export const DURABLE_IDENTITY_CHECKS: Readonly<Record<string, Check>> = {
   'keeps its id, and counts its starts from 1': async (create) => {
     const claims: LogClaim[] = [];
@@ -37,7 +37,7 @@ export const DURABLE_IDENTITY_CHECKS: Readonly<Record<string, Check>> = {
       [1, 2, 3, 4],
     );
   },
-  'knows every run that it had before, each by its epoch and token together': async (create) => {
+  'knows every earlier run, each by its epoch and token together': async (create) => {
     const past: LogClaim[] = [];
     for (let run = 0; run < 3; run++) past.push(await claimOf(create));
     await withLog(create, async (log) => {
@@ -47,7 +47,7 @@ export const DURABLE_IDENTITY_CHECKS: Readonly<Record<string, Check>> = {
       }
     });
   },
-  'a start that fails, as it is refused later, is a start as well': async (create) => {
+  'counts a start that is refused later': async (create) => {
     const refused = create();
     const { epoch, token } = await refused.open(NAME);
     await refused.close();

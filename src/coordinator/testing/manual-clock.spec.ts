@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ManualClock, settled } from './manual-clock.js';
 
 describe('ManualClock', () => {
-  it('stands still until it is moved, and then goes exactly so far', async () => {
+  it('stands still until it is moved, and then advances exactly that far', async () => {
     const clock = new ManualClock(50, 0);
     await settled();
     expect(clock.now()).toBe(50);
@@ -13,7 +13,7 @@ describe('ManualClock', () => {
     expect(clock.epochMs).toBe(0);
   });
 
-  it('goes in steps, says so at each, and lets what happens there run its course', async () => {
+  it('advances in steps, and calls its listeners and due callbacks at each', async () => {
     const clock = new ManualClock(0);
     const seen: string[] = [];
     const end = clock.onAdvance(() => {
@@ -29,7 +29,7 @@ describe('ManualClock', () => {
     expect(seen).toEqual(['at 10', 'done 10', 'at 20', 'done 20', 'at 25', 'done 25']);
   });
 
-  it('ends delays at their own moments and in their order, between the steps as well', async () => {
+  it('ends delays at their own moments and in order, also between the steps', async () => {
     const clock = new ManualClock(0);
     const ended: [name: string, at: number][] = [];
     for (const [name, ms] of [
@@ -52,7 +52,7 @@ describe('ManualClock', () => {
     expect(ended.at(-1)).toEqual(['later', 40]);
   });
 
-  it('ends a delay before it says that time has passed: what comes at the deadline is in time', async () => {
+  it('ends a delay before it calls its listeners, so an answer at the deadline is in time', async () => {
     const clock = new ManualClock(0);
     const order: string[] = [];
     clock.onAdvance(() => order.push(`advance to ${clock.now()}`));
@@ -63,7 +63,7 @@ describe('ManualClock', () => {
     expect(order).toEqual(['delay over', 'advance to 10']);
   });
 
-  it('a delay that begins when another ends counts from that moment', async () => {
+  it('counts a delay that begins when another ends from that moment', async () => {
     const clock = new ManualClock(0);
     let endedAt = 0;
     void clock
@@ -77,7 +77,7 @@ describe('ManualClock', () => {
     expect(clock.now()).toBe(20);
   });
 
-  it('a delay of nothing ends with the next move', async () => {
+  it('ends a delay of 0 with the next move', async () => {
     const clock = new ManualClock(5);
     let over = false;
     void clock.delay(0).then(() => (over = true));

@@ -1,7 +1,7 @@
 import type { Clock } from '../execution/clock.js';
 
 /**
- * A clock that stands still until a test moves it. What is due then happens at once, in the order of its time.
+ * A clock that stands still until a test moves it. Everything due then happens at once, in the order of time.
  *
  * @publicApi
  */
@@ -11,7 +11,7 @@ export class ManualClock implements Clock {
   private time: number;
 
   /**
-   * @param startMs what `now()` says at first; more than 0.
+   * @param startMs the first value of `now()`; more than 0.
    * @param epochMs the wall-clock time, in milliseconds since the epoch, at which `now()` was 0.
    */
   constructor(
@@ -34,26 +34,26 @@ export class ManualClock implements Clock {
    * Waits on this clock.
    *
    * @param ms how long.
-   * @returns a promise that resolves once the clock has been moved so far.
+   * @returns a promise that resolves once the clock has been moved that far.
    */
   delay(ms: number): Promise<void> {
     return new Promise((resolve) => this.delays.add({ dueAt: this.time + ms, resolve }));
   }
 
   /**
-   * Moves the clock forward in steps, and lets what becomes due after each step run its course. What waits in
-   * `delay` goes on at its very moment, and is in time for a deadline at the same one.
+   * Moves the clock forward in steps, and runs everything that becomes due after each step. A waiting `delay`
+   * ends at its exact moment, and is in time for a deadline at the same moment.
    *
    * @param ms how far.
-   * @param stepMs how far at a time; deadlines and retries due within one step happen together.
+   * @param stepMs the length of a step. Deadlines and retries due within one step happen together.
    */
   async advance(ms: number, stepMs = 10): Promise<void> {
-    // What is due already runs its course at the present moment.
+    // Callbacks that are due now run at the present moment.
     await settled();
     const end = this.time + ms;
     while (this.time < end) {
       const dueAts = Array.from(this.delays, ({ dueAt }) => dueAt);
-      // A delay that is over already moves nothing back.
+      // A delay whose time has passed does not move the clock back.
       this.time = Math.max(this.time, Math.min(end, this.time + stepMs, ...dueAts));
       await this.endDelays();
       for (const listener of this.listeners) listener();
@@ -72,7 +72,7 @@ export class ManualClock implements Clock {
 }
 
 /**
- * Waits until every callback that is due has run, and those that they caused.
+ * Waits until every due callback has run, and those that they caused.
  *
  * @publicApi
  */

@@ -6,8 +6,8 @@ import { settled } from './manual-clock.js';
  * Runs the recovery job of an application's coordinator now, without waiting for its interval.
  *
  * @param application a Nest application, or a TestingModule, that imports CoordinatorModule.
- * @returns a promise that resolves when every stalled branch has been tried once, and every call under way that waits
- *   for no timer and no I/O has been answered.
+ * @returns a promise that resolves when every stalled branch has been tried once, and every running call that
+ * waits for no timer and no I/O has been answered.
  * @publicApi
  */
 export async function recoverNow(application: Pick<INestApplicationContext, 'get'>): Promise<void> {

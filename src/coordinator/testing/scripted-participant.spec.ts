@@ -6,13 +6,13 @@ import { type Behaviour, type ParticipantScript, ScriptedParticipant } from './s
 import { type TestCoordinator, createTestCoordinator } from './test-coordinator.js';
 import { runOf } from '../../../test/support/identity.js';
 
-/** A branch as a coordinator would hand it over. */
+/** A branch as a coordinator would pass it. */
 function branchOf(transactionId: string, payload: unknown = null): Branch {
   const signal = new AbortController().signal;
   return { transactionId, branchId: 'b', payload, deadline: 0, attempt: 0, signal, run: runOf() };
 }
 
-/** What came of a call: its answer, its error, or nothing. */
+/** The result of a call: its answer, its error, or nothing. */
 async function resultOf(call: Promise<unknown>): Promise<unknown> {
   const pending = Symbol('pending');
   const settledCall = call.then(
@@ -101,7 +101,7 @@ describe('a script', () => {
   const yes = { answer: 'commit' };
   const no = { answer: 'abort' };
 
-  it('of several goes from call to call, and its last one stays', async () => {
+  it('of several behaviours uses one for each call, and repeats its last', async () => {
     await expect(answers(new ScriptedParticipant({ prepare: ['yes', 'no'] }), 4)).resolves.toEqual([
       yes,
       no,
@@ -110,11 +110,11 @@ describe('a script', () => {
     ]);
   });
 
-  it('of none is yes', async () => {
+  it('of no behaviour is yes', async () => {
     await expect(answers(new ScriptedParticipant({ prepare: [] }), 2)).resolves.toEqual([yes, yes]);
   });
 
-  it('that is replaced begins with its first behaviour, whatever was called before', async () => {
+  it('that replaces another starts with its first behaviour, whatever was called before', async () => {
     const participant = new ScriptedParticipant();
     await answers(participant, 3);
 
@@ -124,7 +124,7 @@ describe('a script', () => {
     expect(participant.count('prepare')).toBe(5);
   });
 
-  it('flaky fails so often in the methods named, and then recovers', async () => {
+  it('flaky fails the given number of times in the named methods, and then recovers', async () => {
     const participant = ScriptedParticipant.flaky(2, ['prepare', 'rollback']);
     const failure = { error: 'scripted failure' };
 
@@ -138,7 +138,7 @@ describe('rule 6 of participants', () => {
   let participant: ScriptedParticipant;
   beforeEach(() => (participant = new ScriptedParticipant()));
 
-  it('repeats answer as the first time and take no further effect', async () => {
+  it('repeats give the first answer and have no further effect', async () => {
     const prepared = branchOf('t');
     await participant.prepare(prepared);
     await expect(participant.prepare(prepared)).resolves.toBe('commit');
@@ -149,14 +149,14 @@ describe('rule 6 of participants', () => {
     expect(participant.effectOn('t', 'b')).toBe('committed');
   });
 
-  it('a prepare after its rollback is refused, also of a branch that never prepared', async () => {
+  it('a prepare after its rollback is refused, even for a branch that never prepared', async () => {
     await participant.rollback(branchOf('t'));
 
     await expect(participant.prepare(branchOf('t'))).resolves.toMatchObject({ code: 'ROLLED_BACK' });
     expect(participant.effectOn('t', 'b')).toBe('rolled-back');
   });
 
-  it('fault 45: a decision against what was done already is refused loudly', async () => {
+  it('fault 45: a decision against the present end is answered with a heuristic report', async () => {
     await participant.prepare(branchOf('t'));
     await participant.commit(branchOf('t'));
     await participant.rollback(branchOf('u'));
@@ -183,7 +183,7 @@ describe('under a coordinator', () => {
     return { participant, coordinator: createTestCoordinator({ participants: { stock: participant } }) };
   }
 
-  it('its calls can be looked at after the end, each as it was', async () => {
+  it('its calls can be read after the end, each as it was', async () => {
     const { participant, coordinator } = coordinatorOf({});
 
     const { transactionId } = await coordinator.transactions.run({

@@ -10,14 +10,16 @@ import type { HeuristicKind } from '../protocol/index.js';
 import type { ManualClock } from './manual-clock.js';
 
 /**
- * What a scripted participant does when one of its methods is called:
- * - `yes`: it does what is asked. In prepare it votes commit.
- * - `no`, or `{ refuse }`: it votes abort, with `conflict: true` because it met another transaction. `read-only`: it votes that. Where there is no vote, all are `yes`.
+ * The behaviour of a scripted participant when one of its methods is called:
+ * - `yes`: it does the work. In prepare it votes commit.
+ * - `no`, or `{ refuse }`: it votes abort, with `conflict: true` because of another transaction. `read-only`:
+ *   it votes that. In a method without a vote, all are `yes`.
  * - `throw`: it throws before any effect. `throw-after`: it takes effect, and throws.
  * - `hang`: it never answers. `hang-after`: it takes effect, and never answers.
- * - `{ delayMs, then }`: it waits, on its ManualClock if it was given one and else on the real clock, and goes on.
- * - `{ until, then }`: it waits for a promise of the test, and goes on.
- * - `{ answer }`: it takes effect and answers this, whatever it is.
+ * - `{ delayMs, then }`: it waits, on its ManualClock if it has one and otherwise on the real clock, and
+ *   continues.
+ * - `{ until, then }`: it waits for a promise of the test, and continues.
+ * - `{ answer }`: it takes effect and gives this answer, whatever it is.
  * - `{ heuristic }`: it reports a heuristic end.
  *
  * @publicApi
@@ -39,12 +41,12 @@ export type Behaviour =
 /** A behaviour for every call, or one for each call in turn, the last for all that follow. @publicApi */
 export type Script = Behaviour | readonly Behaviour[];
 
-/** What a scripted participant does, by method. What is left out is `yes`. @publicApi */
+/** The behaviour of a scripted participant, by method. The default is `yes`. @publicApi */
 export interface ParticipantScript {
   readonly prepare?: Script;
   readonly commit?: Script;
   readonly rollback?: Script;
-  /** The participant has this method only when its first script says something of it. */
+  /** The participant has this method only when its first script mentions it. */
   readonly commitOnePhase?: Script;
 }
 
@@ -54,7 +56,7 @@ export interface RecordedCall<P> {
   readonly branch: Branch<P>;
 }
 
-/** What has become of a branch at a scripted participant. @publicApi */
+/** The state of a branch at a scripted participant. @publicApi */
 export type Effect = 'prepared' | 'committed' | 'rolled-back';
 
 const EFFECT_OF = {
@@ -64,7 +66,7 @@ const EFFECT_OF = {
   commitOnePhase: 'committed',
 } as const;
 
-/** What `yes` answers. */
+/** The answer of `yes`. */
 const ANSWER_OF = {
   prepare: 'commit',
   commit: undefined,
@@ -73,9 +75,10 @@ const ANSWER_OF = {
 } as const;
 
 /**
- * A participant that does as it is told, and remembers what was asked of it: for tests of code that runs
- * transactions. It keeps rule 6 of the protocol: repeats are harmless, and a prepare after its rollback is refused. A
- * rollback after a commit, or a commit after a rollback, is answered with a heuristic report, so that it is not missed.
+ * A participant that follows a script and records its calls, for tests of code that runs transactions. It
+ * keeps rule 6 of the protocol: repeats are harmless, and a prepare after its rollback is refused. It answers
+ * a rollback after a commit, or a commit after a rollback, with a heuristic report, so that the error is
+ * noticed.
  *
  * @publicApi
  */
@@ -86,12 +89,12 @@ export class ScriptedParticipant<P = unknown> implements TransactionParticipant<
   readonly commitOnePhase?: (branch: Branch<P>) => Promise<OnePhaseAnswer>;
 
   private currentScript: ParticipantScript;
-  /** How often each method was called since the script was set. */
+  /** The number of calls of each method since the script was set. */
   private readonly turns = new Map<keyof ParticipantScript, number>();
 
   /**
-   * @param script what it does at each call.
-   * @param clock what `delayMs` is measured by. @default the real clock
+   * @param script the behaviour at each call.
+   * @param clock measures `delayMs`. @default the real clock
    */
   constructor(
     script: ParticipantScript = {},
@@ -107,8 +110,8 @@ export class ScriptedParticipant<P = unknown> implements TransactionParticipant<
   /**
    * A participant that recovers.
    *
-   * @param failures how many first calls of each method throw.
-   * @param methods which fail. @default only commit
+   * @param failures the number of first calls of each method that throw.
+   * @param methods the failing methods. @default only commit
    */
   static flaky<P = unknown>(
     failures: number,
@@ -122,7 +125,7 @@ export class ScriptedParticipant<P = unknown> implements TransactionParticipant<
     return this.currentScript;
   }
 
-  /** From the next call on, and from its first behaviour. */
+  /** Replaces the script from the next call on, starting with its first behaviour. */
   set script(script: ParticipantScript) {
     this.currentScript = script;
     this.turns.clear();
@@ -140,12 +143,12 @@ export class ScriptedParticipant<P = unknown> implements TransactionParticipant<
     await this.perform('rollback', branch);
   }
 
-  /** @returns how often a method was called. */
+  /** @returns the number of calls of a method. */
   count(method: RecordedCall<P>['method']): number {
     return this.calls.filter((call) => call.method === method).length;
   }
 
-  /** @returns what became of a branch here, or undefined when nothing was ever done for it. */
+  /** @returns the state of a branch here, or undefined when no call was ever made for it. */
   effectOn(transactionId: string, branchId: string): Effect | undefined {
     return this.effects.get(`${transactionId}/${branchId}`);
   }
@@ -201,7 +204,7 @@ export class ScriptedParticipant<P = unknown> implements TransactionParticipant<
     }
   }
 
-  /** The effect of a method, once. @returns what is answered then. */
+  /** The effect of a method, once. @returns the answer then. */
   private take(method: keyof ParticipantScript, branch: Branch<P>): unknown {
     const key = `${branch.transactionId}/${branch.branchId}`;
     const before = this.effects.get(key);
@@ -210,10 +213,10 @@ export class ScriptedParticipant<P = unknown> implements TransactionParticipant<
       return refuse('ROLLED_BACK', 'this branch was rolled back before');
     }
     if (before === 'rolled-back' && effect === 'committed') {
-      throw new HeuristicError('rollback', `${key} was told to commit, but it is rolled back`);
+      throw new HeuristicError('rollback', `${key} received a commit, but it is rolled back`);
     }
     if (before === 'committed' && effect === 'rolled-back') {
-      throw new HeuristicError('commit', `${key} was told to roll back, but it is committed`);
+      throw new HeuristicError('commit', `${key} received a rollback, but it is committed`);
     }
     if (before !== 'committed') this.effects.set(key, effect);
     return ANSWER_OF[method];
@@ -224,7 +227,7 @@ export class ScriptedParticipant<P = unknown> implements TransactionParticipant<
   }
 }
 
-/** The coordinator lets go of a payload when its transaction is over; a test looks at it afterwards. */
+/** The coordinator drops a payload when its transaction has ended, but tests read it afterwards. */
 function snapshotOf<P>(branch: Branch<P>): Branch<P> {
   const { transactionId, branchId, payload, deadline, attempt, run } = branch;
   return {

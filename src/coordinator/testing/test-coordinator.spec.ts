@@ -6,7 +6,7 @@ import { ScriptedParticipant } from './scripted-participant.js';
 import { createTestCoordinator } from './test-coordinator.js';
 
 describe('createTestCoordinator', () => {
-  it('needs nothing, and runs transactions over what is registered', async () => {
+  it('needs no options, and runs transactions over registered participants', async () => {
     const { transactions, participants } = createTestCoordinator();
     const stock = new ScriptedParticipant();
     participants.register(stock, { name: 'stock' });
@@ -17,7 +17,7 @@ describe('createTestCoordinator', () => {
     expect(stock.effectOn(outcome.transactionId, 'stock')).toBe('committed');
   });
 
-  it('time-outs come when the clock is moved, and not before', async () => {
+  it('lets time-outs pass when the clock is moved, and not before', async () => {
     const { transactions, clock } = createTestCoordinator({
       participants: { stock: new ScriptedParticipant({ prepare: 'hang' }) },
       prepareTimeoutMs: 500,
@@ -33,7 +33,7 @@ describe('createTestCoordinator', () => {
     await expect(running).resolves.toMatchObject({ status: 'aborted', cause: 'timed-out' });
   });
 
-  it('retries come after pauses of the jitter chosen, by default half of the longest', async () => {
+  it('retries after pauses with the chosen jitter, by default half of the longest', async () => {
     const flaky = ScriptedParticipant.flaky(2);
     const { transactions, clock } = createTestCoordinator({ participants: { flaky }, retryBaseMs: 100 });
     const running = transactions.run({ branches: [branch('flaky', 1)] });
@@ -51,7 +51,7 @@ describe('createTestCoordinator', () => {
     await expect(running).resolves.toMatchObject({ status: 'committed' });
   });
 
-  it('a stalled branch waits for recover()', async () => {
+  it('leaves a stalled branch until recover()', async () => {
     const flaky = ScriptedParticipant.flaky(1);
     const { transactions, clock, recover } = createTestCoordinator({
       participants: { flaky },
@@ -66,7 +66,7 @@ describe('createTestCoordinator', () => {
     expect(transactions.find(transactionId)).toMatchObject({ state: 'COMMITTED', stalled: false });
   });
 
-  it('takes another clock, which sweep() makes up for, and another log', async () => {
+  it('accepts another clock, with explicit calls of sweep(), and another log', async () => {
     class UnsureLog extends MemoryDecisionLog {
       override append(): never {
         throw new Error('the log is away');
@@ -96,7 +96,7 @@ describe('createTestCoordinator', () => {
     await expect(running).resolves.toMatchObject({ status: 'aborted', cause: 'timed-out' });
   });
 
-  it('refuses impossible options, as the module does', () => {
+  it('refuses impossible options like the module', () => {
     expect(() => createTestCoordinator({ maxAttempts: 0 })).toThrow(
       expect.objectContaining({ code: 'DTC_INVALID_OPTIONS' }),
     );

@@ -10,24 +10,24 @@ import { Recovery } from '../recovery/recovery.js';
 import { TransactionManager } from '../transaction-manager.js';
 import { ManualClock } from './manual-clock.js';
 
-/** What a test may choose. @publicApi */
+/** The options of a test coordinator. @publicApi */
 export interface TestCoordinatorOptions<C extends Clock = ManualClock> extends CoordinatorOptions {
-  /** By name. More can be registered later. */
+  /** By name. More participants can be registered later. */
   readonly participants?: Readonly<Record<string, TransactionParticipant>>;
   /** @default a ManualClock */
   readonly clock?: C;
   /** @default always 0.5 */
   readonly random?: () => number;
-  /** Where commit decisions are kept. @default a MemoryDecisionLog */
+  /** Stores the commit decisions. @default a MemoryDecisionLog */
   readonly log?: DecisionLog;
-  /** What the log answered when it was opened, for one that takes time to. @default it is opened at once */
+  /** The result of opening the log, for a log that opens asynchronously. @default it is opened at once */
   readonly claim?: LogClaim;
   /** @internal */
   readonly observer?: TransactionObserver;
 }
 
 /**
- * A whole coordinator without a Nest application around it: the manager, the registry and a clock that the test moves.
+ * A whole coordinator without a Nest application: the manager, the registry and a clock that the test moves.
  *
  * @publicApi
  */
@@ -37,7 +37,7 @@ export interface TestCoordinator<C extends Clock = ManualClock> {
   readonly clock: C;
   /** One pass of the recovery job. */
   readonly recover: () => Promise<void>;
-  /** One sweep of the deadlines. A ManualClock does it by itself. */
+  /** One sweep of the deadlines. A ManualClock triggers it by itself. */
   readonly sweep: () => void;
   /** @internal */
   readonly runtime: CoordinatorRuntime;
@@ -82,7 +82,7 @@ export function createTestCoordinator<C extends Clock = ManualClock>(
   for (const [name, participant] of Object.entries(scripted)) participants.register(participant, { name });
   const claim = givenClaim ?? log.open(options.name);
   if (claim instanceof Promise) {
-    throw new TypeError('This log takes time to open: open it before, and hand over its answer as `claim`.');
+    throw new TypeError('This log opens asynchronously: open it first, and pass its result as `claim`.');
   }
   const runtime = new CoordinatorRuntime({
     options,

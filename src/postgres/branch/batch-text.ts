@@ -4,32 +4,35 @@ import { OWN_MARK } from '../connection/own-names.js';
 import type { PreparedTexts } from '../connection/prepared-texts.js';
 import { mayEnd } from './transaction-watch.js';
 
-/** What may be the start of a second statement in one text. */
+/** Matches the possible start of a second statement in one text. */
 const MORE_THAN_ONE = /;\s*\S/;
 
-/** What changes the prepared statements of a session, or loads code into it: whether it did, only its answer says. */
+/**
+ * Matches statements that change the prepared statements of a session, or load code into it. Only the answer
+ * shows whether they did.
+ */
 const MAY_SPOIL = /\b(?:prepare|deallocate|discard|load)\b/i;
 
-/** What PREPARE takes, after comments. */
+/** Matches the statements that PREPARE accepts, after comments. */
 const PREPARABLE = /^(?:\s|--.*\n|\/\*[^*]*\*\/)*(?:select|insert|update|delete|merge|with|values)\b/i;
 
-/** A statement that is prepared for one use only: to be sent with values, it has to have a name. */
+/** The name of a statement that is prepared for one use only: a statement with values needs a name. */
 export const ONCE = `dtc ${OWN_MARK} once`;
 
 /** The statements of a batch as text. */
 export interface BatchText {
   readonly statements: readonly string[];
-  /** Which of the results are those of the batch's statements. */
+  /** The positions of the batch's statements among the results. */
   readonly at: readonly number[];
-  /** The texts that are prepared in it, to be kept, by their names. */
+  /** The texts that the batch prepares and keeps, by their names. */
   readonly made: ReadonlyMap<string, string>;
-  /** Whether a statement is used that was prepared before. */
+  /** Whether the batch uses a statement that was prepared before. */
   readonly usesKept: boolean;
-  /** Whether a statement is prepared in it that is dropped again. */
+  /** Whether the batch prepares a statement and drops it again. */
   readonly usesOnce: boolean;
 }
 
-/** Whether a statement asks for nothing but to be run with its values, inside the transaction that is open. */
+/** Whether a statement only needs to run with its values, inside the open transaction. */
 export function isPlain({ text, values, name: _name, ...more }: QueryConfig): boolean {
   if (MORE_THAN_ONE.test(text) || mayEnd(text) || MAY_SPOIL.test(text) || Object.keys(more).length > 0) {
     return false;
@@ -38,11 +41,11 @@ export function isPlain({ text, values, name: _name, ...more }: QueryConfig): bo
 }
 
 /**
- * Writes the statements of a batch as one text, with their values in it. One that has values, or comes again, is prepared:
- * PostgreSQL then reads a value as it reads one that is sent beside the text.
+ * Writes the statements of a batch as one text that includes their values. A statement that has values or is
+ * repeated is prepared: PostgreSQL then reads a value as it reads one that is sent beside the text.
  *
- * @param keeps whether a statement that comes again stays prepared.
- * @returns undefined where a statement or a value has to be sent by itself. @throws what is wrong with a value.
+ * @param keeps whether a repeated statement stays prepared.
+ * @returns undefined if a statement or a value must be sent by itself. @throws an error for an invalid value.
  */
 export function textOfBatch(
   queries: readonly QueryConfig[],
@@ -62,7 +65,7 @@ export function textOfBatch(
     const as =
       kept === undefined && keeps && isPreparable ? texts.nameOf(text, name !== undefined) : undefined;
     if (kept === undefined && as === undefined) {
-      // A comment at its end must not hide what comes behind it.
+      // A comment at the end of the text must not hide the text behind it.
       const line = `${text}\n`;
       if (literals.length === 0) at.push(statements.push(line) - 1);
       else if (!isPreparable || texts.isLeft(text)) return undefined;

@@ -11,26 +11,30 @@ import { type Ending, preparation, rollBack } from './ending.js';
 import { forgetStatements, textsOf } from './session.js';
 import { type BranchWork, NO_SUCH_STATEMENT, type Work } from './work.js';
 
-/** What the text of a statement has that may take an advisory lock for the session. */
+/** Matches a statement that may take an advisory lock for the session. */
 const ADVISORY = /advisory/i;
 
-/** SQLSTATE `feature_not_supported`, of a prepared statement whose columns are others than when it was prepared. */
+/**
+ * SQLSTATE `feature_not_supported`: the columns of a prepared statement have changed since it was prepared.
+ */
 const PLAN_OUTDATED = '0A000';
 
-/** SQLSTATE `syntax_error`. PostgreSQL reads a query as a whole, before it runs a statement of it. */
+/** SQLSTATE `syntax_error`. PostgreSQL reads a query as a whole, before it runs any statement of it. */
 const SYNTAX_ERROR = '42601';
 
 /** The SQLSTATEs with which PostgreSQL may refuse to prepare a statement that it would run by itself. */
 const NOT_PREPARED = /^(?:42|0A|26)/;
 
-/** The work of a branch as statements that need no look at each other's results. @publicApi */
+/** The work of a branch as statements that do not depend on each other's results. @publicApi */
 export interface Batch {
   readonly statements: readonly QueryConfig[];
-  /** The vote, by the results of the statements in their order. What was prepared is rolled back if it is no. */
+  /**
+   * The vote, from the results of the statements in order. If it is no, the prepared branch is rolled back.
+   */
   readonly vote: (results: readonly QueryResult[]) => Vote;
 }
 
-/** The same as work that sends its statements one by one, for where its vote has to come before the end. */
+/** The same work as statements sent one by one, for use when the vote must come before the end. */
 export function workOf<P>(batch: Batch): Work<P> {
   return async (client) => {
     const results: QueryResult[] = [];
@@ -40,8 +44,8 @@ export function workOf<P>(batch: Batch): Work<P> {
 }
 
 /**
- * Prepares a branch in one round trip: everything from BEGIN to PREPARE TRANSACTION is one query, on the hope that the
- * vote is yes.
+ * Prepares a branch in one round trip: everything from BEGIN to PREPARE TRANSACTION is one query, in the
+ * expectation that the vote is yes.
  *
  * @returns as {@link BranchWork.perform}.
  */
@@ -54,11 +58,11 @@ export async function prepareBatch(
 ): Promise<Vote> {
   const { statements } = batch;
   if (statements.some((statement) => typeof statement?.text !== 'string')) {
-    throw new TypeError('A batch has something among its statements that is none: each needs a `text`.');
+    throw new TypeError('An element of the batch is not a statement: each needs a `text`.');
   }
   const ending = preparation(gid);
   const oneByOne = (): Promise<Vote> => work.perform(client, gid, branch, workOf(batch), ending);
-  // A client of another copy of `pg` does not take a query of ours.
+  // A client of another copy of `pg` does not accept our query.
   if (!(client instanceof Client) || !statements.every(isPlain)) return oneByOne();
   await work.look(client);
   for (let attempt = 1; ; attempt++) {
@@ -66,7 +70,8 @@ export async function prepareBatch(
     if (text === undefined) return oneByOne();
     const sent = await send(work, client, branch, ending, text, statements);
     if (sent.results !== undefined) return voteOf(client, gid, batch, text, sent.results);
-    // Only what the server says is a no. What goes wrong on this side, as a row that cannot be read, may hide a yes.
+    // Only an answer of the server is a no. An error on this side, such as a row that cannot be read, may
+    // hide a yes.
     if (!(sent.error instanceof DatabaseError)) throw sent.error;
     const next = await afterError(client, gid, text, sent);
     if (next === 'is final' || attempt === MOST_ATTEMPTS) {
@@ -79,20 +84,20 @@ export async function prepareBatch(
   }
 }
 
-/** A statement that was prepared may be gone, or out of date: then the batch is sent once more. */
+/** A prepared statement may be gone or out of date: then the batch is sent again. */
 const MOST_ATTEMPTS = 2;
 
-/** A branch that was sent as a whole, and what came of it. */
+/** A branch that was sent as a whole, and its result. */
 interface Sent {
-  /** Of every statement; undefined when one has failed. */
+  /** The results of all statements; undefined when one has failed. */
   readonly results?: readonly QueryResult[] | undefined;
   readonly error?: unknown;
-  /** Whether the transaction was opened, and its guard row written. */
+  /** Whether the transaction was opened and its guard row written. */
   readonly hasBegun: boolean;
   readonly mayLock: boolean;
 }
 
-/** Sends a branch as one query, and keeps in mind which of its statements are prepared in the session by then. */
+/** Sends a branch as one query, and remembers which of its statements are then prepared in the session. */
 async function send(
   work: BranchWork,
   client: PoolClient,
@@ -115,7 +120,7 @@ async function send(
     for (const [one, name] of text.made) textsOf(client).prepared(one, name);
     work.endings.undone(client);
     const own = begin.length + end.statements.length;
-    // It is prepared, and a throw has it rolled back.
+    // The branch is prepared, and an error rolls it back.
     if (answer.results.length !== own + text.statements.length) {
       throw new TypeError('A batch has an empty statement.');
     }
@@ -124,14 +129,16 @@ async function send(
   return { ...answer, mayLock };
 }
 
-/** Of a query with several statements, `pg` gives the rows as they come, and after an error no results. */
+/**
+ * For a query with several statements, `pg` delivers the rows as they come, and no results after an error.
+ */
 function ask(client: PoolClient, text: string): Promise<Omit<Sent, 'mayLock'>> {
   return new Promise((resolve) => {
     let hasBegun = false;
     const query = new Query(text, (error: Error | undefined, results: QueryResult | QueryResult[]) => {
       resolve(error ? { error, hasBegun } : { results: [results].flat(), hasBegun });
     });
-    // The first one is of the guard row, before any of the work.
+    // The first result belongs to the guard row, before any of the work.
     query.once('row', () => {
       hasBegun = true;
     });
@@ -140,8 +147,9 @@ function ask(client: PoolClient, text: string): Promise<Omit<Sent, 'mayLock'>> {
 }
 
 /**
- * Rolls back what has failed, and finds out whether the error is one of the work, or of a statement that could not be
- * prepared, or was prepared before and is of no use any more. Then nothing is wrong with the branch.
+ * Rolls back a failed batch, and finds the cause: an error of the work, a statement that could not be
+ * prepared, or a prepared statement that is no longer usable. In the last two cases the branch itself is not
+ * at fault.
  *
  * @throws the error when the branch is, or may be, prepared: the results that its vote needs are lost.
  */
@@ -156,7 +164,7 @@ async function afterError(
   if (text.usesOnce) await sendScript(client, `DEALLOCATE "${ONCE}"`);
   const texts = textsOf(client);
   if (!hasBegun && code === NO_SUCH_STATEMENT) {
-    // With the statement of the guard row all of them are gone.
+    // If the statement of the guard row is gone, all of them are.
     forgetStatements(client);
     return 'again';
   }
@@ -186,7 +194,7 @@ async function preparedOf(client: PoolClient, names: readonly string[]): Promise
   return new Set(rows.map(({ name }) => name));
 }
 
-/** It is prepared already, so that a vote which is no commit rolls it back. */
+/** It is already prepared, so any vote other than commit rolls it back. */
 async function voteOf(
   client: PoolClient,
   gid: string,

@@ -2,21 +2,21 @@ import type { CustomTypesConfig, PoolClient } from 'pg';
 import { PostgresBranchError } from '../errors.js';
 import { type TransactionWatch, controlsTransaction } from './transaction-watch.js';
 
-/** The client that the work of one branch gets, and the end of its use. */
+/** The client that the work of one branch receives, and the end of its use. */
 export interface BranchClient {
   readonly client: PoolClient;
   /** Whether something that was sent may not be answered yet. */
   readonly isBusy: boolean;
-  /** Whether the work was told of an error of the database. */
+  /** Whether the work received an error of the database. */
   readonly hasFailed: boolean;
-  /** Whether the text of a statement suggests that it takes an advisory lock for the session. */
+  /** Whether a statement's text suggests that it takes an advisory lock for the session. */
   readonly mayLock: boolean;
   /**
    * Rejected when a callback of the work throws, as there is no caller that would hear of it otherwise, and when the work
    * sends a statement that begins or ends a transaction.
    */
   readonly failed: Promise<never>;
-  /** From now on every query of the work is refused, as it is when nobody waits for the branch any more. */
+  /** Refuses every query of the work from now on, as when the coordinator no longer waits for the branch. */
   readonly close: () => void;
 }
 
@@ -42,9 +42,9 @@ const LISTENING: ReadonlySet<unknown> = new Set([
 ]);
 
 /**
- * Hands out a connection for as long as its transaction lasts. Work that goes on after its vote, because it forgot to
- * await something, would otherwise reach the next transaction of the connection, or none, and be committed by itself. What
- * the work does to the client object, as to listen or to set a type parser, ends with the loan.
+ * Lends a connection for the duration of its transaction. Work that forgets to await a query and continues
+ * after its vote would otherwise reach the next transaction of the connection, or none and be committed by
+ * itself. Changes of the work to the client object, such as listeners or type parsers, end with the loan.
  */
 export function lend(client: PoolClient, signal: AbortSignal, watch: TransactionWatch): BranchClient {
   const loan = new Loan(client, signal, watch);
@@ -59,7 +59,7 @@ class Loan implements BranchClient {
   private fail!: (error: unknown) => void;
   private isOver = false;
   private unanswered = 0;
-  /** What the work has set on the client, and the methods that were bound for it. */
+  /** The properties that the work has set on the client, and the methods that were bound for it. */
   private readonly own = new Map<unknown, unknown>();
   private readonly undo: (() => void)[] = [];
 
@@ -106,7 +106,7 @@ class Loan implements BranchClient {
     return method;
   }
 
-  /** Each form in which `pg` takes a query has its own way to be told of an error. */
+  /** Each form in which `pg` accepts a query reports errors in its own way. */
   private readonly query = (...args: unknown[]): unknown => {
     const [config, values, last] = args;
     const refusal = this.refusalOf(config);
@@ -180,7 +180,7 @@ class Loan implements BranchClient {
       };
     }
     if (query.emit !== undefined) query.emit = this.guardedEmit(query.emit.bind(query));
-    // An event of error that is not listened for would end the process.
+    // An error event without a listener would end the process.
     query.on?.('error', () => this.watch.seeNothing(textOf(query)));
     query.on?.('end', this.watch.see);
     if (refusal === undefined) {
@@ -194,7 +194,7 @@ class Loan implements BranchClient {
     return query;
   }
 
-  /** A callback that throws fails the work, and not the process; after the end of the work there is nothing left to fail. */
+  /** An error of a callback fails the work, not the process. After the end of the work it has no effect. */
   private guarded(callback: Callback): Callback {
     return (error, result) => {
       try {
@@ -205,7 +205,7 @@ class Loan implements BranchClient {
     };
   }
 
-  /** The same for what listens to the events of a query. */
+  /** The same for listeners to the events of a query. */
   private guardedEmit(emit: (event: string, ...args: unknown[]) => boolean) {
     return (event: string, ...args: unknown[]): boolean => {
       try {
@@ -240,7 +240,7 @@ function isSubmitted(query: unknown): query is SubmittedQuery {
   return typeof (query as SubmittedQuery | null | undefined)?.submit === 'function';
 }
 
-/** @returns the text of a query in any of its forms, if it shows one. */
+/** @returns the text of a query in any of its forms, if it has one. */
 function textOf(query: unknown): string | undefined {
   const text = typeof query === 'string' ? query : (query as { text?: unknown } | null | undefined)?.text;
   return typeof text === 'string' ? text : undefined;
@@ -251,7 +251,7 @@ function handled(result: Promise<never>): Promise<never> {
   return result;
 }
 
-/** Libraries release what they work with; this connection is released when its transaction is over. */
+/** Libraries release their client after use. This connection is released when its transaction has ended. */
 function leaveIt(...args: readonly unknown[]): Promise<void> {
   for (const callback of args) if (typeof callback === 'function') process.nextTick(callback);
   return Promise.resolve();
@@ -260,7 +260,7 @@ function leaveIt(...args: readonly unknown[]): Promise<void> {
 function workOver(): PostgresBranchError {
   return new PostgresBranchError(
     'DTC_POSTGRES_WORK_OVER',
-    'The work of this branch is over, and its client can be used no more: await every query before the vote.',
+    'The work of this branch has ended, and its client can no longer be used: await every query before the vote.',
   );
 }
 

@@ -13,8 +13,8 @@ import { codeOf, meaningOf, remedyOf } from '../sqlstate.js';
 /**
  * Commits a prepared branch; repeats are harmless.
  *
- * @throws HeuristicError when the branch has ended otherwise, or nobody knows how. What else the database says, another
- * attempt may overcome.
+ * @throws HeuristicError when the branch has ended otherwise, or its end is unknown. After any other error of
+ * the database another attempt may succeed.
  */
 export async function commitPrepared(client: PoolClient, gid: string, guard: GuardTable): Promise<void> {
   const sql = `COMMIT PREPARED ${quoted(gid)}`;
@@ -28,26 +28,26 @@ export async function commitPrepared(client: PoolClient, gid: string, guard: Gua
   }
   switch (await guard.read(client, gid)) {
     case 'committed':
-      // An earlier attempt has done it, whose wait for the standbys may have been cut short.
+      // An earlier attempt has committed it, and its wait for the standbys may have been interrupted.
       await client.query(REPLICATED_WRITE);
       throwIfCutShort(client, before, sql);
       return;
     case 'rolled-back':
-      throw new HeuristicError('rollback', `${gid} was told to commit, but it is rolled back in PostgreSQL`);
+      throw new HeuristicError('rollback', `${gid} received a commit, but it is rolled back in PostgreSQL`);
     case undefined:
       throw new HeuristicError(
         'hazard',
-        `${gid} was told to commit, but PostgreSQL has neither the prepared transaction nor its row in ` +
-          `${guard.table}: somebody has rolled it back by hand, or the database was restored from a backup`,
+        `${gid} received a commit, but PostgreSQL has neither the prepared transaction nor its row in ` +
+          `${guard.table}: it was rolled back by hand, or the database was restored from a backup`,
       );
   }
 }
 
 /**
- * Rolls a branch back, prepared or not, and leaves a tombstone, so that no prepare that comes later can succeed. The
- * tombstone is the proof: it cannot be written as long as the branch is prepared, or about to be.
+ * Rolls a branch back, prepared or not, and leaves a tombstone, so that no later prepare can succeed. The
+ * tombstone is the proof: it cannot be written while the branch is prepared, or about to be.
  *
- * @throws as {@link commitPrepared}; also when a prepare under way does not end within `waitMs`.
+ * @throws as {@link commitPrepared}; also when a running prepare does not end within `waitMs`.
  */
 export async function rollBackPrepared(
   client: PoolClient,
@@ -63,11 +63,11 @@ export async function rollBackPrepared(
   if (ending.status === 'rejected') throw ending.reason;
   if (end.status === 'rejected') throw end.reason;
   if (end.value === 'committed') {
-    throw new HeuristicError('commit', `${gid} was told to roll back, but it is committed in PostgreSQL`);
+    throw new HeuristicError('commit', `${gid} received a rollback, but it is committed in PostgreSQL`);
   }
 }
 
-/** @returns how the branch ended, once and for all: rolled back, unless it was committed before. */
+/** @returns the final end of the branch: rolled back, unless it was committed before. */
 export async function bury(
   client: PoolClient,
   gid: string,
@@ -77,11 +77,12 @@ export async function bury(
   const before = waitsCutShort(client);
   const end = await guard.bury(client, gid, waitMs);
   throwIfCutShort(client, before, `The end of ${gid}`);
-  if (end === undefined) throw new Error(`${guard.table} has no row of ${gid}, though one was just written`);
+  if (end === undefined)
+    throw new Error(`${guard.table} has no row of ${gid}, although one was just written`);
   return end;
 }
 
-/** @returns whether the branch is prepared in this database, as no longer than a moment ago. */
+/** @returns whether the branch is prepared in this database, as of a moment ago. */
 export async function isPrepared(client: PoolClient, gid: string): Promise<boolean> {
   const rows = await rowsOf(
     client,
@@ -92,7 +93,7 @@ export async function isPrepared(client: PoolClient, gid: string): Promise<boole
   return rows.length === 1;
 }
 
-/** @returns the global ids of a participant that are prepared in this database. */
+/** @returns the global ids of a participant's prepared branches in this database. */
 export async function preparedOf(client: PoolClient, participant: string): Promise<string[]> {
   const rows = await rowsOf<{ gid: string }>(
     client,
@@ -102,7 +103,7 @@ export async function preparedOf(client: PoolClient, participant: string): Promi
   return rows.map(({ gid }) => gid);
 }
 
-/** @returns an error with what was tried, what it means and what mends it. */
+/** @returns an error with the attempted action, its meaning and the remedy. */
 export function completionFailed(sql: string, error: unknown): PostgresBranchError {
   const sqlstate = codeOf(error);
   const message = messageOf(error);

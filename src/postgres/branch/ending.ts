@@ -10,11 +10,11 @@ import { spoil } from '../connection/spoiled.js';
 import type { GuardTable } from '../guard/table.js';
 import { meaningOf, refusalOf } from '../sqlstate.js';
 
-/** How the transaction of a branch is brought to its end: prepared, or committed where the branch decides alone. */
+/** How the transaction of a branch ends: prepared, or committed if the branch commits in one phase. */
 export interface Ending {
   readonly gid: string;
   readonly sql: string;
-  /** The first word of the answer that says that it is done. */
+  /** The first word of the answer that confirms the end. */
   readonly command: 'PREPARE' | 'COMMIT';
 }
 
@@ -23,7 +23,7 @@ export function preparation(gid: string): Ending {
   return { gid, sql: `PREPARE TRANSACTION ${quoted(gid)}`, command: 'PREPARE' };
 }
 
-/** The end of a branch that is alone in its transaction. */
+/** The end of the only branch of a transaction. */
 export function onePhase(gid: string): Ending {
   return { gid, sql: COMMIT, command: COMMIT };
 }
@@ -31,16 +31,17 @@ export function onePhase(gid: string): Ending {
 const COMMIT = 'COMMIT';
 
 /**
- * Under `serializable` the reads of a transaction are proven consistent only by its commit. So a branch that votes read-only
- * goes back to this savepoint, which undoes what was written since, and commits. A savepoint of the work by the same
- * name would hide this one, and what was written before it would be committed: so no work can know the name.
+ * Under `serializable`, only the commit of a transaction proves that its reads were consistent. So a branch
+ * that votes read-only goes back to this savepoint, which undoes its writes, and commits. A savepoint of the
+ * work with the same name would hide this one, and earlier writes would be committed. So the work cannot know
+ * the name.
  */
 export const START = `dtc_${OWN_MARK}`;
 
-/** The statements that end a transaction, and leave nothing in its session of what the work has set. */
+/** The statements that end a transaction, and remove every setting of the work from its session. */
 export interface EndingScript {
   readonly statements: readonly string[];
-  /** How many come before the one that ends the transaction. */
+  /** The number of statements before the one that ends the transaction. */
   readonly at: number;
 }
 
@@ -76,13 +77,13 @@ export class BranchEndings {
     this.sessions.undone(client);
     if (commands[at] === ending.command) return 'commit';
     if (client.getTransactionStatus() !== 'I') await rollBack(client);
-    // A transaction in which a statement has failed is rolled back without an error: only the command says so.
+    // A transaction with a failed statement is rolled back without an error: only the command shows it.
     return workFailed();
   }
 
   /**
-   * What an error says that came instead of the answer to an end. It may be of a statement behind the end, which changes
-   * nothing of it: the session is reset before its next branch.
+   * Interprets an error that came instead of the answer to an end. It may belong to a statement behind the
+   * end, and then changes nothing: the session is reset before its next branch.
    *
    * @returns `commit`, or a refusal. @throws the error when the result is not known.
    */
@@ -91,7 +92,7 @@ export class BranchEndings {
     return (await this.isDone(client, ending)) ? 'commit' : voteByError(error);
   }
 
-  /** The session has nothing of the work any more. */
+  /** The session holds nothing of the work any more. */
   undone(client: PoolClient): void {
     this.sessions.undone(client);
   }
@@ -103,7 +104,7 @@ export class BranchEndings {
   }
 
   /**
-   * Ends a transaction that has voted read-only, and undoes what it may have written.
+   * Ends a transaction that has voted read-only, and undoes any writes.
    *
    * @returns `read-only`, or a refusal. @throws when a connection is lost.
    */
@@ -122,32 +123,38 @@ export class BranchEndings {
     return error === undefined ? workFailed() : voteByError(error);
   }
 
-  /** Rolls a transaction back, and its settings with it. @returns whether the server has said so. */
+  /** Rolls a transaction back, and its settings with it. @returns whether the server has confirmed it. */
   async rollBack(client: PoolClient, mayLock: boolean): Promise<boolean> {
     const isRolledBack = await rollBack(client);
     if (isRolledBack) await this.tidy(client, mayLock);
     return isRolledBack;
   }
 
-  /** A rollback undoes settings, and leaves the advisory locks of the session. */
+  /** A rollback undoes settings, but keeps the advisory locks of the session. */
   private async tidy(client: PoolClient, mayLock: boolean): Promise<void> {
     if (mayLock && (await sendScript(client, UNLOCK)).error !== undefined) return;
     this.sessions.undone(client);
   }
 }
 
-/** A statement of the work has failed, and the work has not said so. */
+/** A statement of the work has failed, and the work has not reported it. */
 export function workFailed(): Vote {
-  return refuse('WORK_FAILED', 'a statement of the work failed, though the work did not say so');
+  return refuse('WORK_FAILED', 'a statement of the work failed, although the work did not report it');
 }
 
-/** @returns a refusal, where the error proves that the transaction has not come to its end. @throws the error otherwise. */
+/**
+ * @returns a refusal, if the error proves that the transaction has not taken effect. @throws the error
+ * otherwise.
+ */
 export function voteByError(error: unknown): Vote {
   if (meaningOf(error, 'prepare') === 'refused') return refusalOf(error);
   throw error;
 }
 
-/** @returns whether the server has said so. If not the connection is given up, and the server rolls back what was never prepared. */
+/**
+ * @returns whether the server has confirmed it. If not, the connection is given up, and the server rolls back
+ * an unprepared transaction.
+ */
 export async function rollBack(client: PoolClient): Promise<boolean> {
   try {
     await client.query('ROLLBACK');

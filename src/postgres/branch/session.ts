@@ -7,74 +7,89 @@ import { replicationLevel } from '../connection/replication.js';
 import { sendScript } from '../connection/script.js';
 import { codeOf } from '../sqlstate.js';
 
-/** What the checks at the start have found out about the server, and the sessions that it gives to this participant. */
+/** The result of the start-up checks of the server and the sessions that this participant gets. */
 export interface ServerFacts {
-  /** As `server_version_num` has it. */
+  /** In the form of `server_version_num`. */
   readonly version: number;
-  /** The role that the session takes by itself, quoted; or `NONE` for that of the login. */
+  /** The role that the session assumes by itself, quoted; or `NONE` for the role of the login. */
   readonly role: string;
-  /** `synchronous_commit`, and the isolation level of a new session, as they are configured. */
+  /** The configured `synchronous_commit`, and the isolation level of a new session. */
   readonly synchronousCommit: string;
   readonly isolation: string;
   /** Whether transactions are read-only by default, `on` or `off`. */
   readonly readOnlyDefault: string;
-  /** After so many milliseconds the server ends a transaction, as it is configured; 0 where it does not. */
+  /** The configured time in milliseconds after which the server ends a transaction; 0 if it does not. */
   readonly transactionTimeout: string;
-  /** Whether the login may take another user's authorization: only a superuser may. */
+  /** Whether the login may assume another user's authorization: only a superuser may. */
   readonly isSuperuser: boolean;
 }
 
-/** What is known of the session of a connection. It is kept on the connection, whoever uses it. */
+/** The known state of a connection's session. It is kept on the connection, for all its users. */
 interface Session {
-  /** Whose settings it has, and no others; undefined from the start of a branch until its session is reset. */
+  /**
+   * The owner whose settings the session has; undefined from the start of a branch until its session is
+   * reset.
+   */
   by?: BranchSessions | undefined;
   readOnly: boolean;
-  /** SQL that sets again what was set in it before it was used first, as by a hook of the pool. */
+  /**
+   * SQL that restores the settings that the session had before its first use, for example from a hook of the
+   * pool.
+   */
   given?: readonly string[];
-  /** The names of our own statements that are prepared in it. */
+  /** The names of our own prepared statements in the session. */
   readonly statements: Set<string>;
   readonly texts: PreparedTexts;
 }
 
 const SESSION = Symbol('session');
 
-/** `transaction_timeout` is there from PostgreSQL 17 on; it bounds everything, and only it PREPARE TRANSACTION and COMMIT. */
+/**
+ * `transaction_timeout` exists from PostgreSQL 17 on. It limits the whole transaction, and it alone limits
+ * PREPARE TRANSACTION and COMMIT.
+ */
 const TRANSACTION_TIMEOUT_SINCE = 170_000;
 
 /**
- * The limits of the server come at least so much after the deadline. They are for the case that the coordinator is gone:
- * as long as it is there, it is the one to say that time is up.
+ * The delay between the deadline and the limits of the server. These limits are for the case that the
+ * coordinator has gone. While it runs, it enforces the deadline itself.
  */
 const GRACE_MS = 500;
 
-/** SQLSTATE `duplicate_prepared_statement`: it is there, though nobody knew. The next branch finds it. */
+/**
+ * SQLSTATE `duplicate_prepared_statement`: the statement exists, although this was unknown. The next branch
+ * finds it.
+ */
 const DUPLICATE_STATEMENT = '42P05';
 
-/** What the server is told is the longest, as it keeps the milliseconds in 31 bits. */
+/** The longest limit that can be set: the server stores the milliseconds in 31 bits. */
 const LONGEST_MS = 2_147_483_647;
 
-/** What was set with SET before, with its value as a literal. It is read as NULL, whatever parses results. */
+/**
+ * The settings made with SET before, with their values as literals. The result is NULL, so no parser changes
+ * it.
+ */
 const GIVEN_SETTINGS = `
   SELECT format('SELECT NULL FROM pg_catalog.set_config(%L, %L, false)', name, setting) AS sql FROM pg_catalog.pg_settings
   WHERE source = 'session' AND name NOT IN ('role', 'session_authorization')`;
 
 /**
- * The sessions in which branches are begun: each has the isolation level and the statement for the guard row.
- * What the work of a branch sets in its session is undone before the session is given to another branch.
+ * The sessions in which branches begin: each has the isolation level and the statement for the guard row.
+ * Settings that the work of a branch makes in its session are undone before the session gets another branch.
  */
 export class BranchSessions {
   constructor(
     private readonly guard: GuardTable,
     private readonly settings: ResolvedPostgresSettings,
     private readonly server: ServerFacts,
-    /** Whether something else may have set something in a session before, as a hook of the pool. */
+    /** Whether other code, such as a hook of the pool, may have changed settings in a session before. */
     private readonly hasHooks: boolean,
   ) {}
 
   /** @returns the limits of a branch, to be set with its guard row. @param remainingMs until its deadline. */
   limitsOf(remainingMs: number): BranchLimits {
     return {
-      // Two that wait for each other, in different databases, are not to give up at the same moment.
+      // Two branches that wait for each other in different databases should not give up at the same moment.
       lockMs: Math.ceil(this.settings.lockTimeoutMs * (0.5 + Math.random() / 2)),
       totalMs: Math.min(remainingMs + GRACE_MS, LONGEST_MS),
     };
@@ -85,7 +100,7 @@ export class BranchSessions {
     return this.settings.isolation === 'serializable';
   }
 
-  /** Looks, once for each session, what is set in it already. */
+  /** Reads, once for each session, which settings it already has. */
   look(client: PoolClient): Promise<void> | undefined {
     const session = sessionOf(client);
     if (session.given !== undefined) return undefined;
@@ -99,11 +114,12 @@ export class BranchSessions {
   }
 
   /**
-   * Sees to it that a session is ready for a branch. What is sent behind it finds it so; a failure shows there as well.
-   * From then on the session counts as changed, until {@link endOf} or {@link undone} says that it is not.
+   * Makes a session ready for a branch. Statements sent behind this find it ready, or fail with it. From then
+   * on the session counts as changed, until {@link endOf} or {@link undone} resets that.
    *
-   * @param readOnly whether only a transaction that says READ WRITE may write.
-   * @returns undefined when nothing is to be done, else a promise of the end. @throws (as a rejection) what the server says.
+   * @param readOnly whether only a transaction with READ WRITE may write.
+   * @returns undefined when nothing needs to be done, otherwise a promise of the end. @throws (as a
+   * rejection) the error of the server.
    */
   ready(client: PoolClient, readOnly: boolean): Promise<void> | undefined {
     const session = sessionOf(client);
@@ -113,7 +129,7 @@ export class BranchSessions {
     const { statementName } = this.guard;
     const sql = [
       ...(isReady ? [] : [...this.reset(session), ...this.mode(session)]),
-      // It comes last: it stays also where something behind it fails.
+      // This comes last: it stays even if a statement behind it fails.
       ...(session.statements.has(statementName) ? [] : [this.guard.prepareInsert(this.limits)]),
     ];
     if (sql.length === 0) return undefined;
@@ -124,9 +140,9 @@ export class BranchSessions {
   }
 
   /**
-   * @returns the statements that come before the end of a transaction, so that nothing which the work has set is there any
-   * more. What is deferred is checked while it is: by the role, and on the search path, of the work. The owner of what
-   * is prepared is the role of the session. And the server waits for its standbys, and tells when it does not.
+   * @returns the statements before the end of a transaction, which remove the settings of the work. Deferred
+   * constraints are checked before, with the role and the search path of the work. The owner of the prepared
+   * transaction is the role of the session. The server waits for its standbys, and reports when it does not.
    */
   beforeEnd(): string[] {
     return [
@@ -137,13 +153,13 @@ export class BranchSessions {
     ];
   }
 
-  /** @returns the statements that undo what the work has set, and a rollback would have undone. */
+  /** @returns the statements that undo the settings of the work as a rollback would. */
   afterEnd(client: PoolClient): string[] {
     const session = sessionOf(client);
     return ['RESET ALL', ...(session.given ?? []), ...this.mode(session)];
   }
 
-  /** The session has nothing of the work any more: it was rolled back, or reset by {@link afterEnd}. */
+  /** The session holds nothing of the work any more: it was rolled back, or reset by {@link afterEnd}. */
   undone(client: PoolClient): void {
     sessionOf(client).by = this;
   }
@@ -157,7 +173,7 @@ export class BranchSessions {
     return [...(isSuperuser ? ['SET SESSION AUTHORIZATION DEFAULT'] : []), `SET ROLE ${role}`];
   }
 
-  /** The settings that bound a transaction at the server. */
+  /** The settings that limit a transaction at the server. */
   private get limits(): readonly string[] {
     return this.server.version >= TRANSACTION_TIMEOUT_SINCE
       ? ['transaction_timeout']
@@ -177,7 +193,8 @@ export class BranchSessions {
       ...(isConfigured && mode === server.readOnlyDefault
         ? []
         : [`SET default_transaction_read_only = ${mode}`]),
-      // The server does not shorten a limit that runs since the transaction began: so there is none until the guard row.
+      // The server does not shorten a limit that runs since the transaction began. So there is none until the
+      // guard row.
       ...((isConfigured && server.transactionTimeout === '0') || server.version < TRANSACTION_TIMEOUT_SINCE
         ? []
         : ['SET transaction_timeout = 0']),
@@ -185,18 +202,21 @@ export class BranchSessions {
   }
 }
 
-/** What survives the end of a transaction that is committed, besides settings. What is prepared can have none of it. */
+/**
+ * Resets what survives the end of a committed transaction besides settings. A prepared transaction can have
+ * none of it.
+ */
 export const AFTER_COMMIT: readonly string[] = ['CLOSE ALL', 'UNLISTEN *', 'DISCARD TEMP'];
 
 /** Releases the advisory locks of the session. */
 export const UNLOCK = 'SELECT NULL FROM pg_catalog.pg_advisory_unlock_all()';
 
-/** The session has lost the statements that were prepared in it, or they do not fit any more. */
+/** The session has lost its prepared statements, or they no longer fit. */
 export function forgetStatements(client: PoolClient): void {
   const session = sessionOf(client);
   session.statements.clear();
   session.texts.clear();
-  // Whatever has dropped them may have reset more.
+  // The cause may have reset more than the statements.
   session.by = undefined;
 }
 

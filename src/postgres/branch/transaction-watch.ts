@@ -1,16 +1,16 @@
 import type { PoolClient, QueryResult } from 'pg';
 
-/** What a result says when a transaction has ended; no result of anything else says it. */
+/** The commands of results that end a transaction. No other result has them. */
 const ENDED = 'COMMIT';
 
 /**
- * What it says when one may have: to go back to a savepoint is a `ROLLBACK` too, a second `BEGIN` may change nothing, and
- * `PREPARE` may make a statement or a prepared transaction.
+ * The commands of results that may end one: going back to a savepoint is a `ROLLBACK` too, a second `BEGIN`
+ * may change nothing, and `PREPARE` may make a statement or a prepared transaction.
  */
 const DOUBTFUL: ReadonlySet<string> = new Set(['ROLLBACK', 'BEGIN', 'START', 'PREPARE']);
 
 /**
- * What it says when the statements that are prepared in the session are others than before, or code was loaded into it. Both
+ * The commands of results that change the prepared statements of the session, or load code into it. Both
  * outlive the transaction, and neither can be undone for certain.
  */
 const SPOILING: ReadonlySet<string> = new Set(['PREPARE', 'DEALLOCATE', 'DISCARD', 'LOAD']);
@@ -18,7 +18,7 @@ const SPOILING: ReadonlySet<string> = new Set(['PREPARE', 'DEALLOCATE', 'DISCARD
 /** The words of a text that may end a transaction. `ROLLBACK TO SAVEPOINT` has one too. */
 const MAY_END = /\b(?:rollback|commit|begin|start\s+transaction|end|abort|prepare\s+transaction)\b/i;
 
-/** Whether a text may end the transaction in which it is run, or only looks like it. */
+/** Whether a text may end its transaction, or only looks like it. */
 export function mayEnd(text: string): boolean {
   return MAY_END.test(text);
 }
@@ -33,8 +33,8 @@ export function controlsTransaction(text: string): boolean {
 }
 
 /**
- * What the results say with which the server answers the work of a branch: whether it has ended the transaction that was
- * begun for it. That another one is open afterwards hides it from the status of the connection.
+ * Watches the results of a branch's work: whether it has ended the transaction that was begun for it. If
+ * another transaction is open afterwards, the status of the connection hides that.
  */
 export class TransactionWatch {
   private ended = false;
@@ -43,23 +43,23 @@ export class TransactionWatch {
 
   constructor(private readonly client: PoolClient) {}
 
-  /** To be told of each answer, as soon as it is there. @param answer a result, or a list of them. */
+  /** Called with each answer as soon as it arrives. @param answer a result, or a list of results. */
   readonly see = (answer: unknown): void => {
     const answers = Array.isArray(answer) ? (answer as unknown[]) : [answer];
     for (const one of answers) {
       const { command } = (one ?? {}) as Partial<QueryResult>;
-      // Without a command it is nothing that `pg` has made.
+      // A value without a command was not made by `pg`.
       if (typeof command !== 'string') continue;
       if (command === ENDED) this.ended = true;
       if (DOUBTFUL.has(command)) this.doubtful = true;
       if (SPOILING.has(command)) this.spoils = true;
     }
-    // Without a transaction, what the work sends is committed at once, and no command says so.
+    // Without a transaction, each statement of the work is committed at once, and no command shows that.
     if (this.client.getTransactionStatus() === 'I') this.ended = true;
   };
 
   /**
-   * To be told of each answer that says nothing of what was done.
+   * Called with each answer that does not show its command.
    *
    * @param text of the query, as far as it is known.
    */
@@ -67,7 +67,7 @@ export class TransactionWatch {
     if (text === undefined || mayEnd(text)) this.doubtful = true;
   };
 
-  /** Whether the session is not to be used by another branch. */
+  /** Whether no other branch may use the session. */
   get isSpoiling(): boolean {
     return this.spoils;
   }

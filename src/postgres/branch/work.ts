@@ -17,15 +17,18 @@ import { TransactionWatch } from './transaction-watch.js';
 /** The work of one branch: statements in a transaction that is open already, and a vote. @publicApi */
 export type Work<P> = (client: PoolClient, branch: Branch<P>) => Promise<Vote>;
 
-/** What `pg` says of a transaction that is open, and in which no statement has failed. */
+/** The status that `pg` gives for an open transaction without a failed statement. */
 const OPEN = 'T';
 
-/** SQLSTATE `invalid_sql_statement_name`: the work before has deallocated what was prepared in its session. */
+/**
+ * SQLSTATE `invalid_sql_statement_name`: earlier work has deallocated the prepared statements of its session.
+ */
 export const NO_SUCH_STATEMENT = '26000';
 
 /**
- * Does the work of a branch in a transaction on one connection: opens it, with limits and the guard row, runs the work,
- * and prepares or commits it if that is the vote. Whatever else happens, the transaction is rolled back.
+ * Does the work of a branch in a transaction on one connection: opens it, with limits and the guard row, runs
+ * the work, and prepares or commits it if that is the vote. In every other case the transaction is rolled
+ * back.
  */
 export class BranchWork {
   readonly endings: BranchEndings;
@@ -42,9 +45,9 @@ export class BranchWork {
   }
 
   /**
-   * @returns the vote of the work; a refusal when the database refuses, or the branch was rolled back before; and
-   * `commit` when a call before this one has prepared the branch already: in one phase it is committed then.
-   * @throws whatever else the work throws, when it is rolled back; and any error that leaves the result unknown.
+   * @returns the vote of the work; a refusal when the database refuses, or the branch was rolled back before;
+   * and `commit` when an earlier call has already prepared the branch, which is then committed in one phase.
+   * @throws any other error of the work, after its rollback; and any error that leaves the result unknown.
    */
   async perform<P>(
     client: PoolClient,
@@ -54,12 +57,12 @@ export class BranchWork {
     ending: Ending,
   ): Promise<Vote> {
     await this.sessions.look(client);
-    // Should the begin of a branch fail before it takes effect, statements that are sent behind it would each commit by
-    // itself: outside a transaction that says READ WRITE, as ours does, nothing may be written here.
+    // If the BEGIN of a branch fails before it takes effect, each statement sent behind it would commit by
+    // itself. So outside a transaction with READ WRITE, like ours, the session may not write.
     const readying = this.ready(client, branch.deadline, true);
     const watch = new TransactionWatch(client);
     const loan = lend(client, branch.signal, watch);
-    // On a pipelined connection the first statement of the work need not wait: should the begin fail, it fails too.
+    // On a pipelined connection the first statement of the work need not wait: if BEGIN fails, it fails too.
     const isAhead = client.pipeline && readying === undefined;
     const { begin, ahead } = together(client, () => ({
       begin: this.open(client, readying, this.begin(gid, 'BEGIN READ WRITE', branch.deadline)),
@@ -74,10 +77,10 @@ export class BranchWork {
     const result = await (ahead ?? settle(() => work(loan.client, branch), loan.failed));
     loan.close();
     if (watch.isSpoiling) spoil(client);
-    // What is not prepared yet need not be rolled back from being so.
+    // An unprepared branch does not need ROLLBACK PREPARED.
     branch.signal.throwIfAborted();
-    // What the work did not await is answered before this. And an error is told before the server says what has become of
-    // the transaction, which matters where the work goes on and votes.
+    // Queries that the work did not await are answered before this. And an error arrives before the server
+    // reports the state of the transaction, which matters if the work continues and votes.
     if (loan.isBusy || watch.isDoubtful || (loan.hasFailed && result.status === 'fulfilled')) {
       await client.query(';');
       if (watch.isSpoiling) spoil(client);
@@ -94,7 +97,7 @@ export class BranchWork {
       : this.endings.endReader(client, loan.mayLock);
   }
 
-  /** Whether a statement of a batch that comes again is prepared. */
+  /** Whether a repeated statement of a batch is prepared. */
   get preparesStatements(): boolean {
     return this.settings.prepareStatements;
   }
@@ -104,10 +107,12 @@ export class BranchWork {
     return this.sessions.look(client);
   }
 
-  /** @see BranchSessions.ready @throws RangeError when the time of the branch is over before its work begins. */
+  /**
+   * @see BranchSessions.ready @throws RangeError when the time of the branch is up before its work begins.
+   */
   ready(client: PoolClient, deadline: number, readOnly: boolean): Promise<void> | undefined {
     if (remainingUntil(deadline) <= 0) {
-      throw new RangeError('The deadline of this branch is over before its work begins.');
+      throw new RangeError('The deadline of this branch has passed before its work begins.');
     }
     return this.sessions.ready(client, readOnly);
   }
@@ -132,14 +137,14 @@ export class BranchWork {
   }
 
   /**
-   * The transaction could not be opened, or the branch has a guard row already, its own or its tombstone.
+   * The transaction could not be opened, or the branch already has a guard row, its own or its tombstone.
    *
-   * @throws the error, when nothing proves that no other call has prepared the branch.
+   * @throws the error, unless it is proven that no other call has prepared the branch.
    */
   async notBegun(client: PoolClient, gid: string, error: unknown, ending: Ending): Promise<Vote> {
     const meaning = meaningOf(error, 'begin');
     if (meaning !== 'exists' && meaning !== 'held') {
-      // What was sent ahead may have been done outside a transaction. Whatever is wrong here is not left to another branch.
+      // Statements sent ahead may have run outside a transaction. The session is not given to another branch.
       spoil(client);
       throw error;
     }
@@ -158,20 +163,20 @@ export class BranchWork {
     throw error;
   }
 
-  /** Whether the work has ended the transaction that was begun for it, also where another one is open now. */
+  /** Whether the work has ended the transaction that was begun for it, even if another one is open now. */
   private async isEnded(client: PoolClient, gid: string, watch: TransactionWatch): Promise<boolean> {
     const status = client.getTransactionStatus();
     if (status === 'I' || watch.hasEnded) return true;
     if (!watch.isDoubtful) return false;
     if (status === OPEN) return !(await this.guard.isWrittenHere(client, gid));
-    // In a transaction that has failed nothing can be read. What was committed before it is seen when it is rolled back.
+    // In a failed transaction nothing can be read. An earlier commit shows when it is rolled back.
     await rollBack(client);
     return (await this.guard.read(client, gid)) === 'committed';
   }
 
   /**
-   * The work threw, and is rolled back. What the database said against it is a refusal. Anything else is thrown on;
-   * but not where the branch decides alone, as there a throw would say that it may be committed.
+   * The work threw an error, and is rolled back. An error of the database becomes a refusal. Any other error
+   * is thrown, except in one phase, where an error would mean that the branch may be committed.
    */
   async failed(client: PoolClient, error: unknown, { command }: Ending, mayLock: boolean): Promise<Vote> {
     const isRolledBack = await this.endings.rollBack(client, mayLock);
@@ -183,14 +188,17 @@ export class BranchWork {
   }
 }
 
-/** Whether a statement is not prepared in the session, or another one has its name: so it would be for later branches. */
+/**
+ * Whether a statement is missing in the session, or another statement has its name. Later branches would find
+ * the same.
+ */
 function namesStatement(error: unknown): boolean {
   const code = codeOf(error);
   return code === NO_SUCH_STATEMENT || code === '42P05';
 }
 
 /**
- * @param deadline of a branch, just read from it: it follows the wall clock when that is set.
+ * @param deadline of a branch, just read from it, since it follows changes of the wall clock.
  * @returns the milliseconds until then.
  */
 export function remainingUntil(deadline: number): number {
@@ -199,7 +207,7 @@ export function remainingUntil(deadline: number): number {
 
 type Settled<T> = { status: 'fulfilled'; value: T } | { status: 'rejected'; reason: unknown };
 
-/** @returns a promise that is never rejected, so that it can wait unattended. */
+/** @returns a promise that never rejects, so that it can wait without a handler. */
 async function settle<T>(call: () => Promise<T>, failed: Promise<never>): Promise<Settled<T>> {
   try {
     return { status: 'fulfilled', value: await Promise.race([call(), failed]) };
@@ -208,7 +216,7 @@ async function settle<T>(call: () => Promise<T>, failed: Promise<never>): Promis
   }
 }
 
-/** It is not known what such work has left in its session, which ends. */
+/** The state that such work has left in its session is unknown, so the session ends. */
 export function endedByWork(client: PoolClient): PostgresBranchError {
   spoil(client);
   return new PostgresBranchError(

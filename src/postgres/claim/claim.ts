@@ -15,42 +15,45 @@ import { checkLog, copied } from './log-check.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { RunTable } from './run-table.js';
 
-/** How long the session of the claim may take to answer, before it is taken for lost. */
+/** How long the session of the claim may take to answer before it counts as lost. */
 const ANSWER_MS = 2_000;
 
-/** How long another process that holds the name is waited for at most when it is not the start: branches wait as well. */
+/**
+ * The longest wait for another process that holds the name, except at the start. It is short because branches
+ * wait as well.
+ */
 const SHORT_WAIT_MS = 200;
 
-/** How long a refusal stands before it is asked again. */
+/** How long a refusal is repeated without asking again. */
 const REFUSED_FOR_MS = 1_000;
 
-/** A run, and how its log is asked about others. */
+/** A run, and the way to ask its log about other runs. */
 interface Claimant {
   readonly run: CoordinatorRun;
   readonly isOwnRun: IsOwnRun | undefined;
 }
 
 /**
- * The claim of one decision log: which of its runs works in this database under the name of its coordinator, for one
- * participant. Of two processes of one name, each with a decision log of its own, or a copy of one, one would take what the
- * other has prepared for its orphans. So a process holds a lock on the name for as long as it lives, and the database keeps
- * which run of each log it has let in.
+ * The claim of one decision log: which of its runs works in this database under the name of its coordinator,
+ * for one participant. If two processes of one name each had a decision log of its own, or a copy of one,
+ * either would take the other's prepared branches for its own orphans. So a process holds a lock on the name
+ * while it lives, and the database stores which run of each log it has accepted.
  */
 export class LogClaim {
   private readonly runs: RunTable;
-  /** The latest run that was let in, and the latest that has asked. */
+  /** The latest accepted run, and the latest run that has asked. */
   private claimant: Claimant | undefined;
   private asked: Claimant | undefined;
-  /** What the ids begin with that the claim covers; undefined without one. */
+  /** The prefix of the ids that the claim covers; undefined without a claim. */
   private prefix: string | undefined;
   private name: HeldName | undefined;
-  /** The session that holds the name, unless that is another claim's of this process. */
+  /** The session that holds the name, unless another claim of this process owns it. */
   private session: ClaimSession | undefined;
   private underWay:
     { readonly key: string; readonly waitMs: number; readonly done: Promise<void> } | undefined;
   private refused:
     { readonly key: string; readonly until: number; readonly error: PostgresStartUpError } | undefined;
-  /** Aborted when the name is given back for good. */
+  /** Aborted when the name is released permanently. */
   private readonly end = new AbortController();
 
   constructor(
@@ -63,7 +66,7 @@ export class LogClaim {
     this.runs = new RunTable(participant, settings);
   }
 
-  /** Whether it holds nothing, and is not at work on that. */
+  /** Whether it holds nothing, and is not trying to. */
   get isIdle(): boolean {
     return this.prefix === undefined && this.underWay === undefined;
   }
@@ -73,7 +76,7 @@ export class LogClaim {
     return this.prefix !== undefined && this.claimant?.run.durable === false;
   }
 
-  /** Whether the name is held for the run that a transaction is of. */
+  /** Whether it holds the name for the run of a transaction. */
   covers(transactionId: string): boolean {
     return this.prefix !== undefined && transactionId.startsWith(this.prefix);
   }
@@ -81,10 +84,10 @@ export class LogClaim {
   /**
    * Holds the name of the coordinator from now on, if it does not already.
    *
-   * @param isOwnRun asks the log of the run. Left out, it is the one that was given for the same run before.
-   * @param waitMs how long another process that holds it is waited for. @default claimWaitMs
-   * @throws PostgresStartUpError (`DTC_POSTGRES_COORDINATOR_IN_USE`, `DTC_POSTGRES_OTHER_LOG`, `DTC_LOG_COPIED`) when another
-   * process has it, or the log is not the one that the name was used with here.
+   * @param isOwnRun asks the log of the run. @default the function given for the same run before
+   * @param waitMs how long to wait for another process that holds it. @default claimWaitMs
+   * @throws PostgresStartUpError (`DTC_POSTGRES_COORDINATOR_IN_USE`, `DTC_POSTGRES_OTHER_LOG`,
+   * `DTC_LOG_COPIED`) when another process has it, or the name was used here with another log.
    */
   hold(run: CoordinatorRun, isOwnRun?: IsOwnRun, waitMs = this.settings.claimWaitMs): Promise<void> {
     const key = keyOfRun(run);
@@ -106,8 +109,8 @@ export class LogClaim {
   /**
    * Holds the name of the coordinator for a branch of a run.
    *
-   * @returns why nothing of that run is prepared here, if that is so.
-   * @throws what stands in the way of finding out.
+   * @returns why no branch of that run is prepared here, if that is so.
+   * @throws an error that prevents the answer.
    */
   async admit(run: CoordinatorRun, signal: AbortSignal): Promise<AbortVote | undefined> {
     const { refused } = this;
@@ -122,10 +125,10 @@ export class LogClaim {
   }
 
   /**
-   * Holds the name again, where it was refused before or the session that held it was lost. A connection that is dead
-   * says nothing of it: so the session is asked.
+   * Holds the name again, after a refusal or after the loss of its session. A dead connection does not report
+   * its loss, so the session is asked.
    *
-   * @param run the run that asks. @default the one that is known
+   * @param run the run that asks. @default the known run
    * @throws as {@link hold}.
    */
   async renew(run = (this.claimant ?? this.asked)?.run): Promise<void> {
@@ -133,9 +136,11 @@ export class LogClaim {
     if (run !== undefined && !this.holds(run)) await this.hold(run, undefined, this.shortWaitMs);
   }
 
-  /** Gives the name back for good. What is under way ends, so that it leaves no connection outside of its pool. */
+  /**
+   * Releases the name permanently. Running work ends, so that it leaves no connection outside of its pool.
+   */
   async close(): Promise<void> {
-    this.end.abort(new Error('The coordinator gives its name back.'));
+    this.end.abort(new Error('The coordinator releases its name.'));
     await this.underWay?.done.catch(ignore);
     await this.release();
   }
@@ -168,7 +173,7 @@ export class LogClaim {
     let name: HeldName | undefined;
     try {
       name = await lockName(session, run, this.participant, waitMs, signal);
-      // Without a durable log the id of the log is a new one at each start, and nothing is taken for an orphan.
+      // Without a durable log the id of the log is new at each start, and no branch is taken for an orphan.
       if (run.durable) await checkLog(session, run, claimant.isOwnRun, this.participant, this.runs, signal);
       signal.throwIfAborted();
       this.claimant = claimant;
@@ -182,7 +187,7 @@ export class LogClaim {
     }
   }
 
-  /** A run that is refused anyway does not end the claim of the one that is in. */
+  /** A refused run does not end the claim of the accepted run. */
   private async checkBefore({ run, isOwnRun }: Claimant): Promise<void> {
     const { session, claimant } = this;
     if (this.prefix === undefined || claimant === undefined) return;
@@ -193,7 +198,7 @@ export class LogClaim {
       const signal = AbortSignal.any([AbortSignal.timeout(this.settings.startTimeoutMs), this.end.signal]);
       await checkLog(session, run, isOwnRun, this.participant, this.runs, signal);
     } catch (error) {
-      // A session that is lost holds nothing: then the run is checked by its own.
+      // A lost session holds nothing: then the run is checked by its own session.
       if (error instanceof PostgresStartUpError) throw error;
     }
   }
@@ -206,7 +211,9 @@ export class LogClaim {
     );
   }
 
-  /** Should the session that holds the name be lost, it is claimed anew before the next branch is prepared. */
+  /**
+   * If the session that holds the name is lost, the name is claimed again before the next branch is prepared.
+   */
   private keep(session: ClaimSession | undefined, name: HeldName, run: CoordinatorRun): void {
     this.prefix = idPrefixOf(run);
     this.refused = undefined;
@@ -221,7 +228,7 @@ export class LogClaim {
     if (name.over.aborted) lose();
   }
 
-  /** Whatever lies between may have dropped the connection without a word: without an answer the session is lost. */
+  /** A network device may have dropped the connection silently: without an answer the session is lost. */
   private async check(): Promise<void> {
     const { session } = this;
     if (session === undefined) return;

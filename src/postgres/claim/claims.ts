@@ -12,13 +12,16 @@ import { PostgresStartUpError } from '../errors.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { LogClaim } from './claim.js';
 
-/** Of so many logs it is kept that they have asked, besides those whose claims hold: each of these has a connection. */
+/**
+ * The most logs that are remembered as having asked, besides those with a claim, each of which has a
+ * connection.
+ */
 const MAX_WAITING = 100;
 
 /**
- * Which logs work in this database, for one participant: a set of claims, by the ids of the logs. Several coordinators may
- * claim the participant at the same time. Each claim has its own run, its own session and its own rules, and none ends
- * another.
+ * The logs that work in this database for one participant: a set of claims, by the ids of the logs. Several
+ * coordinators may claim the participant at the same time. Each claim has its own run, session and rules, and
+ * none ends another.
  */
 export class LogClaims {
   private readonly byLog = new Map<string, LogClaim>();
@@ -31,7 +34,7 @@ export class LogClaims {
     private readonly logger: Logger,
   ) {}
 
-  /** Whether a claim holds of the run that a transaction is of. */
+  /** Whether a claim covers the run of a transaction. */
   covers(transactionId: string): boolean {
     for (const claim of this.byLog.values()) if (claim.covers(transactionId)) return true;
     return false;
@@ -40,9 +43,10 @@ export class LogClaims {
   /**
    * Holds the claim of a run from now on, if it does not already.
    *
-   * @param isOwnRun asks the log of the run. Left out, it is the one that was given for the same run before.
-   * @throws PostgresStartUpError (`DTC_POSTGRES_COORDINATOR_IN_USE`, `DTC_POSTGRES_OTHER_LOG`, `DTC_LOG_COPIED`) when another
-   * log has the name of the coordinator, or the log is not the one that has worked here under its id.
+   * @param isOwnRun asks the log of the run. @default the function given for the same run before
+   * @throws PostgresStartUpError (`DTC_POSTGRES_COORDINATOR_IN_USE`, `DTC_POSTGRES_OTHER_LOG`,
+   * `DTC_LOG_COPIED`) when another log has the name of the coordinator, or a different log has worked here
+   * under the same id.
    */
   async hold(run: CoordinatorRun, isOwnRun?: IsOwnRun): Promise<void> {
     const claim = this.of(run);
@@ -60,10 +64,10 @@ export class LogClaims {
   }
 
   /**
-   * Holds the claim of the run that a branch is of.
+   * Holds the claim of the run of a branch.
    *
-   * @returns why nothing of that run is prepared here, if that is so.
-   * @throws what stands in the way of finding out.
+   * @returns why no branch of that run is prepared here, if that is so.
+   * @throws an error that prevents the answer.
    */
   async admit({ transactionId, run, signal }: Branch): Promise<AbortVote | undefined> {
     if (originOf(transactionId) === undefined || !transactionId.startsWith(idPrefixOf(run))) return undefined;
@@ -71,9 +75,9 @@ export class LogClaims {
   }
 
   /**
-   * Holds the claim of a run again, where it was refused before or the session that held it was lost.
+   * Holds the claim of a run again, after a refusal or after the loss of its session.
    *
-   * @param run the run. @default every run that has asked: each of them is then to be let in
+   * @param run the run. @default every run that has asked; all of them must then be accepted
    * @throws as {@link hold}.
    */
   async renew(run?: CoordinatorRun): Promise<void> {
@@ -81,7 +85,7 @@ export class LogClaims {
     await Promise.all(claims.map((claim) => claim.renew(run)));
   }
 
-  /** Gives all claims back for good. */
+  /** Releases all claims permanently. */
   async close(): Promise<void> {
     this.isClosed = true;
     await Promise.all([...this.byLog.values()].map((claim) => claim.close()));
@@ -94,15 +98,15 @@ export class LogClaims {
     if (waiting.length >= MAX_WAITING) this.byLog.delete(waiting[0]!.logId);
     const claim = new LogClaim(logId, this.participant, this.lane, this.settings, this.logger);
     this.byLog.set(logId, claim);
-    // It holds nothing, and is refused whatever it asks for from now on.
+    // It holds nothing, and every further request is refused.
     if (this.isClosed) void claim.close();
     return claim;
   }
 
   /**
-   * The log of a coordinator in memory has a new id at each start, and nothing says when the one before has ended. When its
-   * connection is needed, its claim is given back. Were it alive, its
-   * next branch would claim it anew.
+   * The log of an in-memory coordinator has a new id at each start, and nothing shows when the previous one
+   * has ended. When its connection is needed, its claim is released. If it still runs, its next branch claims
+   * it again.
    */
   private oldestVolatile(except: LogClaim): LogClaim | undefined {
     return [...this.byLog.values()].find((claim) => claim !== except && claim.isVolatile);

@@ -5,7 +5,7 @@ import { type ClaimSession, LOCKS, type NameLock, isLeftBehind, lockOfSibling } 
 import { PostgresStartUpError } from '../errors.js';
 import { SINCE, identityOf } from '../connection/server-session.js';
 
-/** How often a lock that another session has is tried again. */
+/** How often to try again while another session has the lock. */
 const POLL_MS = 50;
 
 interface Holder {
@@ -16,19 +16,19 @@ interface Holder {
 
 /** A name that is held for a run. */
 export interface HeldName extends NameLock {
-  /** Whether another session of this process holds it, of the same run. */
+  /** Whether another session of this process holds it, for the same run. */
   readonly isOfSibling: boolean;
-  /** Gives it back; what another session of this process holds stays with that. It never throws. */
+  /** Releases it. A lock of another session of this process stays with that session. It never throws. */
   letGo(): Promise<void>;
 }
 
 /**
- * Takes the lock on the name of a coordinator, for one participant in one database. The session of another run is never
- * ended, whatever it calls itself: which of two runs is dead nothing in the database can tell. Only what is left at the
- * server of this very run, after its connection was lost, is ended.
+ * Takes the lock on the name of a coordinator, for one participant in one database. It never ends the session
+ * of another run, whatever that session is called: the database cannot tell which of two runs is dead. It
+ * only ends a session of this same run that stayed at the server after the loss of its connection.
  *
- * @param waitMs how long another process that holds it is waited for: one that was killed is noticed a little later, and
- * one whose machine is gone within half a minute.
+ * @param waitMs how long to wait for another process that holds it: the server notices a killed process a
+ * little later, and a failed machine within half a minute.
  * @throws PostgresStartUpError (`DTC_POSTGRES_COORDINATOR_IN_USE`) when another process holds it.
  */
 export async function lockName(
@@ -141,7 +141,7 @@ function inUse(
   return new PostgresStartUpError(
     'DTC_POSTGRES_COORDINATOR_IN_USE',
     participant,
-    `another process works in it under the coordinator name "${name}" (${sessions || 'it has just gone'})`,
+    `another process works in it under the coordinator name "${name}" (${sessions || 'it has just ended'})`,
     'End that process, or give each coordinator a name of its own. If its machine is gone, the server notices within half ' +
       `a minute: start again then${commands && `, or end its session: ${commands}`}`,
   );

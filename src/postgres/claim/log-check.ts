@@ -6,10 +6,11 @@ import type { RunTable } from './run-table.js';
 import type { ClaimSession } from './session.js';
 
 /**
- * Lets a run of a coordinator into a database, if its decision log is the one that belongs there. The lock on the name is
+ * Accepts a run of a coordinator in a database, if its decision log is the right one. The lock on the name is
  * held meanwhile.
  *
- * @throws PostgresStartUpError (`DTC_POSTGRES_OTHER_LOG`, `DTC_LOG_COPIED`, and of the table of the runs).
+ * @throws PostgresStartUpError (`DTC_POSTGRES_OTHER_LOG`, `DTC_LOG_COPIED`, and those of the table of the
+ * runs).
  */
 export async function checkLog(
   session: ClaimSession,
@@ -28,7 +29,9 @@ export async function checkLog(
   if (conflict !== undefined) throw refusal(conflict, participant, run);
 }
 
-/** @returns the branches of the participant that are prepared under the name of the coordinator, the oldest first. */
+/**
+ * @returns the participant's branches that are prepared under the name of the coordinator, the oldest first.
+ */
 async function preparedUnder(
   session: ClaimSession,
   { name }: CoordinatorRun,
@@ -71,14 +74,14 @@ function otherLog(
   );
 }
 
-/** The log of the run lacks what `seen` says of it. */
+/** The log of the run does not contain the fact in `seen`. */
 export function copied(participant: string, run: CoordinatorRun, seen: string): PostgresStartUpError {
   return new PostgresStartUpError(
     'DTC_LOG_COPIED',
     participant,
-    `${seen}, and the decision log ${run.logId} of "${run.name}", at its start ${run.epoch}, does not know of it: this log ` +
-      'is a copy, or was restored from a backup, and lacks what was decided since',
-    'Start the coordinator with the latest log. If that is lost, decide by hand what is prepared under this name, in every ' +
+    `${seen}, but the decision log ${run.logId} of "${run.name}", at its start ${run.epoch}, does not know of it: this log ` +
+      'is a copy, or was restored from a backup, and lacks later decisions',
+    'Start the coordinator with the latest log. If that is lost, decide by hand all branches prepared under this name, in every ' +
       'database, and start on an empty folder: a new log has a new id.',
   );
 }

@@ -8,7 +8,9 @@ import { codeOf } from '../sqlstate.js';
 /** Participants that start at the same moment create the table one after the other. */
 const CREATION_LOCK = 0x64_74_63;
 
-/** The columns, with their types. The first three are the key: one row for each log that a name was used with. */
+/**
+ * The columns, with their types. The first three are the key: one row for each log that a name was used with.
+ */
 const COLUMNS = {
   coordinator: 'text',
   participant: 'text',
@@ -19,7 +21,7 @@ const COLUMNS = {
 } as const;
 const KEY = ['coordinator', 'participant', 'log_id'] as const;
 
-/** What the table is in the catalogue of the database. */
+/** The table in the catalogue of the database. */
 interface Found {
   /** Its name with its schema, quoted; null when it is missing. */
   readonly table: string | null;
@@ -46,11 +48,11 @@ const INSPECT = `
   FROM to_regclass($1) AS runs`;
 
 /**
- * The table of the runs that a database has let in: for each coordinator, participant and decision log the latest start of
- * that log. A log that does not know this start was copied, or restored from a backup.
+ * The table of the runs that a database has accepted: for each coordinator, participant and decision log the
+ * latest start of that log. A log that does not know this start was copied, or restored from a backup.
  */
 export class RunTable {
-  /** As SQL names it, once it was found. */
+  /** Its name in SQL, once it was found. */
   private found: string | undefined;
 
   constructor(
@@ -58,7 +60,9 @@ export class RunTable {
     private readonly settings: Pick<ResolvedPostgresSettings, 'runTable' | 'guardTable' | 'createGuardTable'>,
   ) {}
 
-  /** As it is configured. A table without a schema is in that of the guard table, if that has one. */
+  /**
+   * The configured name. Without a schema, the table is in the schema of the guard table, if that has one.
+   */
   get name(): string {
     const { runTable, guardTable } = this.settings;
     const [schema, table] = guardTable.split('.');
@@ -81,7 +85,7 @@ export class RunTable {
     this.found = found.table!;
   }
 
-  /** @returns the latest start of this log that was let in, if there was one. */
+  /** @returns the latest accepted start of this log, if there was one. */
   async latest(
     session: ClaimSession,
     { name, logId }: CoordinatorRun,
@@ -107,7 +111,7 @@ export class RunTable {
     );
   }
 
-  /** @returns the SQL that makes the table. */
+  /** @returns the SQL that creates the table. */
   createSql(): string {
     return (
       `CREATE TABLE IF NOT EXISTS ${this.name} (` +

@@ -3,8 +3,8 @@ import { type CoordinatorRun, idPrefixOf } from '../../coordinator/index.js';
 import { SINCE, identityOf } from '../connection/server-session.js';
 
 /**
- * The session does nothing for as long as its process lives. When the machine of that is gone, the server finds out within
- * half a minute, and takes the locks back. What it writes is there after a crash of the server.
+ * The settings of the session, which is idle while its process lives. If the process's machine fails, the
+ * server notices within half a minute and releases the locks. Its writes survive a crash of the server.
  */
 const SETTINGS = {
   idle_session_timeout: 0,
@@ -16,12 +16,14 @@ const SETTINGS = {
   synchronous_commit: 'on',
 };
 
-/** By this name others know which run holds a lock; everybody may see it in pg_stat_activity. It is no proof of anything. */
+/**
+ * This name shows others which run holds a lock; everyone may see it in pg_stat_activity. It proves nothing.
+ */
 export function applicationOf(run: CoordinatorRun): string {
   return `dtc ${idPrefixOf(run).slice(0, -1)}`;
 }
 
-/** @returns the identity of the session, as the server itself has it: in between there may be something that tells another. */
+/** @returns the identity of the session in the server itself: a proxy in between may report another. */
 export async function configure(client: PoolClient, run: CoordinatorRun): Promise<string> {
   const settings = { application_name: applicationOf(run), ...SETTINGS };
   const calls = Object.keys(settings).map((name, index) => `set_config('${name}', $${index + 1}, false)`);
@@ -34,10 +36,10 @@ export async function configure(client: PoolClient, run: CoordinatorRun): Promis
   return identityOf(row!);
 }
 
-/** What an application sets for its own results with `types` of `pg` changes nothing here. */
+/** The application's own `types` of `pg` do not affect these results. */
 const AS_TEXT = { getTypeParser: () => String } as unknown as CustomTypesConfig;
 
-/** @returns rows of which every column is text: what is not is cast in the query. */
+/** @returns rows whose columns are all text: other types are cast in the query. */
 export async function textRows<R>(
   client: ClientBase,
   text: string,

@@ -5,36 +5,42 @@ import { PostgresStartUpError } from '../errors.js';
 import { type Lane, unlessAborted } from '../connection/lane.js';
 import { configure, textRows } from './session-identity.js';
 
-/** The first half of the key of each lock on a name; the other is of the coordinator and the participant. */
+/**
+ * The first half of the key of each lock on a name. The other half identifies the coordinator and the
+ * participant.
+ */
 export const LOCKS = 0x64_74_63;
 
-/** How long a session may take to give back what it holds before it is cut. */
+/** How long a session may take to release its locks before its connection is cut. */
 const GOODBYE_MS = 1_000;
 
-/** Of so many sessions of this process that are over it is known that they were its own. */
+/** The most ended sessions of this process that are remembered as its own. */
 const MAX_ENDED = 1_000;
 
-/** So many connections of a pool are left at least for commit, rollback and recovery. */
+/** The least number of connections of a pool that are left for commit, rollback and recovery. */
 const LEFT_FOR_COMPLETION = 1;
 
-/** What `pg` takes for the size of a pool that does not say it. */
+/** The default size of a pool in `pg`. */
 const POOL_SIZE = 10;
 
 /** A lock on the name of a coordinator that this process has, as far as it knows. */
 export interface NameLock {
-  /** Aborted when the session that holds it is lost, or gives it back. */
+  /** Aborted when the session that holds it is lost or releases it. */
   readonly over: AbortSignal;
 }
 
 interface HeldLock {
   readonly over: AbortController;
-  /** How many claims of this process need it through this session. */
+  /** The number of claims of this process that need it through this session. */
   claims: number;
   /** How often the session holds it at the server. */
   levels: number;
 }
 
-/** The sessions of this process that hold names, by their identities at the server, and whose those were that are over. */
+/**
+ * The sessions of this process that hold names, by their identities at the server, and the owners of ended
+ * ones.
+ */
 const live = new Map<string, ClaimSession>();
 const ended = new Map<string, string>();
 
@@ -42,8 +48,8 @@ const ended = new Map<string, string>();
 const byPool = new WeakMap<Pool, Map<string, Promise<ClaimSession>>>();
 
 /**
- * One session of a run at a server: it holds the names of the coordinator for all participants that share a pool, so that
- * however many they are, one connection of the pool is taken.
+ * One session of a run at a server. It holds the names of the coordinator for all participants that share a
+ * pool, so that they take only one connection of the pool together.
  */
 export class ClaimSession {
   private readonly locks = new Map<number, HeldLock>();
@@ -66,8 +72,8 @@ export class ClaimSession {
   /**
    * Joins the session of the run on a pool, or opens it.
    *
-   * @throws PostgresStartUpError (`DTC_POSTGRES_POOL_TOO_SMALL`) when no connection of the pool would be left; the reason of
-   * the signal; what stands in the way of a connection.
+   * @throws PostgresStartUpError (`DTC_POSTGRES_POOL_TOO_SMALL`) when no connection of the pool would be
+   * left; the reason of the signal; an error that prevents the connection.
    */
   static async join(
     lane: Lane,
@@ -80,7 +86,7 @@ export class ClaimSession {
     const key = keyOfRun(run);
     for (let known = sessions.get(key); known !== undefined; known = sessions.get(key)) {
       const opening = known;
-      // That it cannot be opened for another one says nothing of this one, whose patience is its own.
+      // Another caller's failure to open it says nothing about this caller, which has its own patience.
       const session = await unlessAborted(signal, () => opening.catch(() => undefined));
       if (session?.isOver === false) {
         session.members++;
@@ -122,7 +128,7 @@ export class ClaimSession {
   }
 
   /**
-   * Tries to get a lock; it is given back by {@link unlock}.
+   * Tries to get a lock; {@link unlock} releases it.
    *
    * @param mode whether others may share it.
    * @returns the lock, or undefined when another session has it.
@@ -143,7 +149,7 @@ export class ClaimSession {
       number,
     ]);
     if (row?.held !== 'true') return undefined;
-    // Two that ask at the same moment both get it, as they are of one session.
+    // Two callers that ask at the same moment both get it, since they share a session.
     const held = this.locks.get(number) ?? { over: new AbortController(), claims: 0, levels: 0 };
     this.locks.set(number, held);
     held.claims++;
@@ -152,7 +158,7 @@ export class ClaimSession {
     return { over: held.over.signal };
   }
 
-  /** Gives a lock back, unless another claim needs it through this session. It never throws. */
+  /** Releases a lock, unless another claim needs it through this session. It never throws. */
   async unlock(number: number, mode: 'exclusive' | 'shared'): Promise<void> {
     const held = this.locks.get(number);
     if (held === undefined || --held.claims > 0) return;
@@ -167,12 +173,12 @@ export class ClaimSession {
         [LOCKS, number, held.levels],
       );
     } catch {
-      // What the session holds is not known then.
+      // It is then unknown what the session holds.
       this.cut();
     }
   }
 
-  /** One participant needs the session no longer. With the last one it ends. It never throws. */
+  /** One participant no longer needs the session. With the last one it ends. It never throws. */
   async leave(): Promise<void> {
     if (--this.members > 0 || this.isOver) return;
     this.end();
@@ -184,20 +190,20 @@ export class ClaimSession {
     }
   }
 
-  /** Ends the session at once: it gives no answer any more. */
+  /** Ends the session at once: it no longer answers. */
   cut(): void {
     if (this.isOver) return;
     this.end();
     this.lane.giveUp(this.client);
   }
 
-  /** @returns the lock as this session has it. */
+  /** @returns the lock of this session. */
   lockOf(number: number): NameLock | undefined {
     const held = this.locks.get(number);
     return held && { over: held.over.signal };
   }
 
-  /** Whether it is of that very run. */
+  /** Whether it belongs to this same run. */
   isOf(run: CoordinatorRun): boolean {
     return keyOfRun(this.run) === keyOfRun(run);
   }
@@ -221,18 +227,21 @@ export class ClaimSession {
   }
 }
 
-/** @returns the lock as another session of this process has it for the same run, by its identity at the server. */
+/** @returns the lock of another session of this process for the same run, by its identity at the server. */
 export function lockOfSibling(identity: string, run: CoordinatorRun, number: number): NameLock | undefined {
   const session = live.get(identity);
   return session?.isOf(run) === true ? session.lockOf(number) : undefined;
 }
 
-/** Whether a session at the server was one of this very run, and its connection is gone, though the server has not noticed. */
+/**
+ * Whether a session at the server belonged to this same run and has lost its connection, although the server
+ * has not noticed.
+ */
 export function isLeftBehind(identity: string, run: CoordinatorRun): boolean {
   return ended.get(identity) === keyOfRun(run);
 }
 
-/** @param open how many sessions of other runs hold a connection of the pool already. */
+/** @param open the number of sessions of other runs that already hold a connection of the pool. */
 function checkRoom(pool: Pool, open: number, participant: string): void {
   const size = pool.options?.max ?? POOL_SIZE;
   const needed = open + 1 + LEFT_FOR_COMPLETION;

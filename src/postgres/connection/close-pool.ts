@@ -5,10 +5,13 @@ import { GivenUpSessions } from './given-up-sessions.js';
 import { guardClient } from './guard-client.js';
 import { guardedStream } from './own-client.js';
 
-/** How long connections may take to say goodbye: an idle one takes a round trip, and only one that hangs takes longer. */
+/**
+ * How long connections may take to close: an idle one takes a round trip, and only a hanging one takes
+ * longer.
+ */
 const GOODBYE_MS = 2_000;
 
-/** The connections of a pool that are open, or being opened. A pool itself shows only how many there are. */
+/** The connections of a pool that are open, or being opened. A pool itself shows only their number. */
 class OpenConnections {
   readonly givenUp: GivenUpSessions;
   private readonly streams = new Set<Duplex>();
@@ -36,7 +39,7 @@ class OpenConnections {
     });
   }
 
-  /** Cuts those that are open, and has the sessions ended of those that are in use. */
+  /** Cuts the open connections, and ends the sessions of those in use. */
   cut(): void {
     for (const stream of this.streams) stream.destroy();
     for (const client of this.inUse) this.givenUp.add(client);
@@ -55,11 +58,12 @@ class OpenConnections {
 const connections = new WeakMap<Pool, OpenConnections>();
 
 /**
- * Watches the connections of a pool from their creation to their end, so that {@link closePool} finds those that hang, and no
- * error of them ends the process. Those that are open at this moment are watched from their next use on.
+ * Watches the connections of a pool from their creation to their end, so that {@link closePool} finds hanging
+ * ones, and no error of them ends the process. Connections that are open now are watched from their next use
+ * on.
  *
- * @param onError is told when an idle connection is lost; the pool has removed it by then.
- * @returns the sessions of the pool that are given up; all lanes of the pool share them.
+ * @param onError called when an idle connection is lost. The pool has removed it by then.
+ * @returns the given-up sessions of the pool, shared by all its users.
  */
 export function watchPool(pool: Pool, onError: (error: Error) => void): GivenUpSessions {
   const known = connections.get(pool);
@@ -71,11 +75,11 @@ export function watchPool(pool: Pool, onError: (error: Error) => void): GivenUpS
 }
 
 /**
- * Closes a pool that is watched, and resolves when its connections are gone. A server that does not answer keeps no
- * process from its end: what is still open after a while is cut. Its sessions are ended at the server, which may take a
- * second more.
+ * Closes a watched pool, and resolves when its connections are gone. A server that does not answer must not
+ * prevent the end of the process: connections that stay open are cut after a while. Their sessions are then
+ * ended at the server, which may take a second more.
  *
- * @param withinMs how long it may take at most, in milliseconds. @default 2_000
+ * @param withinMs the time limit, in milliseconds. @default 2_000
  */
 export async function closePool(pool: Pool, withinMs = GOODBYE_MS): Promise<void> {
   const open = connections.get(pool);

@@ -6,26 +6,29 @@ import { OwnClient, cut } from './own-client.js';
 import { rowsOf } from './own-queries.js';
 import { SINCE, type ServerSession, identityOf, sessionOf } from './server-session.js';
 
-/** The code of the error that says: no connection is opened, as too many sessions are left at the server. Nothing was done. */
+/**
+ * The code of the error that no connection is opened because too many sessions are left at the server.
+ * Nothing was done.
+ */
 export const SESSIONS_LEFT = 'DTC_POSTGRES_SESSIONS_LEFT';
 
 /** How long the server may take to answer one look at the sessions. */
 const LOOK_MS = 2_000;
 
-/** The pause between two looks: it doubles up to the longest one while no session ends. */
+/** The pause between two looks. It doubles up to the longest pause while no session ends. */
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 1_000;
 
-/** How long a caller that needs another connection waits for room at most. */
+/** The longest wait of a caller that needs another connection. */
 const ROOM_WITHIN_MS = 1_000;
 
 /** How long the last sessions may take to end when the pool is closed. */
 const CLOSE_WITHIN_MS = 1_000;
 
-/** The size that `pg` gives a pool whose options do not name one. */
+/** The default size of a pool in `pg`. */
 const POOL_SIZE = 10;
 
-/** Tells those sessions to end that are still there, and lists them. */
+/** Tells those sessions to end that still exist, and lists them. */
 const END = `
   SELECT pid::text, ${SINCE} AS since, pg_catalog.pg_terminate_backend(pid)::text AS told
   FROM pg_catalog.pg_stat_activity
@@ -33,42 +36,46 @@ const END = `
     ON pid OPERATOR(pg_catalog.=) number AND ${SINCE} OPERATOR(pg_catalog.=) start`;
 
 /**
- * The sessions of one pool whose connections were cut here while the server may still be at work for them. A server that
- * waits for a standby does not notice that a connection is closed: without this class its sessions would pile up. Another
- * connection ends each of them, and each counts until the server has it no longer. While as many are left as the pool has
- * connections, the pool opens no other one. So the server has at most twice as many sessions as the pool has connections,
- * and the one session that ends the others.
+ * The sessions of one pool whose connections were cut here while the server may still be at work for them. A
+ * server that waits for a standby does not notice that a connection is closed: without this class its
+ * sessions would pile up. Another connection ends each of them, and each counts until the server has removed
+ * it. While the number left equals the size of the pool, the pool opens no further connection. So the server
+ * has at most twice as many sessions as the pool has connections, and the one session that ends the others.
  *
- * No answer about a branch depends on this class: a prepare that takes effect late is refused by the tombstone of its branch.
+ * No answer about a branch depends on this class: the tombstone of a branch refuses a prepare that takes
+ * effect late.
  */
 export class GivenUpSessions {
   private readonly logger = new Logger('PostgreSQL');
   private readonly sessions = new Map<string, ServerSession>();
-  /** Wakes what waits for a change. */
+  /** Wakes callers that wait for a change. */
   private readonly waiting = new Set<() => void>();
-  /** Wakes what waits for the next look. No use of the pool does: the looks would follow each other without a pause. */
+  /**
+   * Wakes the wait for the next look. The use of the pool does not, since looks would follow each other
+   * without a pause.
+   */
   private readonly looking = new Set<() => void>();
   private sweeping: Promise<void> | undefined;
   private pauseMs = FIRST_PAUSE_MS;
   private over = new AbortController();
   private users = 0;
-  /** From the first lane that enters until the last one has left. */
+  /** From the first user that enters until the last one has left. */
   private isOpen = false;
   private told = 0;
-  /** Why the last look was not answered. */
+  /** Why the last look failed. */
   private failure: string | undefined;
 
   constructor(private readonly pool: Pool) {}
 
-  /** How many sessions were given up and are, or may be, still at the server. */
+  /** The number of given-up sessions that are, or may be, still at the server. */
   get count(): number {
     return this.sessions.size;
   }
 
-  /** One more lane uses the pool. */
+  /** One more user of the pool. */
   enter(): void {
     this.users++;
-    // The last one before may be leaving still.
+    // The previous last user may still be leaving.
     if (this.isOpen) return;
     this.isOpen = true;
     this.over = new AbortController();
@@ -76,7 +83,10 @@ export class GivenUpSessions {
     this.sweep();
   }
 
-  /** One lane less uses the pool. With the last one, what is left is ended within a second, or left to the server. */
+  /**
+   * One user of the pool less. After the last one, the remaining sessions are ended within a second, or left
+   * to the server.
+   */
   async leave(): Promise<void> {
     if (this.users === 0 || --this.users > 0) return;
     if (this.sessions.size > 0) {
@@ -90,10 +100,10 @@ export class GivenUpSessions {
     await this.sweeping;
   }
 
-  /** The session of a connection that was cut is to be ended at the server. */
+  /** The session of a cut connection must be ended at the server. */
   add(client: Client): void {
     const session = sessionOf(client);
-    // On a connection that has not told its session, nothing was asked that the server could wait with.
+    // On a connection whose session is unknown, no query was sent that could make the server wait.
     if (session === undefined) return;
     this.sessions.set(identityOf(session), session);
     this.pauseMs = FIRST_PAUSE_MS;
@@ -104,7 +114,7 @@ export class GivenUpSessions {
   /**
    * Waits until the pool has an idle connection or may open another one.
    *
-   * @returns undefined where that is so already. @throws as {@link fewer}.
+   * @returns undefined if that is already so. @throws as {@link fewer}.
    */
   room(signal: AbortSignal): Promise<void> | undefined {
     if (this.hasRoom()) return undefined;
@@ -140,12 +150,14 @@ export class GivenUpSessions {
     return new PostgresBranchError(
       SESSIONS_LEFT,
       `${this.sessions.size} sessions whose calls have timed out are still at the server, as many as the pool has ` +
-        'connections. So no other connection is opened until some are gone, and the call is tried again later. Look in ' +
-        'pg_stat_activity what they wait for: usually it is a synchronous standby that does not answer.',
+        'connections. So no further connection is opened until some are gone, and the call is tried again later. See in ' +
+        'pg_stat_activity what they wait for: usually a synchronous standby that does not answer.',
     );
   }
 
-  /** @returns whether it holds, at the latest after some time, or when the signal is aborted. */
+  /**
+   * @returns whether the condition holds, at the latest after a time limit, or when the signal is aborted.
+   */
   private async change(withinMs: number, holds: () => boolean, signal: AbortSignal): Promise<boolean> {
     const end = performance.now() + withinMs;
     while (!holds() && !signal.aborted && !this.over.signal.aborted && performance.now() < end) {
@@ -181,7 +193,7 @@ export class GivenUpSessions {
     });
   }
 
-  /** Goes on until no session is left, or the pool is closed. It never throws. */
+  /** Continues until no session is left, or the pool is closed. It never throws. */
   private async endAll(over: AbortSignal): Promise<void> {
     const helper = new Helper(this.pool, over);
     for (let look = 1; this.sessions.size > 0 && !over.aborted; look++) {
@@ -217,13 +229,15 @@ export class GivenUpSessions {
     const { size } = this.sessions;
     if (size === this.told) return;
     this.told = size;
-    if (size === 0) this.logger.log('The server has none of the sessions any more that were given up.');
+    if (size === 0) this.logger.log('No given-up session is left at the server.');
     else {
       const why =
-        this.failure === undefined ? 'though they were told to end' : `as no look succeeds: ${this.failure}`;
+        this.failure === undefined
+          ? 'although they were told to end'
+          : `because they cannot be ended: ${this.failure}`;
       this.logger.warn(
         `${size} sessions whose calls have timed out are still at the server, ${why}. With ${this.size} no further ` +
-          'connection is opened. Look in pg_stat_activity what they wait for.',
+          'connection is opened. See in pg_stat_activity what they wait for.',
       );
     }
   }
@@ -231,7 +245,10 @@ export class GivenUpSessions {
 
 type Row = { readonly pid: string; readonly since: string };
 
-/** What a look at the sessions is sent on: a connection besides those of the pool, as these may all wait for something. */
+/**
+ * The connection of a look at the sessions, outside of the pool, whose connections may all wait for
+ * something.
+ */
 class Helper {
   private own: OwnClient | undefined;
 
@@ -240,14 +257,14 @@ class Helper {
     private readonly over: AbortSignal,
   ) {}
 
-  /** @throws what stands in the way of an answer within {@link LOOK_MS}; the reason of the signal. */
+  /** @throws an error that prevents an answer within {@link LOOK_MS}; the reason of the signal. */
   async ask<R extends Row>(text: string, values: readonly unknown[]): Promise<R[]> {
     try {
       this.own ??= await this.open();
       return await rowsOf<R>(this.own, text, values);
     } catch (error) {
       this.close();
-      // Where the server has no connection left, an idle one of the pool does it.
+      // If the server has no connection left, an idle one of the pool is used.
       if (this.over.aborted || this.pool.idleCount <= this.pool.waitingCount) throw error;
     }
     const client = await this.pool.connect();
@@ -272,7 +289,7 @@ class Helper {
     const { options } = this.pool;
     const client = new OwnClient({
       ...options,
-      // Pools keep it from being listed.
+      // Pools hide this property from enumeration.
       password: options.password,
       pipeline: false,
       connectionTimeoutMillis: LOOK_MS,

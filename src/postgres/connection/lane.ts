@@ -8,27 +8,28 @@ import { cut } from './own-client.js';
 import { identify, sessionOf } from './server-session.js';
 import { isSpoiled } from './spoiled.js';
 
-/** How a lane stops, at the server, what one of its connections is at work on. */
+/** Stops, at the server, the running work of a connection. */
 export interface Interruption {
-  /** Cancels the statement that is under way, if there is one. */
+  /** Cancels the running statement, if there is one. */
   readonly cancel: (client: PoolClient) => Promise<unknown>;
 }
 
 /** SQLSTATE `too_many_connections`. */
 const TOO_MANY_CONNECTIONS = '53300';
 
-/** How long a connection whose task has failed may take to come to rest before it is cut. */
+/** How long a connection whose task has failed may take to become idle before it is cut. */
 const REST_WITHIN_MS = 500;
 
 /**
- * One pool and what it is for. A connection goes back to the pool only when its task is over and the server has said that
- * no transaction is open on it; any other is in doubt: it is cut, and its session ended at the server.
+ * One pool and its purpose. A connection returns to the pool only when its task has ended and the server has
+ * confirmed that no transaction is open on it. Any other connection is in doubt: it is cut, and its session
+ * is ended at the server.
  */
 export class Lane {
-  /** What was cut here, and may still be at the server. Lanes of one pool share them. */
+  /** The cut connections that may still be at the server, shared by all users of the pool. */
   readonly givenUp: GivenUpSessions;
 
-  /** @param interruption where work that nobody waits for is to be stopped; without it its connection is cut. */
+  /** @param interruption stops work that no caller waits for; without it the connection is cut. */
   constructor(
     readonly pool: Pool,
     logger: Logger,
@@ -43,8 +44,8 @@ export class Lane {
   /**
    * Runs a task on a connection of its own.
    *
-   * @param signal when it is aborted nobody waits for the task any more: what it is at work on is stopped.
-   * @throws what the task throws; the reason of the signal; what stands in the way of a connection.
+   * @param signal when it is aborted, no caller waits for the task any more: its running work is stopped.
+   * @throws the error of the task; the reason of the signal; an error that prevents the connection.
    */
   async run<T>(signal: AbortSignal, task: (client: PoolClient) => Promise<T>): Promise<T> {
     const client = await this.acquire(signal);
@@ -66,9 +67,9 @@ export class Lane {
   }
 
   /**
-   * Takes a connection out of the pool. The caller gives it back.
+   * Takes a connection out of the pool. The caller returns it.
    *
-   * @throws the reason of the signal; what stands in the way of a connection.
+   * @throws the reason of the signal; an error that prevents the connection.
    */
   async acquire(signal: AbortSignal): Promise<PoolClient> {
     signal.throwIfAborted();
@@ -83,10 +84,13 @@ export class Lane {
     return client;
   }
 
-  /** What is asked on a connection later is ended at the server when its call times out: so its session is known before. */
+  /**
+   * The server must be able to end a later call of a connection on a time-out, so its session is identified
+   * first.
+   */
   private async admit(client: PoolClient, signal: AbortSignal): Promise<void> {
     try {
-      // The pool may have opened it for a caller that has waited in its queue: it waits for the session before as well.
+      // The pool may have opened it for a caller in its queue, so it may have waited for an earlier session.
       await this.givenUp.fewer(signal);
       await unlessAborted(signal, () => identify(client));
     } catch (error) {
@@ -95,17 +99,20 @@ export class Lane {
     }
   }
 
-  /** Cuts a connection that was taken out of the pool, and has its session ended at the server. */
+  /** Cuts a connection that was taken out of the pool, and ends its session at the server. */
   giveUp(client: PoolClient): void {
     this.givenUp.add(client);
     destroy(client);
   }
 
-  /** Whether an error of {@link acquire} says that there are too few connections, at the server or in the pool. */
+  /**
+   * Whether an error of {@link acquire} means that there are too few connections, at the server or in the
+   * pool.
+   */
   lacksConnections(error: unknown): boolean {
     const code = codeOf(error);
     if (code === TOO_MANY_CONNECTIONS || code === SESSIONS_LEFT) return true;
-    // The pool's own time-out has no code. It is for want of a connection when all of them are there.
+    // The pool's own time-out has no code. The cause is a lack of connections if all of them are open.
     const { options, totalCount } = this.pool;
     return code === undefined && totalCount >= (options.max ?? 10);
   }
@@ -115,14 +122,14 @@ export class Lane {
     return closePool(this.pool);
   }
 
-  /** Leaves the pool open, for others. */
+  /** Leaves the pool open, for its other users. */
   leave(): Promise<void> {
     return this.givenUp.leave();
   }
 
   /**
-   * To open another connection takes longer than most transactions. So one whose task has failed is kept if its rollback
-   * is acknowledged: then everything that was sent before has been answered as well.
+   * Opening another connection takes longer than most transactions. So a connection whose task has failed is
+   * kept if its rollback is acknowledged: then every earlier statement has been answered as well.
    */
   private async putToRest(
     client: PoolClient,
@@ -141,14 +148,14 @@ export class Lane {
     this.giveUp(client);
   }
 
-  /** @returns whether no transaction is open any more, and nothing of the task can come any more either. */
+  /** @returns whether no transaction is open, and no late answer of the task can arrive. */
   private async rollBack(
     client: PoolClient,
     running: Promise<unknown> | undefined,
     isGivenUp: boolean,
   ): Promise<boolean> {
     try {
-      // A cancellation that is still on its way would hit what uses the connection next: so its answer is waited for.
+      // A cancellation in transit would hit the next user of the connection, so its answer is awaited.
       if (isGivenUp) await this.interruption?.cancel(client);
       await running?.catch(ignore);
       await client.query('ROLLBACK');
@@ -160,9 +167,9 @@ export class Lane {
   }
 }
 
-/** @throws the reason of the signal as soon as it is aborted, whatever becomes of the work. */
+/** @throws the reason of the signal as soon as it is aborted, whatever the work does. */
 export function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  // By hand: a race of promises costs more than all else here.
+  // By hand: a race of promises costs more than everything else here.
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const onAbort = (): void => reject(signal.reason as Error);
@@ -177,7 +184,7 @@ export function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): P
         reject(error);
       },
     );
-    // It may have been aborted by the work.
+    // The work may have aborted it.
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
   });
@@ -188,7 +195,10 @@ function giveBack(client: PoolClient): void {
   else client.release();
 }
 
-/** The server ends the session as soon as it finds the connection closed: while it waits for a standby it does not look. */
+/**
+ * The server ends the session as soon as it finds the connection closed, which it does not check while it
+ * waits for a standby.
+ */
 function destroy(client: PoolClient): void {
   cut(client);
   client.release(true);

@@ -5,23 +5,25 @@ import { OwnClient } from './own-client.js';
 import type { PostgresPools, ResolvedPostgresSettings } from '../options.js';
 import { SINCE, sessionOf } from './server-session.js';
 
-/** The two lanes of a resource manager: one for the work of branches, and one that completions have for themselves. */
+/** The two pools of a resource manager: one for the work of branches, and one reserved for completions. */
 export interface Lanes {
   readonly work: Lane;
   readonly completion: Lane;
-  /** Whether something else may set something in a session of the lane for work when it is opened. */
+  /** Whether other code may change settings in a session of the pool for work when it is opened. */
   readonly hasHooks: boolean;
-  /** Closes the pools. Those that were given stay open, and what was given up of them is ended within a second. */
+  /** Closes the pools. Pools of the user stay open, and their given-up sessions are ended within a second. */
   close(): Promise<void>;
 }
 
-/** After so much silence the operating system asks whether the other end is there: its own default is two hours. */
+/**
+ * After this silence the operating system checks whether the other end exists: its own default is two hours.
+ */
 const KEEP_ALIVE_AFTER_MS = 10_000;
 
-/** How long it may take to stop at the server what a connection is at work on. */
+/** How long it may take to stop the running work of a connection at the server. */
 const INTERRUPTION_MS = 2_000;
 
-/** Opens the lanes. No connection is made yet. */
+/** Creates the pools. No connection is opened yet. */
 export function openLanes(
   connection: string | ClientConfig | PostgresPools,
   settings: ResolvedPostgresSettings,
@@ -42,12 +44,12 @@ export function openLanes(
   };
 }
 
-/** A number alone may be that of another session by the time the query runs. */
+/** A number alone may belong to another session by the time the query runs. */
 const CANCEL = `
   SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity
   WHERE pid OPERATOR(pg_catalog.=) $1::int AND ${SINCE} OPERATOR(pg_catalog.=) $2::text`;
 
-/** What a connection of one lane is at work on is cancelled from a connection of the other. */
+/** The running work on a connection of one pool is cancelled through a connection of the other. */
 function interruptionBy(lane: Lane): Interruption {
   return {
     cancel: async (client: PoolClient) => {
@@ -75,7 +77,7 @@ function makePools(
   };
   return {
     work: new Pool({ ...config, max: settings.workConnections }),
-    // One more holds the claim of the coordinator for as long as the process lives.
+    // One more holds the claim of the coordinator while the process lives.
     completion: new Pool({ ...config, max: settings.completionConnections + 1 }),
   };
 }

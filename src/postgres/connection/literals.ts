@@ -1,11 +1,12 @@
 import { defaults, escapeLiteral } from 'pg';
 
 /**
- * A value as it stands in the text of a statement: what `pg` would send for it beside the text, as a string that PostgreSQL
- * reads as the type it needs.
+ * A value in the text of a statement: the value that `pg` would send beside the text, as a string that
+ * PostgreSQL reads as the type it needs.
  *
- * @returns undefined for what is better sent by `pg` itself: bytes, what converts itself, and what no text can hold.
- * @throws what JSON says of a value that it cannot show.
+ * @returns undefined for values that `pg` should send itself: bytes, objects that convert themselves, and
+ * values that no text can hold.
+ * @throws the error of JSON for a value that it cannot represent.
  */
 export function literalOf(value: unknown): string | undefined {
   if (value === null || value === undefined) return 'NULL';
@@ -28,7 +29,7 @@ function textOfObject(value: object): string | undefined {
   return JSON.stringify(value);
 }
 
-/** As the clock on the wall shows it, with its distance from UTC: a column without a time zone keeps the former. */
+/** In local time, with its offset from UTC: a column without a time zone keeps the local time. */
 function textOfDate(date: Date): string | undefined {
   const year = date.getFullYear();
   if (defaults.parseInputDatesAsUTC === true || !(year > 0 && year <= 9_999)) return undefined;

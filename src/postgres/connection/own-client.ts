@@ -2,31 +2,32 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Client, type ClientConfig } from 'pg';
 
-/** A client of which it is known what its bytes go through, so that its connection can be closed at once. */
+/** A client whose stream is known, so that its connection can be closed at once. */
 export class OwnClient extends Client {
   readonly stream: Duplex;
 
   constructor(config: ClientConfig = {}) {
     const stream = config.stream?.() ?? guardedStream();
-    // Pools keep the password from being listed, so that it has to be named.
+    // Pools hide the password from enumeration, so it must be named.
     super({ ...config, password: config.password, stream: () => stream });
     this.stream = stream;
   }
 }
 
 /**
- * Closes a connection at once, if it is one of ours: a pipelined client that is told to end waits for what is under way. Any
- * other one is closed by its pool, at the latest when the server has ended its session.
+ * Closes a connection at once, if it is one of ours: a pipelined client that is asked to end waits for
+ * running queries. Any other connection is closed by its pool, at the latest when the server has ended its
+ * session.
  */
 export function cut(client: Client): void {
   if (client instanceof OwnClient) client.stream.destroy();
 }
 
 /**
- * Has what is sent in one turn of the event loop leave in one piece, if the connection is one of ours: to write to a socket,
- * and to be woken by what comes from it, costs both sides more than the work of a small statement.
+ * Sends everything of one turn of the event loop in one piece, if the connection is one of ours: writing to a
+ * socket, and waking up for its data, costs both sides more than a small statement.
  *
- * @returns what the sending gives.
+ * @returns the result of the sending.
  */
 export function together<T>(client: Client, send: () => T): T {
   if (!(client instanceof OwnClient)) return send();
@@ -39,9 +40,9 @@ export function together<T>(client: Client, send: () => T): T {
 }
 
 /**
- * @returns what a connection is to be made through. What throws while data is read, as bytes that are no message, ends the
- * connection with the error; it would end the process, as there is no caller to throw it to. Where the connection is
- * encrypted only the server can send such bytes, and what throws is not caught.
+ * @returns the stream for a connection. An error while data is read, such as bytes that are not a message,
+ * ends the connection with the error. Otherwise it would end the process, since it has no caller. On an
+ * encrypted connection only the server can send such bytes, and the error is not caught.
  */
 export function guardedStream(stream: Duplex = new Socket()): Duplex {
   const emit = stream.emit.bind(stream) as (event: string | symbol, ...args: unknown[]) => boolean;

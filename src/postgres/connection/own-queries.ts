@@ -1,15 +1,16 @@
 import type { ClientBase, CustomTypesConfig, QueryResult } from 'pg';
 
 /**
- * How the library reads its own results: as the text that the server sends. What an application sets for all of its results,
- * with `types.setTypeParser`, `defaults.binary` or the `types` of a pool, changes nothing here.
+ * How the library reads its own results: as the text that the server sends. Settings of the application for
+ * its own results, with `types.setTypeParser`, `defaults.binary` or the `types` of a pool, have no effect
+ * here.
  */
 const AS_TEXT = { getTypeParser: () => String } as unknown as CustomTypesConfig;
 
-/** A row of which every column is text: cast those that are not, with `::text`. */
+/** A row whose columns are all text: cast other types with `::text`. */
 export type TextRow = Readonly<Record<string, string | null>>;
 
-/** A query of the library's own. @returns its rows. */
+/** Runs a query of the library's own. @returns its rows. */
 export async function rowsOf<R extends TextRow>(
   client: ClientBase,
   text: string,
@@ -19,7 +20,10 @@ export async function rowsOf<R extends TextRow>(
   return rows;
 }
 
-/** Several statements in one query, one transaction unless they begin another. @returns the result of each. */
+/**
+ * Runs several statements in one query, as one transaction unless they begin another. @returns the result of
+ * each.
+ */
 export async function resultsOf<R extends TextRow>(
   client: ClientBase,
   text: string,

@@ -2,18 +2,18 @@ import { describe, expect, it } from 'vitest';
 import { PreparedTexts } from './prepared-texts.js';
 
 describe('PreparedTexts', () => {
-  it('names a text that comes again, or is to be prepared at once, and never by a name that was given before', () => {
+  it('names a text that is repeated, or prepared at once, and never reuses a name', () => {
     const texts = new PreparedTexts();
     expect(texts.nameOf('one', false)).toBeUndefined();
     const first = texts.nameOf('one', false);
-    // What came of the first is not known.
+    // The result of the first is not known.
     const second = texts.nameOf('one', false);
     const third = texts.nameOf('two', true);
     expect(new Set([first?.name, second?.name, third?.name]).size).toBe(3);
     expect([first?.isThere, second?.isThere, third?.isThere]).toEqual([false, false, false]);
   });
 
-  it('has the name of a text that is prepared, until all are forgotten', () => {
+  it('keeps the name of a prepared text until all are forgotten', () => {
     const texts = new PreparedTexts();
     const { name } = texts.nameOf('one', true)!;
     texts.prepared('one', name);
@@ -23,7 +23,7 @@ describe('PreparedTexts', () => {
     expect(texts.nameOf('one', false)?.name).not.toBe(name);
   });
 
-  it('leaves alone what has failed, and what is very long', () => {
+  it('does not prepare a text that has failed or is very long', () => {
     const texts = new PreparedTexts();
     texts.nameOf('one', true);
     texts.failed('one');
@@ -31,7 +31,7 @@ describe('PreparedTexts', () => {
     expect(texts.nameOf(`SELECT ${'1'.repeat(10_000)}`, true)).toBeUndefined();
   });
 
-  it('knows a hundred: what has come once gives way, what is prepared does not', () => {
+  it('keeps a hundred texts: one that came once gives way, a prepared one does not', () => {
     const texts = new PreparedTexts();
     for (let number = 0; number < 1_000; number++) texts.nameOf(`once ${number}`, false);
     expect(texts.nameOf('once 999', false)).toBeDefined();

@@ -1,29 +1,29 @@
 import { OWN_MARK } from './own-names.js';
 
-/** So many texts are known of one connection. Texts that are made up anew for each branch find no place for long. */
+/** The most texts that are kept for one connection. Texts that differ for each branch do not stay long. */
 const MOST_TEXTS = 100;
 
-/** Longer ones, in characters, are left as they are: they are kept on both sides. */
+/** Longer texts, in characters, are not prepared, since both sides would keep them. */
 const LONGEST_TEXT = 10_000;
 
-/** What a statement is called in the session of its connection. */
+/** The name of a statement in the session of its connection. */
 export interface StatementName {
   readonly name: string;
-  /** Whether it is there already; if not, it is made when it is sent. */
+  /** Whether it already exists; if not, it is prepared when it is sent. */
   readonly isThere: boolean;
 }
 
 /**
- * The statements of batches that have come on one connection. One that comes again is prepared: to parse and plan a small
- * statement takes the server longer than to run it.
+ * The statements of batches that have come on one connection. A repeated one is prepared: for a small
+ * statement, parsing and planning takes the server longer than running it.
  */
 export class PreparedTexts {
-  /** What a text is called; `seen` is not prepared yet, and `left` never will be. */
+  /** The name of a text; `seen` is not prepared yet, and `left` never will be. */
   private readonly texts = new Map<string, { readonly name: string } | 'seen' | 'left'>();
   private made = 0;
 
   /**
-   * @param atOnce whether it is prepared also when it comes for the first time.
+   * @param atOnce whether it is prepared even when it comes for the first time.
    * @returns undefined when it is not to be prepared.
    */
   nameOf(text: string, atOnce: boolean): StatementName | undefined {
@@ -32,28 +32,28 @@ export class PreparedTexts {
     if (typeof known === 'object') return { name: known.name, isThere: true };
     if (known === 'left') return undefined;
     if (known === undefined && !this.note(text)) return undefined;
-    // No name is given twice: of a statement that failed nobody knows whether it was prepared.
+    // No name is used twice: it is unknown whether a failed statement was prepared.
     return known === 'seen' || atOnce
       ? { name: `dtc ${OWN_MARK} ${++this.made}`, isThere: false }
       : undefined;
   }
 
-  /** The server has run it under this name. */
+  /** The server has run the text under this name. */
   prepared(text: string, name: string): void {
     this.texts.set(text, { name });
   }
 
-  /** It failed when it was to be prepared, and is left as it is. */
+  /** The text failed when it was to be prepared, and is not prepared again. */
   failed(text: string): void {
     this.texts.set(text, 'left');
   }
 
-  /** Whether it is not to be prepared, as that has failed before. */
+  /** Whether it is not prepared because that has failed before. */
   isLeft(text: string): boolean {
     return this.texts.get(text) === 'left';
   }
 
-  /** The session has lost them, or they do not fit any more. */
+  /** The session has lost the statements, or they no longer fit. */
   clear(): void {
     this.texts.clear();
   }

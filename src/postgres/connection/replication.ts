@@ -1,50 +1,53 @@
 import type { Client, ClientBase, PoolClient } from 'pg';
 import { PostgresBranchError } from '../errors.js';
 
-/** The server's function that waits for a standby. A warning of it says that the wait was cut short; its code says nothing. */
+/**
+ * The server's function that waits for a standby. A warning from it means that the wait was interrupted; its
+ * code is unspecific.
+ */
 const WAIT_ROUTINE = 'SyncRepWaitForLSN';
 
-/** How many waits were cut short on a connection. */
+/** The number of interrupted waits on a connection. */
 const cutShort = new WeakMap<Client, number>();
 
-/** Notes on a connection, from now on, when a wait for a synchronous standby is cut short. */
+/** Counts interrupted waits for a synchronous standby on a connection, from now on. */
 export function noteWaits(client: Client): void {
   client.on('notice', ({ routine }) => {
     if (routine === WAIT_ROUTINE) cutShort.set(client, waitsCutShort(client) + 1);
   });
 }
 
-/** @returns how many waits were cut short so far. */
+/** @returns the number of interrupted waits so far. */
 export function waitsCutShort(client: Client): number {
   return cutShort.get(client) ?? 0;
 }
 
 /**
- * What was done here may be lost with this server: the server answers with success when the wait for its standby is
- * cancelled, and a warning.
+ * This server may lose the effect: it answers with success and a warning when the wait for its standby is
+ * cancelled.
  *
- * @throws PostgresBranchError (`DTC_POSTGRES_NOT_REPLICATED`) when a wait was cut short since.
+ * @throws PostgresBranchError (`DTC_POSTGRES_NOT_REPLICATED`) when a wait was interrupted since.
  */
 export function throwIfCutShort(client: Client, before: number, what: string): void {
   if (waitsCutShort(client) === before) return;
   throw new PostgresBranchError(
     'DTC_POSTGRES_NOT_REPLICATED',
     `${what} took effect on this server, but its wait for a synchronous standby was cancelled: a failover may lose it. ` +
-      'So its result is not known, and it is tried again. Look whether the standbys in synchronous_standby_names are up.',
+      'So its result is not known, and it is tried again. Check that the standbys in synchronous_standby_names are up.',
   );
 }
 
 /**
- * The level of synchronous_commit at which a result counts: `remote_apply` where that is the default, else `on`. With any
- * lower one the server would not wait for its standbys.
+ * The level of synchronous_commit at which a result counts: `remote_apply` if that is the default, otherwise
+ * `on`. With a lower level the server would not wait for its standbys.
  */
 export function replicationLevel(configured: string): string {
   return configured === 'remote_apply' ? configured : 'on';
 }
 
 /**
- * Sees to it that the writes of a session wait for the standbys, and that a wait which is cut short is told. Both may be
- * switched off for a role or a database.
+ * Makes the writes of a session wait for the standbys, and makes the server report an interrupted wait. Both
+ * may be switched off for a role or a database.
  */
 export async function awaitReplicas(client: ClientBase): Promise<void> {
   await client.query(
@@ -55,7 +58,9 @@ export async function awaitReplicas(client: ClientBase): Promise<void> {
 
 const awaiting = new WeakSet<Client>();
 
-/** Does a task on a session that does nothing but completions: its writes wait for the standbys, from the first on. */
+/**
+ * Runs a task on a session that only runs completions: its writes wait for the standbys, from the first on.
+ */
 export async function awaitingReplicas(client: PoolClient, task: () => Promise<void>): Promise<void> {
   if (awaiting.has(client)) return task();
   const set = awaitReplicas(client);
@@ -67,6 +72,7 @@ export async function awaitingReplicas(client: PoolClient, task: () => Promise<v
 }
 
 /**
- * A write that waits for the standbys. When it has waited to its end, everything that was written before is replicated too.
+ * A write that waits for the standbys. When its wait has ended regularly, all earlier writes are replicated
+ * too.
  */
 export const REPLICATED_WRITE = `SELECT pg_catalog.pg_logical_emit_message(true, 'dtc', '')`;

@@ -10,7 +10,7 @@ type Row = {
   readonly connectionsInUse: string;
 };
 
-/** By its identifier and its start a running server is known: a copy of it has the same identifier. */
+/** Identifies a running server by its identifier and its start: a copy of it has the same identifier. */
 const CAPACITY = `
   SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || '/' ||
       extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text AS server,
@@ -22,7 +22,7 @@ const CAPACITY = `
     (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend')::text
       AS "connectionsInUse"`;
 
-/** @returns what the server of a participant can take, and what the participant takes of it at most. */
+/** @returns the capacity of a participant's server, and the most that the participant takes of it. */
 export async function capacityOf(lanes: Lanes, signal: AbortSignal): Promise<ParticipantCapacity> {
   const rows = await lanes.completion.run(signal, (client) => rowsOf<Row>(client, CAPACITY));
   const { server, slots, slotsInUse, connections, connectionsInUse } = rows[0]!;
@@ -38,7 +38,7 @@ export async function capacityOf(lanes: Lanes, signal: AbortSignal): Promise<Par
   };
 }
 
-/** A pool of the user's own may say nothing of its size: then it has the default of `pg`. */
+/** A pool of the user may not state its size: then it has the default of `pg`. */
 function sizeOf({ options }: { readonly options: { readonly max?: number } }): number {
   return options.max ?? 10;
 }

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { rowsOf } from './own-queries.js';
 
-/** How the server knows a session: it uses the number again, but not with the same start. */
+/** Identifies a session at the server, which reuses the number, but not with the same start. */
 export interface ServerSession {
   readonly pid: string;
   readonly since: string;
@@ -21,14 +21,19 @@ export function identityOf({ pid, since }: { readonly pid: string; readonly sinc
   return `${pid} since ${since}`;
 }
 
-/** Asks the server how it knows the session of a new connection. @throws what stands in the way of the answer. */
+/**
+ * Asks the server for the identity of a new connection's session. @throws an error that prevents the answer.
+ */
 export async function identify(client: Client): Promise<void> {
   const [row] = await rowsOf<{ pid: string; since: string }>(client, WHO_AM_I);
   if (row === undefined) throw new Error('PostgreSQL does not list this session in pg_stat_activity.');
   sessions.set(client, row);
 }
 
-/** @returns how the server knows the session of a connection, or undefined before {@link identify} has asked. */
+/**
+ * @returns the identity of a connection's session at the server, or undefined before {@link identify} has
+ * asked.
+ */
 export function sessionOf(client: Client): ServerSession | undefined {
   return sessions.get(client);
 }

@@ -2,7 +2,10 @@ import type { Client } from 'pg';
 
 const spoiled = new WeakSet<Client>();
 
-/** What was done in this session cannot be undone for certain: it ends with its branch, and no other one gets it. */
+/**
+ * The effects on this session cannot be undone for certain: it ends with its branch, and no other branch gets
+ * it.
+ */
 export function spoil(client: Client): void {
   spoiled.add(client);
 }

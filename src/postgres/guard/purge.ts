@@ -6,33 +6,40 @@ import type { Lane } from '../connection/lane.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { rowsOf } from '../connection/own-queries.js';
 
-/** So many pages are looked through in one statement, which then holds its locks for some milliseconds only. */
+/** The number of pages that one statement scans. It then holds its locks only for some milliseconds. */
 const PAGES_A_STATEMENT = 64;
 
-/** A pass looks through as many pages as it takes to get round the table in `retainBranchesMs`, and at least so many. */
+/**
+ * A pass scans as many pages as are needed to cover the table in `retainBranchesMs`, and at least this
+ * number.
+ */
 const PAGES_A_PASS = 1_024;
 
-/** What was visible in the database at a moment. */
+/** The snapshot of the database at a moment. */
 interface Sight {
   readonly snapshot: string;
-  /** When it was there already, on the monotonic clock. */
+  /** When it was taken, on the monotonic clock. */
   readonly at: number;
 }
 
 /**
- * Deletes old rows of the guard table. A row says how its branch ended to whoever asks again, so it goes only when nobody
- * will: it is a row of this participant, of a coordinator that this process has worked for; it is older than
- * `retainBranchesMs`; and it was visible `purgeIntervalMs` ago. So after every start, and after a branch that was in
- * doubt for long has been committed, there is that time for the coordinator to repeat what it is not sure of. And its coordinator
- * is asked: while the transaction is not settled, because a branch is stalled or waits for a paused participant, the row stays.
+ * Deletes old rows of the guard table. A row answers later calls of its branch, so it is deleted only when no
+ * such call can come. It must be a row of this participant, of a coordinator that this process has worked
+ * for; it must be older than `retainBranchesMs`; and it must have been visible `purgeIntervalMs` ago. So
+ * after every start, and after the late commit of a branch in doubt, the coordinator has that time to repeat
+ * calls. And the coordinator is asked: while the transaction is not settled, because a branch is stalled or
+ * waits for a paused participant, the row stays.
  */
 export class GuardPurge {
   /** The names of the coordinators, each with its latest run. */
   private readonly coordinators = new Map<string, CoordinatorRun | undefined>();
-  /** What was visible long enough ago, and what will have been. */
+  /** The snapshot that is old enough, and the next one. */
   private seen: Sight | undefined;
   private next: Sight | undefined;
-  /** Where the next pass begins: anywhere at first, so that every page has its turn however often the process starts. */
+  /**
+   * Where the next pass begins: at a random page first, so that every page is scanned however often the
+   * process starts.
+   */
   private page: number | undefined;
   private timer: NodeJS.Timeout | undefined;
   private underWay: Promise<number> | undefined;
@@ -51,19 +58,21 @@ export class GuardPurge {
     this.timer ??= setInterval(() => void this.pass(), this.settings.purgeIntervalMs).unref();
   }
 
-  /** Nothing more is deleted. @returns a promise that resolves when nobody is at it any more. */
+  /** Deletes nothing more. @returns a promise that resolves when no pass is running. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
     this.stopping.abort(new Error('the participant is closed'));
     await this.underWay;
   }
 
-  /** The rows of a coordinator that others work for are theirs to delete. */
+  /** Rows of coordinators that other processes work for are theirs to delete. */
   workFor({ transactionId, run }: Pick<Branch, 'transactionId' | 'run'>): void {
     this.coordinators.set(coordinatorNameOf(transactionId), run);
   }
 
-  /** @returns how many rows were deleted, by this pass or the one that is under way. One that fails is repeated by the next. */
+  /**
+   * @returns the number of rows deleted by this pass or the running one. The next pass repeats a failed one.
+   */
   pass(): Promise<number> {
     this.underWay ??= this.run().finally(() => {
       this.underWay = undefined;
@@ -89,7 +98,7 @@ export class GuardPurge {
     return deleted;
   }
 
-  /** However often a pass is run, what was seen counts only when it has been for a whole interval. */
+  /** However often a pass runs, a snapshot counts only after a whole interval. */
   private look(): void {
     if (this.next === undefined || performance.now() - this.next.at < this.settings.purgeIntervalMs) return;
     this.seen = this.next;
@@ -106,7 +115,7 @@ export class GuardPurge {
     });
   }
 
-  /** Goes on where the last pass has ended, and from the beginning again at the end of the table. */
+  /** Continues where the last pass has ended, and starts again at the end of the table. */
   private async lookThrough(
     { snapshot }: Sight,
     signal: AbortSignal,
@@ -134,7 +143,7 @@ export class GuardPurge {
     }
   }
 
-  /** Whether the coordinator may still call the branch. A run that was made by hand is not asked. */
+  /** Whether the coordinator may still call the branch. A run that a program made itself is not asked. */
   private isNeeded(gid: string): boolean {
     const branch = branchOf(gid, this.participant);
     if (branch === undefined) return true;

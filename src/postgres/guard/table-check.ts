@@ -1,10 +1,10 @@
-/** The guard table as the catalogue of the database has it. */
+/** The guard table in the catalogue of the database. */
 export interface GuardTableShape {
   /** `r` for an ordinary table. */
   readonly kind: string;
-  /** `p` for one that survives a crash, `u` for one that is unlogged. */
+  /** `p` for a permanent table, `u` for an unlogged one. */
   readonly persistence: string;
-  /** Whether no two rows may have the same gid, and that is checked at once. */
+  /** Whether gid is unique, and this is checked at once. */
   readonly hasKey: boolean;
   readonly columns: readonly {
     readonly name: string;
@@ -13,7 +13,7 @@ export interface GuardTableShape {
   }[];
 }
 
-/** What is wrong with a guard table, and what mends it. */
+/** The problem of a guard table, and its remedy. */
 export interface GuardTableFault {
   readonly problem: string;
   readonly remedy: string;
@@ -30,7 +30,7 @@ export const GUARD_TABLE_SHAPE = `
       FROM pg_attribute WHERE attrelid = guard AND attnum > 0 AND NOT attisdropped))
   FROM pg_class WHERE oid = guard`;
 
-/** What the columns must be for the rows that are written, which give the first two. */
+/** The required columns of the written rows, which set the first two. */
 const COLUMNS = {
   gid: { type: 'text' },
   state: { type: 'text' },
@@ -38,7 +38,7 @@ const COLUMNS = {
   written_at: { type: 'timestamp with time zone', default: 'now()' },
 } as const;
 
-/** @returns the first thing that keeps a table from being the guard table, or undefined when it will do. */
+/** @returns the first problem that makes a table unfit as guard table, or undefined when it fits. */
 export function faultOf(name: string, shape: GuardTableShape): GuardTableFault | undefined {
   const { kind, persistence, hasKey } = shape;
   const columns = new Map((shape.columns ?? []).map((column) => [column.name, column]));

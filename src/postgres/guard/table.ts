@@ -7,7 +7,7 @@ import { OWN_MARK } from '../connection/own-names.js';
 import { lastRowsOf, rowsOf } from '../connection/own-queries.js';
 import { REPLICATED_WRITE } from '../connection/replication.js';
 
-/** What is old enough to be deleted. */
+/** The condition for rows that are old enough to be deleted. */
 const OLD =
   `ctid >= format('(%s,0)', $5::bigint)::tid AND ctid < format('(%s,0)', $6::bigint)::tid ` +
   `AND written_at < now() - $1 * interval '1 millisecond' AND ${PARTICIPANT_IN_GID} = $2 ` +
@@ -21,7 +21,10 @@ export interface BranchLimits {
   readonly totalMs: number;
 }
 
-/** The guard table of a database, which keeps the contract of {@link BranchEnd}: the statements that write and read it. */
+/**
+ * The guard table of a database, which keeps the contract of {@link BranchEnd}: the statements that write and
+ * read it.
+ */
 export class GuardTable {
   private found: string;
   private named: string;
@@ -33,8 +36,8 @@ export class GuardTable {
   }
 
   /**
-   * From now on every statement names the table by its schema: which table is found by the bare name depends on the search
-   * path of the session, which the work may set.
+   * From now on every statement names the table with its schema: which table a bare name means depends on the
+   * search path of the session, which the work may set.
    *
    * @param table with its schema, both quoted.
    */
@@ -43,22 +46,24 @@ export class GuardTable {
     this.named = statementNameOf(table);
   }
 
-  /** As SQL names it. */
+  /** Its name in SQL. */
   get table(): string {
     return this.found;
   }
 
-  /** What the statement that writes the row of the work is called in a session. PostgreSQL takes up to 63 bytes. */
+  /**
+   * The session's name for the statement that writes the row of the work. PostgreSQL accepts up to 63 bytes.
+   */
   get statementName(): string {
     return this.named;
   }
 
   /**
-   * @param limits the settings that bound a transaction.
-   * @returns SQL that prepares that statement: to plan it anew for each branch costs more than to run it. It names all
-   * columns, as their defaults would be read anew each time. It also sets the limits of the branch, for as long as its
-   * transaction lasts, and releases the advisory locks that the work of an earlier branch may have left on the session: a
-   * statement for each of these would cost the server several times as much.
+   * @param limits the settings that limit a transaction.
+   * @returns SQL that prepares that statement: planning it for each branch would cost more than running it.
+   * It names all columns, since their defaults would be read each time. It also sets the limits of the branch
+   * for its transaction, and releases advisory locks that the work of an earlier branch may have left on the
+   * session. A separate statement for each would cost the server several times as much.
    */
   prepareInsert(limits: readonly string[]): string {
     const set = ['lock_timeout', ...limits].map(
@@ -72,22 +77,26 @@ export class GuardTable {
     );
   }
 
-  /** @returns the statement that writes the row of the work, within its transaction, and limits that. It has one row. */
+  /**
+   * @returns the statement that writes the row of the work, within its transaction, and limits that. It
+   * returns one row.
+   */
   insertWork(gid: string, { lockMs, totalMs }: BranchLimits): string {
     return `EXECUTE "${this.statementName}" (${quoted(gid)}, '${lockMs}', '${totalMs}')`;
   }
 
   /**
-   * Leaves a tombstone unless there is a row, and reads the row that is there then. It waits for a prepare that is under
-   * way. Where the branch is prepared in another database, a tombstone in this one would be a lie. All is one transaction,
-   * and an error ends it. It writes in any case, so that its wait for the standbys covers what was written before.
+   * Leaves a tombstone unless there is a row, and then reads the row. It waits for a running prepare. If the
+   * branch is prepared in another database, a tombstone in this one would be false. All statements form one
+   * transaction, and an error ends it. It writes in any case, so that its wait for the standbys covers all
+   * earlier writes.
    */
   async bury(client: ClientBase, gid: string, waitMs: number): Promise<BranchEnd | undefined> {
     const sql = [
-      // The session may be one in which only a transaction that says so writes.
+      // In this session, perhaps only a transaction with READ WRITE may write.
       'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE',
       `SET LOCAL lock_timeout = ${waitMs}`,
-      // All columns, as a default may call a function that a search path found when the table was made.
+      // All columns, since a default may call a function that a search path found when the table was made.
       `INSERT INTO ${this.table} (gid, state, xid, written_at) SELECT ${quoted(gid)}, 'rolled-back', ` +
         `pg_catalog.pg_current_xact_id(), pg_catalog.now() WHERE NOT EXISTS ` +
         `(SELECT FROM pg_catalog.pg_prepared_xacts WHERE gid OPERATOR(pg_catalog.=) ${quoted(gid)} ` +
@@ -104,7 +113,10 @@ export class GuardTable {
     return branchEndOf(await rowsOf(client, sql, [gid]));
   }
 
-  /** Whether this very transaction has written the row of the work: then it is the one that was begun for the branch. */
+  /**
+   * Whether this same transaction has written the row of the work: then it is the one that was begun for the
+   * branch.
+   */
   async isWrittenHere(client: ClientBase, gid: string): Promise<boolean> {
     const rows = await rowsOf(
       client,
@@ -116,8 +128,8 @@ export class GuardTable {
   }
 
   /**
-   * @returns the SQL that makes the table. It has no other index than its key, which would cost each branch as much as
-   * the row itself.
+   * @returns the SQL that creates the table. It has no index besides its key: another one would cost each
+   * branch as much as the row itself.
    */
   create(): string {
     return (
@@ -129,7 +141,7 @@ export class GuardTable {
     );
   }
 
-  /** @returns of how many pages the table is. */
+  /** @returns the number of pages of the table. */
   async pages(client: ClientBase): Promise<number> {
     const rows = await rowsOf<{ pages: string }>(
       client,
@@ -140,9 +152,9 @@ export class GuardTable {
   }
 
   /**
-   * @returns SQL that finds old rows of some pages, with these parameters: the least age in milliseconds, the name of
-   * the participant, the names of coordinators, a snapshot in which the row must have been visible, the first page, and the
-   * one after the last.
+   * @returns SQL that finds old rows of some pages, with these parameters: the least age in milliseconds, the
+   * name of the participant, the names of coordinators, a snapshot in which the row must have been visible,
+   * the first page, and the one after the last.
    */
   old(): string {
     return `SELECT gid FROM ${this.table} WHERE ${OLD}`;

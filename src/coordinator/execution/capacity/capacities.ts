@@ -8,40 +8,41 @@ import type { ServerLimits } from './server-limits.js';
 import type { TimeLimits } from '../time-limits.js';
 import type { Voting } from '../voting.js';
 
-/** How long the participants may take to say what their servers can take: longer delays no start. */
+/** The time limit for the participants' answers at the start, so that they delay it no longer. */
 const WITHIN_MS = 5_000;
-/** While slots are taken that are not ours, a server is asked again: so long after it was asked first. */
+/** The first interval for asking a server again while other clients hold slots. */
 const ASKED_AGAIN_MS = 5_000;
-/** The time between two doubles each time, up to this. */
+/** The interval doubles each time, up to this limit. */
 const LONGEST_BETWEEN_MS = 60_000;
 
-/** What the start has to say about the servers. */
+/** The result of asking the servers at the start. */
 export interface CapacityReport {
   readonly level: 'log' | 'warn';
   readonly message: string;
 }
 
-/** When a server is asked again. */
+/** The time of the next question to a server. */
 interface Asking {
   readonly participant: RegisteredParticipant;
   dueAt: number;
   pauseMs: number;
   isUnderWay: boolean;
-  /** Why it did not answer the last time. */
+  /** Why its last answer failed. */
   problem: string | undefined;
 }
 
 /**
- * Asks the participants what their servers can take, and tells those who need to know.
+ * Asks the participants for the capacity of their servers, and sets the limits.
  *
- * After a crash the branches of the run before hold slots until recovery has finished them, and others may hold some for a
- * while. So a server is asked again, by one of its participants, until all its slots are free for us.
+ * After a crash the branches of the previous run hold slots until recovery has finished them, and other
+ * clients may hold slots for a while. So one of the server's participants is asked again until all slots are
+ * free for this coordinator.
  */
 export class Capacities {
   private readonly reported = new WeakMap<ServerLimit, string>();
   private readonly askings = new Map<ServerLimit, Asking>();
   private isClosed = false;
-  /** Who hears what is found out. */
+  /** Called with the result. */
   report: (report: CapacityReport) => void = () => {};
 
   constructor(
@@ -54,9 +55,9 @@ export class Capacities {
   ) {}
 
   /**
-   * Asks every participant that is registered, and from now on each that is registered later.
+   * Asks every registered participant, and from now on each participant when it is registered.
    *
-   * @returns a promise that resolves when all have answered, or have had their time; it is never a rejection.
+   * @returns a promise that resolves when all have answered or their time is up. It never rejects.
    */
   async start(): Promise<void> {
     this.participants.onRegistered = (participant) =>
@@ -68,7 +69,7 @@ export class Capacities {
     this.reportAll();
   }
 
-  /** Asks those servers again whose time has come. */
+  /** Asks the servers again whose time has come. */
   sweep(now: number): void {
     for (const [limit, asking] of this.askings) {
       if (this.isClosed || !limit.isShared) this.askings.delete(limit);
@@ -76,12 +77,12 @@ export class Capacities {
     }
   }
 
-  /** No server is asked again. */
+  /** Asks no server again. */
   close(): void {
     this.isClosed = true;
   }
 
-  /** It is never a rejection. One that does not answer is not asked once more until it has. */
+  /** Never rejects. A participant is not asked again before it has answered. */
   private async askAgain(limit: ServerLimit, asking: Asking): Promise<void> {
     const { participant } = asking;
     const { used } = limit;
@@ -89,7 +90,7 @@ export class Capacities {
     try {
       const capacity = checked(await participant.instance.capacity!());
       if (this.isClosed) return;
-      // What has ended or begun since then may have been counted, or not.
+      // Branches that have ended or started since then may or may not have been counted.
       this.limits.askedAgain(limit, capacity, Math.max(used, limit.used));
       asking.problem = undefined;
       this.reportAll();
@@ -102,19 +103,19 @@ export class Capacities {
     }
   }
 
-  /** At a shutdown its pools are closed, and the same problem is not told each time. */
+  /** At a shutdown the pools are closed. The same problem is not reported each time. */
   private notAnswered(limit: ServerLimit, asking: Asking, problem: string): void {
     if (this.isClosed || asking.problem === problem) return;
     asking.problem = problem;
     this.say({
       level: 'warn',
       message:
-        `"${asking.participant.name}" did not say again what its server can take: ${problem}. ` +
-        `The server takes ${limit.most} branches at a time until it does; it is asked again.`,
+        `"${asking.participant.name}" did not report the capacity of its server again: ${problem}. ` +
+        `The limit stays at ${limit.most} branches at a time until it does. The coordinator asks again.`,
     });
   }
 
-  /** What is to be known of each server: how many transactions it takes, and whether its connections are enough. */
+  /** Reports on each server: how many transactions it takes, and whether it has enough connections. */
   private reportAll(): void {
     for (const limit of this.limits.all) {
       const { participants, most, transactions } = limit;
@@ -127,8 +128,8 @@ export class Capacities {
           level: 'log',
           message:
             `The database server of ${names} takes ${transactions} transactions at a time with a branch at each of them ` +
-            `(${most} free prepared transactions / ${participants.size} participants), and maxInFlight is ${this.maxInFlight}: ` +
-            'further ones wait, and then are refused with DTC_SERVER_BUSY',
+            `(${most} free prepared transactions / ${participants.size} participants), but maxInFlight is ${this.maxInFlight}: ` +
+            'further transactions wait, and are then refused with DTC_SERVER_BUSY',
         });
       }
       if (limit.ownConnections > limit.connections) {
@@ -136,13 +137,13 @@ export class Capacities {
           level: 'warn',
           message:
             `The database server of ${names} gives ${limit.connections} connections, and the participants open up to ` +
-            `${limit.ownConnections}: raise max_connections, or lower their numbers of connections`,
+            `${limit.ownConnections}: raise max_connections, or lower the participants' numbers of connections`,
         });
       }
     }
   }
 
-  /** Without an answer nothing is limited, as for a participant that has no such method. */
+  /** Without an answer there is no limit, as for a participant without this method. */
   private async read(participant: RegisteredParticipant): Promise<void> {
     const { instance, name } = participant;
     try {
@@ -152,8 +153,8 @@ export class Capacities {
       this.say({
         level: 'warn',
         message:
-          `"${name}" did not say what its server can take, so that no limit is known: ${messageOf(error)}. ` +
-          'Too many transactions at once will be refused by the server and not at the door.',
+          `"${name}" did not report the capacity of its server, so there is no limit: ${messageOf(error)}. ` +
+          'If there are too many transactions at once, the server will refuse them late, in prepare.',
       });
     }
   }
@@ -173,7 +174,7 @@ export class Capacities {
     try {
       this.report(report);
     } catch {
-      // A logger that fails neither refuses the start nor ends the process.
+      // A logger that fails must not stop the start or end the process.
     }
   }
 }
@@ -187,16 +188,16 @@ const FIELDS = [
   'ownConnections',
 ] as const;
 
-/** @throws TypeError when the answer makes no sense. */
+/** @throws TypeError when the answer is invalid. */
 function checked(capacity: ParticipantCapacity): ParticipantCapacity {
   const { server } = capacity;
-  if (typeof server !== 'string') throw new TypeError('its capacity() names no server');
-  // Each is read once, and what was checked is what is used.
+  if (typeof server !== 'string') throw new TypeError('its capacity() does not name the server');
+  // Each field is read once, so the checked value is the one that is used.
   const values = FIELDS.map((field) => {
     const value: unknown = capacity[field];
     const least = field === 'workConnections' ? 1 : 0;
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < least) {
-      throw new TypeError(`its capacity() has a ${field} that is no whole number from ${least} on`);
+      throw new TypeError(`its capacity() has a ${field} that is not a whole number from ${least}`);
     }
     return [field, value] as const;
   });

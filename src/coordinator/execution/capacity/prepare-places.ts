@@ -5,37 +5,41 @@ import type { BranchRecord } from '../records.js';
 import type { Clock } from '../clock.js';
 
 /**
- * A wait for a place that takes a larger part of a transaction's time than this says that too much is under way; unless those
- * that have the places wait for rows of each other, which fewer transactions would not make faster. It is no smaller, as
- * those that wait hold nothing, and most callers that are refused instead come back at once.
+ * If a wait for a place takes a larger part of a transaction's time than this, too much is in progress.
+ * Exception: the branches that have the places wait for each other's rows; fewer transactions would not speed
+ * them up. The part is not smaller, because waiting branches hold nothing, and most refused callers come back
+ * at once.
  */
 const LONG_WAIT = 1 / 4;
-/** How often there are fewer places at most: branches that wait for one row are refused together. */
+/**
+ * The most times that the number of places is lowered: branches that wait for one row are refused together.
+ */
 const NARROWED_EVERY_MS = 100;
 
 interface Waiting {
   readonly since: number;
-  /** Runs a function in the asynchronous context of who waits. */
+  /** Runs a function in the asynchronous context of the waiting caller. */
   readonly inContext: (work: () => void) => void;
 }
 
 /**
- * How many branches a participant can prepare at the same time, and who waits for it. A branch that is asked in turn
- * waits here and not inside the participant: there its time to prepare would run, and while it waits it may still be
- * withdrawn. While a participant has no free place, every transaction is asked in turn. Those that are asked all at once
- * take their places without waiting.
+ * Limits how many branches a participant prepares at the same time, and queues the others. A branch that is
+ * asked in turn waits here, not inside the participant: there its time to prepare would run. While it waits
+ * it may still be withdrawn. While a participant has no free place, every transaction is asked in turn.
+ * Transactions that are asked all at once take their places without waiting.
  *
- * Where branches are refused because they waited for each other's rows too long, half of them wait here from then on, where
- * nothing is refused for it; and with what gets through one after the other is let in again.
+ * If branches are refused because they waited too long for each other's rows, half of the places close, and
+ * the branches wait here, where a lock wait cannot refuse them. Each branch that succeeds opens one place
+ * again.
  */
 export class PreparePlaces implements Places {
   private readonly holders = new Set<BranchRecord>();
-  /** Of transactions that are at work: they may hold rows that others wait for, so they come first. */
+  /** Branches of running transactions. They may hold rows that others wait for, so they come first. */
   private readonly continuing = new Map<BranchRecord, Waiting>();
-  /** Of those that hold nothing yet. */
+  /** Branches of transactions that hold nothing yet. */
   private readonly starting = new Map<BranchRecord, Waiting>();
 
-  /** How many may be asked at once now. */
+  /** The number of branches that may be asked at once now. */
   private width: number;
   private narrowedAt = Number.NEGATIVE_INFINITY;
 
@@ -44,7 +48,7 @@ export class PreparePlaces implements Places {
     private readonly limit: number,
     private readonly clock: Clock,
     private readonly ask: (branch: BranchRecord) => void,
-    /** Whether transactions met each other there lately. */
+    /** Whether transactions have conflicted there lately. */
     private readonly isContended: () => boolean,
   ) {
     this.width = limit;
@@ -69,7 +73,7 @@ export class PreparePlaces implements Places {
     this.holders.add(branch);
   }
 
-  /** Asks the branch as soon as there is a place for it, and something to begin with it: first come, first served. */
+  /** Asks the branch as soon as it has a place and the rest of what it needs, in the order of arrival. */
   request(branch: BranchRecord): void {
     const isAtWork = branch.transaction.extras?.isAtWork === true;
     if (this.isFull || (!isAtWork && isBusy(branch))) {
@@ -78,7 +82,7 @@ export class PreparePlaces implements Places {
     } else this.ask(branch);
   }
 
-  /** The branch has answered, or its transaction is decided. Without effect where it has no place. */
+  /** The branch has answered, or its transaction is decided. Without effect if the branch has no place. */
   release(branch: BranchRecord): void {
     this.continuing.delete(branch);
     this.starting.delete(branch);

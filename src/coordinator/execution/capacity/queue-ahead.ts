@@ -1,22 +1,23 @@
 import type { Needs, ServerLimit } from './server-limit.js';
 
 /**
- * Those that are ahead of a transaction in the queue. It overtakes none that waits for room at the same server. Where one ahead
- * waits for another server, and has room here, its room is kept for it, and the rest is free: a server that does not answer
- * stops no work elsewhere.
+ * The transactions that are ahead of another one in the queue. A transaction overtakes no other that waits
+ * for room at the same server. If one ahead waits for another server and has room here, its room is kept for
+ * it, and the rest is free: a server that does not answer delays no work at other servers.
  */
 export class QueueAhead {
-  /** Servers at which one ahead lacks room. */
+  /** Servers where a transaction ahead lacks room. */
   private readonly scarce = new Set<ServerLimit>();
-  /** How many branches have their room kept for them. */
+  /** The number of branches for which room is kept, by server. */
   private readonly kept = new Map<ServerLimit, number>();
 
-  /** Whether the next in the queue may begin. If not, it counts as ahead of those that come after it. */
+  /** Whether the next transaction in the queue may start. If not, it counts as ahead of those behind it. */
   admits(needs: Needs): boolean {
     const lacking: ServerLimit[] = [];
     for (const [limit, branches] of needs) if (!this.hasRoom(limit, branches)) lacking.push(limit);
     if (lacking.length === 0) return true;
-    // Room that comes lets the first at a server begin. Those behind it keep nothing elsewhere, as they need not be soon.
+    // The next free room lets the first transaction at a server start. Those behind it keep no room
+    // elsewhere, since they may wait long.
     const isFirst = lacking.some((limit) => !this.scarce.has(limit));
     for (const limit of lacking) this.scarce.add(limit);
     if (!isFirst) return false;
@@ -26,7 +27,10 @@ export class QueueAhead {
     return false;
   }
 
-  /** Whether one ahead lacks room at each of these servers, so that none that needs one of them may begin. */
+  /**
+   * Whether a transaction ahead lacks room at each of these servers, so that no transaction that needs one of
+   * them may start.
+   */
   blocks(limits: Iterable<ServerLimit>): boolean {
     for (const limit of limits) if (!this.scarce.has(limit)) return false;
     return true;

@@ -1,16 +1,19 @@
-/** How often a limit is lowered at most: what was begun before it was lowered last still reports the same shortage. */
+/**
+ * The most times that a limit is lowered in sequence: branches that started before it was last lowered still
+ * report the same shortage.
+ */
 const LOWERED_EVERY_MS = 100;
 const LOWERED_TO = 0.8;
-/** How much one more departure changes the estimate of the time between two. */
+/** The weight of one more departure in the estimate of the time between two. */
 const WEIGHT = 0.1;
 
-/** So many branches for each connection for work are at work at once: some at their statements, some queue, some commit. */
+/** The number of branches at work for each connection: some run statements, some queue, some commit. */
 const WORK_PER_CONNECTION = 4;
 
-/** How many slots a transaction needs, by the server. */
+/** The number of slots that a transaction needs, by server. */
 export type Needs = ReadonlyMap<ServerLimit, number>;
 
-/** What one transaction takes of one server. */
+/** The use that one transaction makes of one server. */
 export interface Share {
   slots: number;
   /** How many of its branches count as load there, and as being at work. */
@@ -19,48 +22,48 @@ export interface Share {
 }
 
 /**
- * How many branches may be under way at one database server, of all participants on it together. Each branch that is begun
- * takes a slot until it is done. The server says how many it has.
+ * Limits how many branches are in progress at one database server, over all participants on it. Each branch
+ * takes a slot until it is completed. The server reports how many slots it has.
  *
- * Those that have voted, and wait for a participant elsewhere, are idle: they hold their slots, but nothing there has to do
- * with them, and the limit does not count them. When the server runs short all the same, as others use it as well, the limit
- * is lowered by a fifth, and it grows by one for as many branches that are done as it lets in.
+ * Branches that have voted and wait for a participant elsewhere are idle: they hold their slots but cause no
+ * work, so the limit does not count them. If the server still runs short, because other clients use it too,
+ * the limit is lowered by a fifth. It grows by one when as many branches are completed as it admits.
  *
- * More branches than keep the connections busy would only queue in the server, and hold rows meanwhile. So of those that are
- * under way the next is at work only when another is done.
+ * More branches than keep the connections busy would only queue in the server and hold rows meanwhile. So a
+ * further branch starts work only when another one is done.
  */
 export class ServerLimit {
-  /** By name, those that are on the server. */
+  /** The names of the participants on the server. */
   readonly participants = new Set<string>();
-  /** Slots that are taken. */
+  /** Slots in use. */
   used = 0;
-  /** Branches that are under way and not idle. */
+  /** Branches in progress that are not idle. */
   load = 0;
-  /** Those of them whose transaction has been put to work. */
+  /** Of these, the branches whose transaction has started work. */
   atWork = 0;
-  /** How many may be at work at once. */
+  /** The most branches at work at once. */
   workers = 0;
   /** Transactions that wait for room here. */
   private waiting = 0;
-  /** Since when there have been some. */
+  /** When the first of them began to wait. */
   private waitingSince = 0;
-  /** How many connections the participants open at most, and how many the server gives. */
+  /** The most connections that the participants open, and the number that the server gives. */
   ownConnections = 0;
   connections = 0;
-  /** Hear that others may be put to work. */
+  /** Called when waiting transactions may start work. */
   readonly onIdle = new Map<string, () => void>();
-  /** Lowered when the server runs short, and when too many queue. */
+  /** Lowered when the server runs short, and when too many branches queue. */
   private current: number;
   private queueing: number;
-  /** How many slots the server has for us. */
+  /** The number of slots that the server has for this coordinator. */
   most: number;
   private loweredAt = 0;
   private departedAt = 0;
   private betweenDeparturesMs = 0;
 
   /**
-   * @param total how many slots the server has.
-   * @param inUse how many of them were taken when it was asked.
+   * @param total the number of slots of the server.
+   * @param inUse how many of them were in use when it was asked.
    */
   constructor(
     readonly server: string,
@@ -72,16 +75,17 @@ export class ServerLimit {
     this.queueing = this.most;
   }
 
-  /** Whether others, or earlier runs of this coordinator, held slots when the server was asked the last time. */
+  /** Whether other clients, or earlier runs of this coordinator, held slots at the server's last answer. */
   get isShared(): boolean {
     return this.most < this.total;
   }
 
   /**
-   * The server was asked once more. Slots that others have given back since, or recovery has freed, are for us.
+   * Updates the limit with a new answer of the server: slots that others or recovery have freed since are
+   * available.
    *
-   * @param inUse how many of all slots are taken, those of our own branches included.
-   * @param own how many of them may be of branches that are under way here.
+   * @param inUse how many of all slots are in use, those of this coordinator's branches included.
+   * @param own how many of them may belong to branches in progress here.
    */
   askedAgain(total: number, inUse: number, own: number): void {
     this.total = total;
@@ -92,7 +96,7 @@ export class ServerLimit {
     this.queueing += gained;
   }
 
-  /** How many slots may be taken now. */
+  /** The most slots that may be in use now. */
   get limit(): number {
     return Math.floor(Math.min(this.current, this.queueing));
   }
@@ -101,39 +105,41 @@ export class ServerLimit {
     return this.waiting;
   }
 
-  /** A transaction waits for room here. */
+  /** A transaction starts waiting for room here. */
   enqueue(now: number): void {
     if (this.waiting++ === 0) this.waitingSince = now;
   }
 
-  /** It has begun, or waits no longer. */
+  /** A transaction has started, or stopped waiting. */
   dequeue(): void {
     this.waiting--;
   }
 
-  /** How many transactions with a branch at each participant here that is, when nothing is short. */
+  /**
+   * The number of transactions with a branch at each participant here that this allows when nothing is short.
+   */
   get transactions(): number {
     return Math.max(1, Math.floor(this.most / this.participants.size));
   }
 
-  /** A participant with so many connections for work is on the server. */
+  /** Adds a participant on the server with its number of connections for work. */
   addConnections(work: number, own: number): void {
     this.workers += work * WORK_PER_CONNECTION;
     this.ownConnections += own;
   }
 
-  /** Whether so many branches may begin. One transaction always may, however large it is. */
+  /** Whether this number of branches may start. A single transaction always may, however large it is. */
   hasRoom(branches: number): boolean {
     if (this.used === 0) return true;
     return this.hasSlots(branches) && (this.load === 0 || this.load + branches <= this.limit);
   }
 
-  /** Whether a transaction that has not been put to work is to wait. */
+  /** Whether a transaction that has not started work must wait. */
   get isBusy(): boolean {
     return this.atWork >= this.workers;
   }
 
-  /** For a transaction that is under way already: whether the server itself has so many slots. */
+  /** For a running transaction: whether the server itself has this number of slots. */
   hasSlots(slots: number): boolean {
     return this.used + slots <= this.most;
   }
@@ -142,7 +148,7 @@ export class ServerLimit {
     this.used += slots;
   }
 
-  /** So many more of the branches under way have something to do here, or fewer. */
+  /** Changes the number of branches that work here. */
   move(load: number, atWork: number): void {
     this.load += load;
     this.atWork += atWork;
@@ -150,7 +156,7 @@ export class ServerLimit {
     if (this.load === 0) this.queueing = this.most;
   }
 
-  /** Slots are free again. */
+  /** Frees slots. */
   free(slots: number, now: number): void {
     this.used -= slots;
     this.current = Math.min(this.most, this.current + slots / this.current);
@@ -167,7 +173,10 @@ export class ServerLimit {
     this.current = Math.max(1, Math.min(this.current, this.load) * LOWERED_TO);
   }
 
-  /** Branches waited long to be put to work. Those that are at work keep the server busy, so that many may always begin. */
+  /**
+   * Branches waited long before they could start work. Those at work keep the server busy, so a fair number
+   * may always start.
+   */
   queuedLong(now: number): void {
     if (this.queueing <= this.workers || this.isLoweredSince(now)) return;
     this.queueing = Math.max(this.workers, Math.min(this.queueing, this.load) * LOWERED_TO);
@@ -179,12 +188,12 @@ export class ServerLimit {
     return false;
   }
 
-  /** @returns how long one that comes now would wait, in milliseconds; 0 when that cannot be said. */
+  /** @returns the expected wait of a new transaction, in milliseconds; 0 when it is unknown. */
   expectedWaitMs(now: number): number {
     if (this.queued === 0 || this.departedAt === 0) return 0;
-    // After the limit was lowered as much has to depart before the first that waits may begin.
+    // After the limit was lowered, the surplus must depart before the first waiting transaction may start.
     const excess = Math.max(0, this.load - this.limit) / this.participants.size;
-    // Of a server that has done nothing for a while it is known that this much has to be waited for.
+    // If the server has completed nothing for a while, the wait is at least that long.
     return Math.max((this.queued + 1 + excess) * this.betweenDeparturesMs, this.sinceDeparture(now));
   }
 

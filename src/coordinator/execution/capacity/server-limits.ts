@@ -9,17 +9,20 @@ import { type Needs, ServerLimit, type Share } from './server-limit.js';
 import { hasRoom, hasSlots, loadAt, needsOf, settle, slotsAt } from './server-needs.js';
 import type { TransactionRecord } from '../records.js';
 
-/** A transaction waits for this part of its time at most, so that the rest is enough to run it. */
+/** The longest wait of a transaction, as a part of its time, so that the rest is enough to run it. */
 const LONGEST_WAIT = 1 / 4;
-/** Who would probably wait for more than this part of that is refused at once: the server may become slower meanwhile. */
+/**
+ * A transaction whose expected wait exceeds this part of that limit is refused at once: the server may become
+ * slower meanwhile.
+ */
 const LIKELY_WAIT = 1 / 4;
 /**
- * So much of the queue is open to all, however slow the server is. Callers that are refused at once and come back at once
- * take the processor from the others; those that wait do not.
+ * The part of the queue that is open to all, however slow the server is. Callers that are refused at once and
+ * come back at once take processor time from the others; waiting callers do not.
  */
 const OPEN_TO_ALL = 1 / 2;
 
-/** A transaction that has not begun, and waits for room at its servers. */
+/** A transaction that has not started and waits for room at its servers. */
 interface Waiting {
   readonly transaction: TransactionRecord;
   readonly needs: Needs;
@@ -30,15 +33,15 @@ interface Waiting {
   readonly inContext: (work: () => void) => void;
 }
 
-/** What becomes of a transaction that is to begin. */
+/** The result for a transaction that wants to start. */
 export interface Candidate {
   readonly transaction: TransactionRecord;
   readonly signal: CallerSignal | undefined;
-  /** It was begun before, so it does not wait behind others as long as the server has slots at all. */
+  /** It was begun before, so it does not wait behind others while the server has slots. */
   readonly isRerun: boolean;
   /** There is room for it. */
   readonly begin: () => void;
-  /** Nothing was begun, and nothing will be. */
+  /** Nothing was started, and nothing will be. */
   readonly refuse: (error: Error) => void;
   /** Its caller has cancelled while it waited. */
   readonly cancel: () => void;
@@ -46,19 +49,19 @@ export interface Candidate {
 
 interface LimitsParts {
   readonly clock: Clock;
-  /** How many may wait for one server; undefined for as many transactions as it takes. */
+  /** The most transactions that may wait for one server; undefined for as many as it takes. */
   readonly maxQueued: number | undefined;
-  /** Whether anything may begin, when there is room. */
+  /** Whether any transaction may start, if there is room. */
   readonly isOpen: () => boolean;
-  /** @throws why this transaction, which has waited, may not begin now. */
+  /** @throws the reason why this waiting transaction may not start now. */
   readonly check: (transaction: TransactionRecord) => void;
   /** Counts a refusal. */
   readonly refused: (error: ServerBusyError) => Error;
 }
 
 /**
- * Begins no more transactions than the database servers can take, and lets the next few wait in the order in which they
- * came. What is refused is refused before anything has begun. Completion and recovery never ask here.
+ * Starts no more transactions than the database servers can take, and lets the next few wait in the order of
+ * arrival. A refused transaction has started nothing. Completion and recovery do not ask here.
  */
 export class ServerLimits {
   private readonly byServer = new Map<string, ServerLimit>();
@@ -71,17 +74,17 @@ export class ServerLimits {
     return this.byServer.values();
   }
 
-  /** Whether there is any limit: without one there is nothing to ask. */
+  /** Whether there is any limit. */
   get isActive(): boolean {
     return this.byServer.size > 0;
   }
 
-  /** How many transactions wait. */
+  /** The number of waiting transactions. */
   get queued(): number {
     return this.queue.size;
   }
 
-  /** @returns the limit of the server that a participant is on; each knows all of its participants. */
+  /** @returns the limit of a participant's server. One limit serves all participants on that server. */
   limit({ name }: RegisteredParticipant, capacity: ParticipantCapacity): ServerLimit {
     const { server, preparedTransactions, preparedTransactionsInUse } = capacity;
     let limit = this.byServer.get(server);
@@ -97,9 +100,9 @@ export class ServerLimits {
   }
 
   /**
-   * The server of a limit was asked once more, and there may be room for some that wait.
+   * The server of a limit has answered again, so some waiting transactions may have room.
    *
-   * @param own how many of its slots branches that are under way here may have held.
+   * @param own how many of its slots may belong to branches in progress here.
    */
   askedAgain(limit: ServerLimit, capacity: ParticipantCapacity, own: number): void {
     limit.askedAgain(capacity.preparedTransactions, capacity.preparedTransactionsInUse, own);
@@ -107,9 +110,9 @@ export class ServerLimits {
   }
 
   /**
-   * Begins a transaction now, or when there is room for it, or refuses it.
+   * Starts a transaction now, or when there is room for it, or refuses it.
    *
-   * @throws ServerBusyError when as many wait as may.
+   * @throws ServerBusyError when the queue is full.
    */
   admit(candidate: Candidate): void {
     const { transaction, begin, isRerun } = candidate;
@@ -123,7 +126,7 @@ export class ServerLimits {
   }
 
   /**
-   * One more branch of a transaction that has begun.
+   * Adds a branch to a transaction that was begun.
    *
    * @throws ServerBusyError when there is no room for it; a caller cannot wait here.
    */
@@ -137,7 +140,7 @@ export class ServerLimits {
     this.take(transaction, new Map([[limit, 1]]), true);
   }
 
-  /** The first branch of a transaction is about to be asked to prepare. */
+  /** Called before the first branch of a transaction is asked to prepare. */
   putToWork(transaction: TransactionRecord): void {
     const { extras } = transaction;
     if (extras?.shares === undefined || extras.isAtWork) return;
@@ -146,8 +149,8 @@ export class ServerLimits {
   }
 
   /**
-   * Brings what a transaction has to do at the servers in line with its state. It is called after each event that may change
-   * it, in whatever order events come.
+   * Updates a transaction's use of the servers from its state. Called after each event that may change it, in
+   * any order of events.
    */
   keep(transaction: TransactionRecord): void {
     const { extras } = transaction;
@@ -159,7 +162,7 @@ export class ServerLimits {
     this.wake();
   }
 
-  /** The transaction is over, or has stalled: only what is still open holds a slot. */
+  /** The transaction has ended or stalled: only its open branches hold slots. */
   release(transaction: TransactionRecord): void {
     const shares = transaction.extras?.shares;
     if (shares === undefined || shares.size === 0) return;
@@ -174,7 +177,7 @@ export class ServerLimits {
     for (const [limit, { slots }] of shares) if (slots === 0) shares.delete(limit);
   }
 
-  /** There may be room for some that wait: first for those that are under way. */
+  /** There may be room for waiting transactions: first for those that are running. */
   private wake(): void {
     for (const limit of this.byServer.values()) {
       if (!limit.isBusy) for (const wake of limit.onIdle.values()) wake();
@@ -182,7 +185,7 @@ export class ServerLimits {
     this.serve();
   }
 
-  /** Refuses those that have waited long enough, and all of them while nothing may begin. */
+  /** Refuses transactions that have waited long enough, and all of them while none may start. */
   sweep(now: number): void {
     if (!this.parts.isOpen()) {
       this.close();
@@ -196,14 +199,14 @@ export class ServerLimits {
     this.serve();
   }
 
-  /** Nothing more begins: each that waits is told why. */
+  /** Starts nothing more: each waiting caller gets the reason. */
   close(): void {
     for (const waiting of this.queue) {
       this.leave(waiting);
       waiting.inContext(() => {
         try {
           this.parts.check(waiting.transaction);
-          // None is left without an answer, whatever the door says by now.
+          // No caller is left without an answer, whatever the check says now.
           waiting.refuse(this.busy([...waiting.needs.keys()][0]!));
         } catch (error) {
           waiting.refuse(error as Error);
@@ -245,7 +248,7 @@ export class ServerLimits {
     signal?.tell(onAbort);
   }
 
-  /** Begins those for whom there is room. None is overtaken by one that wants the same server. */
+  /** Starts the transactions that have room. None overtakes another that needs the same server. */
   private serve(): void {
     if (this.queue.size === 0 || this.isServing) return;
     this.isServing = true;
@@ -277,19 +280,19 @@ export class ServerLimits {
     for (const limit of waiting.needs.keys()) limit.dequeue();
   }
 
-  /** Whether one that comes now may begin, and overtakes none that waits. */
+  /** Whether a new transaction may start without overtaking a waiting one. */
   private mayBegin(needs: Needs): boolean {
     if (!hasRoom(needs)) return false;
     if ([...needs.keys()].every(({ queued }) => queued === 0)) return true;
     const ahead = new QueueAhead();
     for (const waiting of this.queue) {
-      // One that may begin is about to, and takes room of which nothing is known here.
+      // A transaction that may start is about to, and takes room that is not counted here yet.
       if (ahead.admits(waiting.needs) || ahead.blocks(needs.keys())) return false;
     }
     return ahead.admits(needs);
   }
 
-  /** @param isIdle whether it has yet to be put to work by its caller. */
+  /** @param isIdle whether its caller has yet to start its work. */
   private take(transaction: TransactionRecord, needs: Needs, isIdle: boolean): void {
     if (needs.size === 0) return;
     const extras = transaction.needExtras();
@@ -309,7 +312,7 @@ export class ServerLimits {
   }
 }
 
-/** @returns the server for which a transaction waits; of several the one with the longest queue. */
+/** @returns the server for which a transaction waits; of several, the one with the longest queue. */
 function scarcest(needs: Needs): ServerLimit {
   const limits = [...needs.keys()];
   const lacking = limits.filter((limit) => !limit.hasRoom(needs.get(limit)!));

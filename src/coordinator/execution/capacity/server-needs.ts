@@ -12,7 +12,7 @@ export function hasSlots(needs: Needs): boolean {
   return true;
 }
 
-/** @returns how many branches are at each server. One that decides alone is not prepared, and needs no slot. */
+/** @returns the number of branches at each server. A one-phase branch is not prepared, and needs no slot. */
 export function needsOf(transaction: TransactionRecord): Map<ServerLimit, number> {
   const needs = new Map<ServerLimit, number>();
   const { firstBranch } = transaction;
@@ -24,14 +24,14 @@ export function needsOf(transaction: TransactionRecord): Map<ServerLimit, number
   return needs;
 }
 
-/** The branches of a transaction at a server have as much to do as that now. */
+/** The branches of a transaction at a server have this much work to do now. */
 export function settle(limit: ServerLimit, share: Share, load: number, atWork: number): void {
   limit.move(load - share.load, atWork - share.atWork);
   share.load = load;
   share.atWork = atWork;
 }
 
-/** @returns how many of the slots that a transaction has taken at a server it still holds. */
+/** @returns how many of its slots at a server a transaction still holds. */
 export function slotsAt(transaction: TransactionRecord, limit: ServerLimit, { slots }: Share): number {
   if (transaction.endedAt !== 0) return 0;
   return Math.min(
@@ -45,7 +45,7 @@ export function loadAt(transaction: TransactionRecord, limit: ServerLimit, { slo
   const { state, awaiting, open } = transaction;
   if (state === ACTIVE || slots === 0) return 0;
   if (state === READY) return slots;
-  // In turn one votes after the other: they are idle only when all of them have.
+  // In turn, one branch votes after the other: they are idle only when all have voted.
   if (state === PREPARING) {
     return countAt(transaction, limit, ({ index }) => includes(awaiting, index)) > 0 ? slots : 0;
   }
@@ -53,7 +53,10 @@ export function loadAt(transaction: TransactionRecord, limit: ServerLimit, { slo
   return Math.min(slots, countAt(transaction, limit, isCompleting));
 }
 
-/** Whether the completion of a branch waits: for the next attempt, for recovery, or until its participant is resumed. */
+/**
+ * Whether the completion of a branch waits: for the next attempt, for recovery, or until its participant is
+ * resumed.
+ */
 function rests({ delivery, participant }: BranchRecord): boolean {
   return delivery !== undefined && (delivery.failures > 0 || participant.paused !== undefined);
 }

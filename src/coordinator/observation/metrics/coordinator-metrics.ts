@@ -5,12 +5,14 @@ import { type Metric, counter, gauge } from './metric.js';
 
 const MICROSECOND = 1e-6;
 
-/** Why a caller may be told that it is aborted. Abort is presumed only of orphans, of which nobody is told. */
+/**
+ * The causes of an abort that a caller can receive. Abort is presumed only of orphans, which have no caller.
+ */
 const CAUSES = ABORT_CAUSES.map((cause, number) => ({ cause, number })).filter(
   ({ cause }) => cause !== 'none' && cause !== 'presumed',
 );
 
-/** A metric of how old the oldest of a group is. */
+/** A metric of the age of the oldest member of a group. */
 function oldest(name: Metric['name'], since: string, groupOf: (snapshot: Snapshot) => Group): Metric {
   const help = `Seconds since ${since}; 0 when there is none`;
   return gauge(name, help, ({ snapshot }) => (groupOf(snapshot).oldestMs(snapshot.now) ?? 0) / 1_000);
@@ -32,7 +34,7 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
   ),
   gauge(
     'dtc_accepting',
-    'Whether new transactions are taken, when there is room',
+    'Whether new transactions are admitted, if there is room',
     ({ runtime }) => runtime.admission.isOpen,
   ),
   gauge(
@@ -48,7 +50,7 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
   {
     name: 'dtc_transactions_total',
     type: 'counter',
-    help: 'Transactions by what their caller was told, and if aborted, by the cause',
+    help: 'Transactions by the outcome that their caller was told, and if aborted, by the cause',
     labels: ['outcome', 'cause'],
     read: ({ reporter: { measurements } }) => [
       [['committed', 'none'], measurements.committed],
@@ -60,7 +62,7 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
   {
     name: 'dtc_refused_total',
     type: 'counter',
-    help: 'Transactions and branches refused at the door, by the code of the error: nothing was begun',
+    help: 'Transactions and branches refused before anything started, by the code of the error',
     labels: ['code'],
     read: ({ runtime }) =>
       Array.from(runtime.admission.refusals, ([code, times]) => [[code], times] as const),
@@ -68,7 +70,7 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
   {
     name: 'dtc_transaction_duration_seconds',
     type: 'histogram',
-    help: 'From the begin of a transaction until its last branch is done',
+    help: 'From the start of a transaction until its last branch is completed',
     labels: ['decision'],
     unit: MICROSECOND,
     read: ({ reporter: { measurements } }) => [
@@ -83,20 +85,24 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
   ),
   gauge(
     'dtc_transactions_in_flight_limit',
-    'How many may be in flight; further ones are refused',
+    'The most transactions in flight; further transactions are refused',
     ({ runtime }) => runtime.parts.options.maxInFlight,
   ),
   gauge(
     'dtc_transactions_queued',
-    'Transactions that wait for room at a database server, and have not begun',
+    'Transactions that wait for room at a database server, and have not started',
     ({ runtime }) => runtime.limits.queued,
   ),
   counter(
     'dtc_reruns_total',
-    'Attempts that met another transaction, were rolled back and run again: their callers were not told',
+    'Attempts that conflicted with another transaction, were rolled back and run again without an answer to the caller',
     ({ runtime }) => runtime.reruns.count,
   ),
-  oldest('dtc_in_flight_oldest_seconds', 'the oldest in flight has begun', (snapshot) => snapshot.inFlight),
+  oldest(
+    'dtc_in_flight_oldest_seconds',
+    'the start of the oldest in flight',
+    (snapshot) => snapshot.inFlight,
+  ),
   gauge(
     'dtc_transactions_in_doubt',
     'Transactions that are prepared and whose decision is not known',
@@ -114,17 +120,17 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
   ),
   oldest(
     'dtc_stalled_oldest_seconds',
-    'the decision of the oldest stalled, or its return at the start',
+    'the decision of the oldest stalled, or its restoration at the start',
     (snapshot) => snapshot.stalled,
   ),
   gauge(
     'dtc_transactions_heuristic',
-    'Transactions with a heuristic report that nobody has dealt with',
+    'Transactions with a heuristic report that no operator has dealt with',
     ({ snapshot }) => snapshot.heuristic.count,
   ),
   oldest(
     'dtc_heuristic_oldest_seconds',
-    'the decision of the oldest with such a report, or its return at the start',
+    'the decision of the oldest with such a report, or its restoration at the start',
     (snapshot) => snapshot.heuristic,
   ),
   counter(
@@ -134,17 +140,17 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
   ),
   counter(
     'dtc_orphans_total',
-    'Branches of earlier runs that were prepared without a decision, and are rolled back',
+    'Branches that earlier runs prepared and left without a decision; they are rolled back',
     ({ reporter }) => reporter.statistics.orphans,
   ),
   counter(
     'dtc_defects_total',
-    'Things that happened and must not: please report them',
+    'Defects of the coordinator: please report them',
     ({ reporter }) => reporter.statistics.defects,
   ),
   counter(
     'dtc_lines_dropped_total',
-    'Log lines that could not be written, because a disk is full or their reader is gone or slow',
+    'Log lines that could not be written: the disk is full, or their reader is gone or slow',
     ({ reporter }) => reporter.droppedLines,
   ),
 ];

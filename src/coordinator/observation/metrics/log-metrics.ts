@@ -2,27 +2,27 @@ import { type Metric, gauge } from './metric.js';
 
 const MICROSECOND = 1e-6;
 
-/** The decision log. How it flushes is known only of one that says so; the memory does not flush. */
+/** The decision log. Flushes are measured only for a log that reports them; the memory log has none. */
 export const LOG_METRICS: readonly Metric[] = [
   gauge(
     'dtc_log_up',
-    'Whether the decision log takes records, as far as is known, and the claim on it holds',
+    'Whether the decision log is known to take records, and the claim on it holds',
     ({ runtime: { log } }) => log.problem === undefined && !log.isLost,
   ),
   gauge(
     'dtc_log_fenced',
-    'Whether another coordinator has claimed the log, so that this one decides nothing more',
+    'Whether another coordinator has claimed the log, so that this one makes no more decisions',
     ({ runtime }) => runtime.log.isLost,
   ),
   gauge(
     'dtc_log_restart_needed',
-    'Whether only a new start can find out what the log holds',
+    'Whether only a restart can find out what the log holds',
     ({ runtime }) => runtime.log.isBroken,
   ),
   {
     name: 'dtc_log_flush_duration_seconds',
     type: 'histogram',
-    help: 'How long a flush of the log took, when it succeeded',
+    help: 'The duration of a successful flush of the log',
     labels: [],
     unit: MICROSECOND,
     read: ({ runtime: { parts } }) =>
@@ -31,7 +31,7 @@ export const LOG_METRICS: readonly Metric[] = [
   {
     name: 'dtc_log_flush_records',
     type: 'histogram',
-    help: 'How many records a flush made durable at once',
+    help: 'The number of records that a flush made durable at once',
     labels: [],
     unit: 1,
     read: ({ runtime: { parts } }) =>

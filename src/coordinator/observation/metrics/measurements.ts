@@ -12,11 +12,11 @@ import {
 import { type ParticipantMeasurements, measurementsOf } from './participant-measurements.js';
 
 /**
- * What is measured of the transactions, in plain fields: no more than a few additions for each, when it ends. Metrics read
- * them when they are asked for.
+ * Measures the transactions in plain fields: each costs only a few additions, when it ends. Metrics read the
+ * fields on request.
  */
 export class Measurements {
-  /** Callers by what they were told. */
+  /** Callers by the outcome that they were told. */
   committed = 0;
   pending = 0;
   heuristic = 0;
@@ -26,10 +26,10 @@ export class Measurements {
   readonly commitUs = new Histogram(DURATION_BOUNDS_US);
   readonly abortUs = new Histogram(DURATION_BOUNDS_US);
   recoveryPasses = 0;
-  /** By the place of the branch: most transactions have the participants of the one before. */
+  /** By the index of the branch: most transactions have the participants of the previous one. */
   private readonly recent: ParticipantMeasurements[] = [];
 
-  /** A caller was told something else than that everything is committed. */
+  /** A caller was told an outcome other than committed. */
   told(transaction: TransactionRecord, { status }: Outcome): void {
     // It is run again: its caller has not been told anything yet.
     if (transaction.extras?.isRunAgain) return;
@@ -40,7 +40,7 @@ export class Measurements {
 
   ended(transaction: TransactionRecord): void {
     if (transaction.told === TOLD_COMMITTED) this.committed++;
-    // Of a transaction of an earlier run it is not known when it began.
+    // The start of a transaction of an earlier run is not known.
     if (isRestored(transaction)) return;
     const durations = transaction.state === COMMITTED ? this.commitUs : this.abortUs;
     durations.observe(transaction.endedUs);
@@ -49,7 +49,7 @@ export class Measurements {
 
   private measureBranches(transaction: TransactionRecord): void {
     const { recent } = this;
-    // Whole numbers: to ask for moments would make an object for each.
+    // Whole numbers: accessors for moments would make an object for each.
     const preparingUs = Math.max(transaction.preparingUs, 0);
     const completingUs = isDecidedByBranch(transaction) ? preparingUs : Math.max(transaction.decidedUs, 0);
     const turns = transaction.extras?.turns;
@@ -65,7 +65,7 @@ export class Measurements {
   }
 }
 
-/** Whether it was brought back from the log, or is of orphans: no voting in this run has led to its decision. */
+/** Whether it was restored from the log or made of orphans: no voting in this run has led to its decision. */
 function isRestored({ state, cause, preparingUs }: TransactionRecord): boolean {
   return state === COMMITTED ? preparingUs === NOT_YET : cause === CAUSE_PRESUMED;
 }

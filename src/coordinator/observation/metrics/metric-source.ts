@@ -4,7 +4,7 @@ import type { RegisteredParticipant } from '../../participant/registered-partici
 import { Reporter } from '../reporter.js';
 import { Snapshot } from '../snapshot.js';
 
-/** Where metrics are read from. */
+/** The source of the metrics' values. */
 @Injectable()
 export class MetricSource {
   private latest: Snapshot | undefined;
@@ -14,7 +14,7 @@ export class MetricSource {
     readonly reporter: Reporter,
   ) {}
 
-  /** One look at the transactions serves all metrics of a scrape, since they are read in one turn. */
+  /** One snapshot of the transactions serves all metrics of a scrape, since they are read in one turn. */
   get snapshot(): Snapshot {
     if (this.latest !== undefined) return this.latest;
     this.latest = new Snapshot(this.runtime);
@@ -23,8 +23,8 @@ export class MetricSource {
   }
 
   /**
-   * Those that are registered, and those that are not and owe the completion of a branch. Of two that bore one name after
-   * another it is the later, since a name may stand in a metric once.
+   * The registered participants, and unregistered ones that owe the completion of a branch. If two had the
+   * same name one after the other, it is the later one, since a metric may contain a name once.
    */
   get participants(): Iterable<RegisteredParticipant> {
     const byName = new Map<string, RegisteredParticipant>();

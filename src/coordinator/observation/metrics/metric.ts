@@ -6,29 +6,32 @@ export type LabelValues = readonly string[];
 
 interface MetricBase {
   readonly name: `dtc_${string}`;
-  /** What it says, in a sentence without a full stop. */
+  /** The meaning, in a sentence without a full stop. */
   readonly help: string;
   readonly labels: readonly string[];
 }
 
-/** A metric of which each series is one number. */
+/** A metric whose series are single numbers. */
 export interface NumberMetric extends MetricBase {
   readonly type: 'counter' | 'gauge';
   read(source: MetricSource): Iterable<readonly [LabelValues, number]>;
 }
 
-/** A metric of which each series is a distribution. */
+/** A metric whose series are distributions. */
 export interface HistogramMetric extends MetricBase {
   readonly type: 'histogram';
-  /** What one of the values that were observed is in the unit of the metric: 1e-6 for microseconds shown as seconds. */
+  /** The unit of the observed values in the unit of the metric: 1e-6 for microseconds shown as seconds. */
   readonly unit: number;
   read(source: MetricSource): Iterable<readonly [LabelValues, Histogram]>;
 }
 
-/** What is known of a metric, and how it is read. It is read only when the metrics are asked for. */
+/**
+ * The description of a metric, and the function that reads it. It is read only when the metrics are
+ * requested.
+ */
 export type Metric = NumberMetric | HistogramMetric;
 
-/** A metric of one number, which is a sum since the start. */
+/** A metric of one number, a sum since the start. */
 export function counter(
   name: MetricBase['name'],
   help: string,
@@ -37,7 +40,7 @@ export function counter(
   return { name, type: 'counter', help, labels: [], read: (source) => [[[], read(source)]] };
 }
 
-/** A metric of one number, which is so now. What is a yes or a no is 1 or 0. */
+/** A metric of one number, the present value. A boolean is 1 or 0. */
 export function gauge(
   name: MetricBase['name'],
   help: string,

@@ -3,26 +3,26 @@ import type { UndecidedBranches } from '../../execution/observer.js';
 import { roundedMs } from '../durations.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
 
-/** What is measured of one participant, besides what it counts itself. */
+/** Measurements of one participant beyond its own counts. */
 export class ParticipantMeasurements {
   /** From the start of the voting, or of its turn, to the answer, in microseconds. */
   readonly prepareUs = new Histogram(DURATION_BOUNDS_US);
   /** From the decision to the acknowledgement; of a one-phase commit, from the call. In microseconds. */
   readonly completionUs = new Histogram(DURATION_BOUNDS_US);
-  /** How often it could not list its prepared branches. */
+  /** The number of failed lists of its prepared branches. */
   failedScans = 0;
   /** Its prepared branches of which this coordinator cannot know the decision. */
   undecidable = 0;
-  /** Its prepared branches that this coordinator cannot decide, as the latest complete list has them. */
+  /** Its prepared branches in the latest complete list that this coordinator cannot decide. */
   undecided: UndecidedBranches = { undecidable: 0, foreign: 0, oldest: [] };
 
   constructor(readonly participant: RegisteredParticipant) {}
 }
 
-/** Kept beside the participants and not in them, since the registry does not know who looks on. */
+/** Kept beside the participants and not in them, since the registry does not know its observers. */
 const measurements = new WeakMap<RegisteredParticipant, ParticipantMeasurements>();
 
-/** @returns what is measured of the participant from now on, or has been since the first time. */
+/** @returns the measurements of the participant, from the first call on. */
 export function measurementsOf(participant: RegisteredParticipant): ParticipantMeasurements {
   let found = measurements.get(participant);
   if (found === undefined) {
@@ -32,22 +32,25 @@ export function measurementsOf(participant: RegisteredParticipant): ParticipantM
   return found;
 }
 
-/** How long a participant takes to do something. The quantiles are estimates, and null while there was no call. @publicApi */
+/**
+ * The duration of a participant's calls. The quantiles are estimates, and null before the first call.
+ * @publicApi
+ */
 export interface Latency {
   readonly count: number;
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
 }
 
-/** How long a participant takes, since the start. @publicApi */
+/** The durations of a participant's calls since the start. @publicApi */
 export interface ParticipantLatency {
   /** From the start of the voting, or of its turn, to its answer. */
   readonly prepare: Latency;
-  /** From the decision to its acknowledgement, with every attempt and pause that it took. */
+  /** From the decision to its acknowledgement, with every attempt and pause. */
   readonly completion: Latency;
 }
 
-/** @returns how long the participant took in the transactions that have ended. */
+/** @returns the durations of the participant's calls in the transactions that have ended. */
 export function latencyOf(participant: RegisteredParticipant): ParticipantLatency {
   const { prepareUs, completionUs } = measurementsOf(participant);
   return { prepare: latency(prepareUs), completion: latency(completionUs) };

@@ -49,7 +49,7 @@ const PHASE_DURATION: HistogramMetric = {
   name: 'dtc_phase_duration_seconds',
   type: 'histogram',
   help:
-    'prepare: from the begin of the voting to the answer of the participant. completion: from the decision to its ' +
+    'prepare: from the start of the voting to the answer of the participant. completion: from the decision to its ' +
     'acknowledgement, with every attempt and pause; of a one-phase commit, from the call',
   labels: ['participant', 'phase'],
   unit: 1e-6,
@@ -62,7 +62,7 @@ const PHASE_DURATION: HistogramMetric = {
   },
 };
 
-/** What happens at each participant. */
+/** The events at each participant. */
 export const PARTICIPANT_METRICS: readonly Metric[] = [
   perParticipant(
     'gauge',
@@ -73,13 +73,13 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
   perParticipant(
     'gauge',
     'dtc_participant_server_slots_limit',
-    'How many branches may be under way at its database server, with all other participants there; 0 without a limit',
+    'The most branches in progress at its database server, over all participants there; 0 without a limit',
     ({ server }) => server?.limit ?? 0,
   ),
   perParticipant(
     'gauge',
     'dtc_participant_server_slots_used',
-    'How many branches are under way at its database server, with those of all other participants there',
+    'The branches in progress at its database server, over all participants there',
     ({ server }) => server?.used ?? 0,
   ),
   perParticipant(
@@ -92,7 +92,7 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
   perParticipantAnd(
     'vote',
     'dtc_votes_total',
-    'Answers to prepare in time; none is a failure, or an answer that is no vote',
+    'Answers to prepare in time; none is a failure, or an answer that is not a vote',
     ({ counts }) => ({
       commit: counts.commitVotes,
       'read-only': counts.readOnlyVotes,
@@ -109,7 +109,7 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
   perParticipant(
     'counter',
     'dtc_late_failures_total',
-    'Those of them that were failures or no votes, other than because the signal was aborted',
+    'Of these, failures and invalid votes that the aborted signal does not explain',
     ({ counts }) => counts.lateFailures,
   ),
   perParticipant(
@@ -137,19 +137,19 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
   perParticipant(
     'counter',
     'dtc_heuristic_reports_total',
-    'Heuristic reports, also those that agree with the decision',
+    'Heuristic reports, including those that agree with the decision',
     ({ counts }) => counts.heuristicReports,
   ),
   perParticipant(
     'gauge',
     'dtc_heuristic_reports_open',
-    'Heuristic reports that nobody has dealt with',
+    'Heuristic reports that no operator has dealt with',
     ({ name }, { snapshot }) => snapshot.openReports(name),
   ),
   perParticipant(
     'counter',
     'dtc_orphan_scan_failures_total',
-    'How often its prepared branches could not be listed',
+    'Failed attempts to list its prepared branches',
     (participant) => measurementsOf(participant).failedScans,
   ),
   perParticipant(
@@ -161,7 +161,7 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
   perParticipant(
     'gauge',
     'dtc_foreign_branches',
-    'Prepared branches of other coordinators, or with an id that no coordinator makes, that stay',
+    'Prepared branches of other coordinators, or with an id that no coordinator makes, that stay prepared',
     (participant) => measurementsOf(participant).undecided.foreign,
   ),
 ];

@@ -1,22 +1,22 @@
 /**
- * What spans say. There is no convention for two-phase commit, so the names are the coordinator's own, but for the
- * two that OpenTelemetry has: https://opentelemetry.io/docs/specs/semconv/registry/attributes/
+ * The attributes of spans. There is no convention for two-phase commit, so the names are the coordinator's
+ * own, except for two of OpenTelemetry: https://opentelemetry.io/docs/specs/semconv/registry/attributes/
  */
 export const ATTRIBUTES = {
   transactionId: 'dtc.transaction.id',
   transactionName: 'dtc.transaction.name',
   participant: 'dtc.participant',
   branchId: 'dtc.branch.id',
-  /** Which delivery of the decision it is, from 1. */
+  /** The number of the delivery of the decision, from 1. */
   attempt: 'dtc.attempt',
   /** `commit`, `read-only` or `abort`. */
   vote: 'dtc.vote',
-  /** Why a participant said no. */
+  /** Why a participant refused. */
   refusalCode: 'dtc.refusal.code',
   refusalReason: 'dtc.refusal.reason',
   /** `commit` or `abort`. */
   decision: 'dtc.decision',
-  /** What the caller was told: `committed`, `aborted`, `pending` or `heuristic`. */
+  /** The outcome that the caller was told: `committed`, `aborted`, `pending` or `heuristic`. */
   outcome: 'dtc.outcome',
   abortCause: 'dtc.abort.cause',
   abortParticipant: 'dtc.abort.participant',
@@ -24,7 +24,7 @@ export const ATTRIBUTES = {
   abortReason: 'dtc.abort.reason',
   /** `commit`, `rollback`, `mixed` or `hazard`. */
   heuristic: 'dtc.heuristic',
-  /** The call goes on, but the coordinator waits for it no longer. */
+  /** The call still runs, but the coordinator no longer waits for it. */
   abandoned: 'dtc.abandoned',
   errorType: 'error.type',
   functionName: 'code.function.name',

@@ -7,16 +7,19 @@ import type { HeuristicKind } from '../../protocol/index.js';
 import { ATTRIBUTES } from './attributes.js';
 import type { TracerGuard } from './tracer-guard.js';
 
-/** The span of one call of a participant: until it is answered, or the coordinator waits for the answer no longer. */
+/**
+ * The span of one call of a participant. It ends with the answer, or when the coordinator no longer waits for
+ * it.
+ */
 export class CallSpan implements CallTrace {
   constructor(
     readonly branch: Branch,
     readonly method: ParticipantMethod,
     private readonly span: Span,
-    /** The one in which the span is active. */
+    /** The context in which the span is active. */
     private readonly context: Context,
     private readonly guard: TracerGuard,
-    /** The calls of the transaction that are under way. */
+    /** The running calls of the transaction. */
     private readonly open: Set<CallSpan>,
   ) {
     open.add(this);
@@ -68,14 +71,14 @@ export class CallSpan implements CallTrace {
     }
   }
 
-  /** A refusal is an answer like any other, and no error. */
+  /** A refusal is a regular answer, not an error. */
   private refused({ code, reason }: Refused, attribute: string): void {
     const attributes: Attributes = { [attribute]: 'abort', [ATTRIBUTES.refusalReason]: reason };
     if (code !== undefined) attributes[ATTRIBUTES.refusalCode] = code;
     this.span.setAttributes(attributes);
   }
 
-  /** A report that agrees with what was asked for is none. */
+  /** A report that agrees with the decision is not an error. */
   private reported(kind: HeuristicKind, failure: Failure): void {
     this.span.setAttribute(ATTRIBUTES.heuristic, kind);
     const isOneWay = kind === 'commit' || kind === 'rollback';
@@ -84,7 +87,7 @@ export class CallSpan implements CallTrace {
     this.fail('heuristic', failure.message);
   }
 
-  /** In texts, since spans are kept until they are exported, and errors may hold anything. */
+  /** As texts, since spans are kept until they are exported, and errors may hold anything. */
   private recordException({ name, message, thrown }: Failure): void {
     const stack = stackOf(thrown);
     this.span.recordException({
@@ -99,7 +102,7 @@ export class CallSpan implements CallTrace {
     this.span.setStatus({ code: SpanStatusCode.ERROR, message });
   }
 
-  /** Ends the span, once. What cannot be described ends as well. */
+  /** Ends the span once, even if it cannot be described. */
   private end(describe: () => void): void {
     if (!this.open.delete(this)) return;
     this.guard.try(describe);

@@ -9,13 +9,13 @@ import { type SpanParts, TransactionSpans } from './transaction-spans.js';
 const SCOPE = 'nestjs-dtc';
 
 /**
- * Records transactions as spans of OpenTelemetry. As long as the application has registered no tracer provider, a
- * transaction costs one look for it and nothing else.
+ * Records transactions as spans of OpenTelemetry. While the application has registered no tracer provider, a
+ * transaction costs only the check for one.
  */
 export class OpenTelemetryTracing implements Tracing {
   private readonly names = new SpanNames();
   private readonly guard: TracerGuard;
-  /** The provider that `parts` were made for. */
+  /** The provider of `parts`. */
   private provider: TracerProvider | undefined = undefined;
   private parts: SpanParts | undefined = undefined;
 
@@ -59,7 +59,7 @@ export class OpenTelemetryTracing implements Tracing {
   }
 }
 
-/** @returns undefined while nothing stands behind the provider of the API, which would make spans that nobody gets. */
+/** @returns undefined while the API has no provider, since spans would then go nowhere. */
 function tracerOf(provider: TracerProvider): Tracer | undefined {
   return provider instanceof ProxyTracerProvider
     ? provider.getDelegateTracer(SCOPE)

@@ -10,8 +10,9 @@ const METHOD_NAMES: Record<ParticipantMethod, string> = {
 };
 
 /**
- * The names of spans. Backends keep statistics for each name, so there must not be many: the name of a transaction is a part
- * of its span's, but callers choose it, and where they put ids into it the spans after the first hundred have none.
+ * The names of spans. Backends keep statistics for each name, so there must be few names. The name of a
+ * transaction is part of its span's name, but callers choose it and may put ids into it. So only the first
+ * hundred names are used.
  */
 export class SpanNames {
   private readonly known = new Map<string, string>();

@@ -1,11 +1,11 @@
 import { type Context, context } from '@opentelemetry/api';
 import type { TransactionObserver } from '../../execution/observer.js';
 
-/** Keeps what a tracer, its processors or its context manager throw away from the transaction. */
+/** Keeps errors of a tracer, its processors or its context manager away from the transaction. */
 export class TracerGuard {
   constructor(private readonly observer: Pick<TransactionObserver, 'defect'>) {}
 
-  /** @returns what `work` returns, or undefined if it throws, which is a defect. */
+  /** @returns the result of `work`, or undefined if it throws, which is a defect. */
   try<T>(work: () => T): T | undefined {
     try {
       return work();
@@ -16,10 +16,10 @@ export class TracerGuard {
   }
 
   /**
-   * Runs `work` in a context. Whatever the context manager does, it runs once.
+   * Runs `work` once in a context, whatever the context manager does.
    *
-   * @returns what it returns.
-   * @throws what it throws.
+   * @returns the result of `work`.
+   * @throws the error of `work`.
    */
   within<T>(surroundings: Context, work: () => T): T {
     let ended: { readonly value: T } | { readonly error: unknown } | undefined;

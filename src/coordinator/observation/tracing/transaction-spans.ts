@@ -19,25 +19,25 @@ import { CallSpan } from './call-span.js';
 import type { SpanNames } from './span-names.js';
 import type { TracerGuard } from './tracer-guard.js';
 
-/** What spans are made with. */
+/** The collaborators of the spans. */
 export interface SpanParts {
   readonly tracer: Tracer;
   readonly names: SpanNames;
   readonly guard: TracerGuard;
 }
 
-/** Aborts that were asked for. All others are failures. */
+/** Aborts that were requested. All others are failures. */
 const WANTED: ReadonlySet<string> = new Set(['refused', 'cancelled', 'rolled-back', 'rollback-only']);
 
 /**
- * The spans of one transaction. Its own covers it from its begin to its end, or to the moment from which on nobody knows
- * how long it will take: the caller is told that it is pending, or a branch is stalled. What is under way at a
- * participant is a child of that span while it is open, and afterwards the root of a trace of its own that links to it.
+ * The spans of one transaction. Its own span covers the time from its start to its end, or until its duration
+ * becomes open: the caller is told that it is pending, or a branch is stalled. Work at a participant is a
+ * child of that span while it is open. Afterwards it is the root of a trace of its own that links to it.
  */
 export class TransactionSpans implements TransactionTrace {
   private span: Span | undefined = undefined;
   private decision: Span | undefined = undefined;
-  /** The caller's, with the span as the active one. */
+  /** The caller's context, with the span as the active one. */
   private context: Context = ROOT_CONTEXT;
   private links: Link[] = [];
   private readonly open = new Set<CallSpan>();
@@ -47,7 +47,7 @@ export class TransactionSpans implements TransactionTrace {
     private readonly parts: SpanParts,
   ) {}
 
-  /** @param parent where the transaction was begun. */
+  /** @param parent the context in which the transaction was begun. */
   begin(parent: Context): void {
     const { tracer, names } = this.parts;
     const { id, name } = this.transaction;
@@ -69,7 +69,7 @@ export class TransactionSpans implements TransactionTrace {
   ): CallSpan | undefined {
     const { guard } = this.parts;
     return guard.try(() => {
-      // A branch has one call under way: one that was given up is overtaken by the next.
+      // A branch has one running call: a call that was given up is overtaken by the next.
       this.abandon((call) => call.branch.branchId === branch.branchId);
       const span = this.start(this.parts.names.ofCall(method, participant.name), {
         [ATTRIBUTES.participant]: participant.name,
@@ -87,7 +87,7 @@ export class TransactionSpans implements TransactionTrace {
 
   entered(): void {
     const { state, yes } = this.transaction;
-    // What has no vote for commit, as when all only read or one is to decide by itself, is not recorded.
+    // Without a vote for commit there is no record: all branches only read, or a single branch decides.
     if (state === READY && yes !== NO_BRANCHES) this.recording();
     else if (state === COMMITTING || state === ABORTING) this.decided();
   }
@@ -126,7 +126,7 @@ export class TransactionSpans implements TransactionTrace {
     this.end();
   }
 
-  /** Until the record of the decision is durable. */
+  /** Runs until the record of the decision is durable. */
   private recording(): void {
     this.parts.guard.try(() => {
       this.decision = this.start('decision', {});
@@ -146,7 +146,7 @@ export class TransactionSpans implements TransactionTrace {
       span.addEvent('decided', { [ATTRIBUTES.decision]: decision });
     });
     if (decision === 'commit') return;
-    // No prepare is waited for after an abort; the ones that were late have been named before.
+    // No prepare is awaited after an abort. The late ones have been named before.
     for (const branch of branches) {
       if (branch.refusal !== undefined) this.timedOut(branch, branch.refusal.reason);
     }
@@ -182,7 +182,7 @@ export class TransactionSpans implements TransactionTrace {
     this.parts.guard.try(() => decision.end());
   }
 
-  /** Ends the span. The caller's context is kept no longer: it may hold the whole of a request. */
+  /** Ends the span and drops the caller's context, which may hold a whole request. */
   private end(): void {
     const { span } = this;
     if (span === undefined) return;
