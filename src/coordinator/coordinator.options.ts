@@ -12,7 +12,9 @@ import { MAX_BRANCH_SET } from './protocol/index.js';
 export const coordinatorOptionsSchema = z.strictObject({
   name: plainName
     .default('coordinator')
-    .describe('The name of this coordinator. It must stay the same after a restart. Every transaction id begins with it.'),
+    .describe(
+      'The name of this coordinator. It must stay the same after a restart. Every transaction id begins with it.',
+    ),
   timeoutMs: durationMs
     .default(5_000)
     .describe('The time limit of a transaction until its decision. Then it is aborted.'),
@@ -33,7 +35,9 @@ export const coordinatorOptionsSchema = z.strictObject({
     .min(1)
     .max(1_000)
     .default(5)
-    .describe('The number of attempts to complete a branch before it is stalled and left to the recovery job.'),
+    .describe(
+      'The number of attempts to complete a branch before it is stalled and left to the recovery job.',
+    ),
   retryBaseMs: durationMs
     .default(50)
     .describe(
@@ -118,28 +122,28 @@ export const coordinatorOptionsSchema = z.strictObject({
 export interface CoordinatorOptions {
   // options: made from the code
   /**
-   * The name of this coordinator, the same after a restart. It begins every transaction id. 1 to 32
-   * characters of a-z, 0-9 and -, beginning with a letter.
+   * The name of this coordinator. It must stay the same after a restart. Every transaction id begins with it.
+   * 1 to 32 characters of a-z, 0-9 and -, beginning with a letter.
    *
    * @default 'coordinator'
    */
   readonly name?: string | undefined;
   /**
-   * How long a transaction may take until its decision. Then it is aborted. In milliseconds, from 1 to
+   * The time limit of a transaction until its decision. Then it is aborted. In milliseconds, from 1 to
    * 86_400_000.
    *
    * @default 5_000
    */
   readonly timeoutMs?: number | undefined;
   /**
-   * How long a participant may take to prepare. Then the transaction is aborted. In milliseconds, from 1 to
+   * The time limit of a participant for prepare. Then the transaction is aborted. In milliseconds, from 1 to
    * 86_400_000.
    *
    * @default 2_000
    */
   readonly prepareTimeoutMs?: number | undefined;
   /**
-   * How long one attempt to commit or roll back a branch may take. Then it is tried again. In milliseconds,
+   * The time limit of one attempt to commit or roll back a branch. Then it is tried again. In milliseconds,
    * from 1 to 86_400_000.
    *
    * @default 2_000
@@ -153,86 +157,87 @@ export interface CoordinatorOptions {
    */
   readonly completionWaitMs?: number | undefined;
   /**
-   * How often a completion is tried before the branch is stalled and left to the recovery job. From 1 to
+   * The number of attempts to complete a branch before it is stalled and left to the recovery job. From 1 to
    * 1_000.
    *
    * @default 5
    */
   readonly maxAttempts?: number | undefined;
   /**
-   * The longest pause after the first failed attempt. It doubles with each further one, and the pause is
-   * drawn at random from nothing up to it (full jitter). In milliseconds, from 1 to 86_400_000.
+   * The longest pause after the first failed attempt. It doubles with each further attempt. The pause is a
+   * random time from 0 to that length (full jitter). In milliseconds, from 1 to 86_400_000.
    *
    * @default 50
    */
   readonly retryBaseMs?: number | undefined;
   /**
-   * The pause between two attempts never grows beyond this. In milliseconds, from 1 to 86_400_000.
+   * The longest pause between two attempts. In milliseconds, from 1 to 86_400_000.
    *
    * @default 5_000
    */
   readonly retryCapMs?: number | undefined;
   /**
-   * How often the recovery job takes up the branches that are stalled. In milliseconds, from 1 to 86_400_000.
+   * How often the recovery job tries the stalled branches. In milliseconds, from 1 to 86_400_000.
    *
    * @default 5_000
    */
   readonly recoveryIntervalMs?: number | undefined;
   /**
-   * How many stalled branches of one participant the recovery job tries at the same time. From 1 to 1_000.
+   * The most stalled branches of one participant that the recovery job tries at the same time. From 1 to
+   * 1_000.
    *
    * @default 50
    */
   readonly recoveryConcurrency?: number | undefined;
   /**
-   * How long a branch of an earlier run must have been seen prepared, without a decision, before it is rolled
-   * back. In milliseconds, from 1 to 86_400_000.
+   * How long a branch of an earlier run must have been listed as prepared, without a decision, before it is
+   * rolled back. In milliseconds, from 1 to 86_400_000.
    *
    * @default 10_000
    */
   readonly orphanSafetyMs?: number | undefined;
   /**
-   * How often deadlines are looked at, and so how late a time-out or a retry may be. In milliseconds, from 1
-   * to 86_400_000.
+   * How often deadlines are checked, and so how late a time-out or a retry may be. In milliseconds, from 1 to
+   * 86_400_000.
    *
    * @default 10
    */
   readonly sweepIntervalMs?: number | undefined;
   /**
-   * How many branches a transaction may have. From 1 to 30.
+   * The most branches of a transaction. From 1 to 30.
    *
    * @default 10
    */
   readonly maxBranches?: number | undefined;
   /**
-   * How many transactions may be in flight. Further ones are refused before anything starts. From 1 to
+   * The most transactions in flight. Further transactions are refused before anything starts. From 1 to
    * 1_000_000.
    *
    * @default 10_000
    */
   readonly maxInFlight?: number | undefined;
   /**
-   * How many transactions may wait for room at a database server. They wait for a quarter of their time at
-   * most. Further ones are refused before anything starts. From 0 to 1_000_000.
+   * The most transactions that wait for room at a database server. They wait for at most a quarter of their
+   * time. Further transactions are refused before anything starts. From 0 to 1_000_000.
    *
    * @default as many as the server takes at once
    */
   readonly maxQueued?: number | undefined;
   /**
-   * How many transactions may be stalled or hold a heuristic report. Beyond it, a transaction that names a
+   * The most transactions that are stalled or hold a heuristic report. Beyond it, a transaction that names a
    * participant with such branches is refused. From 1 to 1_000_000.
    *
    * @default 10_000
    */
   readonly maxStalled?: number | undefined;
   /**
-   * How many finished transactions are kept to be looked at. From 0 to 1_000_000.
+   * The most finished transactions that are kept for display. From 0 to 1_000_000.
    *
    * @default 1_000
    */
   readonly retainFinished?: number | undefined;
   /**
-   * How long a finished transaction is kept to be looked at. In milliseconds, from 1 to 86_400_000.
+   * How long a finished transaction is kept for display. In milliseconds, from 1 to 86_400_000.
    *
    * @default 300_000
    */
