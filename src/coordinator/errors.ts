@@ -157,8 +157,8 @@ export class FencedError extends CoordinatorError {
   ) {
     super(
       epoch === undefined
-        ? `Another process has claimed the decision log of "${coordinator}" and goes on in its place: this one starts ` +
-            'nothing more. End this process, and give every coordinator that is to run a name of its own.'
+        ? `Another process has claimed the decision log of "${coordinator}" and continues in its place: this one starts ` +
+            'nothing more. End this process, and give every running coordinator a name of its own.'
         : `Epoch ${epoch} of "${coordinator}" was fenced: this member decides nothing more in it, and another member ` +
             'completes what it had decided. It goes on with a new epoch by itself; ask for the outcome by the id.',
     );

@@ -17,8 +17,8 @@ const isSecond: IsOwnRun = (epoch, token) => Promise.resolve(epoch === 2 && toke
 const knowsNone: IsOwnRun = () => Promise.resolve(false);
 const gid = (epoch: number, logId = LOG_ID): string => `${idOf('shop', epoch, 1, logId)}/stock/stock`;
 
-describe('A run that is let into a database', () => {
-  it('is kept: the first of its log, and a later one whose log knows the latest', async () => {
+describe('A run that a database accepts', () => {
+  it('is stored, if it is the first of its log, or a later run whose log knows the latest', async () => {
     for (const latest of [undefined, { epoch: 2, token: 'second' }]) {
       const store = storeWith({ ...(latest && { latest }), prepared: [gid(1), gid(2)] });
 
@@ -27,14 +27,14 @@ describe('A run that is let into a database', () => {
     }
   });
 
-  it('is not kept again when it is in already', async () => {
+  it('is not stored again when it is already accepted', async () => {
     const store = storeWith({ latest: RUN, prepared: [gid(3)] });
 
     expect(await letIn(RUN, undefined, store)).toBeUndefined();
     expect(store.register).not.toHaveBeenCalled();
   });
 
-  it('takes no notice of what no coordinator has prepared', async () => {
+  it('ignores branches that no coordinator has prepared', async () => {
     expect(await letIn(RUN, undefined, storeWith({ prepared: ['shop.x/stock/stock'] }))).toBeUndefined();
   });
 });
@@ -75,7 +75,7 @@ describe('A run of a shared log', () => {
 
 describe('A run that is refused', () => {
   it.each([
-    ['an earlier start than the latest', { epoch: 4, token: 'fourth' }],
+    ['a start before the latest', { epoch: 4, token: 'fourth' }],
     ['the same start of a copy', { epoch: 3, token: 'of the copy' }],
     ['a start whose log does not know the latest', { epoch: 2, token: 'of the copy' }],
   ])('has a copied log: %s', async (_what, latest) => {
@@ -92,7 +92,7 @@ describe('A run that is refused', () => {
     expect(store.register).not.toHaveBeenCalled();
   });
 
-  it('has another log than what is prepared: the number of branches and the oldest are told', async () => {
+  it('has another log than the prepared branches: their number and the oldest are reported', async () => {
     const store = storeWith({ prepared: [gid(1), gid(9, OTHER_LOG_ID), gid(8, OTHER_LOG_ID)] });
 
     expect(await letIn(RUN, undefined, store)).toEqual({

@@ -7,42 +7,48 @@ import {
 } from '../coordinator/index.js';
 import { transactionOf } from './gid.js';
 
-/** A start of a log, as a database keeps it. */
+/** A start of a log, as a database stores it. */
 export interface KnownRun {
   readonly epoch: number;
   readonly token: string;
 }
 
-/** What a database has of one coordinator's name, for one participant. The lock on the name is held while it is asked. */
+/**
+ * The records of a database about one coordinator's name, for one participant. The lock on the name is held
+ * during each call.
+ */
 export interface RunStore {
   /** @returns the start of the run's log with the highest epoch that was let in, if there was one. */
   latest(): Promise<KnownRun | undefined>;
-  /** @returns the global ids of the participant's branches that are prepared under the name, the oldest first. */
+  /**
+   * @returns the global ids of the participant's branches that are prepared under the name, the oldest first.
+   */
   prepared(): Promise<readonly string[]>;
   /** Keeps the run in place of the latest before it, unless a later one is kept. */
   register(): Promise<void>;
 }
 
 /**
- * Why a run is not let in. `other-log`: branches are prepared under another log of the name. `copied-log`: the log does not
- * know of a start that has worked in the database, so it is a copy or an older state of it.
+ * Why a run is refused. `other-log`: branches are prepared under another log of the name. `copied-log`: the
+ * log does not know of a start that has worked in the database, so it is a copy or an older state of it.
  */
 export type RunConflict =
   | { readonly kind: 'other-log'; readonly branches: number; readonly oldest: string }
   | { readonly kind: 'copied-log'; readonly epoch: number; readonly gid?: string };
 
-/** By which a run is told from every other, also from one of a copy of its log. */
+/** Distinguishes a run from every other, including a run of a copied log. */
 export function keyOfRun(run: CoordinatorRun): string {
   return `${idPrefixOf(run)}${run.token}`;
 }
 
 /**
- * Lets a run of a coordinator into a database: checks that its decision log is the one under which the name was used there
- * before, and neither a copy of it nor an older state. What is prepared and has no decision in its log it would roll back,
- * and it would make ids a second time.
+ * Accepts a run of a coordinator in a database, if its decision log is the one under which the name was used
+ * there before, and neither a copy of it nor an older state. A run with another log would roll back prepared
+ * branches whose decisions it does not have, and would reuse ids.
  *
- * @param isOwnRun asks the log of the run about another start. Left out, only the numbers of the starts are compared.
- * @returns why the run is not let in, or undefined once it is.
+ * @param isOwnRun asks the log of the run about another start. If it is left out, only the numbers of the
+ * starts are compared.
+ * @returns why the run is refused, or undefined when it is accepted.
  */
 export async function letIn(
   run: CoordinatorRun,

@@ -1,25 +1,25 @@
 import type { PreparedBranch } from '../coordinator/index.js';
 
-/** What may stand in each part: nothing that SQL could take for anything else, and no slash, which parts them. */
+/** The characters of each part: none that has a meaning in SQL, and no slash, which separates the parts. */
 const PART = /^[A-Za-z0-9._:-]+$/;
 
-/** What a database takes for a global id. */
+/** The limits of a database for a global id. */
 export interface GidLimit {
   /** The name of the database, for the error. */
   readonly database: string;
   /** The longest global id. */
   readonly maxBytes: number;
-  /** @returns the error for ids that make no global id. */
+  /** @returns the error for ids that make no valid global id. */
   readonly invalid: (problem: string) => Error;
 }
 
 /**
- * The global id under which a database keeps a prepared branch: `<transactionId>/<participant>/<branchId>`. A global id
- * is unique for the whole server and not for one database, so the name of the participant belongs in it. It cannot be
- * a bind parameter; hence the strict character set.
+ * The global id under which a database stores a prepared branch: `<transactionId>/<participant>/<branchId>`.
+ * A global id is unique on the whole server, not only in one database, so it includes the name of the
+ * participant. It cannot be a bind parameter; hence the strict character set.
  *
  * @param participant the name of the participant.
- * @throws what `limit.invalid` makes, when an id has other characters, or the whole is too long.
+ * @throws the error of `limit.invalid`, when an id has other characters, or the whole is too long.
  */
 export function makeGid(
   { transactionId, branchId }: PreparedBranch,
@@ -41,8 +41,8 @@ export function makeGid(
 }
 
 /**
- * @returns the branch that a global id names, or undefined when it is not one of this participant: another
- * participant's, another program's, or malformed.
+ * @returns the branch of a global id, or undefined when it belongs to another participant or another program,
+ * or is malformed.
  */
 export function branchOf(gid: string, participant: string): PreparedBranch | undefined {
   const [transactionId = '', name, branchId = '', ...more] = gid.split('/');
@@ -55,7 +55,7 @@ export function transactionOf(gid: string): string {
   return gid.slice(0, gid.indexOf('/'));
 }
 
-/** @returns a global id as SQL: its characters were checked, so there is nothing in it to escape. */
+/** @returns a global id as SQL. Its characters were checked, so it needs no escapes. */
 export function quoted(gid: string): string {
   return `'${gid}'`;
 }

@@ -1,13 +1,13 @@
 import type { Batch, PUT, REMOVE, REMOVE_ALL } from './messages.js';
 
-/** A write: what is kept under the key from now on, or that nothing is, under the key or under all that begin so. */
+/** A write: stores a value under the key, or removes the key, or removes all keys with the prefix. */
 export interface Write {
   readonly kind: typeof PUT | typeof REMOVE | typeof REMOVE_ALL;
   readonly key: string;
   readonly body: Uint8Array;
 }
 
-/** @returns the writes as one message takes them. */
+/** @returns the writes as one message. */
 export function batchOf(writes: readonly Write[]): Batch {
   const lengths = Uint32Array.from(writes, ({ body }) => body.length);
   const bodies = new Uint8Array(lengths.reduce((total, length) => total + length, 0));

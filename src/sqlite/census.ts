@@ -1,27 +1,28 @@
 import { hash } from 'node:crypto';
 
-// Only what Node can run as it stands may be used here, and in all that the worker imports: in tests no build comes before.
+// Only code that Node can run unbuilt may be used here, and in all files that the worker imports: tests run
+// without a build.
 
 /** The version of the format of everything in the log. */
 export const FORMAT_VERSION = 1;
-/** How many characters the id of a log has. */
+/** The number of characters in the id of a log. */
 export const LOG_ID_BYTES = 12;
 export const DIGEST_BYTES = 32;
 
 /**
- * What the log says of itself, written anew in every transaction: which log it is, how many transactions it has taken, and
- * how many records it must hold. Without it a record that is missing altogether would not be missed.
+ * The log's own account, written again in every transaction: its id, the number of its transactions, and the
+ * number of records that it must hold. Without it, a record that is missing altogether would not be noticed.
  */
 export interface Census {
   readonly logId: string;
-  /** How many transactions the log has taken: one more with each. */
+  /** The number of transactions of the log so far. */
   readonly sequence: number;
   readonly count: number;
   /** The digests of all records, combined by exclusive or, so that their order does not matter. */
   readonly digest: Uint8Array;
   /**
-   * The mark: whether the main file depends on a write-ahead log. It is set in the main file from each checkpoint on, so
-   * that a write-ahead log that is missing is missed.
+   * The mark: whether the main file depends on a write-ahead log. It is set in the main file from each
+   * checkpoint on, so that a missing write-ahead log is noticed.
    */
   readonly needsWal: boolean;
 }
@@ -50,7 +51,7 @@ export function encodeCensus({ logId, sequence, count, digest, needsWal }: Censu
   return stored;
 }
 
-/** @returns the census, and the version of its format; undefined when it is not as it was written. */
+/** @returns the census, and the version of its format; undefined when it has been changed. */
 export function decodeCensus(stored: Uint8Array): (Census & { readonly version: number }) | undefined {
   if (stored.length !== CENSUS_BYTES) return undefined;
   const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.length);
@@ -66,13 +67,16 @@ export function decodeCensus(stored: Uint8Array): (Census & { readonly version: 
   };
 }
 
-/** @returns the census that lies somewhere in a page; undefined when there is none, or none that is whole. */
+/** @returns the census in a page; undefined when there is none, or none that is intact. */
 export function censusInPage(page: Buffer): (Census & { readonly version: number }) | undefined {
   const at = page.indexOf(MAGIC);
   return at === -1 ? undefined : decodeCensus(page.subarray(at, at + CENSUS_BYTES));
 }
 
-/** The digests of all records, combined by exclusive or: their order does not matter, and one can be taken away again. */
+/**
+ * The digests of all records, combined by exclusive or: their order does not matter, and a digest can be
+ * removed again.
+ */
 export class Digests {
   private readonly all: Buffer;
   private readonly one = Buffer.alloc(DIGEST_BYTES);
@@ -81,14 +85,14 @@ export class Digests {
     this.all = Buffer.from(start);
   }
 
-  /** Adds a digest, in hexadecimal digits, or takes away one that was added: both are the same. */
+  /** Adds a digest, in hexadecimal digits, or removes one that was added. Both are the same operation. */
   combine(digest: string): void {
     const { all, one } = this;
     one.write(digest, 'hex');
     for (let index = 0; index < DIGEST_BYTES; index++) all[index]! ^= one[index]!;
   }
 
-  /** @returns a copy of what they are together. */
+  /** @returns a copy of the combination. */
   total(): Uint8Array {
     return Uint8Array.from(this.all);
   }

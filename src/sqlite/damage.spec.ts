@@ -22,15 +22,18 @@ const SECTOR_BYTES = 512;
 const IDS = ['shop.1.1', 'shop.1.2', 'shop.1.3', 'shop.1.4', 'shop.1.5', 'shop.1.6'];
 
 /**
- * Of the bytes of a file every so many is damaged, and of the empty parts of pages, which are most of it, every so many. With EVERY_BYTE
- * each is, which takes some minutes.
+ * The step between damaged bytes of a file, and the step in the empty parts of pages, which are most of it.
+ * With EVERY_BYTE every byte is damaged, which takes some minutes.
  */
 const [STEP, EMPTY_STEP] = process.env.EVERY_BYTE === 'true' ? [1, 1] : [61, 499];
 
 const { path, remove } = temporaryFolder();
 const folder = join(path, 'damaged', 'shop');
 let crashed: Image;
-/** What a crash leaves that comes before the last transaction is acknowledged: it is written, and the tail does not know of it. */
+/**
+ * The state after a crash before the last transaction is acknowledged: it is written, and the tail does not
+ * know of it.
+ */
 let unacknowledged: Image;
 let closed: Image;
 
@@ -73,7 +76,10 @@ const oneSector: Harm = (bytes, at) => bytes.fill(0, at, Math.min(at + SECTOR_BY
 const allBehind: Harm = (bytes, at) => bytes.fill(0, at);
 const cutOff: Harm = (bytes, at) => bytes.subarray(0, at);
 
-/** Harms a file at each of many places. @returns the places where the start did what it must not, and how often it was refused. */
+/**
+ * Damages a file at each of many places. @returns the places where the start behaved wrongly, and the number
+ * of refused starts.
+ */
 function harmEverywhere(
   image: Image,
   name: string,
@@ -92,12 +98,12 @@ function harmEverywhere(
 }
 
 const holdsAll = ({ decisions }: Start): boolean => decisions.length === IDS.length;
-/** The last transaction alone may be missing where no tail says that it was flushed, and not silently. */
+/** The last transaction alone may be missing if no tail records its flush, but not silently. */
 const lacksTheLast = ({ decisions, warning }: Start): boolean =>
   decisions.length === IDS.length - 1 && !decisions.includes(IDS.at(-1)!) && warning !== undefined;
 
-describe('A log that a crash has left', () => {
-  it('is as it was when nothing is damaged', () => {
+describe('A log after a crash', () => {
+  it('is unchanged when nothing is damaged', () => {
     expect(startWith(crashed)).toEqual({ decisions: IDS, warning: undefined });
     expect(startWith(closed)).toEqual({ decisions: IDS, warning: undefined });
     expect(Object.keys(closed)).not.toContain(WAL);
@@ -107,7 +113,7 @@ describe('A log that a crash has left', () => {
     ['bit is flipped', oneBit],
     ['byte is flipped', oneByte],
     ['sector is lost', oneSector],
-  ])('never starts without a decision because a %s in its main file, wherever', (_, harm) => {
+  ])('never starts without a decision because a %s anywhere in its main file', (_, harm) => {
     for (const image of [crashed, closed]) {
       const { wrong, refused } = harmEverywhere(image, MAIN, harm, holdsAll);
       expect(wrong).toEqual([]);
@@ -122,7 +128,7 @@ describe('A log that a crash has left', () => {
     ['it is torn', allBehind],
     ['it is cut off', cutOff],
   ])(
-    'never starts without a decision that was acknowledged because, wherever, in the write-ahead log %s',
+    'never starts without an acknowledged decision because, anywhere in the write-ahead log, %s',
     (_, harm) => {
       const acknowledged = harmEverywhere(crashed, WAL, harm, holdsAll);
       expect(acknowledged.wrong).toEqual([]);
@@ -140,7 +146,7 @@ describe('A log that a crash has left', () => {
     },
   );
 
-  it('refuses to start without the last transaction, cut off at whichever place, when it was flushed', async () => {
+  it('refuses to start without the last transaction, cut off at any place, if it was flushed', async () => {
     const wal = crashed[WAL]!;
     for (const missing of [1, 100, FRAME_BYTES, LAST_BYTES - 1, LAST_BYTES]) {
       const image = { ...crashed, [WAL]: wal.subarray(0, wal.length - missing) };
@@ -149,23 +155,23 @@ describe('A log that a crash has left', () => {
     }
     const started = new SqliteDecisionLog({ path: join(path, 'damaged') }).open('shop');
     await expect(started).rejects.toMatchObject({ code: 'DTC_LOG_DAMAGED', record: join(folder, WAL) });
-    await expect(started).rejects.toThrow(/it ends with transaction \d+, and transaction \d+ was flushed/);
+    await expect(started).rejects.toThrow(/it ends with transaction \d+, but transaction \d+ was flushed/);
   });
 
-  it('drops a last transaction that is torn and was never acknowledged, says so once, and goes on', async () => {
+  it('drops a torn last transaction that was never acknowledged, reports it once, and continues', async () => {
     const wal = crashed[WAL]!;
     restore({ ...unacknowledged, [WAL]: wal.subarray(0, wal.length - 100) }, folder);
     const log = new SqliteDecisionLog({ path: join(path, 'damaged') });
     const { decisions, warning } = await log.open('shop');
     expect(decisions.map(({ id }) => id)).toEqual(IDS.slice(0, -1));
-    expect(warning).toMatch(/was cut short, and was dropped/);
+    expect(warning).toMatch(/was interrupted, and was dropped/);
     await log.append(decision('shop.2.1'));
     await log.close();
 
     expect(lookInto(folder)).toEqual({ decisions: [...IDS.slice(0, -1), 'shop.2.1'], warning: undefined });
   });
 
-  it('misses a write-ahead log that is missing, empty or another', async () => {
+  it('notices a write-ahead log that is missing, empty or of another log', async () => {
     const { [WAL]: wal, ...without } = crashed;
     for (const left of [undefined, Buffer.alloc(0), Buffer.alloc(100_000, 1), wal!.subarray(0, 32)]) {
       const image = left === undefined ? without : { ...without, [WAL]: left };
@@ -174,10 +180,10 @@ describe('A log that a crash has left', () => {
     restore(without, folder);
     const started = new SqliteDecisionLog({ path: join(path, 'damaged') }).open('shop');
     await expect(started).rejects.toMatchObject({ code: 'DTC_LOG_DAMAGED', record: join(folder, WAL) });
-    await expect(started).rejects.toThrow(/the main file says that it must be there/);
+    await expect(started).rejects.toThrow(/the main file requires it/);
   });
 
-  it('misses a main file that is missing or empty, and never takes what is left for a new log', () => {
+  it('notices a main file that is missing or empty, and never takes the rest for a new log', () => {
     for (const image of [crashed, closed]) {
       const { [MAIN]: main, ...without } = image;
       expect(startWith(without)).toMatchObject({ refused: 'damaged' });
@@ -189,7 +195,7 @@ describe('A log that a crash has left', () => {
     }
   });
 
-  it('notices a main file of before, and a write-ahead log of before', async () => {
+  it('notices an older main file, and an older write-ahead log', async () => {
     const log = new SqliteDecisionLog({ path: join(path, 'damaged') });
     restore(closed, folder);
     await log.open('shop');
@@ -202,7 +208,7 @@ describe('A log that a crash has left', () => {
     expect(startWith({ ...closed, [TAIL]: later[TAIL]! })).toMatchObject({ refused: 'damaged' });
   });
 
-  it('misses what is behind damage also without the file that says how far it came', () => {
+  it('notices lost transactions behind damage even without the tail file', () => {
     const { [TAIL]: _, ...without } = crashed;
     const lastAt = crashed[WAL]!.length - LAST_BYTES;
     const { wrong, refused, tried } = harmEverywhere(
@@ -215,7 +221,7 @@ describe('A log that a crash has left', () => {
     expect(refused).toBeGreaterThan(tried / 2);
   });
 
-  it('starts as well without the file that says how far it came, or with one that says nothing', () => {
+  it('starts without the tail file, or with an invalid one', () => {
     const { [TAIL]: tail, ...without } = crashed;
     expect(startWith(without).decisions).toEqual(IDS);
     for (const left of [Buffer.alloc(0), Buffer.alloc(104), oneBit(Buffer.from(tail!), 30)]) {
@@ -223,7 +229,7 @@ describe('A log that a crash has left', () => {
     }
   });
 
-  it('is not changed by a start that is refused, so that the next is refused as well', async () => {
+  it('is not changed by a refused start, so that the next is refused as well', async () => {
     const wal = oneBit(Buffer.from(crashed[WAL]!), 3 * FRAME_BYTES);
     const main = oneByte(Buffer.from(closed[MAIN]!), closed[MAIN]!.length - 200);
     for (const image of [

@@ -3,9 +3,9 @@ import { DatabaseSync } from 'node:sqlite';
 const SQLITE_BUSY = 5;
 
 /**
- * A lock on a folder that one process holds at a time, and that the operating system takes back when the process ends,
- * however it ends: no file that a crash leaves behind is in the way. It is the lock of an empty SQLite file, since Node
- * itself has no file locks.
+ * A lock on a folder that one process holds at a time. The operating system releases it when the process
+ * ends, in any way: no file of a crashed process blocks it. It is the lock of an empty SQLite file, since
+ * Node itself has no file locks.
  */
 export class ExclusiveLock {
   private readonly database: DatabaseSync;
@@ -15,9 +15,9 @@ export class ExclusiveLock {
   }
 
   /**
-   * @param file is made when it is not there.
-   * @returns the lock, or undefined when another process holds it, or another part of this one.
-   * @throws what the file system says when the file can be neither opened nor made.
+   * @param file is created when it is missing.
+   * @returns the lock, or undefined when another process, or another part of this one, holds it.
+   * @throws the error of the file system when the file can be neither opened nor created.
    */
   static acquire(file: string): ExclusiveLock | undefined {
     const database = new DatabaseSync(file, { timeout: 0 });

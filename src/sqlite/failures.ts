@@ -13,7 +13,7 @@ import { FORMAT_VERSION } from './census.js';
 import type { Refusals } from '../coordinator/log/group-commit.js';
 import { type Failure, LogFailure, type Written } from './messages.js';
 
-/** @returns the error for what has stopped a start. */
+/** @returns the error that stops a start. */
 export function errorOf(failure: Failure, folder: string): CoordinatorError {
   switch (failure.kind) {
     case 'in-use':
@@ -30,13 +30,13 @@ export function errorOf(failure: Failure, folder: string): CoordinatorError {
   }
 }
 
-/** @returns in words what has failed. */
+/** @returns a description of the failure. */
 export function problemOf(error: unknown): string {
   if (!(error instanceof LogFailure)) return messageOf(error);
   return 'problem' in error.failure ? error.failure.problem : error.failure.kind;
 }
 
-/** @returns what was refused of all that was written, by its place in the group. A note is never refused: it only removes. */
+/** @returns the refusals of a group, by place. A note is never refused: it only removes records. */
 export function refusalsOf(
   refused: Written['refused'],
   writes: readonly Write[],

@@ -6,8 +6,8 @@ import { encodeBody } from '../coordinator/log/record-body.ts';
 import { openStored } from './stored-log.ts';
 
 /**
- * Run by a test in a process that may open few files: makes a checkpoint while none is left, and another one when there are
- * some again. Prints how many bytes the write-ahead log has after each.
+ * Run by a test in a process that may open few files: makes one checkpoint while none can be opened, and
+ * another one afterwards. Prints the size of the write-ahead log after each.
  */
 const [, , folder = ''] = process.argv;
 const files = new LogFiles(folder);

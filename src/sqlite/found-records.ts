@@ -4,7 +4,7 @@ import type { Rows } from './messages.js';
 import { readBody } from '../coordinator/log/record-body.js';
 import { AUDITS, COMMITS, REPORTS, STARTS } from '../coordinator/log/record-shapes.js';
 
-/** What was read when the log was opened. */
+/** The records read when the log was opened. */
 export class FoundRecords {
   readonly decisions: CommitRecord[] = [];
   readonly reports: HeuristicRecord[] = [];
@@ -13,7 +13,7 @@ export class FoundRecords {
   readonly starts = new Map<number, string>();
   /** The epoch of the last start, 0 when there was none. */
   lastEpoch = 0;
-  /** What a look at the records has shown; it is told when all were read. */
+  /** The first error in the records; it is thrown after all were read. */
   damage: DamagedLogError | undefined;
 
   readonly add = ({ keys, lengths, bodies }: Rows): void => {

@@ -7,9 +7,12 @@ import { decision, decisionsIn, imageOf, lookInto, restore } from './log-image.f
 import { SqliteDecisionLog } from './sqlite-decision-log.js';
 
 const BLOCK = 4_096;
-/** More than a decision and the checkpoint of a start write together: with so many blocks free all of it succeeds. */
+/**
+ * More blocks than a decision and the checkpoint of a start write together: with this many free, everything
+ * succeeds.
+ */
 const MOST_BLOCKS = 24;
-/** How many decisions are tried at most until there is no room. */
+/** The most decisions that are tried until the disk is full. */
 const MOST_DECISIONS = 40;
 
 let disk: string | undefined;
@@ -20,7 +23,7 @@ afterEach(() => {
   disk = undefined;
 });
 
-/** Mounts a file system in memory. @returns its folder; undefined where that is not allowed. */
+/** Mounts a file system in memory. @returns its folder; undefined if that is not allowed. */
 function mount(): string | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'full-disk-'));
   const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]);
@@ -29,7 +32,7 @@ function mount(): string | undefined {
   return disk;
 }
 
-/** Fills the disk up to so many blocks. @returns what makes room again. */
+/** Fills the disk except for this number of blocks. @returns a function that frees the space again. */
 function fill(folder: string, free: number): () => void {
   const filler = join(folder, 'filler');
   const { bavail, bsize } = statfsSync(folder);
@@ -37,10 +40,10 @@ function fill(folder: string, free: number): () => void {
   return () => rmSync(filler);
 }
 
-const left = 'This is left out here: a file system in memory cannot be mounted, which takes root.';
+const left = 'Skipped here: mounting a file system in memory needs root.';
 
 describe('fault 25 §: a log whose disk is full', () => {
-  it('takes each decision wholly or not at all, says which at once, and goes on when there is room, at whichever write it was', async () => {
+  it('accepts each decision completely or not at all, answers at once, and continues when there is room, at every write', async () => {
     const folder = mount();
     if (folder === undefined) {
       console.log(left);
@@ -83,7 +86,7 @@ describe('fault 25 §: a log whose disk is full', () => {
     expect(refusals).toBeGreaterThan(MOST_BLOCKS / 2);
   });
 
-  it('closes, starts or refuses to start, and loses nothing, whatever room there is', async () => {
+  it('closes, starts or refuses to start, and loses nothing, with any free space', async () => {
     const folder = mount();
     if (folder === undefined) {
       console.log(left);
@@ -115,7 +118,7 @@ describe('fault 25 §: a log whose disk is full', () => {
     expect(starts.refused).toBeGreaterThan(0);
   });
 
-  it('is made when there is room, and leaves nothing in the way where there was none', async () => {
+  it('is created when there is room, and a failed creation does not block a later one', async () => {
     const folder = mount();
     if (folder === undefined) {
       console.log(left);

@@ -5,16 +5,16 @@ import { readTail } from './log-tail.ts';
 import { LogFailure } from './messages.ts';
 import { type WalScan, scanWal } from './wal-scan.ts';
 
-/** What must be found when the log is opened, if nothing was lost. */
+/** What an opened log must contain, if nothing was lost. */
 export interface Expected {
-  /** How many transactions the log has taken; 0 for a new one. */
+  /** The number of transactions of the log; 0 for a new one. */
   readonly sequence: number;
   readonly warning: string | undefined;
 }
 
 /**
- * Looks at the files of a log before SQLite opens them. SQLite would silently drop everything behind the first damage of the
- * write-ahead log, and take a write-ahead log that is missing for one that never was.
+ * Checks the files of a log before SQLite opens them. SQLite would silently drop everything behind the first
+ * damage of the write-ahead log, and would not notice a missing one.
  *
  * @throws LogFailure when something that was flushed is missing. Nothing was changed then.
  */
@@ -30,49 +30,57 @@ export function checkFiles(files: LogFiles): Expected {
   if (problem !== undefined) throw damaged(files.wal, problem);
   const sequence = wal.lastSequence ?? main?.sequence ?? 0;
   if (sequence === 0 && files.isClaimed) {
-    throw damaged(files.main, 'nothing in it says what the log must hold');
+    throw damaged(files.main, 'it does not tell what the log must hold');
   }
   const flushed = flushedSequence(files, wal.logId ?? main?.logId);
-  // The tail is never ahead of a flush, so this is no write that a crash has cut short, although it may be the last alone.
+  // The tail is never ahead of a flush, so this is not a write that a crash has interrupted, although it may
+  // be the last alone.
   if (flushed > sequence) {
-    throw damaged(files.wal, `it ends with transaction ${sequence}, and transaction ${flushed} was flushed`);
+    throw damaged(files.wal, `it ends with transaction ${sequence}, but transaction ${flushed} was flushed`);
   }
   const isTorn = wal.hasHeader && wal.hasTail;
   return { sequence, warning: isTorn ? tornTail(files.wal) : undefined };
 }
 
 /**
- * A transaction is written only when the one before was flushed. So what is left of one after the next is proof that something
- * durable is missing. Only the very last may be missing here: the write-ahead log alone does not tell damage that is confined to
- * it from a write that a crash has cut short. The tail tells it, where it has come that far.
+ * A transaction is written only after the previous one was flushed. So a remnant of the transaction after the
+ * next proves that something durable is missing. Only the very last one may be missing here: the write-ahead
+ * log alone cannot distinguish damage to it from a write that a crash has interrupted. The tail can, if it
+ * has come that far.
  */
 function lostBehindHeader(wal: WalScan, main: Census | undefined): string | undefined {
   const found = wal.lastSequence ?? main?.sequence ?? 0;
   if (wal.highestSequence > found + 1) {
     return (
-      `after transaction ${found} it cannot be read, and it holds a part of transaction ${wal.highestSequence}, which was ` +
-      'begun only when all before were flushed'
+      `after transaction ${found} it cannot be read, but it holds a part of transaction ${wal.highestSequence}, which was ` +
+      'started only after all earlier ones were flushed'
     );
   }
   if (main !== undefined && main.sequence > found) {
-    return `it ends with transaction ${found}, and transaction ${main.sequence} was flushed`;
+    return `it ends with transaction ${found}, but transaction ${main.sequence} was flushed`;
   }
   return undefined;
 }
 
-/** Its header is flushed before the first transaction behind it is written, and is written only when all before is elsewhere. */
+/**
+ * Its header is flushed before the first transaction behind it is written, and is written only when
+ * everything before is elsewhere.
+ */
 function lostWithHeader(wal: WalScan, main: Census | undefined): string | undefined {
   const found = main?.sequence ?? 0;
   if (wal.highestSequence > found) {
-    return `its header cannot be read, and it holds a part of transaction ${wal.highestSequence}`;
+    return `its header cannot be read, but it holds a part of transaction ${wal.highestSequence}`;
   }
   if (main?.needsWal === true && wal.highestSequence < found) {
-    return 'it is missing, or cannot be read, and the main file says that it must be there';
+    return 'it is missing or cannot be read, but the main file requires it';
   }
   return undefined;
 }
 
-/** @returns the census in the main file, read without a lock and without the write-ahead log; undefined when it has none. */
+/**
+ * @returns the census in the main file, read without a lock and without the write-ahead log; undefined when
+ * it has none.
+ */
 function readMain(files: LogFiles): Census | undefined {
   let database: DatabaseSync | undefined;
   try {
@@ -80,8 +88,9 @@ function readMain(files: LogFiles): Census | undefined {
     const row = database.prepare('SELECT value FROM census').get() as { value?: unknown } | undefined;
     return row?.value instanceof Uint8Array ? decodeCensus(row.value) : undefined;
   } catch (error) {
-    // Alone it may be unreadable: before its first checkpoint, or where a crash has cut one short. What it lacks then is in
-    // the write-ahead log, and if not, the census is missed when all is read.
+    // Alone it may be unreadable: before its first checkpoint, or when a crash has interrupted one. The
+    // missing part is then in the write-ahead log. If it is not, the complete read notices the missing
+    // census.
     if ((error as { errcode?: number }).errcode === undefined) throw error;
     return undefined;
   } finally {
@@ -97,7 +106,7 @@ function flushedSequence(files: LogFiles, logId: string | undefined): number {
 
 function tornTail(path: string): string {
   return (
-    `The last write to ${path} was cut short, and was dropped. That is what a crash leaves; if there was none, the disk has ` +
+    `The last write to ${path} was interrupted, and was dropped. This is normal after a crash. Without a crash, the disk has ` +
     'lost the last transaction of the log, which may have been a decision.'
   );
 }

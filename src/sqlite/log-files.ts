@@ -15,24 +15,27 @@ import { pathToFileURL } from 'node:url';
 const PRIVATE_FOLDER = 0o700;
 const PRIVATE_FILE = 0o600;
 const OTHERS = 0o077;
-/** Where the header of a write-ahead log has its checkpoint sequence number ("WAL Header Format" in "Database File Format"). */
+/**
+ * The position of the checkpoint sequence number in the header of a write-ahead log ("WAL Header Format" in
+ * "Database File Format").
+ */
 const WAL_ROUND_AT = 12;
 const WAL_HEADER_BYTES = 32;
 
 /**
- * The files of one log. No file but the lock may be opened and closed past SQLite while SQLite has it open: on the main file that
- * would drop the lock of the whole process without notice.
+ * The files of one log. While SQLite has a file open, no code but SQLite may open and close it, except the
+ * lock file: on the main file that would silently drop the lock of the whole process.
  */
 export class LogFiles {
   readonly folder: string;
   readonly main: string;
   readonly wal: string;
-  /** Where the main file is while a connection is closed that must not change it. */
+  /** Holds the main file while a connection is closed that must not change it. */
   private readonly aside: string;
-  /** Says how far the log has come, and is never flushed. */
+  /** Records how far the log has come, and is never flushed. */
   readonly tail: string;
   readonly lock: string;
-  /** Is there from the first claim on, so that a main file that is missing is not taken for a new log. */
+  /** Exists from the first claim on, so that a missing main file is not taken for a new log. */
   private readonly marker: string;
 
   constructor(folder: string) {
@@ -45,17 +48,17 @@ export class LogFiles {
     this.marker = join(folder, 'claimed');
   }
 
-  /** Makes the folder where it is not there, for this user alone, and flushes that it is there. */
+  /** Creates the folder if it is missing, for this user alone, and flushes its directory entry. */
   prepareFolder(): void {
     const folder = resolve(this.folder);
     const first = mkdirSync(folder, { recursive: true, mode: PRIVATE_FOLDER });
     narrow(folder, PRIVATE_FOLDER);
     if (first === undefined) return;
-    // Each folder that was made is known to the one above it.
+    // Each created folder is an entry of its parent.
     for (let made = folder; made.length >= first.length; made = dirname(made)) flushFolder(dirname(made));
   }
 
-  /** Makes the files that SQLite would make with the rights of its own choice. Called with the lock held. */
+  /** Creates the files that SQLite would create with rights of its own choice. Called with the lock held. */
   prepareFiles(): void {
     createPrivate(this.main);
     createPrivate(this.tail);
@@ -83,9 +86,9 @@ export class LogFiles {
   }
 
   /**
-   * How often the write-ahead log was begun from the start, as its header says: once more after each checkpoint that moved all of
-   * it. Undefined where it has no header, and NaN where the process may open no other file for now. It may be read past SQLite,
-   * which takes no lock on this file.
+   * How often the write-ahead log was restarted, according to its header: once after each checkpoint that
+   * moved all of it. Undefined if it has no header, and NaN if the process can open no other file now. It may
+   * be read outside of SQLite, which takes no lock on this file.
    */
   get walRound(): number | undefined {
     const header = Buffer.alloc(WAL_HEADER_BYTES);
@@ -106,27 +109,27 @@ export class LogFiles {
     }
   }
 
-  /** The main file as a connection opens it that takes no lock, and that reads nothing but it. */
+  /** The main file opened by a connection that takes no lock and reads no other file. */
   get mainAlone(): URL {
     const url = pathToFileURL(this.main);
     url.search = 'immutable=1';
     return url;
   }
 
-  /** Notes that the log was claimed: from now on it must be there. What was made is flushed. */
+  /** Records that the log was claimed: from now on it must exist. The created files are flushed. */
   markClaimed(): void {
     createPrivate(this.marker);
     flushFolder(this.folder);
   }
 
-  /** Brings back the main file where a process ended while it was put aside. */
+  /** Restores the main file after a process ended while it was moved away. */
   restoreMain(): void {
     if (existsSync(this.aside) && !existsSync(this.main)) renameSync(this.aside, this.main);
   }
 
   /**
-   * Closes a connection and changes nothing. As it closes the last connection SQLite would move the write-ahead log into the
-   * main file and delete it, but not where the main file is not in its place any more.
+   * Closes a connection and changes nothing. With its last connection SQLite would move the write-ahead log
+   * into the main file and delete it, but not if the main file is no longer in its place.
    */
   closeUnchanged(close: () => void): void {
     renameSync(this.main, this.aside);
@@ -138,7 +141,7 @@ export class LogFiles {
   }
 }
 
-/** @returns whether the file was made now. */
+/** @returns whether the file was created now. */
 export function createPrivate(path: string): boolean {
   try {
     const file = openSync(path, 'wx', PRIVATE_FILE);
@@ -151,13 +154,13 @@ export function createPrivate(path: string): boolean {
   }
 }
 
-/** Takes the rights of all others away, where this user owns the file. */
+/** Removes the rights of all other users, if this user owns the file. */
 function narrow(path: string, mode: number): void {
   const stat = statSync(path);
   if ((stat.mode & OTHERS) !== 0 && stat.uid === process.geteuid?.()) chmodSync(path, mode);
 }
 
-/** Flushes which files a folder holds. Windows cannot, and has no need to. */
+/** Flushes the directory entries of a folder. Windows cannot, and does not need to. */
 function flushFolder(path: string): void {
   if (process.platform === 'win32') return;
   const folder = openSync(path, 'r');

@@ -25,7 +25,7 @@ export function decision(id: string, payload: unknown = 1): CommitDecision {
   };
 }
 
-/** @returns the ids of the decisions that the log of `shop` in a folder holds, in their order. */
+/** @returns the ids of the decisions in the log of `shop` in a folder, in order. */
 export async function decisionsIn(path: string): Promise<string[]> {
   const log = new SqliteDecisionLog({ path });
   const { decisions } = await log.open('shop');
@@ -48,7 +48,7 @@ export function restore(image: Image, folder: string): void {
   for (const [name, bytes] of Object.entries(image)) writeFileSync(join(folder, name), bytes);
 }
 
-/** What a start finds. */
+/** The result of a start. */
 export interface Start {
   /** Why it was refused. */
   readonly refused?: string;
@@ -56,7 +56,7 @@ export interface Start {
   readonly warning?: string | undefined;
 }
 
-/** Opens a log in this thread as a start would, up to its claim, and leaves it as it was. */
+/** Opens a log in this thread like a start, up to its claim, and leaves it unchanged. */
 export function lookInto(folder: string): Start {
   const files = new LogFiles(folder);
   const decisions: string[] = [];

@@ -2,9 +2,10 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { type Census, decodeCensus, encodeCensus } from './census.ts';
 
 /**
- * A small file that says which transaction was flushed last. It is written after each flush and is never flushed itself, so a power
- * failure may leave it behind the log, but never ahead. It shows that a flushed transaction is missing where the end of the
- * write-ahead log is cut off or damaged, which nothing in that would show.
+ * A small file with the number of the last flushed transaction. It is written after each flush and is never
+ * flushed itself, so a power failure may leave it behind the log, but never ahead. It shows that a flushed
+ * transaction is missing when the end of the write-ahead log is cut off or damaged, which the write-ahead log
+ * itself would not show.
  */
 export class LogTail {
   private file: number | undefined;
@@ -13,13 +14,13 @@ export class LogTail {
     this.file = openSync(path, 'r+');
   }
 
-  /** Notes that everything up to this census is on the disk. */
+  /** Records that everything up to this census is on the disk. */
   write(census: Census): void {
     if (this.file === undefined) throw new Error('the tail is closed');
     try {
       writeSync(this.file, encodeCensus(census), 0, undefined, 0);
     } catch (error) {
-      // Where there is no room it stays behind, and shows less.
+      // Without room it stays behind, and shows less.
       if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
     }
   }
@@ -33,7 +34,7 @@ export class LogTail {
   }
 }
 
-/** @returns what the tail says; undefined when it is missing, or is not as it was written, which costs a proof and nothing else. */
+/** @returns the content of the tail; undefined when it is missing or changed, which only costs a proof. */
 export function readTail(path: string): Census | undefined {
   try {
     return decodeCensus(readFileSync(path));

@@ -15,9 +15,10 @@ import { openStored } from './stored-log.ts';
 
 export type { Request, Response };
 
-// The thread in which the log is read, written and flushed, so that the process that decides never waits for a disk.
+// The thread in which the log is read, written and flushed, so that the process that decides never waits for
+// a disk.
 
-/** About so many bytes of records go into one message when the log is read. */
+/** The approximate size of one message of records, in bytes, when the log is read. */
 const ROWS_BYTES = 4 * 1024 * 1024;
 
 /** Collects records for messages that are neither many nor large. */
@@ -52,7 +53,7 @@ class RowsOut {
 /** The one log of this thread. */
 class LogThread {
   private writer: LogWriter | undefined;
-  /** Why nothing more may be written or read: what is on the disk is not known any more. */
+  /** Why nothing more may be written or read: the state of the disk is unknown. */
   private broken: Failure | undefined;
 
   answer(request: Request): Found | Written | boolean | undefined {
@@ -84,7 +85,7 @@ class LogThread {
     return { logId: stored.census?.logId, warning: stored.warning };
   }
 
-  /** Any error but want of room is the last: only a new start finds out what is on the disk. */
+  /** Any error except a lack of room is final: only a new start finds out the state of the disk. */
   private use<T>(work: (writer: LogWriter) => T): T {
     if (this.broken !== undefined) throw new LogFailure(this.broken);
     if (this.writer === undefined) throw new Error('the log is not open');

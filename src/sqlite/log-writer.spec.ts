@@ -46,7 +46,7 @@ afterEach(() => {
   rmSync(path, { recursive: true });
 });
 
-/** Opens the log, which a writer has closed, and claims it. */
+/** Opens the log that a writer has closed, and claims it. */
 function start(): void {
   const found: string[] = [];
   stored = openStored(files, (key) => found.push(key));
@@ -89,12 +89,12 @@ function fail(errcode: number, text: string, before: (sql: string) => void = () 
       return;
     }
     before(sql);
-    throw Object.assign(new Error('the disk says no'), { errcode });
+    throw Object.assign(new Error('the disk fails'), { errcode });
   });
 }
 
 describe('LogWriter', () => {
-  it('keeps the main file and the write-ahead log whole over a checkpoint, at each moment around it', () => {
+  it('keeps the main file and the write-ahead log intact at each moment around a checkpoint', () => {
     writer.write(batchOf(put('1'), put('large', LARGE)));
     const before = crash();
     writer.write(batchOf(put('2')));
@@ -112,7 +112,7 @@ describe('LogWriter', () => {
     }
   });
 
-  it('limits the write-ahead log by what it has, also when each removal writes a page and no record', () => {
+  it('limits the write-ahead log by its real size, even if each removal writes a page and no record', () => {
     const half = 'x'.repeat(1_700);
     const ids = Array.from({ length: 9_000 }, (_, index) => String(index));
     writer.write(batchOf(...ids.map((id) => put(id, half))));
@@ -120,7 +120,7 @@ describe('LogWriter', () => {
     const before = statSync(files.wal).size;
     const exec = vi.spyOn(stored.database, 'exec');
     const checkpoints = () => exec.mock.calls.filter(([sql]) => sql.includes('wal_checkpoint')).length;
-    // Two records share a page, and of each page one is removed.
+    // Two records share a page, and one of each page is removed.
     for (let from = 0; from < ids.length; from += 1_000) {
       const some = ids.slice(from, from + 1_000).filter((_, index) => index % 2 === 0);
       writer.write(batchOf(...some.map((id) => [REMOVE, `commit/${id}`] as const)));
@@ -137,12 +137,13 @@ describe('LogWriter', () => {
     expect(foundAfter(crash()).decisions).toHaveLength(4_503);
   });
 
-  it('finds a checkpoint that was cut short in the middle', () => {
+  it('survives a checkpoint that was interrupted in the middle', () => {
     const before = crash();
     writer.write(batchOf(put('1'), put('large', LARGE)));
     const unchecked = crash();
     writer.write(batchOf(put('2')));
-    // The power failed while pages were copied: some are in the main file, and the write-ahead log is as it was.
+    // The power failed while pages were copied: some are in the main file, and the write-ahead log is
+    // unchanged.
     const main = crash()['decisions.sqlite']!;
     for (const bytes of [4_096, 8_192, 40_960, main.length - 4_096]) {
       const half = Buffer.concat([main.subarray(0, bytes), before['decisions.sqlite']!.subarray(bytes)]);
@@ -150,7 +151,7 @@ describe('LogWriter', () => {
     }
   });
 
-  it('fault 25 §: says that there was no room, has written nothing, and writes again when there is', () => {
+  it('fault 25 §: reports a lack of room, has written nothing, and writes again when there is room', () => {
     writer.write(batchOf(put('1')));
     const failing = fail(FULL, 'COMMIT');
     expect(() => writer.write(batchOf(put('2'), [REMOVE, 'commit/1']))).toThrow(LogFailure);
@@ -162,7 +163,7 @@ describe('LogWriter', () => {
     expect(foundAfter(crash()).decisions).toEqual(['1', '3']);
   });
 
-  it('takes what was written before a checkpoint found no room for what it is: written', () => {
+  it('counts a write as done even if the checkpoint after it found no room', () => {
     writer.write(batchOf(put('1'), put('large', LARGE)));
     const exec = stored.database.exec.bind(stored.database);
     const failing = fail(FULL, 'wal_checkpoint', () => exec('COMMIT'));
@@ -171,14 +172,17 @@ describe('LogWriter', () => {
     expect(foundAfter(crash()).decisions).toEqual(['1', '2', 'large']);
     failing.mockRestore();
 
-    // Closed now, the main file says that it needs the write-ahead log: so it must be there.
+    // Closed now, the main file says that it needs the write-ahead log: so it must exist.
     writer.close();
     expect(statSync(files.wal).size).toBeGreaterThan(0);
     start();
     expect(foundAfter(crash()).decisions).toEqual(['1', '2', 'large']);
   });
 
-  /** As where something else keeps the checkpoint from its end: its answer says so, and it is no error. */
+  /**
+   * As if other code prevented the checkpoint from completing: its answer reports that, and it is not an
+   * error.
+   */
   function leaveCheckpointsOut() {
     const exec = stored.database.exec.bind(stored.database);
     return vi
@@ -186,7 +190,7 @@ describe('LogWriter', () => {
       .mockImplementation((sql) => exec(sql.replace('PRAGMA wal_checkpoint(PASSIVE);', '')));
   }
 
-  it('notices a checkpoint that left something out, and makes it after as many pages again, and not at each write', () => {
+  it('notices an incomplete checkpoint, and repeats it after as many pages again, not at each write', () => {
     writer.write(batchOf(put('1'), put('large', LARGE), put('other', LARGE)));
     const exec = leaveCheckpointsOut();
     const tried = () => exec.mock.calls.filter(([sql]) => sql.includes('wal_checkpoint')).length;
@@ -205,7 +209,7 @@ describe('LogWriter', () => {
     expect(foundAfter(crash()).decisions).toEqual(['1', '2', '3', '4', 'large', 'larger', 'other']);
   });
 
-  it('outlives a checkpoint at which the process may open no other file', () => {
+  it('survives a checkpoint while the process can open no other file', () => {
     const folder = join(path, 'few');
     mkdirSync(folder);
     const script = join(import.meta.dirname, 'few-files.fixture.ts');
@@ -222,10 +226,10 @@ describe('LogWriter', () => {
     expect(lookInto(folder).decisions).toEqual(['1', '2', 'large', 'larger']);
   });
 
-  it.each(['a new log', 'one that there was'])(
-    'refuses the start of %s whose checkpoint left something out',
+  it.each(['a new log', 'an existing log'])(
+    'refuses the start of %s whose checkpoint was incomplete',
     (which) => {
-      if (which === 'one that there was') writer.write(batchOf(put('1')));
+      if (which === 'an existing log') writer.write(batchOf(put('1')));
       writer.close();
       if (which === 'a new log') {
         rmSync(files.folder, { recursive: true });
@@ -238,13 +242,13 @@ describe('LogWriter', () => {
       const key = 'start/9';
       expect(() => writer.claim({ logId: LOG_ID, key, body: encodeBody(key, { token: 'token' }) })).toThrow(
         expect.objectContaining({
-          failure: { kind: 'failed', problem: expect.stringContaining('has left something out') },
+          failure: { kind: 'failed', problem: expect.stringContaining('was incomplete') },
         }),
       );
     },
   );
 
-  it('fault 29 §: changes nothing more after a flush that failed, not even as it closes', () => {
+  it('fault 29 §: changes nothing more after a failed flush, not even when it closes', () => {
     writer.write(batchOf(put('1')));
     const before = crash();
     const exec = stored.database.exec.bind(stored.database);
@@ -262,7 +266,7 @@ describe('LogWriter', () => {
     expect(lookInto(files.folder).decisions).toEqual(['1']);
   });
 
-  it('gives everything back when it cannot open the tail, and changes nothing', () => {
+  it('releases everything when it cannot open the tail, and changes nothing', () => {
     writer.write(batchOf(put('1')));
     const before = crash();
     writer.close();
@@ -279,7 +283,7 @@ describe('LogWriter', () => {
     expect(lookInto(files.folder).decisions).toEqual(['1']);
   });
 
-  it('changes nothing as it closes when its start was not let in', () => {
+  it('changes nothing when it closes after a refused start', () => {
     writer.write(batchOf(put('1')));
     const before = crash();
     writer.close();
@@ -297,7 +301,7 @@ describe('LogWriter', () => {
     }
   });
 
-  it('closes its tail once, though closing the rest fails and is tried again', () => {
+  it('closes its tail once, although closing the rest fails and is tried again', () => {
     writer.close();
     const tail = new LogTail(files.tail);
     tail.close();
@@ -308,18 +312,18 @@ describe('LogWriter', () => {
     expect(() => tail.write(emptyCensus(LOG_ID))).toThrow('closed');
   });
 
-  it('does not go on when a row is not where it was put', () => {
+  it('stops when a row is not in its place', () => {
     writer.write(batchOf(put('1')));
     stored.database.exec('DELETE FROM record WHERE id = (SELECT max(id) FROM record)');
 
     expect(() => writer.write(batchOf([REMOVE, 'commit/1'], put('2')))).toThrow(LogFailure);
   });
 
-  it('finds out that a row is not as it was written when it is looked up', () => {
+  it('notices a changed row when it is read', () => {
     writer.write(batchOf(put('1')));
     stored.database.exec("UPDATE record SET value = CAST(x'00' || substr(value, 2) AS BLOB)");
 
-    expect(() => writer.holds('commit/1')).toThrow('not as it was written');
+    expect(() => writer.holds('commit/1')).toThrow('has been changed');
   });
 
   it.each([
@@ -332,7 +336,7 @@ describe('LogWriter', () => {
     'DELETE FROM census',
     "UPDATE census SET value = CAST(x'00' || substr(value, 2) AS BLOB)",
     'DROP TABLE record',
-  ])('finds out at the start that someone else has written: %s', (sql) => {
+  ])('notices at the start that another program has written: %s', (sql) => {
     writer.write(batchOf(put('1')));
     stored.database.exec(sql);
 
@@ -342,10 +346,10 @@ describe('LogWriter', () => {
   it.each([
     ['a record of another log', 'damaged', () => seal('another0log0', ROW, 'commit/2', put('2')[2])],
     ['a record of no known kind', 'damaged', () => seal(LOG_ID, ROW, 'unknown/2', put('2')[2])],
-    ['a key that is there already', 'damaged', () => seal(LOG_ID, ROW, 'commit/1', put('1')[2])],
+    ['a key that already exists', 'damaged', () => seal(LOG_ID, ROW, 'commit/1', put('1')[2])],
     ['a record that belongs to another row', 'damaged', () => seal(LOG_ID, ROW + 1, 'commit/2', put('2')[2])],
     ['fault 65: a record of an unknown version', 'format', () => ofVersion(2)],
-  ])('is refused at the start with %s, though its census knows it', (_, refused, make) => {
+  ])('is refused at the start with %s, although its census counts it', (_, refused, make) => {
     writer.write(batchOf(put('1')));
     const { value, digest } = make();
     const { database } = stored;

@@ -17,17 +17,23 @@ import {
 } from './stored-log.ts';
 import { PAGE_BYTES } from './wal-scan.ts';
 
-/** About so many pages are written before the main file takes over what the write-ahead log holds. */
+/**
+ * The approximate number of pages that are written before the main file takes over the content of the
+ * write-ahead log.
+ */
 const CHECKPOINT_PAGES = 2_500;
 /** What each transaction writes besides its records: the census, and a page that is only half used. */
 const PAGES_BESIDES = 2;
-/** What a row takes besides its body, roughly. */
+/** The approximate size of a row besides its body. */
 const BYTES_BESIDES = 120;
 
-/** What is to be stored under each key: its body, or nothing. */
+/** The new value of each key: its body, or none. */
 type Changes = Map<string, Uint8Array | undefined>;
 
-/** Writes the records of a log that was opened and checked. Each transaction is flushed before its method returns. */
+/**
+ * Writes the records of a log that was opened and checked. Each transaction is flushed before its method
+ * returns.
+ */
 export class LogWriter {
   private readonly files: LogFiles;
   private readonly stored: Stored;
@@ -38,15 +44,21 @@ export class LogWriter {
   private statements:
     Readonly<Record<'insert' | 'update' | 'remove' | 'census' | 'valueOf', StatementSync>> | undefined;
   private pagesSinceCheckpoint = 0;
-  /** Pages are counted from bytes, and removals may touch a page each: a write-ahead log that is larger is taken over all the same. */
+  /**
+   * Pages are estimated from bytes, and each removal may touch a page: a write-ahead log that is larger gets
+   * its checkpoint as well.
+   */
   private mostWalBytes = KEPT_WAL_BYTES;
   private readonly tail: LogTail;
-  /** Whether the main file has taken over everything at the last checkpoint. */
+  /** Whether the last checkpoint was complete. */
   private isCheckpointWhole = false;
   /** Whether a start has claimed the log. Before that nothing in its files may change. */
   private isClaimed = false;
 
-  /** @throws what the system says when the tail cannot be opened. The log is closed then, and its lock is free. */
+  /**
+   * @throws the error of the system when the tail cannot be opened. The log is then closed, and its lock is
+   * free.
+   */
   constructor(files: LogFiles, stored: Stored) {
     this.files = files;
     this.stored = stored;
@@ -66,7 +78,7 @@ export class LogWriter {
     }
   }
 
-  /** Notes a start, in a new log or in one that there is, and sees that the log outlives a power failure from now on. */
+  /** Records a start, in a new or an existing log, and makes the log survive a power failure from now on. */
   claim({ logId, key, body }: Claim): void {
     const isNew = this.census === undefined;
     const before = this.census ?? emptyCensus(logId);
@@ -88,16 +100,17 @@ export class LogWriter {
     if (!this.isCheckpointWhole)
       throw new LogFailure({
         kind: 'failed',
-        problem: 'a checkpoint has left something out, so a write-ahead log that is lost would not be missed',
+        problem: 'a checkpoint was incomplete, so a lost write-ahead log would not be noticed',
       });
     this.files.markClaimed();
     this.isClaimed = true;
   }
 
   /**
-   * Writes what can be read again, in one transaction, and says what was refused because it cannot.
+   * Writes the records that can be read again, in one transaction, and returns the refusals of the others.
    *
-   * @throws LogFailure of the kind `full` when there was no room, and nothing was written; of another when nothing is known.
+   * @throws LogFailure of the kind `full` when there was no room, and nothing was written; of another kind
+   * when the result is unknown.
    */
   write(batch: Batch): Written {
     const refused: [number, string][] = [];
@@ -126,12 +139,12 @@ export class LogWriter {
     const value = this.statements!.valueOf.get(place.row)?.value;
     const opened = value instanceof Uint8Array ? open(this.census!.logId, place.row, value) : undefined;
     if (opened === undefined || !('key' in opened) || opened.key !== key) {
-      throw new Error(`row ${place.row} is not as it was written`);
+      throw new Error(`row ${place.row} has been changed`);
     }
     return true;
   }
 
-  /** Closes the files, and gives the lock back. Nothing is called after it. */
+  /** Closes the files, and releases the lock. Nothing is called after it. */
   close(): void {
     try {
       this.detach();
@@ -141,8 +154,9 @@ export class LogWriter {
   }
 
   /**
-   * Closes the files, and keeps the lock. After an error of the disk the main file takes nothing over: the write-ahead log may not be
-   * on the disk as it is in memory. Nor does it where it says that it needs the write-ahead log, or where the start was refused.
+   * Closes the files, and keeps the lock. After an error of the disk there is no checkpoint: the write-ahead
+   * log on the disk may differ from the one in memory. There is none either if the main file needs the
+   * write-ahead log, or if the start was refused.
    */
   detach(): void {
     if (!this.database.isOpen) return;
@@ -163,8 +177,8 @@ export class LogWriter {
   }
 
   /**
-   * @param withCheckpoint whether the main file takes over everything in this step. It is one step, so that no end of the process
-   * finds the main file with its mark and SQLite about to delete the write-ahead log.
+   * @param withCheckpoint whether to make a checkpoint in the same step. It is one step, so that no end of
+   * the process finds the main file with its mark while SQLite is about to delete the write-ahead log.
    */
   private commit(changes: Changes, before: Census, withCheckpoint: boolean, isBegun = false): void {
     const digests = new Digests(before.digest);
@@ -189,8 +203,9 @@ export class LogWriter {
         const round = this.files.walRound ?? 0;
         database.exec(`COMMIT; PRAGMA wal_checkpoint(PASSIVE); ${updateCensus(afterwards)}`);
         this.pagesSinceCheckpoint = 0;
-        // The answer of the checkpoint cannot be read within one step. After a whole one the write-ahead log begins anew; after
-        // another one, or where that cannot be read, it is tried again after as many pages.
+        // The answer of the checkpoint cannot be read within one step. After a complete one the write-ahead
+        // log restarts. After an incomplete one, or if that cannot be read, it is repeated after as many
+        // pages.
         this.isCheckpointWhole = (this.files.walRound ?? 0) > round;
         this.mostWalBytes = (this.isCheckpointWhole ? 0 : this.files.walBytes) + KEPT_WAL_BYTES;
       } else database.exec('COMMIT');
@@ -201,7 +216,8 @@ export class LogWriter {
         this.nextRow = rowBefore;
         throw failureOf(error);
       }
-      // It was written, and only the checkpoint found no room. It is made after as many pages again.
+      // The transaction was written, and only the checkpoint found no room. It is repeated after as many
+      // pages again.
       this.pagesSinceCheckpoint = 0;
       this.mostWalBytes = this.files.walBytes + KEPT_WAL_BYTES;
     }
@@ -212,7 +228,7 @@ export class LogWriter {
     }
   }
 
-  /** @returns by how much the number of records changes. */
+  /** @returns the change of the number of records. */
   private apply(
     changes: Changes,
     logId: string,
@@ -242,7 +258,7 @@ export class LogWriter {
         if (row !== undefined) reused++;
       }
       const sealed = seal(logId, row ?? this.nextRow, key, body);
-      // A row that is free is written over in its place: one page instead of two.
+      // A free row is overwritten: one page instead of two.
       if (row === undefined) changed(insert.run(this.nextRow, sealed.value));
       else changed(update.run(sealed.value, row));
       places.set(key, { row: row ?? this.nextRow++, digest: sealed.digest });
@@ -255,7 +271,10 @@ export class LogWriter {
     return count;
   }
 
-  /** @returns what the log holds after a write that failed for want of room; undefined when that cannot be known. */
+  /**
+   * @returns the content of the log after a write that failed for lack of room; undefined when that cannot be
+   * known.
+   */
   private afterFailure(error: unknown): Census | undefined {
     if (!isFull(error)) return undefined;
     if (this.database.isTransaction) this.database.exec('ROLLBACK');
@@ -275,9 +294,9 @@ function problemOf(key: string, body: Uint8Array): string | undefined {
   }
 }
 
-/** Each statement changes one row; where it changes none, the tables are not what the index says. */
+/** Each statement must change one row. If it does not, the tables do not match the index. */
 function changed({ changes }: { readonly changes: number | bigint }): void {
-  if (changes !== 1) throw new Error(`a statement has changed ${changes} rows and not one`);
+  if (changes !== 1) throw new Error(`a statement has changed ${changes} rows instead of one`);
 }
 
 function failureOf(error: unknown): LogFailure {

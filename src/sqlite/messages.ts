@@ -1,9 +1,9 @@
-/** What is done to the records, in one transaction: one entry of each list for each of them, in their order. */
+/** The changes of one transaction: one entry in each list for each change, in order. */
 export interface Batch {
   readonly kinds: Uint8Array;
-  /** The key of a record, or what the keys of all that are removed begin with. */
+  /** The key of a record, or the prefix of all keys to remove. */
   readonly keys: readonly string[];
-  /** How many bytes of the bodies belong to each. */
+  /** The number of bytes of each body. */
   readonly lengths: Uint32Array;
   /** The bodies, one after the other. */
   readonly bodies: Uint8Array<ArrayBuffer>;
@@ -13,37 +13,37 @@ export const PUT = 0;
 export const REMOVE = 1;
 export const REMOVE_ALL = 2;
 
-/** Records as they are stored, as many as go into one message. */
+/** Stored records, as many as fit into one message. */
 export interface Rows {
   readonly keys: readonly string[];
   readonly lengths: Uint32Array;
   readonly bodies: Uint8Array<ArrayBuffer>;
 }
 
-/** What a start finds. */
+/** The result of opening a log. */
 export interface Found {
   /** The id of the log; undefined when it is new. */
   readonly logId: string | undefined;
-  /** What an operator must know, and what stops nothing. */
+  /** A finding for the operator that stops nothing. */
   readonly warning: string | undefined;
 }
 
-/** The claim of a start: what the log is called from now on, if it is new, and the record of the start. */
+/** The claim of a start: the id of a new log, and the record of the start. */
 export interface Claim {
   readonly logId: string;
   readonly key: string;
   readonly body: Uint8Array;
 }
 
-/** What became of a batch. */
+/** The result of a batch. */
 export interface Written {
-  /** What was refused, before anything was written, by its place in the batch. */
+  /** The refusals, decided before anything was written, by place in the batch. */
   readonly refused: readonly (readonly [index: number, problem: string])[];
-  /** How long it took until the rest was flushed, in milliseconds; undefined when there was nothing to write. */
+  /** The time until the rest was flushed, in milliseconds; undefined when nothing was written. */
   readonly flushMs: number | undefined;
 }
 
-/** Why something was not done. */
+/** Why a request failed. */
 export type Failure =
   | { readonly kind: 'in-use' }
   | { readonly kind: 'damaged'; readonly record: string; readonly problem: string }
@@ -51,7 +51,7 @@ export type Failure =
   | { readonly kind: 'former'; readonly file: string }
   /** There was no room: nothing was written, and it can be tried again. */
   | { readonly kind: 'full'; readonly problem: string }
-  /** Any other error: nothing more can be known of the log until the next start. */
+  /** Any other error: the state of the log is unknown until the next start. */
   | { readonly kind: 'failed'; readonly problem: string };
 
 export type Request = { readonly id: number } & (
@@ -67,7 +67,7 @@ export type Response =
   | { readonly id: number; readonly result: Found | Written | boolean | undefined }
   | { readonly id: number; readonly failure: Failure };
 
-/** Carries a failure to where it is answered. */
+/** Carries a failure to the code that answers it. */
 export class LogFailure extends Error {
   readonly failure: Failure;
 

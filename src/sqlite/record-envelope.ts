@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto';
 import { DIGEST_BYTES, FORMAT_VERSION, LOG_ID_BYTES } from './census.ts';
 
-// The checksum comes first and covers all the rest: the version, the id of the log, the row, the length of the key, the key, the body.
+// The checksum comes first and covers all the rest: the version, the id of the log, the row, the length of
+// the key, the key, the body.
 const VERSION_AT = DIGEST_BYTES;
 const LOG_ID_AT = VERSION_AT + 1;
 const ROW_AT = LOG_ID_AT + LOG_ID_BYTES;
@@ -23,12 +24,12 @@ export interface Opened {
   readonly digest: string;
 }
 
-/** What can be wrong with a stored record: in words, or the version that it is of. */
+/** The problem of a stored record: a text, or its unknown version. */
 export type Problem = { readonly damage: string } | { readonly version: number };
 
 /**
- * Puts a record into its envelope. The checksum is a SHA-256: no damage leaves it as it was, records of the same bytes in other places
- * have others, and it costs a microsecond or two.
+ * Puts a record into its envelope. The checksum is a SHA-256: any damage changes it, equal records in
+ * different places have different ones, and it costs a microsecond or two.
  */
 export function seal(logId: string, row: number, key: string, body: Uint8Array): Sealed {
   const keyBytes = Buffer.byteLength(key);
@@ -44,17 +45,17 @@ export function seal(logId: string, row: number, key: string, body: Uint8Array):
   return { value, digest };
 }
 
-/** @returns what the envelope of a row holds, or what is wrong with it. */
+/** @returns the content of the envelope in a row, or its problem. */
 export function open(logId: string, row: number, stored: Uint8Array): Problem | Opened {
   const value = Buffer.from(stored.buffer, stored.byteOffset, stored.length);
   if (value.length < KEY_AT) return { damage: 'it is too short' };
   const digest = value.toString('hex', 0, DIGEST_BYTES);
-  // Without the checksum the version may be the damage.
-  if (digestOf(value) !== digest) return { damage: 'its checksum does not fit' };
+  // Without a valid checksum, the version itself may be damaged.
+  if (digestOf(value) !== digest) return { damage: 'its checksum does not match' };
   const version = value.readUInt8(VERSION_AT);
   if (version !== FORMAT_VERSION) return { version };
   const found = value.toString('latin1', LOG_ID_AT, ROW_AT);
-  if (found !== logId) return { damage: `it belongs to the log ${found}, and this is the log ${logId}` };
+  if (found !== logId) return { damage: `it belongs to the log ${found}, but this is the log ${logId}` };
   if (value.readUIntLE(ROW_AT, ROW_BYTES) !== row) return { damage: 'it was stored in another row' };
   const bodyAt = KEY_AT + value.readUInt32LE(KEY_LENGTH_AT);
   return { key: value.toString('utf8', KEY_AT, bodyAt), body: value.subarray(bodyAt), digest };

@@ -39,7 +39,7 @@ function nested(depth: number): unknown {
   return value;
 }
 
-/** @returns how deeply nested a value may be, in steps of a hundred, so that nothing is thrown. */
+/** @returns how deeply nested a value may be, in steps of a hundred, before an error is thrown. */
 function deepest(keep: (value: unknown) => unknown): number {
   for (let depth = 100; depth < 20_000; depth += 100) {
     try {
@@ -66,17 +66,17 @@ describe('SqliteDecisionLog', () => {
   it.each([
     ['plain values', { sku: 'tea', quantity: 2, note: null, lines: [1, 'two', { three: true }] }],
     [
-      'what a structured clone keeps',
+      'values of a structured clone',
       { at: new Date(0), amount: 12n, lines: new Map([['tea', 2]]), bytes: Buffer.from('a') },
     ],
-    ['what is not defined', { nothing: undefined, holes: [1, undefined], minusZero: -0, none: Number.NaN }],
+    ['undefined values', { nothing: undefined, holes: [1, undefined], minusZero: -0, none: Number.NaN }],
     ['nothing', undefined],
     ['a list with a hole and a name', { list: Object.assign([1], { 2: 3, unit: 'piece' }) }],
     ['a list with a name', { list: Object.assign([1], { unit: 'piece' }) }],
     // oxlint-disable-next-line no-sparse-arrays
     ['a list with a hole', { list: [1, , 3] }],
-    ['an object of its own kind of text', { toJSON: undefined, text: '\ud800 and \u0000' }],
-  ])('gives back %s', async (_, payload) => {
+    ['an object with its own JSON', { toJSON: undefined, text: '\ud800 and \u0000' }],
+  ])('returns %s unchanged', async (_, payload) => {
     const log = await opened();
     const record = decision('shop.1.1').toRecord();
     const branches = record.branches.map((each) => ({ ...each, payload }));
@@ -94,18 +94,18 @@ describe('SqliteDecisionLog', () => {
     });
   });
 
-  it('refuses a decision that it could not write, before anything is written', async () => {
+  it('refuses a decision that cannot be written, before anything is written', async () => {
     const log = await opened();
     expect(() => log.append(decision('shop.1.1', () => 1))).toThrow('could not be cloned');
-    expect(() => log.append(decision('shop.1.1', 'x'.repeat(65 * 1024 * 1024)))).toThrow(/may have 67108864/);
+    expect(() => log.append(decision('shop.1.1', 'x'.repeat(65 * 1024 * 1024)))).toThrow(/may have at most 67108864/);
 
     expect(await log.lookUp('shop.1.1')).toBe('absent');
     await log.close();
   });
 
-  it('refuses a decision that could be written and not read, and no other that is written with it', async () => {
+  it('refuses a decision that could be written but not read, and no other in the same write', async () => {
     const log = await opened();
-    // Half-way between what can be read and what can be written, so that no few frames of the stack matter.
+    // Half-way between the limits of reading and writing, so that a few frames of the stack do not matter.
     const depth = (deepest((value) => deserialize(serialize(value))) + deepest(serialize)) / 2;
     const ends = await Promise.allSettled([
       log.append(decision('shop.1.1')),
@@ -121,7 +121,7 @@ describe('SqliteDecisionLog', () => {
     expect(await decisionsIn(path)).toEqual(['shop.1.1', 'shop.1.3']);
   });
 
-  it('keeps of every depth that it takes what the next start can read', async () => {
+  it('accepts only depths that the next start can read', async () => {
     const log = await opened();
     const taken: string[] = [];
     for (let depth = 50; depth <= 3_000; depth += 150) {
@@ -140,7 +140,7 @@ describe('SqliteDecisionLog', () => {
     expect(await decisionsIn(path)).toEqual(taken.toSorted());
   });
 
-  it('gives its files and folders to this user alone', async () => {
+  it('restricts its files and folders to this user', async () => {
     const umask = process.umask(0);
     const root = join(path, 'new', 'logs');
     const log = new SqliteDecisionLog({ path: root });
@@ -156,7 +156,7 @@ describe('SqliteDecisionLog', () => {
     await log.close();
   });
 
-  it('refuses a second coordinator, in this process too, with the folder and what to do', async () => {
+  it('refuses a second coordinator, even in this process, and names the folder and the remedy', async () => {
     const log = await opened();
     for (let start = 0; start < 2; start++) {
       const refused = new SqliteDecisionLog({ path }).open('shop');
@@ -170,7 +170,7 @@ describe('SqliteDecisionLog', () => {
     expect(await decisionsIn(path)).toEqual(['shop.1.1']);
   });
 
-  it('refuses a second coordinator though the lock of the first was removed', async () => {
+  it('refuses a second coordinator although the lock of the first was removed', async () => {
     const log = await opened();
     rmSync(join(path, 'shop', 'lock'));
 
@@ -181,7 +181,7 @@ describe('SqliteDecisionLog', () => {
     expect(await decisionsIn(path)).toEqual(['shop.1.1']);
   });
 
-  it('is refused while another process holds it, and lets it in when that was killed', async () => {
+  it('is refused while another process holds it, and opened after that was killed', async () => {
     mkdirSync(join(path, 'shop'));
     const script = `const { DatabaseSync } = require('node:sqlite');
       const database = new DatabaseSync(process.argv[1]);
@@ -202,7 +202,7 @@ describe('SqliteDecisionLog', () => {
     await log.close();
   });
 
-  it('gives the lock back when a start fails, so that the next works in the same process', async () => {
+  it('releases the lock when a start fails, so that the next works in the same process', async () => {
     const log = new SqliteDecisionLog({ path });
     mkdirSync(join(path, 'shop', 'decisions.sqlite'), { recursive: true });
     for (let start = 0; start < 2; start++) {
@@ -216,7 +216,7 @@ describe('SqliteDecisionLog', () => {
     await log.close();
   });
 
-  it('says which folder cannot be opened, and what to do', async () => {
+  it('names the folder that cannot be opened, and the remedy', async () => {
     writeFileSync(join(path, 'shop'), '');
     const refused = new SqliteDecisionLog({ path }).open('shop');
 
@@ -226,15 +226,15 @@ describe('SqliteDecisionLog', () => {
 
   it('fault 65: refuses the folder of a log of LMDB, and changes nothing in it', async () => {
     mkdirSync(join(path, 'shop'));
-    writeFileSync(join(path, 'shop', 'decisions.mdb'), 'of before');
+    writeFileSync(join(path, 'shop', 'decisions.mdb'), 'of the earlier version');
     const refused = new SqliteDecisionLog({ path }).open('shop');
 
     await expect(refused).rejects.toMatchObject({ code: 'DTC_LOG_FORMAT' });
     await expect(refused).rejects.toThrow(/LMDB.*earlier version.*new one/s);
-    expect(imageOf(join(path, 'shop'))).toEqual({ 'decisions.mdb': Buffer.from('of before') });
+    expect(imageOf(join(path, 'shop'))).toEqual({ 'decisions.mdb': Buffer.from('of the earlier version') });
   });
 
-  it('knows in a copy of itself all runs before, and none after', async () => {
+  it('knows in a copy of itself all earlier runs, and no later one', async () => {
     const log = await opened();
     await log.append(decision('shop.1.1'));
     await log.close();
@@ -250,7 +250,7 @@ describe('SqliteDecisionLog', () => {
     await copy.close();
   });
 
-  it('takes nothing while it is closed, and may be closed twice', async () => {
+  it('accepts nothing while it is closed, and may be closed twice', async () => {
     const log = new SqliteDecisionLog({ path });
     await log.close();
     await log.open('shop');
@@ -273,7 +273,7 @@ describe('SqliteDecisionLog', () => {
     expect(threads()).toBe(before);
   });
 
-  it('breaks when its thread ends, and answers every caller that waits at once', async () => {
+  it('breaks when its thread ends, and answers every waiting caller at once', async () => {
     const log = await opened();
     await log.append(decision('shop.1.1'));
     const { worker } = (log as unknown as { opened: { worker: { worker: Worker } } }).opened.worker;
@@ -286,7 +286,7 @@ describe('SqliteDecisionLog', () => {
     expect(await decisionsIn(path)).toEqual(['shop.1.1']);
   });
 
-  it('breaks when a message cannot be sent to its thread, and waits for no answer to it', async () => {
+  it('breaks when a message cannot be sent to its thread, and waits for no answer', async () => {
     const log = await opened();
     await log.append(decision('shop.1.1'));
     const { worker } = (log as unknown as { opened: { worker: { worker: Worker } } }).opened.worker;
@@ -306,20 +306,20 @@ describe('SqliteDecisionLog', () => {
     expect(await decisionsIn(path)).toEqual(['shop.1.1']);
   });
 
-  it('says in words why it could not be closed', async () => {
+  it('reports why it could not be closed', async () => {
     const log = await opened();
     const { worker } = (log as unknown as { opened: { worker: LogWorker } }).opened;
     const close = worker.close.bind(worker);
     vi.spyOn(worker, 'close').mockImplementationOnce(async (limitMs) => {
       await close(limitMs);
-      throw new LogFailure({ kind: 'failed', problem: 'the disk says no' });
+      throw new LogFailure({ kind: 'failed', problem: 'the disk fails' });
     });
 
-    await expect(log.close()).rejects.toThrow(/was not closed as it should be \(the disk says no\)/);
+    await expect(log.close()).rejects.toThrow(/was not closed properly \(the disk fails\)/);
     await log.close();
   });
 
-  it('is whole after a process that ended without closing it, however soon after its start', async () => {
+  it('is intact after a process ended without closing it, however soon after its start', async () => {
     for (const appended of [false, true]) {
       const log = await opened();
       if (appended) await log.append(decision('shop.1.1'));
@@ -329,7 +329,7 @@ describe('SqliteDecisionLog', () => {
     }
   });
 
-  it('forgets the reports of one transaction, and nothing else that is written with them', async () => {
+  it('forgets the reports of one transaction, and nothing else in the same write', async () => {
     const log = await opened();
     await log.report(report('shop.1.3'));
     await Promise.all([
@@ -346,10 +346,10 @@ describe('SqliteDecisionLog', () => {
     expect(claim.reports.map(({ id }) => id).toSorted()).toEqual(['shop.1.10', 'shop.1.3']);
   });
 
-  it('refuses a report and an entry that the next start would not understand', async () => {
+  it('refuses a report and an entry that the next start could not read', async () => {
     const log = await opened();
     const odd = { ...report('shop.1.1'), reason: 7 as unknown as string };
-    expect(() => log.report(odd)).toThrow('not of the shape');
+    expect(() => log.report(odd)).toThrow('does not have the shape');
     const entry = {
       number: 0,
       at: 1,
@@ -359,12 +359,12 @@ describe('SqliteDecisionLog', () => {
       reason: '',
       detail: null,
     } as const;
-    expect(() => log.audit(entry)).toThrow('not of the shape');
+    expect(() => log.audit(entry)).toThrow('does not have the shape');
     await log.close();
     expect(await decisionsIn(path)).toEqual([]);
   });
 
-  it('gives out the next epoch after more starts than a call takes arguments', () => {
+  it('gives out the next epoch after more starts than a call can have arguments', () => {
     const records = new FoundRecords();
     const body = encodeBody('start/1', { token: 'token' });
     const starts = 200_000;
@@ -376,7 +376,7 @@ describe('SqliteDecisionLog', () => {
     expect([records.damage, records.starts.size, records.lastEpoch]).toEqual([undefined, starts, starts]);
   });
 
-  it('answers a write that fails for every note that goes with it, however many those are', async () => {
+  it('answers a failed write for every note in it, however many they are', async () => {
     const log = await opened();
     const { worker } = (log as unknown as { opened: { worker: LogWorker } }).opened;
     for (let number = 1; number <= 200_000; number++) log.end(`shop.1.${number}`);
@@ -389,7 +389,7 @@ describe('SqliteDecisionLog', () => {
     expect(await decisionsIn(path)).toEqual(['shop.1.1', 'shop.1.2']);
   });
 
-  it('lets the later of two calls win, whichever of them was put off', async () => {
+  it('lets the later of two calls win, whichever of them was delayed', async () => {
     const log = await opened();
     await log.append(decision('shop.1.1'));
     log.end('shop.1.1');
@@ -405,7 +405,7 @@ describe('SqliteDecisionLog', () => {
     expect(await decisionsIn(path)).toEqual(['shop.1.2']);
   });
 
-  it('writes something for each check, also when the removal of the one before is yet to be written', async () => {
+  it('writes something for each check, even if the removal of the previous one is not written yet', async () => {
     const log = await opened();
     await log.check();
     const { count } = log.flushes.durationsUs;
@@ -416,7 +416,7 @@ describe('SqliteDecisionLog', () => {
     await log.close();
   });
 
-  it('tells the refused of a group from the others when notes are written before them', async () => {
+  it('distinguishes the refused items of a group when notes are written before them', async () => {
     const log = await opened();
     await log.append(decision('shop.1.1'));
     await log.append(decision('shop.1.2'));
@@ -434,7 +434,7 @@ describe('SqliteDecisionLog', () => {
     await log.close();
   });
 
-  it('grows no further than what is open at the same time', async () => {
+  it('grows only with the records that are open at the same time', async () => {
     const log = await opened();
     const sizes: number[] = [];
     for (let round = 0; round < 6; round++) {
@@ -452,7 +452,7 @@ describe('SqliteDecisionLog', () => {
 });
 
 describe('The end of a decision', () => {
-  it('is written by itself when no other decision follows', async () => {
+  it('is written alone when no other decision follows', async () => {
     const log = await opened();
     for (const id of ['shop.1.1', 'shop.1.2']) await log.append(decision(id));
     for (const id of ['shop.1.1', 'shop.1.2']) log.end(id);
@@ -461,7 +461,7 @@ describe('The end of a decision', () => {
     await log.close();
   });
 
-  it('is written once: what went with another decision is due no more', async () => {
+  it('is written once, with another decision or alone', async () => {
     const log = await opened();
     await log.append(decision('shop.1.1'));
     log.end('shop.1.1');
@@ -469,7 +469,7 @@ describe('The end of a decision', () => {
     expect(await log.lookUp('shop.1.1')).toBe('absent');
     const { count } = log.flushes.durationsUs;
 
-    // Nothing is to happen, so there is nothing to wait for but the time in which it would.
+    // Nothing must happen, so the test can only wait for the time in which it would.
     await passes(80);
     expect(log.flushes.durationsUs.count).toBe(count);
     await log.close();
@@ -485,7 +485,7 @@ describe('The end of a decision', () => {
   });
 });
 
-describe('A log that holds what it must not', () => {
+describe('A log with invalid content', () => {
   it.each([
     ['bytes that are no database', Buffer.alloc(100_000, 1)],
     ['a text', Buffer.from('no database of any kind'.repeat(1_000))],
@@ -496,7 +496,7 @@ describe('A log that holds what it must not', () => {
     await expect(new SqliteDecisionLog({ path }).open('shop')).rejects.toThrow(DamagedLogError);
   });
 
-  it('is not in use when its lock cannot be had for another reason, and tells that reason', async () => {
+  it('reports the reason when its lock cannot be taken although it is not in use', async () => {
     mkdirSync(join(path, 'shop'));
     writeFileSync(join(path, 'shop', 'lock'), 'no lock of any kind'.repeat(100));
 

@@ -28,23 +28,30 @@ import { LogWorker } from './worker-client.js';
 
 /** Options of {@link SqliteDecisionLog}. @publicApi */
 export interface SqliteDecisionLogOptions {
-  /** The folder of the logs, made when it is not there. Each coordinator has a folder of its own name in it. */
+  /**
+   * The folder of the logs, created when it is missing. Each coordinator has a folder of its own name in it.
+   */
   readonly path: string;
 }
 
-/** How long the notes that no caller waits for may be put off, in milliseconds, to share the flush of a decision. */
+/**
+ * How long notes without a waiting caller may be delayed to share the flush of a decision, in milliseconds.
+ */
 const NOTES_WITHIN_MS = 50;
-/** What is written at least to find out whether a decision could be. */
+/** The least content that is written to find out whether a decision can be written. */
 const CHECK_BYTES = 4_096;
 /** Far more than there are transactions in flight, and no more than fits into memory. */
 const MAX_WAITING = 100_000;
-/** More than SQLite takes without a thought, and far more than a payload should have. */
+/** A size that SQLite handles easily, and far more than a payload should have. */
 const MAX_RECORD_BYTES = 64 * 1024 * 1024;
-/** How long all of the closing may take, in milliseconds. */
+/** The time limit of the whole closing, in milliseconds. */
 const CLOSE_LIMIT_MS = 10_000;
 const NOTHING = new Uint8Array();
 
-/** A write with its place among all, in the order of the calls. Of two to one key the later must win, whichever of them was put off. */
+/**
+ * A write with its place in the order of the calls. Of two writes to one key the later must win, whichever of
+ * them was delayed.
+ */
 interface Ordered extends Write {
   readonly place: number;
 }
@@ -55,8 +62,8 @@ interface Opened {
 }
 
 /**
- * A decision log in an embedded SQLite database, which a thread of its own reads, writes and flushes. A decision is durable when its
- * flush is done, and all that wait share one.
+ * A decision log in an embedded SQLite database, which a thread of its own reads, writes and flushes. A
+ * decision is durable after its flush, which all waiting decisions share.
  *
  * @publicApi
  */
@@ -69,14 +76,14 @@ export class SqliteDecisionLog implements DecisionLog {
   private opened: Opened | undefined;
   private starts: ReadonlyMap<number, string> = new Map();
   private broken: LogBrokenError | undefined;
-  /** The size of what could not be written the last time. */
+  /** The size of the last record that could not be written. */
   private failedBytes = 0;
 
   constructor(private readonly options: SqliteDecisionLogOptions) {}
 
   /**
-   * @throws LogInUseError, DamagedLogError, UnknownLogFormatError, FormerLogError, LogStartsUsedUpError; LogNotOpenedError with what
-   * the system says.
+   * @throws LogInUseError, DamagedLogError, UnknownLogFormatError, FormerLogError, LogStartsUsedUpError;
+   * LogNotOpenedError with the error of the system.
    */
   async open(coordinator: string): Promise<LogClaim> {
     const folder = join(this.options.path, coordinator);
@@ -88,7 +95,7 @@ export class SqliteDecisionLog implements DecisionLog {
       return await this.claim(worker, records);
     } catch (error) {
       this.opened = undefined;
-      // Why it could not be opened says more than why it could not be closed either.
+      // The reason why it could not be opened matters more than an error of closing it.
       await worker.close(CLOSE_LIMIT_MS).catch(() => {});
       if (error instanceof CoordinatorError) throw error;
       throw error instanceof LogFailure
@@ -108,7 +115,7 @@ export class SqliteDecisionLog implements DecisionLog {
   }
 
   async lookUp(transactionId: string): Promise<'recorded' | 'absent'> {
-    // While a write is under way it may still get there.
+    // A running write may still reach the disk.
     await this.writes.settled();
     if (this.broken !== undefined) throw this.broken;
     const isThere = await this.ask(
@@ -129,17 +136,17 @@ export class SqliteDecisionLog implements DecisionLog {
     return this.put(reportsOf(report.id) + report.branchId, report);
   }
 
-  /** A report that is on its way is forgotten as well, since writes are taken in their order. */
+  /** A report that is being written is forgotten as well, since writes keep their order. */
   forget(transactionId: string): Promise<void> {
     return this.add({ kind: REMOVE_ALL, key: reportsOf(transactionId), body: NOTHING });
   }
 
-  /** Entries take turns in their places, so that only the latest are kept. */
+  /** Entries reuse their places in turn, so that only the latest are kept. */
   audit(entry: AuditEntry): Promise<void> {
     return this.put(AUDITS + (entry.number % AUDIT_KEPT), entry);
   }
 
-  /** Writes, and takes away, as much as could not be written before. */
+  /** Writes and removes as much as could not be written before. */
   async check(): Promise<void> {
     const body = new Uint8Array(Math.max(CHECK_BYTES, this.failedBytes));
     await this.add({ kind: PUT, key: CHECK, body });
@@ -148,9 +155,10 @@ export class SqliteDecisionLog implements DecisionLog {
   }
 
   /**
-   * What is under way is written first, and so is what was put off.
+   * Running and delayed writes are finished first.
    *
-   * @throws Error when that takes longer than 10 s, since the disk does not answer, or when the files cannot be closed.
+   * @throws Error when that takes longer than 10 s because the disk does not answer, or when the files cannot
+   * be closed.
    */
   async close(): Promise<void> {
     const { opened } = this;
@@ -164,21 +172,21 @@ export class SqliteDecisionLog implements DecisionLog {
     try {
       if (await opened.worker.close(Math.max(1, endsAt - performance.now()))) return;
     } catch (error) {
-      problem = `as it should be (${problemOf(error)})`;
+      problem = `properly (${problemOf(error)})`;
     }
     throw new Error(
-      `The decision log in ${opened.folder} was not closed ${problem}. What was acknowledged is on its disk; end the process ` +
+      `The decision log in ${opened.folder} was not closed ${problem}. Acknowledged decisions are on its disk. End the process ` +
         'before you start another one on this log.',
     );
   }
 
   private async writeRest(): Promise<void> {
     await this.writes.settled();
-    // A note that is lost is harmless, so a disk that is full keeps no one from closing.
+    // Losing a note is harmless, so a full disk must not prevent the closing.
     if (this.notes.length > 0) await this.write([]).catch(() => {});
   }
 
-  /** What is stored is read and understood before anything is changed. */
+  /** The stored records are read and checked before anything is changed. */
   private async claim(worker: LogWorker, records: FoundRecords): Promise<LogClaim> {
     const found = (await worker.request({ type: 'open', folder: this.opened!.folder })) as Found;
     if (records.damage !== undefined) throw records.damage;
@@ -212,7 +220,10 @@ export class SqliteDecisionLog implements DecisionLog {
   private put(key: string, record: object, payloads?: readonly unknown[]): Promise<void> {
     const body = encodeBody(key, record, payloads);
     if (body.length > MAX_RECORD_BYTES) {
-      throw new RecordRefusedError(key, `it has ${body.length} bytes, and may have ${MAX_RECORD_BYTES}`);
+      throw new RecordRefusedError(
+        key,
+        `it has ${body.length} bytes, but may have at most ${MAX_RECORD_BYTES}`,
+      );
     }
     return this.add({ kind: PUT, key, body });
   }
@@ -221,7 +232,7 @@ export class SqliteDecisionLog implements DecisionLog {
     return this.writes.add({ ...write, place: this.nextPlace++ });
   }
 
-  /** No caller waits for it: it goes with the next decision, or by itself when none comes soon. */
+  /** No caller waits for it: it is written with the next decision, or alone when none comes soon. */
   private note(write: Write): void {
     this.notes.push({ ...write, place: this.nextPlace++ });
     this.notesTimer ??= setTimeout(() => {
@@ -230,7 +241,7 @@ export class SqliteDecisionLog implements DecisionLog {
     }, NOTES_WITHIN_MS).unref();
   }
 
-  /** Writes a group and the notes in one transaction, in the order in which they were called for. */
+  /** Writes a group and the notes in one transaction, in the order of their calls. */
   private async write(group: readonly Ordered[]): Promise<Refusals> {
     if (this.broken !== undefined) throw this.broken;
     const { worker } = this.storage;
@@ -251,7 +262,7 @@ export class SqliteDecisionLog implements DecisionLog {
     }
   }
 
-  /** @returns the answer of the thread. What breaks the log breaks it until it is opened anew. */
+  /** @returns the answer of the thread. An error that breaks the log breaks it until it is opened again. */
   private async ask<T>(answer: Promise<T>): Promise<T> {
     try {
       return await answer;
@@ -265,7 +276,7 @@ export class SqliteDecisionLog implements DecisionLog {
   }
 }
 
-/** @returns what the keys of all reports of a transaction begin with. */
+/** @returns the prefix of the keys of all reports of a transaction. */
 function reportsOf(transactionId: string): string {
   return `${REPORTS}${transactionId}/`;
 }

@@ -17,13 +17,13 @@ import { open } from './record-envelope.ts';
 import { kindOf } from '../coordinator/log/record-shapes.ts';
 import { CENSUS_PAGE, PAGE_BYTES } from './wal-scan.ts';
 
-/** The census comes first, so that it is on the page where the scan looks for it. */
+/** The census comes first, so that it is on the page that the scan reads. */
 export const SCHEMA = [
   'CREATE TABLE census (id INTEGER PRIMARY KEY CHECK (id = 1), value BLOB NOT NULL) STRICT',
   'CREATE TABLE record (id INTEGER PRIMARY KEY, value BLOB NOT NULL) STRICT',
 ] as const;
 
-/** Where a record is stored. */
+/** The place of a record. */
 export interface Place {
   readonly row: number;
   readonly digest: string;
@@ -33,7 +33,7 @@ export interface Place {
 export interface Stored {
   readonly database: DatabaseSync;
   readonly lock: ExclusiveLock;
-  /** Undefined while the log has never been claimed. */
+  /** Undefined before the first claim. */
   readonly census: Census | undefined;
   readonly index: Map<string, Place>;
   readonly nextRow: number;
@@ -42,18 +42,20 @@ export interface Stored {
 
 const SQLITE_BUSY = 5;
 const SQLITE_FULL = 13;
-/** No memory, read-only, I/O error, full, cannot be opened, no permission: what the system says, and no damage. */
+/**
+ * No memory, read-only, I/O error, full, cannot be opened, no permission: errors of the system, not damage.
+ */
 const OF_THE_SYSTEM: ReadonlySet<number> = new Set([3, 7, 8, 10, SQLITE_FULL, 14, 23]);
-/** A file that ends before it should. */
+/** A file that ends too early. */
 const SHORT_READ = 522;
-/** So large may a write-ahead log stay when it is used again from its start, in bytes. */
+/** The largest size of a write-ahead log that is kept when it restarts, in bytes. */
 export const KEPT_WAL_BYTES = 16 * 1024 * 1024;
 
 /**
  * Opens a log, and reads and checks every byte that a decision depends on. Nothing is written.
  *
- * @param found gets every record.
- * @throws LogFailure; what the system says when a file cannot be opened or read.
+ * @param found receives every record.
+ * @throws LogFailure; the error of the system when a file cannot be opened or read.
  */
 export function openStored(files: LogFiles, found: (key: string, body: Buffer) => void): Stored {
   files.prepareFolder();
@@ -69,7 +71,7 @@ export function openStored(files: LogFiles, found: (key: string, body: Buffer) =
       const read = readAll(database, sequence, files, found);
       return { database, lock, warning, ...read };
     } catch (error) {
-      // What is damaged stays as it is, for the examination.
+      // Damaged files stay unchanged, for examination.
       files.closeUnchanged(() => database.close());
       throw asDamage(error, files);
     }
@@ -87,11 +89,12 @@ export function isFull(error: unknown): boolean {
   return ((codeOf(error) ?? 0) & 0xff) === SQLITE_FULL;
 }
 
-/** The main file has a lock of its own, which holds where someone has removed that of the folder. */
+/** The main file has a lock of its own, which holds even if the lock of the folder was removed. */
 function connect(files: LogFiles): DatabaseSync {
   const database = new DatabaseSync(files.main, { timeout: 0 });
   try {
-    // The exclusive lock comes first: with it SQLite needs no memory that it would share with other processes.
+    // The exclusive lock comes first: with it SQLite needs no memory that it would share with other
+    // processes.
     database.exec(`
       PRAGMA locking_mode = EXCLUSIVE;
       PRAGMA page_size = ${PAGE_BYTES};
@@ -128,14 +131,14 @@ function readAll(
   if (first?.integrity_check !== 'ok') throw damaged(files.main, String(first?.integrity_check));
   if (sequence === 0) {
     if (database.prepare('SELECT name FROM sqlite_schema').all().length > 0) {
-      throw damaged(files.main, 'it has tables, and nothing says what they must hold');
+      throw damaged(files.main, 'it has tables, but no census tells what they must hold');
     }
     return { census: undefined, index: new Map(), nextRow: 1 };
   }
   checkSchema(database, files);
   const census = readCensus(database, files);
   if (census.sequence !== sequence) {
-    throw damaged(files.main, `it ends with transaction ${census.sequence}, and must end with ${sequence}`);
+    throw damaged(files.main, `it ends with transaction ${census.sequence}, but must end with ${sequence}`);
   }
   return { census, ...readRecords(database, census, files, found) };
 }
@@ -154,7 +157,7 @@ function readCensus(database: DatabaseSync, files: LogFiles): Census {
   const rows = database.prepare('SELECT id, value FROM census').all();
   const stored = rows.length === 1 && rows[0]!.id === 1 ? rows[0]!.value : undefined;
   const census = stored instanceof Uint8Array ? decodeCensus(stored) : undefined;
-  if (census === undefined) throw damaged(files.main, 'its census is missing, or is not as it was written');
+  if (census === undefined) throw damaged(files.main, 'its census is missing or has been changed');
   if (census.version !== FORMAT_VERSION) throw new LogFailure({ kind: 'format', found: census.version });
   return census;
 }
@@ -170,14 +173,14 @@ function readRecords(
   let nextRow = 1;
   for (const { id, value } of database.prepare('SELECT id, value FROM record').iterate()) {
     if (typeof id !== 'number' || !(value instanceof Uint8Array)) {
-      throw damaged(`row ${String(id)}`, 'it is no record');
+      throw damaged(`row ${String(id)}`, 'it is not a record');
     }
     const opened = open(census.logId, id, value);
     if ('damage' in opened) throw damaged(`row ${id}`, opened.damage);
     if ('version' in opened) throw new LogFailure({ kind: 'format', found: opened.version });
     const { key } = opened;
     if (kindOf(key) === undefined) throw damaged(key, 'its key is of no known kind');
-    if (index.has(key)) throw damaged(key, 'it is there twice');
+    if (index.has(key)) throw damaged(key, 'it exists twice');
     digests.combine(opened.digest);
     index.set(key, { row: id, digest: opened.digest });
     nextRow = Math.max(nextRow, id + 1);
@@ -186,23 +189,26 @@ function readRecords(
   if (index.size !== census.count || !isSameDigest(digests.total(), census.digest)) {
     throw damaged(
       files.main,
-      `it must hold ${census.count} records, and it holds ${index.size}, or others than it must`,
+      `it must hold ${census.count} records, but it holds ${index.size}, or different ones`,
     );
   }
   return { index, nextRow };
 }
 
-/** @returns the census for a log that holds nothing. */
+/** @returns the census of an empty log. */
 export function emptyCensus(logId: string): Census {
   return { logId, sequence: 0, count: 0, digest: new Uint8Array(DIGEST_BYTES), needsWal: false };
 }
 
-/** @returns the statement that writes a census, for where nothing can be bound to it. */
+/** @returns the statement that writes a census, for use where no parameter can be bound. */
 export function updateCensus(census: Census): string {
   return `UPDATE census SET value = x'${encodeCensus(census).toString('hex')}' WHERE id = 1`;
 }
 
-/** @returns a failure for an error of SQLite while it reads, which is damage unless the system says otherwise. */
+/**
+ * @returns a failure for an error of SQLite during reading, which means damage unless the system reports
+ * another cause.
+ */
 function asDamage(error: unknown, files: LogFiles): unknown {
   if (error instanceof LogFailure) return error;
   const code = codeOf(error);

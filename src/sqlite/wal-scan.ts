@@ -15,25 +15,28 @@ const COMMIT_AT = 4;
 const FRAME_SALT_AT = 8;
 const FRAME_CHECKSUM_AT = 16;
 const FRAME_CHECKSUM_COVERS = 8;
-/** The census is alone in its table, which is made first: it never leaves this page. */
+/** The census is alone in its table, which is created first: it never leaves this page. */
 export const CENSUS_PAGE = 2;
 export const PAGE_BYTES = 4_096;
 const FRAME_BYTES = FRAME_HEADER_BYTES + PAGE_BYTES;
 const FRAMES_AT_ONCE = 256;
 
-/** What a write-ahead log holds, found out without SQLite, which drops everything behind the first damage silently. */
+/**
+ * The content of a write-ahead log, read without SQLite, which silently drops everything behind the first
+ * damage.
+ */
 export interface WalScan {
-  /** Whether there is anything that could be a frame. */
+  /** Whether any part could be a frame. */
   readonly isEmpty: boolean;
-  /** Whether its header is as it was written. If not, SQLite ignores all of it. */
+  /** Whether its header is intact. If not, SQLite ignores all of it. */
   readonly hasHeader: boolean;
   /** The number of the last transaction that SQLite would find; undefined when it would find none. */
   readonly lastSequence: number | undefined;
-  /** The highest number of a transaction of which anything is left, anywhere in it, whether SQLite would find it or not. */
+  /** The highest number of a transaction with any remnant in it, whether SQLite would find it or not. */
   readonly highestSequence: number;
-  /** The log that it belongs to; undefined when nothing in it says so. */
+  /** The log that it belongs to; undefined when nothing in it shows that. */
   readonly logId: string | undefined;
-  /** Whether frames were begun behind the last transaction that SQLite would find. */
+  /** Whether frames were started behind the last transaction that SQLite would find. */
   readonly hasTail: boolean;
 }
 
@@ -46,7 +49,10 @@ const EMPTY: WalScan = {
   hasTail: false,
 };
 
-/** @returns what the write-ahead log holds, as if it were empty when it is not there. It is not changed. */
+/**
+ * @returns the content of the write-ahead log, or of an empty one when the file is missing. It is not
+ * changed.
+ */
 export function scanWal(path: string): WalScan {
   if (!existsSync(path)) return EMPTY;
   const file = openSync(path, 'r');
@@ -58,7 +64,7 @@ export function scanWal(path: string): WalScan {
   }
 }
 
-/** A checksum as SQLite adds it up: two sums over pairs of words. */
+/** A checksum in the manner of SQLite: two sums over pairs of words. */
 class Checksum {
   private readonly littleEndian: boolean;
   first = 0;
@@ -86,9 +92,9 @@ class Scanner {
   private readonly header = Buffer.alloc(HEADER_BYTES);
   private readonly checksum: Checksum;
   private readonly hasHeader: boolean;
-  /** Whether all frames so far are as they were written. */
+  /** Whether all frames so far are intact. */
   private isUnbroken: boolean;
-  /** The number of the transaction that is being read, and of the last that was whole. */
+  /** The number of the transaction that is being read, and of the last complete one. */
   private sequence: number | undefined;
   private lastSequence: number | undefined;
   private highestSequence = 0;
@@ -124,7 +130,7 @@ class Scanner {
   }
 
   private frame(frame: Buffer): void {
-    // What was left from before the last checkpoint bears another salt. Without the header all is looked at.
+    // Remnants from before the last checkpoint have another salt. Without the header all frames are examined.
     const isOfThisTurn =
       frame.length >= FRAME_HEADER_BYTES &&
       frame.compare(this.header, SALT_AT, SALT_AT + SALT_BYTES, FRAME_SALT_AT, FRAME_CHECKSUM_AT) === 0;
@@ -149,7 +155,7 @@ class Scanner {
     this.hasTail = false;
   }
 
-  /** Whether its checksum fits, which also depends on all frames before. */
+  /** Whether its checksum matches, which also depends on all earlier frames. */
   private follows(frame: Buffer): boolean {
     if (frame.length < FRAME_BYTES) return false;
     this.checksum.add(frame, 0, FRAME_CHECKSUM_COVERS);

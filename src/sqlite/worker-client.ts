@@ -1,18 +1,19 @@
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-// The types alone, by which every build that has this file has the thread's as well.
+// Only the types, so that every build with this file includes the thread's file as well.
 import { messageOf } from '../coordinator/gate/texts.js';
 import { within } from '../coordinator/within.js';
 import type { Request, Response } from './log-worker.js';
 import { type Failure, LogFailure, type Rows } from './messages.js';
 
-/** Beside this file, and built or not as this one. */
+/** Beside this file, and built like this one or not. */
 const ENTRY = new URL(`./log-worker${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
 
 /**
- * The stack of the thread, in MiB: half of what the main thread has. A record that can be read with it, which the thread tries before
- * it writes it, can be read at the next start by the main thread, wherever that stands.
+ * The stack of the thread, in MiB: half of the main thread's. The thread tries to read a record before it
+ * writes it. A record that it can read, the main thread can read at the next start, at any depth of its
+ * stack.
  */
 const STACK_MB = 0.5;
 
@@ -25,10 +26,13 @@ export class LogWorker {
   private readonly pending = new Map<number, PromiseWithResolvers<Result>>();
   private readonly ended = Promise.withResolvers<void>();
   private nextId = 1;
-  /** Why the thread is no more. */
+  /** Why the thread has ended. */
   private end: Failure | undefined;
 
-  /** @param onRows gets the records that the thread reads when it opens the log, before `open` is answered. */
+  /**
+   * @param onRows receives the records that the thread reads when it opens the log, before `open` is
+   * answered.
+   */
   constructor(private readonly onRows: (rows: Rows) => void) {
     this.worker = new Worker(ENTRY, {
       name: 'decision-log',
@@ -43,12 +47,13 @@ export class LogWorker {
       this.over('its thread has ended');
       this.ended.resolve();
     });
-    // A process ends although its log is open, but not while the log owes it an answer.
+    // An open log does not keep the process alive, but an unanswered request does.
     this.worker.unref();
   }
 
   /**
-   * @returns a promise of the answer; it rejects with a LogFailure, or with what `postMessage` throws. Then the thread knows of nothing.
+   * @returns a promise of the answer. It rejects with a LogFailure, or with the error of `postMessage`; then
+   * the thread has received nothing.
    */
   request(message: WithoutId<Request>, transfer: ArrayBuffer[] = []): Promise<Result> {
     if (this.end !== undefined) return Promise.reject(new LogFailure(this.end));
@@ -68,8 +73,8 @@ export class LogWorker {
   /**
    * Closes the log and ends the thread.
    *
-   * @param limitMs how long that may take.
-   * @returns whether the thread has ended. One that waits for a disk cannot be ended.
+   * @param limitMs the time limit.
+   * @returns whether the thread has ended. A thread that waits for a disk cannot be ended.
    * @throws LogFailure when the files could not be closed.
    */
   async close(limitMs: number): Promise<boolean> {

@@ -16,7 +16,7 @@ function setUp(limit = 1_000) {
     writes.push({ items, succeed: (refusals = new Map()) => resolve(refusals), fail: reject });
     return promise;
   }, limit);
-  /** What has become of each item, in the order in which it was heard. */
+  /** The result of each item, in order of arrival. */
   const heard: string[] = [];
   const add = (...items: string[]): void => {
     for (const item of items) {
@@ -30,7 +30,7 @@ function setUp(limit = 1_000) {
 }
 
 describe('GroupCommit', () => {
-  it('writes together, and in their order, what is added in one turn', async () => {
+  it('writes the items of one turn together, and in order', async () => {
     const { add, writes, written, heard } = setUp();
     add('a', 'b', 'c');
     await settled();
@@ -43,7 +43,7 @@ describe('GroupCommit', () => {
     expect(written()).toHaveLength(1);
   });
 
-  it('puts what is added while a write is under way into the next one, together', async () => {
+  it('writes items that are added during a write together in the next one', async () => {
     const { add, writes, written, heard } = setUp();
     add('a');
     await settled();
@@ -63,7 +63,7 @@ describe('GroupCommit', () => {
     expect(heard).toEqual(['a is durable', 'b is durable', 'c is durable', 'd is durable']);
   });
 
-  it('a write that fails rejects its own group and no other, and the next is written', async () => {
+  it('rejects only the group of a failed write, and writes the next', async () => {
     const { add, writes, heard } = setUp();
     add('a', 'b');
     await settled();
@@ -77,7 +77,7 @@ describe('GroupCommit', () => {
     expect(heard.slice(2)).toEqual(['c is durable']);
   });
 
-  it('a write that throws at once is a write that fails', async () => {
+  it('treats a write that throws at once as a failed write', async () => {
     const commits = new GroupCommit<string>(() => {
       throw new Error('the log is closed');
     }, 10);
@@ -86,7 +86,7 @@ describe('GroupCommit', () => {
     await expect(commits.add('b')).rejects.toThrow('the log is closed');
   });
 
-  it('writes again after a time in which there was nothing to write', async () => {
+  it('writes again after an idle time', async () => {
     const { add, writes, written, heard } = setUp();
     for (const [turn, item] of ['a', 'b', 'c'].entries()) {
       add(item);
@@ -99,7 +99,7 @@ describe('GroupCommit', () => {
     expect(heard).toEqual(['a is durable', 'b is durable', 'c is durable']);
   });
 
-  it('is settled when all that was added before has its answer, good or bad', async () => {
+  it('is settled when all earlier items have their answers, good or bad', async () => {
     const { commits, add, writes, heard } = setUp();
     add('a');
     await settled();
@@ -114,7 +114,7 @@ describe('GroupCommit', () => {
     expect(heard).toEqual(['a: no space left', 'b is durable', 'settled']);
   });
 
-  it('is settled though more and more is added after', async () => {
+  it('is settled although more and more items are added later', async () => {
     const { commits, add, writes } = setUp();
     add('a');
     let isSettled = false;
@@ -128,7 +128,7 @@ describe('GroupCommit', () => {
     expect(writes).toHaveLength(2);
   });
 
-  it('writes an empty group when it is asked to write, and one only', async () => {
+  it('writes one empty group on request', async () => {
     const { commits, add, written, writes } = setUp();
     commits.writeSoon();
     commits.writeSoon();
@@ -142,7 +142,7 @@ describe('GroupCommit', () => {
     expect(written()).toEqual([[], ['a']]);
   });
 
-  it('is settled at once when there is nothing to wait for', async () => {
+  it('is settled at once when nothing waits', async () => {
     const { commits, add, writes } = setUp();
     await expect(commits.settled()).resolves.toBeUndefined();
 
@@ -154,7 +154,7 @@ describe('GroupCommit', () => {
     expect(writes).toHaveLength(1);
   });
 
-  it('rejects what was refused of a group, and nothing else of it', async () => {
+  it('rejects only the refused items of a group', async () => {
     const { add, writes, heard } = setUp();
     add('a', 'b', 'c');
     await settled();
@@ -164,20 +164,20 @@ describe('GroupCommit', () => {
     expect(heard).toEqual(['a is durable', 'b: it is nested too deeply', 'c is durable']);
   });
 
-  it('refuses what is beyond its limit at once, and writes what waits', async () => {
+  it('refuses items beyond its limit at once, and writes the waiting ones', async () => {
     const { add, writes, written, heard } = setUp(2);
     add('a');
     await settled();
     add('b', 'c', 'd');
     await settled();
-    expect(heard).toEqual(['d: 2 writes wait for the decision log already']);
+    expect(heard).toEqual(['d: 2 writes already wait for the decision log']);
 
     writes[0]!.succeed();
     await settled();
     expect(written()).toEqual([['a'], ['b', 'c']]);
   });
 
-  it('answers a large group in several turns, and writes the next meanwhile when that is large as well', async () => {
+  it('answers a large group in several turns, and writes the next meanwhile if it is large as well', async () => {
     const { commits, add, writes, written, heard } = setUp(10_000);
     add(...Array.from({ length: 1_000 }, (_, index) => `item ${index}`));
     await settled();
@@ -201,7 +201,7 @@ describe('GroupCommit', () => {
     expect(heard.at(-1)).toBe('next 499 is durable');
   });
 
-  it('writes what came with the answers of a group together, though it is little', async () => {
+  it('writes items that came with the answers of a group together, even if they are few', async () => {
     const { commits, writes, written } = setUp();
     const again = async (item: string): Promise<void> => {
       await commits.add(item);

@@ -1,63 +1,73 @@
-/** One thing to be written, and who waits for it. */
+/** One item to be written, and the callbacks of its caller. */
 interface Waiting<T> {
   readonly item: T;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** What was not written of a group that was: why, by its place in the group. */
+/** The refused items of a written group: the reason, by place in the group. */
 export type Refusals = ReadonlyMap<number, Error>;
 
-/** So many are answered in one turn of the event loop: what they do with their answers must not hold up everything else. */
+/**
+ * The number of items that are answered in one turn of the event loop: the callbacks must not delay
+ * everything else.
+ */
 const ANSWERS_A_TURN = 32;
 
 /**
- * Shares one flush among all that wait: what is added while one is under way goes into the next, together. The next is written
- * while the answers of the one before are given.
+ * Shares one flush among all waiting items: items that are added during a flush go into the next one
+ * together. The next is written while the answers of the previous one are delivered.
  *
  * Source: DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984: group commit.
  */
 export class GroupCommit<T> {
   private waiting: Waiting<T>[] = [];
-  /** The group that is being written; it never rejects. */
+  /** The running write of a group; it never rejects. */
   private current: Promise<void> | undefined;
-  /** The answers that are being given; it never rejects. */
+  /** The running delivery of answers; it never rejects. */
   private answers: Promise<void> = Promise.resolve();
-  /** How many groups are being answered, and how many must wait for the next to be written meanwhile. */
+  /**
+   * The number of groups that are being answered, and the number of waiting items that start the next write
+   * meanwhile.
+   */
   private answering = 0;
   private enough = 0;
   private added = 0;
   private answered = 0;
 
   /**
-   * @param write makes all of them durable but those that it refuses, or none and rejects.
-   * @param limit how many may wait; one more is refused.
+   * @param write makes all items durable except those that it refuses, or none and rejects.
+   * @param limit the most waiting items; one more is refused.
    */
   constructor(
     private readonly write: (items: readonly T[]) => Promise<Refusals>,
     private readonly limit: number,
   ) {}
 
-  /** @returns a promise that resolves when the item is durable, and rejects when it was refused or that is not known. */
+  /**
+   * @returns a promise that resolves when the item is durable, and rejects when it was refused or its state
+   * is unknown.
+   */
   add(item: T): Promise<void> {
     if (this.waiting.length >= this.limit) {
-      return Promise.reject(new Error(`${this.limit} writes wait for the decision log already`));
+      return Promise.reject(new Error(`${this.limit} writes already wait for the decision log`));
     }
     return new Promise((resolve, reject) => {
       this.added++;
       this.waiting.push({ item, resolve, reject });
-      // While the ones before get their answers, more will come of that: it is worth one flush, and not many.
+      // While the previous items get their answers, more items will follow from these: they are worth one
+      // flush, not many.
       if (this.answering === 0 || this.waiting.length >= this.enough) this.writeSoon();
     });
   }
 
-  /** Writes a group soon, though it may be an empty one. */
+  /** Writes a group soon, even an empty one. */
   writeSoon(): void {
     this.current ??= this.writeGroup();
   }
 
   /**
-   * Waits for what was added so far, and not for what comes after, however much that is.
+   * Waits for the items that were added so far, but not for later ones, however many they are.
    *
    * @returns a promise that never rejects.
    */
@@ -70,7 +80,8 @@ export class GroupCommit<T> {
   }
 
   private async writeGroup(): Promise<void> {
-    // What is added in the same turn of the event loop is written together, also by what follows from an answer.
+    // Items that are added in the same turn of the event loop are written together, including those that
+    // follow from an answer.
     await new Promise<void>((resolve) => {
       process.nextTick(resolve);
     });
@@ -84,7 +95,7 @@ export class GroupCommit<T> {
     if (this.waiting.length >= this.enough && this.waiting.length > 0) this.writeSoon();
   }
 
-  /** @returns what each is told: undefined that it is durable. */
+  /** @returns the answer of each item: undefined if it is durable. */
   private async outcomeOf(group: readonly Waiting<T>[]): Promise<(index: number) => unknown> {
     try {
       const refusals = await this.write(group.map(({ item }) => item));

@@ -1,23 +1,30 @@
 import { deserialize, serialize } from 'node:v8';
 import { CHECK, fitsItsKind } from './record-shapes.ts';
 
-const OF_ANOTHER_SHAPE = 'it is not of the shape of its kind';
+const OF_ANOTHER_SHAPE = 'it does not have the shape of its kind';
 
-/** The first byte of a body says in which of two forms the rest is. */
+/** The first byte of a body tells which of two forms follows. */
 const JSON_TEXT = 0x6a;
-/** The format of V8, which keeps whatever a structured clone keeps: dates, maps, big integers, bytes, what is undefined. */
+/**
+ * The format of V8, which keeps everything that a structured clone keeps: dates, maps, big integers, bytes,
+ * undefined.
+ */
 const STRUCTURED_CLONE = 0x76;
 
-/** So many values of a payload are looked at, to so many levels: beyond it is a structured clone, whatever it is. */
+/**
+ * The most values of a payload that are examined, and the most levels: a larger one becomes a structured
+ * clone.
+ */
 const MOST_VALUES = 1_000;
 const MOST_LEVELS = 64;
 
 /**
- * Writes the body of a record. What JSON gives back as it was is kept as JSON, which takes a third of the time; all else as a
- * structured clone.
+ * Writes the body of a record. A value that JSON reproduces is stored as JSON, which takes a third of the
+ * time; any other as a structured clone.
  *
- * @param payloads what a caller has handed over, of which nothing is known. The rest of the record must be plain.
- * @throws DataCloneError when it holds what cannot be kept, such as a function; Error when it is not of the shape of its kind.
+ * @param payloads values of callers, which may be anything. The rest of the record must be plain.
+ * @throws DataCloneError when it holds a value that cannot be stored, such as a function; Error when it does
+ * not have the shape of its kind.
  */
 export function encodeBody(key: string, record: object, payloads: readonly unknown[] = []): Uint8Array {
   if (!fitsItsKind(key, record)) throw new Error(OF_ANOTHER_SHAPE);
@@ -39,7 +46,7 @@ export function encodeBody(key: string, record: object, payloads: readonly unkno
 /**
  * Reads the body of a record, as the next start will read it.
  *
- * @throws Error when it cannot be read, or is not of the shape of its kind.
+ * @throws Error when it cannot be read, or does not have the shape of its kind.
  */
 export function readBody(key: string, body: Uint8Array): unknown {
   if (key === CHECK) return undefined;
@@ -50,9 +57,9 @@ export function readBody(key: string, body: Uint8Array): unknown {
 }
 
 /**
- * Proves that a body which `encodeBody` has made can be read again. JSON that was made of plain values needs no proof: it is read as it
- * was written, and it is not nested deeply. A structured clone does: what can be written need not be readable, as when it is
- * nested so deeply that reading it takes more of the stack than writing it.
+ * Proves that a body made by `encodeBody` can be read again. JSON made of plain values needs no proof: it is
+ * not nested deeply. A structured clone does: a value that can be written may not be readable, for example if
+ * it is nested so deeply that reading it takes more stack than writing it.
  *
  * @throws Error when it cannot be read.
  */
@@ -66,7 +73,7 @@ function valueOf(bytes: Buffer): unknown {
   throw new Error('it is in no known form');
 }
 
-/** Looks whether JSON gives a value back as it was. */
+/** Whether JSON reproduces a value. */
 class PlainLook {
   private left = MOST_VALUES;
 

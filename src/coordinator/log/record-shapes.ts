@@ -1,11 +1,11 @@
 import { OPERATOR_ACTIONS } from './decision-log.ts';
 
-/** What the keys begin with: the commit records, the heuristic reports, the audit entries and the starts. */
+/** The prefixes of the keys: of commit records, heuristic reports, audit entries and starts. */
 export const COMMITS = 'commit/';
 export const REPORTS = 'report/';
 export const AUDITS = 'audit/';
 export const STARTS = 'start/';
-/** Is written to find out whether something can be. It holds nothing. */
+/** Written to find out whether the log can be written. It holds nothing. */
 export const CHECK = 'check';
 
 type Fits = (value: unknown) => boolean;
@@ -80,14 +80,14 @@ const SHAPES: Readonly<Record<string, Fits>> = {
   [STARTS]: objectOf({ token: text }),
 };
 
-/** @returns what a key begins with, up to its first slash; undefined for a key of no known kind. */
+/** @returns the prefix of a key, up to its first slash; undefined for a key of no known kind. */
 export function kindOf(key: string): string | undefined {
   if (key === CHECK) return CHECK;
   const kind = key.slice(0, key.indexOf('/') + 1);
   return Object.hasOwn(SHAPES, kind) ? kind : undefined;
 }
 
-/** Whether a value is of the shape that records under such a key have. */
+/** Whether a value has the shape of records with such a key. */
 export function fitsItsKind(key: string, value: unknown): boolean {
   const kind = kindOf(key);
   return kind !== undefined && kind !== CHECK && SHAPES[kind]!(value);

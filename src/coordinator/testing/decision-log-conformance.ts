@@ -48,14 +48,14 @@ const CHECKS: Readonly<Record<string, Check>> = {
     assert.ok(claim.token.length >= 16, `the token ${JSON.stringify(claim.token)} can be guessed`);
     await log.close();
   },
-  'takes a decision, and many at once': async (create) => {
+  'accepts a decision, and many at once': async (create) => {
     await withLog(create, async (log, claim) => {
       await append(log, idIn(claim, 1));
       await Promise.all(Array.from({ length: 300 }, (_, index) => append(log, idIn(claim, index + 2))));
     });
   },
-  'says that it can be written': (create) => withLog(create, (log) => log.check()),
-  'takes the end of a decision, and a report, and forgets it': async (create) => {
+  'reports that it can be written': (create) => withLog(create, (log) => log.check()),
+  'accepts the end of a decision and a report, and forgets the report': async (create) => {
     await withLog(create, async (log, claim) => {
       const id = idIn(claim, 1);
       await append(log, id);
@@ -69,7 +69,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
 /** The requirements for a log whose decisions outlive it. */
 const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
   ...DURABLE_IDENTITY_CHECKS,
-  'a decision is there after the next start, with all its branches': async (create) => {
+  'a decision exists after the next start, with all its branches': async (create) => {
     const payload = { sku: 'tea', quantity: 2, note: null };
     const id = await withLog(create, async (log, claim) => {
       await append(log, idIn(claim, 1), payload);
@@ -86,7 +86,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     await log.close();
     assert.equal((await claimOf(create)).decisions.length, 20);
   },
-  'the same decision twice is one': async (create) => {
+  'the same decision written twice is one decision': async (create) => {
     const id = await withLog(create, async (log, claim) => {
       await append(log, idIn(claim, 1));
       await append(log, idIn(claim, 1));
@@ -94,7 +94,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     });
     assert.deepEqual(idsOf(await claimOf(create)), [id]);
   },
-  'what has progressed is there as it was last written, and an end is not undone by it': async (create) => {
+  'a progress record exists as last written, and undoes no end': async (create) => {
     const record = await withLog(create, async (log, claim) => {
       const [id, ended] = [idIn(claim, 1), idIn(claim, 2)];
       const before = recordOf(id, null);
@@ -110,7 +110,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     });
     assert.deepEqual([...(await claimOf(create)).decisions], [record]);
   },
-  'answers while decisions keep coming': async (create) => {
+  'answers inquiries while decisions are being written': async (create) => {
     await withLog(create, async (log, claim) => {
       const most = 20_000;
       let left = most;
@@ -126,7 +126,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
       assert.ok(isUnderLoad, 'the answer came only when nothing was written any more');
     });
   },
-  'forgets a report that is on its way': async (create) => {
+  'forgets a report that is being written': async (create) => {
     await withLog(create, async (log, claim) => {
       const writing = log.report(reportOf(idIn(claim, 1)));
       await log.forget(idIn(claim, 1));
@@ -134,7 +134,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     });
     assert.deepEqual([...(await claimOf(create)).reports], []);
   },
-  'what is ended is gone after the next start, and nothing else': async (create) => {
+  'an ended decision is gone after the next start, and nothing else': async (create) => {
     const kept = await withLog(create, async (log, claim) => {
       const ids = [1, 10, 2].map((number) => idIn(claim, number));
       for (const id of ids) await append(log, id);
@@ -143,7 +143,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     });
     assert.deepEqual(idsOf(await claimOf(create)), kept);
   },
-  'what was ended by an earlier run is gone as well': async (create) => {
+  'a decision that an earlier run ended is gone as well': async (create) => {
     const id = await withLog(create, async (log, claim) => {
       await append(log, idIn(claim, 1));
       return idIn(claim, 1);
@@ -151,7 +151,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     await withLog(create, (log) => log.end(id));
     assert.deepEqual(idsOf(await claimOf(create)), []);
   },
-  'says of each id whether it is recorded': async (create) => {
+  'answers for each id whether it is recorded': async (create) => {
     const id = await withLog(create, async (log, claim) => {
       await append(log, idIn(claim, 1));
       assert.equal(await log.lookUp(idIn(claim, 1)), 'recorded');
@@ -160,7 +160,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     });
     await withLog(create, async (log) => assert.equal(await log.lookUp(id), 'recorded'));
   },
-  'an answer of absence holds: a write under way is waited for': async (create) => {
+  'an answer of absence is final: it waits for a running write': async (create) => {
     await withLog(create, async (log, claim) => {
       const writing = append(log, idIn(claim, 1));
       const answer = await log.lookUp(idIn(claim, 1));
@@ -168,7 +168,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
       assert.equal(answer, 'recorded');
     });
   },
-  'a report is there after every start until it is forgotten': async (create) => {
+  'a report exists after every start until it is forgotten': async (create) => {
     const reports = await withLog(create, async (log, claim) => {
       const [id, other] = [idIn(claim, 1), idIn(claim, 10)];
       const all = [reportOf(id, 'stock'), reportOf(id, 'payment'), reportOf(other)];
@@ -210,7 +210,7 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
 
 /** What is asked of a log that only one process may write at a time. */
 const SINGLE_CHECKS: Readonly<Record<string, Check>> = {
-  'while it is open, another is refused, or claims it and shuts the first out': async (create) => {
+  'while it is open, a second opening is refused, or claims the log and fences the first': async (create) => {
     const [first, second] = [create(), create()];
     const id = idIn(await first.open(NAME), 1);
     const late = `${id}2`;
