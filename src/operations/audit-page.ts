@@ -9,7 +9,7 @@ export interface AuditEntryView extends Omit<AuditEntry, 'number' | 'at'> {
 
 export interface AuditPage {
   readonly entries: readonly AuditEntryView[];
-  /** Leads to the next page; null after the last. */
+  /** The cursor of the next page; null after the last. */
   readonly nextCursor: string | null;
 }
 
@@ -17,7 +17,7 @@ export function auditPage(
   actions: OperatorActions,
   { limit, cursor }: { readonly limit: number; readonly cursor?: string },
 ): AuditPage {
-  // One more than is shown tells whether there is another page.
+  // One more entry than is shown tells whether there is another page.
   const found = actions.audit(limit + 1, cursor === undefined ? undefined : Number(cursor));
   const entries = found.slice(0, limit).map(viewOf);
   return { entries, nextCursor: found.length > limit ? entries.at(-1)!.id : null };

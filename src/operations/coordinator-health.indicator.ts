@@ -3,9 +3,9 @@ import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/term
 import { CoordinatorStatus } from '../coordinator/index.js';
 
 /**
- * The coordinator's health, for a Terminus check: `down` while it takes no new transactions or has yet to
- * try the decisions of earlier runs for the first time, `degraded` while a
- * transaction is stalled or holds a heuristic report, else `up`.
+ * The coordinator's health, for a Terminus check: `down` while it admits no new transactions, or has yet to
+ * try the decisions of earlier runs for the first time; `degraded` while a transaction is stalled or holds a
+ * heuristic report; otherwise `up`.
  *
  * @publicApi
  */
@@ -17,9 +17,9 @@ export class CoordinatorHealthIndicator {
   ) {}
 
   /**
-   * Whether the process may live on: `down` only when nothing but a new start can help.
+   * Whether the process may continue: `down` only when nothing but a restart can help.
    *
-   * @param key the name under which the result stands in the answer.
+   * @param key the name of the result in the answer.
    */
   checkLife<const Key extends string>(key: Key): HealthIndicatorResult<Key> {
     const indicator = this.indicators.check(key);
@@ -28,7 +28,7 @@ export class CoordinatorHealthIndicator {
   }
 
   /**
-   * @param key the name under which the result stands in the answer.
+   * @param key the name of the result in the answer.
    * @returns the status, with the coordinator's condition as its details. It never throws.
    */
   check<const Key extends string>(key: Key): HealthIndicatorResult<Key> {

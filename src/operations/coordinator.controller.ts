@@ -11,7 +11,7 @@ import { Reply } from './reply.js';
 import { type AuditQuery, type OrderBody, auditQuery, orderBody, orderOf } from './request.schemas.js';
 import { auditSchema, callerSchema, coordinatorSchema } from './view.schemas.js';
 
-/** The coordinator itself, what operators have ordered, and who asks. */
+/** The coordinator itself, the orders of operators, and the caller's own rights. */
 @OperatorRoutes('')
 export class CoordinatorController {
   constructor(
@@ -21,14 +21,14 @@ export class CoordinatorController {
   ) {}
 
   @Get('coordinator')
-  @ApiOperation({ summary: 'How the coordinator is, and what has happened since its start' })
+  @ApiOperation({ summary: 'The condition of the coordinator, and its statistics since the start' })
   @ApiOkResponse({ standardSchema: coordinatorSchema })
   view(@Res() response: unknown): void {
     this.reply.send(response, this.status.view());
   }
 
   @Post('coordinator/drain')
-  @OperatorRoute('Take no new transaction; what is in flight goes on', coordinatorSchema)
+  @OperatorRoute('Admit no new transaction; running transactions continue', coordinatorSchema)
   async drain(
     @Body({ schema: orderBody }) body: OrderBody,
     @CalledBy() caller: Caller,
@@ -39,7 +39,7 @@ export class CoordinatorController {
   }
 
   @Post('coordinator/undrain')
-  @OperatorRoute('Take new transactions again', coordinatorSchema)
+  @OperatorRoute('Admit new transactions again', coordinatorSchema)
   async undrain(
     @Body({ schema: orderBody }) body: OrderBody,
     @CalledBy() caller: Caller,
@@ -50,7 +50,7 @@ export class CoordinatorController {
   }
 
   @Get('audit')
-  @ApiOperation({ summary: 'What operators have ordered, the youngest first, page by page' })
+  @ApiOperation({ summary: 'The orders of operators, the latest first, page by page' })
   @ApiOkResponse({ standardSchema: auditSchema })
   @ApiProblem(400, 'The request is not valid')
   audit(@Query({ schema: auditQuery }) query: AuditQuery, @Res() response: unknown): void {
@@ -58,7 +58,7 @@ export class CoordinatorController {
   }
 
   @Get('access')
-  @ApiOperation({ summary: 'Who asks, and what they may do' })
+  @ApiOperation({ summary: 'The caller and its rights' })
   @ApiOkResponse({ standardSchema: callerSchema })
   access(@CalledBy() caller: Caller, @Res() response: unknown): void {
     this.reply.send(response, caller);

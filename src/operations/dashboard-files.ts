@@ -1,7 +1,7 @@
 import { type Dirent, readFileSync, readdirSync } from 'node:fs';
 import { extname, join, relative, sep } from 'node:path';
 
-/** One file of the built dashboard, as it is answered. */
+/** One file of the built dashboard, as it is sent. */
 export interface DashboardFile {
   readonly body: Buffer;
   readonly contentType: string;
@@ -16,7 +16,7 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml; charset=utf-8',
 };
 
-/** Nothing but what comes from this origin runs, is shown or is asked, and nobody shows the page in a frame. */
+/** Only content of this origin is run, shown or requested, and no page may show this one in a frame. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -40,8 +40,8 @@ const ONE_YEAR_SECONDS = 365 * 24 * 3600;
 const INDEX = 'index.html';
 
 /**
- * The files of the built dashboard. They are read once: a request is looked up in their list and never becomes a path
- * on the disk, so that there is nothing to break out of.
+ * The files of the built dashboard. They are read once. A request is looked up in their list and never
+ * becomes a path on the disk, so it cannot leave the folder.
  */
 export class DashboardFiles {
   private readonly files: ReadonlyMap<string, DashboardFile>;
@@ -50,7 +50,7 @@ export class DashboardFiles {
     this.files = files;
   }
 
-  /** @param folder what the build wrote. One that is not there, or has no index, gives no files at all. */
+  /** @param folder the output of the build. A folder that is missing or has no index gives no files. */
   static read(folder: string): DashboardFiles {
     const names = entriesOf(folder)
       .filter((entry) => entry.isFile() && CONTENT_TYPES[extname(entry.name)] !== undefined)
@@ -85,7 +85,7 @@ function describe(name: string, path: string): DashboardFile {
     contentType: CONTENT_TYPES[extname(name)]!,
     headers: {
       ...SECURITY_HEADERS,
-      // The build puts a hash of the content into the names of assets, so that no name ever means two things.
+      // The build puts a hash of the content into the names of assets, so a name always has the same content.
       'Cache-Control': name.startsWith('assets/')
         ? `public, max-age=${ONE_YEAR_SECONDS}, immutable`
         : 'no-cache',

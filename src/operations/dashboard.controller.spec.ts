@@ -54,7 +54,7 @@ describe('the dashboard, once built', () => {
     return Promise.resolve(request(app.getHttpServer() as string).get(path));
   }
 
-  it('is an index that browsers ask for anew each time', async () => {
+  it('is an index that browsers request again each time', async () => {
     const answer = await get('/dashboard');
     expect(answer.status).toBe(200);
     expect(answer.text).toContain('<title>Dashboard</title>');
@@ -65,7 +65,7 @@ describe('the dashboard, once built', () => {
     });
   });
 
-  it('has one address, also where the platform takes a trailing slash for the same', async () => {
+  it('has one address, even if the platform ignores a trailing slash', async () => {
     const lenient = new FastifyAdapter({ routerOptions: { ignoreTrailingSlash: true } });
     const other = await start([{ provide: DASHBOARD_FOLDER, useValue: folder }], '', lenient);
     try {
@@ -80,7 +80,7 @@ describe('the dashboard, once built', () => {
   it.each([
     ['assets/index-1a2b.js', 'text/javascript; charset=utf-8'],
     ['assets/index-3c4d.css', 'text/css; charset=utf-8'],
-  ])('has %s for ever, under its type', async (name, type) => {
+  ])('lets browsers cache %s permanently, with its type', async (name, type) => {
     const { status, headers } = await get(`/dashboard/${name}`);
     expect(status).toBe(200);
     expect(headers['content-type']).toBe(type);
@@ -96,7 +96,7 @@ describe('the dashboard, once built', () => {
   });
 
   it.each(['/dashboard', '/dashboard/assets/index-1a2b.js'])(
-    'lets %s run and ask nothing foreign',
+    'lets %s run and request nothing of another origin',
     async (path) => {
       const { headers } = await get(path);
       expect(headers['content-security-policy']!.split('; ').toSorted()).toEqual([
@@ -116,7 +116,7 @@ describe('the dashboard, once built', () => {
     },
   );
 
-  it('answers what it does not have with a problem', async () => {
+  it('answers an unknown file with a problem', async () => {
     const answer = await get('/dashboard/assets/other.js');
     expect(answer.status).toBe(404);
     expect(answer.headers['content-type']).toMatch('application/problem+json');
@@ -134,13 +134,13 @@ describe('the dashboard, once built', () => {
     '/dashboard/index.html%00.js',
     '/dashboard/constructor',
     '/dashboard/%',
-  ])('does not give out what %s means', async (path) => {
+  ])('does not send the file behind %s', async (path) => {
     const answer = await rawGet(app, path);
     expect(answer).toMatch(/^HTTP\/1\.1 4\d\d /);
     expect(answer.split('\r\n\r\n')[1]).not.toMatch(/^secret|TOKEN/);
   });
 
-  it('is there under the prefix of an application', async () => {
+  it('works under the prefix of an application', async () => {
     const prefixed = await start([{ provide: DASHBOARD_FOLDER, useValue: folder }], 'ops');
     try {
       const answer = await request(prefixed.getHttpServer() as string).get('/ops/dashboard');
@@ -152,7 +152,7 @@ describe('the dashboard, once built', () => {
 });
 
 describe('the dashboard, not built', () => {
-  it.each(['/dashboard', '/dashboard/assets/index-1a2b.js'])('says at %s how to build it', async (path) => {
+  it.each(['/dashboard', '/dashboard/assets/index-1a2b.js'])('tells at %s how to build it', async (path) => {
     const app = await start([{ provide: DASHBOARD_FOLDER, useValue: join(workshop, 'nothing') }]);
     try {
       const answer = await request(app.getHttpServer() as string).get(path);
@@ -163,7 +163,7 @@ describe('the dashboard, not built', () => {
     }
   });
 
-  it('does not keep an application from starting that says nothing about it', async () => {
+  it('does not prevent the start of an application that does not configure it', async () => {
     const app = await start();
     try {
       const answer = await request(app.getHttpServer() as string).get('/dashboard');
@@ -174,7 +174,7 @@ describe('the dashboard, not built', () => {
   });
 });
 
-/** Clients tidy paths up before they send them; this one does not. */
+/** Clients normalise paths before they send them; this one does not. */
 async function rawGet(app: INestApplication, path: string): Promise<string> {
   const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
   const socket: Socket = connect(port, '127.0.0.1');

@@ -18,14 +18,16 @@ import { ProblemException } from './problem/problem.js';
 import { type DashboardFile, DashboardFiles } from './dashboard-files.js';
 import { Reply } from './reply.js';
 
-/** Where the built dashboard is, for whoever keeps it elsewhere than beside the compiled code. */
+/**
+ * The folder of the built dashboard, for applications that keep it elsewhere than beside the compiled code.
+ */
 export const DASHBOARD_FOLDER = Symbol('DASHBOARD_FOLDER');
 
 const BUILT_WITH_THE_PACKAGE = join(import.meta.dirname, '../dashboard');
 
 /**
- * The dashboard at `/dashboard`: files only, which know nothing. What they show they ask of the routes beside them,
- * with the token of whoever looks, so the files themselves are open.
+ * The dashboard at `/dashboard`: only static files. They request their data from the routes beside them, with
+ * the token of the reader, so the files themselves need no token.
  */
 @ApiExcludeController()
 @Controller({ path: 'dashboard', version: VERSION_NEUTRAL })
@@ -41,8 +43,8 @@ export class DashboardController {
   }
 
   /**
-   * The page names its files relative to itself, so that it works under any prefix, and therefore lives at one address
-   * only: a platform that takes a trailing slash for the same route sends the browser there.
+   * The page names its files relative to itself, so that it works under any prefix. So it has one address
+   * only: a platform that ignores a trailing slash redirects the browser there.
    */
   @Get()
   index(@Req() request: { url: string }, @Res() response: unknown): void {

@@ -8,7 +8,7 @@ import { sendEvents } from './event-stream.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
 import { OverviewStream } from './overview-stream.js';
 
-/** How things are, as they change. */
+/** The present condition, as it changes. */
 @OperatorRoutes('events')
 export class EventsController {
   constructor(private readonly stream: OverviewStream) {}

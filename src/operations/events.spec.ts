@@ -62,7 +62,7 @@ async function* eventsOf(response: Response): AsyncGenerator<{ event: string; da
 }
 
 describe('The stream of events', () => {
-  it('begins at once with an overview, in which what needs a look stands first, and goes on', async () => {
+  it('starts at once with an overview, which lists transactions that need attention first, and continues', async () => {
     app.get(ParticipantRegistry).register(new ScriptedParticipant({ commit: 'throw' }), { name: 'failing' });
     const { transactionId } = await app
       .get(TransactionManager)
@@ -90,7 +90,7 @@ describe('The stream of events', () => {
     expect((await events.next()).value).toMatchObject({ event: 'overview' });
   });
 
-  it('is refused beyond ten of one caller, who locks nobody out, and beyond twenty in all', async () => {
+  it('is refused beyond ten of one caller, which excludes no other, and beyond twenty in all', async () => {
     const streams = await Promise.all(Array.from({ length: 10 }, () => connect()));
     expect(streams.map(({ status }) => status)).toEqual(Array.from({ length: 10 }, () => 200));
     const refused = await connect();

@@ -5,7 +5,7 @@ import { CoordinatorHealthIndicator } from './coordinator-health.indicator.js';
 import { ProblemFilter } from './problem/problem.filter.js';
 import { Reply } from './reply.js';
 
-/** Health, for whoever restarts the process (live) and whoever sends it work (ready). */
+/** Health, for the platform that restarts the process (live) and sends it work (ready). */
 @ApiTags('operations')
 @Controller({ path: 'health', version: VERSION_NEUTRAL })
 @UseFilters(ProblemFilter)
@@ -17,8 +17,8 @@ export class HealthController {
   ) {}
 
   /**
-   * 503 when only a restart can help, because the decision log could not be flushed. Else it answers as long as the
-   * process can answer at all: a stalled participant is no reason for a restart.
+   * 503 when only a restart can help, because the decision log could not be flushed. Otherwise it answers as
+   * long as the process can answer at all: a stalled participant is no reason for a restart.
    */
   @Get('live')
   @HealthCheck()
@@ -27,7 +27,7 @@ export class HealthController {
     this.reply.send(response, await this.health.check([() => this.coordinator.checkLife('coordinator')]));
   }
 
-  /** 503 while no new transaction is taken. Stalled transactions make it `degraded`, with 200. */
+  /** 503 while no new transaction is admitted. Stalled transactions make it `degraded`, with 200. */
   @Get('ready')
   @HealthCheck()
   @ApiOperation({ summary: 'Whether new transactions are taken; degraded while one is stalled' })

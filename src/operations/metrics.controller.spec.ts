@@ -37,7 +37,7 @@ describe('GET /metrics', () => {
     app.get(ParticipantRegistry).register(participant, { name });
   }
 
-  it('answers in the text format of Prometheus, with what has happened', async () => {
+  it('answers in the text format of Prometheus, with the present counts', async () => {
     register('stock', new ScriptedParticipant());
     await app.get(TransactionManager).run({ name: 'a secret', branches: [branch('stock', 1)] });
 
@@ -51,7 +51,7 @@ describe('GET /metrics', () => {
     expect(text).not.toContain('secret');
   });
 
-  it('answers nobody without the token of a reader', async () => {
+  it('answers no caller without the token of a reader', async () => {
     expect((await get('the-token-of-nobody')).status).toBe(401);
     expect((await request(app.getHttpServer()).get('/metrics')).status).toBe(401);
   });

@@ -5,7 +5,7 @@ import { CoordinatorMetrics } from './metrics/coordinator-metrics.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
 import { Reply } from './reply.js';
 
-/** The coordinator in numbers, for whoever collects them. */
+/** The metrics of the coordinator, for a metrics system. */
 @OperatorRoutes('metrics')
 export class MetricsController {
   constructor(

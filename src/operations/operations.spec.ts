@@ -14,7 +14,7 @@ import {
 import { OperationsModule } from './operations.module.js';
 import { ManualClock, ScriptedParticipant, recoverNow, settled } from '../coordinator/testing/index.js';
 
-/** Every HTTP platform that is installed: the routes are the same on each. */
+/** Every installed HTTP platform: the routes are the same on each. */
 const platforms: [name: string, adapter: () => AbstractHttpAdapter][] = [
   ['Fastify', () => new FastifyAdapter()],
 ];
@@ -108,7 +108,7 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
     });
   });
 
-  it('answers 404 as problem+json for an id that nobody knows', async () => {
+  it('answers 404 as problem+json for an unknown id', async () => {
     const { status, body, headers } = await get('/transactions/nobody.1');
 
     expect(status).toBe(404);
@@ -116,7 +116,7 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
     expect(body).toMatchObject({ status: 404, code: 'DTC_TRANSACTION_NOT_FOUND', title: 'Not Found' });
   });
 
-  it('lists transactions, the youngest first, by state, by stall and up to a limit', async () => {
+  it('lists transactions, the latest first, by state, by stall and up to a limit', async () => {
     participant('yes', new ScriptedParticipant());
     participant('no', new ScriptedParticipant({ prepare: 'no' }));
     participant('failing', new ScriptedParticipant({ commit: 'throw' }));
@@ -157,7 +157,7 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
     });
   }
 
-  it('lists participants with their options and what has happened at each', async () => {
+  it('lists participants with their options and counts', async () => {
     participant('a', new ScriptedParticipant());
     participant('no', new ScriptedParticipant({ prepare: 'no' }));
     await transactions.run({ branches: [branch('a', SECRET)] });
@@ -207,7 +207,7 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
     ]);
   });
 
-  it('is degraded by a heuristic report until somebody has dealt with it', async () => {
+  it('is degraded by a heuristic report until an operator has dealt with it', async () => {
     participant('odd', new ScriptedParticipant({ commit: { heuristic: 'hazard' } }));
     const { transactionId } = await transactions.run({ branches: [branch('odd', 1)] });
     expect(await health('/health/ready')).toEqual([
@@ -224,7 +224,7 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
     ]);
   });
 
-  it('is not ready from the begin of a shutdown, and lives all the same', async () => {
+  it('is not ready from the start of a shutdown, but live', async () => {
     const { promise: permission, resolve: permit } = Promise.withResolvers<void>();
     participant('slow', new ScriptedParticipant({ prepare: { until: permission } }));
     const running = transactions.run({ branches: [branch('slow', 1)] });

@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { ApiProblem } from './problem/api-problem.decorator.js';
 import { ForOperators } from './access/access.guard.js';
 
-/** A route by which an operator acts: it answers with how things are then. */
+/** A route for an action of an operator. It answers with the state after the action. */
 export function OperatorRoute(summary: string, answer: z.ZodType): MethodDecorator {
   return applyDecorators(
     ForOperators(),
@@ -12,9 +12,9 @@ export function OperatorRoute(summary: string, answer: z.ZodType): MethodDecorat
     ApiOperation({ summary }),
     ApiOkResponse({ standardSchema: answer }),
     ApiProblem(400, 'The request is not valid'),
-    ApiProblem(403, 'Whoever this is may see and not act'),
+    ApiProblem(403, 'The caller may read but not act'),
     ApiProblem(404, 'It is not known'),
     ApiProblem(409, 'It would change a decision, or is not possible in the present state'),
-    ApiProblem(503, 'It cannot be written down now, so nothing was done'),
+    ApiProblem(503, 'It cannot be recorded now, so nothing was done'),
   );
 }

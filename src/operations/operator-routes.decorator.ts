@@ -21,6 +21,6 @@ export function OperatorRoutes(path: string): ClassDecorator {
     UseGuards(AccessGuard),
     UsePipes(new StandardSchemaValidationPipe()),
     UseFilters(ProblemFilter),
-    ApiProblem(401, 'A token is needed, or nobody has this one'),
+    ApiProblem(401, 'A token is missing or unknown'),
   );
 }

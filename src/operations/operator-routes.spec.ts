@@ -28,7 +28,7 @@ beforeEach(async () => {
   });
   const module = await Test.createTestingModule({
     imports: [coordinator, operations],
-    // As in the application, which validates everything once more.
+    // As in the application, which validates everything again.
     providers: [{ provide: APP_PIPE, useClass: StandardSchemaValidationPipe }],
   })
     .setLogger(new ConsoleLogger({ logLevels: [] }))
@@ -80,7 +80,7 @@ describe('Every route', () => {
   it.each([
     ...READING.map((path) => ['get', path] as const),
     ...ACTING.map((path) => ['post', path] as const),
-  ])('%s %s answers 401 without a token, and with one that nobody has', async (method, path) => {
+  ])('%s %s answers 401 without a token, and with an unknown one', async (method, path) => {
     for (const token of [undefined, 'a-token-of-nobody-1']) {
       const { status, body, headers } = await ask(
         method,
@@ -110,7 +110,7 @@ describe('Every route', () => {
     expect((await ask('get', '/audit', READER)).body).toEqual({ entries: [], nextCursor: null });
   });
 
-  it.each(ACTING)('post %s refuses a body without a reason, or with what it does not know', async (path) => {
+  it.each(ACTING)('post %s refuses a body without a reason, or with an unknown field', async (path) => {
     const id = await stall();
     const target = path.replace('{id}', id);
     for (const body of [
@@ -127,14 +127,14 @@ describe('Every route', () => {
     expect(failing.count('commit')).toBe(1);
   });
 
-  it('health is answered to everybody', async () => {
+  it('health needs no token', async () => {
     expect((await ask('get', '/health/live')).status).toBe(200);
     expect((await ask('get', '/health/ready')).status).toBe(200);
   });
 });
 
 describe('An operator', () => {
-  it('is told who it is', async () => {
+  it('is told its name and rights', async () => {
     expect((await ask('get', '/access', OPERATOR)).body).toEqual({ name: 'alice', role: 'operator' });
     expect((await ask('get', '/access', READER)).body).toEqual({ name: 'rita', role: 'reader' });
   });
@@ -175,7 +175,7 @@ describe('An operator', () => {
     ]);
   });
 
-  it('is answered 404 for what is not there', async () => {
+  it('gets 404 for an unknown transaction, branch or participant', async () => {
     const id = await stall();
     for (const [path, code] of [
       ['/transactions/x.1.1/abort', 'DTC_TRANSACTION_NOT_FOUND'],
@@ -187,7 +187,7 @@ describe('An operator', () => {
     }
   });
 
-  it('pauses and resumes a participant, and everybody sees it', async () => {
+  it('pauses and resumes a participant, and every reader sees it', async () => {
     const paused = await ask('post', '/participants/failing/pause', OPERATOR, REASON);
     expect(paused.body).toMatchObject({ name: 'failing', paused: { by: 'alice', ...REASON } });
     expect((await ask('get', '/participants', READER)).body).toMatchObject({
@@ -207,7 +207,7 @@ describe('An operator', () => {
 });
 
 describe('Pages', () => {
-  it('of transactions are stable: what begins and ends meanwhile neither repeats nor hides another', async () => {
+  it('of transactions are stable: no transaction is repeated or hidden when others begin and end', async () => {
     const run = (name: string) => transactions.run({ name, branches: [] });
     for (let n = 1; n <= 5; n++) await run(`t${n}`);
     const pageAt = async (query: string) => {

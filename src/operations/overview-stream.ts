@@ -9,26 +9,26 @@ import {
 } from '../coordinator/index.js';
 
 const INTERVAL_MS = 1_000;
-/** What a reader that does not read can pile up ends with its stream. */
+/** A stream that is not read ends, so what it has queued is released. */
 const STREAM_MS = 300_000;
 const MAX_STREAMS = 20;
-/** So that nobody locks the others out. */
+/** The limit for one caller, so that it does not exclude the others. */
 const MAX_STREAMS_OF_ONE = 10;
 const MAX_ATTENTION = 100;
 
-/** All that is seen at one glance. */
+/** The content of an overview. */
 export interface Overview {
   /** ISO 8601. */
   readonly at: string;
   readonly coordinator: CoordinatorView;
-  /** What is in doubt for more than a moment, stalled or heuristic, the oldest first. */
+  /** The transactions that are in doubt for more than a moment, stalled or heuristic, the oldest first. */
   readonly attention: readonly TransactionSummary[];
-  /** How many there are in all. */
+  /** The number of all of them. */
   readonly attentionTotal: number;
   readonly participants: readonly ParticipantView[];
 }
 
-/** As many streams are open as there may be. @publicApi */
+/** The limit of open streams is reached. @publicApi */
 export class TooManyStreamsError extends CoordinatorError {
   readonly code = 'DTC_TOO_MANY_STREAMS';
 
@@ -39,10 +39,10 @@ export class TooManyStreamsError extends CoordinatorError {
   }
 }
 
-/** One overview a second for all who look on, made only while somebody does. */
+/** One overview a second for all streams, made only while one is open. */
 @Injectable()
 export class OverviewStream implements BeforeApplicationShutdown {
-  /** How many streams each caller has open. */
+  /** The number of open streams of each caller. */
   private readonly open = new Map<string | null, number>();
   private readonly ended = new ReplaySubject<void>(1);
   private readonly ticks = timer(INTERVAL_MS, INTERVAL_MS).pipe(
@@ -53,7 +53,7 @@ export class OverviewStream implements BeforeApplicationShutdown {
   constructor(private readonly status: CoordinatorStatus) {}
 
   /**
-   * @param caller the name of whoever looks on; null for all who have none.
+   * @param caller the name of the caller; null for all callers without a name.
    * @throws TooManyStreamsError
    */
   subscribe(caller: string | null): Observable<MessageEvent> {

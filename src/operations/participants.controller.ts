@@ -9,7 +9,7 @@ import { Reply } from './reply.js';
 import { type OrderBody, orderBody, orderOf } from './request.schemas.js';
 import { participantListSchema, participantSchema } from './view.schemas.js';
 
-/** The participants that transactions can name, with what has happened at each. */
+/** The participants that transactions can name, with their counts. */
 @OperatorRoutes('participants')
 export class ParticipantsController {
   constructor(
@@ -19,14 +19,14 @@ export class ParticipantsController {
   ) {}
 
   @Get()
-  @ApiOperation({ summary: 'The participants, with their options and what has happened at each' })
+  @ApiOperation({ summary: 'The participants, with their options and counts' })
   @ApiOkResponse({ standardSchema: participantListSchema })
   list(@Res() response: unknown): void {
     this.reply.send(response, { participants: this.status.participants() });
   }
 
   @Post(':name/pause')
-  @OperatorRoute('Refuse the prepares of a participant, and let its completions wait', participantSchema)
+  @OperatorRoute('Refuse the prepares of a participant, and hold its completions', participantSchema)
   async pause(
     @Param('name') name: string,
     @Body({ schema: orderBody }) body: OrderBody,
@@ -38,7 +38,7 @@ export class ParticipantsController {
   }
 
   @Post(':name/resume')
-  @OperatorRoute('Let a paused participant go on', participantSchema)
+  @OperatorRoute('Resume a paused participant', participantSchema)
   async resume(
     @Param('name') name: string,
     @Body({ schema: orderBody }) body: OrderBody,

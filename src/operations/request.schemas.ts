@@ -2,12 +2,12 @@ import { z } from 'zod';
 import { HEURISTIC_KINDS, type OperatorOrder, STATES, type TransactionFilter } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 
-// An application may validate once more what these have let through, so that what comes out must be valid as well.
+// An application may validate the result again, so it must be valid as well.
 const flag = z.enum(['true', 'false']);
 const limit = z.coerce.number().int().min(1).max(1_000).default(100);
 const cursor = z.string().regex(/^[1-9]\d{0,14}$/, 'must be the nextCursor of a page');
 
-/** What `GET /transactions` takes. */
+/** The query of `GET /transactions`. */
 export const listQuery = z.strictObject({
   state: z.enum(STATES).exactOptional(),
   stalled: flag.exactOptional(),
@@ -31,7 +31,7 @@ export function filterOf({ stalled, heuristic, inDoubt, ...query }: ListQuery): 
   };
 }
 
-/** What `GET /audit` takes. */
+/** The query of `GET /audit`. */
 export const auditQuery = z.strictObject({ limit, cursor: cursor.exactOptional() });
 export type AuditQuery = z.output<typeof auditQuery>;
 
@@ -40,13 +40,13 @@ const reason = z
   .trim()
   .min(1)
   .max(300)
-  .describe('Why, in words. It is kept in the audit trail, with the name of the operator.');
+  .describe('The reason. It is kept in the audit trail, with the name of the operator.');
 
-/** What every action takes. */
+/** The body of every action. */
 export const orderBody = z.strictObject({ reason });
 export type OrderBody = z.output<typeof orderBody>;
 
-/** What the resolution of a branch takes. */
+/** The body of the resolution of a branch. */
 export const resolutionBody = z.strictObject({
   reason,
   as: z
@@ -55,7 +55,7 @@ export const resolutionBody = z.strictObject({
 });
 export type ResolutionBody = z.output<typeof resolutionBody>;
 
-/** Who has ordered it, and why. The guard has let in an operator, who has a name. */
+/** The operator who has ordered it, and the reason. The guard has admitted an operator, who has a name. */
 export function orderOf({ reason }: OrderBody, { name }: Caller): OperatorOrder {
   return { by: name!, reason };
 }

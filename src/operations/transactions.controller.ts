@@ -24,7 +24,7 @@ import {
 } from './request.schemas.js';
 import { transactionListSchema, transactionSchema } from './view.schemas.js';
 
-/** Transactions as they are now, those that ended not long ago, and what an operator can do to one. */
+/** Transactions in their present state, those that ended not long ago, and the actions of an operator. */
 @OperatorRoutes('transactions')
 export class TransactionsController {
   constructor(
@@ -63,7 +63,7 @@ export class TransactionsController {
 
   @Post(':id/forget')
   @OperatorRoute(
-    'Drop the heuristic reports of a transaction, once somebody has dealt with them',
+    'Drop the heuristic reports of a transaction, after an operator has dealt with them',
     transactionSchema,
   )
   async forget(
@@ -92,10 +92,7 @@ export class TransactionsController {
   }
 
   @Post(':id/branches/:branchId/resolve')
-  @OperatorRoute(
-    'Record how a stalled branch has ended, as somebody has made it or found it',
-    transactionSchema,
-  )
+  @OperatorRoute('Record how a stalled branch has ended, according to an operator', transactionSchema)
   async resolve(
     @Param('id') id: string,
     @Param('branchId') branchId: string,

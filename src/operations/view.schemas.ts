@@ -14,7 +14,7 @@ import {
 import type { Caller } from './access/access.js';
 import type { AuditEntryView } from './audit-page.js';
 
-// What the views look like, for OpenAPI. The compiler holds them to the types that the views are made as.
+// The views, for OpenAPI. The compiler compares them with the types of the views.
 
 const heuristicKind = z.enum(HEURISTIC_KINDS);
 const moment = z.string().meta({ format: 'date-time' });
@@ -49,7 +49,7 @@ const branchSchema = z
 
 const timelineEntrySchema = z
   .object({
-    atMs: z.number().describe('Since the begin of the transaction.'),
+    atMs: z.number().describe('Since the start of the transaction.'),
     event: z.string(),
     branchId: z.string().exactOptional(),
     attempt: z.number().int().exactOptional(),
@@ -66,14 +66,14 @@ const transactionSummarySchema = z
     inDoubt: z.boolean().describe('It is prepared, and its decision is not known yet.'),
     decision: z.enum(['commit', 'abort']).nullable(),
     cause: z.string().nullable().describe('Why it was aborted, for programs.'),
-    reason: z.string().nullable().describe('Why it was aborted, in words.'),
+    reason: z.string().nullable().describe('Why it was aborted, for people.'),
     heuristic: heuristicKind.nullable(),
     startedAt: moment,
     deadlineAt: moment,
     decidedAt: moment.nullable(),
     endedAt: moment.nullable(),
     durationMs: z.number().nullable(),
-    ageMs: z.number().describe('Since it began; of one that has ended, how long it took.'),
+    ageMs: z.number().describe('Since it began; if it has ended, its duration.'),
     branches: z.array(branchSchema),
   })
   .meta({ id: 'TransactionSummary' }) satisfies z.ZodType<Omit<TransactionSummary, 'cause'>>;
@@ -130,11 +130,11 @@ export const participantSchema = z
           }),
         ),
       })
-      .describe('Prepared branches that this coordinator cannot decide and leaves alone.'),
+      .describe('Prepared branches that this coordinator cannot decide and leaves unchanged.'),
   })
   .meta({ id: 'Participant' }) satisfies z.ZodType<ParticipantView>;
 
-const nextCursor = z.string().nullable().describe('Leads to the next page; null after the last.');
+const nextCursor = z.string().nullable().describe('The cursor of the next page; null after the last.');
 
 export const transactionListSchema = z.object({
   transactions: z.array(transactionSummarySchema),

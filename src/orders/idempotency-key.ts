@@ -4,12 +4,12 @@ import { ProblemException } from '../operations/problem/problem.js';
 /** Spelt as in the documentation, everywhere: OpenAPI would list another spelling as another header. */
 export const IDEMPOTENCY_KEY = 'Idempotency-Key';
 
-/** What a key may be: 1 to 255 visible ASCII characters. */
+/** The format of a key: 1 to 255 visible ASCII characters. */
 export const IDEMPOTENCY_KEY_PATTERN = '^[\\x21-\\x7e]{1,255}$';
 
 const PATTERN = new RegExp(IDEMPOTENCY_KEY_PATTERN);
 
-/** @throws ProblemException 400 for a key that is none. */
+/** @throws ProblemException 400 for an invalid key. */
 export function checkIdempotencyKey(key: string): void {
   if (PATTERN.test(key)) return;
   throw new ProblemException({
@@ -19,12 +19,12 @@ export function checkIdempotencyKey(key: string): void {
   });
 }
 
-/** The key stands for another request. */
+/** The key belongs to another request. */
 export function keyReused(): ProblemException {
   return new ProblemException({
     status: HttpStatus.UNPROCESSABLE_ENTITY,
     code: 'DTC_IDEMPOTENCY_KEY_REUSED',
-    detail: 'This Idempotency-Key was sent with another body before. Give every request a key of its own.',
+    detail: 'This Idempotency-Key was sent before with another body. Give every request a key of its own.',
   });
 }
 
@@ -33,24 +33,27 @@ export function keyInUse(): ProblemException {
   return new ProblemException({
     status: HttpStatus.CONFLICT,
     code: 'DTC_IDEMPOTENCY_KEY_IN_USE',
-    detail: 'The first request with this Idempotency-Key is still at work. Ask again later.',
+    detail: 'The first request with this Idempotency-Key is still running. Try again later.',
     retryAfterSeconds: 1,
   });
 }
 
-/** As many keys as are kept stand for requests whose outcome is open. */
+/** All stored keys belong to requests whose outcome is open. */
 export function keysFull(limit: number): ProblemException {
   return new ProblemException({
     status: HttpStatus.SERVICE_UNAVAILABLE,
     code: 'DTC_OVERLOADED',
     detail:
-      `The outcome of ${limit} requests with an Idempotency-Key is open, so no further key is taken. ` +
+      `The outcome of ${limit} requests with an Idempotency-Key is open, so no further key is accepted. ` +
       'Nothing was changed. Try again later.',
     retryAfterSeconds: 1,
   });
 }
 
-/** What became of the key cannot be found out now. An order may have been placed under it, so nothing is said of that. */
+/**
+ * The outcome of the key cannot be determined now. An order may have been placed under it, so the answer does
+ * not deny that.
+ */
 export function keyUnknown(cause: unknown): ProblemException {
   const problem = new ProblemException({
     status: HttpStatus.SERVICE_UNAVAILABLE,

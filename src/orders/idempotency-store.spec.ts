@@ -17,7 +17,7 @@ describe('The idempotency store', () => {
     return () => Promise.reject(new ProblemException({ status, code: 'DTC_X', detail: 'no' }));
   }
 
-  it('does the work of a key once and gives its answer again', async () => {
+  it('does the work of a key once and repeats its answer', async () => {
     const work = vi.fn<() => Promise<string>>(() => Promise.resolve('done'));
 
     expect(await store.once('a', { q: 1 }, work)).toBe('done');
@@ -25,7 +25,7 @@ describe('The idempotency store', () => {
     expect(work).toHaveBeenCalledTimes(1);
   });
 
-  it('refuses a key with another request, also while the first is at work', async () => {
+  it('refuses a key with another request, even while the first is running', async () => {
     const { promise, resolve } = Promise.withResolvers<string>();
     const first = store.once('a', { q: 1 }, () => promise);
 
@@ -42,13 +42,13 @@ describe('The idempotency store', () => {
     });
   });
 
-  it.each([409, 422, 500])('gives an error of status %i again', async (status) => {
+  it.each([409, 422, 500])('repeats an error of status %i', async (status) => {
     const error = await store.once('a', {}, failing(status)).catch((thrown: unknown) => thrown);
 
     await expect(store.once('a', {}, () => Promise.resolve('done'))).rejects.toBe(error);
   });
 
-  it('gives an error that nobody foresaw again, for it is not known what it left behind', async () => {
+  it('repeats an unexpected error, since its effects are unknown', async () => {
     await expect(store.once('a', {}, () => Promise.reject(new Error('boom')))).rejects.toThrow('boom');
     await expect(store.once('a', {}, () => Promise.resolve('done'))).rejects.toThrow('boom');
   });
@@ -94,7 +94,7 @@ describe('The idempotency store', () => {
       expect(await answers.once('a', { q: 1 }, work)).toBe(open);
     });
 
-    it('tells each repeated request what is known by then', async () => {
+    it('answers each repeated request with the present knowledge', async () => {
       const later: Answer = { status: 202, about: 'commit is decided' };
       current.mockReturnValueOnce(open).mockReturnValueOnce(later).mockReturnValueOnce(done);
 
@@ -105,7 +105,7 @@ describe('The idempotency store', () => {
       expect(work).toHaveBeenCalledTimes(1);
     });
 
-    it('does the work anew once nothing was done in the end, also for another request', async () => {
+    it('does the work again if nothing was done in the end, also for another request', async () => {
       current.mockReturnValue('free');
 
       expect(await answers.once('a', { q: 2 }, work)).toBe(done);
@@ -113,7 +113,7 @@ describe('The idempotency store', () => {
       await expect(answers.once('a', { q: 1 }, work)).rejects.toMatchObject({ problem: { status: 422 } });
     });
 
-    it('does the work anew once, for two requests that find the key free at the same moment', async () => {
+    it('does the work again once, for two requests that find the key free at the same moment', async () => {
       const both = await Promise.allSettled([
         answers.once('a', { q: 1 }, work),
         answers.once('a', { q: 1 }, work),
@@ -123,7 +123,7 @@ describe('The idempotency store', () => {
       expect(work).toHaveBeenCalledTimes(2);
     });
 
-    it('looks at what was written, when the outcome is no longer known here', async () => {
+    it('reads the written record when the outcome is no longer known here', async () => {
       earlier.mockResolvedValueOnce('open');
       expect(await answers.once('a', { q: 1 }, work)).toBe(open);
 
@@ -133,7 +133,7 @@ describe('The idempotency store', () => {
       expect(work).toHaveBeenCalledTimes(1);
     });
 
-    it('says nothing, and does no work, while what was written cannot be looked at', async () => {
+    it('gives no new answer, and does no work, while the written record cannot be read', async () => {
       earlier.mockRejectedValueOnce(new Error('no answer'));
 
       await expect(answers.once('a', { q: 1 }, work)).rejects.toThrow('no answer');
@@ -195,7 +195,7 @@ describe('The idempotency store', () => {
     });
 
     it.each([503, 409])(
-      'tells after %i that a participant has committed, and works no more',
+      'reports after %i that a participant has committed, and does no further work',
       async (status) => {
         state.set('a', 'open');
         await expect(answers.once('a', {}, refused('a', status))).rejects.toThrow('a');
@@ -217,7 +217,7 @@ describe('The idempotency store', () => {
       expect(work).not.toHaveBeenCalled();
     });
 
-    it('gives what another process has done under the key, once its own work is undone', async () => {
+    it('returns the work of another process under the key, once its own work is undone', async () => {
       state.set('a', 'free');
       await expect(answers.once('a', { q: 1 }, refused('a', 503))).rejects.toThrow('a');
       earlier.mockResolvedValue('open');
@@ -226,7 +226,7 @@ describe('The idempotency store', () => {
       expect(work).not.toHaveBeenCalled();
     });
 
-    it('drops final answers before open ones, and takes no new key when all are open', async () => {
+    it('drops final answers before open ones, and accepts no new key when all are open', async () => {
       state.set('a', 'open').set('b', 'open');
       await expect(answers.once('a', {}, refused('a', 503))).rejects.toThrow('a');
       for (const key of ['x', 'y']) await answers.once(key, {}, work);
@@ -245,7 +245,7 @@ describe('The idempotency store', () => {
       expect(await answers.once('c', {}, work)).toBe(done);
     });
 
-    it('keeps a final answer that was found by looking again', async () => {
+    it('keeps a final answer that was found by a later look', async () => {
       await answers.once('a', {}, () => Promise.resolve({ status: 202, key: 'a' }));
       state.set('a', done);
       expect(await answers.once('a', {}, work)).toBe(done);
@@ -267,7 +267,7 @@ describe('The idempotency store', () => {
       store = new IdempotencyStore({ earlier });
     });
 
-    /** @returns what tells this request from others. */
+    /** @returns a fingerprint of the request. */
     async function fingerprintOf(request: unknown): Promise<string> {
       await new IdempotencyStore<string>().once('x', request, work);
       const [claim] = work.mock.calls.at(-1)!;
@@ -285,7 +285,7 @@ describe('The idempotency store', () => {
       expect(work).not.toHaveBeenCalled();
     });
 
-    it('refuses a key while nobody knows what became of it, and asks anew the next time', async () => {
+    it('refuses a key while its outcome is unknown, and asks again the next time', async () => {
       earlier.mockResolvedValueOnce('open');
 
       await expect(store.once('a', {}, work)).rejects.toMatchObject({ problem: { status: 409 } });
@@ -316,14 +316,14 @@ describe('The idempotency store', () => {
       expect(work).toHaveBeenCalledTimes(1);
     });
 
-    it('asks nobody about a key that it knows', async () => {
+    it('does not ask about a key that it knows', async () => {
       await store.once('a', {}, work);
       await store.once('a', {}, work);
 
       expect(earlier).toHaveBeenCalledTimes(1);
     });
 
-    it('does not keep an answer which says that another process has the key', async () => {
+    it('does not keep the answer that another process has the key', async () => {
       work.mockRejectedValueOnce(keyInUse());
 
       await expect(store.once('a', {}, work)).rejects.toMatchObject({ problem: { status: 409 } });

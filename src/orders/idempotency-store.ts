@@ -3,13 +3,13 @@ import { HttpStatus } from '@nestjs/common';
 import { problemOf } from '../operations/problem/problem.js';
 import { keyInUse, keyReused, keysFull } from './idempotency-key.js';
 
-/** A key, and what tells the request that bears it from others. */
+/** A key, and the fingerprint of its request. */
 export interface KeyClaim {
   readonly key: string;
   readonly fingerprint: string;
 }
 
-/** What an earlier run has answered to the request of this fingerprint. */
+/** An earlier run's answer to the request of this fingerprint. */
 export interface EarlierAnswer<T> {
   readonly fingerprint: string;
   readonly answer: T;
@@ -17,29 +17,35 @@ export interface EarlierAnswer<T> {
 
 export interface IdempotencyStoreOptions<T> {
   /**
-   * Looks for what was done under a key, by an earlier run or by another process: `free` if nothing was, `open` while that
-   * is not known. Asked for keys that this process does not know, and for those whose outcome it cannot tell.
+   * Looks for work under a key, by an earlier run or by another process: `free` if there is none, `open`
+   * while that is not known. Called for keys that this process does not know, and for those whose outcome it
+   * cannot tell.
    *
    * @default answers end with the process
    */
   readonly earlier?: (key: string) => Promise<EarlierAnswer<T> | 'free' | 'open'>;
   /**
-   * What an answer that was not final is by now: another answer; `open` while its work is being undone; `free` if nothing
-   * was done in the end; undefined if this process does not know.
+   * The present state of an answer that was not final: another answer; `open` while its work is being undone;
+   * `free` if nothing was done in the end; undefined if this process does not know.
    *
    * @default nothing is known of it
    */
   readonly current?: (answer: T) => T | 'free' | 'open' | undefined;
   /**
-   * What an error of the work leaves behind: an answer that is not final, by which `current` finds out whether all is undone.
+   * Converts an error of the work into an answer that is not final. `current` uses it to find out whether all
+   * work is undone.
    *
-   * @default nothing is left behind
+   * @default every error is final
    */
   readonly openAfter?: (error: unknown) => T | undefined;
-  /** How long an answer is kept, in milliseconds, and longer while its outcome is open. @default 86_400_000, a day */
+  /**
+   * How long an answer is kept, in milliseconds, and longer while its outcome is open. @default 86_400_000, a
+   * day
+   */
   readonly retainMs?: number;
   /**
-   * How many are kept; the oldest go first, and those whose outcome is open stay. When all are open, a new key is refused.
+   * The most answers that are kept. The oldest are dropped first, and those with an open outcome stay. When
+   * all are open, a new key is refused.
    *
    * @default 100_000
    */
@@ -55,17 +61,17 @@ interface Running {
 interface Answered<T> {
   readonly fingerprint: string;
   readonly answer: T | Refusal;
-  /** What the outcome is found by, if the answer was given before all was over. */
+  /** Used to find the outcome, if the answer was given before the end. */
   readonly open: T | undefined;
   readonly expiresAt: number;
 }
 
-/** What is known under a key. */
+/** The knowledge about a key. */
 type Found<T> = Pick<Answered<T>, 'fingerprint' | 'answer'> | 'free' | 'open';
 
-/** How many open answers are looked at to make room for one. */
+/** The number of open answers that are examined to make room for one. */
 const LOOKS = 16;
-/** And how many with each new key. With more than one, those that are over do not gather. */
+/** The number examined with each new key. With more than one, ended ones do not accumulate. */
 const LOOKS_PER_ANSWER = 2;
 
 /** An error that is the answer to a request. */
@@ -74,21 +80,21 @@ class Refusal {
 }
 
 /**
- * Answers a request that is repeated under the same key as it was answered first, and does its work once
- * (IETF draft "The Idempotency-Key HTTP Header Field").
+ * Answers a repeated request with the same key like the first one, and does its work once (IETF draft "The
+ * Idempotency-Key HTTP Header Field").
  *
- * Final answers are kept in memory. What has to outlive the process is not the answer but what was done, and that is kept
- * with the work itself: the key is a part of what the work writes, so it is there if and only if the work has taken effect,
- * and the same answer is made of it. A request that was refused changed nothing, so that after a restart it is simply done
- * anew. An answer that says that the outcome is open (202) is kept only to find the outcome: each repeated request gets
- * what is known by then. So is an error that came before all was undone: until it is, the key is not free.
+ * Final answers are kept in memory. Not the answer but the work must outlive the process. So the work writes
+ * the key with its changes: the key exists if and only if the work has taken effect, and the same answer is
+ * made from it. A refused request changed nothing, so after a restart it is simply done again. An answer with
+ * an open outcome (202) is kept only to find the outcome: each repeated request gets the present knowledge.
+ * The same holds for an error before all work was undone: until then the key is not free.
  */
 export class IdempotencyStore<T> {
-  /** No more than are kept. */
+  /** At most as many as are kept. */
   private readonly running = new Map<string, Running>();
-  /** Those that stay what they are, in the order of their answers, so the oldest come first. */
+  /** The final answers, in order, so the oldest come first. */
   private readonly final = new Map<string, Answered<T>>();
-  /** Those whose outcome was open when they were looked at last. */
+  /** The answers whose outcome was open at the last look. */
   private readonly open = new Map<string, Answered<T>>();
   private readonly earlier: IdempotencyStoreOptions<T>['earlier'];
   private readonly current: IdempotencyStoreOptions<T>['current'];
@@ -114,14 +120,15 @@ export class IdempotencyStore<T> {
   }
 
   /**
-   * Does the work of the first request that bears the key. Its final answer, also when it is an error, is that of all
-   * that follow; but 503 says that nothing has happened, so once all is undone the key is free again. While the outcome is
-   * open, all that follow are told what is known of it.
+   * Does the work of the first request with the key. Its final answer, even an error, is repeated to all that
+   * follow. But 503 means that nothing has happened, so once all work is undone the key is free again. While
+   * the outcome is open, all that follow get the present knowledge.
    *
-   * @param request what was asked; a key stands for one request only.
-   * @param work writes the key with what it changes, where that outlives the process.
-   * @throws ProblemException 422 when the key stands for another request, 409 while the first one is at work or is being
-   * undone, 503 for a new key when the outcome of every answer that is kept is open; the errors of `work` and `earlier`.
+   * @param request the content of the request; a key belongs to one request only.
+   * @param work writes the key with its changes, if they outlive the process.
+   * @throws ProblemException 422 when the key belongs to another request, 409 while the first one is running
+   * or is being undone, 503 for a new key when the outcome of every stored answer is open; the errors of
+   * `work` and `earlier`.
    */
   async once(key: string, request: unknown, work: (claim: KeyClaim) => Promise<T>): Promise<T> {
     this.dropExpired();
@@ -129,7 +136,7 @@ export class IdempotencyStore<T> {
     this.refuseWhileRunning(key, fingerprint);
     const known = this.known(key);
     const found = known !== undefined && this.isSettled(known) ? known : await this.find(key, known);
-    // Another request may have begun meanwhile.
+    // Another request may have started meanwhile.
     this.refuseWhileRunning(key, fingerprint);
     const latest = this.known(key);
     const first = latest === known ? found : latest;
@@ -157,8 +164,8 @@ export class IdempotencyStore<T> {
   }
 
   /**
-   * Whether a key can be answered without a look at what was written. A refusal cannot, where others write as well: another
-   * process may have got the same request, and may have done what was refused here.
+   * Whether a key can be answered without reading the written record. A refusal cannot, if other processes
+   * write as well: another process may have received the same request, and succeeded.
    */
   private isSettled({ answer, open }: Answered<T>): boolean {
     return (
@@ -173,8 +180,8 @@ export class IdempotencyStore<T> {
   }
 
   /**
-   * @param known an answer of this process that was not final, or a refusal, if it gave one.
-   * @returns what is known under the key now. As long as nothing more is known, the answer stays what it was.
+   * @param known an earlier answer of this process that was not final, or a refusal, if there is one.
+   * @returns the present knowledge about the key. Without new knowledge, the answer stays as it was.
    */
   private async find(key: string, known: Answered<T> | undefined): Promise<Found<T>> {
     const current = known?.open === undefined ? undefined : this.current?.(known.open);
@@ -182,13 +189,13 @@ export class IdempotencyStore<T> {
       if (current === 'open') {
         return known.answer instanceof Refusal && isFinal(known.answer) ? known : 'open';
       }
-      // What was found is not looked for again, and is known also when the process forgets the work.
+      // A found answer is not looked up again, and stays known when the process forgets the work.
       this.keep(key, known.fingerprint, current, isFinal(current) ? undefined : current);
       return { fingerprint: known.fingerprint, answer: current };
     }
     const isRefused = known?.answer instanceof Refusal && isFinal(known.answer);
     const left = current === 'free' && !isRefused ? undefined : known;
-    // One that is over without an answer of its own leaves the key to others.
+    // An answer that has ended without a result of its own frees the key.
     if (this.earlier === undefined) return left ?? 'free';
     const earlier = await this.earlier(key);
     if (left === undefined) return earlier;
@@ -223,9 +230,9 @@ export class IdempotencyStore<T> {
   }
 
   /**
-   * Makes sure that there is a place for the answer to one more request. Answers that are final give theirs up first.
+   * Makes room for the answer to one more request. Final answers are dropped first.
    *
-   * @throws ProblemException 503 when the outcome of all that are kept is open.
+   * @throws ProblemException 503 when the outcome of all stored answers is open.
    */
   private makeRoom(): void {
     const few = Math.min(LOOKS_PER_ANSWER, this.open.size);
@@ -250,9 +257,10 @@ export class IdempotencyStore<T> {
   }
 
   /**
-   * Looks at the open answer that was looked at longest ago: it is kept as final, or dropped, or is the last to be looked at.
+   * Examines the open answer that was examined longest ago: it is kept as final, or dropped, or moved to the
+   * end.
    *
-   * @param mayDrop whether an answer goes of which this process knows nothing more.
+   * @param mayDrop whether to drop an answer about which this process knows nothing more.
    */
   private lookAtOldest(mayDrop: boolean): void {
     const [oldest] = this.open;
@@ -270,7 +278,10 @@ export class IdempotencyStore<T> {
   }
 }
 
-/** Whether an answer stays what it is: 202 tells only what is known so far, and a 503 only that the request came at a bad time. */
+/**
+ * Whether an answer is final: 202 gives only the present knowledge, and 503 only means that the request came
+ * at a bad time.
+ */
 function isFinal(answer: unknown): boolean {
   if (!(answer instanceof Refusal)) {
     return (answer as { status?: unknown } | null)?.status !== HttpStatus.ACCEPTED;

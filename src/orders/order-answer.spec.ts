@@ -12,11 +12,11 @@ function problemOf(outcome: Omit<AbortedOutcome, 'status' | 'transactionId'>): u
   } catch (error) {
     return (error as ProblemException).problem;
   }
-  throw new Error('An aborted order was answered as if it were none.');
+  throw new Error('An aborted order was answered as if it had not aborted.');
 }
 
 describe('The answer to an order', () => {
-  it('that committed is 201, with the place of the order', () => {
+  it('that committed is 201, with the location of the order', () => {
     expect(answerOf(order, { status: 'committed', transactionId })).toEqual({
       status: 201,
       location: '/orders/o-1',
@@ -48,7 +48,7 @@ describe('The answer to an order', () => {
     ['INSUFFICIENT_FUNDS', 409, 'DTC_REFUSED'],
     ['UNKNOWN_CUSTOMER', 422, 'DTC_UNPROCESSABLE'],
     ['UNKNOWN_SKU', 422, 'DTC_UNPROCESSABLE'],
-  ])('that was refused with %s is %i, with who and why', (reasonCode, status, code) => {
+  ])('that was refused with %s is %i, with the participant and the reason', (reasonCode, status, code) => {
     const refusal = {
       cause: 'refused',
       participant: 'inventory',
@@ -85,7 +85,7 @@ describe('The answer to an order', () => {
     });
   });
 
-  it('that met another one is 503, and can be tried again', () => {
+  it('that conflicted with another one is 503, and can be tried again', () => {
     const refusal = {
       cause: 'refused',
       participant: 'inventory',
@@ -113,7 +113,7 @@ describe('The answer to an order', () => {
     });
   });
 
-  it('of an earlier run is made anew of the order that was placed', () => {
+  it('of an earlier run is made from the placed order', () => {
     const placed = { fingerprint: 'f', order: { ...order, transactionId } };
 
     expect(earlierAnswerOf('free')).toBe('free');
@@ -124,7 +124,7 @@ describe('The answer to an order', () => {
     });
   });
 
-  describe('asked for again under its key', () => {
+  describe('requested again under its key', () => {
     const reports = (kind: 'commit' | 'rollback' | 'hazard' | 'mixed'): BranchView[] =>
       [
         { participant: 'order', state: 'rolled-back', heuristic: null },
@@ -138,7 +138,7 @@ describe('The answer to an order', () => {
       return answerNow(order, { ...undecided, ...view } as TransactionView);
     }
 
-    it('is 202 as long as its outcome is open, with what is known of it', () => {
+    it('is 202 as long as its outcome is open, with the present knowledge', () => {
       expect(now({ state: 'READY' })).toMatchObject({
         status: 202,
         location: `/transactions/${transactionId}`,
@@ -172,13 +172,13 @@ describe('The answer to an order', () => {
         body: {
           status: 'heuristic',
           decision,
-          detail: `${decision} is decided, and payment ended otherwise, or may have`,
+          detail: `${decision} is decided, but payment ended otherwise, or may have`,
         },
       });
     });
 
     it.each(['commit', 'hazard', 'mixed'] as const)(
-      'is never free after an abort, also when a report of %s was forgotten and the transaction is not kept',
+      'is never free after an abort with a report of %s, even if that was forgotten and the transaction is not kept',
       (kind) => {
         const answer = now({ state: 'ABORTED', decision: 'abort', heuristic: null, branches: reports(kind) });
 
@@ -187,7 +187,7 @@ describe('The answer to an order', () => {
       },
     );
 
-    it('is never confirmed when abort is decided, though its record is there', () => {
+    it('is never confirmed when abort is decided, although its record exists', () => {
       const placed = { fingerprint: 'f', order: { ...order, transactionId } };
       for (const branches of [rolling('rolled-back'), rolling('rolling-back'), reports('commit')]) {
         const aborted = { transactionId, state: 'ABORTED', decision: 'abort', heuristic: null, branches };
@@ -198,7 +198,7 @@ describe('The answer to an order', () => {
       }
     });
 
-    it('is what its transaction says, where that is known, and its record else', () => {
+    it('comes from its transaction if that is known, and otherwise from its record', () => {
       const placed = { fingerprint: 'f', order: { ...order, transactionId } };
       const going = { transactionId, state: 'COMMITTING', decision: 'commit', heuristic: null, branches: [] };
 

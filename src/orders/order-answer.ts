@@ -9,16 +9,19 @@ import { keyInUse } from './idempotency-key.js';
 import type { EarlierAnswer } from './idempotency-store.js';
 import type { placedOrderSchema, unsettledOrderSchema } from './order.schemas.js';
 
-/** What a client is answered. */
+/** The answer to a client. */
 export interface OrderAnswer {
   readonly status: HttpStatus.CREATED | HttpStatus.ACCEPTED;
   readonly location: string;
   readonly body: z.output<typeof placedOrderSchema> | z.output<typeof unsettledOrderSchema>;
-  /** With 202: the order as it is to be. It is not sent; {@link answerNow} needs it. */
+  /** With 202: the requested order. It is not sent; {@link answerNow} needs it. */
   readonly unsettled?: Order;
 }
 
-/** An order that was aborted: an error, which keeps what is needed to find out whether its rollback is over. */
+/**
+ * An order that was aborted: an error, with the data that is needed to find out whether its rollback has
+ * ended.
+ */
 export class OrderAbortedError extends ProblemException {
   constructor(
     problem: Omit<Problem, 'type' | 'title'>,
@@ -30,8 +33,8 @@ export class OrderAbortedError extends ProblemException {
 }
 
 /**
- * Says over HTTP what has become of an order. Once commit is decided the answer is never an error, for an error says
- * that nothing has happened.
+ * Answers over HTTP with the outcome of an order. Once commit is decided the answer is never an error, since
+ * an error means that nothing has happened.
  *
  * @throws OrderAbortedError when the transaction was aborted.
  */
@@ -47,21 +50,21 @@ export function answerOf(order: Order, outcome: Outcome): OrderAnswer {
     case 'aborted':
       throw new OrderAbortedError(
         problemOf(outcome),
-        unsettled(order, transactionId, 'pending', 'abort', 'abort is decided, and rollbacks go on'),
+        unsettled(order, transactionId, 'pending', 'abort', 'abort is decided, and rollbacks continue'),
       );
   }
 }
 
 /**
- * @param transaction of the order, as it is now.
- * @returns the answer to a request under a key that is repeated, made of what has become of its order. Of an order that
- * is aborted: `free` once every rollback is acknowledged, for then nothing was changed; `open` before, for a branch may
- * yet report that it has committed.
+ * @param transaction the present transaction of the order.
+ * @returns the answer to a repeated request with a key, made from the outcome of its order. For an aborted
+ * order: `free` once every rollback is acknowledged, since nothing was changed then; `open` before, since a
+ * branch may still report that it has committed.
  */
 export function answerNow(order: Order, transaction: TransactionView): OrderAnswer | 'free' | 'open' {
   const { transactionId, state, decision, heuristic, branches } = transaction;
   if (decision === 'abort') {
-    // Also when the reports were forgotten: what a participant has committed is there, and must not be done twice.
+    // Even if the reports were forgotten: a participant's commit exists, and must not be repeated.
     const reports = branches.filter(({ heuristic: report }) => report !== null && report.kind !== 'rollback');
     if (reports.length > 0) return endedOtherwise(order, transactionId, decision, reports);
     return state === 'ABORTED' && branches.every(isRolledBack) ? 'free' : 'open';
@@ -82,8 +85,8 @@ export function answerNow(order: Order, transaction: TransactionView): OrderAnsw
 
 /**
  * @param open an answer that was not final.
- * @returns what it is by now, or undefined when that is not known. An order that was aborted, and that a participant has
- * committed, stays so when its transaction is no longer kept.
+ * @returns its present state, or undefined when that is not known. An order that was aborted, but that a
+ * participant has committed, keeps that state when its transaction is no longer kept.
  */
 export function currentAnswer(
   open: OrderAnswer,
@@ -99,8 +102,8 @@ function isRolledBack({ state }: BranchView): boolean {
 }
 
 /**
- * @param transaction that placed the order, if this process knows it.
- * @returns the answer to a request under a key, made anew of what was placed under it.
+ * @param transaction the transaction that placed the order, if this process knows it.
+ * @returns the answer to a request with a key, made from the order that was placed under it.
  */
 export function earlierAnswerOf(
   state: KeyState,
@@ -108,7 +111,7 @@ export function earlierAnswerOf(
 ): EarlierAnswer<OrderAnswer> | 'free' | 'open' {
   if (typeof state === 'string') return state;
   const { fingerprint, order } = state;
-  // The order is there, so that its branch has committed, whatever else is known of it.
+  // The order exists, so its branch has committed, whatever else is known of it.
   if (transaction === undefined) return { fingerprint, answer: confirmed(order) };
   const now = answerNow(order, transaction);
   if (typeof now !== 'string') return { fingerprint, answer: now };
@@ -152,7 +155,7 @@ function endedOtherwise(
   return unsettled(order, transactionId, 'heuristic', decision, heuristicDetail(decision, reports));
 }
 
-/** Refusals about what the client sent, and not about what is left of it. */
+/** Refusals because of the request's content, not because of the remaining stock or money. */
 const UNPROCESSABLE = new Set(['UNKNOWN_SKU', 'UNKNOWN_CUSTOMER']);
 
 function problemOf(outcome: AbortedOutcome): Omit<Problem, 'type' | 'title'> {
@@ -168,5 +171,5 @@ function heuristicDetail(
   reports: readonly { readonly participant: string }[],
 ): string {
   const names = reports.map(({ participant }) => participant).join(', ');
-  return `${decision} is decided, and ${names} ended otherwise, or may have`;
+  return `${decision} is decided, but ${names} ended otherwise, or may have`;
 }

@@ -12,7 +12,7 @@ const customerIdSchema = z
     'must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" and "-"',
   );
 
-/** What a client sends. It names no price: prices come from the catalogue. */
+/** The request of a client. It names no price: prices come from the catalogue. */
 export const placeOrderSchema = z
   .strictObject({
     customerId: customerIdSchema,
@@ -43,15 +43,15 @@ export const placedOrderSchema = z
   })
   .meta({ id: 'PlacedOrder' });
 
-/** The answer to an order whose transaction goes on, or ended so that somebody has to look at it. */
+/** The answer to an order whose transaction continues, or ended so that an operator must check it. */
 export const unsettledOrderSchema = z
   .strictObject({
-    orderId: z.uuid().describe('Where the order will be, should it commit.'),
+    orderId: z.uuid().describe('The location of the order, if it commits.'),
     transactionId: z.string(),
     status: z.enum(['pending', 'heuristic']),
     decision: z
       .enum(['commit', 'abort', 'unknown'])
-      .describe('`abort` only with `heuristic`: a participant has committed all the same, or may have.'),
+      .describe('`abort` only with `heuristic`: a participant has committed nevertheless, or may have.'),
     detail: z.string(),
   })
   .meta({ id: 'UnsettledOrder' });

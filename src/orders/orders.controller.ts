@@ -27,7 +27,7 @@ const LOCATION = (description: string) => ({
   Location: { description, schema: { type: 'string' as const } },
 });
 
-/** The way in: an order is placed on all three services, or on none. */
+/** Accepts orders: an order is placed on all three services, or on none. */
 @ApiTags('orders')
 @Controller('orders')
 export class OrdersController {
@@ -43,8 +43,8 @@ export class OrdersController {
     name: IDEMPOTENCY_KEY,
     required: false,
     description:
-      'A request repeated under the same key is answered as the first one and done once. While the outcome of the first ' +
-      'one is open, it is told what is known of it.',
+      'A repeated request with the same key is answered like the first one and done once. While the outcome of the first ' +
+      'one is open, the answer gives the present knowledge.',
     schema: { type: 'string', minLength: 1, maxLength: 255, pattern: IDEMPOTENCY_KEY_PATTERN },
   })
   @ApiCreatedResponse({
@@ -54,14 +54,14 @@ export class OrdersController {
   })
   @ApiAcceptedResponse({
     standardSchema: unsettledOrderSchema,
-    description: 'Commit is decided and delivery goes on, or the outcome is not known yet',
+    description: 'Commit is decided and delivery continues, or the outcome is not known yet',
     headers: LOCATION('The transaction'),
   })
   @ApiProblem(400, 'The request is not valid')
-  @ApiProblem(409, 'Out of stock, not enough funds, or the first request with this key is still at work')
+  @ApiProblem(409, 'Out of stock, not enough funds, or the first request with this key is still running')
   @ApiProblem(413, 'The body is larger than 16 KiB')
   @ApiProblem(415, 'The body is not JSON')
-  @ApiProblem(422, 'The sku or the customer is unknown, or the key was sent with another body before')
+  @ApiProblem(422, 'The sku or the customer is unknown, or the key was sent before with another body')
   @ApiProblem(
     503,
     'A service is down or late, or the coordinator is full: nothing has happened, try again. With the code ' +

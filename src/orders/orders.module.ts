@@ -10,7 +10,7 @@ import { type OrderAnswer, OrderAbortedError, currentAnswer, earlierAnswerOf } f
 import { OrdersController } from './orders.controller.js';
 import { OrdersService } from './orders.service.js';
 
-/** Where the three services keep what is theirs: the URLs of their databases. */
+/** The URLs of the three services' databases. */
 export interface ServiceDatabases {
   readonly order: string;
   readonly inventory: string;
@@ -42,7 +42,10 @@ export interface ServiceDatabases {
   ],
 })
 export class OrdersModule {
-  /** @param databases in PostgreSQL; without them the services live in memory, and end with the process. */
+  /**
+   * @param databases in PostgreSQL; without them the services keep their data in memory, until the process
+   * ends.
+   */
   static forRoot(databases?: ServiceDatabases): DynamicModule {
     const services =
       databases === undefined

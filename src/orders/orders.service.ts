@@ -21,10 +21,10 @@ export class OrdersService {
   ) {}
 
   /**
-   * @param requestKey of the request, if it has one: it is committed with the order.
-   * @returns the order as it was to be, and what has become of it.
-   * @throws ProblemException when something ordered is not sold here; the errors of TransactionManager.run. Then
-   * nothing was begun.
+   * @param requestKey the key of the request, if it has one: it is committed with the order.
+   * @returns the requested order, and its outcome.
+   * @throws ProblemException when a product is not sold here; the errors of TransactionManager.run. Nothing
+   * was started then.
    */
   async place(
     { customerId, items }: PlaceOrder,
@@ -55,8 +55,8 @@ export class OrdersService {
   }
 
   /**
-   * @returns what was placed under a key, by this run, an earlier one, or another process.
-   * @throws ProblemException 503 when that cannot be found out now.
+   * @returns the order placed under a key, by this run, an earlier one, or another process.
+   * @throws ProblemException 503 when that cannot be determined now.
    */
   async stateOfKey(key: string): Promise<KeyState> {
     try {

@@ -7,7 +7,7 @@ import { SEED_STOCK, Stock } from './inventory/stock.js';
 
 const seed = 20_260_101;
 
-/** Whatever may be asked of a holding: an amount, and how the transaction that wants it ends. */
+/** Any request to a holding: an amount, and the end of its transaction. */
 function steps(max: number): fc.Arbitrary<{ amount: number; end: 'commit' | 'rollback' | 'open' }[]> {
   const amount = fc.integer({ min: 1, max });
   return fc.array(fc.record({ amount, end: fc.constantFrom('commit', 'rollback', 'open') }));
@@ -30,7 +30,7 @@ describe('The stock', () => {
     expect(stock.level('keyboard')).toEqual({ onHand: SEED_STOCK.keyboard, reserved: 0 });
   });
 
-  it('gives what is reserved to nobody else until it is released', () => {
+  it('keeps reserved pieces from other orders until they are released', () => {
     const stock = new Stock();
     const last = [{ sku: 'last-lamp', quantity: 1 }];
 
@@ -40,14 +40,14 @@ describe('The stock', () => {
     expect(stock.reserve('b', last)).toBeUndefined();
     stock.take('b');
     expect(stock.level('last-lamp')).toEqual({ onHand: 0, reserved: 0 });
-    expect(() => stock.take('b')).toThrow('only what is reserved is taken');
+    expect(() => stock.take('b')).toThrow('only reserved pieces are taken');
   });
 
-  it('holds everything that is sold', () => {
+  it('includes every product of the catalogue', () => {
     expect(SEED_CATALOGUE.map(({ sku }) => sku).toSorted()).toEqual(Object.keys(SEED_STOCK).toSorted());
   });
 
-  it('is never oversold, whatever comes in whatever order', () => {
+  it('is never oversold, by any requests in any order', () => {
     const neverOversold = fc.property(steps(6), (wanted) => {
       const stock = new Stock();
       let taken = 0;
@@ -69,17 +69,17 @@ describe('The stock', () => {
 });
 
 describe('The accounts', () => {
-  it('refuse what they do not cover', () => {
+  it('refuse amounts that they do not cover', () => {
     const accounts = new Accounts();
 
     expect(accounts.authorise('a', 'nobody', 1)).toBe('UNKNOWN_CUSTOMER');
     expect(accounts.authorise('b', 'carol', SEED_BALANCES.carol! + 1)).toBe('INSUFFICIENT_FUNDS');
     expect(accounts.authorise('c', 'carol', SEED_BALANCES.carol!)).toBeUndefined();
     expect(accounts.authorise('d', 'carol', 1)).toBe('INSUFFICIENT_FUNDS');
-    expect(() => accounts.capture('d')).toThrow('only what is authorised is captured');
+    expect(() => accounts.capture('d')).toThrow('only authorised amounts are captured');
   });
 
-  it('are never overdrawn, whatever comes in whatever order', () => {
+  it('are never overdrawn, by any requests in any order', () => {
     const neverOverdrawn = fc.property(steps(600), (wanted) => {
       const accounts = new Accounts();
       let spent = 0;

@@ -1,12 +1,12 @@
-/** Where a pino logger writes to, as far as a {@link PinoOutput} needs it. @publicApi */
+/** The destination of a pino logger, as far as a {@link PinoOutput} needs it. @publicApi */
 export interface PinoDestination {
   /** @param text one line or several, each with its line break. */
   write(text: string): unknown;
-  /** What pino calls for `logger.flush()`. */
+  /** Called by pino for `logger.flush()`. */
   flush?(done?: (error?: Error | null) => void): void;
-  /** What pino calls after a fatal line. */
+  /** Called by pino after a fatal line. */
   flushSync?(): void;
-  /** How many lines it has dropped, if it counts them. */
+  /** The number of dropped lines, if the destination counts them. */
   readonly dropped?: number;
 }
 
@@ -19,8 +19,8 @@ export interface PinoDestination {
  * new PinoTransactionLines(logger, { linesPerWrite: 64, destination: output });
  * ```
  *
- * It passes on text, and so is for destinations that take text as it comes: a file, a pipe, a transport. `pino.multistream`
- * asks for the level of each line, which it does not get here.
+ * It passes on text only, so the destination must accept text as it comes: a file, a pipe, a transport.
+ * `pino.multistream` needs the level of each line, which it does not get here.
  *
  * @publicApi
  */
@@ -28,7 +28,7 @@ export class PinoOutput implements PinoDestination {
   private isCapturing = false;
   private captured = '';
 
-  /** @param destination what pino would write to without this. */
+  /** @param destination where pino would write without this. */
   constructor(private readonly destination: PinoDestination) {}
 
   get dropped(): number {
@@ -51,7 +51,7 @@ export class PinoOutput implements PinoDestination {
 
   /**
    * @param log lets the logger write.
-   * @returns what the logger would have written meanwhile. Nothing of it reaches the destination.
+   * @returns what the logger has written meanwhile. Nothing of it reaches the destination.
    * @internal
    */
   capture(log: () => void): string {

@@ -133,7 +133,7 @@ const changing: [description: string, options: LoggerOptions][] = [
   ],
 ];
 
-/** Lines that go out many at once, through a logger with these options. */
+/** Lines that are written many at once, through a logger with these options. */
 function batching(
   destination: PinoDestination,
   options: LoggerOptions = {},
@@ -146,7 +146,7 @@ function batching(
 
 describe('PinoTransactionLines', () => {
   for (const [description, options] of [...plain, ...changing]) {
-    it(`writes what a logger ${description} writes, one line or many a write`, async () => {
+    it(`writes the same as a logger ${description}, with one line or many in a write`, async () => {
       const single = new Writes();
       const many = new Writes();
       const reference = new Writes();
@@ -168,7 +168,7 @@ describe('PinoTransactionLines', () => {
     });
   }
 
-  it('has the logger format only the first of the lines that are alike, and the first of each write', async () => {
+  it('lets the logger format only the first of equal lines, and the first of each write', async () => {
     const writes = new Writes();
     const { lines, logger } = batching(writes);
     const formatted = vi.spyOn(logger, 'info');
@@ -193,7 +193,7 @@ describe('PinoTransactionLines', () => {
     ['one branch more', {}, { branches: ['yes', 'other', 'moody'] }],
     ['one branch less', {}, { branches: ['yes'] }],
     ['another outcome', { branches: ['moody'] }, { branches: ['moody'] }],
-  ])('makes no line with %s of the one before', async (_, first, second) => {
+  ])('makes no line with %s from the previous one', async (_, first, second) => {
     const writes = new Writes();
     const { lines, logger } = batching(writes);
     const formatted = vi.spyOn(logger, 'info');
@@ -235,7 +235,7 @@ describe('PinoTransactionLines', () => {
     expect(writes.objects.map(({ durationMs }) => durationMs)).toEqual([0, 5, 'slow', 'slow']);
   });
 
-  it('passes on at once what the logger writes beside the lines', async () => {
+  it('passes on other lines of the logger at once', async () => {
     const writes = new Writes();
     const { lines, logger } = batching(writes);
 
@@ -247,7 +247,7 @@ describe('PinoTransactionLines', () => {
     expect(writes.objects).toHaveLength(1 + ALIKE.length);
   });
 
-  it('writes one line at a time where its destination is no PinoOutput', async () => {
+  it('writes one line at a time if its destination is not a PinoOutput', async () => {
     const writes = new Writes();
     const lines = new PinoTransactionLines(pino({}, writes), { linesPerWrite: 64 });
 
@@ -285,7 +285,7 @@ describe('PinoTransactionLines', () => {
     await expect.poll(() => readFileSync(file, 'utf8').split('\n').length).toBe(ALIKE.length + 1);
   });
 
-  it('leaves the writing to a logger whose streams take lines by their level', async () => {
+  it('leaves the writing to a logger whose streams select lines by level', async () => {
     const errors = new Writes();
     const all = new Writes();
     const lines = new PinoTransactionLines(
@@ -305,7 +305,7 @@ describe('PinoTransactionLines', () => {
     expect(all.objects).toHaveLength(4);
   });
 
-  it('says of each transaction what the line is to say, field by field', async () => {
+  it('writes each field of the line of each transaction', async () => {
     const writes = new Writes();
     const lines = new PinoTransactionLines(pino({ base: null }, writes));
     const ended = await records();
@@ -358,7 +358,7 @@ describe('PinoTransactionLines', () => {
     expect(writes.texts.join('')).not.toContain(PAYLOAD);
   });
 
-  it('writes what waits at the end of the turn, in one piece', async () => {
+  it('writes the waiting lines at the end of the turn, in one piece', async () => {
     const writes = new Writes();
     const { lines } = batching(writes);
     const [record] = await records();
@@ -400,7 +400,7 @@ describe('PinoTransactionLines', () => {
         return new PinoTransactionLines(pino({}, output), { destination: output });
       },
     ],
-  ])('gives a destination that %s one line a write, unless it is told otherwise', async (_, linesTo) => {
+  ])('writes one line at a time to a destination that %s, by default', async (_, linesTo) => {
     const arrived: unknown[] = [];
     const lines = linesTo({ write: (text: string) => void arrived.push(JSON.parse(text)) });
     const [record] = await records();
@@ -441,7 +441,7 @@ describe('PinoTransactionLines', () => {
     },
   );
 
-  it('warns when its stream fails at the end of the turn, which ends no process, and goes on', async () => {
+  it('warns when its stream fails at the end of the turn, and continues', async () => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     onTestFinished(() => warn.mockRestore());
     const writes = new Writes();
@@ -460,7 +460,7 @@ describe('PinoTransactionLines', () => {
     expect(warn).toHaveBeenCalledTimes(1);
   });
 
-  it('is enabled as the level of the logger is, also when that changes', () => {
+  it('is enabled according to the level of the logger, even when that changes', () => {
     const logger = pino({ level: 'info' }, new Writes());
     const lines = new PinoTransactionLines(logger);
     const enabled = (): [boolean, boolean] => [lines.isEnabled(), lines.isDebugEnabled()];

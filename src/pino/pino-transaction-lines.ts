@@ -9,19 +9,20 @@ import {
 } from '../coordinator/index.js';
 import { PinoOutput } from './pino-output.js';
 
-/** What {@link PinoTransactionLines} can be told. @publicApi */
+/** The options of {@link PinoTransactionLines}. @publicApi */
 export interface PinoTransactionLinesOptions {
   /**
-   * How many lines a write may hold, if `destination` is a {@link PinoOutput}. More than one is cheaper by far. Lines wait for
-   * others to the end of the turn of the event loop, and no longer. Without a `PinoOutput` each line is a write.
+   * The most lines in one write, if `destination` is a {@link PinoOutput}. More than one is much cheaper.
+   * Lines wait for others only until the end of the turn of the event loop. Without a `PinoOutput` each line
+   * is a write.
    *
-   * Lines of one turn that differ in nothing but `transactionId` and `durationMs` are formatted by the logger once. A mixin,
-   * hook or formatter that adds something else to each line needs one line a write.
+   * Lines of one turn that differ only in `transactionId` and `durationMs` are formatted by the logger once.
+   * A mixin, hook or formatter that adds different content to each line needs one line a write.
    *
    * @default 1
    */
   readonly linesPerWrite?: number;
-  /** Where the logger writes to, if that counts the lines it drops: they are added to the metric. */
+  /** The destination of the logger, if it counts the lines that it drops: they are added to the metric. */
   readonly destination?: PinoOutput | { readonly dropped: number };
 }
 
@@ -33,31 +34,33 @@ const DEBUG = 20;
 /** Where pino documents the serializers of a logger. */
 const SERIALIZERS = Symbol.for('pino.serializers');
 
-/** A serializer for one of these may change it differently in each line; this symbol stands for all keys. */
+/** A serializer for one of these may change it differently in each line. This symbol stands for all keys. */
 const CHANGED_BY_LINE = ['transactionId', 'durationMs', Symbol.for('pino.*')];
 
 /**
- * Lines through a pino logger. Lines that cannot be written are lost, and counted.
+ * Writes lines through a pino logger. Lines that cannot be written are lost, and counted.
  *
  * @publicApi
  */
 export class PinoTransactionLines implements TransactionLines {
   private waiting = '';
   private count = 0;
-  /** Made of the line before. A flush drops it, because its time is that of one turn of the event loop. */
+  /**
+   * Made from the previous line. A flush drops it, because its time is that of one turn of the event loop.
+   */
   private template: LineTemplate | undefined;
   private turnEndAwaited = false;
   private lost = 0;
   private readonly linesPerWrite: number;
   private readonly destination: PinoTransactionLinesOptions['destination'];
-  /** Only where several lines may be one write. */
+  /** Only if several lines may be one write. */
   private readonly output: PinoOutput | undefined;
   private readonly isRepeatable: boolean;
   private level: number;
 
   /**
    * @param logger for instance `pinoLogger.logger` of nestjs-pino.
-   * @throws InvalidOptionsError when `linesPerWrite` is no whole number from 1 to 1,000.
+   * @throws InvalidOptionsError when `linesPerWrite` is not a whole number from 1 to 1,000.
    */
   constructor(
     private readonly logger: Logger,
@@ -74,7 +77,7 @@ export class PinoTransactionLines implements TransactionLines {
     const serializers = (logger as unknown as Record<symbol, object>)[SERIALIZERS] ?? {};
     this.isRepeatable = !CHANGED_BY_LINE.some((key) => key in serializers);
     this.level = logger.levelVal;
-    // Asked for at every step of every transaction, the level is kept at hand.
+    // The level is needed at every step of every transaction, so it is cached.
     logger.on('level-change', () => {
       this.level = logger.levelVal;
     });
@@ -136,7 +139,10 @@ export class PinoTransactionLines implements TransactionLines {
     if (count > 0) this.attempt(count, () => output.write(waiting));
   }
 
-  /** A log that cannot be written is no reason to fail, and is no place to say so: a warning says it once for all. */
+  /**
+   * A failing log is no reason to fail, and cannot report its own failure: one warning reports it for all
+   * lines.
+   */
   private attempt(lines: number, write: () => void): void {
     try {
       write();
@@ -156,7 +162,7 @@ export class PinoTransactionLines implements TransactionLines {
   }
 }
 
-/** The text of a line around what differs in the lines of transactions that are alike. */
+/** The text of a line around the parts that differ between similar transactions. */
 class LineTemplate {
   private constructor(
     private readonly line: TransactionLine,
@@ -164,7 +170,7 @@ class LineTemplate {
     private readonly after: string,
   ) {}
 
-  /** @returns nothing if the logger has changed what is to be replaced. */
+  /** @returns nothing if the logger has changed a part that would be replaced. */
   static of(text: string, line: TransactionLine): LineTemplate | undefined {
     const parts = text.split(changing(line.transactionId, line.durationMs));
     return parts.length === 2 ? new LineTemplate(line, parts[0]!, parts[1]!) : undefined;
@@ -183,7 +189,10 @@ class LineTemplate {
   }
 }
 
-/** As JSON has them, up to the next key. No string of a line can hold this text: its quotation marks would be escaped. */
+/**
+ * In the form of JSON, up to the next key. No string of a line can hold this text: its quotation marks would
+ * be escaped.
+ */
 function changing(transactionId: string, durationMs: number): string {
   return `"transactionId":"${transactionId}","durationMs":${durationMs},"name":`;
 }

@@ -1,11 +1,11 @@
 import { CoordinatorError } from '../../coordinator/index.js';
 
-/** A route for operators was asked without a token, or with one that nobody has. @publicApi */
+/** A request to a route for operators without a valid token. @publicApi */
 export class UnauthenticatedError extends CoordinatorError {
   readonly code = 'DTC_UNAUTHENTICATED';
 }
 
-/** Whoever sees may not act. @publicApi */
+/** The caller may read but not act. @publicApi */
 export class ForbiddenError extends CoordinatorError {
   readonly code = 'DTC_FORBIDDEN';
 

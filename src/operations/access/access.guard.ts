@@ -17,16 +17,16 @@ interface Request {
   [CALLER]?: Caller;
 }
 
-/** Only operators may. Without it a route is for whoever may see. */
+/** Restricts a route to operators. Without it, readers may use the route. */
 export const ForOperators = (): MethodDecorator => SetMetadata(ROLE, 'operator' satisfies Role);
 
-/** The caller of a route, as the guard has found it out. */
+/** The caller of a route, as the guard has identified it. */
 export const CalledBy = createParamDecorator(
   (_data: unknown, context: ExecutionContext): Caller =>
     context.switchToHttp().getRequest<Request>()[CALLER]!,
 );
 
-/** Lets in whom {@link Access} admits. */
+/** Admits the callers that {@link Access} accepts. */
 @Injectable()
 export class AccessGuard implements CanActivate {
   constructor(

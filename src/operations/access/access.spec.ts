@@ -10,7 +10,7 @@ const unauthenticated = expect.objectContaining({ code: 'DTC_UNAUTHENTICATED' })
 describe('Access', () => {
   const access = new Access({ readers: [READER], operators: [OPERATOR] });
 
-  it('lets readers see, and operators see and act', () => {
+  it('lets readers read, and operators read and act', () => {
     expect(access.admit(bearer(READER), 'reader')).toEqual({ name: 'prometheus', role: 'reader' });
     expect(access.admit(bearer(OPERATOR), 'reader')).toEqual({ name: 'alice', role: 'operator' });
     expect(access.admit(bearer(OPERATOR), 'operator')).toEqual({ name: 'alice', role: 'operator' });
@@ -37,20 +37,20 @@ describe('Access', () => {
     `Bearer ${READER.token.toUpperCase()}`,
     `Bearer ${'x'.repeat(513)}`,
     'Bearer ключ-ключ-ключ-ключ',
-  ])('lets nobody in who says %j', (authorization) => {
+  ])('admits no caller with the header %j', (authorization) => {
     expect(() => access.admit(authorization, 'reader')).toThrow(unauthenticated);
     expect(() => access.admit(authorization, 'operator')).toThrow(unauthenticated);
   });
 
-  it('lets anyone see where it is told so, and nobody act without a token', () => {
+  it('lets every caller read if it is configured so, and no caller act without a token', () => {
     const open = new Access({ readers: 'anyone', operators: [OPERATOR] });
     expect(open.admit(undefined, 'reader')).toEqual({ name: null, role: 'anyone' });
     expect(() => open.admit(undefined, 'operator')).toThrow(unauthenticated);
-    expect(() => open.admit('Bearer of-nobody-at-all-1', 'reader')).toThrow(unauthenticated);
+    expect(() => open.admit('Bearer of-no-caller-at-all-1', 'reader')).toThrow(unauthenticated);
     expect(open.admit(bearer(OPERATOR), 'operator')).toMatchObject({ name: 'alice' });
   });
 
-  it('takes whoever has no token for a page of another origin unless it is asked by a name of its own', () => {
+  it('treats a caller without a token as a page of another origin unless it asks by a known host name', () => {
     const local = new Access({
       readers: 'anyone',
       operators: [OPERATOR],
@@ -72,7 +72,7 @@ describe('Access', () => {
     }
   });
 
-  it('lets nobody in by default', () => {
+  it('admits no caller by default', () => {
     const closed = new Access({});
     expect(() => closed.admit(undefined, 'reader')).toThrow(unauthenticated);
     expect(() => closed.admit('Bearer undefined-undefined', 'reader')).toThrow(unauthenticated);

@@ -3,32 +3,32 @@ import type { ExecutionContext } from '@nestjs/common';
 import { InvalidOptionsError } from '../../coordinator/index.js';
 import { ForbiddenError, UnauthenticatedError } from './access-errors.js';
 
-/** Who may come in: a name for the audit trail, and the token that proves it. @publicApi */
+/** A caller: its name for the audit trail, and the token that proves it. @publicApi */
 export interface Credential {
   readonly name: string;
   /** Sent as `Authorization: Bearer <token>`. At least 16 characters. */
   readonly token: string;
 }
 
-/** Who may see, and who may act. By default nobody may do either. @publicApi */
+/** The callers that may read, and those that may act. By default no caller may do either. @publicApi */
 export interface AccessOptions {
-  /** Who may see; `anyone` needs no token to see. @default nobody */
+  /** The callers that may read; `anyone` needs no token to read. @default none */
   readonly readers?: readonly Credential[] | 'anyone' | undefined;
   /**
-   * By which hosts, without port, whoever has no token must have asked: a page of another origin that has its own name
-   * point here asks by that name. @default any
+   * The host names, without port, by which a caller without a token must have asked. A page of another origin
+   * whose own name points to this server asks by that name. @default any
    */
   readonly hosts?: readonly string[] | undefined;
-  /** Who may see and act. @default nobody */
+  /** The callers that may read and act. @default none */
   readonly operators?: readonly Credential[] | undefined;
 }
 
 /** What a route asks for: to see, or to act. @publicApi */
 export type Role = 'reader' | 'operator';
 
-/** Who asks. @publicApi */
+/** The caller of a route. @publicApi */
 export interface Caller {
-  /** Null for one without a token, where anyone may see. */
+  /** Null for a caller without a token, if every caller may read. */
   readonly name: string | null;
   readonly role: Role | 'anyone';
 }
@@ -62,7 +62,7 @@ interface Known extends Caller {
 const BEARER = /^Bearer +([!-~]{1,512})$/i;
 const MIN_TOKEN_LENGTH = 16;
 
-/** Knows tokens by their digests, and compares each in a time that tells nothing of how much of it was right. */
+/** Stores tokens as digests, and compares each in a time that does not depend on how much of it was right. */
 export class Access {
   private readonly known: readonly Known[];
   private readonly anyoneReads: boolean;
@@ -101,9 +101,9 @@ export class Access {
   }
 
   /**
-   * @param authorization the header of that name; and so is `host`.
-   * @throws UnauthenticatedError when nobody has that token, or there is none and one is needed.
-   * @throws ForbiddenError when whoever it is may not do that.
+   * @param authorization the header of that name, like `host`.
+   * @throws UnauthenticatedError when the token is unknown, or a required token is missing.
+   * @throws ForbiddenError when the caller lacks the right.
    */
   admit(authorization: string | undefined, needed: Role, host?: string): Caller {
     const caller = this.identify(authorization, host);
@@ -121,10 +121,10 @@ export class Access {
     }
     const token = BEARER.exec(authorization)?.[1];
     if (token === undefined)
-      throw new UnauthenticatedError('Only Authorization: Bearer <token> is understood.');
+      throw new UnauthenticatedError('Only Authorization: Bearer <token> is supported.');
     const digest = digestOf(token);
     let found: Known | undefined;
-    // All are compared, also after one that fits, so that the time does not tell which it was.
+    // All tokens are compared, even after a match, so that the time does not reveal which one it was.
     for (const known of this.known) if (timingSafeEqual(known.digest, digest)) found = known;
     if (found === undefined) throw new UnauthenticatedError('The token is not known.');
     return { name: found.name, role: found.role };

@@ -24,7 +24,7 @@ class Listing extends ScriptedParticipant {
 }
 
 describe('CoordinatorMetrics', () => {
-  it('have every series right after the start, all at nought but what is so from the start', async () => {
+  it('have every series right after the start, all 0 except those that describe the start', async () => {
     const { scrape } = createMeasured({ log: new ScriptedLog({ claim: CLAIM }) });
     const { series, text } = await scrape();
 
@@ -62,7 +62,7 @@ describe('CoordinatorMetrics', () => {
     expect(after.text).not.toMatch(/called|b0|coordinator\.\d/);
   });
 
-  it('say how many are in flight and in doubt, and for how long, apart from those that ended or stalled', async () => {
+  it('show how many transactions are in flight and in doubt, and for how long, without ended or stalled ones', async () => {
     let records = 0;
     const append = (write: () => void): void | Promise<void> =>
       ++records > 2 ? new Promise(() => {}) : write();
@@ -88,7 +88,7 @@ describe('CoordinatorMetrics', () => {
     expect(found.value('dtc_stalled_oldest_seconds')).toBe(2.1);
   });
 
-  it('say what has stalled, for how long, and how often it was tried, until recovery has ended it', async () => {
+  it('show stalled transactions, for how long, and the number of attempts, until recovery has ended them', async () => {
     const { transactions, stock, clock, recover, scrape } = createMeasured({ maxAttempts: 2 });
     stock.script = { commit: ['throw', 'hang', 'throw', 'yes'] };
     void transactions.run(BOTH);
@@ -127,7 +127,7 @@ describe('CoordinatorMetrics', () => {
     expect(found.nonZero('dtc_votes_total')).toEqual({ '{participant="payment",vote="abort"}': 1 });
   });
 
-  it('show after a restart what is left over, and a participant that is missing', async () => {
+  it('show unfinished transactions and missing participants after a restart', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'metrics-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const crashed = new SqliteDecisionLog({ path: folder });
@@ -166,14 +166,14 @@ describe('CoordinatorMetrics', () => {
     found = await second.scrape();
     expect(found.value('dtc_participant_registered{participant="billing"}')).toBe(1);
     expect(found.value('dtc_transactions_stalled')).toBe(0);
-    // Nobody was told again, and when it began is not known.
+    // No caller was told again, and its start is not known.
     expect(found.nonZero('dtc_transactions_total')).toEqual({});
     expect(found.value('dtc_transaction_duration_seconds_count{decision="commit"}')).toBe(0);
     await first.clock.advance(10_000);
     expect(await outcome).toMatchObject({ status: 'pending' });
   });
 
-  it('count orphans, and lists that did not come', async () => {
+  it('count orphans, and failed lists', async () => {
     const listing = new Listing();
     const { recover, clock, scrape } = createMeasured({
       participants: { listing },
@@ -197,7 +197,7 @@ describe('CoordinatorMetrics', () => {
     expect(found.nonZero('dtc_orphan_scan_failures_total')).toEqual({ '{participant="listing"}': 1 });
   });
 
-  it('say how many branches nobody can decide, until there are none', async () => {
+  it('show the number of undecidable branches, until there are none', async () => {
     const listing = new Listing();
     const { recover, scrape } = createMeasured({
       participants: { listing },
@@ -213,7 +213,7 @@ describe('CoordinatorMetrics', () => {
     expect((await scrape()).value(undecidable)).toBe(0);
   });
 
-  it('say how many branches of other coordinators stay prepared', async () => {
+  it('show how many branches of other coordinators stay prepared', async () => {
     const listing = new Listing();
     const { recover, scrape, clock } = createMeasured({
       participants: { listing },
@@ -231,7 +231,7 @@ describe('CoordinatorMetrics', () => {
     expect((await scrape()).value('dtc_undecidable_branches{participant="listing"}')).toBe(0);
   });
 
-  it('say whether the log takes records, and whether the claim on it holds', async () => {
+  it('show whether the log takes records, and whether the claim on it holds', async () => {
     const { runtime, scrape } = createMeasured();
     runtime.log.failed(Object.assign(new Error('no space left'), { code: 'DTC_LOG_BROKEN' }));
     let found = await scrape();
@@ -248,7 +248,7 @@ describe('CoordinatorMetrics', () => {
     expect(found.value('dtc_log_fenced')).toBe(1);
   });
 
-  it('say who is paused, and whether the coordinator is drained', async () => {
+  it('show paused participants, and whether the coordinator is drained', async () => {
     const { runtime, participants, scrape } = createMeasured();
     participants.resolve('stock').paused = { since: 1, by: 'alice', reason: 'maintenance' };
     runtime.admission.isDraining = true;
@@ -259,7 +259,7 @@ describe('CoordinatorMetrics', () => {
     expect(found.value('dtc_accepting')).toBe(0);
   });
 
-  it('name each participant once, also when another had its name before and still owes something', async () => {
+  it('name each participant once, even if an earlier one of its name still owes a completion', async () => {
     const { transactions, participants, stock, clock, scrape } = createMeasured({ maxAttempts: 1 });
     stock.script = { commit: 'throw' };
     void transactions.run(BOTH);
@@ -274,7 +274,7 @@ describe('CoordinatorMetrics', () => {
     expect(found.value('dtc_failed_attempts_total{participant="stock"}')).toBe(0);
   });
 
-  it('that cannot be read leave the others readable, and count as a defect', async () => {
+  it('that cannot be read do not affect the others, and count as a defect', async () => {
     const { runtime, reporter, scrape } = createMeasured();
     const told = vi.spyOn(reporter, 'defect');
     vi.spyOn(runtime.admission, 'isOpen', 'get').mockImplementation(() => {
@@ -288,7 +288,7 @@ describe('CoordinatorMetrics', () => {
     expect(told).toHaveBeenCalledExactlyOnceWith(expect.any(Error), 'reading the metric dtc_accepting');
   });
 
-  it('have the process beside them only when it is asked for', async () => {
+  it('include those of the process only on request', async () => {
     const { metrics, scrape } = createMeasured();
     expect((await scrape()).text).not.toContain('process_cpu');
 

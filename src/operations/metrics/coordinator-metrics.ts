@@ -4,16 +4,16 @@ import { METRICS, MetricSource } from '../../coordinator/observation/metrics/ind
 import { scraped } from './scraped-metric.js';
 
 /**
- * The coordinator in numbers, for Prometheus. Every series is there from the start, with zeros, and no label holds what a
- * caller can choose: there are as many series as participants ask for, and no more.
+ * The metrics of the coordinator, for Prometheus. Every series exists from the start, with zeros, and no
+ * label holds a value that callers choose: the number of series depends only on the participants.
  *
  * @publicApi
  */
 @Injectable()
 export class CoordinatorMetrics {
   /**
-   * The registry of prom-client that holds them, and nothing else unless {@link includeProcess} was called. An application
-   * with metrics of its own joins both: `Registry.merge([register, metrics.registry])`.
+   * The registry of prom-client that holds them, and nothing else unless {@link includeProcess} was called.
+   * An application with metrics of its own merges both: `Registry.merge([register, metrics.registry])`.
    */
   readonly registry = new Registry();
   private hasProcess = false;
@@ -23,9 +23,9 @@ export class CoordinatorMetrics {
   }
 
   /**
-   * Adds what prom-client measures of the process: memory, processor time, garbage collection, the lag of the event loop.
-   * Left out unless it is asked for, since an application that measures itself would have all of it twice, and because it
-   * watches the garbage collection until the process ends.
+   * Adds prom-client's metrics of the process: memory, processor time, garbage collection, the lag of the
+   * event loop. This is done only on request, since an application with such metrics would have all of them
+   * twice, and since it observes the garbage collection until the process ends.
    */
   includeProcess(): void {
     if (this.hasProcess) return;
@@ -33,7 +33,10 @@ export class CoordinatorMetrics {
     collectDefaultMetrics({ register: this.registry });
   }
 
-  /** @returns all of them in Prometheus' text format. A metric that cannot be read is left out, and counts as a defect. */
+  /**
+   * @returns all of them in Prometheus' text format. A metric that cannot be read is left out, and counts as
+   * a defect.
+   */
   text(): Promise<string> {
     return this.registry.metrics();
   }

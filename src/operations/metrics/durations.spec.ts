@@ -40,7 +40,7 @@ describe('The durations', () => {
     expect(phases['{participant="slow",phase="completion"}']).toBeCloseTo(0.08, 6);
   });
 
-  it('of a completion hold the attempts that failed and the pauses between them', async () => {
+  it('of a completion include the failed attempts and the pauses between them', async () => {
     const { run, latency } = slow({ commit: ['throw', 'throw', 'yes'] });
     await run();
 
@@ -50,7 +50,7 @@ describe('The durations', () => {
     expect(completion.p50Ms).toBeLessThan(100);
   });
 
-  it('of an abort hold its rollback, and no answer of a participant that gave none', async () => {
+  it('of an abort include its rollback, and no answer of a participant that gave none', async () => {
     const { run, latency, scrape } = slow({ prepare: 'hang' });
     await run(3_000);
 
@@ -60,7 +60,7 @@ describe('The durations', () => {
     expect(sums['{decision="abort"}']).toBeCloseTo(2.08, 6);
   });
 
-  it('of a participant that refused hold its answer, and no completion', async () => {
+  it('of a participant that refused include its answer, and no completion', async () => {
     const { run, latency } = slow({ prepare: { delayMs: 30, then: 'no' } });
     await run();
 
@@ -78,7 +78,7 @@ describe('The durations', () => {
     expect(sums['{participant="slow",phase="completion"}']).toBeCloseTo(0.07, 6);
   });
 
-  it('are told apart where transactions have other participants each time', async () => {
+  it('are separate when transactions have different participants each time', async () => {
     const { transactions, participants, scrape } = createMeasured();
     await transactions.run({ branches: [branch('stock', 1)] });
     await transactions.run({ branches: [branch('payment', 1), branch('stock', 1)] });

@@ -9,7 +9,7 @@ import { Reporter } from '../../coordinator/observation/reporter.js';
 import { NO_EVENTS, NO_LINES } from '../../coordinator/observation/silent-reporting.fixture.js';
 import { CoordinatorMetrics } from './coordinator-metrics.js';
 
-/** A scrape, as its reader sees it: `name{label="value"}` and the number behind it. */
+/** A parsed scrape: `name{label="value"}` and the number behind it. */
 export class Scrape {
   readonly series: ReadonlyMap<string, number>;
 

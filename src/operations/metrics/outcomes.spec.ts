@@ -7,7 +7,7 @@ import { type Measured, createMeasured } from './metrics.fixture.js';
 const BOTH = { branches: [branch('stock', 1), branch('payment', 1)] };
 const OUTCOMES = 'dtc_transactions_total';
 
-/** How each cause of an abort comes about. */
+/** How to cause each abort. */
 const ABORTS: Record<string, (coordinator: Measured) => Promise<unknown>> = {
   refused: async ({ transactions, stock }) => {
     stock.script = { prepare: 'no' };
@@ -34,7 +34,7 @@ const ABORTS: Record<string, (coordinator: Measured) => Promise<unknown>> = {
 };
 
 describe('The metrics of outcomes', () => {
-  it('count each caller that was told that everything is committed, also where all only read', async () => {
+  it('count each caller that was told committed, even if all branches only read', async () => {
     const { transactions, stock, payment, scrape } = createMeasured();
     await transactions.run(BOTH);
     stock.script = { prepare: 'read-only' };
@@ -67,7 +67,7 @@ describe('The metrics of outcomes', () => {
     expect(found.value('dtc_transaction_duration_seconds_count{decision="commit"}')).toBe(0);
   });
 
-  it('count a caller that was told pending once, whatever becomes of the transaction', async () => {
+  it('count a caller that was told pending once, however the transaction ends', async () => {
     const { transactions, stock, clock, recover, scrape } = createMeasured({ maxAttempts: 1 });
     stock.script = { commit: ['throw', 'yes'] };
     const outcome = transactions.run(BOTH);
@@ -80,7 +80,7 @@ describe('The metrics of outcomes', () => {
     expect(found.value('dtc_transaction_duration_seconds_count{decision="commit"}')).toBe(1);
   });
 
-  it('count a heuristic outcome, its report, and that it is open until somebody has dealt with it', async () => {
+  it('count a heuristic outcome and its report, which is open until an operator has dealt with it', async () => {
     const { transactions, stock, clock, scrape } = createMeasured();
     stock.script = { commit: { heuristic: 'rollback' } };
     const outcome = await transactions.run(BOTH);
@@ -101,7 +101,7 @@ describe('The metrics of outcomes', () => {
     expect(after.value('dtc_heuristic_oldest_seconds')).toBe(0);
   });
 
-  it('count what is refused at the door for want of room, by its code, and what its caller got wrong not at all', async () => {
+  it('count refusals for lack of room, by their code, and no errors of the caller', async () => {
     const { transactions, scrape, runtime } = createMeasured({ maxInFlight: 1 });
     const begun = transactions.begin();
     await expect(transactions.run(BOTH)).rejects.toThrow();

@@ -2,7 +2,7 @@ import type { Metric as PromMetric } from 'prom-client';
 import type { Histogram } from '../../coordinator/index.js';
 import type { Metric, MetricSource } from '../../coordinator/observation/metrics/index.js';
 
-/** One line of the answer to a scrape, as a registry of prom-client takes it. */
+/** One line of the answer to a scrape, in the format of a registry of prom-client. */
 interface Sample {
   readonly metricName: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -10,14 +10,14 @@ interface Sample {
 }
 
 /**
- * A metric as a registry of prom-client takes it, made when it is scraped from what was counted meanwhile. The classes of
- * prom-client want to be told of every single event, which costs more than some transactions do.
+ * A metric in the format of a registry of prom-client, made from counts when it is scraped. The classes of
+ * prom-client must be called for every single event, which costs more than some transactions do.
  */
 class ScrapedMetric {
   readonly name: string;
   readonly help: string;
   readonly type: Metric['type'];
-  /** How a cluster of processes adds it up. */
+  /** How a cluster of processes aggregates it. */
   readonly aggregator = 'sum';
 
   constructor(
@@ -34,10 +34,10 @@ class ScrapedMetric {
     return Promise.resolve({ name, help, type, aggregator, values: this.samples() });
   }
 
-  /** What is counted belongs to the coordinator, and is not set back. */
+  /** The counts belong to the coordinator, and are not reset. */
   reset(): void {}
 
-  /** One that cannot be read leaves the others readable. */
+  /** A metric that cannot be read does not affect the others. */
   private samples(): Sample[] {
     try {
       return samplesOf(this.metric, this.source);
@@ -48,7 +48,7 @@ class ScrapedMetric {
   }
 }
 
-/** @returns the metric for `Registry.registerMetric`, which says less in its type than it takes. */
+/** @returns the metric for `Registry.registerMetric`, whose type is narrower than what it accepts. */
 export function scraped(metric: Metric, source: MetricSource): PromMetric {
   return new ScrapedMetric(metric, source) as unknown as PromMetric;
 }

@@ -12,7 +12,7 @@ import { CoordinatorError, FailedAfterCommitError, NotCommittedError } from '../
 import { PROBLEM_CONTENT_TYPE, type Problem, problemOf } from './problem.js';
 
 /**
- * Answers every error as `application/problem+json` (RFC 9457), on whichever HTTP platform. What was not foreseen is
+ * Answers every error as `application/problem+json` (RFC 9457), on whichever HTTP platform. An unexpected error is
  * logged in full, and the answer tells nothing of it. Outside of HTTP the error is thrown again.
  *
  * @example
@@ -56,8 +56,9 @@ export class ProblemFilter implements ExceptionFilter {
 }
 
 /**
- * As {@link ProblemFilter}, for the errors of this library only: the application answers all other errors as it did before. Where
- * the application has a filter for all errors, provide this one after it: Nest asks the last one first.
+ * Like {@link ProblemFilter}, for the errors of this library only: the application answers all other errors
+ * as before. If the application has a filter for all errors, provide this one after it: Nest asks the last
+ * one first.
  *
  * @publicApi
  */
@@ -65,7 +66,7 @@ export class ProblemFilter implements ExceptionFilter {
 @Injectable()
 export class TransactionProblemFilter extends ProblemFilter {}
 
-/** A failed health check is an answer of its own, made by Terminus, and passes as it is. */
+/** A failed health check has an answer of its own, made by Terminus, and passes unchanged. */
 function isHealthResult(error: unknown): error is HttpException {
   if (!(error instanceof HttpException) || error.getStatus() !== (HttpStatus.SERVICE_UNAVAILABLE as number))
     return false;

@@ -4,7 +4,7 @@ import { NotCommittedError, OverloadedError, ServerBusyError } from '../../coord
 import { ProblemException, problemOf } from './problem.js';
 
 describe('An error is answered', () => {
-  it('asks to wait for as long as the error says, and for a second where it says nothing', () => {
+  it('asks to wait for the time in the error, or for a second by default', () => {
     expect(problemOf(new ServerBusyError(['order'], 3, 2_400))).toMatchObject({
       status: 503,
       retryAfterSeconds: 3,
@@ -12,7 +12,7 @@ describe('An error is answered', () => {
     expect(problemOf(new OverloadedError(1))).toMatchObject({ status: 503, retryAfterSeconds: 1 });
   });
 
-  it('as it says itself, when it knows how', () => {
+  it('as the error defines, if it does', () => {
     const exception = new ProblemException({
       status: 409,
       code: 'DTC_REFUSED',
@@ -36,14 +36,14 @@ describe('An error is answered', () => {
     ['DTC_UNKNOWN_PARTICIPANT', 503],
     ['DTC_TRANSACTION_NOT_FOUND', 404],
     ['DTC_NOT_ACTIVE', 409],
-  ])('by its code, when the coordinator threw it: %s', (code, status) => {
+  ])('by its code, if the coordinator threw it: %s', (code, status) => {
     const problem = problemOf(Object.assign(new Error('Too many.'), { code }));
 
     expect(problem).toMatchObject({ status, code, detail: 'Too many.' });
     expect(problem.retryAfterSeconds).toBe(status === 503 ? 1 : undefined);
   });
 
-  it('by its outcome, when a transaction was aborted, and says who failed but not what was thrown', () => {
+  it('by its outcome, if a transaction was aborted, and names the participant but not its error', () => {
     const outcome = {
       status: 'aborted',
       transactionId: 't-1',
@@ -64,7 +64,7 @@ describe('An error is answered', () => {
     });
   });
 
-  it('with a sentence for each thing that was wrong with the request', () => {
+  it('with a sentence for each problem of the request', () => {
     expect(problemOf(new BadRequestException(['a: too small', 'b: unknown']))).toMatchObject({
       status: 400,
       code: 'DTC_BAD_REQUEST',
@@ -73,7 +73,7 @@ describe('An error is answered', () => {
     });
   });
 
-  it('with the message of the framework, when that refuses', () => {
+  it('with the message of the framework, if that refuses', () => {
     expect(problemOf(new NotFoundException('Cannot GET /x'))).toMatchObject({
       status: 404,
       detail: 'Cannot GET /x',
@@ -89,7 +89,7 @@ describe('An error is answered', () => {
     Object.assign(new Error('the password is x'), { statusCode: 502 }),
     'x',
     null,
-  ])('without a word about the inside, when nobody foresaw it: %s', (error) => {
+  ])('without internal details, if it is unexpected: %s', (error) => {
     const problem = problemOf(error);
 
     expect(problem).toMatchObject({ status: 500, code: 'DTC_INTERNAL' });

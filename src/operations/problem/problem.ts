@@ -8,23 +8,23 @@ export const problemSchema = z.object({
   type: z.string(),
   title: z.string(),
   status: z.number().int(),
-  detail: z.string().describe('What went wrong, for people.'),
-  code: z.string().describe('What went wrong, for programs. It never changes its meaning.'),
-  transactionId: z.string().optional().describe('The transaction that was begun, where one was.'),
-  participant: z.string().optional().describe('The participant that caused it, where one did.'),
+  detail: z.string().describe('The problem, for people.'),
+  code: z.string().describe('The problem, for programs. A code never changes its meaning.'),
+  transactionId: z.string().optional().describe('The transaction, if one was begun.'),
+  participant: z.string().optional().describe('The participant that caused it, if one did.'),
   reasonCode: z.string().optional().describe('The reason of a refusal, for programs: OUT_OF_STOCK.'),
-  errors: z.array(z.string()).optional().describe('What was wrong with the request, a sentence each.'),
+  errors: z.array(z.string()).optional().describe('The problems of the request, a sentence each.'),
 });
 
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json; charset=utf-8';
 
 /** The body of an error answer, by RFC 9457. @publicApi */
 export interface Problem extends Readonly<z.output<typeof problemSchema>> {
-  /** Becomes the Retry-After header. */
+  /** The value of the Retry-After header. */
   readonly retryAfterSeconds?: number;
 }
 
-/** An error that knows how it is answered. @publicApi */
+/** An error that defines its answer. @publicApi */
 export class ProblemException extends HttpException {
   readonly problem: Problem;
 
@@ -34,7 +34,7 @@ export class ProblemException extends HttpException {
   }
 }
 
-/** How the errors of the coordinator are answered, by their codes; its core knows no HTTP. */
+/** The answers to the errors of the coordinator, by their codes; its core does not know HTTP. */
 const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_ACTION_REFUSED: HttpStatus.CONFLICT,
   DTC_BRANCH_CONFLICT: HttpStatus.CONFLICT,
@@ -61,7 +61,7 @@ const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_UNKNOWN_PARTICIPANT: HttpStatus.SERVICE_UNAVAILABLE,
 };
 
-/** The codes of what the framework itself refuses. */
+/** The codes of refusals of the framework itself. */
 const CODE_OF_STATUS: Readonly<Record<number, string>> = {
   400: 'DTC_BAD_REQUEST',
   404: 'DTC_NOT_FOUND',
@@ -70,10 +70,10 @@ const CODE_OF_STATUS: Readonly<Record<number, string>> = {
   415: 'DTC_UNSUPPORTED_MEDIA_TYPE',
 };
 
-/** How long whoever was refused for want of a participant or of room is asked to wait. */
+/** How long a caller should wait that was refused for lack of a participant or of room. */
 const RETRY_AFTER_SECONDS = 1;
 
-/** @returns how an error of any kind is answered: for a filter of your own. @publicApi */
+/** @returns the answer to an error of any kind: for a filter of your own. @publicApi */
 export function problemOf(error: unknown): Problem {
   if (error instanceof ProblemException) return error.problem;
   const code = (error as { code?: unknown } | null)?.code;
@@ -112,13 +112,15 @@ export function problemOf(error: unknown): Problem {
   };
 }
 
-/** The codes of an abort; of other causes it is `DTC_ABORTED`. */
+/** The codes of an abort; an abort of another cause has `DTC_ABORTED`. */
 const CODE_OF_CAUSE: Partial<Record<AbortedOutcome['cause'], string>> = {
   failed: 'DTC_PARTICIPANT_FAILED',
   'timed-out': 'DTC_TIMED_OUT',
 };
 
-/** A transaction is not committed. Only an abort is an error, for an error says that nothing has happened. */
+/**
+ * A transaction is not committed. Only an abort is an error, since an error means that nothing has happened.
+ */
 function problemOfOutcome(outcome: NotCommittedError['outcome']): Problem {
   if (outcome.status === 'aborted') {
     const problem = problemOfAbort(outcome);
@@ -131,7 +133,8 @@ function problemOfOutcome(outcome: NotCommittedError['outcome']): Problem {
 }
 
 /**
- * @returns how a transaction that was aborted is answered: 409 where the same request would be refused again, else 503.
+ * @returns the answer to an aborted transaction: 409 if the same request would be refused again, otherwise
+ * 503.
  */
 export function problemOfAbort(outcome: AbortedOutcome): Omit<Problem, 'type' | 'title'> {
   const { transactionId, participant, code: reasonCode } = outcome;
@@ -149,14 +152,17 @@ export function problemOfAbort(outcome: AbortedOutcome): Omit<Problem, 'type' | 
   };
 }
 
-/** A refusal that only says what was thrown is a failure: its words are those of a database, or of a program. */
+/** A refusal that only carries an error is a failure: its text is that of a database or a program. */
 function causeOf({ cause, code }: AbortedOutcome): AbortedOutcome['cause'] {
   return cause === 'refused' && (code === 'WORK_FAILED' || code?.startsWith('DTC_') === true)
     ? 'failed'
     : cause;
 }
 
-/** What was thrown, and who ordered a rollback and in which words, is for operators and not for clients. */
+/**
+ * Errors, and the name and reason of an operator who ordered a rollback, are for operators and not for
+ * clients.
+ */
 function whyOf(outcome: AbortedOutcome): string | undefined {
   const { participant, reason } = outcome;
   const cause = causeOf(outcome);
@@ -176,7 +182,7 @@ function whyOf(outcome: AbortedOutcome): string | undefined {
   }
 }
 
-/** What a problem of no type of its own says: the words of its status. */
+/** A problem without a type of its own has the text of its status. */
 function untyped(status: number): Pick<Problem, 'type' | 'title' | 'retryAfterSeconds'> {
   return {
     type: 'about:blank',

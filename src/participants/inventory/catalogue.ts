@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { centsSchema } from '../../common/money.js';
 import { z } from 'zod';
 
-/** A stock-keeping unit, as orders name it. */
+/** The id of a stock-keeping unit, as orders name it. */
 export const skuSchema = z
   .string()
   .regex(
@@ -10,12 +10,12 @@ export const skuSchema = z
     'must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" and "-"',
   );
 
-/** Something that is sold. */
+/** A product. */
 export const productSchema = z.strictObject({ sku: skuSchema, name: z.string(), price: centsSchema });
 
 export type Product = Readonly<z.output<typeof productSchema>>;
 
-/** What is sold when the application starts. Prices are in cents. */
+/** The products at the start. Prices are in cents. */
 export const SEED_CATALOGUE: readonly Product[] = [
   { sku: 'keyboard', name: 'Mechanical keyboard', price: 5_990 },
   { sku: 'monitor', name: '27-inch monitor', price: 24_900 },
@@ -23,12 +23,12 @@ export const SEED_CATALOGUE: readonly Product[] = [
   { sku: 'last-lamp', name: 'Desk lamp, discontinued', price: 3_450 },
 ];
 
-/** What is sold, and at which price. It changes with no order, so it can be asked outside any transaction. */
+/** The products and their prices. No order changes them, so they can be read outside any transaction. */
 @Injectable()
 export class Catalogue {
   private readonly products = new Map(SEED_CATALOGUE.map((product) => [product.sku, product]));
 
-  /** @returns the product, or undefined when nothing of this name is sold. */
+  /** @returns the product, or undefined when it is not sold. */
   find(sku: string): Product | undefined {
     return this.products.get(sku);
   }

@@ -11,13 +11,13 @@ const itemSchema = z
     sku: skuSchema,
     name: z.string(),
     price: moneySchema,
-    onHand: z.number().int().min(0).describe('On the shelves, reserved or not.'),
+    onHand: z.number().int().min(0).describe('In stock, reserved or not.'),
     reserved: z.number().int().min(0).describe('Promised to orders that are being placed.'),
-    available: z.number().int().min(0).describe('What can still be ordered.'),
+    available: z.number().int().min(0).describe('Still available for orders.'),
   })
   .meta({ id: 'InventoryItem' });
 
-/** What is in stock. */
+/** Shows the stock. */
 @ApiTags('inventory')
 @Controller('inventory')
 export class InventoryController {
@@ -27,12 +27,12 @@ export class InventoryController {
   ) {}
 
   @Get(':sku')
-  @ApiOperation({ summary: 'How much there is of a product, and its price' })
+  @ApiOperation({ summary: 'The stock and the price of a product' })
   @ApiOkResponse({ standardSchema: itemSchema })
-  @ApiProblem(404, 'Nothing of this name is sold')
+  @ApiProblem(404, 'No such product is sold')
   async find(@Param('sku') sku: string): Promise<z.output<typeof itemSchema>> {
     const product = this.catalogue.find(sku);
-    if (product === undefined) throw new NotFoundException('Nothing of this name is sold here.');
+    if (product === undefined) throw new NotFoundException('No such product is sold here.');
     const { onHand, reserved } = (await this.stock.level(sku)) ?? { onHand: 0, reserved: 0 };
     const { name, price } = product;
     return { sku, name, price: money(price), onHand, reserved, available: onHand - reserved };

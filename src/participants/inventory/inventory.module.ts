@@ -5,7 +5,7 @@ import { InventoryParticipant } from './inventory.participant.js';
 import { StockLevels } from './stock-levels.js';
 import { Stock } from './stock.js';
 
-/** The inventory service, in memory: what is sold, how much of it there is, and its part in transactions. */
+/** The inventory service, in memory: the products, their stock, and its participant. */
 @Module({
   controllers: [InventoryController],
   providers: [Catalogue, Stock, { provide: StockLevels, useExisting: Stock }, InventoryParticipant],

@@ -11,12 +11,15 @@ import {
 } from '../../coordinator/index.js';
 import { type Shortage, Stock, type StockLine } from './stock.js';
 
-/** What the inventory is asked to set aside and hand out. No product twice. */
+/** The products to reserve and hand out. No product twice. */
 export interface Reservation {
   readonly lines: readonly StockLine[];
 }
 
-/** @returns the refusal of a reservation. It reaches the log, which holds no payload: the line is named by its number. */
+/**
+ * @returns the refusal of a reservation. It reaches the log, which holds no payload, so it names the line by
+ * its number.
+ */
 export function refuseReservation({ line, code }: Shortage): AbortVote {
   const item = `item ${line + 1} of the order`;
   return code === 'OUT_OF_STOCK'

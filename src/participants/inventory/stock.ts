@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Injectable } from '@nestjs/common';
 import type { StockLevel, StockLevels } from './stock-levels.js';
 
-/** So many of one product. */
+/** A quantity of one product. */
 export interface StockLine {
   readonly sku: string;
   readonly quantity: number;
@@ -14,7 +14,7 @@ export interface Shortage {
   readonly code: 'UNKNOWN_SKU' | 'OUT_OF_STOCK';
 }
 
-/** What is on the shelves when the application starts, by sku. */
+/** The stock at the start, by sku. */
 export const SEED_STOCK: Readonly<Record<string, number>> = {
   keyboard: 100,
   monitor: 10,
@@ -23,8 +23,8 @@ export const SEED_STOCK: Readonly<Record<string, number>> = {
 };
 
 /**
- * The shelves, in memory. A reservation takes all of its lines or none, in one synchronous step, so two of them cannot take the
- * same piece: `0 <= reserved <= onHand` holds for every product at every moment.
+ * The stock, in memory. A reservation takes all of its lines or none, in one synchronous step, so two of them
+ * cannot take the same piece: `0 <= reserved <= onHand` holds for every product at every moment.
  */
 @Injectable()
 export class Stock implements StockLevels {
@@ -38,10 +38,10 @@ export class Stock implements StockLevels {
   }
 
   /**
-   * Sets pieces aside under a key.
+   * Reserves pieces under a key.
    *
    * @param lines no product twice.
-   * @returns undefined when all of them are set aside, else why none is.
+   * @returns undefined when all of them are reserved, otherwise why none is.
    */
   reserve(key: string, lines: readonly StockLine[]): Shortage | undefined {
     assert(!this.reservations.has(key), 'a reservation is made once');
@@ -55,15 +55,15 @@ export class Stock implements StockLevels {
     return undefined;
   }
 
-  /** The pieces set aside under a key leave the shelves. */
+  /** The pieces reserved under a key leave the stock. */
   take(key: string): void {
     const lines = this.reservations.get(key);
-    assert(lines !== undefined, 'only what is reserved is taken');
+    assert(lines !== undefined, 'only reserved pieces are taken');
     this.reservations.delete(key);
     for (const { sku, quantity } of lines) this.change(sku, -quantity, -quantity);
   }
 
-  /** The pieces set aside under a key, if any, can be reserved by others again. */
+  /** The pieces reserved under a key, if any, are available to other orders again. */
   release(key: string): void {
     for (const { sku, quantity } of this.reservations.get(key) ?? []) this.change(sku, 0, -quantity);
     this.reservations.delete(key);

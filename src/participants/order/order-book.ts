@@ -3,12 +3,12 @@ import { Injectable } from '@nestjs/common';
 import type { ConfirmedOrder } from './order.js';
 import type { KeyState, OrderRecords } from './order-records.js';
 
-/** The orders, in memory. One that is drafted is nobody's to see until it is confirmed. */
+/** The orders, in memory. A drafted order is not visible until it is confirmed. */
 @Injectable()
 export class OrderBook implements OrderRecords {
   private readonly drafts = new Map<string, ConfirmedOrder>();
   private readonly confirmed = new Map<string, ConfirmedOrder>();
-  /** What was placed, or is being placed, under the keys of requests, and by which branch. */
+  /** The orders placed, or being placed, under the keys of requests, and their branches. */
   private readonly keys = new Map<string, { readonly by: string; readonly state: KeyState }>();
 
   find(orderId: string): ConfirmedOrder | undefined {
@@ -19,7 +19,7 @@ export class OrderBook implements OrderRecords {
     return this.keys.get(key)?.state ?? 'free';
   }
 
-  /** Keeps an order under a key, out of sight. */
+  /** Keeps an order under a key, not visible. */
   draft(key: string, order: ConfirmedOrder): void {
     assert(!this.drafts.has(key), 'an order is drafted once');
     this.drafts.set(key, order);
@@ -27,7 +27,7 @@ export class OrderBook implements OrderRecords {
     if (requestKey !== undefined) this.keys.set(requestKey, { by: key, state: 'open' });
   }
 
-  /** The order under a key is there for all to see. */
+  /** Makes the order under a key visible. */
   confirm(key: string): void {
     const order = this.drafts.get(key);
     assert(order !== undefined, 'only a drafted order is confirmed');
@@ -39,7 +39,7 @@ export class OrderBook implements OrderRecords {
     }
   }
 
-  /** The order under a key, if any, was never placed. */
+  /** Discards the order under a key, if any. */
   discard(key: string): void {
     const requestKey = this.drafts.get(key)?.requestKey?.key;
     this.drafts.delete(key);

@@ -3,7 +3,7 @@ import { OrderBook } from './order-book.js';
 import { OrderRecords } from './order-records.js';
 import { OrderParticipant } from './order.participant.js';
 
-/** The order service, in memory: the orders, and its part in transactions. */
+/** The order service, in memory: the orders, and its participant. */
 @Module({
   providers: [OrderBook, { provide: OrderRecords, useExisting: OrderBook }, OrderParticipant],
   exports: [OrderBook, OrderRecords],

@@ -10,7 +10,7 @@ import {
 import { OrderBook } from './order-book.js';
 import type { Order } from './order.js';
 
-/** Drafts an order in prepare, shows it in commit, and throws it away in rollback. */
+/** Drafts an order in prepare, confirms it in commit, and discards it in rollback. */
 @Participant({ name: 'order' })
 export class OrderParticipant implements TransactionParticipant<Order> {
   private readonly guard = new ParticipantGuard(new MemoryGuardStore());

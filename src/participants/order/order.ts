@@ -12,11 +12,11 @@ export interface Order {
   readonly items: readonly OrderItem[];
   /** In cents. */
   readonly total: number;
-  /** The key of the request that placed it, where it had one. */
+  /** The key of the request that placed it, if it had one. */
   readonly requestKey?: RequestKey;
 }
 
-/** A key that a client has chosen for its request, and what tells the request from others. */
+/** A key that a client has chosen for its request, and the fingerprint of the request. */
 export interface RequestKey {
   readonly key: string;
   readonly fingerprint: string;

@@ -8,25 +8,25 @@ import { Balances } from './balances.js';
 const accountSchema = z
   .strictObject({
     customerId: z.string(),
-    balance: moneySchema.describe('What the customer has, held or not.'),
+    balance: moneySchema.describe('The balance of the customer, held or not.'),
     held: moneySchema.describe('Authorised for orders that are being placed.'),
-    available: moneySchema.describe('What can still be spent.'),
+    available: moneySchema.describe('Still available to spend.'),
   })
   .meta({ id: 'Account' });
 
-/** What customers have. */
+/** Shows the customers' accounts. */
 @ApiTags('accounts')
 @Controller('accounts')
 export class AccountsController {
   constructor(private readonly accounts: Balances) {}
 
   @Get(':customerId')
-  @ApiOperation({ summary: 'How much a customer has' })
+  @ApiOperation({ summary: 'The balance of a customer' })
   @ApiOkResponse({ standardSchema: accountSchema })
-  @ApiProblem(404, 'Nobody of this name has an account')
+  @ApiProblem(404, 'There is no such account')
   async find(@Param('customerId') customerId: string): Promise<z.output<typeof accountSchema>> {
     const account = await this.accounts.find(customerId);
-    if (account === undefined) throw new NotFoundException('Nobody of this name has an account here.');
+    if (account === undefined) throw new NotFoundException('There is no such account here.');
     const { balance, held } = account;
     return { customerId, balance: money(balance), held: money(held), available: money(balance - held) };
   }

@@ -7,7 +7,7 @@ interface Authorisation {
   readonly amount: number;
 }
 
-/** What customers have when the application starts, in cents, by customer. */
+/** The balances at the start, in cents, by customer. */
 export const SEED_BALANCES: Readonly<Record<string, number>> = {
   alice: 500_000,
   bob: 100_000,
@@ -33,7 +33,7 @@ export class Accounts implements Balances {
    * Holds an amount under a key.
    *
    * @param amount in cents.
-   * @returns undefined when it is held, else why it is not.
+   * @returns undefined when it is held, otherwise why it is not.
    */
   authorise(
     key: string,
@@ -52,13 +52,13 @@ export class Accounts implements Balances {
   /** The amount held under a key is paid. */
   capture(key: string): void {
     const authorisation = this.authorisations.get(key);
-    assert(authorisation !== undefined, 'only what is authorised is captured');
+    assert(authorisation !== undefined, 'only authorised amounts are captured');
     this.authorisations.delete(key);
     const { customerId, amount } = authorisation;
     this.change(customerId, -amount, -amount);
   }
 
-  /** The amount held under a key, if any, is the customer's to spend again. */
+  /** The amount held under a key, if any, is available to the customer again. */
   release(key: string): void {
     const authorisation = this.authorisations.get(key);
     if (authorisation === undefined) return;

@@ -1,11 +1,11 @@
-/** How much a customer has, in cents. `held` of `balance` is authorised for transactions that are open still. */
+/** The account of a customer, in cents. `held` of `balance` is authorised for open transactions. */
 export interface AccountState {
   readonly balance: number;
   readonly held: number;
 }
 
-/** How much each customer has, as it can be read. */
+/** Reads the customers' accounts. */
 export abstract class Balances {
-  /** @returns the account, or undefined for somebody who has none. */
+  /** @returns the account, or undefined if there is none. */
   abstract find(customerId: string): AccountState | undefined | PromiseLike<AccountState | undefined>;
 }

@@ -11,7 +11,7 @@ import {
 } from '../../coordinator/index.js';
 import { Accounts } from './accounts.js';
 
-/** What a customer is to pay. */
+/** A charge to a customer. */
 export interface Charge {
   readonly customerId: string;
   /** In cents. */

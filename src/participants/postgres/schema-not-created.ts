@@ -5,14 +5,17 @@ const REMEDIES: Readonly<Record<string, (role: string) => string>> = {
   '42501': (role) =>
     `Run this there as the owner of the schema: GRANT CREATE, USAGE ON SCHEMA public TO "${role}";`,
   // duplicate_table
-  '42P07': () => 'Rename the table that is in the way, or give the service a database of its own.',
+  '42P07': () => 'Rename the conflicting table, or give the service a database of its own.',
   // no_schema
   '3F000': (role) => `Run this there: CREATE SCHEMA public AUTHORIZATION "${role}";`,
 };
 
-/** @returns an error that says in which database the tables of a service could not be created, why, and what mends it. */
+/**
+ * @returns an error with the database in which the tables of a service could not be created, the cause and
+ * the remedy.
+ */
 export function schemaNotCreated(service: string, url: string, error: unknown): PostgresStartUpError {
-  // Where the database does not answer, its caller over HTTP is told so; here the cause of that matters.
+  // If the database does not answer, HTTP callers get a general answer. Here the cause matters.
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const { code, message } = cause as { code?: unknown; message?: string };
   const { database, role } = placeOf(url);
@@ -28,7 +31,7 @@ export function schemaNotCreated(service: string, url: string, error: unknown): 
   );
 }
 
-/** The password is left out. */
+/** Leaves out the password. */
 function placeOf(url: string): { readonly database: string; readonly role: string } {
   const { username, host, pathname } = new URL(url);
   return { database: `${host}${pathname}`, role: decodeURIComponent(username) || 'the user of this process' };

@@ -6,12 +6,13 @@ import type { PostgresParticipantOptions } from '../../postgres/index.js';
 import { schemaNotCreated } from './schema-not-created.js';
 
 const READ_CONNECTIONS = 4;
-/** How long whoever asks over HTTP waits for a connection, and for its answer. */
+/** How long an HTTP request waits for a connection, and for its answer. */
 const READ_TIMEOUT_MS = 2_000;
 
 /**
- * How long an order waits for what another one holds. Of two that wait for each other in different databases, which no
- * database can see, one has to give up; its customer is told to try again, so it need not be late.
+ * How long an order waits for a lock of another one. If two orders wait for each other in different
+ * databases, which no database can detect, one must give up. Its customer is told to try again, so it should
+ * be early.
  */
 const LOCK_TIMEOUT_MS = 400;
 
@@ -20,22 +21,22 @@ const CREATION_LOCK = 0x73_68_6f_70;
 
 /** The tables of a service. */
 export interface Schema {
-  /** If this table is there, so are the others. */
+  /** If this table exists, so do the others. */
   readonly table: string;
-  /** What creates them and fills them for the first time. */
+  /** Creates and fills the tables. */
   readonly statements: readonly { readonly text: string; readonly values?: readonly unknown[] }[];
 }
 
 /**
- * The database of one service, for everything outside transactions: what is read over HTTP, and the tables. The branches
- * of transactions have connections of their own, so that no reader keeps a commit waiting.
+ * The database of one service, for everything outside transactions: reads over HTTP, and the tables. The
+ * branches of transactions have connections of their own, so that reads do not delay a commit.
  */
 export class ServiceDatabase implements OnApplicationShutdown {
   private readonly pool: Pool;
 
   /**
-   * @param service what it is called in messages.
-   * @param url where it is: `postgres://user:password@host:port/database`.
+   * @param service its name in messages.
+   * @param url its location: `postgres://user:password@host:port/database`.
    */
   constructor(
     private readonly service: string,
@@ -59,7 +60,8 @@ export class ServiceDatabase implements OnApplicationShutdown {
 
   /**
    * @returns the rows, as they are committed.
-   * @throws ProblemException 503 when the database does not answer. Errors that it answers are thrown as they are.
+   * @throws ProblemException 503 when the database does not answer. Errors that it answers are thrown
+   * unchanged.
    */
   async query<R extends QueryResultRow>(sql: string, values: readonly unknown[]): Promise<R[]> {
     try {
@@ -70,10 +72,10 @@ export class ServiceDatabase implements OnApplicationShutdown {
   }
 
   /**
-   * Tries a statement out, and undoes it.
+   * Tries a statement, and undoes it.
    *
-   * @param lockTimeoutMs how long it waits for what other transactions hold, those that are prepared as well.
-   * @returns whether it would change anything.
+   * @param lockTimeoutMs how long it waits for locks of other transactions, prepared ones included.
+   * @returns whether it would change any row.
    * @throws as {@link query}; 55P03 when the wait was too long.
    */
   async attempt(sql: string, values: readonly unknown[], lockTimeoutMs: number): Promise<boolean> {
@@ -90,9 +92,9 @@ export class ServiceDatabase implements OnApplicationShutdown {
   }
 
   /**
-   * Creates the tables unless they are there. The role needs the right to do so only when they are not.
+   * Creates the tables unless they exist. The role needs the right to do so only when they are missing.
    *
-   * @throws PostgresStartUpError (`DTC_POSTGRES_SCHEMA`) with what mends it.
+   * @throws PostgresStartUpError (`DTC_POSTGRES_SCHEMA`) with the remedy.
    */
   async createSchema({ table, statements }: Schema): Promise<void> {
     try {
@@ -113,7 +115,9 @@ export class ServiceDatabase implements OnApplicationShutdown {
     await closePool(this.pool);
   }
 
-  /** @param task ends the transaction; if it throws, its connection is destroyed, and the transaction with it. */
+  /**
+   * @param task ends the transaction. If it throws, its connection is destroyed, and the transaction with it.
+   */
   private async inTransaction<T>(task: (client: PoolClient) => Promise<T>): Promise<T> {
     const client = await this.pool.connect();
     let ended = false;
@@ -146,7 +150,10 @@ export class ServiceDatabase implements OnApplicationShutdown {
   }
 }
 
-/** Whether the server has said it, under a code of five characters. What ends a session is no answer. */
+/**
+ * Whether the server has answered this, with a code of five characters. The end of a session is not an
+ * answer.
+ */
 function isAnswer(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !/^(08|53|57)/.test(code);

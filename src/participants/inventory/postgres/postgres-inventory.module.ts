@@ -7,7 +7,9 @@ import { StockLevels } from '../stock-levels.js';
 import { PostgresInventoryParticipant } from './postgres-inventory.participant.js';
 import { StockTable } from './stock-table.js';
 
-/** The inventory service in PostgreSQL, in the place of that in memory: callers name its participant as before. */
+/**
+ * The inventory service in PostgreSQL, in place of the one in memory: callers name its participant as before.
+ */
 @Module({})
 export class PostgresInventoryModule {
   /** @param url of its database. */

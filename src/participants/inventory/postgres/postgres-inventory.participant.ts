@@ -6,7 +6,10 @@ import { type Reservation, refuseReservation } from '../inventory.participant.js
 import type { StockLine } from '../stock.js';
 import { STOCK_SCHEMA } from './stock-table.js';
 
-/** Takes stock off the shelves. Its rows stay locked until the decision, so that nobody else takes the same pieces. */
+/**
+ * Takes stock off the shelves. Its rows stay locked until the decision, so that no other order takes the same
+ * pieces.
+ */
 @Participant({ name: 'inventory' })
 export class PostgresInventoryParticipant extends PostgresBatchParticipant<Reservation> {
   constructor(private readonly database: ServiceDatabase) {
@@ -44,7 +47,7 @@ export class PostgresInventoryParticipant extends PostgresBatchParticipant<Reser
   }
 }
 
-/** Whoever takes several products takes them in the same order, so that no two orders wait for each other. */
+/** All orders take several products in the same order, so that no two orders wait for each other. */
 function inLockOrder(lines: readonly StockLine[]): StockLine[] {
   return lines.toSorted((a, b) => (a.sku < b.sku ? -1 : 1));
 }

@@ -22,8 +22,8 @@ export const STOCK_SCHEMA: Schema = {
 };
 
 /**
- * The shelves, in PostgreSQL. What an open transaction has taken is locked, and seen when it has committed: so nothing is
- * ever shown as reserved.
+ * The stock, in PostgreSQL. Pieces taken by an open transaction are locked, and the change is visible after
+ * its commit. So no piece is ever shown as reserved.
  */
 @Injectable()
 export class StockTable implements StockLevels {

@@ -4,8 +4,8 @@ import type { KeyState, OrderRecords } from '../order-records.js';
 import { type Schema, ServiceDatabase } from '../../postgres/service-database.js';
 
 /**
- * The key of a request has its row in the transaction of its order: an order that is committed has its key, and one that is
- * not has none. Being the primary key, no two orders can ever be committed under one.
+ * The row of a request's key is written in the transaction of its order: a committed order has its key, and
+ * any other has none. The key is the primary key, so two orders can never be committed under one.
  */
 export const ORDER_SCHEMA: Schema = {
   table: 'orders',
@@ -40,7 +40,7 @@ interface OrderRow {
   readonly total: string;
 }
 
-/** How long a question waits for the order that is being placed under the key to end, in milliseconds. */
+/** How long a query waits for the end of an order that is being placed under the key, in milliseconds. */
 const KEY_WAIT_MS = 500;
 const LOCK_NOT_AVAILABLE = '55P03';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -57,8 +57,8 @@ export class OrderTables implements OrderRecords {
   }
 
   /**
-   * An order in doubt is seen by nobody, its key neither. But whoever writes the same key has to wait for it; so that is
-   * tried, and undone.
+   * An order in doubt is not visible, and neither is its key. But a transaction that writes the same key must
+   * wait for it. So a write is tried, and undone.
    */
   async stateOfKey(key: string): Promise<KeyState> {
     const [placed] = await this.placedUnder(key);

@@ -5,7 +5,7 @@ import { OrderParticipant } from '../order.participant.js';
 import { OrderTables } from './order-tables.js';
 import { PostgresOrderParticipant } from './postgres-order.participant.js';
 
-/** The order service in PostgreSQL, in the place of that in memory: callers name its participant as before. */
+/** The order service in PostgreSQL, in place of the one in memory: callers name its participant as before. */
 @Module({})
 export class PostgresOrderModule {
   /** @param url of its database. */

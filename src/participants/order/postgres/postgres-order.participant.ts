@@ -6,7 +6,7 @@ import type { Order } from '../order.js';
 import { KEY_TAKEN } from '../order-records.js';
 import { ORDER_SCHEMA } from './order-tables.js';
 
-/** Writes an order, and the key of its request, in one transaction: nobody sees either before its commit. */
+/** Writes an order, and the key of its request, in one transaction: neither is visible before its commit. */
 @Participant({ name: 'order' })
 export class PostgresOrderParticipant extends PostgresBatchParticipant<Order> {
   constructor(private readonly database: ServiceDatabase) {

@@ -22,8 +22,8 @@ export const ACCOUNT_SCHEMA: Schema = {
 };
 
 /**
- * The customers' money, in PostgreSQL. What an open transaction has charged is locked, and seen when it has committed: so
- * nothing is ever shown as held.
+ * The customers' money, in PostgreSQL. An account charged by an open transaction is locked, and the change is
+ * visible after its commit. So no amount is ever shown as held.
  */
 @Injectable()
 export class AccountTable implements Balances {

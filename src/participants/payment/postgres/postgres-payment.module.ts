@@ -6,7 +6,9 @@ import { PaymentParticipant } from '../payment.participant.js';
 import { AccountTable } from './account-table.js';
 import { PostgresPaymentParticipant } from './postgres-payment.participant.js';
 
-/** The payment service in PostgreSQL, in the place of that in memory: callers name its participant as before. */
+/**
+ * The payment service in PostgreSQL, in place of the one in memory: callers name its participant as before.
+ */
 @Module({})
 export class PostgresPaymentModule {
   /** @param url of its database. */

@@ -5,7 +5,10 @@ import { ServiceDatabase } from '../../postgres/service-database.js';
 import { type Charge, refuseCharge } from '../payment.participant.js';
 import { ACCOUNT_SCHEMA } from './account-table.js';
 
-/** Charges a customer. The account stays locked until the decision, so that nobody else spends the same money. */
+/**
+ * Charges a customer. The account stays locked until the decision, so that no other order spends the same
+ * money.
+ */
 @Participant({ name: 'payment' })
 export class PostgresPaymentParticipant extends PostgresBatchParticipant<Charge> {
   constructor(private readonly database: ServiceDatabase) {
