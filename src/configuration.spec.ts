@@ -6,7 +6,7 @@ import { readConfiguration } from './configuration.js';
 import { resolveCoordinatorOptions } from './coordinator/coordinator.options.js';
 
 describe('The configuration', () => {
-  it('is complete without any variable: loopback, port 3000, no faults, and the coordinator as it comes', () => {
+  it('is complete without any variable: loopback, port 3000, no faults, and the default coordinator', () => {
     expect(readConfiguration({})).toEqual({
       host: '127.0.0.1',
       port: 3_000,
@@ -39,7 +39,7 @@ describe('The configuration', () => {
     });
   });
 
-  it('passes over the links that Kubernetes makes to Services, and names them', () => {
+  it('ignores the links that Kubernetes makes to Services, and names them', () => {
     const links = {
       DTC_SERVICE_HOST: '10.96.0.7',
       DTC_SERVICE_PORT: '3000',
@@ -63,11 +63,11 @@ describe('The configuration', () => {
     ['DTC_SERVICE_PORT', 'http'],
     ['DTC_TIMEOUT', 'tcp://10.96.0.7:3000'],
     ['DECISION_LOG_HOST', '10.96.0.7'],
-  ])('is refused with %s=%s, which is no such link', (variable, value) => {
+  ])('is refused with %s=%s, which is not such a link', (variable, value) => {
     expect(() => readConfiguration({ [variable]: value })).toThrow(`${variable} is not known`);
   });
 
-  it('is refused with a link in the place of an option', () => {
+  it('is refused with a link in place of an option', () => {
     expect(() => readConfiguration({ DTC_NAME: 'tcp://10.96.0.7:3000' })).toThrow('DTC_NAME: ');
   });
 
@@ -87,7 +87,7 @@ describe('The configuration', () => {
     expect(() => readConfiguration({ [variable]: value })).toThrow(`${variable}: `);
   });
 
-  it('is refused with the log of an earlier version, and says what to do', () => {
+  it('is refused with the log of an earlier version, with the remedy', () => {
     expect(() => readConfiguration({ DECISION_LOG: 'lmdb' })).toThrow(
       /DECISION_LOG: lmdb is no more: decisions are kept with sqlite, in a new folder/,
     );
@@ -99,7 +99,7 @@ describe('The configuration', () => {
     PAYMENT_DATABASE_URL: 'postgresql://localhost/payments',
   };
 
-  it('has a durable log with databases, unless it is told otherwise', () => {
+  it('has a durable log with databases by default', () => {
     expect(readConfiguration(databases)).toMatchObject({
       databases: {
         order: 'postgres://localhost/orders',
@@ -113,7 +113,7 @@ describe('The configuration', () => {
     });
   });
 
-  it('has a durable log without databases when it is told where', () => {
+  it('has a durable log without databases when its folder is given', () => {
     expect(readConfiguration({ DECISION_LOG_PATH: '/tmp/log' }).decisionLog).toEqual({
       kind: 'sqlite',
       path: '/tmp/log',
@@ -126,7 +126,7 @@ describe('The configuration', () => {
     );
   });
 
-  it('is refused with one database of three, and names those that are missing, but no password', () => {
+  it('is refused with one database of three, and names the missing ones, but no password', () => {
     expect(() => readConfiguration({ INVENTORY_DATABASE_URL: 'postgres://me:secret@localhost/x' })).toThrow(
       /: ORDER_DATABASE_URL and PAYMENT_DATABASE_URL: is missing; (?!.*secret)/,
     );
@@ -141,13 +141,13 @@ describe('The configuration', () => {
     ['DTC_PORT', 'PORT'],
     ['DTC_READER_TOKENS', 'READER_TOKENS'],
     ['DTC_DECISION_LOG', 'DECISION_LOG'],
-  ])('is refused with %s, and asks whether %s was meant', (variable, meant) => {
+  ])('is refused with %s, and suggests %s', (variable, meant) => {
     expect(() => readConfiguration({ [variable]: 'x' })).toThrow(
       `${variable} is not known (did you mean ${meant}?)`,
     );
   });
 
-  it('is refused with every problem at once, whichever schema or rule found it', () => {
+  it('is refused with every problem at once, from all schemas and rules', () => {
     const attempt = (): unknown => readConfiguration({ PORT: 'http', DTC_COLOUR: 'x', DTC_TIMEOUT_MS: '0' });
     expect(attempt).toThrow(/PORT: .*DTC_COLOUR is not known.*DTC_TIMEOUT_MS: /);
 
@@ -155,7 +155,7 @@ describe('The configuration', () => {
     expect(() => readConfiguration(others)).toThrow(/DTC_MAX_ATTEMPTS: .*HOST: .*PAYMENT_DATABASE_URL: /);
   });
 
-  it('takes no notice of names that may be meant for somebody else', () => {
+  it('ignores names that may belong to another program', () => {
     const others = { PORTS: '1', HOSTNAME: 'x', LOGLEVEL: 'x', ORDERS_DATABASE_URL: 'x', DTCX: '1' };
 
     expect(readConfiguration(others)).toEqual(readConfiguration({}));
@@ -167,7 +167,7 @@ describe('The configuration', () => {
     const bob = { name: 'bob', token: bobToken };
 
     it.each(['127.0.0.1', '127.8.9.1', '::1', '0:0:0:0:0:0:0:1', 'localhost', 'LocalHost'])(
-      'lets anyone read on %s when no reader has a token, and nobody act',
+      'lets every caller read on %s when no reader has a token, and no caller act',
       (HOST) => {
         expect(readConfiguration({ HOST }).access).toEqual({ readers: 'anyone', operators: [] });
       },
@@ -182,11 +182,11 @@ describe('The configuration', () => {
       'example.org',
       'localhost.example.org',
       '127.0.0.1.example.org',
-    ])('is refused on %s when nobody has a token', (HOST) => {
+    ])('is refused on %s without any token', (HOST) => {
       expect(() => readConfiguration({ HOST })).toThrow(/: HOST: .*OPERATOR_TOKENS or READER_TOKENS/);
     });
 
-    it('needs a token for reading as soon as there is a reader, or the address is not loopback', () => {
+    it('requires a token for reading as soon as there is a reader, or the address is not loopback', () => {
       const READER_TOKENS = `bob:${bobToken}`;
       const OPERATOR_TOKENS = `alice:${aliceToken}`;
 
@@ -220,7 +220,7 @@ describe('The configuration', () => {
     );
   });
 
-  it('takes every secret from a file as well', () => {
+  it('accepts every secret from a file as well', () => {
     const folder = mkdtempSync(join(tmpdir(), 'configuration-'));
     try {
       const file = (name: string, text: string): string => {

@@ -14,8 +14,8 @@ const databaseUrlSchema = z
   .optional();
 
 const LMDB_IS_GONE =
-  'lmdb is no more: decisions are kept with sqlite, in a new folder. Let the version that wrote the old one complete what is ' +
-  'open before you change over';
+  'lmdb is no longer supported: decisions are kept with sqlite, in a new folder. First let the version that wrote the old ' +
+  'log complete its open transactions';
 
 /**
  * What the application takes from the environment, each from the variable of its name: `logLevel` from LOG_LEVEL. A secret
@@ -27,42 +27,43 @@ export const applicationSchema = z.object({
     .min(1)
     .default('127.0.0.1')
     .describe(
-      'The address to listen on. One that other machines reach needs `OPERATOR_TOKENS` or `READER_TOKENS`.',
+      'The address to listen on. An address that other machines reach needs `OPERATOR_TOKENS` or `READER_TOKENS`.',
     ),
-  port: z.number().int().min(0).max(65_535).default(3_000).describe('The port; 0 takes any that is free.'),
+  port: z.number().int().min(0).max(65_535).default(3_000).describe('The port; 0 means any free port.'),
   logLevel: z.enum(LOG_LEVELS).default('info').describe('The least level that is logged.'),
   demo: z.enum(['true', 'false']).default('false').describe('Whether faults can be switched on over HTTP.'),
   readerTokens: credentialsSchema.optional().meta({
     secret: true,
     description:
-      'Who may see what operators see: pairs of `name:token`, separated by commas or line breaks. Left out, on a loopback ' +
-      'address, anyone may.',
+      "The readers of the operators' interface: pairs of `name:token`, separated by commas or line breaks. Without it, on a loopback " +
+      'address, every caller may read.',
   }),
   operatorTokens: credentialsSchema.optional().meta({
     secret: true,
-    description: 'Who may act as well, in the same form. Left out, no caller may.',
+    description: 'The operators, who may read and act, in the same form. Without it, no caller may act.',
   }),
   orderDatabaseUrl: databaseUrlSchema.meta({
     secret: true,
     description:
-      'The PostgreSQL database of the order service. All three are set, or none: then everything is in memory.',
+      'The PostgreSQL database of the order service. Set all three, or none: then everything is in memory.',
   }),
   inventoryDatabaseUrl: databaseUrlSchema.meta({
     secret: true,
-    description: 'That of the inventory service.',
+    description: 'The database of the inventory service.',
   }),
-  paymentDatabaseUrl: databaseUrlSchema.meta({ secret: true, description: 'That of the payment service.' }),
+  paymentDatabaseUrl: databaseUrlSchema.meta({
+    secret: true,
+    description: 'The database of the payment service.',
+  }),
   decisionLog: z
     .enum(['memory', 'sqlite'], { error: ({ input }) => (input === 'lmdb' ? LMDB_IS_GONE : undefined) })
     .optional()
-    .describe(
-      'Where decisions are kept. Left out, it is `sqlite` with databases, and `memory` without them.',
-    ),
+    .describe('Where decisions are kept. The default is `sqlite` with databases, and `memory` without them.'),
   decisionLogPath: z
     .string()
     .min(1)
     .optional()
-    .describe('The folder of the `sqlite` log. Left out, it is `data/decisions`.'),
+    .describe('The folder of the `sqlite` log. The default is `data/decisions`.'),
 });
 
 /** Names that nobody else uses, so that what begins so and is not known is a mistake. A HOST or PORT_RANGE may be anyone's. */
@@ -165,7 +166,7 @@ function accessOf({
   if (isLoopback(host)) return { readers: readers.length === 0 ? 'anyone' : readers, operators };
   if (readers.length + operators.length > 0) return { readers, operators };
   throw new EnvironmentError([
-    'HOST: is reached by other machines, and no caller needs a token; set OPERATOR_TOKENS or READER_TOKENS, or the ' +
+    'HOST: can be reached by other machines, but no caller needs a token; set OPERATOR_TOKENS or READER_TOKENS, or the ' +
       'variable with _FILE that names a file of them',
   ]);
 }

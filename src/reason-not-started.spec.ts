@@ -9,7 +9,7 @@ function systemError(code: string, fields: object): Error {
 
 describe('The reason why the application did not start', () => {
   it.each(['EACCES', 'EPERM', 'EROFS'])(
-    'is the folder, and no port, when a folder is out of reach (%s)',
+    'is the folder, not a port, when a folder cannot be accessed (%s)',
     (code) => {
       const reason = reasonNotStarted(systemError(code, { path: '/data/postgres', syscall: 'mkdir' }));
       expect(reason).toContain('/data/postgres cannot be read or written by this user');
@@ -23,7 +23,7 @@ describe('The reason why the application did not start', () => {
     ).toBe('port 80 of 127.0.0.1 is not allowed to this user. Set PORT to one above 1023.');
   });
 
-  it('is the port when somebody listens there', async () => {
+  it('is the port when another process listens there', async () => {
     const [one, other] = [createServer(), createServer()];
     one.listen(0, '127.0.0.1');
     await once(one, 'listening');

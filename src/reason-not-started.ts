@@ -12,7 +12,7 @@ export function reasonNotStarted(error: unknown): string {
   const { code, address, port, path } = error as SystemError;
   switch (code) {
     case 'EADDRINUSE':
-      return `port ${port} of ${address} is in use. Stop what listens there, or set PORT to another one.`;
+      return `port ${port} of ${address} is in use. Stop the process that listens there, or set PORT to another one.`;
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
@@ -20,14 +20,14 @@ export function reasonNotStarted(error: unknown): string {
       return `port ${port} of ${address} is not allowed to this user. Set PORT to one above 1023.`;
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
-      return `${address ?? 'HOST'} is no address of this machine. Set HOST to one that is.`;
+      return `${address ?? 'HOST'} is not an address of this machine. Set HOST to an address of this machine.`;
     default:
       return withCode(error.message.replaceAll(/\s*\n\s*/g, ' '), code);
   }
 }
 
 function notAccessible(path: string, code: string): string {
-  return `${path} cannot be read or written by this user (${code}). Give the user the right to, or start in another folder.`;
+  return `${path} cannot be read or written by this user (${code}). Give the user access, or start in another folder.`;
 }
 
 /** The runbook has a paragraph on each code of the library. */

@@ -60,7 +60,7 @@ function openOutput(): LogOutput {
 function warnOfServiceLinks(names: readonly string[] = []): void {
   if (names.length === 0) return;
   new Logger('Application').warn(
-    `These variables are links that Kubernetes makes to a Service, and no options, so they are passed over: ${names.join(', ')}. ` +
+    `These variables are links that Kubernetes makes to a Service, not options, so they are ignored: ${names.join(', ')}. ` +
       'Set enableServiceLinks: false in the specification of the pod, or give the Service another name.',
   );
 }

@@ -41,7 +41,7 @@ class Disk {
 const MEGABYTE = `${'x'.repeat(1024 * 1024 - 1)}\n`;
 
 describe('A log output to a file', () => {
-  it('writes every line, in order, many at once while the file is at work', async () => {
+  it('writes every line, in order, many at once while a write is running', async () => {
     const disk = new Disk();
     const output = new FileOutput(1, disk.io);
 
@@ -53,7 +53,7 @@ describe('A log output to a file', () => {
     expect(output.dropped).toBe(0);
   });
 
-  it('drops and counts what a full disk does not take, and writes on when there is room', async () => {
+  it('drops and counts lines that a full disk does not accept, and continues when there is room', async () => {
     const disk = new Disk(0);
     const output = new FileOutput(1, disk.io);
 
@@ -69,7 +69,7 @@ describe('A log output to a file', () => {
     expect(output.dropped).toBe(3);
   });
 
-  it('leaves no line behind a part of another that the disk has cut off', async () => {
+  it('appends no line to a part of another that the disk has cut off', async () => {
     const disk = new Disk(6);
     const output = new FileOutput(1, disk.io);
 
@@ -83,7 +83,7 @@ describe('A log output to a file', () => {
     expect(disk.text).toBe('one\ntw\nthree\n');
   });
 
-  it('keeps no more than 4 MiB for a disk that hangs', () => {
+  it('keeps at most 4 MiB for a hanging disk', () => {
     const io = { write: () => {} } as unknown as Pick<typeof fs, 'write' | 'writeSync'>;
     const output = new FileOutput(1, io);
 
@@ -93,7 +93,7 @@ describe('A log output to a file', () => {
     expect(output.dropped).toBe(6);
   });
 
-  it('asks a file again that cannot take anything now', async () => {
+  it('tries a busy file again', async () => {
     let isBusy = true;
     const disk = new Disk();
     const io = {
@@ -120,7 +120,7 @@ describe('A log output to a file', () => {
   it.each([
     ['writes', Infinity, 'one\ntwo\n', 0],
     ['drops, when it is full,', 4, 'one\n', 1],
-  ])('%s what waits when the process ends', (_, room, text, dropped) => {
+  ])('%s waiting lines when the process ends', (_, room, text, dropped) => {
     const disk = new Disk(room);
     const output = new FileOutput(1, {
       ...disk.io,
@@ -137,7 +137,7 @@ describe('A log output to a file', () => {
     expect(output.dropped).toBe(dropped);
   });
 
-  it.runIf(fs.existsSync('/dev/full'))('never throws, whatever the file system says', async () => {
+  it.runIf(fs.existsSync('/dev/full'))('never throws, whatever error the file system gives', async () => {
     const full = fs.openSync('/dev/full', 'w');
     const output = new FileOutput(full);
     for (let times = 0; times < 10; times++) output.write('a line\n');
@@ -153,7 +153,7 @@ describe('A log output to a file', () => {
 });
 
 describe('A log output to a pipe', () => {
-  it('hands on every line', async () => {
+  it('passes on every line', async () => {
     const pipe = new PassThrough();
     const output = new StreamOutput(pipe);
 
@@ -163,7 +163,7 @@ describe('A log output to a pipe', () => {
     expect(String(await pipe.read())).toBe('one\ntwo\n');
   });
 
-  it('keeps no more than 4 MiB for a reader that does not read, and waits no longer than it is told', async () => {
+  it('keeps at most 4 MiB for a reader that does not read, and waits only for the given time', async () => {
     const output = new StreamOutput(new Writable({ write: () => {} }));
 
     for (let times = 0; times < 10; times++) output.write(MEGABYTE);

@@ -12,7 +12,7 @@ function recorded(): { lines: unknown[][]; logger: QuietLogger } {
 }
 
 describe('QuietLogger', () => {
-  it.each(['InstanceLoader', 'RouterExplorer', 'Registry'])('logs at debug what %s logs', (context) => {
+  it.each(['InstanceLoader', 'RouterExplorer', 'Registry'])('logs lines of %s at debug', (context) => {
     const { lines, logger } = recorded();
 
     logger.log('a step', context);
@@ -20,7 +20,7 @@ describe('QuietLogger', () => {
     expect(lines).toEqual([['debug', 'a step', context]]);
   });
 
-  it.each(LEVELS)('passes on what others log at %s, with all that belongs to it', (level) => {
+  it.each(LEVELS)('passes on lines of others at %s, with all their fields', (level) => {
     const { lines, logger } = recorded();
 
     logger[level]({ id: 1 }, 'text', 'Application');
@@ -28,7 +28,7 @@ describe('QuietLogger', () => {
     expect(lines).toEqual([[level, { id: 1 }, 'text', 'Application']]);
   });
 
-  it('passes on a warning of a quiet context as it is', () => {
+  it('passes on a warning of a quiet context unchanged', () => {
     const { lines, logger } = recorded();
 
     logger.warn('look', 'InstanceLoader');

@@ -46,8 +46,8 @@ export class DemoController {
 
   @Delete(':participant')
   @HttpCode(HttpStatus.NO_CONTENT)
-  @ApiOperation({ summary: 'Mend a participant' })
-  @ApiNoContentResponse({ description: 'All is well from its next call on' })
+  @ApiOperation({ summary: 'Remove the fault of a participant' })
+  @ApiNoContentResponse({ description: 'It works normally from its next call on' })
   @ApiProblem(404, 'No participant of this name is registered')
   mend(@Param('participant') name: string): void {
     this.participant(name).mend();

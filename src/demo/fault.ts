@@ -21,8 +21,8 @@ export const faultSchema = z
       .min(1)
       .max(1_000_000)
       .optional()
-      .describe('For how many calls; left out, for ever.'),
-    delayMs: z.number().int().min(1).max(600_000).default(1_000).describe('How long the pause of slow is.'),
+      .describe('The number of calls; without it, until the fault is removed.'),
+    delayMs: z.number().int().min(1).max(600_000).default(1_000).describe('The length of the pause of slow.'),
   })
   .meta({ id: 'Fault', examples: [{ method: 'commit', fault: 'throw', times: 3 }] });
 
@@ -38,10 +38,10 @@ export async function suffer<T>({ fault, delayMs }: Fault, work: () => T, signal
     case 'hang':
       return new Promise<never>(() => {});
     case 'throw':
-      throw new Error('a fault that was switched on: nothing was done');
+      throw new Error('a demo fault: nothing was done');
     case 'throw-after':
       await work();
-      throw new Error('a fault that was switched on: the work was done all the same');
+      throw new Error('a demo fault: the work was done nevertheless');
     case 'slow':
       await delay(delayMs, undefined, { signal });
       return work();

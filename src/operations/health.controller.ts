@@ -22,7 +22,7 @@ export class HealthController {
    */
   @Get('live')
   @HealthCheck()
-  @ApiOperation({ summary: 'Whether the process answers, and need not be restarted' })
+  @ApiOperation({ summary: 'Whether the process works without a restart' })
   async live(@Res() response: unknown): Promise<void> {
     this.reply.send(response, await this.health.check([() => this.coordinator.checkLife('coordinator')]));
   }
@@ -30,7 +30,7 @@ export class HealthController {
   /** 503 while no new transaction is admitted. Stalled transactions make it `degraded`, with 200. */
   @Get('ready')
   @HealthCheck()
-  @ApiOperation({ summary: 'Whether new transactions are taken; degraded while one is stalled' })
+  @ApiOperation({ summary: 'Whether new transactions are admitted; degraded while one is stalled' })
   async ready(@Res() response: unknown): Promise<void> {
     this.reply.send(response, await this.health.check([() => this.coordinator.check('coordinator')]));
   }

@@ -44,7 +44,7 @@ export class TransactionsController {
   @Get(':id')
   @ApiOperation({ summary: 'One transaction, with its branches and its timeline' })
   @ApiOkResponse({ standardSchema: transactionSchema })
-  @ApiProblem(404, 'It never began, or ended and is no longer kept')
+  @ApiProblem(404, 'It was never begun, or has ended and is no longer kept')
   find(@Param('id') id: string, @Res() response: unknown): void {
     this.reply.send(response, this.transactionOf(id));
   }

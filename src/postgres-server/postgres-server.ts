@@ -158,7 +158,7 @@ export class PostgresServer {
     const problem = `${cause.message || 'nothing answers'} (at ${this.address})`;
     return new PostgresServerError(
       this.wasRunning
-        ? `${this.pidFile} says that process ${pid} is the server, but: ${problem}. If that process is no ` +
+        ? `${this.pidFile} says that process ${pid} is the server, but: ${problem}. If that process is not a ` +
             'PostgreSQL server, delete that file and start again'
         : problem,
       { cause },

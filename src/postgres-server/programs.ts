@@ -65,8 +65,8 @@ export async function run(program: string, args: readonly string[], owner: Owner
 /** As root, the server runs as another user, who may not go everywhere. */
 export function outOfReach(path: string, { uid }: Owner, options?: ErrorOptions): PostgresServerError {
   return new PostgresServerError(
-    `it does not run as root, and the user ${uid} may not reach ${path}. Move the project to where every user ` +
-      'may go, or start as another user',
+    `it does not run as root, and the user ${uid} has no access to ${path}. Move the project to a folder that every ` +
+      'user can access, or start as another user',
     options,
   );
 }

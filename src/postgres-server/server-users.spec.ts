@@ -19,7 +19,7 @@ afterEach(() => {
 });
 
 describe('The users of a server', () => {
-  it('have a last one also when another, which leaves at the same moment, is in its way', () => {
+  it('have a last one even if another one leaves at the same moment', () => {
     const users = ServerUsers.join(file);
     const leaving = new DatabaseSync(file);
     leaving.exec('BEGIN; SELECT count(*) FROM sqlite_schema');
@@ -35,7 +35,7 @@ describe('The users of a server', () => {
     expect(whenLast).toHaveBeenCalledTimes(1);
   });
 
-  it('who leave while another one stays are soon gone, and none of them is the last', () => {
+  it('leave soon while another one stays, and none of them is the last', () => {
     const [leaving, staying] = [ServerUsers.join(file), ServerUsers.join(file)];
     const wait = vi.spyOn(Atomics, 'wait').mockReturnValue('timed-out');
     const whenLast = vi.fn<() => void>();

@@ -31,7 +31,7 @@ export class ServerUsers {
     } catch (cause) {
       throw new PostgresServerError(
         (cause as { errcode?: number }).errcode === SQLITE_BUSY
-          ? 'another process is stopping it, and does not come to an end. Try again'
+          ? 'another process is stopping it and has not finished. Try again'
           : `${file} cannot be opened by this user (${(cause as Error).message}). Give the user the right to write in ` +
               'its folder, or start in another one',
         { cause },

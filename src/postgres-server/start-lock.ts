@@ -18,7 +18,7 @@ export async function whileNobodyElse<T>(file: string, task: () => Promise<T>): 
   let lock = ExclusiveLock.acquire(file);
   while (lock === undefined) {
     if (performance.now() > end) {
-      throw new PostgresServerError('another process is starting it, and does not come to an end. Try again');
+      throw new PostgresServerError('another process is starting it and has not finished. Try again');
     }
     await pause(PAUSE_MS);
     lock = ExclusiveLock.acquire(file);

@@ -14,12 +14,12 @@ describe('The closest name', () => {
     expect(closestName(name, KNOWN)).toBe(closest);
   });
 
-  it.each(['DTC_TIMEOUTS', 'DTC_X', 'DTC_RETRIES', ''])('to %j is none, when none is near', (name) => {
+  it.each(['DTC_TIMEOUTS', 'DTC_X', 'DTC_RETRIES', ''])('to %j is undefined, when none is near', (name) => {
     const far = KNOWN.filter((known) => known !== 'DTC_TIMEOUT_MS');
     expect(closestName(name, far)).toBeUndefined();
   });
 
-  it('is the first of those that are equally near', () => {
+  it('is the first of equally near names', () => {
     expect(closestName('abcdef', ['abcdeg', 'abcdeh'])).toBe('abcdeg');
   });
 });

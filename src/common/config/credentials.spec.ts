@@ -25,7 +25,7 @@ describe('Credentials', () => {
     ]);
   });
 
-  it.each(['', '\n', '# nobody'])('are refused when there is none (%j)', (text) => {
+  it.each(['', '\n', '# nobody'])('are refused when there are none (%j)', (text) => {
     expect(problemsOf(text)).toEqual(['must have at least one pair of name:token']);
   });
 
@@ -42,7 +42,7 @@ describe('Credentials', () => {
     ['an empty pair', `bob:${TOKEN},`, /name/],
     ['a name twice', `alice:${TOKEN},alice:${TOKEN}2`, /name that was given before/],
     ['a token twice', `alice:${TOKEN},bob:${TOKEN}`, /token that was given before/],
-  ])('are refused with %s, by the line and without showing it', (_, pairs, reason) => {
+  ])('are refused with %s, with the number of the line but not its content', (_, pairs, reason) => {
     const problems = problemsOf(`# a comment\n${pairs}`);
 
     expect(problems).toEqual([expect.stringMatching(reason)]);
@@ -50,7 +50,7 @@ describe('Credentials', () => {
     expect(problems[0]).not.toMatch(/alice|bob|0123|aaa|é/);
   });
 
-  it('take a name of 64 characters, and name every line at fault', () => {
+  it('accept a name of 64 characters, and name every line at fault', () => {
     expect(problemsOf(`${'a'.repeat(64)}:${TOKEN}`)).toEqual([]);
     expect(problemsOf('a\nb\nc')).toHaveLength(3);
   });

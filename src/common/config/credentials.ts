@@ -39,7 +39,7 @@ function problemOf({ name, token }: Credential, before: readonly Credential[]): 
   if (!NAME.test(name))
     return 'must begin with a name of 1 to 64 characters of A-Z, a-z, 0-9, . _ and -, and a colon';
   if (!TOKEN.test(token)) return 'must have a token of 16 to 512 characters of visible ASCII without comma';
-  if (before.some((other) => other.name === name)) return 'has a name that was given before';
-  if (before.some((other) => other.token === token)) return 'has a token that was given before';
+  if (before.some((other) => other.name === name)) return 'has a name that was already given';
+  if (before.some((other) => other.token === token)) return 'has a token that was already given';
   return undefined;
 }

@@ -18,7 +18,7 @@ function read(environment: NodeJS.ProcessEnv): unknown {
 }
 
 describe('Options from the environment', () => {
-  it('are read from the variable that bears their name in capitals', () => {
+  it('are read from the variable with their name in capitals', () => {
     expect(read({ DTC_TIMEOUT_MS: '20', DTC_MAX_IN_FLIGHT: '3', DTC_NAME: '12', PATH: '/bin' })).toEqual({
       name: '12',
       timeoutMs: 20,
@@ -26,7 +26,7 @@ describe('Options from the environment', () => {
     });
   });
 
-  it('have their defaults where no variable is set', () => {
+  it('have their defaults without a variable', () => {
     expect(read({})).toEqual({ name: 'nobody', timeoutMs: 5 });
   });
 
@@ -37,7 +37,7 @@ describe('Options from the environment', () => {
     },
   );
 
-  it('are refused with a name that is not known, and every problem is named in one line', () => {
+  it('are refused with an unknown name, and every problem is reported in one line', () => {
     const attempt = (): unknown => read({ DTC_TIMEOUT: '5', DTC_NAME: 'x', DTC_TIMEOUT_MS: 'soon' });
 
     expect(attempt).toThrow(EnvironmentError);
@@ -45,14 +45,14 @@ describe('Options from the environment', () => {
     expect(attempt).toThrow(/DTC_NAME: .*DTC_TIMEOUT_MS: /);
   });
 
-  it('are suggested only where the name is near', () => {
+  it('are suggested only when the name is near', () => {
     expect(() => read({ DTC_COLOUR: 'blue' })).toThrow(/: DTC_COLOUR is not known\.$/);
     expect(() => read({ DTC_NMAE: 'x' })).toThrow(/\(did you mean DTC_NAME\?\)/);
     expect(() => read({ DTC_KEY_FILES: 'x' })).toThrow(/\(did you mean DTC_KEY_FILE\?\)/);
     expect(() => read({ DTC_COLOUR_FILE: 'x' })).toThrow(/: DTC_COLOUR_FILE is not known\.$/);
   });
 
-  it('are refused by the name of the file, where the file holds what is wrong, and never by what it holds', () => {
+  it('are refused with the name of the file, if the problem is in the file, and never with its content', () => {
     const folder = mkdtempSync(join(tmpdir(), 'environment-'));
     const path = join(folder, 'key');
     const attempt = (): unknown => read({ DTC_KEY_FILE: path });

@@ -12,14 +12,14 @@ const KNOWN = [
   'DTC_MAX_ATTEMPTS',
 ];
 
-describe('The name that was meant', () => {
+describe('The intended name', () => {
   it.each([
-    ['DTC_PORT', 'PORT', 'the prefix is too much'],
-    ['DTC_READER_TOKENS', 'READER_TOKENS', 'the prefix is too much'],
+    ['DTC_PORT', 'PORT', 'the prefix is superfluous'],
+    ['DTC_READER_TOKENS', 'READER_TOKENS', 'the prefix is superfluous'],
     ['MAX_STALLED', 'DTC_MAX_STALLED', 'the prefix is missing'],
-    ['DTC_READER_TOKEN', 'READER_TOKENS', 'the prefix is too much, and a letter missing'],
+    ['DTC_READER_TOKEN', 'READER_TOKENS', 'the prefix is superfluous, and a letter missing'],
     ['DTC_NMAE', 'DTC_NAME', 'two letters are swapped'],
-    ['DTC_TIMEOUT_SECONDS', 'DTC_TIMEOUT_MS', 'a word is another, and no other name has fewer besides'],
+    ['DTC_TIMEOUT_SECONDS', 'DTC_TIMEOUT_MS', 'one word differs, and no other name differs less'],
     ['DTC_TIMEOUT_OF_PREPARE', 'DTC_PREPARE_TIMEOUT_MS', 'most words are in it'],
   ])('by %s is %s, when %s', (name, meant) => {
     expect(meantName(name, KNOWN)).toBe(meant);
@@ -30,7 +30,7 @@ describe('The name that was meant', () => {
     ['DTC_COLOUR_MS', 'only the unit is shared'],
     ['DTC_COLOUR_FILE', 'only the word for files is shared'],
     ['DTC_MAX_COLOUR', 'two names share as much'],
-  ])('by %s is none, when %s', (name) => {
+  ])('by %s is undefined, when %s', (name) => {
     expect(meantName(name, KNOWN)).toBeUndefined();
   });
 });
