@@ -19,16 +19,16 @@ import { SqliteDecisionLog } from './sqlite/index.js';
 import { DemoModule } from './demo/demo.module.js';
 import { OrdersModule } from './orders/orders.module.js';
 
-/** How many log lines of transactions a write may hold, where the output takes them so. */
+/** The most log lines of transactions in one write, if the output supports it. */
 const LINES_PER_WRITE = 64;
 
 /** How long the shutdown waits for a slow reader of the log, in milliseconds. */
 const LAST_LINES_MS = 1_000;
 
-/** The application: the coordinator, what operators see of it, and orders over three services. */
+/** The application: the coordinator, its operators' interface, and orders over three services. */
 @Module({})
 export class AppModule {
-  /** @param logs where log lines go. @default standard output */
+  /** @param logs the destination of log lines. @default standard output */
   static forRoot(configuration: Configuration, logs?: DestinationStream): DynamicModule {
     const output = logs instanceof LogOutput ? new PinoOutput(logs) : undefined;
     return {
@@ -62,7 +62,7 @@ export class AppModule {
   }
 }
 
-/** The log is written out before the process ends. */
+/** Writes the log out before the process ends. */
 class LastLines implements OnApplicationShutdown {
   constructor(private readonly output: LogOutput) {}
 
@@ -71,7 +71,7 @@ class LastLines implements OnApplicationShutdown {
   }
 }
 
-/** The names by which this machine asks itself. */
+/** The names by which this machine addresses itself. */
 function hostsOf({ host }: Configuration): readonly string[] {
   return ['localhost', '127.0.0.1', '[::1]', host, `[${host}]`];
 }

@@ -89,7 +89,7 @@ describe('The configuration', () => {
 
   it('is refused with the log of an earlier version, with the remedy', () => {
     expect(() => readConfiguration({ DECISION_LOG: 'lmdb' })).toThrow(
-      /DECISION_LOG: lmdb is no more: decisions are kept with sqlite, in a new folder/,
+      /DECISION_LOG: lmdb is no longer supported: decisions are kept with sqlite, in a new folder/,
     );
   });
 

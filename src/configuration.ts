@@ -18,8 +18,8 @@ const LMDB_IS_GONE =
   'log complete its open transactions';
 
 /**
- * What the application takes from the environment, each from the variable of its name: `logLevel` from LOG_LEVEL. A secret
- * one may come from a file as well. The table in docs/options.md is made from this.
+ * The application's variables, one for each option: `logLevel` is LOG_LEVEL. A secret may come from a file as
+ * well. The table in docs/options.md is generated from this.
  */
 export const applicationSchema = z.object({
   host: z
@@ -66,10 +66,13 @@ export const applicationSchema = z.object({
     .describe('The folder of the `sqlite` log. The default is `data/decisions`.'),
 });
 
-/** Names that nobody else uses, so that what begins so and is not known is a mistake. A HOST or PORT_RANGE may be anyone's. */
+/**
+ * Prefixes that no other program uses, so an unknown name with such a prefix is a mistake. A HOST or
+ * PORT_RANGE may belong to any program.
+ */
 const RESERVED_NAMES = ['READER_TOKEN', 'OPERATOR_TOKEN', 'DECISION_LOG'] as const;
 
-/** The beginning of the variables of the coordinator's options, which is its own alone. */
+/** The prefix of the variables of the coordinator's options, used by it alone. */
 const PREFIX = 'DTC_';
 
 const APPLICATION_NAMES = namesOf(variablesOf(applicationSchema, ''));
@@ -79,28 +82,33 @@ const DEFAULT_LOG_PATH = 'data/decisions';
 
 const DATABASE_VARIABLES = ['ORDER_DATABASE_URL', 'INVENTORY_DATABASE_URL', 'PAYMENT_DATABASE_URL'] as const;
 
-/** Where decisions are kept: with this process, or in a folder. */
+/** Where decisions are kept: in the memory of this process, or in a folder. */
 export type DecisionLogChoice =
   { readonly kind: 'memory' } | { readonly kind: 'sqlite'; readonly path: string };
 
-/** Who may see what operators see, and who may act. Operators may see everything. */
+/**
+ * The callers that may read the operators' interface, and those that may act. Operators may read everything.
+ */
 export interface AccessConfiguration {
   readonly readers: readonly Credential[] | 'anyone';
   readonly operators: readonly Credential[];
 }
 
-/** Everything the application can be told from outside. */
+/** All settings of the application. */
 export interface Configuration {
   readonly host: string;
   readonly port: number;
   readonly logLevel: LogLevel;
   readonly demo: boolean;
   readonly access: AccessConfiguration;
-  /** Left out: the services live in memory. */
+  /** Undefined if the services keep their data in memory. */
   readonly databases?: ServiceDatabases;
   readonly decisionLog: DecisionLogChoice;
   readonly coordinator: ResolvedCoordinatorOptions;
-  /** Variables with beginnings of ours that Kubernetes has made for Services, and that are passed over. Left out: none. */
+  /**
+   * Ignored variables that Kubernetes has made for Services, with prefixes of ours. Undefined if there are
+   * none.
+   */
   readonly serviceLinks?: readonly string[];
 }
 

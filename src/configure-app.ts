@@ -8,25 +8,29 @@ import { serveDocumentation } from './openapi.js';
 const BODY_LIMIT_BYTES = 16 * 1024;
 const REQUEST_TIMEOUT_MS = 30_000;
 
-/** How the application is created. The platform's own parser of JSON is the only one: other bodies are refused. */
+/**
+ * How the application is created. The platform's own parser of JSON is the only one: other bodies are
+ * refused.
+ */
 export const APPLICATION_OPTIONS: NestApplicationOptions = {
   abortOnError: false,
   bodyParser: false,
   bufferLogs: true,
-  // Why a start fails is said once, in one line; the framework's own report of it stays in the buffer.
+  // The reason of a failed start is reported once, in one line. The framework's own report stays in the
+  // buffer.
   autoFlushLogs: false,
 };
 
-/** @returns the HTTP platform. Nothing but this function knows which one it is. */
+/** @returns the HTTP platform. Only this function knows which one it is. */
 export function createHttpAdapter(): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT_BYTES,
-    // Whoever sends a request byte by byte holds up neither a connection nor a shutdown; by the time connections are
-    // closed, the coordinator has been drained and every order is answered.
+    // A client that sends a request byte by byte delays neither a connection nor a shutdown. When connections
+    // are closed, the coordinator has been drained and every order is answered.
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { ignoreTrailingSlash: true },
     forceCloseConnections: true,
-    // What the router refuses (a malformed URL) comes to no filter.
+    // Refusals of the router (a malformed URL) reach no filter.
     frameworkErrors: (error: Error, _request: unknown, reply: unknown) =>
       answerProblem(error, reply as PlatformReply),
   });
@@ -35,9 +39,9 @@ export function createHttpAdapter(): FastifyAdapter {
 }
 
 /**
- * What is set on the application once it is created and before it starts: in production and in tests alike.
+ * Configures the application after its creation and before its start, in production and in tests alike.
  *
- * @param quietContexts whose lines the log has at debug only, beside those of Nest. @default none
+ * @param quietContexts whose lines are logged at debug only, beside those of Nest. @default none
  */
 export function configureApp<A extends INestApplication>(app: A, quietContexts: readonly string[] = []): A {
   app.useLogger(new QuietLogger(app.get(Logger), quietContexts));

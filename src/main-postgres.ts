@@ -4,7 +4,7 @@ import { endNotStarted, startApplication } from './start-application.js';
 
 const FOLDER = 'data/postgres';
 
-/** A signal during the start is heard at its end, so that no server is left behind that was about to start. */
+/** A signal during the start is handled at its end, so that no starting server is left behind. */
 let isToEnd = false;
 const endLater = (): void => {
   isToEnd = true;
@@ -21,7 +21,7 @@ if (isToEnd) process.exit(0);
 process.off('SIGTERM', endLater).off('SIGINT', endLater);
 
 async function startWithServer(): Promise<void> {
-  // What is wrong with the environment is said before anything is started.
+  // Problems of the environment are reported before anything is started.
   readConfiguration(process.env);
   const { server, environment } = await startDatabases(FOLDER);
   if (isToEnd) return;

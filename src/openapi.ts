@@ -13,7 +13,7 @@ function documentOf(app: INestApplication): OpenAPIObject {
   const config = new DocumentBuilder()
     .setTitle('Distributed transaction coordinator')
     .setDescription(
-      'Orders that change three services together or not at all, and the operators\\' interface to their transactions. ' +
+      'Orders that change three services together or not at all, and an interface for operators. ' +
         'Errors are application/problem+json (RFC 9457).',
     )
     .setVersion('1')

@@ -2,11 +2,11 @@ interface SystemError extends Error {
   readonly code: string;
   readonly address?: string;
   readonly port?: number;
-  /** The file or folder that it is about; none where it is about a port. */
+  /** The file or folder at fault; undefined when a port is at fault. */
   readonly path?: string;
 }
 
-/** @returns why the application did not start, in one line that says what to do. */
+/** @returns why the application did not start, in one line with the remedy. */
 export function reasonNotStarted(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { code, address, port, path } = error as SystemError;

@@ -9,16 +9,16 @@ import { APPLICATION_OPTIONS, configureApp, createHttpAdapter } from './configur
 import { ParticipantRegistry } from './coordinator/index.js';
 import { reasonNotStarted } from './reason-not-started.js';
 
-/** What they log at the start is in the announcement. */
+/** Contexts whose start-up lines are part of the announcement. */
 const CONTEXTS_OF_THE_ANNOUNCEMENT = ['ParticipantRegistry'];
 
 /**
- * Starts the application. It ends by SIGTERM or SIGINT, with code 0. It says where it is: in a few lines at a terminal, in
- * the log otherwise.
+ * Starts the application. It ends on SIGTERM or SIGINT, with code 0. It reports its addresses: in a few lines
+ * at a terminal, otherwise in the log.
  *
  * @param server that was started for it.
  * @returns the application, when it listens.
- * @throws whatever keeps it from starting: see {@link endNotStarted}.
+ * @throws the error that prevents the start: see {@link endNotStarted}.
  */
 export async function startApplication(
   environment: NodeJS.ProcessEnv,
@@ -48,7 +48,9 @@ export async function startApplication(
   return app;
 }
 
-/** What is written is no reason to end: neither the log, nor what others write beside it, a warning of Node for instance. */
+/**
+ * Failed writes must not end the process: neither of the log, nor of other output, such as a warning of Node.
+ */
 function openOutput(): LogOutput {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const output = LogOutput.toStandardOutput();
@@ -56,7 +58,7 @@ function openOutput(): LogOutput {
   return output;
 }
 
-/** They change nothing, but the next Service may have a name that is an option. */
+/** The variables change nothing, but the next Service may have the name of an option. */
 function warnOfServiceLinks(names: readonly string[] = []): void {
   if (names.length === 0) return;
   new Logger('Application').warn(
@@ -65,7 +67,7 @@ function warnOfServiceLinks(names: readonly string[] = []): void {
   );
 }
 
-/** Says in one line why the application did not start, and ends the process with code 1. */
+/** Reports in one line why the application did not start, and ends the process with code 1. */
 export function endNotStarted(error: unknown): never {
   process.stderr.write(`The application did not start: ${reasonNotStarted(error)}\n`);
   process.exit(1);

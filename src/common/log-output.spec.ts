@@ -5,7 +5,7 @@ import { FileOutput, StreamOutput } from './log-output.js';
 
 type Written = (error: NodeJS.ErrnoException | null, count: number) => void;
 
-/** A file of so many bytes: it takes what there is room for, and then says that it is full. */
+/** A file of limited size: it accepts what it has room for, and then reports that it is full. */
 class Disk {
   text = '';
   writes = 0;

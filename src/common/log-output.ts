@@ -2,29 +2,29 @@ import fs from 'node:fs';
 import type { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** How much may wait to be written, in characters: what comes on top of it is dropped. */
+/** The most characters that wait to be written. Further lines are dropped. */
 const MAX_WAITING = 4 * 1024 * 1024;
 
-/** A file that cannot take anything now (EAGAIN) is asked again after so long. */
+/** How long to wait before a busy file (EAGAIN) is tried again. */
 const RETRY_MS = 50;
 
-/** How often the end of the process looks whether everything is written. */
+/** How often the end of the process checks whether everything is written. */
 const LOOK_MS = 20;
 
 /**
- * Where the application's log lines go. The application never waits for them, and never ends for want of them: lines that a
- * full disk, a pipe without a reader or one that is read too slowly does not take are dropped, and counted. One write may
- * hold many lines.
+ * The destination of the application's log lines. The application never waits for them, and never ends
+ * because of them: lines that a full disk, a pipe without a reader or a slow reader does not accept are
+ * dropped, and counted. One write may hold many lines.
  */
 export abstract class LogOutput {
-  /** How many lines were dropped since the start. */
+  /** The number of dropped lines since the start. */
   dropped = 0;
 
-  /** @returns the output to what the process was given as its standard output. */
+  /** @returns the output to the standard output of the process. */
   static toStandardOutput(): LogOutput {
     const stat = fs.fstatSync(process.stdout.fd);
-    // A write to a pipe that is not read would hold a thread, and the end of the process with it. Node's own stream does
-    // not wait for a pipe; but for a file it does.
+    // A write to a pipe that is not read would block a thread, and the end of the process with it. Node's own
+    // stream does not wait for a pipe; but for a file it does.
     if (stat.isFIFO() || stat.isSocket()) return new StreamOutput(process.stdout);
     return new FileOutput(process.stdout.fd);
   }
@@ -32,13 +32,13 @@ export abstract class LogOutput {
   /** @param text one line, or several; it ends with a line break. */
   abstract write(text: string): void;
 
-  /** The last chance of what waits still, when the process ends: it is tried once. */
+  /** The last chance of waiting lines, when the process ends: they are tried once. */
   abstract end(): void;
 
-  /** How many characters wait to be written. */
+  /** The number of characters that wait to be written. */
   abstract get waiting(): number;
 
-  /** @returns a promise that resolves when nothing waits any more, or the time is over. It is never a rejection. */
+  /** @returns a promise that resolves when nothing waits any more, or the time is up. It never rejects. */
   async written(withinMs: number): Promise<void> {
     const end = performance.now() + withinMs;
     while (this.waiting > 0 && performance.now() < end) await delay(LOOK_MS);
@@ -83,15 +83,15 @@ export class StreamOutput extends LogOutput {
   }
 }
 
-/** A file or a terminal: written by another thread, a piece after the other. */
+/** A file or a terminal: written by another thread, one piece after the other. */
 export class FileOutput extends LogOutput {
   private queue: string[] = [];
   private queued = 0;
   private writing = 0;
-  /** The last line that was written is cut off: the next one begins a line of its own. */
+  /** The last written line is cut off: the next one starts a new line. */
   private isTorn = false;
 
-  /** @param io what writes, for tests. @default the file system */
+  /** @param io writes, for tests. @default the file system */
   constructor(
     private readonly fd: number,
     private readonly io: Pick<typeof fs, 'write' | 'writeSync'> = fs,

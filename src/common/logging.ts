@@ -4,14 +4,15 @@ import type { DestinationStream } from 'pino';
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
-/** A level of the log, the least talkative first. */
+/** A level of the log, the least verbose first. */
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /**
- * How the application logs: JSON lines. Requests are logged at debug, for a line each costs more than serving them;
- * above debug no request passes through the logger at all. Neither bodies nor headers are logged at any level.
+ * The log format of the application: JSON lines. Requests are logged at debug, since a line for each costs
+ * more than serving them; above debug no request passes through the logger at all. Neither bodies nor headers
+ * are logged at any level.
  *
- * @param destination where lines go. @default standard output
+ * @param destination receives the lines. @default standard output
  */
 export function loggerParams(level: LogLevel, destination?: DestinationStream): Params {
   const logsRequests = level === 'debug' || level === 'trace';

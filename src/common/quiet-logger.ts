@@ -1,6 +1,6 @@
 import type { LoggerService } from '@nestjs/common';
 
-/** Where Nest logs each module and each route of a start, some 50 lines. */
+/** The contexts in which Nest logs each module and each route of a start, some 50 lines. */
 const CONTEXTS_OF_NEST = [
   'NestFactory',
   'InstanceLoader',
@@ -9,11 +9,11 @@ const CONTEXTS_OF_NEST = [
   'NestApplication',
 ];
 
-/** Passes everything on to another logger, and what some contexts log at level `log` as `debug`. */
+/** Passes everything on to another logger. Lines of some contexts at level `log` become `debug`. */
 export class QuietLogger implements LoggerService {
   private readonly quiet: ReadonlySet<unknown>;
 
-  /** @param contexts that are less important than they think, beside those of Nest. @default none */
+  /** @param contexts whose lines are less important, beside those of Nest. @default none */
   constructor(
     private readonly logger: Required<
       Pick<LoggerService, 'debug' | 'error' | 'fatal' | 'log' | 'verbose' | 'warn'>

@@ -20,7 +20,7 @@ const faultsSchema = z.strictObject({
   faults: z.record(z.string(), z.array(faultSchema)).describe('By participant.'),
 });
 
-/** Faults over HTTP. Never part of an application that is not started for demonstration. */
+/** Switches faults over HTTP. Part of an application only if it is started for demonstration. */
 @ApiTags('demo')
 @Controller('demo/faults')
 export class DemoController {

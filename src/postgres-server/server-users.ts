@@ -5,23 +5,25 @@ import { PostgresServerError } from './postgres-server.error.js';
 const WAIT_MS = 10_000;
 const SQLITE_BUSY = 5;
 
-/** How often the last user tries to find that it is: another one that leaves at the same moment may be in its way. */
+/** The number of attempts of a user to find that it is the last: another one may leave at the same moment. */
 const ATTEMPTS = 4;
 const LEAST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 100;
 
 /**
- * Who uses a server: processes that were started in the same folder. Each holds a shared lock, which the operating system
- * takes back when it ends, however it ends. It is the lock of an empty SQLite file, since Node itself has no file locks.
+ * The users of a server: processes that were started in the same folder. Each holds a shared lock, which the
+ * operating system releases when the process ends, in any way. It is the lock of an empty SQLite file, since
+ * Node itself has no file locks.
  */
 export class ServerUsers {
   private constructor(private readonly database: DatabaseSync) {}
 
   /**
-   * Counts this process among the users, until it ends.
+   * Counts this process as a user, until it ends.
    *
-   * @param file is made when it is not there.
-   * @throws PostgresServerError when the file is out of reach, or somebody has been stopping the server for too long.
+   * @param file is created when it is missing.
+   * @throws PostgresServerError when the file cannot be opened, or another process has been stopping the
+   * server for too long.
    */
   static join(file: string): ServerUsers {
     try {
@@ -40,9 +42,9 @@ export class ServerUsers {
   }
 
   /**
-   * Counts this process among the users no more.
+   * No longer counts this process as a user.
    *
-   * @param whenLast is called where nobody else uses the server; and nobody can join while it runs.
+   * @param whenLast is called when no other process uses the server; none can join while it runs.
    */
   leave(whenLast: () => void): void {
     if (!this.database.isOpen) return;
@@ -69,7 +71,7 @@ export class ServerUsers {
   }
 }
 
-/** At the exit of a process nothing else can be waited with. */
+/** At the exit of a process, only a blocking wait is possible. */
 function standStill(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

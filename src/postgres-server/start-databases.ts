@@ -7,21 +7,25 @@ const DATABASES = {
   PAYMENT_DATABASE_URL: 'payments',
 } as const;
 
-/** A server that was started for this process, and what tells the application of it. */
+/** A server that was started for this process, and its variables for the application. */
 export interface StartedDatabases {
   readonly server: PostgresServer;
   readonly environment: Readonly<Record<keyof typeof DATABASES, string>>;
 }
 
-/** @returns whether one of the variables that name databases, or files of them, is set: then they are somewhere else. */
+/**
+ * @returns whether one of the variables that name databases, or files of them, is set: then no server is
+ * started.
+ */
 export function namesDatabases(environment: NodeJS.ProcessEnv): boolean {
   const variables = Object.keys(DATABASES).flatMap((variable) => [variable, `${variable}_FILE`]);
   return variables.some((variable) => environment[variable] !== undefined);
 }
 
 /**
- * Brings PostgreSQL with the databases of the three services. It stops as the very last thing that this process does, when
- * the application is drained and has closed its connections; unless another process uses it, which stops it then.
+ * Starts PostgreSQL with the databases of the three services. It stops as the very last action of this
+ * process, when the application is drained and has closed its connections. If another process uses it, that
+ * process stops it then.
  *
  * @param folder of the data.
  * @throws PostgresServerError

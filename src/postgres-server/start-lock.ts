@@ -2,16 +2,16 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { ExclusiveLock } from '../sqlite/exclusive-lock.js';
 import { PostgresServerError } from './postgres-server.error.js';
 
-/** How long the start of another process in the same folder is waited for: a new cluster takes some seconds. */
+/** How long to wait for the start of another process in the same folder: a new cluster takes some seconds. */
 const WAIT_MS = 60_000;
 const PAUSE_MS = 50;
 
 /**
- * Does something while no other process does it with the same file. The wait does not block, so that this process still
- * gets its signals.
+ * Runs a task while no other process runs one with the same file. The wait does not block, so that this
+ * process still gets its signals.
  *
- * @param file is made when it is not there.
- * @throws PostgresServerError when others are at it for too long; and what the task throws.
+ * @param file is created when it is missing.
+ * @throws PostgresServerError when others hold it for too long; and the error of the task.
  */
 export async function whileNobodyElse<T>(file: string, task: () => Promise<T>): Promise<T> {
   const end = performance.now() + WAIT_MS;

@@ -1,9 +1,12 @@
-/** A name further away than this is another name: a suggestion would only mislead. A forgotten `_MS` is this far. */
+/**
+ * The largest distance of a suggestion: beyond it, a suggestion would only mislead. A forgotten `_MS` has
+ * this distance.
+ */
 const MAX_EDITS = 3;
 
 /**
- * @returns the name that was most likely meant: the one that the fewest edits lead to, if these are few for the length of
- * the name. Of several that are equally near, the first.
+ * @returns the name that was most likely meant: the one that the fewest edits lead to, if these are few for
+ * the length of the name. If several are equally near, the first.
  */
 export function closestName(name: string, candidates: readonly string[]): string | undefined {
   let limit = Math.min(MAX_EDITS, Math.floor(name.length / 3));
@@ -18,7 +21,10 @@ export function closestName(name: string, candidates: readonly string[]): string
   return closest;
 }
 
-/** The edit distance of Levenshtein, row by row: insertions, deletions and replacements that lead from one to the other. */
+/**
+ * The edit distance of Levenshtein, row by row: insertions, deletions and replacements that turn one text
+ * into the other.
+ */
 function editsBetween(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, column) => column);
   for (let index = 0; index < from.length; index++) {

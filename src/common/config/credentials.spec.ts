@@ -3,7 +3,7 @@ import { credentialsSchema } from './credentials.js';
 
 const TOKEN = '0123456789abcdef';
 
-/** @returns what is wrong with a text, each by its place. */
+/** @returns the problems of a text, each with its place. */
 function problemsOf(text: string): string[] {
   return credentialsSchema.safeParse(text).error?.issues.map(({ message }) => message) ?? [];
 }
@@ -40,8 +40,8 @@ describe('Credentials', () => {
     ['a token with a space', `alice:${TOKEN} x`, /token/],
     ['a token that is not ASCII', `alice:${TOKEN}é`, /token/],
     ['an empty pair', `bob:${TOKEN},`, /name/],
-    ['a name twice', `alice:${TOKEN},alice:${TOKEN}2`, /name that was given before/],
-    ['a token twice', `alice:${TOKEN},bob:${TOKEN}`, /token that was given before/],
+    ['a name twice', `alice:${TOKEN},alice:${TOKEN}2`, /name that was already given/],
+    ['a token twice', `alice:${TOKEN},bob:${TOKEN}`, /token that was already given/],
   ])('are refused with %s, with the number of the line but not its content', (_, pairs, reason) => {
     const problems = problemsOf(`# a comment\n${pairs}`);
 

@@ -1,18 +1,18 @@
 import { z } from 'zod';
 
-/** A token, and the name of whoever holds it, which is what others see. */
+/** A token, and the name of its holder, which is visible to others. */
 export interface Credential {
   readonly name: string;
   readonly token: string;
 }
 
 const NAME = /^[A-Za-z0-9._-]{1,64}$/;
-/** Visible ASCII without the comma, which separates pairs. What is shorter can be guessed. */
+/** Visible ASCII without the comma, which separates pairs. A shorter token could be guessed. */
 const TOKEN = /^[!-+\--~]{16,512}$/;
 
 /**
- * Pairs of `name:token`, separated by commas or line breaks. Blank lines are skipped, and those that begin with `#`.
- * What is wrong is said by its place, and never by what stands there.
+ * Pairs of `name:token`, separated by commas or line breaks. Blank lines, and lines that begin with `#`, are
+ * skipped. A problem is reported by its place, never by the content there.
  */
 export const credentialsSchema = z.string().transform((text, context): readonly Credential[] => {
   const found: Credential[] = [];

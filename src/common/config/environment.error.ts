@@ -7,10 +7,10 @@ export class EnvironmentError extends Error {
 }
 
 /**
- * Runs one of several readers whose problems are all to be told at once.
+ * Runs one of several readers whose problems are all reported at once.
  *
- * @param problems to which those of this one are added.
- * @returns what it read; undefined when it found problems.
+ * @param problems receives the problems of this reader.
+ * @returns the result; undefined when there were problems.
  */
 export function gather<T>(problems: string[], read: () => T): T | undefined {
   try {

@@ -78,7 +78,7 @@ describe('Options from the environment', () => {
     expect(() => read({ DTC_KEY_FILE: '/dev/zero' })).toThrow(
       /: DTC_KEY_FILE: must name a file of at most 64 KiB\.$/,
     );
-    // Whoever mixes up the two variables has put the secret where a path belongs.
+    // A user who confuses the two variables has put the secret in place of a path.
     expect(() => read({ DTC_KEY_FILE: 'k-secret\0' })).toThrow(/^(?!.*k-secret).*DTC_KEY_FILE: /);
   });
 });

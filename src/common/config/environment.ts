@@ -4,10 +4,10 @@ import { meantName } from './meant-name.js';
 import { FILE_SUFFIX, type Setting, readSecret } from './secret-file.js';
 import { isServiceLink } from './service-link.js';
 
-/** An object schema whose fields can be told apart, so that each can be set by a variable of its own. */
+/** An object schema whose fields are separate, so that each can be set by a variable of its own. */
 type OptionsSchema = z.ZodObject<Record<string, z.ZodType>>;
 
-/** A variable that an option is read from. */
+/** The variable of an option. */
 export interface Variable {
   readonly option: string;
   readonly name: string;
@@ -17,7 +17,7 @@ export interface Variable {
 
 /**
  * @param prefix such as `DTC_`: then `timeoutMs` is read from DTC_TIMEOUT_MS.
- * @returns the variables that the options of a schema are read from. Those with `secret: true` in their metadata are secret.
+ * @returns the variables of the options of a schema. Those with `secret: true` in their metadata are secret.
  */
 export function variablesOf(schema: OptionsSchema, prefix: string): Variable[] {
   return Object.entries(schema.shape).map(([option, field]) => ({
@@ -27,7 +27,7 @@ export function variablesOf(schema: OptionsSchema, prefix: string): Variable[] {
   }));
 }
 
-/** @returns every name that may be set for these variables, those of files included. */
+/** @returns every valid name for these variables, including those of files. */
 export function namesOf(variables: readonly Variable[]): string[] {
   return variables.flatMap(({ name, isSecret }) => (isSecret ? [name, name + FILE_SUFFIX] : [name]));
 }
@@ -35,15 +35,15 @@ export function namesOf(variables: readonly Variable[]): string[] {
 /**
  * Reads the options of a schema from the environment: `timeoutMs` from `DTC_TIMEOUT_MS`.
  *
- * @param schema what may be set, with its limits and defaults.
+ * @param schema the options, with their limits and defaults.
  * @param prefix such as `DTC_`, or nothing.
- * @param reserved beginnings of names that belong to this schema alone. A variable that begins so and that the schema does
- * not know is refused, for it is a spelling mistake, and the option would silently keep its default. Of other
- * names it is not known who owns them. The links that Kubernetes makes to Services are no mistakes, and are passed over:
- * see {@link serviceLinksIn}. @default the prefix
- * @param others names that other schemas have, for one of them may be meant by a name that is refused.
- * @returns the options, complete.
- * @throws EnvironmentError naming every variable at fault, and never what a variable holds.
+ * @param reserved prefixes that belong to this schema alone. An unknown variable with such a prefix is
+ * refused: it is a spelling mistake, and the option would silently keep its default. The owner of other names
+ * is unknown. The links that Kubernetes makes to Services are not mistakes, and are ignored: see {@link
+ * serviceLinksIn}. @default the prefix
+ * @param others names of other schemas, which may be meant by a refused name.
+ * @returns the complete options.
+ * @throws EnvironmentError naming every variable at fault, and never its value.
  */
 export function optionsFromEnvironment<S extends OptionsSchema>(
   schema: S,
@@ -75,9 +75,9 @@ export function optionsFromEnvironment<S extends OptionsSchema>(
 }
 
 /**
- * @param reserved beginnings of names.
- * @param known names that may be set.
- * @returns the variables that begin so, are not known, and are links to Services of Kubernetes.
+ * @param reserved prefixes of names.
+ * @param known valid names.
+ * @returns the unknown variables with these prefixes that are links to Services of Kubernetes.
  */
 export function serviceLinksIn(
   environment: NodeJS.ProcessEnv,
@@ -127,7 +127,7 @@ function isNumeric(schema: z.ZodType | undefined): boolean {
   return type === 'number' || isNumeric(innerType);
 }
 
-/** A text that is no decimal number stays what it is, for the schema to refuse: `''` is not 0. */
+/** A text that is not a decimal number stays unchanged, so that the schema refuses it: `''` is not 0. */
 function numberOf(text: string): unknown {
   return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
 }

@@ -4,7 +4,10 @@ const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
 LOOPBACK.addAddress('::1', 'ipv6');
 
-/** @returns whether only this machine reaches what listens on this host. A name other than `localhost` may be any machine. */
+/**
+ * @returns whether a listener on this host is reachable only from this machine. A name other than `localhost`
+ * may be any machine.
+ */
 export function isLoopback(host: string): boolean {
   const family = isIP(host);
   if (family === 0) return host.toLowerCase() === 'localhost';

@@ -1,16 +1,17 @@
 import { closestName } from './closest-name.js';
 import { FILE_SUFFIX } from './secret-file.js';
 
-/** The beginning of the names of the coordinator's own options. Whoever adds or forgets it means the same option. */
+/** The prefix of the coordinator's own options. A name with and without it means the same option. */
 const PREFIX = /^DTC_/;
 
-/** What many names have: alone, it says nothing of which one was meant. */
+/** Words of many names: alone, they do not identify an option. */
 const COMMON_WORDS: ReadonlySet<string> = new Set(['DTC', 'MS', FILE_SUFFIX.slice(1)]);
 
 /**
- * @param known every name that may be set, of whatever schema.
- * @returns the name that was most likely meant by one that is not known: the same with or without the prefix, else one
- * that is nearly spelt so, else the one with the most words in common, if it is the only one.
+ * @param known every valid name, of all schemas.
+ * @returns the name that an unknown name most likely means: the same name with or without the prefix,
+ * otherwise one with nearly the same spelling, otherwise the one with the most words in common, if it is the
+ * only one.
  */
 export function meantName(name: string, known: readonly string[]): string | undefined {
   const bareNames = known.map(withoutPrefix);
@@ -25,7 +26,10 @@ export function meantName(name: string, known: readonly string[]): string | unde
   );
 }
 
-/** Of names that share as many words, the one with the fewest others: DTC_TIMEOUT_MS before DTC_PREPARE_TIMEOUT_MS. */
+/**
+ * Of names with equally many words in common, the one with the fewest others: DTC_TIMEOUT_MS before
+ * DTC_PREPARE_TIMEOUT_MS.
+ */
 function nameOfMostSharedWords(name: string, known: readonly string[]): string | undefined {
   const words = wordsOf(name);
   const [first, second] = known

@@ -1,24 +1,28 @@
 import { readFileSync, statSync } from 'node:fs';
 import { EnvironmentError } from './environment.error.js';
 
-/** What names a file instead of holding the secret itself: `READER_TOKENS_FILE` beside `READER_TOKENS`. */
+/**
+ * The suffix of a variable that names a file instead of holding the secret itself: `READER_TOKENS_FILE`
+ * beside `READER_TOKENS`.
+ */
 export const FILE_SUFFIX = '_FILE';
 
-/** Far more than any secret has. What is larger is the wrong file. */
+/** Far larger than any secret. A larger file is the wrong file. */
 const MAX_FILE_BYTES = 64 * 1024;
 
-/** What was set, and by which variable. */
+/** The value, and its variable. */
 export interface Setting {
   readonly variable: string;
   readonly text: string;
 }
 
 /**
- * Reads a secret from its variable, or from the file that the variable of that name with `_FILE` names. A file keeps it
- * from listings of processes and from dumps of the environment. White space at the end of the file does not count.
+ * Reads a secret from its variable, or from the file that the variable with the suffix `_FILE` names. A file
+ * keeps it out of lists of processes and dumps of the environment. White space at the end of the file is
+ * ignored.
  *
- * @throws EnvironmentError when both are set, or the file cannot be read or is empty. It shows neither the content nor the
- * path, for whoever mixes the two variables up has put the secret where a path belongs.
+ * @throws EnvironmentError when both are set, or the file cannot be read or is empty. It shows neither the
+ * content nor the path, since a user who confuses the two variables has put the secret in place of the path.
  */
 export function readSecret(name: string, environment: NodeJS.ProcessEnv): Setting | undefined {
   const variable = name + FILE_SUFFIX;

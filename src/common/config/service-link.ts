@@ -4,7 +4,7 @@ const ADDRESS = /^(tcp|udp|sctp):\/\/\S+$/;
 const PROTOCOL = /^(tcp|udp|sctp)$/;
 const NUMBER = /^\d{1,5}$/;
 
-/** What a Service adds to its own name, and what such a variable holds. */
+/** What a Service adds to its own name, and the form of the value. */
 const FORMS: readonly { readonly ending: RegExp; readonly fits: (value: string) => boolean }[] = [
   { ending: /_SERVICE_HOST$/, fits: isAddress },
   { ending: /_SERVICE_PORT(_[A-Z0-9_]+)?$/, fits: (value) => NUMBER.test(value) },
@@ -20,10 +20,11 @@ function isAddress(value: string): boolean {
 }
 
 /**
- * Kubernetes puts the address of each Service of a namespace into the environment of every pod there: a Service `dtc` makes
- * DTC_SERVICE_HOST, DTC_PORT=tcp://10.96.0.7:3000, DTC_PORT_3000_TCP and more. Links of Docker are alike.
+ * Kubernetes puts the address of each Service of a namespace into the environment of every pod there: a
+ * Service `dtc` makes DTC_SERVICE_HOST, DTC_PORT=tcp://10.96.0.7:3000, DTC_PORT_3000_TCP and more. Links of
+ * Docker look alike.
  *
- * @returns whether a variable is one of these: it has both such a name and such a value.
+ * @returns whether a variable is such a link: it has both such a name and such a value.
  */
 export function isServiceLink(name: string, value: string): boolean {
   return FORMS.some(({ ending, fits }) => ending.test(name) && fits(value));
