@@ -16,12 +16,12 @@ describe('the address of a page', () => {
     expect(parseRoute(hash).page).toBe(page);
   });
 
-  it('carries any id', () => {
+  it('can contain any id', () => {
     const id = 'a/b?c#d%20e';
     expect(parseRoute(transactionHref(id))).toEqual({ page: 'transaction', id });
   });
 
-  it('carries the filters', () => {
+  it('can contain the filters', () => {
     const route = parseRoute(transactionsHref({ state: 'COMMITTING', name: 'a&b' }));
     expect(route.page === 'transactions' && Object.fromEntries(route.query)).toEqual({
       state: 'COMMITTING',

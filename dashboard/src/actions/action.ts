@@ -34,9 +34,9 @@ export const MAX_REASON_CHARS = 300;
 
 /** How a branch can have ended, as an operator tells it. */
 export const ENDS: Readonly<Record<HeuristicKind, { readonly name: string; readonly meaning: string }>> = {
-  commit: { name: 'Committed', meaning: 'All that it was to change is changed.' },
-  rollback: { name: 'Rolled back', meaning: 'Nothing of it is changed, and nothing is held.' },
-  mixed: { name: 'Mixed', meaning: 'A part of it is changed, a part is not.' },
+  commit: { name: 'Committed', meaning: 'All its changes are made.' },
+  rollback: { name: 'Rolled back', meaning: 'None of its changes is made, and it holds nothing.' },
+  mixed: { name: 'Mixed', meaning: 'Some of its changes are made, others are not.' },
   hazard: { name: 'Not known', meaning: 'It may have ended either way.' },
 };
 
@@ -44,12 +44,12 @@ export const ENDS: Readonly<Record<HeuristicKind, { readonly name: string; reado
 export function disagreement(end: HeuristicKind, decision: 'commit' | 'abort' | null): string | undefined {
   if (decision === null) {
     if (end === 'commit' || end === 'rollback') return undefined;
-    return 'The transaction then counts as committed, with a heuristic report, until somebody mends the data.';
+    return 'The transaction then counts as committed, with a heuristic report, until the data are repaired.';
   }
   if (end === (decision === 'commit' ? 'commit' : 'rollback')) return undefined;
   const [decided, others] = decision === 'commit' ? ['Commit', 'commit'] : ['Abort', 'roll back'];
   return (
-    `${decided} was decided, and the other participants ${others}. This end is another: it is recorded as a heuristic ` +
-    'report, and the data of the participants differ until somebody mends them. The decision stays as it is.'
+    `${decided} was decided, and the other participants ${others}. This end contradicts the decision: it is recorded as a heuristic ` +
+    'report, and the data of the participants differ until they are repaired. The decision does not change.'
   );
 }

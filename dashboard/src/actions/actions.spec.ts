@@ -5,7 +5,7 @@ import { actionsOfBranch, actionsOfTransaction } from './transaction-actions.js'
 
 const kinds = (actions: readonly { kind: string }[]): string[] => actions.map(({ kind }) => kind);
 
-describe('the actions offered for a transaction', () => {
+describe('the actions of a transaction', () => {
   it.each<[Partial<TransactionSummary>, string[]]>([
     [{ state: 'ACTIVE' }, ['abort']],
     [{ state: 'PREPARING' }, ['abort']],
@@ -20,11 +20,11 @@ describe('the actions offered for a transaction', () => {
   });
 });
 
-describe('the actions offered for a branch', () => {
+describe('the actions of a branch', () => {
   const soon = '2026-01-01T00:00:00Z';
 
   it.each<[string, Partial<BranchView>, string[]]>([
-    ['with an attempt under way', { state: 'committing' }, []],
+    ['with a running attempt', { state: 'committing' }, []],
     ['that waits for its next attempt', { state: 'committing', nextAttemptAt: soon }, ['retry']],
     ['that is stalled', { state: 'rolling-back', stalled: true }, ['retry', 'resolve']],
     [
@@ -33,7 +33,7 @@ describe('the actions offered for a branch', () => {
       ['resolve'],
     ],
     ['that is held at a paused participant', { state: 'committing', held: true }, ['resolve']],
-    ['that is done', { state: 'committed' }, []],
+    ['that is completed', { state: 'committed' }, []],
     ['that has a report', { state: 'heuristic', heuristic: { kind: 'mixed', reason: '' } }, []],
   ])('%s are as safe', (_which, fields, expected) => {
     const branch = { branchId: 'b', stalled: false, held: false, nextAttemptAt: null, ...fields };
@@ -45,8 +45,8 @@ describe('the actions offered for a branch', () => {
     ['is stalled', { stalled: true, attempts: 5 }, ['retry', 'resolve']],
     ['waits for its next attempt', { attempts: 2, nextAttemptAt: soon }, ['retry']],
     ['is held', { attempts: 2, held: true }, ['resolve']],
-    ['has its first attempt under way', { attempts: 1 }, []],
-  ])('that was to decide by itself and %s are as safe, and name no decision', (_which, fields, expected) => {
+    ['has its first attempt running', { attempts: 1 }, []],
+  ])('that commits in one phase and %s are as safe, and name no decision', (_which, fields, expected) => {
     const branch = {
       branchId: 'b',
       state: 'preparing',
@@ -70,14 +70,14 @@ describe('the actions offered for a branch', () => {
     expect(actions).toEqual([]);
   });
 
-  it('are sent to its address, whatever its name', () => {
+  it('are sent to its route, whatever its name', () => {
     const branch = { branchId: 'b/1?', state: 'committing', stalled: true, held: false } as BranchView;
     const transaction = { transactionId: 't#1', decision: 'commit' } as TransactionSummary;
     expect(actionsOfBranch(transaction, branch)[0]!.path).toBe('transactions/t%231/branches/b%2F1%3F/retry');
   });
 });
 
-describe('an end told by hand', () => {
+describe('an end stated by hand', () => {
   it.each([
     ['commit', 'commit', false],
     ['rollback', 'abort', false],
@@ -89,7 +89,7 @@ describe('an end told by hand', () => {
     ['rollback', null, false],
     ['mixed', null, true],
     ['hazard', null, true],
-  ] as const)('%s, when %s was decided, is warned of: %s', (end, decision, isWarned) => {
+  ] as const)('%s, when %s was decided, shows a warning: %s', (end, decision, isWarned) => {
     expect(disagreement(end, decision) !== undefined).toBe(isWarned);
   });
 });

@@ -19,9 +19,9 @@ function pause(name: string): Action {
     title: `Pause ${name}?`,
     target: name,
     consequences: [
-      `New transactions that name ${name} are refused, and branches of it that have not voted vote abort.`,
-      `What is decided waits for it: no commit or rollback is sent to ${name} until it is resumed, and whatever it has prepared stays locked so long.`,
-      'The pause ends when the process does.',
+      `New transactions that name ${name} are refused, and its branches that have not voted vote abort.`,
+      `Decisions wait for it: no commit or rollback is sent to ${name} until it is resumed. Its prepared branches stay locked until then.`,
+      'The pause ends with the process.',
     ],
     confirm: `Pause ${name}`,
     done: `${name} is paused.`,
@@ -54,11 +54,11 @@ function drain({ name, condition }: CoordinatorView): Action {
     title: 'Drain this coordinator?',
     target: name,
     consequences: [
-      'No new transaction is taken: callers get 503, and readiness turns red so that load balancers send work elsewhere.',
-      `What is in flight (${plural(condition.inFlight, 'transaction')}) goes on to its end.`,
+      'No new transaction is admitted: callers get 503, and the readiness check fails, so that load balancers send work elsewhere.',
+      `Running transactions (${plural(condition.inFlight, 'transaction')}) continue to their end.`,
     ],
     confirm: 'Drain the coordinator',
-    done: 'The coordinator takes no new transactions.',
+    done: 'The coordinator admits no new transactions.',
     path: 'coordinator/drain',
     isFinal: false,
   };
@@ -67,12 +67,12 @@ function drain({ name, condition }: CoordinatorView): Action {
 function undrain({ name }: CoordinatorView): Action {
   return {
     kind: 'undrain',
-    label: 'Take work again',
-    title: 'Take new transactions again?',
+    label: 'Admit work again',
+    title: 'Admit new transactions again?',
     target: name,
-    consequences: ['New transactions are taken, and readiness turns green.'],
-    confirm: 'Take work again',
-    done: 'The coordinator takes new transactions.',
+    consequences: ['New transactions are admitted, and the readiness check passes.'],
+    confirm: 'Admit work again',
+    done: 'The coordinator admits new transactions.',
     path: 'coordinator/undrain',
     isFinal: false,
   };

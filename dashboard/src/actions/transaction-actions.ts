@@ -30,7 +30,7 @@ function abort({ transactionId, branches }: TransactionSummary): Action {
     target: transactionId,
     consequences: [
       `Abort is decided: ${branches.length === 1 ? 'its branch is' : `all ${branches.length} branches are`} rolled back, and the caller is told so. Nothing has been committed yet, so nothing is undone.`,
-      'Should commit be decided before this arrives, it is refused and changes nothing.',
+      'If commit is decided before this request arrives, it is refused and changes nothing.',
     ],
     confirm: 'Abort the transaction',
     done: 'The transaction was aborted.',
@@ -46,8 +46,8 @@ function forget({ transactionId }: TransactionSummary): Action {
     title: 'Forget the heuristic report?',
     target: transactionId,
     consequences: [
-      'The report is deleted and no longer asks for attention. No participant is called and no data changes.',
-      'Do this once the data at the participants are mended, for nothing else will recall it but the audit trail.',
+      'The report is deleted and no longer needs attention. No participant is called and no data change.',
+      'Do this after the data at the participants are repaired. Afterwards only the audit trail shows it.',
     ],
     confirm: 'Forget the report',
     done: 'The report was forgotten.',
@@ -68,11 +68,11 @@ function retry(
     title: `Retry ${participant} now?`,
     target: `${transactionId}/${branchId}`,
     consequences: [
-      `The ${call} is sent to ${participant} once more, at once. ${decision === null ? 'It says what it has decided, or decides now.' : 'The decision stays as it is.'}`,
-      'If it fails, the coordinator goes on trying as before. Participants must take repeats, so nothing is done twice.',
+      `The ${call} is sent to ${participant} again, at once. ${decision === null ? 'It reports its decision, or decides now.' : 'The decision does not change.'}`,
+      'If it fails, the coordinator continues to try as before. Participants must accept repeats, so nothing is done twice.',
     ],
     confirm: 'Retry now',
-    done: `Another attempt at ${participant} is under way.`,
+    done: `Another attempt at ${participant} is running.`,
     path: branchPath(transactionId, branchId, 'retry'),
     isFinal: false,
   };
@@ -89,10 +89,10 @@ function resolve(
     title: `Resolve ${participant} by hand?`,
     target: `${transactionId}/${branchId}`,
     consequences: [
-      `You tell the coordinator how this branch has ended at ${participant}, because you made it so or have seen it there. The coordinator believes you, calls ${participant} no more for it, and cannot check.`,
+      `You tell the coordinator how this branch has ended at ${participant}, because you have ended it or checked it there. The coordinator cannot verify this. It will not call ${participant} for this branch again.`,
       decision === null
-        ? 'This participant was to decide by itself, so the end that you tell becomes the decision.'
-        : `It changes no decision: ${decision} is decided and stays so.`,
+        ? 'This participant commits in one phase, so the end that you state becomes the decision.'
+        : `This does not change the decision, which is ${decision}.`,
     ],
     confirm: 'Record this end',
     done: `The end of the branch at ${participant} was recorded.`,

@@ -40,5 +40,5 @@ export function useSubmission(client: Client, path: string, onSent: () => void):
 
 function describeFailure(error: unknown): string {
   if (!(error instanceof NoAnswerError)) return `Not done. ${describeProblem(error)}`;
-  return 'No answer came, so it may or may not have been done. Look at the audit trail before you try again.';
+  return 'There was no answer, so the action may or may not have been done. Check the audit trail before you try again.';
 }

@@ -18,7 +18,7 @@ function Lost({ why, retryAtMs }: { readonly why: string; readonly retryAtMs: nu
     <div class="banner">
       <p>
         <strong>Connection lost.</strong>{' '}
-        {overview === null ? 'Nothing is known yet.' : 'What is shown is old and does not change.'} {why}
+        {overview === null ? 'Nothing is known yet.' : 'The shown data are old and do not change.'} {why}
       </p>
       {/* These words change every second, and are not to be read out each time. */}
       <p aria-hidden="true">
@@ -40,7 +40,7 @@ function Staleness({ retryAtMs }: { readonly retryAtMs: number | null }) {
   return (
     <>
       {age}
-      {leftMs > 0 ? `Next try in ${formatAge(leftMs + 999)}.` : 'Trying…'}
+      {leftMs > 0 ? `Next attempt in ${formatAge(leftMs + 999)}.` : 'Trying…'}
     </>
   );
 }

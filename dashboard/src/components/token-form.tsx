@@ -19,7 +19,7 @@ export function TokenForm({ problem, canStay, onToken }: Props) {
     event.preventDefault();
     const given = token.trim();
     const isPossible = isPossibleToken(given);
-    setOwnProblem(isPossible ? null : 'A token has no spaces and none but plain characters.');
+    setOwnProblem(isPossible ? null : 'A token consists of plain characters without spaces.');
     if (isPossible) onToken(given);
   }
 

@@ -19,7 +19,7 @@ function streamOf(chunks: Uint8Array[]): ReadableStream<Uint8Array> {
 }
 
 describe('a stream of events', () => {
-  it('is taken apart wherever it was cut', async () => {
+  it('is parsed wherever it was cut', async () => {
     const text = 'event: overview\ndata: {"a":1}\n\n: heartbeat\n\ndata: two\ndata:lines\n\n';
     const expected = [
       { event: 'overview', data: '{"a":1}' },
@@ -29,16 +29,16 @@ describe('a stream of events', () => {
     expect(await read(...Array.from(text))).toEqual(expected);
   });
 
-  it('takes each of the line ends of the standard', async () => {
+  it('accepts each line end of the standard', async () => {
     expect(await read('event: a\r\ndata: 1\r\n\r\n')).toEqual([{ event: 'a', data: '1' }]);
     expect(await read('event: a\rdata: 1\r\r')).toEqual([{ event: 'a', data: '1' }]);
   });
 
-  it('does not tell what was cut off by the end', async () => {
+  it('drops a message that the end has cut off', async () => {
     expect(await read('data: 1\n\n', 'data: 2\n')).toEqual([{ event: 'message', data: '1' }]);
   });
 
-  it('keeps a letter whose bytes came apart', async () => {
+  it('joins the bytes of a letter', async () => {
     const bytes = new TextEncoder().encode('data: ä\n\n');
     const messages: StreamMessage[] = [];
     const body = streamOf([bytes.slice(0, 7), bytes.slice(7)]);

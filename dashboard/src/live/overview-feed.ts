@@ -88,7 +88,7 @@ export class OverviewFeed {
       return { received };
     } catch (error) {
       if (error instanceof ProblemError && error.isUnauthenticated) return { received, isRefused: true };
-      const why = silence.signal.aborted ? 'The coordinator has fallen silent.' : describeProblem(error);
+      const why = silence.signal.aborted ? 'The coordinator sends no more data.' : describeProblem(error);
       return { received, why };
     } finally {
       clearTimeout(timer);

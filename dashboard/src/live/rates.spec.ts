@@ -21,7 +21,7 @@ describe('rates', () => {
     ]);
   });
 
-  it('are told as the mean of five seconds', () => {
+  it('are the mean of five seconds', () => {
     const steps = [0, 0, 0, 100, 100, 100, 100, 150];
     const samples = samplesOf(
       ...steps.map((count, second) => [second, count, 0] as [number, number, number]),
@@ -34,11 +34,11 @@ describe('rates', () => {
     expect(ratesOf(samplesOf([0, 100, 10]))).toEqual([]);
   });
 
-  it('are not told from two moments that are almost one', () => {
+  it('are not computed from two moments that are almost equal', () => {
     expect(ratesOf(samplesOf([0, 0, 0], [0.02, 40, 0]))).toEqual([]);
   });
 
-  it('begin anew with another process, whose counts begin at nothing', () => {
+  it('start again with another process, whose counts start at 0', () => {
     expect(samplesOf([0, 100, 10], [1, 110, 10], [2, 3, 0])).toHaveLength(1);
     expect(samplesOf([0, 100, 10], [1, 110, 10, 2])).toHaveLength(1);
   });

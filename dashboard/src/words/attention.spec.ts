@@ -43,11 +43,11 @@ function transaction(fields: Partial<TransactionSummary> = {}): TransactionSumma
 }
 
 describe('what needs attention', () => {
-  it('is nothing that gets on by itself', () => {
+  it('is no transaction that continues by itself', () => {
     expect(attentionOf(transaction(), NOW_MS)).toBeUndefined();
   });
 
-  it('is a stalled branch, with what it last met and what it waits for', () => {
+  it('is a stalled branch, with its last error and what it waits for', () => {
     const stalled = branch({
       stalled: true,
       attempts: 12,
@@ -62,13 +62,13 @@ describe('what needs attention', () => {
     });
   });
 
-  it('is a heuristic report, which only a person ends', () => {
+  it('is a heuristic report, which only an operator ends', () => {
     const reported = branch({ state: 'heuristic', heuristic: { kind: 'rollback', reason: 'by hand' } });
     const ended = transaction({ state: 'COMMITTED', heuristic: 'rollback', branches: [reported] });
     expect(attentionOf(ended, NOW_MS)).toMatchObject({
       kind: 'heuristic',
       why: ['payment rolled back although commit was decided: by hand'],
-      next: 'Nothing by itself. Mend the data at the participants, then forget the report.',
+      next: 'Nothing by itself. Repair the data at the participants, then forget the report.',
     });
   });
 
@@ -80,7 +80,7 @@ describe('what needs attention', () => {
     });
   });
 
-  it('is a one-phase commit whose answer stays out: its participant is asked, and not the log', () => {
+  it('is a one-phase commit without an answer: its participant is asked, and not the log', () => {
     const asked = branch({ vote: null, state: 'preparing', nextAttemptAt: '2026-01-01T00:01:04.000Z' });
     const inDoubt = transaction({
       state: 'READY',
@@ -92,7 +92,7 @@ describe('what needs attention', () => {
     expect(attentionOf(inDoubt, NOW_MS)).toMatchObject({
       kind: 'in doubt',
       why: ['payment commits in one phase, and has not reported whether it committed.'],
-      next: 'payment is asked until it says what it decided. payment: next attempt in 4 s.',
+      next: 'payment is asked until it reports its decision. payment: next attempt in 4 s.',
     });
     const stalled = {
       ...inDoubt,
@@ -101,7 +101,7 @@ describe('what needs attention', () => {
     };
     expect(attentionOf(stalled, NOW_MS)).toMatchObject({
       kind: 'stalled',
-      next: 'payment is asked until it says what it decided. payment: tried at the next round of the recovery job.',
+      next: 'payment is asked until it reports its decision. payment: tried at the next round of the recovery job.',
     });
   });
 });
@@ -115,7 +115,7 @@ describe('what happens next', () => {
       { state: 'ACTIVE' },
       "Decided by its participants' votes, or aborted at its deadline in 5 s.",
     ],
-    ['an attempt', {}, 'payment: an attempt is under way.'],
+    ['an attempt', {}, 'payment: an attempt is running.'],
     ['a paused participant', { branches: [paused] }, 'payment: waits until the participant is resumed.'],
     [
       'a stalled branch without a date',
@@ -125,9 +125,9 @@ describe('what happens next', () => {
     [
       'an end',
       { state: 'COMMITTED', branches: [branch({ state: 'committed' })] },
-      'Nothing more: it is over.',
+      'Nothing more: it has ended.',
     ],
-  ])('to %s is said in words', (_what, fields, words) => {
+  ])('to %s has a text', (_what, fields, words) => {
     expect(nextOf(transaction(fields), NOW_MS)).toBe(words);
   });
 });

@@ -37,7 +37,7 @@ export function attentionOf(transaction: TransactionSummary, nowMs: number): Att
     kind: 'in doubt',
     why: [
       decider === undefined
-        ? 'Every participant is prepared and holds what it prepared; the decision record is not confirmed.'
+        ? 'Every participant is prepared and holds its resources; the decision record is not confirmed.'
         : `${decider.participant} commits in one phase, and has not reported whether it committed.`,
     ],
     since: startedAt,
@@ -60,9 +60,9 @@ export function nextOf(transaction: TransactionSummary, nowMs: number): string {
   const decider = deciderOf(transaction);
   if (decider !== undefined) {
     const { participant } = decider;
-    return `${participant} is asked until it says what it decided. ${nextOfBranch(decider, nowMs)}`;
+    return `${participant} is asked until it reports its decision. ${nextOfBranch(decider, nowMs)}`;
   }
-  if (inDoubt) return 'The coordinator asks the decision log until it knows. Nobody else may decide.';
+  if (inDoubt) return 'The coordinator asks the decision log until it knows. No other process may decide.';
   if (state === 'ACTIVE' || state === 'PREPARING') {
     const leftMs = Date.parse(deadlineAt) - nowMs;
     return leftMs > 0
@@ -73,8 +73,8 @@ export function nextOf(transaction: TransactionSummary, nowMs: number): string {
   const owing = branches.filter(({ state }) => state === 'committing' || state === 'rolling-back');
   if (owing.length > 0) return owing.map((branch) => nextOfBranch(branch, nowMs)).join(' ');
   if (heuristic !== null)
-    return 'Nothing by itself. Mend the data at the participants, then forget the report.';
-  return 'Nothing more: it is over.';
+    return 'Nothing by itself. Repair the data at the participants, then forget the report.';
+  return 'Nothing more: it has ended.';
 }
 
 /** @returns when and by whom a branch is told the decision that it is owed, or asked for the one that it owes. */
@@ -86,7 +86,7 @@ export function nextOfBranch(
   if (nextAttemptAt === null) {
     return stalled
       ? `${participant}: tried at the next round of the recovery job.`
-      : `${participant}: an attempt is under way.`;
+      : `${participant}: an attempt is running.`;
   }
   const inMs = Date.parse(nextAttemptAt) - nowMs;
   return `${participant}: next attempt ${inMs >= 1_000 ? `in ${formatAge(inMs)}` : 'now'}.`;
@@ -94,7 +94,7 @@ export function nextOfBranch(
 
 function whyStalled({ participant, attempts, lastError, held }: BranchView): string {
   const tried = `${participant}: ${plural(attempts, 'attempt')} failed`;
-  const last = lastError === null ? '' : `, lastly “${lastError}”`;
+  const last = lastError === null ? '' : `, the last with “${lastError}”`;
   return `${tried}${last}${held ? '; the participant is paused' : ''}.`;
 }
 

@@ -142,7 +142,7 @@ describe('@OnTransaction', () => {
     ]);
   });
 
-  it('has the compiler check the name of the event and what the method takes', () => {
+  it('makes the compiler check the name of the event and the parameter of the method', () => {
     class Wrong {
       // @ts-expect-error there is no such event
       @OnTransaction('finished')

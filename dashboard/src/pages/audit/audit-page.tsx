@@ -22,11 +22,11 @@ export function AuditPage() {
       )}
       {!(isLoading && entries.length === 0) && (
         <Table
-          caption="What operators did, the latest first"
+          caption="Orders of operators, the latest first"
           columns={COLUMNS}
           rows={entries}
           keyOf={({ id }) => id}
-          empty="Nobody has done anything yet."
+          empty="There are no orders yet."
         />
       )}
       {!isComplete && (

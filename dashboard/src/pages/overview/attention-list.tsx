@@ -31,7 +31,7 @@ export function AttentionList({ overview }: { readonly overview: Overview }) {
         columns={columnsAt(nowMs)}
         rows={cases}
         keyOf={({ transaction }) => transaction.transactionId}
-        empty="Nothing is in doubt, stalled or reported. Everything gets on by itself."
+        empty="No transaction is in doubt, stalled or reported. All continue by themselves."
       />
       {hidden > 0 && (
         <p class="more">

@@ -10,7 +10,7 @@ export function ParticipantGlance({ participants }: { readonly participants: rea
     <section aria-labelledby="glance" class="section">
       <h2 id="glance">Participants</h2>
       <Table
-        caption="Participants, with their latency and what went wrong at each"
+        caption="Participants, with their latency and their failures"
         columns={COLUMNS}
         rows={participants}
         keyOf={({ name }) => name}

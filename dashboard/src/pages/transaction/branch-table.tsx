@@ -78,7 +78,7 @@ function NextAttempt({ transaction, branch, nowMs }: NextAttemptProps) {
   const owes = state === 'committing' || state === 'rolling-back' || branch === deciderOf(transaction);
   if (!owes) return <>–</>;
   if (held) return <>when resumed</>;
-  if (nextAttemptAt === null) return <>{stalled ? 'by the recovery job' : 'under way'}</>;
+  if (nextAttemptAt === null) return <>{stalled ? 'by the recovery job' : 'running'}</>;
   return (
     <>
       <Moment iso={nextAttemptAt} />, in {formatAge(Date.parse(nextAttemptAt) - nowMs)}

@@ -22,7 +22,7 @@ export function EventTable({
   }));
   return (
     <Table
-      caption="What happened in this transaction, in order"
+      caption="The events of this transaction, in order"
       columns={COLUMNS}
       rows={rows}
       keyOf={({ key }) => key}

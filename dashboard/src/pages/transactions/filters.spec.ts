@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { addressOf, filtersIn, parametersOf } from './filters.js';
 
 describe('the filters of the list', () => {
-  it('are asked for in the words of the interface', () => {
+  it('become parameters of the interface', () => {
     const filters = filtersIn(new URLSearchParams('show=inDoubt&state=READY&name=a%20b&order=oldest'));
     expect(parametersOf(filters).toString()).toBe('state=READY&name=a+b&order=oldest&inDoubt=true');
   });
 
-  it('leave out what nobody understands', () => {
+  it('leave out unknown values', () => {
     const filters = filtersIn(new URLSearchParams('state=LOST&show=toString&order=random&other=1'));
     expect(parametersOf(filters).toString()).toBe('');
   });

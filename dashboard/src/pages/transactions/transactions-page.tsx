@@ -59,10 +59,10 @@ function useRefreshAtTop({ isFirstPage, isAsking, reload }: TransactionList): vo
 
 function describeList({ rows, isLoading, isFull, isComplete, isFirstPage }: TransactionList): string {
   if (isFull && !isComplete)
-    return `The first ${formatCount(MAX_ROWS)} are listed. Narrow the list to see others.`;
+    return `The first ${formatCount(MAX_ROWS)} are listed. Use the filters to see others.`;
   if (!isComplete) return `${plural(rows.length, 'transaction')} listed, more as you scroll.`;
   if (rows.length > 0) {
-    return `${plural(rows.length, 'transaction')}, that is all.${isFirstPage ? '' : ' The list stays as it is: press Refresh for what is new.'}`;
+    return `${plural(rows.length, 'transaction')} in all.${isFirstPage ? '' : ' The list does not change by itself: press Refresh for new transactions.'}`;
   }
-  return isLoading ? 'Loading…' : 'No transaction is as you ask.';
+  return isLoading ? 'Loading…' : 'No transaction matches the filters.';
 }

@@ -33,7 +33,7 @@ export function describeEvent({ event, attempt, detail }: TimelineEntry): string
     case 'heuristic':
       return 'reported a heuristic outcome';
     case 'reopened':
-      return 'found prepared: to be told the decision again';
+      return 'found prepared: receives the decision again';
     case 'record-unknown':
       return 'not known whether the decision record was written';
     case 'held':

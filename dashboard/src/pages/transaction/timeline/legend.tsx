@@ -14,8 +14,8 @@ const KINDS: readonly (readonly [kind: Marker['kind'], name: string])[] = [
 
 const SPANS: readonly (readonly [kind: Span['kind'], name: string, thickness: number])[] = [
   ['preparing', 'prepares', 12],
-  ['prepared', 'is prepared, and holds it', 6],
-  ['owed', 'is owed the decision', 2],
+  ['prepared', 'is prepared, and holds resources', 6],
+  ['owed', 'waits for the decision', 2],
 ];
 
 /** What the bars and shapes mean. */

@@ -23,7 +23,7 @@ const YES: TimelineEntry[] = [
 const DECIDED: TimelineEntry = { atMs: 8, event: 'decided', detail: 'commit' };
 
 describe('the picture of a transaction', () => {
-  it('shows a branch that prepares, is prepared and is owed the decision until it has it', () => {
+  it('shows a branch that prepares, is prepared and waits for the decision until it has it', () => {
     const committed: TimelineEntry = { atMs: 12, event: 'committed', branchId: 'b1', attempt: 1 };
     const picture = draw([...YES, DECIDED, committed], { endedAt: new Date(START_MS + 12).toISOString() });
     expect(picture.lanes[0]!.spans).toEqual([
@@ -36,14 +36,14 @@ describe('the picture of a transaction', () => {
     expect(picture.nowMs).toBeNull();
   });
 
-  it('goes on to this moment while a branch is prepared and nothing is decided', () => {
+  it('extends to this moment while a branch is prepared and nothing is decided', () => {
     const picture = draw(YES);
     expect(picture.lanes[0]!.spans.at(-1)).toEqual({ kind: 'prepared', fromMs: 5, toMs: 1_000 });
     expect(picture.decision).toBeNull();
     expect(picture.nowMs).toBe(1_000);
   });
 
-  it('shows each failed attempt with its error, and the next attempt to come', () => {
+  it('shows each failed attempt with its error, and the next attempt', () => {
     const failed: TimelineEntry = {
       atMs: 20,
       event: 'attempt-failed',
@@ -60,7 +60,7 @@ describe('the picture of a transaction', () => {
     expect(picture.moments).toEqual([0, 1, 5, 8, 20, 1_000, 4_000]);
   });
 
-  it('ends the lane of a branch that has nothing to complete with its vote', () => {
+  it('ends the lane of a branch without completion with its vote', () => {
     const readOnly: TimelineEntry = { atMs: 5, event: 'voted', branchId: 'b1', detail: 'read-only' };
     const refused: TimelineEntry = { atMs: 5, event: 'refused', branchId: 'b1', detail: 'no stock' };
     for (const vote of [readOnly, refused]) {
@@ -69,7 +69,7 @@ describe('the picture of a transaction', () => {
     }
   });
 
-  it('has an empty lane for what was aborted before it was asked to prepare', () => {
+  it('has an empty lane for a branch that was aborted before prepare', () => {
     const { spans, markers } = draw([YES[0]!, { atMs: 3, event: 'decided', detail: 'abort' }]).lanes[0]!;
     expect(spans).toEqual([]);
     expect(markers).toEqual([]);

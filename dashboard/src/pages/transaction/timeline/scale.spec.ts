@@ -11,7 +11,7 @@ describe('the scale of a timeline', () => {
     expect(scale(90_000)).toBe(500);
   });
 
-  it('keeps the order, and room for what is short', () => {
+  it('keeps the order, and room for short gaps', () => {
     const places = moments.map(scale);
     expect(places).toEqual(places.toSorted((a, b) => a - b));
     expect(places[1]! - places[0]!).toBeGreaterThan(20);

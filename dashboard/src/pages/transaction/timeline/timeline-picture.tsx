@@ -40,7 +40,7 @@ export function TimelinePicture({ transaction, nowMs }: Props) {
         height={bottom + AXIS}
         viewBox={`0 0 ${width} ${bottom + AXIS}`}
         role="img"
-        aria-label={`Timeline of ${plural(lanes.length, 'branch').replace('branchs', 'branches')}. The table “What happened” says the same in words.`}
+        aria-label={`Timeline of ${plural(lanes.length, 'branch').replace('branchs', 'branches')}. The table “What happened” has the same content as text.`}
       >
         {ticksOf(moments, scale, LEAST_TICK_DISTANCE).map((moment) => (
           <Tick key={moment} moment={moment} x={scale(moment)} width={width} top={TOP} bottom={bottom} />
