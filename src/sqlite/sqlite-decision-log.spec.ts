@@ -97,7 +97,9 @@ describe('SqliteDecisionLog', () => {
   it('refuses a decision that cannot be written, before anything is written', async () => {
     const log = await opened();
     expect(() => log.append(decision('shop.1.1', () => 1))).toThrow('could not be cloned');
-    expect(() => log.append(decision('shop.1.1', 'x'.repeat(65 * 1024 * 1024)))).toThrow(/may have at most 67108864/);
+    expect(() => log.append(decision('shop.1.1', 'x'.repeat(65 * 1024 * 1024)))).toThrow(
+      /may have at most 67108864/,
+    );
 
     expect(await log.lookUp('shop.1.1')).toBe('absent');
     await log.close();
