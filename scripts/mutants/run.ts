@@ -27,6 +27,7 @@ const SUITES = [
     'test/postgres/branch-session.spec.ts',
     'test/postgres/one-query.spec.ts',
     'test/postgres/claims-of-logs.spec.ts',
+    'test/postgres/log',
   ],
 ];
 

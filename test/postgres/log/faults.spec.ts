@@ -1,0 +1,139 @@
+import { describe, expect, it } from 'vitest';
+import { standby } from '../../support/postgres/standby.js';
+import { append, useLog } from './members.js';
+
+const APPEND = 'INSERT INTO dtc_log.decisions';
+
+describe('The log on PostgreSQL', () => {
+  const bench = useLog();
+
+  it('writes all decisions that wait with one statement', async () => {
+    const { log, id } = await bench.start();
+    const { durationsUs, batchSizes } = log.flushes;
+    await Promise.all(Array.from({ length: 256 }, (_, index) => append(log, id(index + 1))));
+    expect([durationsUs.count, batchSizes.sum]).toEqual([1, 256]);
+  });
+
+  it('fault 24: says absent of an append that the connection has not carried', async () => {
+    const member = await bench.start({ isProxied: true });
+    bench.proxy.rule = (data) => (data.includes(APPEND) ? 'cut' : 'pass');
+    await expect(append(member.log, member.id(1))).rejects.toThrow('not known');
+    bench.proxy.mend();
+    expect(await member.log.lookUp(member.id(1))).toBe('absent');
+    await append(member.log, member.id(2));
+    expect(await bench.recorded(member)).toEqual([2]);
+  });
+
+  it('fault 23: says recorded of an append whose answer is lost', async () => {
+    const member = await bench.start({ isProxied: true });
+    bench.proxy.rule = (data) => (data.includes(APPEND) ? 'cut-answer' : 'pass');
+    await expect(append(member.log, member.id(1))).rejects.toThrow('not known');
+    bench.proxy.mend();
+    expect(await member.log.lookUp(member.id(1))).toBe('recorded');
+  });
+
+  it.each(['incarnation = incarnation + 1', 'WITH ORDINALITY', 'pg_logical_emit_message'])(
+    'gives no answer to a look-up whose connection is cut at "%s", and one to the next',
+    async (text) => {
+      const member = await bench.start({ isProxied: true });
+      await append(member.log, member.id(1));
+      bench.proxy.rule = (data) => (data.includes(text) ? 'cut-answer' : 'pass');
+      await expect(member.log.lookUp(member.id(1))).rejects.toThrow('not known');
+      bench.proxy.mend();
+      expect(await member.log.lookUp(member.id(1))).toBe('recorded');
+      expect(await member.log.lookUp(member.id(2))).toBe('absent');
+    },
+  );
+
+  it('fault 27: gives up a slow statement with its connection, and ends its session', async () => {
+    const member = await bench.start({ statementTimeoutMs: 300 });
+    await bench.client.query('BEGIN');
+    await bench.client.query('SELECT FROM dtc_log.epochs FOR UPDATE');
+    await expect(append(member.log, member.id(1))).rejects.toThrow('no answer within 300 ms');
+    await bench.client.query('COMMIT');
+    const answer = await member.log.lookUp(member.id(1));
+    expect(await bench.recorded(member)).toEqual(answer === 'recorded' ? [1] : []);
+    await append(member.log, member.id(2));
+  });
+
+  it('fault 59: fails at once while the database is away, and works again by itself', async () => {
+    const member = await bench.start({ isProxied: true });
+    bench.proxy.cut();
+    await expect(append(member.log, member.id(1))).rejects.toThrow();
+    await expect(member.log.check()).rejects.toThrow();
+    await expect(member.log.lookUp(member.id(1))).rejects.toThrow();
+    await expect(member.log.members.adopt(9)).rejects.toThrow();
+    await member.log.end(member.id(7));
+    bench.proxy.mend();
+    await member.log.check();
+    expect(await member.log.lookUp(member.id(1))).toBe('absent');
+    await append(member.log, member.id(2));
+  });
+
+  it('keeps the end of a decision until it is written', async () => {
+    const member = await bench.start({ isProxied: true });
+    await append(member.log, member.id(1));
+    bench.proxy.cut();
+    await member.log.end(member.id(1));
+    await expect(append(member.log, member.id(2))).rejects.toThrow();
+    bench.proxy.mend();
+    await append(member.log, member.id(3));
+    expect(await bench.recorded(member)).toEqual([3]);
+  });
+
+  it('refuses a record that could not be read again, or is too large', async () => {
+    const member = await bench.start();
+    const refused = { code: 'DTC_RECORD_REFUSED' };
+    await expect(append(member.log, member.id(1), () => 1)).rejects.toMatchObject(refused);
+    await expect(append(member.log, member.id(2), 'x'.repeat(5_000_000))).rejects.toMatchObject(refused);
+    expect(await member.log.lookUp(member.id(2))).toBe('absent');
+    await append(member.log, member.id(3), new Map([['sku', new Date(0)]]));
+    const other = await bench.start();
+    expect(await other.log.members.adopt(member.claim.epoch)).toMatchObject({
+      runs: [{ decisions: [{ branches: [{ payload: new Map([['sku', new Date(0)]]) }] }] }],
+    });
+  });
+
+  it('purges outcomes and their keys, and never says aborted of them', async () => {
+    const member = await bench.start();
+    await member.log.reserve({ key: 'order-1', fingerprint: 'tea', transactionId: member.id(2) });
+    await append(member.log, member.id(2));
+    await member.log.end(member.id(2));
+    await member.log.check();
+    expect(await member.log.purgeOutcomes()).toBe(0);
+    await bench.client.query(`UPDATE dtc_log.outcomes SET ended_at = ended_at - interval '2 days'`);
+    expect(await member.log.purgeOutcomes()).toBe(1);
+    expect(await member.log.outcomeOf(member.id(1))).toMatchObject({ outcome: 'live', isPurged: true });
+
+    const other = await bench.start();
+    await other.log.members.adopt(member.claim.epoch);
+    expect(await other.log.outcomeOf(member.id(2))).toEqual({ outcome: 'unknown', because: 'purged' });
+    expect(await other.log.outcomeOf(member.id(3))).toEqual({ outcome: 'aborted' });
+    const request = { key: 'order-1', fingerprint: 'coffee', transactionId: other.id(1) };
+    expect(await other.log.reserve(request)).toEqual({ kind: 'reserved' });
+  });
+});
+
+describe('The log on PostgreSQL, where its server waits for a standby', () => {
+  const bench = useLog();
+
+  it('takes a warning for an unknown result, and believes no row before a later write was replicated', async () => {
+    const [member, other] = [await bench.start(), await bench.start({ statementTimeoutMs: 700 })];
+    expect(await other.log.outcomeOf(member.id(1))).toMatchObject({ outcome: 'live' });
+    await standby(bench.server, 'nowhere');
+    try {
+      const appended = append(member.log, member.id(1));
+      appended.catch(() => {});
+      const pid = await bench.waiting('IPC');
+      await bench.client.query('SELECT pg_cancel_backend($1)', [pid]);
+      await expect(appended).rejects.toThrow('the server has warned');
+      // It can be read, and a failover may lose it.
+      expect(await bench.recorded(member)).toEqual([1]);
+      await expect(other.log.outcomeOf(member.id(1))).rejects.toThrow('not known');
+    } finally {
+      await standby(bench.server, '');
+    }
+    expect(await member.log.lookUp(member.id(1))).toBe('recorded');
+    expect(await other.log.outcomeOf(member.id(1))).toMatchObject({ outcome: 'committed' });
+  });
+});

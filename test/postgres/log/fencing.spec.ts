@@ -1,0 +1,136 @@
+import { describe, expect, it } from 'vitest';
+import { OwnEpoch } from '../../../src/postgres/log/epoch.js';
+import { LogSession } from '../../../src/postgres/log/session.js';
+import { WriteStatements } from '../../../src/postgres/log/writes.js';
+import { LEASE, append, useLog } from './members.js';
+
+const FENCED = { code: 'DTC_FENCED' };
+
+describe('A fence of the log on PostgreSQL', () => {
+  const bench = useLog();
+
+  it('fault 28: refuses an append that waits for the row while the fence is set', async () => {
+    const member = await bench.start();
+    await bench.client.query('BEGIN');
+    await bench.client.query('UPDATE dtc_log.epochs SET fenced_by = 99 WHERE epoch = 1');
+    const appended = append(member.log, member.id(1));
+    appended.catch(() => {});
+    await bench.waiting('Lock');
+    await bench.client.query('COMMIT');
+
+    await expect(appended).rejects.toMatchObject(FENCED);
+    expect(await bench.recorded(member)).toEqual([]);
+    expect(await member.log.lookUp(member.id(1))).toBe('absent');
+  });
+
+  it('fault 29: reads an append that had the row before the fence', async () => {
+    const [owner, adopter] = [await bench.start(), await bench.start()];
+    const [{ log } = { log: 0 }] = (await bench.client.query<{ log: number }>('SELECT log FROM dtc_log.logs'))
+      .rows;
+    // The append has locked the row of its epoch, and waits for this insert.
+    await bench.client.query('BEGIN');
+    await bench.client.query(`INSERT INTO dtc_log.decisions VALUES (${log}, ${owner.claim.epoch}, 1, 1, '')`);
+    const appended = append(owner.log, owner.id(1));
+    await bench.waiting('Lock');
+    const adopted = adopter.log.members.adopt(owner.claim.epoch);
+    await bench.client.query('ROLLBACK');
+
+    await appended;
+    expect(await adopted).toMatchObject({ runs: [{ decisions: [{ id: owner.id(1) }] }] });
+  });
+
+  it('is set only by a member that is not fenced itself at that moment', async () => {
+    const [dead, member] = [await bench.start(), await bench.start()];
+    await bench.client.query('BEGIN');
+    await bench.client.query('UPDATE dtc_log.epochs SET fenced_by = 99 WHERE epoch = $1', [
+      member.claim.epoch,
+    ]);
+    const adopted = member.log.members.adopt(dead.claim.epoch);
+    adopted.catch(() => {});
+    await bench.waiting('Lock');
+    await bench.client.query('COMMIT');
+
+    await expect(adopted).rejects.toMatchObject(FENCED);
+    await append(dead.log, dead.id(1));
+  });
+});
+
+describe('An incarnation of the log on PostgreSQL', () => {
+  const bench = useLog();
+
+  it('lets no statement of an earlier connection have an effect after absent', async () => {
+    const { log, claim, id } = await bench.start();
+    const member = { log, claim, id };
+    await append(log, id(1));
+    const { rows } = await bench.client.query<{ log: number; incarnation: string }>(
+      'SELECT log, incarnation FROM dtc_log.epochs',
+    );
+    const own = new OwnEpoch('shop', rows[0]!.log, claim.logId, claim.epoch, claim.token);
+    own.incarnation = Number(rows[0]!.incarnation);
+    expect(await log.lookUp(id(2))).toBe('absent');
+
+    const session = await LogSession.open({ connectionString: bench.database.url }, 5_000, 5_000);
+    const late = { kind: 'append', sequence: 2, record: Buffer.from('late'), others: [] } as const;
+    const statements = new WriteStatements('dtc_log');
+    expect(await statements.append(session, own, [late], { ended: [], released: [] })).toBe(false);
+    expect(await statements.other(session, own, { kind: 'check' })).toBe(false);
+    await session.close();
+    expect(await bench.recorded(member)).toEqual([1]);
+    await append(log, id(3));
+  });
+
+  it('that is refused, while the epoch is not fenced, is taken anew and the decision sent again', async () => {
+    const member = await bench.start();
+    await bench.client.query('UPDATE dtc_log.epochs SET incarnation = incarnation + 1');
+    await append(member.log, member.id(1));
+    expect(await bench.recorded(member)).toEqual([1]);
+  });
+});
+
+describe('A timeline of the server of the log', () => {
+  const bench = useLog();
+
+  async function failOver(): Promise<void> {
+    await bench.client.query(`UPDATE dtc_log.epochs SET taken_on = '00000000', checked_on = '00000000'`);
+    await bench.endSessions();
+  }
+
+  it('that is new ends the epoch once its mark is checked, and another is taken', async () => {
+    const [member, dead] = [await bench.start(), await bench.start()];
+    await append(member.log, member.id(1));
+    await failOver();
+    await expect(append(member.log, member.id(2))).rejects.toMatchObject(FENCED);
+    expect((await member.log.members.renew(LEASE)).mustRestart).toBe('timeline');
+    expect(await member.log.lookUp(member.id(2))).toBe('absent');
+    const claim = await member.log.members.restart();
+    expect(claim.epoch).toBe(3);
+    expect((await member.log.members.renew(LEASE)).mustRestart).toBeNull();
+    expect(await member.log.members.runs([1, 2])).toMatchObject([
+      { isFenced: true, isPresumable: true },
+      { isFenced: false, isPresumable: false },
+    ]);
+    expect(await member.log.members.adopt(dead.claim.epoch)).toMatchObject({
+      runs: [{ run: { durable: false } }],
+    });
+    expect(await member.log.outcomeOf(dead.id(1))).toEqual({ outcome: 'unknown', because: 'undecidable' });
+  });
+
+  it('that is new changes nothing where only synchronous standbys take over', async () => {
+    const member = await bench.start({ synchronousStandbys: true });
+    await failOver();
+    await append(member.log, member.id(1));
+    expect((await member.log.members.renew(LEASE)).mustRestart).toBeNull();
+  });
+
+  it('on which acknowledged decisions are missing stops the member', async () => {
+    const member = await bench.start();
+    for (const sequence of [1, 2]) await append(member.log, member.id(sequence));
+    await bench.client.query('UPDATE dtc_log.epochs SET high_water = 1');
+    await failOver();
+    const behind = { code: 'DTC_LOG_BEHIND', acknowledged: 2, found: 1 };
+    await expect(append(member.log, member.id(3))).rejects.toMatchObject(behind);
+    await expect(member.log.check()).rejects.toMatchObject(behind);
+    await expect(member.log.members.restart()).rejects.toMatchObject(behind);
+    expect(await bench.recorded(member)).toEqual([1, 2]);
+  });
+});
