@@ -16,7 +16,7 @@ interface Question {
   readonly onDone: () => void;
 }
 
-/** The page for whoever has come in. */
+/** The page for a user who is signed in. */
 export function App({ onUnauthenticated }: { readonly onUnauthenticated: () => void }) {
   const { client, access } = useSession();
   const live = useLiveFeed(client, onUnauthenticated);
@@ -27,7 +27,7 @@ export function App({ onUnauthenticated }: { readonly onUnauthenticated: () => v
   const askIfAllowed = useMemo(() => (access.role === 'operator' ? ask : null), [access.role, ask]);
 
   useEffect(() => {
-    // What opened the dialog may be gone with the state that it changed: the reader is then led to the heading.
+    // The button that opened the dialog may have disappeared: the focus then moves to the heading.
     if (question === null && document.activeElement === document.body) focusHeading();
   }, [question]);
 

@@ -2,7 +2,7 @@ import { App } from './app.js';
 import { TokenForm } from './components/token-form.js';
 import { type Entrance, SessionContext, useEntrance } from './session.js';
 
-/** Lets in whoever may look, and asks everybody else for a token. */
+/** Shows the page to users who may read, and asks all others for a token. */
 export function Entry() {
   const { entrance, enter, refuse } = useEntrance();
   if (entrance.kind === 'open') {

@@ -1,4 +1,4 @@
-/** Leads whoever has lost the focus to the heading of the page, which says where they are. */
+/** Moves a lost focus to the heading of the page. */
 export function focusHeading(): void {
   document.querySelector<HTMLElement>('main h1')?.focus();
 }

@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 
-/** What the address after `#` asks for. */
+/** The page that the address after `#` selects. */
 export type Route =
   | { readonly page: 'overview' }
   | { readonly page: 'transactions'; readonly query: URLSearchParams }

@@ -5,11 +5,11 @@ import { ProblemError, describeProblem } from './api/problem.js';
 import { storeToken, storedToken } from './api/token.js';
 import type { Caller } from './api/views.js';
 
-/** Who looks at this page, and asks in that name. */
+/** The user of this page, in whose name it sends requests. */
 export interface Session {
   readonly client: Client;
   readonly access: Caller;
-  /** Asks for a token, of whoever reads without one. */
+  /** Asks for a token, from a user who reads without one. */
   readonly askForToken: () => void;
   /** Forgets the token. */
   readonly signOut: () => void;
@@ -17,7 +17,7 @@ export interface Session {
 
 export type Entrance =
   | { readonly kind: 'asking' }
-  /** `canStay` when reading is open, so that nobody needs a token just to look. */
+  /** `canStay` when reading is open, so that no token is needed to read. */
   | { readonly kind: 'token-needed'; readonly problem: string | null; readonly canStay: boolean }
   | { readonly kind: 'unreachable'; readonly problem: string }
   | { readonly kind: 'open'; readonly session: Session };
@@ -30,7 +30,7 @@ export function useSession(): Session {
   return session;
 }
 
-/** @returns whether the caller has come in, and what to do about it. */
+/** @returns whether the user is signed in, and the functions to change that. */
 export function useEntrance(): {
   readonly entrance: Entrance;
   readonly enter: (token: string | null) => void;

@@ -70,7 +70,7 @@ describe.skipIf(!HAS_CHROMIUM)('who may see the dashboard, and when it can be tr
       const alert = page.getByRole('alert').filter({ hasText: 'Connection lost.' });
       await alert.waitFor();
       expect(await alert.innerText()).toMatch(
-        /What is shown is old.*The data is \d+ s old.*(?:Next try in|Trying)/s,
+        /The shown data are old.*The data is \d+ s old.*(?:Next attempt in|Trying)/s,
       );
       await page.locator('header .pulse-lost').waitFor();
       expect(await page.getByRole('heading', { name: 'Needs attention' }).count()).toBe(1);

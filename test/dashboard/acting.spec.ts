@@ -22,14 +22,14 @@ describe.skipIf(!HAS_CHROMIUM)('acting from the dashboard', () => {
       await page.getByRole('button', { name: /^Retry now/ }).click();
       const dialog = page.getByRole('dialog', { name: 'Retry payment now?' });
       expect(await dialog.innerText()).toMatch(
-        /commit is sent to payment once more.*The decision stays as it is/s,
+        /commit is sent to payment again.*The decision does not change/s,
       );
       const confirm = dialog.getByRole('button', { name: 'Retry now' });
       expect(await confirm.isDisabled()).toBe(true);
       await dialog.getByLabel('Reason, for the audit trail').fill('  the provider is back ');
       await confirm.dblclick();
       await dialog.waitFor({ state: 'hidden' });
-      await page.getByText('Another attempt at payment is under way.').waitFor();
+      await page.getByText('Another attempt at payment is running.').waitFor();
       expect(fake.actions).toEqual([
         { by: 'alice', path: `${PAYMENT}/retry`, body: { reason: 'the provider is back' } },
       ]);
@@ -82,12 +82,12 @@ describe.skipIf(!HAS_CHROMIUM)('acting from the dashboard', () => {
 
   it('says in words why it was refused, and can be tried again', async () => {
     const { fake, page } = await suite.open(STALLED);
-    fake.refusal = new FakeProblem(409, 'DTC_ACTION_REFUSED', 'An attempt is under way.');
+    fake.refusal = new FakeProblem(409, 'DTC_ACTION_REFUSED', 'An attempt is running.');
     const dialog = await ask(page, /^Retry now/, 'now');
     await dialog.getByRole('button', { name: 'Retry now' }).click();
     const alert = dialog.getByRole('alert');
     await alert.waitFor();
-    expect(await alert.innerText()).toBe('Not done. An attempt is under way. (DTC_ACTION_REFUSED)');
+    expect(await alert.innerText()).toBe('Not done. An attempt is running. (DTC_ACTION_REFUSED)');
     fake.refusal = undefined;
     await dialog.getByRole('button', { name: 'Retry now' }).click();
     await dialog.waitFor({ state: 'hidden' });
@@ -100,7 +100,7 @@ describe.skipIf(!HAS_CHROMIUM)('acting from the dashboard', () => {
     const dialog = await ask(page, /^Retry now/, 'now');
     await page.route('**/retry', (route) => route.abort());
     await dialog.getByRole('button', { name: 'Retry now' }).click();
-    await dialog.getByText('it may or may not have been done').waitFor();
+    await dialog.getByText('the action may or may not have been done').waitFor();
     expect(complaints.splice(0)).toEqual(['Failed to load resource: net::ERR_FAILED']);
   });
 
@@ -112,13 +112,13 @@ describe.skipIf(!HAS_CHROMIUM)('acting from the dashboard', () => {
     await goTo(page, '#/');
     const draining = await ask(page, /^Drain/, 'update');
     await draining.getByRole('button', { name: 'Drain the coordinator' }).click();
-    await page.getByText('draining: takes no new transactions').waitFor();
+    await page.getByText('draining: admits no new transactions').waitFor();
     expect(fake.actions.map(({ path, body }) => [path, body])).toEqual([
       ['/participants/payment/pause', { reason: 'the provider is down' }],
       ['/coordinator/drain', { reason: 'update' }],
     ]);
     await goTo(page, '#/audit');
-    const entries = page.getByRole('table', { name: /What operators did/ }).locator('tbody tr');
+    const entries = page.getByRole('table', { name: /Orders of operators/ }).locator('tbody tr');
     expect(await entries.first().innerText()).toMatch(/alice.*drain.*orders-eu-1.*update/s);
   });
 

@@ -73,9 +73,9 @@ describe.skipIf(!HAS_CHROMIUM)('the dashboard of a real coordinator', () => {
     ).toBe(1);
     expect(await page.locator('main button').count()).toBe(0);
     await goTo(page, '#/');
-    await expect.poll(() => page.locator('main').innerText()).toContain('Everything gets on by itself.');
+    await expect.poll(() => page.locator('main').innerText()).toContain('All continue by themselves.');
     await goTo(page, '#/audit');
-    const entry = page.getByRole('table', { name: /What operators did/ }).locator('tbody tr');
+    const entry = page.getByRole('table', { name: /Orders of operators/ }).locator('tbody tr');
     expect(await entry.innerText()).toMatch(
       new RegExp(`alice.*retry.*${transactionId}/payment.*payment is back`, 's'),
     );
@@ -100,6 +100,6 @@ describe.skipIf(!HAS_CHROMIUM)('the dashboard of a real coordinator', () => {
         },
         { timeout: 5_000 },
       )
-      .toMatch(/^700 transactions, that is all/);
+      .toMatch(/^700 transactions in all/);
   });
 });

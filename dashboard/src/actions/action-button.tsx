@@ -9,14 +9,14 @@ interface Props {
   readonly onDone: () => void;
 }
 
-/** Begins an action. It is there for operators only. */
+/** A button that opens the dialog of an action. Only operators see it. */
 export function ActionButton({ action, onDone }: Props) {
   const ask = useAskForAction();
   const button = useRef<HTMLButtonElement>(null);
 
   useLayoutEffect(
     () => () => {
-      // It goes when what it does is done, and must not take the focus with it.
+      // The button disappears when its action is done, and must not take the focus with it.
       if (button.current !== null && document.activeElement === button.current) focusHeading();
     },
     [],

@@ -12,7 +12,7 @@ interface Props {
   readonly onClose: () => void;
 }
 
-/** Says what will happen, asks why, and does it: once. */
+/** Describes an action, asks for the reason, and carries it out once. */
 export function ActionDialog({ client, action, onDone, onClose }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [reason, setReason] = useState('');

@@ -1,30 +1,33 @@
 import type { HeuristicKind, OperatorAction } from '../api/views.js';
 
-/** Something that an operator can do, as it is asked for before it is done. */
+/** An action of an operator, as the dialog shows it. */
 export interface Action {
-  /** As the operators' interface names it. */
+  /** The name of the action in the operators' interface. */
   readonly kind: OperatorAction;
-  /** On the button that begins it, beside what it is about. */
+  /** The text of the button that opens the dialog. */
   readonly label: string;
-  /** The question that the confirmation puts. */
+  /** The question in the dialog. */
   readonly title: string;
-  /** What it is about: an id or a name. */
+  /** The target: an id or a name. */
   readonly target: string;
   /** What exactly will happen, and what will not: a sentence or two each. */
   readonly consequences: readonly string[];
-  /** On the button that does it. */
+  /** The text of the button that carries it out. */
   readonly confirm: string;
-  /** Said once it is done. */
+  /** The message after it is done. */
   readonly done: string;
-  /** Where it is sent, relative to the interface. */
+  /** The route, relative to the interface. */
   readonly path: string;
-  /** Set when it cannot be taken back. */
+  /** Set when the action cannot be undone. */
   readonly isFinal: boolean;
-  /** Set when the operator must say how a branch has ended; it holds the decision, null when that is not known. */
+  /**
+   * Set when the operator must state how a branch has ended; it holds the decision, null when that is not
+   * known.
+   */
   readonly asksEndAgainst?: 'commit' | 'abort' | null;
 }
 
-/** What is sent with an action. */
+/** The body of the request. */
 export interface ActionBody {
   readonly reason: string;
   readonly as?: HeuristicKind;
@@ -32,7 +35,7 @@ export interface ActionBody {
 
 export const MAX_REASON_CHARS = 300;
 
-/** How a branch can have ended, as an operator tells it. */
+/** The possible ends of a branch. */
 export const ENDS: Readonly<Record<HeuristicKind, { readonly name: string; readonly meaning: string }>> = {
   commit: { name: 'Committed', meaning: 'All its changes are made.' },
   rollback: { name: 'Rolled back', meaning: 'None of its changes is made, and it holds nothing.' },
@@ -40,7 +43,7 @@ export const ENDS: Readonly<Record<HeuristicKind, { readonly name: string; reado
   hazard: { name: 'Not known', meaning: 'It may have ended either way.' },
 };
 
-/** @returns a warning when an end is not what was decided; undefined when it is. */
+/** @returns a warning when an end contradicts the decision; undefined when it does not. */
 export function disagreement(end: HeuristicKind, decision: 'commit' | 'abort' | null): string | undefined {
   if (decision === null) {
     if (end === 'commit' || end === 'rollback') return undefined;

@@ -7,7 +7,7 @@ interface Props {
   readonly onChoose: (end: HeuristicKind) => void;
 }
 
-/** Asks how a branch has ended. Nothing is chosen to begin with: whoever resolves a branch must have looked. */
+/** Asks how a branch has ended. No end is preselected: an operator who resolves a branch must have looked. */
 export function EndQuestion({ decision, chosen, onChoose }: Props) {
   const warning = chosen === null ? undefined : disagreement(chosen, decision);
   return (

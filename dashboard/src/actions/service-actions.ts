@@ -2,12 +2,12 @@ import type { CoordinatorView, ParticipantView } from '../api/views.js';
 import { plural } from '../words/numbers.js';
 import type { Action } from './action.js';
 
-/** @returns pausing a participant, or resuming one that is paused. */
+/** @returns the action that pauses a participant, or resumes a paused one. */
 export function actionOfParticipant({ name, paused }: ParticipantView): Action {
   return paused === null ? pause(name) : resume(name);
 }
 
-/** @returns draining the coordinator, or taking work again. */
+/** @returns the action that drains the coordinator, or undrains it. */
 export function actionOfCoordinator(coordinator: CoordinatorView): Action {
   return coordinator.condition.draining ? undrain(coordinator) : drain(coordinator);
 }

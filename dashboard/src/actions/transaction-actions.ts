@@ -2,14 +2,14 @@ import type { BranchView, TransactionSummary } from '../api/views.js';
 import { deciderOf } from '../words/attention.js';
 import type { Action } from './action.js';
 
-/** @returns what can be done to a transaction as it stands. The coordinator decides whether it still can. */
+/** @returns the possible actions for a transaction in this state. The coordinator checks again. */
 export function actionsOfTransaction(transaction: TransactionSummary): Action[] {
   const { state, heuristic, endedAt } = transaction;
   if (state === 'ACTIVE' || state === 'PREPARING') return [abort(transaction)];
   return heuristic !== null && endedAt !== null ? [forget(transaction)] : [];
 }
 
-/** @returns what can be done to a branch as it stands. */
+/** @returns the possible actions for a branch in this state. */
 export function actionsOfBranch(transaction: TransactionSummary, branch: BranchView): Action[] {
   const { state, stalled, held, nextAttemptAt } = branch;
   const { decision } = transaction;

@@ -2,12 +2,12 @@ import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
 import type { Action } from './action.js';
 
-/** Puts the confirmation of an action before the operator. */
+/** Opens the dialog of an action. */
 export type AskForAction = (action: Action, onDone: () => void) => void;
 
 export const ActionsContext = createContext<AskForAction | null>(null);
 
-/** @returns null for whoever may only look: then no action is shown at all. */
+/** @returns null for readers: then no action is shown. */
 export function useAskForAction(): AskForAction | null {
   return useContext(ActionsContext);
 }

@@ -3,16 +3,16 @@ import type { Client } from '../api/client.js';
 import { NoAnswerError, describeProblem } from '../api/problem.js';
 import type { ActionBody } from './action.js';
 
-/** The way of one action to the coordinator. */
+/** The submission of one action to the coordinator. */
 export interface Submission {
   readonly isBusy: boolean;
-  /** Why it was not done, in words. */
+  /** Why it was not done, for people. */
   readonly problem: string | null;
-  /** Sends it. While one is on its way, nothing happens. */
+  /** Sends it. During a submission, this does nothing. */
   readonly send: (body: ActionBody) => Promise<void>;
 }
 
-/** @param onSent called once the coordinator has said that it is done. */
+/** @param onSent called once the coordinator has confirmed it. */
 export function useSubmission(client: Client, path: string, onSent: () => void): Submission {
   const isSending = useRef(false);
   const [isBusy, setBusy] = useState(false);

@@ -2,9 +2,9 @@ import { NoAnswerError, problemOf } from './problem.js';
 
 const TIMEOUT_MS = 15_000;
 
-/** Asks the coordinator, in the name of whoever holds the token. */
+/** Sends requests to the coordinator, with the token of the user. */
 export class Client {
-  /** The interface lies beside the page, under whatever prefix both have. */
+  /** The interface is beside the page, under any prefix that both have. */
   private readonly base: string;
   readonly token: string | null;
 
@@ -15,13 +15,13 @@ export class Client {
 
   /**
    * @param path relative to the interface, without a leading slash.
-   * @throws ProblemError when the answer is no; NoAnswerError when there is none.
+   * @throws ProblemError for an error answer; NoAnswerError when there is no answer.
    */
   async get<T>(path: string, signal?: AbortSignal): Promise<T> {
     return this.json<T>(path, { signal: limited(signal) });
   }
 
-  /** Sends an action once. It is never repeated here: only a person may decide to do a thing twice. */
+  /** Sends an action once. It is never repeated here: only a person may decide to do an action twice. */
   async post<T>(path: string, body: object): Promise<T> {
     return this.json<T>(path, {
       method: 'POST',

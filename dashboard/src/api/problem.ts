@@ -1,4 +1,4 @@
-/** An answer of the interface that says no. */
+/** An error answer of the interface. */
 export class ProblemError extends Error {
   readonly status: number;
   readonly code: string;
@@ -10,13 +10,13 @@ export class ProblemError extends Error {
     this.code = code;
   }
 
-  /** Whether a token is missing or not known. */
+  /** Whether a token is missing or unknown. */
   get isUnauthenticated(): boolean {
     return this.status === 401;
   }
 }
 
-/** No answer came, so that nobody here knows whether the request arrived. */
+/** No answer came, so it is unknown whether the request arrived. */
 export class NoAnswerError extends Error {
   constructor(cause: unknown) {
     super('The coordinator did not answer.', { cause });
@@ -24,7 +24,9 @@ export class NoAnswerError extends Error {
   }
 }
 
-/** @returns the problem that an answer with an error status tells of, whoever made it: proxies answer with pages. */
+/**
+ * @returns the problem in an answer with an error status, also from a proxy, which may answer with a page.
+ */
 export async function problemOf(answer: Response): Promise<ProblemError> {
   const body: unknown = await answer.json().catch(() => undefined);
   const { code, detail, errors } = (typeof body === 'object' && body !== null ? body : {}) as {
@@ -38,7 +40,7 @@ export async function problemOf(answer: Response): Promise<ProblemError> {
   );
 }
 
-/** @returns what went wrong, in words and with its code, for people. */
+/** @returns the problem and its code, for people. */
 export function describeProblem(error: unknown): string {
   if (error instanceof ProblemError) return `${error.message} (${error.code})`;
   return error instanceof Error ? error.message : String(error);

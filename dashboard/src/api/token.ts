@@ -10,7 +10,7 @@ export function storeToken(token: string | null): void {
   else sessionStorage.setItem(KEY, token);
 }
 
-/** @returns whether it can stand in a header at all. */
+/** @returns whether it is valid in a header. */
 export function isPossibleToken(token: string): boolean {
   return /^[\x21-\x7e]+$/.test(token);
 }

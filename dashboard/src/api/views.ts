@@ -1,4 +1,4 @@
-// What the operators' interface answers, by the types it is made as: of these nothing is left when the page is built.
+// The answers of the operators' interface, as types only, which disappear when the page is built.
 export type {
   BranchView,
   CoordinatorCondition,

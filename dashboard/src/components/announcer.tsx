@@ -2,10 +2,10 @@ import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { Live } from '../live/use-live.js';
 import { plural } from '../words/numbers.js';
 
-/** Counts that go up and down are read out no oftener than this. */
+/** The shortest time between two announcements of changing counts. */
 const QUIET_MS = 15_000;
 
-/** What is read out to those who do not see the page change: seldom, and in one sentence. */
+/** Announcements for readers who do not see the page change: rarely, and in one sentence. */
 export function Announcer({ text }: { readonly text: string }) {
   return (
     <div class="visually-hidden" role="status">
@@ -14,7 +14,7 @@ export function Announcer({ text }: { readonly text: string }) {
   );
 }
 
-/** @returns what is to be read out, and a way to have something read out. */
+/** @returns the present announcement, and a function that makes one. */
 export function useAnnouncements({ overview, connection }: Live): [string, (text: string) => void] {
   const [text, setText] = useState('');
   const spoken = useRef<{ total: number; atMs: number } | null>(null);

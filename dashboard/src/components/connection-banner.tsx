@@ -2,7 +2,7 @@ import { useLive } from '../live/use-live.js';
 import { useMonotonicNow } from '../live/use-monotonic-now.js';
 import { formatAge } from '../words/durations.js';
 
-/** Says that the connection is lost, how old what is shown has become, and when it is tried again. */
+/** Reports that the connection is lost, the age of the shown data, and the time of the next attempt. */
 export function ConnectionBanner() {
   const { connection } = useLive();
   return (
@@ -20,7 +20,7 @@ function Lost({ why, retryAtMs }: { readonly why: string; readonly retryAtMs: nu
         <strong>Connection lost.</strong>{' '}
         {overview === null ? 'Nothing is known yet.' : 'The shown data are old and do not change.'} {why}
       </p>
-      {/* These words change every second, and are not to be read out each time. */}
+      {/* These words change every second, and should not be read out each time. */}
       <p aria-hidden="true">
         <Staleness retryAtMs={retryAtMs} />
       </p>

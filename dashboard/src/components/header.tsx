@@ -9,7 +9,7 @@ const PAGES = [
   { href: '#/audit', label: 'Audit', routes: ['audit'] },
 ] as const;
 
-/** Whose coordinator this is, where one is, and who one is. */
+/** The coordinator's name, the present page, and the user. */
 export function Header({ route }: { readonly route: Route }) {
   const { overview } = useLive();
   return (
@@ -42,7 +42,7 @@ export function Header({ route }: { readonly route: Route }) {
   );
 }
 
-/** The address after `#` is a page here, so that the link must not change it. */
+/** The address after `#` selects a page, so the link must not change it. */
 function skipToMain(event: Event): void {
   event.preventDefault();
   document.querySelector<HTMLElement>('#main')?.focus();

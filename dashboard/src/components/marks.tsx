@@ -12,12 +12,12 @@ const TONE_OF_STATE: Readonly<Record<TransactionState, Tone>> = {
   ABORTED: 'neutral',
 };
 
-/** A word with a colour, which says nothing that the word does not. */
+/** A word with a colour. The colour adds no information. */
 export function Mark({ tone, children }: { readonly tone: Tone; readonly children: string }) {
   return <span class={`mark mark-${tone}`}>{children}</span>;
 }
 
-/** The state of a transaction, and what is wrong with it. */
+/** The state of a transaction, and its problem. */
 export function TransactionMarks({ transaction }: { readonly transaction: TransactionSummary }) {
   const { state, stalled, inDoubt, heuristic } = transaction;
   return (
@@ -30,7 +30,7 @@ export function TransactionMarks({ transaction }: { readonly transaction: Transa
   );
 }
 
-/** The state of a branch, and what is wrong with it. */
+/** The state of a branch, and its problem. */
 export function BranchMarks({ branch }: { readonly branch: BranchView }) {
   const { state, stalled, held, heuristic } = branch;
   return (

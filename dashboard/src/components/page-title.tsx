@@ -2,7 +2,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { useLive } from '../live/use-live.js';
 
-/** Whether the reader has come from another page of this one, so that the new heading is to be read. */
+/** Whether the user has come from another page of the dashboard, so that the new heading must be read out. */
 let isFirstPage = true;
 
 interface Props {
@@ -11,7 +11,7 @@ interface Props {
   readonly children?: ComponentChildren;
 }
 
-/** The heading of a page, which takes the focus when one comes to it. */
+/** The heading of a page, which gets the focus when the page opens. */
 export function PageTitle({ title, children }: Props) {
   const heading = useRef<HTMLHeadingElement>(null);
   const { overview } = useLive();

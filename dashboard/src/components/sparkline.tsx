@@ -2,7 +2,7 @@ import type { Rate } from '../live/rates.js';
 
 const WIDTH = 240;
 const HEIGHT = 40;
-/** Two minutes; fewer rates take the right end. */
+/** Two minutes; fewer rates fill the right end. */
 const STEPS = 120;
 
 interface Props {
@@ -11,7 +11,7 @@ interface Props {
   readonly label: string;
 }
 
-/** The rates of the last two minutes as a line. It decorates a figure that is there in words. */
+/** The rates of the last two minutes as a line. It decorates a figure that is also shown as text. */
 export function Sparkline({ rates, of, label }: Props) {
   const shown = rates.slice(-STEPS).map((rate) => rate[of]);
   const highest = Math.max(1, ...shown);

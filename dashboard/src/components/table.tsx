@@ -14,13 +14,13 @@ interface Props<T> {
   readonly columns: readonly Column<T>[];
   readonly rows: readonly T[];
   readonly keyOf: (row: T) => string;
-  /** Shown in place of rows. */
+  /** Shown instead of rows when there are none. */
   readonly empty?: string;
 }
 
 /**
- * A table which becomes a list of cards where there is no room for it. The roles are written out because browsers drop
- * them from a table that is not laid out as one.
+ * A table that becomes a list of cards on narrow screens. The roles are explicit because browsers drop them
+ * from a table that is not laid out as one.
  */
 export function Table<T>({ caption, columns, rows, keyOf, empty }: Props<T>) {
   if (rows.length === 0 && empty !== undefined) return <p class="empty">{empty}</p>;

@@ -3,7 +3,7 @@ import { isPossibleToken } from '../api/token.js';
 
 interface Props {
   readonly problem: string | null;
-  /** Whether one can go on without a token, only to look. */
+  /** Whether reading is possible without a token. */
   readonly canStay: boolean;
   readonly onToken: (token: string | null) => void;
 }

@@ -7,10 +7,10 @@ export interface StreamMessage {
 const MAX_MESSAGE_CHARS = 16 * 1024 * 1024;
 
 /**
- * Takes a stream of server-sent events apart (HTML standard, section 9.2.6), as far as it is used here: no ids, for
- * each message tells everything anew.
+ * Parses a stream of server-sent events (HTML standard, section 9.2.6), as far as it is used here: without
+ * ids, since each message is complete.
  *
- * The browser's own EventSource cannot send a token, which is why this exists.
+ * The browser's own EventSource cannot send a token.
  */
 export async function* messagesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<StreamMessage> {
   const reader = body.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>).getReader();

@@ -4,26 +4,26 @@ import type { Overview } from '../api/views.js';
 import { messagesOf } from './event-stream.js';
 import { MAX_FAILURES, pauseAfter } from './pauses.js';
 
-/** How it stands with the stream of events. */
+/** The state of the stream of events. */
 export type Connection =
   | { readonly kind: 'connecting' }
   | { readonly kind: 'live' }
-  /** `retryAtMs` is a moment of `performance.now()`; null when nothing more is tried by itself. */
+  /** `retryAtMs` is a moment of `performance.now()`; null when there are no more automatic attempts. */
   | { readonly kind: 'lost'; readonly why: string; readonly retryAtMs: number | null };
 
 export interface FeedListener {
   onOverview(overview: Overview): void;
   onConnection(connection: Connection): void;
-  /** The token is not, or no longer, accepted. Nothing more is tried. */
+  /** The token is not accepted, or no longer. No further attempt is made. */
   onUnauthenticated(): void;
 }
 
-/** The coordinator speaks every second; when it has been silent for so long, the connection is taken for dead. */
+/** The coordinator sends every second. After this silence, the connection counts as lost. */
 const SILENCE_MS = 5_000;
-/** A stream that ended as it should is opened again after so long. */
+/** The pause before a stream that ended regularly is opened again. */
 const REOPEN_MS = 250;
 
-/** Keeps a stream of overviews open, and says so when it cannot. */
+/** Keeps a stream of overviews open, and reports when it cannot. */
 export class OverviewFeed {
   private readonly client: Client;
   private readonly listener: FeedListener;
@@ -58,7 +58,7 @@ export class OverviewFeed {
     }
   }
 
-  /** Does not wait for the next try. */
+  /** Does not wait for the next attempt. */
   retryNow(): void {
     this.wake();
   }
@@ -95,7 +95,7 @@ export class OverviewFeed {
     }
   }
 
-  /** @param durationMs null waits until somebody asks for the next try. */
+  /** @param durationMs null waits until the user requests the next attempt. */
   private async pause(durationMs: number | null): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     await new Promise<void>((resolve) => {

@@ -1,6 +1,6 @@
 import type { Overview } from '../api/views.js';
 
-/** Where the counts stood at a moment. */
+/** The counts at a moment. */
 export interface Sample {
   readonly atMs: number;
   readonly epoch: number;
@@ -9,21 +9,24 @@ export interface Sample {
   readonly aborted: number;
 }
 
-/** Transactions a second, over the time between two samples. */
+/** Transactions per second, over the time between two samples. */
 export interface Rate {
   readonly atMs: number;
   readonly committed: number;
   readonly aborted: number;
 }
 
-/** Two minutes at one a second. */
+/** Two minutes at one per second. */
 const MAX_SAMPLES = 121;
-/** The first overview comes when one connects, and the next in the rhythm of the others: too close to tell a rate. */
+/**
+ * The first overview comes when the page connects, and the next in the rhythm of the others: too close to
+ * compute a rate.
+ */
 const LEAST_STEP_MS = 500;
-/** A rate is the mean of so many seconds, so that the figure can be read before it changes. */
+/** A rate is the mean of this many seconds, so that the figure can be read before it changes. */
 const MEAN_OF_SAMPLES = 5;
 
-/** @returns the samples with one more; what was counted by another process is left out. */
+/** @returns the samples with one more. Samples of another process are left out. */
 export function withSample(samples: readonly Sample[], { at, coordinator }: Overview): readonly Sample[] {
   const { epoch, startedAt, statistics } = coordinator;
   const { committed, aborted } = statistics;
@@ -40,7 +43,10 @@ export function withSample(samples: readonly Sample[], { at, coordinator }: Over
   return sample.atMs - last.atMs < LEAST_STEP_MS ? samples : [...samples, sample].slice(-MAX_SAMPLES);
 }
 
-/** @returns the rate at each sample but the first, the oldest first: each the mean of the seconds before it. */
+/**
+ * @returns the rate at each sample except the first, the oldest first: each the mean of the seconds before
+ * it.
+ */
 export function ratesOf(samples: readonly Sample[]): readonly Rate[] {
   return samples
     .slice(1)

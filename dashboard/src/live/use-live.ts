@@ -5,12 +5,12 @@ import type { Overview } from '../api/views.js';
 import { type Connection, OverviewFeed } from './overview-feed.js';
 import { type Sample, withSample } from './rates.js';
 
-/** What is known of the coordinator at this moment. */
+/** The known state of the coordinator. */
 export interface Live {
   readonly connection: Connection;
-  /** The latest there is; old when the connection is lost. */
+  /** The latest overview; old when the connection is lost. */
   readonly overview: Overview | null;
-  /** When it came, as a moment of `performance.now()`. */
+  /** When it arrived, as a moment of `performance.now()`. */
   readonly receivedAtMs: number;
   readonly samples: readonly Sample[];
   readonly retryNow: () => void;
@@ -30,12 +30,12 @@ export const LiveContext = createContext<Live>({
   retryNow: () => undefined,
 });
 
-/** @returns what is known of the coordinator; the component is drawn again with every change. */
+/** @returns the known state of the coordinator. The component is drawn again at every change. */
 export function useLive(): Live {
   return useContext(LiveContext);
 }
 
-/** Keeps the stream of events open while the component is there. */
+/** Keeps the stream of events open while the component exists. */
 export function useLiveFeed(client: Client, onUnauthenticated: () => void): Live {
   const [connection, setConnection] = useState<Connection>({ kind: 'connecting' });
   const [known, setKnown] = useState<Known>(NOTHING_YET);

@@ -2,7 +2,7 @@ import { useEffect, useState } from 'preact/hooks';
 
 const TICK_MS = 1_000;
 
-/** @returns `performance.now()`, anew every second. */
+/** @returns `performance.now()`, updated every second. */
 export function useMonotonicNow(): number {
   const [now, setNow] = useState(() => performance.now());
   useEffect(() => {

@@ -6,7 +6,7 @@ import { ParticipantsPage } from './participants/participants-page.js';
 import { TransactionPage } from './transaction/transaction-page.js';
 import { TransactionsPage } from './transactions/transactions-page.js';
 
-/** What the address asks for. */
+/** The page that the address selects. */
 export function Page({ route }: { readonly route: Route }) {
   switch (route.page) {
     case 'overview':

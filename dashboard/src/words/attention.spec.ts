@@ -56,7 +56,7 @@ describe('what needs attention', () => {
     });
     expect(attentionOf(transaction({ stalled: true, branches: [stalled] }), NOW_MS)).toEqual({
       kind: 'stalled',
-      why: ['payment: 12 attempts failed, lastly “connect ECONNREFUSED”.'],
+      why: ['payment: 12 attempts failed, the last with “connect ECONNREFUSED”.'],
       since: '2026-01-01T00:00:01.000Z',
       next: 'payment: next attempt in 4 s.',
     });

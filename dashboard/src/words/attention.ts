@@ -2,7 +2,7 @@ import type { BranchView, TransactionSummary } from '../api/views.js';
 import { formatAge } from './durations.js';
 import { plural } from './numbers.js';
 
-/** Why a transaction needs somebody to look, in words. */
+/** Why a transaction needs an operator, as a text. */
 export interface Attention {
   readonly kind: 'in doubt' | 'stalled' | 'heuristic';
   readonly why: readonly string[];
@@ -11,7 +11,7 @@ export interface Attention {
   readonly next: string;
 }
 
-/** @returns undefined for a transaction that gets on by itself. */
+/** @returns undefined for a transaction that continues by itself. */
 export function attentionOf(transaction: TransactionSummary, nowMs: number): Attention | undefined {
   const { heuristic, stalled, inDoubt, decision, branches, startedAt, decidedAt } = transaction;
   if (stalled) {
@@ -46,15 +46,15 @@ export function attentionOf(transaction: TransactionSummary, nowMs: number): Att
 }
 
 /**
- * @returns the branch that was asked to decide by itself, in one phase, and whose answer stays out. The log knows nothing
- * of such a decision: only the participant does.
+ * @returns the branch that was asked to commit in one phase and has not answered. Only its participant knows
+ * that decision, not the log.
  */
 export function deciderOf({ inDoubt, branches }: TransactionSummary): BranchView | undefined {
   if (!inDoubt) return undefined;
   return branches.find(({ state, stalled, attempts }) => state === 'preparing' && (stalled || attempts > 0));
 }
 
-/** @returns what happens next if nobody does anything. */
+/** @returns what happens next without an operator. */
 export function nextOf(transaction: TransactionSummary, nowMs: number): string {
   const { state, heuristic, inDoubt, branches, deadlineAt } = transaction;
   const decider = deciderOf(transaction);
@@ -77,7 +77,7 @@ export function nextOf(transaction: TransactionSummary, nowMs: number): string {
   return 'Nothing more: it has ended.';
 }
 
-/** @returns when and by whom a branch is told the decision that it is owed, or asked for the one that it owes. */
+/** @returns when and how a branch receives the decision, or is asked for the decision that it makes. */
 export function nextOfBranch(
   { participant, held, nextAttemptAt, stalled }: BranchView,
   nowMs: number,

@@ -3,7 +3,7 @@ const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-/** @returns a duration as it was measured: `4.2 ms`, `840 ms`, `12.4 s`, `3 min 12 s`. */
+/** @returns a measured duration: `4.2 ms`, `840 ms`, `12.4 s`, `3 min 12 s`. */
 export function formatDuration(ms: number): string {
   if (ms < 10) return `${Number(ms.toFixed(1))} ms`;
   if (ms < 999.5) return `${Math.round(ms)} ms`;
@@ -11,12 +11,12 @@ export function formatDuration(ms: number): string {
   return formatAge(ms);
 }
 
-/** @returns a duration as somebody has set it: `2 s`, `250 ms`. */
+/** @returns a configured duration: `2 s`, `250 ms`. */
 export function formatSetting(ms: number): string {
   return ms % SECOND_MS === 0 ? formatAge(ms) : formatDuration(ms);
 }
 
-/** @returns how long something has been so, in whole seconds and its two largest units: `12 s`, `2 h 05 min`. */
+/** @returns an age, in whole seconds and its two largest units: `12 s`, `2 h 05 min`. */
 export function formatAge(ms: number): string {
   const whole = Math.max(0, Math.floor(ms / SECOND_MS)) * SECOND_MS;
   if (whole < MINUTE_MS) return `${whole / SECOND_MS} s`;

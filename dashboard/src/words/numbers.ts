@@ -5,7 +5,7 @@ export function formatCount(count: number): string {
   return WHOLE.format(count);
 }
 
-/** @returns so many a second: with a decimal while it is small. */
+/** @returns a rate per second: with a decimal while it is small. */
 export function formatRate(rate: number): string {
   return rate < 99.95 ? FINE.format(rate) : WHOLE.format(rate);
 }

@@ -5,7 +5,7 @@ import { type Column, Table } from '../../components/table.js';
 import { transactionHref } from '../../route.js';
 import { useAudit } from './use-audit.js';
 
-/** Who has done what, and why: the latest first. */
+/** The orders of operators, with their reasons: the latest first. */
 export function AuditPage() {
   const { entries, isComplete, isLoading, problem, loadMore, reload } = useAudit();
   return (

@@ -14,7 +14,7 @@ interface Trail {
 
 const EMPTY: Trail = { entries: [], nextCursor: null, isLoading: true, problem: null };
 
-/** The audit trail, as far as it has been asked for. */
+/** The loaded part of the audit trail. */
 export function useAudit() {
   const { client } = useSession();
   const [trail, setTrail] = useState<Trail>(EMPTY);

@@ -13,7 +13,7 @@ interface Case {
 
 const KIND_TONE = { 'in doubt': 'warn', stalled: 'warn', heuristic: 'bad' } as const;
 
-/** What is in doubt, stalled or has a heuristic report: the oldest first. */
+/** Transactions that are in doubt, stalled or have a heuristic report: the oldest first. */
 export function AttentionList({ overview }: { readonly overview: Overview }) {
   const nowMs = Date.parse(overview.at);
   const cases = overview.attention.flatMap((transaction): Case[] => {

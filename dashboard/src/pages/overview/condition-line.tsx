@@ -9,7 +9,7 @@ interface Props {
   readonly nowMs: number;
 }
 
-/** How the coordinator is, and the button that drains it. */
+/** The condition of the coordinator, and the button that drains it. */
 export function ConditionLine({ coordinator, nowMs }: Props) {
   const { condition, durable, epoch, version, startedAt } = coordinator;
   return (
@@ -30,6 +30,6 @@ export function ConditionLine({ coordinator, nowMs }: Props) {
 }
 
 function ConditionMark({ condition }: { readonly condition: CoordinatorCondition }) {
-  if (condition.draining) return <Mark tone="warn">draining: takes no new transactions</Mark>;
+  if (condition.draining) return <Mark tone="warn">draining: admits no new transactions</Mark>;
   return condition.accepting ? <Mark tone="good">accepting</Mark> : <Mark tone="bad">not accepting</Mark>;
 }

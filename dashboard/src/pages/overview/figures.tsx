@@ -10,7 +10,7 @@ interface Props {
   readonly samples: readonly Sample[];
 }
 
-/** The counts, and what happens a second. */
+/** The counts, and the rates per second. */
 export function Figures({ overview, samples }: Props) {
   const { condition, statistics } = overview.coordinator;
   const rates = ratesOf(samples);

@@ -5,7 +5,7 @@ import { ConditionLine } from './condition-line.js';
 import { Figures } from './figures.js';
 import { ParticipantGlance } from './participant-glance.js';
 
-/** What whoever is called at night needs first. */
+/** The first page for an operator on call. */
 export function OverviewPage() {
   const { overview, samples } = useLive();
   if (overview === null) {

@@ -4,7 +4,7 @@ import { type Column, Table } from '../../components/table.js';
 import { formatLatency } from '../../words/latency.js';
 import { formatCount } from '../../words/numbers.js';
 
-/** The participants in a line each. */
+/** The participants, one line each. */
 export function ParticipantGlance({ participants }: { readonly participants: readonly ParticipantView[] }) {
   return (
     <section aria-labelledby="glance" class="section">

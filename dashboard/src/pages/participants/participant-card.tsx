@@ -8,7 +8,7 @@ import { formatSetting } from '../../words/durations.js';
 import { formatLatency } from '../../words/latency.js';
 import { formatCount } from '../../words/numbers.js';
 
-/** All that is known of one participant. */
+/** The details of one participant. */
 export function ParticipantCard({ participant }: { readonly participant: ParticipantView }) {
   const { name, className, paused, latency } = participant;
   return (

@@ -2,7 +2,7 @@ import { PageTitle } from '../../components/page-title.js';
 import { useLive } from '../../live/use-live.js';
 import { ParticipantCard } from './participant-card.js';
 
-/** Every participant, with its options, what has happened at it, and the button that pauses it. */
+/** Every participant, with its options, its counts, and the button that pauses it. */
 export function ParticipantsPage() {
   const { overview } = useLive();
   return (

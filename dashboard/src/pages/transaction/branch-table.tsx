@@ -14,7 +14,7 @@ interface Props {
   readonly onDone: () => void;
 }
 
-/** The branches of a transaction, and what can be done to each. */
+/** The branches of a transaction, and their actions. */
 export function BranchTable({ transaction, nowMs, onDone }: Props) {
   const mayAct = useAskForAction() !== null;
   const isActionPossible = transaction.branches.some(

@@ -9,7 +9,7 @@ interface Row {
   readonly participant: string | undefined;
 }
 
-/** What the picture shows, in words and in order. */
+/** The content of the picture as text, in order. */
 export function EventTable({
   transaction: { timeline, branches },
 }: {

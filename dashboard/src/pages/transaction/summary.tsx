@@ -10,7 +10,7 @@ interface Props {
   readonly nowMs: number;
 }
 
-/** How a transaction is, why, and what happens next. */
+/** The state of a transaction, its cause, and what happens next. */
 export function Summary({ transaction, nowMs }: Props) {
   const { decision, inDoubt, cause, reason, startedAt, deadlineAt, decidedAt, endedAt, durationMs } =
     transaction;

@@ -9,7 +9,7 @@ import { Summary } from './summary.js';
 import { TimelinePicture } from './timeline/timeline-picture.js';
 import { useTransaction } from './use-transaction.js';
 
-/** One transaction: how it is, what happens next, what happened so far, and what can be done. */
+/** One transaction: its state, what happens next, its past events, and its actions. */
 export function TransactionPage({ id }: { readonly id: string }) {
   const { transaction, problem, isMissing, reload } = useTransaction(id);
   return (

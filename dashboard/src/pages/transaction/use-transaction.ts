@@ -7,11 +7,11 @@ import { useSession } from '../../session.js';
 interface Found {
   readonly transaction: TransactionView | null;
   readonly problem: string | null;
-  /** It is not known there, or not any more. */
+  /** The coordinator does not know it, or no longer. */
   readonly isMissing: boolean;
 }
 
-/** One transaction: asked for anew with every sign of life of the coordinator, until it has ended. */
+/** One transaction, loaded again with every overview until it has ended. */
 export function useTransaction(id: string): Found & { readonly reload: () => void } {
   const { client } = useSession();
   const { overview } = useLive();

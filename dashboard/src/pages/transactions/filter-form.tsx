@@ -9,7 +9,7 @@ interface Props {
 
 const TYPING_PAUSE_MS = 300;
 
-/** Narrows the list. It takes effect at once; a name does when its writer pauses. */
+/** Filters the list. A change takes effect at once; a name after a pause in typing. */
 export function FilterForm({ filters, onChange }: Props) {
   const { overview } = useLive();
   const names = overview?.participants.map(({ name }) => name) ?? [];

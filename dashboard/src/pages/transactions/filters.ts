@@ -1,6 +1,6 @@
 import { STATES } from '../../api/views.js';
 
-/** What the list can be narrowed to. Every field is text, as it stands in the address; empty means all. */
+/** The filters of the list. Every field is text, as in the address; empty means all. */
 export interface Filters {
   readonly state: string;
   readonly show: string;
@@ -11,10 +11,10 @@ export interface Filters {
 
 export const STATE_CHOICES: readonly string[] = STATES;
 
-/** What is asked for by one word. */
+/** Filters that one word selects. */
 export const SHOW_CHOICES = { inDoubt: 'in doubt', stalled: 'stalled', heuristic: 'heuristic' } as const;
 
-/** @returns the filters in an address; what is not understood is left out. */
+/** @returns the filters in an address; unknown values are left out. */
 export function filtersIn(query: URLSearchParams): Filters {
   const state = query.get('state') ?? '';
   const show = query.get('show') ?? '';
@@ -27,12 +27,12 @@ export function filtersIn(query: URLSearchParams): Filters {
   };
 }
 
-/** @returns the filters that narrow anything, as they stand in an address. */
+/** @returns the active filters, as they appear in an address. */
 export function addressOf(filters: Filters): Record<string, string> {
   return Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== ''));
 }
 
-/** @returns the filters as the operators' interface takes them. */
+/** @returns the filters as parameters of the operators' interface. */
 export function parametersOf({ show, ...others }: Filters): URLSearchParams {
   const parameters = new URLSearchParams(addressOf({ ...others, show: '' }));
   if (show !== '') parameters.set(show, 'true');

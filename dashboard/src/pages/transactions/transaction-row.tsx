@@ -9,7 +9,7 @@ interface Props {
   readonly position: number;
 }
 
-/** One transaction in a line; the whole line leads to it. */
+/** One transaction in a line; the whole line is a link. */
 export function TransactionRow({ transaction, position }: Props) {
   const { transactionId, name, branches, startedAt, durationMs, ageMs } = transaction;
   const why = whyOf(transaction);

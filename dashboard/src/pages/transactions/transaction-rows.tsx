@@ -17,7 +17,7 @@ const NARROW = '(max-width: 760px)';
 const NEAR_ROWS = 40;
 const HEADS = ['State', 'Name', 'Transaction', 'Participants', 'Began', 'Age', 'Why'];
 
-/** A table of which only what can be seen is there, however long it is. */
+/** A table that contains only the visible rows, however long it is. */
 export function TransactionRows({ rows, isComplete, onNearEnd }: Props) {
   const rowHeight = useMedia(NARROW) ? NARROW_ROW_HEIGHT : ROW_HEIGHT;
   const [place, { from, to }] = useWindowOfRows(rows.length, rowHeight);
@@ -49,7 +49,7 @@ export function TransactionRows({ rows, isComplete, onNearEnd }: Props) {
           <TransactionRow
             key={transaction.transactionId}
             transaction={transaction}
-            // The first is the head, and counting begins at 1.
+            // The first is the head, and counting starts at 1.
             position={from + index + 2}
           />
         ))}
@@ -59,7 +59,7 @@ export function TransactionRows({ rows, isComplete, onNearEnd }: Props) {
   );
 }
 
-/** The room of the rows that are not there. */
+/** The space of the rows that are not drawn. */
 function Gap({ height }: { readonly height: number }) {
   return <div role="presentation" style={{ height: `${height}px` }} />;
 }

@@ -8,7 +8,7 @@ import { type Filters, addressOf, filtersIn, parametersOf } from './filters.js';
 import { TransactionRows } from './transaction-rows.js';
 import { MAX_ROWS, useTransactions } from './use-transactions.js';
 
-/** The list stays as it is while its reader is further down than this. */
+/** The list does not change while the user is further down than this. */
 const AT_TOP_PX = 200;
 const REFRESH_MS = 2_000;
 
@@ -43,7 +43,7 @@ export function TransactionsPage({ query }: { readonly query: URLSearchParams })
 
 type TransactionList = ReturnType<typeof useTransactions>;
 
-/** Keeps the first page up to date. Whoever has scrolled down is not disturbed. */
+/** Keeps the first page up to date, unless the user has scrolled down. */
 function useRefreshAtTop({ isFirstPage, isAsking, reload }: TransactionList): void {
   const { overview } = useLive();
   const refreshedAtMs = useRef(performance.now());
@@ -53,7 +53,7 @@ function useRefreshAtTop({ isFirstPage, isAsking, reload }: TransactionList): vo
     if (window.scrollY > AT_TOP_PX || document.hidden) return;
     refreshedAtMs.current = performance.now();
     reload();
-    // Only a new overview is a reason to ask: what else changes with it is read as it is then.
+    // Only a new overview is a reason to load again. The other values are read as they are then.
   }, [overview]);
 }
 

@@ -5,7 +5,7 @@ import { useSession } from '../../session.js';
 
 const FIRST_PAGE = 100;
 const NEXT_PAGES = 500;
-/** More than anybody scrolls through, and what a browser holds with ease. */
+/** More rows than a user scrolls through, and few enough for a browser. */
 export const MAX_ROWS = 20_000;
 
 interface List {
@@ -20,12 +20,13 @@ const EMPTY: List = { rows: [], nextCursor: null, isLoading: true, problem: null
 /**
  * Transactions page by page.
  *
- * @param parameters the filters, as the interface takes them.
+ * @param parameters the filters, as the interface accepts them.
  */
 export function useTransactions(parameters: string) {
   const { client } = useSession();
   const [list, setList] = useState<List>(EMPTY);
-  // What is drawn lags behind what is known: the next page is asked for by the latter, or it would be asked for twice.
+  // The drawn state lags behind the known state. The next page follows from the latter, or it would be loaded
+  // twice.
   const known = useRef<List>(EMPTY);
   const asking = useRef<AbortController | null>(null);
 
@@ -76,10 +77,10 @@ export function useTransactions(parameters: string) {
     problem,
     isFull: rows.length >= MAX_ROWS,
     isComplete: nextCursor === null,
-    /** Whether nothing but the first page is there, which can be had anew without the reader losing the place. */
+    /** Whether only the first page is loaded, which can be loaded again without losing the user's place. */
     isFirstPage: rows.length <= FIRST_PAGE,
     reload: useCallback(() => void load(null), [load]),
-    /** Asks for the next page, unless something is being asked for or the last answer was a problem. */
+    /** Loads the next page, unless a page is being loaded or the last answer was a problem. */
     loadMore,
     isAsking: () => asking.current !== null,
   };

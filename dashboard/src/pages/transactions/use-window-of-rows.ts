@@ -1,16 +1,16 @@
 import type { RefObject } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 
-/** Rows beyond both edges of the screen, so that keys and quick scrolling find them there. */
+/** Rows beyond both edges of the screen, for keys and quick scrolling. */
 const OVERSCAN = 12;
 
-/** Which rows are drawn, from the first to before the last. */
+/** The drawn rows, from the first to before the last. */
 export interface RowWindow {
   readonly from: number;
   readonly to: number;
 }
 
-/** @returns a place for rows of one height, and which of them can be seen as the page is scrolled. */
+/** @returns an element reference for rows of one height, and the range of visible rows. */
 export function useWindowOfRows(
   count: number,
   rowHeight: number,

@@ -1,6 +1,6 @@
 import type { TimelineEntry } from '../../../api/views.js';
 
-/** @returns what happened, in words; what is not known here stays as it is called. */
+/** @returns the event as a text; an unknown event keeps its name. */
 export function describeEvent({ event, attempt, detail }: TimelineEntry): string {
   const numbered = attempt === undefined ? 'an attempt' : `attempt ${attempt}`;
   switch (event) {

@@ -8,14 +8,14 @@ interface Props {
   readonly top: number;
   readonly height: number;
   readonly width: number;
-  /** The name stands above the lane, not before it. */
+  /** The name is above the lane, not before it. */
   readonly isNarrow: boolean;
 }
 
 const THICKNESS: Readonly<Record<Span['kind'], number>> = { preparing: 12, prepared: 6, owed: 2 };
 const MAX_LABEL_CHARS = 24;
 
-/** What happened to one branch, from left to right. */
+/** The events of one branch, from left to right. */
 export function LaneRow({ lane, scale, top, height, width, isNarrow }: Props) {
   const middle = middleOf(top, height, isNarrow);
   return (
@@ -39,7 +39,7 @@ export function LaneRow({ lane, scale, top, height, width, isNarrow }: Props) {
   );
 }
 
-/** Whose branch it is, and how far it is. */
+/** The participant of the branch, and its state. */
 export function LaneLabel({ lane, top, height, width, isNarrow }: Omit<Props, 'scale'>) {
   const { participant, branchId, state } = lane.branch;
   const middle = middleOf(top, height, isNarrow);

@@ -18,7 +18,7 @@ const SPANS: readonly (readonly [kind: Span['kind'], name: string, thickness: nu
   ['owed', 'waits for the decision', 2],
 ];
 
-/** What the bars and shapes mean. */
+/** The meaning of the bars and shapes. */
 export function Legend() {
   return (
     <span class="legend">

@@ -6,7 +6,7 @@ interface Props {
   readonly y: number;
 }
 
-/** One thing that happened. Its shape tells what, its colour only helps; its words come up under the pointer. */
+/** One event. Its shape shows the kind, its colour only helps; its text appears under the pointer. */
 export function MarkerShape({ marker, x, y }: Props) {
   return (
     <g class={`marker marker-${marker.kind}`} transform={`translate(${x} ${y})`}>

@@ -2,20 +2,23 @@ import type { BranchView, TimelineEntry, TransactionView } from '../../../api/vi
 import { formatDuration } from '../../../words/durations.js';
 import { describeEvent } from './event-words.js';
 
-/** Something that happened to a branch at one moment. */
+/** An event of a branch at one moment. */
 export interface Marker {
   readonly atMs: number;
   readonly kind: 'yes' | 'read-only' | 'no' | 'failed' | 'done' | 'stalled' | 'heuristic' | 'other' | 'next';
   readonly label: string;
-  /** The attempt, where there is one. */
+  /** The attempt, if there is one. */
   readonly attempt?: number;
 }
 
-/** What a branch was doing, from one moment to another. */
+/** The activity of a branch, from one moment to another. */
 export interface Span {
   readonly fromMs: number;
   readonly toMs: number;
-  /** `prepared`: it holds what it prepared, and waits for the decision. `owed`: the decision is on its way to it. */
+  /**
+   * `prepared`: it holds its prepared work, and waits for the decision. `owed`: the decision is being
+   * delivered to it.
+   */
   readonly kind: 'preparing' | 'prepared' | 'owed';
 }
 
@@ -31,7 +34,7 @@ export interface Picture {
   readonly decision: { readonly atMs: number; readonly what: string } | null;
   /** Null once it has ended. */
   readonly nowMs: number | null;
-  /** Every moment at which something happens, in order, each once. */
+  /** Every moment with an event, in order, each once. */
   readonly moments: readonly number[];
 }
 

@@ -1,12 +1,12 @@
-/** Where on the picture a moment is. */
+/** The position of a moment in the picture. */
 export type Scale = (atMs: number) => number;
 
-/** What even the smallest gap is given, so that what happens at nearly one moment can be told apart. */
+/** The width of the smallest gap, so that events at nearly one moment stay distinct. */
 const LEAST_WEIGHT = 0.6;
 
 /**
- * A scale on which every moment keeps its place in the order, and a long wait takes little more room than a short one:
- * milliseconds of voting and minutes of retries fit into one picture.
+ * A scale on which every moment keeps its place in the order, and a long wait takes little more room than a
+ * short one: milliseconds of voting and minutes of retries fit into one picture.
  *
  * @param moments in order, each once; at least one.
  */
@@ -27,7 +27,7 @@ export function compressedScale(moments: readonly number[], fromX: number, toX: 
   };
 }
 
-/** @returns the moments that are labelled: the first, and each that leaves its neighbours room. */
+/** @returns the labelled moments: the first, and each with room to its neighbours. */
 export function ticksOf(moments: readonly number[], scale: Scale, leastDistance: number): number[] {
   const ticks: number[] = [];
   for (const moment of moments) {

@@ -3,7 +3,10 @@ import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 const WIDTH_BEFORE_MEASURED = 640;
 
-/** @returns a place, and how wide it is: pictures are drawn at their size, so that their letters keep theirs. */
+/**
+ * @returns an element reference and its width: pictures are drawn at their size, so that their letters keep
+ * theirs.
+ */
 export function useWidth(): [RefObject<HTMLElement | null>, number] {
   const place = useRef<HTMLElement | null>(null);
   const [width, setWidth] = useState(WIDTH_BEFORE_MEASURED);
