@@ -139,7 +139,9 @@ export class CoordinatorModule extends ConfigurableModuleClass {
    * The coordinator with these options. @throws InvalidOptionsError at start-up, when an option is
    * impossible.
    */
-  static override forRoot(options: CoordinatorModuleOptions & { isGlobal?: boolean } = {}): DynamicModule {
+  static override forRoot(
+    options: CoordinatorModuleOptions & { readonly isGlobal?: boolean } = {},
+  ): DynamicModule {
     return super.forRoot(options);
   }
 }

@@ -29,9 +29,9 @@ export class Histogram {
     cells[length + 1]! += value;
   }
 
-  /** The number of values in each bucket, the last of which has no bound. */
+  /** A copy of the number of values in each bucket. The last bucket has no bound. */
   get counts(): Float64Array {
-    return this.cells.subarray(0, this.bounds.length + 1);
+    return this.cells.slice(0, this.bounds.length + 1);
   }
 
   /** The number of values. */

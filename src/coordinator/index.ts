@@ -106,6 +106,7 @@ export {
   isSharedLog,
 } from './log/shared-log.js';
 export {
+  type Attention,
   type CoordinatorCondition,
   CoordinatorStatus,
   type CoordinatorView,

@@ -24,6 +24,7 @@ export class TransactionManager {
   /** @internal */
   readonly scope = new TransactionScope();
 
+  /** @internal */
   constructor(@Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime) {}
 
   /**

@@ -5,8 +5,8 @@ import { WRITTEN } from '../../scripts/package/texts.js';
 const ROOT = join(import.meta.dirname, '../..');
 const FOLDERS = ['docs', 'deploy', 'bench', 'packages', 'samples', 'test'];
 const NOT_OURS = new Set(['node_modules', 'dist', 'build']);
-/** Copies that the build of the package has made. */
-const COPIES = new Set(WRITTEN.map((name) => join('packages/nestjs-dtc', name)));
+/** What is generated: the reports of the public types, and the copies that the build of the package makes. */
+const GENERATED = new Set(['api', ...WRITTEN].map((name) => join('packages/nestjs-dtc', name)));
 
 /** Every document in Markdown of the repository, by its path from the root. */
 export const DOCUMENTS: readonly string[] = [
@@ -19,7 +19,7 @@ export const DOCUMENTS: readonly string[] = [
 function documentsIn(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
-    if (COPIES.has(relative(ROOT, path))) return [];
+    if (GENERATED.has(relative(ROOT, path))) return [];
     if (entry.isDirectory()) return NOT_OURS.has(entry.name) ? [] : documentsIn(path);
     return entry.name.endsWith('.md') ? [relative(ROOT, path)] : [];
   });

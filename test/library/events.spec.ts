@@ -104,11 +104,11 @@ describe('events', () => {
       heuristic: 'transaction.heuristic',
     });
     expectTypeOf<TransactionEventPayloads>().toEqualTypeOf<{
-      'transaction.committed': TransactionCommittedEvent;
-      'transaction.aborted': TransactionAbortedEvent;
-      'transaction.pending': TransactionPendingEvent;
-      'transaction.stalled': TransactionStalledEvent;
-      'transaction.heuristic': TransactionHeuristicEvent;
+      readonly 'transaction.committed': TransactionCommittedEvent;
+      readonly 'transaction.aborted': TransactionAbortedEvent;
+      readonly 'transaction.pending': TransactionPendingEvent;
+      readonly 'transaction.stalled': TransactionStalledEvent;
+      readonly 'transaction.heuristic': TransactionHeuristicEvent;
     }>();
   });
 

@@ -98,6 +98,7 @@ export interface UndecidedView {
 export class CoordinatorStatus {
   private readonly startedAt = new Date().toISOString();
 
+  /** @internal */
   constructor(
     @Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime,
     private readonly participantRegistry: ParticipantRegistry,

@@ -59,9 +59,9 @@ export const TRANSACTION_EVENTS = {
 
 /** The payload of each event, by its name. @publicApi */
 export interface TransactionEventPayloads {
-  'transaction.committed': TransactionCommittedEvent;
-  'transaction.aborted': TransactionAbortedEvent;
-  'transaction.pending': TransactionPendingEvent;
-  'transaction.stalled': TransactionStalledEvent;
-  'transaction.heuristic': TransactionHeuristicEvent;
+  readonly 'transaction.committed': TransactionCommittedEvent;
+  readonly 'transaction.aborted': TransactionAbortedEvent;
+  readonly 'transaction.pending': TransactionPendingEvent;
+  readonly 'transaction.stalled': TransactionStalledEvent;
+  readonly 'transaction.heuristic': TransactionHeuristicEvent;
 }

@@ -1,21 +1,24 @@
 /** Counts since the start. @publicApi */
 export interface TransactionStatistics {
-  committed: number;
-  aborted: number;
+  readonly committed: number;
+  readonly aborted: number;
   /** Callers that were told `pending`. */
-  pending: number;
-  heuristicReports: number;
-  retries: number;
-  lateAnswers: number;
-  timeouts: number;
-  refusals: number;
+  readonly pending: number;
+  readonly heuristicReports: number;
+  readonly retries: number;
+  readonly lateAnswers: number;
+  readonly timeouts: number;
+  readonly refusals: number;
   /** Branches that earlier runs prepared and left without a decision, and that were rolled back. */
-  orphans: number;
+  readonly orphans: number;
   /** Defects of the coordinator: please report them. */
-  defects: number;
+  readonly defects: number;
 }
 
-export function newStatistics(): TransactionStatistics {
+/** The counts of a running coordinator. */
+export type RunningStatistics = { -readonly [K in keyof TransactionStatistics]: number };
+
+export function newStatistics(): RunningStatistics {
   return {
     committed: 0,
     aborted: 0,

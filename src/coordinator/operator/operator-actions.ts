@@ -42,6 +42,7 @@ export class OperatorActions {
   private readonly logger = new Logger('Operator');
   private readonly auditTrail: AuditTrail;
 
+  /** @internal */
   constructor(
     @Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime,
     private readonly transactions: TransactionManager,

@@ -41,6 +41,7 @@ export class ParticipantRegistry {
    */
   onRegistered: ((participant: RegisteredParticipant) => void) | undefined = undefined;
 
+  /** @internal */
   constructor(@Inject(COORDINATOR_OPTIONS) private readonly defaults: ResolvedCoordinatorOptions) {}
 
   /**
