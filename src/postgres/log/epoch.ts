@@ -23,6 +23,8 @@ export class OwnEpoch {
   acknowledged = 0;
   /** What was sent and not answered. */
   readonly unanswered = new Set<number>();
+  /** The format in which records are written. */
+  format: number;
   /** Why it can write nothing more. */
   ended: FencedError | LogBehindError | undefined;
 
@@ -32,7 +34,10 @@ export class OwnEpoch {
     readonly logId: string,
     readonly epoch: number,
     readonly token: string,
-  ) {}
+    format: number = FORMATS.first,
+  ) {
+    this.format = format;
+  }
 }
 
 interface TakenRow {
@@ -40,6 +45,7 @@ interface TakenRow {
   readonly log: string;
   readonly log_id: string;
   readonly last_epoch: string;
+  readonly format: string;
 }
 
 /**
@@ -65,7 +71,7 @@ export async function takeEpoch(
        UPDATE ${schema}.logs SET last_epoch = last_epoch + 1
        WHERE coordinator = $1 AND system_identifier = $2 AND database_oid = $3 AND format BETWEEN $4 AND $5
          AND last_epoch < ${MAX_EPOCH}
-       RETURNING log, log_id, last_epoch),
+       RETURNING log, log_id, last_epoch, format),
      epoch AS (
        INSERT INTO ${schema}.epochs (log, epoch, token, incarnation, high_water, purged, taken_on, checked_on,
          first_format, last_format, settled)
@@ -73,11 +79,13 @@ export async function takeEpoch(
      member AS (
        INSERT INTO ${schema}.members (log, epoch, member, draining, renewed_at)
        SELECT log, last_epoch, '', false, clock_timestamp() FROM taken)
-     SELECT log::text, log_id, last_epoch::text FROM taken`,
+     SELECT log::text, log_id, last_epoch::text, format::text FROM taken`,
     [coordinator, systemIdentifier, databaseOid, FORMATS.first, FORMATS.last, token],
   );
   if (row === undefined) throw await reasonFor(session, schema, coordinator, server);
-  return new OwnEpoch(coordinator, Number(row.log), row.log_id, Number(row.last_epoch), token);
+  const { log_id: logId } = row;
+  const [log, epoch, format] = [row.log, row.last_epoch, row.format].map(Number) as [number, number, number];
+  return new OwnEpoch(coordinator, log, logId, epoch, token, format);
 }
 
 /** As {@link takeEpoch}, until the log is known to have given out the epoch. */

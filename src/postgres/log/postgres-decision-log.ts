@@ -124,6 +124,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
         : claim;
     } catch (error) {
       this.coordinator = undefined;
+      await Promise.all([this.writer.disconnect(), this.leases.renew()]);
       throw error instanceof CoordinatorError || error instanceof PostgresLogError
         ? error
         : unreachable(error);
@@ -330,7 +331,12 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   private renew(lease: MemberLease): Promise<Renewal> {
     checkLength('member', lease.member, MAX_NAME);
     if (lease.address !== null) checkLength('address', lease.address, MAX_ADDRESS);
-    return this.leases.run((session) => this.memberStatements.renew(session, this.writer.epoch, lease));
+    return this.leases.run(async (session) => {
+      const own = this.writer.epoch;
+      const renewal = await this.memberStatements.renew(session, own, lease);
+      own.format = renewal.format;
+      return renewal;
+    });
   }
 
   private async adopt(epoch: number): Promise<Adoption | 'taken'> {

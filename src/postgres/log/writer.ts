@@ -143,6 +143,11 @@ export class LogWriter {
     if (this.ended.size + this.released.size > 0 && this.current?.ended === undefined) await this.write([]);
   }
 
+  /** Closes the connection. The next task opens another. */
+  disconnect(): Promise<void> {
+    return this.lane.renew();
+  }
+
   async close(): Promise<void> {
     clearTimeout(this.notesTimer);
     const rest = async (): Promise<void> => {

@@ -1,6 +1,6 @@
 import type { LogSession } from './session.js';
 import { type OwnEpoch, currentEpoch } from './epoch.js';
-import { FORMATS, type Place } from './records.js';
+import type { Place } from './records.js';
 
 /** A decision that is to be recorded, or an outcome that needs no record. */
 export interface AppendWrite {
@@ -61,7 +61,7 @@ export class WriteStatements {
       );
       parts.push(`records AS (
         INSERT INTO ${schema}.decisions (log, epoch, sequence, format, record)
-        SELECT $1, $2, sequence, ${FORMATS.last}, record
+        SELECT $1, $2, sequence, ${own.format}, record
         FROM me, unnest($${values.length - 1}::bigint[], $${values.length}::bytea[]) AS given (sequence, record)
         ON CONFLICT DO NOTHING)`);
     }
@@ -91,18 +91,18 @@ export class WriteStatements {
 
   /** Any other write. @returns as {@link append} does. */
   async other(session: LogSession, own: OwnEpoch, write: OtherWrite): Promise<boolean> {
-    const [effect, values] = this.effectOf(write);
+    const [effect, values] = this.effectOf(write, own.format);
     const sql = `WITH me AS (${currentEpoch(this.schema)})${effect} SELECT count(*)::text AS count FROM me`;
     return isOne(await session.query(sql, [own.log, own.epoch, own.incarnation, ...values]));
   }
 
-  private effectOf(write: OtherWrite): readonly [string, readonly unknown[]] {
+  private effectOf(write: OtherWrite, format: number): readonly [string, readonly unknown[]] {
     const { schema } = this;
     switch (write.kind) {
       case 'progress': {
         const { place, record } = write;
         return [
-          `, effect AS (UPDATE ${schema}.decisions AS decisions SET record = $6, format = ${FORMATS.last} FROM me
+          `, effect AS (UPDATE ${schema}.decisions AS decisions SET record = $6, format = ${format} FROM me
             WHERE decisions.log = $1 AND decisions.epoch = $4 AND decisions.sequence = $5 AND ${this.isOwned('decisions')})`,
           [place.epoch, place.sequence, record],
         ];
@@ -120,7 +120,7 @@ export class WriteStatements {
         const { place, branch, record } = write;
         return [
           `, effect AS (INSERT INTO ${schema}.reports (log, epoch, sequence, branch, format, record)
-            SELECT $1, $4, $5, $6, ${FORMATS.last}, $7 FROM me
+            SELECT $1, $4, $5, $6, ${format}, $7 FROM me
             ON CONFLICT (log, epoch, sequence, branch) DO UPDATE SET format = excluded.format, record = excluded.record)`,
           [place.epoch, place.sequence, branch, record],
         ];
@@ -134,7 +134,7 @@ export class WriteStatements {
       case 'audit':
         return [
           `, effect AS (INSERT INTO ${schema}.audits (log, epoch, format, record) 
-            SELECT $1, $2, ${FORMATS.last}, record FROM me, unnest($4::bytea[]) WITH ORDINALITY AS given (record, nr) ORDER BY nr),
+            SELECT $1, $2, ${format}, record FROM me, unnest($4::bytea[]) WITH ORDINALITY AS given (record, nr) ORDER BY nr),
           old AS (DELETE FROM ${schema}.audits AS audits USING me WHERE audits.log = $1 AND audits.place <= (
             SELECT place FROM ${schema}.audits WHERE log = $1 ORDER BY place DESC OFFSET ${AUDITS_KEPT} LIMIT 1))`,
           [write.records],
