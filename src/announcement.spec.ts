@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Announcement, sentencesOf, textOf } from './announcement.js';
 
@@ -38,6 +40,16 @@ describe('the announcement of a start', () => {
 
     expect(sentencesOf(started)[1]).toMatch(wanted);
     expect(textOf(started)).toMatch(wanted);
+  });
+
+  it('is what the page on the application shows', () => {
+    const started = {
+      ...announcement({ decisionLog: { kind: 'memory' } }),
+      participants: ['order', 'inventory', 'payment'],
+    };
+    const page = readFileSync(join(import.meta.dirname, '../docs/application.md'), 'utf8');
+
+    expect(page).toContain(`\`\`\`text\n${textOf(started).trim()}\n\`\`\``);
   });
 
   it('names the server that was started with the application', () => {
