@@ -41,6 +41,8 @@ describe('What a database server can take', () => {
     });
     expect(one.connectionsInUse).toBeGreaterThan(0);
     expect(other.server).toBe(one.server);
+    expect(other.database).not.toBe(one.database);
+    expect(one.database).toMatch(/^\d+$/);
     expect(one.server).toMatch(/^\d+\/[\d.]+$/);
   });
 

@@ -94,6 +94,29 @@ describe('a PostgreSQL participant', () => {
     await banks.application.close();
   });
 
+  it('is told that a branch of its own transaction holds the row, also when another participant has it', async () => {
+    const banks = await startBanks({
+      left: { connection: database.url },
+      right: { connection: database.url },
+    });
+    const outcome = await banks.transactions.run({
+      branches: [
+        branch(LeftBank, { account: 'ann', amount: -10 }),
+        branch(RightBank, { account: 'ann', amount: 10 }),
+      ],
+    });
+
+    expect(outcome).toMatchObject({ status: 'aborted', cause: 'refused', code: 'LOCK_TIMEOUT' });
+    expect(outcome).toHaveProperty(
+      'reason',
+      expect.stringMatching(
+        /the branch "(left|right)" of the same transaction is prepared there and may hold what it waited for: let one branch do/,
+      ),
+    );
+    await banks.application.close();
+    await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+  });
+
   it('closes its connections when the application ends', async () => {
     const banks = await startBanks({
       left: { connection: database.url },

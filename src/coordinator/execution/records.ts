@@ -510,12 +510,18 @@ class BranchExtras {
   completionController: AbortController | undefined = undefined;
 }
 
-/** @returns another branch of the transaction that is prepared at the same participant, if there is one. */
+/** @returns another branch of the transaction that is prepared in the same database, or at the same participant. */
 export function preparedSibling({ transaction, participant, index }: BranchRecord): BranchRecord | undefined {
   return transaction.branches.find(
     (other) =>
-      other.participant === participant && other.index !== index && includes(transaction.yes, other.index),
+      other.index !== index &&
+      includes(transaction.yes, other.index) &&
+      sharesDatabase(other.participant, participant),
   );
+}
+
+function sharesDatabase(one: RegisteredParticipant, other: RegisteredParticipant): boolean {
+  return one === other || (one.database !== undefined && one.database === other.database);
 }
 
 /** @returns when its participant was asked to prepare, on the coordinator's clock. */

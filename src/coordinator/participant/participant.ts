@@ -267,6 +267,13 @@ export interface ParticipantCapacity {
    * server.
    */
   readonly server: string;
+  /**
+   * Which database on the server: the same text for all participants whose branches can wait for the same rows. With it, a refusal
+   * because of a lock says when a branch of the same transaction may hold that lock.
+   *
+   * @default a database of its own
+   */
+  readonly database?: string | undefined;
   /** The most prepared transactions that the server holds, over all its clients. */
   readonly preparedTransactions: number;
   /** The prepared transactions that it held when it was asked. */

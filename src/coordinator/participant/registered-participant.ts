@@ -102,6 +102,12 @@ export class RegisteredParticipant {
   rank = 0;
   /** Limits how many branches it prepares at once; undefined if it declares no capacity. */
   places: Places | undefined = undefined;
+  /**
+   * The database behind it, the same text for all participants on it; undefined if it names none.
+   *
+   * @internal
+   */
+  database: string | undefined = undefined;
   /** The limit of its database server; undefined if it declares no capacity. */
   server: ServerShortage | undefined = undefined;
 

@@ -4,6 +4,7 @@ import { rowsOf } from './own-queries.js';
 
 type Row = {
   readonly server: string;
+  readonly database: string;
   readonly slots: string;
   readonly slotsInUse: string;
   readonly connections: string;
@@ -14,6 +15,7 @@ type Row = {
 const CAPACITY = `
   SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || '/' ||
       extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text AS server,
+    (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())::text AS database,
     pg_catalog.current_setting('max_prepared_transactions') AS slots,
     (SELECT count(*) FROM pg_catalog.pg_prepared_xacts)::text AS "slotsInUse",
     (pg_catalog.current_setting('max_connections')::int
@@ -25,10 +27,11 @@ const CAPACITY = `
 /** @returns the capacity of a participant's server, and the most that the participant takes of it. */
 export async function capacityOf(lanes: Lanes, signal: AbortSignal): Promise<ParticipantCapacity> {
   const rows = await lanes.completion.run(signal, (client) => rowsOf<Row>(client, CAPACITY));
-  const { server, slots, slotsInUse, connections, connectionsInUse } = rows[0]!;
+  const { server, database, slots, slotsInUse, connections, connectionsInUse } = rows[0]!;
   const workConnections = sizeOf(lanes.work.pool);
   return {
     server,
+    database,
     preparedTransactions: Number(slots),
     preparedTransactionsInUse: Number(slotsInUse),
     connections: Number(connections),

@@ -163,6 +163,8 @@ export class Capacities {
     this.voting.limit(participant, capacity.workConnections);
     const limit = this.limits.limit(participant, capacity);
     participant.server = limit;
+    participant.database =
+      capacity.database === undefined ? undefined : `${capacity.server}/${capacity.database}`;
     limit.onIdle.set(participant.name, () => participant.places?.serve());
     if (!limit.isShared || this.askings.has(limit)) return;
     const dueAt = this.clock.now() + ASKED_AGAIN_MS;
@@ -190,8 +192,10 @@ const FIELDS = [
 
 /** @throws TypeError when the answer is invalid. */
 function checked(capacity: ParticipantCapacity): ParticipantCapacity {
-  const { server } = capacity;
+  const { server, database } = capacity;
   if (typeof server !== 'string') throw new TypeError('its capacity() does not name the server');
+  if (database !== undefined && typeof database !== 'string')
+    throw new TypeError('its capacity() has a database that is not a text');
   // Each field is read once, so the checked value is the one that is used.
   const values = FIELDS.map((field) => {
     const value: unknown = capacity[field];
@@ -201,5 +205,9 @@ function checked(capacity: ParticipantCapacity): ParticipantCapacity {
     }
     return [field, value] as const;
   });
-  return { server, ...(Object.fromEntries(values) as Omit<ParticipantCapacity, 'server'>) };
+  return {
+    server,
+    database,
+    ...(Object.fromEntries(values) as Omit<ParticipantCapacity, 'server' | 'database'>),
+  };
 }
