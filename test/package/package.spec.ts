@@ -40,6 +40,7 @@ const OPTIONAL_PEERS_OF: Readonly<Record<string, readonly string[]>> = {
   '.': [],
   './testing': [],
   './sqlite': [],
+  './problem': [],
   './pino': ['pino'],
   './postgres': ['pg', '@types/pg'],
   './operations': ['@nestjs/swagger', '@nestjs/terminus', 'prom-client'],
