@@ -49,3 +49,6 @@ export class GivenBranch implements Branch {
     return this.toJSON();
   }
 }
+
+// All participants of the process share it. A branch is not frozen itself, as that costs more than the call.
+Object.freeze(GivenBranch.prototype);

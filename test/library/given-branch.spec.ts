@@ -1,0 +1,111 @@
+import { inspect } from 'node:util';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { type Branch, type TransactionParticipant, type Vote, branch } from '../../src/coordinator/index.js';
+import { ScriptedParticipant, createTestCoordinator, settled } from '../../src/coordinator/testing/index.js';
+
+const FIELDS = ['transactionId', 'branchId', 'payload', 'deadline', 'signal', 'attempt', 'run'];
+
+/** A branch, and what it showed during the call. */
+interface Seen {
+  readonly given: Branch;
+  readonly payload: unknown;
+  readonly json: unknown;
+}
+
+/** Keeps what each of its methods was given. */
+class Curious implements TransactionParticipant {
+  readonly seen = new Map<string, Seen>();
+
+  prepare(given: Branch): Vote {
+    this.keep('prepare', given);
+    return 'commit';
+  }
+
+  commit(given: Branch): void {
+    this.keep('commit', given);
+  }
+
+  rollback(given: Branch): void {
+    this.keep('rollback', given);
+  }
+
+  private keep(method: string, given: Branch): void {
+    this.seen.set(method, { given, payload: given.payload, json: JSON.parse(JSON.stringify(given)) });
+  }
+}
+
+let curious: Curious;
+const payload = { sku: 'pen' };
+
+async function run(other: ScriptedParticipant): Promise<string> {
+  const { transactions, clock } = createTestCoordinator({ participants: { curious, other } });
+  const running = transactions.run({ branches: [branch('curious', payload), branch('other', 1)] });
+  await settled();
+  await clock.advance(10);
+  return (await running).status;
+}
+
+describe.each(['prepare', 'commit', 'rollback'])('What %s is given of a branch', (method) => {
+  let given: Branch;
+  let seen: Seen;
+
+  beforeEach(async () => {
+    curious = new Curious();
+    await run(new ScriptedParticipant(method === 'rollback' ? { prepare: 'no' } : {}));
+    seen = curious.seen.get(method)!;
+    given = seen.given;
+  });
+
+  it('has its fields, and nothing else', () => {
+    expect(given.branchId).toBe('curious');
+    expect(seen.payload).toBe(payload);
+    const names = new Set<string>();
+    for (let link: object = given; link !== Object.prototype; link = Object.getPrototypeOf(link) as object) {
+      for (const key of Reflect.ownKeys(link)) names.add(typeof key === 'string' ? key : key.description!);
+    }
+    expect([...names].toSorted()).toEqual(
+      [...FIELDS, 'constructor', 'toJSON', 'nodejs.util.inspect.custom'].toSorted(),
+    );
+  });
+
+  it('leads to nothing of the coordinator', () => {
+    const visited = new Set<unknown>();
+    const waiting: unknown[] = FIELDS.filter((field) => field !== 'payload' && field !== 'signal').map(
+      (field) => (given as unknown as Record<string, unknown>)[field],
+    );
+    for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
+      if (typeof value !== 'object' || value === null || visited.has(value)) continue;
+      visited.add(value);
+      expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
+      for (const key of Reflect.ownKeys(value)) waiting.push(Reflect.get(value, key));
+    }
+    expect(seen.json).toEqual({
+      transactionId: given.transactionId,
+      branchId: 'curious',
+      payload,
+      deadline: expect.any(Number) as number,
+      attempt: method === 'prepare' ? 0 : 1,
+    });
+    expect(inspect(given)).not.toContain('executor');
+  });
+
+  it('cannot be changed, and neither can what all participants are given', () => {
+    expect(FIELDS.filter((field) => Reflect.set(given, field, 'changed'))).toEqual([]);
+    expect(Object.isFrozen(given.run)).toBe(true);
+    expect(Object.isFrozen(Object.getPrototypeOf(given))).toBe(true);
+  });
+});
+
+it('What a participant writes on a branch reaches no later call and no other participant', async () => {
+  curious = new Curious();
+  const other = new ScriptedParticipant();
+  curious.prepare = (given) => {
+    Object.defineProperty(given, 'payload', { value: 'changed' });
+    Object.defineProperty(given, 'branchId', { value: 'other' });
+    return 'commit';
+  };
+
+  expect(await run(other)).toBe('committed');
+  expect(curious.seen.get('commit')!.json).toMatchObject({ branchId: 'curious', payload });
+  expect(other.calls.map(({ method }) => method)).toEqual(['prepare', 'commit']);
+});
