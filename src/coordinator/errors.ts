@@ -100,8 +100,10 @@ export class BranchConflictError extends CoordinatorError {
   ) {
     super(
       participant === enlisted
-        ? `The branch "${branchId}" of "${participant}" is already enlisted with another payload, which stays unchanged.`
-        : `The branch "${branchId}" already belongs to "${enlisted}" and cannot be enlisted for "${participant}".`,
+        ? `The branch "${branchId}" of "${participant}" is already enlisted with another payload, which stays unchanged. ` +
+            'Give the second branch its own id: branch(participant, payload, { branchId }).'
+        : `The branch "${branchId}" already belongs to "${enlisted}" and cannot be enlisted for "${participant}", so it was not added. ` +
+            'Give it its own id: branch(participant, payload, { branchId }).',
     );
   }
 }
@@ -117,7 +119,10 @@ export class NotActiveError extends CoordinatorError {
     readonly transactionId: string,
     readonly state: string,
   ) {
-    super(`The transaction ${transactionId} is ${state} and takes no more branches: enlist them earlier.`);
+    super(
+      `The transaction ${transactionId} is ${state} and takes no more branches, so this one was not added. Enlist every branch ` +
+        'before commit or rollback is called and before the deadline, or begin another transaction.',
+    );
   }
 }
 
@@ -127,7 +132,7 @@ export class OverloadedError extends CoordinatorError {
 
   constructor(readonly maxInFlight: number) {
     super(
-      `The coordinator is full: ${maxInFlight} transactions are in flight. Try again, or raise maxInFlight.`,
+      `The coordinator is full: ${maxInFlight} transactions are in flight, so this one was not begun. Try again later, or raise maxInFlight.`,
     );
   }
 }
@@ -244,7 +249,8 @@ export class TransactionNotFoundError extends CoordinatorError {
 
   constructor(readonly transactionId: string) {
     super(
-      `No transaction ${transactionId} is known here: it was never begun, or it ended and is no longer kept.`,
+      `No transaction ${transactionId} is known here: it was never begun, or it ended and is no longer kept. ` +
+        'Check the id. The options retainFinished and retainFinishedMs say how long an ended transaction is kept.',
     );
   }
 }
@@ -254,7 +260,10 @@ export class DrainingError extends CoordinatorError {
   readonly code = 'DTC_DRAINING';
 
   constructor() {
-    super('An operator has drained the coordinator: it takes no new transaction until it is undrained.');
+    super(
+      'An operator has drained the coordinator: it takes no new transaction until it is undrained. Try again later, or at another ' +
+        'instance. An operator ends this with the action undrain.',
+    );
   }
 }
 
@@ -263,7 +272,10 @@ export class ParticipantPausedError extends CoordinatorError {
   readonly code = 'DTC_PARTICIPANT_PAUSED';
 
   constructor(readonly participant: string) {
-    super(`An operator has paused participant "${participant}": it takes no new branch until it is resumed.`);
+    super(
+      `An operator has paused participant "${participant}": it takes no new branch until it is resumed. Try again later. ` +
+        'An operator ends this with the action resume.',
+    );
   }
 }
 
@@ -300,7 +312,9 @@ export class ParticipantNotFoundError extends CoordinatorError {
   readonly code = 'DTC_PARTICIPANT_NOT_FOUND';
 
   constructor(readonly participant: string) {
-    super(`No participant "${participant}" is registered.`);
+    super(
+      `No participant "${participant}" is registered, so nothing was done. The list of participants has the names.`,
+    );
   }
 }
 
@@ -312,7 +326,9 @@ export class BranchNotFoundError extends CoordinatorError {
     readonly transactionId: string,
     readonly branchId: string,
   ) {
-    super(`Transaction ${transactionId} has no branch "${branchId}".`);
+    super(
+      `Transaction ${transactionId} has no branch "${branchId}", so nothing was done. The view of the transaction has its branches.`,
+    );
   }
 }
 

@@ -16,7 +16,10 @@ export class NotCommittedError extends Error {
     readonly outcome: AbortedOutcome | PendingOutcome | HeuristicOutcome,
     options?: ErrorOptions,
   ) {
-    super(`The transaction ${outcome.transactionId} is not committed but ${wordsOf(outcome)}.`, options);
+    super(
+      `The transaction ${outcome.transactionId} is not committed but ${wordsOf(outcome)}. ${REMEDIES[outcome.status]}`,
+      options,
+    );
     this.name = 'NotCommittedError';
     this.transactionId = outcome.transactionId;
   }
@@ -37,7 +40,11 @@ export class FailedAfterCommitError extends Error {
     readonly transactionId: string,
     cause: unknown,
   ) {
-    super(`${caller} failed after its transaction ${transactionId} was committed.`, { cause });
+    super(
+      `${caller} failed after its transaction ${transactionId} was committed: the changes stay. Do not repeat the call. The ` +
+        'cause is the error of the method.',
+      { cause },
+    );
     this.name = 'FailedAfterCommitError';
   }
 }
@@ -50,7 +57,10 @@ export class InTransactionError extends CoordinatorError {
     readonly caller: string,
     readonly transactionId: string,
   ) {
-    super(`${caller} must not run within a transaction, but was called within ${transactionId}.`);
+    super(
+      `${caller} must not run within a transaction, but was called within ${transactionId}, so it was not run. Call it outside, or ` +
+        'change its propagation.',
+    );
   }
 }
 
@@ -81,6 +91,13 @@ export class InvalidMethodError extends CoordinatorError {
     super(`${method} cannot be a @DistributedTransaction: ${problem}. ${remedy}`);
   }
 }
+
+/** What the caller of a decorated method can do, by the outcome. */
+const REMEDIES: Readonly<Record<NotCommittedError['outcome']['status'], string>> = {
+  aborted: 'Nothing was changed: the call can be repeated once its cause is gone.',
+  pending: 'It may be committed: do not repeat the call, and ask for the outcome by the id.',
+  heuristic: 'A participant may have done something else: do not repeat the call, and look at the reports.',
+};
 
 function wordsOf(outcome: NotCommittedError['outcome']): string {
   if (outcome.status !== 'heuristic') return `${outcome.status}: ${outcome.reason}`;
