@@ -45,6 +45,22 @@ describe('The log on PostgreSQL', () => {
     },
   );
 
+  it.each(['BEGIN', 'FOR UPDATE', 'coalesce(fenced_by', 'COMMIT', 'FROM dtc_log.reports', 'freed AS'])(
+    'completes an adoption whose connection was cut at "%s" when it is asked again',
+    async (text) => {
+      const dead = await bench.start();
+      await append(dead.log, dead.id(1));
+      const member = await bench.start({ isProxied: true });
+      bench.proxy.rule = (data) => (data.includes(text) ? 'cut-answer' : 'pass');
+      await expect(member.log.members.adopt(dead.claim.epoch)).rejects.toThrow('not known');
+      bench.proxy.mend();
+      expect(await member.log.members.adopt(dead.claim.epoch)).toMatchObject({
+        runs: [{ run: { epoch: dead.claim.epoch }, decisions: [{ id: dead.id(1) }] }],
+      });
+      await expect(append(dead.log, dead.id(2))).rejects.toMatchObject({ code: 'DTC_FENCED' });
+    },
+  );
+
   it('fault 27: gives up a slow statement with its connection, and ends its session', async () => {
     const member = await bench.start({ statementTimeoutMs: 300 });
     await bench.client.query('BEGIN');
