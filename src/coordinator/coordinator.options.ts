@@ -112,6 +112,21 @@ export const coordinatorOptionsSchema = z.strictObject({
   shutdownGraceMs: durationMs
     .default(10_000)
     .describe('How long a shutdown waits for the transactions in flight.'),
+  leaseMs: durationMs
+    .default(5_000)
+    .describe(
+      'For how long a member of a shared log counts as alive after it has renewed its lease, which it does every fifth of ' +
+        'this time. All members need the same value.',
+    ),
+  memberName: z
+    .string()
+    .max(200)
+    .default('')
+    .describe('What people call this member of a shared log, such as the name of its host.'),
+  memberAddress: z.string().max(2_000).optional().meta({
+    description: 'The URL at which the other members of a shared log reach this one.',
+    derivedDefault: 'none, so they cannot',
+  }),
 });
 
 /**
@@ -248,6 +263,25 @@ export interface CoordinatorOptions {
    * @default 10_000
    */
   readonly shutdownGraceMs?: number | undefined;
+  /**
+   * For how long a member of a shared log counts as alive after it has renewed its lease, which it does every
+   * fifth of this time. All members need the same value. In milliseconds, from 1 to 86_400_000.
+   *
+   * @default 5_000
+   */
+  readonly leaseMs?: number | undefined;
+  /**
+   * What people call this member of a shared log, such as the name of its host.
+   *
+   * @default ''
+   */
+  readonly memberName?: string | undefined;
+  /**
+   * The URL at which the other members of a shared log reach this one.
+   *
+   * @default none, so they cannot
+   */
+  readonly memberAddress?: string | undefined;
   // /options
 }
 

@@ -110,7 +110,7 @@ export class Admission {
   checkOpen(): void {
     if (this.closed) throw this.refused(new ShuttingDownError());
     if (this.isDraining) throw this.refused(new DrainingError());
-    if (this.log.isLost) throw this.refused(new FencedError(this.options.name));
+    if (this.log.isLost) throw this.refused(this.fenced());
     if (this.log.problem !== undefined) throw this.refused(new LogUnavailableError(this.log.problem));
     const { maxInFlight } = this.options;
     if (this.registry.inFlight >= maxInFlight) throw this.refused(new OverloadedError(maxInFlight));
@@ -125,9 +125,15 @@ export class Admission {
    */
   checkAgain(transaction: TransactionRecord): void {
     this.checkOpen();
+    // Its id is of a run that was fenced while it waited.
+    if (!this.ids.isCurrent(transaction.id)) throw this.refused(this.fenced());
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       this.checkParticipant(branch.participant);
     }
+  }
+
+  private fenced(): FencedError {
+    return new FencedError(this.options.name, this.log.shared && this.log.epoch);
   }
 
   private checkParticipant(participant: RegisteredParticipant): void {

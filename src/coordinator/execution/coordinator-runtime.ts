@@ -10,6 +10,7 @@ import { ClaimedLog } from '../log/claimed-log.js';
 import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
 import { Executor } from './executor.js';
+import { KnownMembers } from './known-members.js';
 import { NO_TRACING, Observers, type Tracing, type TransactionObserver } from './observer.js';
 import { type Rerun, Reruns } from './reruns.js';
 import { Restoration } from './restoration.js';
@@ -62,6 +63,8 @@ export class CoordinatorRuntime {
   readonly limits: ServerLimits;
   readonly unconfirmed = new UnconfirmedEnds();
   readonly restoredRuns = new RestoredRuns();
+  /** The other members, where several share the log. */
+  readonly members = new KnownMembers();
   /** Whether the unfinished transactions of earlier runs have been loaded. */
   isRestored = false;
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
@@ -71,6 +74,8 @@ export class CoordinatorRuntime {
   readonly logWarning: string | undefined;
 
   readonly parts: Omit<RuntimeParts, 'claim'>;
+  /** Called at each sweep, with the time. */
+  onSweep: (now: number) => void = () => {};
   private unfinished: Pick<FoundRecords, 'decisions' | 'reports'>;
 
   constructor({ claim, ...parts }: RuntimeParts) {
@@ -92,8 +97,7 @@ export class CoordinatorRuntime {
     );
     this.observers = new Observers(clock, observer, parts.tracing ?? NO_TRACING);
     this.deadlines = new Deadlines(this.registry);
-    this.log.isUnsettled = (id) =>
-      !this.isRestored || this.restoredRuns.isRestoring || this.registry.find(id)?.isSettled === false;
+    this.log.isUnsettled = (id) => this.mayCall(id);
     const { registry, ambient, deadlines, observers, unconfirmed } = this;
     const { completionWaitMs } = options;
     this.reruns = this.makeReruns();
@@ -133,7 +137,40 @@ export class CoordinatorRuntime {
       clock,
       this.timeLimits,
     );
-    this.restoration = new Restoration(executor, registry, resolver, unconfirmed, observers, timeoutMs);
+    const noteEnd = (id: string): void => executor.records.endedEarlier(id);
+    this.restoration = new Restoration(
+      executor,
+      registry,
+      resolver,
+      unconfirmed,
+      observers,
+      timeoutMs,
+      noteEnd,
+    );
+  }
+
+  /** Whether branches of a transaction may still be called: by this member, or by another one of a shared log. */
+  private mayCall(id: string): boolean {
+    if (!this.isRestored || this.restoredRuns.isRestoring) return true;
+    const known = this.registry.find(id);
+    if (known !== undefined) return !known.isSettled;
+    if (this.log.shared === undefined) return false;
+    const origin = this.ids.originOf(id);
+    if (origin.kind !== 'own' || this.ids.isCurrent(id)) return false;
+    return this.restoredRuns.of(id) === undefined && this.members.mayBeOpen(origin.epoch);
+  }
+
+  /**
+   * Goes on with a later run of the same log: the one before was fenced. Transactions of the earlier run that are decided
+   * go on as well.
+   *
+   * @throws RangeError when the claim is of another log, or its epoch cannot be used. Nothing has changed then.
+   */
+  takeRun(claim: LogClaim): void {
+    const { logId } = this.log.run;
+    if (claim.logId !== logId) throw new RangeError(`The log ${logId} gives its id as ${claim.logId} now.`);
+    this.ids.startAgain(claim.epoch);
+    this.log.claimedAgain(claim);
   }
 
   private makeReruns(): Reruns {
@@ -172,6 +209,7 @@ export class CoordinatorRuntime {
     this.capacities.sweep(now);
     this.timeLimits.sweep(now);
     this.registry.expire(now);
+    this.onSweep(now);
   }
 
   /** Puts the transaction in flight. */

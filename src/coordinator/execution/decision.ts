@@ -4,7 +4,15 @@ import { messageOf } from '../gate/texts.js';
 import type { ClaimedLog } from '../log/claimed-log.js';
 import type { DecisionLog } from '../log/decision-log.js';
 import { LogBrokenError, RecordRefusedError } from '../log/log-errors.js';
-import { READY, isAbort, isCommit, patienceEnded, recordAbsent, recorded } from '../protocol/index.js';
+import {
+  awaitsRecord,
+  idPrefixOf,
+  isAbort,
+  isCommit,
+  patienceEnded,
+  recordAbsent,
+  recorded,
+} from '../protocol/index.js';
 import { backoffMs } from './backoff.js';
 import { type Clock, NEVER } from './clock.js';
 import type { Deadlines } from './deadlines.js';
@@ -32,6 +40,7 @@ export class DecisionRecorder {
   ) {}
 
   record(transaction: TransactionRecord): void {
+    const { run } = this.log;
     let appended: void | Promise<void>;
     try {
       appended = this.log.storage.append(transaction);
@@ -50,8 +59,8 @@ export class DecisionRecorder {
       appended,
       () => this.appended(transaction),
       (error: unknown) => {
-        // A record that the log cannot hold says nothing about the next record.
-        if (!(error instanceof RecordRefusedError)) this.log.failed(error);
+        // A record that cannot be kept says nothing about the next one.
+        if (!(error instanceof RecordRefusedError)) this.log.failed(error, run);
         this.unknown(transaction, error);
       },
     );
@@ -63,19 +72,25 @@ export class DecisionRecorder {
       const error = new Error('the log has recorded a decision after it had answered that it never would');
       this.observers.defect(error, transaction.id);
     }
+    this.isThere(transaction);
+  }
+
+  /** Its record is in the log: nothing more is asked about it. */
+  private isThere(transaction: TransactionRecord): void {
+    if (transaction.extras !== undefined) transaction.extras.inquiryAt = 0;
     recorded(transaction, transaction.executor);
   }
 
   /** @returns when the log is asked again. */
-  dueAt({ state, extras }: TransactionRecord): number {
-    const inquiryAt = extras?.inquiryAt ?? 0;
-    return state === READY && inquiryAt !== 0 ? inquiryAt : NEVER;
+  dueAt(transaction: TransactionRecord): number {
+    const inquiryAt = transaction.extras?.inquiryAt ?? 0;
+    return inquiryAt !== 0 && awaitsRecord(transaction) ? inquiryAt : NEVER;
   }
 
   /** Asks the log again when it is time. */
   examine(transaction: TransactionRecord, now: number): void {
     const inquiryAt = transaction.extras?.inquiryAt ?? 0;
-    if (transaction.state !== READY || inquiryAt === 0 || inquiryAt > now) return;
+    if (!awaitsRecord(transaction) || inquiryAt === 0 || inquiryAt > now) return;
     if (transaction.extras?.inquiries === 0) {
       this.log.failed(new Error(`it has not answered for ${ANSWER_WITHIN_MS} ms`));
     }
@@ -84,8 +99,8 @@ export class DecisionRecorder {
 
   /** Asks the log, the first time at once, since a lost acknowledgement is the likeliest cause. */
   private unknown(transaction: TransactionRecord, error: unknown): void {
-    // Another inquiry has found the answer meanwhile.
-    if (transaction.state !== READY) return;
+    // Another inquiry has found it out meanwhile.
+    if (!awaitsRecord(transaction)) return;
     const message = messageOf(error);
     const extras = transaction.needExtras();
     this.observers.recordUnknown(transaction, message);
@@ -95,7 +110,8 @@ export class DecisionRecorder {
     else this.inquireLater(transaction);
   }
 
-  private async inquire(transaction: TransactionRecord): Promise<void> {
+  /** Asks the log. @returns a promise that resolves when it has answered; it is never a rejection. */
+  async inquire(transaction: TransactionRecord): Promise<void> {
     const extras = transaction.needExtras();
     extras.inquiries++;
     this.inquireIn(transaction, ANSWER_WITHIN_MS);
@@ -106,7 +122,7 @@ export class DecisionRecorder {
       return;
     }
     const found = answer.value;
-    if (found === 'recorded') recorded(transaction, transaction.executor);
+    if (found === 'recorded') this.isThere(transaction);
     else if (found === 'absent') recordAbsent(transaction, transaction.executor);
     else if (found === 'fenced') this.fenced(transaction);
     else this.unknown(transaction, new Error('the log answered neither recorded, absent nor fenced'));
@@ -118,8 +134,9 @@ export class DecisionRecorder {
    * is still accepted.
    */
   private fenced(transaction: TransactionRecord): void {
-    this.log.lose();
-    if (transaction.state !== READY) return;
+    // That an earlier run of this process is fenced says nothing of the present one.
+    if (transaction.id.startsWith(idPrefixOf(this.log.run))) this.log.lose();
+    if (!awaitsRecord(transaction)) return;
     transaction.needExtras().inquiryAt = 0;
     patienceEnded(transaction, transaction.executor);
     this.registry.setAside(transaction);
@@ -165,6 +182,18 @@ export class UnforcedRecords {
    */
   ended(transaction: TransactionRecord): void {
     this.note(transaction, () => this.logOf(transaction).end(transaction.id));
+  }
+
+  /** As {@link ended}, for a transaction of an earlier run of this process that is not kept any more. */
+  endedEarlier(id: string): void {
+    const failed = (error: unknown): void => this.observers.defect(error, `noting the end of ${id}`);
+    const writing = settled(() => this.log.storage.end(id));
+    void writing.then((answer) => 'error' in answer && failed(answer.error));
+  }
+
+  /** The branch that the record names as the decider has refused. If that is not noted, the branch is asked once more. */
+  refused(transaction: TransactionRecord): void {
+    this.note(transaction, () => this.log.shared?.end(transaction.id, 'aborted'));
   }
 
   /**

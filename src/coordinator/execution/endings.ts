@@ -1,4 +1,6 @@
 import {
+  ABORTED,
+  CAUSE_REFUSED,
   COMMITTED,
   COMMITTING,
   NO_BRANCHES,
@@ -99,6 +101,7 @@ export class Endings {
   private noteEnd(transaction: TransactionRecord): void {
     const { records } = this.parts;
     if (isRecorded(transaction)) records.ended(transaction);
+    else if (isRecordedAndRefused(transaction)) records.refused(transaction);
     if (transaction.extras?.owesForget !== true) return;
     transaction.extras.owesForget = false;
     records.forgotten(transaction);
@@ -107,8 +110,15 @@ export class Endings {
 
 /** Whether the commit record of an ended transaction is in the log. */
 function isRecorded(transaction: TransactionRecord): boolean {
-  const { state, yes } = transaction;
-  return state === COMMITTED && !isDecidedByBranch(transaction) && yes !== NO_BRANCHES;
+  const { state, yes, recordsAll } = transaction;
+  if (state !== COMMITTED) return false;
+  return isDecidedByBranch(transaction) ? recordsAll : yes !== NO_BRANCHES;
+}
+
+/** Whether the log has a record of an aborted transaction, which names the branch that has refused. */
+function isRecordedAndRefused(transaction: TransactionRecord): boolean {
+  const { state, cause, recordsAll } = transaction;
+  return state === ABORTED && cause === CAUSE_REFUSED && recordsAll && isDecidedByBranch(transaction);
 }
 
 /** The payloads are kept only as long as a branch may have to be rolled back again. */

@@ -9,6 +9,7 @@ import {
   ACTIVE,
   type BranchSet,
   CAUSE_CANCELLED,
+  CAUSE_NOT_RECORDED,
   CAUSE_ROLLED_BACK,
   COMMITTING,
   LOG_DECIDES,
@@ -17,10 +18,13 @@ import {
   TOLD_ABORTED,
   TOLD_NOTHING,
   type ToldNumber,
+  awaitsRecord,
   deadlinePassed,
   forgetHeuristics,
   isUndecided,
   markRollbackOnly,
+  recordAbsent,
+  recorded,
   requestCommit,
   requestRollback,
 } from '../protocol/index.js';
@@ -70,7 +74,6 @@ export interface ExecutorParts {
  */
 export class Executor implements TransactionExecutor {
   readonly clock: Clock;
-  readonly run: CoordinatorRun;
   readonly voting: Voting;
   readonly completion: Completion;
   readonly records: UnforcedRecords;
@@ -81,7 +84,6 @@ export class Executor implements TransactionExecutor {
   constructor(private readonly parts: ExecutorParts) {
     const { clock, random, log, registry, deadlines, ambient, observers, reruns, limits } = parts;
     this.clock = clock;
-    this.run = log.run;
     this.observers = observers;
     const contention = new Contention(clock);
     this.voting = new Voting({ clock, deadlines, ambient, observers, contention, limits });
@@ -103,9 +105,15 @@ export class Executor implements TransactionExecutor {
     });
   }
 
+  get run(): CoordinatorRun {
+    return this.parts.log.run;
+  }
+
   /** Starts the voting. A repeat does nothing. */
   commitRequested(transaction: TransactionRecord): void {
     const { firstBranch, size } = transaction;
+    // Another member answers for it when this one is gone: then what has no record is aborted.
+    if (transaction.state === ACTIVE) transaction.recordsAll = this.parts.log.shared !== undefined;
     const decider = size === 1 && firstBranch!.participant.onePhase ? firstBranch!.index : LOG_DECIDES;
     requestCommit(transaction, decider, this);
   }
@@ -143,6 +151,32 @@ export class Executor implements TransactionExecutor {
       transaction.needExtras().abortReason = 'the coordinator shut down before it was decided';
     }
     deadlinePassed(transaction, this);
+  }
+
+  /**
+   * The run was fenced, so that nothing more can be decided in it: what was not sent to the log is aborted, and the log is
+   * asked at once about what was sent.
+   *
+   * @returns a promise that resolves when the log has answered; it is never a rejection.
+   */
+  async abandon(): Promise<void> {
+    const questions: Promise<void>[] = [];
+    this.parts.registry.forEach((transaction) => {
+      if (isUndecided(transaction.state)) {
+        transaction.needExtras().abortReason =
+          'this member was fenced before the decision was sent to the log';
+        requestRollback(transaction, CAUSE_NOT_RECORDED, this);
+      } else if (awaitsRecord(transaction) && transaction.told === TOLD_NOTHING) {
+        questions.push(this.recorder.inquire(transaction));
+      }
+    });
+    await Promise.all(questions);
+  }
+
+  /** It was found out whether the record of a transaction of an earlier run is in the log. */
+  foundOut(transaction: TransactionRecord, isRecorded: boolean): void {
+    if (isRecorded) recorded(transaction, this);
+    else recordAbsent(transaction, this);
   }
 
   /**

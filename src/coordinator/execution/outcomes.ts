@@ -11,6 +11,7 @@ import {
   TOLD_COMMITTED,
   TOLD_HEURISTIC,
   type ToldNumber,
+  awaitsRecord,
   heuristicOutcome,
   isAbort,
 } from '../protocol/index.js';
@@ -75,7 +76,7 @@ function aborted(transaction: TransactionRecord): AbortedOutcome {
 function pending(transaction: TransactionRecord): PendingOutcome {
   const { id: transactionId, branches } = transaction;
   if (transaction.state === READY) {
-    const decider = branches[transaction.decider];
+    const decider = awaitsRecord(transaction) ? undefined : branches[transaction.decider];
     const reason = decider
       ? `${decider.participant.name} has not reported whether it committed`
       : 'it is not known yet whether the decision is in the log';

@@ -4,6 +4,7 @@ import {
   type CommitDecision,
   type CommitRecord,
   DECIDED_BY_LOG,
+  type Decider,
   type DecisionLog,
 } from '../log/decision-log.js';
 import type { Outcome } from '../outcome.js';
@@ -21,6 +22,7 @@ import {
   heuristicBranches,
   includes,
   isAbort,
+  only,
   owes,
 } from '../protocol/index.js';
 import type { ServerLimit, Share } from './capacity/server-limit.js';
@@ -204,12 +206,14 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     return this.endedAt !== 0 && this.open === 0 && !this.isWatched;
   }
 
-  /** The commit record: the branches that voted commit, each with the data that its commit needs. */
+  /** What the log is to keep: the branches that voted commit, or the one that decides, each with what its commit needs. */
   toRecord(): CommitRecord {
-    // No branch is marked open before the decision, but the record is made then.
-    const open = this.state === READY ? this.yes : this.open;
+    const decider = this.branches[this.decider];
+    const named = decider === undefined ? this.yes : this.yes | only(decider.index);
+    // Nothing is open before the decision, which is when the record is made.
+    const open = this.state === READY ? named : this.open;
     const branches = this.branches
-      .filter(({ index }) => includes(this.yes, index))
+      .filter(({ index }) => includes(named, index))
       .map(({ index, branchId, participant, payload }) => {
         const completed = !includes(open, index);
         const { name, address } = participant;
@@ -219,7 +223,7 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     const { clock } = this.executor;
     const decidedAt = clock.epochMs + (this.decidedAt === 0 ? clock.now() : this.decidedAt);
     const begunAt = clock.epochMs + this.startedAt;
-    return { id: this.id, name: this.name, decider: DECIDED_BY_LOG, begunAt, decidedAt, branches };
+    return { id: this.id, name: this.name, decider: deciderOf(decider), begunAt, decidedAt, branches };
   }
 
   /** @returns whole microseconds since the transaction began. */
@@ -264,6 +268,10 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   private momentOf(us: number): number {
     return us === NOT_YET ? 0 : this.startedAt + us / 1000;
   }
+}
+
+function deciderOf(branch: BranchRecord | undefined): Decider {
+  return branch === undefined ? DECIDED_BY_LOG : { kind: 'branch', branchId: branch.branchId };
 }
 
 /** The order in which the participants of a transaction prepare one after the other. */

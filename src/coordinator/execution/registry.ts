@@ -87,6 +87,16 @@ export class TransactionRegistry {
     return this.restoredDecisions.has(id);
   }
 
+  /** Whether a transaction was begun in an earlier run of this process. */
+  isOfEarlierRun(id: string): boolean {
+    return !this.ids.isCurrent(id) && this.ids.sequenceOf(id) !== 0;
+  }
+
+  /** A commit record was found of a transaction that was begun in an earlier run of this process. */
+  noteDecision(id: string): void {
+    this.restoredDecisions.add(id);
+  }
+
   /**
    * Whether a transaction belongs to this run, was restored as committed, or is present. It is then not
    * restored again.
@@ -108,7 +118,7 @@ export class TransactionRegistry {
     if (sequence === 0) return this.restored.get(id);
     // A transaction of an earlier run takes a number of this run as its place, and keeps its own id.
     const found = this.get(sequence);
-    return found?.id === id ? found : undefined;
+    return found?.id === id ? found : this.restored.get(id);
   }
 
   /**

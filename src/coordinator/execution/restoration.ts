@@ -5,13 +5,18 @@ import type { RegisteredParticipant } from '../participant/registered-participan
 import {
   MAX_BRANCH_SET,
   NO_BRANCHES,
+  READY,
+  awaitsRecord,
   completionRound,
   firstBranches,
   isAbort,
   isCommit,
+  isDecidedByBranch,
   only,
+  recorded,
   reopenEnded,
   restoreCommitted,
+  restoreDecider,
   restoreOrphan,
   restoreReport,
 } from '../protocol/index.js';
@@ -45,6 +50,8 @@ export class Restoration {
     private readonly unconfirmed: UnconfirmedEnds,
     private readonly observers: Observers,
     private readonly timeoutMs: number,
+    /** Notes the end of a transaction that is not known here any more. */
+    private readonly noteEnd: (id: string) => void,
   ) {}
 
   /**
@@ -61,10 +68,11 @@ export class Restoration {
     log?: DecisionLog,
   ): TransactionRecord | undefined {
     const { id, name, branches, begunAt, decidedAt } = record;
-    if (this.isKnown(id)) {
+    if (this.isKnown(id) && !this.isLeftByEarlierRun(record, log)) {
       this.checkAgainst(id);
       return undefined;
     }
+    const decider = openDeciderOf(record);
     const transaction = this.make(id, name, begunAt, decidedAt);
     noteIn(transaction, log);
     let open = NO_BRANCHES;
@@ -76,9 +84,11 @@ export class Restoration {
         continue;
       }
       open |= only(index);
-      this.owe(branch, 'commit');
+      if (index === decider) this.owe(branch, 'one-phase');
+      else if (decider === -1) this.owe(branch, 'commit');
     }
-    restoreCommitted(transaction, branches.length, firstBranches(branches.length), open);
+    if (decider !== -1) restoreDecider(transaction, branches.length, decider);
+    else restoreCommitted(transaction, branches.length, firstBranches(branches.length), open);
     this.adopt(transaction, reports);
     return transaction;
   }
@@ -109,10 +119,31 @@ export class Restoration {
     return this.registry.hasHad(id) || this.reportedIds.has(id);
   }
 
+  /**
+   * The record is of an earlier run of this process, which was fenced meanwhile. If the transaction is over, only its end
+   * could not be noted, and it is noted again. If it was not known whether it is recorded, it goes on.
+   *
+   * @returns whether it has to be brought back all the same, since what its branch has decided is not known any more.
+   */
+  private isLeftByEarlierRun({ id, decider }: CommitRecord, log?: DecisionLog): boolean {
+    if (log !== undefined || !this.registry.isOfEarlierRun(id)) return false;
+    const known = this.registry.find(id);
+    if (known === undefined) {
+      if (decider.kind === 'branch') return true;
+      this.registry.noteDecision(id);
+      this.noteEnd(id);
+      return false;
+    }
+    if (!isAbort(known.state)) this.registry.noteDecision(id);
+    if (awaitsRecord(known)) recorded(known, this.executor);
+    else this.executor.settled(known);
+    return false;
+  }
+
   /** Its commit record was found only now. */
   private checkAgainst(id: string): void {
     const known = this.registry.find(id);
-    if (known === undefined || !isAbort(known.state)) return;
+    if (known === undefined || !isAbort(known.state) || isDecidedByBranch(known)) return;
     const error = new Error(
       'the commit record of an aborted transaction was found: one of its branches may be rolled back',
     );
@@ -177,7 +208,7 @@ export class Restoration {
       this.unconfirmed.add(branch, this.executor.clock.now());
       restoreReport(transaction, branch.index, kind);
     }
-    if (transaction.open !== NO_BRANCHES) return;
+    if (transaction.open !== NO_BRANCHES || transaction.state === READY) return;
     transaction.endedAt = this.executor.clock.now();
     // Only its end was not recorded.
     this.executor.settled(transaction);
@@ -227,6 +258,12 @@ function branchIn(
   return transaction?.branches.find(
     (branch) => branch.participant === participant && branch.branchId === branchId,
   );
+}
+
+/** @returns the index of the branch that decides and may not have, or -1. */
+function openDeciderOf({ decider, branches }: CommitRecord): number {
+  if (decider.kind === 'log') return -1;
+  return branches.findIndex(({ branchId, completed }) => branchId === decider.branchId && !completed);
 }
 
 /** From now on the records of the transaction go to the log that holds its commit record. */

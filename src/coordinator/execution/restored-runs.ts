@@ -16,13 +16,18 @@ export interface FoundRecords {
   readonly log?: DecisionLog;
 }
 
-/**
- * The runs whose records this coordinator has loaded: all their decisions are known, so no record means
- * abort.
- */
+/** A run whose records were taken up. */
+export interface RestoredRun {
+  /** Whether its log is durable. */
+  readonly durable: boolean;
+  /** From 1, in the order in which they were taken up. */
+  readonly number: number;
+}
+
+/** The runs whose records this coordinator has taken up: all their decisions are known, so no record means abort. */
 export class RestoredRuns {
-  /** Whether their logs are durable, by the prefix of the ids of their transactions. */
-  private readonly durable = new Map<string, boolean>();
+  /** By what the ids of their transactions begin with. */
+  private readonly runs = new Map<string, RestoredRun>();
   private restorations = 0;
 
   /** Whether records are being loaded. */
@@ -38,16 +43,22 @@ export class RestoredRuns {
     this.restorations--;
   }
 
-  /** All records of a run are loaded. */
-  add(run: CoordinatorRun): void {
-    this.durable.set(idPrefixOf(run), run.durable);
+  /** How many runs were taken up. A list that was asked for since then is younger than the records of each of them. */
+  get count(): number {
+    return this.runs.size;
   }
 
-  /** @returns what is known of the run of a transaction; undefined when its records were not loaded. */
-  of(transactionId: string): { readonly durable: boolean } | undefined {
-    if (this.durable.size === 0) return undefined;
+  /** All records of a run are loaded. */
+  add(run: CoordinatorRun): void {
+    const prefix = idPrefixOf(run);
+    const before = this.runs.get(prefix);
+    this.runs.set(prefix, { durable: run.durable, number: before?.number ?? this.runs.size + 1 });
+  }
+
+  /** @returns what is known of the run that a transaction is of; undefined when its records were not taken up. */
+  of(transactionId: string): RestoredRun | undefined {
+    if (this.runs.size === 0) return undefined;
     const origin = originOf(transactionId);
-    const durable = origin && this.durable.get(idPrefixOf(origin));
-    return durable === undefined ? undefined : { durable };
+    return origin && this.runs.get(idPrefixOf(origin));
   }
 }

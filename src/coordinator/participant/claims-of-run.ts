@@ -14,7 +14,7 @@ export class ClaimsOfRun implements ParticipantClaims {
   private readonly underWay = new Map<RegisteredParticipant, Promise<void>>();
 
   constructor(
-    private readonly run: CoordinatorRun,
+    private run: CoordinatorRun,
     private readonly isOwnRun: IsOwnRun,
     /** Whether to accept participants whose branches outlive the process although the log is not durable. */
     private readonly allowMemoryLog: boolean,
@@ -28,9 +28,17 @@ export class ClaimsOfRun implements ParticipantClaims {
     if (participant.isClaimed) return Promise.resolve();
     const underWay = this.underWay.get(participant);
     if (underWay !== undefined) return underWay;
-    const claim = this.ask(participant).finally(() => this.underWay.delete(participant));
+    const claim: Promise<void> = this.ask(participant).finally(() => {
+      if (this.underWay.get(participant) === claim) this.underWay.delete(participant);
+    });
     this.underWay.set(participant, claim);
     return claim;
+  }
+
+  startAgain(run: CoordinatorRun): void {
+    this.run = run;
+    // What is under way is for the run before.
+    this.underWay.clear();
   }
 
   async claimAll(participants: readonly RegisteredParticipant[]): Promise<void> {
@@ -55,10 +63,11 @@ export class ClaimsOfRun implements ParticipantClaims {
 
   private async ask(participant: RegisteredParticipant): Promise<void> {
     const { instance } = participant;
+    const { run } = this;
     if (this.lacksDurableLog(participant)) throw new DurableLogNeededError(participant.name);
-    await instance.claim?.(this.run, this.isOwnRun);
-    // Another instance may have taken its place since.
-    if (participant.instance === instance) participant.isClaimed = true;
+    await instance.claim?.(run, this.isOwnRun);
+    // Another instance may have taken its place since, or a later run that of this one.
+    if (participant.instance === instance && this.run === run) participant.isClaimed = true;
   }
 
   private lacksDurableLog({ preparesDurably }: RegisteredParticipant): boolean {

@@ -1,3 +1,4 @@
+import type { CoordinatorRun } from './participant.js';
 import type { RegisteredParticipant } from './registered-participant.js';
 
 /** Claims participants for a run of the coordinator. Each participant is claimed once. */
@@ -14,6 +15,9 @@ export interface ParticipantClaims {
    * @returns a promise that rejects with the first error of a participant.
    */
   claimAll(participants: readonly RegisteredParticipant[]): Promise<void>;
+
+  /** Claims the participants for a later run of the same process from now on: each has to accept that one. */
+  startAgain(run: CoordinatorRun): void;
 
   /** Claims one participant after the start. A refusal is logged and stops nothing else. */
   claimLater(participant: RegisteredParticipant): Promise<void>;

@@ -9,7 +9,7 @@ import type { ParticipantReference } from './branch-request.js';
 import type { ParticipantClaims } from './participant-claims.js';
 import { type ParticipantEntry, entryOf } from './participant-entry.js';
 import { type ParticipantOptions, resolveParticipantOptions } from './participant.options.js';
-import type { TransactionParticipant } from './participant.js';
+import type { CoordinatorRun, TransactionParticipant } from './participant.js';
 import { checkMethods, classNameOf, classOf } from './participant-methods.js';
 import { type Pause, RegisteredParticipant } from './registered-participant.js';
 
@@ -126,6 +126,19 @@ export class ParticipantRegistry {
     if (!this.isStarted || claims === undefined) return;
     const missing = this.registered().filter(({ isClaimed }) => !isClaimed);
     await Promise.all(missing.map((registered) => claims.claimLater(registered)));
+  }
+
+  /**
+   * Claims the participants for a later run of the same process. Until a participant has accepted it, none of its branches
+   * is started.
+   *
+   * @returns a promise that never rejects.
+   * @internal
+   */
+  async claimForNext(run: CoordinatorRun): Promise<void> {
+    this.claims?.startAgain(run);
+    for (const registered of this.participants.values()) this.requireClaim(registered);
+    await this.claimAgain();
   }
 
   private requireClaim(registered: RegisteredParticipant): void {

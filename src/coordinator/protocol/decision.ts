@@ -1,4 +1,4 @@
-import { NO_BRANCHES } from './branch-set.js';
+import { NO_BRANCHES, only } from './branch-set.js';
 import type { ProtocolEffects } from './effects.js';
 import {
   ABORTED,
@@ -72,7 +72,7 @@ export function tell<T extends ProtocolTransaction>(
 
 /**
  * Every vote is in and none forbids commit. If a branch voted commit, the decision must be made durable
- * first. Otherwise no branch is in doubt, so no record is needed.
+ * first. Otherwise no branch is in doubt, so no record is needed, unless every commit is recorded.
  *
  * @internal
  */
@@ -81,14 +81,28 @@ export function allVotedForCommit<T extends ProtocolTransaction>(
   effects: ProtocolEffects<T>,
 ): void {
   enter(transaction, READY, effects);
-  if (transaction.yes === NO_BRANCHES) decideCommit(transaction, effects);
+  if (transaction.yes === NO_BRANCHES && !transaction.recordsAll) decideCommit(transaction, effects);
   else effects.record(transaction);
 }
 
-/** Event: the commit decision is durable. It is now final. */
+/**
+ * Event: the record is durable. It is the commit decision, and now final. If a branch decides, the record only names that
+ * branch, and the branch is asked now.
+ */
 export function recorded<T extends ProtocolTransaction>(transaction: T, effects: ProtocolEffects<T>): void {
-  if (transaction.state !== READY || isDecidedByBranch(transaction)) return;
-  decideCommit(transaction, effects);
+  if (!awaitsRecord(transaction)) return;
+  if (!isDecidedByBranch(transaction)) {
+    decideCommit(transaction, effects);
+    return;
+  }
+  transaction.awaiting = only(transaction.decider);
+  effects.commitOnePhase(transaction);
+}
+
+/** Whether it is not known yet whether the record of the transaction is in the log. Before that no branch decides. */
+export function awaitsRecord(transaction: ProtocolTransaction): boolean {
+  if (transaction.state !== READY) return false;
+  return !isDecidedByBranch(transaction) || transaction.awaiting === NO_BRANCHES;
 }
 
 /**
@@ -99,7 +113,7 @@ export function recordAbsent<T extends ProtocolTransaction>(
   transaction: T,
   effects: ProtocolEffects<T>,
 ): void {
-  if (transaction.state !== READY || isDecidedByBranch(transaction)) return;
+  if (!awaitsRecord(transaction)) return;
   decideAbort(transaction, CAUSE_NOT_RECORDED, NO_BRANCH, effects);
 }
 

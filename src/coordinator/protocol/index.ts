@@ -1,6 +1,6 @@
 export * from './branch-set.js';
 export * from './completion.js';
-export { patienceEnded, recordAbsent, recorded } from './decision.js';
+export { awaitsRecord, patienceEnded, recordAbsent, recorded } from './decision.js';
 export type { ProtocolEffects } from './effects.js';
 export * from './heuristics.js';
 export * from './recovery.js';

@@ -1,4 +1,4 @@
-import { type BranchSet, NO_BRANCHES, only } from './branch-set.js';
+import { type BranchSet, NO_BRANCHES, firstBranches, only } from './branch-set.js';
 import { step } from './decision.js';
 import type { HeuristicKind } from './heuristics.js';
 import { ABORTED, ABORTING, ACTIVE, COMMITTED, COMMITTING, PREPARING, READY } from './states.js';
@@ -28,6 +28,22 @@ export function restoreCommitted(
   transaction.open = open;
   transaction.stalled = open;
   if (open === NO_BRANCHES) step(transaction, COMMITTED);
+  transaction.told = TOLD_PENDING;
+}
+
+/**
+ * Restores a new transaction from a record that names the branch that decides. Nothing is decided, or it is not known: the
+ * branch is asked again, and counts as stalled. The others have voted commit, and wait for its decision.
+ */
+export function restoreDecider(transaction: ProtocolTransaction, size: number, decider: number): void {
+  step(transaction, PREPARING);
+  step(transaction, READY);
+  transaction.size = size;
+  transaction.recordsAll = true;
+  transaction.decider = decider;
+  transaction.awaiting = only(decider);
+  transaction.stalled = only(decider);
+  transaction.yes = firstBranches(size) & ~only(decider);
   transaction.told = TOLD_PENDING;
 }
 
@@ -78,7 +94,10 @@ export function reopenEnded(transaction: ProtocolTransaction, branch: number): v
 
 /** What a coordinator knows of a transaction with a branch in doubt. */
 export interface Knowledge {
-  /** Whether this coordinator holds the claim on the transaction: its epoch is the log's latest. */
+  /**
+   * Whether this coordinator holds the claim on the transaction: its epoch is the log's latest, or, of a log that
+   * several members share, it has fenced the epoch of the transaction.
+   */
   readonly owns: boolean;
   /** Whether the log has a commit record of the transaction, read after the claim. */
   readonly recorded: boolean;

@@ -93,6 +93,11 @@ export class ProtocolTransaction {
   hazard: BranchSet = NO_BRANCHES;
   /** The caller ruled commit out, so commit can no longer be decided. */
   rollbackOnly = false;
+  /**
+   * Every commit is recorded before it takes effect: also one that a branch decides, and one that changes nothing.
+   * Otherwise only a commit that the log decides is.
+   */
+  recordsAll = false;
   /** What makes the decision: {@link LOG_DECIDES}, or the index of the branch that decides. */
   decider: number = LOG_DECIDES;
   cause: AbortCauseNumber = CAUSE_NONE;

@@ -60,8 +60,10 @@ export function requestCommit<T extends ProtocolTransaction>(
     allVotedForCommit(transaction, effects);
   } else if (isDecidedByBranch(transaction)) {
     // The participant takes the place of the log: the decision may exist before its answer arrives.
+    if (transaction.recordsAll) transaction.awaiting = NO_BRANCHES;
     enter(transaction, READY, effects);
-    effects.commitOnePhase(transaction);
+    if (transaction.recordsAll) effects.record(transaction);
+    else effects.commitOnePhase(transaction);
   } else {
     effects.prepare(transaction);
   }

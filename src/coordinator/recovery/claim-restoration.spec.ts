@@ -263,7 +263,7 @@ describe('Branches that a second run has left prepared', () => {
     stock.prepared = [orphan];
     await twoScans();
     await restoring;
-    expect(runtime.restoredRuns.of(orphan.transactionId)).toEqual({ durable: true });
+    expect(runtime.restoredRuns.of(orphan.transactionId)).toMatchObject({ durable: true });
     await twoScans();
 
     expect(rolledBack(stock)).toEqual([]);

@@ -7,6 +7,7 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
+import { Membership } from '../membership/membership.js';
 import { ClaimsOfRun } from '../participant/claims-of-run.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { messageOf } from '../gate/texts.js';
@@ -25,6 +26,8 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   private readonly sweep: PeriodicJob;
   private readonly recoveryJob: PeriodicJob;
   private readonly recovery: Recovery;
+  /** What makes it a member of a coordinator, where several share the log. */
+  private readonly membership: Membership | undefined;
   private endSubscription: (() => void) | undefined;
   private logClosed: Promise<void> | undefined;
 
@@ -37,8 +40,17 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     const { name } = options;
     this.recovery = new Recovery(runtime);
     this.sweep = new PeriodicJob(scheduler, `${name}.sweep`, options.sweepIntervalMs, () => runtime.sweep());
-    // The job does not wait for the pass: each participant has its own, and a hanging one is skipped.
-    this.recoveryJob = new PeriodicJob(scheduler, `${name}.recovery`, options.recoveryIntervalMs, () => {
+    const { shared } = runtime.log;
+    if (shared !== undefined) {
+      this.membership = new Membership(runtime, shared, this.recovery, ({ level, message }) =>
+        this.logger[level](message),
+      );
+    }
+    // A prepare of a run that was fenced may land at any time, and is to be found within one lease.
+    const { recoveryIntervalMs, leaseMs } = options;
+    const intervalMs = shared === undefined ? recoveryIntervalMs : Math.min(recoveryIntervalMs, leaseMs);
+    // A pass is not waited for: each participant has its own, and only one that hangs is passed over.
+    this.recoveryJob = new PeriodicJob(scheduler, `${name}.recovery`, intervalMs, () => {
       void this.recovery.pass();
     });
   }
@@ -46,6 +58,7 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   onModuleInit(): void {
     if (this.runtime.logWarning !== undefined) this.logger.warn(this.runtime.logWarning);
     this.endSubscription = this.runtime.parts.clock.onAdvance?.(() => this.runtime.sweep());
+    this.membership?.start();
     this.sweep.start();
     this.recoveryJob.start();
   }
@@ -81,6 +94,7 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
       this.logger.warn(`"${name}" has branches to complete and is not registered: they wait until it is`);
     }
     void this.recovery.pass();
+    this.membership?.takeOver();
     const { capacities } = this.runtime;
     capacities.report = ({ level, message }) => this.logger[level](message);
     await capacities.start();
@@ -108,7 +122,12 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     reruns.close();
     limits.close();
     const { shutdownGraceMs } = parts.options;
-    const drained = Promise.all([registry.whenIdle(), this.recovery.stop(), this.recoveryJob.stop()]);
+    const drained = Promise.all([
+      registry.whenIdle(),
+      this.membership?.stop(),
+      this.recovery.stop(),
+      this.recoveryJob.stop(),
+    ]);
     if (registry.inFlight > 0) {
       this.logger.log(
         `Waiting up to ${shutdownGraceMs} ms for the transactions in flight: ${registry.inFlight}`,
@@ -120,6 +139,8 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   }
 
   async onApplicationShutdown(): Promise<void> {
+    // What is left is handed over at once. The sweep still ends a wait for the log.
+    if (this.membership !== undefined) await this.withinGrace(this.membership.leave());
     await this.sweep.stop();
     this.endSubscription?.();
     // A hanging disk must not prevent the end of the process.

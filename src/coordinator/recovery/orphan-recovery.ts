@@ -1,14 +1,30 @@
 import type { BranchRecord } from '../execution/records.js';
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { messageOf } from '../gate/texts.js';
-import type { UndecidedReason } from '../execution/observer.js';
 import { type UnconfirmedEnd, mayList } from '../execution/unconfirmed-ends.js';
 import { type PreparedBranch, branchKey } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { presume } from '../protocol/index.js';
+import { originOf } from '../protocol/index.js';
 import { type ListedBranch, countListed, isPreparedBranch, listedAt } from './listed-branches.js';
+import { type Presumption, Presumptions } from './presumption.js';
 import { LOOKED_AT_IN_A_SLICE, Slices } from './slices.js';
 import { UndecidedTally } from './undecided-branches.js';
+
+/** So many branches of epochs that are settled are looked up in the log for one list. The others have their turn later. */
+const MAX_ASKED = 100;
+
+/** A list of branches, and what was known when it was asked for. */
+interface Scan {
+  readonly askedAt: number;
+  /** How many runs were taken up. */
+  readonly restoredRuns: number;
+}
+
+/** What the latest complete list of a participant has of a shared log. */
+interface CompleteList extends Scan {
+  /** The epochs that have branches in it. */
+  readonly epochs: ReadonlySet<number>;
+}
 
 /**
  * Finds orphans: branches that an earlier run of this coordinator has prepared and left without a decision.
@@ -25,9 +41,17 @@ export class OrphanRecovery {
   private readonly undecidable = new WeakMap<RegisteredParticipant, number>();
   /** The undecidable branches in the latest complete list of each participant. */
   private readonly undecided = new WeakMap<RegisteredParticipant, UndecidedTally>();
+  private readonly completeLists = new WeakMap<RegisteredParticipant, CompleteList>();
+  private readonly presumptions: Presumptions;
   private stopped = false;
 
-  constructor(private readonly runtime: CoordinatorRuntime) {}
+  /** @param onFound hears that branches of a participant are to be rolled back now. */
+  constructor(
+    private readonly runtime: CoordinatorRuntime,
+    private readonly onFound: (participant: RegisteredParticipant) => void = () => {},
+  ) {
+    this.presumptions = new Presumptions(runtime);
+  }
 
   /**
    * Asks every participant that can list its prepared branches.
@@ -41,6 +65,29 @@ export class OrphanRecovery {
       if (!participants.includes(participant)) this.sightings.delete(participant);
     }
     await Promise.all(participants.map((participant) => this.scanOnce(participant)));
+  }
+
+  /** As {@link pass}, with lists that are asked for from now on. */
+  async passAnew(): Promise<void> {
+    const underWay = [...this.scans];
+    const later = underWay.map(([participant, scan]) => scan.then(() => this.scanOnce(participant)));
+    await Promise.all([this.pass(), ...later]);
+  }
+
+  /**
+   * Whether every participant that lists its branches has given a complete list since a run was taken up, and the latest
+   * has no branch of it.
+   *
+   * @param number of the run, as {@link RestoredRuns} counts them.
+   */
+  isClear(epoch: number, number: number): boolean {
+    const listing = this.runtime.parts.participants
+      .list()
+      .filter(({ instance }) => instance.recover !== undefined);
+    return listing.every((participant) => {
+      const list = this.completeLists.get(participant);
+      return list !== undefined && list.restoredRuns >= number && !list.epochs.has(epoch);
+    });
   }
 
   /** Lists that arrive from now on are ignored. */
@@ -63,10 +110,10 @@ export class OrphanRecovery {
 
   private async scan(participant: RegisteredParticipant): Promise<void> {
     const { parts } = this.runtime;
-    const askedAt = parts.clock.now();
+    const asked = { askedAt: parts.clock.now(), restoredRuns: this.runtime.restoredRuns.count };
     try {
       const listed: unknown = await participant.instance.recover?.(this.runtime.log.run);
-      if (this.mayConclude) await this.conclude(participant, listed, askedAt);
+      if (this.mayConclude) await this.conclude(participant, listed, asked);
     } catch (error) {
       // An incomplete list proves nothing, and does not show earlier branches again.
       parts.observer.scanFailed(participant, messageOf(error));
@@ -87,18 +134,18 @@ export class OrphanRecovery {
     return !this.stopped && !this.runtime.log.isLost;
   }
 
-  private async conclude(
-    participant: RegisteredParticipant,
-    listed: unknown,
-    askedAt: number,
-  ): Promise<void> {
+  private async conclude(participant: RegisteredParticipant, listed: unknown, asked: Scan): Promise<void> {
     const { parts } = this.runtime;
+    const { askedAt } = asked;
     const slices = new Slices(LOOKED_AT_IN_A_SLICE);
     const now = parts.clock.now();
     const before = this.sightings.get(participant);
     const sightings = new Map<string, number>();
     const reopened = new Set<BranchRecord>();
     const undecided = new UndecidedTally(this.undecided.get(participant), now);
+    const epochs = new Set<number>();
+    const questions = { left: MAX_ASKED };
+    let found = 0;
     const count = countListed(listed);
     for (let index = 0; index < count; index++) {
       const turn = slices.next();
@@ -106,8 +153,15 @@ export class OrphanRecovery {
       if (!this.mayConclude) return;
       const branch = listedAt(listed, index);
       if (isPreparedBranch(branch) && this.isOverByWord(participant, branch, askedAt, reopened)) continue;
-      const presumption = this.presumptionOf(branch, participant);
+      this.noteEpoch(branch, epochs);
+      const concluded = this.presumptionOf(branch, participant, asked, questions);
+      const presumption = typeof concluded === 'string' ? concluded : await concluded;
       if (presumption === 'leave') continue;
+      if (presumption === 'abort-once') {
+        this.rollBack(branch as PreparedBranch, participant);
+        found++;
+        continue;
+      }
       if (presumption !== 'abort') {
         undecided.see(branch, presumption);
         continue;
@@ -122,6 +176,8 @@ export class OrphanRecovery {
       }
     }
     this.sightings.set(participant, sightings);
+    this.completeLists.set(participant, { ...asked, epochs });
+    if (found > 0) this.onFound(participant);
     await this.confirmAbsent(participant, reopened, askedAt, slices);
     this.undecided.set(participant, undecided);
     const { undecidable } = undecided;
@@ -181,29 +237,23 @@ export class OrphanRecovery {
     return askedAt - since >= this.runtime.parts.options.orphanSafetyMs;
   }
 
-  /**
-   * The conclusion about a listed branch. A branch with another coordinator's name, or without a valid id, is
-   * not ours.
-   */
+  /** What may be concluded of a branch. It is a promise only where the log has to be asked. */
   private presumptionOf(
     branch: ListedBranch,
     participant: RegisteredParticipant,
-  ): 'leave' | 'abort' | UndecidedReason {
-    const { ids, log, registry, restoration, restoredRuns } = this.runtime;
-    if (!isPreparedBranch(branch)) return 'malformed';
-    const origin = ids.originOf(branch.transactionId);
-    const restored = restoredRuns.of(branch.transactionId);
-    if (restored === undefined && origin.kind !== 'own') {
-      return origin.kind === 'other-name' ? 'other-coordinator' : origin.kind;
-    }
-    const age = origin.kind === 'own' ? log.epoch - origin.epoch : undefined;
-    const recorded = registry.isRestoredDecision(branch.transactionId);
-    const presumption = presume({ owns: !log.isLost, recorded, begunInThisEpoch: age === 0 });
-    if (presumption !== 'abort') return 'leave';
-    // Without the decisions of that epoch, abort cannot be presumed.
-    if (restored === undefined && age! < 0) return 'later-run';
-    if (!restoration.hasRoomFor(branch, participant)) return 'malformed';
-    return (restored ?? log).durable ? 'abort' : 'earlier-run';
+    asked: Scan,
+    questions: { left: number },
+  ): Exclude<Presumption, 'ask'> | Promise<Exclude<Presumption, 'ask'>> {
+    const presumption = this.presumptions.of(branch, participant, asked.restoredRuns);
+    if (presumption !== 'ask') return presumption;
+    return questions.left-- > 0 ? this.presumptions.ask((branch as PreparedBranch).transactionId) : 'leave';
+  }
+
+  private noteEpoch(branch: ListedBranch, epochs: Set<number>): void {
+    const { log } = this.runtime;
+    if (log.shared === undefined || !isPreparedBranch(branch)) return;
+    const origin = originOf(branch.transactionId);
+    if (origin?.logId === log.run.logId) epochs.add(origin.epoch);
   }
 
   private rollBack(branch: PreparedBranch, participant: RegisteredParticipant): void {

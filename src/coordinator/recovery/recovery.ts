@@ -1,4 +1,7 @@
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import type { FoundRecords } from '../execution/restored-runs.js';
+import type { CoordinatorRun } from '../participant/participant.js';
+import { idPrefixOf } from '../protocol/index.js';
 import { ClaimRestoration, type Restored } from './claim-restoration.js';
 import { OrphanRecovery } from './orphan-recovery.js';
 import { StalledRecovery } from './stalled-recovery.js';
@@ -20,7 +23,7 @@ export class Recovery {
 
   constructor(private readonly runtime: CoordinatorRuntime) {
     this.stalled = new StalledRecovery(runtime, runtime.parts.options.recoveryConcurrency);
-    this.orphans = new OrphanRecovery(runtime);
+    this.orphans = new OrphanRecovery(runtime, (participant) => void this.stalled.passAgain(participant));
     this.claims = new ClaimRestoration(runtime);
   }
 
@@ -46,6 +49,33 @@ export class Recovery {
   }
 
   /**
+   * Takes up what was adopted of a run, and brings it to its end at once.
+   *
+   * @returns as {@link restore}.
+   */
+  async takeOver(found: FoundRecords): Promise<Restored> {
+    const restored = await this.restoreInSlices(found);
+    this.deliverNow();
+    void this.orphans.passAnew();
+    return restored;
+  }
+
+  /** Tries whatever is stalled, at every participant at once. */
+  deliverNow(): void {
+    for (const participant of this.runtime.parts.participants.list())
+      void this.stalled.passAgain(participant);
+  }
+
+  /**
+   * Whether the participants have shown that nothing of an adopted epoch is prepared any more.
+   *
+   * @param run one that was taken up.
+   */
+  isClear(run: CoordinatorRun): boolean {
+    const restored = this.runtime.restoredRuns.of(`${idPrefixOf(run)}1`);
+    return restored !== undefined && this.orphans.isClear(run.epoch, restored.number);
+  }
+
    * Tries each stalled branch once, and looks for orphans.
    *
    * @returns a promise that resolves when the stalled branches have been tried. It does not wait for lists of
@@ -70,6 +100,7 @@ export class Recovery {
   /** While the log is assumed to fail, no record is written, so the log is asked whether it works again. */
   private async checkLog(): Promise<void> {
     const { log } = this.runtime;
+    const { run } = log;
     const now = this.runtime.parts.clock.now();
     const isAsked = this.checkingSince !== 0 && now - this.checkingSince < CHECK_WITHIN_MS;
     const { records } = this.runtime.executor;
@@ -80,7 +111,7 @@ export class Recovery {
       log.succeeded();
       records.writeAgain();
     } catch (error) {
-      log.failed(error);
+      log.failed(error, run);
     } finally {
       this.checkingSince = 0;
     }

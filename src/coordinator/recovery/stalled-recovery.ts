@@ -12,6 +12,8 @@ import { LOOKED_AT_IN_A_SLICE, Slices, TRIED_IN_A_SLICE } from './slices.js';
  */
 export class StalledRecovery {
   private readonly passes = new Map<RegisteredParticipant, Promise<void>>();
+  /** Participants that have a further pass as soon as the one under way is over. */
+  private readonly again = new Set<RegisteredParticipant>();
   private stopped = false;
   private readonly looks = new Slices(LOOKED_AT_IN_A_SLICE);
   private readonly tries = new Slices(TRIED_IN_A_SLICE);
@@ -27,15 +29,32 @@ export class StalledRecovery {
    *
    * @returns a promise that resolves when all running passes have ended.
    */
-  async pass(): Promise<void> {
+  async pass(only?: RegisteredParticipant): Promise<void> {
     for (const [participant, branches] of await this.stalledBranches()) {
       if (this.stopped) break;
+      if (only !== undefined && participant !== only) continue;
       // Nothing can be delivered to a participant that is not registered, and nothing may be to a paused one.
       if (participant.isAwaited || participant.paused !== undefined || this.passes.has(participant)) continue;
       const pass = this.tryAll(branches).finally(() => this.passes.delete(participant));
       this.passes.set(participant, pass);
     }
     await Promise.all(this.passes.values());
+  }
+
+  /**
+   * Tries what is stalled at a participant now, and, where a pass is under way, once more after it.
+   *
+   * @returns a promise that resolves when that is done.
+   */
+  async passAgain(participant: RegisteredParticipant): Promise<void> {
+    if (this.again.has(participant)) return;
+    const underWay = this.passes.get(participant);
+    if (underWay !== undefined) {
+      this.again.add(participant);
+      await underWay;
+      this.again.delete(participant);
+    }
+    await this.pass(participant);
   }
 
   /** Tries no further branch. @returns a promise that resolves when no attempt is running. */

@@ -3,6 +3,7 @@ import type { Clock } from '../execution/clock.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { TransactionObserver } from '../execution/observer.js';
 import type { DecisionLog, LogClaim } from '../log/decision-log.js';
+import { Membership } from '../membership/membership.js';
 import { MemoryDecisionLog } from '../log/memory-decision-log.js';
 import { ParticipantRegistry } from '../participant/participant.registry.js';
 import type { TransactionParticipant } from '../participant/participant.js';
@@ -41,6 +42,12 @@ export interface TestCoordinator<C extends Clock = ManualClock> {
   readonly sweep: () => void;
   /** @internal */
   readonly runtime: CoordinatorRuntime;
+  /**
+   * What makes it a member, where its log is shared.
+   *
+   * @internal
+   */
+  readonly membership: Membership | undefined;
 }
 
 const SILENT: TransactionObserver = {
@@ -96,6 +103,10 @@ export function createTestCoordinator<C extends Clock = ManualClock>(
   clock.onAdvance?.(() => runtime.sweep());
   const recovery = new Recovery(runtime);
   recovery.restore();
+  const { shared } = runtime.log;
+  const membership = shared && new Membership(runtime, shared, recovery);
+  membership?.start();
+  membership?.takeOver();
   void runtime.capacities.start();
   return {
     transactions: new TransactionManager(runtime),
@@ -106,5 +117,6 @@ export function createTestCoordinator<C extends Clock = ManualClock>(
     },
     sweep: () => runtime.sweep(),
     runtime,
+    membership,
   };
 }

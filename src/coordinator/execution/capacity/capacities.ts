@@ -132,7 +132,7 @@ export class Capacities {
             'further transactions wait, and are then refused with DTC_SERVER_BUSY',
         });
       }
-      if (limit.ownConnections > limit.connections) {
+      if (limit.lacksConnections) {
         this.say({
           level: 'warn',
           message:

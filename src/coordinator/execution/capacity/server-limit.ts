@@ -55,8 +55,10 @@ export class ServerLimit {
   /** Lowered when the server runs short, and when too many branches queue. */
   private current: number;
   private queueing: number;
-  /** The number of slots that the server has for this coordinator. */
-  most: number;
+  /** How many slots the server had free for us when it was asked. */
+  private unused: number;
+  /** Among how many members the slots are divided. */
+  private sharers = 1;
   private loweredAt = 0;
   private departedAt = 0;
   private betweenDeparturesMs = 0;
@@ -70,14 +72,32 @@ export class ServerLimit {
     private total: number,
     inUse: number,
   ) {
-    this.most = Math.max(1, total - inUse);
+    this.unused = Math.max(1, total - inUse);
     this.current = this.most;
     this.queueing = this.most;
   }
 
+  /** How many slots the server has for us. */
+  get most(): number {
+    return Math.max(1, Math.min(this.unused, Math.floor(this.total / this.sharers)));
+  }
+
   /** Whether other clients, or earlier runs of this coordinator, held slots at the server's last answer. */
   get isShared(): boolean {
-    return this.most < this.total;
+    return this.unused < this.total;
+  }
+
+  /** From now on all slots are divided among so many members, each of which has the same part. */
+  divideAmong(sharers: number): void {
+    if (sharers === this.sharers) return;
+    const before = this.most;
+    this.sharers = sharers;
+    this.grow(this.most - before);
+  }
+
+  /** Whether the connections are fewer than all members together may open. */
+  get lacksConnections(): boolean {
+    return this.ownConnections * this.sharers > this.connections;
   }
 
   /**
@@ -88,12 +108,16 @@ export class ServerLimit {
    * @param own how many of them may belong to branches in progress here.
    */
   askedAgain(total: number, inUse: number, own: number): void {
+    const before = this.most;
     this.total = total;
-    const gained = Math.max(1, total - Math.max(0, inUse - own)) - this.most;
-    if (gained <= 0) return;
-    this.most += gained;
-    this.current += gained;
-    this.queueing += gained;
+    this.unused = Math.max(this.unused, total - Math.max(0, inUse - own));
+    this.grow(this.most - before);
+  }
+
+  /** There are more slots for us, or fewer. */
+  private grow(gained: number): void {
+    this.current = Math.max(1, this.current + gained);
+    this.queueing = Math.max(1, this.queueing + gained);
   }
 
   /** The most slots that may be in use now. */

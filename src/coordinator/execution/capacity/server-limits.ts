@@ -67,6 +67,7 @@ export class ServerLimits {
   private readonly byServer = new Map<string, ServerLimit>();
   private readonly queue = new Set<Waiting>();
   private isServing = false;
+  private sharers = 1;
 
   constructor(private readonly parts: LimitsParts) {}
 
@@ -90,6 +91,7 @@ export class ServerLimits {
     let limit = this.byServer.get(server);
     if (limit === undefined) {
       limit = new ServerLimit(server, preparedTransactions, preparedTransactionsInUse);
+      limit.divideAmong(this.sharers);
       this.byServer.set(server, limit);
     }
     if (!limit.participants.has(name))
@@ -97,6 +99,14 @@ export class ServerLimits {
     limit.connections = capacity.connections;
     limit.participants.add(name);
     return limit;
+  }
+
+  /** From now on the slots of each server are divided among so many members. */
+  divideAmong(sharers: number): void {
+    if (sharers === this.sharers) return;
+    this.sharers = sharers;
+    for (const limit of this.byServer.values()) limit.divideAmong(sharers);
+    this.serve();
   }
 
   /**

@@ -1,0 +1,161 @@
+import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import type { FoundRecords } from '../execution/restored-runs.js';
+import { LATE } from '../execution/time-limits.js';
+import type { TransactionRecord } from '../execution/records.js';
+import { messageOf } from '../gate/texts.js';
+import type { AdoptedRun, LogMembers, MemberEpoch, Renewal } from '../log/shared-log.js';
+import type { CoordinatorRun } from '../participant/participant.js';
+import { NO_BRANCHES, awaitsRecord, idPrefixOf } from '../protocol/index.js';
+import { type Judgement, mayAdopt } from './suspicion.js';
+
+/** So many decisions that an earlier run of this process could not find out are asked for after one renewal. */
+const MAX_ASKED = 100;
+
+/** What a member tells people. */
+export interface MemberReport {
+  readonly level: 'log' | 'warn' | 'error';
+  readonly message: string;
+}
+
+/** What brings the rest of an adopted epoch to its end. */
+export interface TakesOver {
+  takeOver(found: FoundRecords): Promise<unknown>;
+  isClear(run: CoordinatorRun): boolean;
+}
+
+/**
+ * Adopts what members that are gone have left: fences an epoch, then reads it, then completes it. When nothing of an epoch
+ * is open any more, the log is told so.
+ */
+export class Adoptions {
+  /** What was adopted and is not settled yet, by epoch. */
+  private readonly open = new Map<number, CoordinatorRun>();
+  private underWay: Promise<void> | undefined;
+  private lastProblem: string | undefined;
+  private isStopped = false;
+
+  constructor(
+    private readonly runtime: CoordinatorRuntime,
+    private readonly members: LogMembers,
+    private readonly recovery: TakesOver,
+    private readonly isFresh: () => boolean,
+    private readonly report: (report: MemberReport) => void,
+  ) {}
+
+  /** The epochs that were adopted and are not settled. */
+  get epochs(): readonly number[] {
+    return [...this.open.keys()];
+  }
+
+  /** Adopts what may be adopted. While that is under way it is not started once more. It never throws. */
+  consider(renewal: Renewal, judgement: Judgement): void {
+    if (this.isStopped || this.underWay !== undefined) return;
+    this.underWay = this.pass(renewal, judgement).finally(() => (this.underWay = undefined));
+  }
+
+  /** This member was fenced: what it had adopted is adopted together with its own epoch. */
+  startAgain(): void {
+    this.open.clear();
+  }
+
+  /** Nothing more is adopted. @returns a promise that resolves when nothing is under way. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    await this.underWay;
+  }
+
+  private async pass(renewal: Renewal, judgement: Judgement): Promise<void> {
+    try {
+      for (const member of renewal.epochs) {
+        if (!this.mayGoOn(judgement)) return;
+        if (this.open.has(member.epoch) || !mayAdopt(member, renewal, judgement)) continue;
+        // Since the renewal the owner may have renewed as well.
+        if (!member.isFenced && !this.isFresh()) return;
+        await this.adopt(member, judgement);
+      }
+      await this.settle(judgement);
+      await this.askForEarlier(judgement);
+      this.lastProblem = undefined;
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  private mayGoOn({ own }: Judgement): boolean {
+    const { log } = this.runtime;
+    return !this.isStopped && !log.isLost && log.epoch === own;
+  }
+
+  private async adopt(member: MemberEpoch, judgement: Judgement): Promise<void> {
+    const { timeLimits } = this.runtime;
+    const adoption = await timeLimits.within(this.members.adopt(member.epoch), judgement.leaseMs);
+    if (adoption === LATE)
+      throw new Error(`epoch ${member.epoch} was not adopted within ${judgement.leaseMs} ms`);
+    // The member may have been fenced meanwhile: then the adoption is the next one's.
+    if (adoption === 'taken' || !this.mayGoOn(judgement)) return;
+    for (const found of adoption.runs) await this.takeOver(found, member);
+  }
+
+  private async takeOver(found: AdoptedRun, member: MemberEpoch): Promise<void> {
+    const { run, decisions, reports } = found;
+    await this.recovery.takeOver({ run, decisions, reports });
+    this.open.set(run.epoch, run);
+    const of = run.epoch === member.epoch && member.member !== '' ? ` of the member "${member.member}"` : '';
+    const rest = run.durable
+      ? 'Its branches without a decision are rolled back'
+      : 'The log may have lost records of it, so its branches without a decision are left alone until a person decides';
+    this.report({
+      level: run.durable ? 'log' : 'error',
+      message: `Adopted epoch ${run.epoch}${of}. Decisions to deliver: ${decisions.length}. ${rest}`,
+    });
+  }
+
+  /** Tells the log which epochs have nothing open any more. */
+  private async settle(judgement: Judgement): Promise<void> {
+    for (const [epoch, run] of this.open) {
+      if (!this.mayGoOn(judgement)) return;
+      if (this.hasOpen(run) || !this.recovery.isClear(run)) continue;
+      const isSettled = await this.runtime.timeLimits.within(this.members.settled(epoch), judgement.leaseMs);
+      if (isSettled === true) this.open.delete(epoch);
+    }
+  }
+
+  /** Whether a transaction of a run is known here whose branches have not all ended. */
+  private hasOpen(run: CoordinatorRun): boolean {
+    const prefix = idPrefixOf(run);
+    let isOpen = false;
+    this.runtime.registry.forEach(({ id, endedAt, open }) => {
+      isOpen ||= id.startsWith(prefix) && (endedAt === 0 || open !== NO_BRANCHES);
+    });
+    return isOpen;
+  }
+
+  /**
+   * Finds out what became of decisions of earlier runs of this process. Their callers were told that they are pending. The
+   * answer of the log is final once the epoch is fenced, whichever member has adopted it.
+   */
+  private async askForEarlier(judgement: Judgement): Promise<void> {
+    const { registry, executor, log, timeLimits } = this.runtime;
+    const unknown: TransactionRecord[] = [];
+    for (const transaction of registry.unsettled) {
+      const isAsked = registry.isOfEarlierRun(transaction.id) && awaitsRecord(transaction);
+      if (isAsked && unknown.length < MAX_ASKED) unknown.push(transaction);
+    }
+    for (const transaction of unknown) {
+      if (!this.mayGoOn(judgement)) return;
+      const known = await timeLimits.within(log.shared!.outcomeOf(transaction.id), judgement.leaseMs);
+      if (known === LATE) return;
+      if (known.outcome === 'committed') executor.foundOut(transaction, true);
+      else if (known.outcome === 'aborted') executor.foundOut(transaction, false);
+    }
+  }
+
+  private failed(error: unknown): void {
+    const { log } = this.runtime;
+    const problem = messageOf(error);
+    log.failed(error);
+    if (problem === this.lastProblem || log.isLost) return;
+    this.lastProblem = problem;
+    this.report({ level: 'warn', message: `An adoption has failed, and is tried again: ${problem}` });
+  }
+}

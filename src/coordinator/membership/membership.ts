@@ -1,0 +1,182 @@
+import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import { LATE } from '../execution/time-limits.js';
+import { messageOf } from '../gate/texts.js';
+import type { LogClaim } from '../log/decision-log.js';
+import type { LogMembers, MemberLease, Renewal, SharedDecisionLog } from '../log/shared-log.js';
+import { Adoptions, type MemberReport, type TakesOver } from './adoptions.js';
+import { Lease } from './lease.js';
+
+/**
+ * One member of a coordinator whose log several members share. It renews its lease, adopts what others have left, and goes
+ * on with a new epoch when it was fenced itself.
+ *
+ * Nothing has a timer: each sweep of the coordinator looks at what is due.
+ */
+export class Membership {
+  readonly lease: Lease;
+  readonly adoptions: Adoptions;
+  private readonly members: LogMembers;
+  private isRenewing = false;
+  private isAdopting = false;
+  /** The return after a fence that is under way. */
+  private returning: Promise<void> | undefined;
+  /** Whether what was undecided when the run was fenced has been dealt with. */
+  private isAbandoned = false;
+  private lastProblem: string | undefined;
+
+  /**
+   * @param recovery brings what was adopted to its end.
+   * @param report hears what people should know.
+   */
+  constructor(
+    private readonly runtime: CoordinatorRuntime,
+    shared: SharedDecisionLog,
+    recovery: TakesOver,
+    private readonly report: (report: MemberReport) => void = () => {},
+  ) {
+    const { timeLimits, parts } = runtime;
+    const { clock, options } = parts;
+    this.members = shared.members;
+    this.lease = new Lease(shared.members, clock, timeLimits, options.leaseMs);
+    const isFresh = (): boolean => this.lease.isFresh(clock.now());
+    this.adoptions = new Adoptions(runtime, shared.members, recovery, isFresh, report);
+    runtime.onSweep = (now) => this.sweep(now);
+  }
+
+  /** Renews the lease from now on. */
+  start(): void {
+    this.isRenewing = true;
+  }
+
+  /** Adopts what others have left from now on: the participants have accepted this run. */
+  takeOver(): void {
+    this.isAdopting = true;
+  }
+
+  /** Adopts nothing more, and takes no new epoch. The lease is renewed until {@link leave}. */
+  async stop(): Promise<void> {
+    this.isAdopting = false;
+    await this.adoptions.stop();
+  }
+
+  /**
+   * Ends the epoch, so that another member adopts at once what is left.
+   *
+   * @returns a promise that resolves when the log knows it, or has not answered within one lease; it is never a rejection.
+   */
+  async leave(): Promise<void> {
+    this.isRenewing = false;
+    await this.stop();
+    try {
+      await this.returning;
+      await this.within(this.members.leave(), 'the log has not taken the leave');
+    } catch (error) {
+      this.say(
+        'warn',
+        `This member could not leave, so the others wait for the end of its lease: ${messageOf(error)}`,
+      );
+    }
+  }
+
+  /** Does what is due. */
+  private sweep(now: number): void {
+    if (!this.isRenewing || this.returning !== undefined) return;
+    if (!this.runtime.log.isLost) {
+      if (this.lease.isDue(now)) void this.renew();
+    } else if (!this.isAbandoned || (this.isAdopting && this.lease.isDue(now))) {
+      this.returning = this.comeBack().finally(() => (this.returning = undefined));
+    }
+  }
+
+  private async renew(): Promise<void> {
+    const { log, parts } = this.runtime;
+    const { run } = log;
+    try {
+      const renewal = await this.lease.renew(this.ownLease());
+      if (run !== log.run) return;
+      this.lastProblem = undefined;
+      this.renewed(renewal);
+    } catch (error) {
+      if (run !== log.run) return;
+      // One that is late says nothing of the log. After half a lease no new transaction should depend on it.
+      if (this.lease.isAtRisk(parts.clock.now())) log.failed(error, run);
+      this.failed('The lease was not renewed', error);
+    }
+  }
+
+  private renewed(renewal: Renewal): void {
+    const { runtime } = this;
+    const { log, limits, members, parts } = runtime;
+    members.see(renewal);
+    limits.divideAmong(members.sharers);
+    if (renewal.mustRestart !== null) {
+      log.lose();
+      return;
+    }
+    if (!this.isAdopting) return;
+    const { leaseMs } = parts.options;
+    const isSteady = this.lease.isSteady(parts.clock.now());
+    this.adoptions.consider(renewal, { own: log.epoch, isSteady, leaseMs });
+  }
+
+  /** This member was fenced: it ends what it cannot decide any more, and goes on with a new epoch. */
+  private async comeBack(): Promise<void> {
+    const { runtime } = this;
+    const { epoch } = runtime.log;
+    this.lease.wait();
+    try {
+      if (!this.isAbandoned) await this.abandon();
+      if (!this.isAdopting) return;
+      const claim = await this.within(this.members.restart(), 'the log has given out no new epoch');
+      this.goOn(claim);
+      this.say('warn', `Epoch ${epoch} of this member was fenced. It goes on with epoch ${claim.epoch}`);
+    } catch (error) {
+      this.failed('This member was fenced and has no new epoch', error);
+    }
+  }
+
+  /** A log that does not answer is not waited for: what it has not said is pending then. */
+  private async abandon(): Promise<void> {
+    const { timeLimits, executor, parts } = this.runtime;
+    await timeLimits.within(executor.abandon(), parts.options.leaseMs);
+    this.isAbandoned = true;
+  }
+
+  private goOn(claim: LogClaim): void {
+    const { runtime } = this;
+    runtime.takeRun(claim);
+    this.isAbandoned = false;
+    this.lastProblem = undefined;
+    this.lease.startAgain();
+    this.adoptions.startAgain();
+    void runtime.parts.participants.claimForNext(runtime.log.run);
+  }
+
+  private ownLease(): MemberLease {
+    const { admission, parts } = this.runtime;
+    const { memberName, memberAddress } = parts.options;
+    return { member: memberName, address: memberAddress ?? null, draining: admission.isDraining };
+  }
+
+  private async within<T>(work: Promise<T>, problem: string): Promise<T> {
+    const { leaseMs } = this.runtime.parts.options;
+    const answer = await this.runtime.timeLimits.within(work, leaseMs);
+    if (answer === LATE) throw new Error(`${problem} within ${leaseMs} ms`);
+    return answer;
+  }
+
+  private failed(what: string, error: unknown): void {
+    const problem = `${what}: ${messageOf(error)}`;
+    if (problem === this.lastProblem) return;
+    this.lastProblem = problem;
+    this.say('warn', problem);
+  }
+
+  private say(level: MemberReport['level'], message: string): void {
+    try {
+      this.report({ level, message });
+    } catch {
+      // A logger that fails neither stops the renewals nor ends the process.
+    }
+  }
+}

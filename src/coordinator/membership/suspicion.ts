@@ -1,0 +1,50 @@
+import type { MemberEpoch, Renewal } from '../log/shared-log.js';
+
+/** Members renew their leases, and try to reach the log, so often within one lease. */
+export const RENEWALS_IN_A_LEASE = 5;
+
+/** A lock that is free counts after so long without a renewal. */
+const LOCK_COUNTS_AFTER_MS = 1_000;
+/** It counts after so many renewals in any case: a member that has lost its connection has had a chance to come back. */
+const LOCK_COUNTS_AFTER_RENEWALS = 1.5;
+
+/** What a member goes by when it decides whether to adopt an epoch. */
+export interface Judgement {
+  readonly own: number;
+  /** Whether the member has renewed its own lease without a gap for one full lease. */
+  readonly isSteady: boolean;
+  /** The length of a lease, in milliseconds. */
+  readonly leaseMs: number;
+}
+
+/**
+ * Whether a member may adopt an epoch. Nothing here proves that the owner is dead: it is only a reason to fence it.
+ *
+ * - An epoch that is fenced has no owner any more, unless a living member has adopted it.
+ * - An epoch whose lease has expired, or whose lock is free, may have an owner that lives: the server of the log may have
+ *   been restarted, or nobody could reach it. So the member must have renewed its own lease for one full lease. By then every
+ *   living member has renewed as well.
+ */
+export function mayAdopt(member: MemberEpoch, renewal: Renewal, judgement: Judgement): boolean {
+  const { epoch, isFenced, adoptedBy } = member;
+  const { own, isSteady } = judgement;
+  if (epoch === own) return false;
+  if (adoptedBy === own) return true;
+  if (adoptedBy !== null) {
+    // Its adopter is adopted with everything that it had adopted.
+    const adopter = renewal.epochs.find((other) => other.epoch === adoptedBy);
+    return adopter === undefined || adopter.isFenced;
+  }
+  return isFenced || (isSteady && isSuspect(member, renewal, judgement));
+}
+
+function isSuspect(
+  { ageMs, isLockHeld }: MemberEpoch,
+  { serverUptimeMs }: Renewal,
+  { leaseMs }: Judgement,
+): boolean {
+  if (ageMs > leaseMs) return true;
+  const renewalsMs = (LOCK_COUNTS_AFTER_RENEWALS * leaseMs) / RENEWALS_IN_A_LEASE;
+  // A restart of the server has dropped the locks of all members.
+  return !isLockHeld && ageMs < serverUptimeMs && ageMs > Math.max(LOCK_COUNTS_AFTER_MS, renewalsMs);
+}
