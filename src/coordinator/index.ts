@@ -149,6 +149,7 @@ export type {
   CommittedOutcome,
   HeuristicOutcome,
   HeuristicReport,
+  KnownOutcome,
   Outcome,
   PendingOutcome,
 } from './outcome.js';

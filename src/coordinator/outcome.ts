@@ -73,3 +73,29 @@ export interface HeuristicOutcome {
  * @publicApi
  */
 export type Outcome = CommittedOutcome | AbortedOutcome | PendingOutcome | HeuristicOutcome;
+
+/**
+ * What is known of a transaction, whichever member has begun it. Nothing here is a guess.
+ *
+ * - `committed` and `aborted`: the decision, and it is final.
+ * - `pending`: this member owns the transaction, and it is not decided, or not known yet.
+ * - `elsewhere`: only the member with the epoch `owner` can know more. Ask it at its address, or ask here again later.
+ * - `unknown`: never to be taken for aborted. The outcome was kept long enough and is gone (`purged`, `forgotten`); the log may
+ *   have lost it (`undecidable`); the id is of another log (`foreign`); or the log cannot be asked now (`log-unavailable`).
+ *
+ * @publicApi
+ */
+export type KnownOutcome = { readonly transactionId: string } & (
+  | { readonly status: 'committed' | 'aborted' | 'pending' }
+  | {
+      readonly status: 'elsewhere';
+      /** The epoch of the member to ask. */
+      readonly owner: number;
+      /** The URL at which it is reached; null when it has none. */
+      readonly address: string | null;
+    }
+  | {
+      readonly status: 'unknown';
+      readonly because: 'purged' | 'forgotten' | 'undecidable' | 'foreign' | 'log-unavailable';
+    }
+);

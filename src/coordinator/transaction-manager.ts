@@ -1,13 +1,14 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { NoTransactionError, TransactionNotFoundError } from './errors.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
+import { inquire } from './execution/inquiry.js';
 import { outcomeNow } from './execution/outcomes.js';
 import type { TransactionRecord } from './execution/records.js';
 import { CallerSignal } from './gate/caller-signal.js';
 import { type ReadRequest, branchAt, readRequest } from './gate/request.js';
 import { type TransactionFilter, type TransactionPage, pageOf } from './observation/transaction-listing.js';
 import { type TransactionSummary, type TransactionView, viewOf } from './observation/transaction-view.js';
-import type { Outcome } from './outcome.js';
+import type { KnownOutcome, Outcome } from './outcome.js';
 import type { BranchRequest } from './participant/branch-request.js';
 import { TOLD_NOTHING } from './protocol/index.js';
 import { Transaction } from './transaction.js';
@@ -127,6 +128,17 @@ export class TransactionManager {
   }
 
   /**
+   * Finds out what has become of a transaction, whichever member of the coordinator has begun it: from memory, or from a log
+   * that several members share.
+   *
+   * @returns what is known now. It is never a guess and never a rejection: where nothing is known it says `unknown`, and where
+   * another member knows more it says which.
+   */
+  outcomeOf(transactionId: string): Promise<KnownOutcome> {
+    return inquire(transactionId, this.runtime);
+  }
+
+  /**
    * @returns a page of the transactions in flight and of those kept after their end that match the filter.
    * @throws InvalidRequestError when a field of the filter is invalid.
    */
@@ -194,13 +206,13 @@ export class TransactionManager {
     const { handle } = extras;
     const kept: unknown = handle instanceof WeakRef ? handle.deref() : handle;
     if (kept !== undefined) return kept as Transaction;
-    const made = new Transaction(transaction, this.outcomeOf(transaction), this.runtime);
+    const made = new Transaction(transaction, this.outcomeFor(transaction), this.runtime);
     extras.handle = made;
     return made;
   }
 
-  /** The outcome, for code other than the caller of run(). */
-  private outcomeOf(transaction: TransactionRecord): Promise<Outcome> {
+  /** The outcome, for those that ask besides the caller of run(). */
+  private outcomeFor(transaction: TransactionRecord): Promise<Outcome> {
     if (transaction.told !== TOLD_NOTHING) return Promise.resolve(outcomeNow(transaction));
     return new Promise((resolve) => {
       transaction.needExtras().settleHandle = resolve;

@@ -27,7 +27,7 @@ function order({ coordinator }: Member): { outcome: Promise<Outcome>; told: () =
 }
 
 const effects = (...participants: ScriptedParticipant[]): unknown[] =>
-  participants.map((one) => [...one.effects.values()]);
+  participants.map((one) => Array.from(one.effects.values()));
 
 describe('A member that is killed', () => {
   it('before its decision: another rolls its branches back, and those of living members go on', async () => {
@@ -127,8 +127,9 @@ describe('fault 29 §: a new owner', () => {
     const { cluster, stock, payment } = shop();
     const [old, next] = (await cluster.startSteady(2)) as [Member, Member];
     const calls: string[] = [];
-    const { adopt } = next.log.members;
-    Object.assign(next.log.members, {
+    const { members } = next.log;
+    const adopt = members.adopt.bind(members);
+    Object.assign(members, {
       adopt: async (epoch: number) => {
         const adoption = await adopt(epoch);
         calls.push(`adopted ${epoch}`);
@@ -149,6 +150,33 @@ describe('fault 29 §: a new owner', () => {
     expect(told.status).toBe('aborted');
     expect(new Set(effects(stock, payment).flat())).not.toContain('committed');
     expect(cluster.hasPrepared).toBe(false);
+  });
+});
+
+describe('fault 29 §: a list of prepared branches', () => {
+  it('that was asked for before the fence proves nothing: what it holds may have committed since', async () => {
+    const { cluster, stock, payment } = shop({ payment: { prepare: 'hang-after' } });
+    const [owner, other] = (await cluster.startSteady(2)) as [Member, Member];
+    const committing = Promise.withResolvers<void>();
+    payment.script = { commit: { until: committing.promise } };
+    const { outcome } = order(owner);
+    await settled();
+    // The other member asks now, and is answered when all is over.
+    const answered = Promise.withResolvers<void>();
+    cluster.listsHeldUntil = answered.promise;
+    await cluster.advance(1_500);
+    cluster.listsHeldUntil = undefined;
+    committing.resolve();
+    expect(await outcome).toMatchObject({ status: 'committed' });
+    await settled();
+    owner.kill();
+    while (other.adopted.length === 0) await cluster.advance(50);
+
+    answered.resolve();
+    await cluster.advance(1_000);
+
+    expect([stock.count('rollback'), payment.count('rollback')]).toEqual([0, 0]);
+    expect(other.coordinator.transactions.list()).toEqual([]);
   });
 });
 
@@ -179,9 +207,12 @@ describe('fault 52 §: recovery', () => {
 describe('fault 57 §: a member that stands still for longer than its lease', () => {
   it('is fenced, aborts what it has not sent to the log, and goes on with a new epoch in the same process', async () => {
     const { cluster, stock, payment } = shop();
-    const [paused, other] = (await cluster.startSteady(2)) as [Member, Member];
-    payment.script = { prepare: { until: cluster.clock.delay(2 * LEASE_MS) } };
-    const { outcome } = order(paused);
+    const [paused, other] = (await cluster.startSteady(2, {
+      timeoutMs: 120_000,
+      prepareTimeoutMs: 100_000,
+    })) as [Member, Member];
+    payment.script = { prepare: { until: cluster.clock.delay(5 * LEASE_MS) } };
+    const { outcome, told } = order(paused);
     await settled();
     paused.pause();
     await cluster.advance(2 * LEASE_MS + 1_000);
@@ -189,9 +220,12 @@ describe('fault 57 §: a member that stands still for longer than its lease', ()
 
     paused.resume();
     await settled();
-    await cluster.advance(3_000);
+    await cluster.advance(1_100);
 
-    expect(await outcome).toMatchObject({ status: 'aborted' });
+    expect(told()).toMatchObject({ status: 'aborted', cause: 'not-recorded' });
+    expect(payment.calls[0]!.branch.signal.aborted).toBe(true);
+    await cluster.advance(3 * LEASE_MS);
+    expect(await outcome).toBe(told());
     expect(new Set(effects(stock, payment).flat())).toEqual(new Set(['rolled-back']));
     expect(paused.epoch).toBe(3);
     payment.script = {};
@@ -211,5 +245,302 @@ describe('fault 57 §: a member that stands still for longer than its lease', ()
 
     expect(member.epoch).toBe(3);
     expect(await order(member).outcome).toMatchObject({ status: 'committed' });
+  });
+});
+
+describe('fault 28 §: a decision that is sent while the epoch is fenced', () => {
+  it('is refused by the log: its caller hears that it is aborted, and no branch is told to commit', async () => {
+    const { cluster, stock, payment } = shop();
+    const [fenced] = (await cluster.startSteady(2)) as [Member, Member];
+    fenced.log.failNext('fenced');
+    const { outcome } = order(fenced);
+    await cluster.advance(3_000);
+
+    expect(await outcome).toMatchObject({ status: 'aborted', cause: 'not-recorded' });
+    expect(effects(stock, payment)).toEqual([['rolled-back'], ['rolled-back']]);
+    expect(payment.count('commit')).toBe(0);
+    expect(fenced.epoch).toBe(3);
+  });
+
+  it.each([
+    ['was recorded', 'unanswered', 'committed'],
+    ['was never recorded', 'late', 'rolled-back'],
+  ] as const)(
+    'and is not answered stays pending until the log is asked after the fence: it %s',
+    async (_, fault, effect) => {
+      const { cluster, stock, payment } = shop();
+      const [fenced] = (await cluster.startSteady(2)) as [Member, Member];
+      const append = fenced.log.append.bind(fenced.log);
+      Object.assign(fenced.log, {
+        append: async (decision: never) => {
+          try {
+            await append(decision);
+          } finally {
+            // Another fences it before this one can ask what became of the append.
+            fenced.log.failNext('fenced');
+            await fenced.log.check().catch(() => {});
+          }
+        },
+      });
+      fenced.log.failNext(fault);
+      const { outcome } = order(fenced);
+      await cluster.advance(100);
+      const { status, transactionId } = await outcome;
+      expect(status).toBe('pending');
+
+      Object.assign(fenced.log, { append });
+      fenced.log.land();
+      await cluster.advance(SETTLED_WITHIN_MS);
+
+      expect(effects(stock, payment)).toEqual([[effect], [effect]]);
+      const known = effect === 'committed' ? 'committed' : 'aborted';
+      for (const { coordinator } of cluster.members)
+        expect(await coordinator.transactions.outcomeOf(transactionId)).toEqual({
+          transactionId,
+          status: known,
+        });
+      expect(stock.count(effect === 'committed' ? 'rollback' : 'commit')).toBe(0);
+    },
+  );
+});
+
+describe('fault 57 §: a question about an earlier run of the process', () => {
+  it('that is answered after the process has gone on says nothing of its present run', async () => {
+    const { cluster, payment } = shop();
+    const [fenced] = (await cluster.startSteady(2)) as [Member, Member];
+    const { log } = fenced;
+    const [append, lookUp] = [log.append.bind(log), log.lookUp.bind(log)];
+    const goneOn = Promise.withResolvers<void>();
+    const answers: unknown[] = [];
+    Object.assign(log, {
+      append: async (decision: never) => {
+        log.failNext('unanswered');
+        await append(decision).catch(() => {});
+        log.failNext('fenced');
+        await log.check();
+      },
+      lookUp: async (id: string) => {
+        const answer = await lookUp(id);
+        await goneOn.promise;
+        answers.push(answer);
+        return answer;
+      },
+    });
+    const { outcome } = order(fenced);
+    await cluster.advance(LEASE_MS + 100);
+    expect([fenced.epoch, answers]).toEqual([3, []]);
+
+    goneOn.resolve();
+    await cluster.advance(2 * LEASE_MS);
+
+    expect(answers).toContain('fenced');
+    expect(fenced.epoch).toBe(3);
+    expect((await outcome).status).toMatch(/committed|pending/);
+    expect(Array.from(payment.effects.values())).toEqual(['committed']);
+  });
+});
+
+describe('fault 30 §: an inquiry', () => {
+  it('is never answered with abort by a member that does not own the transaction, while its owner may commit', async () => {
+    const { cluster, payment } = shop();
+    const [owner, other, third] = (await cluster.startSteady(3, { memberAddress: 'http://one' })) as [
+      Member,
+      Member,
+      Member,
+    ];
+    payment.script = { prepare: { until: cluster.clock.delay(1_000) } };
+    order(owner);
+    await settled();
+    const { transactionId } = payment.calls[0]!.branch;
+    const ask = ({ coordinator }: Member): Promise<unknown> =>
+      coordinator.transactions.outcomeOf(transactionId);
+
+    expect(await ask(owner)).toEqual({ transactionId, status: 'pending' });
+    const elsewhere = { transactionId, status: 'elsewhere', owner: 1, address: 'http://one' };
+    expect(await ask(other)).toEqual(elsewhere);
+    cluster.store.isDown = true;
+    expect(await ask(other)).toEqual({ transactionId, status: 'unknown', because: 'log-unavailable' });
+    cluster.store.isDown = false;
+
+    owner.kill();
+    expect(await ask(other)).toEqual(elsewhere);
+    await cluster.advance(SETTLED_WITHIN_MS);
+    for (const member of [other, third])
+      expect(await ask(member)).toEqual({ transactionId, status: 'aborted' });
+  });
+
+  it('is answered from the log by any member once its owner has forgotten it, also for what wrote no branch', async () => {
+    const { cluster, stock, payment } = shop();
+    const [owner, other] = (await cluster.startSteady(2, { retainFinished: 0 })) as [Member, Member];
+    stock.script = { prepare: ['yes', 'read-only', 'no'] };
+    payment.script = { prepare: ['yes', 'read-only', 'yes'] };
+    const ids: string[] = [];
+    for (const status of ['committed', 'committed', 'aborted'] as const) {
+      const { outcome } = order(owner);
+      await cluster.advance(100);
+      expect((await outcome).status).toBe(status);
+      ids.push((await outcome).transactionId);
+      expect(owner.coordinator.transactions.find(ids.at(-1)!)).toBeUndefined();
+      expect(await owner.coordinator.transactions.outcomeOf(ids.at(-1)!)).toMatchObject({ status });
+    }
+    const answers = await Promise.all(ids.map((id) => other.coordinator.transactions.outcomeOf(id)));
+    expect(answers.map(({ status }) => status)).toEqual(['committed', 'committed', 'elsewhere']);
+    const next = ids[2]!.replace(/3$/, '4');
+    expect(await owner.coordinator.transactions.outcomeOf(next)).toMatchObject({ status: 'pending' });
+    expect(await other.coordinator.transactions.outcomeOf('shop.another0log0.1.1')).toMatchObject({
+      status: 'unknown',
+      because: 'foreign',
+    });
+  });
+});
+
+describe('fault 58 §: two members that deliver one decision at the same time', () => {
+  it('do no harm: one that was fenced goes on to deliver what it had decided', async () => {
+    const { cluster, stock, payment } = shop({ payment: { commit: ['throw', 'throw', 'yes'] } });
+    const [fenced, other] = (await cluster.startSteady(2, { retryBaseMs: 5_000, retryCapMs: 5_000 })) as [
+      Member,
+      Member,
+    ];
+    const { outcome } = order(fenced);
+    await settled();
+    await other.log.members.adopt(fenced.epoch);
+    await cluster.advance(3 * LEASE_MS);
+
+    expect(await outcome).toMatchObject({ status: expect.stringMatching(/committed|pending/) as unknown });
+    expect(effects(stock, payment)).toEqual([['committed'], ['committed']]);
+    const callers = new Set(payment.calls.map(({ branch: { run } }) => run.epoch));
+    expect(callers.size).toBeGreaterThan(1);
+    expect([...cluster.members].map(({ adopted }) => adopted)).toEqual([[], []]);
+  });
+});
+
+describe('fault 59: the server of the log', () => {
+  it('cannot be reached for longer than the lease: nothing begins, and no living member is adopted', async () => {
+    const { cluster, stock } = shop();
+    const members = await cluster.startSteady(3);
+    cluster.store.isDown = true;
+    await cluster.advance(3 * LEASE_MS);
+    await expect(order(members[0]!).outcome).rejects.toMatchObject({ code: 'DTC_LOG_UNAVAILABLE' });
+    expect(stock.calls).toEqual([]);
+
+    cluster.store.isDown = false;
+    await cluster.advance(3 * LEASE_MS);
+
+    expect(members.map(({ epoch }) => epoch)).toEqual([1, 2, 3]);
+    expect(members.map(({ adopted }) => adopted)).toEqual([[], [], []]);
+    const { outcome } = order(members[0]!);
+    expect(await outcome).toMatchObject({ status: 'committed' });
+  });
+
+  it('is restarted while a member stands still for a moment: its lock is free, and it is not adopted', async () => {
+    const { cluster } = shop();
+    const [one, two] = (await cluster.startSteady(2)) as [Member, Member];
+    two.pause();
+    await cluster.advance(50);
+    cluster.store.restart();
+    await cluster.advance(3_000);
+    two.resume();
+    await cluster.advance(3_000);
+
+    expect([one.epoch, two.epoch, one.adopted]).toEqual([1, 2, []]);
+  });
+
+  it('is restarted, which drops all locks: no living member is adopted, and one that died meanwhile is', async () => {
+    const { cluster } = shop();
+    const [one, two, dead] = (await cluster.startSteady(3)) as [Member, Member, Member];
+    dead.kill();
+    cluster.store.restart();
+    cluster.store.isDown = true;
+    await cluster.advance(1_500);
+    cluster.store.isDown = false;
+    await cluster.advance(3 * LEASE_MS);
+
+    expect([one.epoch, two.epoch]).toEqual([1, 2]);
+    expect(one.coordinator.runtime.members.list.map(({ epoch }) => epoch)).toEqual([1, 2]);
+  });
+
+  it('has lost records at a failover: members take new epochs, and the rest of a dead one is left alone', async () => {
+    const { cluster, stock, payment } = shop();
+    const [one, two, dead] = (await cluster.startSteady(3)) as [Member, Member, Member];
+    payment.script = { prepare: 'hang-after' };
+    order(dead);
+    await settled();
+    dead.kill();
+    cluster.store.failOver();
+    await cluster.advance(4 * LEASE_MS);
+
+    expect(effects(stock, payment)).toEqual([['prepared'], ['prepared']]);
+    expect([one.epoch, two.epoch].every((epoch) => epoch > 3)).toBe(true);
+    const { transactionId } = stock.calls[0]!.branch;
+    expect(await one.coordinator.transactions.outcomeOf(transactionId)).toMatchObject({
+      status: 'unknown',
+      because: 'undecidable',
+    });
+  });
+});
+
+describe('A member that has stood still', () => {
+  it('adopts no living member when it goes on, however old its view of them is', async () => {
+    const { cluster } = shop();
+    const members = await cluster.startSteady(3);
+    // All stand still together, and one goes on first.
+    for (const member of members) member.pause();
+    await cluster.advance(3 * LEASE_MS);
+    members[0]!.resume();
+    await cluster.advance(2_000);
+    expect(members[0]!.adopted).toEqual([]);
+    for (const member of members) member.resume();
+    await cluster.advance(3 * LEASE_MS);
+
+    expect(members.map(({ epoch }) => epoch)).toEqual([1, 2, 3]);
+  });
+});
+
+describe('A member that stops', () => {
+  it('hands over at once what is stalled', async () => {
+    const { cluster, stock, payment } = shop({ payment: { commit: 'throw' } });
+    const [leaving, other] = (await cluster.startSteady(2)) as [Member, Member];
+    order(leaving);
+    await cluster.advance(3_000);
+    expect(effects(stock, payment)).toEqual([['committed'], ['prepared']]);
+
+    payment.script = {};
+    await leaving.coordinator.membership!.leave();
+    leaving.kill();
+    await cluster.advance(1_100);
+
+    expect(effects(stock, payment)).toEqual([['committed'], ['committed']]);
+    expect(other.epoch).toBe(2);
+  });
+});
+
+describe('The slots of a database server', () => {
+  it('are divided among the living members and the epochs that are not settled', async () => {
+    const { cluster, payment } = shop();
+    const [one, dead] = (await cluster.startSteady(2)) as [Member, Member];
+    const { limits, parts } = one.coordinator.runtime;
+    const registered = parts.participants.registered()[0]!;
+    const limit = limits.limit(registered, {
+      server: 'one',
+      preparedTransactions: 12,
+      preparedTransactionsInUse: 0,
+      connections: 100,
+      connectionsInUse: 0,
+      workConnections: 4,
+      ownConnections: 6,
+    });
+    expect(limit.most).toBe(6);
+    await cluster.start();
+    await cluster.advance(1_100);
+    expect(limit.most).toBe(4);
+
+    payment.script = { prepare: 'hang-after', rollback: ['throw', 'throw', 'throw', 'throw', 'yes'] };
+    order(dead);
+    await settled();
+    dead.kill();
+    await cluster.advance(4_000);
+    expect(limit.most).toBe(4);
+    await cluster.advance(3 * LEASE_MS);
+    expect(limit.most).toBe(6);
   });
 });

@@ -28,6 +28,8 @@ export class Cluster {
   readonly clock = new ManualClock();
   readonly store = new SharedMemoryStore({ now: () => this.clock.now() });
   readonly members: Member[] = [];
+  /** Lists that are asked for meanwhile are answered only then, with what they held when they were asked for. */
+  listsHeldUntil: Promise<void> | undefined;
 
   /** @param participants by name. All members call the same. */
   constructor(readonly participants: Readonly<Record<string, ScriptedParticipant>>) {}
@@ -153,7 +155,7 @@ export class Member {
 
   /** A participant as this member reaches it. */
   private link(target: ScriptedParticipant): TransactionParticipant {
-    const call = async <T>(method: () => T | PromiseLike<T>): Promise<Awaited<T>> => {
+    const call = async <T>(method: () => T | PromiseLike<T>): Promise<T> => {
       await this.gate();
       const answer = await Promise.resolve()
         .then(method)
@@ -169,7 +171,12 @@ export class Member {
       prepare: (branch: Branch) => call((): Promise<Vote> => target.prepare(branch)),
       commit: (branch: Branch) => call(() => target.commit(branch)),
       rollback: (branch: Branch) => call(() => target.rollback(branch)),
-      recover: () => call(() => preparedAt(target)),
+      recover: () =>
+        call(async () => {
+          const list = preparedAt(target);
+          await this.cluster.listsHeldUntil;
+          return list;
+        }),
       preparesDurably: true,
       ...(target.commitOnePhase !== undefined && {
         commitOnePhase: (branch: Branch) =>

@@ -85,7 +85,7 @@ export class CoordinatorRuntime {
     const { options, participants, clock, random, log, observer } = parts;
     const resolver = parts.resolver ?? participants;
     this.ids = new TransactionIds(options.name, claim.logId, claim.epoch);
-    this.log = new ClaimedLog(log, options.name, claim, () => observer.fenced());
+    this.log = new ClaimedLog(log, options.name, claim, () => observer.fenced(this.log.shared !== undefined));
     this.timeLimits = new TimeLimits(clock);
     this.earlierAudits = claim.audits;
     this.isRecovering = claim.decisions.length > 0;

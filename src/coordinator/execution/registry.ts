@@ -87,6 +87,12 @@ export class TransactionRegistry {
     return this.restoredDecisions.has(id);
   }
 
+  /** Whether the number in an id of this process was given out. */
+  hasBegun(id: string): boolean {
+    const sequence = this.ids.sequenceOf(id);
+    return sequence !== 0 && sequence <= this.lastSequence;
+  }
+
   /** Whether a transaction was begun in an earlier run of this process. */
   isOfEarlierRun(id: string): boolean {
     return !this.ids.isCurrent(id) && this.ids.sequenceOf(id) !== 0;

@@ -82,7 +82,7 @@ export class OrphanRecovery {
    */
   isClear(epoch: number, number: number): boolean {
     const listing = this.runtime.parts.participants
-      .list()
+      .registered()
       .filter(({ instance }) => instance.recover !== undefined);
     return listing.every((participant) => {
       const list = this.completeLists.get(participant);
@@ -152,8 +152,8 @@ export class OrphanRecovery {
       if (turn !== undefined) await turn;
       if (!this.mayConclude) return;
       const branch = listedAt(listed, index);
-      if (isPreparedBranch(branch) && this.isOverByWord(participant, branch, askedAt, reopened)) continue;
       this.noteEpoch(branch, epochs);
+      if (isPreparedBranch(branch) && this.isOverByWord(participant, branch, askedAt, reopened)) continue;
       const concluded = this.presumptionOf(branch, participant, asked, questions);
       const presumption = typeof concluded === 'string' ? concluded : await concluded;
       if (presumption === 'leave') continue;

@@ -62,7 +62,7 @@ export class Recovery {
 
   /** Tries whatever is stalled, at every participant at once. */
   deliverNow(): void {
-    for (const participant of this.runtime.parts.participants.list())
+    for (const participant of this.runtime.parts.participants.registered())
       void this.stalled.passAgain(participant);
   }
 
@@ -76,6 +76,7 @@ export class Recovery {
     return restored !== undefined && this.orphans.isClear(run.epoch, restored.number);
   }
 
+  /**
    * Tries each stalled branch once, and looks for orphans.
    *
    * @returns a promise that resolves when the stalled branches have been tried. It does not wait for lists of

@@ -27,6 +27,7 @@ export class StalledRecovery {
   /**
    * Starts a pass at every participant without a running pass.
    *
+   * @param only one participant. @default all
    * @returns a promise that resolves when all running passes have ended.
    */
   async pass(only?: RegisteredParticipant): Promise<void> {

@@ -85,6 +85,12 @@ export class ServerLimits {
     return this.queue.size;
   }
 
+  /** Whether a transaction waits, and has not begun. */
+  isWaiting(id: string): boolean {
+    for (const { transaction } of this.queue) if (transaction.id === id) return true;
+    return false;
+  }
+
   /** @returns the limit of a participant's server. One limit serves all participants on that server. */
   limit({ name }: RegisteredParticipant, capacity: ParticipantCapacity): ServerLimit {
     const { server, preparedTransactions, preparedTransactionsInUse } = capacity;

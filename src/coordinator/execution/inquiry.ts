@@ -1,0 +1,65 @@
+import { settled } from '../gate/settled.js';
+import type { ClaimedLog } from '../log/claimed-log.js';
+import type { LoggedOutcome, SharedDecisionLog } from '../log/shared-log.js';
+import type { KnownOutcome } from '../outcome.js';
+import { type TransactionIds, isAbort, isCommit } from '../protocol/index.js';
+import type { ServerLimits } from './capacity/server-limits.js';
+import type { TransactionRecord } from './records.js';
+import type { TransactionRegistry } from './registry.js';
+
+/** What an inquiry looks at. */
+interface InquiryParts {
+  readonly ids: TransactionIds;
+  readonly registry: TransactionRegistry;
+  readonly limits: ServerLimits;
+  readonly log: ClaimedLog;
+}
+
+/** Without its `transactionId`. */
+type Known = KnownOutcome extends infer K ? (K extends unknown ? Omit<K, 'transactionId'> : never) : never;
+
+/**
+ * Finds out what has become of a transaction: from memory, or else from the log.
+ *
+ * @returns what is known now; it is never a rejection.
+ */
+export async function inquire(transactionId: string, parts: InquiryParts): Promise<KnownOutcome> {
+  const known = knownHere(transactionId, parts) ?? (await knownToLog(transactionId, parts));
+  return { transactionId, ...known };
+}
+
+/** @returns undefined where the log may know more than the memory. */
+function knownHere(id: string, { registry, ids, limits, log }: InquiryParts): Known | undefined {
+  const found = registry.find(id);
+  if (found !== undefined)
+    return decided(found) ?? (registry.isOfEarlierRun(id) ? undefined : { status: 'pending' });
+  if (ids.isCurrent(id)) {
+    // It has an id, and has not begun: it may still commit.
+    if (limits.isWaiting(id) || !registry.hasBegun(id)) return { status: 'pending' };
+  }
+  if (log.shared !== undefined) return undefined;
+  return { status: 'unknown', because: ids.originOf(id).kind === 'own' ? 'forgotten' : 'foreign' };
+}
+
+function decided({ state }: TransactionRecord): Known | undefined {
+  if (isCommit(state)) return { status: 'committed' };
+  return isAbort(state) ? { status: 'aborted' } : undefined;
+}
+
+/**
+ * The memory was looked at before. So a transaction of this run that had begun, and was not there, was over by then: if it has
+ * committed, the log has its outcome.
+ */
+async function knownToLog(id: string, { log, ids }: InquiryParts): Promise<Known> {
+  const shared = log.shared as SharedDecisionLog;
+  const { epoch } = log;
+  const answer = await settled(() => shared.outcomeOf(id));
+  if ('error' in answer) return { status: 'unknown', because: 'log-unavailable' };
+  const value = answer.value as LoggedOutcome;
+  if (value.outcome === 'unknown') return { status: 'unknown', because: value.because };
+  if (value.outcome !== 'live') return { status: value.outcome };
+  const { owner, address, isPurged } = value;
+  if (owner !== epoch) return { status: 'elsewhere', owner, address };
+  if (!ids.isCurrent(id)) return { status: 'pending' };
+  return isPurged ? { status: 'unknown', because: 'purged' } : { status: 'aborted' };
+}
