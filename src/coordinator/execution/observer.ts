@@ -45,8 +45,13 @@ export interface TransactionObserver {
   heuristic(branch: BranchRecord): void;
   /** It is unknown whether the decision is in the log. */
   recordUnknown(transaction: TransactionRecord, message: string): void;
-  /** Another coordinator has claimed the log: this one decides nothing more. Called once. */
-  fenced(): void;
+  /**
+   * This run decides nothing more. Called once for each run.
+   *
+   * @param isMember whether several members share the log: another one has fenced this one, and it goes on with a new epoch.
+   * Otherwise another coordinator has claimed the log.
+   */
+  fenced(isMember: boolean): void;
   /** A note could not be written to the log: after the next start this completed work is repeated. */
   notNoted(transaction: TransactionRecord, message: string): void;
   /** A branch of an earlier epoch is prepared and has no decision: it is rolled back. */

@@ -87,12 +87,11 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.fail(`the decision is in doubt, asking the log: ${message}`, { transactionId, name });
   }
 
-  fenced(): void {
-    this.safely(() =>
-      this.logger.error(
-        'another coordinator has claimed the decision log: this one starts and decides nothing more',
-      ),
-    );
+  fenced(isMember: boolean): void {
+    const message = isMember
+      ? 'another member has fenced this one: it aborts what it has not sent to the decision log, and goes on with a new epoch'
+      : 'another coordinator has claimed the decision log: this one starts and decides nothing more';
+    this.safely(() => this.logger.error(message));
   }
 
   notNoted({ id: transactionId, name }: TransactionRecord, message: string): void {
