@@ -2,11 +2,15 @@ import {
   Controller,
   type DynamicModule,
   type ForwardReference,
+  Inject,
+  Logger,
   Module,
+  type OnApplicationBootstrap,
   type Provider,
   type Type,
   VERSION_NEUTRAL,
 } from '@nestjs/common';
+import { APP_GUARD, DiscoveryModule, DiscoveryService } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
 import { InvalidOptionsError } from '../coordinator/index.js';
 import { CoordinatorHealthIndicator } from './coordinator-health.indicator.js';
@@ -82,9 +86,29 @@ export class OperationsModule {
   }
 }
 
+/** The decorators that were given for the routes. */
+const DECORATORS = Symbol('DECORATORS');
+
 /** What `forRoot` makes. OperationsModule itself has its routes without a prefix. */
 @Module({})
-class ConfiguredOperationsModule {}
+class ConfiguredOperationsModule implements OnApplicationBootstrap {
+  private readonly logger = new Logger(OperationsModule.name);
+
+  constructor(
+    private readonly discovery: DiscoveryService,
+    @Inject(DECORATORS) private readonly decorators: readonly ClassDecorator[],
+  ) {}
+
+  /** A check of health that a guard refuses looks like a process that is ill. */
+  onApplicationBootstrap(): void {
+    const isGuarded = this.discovery.getProviders().some(({ token }) => String(token).startsWith(APP_GUARD));
+    if (!isGuarded || this.decorators.length > 0) return;
+    this.logger.warn(
+      'The application has a global guard, which also guards /health, /metrics and the dashboard: a probe that it does not let in gets ' +
+        'an error. Give OperationsModule the decorator by which your guard lets routes pass: decorators: [Public()].',
+    );
+  }
+}
 
 function configured(
   { prefix = '', decorators = [] }: OperationsRoutes,
@@ -99,9 +123,9 @@ function configured(
   const base = prefix.replaceAll(/^\/|\/$/g, '');
   return {
     module: ConfiguredOperationsModule,
-    imports: [...IMPORTS, ...imports],
+    imports: [DiscoveryModule, ...IMPORTS, ...imports],
     controllers: ROUTES.map(([path, controller]) => routesAt(`${base}/${path}`, controller, decorators)),
-    providers: [...PROVIDERS, ...providers],
+    providers: [...PROVIDERS, { provide: DECORATORS, useValue: decorators }, ...providers],
     exports: EXPORTS,
   };
 }

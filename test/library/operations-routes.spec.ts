@@ -281,6 +281,27 @@ describe('OperationsModule', () => {
     );
   });
 
+  it.each([
+    ['warns of a global guard that no route of it is known to pass', [], 1],
+    ['is content where its routes have a decorator', [Public()], 0],
+  ])('%s', async (_, decorators, expected) => {
+    const log = new LogRecorder();
+    const module = await Test.createTestingModule({
+      imports: [CoordinatorModule.forRoot(), OperationsModule.forRoot({ operators: [OPERATOR], decorators })],
+      providers: [{ provide: APP_GUARD, useClass: SignedIn }],
+    })
+      .setLogger(log)
+      .compile();
+    const app = module.createNestApplication();
+    await app.init();
+    await app.close();
+
+    const warnings = log.of('OperationsModule', 'warn').map(({ text }) => text);
+    expect(warnings).toEqual(
+      Array.from({ length: expected }, () => expect.stringContaining('decorators: [Public()]') as unknown),
+    );
+  });
+
   it('does not start when the factory knows no token', async () => {
     const operations = OperationsModule.forRootAsync({
       useFactory: () => ({ operators: [{ name: 'alice', token: undefined as unknown as string }] }),
