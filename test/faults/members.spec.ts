@@ -496,6 +496,33 @@ describe('A member that has stood still', () => {
   });
 });
 
+describe('An adoption that fails', () => {
+  it('stops none of the own transactions, and is tried again', async () => {
+    const { cluster, stock, payment } = shop({ payment: { prepare: ['hang-after', 'yes'] } });
+    const [dead, other] = (await cluster.startSteady(2)) as [Member, Member];
+    const { members } = other.log;
+    const adopt = members.adopt.bind(members);
+    let failures = 0;
+    const failing = (epoch: number): ReturnType<typeof adopt> =>
+      ++failures < 3 ? Promise.reject(new Error('connection lost')) : adopt(epoch);
+    Object.assign(members, { adopt: failing });
+    order(dead);
+    await settled();
+    dead.kill();
+    await cluster.advance(2_600);
+    expect(failures).toBeGreaterThan(0);
+
+    expect(await order(other).outcome).toMatchObject({ status: 'committed' });
+    await cluster.advance(SETTLED_WITHIN_MS);
+
+    expect(effects(stock, payment)).toEqual([
+      ['rolled-back', 'committed'],
+      ['rolled-back', 'committed'],
+    ]);
+    expect(failures).toBe(3);
+  });
+});
+
 describe('A member that stops', () => {
   it('hands over at once what is stalled', async () => {
     const { cluster, stock, payment } = shop({ payment: { commit: 'throw' } });

@@ -162,15 +162,22 @@ export class Executor implements TransactionExecutor {
   async abandon(): Promise<void> {
     const questions: Promise<void>[] = [];
     this.parts.registry.forEach((transaction) => {
-      if (isUndecided(transaction.state)) {
-        transaction.needExtras().abortReason =
-          'this member was fenced before the decision was sent to the log';
-        requestRollback(transaction, CAUSE_NOT_RECORDED, this);
-      } else if (awaitsRecord(transaction) && transaction.told === TOLD_NOTHING) {
-        questions.push(this.recorder.inquire(transaction));
+      try {
+        if (isUndecided(transaction.state)) this.abandonOne(transaction);
+        else if (awaitsRecord(transaction) && transaction.told === TOLD_NOTHING) {
+          questions.push(this.recorder.inquire(transaction));
+        }
+      } catch (error) {
+        // One transaction that cannot be ended keeps no other from its end.
+        this.observers.defect(error, `abandoning ${transaction.id}`);
       }
     });
     await Promise.all(questions);
+  }
+
+  private abandonOne(transaction: TransactionRecord): void {
+    transaction.needExtras().abortReason = 'this member was fenced before the decision was sent to the log';
+    requestRollback(transaction, CAUSE_NOT_RECORDED, this);
   }
 
   /** It was found out whether the record of a transaction of an earlier run is in the log. */

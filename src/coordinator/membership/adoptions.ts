@@ -2,6 +2,7 @@ import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { FoundRecords } from '../execution/restored-runs.js';
 import { LATE } from '../execution/time-limits.js';
 import type { TransactionRecord } from '../execution/records.js';
+import { textAt } from '../gate/failure.js';
 import { messageOf } from '../gate/texts.js';
 import type { AdoptedRun, LogMembers, MemberEpoch, Renewal } from '../log/shared-log.js';
 import type { CoordinatorRun } from '../participant/participant.js';
@@ -77,7 +78,7 @@ export class Adoptions {
       await this.askForEarlier(judgement);
       this.lastProblem = undefined;
     } catch (error) {
-      this.failed(error);
+      this.failed(error, judgement);
     }
   }
 
@@ -150,10 +151,12 @@ export class Adoptions {
     }
   }
 
-  private failed(error: unknown): void {
+  /** Unless this member itself is fenced, an adoption that fails says nothing of its own transactions. */
+  private failed(error: unknown, { own }: Judgement): void {
     const { log } = this.runtime;
+    if (log.epoch !== own) return;
+    if (textAt(error, 'code') === 'DTC_FENCED') log.lose();
     const problem = messageOf(error);
-    log.failed(error);
     if (problem === this.lastProblem || log.isLost) return;
     this.lastProblem = problem;
     this.report({ level: 'warn', message: `An adoption has failed, and is tried again: ${problem}` });

@@ -1,5 +1,6 @@
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { LATE } from '../execution/time-limits.js';
+import { textAt } from '../gate/failure.js';
 import { messageOf } from '../gate/texts.js';
 import type { LogClaim } from '../log/decision-log.js';
 import type { LogMembers, MemberLease, Renewal, SharedDecisionLog } from '../log/shared-log.js';
@@ -99,7 +100,8 @@ export class Membership {
     } catch (error) {
       if (run !== log.run) return;
       // One that is late says nothing of the log. After half a lease no new transaction should depend on it.
-      if (this.lease.isAtRisk(parts.clock.now())) log.failed(error, run);
+      const isFenced = textAt(error, 'code') === 'DTC_FENCED';
+      if (isFenced || this.lease.isAtRisk(parts.clock.now())) log.failed(error, run);
       this.failed('The lease was not renewed', error);
     }
   }
