@@ -117,7 +117,7 @@ export interface Configuration {
  * (`timeoutMs` from DTC_TIMEOUT_MS).
  *
  * @throws EnvironmentError when a value is impossible, values do not go together, a variable with a beginning of ours
- * is not known, or others could reach the application and nobody needs a token. It names all of them, so that one
+ * is not known, or others could reach the application and no caller needs a token. It names all of them, so that one
  * start tells all that there is to correct.
  */
 export function readConfiguration(environment: NodeJS.ProcessEnv): Configuration {

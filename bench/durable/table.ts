@@ -15,6 +15,6 @@ export function durableTable({ flushMs, levels }: Durable): string[] {
         cpuRatio.toFixed(2),
       ]),
     ]),
-    '  The log alone asks nobody for a vote and tells nobody: it is what any coordinator pays that uses this log',
+    '  The log alone asks no participant and answers no caller: it is the cost of any coordinator with this log',
   ];
 }

@@ -36,7 +36,7 @@ export class ContenderRunner<Name extends string> {
     module: URL,
     setup: unknown = null,
   ) {
-    // What is measured for others to read goes to the standard output, so nobody else may write there.
+    // The measurements go to the standard output, so no other code may write there.
     this.child = fork(
       new URL('./contender-process.js', import.meta.url),
       [module.href, name, JSON.stringify(setup)],

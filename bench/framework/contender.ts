@@ -1,7 +1,7 @@
 /** One way to run a transaction, as the measurements see it. */
 export interface Contender {
   readonly name: string;
-  /** Runs one transaction, from its begin to the answer its caller gets. */
+  /** Runs one transaction, from its start to the answer to its caller. */
   run(): Promise<{ readonly status: string }>;
   /** What else has happened since this was asked before. */
   takeTroubles?(): Troubles;

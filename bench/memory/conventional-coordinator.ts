@@ -71,7 +71,7 @@ export class ConventionalCoordinator {
     }
   }
 
-  /** @returns why the transaction must be aborted, or undefined when everybody voted commit. */
+  /** @returns why the transaction must be aborted, or undefined when every participant voted commit. */
   private async prepareAll(
     transaction: ConventionalTransaction,
     branches: readonly ConventionalBranch[],

@@ -34,7 +34,7 @@ export class Tally {
   }
 
   /**
-   * @returns whether it was refused for want of room.
+   * @returns whether it was refused for lack of room.
    * @throws what is neither an outcome nor such a refusal.
    */
   async count(running: Promise<Outcome>): Promise<boolean> {

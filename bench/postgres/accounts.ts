@@ -6,7 +6,7 @@ export const COLD_ROWS = 100_000;
 /** So few of them are used when many want the same. */
 export const HOT_ROWS = 10;
 
-/** What each transaction does in each of the three databases, whoever runs it. */
+/** The work of each transaction in each of the three databases, for every contender. */
 export const UPDATE = 'UPDATE accounts SET balance = balance + 1 WHERE id = $1';
 
 /** How many accounts of each database are used. */

@@ -18,7 +18,7 @@ const NOWHERE: Decisions = { append: () => {}, end: () => {}, close: () => {} };
 
 /**
  * Two-phase commit as one would write it for these three databases: each phase is one round trip to each. Nothing is
- * undone when a prepare fails, nothing is repeated, and nobody comes back for what a crash leaves behind.
+ * undone when a prepare fails, nothing is repeated, and no process completes what a crash leaves behind.
  */
 export function byHandOver(pools: Pools, draw: () => Accounts, decisions: Decisions = NOWHERE): Contender {
   let sequence = 0;

@@ -7,7 +7,7 @@ const ATOMIC = 'all three or none, through crashes: repeats, recovery and orphan
 export const GUARANTEES: Readonly<Record<Kind, string>> = {
   plain: NOT_ATOMIC,
   'plain-one-trip': NOT_ATOMIC,
-  'by-hand': 'all three or none while nobody fails: after a crash nobody knows what was decided',
+  'by-hand': 'all three or none without failures: after a crash the decisions are unknown',
   'by-hand-with-record': 'the same, but the decision is on disk for a recovery that is not written',
   coordinator: ATOMIC,
   'coordinator-batch': ATOMIC,

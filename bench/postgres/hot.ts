@@ -21,7 +21,7 @@ export const HOT_NAMES: readonly HotName[] = HOT_DATABASES.flatMap((databases) =
   HOT_KINDS.map((kind) => `${kind}-hot-${databases}` as const),
 );
 
-/** With one in flight nobody is in anybody's way. */
+/** With one in flight there are no conflicts. */
 export const HOT_LEVELS = [16, 64] as const;
 
 /** The same with few rows. */

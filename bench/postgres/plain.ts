@@ -3,7 +3,7 @@ import type { Contender } from '../framework/contender.js';
 import { type Accounts, UPDATE } from './accounts.js';
 
 const COMMITTED = { status: 'committed' } as const;
-/** Connections to each database: more of them made nobody faster. */
+/** Connections to each database: more of them made no contender faster. */
 export const CONNECTIONS = 8;
 
 export type Pools = readonly [Pool, Pool, Pool];

@@ -12,12 +12,12 @@ export class PostgresUnavailableError extends Error {
 
 /** Every contender has its connections open all the time, though only one is at work. */
 const SETTINGS = {
-  // What is measured is made durable: everybody waits for the disk as in production.
+  // The measured work is durable: every contender waits for the disk as in production.
   fsync: 'on',
   max_connections: 600,
   max_prepared_transactions: 600,
   shared_buffers: '256MB',
-  // A checkpoint in the middle would fall on whoever runs at the time.
+  // A checkpoint in the middle would slow the contender that runs then.
   max_wal_size: '4GB',
   checkpoint_timeout: '30min',
 };

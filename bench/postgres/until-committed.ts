@@ -43,7 +43,7 @@ class CommitWatch {
   private running = 0;
   private committedAt = performance.now();
 
-  /** While nobody is at work nothing can be committed, and that is no pause. */
+  /** While no worker runs nothing can be committed, and that is not a pause. */
   begun(): void {
     if (this.running++ === 0) this.committedAt = performance.now();
   }

@@ -5,7 +5,7 @@ import { Injectable } from '@nestjs/common';
 @Injectable()
 export class Customs {
   /**
-   * @param signal aborted when nobody waits for the answer any more.
+   * @param signal aborted when no caller waits for the answer any more.
    * @returns whether parcels may be sent to the country.
    */
   async allows(country: string, signal: AbortSignal): Promise<boolean> {

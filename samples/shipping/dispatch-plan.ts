@@ -56,7 +56,7 @@ export class DispatchPlan {
     this.free.set(shipment.country, this.placesTo(shipment.country) + 1);
   }
 
-  /** Somebody in the yard takes every parcel of a country out of the vans, whatever was promised. */
+  /** A worker in the yard takes every parcel of a country out of the vans, whatever was promised. */
   clear(country: string): void {
     for (const [key, shipment] of this.held) if (shipment.country === country) this.release(key);
   }

@@ -32,7 +32,7 @@ function send(): Promise<unknown> {
 }
 
 describe('ShippingParticipant', () => {
-  it('books a place when everybody agrees', async () => {
+  it('books a place when every participant agrees', async () => {
     await expect(send()).resolves.toMatchObject({ status: 'committed' });
 
     expect(plan.find('o-1')).toEqual(PARCEL);
@@ -50,7 +50,7 @@ describe('ShippingParticipant', () => {
   });
 
   it('refuses when the vans are full, and where no parcel may go', async () => {
-    plan.hold('somebody else', { orderId: 'o-0', country: 'FR' });
+    plan.hold('another order', { orderId: 'o-0', country: 'FR' });
     await expect(send()).resolves.toMatchObject({ status: 'aborted', code: 'VANS_FULL' });
 
     const branches = [branch(ShippingParticipant, { orderId: 'o-2', country: 'XX' }), branch('other', null)];

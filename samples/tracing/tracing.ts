@@ -11,7 +11,7 @@ import { BasicTracerProvider, BatchSpanProcessor, type SpanExporter } from '@ope
 export function startTracing(exporter: SpanExporter): () => Promise<void> {
   const provider = new BasicTracerProvider({ spanProcessors: [new BatchSpanProcessor(exporter)] });
   trace.setGlobalTracerProvider(provider);
-  // Without it nobody knows which span is the active one, and every span is the root of a trace.
+  // Without it the active span is unknown, and every span is the root of a trace.
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   return async () => {
     await provider.shutdown();

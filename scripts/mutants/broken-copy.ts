@@ -8,7 +8,7 @@ import { type Mutant, mutate } from './mutants.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const COPIED = ['src', 'test', 'package.json', 'tsconfig.json', 'tsconfig.programs.json', 'vitest.config.ts'];
-/** A defect may make the code run round for ever. */
+/** A defect may make the code run endlessly. */
 const LIMIT_MS = 300_000;
 
 /** What notices a mutant: the file of the first test that failed, or the time limit; undefined when nothing does. */
@@ -41,7 +41,7 @@ export class BrokenCopy {
     for (const mutant of mutants) mutate(await readFile(join(this.path, mutant.file), 'utf8'), mutant);
   }
 
-  /** Breaks the copy, does something with it, and mends it. */
+  /** Breaks the copy, does something with it, and repairs it. */
   async with<T>(mutant: Mutant, work: () => Promise<T>): Promise<T> {
     const file = join(this.path, mutant.file);
     const source = await readFile(file, 'utf8');

@@ -49,8 +49,8 @@ export class DemoController {
   @ApiOperation({ summary: 'Remove the fault of a participant' })
   @ApiNoContentResponse({ description: 'It works normally from its next call on' })
   @ApiProblem(404, 'No participant of this name is registered')
-  mend(@Param('participant') name: string): void {
-    this.participant(name).mend();
+  repair(@Param('participant') name: string): void {
+    this.participant(name).repair();
   }
 
   private participant(name: string): FaultyParticipant {

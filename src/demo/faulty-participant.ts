@@ -34,7 +34,7 @@ export class FaultyParticipant implements TransactionParticipant {
   }
 
   /** Removes all faults from the next call on. A hanging call hangs on. */
-  mend(): void {
+  repair(): void {
     this.switchedOn.clear();
   }
 

@@ -52,7 +52,7 @@ describe('GET /metrics', () => {
   });
 
   it('answers no caller without the token of a reader', async () => {
-    expect((await get('the-token-of-nobody')).status).toBe(401);
+    expect((await get('an-unknown-token-1')).status).toBe(401);
     expect((await request(app.getHttpServer()).get('/metrics')).status).toBe(401);
   });
 

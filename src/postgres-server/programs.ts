@@ -40,7 +40,7 @@ export function findOwner(): Owner {
     }
   }
   throw new PostgresServerError(
-    'it does not run as root, and there is no user postgres or nobody. Start as another user',
+    'it does not run as root, and there is no user "postgres" or "nobody". Start as another user',
   );
 }
 

@@ -13,7 +13,7 @@ import {
 } from '../coordinator/index.js';
 import { type Batch, prepareBatch, workOf } from './branch/batch.js';
 import {
-  bury,
+  leaveTombstone,
   commitPrepared,
   completionFailed,
   isPrepared,
@@ -276,7 +276,7 @@ export class PostgresResourceManager {
     let answer: OnePhaseAnswer = 'commit';
     await this.complete(branch, 'ROLLBACK', async (client, gid) => {
       if (await isPrepared(client, gid)) return commitPrepared(client, gid, this.guard);
-      const end = await bury(client, gid, this.guard, this.tombstoneWaitMs(branch));
+      const end = await leaveTombstone(client, gid, this.guard, this.tombstoneWaitMs(branch));
       if (end === 'rolled-back') answer = refuse('ROLLED_BACK', 'the first attempt did not finish');
     });
     return answer;

@@ -52,7 +52,7 @@ export class Books {
     return new Books(server, [payers, payees, house]);
   }
 
-  /** All there was at the beginning, and there must be for ever. */
+  /** The total at the start, which must never change. */
   readonly money = 3 * ACCOUNTS * BALANCE;
 
   /** @returns the money in the three databases. */
@@ -99,7 +99,7 @@ export class Books {
 }
 
 /**
- * @returns the keys that a log holds besides its starts: open decisions, and reports that nobody has forgotten. It is read from a copy, since
+ * @returns the keys that a log holds besides its starts: open decisions, and reports that were not forgotten. It is read from a copy, since
  * the application holds it; one that was made in the middle of a write holds something.
  */
 export function openRecords(logPath: string): string[] {

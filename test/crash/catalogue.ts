@@ -15,14 +15,14 @@ import {
 /** A disaster by its name. */
 export interface NamedDisaster {
   readonly name: string;
-  readonly befall: Disaster;
+  readonly strike: Disaster;
   /** Says why a machine cannot show it. */
   readonly impossible?: () => string | undefined;
 }
 
 const CUT_AT = ['BEGIN READ WRITE', 'PREPARE TRANSACTION', 'COMMIT PREPARED', 'ROLLBACK PREPARED'];
 
-/** Everything that befalls the bank besides a kill. */
+/** Every disaster of the bank besides a kill. */
 export const DISASTERS: readonly NamedDisaster[] = [
   ...(
     [
@@ -32,21 +32,21 @@ export const DISASTERS: readonly NamedDisaster[] = [
       'after telling',
       'during log.end',
     ] as const
-  ).map((point) => ({ name: `the power fails ${point}`, befall: powerFails({ point }) })),
-  { name: 'the power fails when all is told', befall: powerFails({ point: 'after telling', skip: 2 }) },
-  { name: 'the log hangs, and the application is killed', befall: logHangs },
-  { name: 'a commit hangs, and the application is killed', befall: commitHangs },
-  { name: 'PostgreSQL is killed', befall: postgresIsKilled },
+  ).map((point) => ({ name: `the power fails ${point}`, strike: powerFails({ point }) })),
+  { name: 'the power fails when all is told', strike: powerFails({ point: 'after telling', skip: 2 }) },
+  { name: 'the log hangs, and the application is killed', strike: logHangs },
+  { name: 'a commit hangs, and the application is killed', strike: commitHangs },
+  { name: 'PostgreSQL is killed', strike: postgresIsKilled },
   ...CUT_AT.flatMap((statement) => [
-    { name: `the connection is cut before ${statement}`, befall: connectionIsCut(statement, 'cut') },
-    { name: `the answer to ${statement} is lost`, befall: connectionIsCut(statement, 'cut-answer') },
+    { name: `the connection is cut before ${statement}`, strike: connectionIsCut(statement, 'cut') },
+    { name: `the answer to ${statement} is lost`, strike: connectionIsCut(statement, 'cut-answer') },
   ]),
-  { name: 'the process stands still', befall: processStandsStill },
-  { name: 'fault 25: the disk of the log is full', befall: diskIsFull, impossible: cannotFillADisk },
+  { name: 'the process stands still', strike: processStandsStill },
+  { name: 'fault 25: the disk of the log is full', strike: diskIsFull, impossible: cannotFillADisk },
   // The start itself flushes some eight times.
   ...[9, 14].map((at) => ({
     name: `a flush of the log fails, flush ${at}`,
-    befall: flushFails(at),
+    strike: flushFails(at),
     impossible: cannotFailAFlush,
   })),
 ];

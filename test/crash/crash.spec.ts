@@ -45,10 +45,10 @@ describe('every transfer is whole, and as it was told', { timeout: LIMIT_MS }, (
     expect(await crashAt(bank, point)).toEqual([]);
   });
 
-  it.each(some(DISASTERS))('when $name', async ({ befall, impossible }) => {
+  it.each(some(DISASTERS))('when $name', async ({ strike, impossible }) => {
     const obstacle = impossible?.();
     if (obstacle !== undefined) console.log(`This is left out here: ${obstacle}.`);
-    expect(obstacle === undefined ? await befall(bank, random) : []).toEqual([]);
+    expect(obstacle === undefined ? await strike(bank, random) : []).toEqual([]);
   });
 
   it(`when the application is killed under load, at ${RANDOM_KILLS} random moments of seed ${SEED}`, async () => {

@@ -12,7 +12,7 @@ import type { BankUnderFire } from './bank-under-fire.js';
 import { keepBusy } from './random-kills.js';
 import { type Answer, PATIENCE_MS } from './run.js';
 
-/** What befalls the bank. @returns what is wrong then. */
+/** Strikes the bank. @returns the problems found afterwards. */
 export type Disaster = (bank: BankUnderFire, random: Random) => Promise<string[]>;
 
 /** Until the application is told otherwise: the time-out of transactions where one has to be waited for. */

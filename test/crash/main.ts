@@ -7,7 +7,7 @@ import { CRASH_POINTS } from './points.js';
 import { killAtRandom } from './random-kills.js';
 
 /**
- * Kills the application at every point, and at random moments, and lets every disaster befall it, as often as asked.
+ * Kills the application at every point, and at random moments, and lets every disaster strike it, as often as requested.
  *
  *     npm run test:crash -- [--repeat 1] [--kills 100] [--only text] [--seed 1]
  *
@@ -37,12 +37,12 @@ try {
         crashAt(bank, point, round === 1 ? 1 : random.whole(1, MOST_ROUNDS)),
       );
     }
-    for (const { name, befall, impossible } of DISASTERS.filter(({ name }) => name.includes(values.only))) {
+    for (const { name, strike, impossible } of DISASTERS.filter(({ name }) => name.includes(values.only))) {
       const obstacle = impossible?.();
       if (obstacle !== undefined) console.log(`left out: ${name}, as ${obstacle}`);
       else {
         disasters++;
-        await attempt(`round ${round}, ${name}`, () => befall(bank, random));
+        await attempt(`round ${round}, ${name}`, () => strike(bank, random));
       }
     }
   }

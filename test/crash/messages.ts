@@ -17,7 +17,7 @@ export type Manner =
 
 /** Money that goes from one bank to another, with a fee to the house: three databases. */
 export interface Transfer {
-  /** By which the parent knows it: nobody knows its transaction before an answer has come. */
+  /** The parent's id for it: its transaction is unknown before an answer has come. */
   readonly key: string;
   readonly from: string;
   readonly to: string;

@@ -30,7 +30,7 @@ function around(step: string, sides: readonly (typeof SIDES)[number][] = SIDES):
   return sides.map((side) => `${side} ${step}` as PointName);
 }
 
-/** From the begin to the end of transfers that commit. */
+/** From the start to the end of transfers that commit. */
 function committing(): CrashPoint[] {
   const firstAndLast = [...around('PREPARE TRANSACTION'), ...around('COMMIT PREPARED')].flatMap((point) => [
     { name: `${point}, first branch`, transfers: PLAIN, at: { point, hit: FIRST } },

@@ -28,7 +28,7 @@ export async function killAtRandom(bank: BankUnderFire, random: Random): Promise
   return bank.reckon();
 }
 
-/** Asks for one transfer after the other, several at once, until the application is gone or nobody wants more. */
+/** Asks for one transfer after the other, several at once, until the application is gone or no more are wanted. */
 export function keepBusy(
   bank: BankUnderFire,
   run: Run,

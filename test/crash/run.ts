@@ -13,7 +13,7 @@ const PROJECT = fileURLToPath(new URL(ROOT, import.meta.url));
 /** What a run compiles the next one need not: most of a start is that. */
 const COMPILE_CACHE = `${PROJECT}build/crash/compiled`;
 
-/** What a caller has heard: an outcome, a refusal before anything began, or nothing, as nobody was left to say it. */
+/** What a caller has heard: an outcome, a refusal before anything began, or nothing, because the process had ended. */
 export type Answer = { readonly told: Told } | { readonly refused: string } | { readonly nothing: true };
 
 /** How the process has ended. */
@@ -106,7 +106,7 @@ export class Run {
   }
 
   private send(command: Command): void {
-    // The process may end at any time; whoever waits for an answer hears of that.
+    // The process may end at any time; waiting callers are told.
     if (this.child.connected) this.child.send(command, () => {});
   }
 

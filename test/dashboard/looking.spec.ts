@@ -183,7 +183,7 @@ function scrollToTheEnd(page: Page): Promise<void> {
   });
 }
 
-/** @returns the longest time between two frames, and the most rows there were, while the list goes back to its begin. */
+/** @returns the longest time between two frames, and the most rows there were, while the list scrolls back to its start. */
 function scrollBack(page: Page): Promise<{ slowestMs: number; mostRows: number }> {
   return page.evaluate(async () => {
     const frame = (): Promise<number> => new Promise((resolve) => requestAnimationFrame(resolve));

@@ -342,7 +342,7 @@ describe('The secrets of the compose file', () => {
     expect(parseInt(app.stop_grace_period!, 10) * 1_000).toBeGreaterThan(coordinator.shutdownGraceMs);
   });
 
-  it('have examples that nobody can start with, as nobody has a secret by default', () => {
+  it('have examples that cannot start unchanged, since there is no default secret', () => {
     const folder = join(ROOT, 'deploy/secrets');
     const examples = readdirSync(folder).filter((name) => name.endsWith('.example'));
 

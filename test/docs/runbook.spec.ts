@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 import { errorCodes } from './error-codes.js';
 
 /**
- * The runbook has a paragraph for whatever can wake somebody. Its index is made from its headings:
+ * The runbook has a paragraph for every alert. Its index is made from its headings:
  * `UPDATE_DOCS=1 npx vitest run test/docs` writes it anew.
  */
 const root = join(import.meta.dirname, '../..');

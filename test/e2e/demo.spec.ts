@@ -37,7 +37,7 @@ describe('Faults for demonstration', () => {
     });
 
     await application.order('alice', { keyboard: 1 });
-    await application.mend('inventory');
+    await application.repair('inventory');
 
     expect((await application.get('/demo/faults')).body.faults).toEqual({
       order: [],
@@ -46,7 +46,7 @@ describe('Faults for demonstration', () => {
     });
   });
 
-  it('keep the options and the place of the participant that they befall', async () => {
+  it('keep the options and the place of their participant', async () => {
     application = await TestApplication.start();
 
     const { participants } = (await application.get('/participants')).body;
@@ -62,10 +62,10 @@ describe('Faults for demonstration', () => {
     application = await TestApplication.start();
     const { http } = application;
 
-    expect((await http.put('/demo/faults/nobody').send({ method: 'commit', fault: 'throw' })).status).toBe(
+    expect((await http.put('/demo/faults/unknown').send({ method: 'commit', fault: 'throw' })).status).toBe(
       404,
     );
-    expect((await http.delete('/demo/faults/nobody')).status).toBe(404);
+    expect((await http.delete('/demo/faults/unknown')).status).toBe(404);
     expect((await http.put('/demo/faults/payment').send({ method: 'vote', fault: 'throw' })).status).toBe(
       400,
     );

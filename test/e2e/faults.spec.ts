@@ -51,7 +51,7 @@ describe.each(STORAGES)('An order, $name, when a service fails', (storage) => {
   });
 
   it.each(['throw', 'hang'])(
-    'fault 36: in commit, for ever (%s): 202 and stalled, until it is mended',
+    'fault 36: in commit, permanently (%s): 202 and stalled, until it is repaired',
     async (fault) => {
       await application.fault('payment', { method: 'commit', fault });
       const stalled = application.next('transaction.stalled');
@@ -79,7 +79,7 @@ describe.each(STORAGES)('An order, $name, when a service fails', (storage) => {
       });
 
       const committed = application.next('transaction.committed');
-      await application.mend('payment');
+      await application.repair('payment');
 
       expect((await committed).transactionId).toBe(transactionId);
       expect((await application.get(path)).body).toMatchObject({ state: 'COMMITTED', stalled: false });

@@ -75,7 +75,7 @@ describe.each(STORAGES)('fault 1: a request repeated under its Idempotency-Key, 
     expect(second.headers.location).toBe(`/transactions/${transactionId}`);
 
     const committed = application.next('transaction.committed');
-    await application.mend('payment');
+    await application.repair('payment');
     await committed;
     const third = await application.order('alice', { keyboard: 1 }, 'key-1');
 
@@ -91,7 +91,7 @@ describe.each(STORAGES)('fault 1: a request repeated under its Idempotency-Key, 
     await application.fault('payment', { method: 'commit', fault: 'throw' });
     const first = await application.order('alice', { keyboard: 1 }, 'key-1');
     const committed = application.next('transaction.committed');
-    await application.mend('payment');
+    await application.repair('payment');
     await committed;
 
     const second = await application.order('alice', { keyboard: 1 }, 'key-1');
@@ -125,7 +125,7 @@ describe.each(STORAGES)('fault 1: a request repeated under its Idempotency-Key, 
     expect((await application.get('/transactions')).body.transactions).toHaveLength(1);
 
     const { transactionId } = first.body;
-    await application.mend('payment');
+    await application.repair('payment');
     await application.until(`/transactions/${transactionId}`, ({ body }) => body.state === 'ABORTED');
     const third = await application.order('alice', { keyboard: 1 }, 'key-1');
 

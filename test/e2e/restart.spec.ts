@@ -109,7 +109,7 @@ describe('An application on PostgreSQL that is started again', () => {
     expect(read.body).toMatchObject({ status: 503, code: 'DTC_PARTICIPANT_FAILED' });
     for (const { body } of [unknown, read]) expect(body.detail).not.toMatch(/nothing was changed|safe to/i);
 
-    proxy.mend();
+    proxy.repair();
     const second = await application.order('alice', { keyboard: 1 }, 'key-1');
 
     expect(second.body).toEqual(first.body);

@@ -38,7 +38,7 @@ it('A start is not held up by an order in doubt: tables that are there are left 
   await database.onApplicationShutdown();
 });
 
-it('What is tried out waits for whoever holds it, and changes nothing', async () => {
+it('A tried statement waits for the holder of its lock, and changes nothing', async () => {
   const bank = await server.createDatabase();
   const database = new ServiceDatabase('payment', bank.url);
   await database.createSchema(ACCOUNT_SCHEMA);
@@ -69,7 +69,7 @@ it('A connection that is lost while it is at work ends its question, and nothing
     for (const verdict of ['cut', 'cut-answer'] as const) {
       proxy.rule = (data, direction) => (direction === 'up' && data.includes(statement) ? verdict : 'pass');
       await expect(orders.stateOfKey('k')).rejects.toMatchObject(unanswered);
-      proxy.mend();
+      proxy.repair();
       expect(await orders.stateOfKey('k')).toBe('free');
     }
   }
@@ -98,7 +98,7 @@ it('A connection that the server ends the moment it is open is no end of the pro
   ]);
 
   expect(answers.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
-  proxy.mend();
+  proxy.repair();
   expect(await database.query('SELECT 1 AS one', [])).toEqual([{ one: 1 }]);
   await database.onApplicationShutdown();
   await proxy.close();

@@ -87,7 +87,7 @@ describe('Completion', () => {
   });
 
   it.each(['commit', 'rollback'] as const)(
-    'fault 36 §: a %s whose attempts are used up stays decided, is seen, and is mended by recovery',
+    'fault 36 §: a %s whose attempts are used up stays decided, is visible, and is completed by recovery',
     async (method) => {
       const { run, clock, faulty, view, recover, participants, runtime, sound } = pair(
         { [method]: 'throw' },

@@ -234,7 +234,7 @@ describe('The decision', () => {
     expect(stock.calls.map(({ method }) => method)).toEqual(['prepare', 'commit']);
   });
 
-  it('fault 33 §: whoever is told before the decision is known hears pending, and abort only once it is decided', async () => {
+  it('fault 33 §: a caller that is answered before the decision is known is told pending, and abort only once it is decided', async () => {
     const { begin, clock, transactions } = withLog({ append: () => new Promise(() => {}) });
     const transaction = begin();
     const told = listenTo(transaction.commit());

@@ -117,7 +117,7 @@ describe('A coordinator with a durable log', () => {
     await third.stop();
   });
 
-  it('aborts what carries a payload that the log could not give back, and nobody else', async () => {
+  it('aborts a transaction with a payload that the log could not return, and no other', async () => {
     const stock = new ScriptedParticipant();
     const { transactions, stop } = await run({ stock });
 

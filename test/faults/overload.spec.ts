@@ -250,7 +250,7 @@ describe('A database server with a limit', () => {
     expect(first.count('prepare')).toBe(1);
   });
 
-  it('concerns nobody who does not need it', async () => {
+  it('affects no transaction that does not need it', async () => {
     const { run, transactions } = await setUp({ prepare: 'hang' });
     for (let number = 0; number < 4; number++) void run();
     const outcome = await transactions.run({ branches: [branch('memory', 1)] });

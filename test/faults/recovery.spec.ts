@@ -129,7 +129,7 @@ describe('Recovery', () => {
     expect(transactions.find('coordinator.1.1')?.state).toBe('COMMITTING');
   });
 
-  it('completion is not refused for want of room: what comes back stands outside the limit', async () => {
+  it('completion is not refused for lack of room: restored transactions do not count towards the limit', async () => {
     const stock = new ScriptedParticipant();
     const decisions = Array.from({ length: 20 }, (_, index) =>
       recordOf(`coordinator.1.${index + 1}`, 'stock'),

@@ -1,7 +1,7 @@
 import type { Branch, CommitDecision, TransactionParticipant } from '../../src/coordinator/index.js';
 import { PartialLog } from '../support/partial-log.js';
 
-/** Writes down that somebody did something, at the present moment. */
+/** Writes down an event of an actor, at the present moment. */
 export type Say = (who: string, what: string) => void;
 
 export const METHODS = ['prepare', 'commit', 'rollback', 'one-phase commit'] as const;

@@ -43,7 +43,7 @@ describe('the replay', () => {
   it.each([
     ['an input that there is none of', '> a dances', '"a dances" is no input'],
     ['a participant that there is none of', '> b answers prepare: commit', 'There is no participant b'],
-    ['an answer to a call that nobody made', '> a answers prepare: commit', 'a was not called to prepare'],
+    ['an answer to a call that was not made', '> a answers prepare: commit', 'a was not called to prepare'],
     ['a line that is neither', 'a votes', '"a votes" is no remark'],
   ])('refuses %s', async (_, line, message) => {
     const replayed = async () => play(parseTranscript(`participants: a\n\n${line}\n`));

@@ -55,7 +55,7 @@ export class Narrator implements TransactionObserver {
   }
 
   undecidable({ name }: RegisteredParticipant, branches: number): void {
-    this.say(name, `has ${branches} prepared branches of an earlier run, of which nobody knows the decision`);
+    this.say(name, `has ${branches} prepared branches of an earlier run, whose decision is unknown`);
   }
 
   /** What the caller hears is taken from its own promise. */

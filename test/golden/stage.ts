@@ -85,7 +85,7 @@ export class Stage {
   /** Asks the transaction that was begun last. What it refuses is written down. */
   ask(what: string, question: (transaction: Transaction) => Promise<Outcome> | string | void): void {
     const { handle } = this;
-    if (handle === undefined) throw new Error(`Nobody has begun a transaction to ${what}.`);
+    if (handle === undefined) throw new Error(`There is no transaction to ${what}.`);
     this.orRefused(what, () => {
       const answer = question(handle);
       if (answer instanceof Promise) this.listen(what, answer);

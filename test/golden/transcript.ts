@@ -9,7 +9,7 @@
 export interface Transcript {
   /** What the stage needs to know, by its word. */
   readonly settings: ReadonlyMap<string, string>;
-  /** Every line that somebody wrote, in order; the replay's own lines are left out. */
+  /** Every line of an author, in order; the replay's own lines are left out. */
   readonly script: readonly string[];
 }
 

@@ -140,7 +140,7 @@ const AUTHORIZATIONS = [
   'Token 1',
 ] as const;
 
-/** Makes requests that nobody in their right mind sends. The same seed makes the same ones. */
+/** Makes requests that no sane client sends. The same seed makes the same ones. */
 export class HostileRequests {
   /** @param tokens that are known, so that what is behind them is reached as well. No body asks for what may be done. */
   constructor(
@@ -219,7 +219,7 @@ function isNoReason(value: unknown): boolean {
   return typeof value !== 'string' || value.trim() === '' || value.length > 300;
 }
 
-/** What is no HTTP, or only the begin of it. Each gets a connection of its own. */
+/** Input that is not HTTP, or only the start of it. Each gets a connection of its own. */
 export const MALFORMED: readonly string[] = [
   '\r\n\r\n',
   'GET\r\n\r\n',
@@ -249,7 +249,7 @@ export const MALFORMED: readonly string[] = [
   '\u0000'.repeat(1_000),
 ];
 
-/** The begin of a request whose rest never comes. */
+/** The start of a request whose rest never comes. */
 export const UNFINISHED: readonly string[] = [
   'POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60\r\n\r\n{"customerId":"alice"',
   'POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"cus',

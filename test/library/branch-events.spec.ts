@@ -248,7 +248,7 @@ describe('What a participant throws when it is told', () => {
     expect(application.get(CoordinatorStatus).statistics().defects).toBe(0);
   });
 
-  it('is waited for by nobody', async () => {
+  it('is not awaited', async () => {
     const a = listening();
     a.branchStarted = () => new Promise(() => {});
     a.branchEnded = () => new Promise(() => {});

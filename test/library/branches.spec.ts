@@ -53,7 +53,7 @@ describe('branches', () => {
     branch(StockParticipant, { sku: 'pen', quantity: 1, colour: 'blue' });
     // @ts-expect-error -- a class that is no participant
     branch(Date, new Date());
-    // Named by a text, nobody knows what the participant takes.
+    // Named by a text, the participant's payload type is unknown.
     expect(branch('stock', 42)).toEqual({ participant: 'stock', payload: 42, branchId: undefined });
   });
 
@@ -74,7 +74,7 @@ describe('branches', () => {
     expect(ids).toEqual(['stock', 'stock.2', 'line-3']);
   });
 
-  it('of nobody are refused before anything begins, with the names that there are', async () => {
+  it('of an unknown participant are refused before anything starts, with the known names', async () => {
     const transactions = (await startWith([StockParticipant])).get(TransactionManager);
 
     await expect(transactions.run({ branches: [branch('stcok', 1)] })).rejects.toMatchObject({

@@ -140,7 +140,7 @@ describe("beside the application's own EventEmitterModule", () => {
     expect(application.get(EventEmitter2)).toBe(emitter);
   });
 
-  it('without one, there is nobody to tell, and nothing fails', async () => {
+  it('without one, there is no listener, and nothing fails', async () => {
     const application = await startWith([Alpha]);
 
     await expect(
@@ -162,7 +162,7 @@ describe("beside the application's own EventEmitterModule", () => {
 });
 
 describe('CoordinatorModule imported twice', () => {
-  it('stops the start with the mend, and leaves no timer', async () => {
+  it('stops the start with the remedy, and leaves no timer', async () => {
     const before = timers();
     const application = await Test.createTestingModule({
       imports: [CoordinatorModule.forRoot(), CoordinatorModule.forRoot()],

@@ -560,7 +560,7 @@ describe('Propagation', () => {
     expect([...payment.effects.values()].toSorted()).toEqual(['committed', 'rolled-back']);
   });
 
-  it('"not-supported" may begin a transaction below, and what it throws dooms nobody', async () => {
+  it('"not-supported" may begin a transaction below, and its error dooms no other', async () => {
     const id = await works.required(async () => {
       await rejectionOf(works.notSupported(() => Promise.reject(new Error('of no concern'))));
       await expect(works.notSupported(async () => transactions.enlist(branch('payment', 1)))).rejects.toThrow(
@@ -576,7 +576,7 @@ describe('Propagation', () => {
 });
 
 describe('The instances', () => {
-  it('that nobody manages refuse, with a rejection that says what to do', async () => {
+  it('without a coordinator refuse, with a rejection that gives the remedy', async () => {
     const unmanaged = new Works(transactions);
     const detached = Object.getOwnPropertyDescriptor(Works.prototype, 'required')!.value as Works['required'];
 
@@ -884,7 +884,7 @@ describe('Beside other decorators, above them and below', () => {
     expect(Reflect.getMetadata('design:returntype', Shop.prototype, 'annually')).toBe(Promise);
   });
 
-  it('what is not committed is answered as a problem, and no reason leaves the house but a refusal', async () => {
+  it('an uncommitted transaction is answered as a problem, which contains no reason except a refusal', async () => {
     app.get(ParticipantRegistry).register(new ScriptedParticipant(), { name: 'payment' });
     const problem = { transactionId: expect.any(String) as string, title: expect.any(String) as string };
 

@@ -112,7 +112,7 @@ describe('events', () => {
     }>();
   });
 
-  it('committed: once everybody has, with the duration and without a payload', async () => {
+  it('committed: once every participant has, with the duration and without a payload', async () => {
     participant('a', { commit: { delayMs: 30 } });
     participant('b', {});
 
@@ -131,7 +131,7 @@ describe('events', () => {
     expect(heard()).toEqual([{ name: 'committed', event }]);
   });
 
-  it('aborted: once everybody is rolled back, with cause and reason', async () => {
+  it('aborted: once every branch is rolled back, with cause and reason', async () => {
     participant('a', { rollback: { delayMs: 20 } });
     participant('b', { prepare: { refuse: 'SOLD_OUT', reason: 'none left' } });
 
@@ -181,7 +181,7 @@ describe('events', () => {
     ]);
   });
 
-  it('heuristic: for the branch that ended otherwise; nobody is told that all have committed', async () => {
+  it('heuristic: for the branch that ended otherwise; there is no committed event', async () => {
     participant('a', { commit: { heuristic: 'rollback' } });
     participant('b', {});
 

@@ -199,7 +199,7 @@ describe("lines through Nest's logger", () => {
 });
 
 describe('lines of an application of its own kind', () => {
-  it('are not made while nobody reads them, nor are debug lines while debug is off', async () => {
+  it('are not made while they are not read, nor are debug lines while debug is off', async () => {
     const written: string[] = [];
     const lines = {
       isEnabled: () => false,
@@ -218,7 +218,7 @@ describe('lines of an application of its own kind', () => {
     expect(written).toEqual(['flush']);
   });
 
-  it('that cannot be written change no outcome, keep the event from nobody, and are counted', async () => {
+  it('that cannot be written change no outcome, suppress no event, and are counted', async () => {
     const lines = {
       isEnabled: () => true,
       isDebugEnabled: () => false,

@@ -16,7 +16,7 @@ async function errorOf(starting: Promise<unknown>): Promise<CoordinatorError> {
 
 describe('a participant that cannot be one stops the start', () => {
   for (const missing of ['prepare', 'commit', 'rollback'] as const) {
-    it(`when it has no ${missing}(): with the class, the method and the mend`, async () => {
+    it(`when it has no ${missing}(): with the class, the method and the remedy`, async () => {
       class Lacking extends Willing {}
       Object.defineProperty(Lacking.prototype, missing, { value: undefined });
       Participant({ name: 'lacking' })(Lacking);
@@ -31,7 +31,7 @@ describe('a participant that cannot be one stops the start', () => {
     });
   }
 
-  it('when two classes have one name: with both classes and the mend', async () => {
+  it('when two classes have one name: with both classes and the remedy', async () => {
     @Participant({ name: 'alpha' })
     class Usurper extends Willing {}
 

@@ -444,7 +444,7 @@ describe('a transaction that aborts', () => {
     expect(span('transaction transfer').attributes).not.toHaveProperty(['error.type']);
   });
 
-  it('ends the prepares that nobody waits for any longer', async () => {
+  it('ends the prepares that are no longer awaited', async () => {
     const { run } = await setUp({ stock: { prepare: 'no' }, bank: { prepare: 'hang' } });
 
     await run();
@@ -652,7 +652,7 @@ describe('a completion that fails', () => {
     });
 
     await recoverNow(application);
-    // Also where somebody has a span of its own, such as an operator's request.
+    // Even if the caller has a span of its own, such as an operator's request.
     await trace.getTracer('test').startActiveSpan('request', async (request) => {
       await recoverNow(application);
       request.end();
@@ -916,7 +916,7 @@ describe('the names of spans', () => {
   });
 });
 
-describe('where nobody traces', () => {
+describe('without tracing', () => {
   /** Runs one transaction, and hands out what the coordinator keeps of it. */
   async function runOne(participants: Record<string, ParticipantScript>) {
     const { application, run } = await setUp(participants);

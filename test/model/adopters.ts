@@ -98,7 +98,7 @@ function takeOver({ name, of }: Named, { defect }: WorldOptions): Step<World>[] 
     {
       name: `${name} claims, then reads the log`,
       heals: true,
-      when: (w) => of(w).mode === DOWN && defect !== 'nobody recovers',
+      when: (w) => of(w).mode === DOWN && defect !== 'no recovery',
       take: (w) => {
         w.claim = CLAIM_SECOND;
         read(w, of(w));
@@ -113,7 +113,7 @@ function takeOverShared({ name, of }: Named, { defect }: WorldOptions): Step<Wor
     {
       name: `${name} fences the epoch of C0`,
       heals: true,
-      when: (w) => of(w).mode === DOWN && defect !== 'nobody recovers',
+      when: (w) => of(w).mode === DOWN && defect !== 'no recovery',
       take: (w) => {
         w.claim = CLAIM_SECOND;
         of(w).mode = FENCED;

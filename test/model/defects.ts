@@ -17,7 +17,7 @@ export const DEFECTS = {
   'attempts used up count as an acknowledgement': 'fault 36',
   'the acknowledgement of an overtaken rollback counts': 'rule 3',
   'a one-phase commit without answer counts as abort': 'fault 7',
-  'nobody recovers': 'AC5',
+  'no recovery': 'AC5',
 } as const;
 
 export type Defect = keyof typeof DEFECTS;

@@ -50,16 +50,19 @@ export function checkWorld(w: World): void {
     !(told === TOLD_ABORTED && asked === TOLD_COMMITTED),
     'another member answered otherwise than the caller was told',
   );
-  must(told !== TOLD_HEURISTIC, 'nobody ends against the decision here, so nobody is told so');
+  must(told !== TOLD_HEURISTIC, 'no participant ends against the decision here, so no caller is told so');
   if (w.crashed) return;
   must(
     first.state !== ABORTED || (first.open | first.awaiting) !== 0 || prepared === 0,
     'M6: after an abort that has ended nothing is left prepared',
   );
-  must(!isCommit(first.state) || (rolledBack | refused) === 0, 'AC1: decided commit, nobody has aborted');
+  must(
+    !isCommit(first.state) || (rolledBack | refused) === 0,
+    'AC1: decided commit, no participant has aborted',
+  );
   must(
     !isAbort(first.state) || (committed === 0 && !w.recorded && !w.willRecord),
-    'AC1: decided abort, nobody commits',
+    'AC1: decided abort, no participant commits',
   );
   must(
     !isCommit(first.state) || isDecidedByBranch(first) || first.yes === 0 || w.recorded,
@@ -70,7 +73,7 @@ export function checkWorld(w: World): void {
     'the voting is over in READY',
   );
   must(!first.rollbackOnly || !isCommit(first.state), 'what the caller ruled out is never committed');
-  must((first.against | first.mixed | first.hazard) === 0, 'nobody reported a heuristic end');
+  must((first.against | first.mixed | first.hazard) === 0, 'no participant reported a heuristic end');
 }
 
 function must(holds: boolean, rule: string): void {

@@ -61,7 +61,7 @@ function isEnd(model: Model<World>, w: World): boolean {
 
 function describeEnd({ first, told, all, committed, readOnly }: World): string {
   const caller = told === TOLD_COMMITTED ? 'was told so' : 'was not told so';
-  const leftOut = (committed | readOnly) === all ? 'nobody is' : 'somebody is';
+  const leftOut = (committed | readOnly) === all ? 'no participant is' : 'a participant is';
   return `the coordinator is ${STATES[first.state]}, the caller ${caller}, ${leftOut} left out`;
 }
 
@@ -182,7 +182,9 @@ describe('the real protocol core', () => {
         },
       });
       expect(result).toMatchObject(NOTHING_WRONG);
-      expect([...ends]).toEqual(['the coordinator is COMMITTED, the caller was told so, nobody is left out']);
+      expect([...ends]).toEqual([
+        'the coordinator is COMMITTED, the caller was told so, no participant is left out',
+      ]);
     },
   );
 });
@@ -197,9 +199,9 @@ describe('a world with a defect', () => {
     expect(isFound).toBe(true);
   });
 
-  it('is found out although nothing forbidden happens in it: somebody stays in doubt for ever (AC5)', () => {
+  it('is found although nothing forbidden happens in it: a participant stays in doubt permanently (AC5)', () => {
     const { violation, stuck } = search(
-      worldModel({ participants: 1, guarded: true, defect: 'nobody recovers' }),
+      worldModel({ participants: 1, guarded: true, defect: 'no recovery' }),
     );
     expect(violation).toBeUndefined();
     expect(stuck?.at(-1)).toBe('C0 crashes');

@@ -65,7 +65,7 @@ export function participantSteps(p: number, guarded: boolean, faults: boolean): 
       },
     })),
     {
-      name: `participant ${p} gets a rollback whose acknowledgement nobody waits for`,
+      name: `participant ${p} gets a rollback whose acknowledgement is not awaited`,
       heals: true,
       when: (w) => includes(w.strayRollbacks, p),
       take: (w) => rollBack(w, p),

@@ -33,7 +33,7 @@ function seconds(since: number): string {
 
 function examine(name: string, { violation, stuck, states }: SearchResult, expected: number): void {
   if (violation !== undefined) fail(`${name}: ${violation.message}`, violation.path);
-  else if (stuck !== undefined) fail(`${name}: AC5: somebody stays in doubt for ever`, stuck);
+  else if (stuck !== undefined) fail(`${name}: AC5: a participant stays in doubt permanently`, stuck);
   else if (states !== expected) fail(`${name}: ${states} states, not ${expected}`);
 }
 

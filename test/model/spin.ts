@@ -48,7 +48,7 @@ export const MODEL_MUTANTS: Readonly<Record<string, string>> = {
   TRUSTS_LEASE: 'M4: a member trusts the lease, and does not fence',
   OUTCOME_FORGOTTEN: 'told = actual: the log forgets the outcome at the end',
   FENCED_PRESUMES_ABORT: 'fault 28: a fenced coordinator presumes abort',
-  ANYBODY_PRESUMES: 'fault 30: whoever does not own the claim presumes abort',
+  ANYBODY_PRESUMES: 'fault 30: a process without the claim presumes abort',
   ENLIST_AFTER_VOTING: 'fault 4: a branch is enlisted after the voting began',
   COMMIT_BEFORE_RECORD: 'rule 1: commit leaves before the decision is in the log',
   TIMEOUT_TOLD_AS_ABORT: 'fault 33: a time-out in READY is told as abort',

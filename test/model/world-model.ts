@@ -45,7 +45,7 @@ export function worldModel(options: WorldOptions): Model<World> {
   };
 }
 
-/** AC2: no step turns a decision round, the coordinator's or a participant's. */
+/** AC2: no step reverses a decision, the coordinator's or a participant's. */
 function watched(step: Step<World>, forgetting: boolean): Step<World> {
   return {
     ...step,

@@ -113,7 +113,7 @@ export class World {
   /** The rollbacks of each round, and their acknowledgements. */
   readonly rollbacks: [BranchSet, BranchSet] = [0, 0];
   readonly rollbackAcks: [BranchSet, BranchSet] = [0, 0];
-  /** Rollbacks whose acknowledgement nobody waits for. */
+  /** Rollbacks whose acknowledgement is not awaited. */
   strayRollbacks: BranchSet = NO_BRANCHES;
   onePhaseRequest = false;
   onePhaseAnswer = false;
@@ -122,7 +122,7 @@ export class World {
     this.adopters = options.shared === true ? [new Adopter(), new Adopter()] : [new Adopter()];
   }
 
-  /** Everybody enlisted. */
+  /** All enlisted participants. */
   get all(): BranchSet {
     return firstBranches(this.size);
   }
@@ -164,7 +164,7 @@ export class World {
     return isKept ? this.recorded : this.hasRecord;
   }
 
-  /** Whoever sends commit hears no answer to what was sent before. */
+  /** A sender of commit ignores answers to earlier messages. */
   sendCommit(branches: BranchSet): void {
     this.commits |= branches;
     this.commitAcks &= ~branches;

@@ -133,7 +133,7 @@ describe('the session of a branch', () => {
       await expect(manager.prepareBatch(someBranch(), batch)).resolves.toBe('commit');
       await settingsIn(manager, someBranch(), 'DEALLOCATE ALL');
       await expect(manager.prepare(someBranch(), commit)).resolves.toBe('commit');
-      // Where nobody could see it.
+      // Where it would stay hidden.
       await settingsIn(manager, someBranch(), `DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$`);
       await expect(manager.prepareBatch(someBranch(), batch)).resolves.toBe('commit');
       await settingsIn(manager, someBranch(), `DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$`);

@@ -62,7 +62,7 @@ describe('the work of a branch', () => {
     'writes nothing when its transaction could not even be begun: %s',
     async (form) => {
       const manager = await bench.manage({ workConnections: 1 });
-      // From then on the statements of the work are sent without waiting for the begin.
+      // From then on the statements of the work are sent without waiting for BEGIN.
       await manager.prepare(someBranch(), async () => 'read-only');
       const begin = vi.spyOn(BranchWork.prototype, 'begin').mockReturnValue(['this is no SQL']);
       const branch = someBranch();
@@ -289,7 +289,7 @@ describe('the work of a branch', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(100);
   });
 
-  it('goes no further when nobody waits for it any more, whatever it tries', async () => {
+  it('goes no further when its caller has gone, whatever it tries', async () => {
     const manager = await bench.manage();
     const branch = someBranch();
     let refused: unknown;
@@ -311,7 +311,7 @@ describe('the work of a branch', () => {
       return voted;
     });
 
-    await expect(prepared).rejects.toThrow('nobody waits any more');
+    await expect(prepared).rejects.toThrow('the caller has gone');
     await over;
     await manager.rollback(again(branch));
 
@@ -455,7 +455,7 @@ describe('the work of a branch', () => {
 });
 
 describe.each([true, false])('with pipelining %s', (pipelining) => {
-  it('a branch is prepared, completed, repeated, refused and buried', async () => {
+  it('a branch is prepared, completed, repeated, refused and given a tombstone', async () => {
     const manager = await bench.manage({ pipelining });
     const [committed, undone, batch, refused] = [someBranch(), someBranch(), someBranch(), someBranch()];
     const statements = [

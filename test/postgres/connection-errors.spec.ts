@@ -26,7 +26,7 @@ afterEach(() => {
   process.off('uncaughtExceptionMonitor', note);
 });
 
-/** An error that nobody has caught shows when all that is under way has had its turn. */
+/** An uncaught error shows after all running callbacks have had their turn. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -13,15 +13,15 @@ import { gidOf, takeTen, useProxiedPostgres } from '../support/postgres/proxied.
 const bench = useProxiedPostgres({ accounts: ['ann', 'bob'] });
 
 describe('connections', () => {
-  it('that are lost while they are idle harm nobody', async () => {
+  it('that are lost while they are idle do no harm', async () => {
     const manager = await bench.manage();
     const look = (): Promise<Vote> => manager.prepare(someBranch(), async () => 'read-only');
     await look();
     bench.proxy.cut();
     await until('all are lost', () => bench.proxy.connections === 0);
-    bench.proxy.mend();
+    bench.proxy.repair();
 
-    // A connection is lost some time before anybody can know of it.
+    // A connection is lost some time before its user can notice.
     await until('the pool has noticed', () =>
       look().then(
         () => true,
@@ -69,7 +69,7 @@ describe('connections', () => {
     },
   );
 
-  it('are cut at the end when the server does not answer, and keep nobody waiting', async () => {
+  it('are cut at the end when the server does not answer, and delay no caller', async () => {
     const manager = await bench.manage();
     let isSent = false;
     bench.proxy.rule = (data, direction) => {
@@ -97,7 +97,7 @@ describe('connections', () => {
     await expect(purged).resolves.toBe(0);
   });
 
-  it('are not waited for by a branch that nobody waits for', async () => {
+  it('are not awaited by a branch whose caller has gone', async () => {
     const manager = await bench.manage({ workConnections: 1 });
     let letGo: (() => void) | undefined;
     const blocker = manager.prepare(someBranch(), async () => {
@@ -109,7 +109,7 @@ describe('connections', () => {
     const waiting = someBranch();
     const prepared = manager.prepare(waiting, takeTen);
     waiting.abort();
-    await expect(prepared).rejects.toThrow('nobody waits any more');
+    await expect(prepared).rejects.toThrow('the caller has gone');
 
     await until('the blocker is at work', () => letGo !== undefined);
     letGo!();
@@ -135,7 +135,7 @@ describe('connections', () => {
     await expect(committed).rejects.toMatchObject({ code: 'DTC_POSTGRES_COMPLETION_FAILED' });
     await until('it is cut', () => bench.proxy.stalled === 0);
 
-    bench.proxy.mend();
+    bench.proxy.repair();
     await manager.rollback(again(next));
     await manager.commit(again(hanging, 2));
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);

@@ -187,7 +187,7 @@ describe('The name of a coordinator', () => {
     });
   });
 
-  it('is claimed anew when the session that held it is lost, and refused if somebody else has it by then', async () => {
+  it('is claimed again when the session that held it is lost, and refused if another process has it by then', async () => {
     const first = await started(ONE_LOG);
     const lose = async (): Promise<void> => {
       const [holder] = await holders();
@@ -207,7 +207,7 @@ describe('The name of a coordinator', () => {
     managers.push(second);
     await second.start(OTHER_LOG);
     proxy.cut();
-    proxy.mend();
+    proxy.repair();
 
     await until('it is refused', async () => {
       const vote = await first.prepare(branchOf(ONE_LOG), takeTen).catch(() => undefined);
@@ -216,7 +216,7 @@ describe('The name of a coordinator', () => {
     await expect(database.prepared()).resolves.toEqual([]);
   });
 
-  it('is claimed anew where the connection is lost and the server has not noticed, so that nobody else gets it', async () => {
+  it('is claimed again when the connection is lost and the server has not noticed, so that no other process gets it', async () => {
     const clients = new Set<Socket>();
     const dropping = createServer((client) => {
       const upstream = connect({ host: '127.0.0.1', port: server.port });
@@ -303,7 +303,7 @@ describe('The name of a coordinator', () => {
     await expect(prepare(60_000)).resolves.toBe('read-only');
   });
 
-  it("is held for each participant: others, and other coordinators, are in nobody's way", async () => {
+  it('is held for each participant: other participants and coordinators do not conflict', async () => {
     await started(ONE_LOG);
     const vault = new PostgresResourceManager('vault', { connection: database.url, claimWaitMs: 100 });
     managers.push(vault);

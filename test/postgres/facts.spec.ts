@@ -106,7 +106,7 @@ describe('PostgreSQL', () => {
     const manager = await manage({ tombstoneWaitMs: 100 });
     const branch = someBranch();
 
-    // Nobody aborts its signal: it is at work in another process, as it were.
+    // Its signal is not aborted, as if it ran in another process.
     const prepared = manager.prepare(branch, takeTen);
     await until('the prepare is under way', async () => isAt('%PREPARE TRANSACTION%'));
     await expect(manager.rollback(again(branch))).rejects.toMatchObject({ sqlstate: '55P03' });
@@ -135,7 +135,7 @@ describe('PostgreSQL', () => {
     await expect(balanceOf(database, 'ann')).resolves.toBe(100);
   });
 
-  it('fact 2: a prepare that nobody waits for is ended at the server, and its rollback need not wait', async () => {
+  it('fact 2: a prepare that is not awaited is ended at the server, and its rollback need not wait', async () => {
     await sleepInPrepare(database, 60);
     const manager = await manage();
     const branch = someBranch();
@@ -144,7 +144,7 @@ describe('PostgreSQL', () => {
     await until('the prepare is under way', async () => isAt('%PREPARE TRANSACTION%'));
 
     branch.abort();
-    await expect(prepared).rejects.toThrow('nobody waits any more');
+    await expect(prepared).rejects.toThrow('the caller has gone');
     await manager.rollback(again(branch));
 
     await expect(isAt('%PREPARE TRANSACTION%')).resolves.toBe(false);
@@ -175,7 +175,7 @@ describe('PostgreSQL', () => {
     await expect(database.prepared()).resolves.toEqual([]);
   });
 
-  it('fact 4: and before it arrived: nothing is prepared, which nobody can know either', async () => {
+  it('fact 4: and before it arrived: nothing is prepared, which cannot be known either', async () => {
     const proxy = await openProxy();
     const manager = await manage({}, database.urlBy({ port: proxy.port }));
     proxy.rule = (data) => (data.includes('PREPARE TRANSACTION') ? 'cut' : 'pass');
@@ -352,7 +352,7 @@ describe('PostgreSQL', () => {
     await expect(database.prepared()).resolves.toEqual([gid(branch)]);
   });
 
-  it("fact 7: another role's branch (42501) is no success, and the error has the command that mends it", async () => {
+  it("fact 7: another role's branch (42501) is no success, and the error has the command that fixes it", async () => {
     await server.createRole('clerk');
     const manager = await manage();
     await database.query('GRANT SELECT, INSERT, DELETE ON dtc_branches TO clerk');
@@ -441,7 +441,7 @@ describe('PostgreSQL', () => {
     }
 
     await until('the orphan is rolled back', async () => (await database.prepared()).length === 0);
-    await until('it is buried', async () => (await endOf(database, gid(late))) === 'rolled-back');
+    await until('it has a tombstone', async () => (await endOf(database, gid(late))) === 'rolled-back');
     await expect(balanceOf(database, 'ann')).resolves.toBe(100);
   });
 

@@ -30,7 +30,7 @@ afterAll(async () => {
 
 beforeEach(async () => {
   managers = [];
-  proxy.mend();
+  proxy.repair();
   await database.query('UPDATE accounts SET balance = 100');
 });
 

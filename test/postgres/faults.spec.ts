@@ -106,7 +106,7 @@ describe('a transfer between two databases', () => {
 
     expect(outcome).toMatchObject({ status: 'aborted', participant: 'right', cause: 'failed' });
     await until(
-      'it is buried',
+      'it has a tombstone',
       async () => (await endOf(rightDatabase, gidOnTheRight(outcome))) === 'rolled-back',
     );
     expect(await rightDatabase.prepared()).toEqual([]);
@@ -123,7 +123,7 @@ describe('a transfer between two databases', () => {
 
     expect(outcome).toMatchObject({ status: 'aborted', cause: 'timed-out', participant: 'right' });
     await until(
-      'it is buried',
+      'it has a tombstone',
       async () => (await endOf(rightDatabase, gidOnTheRight(outcome))) === 'rolled-back',
     );
     await until('no session sleeps', async () => (await sessionsAt('%PREPARE TRANSACTION%')) === 0);
@@ -142,7 +142,7 @@ describe('a transfer between two databases', () => {
 
     expect(outcome).toMatchObject({ status: 'aborted', cause: 'timed-out', participant: 'right' });
     await until(
-      'it is buried',
+      'it has a tombstone',
       async () => (await endOf(rightDatabase, gidOnTheRight(outcome))) === 'rolled-back',
     );
     expect(await rightDatabase.prepared()).toEqual([]);
@@ -195,7 +195,7 @@ describe('a transfer between two databases', () => {
     },
   );
 
-  it('fault 38 §: a branch that somebody rolled back by hand is a hazard, and never a commit', async () => {
+  it('fault 38 §: a branch that was rolled back by hand is a hazard, and never a commit', async () => {
     await start({ others: [Gate] });
     const outcome = await transferAndMeanwhile(() => rollBackByHand());
 
@@ -207,7 +207,7 @@ describe('a transfer between two databases', () => {
     expect(await balances()).toEqual([90, 100]);
   });
 
-  it('fault 38: one that somebody committed by hand is committed', async () => {
+  it('fault 38: a branch that was committed by hand is committed', async () => {
     await start({ others: [Gate] });
     const outcome = await transferAndMeanwhile(async () => {
       const [gid] = await rightDatabase.prepared();
@@ -226,14 +226,14 @@ describe('a transfer between two databases', () => {
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dtc right'",
       );
       proxy.cut();
-      setTimeout(() => proxy.mend(), 200);
+      setTimeout(() => proxy.repair(), 200);
     });
 
     expect(outcome).toMatchObject({ status: 'committed' });
     expect(await balances()).toEqual([90, 110]);
   });
 
-  it('fault 41: a branch of another role waits for an operator; it is no success, and ends when mended', async () => {
+  it('fault 41: a branch of another role waits for an operator; it is no success, and ends when the role is corrected', async () => {
     await server.createRole('teller', 'CREATEROLE');
     await rightDatabase.query('GRANT ALL ON SCHEMA public TO teller; GRANT ALL ON accounts TO teller');
     await start(
@@ -241,7 +241,7 @@ describe('a transfer between two databases', () => {
       { connection: rightDatabase.urlBy({ user: 'teller' }) },
     );
     const outcome = await transferAndMeanwhile(async () => {
-      // Somebody else prepares it under the same id.
+      // Another process prepares it under the same id.
       const [gid] = await rightDatabase.prepared();
       await rightDatabase.query(`ROLLBACK PREPARED '${gid}'`);
       await rightDatabase.query(`

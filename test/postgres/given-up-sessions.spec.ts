@@ -346,7 +346,7 @@ describe('while sessions of work cannot be ended', () => {
     const branch = someBranch();
     const call = manager.prepare(branch, take('a7'));
     setTimeout(() => branch.abort(), 50);
-    await expect(call).rejects.toThrow('nobody waits any more');
+    await expect(call).rejects.toThrow('the caller has gone');
   });
 
   it('participants that share pools share what is left; others are not kept waiting', async () => {

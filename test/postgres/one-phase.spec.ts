@@ -22,7 +22,7 @@ describe('a commit in one phase', () => {
     bench.proxy.rule = (data) => (data.includes('COMMIT') ? 'cut-answer' : 'pass');
     const branch = first();
     await expect(manager.commitOnePhase(branch, takeTen)).rejects.toThrow();
-    bench.proxy.mend();
+    bench.proxy.repair();
 
     await expect(manager.commitOnePhase(again(branch, 2), takeTen)).resolves.toBe('commit');
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
@@ -33,7 +33,7 @@ describe('a commit in one phase', () => {
     bench.proxy.rule = (data) => (data.includes('COMMIT') ? 'cut' : 'pass');
     const branch = first();
     await expect(manager.commitOnePhase(branch, takeTen)).rejects.toThrow();
-    bench.proxy.mend();
+    bench.proxy.repair();
 
     await expect(manager.commitOnePhase(again(branch, 2), takeTen)).resolves.toMatchObject({
       code: 'ROLLED_BACK',

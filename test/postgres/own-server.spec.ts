@@ -52,7 +52,7 @@ async function answers(server: PostgresServer): Promise<boolean> {
 const inCluster = (file: string): string => join(folder, 'cluster', file);
 
 describe('The server that an application brings', () => {
-  it('is stopped by the last that uses it, whoever started it', async () => {
+  it('is stopped by its last user, whichever process started it', async () => {
     const first = await started();
     const second = await started();
 

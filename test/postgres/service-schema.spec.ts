@@ -43,8 +43,8 @@ it('What keeps the tables from being created is said, whatever it is', async () 
   await expect(inTheWay.createSchema(schema)).rejects.toMatchObject({
     message: expect.stringMatching(/42P07.*Rename the table/) as string,
   });
-  const gone = new ServiceDatabase('payment', 'postgres://nobody@127.0.0.1:1/none');
-  expect((await failureOf(gone)).message).toMatch(/127\.0\.0\.1:1\/none as nobody: .*ECONNREFUSED/);
+  const gone = new ServiceDatabase('payment', 'postgres://stranger@127.0.0.1:1/none');
+  expect((await failureOf(gone)).message).toMatch(/127\.0\.0\.1:1\/none as stranger: .*ECONNREFUSED/);
 
   await Promise.all([inTheWay, gone].map((database) => database.onApplicationShutdown()));
 });

@@ -252,7 +252,7 @@ describe('the session of a branch', () => {
   it('that could not begin a transaction is ended, and the next branch has another', async () => {
     const manager = await manage();
     const before = await sessionIn(manager);
-    // Where nobody could see it.
+    // Where it would stay hidden.
     await commitBy('interactive', manager, [`DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$`, WRITE]);
     await expect(commitBy('interactive', manager, [WRITE])).rejects.toMatchObject({ code: '26000' });
 

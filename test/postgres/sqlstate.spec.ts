@@ -9,7 +9,7 @@ import {
 } from '../../src/postgres/sqlstate.js';
 import { type Meaning, PHASES } from '../../src/sql/meaning.js';
 
-/** Every row: what an error means in begin, work, prepare, commit and rollback. */
+/** Every row: what an error means in the phases begin, work, prepare, commit and rollback. */
 const EXPECTED: Record<string, readonly Meaning[]> = {
   '08': ['failed', 'failed', 'unknown', 'retry', 'retry'],
   '0A000': ['failed', 'failed', 'refused', 'operator', 'operator'],
@@ -56,7 +56,7 @@ describe('the table of SQLSTATEs', () => {
   });
 
   it.each(Object.entries(EXPECTED))(
-    '%s means %j in begin, work, prepare, commit, rollback',
+    '%s means %j in the phases begin, work, prepare, commit, rollback',
     (key, expected) => {
       const code = key.length === 2 ? `${key}Z99` : key;
       expect(meanings({ code })).toEqual(expected);
@@ -94,7 +94,7 @@ describe('the table of SQLSTATEs', () => {
     expect(codes).toEqual(['42704']);
   });
 
-  it('never takes an error at the begin for a refusal, as another call may have prepared the branch', () => {
+  it('never takes an error at BEGIN for a refusal, since another call may have prepared the branch', () => {
     for (const code of Object.keys(SQLSTATES)) expect(meaningOf({ code }, 'begin')).not.toBe('refused');
   });
 

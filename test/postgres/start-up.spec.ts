@@ -40,7 +40,7 @@ describe('the start of a PostgreSQL participant', () => {
     expect(error.message).toContain('ECONNREFUSED');
   });
 
-  it('fails in time when nobody answers', async () => {
+  it('fails in time when no server answers', async () => {
     const proxy = await TcpProxy.open({ host: '127.0.0.1', port: bench.server.port });
     proxy.rule = () => 'stall';
 
@@ -158,12 +158,12 @@ describe('the start of a PostgreSQL participant', () => {
         'ALTER COLUMN xid TYPE bigint USING xid::text::bigint',
     ],
     ['writes no time', 'ALTER TABLE dtc_branches ALTER COLUMN written_at DROP DEFAULT'],
-  ])('fails when the guard table %s, with the commands that mend it', async (_what, harm) => {
+  ])('fails when the guard table %s, with the commands that fix it', async (_what, harm) => {
     await bench.make({ connection: bench.database.url }).start();
     await bench.database.query(harm);
 
-    let mends = 0;
-    for (; mends < 3; mends++) {
+    let fixes = 0;
+    for (; fixes < 3; fixes++) {
       const error: unknown = await bench
         .make({ connection: bench.database.url })
         .start()
@@ -175,7 +175,7 @@ describe('the start of a PostgreSQL participant', () => {
       );
     }
 
-    expect([1, 2]).toContain(mends);
+    expect([1, 2]).toContain(fixes);
     await expect(bench.make({ connection: bench.database.url }).start()).resolves.toBeUndefined();
   });
 
@@ -255,7 +255,7 @@ describe('the options', () => {
   });
 });
 
-/** A pool to a server that is no more to be had. */
+/** A pool to a server that is gone. */
 function serverOfVersion(version: number): Pool {
   const client = {
     query: () => Promise.resolve({ rows: [{ found: JSON.stringify({ version }) }] }),

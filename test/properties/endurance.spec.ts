@@ -129,23 +129,23 @@ describe('What piles up at a participant', () => {
 
   it('branches that hang at one participant keep the recovery of those at another from nothing', async () => {
     const hanging = new ScriptedParticipant({ commit: 'throw' });
-    const mended = new ScriptedParticipant({ commit: 'throw' });
+    const repaired = new ScriptedParticipant({ commit: 'throw' });
     const { transactions, participants, runtime, clock, recover } = createTestCoordinator({
-      participants: { hanging, mended, sound: new ScriptedParticipant() },
+      participants: { hanging, repaired, sound: new ScriptedParticipant() },
       maxAttempts: 1,
       recoveryConcurrency: 2,
       completionTimeoutMs: 1_000,
     });
-    for (const name of ['hanging', 'hanging', 'hanging', 'hanging', 'mended']) {
+    for (const name of ['hanging', 'hanging', 'hanging', 'hanging', 'repaired']) {
       await transactions.run({ branches: [branch(name, 1), branch('sound', 1)] });
     }
     hanging.script = { commit: 'hang' };
-    mended.script = {};
+    repaired.script = {};
 
     const pass = recover();
     await settled();
 
-    expect(runtime.registry.unresolvedAt(participants.resolve('mended')).stalled).toBe(0);
+    expect(runtime.registry.unresolvedAt(participants.resolve('repaired')).stalled).toBe(0);
     expect(runtime.registry.unresolvedAt(participants.resolve('hanging')).stalled).toBe(4);
     expect(hanging.count('commit')).toBe(4 + 2);
     await clock.advance(2_000, 1_000);
@@ -225,7 +225,7 @@ describe('What piles up at a participant', () => {
   });
 });
 
-describe('The count of reports that nobody has dealt with', () => {
+describe('The count of reports that no operator has dealt with', () => {
   const reportsOf = (participants: Record<string, ScriptedParticipant>) => {
     const coordinator = createTestCoordinator({ participants, prepareTimeoutMs: 100 });
     const open = (name: string) =>

@@ -140,7 +140,7 @@ describe('What a guard keeps of what a participant says', () => {
   });
 });
 
-/** What user code hangs on a transaction, which is to be free once that is over and nobody else holds it. */
+/** Objects that user code attaches to a transaction, which must be collectable once it has ended and no other code holds them. */
 const HUNG: Record<string, (held: object) => Promise<unknown>> = {
   'an error told to the holder of a handle': async (held) => {
     const { transactions } = coordinatorWith({

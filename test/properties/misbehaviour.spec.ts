@@ -278,7 +278,7 @@ describe('A participant that misbehaves', () => {
   });
 
   it('whose abort listener throws spoils nothing for the others', async () => {
-    // The runtime reports what a listener throws as uncaught; nobody else may catch it here.
+    // The runtime reports a listener's error as uncaught; no other code may catch it here.
     const others = process.listeners('uncaughtException');
     const uncaught: unknown[] = [];
     process.removeAllListeners('uncaughtException');

@@ -53,7 +53,7 @@ export class HandOperated {
   readonly coordinator: TestCoordinator;
   readonly transaction: Transaction;
   readonly branchIds: string[] = [];
-  /** What everybody who asked for commit or rollback has heard. */
+  /** The answers to all requests for commit or rollback. */
   readonly answers: Told[] = [];
   /** The prepares in flight, and of each branch the latest attempt to complete it. */
   readonly prepares = new Map<string, PromiseWithResolvers<'commit'>>();
@@ -97,7 +97,7 @@ export class HandOperated {
 
 type Step = fc.AsyncCommand<Model, HandOperated>;
 
-/** After each step the real transaction is as the model says, and so is what everybody was told. */
+/** After each step the real transaction is as the model says, and so are all answers to callers. */
 async function compare(model: Readonly<Model>, real: HandOperated): Promise<void> {
   await settled();
   expect(real.transaction.state).toBe(model.state);

@@ -37,7 +37,7 @@ export class Network {
     this.healing.promise.catch(() => {});
   }
 
-  /** From now on every message arrives, and whoever still waits for a lost one gets an error. */
+  /** From now on every message arrives, and a caller that waits for a lost one gets an error. */
   heal(): void {
     this.isHealed = true;
     this.healing.reject(new Error('connection cut'));
@@ -62,7 +62,7 @@ export class Network {
     try {
       await work();
     } catch {
-      // Nobody waits for the answer to a repeat.
+      // No caller waits for the answer to a repeat.
     }
   }
 

@@ -206,7 +206,7 @@ describe('Time-outs', () => {
     expect(deadlines).toEqual({
       usual: 700,
       quick: 200,
-      // Nobody gets longer than the transaction has.
+      // No participant gets longer than the transaction has.
       slow: 1_000,
       'usual commit': 900,
       'quick commit': 100,
@@ -231,7 +231,7 @@ describe('Time-outs', () => {
     });
   });
 
-  it('the transaction has one of its own, which counts from its begin and not from commit', async () => {
+  it('the transaction has one of its own, which counts from its start and not from commit', async () => {
     const stock = new ScriptedParticipant({ prepare: 'hang' });
     const { transactions, clock } = createTestCoordinator({
       participants: { stock },

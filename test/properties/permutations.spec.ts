@@ -92,7 +92,7 @@ async function check({ behaviours, arrivals }: Case): Promise<'committed' | 'abo
     expect(told.outcome === undefined).toBe(turn < deciding);
   }
 
-  // Commit if, and only if, everybody is for it (AC3, AC4).
+  // Commit if, and only if, every vote is for it (AC3, AC4).
   const outcome = told.outcome!;
   const { transactionId } = outcome;
   expect(outcome.status).toBe(isCommit ? 'committed' : 'aborted');
@@ -125,7 +125,7 @@ async function check({ behaviours, arrivals }: Case): Promise<'committed' | 'abo
     }
   }
 
-  // Everybody has ended, the same way (AC1, AC5), and nothing is left in flight.
+  // Every participant has ended, the same way (AC1, AC5), and nothing is left in flight.
   expect(transactions.find(transactionId)).toMatchObject({
     state: isCommit ? 'COMMITTED' : 'ABORTED',
     stalled: false,

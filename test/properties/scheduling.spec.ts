@@ -64,7 +64,7 @@ function start(
   return told;
 }
 
-/** Whoever asks, and however often, has to hear the same. */
+/** Every caller must get the same answer, however often it asks. */
 function hear(answer: Promise<Outcome>, told: Told): void {
   void answer.then((outcome) => {
     if (told.outcome !== undefined && told.outcome !== outcome) told.error = new Error('told two outcomes');
@@ -140,14 +140,14 @@ describe('The asynchronous code under every order of messages and timers', () =>
       for (const remote of remotes) {
         const ledger = remote.ledgerOf(transactionId);
         if (isCommit) {
-          // AC3: everybody voted for it. AC1, AC2: everybody has done it, once, and never the opposite.
+          // AC3: every participant voted for it. AC1, AC2: every participant has done it, once, and never the opposite.
           expect(['commit', 'read-only']).toContain(ledger.vote);
           expect(ledger).toMatchObject({ held: 0, committed: ledger.vote === 'commit' ? 1 : 0, undone: 0 });
         } else {
           expect(ledger).toMatchObject({ held: 0, committed: 0 });
         }
       }
-      // A record means commit for ever, and without one nothing that needs it was committed.
+      // A record means commit permanently, and without one nothing that needs it was committed.
       const needsRecord = remotes.some((remote) => remote.ledgerOf(transactionId).vote === 'commit');
       expect(log.records.has(transactionId)).toBe(isCommit && needsRecord);
       expect([...log.ended]).toEqual([...log.records]);

@@ -46,7 +46,7 @@ export function allEvents(size: number): ProtocolEvent[] {
     events.push({ name, fits, apply });
   };
   add('one more branch', ['ACTIVE'], (t) => void (t.size < size && enlist(t)));
-  add('a branch after the begin of the voting', [], (t) => void (t.state !== ACTIVE && enlist(t)));
+  add('a branch after the start of the voting', [], (t) => void (t.state !== ACTIVE && enlist(t)));
   add('rollback-only', ['ACTIVE'], (t) => markRollbackOnly(t));
   add('commit is asked for', ['ACTIVE'], (t, e) => requestCommit(t, LOG_DECIDES, e));
   add('commit is asked for, in one phase', ['ACTIVE'], (t, e) => requestCommit(t, 0, e));

@@ -2,7 +2,7 @@ import type { Entry } from './account.js';
 
 export type Decision = 'commit' | 'abort';
 
-/** All that is truly known of one transaction, whoever in its world knows it. */
+/** All facts about one transaction, from every part of its world. */
 export class CaseFile {
   /** What each participant did, by branch key. */
   readonly entries = new Map<string, Entry>();
@@ -17,7 +17,7 @@ export class CaseFile {
 
   constructor(readonly id: string) {}
 
-  /** Whether a participant ended a branch of its own accord, which no protocol can mend. */
+  /** Whether a participant ended a branch of its own accord, which no protocol can repair. */
   get isHeuristic(): boolean {
     for (const { heuristic } of this.entries.values()) if (heuristic !== undefined) return true;
     return false;

@@ -135,7 +135,7 @@ export class Client {
   private signal(): AbortSignal {
     const controller = new AbortController();
     const delayMs = this.world.random.next() * 60;
-    if (delayMs < 2) controller.abort(new Error('before the begin'));
+    if (delayMs < 2) controller.abort(new Error('before the start'));
     else this.process.after(delayMs, () => controller.abort(new Error('no longer wanted')));
     return controller.signal;
   }

@@ -74,7 +74,8 @@ function compareEnd({ judge }: World, { id, entries, recorded, onePhase, decisio
   if (committed > 0 && committed + readOnly !== states.length)
     judge.violate(`${id}: some have committed and others not (${states.join(', ')})`);
   if (committed > 0 && !recorded && !onePhase) judge.violate(`${id}: committed without a record`);
-  if (recorded && committed === 0) judge.violate(`${id}: its commit was recorded, and nobody has committed`);
+  if (recorded && committed === 0)
+    judge.violate(`${id}: its commit was recorded, but no participant has committed`);
   if (told === 'committed' && decision !== 'commit')
     judge.violate(`${id}: told committed, and ${decision} came of it`);
   if (told === 'aborted' && committed > 0) judge.violate(`${id}: told aborted, and it has committed`);

@@ -18,7 +18,7 @@ class Event {
 export class EventQueue {
   private readonly heap: Event[] = [];
   private planned = 0;
-  /** Milliseconds since the begin of the world. */
+  /** Milliseconds since the start of the world. */
   now = 0;
   /** How many events are planned, besides the jobs that come again and again. */
   foreground = 0;

@@ -145,7 +145,7 @@ export class Judge {
       this.violate(`${transactionId}: told that ${outcome.decision} is decided, but it is ${file.decision}`);
   }
 
-  /** AC4: a caller was told in a world where nothing fails and nobody changes its mind. */
+  /** AC4: a caller was told in a world without failures and cancellations. */
   toldInCalm(outcome: Outcome): void {
     const isForWant = outcome.status === 'aborted' && outcome.cause === 'refused';
     if (outcome.status !== 'committed' && !isForWant)

@@ -228,11 +228,11 @@ export class SimulatedLog implements DecisionLog {
     });
   }
 
-  /** A write whose answer nobody gets. */
+  /** A write whose answer is lost. */
   private tryToWrite(record: CommitRecord, fence: number): void {
     if (this.storage.accepts(this.epoch, fence)) {
       this.storage.write(record, this.epoch, fence);
-      this.say(`has the decision of ${record.id}, which nobody is told`);
+      this.say(`has the decision of ${record.id}, which no caller is told`);
     }
   }
 

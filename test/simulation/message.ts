@@ -12,7 +12,7 @@ export const METHOD_IN_WORDS: Record<Method, string> = {
   recover: 'list its branches',
 };
 
-/** Nobody's signal: what is aborted on one side of the network is not seen on the other. */
+/** A signal without an owner: an abort on one side of the network is not seen on the other. */
 const UNHEARD = new AbortController().signal;
 
 /** What travels of a branch: a copy made when it was sent. */

@@ -13,7 +13,7 @@ export class Network {
   constructor(private readonly world: World) {}
 
   /**
-   * @param timeoutMs how long somebody waits for what this message brings about.
+   * @param timeoutMs how long the sender waits for the effect of this message.
    * @returns how long the message is under way.
    */
   delayMs(timeoutMs: number): number {
@@ -27,7 +27,7 @@ export class Network {
     return delayMs;
   }
 
-  /** @returns how long until somebody notices that nothing comes any more: at the latest when everything heals. */
+  /** @returns how long until the silence is noticed: at the latest when everything heals. */
   silenceMs(): number {
     const { random } = this.world;
     return random.chance(0.5) ? random.next() * MAX_LATENCY_MS : this.world.untilNoticed(MAX_SILENCE_MS);

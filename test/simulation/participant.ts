@@ -24,7 +24,7 @@ export interface ParticipantTraits {
   readonly claims: boolean;
   /** Whether it can list its prepared branches. */
   readonly lists: boolean;
-  /** Whether its proxy gives a call up as soon as nobody waits for it. */
+  /** Whether its proxy gives a call up as soon as it is not awaited. */
   readonly heedsSignals: boolean;
   readonly prepareTimeoutMs: number;
   readonly completionTimeoutMs: number;

@@ -97,7 +97,7 @@ export class Proxy implements TransactionParticipant {
     return call;
   }
 
-  /** As an HTTP client does: the answer is given up at once, and nobody knows how far the request has come. */
+  /** As an HTTP client does: the answer is given up at once, and it is unknown how far the request has come. */
   private giveUpWith(branch: Branch, reject: (error: unknown) => void): void {
     branch.signal.addEventListener('abort', () => {
       this.world.witnesses.count('call given up with its signal');

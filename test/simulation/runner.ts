@@ -64,7 +64,7 @@ export async function replay(seed: number, plant?: WorldOptions['plant']): Promi
  */
 export function runWorlds(next: () => World | undefined, ended?: (world: World) => void): Promise<void> {
   const worlds: World[] = [];
-  // A rejection that nobody handles belongs to one of the worlds that are there: which of them, its replay alone tells.
+  // An unhandled rejection belongs to one of the present worlds. Only its replay shows which one.
   const unhandled = (error: unknown): void => {
     const what = error instanceof Error ? error.stack : String(error);
     for (const { judge } of worlds)

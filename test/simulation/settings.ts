@@ -9,7 +9,7 @@ export interface Settings {
   readonly options: ResolvedCoordinatorOptions;
   readonly participants: readonly ParticipantTraits[];
   readonly clients: number;
-  /** When everything heals, in milliseconds since the begin. */
+  /** When everything heals, in milliseconds since the start. */
   readonly healAt: number;
   /** Whether an append is durable when it returns, as in a log that writes synchronously. */
   readonly logIsImmediate: boolean;

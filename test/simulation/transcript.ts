@@ -1,5 +1,5 @@
 /**
- * What happened in a world, line by line, in the form of the golden transcripts. It is written only when somebody asks
+ * What happened in a world, line by line, in the form of the golden transcripts. It is written only when a caller asks
  * for it, because it costs more than the world itself; and writing it changes nothing in the world.
  */
 export class Transcript {

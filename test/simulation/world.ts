@@ -88,7 +88,7 @@ export class World {
     this.transcript.say(who, what);
   }
 
-  /** @returns in how many milliseconds somebody notices what takes at most so long, but not later than things heal. */
+  /** @returns the milliseconds after which an event with this limit is noticed, at the latest when everything heals. */
   untilNoticed(maxMs: number): number {
     const ms = this.random.next() * maxMs;
     return Math.min(ms, Math.max(0, this.settings.healAt - this.queue.now) + this.random.next() * 500);

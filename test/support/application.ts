@@ -11,7 +11,7 @@ import { APPLICATION_OPTIONS, configureApp, createHttpAdapter } from '../../src/
 import type { TransactionEventPayloads } from '../../src/coordinator/index.js';
 import type { Room, Storage } from './storages.js';
 
-/** How much there is of everything, and how much everybody has. */
+/** The stock of every product, and the balance of every customer. */
 export interface Holdings {
   readonly stock: Readonly<Record<string, { onHand: number; reserved: number }>>;
   readonly accounts: Readonly<Record<string, { balance: number; held: number }>>;
@@ -109,7 +109,7 @@ export class TestApplication {
     await this.http.put(`/demo/faults/${participant}`).send(fault).expect(204);
   }
 
-  async mend(participant: string): Promise<void> {
+  async repair(participant: string): Promise<void> {
     await this.http.delete(`/demo/faults/${participant}`).expect(204);
   }
 
@@ -146,7 +146,7 @@ export class TestApplication {
   }
 }
 
-/** A request of supertest is sent when somebody waits for it; this one is sent at once. */
+/** A request of supertest is sent when it is awaited; this one is sent at once. */
 function settled(request: supertest.Test): Promise<Response> {
   return request.then((response) => response);
 }

@@ -7,13 +7,13 @@ import { PostgresServer, type TestDatabase } from './postgres/server.js';
 /** Where the services of an application keep what is theirs. */
 export interface Storage {
   readonly name: string;
-  /** Whether what an open transaction holds can be seen by others. In PostgreSQL it is locked, and nobody sees it. */
+  /** Whether what an open transaction holds can be seen by others. In PostgreSQL it is locked, and invisible. */
   readonly showsHoldings: boolean;
   /** Makes room for the services of one application: everything as it is at the first start. */
   open(): Promise<Room>;
 }
 
-/** The room of one application. Whoever starts another one in it finds what was left there. */
+/** The storage of one application. Another one that starts in it finds what was left there. */
 export interface Room {
   /** What tells an application to use it. */
   readonly environment: NodeJS.ProcessEnv;
@@ -34,7 +34,7 @@ let server: Promise<PostgresServer> | undefined;
 
 type Databases = readonly [TestDatabase, TestDatabase, TestDatabase];
 
-/** Databases that nobody uses any more. To make new ones takes longer than most tests. */
+/** Databases that are no longer used. Creating new ones takes longer than most tests. */
 const emptied: Databases[] = [];
 
 export const postgres: Storage = {

@@ -67,13 +67,13 @@ export class TcpProxy {
     return [...this.pairs].filter(({ stalled }) => stalled.size > 0).length;
   }
 
-  /** Cuts every connection, and new ones as soon as they are made until {@link mend} is called. */
+  /** Cuts every connection, and new ones as soon as they are made until {@link repair} is called. */
   cut(): void {
     this.accepting = false;
     for (const pair of this.pairs) this.drop(pair);
   }
 
-  mend(): void {
+  repair(): void {
     this.accepting = true;
     this.rule = () => 'pass';
   }

@@ -7,7 +7,7 @@ import { TransfersService } from './transfers.service.js';
 const app = await NestFactory.createApplicationContext(AppModule, { logger: ['error'] });
 const transfers = app.get(TransfersService);
 
-/** What somebody is told of an outcome: the compiler knows the fields of each. */
+/** The text for an outcome: the compiler knows the fields of each. */
 function words(outcome: Outcome): string {
   switch (outcome.status) {
     case 'committed':

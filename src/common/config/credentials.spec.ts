@@ -25,7 +25,7 @@ describe('Credentials', () => {
     ]);
   });
 
-  it.each(['', '\n', '# nobody'])('are refused when there are none (%j)', (text) => {
+  it.each(['', '\n', '# none'])('are refused when there are none (%j)', (text) => {
     expect(problemsOf(text)).toEqual(['must have at least one pair of name:token']);
   });
 

@@ -55,7 +55,7 @@ export class GuardRecords {
   }
 
   /** Writes a tombstone, unless there is a record. @returns the earlier state, or undefined. */
-  async bury(key: string): Promise<GuardFact | undefined> {
+  async leaveTombstone(key: string): Promise<GuardFact | undefined> {
     const existing = await this.store.insert(key, { state: 'rolled-back' });
     if (existing === undefined && this.known.get(key)?.state === 'untouched') this.known.delete(key);
     return this.correct(key, existing);

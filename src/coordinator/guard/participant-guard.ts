@@ -227,7 +227,7 @@ export class ParticipantGuard {
     undo: Undo,
     answer: AbortVote | undefined,
   ): Promise<WorkUnderWay | undefined> {
-    const existing = await this.records.bury(key);
+    const existing = await this.records.leaveTombstone(key);
     if (existing === undefined) return undefined;
     if (existing.state === 'rolled-back') {
       await this.records.settle(key, existing);

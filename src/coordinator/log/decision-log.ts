@@ -136,7 +136,7 @@ export interface LogClaim {
 }
 
 /**
- * Where commit decisions are kept. A record means commit for ever; no record means abort, so nothing else is ever
+ * Where commit decisions are kept. A record means commit permanently; no record means abort, so nothing else is ever
  * written for a decision (presumed abort: Mohan, Lindsay and Obermarck, "Transaction Management in the R*
  * Distributed Database Management System", 1986).
  *
@@ -167,7 +167,7 @@ export interface DecisionLog {
    * Makes a commit decision durable, unless the log has been claimed anew since it was opened.
    *
    * @returns nothing when it is durable at once, else a promise that resolves when it is. A rejection means that
-   * nobody knows whether it is, or will be.
+   * it is unknown whether it is, or will be.
    */
   append(decision: CommitDecision): void | Promise<void>;
 
@@ -198,7 +198,7 @@ export interface DecisionLog {
   /**
    * Keeps a heuristic report until its transaction is forgotten. It is there no later than the end record.
    *
-   * @returns as `append` does. Nobody may be asked for it again, so one that was rejected is handed over once more when
+   * @returns as `append` does. No participant may be asked for it again, so a rejected report is written again when
    * the log works.
    */
   report(report: HeuristicRecord): void | Promise<void>;

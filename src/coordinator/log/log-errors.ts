@@ -87,7 +87,7 @@ export class LogNotOpenedError extends CoordinatorError {
 }
 
 /**
- * A flush failed, so that nobody can know what has reached the disk: the operating system may have dropped what it could not
+ * A flush failed, so it is unknown what has reached the disk: the operating system may have dropped what it could not
  * write, and would report success the next time. Only a new start, which reads the log anew, finds out.
  *
  * Source: Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020.

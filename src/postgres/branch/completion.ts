@@ -59,7 +59,7 @@ export async function rollBackPrepared(
     if (meaningOf(error, 'rollback') !== 'not-found') throw error;
   });
   if (!client.pipeline) await ended;
-  const [ending, end] = await Promise.allSettled([ended, bury(client, gid, guard, waitMs)]);
+  const [ending, end] = await Promise.allSettled([ended, leaveTombstone(client, gid, guard, waitMs)]);
   if (ending.status === 'rejected') throw ending.reason;
   if (end.status === 'rejected') throw end.reason;
   if (end.value === 'committed') {
@@ -68,14 +68,14 @@ export async function rollBackPrepared(
 }
 
 /** @returns the final end of the branch: rolled back, unless it was committed before. */
-export async function bury(
+export async function leaveTombstone(
   client: PoolClient,
   gid: string,
   guard: GuardTable,
   waitMs: number,
 ): Promise<BranchEnd> {
   const before = waitsCutShort(client);
-  const end = await guard.bury(client, gid, waitMs);
+  const end = await guard.leaveTombstone(client, gid, waitMs);
   throwIfCutShort(client, before, `The end of ${gid}`);
   if (end === undefined)
     throw new Error(`${guard.table} has no row of ${gid}, although one was just written`);

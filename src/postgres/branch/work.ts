@@ -57,7 +57,7 @@ export class BranchWork {
     ending: Ending,
   ): Promise<Vote> {
     await this.sessions.look(client);
-    // If the BEGIN of a branch fails before it takes effect, each statement sent behind it would commit by
+    // If BEGIN of a branch fails before it takes effect, each statement sent behind it would commit by
     // itself. So outside a transaction with READ WRITE, like ours, the session may not write.
     const readying = this.ready(client, branch.deadline, true);
     const watch = new TransactionWatch(client);

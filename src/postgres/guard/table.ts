@@ -91,7 +91,7 @@ export class GuardTable {
    * transaction, and an error ends it. It writes in any case, so that its wait for the standbys covers all
    * earlier writes.
    */
-  async bury(client: ClientBase, gid: string, waitMs: number): Promise<BranchEnd | undefined> {
+  async leaveTombstone(client: ClientBase, gid: string, waitMs: number): Promise<BranchEnd | undefined> {
     const sql = [
       // In this session, perhaps only a transaction with READ WRITE may write.
       'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE',

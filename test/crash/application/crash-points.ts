@@ -19,7 +19,7 @@ export type Step = LogStep | SqlStep | 'telling' | 'drain' | 'start';
 
 /**
  * Where a process may be killed: before a call has left, while it is under way with its result unknown, or when it has
- * been answered and nobody has seen the answer yet.
+ * been answered, and the answer is not read yet.
  */
 export type PointName = `${'before' | 'during' | 'after'} ${Step}`;
 

@@ -92,7 +92,7 @@ async function run({ key, from, to, amount, manner, bulk = 0 }: Transfer): Promi
   }
 }
 
-/** Whoever reads the reports forgets them; the last ends that were noted are written with the check. */
+/** A reader of the reports forgets them; the last noted ends are written with the check. */
 async function settle(): Promise<void> {
   const transactions = application.get(TransactionManager);
   await recoverNow(application);

@@ -13,7 +13,7 @@ afterEach(async () => {
 /**
  * Starts an application that is closed when the test is over.
  *
- * @param log gets what is logged from here on. @default nobody reads it
+ * @param log receives the log lines from here on. @default they are dropped
  */
 export async function start(metadata: ModuleMetadata, log = new LogRecorder()): Promise<TestingModule> {
   const application = await Test.createTestingModule(metadata).setLogger(log).compile();

@@ -16,7 +16,7 @@ inline end() {
   fi
 }
 
-/* Whoever sends commit hears no answer to what was sent before. */
+/* A sender of commit ignores answers to earlier messages. */
 inline send_commit(branches) {
   commits = commits | (branches);
   commitAcks = commitAcks & ~(branches)

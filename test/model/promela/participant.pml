@@ -19,7 +19,7 @@ inline take_prepare(branch) {
 #endif
 }
 
-/* Fault 45: a commit at whoever does not hold the branch prepared is a violation; repeats are not (rule 6). */
+/* Fault 45: a commit at a participant without the prepared branch is a violation; repeats are not (rule 6). */
 inline commit(branch) {
   assert((pPrepared | pCommitted) & branch);
   pPrepared = pPrepared & ~(branch);

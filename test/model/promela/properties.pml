@@ -9,12 +9,12 @@ inline forget() {
 #ifdef UNGUARDED
   prepares = prepares & IDLE;
 #else
-  /* Of those awaited, whoever has said for ever what it will say need not be asked again. */
+  /* Of those awaited, a participant whose answer is final need not be asked again. */
   prepares = prepares & (IDLE | (AWAITED & ~((pReadOnly & votesReadOnly) | ((pRefused | pRolledBack) & votesNo))));
 #endif
   commitAcks = commitAcks & COMMITS_OPEN;
   commits = commits & (~pCommitted | (COMMITS_OPEN & ~commitAcks));
-  /* A rollback whose acknowledgement nobody waits for is a stray one, whoever sent it. */
+  /* A rollback whose acknowledgement is not awaited is a stray one, whichever coordinator sent it. */
   strays = (strays | (rollbacks0 & ~(ABORTS_OPEN & ~late)) | (rollbacks1 & ~(ABORTS_OPEN & late))) & MAY_HOLD;
 #ifdef M_OVERTAKEN_ACK_COUNTS
   rollbackAcks0 = rollbackAcks0 & ABORTS_OPEN;

@@ -98,7 +98,7 @@ unsigned votesNo : 3;
 unsigned votesNone : 3;  /* a throw, garbage: no vote at all */
 unsigned commits : 3;
 unsigned commitAcks : 3;
-unsigned rollbacks0 : 3; /* rollbacks of the first round, of the second, and those nobody waits for */
+unsigned rollbacks0 : 3; /* rollbacks of the first round, of the second, and those not awaited */
 unsigned rollbacks1 : 3;
 unsigned rollbackAcks0 : 3;
 unsigned rollbackAcks1 : 3;

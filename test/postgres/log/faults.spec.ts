@@ -18,7 +18,7 @@ describe('The log on PostgreSQL', () => {
     const member = await bench.start({ isProxied: true });
     bench.proxy.rule = (data) => (data.includes(APPEND) ? 'cut' : 'pass');
     await expect(append(member.log, member.id(1))).rejects.toThrow('not known');
-    bench.proxy.mend();
+    bench.proxy.repair();
     expect(await member.log.lookUp(member.id(1))).toBe('absent');
     await append(member.log, member.id(2));
     expect(await bench.recorded(member)).toEqual([2]);
@@ -28,7 +28,7 @@ describe('The log on PostgreSQL', () => {
     const member = await bench.start({ isProxied: true });
     bench.proxy.rule = (data) => (data.includes(APPEND) ? 'cut-answer' : 'pass');
     await expect(append(member.log, member.id(1))).rejects.toThrow('not known');
-    bench.proxy.mend();
+    bench.proxy.repair();
     expect(await member.log.lookUp(member.id(1))).toBe('recorded');
   });
 
@@ -39,7 +39,7 @@ describe('The log on PostgreSQL', () => {
       await append(member.log, member.id(1));
       bench.proxy.rule = (data) => (data.includes(text) ? 'cut-answer' : 'pass');
       await expect(member.log.lookUp(member.id(1))).rejects.toThrow('not known');
-      bench.proxy.mend();
+      bench.proxy.repair();
       expect(await member.log.lookUp(member.id(1))).toBe('recorded');
       expect(await member.log.lookUp(member.id(2))).toBe('absent');
     },
@@ -80,7 +80,7 @@ describe('The log on PostgreSQL', () => {
     await expect(member.log.lookUp(member.id(1))).rejects.toThrow();
     await expect(member.log.members.adopt(9)).rejects.toThrow();
     await member.log.end(member.id(7));
-    bench.proxy.mend();
+    bench.proxy.repair();
     await member.log.check();
     expect(await member.log.lookUp(member.id(1))).toBe('absent');
     await append(member.log, member.id(2));
@@ -92,7 +92,7 @@ describe('The log on PostgreSQL', () => {
     bench.proxy.cut();
     await member.log.end(member.id(1));
     await expect(append(member.log, member.id(2))).rejects.toThrow();
-    bench.proxy.mend();
+    bench.proxy.repair();
     await append(member.log, member.id(3));
     expect(await bench.recorded(member)).toEqual([3]);
   });

@@ -3,7 +3,7 @@ import { idOf, runOf } from '../identity.js';
 
 /** A branch as a coordinator would hand it to a participant, with what the test may do to it. */
 export interface TestBranch<P = unknown> extends Branch<P> {
-  /** Nobody waits for the call any more. */
+  /** No caller waits for the call any more. */
   abort(): void;
 }
 
@@ -28,7 +28,7 @@ export function someBranch<P = unknown>(
     attempt: 0,
     run: runOf(originOf(transactionId)),
     ...rest,
-    abort: () => controller.abort(new Error('nobody waits any more')),
+    abort: () => controller.abort(new Error('the caller has gone')),
   };
 }
 

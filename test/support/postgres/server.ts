@@ -36,7 +36,7 @@ export class PostgresServer {
   /** @param settings of the server, such as `max_prepared_transactions`. */
   static async start(settings: Readonly<Record<string, string | number>> = {}): Promise<PostgresServer> {
     const port = await freePort();
-    // The server does not run as root, so its folder has to be where everybody may make one.
+    // The server does not run as root, so its folder must be where every user may create one.
     const folder = join(tmpdir(), `postgres-${randomBytes(6).toString('hex')}`);
     const all = {
       max_prepared_transactions: 200,
