@@ -87,7 +87,7 @@ describe.each(STOCKS)('a participant that works with %s', (_name, stock) => {
     ]);
   });
 
-  it('refuses what is not there', async () => {
+  it('refuses unknown targets', async () => {
     expect(await reserve(6)).toMatchObject({ status: 'aborted', code: 'OUT_OF_STOCK' });
 
     await expectUnchanged();
@@ -102,7 +102,7 @@ describe.each(STOCKS)('a participant that works with %s', (_name, stock) => {
     await expectUnchanged();
   });
 
-  it('refuses what a constraint of the database forbids, and undoes the statements before', async () => {
+  it('refuses a violation of a constraint, and undoes the earlier statements', async () => {
     expect(await reserve(-1)).toMatchObject({
       status: 'aborted',
       code: 'CONSTRAINT_VIOLATED',

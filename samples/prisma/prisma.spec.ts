@@ -57,7 +57,7 @@ it('commits with all others', async () => {
   await expectLeft(3, [{ transaction_id: outcome.transactionId, sku: 'bolt', quantity: 2 }]);
 });
 
-it('refuses what is not there', async () => {
+it('refuses unknown targets', async () => {
   expect(await reserve(6)).toMatchObject({ status: 'aborted', code: 'OUT_OF_STOCK' });
   await expectLeft(5, []);
 });
@@ -71,7 +71,7 @@ it('gives everything back when another participant refuses', async () => {
   await expectLeft(5, []);
 });
 
-it('refuses what a constraint of the database forbids, and undoes the statements before', async () => {
+it('refuses a violation of a constraint, and undoes the earlier statements', async () => {
   expect(await reserve(-1)).toMatchObject({ status: 'aborted', code: 'CONSTRAINT_VIOLATED' });
   await expectLeft(5, []);
 });

@@ -35,7 +35,7 @@ describe('an application that traces', () => {
     return spans.find((span) => span.spanContext().spanId === parentSpanContext?.spanId)?.name;
   }
 
-  it('sees a booking as one trace, from the request to what each participant asks of others', async () => {
+  it("sees a booking as one trace, from the request to each participant's own requests", async () => {
     expect(await book('Lisbon')).toBe('committed');
 
     expect(new Set(spans.map((span) => span.spanContext().traceId)).size).toBe(1);
@@ -45,7 +45,7 @@ describe('an application that traces', () => {
     expect(parentOf('POST /rooms/book')).toBe('commit hotels');
   });
 
-  it('sees who refused, and what was given back', async () => {
+  it('sees the refusing participant, and the rollbacks', async () => {
     expect(await book('Atlantis')).toBe('aborted');
 
     const { attributes } = spans.find(({ name }) => name === 'transaction book-journey')!;

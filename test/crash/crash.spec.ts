@@ -24,7 +24,7 @@ function some<T>(all: readonly T[]): T[] {
   return all.filter((_, index) => index % ONE_IN === 1);
 }
 
-describe('every transfer is whole, and as it was told', { timeout: LIMIT_MS }, () => {
+describe('every transfer is complete, and as it was reported', { timeout: LIMIT_MS }, () => {
   const random = new Random(SEED, 0);
   let bank: BankUnderFire;
 

@@ -61,7 +61,7 @@ describe.skipIf(!HAS_CHROMIUM)('who may see the dashboard, and when it can be tr
   });
 
   describe('when the connection is lost', () => {
-    it('says so and how old the data is, and comes back by itself', async () => {
+    it('shows the loss and the age of the data, and reconnects by itself', async () => {
       const fake = await suite.fake();
       const { page, complaints } = await suite.visit(fake, { token: OPERATOR_TOKEN });
       await page.getByRole('heading', { name: 'Needs attention' }).waitFor();
@@ -83,7 +83,7 @@ describe.skipIf(!HAS_CHROMIUM)('who may see the dashboard, and when it can be tr
       expect(unrelated).toEqual([]);
     });
 
-    it('takes the planned end of a stream for what it is, and opens the next', async () => {
+    it('recognises the planned end of a stream, and opens the next', async () => {
       const { fake, page } = await suite.open('#/');
       fake.endStreams();
       await expect.poll(() => fake.requested.filter((url) => url === '/events').length).toBe(2);

@@ -80,7 +80,7 @@ describe.skipIf(!HAS_CHROMIUM)('acting from the dashboard', () => {
     await page.getByRole('button', { name: /^Forget report/ }).waitFor();
   });
 
-  it('says in words why it was refused, and can be tried again', async () => {
+  it('shows why it was refused, and can be tried again', async () => {
     const { fake, page } = await suite.open(STALLED);
     fake.refusal = new FakeProblem(409, 'DTC_ACTION_REFUSED', 'An attempt is running.');
     const dialog = await ask(page, /^Retry now/, 'now');
@@ -94,7 +94,7 @@ describe.skipIf(!HAS_CHROMIUM)('acting from the dashboard', () => {
     expect(fake.actions).toHaveLength(2);
   });
 
-  it('does not claim to know what became of a request without an answer', async () => {
+  it('shows that the result of a request without an answer is unknown', async () => {
     const fake = await suite.fake();
     const { page, complaints } = await suite.visit(fake, { hash: STALLED, token: OPERATOR_TOKEN });
     const dialog = await ask(page, /^Retry now/, 'now');

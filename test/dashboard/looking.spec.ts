@@ -97,7 +97,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     expect(Number(await committed.innerText())).toBeLessThan(300);
   });
 
-  it('says what is wrong with the coordinator itself', async () => {
+  it('shows the problems of the coordinator itself', async () => {
     const { fake, page } = await suite.open('#/');
     const { condition } = fake.scenario.coordinator;
     Object.assign(condition, { accepting: false, recovering: true, restartNeeded: true });
@@ -108,7 +108,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
       .toMatch(/not accepting.*recovering.*restart needed.*Decision log: EIO: the last flush failed/s);
   });
 
-  it('says of a transaction in doubt that its decision is not known, and not that there is none', async () => {
+  it('shows that the decision of a transaction in doubt is not known', async () => {
     const { page } = await suite.open(`#/transactions/${IN_DOUBT_ID}`);
     await expect.poll(() => page.locator('.facts').innerText()).toMatch(/Decision\s+not known/i);
   });
@@ -130,7 +130,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     expect(await rows.count()).toBeGreaterThan(5);
   });
 
-  it('lists what begins while its reader is at the top, and not while they are further down', async () => {
+  it('lists new transactions while the user is at the top, and not further down', async () => {
     const { fake, page } = await suite.open('#/transactions');
     const names = page.locator('.row-name a');
     await names.first().waitFor();
@@ -150,7 +150,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     await expect.poll(() => page.getByText('begun-further-down').count()).toBeGreaterThan(0);
   });
 
-  it('leads the focus to the heading of a page one comes to, and past the navigation', async () => {
+  it('moves the focus to the heading of an opened page, and past the navigation', async () => {
     const { page } = await suite.open('#/');
     await page.getByRole('link', { name: 'Participants', exact: true }).click();
     await page.getByRole('heading', { level: 1, name: 'Participants' }).waitFor();
@@ -161,7 +161,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     expect(page.url()).toContain('#/participants');
   });
 
-  it('says what is not there', async () => {
+  it('reports unknown targets', async () => {
     const { page } = await suite.open('#/transactions/no%2Fsuch', { token: READER_TOKEN });
     const alert = page.locator('main').getByRole('alert');
     await alert.waitFor();

@@ -33,7 +33,7 @@ describe('the floors of execution/ in docs/design.md', () => {
     expect([...floors().keys()].toSorted()).toEqual(names.toSorted());
   });
 
-  it.each(names)('%s imports only what stands below it', (name) => {
+  it.each(names)('%s imports only modules below it', (name) => {
     const all = floors();
     expect(importsOf(name).filter((one) => all.get(one)! >= all.get(name)!)).toEqual([]);
   });

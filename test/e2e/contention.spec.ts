@@ -34,7 +34,7 @@ describe('200 orders of one customer for one product at the same moment, in Post
     return counts;
   }
 
-  it('fault 61: are all confirmed, and none is told that a lock was not free', async () => {
+  it('fault 61: are all confirmed, and no caller is told that a lock was not free', async () => {
     expect(await orderAll(1_000)).toEqual({ 201: ORDERS });
     const { stock, accounts } = await application.holdings();
     expect(stock['usb-cable']).toEqual({ onHand: 1_000 - ORDERS, reserved: 0 });
@@ -42,7 +42,7 @@ describe('200 orders of one customer for one product at the same moment, in Post
     expect(await application.prepared()).toBe(0);
   }, 60_000);
 
-  it('hear OUT_OF_STOCK, and nothing else, where there is no more of it', async () => {
+  it('get only OUT_OF_STOCK when none is left', async () => {
     expect(await orderAll(120)).toEqual({ 201: 120, '409 OUT_OF_STOCK': 80 });
     await application.until('/transactions?state=ABORTING', ({ body }) => body.transactions.length === 0);
     expect((await application.holdings()).stock['usb-cable']).toEqual({ onHand: 0, reserved: 0 });

@@ -37,7 +37,7 @@ describe.each(STORAGES)('An order, $name, when a service fails', (storage) => {
     expect(await application.holdings()).toEqual(before);
   });
 
-  it('in commit, three times: it is confirmed all the same, and charged once', async () => {
+  it('in commit, three times: it is still confirmed, and charged once', async () => {
     await application.fault('payment', { method: 'commit', fault: 'throw-after', times: 3 });
 
     const answer = await application.order('alice', { keyboard: 1 });
@@ -89,7 +89,7 @@ describe.each(STORAGES)('An order, $name, when a service fails', (storage) => {
     },
   );
 
-  it('in rollback, three times: what it held is free in the end', async () => {
+  it('in rollback, three times: its holdings are released in the end', async () => {
     const before = await application.holdings();
     const aborted = application.next('transaction.aborted');
     await application.fault('payment', { method: 'rollback', fault: 'throw', times: 3 });
@@ -129,8 +129,8 @@ describe.each(STORAGES)('fault 63: a coordinator that is full, $name,', (storage
   });
 });
 
-describe.each(STORAGES)('fault 51: an application, $name, that is told to stop', (storage) => {
-  it('takes no new orders, finishes the one at work, and ends', async () => {
+describe.each(STORAGES)('fault 51: an application, $name, that receives a signal to stop', (storage) => {
+  it('accepts no new orders, finishes the running one, and ends', async () => {
     const application = await TestApplication.startOn(storage);
     await application.fault('payment', { method: 'prepare', fault: 'slow', delayMs: 150, times: 1 });
     const running = application.order('alice', { keyboard: 1 });

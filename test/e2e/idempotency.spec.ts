@@ -50,7 +50,7 @@ describe.each(STORAGES)('fault 1: a request repeated under its Idempotency-Key, 
     expect((await application.get('/transactions')).body.transactions).toHaveLength(1);
   });
 
-  it('is refused while the first one is at work', async () => {
+  it('is refused while the first one is running', async () => {
     await application.fault('payment', { method: 'prepare', fault: 'slow', delayMs: 100, times: 1 });
     const first = application.order('alice', { keyboard: 1 }, 'key-1');
     await application.until('/transactions', ({ body }) => body.transactions.length === 1);
@@ -63,7 +63,7 @@ describe.each(STORAGES)('fault 1: a request repeated under its Idempotency-Key, 
     expect((await application.order('alice', { keyboard: 1 }, 'key-1')).body).toEqual((await first).body);
   });
 
-  it('is told what is known of an order that goes on, and its outcome once that is known', async () => {
+  it('gets the present knowledge of a running order, and its outcome once that is known', async () => {
     await application.fault('payment', { method: 'commit', fault: 'throw' });
     const first = await application.order('alice', { keyboard: 1 }, 'key-1');
     const second = await application.order('alice', { keyboard: 1 }, 'key-1');
@@ -103,7 +103,7 @@ describe.each(STORAGES)('fault 1: a request repeated under its Idempotency-Key, 
     expect((await application.holdings()).accounts.alice).toEqual({ balance: 500_000 - 5_990, held: 0 });
   });
 
-  it('is done anew when the first one was answered 503, for then nothing has happened', async () => {
+  it('is done again when the first one was answered 503, since nothing has happened', async () => {
     await application.fault('payment', { method: 'prepare', fault: 'throw', times: 1 });
     const first = await application.order('alice', { keyboard: 1 }, 'key-1');
     expect(first.status).toBe(503);
@@ -114,7 +114,7 @@ describe.each(STORAGES)('fault 1: a request repeated under its Idempotency-Key, 
     expect((await application.holdings()).accounts.alice).toEqual({ balance: 500_000 - 5_990, held: 0 });
   });
 
-  it('is not done anew while the rollback of the first one goes on', async () => {
+  it('is not done again while the rollback of the first one is running', async () => {
     await application.fault('inventory', { method: 'prepare', fault: 'throw', times: 1 });
     await application.fault('payment', { method: 'rollback', fault: 'throw' });
     const first = await application.order('alice', { keyboard: 1 }, 'key-1');

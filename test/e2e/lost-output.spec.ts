@@ -12,7 +12,7 @@ import { BuiltApplication } from '../support/built-application.js';
 const REQUESTS = 1_500;
 const AT_ONCE = 50;
 
-describe('The process whose log lines go nowhere', () => {
+describe('The process without a reader of its log lines', () => {
   let application: BuiltApplication;
   const opened: number[] = [];
   const folder = mkdtempSync(join(tmpdir(), 'lost-output-'));

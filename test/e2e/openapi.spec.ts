@@ -129,7 +129,7 @@ describe('The OpenAPI document', () => {
     expect(headers?.map(({ name }) => name)).toEqual(['Idempotency-Key']);
   });
 
-  it('is no way for a page of another name to see what operators see', async () => {
+  it('does not let a page of another host name read data for operators', async () => {
     const asked = await application.http.get('/transactions').set('Host', 'evil.example');
     expect([asked.status, asked.body.code]).toEqual([401, 'DTC_UNAUTHENTICATED']);
   });

@@ -99,7 +99,7 @@ describe('The application that brings its own PostgreSQL', () => {
     expect(await readdir(join(folder, 'data'))).toEqual(['decisions', 'postgres']);
   });
 
-  it('fault 49: goes on after SIGKILL with the same server; the same key charges once', async () => {
+  it('fault 49: continues after SIGKILL with the same server; the same key charges once', async () => {
     const first = start();
     const shop = await listening(first);
     const answer = await shop.order('key-1');
@@ -146,7 +146,7 @@ describe('The application that brings its own PostgreSQL', () => {
     expect(await last.ended).toEqual({ code: 0, stderr: '' });
   });
 
-  it('fault 63: under 200 connections that keep ordering answers no 5xx but 503, and goes on committing', async () => {
+  it('fault 63: under 200 connections that keep ordering answers no 5xx but 503, and continues to commit', async () => {
     const shop = await listening(start());
     await shop.replenish();
     const end = performance.now() + 4_000;
@@ -186,7 +186,7 @@ describe('The application that brings its own PostgreSQL', () => {
     expect((await first.ended).code).toBe(0);
   });
 
-  it('leaves no process when it is told to end while it starts', async () => {
+  it('leaves no process when it receives a signal while it starts', async () => {
     const early = start();
     await until('it has begun', () => existsSync(join(folder, 'data/postgres')));
 
@@ -196,7 +196,7 @@ describe('The application that brings its own PostgreSQL', () => {
     expect(await postmaster()).toBeUndefined();
   });
 
-  it('says in one line what is wrong with the environment, and starts nothing', async () => {
+  it('reports in one line the problems of the environment, and starts nothing', async () => {
     for (const environment of [
       { ORDER_DATABASE_URL: 'postgres://127.0.0.1/orders' },
       { DECISION_LOG: 'paper' },
@@ -209,7 +209,7 @@ describe('The application that brings its own PostgreSQL', () => {
     expect(existsSync(join(folder, 'data'))).toBe(false);
   });
 
-  it('says in one line that a database that it is given does not answer', async () => {
+  it('reports in one line that a given database does not answer', async () => {
     const url = 'postgres://nobody:secret@127.0.0.1:1/none';
     const { code, stderr } = await start({
       ORDER_DATABASE_URL: url,

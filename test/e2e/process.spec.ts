@@ -47,7 +47,7 @@ describe('The process', () => {
 
   afterAll(() => application.remove());
 
-  it('fault 51: finishes the order at work when it gets SIGTERM twice, and ends with code 0', async () => {
+  it('fault 51: finishes the running order when it gets SIGTERM twice, and ends with code 0', async () => {
     const { child, ended } = application.start({ PORT: '0', DEMO: 'true' });
     const url = await listening(child);
     await send(`${url}/demo/faults/payment`, 'PUT', { method: 'prepare', fault: 'slow', delayMs: 500 });
@@ -63,7 +63,7 @@ describe('The process', () => {
     expect(await ended).toEqual({ code: 0, stderr: '' });
   });
 
-  it('fault 51: finishes the order at work when npm gets SIGTERM, whatever shell is between the two', async () => {
+  it('fault 51: finishes the running order when npm gets SIGTERM, whatever shell is between the two', async () => {
     const project = projectOf(application);
     onTestFinished(() => rmSync(project, { recursive: true }));
     const npm = spawn('npm', ['run', '--silent', 'start:demo'], {
@@ -84,7 +84,7 @@ describe('The process', () => {
     await ended;
   });
 
-  it('logs no module and no route at its start, but where it is and what becomes of decisions', async () => {
+  it('logs no module and no route at its start, but its addresses and the place of decisions', async () => {
     const { child, ended } = application.start({ PORT: '0' });
     const messages: string[] = [];
     for await (const line of createInterface({ input: child.stdout! })) {
@@ -131,7 +131,7 @@ describe('The process', () => {
     expect(await ended).toEqual({ code: 0, stderr: '' });
   });
 
-  it('says in one line that its port is in use, and ends with code 1', async () => {
+  it('reports in one line that its port is in use, and ends with code 1', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
     const { port } = other.address() as AddressInfo;
@@ -145,7 +145,7 @@ describe('The process', () => {
     other.close();
   });
 
-  it('says in one line what is wrong with its environment, and ends with code 1', async () => {
+  it('reports in one line the problems of its environment, and ends with code 1', async () => {
     const { code, stderr } = await application.start({ PORT: '0', DTC_TIMEOUT_MS: 'soon', DTC_TIMEOUT: '5' })
       .ended;
 

@@ -65,7 +65,7 @@ describe('An application on PostgreSQL that is started again', () => {
     expect(await spent()).toBe(PRICE);
   });
 
-  it('does anew what was refused before, for then nothing had happened', async () => {
+  it('does a refused request again, since nothing had happened', async () => {
     const first = await application.order('alice', { 'last-lamp': 2 }, 'key-1');
     const [, inventory] = room.databases as [TestDatabase, TestDatabase];
     await inventory.query(`UPDATE stock SET on_hand = 2 WHERE sku = 'last-lamp'`);
@@ -93,7 +93,7 @@ describe('An application on PostgreSQL that is started again', () => {
     expect(await spent()).toBe(PRICE);
   });
 
-  it('says nothing of a key that it cannot look up, and its order once it can', async () => {
+  it('gives no answer for a key that it cannot look up, and its order once it can', async () => {
     const first = await application.order('alice', { keyboard: 1 }, 'key-1');
     const { hostname: host, port, href } = new URL(room.environment['ORDER_DATABASE_URL']!);
     const proxy = await TcpProxy.open({ host, port: Number(port) });

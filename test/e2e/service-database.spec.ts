@@ -25,7 +25,7 @@ it('Processes that start at the same moment create the tables once, and fill the
   await Promise.all(databases.map((database) => database.onApplicationShutdown()));
 });
 
-it('A start is not held up by an order in doubt: tables that are there are left alone', async () => {
+it('A start is not delayed by an order in doubt: existing tables are left unchanged', async () => {
   const bank = await server.createDatabase();
   const database = new ServiceDatabase('payment', bank.url);
   await database.createSchema(ACCOUNT_SCHEMA);
@@ -56,7 +56,7 @@ it('A tried statement waits for the holder of its lock, and changes nothing', as
   await database.onApplicationShutdown();
 });
 
-it('A connection that is lost while it is at work ends its question, and nothing else', async () => {
+it('A connection that is lost during a query ends only that query', async () => {
   const bank = await server.createDatabase();
   const proxy = await TcpProxy.open({ host: '127.0.0.1', port: server.port });
   const database = new ServiceDatabase('order', bank.urlBy({ port: proxy.port }));
@@ -78,7 +78,7 @@ it('A connection that is lost while it is at work ends its question, and nothing
   await proxy.close();
 });
 
-it('A connection that the server ends the moment it is open is no end of the process', async () => {
+it('A connection that the server ends at its opening does not end the process', async () => {
   const bank = await server.createDatabase();
   const proxy = await TcpProxy.open({ host: '127.0.0.1', port: server.port });
   const database = new ServiceDatabase('order', bank.urlBy({ port: proxy.port }));
@@ -104,7 +104,7 @@ it('A connection that the server ends the moment it is open is no end of the pro
   await proxy.close();
 });
 
-it('A database that does not answer is 503; what it answers is told as it is', async () => {
+it('A database that does not answer is 503; its own errors are passed on unchanged', async () => {
   const gone = new ServiceDatabase('order', 'postgres://nobody@127.0.0.1:1/none');
   const there = new ServiceDatabase('order', (await server.createDatabase()).url);
 

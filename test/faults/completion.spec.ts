@@ -66,7 +66,7 @@ describe('Completion', () => {
     expect(view(told.outcome!.transactionId)).toMatchObject({ state: 'COMMITTED', stalled: false });
   });
 
-  it('fault 35: the failure of an attempt given up long ago is no news to the one at work', async () => {
+  it('fault 35: the failure of an attempt given up long ago does not affect the running one', async () => {
     const answers = [1, 2, 3].map(() => Promise.withResolvers<void>());
     const { run, clock, faulty, participants, runtime } = pair({
       commit: answers.map(({ promise }) => ({ until: promise })),
@@ -326,7 +326,7 @@ describe('Completion', () => {
     expect(participants.get('twice').counts).toMatchObject({ committed: 1, failedAttempts: 1 });
   });
 
-  it('fault 45 §: a guarded participant refuses loudly to commit what is rolled back, and the reverse', async () => {
+  it('fault 45 §: a guarded participant reports a commit of a rolled-back branch, and the reverse', async () => {
     const guard = new ParticipantGuard(new MemoryGuardStore());
     const committed = branchOf('committed');
     await guard.prepare(committed, () => 'commit');
@@ -412,7 +412,7 @@ describe('Completion', () => {
     expect(await preparing).toMatchObject({ status: 'committed' });
   });
 
-  it('fault 58 §: two attempts at work on one branch at once are harmless', async () => {
+  it('fault 58 §: two running attempts on one branch at once are harmless', async () => {
     const guard = new ParticipantGuard(new MemoryGuardStore());
     const gate = Promise.withResolvers<void>();
     let calls = 0;

@@ -41,7 +41,7 @@ async function answerSoFar<T>(promise: Promise<T>): Promise<T | 'none'> {
 const pause = (clock: ManualClock): Promise<void> => clock.advance(400);
 
 describe('A request that met another transaction', () => {
-  it('is run again as a new transaction, and only its last outcome is told', async () => {
+  it('is run again as a new transaction, and only its last outcome is reported', async () => {
     const { run, clock, transactions, first, second } = two({}, { prepare: [CONFLICT, 'yes'] });
     const running = run({ name: 'order' });
     await pause(clock);
@@ -139,7 +139,7 @@ describe('A request that met another transaction', () => {
     expect(second.count('prepare')).toBe(2);
   });
 
-  it('is given up after four attempts, with what the last one was told', async () => {
+  it('is given up after four attempts, with the outcome of the last one', async () => {
     const { run, clock, second } = two({}, { prepare: CONFLICT });
     const running = run();
     for (let attempt = 0; attempt < 4; attempt++) await pause(clock);
@@ -147,7 +147,7 @@ describe('A request that met another transaction', () => {
     expect(second.count('prepare')).toBe(4);
   });
 
-  it('is told what a later attempt is refused for', async () => {
+  it('gets the reason of the refusal of a later attempt', async () => {
     const { run, clock } = two({}, { prepare: [CONFLICT, { refuse: 'OUT_OF_STOCK' }] });
     const running = run();
     await pause(clock);
@@ -399,7 +399,7 @@ describe('Participants where transactions met', () => {
   });
 });
 
-describe('A participant that says how many branches it can prepare at once', () => {
+describe('A participant with a limit of branches that it prepares at once', () => {
   const capacity: ParticipantCapacity = {
     server: 'one',
     preparedTransactions: 100,
@@ -495,7 +495,7 @@ describe('A participant that says how many branches it can prepare at once', () 
     await Promise.all(running);
   });
 
-  it('has transactions with a single branch wait as the others do, in the order in which they came', async () => {
+  it('makes transactions with a single branch wait like the others, in the order of arrival', async () => {
     const gates = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
     const { transactions, first } = await withNarrow({
       prepare: gates.map(({ promise }) => ({ until: promise, then: 'yes' })),

@@ -129,7 +129,7 @@ describe('The decision', () => {
     },
   );
 
-  it('fault 23 §: an answer of the log that is neither recorded nor absent is no answer', async () => {
+  it('fault 23 §: an answer of the log that is neither recorded nor absent does not count', async () => {
     const { begin, clock, effects } = withLog({
       append: (write) => {
         write();
@@ -258,7 +258,7 @@ describe('The decision', () => {
     expect(transaction.state).toBe('COMMITTED');
   });
 
-  it('fault 24: an append that is answered after the decision changes nothing, and one that broke its word is told', async () => {
+  it('fault 24: an append that is answered after the decision changes nothing, and a contradiction is reported', async () => {
     const appends: PromiseWithResolvers<void>[] = [];
     const defects: unknown[] = [];
     const { begin, clock, transactions } = withLog(

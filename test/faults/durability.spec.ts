@@ -39,7 +39,7 @@ describe('A coordinator with a durable log', () => {
     return { ...coordinator, stop: () => log.close() };
   }
 
-  it('goes on in its next run with what it could not complete', async () => {
+  it('continues in its next run with uncompleted branches', async () => {
     const stock = new ScriptedParticipant();
     const payment = ScriptedParticipant.flaky(2);
     const first = await run({ stock, payment });
@@ -179,7 +179,7 @@ describe('A log that takes no records', () => {
   });
 });
 
-describe('What the log is told of a completion', () => {
+describe('The records of a completion in the log', () => {
   /** A transaction over two participants that stall at their first failure, and each progress that the log was told. */
   function noting(one: ParticipantScript, other: ParticipantScript) {
     const log: DecisionLog = new ScriptedLog();
@@ -253,7 +253,7 @@ describe('What the log is told of a completion', () => {
     expect(ended).not.toHaveBeenCalled();
   });
 
-  it('fault 39: is no end of an abort when its report is forgotten, as there was no record', async () => {
+  it('fault 39: does not end an abort when its report is forgotten, since there was no record', async () => {
     const { run, transactions, ended } = noting({ prepare: 'no' }, { rollback: { heuristic: 'commit' } });
     const { transactionId } = await run();
     await settled();

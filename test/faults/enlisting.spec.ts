@@ -253,7 +253,7 @@ describe('Begin and enlist', () => {
     expect([...catalogue.calls, ...prices.calls].map(({ method }) => method)).toEqual(['prepare', 'prepare']);
   });
 
-  it('fault 63: beyond maxInFlight a transaction is refused before anything starts, and completion goes on', async () => {
+  it('fault 63: beyond maxInFlight a transaction is refused before anything starts, and completion continues', async () => {
     const gate = Promise.withResolvers<void>();
     const stock = new ScriptedParticipant({ commit: { until: gate.promise } });
     const { transactions } = createTestCoordinator({ participants: { stock }, maxInFlight: 2 });

@@ -41,7 +41,7 @@ describe('the payload of a branch that a coordinator has left behind', () => {
     ]);
   });
 
-  it('is what the participant lists, where it has kept it', async () => {
+  it('comes from the list of the participant, if it has stored it', async () => {
     const payloads = await leftBehind(({ transactionId, branchId, payload }) => ({
       transactionId,
       branchId,

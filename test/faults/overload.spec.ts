@@ -119,7 +119,7 @@ describe('A database server with a limit', () => {
     expect(first.count('prepare')).toBe(2);
   });
 
-  it('refuses at once who would probably wait for more than a quarter of that, once the queue is half full', async () => {
+  it('refuses a transaction at once if it would probably wait for more than a quarter of that, once the queue is half full', async () => {
     const gates = Array.from({ length: 4 }, gated);
     const script = { prepare: [...gates.map(({ until }) => until), 'hang' as const] };
     const options = { prepareTimeoutMs: 5_000, timeoutMs: 5_000, maxQueued: 8 };
@@ -180,7 +180,7 @@ describe('A database server with a limit', () => {
     expect([used(), runtime.limits.queued, first.count('prepare')]).toEqual([3, 2, 2]);
   });
 
-  it('fault 16: that hangs stops none that needs only others, while some wait that need both', async () => {
+  it('fault 16: that hangs delays no transaction without it, even while others wait for both', async () => {
     const { participants, transactions, used, runtime } = await setUp();
     participants.register(onServer({ prepare: 'hang' }, { server: 'two', preparedTransactions: 1 }), {
       name: 'third',
@@ -200,7 +200,7 @@ describe('A database server with a limit', () => {
     expect([used(), runtime.limits.queued]).toEqual([1, 1]);
   });
 
-  it('keeps room for the first that waits for another server, and has it begin as soon as that has room', async () => {
+  it('keeps room for the first transaction that waits for another server, and starts it as soon as that has room', async () => {
     const options = { maxQueued: 10 };
     const { participants, transactions, first, used, runtime } = await setUp({ prepare: 'hang' }, options);
     const gate = gated();
@@ -228,7 +228,7 @@ describe('A database server with a limit', () => {
     expect([used(), load()]).toEqual([0, 0]);
   });
 
-  it('counts the branches of a transaction that comes step by step, and refuses the branch for which there is no room', async () => {
+  it('counts the branches of an interactive transaction, and refuses the branch that exceeds the room', async () => {
     const { transactions, run, first, used } = await setUp({ prepare: 'hang' });
     void run();
     const one = transactions.begin();
@@ -258,7 +258,7 @@ describe('A database server with a limit', () => {
     expect(transactions.find(outcome.transactionId)).toBeDefined();
   });
 
-  it('never keeps what it has begun from its end', async () => {
+  it('never prevents the end of a started transaction', async () => {
     const { run, clock, first, used } = await setUp({ prepare: ['hang', 'yes'], commit: ['throw', 'yes'] });
     const running = [run(), run(), run(), run()];
     await expect(run()).rejects.toEqual(busy);
@@ -320,7 +320,7 @@ describe('A database server with a limit', () => {
     await expect(queued).rejects.toMatchObject({ code: 'DTC_SHUTTING_DOWN' });
   });
 
-  it('refuses one that has waited when one of its participants was paused, or lost its claim, meanwhile', async () => {
+  it('refuses a waiting transaction when one of its participants was paused, or lost its claim, meanwhile', async () => {
     for (const code of ['DTC_PARTICIPANT_PAUSED', 'DTC_PARTICIPANT_NOT_CLAIMED']) {
       const gate = gated();
       const { run, participants, first, used } = await setUp({ prepare: [gate.until, gate.until, 'yes'] });
@@ -371,7 +371,7 @@ describe('A database server with a limit', () => {
     await transaction.rollback();
   });
 
-  it('gives nothing back for transactions that were under way before its limit was known', async () => {
+  it('frees nothing for transactions that started before its limit was known', async () => {
     const { transactions, participants, runtime } = createTestCoordinator({ timeoutMs: 2_000 });
     const answered = Promise.withResolvers<ParticipantCapacity>();
     const capacity = { capacity: () => answered.promise };
@@ -413,7 +413,7 @@ describe('A database server with a limit', () => {
     expect(seen).toEqual([1, 2, 3, 4]);
   });
 
-  it('is no limit for another server', async () => {
+  it('does not limit another server', async () => {
     const { run, participants, transactions } = await setUp({ prepare: 'hang' });
     participants.register(onServer({}, { server: 'two' }), { name: 'third' });
     participants.register(onServer({}, { server: 'two' }), { name: 'fourth' });
@@ -448,7 +448,7 @@ describe('A server whose connections are busy', () => {
     expect(used()).toBe(0);
   });
 
-  it('does not count what has voted and waits for a participant elsewhere, which keeps its slots', async () => {
+  it('does not count a branch that has voted and waits for a participant elsewhere, but keeps its slots', async () => {
     const { run, memory, load, used } = await setUp({}, { prepareTimeoutMs: 1_500 }, few);
     memory.script = { prepare: 'hang' };
     for (let number = 0; number < 12; number++) void run(withMemory);
@@ -543,7 +543,7 @@ describe('The limit of a server that runs short', () => {
   const SHORT: Behaviour = { answer: { vote: 'abort', code: 'NO_SLOT', reason: 'full', overloaded: true } };
   const many = { preparedTransactions: 100 };
 
-  it('falls by a fifth of what is under way, not more often than ten times a second, and never below one', async () => {
+  it('falls by a fifth of the branches in progress, at most ten times a second, and never below one', async () => {
     const { run, clock, limit } = await setUp({ prepare: SHORT }, {}, many);
     await Promise.all(Array.from({ length: 20 }, () => run()));
     // Forty were under way; what was done since has let one or two more in.
@@ -567,7 +567,7 @@ describe('The limit of a server that runs short', () => {
     }
   });
 
-  it('grows again with what is done', async () => {
+  it('grows again with completed branches', async () => {
     const { run, limit } = await setUp({ prepare: [SHORT, 'yes'] }, {}, many);
     await run();
     const lowered = limit();
@@ -579,7 +579,7 @@ describe('The limit of a server that runs short', () => {
     expect(limit()).toBe(100);
   });
 
-  it('falls when a branch waits long for a place at its participant, until nothing is under way any more', async () => {
+  it('falls when a branch waits long for a place at its participant, until no branch is in progress', async () => {
     const gates = [gated(), gated()];
     const { run, clock, limit } = await setUp(
       { prepare: gates.map(({ until }) => until) },
@@ -659,7 +659,7 @@ describe('A server with slots that are not ours', () => {
     return { ...coordinator, first, answers, limit, run, reports };
   }
 
-  it('takes more as recovery frees what a crash has left, and begins those that wait', async () => {
+  it('admits more as recovery frees slots after a crash, and starts waiting transactions', async () => {
     const { clock, limit, run, first, answers, runtime } = await withOthers(100, 40, 2, 2);
     expect(limit()).toBe(1);
     const running = [run(), run()];
@@ -709,7 +709,7 @@ describe('A server with slots that are not ours', () => {
   });
 });
 
-describe('What participants say of their servers', () => {
+describe('The reports of participants on their servers', () => {
   it('does no harm where the report of it fails', async () => {
     const { runtime, participants, transactions } = createTestCoordinator();
     runtime.capacities.report = () => {

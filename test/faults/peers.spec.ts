@@ -4,7 +4,7 @@ import { ScriptedParticipant, createTestCoordinator, settled } from '../../src/c
 import { listenTo } from './told.js';
 
 describe('Defects that other coordinators shipped', () => {
-  it('a refusal wins over a yes and a read-only vote in every order of arrival, and who refused is not told to commit', async () => {
+  it('a refusal wins over a yes and a read-only vote in every order of arrival, and the refusing participant receives no commit', async () => {
     const votes = ['abort', 'commit', 'read-only'] as const;
     for (const order of [
       [0, 1, 2],
@@ -56,7 +56,7 @@ describe('Defects that other coordinators shipped', () => {
     });
   });
 
-  it('a mixed end is not swallowed: the caller hears of it, and it stays on the list', async () => {
+  it('a mixed end is reported: the caller is told of it, and it stays on the list', async () => {
     const sound = new ScriptedParticipant();
     const odd = new ScriptedParticipant({ commit: { heuristic: 'rollback' } });
     const { transactions } = createTestCoordinator({ participants: { sound, odd } });
@@ -93,7 +93,7 @@ describe('Defects that other coordinators shipped', () => {
     expect(stock.calls.map(({ method }) => method)).toEqual(['prepare', 'commit']);
   });
 
-  it('what is in doubt or owed never expires, however long it takes', async () => {
+  it('a transaction in doubt or with open branches never expires', async () => {
     const stuck = new ScriptedParticipant({ commit: 'throw' });
     const { transactions, clock, recover } = createTestCoordinator({
       participants: { stuck },

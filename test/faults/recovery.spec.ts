@@ -119,7 +119,7 @@ describe('Recovery', () => {
     ]);
   });
 
-  it('fault 64: the ids of a new epoch are none of an earlier one', async () => {
+  it('fault 64: the ids of a new epoch differ from those of an earlier one', async () => {
     const stock = new ScriptedParticipant();
     const { transactions } = restarted([recordOf('coordinator.1.1', 'stock')], { participants: { stock } });
 
@@ -143,7 +143,7 @@ describe('Recovery', () => {
   });
 });
 
-describe('What comes back from the log', () => {
+describe('Transactions restored from the log', () => {
   it('keeps to the limit of each participant, also at one that was not registered before', async () => {
     const decisions = Array.from({ length: 100 }, (_, index) =>
       recordOf(`coordinator.1.${index + 1}`, 'late-comer'),
@@ -165,7 +165,7 @@ describe('What comes back from the log', () => {
     expect(runtime.registry.unresolvedAt(participants.resolve('late-comer')).stalled).toBe(0);
   });
 
-  it('is not told once more what it has acknowledged, while others of its transaction have not', async () => {
+  it('does not receive an acknowledged decision again while other branches have not acknowledged', async () => {
     const stock = new ScriptedParticipant();
     const payment = new ScriptedParticipant();
     const { branches, ...record } = recordOf(OLD, 'stock', 'payment');
@@ -190,7 +190,7 @@ describe('What comes back from the log', () => {
     expect(transactions.find(OLD)).toMatchObject({ state: 'COMMITTED', stalled: false });
   });
 
-  it('fault 39: is what it was decided to be, though only a report is left of it', async () => {
+  it('fault 39: keeps its decision although only a report is left of it', async () => {
     const report = (decision: 'commit' | 'abort', id: string) =>
       ({
         id,
@@ -213,7 +213,7 @@ describe('What comes back from the log', () => {
   });
 });
 
-describe('A coordinator whose log another has claimed', () => {
+describe('A coordinator whose log another coordinator has claimed', () => {
   const fenced: LogScript = {
     append: () => Promise.reject(new Error('the epoch is over')),
     lookUp: () => Promise.resolve('fenced' as const),
@@ -243,7 +243,7 @@ describe('A coordinator whose log another has claimed', () => {
     expect(runtime.registry.inFlight).toBe(0);
   });
 
-  it('fault 57 §: still believes the log when it says late that the record was taken before', async () => {
+  it('fault 57 §: still accepts a late answer of the log that the record was taken before', async () => {
     const appended = Promise.withResolvers<void>();
     const stock = new ScriptedParticipant();
     const { transactions, clock } = restarted(

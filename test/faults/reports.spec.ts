@@ -189,7 +189,7 @@ describe('fault 39 §: a branch that is over by a report or by the word of an op
     },
   );
 
-  it('is told nothing while only a list that may be older than its end has it', async () => {
+  it('receives nothing while it is only in a list that may be older than its end', async () => {
     const shop = new Shop();
     await shop.decide('commit', 'hazard');
     shop.warehouse.broken = undefined;

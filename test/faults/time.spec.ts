@@ -132,7 +132,7 @@ describe('Time and locks', () => {
     expect(told.outcome).toMatchObject({ status: 'committed' });
   });
 
-  it('fault 8: each participant has its own time to prepare, and only who exceeds it is late', async () => {
+  it('fault 8: each participant has its own time to prepare, and is late only beyond it', async () => {
     const { transactions, participants, clock } = createTestCoordinator({ timeoutMs: 5_000 });
     participants.register(new ScriptedParticipant(), { name: 'quick', prepareTimeoutMs: 50 });
     participants.register(new ScriptedParticipant({ prepare: 'hang' }), {

@@ -169,7 +169,7 @@ describe('Voting', () => {
     expect(transactions.find(outcome.transactionId)).toMatchObject({ state: 'ABORTED' });
   });
 
-  it('fault 14 §: a prepare still at work at the time-out is rolled back when it takes effect after all', async () => {
+  it('fault 14 §: a prepare that is still running at the time-out is rolled back when it takes effect', async () => {
     const stock = new GuardedStock();
     const gate = Promise.withResolvers<void>();
     stock.gate = gate.promise;
@@ -187,7 +187,7 @@ describe('Voting', () => {
     expect(transactions.find(transactionId)).toMatchObject({ state: 'ABORTED' });
   });
 
-  it('fault 14 §: without a guard, the rollback that a late effect overtook is sent once more', async () => {
+  it('fault 14 §: without a guard, the rollback that a late effect overtook is sent again', async () => {
     const gate = Promise.withResolvers<void>();
     let held = 0;
     const { transactions, participants, clock } = createTestCoordinator({ prepareTimeoutMs: 500 });
@@ -228,7 +228,7 @@ describe('Voting', () => {
     expect(signal.reason).toMatchObject({ code: 'DTC_ABORTED' });
   });
 
-  it('fault 17: a lost vote is no yes: the prepared branch is rolled back after the time-out', async () => {
+  it('fault 17: a lost vote is not a yes: the prepared branch is rolled back after the time-out', async () => {
     const { run, clock, faulty } = pair({ prepare: 'hang-after' });
     const running = run();
     await clock.advance(500);
@@ -326,7 +326,7 @@ describe('Voting', () => {
     expect(rolledBack.map(({ branchId }) => branchId)).toEqual(['sound']);
   });
 
-  it('fault 18 §: a late yes of a branch whose rollback had stalled starts afresh, and leaves nothing counted as stalled', async () => {
+  it('fault 18 §: a late yes of a branch with a stalled rollback restarts it, and nothing stays counted as stalled', async () => {
     const gate = Promise.withResolvers<void>();
     const { run, clock, participants, runtime, transactions, faulty } = pair({
       prepare: { until: gate.promise, then: { answer: 'commit' } },
@@ -400,7 +400,7 @@ describe('Voting', () => {
     expect(sound.effectOn(outcome.transactionId, 'sound')).toBe('rolled-back');
   });
 
-  it('fault 19: what is answered instead of a vote may be a secret, and is repeated nowhere', async () => {
+  it('fault 19: an answer instead of a vote may be a secret, and is repeated nowhere', async () => {
     for (const answer of ['4111-1111', { card: '4111-1111' }, ['4111-1111'], { vote: '4111-1111' }]) {
       const { run, transactions } = pair({ prepare: { answer } });
       const outcome = await run();
@@ -412,7 +412,7 @@ describe('Voting', () => {
     }
   });
 
-  it('fault 19: a refusal with an empty code and an empty reason is a refusal, and says nothing', async () => {
+  it('fault 19: a refusal with an empty code and an empty reason is a refusal without text', async () => {
     const { run } = pair({ prepare: { refuse: '', reason: '' } });
     const outcome = await run();
 

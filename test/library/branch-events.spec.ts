@@ -94,7 +94,7 @@ function listening(script: ParticipantScript = {}, name = 'a'): Listening {
 }
 
 describe('A participant that wants to hear of its branches', () => {
-  it('is told of the start with the payload before it prepares, and of the end without', async () => {
+  it('is notified of the start with the payload before it prepares, and of the end without', async () => {
     const a = listening();
 
     const { transactionId } = await transactions.run({ branches: [branch('a', PAYLOAD)] });
@@ -139,7 +139,7 @@ describe('A participant that wants to hear of its branches', () => {
     expect(other.ends).toHaveLength(1);
   });
 
-  it('is told of a heuristic end with its report', async () => {
+  it('is notified of a heuristic end with its report', async () => {
     const a = listening({ commit: { heuristic: 'mixed' } });
 
     const { transactionId } = await transactions.run({ branches: [branch('a', 1)] });
@@ -148,7 +148,7 @@ describe('A participant that wants to hear of its branches', () => {
     expect(a.ends).toEqual([{ transactionId, branchId: 'a', state: 'heuristic', heuristic }]);
   });
 
-  it('is told once for each of its branches, whichever is enlisted again', async () => {
+  it('is notified once for each of its branches, even if one is enlisted again', async () => {
     const a = listening();
     const transaction = transactions.begin();
 
@@ -163,7 +163,7 @@ describe('A participant that wants to hear of its branches', () => {
     expect(a.ends.map(({ state }) => state)).toEqual(['rolled-back', 'rolled-back']);
   });
 
-  it('hears nothing of a transaction that is not begun, because another branch is refused', async () => {
+  it('is not notified of a transaction that is not begun because another branch is refused', async () => {
     const a = listening();
 
     await expect(transactions.run({ branches: [branch('a', 1), branch('nobody', 1)] })).rejects.toThrow(
@@ -173,7 +173,7 @@ describe('A participant that wants to hear of its branches', () => {
     expect(a.told).toEqual([]);
   });
 
-  it('hears of the end when the last branch of the transaction is done', async () => {
+  it('is notified of the end when the last branch of the transaction is completed', async () => {
     const a = listening();
     register(new ScriptedParticipant({ commit: ['throw', 'yes'] }), 'slow');
 
@@ -184,7 +184,7 @@ describe('A participant that wants to hear of its branches', () => {
     expect(a.ends).toMatchObject([{ state: 'committed' }]);
   });
 
-  it('is told once, also when a late answer makes one more rollback necessary', async () => {
+  it('is notified once, even if a late answer makes one more rollback necessary', async () => {
     const gate = Promise.withResolvers<void>();
     const a = listening({ prepare: { until: gate.promise, then: { answer: 'commit' } } });
     listening({ prepare: 'no' }, 'other');
@@ -198,7 +198,7 @@ describe('A participant that wants to hear of its branches', () => {
     expect(a.ends).toMatchObject([{ state: 'rolled-back' }]);
   });
 
-  it('hears of the end of what an earlier run had started, and not of its start', async () => {
+  it('is notified of the end of a branch that an earlier run started, and not of its start', async () => {
     const record: CommitRecord = {
       id: 'shop-1-1',
       name: 'sale',
@@ -220,7 +220,7 @@ describe('A participant that wants to hear of its branches', () => {
   });
 });
 
-describe('What a participant throws when it is told', () => {
+describe('An error of a participant that is notified', () => {
   const faults: [how: string, fault: () => void | Promise<void>][] = [
     [
       'throws',

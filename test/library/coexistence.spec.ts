@@ -90,7 +90,7 @@ describe("beside the application's own ScheduleModule", () => {
 });
 
 describe("beside the application's own EventEmitterModule", () => {
-  it('each listener hears each event of the coordinator, and of the application, exactly once', async () => {
+  it('each listener receives each event of the coordinator, and of the application, exactly once', async () => {
     const application = await start({
       imports: [EventEmitterModule.forRoot(), CoordinatorModule.forRoot()],
       providers: [Audit, Alpha],

@@ -25,7 +25,7 @@ describe('CoordinatorModule', () => {
     expect(outcome.transactionId).toMatch(/^coordinator\./);
   });
 
-  it('gives a participant what forRoot says, where the participant says nothing itself', async () => {
+  it('gives a participant the options of forRoot, unless the participant has its own', async () => {
     const application = await startWith([Alpha], { name: 'shop', prepareTimeoutMs: 123, maxInFlight: 7 });
 
     expect(application.get(ParticipantRegistry).get('alpha').options.prepareTimeoutMs).toBe(123);

@@ -240,7 +240,7 @@ async function notCommitted(call: Promise<unknown>): Promise<NotCommittedError> 
 }
 
 describe('A decorated method', () => {
-  it('commits what was enlisted below it, at any depth, and returns its own value', async () => {
+  it('commits branches that were enlisted below it, at any depth, and returns its own value', async () => {
     await expect(application.get(Checkout).place(ORDER)).resolves.toBe('o-1');
 
     expect(application.get(InventoryParticipant).taken).toEqual(['lamp']);
@@ -282,7 +282,7 @@ describe('A decorated method', () => {
     });
   });
 
-  it('rolls back what it had enlisted, too, when it throws at once, without a promise', async () => {
+  it('rolls back its branches even if it throws synchronously', async () => {
     const error = new Error('at once');
     const thrown = await rejectionOf(
       works.required(() => {
@@ -309,7 +309,7 @@ describe('A decorated method', () => {
     });
   });
 
-  it('hands on what a participant threw as the cause', async () => {
+  it('passes on the error of a participant as the cause', async () => {
     payment.script = { prepare: 'throw' };
 
     const error = await notCommitted(application.get(Checkout).place(ORDER));
@@ -411,8 +411,8 @@ describe('A method that has joined', () => {
   });
 });
 
-describe('A transaction that is aborted at its deadline while the method goes on', () => {
-  it('takes no branch and no method any more; none of them begins another transaction', async () => {
+describe('A transaction that is aborted at its deadline while the method continues', () => {
+  it('accepts no further branch and no method; none of them begins another transaction', async () => {
     const seen: unknown[] = [];
     const late = notCommitted(
       works.short(async () => {
@@ -437,7 +437,7 @@ describe('A transaction that is aborted at its deadline while the method goes on
     expect(payment.calls.map(({ method }) => method)).toEqual(['rollback']);
   });
 
-  it('is what the caller hears of, where the method passes on that it came too late', async () => {
+  it('is reported to the caller when the method passes on that it came too late', async () => {
     const late = notCommitted(
       works.short(async () => {
         await clock.delay(100);
@@ -736,7 +736,7 @@ describe('The start is refused', () => {
   });
 });
 
-describe('What the compiler cannot see', () => {
+describe('Errors that the compiler cannot find', () => {
   it('a method that answers with a stream after all is rolled back', async () => {
     const streams = [of(1), (function* () {})(), (async function* () {})()];
     for (const stream of streams) {
@@ -752,7 +752,7 @@ describe('What the compiler cannot see', () => {
     expect(payment.calls.map(({ method }) => method)).toEqual(['rollback', 'rollback', 'rollback']);
   });
 
-  it('a method without a promise has one all the same', async () => {
+  it('a method without a promise gets one', async () => {
     class Plain {
       @DistributedTransaction()
       work(): Promise<number> {
@@ -902,7 +902,7 @@ describe('Beside other decorators, above them and below', () => {
     expect((await app.inject({ method: 'POST', url: '/orders/1' })).json()).toEqual({ id: 'o-1' });
   });
 
-  it('what may have committed is no error', async () => {
+  it('a possible commit is not an error', async () => {
     @Controller('pending')
     @UseFilters(ProblemFilter)
     class Pending {

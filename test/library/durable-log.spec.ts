@@ -31,7 +31,7 @@ beforeEach(() => {
 afterEach(() => rmSync(path, { recursive: true }));
 
 describe('An application with a durable log', () => {
-  it('needs a name for its coordinator, and says so', async () => {
+  it('needs a name for its coordinator, and reports a missing one', async () => {
     const log = new SqliteDecisionLog({ path });
 
     await expect(startWith([], { log })).rejects.toThrow('name: is required with a durable log');
@@ -164,7 +164,7 @@ describe('An application with a durable log', () => {
     expect(closes).toHaveBeenCalledTimes(1);
   });
 
-  it('delivers in its next run what was decided in the one before, and is ready only then', async () => {
+  it('delivers the decisions of the previous run in its next run, and is ready only then', async () => {
     const stock = new ScriptedParticipant({ commit: 'throw' });
     @Participant({ name: 'stock', maxAttempts: 1 })
     class Stock extends ScriptedParticipant {

@@ -201,7 +201,7 @@ describe('events', () => {
   });
 });
 
-describe('what happens while the application starts', () => {
+describe('events during the start of the application', () => {
   @Participant({ name: 'well' })
   class Well extends ScriptedParticipant {}
 
@@ -275,7 +275,7 @@ describe('what happens while the application starts', () => {
     ]);
   });
 
-  it('keeps no more events than there is room for, and says how many were lost', async () => {
+  it('keeps events up to its limit, and reports how many were lost', async () => {
     const coordinator = CoordinatorModule.forRoot();
     const recorder = new LogRecorder();
     const imports = [coordinator, EventEmitterModule.forRoot()];
@@ -369,7 +369,7 @@ describe('a broken listener', () => {
 });
 
 describe('a listener for one event', () => {
-  it('is called once, and those after it all the same', async () => {
+  it('is called once, and the later listeners as well', async () => {
     const calls: string[] = [];
     emitter.once('transaction.committed', () => calls.push('once'));
     emitter.on('transaction.committed', () => calls.push('always'));

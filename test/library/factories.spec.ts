@@ -21,7 +21,7 @@ class Named extends Willing {
   }
 }
 
-describe('A participant hears its name when it is registered', () => {
+describe('A participant learns its name when it is registered', () => {
   it.each([
     ['by a factory', { provide: Named, useFactory: () => new Named('postgres://') }],
     ['by an asynchronous factory, under a token', { provide: 'N', useFactory: async () => new Named('x') }],
@@ -57,7 +57,7 @@ describe('A participant is refused at its registration', () => {
     'branchEnded',
   ] as const;
 
-  it.each(METHODS)('when its %s is there and no method', async (method) => {
+  it.each(METHODS)('when its %s exists but is not a method', async (method) => {
     const application = await startWith([]);
     const registry = application.get(ParticipantRegistry);
     for (const value of [true, {}, 'yes', null]) {

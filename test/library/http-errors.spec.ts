@@ -136,7 +136,7 @@ describe.each(PLATFORMS)('In an application of a user on %s', (_, create) => {
   const post = (path: string): Promise<Response> => request(app.getHttpServer() as string).post(path);
   const get = (path: string): Promise<Response> => request(app.getHttpServer() as string).get(path);
 
-  it('a decorated method that commits answers as it says', async () => {
+  it('a decorated method that commits returns its value', async () => {
     expect((await post('/orders/willing')).body).toEqual({ answer: 'placed' });
   });
 
@@ -294,7 +294,7 @@ describe.each(PLATFORMS)('ProblemFilter on %s', (_, create) => {
     }
   });
 
-  it('throws an error on where there is no HTTP', () => {
+  it('throws an error on outside of HTTP', () => {
     const filter = new ProblemFilter(new HttpAdapterHost());
     const error = new Error('of a message');
 

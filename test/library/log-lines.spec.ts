@@ -137,7 +137,7 @@ describe("lines through Nest's logger", () => {
     ]);
   });
 
-  it('each failed attempt is a warning with its number, and what comes next', async () => {
+  it('each failed attempt is a warning with its number and the next step', async () => {
     participant('a', { commit: ['throw', 'yes'] });
 
     const transactionId = await run('a');

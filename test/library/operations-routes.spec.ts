@@ -255,7 +255,7 @@ describe.each(PLATFORMS)('With a check of the application, on %s,', (_, create) 
     return user === undefined ? asked : asked.set('x-user', user);
   };
 
-  it('whom it lets in sees, and no one else', async () => {
+  it('lets only accepted callers read', async () => {
     expect((await as('get', '/participants', 'anna')).status).toBe(200);
     expect((await as('get', '/access', 'anna')).body).toEqual({ name: 'anna', role: 'reader' });
     expect((await as('get', '/participants', 'stranger')).status).toBe(403);
@@ -275,7 +275,7 @@ describe.each(PLATFORMS)('With a check of the application, on %s,', (_, create) 
 });
 
 describe('OperationsModule', () => {
-  it.each(['a b', '/:id', '*', 'a//b', 'a?b'])('takes no prefix that is no path: %s', (prefix) => {
+  it.each(['a b', '/:id', '*', 'a//b', 'a?b'])('accepts no prefix that is not a path: %s', (prefix) => {
     expect(() => OperationsModule.forRoot({ prefix })).toThrow(
       expect.objectContaining({ code: 'DTC_INVALID_OPTIONS' }) as Error,
     );

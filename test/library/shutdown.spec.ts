@@ -53,7 +53,7 @@ describe('a graceful shutdown', () => {
     expect(accepting()).toEqual([false, false]);
   });
 
-  it('drives what is in flight to its end before it is over, and refuses what is new', async () => {
+  it('completes running transactions before it ends, and refuses new ones', async () => {
     const { promise: permission, resolve: permit } = Promise.withResolvers<void>();
     const participant = new ScriptedParticipant({ prepare: { until: permission } });
     const { application, transactions } = await withParticipant(participant);
@@ -123,7 +123,7 @@ describe('a graceful shutdown', () => {
     ]);
   });
 
-  it('a recovery pass under way at a participant that hangs does not outlast the grace period', async () => {
+  it('a running recovery pass at a hanging participant does not outlast the grace period', async () => {
     const participant = new ScriptedParticipant({ commit: ['throw', 'hang'] });
     const options = { shutdownGraceMs: 40, maxAttempts: 1, completionTimeoutMs: 60_000 };
     const { application, transactions } = await withParticipant(participant, options);
@@ -175,7 +175,7 @@ describe('a graceful shutdown', () => {
     await expect(application.close()).resolves.toBeUndefined();
   });
 
-  it('what participants close in onApplicationShutdown is there until the last transaction is over', async () => {
+  it('resources that participants close in onApplicationShutdown exist until the last transaction has ended', async () => {
     const order: string[] = [];
     @Injectable()
     class Pool implements OnApplicationShutdown {

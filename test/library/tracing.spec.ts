@@ -203,7 +203,7 @@ describe('a transaction that commits', () => {
     }
   });
 
-  it('is a child of what its caller does, and ends before the caller goes on', async () => {
+  it("is a child of its caller's span, and ends before the caller continues", async () => {
     const { run } = await setUp({ stock: {}, bank: {} });
 
     await trace.getTracer('test').startActiveSpan('request', async (request) => {
@@ -316,7 +316,7 @@ describe('while a participant is called', () => {
     }
   }
 
-  it("its own span is the active one, so that what it does belongs to it, and the context is the caller's", async () => {
+  it("its own span is the active one, so that its work belongs to it, and the context is the caller's", async () => {
     const [stock, bank] = [new Witness(), new Witness()];
     const { run } = await setUp({ stock, bank });
 
@@ -369,7 +369,7 @@ describe('while a participant is called', () => {
     expect(active).toEqual([0, 1].map((turn) => span('commit flaky', turn).spanContext().spanId));
   });
 
-  it('what a lazy query does when its promise is asked for belongs to it', async () => {
+  it('includes a lazy query that starts when its promise is awaited', async () => {
     let active: Span | undefined;
     const stock = {
       prepare: () => ({
@@ -414,7 +414,7 @@ describe('while a participant is called', () => {
 });
 
 describe('a transaction that aborts', () => {
-  it('because a participant refuses is no error, and says who and why', async () => {
+  it('because a participant refuses is not an error, and names the participant and the reason', async () => {
     const refusing = { prepare: { refuse: 'OUT_OF_STOCK', reason: 'not enough left' } };
     const { run } = await setUp({ bank: {}, stock: refusing });
 
@@ -468,7 +468,7 @@ describe('a transaction that aborts', () => {
     expect(span('rollback bank', 1).attributes).toMatchObject({ 'dtc.attempt': 2 });
   });
 
-  it('ends the prepare also of a participant whose rollback waits, because it is paused', async () => {
+  it('ends the prepare of a paused participant, whose rollback waits', async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     const stock = { prepare: { until: promise, then: 'no' } } as const;
     const { run, registry } = await setUp({ stock, bank: { prepare: 'hang' } });
@@ -518,7 +518,7 @@ describe('a transaction that aborts', () => {
     });
   });
 
-  it('whatever is thrown: what is no error is recorded as a text', async () => {
+  it('for every thrown value: a value that is not an error is recorded as a text', async () => {
     const stock = {
       prepare() {
         // oxlint-disable-next-line typescript/only-throw-error -- participants do.
@@ -690,7 +690,7 @@ describe('a completion that fails', () => {
     expect(seen).toEqual(['acme', undefined]);
   });
 
-  it('ends the span of an attempt that is under way when an earlier one has succeeded after all', async () => {
+  it('ends the span of a running attempt when an earlier one has succeeded', async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     const stock = { commit: [{ until: promise, then: 'yes' }, 'hang'] } as const;
     const { run, clock } = await setUp({ stock, bank: {} }, { completionTimeoutMs: 100 });
@@ -719,7 +719,7 @@ describe('a completion that fails', () => {
     });
   });
 
-  it('is told to be pending: the span ends with the patience of the caller', async () => {
+  it('is reported as pending: the span ends with the patience of the caller', async () => {
     const { run, clock } = await setUp({ stock: { commit: 'hang' }, bank: {} }, { completionWaitMs: 50 });
 
     const outcome = run();
@@ -794,7 +794,7 @@ describe('a report of the only participant', () => {
     expect(span('transaction transfer').status.code).toBe(code);
   });
 
-  it('that is no answer is an error', async () => {
+  it('that is not an answer is an error', async () => {
     const { run, clock } = await setUp({ stock: { commitOnePhase: [{ answer: undefined }, 'yes'] } });
 
     const outcome = run();
@@ -867,7 +867,7 @@ describe('an interactive transaction', () => {
     ]);
   });
 
-  it('goes on to run what it is given after its end, and a throw comes out of it', async () => {
+  it('still runs a function after its end, and passes on its error', async () => {
     const { transactions } = await setUp({});
     const transaction = transactions.begin();
     const oops = new Error('oops');

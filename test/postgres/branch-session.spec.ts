@@ -112,7 +112,7 @@ describe('the session of a branch', () => {
     await Promise.all([pools.work.end(), pools.completion.end()]);
   });
 
-  it('is so also where the work did not wait for what it sets, or hides it', async () => {
+  it('is so even if the work did not await its settings, or hides them', async () => {
     const manager = await bench.start();
     for (const sql of ['SET lock_timeout = 0', 'DO $$ BEGIN SET lock_timeout = 0; END $$']) {
       const hasty: Work<unknown> = (client) => {
@@ -200,7 +200,7 @@ describe('a statement of a batch', () => {
     await expect(preparedIn(manager)).resolves.toHaveLength(0);
   });
 
-  it('that fails when it would be prepared is refused for what it is, then and later', async () => {
+  it('that fails when it would be prepared is refused with its error, then and later', async () => {
     const manager = await bench.start();
     for (let time = 0; time < 4; time++) {
       await expect(take(manager, 1_000)).resolves.toMatchObject({ code: 'CONSTRAINT_VIOLATED' });
@@ -229,7 +229,7 @@ describe('a statement of a batch', () => {
     }
   });
 
-  it('that meets another transaction is prepared all the same', async () => {
+  it('that conflicts with another transaction is still prepared', async () => {
     const manager = await bench.start({ lockTimeoutMs: 20 });
     await take(manager, 1);
     // The branch before holds the lock until it is rolled back.
@@ -238,7 +238,7 @@ describe('a statement of a batch', () => {
     await expect(preparedIn(manager)).resolves.toHaveLength(1);
   });
 
-  it('is made anew when its table is altered, and the branch hears nothing of it', async () => {
+  it('is prepared again when its table is altered, unnoticed by the branch', async () => {
     const manager = await bench.start();
     const columns: string[][] = [];
     const read = (): Promise<Vote> =>

@@ -17,7 +17,7 @@ const hidden = (text: string): string => `/* hidden */ ${text}`;
 const monotonic = (): number => performance.timeOrigin + performance.now();
 
 describe('the work of a branch', () => {
-  it('sends nothing of a batch in which something is no statement', async () => {
+  it('sends nothing of a batch with an element that is not a statement', async () => {
     const manager = await bench.manage();
     const text = "UPDATE accounts SET balance = balance - 10 WHERE name = 'ann'";
     const statements = [{ text }, undefined as unknown as { text: string }];
@@ -121,7 +121,7 @@ describe('the work of a branch', () => {
     expect(level).toBe('serializable');
   });
 
-  it('that ends its own transaction is found out, and its rollback reports what it did', async () => {
+  it('that ends its own transaction is detected, and its rollback reports that', async () => {
     const manager = await bench.manage();
     const branch = someBranch();
 
@@ -162,7 +162,7 @@ describe('the work of a branch', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(100);
   });
 
-  it('that does so is found out where it would be committed in one phase, or fails afterwards, as well', async () => {
+  it('that does so is detected also when it commits in one phase, or fails afterwards', async () => {
     const manager = await bench.manage();
     const restart = async (client: Parameters<Work<unknown>>[0]): Promise<Vote> => {
       await client.query('COMMIT; BEGIN READ WRITE');
@@ -194,7 +194,7 @@ describe('the work of a branch', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(100);
   });
 
-  it('may go back to a savepoint, and begin what is begun already', async () => {
+  it('may go back to a savepoint, and send a second BEGIN', async () => {
     const manager = await bench.manage();
     const branch = someBranch();
     const prepared = manager.prepare(branch, async (client) => {
@@ -244,7 +244,7 @@ describe('the work of a branch', () => {
     await expect(prepared).resolves.toMatchObject({ vote: 'abort', code: 'CONSTRAINT_VIOLATED' });
   });
 
-  it('that commits and then refuses is no refusal', async () => {
+  it('that commits and then refuses is not a refusal', async () => {
     const manager = await bench.manage();
     const branch = someBranch();
     const prepared = manager.prepare(branch, async (client) => {
@@ -265,7 +265,7 @@ describe('the work of a branch', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(100);
   });
 
-  it('runs no statement outside its transaction, when it is refused from the start and goes on all the same', async () => {
+  it('runs no statement outside its transaction when it is refused from the start and continues nevertheless', async () => {
     const manager = await bench.manage({ workConnections: 1 });
     const branch = someBranch();
     await manager.rollback(again(branch));
@@ -440,7 +440,7 @@ describe('the work of a branch', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
   });
 
-  it('whose begin waits for an earlier prepare of unknown end is no refusal', async () => {
+  it('whose BEGIN waits for an earlier prepare of unknown end is not a refusal', async () => {
     const manager = await bench.manage({ lockTimeoutMs: 100 });
     const branch = someBranch();
     const earlier = new Client(bench.database.url);

@@ -26,7 +26,7 @@ async function manage(index: number, settings: object = {}): Promise<PostgresRes
   return manager;
 }
 
-describe('What a database server can take', () => {
+describe('The capacity of a database server', () => {
   it('is read from it, and the same server is known from each of its databases', async () => {
     const one = await (await manage(0, { workConnections: 5, completionConnections: 2 })).capacity();
     const other = await (await manage(1)).capacity();
@@ -46,7 +46,7 @@ describe('What a database server can take', () => {
     expect(one.server).toMatch(/^\d+\/[\d.]+$/);
   });
 
-  it('is over when no connection of the pool is free in time: a refusal that says so, and nothing is held', async () => {
+  it('ends when no connection of the pool is free in time: a refusal that reports it, and nothing is held', async () => {
     const manager = await manage(0, { workConnections: 1, connectTimeoutMs: 200 });
     const gate = Promise.withResolvers<void>();
     const begun = Promise.withResolvers<void>();

@@ -160,7 +160,7 @@ describe('One participant that the coordinators of two logs have claimed', () =>
     await expect(manager.recover()).resolves.toEqual([]);
   });
 
-  it('claims anew only what was lost, when one of the sessions is', async () => {
+  it('claims only the lost names again when one of the sessions is lost', async () => {
     const [one, two, manager] = [shop(), depot(), manage()];
     await one.claim(manager);
     await two.claim(manager);

@@ -269,7 +269,7 @@ describe('The name of a coordinator', () => {
     });
   });
 
-  it('is claimed anew when its session gives no answer any more', async () => {
+  it('is claimed again when its session no longer answers', async () => {
     const manager = await started(ONE_LOG);
     const [silent] = await holders();
     proxy.rule = (data, direction) => (direction === 'up' && data.includes('SELECT 1\0') ? 'stall' : 'pass');
@@ -365,7 +365,7 @@ describe('Two applications of one name on the same databases', () => {
     });
   }
 
-  it('with a log each: the second does not start, and what the first has in doubt is whole', async () => {
+  it('with a log each: the second does not start, and branches in doubt of the first are unharmed', async () => {
     const first = await start(folders[0]!);
     let letGo!: () => void;
     const held = new Promise<void>((resolve) => {

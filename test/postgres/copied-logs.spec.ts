@@ -106,7 +106,7 @@ describe('A copy of a decision log', () => {
     },
   );
 
-  it('is refused also where nothing is prepared, and says what to do; an empty log is let in', async () => {
+  it('is refused even if nothing is prepared, with the remedy; an empty log is accepted', async () => {
     const log = CopiableLog.create();
     const backup = log.copy();
     const [first] = await start(log, 3);
@@ -123,7 +123,7 @@ describe('A copy of a decision log', () => {
     await expect(start(CopiableLog.create(OTHER_LOG_ID))).resolves.toHaveLength(2);
   });
 
-  it('takes the place of the original where it is the first to be let in: then the original is refused', async () => {
+  it('takes the place of the original if it is accepted first: then the original is refused', async () => {
     const log = CopiableLog.create();
     const [first] = await start(log);
     await first.close();
@@ -136,7 +136,7 @@ describe('A copy of a decision log', () => {
     await expect(start(copy)).resolves.toHaveLength(2);
   });
 
-  it('is refused by what is prepared, where the table of the runs was lost', async () => {
+  it('is refused because of prepared branches, if the table of the runs was lost', async () => {
     const log = CopiableLog.create();
     const copy = log.copy();
     const [first, run] = await start(log, 2);
@@ -148,7 +148,7 @@ describe('A copy of a decision log', () => {
     await expect(start(log)).resolves.toHaveLength(2);
   });
 
-  it('is not let in while its log cannot be asked', async () => {
+  it('is not accepted while its log cannot be asked', async () => {
     const log = CopiableLog.create();
     const [first] = await start(log);
     await first.close();
@@ -208,7 +208,7 @@ describe('The table of the runs', () => {
     expect(rows).toEqual([{ found: null }]);
   });
 
-  it('stops the start where it is missing and is not to be created, with the command that creates it', async () => {
+  it('stops the start if it is missing and must not be created, with the command that creates it', async () => {
     await manage().start();
     const error: unknown = await manage({ createGuardTable: false })
       .start(run)
@@ -323,7 +323,7 @@ describe('Participants that share pools', () => {
     await expect(manage().start(runOf({ logId: OTHER_LOG_ID }))).resolves.toBeUndefined();
   });
 
-  it('claim their names anew, each, when the session that held all of them is lost', async () => {
+  it('claim their names again when the session that held them is lost', async () => {
     share(2);
     const log = CopiableLog.create();
     const run = log.start();

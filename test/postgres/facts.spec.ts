@@ -101,7 +101,7 @@ describe('PostgreSQL', () => {
     await expect(balanceOf(database, 'ann')).resolves.toBe(100);
   });
 
-  it('fact 2: a prepare under way at the time-out lands before its rollback is done, and never after it', async () => {
+  it('fact 2: a running prepare at the time-out takes effect before its rollback is done, and never after it', async () => {
     await sleepInPrepare(database, 0.5);
     const manager = await manage({ tombstoneWaitMs: 100 });
     const branch = someBranch();
@@ -188,7 +188,7 @@ describe('PostgreSQL', () => {
     await expect(endOf(database, gid(branch))).resolves.toBe('rolled-back');
   });
 
-  it('fact 5: a commit that finds nothing is told from the guard row: done, undone, or unknown', async () => {
+  it('fact 5: a commit that finds nothing is answered from the guard row: done, undone, or unknown', async () => {
     const manager = await manage();
     const [repeated, byHand, undone, gone] = [someBranch(), someBranch(), someBranch(), someBranch()];
     for (const branch of [repeated, byHand, undone, gone]) {
@@ -214,7 +214,7 @@ describe('PostgreSQL', () => {
     });
   });
 
-  it('fact 5: a rollback of what was committed says so, and the repeat of a rollback is done', async () => {
+  it('fact 5: a rollback of a committed branch reports that, and the repeat of a rollback succeeds', async () => {
     const manager = await manage();
     const [committed, undone] = [someBranch(), someBranch()];
     for (const branch of [committed, undone]) await manager.prepare(branch, noteOf(branch));
@@ -228,7 +228,7 @@ describe('PostgreSQL', () => {
     await expect(manager.rollback(again(undone, 2))).resolves.toBeUndefined();
   });
 
-  it('fact 6: of two resolvers at once the loser hears 55000, tries again, and finds it done', async () => {
+  it('fact 6: of two resolvers at once the loser gets 55000, tries again, and finds it done', async () => {
     const manager = await manage();
     const branch = someBranch();
     await manager.prepare(branch, takeTen);
@@ -333,7 +333,7 @@ describe('PostgreSQL', () => {
     await expect(manager.prepare(someBranch(), takeTen)).resolves.toBe('commit');
   });
 
-  it("fact 7: another database's branch (0A000) is no success, and the error says where it is", async () => {
+  it("fact 7: another database's branch (0A000) is not a success, and the error names its database", async () => {
     const manager = await manage();
     const branch = someBranch();
     await manager.prepare(branch, takeTen);
@@ -415,7 +415,7 @@ describe('PostgreSQL', () => {
     await expect(balanceOf(database, 'ann')).resolves.toBe(90);
   });
 
-  it('fact 10: a branch that is prepared only after the first look at what is prepared is found all the same', async () => {
+  it('fact 10: a branch that is prepared after the first list of prepared branches is still found', async () => {
     const manager = await manage();
     const coordinator = createTestCoordinator({
       name: 'shop',

@@ -80,7 +80,7 @@ async function nothingPrepared(): Promise<boolean> {
 const gidOnTheRight = ({ transactionId }: Outcome): string => `${transactionId}/right/right`;
 
 describe('a transfer between two databases', () => {
-  it('commits on both sides, or on none', async () => {
+  it('commits on both sides or on neither', async () => {
     await start();
 
     await expect(transfer()).resolves.toMatchObject({ status: 'committed' });
@@ -115,7 +115,7 @@ describe('a transfer between two databases', () => {
     expect(await balances()).toEqual([100, 100]);
   });
 
-  it('fault 14 §: a prepare that is at work still at the time-out is ended, and cannot land any more', async () => {
+  it('fault 14 §: a prepare that is still running at the time-out is ended, and can no longer take effect', async () => {
     await sleepInPrepare(rightDatabase, 1);
     await start({ coordinator: { prepareTimeoutMs: 300 } });
 
@@ -261,7 +261,7 @@ describe('a transfer between two databases', () => {
     expect(await balances()).toEqual([90, 110]);
   });
 
-  it('fault 41: a server that has no such database is no success either', async () => {
+  it('fault 41: a server without such a database is not a success either', async () => {
     const [work, completion] = [0, 1].map(() => new Pool({ connectionString: rightDatabase.url }));
     const options = { connection: undefined, pools: { work: work!, completion: completion! } };
     await start({ others: [Gate], coordinator: { maxAttempts: 2, completionWaitMs: 500 } }, options);

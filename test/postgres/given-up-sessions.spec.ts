@@ -108,7 +108,7 @@ const waiting = async (): Promise<number[]> =>
 const most = (pool: number): number => 2 * pool + 1;
 
 describe('while a standby does not answer', () => {
-  it('sessions of completions that time out are ended at the server, and none is left after', async () => {
+  it('sessions of completions that time out are ended at the server, and none is left afterwards', async () => {
     const manager = await manage();
     const branches = await prepareAll(manager);
     await standby(server, 'ghost');
@@ -349,7 +349,7 @@ describe('while sessions of work cannot be ended', () => {
     await expect(call).rejects.toThrow('the caller has gone');
   });
 
-  it('participants that share pools share what is left; others are not kept waiting', async () => {
+  it('participants that share pools share the remaining connections; others are not delayed', async () => {
     const pools = { work: pool(WORK_CONNECTIONS), completion: pool(POOL) };
     const [first, second] = [await manage({ pools }), await manage({ pools }, 'vault')];
     const apart = await manage({}, 'safe');
@@ -420,7 +420,7 @@ describe('a new connection', () => {
 
   const asksWho = (data: Buffer): boolean => data.includes('pg_backend_pid');
 
-  it('whose session the server does not tell is an error of the task, which does not begin', async () => {
+  it('whose session the server does not report is an error of the task, which does not start', async () => {
     const work = lane();
     let ran = 0;
     const task = async (): Promise<number> => ++ran;

@@ -7,7 +7,7 @@ import { gidOf, takeTen, useProxiedPostgres } from '../support/postgres/proxied.
 const bench = useProxiedPostgres({ accounts: ['ann', 'bob'] });
 
 describe('recovery', () => {
-  it('lists the branches of this participant, and leaves out what is not its own', async () => {
+  it('lists only the branches of this participant', async () => {
     const manager = await bench.manage();
     const mine = someBranch();
     await manager.prepare(mine, takeTen);
@@ -59,7 +59,7 @@ describe('the purge of the guard table', () => {
     vi.restoreAllMocks();
   });
 
-  it('deletes what is old and was seen an interval ago, and nothing else', async () => {
+  it('deletes only rows that are old and were visible an interval ago', async () => {
     const manager = await bench.manage();
     const [old, young] = [someBranch(), someBranch()];
     for (const branch of [old, young]) await manager.rollback(again(branch));

@@ -110,7 +110,7 @@ describe('a value as a literal', () => {
     expect(literalOf(value)).toBeUndefined();
   });
 
-  it('throws what JSON says of a value that it cannot show', () => {
+  it('throws the error of JSON for a value that it cannot represent', () => {
     const circular: { self?: unknown } = {};
     circular.self = circular;
     expect(() => literalOf(circular)).toThrow('circular');

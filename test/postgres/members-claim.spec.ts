@@ -97,7 +97,7 @@ describe('The members of one shared log in one database', () => {
     await transact(stranger, other);
   });
 
-  it('are let in again after a fence: the start that was fenced is still known', async () => {
+  it('are accepted again after a fence: the fenced start is still known', async () => {
     const log = CopiableLog.create();
     await manage().start(memberOf(log), log.isOwnRun);
     const living = memberOf(log);
@@ -132,7 +132,7 @@ describe('A copy of a shared log', () => {
     await manage().start(memberOf(log), log.isOwnRun);
   });
 
-  it('that comes at the same moment as its original is not let in together with it', async () => {
+  it('that comes at the same moment as its original is not accepted together with it', async () => {
     for (let round = 0; round < 2; round++) {
       await bench.database.query('DROP TABLE IF EXISTS dtc_runs');
       const log = CopiableLog.create();

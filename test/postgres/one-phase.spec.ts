@@ -9,7 +9,7 @@ const bench = useProxiedPostgres({ accounts: ['ann', 'bob'] });
 describe('a commit in one phase', () => {
   const first = () => someBranch({ attempt: 1 });
 
-  it('commits, and says the same when it is asked again', async () => {
+  it('commits, and repeats its answer when it is asked again', async () => {
     const manager = await bench.manage();
     const branch = first();
     await expect(manager.commitOnePhase(branch, takeTen)).resolves.toBe('commit');

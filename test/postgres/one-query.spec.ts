@@ -56,7 +56,7 @@ describe('an error of a statement behind the prepare', () => {
     vi.spyOn(BranchSessions.prototype, 'afterEnd').mockReturnValue(['SELECT 1 / 0']);
   });
 
-  it('changes nothing of the vote of work whose results are known', async () => {
+  it('does not change the vote of work whose results are known', async () => {
     const manager = await manage();
     const branch = someBranch();
     const take = { text: TAKE, values: [10] };
@@ -68,7 +68,7 @@ describe('an error of a statement behind the prepare', () => {
     await expect(balanceOf(database, 'ann')).resolves.toBe(90);
   });
 
-  it('is no refusal of a commit in one phase', async () => {
+  it('is not a refusal of a commit in one phase', async () => {
     const manager = await manage();
     const take = { text: TAKE, values: [10] };
     await expect(
@@ -80,7 +80,7 @@ describe('an error of a statement behind the prepare', () => {
     await expect(balanceOf(database, 'ann')).resolves.toBe(90);
   });
 
-  it('leaves a batch unknown, whose results are lost: it is no refusal', async () => {
+  it('leaves a batch with lost results unknown: it is not a refusal', async () => {
     const manager = await manage();
     const branch = someBranch();
     await expect(batch(manager, branch, { text: TAKE, values: [10] })).rejects.toMatchObject({
@@ -98,7 +98,7 @@ describe.each([true, false])(
   (pipelining) => {
     const ENDS = ['COMMIT; BEGIN; SELECT 1 / 0', 'COMMIT; SELECT 1 / 0', 'COMMIT AND CHAIN; SELECT 1 / 0'];
 
-    it.each(ENDS)('is no refusal: %s', async (text) => {
+    it.each(ENDS)('is not a refusal: %s', async (text) => {
       const manager = await manage({ pipelining });
       for (const goesOn of [true, false]) {
         const branch = someBranch();
@@ -194,7 +194,7 @@ describe.each([true, false])('a batch, with pipelining %s', (pipelining) => {
     }
   });
 
-  it('may use what it makes', async () => {
+  it('may use objects that it creates', async () => {
     const manager = await manage({ pipelining });
     for (let time = 0; time < 3; time++) {
       const branch = someBranch();
@@ -243,7 +243,7 @@ describe.each([true, false])('a batch, with pipelining %s', (pipelining) => {
     }
   });
 
-  it('whose values are SQL changes nothing but what it says', async () => {
+  it('whose values are SQL changes only its own rows', async () => {
     const manager = await manage({ pipelining });
     const odd = "'); UPDATE accounts SET balance = 0; --\\'";
     for (let time = 0; time < 3; time++) {

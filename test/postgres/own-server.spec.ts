@@ -72,7 +72,7 @@ describe('The server that an application brings', () => {
     expect([await answers(first), await answers(second)]).toEqual([true, true]);
   });
 
-  it('says why it does not start now, and not why it once did not', async () => {
+  it('reports the present reason for not starting, and not an earlier one', async () => {
     (await started()).stop();
     const log = await readFile(inCluster('server.log'), 'utf8');
     await writeFile(inCluster('server.log'), `${log}FATAL:  what was wrong long ago\n`);
@@ -84,7 +84,7 @@ describe('The server that an application brings', () => {
     await expect(start).rejects.not.toThrow(/long ago/);
   });
 
-  it('is told from another process that has the number it had before a crash', async () => {
+  it('is distinguished from another process with the same number after a crash', async () => {
     (await started()).stop();
     const other = spawn('sleep', ['60'], { ...findOwner(), stdio: 'ignore' });
     await once(other, 'spawn');

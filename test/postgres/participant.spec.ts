@@ -216,7 +216,7 @@ describe('a PostgreSQL participant', () => {
     await teller.onApplicationShutdown();
   });
 
-  it('outside a Nest application has the name it is given, and says so when it has none', async () => {
+  it('outside a Nest application has the given name, and reports a missing one', async () => {
     const named = new Nameless({ connection: database.url, name: 'named' });
     await expect(named.prepare(someBranch())).resolves.toBe('read-only');
     await named.onApplicationShutdown();

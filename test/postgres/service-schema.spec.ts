@@ -35,7 +35,7 @@ it('A role that may not create the tables of its service is named, with its data
   await database.onApplicationShutdown();
 });
 
-it('What keeps the tables from being created is said, whatever it is', async () => {
+it('Every error that prevents the creation of the tables is reported', async () => {
   const bank = await server.createDatabase();
   await bank.query('CREATE SCHEMA aside; CREATE TABLE aside.accounts (n int)');
   const inTheWay = new ServiceDatabase('payment', `${bank.url}?options=-c%20search_path%3Daside`);

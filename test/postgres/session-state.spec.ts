@@ -126,7 +126,7 @@ async function sessionIn(manager: PostgresResourceManager): Promise<Record<strin
   return found!;
 }
 
-describe.each(FORMS)('what the work of a branch sets in its session, %s', (form) => {
+describe.each(FORMS)('settings of the work of a branch in its session, %s', (form) => {
   it.each([
     ['SET search_path = tenant_a'],
     ['SET LOCAL search_path = tenant_a'],
@@ -179,7 +179,7 @@ describe.each(FORMS)('what the work of a branch sets in its session, %s', (form)
   });
 });
 
-describe('what outlives a commit in one phase', () => {
+describe('state that outlives a commit in one phase', () => {
   it.each([
     ['CREATE TEMPORARY TABLE scratch (n int)'],
     ['DECLARE mine CURSOR WITH HOLD FOR SELECT 1'],

@@ -119,7 +119,7 @@ describe('the table of SQLSTATEs', () => {
     });
   });
 
-  it('hands on what a function of the database raises', () => {
+  it('passes on the errors that a function of the database raises', () => {
     expect(refusalOf({ code: 'P0001', message: 'the shop is closed' }).reason).toContain(
       'the shop is closed',
     );

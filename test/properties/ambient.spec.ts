@@ -119,7 +119,7 @@ describe('The ambient transaction', () => {
     expect(seen).toEqual([transaction.id, undefined]);
   });
 
-  it('passes on what the work throws, and stays no longer for that', async () => {
+  it('passes on the error of the work, and is then released', async () => {
     const { transactions } = setUp(true);
     const transaction = transactions.begin();
 

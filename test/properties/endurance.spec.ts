@@ -18,7 +18,7 @@ function seeded(seed: number): () => number {
 }
 
 describe('A transaction that lives long', () => {
-  it('an attempt that hangs after more than 12 days still times out, and the recovery job goes on', async () => {
+  it('an attempt that hangs after more than 12 days still times out, and the recovery job continues', async () => {
     const old = new ScriptedParticipant({ commit: 'throw' });
     const { transactions, clock, recover } = createTestCoordinator({
       participants: { old, sound: new ScriptedParticipant() },
@@ -44,7 +44,7 @@ describe('A transaction that lives long', () => {
     expect(transactions.find(transactionId)).toMatchObject({ state: 'COMMITTED', stalled: false });
   });
 
-  it('a heuristic report cannot be forgotten before the end, so that the caller hears of it', async () => {
+  it('a heuristic report cannot be forgotten before the end, so that the caller is told of it', async () => {
     const gate = Promise.withResolvers<void>();
     const { transactions } = createTestCoordinator({
       participants: {
@@ -88,7 +88,7 @@ describe('A transaction that lives long', () => {
   });
 });
 
-describe('What piles up at a participant', () => {
+describe('The queue at a participant', () => {
   it('heuristic reports count against maxStalled until they are forgotten', async () => {
     const { transactions, runtime } = createTestCoordinator({
       participants: {

@@ -79,7 +79,7 @@ async function keptOf(one: () => Promise<unknown>): Promise<number> {
   return ((await usedBytes()) - before) / TRANSACTIONS;
 }
 
-describe('What is kept of what user code says', () => {
+describe('The parts of user input that are kept', () => {
   it.each(Object.entries(SAYINGS))('a participant %s: a short text', async (_, saying) => {
     const { transactions, clock, runtime } = createTestCoordinator({
       participants: { one: { ...rest, ...saying }, other: new ScriptedParticipant() },
@@ -99,7 +99,7 @@ describe('What is kept of what user code says', () => {
   });
 });
 
-describe('What a guard keeps of what a participant says', () => {
+describe('The parts of an answer that a guard keeps', () => {
   const works: Record<string, () => unknown> = {
     'throws an error with a long message': () => {
       throw new Error(longText());
@@ -186,7 +186,7 @@ function coordinatorWith(deeds: Partial<TransactionParticipant>) {
   return createTestCoordinator({ participants: { one: { ...rest, ...deeds }, other: rest } });
 }
 
-describe('What user code has hung on a transaction that is over', () => {
+describe('Objects that user code has attached to an ended transaction', () => {
   it.each(Object.entries(HUNG))('%s is let go of', async (_, hang) => {
     const hung = async (): Promise<[WeakRef<object>, unknown]> => {
       const held = { bulk: 'held' };
@@ -201,7 +201,7 @@ describe('What user code has hung on a transaction that is over', () => {
   });
 });
 
-describe('What the caller is told of what a participant has thrown', () => {
+describe('The error of a participant in the answer to the caller', () => {
   it('is the thing itself, once; views and later callers get its words', async () => {
     const thrown = anError();
     const { transactions } = createTestCoordinator({

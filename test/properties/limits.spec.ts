@@ -115,7 +115,7 @@ describe('A list of branches', () => {
     expect([stock.calls, transactions.list(), runtime.registry.inFlight]).toEqual([[], [], 0]);
   });
 
-  it('with a payload that cannot be read leaves a transaction that is under way as it is', async () => {
+  it('with a payload that cannot be read leaves a running transaction unchanged', async () => {
     const stock = new ScriptedParticipant();
     const { transactions } = createTestCoordinator({ participants: { stock } });
     const transaction = transactions.begin();
@@ -219,7 +219,7 @@ describe('The ids of branches', () => {
   });
 });
 
-describe('What a request may say', () => {
+describe('The fields of a request', () => {
   const invalid: [string, string, object][] = [
     ...[0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 86_400_001, '5000', null].map(
       (timeoutMs): [string, string, object] => ['timeoutMs', String(timeoutMs), { timeoutMs }],
@@ -249,7 +249,7 @@ describe('What a request may say', () => {
     expect(await transactions.run({ branches: [], timeoutMs })).toMatchObject({ status: 'committed' });
   });
 
-  it('refuses with an error that has a stable code and says what to do', async () => {
+  it('refuses with an error that has a stable code and a remedy', async () => {
     const { transactions } = createTestCoordinator({ participants: { stock: new ScriptedParticipant() } });
     const request = transactions.run({ branches: [branch('stok', 1)] });
 

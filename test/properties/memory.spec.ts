@@ -24,7 +24,7 @@ function collectGarbage(): void {
   (runInNewContext('gc') as () => void)();
 }
 
-describe('What is left behind', () => {
+describe('Unfinished work', () => {
   it(`${TRANSACTIONS} transactions leave no more than the finished ones that are kept`, async () => {
     let calls = 0;
     const payload = { lines: 'x'.repeat(500) };
@@ -151,7 +151,7 @@ describe('What is left behind', () => {
     expect(transactions.list()).toEqual([]);
   });
 
-  it('what the caller sent is dropped at the end, but not while a rollback may need it', async () => {
+  it('the payload is dropped at the end, but not while a rollback may need it', async () => {
     const gate = Promise.withResolvers<void>();
     const stock = new ScriptedParticipant<object>({
       prepare: [{ until: gate.promise, then: { answer: 'commit' } }, 'yes'],

@@ -277,7 +277,7 @@ describe('A participant that misbehaves', () => {
     expect(transaction.state).toBe('ABORTED');
   });
 
-  it('whose abort listener throws spoils nothing for the others', async () => {
+  it('whose abort listener throws does not affect the others', async () => {
     // The runtime reports a listener's error as uncaught; no other code may catch it here.
     const others = process.listeners('uncaughtException');
     const uncaught: unknown[] = [];

@@ -214,7 +214,7 @@ describe('Time-outs', () => {
     });
   });
 
-  it('the first participant whose time is up decides, and its own time is what it had', async () => {
+  it('the first participant whose own time is up decides', async () => {
     const hung = { prepare: () => new Promise<'commit'>(() => {}), commit: () => {}, rollback: () => {} };
     const { transactions, participants, clock } = createTestCoordinator({ prepareTimeoutMs: 700 });
     participants.register({ ...hung }, { name: 'usual' });

@@ -136,7 +136,7 @@ function counts({ participants, runtime: { registry } }: TestCoordinator): {
   };
 }
 
-describe('what is counted of stalled branches, reports and transactions in flight', () => {
+describe('the counts of stalled branches, reports and transactions in flight', () => {
   it(`is what a recount finds, after any history (seed ${SEED}, ${RUNS} runs)`, async () => {
     const seen = { stalled: 0, reports: 0 };
     await fc.assert(

@@ -79,7 +79,7 @@ describe('An incarnation of the log on PostgreSQL', () => {
     await append(log, id(3));
   });
 
-  it('that is refused, while the epoch is not fenced, is taken anew and the decision sent again', async () => {
+  it('that is refused while the epoch is not fenced is taken again, and the decision is sent again', async () => {
     const member = await bench.start();
     await bench.client.query('UPDATE dtc_log.epochs SET incarnation = incarnation + 1');
     await append(member.log, member.id(1));
