@@ -22,7 +22,7 @@ export interface Judgement {
  *
  * - An epoch that is fenced has no owner any more, unless a living member has adopted it.
  * - An epoch whose lease has expired, or whose lock is free, may have an owner that lives: the server of the log may have
- *   been restarted, or nobody could reach it. So the member must have renewed its own lease for one full lease. By then every
+ *   been restarted, or no member could reach it. So the member must have renewed its own lease for one full lease. By then every
  *   living member has renewed as well.
  */
 export function mayAdopt(member: MemberEpoch, renewal: Renewal, judgement: Judgement): boolean {

@@ -53,7 +53,7 @@ describe('The log on PostgreSQL', () => {
       const member = await bench.start({ isProxied: true });
       bench.proxy.rule = (data) => (data.includes(text) ? 'cut-answer' : 'pass');
       await expect(member.log.members.adopt(dead.claim.epoch)).rejects.toThrow('not known');
-      bench.proxy.mend();
+      bench.proxy.repair();
       expect(await member.log.members.adopt(dead.claim.epoch)).toMatchObject({
         runs: [{ run: { epoch: dead.claim.epoch }, decisions: [{ id: dead.id(1) }] }],
       });
