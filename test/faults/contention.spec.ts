@@ -246,6 +246,42 @@ describe('A request that met another transaction', () => {
     expect(first.count('prepare')).toBe(4);
   });
 
+  it.each([
+    ['the same database', 'one', 'one', true],
+    ['different databases of one server', 'one', 'two', false],
+    ['databases that they do not name', undefined, undefined, false],
+  ])(
+    'names a branch of its own that another participant has prepared: %s',
+    async (_, mine, others, isNamed) => {
+      const on = (database: string | undefined, script: ParticipantScript) =>
+        Object.assign(new ScriptedParticipant(script), {
+          capacity: () => ({
+            server: 'one',
+            database,
+            preparedTransactions: 100,
+            preparedTransactionsInUse: 0,
+            connections: 100,
+            connectionsInUse: 0,
+            workConnections: 10,
+            ownConnections: 20,
+          }),
+        });
+      const { transactions } = createTestCoordinator({
+        participants: { holder: on(mine, {}), waiting: on(others, { prepare: CONFLICT }) },
+      });
+      await settled();
+      const transaction = transactions.begin();
+      transaction.enlist(branch('holder', 1));
+      transaction.enlist(branch('waiting', 1));
+
+      const outcome = await transaction.commit();
+
+      const sentence = 'the branch "holder" of the same transaction is prepared there';
+      expect(outcome).toMatchObject({ status: 'aborted', participant: 'waiting', code: 'BUSY' });
+      expect((outcome as { reason: string }).reason.includes(sentence)).toBe(isNamed);
+    },
+  );
+
   it('is not run again where the caller holds its transaction, or for any other refusal', async () => {
     const { run, transactions, second } = two({}, { prepare: [CONFLICT, { refuse: 'BUSY' }] });
     const transaction = transactions.begin();
