@@ -4,8 +4,6 @@
 FROM node:24.21.0-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# npm ci reads the manifest of each workspace.
-COPY packages packages
 RUN npm ci
 COPY . .
 RUN npm run build
@@ -13,7 +11,6 @@ RUN npm run build
 FROM node:24.21.0-bookworm-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-COPY packages packages
 RUN npm ci --omit=dev
 
 FROM node:24.21.0-bookworm-slim

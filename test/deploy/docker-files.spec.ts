@@ -129,6 +129,16 @@ describe('The Dockerfile', () => {
     expect(ignored.filter((line) => line.startsWith('!'))).toEqual([]);
   });
 
+  it('copies nothing that is kept out of the image', () => {
+    const ignored = new Set(textOf('.dockerignore').split('\n'));
+    const copied = instructions
+      .filter(({ word, rest }) => word === 'COPY' && !rest.startsWith('--from'))
+      .flatMap(({ rest }) => rest.split(' ').slice(0, -1));
+
+    expect(copied).toContain('package-lock.json');
+    expect(copied.filter((name) => ignored.has(name))).toEqual([]);
+  });
+
   it.each([
     [200, 0],
     [503, 1],
