@@ -15,6 +15,7 @@ import type { Configuration, DecisionLogChoice } from './configuration.js';
 import { CoordinatorModule, type DecisionLog, MemoryDecisionLog } from './coordinator/index.js';
 import { OperationsModule } from './operations/index.js';
 import { PinoOutput, PinoTransactionLines } from './pino/index.js';
+import { PostgresDecisionLog } from './postgres/index.js';
 import { SqliteDecisionLog } from './sqlite/index.js';
 import { DemoModule } from './demo/demo.module.js';
 import { OrdersModule } from './orders/orders.module.js';
@@ -82,5 +83,7 @@ function makeDecisionLog(choice: DecisionLogChoice): DecisionLog {
       return new MemoryDecisionLog();
     case 'sqlite':
       return new SqliteDecisionLog({ path: choice.path });
+    case 'postgres':
+      return new PostgresDecisionLog({ connection: choice.url });
   }
 }

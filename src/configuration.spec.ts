@@ -120,6 +120,27 @@ describe('The configuration', () => {
     });
   });
 
+  it('has a log in a database when it is told which', () => {
+    const url = 'postgres://clerk:secret@localhost/decisions';
+    const choice = { kind: 'postgres', url };
+    expect(readConfiguration({ DECISION_LOG_URL: url }).decisionLog).toEqual(choice);
+    expect(
+      readConfiguration({ ...databases, DECISION_LOG: 'postgres', DECISION_LOG_URL: url }).decisionLog,
+    ).toEqual(choice);
+  });
+
+  it.each([
+    [{ DECISION_LOG: 'postgres' }, /DECISION_LOG_URL: is missing/],
+    [{ DECISION_LOG: 'postgres', DECISION_LOG_PATH: '/tmp/log' }, /DECISION_LOG_PATH: has no meaning/],
+    [
+      { DECISION_LOG: 'sqlite', DECISION_LOG_URL: 'postgres://me:secret@localhost/x' },
+      /DECISION_LOG_URL: (?!.*secret)/,
+    ],
+    [{ DECISION_LOG_URL: 'mysql://me:secret@localhost/x' }, /DECISION_LOG_URL: must be a URL(?!.*secret)/],
+  ])('is refused with %j: it does not go together', (environment, message) => {
+    expect(() => readConfiguration(environment)).toThrow(message);
+  });
+
   it('is refused with a path for a log in memory', () => {
     expect(() => readConfiguration({ DECISION_LOG: 'memory', DECISION_LOG_PATH: '/tmp/log' })).toThrow(
       'DECISION_LOG_PATH: ',

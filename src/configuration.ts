@@ -56,14 +56,24 @@ export const applicationSchema = z.object({
     description: 'The database of the payment service.',
   }),
   decisionLog: z
-    .enum(['memory', 'sqlite'], { error: ({ input }) => (input === 'lmdb' ? LMDB_IS_GONE : undefined) })
+    .enum(['memory', 'sqlite', 'postgres'], {
+      error: ({ input }) => (input === 'lmdb' ? LMDB_IS_GONE : undefined),
+    })
     .optional()
-    .describe('Where decisions are kept. The default is `sqlite` with databases, and `memory` without them.'),
+    .describe(
+      'Where decisions are kept. The default is `postgres` with `DECISION_LOG_URL`, else `sqlite` with databases, and ' +
+        '`memory` without them.',
+    ),
   decisionLogPath: z
     .string()
     .min(1)
     .optional()
     .describe('The folder of the `sqlite` log. The default is `data/decisions`.'),
+  decisionLogUrl: databaseUrlSchema.meta({
+    secret: true,
+    description:
+      'The PostgreSQL database of the `postgres` log, one of its own. All members of a coordinator have the same one.',
+  }),
 });
 
 /**
@@ -82,9 +92,11 @@ const DEFAULT_LOG_PATH = 'data/decisions';
 
 const DATABASE_VARIABLES = ['ORDER_DATABASE_URL', 'INVENTORY_DATABASE_URL', 'PAYMENT_DATABASE_URL'] as const;
 
-/** Where decisions are kept: in the memory of this process, or in a folder. */
+/** Where decisions are kept: in the memory of this process, in a folder, or in a database. */
 export type DecisionLogChoice =
-  { readonly kind: 'memory' } | { readonly kind: 'sqlite'; readonly path: string };
+  | { readonly kind: 'memory' }
+  | { readonly kind: 'sqlite'; readonly path: string }
+  | { readonly kind: 'postgres'; readonly url: string };
 
 /**
  * The callers that may read the operators' interface, and those that may act. Operators may read everything.
@@ -194,9 +206,29 @@ function databasesOf({
   ]);
 }
 
-function decisionLogOf({ decisionLog, decisionLogPath }: Given, hasDatabases: boolean): DecisionLogChoice {
-  const kind = decisionLog ?? (hasDatabases || decisionLogPath !== undefined ? 'sqlite' : 'memory');
-  if (kind === 'sqlite') return { kind, path: decisionLogPath ?? DEFAULT_LOG_PATH };
-  if (decisionLogPath === undefined) return { kind };
-  throw new EnvironmentError(['DECISION_LOG_PATH: has no meaning with DECISION_LOG=memory']);
+function decisionLogOf(
+  { decisionLog, decisionLogPath, decisionLogUrl }: Given,
+  hasDatabases: boolean,
+): DecisionLogChoice {
+  const inFolder = hasDatabases || decisionLogPath !== undefined ? 'sqlite' : 'memory';
+  const kind = decisionLog ?? (decisionLogUrl === undefined ? inFolder : 'postgres');
+  const problems: string[] = [];
+  if (kind !== 'sqlite' && decisionLogPath !== undefined) {
+    problems.push(`DECISION_LOG_PATH: has no meaning with DECISION_LOG=${kind}`);
+  }
+  if (kind !== 'postgres' && decisionLogUrl !== undefined) {
+    problems.push(`DECISION_LOG_URL: has no meaning with DECISION_LOG=${kind}`);
+  }
+  if (kind === 'postgres' && decisionLogUrl === undefined) {
+    problems.push('DECISION_LOG_URL: is missing; set the URL of the database that keeps the decisions');
+  }
+  if (problems.length > 0) throw new EnvironmentError(problems);
+  switch (kind) {
+    case 'memory':
+      return { kind };
+    case 'sqlite':
+      return { kind, path: decisionLogPath ?? DEFAULT_LOG_PATH };
+    case 'postgres':
+      return { kind, url: decisionLogUrl! };
+  }
 }

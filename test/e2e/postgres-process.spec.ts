@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { until } from '../support/postgres/branches.js';
+import { PostgresServer } from '../support/postgres/server.js';
 
 const ROOT = join(import.meta.dirname, '../..');
 // Inside the project, so that the packages are found from there.
@@ -225,6 +226,78 @@ describe('The application that brings its own PostgreSQL', () => {
     expect(existsSync(join(folder, 'data/postgres'))).toBe(false);
   });
 });
+
+describe('The application whose decisions are in PostgreSQL', () => {
+  let server: PostgresServer;
+  const runs: Run[] = [];
+
+  beforeAll(async () => {
+    server = await PostgresServer.start({ max_prepared_transactions: 900 });
+  });
+
+  afterAll(async () => {
+    for (const { child } of runs.splice(0)) child.kill('SIGKILL');
+    await server.stop();
+  });
+
+  it('fault 49: killed among 20 orders, is taken over by its next start, and each order is charged once', async () => {
+    for (const name of ['orders', 'inventory', 'payments', 'decisions']) {
+      await server.query('postgres', `CREATE DATABASE ${name}`);
+    }
+    const urlOf = (name: string): string => server.database(name).url;
+    const start = async (): Promise<{ run: Run; shop: Shop }> => {
+      const started = run('src/main-postgres.js', BUILD, {
+        ORDER_DATABASE_URL: urlOf('orders'),
+        INVENTORY_DATABASE_URL: urlOf('inventory'),
+        PAYMENT_DATABASE_URL: urlOf('payments'),
+        DECISION_LOG: 'postgres',
+        DECISION_LOG_URL: urlOf('decisions'),
+        DTC_LEASE_MS: '1000',
+        DTC_RECOVERY_INTERVAL_MS: '100',
+      });
+      runs.push(started);
+      const url = await listeningAt(started);
+      return { run: started, shop: new Shop(url, urlOf('postgres').replace(/\/postgres$/, '')) };
+    };
+    const keys = Array.from({ length: 20 }, (_, index) => `key-${index}`);
+    const killed = await start();
+    const orders = keys.map((key) => killed.shop.order(key).catch(() => undefined));
+    // The first answer says that others are under way.
+    await Promise.race(orders);
+    killed.run.child.kill('SIGKILL');
+    await Promise.all([...orders, killed.run.ended]);
+
+    const { run: last, shop } = await start();
+    for (const key of keys) {
+      await until(`${key} is placed`, async () => (await shop.order(key)).status === 201);
+    }
+    await until('nothing is prepared', async () => (await shop.prepared()) === 0);
+    expect(await shop.spent()).toBe(keys.length * 5_990);
+    last.child.kill('SIGTERM');
+    expect(await last.ended).toEqual({ code: 0, stderr: '' });
+    const { rows } = await server.query<{ epoch: number; fenced_by: number }>(
+      'decisions',
+      'SELECT epoch, fenced_by FROM dtc_log.epochs ORDER BY epoch',
+    );
+    expect(rows).toEqual([
+      { epoch: 1, fenced_by: 2 },
+      { epoch: 2, fenced_by: 2 },
+    ]);
+    expect((await server.query('decisions', 'SELECT FROM dtc_log.decisions')).rows).toEqual([]);
+  }, 60_000);
+});
+
+/** @returns the address of the shop, once it says that it listens. */
+async function listeningAt({ child }: Run): Promise<string> {
+  for await (const line of createInterface({ input: child.stdout! })) {
+    const { msg } = JSON.parse(line) as { msg: string };
+    const [, url] = /Listening on (http:\/\/[\d.:]+)/.exec(msg) ?? [];
+    if (url === undefined) continue;
+    child.stdout!.resume();
+    return url;
+  }
+  throw new Error('The application ended before it listened.');
+}
 
 it('The crash that anyone can watch ends with every order whole', async () => {
   const { child, ended } = run('scripts/crash-demo/run.js', BUILD);
