@@ -44,7 +44,7 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
       expect(await count('.marker-next')).toBe(1);
       expect(await picture.locator('.decision').textContent()).toBe('commit decided');
       expect(await picture.locator('.marker-failed title').first().textContent()).toContain('ECONNREFUSED');
-      const events = page.getByRole('table', { name: /What happened/ }).locator('tbody tr');
+      const events = page.getByRole('table', { name: /The events of this transaction/ }).locator('tbody tr');
       expect(await events.count()).toBe(19);
       expect(await events.nth(10).innerText()).toMatch(/420 ms.*payment.*attempt 3 failed.*ECONNREFUSED/s);
     });
