@@ -4,7 +4,7 @@ import { MODEL_MUTANTS, checkWithSpin, missingProgram, refutationOf } from './sp
 
 const SPIN_LIMIT_MS = 300_000;
 /** One in so many of the defects is tried here; `npm run test:model` tries all. */
-const ONE_IN = 3;
+const ONE_IN = 5;
 
 const missing = await missingProgram();
 if (missing !== undefined) {

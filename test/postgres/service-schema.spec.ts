@@ -41,7 +41,7 @@ it('Every error that prevents the creation of the tables is reported', async () 
   const inTheWay = new ServiceDatabase('payment', `${bank.url}?options=-c%20search_path%3Daside`);
   const schema = { ...ACCOUNT_SCHEMA, table: 'another' };
   await expect(inTheWay.createSchema(schema)).rejects.toMatchObject({
-    message: expect.stringMatching(/42P07.*Rename the table/) as string,
+    message: expect.stringMatching(/42P07.*Rename the conflicting table/) as string,
   });
   const gone = new ServiceDatabase('payment', 'postgres://stranger@127.0.0.1:1/none');
   expect((await failureOf(gone)).message).toMatch(/127\.0\.0\.1:1\/none as stranger: .*ECONNREFUSED/);

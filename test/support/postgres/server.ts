@@ -54,7 +54,8 @@ export class PostgresServer {
       password: PASSWORD,
       persistent: false,
       createPostgresUser: process.getuid?.() === 0,
-      initdbFlags: ['--no-sync', '--encoding=UTF8'],
+      // One round of hashing is enough for the password of a test, and each connection is checked faster.
+      initdbFlags: ['--no-sync', '--encoding=UTF8', '--set=scram_iterations=1'],
       postgresFlags: Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
       onLog: () => {},
       onError: () => {},
