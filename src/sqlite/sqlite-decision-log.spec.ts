@@ -223,7 +223,7 @@ describe('SqliteDecisionLog', () => {
     const refused = new SqliteDecisionLog({ path }).open('shop');
 
     await expect(refused).rejects.toMatchObject({ code: 'DTC_LOG_NOT_OPENED', path: join(path, 'shop') });
-    await expect(refused).rejects.toThrow('then start again');
+    await expect(refused).rejects.toThrow('Then start again');
   });
 
   it('fault 65: refuses the folder of a log of LMDB, and changes nothing in it', async () => {

@@ -57,6 +57,7 @@ function complaintsAbout(modules: readonly Block[]): Map<string, string[]> {
       paths: {
         'nestjs-dtc': ['./src/coordinator/index.ts'],
         'nestjs-dtc/testing': ['./src/coordinator/testing/index.ts'],
+        'nestjs-dtc/problem': ['./src/operations/problem/index.ts'],
         'nestjs-dtc/*': ['./src/*/index.ts'],
       },
     },

@@ -105,10 +105,15 @@ function innermost(field: z.ZodType): z.ZodType {
 
 function rowOf(names: string, option: Option, columns: readonly Column[]): string[] {
   const cells = {
-    default: option.preset === undefined ? (option.derivedDefault ?? '') : `\`${option.preset}\``,
+    default: defaultCell(option),
     limits: limitCell(option),
   };
   return [names, ...columns.map((column) => cells[column]), option.text];
+}
+
+function defaultCell({ preset, derivedDefault }: Option): string {
+  if (preset === undefined) return derivedDefault ?? '';
+  return preset === '' ? 'empty' : `\`${preset}\``;
 }
 
 function limitCell({ limits }: Option): string {

@@ -44,6 +44,11 @@ function outputOf(block: Block): string {
   return next.code;
 }
 
+/** Each application has a log of its own, and so other ids. An id that has another form stays, and differs. */
+function withoutIds(output: string): string {
+  return output.replaceAll(/"two-banks\.[0-9a-z]{12}\.1\.\d+"/g, '"an id"');
+}
+
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -109,7 +114,7 @@ describe('the tutorial', () => {
 
   it('shows the output of each request', () => {
     expect(requests).toHaveLength(2);
-    expect(requests.map(outputOf).join('\n')).toMatch(/committed"\} 201\n[^]*aborted"[^]* 409\n/);
+    expect(requests.map(outputOf).join('\n')).toMatch(/committed"\} 201\n[^]*"DTC_REFUSED"[^]* 409\n/);
   });
 
   it.runIf(hasCurl)('leads to a transaction that commits and to one that is refused', async () => {
@@ -131,7 +136,8 @@ describe('the tutorial', () => {
 
     for (const block of requests) {
       const script = block.code.replaceAll(PORT_IN_THE_PAGE, `127.0.0.1:${port}`);
-      expect(await run(folder, MINUTE_MS, 'bash', '-euc', script)).toBe(outputOf(block));
+      const shown = await run(folder, MINUTE_MS, 'bash', '-euc', script);
+      expect(withoutIds(shown)).toBe(withoutIds(outputOf(block)));
     }
 
     expect(output).toMatch(/Participant "north"[^]*Participant "south"/);

@@ -5,11 +5,12 @@ import {
   ParticipantGuard,
   type TransactionParticipant,
   type Vote,
+  branchKey,
   refuse,
 } from 'nestjs-dtc';
 import { Vault } from './vault.js';
 
-/** So many cents out of an account; a negative amount goes in. */
+/** The part of one bank in a transfer, in cents. A negative amount is paid in. */
 export interface Movement {
   readonly account: string;
   readonly amount: number;
@@ -23,18 +24,18 @@ abstract class Bank implements TransactionParticipant<Movement> {
   prepare(branch: Branch<Movement>): Promise<Vote> {
     const { account, amount } = branch.payload;
     return this.guard.prepare(branch, () =>
-      this.vault.hold(branch.transactionId, account, amount)
+      this.vault.hold(branchKey(branch), account, amount)
         ? 'commit'
-        : refuse('INSUFFICIENT_FUNDS', 'the account has not so much'),
+        : refuse('INSUFFICIENT_FUNDS', 'there is not enough money in the account'),
     );
   }
 
   commit(branch: Branch<Movement>): Promise<void> {
-    return this.guard.commit(branch, () => this.vault.take(branch.transactionId));
+    return this.guard.commit(branch, () => this.vault.take(branchKey(branch)));
   }
 
   rollback(branch: Branch<Movement | undefined>): Promise<void> {
-    return this.guard.rollback(branch, () => this.vault.release(branch.transactionId));
+    return this.guard.rollback(branch, () => this.vault.release(branchKey(branch)));
   }
 }
 

@@ -1,4 +1,4 @@
-/** Money at one bank, in cents. What is held leaves with `take` or comes back with `release`. */
+/** The money at one bank, in cents. */
 export class Vault {
   private readonly held = new Map<string, { readonly account: string; readonly amount: number }>();
 
@@ -8,7 +8,7 @@ export class Vault {
     return this.balances.get(account) ?? 0;
   }
 
-  /** Holds an amount under a key; a negative one is put in later. @returns whether there is enough. */
+  /** Holds an amount under a key. A negative amount is paid in later. Returns false if the account is unknown or has too little. */
   hold(key: string, account: string, amount: number): boolean {
     const balance = this.balances.get(account);
     if (balance === undefined || balance < amount) return false;
@@ -17,6 +17,7 @@ export class Vault {
     return true;
   }
 
+  /** Makes a held amount final. */
   take(key: string): void {
     const entry = this.held.get(key);
     if (entry === undefined) return;
@@ -24,6 +25,7 @@ export class Vault {
     if (entry.amount < 0) this.balances.set(entry.account, this.balanceOf(entry.account) - entry.amount);
   }
 
+  /** Gives a held amount back. */
   release(key: string): void {
     const entry = this.held.get(key);
     if (entry === undefined) return;

@@ -4,6 +4,8 @@ import type { AbortedOutcome, HeuristicOutcome, PendingOutcome } from '../outcom
 /**
  * A method decorated with `@DistributedTransaction` has returned, and its transaction is not committed. The
  * outcome tells what is known: `aborted` means that nothing was changed, `pending` and `heuristic` do not.
+ * Code that gets the outcome as a value, from `run` or `commit`, can throw this error itself. The filters of
+ * `nestjs-dtc/problem` answer it.
  *
  * @publicApi
  */

@@ -7,8 +7,8 @@ export class LogInUseError extends CoordinatorError {
 
   constructor(readonly path: string) {
     super(
-      `The decision log in ${path} is in use: by another process, or by another coordinator of this one, also one whose ` +
-        'start has failed. End that first, or give this coordinator a name or a folder of its own.',
+      `The decision log in ${path} is in use. Another process holds it, or another coordinator in this process, which may ` +
+        'be one whose start has failed. End that one first, or give this coordinator a name or a folder of its own.',
     );
   }
 }
@@ -80,8 +80,8 @@ export class LogNotOpenedError extends CoordinatorError {
   ) {
     const reason = messageOf(cause);
     super(
-      `The decision log in ${path} cannot be opened: ${reason}. See that there is room on its disk, and that this ` +
-        'process may write the folder; then start again. Nothing of what is decided is lost.',
+      `The decision log in ${path} cannot be opened: ${reason}. Make sure that its disk has room and that ` +
+        'this process may write to the folder. Then start again. No decision is lost.',
     );
   }
 }
@@ -99,8 +99,8 @@ export class LogBrokenError extends CoordinatorError {
 
   constructor(problem: string) {
     super(
-      `The decision log could not be flushed (${problem}). Nothing more is written, and nothing more is decided: ` +
-        'look after the disk, and restart the process.',
+      `The decision log could not be flushed (${problem}). This process writes and decides nothing more. ` +
+        'Check the disk, then restart the process.',
     );
   }
 }
@@ -136,8 +136,8 @@ export class RecordRefusedError extends CoordinatorError {
     problem: string,
   ) {
     super(
-      `The decision log did not take "${record}": ${problem}. Nothing was written, and its transaction aborts. Give its branches ` +
-        'payloads that are smaller and less deeply nested, such as ids of what is stored elsewhere.',
+      `The decision log did not take "${record}": ${problem}. Nothing was written, and the transaction is aborted. Give its ` +
+        'branches payloads that are smaller and less deeply nested. A payload can be the id of data that is stored elsewhere.',
     );
   }
 }

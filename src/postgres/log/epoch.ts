@@ -10,9 +10,9 @@ import { FORMATS } from './records.js';
 import type { LogSession } from './session.js';
 import { type LogServer, TIMELINE } from './tables.js';
 
-/** So many epochs fit into a transaction id. */
+/** The most epochs that fit into a transaction id. */
 const MAX_EPOCH = 36 ** 4 - 1;
-/** So often a start takes another epoch, when it does not know whether it has got the one before. */
+/** The most epochs that a start tries to take. It tries another one when it does not know whether it has the one before. */
 const MAX_ATTEMPTS = 3;
 
 /** An epoch of this process, as it knows it. */

@@ -19,7 +19,7 @@ export const postgresLogSettingsSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      'Whether missing tables are created. Else the start is stopped, with the SQL that creates them.',
+      'Whether the start creates missing tables. Otherwise it stops, and the error has the SQL that creates them.',
     ),
   connectTimeoutMs: durationMs.default(5_000).describe('How long a connection may take to open.'),
   statementTimeoutMs: durationMs
@@ -54,7 +54,8 @@ export interface PostgresLogSettings {
    */
   readonly schema?: string | undefined;
   /**
-   * Whether missing tables are created. Else the start is stopped, with the SQL that creates them.
+   * Whether the start creates missing tables. Otherwise it stops, and the error has the SQL that creates
+   * them.
    *
    * @default true
    */

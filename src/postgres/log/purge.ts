@@ -4,7 +4,7 @@ import type { LogWriter } from './writer.js';
 
 type Row = Record<string, string | null>;
 
-/** So many outcomes are looked at in one statement, and so many statements are made in a row. */
+/** The most outcomes that one statement looks at, and the most statements in a row. */
 const SLICE = 1_000;
 const SLICES = 20;
 

@@ -13,7 +13,7 @@ import { type Place, decodeAudit, decodeCommit, decodeReport } from './records.j
 import type { LogSession } from './session.js';
 import { TIMELINE } from './tables.js';
 
-/** So many records are read at once. */
+/** The most records that one statement reads. */
 const PAGE = 1_000;
 
 type Row = Record<string, string | null>;

@@ -5,11 +5,11 @@ import { OwnClient, cut } from '../connection/own-client.js';
 import { type TextRow, rowsOf } from '../connection/own-queries.js';
 import { identify, sessionOf, SINCE, type ServerSession } from '../connection/server-session.js';
 
-/** After so much silence the operating system asks whether the other end is there. */
+/** How long a connection is silent before the operating system asks whether the other end is there. */
 const KEEP_ALIVE_AFTER_MS = 10_000;
 /** How long a connection may take to say goodbye. */
 const GOODBYE_MS = 1_000;
-/** So many sessions of lost connections are ended at the server by the next connection; older ones end by themselves. */
+/** The most sessions of lost connections that the next connection ends at the server. Older ones end by themselves. */
 const MAX_LEFT = 20;
 
 /** What the statements of the log rest on, whatever the defaults of the role and the database are. */

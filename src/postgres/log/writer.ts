@@ -15,7 +15,7 @@ import { type AppendWrite, type OtherWrite, type Write, WriteStatements } from '
 
 /** Far more than there are transactions in flight, and no more than fits into memory. */
 const MAX_WAITING = 100_000;
-/** So many decisions, and so many bytes of them, go into one statement. */
+/** The most decisions in one statement, and the most bytes of them. */
 const MAX_ROWS = 1_000;
 const MAX_BYTES = 16 * 1024 * 1024;
 /** How long the notes that no caller waits for may be put off, to share the statement of a decision. */
