@@ -1,5 +1,6 @@
 export type {
   AccessOptions,
+  AdmittedCaller,
   Authorize,
   OperationsAccess,
   Caller,

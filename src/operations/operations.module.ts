@@ -8,6 +8,10 @@ import {
   type OnApplicationBootstrap,
   type Provider,
   type Type,
+  UseFilters,
+  UseGuards,
+  UseInterceptors,
+  UsePipes,
   VERSION_NEUTRAL,
 } from '@nestjs/common';
 import { APP_GUARD, DiscoveryModule, DiscoveryService } from '@nestjs/core';
@@ -27,13 +31,19 @@ import { ParticipantsController } from './participants.controller.js';
 import { Reply } from './reply.js';
 import { TransactionsController } from './transactions.controller.js';
 
-/** The routes, and where each is. */
-const ROUTES: readonly [path: string, controller: Type][] = [
+type Route = readonly [path: string, controller: Type];
+
+/** The routes that {@link Access} guards, and where each is. */
+const GUARDED_ROUTES: readonly Route[] = [
   ['transactions', TransactionsController],
   ['participants', ParticipantsController],
   ['', CoordinatorController],
   ['events', EventsController],
   ['metrics', MetricsController],
+];
+
+/** The routes that need no credential. */
+const OPEN_ROUTES: readonly Route[] = [
   ['dashboard', DashboardController],
   ['health', HealthController],
 ];
@@ -53,7 +63,7 @@ const EXPORTS = [CoordinatorHealthIndicator, MetricsModule];
  */
 @Module({
   imports: IMPORTS,
-  controllers: ROUTES.map(([, controller]) => controller),
+  controllers: [...GUARDED_ROUTES, ...OPEN_ROUTES].map(([, controller]) => controller),
   providers: [...PROVIDERS, { provide: Access, useValue: new Access({}) }],
   exports: EXPORTS,
 })
@@ -63,7 +73,11 @@ export class OperationsModule {
    * @throws InvalidOptionsError when an option is impossible, a token for instance that is missing or too short.
    */
   static forRoot(options: OperationsOptions): DynamicModule {
-    return configured(options, [], [{ provide: Access, useValue: new Access(options) }]);
+    const access = new Access(options);
+    return configured(options, [], (decorate) => {
+      decorate(access);
+      return { provide: Access, useValue: access };
+    });
   }
 
   /**
@@ -77,14 +91,23 @@ export class OperationsModule {
     useFactory,
     ...routes
   }: OperationsAsyncOptions): DynamicModule {
-    const access: Provider = {
+    return configured(routes, imports, (decorate) => ({
       provide: Access,
       inject,
-      useFactory: async (...dependencies: unknown[]) => new Access(await useFactory(...dependencies)),
-    };
-    return configured(routes, imports, [access]);
+      useFactory: async (...dependencies: unknown[]) => {
+        const access = new Access(await useFactory(...dependencies));
+        decorate(access);
+        return access;
+      },
+    }));
   }
 }
+
+/**
+ * What Nest reads from a class before it asks a factory. A decorator of these kinds would have no effect on routes that are
+ * decorated when the factory has answered.
+ */
+const ENHANCERS = keysWrittenBy([UseGuards(), UsePipes(), UseInterceptors(), UseFilters()]);
 
 /** The decorators that were given for the routes. */
 const DECORATORS = Symbol('DECORATORS');
@@ -104,8 +127,9 @@ class ConfiguredOperationsModule implements OnApplicationBootstrap {
     const isGuarded = this.discovery.getProviders().some(({ token }) => String(token).startsWith(APP_GUARD));
     if (!isGuarded || this.decorators.length > 0) return;
     this.logger.warn(
-      'The application has a global guard, which also guards /health, /metrics and the dashboard: a probe that it does not let in gets ' +
-        'an error. Give OperationsModule the decorator by which your guard lets routes pass: decorators: [Public()].',
+      'The application has a global guard, which also guards the routes of OperationsModule, /health and the dashboard included: a ' +
+        'probe that it does not let in gets an error. Give OperationsModule the decorator by which your guard lets routes pass: ' +
+        'decorators: [Public()]. With authorize it reaches only /health and the files of the dashboard.',
     );
   }
 }
@@ -113,27 +137,49 @@ class ConfiguredOperationsModule implements OnApplicationBootstrap {
 function configured(
   { prefix = '', decorators = [] }: OperationsRoutes,
   imports: readonly (Type | DynamicModule | Promise<DynamicModule> | ForwardReference)[],
-  providers: readonly Provider[],
+  provideAccess: (decorate: (access: Access) => void) => Provider,
 ): DynamicModule {
   if (prefix !== '' && (typeof prefix !== 'string' || !PREFIX.test(prefix))) {
     throw new InvalidOptionsError('OperationsModule', [
       'prefix: must be a path of letters, digits, "-", "_", "." and "~", such as "admin"; it takes no parameters',
     ]);
   }
+  if (keysWrittenBy(decorators).some((key) => ENHANCERS.includes(key))) {
+    throw new InvalidOptionsError('OperationsModule', [
+      'decorators: may only set metadata, as Public() does; bind a guard, a pipe, an interceptor or a filter in the application instead',
+    ]);
+  }
   const base = prefix.replaceAll(/^\/|\/$/g, '');
+  const guarded = GUARDED_ROUTES.map(([path, controller]) => routesAt(`${base}/${path}`, controller));
+  const open = OPEN_ROUTES.map(([path, controller]) => routesAt(`${base}/${path}`, controller));
+  decorateAll(open, decorators);
+  const access = provideAccess(({ authorize }) => {
+    // A guard that authorize calls reads the metadata too, and would let every caller pass.
+    if (authorize === undefined) decorateAll(guarded, decorators);
+  });
   return {
     module: ConfiguredOperationsModule,
     imports: [DiscoveryModule, ...IMPORTS, ...imports],
-    controllers: ROUTES.map(([path, controller]) => routesAt(`${base}/${path}`, controller, decorators)),
-    providers: [...PROVIDERS, { provide: DECORATORS, useValue: decorators }, ...providers],
+    controllers: [...guarded, ...open],
+    providers: [...PROVIDERS, { provide: DECORATORS, useValue: decorators }, access],
     exports: EXPORTS,
   };
 }
 
 /** A class of its own, so that what is written on it holds for this import of the module alone. It inherits all else. */
-function routesAt(path: string, controller: Type, decorators: readonly ClassDecorator[]): Type {
+function routesAt(path: string, controller: Type): Type {
   const { [controller.name]: routes } = { [controller.name]: class extends controller {} };
   Controller({ path, version: VERSION_NEUTRAL })(routes!);
-  for (const decorate of decorators) decorate(routes!);
   return routes!;
+}
+
+function decorateAll(controllers: readonly Type[], decorators: readonly ClassDecorator[]): void {
+  for (const controller of controllers) for (const decorate of decorators) decorate(controller);
+}
+
+/** The keys of the metadata that these decorators write on a class. */
+function keysWrittenBy(decorators: readonly ClassDecorator[]): readonly unknown[] {
+  const target = class extends HealthController {};
+  decorateAll([target], decorators);
+  return Reflect.getOwnMetadataKeys(target);
 }

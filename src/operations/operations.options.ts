@@ -11,8 +11,9 @@ export interface OperationsRoutes {
    */
   readonly prefix?: string | undefined;
   /**
-   * Decorators for all routes of this module. A global guard also guards these routes, health included. Give here the decorator by
-   * which it lets routes pass: `decorators: [Public()]`. They keep their own check.
+   * Decorators for the routes of this module. A global guard also guards these routes, health included. Give here the decorator by
+   * which it lets routes pass: `decorators: [Public()]`. With tokens all routes get them, and keep their check of the token. With
+   * `authorize` only the routes that need no credential get them: health and the files of the dashboard. They may only set metadata.
    *
    * @default none
    */

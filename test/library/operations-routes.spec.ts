@@ -16,6 +16,8 @@ import {
   type PipeTransform,
   SetMetadata,
   UnauthorizedException,
+  UseGuards,
+  UseInterceptors,
   VersioningType,
 } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE, Reflector } from '@nestjs/core';
@@ -32,7 +34,7 @@ import {
 } from '../../src/coordinator/index.js';
 import { ScriptedParticipant } from '../../src/coordinator/testing/index.js';
 import { DASHBOARD_FOLDER } from '../../src/operations/dashboard.controller.js';
-import { type Caller, OperationsModule } from '../../src/operations/index.js';
+import { type AdmittedCaller, type Authorize, OperationsModule } from '../../src/operations/index.js';
 import { LogRecorder } from './support/log-recorder.js';
 import { PLATFORMS, type Platform } from './support/platforms.js';
 
@@ -45,7 +47,7 @@ const OPERATOR = { name: 'alice', token: 'the-token-of-alice' };
 /** Who is signed in, by the headers of the request: the application's own users. */
 @Injectable()
 class Users {
-  callerOf({ headers }: { headers: Record<string, string | undefined> }): Caller | undefined {
+  callerOf({ headers }: { headers: Record<string, string | undefined> }): AdmittedCaller | undefined {
     const name = headers['x-user'];
     if (name === undefined) throw new UnauthorizedException('Sign in first.');
     if (name === 'stranger') return undefined;
@@ -98,6 +100,11 @@ class OwnController {
   own(): string {
     return 'own';
   }
+}
+
+interface Checked {
+  readonly decorators: readonly ClassDecorator[];
+  readonly authorize: Authorize;
 }
 
 let folder: string;
@@ -274,7 +281,105 @@ describe.each(PLATFORMS)('With a check of the application, on %s,', (_, create) 
   });
 });
 
+describe('The answer of the check of an application', () => {
+  let app: INestApplication;
+  let answer: unknown;
+
+  beforeAll(async () => {
+    const authorize: Authorize = () => answer as undefined;
+    app = await start(PLATFORMS[0]![1], OperationsModule.forRoot({ authorize }), false);
+  });
+  afterAll(() => app.close());
+
+  it.each([
+    false,
+    true,
+    null,
+    undefined,
+    0,
+    'operator',
+    {},
+    [],
+    { name: 'eve' },
+    { name: 'eve', role: 'anyone' },
+    { name: 'eve', role: 'admin' },
+    { name: 'eve', role: 'Operator' },
+    { name: 'eve', role: ['operator'] },
+  ])('refuses with 403, to see and to act: %j', async (value) => {
+    answer = value;
+    const server = app.getHttpServer() as string;
+    const seen = await request(server).get('/api/participants');
+    const acted = await request(server).post('/api/participants/shop/pause').send({ reason: 'repair' });
+
+    for (const { status, body } of [seen, acted]) {
+      expect([status, (body as { code: string }).code]).toEqual([403, 'DTC_FORBIDDEN']);
+    }
+    answer = { name: 'anna', role: 'reader' };
+    expect((await request(server).get('/api/audit')).body).toEqual({ entries: [], nextCursor: null });
+  });
+});
+
+describe.each([
+  ['forRoot', (options: Checked) => OperationsModule.forRoot(options)],
+  [
+    'forRootAsync',
+    ({ decorators, authorize }: Checked) =>
+      OperationsModule.forRootAsync({ decorators, useFactory: async () => ({ authorize }) }),
+  ],
+])('With %s, decorators, and a guard of the application inside of authorize,', (_, configure) => {
+  let app: INestApplication;
+
+  beforeAll(async () => {
+    const guard = new SignedIn(new Reflector());
+    const authorize: Authorize = (context) =>
+      guard.canActivate(context) ? { name: 'admin', role: 'operator' } : undefined;
+    app = await start(PLATFORMS[0]![1], configure({ decorators: [Public()], authorize }), true);
+  });
+  afterAll(() => app.close());
+
+  it.each(['/participants', '/coordinator', '/transactions', '/audit', '/access', '/metrics', '/events'])(
+    'a stranger does not see %s',
+    async (path) => {
+      const { status } = await request(app.getHttpServer() as string).get(`/api${path}`);
+      expect(status).toBe(403); // The global guard refuses.
+    },
+  );
+
+  it('a stranger does not act, and a caller that is signed in does', async () => {
+    const act = (headers: Record<string, string>): Asked =>
+      request(app.getHttpServer() as string)
+        .post('/api/participants/shop/pause')
+        .set(headers)
+        .send({ reason: 'repair' });
+    expect((await act({})).status).toBe(403);
+    expect((await act({ 'x-user': 'admin' })).status).toBe(200);
+  });
+
+  it.each(['/health/live', '/health/ready', '/dashboard'])('%s answers every caller', async (path) => {
+    expect((await request(app.getHttpServer() as string).get(`/api${path}`)).status).toBe(200);
+  });
+});
+
 describe('OperationsModule', () => {
+  it('takes no decorator that does more than set metadata', () => {
+    for (const decorator of [UseGuards(SignedIn), UseInterceptors(Envelope)]) {
+      expect(() => OperationsModule.forRoot({ decorators: [Public(), decorator] })).toThrow(
+        /decorators: may only set metadata/,
+      );
+    }
+  });
+
+  it('gives its routes the decorators where a factory knows tokens', async () => {
+    const useFactory = () => ({ readers: [READER] });
+    const operations = OperationsModule.forRootAsync({ decorators: [Public()], useFactory });
+    const app = await start(PLATFORMS[0]![1], operations, true);
+    const asked = request(app.getHttpServer() as string).get('/api/participants');
+    const { status } = await asked.set('Authorization', `Bearer ${READER.token}`);
+    await app.close();
+
+    expect(status).toBe(200);
+  });
+
   it.each(['a b', '/:id', '*', 'a//b', 'a?b'])('accepts no prefix that is not a path: %s', (prefix) => {
     expect(() => OperationsModule.forRoot({ prefix })).toThrow(
       expect.objectContaining({ code: 'DTC_INVALID_OPTIONS' }) as Error,

@@ -62,17 +62,22 @@ export class AccessGuard implements CanActivate {
 }
 
 /**
- * @returns whom the application lets in.
- * @throws ForbiddenError when it lets no one in, or a reader where an operator is needed.
+ * @param answer what the check of the application has returned. Its type is a promise of the application, so it is checked.
+ * @returns the caller that the application admits.
+ * @throws ForbiddenError when it admits no caller, or a reader where an operator is needed.
  */
-function admitted(caller: Caller | undefined, needed: Role): Caller {
-  if (caller === undefined) throw new ForbiddenError('This caller');
-  const { name, role } = caller;
-  if (needed === 'operator' && role !== 'operator') throw new ForbiddenError(name ?? 'This caller');
-  if (needed === 'operator' && (typeof name !== 'string' || name === '')) {
+function admitted(answer: unknown, needed: Role): Caller {
+  const { name, role } = (typeof answer === 'object' && answer !== null ? answer : {}) as Partial<
+    Record<keyof Caller, unknown>
+  >;
+  const known = typeof name === 'string' && name !== '' ? name : null;
+  if (role !== 'operator' && (role !== 'reader' || needed === 'operator')) {
+    throw new ForbiddenError(known ?? 'This caller');
+  }
+  if (needed === 'operator' && known === null) {
     throw new TypeError(
       'The option authorize of OperationsModule let in an operator without a name. The audit trail needs one: return { name, role }.',
     );
   }
-  return { name, role };
+  return { name: known, role };
 }

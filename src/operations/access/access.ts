@@ -33,19 +33,25 @@ export interface Caller {
   readonly role: Role | 'anyone';
 }
 
+/** A caller that the application admits. @publicApi */
+export interface AdmittedCaller extends Caller {
+  readonly role: Role;
+}
+
 /**
  * Decides who may see and act, instead of tokens.
  *
  * @param context the request: `context.switchToHttp().getRequest()`. Global guards have let it pass before.
  * @param needed `reader` to see, `operator` to act.
- * @returns who asks. The name stands in the audit trail, so an operator needs one. Undefined refuses: 403.
+ * @returns who asks. The name stands in the audit trail, so an operator needs one. Every answer that is not an object with
+ * the role `reader` or `operator` refuses, with 403: undefined and false, but also the true of a guard.
  * @throws what is answered instead, an UnauthorizedException for instance.
  * @publicApi
  */
 export type Authorize = (
   context: ExecutionContext,
   needed: Role,
-) => Caller | undefined | PromiseLike<Caller | undefined>;
+) => AdmittedCaller | undefined | PromiseLike<AdmittedCaller | undefined>;
 
 /** Who may see and act: by tokens, or as the application decides. @publicApi */
 export interface OperationsAccess extends AccessOptions {
