@@ -22,14 +22,14 @@ import {
 } from './branch/completion.js';
 import { onePhase, preparation } from './branch/ending.js';
 import { BranchWork, type Work, remainingUntil } from './branch/work.js';
-import { type Lanes, openLanes } from './connection/lanes.js';
+import { type ConnectionPools, openPools } from './connection/connection-pools.js';
 import { LogClaims } from './claim/claims.js';
 import { PostgresBranchError, PostgresStartUpError } from './errors.js';
 import { branchOf, quoted } from '../sql/gid.js';
 import { gidOf } from './gid.js';
 import { GuardPurge } from './guard/purge.js';
 import { GuardTable } from './guard/table.js';
-import { unlessAborted } from './connection/lane.js';
+import { unlessAborted } from './connection/connection-pool.js';
 import { awaitingReplicas } from './connection/replication.js';
 import { type PostgresOptions, type ResolvedPostgresSettings, resolvePostgresOptions } from './options.js';
 import { capacityOf } from './connection/server-capacity.js';
@@ -44,7 +44,7 @@ import { StartUpChecks, unreachable } from './start-up-checks.js';
 export class PostgresResourceManager {
   private readonly logger = new Logger('PostgreSQL');
   private readonly settings: ResolvedPostgresSettings;
-  private readonly lanes: Lanes;
+  private readonly connections: ConnectionPools;
   private readonly guard: GuardTable;
   private readonly purge: GuardPurge;
   private readonly claims: LogClaims;
@@ -67,10 +67,10 @@ export class PostgresResourceManager {
       `the PostgreSQL participant "${participant}"`,
     );
     this.settings = settings;
-    this.lanes = openLanes(connection, settings, participant, this.logger);
+    this.connections = openPools(connection, settings, participant, this.logger);
     this.guard = new GuardTable(settings.guardTable);
-    this.purge = new GuardPurge(participant, this.lanes.completion, this.guard, settings, this.logger);
-    this.claims = new LogClaims(participant, this.lanes.completion, settings, this.logger);
+    this.purge = new GuardPurge(participant, this.connections.completion, this.guard, settings, this.logger);
+    this.claims = new LogClaims(participant, this.connections.completion, settings, this.logger);
   }
 
   /**
@@ -179,7 +179,9 @@ export class PostgresResourceManager {
     await this.ready();
     const signal = AbortSignal.timeout(this.settings.recoverTimeoutMs);
     await unlessAborted(signal, () => this.claims.renew(run));
-    const gids = await this.lanes.completion.run(signal, (client) => preparedOf(client, this.participant));
+    const gids = await this.connections.completion.run(signal, (client) =>
+      preparedOf(client, this.participant),
+    );
     const branches = gids.map((gid) => branchOf(gid, this.participant));
     return branches.filter((branch) => branch !== undefined);
   }
@@ -187,7 +189,7 @@ export class PostgresResourceManager {
   /** @returns the capacity of the database server. @throws when it does not answer in time. */
   async capacity(): Promise<ParticipantCapacity> {
     await this.ready();
-    return capacityOf(this.lanes, AbortSignal.timeout(this.settings.startTimeoutMs));
+    return capacityOf(this.connections, AbortSignal.timeout(this.settings.startTimeoutMs));
   }
 
   /**
@@ -196,7 +198,7 @@ export class PostgresResourceManager {
    * it. Participants that share pools share the number.
    */
   get sessionsLeft(): number {
-    const { work, completion } = this.lanes;
+    const { work, completion } = this.connections;
     return [...new Set([work.givenUp, completion.givenUp])].reduce((sum, { count }) => sum + count, 0);
   }
 
@@ -217,11 +219,11 @@ export class PostgresResourceManager {
   }
 
   private async check(): Promise<BranchWork> {
-    const { participant, lanes, guard, settings, logger } = this;
+    const { participant, connections, guard, settings, logger } = this;
     try {
-      const server = await new StartUpChecks(participant, lanes, guard, settings, logger).run();
+      const server = await new StartUpChecks(participant, connections, guard, settings, logger).run();
       this.purge.start();
-      return new BranchWork(guard, settings, server, lanes.hasHooks);
+      return new BranchWork(guard, settings, server, connections.hasHooks);
     } catch (error) {
       this.started = undefined;
       throw error;
@@ -248,13 +250,13 @@ export class PostgresResourceManager {
     this.purge.workFor(branch);
     let isConnected = false;
     try {
-      return await this.lanes.work.run(branch.signal, (client) => {
+      return await this.connections.work.run(branch.signal, (client) => {
         isConnected = true;
         return task(branchWork, client, gid);
       });
     } catch (error) {
       // Without a connection nothing was done, and nothing is held.
-      if (isConnected || branch.signal.aborted || !this.lanes.work.lacksConnections(error)) throw error;
+      if (isConnected || branch.signal.aborted || !this.connections.work.lacksConnections(error)) throw error;
       const why = error instanceof PostgresBranchError ? `: ${error.message}` : '';
       return refuse('NO_CONNECTION', `no connection to the database was free in time${why}`, {
         overloaded: true,
@@ -265,7 +267,7 @@ export class PostgresResourceManager {
   private async end(): Promise<void> {
     await this.purge.stop();
     await this.claims.close();
-    await this.lanes.close();
+    await this.connections.close();
   }
 
   /**
@@ -291,7 +293,7 @@ export class PostgresResourceManager {
     try {
       await this.ready();
       this.purge.workFor(branch);
-      await this.lanes.completion.run(branch.signal, (client) =>
+      await this.connections.completion.run(branch.signal, (client) =>
         awaitingReplicas(client, () => task(client, gid)),
       );
     } catch (error) {

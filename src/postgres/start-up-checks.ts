@@ -2,7 +2,7 @@ import type { Logger } from '@nestjs/common';
 import type { PoolClient } from 'pg';
 import { messageOf } from '../coordinator/gate/texts.js';
 import type { ServerFacts } from './branch/session.js';
-import type { Lanes } from './connection/lanes.js';
+import type { ConnectionPools } from './connection/connection-pools.js';
 import { PostgresStartUpError } from './errors.js';
 import { GUARD_TABLE_SHAPE, type GuardTableShape, faultOf } from './guard/table-check.js';
 import type { GuardTable } from './guard/table.js';
@@ -79,7 +79,7 @@ const INSPECT = `
 export class StartUpChecks {
   constructor(
     private readonly participant: string,
-    private readonly lanes: Lanes,
+    private readonly connections: ConnectionPools,
     private readonly guard: GuardTable,
     private readonly settings: ResolvedPostgresSettings,
     private readonly logger: Logger,
@@ -125,7 +125,10 @@ export class StartUpChecks {
       const rows = await rowsOf<{ found: string }>(client, INSPECT, [this.guard.name]);
       return JSON.parse(rows[0]!.found) as Server;
     };
-    return Promise.all([this.lanes.completion.run(signal, look), this.lanes.work.run(signal, look)]);
+    return Promise.all([
+      this.connections.completion.run(signal, look),
+      this.connections.work.run(signal, look),
+    ]);
   }
 
   private checkServers(completion: Server, work: Server): void {
@@ -201,7 +204,7 @@ export class StartUpChecks {
       throw this.failure('DTC_POSTGRES_GUARD_TABLE', `the table ${name} is missing`, `Run this: ${sql}`);
     }
     try {
-      await this.lanes.completion.run(signal, (client) =>
+      await this.connections.completion.run(signal, (client) =>
         client.query(`SELECT pg_advisory_xact_lock(${CREATION_LOCK}); ${create}`),
       );
       this.logger.log(

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { Logger } from '@nestjs/common';
 import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Lanes, openLanes } from '../../src/postgres/connection/lanes.js';
+import { type ConnectionPools, openPools } from '../../src/postgres/connection/connection-pools.js';
 import { type PostgresPools, PostgresResourceManager } from '../../src/postgres/index.js';
 import { postgresSettingsSchema } from '../../src/postgres/options.js';
 import { openAccounts } from '../support/postgres/bank.js';
@@ -40,8 +40,8 @@ function random(seed: number): () => number {
   };
 }
 
-function open(connection: string | PostgresPools): Lanes {
-  return openLanes(connection, postgresSettingsSchema.parse({ connectTimeoutMs: 2_000 }), 'bank', SILENT);
+function open(connection: string | PostgresPools): ConnectionPools {
+  return openPools(connection, postgresSettingsSchema.parse({ connectTimeoutMs: 2_000 }), 'bank', SILENT);
 }
 
 function poolsOf(connectionString: string): PostgresPools {
@@ -68,17 +68,19 @@ describe.each(['its own pools', 'pools of the application'])(
       let next = 0;
       const server = await ScriptedServer.open((socket) => answers[next++ % answers.length]!(socket));
       const pools = poolsOf(server.url);
-      const lanes = open(whose === 'its own pools' ? server.url : pools);
+      const connections = open(whose === 'its own pools' ? server.url : pools);
       const results: unknown[] = [];
       for (let turn = 0; turn < answers.length; turn++) {
         const signal = AbortSignal.timeout(5_000);
-        const lane = turn % 2 === 0 ? lanes.work : lanes.completion;
+        const { work, completion } = connections;
         results.push(
-          await lane.run(signal, (client) => client.query('SELECT 1')).catch((error: unknown) => error),
+          await (turn % 2 === 0 ? work : completion)
+            .run(signal, (client) => client.query('SELECT 1'))
+            .catch((error: unknown) => error),
         );
         await settle();
       }
-      await lanes.close();
+      await connections.close();
       await endPools(pools);
       await server.close();
       return results;

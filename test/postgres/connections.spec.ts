@@ -4,7 +4,7 @@ import { Client, Pool } from 'pg';
 import { describe, expect, it } from 'vitest';
 import type { Vote } from '../../src/coordinator/index.js';
 import { PostgresResourceManager, type Work } from '../../src/postgres/index.js';
-import { openLanes } from '../../src/postgres/connection/lanes.js';
+import { openPools } from '../../src/postgres/connection/connection-pools.js';
 import { postgresSettingsSchema } from '../../src/postgres/options.js';
 import { balanceOf } from '../support/postgres/bank.js';
 import { again, someBranch, until } from '../support/postgres/branches.js';
@@ -183,15 +183,15 @@ describe('pools of the application', () => {
   });
 
   it('are not needed to learn soon of a connection that is dead', async () => {
-    const lanes = openLanes(
+    const connections = openPools(
       bench.database.url,
       postgresSettingsSchema.parse({}),
       'bank',
       new Logger('PostgreSQL'),
     );
-    for (const { pool } of [lanes.work, lanes.completion]) {
+    for (const { pool } of [connections.work, connections.completion]) {
       expect(pool.options).toMatchObject({ keepAlive: true, keepAliveInitialDelayMillis: 10_000 });
     }
-    await lanes.close();
+    await connections.close();
   });
 });

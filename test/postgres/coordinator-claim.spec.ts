@@ -13,7 +13,7 @@ import {
   type PostgresSettings,
   type Work,
 } from '../../src/postgres/index.js';
-import { Lane } from '../../src/postgres/connection/lane.js';
+import { ConnectionPool } from '../../src/postgres/connection/connection-pool.js';
 import {
   type Banks,
   LeftBank,
@@ -294,7 +294,7 @@ describe('The name of a coordinator', () => {
     expect(performance.now() - begun).toBeLessThan(10_000);
     await other.close();
 
-    const connects = vi.spyOn(Lane.prototype, 'acquire');
+    const connects = vi.spyOn(ConnectionPool.prototype, 'acquire');
     await expect(prepare(60_000)).resolves.toMatchObject(inUse);
     expect(connects).not.toHaveBeenCalled();
 

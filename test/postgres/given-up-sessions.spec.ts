@@ -15,7 +15,7 @@ import {
 import { type PostgresOptions, PostgresResourceManager, type Work } from '../../src/postgres/index.js';
 import { closePool, watchPool } from '../../src/postgres/connection/close-pool.js';
 import type { GivenUpSessions } from '../../src/postgres/connection/given-up-sessions.js';
-import { Lane } from '../../src/postgres/connection/lane.js';
+import { ConnectionPool } from '../../src/postgres/connection/connection-pool.js';
 import { identify } from '../../src/postgres/connection/server-session.js';
 import { balanceOf, openAccounts } from '../support/postgres/bank.js';
 import { runOf } from '../support/identity.js';
@@ -132,7 +132,7 @@ describe('while a standby does not answer', () => {
       for (const { pid } of now) known.add(pid);
       ended = known.size - now.length;
     }
-    // The lane for work has at most two, and gives none up here.
+    // The pool for work has at most two connections, and gives none up here.
     expect(seen).toBeLessThanOrEqual(most(POOL) + 2);
     expect(ended).toBeGreaterThan(5);
     await until('the server has none that waits', async () => (await waiting()).length === 0);
@@ -203,14 +203,14 @@ describe('while a standby does not answer', () => {
   });
 
   it('a pool that is closed leaves no session', async () => {
-    const lane = new Lane(pool(2), new Logger());
+    const connections = new ConnectionPool(pool(2), new Logger());
     await standby(server, 'ghost');
-    const write = lane
+    const write = connections
       .run(AbortSignal.timeout(20_000), (client) => client.query('CREATE TABLE late ()'))
       .catch((error: unknown) => error);
     await until('it waits', async () => (await waiting()).length === 1);
 
-    await closePool(lane.pool, 50);
+    await closePool(connections.pool, 50);
 
     expect(await write).toBeInstanceOf(Error);
     await until('none is left', async () => (await sessions()).length === 0);
@@ -279,7 +279,7 @@ describe('a session that does not end', () => {
     expect(count).toBeLessThan(25);
   });
 
-  it('is ended for a lane that enters while the last one leaves', async () => {
+  it('is ended for a user of the pool that enters while the last one leaves', async () => {
     other.release();
     const leaving = givenUp.leave();
     givenUp.enter();
@@ -297,7 +297,7 @@ describe('while sessions of work cannot be ended', () => {
     for (const pid of stopped.splice(0)) resume(pid);
   });
 
-  /** Gives up one session for each connection that the lane for work has; none of them hears that it is to end. */
+  /** Gives up one session for each connection that the pool for work has; none of them hears that it is to end. */
   async function giveUpAll(manager: PostgresResourceManager): Promise<void> {
     for (const account of ACCOUNTS.slice(0, WORK_CONNECTIONS)) {
       const branch = someBranch();
@@ -413,15 +413,15 @@ describe('a new connection', () => {
 
   afterEach(() => proxy.close());
 
-  function lane(): Lane {
-    const config = { connectionString: database.urlBy({ port: proxy.port }), application_name: 'dtc lane' };
-    return new Lane(new Pool(config), new Logger());
+  function connectionPool(): ConnectionPool {
+    const config = { connectionString: database.urlBy({ port: proxy.port }), application_name: 'dtc pool' };
+    return new ConnectionPool(new Pool(config), new Logger());
   }
 
   const asksWho = (data: Buffer): boolean => data.includes('pg_backend_pid');
 
   it('whose session the server does not report is an error of the task, which does not start', async () => {
-    const work = lane();
+    const work = connectionPool();
     let ran = 0;
     const task = async (): Promise<number> => ++ran;
     proxy.rule = (data) => (asksWho(data) ? 'cut' : 'pass');
@@ -436,7 +436,7 @@ describe('a new connection', () => {
   });
 
   it('that does not answer is closed when its caller waits no longer', async () => {
-    const work = lane();
+    const work = connectionPool();
     let ran = 0;
     proxy.rule = (data) => (asksWho(data) ? 'stall' : 'pass');
 

@@ -10,7 +10,7 @@ import { keyOfRun } from '../../sql/claim.js';
 import { ClaimSession } from './session.js';
 import { type HeldName, lockName } from './lock.js';
 import { PostgresStartUpError } from '../errors.js';
-import { type Lane, unlessAborted } from '../connection/lane.js';
+import { type ConnectionPool, unlessAborted } from '../connection/connection-pool.js';
 import { checkLog, copied } from './log-check.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { RunTable } from './run-table.js';
@@ -59,7 +59,7 @@ export class LogClaim {
   constructor(
     readonly logId: string,
     private readonly participant: string,
-    private readonly lane: Lane,
+    private readonly connections: ConnectionPool,
     private readonly settings: ResolvedPostgresSettings,
     private readonly logger: Logger,
   ) {
@@ -169,7 +169,7 @@ export class LogClaim {
     await this.release();
     const limit = AbortSignal.timeout(this.settings.startTimeoutMs + waitMs);
     const signal = AbortSignal.any([limit, this.end.signal]);
-    const session = await ClaimSession.join(this.lane, run, this.participant, signal);
+    const session = await ClaimSession.join(this.connections, run, this.participant, signal);
     let name: HeldName | undefined;
     try {
       name = await lockName(session, run, this.participant, waitMs, signal);

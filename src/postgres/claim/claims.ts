@@ -7,7 +7,7 @@ import {
   idPrefixOf,
   originOf,
 } from '../../coordinator/index.js';
-import type { Lane } from '../connection/lane.js';
+import type { ConnectionPool } from '../connection/connection-pool.js';
 import { PostgresStartUpError } from '../errors.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { LogClaim } from './claim.js';
@@ -29,7 +29,7 @@ export class LogClaims {
 
   constructor(
     private readonly participant: string,
-    private readonly lane: Lane,
+    private readonly connections: ConnectionPool,
     private readonly settings: ResolvedPostgresSettings,
     private readonly logger: Logger,
   ) {}
@@ -96,7 +96,7 @@ export class LogClaims {
     if (known !== undefined) return known;
     const waiting = [...this.byLog.values()].filter(({ isIdle }) => isIdle);
     if (waiting.length >= MAX_WAITING) this.byLog.delete(waiting[0]!.logId);
-    const claim = new LogClaim(logId, this.participant, this.lane, this.settings, this.logger);
+    const claim = new LogClaim(logId, this.participant, this.connections, this.settings, this.logger);
     this.byLog.set(logId, claim);
     // It holds nothing, and every further request is refused.
     if (this.isClosed) void claim.close();

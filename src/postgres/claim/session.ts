@@ -2,7 +2,7 @@ import type { Pool, PoolClient } from 'pg';
 import type { CoordinatorRun } from '../../coordinator/index.js';
 import { keyOfRun } from '../../sql/claim.js';
 import { PostgresStartUpError } from '../errors.js';
-import { type Lane, unlessAborted } from '../connection/lane.js';
+import { type ConnectionPool, unlessAborted } from '../connection/connection-pool.js';
 import { configure, textRows } from './session-identity.js';
 
 /**
@@ -59,7 +59,7 @@ export class ClaimSession {
   private isOver = false;
 
   private constructor(
-    private readonly lane: Lane,
+    private readonly connections: ConnectionPool,
     private readonly client: PoolClient,
     private readonly run: CoordinatorRun,
     private readonly identity: string,
@@ -76,13 +76,13 @@ export class ClaimSession {
    * left; the reason of the signal; an error that prevents the connection.
    */
   static async join(
-    lane: Lane,
+    connections: ConnectionPool,
     run: CoordinatorRun,
     participant: string,
     signal: AbortSignal,
   ): Promise<ClaimSession> {
-    const sessions = byPool.get(lane.pool) ?? new Map<string, Promise<ClaimSession>>();
-    byPool.set(lane.pool, sessions);
+    const sessions = byPool.get(connections.pool) ?? new Map<string, Promise<ClaimSession>>();
+    byPool.set(connections.pool, sessions);
     const key = keyOfRun(run);
     for (let known = sessions.get(key); known !== undefined; known = sessions.get(key)) {
       const opening = known;
@@ -94,28 +94,28 @@ export class ClaimSession {
       }
       if (sessions.get(key) === opening) sessions.delete(key);
     }
-    checkRoom(lane.pool, sessions.size, participant);
+    checkRoom(connections.pool, sessions.size, participant);
     const forget = (): void => {
       if (sessions.get(key) === opening) sessions.delete(key);
     };
-    const opening = ClaimSession.open(lane, run, signal, forget);
+    const opening = ClaimSession.open(connections, run, signal, forget);
     sessions.set(key, opening);
     opening.catch(forget);
     return opening;
   }
 
   private static async open(
-    lane: Lane,
+    connections: ConnectionPool,
     run: CoordinatorRun,
     signal: AbortSignal,
     forget: () => void,
   ): Promise<ClaimSession> {
-    const client = await lane.acquire(signal);
+    const client = await connections.acquire(signal);
     try {
       const identity = await unlessAborted(signal, () => configure(client, run));
-      return new ClaimSession(lane, client, run, identity, forget);
+      return new ClaimSession(connections, client, run, identity, forget);
     } catch (error) {
-      lane.giveUp(client);
+      connections.giveUp(client);
       throw error;
     }
   }
@@ -186,7 +186,7 @@ export class ClaimSession {
       await this.query(AbortSignal.timeout(GOODBYE_MS), 'SELECT pg_advisory_unlock_all()::text AS done');
       this.client.release(true);
     } catch {
-      this.lane.giveUp(this.client);
+      this.connections.giveUp(this.client);
     }
   }
 
@@ -194,7 +194,7 @@ export class ClaimSession {
   cut(): void {
     if (this.isOver) return;
     this.end();
-    this.lane.giveUp(this.client);
+    this.connections.giveUp(this.client);
   }
 
   /** @returns the lock of this session. */

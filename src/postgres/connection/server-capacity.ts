@@ -1,5 +1,5 @@
 import type { ParticipantCapacity } from '../../coordinator/index.js';
-import type { Lanes } from './lanes.js';
+import type { ConnectionPools } from './connection-pools.js';
 import { rowsOf } from './own-queries.js';
 
 type Row = {
@@ -25,10 +25,10 @@ const CAPACITY = `
       AS "connectionsInUse"`;
 
 /** @returns the capacity of a participant's server, and the most that the participant takes of it. */
-export async function capacityOf(lanes: Lanes, signal: AbortSignal): Promise<ParticipantCapacity> {
-  const rows = await lanes.completion.run(signal, (client) => rowsOf<Row>(client, CAPACITY));
+export async function capacityOf(pools: ConnectionPools, signal: AbortSignal): Promise<ParticipantCapacity> {
+  const rows = await pools.completion.run(signal, (client) => rowsOf<Row>(client, CAPACITY));
   const { server, database, slots, slotsInUse, connections, connectionsInUse } = rows[0]!;
-  const workConnections = sizeOf(lanes.work.pool);
+  const workConnections = sizeOf(pools.work.pool);
   return {
     server,
     database,
@@ -37,7 +37,7 @@ export async function capacityOf(lanes: Lanes, signal: AbortSignal): Promise<Par
     connections: Number(connections),
     connectionsInUse: Number(connectionsInUse),
     workConnections,
-    ownConnections: workConnections + sizeOf(lanes.completion.pool),
+    ownConnections: workConnections + sizeOf(pools.completion.pool),
   };
 }
 

@@ -2,7 +2,7 @@ import type { Logger } from '@nestjs/common';
 import { type Branch, type CoordinatorRun, coordinatorNameOf } from '../../coordinator/index.js';
 import { branchOf } from '../../sql/gid.js';
 import type { GuardTable } from './table.js';
-import type { Lane } from '../connection/lane.js';
+import type { ConnectionPool } from '../connection/connection-pool.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { rowsOf } from '../connection/own-queries.js';
 
@@ -47,7 +47,7 @@ export class GuardPurge {
 
   constructor(
     private readonly participant: string,
-    private readonly lane: Lane,
+    private readonly connections: ConnectionPool,
     private readonly guard: GuardTable,
     private readonly settings: ResolvedPostgresSettings,
     private readonly logger: Logger,
@@ -106,7 +106,7 @@ export class GuardPurge {
   }
 
   private sight(signal: AbortSignal): Promise<Sight | undefined> {
-    return this.lane.run(signal, async (client) => {
+    return this.connections.run(signal, async (client) => {
       const rows = await rowsOf<{ snapshot: string }>(
         client,
         'SELECT pg_current_snapshot()::text AS snapshot',
@@ -122,7 +122,7 @@ export class GuardPurge {
     tell: (rows: number) => void,
   ): Promise<void> {
     const { retainBranchesMs, purgeIntervalMs } = this.settings;
-    const pages = await this.lane.run(signal, (client) => this.guard.pages(client));
+    const pages = await this.connections.run(signal, (client) => this.guard.pages(client));
     const share = Math.ceil(pages * Math.min(1, purgeIntervalMs / retainBranchesMs));
     let left = Math.min(pages, Math.max(share, PAGES_A_PASS));
     let page = this.page ?? Math.floor(Math.random() * pages);
@@ -130,7 +130,7 @@ export class GuardPurge {
       if (page >= pages) page = 0;
       const end = Math.min(page + Math.min(left, PAGES_A_STATEMENT), pages);
       const values = [retainBranchesMs, this.participant, [...this.coordinators.keys()], snapshot, page, end];
-      const rows = await this.lane.run(signal, async (client) => {
+      const rows = await this.connections.run(signal, async (client) => {
         const { rows: old } = await client.query<{ gid: string }>(this.guard.old(), values);
         const over = old.map(({ gid }) => gid).filter((gid) => !this.isNeeded(gid));
         if (over.length === 0) return 0;

@@ -35,7 +35,7 @@ import {
 import { Purge } from './purge.js';
 import { ReadStatements } from './reads.js';
 import { type Place, encodeAudit, encodeCommit, encodeReport, placeOf } from './records.js';
-import { LogLane, clientConfigOf } from './session.js';
+import { LogConnection, clientConfigOf } from './session.js';
 import { type LogServer, checkServer, unreachable } from './tables.js';
 import { LogWriter } from './writer.js';
 
@@ -66,8 +66,8 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   private readonly settings: ResolvedPostgresLogSettings;
   private readonly config: ClientConfig;
   private readonly writer: LogWriter;
-  private readonly reader: LogLane;
-  private readonly leases: LogLane;
+  private readonly reader: LogConnection;
+  private readonly leases: LogConnection;
   private readonly reads: ReadStatements;
   private readonly memberStatements: MemberStatements;
   private readonly keys: KeyStatements;
@@ -86,11 +86,11 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     const { schema, synchronousStandbys, connectTimeoutMs, statementTimeoutMs, outcomeRetentionMs } =
       this.settings;
     this.writer = new LogWriter(this.config, this.settings);
-    const lane = { connectMs: connectTimeoutMs, statementMs: statementTimeoutMs };
-    this.reader = new LogLane(this.config, lane);
+    const limits = { connectMs: connectTimeoutMs, statementMs: statementTimeoutMs };
+    this.reader = new LogConnection(this.config, limits);
     this.reads = new ReadStatements(schema, synchronousStandbys);
     this.memberStatements = new MemberStatements(schema, this.reads, synchronousStandbys);
-    this.leases = new LogLane(this.config, lane, (session) =>
+    this.leases = new LogConnection(this.config, limits, (session) =>
       this.memberStatements.lock(session, this.writer.epoch),
     );
     this.keys = new KeyStatements(schema, this.reads);

@@ -134,13 +134,13 @@ const END_LEFT = `
   WHERE pid OPERATOR(pg_catalog.=) $1::int AND ${SINCE} OPERATOR(pg_catalog.=) $2::text`;
 
 /** How the connections of a log are made. */
-export interface LaneSettings {
+export interface LogConnectionSettings {
   readonly connectMs: number;
   readonly statementMs: number;
 }
 
 /** One connection for one kind of work: what is asked waits for its turn, and a lost connection is opened anew. */
-export class LogLane {
+export class LogConnection {
   private session: LogSession | undefined;
   private tail: Promise<unknown> = Promise.resolve();
   private waiting = 0;
@@ -154,7 +154,7 @@ export class LogLane {
    */
   constructor(
     private readonly config: ClientConfig,
-    private readonly settings: LaneSettings,
+    private readonly settings: LogConnectionSettings,
     private readonly opened: (session: LogSession) => Promise<void> = () => Promise.resolve(),
     private readonly limit = 10_000,
   ) {}

@@ -9,7 +9,7 @@ import { within } from '../../coordinator/within.js';
 import { type OwnEpoch, takeIncarnation } from './epoch.js';
 import type { ResolvedPostgresLogSettings } from './options.js';
 import type { Place } from './records.js';
-import { LogLane, type LogSession } from './session.js';
+import { LogConnection, type LogSession } from './session.js';
 import type { ClientConfig } from 'pg';
 import { type AppendWrite, type OtherWrite, type Write, WriteStatements } from './writes.js';
 
@@ -38,7 +38,7 @@ export class LogWriter {
   readonly statements: WriteStatements;
   /** The epochs of this process, by their numbers. */
   readonly epochs = new Map<number, OwnEpoch>();
-  private readonly lane: LogLane;
+  private readonly connection: LogConnection;
   private readonly group = new GroupCommit<OwnWrite>((writes) => this.write(writes), MAX_WAITING);
   private readonly ended: NoteMap = new Map();
   private readonly released: NoteMap = new Map();
@@ -51,8 +51,8 @@ export class LogWriter {
   ) {
     const { connectTimeoutMs, statementTimeoutMs, schema } = settings;
     this.statements = new WriteStatements(schema);
-    const lane = { connectMs: connectTimeoutMs, statementMs: statementTimeoutMs };
-    this.lane = new LogLane(config, lane, (session) => this.opened(session));
+    const limits = { connectMs: connectTimeoutMs, statementMs: statementTimeoutMs };
+    this.connection = new LogConnection(config, limits, (session) => this.opened(session));
   }
 
   /** The epoch that is written in. */
@@ -71,7 +71,7 @@ export class LogWriter {
 
   /** Runs a task on the connection, when what is under way is over. */
   run<T>(task: (session: LogSession) => Promise<T>): Promise<T> {
-    return this.lane.run(task);
+    return this.connection.run(task);
   }
 
   /**
@@ -145,14 +145,14 @@ export class LogWriter {
 
   /** Closes the connection. The next task opens another. */
   disconnect(): Promise<void> {
-    return this.lane.renew();
+    return this.connection.renew();
   }
 
   async close(): Promise<void> {
     clearTimeout(this.notesTimer);
     const rest = async (): Promise<void> => {
       await this.flushNotes();
-      await this.lane.close();
+      await this.connection.close();
     };
     await within(CLOSE_LIMIT_MS, rest(), () => undefined);
   }

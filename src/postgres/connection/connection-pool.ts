@@ -25,7 +25,7 @@ const REST_WITHIN_MS = 500;
  * confirmed that no transaction is open on it. Any other connection is in doubt: it is cut, and its session
  * is ended at the server.
  */
-export class Lane {
+export class ConnectionPool {
   /** The cut connections that may still be at the server, shared by all users of the pool. */
   readonly givenUp: GivenUpSessions;
 

@@ -1,14 +1,14 @@
 import type { Logger } from '@nestjs/common';
 import { type ClientConfig, Pool, type PoolClient } from 'pg';
-import { type Interruption, Lane } from './lane.js';
+import { type Interruption, ConnectionPool } from './connection-pool.js';
 import { OwnClient } from './own-client.js';
 import type { PostgresPools, ResolvedPostgresSettings } from '../options.js';
 import { SINCE, sessionOf } from './server-session.js';
 
 /** The two pools of a resource manager: one for the work of branches, and one reserved for completions. */
-export interface Lanes {
-  readonly work: Lane;
-  readonly completion: Lane;
+export interface ConnectionPools {
+  readonly work: ConnectionPool;
+  readonly completion: ConnectionPool;
   /** Whether other code may change settings in a session of the pool for work when it is opened. */
   readonly hasHooks: boolean;
   /** Closes the pools. Pools of the user stay open, and their given-up sessions are ended within a second. */
@@ -24,22 +24,22 @@ const KEEP_ALIVE_AFTER_MS = 10_000;
 const INTERRUPTION_MS = 2_000;
 
 /** Creates the pools. No connection is opened yet. */
-export function openLanes(
+export function openPools(
   connection: string | ClientConfig | PostgresPools,
   settings: ResolvedPostgresSettings,
   name: string,
   logger: Logger,
-): Lanes {
+): ConnectionPools {
   const given = typeof connection === 'object' && 'completion' in connection;
   const pools = given ? connection : makePools(connection, settings, name);
-  const completion = new Lane(pools.completion, logger);
-  const work = new Lane(pools.work, logger, interruptionBy(completion));
+  const completion = new ConnectionPool(pools.completion, logger);
+  const work = new ConnectionPool(pools.work, logger, interruptionBy(completion));
   return {
     work,
     completion,
     hasHooks: given || pools.work.options.onConnect !== undefined,
     close: async () => {
-      await Promise.all([work, completion].map((lane) => (given ? lane.leave() : lane.close())));
+      await Promise.all([work, completion].map((pool) => (given ? pool.leave() : pool.close())));
     },
   };
 }
@@ -50,13 +50,13 @@ const CANCEL = `
   WHERE pid OPERATOR(pg_catalog.=) $1::int AND ${SINCE} OPERATOR(pg_catalog.=) $2::text`;
 
 /** The running work on a connection of one pool is cancelled through a connection of the other. */
-function interruptionBy(lane: Lane): Interruption {
+function interruptionBy(pool: ConnectionPool): Interruption {
   return {
     cancel: async (client: PoolClient) => {
       const session = sessionOf(client);
       if (session === undefined) return;
       const signal = AbortSignal.timeout(INTERRUPTION_MS);
-      await lane.run(signal, (other) => other.query(CANCEL, [session.pid, session.since]));
+      await pool.run(signal, (other) => other.query(CANCEL, [session.pid, session.since]));
     },
   };
 }
