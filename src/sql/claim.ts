@@ -55,12 +55,14 @@ export async function letIn(
   isOwnRun: IsOwnRun | undefined,
   store: RunStore,
 ): Promise<RunConflict | undefined> {
+  // The branches come first: a member of a shared log may be let in and prepare one between the two reads.
+  const listed = await store.prepared();
   const latest = await store.latest();
   const isIn = isSameRun(run, latest);
   if (latest !== undefined && !isIn && !(await isLaterRunOf(run, latest, isOwnRun))) {
     return { kind: 'copied-log', epoch: latest.epoch };
   }
-  const prepared = (await store.prepared()).flatMap((gid) => {
+  const prepared = listed.flatMap((gid) => {
     const origin = originOf(transactionOf(gid));
     return origin === undefined ? [] : [{ gid, logId: origin.logId, epoch: origin.epoch }];
   });

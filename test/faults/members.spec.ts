@@ -115,6 +115,8 @@ describe('A member that is killed', () => {
       await cluster.advance(SETTLED_WITHIN_MS);
 
       expect(stock.calls.map(({ method }) => method)).toEqual(['commitOnePhase', 'commitOnePhase']);
+      // The work is not done a second time: the branch says what became of the first.
+      expect(stock.calls.map(({ branch: { attempt } }) => attempt)).toEqual([1, 2]);
       const outcome = answer === 'yes' ? 'committed' : 'aborted';
       expect(await living.log.outcomeOf(transactionId)).toMatchObject({ outcome });
       expect(living.coordinator.runtime.members.of(dead.epoch)).toBeUndefined();

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Outcome, branch } from '../../src/coordinator/index.js';
 import { CoordinatorRuntime } from '../../src/coordinator/execution/coordinator-runtime.js';
 import { PostgresDecisionLog } from '../../src/postgres/index.js';
@@ -106,5 +106,26 @@ describe('Members over a log in PostgreSQL and the same databases', () => {
     await until('the other has committed it', async () => (await prepared()) === 0);
     expect(await other.transactions.outcomeOf(outcome.transactionId)).toMatchObject({ status: 'committed' });
     expect(await balances('bob')).toEqual([80, 120]);
+  });
+
+  it('never commit what the only branch of one that stops has refused, even if that was not noted', async () => {
+    const [leaving, other] = [await startMember(), await startMember()];
+    const before = await balanceOf(left!, 'cid');
+    const { storage } = leaving.application.get(CoordinatorRuntime).log;
+    vi.spyOn(storage, 'end').mockImplementation(() => {});
+    const { status, transactionId } = await leaving.transactions.run({
+      branches: [branch('left', { account: 'cid', amount: -1_000 })],
+    });
+    expect(status).toBe('aborted');
+    // Now the same work would succeed.
+    await left!.query(`UPDATE accounts SET balance = balance + 1000 WHERE name = 'cid'`);
+
+    members.splice(members.indexOf(leaving), 1);
+    await leaving.application.close();
+
+    const told = async (): Promise<string> => (await other.transactions.outcomeOf(transactionId)).status;
+    await until('the other has found it out', async () => !['pending', 'elsewhere'].includes(await told()));
+    expect(await told()).toBe('aborted');
+    expect(await balanceOf(left!, 'cid')).toBe((before as number) + 1_000);
   });
 });

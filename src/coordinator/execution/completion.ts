@@ -32,6 +32,7 @@ import {
   type TransactionRecord,
   callDueAt,
 } from './records.js';
+import type { TransactionRegistry } from './registry.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
 
 interface CompletionParts {
@@ -41,6 +42,7 @@ interface CompletionParts {
   readonly ambient: AmbientTransactions;
   readonly observers: Observers;
   readonly endings: Endings;
+  readonly registry: Pick<TransactionRegistry, 'isOfEarlierRun'>;
   readonly unconfirmed: UnconfirmedEnds;
   /** How long a caller waits for completion, in milliseconds. */
   readonly completionWaitMs: number;
@@ -75,7 +77,9 @@ export class Completion {
     const branch = transaction.branches[transaction.decider]!;
     branch.call = CALL_ONE_PHASE;
     this.parts.deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
-    if (branch.participant.paused !== undefined) refuseWhilePaused(branch);
+    // Since that run was fenced, another member may have asked the branch, and it may have committed.
+    if (this.parts.registry.isOfEarlierRun(transaction.id)) branch.attempts = 1;
+    if (branch.participant.paused !== undefined && branch.attempts === 0) refuseWhilePaused(branch);
     else this.attempt(branch, 'one-phase');
   }
 

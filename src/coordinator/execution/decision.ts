@@ -191,9 +191,16 @@ export class UnforcedRecords {
     void writing.then((answer) => 'error' in answer && failed(answer.error));
   }
 
-  /** The branch that the record names as the decider has refused. If that is not noted, the branch is asked once more. */
+  /**
+   * The branch that the record names as the decider has refused. It is kept until it is written: until then, the record is
+   * handed to the member that adopts the epoch, and the branch is asked once more.
+   */
   refused(transaction: TransactionRecord): void {
-    this.note(transaction, () => this.log.shared?.end(transaction.id, 'aborted'));
+    this.note(
+      transaction,
+      () => this.log.shared?.end(transaction.id, 'aborted'),
+      `${transaction.id} refused`,
+    );
   }
 
   /**

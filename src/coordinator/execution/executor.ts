@@ -100,6 +100,7 @@ export class Executor implements TransactionExecutor {
       ambient,
       observers,
       endings,
+      registry,
       unconfirmed,
       completionWaitMs,
     });

@@ -58,8 +58,9 @@ async function knownToLog(id: string, { log, ids }: InquiryParts): Promise<Known
   const value = answer.value as LoggedOutcome;
   if (value.outcome === 'unknown') return { status: 'unknown', because: value.because };
   if (value.outcome !== 'live') return { status: value.outcome };
-  const { owner, address, isPurged } = value;
+  const { owner, address, isPurged, isRecorded } = value;
   if (owner !== epoch) return { status: 'elsewhere', owner, address };
-  if (!ids.isCurrent(id)) return { status: 'pending' };
+  // The branch decides, and the note of what it has decided is on its way to the log.
+  if (!ids.isCurrent(id) || isRecorded) return { status: 'pending' };
   return isPurged ? { status: 'unknown', because: 'purged' } : { status: 'aborted' };
 }

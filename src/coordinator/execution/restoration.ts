@@ -245,6 +245,8 @@ export class Restoration {
     const { participant } = branch;
     branch.delivery = new Delivery(kind, round);
     branch.delivery.failures = participant.options.maxAttempts;
+    // The run that wrote the record may have asked it before, so it must not take this for the first time.
+    if (kind === 'one-phase') branch.attempts = 1;
     if (participant.isAwaited)
       branch.delivery.lastError = `no participant "${participant.name}" is registered`;
   }

@@ -306,6 +306,8 @@ export type LoggedOutcome =
       readonly address: string | null;
       /** Whether outcomes up to this one were purged: an owner that does not know it answers `unknown`, never `aborted`. */
       readonly isPurged: boolean;
+      /** Whether the log holds a record whose decider is a branch: then no owner answers `aborted` for lack of a record. */
+      readonly isRecorded: boolean;
     }
   | { readonly outcome: 'unknown'; readonly because: 'purged' | 'undecidable' | 'foreign' };
 

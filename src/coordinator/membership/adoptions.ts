@@ -66,17 +66,20 @@ export class Adoptions {
   }
 
   private async pass(renewal: Renewal, judgement: Judgement): Promise<void> {
+    let problem: { readonly error: unknown } | undefined;
     try {
       for (const member of renewal.epochs) {
         if (!this.mayGoOn(judgement)) return;
         if (this.open.has(member.epoch) || !mayAdopt(member, renewal, judgement)) continue;
         // Since the renewal the owner may have renewed as well.
         if (!member.isFenced && !this.isFresh()) return;
-        await this.adopt(member, judgement);
+        // An epoch that cannot be adopted now keeps no other from its adoption.
+        await this.adopt(member, judgement).catch((error: unknown) => (problem = { error }));
       }
       await this.settle(judgement);
       await this.askForEarlier(judgement);
-      this.lastProblem = undefined;
+      if (problem === undefined) this.lastProblem = undefined;
+      else this.failed(problem.error, judgement);
     } catch (error) {
       this.failed(error, judgement);
     }

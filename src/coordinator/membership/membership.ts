@@ -40,7 +40,8 @@ export class Membership {
     this.members = shared.members;
     this.lease = new Lease(shared.members, clock, timeLimits, options.leaseMs);
     const isFresh = (): boolean => this.lease.isFresh(clock.now());
-    this.adoptions = new Adoptions(runtime, shared.members, recovery, isFresh, report);
+    const say = ({ level, message }: MemberReport): void => this.say(level, message);
+    this.adoptions = new Adoptions(runtime, shared.members, recovery, isFresh, say);
     runtime.onSweep = (now) => this.sweep(now);
   }
 

@@ -39,7 +39,7 @@ const ANSWER_CHECKS: Readonly<Record<string, Check>> = {
       await a.log.members.renew({ ...LEASE, address: 'http://a.internal' });
       const asked = await b.log.outcomeOf(a.id(1));
       const [owner, address] = [a.claim.epoch, 'http://a.internal'];
-      assert.deepEqual(asked, { outcome: 'live', owner, address, isPurged: false });
+      assert.deepEqual(asked, { outcome: 'live', owner, address, isPurged: false, isRecorded: false });
       await adopted(b, a);
       assert.deepEqual(await b.log.outcomeOf(a.id(1)), { outcome: 'aborted' });
       assert.deepEqual(await b.log.outcomeOf(a.id(1)), { outcome: 'aborted' });

@@ -166,8 +166,15 @@ export class SharedTables {
     if (row === undefined) return { outcome: 'unknown', because: 'foreign' };
     const owner = this.epochs.get(row.adoptedBy ?? row.epoch)!;
     const isPurged = Number(transactionId.slice(this.prefixOf(row).length)) <= row.purged;
-    const live = { outcome: 'live', owner: owner.epoch, address: owner.address, isPurged } as const;
     const decision = this.decisions.get(transactionId);
+    const isRecorded = decision !== undefined;
+    const live = {
+      outcome: 'live',
+      owner: owner.epoch,
+      address: owner.address,
+      isPurged,
+      isRecorded,
+    } as const;
     if (decision !== undefined) {
       const isOpen = decision.endedAt === null;
       if (isOpen && decision.record?.decider.kind === 'branch') return live;

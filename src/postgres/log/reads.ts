@@ -63,6 +63,7 @@ export class ReadStatements {
       owner: Number(row['owner']),
       address: row['address'] ?? null,
       isPurged,
+      isRecorded: row['record'] !== null,
     } as const;
     if (row['ended'] !== null) return { outcome: 'committed', record: null };
     if (row['record'] !== null) {

@@ -20,6 +20,8 @@ const MAX_ROWS = 1_000;
 const MAX_BYTES = 16 * 1024 * 1024;
 /** How long the notes that no caller waits for may be put off, to share the statement of a decision. */
 const NOTES_WITHIN_MS = 50;
+/** How long after a failure they are written again. */
+const NOTES_AGAIN_MS = 1_000;
 /** How long a stop waits for what is under way. */
 const CLOSE_LIMIT_MS = 10_000;
 
@@ -43,6 +45,7 @@ export class LogWriter {
   private readonly ended: NoteMap = new Map();
   private readonly released: NoteMap = new Map();
   private notesTimer: NodeJS.Timeout | undefined;
+  private isClosed = false;
   private current: OwnEpoch | undefined;
 
   constructor(
@@ -126,10 +129,14 @@ export class LogWriter {
   note(kind: 'ended' | 'released', place: Place): void {
     if (this.epoch.ended !== undefined || this[kind].size >= MAX_WAITING) return;
     this[kind].set(`${place.epoch}.${place.sequence}`, place);
+    this.writeNotesIn(NOTES_WITHIN_MS);
+  }
+
+  private writeNotesIn(waitMs: number): void {
     this.notesTimer ??= setTimeout(() => {
       this.notesTimer = undefined;
       if (this.ended.size + this.released.size > 0) this.group.writeSoon();
-    }, NOTES_WITHIN_MS).unref();
+    }, waitMs).unref();
   }
 
   /** From now on no statement of an earlier connection has an effect. The epoch says when it can write nothing more. */
@@ -149,6 +156,7 @@ export class LogWriter {
   }
 
   async close(): Promise<void> {
+    this.isClosed = true;
     clearTimeout(this.notesTimer);
     const rest = async (): Promise<void> => {
       await this.flushNotes();
@@ -217,6 +225,7 @@ export class LogWriter {
       if (isSent && error instanceof FencedError)
         for (const sequence of sentNow) own.unanswered.delete(sequence);
       for (const { index } of chunk) failures.set(index, asError(error));
+      if (own.ended === undefined && !this.isClosed) this.writeNotesIn(NOTES_AGAIN_MS);
     }
   }
 
