@@ -23,6 +23,22 @@ void test('what one bank holds comes back when the other does not answer in time
   assert.equal(north.vault.balanceOf('ada'), 100_00);
 });
 
+void test('two branches of one bank in one transaction are both paid in', async () => {
+  const south = new SouthBank();
+  const { transactions } = createTestCoordinator({ participants: { north: new NorthBank(), south } });
+
+  const { status } = await transactions.run({
+    branches: [
+      branch(NorthBank, { account: 'ada', amount: 10_00 }),
+      branch(SouthBank, { account: 'bob', amount: -4_00 }),
+      branch(SouthBank, { account: 'bob', amount: -6_00 }),
+    ],
+  });
+
+  assert.equal(status, 'committed');
+  assert.equal(south.vault.balanceOf('bob'), 10_00);
+});
+
 void test('a bank that cannot commit for now gets its money when it has recovered', async () => {
   const south = ScriptedParticipant.flaky(1);
   const module = await Test.createTestingModule({
