@@ -32,7 +32,7 @@ import {
   type ResolvedPostgresLogSettings,
   resolveLogSettings,
 } from './options.js';
-import { Purge } from './purge.js';
+import { FULL_PASS, Purge } from './purge.js';
 import { ReadStatements } from './reads.js';
 import { type Place, encodeAudit, encodeCommit, encodeReport, placeOf } from './records.js';
 import { LogConnection, clientConfigOf } from './session.js';
@@ -43,6 +43,8 @@ import { LogWriter } from './writer.js';
 const MAX_NAME = 200;
 const MAX_ADDRESS = 2_000;
 const MAX_DETAILS = 64 * 1024;
+/** How long after a pass that left some outcomes the next one comes. */
+const PURGE_AGAIN_MS = 1_000;
 
 /** What became of an append. */
 type Found = 'recorded' | 'absent' | 'fenced';
@@ -77,6 +79,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   private server: LogServer | undefined;
   private coordinator: string | undefined;
   private purging: NodeJS.Timeout | undefined;
+  private purgingAgain: NodeJS.Timeout | undefined;
   private isPurging = false;
 
   /** @throws InvalidOptionsError for what is no valid setting. No connection is made yet. */
@@ -185,6 +188,8 @@ export class PostgresDecisionLog implements SharedDecisionLog {
 
   async close(): Promise<void> {
     clearInterval(this.purging);
+    clearTimeout(this.purgingAgain);
+    this.purging = undefined;
     await Promise.all([this.writer.close(), this.reader.close(), this.leases.close()]);
   }
 
@@ -393,12 +398,15 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     );
   }
 
-  /** The next turn tries again what could not be deleted. */
+  /** The next turn tries again what could not be deleted. After a pass that left some, it comes soon. */
   private async purgeNow(): Promise<void> {
     if (this.isPurging) return;
     this.isPurging = true;
-    await this.purgeOutcomes().catch(() => {});
+    const count = await this.purgeOutcomes().catch(() => 0);
+    if (this.purging === undefined) return;
     this.isPurging = false;
+    if (count < FULL_PASS) return;
+    this.purgingAgain = setTimeout(() => void this.purgeNow(), PURGE_AGAIN_MS).unref();
   }
 
   private placeOf(transactionId: string): Place {

@@ -7,6 +7,8 @@ type Row = Record<string, string | null>;
 /** The most outcomes that one statement looks at, and the most statements in a row. */
 const SLICE = 1_000;
 const SLICES = 20;
+/** A pass that has deleted so many left some. */
+export const FULL_PASS = SLICE * SLICES;
 
 /** Deletes outcomes that were kept long enough, in slices. The highest number that was purged is kept with its epoch. */
 export class Purge {

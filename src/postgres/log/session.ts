@@ -168,6 +168,7 @@ export class LogConnection {
     this.waiting++;
     const turn = this.tail.then(async () => {
       this.waiting--;
+      if (this.isClosed) throw new Error('The decision log is closed.');
       return task(await this.connected());
     });
     this.tail = turn.catch(() => {});
@@ -182,7 +183,7 @@ export class LogConnection {
     await session?.close();
   }
 
-  /** Nothing more is taken. @returns a promise that resolves when the connection is closed. */
+  /** Nothing more is taken, and what waits for its turn is refused. @returns a promise that resolves when the connection is closed. */
   async close(): Promise<void> {
     this.isClosed = true;
     await this.tail;
