@@ -35,11 +35,24 @@ describe('the announcement of a start', () => {
       { decisionLog: { kind: 'sqlite', path: 'data/decisions' }, databases },
       /in data\/decisions/,
     ],
+    [
+      'in a database',
+      { decisionLog: { kind: 'postgres', url: 'postgres://dtc:secret@db.example/log' } },
+      /in the database of DECISION_LOG_URL: a restart continues/,
+    ],
+    [
+      'in a database beside databases',
+      { decisionLog: { kind: 'postgres', url: 'postgres://dtc:secret@db.example/log' }, databases },
+      /in the database of DECISION_LOG_URL: a restart continues/,
+    ],
   ])('says that decisions are %s, and what a restart keeps', (_, configuration, wanted) => {
     const started = announcement(configuration);
 
     expect(sentencesOf(started)[1]).toMatch(wanted);
     expect(textOf(started)).toMatch(wanted);
+    for (const text of [sentencesOf(started).join(), textOf(started)]) {
+      expect(text).not.toMatch(/secret|db\.example/);
+    }
   });
 
   it('is what the page on the application shows', () => {

@@ -52,10 +52,17 @@ export function textOf(announcement: Announcement): string {
 }
 
 function whereDecisionsAre({ configuration: { decisionLog, databases } }: Announcement): string {
-  if (decisionLog.kind === 'sqlite') return `in ${decisionLog.path}: a restart continues with them.`;
-  return databases === undefined
-    ? 'in memory, as all data is: a restart forgets both. To keep them, use "npm run start:postgres".'
-    : 'in memory: a restart forgets them, and branches stay prepared. To keep them, unset DECISION_LOG.';
+  switch (decisionLog.kind) {
+    case 'sqlite':
+      return `in ${decisionLog.path}: a restart continues with them.`;
+    case 'postgres':
+      // The URL may hold a password.
+      return 'in the database of DECISION_LOG_URL: a restart continues with them.';
+    case 'memory':
+      return databases === undefined
+        ? 'in memory, as all data is: a restart forgets both. To keep them, use "npm run start:postgres".'
+        : 'in memory: a restart forgets them, and branches stay prepared. To keep them, unset DECISION_LOG.';
+  }
 }
 
 function postgresOf({ address, folder }: ServerFacts): string {
