@@ -1,9 +1,6 @@
 import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 
-/** The signals by which a process is asked to end: by an orchestrator, and from a terminal. */
-const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
-
 /** Says at the end of the start what the application has left out, and works badly without. */
 @Injectable()
 export class StartUpWarnings implements OnApplicationBootstrap {
@@ -23,7 +20,8 @@ export class StartUpWarnings implements OnApplicationBootstrap {
           'CoordinatorModule.forRoot() or forRootAsync() once, in the root module: it is global.',
       );
     }
-    if (SIGNALS.every((signal) => process.listenerCount(signal) === 0)) {
+    // Orchestrators end a process with SIGTERM. A listener of SIGINT alone helps only at a terminal.
+    if (process.listenerCount('SIGTERM') === 0) {
       this.logger.warn(
         'Nothing in this process listens to SIGTERM, so it would end without waiting for the transactions in flight: their callers ' +
           'would get no answer. Call app.enableShutdownHooks() before app.listen().',

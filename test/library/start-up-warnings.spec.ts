@@ -77,18 +77,23 @@ describe('Without a listener of SIGTERM', () => {
     }
   });
   afterEach(() => {
+    process.off('SIGINT', listener);
     for (const [signal, listeners] of others) for (const each of listeners) process.on(signal, each);
   });
 
-  it('the start warns that transactions in flight would be cut off', async () => {
-    await start({ imports: [CoordinatorModule.forRoot()] }, log);
+  it.each<NodeJS.Signals[][]>([[[]], [['SIGINT']]])(
+    'the start warns that transactions in flight would be cut off: %j',
+    async (signals) => {
+      for (const signal of signals) process.on(signal, listener);
+      await start({ imports: [CoordinatorModule.forRoot()] }, log);
 
-    expect(warnings()).toEqual([
-      expect.stringMatching(
-        /^Nothing in this process listens to SIGTERM, .*Call app\.enableShutdownHooks\(\) before app\.listen\(\)/,
-      ),
-    ]);
-  });
+      expect(warnings()).toEqual([
+        expect.stringMatching(
+          /^Nothing in this process listens to SIGTERM, .*Call app\.enableShutdownHooks\(\) before app\.listen\(\)/,
+        ),
+      ]);
+    },
+  );
 
   it('an application with shutdown hooks is warned of nothing', async () => {
     const { Test } = await import('@nestjs/testing');
