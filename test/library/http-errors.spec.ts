@@ -8,6 +8,7 @@ import {
   Module,
   Param,
   Post,
+  ServiceUnavailableException,
 } from '@nestjs/common';
 import { APP_FILTER, HttpAdapterHost } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
@@ -71,6 +72,11 @@ class OrdersController {
   @Get('own-error')
   ownError(): never {
     throw new ConflictException({ reason: 'sold', by: 'the application' });
+  }
+
+  @Get('closed')
+  closed(): never {
+    throw new ServiceUnavailableException(SECRET);
   }
 
   @Get('defect')
@@ -277,7 +283,8 @@ it('The filter that the guide shows answers for every module of the application'
 
 describe.each(PLATFORMS)('ProblemFilter on %s', (_, create) => {
   it('answers every error of the application as a problem', async () => {
-    const app = await start(create, ProblemFilter);
+    const logger = new LogRecorder();
+    const app = await start(create, ProblemFilter, new ScriptedLog(), logger);
     try {
       const server = app.getHttpServer() as string;
       const own = await request(server).get('/own-error');
@@ -289,6 +296,10 @@ describe.each(PLATFORMS)('ProblemFilter on %s', (_, create) => {
       expect([defect.status, (defect.body as { code: string }).code]).toEqual([500, 'DTC_INTERNAL']);
       expect(defect.text).not.toContain('10.1.2.3');
       expect((await request(server).post('/orders/refusing')).status).toBe(409);
+      const closed = await request(server).get('/closed');
+      expect([closed.status, closed.headers['retry-after']]).toEqual([503, '1']);
+      expect(closed.text).not.toContain('10.1.2.3');
+      expect(logger.of('ProblemFilter', 'error').at(-1)?.text).toContain(SECRET);
     } finally {
       await app.close();
     }

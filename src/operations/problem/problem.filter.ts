@@ -9,7 +9,7 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { CoordinatorError, FailedAfterCommitError, NotCommittedError } from '../../coordinator/index.js';
-import { PROBLEM_CONTENT_TYPE, type Problem, problemOf } from './problem.js';
+import { PROBLEM_CONTENT_TYPE, type Problem, ProblemException, problemOf } from './problem.js';
 
 /**
  * Answers every error as `application/problem+json` (RFC 9457), on whichever HTTP platform. An unexpected error is
@@ -41,8 +41,7 @@ export class ProblemFilter implements ExceptionFilter {
       return;
     }
     const problem = problemOf(error);
-    if (problem.code === 'DTC_INTERNAL')
-      this.logger.error(error instanceof Error ? error.stack : String(error));
+    if (isHidden(error, problem)) this.logger.error(error instanceof Error ? error.stack : String(error));
     this.reply(response, problem);
   }
 
@@ -65,6 +64,12 @@ export class ProblemFilter implements ExceptionFilter {
 @Catch(CoordinatorError, NotCommittedError, FailedAfterCommitError)
 @Injectable()
 export class TransactionProblemFilter extends ProblemFilter {}
+
+/** Whether the answer tells nothing of the error, which then is in the log. */
+function isHidden(error: unknown, { code, status }: Problem): boolean {
+  if (code === 'DTC_INTERNAL') return true;
+  return error instanceof HttpException && !(error instanceof ProblemException) && status >= 500;
+}
 
 /** A failed health check has an answer of its own, made by Terminus, and passes unchanged. */
 function isHealthResult(error: unknown): error is HttpException {

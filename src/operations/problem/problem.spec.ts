@@ -1,4 +1,13 @@
-import { BadRequestException, NotFoundException } from '@nestjs/common';
+import {
+  BadRequestException,
+  ConflictException,
+  GatewayTimeoutException,
+  HttpException,
+  InternalServerErrorException,
+  NotFoundException,
+  NotImplementedException,
+  ServiceUnavailableException,
+} from '@nestjs/common';
 import { describe, expect, it } from 'vitest';
 import { NotCommittedError, OverloadedError, ServerBusyError } from '../../coordinator/index.js';
 import { ProblemException, problemOf } from './problem.js';
@@ -81,6 +90,33 @@ describe('An error is answered', () => {
     expect(problemOf(Object.assign(new Error('too large'), { statusCode: 413 }))).toMatchObject({
       status: 413,
       code: 'DTC_BODY_TOO_LARGE',
+    });
+  });
+
+  it.each([
+    [new ServiceUnavailableException('the password is x'), 503, 'DTC_REQUEST_REFUSED', 1],
+    [new NotImplementedException({ message: ['the password is x'] }), 501, 'DTC_REQUEST_REFUSED', undefined],
+    [new GatewayTimeoutException({ password: 'x' }), 504, 'DTC_REQUEST_REFUSED', undefined],
+    [new HttpException('the password is x', 599), 599, 'DTC_REQUEST_REFUSED', undefined],
+    [new InternalServerErrorException('the password is x'), 500, 'DTC_INTERNAL', undefined],
+  ])(
+    'with its status and without its text, if it is an HTTP exception from 500 on: %s',
+    (error, status, code, wait) => {
+      const problem = problemOf(error);
+
+      expect(problem).toMatchObject({ status, code });
+      expect(problem.retryAfterSeconds).toBe(wait);
+      expect(JSON.stringify(problem)).not.toContain('password');
+    },
+  );
+
+  it('with the status and the message of an HTTP exception, and without other fields of its body', () => {
+    expect(problemOf(new ConflictException({ message: 'sold', by: 'the application' }))).toEqual({
+      type: 'about:blank',
+      title: 'Conflict',
+      status: 409,
+      code: 'DTC_REQUEST_REFUSED',
+      detail: 'sold',
     });
   });
 

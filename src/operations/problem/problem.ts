@@ -73,7 +73,13 @@ const CODE_OF_STATUS: Readonly<Record<number, string>> = {
 /** How long a caller should wait that was refused for lack of a participant or of room. */
 const RETRY_AFTER_SECONDS = 1;
 
-/** @returns the answer to an error of any kind: for a filter of your own. @publicApi */
+/**
+ * The answer to an error of any kind: for a filter of your own. Of an HttpException it keeps the status, the message as the
+ * detail, and a list of messages as `errors`; from 500 on only the status. For other fields, throw a {@link ProblemException}.
+ *
+ * @returns the body, and how long to wait where the status is 503.
+ * @publicApi
+ */
 export function problemOf(error: unknown): Problem {
   if (error instanceof ProblemException) return error.problem;
   const code = (error as { code?: unknown } | null)?.code;
@@ -104,11 +110,14 @@ export function problemOf(error: unknown): Problem {
       ...(errors && { errors }),
     };
   }
+  // Only an HttpException is an answer that a program has chosen. Its text may still be that of a database.
+  const isChosen = error instanceof HttpException && status !== undefined && status < 600;
+  const kept = isChosen ? status : HttpStatus.INTERNAL_SERVER_ERROR;
   return {
-    ...untyped(HttpStatus.INTERNAL_SERVER_ERROR),
-    status: HttpStatus.INTERNAL_SERVER_ERROR,
+    ...untyped(kept),
+    status: kept,
     detail: 'Something went wrong here. It has been logged.',
-    code: 'DTC_INTERNAL',
+    code: kept === (HttpStatus.INTERNAL_SERVER_ERROR as number) ? 'DTC_INTERNAL' : 'DTC_REQUEST_REFUSED',
   };
 }
 
