@@ -23,17 +23,18 @@ export class CoordinatorHealthIndicator {
    */
   checkLife<const Key extends string>(key: Key): HealthIndicatorResult<Key> {
     const indicator = this.indicators.check(key);
-    const { restartNeeded, logProblem } = this.status.condition();
-    return restartNeeded ? indicator.down({ logProblem }) : indicator.up();
+    const { restartNeeded } = this.status.condition();
+    return restartNeeded ? indicator.down({ restartNeeded }) : indicator.up();
   }
 
   /**
    * @param key the name of the result in the answer.
-   * @returns the status, with the coordinator's condition as its details. It never throws.
+   * @returns the status, with the coordinator's condition as its details, without the problem of its log. It never throws.
    */
   check<const Key extends string>(key: Key): HealthIndicatorResult<Key> {
     const indicator = this.indicators.check(key);
-    const condition = { ...this.status.condition() };
+    // Every caller may ask for health, and the problem of the log may name files and hosts.
+    const { logProblem: _, ...condition } = this.status.condition();
     if (!condition.accepting || condition.recovering) return indicator.down(condition);
     return condition.stalled + condition.heuristic > 0
       ? indicator.degraded(condition)

@@ -15,6 +15,7 @@ export function OperatorRoute(summary: string, answer: z.ZodType): MethodDecorat
     ApiProblem(403, 'The caller may read but not act'),
     ApiProblem(404, 'It is not known'),
     ApiProblem(409, 'It would change a decision, or is not possible in the present state'),
+    ApiProblem(415, 'The body is not application/json'),
     ApiProblem(503, 'It cannot be recorded now, so nothing was done'),
   );
 }

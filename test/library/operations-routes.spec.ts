@@ -27,6 +27,7 @@ import request, { type Response, type Test as Asked } from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   CoordinatorModule,
+  LogBrokenError,
   OperatorActions,
   ParticipantRegistry,
   TransactionManager,
@@ -35,8 +36,9 @@ import {
 import { ScriptedParticipant } from '../../src/coordinator/testing/index.js';
 import { DASHBOARD_FOLDER } from '../../src/operations/dashboard.controller.js';
 import { type AdmittedCaller, type Authorize, OperationsModule } from '../../src/operations/index.js';
+import { ScriptedLog } from '../faults/scripted-log.js';
 import { LogRecorder } from './support/log-recorder.js';
-import { PLATFORMS, type Platform } from './support/platforms.js';
+import { PLATFORMS, type Platform, initialiseHttp } from './support/platforms.js';
 
 const IS_PUBLIC = 'isPublic';
 const Public = (): ClassDecorator => SetMetadata(IS_PUBLIC, true);
@@ -119,6 +121,7 @@ async function start(
   create: Platform,
   operations: DynamicModule,
   isGuarded: boolean,
+  hasOwnErrors = true,
 ): Promise<INestApplication> {
   @Global()
   @Module({ providers: [{ provide: DASHBOARD_FOLDER, useValue: folder }], exports: [DASHBOARD_FOLDER] })
@@ -130,7 +133,7 @@ async function start(
       ...(isGuarded ? [{ provide: APP_GUARD, useClass: SignedIn }] : []),
       { provide: APP_INTERCEPTOR, useClass: Envelope },
       { provide: APP_PIPE, useClass: Copying },
-      { provide: APP_FILTER, useClass: OwnErrors },
+      ...(hasOwnErrors ? [{ provide: APP_FILTER, useClass: OwnErrors }] : []),
     ],
   })
     .setLogger(new LogRecorder())
@@ -358,6 +361,99 @@ describe.each([
   it.each(['/health/live', '/health/ready', '/dashboard'])('%s answers every caller', async (path) => {
     expect((await request(app.getHttpServer() as string).get(`/api${path}`)).status).toBe(200);
   });
+});
+
+describe.each(PLATFORMS)('The action of an operator, on %s,', (_, create) => {
+  let app: INestApplication;
+
+  beforeAll(async () => {
+    // As with a cookie: the browser sends it, on whichever page the form is.
+    const authorize: Authorize = () => ({ name: 'admin', role: 'operator' });
+    // Fastify itself refuses some types, and the filter of the application would answer for it.
+    app = await start(create, OperationsModule.forRoot({ authorize }), false, false);
+  });
+  afterAll(() => app.close());
+
+  const pause = (type: string, body: string): Asked =>
+    request(app.getHttpServer() as string)
+      .post('/api/participants/shop/pause')
+      .set('Content-Type', type)
+      .send(body);
+  const isPaused = async (): Promise<boolean> => {
+    const { body } = await request(app.getHttpServer() as string).get('/api/participants');
+    return (body as { participants: [{ paused: unknown }] }).participants[0].paused !== null;
+  };
+
+  it.each([
+    ['application/x-www-form-urlencoded', 'reason=repair'],
+    ['text/plain', '{"reason":"repair"}'],
+    ['text/plain; application/json', '{"reason":"repair"}'],
+    ['multipart/form-data; boundary=x', '--x--'],
+    ['application/json-patch+json', '{"reason":"repair"}'],
+  ])('is refused with 415 as %s', async (type, body) => {
+    const { status } = await pause(type, body);
+
+    expect([status, await isPaused()]).toEqual([415, false]);
+  });
+
+  it('is refused with 415 without a body, and says how to send one', async () => {
+    const { status, body } = await request(app.getHttpServer() as string).post(
+      '/api/participants/shop/pause',
+    );
+
+    expect([status, body]).toMatchObject([
+      415,
+      {
+        code: 'DTC_UNSUPPORTED_MEDIA_TYPE',
+        detail: expect.stringContaining('Content-Type: application/json') as unknown,
+      },
+    ]);
+  });
+
+  it('is done with a body of JSON', async () => {
+    const { status } = await pause('Application/JSON; charset=utf-8', '{"reason":"repair"}');
+
+    expect([status, await isPaused()]).toEqual([200, true]);
+  });
+});
+
+it('Health does not show the problem of a broken log, and GET /coordinator shows it to a reader', async () => {
+  const problem = 'could not write /var/lib/dtc at 10.1.2.3';
+  const log = new ScriptedLog({ append: () => Promise.reject(new LogBrokenError(problem)) });
+  const module = await Test.createTestingModule({
+    imports: [
+      CoordinatorModule.forRoot({ name: 'shop', log, shutdownGraceMs: 50, completionWaitMs: 20 }),
+      OperationsModule.forRoot({ readers: [READER] }),
+    ],
+  })
+    .setLogger(new LogRecorder())
+    .compile();
+  const app = module.createNestApplication();
+  await initialiseHttp(app);
+  try {
+    for (const name of ['shop', 'bank']) {
+      app.get(ParticipantRegistry).register(new ScriptedParticipant(), { name });
+    }
+    await app.get(TransactionManager).run({ branches: [branch('shop', 1), branch('bank', 1)] });
+    const server = app.getHttpServer() as string;
+
+    for (const path of ['/health/live', '/health/ready']) {
+      const { status, body, text } = await request(server).get(path);
+      expect([path, status, body]).toMatchObject([
+        path,
+        503,
+        { error: { coordinator: { status: 'down', restartNeeded: true } } },
+      ]);
+      expect(text).not.toContain('10.1.2.3');
+      expect(text).not.toContain('logProblem');
+    }
+    const seen = await request(server).get('/coordinator').set('Authorization', `Bearer ${READER.token}`);
+    expect(seen.body).toMatchObject({
+      condition: { logProblem: expect.stringContaining(problem) as unknown },
+    });
+  } finally {
+    await app.close();
+  }
 });
 
 describe('OperationsModule', () => {

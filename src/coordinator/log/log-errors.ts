@@ -150,7 +150,7 @@ export class LogUnavailableError extends CoordinatorError {
   constructor(readonly problem: string) {
     super(
       'The decision log takes no records now, so no transaction is started. What is decided goes on, and new ones are ' +
-        'taken again as soon as the log works. The health check says what is wrong with it.',
+        'taken again as soon as the log works. GET /coordinator of OperationsModule says what is wrong with it.',
     );
   }
 }

@@ -3,6 +3,9 @@ import {
   type ExecutionContext,
   Injectable,
   SetMetadata,
+  UnsupportedMediaTypeException,
+  UseGuards,
+  applyDecorators,
   createParamDecorator,
 } from '@nestjs/common';
 import { HttpAdapterHost, Reflector } from '@nestjs/core';
@@ -17,8 +20,24 @@ interface Request {
   [CALLER]?: Caller;
 }
 
-/** Restricts a route to operators. Without it, readers may use the route. */
-export const ForOperators = (): MethodDecorator => SetMetadata(ROLE, 'operator' satisfies Role);
+/**
+ * Admits bodies of JSON only. A browser sends a form of another site with the cookies of its user, but it sends JSON across sites
+ * only after this server has allowed it.
+ */
+class JsonGuard implements CanActivate {
+  canActivate(context: ExecutionContext): boolean {
+    const { 'content-type': type } = context.switchToHttp().getRequest<Request>().headers;
+    const essence = typeof type === 'string' ? type.split(';', 1)[0]!.trim().toLowerCase() : undefined;
+    if (essence === 'application/json') return true;
+    throw new UnsupportedMediaTypeException(
+      'An action takes a body of JSON only, so nothing was done. Send it with Content-Type: application/json.',
+    );
+  }
+}
+
+/** Restricts a route to operators, and to bodies of JSON. Without it, readers may use the route. */
+export const ForOperators = (): MethodDecorator =>
+  applyDecorators(SetMetadata(ROLE, 'operator' satisfies Role), UseGuards(new JsonGuard()));
 
 /** The caller of a route, as the guard has identified it. */
 export const CalledBy = createParamDecorator(
