@@ -26,7 +26,8 @@ export class MemberStatements {
     const rows = await session.query<Row>(
       `WITH lease AS (
          UPDATE ${schema}.members SET member = $3, address = $4, draining = $5, renewed_at = clock_timestamp()
-         WHERE log = $1 AND epoch = $2 RETURNING 1),
+         WHERE log = $1 AND epoch = $2
+           AND EXISTS (SELECT FROM ${schema}.epochs WHERE log = $1 AND epoch = $2 AND token = $7) RETURNING 1),
        now AS (SELECT clock_timestamp() AS at, ${TIMELINE} AS timeline)
        SELECT epochs.epoch::text, epochs.token, epochs.first_format::text, epochs.last_format::text,
          members.member, members.address, members.draining::text, epochs.fenced_by::text, epochs.adopted_by::text,
@@ -39,7 +40,7 @@ export class MemberStatements {
              (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))::text AS locked
        FROM ${schema}.epochs AS epochs JOIN ${schema}.members AS members USING (log, epoch), now, lease
        WHERE epochs.log = $1 AND (NOT epochs.settled OR epochs.epoch = $2) ORDER BY epochs.epoch`,
-      [own.log, own.epoch, lease.member, lease.address, lease.draining, lockClassOf(own.logId)],
+      [own.log, own.epoch, lease.member, lease.address, lease.draining, lockClassOf(own.logId), own.token],
     );
     const self = rows.find(({ epoch }) => epoch === String(own.epoch));
     if (self === undefined) throw new Error('The decision log no longer has the lease of this member.');

@@ -78,6 +78,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   private readonly reservations = new Collector<WaitingRequest, Reservation>((all) => this.reserveAll(all));
   private server: LogServer | undefined;
   private coordinator: string | undefined;
+  private restarting: Promise<LogClaim> | undefined;
   private purging: NodeJS.Timeout | undefined;
   private purgingAgain: NodeJS.Timeout | undefined;
   private isPurging = false;
@@ -371,9 +372,12 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     );
   }
 
-  private async restart(): Promise<LogClaim> {
-    await this.endEpoch();
-    return this.take();
+  /** One at a time: a caller that has not waited for the last one would else be left with another epoch than the log. */
+  private restart(): Promise<LogClaim> {
+    this.restarting ??= this.endEpoch()
+      .then(() => this.take())
+      .finally(() => (this.restarting = undefined));
+    return this.restarting;
   }
 
   private async leave(): Promise<void> {

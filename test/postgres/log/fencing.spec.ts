@@ -53,6 +53,28 @@ describe('A fence of the log on PostgreSQL', () => {
     await expect(adopted).rejects.toMatchObject(FENCED);
     await append(dead.log, dead.id(1));
   });
+
+  it('is followed by one new epoch, however often that is asked for at the same time', async () => {
+    const [fenced, other] = [await bench.start(), await bench.start()];
+    await other.log.members.adopt(fenced.claim.epoch);
+
+    const claims = await Promise.all([fenced.log.members.restart(), fenced.log.members.restart()]);
+
+    expect(new Set(claims.map(({ epoch }) => epoch)).size).toBe(1);
+    const { rows } = await bench.client.query<{ last: string }>(
+      'SELECT max(epoch)::text AS last FROM dtc_log.epochs',
+    );
+    expect(rows[0]!.last).toBe(String(claims[0].epoch));
+  });
+
+  it('is not kept away by the lease of a run that has the same number and another token', async () => {
+    const member = await bench.start();
+    await bench.client.query(`UPDATE dtc_log.epochs SET token = 'of another run' WHERE epoch = $1`, [
+      member.claim.epoch,
+    ]);
+
+    await expect(member.log.members.renew(LEASE)).rejects.toThrow('no longer has the lease of this member');
+  });
 });
 
 describe('An incarnation of the log on PostgreSQL', () => {
