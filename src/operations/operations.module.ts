@@ -73,8 +73,9 @@ export class OperationsModule {
    * @throws InvalidOptionsError when an option is impossible, a token for instance that is missing or too short.
    */
   static forRoot(options: OperationsOptions): DynamicModule {
-    const access = new Access(options);
-    return configured(options, [], (decorate) => {
+    const { prefix, decorators, ...rest } = options ?? {};
+    const access = new Access(rest);
+    return configured({ prefix, decorators }, [], (decorate) => {
       decorate(access);
       return { provide: Access, useValue: access };
     });
@@ -135,10 +136,17 @@ class ConfiguredOperationsModule implements OnApplicationBootstrap {
 }
 
 function configured(
-  { prefix = '', decorators = [] }: OperationsRoutes,
+  { prefix = '', decorators = [], ...unknown }: OperationsRoutes,
   imports: readonly (Type | DynamicModule | Promise<DynamicModule> | ForwardReference)[],
   provideAccess: (decorate: (access: Access) => void) => Provider,
 ): DynamicModule {
+  const problems = Object.keys(unknown).map(
+    (key) => `${key}: is not an option of forRootAsync; who may see and act is what useFactory returns`,
+  );
+  if (!Array.isArray(decorators) || decorators.some((decorate) => typeof decorate !== 'function')) {
+    problems.push('decorators: must be a list of decorators, such as [Public()]');
+  }
+  if (problems.length > 0) throw new InvalidOptionsError('OperationsModule', problems);
   if (prefix !== '' && (typeof prefix !== 'string' || !PREFIX.test(prefix))) {
     throw new InvalidOptionsError('OperationsModule', [
       'prefix: must be a path of letters, digits, "-", "_", "." and "~", such as "admin"; it takes no parameters',

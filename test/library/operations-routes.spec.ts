@@ -465,6 +465,31 @@ describe('OperationsModule', () => {
     }
   });
 
+  it.each<[options: object, problem: string]>([
+    [{ operator: [OPERATOR] }, 'operator: is not an option of who may see and act'],
+    [{ decorators: Public() }, 'decorators: must be a list of decorators'],
+    [{ decorators: [undefined] }, 'decorators: must be a list of decorators'],
+  ])('forRoot refuses %j', (options, problem) => {
+    expect(() => OperationsModule.forRoot(options)).toThrow(problem);
+  });
+
+  it('forRootAsync refuses tokens beside the factory', () => {
+    const options = { operators: [OPERATOR], useFactory: () => ({}) };
+    expect(() => OperationsModule.forRootAsync(options)).toThrow(
+      'operators: is not an option of forRootAsync',
+    );
+  });
+
+  it.each([undefined, { prefix: 'admin' }])('does not start when the factory returns %j', async (access) => {
+    const operations = OperationsModule.forRootAsync({ useFactory: () => access as object });
+
+    await expect(
+      Test.createTestingModule({ imports: [CoordinatorModule.forRoot(), operations] })
+        .setLogger(new LogRecorder())
+        .compile(),
+    ).rejects.toMatchObject({ code: 'DTC_INVALID_OPTIONS' });
+  });
+
   it('gives its routes the decorators where a factory knows tokens', async () => {
     const useFactory = () => ({ readers: [READER] });
     const operations = OperationsModule.forRootAsync({ decorators: [Public()], useFactory });

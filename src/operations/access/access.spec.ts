@@ -105,8 +105,23 @@ describe('Access', () => {
       { operators: [OPERATOR], authorize: () => undefined },
       /decides alone/,
     ],
+    ['beside an option that is not known', { operator: [OPERATOR] }, /operator: is not an option/],
+    ['beside an option of the routes', { prefix: 'admin' }, /prefix: is not an option of who may/],
+    ['beside one host', { readers: 'anyone', hosts: 'localhost' }, /hosts: must be a list of host names/],
+    ['beside no list of hosts', { readers: 'anyone', hosts: null }, /hosts: must be a list/],
+    ['beside a host that is no text', { readers: 'anyone', hosts: [undefined] }, /hosts: must be a list/],
+    [
+      'beside a host with a port',
+      { readers: 'anyone', hosts: ['localhost:3000'] },
+      /hosts: .* without a port/,
+    ],
+    ['without a list', { readers: null, authorize: () => undefined }, /readers: must be a list/],
     ['that is a check and no function', { authorize: true }, /authorize: must be a function/],
   ])('takes no token %s', (_description, options, problem) => {
     expect(() => new Access(options as AccessOptions)).toThrow(refusal(problem));
+  });
+
+  it.each([undefined, null, 'anyone', true])('takes no options that are %j', (options) => {
+    expect(() => new Access(options as unknown as AccessOptions)).toThrow(refusal(/must be an object/));
   });
 });

@@ -77,21 +77,13 @@ export class Access {
   readonly authorize: OperationsAccess['authorize'];
 
   /**
-   * @throws InvalidOptionsError when a token is missing, too short to be a secret, or the token of another as well; or when tokens
-   * are given beside a check of the application.
+   * @throws InvalidOptionsError when an option is not known or impossible; when a token is missing, too short to be a secret, or the
+   * token of another as well; or when tokens are given beside a check of the application.
    */
-  constructor({ readers = [], operators = [], hosts, authorize }: OperationsAccess) {
-    const problems = [
-      ...(readers === 'anyone' ? [] : problemsOf('readers', readers)),
-      ...problemsOf('operators', operators),
-      ...(authorize !== undefined && typeof authorize !== 'function'
-        ? ['authorize: must be a function']
-        : []),
-      ...(authorize !== undefined && (readers.length > 0 || operators.length > 0)
-        ? ['authorize: decides alone; leave out readers and operators']
-        : []),
-    ];
+  constructor(options: OperationsAccess) {
+    const problems = problemsOf(options);
     if (problems.length > 0) throw new InvalidOptionsError('OperationsModule', problems);
+    const { readers = [], operators = [], hosts, authorize } = options;
     this.authorize = authorize;
     this.anyoneReads = readers === 'anyone';
     this.hosts = hosts && new Set(hosts.map((host) => host.toLowerCase()));
@@ -146,8 +138,49 @@ function knownAs({ name, token }: Credential, role: Role): Known {
   return { name, role, digest: digestOf(token) };
 }
 
+const KNOWN_OPTIONS: readonly string[] = ['readers', 'operators', 'hosts', 'authorize'];
+
+/** A host name or an address, without a port. */
+const HOST = /^([^\s:/[\]]+|\[[\da-f:.]+\])$/i;
+
+/** @returns what is wrong with the options, which may come from JavaScript or from a factory. No token is quoted. */
+function problemsOf(options: unknown): string[] {
+  if (typeof options !== 'object' || options === null) {
+    return ['who may see and act: must be an object, such as { readers, operators } or { authorize }'];
+  }
+  const {
+    readers = [],
+    operators = [],
+    hosts,
+    authorize,
+  } = options as Record<keyof OperationsAccess, unknown>;
+  return [
+    ...Object.keys(options)
+      .filter((key) => !KNOWN_OPTIONS.includes(key))
+      .map((key) => `${key}: is not an option of who may see and act, which are ${KNOWN_OPTIONS.join(', ')}`),
+    ...(readers === 'anyone' ? [] : credentialProblemsOf('readers', readers)),
+    ...credentialProblemsOf('operators', operators),
+    ...(hosts === undefined || isListOfHosts(hosts)
+      ? []
+      : ['hosts: must be a list of host names without a port, such as ["localhost"]']),
+    ...(authorize !== undefined && typeof authorize !== 'function' ? ['authorize: must be a function'] : []),
+    ...(authorize !== undefined && (isGiven(readers) || isGiven(operators))
+      ? ['authorize: decides alone; leave out readers and operators']
+      : []),
+  ];
+}
+
+/** Whether it is more than an empty list of credentials. */
+function isGiven(list: unknown): boolean {
+  return !Array.isArray(list) || list.length > 0;
+}
+
+function isListOfHosts(hosts: unknown): boolean {
+  return Array.isArray(hosts) && hosts.every((host) => typeof host === 'string' && HOST.test(host));
+}
+
 /** @returns what is wrong with these credentials. No token is quoted. */
-function problemsOf(list: 'readers' | 'operators', credentials: unknown): string[] {
+function credentialProblemsOf(list: 'readers' | 'operators', credentials: unknown): string[] {
   if (!Array.isArray(credentials)) return [`${list}: must be a list of credentials, { name, token }`];
   return credentials.flatMap((credential: unknown, index) => {
     const { name, token } = (credential ?? {}) as { name?: unknown; token?: unknown };
