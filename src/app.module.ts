@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import {
   type DynamicModule,
   Module,
@@ -74,7 +75,7 @@ class LastLines implements OnApplicationShutdown {
 
 /** The names by which this machine addresses itself. */
 function hostsOf({ host }: Configuration): readonly string[] {
-  return ['localhost', '127.0.0.1', '[::1]', host, `[${host}]`];
+  return ['localhost', '127.0.0.1', '[::1]', isIPv6(host) ? `[${host}]` : host];
 }
 
 function makeDecisionLog(choice: DecisionLogChoice): DecisionLog {

@@ -141,7 +141,7 @@ function knownAs({ name, token }: Credential, role: Role): Known {
 const KNOWN_OPTIONS: readonly string[] = ['readers', 'operators', 'hosts', 'authorize'];
 
 /** A host name or an address, without a port. */
-const HOST = /^([^\s:/[\]]+|\[[\da-f:.]+\])$/i;
+const HOST = /^([^\s:/[\]]+|\[[\da-f:.]+(%[\w.-]+)?\])$/i;
 
 /** @returns what is wrong with the options, which may come from JavaScript or from a factory. No token is quoted. */
 function problemsOf(options: unknown): string[] {
