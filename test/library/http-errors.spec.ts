@@ -17,6 +17,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   CoordinatorModule,
   DistributedTransaction,
+  NotCommittedError,
   OperatorActions,
   type Outcome,
   ParticipantRegistry,
@@ -46,13 +47,30 @@ class Checkout {
   async reserve(): Promise<void> {}
 }
 
+@Injectable()
+class Payments {
+  constructor(private readonly transactions: TransactionManager) {}
+
+  async pay(amount: number): Promise<string> {
+    const outcome = await this.transactions.run({ branches: [branch('payment', { amount })] });
+    if (outcome.status !== 'committed') throw new NotCommittedError(outcome);
+    return outcome.transactionId;
+  }
+}
+
 /** What a user writes: nothing here knows of HTTP statuses. */
 @Controller()
 class OrdersController {
   constructor(
     private readonly checkout: Checkout,
     private readonly transactions: TransactionManager,
+    private readonly payments: Payments,
   ) {}
+
+  @Post('payments')
+  async pay(): Promise<{ id: string }> {
+    return { id: await this.payments.pay(1) };
+  }
 
   @Post('orders/:participant')
   async place(@Param('participant') participant: string): Promise<{ answer: string }> {
@@ -117,7 +135,7 @@ async function start(
       }),
     ],
     controllers: [OrdersController],
-    providers: [Checkout, { provide: APP_FILTER, useClass: filter }],
+    providers: [Checkout, Payments, { provide: APP_FILTER, useClass: filter }],
   })
     .setLogger(logger)
     .compile();
@@ -211,6 +229,14 @@ describe.each(PLATFORMS)('In an application of a user on %s', (_, create) => {
     }
   });
 
+  it('an outcome that the program throws by itself is answered as one of a decorated method', async () => {
+    app
+      .get(ParticipantRegistry)
+      .register(new ScriptedParticipant({ prepare: 'no', commitOnePhase: 'no' }), { name: 'payment' });
+    const { status, body } = await post('/payments');
+    expect([status, body]).toMatchObject([409, { code: 'DTC_REFUSED', participant: 'payment' }]);
+  });
+
   it('a mistake in the program is 500, and is logged', async () => {
     const { status, text } = await post('/reservations');
 
@@ -267,7 +293,7 @@ it('The filter that the guide shows answers for every module of the application'
   const module = await Test.createTestingModule({
     imports: [ShopModule],
     controllers: [OrdersController],
-    providers: [Checkout],
+    providers: [Checkout, Payments],
   })
     .setLogger(new LogRecorder())
     .compile();
