@@ -273,6 +273,11 @@ describe('The application whose decisions are in PostgreSQL', () => {
     }
     await until('nothing is prepared', async () => (await shop.prepared()) === 0);
     expect(await shop.spent()).toBe(keys.length * 5_990);
+    // What was under way may have ended before its epoch is adopted.
+    await until('the epoch of the killed one is adopted', async () => {
+      const dead = 'SELECT FROM dtc_log.epochs WHERE epoch = 1 AND fenced_by IS NOT NULL';
+      return (await server.query('decisions', dead)).rows.length === 1;
+    });
     last.child.kill('SIGTERM');
     expect(await last.ended).toEqual({ code: 0, stderr: '' });
     const { rows } = await server.query<{ epoch: number; fenced_by: number }>(
