@@ -4,6 +4,7 @@ import { decisionLogConformance } from '../../../src/coordinator/testing/index.j
 import { PostgresDecisionLog } from '../../../src/postgres/index.js';
 import { creationOf } from '../../../src/postgres/log/tables.js';
 import { PostgresServer, type TestDatabase } from '../../support/postgres/server.js';
+import { EMPTY } from './members.js';
 
 let server: PostgresServer;
 let database: TestDatabase;
@@ -21,20 +22,6 @@ afterAll(async () => {
   await client.end();
   await server.stop();
 });
-
-const EMPTY = [
-  'logs',
-  'epochs',
-  'members',
-  'decisions',
-  'outcomes',
-  'reports',
-  'audits',
-  'request_keys',
-  'registrations',
-]
-  .map((table) => `DELETE FROM dtc_log.${table};`)
-  .join(' ');
 
 describe('PostgresDecisionLog', () => {
   const storage = async () => {

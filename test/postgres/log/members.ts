@@ -85,7 +85,8 @@ export class LogBench {
   }
 }
 
-const EMPTY = [
+/** Empties every table of the log. */
+export const EMPTY = [
   'logs',
   'epochs',
   'members',
