@@ -6,6 +6,7 @@ import { PostgresServerError } from './postgres-server.error.js';
 export interface Programs {
   readonly initdb: string;
   readonly pg_ctl: string;
+  readonly postgres: string;
 }
 
 /**

@@ -41,7 +41,8 @@ export class TcpProxy {
 
   private constructor(
     private readonly server: Server,
-    private readonly target: { readonly host: string; readonly port: number },
+    /** Where new connections go to. */
+    public target: { readonly host: string; readonly port: number },
   ) {
     server.on('connection', (client) => this.pair(client));
   }
