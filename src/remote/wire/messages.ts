@@ -1,0 +1,123 @@
+import { describeIssues } from '../../coordinator/describe-issues.js';
+import type { WireAnswer } from './answers.js';
+import { type WireCall, type WireRun, callSchema, envelopeSchema } from './calls.js';
+import { MAX_MESSAGE_BYTES, WIRE_VERSION } from './limits.js';
+
+/** Without its payload, which a sender holds as JSON. */
+type WithoutPayload = WireCall extends infer C ? (C extends unknown ? Omit<C, 'payload'> : never) : never;
+
+/** A call, as its sender writes it. @publicApi */
+export type OutgoingCall = WithoutPayload & {
+  /** The JSON of the payload; undefined when there is none. */
+  readonly payloadText?: string | undefined;
+};
+
+/** A message of a coordinator: calls of one of its runs to one participant. @publicApi */
+export interface OutgoingMessage {
+  readonly participant: string;
+  readonly run: WireRun;
+  readonly calls: readonly OutgoingCall[];
+}
+
+/** A call that cannot be read. Its answer says so. */
+export interface UnreadableCall {
+  readonly problem: string;
+}
+
+/** A message, as its host reads it. @publicApi */
+export interface IncomingMessage {
+  readonly participant: string;
+  readonly run: WireRun;
+  /** In the order of the message. An answer bears the place of its call. */
+  readonly calls: readonly (WireCall | UnreadableCall)[];
+}
+
+/** Why a whole message was refused: nothing of it was done. @publicApi */
+export class WireError extends Error {
+  constructor(
+    readonly code: 'DTC_WIRE_INVALID' | 'DTC_WIRE_VERSION',
+    message: string,
+  ) {
+    super(message);
+    this.name = 'WireError';
+  }
+}
+
+/** @returns one call as JSON. */
+export function encodeCall({ payloadText, ...call }: OutgoingCall): string {
+  const text = JSON.stringify(call);
+  return payloadText === undefined ? text : `${text.slice(0, -1)},"payload":${payloadText}}`;
+}
+
+/** @param calls each as {@link encodeCall} makes it. */
+export function encodeMessage(participant: string, run: WireRun, calls: readonly string[]): string {
+  const { name, logId, epoch, token, durable, isShared } = run;
+  const head = JSON.stringify({
+    version: WIRE_VERSION,
+    participant,
+    run: { name, logId, epoch, token, durable, isShared },
+  });
+  return `${head.slice(0, -1)},"calls":[${calls.join(',')}]}`;
+}
+
+/**
+ * Reads a message of a coordinator.
+ *
+ * @param value read from JSON.
+ * @throws WireError when it is not a message, or one of another version. A single call that cannot be read
+ * refuses only itself.
+ */
+export function decodeMessage(value: unknown): IncomingMessage {
+  const parsed = envelopeSchema.safeParse(value);
+  if (!parsed.success) {
+    const { version } = (value ?? {}) as { readonly version?: unknown };
+    if (Number.isInteger(version) && version !== WIRE_VERSION) {
+      throw new WireError(
+        'DTC_WIRE_VERSION',
+        `This host reads messages of version ${WIRE_VERSION}, not ${String(version)}, so nothing was done. Update the older of the two.`,
+      );
+    }
+    throw invalid(describeIssues(parsed.error).join('; '));
+  }
+  const { participant, run, calls } = parsed.data;
+  return { participant, run, calls: calls.map(decodeCall) };
+}
+
+function decodeCall(value: unknown): WireCall | UnreadableCall {
+  const call = callSchema.safeParse(value);
+  return call.success ? call.data : { problem: describeIssues(call.error).join('; ') };
+}
+
+/** @returns one answer as a line of JSON. */
+export function encodeAnswer(answer: WireAnswer): string {
+  return `${JSON.stringify(answer)}\n`;
+}
+
+/** @returns groups of calls, each with at most this number of calls and bytes. A larger call is alone. */
+export function inMessages<C extends { readonly text: string }>(
+  calls: readonly C[],
+  maxCalls: number,
+  maxBytes = MAX_MESSAGE_BYTES - 1024,
+): C[][] {
+  const groups: C[][] = [];
+  let bytes = Infinity;
+  for (const call of calls) {
+    const size = Buffer.byteLength(call.text) + 1;
+    const group = groups.at(-1);
+    if (group === undefined || group.length >= maxCalls || bytes + size > maxBytes) {
+      groups.push([call]);
+      bytes = size;
+    } else {
+      group.push(call);
+      bytes += size;
+    }
+  }
+  return groups;
+}
+
+function invalid(problem: string): WireError {
+  return new WireError(
+    'DTC_WIRE_INVALID',
+    `This is not a message of a coordinator, so nothing was done: ${problem}.`,
+  );
+}
