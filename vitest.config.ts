@@ -40,7 +40,12 @@ function placeOf({ moduleId }: TestSpecification): number {
 export const shared = defineConfig({
   // A guard: providers are found by their emitted types, whatever transforms the tests.
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
-  test: { setupFiles: ['test/setup.ts'], testTimeout: 60_000, hookTimeout: 60_000 },
+  test: {
+    globalSetup: ['test/temporary-files.ts'],
+    setupFiles: ['test/setup.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
 });
 
 export default defineConfig({

@@ -96,7 +96,8 @@ export class PostgresServer {
   /** @returns a new, empty database. */
   async createDatabase(): Promise<TestDatabase> {
     const name = `test_${++this.databases}`;
-    await this.query('postgres', `CREATE DATABASE ${name}`);
+    // Copying the files of an empty database is faster than writing each of its pages to the log of the server.
+    await this.query('postgres', `CREATE DATABASE ${name} STRATEGY FILE_COPY`);
     return this.database(name);
   }
 
