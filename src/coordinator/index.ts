@@ -46,6 +46,7 @@ export {
 } from './errors.js';
 export { AttemptAbandonedError, TransactionAbortedError } from './gate/guarded-signal.js';
 export type { Clock } from './execution/clock.js';
+export type { Decision } from './execution/inquiry-answer.js';
 export {
   GuardCallError,
   GuardConflictError,

@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { NoTransactionError, TransactionNotFoundError } from './errors.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { inquire } from './execution/inquiry.js';
+import { type Decision, inquiryAnswer } from './execution/inquiry-answer.js';
 import { outcomeNow } from './execution/outcomes.js';
 import type { TransactionRecord } from './execution/records.js';
 import { CallerSignal } from './gate/caller-signal.js';
@@ -136,6 +137,29 @@ export class TransactionManager {
    */
   outcomeOf(transactionId: string): Promise<KnownOutcome> {
     return inquire(transactionId, this.runtime);
+  }
+
+  /**
+   * Answers a participant in doubt: a branch is prepared, and its decision has not come. Any member may be asked.
+   *
+   * @returns `commit` or `abort` only where that is the decision. `wait` while the transaction is still voting, where only
+   * another member can know more, and for an id that this log has not given out. It never rejects.
+   */
+  async decisionFor(transactionId: string): Promise<Decision> {
+    const { ids, log, registry, isRestored } = this.runtime;
+    const known = await inquire(transactionId, this.runtime);
+    const origin = ids.originOf(transactionId);
+    const age = origin.kind === 'own' ? log.epoch - origin.epoch : -1;
+    return inquiryAnswer({
+      status: known.status,
+      // Of a later start this run knows nothing, and of an earlier one only what a durable log has kept.
+      isForgotten:
+        known.status === 'unknown' &&
+        known.because === 'forgotten' &&
+        (age === 0 || (age > 0 && log.durable)),
+      wasRecorded: registry.isRestoredDecision(transactionId),
+      mayPresume: isRestored && !log.isLost,
+    });
   }
 
   /**

@@ -52,6 +52,29 @@ describe('An id', () => {
     await expect(actions.forget(left, ORDER)).rejects.toMatchObject({ code: 'DTC_ACTION_REFUSED' });
   });
 
+  it('gets the decision for a participant in doubt, and wait where it is not known (fault 30)', async () => {
+    const voting = transactions.begin();
+    const aborted = await transactions.run({ branches: [], signal: AbortSignal.abort() });
+    const answers = {
+      [left]: 'commit',
+      [began]: 'commit',
+      [aborted.transactionId]: 'abort',
+      // The log of that run is this one’s, and has no decision about it.
+      [idOf('shop', 1, 2)]: 'abort',
+      [voting.id]: 'wait',
+      [idOf('shop', 2, 99)]: 'wait',
+      [idOf('shop', 3, 1)]: 'wait',
+      [idOf('shop', 1, 7, OTHER_LOG_ID)]: 'wait',
+      [idOf('bank', 1, 7)]: 'wait',
+      'no id': 'wait',
+    };
+    for (const [id, answer] of Object.entries(answers)) {
+      expect([id, await transactions.decisionFor(id)]).toEqual([id, answer]);
+    }
+    await voting.rollback();
+    expect(await transactions.decisionFor(voting.id)).toBe('abort');
+  });
+
   it.each([
     ['whose number is the place of a transaction of an earlier run', idOf('shop', 2, 1)],
     ['whose number is to come', idOf('shop', 2, 3)],
