@@ -8,7 +8,7 @@ import {
   originOf,
 } from '../../src/coordinator/index.js';
 import type { Clock } from '../../src/coordinator/execution/clock.js';
-import type { SharedDecisionLog } from '../../src/coordinator/log/shared-log.js';
+import type { FormatRange, SharedDecisionLog } from '../../src/coordinator/log/shared-log.js';
 import {
   ManualClock,
   ScriptedParticipant,
@@ -26,16 +26,25 @@ const RECOVERY_MS = 1_000;
 /** Several members over one log and the same participants, on one clock that the test moves. */
 export class Cluster {
   readonly clock = new ManualClock();
-  readonly store = new SharedMemoryStore({ now: () => this.clock.now() });
+  readonly store: SharedMemoryStore;
   readonly members: Member[] = [];
   /** Lists that are asked for meanwhile are answered only then, with what they held when they were asked for. */
   listsHeldUntil: Promise<void> | undefined;
 
-  /** @param participants by name. All members call the same. */
-  constructor(readonly participants: Readonly<Record<string, ScriptedParticipant>>) {}
+  /**
+   * @param participants by name. All members call the same.
+   * @param synchronousStandbys whether the operator has declared that only synchronous standbys take over.
+   */
+  constructor(
+    readonly participants: Readonly<Record<string, ScriptedParticipant>>,
+    synchronousStandbys = false,
+  ) {
+    this.store = new SharedMemoryStore({ now: () => this.clock.now(), synchronousStandbys });
+  }
 
-  async start(options: CoordinatorOptions = {}): Promise<Member> {
-    const member = new Member(this, options);
+  /** @param formats of records that it reads. */
+  async start(options: CoordinatorOptions = {}, formats?: FormatRange): Promise<Member> {
+    const member = new Member(this, options, formats);
     await member.open();
     this.members.push(member);
     return member;
@@ -70,8 +79,9 @@ export class Member {
   constructor(
     private readonly cluster: Cluster,
     private readonly options: CoordinatorOptions,
+    formats?: FormatRange,
   ) {
-    this.log = new SharedMemoryLog(cluster.store);
+    this.log = new SharedMemoryLog(cluster.store, formats);
   }
 
   async open(): Promise<void> {

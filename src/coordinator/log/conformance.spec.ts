@@ -26,7 +26,7 @@ describe('MemoryDecisionLog', () => {
 
 function shared(): DecisionLogStorage {
   const store = new SharedMemoryStore();
-  return { createLog: () => new SharedMemoryLog(store) };
+  return { createLog: () => new SharedMemoryLog(store), backUp: async () => store.backUp() };
 }
 
 describe('SharedMemoryLog', () => {

@@ -106,8 +106,10 @@ export class LogBrokenError extends CoordinatorError {
 }
 
 /**
- * A log that several members share lacks records that it had acknowledged: its server was restored from a backup, or a standby
- * took over that did not have them. Nothing may be presumed of what it has lost.
+ * A log that several members share lacks something that it had acknowledged: its server was restored from a backup, or a
+ * standby took over that did not have it. Nothing may be presumed of what it has lost.
+ *
+ * The numbers count the writes of the epoch: those that the log held when it last acknowledged one, and those that it holds now.
  *
  * @publicApi
  */
@@ -120,9 +122,9 @@ export class LogBehindError extends CoordinatorError {
     readonly found: number,
   ) {
     super(
-      `The decision log has acknowledged transaction ${acknowledged} of epoch ${epoch}, and now has none above ${found}: it has ` +
-        'lost decisions. This member decides nothing more, and no member rolls back what was prepared in that epoch. Bring back ' +
-        'the server that has them, or settle those branches by hand; then restart this process.',
+      `The decision log held ${acknowledged} writes of epoch ${epoch} when it last acknowledged one, and holds ${found} now: it ` +
+        'has lost decisions. This member decides nothing more, and no member rolls back what was prepared in that epoch. Bring ' +
+        'back the server that has them, or settle those branches by hand; then restart this process.',
     );
   }
 }

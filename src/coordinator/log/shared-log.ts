@@ -26,8 +26,10 @@ import type {
  *   finds out. A slow statement is given up with its connection and never cancelled.
  * - **Belief.** A row that can be read need not be replicated yet. So every answer that is read from the log, a record or
  *   a fence, is given only after a later write of the same reader has committed without a warning.
- * - **Mark.** The log keeps the highest number of each epoch, and each new connection compares it with what was acknowledged. A
- *   log that is behind has lost records: every write rejects with the code `DTC_LOG_BEHIND` until the process is restarted.
+ * - **Mark.** The log counts the writes of each epoch that add something, and each new connection compares the count with the
+ *   one that came with the last acknowledged write. What a server loses is always the end of what it was given, so every loss
+ *   of an acknowledged write is noticed, whatever the numbers of its transactions. A log that is behind ends the epoch: every
+ *   write rejects with the code `DTC_LOG_BEHIND` until the process is restarted, and nothing is ever presumed of the epoch.
  * - **Timeline.** A server that took over from another one has a new timeline, and records may be missing. Unless the
  *   operator has declared that only synchronous standbys take over, the first connection to it checks the mark and ends the
  *   epoch, as if it were fenced: {@link LogMembers.restart} takes another.
@@ -49,7 +51,7 @@ export interface SharedDecisionLog extends DecisionLog {
 
   /**
    * Makes a commit decision durable, as {@link DecisionLog.append} does. The same statement raises the high-water mark of
-   * the epoch to the number of the transaction.
+   * the epoch.
    *
    * A record without branches is an outcome only: nothing has to be delivered, so no adoption finds it. A wholly read-only
    * commit writes one before its caller is answered. A one-phase commit first writes a record whose `decider` names its

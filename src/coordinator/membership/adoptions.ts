@@ -9,6 +9,9 @@ import type { CoordinatorRun } from '../participant/participant.js';
 import { NO_BRANCHES, awaitsRecord, idPrefixOf } from '../protocol/index.js';
 import { type Judgement, mayAdopt } from './suspicion.js';
 
+/** An adoption may take so many leases: it reads everything that an epoch has left. */
+const ADOPTION_LEASES = 12;
+
 /** So many decisions that an earlier run of this process could not find out are asked for after one renewal. */
 const MAX_ASKED = 100;
 
@@ -59,10 +62,11 @@ export class Adoptions {
     this.open.clear();
   }
 
-  /** Nothing more is adopted. @returns a promise that resolves when nothing is under way. */
+  /** Nothing more is adopted. @returns a promise that resolves when nothing is under way, at the latest after one lease. */
   async stop(): Promise<void> {
     this.isStopped = true;
-    await this.underWay;
+    const { timeLimits, parts } = this.runtime;
+    await timeLimits.within(this.underWay, parts.options.leaseMs);
   }
 
   private async pass(renewal: Renewal, judgement: Judgement): Promise<void> {
@@ -92,9 +96,9 @@ export class Adoptions {
 
   private async adopt(member: MemberEpoch, judgement: Judgement): Promise<void> {
     const { timeLimits } = this.runtime;
-    const adoption = await timeLimits.within(this.members.adopt(member.epoch), judgement.leaseMs);
-    if (adoption === LATE)
-      throw new Error(`epoch ${member.epoch} was not adopted within ${judgement.leaseMs} ms`);
+    const limitMs = ADOPTION_LEASES * judgement.leaseMs;
+    const adoption = await timeLimits.within(this.members.adopt(member.epoch), limitMs);
+    if (adoption === LATE) throw new Error(`epoch ${member.epoch} was not adopted within ${limitMs} ms`);
     // The member may have been fenced meanwhile: then the adoption is the next one's.
     if (adoption === 'taken' || !this.mayGoOn(judgement)) return;
     for (const found of adoption.runs) await this.takeOver(found, member);

@@ -19,6 +19,7 @@ export class Membership {
   private readonly members: LogMembers;
   private isRenewing = false;
   private isAdopting = false;
+  private isRaising = false;
   /** The return after a fence that is under way. */
   private returning: Promise<void> | undefined;
   /** Whether what was undecided when the run was fenced has been dealt with. */
@@ -117,9 +118,26 @@ export class Membership {
       return;
     }
     if (!this.isAdopting) return;
+    void this.raiseFormat(renewal);
     const { leaseMs } = parts.options;
     const isSteady = this.lease.isSteady(parts.clock.now());
     this.adoptions.consider(renewal, { own: log.epoch, isSteady, leaseMs });
+  }
+
+  /** Writes records of a newer format as soon as every member that can still write reads it. The log checks that once more. */
+  private async raiseFormat({ format, epochs }: Renewal): Promise<void> {
+    const known = epochs.flatMap(({ isFenced, formats }) => (isFenced ? [] : [formats.last]));
+    const newest = Math.min(...known);
+    if (known.length === 0 || newest <= format || this.isRaising) return;
+    this.isRaising = true;
+    try {
+      const raised = await this.within(this.members.raiseFormat(newest), 'the log has not raised its format');
+      if (raised > format) this.say('log', `Records of the log are written in format ${raised} from now on`);
+    } catch (error) {
+      this.failed('The format of the log was not raised', error);
+    } finally {
+      this.isRaising = false;
+    }
   }
 
   /** This member was fenced: it ends what it cannot decide any more, and goes on with a new epoch. */

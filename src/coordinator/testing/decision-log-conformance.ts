@@ -23,6 +23,13 @@ export interface DecisionLogStorage {
    * @returns a log with this storage, not yet opened. Called several times, like several starts of a process.
    */
   createLog(): DecisionLog;
+  /**
+   * Keeps what the storage holds now. A log that several members share needs it.
+   *
+   * @returns a function that brings back what was kept, as if a server had taken over that lacks all that was written
+   * since. It ends every connection to the storage.
+   */
+  backUp?(): Promise<() => void | Promise<void>>;
   /** Removes the storage. */
   remove?(): void | Promise<void>;
 }
@@ -250,7 +257,10 @@ export function decisionLogConformance(
     run: async () => {
       const storage = await newStorage();
       try {
-        await check(() => storage.createLog());
+        await check(
+          () => storage.createLog(),
+          () => storage.backUp?.() ?? assert.fail('the storage of a shared log has no method backUp'),
+        );
       } finally {
         await storage.remove?.();
       }

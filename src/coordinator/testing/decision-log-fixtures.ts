@@ -11,8 +11,11 @@ import { idPrefixOf } from '../protocol/index.js';
 
 // The records that the conformance suite writes into a log, and the checks of what it reads.
 
+/** Keeps what a storage holds. @returns a function that brings it back and ends every connection to the storage. */
+export type BackUp = () => Promise<() => void | Promise<void>>;
+
 /** Checks one required behaviour of a log. */
-export type Check = (create: () => DecisionLog) => Promise<void>;
+export type Check = (create: () => DecisionLog, backUp: BackUp) => Promise<void>;
 
 /** The name of the coordinator whose log is checked. */
 export const NAME = 'shop';

@@ -11,8 +11,14 @@ import {
   reportOf,
   sorted,
 } from './decision-log-fixtures.js';
-import { adopted, refusedAsFenced, startMember, withMembers } from './shared-log-fixtures.js';
-import type { MemberEpoch } from '../log/shared-log.js';
+import {
+  type TestMember,
+  adopted,
+  refusedAsFenced,
+  startMember,
+  withMembers,
+} from './shared-log-fixtures.js';
+import type { AdoptedRun, MemberEpoch } from '../log/shared-log.js';
 import { OUTCOME_CHECKS } from './shared-log-outcomes.js';
 
 const WRITING_CHECKS: Readonly<Record<string, Check>> = {
@@ -273,6 +279,62 @@ const MEMBER_CHECKS: Readonly<Record<string, Check>> = {
     }),
 };
 
+const BEHIND = { code: 'DTC_LOG_BEHIND' };
+
+/** Everything that a member writes and that nothing would bring back. */
+const ADDITIONS: Readonly<Record<string, (member: TestMember, other: TestMember) => unknown>> = {
+  'a decision': ({ log, id }) => append(log, id(1)),
+  'a heuristic report': ({ log, id }) => log.report(reportOf(id(7))),
+  'an audit entry': ({ log }) => log.audit(auditOf(1)),
+  'a request key': ({ log, id }) => log.reserve({ key: 'k', fingerprint: 'f', transactionId: id(8) }),
+  'a registration': ({ log }) => log.register({ name: 'stock', address: 'http://stock', details: null }),
+  'a fence': (member, other) => adopted(member, other),
+};
+
+const LOSS_CHECKS: Readonly<Record<string, Check>> = {
+  ...Object.fromEntries(
+    Object.entries(ADDITIONS).map(([name, add]): [string, Check] => [
+      `a log that has lost ${name} that it had acknowledged takes nothing more, whatever else it holds`,
+      (create, backUp) =>
+        withMembers(create, 2, async (a, b) => {
+          for (const number of [1_000, 2]) await append(a.log, a.id(number));
+          const restore = await backUp();
+          await add(a, b);
+          await restore();
+          for (let turn = 0; turn < 2; turn++) await assert.rejects(() => append(a.log, a.id(3)), BEHIND);
+          await assert.rejects(async () => a.log.check(), BEHIND);
+          await assert.rejects(() => a.log.lookUp(a.id(4)), BEHIND);
+          await assert.rejects(() => a.log.members.restart(), BEHIND);
+        }),
+    ]),
+  ),
+  'nothing is presumed of an epoch of which something was lost': (create, backUp) =>
+    withMembers(create, 2, async (a, b) => {
+      await append(a.log, a.id(2));
+      const restore = await backUp();
+      await append(a.log, a.id(1));
+      await restore();
+      await assert.rejects(() => append(a.log, a.id(3)), BEHIND);
+      const [{ run, decisions }] = (await adopted(b, a)).runs as [AdoptedRun];
+      assert.deepEqual([run.durable, idsOf({ decisions })], [false, [a.id(2)]]);
+      assert.deepEqual(await b.log.outcomeOf(a.id(1)), { outcome: 'unknown', because: 'undecidable' });
+      assert.equal((await b.log.outcomeOf(a.id(2))).outcome, 'committed');
+    }),
+  'a log that has lost nothing of what it had acknowledged goes on': (create, backUp) =>
+    withMembers(create, 2, async (a, b) => {
+      for (const { log, id } of [a, b]) for (const number of [9, 1]) await append(log, id(number));
+      await a.log.end(a.id(9));
+      await a.log.check();
+      const restore = await backUp();
+      await append(b.log, b.id(2));
+      await restore();
+      await append(a.log, a.id(2));
+      assert.equal(await a.log.lookUp(a.id(1)), 'recorded');
+      await assert.rejects(() => append(b.log, b.id(3)), BEHIND);
+      await append(a.log, a.id(3));
+    }),
+};
+
 const SHARING_CHECKS: Readonly<Record<string, Check>> = {
   'every member sees the reports and audit entries of all': (create) =>
     withMembers(create, 2, async (a, b) => {
@@ -314,6 +376,7 @@ export const SHARED_CHECKS: Readonly<Record<string, Check>> = {
   ...WRITING_CHECKS,
   ...ADOPTION_CHECKS,
   ...MEMBER_CHECKS,
+  ...LOSS_CHECKS,
   ...SHARING_CHECKS,
   ...OUTCOME_CHECKS,
 };

@@ -37,8 +37,11 @@ const FORMATS: FormatRange = { first: 1, last: 1 };
 interface OwnEpoch {
   readonly row: EpochRow;
   readonly unanswered: Set<string>;
+  /** The mark of the epoch when the log last acknowledged a write. */
   acknowledged: number;
   incarnation: number;
+  /** Why it can write nothing more, where the log has lost what it had acknowledged. */
+  behind: LogBehindError | undefined;
 }
 
 /** One member's handle on a shared log in memory: what the contract says, with faults that a test chooses. */
@@ -57,7 +60,6 @@ export class SharedMemoryLog implements SharedDecisionLog {
   private readonly own = new Map<number, OwnEpoch>();
   private tables: SharedTables | undefined;
   private current: OwnEpoch | undefined;
-  private isBehind = false;
 
   constructor(
     private readonly store: SharedMemoryStore,
@@ -97,9 +99,8 @@ export class SharedMemoryLog implements SharedDecisionLog {
     const sequences = ids.map((id) => sequenceIn(id, this.opened.prefixOf(row)));
     const record = structuredClone(decision.toRecord());
     for (const id of ids) unanswered.add(id);
-    const known = this.epoch;
-    await this.write(
-      () => {
+    await this.add(
+      (mark) => {
         for (const [index, id] of ids.entries()) {
           const isRecord = index === 0 && record.branches.length > 0;
           const before = this.opened.decisions.get(id);
@@ -108,17 +109,16 @@ export class SharedMemoryLog implements SharedDecisionLog {
             this.opened.decisions.set(id, {
               epoch,
               sequence: sequences[index]!,
+              mark,
               record: isRecord ? record : null,
               endedAt,
             });
         }
-        row.highWater = Math.max(row.highWater, ...sequences);
       },
       () => {
         for (const id of ids) unanswered.delete(id);
       },
     );
-    known.acknowledged = Math.max(known.acknowledged, ...sequences);
   }
 
   async lookUp(transactionId: string): Promise<'recorded' | 'absent' | 'fenced'> {
@@ -131,8 +131,9 @@ export class SharedMemoryLog implements SharedDecisionLog {
       await this.write(() => undefined);
       return epoch !== undefined && this.opened.owns(this.epoch.row.epoch, epoch) ? isThere() : 'fenced';
     }
+    if (own.behind !== undefined) throw own.behind;
+    if (own.row.fencedBy === null) this.takeIncarnation(own);
     if (own.row.fencedBy !== null) return own.unanswered.has(transactionId) ? 'fenced' : isThere();
-    this.takeIncarnation(own);
     own.unanswered.delete(transactionId);
     return isThere();
   }
@@ -161,7 +162,7 @@ export class SharedMemoryLog implements SharedDecisionLog {
   }
 
   report(report: HeuristicRecord): Promise<void> {
-    return this.write(() => {
+    return this.add(() => {
       this.opened.reports.set(`${report.id}/${report.branchId}`, structuredClone(report));
     });
   }
@@ -174,7 +175,7 @@ export class SharedMemoryLog implements SharedDecisionLog {
   }
 
   audit(entry: AuditEntry): Promise<void> {
-    return this.write(() => {
+    return this.add(() => {
       this.opened.audits.push({ ...entry, epoch: this.epoch.row.epoch });
       this.opened.audits.splice(0, this.opened.audits.length - AUDIT_KEPT);
     });
@@ -196,7 +197,7 @@ export class SharedMemoryLog implements SharedDecisionLog {
   }
 
   reserve({ key, fingerprint, transactionId }: KeyedRequest): Promise<Reservation> {
-    return this.write(() => {
+    return this.add((): Reservation => {
       const { keys } = this.opened;
       const before = keys.get(key);
       const outcome = before && this.opened.outcomeOf(before.transactionId);
@@ -225,11 +226,11 @@ export class SharedMemoryLog implements SharedDecisionLog {
   }
 
   register(registration: ParticipantRegistration): Promise<void> {
-    return this.write(() => this.note({ ...structuredClone(registration), isRemoved: false }));
+    return this.add(() => this.note({ ...structuredClone(registration), isRemoved: false }));
   }
 
   unregister(name: string): Promise<void> {
-    return this.write(() => {
+    return this.add(() => {
       const known = this.opened.registrations.get(name);
       if (known !== undefined && !known.isRemoved) this.note({ ...known, isRemoved: true });
     });
@@ -263,7 +264,7 @@ export class SharedMemoryLog implements SharedDecisionLog {
     const { opened, epoch: own } = this;
     if (own.row.epoch === epoch || !opened.epochs.has(epoch))
       throw new RangeError(`Epoch ${epoch} is the own one, or the log has never given it out.`);
-    const adopted = await this.write(() => opened.adopt(epoch, own.row.epoch));
+    const adopted = await this.add(() => opened.adopt(epoch, own.row.epoch));
     if (adopted === undefined) return 'taken';
     return this.write(() => ({
       runs: adopted.map((row) => {
@@ -321,12 +322,24 @@ export class SharedMemoryLog implements SharedDecisionLog {
       throw new RangeError(`The log is written in format ${opened.format}.`);
     const row = opened.takeEpoch(formats);
     const { epoch, token, incarnation } = row;
-    this.current = { row, unanswered: new Set(), acknowledged: 0, incarnation };
+    this.current = { row, unanswered: new Set(), acknowledged: 0, incarnation, behind: undefined };
     this.own.set(epoch, this.current);
     const audits = opened.audits.map(({ number, at, by, action, target, reason, detail }) => {
       return { number, at, by, action, target, reason, detail };
     });
     return { logId: opened.logId, epoch, token, durable: true, decisions: [], reports: [], audits };
+  }
+
+  /** Sends a write that adds something: it raises the mark of the epoch. */
+  private async add<T>(statement: (mark: number) => T, answered?: () => void): Promise<T> {
+    const own = this.epoch;
+    let mark = 0;
+    const result = await this.write(() => {
+      mark = ++own.row.highWater;
+      return statement(mark);
+    }, answered);
+    own.acknowledged = Math.max(own.acknowledged, mark);
+    return result;
   }
 
   /**
@@ -340,6 +353,7 @@ export class SharedMemoryLog implements SharedDecisionLog {
     const { row } = own;
     try {
       await this.reach();
+      if (row.fencedBy === null || own.behind !== undefined) this.checkMark(own);
     } catch (error) {
       answered();
       throw error;
@@ -371,12 +385,18 @@ export class SharedMemoryLog implements SharedDecisionLog {
   private takeIncarnation(own: OwnEpoch): void {
     own.incarnation = ++own.row.incarnation;
     this.checkMark(own);
+    own.acknowledged = own.row.highWater;
   }
 
-  /** @throws LogBehindError when the log has lost what it had acknowledged. */
-  private checkMark({ row, acknowledged }: OwnEpoch): void {
-    this.isBehind ||= row.highWater < acknowledged;
-    if (this.isBehind) throw new LogBehindError(row.epoch, acknowledged, row.highWater);
+  /** @throws LogBehindError when the log has lost what it had acknowledged. The epoch has ended then. */
+  private checkMark(own: OwnEpoch): void {
+    const { row, acknowledged } = own;
+    if (own.behind === undefined && row.highWater < acknowledged) {
+      own.behind = new LogBehindError(row.epoch, acknowledged, row.highWater);
+      row.isBehind = true;
+      row.fencedBy ??= row.epoch;
+    }
+    if (own.behind !== undefined) throw own.behind;
     const { timeline, synchronousStandbys } = this.store.server;
     if (row.checkedOnTimeline === timeline) return;
     row.checkedOnTimeline = timeline;
@@ -387,7 +407,6 @@ export class SharedMemoryLog implements SharedDecisionLog {
   private async reach(): Promise<void> {
     await Promise.resolve();
     if (this.store.isDown) throw new Error('The log cannot be reached.');
-    if (this.current !== undefined && this.current.row.fencedBy === null) this.checkMark(this.current);
   }
 
   private ownedRow(id: string) {

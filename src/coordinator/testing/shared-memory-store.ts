@@ -19,10 +19,13 @@ export interface EpochRow extends MemberLease {
   readonly formats: FormatRange;
   readonly takenOnTimeline: number;
   incarnation: number;
+  /** How many writes of the epoch have added something. */
   highWater: number;
   purged: number;
   /** The last timeline on which the owner has found that the log still holds what it had acknowledged. */
   checkedOnTimeline: number;
+  /** Whether the owner has found that the log has lost what it had acknowledged. */
+  isBehind: boolean;
   fencedBy: number | null;
   adoptedBy: number | null;
   isSettled: boolean;
@@ -34,6 +37,8 @@ export interface EpochRow extends MemberLease {
 export interface DecisionRow {
   readonly epoch: number;
   readonly sequence: number;
+  /** The mark of the epoch that came with it. */
+  readonly mark: number;
   record: CommitRecord | null;
   endedAt: number | null;
 }
@@ -78,6 +83,7 @@ export class SharedTables {
       formats,
       takenOnTimeline: timeline,
       checkedOnTimeline: timeline,
+      isBehind: false,
       incarnation: 1,
       highWater: 0,
       purged: 0,
@@ -153,9 +159,9 @@ export class SharedTables {
     }
   }
 
-  isPresumable({ checkedOnTimeline }: EpochRow): boolean {
+  isPresumable({ checkedOnTimeline, isBehind }: EpochRow): boolean {
     const { synchronousStandbys, timeline } = this.server();
-    return synchronousStandbys || checkedOnTimeline === timeline;
+    return !isBehind && (synchronousStandbys || checkedOnTimeline === timeline);
   }
 
   outcomeOf(transactionId: string): LoggedOutcome {
@@ -207,6 +213,44 @@ export class SharedTables {
       }));
   }
 
+  /** What it holds now. @returns a function that brings it back. */
+  backUp(): () => void {
+    const saved = structuredClone({
+      epochs: [...this.epochs],
+      decisions: [...this.decisions],
+      reports: [...this.reports],
+      keys: [...this.keys],
+      audits: this.audits,
+      registrations: [...this.registrations],
+      format: this.format,
+      revision: this.revision,
+    });
+    return () => {
+      const { epochs, decisions, reports, keys, audits, registrations, ...numbers } = structuredClone(saved);
+      const rows = new Map(this.epochs);
+      this.epochs.clear();
+      // Members hold their rows.
+      for (const [epoch, row] of epochs) this.epochs.set(epoch, Object.assign(rows.get(epoch)!, row));
+      replace(this.decisions, decisions);
+      replace(this.reports, reports);
+      replace(this.keys, keys);
+      replace(this.registrations, registrations);
+      this.audits.splice(0, this.audits.length, ...audits);
+      Object.assign(this, numbers);
+    };
+  }
+
+  /** Loses decisions, and with each of them whatever its epoch has added since. */
+  lose(ids: readonly string[]): void {
+    for (const id of ids) {
+      const row = this.decisions.get(id);
+      if (row === undefined) continue;
+      const owner = this.epochs.get(row.epoch)!;
+      owner.highWater = Math.min(owner.highWater, row.mark - 1);
+      this.decisions.delete(id);
+    }
+  }
+
   raiseFormat(format: number): number {
     const live = [...this.epochs.values()].filter(({ fencedBy }) => fencedBy === null);
     if (
@@ -217,6 +261,11 @@ export class SharedTables {
     }
     return this.format;
   }
+}
+
+function replace<K, V>(map: Map<K, V>, entries: readonly (readonly [K, V])[]): void {
+  map.clear();
+  for (const [key, value] of entries) map.set(key, value);
 }
 
 /** What a test can do to the server of a shared log in memory. */
@@ -272,14 +321,16 @@ export class SharedMemoryStore {
   failOver(lose: readonly string[] = []): void {
     this.timeline++;
     this.restart();
-    for (const tables of this.tables.values()) {
-      for (const id of lose) tables.decisions.delete(id);
-      for (const row of tables.epochs.values()) {
-        const kept = [...tables.decisions.values()].filter(({ epoch }) => epoch === row.epoch);
-        if (lose.some((id) => id.startsWith(tables.prefixOf(row))))
-          row.highWater = Math.max(0, ...kept.map(({ sequence }) => sequence));
-      }
-    }
+    for (const tables of this.tables.values()) tables.lose(lose);
+  }
+
+  /** What it holds now. @returns a function that starts the server again with that, as if it were restored from a backup. */
+  backUp(): () => void {
+    const restores = [...this.tables.values()].map((tables) => tables.backUp());
+    return () => {
+      for (const restore of restores) restore();
+      this.restart();
+    };
   }
 
   of(coordinator: string): SharedTables {

@@ -5,6 +5,9 @@ interface Waiting<I, O> {
   readonly reject: (error: unknown) => void;
 }
 
+/** What one that has asked is told: a failure may be its alone. */
+export type Answer<O> = { readonly value: O } | { readonly error: unknown };
+
 /** Asks for many at once: what is asked while one question is under way goes into the next, together. */
 export class Collector<I, O> {
   private waiting: Waiting<I, O>[] = [];
@@ -16,7 +19,7 @@ export class Collector<I, O> {
    * @param most how many are asked at once.
    */
   constructor(
-    private readonly ask: (items: readonly I[]) => Promise<readonly O[]>,
+    private readonly ask: (items: readonly I[]) => Promise<readonly Answer<O>[]>,
     private readonly limit = 100_000,
     private readonly most = 1_000,
   ) {}
@@ -38,7 +41,11 @@ export class Collector<I, O> {
       const batch = this.waiting.splice(0, this.most);
       try {
         const answers = await this.ask(batch.map(({ item }) => item));
-        for (const [index, { resolve }] of batch.entries()) resolve(answers[index]!);
+        for (const [index, { resolve, reject }] of batch.entries()) {
+          const answer = answers[index]!;
+          if ('error' in answer) reject(answer.error);
+          else resolve(answer.value);
+        }
       } catch (error) {
         for (const { reject } of batch) reject(error);
       }

@@ -19,7 +19,10 @@ const MAX_ATTEMPTS = 3;
 export class OwnEpoch {
   /** Changes with each new connection. */
   incarnation = 1;
-  /** The highest number that the log has acknowledged. */
+  /**
+   * The mark of the epoch when the log last acknowledged a write. The mark counts the writes of the epoch that add
+   * something, whether they were acknowledged or not. A server that has lost one that was acknowledged has a lower mark.
+   */
   acknowledged = 0;
   /** What was sent and not answered. */
   readonly unanswered = new Set<number>();
@@ -37,6 +40,11 @@ export class OwnEpoch {
     format: number = FORMATS.first,
   ) {
     this.format = format;
+  }
+
+  /** The log has acknowledged a write, which has raised the mark so far. */
+  hasMark(mark: number): void {
+    this.acknowledged = Math.max(this.acknowledged, mark);
   }
 }
 
@@ -141,10 +149,13 @@ interface IncarnationRow {
   readonly high_water: string;
 }
 
+/** In place of the timeline on which an epoch was checked: the log had lost what it had acknowledged. */
+export const BEHIND = 'behind';
+
 /**
  * Takes a new incarnation: from then on no statement of an earlier connection has an effect. The mark of the epoch is
- * compared, and on a new timeline the epoch ends, unless only synchronous standbys take over. Where it can write nothing
- * more, the epoch says why.
+ * compared. Where it is too low the epoch ends, and nothing is presumed of it from then on. On a new timeline it ends as
+ * well, unless only synchronous standbys take over. Where it can write nothing more, the epoch says why.
  */
 export async function takeIncarnation(
   session: LogSession,
@@ -154,8 +165,8 @@ export async function takeIncarnation(
 ): Promise<void> {
   const [row] = await session.query<IncarnationRow>(
     `UPDATE ${schema}.epochs SET incarnation = incarnation + 1,
-       checked_on = CASE WHEN high_water >= $4 THEN ${TIMELINE} ELSE checked_on END,
-       fenced_by = CASE WHEN fenced_by IS NULL AND high_water >= $4 AND NOT $5 AND taken_on <> ${TIMELINE}
+       checked_on = CASE WHEN high_water >= $4 AND checked_on <> '${BEHIND}' THEN ${TIMELINE} ELSE '${BEHIND}' END,
+       fenced_by = CASE WHEN fenced_by IS NULL AND (high_water < $4 OR NOT $5 AND taken_on <> ${TIMELINE})
          THEN epoch ELSE fenced_by END
      WHERE log = $1 AND epoch = $2 AND token = $3
      RETURNING incarnation::text, fenced_by::text, high_water::text`,
@@ -167,11 +178,18 @@ export async function takeIncarnation(
     return;
   }
   own.incarnation = Number(row.incarnation);
+  // What it has found is replicated together with it.
+  own.hasMark(found);
   if (row.fenced_by !== null) own.ended ??= new FencedError(own.coordinator, own.epoch);
 }
 
-/** Whether a row of this condition is there, the epoch can still write; its row stays locked until the end of the statement. */
+/** Where this returns a row, the epoch can still write; its row stays locked until the end of the statement. */
 export function currentEpoch(schema: string, set = 'incarnation = incarnation'): string {
   return `UPDATE ${schema}.epochs SET ${set}
-    WHERE log = $1 AND epoch = $2 AND incarnation = $3 AND fenced_by IS NULL RETURNING 1`;
+    WHERE log = $1 AND epoch = $2 AND incarnation = $3 AND fenced_by IS NULL RETURNING high_water`;
+}
+
+/** As {@link currentEpoch}, for a write that adds something: it raises the mark. */
+export function countedEpoch(schema: string): string {
+  return currentEpoch(schema, 'high_water = high_water + 1');
 }

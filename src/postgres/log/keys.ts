@@ -1,9 +1,10 @@
-import type { KeyedRequest, Reservation } from '../../coordinator/index.js';
-import { idPrefixOf } from '../../coordinator/index.js';
-import { type OwnEpoch, currentEpoch } from './epoch.js';
+import { FencedError, type KeyedRequest, type Reservation, idPrefixOf } from '../../coordinator/index.js';
+import { codeOf } from '../sqlstate.js';
+import type { Answer } from './collector.js';
+import { type OwnEpoch, countedEpoch, currentEpoch } from './epoch.js';
 import type { Place } from './records.js';
 import type { ReadStatements } from './reads.js';
-import type { LogSession } from './session.js';
+import { type LogSession, UnknownResultError } from './session.js';
 import type { LogWriter } from './writer.js';
 
 type Row = Record<string, string | null>;
@@ -24,22 +25,50 @@ export class KeyStatements {
     private readonly reads: ReadStatements,
   ) {}
 
-  /** Reserves the keys of requests, each key once, with one statement for those that are free. */
+  /**
+   * Reserves the keys of requests, with one statement for those that are free.
+   *
+   * @returns the answers in the order of the requests. One that fails leaves the others as they are.
+   */
   async reserve(
     session: LogSession,
     writer: LogWriter,
     own: OwnEpoch,
     requests: readonly WaitingRequest[],
-  ): Promise<Map<WaitingRequest, Reservation>> {
-    const answers = new Map<WaitingRequest, Reservation>();
+  ): Promise<readonly Answer<Reservation>[]> {
+    const current = requests.filter(({ place }) => place.epoch === own.epoch);
+    // A key is inserted once in a statement; those that ask for it too come after the first.
+    const first = new Map<string, WaitingRequest>();
+    for (const waiting of current)
+      if (!first.has(waiting.request.key)) first.set(waiting.request.key, waiting);
     // Members that insert the same keys in the same order never wait for each other in a circle.
-    const sorted = requests.toSorted((a, b) => (a.request.key < b.request.key ? -1 : 1));
-    const taken = await writer.conditional(session, own, () => this.insert(session, own, sorted));
-    for (const waiting of sorted) {
-      if (taken.has(waiting.request.key)) answers.set(waiting, { kind: 'reserved' });
-      else answers.set(waiting, await this.earlier(session, writer, own, waiting));
+    const sorted = [...first.values()].toSorted((a, b) => (a.request.key < b.request.key ? -1 : 1));
+    const taken =
+      sorted.length === 0
+        ? new Set<string>()
+        : await writer.conditional(session, own, () => this.insert(session, own, sorted));
+    const answers: Answer<Reservation>[] = [];
+    for (const waiting of requests) {
+      const { key } = waiting.request;
+      if (waiting.place.epoch !== own.epoch)
+        answers.push({ error: new FencedError(own.coordinator, waiting.place.epoch) });
+      else if (taken.has(key) && first.get(key) === waiting) answers.push({ value: { kind: 'reserved' } });
+      else answers.push(await this.answerTo(session, writer, own, waiting));
     }
     return answers;
+  }
+
+  private async answerTo(
+    session: LogSession,
+    writer: LogWriter,
+    own: OwnEpoch,
+    waiting: WaitingRequest,
+  ): Promise<Answer<Reservation>> {
+    try {
+      return { value: await this.earlier(session, writer, own, waiting) };
+    } catch (error) {
+      return { error };
+    }
   }
 
   private async insert(
@@ -48,13 +77,13 @@ export class KeyStatements {
     requests: readonly WaitingRequest[],
   ): Promise<Set<string> | undefined> {
     const [row] = await session.query<Row>(
-      `WITH me AS (${currentEpoch(this.schema)}),
+      `WITH me AS (${countedEpoch(this.schema)}),
        inserted AS (
          INSERT INTO ${this.schema}.request_keys (log, key, fingerprint, epoch, sequence)
          SELECT $1, key, fingerprint, $2, sequence
          FROM me, unnest($4::text[], $5::text[], $6::bigint[]) AS given (key, fingerprint, sequence) ORDER BY key
          ON CONFLICT DO NOTHING RETURNING key)
-       SELECT (SELECT count(*) FROM me)::text AS me, (SELECT coalesce(json_agg(key), '[]') FROM inserted)::text AS keys`,
+       SELECT (SELECT high_water FROM me)::text AS mark, (SELECT coalesce(json_agg(key), '[]') FROM inserted)::text AS keys`,
       [
         own.log,
         own.epoch,
@@ -64,7 +93,9 @@ export class KeyStatements {
         requests.map(({ place }) => place.sequence),
       ],
     );
-    return row?.['me'] === '1' ? new Set(JSON.parse(row['keys']!) as string[]) : undefined;
+    if (row?.['mark'] === null || row === undefined) return undefined;
+    own.hasMark(Number(row['mark']));
+    return new Set(JSON.parse(row['keys']!) as string[]);
   }
 
   /** The key is another transaction's, or was a moment ago. */
@@ -121,4 +152,9 @@ export class KeyStatements {
     );
     return row?.['count'] === '1' ? true : undefined;
   }
+}
+
+/** Whether the server took a text for none that its encoding has (class 22 of SQLSTATE): then nothing was written. */
+export function isRefusedText(error: unknown): boolean {
+  return error instanceof UnknownResultError && codeOf(error.cause)?.startsWith('22') === true;
 }

@@ -1,11 +1,13 @@
 import type { Adoption, AdoptedRun, MemberEpoch, MemberLease, Renewal } from '../../coordinator/index.js';
-import { type OwnEpoch, currentEpoch } from './epoch.js';
+import { type OwnEpoch, countedEpoch, currentEpoch } from './epoch.js';
 import { type ReadStatements, numberOrNull } from './reads.js';
 import type { LogSession } from './session.js';
 import { TIMELINE } from './tables.js';
-import type { LogWriter } from './writer.js';
 
 type Row = Record<string, string | null>;
+
+/** The sessions that hold the lock of their member. */
+const holders = new WeakSet<LogSession>();
 
 /** The statements about members and their epochs. */
 export class MemberStatements {
@@ -15,14 +17,23 @@ export class MemberStatements {
     private readonly synchronousStandbys: boolean,
   ) {}
 
-  /** Takes the lock of a session that tells when the process is gone. */
+  /** Takes the lock of a session that tells when the process is gone, unless the session has it. */
   async lock(session: LogSession, { logId, epoch }: OwnEpoch): Promise<void> {
-    await session.query(`SELECT pg_catalog.pg_try_advisory_lock($1, $2)::text`, [lockClassOf(logId), epoch]);
+    if (holders.has(session)) return;
+    const [row] = await session.query<Row>(`SELECT pg_catalog.pg_try_advisory_lock($1, $2)::text AS taken`, [
+      lockClassOf(logId),
+      epoch,
+    ]);
+    if (row?.['taken'] === 'true') holders.add(session);
   }
 
-  /** Renews the lease and sees the others, in one statement. */
+  /**
+   * Renews the lease and sees the others, in one statement. A lock that was not free is tried again first: an earlier session
+   * of this process holds it until the server has noticed that its connection is lost.
+   */
   async renew(session: LogSession, own: OwnEpoch, lease: MemberLease): Promise<Renewal> {
     const { schema } = this;
+    await this.lock(session, own);
     const rows = await session.query<Row>(
       `WITH lease AS (
          UPDATE ${schema}.members SET member = $3, address = $4, draining = $5, renewed_at = clock_timestamp()
@@ -60,9 +71,9 @@ export class MemberStatements {
    * @returns the epochs that were taken; `taken` when another member has them; undefined when this member is fenced, or its
    * incarnation is another one.
    */
-  fence(session: LogSession, own: OwnEpoch, epoch: number): Promise<number[] | 'taken' | undefined> {
+  async fence(session: LogSession, own: OwnEpoch, epoch: number): Promise<number[] | 'taken' | undefined> {
     const { schema } = this;
-    return session.transaction(async () => {
+    const taken = await session.transaction(async () => {
       const rows = await session.query<Row>(
         `SELECT epoch::text, incarnation::text, fenced_by::text, adopted_by::text FROM ${schema}.epochs
          WHERE log = $1 AND epoch IN ($2, $3) ORDER BY epochs.epoch FOR UPDATE`,
@@ -80,23 +91,23 @@ export class MemberStatements {
         );
         if (adopter?.['fenced_by'] === null) return 'taken';
       }
-      const which = adoptedBy === own.epoch ? 'adopted_by = $2' : '(epoch = $3 OR adopted_by = $3)';
-      const taken = await session.query<Row>(
-        `UPDATE ${schema}.epochs SET fenced_by = coalesce(fenced_by, $2), adopted_by = $2
-         WHERE log = $1 AND $3::int IS NOT NULL AND ${which} RETURNING epoch::text`,
-        [own.log, own.epoch, epoch],
+      const which = adoptedBy === own.epoch ? 'adopted_by = $2' : '(epoch = $4 OR adopted_by = $4)';
+      return session.query<Row>(
+        `WITH me AS (${countedEpoch(schema)})
+         UPDATE ${schema}.epochs AS epochs SET fenced_by = coalesce(fenced_by, $2), adopted_by = $2 FROM me
+         WHERE log = $1 AND $4::int IS NOT NULL AND ${which} RETURNING epoch::text, me.high_water::text AS mark`,
+        [own.log, own.epoch, own.incarnation, epoch],
       );
-      return taken.map((row) => Number(row['epoch'])).toSorted((a, b) => a - b);
     });
+    if (!Array.isArray(taken)) return taken;
+    // Only now it is known to be committed.
+    for (const { mark } of taken) own.hasMark(Number(mark));
+    return taken.map((row) => Number(row['epoch'])).toSorted((a, b) => a - b);
   }
 
-  /**
-   * Reads what fenced epochs have left. The keys of what has no record are freed by the write that proves that what was read
-   * is replicated.
-   */
+  /** Reads what fenced epochs have left. It counts only after {@link freeKeys}. */
   async read(
     session: LogSession,
-    writer: LogWriter,
     own: OwnEpoch,
     fenced: number,
     epochs: readonly number[],
@@ -109,22 +120,29 @@ export class MemberStatements {
       if (known.isSettled && epoch !== fenced && reports.length === 0) continue;
       runs.push({ run, decisions: await this.reads.decisionsOf(session, own.log, epoch), reports });
     }
-    const presumable = runs.flatMap(({ run }) => (run.durable ? [run.epoch] : []));
-    await writer.conditional(session, own, async () => {
-      const [row] = await session.query<Row>(
-        `WITH me AS (${currentEpoch(this.schema)}),
-         freed AS (
-           DELETE FROM ${this.schema}.request_keys AS keys USING me WHERE keys.log = $1 AND keys.epoch = ANY($4::int[])
-             AND NOT EXISTS (SELECT FROM ${this.schema}.decisions AS decisions
-               WHERE decisions.log = $1 AND decisions.epoch = keys.epoch AND decisions.sequence = keys.sequence)
-             AND NOT EXISTS (SELECT FROM ${this.schema}.outcomes AS outcomes
-               WHERE outcomes.log = $1 AND outcomes.epoch = keys.epoch AND outcomes.sequence = keys.sequence))
-         SELECT count(*)::text AS count FROM me`,
-        [own.log, own.epoch, own.incarnation, presumable],
-      );
-      return row?.['count'] === '1' ? true : undefined;
-    });
     return { runs };
+  }
+
+  /**
+   * Frees the keys of what has no record in the presumable epochs of an adoption. This write also proves that what was read is
+   * replicated.
+   *
+   * @returns undefined when it was refused.
+   */
+  async freeKeys(session: LogSession, own: OwnEpoch, { runs }: Adoption): Promise<true | undefined> {
+    const presumable = runs.flatMap(({ run }) => (run.durable ? [run.epoch] : []));
+    const [row] = await session.query<Row>(
+      `WITH me AS (${currentEpoch(this.schema)}),
+       freed AS (
+         DELETE FROM ${this.schema}.request_keys AS keys USING me WHERE keys.log = $1 AND keys.epoch = ANY($4::int[])
+           AND NOT EXISTS (SELECT FROM ${this.schema}.decisions AS decisions
+             WHERE decisions.log = $1 AND decisions.epoch = keys.epoch AND decisions.sequence = keys.sequence)
+           AND NOT EXISTS (SELECT FROM ${this.schema}.outcomes AS outcomes
+             WHERE outcomes.log = $1 AND outcomes.epoch = keys.epoch AND outcomes.sequence = keys.sequence))
+       SELECT count(*)::text AS count FROM me`,
+      [own.log, own.epoch, own.incarnation, presumable],
+    );
+    return row?.['count'] === '1' ? true : undefined;
   }
 
   /** @returns whether nothing of an adopted epoch was open; undefined when the statement was refused. */

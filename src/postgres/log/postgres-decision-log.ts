@@ -22,10 +22,10 @@ import {
   type SharedCommitDecision,
   type SharedDecisionLog,
 } from '../../coordinator/index.js';
-import { Collector } from './collector.js';
-import { type OwnEpoch, currentEpoch, takeEpoch, takeKnownEpoch } from './epoch.js';
+import { type Answer, Collector } from './collector.js';
+import { type OwnEpoch, countedEpoch, takeEpoch, takeKnownEpoch } from './epoch.js';
 import { PostgresLogError } from './errors.js';
-import { KeyStatements, type WaitingRequest } from './keys.js';
+import { KeyStatements, type WaitingRequest, isRefusedText } from './keys.js';
 import { MemberStatements, neverGivenOut } from './members.js';
 import {
   type PostgresDecisionLogOptions,
@@ -35,9 +35,10 @@ import {
 import { FULL_PASS, Purge } from './purge.js';
 import { ReadStatements } from './reads.js';
 import { type Place, encodeAudit, encodeCommit, encodeReport, placeOf } from './records.js';
-import { LogConnection, clientConfigOf } from './session.js';
+import { LogConnection, type LogSession, clientConfigOf } from './session.js';
 import { type LogServer, checkServer, unreachable } from './tables.js';
 import { LogWriter } from './writer.js';
+import { markOf } from './writes.js';
 
 /** The longest key, fingerprint and name; the longest address; the most of the details of a registration. */
 const MAX_NAME = 200;
@@ -70,6 +71,8 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   private readonly writer: LogWriter;
   private readonly reader: LogConnection;
   private readonly leases: LogConnection;
+  /** Reads what other epochs have left: that may take long, and no decision waits for it. */
+  private readonly adopter: LogConnection;
   private readonly reads: ReadStatements;
   private readonly memberStatements: MemberStatements;
   private readonly keys: KeyStatements;
@@ -92,6 +95,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     this.writer = new LogWriter(this.config, this.settings);
     const limits = { connectMs: connectTimeoutMs, statementMs: statementTimeoutMs };
     this.reader = new LogConnection(this.config, limits);
+    this.adopter = new LogConnection(this.config, limits);
     this.reads = new ReadStatements(schema, synchronousStandbys);
     this.memberStatements = new MemberStatements(schema, this.reads, synchronousStandbys);
     this.leases = new LogConnection(this.config, limits, (session) =>
@@ -191,7 +195,8 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     clearInterval(this.purging);
     clearTimeout(this.purgingAgain);
     this.purging = undefined;
-    await Promise.all([this.writer.close(), this.reader.close(), this.leases.close()]);
+    const connections = [this.reader, this.leases, this.adopter];
+    await Promise.all([this.writer.close(), ...connections.map((connection) => connection.close())]);
   }
 
   outcomeOf(transactionId: string): Promise<LoggedOutcome> {
@@ -203,8 +208,8 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   }
 
   reserve(request: KeyedRequest): Promise<Reservation> {
-    checkLength('key', request.key, MAX_NAME);
-    checkLength('fingerprint', request.fingerprint, MAX_NAME);
+    checkText('key', request.key, MAX_NAME);
+    checkText('fingerprint', request.fingerprint, MAX_NAME);
     const sequence = this.ownSequence(request.transactionId);
     return this.reservations.add({ request, place: { epoch: this.writer.epoch.epoch, sequence } });
   }
@@ -224,10 +229,10 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   }
 
   register({ name, address, details }: ParticipantRegistration): Promise<void> {
-    checkLength('name', name, MAX_NAME);
-    checkLength('address', address, MAX_ADDRESS);
+    checkText('name', name, MAX_NAME);
+    checkText('address', address, MAX_ADDRESS);
     const text = JSON.stringify(details ?? null);
-    checkLength('details', text, MAX_DETAILS);
+    checkText('details', text, MAX_DETAILS);
     return this.changeRegistrations(
       `INSERT INTO registrations_of (log, name, address, details, revision, removed)
        SELECT $1, $4, $5, $6, revision, false FROM revised
@@ -258,19 +263,18 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   private changeRegistrations(effect: string, values: readonly unknown[]): Promise<void> {
     const { schema } = this.settings;
     return this.writer.runCurrent((session, own) =>
-      this.writer
-        .conditional(session, own, async () => {
-          const [row] = await session.query<Record<string, string | null>>(
-            `WITH me AS (${currentEpoch(schema)}),
-           revised AS (UPDATE ${schema}.logs SET last_revision = last_revision + 1 FROM me WHERE log = $1
-             RETURNING last_revision AS revision),
-           effect AS (${effect.replace('registrations_of', `${schema}.registrations`)})
-           SELECT count(*)::text AS count FROM me`,
+      this.writer.counted(session, own, async () =>
+        markOf(
+          await session.query(
+            `WITH me AS (${countedEpoch(schema)}),
+             revised AS (UPDATE ${schema}.logs SET last_revision = last_revision + 1 FROM me WHERE log = $1
+               RETURNING last_revision AS revision),
+             effect AS (${effect.replace('registrations_of', `${schema}.registrations`)})
+             SELECT high_water::text AS mark FROM me`,
             [own.log, own.epoch, own.incarnation, ...values],
-          );
-          return row?.['count'] === '1' ? true : undefined;
-        })
-        .then(() => undefined),
+          ),
+        ),
+      ),
     );
   }
 
@@ -288,7 +292,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   }
 
   /** Takes a new incarnation first, so that what is absent then stays so. */
-  private lookUpAll(ids: readonly string[]): Promise<readonly Found[]> {
+  private lookUpAll(ids: readonly string[]): Promise<readonly Answer<Found>[]> {
     return this.writer.run(async (session) => {
       const own = this.writer.epoch;
       if (own.ended === undefined) await this.writer.newIncarnation(session);
@@ -300,7 +304,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
         this.reads.recorded(session, log, [...this.writer.epochs.keys()], own.epoch, known),
       );
       const answers = new Map(known.map((place, index) => [place, found[index]!]));
-      return places.map((place) => this.foundAt(place, place && answers.get(place)));
+      return places.map((place) => ({ value: this.foundAt(place, place && answers.get(place)) }));
     });
   }
 
@@ -312,31 +316,29 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     if (own.ended !== undefined || own !== this.writer.epoch)
       return own.unanswered.has(place.sequence) ? 'fenced' : found;
     own.unanswered.delete(place.sequence);
-    if (found === 'recorded') own.acknowledged = Math.max(own.acknowledged, place.sequence);
     return found;
   }
 
-  private reserveAll(requests: readonly WaitingRequest[]): Promise<readonly Reservation[]> {
-    return this.writer.runCurrent(async (session, own) => {
-      if (requests.some(({ place }) => place.epoch !== own.epoch))
-        throw new FencedError(own.coordinator, requests[0]!.place.epoch);
-      // A key is reserved once in a statement; those that ask for it too come after it.
-      const first = new Map<string, WaitingRequest>();
-      for (const waiting of requests)
-        if (!first.has(waiting.request.key)) first.set(waiting.request.key, waiting);
-      const answers = await this.keys.reserve(session, this.writer, own, [...first.values()]);
+  private async reserveAll(requests: readonly WaitingRequest[]): Promise<readonly Answer<Reservation>[]> {
+    try {
+      return await this.writer.runCurrent((session, own) =>
+        this.keys.reserve(session, this.writer, own, requests),
+      );
+    } catch (error) {
+      // One that the database does not take keeps no other from its key.
+      if (requests.length === 1 || !isRefusedText(error)) throw error;
+      const answers: Answer<Reservation>[] = [];
       for (const waiting of requests) {
-        if (answers.has(waiting)) continue;
-        const [answer] = (await this.keys.reserve(session, this.writer, own, [waiting])).values();
-        answers.set(waiting, answer!);
+        const answer = this.reserveAll([waiting]).catch((reason: unknown) => [{ error: reason }]);
+        answers.push(...(await answer));
       }
-      return requests.map((waiting) => answers.get(waiting)!);
-    });
+      return answers;
+    }
   }
 
   private renew(lease: MemberLease): Promise<Renewal> {
-    checkLength('member', lease.member, MAX_NAME);
-    if (lease.address !== null) checkLength('address', lease.address, MAX_ADDRESS);
+    checkText('member', lease.member, MAX_NAME);
+    if (lease.address !== null) checkText('address', lease.address, MAX_ADDRESS);
     return this.leases.run(async (session) => {
       const own = this.writer.epoch;
       const renewal = await this.memberStatements.renew(session, own, lease);
@@ -348,13 +350,19 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   private async adopt(epoch: number): Promise<Adoption | 'taken'> {
     if (epoch === this.writer.epoch.epoch || !Number.isSafeInteger(epoch) || epoch < 1)
       throw neverGivenOut(epoch);
-    return this.writer.runCurrent(async (session, own) => {
-      const taken = await this.writer.conditional(session, own, () =>
-        this.memberStatements.fence(session, own, epoch),
+    const own = this.writer.epoch;
+    const conditional = <T>(statement: (session: LogSession) => Promise<T | undefined>): Promise<T> =>
+      this.writer.runCurrent(
+        (session) => this.writer.conditional(session, own, () => statement(session)),
+        own,
       );
-      if (taken === 'taken') return 'taken';
-      return this.memberStatements.read(session, this.writer, own, epoch, taken);
-    });
+    const taken = await conditional((session) => this.memberStatements.fence(session, own, epoch));
+    if (taken === 'taken') return 'taken';
+    const adoption = await this.adopter.run((session) =>
+      this.memberStatements.read(session, own, epoch, taken),
+    );
+    await conditional((session) => this.memberStatements.freeKeys(session, own, adoption));
+    return adoption;
   }
 
   private async settled(epoch: number): Promise<boolean> {
@@ -436,8 +444,13 @@ function plainEntry({ number, at, by, action, target, reason, detail }: SharedAu
   return { number, at, by, action, target, reason, detail };
 }
 
-/** @throws InvalidRequestError for what is longer than the log keeps. */
-function checkLength(what: string, text: string, most: number): void {
+/** @throws InvalidRequestError for what is longer than the log keeps, or is no text that PostgreSQL takes. */
+function checkText(what: string, text: string, most: number): void {
   if (text.length > most)
     throw new InvalidRequestError(what, `has ${text.length} characters, and the log keeps at most ${most}`);
+  if (text.includes('\0') || /\p{Surrogate}/u.test(text))
+    throw new InvalidRequestError(
+      what,
+      'has a character U+0000, or half of a surrogate pair, which the log cannot keep',
+    );
 }

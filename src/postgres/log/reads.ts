@@ -7,6 +7,7 @@ import type {
   SharedAuditEntry,
 } from '../../coordinator/index.js';
 import { AUDIT_KEPT } from '../../coordinator/log/decision-log.js';
+import { BEHIND } from './epoch.js';
 import { REPLICATED_WRITE } from '../connection/replication.js';
 import type { TextRow } from '../connection/own-queries.js';
 import { type Place, decodeAudit, decodeCommit, decodeReport } from './records.js';
@@ -15,6 +16,8 @@ import { TIMELINE } from './tables.js';
 
 /** The most records that one statement reads. */
 const PAGE = 1_000;
+/** When a statement has read so many bytes of records, it stops after the record that reaches them. */
+const PAGE_BYTES = 4 * 1024 * 1024;
 
 type Row = Record<string, string | null>;
 
@@ -25,9 +28,9 @@ export class ReadStatements {
     private readonly synchronousStandbys: boolean,
   ) {}
 
-  /** Whether no record means abort, of a row of the epochs. */
+  /** Whether no record means abort, of a row of the epochs. Never of one of which the log is known to have lost something. */
   get isPresumable(): string {
-    return this.synchronousStandbys ? 'true' : `checked_on = ${TIMELINE}`;
+    return this.synchronousStandbys ? `checked_on <> '${BEHIND}'` : `checked_on = ${TIMELINE}`;
   }
 
   /**
@@ -99,20 +102,23 @@ export class ReadStatements {
     });
   }
 
-  /** Every record of an epoch without an end, in pages. */
+  /** Every record of an epoch without an end, in pages: large records must not make a statement late. */
   async decisionsOf(session: LogSession, log: number, epoch: number): Promise<CommitRecord[]> {
     const found: CommitRecord[] = [];
     for (let after = 0; ;) {
       const rows = await session.query<Row>(
-        `SELECT sequence::text, format::text, record::text FROM ${this.schema}.decisions
-         WHERE log = $1 AND epoch = $2 AND sequence > $3 ORDER BY decisions.sequence LIMIT ${PAGE}`,
+        `WITH page AS (
+           SELECT sequence, format, record, sum(octet_length(record)) OVER (ORDER BY sequence) - octet_length(record) AS before
+           FROM (SELECT * FROM ${this.schema}.decisions WHERE log = $1 AND epoch = $2 AND sequence > $3
+             ORDER BY decisions.sequence LIMIT ${PAGE}) AS decisions)
+         SELECT sequence::text, format::text, record::text FROM page WHERE before < ${PAGE_BYTES} ORDER BY page.sequence`,
         [log, epoch, after],
       );
+      if (rows.length === 0) return found;
       for (const row of rows) {
         after = Number(row['sequence']);
         found.push(decodeCommit(nameOf({ epoch, sequence: after }), stored(row)));
       }
-      if (rows.length < PAGE) return found;
     }
   }
 

@@ -114,6 +114,15 @@ export class LogWriter {
     }
   }
 
+  /** As {@link conditional}, of a statement that answers the mark of the epoch: a later connection compares it. */
+  async counted(
+    session: LogSession,
+    own: OwnEpoch,
+    statement: () => Promise<number | undefined>,
+  ): Promise<void> {
+    own.hasMark(await this.conditional(session, own, statement));
+  }
+
   /** @returns a promise as `append` of a log has it. */
   add(write: Write): ReturnType<DecisionLog['check']> {
     const own = this.epoch;
@@ -209,15 +218,10 @@ export class LogWriter {
         const startedAt = performance.now();
         isSent = true;
         for (const sequence of sequences) own.unanswered.add(sequence);
-        await this.conditional(session, own, async () =>
-          (await this.statements.append(session, own, writes, notes)) ? true : undefined,
-        );
+        await this.counted(session, own, () => this.statements.append(session, own, writes, notes));
         if (chunk.length > 0) this.flushes.flushed(performance.now() - startedAt, chunk.length);
       }, own);
-      for (const sequence of sequences) {
-        own.unanswered.delete(sequence);
-        own.acknowledged = Math.max(own.acknowledged, sequence);
-      }
+      for (const sequence of sequences) own.unanswered.delete(sequence);
       for (const [key] of ended) this.ended.delete(key);
       for (const [key] of released) this.released.delete(key);
     } catch (error) {
@@ -237,10 +241,7 @@ export class LogWriter {
   ): Promise<void> {
     try {
       await this.runCurrent(
-        (session) =>
-          this.conditional(session, own, async () =>
-            (await this.statements.other(session, own, write)) ? true : undefined,
-          ),
+        (session) => this.counted(session, own, () => this.statements.other(session, own, write)),
         own,
       );
     } catch (error) {

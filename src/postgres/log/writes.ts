@@ -1,5 +1,5 @@
 import type { LogSession } from './session.js';
-import { type OwnEpoch, currentEpoch } from './epoch.js';
+import { type OwnEpoch, countedEpoch, currentEpoch } from './epoch.js';
 import type { Place } from './records.js';
 
 /** A decision that is to be recorded, or an outcome that needs no record. */
@@ -30,30 +30,34 @@ export interface Notes {
 /** How many audit entries are kept. */
 const AUDITS_KEPT = 1_000;
 
-/** The statements of the log that write. Each is conditional on the epoch and the incarnation of its writer. */
+/** Those that add nothing: a log that has lost one holds more than it should, and what is left is done once more. */
+const NOT_COUNTED: ReadonlySet<OtherWrite['kind']> = new Set(['progress', 'refused', 'forget', 'check']);
+
+/**
+ * The statements of the log that write. Each is conditional on the epoch and the incarnation of its writer, and answers the
+ * mark of the epoch, or undefined when it was refused.
+ */
 export class WriteStatements {
   constructor(private readonly schema: string) {}
 
   /**
    * Records decisions and outcomes, drops the records of what has ended, and raises the mark of the epoch: one statement.
    *
-   * @returns false when it had no effect, as the epoch is fenced or the incarnation is another one.
+   * @returns undefined when it had no effect, as the epoch is fenced or the incarnation is another one.
    */
   async append(
     session: LogSession,
     own: OwnEpoch,
     appends: readonly AppendWrite[],
     { ended, released }: Notes,
-  ): Promise<boolean> {
+  ): Promise<number | undefined> {
     const { schema } = this;
     const records = appends.filter(({ record }) => record !== null);
     const outcomes = appends.flatMap(({ sequence, record, others }) =>
       record === null ? [sequence, ...others] : others,
     );
-    let mark = 0;
-    for (const { sequence, others } of appends) mark = Math.max(mark, sequence, ...others);
-    const values: unknown[] = [own.log, own.epoch, own.incarnation, mark];
-    const parts = [`WITH me AS (${currentEpoch(schema, 'high_water = greatest(high_water, $4)')})`];
+    const values: unknown[] = [own.log, own.epoch, own.incarnation];
+    const parts = [`WITH me AS (${appends.length > 0 ? countedEpoch(schema) : currentEpoch(schema)})`];
     if (records.length > 0) {
       values.push(
         records.map(({ sequence }) => sequence),
@@ -86,14 +90,15 @@ export class WriteStatements {
         DELETE FROM ${schema}.request_keys AS keys USING me, ${given(values, released)}
         WHERE keys.log = $1 AND keys.epoch = given.epoch AND keys.sequence = given.sequence AND ${this.isOwned('given')})`);
     }
-    return isOne(await session.query(`${parts.join(', ')} SELECT count(*)::text AS count FROM me`, values));
+    return markOf(await session.query(`${parts.join(', ')} SELECT high_water::text AS mark FROM me`, values));
   }
 
   /** Any other write. @returns as {@link append} does. */
-  async other(session: LogSession, own: OwnEpoch, write: OtherWrite): Promise<boolean> {
+  async other(session: LogSession, own: OwnEpoch, write: OtherWrite): Promise<number | undefined> {
     const [effect, values] = this.effectOf(write, own.format);
-    const sql = `WITH me AS (${currentEpoch(this.schema)})${effect} SELECT count(*)::text AS count FROM me`;
-    return isOne(await session.query(sql, [own.log, own.epoch, own.incarnation, ...values]));
+    const me = NOT_COUNTED.has(write.kind) ? currentEpoch(this.schema) : countedEpoch(this.schema);
+    const sql = `WITH me AS (${me})${effect} SELECT high_water::text AS mark FROM me`;
+    return markOf(await session.query(sql, [own.log, own.epoch, own.incarnation, ...values]));
   }
 
   private effectOf(write: OtherWrite, format: number): readonly [string, readonly unknown[]] {
@@ -159,6 +164,7 @@ function given(values: unknown[], places: readonly Place[]): string {
   return `unnest($${values.length - 1}::int[], $${values.length}::bigint[]) AS given (epoch, sequence)`;
 }
 
-function isOne([row]: readonly { readonly count?: string | null }[]): boolean {
-  return row?.count === '1';
+/** @returns the mark that a statement has answered; undefined when it was refused. */
+export function markOf([row]: readonly { readonly mark?: string | null }[]): number | undefined {
+  return row === undefined ? undefined : Number(row.mark);
 }

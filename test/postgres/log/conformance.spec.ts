@@ -4,7 +4,7 @@ import { decisionLogConformance } from '../../../src/coordinator/testing/index.j
 import { PostgresDecisionLog } from '../../../src/postgres/index.js';
 import { creationOf } from '../../../src/postgres/log/tables.js';
 import { PostgresServer, type TestDatabase } from '../../support/postgres/server.js';
-import { EMPTY } from './members.js';
+import { EMPTY, backUp } from './members.js';
 
 let server: PostgresServer;
 let database: TestDatabase;
@@ -34,6 +34,7 @@ describe('PostgresDecisionLog', () => {
         logs.push(log);
         return log;
       },
+      backUp: () => backUp(client),
       remove: async () => {
         for (const log of logs) await log.close();
       },

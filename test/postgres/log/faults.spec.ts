@@ -110,6 +110,59 @@ describe('The log on PostgreSQL', () => {
     });
   });
 
+  it('reads large records in parts, on a connection of its own, while decisions are written', async () => {
+    const dead = await bench.start();
+    const large = 'x'.repeat(2_200_000);
+    for (const sequence of [1, 2, 3]) await append(dead.log, dead.id(sequence), large);
+    const member = await bench.start({ isProxied: true });
+    let reads = 0;
+    bench.proxy.rule = (data) => {
+      if (data.includes('WITH page AS')) reads++;
+      return 'pass';
+    };
+    await bench.client.query('BEGIN');
+    await bench.client.query('LOCK TABLE dtc_log.reports');
+    const adopted = member.log.members.adopt(dead.claim.epoch);
+    await bench.waiting('Lock');
+    await append(member.log, member.id(1));
+    await bench.client.query('ROLLBACK');
+    expect(await adopted).toMatchObject({
+      runs: [{ decisions: [1, 2, 3].map((n) => ({ id: dead.id(n) })) }],
+    });
+    // Two in the first statement, the last in the next, and none in the one after it.
+    expect(reads).toBe(3);
+  });
+
+  it('refuses one request, and none that waits together with it', async () => {
+    const latin = 'CREATE DATABASE latin ENCODING LATIN1 LOCALE C TEMPLATE template0';
+    await bench.server.query('postgres', latin.replace('LATIN1', "'LATIN1'").replace(' C ', " 'C' "));
+    const database = bench.server.database('latin');
+    const log = bench.make({ connection: database.url });
+    const { logId, epoch } = await log.open('shop');
+    const reserve = (key: string, sequence: number) =>
+      log.reserve({
+        key,
+        fingerprint: 'tea',
+        transactionId: `shop.${logId}.${epoch.toString(36)}.${sequence}`,
+      });
+    expect(await reserve('damaged', 1)).toEqual({ kind: 'reserved' });
+    await append(log, `shop.${logId}.${epoch.toString(36)}.1`);
+    await database.query(`UPDATE dtc_log.decisions SET record = 'x'`);
+    const keys = ['a', '\u2615', 'b', 'damaged', 'c'];
+    const answers = await Promise.allSettled(keys.map((key, index) => reserve(key, index + 2)));
+    expect(answers.map(({ status }) => status)).toEqual([
+      'fulfilled',
+      'rejected',
+      'fulfilled',
+      'rejected',
+      'fulfilled',
+    ]);
+    expect(answers[3]).toMatchObject({ reason: { code: 'DTC_LOG_DAMAGED' } });
+    for (const key of ['\0', '\ud800']) {
+      expect(() => reserve(key, 9)).toThrow('which the log cannot keep');
+    }
+  });
+
   it('purges outcomes and their keys, and never says aborted of them', async () => {
     const member = await bench.start();
     await member.log.reserve({ key: 'order-1', fingerprint: 'tea', transactionId: member.id(2) });

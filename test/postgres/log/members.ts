@@ -79,14 +79,11 @@ export class LogBench {
 
   /** Ends all sessions of the log at the server. */
   async endSessions(): Promise<void> {
-    await this.client.query(
-      `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'dtc log' AND datname = current_database()`,
-    );
+    await this.client.query(END_SESSIONS);
   }
 }
 
-/** Empties every table of the log. */
-export const EMPTY = [
+const TABLES = [
   'logs',
   'epochs',
   'members',
@@ -96,9 +93,27 @@ export const EMPTY = [
   'audits',
   'request_keys',
   'registrations',
-]
-  .map((table) => `DELETE FROM dtc_log.${table};`)
-  .join(' ');
+];
+
+/** Empties every table of the log. */
+export const EMPTY = TABLES.map((table) => `DELETE FROM dtc_log.${table};`).join(' ');
+
+/** Keeps what a log holds. @returns a function that brings it back, and ends every session of the log. */
+export async function backUp(client: Client): Promise<() => Promise<void>> {
+  const kept = TABLES.map((table) => `CREATE TEMPORARY TABLE kept_${table} AS TABLE dtc_log.${table};`);
+  await client.query(kept.join(' '));
+  return async () => {
+    const back = TABLES.map(
+      (table) =>
+        `INSERT INTO dtc_log.${table} OVERRIDING SYSTEM VALUE TABLE kept_${table}; DROP TABLE kept_${table};`,
+    );
+    await client.query(END_SESSIONS);
+    await client.query(`BEGIN; ${EMPTY} ${back.join(' ')} COMMIT`);
+  };
+}
+
+const END_SESSIONS = `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+  WHERE application_name = 'dtc log' AND datname = current_database()`;
 
 /** One server for the tests of a file, with an empty log for each. */
 export function useLog(): LogBench {
