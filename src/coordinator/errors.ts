@@ -17,6 +17,7 @@ export type CoordinatorErrorCode =
   | 'DTC_INVALID_PARTICIPANT'
   | 'DTC_INVALID_REQUEST'
   | 'DTC_IN_TRANSACTION'
+  | 'DTC_KEY_REUSED'
   | 'DTC_LOG_BEHIND'
   | 'DTC_LOG_BROKEN'
   | 'DTC_LOG_DAMAGED'
@@ -199,6 +200,19 @@ export class InvalidRequestError extends CoordinatorError {
     problem: string,
   ) {
     super(`${field} ${problem}.`);
+  }
+}
+
+/** The key of a request belongs to an earlier request with another fingerprint. Nothing was begun. @publicApi */
+export class KeyReusedError extends CoordinatorError {
+  readonly code = 'DTC_KEY_REUSED';
+
+  /** @param transactionId the transaction of the earlier request. */
+  constructor(readonly transactionId: string) {
+    super(
+      `The key of this request belongs to another request, whose transaction is ${transactionId}, so nothing was begun. Give every ` +
+        'request a key of its own, and repeat a request with the same fingerprint.',
+    );
   }
 }
 

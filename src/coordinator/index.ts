@@ -33,6 +33,7 @@ export {
   InvalidOptionsError,
   InvalidParticipantError,
   InvalidRequestError,
+  KeyReusedError,
   NotActiveError,
   OverloadedError,
   ParticipantNotFoundError,
@@ -152,6 +153,7 @@ export type {
   HeuristicReport,
   KnownOutcome,
   Outcome,
+  OutcomeOfTransaction,
   PendingOutcome,
 } from './outcome.js';
 export {
@@ -198,5 +200,10 @@ export {
 } from './protocol/index.js';
 export { ServerBusyError } from './server-busy.error.js';
 export { Transaction } from './transaction.js';
-export { TransactionManager } from './transaction-manager.js';
-export type { BeginOptions, TransactionRequest } from './transaction-request.js';
+export { type BegunOnce, TransactionManager } from './transaction-manager.js';
+export type {
+  BeginOnceOptions,
+  BeginOptions,
+  KeyOptions,
+  TransactionRequest,
+} from './transaction-request.js';

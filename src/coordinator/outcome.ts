@@ -1,9 +1,18 @@
 import type { AbortCause, HeuristicKind } from './protocol/index.js';
 
-/** Every participant has committed. @publicApi */
-export interface CommittedOutcome {
-  readonly status: 'committed';
+/** What every outcome says. @publicApi */
+export interface OutcomeOfTransaction {
   readonly transactionId: string;
+  /**
+   * Set where the request had a key that belongs to an earlier request. Nothing was begun: this is what has become of the
+   * transaction of the earlier request.
+   */
+  readonly repeated?: true;
+}
+
+/** Every participant has committed. @publicApi */
+export interface CommittedOutcome extends OutcomeOfTransaction {
+  readonly status: 'committed';
 }
 
 /**
@@ -12,9 +21,8 @@ export interface CommittedOutcome {
  *
  * @publicApi
  */
-export interface AbortedOutcome {
+export interface AbortedOutcome extends OutcomeOfTransaction {
   readonly status: 'aborted';
-  readonly transactionId: string;
   readonly cause: AbortCause;
   /** The participant that caused it, if a participant did. */
   readonly participant?: string;
@@ -35,9 +43,8 @@ export interface AbortedOutcome {
  *
  * @publicApi
  */
-export interface PendingOutcome {
+export interface PendingOutcome extends OutcomeOfTransaction {
   readonly status: 'pending';
-  readonly transactionId: string;
   readonly decision: 'commit' | 'unknown';
   readonly reason: string;
 }
@@ -57,9 +64,8 @@ export interface HeuristicReport {
  *
  * @publicApi
  */
-export interface HeuristicOutcome {
+export interface HeuristicOutcome extends OutcomeOfTransaction {
   readonly status: 'heuristic';
-  readonly transactionId: string;
   readonly decision: 'commit' | 'abort';
   readonly heuristic: HeuristicKind;
   readonly reports: readonly HeuristicReport[];

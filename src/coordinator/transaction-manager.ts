@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { NoTransactionError, TransactionNotFoundError } from './errors.js';
+import { InvalidRequestError, NoTransactionError, TransactionNotFoundError } from './errors.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { inquire } from './execution/inquiry.js';
 import { type Decision, inquiryAnswer } from './execution/inquiry-answer.js';
@@ -13,8 +13,18 @@ import type { KnownOutcome, Outcome } from './outcome.js';
 import type { BranchRequest } from './participant/branch-request.js';
 import { TOLD_NOTHING } from './protocol/index.js';
 import { Transaction } from './transaction.js';
-import type { BeginOptions, TransactionRequest } from './transaction-request.js';
+import type { BeginOnceOptions, BeginOptions, TransactionRequest } from './transaction-request.js';
 import { TransactionScope } from './transaction-scope.js';
+
+/**
+ * What `TransactionManager.beginOnce` answers: the transaction that was begun, or what has become of the one that an earlier
+ * request with the key has begun.
+ *
+ * @publicApi
+ */
+export type BegunOnce =
+  | { readonly transaction: Transaction; readonly earlier?: never }
+  | { readonly transaction?: never; readonly earlier: Outcome };
 
 /**
  * Runs transactions over several participants: all of them commit, or none.
@@ -36,8 +46,9 @@ export class TransactionManager {
    * If a transaction was refused only because of a conflict with another transaction, it is run again within
    * its time, as a new transaction: the outcome has the id of the last one.
    *
-   * @returns the outcome. No event after the start makes it a rejection.
-   * @throws (as a rejection) OverloadedError, ServerBusyError, ShuttingDownError, DrainingError, FencedError,
+   * @returns the outcome. No event after the start makes it a rejection. With a key that belongs to an earlier request, it is
+   * what has become of that one, and nothing was begun.
+   * @throws (as a rejection) KeyReusedError, OverloadedError, ServerBusyError, ShuttingDownError, DrainingError, FencedError,
    * LogUnavailableError, ParticipantPausedError, ParticipantStalledError, UnknownParticipantError,
    * TooManyBranchesError, BranchConflictError or InvalidRequestError. Nothing was started then.
    */
@@ -48,6 +59,7 @@ export class TransactionManager {
       const signal = read.signal === undefined ? undefined : new CallerSignal(read.signal);
       const transaction = admission.create(read.name, read.timeoutMs, read.branchCount);
       if (read.prepareInTurn) transaction.needExtras().inTurn = true;
+      if (read.requestKey !== undefined) transaction.needExtras().requestKey = read.requestKey;
       transaction.settle = resolve;
       if (signal?.isAborted !== true) {
         for (let index = 0; index < read.branchCount; index++) {
@@ -57,7 +69,8 @@ export class TransactionManager {
         signal?.listen();
       }
       heeding(signal, () => {
-        if (signal?.isAborted === true) this.startCancelled(transaction, signal);
+        if (read.requestKey !== undefined) this.runOnce(read, transaction, signal, resolve, reject);
+        else if (signal?.isAborted === true) this.startCancelled(transaction, signal);
         else if (limits.isActive) this.beginWithRoom(read, transaction, signal, resolve, reject);
         else this.runtime.begin(transaction, signal);
       });
@@ -71,21 +84,41 @@ export class TransactionManager {
    * InvalidRequestError. Nothing was started then.
    */
   begin(options: BeginOptions = {}): Transaction {
-    const { name, timeoutMs, prepareInTurn, signal: given } = readRequest(options, false);
-    const signal = given === undefined ? undefined : new CallerSignal(given);
-    const transaction = this.runtime.admission.create(name, timeoutMs, 0);
-    if (prepareInTurn) transaction.needExtras().inTurn = true;
+    const read = readRequest(options, false);
+    if (read.requestKey !== undefined)
+      throw new InvalidRequestError('key', 'has to be reserved before the start: use run() or beginOnce()');
+    const { transaction, signal } = this.make(read);
     const handle = this.handleOf(transaction);
     signal?.listen();
-    heeding(signal, () => {
-      if (signal?.isAborted === true) {
-        this.startCancelled(transaction, signal);
-        return;
-      }
-      this.runtime.admit(transaction);
-      if (signal !== undefined) transaction.listenTo(signal);
-    });
+    heeding(signal, () => this.start(transaction, signal));
     return handle;
+  }
+
+  /**
+   * Begins a transaction as {@link begin} does, for a request that must not run twice: its key is reserved first.
+   *
+   * @returns the transaction, or the outcome of the one that an earlier request with the key has begun.
+   * @throws (as a rejection) KeyReusedError, and the errors of {@link begin}. Nothing was begun then.
+   */
+  async beginOnce(options: BeginOnceOptions): Promise<BegunOnce> {
+    const read = readRequest(options, false);
+    if (read.requestKey === undefined) throw new InvalidRequestError('key', 'is needed: begin() takes none');
+    const { transaction, signal } = this.make(read);
+    transaction.needExtras().requestKey = read.requestKey;
+    const handle = this.handleOf(transaction);
+    signal?.listen();
+    try {
+      const earlier = await this.runtime.keys.reserve(transaction, () => {
+        this.runtime.admission.checkAgain(transaction);
+        this.start(transaction, signal);
+      });
+      if (earlier === undefined) return { transaction: handle };
+      signal?.stop();
+      return { earlier };
+    } catch (error) {
+      signal?.stop();
+      throw error;
+    }
   }
 
   /**
@@ -189,23 +222,87 @@ export class TransactionManager {
     return this.runtime.executor.forget(transaction);
   }
 
-  /** Starts the transaction when its database servers have room for it. */
-  private beginWithRoom(
-    { name, timeoutMs }: ReadRequest,
+  /** Makes the transaction of begin(), which is not begun yet. */
+  private make({ name, timeoutMs, prepareInTurn, signal: given }: ReadRequest): {
+    transaction: TransactionRecord;
+    signal: CallerSignal | undefined;
+  } {
+    const signal = given === undefined ? undefined : new CallerSignal(given);
+    const transaction = this.runtime.admission.create(name, timeoutMs, 0);
+    if (prepareInTurn) transaction.needExtras().inTurn = true;
+    return { transaction, signal };
+  }
+
+  private start(transaction: TransactionRecord, signal: CallerSignal | undefined): void {
+    if (signal?.isAborted === true) {
+      this.startCancelled(transaction, signal);
+      return;
+    }
+    this.runtime.admit(transaction);
+    if (signal !== undefined) transaction.listenTo(signal);
+  }
+
+  /** Starts the transaction when its key is reserved, unless an earlier request has it. */
+  private runOnce(
+    read: ReadRequest,
     transaction: TransactionRecord,
     signal: CallerSignal | undefined,
     resolve: (outcome: Outcome) => void,
     reject: (error: Error) => void,
   ): void {
+    const { admission, keys, limits } = this.runtime;
+    const begin = (): void => {
+      if (signal?.isAborted === true) {
+        keys.free(transaction);
+        this.cancelUnbegun(read, signal, resolve);
+        return;
+      }
+      admission.checkAgain(transaction);
+      if (limits.isActive) this.beginWithRoom(read, transaction, signal, resolve, reject);
+      else this.runtime.begin(transaction, signal);
+    };
+    keys.reserve(transaction, begin).then(
+      (earlier) => {
+        if (earlier === undefined) return;
+        signal?.stop();
+        resolve(earlier);
+      },
+      (error: Error) => {
+        signal?.stop();
+        reject(error);
+      },
+    );
+  }
+
+  /** The caller has cancelled a transaction that waited. Its branches are asked nothing, so the outcome is another one's. */
+  private cancelUnbegun(
+    { name, timeoutMs }: ReadRequest,
+    signal: CallerSignal,
+    resolve: (outcome: Outcome) => void,
+  ): void {
+    const cancelled = this.runtime.admission.create(name, timeoutMs, 0);
+    cancelled.settle = resolve;
+    this.startCancelled(cancelled, signal);
+  }
+
+  /** Starts the transaction when its database servers have room for it. */
+  private beginWithRoom(
+    read: ReadRequest,
+    transaction: TransactionRecord,
+    signal: CallerSignal | undefined,
+    resolve: (outcome: Outcome) => void,
+    reject: (error: Error) => void,
+  ): void {
+    const { keys } = this.runtime;
     const refuse = (error: unknown): void => {
+      keys.free(transaction);
       signal?.stop();
       reject(error as Error);
     };
     const cancel = (): void => {
       try {
-        const cancelled = this.runtime.admission.create(name, timeoutMs, 0);
-        cancelled.settle = resolve;
-        this.startCancelled(cancelled, signal!);
+        keys.free(transaction);
+        this.cancelUnbegun(read, signal!, resolve);
       } catch (error) {
         refuse(error);
       }

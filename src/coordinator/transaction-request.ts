@@ -24,8 +24,36 @@ export interface BeginOptions {
   readonly prepareInTurn?: boolean;
 }
 
+/** The key of a request that must not run twice. @publicApi */
+export interface KeyOptions {
+  /**
+   * What tells the request from all other requests of the coordinator: 1 to 200 printable ASCII characters. It is reserved
+   * before anything begins. A later request with the key begins nothing: it gets the outcome of the first one, marked as
+   * `repeated`, or `pending` with the id to ask about. Once the transaction has aborted and all is undone, the key is free.
+   *
+   * A log that several members share keeps the key for all members, across crashes, as long as it keeps outcomes. With any
+   * other log the key ends with the process: it is kept for 24 hours, for at most the latest 100,000 commits. To recognise a
+   * repeated request after a restart as well, let a participant write the key together with its changes.
+   *
+   * @default the request has no key: each repeat is a new transaction
+   */
+  readonly key?: string;
+  /**
+   * What tells the request from another one with the same key, such as a hash of its content: at most 200 printable ASCII
+   * characters. With a key, a request with another fingerprint is refused.
+   *
+   * @default '' all requests with the key are taken for the same
+   */
+  readonly fingerprint?: string;
+}
+
+/** The options of `TransactionManager.beginOnce`. @publicApi */
+export interface BeginOnceOptions extends BeginOptions, KeyOptions {
+  readonly key: string;
+}
+
 /** The request of `TransactionManager.run`. @publicApi */
-export interface TransactionRequest extends BeginOptions {
+export interface TransactionRequest extends BeginOptions, KeyOptions {
   /** The branches. A transaction without branches commits at once. */
   readonly branches: readonly BranchRequest<never>[] | readonly BranchRequest[];
 }

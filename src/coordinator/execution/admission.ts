@@ -132,7 +132,8 @@ export class Admission {
     }
   }
 
-  private fenced(): FencedError {
+  /** @returns the refusal of a run that was fenced. */
+  fenced(): FencedError {
     return new FencedError(this.options.name, this.log.shared && this.log.epoch);
   }
 

@@ -19,6 +19,7 @@ import { TimeLimits } from './time-limits.js';
 import { TransactionIds } from '../protocol/index.js';
 import { ServerLimits } from './capacity/server-limits.js';
 import type { TransactionRecord } from './records.js';
+import { RequestKeys } from './request-keys.js';
 import { TransactionRegistry } from './registry.js';
 import { UnconfirmedEnds } from './unconfirmed-ends.js';
 
@@ -59,6 +60,7 @@ export class CoordinatorRuntime {
   readonly restoration: Restoration;
   readonly observers: Observers;
   readonly reruns: Reruns;
+  readonly keys: RequestKeys;
   readonly capacities: Capacities;
   readonly limits: ServerLimits;
   readonly unconfirmed = new UnconfirmedEnds();
@@ -128,15 +130,10 @@ export class CoordinatorRuntime {
       limits,
       observers,
     );
+    this.keys = this.makeKeys();
     const { maxInFlight, timeoutMs } = options;
-    this.capacities = new Capacities(
-      participants,
-      executor.voting,
-      limits,
-      maxInFlight,
-      clock,
-      this.timeLimits,
-    );
+    const { timeLimits } = this;
+    this.capacities = new Capacities(participants, executor.voting, limits, maxInFlight, clock, timeLimits);
     const noteEnd = (id: string): void => executor.records.endedEarlier(id);
     this.restoration = new Restoration(
       executor,
@@ -193,6 +190,23 @@ export class CoordinatorRuntime {
     });
   }
 
+  private makeKeys(): RequestKeys {
+    const { log, registry, ids, limits, timeLimits, admission, executor, parts } = this;
+    const keys = new RequestKeys({
+      log,
+      registry,
+      ids,
+      limits,
+      timeLimits,
+      records: executor.records,
+      clock: parts.clock,
+      maxWaiting: parts.options.maxInFlight,
+      admission,
+    });
+    executor.keyedOver = (transaction) => keys.over(transaction);
+    return keys;
+  }
+
   /** @returns the unfinished transactions of earlier runs, once. They are not kept here afterwards. */
   takeUnfinished(): FoundRecords {
     const unfinished = { ...this.unfinished, run: this.log.run };
@@ -234,13 +248,22 @@ export class CoordinatorRuntime {
   }
 
   private startAgain(rerun: Rerun): void {
-    const { name, branches, inTurn, signal, deadlineAt, attempts, settle } = rerun;
+    const { name, branches, inTurn, deadlineAt, attempts, settle, requestKey } = rerun;
     const timeoutMs = Math.floor(deadlineAt - this.parts.clock.now());
     const transaction = this.admission.create(name, timeoutMs, branches.length);
     for (const branch of branches) this.admission.enlist(transaction, branch);
-    Object.assign(transaction.needExtras(), { inTurn, attemptsBefore: attempts });
+    Object.assign(transaction.needExtras(), { inTurn, attemptsBefore: attempts, requestKey });
     transaction.settle = settle;
-    const giveUp = (): void => this.reruns.giveUp(rerun);
+    if (requestKey === undefined) this.beginAgain(rerun, transaction);
+    else void this.takeKeyAgain(rerun, transaction);
+  }
+
+  private beginAgain(rerun: Rerun, transaction: TransactionRecord): void {
+    const { signal } = rerun;
+    const giveUp = (): void => {
+      this.keys.free(transaction);
+      this.reruns.giveUp(rerun);
+    };
     this.limits.admit({
       transaction,
       signal,
@@ -252,5 +275,23 @@ export class CoordinatorRuntime {
       refuse: giveUp,
       cancel: giveUp,
     });
+  }
+
+  /** The attempt before has freed the key. Another request may have it by now: then its outcome is the answer. */
+  private async takeKeyAgain(rerun: Rerun, transaction: TransactionRecord): Promise<void> {
+    const begin = (): void => {
+      this.admission.checkAgain(transaction);
+      if (rerun.signal?.isAborted === true) throw new TypeError('its caller has cancelled');
+      this.beginAgain(rerun, transaction);
+    };
+    try {
+      const earlier = await this.keys.reserve(transaction, begin);
+      if (earlier === undefined) return;
+      rerun.signal?.stop();
+      rerun.settle(earlier);
+    } catch {
+      // Nothing was begun, so that the outcome of the attempt before is the answer.
+      this.reruns.giveUp(rerun);
+    }
   }
 }

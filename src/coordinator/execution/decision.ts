@@ -204,6 +204,22 @@ export class UnforcedRecords {
   }
 
   /**
+   * A transaction with a key has aborted, or was never begun: its key is free. It is kept until it is written: until then
+   * only this member knows that the key is free.
+   *
+   * @param isUnknown whether the reservation may still be under way to the log.
+   */
+  released(transaction: TransactionRecord, isUnknown: boolean): void {
+    const { shared } = this.log;
+    if (shared === undefined) return;
+    const { id } = transaction;
+    const release = (): void | Promise<void> => shared.release(id);
+    // After an inquiry nothing that was sent before takes effect any more.
+    const write = isUnknown ? (): Promise<void> => shared.lookUp(id).then(release) : release;
+    this.note(transaction, write, `${id} key`);
+  }
+
+  /**
    * Some branches have acknowledged, and the decision is kept for a while. After a restart these branches do
    * not receive it again, since a participant need not remember its commits without limit.
    */

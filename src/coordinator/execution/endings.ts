@@ -24,6 +24,8 @@ interface EndingsParts {
   readonly observers: Observers;
   readonly reruns: Reruns;
   readonly limits: ServerLimits;
+  /** Nothing is left to do for a transaction whose request has a key. */
+  readonly keyedOver: (transaction: TransactionRecord) => void;
 }
 
 /** Writes, keeps and releases what belongs to a transaction, towards its end and after it. */
@@ -100,6 +102,7 @@ export class Endings {
 
   private noteEnd(transaction: TransactionRecord): void {
     const { records } = this.parts;
+    if (transaction.extras?.requestKey !== undefined) this.parts.keyedOver(transaction);
     if (isRecorded(transaction)) records.ended(transaction);
     else if (isRecordedAndRefused(transaction)) records.refused(transaction);
     if (transaction.extras?.owesForget !== true) return;

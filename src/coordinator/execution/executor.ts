@@ -77,6 +77,8 @@ export class Executor implements TransactionExecutor {
   readonly voting: Voting;
   readonly completion: Completion;
   readonly records: UnforcedRecords;
+  /** Hears of a transaction whose request has a key that nothing is left to do for it. */
+  keyedOver: (transaction: TransactionRecord) => void = () => {};
   private readonly recorder: DecisionRecorder;
   private readonly endings: Endings;
   private readonly observers: Observers;
@@ -90,7 +92,8 @@ export class Executor implements TransactionExecutor {
     this.recorder = new DecisionRecorder(log, registry, clock, random, deadlines, observers);
     this.records = new UnforcedRecords(log, observers);
     const { records } = this;
-    this.endings = new Endings({ clock, registry, records, observers, reruns, limits });
+    const keyedOver = (transaction: TransactionRecord): void => this.keyedOver(transaction);
+    this.endings = new Endings({ clock, registry, records, observers, reruns, limits, keyedOver });
     const { completionWaitMs, unconfirmed } = parts;
     const { endings } = this;
     this.completion = new Completion({

@@ -13,6 +13,8 @@ interface InquiryParts {
   readonly registry: TransactionRegistry;
   readonly limits: ServerLimits;
   readonly log: ClaimedLog;
+  /** Whether a transaction waits for the key of its request. */
+  readonly keys: { isWaiting(id: string): boolean };
 }
 
 /** Without its `transactionId`. */
@@ -29,13 +31,14 @@ export async function inquire(transactionId: string, parts: InquiryParts): Promi
 }
 
 /** @returns undefined where the log may know more than the memory. */
-function knownHere(id: string, { registry, ids, limits, log }: InquiryParts): Known | undefined {
+function knownHere(id: string, { registry, ids, limits, log, keys }: InquiryParts): Known | undefined {
   const found = registry.find(id);
   if (found !== undefined)
     return decided(found) ?? (registry.isOfEarlierRun(id) ? undefined : { status: 'pending' });
   if (ids.isCurrent(id)) {
     // It has an id, and has not begun: it may still commit.
-    if (limits.isWaiting(id) || !registry.hasBegun(id)) return { status: 'pending' };
+    const isWaiting = keys.isWaiting(id) || limits.isWaiting(id);
+    if (isWaiting || !registry.hasBegun(id)) return { status: 'pending' };
   }
   if (log.shared !== undefined) return undefined;
   return { status: 'unknown', because: ids.originOf(id).kind === 'own' ? 'forgotten' : 'foreign' };

@@ -317,6 +317,8 @@ export class TransactionExtras {
   shares: Map<ServerLimit, Share> | undefined = undefined;
   /** Whether one of its branches at these servers has been asked to prepare. */
   isAtWork = false;
+  /** The key of the caller's request, if it has one. */
+  requestKey: { readonly key: string; readonly fingerprint: string } | undefined = undefined;
   /** The number of earlier attempts at the caller's request. */
   attemptsBefore = 0;
   /** When the log is asked again for a record that it may have; 0 when it need not be. */

@@ -7,7 +7,13 @@ import { CoordinatorError } from '../errors.js';
 import { backoffMs } from './backoff.js';
 import type { Clock } from './clock.js';
 import { outcomeNow } from './outcomes.js';
-import { type BranchRecord, CALL_NONE, type TransactionRecord, preparedSibling } from './records.js';
+import {
+  type BranchRecord,
+  CALL_NONE,
+  type TransactionExtras,
+  type TransactionRecord,
+  preparedSibling,
+} from './records.js';
 
 /** The most runs of a caller's request. */
 const MAX_ATTEMPTS = 4;
@@ -22,6 +28,8 @@ export interface Rerun {
   readonly name: string;
   readonly branches: readonly BranchRequest[];
   readonly inTurn: boolean;
+  /** The key of the request, if it has one. */
+  readonly requestKey: TransactionExtras['requestKey'];
   readonly signal: CallerSignal | undefined;
   /** The deadline of the caller's request, and so of each attempt, on the coordinator's clock. */
   readonly deadlineAt: number;
@@ -94,6 +102,7 @@ export class Reruns {
         branchId,
       })),
       inTurn: extras?.inTurn === true,
+      requestKey: extras?.requestKey,
       signal,
       deadlineAt,
       attempts,

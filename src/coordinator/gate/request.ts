@@ -5,6 +5,8 @@ import type { TransactionRequest } from '../transaction-request.js';
 import { describeAnswer, messageOf } from './texts.js';
 
 const MAX_NAME_LENGTH = 100;
+/** The form of a key. A fingerprint has the same, and may be empty. */
+const KEY = /^[\x20-\x7e]{1,200}$/;
 
 /** The fields of a request, or of the options of a transaction, each read once. */
 export interface ReadRequest {
@@ -12,6 +14,7 @@ export interface ReadRequest {
   readonly timeoutMs: number | undefined;
   readonly prepareInTurn: boolean;
   readonly signal: unknown;
+  readonly requestKey: { readonly key: string; readonly fingerprint: string } | undefined;
   readonly branches: readonly unknown[];
   readonly branchCount: number;
 }
@@ -27,10 +30,12 @@ export function readRequest(request: Partial<TransactionRequest>, takesBranches:
   let timeoutMs: unknown;
   let prepareInTurn: unknown;
   let signal: unknown;
+  let key: unknown;
+  let fingerprint: unknown;
   let branches: unknown = NO_BRANCHES;
   let branchCount = 0;
   try {
-    ({ name, timeoutMs, prepareInTurn, signal } = request);
+    ({ name, timeoutMs, prepareInTurn, signal, key, fingerprint } = request);
     if (takesBranches) {
       ({ branches } = request);
       if (Array.isArray(branches)) branchCount = branches.length;
@@ -44,6 +49,7 @@ export function readRequest(request: Partial<TransactionRequest>, takesBranches:
     timeoutMs: timeoutIn(timeoutMs),
     prepareInTurn: turnsIn(prepareInTurn),
     signal,
+    requestKey: key === undefined && fingerprint === undefined ? undefined : keyIn(key, fingerprint),
     branches,
     branchCount,
   };
@@ -96,6 +102,17 @@ function timeoutIn(timeoutMs: unknown): number | undefined {
     );
   }
   return timeoutMs as number;
+}
+
+function keyIn(key: unknown, fingerprint: unknown = ''): { key: string; fingerprint: string } {
+  if (typeof key !== 'string' || !KEY.test(key)) {
+    const why = key === undefined ? 'is needed with a fingerprint, and ' : '';
+    throw new InvalidRequestError('key', `${why}must be a text of 1 to 200 printable ASCII characters`);
+  }
+  if (typeof fingerprint !== 'string' || (fingerprint !== '' && !KEY.test(fingerprint))) {
+    throw new InvalidRequestError('fingerprint', 'must be a text of at most 200 printable ASCII characters');
+  }
+  return { key, fingerprint };
 }
 
 function turnsIn(prepareInTurn: unknown): boolean {
