@@ -25,6 +25,7 @@ const RUNGS: readonly Rung[] = [
     command: ['npm', 'run', 'test:simulation', '--', '--schedules', '200000', '--seed', '1'],
   },
   { name: 'crash', command: ['npm', 'run', 'test:crash', '--', '--kills', '20', '--seed', SEED] },
+  { name: 'cluster', command: ['npm', 'run', 'test:cluster', '--', '--rounds', '2', '--seed', SEED] },
   {
     name: 'hostile',
     command: ['npx', 'vitest', 'run', 'test/hostile'],
