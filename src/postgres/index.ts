@@ -19,6 +19,7 @@ export { PostgresResourceManager } from './resource-manager.js';
 export {
   PostgresBatchParticipant,
   PostgresParticipant,
+  type PostgresParticipantBase,
   type PostgresParticipantOptions,
 } from './participant.js';
 export { type PostgresRefusalCode, isTemporaryRefusal } from './sqlstate.js';

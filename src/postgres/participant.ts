@@ -27,8 +27,8 @@ export type PostgresParticipantOptions = PostgresOptions & {
   readonly name?: string;
 };
 
-/** The common part of all participants, however their work is written. */
-abstract class PostgresParticipantBase<P>
+/** The common part of all participants, however their work is written. @publicApi */
+export abstract class PostgresParticipantBase<P>
   implements TransactionParticipant<P>, OnModuleInit, OnApplicationShutdown
 {
   private registration: Registration | undefined;

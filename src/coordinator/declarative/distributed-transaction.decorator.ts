@@ -4,9 +4,6 @@ import type { DistributedTransactionOptions } from './distributed-transaction.op
 import { InvalidMethodError, NotManagedError } from './errors.js';
 import { noteMethod, transactionsOf } from './managed.js';
 
-/** A method that returns a promise. */
-type AsyncMethod = (...args: never[]) => Promise<unknown>;
-
 /**
  * Runs a method of a provider or controller in a transaction. The transaction begins before the method, is
  * ambient within it (so that `TransactionManager.enlist` and decorated methods below add to it), commits when
@@ -30,7 +27,7 @@ type AsyncMethod = (...args: never[]) => Promise<unknown>;
  * @publicApi
  */
 export function DistributedTransaction(options: DistributedTransactionOptions = {}) {
-  return <M extends AsyncMethod>(
+  return <M extends (...args: never[]) => Promise<unknown>>(
     prototype: object,
     key: string | symbol,
     descriptor: TypedPropertyDescriptor<M>,
@@ -60,7 +57,10 @@ export function DistributedTransaction(options: DistributedTransactionOptions = 
  * The wrapper of the method. It has the method's name, length, and the metadata of other decorators, so that
  * routes, guards, schedules and listeners are found whatever the order of the decorators.
  */
-function asOriginal<M extends AsyncMethod>(method: M, wrapper: (...args: never[]) => Promise<unknown>): M {
+function asOriginal<M extends (...args: never[]) => Promise<unknown>>(
+  method: M,
+  wrapper: (...args: never[]) => Promise<unknown>,
+): M {
   for (const property of ['name', 'length']) {
     Object.defineProperty(wrapper, property, Object.getOwnPropertyDescriptor(method, property)!);
   }

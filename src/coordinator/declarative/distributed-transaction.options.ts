@@ -4,8 +4,13 @@ import { InvalidOptionsError } from '../errors.js';
 import { durationMs } from '../option-fields.js';
 
 /** The propagations that may begin a transaction, and those that never do. */
-const BEGINNING = ['required', 'requires-new'] as const;
-const NOT_BEGINNING = ['supports', 'mandatory', 'never', 'not-supported'] as const;
+const BEGINNING = ['required', 'requires-new'] as const satisfies readonly Propagation[];
+const NOT_BEGINNING = [
+  'supports',
+  'mandatory',
+  'never',
+  'not-supported',
+] as const satisfies readonly Propagation[];
 
 /**
  * How a decorated method treats the ambient transaction of its caller:
@@ -18,12 +23,12 @@ const NOT_BEGINNING = ['supports', 'mandatory', 'never', 'not-supported'] as con
  *
  * @publicApi
  */
-export type Propagation = (typeof BEGINNING)[number] | (typeof NOT_BEGINNING)[number];
+export type Propagation = 'required' | 'requires-new' | 'supports' | 'mandatory' | 'never' | 'not-supported';
 
 /** The options of `@DistributedTransaction` with a propagation that may begin a transaction. @publicApi */
 export interface BeginningOptions {
   /** @default 'required' */
-  readonly propagation?: (typeof BEGINNING)[number];
+  readonly propagation?: 'required' | 'requires-new';
   /**
    * The purpose of the transaction, in logs and listings: at most 100 characters. Without effect when the
    * method joins one.
@@ -49,7 +54,7 @@ export interface BeginningOptions {
 
 /** The options of `@DistributedTransaction` with a propagation that never begins a transaction. @publicApi */
 export interface JoiningOptions {
-  readonly propagation: (typeof NOT_BEGINNING)[number];
+  readonly propagation: 'supports' | 'mandatory' | 'never' | 'not-supported';
 }
 
 /** The options of `@DistributedTransaction`. @publicApi */

@@ -14,7 +14,7 @@ import {
 } from '../protocol/index.js';
 import type { Clock } from './clock.js';
 import type { CompletionAttempt } from './delivery.js';
-import type { BranchRecord, Incident, TransactionRecord } from './records.js';
+import type { BranchRecord, IncidentType, TransactionRecord } from './records.js';
 
 /** An answer to prepare that is not a yes. */
 export interface PrepareProblem {
@@ -109,7 +109,7 @@ export const NO_TRACING: Tracing = { begun() {}, takenUp() {} };
  */
 export type UndecidedReason = 'earlier-run' | 'later-run' | 'other-log' | 'other-coordinator' | 'malformed';
 
-/** A prepared branch that this coordinator cannot decide, and leaves unchanged. */
+/** A prepared branch that this coordinator cannot decide, and leaves unchanged. @publicApi */
 export interface UndecidedBranch {
   /** As the participant lists them; null if it is not a text. */
   readonly transactionId: string | null;
@@ -301,7 +301,7 @@ export class Observers {
     this.observer.defect(error, where);
   }
 
-  private note(branch: BranchRecord, type: Incident['type'], attempt: number, message: string): void {
+  private note(branch: BranchRecord, type: IncidentType, attempt: number, message: string): void {
     const { transaction, index } = branch;
     const atUs = transaction.elapsedUs(this.clock.now());
     transaction.note({ atUs, type, branch: index, attempt, message });

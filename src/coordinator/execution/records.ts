@@ -51,22 +51,25 @@ export interface TransactionExecutor extends ProtocolEffects<TransactionRecord> 
   listenerFailed(owner: string, error: unknown): void;
 }
 
+/** What happened, and does not happen to every branch. @publicApi */
+export type IncidentType =
+  | 'refused'
+  | 'prepare-failed'
+  | 'prepare-timed-out'
+  | 'late-answer'
+  | 'attempt-failed'
+  | 'attempt-timed-out'
+  | 'stalled'
+  | 'held'
+  | 'heuristic'
+  | 'reopened'
+  | 'record-unknown';
+
 /** An irregular event at one branch. */
 export interface Incident {
   /** Microseconds since the transaction began. */
   readonly atUs: number;
-  readonly type:
-    | 'refused'
-    | 'prepare-failed'
-    | 'prepare-timed-out'
-    | 'late-answer'
-    | 'attempt-failed'
-    | 'attempt-timed-out'
-    | 'stalled'
-    | 'held'
-    | 'heuristic'
-    | 'reopened'
-    | 'record-unknown';
+  readonly type: IncidentType;
   /** The index of the branch, or -1 when no branch is concerned. */
   readonly branch: number;
   /** The attempt, from 1; 0 when there is none. */

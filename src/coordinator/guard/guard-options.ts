@@ -1,8 +1,7 @@
+import type { Awaitable } from './awaitable.js';
 import { InvalidOptionsError } from '../errors.js';
 import { describeAnswer, messageOf } from '../gate/texts.js';
 import type { Vote } from '../participant/participant.js';
-
-export type Awaitable<T> = T | PromiseLike<T>;
 
 /** The required methods of a GuardStore. */
 const STORE_METHODS = ['get', 'insert', 'put'] as const;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { endOf } from '../gate/end-of.js';
 import type { AbortVote } from '../participant/participant.js';
-import type { Awaitable } from './guard-options.js';
+import type { Awaitable } from './awaitable.js';
 import type { GuardRecord } from './guard-store.js';
 import type { GuardedStore } from './guarded-store.js';
 

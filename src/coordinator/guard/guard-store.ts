@@ -1,3 +1,4 @@
+import type { Awaitable } from './awaitable.js';
 import { type AbortVote, type Vote, isRefusal } from '../participant/participant.js';
 
 /**
@@ -34,8 +35,6 @@ export type GuardRecord =
 
 /** Whether an effect was started and its end was not recorded, or is known to have failed. @publicApi */
 export type GuardStep = 'begun' | 'failed';
-
-type Awaitable<T> = T | Promise<T>;
 
 /**
  * Stores the records of a guard. The records should be as durable as the work: if the work outlives the

@@ -2,7 +2,7 @@ import { isAtHand } from '../gate/end-of.js';
 import { settled } from '../gate/settled.js';
 import { describeAnswer } from '../gate/texts.js';
 import { GuardStoreError } from './guard-errors.js';
-import type { Awaitable } from './guard-options.js';
+import type { Awaitable } from './awaitable.js';
 import type { GuardRecord, GuardStore } from './guard-store.js';
 import { recordIn } from './record-in.js';
 

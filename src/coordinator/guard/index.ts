@@ -1,3 +1,4 @@
+export type { Awaitable } from './awaitable.js';
 export type { GuardRecord, GuardStep, GuardStore } from './guard-store.js';
 export { MemoryGuardStore, type MemoryGuardStoreOptions } from './memory-guard-store.js';
 export { GuardCallError, GuardConflictError, GuardRunError, GuardStoreError } from './guard-errors.js';

@@ -1,3 +1,4 @@
+import type { Awaitable } from './awaitable.js';
 import { Unintelligible } from '../gate/answer.js';
 import { endOf } from '../gate/end-of.js';
 import { describeAnswer, messageOf } from '../gate/texts.js';
@@ -18,7 +19,6 @@ import {
 import { type GuardCall, readCall, readSteps } from './guard-call.js';
 import { GuardCallError, GuardConflictError } from './guard-errors.js';
 import {
-  type Awaitable,
   type OnePhaseSteps,
   type ParticipantGuardOptions,
   type Undo,
@@ -125,7 +125,7 @@ export class ParticipantGuard {
    * @throws any error of `undo`; HeuristicError when the branch is committed or has received a commit, or
    * when it is unknown whether an earlier process has undone it.
    */
-  rollback(branch: Branch, undo: Undo): Promise<void> {
+  rollback(branch: Branch, undo: () => Awaitable<void>): Promise<void> {
     return this.serve(branch, { undo }, ({ key }) =>
       this.turns.once(`rollback ${key}`, () => this.rollBackFully(key, undo)),
     );

@@ -1,10 +1,6 @@
 import type { OnTransactionOptions } from './event-emitter.js';
 import { TRANSACTION_EVENTS, type TransactionEventPayloads } from './events.js';
 
-/** The signature of a method decorated with `@OnTransaction`. */
-type PayloadOf<E extends keyof typeof TRANSACTION_EVENTS> =
-  TransactionEventPayloads[(typeof TRANSACTION_EVENTS)[E]];
-
 /** One use of `@OnTransaction` on a method. */
 export interface DecoratedListener {
   readonly event: keyof TransactionEventPayloads;
@@ -34,7 +30,7 @@ export function OnTransaction<E extends keyof typeof TRANSACTION_EVENTS>(
   event: E,
   options?: OnTransactionOptions,
 ) {
-  return <M extends (event: PayloadOf<E>) => unknown>(
+  return <M extends (event: TransactionEventPayloads[(typeof TRANSACTION_EVENTS)[E]]) => unknown>(
     prototype: object,
     key: string | symbol,
     descriptor: TypedPropertyDescriptor<M>,

@@ -1,4 +1,4 @@
-import { CALL_NONE, type Incident, type TransactionRecord } from '../execution/records.js';
+import { CALL_NONE, type Incident, type IncidentType, type TransactionRecord } from '../execution/records.js';
 import { NOT_YET } from '../execution/clock.js';
 import { roundedMs } from './durations.js';
 import { ACTIVE, includes, isAbort, isCommit } from '../protocol/index.js';
@@ -8,7 +8,7 @@ export interface TimelineEntry {
   /** Milliseconds since the transaction began. */
   readonly atMs: number;
   readonly event:
-    'begun' | 'preparing' | 'voted' | 'decided' | 'committed' | 'rolled-back' | 'ended' | Incident['type'];
+    'begun' | 'preparing' | 'voted' | 'decided' | 'committed' | 'rolled-back' | 'ended' | IncidentType;
   /** The branch, if one is concerned. */
   readonly branchId?: string;
   /** The attempt to complete, from 1. */

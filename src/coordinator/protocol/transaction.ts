@@ -29,14 +29,22 @@ export const ABORT_CAUSES = [
   'not-recorded',
   /** An earlier run of the coordinator ended without a decision: no record means abort. */
   'presumed',
-] as const;
+] as const satisfies readonly ('none' | AbortCause)[];
 
 /**
  * Why a transaction was aborted: the first event that ruled commit out.
  *
  * @publicApi
  */
-export type AbortCause = Exclude<(typeof ABORT_CAUSES)[number], 'none'>;
+export type AbortCause =
+  | 'refused'
+  | 'failed'
+  | 'timed-out'
+  | 'cancelled'
+  | 'rolled-back'
+  | 'rollback-only'
+  | 'not-recorded'
+  | 'presumed';
 export type AbortCauseNumber = number;
 export const CAUSE_NONE = 0;
 export const CAUSE_REFUSED = 1;

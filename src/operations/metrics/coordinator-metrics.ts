@@ -18,6 +18,7 @@ export class CoordinatorMetrics {
   readonly registry = new Registry();
   private hasProcess = false;
 
+  /** @internal */
   constructor(source: MetricSource) {
     for (const metric of METRICS) this.registry.registerMetric(scraped(metric, source));
   }

@@ -14,12 +14,27 @@ export const problemSchema = z.object({
   participant: z.string().optional().describe('The participant that caused it, if one did.'),
   reasonCode: z.string().optional().describe('The reason of a refusal, for programs: OUT_OF_STOCK.'),
   errors: z.array(z.string()).optional().describe('The problems of the request, a sentence each.'),
-});
+}) satisfies z.ZodType<Problem>;
 
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json; charset=utf-8';
 
 /** The body of an error answer, by RFC 9457. @publicApi */
-export interface Problem extends Readonly<z.output<typeof problemSchema>> {
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  /** The problem, for people. */
+  readonly detail: string;
+  /** The problem, for programs. A code never changes its meaning. */
+  readonly code: string;
+  /** The transaction, if one was begun. */
+  readonly transactionId?: string | undefined;
+  /** The participant that caused it, if one did. */
+  readonly participant?: string | undefined;
+  /** The reason of a refusal, for programs: OUT_OF_STOCK. */
+  readonly reasonCode?: string | undefined;
+  /** The problems of the request, a sentence each. */
+  readonly errors?: string[] | undefined;
   /** The value of the Retry-After header. */
   readonly retryAfterSeconds?: number;
 }

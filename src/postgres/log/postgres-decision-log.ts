@@ -5,6 +5,7 @@ import {
   type CommitDecision,
   CoordinatorError,
   FencedError,
+  type FlushStatistics,
   type HeuristicRecord,
   InvalidRequestError,
   type KeyedRequest,
@@ -106,7 +107,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   }
 
   /** How it has flushed: one flush is one statement. */
-  get flushes(): LogWriter['flushes'] {
+  get flushes(): FlushStatistics {
     return this.writer.flushes;
   }
 
@@ -157,7 +158,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     });
   }
 
-  async lookUp(transactionId: string): Promise<Found> {
+  async lookUp(transactionId: string): Promise<'recorded' | 'absent' | 'fenced'> {
     // While a write is under way it may still get there.
     await this.writer.settled();
     return this.lookUps.add(transactionId);

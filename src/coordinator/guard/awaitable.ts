@@ -1,0 +1,2 @@
+/** A value, or a promise of it. @publicApi */
+export type Awaitable<T> = T | PromiseLike<T>;
