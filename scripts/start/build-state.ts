@@ -20,7 +20,13 @@ const BEFORE = 'build/inputs-before';
 const AFTER = 'dist/.inputs';
 
 /** What a build must have made; one that is missing was deleted by hand. */
-const OUTPUTS = ['dist/main.js', 'dist/main-postgres.js', 'dist/dashboard/index.html'];
+const OUTPUTS = [
+  'dist/main.js',
+  'dist/main-postgres.js',
+  'dist/main-cluster.js',
+  'dist/main-member.js',
+  'dist/dashboard/index.html',
+];
 
 /**
  * @param root the folder of the project.

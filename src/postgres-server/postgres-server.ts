@@ -15,6 +15,8 @@ const HOST = '127.0.0.1';
 const USER = 'postgres';
 /** Each of the three services has a branch in each of 300 concurrent orders. */
 const MAX_PREPARED_TRANSACTIONS = 3 * 300;
+/** Three members, each with 17 connections for each of its services and 3 for the log, and room for tools. */
+const MAX_CONNECTIONS = 200;
 /** The line of postmaster.pid with the port, from 0. */
 const PORT_LINE = 3;
 
@@ -127,6 +129,7 @@ export class PostgresServer {
       listen_addresses: HOST,
       unix_socket_directories: '',
       max_prepared_transactions: MAX_PREPARED_TRANSACTIONS,
+      max_connections: MAX_CONNECTIONS,
     };
     const options = Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`);
     const log = join(this.cluster, 'server.log');

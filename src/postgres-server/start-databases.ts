@@ -7,10 +7,13 @@ const DATABASES = {
   PAYMENT_DATABASE_URL: 'payments',
 } as const;
 
+/** The same, and the database of the decision log that several members share. */
+const DATABASES_OF_MEMBERS = { ...DATABASES, DECISION_LOG_URL: 'decisions' } as const;
+
 /** A server that was started for this process, and its variables for the application. */
-export interface StartedDatabases {
+export interface StartedDatabases<Variable extends string = keyof typeof DATABASES> {
   readonly server: PostgresServer;
-  readonly environment: Readonly<Record<keyof typeof DATABASES, string>>;
+  readonly environment: Readonly<Record<Variable, string>>;
 }
 
 /**
@@ -30,10 +33,31 @@ export function namesDatabases(environment: NodeJS.ProcessEnv): boolean {
  * @param folder of the data.
  * @throws PostgresServerError
  */
-export async function startDatabases(folder: string): Promise<StartedDatabases> {
+export function startDatabases(folder: string): Promise<StartedDatabases> {
+  return start(folder, DATABASES);
+}
+
+/**
+ * Starts PostgreSQL with the databases of the three services, and one for the decision log that the members of a
+ * coordinator share. Otherwise as {@link startDatabases}.
+ *
+ * @param folder of the data.
+ * @throws PostgresServerError
+ */
+export function startDatabasesOfMembers(
+  folder: string,
+): Promise<StartedDatabases<keyof typeof DATABASES_OF_MEMBERS>> {
+  return start(folder, DATABASES_OF_MEMBERS);
+}
+
+async function start<Variable extends string>(
+  folder: string,
+  databases: Readonly<Record<Variable, string>>,
+): Promise<StartedDatabases<Variable>> {
   const server = await PostgresServer.find(folder);
   process.once('exit', () => server.stop());
-  await server.start(Object.values(DATABASES));
-  const urls = Object.entries(DATABASES).map(([variable, name]) => [variable, server.urlOf(name)]);
-  return { server, environment: Object.fromEntries(urls) as StartedDatabases['environment'] };
+  const names = Object.entries<string>(databases);
+  await server.start(names.map(([, name]) => name));
+  const urls = names.map(([variable, name]) => [variable, server.urlOf(name)]);
+  return { server, environment: Object.fromEntries(urls) as Record<Variable, string> };
 }

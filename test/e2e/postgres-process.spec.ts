@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -290,6 +291,94 @@ describe('The application whose decisions are in PostgreSQL', () => {
     ]);
     expect((await server.query('decisions', 'SELECT FROM dtc_log.decisions')).rows).toEqual([]);
   }, 60_000);
+});
+
+describe('Three members of the application on one machine', () => {
+  const CLUSTER = 'src/main-cluster.js';
+  let server: PostgresServer;
+  let databases: NodeJS.ProcessEnv;
+  const runs: Run[] = [];
+
+  beforeAll(async () => {
+    server = await PostgresServer.start({ max_prepared_transactions: 900, max_connections: 200 });
+    for (const name of ['orders', 'inventory', 'payments', 'decisions']) {
+      await server.query('postgres', `CREATE DATABASE ${name}`);
+    }
+    databases = {
+      ORDER_DATABASE_URL: server.database('orders').url,
+      INVENTORY_DATABASE_URL: server.database('inventory').url,
+      PAYMENT_DATABASE_URL: server.database('payments').url,
+      DECISION_LOG_URL: server.database('decisions').url,
+      DTC_LEASE_MS: '2000',
+    };
+  });
+
+  afterAll(async () => {
+    for (const { child } of runs.splice(0)) child.kill('SIGKILL');
+    await server.stop();
+  });
+
+  it('answer one key with one order, report a member that is killed, and stop one after the other', async () => {
+    const cluster = run(CLUSTER, BUILD, databases);
+    runs.push(cluster);
+    const said: string[] = [];
+    const lines = createInterface({ input: cluster.child.stdout! }).on('line', (line) => {
+      const { msg, member } = JSON.parse(line) as { msg: string; member: string };
+      if (member === 'cluster') said.push(msg);
+    });
+    const told = async (pattern: RegExp, times = 1): Promise<string> => {
+      for (;;) {
+        const found = said.filter((line) => pattern.test(line));
+        if (found.length >= times) return found.at(-1)!;
+        await once(lines, 'line');
+      }
+    };
+
+    await told(/^3 members are running$/);
+    const [first, second, third] = await Promise.all(
+      [1, 2, 3].map(async (number) => {
+        const line = await told(new RegExp(`^member-${number} listens on `));
+        return { url: /http:\S+/.exec(line)![0], pid: Number(/process (\d+)/.exec(line)![1]) };
+      }),
+    );
+    const shopAt = (member?: { url: string }): Shop =>
+      new Shop(member!.url, server.database('postgres').url.replace(/\/postgres$/, ''));
+    const answer = await shopAt(first).order('key-1');
+    expect(answer.status).toBe(201);
+    expect(await shopAt(third).order('key-1')).toEqual(answer);
+
+    process.kill(second!.pid, 'SIGKILL');
+    expect(await told(/^member-2 was ended/)).toMatch(/by SIGKILL\. Another member takes over .*"start 2"/);
+    cluster.child.stdin!.write('start 2\n');
+    await told(/^member-2 listens on /, 2);
+    expect(await shopAt(second).order('key-1')).toEqual(answer);
+
+    cluster.child.kill('SIGINT');
+    expect(await cluster.ended).toEqual({ code: 0, stderr: '' });
+    expect(said.slice(-3)).toEqual([1, 2, 3].map((number) => `member-${number} has stopped cleanly`));
+    const { rows } = await server.query('decisions', 'SELECT FROM dtc_log.epochs WHERE fenced_by IS NULL');
+    expect(rows).toEqual([]);
+  }, 60_000);
+
+  it('name every port that is in use, and start nothing', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    const folder = await mkdtemp(join(tmpdir(), 'shop-'));
+    try {
+      const { code, stderr } = await run(CLUSTER, folder, { PORT: String(port) }).ended;
+      expect(code).toBe(1);
+      expect(stderr).toMatch(
+        new RegExp(
+          `^The cluster did not start: Ports? ${port}\\b.* in use\\. Stop .* set PORT to the first of three .*\n$`,
+        ),
+      );
+      expect(existsSync(join(folder, 'data'))).toBe(false);
+    } finally {
+      taken.close();
+      await rm(folder, { recursive: true });
+    }
+  });
 });
 
 /** @returns the address of the shop, once it says that it listens. */

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isBuilt, noteAfter, noteBefore } from '../../scripts/start/build-state.ts';
 
+const PROGRAMS = ['main.js', 'main-postgres.js', 'main-cluster.js', 'main-member.js'];
 let root: string;
 
 beforeEach(() => {
@@ -25,7 +26,7 @@ function build(meanwhile?: () => void): void {
   noteBefore(root);
   rmSync(join(root, 'dist'), { recursive: true, force: true });
   meanwhile?.();
-  for (const file of ['main.js', 'main-postgres.js', 'dashboard/index.html']) write(`dist/${file}`);
+  for (const file of [...PROGRAMS, 'dashboard/index.html']) write(`dist/${file}`);
   noteAfter(root);
 }
 
@@ -65,7 +66,7 @@ describe('what is built', () => {
   it('is built again after a build that was interrupted', () => {
     noteBefore(root);
     rmSync(join(root, 'dist'), { recursive: true });
-    for (const file of ['main.js', 'main-postgres.js', 'dashboard/index.html']) write(`dist/${file}`);
+    for (const file of [...PROGRAMS, 'dashboard/index.html']) write(`dist/${file}`);
 
     expect(isBuilt(root)).toBe(false);
   });
