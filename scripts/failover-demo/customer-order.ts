@@ -1,0 +1,84 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** The pause before a customer asks again, in milliseconds. */
+const PAUSE_MS = 150;
+
+/** Where an order is sent. */
+export interface Counter {
+  readonly name: string;
+  readonly url: string;
+}
+
+/** What a member has answered to a request with the key of an order. */
+export interface Answer {
+  readonly member: string;
+  readonly status: number;
+  /** When the request was sent and when it was answered, in milliseconds. */
+  readonly sentAt: number;
+  readonly at: number;
+  readonly orderId?: string | undefined;
+  readonly transactionId?: string | undefined;
+  /** What a 202 says: that commit or abort is decided, or that the decision is not known. */
+  readonly decision?: string | undefined;
+  readonly code?: string | undefined;
+}
+
+/** One order of a customer, who keeps its key, and every answer. */
+export class CustomerOrder {
+  readonly answers: Answer[] = [];
+  /** How many requests were never answered: the connection was lost. */
+  lost = 0;
+
+  /** @param key is sent with every request for this order. */
+  constructor(
+    readonly key: string,
+    private readonly customerId: string,
+    private readonly sku: string,
+  ) {}
+
+  get isConfirmed(): boolean {
+    return this.answers.some(({ status }) => status === 201);
+  }
+
+  /** Sends the request once, and waits for its answer as long as the connection holds. */
+  async send({ name, url }: Counter): Promise<Answer | undefined> {
+    const sentAt = performance.now();
+    try {
+      const response = await fetch(`${url}/orders`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', 'Idempotency-Key': this.key },
+        body: JSON.stringify({ customerId: this.customerId, items: [{ sku: this.sku, quantity: 1 }] }),
+      });
+      const body = (await response.json()) as Partial<Answer>;
+      const { orderId, transactionId, decision, code } = body;
+      const answer: Answer = {
+        member: name,
+        status: response.status,
+        sentAt,
+        at: performance.now(),
+        orderId,
+        transactionId,
+        decision,
+        code,
+      };
+      this.answers.push(answer);
+      return answer;
+    } catch {
+      this.lost++;
+      return undefined;
+    }
+  }
+
+  /**
+   * Asks until the order is confirmed, at one member after the other.
+   *
+   * @param counters in turn.
+   * @param signal ends it: then the order may not be confirmed.
+   */
+  async askUntilConfirmed(counters: readonly Counter[], signal: AbortSignal): Promise<void> {
+    for (let turn = 0; !this.isConfirmed && !signal.aborted; turn++) {
+      if (turn > 0) await delay(PAUSE_MS);
+      await this.send(counters[turn % counters.length]!);
+    }
+  }
+}

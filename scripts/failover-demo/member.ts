@@ -1,0 +1,22 @@
+import { ParticipantRegistry } from '../../src/coordinator/index.js';
+import { endNotStarted, startApplication } from '../../src/start-application.js';
+import { HoldPoint } from './hold-point.js';
+
+/**
+ * One member: the application as it is, with a hold point around it. Its parent says `{ arm: 'kill' }` or `{ arm: 'hold' }`,
+ * and `{ release: true }`. The member answers `{ armed: true }`, and `{ held }` with the id of the transaction.
+ */
+process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+try {
+  const app = await startApplication(process.env);
+  const point = HoldPoint.install(app.get(ParticipantRegistry));
+  process.on('message', ({ arm, release }: { arm?: 'kill' | 'hold'; release?: true }) => {
+    if (release === true) point.release();
+    if (arm === undefined) return;
+    point.arm((held) => (arm === 'kill' ? process.kill(process.pid, 'SIGKILL') : process.send?.({ held })));
+    process.send?.({ armed: true });
+  });
+  process.send?.({ url: await app.getUrl() });
+} catch (error) {
+  endNotStarted(error);
+}
