@@ -122,6 +122,14 @@ export class TransactionManager {
   }
 
   /**
+   * Whether a log that several members share keeps the keys of requests, for all of them and across crashes. Otherwise the
+   * keys end with the process.
+   */
+  get sharesKeys(): boolean {
+    return this.runtime.log.shared !== undefined;
+  }
+
+  /**
    * The transaction for which the calling code runs: within Transaction.run(), and within the methods of
    * participants with the option `ambient`.
    *

@@ -1,7 +1,7 @@
 import { HttpStatus } from '@nestjs/common';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { ProblemException } from '../operations/problem/problem.js';
-import { keyInUse } from './idempotency-key.js';
+import { keyInUse, keyReused } from './idempotency-key.js';
 import { IdempotencyStore, type IdempotencyStoreOptions, type KeyClaim } from './idempotency-store.js';
 
 describe('The idempotency store', () => {
@@ -323,11 +323,26 @@ describe('The idempotency store', () => {
       expect(earlier).toHaveBeenCalledTimes(1);
     });
 
-    it('does not keep the answer that another process has the key', async () => {
-      work.mockRejectedValueOnce(keyInUse());
+    it.each([keyInUse(), keyReused()])(
+      'does not keep the answer that another process has the key: $problem.code',
+      async (problem) => {
+        work.mockRejectedValueOnce(problem);
 
-      await expect(store.once('a', {}, work)).rejects.toMatchObject({ problem: { status: 409 } });
-      expect(await store.once('a', {}, work)).toBe('done');
+        await expect(store.once('a', {}, work)).rejects.toBe(problem);
+        expect(await store.once('a', {}, work)).toBe('done');
+      },
+    );
+
+    it('lets work that knows its key answer while another process may have done it', async () => {
+      const asking = new IdempotencyStore<string>({ earlier, knowsItsKey: true });
+      earlier.mockResolvedValue('open');
+      work.mockResolvedValueOnce('under way elsewhere');
+      expect(await asking.once('a', {}, work)).toBe('under way elsewhere');
+
+      work.mockRejectedValueOnce(new ProblemException({ status: 409, code: 'DTC_REFUSED', detail: 'no' }));
+      await expect(asking.once('b', {}, work)).rejects.toMatchObject({ problem: { code: 'DTC_REFUSED' } });
+      // What was refused here may be under way elsewhere by now.
+      expect(await asking.once('b', {}, work)).toBe('done');
     });
 
     it('does no work when it cannot find out', async () => {

@@ -25,6 +25,13 @@ export interface IdempotencyStoreOptions<T> {
    */
   readonly earlier?: (key: string) => Promise<EarlierAnswer<T> | 'free' | 'open'>;
   /**
+   * Whether the work itself finds out what is done under its key, and answers with that. Then it is called while `earlier`
+   * says `open` too, and can say more.
+   *
+   * @default false
+   */
+  readonly knowsItsKey?: boolean;
+  /**
    * The present state of an answer that was not final: another answer; `open` while its work is being undone;
    * `free` if nothing was done in the end; undefined if this process does not know.
    *
@@ -97,6 +104,7 @@ export class IdempotencyStore<T> {
   /** The answers whose outcome was open at the last look. */
   private readonly open = new Map<string, Answered<T>>();
   private readonly earlier: IdempotencyStoreOptions<T>['earlier'];
+  private readonly knowsItsKey: boolean;
   private readonly current: IdempotencyStoreOptions<T>['current'];
   private readonly openAfter: IdempotencyStoreOptions<T>['openAfter'];
   private readonly retainMs: number;
@@ -105,6 +113,7 @@ export class IdempotencyStore<T> {
 
   constructor({
     earlier,
+    knowsItsKey = false,
     current,
     openAfter,
     retainMs = 86_400_000,
@@ -112,6 +121,7 @@ export class IdempotencyStore<T> {
     now = () => performance.now(),
   }: IdempotencyStoreOptions<T> = {}) {
     this.earlier = earlier;
+    this.knowsItsKey = knowsItsKey;
     this.current = current;
     this.openAfter = openAfter;
     this.retainMs = retainMs;
@@ -198,8 +208,9 @@ export class IdempotencyStore<T> {
     // An answer that has ended without a result of its own frees the key.
     if (this.earlier === undefined) return left ?? 'free';
     const earlier = await this.earlier(key);
-    if (left === undefined) return earlier;
-    if (left.answer instanceof Refusal) return earlier === 'free' && isRefused ? left : earlier;
+    const found = earlier === 'open' && this.knowsItsKey ? 'free' : earlier;
+    if (left === undefined) return found;
+    if (left.answer instanceof Refusal) return earlier === 'free' && isRefused ? left : found;
     return earlier === 'open' ? left : earlier;
   }
 
@@ -278,6 +289,9 @@ export class IdempotencyStore<T> {
   }
 }
 
+/** The codes of answers that say something of another request with the key. */
+const OF_ANOTHER: ReadonlySet<string> = new Set([keyInUse().problem.code, keyReused().problem.code]);
+
 /**
  * Whether an answer is final: 202 gives only the present knowledge, and 503 only means that the request came
  * at a bad time.
@@ -287,5 +301,5 @@ function isFinal(answer: unknown): boolean {
     return (answer as { status?: unknown } | null)?.status !== HttpStatus.ACCEPTED;
   }
   const { status, code } = problemOf(answer.error);
-  return status !== (HttpStatus.SERVICE_UNAVAILABLE as number) && code !== keyInUse().problem.code;
+  return status !== (HttpStatus.SERVICE_UNAVAILABLE as number) && !OF_ANOTHER.has(code);
 }

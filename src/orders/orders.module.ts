@@ -32,6 +32,7 @@ export interface ServiceDatabases {
             if (typeof state === 'string') return state;
             return earlierAnswerOf(state, orders.transactionOf(state.order.transactionId));
           },
+          knowsItsKey: orders.sharesKeys,
           openAfter: (error) => (error instanceof OrderAbortedError ? error.open : undefined),
           current: (open) => {
             const transaction = orders.transactionOf(open.body.transactionId);

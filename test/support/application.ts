@@ -8,7 +8,8 @@ import supertest, { type Response } from 'supertest';
 import { AppModule } from '../../src/app.module.js';
 import { readConfiguration } from '../../src/configuration.js';
 import { APPLICATION_OPTIONS, configureApp, createHttpAdapter } from '../../src/configure-app.js';
-import type { TransactionEventPayloads } from '../../src/coordinator/index.js';
+import { MODULE_OPTIONS_TOKEN } from '../../src/coordinator/coordinator.module-definition.js';
+import type { DecisionLog, TransactionEventPayloads } from '../../src/coordinator/index.js';
 import type { Room, Storage } from './storages.js';
 
 /** The stock of every product, and the balance of every customer. */
@@ -39,10 +40,14 @@ export class TestApplication {
     return new TestApplication(app, room);
   }
 
-  /** @param environment as the process would be given, over what suits a test. */
+  /**
+   * @param environment as the process would be given, over what suits a test.
+   * @param log in place of the one that the environment names.
+   */
   static async start(
     environment: NodeJS.ProcessEnv = {},
     logs?: DestinationStream,
+    log?: DecisionLog,
   ): Promise<TestApplication> {
     const configuration = readConfiguration({
       LOG_LEVEL: 'silent',
@@ -54,9 +59,10 @@ export class TestApplication {
       DTC_SHUTDOWN_GRACE_MS: '1000',
       ...environment,
     });
-    const module = await Test.createTestingModule({
-      imports: [AppModule.forRoot(configuration, logs)],
-    }).compile();
+    const builder = Test.createTestingModule({ imports: [AppModule.forRoot(configuration, logs)] });
+    if (log !== undefined)
+      builder.overrideProvider(MODULE_OPTIONS_TOKEN).useValue({ ...configuration.coordinator, log });
+    const module = await builder.compile();
     const app = configureApp(
       module.createNestApplication<NestFastifyApplication>(createHttpAdapter(), APPLICATION_OPTIONS),
     );
