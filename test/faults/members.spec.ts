@@ -573,3 +573,91 @@ describe('The slots of a database server', () => {
     expect(limit.most).toBe(6);
   });
 });
+
+describe('A member that was fenced while it lived', () => {
+  it('finds out what became of its decision within lease + 2 s, also where the log does not answer its look-up', async () => {
+    const { cluster, stock, payment } = shop();
+    const [fenced, other] = (await cluster.startSteady(2)) as [Member, Member];
+    const { log } = fenced;
+    Object.assign(log, { lookUp: () => Promise.reject(new Error('no answer')) });
+    log.failNext('late');
+    const { told } = order(fenced);
+    // It asks again and again, after ever longer pauses.
+    await cluster.advance(30_000);
+    expect(told()).toMatchObject({ status: 'pending' });
+
+    await other.log.members.adopt(fenced.epoch);
+    await cluster.advance(SETTLED_WITHIN_MS);
+
+    expect(effects(stock, payment)).toEqual([['rolled-back'], ['rolled-back']]);
+  });
+
+  it('rolls a branch back that is prepared late, also if it has answered too late before, and then leaves it', async () => {
+    const { cluster, stock, payment } = shop();
+    const [fenced] = (await cluster.startSteady(2)) as [Member, Member];
+    payment.script = { prepare: { until: cluster.clock.delay(700), then: 'throw' } };
+    const { coordinator } = fenced;
+    const branches = [branch('stock', 1), branch('payment', 1)];
+    const outcome = coordinator.transactions.run({ branches, timeoutMs: 500 });
+    await cluster.advance(1_000);
+    const { transactionId, status } = await outcome;
+    expect(status).toBe('aborted');
+    expect(effects(stock, payment)).toEqual([['rolled-back'], ['rolled-back']]);
+
+    coordinator.runtime.log.lose();
+    await cluster.advance(2_000);
+    expect(fenced.epoch).toBe(3);
+    payment.effects.set(`${transactionId}/payment`, 'prepared');
+    await cluster.advance(2 * LEASE_MS);
+
+    expect(effects(payment)).toEqual([['rolled-back']]);
+    expect(coordinator.runtime.registry.find(transactionId)?.isSettled).toBe(true);
+    const rollbacks = payment.count('rollback');
+    await cluster.advance(2 * LEASE_MS);
+    expect(payment.count('rollback')).toBe(rollbacks);
+  });
+});
+
+describe('The note that a decision is delivered everywhere', () => {
+  /** The log loses each such note, until it is told to take them. */
+  function losing(log: Member['log']): { take: () => void } {
+    const end = log.end.bind(log);
+    Object.assign(log, { end: () => Promise.reject(new Error('no answer')) });
+    return { take: () => void Object.assign(log, { end }) };
+  }
+
+  it('is kept by an adopter until the log has it, so that the epoch is settled', async () => {
+    const { cluster } = shop({ payment: { commit: ['hang', 'yes'] } });
+    const [dead, living] = (await cluster.startSteady(2)) as [Member, Member];
+    const notes = losing(living.log);
+    order(dead);
+    await settled();
+    await cluster.advance(50);
+    dead.kill();
+    await cluster.advance(3 * LEASE_MS);
+    expect(living.coordinator.runtime.members.of(dead.epoch)).toBeDefined();
+
+    notes.take();
+    await cluster.advance(LEASE_MS);
+
+    expect(living.coordinator.runtime.members.of(dead.epoch)).toBeUndefined();
+  });
+
+  it('is kept by a member that was fenced and has forgotten the transaction', async () => {
+    const { cluster } = shop();
+    const [fenced] = (await cluster.startSteady(1, { retainFinished: 0 })) as [Member];
+    const notes = losing(fenced.log);
+    const { outcome } = order(fenced);
+    await cluster.advance(50);
+    expect((await outcome).status).toBe('committed');
+    const { runtime } = fenced.coordinator;
+    runtime.log.lose();
+    await cluster.advance(2 * LEASE_MS);
+    expect([...runtime.members.list].map(({ epoch }) => epoch)).toEqual([1, fenced.epoch]);
+
+    notes.take();
+    await cluster.advance(2 * LEASE_MS);
+
+    expect([...runtime.members.list].map(({ epoch }) => epoch)).toEqual([fenced.epoch]);
+  });
+});

@@ -168,7 +168,7 @@ export class UnforcedRecords {
   /** By their subject. */
   private readonly unwritten = new Map<
     string,
-    { readonly transaction: TransactionRecord; readonly write: Note }
+    { readonly transaction: TransactionRecord | undefined; readonly write: Note }
   >();
 
   constructor(
@@ -178,17 +178,18 @@ export class UnforcedRecords {
 
   /**
    * Every branch has acknowledged, so the commit record is no longer needed. If this note is lost, the
-   * decision is delivered again after a restart.
+   * decision is delivered again after a restart. In a shared log the record would stay until then, and with it an epoch
+   * that this member has adopted, so there the note is kept until it is written.
    */
   ended(transaction: TransactionRecord): void {
-    this.note(transaction, () => this.logOf(transaction).end(transaction.id));
+    const { id } = transaction;
+    const about = this.log.shared === undefined ? undefined : `${id} ended`;
+    this.note(transaction, () => this.logOf(transaction).end(id), about);
   }
 
   /** As {@link ended}, for a transaction of an earlier run of this process that is not kept any more. */
   endedEarlier(id: string): void {
-    const failed = (error: unknown): void => this.observers.defect(error, `noting the end of ${id}`);
-    const writing = settled(() => this.log.storage.end(id));
-    void writing.then((answer) => 'error' in answer && failed(answer.error));
+    this.note(undefined, () => this.log.storage.end(id), `${id} ended`);
   }
 
   /**
@@ -265,9 +266,9 @@ export class UnforcedRecords {
   }
 
   /** @param about the subject of a record that is kept until it is written. */
-  private note(transaction: TransactionRecord, write: Note, about?: string): void {
+  private note(transaction: TransactionRecord | undefined, write: Note, about?: string): void {
     const failed = (error: unknown): void => {
-      this.observers.notNoted(transaction, messageOf(error));
+      if (transaction !== undefined) this.observers.notNoted(transaction, messageOf(error));
       if (about !== undefined && this.unwritten.size < MAX_UNWRITTEN) {
         this.unwritten.set(about, { transaction, write });
       }

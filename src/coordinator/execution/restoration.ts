@@ -174,7 +174,8 @@ export class Restoration {
     if (before !== undefined && (transaction.open & only(before.index)) !== 0) return undefined;
     const branch = before ?? this.addBranch(transaction, transaction.size, participant, branchId);
     branch.payload ??= payload;
-    this.owe(branch, 'rollback');
+    // A late answer of an earlier run of this process may have begun another round.
+    this.owe(branch, 'rollback', completionRound(transaction, branch.index));
     this.unconfirmed.remove(branch);
     restoreOrphan(transaction, branch.index);
     if (known === undefined) this.registry.adopt(transaction);

@@ -145,10 +145,10 @@ export class Adoptions {
   private async askForEarlier(judgement: Judgement): Promise<void> {
     const { registry, executor, log, timeLimits } = this.runtime;
     const unknown: TransactionRecord[] = [];
-    for (const transaction of registry.unsettled) {
+    registry.forEach((transaction) => {
       const isAsked = registry.isOfEarlierRun(transaction.id) && awaitsRecord(transaction);
       if (isAsked && unknown.length < MAX_ASKED) unknown.push(transaction);
-    }
+    });
     for (const transaction of unknown) {
       if (!this.mayGoOn(judgement)) return;
       const known = await timeLimits.within(log.shared!.outcomeOf(transaction.id), judgement.leaseMs);
