@@ -24,6 +24,10 @@ const RUNGS: readonly Rung[] = [
     name: 'simulation',
     command: ['npm', 'run', 'test:simulation', '--', '--schedules', '200000', '--seed', '1'],
   },
+  {
+    name: 'members',
+    command: ['npm', 'run', 'test:simulation', '--', '--members', '--schedules', '20000', '--seed', '1'],
+  },
   { name: 'crash', command: ['npm', 'run', 'test:crash', '--', '--kills', '20', '--seed', SEED] },
   { name: 'cluster', command: ['npm', 'run', 'test:cluster', '--', '--rounds', '2', '--seed', SEED] },
   {

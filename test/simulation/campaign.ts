@@ -4,14 +4,17 @@ import { fileURLToPath } from 'node:url';
 import { type Results, type Violation, runSchedules } from './runner.js';
 import { Witnesses } from './witnesses.js';
 
-/** How many schedules a worker gets at a time. */
+/** How many schedules a worker gets at a time. Those of members take longer. */
 const SHARE = 2_000;
+const SHARE_OF_MEMBERS = 200;
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
 
 /** What a worker is asked for. */
 export interface Order {
   readonly firstSeed: number;
   readonly schedules: number;
+  /** Whether several members share the log. */
+  readonly members: boolean;
 }
 
 /** What it hands back, in a form that travels. */
@@ -27,11 +30,12 @@ export interface Delivery {
  * @param stopEarly whether no further share is handed out once something has gone wrong.
  */
 export async function runCampaign(
-  { firstSeed, schedules }: Order,
+  { firstSeed, schedules, members }: Order,
   stopEarly = false,
   processes = availableParallelism(),
 ): Promise<Results> {
-  if (schedules <= SHARE) return runSchedules({ firstSeed, schedules });
+  const atATime = members ? SHARE_OF_MEMBERS : SHARE;
+  if (schedules <= atATime) return runSchedules({ firstSeed, schedules, members, stopsAtFirst: stopEarly });
   const witnesses = new Witnesses();
   const violations: Violation[] = [];
   let handedOut = 0;
@@ -42,8 +46,8 @@ export async function runCampaign(
   const employ = async (): Promise<void> => {
     const worker = fork(WORKER);
     while (!hasEnough()) {
-      const share = Math.min(SHARE, schedules - handedOut);
-      const order = { firstSeed: firstSeed + handedOut, schedules: share };
+      const share = Math.min(atATime, schedules - handedOut);
+      const order = { firstSeed: firstSeed + handedOut, schedules: share, members };
       handedOut += share;
       const delivery = await ask(worker, order);
       done += delivery.schedules;

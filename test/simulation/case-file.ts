@@ -9,6 +9,8 @@ export class CaseFile {
   decision: Decision | undefined;
   /** Whether a commit record was ever durable. */
   recorded = false;
+  /** Whether a shared log has ever had anything of it: a commit record, an outcome, or the name of the branch that decides. */
+  logged = false;
   /** Whether the only participant decides by itself. */
   onePhase = false;
   told: string | undefined;

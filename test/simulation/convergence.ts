@@ -1,5 +1,6 @@
 import type { TransactionRecord } from '../../src/coordinator/execution/records.js';
 import type { CaseFile } from './case-file.js';
+import type { LoneWorld } from './lone-world.js';
 import type { World } from './world.js';
 
 /** All is well, but for records whose end was lost on the way to the log: the next start has to drop them. */
@@ -10,7 +11,7 @@ export const END_LOST = 'records are in the log whose end was lost';
  *
  * @returns what is left to do, or undefined when nothing is and nothing ever will be; then every end is compared.
  */
-export function leftovers(world: World): string | undefined {
+export function leftovers(world: LoneWorld): string | undefined {
   const [process, ...others] = world.processes.filter(({ isAlive }) => isAlive);
   if (others.length > 0 || !process?.isReady) return 'no coordinator, or too many';
   const { registry } = process.runtime!;
@@ -39,7 +40,7 @@ export function leftovers(world: World): string | undefined {
 }
 
 /** AC1 and AC5 at the end of all things, and the sum of the money. */
-function compareEnds(world: World): void {
+export function compareEnds(world: World): void {
   const { judge, participants, witnesses, faults } = world;
   for (const file of judge.cases.values()) {
     if (!file.isHeuristic) compareEnd(world, file);

@@ -1,4 +1,4 @@
-import { FAULTS } from './faults.js';
+import { FAULTS, type Fault, MEMBER_FAULTS } from './faults.js';
 import type { Results } from './runner.js';
 import type { Witnesses } from './witnesses.js';
 
@@ -7,12 +7,26 @@ const COUNTS_FROM = 20_000;
 const INJECTIONS_OF_EACH_CLASS = 1_000;
 const SHARE_OF_COMMITS = 0.1;
 
+/** What the worlds of a run are: what they are called, the option of the script, and their faults. */
+export interface Kind {
+  readonly name: string;
+  readonly flag: string;
+  readonly faults: readonly Fault[];
+}
+
+export const LONE: Kind = { name: 'simulation', flag: '', faults: FAULTS };
+export const MEMBERS: Kind = {
+  name: 'simulation of members',
+  flag: '--members ',
+  faults: MEMBER_FAULTS,
+};
+
 /** @returns why a run without violations proves less than it should, line by line. */
-export function shortcomings({ schedules, witnesses }: Results): string[] {
+export function shortcomings({ schedules, witnesses }: Results, { faults }: Kind): string[] {
   if (schedules < COUNTS_FROM) return [];
-  const lines = FAULTS.filter((fault) => witnesses.of(fault) < INJECTIONS_OF_EACH_CLASS).map(
-    (fault) => `"${fault}" was injected ${witnesses.of(fault)} times, which is too seldom`,
-  );
+  const lines = faults
+    .filter((fault) => witnesses.of(fault) < INJECTIONS_OF_EACH_CLASS)
+    .map((fault) => `"${fault}" was injected ${witnesses.of(fault)} times, which is too seldom`);
   const commits = witnesses.of('transaction committed');
   const transactions = witnesses.of('transaction');
   if (commits < SHARE_OF_COMMITS * transactions)
@@ -21,9 +35,9 @@ export function shortcomings({ schedules, witnesses }: Results): string[] {
 }
 
 /** @returns everything that was seen, line by line: the faults first. */
-export function witnessesInWords(witnesses: Witnesses): string[] {
-  const faults = FAULTS.map((fault): [string, number] => [fault, witnesses.of(fault)]);
-  const others = witnesses.entries().filter(([what]) => !(FAULTS as readonly string[]).includes(what));
+export function witnessesInWords(witnesses: Witnesses, kind: Kind): string[] {
+  const faults = kind.faults.map((fault): [string, number] => [fault, witnesses.of(fault)]);
+  const others = witnesses.entries().filter(([what]) => !(kind.faults as readonly string[]).includes(what));
   const lines = (title: string, entries: [string, number][]): string[] => [
     title,
     ...entries.map(([what, times]) => `${String(times).padStart(12)}  ${what}`),
@@ -35,11 +49,12 @@ export function witnessesInWords(witnesses: Witnesses): string[] {
 /** @returns the run in one line. */
 export function summary(
   { schedules, violations, witnesses }: Results,
+  { name }: Kind,
   firstSeed: number,
   seconds: number,
 ): string {
   return (
-    `simulation: ${schedules} schedules (seeds ${firstSeed} to ${firstSeed + schedules - 1}), ` +
+    `${name}: ${schedules} schedules (seeds ${firstSeed} to ${firstSeed + schedules - 1}), ` +
     `${witnesses.of('transaction')} transactions, ` +
     `${witnesses.of('transaction committed')} committed, ${witnesses.of('transaction aborted')} aborted, ` +
     `${witnesses.of('told pending')} told pending, ${witnesses.of('orphan rolled back')} orphans rolled back, ` +

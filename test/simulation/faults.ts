@@ -49,7 +49,47 @@ export const FAULTS = [
   'log is copied',
 ] as const;
 
-export type Fault = (typeof FAULTS)[number];
+/** What only members of a shared log meet. */
+const FAULTS_OF_MEMBERS = [
+  'member is cut from the log',
+  'member is fenced while it lives',
+  'member leaves',
+  'member joins',
+  'member pauses beyond the lease',
+  'adopter crashes while it adopts',
+  'log is down',
+  'log is down beyond the lease',
+  'log is restarted',
+  'connection to the log is replaced',
+  'request to the log lost',
+  'answer of the log lost',
+  'answer of the log late',
+  'renewal lost',
+  'renewal late',
+  'message delivered after an adoption',
+] as const;
+
+export type Fault = (typeof FAULTS)[number] | (typeof FAULTS_OF_MEMBERS)[number];
+
+/**
+ * What these say of a coordinator is about a claim, a disk or a folder, which members of a shared log do not have. A list of
+ * branches that an adopter has asked for is never stale: see `recover` of the participant.
+ */
+const FAULTS_WITHOUT_MEMBERS: ReadonlySet<Fault> = new Set([
+  'coordinator pauses beyond its lease',
+  'coordinator is replaced while it runs',
+  'write torn by a crash',
+  'list of branches is stale',
+  'log refuses a record',
+  'log breaks',
+  'log is copied',
+]);
+
+/** Every class of fault of a world whose members share a log. */
+export const MEMBER_FAULTS: readonly Fault[] = [
+  ...FAULTS.filter((fault) => !FAULTS_WITHOUT_MEMBERS.has(fault)),
+  ...FAULTS_OF_MEMBERS,
+];
 
 /** How much goes wrong: the share of the classes that are switched on, and the range of their rates. */
 const WEATHERS = [
@@ -84,6 +124,11 @@ const RATE_FACTORS: Partial<Record<Fault, number>> = {
   'participant crashes in the middle of its work': 2,
   'coordinator crashes in the middle of a step': 0.3,
   'coordinator pauses in the middle of a step': 0.1,
+  'request to the log lost': 0.4,
+  'answer of the log lost': 0.4,
+  'answer of the log late': 0.4,
+  'adopter crashes while it adopts': 4,
+  'connection to the log is replaced': 4,
 };
 const MAX_RATE = 0.6;
 /** How often at most one of these happens in a world, when its class is on. */
@@ -96,35 +141,37 @@ const MAX_TIMES = 4;
  * Source: Groce, Zhang, Eide, Chen and Regehr, "Swarm Testing", 2012.
  */
 export class Faults {
-  private readonly rates = {} as Record<Fault, number>;
+  private readonly rates = new Map<Fault, number>();
   private active = true;
   readonly isCalm: boolean;
 
+  /** @param classes which faults may happen at all. */
   constructor(
+    classes: readonly Fault[],
     private readonly random: Random,
     private readonly witnesses: Witnesses,
   ) {
     const weather = WEATHERS[random.pick(FORECAST)];
     this.isCalm = weather.share === 0;
-    for (const fault of FAULTS) {
+    for (const fault of classes) {
       const isOn = random.chance(RARE.has(fault) ? weather.share * RARE_SHARE : weather.share);
       const rate = random.between(weather.low, weather.high) * (RATE_FACTORS[fault] ?? 1);
-      this.rates[fault] = isOn ? Math.min(rate, MAX_RATE) : 0;
+      this.rates.set(fault, isOn ? Math.min(rate, MAX_RATE) : 0);
     }
   }
 
   /** Whether the class is on in this world, at whatever rate. */
   has(fault: Fault): boolean {
-    return this.rates[fault] > 0;
+    return this.rateOf(fault) > 0;
   }
 
   switchOff(fault: Fault): void {
-    this.rates[fault] = 0;
+    this.rates.set(fault, 0);
   }
 
   /** Whether the fault happens on this occasion; if so, it is counted. */
   strikes(fault: Fault): boolean {
-    const rate = this.rates[fault];
+    const rate = this.rateOf(fault);
     if (rate === 0 || !this.active || this.random.next() >= rate) return false;
     this.witnesses.count(fault);
     return true;
@@ -142,5 +189,9 @@ export class Faults {
 
   get areOver(): boolean {
     return !this.active;
+  }
+
+  private rateOf(fault: Fault): number {
+    return this.rates.get(fault) ?? 0;
   }
 }

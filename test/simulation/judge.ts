@@ -1,5 +1,10 @@
 import type { BranchRecord, TransactionRecord } from '../../src/coordinator/execution/records.js';
-import { type CommitRecord, type Outcome, branchKey } from '../../src/coordinator/index.js';
+import {
+  type CommitRecord,
+  type KnownOutcome,
+  type Outcome,
+  branchKey,
+} from '../../src/coordinator/index.js';
 import { ABORTING, COMMITTING, READY, isDecidedByBranch } from '../../src/coordinator/protocol/index.js';
 import type { Entry } from './account.js';
 import { CaseFile, type Decision } from './case-file.js';
@@ -18,6 +23,8 @@ export class Judge {
   constructor(
     private readonly transcript: Transcript,
     private readonly witnesses: Witnesses,
+    /** Whether several members share the log. */
+    private readonly isShared = false,
   ) {}
 
   violate(what: string): void {
@@ -54,6 +61,8 @@ export class Judge {
     const file = this.caseOf(id);
     this.decide(file, 'commit');
     if (!isOnePhase && yes !== 0 && !file.recorded) this.violate(`${id}: commit is decided without a record`);
+    if (this.isShared && !file.logged)
+      this.violate(`${id}: commit is decided, and the log knows nothing of it`);
     if (isOnePhase) return;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       const entry = file.entries.get(branchKey(branch));
@@ -80,7 +89,15 @@ export class Judge {
   recorded(transactionId: string): void {
     const file = this.caseOf(transactionId);
     file.recorded = true;
+    file.logged = true;
     if (file.decision === 'abort') this.violate(`${transactionId}: a record lands after abort was decided`);
+  }
+
+  /** A shared log has the outcome of a commit that changes nothing, or the name of the branch that decides. */
+  noted(transactionId: string, isOutcome: boolean): void {
+    const file = this.caseOf(transactionId);
+    file.logged = true;
+    if (isOutcome) this.decide(file, 'commit');
   }
 
   /** The log can never keep the record. */
@@ -100,6 +117,8 @@ export class Judge {
   sent(method: Method, transactionId: string): void {
     if (method === 'commit' && !this.caseOf(transactionId).recorded)
       this.violate(`${transactionId}: a commit call leaves before the record is durable`);
+    if (method === 'commitOnePhase' && this.isShared && !this.caseOf(transactionId).logged)
+      this.violate(`${transactionId}: a branch is asked to decide before the log names it`);
   }
 
   /** A message reaches a participant (fault 45). */
@@ -143,6 +162,20 @@ export class Judge {
       this.violate(`${transactionId}: told of a heuristic end that no participant had`);
     else if (status === 'heuristic' && outcome.decision !== file.decision)
       this.violate(`${transactionId}: told that ${outcome.decision} is decided, but it is ${file.decision}`);
+  }
+
+  /** A caller has asked a member, whichever that is: what it heard holds from now on. */
+  asked(member: string, { transactionId, status }: KnownOutcome): void {
+    this.witnesses.count(`asked: ${status}`);
+    const file = this.caseOf(transactionId);
+    if (status === 'committed') {
+      if (file.decision !== 'commit' && !file.recorded)
+        this.violate(`${transactionId}: ${member} says committed, but the decision is ${file.decision}`);
+      this.decide(file, 'commit');
+    } else if (status === 'aborted') {
+      if (file.recorded) this.violate(`${transactionId}: ${member} says aborted, and its commit is recorded`);
+      this.decide(file, 'abort');
+    }
   }
 
   /** AC4: a caller was told in a world without failures and cancellations. */

@@ -8,8 +8,8 @@ import {
   RecordRefusedError,
 } from '../../src/coordinator/index.js';
 import type { LogStorage } from './log-storage.js';
-import type { CoordinatorProcess } from './process.js';
-import type { World } from './world.js';
+import type { LoneProcess } from './lone-process.js';
+import type { LoneWorld } from './lone-world.js';
 import { LOG_ID } from '../support/identity.js';
 
 const MAX_LATENCY_MS = 10;
@@ -34,8 +34,8 @@ export class SimulatedLog implements DecisionLog {
 
   constructor(
     private readonly storage: LogStorage,
-    private readonly process: CoordinatorProcess,
-    private readonly world: World,
+    private readonly process: LoneProcess,
+    private readonly world: LoneWorld,
   ) {}
 
   /** First claims, then reads; in between, others may try to write. */

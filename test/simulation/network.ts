@@ -17,9 +17,11 @@ export class Network {
    * @returns how long the message is under way.
    */
   delayMs(timeoutMs: number): number {
-    const { faults, random, witnesses, queue } = this.world;
+    const { faults, random, witnesses, queue, settings } = this.world;
     let delayMs = random.next() * random.next() * MAX_LATENCY_MS;
     if (faults.strikes('message delivered after the time-out')) delayMs = timeoutMs * random.between(1, 1.5);
+    else if (faults.strikes('message delivered after an adoption'))
+      delayMs = settings.options.leaseMs * random.between(1, 3);
     else if (faults.strikes('message delayed')) delayMs += random.next() * MAX_DELAY_MS;
     const arrival = queue.now + delayMs;
     if (arrival < this.latestArrival) witnesses.count('message overtakes another');

@@ -1,23 +1,19 @@
 import { CoordinatorRuntime } from '../../src/coordinator/execution/coordinator-runtime.js';
 import {
   type Clock,
+  type DecisionLog,
   type LogClaim,
   ParticipantRegistry,
   TransactionManager,
 } from '../../src/coordinator/index.js';
-import { ClaimsOfRun } from '../../src/coordinator/participant/claims-of-run.js';
 import { Recovery } from '../../src/coordinator/recovery/recovery.js';
 import type { Action } from './event-queue.js';
-import type { LogStorage } from './log-storage.js';
-import { CopiedLogError } from './participant.js';
 import { Proxy } from './proxy.js';
 import { Random } from './random.js';
 import { Watcher } from './watcher.js';
 import type { World } from './world.js';
 
-const RETRY_START_MS = 300;
-/** How often a process is started that works with a copy of the log: to start it again changes nothing. */
-const STARTS_OF_A_COPY = 3;
+export const RETRY_START_MS = 300;
 
 /** The clock of one process: virtual time, from a beginning of its own. */
 class ProcessClock implements Clock {
@@ -43,7 +39,7 @@ const READS_OF_AN_IDLE_SWEEP = 2;
  * comes back to it goes through {@link after}: in a dead process nothing happens any more, and in one that is paused
  * nothing does until it goes on.
  */
-export class CoordinatorProcess {
+export abstract class CoordinatorProcess {
   readonly label: string;
   isAlive = true;
   epoch = 0;
@@ -59,15 +55,12 @@ export class CoordinatorProcess {
   private readonly coordinatorRandom: Random;
   private isPaused = false;
   private held: Action[] = [];
-  private recovery: Recovery | undefined;
+  protected recovery: Recovery | undefined;
   private pass: Promise<void> | undefined;
-  private startsLeft = STARTS_OF_A_COPY;
 
   constructor(
     private readonly world: World,
     number: number,
-    /** The log that it works with, or a copy of it. */
-    readonly storage: LogStorage = world.storage,
   ) {
     this.label = `c${number}`;
     this.clock = new ProcessClock(world, world.random.between(1, 10_000));
@@ -91,9 +84,14 @@ export class CoordinatorProcess {
     this.world.queue.after(delayMs, () => this.happen(action));
   }
 
+  /** As {@link after}, for what comes again and again. */
+  inBackground(delayMs: number, action: () => void): void {
+    this.world.queue.inBackground(delayMs, () => this.happen(action));
+  }
+
   start(): void {
     this.world.say(this.label, 'starts');
-    const log = this.world.makeLog(this);
+    const log = this.makeLog();
     void Promise.resolve(log.open('c')).then(
       (claim) => this.boot(claim, log),
       () => this.after(RETRY_START_MS, () => this.start()),
@@ -134,7 +132,7 @@ export class CoordinatorProcess {
     else action();
   }
 
-  private boot(claim: LogClaim, log: ReturnType<World['makeLog']>): void {
+  private boot(claim: LogClaim, log: DecisionLog): void {
     const { world } = this;
     const { options } = world.settings;
     this.epoch = claim.epoch;
@@ -160,35 +158,22 @@ export class CoordinatorProcess {
       claim,
       observer: new Watcher(world, this, () => clock.now()),
     });
-    if (world.faults.has('log is copied')) this.claim(participants, this.runtime, claim);
-    else this.takeUp(this.runtime, claim);
+    this.claim(participants, this.runtime, claim);
   }
+
+  protected abstract makeLog(): DecisionLog;
 
   /** Whether it works with a copy of the log. */
-  private get isCopy(): boolean {
-    return this.storage !== this.world.storage;
+  protected get isCopy(): boolean {
+    return false;
   }
 
-  /** Asks the participants whether they let this run in. One that is refused by any of them does nothing. */
-  private claim(participants: ParticipantRegistry, runtime: CoordinatorRuntime, claim: LogClaim): void {
-    const { world } = this;
-    participants.claimWith(new ClaimsOfRun(runtime.log.run, runtime.log.isOwnRun, false));
-    void participants.claimAll().then(
-      () => {
-        if (!this.isAlive) return;
-        if (this.isCopy) world.judge.violate(`${this.label} works with a copy of the log, and is let in`);
-        else this.takeUp(runtime, claim);
-      },
-      (error: unknown) => {
-        if (!this.isAlive) return;
-        world.say(this.label, 'is not let in');
-        if (this.isCopy && error instanceof CopiedLogError) world.witnesses.count('copy of the log refused');
-        if (!this.isCopy || --this.startsLeft > 0) this.after(RETRY_START_MS, () => this.start());
-      },
-    );
+  /** Asks the participants whether they let this run in. */
+  protected claim(_: ParticipantRegistry, runtime: CoordinatorRuntime, claim: LogClaim): void {
+    this.takeUp(runtime, claim);
   }
 
-  private takeUp(runtime: CoordinatorRuntime, claim: LogClaim): void {
+  protected takeUp(runtime: CoordinatorRuntime, claim: LogClaim): void {
     const { world } = this;
     this.transactions = new TransactionManager(runtime);
     this.recovery = new Recovery(runtime);

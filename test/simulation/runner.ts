@@ -1,5 +1,7 @@
+import { LoneWorld, type LoneWorldOptions } from './lone-world.js';
+import { MembersWorld, type MembersWorldOptions } from './members-world.js';
 import { Witnesses } from './witnesses.js';
-import { World, type WorldOptions } from './world.js';
+import type { World } from './world.js';
 
 /**
  * How many worlds take turns. After each event the promises of a world have to run their course before its next event,
@@ -24,21 +26,30 @@ export interface Results {
 export interface RunOptions {
   readonly firstSeed: number;
   readonly schedules: number;
-  readonly plant?: WorldOptions['plant'];
+  /** Whether several members share the log. @default false */
+  readonly members?: boolean | undefined;
+  readonly plant?: LoneWorldOptions['plant'];
+  readonly plantInMember?: MembersWorldOptions['plantInMember'];
   /** Whether no further world is begun after a violation. */
   readonly stopsAtFirst?: boolean;
 }
 
+interface MadeWorld extends LoneWorldOptions, MembersWorldOptions, Pick<RunOptions, 'members'> {}
+
+function makeWorld({ members = false, ...options }: MadeWorld): World {
+  return members ? new MembersWorld(options) : new LoneWorld(options);
+}
+
 /** Runs the worlds of a range of seeds. */
 export async function runSchedules(options: RunOptions): Promise<Results> {
-  const { firstSeed, schedules, plant, stopsAtFirst = false } = options;
+  const { firstSeed, schedules, stopsAtFirst = false } = options;
   const witnesses = new Witnesses();
   const violations: Violation[] = [];
   let begun = 0;
   let ended = 0;
   const nextWorld = (): World | undefined => {
     if (begun === schedules || (stopsAtFirst && violations.length > 0)) return undefined;
-    return new World({ seed: firstSeed + begun++, plant });
+    return makeWorld({ ...options, seed: firstSeed + begun++ });
   };
   await runWorlds(nextWorld, ({ seed, witnesses: seen, judge }) => {
     ended++;
@@ -49,8 +60,8 @@ export async function runSchedules(options: RunOptions): Promise<Results> {
 }
 
 /** Runs one world alone, and writes down what happens. */
-export async function replay(seed: number, plant?: WorldOptions['plant']): Promise<World> {
-  const world = new World({ seed, transcript: true, plant });
+export async function replay(seed: number, options: Omit<MadeWorld, 'seed'> = {}): Promise<World> {
+  const world = makeWorld({ ...options, seed, transcript: true });
   const worlds = [world];
   await runWorlds(() => worlds.pop());
   return world;

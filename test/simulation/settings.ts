@@ -13,6 +13,8 @@ export interface Settings {
   readonly healAt: number;
   /** Whether an append is durable when it returns, as in a log that writes synchronously. */
   readonly logIsImmediate: boolean;
+  /** How many members share the log at the start; 0 where one process at a time decides. */
+  readonly members: number;
 }
 
 const NAMES = ['orders', 'stock', 'payment', 'points'] as const;
@@ -48,6 +50,34 @@ export function drawSettings(random: Random, faults: Faults): Settings {
     // Some worlds last until a log that does not answer is asked again, which takes ten seconds.
     healAt: random.chance(0.8) ? random.whole(1_000, 6_000) : random.whole(6_000, 30_000),
     logIsImmediate: random.chance(0.2),
+    members: 0,
+  };
+}
+
+/** As {@link drawSettings}, for members that share a log. */
+export function drawSettingsOfMembers(random: Random, faults: Faults): Settings {
+  const isGuarded = random.chance(0.65);
+  const leaseMs = random.whole(1_000, 5_000);
+  const participants = NAMES.slice(0, random.whole(2, NAMES.length)).map((name): ParticipantTraits => ({
+    name,
+    isGuarded: isGuarded || random.chance(0.3),
+    claims: false,
+    onePhase: random.chance(0.25),
+    // Only a list shows what a member has left that nothing is recorded of.
+    lists: true,
+    heedsSignals: random.chance(0.3),
+    prepareTimeoutMs: faults.isCalm ? 5_000 : random.whole(30, 1_000),
+    completionTimeoutMs: faults.isCalm ? 5_000 : random.whole(30, 1_000),
+  }));
+  const { recoveryIntervalMs, ...options } = drawOptions(random, faults.isCalm);
+  return {
+    options: { ...options, leaseMs, recoveryIntervalMs: Math.min(recoveryIntervalMs, leaseMs) },
+    participants,
+    clients: random.whole(2, 16),
+    // Adoptions take a lease of the survivors, and then the end of that of the dead.
+    healAt: leaseMs * (random.chance(0.8) ? random.between(1.5, 4) : random.between(4, 8)),
+    logIsImmediate: false,
+    members: random.whole(2, 4),
   };
 }
 

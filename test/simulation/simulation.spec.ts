@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { DecisionLog } from '../../src/coordinator/index.js';
-import { shortcomings } from './evidence.js';
+import type { SharedDecisionLog } from '../../src/coordinator/log/shared-log.js';
+import { LONE, shortcomings } from './evidence.js';
+import { LoneWorld } from './lone-world.js';
+import { MembersWorld } from './members-world.js';
 import { Random } from './random.js';
 import { replay, runSchedules, runWorlds } from './runner.js';
 import { Witnesses } from './witnesses.js';
-import { World } from './world.js';
+import type { World } from './world.js';
 
 const TWENTY_THOUSAND = 20_000;
 
@@ -34,7 +37,7 @@ describe('a seed', () => {
   it('determines all that happens, whatever runs beside it', async () => {
     const seeds = Array.from({ length: 51 }, (_, index) => 7_000 + index);
     const together = new Map<number, string>();
-    const waiting = seeds.map((seed) => new World({ seed, transcript: true }));
+    const waiting = seeds.map((seed) => new LoneWorld({ seed, transcript: true }));
     await runWorlds(
       () => waiting.pop(),
       (world) => together.set(world.seed, fingerprint(world)),
@@ -45,13 +48,46 @@ describe('a seed', () => {
   });
 
   it('brings about the same whether or not it is written down', async () => {
-    const silent = new World({ seed: 4_711 });
+    const silent = new LoneWorld({ seed: 4_711 });
     const worlds = [silent];
     await runWorlds(() => worlds.pop());
     const written = await replay(4_711);
     expect(written.witnesses.entries()).toEqual(silent.witnesses.entries());
     expect(written.queue.now).toBe(silent.queue.now);
     expect(silent.transcript.toString()).toBe('');
+  });
+});
+
+describe('a seed of a world with members', () => {
+  it('determines all that happens, whatever runs beside it', async () => {
+    const seeds = Array.from({ length: 9 }, (_, index) => 8_000 + index);
+    const together = new Map<number, string>();
+    const waiting = seeds.map((seed) => new MembersWorld({ seed, transcript: true }));
+    await runWorlds(
+      () => waiting.pop(),
+      (world) => together.set(world.seed, fingerprint(world)),
+    );
+    for (const seed of seeds)
+      expect([seed, fingerprint(await replay(seed, { members: true }))]).toEqual([seed, together.get(seed)]);
+    expect(new Set(together.values()).size).toBe(seeds.length);
+  });
+
+  it('leads to a planted defect: a member that takes the failure of a look-up for the absence of a record', async () => {
+    const plantInMember = (log: SharedDecisionLog): SharedDecisionLog =>
+      Object.assign(Object.create(log) as SharedDecisionLog, {
+        lookUp: (id: string) => log.lookUp(id).catch(() => 'absent' as const),
+      });
+    const planted = { members: true, plantInMember };
+    const { violations } = await runSchedules({
+      ...planted,
+      firstSeed: 1,
+      schedules: TWENTY_THOUSAND,
+      stopsAtFirst: true,
+    });
+    const [found] = violations;
+    expect(found).toBeDefined();
+    expect((await replay(found!.seed, planted)).judge.violations).toContain(found!.what);
+    expect((await replay(found!.seed, { members: true })).judge.violations).toEqual([]);
   });
 });
 
@@ -66,8 +102,8 @@ describe('a planted defect', () => {
     const [found] = violations;
     expect(found).toBeDefined();
     const [once, again] = [
-      await replay(found!.seed, takesAnErrorForAbsence),
-      await replay(found!.seed, takesAnErrorForAbsence),
+      await replay(found!.seed, { plant: takesAnErrorForAbsence }),
+      await replay(found!.seed, { plant: takesAnErrorForAbsence }),
     ];
     expect(once.judge.violations).toContain(found!.what);
     expect(again.transcript.toString()).toBe(once.transcript.toString());
@@ -80,10 +116,10 @@ describe('the evidence', () => {
   it('is too thin when a class of faults was hardly injected, or hardly anything has committed', () => {
     const witnesses = new Witnesses();
     witnesses.count('transaction', 100_000);
-    const complaints = shortcomings({ schedules: TWENTY_THOUSAND, violations: [], witnesses });
+    const complaints = shortcomings({ schedules: TWENTY_THOUSAND, violations: [], witnesses }, LONE);
     expect(complaints).toContain('"request lost" was injected 0 times, which is too seldom');
     expect(complaints).toContain('of 100000 transactions only 0 have committed');
-    expect(shortcomings({ schedules: 1_000, violations: [], witnesses })).toEqual([]);
+    expect(shortcomings({ schedules: 1_000, violations: [], witnesses }, LONE)).toEqual([]);
   });
 });
 

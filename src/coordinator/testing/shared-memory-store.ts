@@ -59,7 +59,6 @@ export interface Server {
 
 /** The tables of one coordinator. */
 export class SharedTables {
-  readonly logId = newLogId();
   readonly epochs = new Map<number, EpochRow>();
   readonly decisions = new Map<string, DecisionRow>();
   readonly reports = new Map<string, HeuristicRecord>();
@@ -72,6 +71,7 @@ export class SharedTables {
   constructor(
     readonly coordinator: string,
     private readonly server: () => Server,
+    readonly logId = newLogId(),
   ) {}
 
   takeEpoch(formats: FormatRange): EpochRow {
@@ -274,6 +274,8 @@ export interface SharedMemoryStoreOptions {
   readonly now?: () => number;
   /** Whether the operator has declared that only synchronous standbys take over. @default false */
   readonly synchronousStandbys?: boolean;
+  /** The id of each log, for a test whose ids are the same each time. @default random */
+  readonly logId?: string;
 }
 
 /** The server of shared logs in memory. Each `SharedMemoryLog` over it is one member's connection to it. */
@@ -336,7 +338,7 @@ export class SharedMemoryStore {
   of(coordinator: string): SharedTables {
     let tables = this.tables.get(coordinator);
     if (tables === undefined) {
-      tables = new SharedTables(coordinator, () => this.server);
+      tables = new SharedTables(coordinator, () => this.server, this.options.logId);
       this.tables.set(coordinator, tables);
     }
     return tables;

@@ -1,0 +1,53 @@
+import type { TransactionRecord } from '../../src/coordinator/execution/records.js';
+import type { MemberProcess } from './member-process.js';
+import type { MembersWorld } from './members-world.js';
+
+/**
+ * Looks whether a healed world of members has come to rest. An operator is at work as well, who deals with heuristic
+ * reports.
+ *
+ * @returns what is left to do, or undefined when nothing is.
+ */
+export function leftoversOfMembers(world: MembersWorld): string | undefined {
+  const prepared = stillPrepared(world);
+  if (prepared !== undefined) return prepared;
+  const { living, tables } = world;
+  if (living.some(({ isReady }) => !isReady)) return 'a member has yet to start';
+  for (const process of living) {
+    const left = leftoversOf(process);
+    if (left !== undefined) return `${process.label}: ${left}`;
+  }
+  if (world.queue.foreground > 0) return `${world.queue.foreground} messages are under way`;
+  const epochs = new Set(living.map(({ ownEpoch }) => ownEpoch));
+  for (const { epoch, isSettled, fencedBy, adoptedBy } of tables.epochs.values()) {
+    if (!isSettled && !epochs.has(epoch))
+      return `epoch ${epoch} is not settled (fenced by ${fencedBy}, adopted by ${adoptedBy})`;
+  }
+  for (const [id, { endedAt }] of tables.decisions)
+    if (endedAt === null) return `the record of ${id} is still in the log`;
+  return tables.reports.size > 0 ? `${tables.reports.size} reports are in the log` : undefined;
+}
+
+function stillPrepared({ participants }: MembersWorld): string | undefined {
+  for (const { name, account } of participants) {
+    const [prepared] = account.prepared();
+    if (prepared !== undefined) return `${prepared.key} is still prepared at ${name}`;
+  }
+  return undefined;
+}
+
+function leftoversOf({ runtime, transactions, waiting }: MemberProcess): string | undefined {
+  const { registry } = runtime!;
+  for (const transaction of registry.unsettled) {
+    if (transaction.hasHeuristics && transaction.endedAt !== 0) transactions!.forget(transaction.id);
+  }
+  if (registry.inFlight > 0) return `${registry.inFlight} transactions are in flight`;
+  let unfinished: TransactionRecord | undefined;
+  registry.forEach((transaction) => {
+    if (!transaction.isSettled) unfinished = transaction;
+  });
+  if (unfinished !== undefined) return `${unfinished.id} is ${unfinished.stateName}`;
+  if (registry.unsettled.size > 0) return `${registry.unsettled.size} transactions are unsettled`;
+  if (waiting > 0) return `${waiting} callers wait for their outcome`;
+  return undefined;
+}

@@ -1,0 +1,233 @@
+import { type KnownOutcome, originOf } from '../../src/coordinator/index.js';
+import type { SharedDecisionLog } from '../../src/coordinator/log/shared-log.js';
+import { SharedMemoryStore, type SharedTables } from '../../src/coordinator/testing/shared-memory-store.js';
+import { LOG_ID } from '../support/identity.js';
+import type { Entry } from './account.js';
+import { compareEnds } from './convergence.js';
+import { MEMBER_FAULTS } from './faults.js';
+import { leftoversOfMembers } from './member-convergence.js';
+import { MemberProcess } from './member-process.js';
+import type { CoordinatorProcess } from './process.js';
+import { drawSettingsOfMembers } from './settings.js';
+import { World, type WorldOptions } from './world.js';
+
+/** No more processes than that are started before everything heals. */
+const MAX_PROCESSES = 10;
+/** How often callers ask a member about a transaction, whichever member has begun it. */
+const MAX_INQUIRIES = 30;
+/** A member that was undisturbed for so many leases has renewed its own, so that no other may take it for dead. */
+const STEADY_LEASES = 3;
+/** So long after everything heals each member has renewed its lease without a gap, and that of the dead is over. */
+const STEADIES_WITHIN_LEASES = 1.5;
+const SETTLES_WITHIN_MS = 2_000;
+/** A member that lives asks the log after so long at the latest whether it has a record of its own. */
+const ASKS_AGAIN_WITHIN_MS = 10_000;
+
+export interface MembersWorldOptions extends WorldOptions {
+  /** Puts something else in the place of the log of a member, to plant a defect. */
+  readonly plantInMember?: ((log: SharedDecisionLog) => SharedDecisionLog) | undefined;
+}
+
+/** A world in which two to four members decide at the same time, and share one log. */
+export class MembersWorld extends World<MemberProcess> {
+  readonly store = new SharedMemoryStore({ now: () => this.queue.now, logId: LOG_ID });
+  /** Since when each branch was seen to be prepared after everything healed. */
+  private readonly preparedSince = new Map<Entry, number>();
+  private inquiry: Promise<void> | undefined;
+  private isAnswered = false;
+
+  constructor(private readonly options: MembersWorldOptions) {
+    super(options, { faults: MEMBER_FAULTS, isShared: true, settings: drawSettingsOfMembers });
+    this.planSafetyPhase();
+  }
+
+  /** The log of a member, as the member sees it. */
+  logFor(log: SharedDecisionLog): SharedDecisionLog {
+    return this.options.plantInMember?.(log) ?? log;
+  }
+
+  /** What the log holds. */
+  get tables(): SharedTables {
+    return this.store.of('c');
+  }
+
+  /** The members that are at work, and those that have yet to start. */
+  get living(): MemberProcess[] {
+    return this.processes.filter(({ isAlive }) => isAlive);
+  }
+
+  /** A member pauses. The others are there. */
+  override usurp(process: CoordinatorProcess): void {
+    process.pause(this.random.next() * 3 * this.settings.options.leaseMs);
+  }
+
+  /** A member fences another epoch, and takes it over. */
+  adopts(adopter: MemberProcess, epoch: number): void {
+    this.witnesses.count('epoch adopted');
+    const owner = this.processes.find((one) => one.isReady && one.ownEpoch === epoch);
+    const isFenced = this.tables.epochs.get(epoch)?.fencedBy !== null;
+    const steadyMs = STEADY_LEASES * this.settings.options.leaseMs;
+    if (owner === undefined || isFenced) return;
+    this.witnesses.count('member fenced while it lives');
+    // A clock that was set while a renewal was under way makes an adopter believe that it has waited.
+    if (
+      owner.hasBeenSteadyFor(steadyMs) &&
+      adopter.hasBeenSteadyFor(0) &&
+      !this.faults.has('clock jumps forward')
+    )
+      this.judge.violate(`${adopter.label} takes ${owner.label} for dead, which lives and can reach the log`);
+  }
+
+  protected override replace(): void {
+    const { length } = this.living;
+    if (length === 0 || (this.processes.length < MAX_PROCESSES && this.random.chance(0.7)))
+      this.startMember();
+  }
+
+  private startMember(): void {
+    const process = new MemberProcess(this, this.processes.length + 1);
+    this.processes.push(process);
+    process.start();
+  }
+
+  private planSafetyPhase(): void {
+    const { settings, random } = this;
+    for (let number = 0; number < settings.members; number++)
+      this.queue.after(random.next() * 200, () => this.startMember());
+    this.planClients();
+    this.repeatedly('coordinator crashes', () => this.withSomeProcess((it) => this.crashCoordinator(it)));
+    this.planClockJumps();
+    this.planMembers();
+    this.planLog();
+    this.planParticipants();
+    if (this.faults.isCalm) return;
+    for (let times = random.whole(0, MAX_INQUIRIES); times > 0; times--)
+      this.atRandom(1, () => this.askSome());
+  }
+
+  private planMembers(): void {
+    const { random } = this;
+    const { leaseMs } = this.settings.options;
+    const some = (action: (process: MemberProcess) => void) => () => this.withSomeProcess(action);
+    this.repeatedly(
+      'member pauses beyond the lease',
+      some((it) => it.pause(random.between(0.5, 4) * leaseMs)),
+    );
+    this.repeatedly(
+      'member is cut from the log',
+      some((it) => it.cutFromLog(random.between(0.1, 4) * leaseMs)),
+    );
+    this.repeatedly(
+      'member is fenced while it lives',
+      some((it) => it.fence()),
+    );
+    this.repeatedly(
+      'member leaves',
+      some((it) => void it.leave()),
+    );
+    this.repeatedly('member joins', () => {
+      if (this.processes.length < MAX_PROCESSES) this.startMember();
+    });
+  }
+
+  private planLog(): void {
+    const { random, store, queue } = this;
+    const { leaseMs } = this.settings.options;
+    const down = (ms: number): void => {
+      this.say('log', 'is down');
+      store.isDown = true;
+      queue.after(ms, () => {
+        store.isDown = false;
+      });
+    };
+    this.repeatedly('log is down', () => down(random.between(10, 500)));
+    this.repeatedly('log is down beyond the lease', () => down(random.between(1, 2) * leaseMs));
+    this.repeatedly('log is restarted', () => {
+      down(random.next() * leaseMs);
+      store.restart();
+    });
+  }
+
+  /** A caller asks any member about any transaction. */
+  private askSome(): void {
+    const ids = [...this.judge.cases.keys()];
+    if (ids.length === 0) return;
+    const id = this.random.pick(ids);
+    this.withSomeProcess((it) => it.after(0, () => void this.ask(it, id)));
+  }
+
+  private async ask(process: MemberProcess, id: string): Promise<KnownOutcome> {
+    const known = await process.transactions!.outcomeOf(id);
+    if (process.isAlive) {
+      if (this.transcript.isOn) this.say(process.label, `says of ${id}: ${known.status}`);
+      this.judge.asked(process.label, known);
+    }
+    return known;
+  }
+
+  protected override heal(): void {
+    this.say('world', 'heals');
+    this.faults.heal();
+    this.store.isDown = false;
+    for (const participant of this.participants) participant.start();
+    for (const process of this.processes) {
+      process.land();
+      process.reconnect();
+      process.resume();
+    }
+    if (this.living.every(({ isLeaving }) => isLeaving) || this.random.chance(0.2)) this.startMember();
+    this.healed();
+  }
+
+  protected override leftovers(): string | undefined {
+    if (this.isAnswered) return undefined;
+    this.checkPrepared();
+    const left = leftoversOfMembers(this);
+    if (left !== undefined) return left;
+    this.inquiry ??= this.askAll();
+    return 'the members are asked';
+  }
+
+  /**
+   * No branch stays prepared for longer than a lease and two seconds, once the members have had the time to renew their own
+   * leases, and the dead that to lose theirs.
+   */
+  private checkPrepared(): void {
+    const { queue, settings, participants, judge, living } = this;
+    const alive = new Set(living.map(({ ownEpoch }) => ownEpoch));
+    const { leaseMs } = settings.options;
+    const steadyAt = settings.healAt + STEADIES_WITHIN_LEASES * leaseMs;
+    for (const { name, account } of participants) {
+      for (const entry of account.prepared()) {
+        const since = this.preparedSince.get(entry) ?? Math.max(queue.now, steadyAt);
+        this.preparedSince.set(entry, since);
+        const isOwned = alive.has(originOf(entry.transactionId)!.epoch);
+        if (queue.now - since > leaseMs + SETTLES_WITHIN_MS + (isOwned ? ASKS_AGAIN_WITHIN_MS : 0))
+          judge.violate(`${entry.key} has been prepared at ${name} for longer than a lease and two seconds`);
+      }
+    }
+  }
+
+  /** Everything is at rest: any member answers for any transaction, and goes on to when outcomes are kept no more. */
+  private async askAll(): Promise<void> {
+    const cases = [...this.judge.cases.values()];
+    for (const isPurged of [false, true]) {
+      if (isPurged) this.tables.purge(this.queue.now);
+      for (const process of this.living) {
+        const answers = await Promise.all(cases.map(({ id }) => this.ask(process, id)));
+        for (const answer of answers) this.checkAnswer(process, answer, isPurged);
+      }
+    }
+    compareEnds(this);
+    this.isAnswered = true;
+  }
+
+  private checkAnswer(process: MemberProcess, known: KnownOutcome, isPurged: boolean): void {
+    const { status, transactionId } = known;
+    if (status === 'committed' || status === 'aborted') return;
+    if (isPurged && status === 'unknown' && known.because === 'purged') return;
+    const isOwner = (one: MemberProcess): boolean => status === 'elsewhere' && one.ownEpoch === known.owner;
+    if (this.living.some((one) => one !== process && isOwner(one))) return;
+    this.judge.violate(`${transactionId}: ${process.label} says ${JSON.stringify(known)} at the end`);
+  }
+}
