@@ -48,6 +48,11 @@ const RUNGS: readonly Rung[] = [
     environment: { PROPERTY_RUNS: '10000' },
   },
   { name: 'failover', command: ['npm', 'run', 'demo:failover', '--', '--short'] },
+  {
+    name: 'log failover',
+    command: ['npx', 'vitest', 'run', 'test/postgres/log/failover'],
+    environment: { LOG_FAILOVERS: 'all' },
+  },
   { name: 'jest', command: ['node', 'scripts/package/jest.ts'] },
   { name: 'prisma', command: ['node', 'scripts/package/prisma.ts'] },
   { name: 'mutants', command: ['npm', 'run', 'test:mutants', '--', '--sample', '8', '--seed', SEED] },

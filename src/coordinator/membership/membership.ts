@@ -152,6 +152,8 @@ export class Membership {
       this.goOn(claim);
       this.say('warn', `Epoch ${epoch} of this member was fenced. It goes on with epoch ${claim.epoch}`);
     } catch (error) {
+      // It may say that the log has lost what it had acknowledged: then people have to know why nothing is decided.
+      runtime.log.failed(error);
       this.failed('This member was fenced and has no new epoch', error);
     }
   }

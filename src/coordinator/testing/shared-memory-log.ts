@@ -251,6 +251,7 @@ export class SharedMemoryLog implements SharedDecisionLog {
     const { row } = this.epoch;
     const { now, startedAt, timeline, synchronousStandbys } = this.store.server;
     Object.assign(row, lease, { renewedAt: now, isLockHeld: true });
+    this.compareMark(this.epoch);
     const isMoved = row.takenOnTimeline !== timeline && !synchronousStandbys;
     return {
       mustRestart: isMoved ? 'timeline' : row.fencedBy === null ? null : 'fenced',
@@ -388,14 +389,19 @@ export class SharedMemoryLog implements SharedDecisionLog {
     own.acknowledged = own.row.highWater;
   }
 
-  /** @throws LogBehindError when the log has lost what it had acknowledged. The epoch has ended then. */
+  /** The epoch ends when the log has lost what it had acknowledged. */
+  private compareMark(own: OwnEpoch): void {
+    const { row, acknowledged, behind } = own;
+    if (behind !== undefined || row.highWater >= acknowledged) return;
+    own.behind = new LogBehindError(row.epoch, acknowledged, row.highWater);
+    row.isBehind = true;
+    row.fencedBy ??= row.epoch;
+  }
+
+  /** @throws LogBehindError when the log has lost what it had acknowledged. */
   private checkMark(own: OwnEpoch): void {
-    const { row, acknowledged } = own;
-    if (own.behind === undefined && row.highWater < acknowledged) {
-      own.behind = new LogBehindError(row.epoch, acknowledged, row.highWater);
-      row.isBehind = true;
-      row.fencedBy ??= row.epoch;
-    }
+    const { row } = own;
+    this.compareMark(own);
     if (own.behind !== undefined) throw own.behind;
     const { timeline, synchronousStandbys } = this.store.server;
     if (row.checkedOnTimeline === timeline) return;

@@ -99,9 +99,12 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     this.adopter = new LogConnection(this.config, limits);
     this.reads = new ReadStatements(schema, synchronousStandbys);
     this.memberStatements = new MemberStatements(schema, this.reads, synchronousStandbys);
-    this.leases = new LogConnection(this.config, limits, (session) =>
-      this.memberStatements.lock(session, this.writer.epoch),
-    );
+    this.leases = new LogConnection(this.config, limits, async (session) => {
+      await this.memberStatements.lock(session, this.writer.epoch);
+      // Another server may have taken over. The connection that writes compares its mark now, and not with the next decision.
+      // What fails here fails again with that decision, whose caller hears of it.
+      this.check().catch(() => {});
+    });
     this.keys = new KeyStatements(schema, this.reads);
     this.purge = new Purge(schema, outcomeRetentionMs);
   }

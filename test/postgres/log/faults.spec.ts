@@ -7,11 +7,37 @@ const APPEND = 'INSERT INTO dtc_log.decisions';
 describe('The log on PostgreSQL', () => {
   const bench = useLog();
 
-  it('writes all decisions that wait with one statement', async () => {
-    const { log, id } = await bench.start();
+  it('takes one round trip for a decision, and for 256 that wait, with three members as with one', async () => {
+    const { log, id } = await bench.start({ isProxied: true });
+    let [trips, last] = [0, 'down'];
+    bench.proxy.rule = (_, direction) => {
+      if (direction === 'up' && last === 'down') trips++;
+      last = direction;
+      return 'pass';
+    };
+    let sequence = 0;
+    const tripsOf = async (count: number): Promise<number> => {
+      trips = 0;
+      await Promise.all(Array.from({ length: count }, () => append(log, id(++sequence))));
+      return trips;
+    };
     const { durationsUs, batchSizes } = log.flushes;
-    await Promise.all(Array.from({ length: 256 }, (_, index) => append(log, id(index + 1))));
-    expect([durationsUs.count, batchSizes.sum]).toEqual([1, 256]);
+    expect([await tripsOf(1), await tripsOf(256)]).toEqual([1, 1]);
+    expect([durationsUs.count, batchSizes.sum]).toEqual([2, 257]);
+
+    // Each writes without a pause meanwhile.
+    let isOver = false;
+    const others = await Promise.all([bench.start(), bench.start()]);
+    const loads = others.map(async (other) => {
+      let number = 0;
+      while (!isOver) await append(other.log, other.id(++number));
+      return number;
+    });
+    const before = durationsUs.count;
+    expect([await tripsOf(1), await tripsOf(256)]).toEqual([1, 1]);
+    expect(durationsUs.count - before).toBe(2);
+    isOver = true;
+    for (const count of await Promise.all(loads)) expect(count).toBeGreaterThan(0);
   });
 
   it('fault 24: says absent of an append that the connection has not carried', async () => {

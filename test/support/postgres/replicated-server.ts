@@ -43,13 +43,17 @@ const SETTINGS = {
 /** How a server is ended: `fast` ends its sessions, `kill` gives it time for nothing, as a power cut does. */
 export type ServerEnd = 'fast' | 'kill';
 
+/** Whether each write waits until the standby has it. */
+export type StandbyKind = 'synchronous' | 'asynchronous';
+
 /**
- * A PostgreSQL server and a synchronous standby that follows it. The server can be ended and started again, and the standby can
- * be promoted in its place.
+ * A PostgreSQL server and a standby that follows it. The server can be ended and started again, and the standby can be promoted
+ * in its place.
  */
 export class ReplicatedServer {
   private readonly exiting = (): void => this.endAtOnce();
   private standby: ServerProcess | undefined;
+  private kind: StandbyKind | undefined;
   /** What servers had to say that are no more. */
   private readonly gone: string[] = [];
 
@@ -98,7 +102,7 @@ export class ReplicatedServer {
 
   /** Whether the standby has everything that was acknowledged, now and from now on. */
   get hasStandby(): boolean {
-    return this.standby !== undefined;
+    return this.standby !== undefined && this.kind === 'synchronous';
   }
 
   url(database: string, port = this.port): string {
@@ -113,8 +117,8 @@ export class ReplicatedServer {
     return this.primary.query<R>(database, sql, values);
   }
 
-  /** Makes a standby from a copy of the server. When it resolves, each write waits for the standby. */
-  async addStandby(): Promise<void> {
+  /** Makes a standby from a copy of the server. When it resolves, each write waits for a standby that is synchronous. */
+  async addStandby(kind: StandbyKind = 'synchronous'): Promise<void> {
     if (this.standby !== undefined) throw new Error('There is a standby already.');
     const { primary } = this;
     const data = join(this.folder, randomBytes(4).toString('hex'));
@@ -122,12 +126,14 @@ export class ReplicatedServer {
     const standby = new ServerProcess(data, this.programs, this.owner, { ...SETTINGS, ...this.settings });
     try {
       await standby.start();
-      await primary.query('postgres', `ALTER SYSTEM SET synchronous_standby_names = '${STANDBY}'`);
-      await primary.query('postgres', 'SELECT pg_reload_conf()');
-      await until('the standby is synchronous', async () => {
+      if (kind === 'synchronous') {
+        await primary.query('postgres', `ALTER SYSTEM SET synchronous_standby_names = '${STANDBY}'`);
+        await primary.query('postgres', 'SELECT pg_reload_conf()');
+      }
+      await until('the standby follows', async () => {
         const { rows } = await primary.query(
           'postgres',
-          "SELECT FROM pg_stat_replication WHERE sync_state = 'sync'",
+          `SELECT FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = '${kind === 'synchronous' ? 'sync' : 'async'}'`,
         );
         return rows.length === 1;
       });
@@ -138,6 +144,19 @@ export class ReplicatedServer {
       throw error;
     }
     this.standby = standby;
+    this.kind = kind;
+  }
+
+  /** The standby gets nothing more from now on: what is written then is lost when it takes over. */
+  async cutStandbyOff(): Promise<void> {
+    const { standby } = this;
+    if (standby === undefined) throw new Error('There is no standby.');
+    await standby.query('postgres', "ALTER SYSTEM SET primary_conninfo = ''");
+    await standby.query('postgres', 'SELECT pg_reload_conf()');
+    await until('the standby follows no more', async () => {
+      const { rows } = await this.primary.query('postgres', 'SELECT FROM pg_stat_replication');
+      return rows.length === 0;
+    });
   }
 
   /** Ends the server that takes writes. The standby goes on to wait for it. */
