@@ -26,17 +26,17 @@ describe('The log on PostgreSQL', () => {
     expect([durationsUs.count, batchSizes.sum]).toEqual([2, 257]);
 
     // Each writes without a pause meanwhile.
-    let isOver = false;
+    const load = { isOver: false };
     const others = await Promise.all([bench.start(), bench.start()]);
     const loads = others.map(async (other) => {
       let number = 0;
-      while (!isOver) await append(other.log, other.id(++number));
+      while (!load.isOver) await append(other.log, other.id(++number));
       return number;
     });
     const before = durationsUs.count;
     expect([await tripsOf(1), await tripsOf(256)]).toEqual([1, 1]);
     expect(durationsUs.count - before).toBe(2);
-    isOver = true;
+    load.isOver = true;
     for (const count of await Promise.all(loads)) expect(count).toBeGreaterThan(0);
   });
 
