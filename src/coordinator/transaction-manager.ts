@@ -163,6 +163,22 @@ export class TransactionManager {
     return transaction.enlist(request);
   }
 
+  /**
+   * Finds a transaction that this process has begun, by its id: for code that was handed the id by another process.
+   *
+   * @returns undefined for one that this run has not begun, or that has ended and is no longer kept.
+   */
+  attach(transactionId: string): Transaction | undefined {
+    const { registry, ids } = this.runtime;
+    const transaction = ids.isCurrent(transactionId) ? registry.find(transactionId) : undefined;
+    return transaction === undefined ? undefined : this.handleOf(transaction);
+  }
+
+  /** Whether several members share the decision log, and with it the outcomes of all transactions. */
+  get isShared(): boolean {
+    return this.runtime.log.shared !== undefined;
+  }
+
   /** @returns the present state of a transaction that is in flight or was kept after its end. */
   find(transactionId: string): TransactionView | undefined {
     const transaction = this.runtime.registry.find(transactionId);

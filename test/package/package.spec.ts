@@ -43,6 +43,7 @@ const OPTIONAL_PEERS_OF: Readonly<Record<string, readonly string[]>> = {
   './problem': [],
   './pino': ['pino'],
   './postgres': ['pg', '@types/pg'],
+  './server': ['@nestjs/swagger'],
   './operations': ['@nestjs/swagger', '@nestjs/terminus', 'prom-client'],
 };
 const ENTRIES = Object.keys(OPTIONAL_PEERS_OF);

@@ -13,6 +13,10 @@ export const problemSchema = z.object({
   transactionId: z.string().optional().describe('The transaction, if one was begun.'),
   participant: z.string().optional().describe('The participant that caused it, if one did.'),
   reasonCode: z.string().optional().describe('The reason of a refusal, for programs: OUT_OF_STOCK.'),
+  member: z
+    .object({ epoch: z.number().int(), address: z.string().nullable() })
+    .optional()
+    .describe('The member of the coordinator to ask instead, if another one owns the transaction.'),
   errors: z.array(z.string()).optional().describe('The problems of the request, a sentence each.'),
 }) satisfies z.ZodType<Problem>;
 
@@ -61,6 +65,8 @@ const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_INVALID_REQUEST: HttpStatus.BAD_REQUEST,
   DTC_KEY_REUSED: HttpStatus.CONFLICT,
   DTC_NOT_ACTIVE: HttpStatus.CONFLICT,
+  DTC_OTHER_MEMBER: HttpStatus.CONFLICT,
+  DTC_OTHER_RUN: HttpStatus.CONFLICT,
   DTC_OVERLOADED: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_PARTICIPANT_NOT_FOUND: HttpStatus.NOT_FOUND,
   DTC_PARTICIPANT_NOT_CLAIMED: HttpStatus.SERVICE_UNAVAILABLE,
@@ -103,13 +109,14 @@ export function problemOf(error: unknown): Problem {
     if (code === 'DTC_NOT_COMMITTED') return problemOfOutcome((error as NotCommittedError).outcome);
     const status = STATUS_OF_CODE[code];
     if (status !== undefined) {
-      const { retryAfterMs } = error as { retryAfterMs?: unknown };
+      const { retryAfterMs, member } = error as { retryAfterMs?: unknown; member?: Problem['member'] };
       const isSaid = typeof retryAfterMs === 'number';
       return {
         ...untyped(status),
         status,
         detail: error.message,
         code,
+        ...(code === 'DTC_OTHER_MEMBER' && { member }),
         ...(isSaid && { retryAfterSeconds: Math.ceil(retryAfterMs / 1_000) }),
       };
     }

@@ -1,0 +1,266 @@
+import { createHash } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import {
+  CoordinatorStatus,
+  InvalidRequestError,
+  type KnownOutcome,
+  NotActiveError,
+  type Outcome,
+  type Transaction,
+  TransactionManager,
+  TransactionNotFoundError,
+  branch,
+} from '../coordinator/index.js';
+import type { ServerCaller } from './access/server-access.js';
+import { OtherMemberError, OtherRunError, TooManyWaitingError } from './errors.js';
+import { canonicalJson, checkPayload } from './payload.js';
+import { RequestMemory } from './request-memory.js';
+import type { ResolvedServerLimits } from './server.options.js';
+import {
+  type BeginMessage,
+  type BegunAnswer,
+  CALLER_INTERFACE_VERSION,
+  type DecisionAnswer,
+  type EnlistMessage,
+  type EnlistedAnswer,
+  type GreetingAnswer,
+  type KnownAnswer,
+  type RollbackOnlyAnswer,
+  type RunMessage,
+  TRANSACTION_ID_PATTERN,
+} from './wire/index.js';
+
+/** The token of the limits. */
+export const SERVER_LIMITS = Symbol('SERVER_LIMITS');
+
+/** A request that must not be done twice. */
+export interface KeyedCall {
+  readonly caller: ServerCaller;
+  readonly key: string;
+  /** The run of the coordinator that the caller means; undefined for any. */
+  readonly run: string | undefined;
+}
+
+const TRANSACTION_ID = new RegExp(TRANSACTION_ID_PATTERN);
+
+/** Transactions for callers in other processes. What is repeated with its key is done once. */
+@Injectable()
+export class CallerTransactions {
+  private readonly runs: RequestMemory<Outcome>;
+  private readonly begun: RequestMemory<BegunAnswer>;
+  private waiting = 0;
+
+  constructor(
+    private readonly transactions: TransactionManager,
+    private readonly status: CoordinatorStatus,
+    @Inject(SERVER_LIMITS) private readonly limits: ResolvedServerLimits,
+  ) {
+    this.runs = new RequestMemory(limits);
+    this.begun = new RequestMemory(limits);
+  }
+
+  greeting(): GreetingAnswer {
+    const { name, logId, epoch } = this.status.view();
+    return {
+      version: CALLER_INTERFACE_VERSION,
+      name,
+      logId,
+      epoch,
+      run: `${logId}.${epoch}`,
+      isShared: this.transactions.isShared,
+      maxTimeoutMs: this.limits.maxTimeoutMs,
+    };
+  }
+
+  /**
+   * Runs a transaction from its start to its outcome. A caller that goes away cancels nothing: it asks again with its key.
+   *
+   * @throws (as a rejection) what TransactionManager.run throws, RequestKeyReusedError, OtherRunError, TooManyKeysError or
+   * TooManyWaitingError. Nothing was begun then by this request.
+   */
+  async run(call: KeyedCall, { branches, ...options }: RunMessage): Promise<Outcome> {
+    this.checkCall(call, options.timeoutMs);
+    for (const [index, { payload }] of branches.entries()) {
+      checkPayload(payload, `branches.${index}.payload`, this.limits.maxPayloadBytes);
+    }
+    const requests = branches.map(({ participant, payload = null, branchId }) =>
+      branch(participant, payload, branchId === undefined ? {} : { branchId }),
+    );
+    const key = keyOf(call);
+    const fingerprint = fingerprintOf('run', { ...options, branches });
+    // A shared log knows the keys of all members. Elsewhere the memory of this run knows all that there are.
+    const once = this.transactions.isShared ? { key, fingerprint } : {};
+    const outcome = await this.waitFor(() =>
+      this.runs.once(key, fingerprint, async () => {
+        const answer = told(await this.transactions.run({ ...options, ...once, branches: requests }));
+        return { answer, isUndone: answer.status === 'aborted' };
+      }),
+    );
+    return outcome.status === 'pending' ? this.latest(outcome) : outcome;
+  }
+
+  /**
+   * Begins a transaction. If it is abandoned, its time-out ends it.
+   *
+   * @throws (as a rejection) what TransactionManager.begin throws, RequestKeyReusedError, OtherRunError or TooManyKeysError.
+   */
+  begin(call: KeyedCall, options: BeginMessage): Promise<BegunAnswer> {
+    this.checkCall(call, options.timeoutMs);
+    return this.begun.once(keyOf(call), fingerprintOf('begin', options), () => {
+      const { id } = this.transactions.begin(options);
+      return Promise.resolve({ answer: { transactionId: id }, isUndone: false });
+    });
+  }
+
+  /**
+   * @throws (as a rejection) what Transaction.enlist throws, TransactionNotFoundError or OtherMemberError.
+   */
+  async enlist(
+    id: string,
+    { participant, payload = null, branchId }: EnlistMessage,
+  ): Promise<EnlistedAnswer> {
+    checkPayload(payload, 'payload', this.limits.maxPayloadBytes);
+    const transaction = this.attached(id);
+    if (transaction === undefined) {
+      const { status } = await this.ended(id);
+      throw new NotActiveError(id, status);
+    }
+    return { transactionId: id, branchId: transaction.enlist(branch(participant, payload, { branchId })) };
+  }
+
+  /** @throws (as a rejection) TransactionNotFoundError, OtherMemberError or TooManyWaitingError. */
+  commit(id: string): Promise<Outcome> {
+    return this.end(id, (transaction) => transaction.commit());
+  }
+
+  /** @throws (as a rejection) TransactionNotFoundError, OtherMemberError or TooManyWaitingError. */
+  rollback(id: string, reason?: string): Promise<Outcome> {
+    return this.end(id, (transaction) => transaction.rollback(reason));
+  }
+
+  /** @throws (as a rejection) TransactionNotFoundError or OtherMemberError. */
+  async rollbackOnly(id: string, reason?: string): Promise<RollbackOnlyAnswer> {
+    const transaction = this.attached(id);
+    if (transaction === undefined) {
+      await this.ended(id);
+      return { transactionId: id, isRollbackOnly: false };
+    }
+    transaction.setRollbackOnly(reason);
+    return { transactionId: id, isRollbackOnly: transaction.isRollbackOnly };
+  }
+
+  /** @returns what is known of the transaction. Nothing of it is a guess. */
+  async known(id: string): Promise<KnownAnswer> {
+    const known = await this.outcomeOf(id);
+    return { ...known, view: (this.transactions.find(id) ?? null) as KnownAnswer['view'] };
+  }
+
+  /** @returns what a participant in doubt has to do. */
+  async decision(id: string): Promise<DecisionAnswer> {
+    // No coordinator has made it, so no member can say anything of it.
+    const decision = TRANSACTION_ID.test(id) ? await this.transactions.decisionFor(id) : 'wait';
+    return { transactionId: id, decision };
+  }
+
+  private async end(id: string, order: (transaction: Transaction) => Promise<Outcome>): Promise<Outcome> {
+    const transaction = this.attached(id);
+    if (transaction === undefined) return this.ended(id);
+    return told(await this.waitFor(() => order(transaction)));
+  }
+
+  private attached(id: string): Transaction | undefined {
+    return TRANSACTION_ID.test(id) ? this.transactions.attach(id) : undefined;
+  }
+
+  private outcomeOf(id: string): Promise<KnownOutcome> {
+    // No coordinator has made it, so the log is not asked.
+    if (!TRANSACTION_ID.test(id)) {
+      return Promise.resolve({ transactionId: id, status: 'unknown', because: 'foreign' });
+    }
+    return this.transactions.outcomeOf(id);
+  }
+
+  /** The outcome of a transaction that this process does not have in memory. */
+  private async ended(id: string): Promise<Outcome> {
+    const known = await this.outcomeOf(id);
+    switch (known.status) {
+      case 'committed':
+        return { status: 'committed', transactionId: id };
+      case 'aborted':
+        return {
+          status: 'aborted',
+          transactionId: id,
+          cause: 'presumed',
+          reason: 'it was aborted, and its cause is no longer known',
+        };
+      case 'pending':
+        return pendingOutcome(id, 'it is not decided, or its decision is not known yet');
+      case 'elsewhere':
+        throw new OtherMemberError(id, { epoch: known.owner, address: known.address });
+      case 'unknown':
+        if (known.because === 'log-unavailable')
+          return pendingOutcome(id, 'the decision log cannot be asked now');
+        if (known.because === 'undecidable')
+          return pendingOutcome(id, 'the decision log may have lost the decision: an operator decides');
+        throw new TransactionNotFoundError(id);
+    }
+  }
+
+  /** What has become of a transaction whose outcome was pending. */
+  private async latest(outcome: Outcome): Promise<Outcome> {
+    const transaction = this.attached(outcome.transactionId);
+    if (transaction !== undefined) return told(await this.waitFor(() => transaction.commit()));
+    const known = await this.outcomeOf(outcome.transactionId);
+    return known.status === 'committed' || known.status === 'aborted'
+      ? this.ended(outcome.transactionId)
+      : outcome;
+  }
+
+  private checkCall({ run }: KeyedCall, timeoutMs: number | undefined): void {
+    const { maxTimeoutMs } = this.limits;
+    if (timeoutMs !== undefined && timeoutMs > maxTimeoutMs) {
+      throw new InvalidRequestError('timeoutMs', `may be at most ${maxTimeoutMs} here, not ${timeoutMs}`);
+    }
+    if (run === undefined) return;
+    const present = this.greeting();
+    // Members of one log know the keys of each other, and of all their runs.
+    if (!present.isShared && run !== present.run) throw new OtherRunError(run, present.run);
+  }
+
+  private async waitFor<T>(work: () => Promise<T>): Promise<T> {
+    if (this.waiting >= this.limits.maxWaiting) throw new TooManyWaitingError(this.limits.maxWaiting);
+    this.waiting++;
+    try {
+      return await work();
+    } finally {
+      this.waiting--;
+    }
+  }
+}
+
+/** The keys of one caller are its own. What is kept has a length that does not depend on its name. */
+function keyOf({ caller, key }: KeyedCall): string {
+  const owner = createHash('sha256').update(caller.name).digest('base64url').slice(0, 16);
+  return `${owner}:${key}`;
+}
+
+function fingerprintOf(kind: string, request: unknown): string {
+  return createHash('sha256')
+    .update(`${kind} ${canonicalJson(request)}`)
+    .digest('base64url');
+}
+
+function pendingOutcome(transactionId: string, reason: string): Outcome {
+  return { status: 'pending', transactionId, decision: 'unknown', reason };
+}
+
+/**
+ * What another process is told: not what a participant threw, which is for the log of the coordinator; and not whether the outcome is
+ * that of an earlier request with the key, since a repeat gets the same answer.
+ */
+function told(outcome: Outcome): Outcome {
+  const { repeated: _, ...answer } = outcome;
+  if (answer.status !== 'aborted') return answer;
+  const { error: __, ...rest } = answer;
+  return rest;
+}

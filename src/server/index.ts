@@ -1,0 +1,17 @@
+export type { CredentialSource, ServerAccessOptions, ServerRole } from './access/server-access.js';
+export {
+  RequestKeyReusedError,
+  OtherMemberError,
+  OtherRunError,
+  RoleNeededError,
+  TooManyKeysError,
+  TooManyWaitingError,
+} from './errors.js';
+export type {
+  CoordinatorServerAsyncOptions,
+  CoordinatorServerOptions,
+  ServerLimits,
+  ServerRoutes,
+  ServerSettings,
+} from './server.options.js';
+export { CoordinatorServerModule } from './server.module.js';

@@ -1,0 +1,79 @@
+import { RequestKeyReusedError, TooManyKeysError } from './errors.js';
+
+/** The limits of {@link RequestMemory}. */
+export interface RequestMemoryOptions {
+  /** For how long an answer is remembered at least, in milliseconds. */
+  readonly keyRetentionMs: number;
+  /** The most keys that are remembered. A new one beyond them is refused: none is forgotten before its time. */
+  readonly maxKeys: number;
+  /** A monotonic clock, in milliseconds. @default performance.now */
+  readonly now?: () => number;
+}
+
+/** What the work of a request has come to. */
+export interface Done<T> {
+  readonly answer: T;
+  /** Whether nothing was changed, so that the key is free for a new try. */
+  readonly isUndone: boolean;
+}
+
+interface Entry<T> {
+  readonly fingerprint: string;
+  readonly answer: Promise<T>;
+  /** Undefined while the work is under way. */
+  expiresAt: number | undefined;
+}
+
+/**
+ * Does the work of a request once, and gives every repeat with its key the same answer. An error says that nothing was done, so
+ * its key is free again.
+ */
+export class RequestMemory<T> {
+  private readonly running = new Map<string, Entry<T>>();
+  /** In the order in which they expire. */
+  private readonly answered = new Map<string, Entry<T>>();
+  private readonly now: () => number;
+
+  constructor(private readonly options: RequestMemoryOptions) {
+    this.now = options.now ?? (() => performance.now());
+  }
+
+  /**
+   * @throws (as a rejection) RequestKeyReusedError, TooManyKeysError, or the error of the work.
+   */
+  async once(key: string, fingerprint: string, work: () => Promise<Done<T>>): Promise<T> {
+    this.dropExpired();
+    const known = this.running.get(key) ?? this.answered.get(key);
+    if (known !== undefined) {
+      if (known.fingerprint !== fingerprint) throw new RequestKeyReusedError();
+      return known.answer;
+    }
+    const { maxKeys } = this.options;
+    if (this.running.size + this.answered.size >= maxKeys) throw new TooManyKeysError(maxKeys);
+    const done = work();
+    const entry: Entry<T> = { fingerprint, answer: done.then(({ answer }) => answer), expiresAt: undefined };
+    // The first request gets the error from `done`; this promise may have no reader.
+    entry.answer.catch(() => {});
+    this.running.set(key, entry);
+    try {
+      const { answer, isUndone } = await done;
+      if (!isUndone) this.keep(key, entry);
+      return answer;
+    } finally {
+      this.running.delete(key);
+    }
+  }
+
+  private keep(key: string, entry: Entry<T>): void {
+    entry.expiresAt = this.now() + this.options.keyRetentionMs;
+    this.answered.set(key, entry);
+  }
+
+  private dropExpired(): void {
+    const now = this.now();
+    for (const [key, { expiresAt }] of this.answered) {
+      if (expiresAt! > now) return;
+      this.answered.delete(key);
+    }
+  }
+}

@@ -1,0 +1,291 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { PLATFORMS } from '../library/support/platforms.js';
+import { OTHER_CALLER, PARTICIPANT, READER, TestServer } from './support.js';
+
+let keys = 0;
+const newKey = (): string => `key-${++keys}`;
+
+describe.each(PLATFORMS)('Transactions over HTTP on %s', (_name, platform) => {
+  let server: TestServer;
+
+  beforeAll(async () => {
+    server = await TestServer.start({ retryBaseMs: 1, completionWaitMs: 20 }, undefined, {}, platform);
+  });
+  afterAll(() => server.close());
+  afterEach(() => {
+    server.stock.script = {};
+    server.money.script = {};
+  });
+
+  const branches = [
+    { participant: 'stock', payload: { sku: 'lamp', quantity: 1 } },
+    { participant: 'money', payload: { amount: 300 } },
+  ];
+
+  it('runs a transaction and answers with its outcome', async () => {
+    const { status, body } = await server.run(newKey(), branches, { name: 'order' });
+
+    expect([status, body]).toEqual([200, { status: 'committed', transactionId: body.transactionId }]);
+    expect(server.stock.effectOn(body.transactionId, 'stock')).toBe('committed');
+    expect(server.stock.calls.at(-1)?.branch.payload).toEqual({ sku: 'lamp', quantity: 1 });
+  });
+
+  it('answers a refusal as an outcome, with its code and reason', async () => {
+    server.money.script = { prepare: { refuse: 'INSUFFICIENT_FUNDS', reason: 'the balance is 200' } };
+    const { status, body } = await server.run(newKey(), branches);
+
+    expect(status).toBe(200);
+    expect(body).toEqual({
+      status: 'aborted',
+      transactionId: body.transactionId,
+      cause: 'refused',
+      participant: 'money',
+      branchId: 'money',
+      code: 'INSUFFICIENT_FUNDS',
+      reason: 'the balance is 200',
+    });
+  });
+
+  it('tells nothing of what a participant threw', async () => {
+    server.money.script = { prepare: 'throw' };
+    const { body } = await server.run(newKey(), branches);
+    expect(body).toMatchObject({ status: 'aborted', cause: 'failed' });
+    expect(body).not.toHaveProperty('error');
+  });
+
+  it('gives a repeated request the answer of the first one, and does nothing twice', async () => {
+    const key = newKey();
+    const first = await server.run(key, branches);
+    const calls = server.stock.calls.length;
+    const [second, third] = await Promise.all([
+      server.run(key, branches),
+      // The order of fields makes no other request.
+      server.run(
+        key,
+        branches.map(({ participant, payload }) => ({ payload, participant })),
+      ),
+    ]);
+
+    expect([second.body, third.body]).toEqual([first.body, first.body]);
+    expect(server.stock.calls).toHaveLength(calls);
+  });
+
+  it('gives a repeat that comes while the first one runs the same answer', async () => {
+    const key = newKey();
+    const gate = Promise.withResolvers<void>();
+    server.money.script = { prepare: { until: gate.promise } };
+    const before = server.stock.count('prepare');
+    const both = [server.run(key, branches), server.run(key, branches)];
+    await delay(20);
+    gate.resolve();
+    const [first, second] = await Promise.all(both);
+
+    expect(first!.body.status).toBe('committed');
+    expect(second!.body).toEqual(first!.body);
+    expect(server.stock.count('prepare')).toBe(before + 1);
+  });
+
+  it('goes on when the caller goes away, and tells it the outcome when it asks again', async () => {
+    const key = newKey();
+    const gate = Promise.withResolvers<void>();
+    server.money.script = { prepare: { until: gate.promise } };
+    const before = server.money.count('prepare');
+    const leaving = new AbortController();
+    const lost = fetch(`${server.url}/dtc/run`, {
+      method: 'POST',
+      headers: {
+        authorization: 'Bearer the-token-of-the-shop',
+        'idempotency-key': key,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify({ branches }),
+      signal: leaving.signal,
+    });
+    while (server.money.count('prepare') === before) await delay(1);
+    leaving.abort();
+    await expect(lost).rejects.toThrow('aborted');
+    gate.resolve();
+
+    const { body } = await server.run(key, branches);
+    expect(body.status).toBe('committed');
+    expect(server.money.count('prepare')).toBe(before + 1);
+  });
+
+  it('refuses a key that belongs to another request', async () => {
+    const key = newKey();
+    await server.run(key, branches);
+    const { status, body } = await server.run(key, [branches[0]!]);
+    expect([status, body.code]).toEqual([409, 'DTC_KEY_REUSED']);
+  });
+
+  it('keeps the keys of one caller apart from those of another', async () => {
+    const key = newKey();
+    const first = await server.run(key, branches);
+    const other = await server.ask('POST', '/run', {
+      key,
+      body: { branches: [] },
+      token: OTHER_CALLER.token,
+    });
+    expect(other.body.status).toBe('committed');
+    expect(other.body.transactionId).not.toBe(first.body.transactionId);
+  });
+
+  it('tries again under the same key after an abort and after a refusal', async () => {
+    const key = newKey();
+    server.money.script = { prepare: ['no', 'yes'] };
+    expect((await server.run(key, branches)).body.status).toBe('aborted');
+    expect((await server.run(key, branches)).body.status).toBe('committed');
+
+    const unknown = await server.run(newKey(), [{ participant: 'nowhere', payload: null }]);
+    expect([unknown.status, unknown.body.code]).toEqual([503, 'DTC_UNKNOWN_PARTICIPANT']);
+  });
+
+  it('answers 202 while a participant has yet to acknowledge, and tells the outcome to a repeat', async () => {
+    const key = newKey();
+    const gate = Promise.withResolvers<void>();
+    server.money.script = { commit: { until: gate.promise } };
+    const { status, body } = await server.run(key, branches);
+    expect([status, body]).toEqual([202, expect.objectContaining({ status: 'pending', decision: 'commit' })]);
+
+    gate.resolve();
+    let repeat = await server.run(key, branches);
+    while (repeat.status === 202) repeat = await server.run(key, branches);
+    expect(repeat.body).toEqual({ status: 'committed', transactionId: body.transactionId });
+  });
+
+  it('begins, enlists and commits step by step', async () => {
+    const id = await server.begin(newKey(), { name: 'step by step' });
+    expect((await server.enlist(id, 'stock', 'one', 1)).body).toEqual({ transactionId: id, branchId: 'one' });
+    expect((await server.enlist(id, 'stock', 'two', 2)).status).toBe(200);
+    expect((await server.ask('GET', `/transactions/${id}`)).body).toMatchObject({
+      status: 'pending',
+      view: { state: 'ACTIVE', name: 'step by step' },
+    });
+
+    const { status, body } = await server.ask('POST', `/transactions/${id}/commit`);
+    expect([status, body]).toEqual([200, { status: 'committed', transactionId: id }]);
+    expect(server.stock.effectOn(id, 'two')).toBe('committed');
+    expect((await server.ask('POST', `/transactions/${id}/commit`, { body: {} })).body).toEqual(body);
+    expect((await server.ask('POST', `/transactions/${id}/rollback`)).body).toEqual(body);
+  });
+
+  it('begins once for one key, and adds a branch once for one id', async () => {
+    const key = newKey();
+    const id = await server.begin(key);
+    expect(await server.begin(key)).toBe(id);
+    await server.enlist(id, 'stock', 'one', { sku: 'lamp' });
+    expect((await server.enlist(id, 'stock', 'one', { sku: 'lamp' })).status).toBe(200);
+    const conflict = await server.enlist(id, 'stock', 'one', { sku: 'desk' });
+    expect([conflict.status, conflict.body.code]).toEqual([409, 'DTC_BRANCH_CONFLICT']);
+    expect((await server.ask('GET', `/transactions/${id}`)).body.view.branches).toHaveLength(1);
+    await server.ask('POST', `/transactions/${id}/rollback`);
+  });
+
+  it('rolls back, with the reason of the caller', async () => {
+    const id = await server.begin(newKey());
+    await server.enlist(id, 'stock', 'one');
+    const { body } = await server.ask('POST', `/transactions/${id}/rollback`, { body: { reason: 'closed' } });
+    expect(body).toMatchObject({ status: 'aborted', cause: 'rolled-back', reason: 'closed' });
+    const late = await server.enlist(id, 'stock', 'two');
+    expect([late.status, late.body.code]).toEqual([409, 'DTC_NOT_ACTIVE']);
+  });
+
+  it('rules commit out', async () => {
+    const id = await server.begin(newKey());
+    await server.enlist(id, 'stock', 'one');
+    const { body } = await server.ask('POST', `/transactions/${id}/rollback-only`, {
+      body: { reason: 'why' },
+    });
+    expect(body).toEqual({ transactionId: id, isRollbackOnly: true });
+    expect((await server.ask('POST', `/transactions/${id}/commit`)).body).toMatchObject({
+      status: 'aborted',
+      cause: 'rollback-only',
+      reason: 'why',
+    });
+  });
+
+  it('ends an abandoned transaction at its time-out', async () => {
+    const id = await server.begin(newKey(), { timeoutMs: 30 });
+    await server.enlist(id, 'stock', 'one');
+    let known = await server.ask('GET', `/transactions/${id}`);
+    while (known.body.status === 'pending') known = await server.ask('GET', `/transactions/${id}`);
+    expect(known.body.status).toBe('aborted');
+    expect((await server.ask('POST', `/transactions/${id}/commit`)).body).toMatchObject({
+      status: 'aborted',
+      cause: 'timed-out',
+    });
+  });
+
+  it('never guesses the outcome of a transaction that it does not know', async () => {
+    const { run } = (await server.ask('GET', '')).body;
+    for (const id of [`coordinator.${run}.99999`, 'other.aaaaaaaaaaaa.1.1', 'nothing', '%00', "a'b"]) {
+      const known = await server.ask('GET', `/transactions/${encodeURIComponent(id)}`);
+      expect([known.status, ['pending', 'unknown'].includes(known.body.status)]).toEqual([200, true]);
+      const decision = await server.ask('GET', `/transactions/${encodeURIComponent(id)}/decision`, {
+        token: PARTICIPANT.token,
+      });
+      expect(decision.body).toEqual({ transactionId: id, decision: 'wait' });
+      const commit = await server.ask('POST', `/transactions/${encodeURIComponent(id)}/commit`);
+      expect([202, 404]).toContain(commit.status);
+    }
+  });
+
+  it('tells a participant in doubt the decision', async () => {
+    const { body } = await server.run(newKey(), branches);
+    const ask = (id: string): Promise<{ body: { decision: string } }> =>
+      server.ask('GET', `/transactions/${id}/decision`, { token: PARTICIPANT.token });
+    expect((await ask(body.transactionId)).body.decision).toBe('commit');
+
+    const id = await server.begin(newKey());
+    expect((await ask(id)).body.decision).toBe('wait');
+    await server.ask('POST', `/transactions/${id}/rollback`);
+    expect((await ask(id)).body.decision).toBe('abort');
+  });
+
+  it('refuses a request for another run, whose keys it does not know', async () => {
+    const { body: greeting } = await server.ask('GET', '');
+    expect(greeting).toMatchObject({ version: 1, run: `${greeting.logId}.1`, isShared: false });
+    const meant = { headers: { 'dtc-run': `${greeting.logId}.2` }, body: { branches: [] } };
+    const refused = await server.ask('POST', '/run', { key: newKey(), ...meant });
+    expect([refused.status, refused.body.code]).toEqual([409, 'DTC_OTHER_RUN']);
+    const taken = await server.ask('POST', '/run', {
+      key: newKey(),
+      headers: { 'dtc-run': greeting.run },
+      body: { branches: [] },
+    });
+    expect(taken.body.status).toBe('committed');
+  });
+
+  it.each([
+    ['GET', '', ['caller', 'participant', 'reader', 'operator']],
+    ['POST', '/run', ['caller']],
+    ['POST', '/transactions', ['caller']],
+    ['GET', '/transactions/x', ['caller', 'participant', 'reader', 'operator']],
+    ['GET', '/transactions/x/decision', ['participant', 'operator']],
+    ['POST', '/transactions/x/branches', ['caller']],
+    ['POST', '/transactions/x/commit', ['caller']],
+    ['POST', '/transactions/x/rollback', ['caller']],
+    ['POST', '/transactions/x/rollback-only', ['caller']],
+  ])('admits to %s %s only %j', async (method, path, allowed) => {
+    const tokens = { caller: 'shop', participant: 'inventory', reader: 'prometheus', operator: 'alice' };
+    for (const [role, name] of Object.entries(tokens)) {
+      const of = name === 'shop' ? 'the-token-of-the-shop' : `the-token-of-${name}`;
+      const { status, body } = await server.ask(method, path, { token: of });
+      if (allowed.includes(role)) expect([401, 403]).not.toContain(status);
+      else expect([status, body.code]).toEqual([403, 'DTC_FORBIDDEN']);
+    }
+    const stranger = await server.ask(method, path, { token: 'the-token-of-no-one' });
+    expect([stranger.status, stranger.body.code]).toEqual([401, 'DTC_UNAUTHENTICATED']);
+    expect(stranger.headers.get('www-authenticate')).toBe('Bearer');
+    expect((await server.ask(method, path, { token: undefined })).status).toBe(401);
+  });
+
+  it('lets a reader see and not act', async () => {
+    const id = await server.begin(newKey());
+    const seen = await server.ask('GET', `/transactions/${id}`, { token: READER.token });
+    expect(seen.body.status).toBe('pending');
+    const acted = await server.ask('POST', `/transactions/${id}/commit`, { token: READER.token });
+    expect([acted.status, acted.body.code]).toEqual([403, 'DTC_FORBIDDEN']);
+  });
+});
