@@ -51,7 +51,10 @@ export function textOf(announcement: Announcement): string {
   ].join('\n');
 }
 
-function whereDecisionsAre({ configuration: { decisionLog, databases } }: Announcement): string {
+/** @returns where decisions are kept, and what a restart does to them. */
+export function whereDecisionsAre({
+  configuration: { decisionLog, databases },
+}: Pick<Announcement, 'configuration'>): string {
   switch (decisionLog.kind) {
     case 'sqlite':
       return `in ${decisionLog.path}: a restart continues with them.`;

@@ -32,36 +32,56 @@ const LAST_LINES_MS = 1_000;
 export class AppModule {
   /** @param logs the destination of log lines. @default standard output */
   static forRoot(configuration: Configuration, logs?: DestinationStream): DynamicModule {
-    const output = logs instanceof LogOutput ? new PinoOutput(logs) : undefined;
+    const { imports, providers } = foundationOf(configuration, logs);
     return {
       module: AppModule,
       imports: [
-        LoggerModule.forRoot(loggerParams(configuration.logLevel, output ?? logs)),
-        EventEmitterModule.forRoot(),
-        CoordinatorModule.forRootAsync({
-          inject: [PinoLogger],
-          useFactory: (pino: PinoLogger) => ({
-            ...configuration.coordinator,
-            // By name: with databases the log is durable unless DECISION_LOG says otherwise.
-            allowMemoryLog: configuration.decisionLog.kind === 'memory',
-            log: makeDecisionLog(configuration.decisionLog),
-            lines: new PinoTransactionLines(
-              pino.logger,
-              output === undefined ? {} : { linesPerWrite: LINES_PER_WRITE, destination: output },
-            ),
-          }),
-        }),
-        OperationsModule.forRoot({ ...configuration.access, hosts: hostsOf(configuration) }),
+        ...imports,
         OrdersModule.forRoot(configuration.databases),
         ...(configuration.demo ? [DemoModule] : []),
       ],
-      providers: [
-        { provide: APP_PIPE, useClass: StandardSchemaValidationPipe },
-        { provide: APP_FILTER, useClass: ProblemFilter },
-        ...(logs instanceof LogOutput ? [{ provide: LastLines, useValue: new LastLines(logs) }] : []),
-      ],
+      providers,
     };
   }
+}
+
+/** What the shop and the coordinator without a shop have in common. */
+export type FoundationConfiguration = Pick<
+  Configuration,
+  'access' | 'coordinator' | 'decisionLog' | 'host' | 'logLevel'
+>;
+
+/** @returns logging, the coordinator with its log, and the operators' interface. */
+export function foundationOf(
+  configuration: FoundationConfiguration,
+  logs?: DestinationStream,
+): Required<Pick<DynamicModule, 'imports' | 'providers'>> {
+  const output = logs instanceof LogOutput ? new PinoOutput(logs) : undefined;
+  return {
+    imports: [
+      LoggerModule.forRoot(loggerParams(configuration.logLevel, output ?? logs)),
+      EventEmitterModule.forRoot(),
+      CoordinatorModule.forRootAsync({
+        inject: [PinoLogger],
+        useFactory: (pino: PinoLogger) => ({
+          ...configuration.coordinator,
+          // By name: with databases the log is durable unless DECISION_LOG says otherwise.
+          allowMemoryLog: configuration.decisionLog.kind === 'memory',
+          log: makeDecisionLog(configuration.decisionLog),
+          lines: new PinoTransactionLines(
+            pino.logger,
+            output === undefined ? {} : { linesPerWrite: LINES_PER_WRITE, destination: output },
+          ),
+        }),
+      }),
+      OperationsModule.forRoot({ ...configuration.access, hosts: hostsOf(configuration) }),
+    ],
+    providers: [
+      { provide: APP_PIPE, useClass: StandardSchemaValidationPipe },
+      { provide: APP_FILTER, useClass: ProblemFilter },
+      ...(logs instanceof LogOutput ? [{ provide: LastLines, useValue: new LastLines(logs) }] : []),
+    ],
+  };
 }
 
 /** Writes the log out before the process ends. */
@@ -74,7 +94,7 @@ class LastLines implements OnApplicationShutdown {
 }
 
 /** The names by which this machine addresses itself. */
-function hostsOf({ host }: Configuration): readonly string[] {
+function hostsOf({ host }: FoundationConfiguration): readonly string[] {
   return ['localhost', '127.0.0.1', '[::1]', isIPv6(host) ? `[${host}]` : host];
 }
 

@@ -173,11 +173,12 @@ function applicationOf(given: Given): Omit<Configuration, 'coordinator'> {
   };
 }
 
-function accessOf({
+/** @throws EnvironmentError when two roles have a name or a token in common, or other machines could read without a token. */
+export function accessOf({
   host,
   readerTokens: readers = [],
   operatorTokens: operators = [],
-}: Given): AccessConfiguration {
+}: Pick<Given, 'host' | 'readerTokens' | 'operatorTokens'>): AccessConfiguration {
   for (const field of ['name', 'token'] as const) {
     const taken = new Set(readers.map((reader) => reader[field]));
     if (!operators.some((operator) => taken.has(operator[field]))) continue;
@@ -206,11 +207,19 @@ function databasesOf({
   ]);
 }
 
-function decisionLogOf(
-  { decisionLog, decisionLogPath, decisionLogUrl }: Given,
-  hasDatabases: boolean,
+/**
+ * @param isDurable whether decisions are kept in a folder by default.
+ * @throws EnvironmentError naming what has no meaning with the log that is chosen.
+ */
+export function decisionLogOf(
+  {
+    decisionLog,
+    decisionLogPath,
+    decisionLogUrl,
+  }: Pick<Given, 'decisionLog' | 'decisionLogPath' | 'decisionLogUrl'>,
+  isDurable: boolean,
 ): DecisionLogChoice {
-  const inFolder = hasDatabases || decisionLogPath !== undefined ? 'sqlite' : 'memory';
+  const inFolder = isDurable || decisionLogPath !== undefined ? 'sqlite' : 'memory';
   const kind = decisionLog ?? (decisionLogUrl === undefined ? inFolder : 'postgres');
   const problems: string[] = [];
   if (kind !== 'sqlite' && decisionLogPath !== undefined) {

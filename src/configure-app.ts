@@ -21,10 +21,13 @@ export const APPLICATION_OPTIONS: NestApplicationOptions = {
   autoFlushLogs: false,
 };
 
-/** @returns the HTTP platform. Only this function knows which one it is. */
-export function createHttpAdapter(): FastifyAdapter {
+/**
+ * @param bodyLimit the most bytes of a body.
+ * @returns the HTTP platform. Only this function knows which one it is.
+ */
+export function createHttpAdapter(bodyLimit: number = BODY_LIMIT_BYTES): FastifyAdapter {
   const adapter = new FastifyAdapter({
-    bodyLimit: BODY_LIMIT_BYTES,
+    bodyLimit,
     // A client that sends a request byte by byte delays neither a connection nor a shutdown. When connections
     // are closed, the coordinator has been drained and every order is answered.
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -42,13 +45,18 @@ export function createHttpAdapter(): FastifyAdapter {
  * Configures the application after its creation and before its start, in production and in tests alike.
  *
  * @param quietContexts whose lines are logged at debug only, beside those of Nest. @default none
+ * @param description what the documentation says of it at the top. @default that of the shop
  */
-export function configureApp<A extends INestApplication>(app: A, quietContexts: readonly string[] = []): A {
+export function configureApp<A extends INestApplication>(
+  app: A,
+  quietContexts: readonly string[] = [],
+  description?: string,
+): A {
   app.useLogger(new QuietLogger(app.get(Logger), quietContexts));
   app.flushLogs();
   // The log is written out before the process ends.
   app.enableShutdownHooks([], { useProcessExit: true });
-  serveDocumentation(app);
+  serveDocumentation(app, description);
   return app;
 }
 

@@ -1,16 +1,36 @@
-import { Logger } from '@nestjs/common';
+import { type DynamicModule, Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type ServerFacts, sentencesOf, textOf } from './announcement.js';
 import { AppModule } from './app.module.js';
 import { LogOutput } from './common/log-output.js';
-import { readConfiguration } from './configuration.js';
+import { type Configuration, readConfiguration } from './configuration.js';
 import { APPLICATION_OPTIONS, configureApp, createHttpAdapter } from './configure-app.js';
 import { ParticipantRegistry } from './coordinator/index.js';
 import { reasonNotStarted } from './reason-not-started.js';
 
 /** Contexts whose start-up lines are part of the announcement. */
 const CONTEXTS_OF_THE_ANNOUNCEMENT = ['ParticipantRegistry'];
+
+/** A program that is about to start. */
+export interface Program {
+  readonly module: (logs: LogOutput) => DynamicModule;
+  readonly configuration: Pick<Configuration, 'host' | 'port' | 'serviceLinks'>;
+  /** The most bytes of a body. @default that of the shop */
+  readonly bodyLimit?: number;
+  /** What its documentation says at the top. @default that of the shop */
+  readonly description?: string;
+  /** What it tells its user: for a person at a terminal, and for the log. */
+  readonly announce: (started: Started) => { readonly text: string; readonly sentences: readonly string[] };
+}
+
+/** What is known of a program when it listens. */
+export interface Started {
+  /** Where it listens, such as `http://127.0.0.1:3000`. */
+  readonly url: string;
+  /** The names of the participants. */
+  readonly participants: readonly string[];
+}
 
 /**
  * Starts the application. It ends on SIGTERM or SIGINT, with code 0. It reports its addresses: in a few lines
@@ -20,31 +40,48 @@ const CONTEXTS_OF_THE_ANNOUNCEMENT = ['ParticipantRegistry'];
  * @returns the application, when it listens.
  * @throws the error that prevents the start: see {@link endNotStarted}.
  */
-export async function startApplication(
+export function startApplication(
   environment: NodeJS.ProcessEnv,
   server?: ServerFacts,
 ): Promise<NestFastifyApplication> {
   const configuration = readConfiguration(environment);
+  return startProgram({
+    configuration,
+    module: (logs) => AppModule.forRoot(configuration, logs),
+    announce: (started) => {
+      const announcement = { ...started, configuration, server };
+      return { text: textOf(announcement), sentences: sentencesOf(announcement) };
+    },
+  });
+}
+
+/** Starts a program as {@link startApplication} does. */
+export async function startProgram({
+  module,
+  configuration,
+  bodyLimit,
+  description,
+  announce,
+}: Program): Promise<NestFastifyApplication> {
   const output = openOutput();
   const app = configureApp(
     await NestFactory.create<NestFastifyApplication>(
-      AppModule.forRoot(configuration, output),
-      createHttpAdapter(),
+      module(output),
+      createHttpAdapter(bodyLimit),
       APPLICATION_OPTIONS,
     ),
     process.stdout.isTTY ? CONTEXTS_OF_THE_ANNOUNCEMENT : [],
+    description,
   );
   warnOfServiceLinks(configuration.serviceLinks);
   await app.listen(configuration.port, configuration.host);
   const participants = app.get(ParticipantRegistry).list();
-  const announcement = {
+  const { text, sentences } = announce({
     url: await app.getUrl(),
     participants: participants.map(({ name }) => name),
-    configuration,
-    server,
-  };
-  if (process.stdout.isTTY) output.write(textOf(announcement));
-  else for (const sentence of sentencesOf(announcement)) new Logger('Application').log(sentence);
+  });
+  if (process.stdout.isTTY) output.write(text);
+  else for (const sentence of sentences) new Logger('Application').log(sentence);
   return app;
 }
 

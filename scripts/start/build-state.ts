@@ -24,6 +24,7 @@ const OUTPUTS = [
   'dist/main.js',
   'dist/main-postgres.js',
   'dist/main-cluster.js',
+  'dist/main-coordinator.js',
   'dist/main-member.js',
   'dist/dashboard/index.html',
 ];

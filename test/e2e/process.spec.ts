@@ -63,6 +63,28 @@ describe('The process', () => {
     expect(await ended).toEqual({ code: 0, stderr: '' });
   });
 
+  it('starts a coordinator without orders, which runs transactions of callers and ends with code 0', async () => {
+    const folder = `${application.folder}-decisions`;
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const environment = { PORT: '0', DECISION_LOG_PATH: folder, CALLER_TOKENS: 'shop:the-token-of-the-shop' };
+    const { child, ended } = application.start(environment, 'pipe', 'main-coordinator.js');
+    const url = await listening(child);
+    const headers = { authorization: 'Bearer the-token-of-the-shop', 'idempotency-key': 'one' };
+    const run = await fetch(`${url}/dtc/run`, {
+      method: 'POST',
+      headers: { ...headers, 'Content-Type': 'application/json' },
+      body: JSON.stringify({ branches: [] }),
+    });
+    expect(await run.json()).toMatchObject({ status: 'committed' });
+    const statuses = ['/health/ready', '/metrics', '/coordinator', '/openapi.json', '/orders/x'].map(
+      async (path) => (await fetch(url + path)).status,
+    );
+    expect(await Promise.all(statuses)).toEqual([200, 200, 200, 200, 404]);
+
+    child.kill('SIGTERM');
+    expect(await ended).toEqual({ code: 0, stderr: '' });
+  });
+
   it('fault 51: finishes the running order when npm gets SIGTERM, whatever shell is between the two', async () => {
     const project = projectOf(application);
     onTestFinished(() => rmSync(project, { recursive: true }));

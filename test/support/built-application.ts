@@ -38,12 +38,14 @@ export class BuiltApplication {
   /**
    * @param environment all that the process is given.
    * @param stdio where its standard input, output and error come from and go. @default a pipe each
+   * @param program the file to run. @default the shop
    */
   start(
     environment: NodeJS.ProcessEnv,
     stdio: StdioOptions = 'pipe',
+    program = 'main.js',
   ): { child: ChildProcess; ended: Promise<Ended> } {
-    const child = spawn(process.execPath, [join(this.folder, 'main.js')], { env: { ...environment }, stdio });
+    const child = spawn(process.execPath, [join(this.folder, program)], { env: { ...environment }, stdio });
     this.children.push(child);
     let stderr = '';
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
