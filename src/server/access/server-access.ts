@@ -15,8 +15,7 @@ import { RoleNeededError } from '../errors.js';
  *
  * @publicApi
  */
-export type ServerRole = (typeof SERVER_ROLES)[number];
-const SERVER_ROLES = ['caller', 'participant', 'reader', 'operator'] as const;
+export type ServerRole = 'caller' | 'participant' | 'reader' | 'operator';
 
 /**
  * The credentials of one role: a list, or a function that returns the present list. It is called at each request, so return the
