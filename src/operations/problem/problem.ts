@@ -37,6 +37,8 @@ export interface Problem {
   readonly participant?: string | undefined;
   /** The reason of a refusal, for programs: OUT_OF_STOCK. */
   readonly reasonCode?: string | undefined;
+  /** The member of the coordinator to ask instead, if another one owns the transaction. */
+  readonly member?: { readonly epoch: number; readonly address: string | null } | undefined;
   /** The problems of the request, a sentence each. */
   readonly errors?: string[] | undefined;
   /** The value of the Retry-After header. */
