@@ -25,6 +25,38 @@ describe('fault 65: a rolling upgrade', () => {
   });
 });
 
+describe('An adoption', () => {
+  it('that takes longer than a lease, as there is much to read, is not begun again', async () => {
+    const [stock, payment] = [
+      new ScriptedParticipant(),
+      new ScriptedParticipant({ commit: ['hang', 'yes'] }),
+    ];
+    const cluster = new Cluster({ stock, payment });
+    const [dead, other] = (await cluster.startSteady(2)) as [Member, Member];
+    const { members } = other.log;
+    const adopt = members.adopt.bind(members);
+    const reading = Promise.withResolvers<void>();
+    let begun = 0;
+    Object.assign(members, {
+      adopt: async (epoch: number) => {
+        begun++;
+        await reading.promise;
+        return adopt(epoch);
+      },
+    });
+    void dead.coordinator.transactions.run({ branches: [branch('stock', 1), branch('payment', 1)] });
+    await cluster.advance(100);
+    dead.kill();
+    await cluster.advance(3 * LEASE_MS);
+    expect(effects(payment)).toEqual([['prepared']]);
+
+    reading.resolve();
+    await cluster.advance(2_000);
+    expect(effects(stock, payment)).toEqual([['committed'], ['committed']]);
+    expect(begun).toBe(1);
+  });
+});
+
 describe.each([
   ['where only synchronous standbys take over', true],
   ['where other standbys may take over', false],

@@ -45,17 +45,25 @@ describe('ClaimedLog', () => {
     expect(log.isBroken).toBe(true);
   });
 
-  it('is lost when a write is refused because another has claimed it, and says so once', () => {
+  it.each([
+    ['another has claimed it', 'DTC_FENCED'],
+    ['it is behind', 'DTC_LOG_BEHIND'],
+  ])('is lost when a write is refused because %s, and says so once', (_, code) => {
     let timesLost = 0;
     const log = new ClaimedLog(new MemoryDecisionLog(), 'shop', claimOf(), () => timesLost++);
     log.failed(new Error('away'));
     expect(log.isLost).toBe(false);
 
     for (let write = 0; write < 2; write++) {
-      log.failed(Object.assign(new Error('claimed by another'), { code: 'DTC_FENCED' }));
+      log.failed(Object.assign(new Error('no more'), { code }));
     }
-    expect(log.isLost).toBe(true);
+    const isBehind = code === 'DTC_LOG_BEHIND';
+    expect(log).toMatchObject({ isLost: true, problem: 'no more', isBehind });
     expect(timesLost).toBe(1);
+
+    log.claimedAgain(claimOf({ epoch: 8 }));
+    log.failed(Object.assign(new Error('of the run before'), { code }), runOf({ epoch: 7 }));
+    expect(log).toMatchObject({ isLost: false, problem: undefined });
   });
 
   it.each([undefined, null])('takes even %s for a failure', (thrown) => {

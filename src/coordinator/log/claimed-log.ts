@@ -16,6 +16,7 @@ export class ClaimedLog {
   isUnsettled: (transactionId: string) => boolean = () => true;
   private lost = false;
   private broken = false;
+  private behind = false;
   private currentProblem: string | undefined = undefined;
 
   constructor(
@@ -83,16 +84,25 @@ export class ClaimedLog {
     return this.broken;
   }
 
+  /** Whether the log has lost something that it had acknowledged to this process: a person has to look. */
+  get isBehind(): boolean {
+    return this.behind;
+  }
+
   /**
-   * @param run the run for which the log was asked. That an earlier run of this process is fenced says nothing of the
+   * @param run the run for which the log was asked. That an earlier run of this process has ended says nothing of the
    * present one.
    */
   failed(error: unknown, run = this.run): void {
     const code = textAt(error, 'code');
-    if (code === 'DTC_FENCED' && run !== this.run) return;
+    const isBehind = code === 'DTC_LOG_BEHIND';
+    this.behind ||= isBehind;
+    // A log that is behind takes nothing more of the run either.
+    const hasEnded = code === 'DTC_FENCED' || isBehind;
+    if (hasEnded && run !== this.run) return;
     this.currentProblem = messageOf(error);
     this.broken ||= code === 'DTC_LOG_BROKEN';
-    if (code === 'DTC_FENCED') this.lose();
+    if (hasEnded) this.lose();
   }
 
   /** It took a record, or answered that it does: what was wrong is over. */

@@ -102,8 +102,8 @@ export class Membership {
     } catch (error) {
       if (run !== log.run) return;
       // One that is late says nothing of the log. After half a lease no new transaction should depend on it.
-      const isFenced = textAt(error, 'code') === 'DTC_FENCED';
-      if (isFenced || this.lease.isAtRisk(parts.clock.now())) log.failed(error, run);
+      const hasEnded = ['DTC_FENCED', 'DTC_LOG_BEHIND'].includes(textAt(error, 'code') ?? '');
+      if (hasEnded || this.lease.isAtRisk(parts.clock.now())) log.failed(error, run);
       this.failed('The lease was not renewed', error);
     }
   }

@@ -12,6 +12,11 @@ import { type LogServer, TIMELINE } from './tables.js';
 
 /** The most epochs that fit into a transaction id. */
 const MAX_EPOCH = 36 ** 4 - 1;
+/**
+ * So many numbers are left out where the newest epoch was taken on another timeline: a server that took over may have lost the
+ * last epochs, and no number is given out twice.
+ */
+const LEFT_OUT = 100;
 /** The most epochs that a start tries to take. It tries another one when it does not know whether it has the one before. */
 const MAX_ATTEMPTS = 3;
 
@@ -76,9 +81,11 @@ export async function takeEpoch(
   const token = newRunToken();
   const [row] = await session.query<TakenRow>(
     `WITH taken AS (
-       UPDATE ${schema}.logs SET last_epoch = last_epoch + 1
+       UPDATE ${schema}.logs AS logs SET last_epoch = last_epoch + CASE WHEN EXISTS (
+         SELECT FROM ${schema}.epochs AS newest WHERE newest.log = logs.log AND newest.epoch = logs.last_epoch
+           AND newest.taken_on <> ${TIMELINE}) THEN ${LEFT_OUT + 1} ELSE 1 END
        WHERE coordinator = $1 AND system_identifier = $2 AND database_oid = $3 AND format BETWEEN $4 AND $5
-         AND last_epoch < ${MAX_EPOCH}
+         AND last_epoch < ${MAX_EPOCH - LEFT_OUT}
        RETURNING log, log_id, last_epoch, format),
      epoch AS (
        INSERT INTO ${schema}.epochs (log, epoch, token, incarnation, high_water, purged, taken_on, checked_on,

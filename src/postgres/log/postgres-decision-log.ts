@@ -14,6 +14,7 @@ import {
   type LogMembers,
   type LoggedOutcome,
   type LoggedRegistration,
+  LogBehindError,
   LogInUseError,
   type MemberLease,
   type ParticipantRegistration,
@@ -199,8 +200,8 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     clearInterval(this.purging);
     clearTimeout(this.purgingAgain);
     this.purging = undefined;
-    const connections = [this.reader, this.leases, this.adopter];
-    await Promise.all([this.writer.close(), ...connections.map((connection) => connection.close())]);
+    const reading = [this.reader.close(), this.adopter.closeAtOnce()];
+    await Promise.all([this.writer.close(), this.leases.close(), ...reading]);
   }
 
   outcomeOf(transactionId: string): Promise<LoggedOutcome> {
@@ -345,6 +346,7 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     if (lease.address !== null) checkText('address', lease.address, MAX_ADDRESS);
     return this.leases.run(async (session) => {
       const own = this.writer.epoch;
+      if (own.ended instanceof LogBehindError) throw own.ended;
       const renewal = await this.memberStatements.renew(session, own, lease);
       own.format = renewal.format;
       return renewal;

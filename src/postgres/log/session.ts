@@ -191,6 +191,13 @@ export class LogConnection {
     this.session = undefined;
   }
 
+  /** As {@link close}, and gives up what is under way: it only reads, and may read for long. */
+  async closeAtOnce(): Promise<void> {
+    this.isClosed = true;
+    this.session?.giveUp();
+    await this.close();
+  }
+
   private async connected(): Promise<LogSession> {
     if (this.session !== undefined && !this.session.isLost) return this.session;
     const { identity } = this.session ?? {};
@@ -201,6 +208,7 @@ export class LogConnection {
     const session = await LogSession.open(this.config, connectMs, statementMs);
     this.session = session;
     try {
+      if (this.isClosed) throw new Error('The decision log is closed.');
       // What they wait for holds locks that the new connection needs.
       for (const { pid, since } of this.left.splice(0)) await session.query(END_LEFT, [pid, since]);
       await this.opened(session);

@@ -137,7 +137,8 @@ async function lose(synchronousStandbys: boolean): Promise<void> {
   expect(shops.stock.effectOn(lost!, 'stock')).toBe('committed');
   await failOver();
 
-  await until('it has noticed', () => /has lost decisions/.test(member.runtime.log.problem ?? ''));
+  await until('it has noticed', () => member.runtime.log.isBehind);
+  expect(member.runtime.log.problem).toContain('has lost decisions');
   expect(await member.order()).toBe(false);
   await until('the other has adopted its epoch', async () => (await adoptions()) > 0);
   expect(await shops.outcomeAt(other, lost!)).toMatchObject({ status: 'unknown' });
@@ -173,7 +174,8 @@ async function cancelWaits(synchronousStandbys: boolean): Promise<void> {
   expect(shops.toldOf('committed').length).toBe(told);
   await failOver();
   await moreCommitted();
-  expect(members.map(({ runtime }) => runtime.log.problem)).toEqual([undefined, undefined]);
+  await until('both decide again', () => members.every(({ runtime: { log } }) => log.problem === undefined));
+  expect(members.map(({ runtime }) => runtime.log.isBehind)).toEqual([false, false]);
   await judge();
 }
 

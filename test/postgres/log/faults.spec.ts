@@ -159,6 +159,19 @@ describe('The log on PostgreSQL', () => {
     expect(reads).toBe(3);
   });
 
+  it('does not wait at a stop for an adoption that reads', async () => {
+    const [dead, member] = [await bench.start(), await bench.start({ statementTimeoutMs: 60_000 })];
+    await bench.client.query('BEGIN');
+    await bench.client.query('LOCK TABLE dtc_log.reports');
+    const adopted = member.log.members.adopt(dead.claim.epoch);
+    adopted.catch(() => {});
+    await bench.waiting('Lock');
+
+    await member.log.close();
+    await expect(adopted).rejects.toThrow('not known');
+    await bench.client.query('ROLLBACK');
+  });
+
   it('refuses one request, and none that waits together with it', async () => {
     const latin = 'CREATE DATABASE latin ENCODING LATIN1 LOCALE C TEMPLATE template0';
     await bench.server.query('postgres', latin.replace('LATIN1', "'LATIN1'").replace(' C ', " 'C' "));
