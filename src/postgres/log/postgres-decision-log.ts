@@ -291,6 +291,8 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     );
     this.writer.useEpoch(own);
     await this.leases.renew();
+    // The first lease is renewed later, and without its lock a process that starts slowly would be taken for one that is gone.
+    await this.leases.run(() => Promise.resolve());
     const audits = await this.writer.run((session) => this.reads.audits(session, own.log));
     const { logId, epoch, token } = own;
     return { logId, epoch, token, durable: true, decisions: [], reports: [], audits: audits.map(plainEntry) };

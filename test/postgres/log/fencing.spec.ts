@@ -67,6 +67,12 @@ describe('A fence of the log on PostgreSQL', () => {
     expect(rows[0]!.last).toBe(String(claims[0].epoch));
   });
 
+  it('is not suggested by the lock of a member that has not renewed its lease yet', async () => {
+    const [other, member] = [await bench.start(), await bench.start()];
+    const { epochs } = await other.log.members.renew(LEASE);
+    expect(epochs.find(({ epoch }) => epoch === member.claim.epoch)).toMatchObject({ isLockHeld: true });
+  });
+
   it('is not suggested by a lock that was not free at the first try: it is tried again', async () => {
     const other = await bench.start();
     await other.log.members.renew(LEASE);
