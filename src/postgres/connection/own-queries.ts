@@ -10,13 +10,24 @@ const AS_TEXT = { getTypeParser: () => String } as unknown as CustomTypesConfig;
 /** A row whose columns are all text: cast other types with `::text`. */
 export type TextRow = Readonly<Record<string, string | null>>;
 
-/** Runs a query of the library's own. @returns its rows. */
+/**
+ * Runs a query of the library's own.
+ *
+ * @param name the server keeps the text under it, parsed and planned, as long as the connection lasts.
+ * @returns its rows.
+ */
 export async function rowsOf<R extends TextRow>(
   client: ClientBase,
   text: string,
   values?: readonly unknown[],
+  name?: string,
 ): Promise<R[]> {
-  const { rows } = await client.query<R>({ text, types: AS_TEXT, ...(values && { values: [...values] }) });
+  const { rows } = await client.query<R>({
+    text,
+    types: AS_TEXT,
+    ...(values && { values: [...values] }),
+    ...(name !== undefined && { name }),
+  });
   return rows;
 }
 

@@ -70,14 +70,15 @@ export class LogSession {
    * A statement, or several that are one transaction. One that is late is given up with its connection, and never
    * cancelled: the server would report success for a write that only waits for a standby.
    *
+   * @param name the server keeps the statement under it, parsed and planned, as long as the connection lasts.
    * @throws UnknownResultError when its result is not known: no answer, an error, or a warning.
    */
-  async query<R extends TextRow>(text: string, values?: readonly unknown[]): Promise<R[]> {
+  async query<R extends TextRow>(text: string, values?: readonly unknown[], name?: string): Promise<R[]> {
     const before = this.warnings;
     let rows: R[];
     try {
       const { statementMs } = this;
-      rows = await within(statementMs, rowsOf<R>(this.client, text, values), () => {
+      rows = await within(statementMs, rowsOf<R>(this.client, text, values, name), () => {
         throw new Error(`no answer within ${statementMs} ms`);
       });
     } catch (error) {

@@ -10,6 +10,7 @@ import { type OwnEpoch, takeIncarnation } from './epoch.js';
 import type { ResolvedPostgresLogSettings } from './options.js';
 import type { Place } from './records.js';
 import { LogConnection, type LogSession } from './session.js';
+import { codeOf } from '../sqlstate.js';
 import type { ClientConfig } from 'pg';
 import { type AppendWrite, type OtherWrite, type Write, WriteStatements } from './writes.js';
 
@@ -22,6 +23,8 @@ const MAX_BYTES = 16 * 1024 * 1024;
 const NOTES_WITHIN_MS = 50;
 /** How long after a failure they are written again. */
 const NOTES_AGAIN_MS = 1_000;
+/** A row of the same key is there. */
+const UNIQUE_VIOLATION = '23505';
 /** How long a stop waits for what is under way. */
 const CLOSE_LIMIT_MS = 10_000;
 
@@ -204,23 +207,29 @@ export class LogWriter {
     failures: Map<number, Error>,
   ): Promise<void> {
     const sequences = chunk.flatMap(({ write }) => [write.sequence, ...write.others]);
-    const recorded = new Set(sequences.map((sequence) => `${own.epoch}.${sequence}`));
     // What is sent a second time may have been taken the first time.
     const sentNow = sequences.filter((sequence) => !own.unanswered.has(sequence));
-    // What is recorded by this very statement cannot be ended by it.
-    const ended = [...this.ended].filter(([key]) => !recorded.has(key)).slice(0, MAX_ROWS);
+    const ended = this.endedBut(own.epoch, sequences);
     const released = [...this.released].slice(0, MAX_ROWS);
     const notes = { ended: ended.map(([, place]) => place), released: released.map(([, place]) => place) };
     const writes = chunk.map(({ write }) => write);
     let isSent = false;
-    try {
-      await this.runCurrent(async (session) => {
+    const append = (mayBeThere: boolean): Promise<void> =>
+      this.runCurrent(async (session) => {
         const startedAt = performance.now();
         isSent = true;
         for (const sequence of sequences) own.unanswered.add(sequence);
-        await this.counted(session, own, () => this.statements.append(session, own, writes, notes));
+        await this.counted(session, own, () =>
+          this.statements.append(session, own, writes, notes, mayBeThere),
+        );
         if (chunk.length > 0) this.flushes.flushed(performance.now() - startedAt, chunk.length);
       }, own);
+    try {
+      await append(false).catch((error: unknown) => {
+        if (!(error instanceof Error) || codeOf(error.cause) !== UNIQUE_VIOLATION) throw error;
+        // One was recorded before, so the statement had no effect.
+        return append(true);
+      });
       for (const sequence of sequences) own.unanswered.delete(sequence);
       for (const [key] of ended) this.ended.delete(key);
       for (const [key] of released) this.released.delete(key);
@@ -231,6 +240,13 @@ export class LogWriter {
       for (const { index } of chunk) failures.set(index, asError(error));
       if (own.ended === undefined && !this.isClosed) this.writeNotesIn(NOTES_AGAIN_MS);
     }
+  }
+
+  /** What is recorded by a statement cannot be ended by it. */
+  private endedBut(epoch: number, sequences: readonly number[]): [string, Place][] {
+    if (this.ended.size === 0) return [];
+    const recorded = new Set(sequences.map((sequence) => `${epoch}.${sequence}`));
+    return [...this.ended].filter(([key]) => !recorded.has(key)).slice(0, MAX_ROWS);
   }
 
   private async writeOther(

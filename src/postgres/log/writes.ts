@@ -38,11 +38,15 @@ const NOT_COUNTED: ReadonlySet<OtherWrite['kind']> = new Set(['progress', 'refus
  * mark of the epoch, or undefined when it was refused.
  */
 export class WriteStatements {
+  /** The names of the statements that the server keeps, by their texts: one for each combination of their few parts. */
+  private readonly names = new Map<string, string>();
+
   constructor(private readonly schema: string) {}
 
   /**
    * Records decisions and outcomes, drops the records of what has ended, and raises the mark of the epoch: one statement.
    *
+   * @param mayBeThere whether one of them may have been recorded before. To look costs the server time for each.
    * @returns undefined when it had no effect, as the epoch is fenced or the incarnation is another one.
    */
   async append(
@@ -50,6 +54,7 @@ export class WriteStatements {
     own: OwnEpoch,
     appends: readonly AppendWrite[],
     { ended, released }: Notes,
+    mayBeThere = true,
   ): Promise<number | undefined> {
     const { schema } = this;
     const records = appends.filter(({ record }) => record !== null);
@@ -67,7 +72,7 @@ export class WriteStatements {
         INSERT INTO ${schema}.decisions (log, epoch, sequence, format, record)
         SELECT $1, $2, sequence, ${own.format}, record
         FROM me, unnest($${values.length - 1}::bigint[], $${values.length}::bytea[]) AS given (sequence, record)
-        ON CONFLICT DO NOTHING)`);
+        ${mayBeThere ? 'ON CONFLICT DO NOTHING' : ''})`);
     }
     if (outcomes.length > 0) {
       values.push(outcomes);
@@ -90,7 +95,17 @@ export class WriteStatements {
         DELETE FROM ${schema}.request_keys AS keys USING me, ${given(values, released)}
         WHERE keys.log = $1 AND keys.epoch = given.epoch AND keys.sequence = given.sequence AND ${this.isOwned('given')})`);
     }
-    return markOf(await session.query(`${parts.join(', ')} SELECT high_water::text AS mark FROM me`, values));
+    const text = `${parts.join(', ')} SELECT high_water::text AS mark FROM me`;
+    return markOf(await session.query(text, values, this.nameOf(text)));
+  }
+
+  private nameOf(text: string): string {
+    let name = this.names.get(text);
+    if (name === undefined) {
+      name = `dtc_append_${this.names.size + 1}`;
+      this.names.set(text, name);
+    }
+    return name;
   }
 
   /** Any other write. @returns as {@link append} does. */
