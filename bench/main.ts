@@ -1,3 +1,4 @@
+import { measureCluster } from './cluster/cluster.js';
 import { measureDurable } from './durable/durable.js';
 import { currentCommit, describeMachine } from './machine.js';
 import { measureInMemory } from './memory/in-memory.js';
@@ -35,8 +36,19 @@ async function measure(settings: Settings): Promise<Report> {
     }
   };
   const postgres = await withServer('postgres', 'PostgreSQL', () => measurePostgres(settings));
+  const cluster = await withServer('cluster', 'several members', () => measureCluster(settings));
   const overload = await withServer('overload', 'overload', () => measureOverload(settings));
-  return { ...memory, durable, postgres, overload, notMeasured, machine, commit: currentCommit(), quick };
+  return {
+    ...memory,
+    durable,
+    postgres,
+    cluster,
+    overload,
+    notMeasured,
+    machine,
+    commit: currentCommit(),
+    quick,
+  };
 }
 
 async function main(args: readonly string[]): Promise<number> {

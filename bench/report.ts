@@ -1,3 +1,5 @@
+import type { ClusterFigures } from './cluster/cluster.js';
+import { clusterTable } from './cluster/table.js';
 import { durableTable } from './durable/table.js';
 import type { Durable } from './durable/durable.js';
 import type { Machine } from './machine.js';
@@ -13,6 +15,7 @@ import type { Part } from './settings.js';
 export interface Report extends Nullable<InMemory> {
   readonly durable: Durable | null;
   readonly postgres: Postgres | null;
+  readonly cluster: ClusterFigures | null;
   readonly overload: readonly OverloadLevel[] | null;
   /** Why a part is missing. */
   readonly notMeasured: Readonly<Partial<Record<Part, string>>>;
@@ -26,8 +29,19 @@ type Nullable<T> = { readonly [Key in keyof T]: T[Key] | null };
 
 /** The report for people. */
 export function tableOf(report: Report): string {
-  const { inMemory, retained, latency, durable, postgres, overload, notMeasured, machine, commit, quick } =
-    report;
+  const {
+    inMemory,
+    retained,
+    latency,
+    durable,
+    postgres,
+    cluster,
+    overload,
+    notMeasured,
+    machine,
+    commit,
+    quick,
+  } = report;
   const sections = [
     [
       `${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}, ` +
@@ -36,6 +50,7 @@ export function tableOf(report: Report): string {
     inMemory && retained && latency ? inMemoryTable({ inMemory, retained, latency }) : [],
     durable ? durableTable(durable) : [],
     postgres ? postgresTable(postgres) : [],
+    cluster ? clusterTable(cluster) : [],
     overload ? overloadTable(overload) : [],
     Object.entries(notMeasured).map(([part, reason]) => `Not measured: ${part}, ${reason}`),
   ];

@@ -1,8 +1,9 @@
 import { parseArgs } from 'node:util';
+import type { TakeoverSettings } from './cluster/takeover.js';
 import type { RoundSettings } from './framework/interleaved.js';
 
 /** What can be measured by itself. */
-export const PARTS = ['memory', 'durable', 'postgres', 'overload'] as const;
+export const PARTS = ['memory', 'durable', 'postgres', 'cluster', 'overload'] as const;
 export type Part = (typeof PARTS)[number];
 
 /** How long and how often things are measured without a log and without a database. */
@@ -36,6 +37,7 @@ export interface Settings {
   readonly memory: MemorySettings;
   readonly durable: RoundSettings;
   readonly postgres: PostgresSettings;
+  readonly cluster: RoundSettings & TakeoverSettings;
   readonly overload: OverloadSettings;
   readonly seed: number;
 }
@@ -54,6 +56,15 @@ const FULL = {
   },
   durable: { rounds: 15, sliceMs: 200, warmUpMs: 1_000 },
   postgres: { rounds: 7, sliceMs: 600, warmUpMs: 1_000, compileMs: 4_000 },
+  cluster: {
+    rounds: 9,
+    sliceMs: 400,
+    warmUpMs: 1_500,
+    leaseMs: 5_000,
+    takeovers: 5,
+    compileMs: 6_000,
+    windowMs: 7_000,
+  },
   overload: { rounds: 5, compileMs: 4_000, warmUpMs: 2_500, sliceMs: 2_500 },
 };
 
@@ -71,6 +82,15 @@ const QUICK = {
   },
   durable: { rounds: 3, sliceMs: 100, warmUpMs: 300 },
   postgres: { rounds: 2, sliceMs: 100, warmUpMs: 100, compileMs: 300 },
+  cluster: {
+    rounds: 3,
+    sliceMs: 150,
+    warmUpMs: 500,
+    leaseMs: 5_000,
+    takeovers: 1,
+    compileMs: 3_000,
+    windowMs: 4_000,
+  },
   overload: { rounds: 3, compileMs: 2_000, warmUpMs: 2_500, sliceMs: 1_000 },
 };
 
@@ -79,8 +99,9 @@ const SEED = 20_260_101;
 export const USAGE = `Usage: npm run bench -- [options]
 
 Measures the coordinator against the least that any caller of three services must do, with decisions in memory, with
-decisions on disk, and over three PostgreSQL databases; against others that do a similar thing; and under more load
-than there is room for. It takes about eight minutes; the machine should have nothing else to do.
+decisions on disk, and over three PostgreSQL databases; against others that do a similar thing; with several members over
+one log, of which one is killed; and under more load than there is room for. It takes about eleven minutes; the machine
+should have nothing else to do.
 
   --only <part>  measure one part: ${PARTS.join(', ')}; may be given more than once
   --json         print one JSON object and nothing else
