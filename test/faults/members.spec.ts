@@ -661,3 +661,30 @@ describe('The note that a decision is delivered everywhere', () => {
     expect([...runtime.members.list].map(({ epoch }) => epoch)).toEqual([fenced.epoch]);
   });
 });
+
+describe('A decision that a member has delivered for another one', () => {
+  it('is ended in the log also if the member was fenced before it could note that', async () => {
+    const { cluster } = shop({ payment: { commit: ['hang', 'yes'] } });
+    const [dead, living] = (await cluster.startSteady(2)) as [Member, Member];
+    const { log } = living;
+    const end = log.end.bind(log);
+    const { outcome } = order(dead);
+    outcome.catch(() => {});
+    await settled();
+    await cluster.advance(50);
+    dead.kill();
+    // The note comes too late: the epoch in which it is written is fenced, and the next one does not own the record yet.
+    Object.assign(log, {
+      end: async () => {
+        living.coordinator.runtime.log.lose();
+        Object.assign(log, { end });
+      },
+    });
+    await cluster.advance(LEASE_MS + 2_000);
+    expect(living.epoch).toBe(3);
+
+    await cluster.advance(3 * LEASE_MS);
+
+    expect([...living.coordinator.runtime.members.list].map(({ epoch }) => epoch)).toEqual([3]);
+  });
+});

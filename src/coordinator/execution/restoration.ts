@@ -68,7 +68,7 @@ export class Restoration {
     log?: DecisionLog,
   ): TransactionRecord | undefined {
     const { id, name, branches, begunAt, decidedAt } = record;
-    if (this.isKnown(id) && !this.isLeftByEarlierRun(record, log)) {
+    if (this.isKnown(id) && !this.isLeftOpen(record, log)) {
       this.checkAgainst(id);
       return undefined;
     }
@@ -120,13 +120,14 @@ export class Restoration {
   }
 
   /**
-   * The record is of an earlier run of this process, which was fenced meanwhile. If the transaction is over, only its end
-   * could not be noted, and it is noted again. If it was not known whether it is recorded, it goes on.
+   * The record is of an earlier run of this process, which was fenced meanwhile, or of a run that it had adopted then. If the
+   * transaction is over, only its end could not be noted, and it is noted again. If it was not known whether it is recorded,
+   * it goes on.
    *
    * @returns whether it has to be brought back all the same, since what its branch has decided is not known any more.
    */
-  private isLeftByEarlierRun({ id, decider }: CommitRecord, log?: DecisionLog): boolean {
-    if (log !== undefined || !this.registry.isOfEarlierRun(id)) return false;
+  private isLeftOpen({ id, decider }: CommitRecord, log?: DecisionLog): boolean {
+    if (log !== undefined || !this.registry.hasHad(id)) return false;
     const known = this.registry.find(id);
     if (known === undefined) {
       if (decider.kind === 'branch') return true;
