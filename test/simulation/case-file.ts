@@ -14,6 +14,8 @@ export class CaseFile {
   /** Whether the only participant decides by itself. */
   onePhase = false;
   told: string | undefined;
+  /** The key of its request. */
+  key: string | undefined;
   /** Whether the log has refused its record for what it holds. */
   refused = false;
 

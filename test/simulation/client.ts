@@ -23,6 +23,9 @@ const ENDINGS = [
   'leave',
 ] as const;
 
+/** So few, that requests come again. */
+const KEYS = 4;
+
 /** One caller with one transaction. It lives in the process of its coordinator, and dies with it. */
 export class Client {
   constructor(
@@ -44,6 +47,7 @@ export class Client {
         branches: this.branches(),
         ...this.limits(),
         ...this.turns(),
+        ...this.key(),
         ...(signal !== undefined && { signal }),
       }),
       true,
@@ -122,6 +126,13 @@ export class Client {
     });
   }
 
+  /** Where members share a log, some requests come again, perhaps at another member; and some take the key of others. */
+  private key(): { key?: string; fingerprint?: string } {
+    const { random, settings } = this.world;
+    if (settings.members === 0 || !random.chance(0.4)) return {};
+    return { key: `k${random.whole(1, KEYS)}`, fingerprint: random.chance(0.95) ? 'same' : 'other' };
+  }
+
   /** A tenth of the transactions prepare in turn. */
   private turns(): { prepareInTurn: boolean } {
     return { prepareInTurn: this.world.random.chance(0.1) };
@@ -156,6 +167,10 @@ export class Client {
         process.waiting--;
         if (this.world.transcript.isOn) this.say(`hears of ${told.transactionId}: ${outcomeInWords(told)}`);
         const { judge, faults } = this.world;
+        if (told.repeated === true) {
+          judge.repeated(process.label, told);
+          return;
+        }
         judge.told(told);
         if (isRefusalDue) judge.violate(`${told.transactionId}: it is begun while the log is broken`);
         if (faults.isCalm) judge.toldInCalm(told);

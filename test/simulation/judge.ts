@@ -19,6 +19,7 @@ import type { Witnesses } from './witnesses.js';
 export class Judge {
   readonly cases = new Map<string, CaseFile>();
   readonly violations: string[] = [];
+  private readonly committedByKey = new Map<string, string>();
 
   constructor(
     private readonly transcript: Transcript,
@@ -43,7 +44,8 @@ export class Judge {
 
   /** A coordinator moved a transaction on. */
   entered(transaction: TransactionRecord, now: number): void {
-    const { state, id } = transaction;
+    const { state, id, extras } = transaction;
+    if (extras?.requestKey !== undefined) this.caseOf(id).key = extras.requestKey.key;
     if (state === READY) {
       if (isDecidedByBranch(transaction)) this.caseOf(id).onePhase = true;
       else if (now > transaction.deadlineAt) this.violate(`${id}: the votes were counted after the deadline`);
@@ -82,7 +84,17 @@ export class Judge {
   private decide(file: CaseFile, decision: Decision): void {
     if (file.decision !== undefined && file.decision !== decision)
       this.violate(`${file.id}: the decision was ${file.decision} and is now ${decision}`);
+    if (decision === 'commit' && file.decision === undefined) this.committedOnce(file);
     file.decision = decision;
+  }
+
+  /** Of all transactions whose requests have the same key one commits at most. */
+  private committedOnce({ id, key }: CaseFile): void {
+    if (key === undefined) return;
+    const other = this.committedByKey.get(key);
+    if (other !== undefined)
+      this.violate(`${id}: commit is decided, and so it was for ${other} with the same key`);
+    this.committedByKey.set(key, id);
   }
 
   /** A commit record became durable. */
@@ -176,6 +188,17 @@ export class Judge {
       if (file.recorded) this.violate(`${transactionId}: ${member} says aborted, and its commit is recorded`);
       this.decide(file, 'abort');
     }
+  }
+
+  /** A request whose key an earlier request has. Its outcome may be pending, as far as is known at that member. */
+  repeated(member: string, outcome: Outcome): void {
+    const { transactionId, status } = outcome;
+    this.witnesses.count(`repeated: ${status}`);
+    const decision = status === 'heuristic' || status === 'pending' ? outcome.decision : status;
+    if (decision === 'commit' || decision === 'committed')
+      this.asked(member, { transactionId, status: 'committed' });
+    else if (decision === 'abort' || decision === 'aborted')
+      this.asked(member, { transactionId, status: 'aborted' });
   }
 
   /** AC4: a caller was told in a world without failures and cancellations. */

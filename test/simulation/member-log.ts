@@ -30,14 +30,14 @@ function never(): Promise<never> {
 
 /** What is special about one call. */
 interface CallTraits {
-  /** The transactions whose rows it changes. */
+  /** The transactions that it is about: it is not sent again once one of them was looked up. */
   readonly ids?: readonly string[];
   /** Whether it is conditional on the epoch and the incarnation with which it was sent. */
   readonly isWrite?: boolean;
   readonly delayMs?: number;
   /** Whether it comes again and again: a world at rest goes on with it. */
   readonly isPeriodic?: boolean;
-  /** Whether it takes effect and is not answered: with an error, or with nothing at all. */
+  /** Whether it takes effect and is not answered: with an error, or with one that comes only when its connection is given up. */
   readonly unanswered?: 'error' | 'silence' | undefined;
 }
 
@@ -114,7 +114,7 @@ export class MemberLog implements SharedDecisionLog {
     if (faults.strikes('look-up fails'))
       return random.chance(0.5) ? this.call(ask, { unanswered: 'error' }) : this.failing();
     if (faults.strikes('look-up is never answered'))
-      return random.chance(0.5) ? this.call(ask, { unanswered: 'silence' }) : never();
+      return random.chance(0.5) ? this.call(ask, { unanswered: 'silence' }) : this.failing(this.latenessMs());
     return this.call(ask);
   }
 
@@ -152,7 +152,7 @@ export class MemberLog implements SharedDecisionLog {
   }
 
   reserve(request: KeyedRequest): Promise<Reservation> {
-    return this.call(() => this.storage.reserve(request), { isWrite: true });
+    return this.call(() => this.storage.reserve(request), { isWrite: true, ids: [request.transactionId] });
   }
 
   release(transactionId: string): Promise<void> {
@@ -271,8 +271,9 @@ export class MemberLog implements SharedDecisionLog {
     if (!process.isAlive) return never();
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const lost = (): void => {
-      if (unanswered === 'silence') return;
-      answers(this.silenceMs(), () => reject(new Error('the connection to the log was lost')));
+      if (isPeriodic) process.isDisturbed();
+      const afterMs = unanswered === 'silence' ? this.latenessMs() : this.silenceMs();
+      answers(afterMs, () => reject(new Error('the connection to the log was lost')));
     };
     const session = this.session();
     if (this.isCut || faults.strikes('request to the log lost')) {
@@ -379,9 +380,9 @@ export class MemberLog implements SharedDecisionLog {
     this.say(`has the end of ${record.id}`);
   }
 
-  private failing(): Promise<never> {
+  private failing(afterMs = this.latencyMs()): Promise<never> {
     const { promise, reject } = Promise.withResolvers<never>();
-    this.process.after(this.latencyMs(), () => reject(new Error('the log cannot be reached')));
+    this.process.after(afterMs, () => reject(new Error('the log cannot be reached')));
     return promise;
   }
 

@@ -31,8 +31,8 @@ export interface MembersWorldOptions extends WorldOptions {
 /** A world in which two to four members decide at the same time, and share one log. */
 export class MembersWorld extends World<MemberProcess> {
   readonly store = new SharedMemoryStore({ now: () => this.queue.now, logId: LOG_ID });
-  /** Since when each branch was seen to be prepared after everything healed. */
-  private readonly preparedSince = new Map<Entry, number>();
+  /** Since when each branch was seen to be prepared after everything healed, and when a living member last had it. */
+  private readonly preparedSince = new Map<Entry, { readonly since: number; ownedAt: number }>();
   private inquiry: Promise<void> | undefined;
   private isAnswered = false;
 
@@ -199,10 +199,12 @@ export class MembersWorld extends World<MemberProcess> {
     const steadyAt = settings.healAt + STEADIES_WITHIN_LEASES * leaseMs;
     for (const { name, account } of participants) {
       for (const entry of account.prepared()) {
-        const since = this.preparedSince.get(entry) ?? Math.max(queue.now, steadyAt);
-        this.preparedSince.set(entry, since);
+        const seen = this.preparedSince.get(entry) ?? { since: Math.max(queue.now, steadyAt), ownedAt: 0 };
+        this.preparedSince.set(entry, seen);
         const isOwned = alive.has(originOf(entry.transactionId)!.epoch);
-        if (queue.now - since > leaseMs + SETTLES_WITHIN_MS + (isOwned ? ASKS_AGAIN_WITHIN_MS : 0))
+        if (isOwned) seen.ownedAt = queue.now;
+        const from = isOwned ? seen.since + ASKS_AGAIN_WITHIN_MS : Math.max(seen.since, seen.ownedAt);
+        if (queue.now - from > leaseMs + SETTLES_WITHIN_MS)
           judge.violate(`${entry.key} has been prepared at ${name} for longer than a lease and two seconds`);
       }
     }
