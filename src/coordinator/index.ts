@@ -59,11 +59,20 @@ export {
   type GuardStep,
   type GuardStore,
   GuardStoreError,
+  type GuardWrite,
+  type GuardedBranch,
+  type LowWaterMark,
   MemoryGuardStore,
   type MemoryGuardStoreOptions,
+  MemoryReplicaGuardStore,
   type OnePhaseSteps,
   ParticipantGuard,
   type ParticipantGuardOptions,
+  type PlaceInLog,
+  type ReplicaGuardStore,
+  type StoredGuardRecord,
+  TryAgainError,
+  placeInLog,
 } from './guard/index.js';
 export { Histogram } from './histogram.js';
 export {

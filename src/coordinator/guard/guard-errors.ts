@@ -64,3 +64,17 @@ export class GuardStoreError extends Error {
     this.name = 'GuardStoreError';
   }
 }
+
+/**
+ * Thrown when another process is at work on the branch. Nothing was done, and the call may be repeated.
+ *
+ * @publicApi
+ */
+export class TryAgainError extends Error {
+  readonly code = 'DTC_TRY_AGAIN';
+
+  constructor(key: string, why: string) {
+    super(`The branch ${key} is left alone for now, because ${why}: try again.`);
+    this.name = 'TryAgainError';
+  }
+}

@@ -1,0 +1,339 @@
+import { randomUUID } from 'node:crypto';
+import { Unintelligible } from '../gate/answer.js';
+import { endOf } from '../gate/end-of.js';
+import { describeAnswer, messageOf } from '../gate/texts.js';
+import {
+  type AbortVote,
+  type Branch,
+  type OnePhaseAnswer,
+  type Vote,
+  branchKey,
+  refuse,
+} from '../participant/participant.js';
+import { answerInstead, repeatedAnswer, reportAgainstCommit, reportAgainstRollback } from './answers.js';
+import { GuardRunError, TryAgainError } from './guard-errors.js';
+import type { Awaitable } from './awaitable.js';
+import type { OnePhaseSteps } from './guard-options.js';
+import { type GuardRecord, isOver } from './guard-store.js';
+import type { GuardedBranch, ReplicaGuardStore, StoredGuardRecord } from './replica-guard-store.js';
+import { Turns } from './turns.js';
+import { voteIn } from './votes.js';
+
+/** So often a call looks again after another process has changed the record meanwhile. */
+const MAX_LOOKS = 5;
+/** The most runs whose admission is remembered. */
+const REMEMBERED = 64;
+
+/** The work of a prepare in this process. */
+interface AtWork {
+  readonly ended: Promise<unknown>;
+  /** Stops the work: its rollback has come. */
+  readonly stop: () => void;
+}
+
+/** What {@link ReplicaGuard} does with work that a process has left. @publicApi */
+export interface ReplicaGuardOptions {
+  /**
+   * A commit or an undo whose process has stopped, or takes longer than its call, may have had its effect.
+   * `repeat` runs it again, as every participant must allow. `report` reports a hazard.
+   *
+   * @default 'repeat'
+   */
+  readonly interrupted?: 'repeat' | 'report';
+}
+
+/**
+ * Makes the methods of a participant safe for delivery at least once, where several processes serve it behind one
+ * address. The records are in a store that all of them share, and change by compare-and-set.
+ *
+ * A call that meets another process at work on the same branch is told to try again, until the time of that call is
+ * over. Then it takes over by compare-and-set, and the other process, if it still works, loses: it undoes its work.
+ */
+export class ReplicaGuard {
+  private readonly by = randomUUID();
+  private readonly turns = new Turns();
+  private readonly atWork = new Map<string, AtWork>();
+  private readonly admitted = new Map<string, string>();
+  private readonly mayRepeat: boolean;
+
+  constructor(
+    private readonly participant: string,
+    private readonly store: ReplicaGuardStore,
+    { interrupted = 'repeat' }: ReplicaGuardOptions = {},
+  ) {
+    this.mayRepeat = interrupted === 'repeat';
+  }
+
+  /** The number of calls that are running. */
+  get running(): number {
+    return this.turns.size;
+  }
+
+  /**
+   * @param work gets a signal that is aborted when the branch is rolled back meanwhile.
+   * @param undo undoes the work of this process when another process has taken over.
+   */
+  prepare(
+    branch: Branch,
+    work: (signal: AbortSignal) => Awaitable<Vote>,
+    undo: () => Awaitable<void>,
+  ): Promise<Vote> {
+    const key = branchKey(branch);
+    return this.turns.once(`prepare ${key}`, async () => {
+      const conflict = await this.refusalOfRun(branch);
+      return conflict ?? this.prepareOnce(key, branch, work, undo);
+    });
+  }
+
+  async commit(branch: Branch, work: () => Awaitable<void>): Promise<void> {
+    await this.admit(branch);
+    const key = branchKey(branch);
+    return this.turns.once(`commit ${key}`, () => this.commitOnce(key, branch, work));
+  }
+
+  async rollback(branch: Branch, undo: () => Awaitable<void>): Promise<void> {
+    await this.admit(branch);
+    return this.rollBack(branchKey(branch), branch, undo, undefined);
+  }
+
+  /** @throws any error that leaves the answer unknown. The next call continues from there. */
+  commitOnePhase(branch: Branch, { prepare, commit, rollback }: OnePhaseSteps): Promise<OnePhaseAnswer> {
+    const key = branchKey(branch);
+    return this.turns.once(`one-phase ${key}`, async () => {
+      const conflict = await this.refusalOfRun(branch);
+      if (conflict !== undefined) return conflict as AbortVote;
+      const ended = await endOf(() => this.prepareOnce(key, branch, prepare, rollback));
+      if ('error' in ended) {
+        if (ended.error instanceof TryAgainError) throw ended.error;
+        return this.refuseAlone(key, branch, rollback, messageOf(ended.error));
+      }
+      const vote = voteIn(ended.value);
+      if (vote === 'read-only') return 'commit';
+      if (vote === undefined)
+        return this.refuseAlone(key, branch, rollback, `it answered ${describeAnswer(ended.value)}`);
+      if (vote !== 'commit') return vote;
+      await this.commitOnce(key, branch, commit);
+      return 'commit';
+    });
+  }
+
+  /** @throws GuardRunError when the log of the run is a copy. */
+  async admit({ run }: Pick<Branch, 'run'>): Promise<void> {
+    const key = `${run.logId}/${run.epoch}`;
+    if (this.admitted.get(key) === run.token) return;
+    if ((await this.store.admitRun(run)) !== run.token) throw new GuardRunError(run);
+    this.admitted.set(key, run.token);
+    const [oldest] = this.admitted.keys();
+    if (this.admitted.size > REMEMBERED && oldest !== undefined) this.admitted.delete(oldest);
+  }
+
+  /** @returns the vote for a run that is not served. Nothing was done, and nothing is to be undone. */
+  private async refusalOfRun(branch: Branch): Promise<Vote | undefined> {
+    try {
+      await this.admit(branch);
+      return undefined;
+    } catch (error) {
+      if (error instanceof GuardRunError) return refuse(error.code, error.message);
+      throw error;
+    }
+  }
+
+  private async prepareOnce(
+    key: string,
+    branch: Branch,
+    work: (signal: AbortSignal) => Awaitable<Vote>,
+    undo: () => Awaitable<void>,
+  ): Promise<Vote> {
+    const stop = new AbortController();
+    const answer = this.beginPrepare(key, branch, stop.signal, work, undo);
+    // A rollback waits from the first step on: the work may be about to start.
+    this.atWork.set(key, {
+      ended: answer.catch(() => {}),
+      stop: () => stop.abort(new Error('the branch is rolled back')),
+    });
+    try {
+      return await answer;
+    } finally {
+      this.atWork.delete(key);
+    }
+  }
+
+  private async beginPrepare(
+    key: string,
+    branch: Branch,
+    stopped: AbortSignal,
+    work: (signal: AbortSignal) => Awaitable<Vote>,
+    undo: () => Awaitable<void>,
+  ): Promise<Vote> {
+    const place = this.placeOf(branch);
+    const begun = await this.store.insert(place, { state: 'preparing', by: this.by }, holdMs(branch), true);
+    if (!begun.isWritten) {
+      if (begun.stored === undefined)
+        return refuse('TRANSACTION_OVER', 'the transaction of this branch is over');
+      const { record, isHeld } = begun.stored;
+      if (isHeld && record.state === 'preparing') throw new TryAgainError(key, 'another process prepares it');
+      return repeatedAnswer(key, record, false);
+    }
+    const ended = await endOf(() => work(AbortSignal.any([branch.signal, stopped])));
+    return this.endPrepare(place, begun.version, ended, undo);
+  }
+
+  private async endPrepare(
+    place: GuardedBranch,
+    version: number,
+    ended: Awaited<ReturnType<typeof endOf>>,
+    undo: () => Awaitable<void>,
+  ): Promise<Vote> {
+    const vote = 'error' in ended ? undefined : voteIn(ended.value);
+    const message = 'error' in ended ? messageOf(ended.error) : `it answered ${describeAnswer(ended.value)}`;
+    const record: GuardRecord = vote === undefined ? { state: 'failed', message } : { state: 'voted', vote };
+    const written = await this.store.replace(place, version, record, 0);
+    if (!written.isWritten) {
+      // Another process has taken over, and may have undone it before it took effect.
+      if (!isOver(record)) await undo();
+      return refuse('ROLLED_BACK', 'this branch was rolled back while it prepared');
+    }
+    if ('error' in ended) throw ended.error;
+    return vote ?? (new Unintelligible(describeAnswer(ended.value)) as unknown as Vote);
+  }
+
+  private async commitOnce(key: string, branch: Branch, work: () => Awaitable<void>): Promise<void> {
+    const place = this.placeOf(branch);
+    for (let look = 0; look < MAX_LOOKS; look++) {
+      const stored = await this.store.read(place);
+      const record = stored?.record;
+      if (record?.state === 'committed') return;
+      if (record?.state === 'committing' && record.step === 'begun' && this.isElsewhere(stored)) {
+        throw new TryAgainError(key, 'another process commits it');
+      }
+      const report = reportAgainstCommit(key, record, this.mayRepeat);
+      if (report !== undefined) throw report;
+      const begun = await this.store.replace(
+        place,
+        stored!.version,
+        { state: 'committing', step: 'begun', by: this.by },
+        holdMs(branch),
+      );
+      if (!begun.isWritten) continue;
+      const ended = await endOf(work);
+      if ('error' in ended) {
+        await this.noteFailed(place, begun.version, { state: 'committing', step: 'failed', by: this.by });
+        throw ended.error;
+      }
+      await this.store.replace(place, begun.version, { state: 'committed' }, 0);
+      return;
+    }
+    throw new TryAgainError(key, 'other processes work on it');
+  }
+
+  private async rollBack(
+    key: string,
+    branch: Branch,
+    undo: () => Awaitable<void>,
+    answer: AbortVote | undefined,
+  ): Promise<void> {
+    await this.endWork(key);
+    await this.turns.once(`rollback ${key}`, () => this.rollBackOnce(key, branch, undo, answer));
+  }
+
+  /** Stops the work of a prepare in this process and waits for its end. @returns whether there was any. */
+  private async endWork(key: string): Promise<boolean> {
+    const atWork = this.atWork.get(key);
+    if (atWork === undefined) return false;
+    atWork.stop();
+    await atWork.ended;
+    return true;
+  }
+
+  private async rollBackOnce(
+    key: string,
+    branch: Branch,
+    undo: () => Awaitable<void>,
+    answer: AbortVote | undefined,
+  ): Promise<void> {
+    const place = this.placeOf(branch);
+    const over: GuardRecord = { state: 'rolled-back', answer };
+    const tombstone = await this.store.insert(place, over, 0, false);
+    if (tombstone.isWritten) return;
+    let { stored } = tombstone;
+    for (let look = 0; look < MAX_LOOKS && stored !== undefined; look++) {
+      const { record } = stored;
+      if (record.state === 'rolled-back') return;
+      // A prepare of this process may have started since.
+      if (record.state === 'preparing' && (await this.endWork(key))) {
+        stored = await this.store.read(place);
+        continue;
+      }
+      if (isAtWork(record) && this.isElsewhere(stored)) {
+        throw new TryAgainError(key, 'another process works on it');
+      }
+      const report = reportAgainstRollback(key, record, this.mayRepeat);
+      if (report !== undefined) throw report;
+      const intent: GuardRecord = { state: 'rolling-back', step: 'begun', by: this.by, answer };
+      const begun = await this.store.replace(
+        place,
+        stored.version,
+        isOver(record) ? over : intent,
+        isOver(record) ? 0 : holdMs(branch),
+      );
+      if (begun.isWritten) {
+        if (!isOver(record)) await this.undo(place, begun.version, undo, answer);
+        return;
+      }
+      ({ stored } = begun);
+    }
+    throw new TryAgainError(key, 'other processes work on it');
+  }
+
+  private async undo(
+    place: GuardedBranch,
+    version: number,
+    undo: () => Awaitable<void>,
+    answer: AbortVote | undefined,
+  ): Promise<void> {
+    const ended = await endOf(undo);
+    if ('error' in ended) {
+      await this.noteFailed(place, version, { state: 'rolling-back', step: 'failed', by: this.by, answer });
+      throw ended.error;
+    }
+    await this.store.replace(place, version, { state: 'rolled-back', answer }, 0);
+  }
+
+  /** A one-phase commit whose work has failed: no rollback comes, so the branch is rolled back here. */
+  private async refuseAlone(
+    key: string,
+    branch: Branch,
+    undo: () => Awaitable<void>,
+    why: string,
+  ): Promise<AbortVote> {
+    const stored = await this.store.read(this.placeOf(branch));
+    if (stored?.record.state === 'rolled-back') return answerInstead(stored.record);
+    const answer = refuse('ROLLED_BACK', `this branch is rolled back: ${why}`);
+    await this.rollBack(key, branch, undo, answer);
+    return answer;
+  }
+
+  /** It is known that the effect is still to do. If this cannot be written, the time of the call ends first. */
+  private async noteFailed(place: GuardedBranch, version: number, record: GuardRecord): Promise<void> {
+    await this.store.replace(place, version, record, 0).catch(() => {});
+  }
+
+  /** Whether another process is at work, whose time is not over. */
+  private isElsewhere(stored: StoredGuardRecord | undefined): boolean {
+    if (stored === undefined || !stored.isHeld) return false;
+    return 'by' in stored.record && stored.record.by !== this.by;
+  }
+
+  private placeOf({ transactionId, branchId }: Branch): GuardedBranch {
+    return { participant: this.participant, transactionId, branchId };
+  }
+}
+
+function isAtWork(record: GuardRecord): boolean {
+  return record.state === 'preparing' || (record.state === 'rolling-back' && record.step === 'begun');
+}
+
+/** How long the coordinator waits for the call, in milliseconds. */
+function holdMs({ deadline }: Branch): number {
+  return Math.max(1, deadline - Date.now());
+}
