@@ -31,6 +31,8 @@ export type PostgresParticipantOptions = PostgresOptions & {
 export abstract class PostgresParticipantBase<P>
   implements TransactionParticipant<P>, OnModuleInit, OnApplicationShutdown
 {
+  /** The guard row is written in the transaction of the work. */
+  readonly guardsItself = true;
   private registration: Registration | undefined;
   private readonly options: PostgresOptions;
   private readonly givenName: string | undefined;

@@ -204,6 +204,7 @@ export class Admission {
     this.checkParticipant(participant);
     const { maxBranches } = this.options;
     if (transaction.size >= maxBranches) throw new TooManyBranchesError(transaction.size + 1, maxBranches);
+    if (participant.checksPayloads) participant.instance.checkPayload!(payload);
     const id = branchId === undefined ? freeId(transaction, participant.name) : copyOf(branchId);
     checkQualifier(participant.name, id ?? participant.name);
     // A transaction that is not admitted yet takes all its room when it starts. Nothing is checked after

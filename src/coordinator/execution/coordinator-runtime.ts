@@ -23,6 +23,9 @@ import { RequestKeys } from './request-keys.js';
 import { TransactionRegistry } from './registry.js';
 import { UnconfirmedEnds } from './unconfirmed-ends.js';
 
+/** How many transactions are looked at for one low-water mark. */
+const MOST_STEPS = 100_000;
+
 /** The collaborators of a coordinator. */
 export interface RuntimeParts {
   readonly options: ResolvedCoordinatorOptions;
@@ -78,6 +81,8 @@ export class CoordinatorRuntime {
   readonly parts: Omit<RuntimeParts, 'claim'>;
   /** Called at each sweep, with the time. */
   onSweep: (now: number) => void = () => {};
+  /** No transaction of this epoch with a number up to here is called any more. */
+  private settledUpTo = 0;
   private unfinished: Pick<FoundRecords, 'decisions' | 'reports'>;
 
   constructor({ claim, ...parts }: RuntimeParts) {
@@ -99,7 +104,7 @@ export class CoordinatorRuntime {
     );
     this.observers = new Observers(clock, observer, parts.tracing ?? NO_TRACING);
     this.deadlines = new Deadlines(this.registry);
-    this.log.isUnsettled = (id) => this.mayCall(id);
+    this.answerForLog();
     const { registry, ambient, deadlines, observers, unconfirmed } = this;
     const { completionWaitMs } = options;
     this.reruns = this.makeReruns();
@@ -151,10 +156,34 @@ export class CoordinatorRuntime {
     if (!this.isRestored || this.restoredRuns.isRestoring) return true;
     const known = this.registry.find(id);
     if (known !== undefined) return !known.isSettled;
+    // It has its number, and waits for room.
+    if (this.limits.isWaiting(id)) return true;
     if (this.log.shared === undefined) return false;
     const origin = this.ids.originOf(id);
     if (origin.kind !== 'own' || this.ids.isCurrent(id)) return false;
     return this.restoredRuns.of(id) === undefined && this.members.mayBeOpen(origin.epoch);
+  }
+
+  /** What is over for good: the numbers of this epoch below the first that may still be called, and whole earlier epochs. */
+  private lowWaterMarks(): { epoch: number; sequence: number }[] {
+    const { ids, log, registry, members } = this;
+    if (!this.isRestored || this.restoredRuns.isRestoring || log.isLost) return [];
+    const end = Math.min(registry.latestSequence, this.settledUpTo + MOST_STEPS);
+    while (this.settledUpTo < end && !this.mayCall(ids.make(this.settledUpTo + 1))) this.settledUpTo++;
+    let oldest = log.epoch;
+    for (const { id } of registry.unsettled) {
+      const origin = ids.originOf(id);
+      if (origin.kind === 'own') oldest = Math.min(oldest, origin.epoch);
+    }
+    if (log.shared !== undefined) {
+      // Without a list of the other epochs, nothing is known of them.
+      if (members.list.length === 0) oldest = 1;
+      for (const { epoch } of members.list) oldest = Math.min(oldest, epoch);
+    }
+    return [
+      { epoch: log.epoch, sequence: this.settledUpTo },
+      { epoch: 0, sequence: oldest - 1 },
+    ];
   }
 
   /**
@@ -167,7 +196,15 @@ export class CoordinatorRuntime {
     const { logId } = this.log.run;
     if (claim.logId !== logId) throw new RangeError(`The log ${logId} gives its id as ${claim.logId} now.`);
     this.ids.startAgain(claim.epoch);
+    // What has a number by now belongs to an earlier run, and is settled with that run as a whole.
+    this.settledUpTo = this.registry.latestSequence;
     this.log.claimedAgain(claim);
+  }
+
+  /** What participants may ask of the run. */
+  private answerForLog(): void {
+    this.log.isUnsettled = (id) => this.mayCall(id);
+    this.log.lowWaterMarks = () => this.lowWaterMarks();
   }
 
   private makeReruns(): Reruns {

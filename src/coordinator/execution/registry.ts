@@ -65,6 +65,11 @@ export class TransactionRegistry {
     return ++this.lastSequence;
   }
 
+  /** The highest number that was given out. */
+  get latestSequence(): number {
+    return this.lastSequence;
+  }
+
   /** A transaction begins. */
   add(transaction: TransactionRecord): void {
     this.place(transaction);

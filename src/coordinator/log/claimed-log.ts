@@ -14,6 +14,7 @@ export class ClaimedLog {
   private currentRun: CoordinatorRun;
   /** Answers for {@link run}; the coordinator says how. */
   isUnsettled: (transactionId: string) => boolean = () => true;
+  lowWaterMarks: NonNullable<CoordinatorRun['lowWaterMarks']> = () => [];
   private lost = false;
   private broken = false;
   private behind = false;
@@ -47,6 +48,9 @@ export class ClaimedLog {
     const run: CoordinatorRun = { name: this.name, logId, epoch, token, durable, ...isShared };
     // What is logged or compared of a run is what it is, and not what it can be asked.
     Object.defineProperty(run, 'isUnsettled', { value: (id: string) => this.isUnsettled(id) });
+    Object.defineProperty(run, 'lowWaterMarks', {
+      value: () => (run === this.run ? this.lowWaterMarks() : []),
+    });
     return Object.freeze(run);
   }
 

@@ -3,6 +3,7 @@ import { DurableLogNeededError } from '../errors.js';
 import type { CoordinatorRun, IsOwnRun } from './participant.js';
 import type { ParticipantClaims } from './participant-claims.js';
 import type { RegisteredParticipant } from './registered-participant.js';
+import { textAt } from '../gate/failure.js';
 import { messageOf } from '../gate/texts.js';
 
 /**
@@ -43,7 +44,12 @@ export class ClaimsOfRun implements ParticipantClaims {
 
   async claimAll(participants: readonly RegisteredParticipant[]): Promise<void> {
     const answers = await Promise.allSettled(participants.map((participant) => this.claim(participant)));
-    for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
+    for (const [index, answer] of answers.entries()) {
+      if (answer.status === 'fulfilled') continue;
+      // One in another process has refused nothing. It is claimed as soon as it is there.
+      if (textAt(answer.reason, 'code') !== 'DTC_PARTICIPANT_UNREACHABLE') throw answer.reason;
+      this.report(participants[index]!, answer.reason);
+    }
   }
 
   async claimLater(participant: RegisteredParticipant): Promise<void> {
@@ -51,14 +57,19 @@ export class ClaimsOfRun implements ParticipantClaims {
       await this.claim(participant);
       participant.claimProblem = undefined;
     } catch (error) {
-      const problem = messageOf(error);
-      if (problem === participant.claimProblem) return;
-      participant.claimProblem = problem;
-      this.logger.error(
-        `Participant "${participant.name}" refuses this run of the coordinator, so none of its branches is started: ` +
-          problem,
-      );
+      this.report(participant, error);
     }
+  }
+
+  private report(participant: RegisteredParticipant, error: unknown): void {
+    const problem = messageOf(error);
+    if (problem === participant.claimProblem) return;
+    participant.claimProblem = problem;
+    const isAway = textAt(error, 'code') === 'DTC_PARTICIPANT_UNREACHABLE';
+    this.logger.error(
+      `Participant "${participant.name}" ${isAway ? 'has not accepted' : 'refuses'} this run of the coordinator, so none of its ` +
+        `branches is started: ${problem}`,
+    );
   }
 
   private async ask(participant: RegisteredParticipant): Promise<void> {

@@ -6,6 +6,7 @@ import type { TransactionParticipant } from './participant.js';
 const REQUIRED_METHODS = ['prepare', 'commit', 'rollback'] as const;
 const OPTIONAL_METHODS = [
   'registered',
+  'checkPayload',
   'commitOnePhase',
   'claim',
   'recover',

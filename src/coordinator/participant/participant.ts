@@ -36,6 +36,12 @@ export interface CoordinatorRun {
    * returns true for every transaction. Undefined in a run that a program made itself.
    */
   readonly isUnsettled?: (transactionId: string) => boolean;
+  /**
+   * The low-water marks of the log: of an epoch, no transaction is called any more whose number is at most `sequence`. With
+   * the epoch 0, `sequence` is the highest epoch that is over as a whole. Empty while nothing can be said, and undefined in
+   * a run that a program made itself.
+   */
+  readonly lowWaterMarks?: () => readonly { readonly epoch: number; readonly sequence: number }[];
 }
 
 /**
@@ -202,6 +208,28 @@ export interface TransactionParticipant<P = unknown> {
    * @default whether it has the method `recover`
    */
   readonly preparesDurably?: boolean | undefined;
+
+  /**
+   * Where the participant is reached, if it is in another process. The log keeps it with each branch. It may change.
+   *
+   * @default undefined
+   */
+  readonly remoteAddress?: string | undefined;
+
+  /**
+   * Whether the participant itself makes repeated, late and overtaking calls harmless, also between several processes
+   * that serve it. A participant host then adds no guard. Otherwise leave it out.
+   *
+   * @default false
+   */
+  readonly guardsItself?: boolean | undefined;
+
+  /**
+   * Looks at the payload of a branch before the branch is enlisted. Optional, for a participant that cannot take every payload.
+   *
+   * @throws InvalidRequestError to refuse the branch. Nothing was enlisted then.
+   */
+  checkPayload?(payload: P): void;
 
   /**
    * Tells the participant at the start which run of the coordinator works with it, before any branch and

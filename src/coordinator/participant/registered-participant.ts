@@ -66,8 +66,8 @@ export class RegisteredParticipant {
   options!: ResolvedParticipantOptions;
   /** The classes that name it, besides its name. */
   classes!: readonly Type<TransactionParticipant>[];
-  /** Its address; undefined if it is in this process. The log stores it with each of its branches. */
-  address!: string | undefined;
+  /** The address in the log, while the participant is awaited. */
+  private lastAddress: string | undefined;
   readonly counts: { -readonly [K in keyof ParticipantCounts]: ParticipantCounts[K] } = {
     commitVotes: 0,
     readOnlyVotes: 0,
@@ -93,6 +93,8 @@ export class RegisteredParticipant {
   isClaimed = true;
   /** The last reported reason why it has not. */
   claimProblem: string | undefined = undefined;
+  /** Whether it looks at payloads before their branches are enlisted. */
+  checksPayloads!: boolean;
   /** Whether it wants to know when a branch starts and ends. */
   hearsStarts!: boolean;
   hearsEnds!: boolean;
@@ -122,6 +124,15 @@ export class RegisteredParticipant {
     this.become(instance, className, options, classes, address);
   }
 
+  /** Its address now; undefined if it is in this process. The log stores it with each of its branches. */
+  get address(): string | undefined {
+    return this.instance.remoteAddress ?? this.lastAddress;
+  }
+
+  set address(address: string | undefined) {
+    this.lastAddress = address;
+  }
+
   /** Whether it stands in for an unregistered participant: no decision can be delivered to it. */
   get isAwaited(): boolean {
     return this.instance instanceof AwaitedParticipant;
@@ -139,10 +150,11 @@ export class RegisteredParticipant {
     this.className = className;
     this.options = options;
     this.classes = classes;
-    this.address = address;
+    this.lastAddress = address;
     this.shortestTimeoutMs = Math.min(options.prepareTimeoutMs, options.completionTimeoutMs);
     this.onePhase = typeof instance.commitOnePhase === 'function';
     this.preparesDurably = instance.preparesDurably ?? typeof instance.recover === 'function';
+    this.checksPayloads = typeof instance.checkPayload === 'function';
     this.hearsStarts = typeof instance.branchStarted === 'function';
     this.hearsEnds = typeof instance.branchEnded === 'function';
   }

@@ -58,6 +58,7 @@ export class ProblemException extends HttpException {
 /** The answers to the errors of the coordinator, by their codes; its core does not know HTTP. */
 const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_ACTION_REFUSED: HttpStatus.CONFLICT,
+  DTC_ADDRESS_REFUSED: HttpStatus.FORBIDDEN,
   DTC_BRANCH_CONFLICT: HttpStatus.CONFLICT,
   DTC_BRANCH_NOT_FOUND: HttpStatus.NOT_FOUND,
   DTC_DRAINING: HttpStatus.SERVICE_UNAVAILABLE,
@@ -70,6 +71,7 @@ const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_OTHER_MEMBER: HttpStatus.CONFLICT,
   DTC_OTHER_RUN: HttpStatus.CONFLICT,
   DTC_OVERLOADED: HttpStatus.SERVICE_UNAVAILABLE,
+  DTC_PARTICIPANT_NEEDED: HttpStatus.CONFLICT,
   DTC_PARTICIPANT_NOT_FOUND: HttpStatus.NOT_FOUND,
   DTC_PARTICIPANT_NOT_CLAIMED: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_PARTICIPANT_PAUSED: HttpStatus.SERVICE_UNAVAILABLE,
