@@ -41,6 +41,8 @@ const OPTIONAL_PEERS_OF: Readonly<Record<string, readonly string[]>> = {
   './testing': [],
   './sqlite': [],
   './problem': [],
+  './host': [],
+  './remote': [],
   './pino': ['pino'],
   './postgres': ['pg', '@types/pg'],
   './server': ['@nestjs/swagger'],

@@ -70,8 +70,11 @@ const recoverCallSchema = z.object({
 const forgetCallSchema = z.object({
   ...common,
   method: z.literal('forgetBelow'),
-  /** No call of a transaction comes any more whose epoch has a mark, and whose number is not above it. */
-  marks: z.array(z.object({ epoch, sequence })).max(MAX_MARKS),
+  /**
+   * No call of a transaction comes any more whose epoch has a mark, and whose number is not above it. With the epoch 0,
+   * `sequence` is the highest epoch that is over as a whole.
+   */
+  marks: z.array(z.object({ epoch: epoch.or(z.literal(0)), sequence })).max(MAX_MARKS),
 });
 
 /** Asks the name, the features and the limits of a participant. */

@@ -31,3 +31,4 @@ export {
   inquirySchema,
   registrationSchema,
 } from './registration.js';
+export { type Credentials, admits, bearerOf, credentialsFrom, tokensOf } from './bearer.js';

@@ -1,0 +1,45 @@
+import { type Counter, type Histogram, metrics } from '@opentelemetry/api';
+import type { CallAnswer, CallMethod } from '../remote/wire/index.js';
+
+/** How many calls of one kind have got which answer. @publicApi */
+export interface HostCount {
+  readonly participant: string;
+  /** `prepare`, `commit`, `rollback`, `commitOnePhase`, or a call of administration. */
+  readonly method: string;
+  /** `vote`, `done`, `heuristic`, `try-again`, `error`, or an answer to administration. */
+  readonly answer: string;
+  readonly calls: number;
+}
+
+/** Counts the calls of a host, for its health and for OpenTelemetry. */
+export class HostMeasurements {
+  private readonly counts = new Map<string, { -readonly [K in keyof HostCount]: HostCount[K] }>();
+  private readonly calls: Counter;
+  private readonly durations: Histogram;
+
+  constructor() {
+    const meter = metrics.getMeter('nestjs-dtc');
+    this.calls = meter.createCounter('dtc.host.calls', {
+      description: 'Calls of coordinators, by their answer',
+    });
+    this.durations = meter.createHistogram('dtc.host.call.duration', {
+      description: 'How long calls of coordinators take',
+      unit: 's',
+    });
+  }
+
+  ended(participant: string, method: CallMethod, answer: CallAnswer['kind'], durationMs: number): void {
+    const key = `${participant}/${method}/${answer}`;
+    const count = this.counts.get(key) ?? { participant, method, answer, calls: 0 };
+    count.calls++;
+    this.counts.set(key, count);
+    const attributes = { 'dtc.participant': participant, 'dtc.method': method, 'dtc.answer': answer };
+    this.calls.add(1, attributes);
+    this.durations.record(durationMs / 1_000, attributes);
+  }
+
+  /** @returns the counts since the start. There are as many as kinds of calls and answers. */
+  list(): HostCount[] {
+    return structuredClone([...this.counts.values()]);
+  }
+}

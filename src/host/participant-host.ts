@@ -1,0 +1,166 @@
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type BeforeApplicationShutdown,
+  type OnApplicationBootstrap,
+  type OnModuleInit,
+} from '@nestjs/common';
+import { DuplicateParticipantError, InvalidParticipantError } from '../coordinator/errors.js';
+import { messageOf } from '../coordinator/gate/texts.js';
+import {
+  type GuardedBranch,
+  MemoryReplicaGuardStore,
+  type ReplicaGuardStore,
+} from '../coordinator/guard/index.js';
+import { checkMethods } from '../coordinator/participant/participant-methods.js';
+import { ParticipantAccessor } from '../coordinator/participant/participant.accessor.js';
+import type { TransactionParticipant } from '../coordinator/participant/participant.js';
+import { type IncomingMessage, MAX_LISTED, type WireAnswer } from '../remote/wire/index.js';
+import { CallServer } from './call-server.js';
+import { type HostCount, HostMeasurements } from './measurements.js';
+import type { ResolvedHostOptions } from './options.js';
+import { RunsOfHost } from './runs.js';
+import { type ServedParticipant, serve } from './served-participant.js';
+
+export const HOST_OPTIONS = Symbol('HOST_OPTIONS');
+
+/** What a host is doing. @publicApi */
+export interface ParticipantHostView {
+  /** `stopping` while it finishes its calls and refuses new ones. */
+  readonly status: 'serving' | 'stopping';
+  readonly participants: readonly string[];
+  /** The calls at work. */
+  readonly atWork: number;
+  readonly counts: readonly HostCount[];
+  /** Why old records could not be dropped at the last attempt; undefined when they could. */
+  readonly problem: string | undefined;
+}
+
+/**
+ * Serves the participants of this application to coordinators in other processes.
+ *
+ * @publicApi
+ */
+@Injectable()
+export class ParticipantHost implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly logger = new Logger(ParticipantHost.name);
+  private readonly participants = new Map<string, ServedParticipant>();
+  private readonly store: ReplicaGuardStore;
+  private readonly measurements = new HostMeasurements();
+  private readonly server: CallServer;
+  private timer: NodeJS.Timeout | undefined;
+  private purging: Promise<void> | undefined;
+  private problem: string | undefined;
+  private isStopping = false;
+
+  /** @internal */
+  constructor(
+    @Inject(HOST_OPTIONS) private readonly options: ResolvedHostOptions,
+    private readonly accessor: ParticipantAccessor,
+  ) {
+    const { guard, maxCalls, coordinators } = options;
+    this.store = guard === 'memory' ? new MemoryReplicaGuardStore() : guard;
+    this.server = new CallServer({
+      participants: this.participants,
+      store: this.store,
+      runs: new RunsOfHost(),
+      measurements: this.measurements,
+      maxCalls,
+      coordinators,
+    });
+  }
+
+  /** @throws InvalidParticipantError, DuplicateParticipantError as a coordinator does. */
+  onModuleInit(): void {
+    const seen = new Set<unknown>();
+    for (const { wrapper, options } of this.accessor.findDecorated()) {
+      const className = String(wrapper.name);
+      if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) {
+        throw new InvalidParticipantError(
+          className,
+          'it is request-scoped or transient, and a decision may be delivered long after its request',
+          'Make it, and everything it injects, a default-scoped provider.',
+        );
+      }
+      if (seen.has(wrapper.instance)) continue;
+      seen.add(wrapper.instance);
+      const instance = wrapper.instance as TransactionParticipant;
+      checkMethods(instance, className);
+      const { name } = options;
+      if (this.participants.has(name)) throw new DuplicateParticipantError(name, className, 'another class');
+      instance.registered?.({ name, claim: () => Promise.resolve() });
+      this.participants.set(name, serve(name, instance, this.store, this.options.interrupted));
+      this.logger.log(`Participant "${name}" (${className}) is served to coordinators`);
+    }
+  }
+
+  onApplicationBootstrap(): void {
+    if (this.participants.size === 0) {
+      this.logger.warn('No participant is served: decorate a provider of this application with @Participant');
+    }
+    this.timer = setInterval(() => this.purge(), this.options.purgeIntervalMs).unref();
+  }
+
+  /** The HTTP server still answers by now. */
+  async beforeApplicationShutdown(): Promise<void> {
+    this.isStopping = true;
+    clearInterval(this.timer);
+    await this.server.stop(this.options.shutdownGraceMs);
+    await this.purging;
+  }
+
+  /** @returns what the host is doing. */
+  view(): ParticipantHostView {
+    return {
+      status: this.isStopping ? 'stopping' : 'serving',
+      participants: [...this.participants.keys()],
+      atWork: this.server.atWork,
+      counts: this.measurements.list(),
+      problem: this.problem,
+    };
+  }
+
+  /**
+   * Lists branches in doubt: they may hold something, and their decision has not come.
+   *
+   * @param participant its name.
+   * @param after the key `<transactionId>/<branchId>` after which the list begins. @default the first
+   * @returns at most 500 branches, in the order of their keys; undefined when the participant is not served here.
+   */
+  async inDoubt(participant: string, after?: string): Promise<readonly GuardedBranch[] | undefined> {
+    const served = this.participants.get(participant);
+    if (served === undefined) return undefined;
+    const branches = await served.list(undefined, after);
+    return branches
+      .slice(0, MAX_LISTED)
+      .map(({ transactionId, branchId }) => ({ participant, transactionId, branchId }));
+  }
+
+  /** Serves one message, for a transport. @internal */
+  serve(message: IncomingMessage, send: (answer: WireAnswer) => void): Promise<void> {
+    return this.server.serve(message, send);
+  }
+
+  /** @internal */
+  get resolved(): ResolvedHostOptions {
+    return this.options;
+  }
+
+  private purge(): void {
+    this.purging ??= this.store
+      .purge()
+      .then(
+        () => {
+          this.problem = undefined;
+        },
+        (error: unknown) => {
+          this.problem = messageOf(error);
+          this.logger.warn(`Old records of branches could not be dropped: ${this.problem}`);
+        },
+      )
+      .finally(() => {
+        this.purging = undefined;
+      });
+  }
+}

@@ -1,0 +1,138 @@
+import {
+  type Branch,
+  type CoordinatorRun,
+  type IsOwnRun,
+  type OnePhaseAnswer,
+  type PreparedBranch,
+  type TransactionParticipant,
+  type Vote,
+  refuse,
+} from '../coordinator/participant/participant.js';
+import { ReplicaGuard, type ReplicaGuardStore } from '../coordinator/guard/index.js';
+import { MAX_LISTED, keyOfListed } from '../remote/wire/index.js';
+
+/** One participant of this host, safe for messages that are lost, repeated, late and overtaken. */
+export interface ServedParticipant {
+  readonly name: string;
+  readonly durable: boolean;
+  prepare(branch: Branch): Promise<Vote>;
+  commit(branch: Branch): Promise<void>;
+  rollback(branch: Branch): Promise<void>;
+  commitOnePhase(branch: Branch): Promise<OnePhaseAnswer>;
+  claim(run: CoordinatorRun, isOwnRun: IsOwnRun): Promise<void>;
+  /** @returns one more than a page at most, in the order of the keys. */
+  list(run: CoordinatorRun | undefined, after: string | undefined): Promise<readonly PreparedBranch[]>;
+}
+
+/** @param interrupted as the option of the host. */
+export function serve(
+  name: string,
+  instance: TransactionParticipant,
+  store: ReplicaGuardStore,
+  interrupted: 'repeat' | 'report',
+): ServedParticipant {
+  return instance.guardsItself === true &&
+    instance.commitOnePhase !== undefined &&
+    instance.recover !== undefined
+    ? new SelfGuarded(name, instance, store)
+    : new Guarded(name, instance, store, interrupted);
+}
+
+/** A participant whose calls pass through the guard of the host. */
+class Guarded implements ServedParticipant {
+  readonly durable: boolean;
+  private readonly guard: ReplicaGuard;
+
+  constructor(
+    readonly name: string,
+    private readonly instance: TransactionParticipant,
+    private readonly store: ReplicaGuardStore,
+    interrupted: 'repeat' | 'report',
+  ) {
+    this.durable = store.durable;
+    this.guard = new ReplicaGuard(name, store, { interrupted });
+  }
+
+  prepare(branch: Branch): Promise<Vote> {
+    return this.guard.prepare(
+      branch,
+      (signal) => this.instance.prepare({ ...branch, signal }),
+      () => this.instance.rollback(branch),
+    );
+  }
+
+  commit(branch: Branch): Promise<void> {
+    return this.guard.commit(branch, () => this.instance.commit(branch));
+  }
+
+  rollback(branch: Branch): Promise<void> {
+    return this.guard.rollback(branch, () => this.instance.rollback(branch));
+  }
+
+  commitOnePhase(branch: Branch): Promise<OnePhaseAnswer> {
+    return this.guard.commitOnePhase(branch, {
+      prepare: () => this.instance.prepare(branch),
+      commit: () => this.instance.commit(branch),
+      rollback: () => this.instance.rollback(branch),
+    });
+  }
+
+  async claim(run: CoordinatorRun, isOwnRun: IsOwnRun): Promise<void> {
+    await this.guard.admit({ run });
+    await this.instance.claim?.(run, isOwnRun);
+  }
+
+  list(_run: CoordinatorRun | undefined, after: string | undefined): Promise<readonly PreparedBranch[]> {
+    return this.store.listOpen(this.name, after, MAX_LISTED + 1);
+  }
+}
+
+/** A participant that keeps its own records, in one transaction with its work. */
+class SelfGuarded implements ServedParticipant {
+  readonly durable: boolean;
+
+  constructor(
+    readonly name: string,
+    private readonly instance: TransactionParticipant,
+    private readonly store: ReplicaGuardStore,
+  ) {
+    this.durable = instance.preparesDurably ?? true;
+  }
+
+  async prepare(branch: Branch): Promise<Vote> {
+    return (await this.refusalOf(branch)) ?? this.instance.prepare(branch);
+  }
+
+  async commit(branch: Branch): Promise<void> {
+    await this.instance.commit(branch);
+  }
+
+  async rollback(branch: Branch): Promise<void> {
+    await this.instance.rollback(branch);
+  }
+
+  async commitOnePhase(branch: Branch): Promise<OnePhaseAnswer> {
+    const refusal = branch.attempt <= 1 ? await this.refusalOf(branch) : undefined;
+    return refusal ?? this.instance.commitOnePhase!(branch);
+  }
+
+  async claim(run: CoordinatorRun, isOwnRun: IsOwnRun): Promise<void> {
+    await this.instance.claim?.(run, isOwnRun);
+  }
+
+  async list(run: CoordinatorRun | undefined, after: string | undefined): Promise<readonly PreparedBranch[]> {
+    const all = await this.instance.recover!(run);
+    return all
+      .map((branch) => ({ key: keyOfListed(branch), branch }))
+      .filter(({ key }) => after === undefined || key > after)
+      .toSorted((a, b) => (a.key < b.key ? -1 : 1))
+      .slice(0, MAX_LISTED + 1)
+      .map(({ branch }) => branch);
+  }
+
+  private async refusalOf({ transactionId }: Branch): Promise<ReturnType<typeof refuse> | undefined> {
+    return (await this.store.isOver(transactionId))
+      ? refuse('TRANSACTION_OVER', 'the transaction of this branch is over')
+      : undefined;
+  }
+}

@@ -1,0 +1,169 @@
+import { ParticipantUnreachableError } from './errors.js';
+import type { ParticipantTransport } from './transport.js';
+import {
+  type CallAnswer,
+  MAX_CALLS,
+  type OutgoingCall,
+  type WireRun,
+  answers,
+  encodeCall,
+  encodeMessage,
+  inMessages,
+  readAnswer,
+} from './wire/index.js';
+
+/** A call without the time that is left, which is known when it is sent. */
+export type CallToSend = OutgoingCall extends infer C
+  ? C extends unknown
+    ? Omit<C, 'timeLeftMs'>
+    : never
+  : never;
+
+interface Waiting {
+  readonly run: WireRun;
+  readonly call: CallToSend;
+  readonly deadline: number;
+  readonly signal: AbortSignal | undefined;
+  readonly resolve: (answer: CallAnswer) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface Sent {
+  readonly text: string;
+  readonly waiting: Waiting;
+}
+
+/** The limits of a lane. */
+export interface LaneLimits {
+  /** The most calls that wait for an answer. */
+  readonly maxInFlight: number;
+  /** The most calls that wait for a place. */
+  readonly maxQueued: number;
+}
+
+/**
+ * The calls of one kind to one participant. The calls of one turn leave in one message. Only so many are in flight, and
+ * only so many wait: a host that hangs takes nothing from other participants.
+ */
+export class CallLane {
+  private queue: Waiting[] = [];
+  private inFlight = 0;
+  private isFlushDue = false;
+
+  constructor(
+    private readonly participant: string,
+    private readonly transport: () => ParticipantTransport,
+    private readonly limits: LaneLimits,
+  ) {}
+
+  /** The calls that wait for an answer, and those that wait for a place. */
+  get load(): { readonly inFlight: number; readonly queued: number } {
+    return { inFlight: this.inFlight, queued: this.queue.length };
+  }
+
+  /**
+   * @param deadline when the coordinator stops waiting, on the clock of `performance`.
+   * @param signal aborted when the coordinator no longer waits. A call that has not left by then is not sent.
+   * @returns an answer that the call can get; a promise that rejects when nothing is known of the call.
+   */
+  call(run: WireRun, call: CallToSend, deadline: number, signal?: AbortSignal): Promise<CallAnswer> {
+    const { maxInFlight, maxQueued } = this.limits;
+    if (this.inFlight >= maxInFlight && this.queue.length >= maxQueued) {
+      return Promise.reject(
+        this.unreachable(`${maxInFlight} calls to it wait for an answer, and ${maxQueued} for a place`),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      this.queue.push({ run, call, deadline, signal, resolve, reject });
+      this.flushSoon();
+    });
+  }
+
+  private flushSoon(): void {
+    if (this.isFlushDue || this.inFlight >= this.limits.maxInFlight) return;
+    this.isFlushDue = true;
+    setImmediate(() => this.flush());
+  }
+
+  private flush(): void {
+    this.isFlushDue = false;
+    const places = this.limits.maxInFlight - this.inFlight;
+    const taken = this.queue.slice(0, places);
+    this.queue = this.queue.slice(places);
+    const now = performance.now();
+    const byRun = new Map<string, Sent[]>();
+    for (const waiting of taken) {
+      const timeLeftMs = Math.floor(waiting.deadline - now);
+      if (waiting.signal?.aborted === true || timeLeftMs < 1) {
+        waiting.reject(this.unreachable('its time was over before the call was sent'));
+        continue;
+      }
+      const text = encodeCall({ ...waiting.call, timeLeftMs });
+      const key = `${waiting.run.epoch}/${waiting.run.token}`;
+      const group = byRun.get(key);
+      if (group === undefined) byRun.set(key, [{ text, waiting }]);
+      else group.push({ text, waiting });
+    }
+    for (const group of byRun.values()) {
+      for (const calls of inMessages(group, MAX_CALLS)) this.sendAll(calls, now);
+    }
+    if (this.queue.length > 0) this.flushSoon();
+  }
+
+  private sendAll(calls: readonly Sent[], now: number): void {
+    this.inFlight += calls.length;
+    const open: (Waiting | undefined)[] = calls.map(({ waiting }) => waiting);
+    const message = encodeMessage(
+      this.participant,
+      calls[0]!.waiting.run,
+      calls.map(({ text }) => text),
+    );
+    const timeLeftMs = Math.ceil(Math.max(...calls.map(({ waiting }) => waiting.deadline)) - now);
+    const receive = (value: unknown): void => this.receive(open, value);
+    let transport: ParticipantTransport;
+    try {
+      transport = this.transport();
+    } catch (error) {
+      this.end(open, error);
+      return;
+    }
+    transport.send(message, receive, timeLeftMs).then(
+      () => this.end(open, new Error('its answer is missing')),
+      (error: unknown) => this.end(open, error),
+    );
+  }
+
+  /** Takes the first answer to a call that is still open. Everything else is no answer. */
+  private receive(open: (Waiting | undefined)[], value: unknown): void {
+    const answer = readAnswer(value);
+    const waiting = answer && open[answer.id];
+    if (answer === undefined || waiting === undefined) return;
+    const { id, ...rest } = answer;
+    open[id] = undefined;
+    this.free(1);
+    if (answers(waiting.call.method, rest)) waiting.resolve(rest);
+    else waiting.reject(this.unreachable(`it answered ${waiting.call.method} with "${rest.kind}"`));
+  }
+
+  /** Nothing more comes: nothing is known of the calls without an answer. */
+  private end(open: (Waiting | undefined)[], error: unknown): void {
+    const missing = open.filter((waiting) => waiting !== undefined);
+    open.fill(undefined);
+    this.free(missing.length);
+    const problem = error instanceof Error ? error.message : String(error);
+    for (const waiting of missing) waiting.reject(this.unreachable(problem, error));
+  }
+
+  private free(places: number): void {
+    this.inFlight -= places;
+    if (this.queue.length > 0) this.flushSoon();
+  }
+
+  private unreachable(problem: string, cause?: unknown): ParticipantUnreachableError {
+    return new ParticipantUnreachableError(
+      this.participant,
+      problem,
+      cause === undefined ? undefined : { cause },
+    );
+  }
+}

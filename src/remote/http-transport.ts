@@ -1,0 +1,153 @@
+import {
+  Agent as HttpAgent,
+  type IncomingMessage,
+  type RequestOptions,
+  request as httpRequest,
+} from 'node:http';
+import { Agent as HttpsAgent, type AgentOptions as TlsOptions, request as httpsRequest } from 'node:https';
+import { addressOf } from './addresses.js';
+import type { ParticipantTransport } from './transport.js';
+import { type Credentials, MAX_ANSWER_BYTES, bearerOf } from './wire/index.js';
+
+/** The most bytes in the answers to one message. */
+const MAX_RESPONSE_BYTES = 64 * MAX_ANSWER_BYTES;
+/** So much of a refusal is shown. */
+const MAX_REFUSAL_BYTES = 2_000;
+const CONTENT_TYPE = 'application/x-ndjson';
+/** Below the time after which servers usually close an idle connection. */
+const IDLE_MS = 4_000;
+const LINE_FEED = 0x0a;
+
+/** The options of {@link HttpTransport}. @publicApi */
+export interface HttpTransportOptions {
+  /** The token that is sent. */
+  readonly credentials: Credentials;
+  /** The most connections to the host of one participant. @default 16 */
+  readonly maxConnections?: number | undefined;
+  /** Certificates for https, as `node:https` takes them: `ca`, `cert`, `key`. */
+  readonly tls?: Pick<TlsOptions, 'ca' | 'cert' | 'key' | 'servername'> | undefined;
+}
+
+/**
+ * Reaches a participant host over HTTP, on connections of its own that stay open. It follows no redirect, and takes
+ * only answers of the documented form and size.
+ *
+ * @publicApi
+ */
+export class HttpTransport implements ParticipantTransport {
+  readonly address: string;
+  private readonly url: URL;
+  private readonly agent: HttpAgent;
+  private readonly isSecure: boolean;
+
+  /** @throws AddressRefusedError when the address is no URL of HTTP. */
+  constructor(
+    address: string,
+    private readonly options: HttpTransportOptions,
+  ) {
+    const base = addressOf(address);
+    this.address = address;
+    this.url = new URL(`${base.pathname.replace(/\/$/, '')}/calls`, base);
+    this.isSecure = base.protocol === 'https:';
+    const { maxConnections = 16, tls } = options;
+    const settings = {
+      keepAlive: true,
+      maxSockets: maxConnections,
+      maxFreeSockets: maxConnections,
+      timeout: IDLE_MS,
+    };
+    this.agent = this.isSecure ? new HttpsAgent({ ...settings, ...tls }) : new HttpAgent(settings);
+  }
+
+  send(message: string, receive: (answer: unknown) => void, timeLeftMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const body = Buffer.from(message);
+      const settings: RequestOptions = {
+        method: 'POST',
+        agent: this.agent,
+        headers: {
+          Authorization: bearerOf(this.options.credentials),
+          'Content-Type': 'application/json',
+          'Content-Length': body.length,
+          Accept: CONTENT_TYPE,
+        },
+      };
+      const request = this.isSecure ? httpsRequest(this.url, settings) : httpRequest(this.url, settings);
+      const timer = setTimeout(
+        () => request.destroy(new Error(`no answer within ${timeLeftMs} ms`)),
+        timeLeftMs,
+      );
+      const end = (error?: Error): void => {
+        clearTimeout(timer);
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      request.on('error', end);
+      request.on('response', (response) => {
+        void this.read(response, receive).then(
+          () => end(),
+          (error: Error) => {
+            request.destroy();
+            end(error);
+          },
+        );
+      });
+      request.end(body);
+    });
+  }
+
+  close(): void {
+    this.agent.destroy();
+  }
+
+  private async read(response: IncomingMessage, receive: (answer: unknown) => void): Promise<void> {
+    const { statusCode, headers } = response;
+    if (statusCode !== 200) throw new Error(`${statusCode}${await refusalIn(response)}`);
+    if (headers['content-type']?.split(';', 1)[0]?.trim() !== CONTENT_TYPE) {
+      throw new Error(`the answer is no ${CONTENT_TYPE}, so it is not that of a participant host`);
+    }
+    let bytes = 0;
+    let begun: Buffer[] = [];
+    let begunBytes = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > MAX_RESPONSE_BYTES) throw new Error(`the answer has more than ${MAX_RESPONSE_BYTES} bytes`);
+      let from = 0;
+      for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, from)) {
+        begun.push(chunk.subarray(from, end));
+        receive(valueIn(Buffer.concat(begun)));
+        begun = [];
+        begunBytes = 0;
+        from = end + 1;
+      }
+      if (from === chunk.length) continue;
+      begun.push(chunk.subarray(from));
+      begunBytes += chunk.length - from;
+      if (begunBytes > MAX_ANSWER_BYTES) throw new Error(`an answer has more than ${MAX_ANSWER_BYTES} bytes`);
+    }
+  }
+}
+
+/** @returns undefined for what is no JSON: that is no answer. */
+function valueIn(line: Buffer): unknown {
+  try {
+    return JSON.parse(line.toString('utf8')) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @returns why the host has refused the message, as far as it says so. */
+async function refusalIn(response: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    text += chunk.toString('utf8');
+    if (text.length >= MAX_REFUSAL_BYTES) break;
+  }
+  try {
+    const { code, detail } = JSON.parse(text) as { readonly code?: unknown; readonly detail?: unknown };
+    return typeof code === 'string' && typeof detail === 'string' ? `, ${code}: ${detail.slice(0, 200)}` : '';
+  } catch {
+    return '';
+  }
+}

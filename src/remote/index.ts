@@ -1,0 +1,20 @@
+export {
+  AddressRefusedError,
+  ParticipantNeededError,
+  ParticipantUnreachableError,
+  RemoteParticipantError,
+} from './errors.js';
+export { HttpTransport, type HttpTransportOptions } from './http-transport.js';
+export type {
+  RemoteParticipantLimits,
+  RemoteParticipantOptions,
+  RemoteParticipantsOptions,
+} from './options.js';
+export { RegistrationFile, type RegistrationStore } from './registrations.js';
+export { RemoteParticipants, type RemoteParticipantView } from './remote-participants.js';
+export {
+  type RemoteParticipantsAsyncOptions,
+  RemoteParticipantsModule,
+} from './remote-participants.module.js';
+export type { ParticipantTransport } from './transport.js';
+export { type Credentials, credentialsFrom } from './wire/index.js';

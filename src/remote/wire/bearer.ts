@@ -1,0 +1,90 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+
+/**
+ * Tokens, each of at least 16 characters. The first of several is sent, and all of them are accepted: so a token is
+ * rotated without a moment in which none fits. A function is asked at each request: {@link credentialsFrom} reads a file.
+ *
+ * @publicApi
+ */
+export type Credentials = string | readonly string[] | (() => string | readonly string[]);
+
+const MIN_TOKEN_LENGTH = 16;
+const TOKEN = /^[!-~]{16,512}$/;
+const BEARER = /^Bearer +([!-~]{1,512})$/i;
+/** Far larger than any list of tokens. */
+const MAX_FILE_BYTES = 64 * 1024;
+/** How often the file is looked at, at most. */
+const LOOK_MS = 1_000;
+
+/** @returns the tokens now. @throws RangeError when there is none, or one is no token. No token is quoted. */
+export function tokensOf(credentials: Credentials): readonly string[] {
+  const given: unknown = typeof credentials === 'function' ? credentials() : credentials;
+  const tokens: unknown[] = Array.isArray(given) ? given : [given];
+  if (tokens.length === 0 || !tokens.every((token) => typeof token === 'string' && TOKEN.test(token))) {
+    throw new RangeError(
+      `credentials: must be one or several tokens of at least ${MIN_TOKEN_LENGTH} visible characters`,
+    );
+  }
+  return tokens as string[];
+}
+
+/** @returns the header of a request: the first token. */
+export function bearerOf(credentials: Credentials): string {
+  return `Bearer ${tokensOf(credentials)[0]!}`;
+}
+
+/**
+ * Whether a header has one of the tokens. All of them are compared, each in constant time, so that the time does not
+ * reveal how much of a token was right.
+ */
+export function admits(credentials: Credentials, authorization: unknown): boolean {
+  const given = typeof authorization === 'string' ? BEARER.exec(authorization)?.[1] : undefined;
+  if (given === undefined) return false;
+  const digest = digestOf(given);
+  let isKnown = false;
+  for (const token of tokensOf(credentials)) {
+    if (timingSafeEqual(digestOf(token), digest)) isKnown = true;
+  }
+  return isKnown;
+}
+
+/**
+ * Reads tokens from a file, one a line. The file is read again when it has changed, at most once a second, so a token
+ * is rotated by writing the file. A file that cannot be read leaves the tokens as they were.
+ *
+ * @returns credentials that hold what the file has.
+ * @throws RangeError when the file cannot be read, or has no tokens.
+ * @publicApi
+ */
+export function credentialsFrom(path: string): () => readonly string[] {
+  let tokens: readonly string[] | undefined;
+  let version = '';
+  let lookedAt = -Infinity;
+  const look = (): readonly string[] => {
+    const now = performance.now();
+    if (tokens !== undefined && now - lookedAt < LOOK_MS) return tokens;
+    lookedAt = now;
+    try {
+      const { mtimeMs, size, ino } = statSync(path);
+      const found = `${mtimeMs}/${size}/${ino}`;
+      if (tokens !== undefined && found === version) return tokens;
+      if (size > MAX_FILE_BYTES) throw new RangeError('the file is too large');
+      const lines = readFileSync(path, 'utf8').split('\n');
+      tokens = tokensOf(lines.map((line) => line.trim()).filter((line) => line !== ''));
+      version = found;
+    } catch (error) {
+      // A file that is being replaced: the tokens of before are accepted until it can be read.
+      if (tokens === undefined)
+        throw new RangeError('The file with the credentials cannot be read.', { cause: error });
+    }
+    return tokens;
+  };
+  look();
+  return look;
+}
+
+/** Digests are all of one length, as a comparison in constant time needs. */
+function digestOf(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}

@@ -1,0 +1,137 @@
+import type { INestApplicationContext } from '@nestjs/common';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Outcome, TransactionManager, branch } from '../../src/coordinator/index.js';
+import { ParticipantHost, refuse } from '../../src/host/index.js';
+import { RemoteParticipants } from '../../src/remote/index.js';
+import { Books, ledgerOf } from './support/ledger.js';
+import { type Host, TOKEN, startCoordinator, startHost } from './support/services.js';
+
+describe.each(['express', 'fastify'] as const)('Participants behind HTTP on %s', (platform) => {
+  const books = { stock: new Books(), payment: new Books() };
+  let hosts: Host[] = [];
+  let coordinator: INestApplicationContext;
+  let transactions: TransactionManager;
+
+  beforeEach(async () => {
+    if (hosts.length === 0) {
+      hosts = await Promise.all([
+        startHost([ledgerOf('stock', books.stock)], { platform }),
+        startHost([ledgerOf('payment', books.payment)], { platform }),
+      ]);
+      const [stock, payment] = hosts;
+      coordinator = await startCoordinator({
+        participants: [
+          { name: 'stock', address: stock!.address },
+          { name: 'payment', address: payment!.address },
+        ],
+      });
+      transactions = coordinator.get(TransactionManager);
+    }
+  });
+  afterEach(() => {
+    for (const { scripts, calls } of Object.values(books)) {
+      calls.length = 0;
+      for (const name of ['prepare', 'commit', 'rollback'] as const) delete scripts[name];
+    }
+  });
+  afterAll(async () => {
+    await coordinator.close();
+    await Promise.all(hosts.map(({ app }) => app.close()));
+  });
+
+  const order = (amount: number): Promise<Outcome> =>
+    transactions.run({ branches: [branch('stock', { amount }), branch('payment', { amount })] });
+
+  it('commit together', async () => {
+    expect(await order(5)).toMatchObject({ status: 'committed' });
+    expect([books.stock.balance, books.payment.balance]).toEqual([5, 5]);
+  });
+
+  it('abort together when one refuses, with its code and its reason', async () => {
+    books.payment.scripts.prepare = () => refuse('NO_FUNDS', 'nothing left', { temporary: true });
+    expect(await order(7)).toMatchObject({
+      status: 'aborted',
+      participant: 'payment',
+      code: 'NO_FUNDS',
+      reason: 'nothing left',
+      temporary: true,
+    });
+    await expect.poll(() => books.stock.prepared.size).toBe(0);
+    expect([books.stock.balance, books.payment.balance]).toEqual([5, 5]);
+  });
+
+  it('commit a single branch in one phase', async () => {
+    expect(await transactions.run({ branches: [branch('stock', { amount: 2 })] })).toMatchObject({
+      status: 'committed',
+    });
+    expect(books.stock.balance).toBe(7);
+    expect(books.stock.calls).toEqual(['prepare', 'commit']);
+  });
+
+  it('take the calls of many transactions in few messages', async () => {
+    const before = books.stock.balance;
+    const outcomes = await Promise.all(Array.from({ length: 200 }, () => order(1)));
+    expect(new Set(outcomes.map(({ status }) => status))).toEqual(new Set(['committed']));
+    expect(books.stock.balance).toBe(before + 200);
+    const { counts, atWork } = hosts[0]!.app.get(ParticipantHost).view();
+    expect(atWork).toBe(0);
+    expect(
+      counts.find(({ method, answer }) => method === 'commit' && answer === 'done')!.calls,
+    ).toBeGreaterThan(200);
+  });
+
+  it('refuse a payload that cannot be sent, before anything is enlisted, with the path of the field', async () => {
+    const bad = { amount: 1, items: [{ at: new Date() }] };
+    await expect(transactions.run({ branches: [branch('stock', bad)] })).rejects.toMatchObject({
+      code: 'DTC_INVALID_REQUEST',
+      field: 'payload.items[0].at',
+    });
+    const transaction = transactions.begin();
+    expect(() => transaction.enlist(branch('stock', { amount: 1n }))).toThrow('payload.amount is a bigint');
+    expect(transaction.enlist(branch('stock', { amount: 1 }))).toBe('stock');
+    await transaction.rollback();
+  });
+
+  it('refuse every caller without a token, and do nothing for it', async () => {
+    const { address } = hosts[0]!;
+    for (const headers of [{}, { Authorization: 'Bearer a-wrong-token-of-16' }, { Authorization: TOKEN }]) {
+      const answer = await fetch(`${address}/calls`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', ...(headers as Record<string, string>) },
+        body: '{}',
+      });
+      expect(answer.status).toBe(401);
+      expect(await answer.json()).toMatchObject({ code: 'DTC_UNAUTHENTICATED' });
+    }
+    expect((await fetch(`${address}/branches/stock`)).status).toBe(401);
+    expect((await fetch(`${address}/metrics`)).status).toBe(401);
+  });
+
+  it('answer nonsense with 400, and probes with the state of the host', async () => {
+    const { address } = hosts[0]!;
+    const authorized = { Authorization: `Bearer ${TOKEN}`, 'Content-Type': 'application/json' };
+    const answer = await fetch(`${address}/calls`, {
+      method: 'POST',
+      headers: authorized,
+      body: '{"version":1}',
+    });
+    expect([answer.status, await answer.json()]).toMatchObject([400, { code: 'DTC_WIRE_INVALID' }]);
+    const health = await fetch(`${address}/health`);
+    expect([health.status, await health.json()]).toEqual([200, { status: 'serving' }]);
+    const branches = await fetch(`${address}/branches/stock`, { headers: authorized });
+    expect([branches.status, await branches.json()]).toEqual([200, { branches: [] }]);
+    expect((await fetch(`${address}/branches/nothing`, { headers: authorized })).status).toBe(404);
+  });
+
+  it('are shown with their addresses', () => {
+    expect(coordinator.get(RemoteParticipants).list()).toEqual(
+      ['stock', 'payment'].map((name, index) => ({
+        name,
+        address: hosts[index]!.address,
+        origin: 'configured',
+        inFlight: 0,
+        queued: 0,
+      })),
+    );
+  });
+});
