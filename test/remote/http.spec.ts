@@ -124,14 +124,12 @@ describe.each(['express', 'fastify'] as const)('Participants behind HTTP on %s',
   });
 
   it('are shown with their addresses', () => {
-    expect(coordinator.get(RemoteParticipants).list()).toEqual(
-      ['stock', 'payment'].map((name, index) => ({
-        name,
-        address: hosts[index]!.address,
-        origin: 'configured',
-        inFlight: 0,
-        queued: 0,
-      })),
+    const list = coordinator.get(RemoteParticipants).list();
+    // The coordinator may list their branches at this moment.
+    expect(list.map(({ name, address, origin, queued }) => ({ name, address, origin, queued }))).toEqual(
+      ['stock', 'payment'].map((name, index) => {
+        return { name, address: hosts[index]!.address, origin: 'configured', queued: 0 };
+      }),
     );
   });
 });
