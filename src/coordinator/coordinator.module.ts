@@ -123,7 +123,11 @@ const ownSchedule: DynamicModule = {
     ParticipantAccessor,
     ParticipantExplorer,
     DeclarativeExplorer,
-    DeclarativeTransactions,
+    {
+      provide: DeclarativeTransactions,
+      inject: [TransactionManager],
+      useFactory: (transactions: TransactionManager) => new DeclarativeTransactions(transactions),
+    },
     ParticipantRegistry,
     CoordinatorLifecycle,
     StartUpWarnings,

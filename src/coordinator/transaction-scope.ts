@@ -1,11 +1,11 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Transaction } from './transaction.js';
 
-interface Scope {
+interface Scope<T> {
   /** The transaction that a decorated method has begun, while the method runs. */
-  enclosing: Transaction | undefined;
+  enclosing: T | undefined;
   /** A transaction that is hidden from the code below. */
-  readonly hidden: Transaction | undefined;
+  readonly hidden: T | undefined;
 }
 
 /**
@@ -13,12 +13,12 @@ interface Scope {
  * enough: a transaction that has ended, for example by an abort at its deadline, is no longer ambient, and a
  * method that wants to join it must not get a transaction of its own instead.
  */
-export class TransactionScope {
-  private readonly storage = new AsyncLocalStorage<Scope>();
+export class TransactionScope<T extends object = Transaction> {
+  private readonly storage = new AsyncLocalStorage<Scope<T>>();
 
   /** Runs the work of the method that has begun this transaction. */
-  async enclose<T>(transaction: Transaction, work: () => Promise<T>): Promise<T> {
-    const scope: Scope = { enclosing: transaction, hidden: undefined };
+  async enclose<R>(transaction: T, work: () => Promise<R>): Promise<R> {
+    const scope: Scope<T> = { enclosing: transaction, hidden: undefined };
     try {
       return await this.storage.run(scope, work);
     } finally {
@@ -28,15 +28,15 @@ export class TransactionScope {
   }
 
   /** Runs work that must have no transaction. */
-  hide<T>(transaction: Transaction | undefined, work: () => T): T {
+  hide<R>(transaction: T | undefined, work: () => R): R {
     return this.storage.run({ enclosing: undefined, hidden: transaction }, work);
   }
 
-  get enclosing(): Transaction | undefined {
+  get enclosing(): T | undefined {
     return this.storage.getStore()?.enclosing;
   }
 
-  hides(transaction: Transaction): boolean {
+  hides(transaction: T): boolean {
     return this.storage.getStore()?.hidden === transaction;
   }
 }

@@ -45,6 +45,7 @@ const OPTIONAL_PEERS_OF: Readonly<Record<string, readonly string[]>> = {
   './remote': [],
   './pino': ['pino'],
   './postgres': ['pg', '@types/pg'],
+  './client': [],
   './server': ['@nestjs/swagger'],
   './operations': ['@nestjs/swagger', '@nestjs/terminus', 'prom-client'],
 };

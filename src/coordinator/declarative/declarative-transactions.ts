@@ -1,9 +1,7 @@
-import { Injectable } from '@nestjs/common';
 import { NoTransactionError, NotActiveError } from '../errors.js';
 import { messageOf } from '../gate/texts.js';
 import { isInstanceOf } from '../gate/failure.js';
-import type { Transaction } from '../transaction.js';
-import { TransactionManager } from '../transaction-manager.js';
+import type { Outcome } from '../outcome.js';
 import type { BeginOptions } from '../transaction-request.js';
 import type { Propagation } from './distributed-transaction.options.js';
 import { FailedAfterCommitError, InTransactionError, NotCommittedError } from './errors.js';
@@ -15,16 +13,37 @@ interface MethodOptions extends Pick<BeginOptions, 'name' | 'timeoutMs' | 'prepa
   readonly propagation?: Propagation;
 }
 
+/** A transaction of a decorated method, in this process or at a coordinator elsewhere. */
+export interface ManagedTransaction {
+  readonly id: string;
+  readonly state: string;
+  readonly isRollbackOnly: boolean;
+  setRollbackOnly(reason?: string): void | Promise<void>;
+  commit(): Promise<Outcome>;
+  rollback(reason?: string): Promise<Outcome>;
+  run<T>(work: () => T): T;
+}
+
+/** What begins transactions for decorated methods, and knows the one of the calling code. */
+export interface TransactionSource<T extends ManagedTransaction = ManagedTransaction> {
+  readonly scope: {
+    enclose<R>(transaction: T, work: () => Promise<R>): Promise<R>;
+    hide<R>(transaction: T | undefined, work: () => R): R;
+  };
+  begin(options: Pick<BeginOptions, 'name' | 'timeoutMs' | 'prepareInTurn'>): T | Promise<T>;
+  current(): T | undefined;
+  enclosing(): T | undefined;
+}
+
 /**
  * Runs decorated methods: in the transaction of the caller, in a transaction of their own, or in none,
  * depending on their propagation.
  */
-@Injectable()
-export class DeclarativeTransactions {
+export class DeclarativeTransactions<T extends ManagedTransaction = ManagedTransaction> {
   /** The first error of a method that had joined, by the transaction that cannot commit because of it. */
-  private readonly failures = new WeakMap<Transaction, unknown>();
+  private readonly failures = new WeakMap<T, unknown>();
 
-  constructor(private readonly transactions: TransactionManager) {}
+  constructor(private readonly transactions: TransactionSource<T>) {}
 
   /**
    * @param caller the class and the method.
@@ -33,7 +52,7 @@ export class DeclarativeTransactions {
    * @throws (as a rejection) the error of the work; NotCommittedError, NotActiveError, NoTransactionError,
    * InTransactionError, and the errors of TransactionManager.begin.
    */
-  async run<T>(caller: string, options: MethodOptions, work: () => Promise<T>): Promise<T> {
+  async run<R>(caller: string, options: MethodOptions, work: () => Promise<R>): Promise<R> {
     const { propagation = 'required' } = options;
     if (propagation === 'requires-new') return this.begin(caller, options, work);
     if (propagation === 'not-supported') {
@@ -49,18 +68,19 @@ export class DeclarativeTransactions {
     return work();
   }
 
-  private async begin<T>(
+  private async begin<R>(
     caller: string,
     { name = caller.slice(0, MAX_NAME_LENGTH), timeoutMs, prepareInTurn = false }: MethodOptions,
-    work: () => Promise<T>,
-  ): Promise<T> {
+    work: () => Promise<R>,
+  ): Promise<R> {
     const { scope } = this.transactions;
-    const transaction = this.transactions.begin({
+    const begun = this.transactions.begin({
       name,
       prepareInTurn,
       ...(timeoutMs !== undefined && { timeoutMs }),
     });
-    let value: T;
+    const transaction = begun instanceof Promise ? await begun : begun;
+    let value: R;
     try {
       value = await scope.enclose(transaction, () => transaction.run(work));
     } catch (error) {
@@ -90,13 +110,14 @@ export class DeclarativeTransactions {
    * An error of the work rules commit out, even if the code between it and the start of the transaction
    * catches it.
    */
-  private async join<T>(caller: string, transaction: Transaction, work: () => Promise<T>): Promise<T> {
+  private async join<R>(caller: string, transaction: T, work: () => Promise<R>): Promise<R> {
     if (transaction.state !== 'ACTIVE') throw new NotActiveError(transaction.id, transaction.state);
     try {
       return await work();
     } catch (error) {
       if (!this.failures.has(transaction)) this.failures.set(transaction, error);
-      transaction.setRollbackOnly(`${caller} failed: ${messageOf(error)}`);
+      const ruledOut = transaction.setRollbackOnly(`${caller} failed: ${messageOf(error)}`);
+      if (ruledOut instanceof Promise) await ruledOut;
       throw error;
     }
   }

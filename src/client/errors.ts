@@ -1,0 +1,75 @@
+import { BadRequestException, UnauthorizedException } from '@nestjs/common';
+import { CoordinatorError } from '../coordinator/errors.js';
+import { CARRIER_HEADER, TRANSACTION_HEADER } from '../server/wire/index.js';
+
+/** The coordinator has refused a request. Nothing was begun or changed by it. @publicApi */
+export class CoordinatorRefusedError extends Error {
+  override readonly name = 'CoordinatorRefusedError';
+
+  /**
+   * @param code of the refusal, such as `DTC_OVERLOADED`.
+   * @param status of the HTTP answer.
+   * @param detail what the coordinator says.
+   * @param retryAfterMs how long it asks to wait, if it does.
+   */
+  constructor(
+    readonly code: string,
+    readonly status: number,
+    detail: string,
+    readonly retryAfterMs?: number,
+  ) {
+    super(detail);
+  }
+}
+
+/** No member of the coordinator could be asked. Nothing was begun. @publicApi */
+export class CoordinatorUnreachableError extends CoordinatorError {
+  readonly code = 'DTC_COORDINATOR_UNREACHABLE';
+
+  constructor(problem: string) {
+    super(
+      `No member of the coordinator could be asked in time (${problem}), and nothing was begun. It is safe to try again; check ` +
+        'the option members, and whether the coordinator runs.',
+    );
+  }
+}
+
+/**
+ * A request was sent, and no answer came in time: the transaction may have committed or not. With the same key the request can be
+ * sent again, and nothing is done twice. @publicApi
+ */
+export class RequestOutcomeUnknownError extends CoordinatorError {
+  readonly code = 'DTC_OUTCOME_UNKNOWN';
+
+  /** @param requestKey of the request: give it to `run` again to find out. */
+  constructor(
+    readonly requestKey: string,
+    problem: string,
+  ) {
+    super(
+      `It is not known whether the request ${requestKey} was done (${problem}). It may have committed: do not send it with another ` +
+        'key. Call run() again with the same key and branches to find out.',
+    );
+  }
+}
+
+/** A request carries a transaction, and not the credential of a service that may do so. @publicApi */
+export class CarrierRefusedError extends UnauthorizedException {
+  readonly code = 'DTC_UNAUTHENTICATED';
+
+  constructor() {
+    super(
+      `A request with the header ${TRANSACTION_HEADER} needs ${CARRIER_HEADER}: Bearer <token> with the token of a service that the ` +
+        'option carriers names, so nothing was done.',
+    );
+  }
+}
+
+/** A request carries what is not the id of a transaction. @publicApi */
+export class CarriedTransactionError extends BadRequestException {
+  readonly code = 'DTC_INVALID_REQUEST';
+
+  constructor() {
+    super(`The header ${TRANSACTION_HEADER} must be the id of a transaction, so nothing was done.`);
+  }
+}

@@ -1,0 +1,239 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import { RUN_HEADER, REQUEST_KEY_HEADER } from '../server/wire/index.js';
+import type { ResolvedClientOptions } from './client.options.js';
+import {
+  CoordinatorRefusedError,
+  CoordinatorUnreachableError,
+  RequestOutcomeUnknownError,
+} from './errors.js';
+import { Member, type MemberRequest, type Tried } from './member.js';
+
+const problemSchema = z.object({
+  code: z.string().max(100),
+  detail: z.string().max(10_000),
+  member: z.object({ address: z.string().max(2_000).nullable() }).optional(),
+});
+
+/** Refusals that depend on nothing but the content of the request: each try of it gets the same one. */
+const REFUSED_FOR_CONTENT = new Set([
+  'DTC_BAD_REQUEST',
+  'DTC_BODY_TOO_LARGE',
+  'DTC_BRANCH_CONFLICT',
+  'DTC_INVALID_REQUEST',
+  'DTC_TOO_MANY_BRANCHES',
+]);
+
+/** A member, and what it has answered. */
+export interface Answered {
+  readonly member: Member;
+  readonly body: unknown;
+}
+
+/** The members of one coordinator. A request goes to one of them, and after a failure to the next. */
+export class Members {
+  private readonly members: readonly Member[];
+  /** The member that has answered last. */
+  private preferred = 0;
+  /** The log of the coordinator, once a member has told it. */
+  private logId: string | undefined;
+
+  constructor(
+    private readonly options: ResolvedClientOptions,
+    private readonly now: () => number = () => performance.now(),
+    private readonly random: () => number = Math.random,
+  ) {
+    const { members, token, maxConnections, maxAnswerBytes } = options;
+    this.members = members.map((address) => new Member(address, token, { maxConnections, maxAnswerBytes }));
+  }
+
+  /** @returns the time at which a request that begins now is given up. */
+  deadline(): number {
+    return this.now() + this.options.giveUpAfterMs;
+  }
+
+  /** Whether there is time for another try. */
+  hasTime(deadline: number): boolean {
+    return this.now() < deadline;
+  }
+
+  close(): void {
+    for (const member of this.members) member.close();
+  }
+
+  /**
+   * Sends a request with a key, until a member has answered it. No answer of it is lost for good: the key is the same at each try.
+   *
+   * @throws (as a rejection) CoordinatorRefusedError, CoordinatorUnreachableError: nothing was begun. RequestOutcomeUnknownError:
+   * it may have been done.
+   */
+  async once(request: MemberRequest, key: string = randomUUID()): Promise<Answered> {
+    const state: KeyedTries = { mayBeDone: false, run: undefined, problem: 'no member was asked' };
+    const deadline = this.deadline();
+    for (let round = 0; this.hasTime(deadline); round++) {
+      const refusals: CoordinatorRefusedError[] = [];
+      for (const member of this.inOrder()) {
+        if (!this.hasTime(deadline)) break;
+        const answer = await this.tryOnce(member, request, key, state, deadline);
+        if (answer instanceof CoordinatorRefusedError) refusals.push(answer);
+        else if (answer !== undefined) return answer;
+      }
+      // Every member has refused, and none can have done it before.
+      if (!state.mayBeDone && refusals.length === this.members.length) throw refusals[0]!;
+      await this.pause(round, deadline);
+    }
+    if (state.mayBeDone) throw new RequestOutcomeUnknownError(key, state.problem);
+    throw new CoordinatorUnreachableError(state.problem);
+  }
+
+  /**
+   * One try at one member.
+   *
+   * @returns undefined when another try may help.
+   */
+  private async tryOnce(
+    member: Member,
+    request: MemberRequest,
+    key: string,
+    state: KeyedTries,
+    deadline: number,
+  ): Promise<Answered | CoordinatorRefusedError | undefined> {
+    const greeting = await member.greet(this.attemptMs(deadline));
+    if ('kind' in greeting) {
+      state.problem = problemIn(greeting);
+      return refusalIn(greeting);
+    }
+    if (this.isOther(greeting.logId)) {
+      state.problem = `${member.address} is a member of another coordinator`;
+      return undefined;
+    }
+    // Keys of a log that is not shared end with the run. A try for it must not be done by a later run.
+    if (!greeting.isShared) state.run ??= greeting.run;
+    const headers = {
+      [REQUEST_KEY_HEADER]: key,
+      ...(state.run !== undefined && { [RUN_HEADER]: state.run }),
+    };
+    const tried = await member.ask({ ...request, headers }, this.attemptMs(deadline));
+    if (tried.kind !== 'answered') {
+      state.mayBeDone ||= tried.kind === 'lost';
+      state.problem = tried.problem;
+      return undefined;
+    }
+    if (tried.status < 400) return this.answered(member, tried.body);
+    const refusal = refusalOf(tried);
+    state.problem = refusal.message;
+    if (refusal.code === 'DTC_OTHER_RUN') {
+      if (state.mayBeDone)
+        throw new RequestOutcomeUnknownError(key, 'the coordinator was restarted meanwhile');
+      member.forgetGreeting();
+      state.run = undefined;
+      return undefined;
+    }
+    if (refusal.status === 503) return refusal;
+    if (state.mayBeDone && !REFUSED_FOR_CONTENT.has(refusal.code)) {
+      throw new RequestOutcomeUnknownError(key, refusal.message);
+    }
+    throw refusal;
+  }
+
+  /**
+   * Sends a request that may be repeated at will, until a member has answered it.
+   *
+   * @param first the member to ask first, such as the one that has begun the transaction.
+   * @returns undefined when there is no answer in time.
+   * @throws (as a rejection) CoordinatorRefusedError for a refusal of a member that knows.
+   */
+  async any(
+    request: MemberRequest,
+    first?: Member,
+    deadline = this.deadline(),
+  ): Promise<Answered | undefined> {
+    let owner = first;
+    for (let round = 0; this.hasTime(deadline); round++) {
+      let refusal: CoordinatorRefusedError | undefined;
+      for (const member of this.inOrder(owner)) {
+        if (!this.hasTime(deadline)) break;
+        const tried = await member.ask(request, this.attemptMs(deadline));
+        if (tried.kind !== 'answered') continue;
+        if (tried.status < 400) return this.answered(member, tried.body);
+        refusal = refusalOf(tried);
+        if (refusal.code === 'DTC_OTHER_MEMBER') owner = this.named(tried.body) ?? owner;
+        else if (refusal.status !== 503) throw refusal;
+      }
+      await this.pause(round, deadline);
+    }
+    return undefined;
+  }
+
+  /** Sends a request once to one member. */
+  askAt(member: Member, request: MemberRequest, deadline: number): Promise<Tried> {
+    return member.ask(request, this.attemptMs(deadline));
+  }
+
+  /** @returns the member whose address another one has named, if it is one of the configured ones: no other gets the token. */
+  private named(problem: unknown): Member | undefined {
+    const address = problemSchema.safeParse(problem).data?.member?.address;
+    if (typeof address !== 'string' || !URL.canParse(address)) return undefined;
+    const { origin } = new URL(address);
+    return this.members.find((member) => member.origin === origin);
+  }
+
+  private answered(member: Member, body: unknown): Answered {
+    this.preferred = this.members.indexOf(member);
+    return { member, body };
+  }
+
+  private inOrder(first?: Member): Member[] {
+    const from = first === undefined ? this.preferred : this.members.indexOf(first);
+    return [...this.members.slice(from), ...this.members.slice(0, from)];
+  }
+
+  /** Two coordinators would each run the same request. */
+  private isOther(logId: string): boolean {
+    this.logId ??= logId;
+    return this.logId !== logId;
+  }
+
+  private attemptMs(deadline: number): number {
+    return Math.min(this.options.attemptTimeoutMs, deadline - this.now());
+  }
+
+  async pause(round: number, deadline: number): Promise<void> {
+    const { retryBaseMs, retryCapMs } = this.options;
+    const longest = Math.min(retryCapMs, retryBaseMs * 2 ** Math.min(round, 20));
+    const ms = Math.min(1 + this.random() * longest, deadline - this.now());
+    if (ms > 0) await delay(ms);
+  }
+}
+
+/** What the tries of one keyed request have come to. */
+interface KeyedTries {
+  mayBeDone: boolean;
+  /** The run that all tries are for; undefined while any will do. */
+  run: string | undefined;
+  problem: string;
+}
+
+/** @returns the refusal in an answer of 400 or more. */
+export function refusalOf({
+  status,
+  body,
+  retryAfterMs,
+}: Extract<Tried, { kind: 'answered' }>): CoordinatorRefusedError {
+  const { code = 'DTC_REQUEST_REFUSED', detail = `The coordinator answers with status ${status}.` } =
+    problemSchema.safeParse(body).data ?? {};
+  return new CoordinatorRefusedError(code, status, detail, retryAfterMs);
+}
+
+/** @returns the refusal, where a member has not even told who it is; a token that is wrong is wrong at each try. */
+function refusalIn(tried: Tried): CoordinatorRefusedError | undefined {
+  if (tried.kind !== 'answered') return undefined;
+  const refusal = refusalOf(tried);
+  if (refusal.status !== 503) throw refusal;
+  return refusal;
+}
+
+function problemIn(tried: Tried): string {
+  return tried.kind === 'answered' ? `status ${tried.status}` : tried.problem;
+}

@@ -1,0 +1,178 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { type OnApplicationShutdown, Inject, Injectable } from '@nestjs/common';
+import { InvalidRequestError, NoTransactionError } from '../coordinator/errors.js';
+import type { KnownOutcome, Outcome } from '../coordinator/outcome.js';
+import type { TransactionView } from '../coordinator/observation/transaction-view.js';
+import type { BranchRequest } from '../coordinator/participant/branch-request.js';
+import type { BeginOptions, TransactionRequest } from '../coordinator/transaction-request.js';
+import { TransactionScope } from '../coordinator/transaction-scope.js';
+import { REQUEST_KEY_PATTERN, begunSchema, outcomeSchema } from '../server/wire/index.js';
+import type { ResolvedClientOptions } from './client.options.js';
+import { RequestOutcomeUnknownError } from './errors.js';
+import { Members } from './members.js';
+import { nameOf, sendable } from './requests.js';
+import { type ClientParts, Transaction, knownIn } from './transaction.js';
+
+/** The token of the resolved options. */
+export const CLIENT_OPTIONS = Symbol('CLIENT_OPTIONS');
+
+const REQUEST_KEY = new RegExp(REQUEST_KEY_PATTERN);
+
+/** A transaction that is begun at a coordinator in another process. @publicApi */
+export type RemoteBeginOptions = Omit<BeginOptions, 'signal'>;
+
+/** A transaction that is run at a coordinator in another process. @publicApi */
+export interface RemoteTransactionRequest extends Omit<TransactionRequest, 'signal' | 'key' | 'fingerprint'> {
+  /**
+   * Names the request. A request that is sent again with the same key and content is not run again: it gets the outcome of the
+   * first one. 1 to 128 visible ASCII characters.
+   *
+   * @default a new one
+   */
+  readonly key?: string;
+}
+
+/**
+ * Runs transactions at a coordinator in another process: the methods are those of the TransactionManager of `nestjs-dtc`, and those
+ * that ask the coordinator return a promise. A request goes to one of the members, and to another one after a failure. It is never
+ * run twice.
+ *
+ * @publicApi
+ */
+@Injectable()
+export class TransactionManager implements OnApplicationShutdown {
+  /** @internal */
+  readonly scope = new TransactionScope<Transaction>();
+  private readonly parts: ClientParts;
+
+  /** @internal */
+  constructor(@Inject(CLIENT_OPTIONS) options: ResolvedClientOptions) {
+    this.parts = { members: new Members(options), ambient: new AsyncLocalStorage() };
+  }
+
+  /**
+   * Runs one transaction from its start to its outcome.
+   *
+   * @returns the outcome: `pending` where it is not known in time.
+   * @throws (as a rejection) InvalidRequestError, CoordinatorRefusedError or CoordinatorUnreachableError: nothing was begun.
+   * RequestOutcomeUnknownError where it may have been run and its id is not known: call it again with the same key.
+   */
+  async run({ branches, key, ...request }: RemoteTransactionRequest): Promise<Outcome> {
+    if (key !== undefined && !REQUEST_KEY.test(key))
+      throw new InvalidRequestError('key', 'must be 1 to 128 visible ASCII characters');
+    const body = {
+      ...beginBody(request),
+      branches: (branches as readonly BranchRequest[]).map(branchBody),
+    };
+    const answer = await this.parts.members.once({ method: 'POST', path: '/run', body }, key);
+    const outcome = outcomeSchema.safeParse(answer.body).data;
+    if (outcome === undefined)
+      throw new RequestOutcomeUnknownError(
+        key ?? 'of this call',
+        `${answer.member.address} gives no outcome`,
+      );
+    return outcome;
+  }
+
+  /**
+   * Begins a transaction whose branches are enlisted one by one. It belongs to the member that has begun it.
+   *
+   * @throws (as a rejection) as {@link run}; an abandoned transaction ends by its time-out.
+   */
+  async begin(options: RemoteBeginOptions = {}): Promise<Transaction> {
+    const body = beginBody(options);
+    const { member, body: answer } = await this.parts.members.once({
+      method: 'POST',
+      path: '/transactions',
+      body,
+    });
+    const { transactionId } = begunSchema.parse(answer);
+    return new Transaction(transactionId, options.name ?? 'transaction', member, this.parts);
+  }
+
+  /**
+   * A transaction that another service has begun, by its id.
+   *
+   * @internal
+   */
+  join(transactionId: string): Transaction {
+    return new Transaction(transactionId, '', undefined, this.parts);
+  }
+
+  /** The transaction for which the calling code runs; undefined outside any, and after its end. */
+  current(): Transaction | undefined {
+    const transaction = this.parts.ambient.getStore();
+    if (transaction === undefined || this.scope.hides(transaction)) return undefined;
+    return isOver(transaction) ? undefined : transaction;
+  }
+
+  /**
+   * The current transaction, or one that has ended while the decorated method that began it still runs.
+   *
+   * @internal
+   */
+  enclosing(): Transaction | undefined {
+    return this.current() ?? this.scope.enclosing;
+  }
+
+  /**
+   * Adds a branch to the {@link current} transaction.
+   *
+   * @returns the id of the branch.
+   * @throws (as a rejection) NoTransactionError when there is none; otherwise as Transaction.enlist.
+   */
+  async enlist<P>(request: BranchRequest<P>): Promise<string> {
+    const transaction = this.enclosing();
+    if (transaction === undefined) throw new NoTransactionError('TransactionManager.enlist()');
+    return transaction.enlist(request);
+  }
+
+  /**
+   * @returns the present state of a transaction; undefined where the member that answers does not have it in memory.
+   * @throws (as a rejection) CoordinatorRefusedError.
+   */
+  async find(transactionId: string): Promise<TransactionView | undefined> {
+    const known = await this.known(transactionId);
+    return (known?.view ?? undefined) as TransactionView | undefined;
+  }
+
+  /**
+   * Finds out what has become of a transaction, whichever member has begun it.
+   *
+   * @returns what is known now; `unknown` because of `log-unavailable` where no member answers. Nothing of it is a guess.
+   * @throws (as a rejection) CoordinatorRefusedError.
+   */
+  async outcomeOf(transactionId: string): Promise<KnownOutcome> {
+    const known = await this.known(transactionId);
+    if (known === undefined) return { transactionId, status: 'unknown', because: 'log-unavailable' };
+    const { view: _, ...outcome } = known;
+    return outcome as KnownOutcome;
+  }
+
+  /** Ends the connections to the members. */
+  onApplicationShutdown(): void {
+    this.parts.members.close();
+  }
+
+  private async known(transactionId: string): Promise<ReturnType<typeof knownIn>> {
+    const path = `/transactions/${encodeURIComponent(transactionId)}`;
+    return knownIn((await this.parts.members.any({ method: 'GET', path }))?.body);
+  }
+}
+
+function isOver({ state }: Transaction): boolean {
+  return state === 'COMMITTED' || state === 'ABORTED';
+}
+
+function branchBody({ participant, payload, branchId }: BranchRequest, index: number): object {
+  const body = { participant: nameOf(participant), payload: sendable(payload, `branches[${index}].payload`) };
+  return branchId === undefined ? body : { ...body, branchId };
+}
+
+function beginBody({ name, timeoutMs, prepareInTurn }: RemoteBeginOptions): Record<string, unknown> {
+  return {
+    ...(name !== undefined && { name }),
+    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(prepareInTurn !== undefined && { prepareInTurn }),
+  };
+}

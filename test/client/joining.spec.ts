@@ -1,0 +1,285 @@
+import {
+  Body,
+  ConflictException,
+  Controller,
+  Get,
+  Injectable,
+  Module,
+  Post,
+  type INestApplication,
+} from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  DistributedTransaction,
+  JoinsTransactions,
+  NotCommittedError,
+  TransactionCarrier,
+  TransactionClientModule,
+  TransactionManager,
+  branch,
+} from '../../src/client/index.js';
+import * as coordinator from '../../src/coordinator/index.js';
+import { LogRecorder } from '../library/support/log-recorder.js';
+import { PLATFORMS } from '../library/support/platforms.js';
+import { CALLER, OTHER_CALLER, TestServer } from '../server/support.js';
+
+const TRAVELLER = { name: 'checkout', token: 'the-token-of-checkout' };
+
+/** The service that is called: it adds its own branch to the transaction of its caller. */
+@JoinsTransactions()
+@Controller('reservations')
+class ReservationsController {
+  constructor(private readonly transactions: TransactionManager) {}
+
+  @Post()
+  async reserve(@Body() { sku, fails = false }: { sku: string; fails?: boolean }): Promise<object> {
+    const id = this.transactions.current()?.id ?? null;
+    if (id !== null) await this.transactions.enlist(branch('stock', { sku }));
+    if (fails) throw new ConflictException('sold out');
+    return { id };
+  }
+}
+
+@Controller('plain')
+class PlainController {
+  constructor(private readonly transactions: TransactionManager) {}
+
+  @Get()
+  current(): object {
+    return { id: this.transactions.current()?.id ?? null };
+  }
+}
+
+/** The service that begins: its coordinator is in another process. */
+@Injectable()
+class Checkout {
+  static url = '';
+
+  constructor(
+    private readonly transactions: TransactionManager,
+    private readonly carrier: TransactionCarrier,
+  ) {}
+
+  @DistributedTransaction({ name: 'checkout', timeoutMs: 5_000 })
+  async place(order: { sku: string; fails?: boolean; ignores?: boolean }): Promise<string> {
+    const { id } = this.transactions.current()!;
+    await this.transactions.enlist(branch('money', { amount: 5 }));
+    const response = await this.carrier.fetch(`${Checkout.url}/reservations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(order),
+    });
+    if (!response.ok && order.ignores !== true) throw new Error(`stock: ${response.status}`);
+    return id;
+  }
+}
+
+/** The same where the coordinator is in the process of the service that begins. */
+@Injectable()
+class LocalCheckout {
+  constructor(private readonly transactions: coordinator.TransactionManager) {}
+
+  @coordinator.DistributedTransaction()
+  async place(sku: string): Promise<string> {
+    const carrier = new TransactionCarrier(this.transactions, {
+      token: TRAVELLER.token,
+      origins: [Checkout.url],
+    });
+    this.transactions.enlist(branch('money', 1));
+    await carrier.fetch(`${Checkout.url}/reservations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ sku }),
+    });
+    return this.transactions.current()!.id;
+  }
+}
+
+@Module({ providers: [LocalCheckout] })
+class LocalModule {}
+
+async function listening(app: INestApplication): Promise<string> {
+  await app.listen(0, '127.0.0.1');
+  const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
+  return `http://127.0.0.1:${port}`;
+}
+
+describe.each(PLATFORMS)('Two services in one transaction on %s', (_name, platform) => {
+  let server: TestServer;
+  let stock: INestApplication;
+  let shop: INestApplication;
+  let checkout: Checkout;
+
+  beforeAll(async () => {
+    server = await TestServer.start(
+      { completionWaitMs: 50 },
+      undefined,
+      { imports: [LocalModule] },
+      platform,
+    );
+    const members = [`${server.url}/dtc`];
+    const stockModule = await Test.createTestingModule({
+      imports: [
+        TransactionClientModule.forRoot({ members, token: OTHER_CALLER.token, carriers: [TRAVELLER] }),
+      ],
+      controllers: [ReservationsController, PlainController],
+    })
+      .setLogger(new LogRecorder())
+      .compile();
+    stock = platform(stockModule);
+    Checkout.url = await listening(stock);
+    const carry = { token: TRAVELLER.token, origins: [Checkout.url] };
+    const shopModule = await Test.createTestingModule({
+      imports: [TransactionClientModule.forRoot({ members, token: CALLER.token, carry })],
+      providers: [Checkout],
+    })
+      .setLogger(new LogRecorder())
+      .compile();
+    shop = platform(shopModule);
+    await shop.init();
+    checkout = shop.get(Checkout);
+  });
+
+  afterAll(async () => {
+    (stock.getHttpServer() as { closeAllConnections(): void }).closeAllConnections();
+    await Promise.all([shop.close(), stock.close()]);
+    await server.close();
+  });
+
+  const participantsOf = async (id: string): Promise<(string | undefined)[]> =>
+    (await shop.get(TransactionManager).find(id))!.branches.map(({ participant }) => participant);
+
+  it('commit together: the one begins, and the other adds its branch', async () => {
+    const id = await checkout.place({ sku: 'lamp' });
+    expect(await participantsOf(id)).toEqual(['money', 'stock']);
+    expect(server.stock.calls.at(-1)?.branch.payload).toEqual({ sku: 'lamp' });
+    expect((await shop.get(TransactionManager).outcomeOf(id)).status).toBe('committed');
+  });
+
+  it('commit together where the coordinator is in the process of the one that begins', async () => {
+    const id = await server.app.get(LocalCheckout).place('desk');
+    expect(await participantsOf(id)).toEqual(['money', 'stock']);
+  });
+
+  it('roll back together where the second one fails', async () => {
+    const before = server.money.count('commit');
+    await expect(checkout.place({ sku: 'lamp', fails: true })).rejects.toThrow('stock: 409');
+    expect(server.money.count('commit')).toBe(before);
+  });
+
+  it('cannot commit after the second one has failed, also where the first one ignores it', async () => {
+    const failed = checkout.place({ sku: 'lamp', fails: true, ignores: true });
+    await expect(failed).rejects.toThrow(NotCommittedError);
+    await expect(failed).rejects.toMatchObject({
+      outcome: { status: 'aborted', cause: 'rollback-only', reason: 'sold out' },
+    });
+  });
+
+  it.each([
+    ['no credential', {}, 401],
+    ['the credential of no known service', { 'dtc-authorization': 'Bearer the-token-of-no-one' }, 401],
+    ['a token that is not one', { 'dtc-authorization': 'the-token-of-checkout' }, 401],
+    ['the credential of a service', { 'dtc-authorization': `Bearer ${TRAVELLER.token}` }, 400],
+  ])('refuse what is no transaction with %s', async (_what, headers, status) => {
+    const response = await fetch(`${Checkout.url}/reservations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'dtc-transaction': "'; DROP TABLE", ...headers },
+      body: '{"sku":"lamp"}',
+    });
+    expect(response.status).toBe(status);
+  });
+
+  it('read the header only where a controller has opted in', async () => {
+    const carried = {
+      'dtc-transaction': 'c.aaaaaaaaaaaa.1.1',
+      'dtc-authorization': `Bearer ${TRAVELLER.token}`,
+    };
+    const plain = await fetch(`${Checkout.url}/plain`, { headers: carried });
+    expect(await plain.json()).toEqual({ id: null });
+    const without = await fetch(`${Checkout.url}/reservations`, { method: 'POST' });
+    expect(without.status).toBeGreaterThanOrEqual(200);
+  });
+});
+
+describe('TransactionCarrier', () => {
+  const current = { id: 'c.aaaaaaaaaaaa.1.1' };
+  const carrier = new TransactionCarrier(
+    { current: () => current },
+    { token: TRAVELLER.token, origins: ['http://stock:3000'] },
+  );
+  const carried = { 'dtc-transaction': current.id, 'dtc-authorization': `Bearer ${TRAVELLER.token}` };
+
+  it('sends the token to the named origins only', () => {
+    expect(carrier.headers('http://stock:3000/reservations')).toEqual(carried);
+    for (const url of [
+      'http://stock:3001/',
+      'https://stock:3000/',
+      'http://stock.evil/',
+      'http://stock:3000@evil/',
+      '/x',
+    ])
+      expect([url, carrier.headers(url)]).toEqual([url, {}]);
+  });
+
+  it('carries it with requests of axios, which follow no redirect then', () => {
+    const interceptors: ((request: never) => unknown)[] = [];
+    carrier.attach({
+      interceptors: { request: { use: (interceptor) => interceptors.push(interceptor) } },
+      getUri: ({ url }) => url as string,
+    });
+    const headers = new Map<string, string>();
+    const request = { url: '/reservations', baseURL: 'http://stock:3000', headers } as never;
+    expect(interceptors[0]!(request)).toMatchObject({ maxRedirects: 0 });
+    expect(Object.fromEntries(headers)).toEqual(carried);
+    const elsewhere = { url: 'http://evil/', headers: new Map<string, string>() };
+    expect(interceptors[0]!(elsewhere as never)).toBe(elsewhere);
+    expect(elsewhere.headers.size).toBe(0);
+  });
+
+  it('carries it with the messages of a client', () => {
+    const sent: unknown[] = [];
+    class Client {
+      #isConnected = true;
+      send(pattern: unknown, data: unknown): boolean {
+        sent.push([pattern, data]);
+        return this.#isConnected;
+      }
+      emit(pattern: unknown, data: unknown): void {
+        sent.push([pattern, data]);
+      }
+      close(): boolean {
+        return this.#isConnected;
+      }
+    }
+    const client = carrier.client(new Client());
+    expect([client.send('reserve', 1), client.close()]).toEqual([true, true]);
+    client.emit('noted', { sku: 'lamp' });
+    expect(sent).toEqual([
+      ['reserve', { ...carried, data: 1 }],
+      ['noted', { ...carried, data: { sku: 'lamp' } }],
+    ]);
+  });
+
+  it('carries nothing outside a transaction', () => {
+    const idle = new TransactionCarrier(
+      { current: () => undefined },
+      { token: TRAVELLER.token, origins: [] },
+    );
+    expect(idle.message(1)).toBe(1);
+    expect(idle.headers('http://stock:3000')).toEqual({});
+  });
+
+  it.each([
+    ['a token that is short', { token: 'short', origins: [] }, /carry\.token/],
+    ['an origin with a path', { token: TRAVELLER.token, origins: ['http://stock/x'] }, /carry\.origins/],
+    [
+      'origins that are no list',
+      { token: TRAVELLER.token, origins: 'http://stock' as never },
+      /carry\.origins/,
+    ],
+  ])('takes no options with %s', (_what, options, problem) => {
+    expect(() => new TransactionCarrier({ current: () => undefined }, options)).toThrow(problem);
+  });
+});
