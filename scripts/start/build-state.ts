@@ -26,6 +26,7 @@ const OUTPUTS = [
   'dist/main-cluster.js',
   'dist/main-coordinator.js',
   'dist/main-member.js',
+  'dist/main-log-check.js',
   'dist/dashboard/index.html',
 ];
 

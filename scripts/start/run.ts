@@ -5,7 +5,7 @@ import { endWithParent } from './end-with-parent.ts';
 /**
  * Builds the application if its sources have changed, and starts it in this process:
  *
- *     node scripts/start/run.ts main | main-postgres | main-cluster
+ *     node scripts/start/run.ts main | main-postgres | main-cluster | main-log-check
  */
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 

@@ -4,7 +4,14 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isBuilt, noteAfter, noteBefore } from '../../scripts/start/build-state.ts';
 
-const PROGRAMS = ['main.js', 'main-postgres.js', 'main-cluster.js', 'main-coordinator.js', 'main-member.js'];
+const PROGRAMS = [
+  'main.js',
+  'main-postgres.js',
+  'main-cluster.js',
+  'main-coordinator.js',
+  'main-member.js',
+  'main-log-check.js',
+];
 let root: string;
 
 beforeEach(() => {

@@ -97,7 +97,13 @@ export async function startBanks({
   })
     .setLogger(SILENCE)
     .compile();
-  await application.init();
+  try {
+    await application.init();
+  } catch (error) {
+    // What one participant had claimed before another one refused the start is given back.
+    await application.close();
+    throw error;
+  }
   return {
     application,
     transactions: application.get(TransactionManager),
