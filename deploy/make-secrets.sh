@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the files from which compose.yaml takes passwords and tokens. Existing files stay unchanged.
+# Makes the files from which compose.yaml and compose.members.yaml take passwords and tokens. Existing files stay unchanged.
 #
 #   deploy/make-secrets.sh [folder]
 #
@@ -25,7 +25,7 @@ keep() {
   fi
 }
 
-for service in order:orders inventory:inventory payment:payments; do
+for service in order:orders inventory:inventory payment:payments decision-log:decisions; do
   name=${service%:*}
   keep "$name-database-password" "$(secret)"
   keep "$name-database-url" "postgres://shop:$(cat "$name-database-password")@$name-db:5432/${service#*:}"

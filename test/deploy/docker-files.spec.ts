@@ -315,7 +315,10 @@ describe('The secrets of the compose file', () => {
   }
 
   it('are all made by the script, once, and are different ones each', () => {
-    const names = Object.keys(compose.secrets).toSorted();
+    const ofMembers = parse(textOf('compose.members.yaml'), { merge: true }) as Compose;
+    const names = [
+      ...new Set([compose, ofMembers].flatMap(({ secrets }) => Object.keys(secrets))),
+    ].toSorted();
     expect(readdirSync(folder).toSorted()).toEqual(names);
     const made = names.map(secret);
     expect(new Set(made).size).toBe(made.length);
@@ -356,7 +359,7 @@ describe('The secrets of the compose file', () => {
     const folder = join(ROOT, 'deploy/secrets');
     const examples = readdirSync(folder).filter((name) => name.endsWith('.example'));
 
-    expect(examples).toHaveLength(5);
+    expect(examples).toHaveLength(6);
     expect(() => inContainer(folder, '.example')).toThrow(
       /READER_TOKENS_FILE: .*OPERATOR_TOKENS_FILE: .*ORDER_DATABASE_URL_FILE: .*INVENTORY.*PAYMENT/,
     );
