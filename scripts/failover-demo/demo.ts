@@ -60,9 +60,19 @@ export class FailoverDemo {
     };
   }
 
+  /** Starts the members. */
+  async start(): Promise<void> {
+    const [first, ...others] = NAMES;
+    // The first one makes the tables.
+    this.members.push(await this.startMember(first));
+    this.members.push(...(await Promise.all(others.map((name) => this.startMember(name)))));
+    this.log = await LogMembers.open(this.environment.DECISION_LOG_URL);
+    this.steadyAt = performance.now() + this.settings.leaseMs + MORE_THAN_LEASE_MS;
+    this.story.tell(`PostgreSQL runs, and ${NAMES.join(', ')} take orders.`);
+  }
+
   /** @returns what is wrong at the end, a sentence each. */
   async run(): Promise<string[]> {
-    await this.start();
     await this.sellInPeace();
     await this.killOne();
     await this.stopOne();
@@ -79,16 +89,6 @@ export class FailoverDemo {
 
   private get running(): MemberProcess[] {
     return this.members.filter(({ end }) => end === undefined);
-  }
-
-  private async start(): Promise<void> {
-    const [first, ...others] = NAMES;
-    // The first one makes the tables.
-    this.members.push(await this.startMember(first));
-    this.members.push(...(await Promise.all(others.map((name) => this.startMember(name)))));
-    this.log = await LogMembers.open(this.environment.DECISION_LOG_URL);
-    this.steadyAt = performance.now() + this.settings.leaseMs + MORE_THAN_LEASE_MS;
-    this.story.tell(`PostgreSQL runs, and ${NAMES.join(', ')} take orders.`);
   }
 
   private startMember(name: string): Promise<MemberProcess> {
