@@ -4,6 +4,7 @@ import {
   Logger,
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
+  type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
 import { DuplicateParticipantError, InvalidParticipantError } from '../coordinator/errors.js';
@@ -43,7 +44,9 @@ export interface ParticipantHostView {
  * @publicApi
  */
 @Injectable()
-export class ParticipantHost implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown {
+export class ParticipantHost
+  implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
+{
   private readonly logger = new Logger(ParticipantHost.name);
   private readonly participants = new Map<string, ServedParticipant>();
   private readonly store: ReplicaGuardStore;
@@ -108,6 +111,10 @@ export class ParticipantHost implements OnModuleInit, OnApplicationBootstrap, Be
     clearInterval(this.timer);
     await this.server.stop(this.options.shutdownGraceMs);
     await this.purging;
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.store.close?.();
   }
 
   /** @returns what the host is doing. */

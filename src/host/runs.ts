@@ -16,7 +16,7 @@ export class RunsOfHost {
     const known = this.known.get(key);
     if (known !== undefined) return known;
     // The replicas of this host work for the same run at the same time, each with sessions of its own.
-    const run: CoordinatorRun = { name, logId, epoch, token, durable, isShared: true };
+    const run: CoordinatorRun = { name, logId, epoch, token, durable, isShared: true, isOfHost: true };
     Object.defineProperty(run, 'isUnsettled', { value: (id: string) => !this.isOver(id) });
     this.known.set(key, Object.freeze(run));
     const [oldest] = this.known.keys();

@@ -26,3 +26,4 @@ export { type PostgresRefusalCode, isTemporaryRefusal } from './sqlstate.js';
 export { PostgresLogError, type PostgresLogErrorCode } from './log/errors.js';
 export type { PostgresDecisionLogOptions, PostgresLogSettings } from './log/options.js';
 export { PostgresDecisionLog } from './log/postgres-decision-log.js';
+export { PostgresGuardStore, type PostgresGuardStoreOptions } from './host/guard-store.js';

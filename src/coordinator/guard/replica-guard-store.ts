@@ -93,6 +93,9 @@ export interface ReplicaGuardStore {
    * @returns the number of records that were dropped.
    */
   purge(): Promise<number>;
+
+  /** Closes what is open, after the last call. Optional. The host that uses the store calls it. */
+  close?(): Promise<void>;
 }
 
 /** The place of a transaction in its log: the number within its epoch. */

@@ -30,6 +30,13 @@ export interface CoordinatorRun {
    */
   readonly isShared?: boolean;
   /**
+   * Whether a participant host makes the calls: it works for several runs of this log at the same time, and so do its
+   * replicas.
+   *
+   * @default false
+   */
+  readonly isOfHost?: boolean;
+  /**
    * Whether the coordinator may still call branches of a transaction: the transaction is running or stalled,
    * waits for a paused participant, or holds a report. A participant keeps its records of such a branch,
    * however old they are. While the coordinator has not yet loaded the transactions of earlier runs, this

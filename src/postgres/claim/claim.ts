@@ -71,9 +71,10 @@ export class LogClaim {
     return this.prefix === undefined && this.underWay === undefined;
   }
 
-  /** Whether it holds the claim of a log that is lost with its process. */
+  /** Whether it holds a claim whose run may have ended without a trace: its log is lost with its process, or it is elsewhere. */
   get isVolatile(): boolean {
-    return this.prefix !== undefined && this.claimant?.run.durable === false;
+    const run = this.claimant?.run;
+    return this.prefix !== undefined && (run?.durable === false || run?.isOfHost === true);
   }
 
   /** Whether it holds the name for the run of a transaction. */

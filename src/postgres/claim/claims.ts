@@ -58,7 +58,7 @@ export class LogClaims {
       const oldest = this.oldestVolatile(claim);
       if (oldest === undefined) throw error;
       await oldest.close();
-      this.byLog.delete(oldest.logId);
+      this.forget(oldest);
       await claim.hold(run, isOwnRun);
     }
   }
@@ -91,24 +91,38 @@ export class LogClaims {
     await Promise.all([...this.byLog.values()].map((claim) => claim.close()));
   }
 
-  private of({ logId }: CoordinatorRun): LogClaim {
-    const known = this.byLog.get(logId);
+  private of(run: CoordinatorRun): LogClaim {
+    const { logId } = run;
+    const key = keyOf(run);
+    const known = this.byLog.get(key);
     if (known !== undefined) return known;
     const waiting = [...this.byLog.values()].filter(({ isIdle }) => isIdle);
-    if (waiting.length >= MAX_WAITING) this.byLog.delete(waiting[0]!.logId);
+    if (waiting.length >= MAX_WAITING) this.forget(waiting[0]!);
     const claim = new LogClaim(logId, this.participant, this.connections, this.settings, this.logger);
-    this.byLog.set(logId, claim);
+    this.byLog.set(key, claim);
     // It holds nothing, and every further request is refused.
     if (this.isClosed) void claim.close();
     return claim;
   }
 
+  private forget(claim: LogClaim): void {
+    for (const [key, known] of this.byLog) if (known === claim) this.byLog.delete(key);
+  }
+
   /**
    * The log of an in-memory coordinator has a new id at each start, and nothing shows when the previous one
-   * has ended. When its connection is needed, its claim is released. If it still runs, its next branch claims
-   * it again.
+   * has ended. Neither does a host learn when a member has. When its connection is needed, its claim is released. If it
+   * still runs, its next branch claims it again.
    */
   private oldestVolatile(except: LogClaim): LogClaim | undefined {
     return [...this.byLog.values()].find((claim) => claim !== except && claim.isVolatile);
   }
+}
+
+/**
+ * A participant host works for several runs of one log at the same time. Each has a claim of its own, and none ends
+ * another.
+ */
+function keyOf({ logId, epoch, isOfHost }: CoordinatorRun): string {
+  return isOfHost === true ? `${logId}/${epoch}` : logId;
 }

@@ -26,9 +26,13 @@ class Service {}
 /** Starts a host over HTTP. */
 export async function startHost(
   participants: readonly Type[],
-  options: Partial<ParticipantHostOptions> & { readonly platform?: 'express' | 'fastify' } = {},
+  options: Partial<ParticipantHostOptions> & {
+    readonly platform?: 'express' | 'fastify';
+    /** @default any free one */
+    readonly port?: number;
+  } = {},
 ): Promise<Host> {
-  const { platform = 'fastify', ...given } = options;
+  const { platform = 'fastify', port: wanted = 0, ...given } = options;
   const host = ParticipantHostModule.forRoot({
     credentials: TOKEN,
     guard: new MemoryReplicaGuardStore(),
@@ -40,7 +44,7 @@ export async function startHost(
     logger: false,
     abortOnError: false,
   });
-  await app.listen(0, '127.0.0.1');
+  await app.listen(wanted, '127.0.0.1');
   const port = Number(new URL(await app.getUrl()).port);
   return { app, address: `http://127.0.0.1:${port}/participants`, port };
 }

@@ -1,0 +1,348 @@
+import { Logger } from '@nestjs/common';
+import { type ClientConfig, Pool, type PoolClient } from 'pg';
+import {
+  type CoordinatorRun,
+  type GuardRecord,
+  type GuardWrite,
+  type GuardedBranch,
+  InvalidOptionsError,
+  type LowWaterMark,
+  type ReplicaGuardStore,
+  type StoredGuardRecord,
+  placeInLog,
+} from '../../coordinator/index.js';
+import { ConnectionPool } from '../connection/connection-pool.js';
+import { OwnClient } from '../connection/own-client.js';
+import { rowsOf } from '../connection/own-queries.js';
+import {
+  REPLICATED_WRITE,
+  awaitReplicas,
+  noteWaits,
+  throwIfCutShort,
+  waitsCutShort,
+} from '../connection/replication.js';
+
+/** The options of {@link PostgresGuardStore}. @publicApi */
+export interface PostgresGuardStoreOptions {
+  /** The database of the participants, as a URL or as `pg` takes it. */
+  readonly connection: string | ClientConfig;
+  /** The schema of the tables. @default the first of the search path */
+  readonly schema?: string | undefined;
+  /** Whether the first use creates missing tables. @default true */
+  readonly createTables?: boolean | undefined;
+  /** The most connections. @default 8 */
+  readonly connections?: number | undefined;
+  /** How long a statement may take, in milliseconds. Then its connection is given up. @default 5_000 */
+  readonly statementTimeoutMs?: number | undefined;
+}
+
+const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
+/** Replicas that start at the same moment create the tables one after the other. */
+const CREATION_LOCK = 0x64_74_64;
+/** How old the copy of the marks may be by which prepares of participants are refused that guard themselves. */
+const MARKS_MS = 1_000;
+/** The most records that one statement drops. */
+const PURGED_AT_ONCE = 1_000;
+
+type RecordRow = { readonly record: string; readonly version: string; readonly is_held: string };
+
+/**
+ * Keeps the records of a participant host in PostgreSQL, in the database of its participants. All replicas of the host
+ * use the same tables: `dtc_host_branches`, `dtc_host_runs` and `dtc_host_marks`.
+ *
+ * @publicApi
+ */
+export class PostgresGuardStore implements ReplicaGuardStore {
+  readonly durable = true;
+  private readonly pool: Pool;
+  private readonly connections: ConnectionPool;
+  private readonly statementTimeoutMs: number;
+  private readonly createTables: boolean;
+  private readonly schema: string | undefined;
+  private readonly prefix: string;
+  private ready: Promise<void> | undefined;
+  private marks: { readonly at: number; readonly byEpoch: ReadonlyMap<string, number> } | undefined;
+  private marksBefore: ReadonlyMap<string, number> = new Map();
+  /** The connections whose settings are made. */
+  private readonly awaiting = new WeakSet<PoolClient>();
+
+  /** Opens no connection yet. @throws InvalidOptionsError when an option is impossible. */
+  constructor({
+    connection,
+    schema,
+    createTables = true,
+    connections = 8,
+    statementTimeoutMs = 5_000,
+    ...unknown
+  }: PostgresGuardStoreOptions) {
+    const problems = Object.keys(unknown).map((name) => `${name}: is not an option`);
+    if (schema !== undefined && !SCHEMA.test(schema)) problems.push('schema: must be a plain schema name');
+    for (const [name, value] of Object.entries({ connections, statementTimeoutMs })) {
+      if (!Number.isInteger(value) || value < 1) problems.push(`${name}: must be a whole number from 1`);
+    }
+    if (problems.length > 0) throw new InvalidOptionsError('PostgresGuardStore', problems);
+    this.statementTimeoutMs = statementTimeoutMs;
+    this.createTables = createTables;
+    this.schema = schema;
+    this.prefix = schema === undefined ? 'dtc_host' : `"${schema}".dtc_host`;
+    this.pool = new Pool({
+      application_name: 'dtc host',
+      keepAlive: true,
+      ...(typeof connection === 'string' ? { connectionString: connection } : connection),
+      max: connections,
+      connectionTimeoutMillis: statementTimeoutMs,
+      Client: OwnClient,
+    });
+    this.pool.on('connect', noteWaits);
+    this.connections = new ConnectionPool(this.pool, new Logger('PostgreSQL'));
+  }
+
+  /** The SQL that creates the tables, for a role that may not. */
+  get definition(): string {
+    return [
+      ...(this.schema === undefined ? [] : [`CREATE SCHEMA IF NOT EXISTS "${this.schema}"`]),
+      `CREATE TABLE IF NOT EXISTS ${this.prefix}_branches (
+        participant text COLLATE "C" NOT NULL, transaction_id text COLLATE "C" NOT NULL, branch_id text COLLATE "C" NOT NULL,
+        log_id text COLLATE "C" NOT NULL, epoch int NOT NULL, sequence bigint NOT NULL,
+        record text NOT NULL, is_over boolean NOT NULL, version bigserial NOT NULL, held_until timestamptz NOT NULL,
+        PRIMARY KEY (participant, transaction_id, branch_id))`,
+      `CREATE INDEX IF NOT EXISTS dtc_host_open ON ${this.prefix}_branches (participant, transaction_id, branch_id) WHERE NOT is_over`,
+      `CREATE TABLE IF NOT EXISTS ${this.prefix}_runs (
+        log_id text COLLATE "C" NOT NULL, epoch int NOT NULL, token text NOT NULL, PRIMARY KEY (log_id, epoch))`,
+      `CREATE TABLE IF NOT EXISTS ${this.prefix}_marks (
+        log_id text COLLATE "C" NOT NULL, epoch int NOT NULL, sequence bigint NOT NULL, PRIMARY KEY (log_id, epoch))`,
+    ].join(';\n');
+  }
+
+  async read(branch: GuardedBranch): Promise<StoredGuardRecord | undefined> {
+    return this.run((client) => this.readOn(client, branch));
+  }
+
+  async insert(
+    branch: GuardedBranch,
+    record: GuardRecord,
+    holdMs: number,
+    unlessOver: boolean,
+  ): Promise<GuardWrite> {
+    const { logId, epoch, sequence } = placeOf(branch);
+    return this.run(async (client) => {
+      const written = await this.write(
+        client,
+        `INSERT INTO ${this.prefix}_branches
+          (participant, transaction_id, branch_id, log_id, epoch, sequence, record, is_over, held_until)
+        SELECT $1, $2, $3, $4, $5::int, $6::bigint, $7, $8::boolean, clock_timestamp() + $9 * interval '1 millisecond'
+        WHERE NOT $10::boolean OR NOT EXISTS (SELECT FROM ${this.prefix}_marks AS mark WHERE mark.log_id = $4
+          AND ((mark.epoch = 0 AND mark.sequence >= $5::int) OR (mark.epoch = $5::int AND mark.sequence >= $6::bigint)))
+        ON CONFLICT DO NOTHING RETURNING version::text`,
+        [
+          ...keyOf(branch),
+          logId,
+          epoch,
+          sequence,
+          JSON.stringify(record),
+          isFinal(record),
+          holdMs,
+          unlessOver,
+        ],
+      );
+      return written ?? { isWritten: false, stored: await this.readReplicated(client, branch) };
+    });
+  }
+
+  async replace(
+    branch: GuardedBranch,
+    version: number,
+    record: GuardRecord,
+    holdMs: number,
+  ): Promise<GuardWrite> {
+    return this.run(async (client) => {
+      const written = await this.write(
+        client,
+        `UPDATE ${this.prefix}_branches SET record = $5, is_over = $6::boolean, version = DEFAULT,
+          held_until = clock_timestamp() + $7 * interval '1 millisecond'
+        WHERE participant = $1 AND transaction_id = $2 AND branch_id = $3 AND version = $4::bigint RETURNING version::text`,
+        [...keyOf(branch), version, JSON.stringify(record), isFinal(record), holdMs],
+      );
+      return written ?? { isWritten: false, stored: await this.readReplicated(client, branch) };
+    });
+  }
+
+  async listOpen(participant: string, after: string | undefined, limit: number): Promise<GuardedBranch[]> {
+    const rows = await this.run((client) =>
+      rowsOf<{ transaction_id: string; branch_id: string }>(
+        client,
+        `SELECT transaction_id, branch_id FROM ${this.prefix}_branches
+        WHERE participant = $1 AND NOT is_over AND held_until <= clock_timestamp()
+          AND record::json ->> 'state' <> 'committing'
+          AND (transaction_id || '/' || branch_id) COLLATE "C" > $2
+        ORDER BY (transaction_id || '/' || branch_id) COLLATE "C" LIMIT $3::int`,
+        [participant, after ?? '', limit],
+      ),
+    );
+    return rows.map((row) => ({ participant, transactionId: row.transaction_id, branchId: row.branch_id }));
+  }
+
+  async admitRun({
+    logId,
+    epoch,
+    token,
+  }: Pick<CoordinatorRun, 'logId' | 'epoch' | 'token'>): Promise<string> {
+    return this.run(async (client) => {
+      const before = waitsCutShort(client);
+      await client.query(
+        `INSERT INTO ${this.prefix}_runs (log_id, epoch, token) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+        [logId, epoch, token],
+      );
+      await client.query(REPLICATED_WRITE);
+      throwIfCutShort(client, before, 'The admission of a run');
+      const rows = await rowsOf<{ token: string }>(
+        client,
+        `SELECT token FROM ${this.prefix}_runs WHERE log_id = $1 AND epoch = $2::int`,
+        [logId, epoch],
+      );
+      return rows[0]!.token;
+    });
+  }
+
+  async raise(logId: string, marks: readonly LowWaterMark[]): Promise<void> {
+    await this.run(async (client) => {
+      const before = waitsCutShort(client);
+      await client.query(
+        `INSERT INTO ${this.prefix}_marks (log_id, epoch, sequence)
+        SELECT $1, epoch, max(sequence) FROM unnest($2::int[], $3::bigint[]) AS mark (epoch, sequence) GROUP BY epoch ORDER BY epoch
+        ON CONFLICT (log_id, epoch) DO UPDATE SET sequence = greatest(${this.prefix}_marks.sequence, excluded.sequence)`,
+        [logId, marks.map(({ epoch }) => epoch), marks.map(({ sequence }) => sequence)],
+      );
+      throwIfCutShort(client, before, 'A low-water mark');
+    });
+  }
+
+  async isOver(transactionId: string): Promise<boolean> {
+    const now = performance.now();
+    if (this.marks === undefined || now - this.marks.at > MARKS_MS) {
+      this.marks = { at: now, byEpoch: await this.run((client) => this.readMarks(client)) };
+    }
+    const place = placeInLog(transactionId);
+    if (place === undefined) return false;
+    const { logId, epoch, sequence } = place;
+    const { byEpoch } = this.marks;
+    return (byEpoch.get(`${logId}/0`) ?? 0) >= epoch || (byEpoch.get(`${logId}/${epoch}`) ?? 0) >= sequence;
+  }
+
+  async purge(): Promise<number> {
+    return this.run(async (client) => {
+      let dropped = 0;
+      for (const [key, sequence] of this.marksBefore) {
+        const [logId, epoch] = key.split('/') as [string, string];
+        const isBelow =
+          epoch === '0'
+            ? 'epoch <= $2::bigint AND $3::int = 0'
+            : 'epoch = $3::int AND sequence <= $2::bigint';
+        for (let last = PURGED_AT_ONCE; last === PURGED_AT_ONCE; dropped += last) {
+          const { rowCount } = await client.query(
+            `DELETE FROM ${this.prefix}_branches WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${this.prefix}_branches
+              WHERE log_id = $1 AND ${isBelow} AND is_over LIMIT ${PURGED_AT_ONCE})) AND is_over`,
+            [logId, sequence, epoch],
+          );
+          last = rowCount ?? 0;
+        }
+      }
+      this.marksBefore = await this.readMarks(client);
+      return dropped;
+    });
+  }
+
+  /** Closes the connections. */
+  async close(): Promise<void> {
+    await this.ready?.catch(() => {});
+    await this.connections.close();
+  }
+
+  private async readOn(client: PoolClient, branch: GuardedBranch): Promise<StoredGuardRecord | undefined> {
+    const rows = await rowsOf<RecordRow>(
+      client,
+      `SELECT record, version::text, (held_until > clock_timestamp())::text AS is_held FROM ${this.prefix}_branches
+      WHERE participant = $1 AND transaction_id = $2 AND branch_id = $3`,
+      keyOf(branch),
+    );
+    const [row] = rows;
+    if (row === undefined) return undefined;
+    const record = JSON.parse(row.record) as GuardRecord;
+    return { record, version: Number(row.version), isHeld: row.is_held === 'true' };
+  }
+
+  /** What another session has written counts only when it is at the standbys. */
+  private async readReplicated(
+    client: PoolClient,
+    branch: GuardedBranch,
+  ): Promise<StoredGuardRecord | undefined> {
+    const stored = await this.readOn(client, branch);
+    const before = waitsCutShort(client);
+    await client.query(REPLICATED_WRITE);
+    throwIfCutShort(client, before, 'The record of a branch');
+    return stored;
+  }
+
+  /** @returns undefined when no row was written. */
+  private async write(
+    client: PoolClient,
+    text: string,
+    values: readonly unknown[],
+  ): Promise<GuardWrite | undefined> {
+    const before = waitsCutShort(client);
+    const rows = await rowsOf<{ version: string }>(client, text, values);
+    throwIfCutShort(client, before, 'The record of a branch');
+    return rows[0] && { isWritten: true, version: Number(rows[0].version) };
+  }
+
+  private async readMarks(client: PoolClient): Promise<Map<string, number>> {
+    const rows = await rowsOf<{ log_id: string; epoch: string; sequence: string }>(
+      client,
+      `SELECT log_id, epoch::text, sequence::text FROM ${this.prefix}_marks`,
+    );
+    return new Map(rows.map(({ log_id, epoch, sequence }) => [`${log_id}/${epoch}`, Number(sequence)]));
+  }
+
+  private async run<T>(task: (client: PoolClient) => Promise<T>): Promise<T> {
+    await (this.ready ??= this.prepareTables().catch((error: unknown) => {
+      // The next call tries again.
+      this.ready = undefined;
+      throw error;
+    }));
+    return this.onConnection(task);
+  }
+
+  private onConnection<T>(task: (client: PoolClient) => Promise<T>): Promise<T> {
+    return this.connections.run(AbortSignal.timeout(this.statementTimeoutMs), async (client) => {
+      if (!this.awaiting.has(client)) {
+        await awaitReplicas(client);
+        await client.query("SET default_transaction_isolation = 'read committed'; SET lock_timeout = 0");
+        this.awaiting.add(client);
+      }
+      return task(client);
+    });
+  }
+
+  private async prepareTables(): Promise<void> {
+    if (!this.createTables) return;
+    await this.onConnection((client) =>
+      client.query(`BEGIN; SELECT pg_advisory_xact_lock(${CREATION_LOCK}); ${this.definition}; COMMIT`),
+    );
+  }
+}
+
+function keyOf({ participant, transactionId, branchId }: GuardedBranch): string[] {
+  return [participant, transactionId, branchId];
+}
+
+function placeOf({ transactionId }: GuardedBranch): { logId: string; epoch: number; sequence: number } {
+  const place = placeInLog(transactionId);
+  if (place !== undefined) return place;
+  throw new RangeError(`${JSON.stringify(transactionId)} is no id of a transaction of a coordinator.`);
+}
+
+/** Whether the branch holds nothing, and the record serves only to answer repeats. */
+function isFinal(record: GuardRecord): boolean {
+  if (record.state === 'voted') return record.vote !== 'commit';
+  return record.state === 'committed' || record.state === 'rolled-back';
+}
