@@ -20,6 +20,7 @@ const SUITES = [
   ['src/operations', 'src/pino', 'src/postgres', 'src/sql', 'src/sqlite'],
   ['test/faults'],
   ['test/library/events.spec.ts'],
+  ['src/remote', 'src/host', 'test/remote'],
   ['test/properties'],
   [
     'test/postgres/isolation.spec.ts',

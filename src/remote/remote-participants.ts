@@ -90,7 +90,7 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
 
   /**
    * Registers a participant, or takes it to another address. Branches in doubt follow it. The registration is durable
-   * when the promise resolves.
+   * when the promise resolves, and the participant was asked to accept this run of the coordinator.
    *
    * @param name the name of the participant.
    * @param address the URL of its host, with the prefix. Its origin must be allowed.
@@ -110,6 +110,9 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
         await store.register({ name, address, details: null });
       }
       await this.refreshNow();
+      const { participant } = this.known.get(name)!;
+      // If it has not accepted this run yet, the recovery job asks it again.
+      await this.registry.claim(participant).catch(() => {});
     });
   }
 

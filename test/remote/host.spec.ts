@@ -1,0 +1,217 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { INestApplicationContext } from '@nestjs/common';
+import { SpanKind, context, trace } from '@opentelemetry/api';
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  SimpleSpanProcessor,
+} from '@opentelemetry/sdk-trace-base';
+import { afterEach, describe, expect, it } from 'vitest';
+import { TransactionManager, branch } from '../../src/coordinator/index.js';
+import {
+  MemoryReplicaGuardStore,
+  ParticipantHost,
+  ParticipantHostModule,
+  credentialsFrom,
+} from '../../src/host/index.js';
+import { idOf, runOf } from '../support/identity.js';
+import { Books, ledgerOf } from './support/ledger.js';
+import { type Host, TOKEN, startCoordinator, startHost } from './support/services.js';
+
+const open: { close(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const one of open.splice(0).toReversed()) await one.close();
+});
+
+async function host(books: Books, options: Parameters<typeof startHost>[1] = {}): Promise<Host> {
+  const started = await startHost([ledgerOf('stock', books)], options);
+  open.push(started.app);
+  return started;
+}
+
+async function coordinator(...given: Parameters<typeof startCoordinator>): Promise<INestApplicationContext> {
+  const started = await startCoordinator(...given);
+  open.push(started);
+  return started;
+}
+
+const post = (address: string, calls: object[], token = TOKEN): Promise<Response> => {
+  const { name, logId, epoch, token: run } = runOf();
+  return fetch(`${address}/calls`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+    body: JSON.stringify({
+      version: 1,
+      participant: 'stock',
+      run: { name, logId, epoch, token: run, durable: true },
+      calls,
+    }),
+  });
+};
+
+const prepareOf = (sequence: number) => ({
+  method: 'prepare',
+  transactionId: idOf('shop', 1, sequence),
+  branchId: 'stock',
+  attempt: 0,
+  timeLeftMs: 2_000,
+  payload: { amount: 1 },
+});
+
+describe('A participant host', () => {
+  it('may be away when the coordinator starts, and takes branches as soon as it is there', async () => {
+    const books = new Books();
+    const first = await startHost([ledgerOf('stock', books)]);
+    const { address, port } = first;
+    await first.app.close();
+    const application = await coordinator(
+      { participants: [{ name: 'stock', address }] },
+      { recoveryIntervalMs: 30 },
+    );
+    const run = () =>
+      application
+        .get(TransactionManager)
+        .run({ branches: [branch('stock', { amount: 1 })] })
+        .then(
+          ({ status }) => status,
+          ({ code }: { code: string }) => code,
+        );
+    expect(await run()).toBe('DTC_PARTICIPANT_NOT_CLAIMED');
+    await host(books, { port });
+    await expect.poll(run).toBe('committed');
+  });
+
+  it('finishes its calls when it stops, and tells new ones to try again', async () => {
+    const books = new Books();
+    const { app, address } = await host(books, { shutdownGraceMs: 5_000 });
+    const gate = Promise.withResolvers<undefined>();
+    books.scripts.prepare = () => gate.promise;
+    const running = post(address, [prepareOf(1)]);
+    await expect.poll(() => books.of('prepare')).toBe(1);
+    const closed = app.close();
+    await expect.poll(() => app.get(ParticipantHost).view().status).toBe('stopping');
+    expect((await fetch(`${address}/health`)).status).toBe(503);
+    expect(await (await post(address, [prepareOf(2)])).json()).toMatchObject({ kind: 'try-again' });
+    gate.resolve(undefined);
+    expect(await (await running).json()).toEqual({ id: 0, kind: 'vote', vote: 'commit' });
+    await closed;
+  });
+
+  it('answers each call of a message alone, however slow another one is', async () => {
+    const books = new Books();
+    const { address } = await host(books);
+    const gate = Promise.withResolvers<undefined>();
+    books.scripts.prepare = ({ transactionId }) =>
+      transactionId === idOf('shop', 1, 1) ? gate.promise : undefined;
+    const answer = await post(address, [prepareOf(1), prepareOf(2)]);
+    const reader = answer.body!.getReader();
+    const first = await reader.read();
+    expect(JSON.parse(Buffer.from(first.value).toString())).toEqual({ id: 1, kind: 'vote', vote: 'commit' });
+    gate.resolve(undefined);
+    const second = await reader.read();
+    expect(JSON.parse(Buffer.from(second.value).toString())).toEqual({
+      id: 0,
+      kind: 'vote',
+      vote: 'commit',
+    });
+  });
+
+  it('drops records when the coordinator says that they are over, and refuses a late prepare of them', async () => {
+    const guard = new MemoryReplicaGuardStore();
+    const { address } = await host(new Books(), { guard, purgeIntervalMs: 20 });
+    const application = await coordinator({
+      participants: [{ name: 'stock', address }],
+      forgetIntervalMs: 20,
+    });
+    const transactions = application.get(TransactionManager);
+    const outcomes = await Promise.all(
+      Array.from({ length: 10 }, () => transactions.run({ branches: [branch('stock', { amount: 1 })] })),
+    );
+    expect(outcomes.every(({ status }) => status === 'committed')).toBe(true);
+    // One that still runs keeps the records of all later ones.
+    const running = transactions.begin();
+    running.enlist(branch('stock', { amount: 1 }));
+    await transactions.run({ branches: [branch('stock', { amount: 1 })] });
+    await expect.poll(() => guard.size).toBe(1);
+    await running.commit();
+    await expect.poll(() => guard.size).toBe(0);
+    expect(await guard.isOver(running.id)).toBe(true);
+    expect(
+      await guard.insert(
+        { participant: 'stock', transactionId: running.id, branchId: 'late' },
+        { state: 'preparing' },
+        1,
+        true,
+      ),
+    ).toEqual({
+      isWritten: false,
+      stored: undefined,
+    });
+  });
+
+  it('takes several tokens, and new ones from their file', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tokens-'));
+    const file = join(folder, 'tokens');
+    writeFileSync(file, 'the-first-token-of-it\nthe-second-token-of-it\n');
+    const { address } = await host(new Books(), { credentials: credentialsFrom(file) });
+    const statusWith = async (token: string): Promise<number> =>
+      (await post(address, [prepareOf(1)], token)).status;
+    expect(
+      await Promise.all(
+        ['the-first-token-of-it', 'the-second-token-of-it', 'the-third-token-of-it'].map(statusWith),
+      ),
+    ).toEqual([200, 200, 401]);
+    writeFileSync(file, 'the-second-token-of-it\nthe-third-token-of-it\n');
+    await expect.poll(() => statusWith('the-third-token-of-it'), { timeout: 3_000 }).toBe(200);
+    expect(await statusWith('the-first-token-of-it')).toBe(401);
+    rmSync(folder, { recursive: true });
+    expect(await statusWith('the-second-token-of-it')).toBe(200);
+  });
+
+  it('serves only the coordinators that it names', async () => {
+    const { address } = await host(new Books(), { coordinators: ['other'] });
+    expect(await (await post(address, [prepareOf(1)])).json()).toMatchObject({
+      code: 'DTC_COORDINATOR_REFUSED',
+    });
+  });
+
+  it('records a call as a span, whose parent is the call of the coordinator', async () => {
+    const exporter = new InMemorySpanExporter();
+    const contextManager = new AsyncLocalStorageContextManager().enable();
+    context.setGlobalContextManager(contextManager);
+    trace.setGlobalTracerProvider(
+      new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }),
+    );
+    try {
+      const { address } = await host(new Books());
+      const application = await coordinator({ participants: [{ name: 'stock', address }] });
+      await application.get(TransactionManager).run({ branches: [branch('stock', { amount: 1 })] });
+      const named = (name: string) => exporter.getFinishedSpans().find((span) => span.name === name);
+      await expect.poll(() => named('dtc host commitOnePhase')).toBeDefined();
+      const served = named('dtc host commitOnePhase')!;
+      const caller = exporter
+        .getFinishedSpans()
+        .find((span) => span.spanContext().spanId === served.parentSpanContext?.spanId);
+      expect(served.kind).toBe(SpanKind.SERVER);
+      expect(caller?.attributes).toMatchObject({ 'dtc.participant': 'stock' });
+    } finally {
+      trace.disable();
+      context.disable();
+    }
+  });
+
+  it.each([
+    [{ guard: undefined }, 'guard: must be a store'],
+    [{ credentials: 'short' }, 'credentials: must be one or several tokens of at least 16'],
+    [{ credentials: [] }, 'credentials: must be'],
+    [{ prefix: ':id' }, 'prefix: must be a path'],
+    [{ maxCalls: 0 }, 'maxCalls: must be a whole number'],
+    [{ port: 3000 }, 'port: is not an option'],
+  ])('does not start with the options %j', (given, problem) => {
+    const options = { credentials: TOKEN, guard: 'memory', ...given } as never;
+    expect(() => ParticipantHostModule.forRoot(options)).toThrow(problem);
+  });
+});
