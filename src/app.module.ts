@@ -51,10 +51,14 @@ export type FoundationConfiguration = Pick<
   'access' | 'coordinator' | 'decisionLog' | 'host' | 'logLevel'
 >;
 
-/** @returns logging, the coordinator with its log, and the operators' interface. */
+/**
+ * @param log in which decisions are kept. @default one as the configuration says
+ * @returns logging, the coordinator with its log, and the operators' interface.
+ */
 export function foundationOf(
   configuration: FoundationConfiguration,
   logs?: DestinationStream,
+  log?: DecisionLog,
 ): Required<Pick<DynamicModule, 'imports' | 'providers'>> {
   const output = logs instanceof LogOutput ? new PinoOutput(logs) : undefined;
   return {
@@ -67,7 +71,7 @@ export function foundationOf(
           ...configuration.coordinator,
           // By name: with databases the log is durable unless DECISION_LOG says otherwise.
           allowMemoryLog: configuration.decisionLog.kind === 'memory',
-          log: makeDecisionLog(configuration.decisionLog),
+          log: log ?? makeDecisionLog(configuration.decisionLog),
           lines: new PinoTransactionLines(
             pino.logger,
             output === undefined ? {} : { linesPerWrite: LINES_PER_WRITE, destination: output },
@@ -98,7 +102,8 @@ function hostsOf({ host }: FoundationConfiguration): readonly string[] {
   return ['localhost', '127.0.0.1', '[::1]', isIPv6(host) ? `[${host}]` : host];
 }
 
-function makeDecisionLog(choice: DecisionLogChoice): DecisionLog {
+/** @returns the log of the configuration. It is not open yet. */
+export function makeDecisionLog(choice: DecisionLogChoice): DecisionLog {
   switch (choice.kind) {
     case 'memory':
       return new MemoryDecisionLog();

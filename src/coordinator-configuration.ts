@@ -2,11 +2,25 @@ import { z } from 'zod';
 import { credentialsSchema } from './common/config/credentials.js';
 import { EnvironmentError, gather } from './common/config/environment.error.js';
 import { namesOf, optionsFromEnvironment, serviceLinksIn, variablesOf } from './common/config/environment.js';
+import { FILE_SUFFIX } from './common/config/secret-file.js';
 import { rotatedCredentials } from './common/config/rotated-credentials.js';
 import { type Configuration, accessOf, applicationSchema, decisionLogOf } from './configuration.js';
 import { coordinatorOptionsSchema } from './coordinator/index.js';
 import type { Credential } from './operations/index.js';
+import { type Credentials, credentialsFrom } from './remote/index.js';
 import type { CredentialSource } from './server/index.js';
+
+/** Pairs of `name=URL`. */
+const participantsSchema = z.string().transform((text, context) =>
+  listIn(text).map((pair) => {
+    const [, name = '', address = ''] = /^([a-z][a-z0-9-]{0,31})=(https?:\/\/\S+)$/.exec(pair) ?? [];
+    if (name === '') context.addIssue('must have pairs such as stock=http://stock:3000/participants');
+    return { name, address };
+  }),
+);
+
+/** Origins. The module for remote participants checks the form. */
+const originsSchema = z.string().transform(listIn);
 
 /** The variables of the coordinator without a shop. The table in docs/server.md is generated from this. */
 export const coordinatorProgramSchema = applicationSchema
@@ -28,6 +42,27 @@ export const coordinatorProgramSchema = applicationSchema
     decisionLog: applicationSchema.shape.decisionLog.describe(
       'Where decisions are kept. The default is `postgres` with `DECISION_LOG_URL`, else `sqlite`.',
     ),
+    participants: participantsSchema
+      .optional()
+      .describe(
+        'The participants in other processes: pairs of `name=URL`, separated by commas or line breaks. The URL is that of the host, with ' +
+          'its prefix.',
+      ),
+    participantOrigins: originsSchema
+      .optional()
+      .describe(
+        'The origins at which participants may register themselves, separated by commas: `https://*.internal`. It needs a log that is ' +
+          'kept.',
+      ),
+    coordinatorToken: z
+      .string()
+      .optional()
+      .meta({
+        secret: true,
+        description:
+          'The token that the coordinator sends to hosts of participants. Of several lines in a file the first one is sent. It is needed ' +
+          'with `PARTICIPANTS` and `PARTICIPANT_ORIGINS`.',
+      }),
     maxTimeoutMs: z
       .number()
       .int()
@@ -55,6 +90,17 @@ export interface CoordinatorConfiguration extends Omit<Configuration, 'databases
   readonly callers: CredentialSource;
   readonly participantHosts: CredentialSource;
   readonly maxTimeoutMs: number;
+  /** Undefined if no participant is in another process. */
+  readonly remote: RemoteConfiguration | undefined;
+}
+
+/** The participants in other processes. */
+export interface RemoteConfiguration {
+  readonly participants: readonly { readonly name: string; readonly address: string }[];
+  /** The origins at which participants may register themselves. */
+  readonly allow: readonly string[];
+  /** What is sent to their hosts. */
+  readonly credentials: Credentials;
 }
 
 /**
@@ -73,7 +119,12 @@ export function readCoordinatorConfiguration(environment: NodeJS.ProcessEnv): Co
   );
   const access = given && gather(problems, () => accessOf(given));
   const decisionLog = given && gather(problems, () => decisionLogOf(given, true));
+  const remote = given && gather(problems, () => remoteOf(given, environment));
   if (given !== undefined) problems.push(...sharedTokensIn(given));
+  if (remote !== undefined && remote.allow.length > 0 && decisionLog?.kind === 'memory')
+    problems.push(
+      'PARTICIPANT_ORIGINS: needs a log that is kept, so that participants are known after a restart',
+    );
   if (
     given === undefined ||
     coordinator === undefined ||
@@ -96,6 +147,7 @@ export function readCoordinatorConfiguration(environment: NodeJS.ProcessEnv): Co
     decisionLog,
     coordinator,
     maxTimeoutMs,
+    remote,
     callers: rotatedCredentials('CALLER_TOKENS', environment),
     participantHosts: rotatedCredentials('PARTICIPANT_TOKENS', environment),
     ...(serviceLinks.length > 0 && { serviceLinks }),
@@ -116,4 +168,30 @@ function sharedTokensIn(given: z.output<typeof coordinatorProgramSchema>): strin
       ? []
       : [`${variable} and ${shared}: have a token in common`];
   });
+}
+
+/** @throws EnvironmentError without a token for the hosts. */
+function remoteOf(
+  {
+    participants = [],
+    participantOrigins: allow = [],
+    coordinatorToken,
+  }: z.output<typeof coordinatorProgramSchema>,
+  environment: NodeJS.ProcessEnv,
+): RemoteConfiguration | undefined {
+  if (participants.length + allow.length === 0) return undefined;
+  if (coordinatorToken === undefined) {
+    throw new EnvironmentError([
+      'COORDINATOR_TOKEN: is missing; set the token that hosts of participants know, or COORDINATOR_TOKEN_FILE',
+    ]);
+  }
+  const file = environment[`COORDINATOR_TOKEN${FILE_SUFFIX}`];
+  return { participants, allow, credentials: file === undefined ? coordinatorToken : credentialsFrom(file) };
+}
+
+function listIn(text: string): string[] {
+  return text
+    .split(/[\n,]/)
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
 }

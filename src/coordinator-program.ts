@@ -1,14 +1,20 @@
+import { join } from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { whereDecisionsAre } from './announcement.js';
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { DestinationStream } from 'pino';
-import { foundationOf } from './app.module.js';
+import { foundationOf, makeDecisionLog } from './app.module.js';
 import { type CoordinatorConfiguration, readCoordinatorConfiguration } from './coordinator-configuration.js';
+import { type DecisionLog, isSharedLog } from './coordinator/index.js';
+import { RegistrationFile, RemoteParticipantsModule } from './remote/index.js';
 import { CoordinatorServerModule } from './server/index.js';
 import { type Started, startProgram } from './start-application.js';
 
 /** Where callers and participants reach the coordinator. */
 const PREFIX = 'dtc';
+
+/** Beside the decisions. */
+const REGISTRATIONS = 'participants.json';
 
 /** Room for several payloads of the largest size in one request. */
 export const COORDINATOR_BODY_LIMIT_BYTES = 256 * 1024;
@@ -21,7 +27,8 @@ const DESCRIPTION =
 export class CoordinatorProgramModule {
   /** @param logs the destination of log lines. @default standard output */
   static forRoot(configuration: CoordinatorConfiguration, logs?: DestinationStream): DynamicModule {
-    const { imports, providers } = foundationOf(configuration, logs);
+    const log = makeDecisionLog(configuration.decisionLog);
+    const { imports, providers } = foundationOf(configuration, logs, log);
     const { access, callers, participantHosts, maxTimeoutMs } = configuration;
     return {
       module: CoordinatorProgramModule,
@@ -35,10 +42,22 @@ export class CoordinatorProgramModule {
           operators: access.operators,
           maxTimeoutMs,
         }),
+        ...remoteParticipants(configuration, log),
       ],
       providers,
     };
   }
+}
+
+function remoteParticipants(
+  { remote, decisionLog }: CoordinatorConfiguration,
+  log: DecisionLog,
+): DynamicModule[] {
+  if (remote === undefined) return [];
+  const registrations = isSharedLog(log)
+    ? log
+    : decisionLog.kind === 'sqlite' && new RegistrationFile(join(decisionLog.path, REGISTRATIONS));
+  return [RemoteParticipantsModule.forRoot({ ...remote, ...(registrations !== false && { registrations }) })];
 }
 
 /** Starts the coordinator without orders, as `startApplication` starts the shop. */

@@ -27,7 +27,7 @@ interface Carrying {
   [CARRIED]?: Transaction;
 }
 
-/** What another process has sent, whoever it is. */
+/** What another process has sent. Nothing of it is believed yet. */
 interface Sent {
   readonly id: unknown;
   readonly credential: unknown;

@@ -81,3 +81,15 @@ export class OtherMemberError extends CoordinatorError {
     );
   }
 }
+
+/** The coordinator takes no registrations at run time. @publicApi */
+export class RegistrationClosedError extends CoordinatorError {
+  readonly code = 'DTC_ADDRESS_REFUSED';
+
+  constructor() {
+    super(
+      'This coordinator takes no participants in other processes, so nothing was registered. Import RemoteParticipantsModule with the ' +
+        'options allow and registrations.',
+    );
+  }
+}

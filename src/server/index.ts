@@ -4,6 +4,7 @@ export {
   RequestKeyReusedError,
   OtherMemberError,
   OtherRunError,
+  RegistrationClosedError,
   RoleNeededError,
   TooManyKeysError,
   TooManyWaitingError,

@@ -15,6 +15,7 @@ import {
   type CoordinatorServerOptions,
   resolveSettings,
 } from './server.options.js';
+import { ServerParticipantsController } from './participants.controller.js';
 import { CallerTransactionsController } from './transactions.controller.js';
 
 const DEFAULT_PREFIX = 'dtc';
@@ -72,7 +73,10 @@ function configured(
   return {
     module: CoordinatorServerModule,
     imports,
-    controllers: [routesAt(prefix, CallerTransactionsController)],
+    controllers: [
+      routesAt(prefix, CallerTransactionsController),
+      routesAt(`${prefix.replace(/\/$/, '')}/participants`, ServerParticipantsController),
+    ],
     providers: [
       settings,
       {

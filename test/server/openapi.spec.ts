@@ -4,7 +4,9 @@ import { TestServer } from './support.js';
 
 /** Every route of the interface for callers and participants. */
 const ROUTES = [
+  'delete /dtc/participants/{name}',
   'get /dtc',
+  'get /dtc/participants',
   'get /dtc/transactions/{id}',
   'get /dtc/transactions/{id}/decision',
   'post /dtc/run',
@@ -13,6 +15,7 @@ const ROUTES = [
   'post /dtc/transactions/{id}/commit',
   'post /dtc/transactions/{id}/rollback',
   'post /dtc/transactions/{id}/rollback-only',
+  'put /dtc/participants/{name}',
 ];
 
 interface Operation {
@@ -46,7 +49,7 @@ describe('The OpenAPI document of the interface for callers', () => {
     expect(Object.keys(operations).toSorted()).toEqual(ROUTES);
     for (const route of ROUTES) {
       const [method, path] = route.split(' ') as [string, string];
-      const asked = path.replace('/dtc', '').replace('{id}', 'x');
+      const asked = path.replace('/dtc', '').replace(/\{\w+\}/, 'x');
       const { status } = await server.ask(method.toUpperCase(), asked, { token: undefined });
       expect([route, status]).toEqual([route, 401]);
     }

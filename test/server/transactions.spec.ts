@@ -281,6 +281,22 @@ describe.each(PLATFORMS)('Transactions over HTTP on %s', (_name, platform) => {
     expect((await server.ask(method, path, { token: undefined })).status).toBe(401);
   });
 
+  it('registers a participant only under the name of its credential, and only where that is allowed', async () => {
+    const body = { address: 'http://127.0.0.1:9/participants' };
+    const put = (name: string): ReturnType<TestServer['ask']> =>
+      server.ask('PUT', `/participants/${name}`, { body, token: PARTICIPANT.token });
+    const other = await put('stock');
+    expect([other.status, other.body.code]).toEqual([403, 'DTC_FORBIDDEN']);
+    const own = await put('inventory');
+    expect([own.status, own.body.code]).toEqual([403, 'DTC_ADDRESS_REFUSED']);
+    const removed = await server.ask('DELETE', '/participants/stock', { token: PARTICIPANT.token });
+    expect(removed.body.code).toBe('DTC_FORBIDDEN');
+    expect((await server.ask('GET', '/participants')).body.participants).toEqual([
+      { name: 'stock', address: null },
+      { name: 'money', address: null },
+    ]);
+  });
+
   it('lets a reader see and not act', async () => {
     const id = await server.begin(newKey());
     const seen = await server.ask('GET', `/transactions/${id}`, { token: READER.token });

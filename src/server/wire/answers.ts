@@ -118,3 +118,20 @@ export const greetingSchema = z
   })
   .meta({ id: 'Greeting' });
 export type GreetingAnswer = z.output<typeof greetingSchema>;
+
+/** A participant is registered. */
+export const registeredSchema = z
+  .object({ name: z.string(), address: z.string() })
+  .meta({ id: 'RegisteredParticipant' });
+
+/** The participants that transactions can name. */
+export const participantsSchema = z
+  .object({
+    participants: z.array(
+      z.object({
+        name: z.string(),
+        address: z.string().nullable().describe('Null for a participant in the process of the coordinator.'),
+      }),
+    ),
+  })
+  .meta({ id: 'RegisteredParticipants' });

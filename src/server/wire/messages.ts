@@ -82,3 +82,15 @@ export type RollbackMessage = z.output<typeof rollbackSchema>;
 
 /** A commit says nothing more. */
 export const commitSchema = z.strictObject({}).meta({ id: 'Commit' });
+
+/** Where a participant is reached. */
+export const registerSchema = z
+  .strictObject({
+    address: z
+      .string()
+      .min(1)
+      .max(2_000)
+      .describe('The URL of its host, with the prefix. Its origin must be one that the coordinator allows.'),
+  })
+  .meta({ id: 'RegisterParticipant' });
+export type RegisterMessage = z.output<typeof registerSchema>;
