@@ -2,6 +2,7 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { applicationSchema } from '../../src/configuration.js';
+import { coordinatorProgramSchema } from '../../src/coordinator-configuration.js';
 import { coordinatorOptionsSchema } from '../../src/coordinator/coordinator.options.js';
 import { LEGAL_TRANSITIONS, STATES } from '../../src/coordinator/index.js';
 import { participantOptionsSchema } from '../../src/coordinator/participant/participant.options.js';
@@ -42,6 +43,11 @@ const MADE = [
     file: 'docs/options.md',
     marker: 'variables',
     make: () => variableTable(applicationSchema, ['default', 'limits']),
+  },
+  {
+    file: 'docs/server.md',
+    marker: 'coordinator-variables',
+    make: () => variableTable(coordinatorProgramSchema, ['default', 'limits']),
   },
   {
     file: 'docs/postgres.md',
