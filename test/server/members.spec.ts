@@ -1,0 +1,109 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TransactionManager } from '../../src/client/index.js';
+import { branch } from '../../src/client/index.js';
+import { SharedMemoryLog } from '../../src/coordinator/testing/shared-memory-log.js';
+import { SharedMemoryStore } from '../../src/coordinator/testing/shared-memory-store.js';
+import { clientOf } from '../client/support.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
+import { ACCESS, TestServer } from './support.js';
+
+const LEASE_MS = 400;
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await once(server.close(), 'close');
+  return port;
+}
+
+describe('Several members behind their own addresses', () => {
+  const store = new SharedMemoryStore({ now: () => performance.now() });
+  let one: TestServer;
+  let two: TestServer;
+  let toOne: TcpProxy;
+  let client: TransactionManager;
+
+  /** Its address is that of the proxy before it. */
+  async function startMember(memberAddress: string, port = 0): Promise<TestServer> {
+    const log = new SharedMemoryLog(store);
+    const options = {
+      name: 'shop',
+      log,
+      leaseMs: LEASE_MS,
+      memberAddress,
+      completionWaitMs: 20,
+      retryBaseMs: 1,
+    };
+    return TestServer.start({ ...options, allowMemoryLog: true }, ACCESS, {}, undefined, port);
+  }
+
+  beforeAll(async () => {
+    const port = await freePort();
+    toOne = await TcpProxy.open({ host: '127.0.0.1', port });
+    one = await startMember(`http://127.0.0.1:${toOne.port}`, port);
+    two = await startMember('http://127.0.0.1:9');
+    client = clientOf([two, `http://127.0.0.1:${toOne.port}/dtc`], { giveUpAfterMs: 20_000 });
+  });
+  afterAll(async () => {
+    client.onApplicationShutdown();
+    await toOne.close();
+    await Promise.all([one.close().catch(() => {}), two.close()]);
+  });
+
+  it('know the keys of each other: a repeat at another member runs nothing again', async () => {
+    const branches = [{ participant: 'stock', payload: 1 }];
+    const first = await one.run('a-key', branches);
+    expect(first.body.status).toBe('committed');
+    expect((await two.run('a-key', branches)).body).toEqual(first.body);
+    expect(two.stock.calls).toEqual([]);
+    const other = await two.run('a-key', []);
+    expect([other.status, other.body.code]).toEqual([409, 'DTC_KEY_REUSED']);
+    expect((await two.ask('GET', '')).body.isShared).toBe(true);
+  });
+
+  it('say which member owns a transaction that was begun step by step, and the client goes there', async () => {
+    const id = await one.begin('stepwise');
+    const { epoch } = (await one.ask('GET', '')).body;
+    for (const path of ['commit', 'rollback', 'rollback-only']) {
+      const { status, body } = await two.ask('POST', `/transactions/${id}/${path}`);
+      expect([status, body.code, body.member]).toEqual([
+        409,
+        'DTC_OTHER_MEMBER',
+        { epoch, address: `http://127.0.0.1:${toOne.port}` },
+      ]);
+    }
+    expect((await two.enlist(id, 'stock', 'x')).body.code).toBe('DTC_OTHER_MEMBER');
+    expect((await two.ask('GET', `/transactions/${id}`)).body.status).toBe('elsewhere');
+
+    const joined = client.join(id);
+    await joined.enlist(branch('stock', 2));
+    expect(await joined.commit()).toEqual({ status: 'committed', transactionId: id });
+    expect(one.stock.effects.size).toBeGreaterThan(0);
+  });
+
+  it('give the outcome of a member that is gone, where its answer was lost', async () => {
+    const id = await one.begin('the-last-one');
+    const transaction = client.join(id);
+    await transaction.enlist(branch('stock', 3));
+    // Every answer is lost from here on.
+    toOne.rule = (data, direction) =>
+      direction === 'up' && data.includes('/commit') ? 'cut-answer' : 'pass';
+    const asked = transaction.commit();
+    await closing(one, toOne, id);
+    expect(await asked).toEqual({ status: 'committed', transactionId: id });
+
+    expect((await client.run({ branches: [branch('stock', 4)] })).status).toBe('committed');
+    expect(two.stock.count('prepare') + two.stock.count('commitOnePhase')).toBe(1);
+  });
+});
+
+/** The member commits, and is gone before any answer has left. */
+async function closing(member: TestServer, proxy: TcpProxy, id: string): Promise<void> {
+  for (let known = 'pending'; known === 'pending';)
+    known = (await member.ask('GET', `/transactions/${id}`)).body.status;
+  proxy.cut();
+  await member.close();
+}
