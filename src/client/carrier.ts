@@ -16,9 +16,9 @@ export interface AxiosLike {
 
 /** As much of a request of axios as is needed. @publicApi */
 export interface AxiosRequestLike {
-  headers: { set(name: string, value: string): unknown };
+  readonly headers: { set(name: string, value: string): unknown };
   // oxlint-disable-next-line typescript/no-explicit-any -- the fields of axios, which are of no interest here
-  [field: string]: any;
+  readonly [field: string]: any;
 }
 
 /** As much of a ClientProxy of `@nestjs/microservices` as is needed. @publicApi */
@@ -91,8 +91,7 @@ export class TransactionCarrier {
     axios.interceptors.request.use((request) => {
       const carried = Object.entries(this.headers(absolute(axios.getUri(request), request)));
       for (const [name, value] of carried) request.headers.set(name, value);
-      if (carried.length > 0) request['maxRedirects'] = 0;
-      return request;
+      return carried.length > 0 ? Object.assign(request, { maxRedirects: 0 }) : request;
     });
   }
 
