@@ -4,9 +4,9 @@ import { append, useLog } from './members.js';
 
 const APPEND = 'INSERT INTO dtc_log.decisions';
 
-describe('The log on PostgreSQL', () => {
-  const bench = useLog();
+const bench = useLog();
 
+describe('The log on PostgreSQL', () => {
   it('takes one round trip for a decision, and for 256 that wait, with three members as with one', async () => {
     const { log, id } = await bench.start({ isProxied: true });
     let [trips, last] = [0, 'down'];
@@ -223,8 +223,6 @@ describe('The log on PostgreSQL', () => {
 });
 
 describe('The log on PostgreSQL, where its server waits for a standby', () => {
-  const bench = useLog();
-
   it('takes a warning for an unknown result, and believes no row before a later write was replicated', async () => {
     const [member, other] = [await bench.start(), await bench.start({ statementTimeoutMs: 700 })];
     expect(await other.log.outcomeOf(member.id(1))).toMatchObject({ outcome: 'live' });

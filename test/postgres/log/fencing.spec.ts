@@ -6,9 +6,9 @@ import { LEASE, append, useLog } from './members.js';
 
 const FENCED = { code: 'DTC_FENCED' };
 
-describe('A fence of the log on PostgreSQL', () => {
-  const bench = useLog();
+const bench = useLog();
 
+describe('A fence of the log on PostgreSQL', () => {
   it('fault 28: refuses an append that waits for the row while the fence is set', async () => {
     const member = await bench.start();
     await bench.client.query('BEGIN');
@@ -103,8 +103,6 @@ describe('A fence of the log on PostgreSQL', () => {
 });
 
 describe('An incarnation of the log on PostgreSQL', () => {
-  const bench = useLog();
-
   it('lets no statement of an earlier connection have an effect after absent', async () => {
     const { log, claim, id } = await bench.start();
     const member = { log, claim, id };
@@ -135,8 +133,6 @@ describe('An incarnation of the log on PostgreSQL', () => {
 });
 
 describe('A timeline of the server of the log', () => {
-  const bench = useLog();
-
   async function failOver(): Promise<void> {
     await bench.client.query(`UPDATE dtc_log.epochs SET taken_on = '00000000', checked_on = '00000000'`);
     await bench.endSessions();
@@ -192,5 +188,29 @@ describe('A timeline of the server of the log', () => {
     await expect(member.log.check()).rejects.toMatchObject(behind);
     await expect(member.log.members.restart()).rejects.toMatchObject(behind);
     expect(await bench.recorded(member)).toEqual([1, 2]);
+  });
+});
+
+describe('A format of the log on PostgreSQL', () => {
+  it('is raised when every epoch that can write reads it, and never while another one is taken', async () => {
+    const [member, old] = [await bench.start(), await bench.start()];
+    await bench.client.query('UPDATE dtc_log.epochs SET last_format = 2 WHERE epoch = 1');
+    expect(await member.log.members.raiseFormat(2)).toBe(1);
+    await member.log.members.adopt(old.claim.epoch);
+
+    await bench.client.query('BEGIN');
+    await bench.client.query('UPDATE dtc_log.logs SET last_epoch = 3');
+    const raised = member.log.members.raiseFormat(2);
+    await bench.waiting('Lock');
+    await bench.client.query(
+      `INSERT INTO dtc_log.epochs SELECT log, 3, 'of an old version', 1, 0, 0, taken_on, checked_on, 1, 1, NULL, NULL, false
+       FROM dtc_log.epochs WHERE epoch = 1`,
+    );
+    await bench.client.query('COMMIT');
+    expect(await raised).toBe(1);
+
+    await bench.client.query('UPDATE dtc_log.epochs SET fenced_by = 1 WHERE epoch = 3');
+    expect(await member.log.members.raiseFormat(2)).toBe(2);
+    await expect(bench.start()).rejects.toMatchObject({ code: 'DTC_LOG_FORMAT' });
   });
 });
