@@ -62,6 +62,22 @@ describe('A run of a shared log', () => {
     expect(store.register).not.toHaveBeenCalled();
   });
 
+  it('is let in although a later one was, and has prepared a branch, between the two reads', async () => {
+    const state: { latest?: KnownRun; prepared: string[] } = { prepared: [] };
+    const read = <T>(what: () => T): Promise<T> => {
+      const seen = what();
+      Object.assign(state, { latest: fourth, prepared: [gid(4)] });
+      return Promise.resolve(seen);
+    };
+    const store = {
+      latest: () => read(() => state.latest),
+      prepared: () => read(() => state.prepared),
+      register: vi.fn<() => Promise<void>>(() => Promise.resolve()),
+    };
+
+    expect(await letIn(MEMBER, knowsFourth, store)).toBeUndefined();
+  });
+
   it('is not let in together with a run of a copy that comes at the same moment', async () => {
     const store = storeWith({});
     store.register.mockImplementation(() => {

@@ -295,6 +295,25 @@ describe('a wait for a synchronous standby that is cut short', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
   });
 
+  it('accepts a run only when it is known that no failover can lose that', async () => {
+    await standby("''");
+    const first = await manage();
+    await first.close();
+    await standby("'ghost'");
+    const manager = bench.make({ workConnections: 1 });
+    const next = runOf({ epoch: 2, isShared: true });
+    // After the first attempt the row of the run is there, and need not be written again.
+    for (let attempt = 1; attempt < 3; attempt++) {
+      await expect(cutWhile(manager.start(next, () => Promise.resolve(true)))).resolves.toMatchObject({
+        cause: UNKNOWN,
+      });
+      await expect(cutWhile(manager.recover(next))).resolves.toMatchObject(UNKNOWN);
+    }
+    await standby("''");
+    await manager.start(next);
+    await expect(manager.recover(next)).resolves.toEqual([]);
+  });
+
   it('acknowledges a commit only when a later write has waited to its end', async () => {
     await standby("''");
     await bench.server.query(

@@ -1,6 +1,7 @@
 import type { CoordinatorRun, IsOwnRun } from '../../coordinator/index.js';
 import { type RunConflict, letIn } from '../../sql/claim.js';
 import { PostgresStartUpError } from '../errors.js';
+import { REPLICATED_WRITE } from '../connection/replication.js';
 import { COORDINATOR_IN_GID, PARTICIPANT_IN_GID } from '../gid.js';
 import type { RunTable } from './run-table.js';
 import type { ClaimSession } from './session.js';
@@ -10,7 +11,7 @@ import type { ClaimSession } from './session.js';
  * held meanwhile.
  *
  * @throws PostgresStartUpError (`DTC_POSTGRES_OTHER_LOG`, `DTC_LOG_COPIED`, and those of the table of the
- * runs).
+ * runs); PostgresBranchError (`DTC_POSTGRES_NOT_REPLICATED`) when a failover may lose that the run was accepted.
  */
 export async function checkLog(
   session: ClaimSession,
@@ -27,6 +28,8 @@ export async function checkLog(
     register: () => runs.register(session, run, signal),
   });
   if (conflict !== undefined) throw refusal(conflict, participant, run);
+  // The row of the run may be one that an earlier attempt has left, whose wait for a standby was interrupted.
+  await session.query(signal, REPLICATED_WRITE);
 }
 
 /**

@@ -14,6 +14,8 @@ const SETTINGS = {
   default_transaction_isolation: 'read committed',
   default_transaction_read_only: 'off',
   synchronous_commit: 'on',
+  // The server reports an interrupted wait for a standby by a warning.
+  client_min_messages: 'warning',
 };
 
 /**

@@ -3,6 +3,7 @@ import type { CoordinatorRun } from '../../coordinator/index.js';
 import { keyOfRun } from '../../sql/claim.js';
 import { PostgresStartUpError } from '../errors.js';
 import { type ConnectionPool, unlessAborted } from '../connection/connection-pool.js';
+import { throwIfCutShort, waitsCutShort } from '../connection/replication.js';
 import { configure, textRows } from './session-identity.js';
 
 /**
@@ -120,9 +121,13 @@ export class ClaimSession {
     }
   }
 
-  /** A query on the session. Every column of its rows is text. */
+  /**
+   * A query on the session. Every column of its rows is text.
+   *
+   * @throws (as a rejection) PostgresBranchError (`DTC_POSTGRES_NOT_REPLICATED`) when its wait for a standby was interrupted.
+   */
   query<R>(signal: AbortSignal, text: string, values: readonly unknown[] = []): Promise<R[]> {
-    const result = this.last.then(() => textRows<R>(this.client, text, values));
+    const result = this.last.then(() => this.ask<R>(text, values));
     this.last = result.catch(() => {});
     return unlessAborted(signal, () => result);
   }
@@ -206,6 +211,13 @@ export class ClaimSession {
   /** Whether it belongs to this same run. */
   isOf(run: CoordinatorRun): boolean {
     return keyOfRun(this.run) === keyOfRun(run);
+  }
+
+  private async ask<R>(text: string, values: readonly unknown[]): Promise<R[]> {
+    const before = waitsCutShort(this.client);
+    const rows = await textRows<R>(this.client, text, values);
+    throwIfCutShort(this.client, before, 'The claim of a run');
+    return rows;
   }
 
   /** The connection was lost. */
