@@ -544,33 +544,116 @@ describe('A member that stops', () => {
 });
 
 describe('The slots of a database server', () => {
-  it('are divided among the living members and the epochs that are not settled', async () => {
+  const capacity = {
+    preparedTransactionsInUse: 0,
+    connections: 100,
+    connectionsInUse: 0,
+    workConnections: 4,
+    ownConnections: 6,
+  };
+
+  it('are divided among the living members, without those that an epoch that is gone still holds', async () => {
     const { cluster, payment } = shop();
     const [one, dead] = (await cluster.startSteady(2)) as [Member, Member];
     const { limits, parts } = one.coordinator.runtime;
-    const registered = parts.participants.registered()[0]!;
-    const limit = limits.limit(registered, {
-      server: 'one',
-      preparedTransactions: 12,
-      preparedTransactionsInUse: 0,
-      connections: 100,
-      connectionsInUse: 0,
-      workConnections: 4,
-      ownConnections: 6,
-    });
-    expect(limit.most).toBe(6);
+    const [stockThere, paymentThere] = parts.participants.registered();
+    const limit = limits.limit(paymentThere!, { ...capacity, server: 'one', preparedTransactions: 12 });
+    const other = limits.limit(stockThere!, { ...capacity, server: 'two', preparedTransactions: 12 });
+    expect([limit.most, other.most]).toEqual([6, 6]);
     await cluster.start();
     await cluster.advance(1_100);
-    expect(limit.most).toBe(4);
+    expect([limit.most, other.most]).toEqual([4, 4]);
 
     payment.script = { prepare: 'hang-after', rollback: ['throw', 'throw', 'throw', 'throw', 'yes'] };
     order(dead);
     await settled();
     dead.kill();
     await cluster.advance(4_000);
-    expect(limit.most).toBe(4);
+    // One branch of it is prepared at one server, and none at the other.
+    expect([limit.most, other.most]).toEqual([5, 6]);
     await cluster.advance(3 * LEASE_MS);
-    expect(limit.most).toBe(6);
+    expect([limit.most, other.most]).toEqual([6, 6]);
+  });
+
+  it('are not kept for epochs that stay open, since a participant elsewhere is out of reach', async () => {
+    const { cluster, stock, payment } = shop();
+    const [one] = (await cluster.startSteady(2)) as [Member, Member];
+    const { limits, members, parts } = one.coordinator.runtime;
+    const [stockThere, paymentThere] = parts.participants.registered();
+    const here = limits.limit(stockThere!, { ...capacity, server: 'one', preparedTransactions: 12 });
+    const there = limits.limit(paymentThere!, { ...capacity, server: 'two', preparedTransactions: 12 });
+    cluster.outOfReach.add(payment);
+    for (let number = 0; number < 4; number++) {
+      cluster.members.at(-1)!.kill();
+      await cluster.start();
+      await cluster.advance(LEASE_MS + 2_000);
+    }
+    expect(members.list.filter(({ isFenced }) => isFenced)).toHaveLength(4);
+    // What may be prepared out of reach counts for no more than the two that live.
+    expect([here.most, there.most]).toEqual([6, 3]);
+
+    cluster.outOfReach.clear();
+    await cluster.advance(2 * LEASE_MS);
+    expect(members.list.filter(({ isFenced }) => isFenced)).toEqual([]);
+    expect([here.most, there.most, stock.calls.length]).toEqual([6, 6, 0]);
+  });
+});
+
+describe('A member that goes on for long', () => {
+  it('forgets the epochs of others once the log has settled them, and still settles a prepare that lands late', async () => {
+    const landing = Promise.withResolvers<void>();
+    const { cluster, stock, payment } = shop({
+      payment: { prepare: [{ until: landing.promise }, 'yes'], commit: ['hang', 'yes'] },
+    });
+    const [dead, living] = (await cluster.startSteady(2)) as [Member, Member];
+    order(dead);
+    await settled();
+    dead.kill();
+    await cluster.start();
+    await cluster.advance(2 * LEASE_MS);
+    const decided = cluster.members.at(-1)!;
+    order(decided);
+    await cluster.advance(50);
+    decided.kill();
+    await cluster.advance(3 * LEASE_MS);
+    const { members, registry, restoredRuns } = living.coordinator.runtime;
+    expect(members.list.map(({ epoch }) => epoch)).toEqual([living.epoch]);
+    expect(effects(stock, payment)).toEqual([['rolled-back', 'committed'], ['committed']]);
+    const ids = stock.calls.map(({ branch: { transactionId } }) => transactionId);
+    for (const id of ids) {
+      expect(restoredRuns.of(id)).toBeUndefined();
+      expect(registry.isRestoredDecision(id)).toBe(false);
+    }
+
+    landing.resolve();
+    await settled();
+    await cluster.advance(SETTLED_WITHIN_MS);
+    expect(effects(stock, payment)).toEqual([
+      ['rolled-back', 'committed'],
+      ['committed', 'rolled-back'],
+    ]);
+  });
+
+  it('forgets its own earlier runs once nothing of them is kept, and finds their transactions until then', async () => {
+    const { cluster } = shop();
+    const [one, other] = (await cluster.startSteady(2, { retainFinishedMs: 60_000 })) as [Member, Member];
+    const { transactionId } = await order(one).outcome;
+    for (let number = 0; number < 3; number++) {
+      await other.log.members.adopt(one.epoch);
+      await cluster.advance(2 * LEASE_MS);
+    }
+    const { ids } = one.coordinator.runtime;
+    expect(one.epoch).toBe(5);
+    // Nothing was begun in the two in between.
+    expect(ids.formerRuns).toBe(1);
+    expect(one.coordinator.transactions.find(transactionId)).toMatchObject({ state: 'COMMITTED' });
+
+    await cluster.advance(60_000);
+    expect(ids.formerRuns).toBe(0);
+    expect(one.coordinator.transactions.find(transactionId)).toBeUndefined();
+    expect(await one.coordinator.transactions.outcomeOf(transactionId)).toMatchObject({
+      status: 'committed',
+    });
   });
 });
 

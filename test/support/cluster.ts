@@ -28,6 +28,8 @@ export class Cluster {
   readonly clock = new ManualClock();
   readonly store: SharedMemoryStore;
   readonly members: Member[] = [];
+  /** Participants that no member reaches now. */
+  readonly outOfReach = new Set<ScriptedParticipant>();
   /** Lists that are asked for meanwhile are answered only then, with what they held when they were asked for. */
   listsHeldUntil: Promise<void> | undefined;
 
@@ -167,6 +169,7 @@ export class Member {
   private link(target: ScriptedParticipant): TransactionParticipant {
     const call = async <T>(method: () => T | PromiseLike<T>): Promise<T> => {
       await this.gate();
+      if (this.cluster.outOfReach.has(target)) throw new Error('out of reach');
       const answer = await Promise.resolve()
         .then(method)
         .then(

@@ -16,7 +16,7 @@ import { type Rerun, Reruns } from './reruns.js';
 import { Restoration } from './restoration.js';
 import { type FoundRecords, RestoredRuns } from './restored-runs.js';
 import { TimeLimits } from './time-limits.js';
-import { TransactionIds } from '../protocol/index.js';
+import { type IdOrigin, TransactionIds, originOf } from '../protocol/index.js';
 import { ServerLimits } from './capacity/server-limits.js';
 import type { TransactionRecord } from './records.js';
 import { RequestKeys } from './request-keys.js';
@@ -157,7 +157,7 @@ export class CoordinatorRuntime {
     const known = this.registry.find(id);
     if (known !== undefined) return !known.isSettled;
     // It has its number, and waits for room.
-    if (this.limits.isWaiting(id)) return true;
+    if (this.limits.isWaiting(id) || this.keys.isWaiting(id)) return true;
     if (this.log.shared === undefined) return false;
     const origin = this.ids.originOf(id);
     if (origin.kind !== 'own' || this.ids.isCurrent(id)) return false;
@@ -205,6 +205,28 @@ export class CoordinatorRuntime {
   private answerForLog(): void {
     this.log.isUnsettled = (id) => this.mayCall(id);
     this.log.lowWaterMarks = () => this.lowWaterMarks();
+  }
+
+  /**
+   * Forgets what was kept of epochs that the log has settled since: of their transactions the log knows more. What this
+   * process still keeps of its own earlier runs is kept until its transactions are not kept any more.
+   */
+  forgetSettled(): void {
+    const { ids, log, members, registry } = this;
+    const isOver = ({ name, logId, epoch }: IdOrigin): boolean =>
+      name === log.run.name && logId === log.run.logId && !members.mayBeOpen(epoch);
+    for (const prefix of this.restoredRuns.forget(isOver)) {
+      registry.forgetDecisions(prefix);
+      this.restoration.forgetReported(prefix);
+    }
+    if (ids.formerRuns === 0) return;
+    const kept = new Set<string>();
+    registry.forEach(({ id }) => !ids.isCurrent(id) && kept.add(id.slice(0, id.lastIndexOf('.') + 1)));
+    ids.forgetFormer((prefix) => {
+      const isForgotten = !kept.has(prefix) && isOver(originOf(`${prefix}1`)!);
+      if (isForgotten) registry.forgetDecisions(prefix);
+      return isForgotten;
+    });
   }
 
   private makeReruns(): Reruns {

@@ -103,6 +103,11 @@ export class TransactionRegistry {
     return !this.ids.isCurrent(id) && this.ids.sequenceOf(id) !== 0;
   }
 
+  /** Forgets which transactions of a run are known to be committed: nothing of the run is open any more. */
+  forgetDecisions(prefix: string): void {
+    for (const id of this.restoredDecisions) if (id.startsWith(prefix)) this.restoredDecisions.delete(id);
+  }
+
   /** A commit record was found of a transaction that was begun in an earlier run of this process. */
   noteDecision(id: string): void {
     this.restoredDecisions.add(id);

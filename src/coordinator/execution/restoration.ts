@@ -112,6 +112,11 @@ export class Restoration {
     this.adopt(transaction, reports);
   }
 
+  /** Forgets which transactions of a run were restored without a record: nothing of the run is open any more. */
+  forgetReported(prefix: string): void {
+    for (const id of this.reportedIds) if (id.startsWith(prefix)) this.reportedIds.delete(id);
+  }
+
   /**
    * Whether a transaction belongs to this run or was restored before, even if it has ended and was dropped.
    */

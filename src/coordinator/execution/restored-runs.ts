@@ -1,6 +1,6 @@
 import type { CommitRecord, DecisionLog, HeuristicRecord } from '../log/decision-log.js';
 import type { CoordinatorRun } from '../participant/participant.js';
-import { idPrefixOf, originOf } from '../protocol/index.js';
+import { type IdOrigin, idPrefixOf, originOf } from '../protocol/index.js';
 
 /**
  * The records of a run that can write no more. They were read after the run was fenced, and so are complete.
@@ -18,6 +18,8 @@ export interface FoundRecords {
 
 /** A run whose records were taken up. */
 export interface RestoredRun {
+  /** The run. */
+  readonly run: IdOrigin;
   /** Whether its log is durable. */
   readonly durable: boolean;
   /** From 1, in the order in which they were taken up. */
@@ -29,6 +31,7 @@ export class RestoredRuns {
   /** By what the ids of their transactions begin with. */
   private readonly runs = new Map<string, RestoredRun>();
   private restorations = 0;
+  private taken = 0;
 
   /** Whether records are being loaded. */
   get isRestoring(): boolean {
@@ -45,14 +48,26 @@ export class RestoredRuns {
 
   /** How many runs were taken up. A list that was asked for since then is younger than the records of each of them. */
   get count(): number {
-    return this.runs.size;
+    return this.taken;
   }
 
   /** All records of a run are loaded. */
   add(run: CoordinatorRun): void {
     const prefix = idPrefixOf(run);
     const before = this.runs.get(prefix);
-    this.runs.set(prefix, { durable: run.durable, number: before?.number ?? this.runs.size + 1 });
+    const { name, logId, epoch, durable } = run;
+    this.runs.set(prefix, { run: { name, logId, epoch }, durable, number: before?.number ?? ++this.taken });
+  }
+
+  /**
+   * Forgets runs that nothing is open of any more: the log knows what became of their transactions.
+   *
+   * @returns what the ids of their transactions begin with.
+   */
+  forget(isOver: (run: IdOrigin) => boolean): string[] {
+    const forgotten = [...this.runs].filter(([, { run }]) => isOver(run)).map(([prefix]) => prefix);
+    for (const prefix of forgotten) this.runs.delete(prefix);
+    return forgotten;
   }
 
   /** @returns what is known of the run that a transaction is of; undefined when its records were not taken up. */

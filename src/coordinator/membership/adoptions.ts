@@ -25,6 +25,7 @@ export interface MemberReport {
 export interface TakesOver {
   takeOver(found: FoundRecords): Promise<unknown>;
   isClear(run: CoordinatorRun): boolean;
+  preparedBy(epoch: number, names: ReadonlySet<string>, since: number): number | undefined;
 }
 
 /**
@@ -72,6 +73,9 @@ export class Adoptions {
   private async pass(renewal: Renewal, judgement: Judgement): Promise<void> {
     let problem: { readonly error: unknown } | undefined;
     try {
+      const listed = new Set(renewal.epochs.map(({ epoch }) => epoch));
+      // What the log lists no more is settled. One that was settled before is adopted once more for its reports.
+      for (const epoch of this.open.keys()) if (!listed.has(epoch)) this.open.delete(epoch);
       for (const member of renewal.epochs) {
         if (!this.mayGoOn(judgement)) return;
         if (this.open.has(member.epoch) || !mayAdopt(member, renewal, judgement)) continue;

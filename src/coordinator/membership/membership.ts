@@ -33,7 +33,7 @@ export class Membership {
   constructor(
     private readonly runtime: CoordinatorRuntime,
     shared: SharedDecisionLog,
-    recovery: TakesOver,
+    private readonly recovery: TakesOver,
     private readonly report: (report: MemberReport) => void = () => {},
   ) {
     const { timeLimits, parts } = runtime;
@@ -111,8 +111,11 @@ export class Membership {
   private renewed(renewal: Renewal): void {
     const { runtime } = this;
     const { log, limits, members, parts } = runtime;
-    members.see(renewal);
-    limits.divideAmong(members.sharers);
+    members.see(renewal, parts.clock.now());
+    limits.divide(({ participants }) =>
+      members.divisionOf((epoch, since) => this.recovery.preparedBy(epoch, participants, since)),
+    );
+    runtime.forgetSettled();
     if (renewal.mustRestart !== null) {
       log.lose();
       return;

@@ -24,7 +24,7 @@ export interface IdOrigin {
 export class TransactionIds {
   private current: string;
   /** The prefixes of earlier runs of this process. */
-  private readonly former: string[] = [];
+  private former: string[] = [];
 
   /**
    * @param name the name of the coordinator: at most 32 characters, and no dot.
@@ -61,6 +61,16 @@ export class TransactionIds {
       throw new RangeError(`The decision log gives out the epoch ${epoch} a second time.`);
     this.former.push(this.current);
     this.current = next;
+  }
+
+  /** How many earlier runs of this process are still known. */
+  get formerRuns(): number {
+    return this.former.length;
+  }
+
+  /** Forgets earlier runs of this process, by what the ids of their transactions begin with. */
+  forgetFormer(isOver: (prefix: string) => boolean): void {
+    this.former = this.former.filter((prefix) => !isOver(prefix));
   }
 
   /** Whether an id was made in the present run, and not in an earlier run of this process. */

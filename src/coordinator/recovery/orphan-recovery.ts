@@ -22,8 +22,8 @@ interface Scan {
 
 /** What the latest complete list of a participant has of a shared log. */
 interface CompleteList extends Scan {
-  /** The epochs that have branches in it. */
-  readonly epochs: ReadonlySet<number>;
+  /** How many branches each epoch has in it. */
+  readonly epochs: ReadonlyMap<number, number>;
 }
 
 /**
@@ -81,13 +81,33 @@ export class OrphanRecovery {
    * @param number of the run, as {@link RestoredRuns} counts them.
    */
   isClear(epoch: number, number: number): boolean {
-    const listing = this.runtime.parts.participants
-      .registered()
-      .filter(({ instance }) => instance.recover !== undefined);
-    return listing.every((participant) => {
+    return this.listing().every((participant) => {
       const list = this.completeLists.get(participant);
       return list !== undefined && list.restoredRuns >= number && !list.epochs.has(epoch);
     });
+  }
+
+  /**
+   * How many branches an epoch that can start no more of them has prepared at some participants.
+   *
+   * @param names of the participants. One that cannot list its branches does not count.
+   * @param since when the epoch was known to be fenced. Lists that were asked for before do not count.
+   * @returns undefined while one of the participants has not given a complete list since.
+   */
+  preparedBy(epoch: number, names: ReadonlySet<string>, since: number): number | undefined {
+    let count = 0;
+    for (const participant of this.listing()) {
+      if (!names.has(participant.name)) continue;
+      const list = this.completeLists.get(participant);
+      if (list === undefined || list.askedAt < since) return undefined;
+      count += list.epochs.get(epoch) ?? 0;
+    }
+    return count;
+  }
+
+  private listing(): RegisteredParticipant[] {
+    const participants = this.runtime.parts.participants.registered();
+    return participants.filter(({ instance }) => instance.recover !== undefined);
   }
 
   /** Lists that arrive from now on are ignored. */
@@ -143,7 +163,7 @@ export class OrphanRecovery {
     const sightings = new Map<string, number>();
     const reopened = new Set<BranchRecord>();
     const undecided = new UndecidedTally(this.undecided.get(participant), now);
-    const epochs = new Set<number>();
+    const epochs = new Map<number, number>();
     const questions = { left: MAX_ASKED };
     let found = 0;
     const count = countListed(listed);
@@ -249,11 +269,11 @@ export class OrphanRecovery {
     return questions.left-- > 0 ? this.presumptions.ask((branch as PreparedBranch).transactionId) : 'leave';
   }
 
-  private noteEpoch(branch: ListedBranch, epochs: Set<number>): void {
+  private noteEpoch(branch: ListedBranch, epochs: Map<number, number>): void {
     const { log } = this.runtime;
     if (log.shared === undefined || !isPreparedBranch(branch)) return;
     const origin = originOf(branch.transactionId);
-    if (origin?.logId === log.run.logId) epochs.add(origin.epoch);
+    if (origin?.logId === log.run.logId) epochs.set(origin.epoch, (epochs.get(origin.epoch) ?? 0) + 1);
   }
 
   private rollBack(branch: PreparedBranch, participant: RegisteredParticipant): void {

@@ -76,6 +76,11 @@ export class Recovery {
     return restored !== undefined && this.orphans.isClear(run.epoch, restored.number);
   }
 
+  /** As {@link OrphanRecovery.preparedBy}. */
+  preparedBy(epoch: number, names: ReadonlySet<string>, since: number): number | undefined {
+    return this.orphans.preparedBy(epoch, names, since);
+  }
+
   /**
    * Tries each stalled branch once, and looks for orphans.
    *

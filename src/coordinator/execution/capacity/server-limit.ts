@@ -13,6 +13,17 @@ const WORK_PER_CONNECTION = 4;
 /** The number of slots that a transaction needs, by server. */
 export type Needs = ReadonlyMap<ServerLimit, number>;
 
+/** How the slots of a server are divided among the members of a coordinator. */
+export interface Division {
+  /** Among how many the slots are divided that are not held. */
+  readonly sharers: number;
+  /** How many slots are held by branches of members that are gone. */
+  readonly held: number;
+}
+
+/** A coordinator with a log of its own has all slots. */
+export const UNDIVIDED: Division = { sharers: 1, held: 0 };
+
 /** The use that one transaction makes of one server. */
 export interface Share {
   slots: number;
@@ -57,8 +68,7 @@ export class ServerLimit {
   private queueing: number;
   /** How many slots the server had free for us when it was asked. */
   private unused: number;
-  /** Among how many members the slots are divided. */
-  private sharers = 1;
+  private division = UNDIVIDED;
   private loweredAt = 0;
   private departedAt = 0;
   private betweenDeparturesMs = 0;
@@ -79,7 +89,8 @@ export class ServerLimit {
 
   /** How many slots the server has for us. */
   get most(): number {
-    return Math.max(1, Math.min(this.unused, Math.floor(this.total / this.sharers)));
+    const { sharers, held } = this.division;
+    return Math.max(1, Math.min(this.unused, Math.floor((this.total - held) / sharers)));
   }
 
   /** Whether other clients, or earlier runs of this coordinator, held slots at the server's last answer. */
@@ -87,17 +98,21 @@ export class ServerLimit {
     return this.unused < this.total;
   }
 
-  /** From now on all slots are divided among so many members, each of which has the same part. */
-  divideAmong(sharers: number): void {
-    if (sharers === this.sharers) return;
+  /**
+   * From now on each member has the same part of the slots that are not held.
+   *
+   * @returns whether that has changed how many there are for this one.
+   */
+  divide(division: Division): boolean {
     const before = this.most;
-    this.sharers = sharers;
+    this.division = division;
     this.grow(this.most - before);
+    return this.most !== before;
   }
 
   /** Whether the connections are fewer than all members together may open. */
   get lacksConnections(): boolean {
-    return this.ownConnections * this.sharers > this.connections;
+    return this.ownConnections * this.division.sharers > this.connections;
   }
 
   /**

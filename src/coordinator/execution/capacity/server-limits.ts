@@ -5,7 +5,7 @@ import { ServerBusyError } from '../../server-busy.error.js';
 import type { CallerSignal } from '../../gate/caller-signal.js';
 import type { Clock } from '../clock.js';
 import { QueueAhead } from './queue-ahead.js';
-import { type Needs, ServerLimit, type Share } from './server-limit.js';
+import { type Division, type Needs, ServerLimit, type Share, UNDIVIDED } from './server-limit.js';
 import { hasRoom, hasSlots, loadAt, needsOf, settle, slotsAt } from './server-needs.js';
 import type { TransactionRecord } from '../records.js';
 
@@ -67,7 +67,7 @@ export class ServerLimits {
   private readonly byServer = new Map<string, ServerLimit>();
   private readonly queue = new Set<Waiting>();
   private isServing = false;
-  private sharers = 1;
+  private divisionOf: (limit: ServerLimit) => Division = () => UNDIVIDED;
 
   constructor(private readonly parts: LimitsParts) {}
 
@@ -97,22 +97,22 @@ export class ServerLimits {
     let limit = this.byServer.get(server);
     if (limit === undefined) {
       limit = new ServerLimit(server, preparedTransactions, preparedTransactionsInUse);
-      limit.divideAmong(this.sharers);
       this.byServer.set(server, limit);
     }
     if (!limit.participants.has(name))
       limit.addConnections(capacity.workConnections, capacity.ownConnections);
     limit.connections = capacity.connections;
     limit.participants.add(name);
+    limit.divide(this.divisionOf(limit));
     return limit;
   }
 
-  /** From now on the slots of each server are divided among so many members. */
-  divideAmong(sharers: number): void {
-    if (sharers === this.sharers) return;
-    this.sharers = sharers;
-    for (const limit of this.byServer.values()) limit.divideAmong(sharers);
-    this.serve();
+  /** From now on the slots of each server are divided as is said, until it is said again. */
+  divide(divisionOf: (limit: ServerLimit) => Division): void {
+    this.divisionOf = divisionOf;
+    let isChanged = false;
+    for (const limit of this.byServer.values()) isChanged = limit.divide(divisionOf(limit)) || isChanged;
+    if (isChanged) this.serve();
   }
 
   /**
