@@ -1,6 +1,13 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { FULL_PASS } from '../../../src/postgres/log/purge.js';
+import { LogConnection, clientConfigOf } from '../../../src/postgres/log/session.js';
+import { until } from '../../support/postgres/branches.js';
 import { standby } from '../../support/postgres/standby.js';
 import { append, useLog } from './members.js';
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 const APPEND = 'INSERT INTO dtc_log.decisions';
 
@@ -121,6 +128,57 @@ describe('The log on PostgreSQL', () => {
     bench.proxy.repair();
     await append(member.log, member.id(3));
     expect(await bench.recorded(member)).toEqual([3]);
+  });
+
+  it('writes the end of a decision again by itself, when that has failed', async () => {
+    const timers = vi.spyOn(globalThis, 'setTimeout');
+    const member = await bench.start({ isProxied: true });
+    await append(member.log, member.id(1));
+    bench.proxy.cut();
+    await member.log.end(member.id(1));
+    const again = (): unknown => timers.mock.calls.find(([, ms]) => ms === 1_000)?.[0];
+    await until('it is to be written again', () => again() !== undefined);
+    bench.proxy.repair();
+    (again() as () => void)();
+    await until('it is written', async () => (await bench.recorded(member)).length === 0);
+    expect(await member.log.outcomeOf(member.id(1))).toEqual({ outcome: 'committed', record: null });
+  });
+
+  it('refuses at its close what waits for its turn', async () => {
+    const settings = { connectMs: 5_000, statementMs: 5_000 };
+    const connection = new LogConnection(clientConfigOf(bench.database.url), settings);
+    const gate = Promise.withResolvers<void>();
+    const started: string[] = [];
+    const first = connection.run(async (session) => {
+      started.push('first');
+      await gate.promise;
+      return session.query('SELECT 1');
+    });
+    const second = connection.run(() => Promise.resolve(started.push('second')));
+    await until('the first is under way', () => started.length === 1);
+    const closing = connection.close();
+    gate.resolve();
+
+    await expect(first).resolves.toHaveLength(1);
+    await expect(second).rejects.toThrow('closed');
+    await closing;
+    await expect(connection.run(() => Promise.resolve())).rejects.toThrow('closed');
+    expect(started).toEqual(['first']);
+  });
+
+  it('purges again soon after a pass that has left some, and then not before the next interval', async () => {
+    const [intervals, timers] = [vi.spyOn(globalThis, 'setInterval'), vi.spyOn(globalThis, 'setTimeout')];
+    const { log } = await bench.start();
+    const [purge] = intervals.mock.calls.at(-1)!;
+    const pass = vi.spyOn(log, 'purgeOutcomes').mockResolvedValueOnce(FULL_PASS).mockResolvedValue(0);
+    const again = (): unknown[] => timers.mock.calls.filter(([, ms]) => ms === 1_000).map(([next]) => next);
+    purge();
+    await until('another pass is to come', () => again().length === 1);
+    (again()[0] as () => void)();
+    expect(pass).toHaveBeenCalledTimes(2);
+    await pass.mock.results[1]!.value;
+    await log.check();
+    expect(again()).toHaveLength(1);
   });
 
   it('refuses a record that could not be read again, or is too large', async () => {
