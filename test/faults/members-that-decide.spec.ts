@@ -1,0 +1,126 @@
+import { describe, expect, it } from 'vitest';
+import { type Outcome, branch } from '../../src/coordinator/index.js';
+import { type ParticipantScript, ScriptedParticipant, settled } from '../../src/coordinator/testing/index.js';
+import { Cluster, LEASE_MS, type Member } from '../support/cluster.js';
+
+/** Within so long the transactions of a dead member are settled. */
+const SETTLED_WITHIN_MS = LEASE_MS + 2_000;
+
+interface Shop {
+  readonly cluster: Cluster;
+  readonly stock: ScriptedParticipant;
+  readonly members: readonly [Member, Member, ...Member[]];
+}
+
+async function shop(script: ParticipantScript, count = 2, options: object = {}): Promise<Shop> {
+  const stock = new ScriptedParticipant(script);
+  const cluster = new Cluster({ stock });
+  const members = (await cluster.startSteady(count, options)) as [Member, Member];
+  return { cluster, stock, members };
+}
+
+/** A transaction whose only branch decides. */
+function order({ coordinator }: Member): Promise<Outcome> {
+  return coordinator.transactions.run({ branches: [branch('stock', 1)] });
+}
+
+/**
+ * The record that names the branch is in the log, but the member does not know it. It is fenced, and another one asks the
+ * branch. The first finds out what the log holds when it has gone on with a new epoch.
+ *
+ * @param before is called when the member is fenced and does not know it yet.
+ */
+async function decidedTwice(before: (fenced: Member) => void = () => {}): Promise<Shop & { id: string }> {
+  const all = await shop({ commitOnePhase: 'yes' });
+  const { cluster, members } = all;
+  const [fenced, other] = members;
+  fenced.log.lookUp = () => new Promise(() => {});
+  fenced.log.failNext('unanswered');
+  const outcome = order(fenced);
+  await settled();
+  await other.log.members.adopt(fenced.epoch);
+  before(fenced);
+  await cluster.advance(3 * LEASE_MS);
+  expect(fenced.epoch).toBe(3);
+  const { status, transactionId } = await outcome;
+  expect(status).toBe('pending');
+  return { ...all, id: transactionId };
+}
+
+describe('fault 57 §: a branch that decides, and that another member has asked', () => {
+  it('is asked as a repeat by the member that was fenced: it does not do its work a second time', async () => {
+    const { stock, members, id } = await decidedTwice();
+
+    expect(stock.calls.map(({ branch: { run, attempt } }) => [run.epoch, attempt])).toEqual([
+      [2, 2],
+      [3, 2],
+    ]);
+    for (const { coordinator } of members)
+      expect(await coordinator.transactions.outcomeOf(id)).toMatchObject({ status: 'committed' });
+  });
+
+  it('is waited for while it is paused, and is not taken to have refused: it has committed', async () => {
+    const { cluster, stock, members, id } = await decidedTwice(({ coordinator }) => {
+      const [registered] = coordinator.runtime.parts.participants.registered();
+      registered!.paused = { since: 0, by: 'ann', reason: 'upgrade' };
+    });
+    const [{ coordinator }] = members;
+    expect(stock.calls.map(({ branch: { run } }) => run.epoch)).toEqual([2]);
+    expect(coordinator.transactions.find(id)).toMatchObject({ state: 'READY', decision: null });
+
+    coordinator.runtime.executor.resume('stock');
+    await cluster.advance(SETTLED_WITHIN_MS);
+    expect(coordinator.transactions.find(id)).toMatchObject({ state: 'COMMITTED' });
+  });
+});
+
+describe('fault 30 §: an inquiry about a transaction whose only branch has decided', () => {
+  it('is pending while the log has its record, though its member has forgotten it: it may have committed', async () => {
+    const { cluster, members } = await shop({ commitOnePhase: 'yes' }, 2, { retainFinished: 0 });
+    const [owner, other] = members;
+    const { log } = owner;
+    const end = log.end.bind(log);
+    const notes: string[] = [];
+    log.end = (id) => {
+      notes.push(id);
+      return Promise.resolve();
+    };
+    const { status, transactionId } = await order(owner);
+    expect(status).toBe('committed');
+    await cluster.advance(100);
+    expect(owner.coordinator.transactions.find(transactionId)).toBeUndefined();
+    expect(notes).toEqual([transactionId]);
+    const { transactions } = owner.coordinator;
+    expect(await transactions.outcomeOf(transactionId)).toEqual({ transactionId, status: 'pending' });
+
+    await end(transactionId);
+    for (const { coordinator } of [owner, other])
+      expect(await coordinator.transactions.outcomeOf(transactionId)).toMatchObject({ status: 'committed' });
+  });
+});
+
+describe('Several members that are gone', () => {
+  it('are adopted one by one: one that cannot be adopted keeps no other from it', async () => {
+    const { cluster, stock, members } = await shop({ prepare: 'hang-after' }, 3);
+    const [first, second, living] = members;
+    const { members: ofLog } = living!.log;
+    const adopt = ofLog.adopt.bind(ofLog);
+    let failures = 0;
+    Object.assign(ofLog, {
+      adopt: (epoch: number) =>
+        epoch === first.epoch ? Promise.reject(new Error(`no answer ${++failures}`)) : adopt(epoch),
+    });
+    for (const member of [first, second]) {
+      void order(member);
+      await settled();
+      member.kill();
+    }
+    await cluster.advance(SETTLED_WITHIN_MS);
+
+    expect(failures).toBeGreaterThan(1);
+    expect(Array.from(stock.effects.values())).toEqual(['prepared', 'rolled-back']);
+    Object.assign(ofLog, { adopt });
+    await cluster.advance(SETTLED_WITHIN_MS);
+    expect(Array.from(stock.effects.values())).toEqual(['rolled-back', 'rolled-back']);
+  });
+});
