@@ -63,6 +63,10 @@ export abstract class PostgresParticipantBase<P>
     return this.resourceManager.recover(run);
   }
 
+  endSessionsOf(run: CoordinatorRun): Promise<void> {
+    return this.resourceManager.endSessionsOf(run);
+  }
+
   capacity(): Promise<ParticipantCapacity> {
     return this.resourceManager.capacity();
   }

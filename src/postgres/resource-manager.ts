@@ -30,6 +30,7 @@ import { gidOf } from './gid.js';
 import { GuardPurge } from './guard/purge.js';
 import { GuardTable } from './guard/table.js';
 import { unlessAborted } from './connection/connection-pool.js';
+import { endSessionsOf } from './connection/fenced-sessions.js';
 import { awaitingReplicas } from './connection/replication.js';
 import { type PostgresOptions, type ResolvedPostgresSettings, resolvePostgresOptions } from './options.js';
 import { capacityOf } from './connection/server-capacity.js';
@@ -184,6 +185,22 @@ export class PostgresResourceManager {
     );
     const branches = gids.map((gid) => branchOf(gid, this.participant));
     return branches.filter((branch) => branch !== undefined);
+  }
+
+  /**
+   * Ends the sessions in which a run that was fenced is at work here, if the role of the participant may.
+   *
+   * @param run of a log that several members share; only such a run names its sessions.
+   * @throws when the server does not answer in time.
+   */
+  async endSessionsOf(run: CoordinatorRun): Promise<void> {
+    await this.ready();
+    const signal = AbortSignal.timeout(this.settings.recoverTimeoutMs);
+    const count = await this.connections.completion.run(signal, (client) => endSessionsOf(client, run));
+    if (count === 0) return;
+    this.logger.log(
+      `"${this.participant}": ended the sessions of epoch ${run.epoch}, which was fenced: ${count}`,
+    );
   }
 
   /** @returns the capacity of the database server. @throws when it does not answer in time. */

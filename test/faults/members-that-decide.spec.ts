@@ -99,6 +99,24 @@ describe('fault 30 §: an inquiry about a transaction whose only branch has deci
   });
 });
 
+describe('A member that is gone', () => {
+  it('has its sessions ended at the participants once it is fenced, and one that is down delays nothing', async () => {
+    const [stock, payment] = [new ScriptedParticipant({ prepare: 'hang-after' }), new ScriptedParticipant()];
+    const cluster = new Cluster({ stock, payment });
+    const [dead, living] = (await cluster.startSteady(2)) as [Member, Member];
+    void order(dead);
+    await settled();
+    expect(cluster.sessionsEnded).toEqual([]);
+    dead.kill();
+    cluster.outOfReach.add(payment);
+    while (living.adopted.length === 0) await cluster.advance(50);
+    await settled();
+    expect(cluster.sessionsEnded).toEqual([dead.epoch]);
+    await cluster.advance(1_100);
+    expect(Array.from(stock.effects.values())).toEqual(['rolled-back']);
+  });
+});
+
 describe('Several members that are gone', () => {
   it('are adopted one by one: one that cannot be adopted keeps no other from it', async () => {
     const { cluster, stock, members } = await shop({ prepare: 'hang-after' }, 3);

@@ -19,8 +19,8 @@ beforeAll(async () => {
     await server.createDatabase(),
     await server.createDatabase(),
   ];
-  await openAccounts(left, 'ann', 'bob', 'cid');
-  await openAccounts(right, 'ann', 'bob', 'cid');
+  await openAccounts(left, 'ann', 'bob', 'cid', 'dan');
+  await openAccounts(right, 'ann', 'bob', 'cid', 'dan');
 });
 
 afterEach(async () => {
@@ -90,6 +90,32 @@ describe('Members over a log in PostgreSQL and the same databases', () => {
     });
     expect(await balances('cid')).toEqual([90, 110]);
     expect(await balances('ann')).toEqual([90, 110]);
+  });
+
+  it('fault 57: end at once the open work of one that stands still, with the locks that it holds', async () => {
+    const [still, other] = [await startMember(), await startMember()];
+    const gate = Promise.withResolvers<void>();
+    const isAtWork = Promise.withResolvers<void>();
+    still.right.afterWork = () => {
+      isAtWork.resolve();
+      return gate.promise;
+    };
+    const runtime = still.application.get(CoordinatorRuntime);
+    const { onSweep } = runtime;
+    const undecided = transfer(still, 'dan', 60_000);
+    await isAtWork.promise;
+    runtime.onSweep = () => {};
+
+    // It has the rows of the account in both databases, for a minute.
+    await until('another one gets them', async () => {
+      const outcome = await transfer(other, 'dan').catch(() => undefined);
+      return outcome?.status === 'committed';
+    });
+
+    gate.resolve();
+    runtime.onSweep = onSweep;
+    expect(await undecided).toMatchObject({ status: 'aborted' });
+    expect(await balances('dan')).toEqual([90, 110]);
   });
 
   it('are handed at once what one that stops has left', async () => {

@@ -30,6 +30,8 @@ export class Cluster {
   readonly members: Member[] = [];
   /** Participants that no member reaches now. */
   readonly outOfReach = new Set<ScriptedParticipant>();
+  /** The epochs whose sessions the participants were told to end, in the order in which that came. */
+  readonly sessionsEnded: number[] = [];
   /** Lists that are asked for meanwhile are answered only then, with what they held when they were asked for. */
   listsHeldUntil: Promise<void> | undefined;
 
@@ -190,6 +192,7 @@ export class Member {
           await this.cluster.listsHeldUntil;
           return list;
         }),
+      endSessionsOf: ({ epoch }) => call(() => void this.cluster.sessionsEnded.push(epoch)),
       preparesDurably: true,
       ...(target.commitOnePhase !== undefined && {
         commitOnePhase: (branch: Branch) =>

@@ -3,6 +3,7 @@ import type { FoundRecords } from '../execution/restored-runs.js';
 import { LATE } from '../execution/time-limits.js';
 import type { TransactionRecord } from '../execution/records.js';
 import { textAt } from '../gate/failure.js';
+import { settled } from '../gate/settled.js';
 import { messageOf } from '../gate/texts.js';
 import type { AdoptedRun, LogMembers, MemberEpoch, Renewal } from '../log/shared-log.js';
 import type { CoordinatorRun } from '../participant/participant.js';
@@ -110,6 +111,7 @@ export class Adoptions {
 
   private async takeOver(found: AdoptedRun, member: MemberEpoch): Promise<void> {
     const { run, decisions, reports } = found;
+    this.endSessionsOf(run);
     await this.recovery.takeOver({ run, decisions, reports });
     this.open.set(run.epoch, run);
     const of = run.epoch === member.epoch && member.member !== '' ? ` of the member "${member.member}"` : '';
@@ -120,6 +122,18 @@ export class Adoptions {
       level: run.durable ? 'log' : 'error',
       message: `Adopted epoch ${run.epoch}${of}. Decisions to deliver: ${decisions.length}. ${rest}`,
     });
+  }
+
+  /** Its process may stand still, with open work that holds locks. A participant that is down delays nothing here. */
+  private endSessionsOf(run: CoordinatorRun): void {
+    for (const { instance, name, isClaimed } of this.runtime.parts.participants.registered()) {
+      if (!isClaimed || instance.endSessionsOf === undefined) continue;
+      void settled(() => instance.endSessionsOf!(run)).then((answer) => {
+        if (!('error' in answer)) return;
+        const message = `"${name}" has not ended the sessions of epoch ${run.epoch}, so their locks stay until the deadline of their work`;
+        this.report({ level: 'warn', message: `${message}: ${messageOf(answer.error)}` });
+      });
+    }
   }
 
   /** Tells the log which epochs have nothing open any more. */

@@ -10,6 +10,7 @@ const OPTIONAL_METHODS = [
   'commitOnePhase',
   'claim',
   'recover',
+  'endSessionsOf',
   'capacity',
   'branchStarted',
   'branchEnded',

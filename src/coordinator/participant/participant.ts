@@ -262,6 +262,17 @@ export interface TransactionParticipant<P = unknown> {
   recover?(run?: CoordinatorRun): readonly PreparedBranch[] | PromiseLike<readonly PreparedBranch[]>;
 
   /**
+   * Ends at once what a run is still doing here that another member of a shared log has fenced: open transactions, with the
+   * locks that they hold. The run can decide nothing any more, but its process may stand still. Branches that are prepared
+   * stay: the coordinator rolls them back, or commits them.
+   *
+   * Optional, and nothing waits for it: without it, such work ends at its deadline. An error is logged and changes nothing.
+   *
+   * @param run the run that was fenced.
+   */
+  endSessionsOf?(run: CoordinatorRun): void | PromiseLike<void>;
+
+  /**
    * Reports the capacity of the server behind the participant. Optional: with it, the coordinator starts no
    * more transactions than the server can take, counted over all participants on it. The coordinator asks at
    * the start or at registration. While other clients use slots, it asks again, at most every five seconds.

@@ -107,7 +107,7 @@ async function send(
   statements: readonly QueryConfig[],
 ): Promise<Sent> {
   const mayLock = statements.some((statement) => ADVISORY.test(statement.text));
-  const begin = work.begin(ending.gid, 'BEGIN', branch.deadline);
+  const begin = work.begin(ending.gid, 'BEGIN', branch);
   const readying = work.ready(client, branch.deadline, false);
   if (!client.pipeline) await readying;
   const end = work.endings.scriptOf(client, ending, mayLock);

@@ -7,10 +7,12 @@ import { BranchEndings, type Ending, START, rollBack, workFailed } from './endin
 import { BranchSessions, type ServerFacts } from './session.js';
 import { PostgresBranchError } from '../errors.js';
 import { together } from '../connection/own-client.js';
+import { applicationOf } from '../connection/own-names.js';
 import type { GuardTable } from '../guard/table.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { awaitReplicas } from '../connection/replication.js';
 import { spoil } from '../connection/spoiled.js';
+import { quoted } from '../../sql/gid.js';
 import { codeOf, databaseErrorIn, meaningOf, refusalOf } from '../sqlstate.js';
 import { TransactionWatch } from './transaction-watch.js';
 
@@ -65,7 +67,7 @@ export class BranchWork {
     // On a pipelined connection the first statement of the work need not wait: if BEGIN fails, it fails too.
     const isAhead = client.pipeline && readying === undefined;
     const { begin, ahead } = together(client, () => ({
-      begin: this.open(client, readying, this.begin(gid, 'BEGIN READ WRITE', branch.deadline)),
+      begin: this.open(client, readying, this.begin(gid, 'BEGIN READ WRITE', branch)),
       ahead: isAhead ? settle(() => work(loan.client, branch), loan.failed) : undefined,
     }));
     try {
@@ -117,11 +119,21 @@ export class BranchWork {
     return this.sessions.ready(client, readOnly);
   }
 
-  /** @returns the statements that open the transaction of a branch, write its guard row and limit it. */
-  begin(gid: string, begin: 'BEGIN' | 'BEGIN READ WRITE', deadline: number): readonly string[] {
+  /**
+   * @returns the statements that open the transaction of a branch, write its guard row and limit it. Of a run that another one
+   * may fence while it stands still, the session says until its end that it works for the run.
+   */
+  begin(
+    gid: string,
+    begin: 'BEGIN' | 'BEGIN READ WRITE',
+    { deadline, run }: Pick<Branch, 'deadline' | 'run'>,
+  ): readonly string[] {
     const limits = this.sessions.limitsOf(Math.max(0, remainingUntil(deadline)));
+    const name = run.isShared === true ? [`SET LOCAL application_name = ${quoted(applicationOf(run))}`] : [];
     const insert = this.guard.insertWork(gid, limits);
-    return this.sessions.checksReads ? [begin, `SAVEPOINT ${START}`, insert] : [begin, insert];
+    return this.sessions.checksReads
+      ? [begin, ...name, `SAVEPOINT ${START}`, insert]
+      : [begin, ...name, insert];
   }
 
   /** Opens a transaction in a session that is being made ready for it. */

@@ -1,5 +1,6 @@
 import type { ClientBase, CustomTypesConfig, PoolClient } from 'pg';
-import { type CoordinatorRun, idPrefixOf } from '../../coordinator/index.js';
+import type { CoordinatorRun } from '../../coordinator/index.js';
+import { applicationOf } from '../connection/own-names.js';
 import { SINCE, identityOf } from '../connection/server-session.js';
 
 /**
@@ -17,13 +18,6 @@ const SETTINGS = {
   // The server reports an interrupted wait for a standby by a warning.
   client_min_messages: 'warning',
 };
-
-/**
- * This name shows others which run holds a lock; everyone may see it in pg_stat_activity. It proves nothing.
- */
-export function applicationOf(run: CoordinatorRun): string {
-  return `dtc ${idPrefixOf(run).slice(0, -1)}`;
-}
 
 /** @returns the identity of the session in the server itself: a proxy in between may report another. */
 export async function configure(client: PoolClient, run: CoordinatorRun): Promise<string> {
