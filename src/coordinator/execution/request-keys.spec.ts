@@ -244,6 +244,11 @@ describe('While a request waits for its key', () => {
     const running = run();
     await settled();
     expect(await coordinator.transactions.outcomeOf(id)).toEqual({ transactionId: id, status: 'pending' });
+    const { run: current } = coordinator.runtime.log;
+    expect(current.isUnsettled!(id)).toBe(true);
+    // A participant that is told that it is over would refuse it.
+    const [mark] = current.lowWaterMarks!();
+    expect(mark!.sequence).toBeLessThan(coordinator.runtime.ids.sequenceOf(id));
     gate.resolve();
     expect(await running).toEqual({ status: 'committed', transactionId: id });
   });
