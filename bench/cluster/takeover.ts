@@ -161,8 +161,6 @@ class Fleet {
     const markers = await this.books.markers(this.asked.map(({ order }) => order.key));
     for (const asked of this.asked) {
       const ids = PARTICIPANTS.map((_, index) => markers[index]!.get(asked.order.key) ?? []);
-      // What a killed member has not answered is not asked for again here: it is complete, or not there at all.
-      if (asked.answer !== undefined && 'nothing' in asked.answer) asked.ids.clear();
       wrong.push(...judge(asked, { ids }));
     }
     wrong.push(...(await this.books.prepared()).map((gid) => `${gid} is prepared`));
@@ -192,7 +190,7 @@ class Fleet {
         order: {
           key: `order-${this.asked.length}`,
           manner: 'plain',
-          isStepwise: false,
+          way: 'at once',
           item: Math.floor(this.random() * ROWS),
           account: Math.floor(this.random() * ROWS),
           quantity: 1,
@@ -200,6 +198,8 @@ class Fleet {
         of: member.name,
         ids: new Set(),
         answer: undefined,
+        others: [],
+        inquired: [],
         known: new Map(),
         lastKnown: 'nothing',
       };

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Random } from '../simulation/random.js';
 import { ITEMS } from './books.js';
 import type { Cluster, Place } from './cluster.js';
-import type { Answer } from './member-process.js';
+import type { Answer, MemberProcess } from './member-process.js';
 import type { Manner, Order } from './messages.js';
 
 const AT_ONCE = 4;
@@ -12,6 +12,11 @@ const THINKING_MS = 15;
 const REFUSED_MS = 50;
 /** How long a caller waits until it asks again for an outcome. */
 const ASK_AGAIN_MS = 150;
+/** How long a caller with a key waits for an answer until it asks another member. */
+const IMPATIENT_MS = 1_500;
+/** So often a caller with a key asks until it gives up. */
+const MOST_REPEATS = 6;
+const WAYS: readonly Order['way'][] = ['at once', 'stepwise', 'keyed'];
 const MANNERS: readonly Manner[] = ['plain', 'plain', 'plain', 'plain', 'refused', 'one-phase', 'read-only'];
 
 /** An order, and what its caller was told. */
@@ -22,7 +27,11 @@ export interface Asked {
   /** The transactions that have run for it: more than one when it was run again after a conflict. */
   readonly ids: Set<string>;
   answer: Answer | undefined;
-  /** What other members have said of its transactions, when the caller had no final answer. */
+  /** What its caller was told before, or by another member, when it had asked with its key more than once. */
+  readonly others: Answer[];
+  /** The transactions that other members were asked for, as the caller had no final answer. */
+  inquired: readonly string[];
+  /** What they have said. */
   readonly known: Map<string, 'committed' | 'aborted'>;
   /** What was said last of those that nothing final is known of. */
   lastKnown: string;
@@ -36,7 +45,9 @@ export class Callers {
   private isStopping = false;
   private isPatient = true;
   private orders = 0;
+  private readonly late: Promise<void>[] = [];
   askedAgain = 0;
+  repeats = 0;
 
   constructor(
     private readonly cluster: () => Cluster,
@@ -60,6 +71,7 @@ export class Callers {
   async stop(): Promise<void> {
     this.isStopping = true;
     await Promise.all(this.lanes);
+    await Promise.all(this.late.splice(0));
   }
 
   /** @returns a promise that resolves when nothing is asked for any more; nothing is asked again once this gives up. */
@@ -90,14 +102,41 @@ export class Callers {
         of: member.name,
         ids: new Set(),
         answer: undefined,
+        others: [],
+        inquired: [],
         known: new Map(),
         lastKnown: 'nothing',
       };
       this.asked.set(asked.order.key, asked);
-      asked.answer = await member.order(asked.order);
+      if (asked.order.way === 'keyed') asked.answer = await this.repeatedly(asked, member);
+      else asked.answer = await member.order(asked.order);
       if (!isFinal(asked.answer)) this.inquire(asked);
       await pause('refused' in asked.answer ? REFUSED_MS : this.random.between(0, THINKING_MS));
     }
+  }
+
+  /** Asks for an order until it is committed. What an impatient caller hears late counts as well. */
+  private async repeatedly(asked: Asked, first: MemberProcess): Promise<Answer> {
+    let member: MemberProcess | undefined = first;
+    let last: Answer = { nothing: true };
+    for (let attempt = 0; attempt < MOST_REPEATS; attempt++) {
+      if (member !== undefined) {
+        const answer = member.order(asked.order);
+        const heard = await Promise.race([answer, pause(IMPATIENT_MS)]);
+        if (heard === undefined) this.late.push(answer.then((late) => void asked.others.push(late)));
+        else {
+          asked.others.push(heard);
+          last = heard;
+        }
+        if (heard !== undefined && isCommitted(heard)) return heard;
+        if (heard !== undefined && 'told' in heard && asked.order.manner === 'refused') return heard;
+      }
+      this.repeats++;
+      await pause(ASK_AGAIN_MS);
+      const { members } = this.cluster();
+      member = members.length === 0 ? undefined : this.random.pick(members);
+    }
+    return last;
   }
 
   private nextOrder(): Order {
@@ -105,7 +144,7 @@ export class Callers {
     return {
       key: `order-${++this.orders}`,
       manner: random.pick(MANNERS),
-      isStepwise: random.chance(0.5),
+      way: random.pick(WAYS),
       item: random.whole(0, ITEMS - 1),
       account: random.whole(0, ITEMS - 1),
       quantity: random.whole(1, 5),
@@ -118,7 +157,8 @@ export class Callers {
     if (answer !== undefined && 'told' in answer) asked.ids.add(answer.told.transactionId);
     if (asked.ids.size === 0) return;
     this.askedAgain++;
-    const inquiry = Promise.all([...asked.ids].map((id) => this.untilKnown(asked, id))).then(() => {});
+    asked.inquired = [...asked.ids];
+    const inquiry = Promise.all(asked.inquired.map((id) => this.untilKnown(asked, id))).then(() => {});
     this.inquiries.add(inquiry);
     void inquiry.finally(() => this.inquiries.delete(inquiry));
   }
@@ -136,6 +176,10 @@ export class Callers {
       await pause(ASK_AGAIN_MS);
     }
   }
+}
+
+function isCommitted(answer: Answer): boolean {
+  return 'told' in answer && answer.told.status === 'committed';
 }
 
 function isFinal(answer: Answer): boolean {

@@ -17,8 +17,17 @@ function askedFor(
   answer: Asked['answer'],
   known: [string, 'committed' | 'aborted'][] = [],
 ): Asked {
-  const order = { key: 'order-1', manner, isStepwise: false, item: 1, account: 1, quantity: 1 };
-  return { order, of: 'member 1.1', ids: new Set(['t1']), answer, known: new Map(known), lastKnown: '' };
+  const order: Asked['order'] = { key: 'order-1', manner, way: 'at once', item: 1, account: 1, quantity: 1 };
+  return {
+    order,
+    of: 'member 1.1',
+    ids: new Set(['t1']),
+    answer,
+    others: [],
+    inquired: known.map(([id]) => id),
+    known: new Map(known),
+    lastKnown: '',
+  };
 }
 
 function told(status: 'committed' | 'aborted' | 'pending' | 'heuristic', decision?: string): Asked['answer'] {
@@ -52,8 +61,10 @@ describe('what callers of a cluster were told, held against the databases', () =
     ['against its decision', asked(told('heuristic')), EVERYWHERE],
     ['is aborted as a member says of t1', asked({ nothing: true }, [['t1', 'aborted']]), EVERYWHERE],
     ['is committed as a member says of t1', asked(told('pending'), [['t1', 'committed']]), NOWHERE],
-    ['is not known at any member', asked({ nothing: true }), EVERYWHERE],
+    ['is not known at any member', { ...asked({ nothing: true }), inquired: ['t1'] }, EVERYWHERE],
     ['was never answered', asked(undefined), NOWHERE],
+    ['is done by nothing', { ...asked(told('aborted')), others: [told('committed')!] }, NOWHERE],
+    ['and before aborted', { ...asked(told('committed')), others: [told('aborted')!] }, EVERYWHERE],
     ['has changed something', askedFor('refused', { nothing: true }, [['t1', 'committed']]), EVERYWHERE],
   ])('are wrong: %s', (wrong, one, ids) => {
     expect(judge(one, { ids }).join()).toContain(wrong);

@@ -1,4 +1,5 @@
 import type { Asked } from './callers.js';
+import type { Answer } from './member-process.js';
 
 /** What is known of an order, past the members. */
 export interface Found {
@@ -24,7 +25,11 @@ export function judge(asked: Asked, { ids }: Found): string[] {
     return [`${what} is in some databases and not in all: ${JSON.stringify(ids)}`];
   if (done !== undefined && (order.manner === 'refused' || order.manner === 'read-only'))
     return [`${what} has changed something: ${done}`];
-  return [...wrongAnswer(what, asked, done), ...wrongKnown(what, asked, done)];
+  return [
+    ...(order.way === 'keyed' ? wrongRepeat(what, asked, answer, done) : wrongAnswer(what, asked, done)),
+    ...asked.others.flatMap((answer) => wrongRepeat(what, asked, answer, done)),
+    ...wrongKnown(what, asked, done),
+  ];
 }
 
 /** @param done the transaction that was committed. */
@@ -40,22 +45,28 @@ function wrongAnswer(what: string, { order, answer }: Asked, done: string | unde
   return status === 'aborted' && done !== undefined ? [`${what} is done`] : [];
 }
 
-/** What members said to a caller that asked again. */
-function wrongKnown(what: string, asked: Asked, done: string | undefined): string[] {
-  const { order, known, ids, lastKnown, answer } = asked;
-  const wrong: string[] = [];
-  const isOpen = !('refused' in answer!) && !('told' in answer! && isFinal(answer.told.status));
-  for (const id of ids) {
-    const said = known.get(id);
-    if (said === undefined) {
-      if (isOpen) wrong.push(`${what} is not known at any member; what was said last: ${lastKnown}`);
-    } else if (order.manner !== 'read-only' && (said === 'committed') !== (id === done)) {
-      wrong.push(`${what} is ${said} as a member says of ${id}, and ${done ?? 'nothing'} was done`);
-    }
-  }
-  return wrong;
+/** What a caller with a key was told at another time. The key is free after an abort, so a later request may be done. */
+function wrongRepeat(what: string, { order }: Asked, answer: Answer, done: string | undefined): string[] {
+  if (!('told' in answer) || order.manner === 'read-only') return [];
+  const { status, decision, transactionId } = answer.told;
+  const isPromised = status === 'committed' || decision === 'commit';
+  if (status === 'heuristic' || (isPromised && transactionId !== done))
+    return [`${what} and before ${JSON.stringify(answer)}, is done by ${done ?? 'nothing'}`];
+  return status === 'aborted' && transactionId === done
+    ? [`${what} and before aborted, is done by ${done}`]
+    : [];
 }
 
-function isFinal(status: string): boolean {
-  return status === 'committed' || status === 'aborted';
+/** What members said to a caller that asked again. */
+function wrongKnown(what: string, asked: Asked, done: string | undefined): string[] {
+  const { order, known, inquired, lastKnown } = asked;
+  const wrong: string[] = [];
+  for (const id of inquired) {
+    const said = known.get(id);
+    if (said === undefined)
+      wrong.push(`${what} is not known at any member; what was said last: ${lastKnown}`);
+    else if (order.manner !== 'read-only' && (said === 'committed') !== (id === done))
+      wrong.push(`${what} is ${said} as a member says of ${id}, and ${done ?? 'nothing'} was done`);
+  }
+  return wrong;
 }

@@ -124,7 +124,7 @@ function tell(): void {
   const struck = [...schedule.counts.values()].reduce((sum, count) => sum + count, 0);
   console.log(
     `cluster: ${round} rounds, ${struck} faults (${kinds.join(', ')}), orders ${orders.join(', ')}, ` +
-      `${callers.askedAgain} asked for again, settled at most ${Math.round(slowestMs)} ms after the last fault ` +
+      `${callers.askedAgain} asked for again, ${callers.repeats} repeated with their key, settled at most ${Math.round(slowestMs)} ms after the last fault ` +
       `(limit ${settleLimitMs(LEASE_MS)}), at most ${openFiles} open files, ${wrong.length} violations, seed ${seed}, ` +
       `${Math.round((performance.now() - startedAt) / 1_000)} s`,
   );

@@ -29,7 +29,7 @@ export class MemberProcess {
   /** What it has said to people. */
   output = '';
   private readonly started = Promise.withResolvers<boolean>();
-  private readonly callers = new Map<string, (answer: Answer) => void>();
+  private readonly callers = new Map<number, (answer: Answer) => void>();
   private readonly questions = new Map<number, (reply: KnownOutcome | Standing | undefined) => void>();
   private asked = 0;
 
@@ -77,9 +77,10 @@ export class MemberProcess {
   /** @returns what the caller hears; nothing, when the process ends before. */
   order(order: Order): Promise<Answer> {
     if (this.isOver) return Promise.resolve({ nothing: true });
+    const number = ++this.asked;
     return new Promise((resolve) => {
-      this.callers.set(order.key, resolve);
-      this.send({ type: 'order', order });
+      this.callers.set(number, resolve);
+      this.send({ type: 'order', number, order });
     });
   }
 
@@ -135,10 +136,10 @@ export class MemberProcess {
         this.begun(report.key, report.transactionId);
         break;
       case 'told':
-        this.answer(report.key, { told: report.told });
+        this.answer(report.number, { told: report.told });
         break;
       case 'refused':
-        this.answer(report.key, { refused: report.code });
+        this.answer(report.number, { refused: report.code });
         break;
       case 'known':
         this.reply(report.number, report.known);
@@ -152,9 +153,9 @@ export class MemberProcess {
     }
   }
 
-  private answer(key: string, answer: Answer): void {
-    this.callers.get(key)?.(answer);
-    this.callers.delete(key);
+  private answer(number: number, answer: Answer): void {
+    this.callers.get(number)?.(answer);
+    this.callers.delete(number);
   }
 
   private reply(number: number, reply: KnownOutcome | Standing): void {

@@ -15,8 +15,8 @@ export interface Order {
   /** The caller's id for it: its transaction may be unknown to the caller when the member is killed. */
   readonly key: string;
   readonly manner: Manner;
-  /** Whether its transaction is begun first, and its branches are enlisted one by one. */
-  readonly isStepwise: boolean;
+  /** How it is asked for: with one call; step by step; or with its key, so that it may be asked for again and again. */
+  readonly way: 'at once' | 'stepwise' | 'keyed';
   readonly item: number;
   readonly account: number;
   readonly quantity: number;
@@ -44,7 +44,7 @@ export interface Settings {
 /** From the parent to a member. */
 export type Command =
   | { readonly type: 'start'; readonly settings: Settings }
-  | { readonly type: 'order'; readonly order: Order }
+  | { readonly type: 'order'; readonly number: number; readonly order: Order }
   | { readonly type: 'ask'; readonly number: number; readonly transactionId: string }
   | { readonly type: 'look'; readonly number: number };
 
@@ -68,8 +68,8 @@ export interface Standing {
 export type Report =
   | { readonly type: 'started' }
   | { readonly type: 'begun'; readonly key: string; readonly transactionId: string }
-  | { readonly type: 'told'; readonly key: string; readonly told: Told }
-  | { readonly type: 'refused'; readonly key: string; readonly code: string }
+  | { readonly type: 'told'; readonly number: number; readonly told: Told }
+  | { readonly type: 'refused'; readonly number: number; readonly code: string }
   | { readonly type: 'known'; readonly number: number; readonly known: KnownOutcome }
   | { readonly type: 'standing'; readonly number: number; readonly standing: Standing }
   | { readonly type: 'failed'; readonly message: string };

@@ -35,7 +35,7 @@ async function obey(command: Command): Promise<void> {
       report({ type: 'started' });
       break;
     case 'order':
-      await answer(command.order);
+      await answer(command.number, command.order);
       break;
     case 'ask': {
       const { number, transactionId } = command;
@@ -59,16 +59,13 @@ async function start(settings: Settings): Promise<void> {
   flushCompileCache();
 }
 
-async function answer(order: Order): Promise<void> {
-  const { key } = order;
+async function answer(number: number, order: Order): Promise<void> {
   try {
-    const outcome = await (order.isStepwise
-      ? stepwise(order)
-      : transactions().run({ branches: branchesOf(order) }));
+    const outcome = await outcomeOf(order);
     const { status, transactionId } = outcome;
     report({
       type: 'told',
-      key,
+      number,
       told: {
         status,
         transactionId,
@@ -77,7 +74,19 @@ async function answer(order: Order): Promise<void> {
       },
     });
   } catch (error) {
-    report({ type: 'refused', key, code: String((error as { code?: unknown }).code ?? error) });
+    report({ type: 'refused', number, code: String((error as { code?: unknown }).code ?? error) });
+  }
+}
+
+function outcomeOf(order: Order): Promise<Outcome> {
+  const branches = branchesOf(order);
+  switch (order.way) {
+    case 'at once':
+      return transactions().run({ branches });
+    case 'stepwise':
+      return stepwise(order);
+    case 'keyed':
+      return transactions().run({ branches, key: order.key, fingerprint: order.manner });
   }
 }
 
