@@ -1,5 +1,4 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
 /** How a process has ended. */
@@ -41,10 +40,11 @@ export class MemberProcess {
     private readonly child: ChildProcess,
     onLine: (line: MemberLine) => void,
   ) {
-    // Also for a process that could not be created: it has ended then.
-    this.ended = Promise.race([once(child, 'close'), once(child, 'error').then(() => [1, null])]).then(
-      ([code, signal]) => (this.end = { code, signal } as Ended),
-    );
+    this.ended = new Promise<Ended>((resolve) => {
+      child.once('close', (code, signal) => resolve({ code, signal }));
+      // A process that could not be created has ended. Of one that lives, the failure of a signal says nothing.
+      child.on('error', () => child.pid === undefined && resolve({ code: 1, signal: null }));
+    }).then((ended) => (this.end = ended));
     for (const stream of [child.stdout!, child.stderr!]) {
       createInterface({ input: stream }).on('line', (text) => onLine(lineOf(text)));
     }
