@@ -45,6 +45,8 @@ export const shared = defineConfig({
     setupFiles: ['test/setup.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // An event comes at once, but not on a machine with other work.
+    expect: { poll: { timeout: 10_000 } },
   },
 });
 

@@ -24,6 +24,7 @@ export {
   refuse,
 } from '../coordinator/participant/participant.js';
 export { type Credentials, credentialsFrom } from '../remote/wire/index.js';
+export type { CoordinatorContactOptions } from './coordinator-contact.js';
 export type { HostCount } from './measurements.js';
 export type { ParticipantHostOptions, ParticipantHostRoutes } from './options.js';
 export { ParticipantHost, type ParticipantHostView } from './participant-host.js';

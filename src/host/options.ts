@@ -1,3 +1,4 @@
+import type { CoordinatorContactOptions } from './coordinator-contact.js';
 import { InvalidOptionsError } from '../coordinator/errors.js';
 import type { ReplicaGuardStore } from '../coordinator/guard/index.js';
 import { type Credentials, tokensOf } from '../remote/wire/index.js';
@@ -27,6 +28,13 @@ export interface ParticipantHostOptions {
   readonly shutdownGraceMs?: number | undefined;
   /** How often records that are no longer needed are dropped, in milliseconds. @default 60_000 */
   readonly purgeIntervalMs?: number | undefined;
+  /**
+   * How this host reaches its coordinator: to register its participants, and to ask for the decisions about branches in
+   * doubt.
+   *
+   * @default it waits for the coordinator
+   */
+  readonly contact?: CoordinatorContactOptions | undefined;
 }
 
 /** Where the routes of a host are, which must be known before a factory is asked. @publicApi */
@@ -39,8 +47,12 @@ export interface ParticipantHostRoutes {
 
 /** Every option, with its default where none was given. */
 export type ResolvedHostOptions = Required<{
-  readonly [K in keyof ParticipantHostOptions]: Exclude<ParticipantHostOptions[K], undefined>;
-}>;
+  readonly [K in Exclude<keyof ParticipantHostOptions, 'contact'>]: Exclude<
+    ParticipantHostOptions[K],
+    undefined
+  >;
+}> &
+  Pick<ParticipantHostOptions, 'contact'>;
 
 const KNOWN = [
   'credentials',
@@ -50,6 +62,7 @@ const KNOWN = [
   'maxCalls',
   'shutdownGraceMs',
   'purgeIntervalMs',
+  'contact',
 ];
 const STORE_METHODS = ['read', 'insert', 'replace', 'listOpen', 'admitRun', 'raise', 'isOver', 'purge'];
 const PREFIX = /^\/?[\w.~-]+(\/[\w.~-]+)*\/?$/;
@@ -65,6 +78,7 @@ export function resolveHostOptions(options: ParticipantHostOptions): ResolvedHos
     maxCalls = 1_000,
     shutdownGraceMs = 10_000,
     purgeIntervalMs = 60_000,
+    contact,
     ...unknown
   } = options ?? {};
   const problems = Object.keys(unknown).map(
@@ -89,8 +103,18 @@ export function resolveHostOptions(options: ParticipantHostOptions): ResolvedHos
     if (!Number.isInteger(value) || value < 1 || value > 86_400_000)
       problems.push(`${name}: must be a whole number from 1 to 86400000`);
   }
+  problems.push(...problemsOfContact(contact));
   if (problems.length > 0) throw new InvalidOptionsError(SUBJECT, problems);
-  return { credentials, guard, coordinators, interrupted, maxCalls, shutdownGraceMs, purgeIntervalMs };
+  return {
+    credentials,
+    guard,
+    coordinators,
+    interrupted,
+    maxCalls,
+    shutdownGraceMs,
+    purgeIntervalMs,
+    contact,
+  };
 }
 
 /** @throws InvalidOptionsError */
@@ -107,6 +131,29 @@ export function resolveRoutes({ prefix = 'participants', decorators = [] }: Part
   }
   if (problems.length > 0) throw new InvalidOptionsError(SUBJECT, problems);
   return { base: prefix.replaceAll(/^\/|\/$/g, ''), decorators };
+}
+
+function problemsOfContact(contact: CoordinatorContactOptions | undefined): string[] {
+  if (contact === undefined) return [];
+  const { members, credentials, address, intervalMs = 1 } = contact;
+  const problems: string[] = [];
+  if (!Array.isArray(members) || members.length === 0 || !members.every(isUrl)) {
+    problems.push('contact.members: must be a list of URLs, such as ["http://coordinator:3000"]');
+  }
+  try {
+    tokensOf(credentials);
+  } catch (error) {
+    problems.push(`contact.${(error as Error).message}`);
+  }
+  if (address !== undefined && !isUrl(address))
+    problems.push('contact.address: must be the URL of this host, with its prefix');
+  if (!Number.isInteger(intervalMs) || intervalMs < 1)
+    problems.push('contact.intervalMs: must be a whole number from 1');
+  return problems;
+}
+
+function isUrl(value: unknown): boolean {
+  return typeof value === 'string' && URL.canParse(value) && /^https?:$/.test(new URL(value).protocol);
 }
 
 function isStore(value: unknown): boolean {

@@ -77,6 +77,8 @@ function hosting(
     controllers: [routesAt(base, decorators)],
     providers: [options, ParticipantAccessor, ParticipantHost],
     exports: [ParticipantHost],
+    // A global module is initialised before the participants, which learn their names from it.
+    global: true,
   };
 }
 

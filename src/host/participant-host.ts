@@ -19,10 +19,14 @@ import { ParticipantAccessor } from '../coordinator/participant/participant.acce
 import type { TransactionParticipant } from '../coordinator/participant/participant.js';
 import { type IncomingMessage, MAX_LISTED, type WireAnswer } from '../remote/wire/index.js';
 import { CallServer } from './call-server.js';
+import { CoordinatorContact } from './coordinator-contact.js';
 import { type HostCount, HostMeasurements } from './measurements.js';
 import type { ResolvedHostOptions } from './options.js';
 import { RunsOfHost } from './runs.js';
 import { type ServedParticipant, serve } from './served-participant.js';
+
+/** How long a decision that was asked for may take. */
+const DECISION_MS = 5_000;
 
 export const HOST_OPTIONS = Symbol('HOST_OPTIONS');
 
@@ -52,6 +56,8 @@ export class ParticipantHost
   private readonly store: ReplicaGuardStore;
   private readonly measurements = new HostMeasurements();
   private readonly server: CallServer;
+  private readonly runs = new RunsOfHost();
+  private contact: CoordinatorContact | undefined;
   private timer: NodeJS.Timeout | undefined;
   private purging: Promise<void> | undefined;
   private problem: string | undefined;
@@ -67,7 +73,7 @@ export class ParticipantHost
     this.server = new CallServer({
       participants: this.participants,
       store: this.store,
-      runs: new RunsOfHost(),
+      runs: this.runs,
       measurements: this.measurements,
       maxCalls,
       coordinators,
@@ -103,12 +109,23 @@ export class ParticipantHost
       this.logger.warn('No participant is served: decorate a provider of this application with @Participant');
     }
     this.timer = setInterval(() => this.purge(), this.options.purgeIntervalMs).unref();
+    const { contact } = this.options;
+    if (contact === undefined) return;
+    const names = [...this.participants.keys()];
+    const inDoubt = (name: string): ReturnType<ParticipantHost['inDoubt']> => this.inDoubt(name);
+    this.contact = new CoordinatorContact(
+      contact,
+      { names, inDoubt, decide: (branch, decision) => this.decide(branch, decision) },
+      this.logger,
+    );
+    this.contact.start();
   }
 
   /** The HTTP server still answers by now. */
   async beforeApplicationShutdown(): Promise<void> {
     this.isStopping = true;
     clearInterval(this.timer);
+    await this.contact?.stop();
     await this.server.stop(this.options.shutdownGraceMs);
     await this.purging;
   }
@@ -152,6 +169,22 @@ export class ParticipantHost
   /** @internal */
   get resolved(): ResolvedHostOptions {
     return this.options;
+  }
+
+  /**
+   * The coordinator has answered an inquiry. A commit that needs its payload is left to the coordinator, which delivers it
+   * with the payload until it is acknowledged.
+   */
+  private async decide(branch: GuardedBranch, decision: 'commit' | 'abort'): Promise<void> {
+    const { participant, transactionId, branchId } = branch;
+    const run = this.runs.latestOf(transactionId);
+    const served = this.participants.get(participant);
+    if (run === undefined || served === undefined) return;
+    const signal = AbortSignal.timeout(DECISION_MS);
+    const deadline = Date.now() + DECISION_MS;
+    const call = { transactionId, branchId, payload: undefined, deadline, signal, attempt: 1, run };
+    if (decision === 'abort') await served.rollback(call);
+    else if (served.commitsWithoutPayload) await served.commit(call);
   }
 
   private purge(): void {

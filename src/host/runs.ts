@@ -24,6 +24,16 @@ export class RunsOfHost {
     return run;
   }
 
+  /** @returns the latest run that has called, of the log of a transaction. */
+  latestOf(transactionId: string): CoordinatorRun | undefined {
+    const logId = placeInLog(transactionId)?.logId;
+    let latest: CoordinatorRun | undefined;
+    for (const run of this.known.values()) {
+      if (run.logId === logId && run.epoch >= (latest?.epoch ?? 0)) latest = run;
+    }
+    return latest;
+  }
+
   raise(logId: string, marks: readonly LowWaterMark[]): void {
     for (const { epoch, sequence } of marks) {
       const key = `${logId}/${epoch}`;

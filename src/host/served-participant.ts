@@ -15,6 +15,8 @@ import { MAX_LISTED, keyOfListed } from '../remote/wire/index.js';
 export interface ServedParticipant {
   readonly name: string;
   readonly durable: boolean;
+  /** Whether a commit needs only what prepare has stored. */
+  readonly commitsWithoutPayload: boolean;
   prepare(branch: Branch): Promise<Vote>;
   commit(branch: Branch): Promise<void>;
   rollback(branch: Branch): Promise<void>;
@@ -41,6 +43,7 @@ export function serve(
 /** A participant whose calls pass through the guard of the host. */
 class Guarded implements ServedParticipant {
   readonly durable: boolean;
+  readonly commitsWithoutPayload = false;
   private readonly guard: ReplicaGuard;
 
   constructor(
@@ -90,6 +93,7 @@ class Guarded implements ServedParticipant {
 /** A participant that keeps its own records, in one transaction with its work. */
 class SelfGuarded implements ServedParticipant {
   readonly durable: boolean;
+  readonly commitsWithoutPayload = true;
 
   constructor(
     readonly name: string,

@@ -94,8 +94,8 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
    *
    * @param name the name of the participant.
    * @param address the URL of its host, with the prefix. Its origin must be allowed.
-   * @throws AddressRefusedError when the address is not allowed, or the participant has a configured address.
-   * @throws DuplicateParticipantError when a participant of this process has the name.
+   * @throws AddressRefusedError when the address is not allowed.
+   * @throws DuplicateParticipantError when the name belongs to a participant of this process, or with a configured address.
    * @throws an error of the store. It is then unknown whether the registration is kept, so register again.
    */
   register(name: string, address: string): Promise<void> {
@@ -256,8 +256,13 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
 
   private checkName(name: string): void {
     const known = this.known.get(name);
-    if (known?.origin === 'configured')
-      throw new AddressRefusedError(`"${name}" has an address in the options of this coordinator`);
+    if (known?.origin === 'configured') {
+      throw new DuplicateParticipantError(
+        name,
+        'A host that registers itself',
+        'the options of this coordinator',
+      );
+    }
     if (known !== undefined) return;
     const taken = this.registry.list().find((participant) => participant.name === name);
     if (taken !== undefined)

@@ -9,7 +9,8 @@ import { HttpProxy, type Verdict } from './support/http-proxy.js';
 import { Books, ledgerOf } from './support/ledger.js';
 import { type Host, startCoordinator, startHost } from './support/services.js';
 
-const PREPARE_MS = 250;
+/** Long enough for a sound prepare on a busy machine. */
+const PREPARE_MS = 400;
 const NDJSON = { 'Content-Type': 'application/x-ndjson' };
 
 /** Two replicas of the stock behind a proxy that can do everything, and a sound payment. */
@@ -34,7 +35,7 @@ describe('A network that loses, repeats, delays, cuts and reorders', () => {
       {
         participants: [
           { name: 'stock', address: proxy.address, ...limits },
-          { name: 'payment', address: hosts[2]!.address, ...limits },
+          { name: 'payment', address: hosts[2]!.address, ...limits, prepareTimeoutMs: 10_000 },
         ],
       },
       { retryBaseMs: 10, retryCapMs: 40, recoveryIntervalMs: 100 },

@@ -138,7 +138,7 @@ describe('A participant that registers itself', () => {
       await expect(remote.register('stock', address)).rejects.toMatchObject({ code: 'DTC_ADDRESS_REFUSED' });
     }
     await expect(remote.register('payment', hosts[0]!.address)).rejects.toMatchObject({
-      code: 'DTC_ADDRESS_REFUSED',
+      code: 'DTC_DUPLICATE_PARTICIPANT',
     });
     await expect(remote.register('Stock\n', hosts[0]!.address)).rejects.toMatchObject({
       code: 'DTC_ADDRESS_REFUSED',
