@@ -32,7 +32,7 @@ const RUNGS: readonly Rung[] = [
   { name: 'cluster', command: ['npm', 'run', 'test:cluster', '--', '--rounds', '2', '--seed', SEED] },
   {
     name: 'hostile',
-    command: ['npx', 'vitest', 'run', 'test/hostile'],
+    command: ['npx', 'vitest', 'run', 'test/hostile', 'test/server/hostile'],
     environment: { HOSTILE_REQUESTS: '50000' },
   },
   {

@@ -25,6 +25,15 @@ const REFUSED_FOR_CONTENT = new Set([
   'DTC_TOO_MANY_BRANCHES',
 ]);
 
+/** Refusals of a member that has no room, or is about to stop: a later try, or another member, may do better. */
+const PASSING = new Set([
+  'DTC_FENCED',
+  'DTC_LOG_UNAVAILABLE',
+  'DTC_OVERLOADED',
+  'DTC_REQUEST_REFUSED',
+  'DTC_SHUTTING_DOWN',
+]);
+
 /** A member, and what it has answered. */
 export interface Answered {
   readonly member: Member;
@@ -36,6 +45,7 @@ export class Members {
   private readonly members: readonly Member[];
   /** The member that has answered last. */
   private preferred = 0;
+  private isClosed = false;
   /** The log of the coordinator, once a member has told it. */
   private logId: string | undefined;
 
@@ -55,10 +65,12 @@ export class Members {
 
   /** Whether there is time for another try. */
   hasTime(deadline: number): boolean {
-    return this.now() < deadline;
+    return !this.isClosed && this.now() < deadline;
   }
 
+  /** Ends every connection. What waits is not tried again. */
   close(): void {
+    this.isClosed = true;
     for (const member of this.members) member.close();
   }
 
@@ -79,8 +91,8 @@ export class Members {
         if (answer instanceof CoordinatorRefusedError) refusals.push(answer);
         else if (answer !== undefined) return answer;
       }
-      // Every member has refused, and none can have done it before.
-      if (!state.mayBeDone && refusals.length === this.members.length) throw refusals[0]!;
+      // No other member could be asked, and none can have done it before.
+      if (!state.mayBeDone && refusals.length > 0) throw refusals[0]!;
       await this.pause(round, deadline);
     }
     if (state.mayBeDone) throw new RequestOutcomeUnknownError(key, state.problem);
@@ -159,7 +171,7 @@ export class Members {
         if (tried.status < 400) return this.answered(member, tried.body);
         refusal = refusalOf(tried);
         if (refusal.code === 'DTC_OTHER_MEMBER') owner = this.named(tried.body) ?? owner;
-        else if (refusal.status !== 503) throw refusal;
+        else if (refusal.status !== 503 || !PASSING.has(refusal.code)) throw refusal;
       }
       await this.pause(round, deadline);
     }

@@ -209,7 +209,11 @@ export class CallerTransactions {
   /** What has become of a transaction whose outcome was pending. */
   private async latest(outcome: Outcome): Promise<Outcome> {
     const transaction = this.attached(outcome.transactionId);
-    if (transaction !== undefined) return told(await this.waitFor(() => transaction.commit()));
+    if (transaction !== undefined) {
+      // One that still takes branches was not begun by run(), and only its own caller asks for its commit.
+      if (transaction.state === 'ACTIVE') return outcome;
+      return told(await this.waitFor(() => transaction.commit()));
+    }
     const known = await this.outcomeOf(outcome.transactionId);
     return known.status === 'committed' || known.status === 'aborted'
       ? this.ended(outcome.transactionId)

@@ -9,7 +9,9 @@ import {
   type INestApplication,
 } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
+import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import type { AddressInfo } from 'node:net';
+import { type Observable, defer, firstValueFrom, of } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   DistributedTransaction,
@@ -20,9 +22,11 @@ import {
   TransactionManager,
   branch,
 } from '../../src/client/index.js';
+import { CarriedTransactionGuard, CarriedTransactionInterceptor } from '../../src/client/joining.js';
 import * as coordinator from '../../src/coordinator/index.js';
 import { LogRecorder } from '../library/support/log-recorder.js';
 import { PLATFORMS } from '../library/support/platforms.js';
+import { clientOf } from './support.js';
 import { CALLER, OTHER_CALLER, TestServer } from '../server/support.js';
 
 const TRAVELLER = { name: 'checkout', token: 'the-token-of-checkout' };
@@ -200,6 +204,49 @@ describe.each(PLATFORMS)('Two services in one transaction on %s', (_name, platfo
     expect(await plain.json()).toEqual({ id: null });
     const without = await fetch(`${Checkout.url}/reservations`, { method: 'POST' });
     expect(without.status).toBeGreaterThanOrEqual(200);
+  });
+});
+
+describe('A handler of messages with @JoinsTransactions', () => {
+  const join = { id: 'c.aaaaaaaaaaaa.1.1', state: 'ACTIVE' };
+  const carried = {
+    'dtc-transaction': join.id,
+    'dtc-authorization': `Bearer ${TRAVELLER.token}`,
+    data: { sku: 'lamp' },
+  };
+
+  /** The arguments of one call, as Nest hands them to guards, interceptors and the handler. */
+  function callWith(data: unknown): { context: ExecutionContextHost; args: unknown[] } {
+    const args = [data, {}];
+    const context = new ExecutionContextHost(args, ReservationsController, () => {});
+    context.setType('rpc');
+    return { context, args };
+  }
+
+  const { carriers } = { carriers: () => [TRAVELLER] };
+  const transactions = clientOf(['http://127.0.0.1:1/dtc']);
+  const guard = new CarriedTransactionGuard(transactions, { carriers } as never);
+  const interceptor = new CarriedTransactionInterceptor();
+
+  it('gets the data alone, and runs in the transaction', async () => {
+    const { context, args } = callWith(carried);
+    expect(guard.canActivate(context)).toBe(true);
+    expect(args[0]).toEqual({ sku: 'lamp' });
+    const handle = (): Observable<unknown> => defer(() => of(transactions.current()?.id));
+    expect(await firstValueFrom(interceptor.intercept(context, { handle }))).toBe(join.id);
+    expect(transactions.current()).toBeUndefined();
+  });
+
+  it('is not called without the token of a service, and gets other messages as they are', async () => {
+    const wrong = callWith({ ...carried, 'dtc-authorization': 'Bearer the-token-of-no-one' });
+    expect(() => guard.canActivate(wrong.context)).toThrow('carriers');
+    for (const data of [{ sku: 'lamp' }, null, 'text', undefined]) {
+      const { context, args } = callWith(data);
+      expect(guard.canActivate(context)).toBe(true);
+      expect(args[0]).toEqual(data);
+      const handle = (): Observable<unknown> => of(transactions.current());
+      expect(await firstValueFrom(interceptor.intercept(context, { handle }))).toBeUndefined();
+    }
   });
 });
 

@@ -174,6 +174,13 @@ describe('A caller in another process', () => {
     expect(await lost.outcomeOf('c.aaaaaaaaaaaa.1.1')).toMatchObject({ status: 'unknown' });
   });
 
+  it('ends what waits when the application shuts down', async () => {
+    const leaving = clientOf(['http://127.0.0.1:1/dtc'], { giveUpAfterMs: 300_000 });
+    const waiting = leaving.run({ branches: [] }).catch((error: unknown) => error);
+    leaving.onApplicationShutdown();
+    expect(await waiting).toBeInstanceOf(CoordinatorUnreachableError);
+  });
+
   it('fails at once for a refusal that no other try would change', async () => {
     await expect(direct.run({ branches: [branch('nowhere', 1)] })).rejects.toMatchObject({
       code: 'DTC_UNKNOWN_PARTICIPANT',
@@ -183,6 +190,24 @@ describe('A caller in another process', () => {
     await expect(stranger.run({ branches: [] })).rejects.toMatchObject({ code: 'DTC_UNAUTHENTICATED' });
     await expect(stranger.outcomeOf('x')).rejects.toThrow(CoordinatorRefusedError);
     stranger.onApplicationShutdown();
+  });
+
+  it('goes on without a branch that the coordinator has refused', async () => {
+    const transaction = await direct.begin();
+    await transaction.enlist(branch('stock', 1));
+    await expect(transaction.enlist(branch('nowhere', 1))).rejects.toMatchObject({
+      code: 'DTC_UNKNOWN_PARTICIPANT',
+    });
+    expect(transaction.isRollbackOnly).toBe(false);
+    expect((await transaction.commit()).status).toBe('committed');
+  });
+
+  it('hears a refusal at once where the other members cannot be reached', async () => {
+    const several = clientOf(['http://127.0.0.1:1/dtc', server]);
+    await expect(several.run({ branches: [branch('nowhere', 1)] })).rejects.toMatchObject({
+      code: 'DTC_UNKNOWN_PARTICIPANT',
+    });
+    several.onApplicationShutdown();
   });
 
   it('refuses a payload that cannot be sent, and names the place', async () => {
@@ -252,6 +277,9 @@ describe('A caller in another process', () => {
   });
 });
 
+/** What a coordinator would answer, if it came from one. */
+const COMMITTED = '{"status":"committed","transactionId":"c.aaaaaaaaaaaa.1.1"}';
+
 describe('A coordinator that is hostile', () => {
   let server: Server;
   let reply: { status: number; headers?: Record<string, string>; body: string };
@@ -276,8 +304,8 @@ describe('A coordinator that is hostile', () => {
   });
 
   it.each([
-    ['a redirect', { status: 307, headers: { location: '/elsewhere' }, body: '' }],
-    ['a page', { status: 200, headers: { 'content-type': 'text/html' }, body: '<html>' }],
+    ['a redirect', { status: 307, headers: { location: '/elsewhere' }, body: COMMITTED }],
+    ['a page', { status: 200, headers: { 'content-type': 'text/html' }, body: COMMITTED }],
     ['JSON of another form', { status: 200, body: '{"status":"committed"}' }],
     [
       'an outcome of another transaction',
@@ -285,7 +313,7 @@ describe('A coordinator that is hostile', () => {
     ],
     ['too much', { status: 200, body: JSON.stringify('x'.repeat(5_000)) }],
     ['half of JSON', { status: 200, body: '{"status":' }],
-    ['an error of a gateway', { status: 502, body: '{}' }],
+    ['an error of a gateway', { status: 502, body: COMMITTED }],
   ])('makes no commit of %s', async (_what, answer) => {
     reply = answer;
     const transaction = client.join('c.aaaaaaaaaaaa.1.1');

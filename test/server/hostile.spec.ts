@@ -8,7 +8,7 @@ import { CALLER, PARTICIPANT, TestServer } from './support.js';
 
 const SEED = 20_261_129;
 /** `npm run test:ci` sends more. */
-const REQUESTS = Number(process.env['HOSTILE_REQUESTS'] ?? 3_000);
+const REQUESTS = Number(process.env['HOSTILE_REQUESTS'] ?? 2_000);
 const AT_ONCE = 16;
 
 const IDS = [
@@ -110,6 +110,9 @@ class HostileCaller {
       '/dtc/run',
       '/dtc/run',
       '/dtc/transactions',
+      '/dtc/transactions',
+      '/dtc/participants',
+      `/dtc/participants/${id}`,
       `/dtc/transactions/${id}`,
       `/dtc/transactions/${id}/decision`,
       `/dtc/transactions/${id}/branches`,
@@ -119,7 +122,7 @@ class HostileCaller {
       `/dtc/transactions/${id}/rollback-only`,
     ]);
     const method = this.one(['GET', 'POST', 'POST', 'POST', 'POST', 'PUT', 'DELETE'] as const);
-    const key = this.one(KEYS);
+    const key = this.random.chance(0.5) ? `key-${this.random.whole(1, 1_000_000)}` : this.one(KEYS);
     const headers: Record<string, string> = { authorization: `Bearer ${this.one(TOKENS)}` };
     if (key !== undefined) headers['idempotency-key'] = key;
     if (this.random.chance(0.1)) headers['dtc-run'] = this.one(['x', 'aaaaaaaaaaaa.1', '\u00e9', '']);

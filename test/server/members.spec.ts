@@ -27,8 +27,8 @@ describe('Several members behind their own addresses', () => {
   let client: TransactionManager;
 
   /** Its address is that of the proxy before it. */
-  async function startMember(memberAddress: string, port = 0): Promise<TestServer> {
-    const log = new SharedMemoryLog(store);
+  async function startMember(memberAddress: string, port = 0, of = store): Promise<TestServer> {
+    const log = new SharedMemoryLog(of);
     const options = {
       name: 'shop',
       log,
@@ -82,6 +82,21 @@ describe('Several members behind their own addresses', () => {
     await joined.enlist(branch('stock', 2));
     expect(await joined.commit()).toEqual({ status: 'committed', transactionId: id });
     expect(one.stock.effects.size).toBeGreaterThan(0);
+  });
+
+  it('are not mistaken for the members of another coordinator', async () => {
+    const elsewhere = new SharedMemoryStore({ now: () => performance.now() });
+    const stranger = await startMember('http://127.0.0.1:9', 0, elsewhere);
+    const mixed = clientOf([`http://127.0.0.1:${toOne.port}/dtc`, stranger], { giveUpAfterMs: 200 });
+    await mixed.run({ branches: [] });
+    toOne.cut();
+    await expect(mixed.run({ branches: [branch('stock', 5)] })).rejects.toMatchObject({
+      code: expect.stringMatching(/UNREACHABLE|UNKNOWN/) as unknown,
+    });
+    toOne.repair();
+    expect(stranger.stock.calls).toEqual([]);
+    mixed.onApplicationShutdown();
+    await stranger.close();
   });
 
   it('give the outcome of a member that is gone, where its answer was lost', async () => {

@@ -243,6 +243,37 @@ describe.each(PLATFORMS)('Transactions over HTTP on %s', (_name, platform) => {
     expect((await ask(id)).body.decision).toBe('abort');
   });
 
+  it.each([
+    [
+      'nested too deep',
+      {
+        branches: [{ participant: 'stock', payload: JSON.parse('['.repeat(66) + ']'.repeat(66)) as unknown }],
+      },
+      'branches.0.payload',
+    ],
+    [
+      'too large',
+      { branches: [{ participant: 'stock', payload: 'x'.repeat(65_536) }] },
+      'branches.0.payload',
+    ],
+    ['that would wait too long', { branches: [], timeoutMs: 60_001 }, 'timeoutMs'],
+  ])('refuses what is %s, and names the field', async (_what, body, field) => {
+    const { status, body: problem } = await server.ask('POST', '/run', { key: newKey(), body });
+    expect([status, problem.code, problem.detail]).toEqual([
+      400,
+      'DTC_INVALID_REQUEST',
+      expect.stringContaining(field),
+    ]);
+  });
+
+  it.each([undefined, '', 'two words', 'k'.repeat(129)])('refuses a request with the key %j', async (key) => {
+    const { status, body } = await server.ask('POST', '/run', {
+      body: { branches: [] },
+      ...(key !== undefined && { headers: { 'idempotency-key': key } }),
+    });
+    expect([status, body.code]).toEqual([400, 'DTC_INVALID_REQUEST']);
+  });
+
   it('refuses a request for another run, whose keys it does not know', async () => {
     const { body: greeting } = await server.ask('GET', '');
     expect(greeting).toMatchObject({ version: 1, run: `${greeting.logId}.1`, isShared: false });
