@@ -13,7 +13,7 @@ import { PLATFORMS, type Platform } from '../library/support/platforms.js';
 
 export const CALLER = { name: 'shop', token: 'the-token-of-the-shop' };
 export const OTHER_CALLER = { name: 'desk', token: 'the-token-of-the-desk' };
-export const PARTICIPANT = { name: 'inventory', token: 'the-token-of-inventory' };
+export const PARTICIPANT = { name: 'inventory.billing', token: 'the-token-of-inventory' };
 export const READER = { name: 'prometheus', token: 'the-token-of-prometheus' };
 export const OPERATOR = { name: 'alice', token: 'the-token-of-alice' };
 

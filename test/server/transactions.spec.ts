@@ -312,14 +312,17 @@ describe.each(PLATFORMS)('Transactions over HTTP on %s', (_name, platform) => {
     expect((await server.ask(method, path, { token: undefined })).status).toBe(401);
   });
 
-  it('registers a participant only under the name of its credential, and only where that is allowed', async () => {
+  it('registers a participant only under a name of its credential, and only where that is allowed', async () => {
     const body = { address: 'http://127.0.0.1:9/participants' };
     const put = (name: string): ReturnType<TestServer['ask']> =>
       server.ask('PUT', `/participants/${name}`, { body, token: PARTICIPANT.token });
     const other = await put('stock');
     expect([other.status, other.body.code]).toEqual([403, 'DTC_FORBIDDEN']);
-    const own = await put('inventory');
-    expect([own.status, own.body.code]).toEqual([403, 'DTC_ADDRESS_REFUSED']);
+    for (const name of ['inventory', 'billing']) {
+      const own = await put(name);
+      expect([own.status, own.body.code]).toEqual([403, 'DTC_ADDRESS_REFUSED']);
+    }
+    expect((await put('inventory.billing')).body.code).toBe('DTC_FORBIDDEN');
     const removed = await server.ask('DELETE', '/participants/stock', { token: PARTICIPANT.token });
     expect(removed.body.code).toBe('DTC_FORBIDDEN');
     expect((await server.ask('GET', '/participants')).body.participants).toEqual([
