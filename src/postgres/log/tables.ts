@@ -1,5 +1,6 @@
+import { DatabaseError } from 'pg';
 import { messageOf } from '../../coordinator/gate/texts.js';
-import { codeOf, remedyOf } from '../sqlstate.js';
+import { remedyOf } from '../sqlstate.js';
 import { PostgresLogError } from './errors.js';
 import type { LogSession } from './session.js';
 
@@ -168,9 +169,11 @@ async function create(
     await session.query(`SELECT pg_catalog.pg_advisory_xact_lock(${CREATION_LOCK}); ${sql}`);
   } catch (error) {
     const { cause } = error as { cause?: unknown };
+    // Without an answer of the server nothing is known of the tables.
+    if (!(cause instanceof DatabaseError)) throw error;
     throw new PostgresLogError(
       'DTC_LOG_TABLES',
-      `tables are missing, and the role ${role} could not create them (${codeOf(cause) ?? messageOf(error)})`,
+      `tables are missing, and the role ${role} could not create them (${cause.code})`,
       `Run this as a role that may, then grant "${role}" their use:${sql}`,
       { cause: error },
     );

@@ -34,8 +34,6 @@ export class Shops {
   async start(connection: string, settings: PostgresLogSettings = {}): Promise<Shop> {
     const log = new PostgresDecisionLog({
       connection,
-      connectTimeoutMs: 2_000,
-      statementTimeoutMs: 2_000,
       ...settings,
     });
     const options: CoordinatorModuleOptions = {

@@ -52,6 +52,14 @@ describe('A start of the log on PostgreSQL', () => {
     expect(await bench.make(options).open('shop')).toMatchObject({ epoch: 1, durable: true });
   });
 
+  it('is refused as unreachable where the creation of the tables is not answered', async () => {
+    const options = { connection: bench.database.url, schema: 'late', statementTimeoutMs: 200 };
+    await bench.client.query('SELECT pg_advisory_lock(1685349228)');
+    const { code } = await refusal(bench.make(options).open('shop'));
+    await bench.client.query('SELECT pg_advisory_unlock(1685349228)');
+    expect(code).toBe('DTC_LOG_UNREACHABLE');
+  });
+
   it('is refused where another version made the tables', async () => {
     const options = { connection: bench.database.url, schema: 'of_tomorrow' };
     await bench.make(options).open('shop');
