@@ -197,6 +197,16 @@ export class TransactionManager {
   }
 
   /**
+   * As {@link outcomeOf}, from the memory of this member and from the log alone: for code that has to find out whether another
+   * member owns the transaction.
+   *
+   * @internal
+   */
+  outcomeHere(transactionId: string): Promise<KnownOutcome> {
+    return inquire(transactionId, this.runtime);
+  }
+
+  /**
    * Answers a participant in doubt: a branch is prepared, and its decision has not come. Any member may be asked.
    *
    * @returns `commit` or `abort` only where that is the decision. `wait` while the transaction is still voting, where only

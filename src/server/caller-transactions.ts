@@ -43,6 +43,9 @@ export interface KeyedCall {
 
 const TRANSACTION_ID = new RegExp(TRANSACTION_ID_PATTERN);
 
+/** What is known of a text that no coordinator has made: no log is asked. */
+const FOREIGN = { status: 'unknown', because: 'foreign' } as const;
+
 /** Transactions for callers in other processes. What is repeated with its key is done once. */
 @Injectable()
 export class CallerTransactions {
@@ -173,26 +176,18 @@ export class CallerTransactions {
   }
 
   private outcomeOf(id: string): Promise<KnownOutcome> {
-    // No coordinator has made it, so the log is not asked.
-    if (!TRANSACTION_ID.test(id)) {
-      return Promise.resolve({ transactionId: id, status: 'unknown', because: 'foreign' });
-    }
-    return this.transactions.outcomeOf(id);
+    if (TRANSACTION_ID.test(id)) return this.transactions.outcomeOf(id);
+    return Promise.resolve({ transactionId: id, ...FOREIGN });
   }
 
   /** The outcome of a transaction that this process does not have in memory. */
   private async ended(id: string): Promise<Outcome> {
-    const known = await this.outcomeOf(id);
+    // Another member would say that it is pending, but it alone can carry out what is asked here.
+    const known = TRANSACTION_ID.test(id) ? await this.transactions.outcomeHere(id) : FOREIGN;
     switch (known.status) {
       case 'committed':
-        return { status: 'committed', transactionId: id };
       case 'aborted':
-        return {
-          status: 'aborted',
-          transactionId: id,
-          cause: 'presumed',
-          reason: 'it was aborted, and its cause is no longer known',
-        };
+        return finalOutcome(id, known.status);
       case 'pending':
         return pendingOutcome(id, 'it is not decided, or its decision is not known yet');
       case 'elsewhere':
@@ -208,16 +203,15 @@ export class CallerTransactions {
 
   /** What has become of a transaction whose outcome was pending. */
   private async latest(outcome: Outcome): Promise<Outcome> {
-    const transaction = this.attached(outcome.transactionId);
+    const { transactionId: id } = outcome;
+    const transaction = this.attached(id);
     if (transaction !== undefined) {
       // One that still takes branches was not begun by run(), and only its own caller asks for its commit.
       if (transaction.state === 'ACTIVE') return outcome;
       return told(await this.waitFor(() => transaction.commit()));
     }
-    const known = await this.outcomeOf(outcome.transactionId);
-    return known.status === 'committed' || known.status === 'aborted'
-      ? this.ended(outcome.transactionId)
-      : outcome;
+    const { status } = await this.outcomeOf(id);
+    return status === 'committed' || status === 'aborted' ? finalOutcome(id, status) : outcome;
   }
 
   private checkCall({ run }: KeyedCall, timeoutMs: number | undefined): void {
@@ -252,6 +246,12 @@ function fingerprintOf(kind: string, request: unknown): string {
   return createHash('sha256')
     .update(`${kind} ${canonicalJson(request)}`)
     .digest('base64url');
+}
+
+function finalOutcome(transactionId: string, status: 'committed' | 'aborted'): Outcome {
+  if (status === 'committed') return { status, transactionId };
+  const reason = 'it was aborted, and its cause is no longer known';
+  return { status, transactionId, cause: 'presumed', reason };
 }
 
 function pendingOutcome(transactionId: string, reason: string): Outcome {

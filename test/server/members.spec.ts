@@ -3,6 +3,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TransactionManager } from '../../src/client/index.js';
 import { branch } from '../../src/client/index.js';
+import { TransactionManager as Coordinator } from '../../src/coordinator/index.js';
 import { SharedMemoryLog } from '../../src/coordinator/testing/shared-memory-log.js';
 import { SharedMemoryStore } from '../../src/coordinator/testing/shared-memory-store.js';
 import { clientOf } from '../client/support.js';
@@ -62,6 +63,18 @@ describe('Several members behind their own addresses', () => {
     const other = await two.run('a-key', []);
     expect([other.status, other.body.code]).toEqual([409, 'DTC_KEY_REUSED']);
     expect((await two.ask('GET', '')).body.isShared).toBe(true);
+  });
+
+  it('never answer for a live transaction of another one, also where members ask each other for outcomes', async () => {
+    const id = await one.begin('asked-elsewhere');
+    const asking = two.app.get(Coordinator);
+    const alone = asking.outcomeOf.bind(asking);
+    asking.outcomeOf = (transactionId) => Promise.resolve({ transactionId, status: 'pending' });
+    const { status, body } = await two.ask('POST', `/transactions/${id}/commit`);
+    asking.outcomeOf = alone;
+    expect([status, body.code]).toEqual([409, 'DTC_OTHER_MEMBER']);
+    expect((await one.ask('GET', `/transactions/${id}`)).body.view.state).toBe('ACTIVE');
+    await one.ask('POST', `/transactions/${id}/rollback`);
   });
 
   it('say which member owns a transaction that was begun step by step, and the client goes there', async () => {
