@@ -80,8 +80,12 @@ export class ParticipantHost
     });
   }
 
-  /** @throws InvalidParticipantError, DuplicateParticipantError as a coordinator does. */
-  onModuleInit(): void {
+  /**
+   * @throws InvalidParticipantError, DuplicateParticipantError as a coordinator does; an error of a store that cannot be
+   * used.
+   */
+  async onModuleInit(): Promise<void> {
+    await this.store.start?.();
     const seen = new Set<unknown>();
     for (const { wrapper, options } of this.accessor.findDecorated()) {
       const className = String(wrapper.name);

@@ -15,7 +15,12 @@ export interface RemoteParticipantLimits {
   readonly maxPayloadBytes?: number | undefined;
   /** The most connections to the host of one participant. @default 16 */
   readonly maxConnections?: number | undefined;
-  /** How long a claim, and a page of a list of branches, may take, in milliseconds. @default 5_000 */
+  /**
+   * How long a claim, and a page of a list of branches, may take, in milliseconds. Longer than the hosts wait for a
+   * lock on the name of a coordinator.
+   *
+   * @default 10_000
+   */
   readonly adminTimeoutMs?: number | undefined;
 }
 
@@ -75,7 +80,7 @@ export function resolveRemoteOptions(options: RemoteParticipantsOptions): Resolv
     maxQueued = 1_024,
     maxPayloadBytes = MAX_PAYLOAD_BYTES,
     maxConnections = 16,
-    adminTimeoutMs = 5_000,
+    adminTimeoutMs = 10_000,
     refreshIntervalMs = 2_000,
     forgetIntervalMs = 30_000,
     ...unknown

@@ -10,6 +10,8 @@ import {
   TransactionManager,
   branch,
 } from '../../src/coordinator/index.js';
+import { SharedMemoryLog } from '../../src/coordinator/testing/shared-memory-log.js';
+import { SharedMemoryStore } from '../../src/coordinator/testing/shared-memory-store.js';
 import { PostgresGuardStore, type PostgresParticipantOptions } from '../../src/postgres/index.js';
 import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import { Books, ledgerOf } from '../remote/support/ledger.js';
@@ -128,6 +130,9 @@ describe.each(['memory', 'PostgreSQL'])('A store for the guard of a host, in %s'
   });
 });
 
+/** A busy machine takes its time. */
+const PATIENT = { prepareTimeoutMs: 20_000, completionTimeoutMs: 5_000 };
+
 describe('PostgreSQL participants behind HTTP', () => {
   let path: string;
   let hosts: Host[];
@@ -135,8 +140,14 @@ describe('PostgreSQL participants behind HTTP', () => {
   let coordinator: INestApplicationContext | undefined;
 
   const banks = [
-    { provide: 'left', useFactory: (): PostgresParticipantOptions => ({ connection: left.url }) },
-    { provide: 'right', useFactory: (): PostgresParticipantOptions => ({ connection: right.url }) },
+    {
+      provide: 'left',
+      useFactory: (): PostgresParticipantOptions => ({ connection: left.url, claimWaitMs: 200 }),
+    },
+    {
+      provide: 'right',
+      useFactory: (): PostgresParticipantOptions => ({ connection: right.url, claimWaitMs: 200 }),
+    },
   ];
   const guard = (database: TestDatabase) => new PostgresGuardStore({ connection: database.url });
 
@@ -160,13 +171,14 @@ describe('PostgreSQL participants behind HTTP', () => {
     coordinator = await startCoordinator(
       {
         participants: [
-          { name: 'left', address: proxy.address, prepareTimeoutMs: 2_000, completionTimeoutMs: 2_000 },
-          { name: 'right', address: hosts[2]!.address, prepareTimeoutMs: 2_000, completionTimeoutMs: 2_000 },
+          { name: 'left', address: proxy.address, ...PATIENT },
+          { name: 'right', address: hosts[2]!.address, ...PATIENT },
         ],
       },
       {
         log: new SqliteDecisionLog({ path }),
         allowMemoryLog: false,
+        timeoutMs: 30_000,
         recoveryIntervalMs: 50,
         orphanSafetyMs: 100,
         retryBaseMs: 20,
@@ -214,6 +226,41 @@ describe('PostgreSQL participants behind HTTP', () => {
     await start();
     await expect.poll(() => right.prepared(), { timeout: 10_000 }).toEqual([]);
     expect([await balanceOf(left, 'ann'), await balanceOf(right, 'ann')]).toEqual([60, 140]);
+  });
+
+  it('work for several members of one coordinator at the same time, and keep a stranger out', async () => {
+    await coordinator?.close();
+    coordinator = undefined;
+    const store = new SharedMemoryStore({ now: () => performance.now() });
+    const participants = [
+      { name: 'left', address: proxy.address, ...PATIENT },
+      { name: 'right', address: hosts[2]!.address, ...PATIENT },
+    ];
+    const members = await Promise.all(
+      [1, 2].map(() =>
+        startCoordinator(
+          { participants },
+          { name: 'members', log: new SharedMemoryLog(store), timeoutMs: 30_000 },
+        ),
+      ),
+    );
+    const before = [await balanceOf(left, 'ann'), await balanceOf(right, 'ann')] as [number, number];
+    // The members take turns, so each has to keep its claim while the other works.
+    for (let count = 0; count < 6; count++) {
+      const transactions = members[count % 2]!.get(TransactionManager);
+      expect(await transactions.run({ branches: move(1) })).toMatchObject({ status: 'committed' });
+    }
+    expect([await balanceOf(left, 'ann'), await balanceOf(right, 'ann')]).toEqual([
+      before[0] - 6,
+      before[1] + 6,
+    ]);
+
+    const stranger = await startCoordinator(
+      { participants },
+      { name: 'members', log: new SharedMemoryLog(new SharedMemoryStore({ now: () => performance.now() })) },
+    ).catch((error: unknown) => error);
+    expect(stranger).toMatchObject({ code: 'DTC_POSTGRES_COORDINATOR_IN_USE' });
+    await Promise.all(members.map((member) => member.close()));
   });
 
   it('keep the records of a class without a database in the one of its host', async () => {

@@ -45,6 +45,9 @@ export interface ReplicaGuardStore {
   /** Whether the records outlive the process. */
   readonly durable: boolean;
 
+  /** Finds out whether the store can be used, before anything else. Optional. An error stops the start of the host. */
+  start?(): Promise<void>;
+
   read(branch: GuardedBranch): Promise<StoredGuardRecord | undefined>;
 
   /**

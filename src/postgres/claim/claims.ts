@@ -7,8 +7,8 @@ import {
   idPrefixOf,
   originOf,
 } from '../../coordinator/index.js';
-import type { ConnectionPool } from '../connection/connection-pool.js';
-import { PostgresStartUpError } from '../errors.js';
+import { type ConnectionPool, unlessAborted } from '../connection/connection-pool.js';
+import { PostgresStartUpError, type PostgresStartUpErrorCode } from '../errors.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { LogClaim } from './claim.js';
 
@@ -17,6 +17,9 @@ import { LogClaim } from './claim.js';
  * connection.
  */
 const MAX_WAITING = 100;
+
+/** The code of the refusal of a claim for which the pool has no connection. */
+const TOO_SMALL = 'DTC_POSTGRES_POOL_TOO_SMALL' satisfies PostgresStartUpErrorCode;
 
 /**
  * The logs that work in this database for one participant: a set of claims, by the ids of the logs. Several
@@ -53,8 +56,7 @@ export class LogClaims {
     try {
       await claim.hold(run, isOwnRun);
     } catch (error) {
-      if (!(error instanceof PostgresStartUpError) || error.code !== 'DTC_POSTGRES_POOL_TOO_SMALL')
-        throw error;
+      if (!(error instanceof PostgresStartUpError) || error.code !== TOO_SMALL) throw error;
       const oldest = this.oldestVolatile(claim);
       if (oldest === undefined) throw error;
       await oldest.close();
@@ -71,7 +73,15 @@ export class LogClaims {
    */
   async admit({ transactionId, run, signal }: Branch): Promise<AbortVote | undefined> {
     if (originOf(transactionId) === undefined || !transactionId.startsWith(idPrefixOf(run))) return undefined;
-    return this.of(run).admit(run, signal);
+    const refusal = await this.of(run).admit(run, signal);
+    if (refusal?.code !== TOO_SMALL || this.oldestVolatile(this.of(run)) === undefined) return refusal;
+    try {
+      await unlessAborted(signal, () => this.hold(run));
+      return undefined;
+    } catch (error) {
+      if (error instanceof PostgresStartUpError) return refusal;
+      throw error;
+    }
   }
 
   /**

@@ -114,6 +114,11 @@ export class PostgresGuardStore implements ReplicaGuardStore {
     ].join(';\n');
   }
 
+  /** Makes the tables, if they are missing, and reads one of them. */
+  async start(): Promise<void> {
+    await this.run((client) => this.readMarks(client));
+  }
+
   async read(branch: GuardedBranch): Promise<StoredGuardRecord | undefined> {
     return this.run((client) => this.readOn(client, branch));
   }
