@@ -3,6 +3,7 @@ import { chmod, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startDatabasesOfMembers } from '../../src/postgres-server/start-databases.js';
+import keepTemporaryFiles from '../../test/temporary-files.js';
 import { FailoverDemo } from './demo.js';
 import { Story } from './story.js';
 
@@ -28,6 +29,8 @@ if (process.platform === 'win32') {
 }
 
 const story = new Story((line) => process.stdout.write(`${line}\n`));
+// Members lose their power here, and the machine does not: so the databases may be in memory.
+const isInMemory = (await keepTemporaryFiles()) !== undefined;
 const folder = await mkdtemp(join(tmpdir(), 'failover-demo-'));
 let demo: FailoverDemo | undefined;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
@@ -47,7 +50,7 @@ try {
   story.tell('PostgreSQL and the members are starting. This takes some seconds.');
   const { environment } = await startDatabasesOfMembers(join(folder, 'postgres')).finally(() => {
     // What is asked for first is done first: by then the server has stopped.
-    process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+    process.once('exit', () => rmSync(isInMemory ? tmpdir() : folder, { recursive: true, force: true }));
   });
   process.prependOnceListener('exit', () => demo?.kill());
   demo = new FailoverDemo(environment, process.argv.includes('--short') ? SHORT : LONG, story);
