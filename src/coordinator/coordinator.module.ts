@@ -14,6 +14,7 @@ import { DeclarativeTransactions } from './declarative/declarative-transactions.
 import { TurnClock } from './execution/clock.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { MemoryDecisionLog } from './log/memory-decision-log.js';
+import { CoordinatorMembers } from './observation/coordinator-members.js';
 import { CoordinatorStatus } from './observation/coordinator-status.js';
 import { MetricSource } from './observation/metrics/index.js';
 import { Reporter } from './observation/reporter.js';
@@ -132,11 +133,19 @@ const ownSchedule: DynamicModule = {
     CoordinatorLifecycle,
     StartUpWarnings,
     CoordinatorStatus,
+    CoordinatorMembers,
     MetricSource,
     TransactionManager,
     OperatorActions,
   ],
-  exports: [TransactionManager, ParticipantRegistry, CoordinatorStatus, MetricSource, OperatorActions],
+  exports: [
+    TransactionManager,
+    ParticipantRegistry,
+    CoordinatorStatus,
+    CoordinatorMembers,
+    MetricSource,
+    OperatorActions,
+  ],
 })
 export class CoordinatorModule extends ConfigurableModuleClass {
   /**

@@ -28,6 +28,7 @@ export type CoordinatorErrorCode =
   | 'DTC_LOG_NOT_OPENED'
   | 'DTC_LOG_STARTS_USED_UP'
   | 'DTC_LOG_UNAVAILABLE'
+  | 'DTC_MEMBER_UNREACHABLE'
   | 'DTC_NOT_ACTIVE'
   | 'DTC_NOT_MANAGED'
   | 'DTC_NO_TRANSACTION'
@@ -47,7 +48,8 @@ export type CoordinatorErrorCode =
   | 'DTC_TOO_MANY_STREAMS'
   | 'DTC_TRANSACTION_NOT_FOUND'
   | 'DTC_UNAUTHENTICATED'
-  | 'DTC_UNKNOWN_PARTICIPANT';
+  | 'DTC_UNKNOWN_PARTICIPANT'
+  | 'DTC_WRONG_MEMBER';
 
 /**
  * The base class of the coordinator's refusals. A refusal has changed nothing: no transaction was begun, or

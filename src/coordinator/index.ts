@@ -120,6 +120,13 @@ export {
   isSharedLog,
 } from './log/shared-log.js';
 export {
+  CoordinatorMembers,
+  type MemberState,
+  type MemberView,
+  type MembersView,
+  type TransactionOwner,
+} from './observation/coordinator-members.js';
+export {
   type Attention,
   type CoordinatorCondition,
   CoordinatorStatus,
@@ -150,14 +157,19 @@ export {
   type TransactionLines,
   lineOf,
 } from './observation/transaction-lines.js';
-export type { TransactionFilter, TransactionPage } from './observation/transaction-listing.js';
+export type {
+  TransactionEntries,
+  TransactionEntry,
+  TransactionFilter,
+  TransactionPage,
+} from './observation/transaction-listing.js';
 export type {
   BranchState,
   BranchView,
   TransactionSummary,
   TransactionView,
 } from './observation/transaction-view.js';
-export { OperatorActions, type OperatorOrder } from './operator/operator-actions.js';
+export { type AuditPlace, OperatorActions, type OperatorOrder } from './operator/operator-actions.js';
 export type {
   AbortedOutcome,
   CommittedOutcome,

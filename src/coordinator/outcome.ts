@@ -84,8 +84,8 @@ export type Outcome = CommittedOutcome | AbortedOutcome | PendingOutcome | Heuri
  * What is known of a transaction, whichever member has begun it. Nothing here is a guess.
  *
  * - `committed` and `aborted`: the decision, and it is final.
- * - `pending`: this member owns the transaction, and it is not decided, or not known yet.
- * - `elsewhere`: only the member with the epoch `owner` can know more. Ask it at its address, or ask here again later.
+ * - `pending`: the member that owns the transaction says that it is not decided, or not known yet.
+ * - `elsewhere`: only the member with the epoch `owner` can know more, and it was not asked or has not answered. Ask again later.
  * - `unknown`: never to be taken for aborted. The outcome was kept long enough and is gone (`purged`, `forgotten`); the log may
  *   have lost it (`undecidable`); the id is of another log (`foreign`); or the log cannot be asked now (`log-unavailable`).
  *

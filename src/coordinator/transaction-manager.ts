@@ -35,6 +35,14 @@ export type BegunOnce =
 export class TransactionManager {
   /** @internal */
   readonly scope = new TransactionScope();
+  /**
+   * Asks the member that owns a transaction, where members can ask each other. It is never a rejection.
+   *
+   * @internal
+   */
+  askOwner: (known: KnownOutcome & { readonly status: 'elsewhere' }) => Promise<KnownOutcome> = async (
+    known,
+  ) => known;
 
   /** @internal */
   constructor(@Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime) {}
@@ -186,14 +194,15 @@ export class TransactionManager {
   }
 
   /**
-   * Finds out what has become of a transaction, whichever member of the coordinator has begun it: from memory, or from a log
-   * that several members share.
+   * Finds out what has become of a transaction, whichever member of the coordinator has begun it: from memory, from a log that
+   * several members share, or from the member that owns it. Members ask each other if OperationsModule has the option `members`.
    *
    * @returns what is known now. It is never a guess and never a rejection: where nothing is known it says `unknown`, and where
-   * another member knows more it says which.
+   * another member knows more, and has not answered, it says which.
    */
-  outcomeOf(transactionId: string): Promise<KnownOutcome> {
-    return inquire(transactionId, this.runtime);
+  async outcomeOf(transactionId: string): Promise<KnownOutcome> {
+    const known = await inquire(transactionId, this.runtime);
+    return known.status === 'elsewhere' ? this.askOwner(known) : known;
   }
 
   /**

@@ -1,15 +1,23 @@
 import { Body, Get, Post, Query, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { ApiProblem } from './problem/api-problem.decorator.js';
-import { CoordinatorStatus, OperatorActions } from '../coordinator/index.js';
+import { CoordinatorMembers, CoordinatorStatus, OperatorActions } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 import { CalledBy } from './access/access.guard.js';
 import { auditPage } from './audit-page.js';
+import { AnyMember } from './members/any-member.js';
+import { MemberWatch } from './members/member-watch.js';
 import { OperatorRoute } from './operator-route.decorator.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
 import { Reply } from './reply.js';
-import { type AuditQuery, type OrderBody, auditQuery, orderBody, orderOf } from './request.schemas.js';
-import { auditSchema, callerSchema, coordinatorSchema } from './view.schemas.js';
+import {
+  type AuditQuery,
+  type MemberOrderBody,
+  auditQuery,
+  memberOrderBody,
+  orderOf,
+} from './request.schemas.js';
+import { auditSchema, callerSchema, coordinatorSchema, membersSchema } from './view.schemas.js';
 
 /** The coordinator itself, the orders of operators, and the caller's own rights. */
 @OperatorRoutes('')
@@ -17,6 +25,9 @@ export class CoordinatorController {
   constructor(
     private readonly status: CoordinatorStatus,
     private readonly actions: OperatorActions,
+    private readonly anyMember: AnyMember,
+    private readonly watch: MemberWatch,
+    private readonly members: CoordinatorMembers,
     private readonly reply: Reply,
   ) {}
 
@@ -28,33 +39,44 @@ export class CoordinatorController {
   }
 
   @Post('coordinator/drain')
-  @OperatorRoute('Admit no new transaction; running transactions continue', coordinatorSchema)
+  @OperatorRoute(
+    'Admit no new transaction, at this member or at another; running transactions continue',
+    coordinatorSchema,
+  )
   async drain(
-    @Body({ schema: orderBody }) body: OrderBody,
+    @Body({ schema: memberOrderBody }) body: MemberOrderBody,
     @CalledBy() caller: Caller,
     @Res() response: unknown,
   ): Promise<void> {
-    await this.actions.drain(orderOf(body, caller));
-    this.reply.send(response, this.status.view());
+    const action = { kind: 'drain', ...orderOf(body, caller) } as const;
+    this.reply.send(response, await this.anyMember.admit(action, body.member));
   }
 
   @Post('coordinator/undrain')
-  @OperatorRoute('Admit new transactions again', coordinatorSchema)
+  @OperatorRoute('Admit new transactions again, at this member or at another', coordinatorSchema)
   async undrain(
-    @Body({ schema: orderBody }) body: OrderBody,
+    @Body({ schema: memberOrderBody }) body: MemberOrderBody,
     @CalledBy() caller: Caller,
     @Res() response: unknown,
   ): Promise<void> {
-    await this.actions.undrain(orderOf(body, caller));
-    this.reply.send(response, this.status.view());
+    const action = { kind: 'undrain', ...orderOf(body, caller) } as const;
+    this.reply.send(response, await this.anyMember.admit(action, body.member));
+  }
+
+  @Get('members')
+  @ApiOperation({ summary: 'The members that share the log: their epochs, leases, adoptions and condition' })
+  @ApiOkResponse({ standardSchema: membersSchema })
+  async membersNow(@Res() response: unknown): Promise<void> {
+    this.reply.send(response, await this.watch.now());
   }
 
   @Get('audit')
   @ApiOperation({ summary: 'The orders of operators, the latest first, page by page' })
   @ApiOkResponse({ standardSchema: auditSchema })
   @ApiProblem(400, 'The request is not valid')
-  audit(@Query({ schema: auditQuery }) query: AuditQuery, @Res() response: unknown): void {
-    this.reply.send(response, auditPage(this.actions, query));
+  @ApiProblem(503, 'The decision log does not answer')
+  async audit(@Query({ schema: auditQuery }) query: AuditQuery, @Res() response: unknown): Promise<void> {
+    this.reply.send(response, await auditPage(this.actions, this.members.isShared, query));
   }
 
   @Get('access')

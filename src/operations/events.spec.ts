@@ -81,6 +81,7 @@ describe('The stream of events', () => {
           durable: false,
           condition: expect.objectContaining({ stalled: 1 }) as unknown,
         }) as unknown,
+        members: expect.objectContaining({ shared: false, members: [] }) as unknown,
         attention: [expect.objectContaining({ transactionId, stalled: true })],
         attentionTotal: 1,
         participants: [expect.objectContaining({ name: 'failing' })],

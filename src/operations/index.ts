@@ -11,7 +11,14 @@ export { ForbiddenError, UnauthenticatedError } from './access/access-errors.js'
 export { CoordinatorHealthIndicator } from './coordinator-health.indicator.js';
 export { CoordinatorMetrics } from './metrics/coordinator-metrics.js';
 export { MetricsModule } from './metrics/metrics.module.js';
-export type { OperationsAsyncOptions, OperationsOptions, OperationsRoutes } from './operations.options.js';
+export { MemberUnreachableError, OutcomeUnknownError } from './members/member-errors.js';
+export type { MembersOptions } from './members/member-tokens.js';
+export type {
+  OperationsAsyncOptions,
+  OperationsConfiguration,
+  OperationsOptions,
+  OperationsRoutes,
+} from './operations.options.js';
 export { OperationsModule } from './operations.module.js';
 export {
   type Problem,

@@ -19,13 +19,24 @@ import { TerminusModule } from '@nestjs/terminus';
 import { InvalidOptionsError } from '../coordinator/index.js';
 import { CoordinatorHealthIndicator } from './coordinator-health.indicator.js';
 import { Access } from './access/access.js';
+import { AnyMember } from './members/any-member.js';
+import { MemberCallsController, MemberGuard } from './members/member-calls.controller.js';
+import { MemberClient } from './members/member-client.js';
+import { MemberTokens, memberProblemsOf } from './members/member-tokens.js';
+import { MemberWatch } from './members/member-watch.js';
+import { OwnAnswers } from './members/own-answers.js';
 import { CoordinatorController } from './coordinator.controller.js';
 import { DashboardController } from './dashboard.controller.js';
 import { EventsController } from './events.controller.js';
 import { HealthController } from './health.controller.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { MetricsController } from './metrics.controller.js';
-import type { OperationsAsyncOptions, OperationsOptions, OperationsRoutes } from './operations.options.js';
+import type {
+  OperationsAsyncOptions,
+  OperationsConfiguration,
+  OperationsOptions,
+  OperationsRoutes,
+} from './operations.options.js';
 import { OverviewStream } from './overview-stream.js';
 import { ParticipantsController } from './participants.controller.js';
 import { Reply } from './reply.js';
@@ -42,8 +53,9 @@ const GUARDED_ROUTES: readonly Route[] = [
   ['metrics', MetricsController],
 ];
 
-/** The routes that need no credential. */
+/** The routes that need no credential of a reader or an operator. The other members have one of their own. */
 const OPEN_ROUTES: readonly Route[] = [
+  ['members/calls', MemberCallsController],
   ['dashboard', DashboardController],
   ['health', HealthController],
 ];
@@ -51,7 +63,16 @@ const OPEN_ROUTES: readonly Route[] = [
 const PREFIX = /^\/?[\w.~-]+(\/[\w.~-]+)*\/?$/;
 
 const IMPORTS = [TerminusModule, MetricsModule];
-const PROVIDERS: readonly Provider[] = [CoordinatorHealthIndicator, OverviewStream, Reply];
+const PROVIDERS: readonly Provider[] = [
+  CoordinatorHealthIndicator,
+  OverviewStream,
+  Reply,
+  OwnAnswers,
+  MemberClient,
+  MemberGuard,
+  MemberWatch,
+  AnyMember,
+];
 const EXPORTS = [CoordinatorHealthIndicator, MetricsModule];
 
 /**
@@ -64,7 +85,11 @@ const EXPORTS = [CoordinatorHealthIndicator, MetricsModule];
 @Module({
   imports: IMPORTS,
   controllers: [...GUARDED_ROUTES, ...OPEN_ROUTES].map(([, controller]) => controller),
-  providers: [...PROVIDERS, { provide: Access, useValue: new Access({}) }],
+  providers: [
+    ...PROVIDERS,
+    { provide: Access, useValue: new Access({}) },
+    { provide: MemberTokens, useValue: new MemberTokens(undefined) },
+  ],
   exports: EXPORTS,
 })
 export class OperationsModule {
@@ -74,10 +99,10 @@ export class OperationsModule {
    */
   static forRoot(options: OperationsOptions): DynamicModule {
     const { prefix, decorators, ...rest } = options ?? {};
-    const access = new Access(rest);
+    const checked = checkedOf(rest);
     return configured({ prefix, decorators }, [], (decorate) => {
-      decorate(access);
-      return { provide: Access, useValue: access };
+      decorate(checked.access);
+      return { provide: CHECKED, useValue: checked };
     });
   }
 
@@ -93,15 +118,34 @@ export class OperationsModule {
     ...routes
   }: OperationsAsyncOptions): DynamicModule {
     return configured(routes, imports, (decorate) => ({
-      provide: Access,
+      provide: CHECKED,
       inject,
       useFactory: async (...dependencies: unknown[]) => {
-        const access = new Access(await useFactory(...dependencies));
-        decorate(access);
-        return access;
+        const checked = checkedOf(await useFactory(...dependencies));
+        decorate(checked.access);
+        return checked;
       },
     }));
   }
+}
+
+/** What was configured, after its check. */
+interface Checked {
+  readonly access: Access;
+  readonly tokens: MemberTokens;
+}
+
+const CHECKED = Symbol('CHECKED');
+
+/** @throws InvalidOptionsError when an option is impossible. */
+function checkedOf(options: OperationsConfiguration): Checked {
+  const { members, ...rest } = options ?? {};
+  const access = new Access(options && rest);
+  const { readers = [], operators = [] } = rest;
+  const taken = [...(readers === 'anyone' ? [] : readers), ...operators].map(({ token }) => token);
+  const problems = memberProblemsOf(members, taken);
+  if (problems.length > 0) throw new InvalidOptionsError('OperationsModule', problems);
+  return { access, tokens: new MemberTokens(members) };
 }
 
 /**
@@ -138,7 +182,7 @@ class ConfiguredOperationsModule implements OnApplicationBootstrap {
 function configured(
   { prefix = '', decorators = [], ...unknown }: OperationsRoutes,
   imports: readonly (Type | DynamicModule | Promise<DynamicModule> | ForwardReference)[],
-  provideAccess: (decorate: (access: Access) => void) => Provider,
+  provideChecked: (decorate: (access: Access) => void) => Provider,
 ): DynamicModule {
   const problems = Object.keys(unknown).map(
     (key) => `${key}: is not an option of forRootAsync; who may see and act is what useFactory returns`,
@@ -161,7 +205,7 @@ function configured(
   const guarded = GUARDED_ROUTES.map(([path, controller]) => routesAt(`${base}/${path}`, controller));
   const open = OPEN_ROUTES.map(([path, controller]) => routesAt(`${base}/${path}`, controller));
   decorateAll(open, decorators);
-  const access = provideAccess(({ authorize }) => {
+  const checked = provideChecked(({ authorize }) => {
     // A guard that authorize calls reads the metadata too, and would let every caller pass.
     if (authorize === undefined) decorateAll(guarded, decorators);
   });
@@ -169,7 +213,13 @@ function configured(
     module: ConfiguredOperationsModule,
     imports: [DiscoveryModule, ...IMPORTS, ...imports],
     controllers: [...guarded, ...open],
-    providers: [...PROVIDERS, { provide: DECORATORS, useValue: decorators }, access],
+    providers: [
+      ...PROVIDERS,
+      { provide: DECORATORS, useValue: decorators },
+      checked,
+      { provide: Access, inject: [CHECKED], useFactory: ({ access }: Checked) => access },
+      { provide: MemberTokens, inject: [CHECKED], useFactory: ({ tokens }: Checked) => tokens },
+    ],
     exports: EXPORTS,
   };
 }

@@ -1,5 +1,6 @@
 import type { FactoryProvider, ModuleMetadata } from '@nestjs/common';
 import type { OperationsAccess } from './access/access.js';
+import type { MembersOptions } from './members/member-tokens.js';
 
 /** Where the routes are, and what is written on them. Known before the application is made. @publicApi */
 export interface OperationsRoutes {
@@ -20,13 +21,24 @@ export interface OperationsRoutes {
   readonly decorators?: readonly ClassDecorator[] | undefined;
 }
 
+/** Who may see and act, and how the members of a shared log ask each other. @publicApi */
+export interface OperationsConfiguration extends OperationsAccess {
+  /**
+   * How the members of a shared log ask each other. The address of a member is the option `memberAddress` of
+   * CoordinatorModule: the URL that leads to these routes, with their prefix.
+   *
+   * @default they do not ask each other: then a member answers from its memory and from the log
+   */
+  readonly members?: MembersOptions | undefined;
+}
+
 /** What `OperationsModule.forRoot` takes. @publicApi */
-export interface OperationsOptions extends OperationsAccess, OperationsRoutes {}
+export interface OperationsOptions extends OperationsConfiguration, OperationsRoutes {}
 
 /** What `OperationsModule.forRootAsync` takes. @publicApi */
 export interface OperationsAsyncOptions extends OperationsRoutes, Pick<ModuleMetadata, 'imports'> {
   readonly inject?: FactoryProvider['inject'];
-  /** @returns who may see and act. */
+  /** @returns who may see and act, and how members ask each other. */
   // oxlint-disable-next-line typescript/no-explicit-any -- what is injected has the types that the factory asks for
-  readonly useFactory: (...dependencies: any[]) => OperationsAccess | Promise<OperationsAccess>;
+  readonly useFactory: (...dependencies: any[]) => OperationsConfiguration | Promise<OperationsConfiguration>;
 }

@@ -92,6 +92,7 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
       endedAt: '2030-01-01T00:00:01.010Z',
       durationMs: 10,
       ageMs: 10,
+      owner: null,
       branches: [
         expect.objectContaining({ branchId: 'a', participant: 'a', vote: 'commit', state: 'committed' }),
         expect.objectContaining({ branchId: 'b', participant: 'b', vote: 'read-only', state: 'read-only' }),

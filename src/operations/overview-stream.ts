@@ -5,8 +5,10 @@ import {
   CoordinatorStatus,
   type CoordinatorView,
   type ParticipantView,
-  type TransactionSummary,
 } from '../coordinator/index.js';
+import { MemberWatch } from './members/member-watch.js';
+import type { MembersNow, OwnedSummary } from './members/owned.js';
+import { OwnAnswers } from './members/own-answers.js';
 
 const INTERVAL_MS = 1_000;
 /** A stream that is not read ends, so what it has queued is released. */
@@ -14,15 +16,19 @@ const STREAM_MS = 300_000;
 const MAX_STREAMS = 20;
 /** The limit for one caller, so that it does not exclude the others. */
 const MAX_STREAMS_OF_ONE = 10;
-const MAX_ATTENTION = 100;
 
 /** The content of an overview. */
 export interface Overview {
   /** ISO 8601. */
   readonly at: string;
+  /** The member that answers. */
   readonly coordinator: CoordinatorView;
-  /** The transactions that are in doubt for more than a moment, stalled or heuristic, the oldest first. */
-  readonly attention: readonly TransactionSummary[];
+  /** The members that share the log. What others say of themselves is a second old. */
+  readonly members: MembersNow;
+  /**
+   * The transactions of all members that are in doubt for more than a moment, stalled or heuristic, the oldest first.
+   */
+  readonly attention: readonly OwnedSummary[];
   /** The number of all of them. */
   readonly attentionTotal: number;
   readonly participants: readonly ParticipantView[];
@@ -50,7 +56,11 @@ export class OverviewStream implements BeforeApplicationShutdown {
     share(),
   );
 
-  constructor(private readonly status: CoordinatorStatus) {}
+  constructor(
+    private readonly status: CoordinatorStatus,
+    private readonly own: OwnAnswers,
+    private readonly watch: MemberWatch,
+  ) {}
 
   /**
    * @param caller the name of the caller; null for all callers without a name.
@@ -86,10 +96,14 @@ export class OverviewStream implements BeforeApplicationShutdown {
   }
 
   private overview(): Overview {
-    const { transactions, total } = this.status.attention(MAX_ATTENTION);
+    // The answers are shown by the next overview, which does not wait for a member that is slow.
+    void this.watch.ask();
+    const own = this.own.overview();
+    const { transactions, total } = this.watch.attention(own);
     return {
       at: new Date().toISOString(),
-      coordinator: this.status.view(),
+      coordinator: own.coordinator,
+      members: this.watch.latest(),
       attention: transactions,
       attentionTotal: total,
       participants: this.status.participants(),

@@ -1,20 +1,21 @@
 import { Body, Get, Param, Post, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
-import { CoordinatorStatus, OperatorActions } from '../coordinator/index.js';
+import { CoordinatorStatus } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 import { CalledBy } from './access/access.guard.js';
+import { AnyMember } from './members/any-member.js';
 import { OperatorRoute } from './operator-route.decorator.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
 import { Reply } from './reply.js';
-import { type OrderBody, orderBody, orderOf } from './request.schemas.js';
-import { participantListSchema, participantSchema } from './view.schemas.js';
+import { type MemberOrderBody, memberOrderBody, orderOf } from './request.schemas.js';
+import { orderedParticipantSchema, participantListSchema } from './view.schemas.js';
 
 /** The participants that transactions can name, with their counts. */
 @OperatorRoutes('participants')
 export class ParticipantsController {
   constructor(
     private readonly status: CoordinatorStatus,
-    private readonly actions: OperatorActions,
+    private readonly anyMember: AnyMember,
     private readonly reply: Reply,
   ) {}
 
@@ -26,26 +27,29 @@ export class ParticipantsController {
   }
 
   @Post(':name/pause')
-  @OperatorRoute('Refuse the prepares of a participant, and hold its completions', participantSchema)
+  @OperatorRoute(
+    'Refuse the prepares of a participant, and hold its completions, at all members or one',
+    orderedParticipantSchema,
+  )
   async pause(
     @Param('name') name: string,
-    @Body({ schema: orderBody }) body: OrderBody,
+    @Body({ schema: memberOrderBody }) body: MemberOrderBody,
     @CalledBy() caller: Caller,
     @Res() response: unknown,
   ): Promise<void> {
-    await this.actions.pause(name, orderOf(body, caller));
-    this.reply.send(response, this.status.participant(name));
+    const action = { kind: 'pause', participant: name, ...orderOf(body, caller) } as const;
+    this.reply.send(response, await this.anyMember.actAt(action, body.member));
   }
 
   @Post(':name/resume')
-  @OperatorRoute('Resume a paused participant', participantSchema)
+  @OperatorRoute('Resume a paused participant, at all members or one', orderedParticipantSchema)
   async resume(
     @Param('name') name: string,
-    @Body({ schema: orderBody }) body: OrderBody,
+    @Body({ schema: memberOrderBody }) body: MemberOrderBody,
     @CalledBy() caller: Caller,
     @Res() response: unknown,
   ): Promise<void> {
-    await this.actions.resume(name, orderOf(body, caller));
-    this.reply.send(response, this.status.participant(name));
+    const action = { kind: 'resume', participant: name, ...orderOf(body, caller) } as const;
+    this.reply.send(response, await this.anyMember.actAt(action, body.member));
   }
 }

@@ -5,7 +5,14 @@ import type { Caller } from './access/access.js';
 // An application may validate the result again, so it must be valid as well.
 const flag = z.enum(['true', 'false']);
 const limit = z.coerce.number().int().min(1).max(1_000).default(100);
-const cursor = z.string().regex(/^[1-9]\d{0,14}$/, 'must be the nextCursor of a page');
+const place = z.string().regex(/^[1-9]\d{0,14}$/, 'must be the nextCursor of a page');
+/** Where members share the log: the epoch of each member that has more, and the place there, if it has been listed. */
+const cursor = z
+  .string()
+  .regex(
+    /^(?:[1-9]\d{0,14}|[1-9]\d{0,6}-\d{0,15}(?:_[1-9]\d{0,6}-\d{0,15}){0,63})$/,
+    'must be the nextCursor of a page',
+  );
 
 /** The query of `GET /transactions`. */
 export const listQuery = z.strictObject({
@@ -22,7 +29,24 @@ export const listQuery = z.strictObject({
 });
 export type ListQuery = z.output<typeof listQuery>;
 
-export function filterOf({ stalled, heuristic, inDoubt, ...query }: ListQuery): TransactionFilter {
+/** The filter that one member sends to another. */
+export const listFilter = z.object({
+  state: z.enum(STATES).exactOptional(),
+  stalled: z.boolean().exactOptional(),
+  heuristic: z.boolean().exactOptional(),
+  inDoubt: z.boolean().exactOptional(),
+  participant: z.string().min(1).max(100).exactOptional(),
+  name: z.string().min(1).max(100).exactOptional(),
+  minAgeMs: z.number().min(0).exactOptional(),
+  order: z.enum(['youngest', 'oldest']),
+  limit: z.number().int().min(1).max(1_000),
+  cursor: place.exactOptional(),
+});
+
+/** A filter with its order and its limit. */
+export type ListFilter = TransactionFilter & Required<Pick<TransactionFilter, 'order' | 'limit'>>;
+
+export function filterOf({ stalled, heuristic, inDoubt, ...query }: ListQuery): ListFilter {
   return {
     ...query,
     ...(stalled !== undefined && { stalled: stalled === 'true' }),
@@ -32,7 +56,13 @@ export function filterOf({ stalled, heuristic, inDoubt, ...query }: ListQuery): 
 }
 
 /** The query of `GET /audit`. */
-export const auditQuery = z.strictObject({ limit, cursor: cursor.exactOptional() });
+export const auditQuery = z.strictObject({
+  limit,
+  cursor: z
+    .string()
+    .regex(/^(?:[1-9]\d{0,6}\.)?[1-9]\d{0,14}$/, 'must be the nextCursor of a page')
+    .exactOptional(),
+});
 export type AuditQuery = z.output<typeof auditQuery>;
 
 const reason = z
@@ -44,6 +74,19 @@ const reason = z
 
 /** The body of every action. */
 export const orderBody = z.strictObject({ reason });
+
+/** The body of an action on members. */
+export const memberOrderBody = z.strictObject({
+  reason,
+  member: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_679_615)
+    .exactOptional()
+    .describe('The epoch of the only member that acts.'),
+});
+export type MemberOrderBody = z.output<typeof memberOrderBody>;
 export type OrderBody = z.output<typeof orderBody>;
 
 /** The body of the resolution of a branch. */

@@ -1,14 +1,9 @@
 import { Body, Get, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { ApiProblem } from './problem/api-problem.decorator.js';
-import {
-  OperatorActions,
-  TransactionManager,
-  TransactionNotFoundError,
-  type TransactionView,
-} from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 import { CalledBy } from './access/access.guard.js';
+import { AnyMember } from './members/any-member.js';
 import { OperatorRoute } from './operator-route.decorator.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
 import { Reply } from './reply.js';
@@ -22,14 +17,13 @@ import {
   orderOf,
   resolutionBody,
 } from './request.schemas.js';
-import { transactionListSchema, transactionSchema } from './view.schemas.js';
+import { foundTransactionSchema, ownedTransactionSchema, transactionListSchema } from './view.schemas.js';
 
-/** Transactions in their present state, those that ended not long ago, and the actions of an operator. */
+/** Transactions of all members in their present state, those that ended not long ago, and the actions of an operator. */
 @OperatorRoutes('transactions')
 export class TransactionsController {
   constructor(
-    private readonly transactions: TransactionManager,
-    private readonly actions: OperatorActions,
+    private readonly anyMember: AnyMember,
     private readonly reply: Reply,
   ) {}
 
@@ -37,77 +31,71 @@ export class TransactionsController {
   @ApiOperation({ summary: 'Transactions in flight, and those that ended not long ago, page by page' })
   @ApiOkResponse({ standardSchema: transactionListSchema })
   @ApiProblem(400, 'The request is not valid')
-  list(@Query({ schema: listQuery }) query: ListQuery, @Res() response: unknown): void {
-    this.reply.send(response, this.transactions.page(filterOf(query)));
+  async list(@Query({ schema: listQuery }) query: ListQuery, @Res() response: unknown): Promise<void> {
+    this.reply.send(response, await this.anyMember.list(filterOf(query)));
   }
 
   @Get(':id')
-  @ApiOperation({ summary: 'One transaction, with its branches and its timeline' })
-  @ApiOkResponse({ standardSchema: transactionSchema })
+  @ApiOperation({
+    summary: 'One transaction, with its branches and its timeline; or its outcome, if only that is known',
+  })
+  @ApiOkResponse({ standardSchema: foundTransactionSchema })
   @ApiProblem(404, 'It was never begun, or has ended and is no longer kept')
-  find(@Param('id') id: string, @Res() response: unknown): void {
-    this.reply.send(response, this.transactionOf(id));
+  @ApiProblem(503, 'It is not known now, and may have committed: ask again later')
+  async find(@Param('id') id: string, @Res() response: unknown): Promise<void> {
+    this.reply.send(response, await this.anyMember.find(id));
   }
 
   @Post(':id/abort')
-  @OperatorRoute('Abort a transaction that is not decided', transactionSchema)
+  @OperatorRoute('Abort a transaction that is not decided', ownedTransactionSchema)
   async abort(
-    @Param('id') id: string,
+    @Param('id') transactionId: string,
     @Body({ schema: orderBody }) body: OrderBody,
     @CalledBy() caller: Caller,
     @Res() response: unknown,
   ): Promise<void> {
-    await this.actions.abort(id, orderOf(body, caller));
-    this.reply.send(response, this.transactionOf(id));
+    const action = { kind: 'abort', transactionId, ...orderOf(body, caller) } as const;
+    this.reply.send(response, await this.anyMember.actOn(action));
   }
 
   @Post(':id/forget')
   @OperatorRoute(
     'Drop the heuristic reports of a transaction, after an operator has dealt with them',
-    transactionSchema,
+    ownedTransactionSchema,
   )
   async forget(
-    @Param('id') id: string,
+    @Param('id') transactionId: string,
     @Body({ schema: orderBody }) body: OrderBody,
     @CalledBy() caller: Caller,
     @Res() response: unknown,
   ): Promise<void> {
-    const before = this.transactionOf(id);
-    await this.actions.forget(id, orderOf(body, caller));
-    // With its reports goes what has kept it, where no finished transaction is kept.
-    this.reply.send(response, this.transactions.find(id) ?? { ...before, heuristic: null });
+    const action = { kind: 'forget', transactionId, ...orderOf(body, caller) } as const;
+    this.reply.send(response, await this.anyMember.actOn(action));
   }
 
   @Post(':id/branches/:branchId/retry')
-  @OperatorRoute('Try to complete a branch now', transactionSchema)
+  @OperatorRoute('Try to complete a branch now', ownedTransactionSchema)
   async retry(
-    @Param('id') id: string,
+    @Param('id') transactionId: string,
     @Param('branchId') branchId: string,
     @Body({ schema: orderBody }) body: OrderBody,
     @CalledBy() caller: Caller,
     @Res() response: unknown,
   ): Promise<void> {
-    await this.actions.retry(id, branchId, orderOf(body, caller));
-    this.reply.send(response, this.transactionOf(id));
+    const action = { kind: 'retry', transactionId, branchId, ...orderOf(body, caller) } as const;
+    this.reply.send(response, await this.anyMember.actOn(action));
   }
 
   @Post(':id/branches/:branchId/resolve')
-  @OperatorRoute('Record how a stalled branch has ended, according to an operator', transactionSchema)
+  @OperatorRoute('Record how a stalled branch has ended, according to an operator', ownedTransactionSchema)
   async resolve(
-    @Param('id') id: string,
+    @Param('id') transactionId: string,
     @Param('branchId') branchId: string,
-    @Body({ schema: resolutionBody }) body: ResolutionBody,
+    @Body({ schema: resolutionBody }) { as, ...body }: ResolutionBody,
     @CalledBy() caller: Caller,
     @Res() response: unknown,
   ): Promise<void> {
-    const before = this.transactionOf(id);
-    await this.actions.resolve(id, branchId, body.as, orderOf(body, caller));
-    this.reply.send(response, this.transactions.find(id) ?? before);
-  }
-
-  private transactionOf(id: string): TransactionView {
-    const found = this.transactions.find(id);
-    if (found === undefined) throw new TransactionNotFoundError(id);
-    return found;
+    const action = { kind: 'resolve', transactionId, branchId, as, ...orderOf(body, caller) } as const;
+    this.reply.send(response, await this.anyMember.actOn(action));
   }
 }

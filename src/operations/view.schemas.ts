@@ -13,6 +13,13 @@ import {
 } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 import type { AuditEntryView } from './audit-page.js';
+import type {
+  MembersNow,
+  OutcomeOnly,
+  OwnedTransaction,
+  OwnerView,
+  UnansweredMember,
+} from './members/owned.js';
 
 // The views, for OpenAPI. The compiler compares them with the types of the views.
 
@@ -57,7 +64,7 @@ const timelineEntrySchema = z
   })
   .meta({ id: 'TimelineEntry' }) satisfies z.ZodType<Omit<TimelineEntry, 'event'>>;
 
-const transactionSummarySchema = z
+export const transactionSummarySchema = z
   .object({
     transactionId: z.string(),
     name: z.string(),
@@ -78,9 +85,41 @@ const transactionSummarySchema = z
   })
   .meta({ id: 'TransactionSummary' }) satisfies z.ZodType<Omit<TransactionSummary, 'cause'>>;
 
+const ownerSchema = z
+  .object({
+    epoch: z.number().int(),
+    member: z.string().describe('What people call the member; empty when it has no name.'),
+  })
+  .meta({ id: 'Owner' }) satisfies z.ZodType<OwnerView>;
+
+const owner = ownerSchema
+  .nullable()
+  .describe('The member that has begun or adopted it; null where the log is not shared, or it is not known.');
+
+const unanswered = z
+  .array(ownerSchema.extend({ problem: z.string() }))
+  .describe('The members that have not answered, or cannot be asked, and why.') satisfies z.ZodType<
+  UnansweredMember[]
+>;
+
 export const transactionSchema = transactionSummarySchema
   .extend({ timeline: z.array(timelineEntrySchema) })
   .meta({ id: 'Transaction' }) satisfies z.ZodType<Omit<TransactionView, 'cause' | 'timeline'>>;
+
+export const ownedTransactionSchema = transactionSchema
+  .extend({ owner })
+  .meta({ id: 'OwnedTransaction' }) satisfies z.ZodType<Omit<OwnedTransaction, 'cause' | 'timeline'>>;
+
+const outcomeOnlySchema = z
+  .object({
+    transactionId: z.string(),
+    outcome: z.enum(['committed', 'aborted', 'pending']),
+    decision: z.enum(['commit', 'abort']).nullable(),
+    owner,
+  })
+  .meta({ id: 'Outcome' }) satisfies z.ZodType<OutcomeOnly>;
+
+export const foundTransactionSchema = z.union([ownedTransactionSchema, outcomeOnlySchema]);
 
 const counts = z.number().int().min(0);
 
@@ -137,9 +176,14 @@ export const participantSchema = z
 const nextCursor = z.string().nullable().describe('The cursor of the next page; null after the last.');
 
 export const transactionListSchema = z.object({
-  transactions: z.array(transactionSummarySchema),
+  transactions: z.array(transactionSummarySchema.extend({ owner }).meta({ id: 'OwnedTransactionSummary' })),
   nextCursor,
+  unanswered,
 });
+/** A participant after an order. */
+export const orderedParticipantSchema = participantSchema
+  .extend({ unanswered })
+  .meta({ id: 'OrderedParticipant' });
 export const participantListSchema = z.object({ participants: z.array(participantSchema) });
 
 export const coordinatorSchema = z
@@ -154,6 +198,9 @@ export const coordinatorSchema = z
       accepting: z.boolean(),
       draining: z.boolean(),
       recovering: z.boolean(),
+      fenced: z
+        .boolean()
+        .describe('Another process has claimed the log, or another member has fenced this one.'),
       logProblem: z.string().nullable(),
       restartNeeded: z.boolean(),
       inFlight: counts,
@@ -178,6 +225,36 @@ export const coordinatorSchema = z
     }),
   })
   .meta({ id: 'Coordinator' }) satisfies z.ZodType<CoordinatorView>;
+
+const conditionSchema = coordinatorSchema.shape.condition;
+
+export const membersSchema = z
+  .object({
+    shared: z.boolean().describe('Several members can share the log. Otherwise there are no members.'),
+    epoch: z.number().int().describe('Of the member that answers.'),
+    leaseMs: counts,
+    listedMsAgo: counts.nullable().describe('How long ago the log has listed the members; null: never.'),
+    adoptions: counts.describe('How many epochs the member that answers has adopted.'),
+    returns: counts.describe('How many times it was fenced, and went on with a new epoch.'),
+    members: z.array(
+      ownerSchema
+        .extend({
+          address: z.string().nullable(),
+          self: z.boolean(),
+          state: z.enum(['alive', 'lost', 'fenced', 'adopted']),
+          draining: z.boolean(),
+          leaseAgeMs: counts,
+          adoptedBy: z.number().int().nullable(),
+          presumable: z.boolean(),
+          condition: conditionSchema
+            .nullable()
+            .describe('What the member says of itself; null when it was not asked or has not answered.'),
+          problem: z.string().nullable().describe('Why it has not answered.'),
+        })
+        .meta({ id: 'Member' }),
+    ),
+  })
+  .meta({ id: 'Members' }) satisfies z.ZodType<MembersNow>;
 
 const auditEntrySchema = z
   .object({

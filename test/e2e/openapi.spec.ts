@@ -30,6 +30,7 @@ const ROUTES = [
   'get /health/live',
   'get /health/ready',
   'get /inventory/{sku}',
+  'get /members',
   'get /metrics',
   'get /orders/{id}',
   'get /participants',

@@ -3,6 +3,11 @@ import type { Division } from './capacity/server-limit.js';
 
 /** The epochs of a shared log that are not settled, as the log has listed them at the last renewal. */
 export class KnownMembers {
+  /** How many epochs this process has adopted. */
+  adoptions = 0;
+  /** How many times this process was fenced, and went on with a new epoch. */
+  returns = 0;
+  private seenAt: number | undefined;
   private byEpoch: ReadonlyMap<number, MemberEpoch> = new Map();
   /** No epoch up to here is missing from a list because it is too new. */
   private upTo = 0;
@@ -10,10 +15,16 @@ export class KnownMembers {
   private fencedSince: ReadonlyMap<number, number> = new Map();
 
   see({ epochs }: Pick<Renewal, 'epochs'>, now: number): void {
+    this.seenAt = now;
     this.byEpoch = new Map(epochs.map((member) => [member.epoch, member]));
     for (const { epoch } of epochs) this.upTo = Math.max(this.upTo, epoch);
     const fenced = epochs.filter(({ isFenced }) => isFenced);
     this.fencedSince = new Map(fenced.map(({ epoch }) => [epoch, this.fencedSince.get(epoch) ?? now]));
+  }
+
+  /** How long ago the log has listed them, in milliseconds; undefined when it never has. */
+  seenForMs(now: number): number | undefined {
+    return this.seenAt === undefined ? undefined : now - this.seenAt;
   }
 
   get list(): readonly MemberEpoch[] {

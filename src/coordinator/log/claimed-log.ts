@@ -19,6 +19,7 @@ export class ClaimedLog {
   private broken = false;
   private behind = false;
   private currentProblem: string | undefined = undefined;
+  private currentCode: string | undefined = undefined;
 
   constructor(
     readonly storage: DecisionLog,
@@ -77,6 +78,11 @@ export class ClaimedLog {
     return this.currentProblem;
   }
 
+  /** The code of {@link problem}, if its error has one. */
+  get problemCode(): string | undefined {
+    return this.currentProblem === undefined ? undefined : this.currentCode;
+  }
+
   lose(): void {
     if (this.lost) return;
     this.lost = true;
@@ -105,6 +111,7 @@ export class ClaimedLog {
     const hasEnded = code === 'DTC_FENCED' || isBehind;
     if (hasEnded && run !== this.run) return;
     this.currentProblem = messageOf(error);
+    this.currentCode = code;
     this.broken ||= code === 'DTC_LOG_BROKEN';
     if (hasEnded) this.lose();
   }

@@ -113,6 +113,7 @@ export class Adoptions {
     const { run, decisions, reports } = found;
     this.endSessionsOf(run);
     await this.recovery.takeOver({ run, decisions, reports });
+    if (!this.open.has(run.epoch)) this.runtime.members.adoptions++;
     this.open.set(run.epoch, run);
     const of = run.epoch === member.epoch && member.member !== '' ? ` of the member "${member.member}"` : '';
     const rest = run.durable

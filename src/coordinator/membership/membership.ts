@@ -171,6 +171,7 @@ export class Membership {
   private goOn(claim: LogClaim): void {
     const { runtime } = this;
     runtime.takeRun(claim);
+    runtime.members.returns++;
     this.isAbandoned = false;
     this.lastProblem = undefined;
     this.lease.startAgain();

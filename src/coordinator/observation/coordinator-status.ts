@@ -21,6 +21,11 @@ export interface CoordinatorCondition {
   readonly draining: boolean;
   /** Whether decisions of earlier runs have yet to be tried for the first time. */
   readonly recovering: boolean;
+  /**
+   * Whether another process has claimed the log, or another member has fenced this one. A member of a shared log
+   * takes a new epoch by itself.
+   */
+  readonly fenced: boolean;
   /** Why the decision log takes no records, or null while it does. */
   readonly logProblem: string | null;
   /** Whether the decision log is broken until the process is restarted. */
@@ -120,6 +125,7 @@ export class CoordinatorStatus {
       accepting: admission.isOpen,
       draining: admission.isDraining,
       recovering: this.runtime.isRecovering,
+      fenced: this.runtime.log.isLost,
       restartNeeded: this.runtime.log.isBroken,
       logProblem: this.runtime.log.problem ?? null,
       inFlight: registry.inFlight,

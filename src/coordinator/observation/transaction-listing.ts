@@ -46,6 +46,32 @@ export function pageOf(
   filter: TransactionFilter,
   now: number,
 ): TransactionPage {
+  const { entries, hasMore } = entriesOf(registry, filter, now);
+  return {
+    transactions: entries.map(({ transaction }) => transaction),
+    nextCursor: hasMore ? entries.at(-1)!.cursor : null,
+  };
+}
+
+/** A transaction of a list, and its place there: the list after it begins with this cursor. @publicApi */
+export interface TransactionEntry {
+  readonly transaction: TransactionSummary;
+  readonly cursor: string;
+}
+
+/** A part of a list whose entries can be merged with those of other members. @publicApi */
+export interface TransactionEntries {
+  readonly entries: readonly TransactionEntry[];
+  /** Whether others follow. */
+  readonly hasMore: boolean;
+}
+
+/** As {@link pageOf}, with the place of each entry. */
+export function entriesOf(
+  registry: TransactionRegistry,
+  filter: TransactionFilter,
+  now: number,
+): TransactionEntries {
   const { limit = DEFAULT_LIMIT, order = 'youngest', cursor } = filter;
   check(filter);
   const direction = order === 'oldest' ? 1 : -1;
@@ -57,10 +83,11 @@ export function pageOf(
     if (fits(transaction, filter, now)) found.push(transaction);
   });
   found.sort((a, b) => (a.sequence - b.sequence) * direction);
-  const page = found.slice(0, limit);
   return {
-    transactions: page.map(summaryOf),
-    nextCursor: found.length > limit ? String(page.at(-1)!.sequence) : null,
+    entries: found
+      .slice(0, limit)
+      .map((transaction) => ({ transaction: summaryOf(transaction), cursor: String(transaction.sequence) })),
+    hasMore: found.length > limit,
   };
 }
 

@@ -1,5 +1,6 @@
 import { LogUnavailableError } from '../log/log-errors.js';
 import { AUDIT_KEPT, type AuditEntry } from '../log/decision-log.js';
+import type { SharedAuditEntry, SharedDecisionLog } from '../log/shared-log.js';
 import type { ClaimedLog } from '../log/claimed-log.js';
 import { messageOf } from '../gate/texts.js';
 import { LATE, type TimeLimits } from '../execution/time-limits.js';
@@ -39,6 +40,21 @@ export class AuditTrail {
     }
     this.entries.push(numbered);
     if (this.entries.length > AUDIT_KEPT) this.entries.shift();
+  }
+
+  /**
+   * @returns the entries of all members, in the order in which the log has taken them.
+   * @throws (as a rejection) LogUnavailableError when the log does not answer.
+   */
+  async ofAll(shared: SharedDecisionLog): Promise<readonly SharedAuditEntry[]> {
+    try {
+      const read = await this.timeLimits.within(shared.audits(), ANSWER_WITHIN_MS);
+      if (read === LATE) throw new Error(`it has not answered for ${ANSWER_WITHIN_MS} ms`);
+      return read;
+    } catch (error) {
+      const problem = messageOf(error);
+      throw new LogUnavailableError(problem);
+    }
   }
 
   /**

@@ -9,6 +9,7 @@ import type { BranchRecord, TransactionRecord } from '../execution/records.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { LogLine } from '../gate/log-line.js';
 import type { AuditEntry, OperatorAction } from '../log/decision-log.js';
+import type { SharedAuditEntry } from '../log/shared-log.js';
 import type { HeuristicKind } from '../protocol/index.js';
 import { TransactionManager } from '../transaction-manager.js';
 import { AuditTrail } from './audit-trail.js';
@@ -20,6 +21,13 @@ export interface OperatorOrder {
   readonly by: string;
   /** The reason, 1 to 300 characters. */
   readonly reason: string;
+}
+
+/** The place of an entry in the audit trail of all members. @publicApi */
+export interface AuditPlace {
+  /** Of the member that has written it. Without a shared log it has no meaning. */
+  readonly epoch: number;
+  readonly number: number;
 }
 
 /** One order as it is recorded, and the reason why it is refused in the present state, in one sentence. */
@@ -180,6 +188,24 @@ export class OperatorActions {
    */
   audit(limit: number, before?: number): readonly AuditEntry[] {
     return this.auditTrail.list(limit, before);
+  }
+
+  /**
+   * @param before an entry; only entries that the log has taken earlier are listed.
+   * @returns the orders of the operators of all members, the latest first. If the log is not shared, those of {@link audit}.
+   * @throws (as a rejection) LogUnavailableError when the log does not answer.
+   */
+  async auditOfAll(limit: number, before?: AuditPlace): Promise<readonly SharedAuditEntry[]> {
+    const { log } = this.runtime;
+    if (log.shared === undefined) {
+      return this.audit(limit, before?.number).map((entry) => Object.assign({ epoch: log.epoch }, entry));
+    }
+    const entries = [...(await this.auditTrail.ofAll(log.shared))];
+    const place =
+      before && entries.findIndex(({ epoch, number }) => epoch === before.epoch && number === before.number);
+    // An entry that the log has dropped was older than all that it still has.
+    const end = place === undefined ? entries.length : Math.max(place, 0);
+    return entries.slice(Math.max(0, end - limit), end).toReversed();
   }
 
   /**

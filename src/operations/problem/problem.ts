@@ -69,6 +69,7 @@ const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_FORBIDDEN: HttpStatus.FORBIDDEN,
   DTC_INVALID_REQUEST: HttpStatus.BAD_REQUEST,
   DTC_KEY_REUSED: HttpStatus.CONFLICT,
+  DTC_MEMBER_UNREACHABLE: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_NOT_ACTIVE: HttpStatus.CONFLICT,
   DTC_OTHER_MEMBER: HttpStatus.CONFLICT,
   DTC_OTHER_RUN: HttpStatus.CONFLICT,
@@ -88,6 +89,7 @@ const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_TRANSACTION_NOT_FOUND: HttpStatus.NOT_FOUND,
   DTC_UNAUTHENTICATED: HttpStatus.UNAUTHORIZED,
   DTC_UNKNOWN_PARTICIPANT: HttpStatus.SERVICE_UNAVAILABLE,
+  DTC_WRONG_MEMBER: HttpStatus.MISDIRECTED,
 };
 
 /** The codes of refusals of the framework itself. */

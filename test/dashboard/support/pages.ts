@@ -9,6 +9,14 @@ import { FakeProblem } from './callers.js';
 import { type Scenario, type ScriptedTransaction, nowOf } from './scenario.js';
 
 const MAX_ATTENTION = 100;
+const NO_MEMBERS = {
+  shared: false,
+  leaseMs: 5_000,
+  listedMsAgo: null,
+  adoptions: 0,
+  returns: 0,
+  members: [],
+};
 
 export function overviewOf(scenario: Scenario): Overview {
   const { coordinator, transactions, participants } = scenario;
@@ -16,7 +24,10 @@ export function overviewOf(scenario: Scenario): Overview {
   return {
     at: new Date(nowOf(scenario)).toISOString(),
     coordinator,
-    attention: attention.slice(0, MAX_ATTENTION).map((transaction) => summaryOf(scenario, transaction)),
+    members: { ...NO_MEMBERS, epoch: coordinator.epoch },
+    attention: attention
+      .slice(0, MAX_ATTENTION)
+      .map((transaction) => Object.assign(summaryOf(scenario, transaction), { owner: null })),
     attentionTotal: attention.length,
     participants,
   };

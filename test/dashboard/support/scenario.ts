@@ -110,6 +110,7 @@ function coordinatorAt(nowMs: number): ScriptedCoordinator {
       accepting: true,
       draining: false,
       recovering: false,
+      fenced: false,
       logProblem: null,
       restartNeeded: false,
       inFlight: 17,

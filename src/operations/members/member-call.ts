@@ -1,0 +1,99 @@
+import { z } from 'zod';
+import { HEURISTIC_KINDS } from '../../coordinator/index.js';
+import { listFilter } from '../request.schemas.js';
+import {
+  coordinatorSchema,
+  participantSchema,
+  transactionSchema,
+  transactionSummarySchema,
+} from '../view.schemas.js';
+
+// What members say to each other. Fields may be added: a member that does not know them ignores them.
+
+/** The path of the route at which a member takes calls, relative to its address. */
+export const MEMBER_CALLS_PATH = 'members/calls';
+
+const text = z.string().min(1).max(300);
+const order = { by: z.string().min(1).max(300), reason: text };
+const id = z.string().min(1).max(300);
+
+/** What one member wants of another. */
+export const memberRequestSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('find'), transactionId: id }),
+  z.object({ kind: z.literal('list'), filter: listFilter }),
+  z.object({ kind: z.literal('overview') }),
+  z.object({ kind: z.literal('abort'), transactionId: id, ...order }),
+  z.object({ kind: z.literal('forget'), transactionId: id, ...order }),
+  z.object({ kind: z.literal('retry'), transactionId: id, branchId: id, ...order }),
+  z.object({
+    kind: z.literal('resolve'),
+    transactionId: id,
+    branchId: id,
+    as: z.enum(HEURISTIC_KINDS),
+    ...order,
+  }),
+  z.object({ kind: z.literal('pause'), participant: id, ...order }),
+  z.object({ kind: z.literal('resume'), participant: id, ...order }),
+  z.object({ kind: z.literal('drain'), ...order }),
+  z.object({ kind: z.literal('undrain'), ...order }),
+]);
+export type MemberRequest = z.output<typeof memberRequestSchema>;
+
+/** One call: the member that it is for, and what is wanted. */
+export const memberCallSchema = z.object({
+  coordinator: z.string().max(100),
+  logId: z.string().max(100),
+  /** The epoch of the member that is asked. */
+  to: z.number().int().min(1),
+  request: memberRequestSchema,
+});
+export type MemberCall = z.output<typeof memberCallSchema>;
+
+const outcomeStatuses = ['committed', 'aborted', 'pending', 'elsewhere', 'unknown'] as const;
+
+/** What a member answers, by the kind of the request. */
+export const memberAnswers = {
+  find: z.object({
+    transaction: transactionSchema.nullable(),
+    outcome: z.object({ transactionId: z.string(), status: z.enum(outcomeStatuses) }),
+  }),
+  list: z.object({
+    entries: z.array(
+      z.object({ transaction: transactionSummarySchema, cursor: z.string().regex(/^[1-9]\d{0,14}$/) }),
+    ),
+    hasMore: z.boolean(),
+  }),
+  overview: z.object({
+    coordinator: coordinatorSchema,
+    attention: z.array(transactionSummarySchema),
+    attentionTotal: z.number().int().min(0),
+  }),
+  abort: transactionSchema,
+  forget: transactionSchema,
+  retry: transactionSchema,
+  resolve: transactionSchema,
+  pause: participantSchema,
+  resume: participantSchema,
+  drain: coordinatorSchema,
+  undrain: coordinatorSchema,
+} as const satisfies Record<MemberRequest['kind'], z.ZodType>;
+
+export type MemberAnswer<K extends MemberRequest['kind']> = z.output<(typeof memberAnswers)[K]>;
+
+/** A request of one kind. */
+export type RequestOf<K extends MemberRequest['kind']> = Extract<MemberRequest, { readonly kind: K }>;
+
+/** An order that concerns a transaction. */
+export type TransactionAction = RequestOf<'abort' | 'forget' | 'retry' | 'resolve'>;
+/** An order that concerns a participant at a member. */
+export type ParticipantAction = RequestOf<'pause' | 'resume'>;
+/** An order that concerns which new transactions a member takes. */
+export type AdmissionAction = RequestOf<'drain' | 'undrain'>;
+
+/** Around each answer: the member that gives it. */
+export const memberReplySchema = z.object({
+  coordinator: z.string(),
+  logId: z.string(),
+  epoch: z.number().int(),
+  answer: z.unknown(),
+});

@@ -1,0 +1,57 @@
+import {
+  Body,
+  type CanActivate,
+  Controller,
+  type ExecutionContext,
+  HttpCode,
+  HttpStatus,
+  Injectable,
+  Post,
+  Res,
+  StandardSchemaValidationPipe,
+  UseFilters,
+  UseGuards,
+  UsePipes,
+  VERSION_NEUTRAL,
+} from '@nestjs/common';
+import { ApiExcludeController } from '@nestjs/swagger';
+import { ProblemFilter } from '../problem/problem.filter.js';
+import { Reply } from '../reply.js';
+import { type MemberCall, memberCallSchema } from './member-call.js';
+import { MemberTokens } from './member-tokens.js';
+import { OwnAnswers } from './own-answers.js';
+
+/** Admits the other members of the coordinator. The token of a reader or an operator is worth nothing here. */
+@Injectable()
+export class MemberGuard implements CanActivate {
+  constructor(private readonly tokens: MemberTokens) {}
+
+  canActivate(context: ExecutionContext): boolean {
+    const { headers } = context.switchToHttp().getRequest<{ headers: Record<string, unknown> }>();
+    const { authorization } = headers;
+    this.tokens.admit(typeof authorization === 'string' ? authorization : undefined);
+    return true;
+  }
+}
+
+/**
+ * What the other members of the coordinator call. It is a route of its own: no field of a request to another route says that it
+ * comes from a member, and what is called here is answered by this member alone.
+ */
+@ApiExcludeController()
+@Controller({ path: 'members/calls', version: VERSION_NEUTRAL })
+@UseGuards(MemberGuard)
+@UsePipes(new StandardSchemaValidationPipe())
+@UseFilters(ProblemFilter)
+export class MemberCallsController {
+  constructor(
+    private readonly answers: OwnAnswers,
+    private readonly reply: Reply,
+  ) {}
+
+  @Post()
+  @HttpCode(HttpStatus.OK)
+  async call(@Body({ schema: memberCallSchema }) call: MemberCall, @Res() response: unknown): Promise<void> {
+    this.reply.send(response, await this.answers.answer(call));
+  }
+}

@@ -1,0 +1,147 @@
+import { Injectable } from '@nestjs/common';
+import {
+  CoordinatorMembers,
+  CoordinatorStatus,
+  type CoordinatorView,
+  type KnownOutcome,
+  OperatorActions,
+  type OperatorOrder,
+  type ParticipantView,
+  type TransactionEntries,
+  TransactionManager,
+  TransactionNotFoundError,
+  type TransactionFilter,
+  type TransactionSummary,
+  type TransactionView,
+} from '../../coordinator/index.js';
+import { WrongMemberError } from './member-errors.js';
+import type {
+  AdmissionAction,
+  MemberCall,
+  MemberRequest,
+  ParticipantAction,
+  TransactionAction,
+} from './member-call.js';
+
+/** The most transactions that need attention which one member shows. */
+const MAX_ATTENTION = 100;
+
+/** What a member shows of itself at one moment. */
+export interface OwnOverview {
+  readonly coordinator: CoordinatorView;
+  /** The oldest first. */
+  readonly attention: readonly TransactionSummary[];
+  readonly attentionTotal: number;
+}
+
+/**
+ * What this member knows and does itself, for its own routes and for the calls of other members alike. Nothing here asks
+ * another member, so a call of a member is never passed on.
+ */
+@Injectable()
+export class OwnAnswers {
+  constructor(
+    private readonly transactions: TransactionManager,
+    private readonly actions: OperatorActions,
+    private readonly status: CoordinatorStatus,
+    private readonly members: CoordinatorMembers,
+  ) {}
+
+  /** @returns the transaction, if this member has it in its memory. */
+  view(transactionId: string): TransactionView | undefined {
+    return this.transactions.find(transactionId);
+  }
+
+  /** @returns what this member and the log know; it is never a rejection. */
+  outcomeOf(transactionId: string): Promise<KnownOutcome> {
+    return this.members.outcomeHere(transactionId);
+  }
+
+  entries(filter: TransactionFilter): TransactionEntries {
+    return this.members.entries(filter);
+  }
+
+  overview(): OwnOverview {
+    const { transactions: attention, total } = this.status.attention(MAX_ATTENTION);
+    return { coordinator: this.status.view(), attention, attentionTotal: total };
+  }
+
+  /** Carries out an order that concerns a transaction of this member. @throws as OperatorActions does. */
+  async actOn(action: TransactionAction): Promise<TransactionView> {
+    const { transactionId, kind } = action;
+    const before = this.view(transactionId);
+    if (before === undefined) throw new TransactionNotFoundError(transactionId);
+    const order: OperatorOrder = { by: action.by, reason: action.reason };
+    switch (kind) {
+      case 'abort':
+        await this.actions.abort(transactionId, order);
+        break;
+      case 'retry':
+        await this.actions.retry(transactionId, action.branchId, order);
+        break;
+      case 'resolve':
+        await this.actions.resolve(transactionId, action.branchId, action.as, order);
+        break;
+      case 'forget':
+        await this.actions.forget(transactionId, order);
+        // With its reports goes what has kept it, where no finished transaction is kept.
+        return this.view(transactionId) ?? { ...before, heuristic: null };
+    }
+    return this.view(transactionId) ?? before;
+  }
+
+  /** Pauses or resumes a participant at this member. @throws as OperatorActions does. */
+  async actAt({ kind, participant, by, reason }: ParticipantAction): Promise<ParticipantView> {
+    if (kind === 'pause') await this.actions.pause(participant, { by, reason });
+    else await this.actions.resume(participant, { by, reason });
+    return this.status.participant(participant);
+  }
+
+  /** Drains or undrains this member. @throws as OperatorActions does. */
+  async admit({ kind, by, reason }: AdmissionAction): Promise<CoordinatorView> {
+    if (kind === 'drain') await this.actions.drain({ by, reason });
+    else await this.actions.undrain({ by, reason });
+    return this.status.view();
+  }
+
+  /**
+   * Does what another member asks for.
+   *
+   * @throws WrongMemberError when the call is for another process; else what the action throws.
+   */
+  async answer({ coordinator, logId, to, request }: MemberCall): Promise<unknown> {
+    const { own } = this.members;
+    if (coordinator !== own.name || logId !== own.logId || to !== own.epoch) {
+      throw new WrongMemberError(
+        `epoch ${to} of "${coordinator}" with the log ${logId}`,
+        `epoch ${own.epoch} of "${own.name}" with the log ${own.logId}`,
+      );
+    }
+    return { coordinator, logId, epoch: to, answer: await this.carryOut(request) };
+  }
+
+  private async carryOut(request: MemberRequest): Promise<unknown> {
+    switch (request.kind) {
+      case 'find': {
+        const { transactionId } = request;
+        const outcome = await this.outcomeOf(transactionId);
+        return { transaction: this.view(transactionId) ?? null, outcome };
+      }
+      case 'list':
+        return this.entries(request.filter);
+      case 'overview':
+        return this.overview();
+      case 'abort':
+      case 'forget':
+      case 'retry':
+      case 'resolve':
+        return this.actOn(request);
+      case 'pause':
+      case 'resume':
+        return this.actAt(request);
+      case 'drain':
+      case 'undrain':
+        return this.admit(request);
+    }
+  }
+}
