@@ -48,7 +48,7 @@ export class AppModule {
 /** What the shop and the coordinator without a shop have in common. */
 export type FoundationConfiguration = Pick<
   Configuration,
-  'access' | 'coordinator' | 'decisionLog' | 'host' | 'logLevel'
+  'access' | 'coordinator' | 'decisionLog' | 'host' | 'logLevel' | 'memberTokens'
 >;
 
 /**
@@ -78,7 +78,11 @@ export function foundationOf(
           ),
         }),
       }),
-      OperationsModule.forRoot({ ...configuration.access, hosts: hostsOf(configuration) }),
+      OperationsModule.forRoot({
+        ...configuration.access,
+        hosts: hostsOf(configuration),
+        members: configuration.memberTokens && { tokens: configuration.memberTokens },
+      }),
     ],
     providers: [
       { provide: APP_PIPE, useClass: StandardSchemaValidationPipe },

@@ -83,6 +83,11 @@ describe('The configuration', () => {
     ['DECISION_LOG_PATH', ''],
     ['READER_TOKENS', ''],
     ['OPERATOR_TOKENS', 'alice'],
+    ['MEMBER_TOKENS', 'short'],
+    ['DTC_MEMBER_ADDRESS', '10.0.0.7:3000'],
+    ['DTC_MEMBER_ADDRESS', 'ftp://10.0.0.7/'],
+    ['DTC_MEMBER_ADDRESS', 'http://user:secret@10.0.0.7'],
+    ['DTC_MEMBER_ADDRESS', 'http://10.0.0.7/?a=b'],
   ])('is refused with %s=%s', (variable, value) => {
     expect(() => readConfiguration({ [variable]: value })).toThrow(`${variable}: `);
   });
@@ -91,6 +96,18 @@ describe('The configuration', () => {
     expect(() => readConfiguration({ DECISION_LOG: 'lmdb' })).toThrow(
       /DECISION_LOG: lmdb is no longer supported: decisions are kept with sqlite, in a new folder/,
     );
+  });
+
+  it('has the tokens of members in their order, none of which a reader or an operator has', () => {
+    const [first, second] = ['the-first-token-of-members', 'the-second-token-of-members'];
+    const MEMBER_TOKENS = `${first},${second}`;
+    expect(readConfiguration({ MEMBER_TOKENS }).memberTokens).toEqual([first, second]);
+    expect(readConfiguration({}).memberTokens).toBeUndefined();
+    for (const variable of ['READER_TOKENS', 'OPERATOR_TOKENS']) {
+      const attempt = (): unknown => readConfiguration({ MEMBER_TOKENS, [variable]: `alice:${second}` });
+      expect(attempt).toThrow(/MEMBER_TOKENS: has the token of a reader or an operator/);
+      expect(attempt).not.toThrow(second);
+    }
   });
 
   const databases = {
@@ -155,6 +172,7 @@ describe('The configuration', () => {
 
   it.each([
     ['OPERATOR_TOKEN', 'OPERATOR_TOKENS'],
+    ['MEMBER_TOKEN', 'MEMBER_TOKENS'],
     ['READER_TOKENS_FIEL', 'READER_TOKENS_FILE'],
     ['DECISION_LOG_PTAH', 'DECISION_LOG_PATH'],
     ['DTC_TIMEOUT', 'DTC_TIMEOUT_MS'],

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { credentialsSchema } from './common/config/credentials.js';
+import { credentialsSchema, tokensSchema } from './common/config/credentials.js';
 import { EnvironmentError, gather } from './common/config/environment.error.js';
 import { namesOf, optionsFromEnvironment, serviceLinksIn, variablesOf } from './common/config/environment.js';
 import { isLoopback } from './common/config/loopback.js';
@@ -42,6 +42,12 @@ export const applicationSchema = z.object({
     secret: true,
     description: 'The operators, who may read and act, in the same form. Without it, no caller may act.',
   }),
+  memberTokens: tokensSchema.optional().meta({
+    secret: true,
+    description:
+      'The tokens by which the members of one log ask each other, separated by commas or line breaks. A member sends the first and ' +
+      'accepts all of them. Without it, members do not ask each other.',
+  }),
   orderDatabaseUrl: databaseUrlSchema.meta({
     secret: true,
     description:
@@ -80,7 +86,7 @@ export const applicationSchema = z.object({
  * Prefixes that no other program uses, so an unknown name with such a prefix is a mistake. A HOST or
  * PORT_RANGE may belong to any program.
  */
-const RESERVED_NAMES = ['READER_TOKEN', 'OPERATOR_TOKEN', 'DECISION_LOG'] as const;
+const RESERVED_NAMES = ['READER_TOKEN', 'OPERATOR_TOKEN', 'MEMBER_TOKEN', 'DECISION_LOG'] as const;
 
 /** The prefix of the variables of the coordinator's options, used by it alone. */
 const PREFIX = 'DTC_';
@@ -113,6 +119,8 @@ export interface Configuration {
   readonly logLevel: LogLevel;
   readonly demo: boolean;
   readonly access: AccessConfiguration;
+  /** Undefined if the members of one log do not ask each other. */
+  readonly memberTokens?: readonly string[];
   /** Undefined if the services keep their data in memory. */
   readonly databases?: ServiceDatabases;
   readonly decisionLog: DecisionLogChoice;
@@ -155,7 +163,7 @@ type Given = z.output<typeof applicationSchema>;
 /** @throws EnvironmentError naming all that does not go together. */
 function applicationOf(given: Given): Omit<Configuration, 'coordinator'> {
   const problems: string[] = [];
-  const { host, port, logLevel, demo } = given;
+  const { host, port, logLevel, demo, memberTokens } = given;
   const access = gather(problems, () => accessOf(given));
   const databases = gather(problems, () => databasesOf(given));
   const decisionLog = gather(problems, () => decisionLogOf(given, databases !== undefined));
@@ -168,6 +176,7 @@ function applicationOf(given: Given): Omit<Configuration, 'coordinator'> {
     logLevel,
     demo: demo === 'true',
     access,
+    ...(memberTokens !== undefined && { memberTokens }),
     ...(databases !== undefined && { databases }),
     decisionLog,
   };
@@ -178,11 +187,18 @@ export function accessOf({
   host,
   readerTokens: readers = [],
   operatorTokens: operators = [],
-}: Pick<Given, 'host' | 'readerTokens' | 'operatorTokens'>): AccessConfiguration {
+  memberTokens = [],
+}: Pick<Given, 'host' | 'readerTokens' | 'operatorTokens'> &
+  Partial<Pick<Given, 'memberTokens'>>): AccessConfiguration {
   for (const field of ['name', 'token'] as const) {
     const taken = new Set(readers.map((reader) => reader[field]));
     if (!operators.some((operator) => taken.has(operator[field]))) continue;
     throw new EnvironmentError([`READER_TOKENS and OPERATOR_TOKENS: have a ${field} in common`]);
+  }
+  if ([...readers, ...operators].some(({ token }) => memberTokens.includes(token))) {
+    throw new EnvironmentError([
+      'MEMBER_TOKENS: has the token of a reader or an operator; give the members one of their own',
+    ]);
   }
   if (isLoopback(host)) return { readers: readers.length === 0 ? 'anyone' : readers, operators };
   if (readers.length + operators.length > 0) return { readers, operators };

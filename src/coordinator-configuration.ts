@@ -78,6 +78,7 @@ const RESERVED_NAMES = [
   'OPERATOR_TOKEN',
   'CALLER_TOKEN',
   'PARTICIPANT_TOKEN',
+  'MEMBER_TOKEN',
   'DECISION_LOG',
 ];
 const PREFIX = 'DTC_';
@@ -133,7 +134,7 @@ export function readCoordinatorConfiguration(environment: NodeJS.ProcessEnv): Co
     problems.length > 0
   )
     throw new EnvironmentError(problems);
-  const { host, port, logLevel, maxTimeoutMs } = given;
+  const { host, port, logLevel, maxTimeoutMs, memberTokens } = given;
   const serviceLinks = serviceLinksIn(
     environment,
     [...RESERVED_NAMES, PREFIX],
@@ -144,6 +145,7 @@ export function readCoordinatorConfiguration(environment: NodeJS.ProcessEnv): Co
     port,
     logLevel,
     access,
+    ...(memberTokens !== undefined && { memberTokens }),
     decisionLog,
     coordinator,
     maxTimeoutMs,
@@ -157,7 +159,7 @@ export function readCoordinatorConfiguration(environment: NodeJS.ProcessEnv): Co
 /** A token that two roles have in common would have two meanings. */
 function sharedTokensIn(given: z.output<typeof coordinatorProgramSchema>): string[] {
   const roles = ['readerTokens', 'operatorTokens', 'callerTokens', 'participantTokens'] as const;
-  const seen = new Map<string, string>();
+  const seen = new Map<string, string>((given.memberTokens ?? []).map((token) => [token, 'MEMBER_TOKENS']));
   return roles.flatMap((role) => {
     const variable = variablesOf(coordinatorProgramSchema, '').find(({ option }) => option === role)!.name;
     const tokens: readonly Credential[] = given[role] ?? [];

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { describeIssues } from './describe-issues.js';
 import { InvalidOptionsError } from './errors.js';
-import { durationMs, plainName } from './option-fields.js';
+import { durationMs, httpAddress, plainName } from './option-fields.js';
 import { MAX_BRANCH_SET } from './protocol/index.js';
 
 /**
@@ -123,8 +123,9 @@ export const coordinatorOptionsSchema = z.strictObject({
     .max(200)
     .default('')
     .describe('What people call this member of a shared log, such as the name of its host.'),
-  memberAddress: z.string().max(2_000).optional().meta({
-    description: 'The URL at which the other members of a shared log reach this one.',
+  memberAddress: httpAddress.optional().meta({
+    description:
+      'The URL at which the other members of a shared log reach the routes of OperationsModule of this one, and no other process.',
     derivedDefault: 'none, so they cannot',
   }),
 });
@@ -277,7 +278,8 @@ export interface CoordinatorOptions {
    */
   readonly memberName?: string | undefined;
   /**
-   * The URL at which the other members of a shared log reach this one.
+   * The URL at which the other members of a shared log reach the routes of OperationsModule of this one, and
+   * no other process.
    *
    * @default none, so they cannot
    */

@@ -13,3 +13,18 @@ export const plainName = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,31}$/, `must be ${NAME_RULE}`)
   .meta({ limits: NAME_RULE });
+
+/** The URL of routes over HTTP, with a prefix or without: no user, query or fragment, which would not be sent. */
+export const httpAddress = z
+  .string()
+  .max(2_000)
+  .refine(
+    isHttpAddress,
+    'must be a URL with http or https and without user, query or fragment, such as http://10.0.0.5:3000',
+  );
+
+function isHttpAddress(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, username, password, search, hash } = new URL(text);
+  return (protocol === 'http:' || protocol === 'https:') && username + password + search + hash === '';
+}

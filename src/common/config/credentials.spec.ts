@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { credentialsSchema } from './credentials.js';
+import { credentialsSchema, tokensSchema } from './credentials.js';
 
 const TOKEN = '0123456789abcdef';
 
@@ -53,5 +53,24 @@ describe('Credentials', () => {
   it('accept a name of 64 characters, and name every line at fault', () => {
     expect(problemsOf(`${'a'.repeat(64)}:${TOKEN}`)).toEqual([]);
     expect(problemsOf('a\nb\nc')).toHaveLength(3);
+  });
+});
+
+describe('Tokens without names', () => {
+  it('are separated by commas or lines, between comments', () => {
+    expect(tokensSchema.parse(`# the new one first\n${TOKEN}1, ${TOKEN}2\r\n\n${TOKEN}3\n`)).toEqual([
+      `${TOKEN}1`,
+      `${TOKEN}2`,
+      `${TOKEN}3`,
+    ]);
+  });
+
+  it.each([
+    ['', 'must have at least one token'],
+    ['short', 'line 1 must have a token of 16 to 512 characters of visible ASCII without comma'],
+    [`${TOKEN}\n${TOKEN}`, 'line 2 has a token that was already given'],
+    [Array.from({ length: 17 }, (_, index) => `${TOKEN}${index}`).join(), 'must have at most 16 tokens'],
+  ])('are refused with the place of the problem (%j)', (text, problem) => {
+    expect(tokensSchema.safeParse(text).error?.issues.map(({ message }) => message)).toEqual([problem]);
   });
 });

@@ -7,6 +7,7 @@ export interface Credential {
 }
 
 const NAME = /^[A-Za-z0-9._-]{1,64}$/;
+const MAX_TOKENS = 16;
 /** Visible ASCII without the comma, which separates pairs. A shorter token could be guessed. */
 const TOKEN = /^[!-+\--~]{16,512}$/;
 
@@ -27,6 +28,28 @@ export const credentialsSchema = z.string().transform((text, context): readonly 
     }
   }
   if (found.length === 0) context.addIssue('must have at least one pair of name:token');
+  return found;
+});
+
+/**
+ * Tokens without names, in the same form: the first is sent, and all are accepted. A problem is reported by its place, never
+ * by the content there.
+ */
+export const tokensSchema = z.string().transform((text, context): readonly string[] => {
+  const found: string[] = [];
+  for (const [index, line] of text.split('\n').entries()) {
+    if (line.trim() === '' || line.trim().startsWith('#')) continue;
+    for (const token of line.split(',').map((part) => part.trim())) {
+      if (!TOKEN.test(token))
+        context.addIssue(
+          `line ${index + 1} must have a token of 16 to 512 characters of visible ASCII without comma`,
+        );
+      if (found.includes(token)) context.addIssue(`line ${index + 1} has a token that was already given`);
+      found.push(token);
+    }
+  }
+  if (found.length === 0) context.addIssue('must have at least one token');
+  if (found.length > MAX_TOKENS) context.addIssue(`must have at most ${MAX_TOKENS} tokens`);
   return found;
 });
 
