@@ -121,7 +121,7 @@ describe('A call between members', () => {
     const before = one.calls.length;
     const answer = await one.get(`transactions/${mistaken.id(1)}`);
 
-    expect([answer.status, answer.body['code']]).toEqual([503, 'DTC_OUTCOME_UNKNOWN']);
+    expect([answer.status, answer.body['code']]).toEqual([503, 'DTC_ASK_LATER']);
     expect(answer.body['detail']).toContain('another process has its address now');
     expect(one.calls.length).toBe(before + 1);
   });
@@ -253,7 +253,7 @@ describe('A call between members', () => {
         one.transactions.outcomeOf(forged.id(1)),
       ]);
 
-      expect([found.status, found.body['code']]).toEqual([503, 'DTC_OUTCOME_UNKNOWN']);
+      expect([found.status, found.body['code']]).toEqual([503, 'DTC_ASK_LATER']);
       expect(found.body['detail']).toMatch(new RegExp(problem));
       expect(listed.body.unanswered).toContainEqual(expect.objectContaining({ epoch: forged.epoch }));
       expect(outcome).toMatchObject({ status: 'elsewhere', owner: forged.epoch });
@@ -307,7 +307,7 @@ describe('Members without a token', () => {
       expect((await alone.post('members/calls', call, token)).status).toBe(401);
 
     const found = await alone.get(`transactions/${forged.id(1)}`);
-    expect([found.status, found.body['code']]).toEqual([503, 'DTC_OUTCOME_UNKNOWN']);
+    expect([found.status, found.body['code']]).toEqual([503, 'DTC_ASK_LATER']);
     expect(found.body['detail']).toContain('members have no token here');
     expect(forged.calls).toEqual([]);
   });

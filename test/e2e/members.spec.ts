@@ -297,7 +297,7 @@ describe('Any member', () => {
     await Promise.all([one.sees(gone.epoch), two.sees(gone.epoch)]);
 
     const unknown = await two.get(`transactions/${gone.id(1)}`);
-    expect([unknown.status, unknown.body['code']]).toEqual([503, 'DTC_OUTCOME_UNKNOWN']);
+    expect([unknown.status, unknown.body['code']]).toEqual([503, 'DTC_ASK_LATER']);
     expect(unknown.headers.get('retry-after')).toBe('1');
     expect(unknown.body['detail']).toMatch(
       /"forged" with epoch \d+, and .*cannot be reached.*may have committed/,
@@ -324,7 +324,7 @@ describe('Any member', () => {
     store.isDown = true;
     try {
       const answer = await two.get(`transactions/${transactionId}`);
-      expect([answer.status, answer.body['code']]).toEqual([503, 'DTC_OUTCOME_UNKNOWN']);
+      expect([answer.status, answer.body['code']]).toEqual([503, 'DTC_ASK_LATER']);
       expect((await one.get<Shown>(`transactions/${transactionId}`)).body.state).toBe('COMMITTED');
       const trail = await two.get('audit');
       expect([trail.status, trail.body['code']]).toEqual([503, 'DTC_LOG_UNAVAILABLE']);

@@ -2,7 +2,7 @@ import { CoordinatorError } from '../../coordinator/index.js';
 
 /** What has become of a transaction cannot be found out now. It may have committed. @publicApi */
 export class OutcomeUnknownError extends CoordinatorError {
-  readonly code = 'DTC_OUTCOME_UNKNOWN';
+  readonly code = 'DTC_ASK_LATER';
 
   /** @param because why, in one sentence. */
   constructor(

@@ -59,6 +59,7 @@ export class ProblemException extends HttpException {
 const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_ACTION_REFUSED: HttpStatus.CONFLICT,
   DTC_ADDRESS_REFUSED: HttpStatus.FORBIDDEN,
+  DTC_ASK_LATER: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_BRANCH_CONFLICT: HttpStatus.CONFLICT,
   DTC_BRANCH_NOT_FOUND: HttpStatus.NOT_FOUND,
   DTC_COORDINATOR_UNREACHABLE: HttpStatus.SERVICE_UNAVAILABLE,
