@@ -179,10 +179,15 @@ describe('A network that loses, repeats, delays, cuts and reorders', () => {
   });
 
   it('faults 35 and 44: a commit that is lost, or whose answer is lost, is delivered again and has one effect', async () => {
-    script('commit', 'lose', 'lose-answer', 'repeat');
+    const answers = [
+      '{"id":0,"kind":"try-again","reason":"busy"}\n',
+      '{"id":0,"kind":"error","reason":"full"}\n',
+    ];
+    const refusals = answers.map((body) => ({ status: 200, headers: NDJSON, body }));
+    script('commit', ...refusals, 'lose', 'lose-answer', 'repeat');
     expect(['committed', 'pending']).toContain((await order()).status);
     await expect.poll(() => stock.balance - balances[0]).toBe(1);
-    await expect.poll(() => proxy.seen.filter((method) => method === 'commit').length).toBe(3);
+    await expect.poll(() => proxy.seen.filter((method) => method === 'commit').length).toBe(5);
     expect(stock.of('commit')).toBe(1);
   });
 

@@ -136,7 +136,7 @@ describe('A participant host', () => {
     running.enlist(branch('stock', { amount: 1 }));
     await transactions.run({ branches: [branch('stock', { amount: 1 })] });
     await expect.poll(() => guard.size).toBe(1);
-    await running.commit();
+    expect(await running.commit()).toMatchObject({ status: 'committed' });
     await expect.poll(() => guard.size).toBe(0);
     expect(await guard.isOver(running.id)).toBe(true);
     expect(
