@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -62,7 +63,7 @@ async function run(): Promise<number> {
 /** Problems of the environment are reported before anything is started. */
 async function start(): Promise<void> {
   const isGiven = namesDatabases(process.env);
-  const shared = { DTC_NAME: 'shop', ...process.env, DECISION_LOG: 'postgres' };
+  const shared = withMemberTokens({ DTC_NAME: 'shop', ...process.env, DECISION_LOG: 'postgres' });
   const { host, port } = readConfiguration(isGiven ? shared : withDatabases(shared, SOME_DATABASES));
   if (port > HIGHEST_FIRST_PORT) {
     throw new Error(`PORT: must be at most ${HIGHEST_FIRST_PORT}, as ${COUNT} members have a port each`);
@@ -87,6 +88,13 @@ function withDatabases(
   const { DECISION_LOG_URL: log, ...services } = databases;
   const namesLog = ['DECISION_LOG_URL', 'DECISION_LOG_URL_FILE'].some((name) => shared[name] !== undefined);
   return { ...shared, ...services, ...(!namesLog && { DECISION_LOG_URL: log }) };
+}
+
+/** The members ask each other with a token that only they have. */
+function withMemberTokens(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const names = ['MEMBER_TOKENS', 'MEMBER_TOKENS_FILE'];
+  if (names.some((name) => environment[name] !== undefined)) return environment;
+  return { ...environment, MEMBER_TOKENS: randomBytes(24).toString('base64url') };
 }
 
 function memberAt(number: number, host: string, port: number, shared: NodeJS.ProcessEnv): MemberSettings {

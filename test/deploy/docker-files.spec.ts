@@ -359,7 +359,7 @@ describe('The secrets of the compose file', () => {
     const folder = join(ROOT, 'deploy/secrets');
     const examples = readdirSync(folder).filter((name) => name.endsWith('.example'));
 
-    expect(examples).toHaveLength(6);
+    expect(examples).toHaveLength(7);
     expect(() => inContainer(folder, '.example')).toThrow(
       /READER_TOKENS_FILE: .*OPERATOR_TOKENS_FILE: .*ORDER_DATABASE_URL_FILE: .*INVENTORY.*PAYMENT/,
     );

@@ -221,6 +221,7 @@ describe('The Deployment', () => {
       DTC_MEMBER_ADDRESS: environment['DTC_MEMBER_ADDRESS']!.replace('$(POD_IP)', '10.1.2.3'),
       DECISION_LOG_URL: 'postgres://log.example/decisions',
       OPERATOR_TOKENS: `alice:${'x'.repeat(32)}`,
+      MEMBER_TOKENS: 'y'.repeat(32),
     });
 
     expect(decisionLog.kind).toBe('postgres');
