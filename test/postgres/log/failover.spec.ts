@@ -7,6 +7,8 @@ import { TcpProxy } from '../../support/tcp-proxy.js';
 import { LEASE_MS, type Shop, Shops } from './shops.js';
 
 const HOST = '127.0.0.1';
+/** A machine that is busy with other things takes long to bring everything to its end. */
+const PATIENCE_MS = 30_000;
 
 let server: ReplicatedServer;
 /** The one address of the log, whichever server has it. */
@@ -55,8 +57,9 @@ async function failOver(): Promise<void> {
  */
 async function judge(gone: readonly string[] = []): Promise<void> {
   await shops.unload();
-  await until('every transaction has its one outcome', () => shops.faults().length === 0).catch(() => {});
-  expect(shops.faults()).toEqual([]);
+  const end = performance.now() + PATIENCE_MS;
+  while (shops.faults().length > 0 && performance.now() < end) await pause(20);
+  expect(shops.faults().join('\n')).toBe('');
   const { rows } = await server.query<{ id: string }>(
     database,
     `SELECT epoch || '.' || sequence AS id FROM dtc_log.outcomes
