@@ -771,3 +771,36 @@ describe('A decision that a member has delivered for another one', () => {
     expect([...living.coordinator.runtime.members.list].map(({ epoch }) => epoch)).toEqual([3]);
   });
 });
+
+describe('A member that is kept waiting by one adoption', () => {
+  it('takes no other member for dead that has renewed its lease meanwhile', async () => {
+    const { cluster } = shop();
+    const [dead, paused, living] = (await cluster.startSteady(3)) as [Member, Member, Member];
+    const { members } = living.log;
+    const adopt = members.adopt.bind(members);
+    const answered = Promise.withResolvers<void>();
+    const adopting: number[] = [];
+    Object.assign(members, {
+      adopt: async (epoch: number) => {
+        adopting.push(epoch);
+        if (epoch === dead.epoch) await answered.promise;
+        return adopt(epoch);
+      },
+    });
+    paused.pause();
+    await cluster.advance(LEASE_MS - 1_100);
+    dead.kill();
+    while (adopting.length === 0) await cluster.advance(50);
+    expect(living.coordinator.runtime.members.of(paused.epoch)!.ageMs).toBeGreaterThan(LEASE_MS);
+    paused.resume();
+    await settled();
+    await cluster.advance(LEASE_MS / 2);
+
+    answered.resolve();
+    await settled();
+    await cluster.advance(2 * LEASE_MS);
+
+    expect(paused.epoch).toBe(2);
+    expect(living.coordinator.runtime.members.list.map(({ epoch }) => epoch)).toEqual([2, 3]);
+  });
+});

@@ -8,7 +8,7 @@ import { messageOf } from '../gate/texts.js';
 import type { AdoptedRun, LogMembers, MemberEpoch, Renewal } from '../log/shared-log.js';
 import type { CoordinatorRun } from '../participant/participant.js';
 import { NO_BRANCHES, awaitsRecord, idPrefixOf } from '../protocol/index.js';
-import { type Judgement, mayAdopt } from './suspicion.js';
+import { type Judgement, RENEWALS_IN_A_LEASE, mayAdopt } from './suspicion.js';
 
 /** An adoption may take so many leases: it reads everything that an epoch has left. */
 const ADOPTION_LEASES = 12;
@@ -44,7 +44,6 @@ export class Adoptions {
     private readonly runtime: CoordinatorRuntime,
     private readonly members: LogMembers,
     private readonly recovery: TakesOver,
-    private readonly isFresh: () => boolean,
     private readonly report: (report: MemberReport) => void,
   ) {}
 
@@ -72,6 +71,8 @@ export class Adoptions {
   }
 
   private async pass(renewal: Renewal, judgement: Judgement): Promise<void> {
+    const { clock } = this.runtime.parts;
+    const seenAt = clock.now();
     let problem: { readonly error: unknown } | undefined;
     try {
       const listed = new Set(renewal.epochs.map(({ epoch }) => epoch));
@@ -81,7 +82,7 @@ export class Adoptions {
         if (!this.mayGoOn(judgement)) return;
         if (this.open.has(member.epoch) || !mayAdopt(member, renewal, judgement)) continue;
         // Since the renewal the owner may have renewed as well.
-        if (!member.isFenced && !this.isFresh()) return;
+        if (!member.isFenced && clock.now() - seenAt > judgement.leaseMs / RENEWALS_IN_A_LEASE) return;
         // An epoch that cannot be adopted now keeps no other from its adoption.
         await this.adopt(member, judgement).catch((error: unknown) => (problem = { error }));
       }

@@ -36,11 +36,6 @@ export class Lease {
     return this.steadySince !== undefined && now - this.steadySince >= this.leaseMs;
   }
 
-  /** Whether what the last renewal said is not older than the time between two. */
-  isFresh(now: number): boolean {
-    return this.answeredAt !== undefined && now - this.answeredAt <= this.intervalMs;
-  }
-
   /** Whether no renewal was answered for so long that the others may take this member for dead soon. */
   isAtRisk(now: number): boolean {
     return this.answeredAt === undefined || now - this.answeredAt > this.leaseMs / 2;

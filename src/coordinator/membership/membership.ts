@@ -40,9 +40,8 @@ export class Membership {
     const { clock, options } = parts;
     this.members = shared.members;
     this.lease = new Lease(shared.members, clock, timeLimits, options.leaseMs);
-    const isFresh = (): boolean => this.lease.isFresh(clock.now());
     const say = ({ level, message }: MemberReport): void => this.say(level, message);
-    this.adoptions = new Adoptions(runtime, shared.members, recovery, isFresh, say);
+    this.adoptions = new Adoptions(runtime, shared.members, recovery, say);
     runtime.onSweep = (now) => this.sweep(now);
   }
 
