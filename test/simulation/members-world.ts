@@ -1,6 +1,10 @@
 import { type KnownOutcome, originOf } from '../../src/coordinator/index.js';
 import type { SharedDecisionLog } from '../../src/coordinator/log/shared-log.js';
-import { SharedMemoryStore, type SharedTables } from '../../src/coordinator/testing/shared-memory-store.js';
+import {
+  type EpochRow,
+  SharedMemoryStore,
+  type SharedTables,
+} from '../../src/coordinator/testing/shared-memory-store.js';
 import { LOG_ID } from '../support/identity.js';
 import type { Entry } from './account.js';
 import { compareEnds } from './convergence.js';
@@ -15,8 +19,8 @@ import { World, type WorldOptions } from './world.js';
 const MAX_PROCESSES = 10;
 /** How often callers ask a member about a transaction, whichever member has begun it. */
 const MAX_INQUIRIES = 30;
-/** A member that was undisturbed for so many leases has renewed its own, so that no other may take it for dead. */
-const STEADY_LEASES = 3;
+/** A member acts on a renewal that was sent and answered within one interval each. */
+const KNOWN_WITHIN_LEASES = 0.45;
 /** So long after everything heals each member has renewed its lease without a gap, and that of the dead is over. */
 const STEADIES_WITHIN_LEASES = 1.5;
 const SETTLES_WITHIN_MS = 2_000;
@@ -33,6 +37,7 @@ export class MembersWorld extends World<MemberProcess> {
   readonly store = new SharedMemoryStore({ now: () => this.queue.now, logId: LOG_ID });
   /** Since when each branch was seen to be prepared after everything healed, and when a living member last had it. */
   private readonly preparedSince = new Map<Entry, { readonly since: number; ownedAt: number }>();
+  private restartedAt = 0;
   private inquiry: Promise<void> | undefined;
   private isAnswered = false;
 
@@ -65,9 +70,12 @@ export class MembersWorld extends World<MemberProcess> {
   adopts(adopter: MemberProcess, epoch: number): void {
     this.witnesses.count('epoch adopted');
     const owner = this.processes.find((one) => one.isReady && one.ownEpoch === epoch);
-    const isFenced = this.tables.epochs.get(epoch)?.fencedBy !== null;
-    const steadyMs = STEADY_LEASES * this.settings.options.leaseMs;
-    if (owner === undefined || isFenced) return;
+    const row = this.tables.epochs.get(epoch);
+    const { leaseMs } = this.settings.options;
+    if (row === undefined || row.fencedBy !== null) return;
+    this.checkLock(row, adopter);
+    if (owner === undefined) return;
+    const steadyMs = this.queue.now - row.renewedAt + KNOWN_WITHIN_LEASES * leaseMs;
     this.witnesses.count('member fenced while it lives');
     // A clock that was set while a renewal was under way makes an adopter believe that it has waited.
     if (
@@ -76,6 +84,18 @@ export class MembersWorld extends World<MemberProcess> {
       !this.faults.has('clock jumps forward')
     )
       this.judge.violate(`${adopter.label} takes ${owner.label} for dead, which lives and can reach the log`);
+  }
+
+  /** A restart of the server has dropped the locks of all: that a lock is free says nothing of an owner that renewed before. */
+  private checkLock({ epoch, renewedAt }: EpochRow, adopter: MemberProcess): void {
+    const { queue, restartedAt, settings, judge } = this;
+    const { leaseMs } = settings.options;
+    // What the adopter knows is not older than that.
+    const isKnown = queue.now - restartedAt > KNOWN_WITHIN_LEASES * leaseMs;
+    if (isKnown && renewedAt <= restartedAt && queue.now - renewedAt <= leaseMs)
+      judge.violate(
+        `${adopter.label} takes epoch ${epoch} for dead, of which a restart has dropped the lock`,
+      );
   }
 
   protected override replace(): void {
@@ -141,9 +161,15 @@ export class MembersWorld extends World<MemberProcess> {
       });
     };
     this.repeatedly('log is down', () => down(random.between(10, 500)));
-    this.repeatedly('log is down beyond the lease', () => down(random.between(1, 2) * leaseMs));
+    this.repeatedly('log is down beyond the lease', () => {
+      const ms = random.between(1, 2) * leaseMs;
+      down(ms);
+      // One that stands still meanwhile knows of nothing when it goes on, perhaps before the others have renewed.
+      if (random.chance(0.5)) this.withSomeProcess((it) => it.pause(ms + (random.next() * leaseMs) / 5));
+    });
     this.repeatedly('log is restarted', () => {
-      down(random.next() * leaseMs);
+      if (random.chance(0.5)) down(random.next() * leaseMs);
+      this.restartedAt = queue.now;
       store.restart();
     });
   }
