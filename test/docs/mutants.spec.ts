@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sample } from '../../scripts/mutants/sample.js';
 import { mutate, readMutants } from '../../scripts/mutants/mutants.js';
+import { NAMED_ROWS } from '../../scripts/mutants/rows.js';
 
 const root = join(import.meta.dirname, '../..');
 const mutants = await readMutants();
@@ -24,5 +25,22 @@ describe('the defects that the tests are tried with', () => {
 
   it('have a name each', () => {
     expect(new Set(mutants.map(({ name }) => name)).size).toBe(mutants.length);
+  });
+});
+
+describe('the table of the defects of members', () => {
+  const proof = readFileSync(join(root, 'docs/proof.md'), 'utf8');
+  const cellsOf = (name: string): string[] =>
+    proof
+      .split('\n')
+      .find((line) => line.startsWith(`| \`${name}\` `))
+      ?.split('|')
+      .slice(2, -1)
+      .map((cell) => cell.trim()) ?? [];
+
+  it.each(NAMED_ROWS)('says that two rungs find $name', ({ name }) => {
+    const found = cellsOf(name).filter((cell) => cell !== '–');
+    expect(found.length).toBeGreaterThanOrEqual(2);
+    expect(found.some((cell) => cell !== 'refuted')).toBe(true);
   });
 });
