@@ -121,11 +121,11 @@ export {
 } from './log/shared-log.js';
 export {
   CoordinatorMembers,
-  type MemberState,
   type MemberView,
   type MembersView,
   type TransactionOwner,
 } from './observation/coordinator-members.js';
+export type { MemberState } from './observation/member-state.js';
 export {
   type Attention,
   type CoordinatorCondition,

@@ -228,7 +228,7 @@ describe('The dashboard', () => {
     'a legend of "$title" shows labels that its expression leaves: $expr',
     ({ expr, legendFormat }) => {
       const { groupedBy } = read(expr);
-      const left = expr.includes('sum') ? groupedBy : OWN_LABELS;
+      const left = /\b(?:sum|max) by/.test(expr) || expr.includes('sum(') ? groupedBy : OWN_LABELS;
       const shown = Array.from(legendFormat.matchAll(/\{\{(\w+)\}\}/g), ([, label]) => label!);
       expect(shown.filter((label) => !left.includes(label))).toEqual([]);
     },

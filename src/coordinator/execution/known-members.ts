@@ -3,8 +3,8 @@ import type { Division } from './capacity/server-limit.js';
 
 /** The epochs of a shared log that are not settled, as the log has listed them at the last renewal. */
 export class KnownMembers {
-  /** How many epochs this process has adopted. */
-  adoptions = 0;
+  /** How many epochs this process has adopted: of members that were taken for lost, and of those that were fenced before. */
+  readonly adoptions = { lost: 0, fenced: 0 };
   /** How many times this process was fenced, and went on with a new epoch. */
   returns = 0;
   private seenAt: number | undefined;

@@ -114,7 +114,7 @@ export class Adoptions {
     const { run, decisions, reports } = found;
     this.endSessionsOf(run);
     await this.recovery.takeOver({ run, decisions, reports });
-    if (!this.open.has(run.epoch)) this.runtime.members.adoptions++;
+    if (!this.open.has(run.epoch)) this.runtime.members.adoptions[member.isFenced ? 'fenced' : 'lost']++;
     this.open.set(run.epoch, run);
     const of = run.epoch === member.epoch && member.member !== '' ? ` of the member "${member.member}"` : '';
     const rest = run.durable

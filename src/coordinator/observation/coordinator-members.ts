@@ -4,19 +4,8 @@ import { inquire } from '../execution/inquiry.js';
 import { LATE } from '../execution/time-limits.js';
 import type { KnownRun, MemberEpoch } from '../log/shared-log.js';
 import type { KnownOutcome } from '../outcome.js';
+import { type MemberState, memberState } from './member-state.js';
 import { type TransactionEntries, type TransactionFilter, entriesOf } from './transaction-listing.js';
-
-/**
- * What the log knows of one epoch that is not settled.
- *
- * - `alive`: its lease is valid.
- * - `lost`: its lease has expired, and no member has fenced it yet.
- * - `fenced`: it writes nothing more, and no living member has adopted it yet.
- * - `adopted`: a living member completes what it has left.
- *
- * @publicApi
- */
-export type MemberState = 'alive' | 'lost' | 'fenced' | 'adopted';
 
 /** One epoch of a member of a shared log, as it is shown to people. @publicApi */
 export interface MemberView {
@@ -108,7 +97,7 @@ export class CoordinatorMembers {
       epoch: log.epoch,
       leaseMs: parts.options.leaseMs,
       listedMsAgo: seenForMs === undefined ? null : Math.round(seenForMs),
-      adoptions: members.adoptions,
+      adoptions: members.adoptions.lost + members.adoptions.fenced,
       returns: members.returns,
       members: members.list.map((member) => this.viewOf(member)),
     };
@@ -175,18 +164,11 @@ export class CoordinatorMembers {
       member: member.member,
       address,
       self: epoch === this.runtime.log.epoch,
-      state: this.stateOf(member),
+      state: memberState(member, this.runtime),
       draining,
       leaseAgeMs: Math.max(0, Math.round(ageMs)),
       adoptedBy,
       presumable: isPresumable,
     };
-  }
-
-  private stateOf({ isFenced, ageMs, adoptedBy }: MemberEpoch): MemberState {
-    const { members, parts } = this.runtime;
-    if (!isFenced) return ageMs > parts.options.leaseMs ? 'lost' : 'alive';
-    const adopter = adoptedBy === null ? undefined : members.of(adoptedBy);
-    return adopter === undefined || adopter.isFenced ? 'fenced' : 'adopted';
   }
 }
