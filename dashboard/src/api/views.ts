@@ -17,4 +17,11 @@ export { HEURISTIC_KINDS } from '../../../src/coordinator/protocol/heuristics.js
 export { STATES } from '../../../src/coordinator/protocol/states.js';
 export type { Caller } from '../../../src/operations/access/access.js';
 export type { AuditEntryView, AuditPage } from '../../../src/operations/audit-page.js';
+export type {
+  MemberNow,
+  MembersNow,
+  OutcomeOnly,
+  OwnedSummary,
+  OwnedTransaction,
+} from '../../../src/operations/members/owned.js';
 export type { Overview } from '../../../src/operations/overview-stream.js';

@@ -1,9 +1,9 @@
 import type {
   AuditPage,
+  OwnedTransaction,
   Overview,
   TransactionPage,
   TransactionSummary,
-  TransactionView,
 } from '../../../dashboard/src/api/views.js';
 import { FakeProblem } from './callers.js';
 import { type Scenario, type ScriptedTransaction, nowOf } from './scenario.js';
@@ -45,12 +45,12 @@ export function transactionPage(scenario: Scenario, query: URLSearchParams): Tra
   };
 }
 
-export function viewOf(scenario: Scenario, id: string): TransactionView {
+export function viewOf(scenario: Scenario, id: string): OwnedTransaction {
   const found = scenario.transactions.find(({ transactionId }) => transactionId === id);
   if (found === undefined) {
     throw new FakeProblem(404, 'DTC_TRANSACTION_NOT_FOUND', `No transaction ${id} is known here.`);
   }
-  return { ...summaryOf(scenario, found), timeline: found.timeline };
+  return { ...summaryOf(scenario, found), timeline: found.timeline, owner: null };
 }
 
 export function auditPage({ audit }: Scenario, query: URLSearchParams): AuditPage {

@@ -3,6 +3,7 @@ import { useLive } from '../../live/use-live.js';
 import { AttentionList } from './attention-list.js';
 import { ConditionLine } from './condition-line.js';
 import { Figures } from './figures.js';
+import { MembersGlance } from './members-glance.js';
 import { ParticipantGlance } from './participant-glance.js';
 
 /** The first page for an operator on call. */
@@ -23,6 +24,7 @@ export function OverviewPage() {
       </PageTitle>
       <AttentionList overview={overview} />
       <Figures overview={overview} samples={samples} />
+      <MembersGlance members={overview.members} />
       <ParticipantGlance participants={overview.participants} />
     </>
   );

@@ -1,12 +1,13 @@
 import type { ComponentChildren } from 'preact';
-import type { TransactionView } from '../../api/views.js';
+import type { OwnedTransaction } from '../../api/views.js';
 import { TransactionMarks } from '../../components/marks.js';
 import { Moment } from '../../components/moment.js';
 import { attentionOf, nextOf } from '../../words/attention.js';
 import { formatAge, formatDuration } from '../../words/durations.js';
+import { nameOfOwner } from '../../words/owners.js';
 
 interface Props {
-  readonly transaction: TransactionView;
+  readonly transaction: OwnedTransaction;
   readonly nowMs: number;
 }
 
@@ -14,6 +15,7 @@ interface Props {
 export function Summary({ transaction, nowMs }: Props) {
   const { decision, inDoubt, cause, reason, startedAt, deadlineAt, decidedAt, endedAt, durationMs } =
     transaction;
+  const { owner } = transaction;
   const attention = attentionOf(transaction, nowMs);
   return (
     <div class={attention === undefined ? 'summary' : 'summary summary-alarm'}>
@@ -29,6 +31,7 @@ export function Summary({ transaction, nowMs }: Props) {
       <dl class="facts">
         <Fact name="What happens next">{nextOf(transaction, nowMs)}</Fact>
         <Fact name="Decision">{decision ?? (inDoubt ? 'not known' : 'not made yet')}</Fact>
+        {owner !== null && <Fact name="Owner">{nameOfOwner(owner)}</Fact>}
         <Fact name="Began">
           <Moment iso={startedAt} />
         </Fact>

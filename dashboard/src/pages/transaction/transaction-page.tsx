@@ -1,9 +1,10 @@
 import { ActionButton } from '../../actions/action-button.js';
 import { actionsOfTransaction } from '../../actions/transaction-actions.js';
-import type { TransactionView } from '../../api/views.js';
+import type { OutcomeOnly, OwnedTransaction } from '../../api/views.js';
 import { PageTitle } from '../../components/page-title.js';
 import { useCoordinatorNow } from '../../live/use-live.js';
 import { BranchTable } from './branch-table.js';
+import { nameOfOwner } from '../../words/owners.js';
 import { EventTable } from './event-table.js';
 import { Summary } from './summary.js';
 import { TimelinePicture } from './timeline/timeline-picture.js';
@@ -11,7 +12,7 @@ import { useTransaction } from './use-transaction.js';
 
 /** One transaction: its state, what happens next, its past events, and its actions. */
 export function TransactionPage({ id }: { readonly id: string }) {
-  const { transaction, problem, isMissing, reload } = useTransaction(id);
+  const { transaction, outcome, problem, isMissing, reload } = useTransaction(id);
   return (
     <>
       <PageTitle title={transaction === null ? 'Transaction' : `Transaction ${transaction.name}`}>
@@ -26,7 +27,8 @@ export function TransactionPage({ id }: { readonly id: string }) {
           {problem}
         </p>
       )}
-      {transaction === null && problem === null && <p role="status">Loading…</p>}
+      {transaction === null && outcome === null && problem === null && <p role="status">Loading…</p>}
+      {outcome !== null && <Outcome outcome={outcome} />}
       {isMissing && (
         <p>
           <a href="#/transactions">Look at all transactions</a>
@@ -37,11 +39,23 @@ export function TransactionPage({ id }: { readonly id: string }) {
   );
 }
 
+/** No member keeps the transaction any more, or its owner does not answer. */
+function Outcome({ outcome: { outcome, owner } }: { readonly outcome: OutcomeOnly }) {
+  return (
+    <div class="summary">
+      <p>
+        The outcome is <strong>{outcome}</strong>. No member that answers has more of this transaction.
+      </p>
+      {owner !== null && <p class="quiet">Its owner is {nameOfOwner(owner)}.</p>}
+    </div>
+  );
+}
+
 function Details({
   transaction,
   onDone,
 }: {
-  readonly transaction: TransactionView;
+  readonly transaction: OwnedTransaction;
   readonly onDone: () => void;
 }) {
   const nowMs = useCoordinatorNow();

@@ -1,21 +1,25 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { ProblemError, describeProblem } from '../../api/problem.js';
-import type { TransactionView } from '../../api/views.js';
+import type { OutcomeOnly, OwnedTransaction } from '../../api/views.js';
 import { useLive } from '../../live/use-live.js';
 import { useSession } from '../../session.js';
 
 interface Found {
-  readonly transaction: TransactionView | null;
+  readonly transaction: OwnedTransaction | null;
+  /** What is left of a transaction that no member keeps any more. */
+  readonly outcome: OutcomeOnly | null;
   readonly problem: string | null;
   /** The coordinator does not know it, or no longer. */
   readonly isMissing: boolean;
 }
 
+const NOTHING_YET: Found = { transaction: null, outcome: null, problem: null, isMissing: false };
+
 /** One transaction, loaded again with every overview until it has ended. */
 export function useTransaction(id: string): Found & { readonly reload: () => void } {
   const { client } = useSession();
   const { overview } = useLive();
-  const [found, setFound] = useState<Found>({ transaction: null, problem: null, isMissing: false });
+  const [found, setFound] = useState<Found>(NOTHING_YET);
   const asking = useRef<AbortController | null>(null);
 
   const load = useCallback(async (): Promise<void> => {
@@ -24,8 +28,10 @@ export function useTransaction(id: string): Found & { readonly reload: () => voi
     asking.current = current;
     try {
       const path = `transactions/${encodeURIComponent(id)}`;
-      const transaction = await client.get<TransactionView>(path, current.signal);
-      if (!current.signal.aborted) setFound({ transaction, problem: null, isMissing: false });
+      const answer = await client.get<OwnedTransaction | OutcomeOnly>(path, current.signal);
+      if (current.signal.aborted) return;
+      const known = 'timeline' in answer ? { transaction: answer } : { outcome: answer };
+      setFound({ ...NOTHING_YET, ...known });
     } catch (error) {
       if (current.signal.aborted) return;
       const isMissing = error instanceof ProblemError && error.status === 404;

@@ -1,0 +1,59 @@
+import type { MemberNow, MembersNow } from '../../api/views.js';
+import { Mark } from '../../components/marks.js';
+import { type Column, Table } from '../../components/table.js';
+import { formatAge } from '../../words/durations.js';
+import { formatCount } from '../../words/numbers.js';
+
+const TONE = { alive: 'good', lost: 'bad', fenced: 'warn', adopted: 'warn' } as const;
+
+/** The members that share the log, one line each. Nothing where the log is not shared. */
+export function MembersGlance({ members }: { readonly members: MembersNow }) {
+  if (!members.shared) return null;
+  return (
+    <section aria-labelledby="members" class="section">
+      <h2 id="members">Members</h2>
+      <Table
+        caption="Members that share the log, with their epochs and leases"
+        columns={COLUMNS}
+        rows={members.members}
+        keyOf={({ epoch }) => String(epoch)}
+        empty="The log has not listed the members yet."
+      />
+      <p class="quiet">
+        This member has adopted {formatCount(members.adoptions)} epochs, and was fenced{' '}
+        {formatCount(members.returns)} times.
+      </p>
+    </section>
+  );
+}
+
+const COLUMNS: readonly Column<MemberNow>[] = [
+  {
+    head: 'Member',
+    isName: true,
+    cell: ({ member, self }) => (
+      <span class="marks">
+        {member === '' ? 'no name' : member} {self && <Mark tone="neutral">this one</Mark>}
+      </span>
+    ),
+  },
+  { head: 'Epoch', isNumber: true, cell: ({ epoch }) => String(epoch) },
+  {
+    head: 'State',
+    cell: ({ state, draining, adoptedBy, problem }) => (
+      <span class="marks">
+        <Mark tone={TONE[state]}>{adoptedBy === null ? state : `${state} by epoch ${adoptedBy}`}</Mark>
+        {draining && <Mark tone="warn">draining</Mark>}
+        {problem !== null && <span class="quiet">{problem}</span>}
+      </span>
+    ),
+  },
+  { head: 'Lease age', isNumber: true, cell: ({ leaseAgeMs }) => formatAge(leaseAgeMs) },
+  { head: 'In flight', isNumber: true, cell: ({ condition }) => countOf(condition?.inFlight) },
+  { head: 'In doubt', isNumber: true, cell: ({ condition }) => countOf(condition?.inDoubt) },
+  { head: 'Stalled', isNumber: true, cell: ({ condition }) => countOf(condition?.stalled) },
+];
+
+function countOf(count: number | undefined): string {
+  return count === undefined ? '–' : formatCount(count);
+}
