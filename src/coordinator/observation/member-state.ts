@@ -1,8 +1,6 @@
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { MemberEpoch } from '../log/shared-log.js';
 
-export const MEMBER_STATES = ['alive', 'lost', 'fenced', 'adopted'] as const;
-
 /**
  * What the log knows of one epoch that is not settled.
  *
@@ -13,7 +11,9 @@ export const MEMBER_STATES = ['alive', 'lost', 'fenced', 'adopted'] as const;
  *
  * @publicApi
  */
-export type MemberState = (typeof MEMBER_STATES)[number];
+export type MemberState = 'alive' | 'lost' | 'fenced' | 'adopted';
+
+export const MEMBER_STATES: readonly MemberState[] = ['alive', 'lost', 'fenced', 'adopted'];
 
 /** @returns the state of an epoch, as it was when the log has listed the members. */
 export function memberState(
