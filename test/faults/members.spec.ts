@@ -804,3 +804,32 @@ describe('A member that is kept waiting by one adoption', () => {
     expect(living.coordinator.runtime.members.list.map(({ epoch }) => epoch)).toEqual([2, 3]);
   });
 });
+
+describe('A member that stands still while its renewal is answered', () => {
+  it('does not take that answer for new when it goes on', async () => {
+    const { cluster } = shop();
+    const [late, living] = (await cluster.startSteady(2)) as [Member, Member];
+    const { members } = living.log;
+    const renew = members.renew.bind(members);
+    const stoodStill: number[] = [];
+    Object.assign(members, {
+      renew: async (lease: never) => {
+        const renewal = await renew(lease);
+        const ageMs = renewal.epochs.find(({ epoch }) => epoch === late.epoch)!.ageMs;
+        if (ageMs > LEASE_MS && stoodStill.push(ageMs) === 1) living.pause();
+        return renewal;
+      },
+    });
+    late.pause();
+    while (stoodStill.length === 0) await cluster.advance(50);
+    late.resume();
+    await settled();
+    await cluster.advance(LEASE_MS / 2);
+
+    living.resume();
+    await settled();
+    await cluster.advance(2 * LEASE_MS);
+
+    expect([late.epoch, living.epoch]).toEqual([1, 2]);
+  });
+});

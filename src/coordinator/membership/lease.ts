@@ -64,7 +64,9 @@ export class Lease {
     this.dueAt = sentAt + this.intervalMs;
     try {
       const renewal = await this.timeLimits.within(this.members.renew(lease), this.intervalMs);
-      if (renewal === LATE) throw new Error(`the log has not renewed the lease within ${this.intervalMs} ms`);
+      // The process may have stood still meanwhile: then the answer came in time, and is old.
+      if (renewal === LATE || this.clock.now() - sentAt > this.intervalMs)
+        throw new Error(`the log has not renewed the lease within ${this.intervalMs} ms`);
       this.renewed(sentAt);
       return renewal;
     } catch (error) {
