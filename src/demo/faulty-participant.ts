@@ -1,26 +1,34 @@
-import type {
-  Branch,
-  OnePhaseAnswer,
-  ParticipantCapacity,
-  PreparedBranch,
-  TransactionParticipant,
-  Vote,
-} from '../coordinator/index.js';
+import type { Branch, OnePhaseAnswer, TransactionParticipant, Vote } from '../coordinator/index.js';
 import { type Fault, type Method, suffer } from './fault.js';
+
+/** The optional methods that do not fail. `registered` was called before. */
+const HANDED_ON = [
+  'checkPayload',
+  'claim',
+  'recover',
+  'endSessionsOf',
+  'capacity',
+  'branchStarted',
+  'branchEnded',
+] as const satisfies readonly (keyof TransactionParticipant)[];
 
 /** A participant that can be made to fail. It wraps a participant that does not know of it. */
 export class FaultyParticipant implements TransactionParticipant {
   readonly commitOnePhase?: (branch: Branch) => OnePhaseAnswer | PromiseLike<OnePhaseAnswer>;
-  readonly recover?: () => readonly PreparedBranch[] | PromiseLike<readonly PreparedBranch[]>;
-  readonly capacity?: () => ParticipantCapacity | PromiseLike<ParticipantCapacity>;
   private readonly switchedOn = new Map<Method, Fault>();
 
   constructor(private readonly inner: TransactionParticipant) {
     if (inner.commitOnePhase !== undefined) {
       this.commitOnePhase = (branch) => this.call('commit', branch, () => inner.commitOnePhase!(branch));
     }
-    if (inner.recover !== undefined) this.recover = () => inner.recover!();
-    if (inner.capacity !== undefined) this.capacity = () => inner.capacity!();
+    // What the participant does not have, this one does not have either.
+    for (const name of HANDED_ON) {
+      const method: unknown = inner[name];
+      if (typeof method === 'function') Object.assign(this, { [name]: method.bind(inner) as unknown });
+    }
+    if (inner.preparesDurably !== undefined) {
+      Object.assign(this, { preparesDurably: inner.preparesDurably });
+    }
   }
 
   /** The active faults, with their remaining calls; without a limit if `times` is left out. */
