@@ -36,6 +36,7 @@ import {
   NotCommittedError,
   NotManagedError,
   OnTransaction,
+  type Outcome,
   OverloadedError,
   Participant,
   ParticipantRegistry,
@@ -43,6 +44,7 @@ import {
   type TransactionAbortedEvent,
   TransactionManager,
   type TransactionParticipant,
+  type TransactionRequest,
   branch,
 } from '../../src/coordinator/index.js';
 import {
@@ -134,6 +136,19 @@ export class Checkout {
     const outcome = await transaction.commit();
     return outcome.status;
   }
+}
+
+export async function runOnce(
+  transactions: TransactionManager,
+  { branches }: TransactionRequest,
+  requestId: string,
+  fingerprint: string,
+): Promise<Outcome> {
+  const outcome = await transactions.run({ key: requestId, fingerprint, branches });
+  if (outcome.repeated) {
+    // An earlier request has this key: nothing was begun, and this is what has become of its transaction.
+  }
+  return outcome;
 }
 
 @Controller('orders')
@@ -953,5 +968,16 @@ describe('The guide to using transactions', () => {
     await expect(checkout.placeAtOnce(ORDER)).resolves.toBe('committed');
     await expect(checkout.placeStepByStep(ORDER)).resolves.toBe('committed');
     expect(application.get(InventoryParticipant).taken).toEqual(['lamp', 'lamp']);
+  });
+
+  it('runs a request with a key once', async () => {
+    const transactions = application.get(TransactionManager);
+    const request = { branches: [branch('payment', { amount: 10 })] };
+
+    const first = await runOnce(transactions, request, 'request-1', 'ten');
+    const second = await runOnce(transactions, request, 'request-1', 'ten');
+
+    expect(first.status).toBe('committed');
+    expect(second).toMatchObject({ transactionId: first.transactionId, status: 'committed', repeated: true });
   });
 });
