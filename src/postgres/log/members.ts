@@ -1,7 +1,7 @@
 import type { Adoption, AdoptedRun, MemberEpoch, MemberLease, Renewal } from '../../coordinator/index.js';
 import { type OwnEpoch, countedEpoch, currentEpoch } from './epoch.js';
 import { type ReadStatements, numberOrNull } from './reads.js';
-import type { LogSession } from './session.js';
+import { type LogSession, UnknownResultError } from './session.js';
 import { TIMELINE } from './tables.js';
 
 type Row = Record<string, string | null>;
@@ -105,15 +105,29 @@ export class MemberStatements {
     return taken.map((row) => Number(row['epoch'])).toSorted((a, b) => a - b);
   }
 
-  /** Reads what fenced epochs have left. It counts only after {@link freeKeys}. */
+  /**
+   * Reads what fenced epochs have left. It counts only after {@link freeKeys}. The connection is not that of the fence, so it may
+   * lead to another server: one that has been replaced, or a standby that is behind. Where the fence can be read, so can every
+   * record that was written before it.
+   *
+   * @throws UnknownResultError when the fence cannot be read. The connection is given up, so that the next attempt has a new one.
+   */
   async read(
     session: LogSession,
     own: OwnEpoch,
     fenced: number,
     epochs: readonly number[],
   ): Promise<Adoption> {
+    const fences = await this.reads.runs(session, own.log, epochs);
+    if (fences.length !== epochs.length || fences.some(({ adoptedBy }) => adoptedBy !== own.epoch)) {
+      session.giveUp();
+      throw new UnknownResultError(
+        `the server that is asked for the records of epoch ${fenced} does not know that it is fenced. Where the address of the ` +
+          'log leads to several servers, let it lead to the primary alone',
+      );
+    }
     const runs: AdoptedRun[] = [];
-    for (const known of await this.reads.runs(session, own.log, epochs)) {
+    for (const known of fences) {
       const { epoch, token, isPresumable } = known;
       const run = { name: own.coordinator, logId: own.logId, epoch, token, durable: isPresumable };
       const reports = await this.reads.reportsOf(session, own.log, epoch);
