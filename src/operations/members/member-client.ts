@@ -52,7 +52,7 @@ const REFUSALS: ReadonlySet<string> = new Set([
 
 /**
  * Calls other members, each call once. It follows no redirect, reads no more than a limit, and waits no longer than a limit.
- * It sends the token of the members to addresses of the log only.
+ * It sends the token of the members only to an address that the log has, of a member whose lease has not expired.
  */
 @Injectable()
 export class MemberClient implements BeforeApplicationShutdown {
@@ -78,6 +78,8 @@ export class MemberClient implements BeforeApplicationShutdown {
     const url = urlOf(member.address);
     const { sent } = this.tokens;
     if (url === undefined) return failed('it has no address at which it can be asked');
+    if (!this.isAlive(member))
+      return failed('its lease has expired, so its address may be that of another process by now');
     if (sent === undefined) return failed('members have no token here to ask each other');
     if (this.stopped.signal.aborted) return failed('this member is shutting down');
     const own = this.callsTo.get(member.epoch) ?? 0;
@@ -96,6 +98,10 @@ export class MemberClient implements BeforeApplicationShutdown {
       if (left === 0) this.callsTo.delete(member.epoch);
       else this.callsTo.set(member.epoch, left);
     }
+  }
+
+  private isAlive({ epoch }: AskedMember): boolean {
+    return this.members.view().members.some((member) => member.epoch === epoch && member.state === 'alive');
   }
 
   /** @returns the answer in a reply, if it is one of this member to this kind of request. */
