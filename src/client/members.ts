@@ -40,6 +40,20 @@ export interface Answered {
   readonly body: unknown;
 }
 
+/** The key that a caller has given to its request. */
+export interface GivenKey {
+  readonly key?: string | undefined;
+  /** The run that the request was sent to before: no other one may do it. */
+  readonly ofRun?: string | undefined;
+}
+
+/** The answer to a request with a key. */
+export interface KeyedAnswer extends Answered {
+  readonly key: string;
+  /** The run that the request was for; undefined where the members share a log. */
+  readonly ofRun: string | undefined;
+}
+
 /** The members of one coordinator. A request goes to one of them, and after a failure to the next. */
 export class Members {
   private readonly members: readonly Member[];
@@ -80,22 +94,28 @@ export class Members {
    * @throws (as a rejection) CoordinatorRefusedError, CoordinatorUnreachableError: nothing was begun. RequestOutcomeUnknownError:
    * it may have been done.
    */
-  async once(request: MemberRequest, key: string = randomUUID()): Promise<Answered> {
-    const state: KeyedTries = { mayBeDone: false, run: undefined, problem: 'no member was asked' };
+  async once(request: MemberRequest, given: GivenKey = {}): Promise<KeyedAnswer> {
+    const state: KeyedTries = {
+      key: given.key ?? randomUUID(),
+      isGiven: given.key !== undefined,
+      mayBeDone: given.ofRun !== undefined,
+      run: given.ofRun,
+      problem: 'no member was asked',
+    };
     const deadline = this.deadline();
     for (let round = 0; this.hasTime(deadline); round++) {
       const refusals: CoordinatorRefusedError[] = [];
       for (const member of this.inOrder()) {
         if (!this.hasTime(deadline)) break;
-        const answer = await this.tryOnce(member, request, key, state, deadline);
+        const answer = await this.tryOnce(member, request, state, deadline);
         if (answer instanceof CoordinatorRefusedError) refusals.push(answer);
-        else if (answer !== undefined) return answer;
+        else if (answer !== undefined) return { ...answer, key: state.key, ofRun: state.run };
       }
       // No other member could be asked, and none can have done it before.
       if (!state.mayBeDone && refusals.length > 0) throw refusals[0]!;
       await this.pause(round, deadline);
     }
-    if (state.mayBeDone) throw new RequestOutcomeUnknownError(key, state.problem);
+    if (state.mayBeDone) throw unknownOutcome(state);
     throw new CoordinatorUnreachableError(state.problem);
   }
 
@@ -107,14 +127,13 @@ export class Members {
   private async tryOnce(
     member: Member,
     request: MemberRequest,
-    key: string,
     state: KeyedTries,
     deadline: number,
   ): Promise<Answered | CoordinatorRefusedError | undefined> {
     const greeting = await member.greet(this.attemptMs(deadline));
     if ('kind' in greeting) {
       state.problem = problemIn(greeting);
-      return refusalIn(greeting);
+      return refusalIn(greeting, state);
     }
     if (this.isOther(greeting.logId)) {
       state.problem = `${member.address} is a member of another coordinator`;
@@ -123,7 +142,7 @@ export class Members {
     // Keys of a log that is not shared end with the run. A try for it must not be done by a later run.
     if (!greeting.isShared) state.run ??= greeting.run;
     const headers = {
-      [REQUEST_KEY_HEADER]: key,
+      [REQUEST_KEY_HEADER]: state.key,
       ...(state.run !== undefined && { [RUN_HEADER]: state.run }),
     };
     const tried = await member.ask({ ...request, headers }, this.attemptMs(deadline));
@@ -136,15 +155,18 @@ export class Members {
     const refusal = refusalOf(tried);
     state.problem = refusal.message;
     if (refusal.code === 'DTC_OTHER_RUN') {
-      if (state.mayBeDone)
-        throw new RequestOutcomeUnknownError(key, 'the coordinator was restarted meanwhile');
       member.forgetGreeting();
+      // An earlier call may have sent a key of the caller to that run, and a later run would do it again.
+      if (state.mayBeDone || state.isGiven) {
+        state.problem = 'the coordinator was restarted meanwhile, and no longer knows the keys of that run';
+        throw unknownOutcome(state);
+      }
       state.run = undefined;
       return undefined;
     }
     if (refusal.status === 503) return refusal;
     if (state.mayBeDone && !REFUSED_FOR_CONTENT.has(refusal.code)) {
-      throw new RequestOutcomeUnknownError(key, refusal.message);
+      throw unknownOutcome(state);
     }
     throw refusal;
   }
@@ -221,6 +243,9 @@ export class Members {
 
 /** What the tries of one keyed request have come to. */
 interface KeyedTries {
+  readonly key: string;
+  /** Whether the caller has given the key, so that it may have sent it before. */
+  readonly isGiven: boolean;
   mayBeDone: boolean;
   /** The run that all tries are for; undefined while any will do. */
   run: string | undefined;
@@ -239,11 +264,15 @@ export function refusalOf({
 }
 
 /** @returns the refusal, where a member has not even told who it is; a token that is wrong is wrong at each try. */
-function refusalIn(tried: Tried): CoordinatorRefusedError | undefined {
+function refusalIn(tried: Tried, state: KeyedTries): CoordinatorRefusedError | undefined {
   if (tried.kind !== 'answered') return undefined;
   const refusal = refusalOf(tried);
-  if (refusal.status !== 503) throw refusal;
+  if (refusal.status !== 503) throw state.mayBeDone ? unknownOutcome(state) : refusal;
   return refusal;
+}
+
+function unknownOutcome({ key, problem, run }: KeyedTries): RequestOutcomeUnknownError {
+  return new RequestOutcomeUnknownError(key, problem, run);
 }
 
 function problemIn(tried: Tried): string {

@@ -6,7 +6,7 @@ import type { TransactionView } from '../coordinator/observation/transaction-vie
 import type { BranchRequest } from '../coordinator/participant/branch-request.js';
 import type { BeginOptions, TransactionRequest } from '../coordinator/transaction-request.js';
 import { TransactionScope } from '../coordinator/transaction-scope.js';
-import { REQUEST_KEY_PATTERN, begunSchema, outcomeSchema } from '../server/wire/index.js';
+import { REQUEST_KEY_PATTERN, RUN_PATTERN, begunSchema, outcomeSchema } from '../server/wire/index.js';
 import type { ResolvedClientOptions } from './client.options.js';
 import { RequestOutcomeUnknownError } from './errors.js';
 import { Members } from './members.js';
@@ -17,6 +17,7 @@ import { type ClientParts, Transaction, knownIn } from './transaction.js';
 export const CLIENT_OPTIONS = Symbol('CLIENT_OPTIONS');
 
 const REQUEST_KEY = new RegExp(REQUEST_KEY_PATTERN);
+const RUN = new RegExp(RUN_PATTERN);
 
 /** A transaction that is begun at a coordinator in another process. @publicApi */
 export type RemoteBeginOptions = Omit<BeginOptions, 'signal'>;
@@ -30,6 +31,14 @@ export interface RemoteTransactionRequest extends Omit<TransactionRequest, 'sign
    * @default a new one
    */
   readonly key?: string;
+  /**
+   * The run of the coordinator that a request with this key was sent to before: that of RequestOutcomeUnknownError, or `run` in the
+   * answer of `GET` at the address of a member. Another run refuses the request, unless the members share a log: the outcome stays
+   * unknown then, and nothing is run again. Without it the request counts as one that was never sent.
+   *
+   * @default the present run
+   */
+  readonly ofRun?: string | undefined;
 }
 
 /**
@@ -55,21 +64,25 @@ export class TransactionManager implements OnApplicationShutdown {
    *
    * @returns the outcome: `pending` where it is not known in time.
    * @throws (as a rejection) InvalidRequestError, CoordinatorRefusedError or CoordinatorUnreachableError: nothing was begun.
-   * RequestOutcomeUnknownError where it may have been run and its id is not known: call it again with the same key.
+   * RequestOutcomeUnknownError where it may have been run and its id is not known: call it again with the key and the `ofRun` of
+   * the error. It also comes for a given key where the coordinator was restarted, and its log is not shared.
    */
-  async run({ branches, key, ...request }: RemoteTransactionRequest): Promise<Outcome> {
+  async run({ branches, key, ofRun, ...request }: RemoteTransactionRequest): Promise<Outcome> {
     if (key !== undefined && !REQUEST_KEY.test(key))
       throw new InvalidRequestError('key', 'must be 1 to 128 visible ASCII characters');
+    if (ofRun !== undefined && (key === undefined || !RUN.test(ofRun)))
+      throw new InvalidRequestError('ofRun', 'must be the run that a coordinator has told, beside a key');
     const body = {
       ...beginBody(request),
       branches: (branches as readonly BranchRequest[]).map(branchBody),
     };
-    const answer = await this.parts.members.once({ method: 'POST', path: '/run', body }, key);
+    const answer = await this.parts.members.once({ method: 'POST', path: '/run', body }, { key, ofRun });
     const outcome = outcomeSchema.safeParse(answer.body).data;
     if (outcome === undefined)
       throw new RequestOutcomeUnknownError(
-        key ?? 'of this call',
+        answer.key,
         `${answer.member.address} gives no outcome`,
+        answer.ofRun,
       );
     return outcome;
   }

@@ -20,6 +20,7 @@ import {
   REQUEST_KEY_HEADER,
   REQUEST_KEY_PATTERN,
   RUN_HEADER,
+  RUN_PATTERN,
   type RollbackMessage,
   type RunMessage,
   beginSchema,
@@ -37,7 +38,7 @@ import {
 } from './wire/index.js';
 
 const REQUEST_KEY = new RegExp(REQUEST_KEY_PATTERN);
-const RUN = /^[0-9a-z]{12}\.[1-9][0-9]{0,6}$/;
+const RUN = new RegExp(RUN_PATTERN);
 
 const ApiKey = (): MethodDecorator =>
   ApiHeader({

@@ -1,16 +1,21 @@
+import { mkdtempSync, rmSync } from 'node:fs';
 import { type Server, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   CoordinatorRefusedError,
   CoordinatorUnreachableError,
   type Outcome,
+  type RequestOutcomeUnknownError,
   Transaction,
   TransactionManager,
   branch,
 } from '../../src/client/index.js';
 import { Participant } from '../../src/coordinator/index.js';
+import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import { Willing } from '../library/support/participants.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 import { TestServer } from '../server/support.js';
@@ -255,16 +260,20 @@ describe('A caller in another process', () => {
       if (direction === 'up' && data.includes('/run')) arrived.resolve();
       return direction === 'down' ? 'stall' : 'pass';
     };
-    const lost = caller.run({ branches: [branch('stock', 1)] }).catch((error: unknown) => error);
+    const request = { key: 'once', branches: [branch('stock', 1)] };
+    const lost = caller.run(request).catch((error: unknown) => error);
     await arrived.promise;
     while (first.stock.calls.length === 0) await delay(1);
     const second = await TestServer.start();
     through.target = { host: '127.0.0.1', port: Number(new URL(second.url).port) };
     through.cut();
     through.repair();
-    expect(await lost).toMatchObject({
+    const error = (await lost) as RequestOutcomeUnknownError;
+    expect(error).toMatchObject({
       code: 'DTC_OUTCOME_UNKNOWN',
-      message: expect.stringContaining('restarted') as unknown,
+      requestKey: 'once',
+      ofRun: (await first.ask('GET', '')).body.run as string,
+      message: expect.stringContaining('no longer knows') as unknown,
     });
     expect(second.stock.calls).toEqual([]);
 
@@ -274,6 +283,47 @@ describe('A caller in another process', () => {
     for (const manager of [caller, other]) manager.onApplicationShutdown();
     await through.close();
     await Promise.all([first.close(), second.close()]);
+  });
+
+  it('fault 32: does not run a key again at a later run of the same log', async () => {
+    const path = mkdtempSync(join(tmpdir(), 'callers-'));
+    const start = (): Promise<TestServer> =>
+      TestServer.start({ name: 'shop', log: new SqliteDecisionLog({ path }), completionWaitMs: 1_000 });
+    const first = await start();
+    const through = await TcpProxy.open({ host: '127.0.0.1', port: Number(new URL(first.url).port) });
+    const [caller, early] = [0, 1].map(() => clientOf([`http://127.0.0.1:${through.port}/dtc`]));
+    for (const manager of [caller!, early!]) await manager.run({ branches: [] });
+    through.rule = (_data, direction) => (direction === 'down' ? 'stall' : 'pass');
+    const request = { key: 'once', branches: [branch('stock', 1)] };
+    const lost = caller!.run(request).catch((problem: unknown) => problem);
+    while (first.stock.count('prepare') + first.stock.count('commitOnePhase') === 0) await delay(1);
+    await first.close();
+    const second = await start();
+    through.target = { host: '127.0.0.1', port: Number(new URL(second.url).port) };
+    through.cut();
+    through.repair();
+    const error = (await lost) as RequestOutcomeUnknownError;
+    const unknown = { code: 'DTC_OUTCOME_UNKNOWN', requestKey: 'once', ofRun: error.ofRun };
+    expect(error).toMatchObject({ ...unknown, ofRun: expect.stringMatching(/\.1$/) as unknown });
+
+    // One that knows the earlier run only, and one that knows the present one and repeats what the error has told.
+    await expect(early!.run(request)).rejects.toMatchObject(unknown);
+    await expect(caller!.run({ ...request, ofRun: error.ofRun })).rejects.toMatchObject(unknown);
+    expect(second.stock.count('prepare') + second.stock.count('commitOnePhase')).toBe(0);
+    expect((await caller!.run({ ...request, key: 'another' })).status).toBe('committed');
+    for (const manager of [caller!, early!]) manager.onApplicationShutdown();
+    await through.close();
+    await second.close();
+    rmSync(path, { recursive: true });
+  });
+
+  it('does not say that nothing was begun where no member answers a repeat for a known run', async () => {
+    const lost = clientOf(['http://127.0.0.1:1/dtc'], { giveUpAfterMs: 50 });
+    const repeat = { key: 'kept', ofRun: 'aaaaaaaaaaaa.1', branches: [] };
+    await expect(lost.run(repeat)).rejects.toMatchObject({ code: 'DTC_OUTCOME_UNKNOWN' });
+    await expect(lost.run({ ...repeat, ofRun: 'a\nb' })).rejects.toMatchObject({ field: 'ofRun' });
+    await expect(lost.run({ ofRun: repeat.ofRun, branches: [] })).rejects.toMatchObject({ field: 'ofRun' });
+    lost.onApplicationShutdown();
   });
 });
 

@@ -9,6 +9,9 @@ export const REQUEST_KEY_HEADER = 'Idempotency-Key';
 /** The header by which a caller says for which run of the coordinator it means a request: `<logId>.<epoch>`. */
 export const RUN_HEADER = 'Dtc-Run';
 
+/** A run of a coordinator, as that header names it. */
+export const RUN_PATTERN = '^[0-9a-z]{12}\\.[1-9][0-9]{0,6}$';
+
 /** The header that carries a transaction with a request to another service. */
 export const TRANSACTION_HEADER = 'dtc-transaction';
 
