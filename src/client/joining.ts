@@ -12,6 +12,7 @@ import {
   applyDecorators,
 } from '@nestjs/common';
 import { Observable, catchError, from, switchMap, throwError } from 'rxjs';
+import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import { CARRIER_HEADER, TRANSACTION_HEADER, TRANSACTION_ID_PATTERN } from '../server/wire/index.js';
 import { CarriedTransactionError, CarrierRefusedError } from './errors.js';
 import type { CarrierCredential, ResolvedClientOptions } from './client.options.js';
@@ -79,7 +80,7 @@ export class CarriedTransactionInterceptor implements NestInterceptor {
     try {
       await transaction.setRollbackOnly(reason);
     } catch (problem) {
-      this.logger.warn(`${transaction.id} could not be marked rollback-only: ${String(problem)}`);
+      this.logger.warn(`${transaction.id} could not be marked rollback-only: ${oneLine(messageOf(problem))}`);
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { Logger } from '@nestjs/common';
-import { messageOf } from '../coordinator/gate/texts.js';
+import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import type { GuardedBranch } from '../coordinator/guard/index.js';
-import { type Credentials, bearerOf, inquirySchema } from '../remote/wire/index.js';
+import { type Credentials, MAX_LISTED, bearerOf, inquirySchema, keyOfListed } from '../remote/wire/index.js';
 
 /** How a host reaches its coordinator: to register its participants, and to ask for decisions. @publicApi */
 export interface CoordinatorContactOptions {
@@ -23,25 +23,37 @@ export interface CoordinatorContactOptions {
 /** What a contact needs of its host. */
 export interface ContactedHost {
   readonly names: readonly string[];
-  /** @returns branches of a participant in doubt. */
-  inDoubt(participant: string): Promise<readonly GuardedBranch[] | undefined>;
+  /** @returns branches of a participant in doubt: a page of them, after the given key. */
+  inDoubt(participant: string, after?: string): Promise<readonly GuardedBranch[] | undefined>;
   /** Carries out a decision, if the host knows the run of the coordinator. */
   decide(branch: GuardedBranch, decision: 'commit' | 'abort'): Promise<void>;
 }
 
 const TIMEOUT_MS = 5_000;
-/** The most branches that are asked about in one pass. The next one continues with the others. */
+/** The most branches of a participant that are asked about in one pass. The next one continues with the others. */
 const MAX_ASKED = 100;
+/** After so many failures of one participant in a pass, the next pass continues behind them. */
+const MAX_FAILED = 3;
+/** The most problems that one report names. */
+const MAX_REPORTED = 5;
 /** Far larger than any answer. */
 const MAX_ANSWER_LENGTH = 10_000;
+
+/** A place in the list of branches in doubt of one participant. */
+interface Place {
+  /** The key after which the page begins. */
+  readonly after?: string | undefined;
+  /** The branches of the page at the previous look; undefined before the first one. */
+  readonly seen?: ReadonlySet<string>;
+}
 
 /** Registers the participants of a host at a coordinator, and asks it about branches whose decision does not come. */
 export class CoordinatorContact {
   private readonly stopping = new AbortController();
   private timer: NodeJS.Timeout | undefined;
   private underWay: Promise<void> | undefined;
-  /** The branches that were in doubt in the previous pass. */
-  private doubtedBefore: ReadonlySet<string> = new Set();
+  /** Where the next pass continues, by participant. */
+  private readonly places = new Map<string, Place>();
   /** The member that has answered last. */
   private preferred = 0;
   private problem: string | undefined;
@@ -84,36 +96,68 @@ export class CoordinatorContact {
     return this.underWay;
   }
 
+  /** A failure ends neither the pass nor what is done for another name: one refusal may last. */
   private async run(): Promise<void> {
-    if (this.options.address !== undefined) await this.registerAll(this.options.address);
-    await this.askAboutDoubts();
+    const { address } = this.options;
+    const problems: string[] = [];
+    for (const name of this.host.names) {
+      if (address !== undefined) await this.attempt(problems, () => this.register(name, address));
+    }
+    for (const name of this.host.names) {
+      await this.attempt(problems, () => this.askAboutDoubts(name, problems));
+    }
+    if (problems.length > 0) throw new Error([...new Set(problems)].slice(0, MAX_REPORTED).join('; '));
   }
 
-  private async registerAll(address: string): Promise<void> {
-    for (const name of this.host.names) {
-      const answer = await this.request('PUT', `/dtc/participants/${name}`, { address });
-      if (answer.status !== 200) {
-        throw new Error(
-          `the coordinator has not registered "${name}": ${answer.status} ${answer.text.slice(0, 200)}`,
-        );
-      }
+  /** @returns whether it has succeeded. @throws the reason of the stop when the host is about to stop. */
+  private async attempt(problems: string[], work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      this.stopping.signal.throwIfAborted();
+      problems.push(messageOf(error));
+      return false;
     }
   }
 
-  /** Only a branch that was in doubt in the pass before as well: most decisions come at once. */
-  private async askAboutDoubts(): Promise<void> {
-    const doubted = new Set<string>();
-    let asked = 0;
-    for (const name of this.host.names) {
-      for (const branch of (await this.host.inDoubt(name)) ?? []) {
-        const key = `${name}/${branch.transactionId}/${branch.branchId}`;
-        doubted.add(key);
-        if (!this.doubtedBefore.has(key) || asked++ >= MAX_ASKED) continue;
-        const decision = await this.ask(branch.transactionId);
-        if (decision !== 'wait') await this.host.decide(branch, decision);
-      }
+  private async register(name: string, address: string): Promise<void> {
+    const answer = await this.request('PUT', `/dtc/participants/${name}`, { address });
+    if (answer.status !== 200) {
+      throw new Error(
+        `the coordinator has not registered "${name}": ${answer.status} ${answer.text.slice(0, 200)}`,
+      );
     }
-    this.doubtedBefore = doubted;
+  }
+
+  /**
+   * Asks only about a branch that was in doubt at an earlier look as well: most decisions come at once. So each page of
+   * the list is looked at, then asked about, over as many passes as it needs.
+   */
+  private async askAboutDoubts(name: string, problems: string[]): Promise<void> {
+    const { after, seen } = this.places.get(name) ?? {};
+    const page = (await this.host.inDoubt(name, after)) ?? [];
+    const isLast = page.length < MAX_LISTED;
+    const doubted = page.filter((branch) => seen?.has(keyOfListed(branch)));
+    const asked = doubted.slice(0, MAX_ASKED);
+    let failed = 0;
+    let last: GuardedBranch | undefined;
+    for (const branch of asked) {
+      if (failed === MAX_FAILED) break;
+      last = branch;
+      if (!(await this.attempt(problems, () => this.settle(branch)))) failed++;
+    }
+    const keys = new Set(page.map(keyOfListed));
+    if (last !== undefined && last !== doubted.at(-1))
+      this.places.set(name, { after: keyOfListed(last), seen: keys });
+    else if (seen !== undefined && !isLast) this.places.set(name, { after: keyOfListed(page.at(-1)!) });
+    else if (isLast && after !== undefined && seen !== undefined) this.places.delete(name);
+    else this.places.set(name, { after, seen: keys });
+  }
+
+  private async settle(branch: GuardedBranch): Promise<void> {
+    const decision = await this.ask(branch.transactionId);
+    if (decision !== 'wait') await this.host.decide(branch, decision);
   }
 
   private async ask(transactionId: string): Promise<'commit' | 'abort' | 'wait'> {
@@ -159,7 +203,9 @@ export class CoordinatorContact {
   private report(problem: string): void {
     if (this.stopping.signal.aborted || problem === this.problem) return;
     this.problem = problem;
-    this.logger.warn(`The coordinator was not reached by this host, which tries again: ${problem}`);
+    this.logger.warn(
+      `This host could not do everything with its coordinator, and tries again: ${oneLine(problem)}`,
+    );
   }
 }
 

@@ -116,7 +116,7 @@ export class ParticipantHost
     const { contact } = this.options;
     if (contact === undefined) return;
     const names = [...this.participants.keys()];
-    const inDoubt = (name: string): ReturnType<ParticipantHost['inDoubt']> => this.inDoubt(name);
+    const inDoubt: ParticipantHost['inDoubt'] = (name, after) => this.inDoubt(name, after);
     this.contact = new CoordinatorContact(
       contact,
       { names, inDoubt, decide: (branch, decision) => this.decide(branch, decision) },

@@ -4,6 +4,7 @@ import {
   Controller,
   Get,
   Injectable,
+  Logger,
   Module,
   Post,
   type INestApplication,
@@ -11,8 +12,8 @@ import {
 import { Test } from '@nestjs/testing';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import type { AddressInfo } from 'node:net';
-import { type Observable, defer, firstValueFrom, of } from 'rxjs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Observable, defer, firstValueFrom, of, throwError } from 'rxjs';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   DistributedTransaction,
   JoinsTransactions,
@@ -23,6 +24,7 @@ import {
   branch,
 } from '../../src/client/index.js';
 import { CarriedTransactionGuard, CarriedTransactionInterceptor } from '../../src/client/joining.js';
+import { Transaction } from '../../src/client/transaction.js';
 import * as coordinator from '../../src/coordinator/index.js';
 import { LogRecorder } from '../library/support/log-recorder.js';
 import { PLATFORMS } from '../library/support/platforms.js';
@@ -235,6 +237,21 @@ describe('A handler of messages with @JoinsTransactions', () => {
     const handle = (): Observable<unknown> => defer(() => of(transactions.current()?.id));
     expect(await firstValueFrom(interceptor.intercept(context, { handle }))).toBe(join.id);
     expect(transactions.current()).toBeUndefined();
+  });
+
+  it('writes one line when the coordinator refuses in words of many lines', async () => {
+    const { context } = callWith(carried);
+    expect(guard.canActivate(context)).toBe(true);
+    const recorder = new LogRecorder();
+    Logger.overrideLogger(recorder);
+    vi.spyOn(Transaction.prototype, 'setRollbackOnly').mockRejectedValueOnce(new Error('no\nLOG forged'));
+    const handle = (): Observable<unknown> => throwError(() => new Error('sold out'));
+    await expect(firstValueFrom(interceptor.intercept(context, { handle }))).rejects.toThrow('sold out');
+    Logger.overrideLogger(false);
+    vi.restoreAllMocks();
+    expect(recorder.entries.map(({ text }) => text)).toEqual([
+      `${join.id} could not be marked rollback-only: no\\u000aLOG forged`,
+    ]);
   });
 
   it('is not called without the token of a service, and gets other messages as they are', async () => {

@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { type Server, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { MemoryReplicaGuardStore, ParticipantHost } from '../../src/host/index.js';
+import { CoordinatorContact } from '../../src/host/coordinator-contact.js';
+import { type GuardedBranch, MemoryReplicaGuardStore, ParticipantHost } from '../../src/host/index.js';
 import { idOf, runOf } from '../support/identity.js';
 import { Books, ledgerOf } from './support/ledger.js';
 import { type Host, TOKEN, startHost } from './support/services.js';
@@ -14,6 +15,9 @@ const PREPARED = idOf('shop', 1, 1);
 class Member {
   readonly requests: string[] = [];
   status = 200;
+  /** Requests whose path ends so are refused. */
+  refused: string | undefined;
+  refusal = 'no';
   decision: unknown = 'wait';
   private readonly server: Server;
 
@@ -24,6 +28,10 @@ class Member {
       request.on('end', () => {
         this.requests.push(`${request.method} ${request.url} ${body}`);
         const isKnown = request.headers.authorization === `Bearer ${MEMBER_TOKEN}`;
+        if (this.refused !== undefined && request.url!.endsWith(this.refused)) {
+          response.writeHead(409).end(this.refusal);
+          return;
+        }
         response.writeHead(
           isKnown ? this.status : 401,
           this.status === 302 ? { Location: '/elsewhere' } : {},
@@ -141,5 +149,71 @@ describe('A host that reaches its coordinator', () => {
     ).toEqual([]);
     expect(books.calls).toEqual(['prepare']);
     expect(books.prepared.size).toBe(1);
+  });
+});
+
+describe('A pass of a host over its coordinator', () => {
+  let member: Member;
+  const warnings: string[] = [];
+  const logger = { log: () => {}, warn: (line: string) => void warnings.push(line) };
+
+  beforeEach(async () => {
+    warnings.length = 0;
+    member = await new Member().open();
+  });
+  afterEach(() => member.close());
+
+  const contactOf = (host: Partial<ConstructorParameters<typeof CoordinatorContact>[1]>, address?: string) =>
+    new CoordinatorContact(
+      { members: [member.url], credentials: MEMBER_TOKEN, address },
+      { names: ['stock'], inDoubt: () => Promise.resolve([]), decide: () => Promise.resolve(), ...host },
+      logger,
+    );
+  const listOf = (participant: string, count: number): GuardedBranch[] =>
+    Array.from({ length: count }, (_, index) => ({
+      participant,
+      transactionId: idOf('shop', 1, 10_000 + index),
+      branchId: participant,
+    }));
+  const pageOf = (list: readonly GuardedBranch[], after = ''): Promise<GuardedBranch[]> =>
+    Promise.resolve(
+      list.filter(({ transactionId, branchId }) => `${transactionId}/${branchId}` > after).slice(0, 500),
+    );
+  const askedFor = (): number => new Set(member.requests.filter((line) => line.includes('/decision'))).size;
+
+  it('registers the other names and asks about doubts although one name is refused', async () => {
+    member.refused = '/dtc/participants/stock';
+    member.refusal = 'no\nLOG forged\u001b[2K';
+    const contact = contactOf(
+      { names: ['stock', 'payment'], inDoubt: (name) => pageOf(listOf(name, name === 'stock' ? 1 : 0)) },
+      'http://stock.internal/participants',
+    );
+    await contact.pass();
+    await contact.pass();
+    expect(member.requests.filter((line) => line.startsWith('PUT /dtc/participants/payment'))).toHaveLength(
+      2,
+    );
+    expect(askedFor()).toBe(1);
+    expect(warnings).toEqual([expect.stringContaining('has not registered "stock": 409 no\\u000aLOG')]);
+    expect(warnings[0]).not.toMatch(/\p{Cc}/u);
+  });
+
+  it('comes to every branch in doubt of every participant, also behind one that fails', async () => {
+    const lists = new Map(['stock', 'payment'].map((name, index) => [name, listOf(name, 610 - index * 500)]));
+    member.decision = 'abort';
+    const decided = new Set<string>();
+    const contact = contactOf({
+      names: [...lists.keys()],
+      inDoubt: (name, after) => pageOf(lists.get(name)!, after),
+      decide: ({ participant, transactionId }) => {
+        decided.add(`${participant}/${transactionId}`);
+        return transactionId === idOf('shop', 1, 10_000)
+          ? Promise.reject(new Error('its database is away'))
+          : Promise.resolve();
+      },
+    });
+    for (let pass = 0; pass < 10; pass++) await contact.pass();
+    expect(decided.size).toBe(610 + 110);
+    expect(warnings[0]).toContain('its database is away');
   });
 });

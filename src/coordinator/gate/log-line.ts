@@ -1,7 +1,5 @@
 import { inspect } from 'node:util';
-
-/** They would make one line two, or move the cursor of a terminal. */
-const CONTROL_CHARACTERS = /[\p{Cc}\p{Zl}\p{Zp}]/gu;
+import { oneLine } from './texts.js';
 
 /**
  * One line of the log: a message and its fields, as the only argument of a call of Nest's logger.
@@ -26,15 +24,11 @@ export class LogLine {
 
   toString(): string {
     const { msg, ...fields } = this;
-    const text = msg.replace(CONTROL_CHARACTERS, escaped);
+    const text = oneLine(msg);
     return `${text} ${inspect(fields, { compact: true, breakLength: Infinity })}`;
   }
 
   [inspect.custom](): string {
     return this.toString();
   }
-}
-
-function escaped(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

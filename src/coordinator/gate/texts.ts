@@ -5,6 +5,9 @@ export const MAX_MESSAGE_LENGTH = 300;
 /** The most characters of a code, or of the name of an error, that are kept. */
 export const MAX_CODE_LENGTH = 100;
 
+/** They would make one line two, or move the cursor of a terminal. */
+const CONTROL_CHARACTERS = /[\p{Cc}\p{Zl}\p{Zp}]/gu;
+
 const UNSHOWABLE = 'something that cannot be shown was thrown';
 
 /**
@@ -28,6 +31,14 @@ export function messageOf(thrown: unknown): string {
     // The conversion of the error to a text fails, which must not fail here.
     return UNSHOWABLE;
   }
+}
+
+/** @returns the text with its control characters escaped, so that a line of a log stays one line. */
+export function oneLine(text: string): string {
+  return text.replace(
+    CONTROL_CHARACTERS,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** @returns the reason of a caller as a text; undefined when there is none. */
