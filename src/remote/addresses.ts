@@ -2,6 +2,9 @@ import { AddressRefusedError } from './errors.js';
 
 const ORIGIN = /^(https?):\/\/(\*\.)?([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?$/i;
 
+/** The visible characters of ASCII: a URL needs no other ones. */
+const WRITTEN = /^[!-~]+$/;
+
 /**
  * Decides which addresses a participant may have that registers itself. An entry is an origin, such as
  * `https://stock.internal:8443`, or one with `*.` for all hosts below a domain, such as `https://*.internal`. The port
@@ -51,10 +54,11 @@ export class AllowedAddresses {
 /**
  * Reads the address of a participant host.
  *
- * @throws AddressRefusedError when it is no URL of HTTP, or has a user, a query or a fragment.
+ * @throws AddressRefusedError when it is no URL of HTTP, has other characters than those of a URL, or has a user, a query or a fragment.
  */
 export function addressOf(address: string): URL {
-  const url = URL.canParse(address) ? new URL(address) : undefined;
+  // The parser drops line feeds and tabs, and the text is kept and logged as it came.
+  const url = WRITTEN.test(address) && URL.canParse(address) ? new URL(address) : undefined;
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
     throw new AddressRefusedError(
       'it must be a URL of http or https, such as http://stock:3000/participants',

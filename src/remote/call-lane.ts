@@ -1,5 +1,5 @@
 import { ParticipantUnreachableError } from './errors.js';
-import type { ParticipantTransport } from './transport.js';
+import type { CallKind, ParticipantTransport } from './transport.js';
 import {
   type CallAnswer,
   MAX_CALLS,
@@ -54,6 +54,7 @@ export class CallLane {
     private readonly participant: string,
     private readonly transport: () => ParticipantTransport,
     private readonly limits: LaneLimits,
+    private readonly kind: CallKind,
   ) {}
 
   /** The calls that wait for an answer, and those that wait for a place. */
@@ -127,7 +128,7 @@ export class CallLane {
       this.end(open, error);
       return;
     }
-    transport.send(message, receive, timeLeftMs).then(
+    transport.send(message, receive, timeLeftMs, this.kind).then(
       () => this.end(open, new Error('its answer is missing')),
       (error: unknown) => this.end(open, error),
     );

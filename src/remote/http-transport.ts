@@ -6,7 +6,8 @@ import {
 } from 'node:http';
 import { Agent as HttpsAgent, type AgentOptions as TlsOptions, request as httpsRequest } from 'node:https';
 import { addressOf } from './addresses.js';
-import type { ParticipantTransport } from './transport.js';
+import { oneLine } from '../coordinator/gate/texts.js';
+import type { CallKind, ParticipantTransport } from './transport.js';
 import { type Credentials, MAX_ANSWER_BYTES, bearerOf } from './wire/index.js';
 
 /** The most bytes in the answers to one message. */
@@ -22,7 +23,7 @@ const LINE_FEED = 0x0a;
 export interface HttpTransportOptions {
   /** The token that is sent. */
   readonly credentials: Credentials;
-  /** The most connections to the host of one participant. @default 16 */
+  /** The most connections to the host of one participant, for each kind of call. @default 16 */
   readonly maxConnections?: number | undefined;
   /** Certificates for https, as `node:https` takes them: `ca`, `cert`, `key`. */
   readonly tls?: Pick<TlsOptions, 'ca' | 'cert' | 'key' | 'servername'> | undefined;
@@ -37,7 +38,8 @@ export interface HttpTransportOptions {
 export class HttpTransport implements ParticipantTransport {
   readonly address: string;
   private readonly url: URL;
-  private readonly agent: HttpAgent;
+  /** One for each kind: prepares that hang leave the decisions their connections. */
+  private readonly agents: Readonly<Record<CallKind, HttpAgent>>;
   private readonly isSecure: boolean;
 
   /** @throws AddressRefusedError when the address is no URL of HTTP. */
@@ -56,15 +58,23 @@ export class HttpTransport implements ParticipantTransport {
       maxFreeSockets: maxConnections,
       timeout: IDLE_MS,
     };
-    this.agent = this.isSecure ? new HttpsAgent({ ...settings, ...tls }) : new HttpAgent(settings);
+    const agent = (): HttpAgent =>
+      this.isSecure ? new HttpsAgent({ ...settings, ...tls }) : new HttpAgent(settings);
+    this.agents = { work: agent(), completion: agent(), administration: agent() };
   }
 
-  send(message: string, receive: (answer: unknown) => void, timeLeftMs: number): Promise<void> {
+  /** @param kind as {@link ParticipantTransport.send} has it. @default 'work' */
+  send(
+    message: string,
+    receive: (answer: unknown) => void,
+    timeLeftMs: number,
+    kind: CallKind = 'work',
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       const body = Buffer.from(message);
       const settings: RequestOptions = {
         method: 'POST',
-        agent: this.agent,
+        agent: this.agents[kind],
         headers: {
           Authorization: bearerOf(this.options.credentials),
           'Content-Type': 'application/json',
@@ -97,7 +107,7 @@ export class HttpTransport implements ParticipantTransport {
   }
 
   close(): void {
-    this.agent.destroy();
+    for (const agent of Object.values(this.agents)) agent.destroy();
   }
 
   private async read(response: IncomingMessage, receive: (answer: unknown) => void): Promise<void> {
@@ -146,7 +156,9 @@ async function refusalIn(response: IncomingMessage): Promise<string> {
   }
   try {
     const { code, detail } = JSON.parse(text) as { readonly code?: unknown; readonly detail?: unknown };
-    return typeof code === 'string' && typeof detail === 'string' ? `, ${code}: ${detail.slice(0, 200)}` : '';
+    return typeof code === 'string' && typeof detail === 'string'
+      ? oneLine(`, ${code.slice(0, 100)}: ${detail.slice(0, 200)}`)
+      : '';
   } catch {
     return '';
   }

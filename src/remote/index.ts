@@ -16,5 +16,5 @@ export {
   type RemoteParticipantsAsyncOptions,
   RemoteParticipantsModule,
 } from './remote-participants.module.js';
-export type { ParticipantTransport } from './transport.js';
+export type { CallKind, ParticipantTransport } from './transport.js';
 export { type Credentials, credentialsFrom } from './wire/index.js';

@@ -13,7 +13,7 @@ export interface RemoteParticipantLimits {
   readonly maxQueued?: number | undefined;
   /** The largest payload of a branch, in bytes of JSON. @default 65_536 */
   readonly maxPayloadBytes?: number | undefined;
-  /** The most connections to the host of one participant. @default 16 */
+  /** The most connections to the host of one participant, for each kind of call. @default 16 */
   readonly maxConnections?: number | undefined;
   /**
    * How long a claim, and a page of a list of branches, may take, in milliseconds. Longer than the hosts wait for a

@@ -13,7 +13,7 @@ import {
 } from '../coordinator/index.js';
 import { CallLane, type CallToSend, type LaneLimits } from './call-lane.js';
 import { ParticipantUnreachableError, RemoteParticipantError } from './errors.js';
-import type { ParticipantTransport } from './transport.js';
+import type { CallKind, ParticipantTransport } from './transport.js';
 import { type CallAnswer, MAX_QUESTIONS, type WireRun, sentPayload } from './wire/index.js';
 
 /** More pages are not read: see the limit of the coordinator for one list. */
@@ -44,9 +44,13 @@ export class RemoteParticipant implements TransactionParticipant {
     private transport: ParticipantTransport,
     private readonly limits: RemoteLimits,
   ) {
-    const lane = (): CallLane => new CallLane(name, () => this.transport, limits);
+    const lane = (kind: CallKind): CallLane => new CallLane(name, () => this.transport, limits, kind);
     // A prepare that hangs leaves the completions their places.
-    [this.work, this.completion, this.administration] = [lane(), lane(), lane()];
+    [this.work, this.completion, this.administration] = [
+      lane('work'),
+      lane('completion'),
+      lane('administration'),
+    ];
   }
 
   /** Where it is reached now. The log keeps it with each branch. */

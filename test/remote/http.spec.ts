@@ -2,7 +2,8 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Outcome, TransactionManager, branch } from '../../src/coordinator/index.js';
 import { ParticipantHost, refuse } from '../../src/host/index.js';
-import { RemoteParticipants } from '../../src/remote/index.js';
+import { HttpTransport, RemoteParticipants } from '../../src/remote/index.js';
+import { HttpProxy } from './support/http-proxy.js';
 import { Books, ledgerOf } from './support/ledger.js';
 import { type Host, TOKEN, startCoordinator, startHost } from './support/services.js';
 
@@ -131,5 +132,53 @@ describe.each(['express', 'fastify'] as const)('Participants behind HTTP on %s',
         return { name, address: hosts[index]!.address, origin: 'configured', queued: 0 };
       }),
     );
+  });
+});
+
+describe('The connections to a participant', () => {
+  it('carry its decisions while its prepares hang', async () => {
+    const books = { stock: new Books(), payment: new Books() };
+    const hosts = await Promise.all([
+      startHost([ledgerOf('stock', books.stock)]),
+      startHost([ledgerOf('payment', books.payment)]),
+    ]);
+    const proxy = await HttpProxy.open([hosts[0].address]);
+    const participants = [
+      { name: 'stock', address: proxy.address },
+      { name: 'payment', address: hosts[1].address },
+    ];
+    const coordinator = await startCoordinator(
+      { participants, maxConnections: 1 },
+      { prepareTimeoutMs: 20_000 },
+    );
+    const transactions = coordinator.get(TransactionManager);
+    const branches = [branch('stock', { amount: 1 }), branch('payment', { amount: 1 })];
+    const gate = Promise.withResolvers<undefined>();
+    books.payment.scripts.prepare = () => gate.promise;
+    const first = transactions.run({ branches });
+    await expect.poll(() => books.payment.of('prepare') + books.stock.of('prepare')).toBe(2);
+    proxy.rule = ({ calls }) => (calls.some(({ method }) => method === 'prepare') ? 'hang' : 'pass');
+    const prepares = proxy.seen.filter((method) => method === 'prepare').length;
+    const second = transactions.run({ branches });
+    await expect.poll(() => proxy.seen.filter((method) => method === 'prepare').length).toBe(prepares + 1);
+    gate.resolve(undefined);
+    await expect.poll(() => books.stock.balance).toBe(1);
+    expect(await first).toMatchObject({ status: 'committed' });
+    await proxy.close();
+    expect(await second).toMatchObject({ status: 'aborted' });
+    await coordinator.close();
+    await Promise.all(hosts.map(({ app }) => app.close()));
+  });
+
+  it('show the refusal of a host as one line without control characters', async () => {
+    const proxy = await HttpProxy.open([]);
+    const problem = { code: 'DTC_\u001b[2K', detail: 'no\nLOG forged' };
+    proxy.rule = () => ({ status: 400, body: JSON.stringify(problem) });
+    const transport = new HttpTransport(proxy.address, { credentials: TOKEN });
+    await expect(transport.send('{"calls":[]}', () => {}, 1_000)).rejects.toThrow(
+      '400, DTC_\\u001b[2K: no\\u000aLOG forged',
+    );
+    transport.close();
+    await proxy.close();
   });
 });

@@ -133,6 +133,8 @@ describe('A participant that registers itself', () => {
       `http://127.0.0.1.evil.example:${port}/`,
       'file:///etc/passwd',
       'http://127.0.0.1:1/',
+      `http://127.0.0.1:${port}/participants\nLOG forged`,
+      `http://127.0.0.1:${port}/parti\u2028cipants`,
       '',
     ]) {
       await expect(remote.register('stock', address)).rejects.toMatchObject({ code: 'DTC_ADDRESS_REFUSED' });
