@@ -85,11 +85,15 @@ describe.each(LOGS)('fault 1: one Idempotency-Key at two members over a log $nam
 
     const pending = await second.order('alice', { keyboard: 1 }, 'key-2');
     const other = await second.order('alice', { keyboard: 2 }, 'key-2');
+    const otherHere = await first.order('alice', { keyboard: 2 }, 'key-2');
 
     expect(pending.status).toBe(202);
     expect(pending.headers['location']).toBe(`/transactions/${transactionId}`);
     expect(pending.body).toMatchObject({ transactionId, status: 'pending', decision: 'unknown' });
-    expect(other.body).toMatchObject({ status: 422, code: 'DTC_IDEMPOTENCY_KEY_REUSED' });
+    // The log has no outcome yet, so the other member cannot refuse it for good.
+    expect(other.body).toMatchObject({ status: 503, code: 'DTC_LOG_UNAVAILABLE' });
+    expect(other.headers['retry-after']).toBe('1');
+    expect(otherHere.body).toMatchObject({ status: 422, code: 'DTC_IDEMPOTENCY_KEY_REUSED' });
     gate.resolve();
     const placed = await placing;
     expect(placed.status).toBe(201);

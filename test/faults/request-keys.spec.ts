@@ -65,6 +65,32 @@ describe('fault 1: a request that is sent to two members with one key', () => {
   });
 });
 
+describe('The key of a transaction that has aborted', () => {
+  it('is not refused for good at another member while its release is under way to the log', async () => {
+    const { cluster, one, two, payment } = await shop({ payment: { prepare: ['no', 'yes', 'yes'] } });
+    const { log } = one;
+    const release = log.release.bind(log);
+    const gate = Promise.withResolvers<void>();
+    log.release = (id) => gate.promise.then(() => release(id));
+    expect((await order(one)).status).toBe('aborted');
+    await cluster.advance(100);
+
+    const corrected = { fingerprint: 'another' };
+    await expect(order(two, corrected)).rejects.toMatchObject({
+      code: 'DTC_LOG_UNAVAILABLE',
+      message: expect.stringMatching(/no outcome of it yet, so nothing was begun\. Send the request again/),
+    });
+    expect(payment.count('prepare')).toBe(1);
+    expect(two.coordinator.runtime.log.problem).toBeUndefined();
+
+    gate.resolve();
+    await cluster.advance(100);
+    expect(await order(two, corrected)).toMatchObject({ status: 'committed' });
+    // This one has the key for good.
+    await expect(order(one)).rejects.toMatchObject({ code: 'DTC_KEY_REUSED' });
+  });
+});
+
 describe('fault 2: a member that is killed', () => {
   it('after it has reserved a key and before it has begun: the key is free once it is adopted', async () => {
     const { cluster, stock, one, two } = await shop();

@@ -54,6 +54,7 @@ export class LogWriter {
   constructor(
     config: ClientConfig,
     private readonly settings: ResolvedPostgresLogSettings,
+    private readonly maxNotes = MAX_WAITING,
   ) {
     const { connectTimeoutMs, statementTimeoutMs, schema } = settings;
     this.statements = new WriteStatements(schema);
@@ -137,10 +138,17 @@ export class LogWriter {
     return this.group.settled();
   }
 
-  /** Is written with the next decision, or by itself when none comes soon. One that fails is written again later. */
+  /**
+   * Is written with the next decision, or by itself when none comes soon. One that fails is written again later.
+   *
+   * @throws RecordRefusedError when too many wait: it is not kept here, and the caller gives it again.
+   */
   note(kind: 'ended' | 'released', place: Place): void {
-    if (this.epoch.ended !== undefined || this[kind].size >= MAX_WAITING) return;
-    this[kind].set(`${place.epoch}.${place.sequence}`, place);
+    if (this.epoch.ended !== undefined) return;
+    const key = `${place.epoch}.${place.sequence}`;
+    if (this[kind].size >= this.maxNotes && !this[kind].has(key))
+      throw new RecordRefusedError(`${kind} ${key}`, `${this.maxNotes} such notes wait already`);
+    this[kind].set(key, place);
     this.writeNotesIn(NOTES_WITHIN_MS);
   }
 
