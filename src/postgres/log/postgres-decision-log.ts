@@ -81,6 +81,8 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   private readonly purge: Purge;
   private readonly lookUps = new Collector<string, Found>((ids) => this.lookUpAll(ids));
   private readonly reservations = new Collector<WaitingRequest, Reservation>((all) => this.reserveAll(all));
+  /** The reservations without an answer, by their transactions. */
+  private readonly reserving = new Map<string, Promise<void>>();
   private server: LogServer | undefined;
   private coordinator: string | undefined;
   private restarting: Promise<LogClaim> | undefined;
@@ -163,8 +165,8 @@ export class PostgresDecisionLog implements SharedDecisionLog {
   }
 
   async lookUp(transactionId: string): Promise<'recorded' | 'absent' | 'fenced'> {
-    // While a write is under way it may still get there.
-    await this.writer.settled();
+    // While a write or a reservation is under way it may still get there.
+    await Promise.all([this.writer.settled(), this.reserving.get(transactionId)]);
     return this.lookUps.add(transactionId);
   }
 
@@ -216,7 +218,12 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     checkText('key', request.key, MAX_NAME);
     checkText('fingerprint', request.fingerprint, MAX_NAME);
     const sequence = this.ownSequence(request.transactionId);
-    return this.reservations.add({ request, place: { epoch: this.writer.epoch.epoch, sequence } });
+    const place = { epoch: this.writer.epoch.epoch, sequence };
+    const reservation = this.reservations.add({ request, place });
+    const { transactionId } = request;
+    const answered = (): void => void this.reserving.delete(transactionId);
+    this.reserving.set(transactionId, reservation.then(answered, answered));
+    return reservation;
   }
 
   release(transactionId: string): void {

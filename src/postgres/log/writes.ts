@@ -148,7 +148,7 @@ export class WriteStatements {
       case 'forget':
         return [
           `, effect AS (DELETE FROM ${schema}.reports AS reports USING me
-            WHERE reports.log = $1 AND reports.epoch = $4 AND reports.sequence = $5)`,
+            WHERE reports.log = $1 AND reports.epoch = $4 AND reports.sequence = $5 AND ${this.isOwned('reports')})`,
           [write.place.epoch, write.place.sequence],
         ];
       case 'audit':

@@ -262,6 +262,47 @@ describe('The log on PostgreSQL', () => {
     }
   });
 
+  it('says absent of no transaction whose reservation still waits for its turn: a release would overtake it', async () => {
+    const [member, other] = [await bench.start(), await bench.start()];
+    const order: string[] = [];
+    const reserve = async (number: number): Promise<void> => {
+      await member.log.reserve({
+        key: `key-${number}`,
+        fingerprint: 'tea',
+        transactionId: member.id(number),
+      });
+    };
+    // One statement takes 1,000 of them.
+    const first = Array.from({ length: 1_000 }, (_, index) => reserve(index + 1));
+    const last = reserve(1_001).then(() => order.push('reserved'));
+    const asked = member.log.lookUp(member.id(1_001)).then(() => order.push('looked up'));
+    await Promise.all([...first, last, asked]);
+    expect(order).toEqual(['reserved', 'looked up']);
+
+    member.log.release(member.id(1_001));
+    await member.log.check();
+    const request = { key: 'key-1001', fingerprint: 'coffee', transactionId: other.id(1) };
+    expect(await other.log.reserve(request)).toEqual({ kind: 'reserved' });
+  });
+
+  it('forgets no report of an epoch that the member does not own', async () => {
+    const [member, other] = [await bench.start(), await bench.start()];
+    const report = {
+      id: member.id(1),
+      name: 'an order',
+      decision: 'commit',
+      branchId: 'b1',
+      participant: 'stock',
+      kind: 'rollback',
+      reason: 'damaged',
+    } as const;
+    await member.log.report(report);
+    await other.log.forget(member.id(1));
+    expect(await other.log.reports()).toHaveLength(1);
+    await member.log.forget(member.id(1));
+    expect(await other.log.reports()).toEqual([]);
+  });
+
   it('purges outcomes and their keys, and never says aborted of them', async () => {
     const member = await bench.start();
     await member.log.reserve({ key: 'order-1', fingerprint: 'tea', transactionId: member.id(2) });
