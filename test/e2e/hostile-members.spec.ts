@@ -113,6 +113,9 @@ describe('A call between members', () => {
     const order = callFor(1, { kind: 'abort', transactionId: forged.id(1), by: 'alice', ...ORDER });
     const acted = await one.post('members/calls', order, MEMBER_TOKEN);
     expect([acted.status, acted.body['code']]).toEqual([404, 'DTC_TRANSACTION_NOT_FOUND']);
+    // The refusal names the member that gives it.
+    const [, logId] = forged.id(1).split('.');
+    expect(acted.body).toMatchObject({ coordinator: COORDINATOR, logId, epoch: 1 });
 
     expect(forged.calls.length).toBe(before);
   });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { HEURISTIC_KINDS } from '../../coordinator/index.js';
+import { problemSchema } from '../problem/problem.js';
 import { listFilter } from '../request.schemas.js';
 import {
   coordinatorSchema,
@@ -90,10 +91,10 @@ export type ParticipantAction = RequestOf<'pause' | 'resume'>;
 /** An order that concerns which new transactions a member takes. */
 export type AdmissionAction = RequestOf<'drain' | 'undrain'>;
 
-/** Around each answer: the member that gives it. */
-export const memberReplySchema = z.object({
-  coordinator: z.string(),
-  logId: z.string(),
-  epoch: z.number().int(),
-  answer: z.unknown(),
-});
+/** In each answer and each refusal: the member that gives it. */
+const givenBy = { coordinator: z.string(), logId: z.string(), epoch: z.number().int() };
+
+export const memberReplySchema = z.object({ ...givenBy, answer: z.unknown() });
+
+/** The problem document of a refusal that the member means. */
+export const memberRefusalSchema = problemSchema.extend(givenBy);

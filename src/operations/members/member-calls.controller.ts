@@ -15,9 +15,12 @@ import {
   VERSION_NEUTRAL,
 } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
+import { CoordinatorError } from '../../coordinator/index.js';
 import { ProblemFilter } from '../problem/problem.filter.js';
+import { ProblemException, problemOf } from '../problem/problem.js';
 import { Reply } from '../reply.js';
 import { type MemberCall, memberCallSchema } from './member-call.js';
+import { WrongMemberError } from './member-errors.js';
 import { MemberTokens } from './member-tokens.js';
 import { OwnAnswers } from './own-answers.js';
 
@@ -52,6 +55,16 @@ export class MemberCallsController {
   @Post()
   @HttpCode(HttpStatus.OK)
   async call(@Body({ schema: memberCallSchema }) call: MemberCall, @Res() response: unknown): Promise<void> {
-    this.reply.send(response, await this.answers.answer(call));
+    this.reply.send(response, await this.answers.answer(call).catch((error: unknown) => refuse(error, call)));
   }
+}
+
+/** @throws the refusal, with the member that gives it: the caller believes no other one. */
+function refuse(error: unknown, { coordinator, logId, to: epoch }: MemberCall): never {
+  // A process that is not the one that was asked does not say that it is. What is unexpected is logged in full.
+  if (!(error instanceof CoordinatorError) || error instanceof WrongMemberError) throw error;
+  const problem = problemOf(error);
+  if (problem.code === 'DTC_INTERNAL') throw error;
+  const refusal = { ...problem, coordinator, logId, epoch };
+  throw new ProblemException(refusal);
 }

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type Server, createServer } from 'node:http';
+import { type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MemberClient } from './member-client.js';
@@ -7,12 +7,14 @@ import { MemberClient } from './member-client.js';
 let server: Server;
 let requests = 0;
 let address = '';
+let answer: (response: ServerResponse) => void;
 
 beforeEach(async () => {
   requests = 0;
+  answer = (response) => response.end('no member');
   server = createServer((_request, response) => {
     requests++;
-    response.end('no member');
+    answer(response);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -55,5 +57,44 @@ describe('A call to another member', () => {
 
     expect(asked).toMatchObject({ kind: 'failed' });
     expect(requests).toBe(1);
+  });
+
+  const refusal = {
+    type: 'about:blank',
+    title: 'Not Found',
+    status: 404,
+    code: 'DTC_TRANSACTION_NOT_FOUND',
+    detail: 'It is not known.',
+  };
+  const self = { coordinator: 'shop', logId: 'log', epoch: 7 };
+
+  it.each([
+    ['that names no member', {}],
+    ['of another coordinator', { ...self, coordinator: 'till' }],
+    ['of another log', { ...self, logId: 'copy' }],
+    ['of another epoch', { ...self, epoch: 8 }],
+  ])('believes no refusal %s', async (_, given) => {
+    answer = (response) =>
+      response
+        .writeHead(404, { 'content-type': 'application/problem+json' })
+        .end(JSON.stringify({ ...refusal, ...given }));
+    const asked = await clientThatSees([{ epoch: 7, state: 'alive' }]).ask(
+      { epoch: 7, address },
+      { kind: 'overview' },
+    );
+    const problem = 'what answers at its address is not this member';
+    expect(asked).toEqual({ kind: 'failed', problem, mayBeDone: true });
+  });
+
+  it('believes a refusal of the member that it asks', async () => {
+    answer = (response) =>
+      response
+        .writeHead(404, { 'content-type': 'application/problem+json' })
+        .end(JSON.stringify({ ...refusal, ...self }));
+    const asked = await clientThatSees([{ epoch: 7, state: 'alive' }]).ask(
+      { epoch: 7, address },
+      { kind: 'overview' },
+    );
+    expect(asked).toMatchObject({ kind: 'refused', code: 'DTC_TRANSACTION_NOT_FOUND' });
   });
 });

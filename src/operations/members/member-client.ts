@@ -10,6 +10,7 @@ import {
   type MemberRequest,
   type RequestOf,
   memberAnswers,
+  memberRefusalSchema,
   memberReplySchema,
 } from './member-call.js';
 import { MemberTokens } from './member-tokens.js';
@@ -21,6 +22,7 @@ const MAX_CALLS_OF_ONE = 8;
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 const TOO_LARGE = `its answer is larger than ${MAX_ANSWER_BYTES} bytes`;
 const MAX_HEADER_BYTES = 8 * 1024;
+const NOT_THIS_MEMBER = 'what answers at its address is not this member';
 /** A member that acts writes its audit trail first, which may take ten seconds. */
 const ACTION_TIMEOUT_MS = 12_000;
 
@@ -111,14 +113,34 @@ export class MemberClient implements BeforeApplicationShutdown {
     kind: K,
   ): Asked<MemberAnswer<K>> {
     const json = parsed(body);
-    if (status !== 200) return refusalIn(status, json);
-    const { name, logId } = this.members.own;
+    if (status !== 200) return this.refusalIn(status, json, epoch);
     const reply = memberReplySchema.safeParse(json).data;
-    if (reply?.epoch !== epoch || reply.coordinator !== name || reply.logId !== logId)
-      return failed('what answers at its address is not this member', true);
-    const answer = memberAnswers[kind].safeParse(reply.answer);
+    if (!this.isGivenBy(epoch, reply)) return failed(NOT_THIS_MEMBER, true);
+    const answer = memberAnswers[kind].safeParse(reply!.answer);
     if (!answer.success) return failed('its answer cannot be read', true);
     return { kind: 'answered', answer: answer.data as MemberAnswer<K> };
+  }
+
+  /** @returns the refusal in a reply. One that the member means is believed of this member alone, as its answers are. */
+  private refusalIn(status: number, json: unknown, epoch: number): Asked<never> {
+    const problem = problemSchema.safeParse(json).data;
+    if (problem?.status !== status)
+      return failed(`its answer is not one of a member: it has the status ${status}`, true);
+    const { code, detail } = problem;
+    if (code === 'DTC_WRONG_MEMBER') return failed('another process has its address now');
+    if (code === 'DTC_UNAUTHENTICATED') return failed('it does not accept the token of this member');
+    if (!REFUSALS.has(code)) return failed(`it has refused the call (${code})`, true);
+    return this.isGivenBy(epoch, memberRefusalSchema.safeParse(json).data)
+      ? { kind: 'refused', status, code, detail }
+      : failed(NOT_THIS_MEMBER, true);
+  }
+
+  private isGivenBy(
+    epoch: number,
+    reply: { readonly coordinator: string; readonly logId: string; readonly epoch: number } | undefined,
+  ): boolean {
+    const { name, logId } = this.members.own;
+    return reply?.epoch === epoch && reply.coordinator === name && reply.logId === logId;
   }
 
   private async send(url: URL, token: string, call: MemberCall): Promise<Reply | Failed> {
@@ -211,18 +233,6 @@ function parsed(body: string): unknown {
     // Garbage is told by its shape, as all that is not an answer.
     return undefined;
   }
-}
-
-function refusalIn(status: number, json: unknown): Asked<never> {
-  const problem = problemSchema.safeParse(json).data;
-  if (problem?.status !== status)
-    return failed(`its answer is not one of a member: it has the status ${status}`, true);
-  const { code, detail } = problem;
-  if (code === 'DTC_WRONG_MEMBER') return failed('another process has its address now');
-  if (code === 'DTC_UNAUTHENTICATED') return failed('it does not accept the token of this member');
-  return REFUSALS.has(code)
-    ? { kind: 'refused', status, code, detail }
-    : failed(`it has refused the call (${code})`, true);
 }
 
 /** @returns where a member takes calls; undefined for an address that is none. */
