@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Outcome, branch } from '../../src/coordinator/index.js';
+import { type Outcome, RecordRefusedError, branch } from '../../src/coordinator/index.js';
 import { type ParticipantScript, ScriptedParticipant, settled } from '../../src/coordinator/testing/index.js';
 import { Cluster, LEASE_MS, type Member, epochOf } from '../support/cluster.js';
 
@@ -88,6 +88,21 @@ describe('The key of a transaction that has aborted', () => {
     expect(await order(two, corrected)).toMatchObject({ status: 'committed' });
     // This one has the key for good.
     await expect(order(one)).rejects.toMatchObject({ code: 'DTC_KEY_REUSED' });
+  });
+
+  it('is free at another member also if the log had no room for its release at first', async () => {
+    const { cluster, one, two } = await shop({ payment: { prepare: ['no', 'yes'] } });
+    const { log } = one;
+    const release = log.release.bind(log);
+    let refused = 0;
+    log.release = (id) => {
+      if (refused++ > 0) return release(id);
+      throw new RecordRefusedError(id, 'too many wait already');
+    };
+    expect((await order(one)).status).toBe('aborted');
+    await cluster.advance(5_000);
+    expect(refused).toBe(2);
+    expect(await order(two, { fingerprint: 'another' })).toMatchObject({ status: 'committed' });
   });
 });
 
