@@ -98,13 +98,14 @@ describe.skipIf(missing.length > 0)('Services without a library', () => {
     return child;
   }
 
-  function order(sku: string, quantity: number, key = ''): Promise<Ran> {
+  function order(sku: string, quantity: number, key = '', more: object = {}): Promise<Ran> {
     const environment = {
       ...process.env,
       COORDINATOR: url,
       CALLER_TOKEN_FILE: join(folder, 'token'),
       PAUSE: '0.05',
       ...(key !== '' && { KEY: key }),
+      ...more,
     };
     return new Promise((resolve) => {
       const script = join(SAMPLES, 'shell/order.sh');
@@ -129,6 +130,34 @@ describe.skipIf(missing.length > 0)('Services without a library', () => {
     // The same key again is the same order.
     expect(await order('lamp', 1, 'one-order')).toEqual(first);
     expect(left()).toBe(2);
+  });
+
+  it('order nothing again by a key of an earlier run, and tell the run with the key', async () => {
+    const { logId } = (await (
+      await fetch(url, { headers: { authorization: `Bearer ${CALLER_TOKEN}` } })
+    ).json()) as { logId: string };
+    const RUN = `${logId}.900`;
+    const { code, output } = await order('lamp', 1, 'of-another-run', { RUN });
+    expect([code, output, left()]).toEqual([2, expect.stringContaining(`KEY=of-another-run RUN=${RUN}.`), 2]);
+    expect(output).toContain('DTC_OTHER_RUN');
+  });
+
+  it('send nothing without the run of the coordinator, or with a sku that is no word', async () => {
+    const requests: string[] = [];
+    const { createServer } = await import('node:http');
+    const page = createServer((request, response) => {
+      requests.push(`${request.method} ${request.url}`);
+      response.end('{}');
+    });
+    await once(page.listen(0, '127.0.0.1'), 'listening');
+    const COORDINATOR = `http://127.0.0.1:${(page.address() as AddressInfo).port}/dtc`;
+    const nameless = await order('lamp', 1, 'no-run', { COORDINATOR });
+    expect([nameless.code, nameless.output]).toEqual([1, expect.stringContaining('Nothing was sent')]);
+    const quoted = await order('a","b":"c', 1, 'quoted', { COORDINATOR, RUN: 'aaaaaaaaaaaa.1' });
+    expect([quoted.code, quoted.output]).toEqual([1, expect.stringContaining('Nothing was sent')]);
+    expect(requests).toEqual(['GET /dtc']);
+    page.closeAllConnections();
+    await once(page.close(), 'close');
   });
 
   it('hear a refusal, and nothing has changed', async () => {
