@@ -103,7 +103,7 @@ export class CallerTransactions {
   }
 
   /**
-   * Begins a transaction. If it is abandoned, its time-out ends it.
+   * Begins a transaction. If it is abandoned, its time-out ends it. Only this process knows the key, also with a shared log.
    *
    * @throws (as a rejection) what TransactionManager.begin throws, RequestKeyReusedError, OtherRunError or TooManyKeysError.
    */
@@ -221,7 +221,8 @@ export class CallerTransactions {
     }
     if (run === undefined) return;
     const present = this.greeting();
-    // Members of one log know the keys of each other, and of all their runs.
+    // Members of one log know the keys of run() of each other, and of all their runs. Those of begin() are in the memory of one
+    // process: a repeat at another member begins a second transaction. No branch joins the first one, and its time-out ends it.
     if (!present.isShared && run !== present.run) throw new OtherRunError(run, present.run);
   }
 
