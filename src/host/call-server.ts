@@ -38,7 +38,8 @@ interface ServerParts {
 
 /** Answers the calls of coordinators, whichever transport has brought them. */
 export class CallServer {
-  private readonly running = new Set<Promise<void>>();
+  /** The calls at work, by participant: one that hangs leaves the others their places. */
+  private readonly running = new Map<string, Set<Promise<void>>>();
   /** The prepares at work, by participant and branch. */
   private readonly preparing = new Map<string, AbortController>();
   private isStopping = false;
@@ -47,7 +48,7 @@ export class CallServer {
 
   /** The number of calls at work. */
   get atWork(): number {
-    return this.running.size;
+    return [...this.running.values()].reduce((sum, { size }) => sum + size, 0);
   }
 
   /**
@@ -74,7 +75,10 @@ export class CallServer {
     this.isStopping = true;
     let timer: NodeJS.Timeout | undefined;
     const graceEnd = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)));
-    await Promise.race([Promise.all(this.running), graceEnd]);
+    await Promise.race([
+      Promise.all(Array.from(this.running.values(), (calls) => Promise.all(calls))),
+      graceEnd,
+    ]);
     clearTimeout(timer);
   }
 
@@ -92,18 +96,23 @@ export class CallServer {
       );
     }
     if (this.isStopping) return { kind: 'try-again', reason: 'the host is about to stop' };
-    if (this.running.size >= maxCalls)
-      return { kind: 'try-again', reason: `the host is at work on ${maxCalls} calls` };
+    const running = this.runningOf(name);
+    if (running.size >= maxCalls)
+      return { kind: 'try-again', reason: `the host is at work on ${maxCalls} calls of "${name}"` };
     const startedAt = performance.now();
-    const answer = traced(name, call, () => this.make(participant, this.parts.runs.of(run), call));
-    const over = answer.then(() => {});
-    this.running.add(over);
-    try {
-      return await answer;
-    } finally {
-      this.running.delete(over);
-      measurements.ended(name, call.method, (await answer).kind, performance.now() - startedAt);
-    }
+    const work = traced(name, call, () => this.make(participant, this.parts.runs.of(run), call));
+    // Work that ignores its signal keeps its place until it ends.
+    const over = work.then(() => void running.delete(over));
+    running.add(over);
+    const answer = await inTime(work, call.timeLeftMs);
+    measurements.ended(name, call.method, answer.kind, performance.now() - startedAt);
+    return answer;
+  }
+
+  private runningOf(name: string): Set<Promise<void>> {
+    const running = this.running.get(name) ?? new Set();
+    this.running.set(name, running);
+    return running;
   }
 
   /** It never rejects. */
@@ -167,6 +176,20 @@ export class CallServer {
     await this.parts.store.raise(logId, marks);
     this.parts.runs.raise(logId, marks);
     return { kind: 'done' };
+  }
+}
+
+/** @returns the answer of the work, or `try-again` when the time of its call is over first. */
+async function inTime(work: Promise<CallAnswer>, timeLeftMs: number): Promise<CallAnswer> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeOver = new Promise<CallAnswer>((resolve) => {
+    const reason = 'the participant is still at work, and the time of the call is over';
+    timer = setTimeout(resolve, timeLeftMs, { kind: 'try-again', reason });
+  });
+  try {
+    return await Promise.race([work, timeOver]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -1,5 +1,17 @@
 import type { IncomingMessage as Request, ServerResponse } from 'node:http';
-import { Controller, Get, Inject, Param, Post, Query, Req, Res, VERSION_NEUTRAL } from '@nestjs/common';
+import {
+  Controller,
+  Get,
+  Inject,
+  Logger,
+  Param,
+  Post,
+  Query,
+  Req,
+  Res,
+  VERSION_NEUTRAL,
+} from '@nestjs/common';
+import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import { WireError, admits, decodeMessage, encodeAnswer } from '../remote/wire/index.js';
 import { ParticipantHost } from './participant-host.js';
 
@@ -15,6 +27,10 @@ const MAX_KEY_LENGTH = 129;
  */
 @Controller({ version: VERSION_NEUTRAL })
 export class HostController {
+  private readonly logger = new Logger(ParticipantHost.name);
+  /** Why the tokens could not be read at the last request. */
+  private problem: string | undefined;
+
   constructor(@Inject(ParticipantHost) private readonly host: ParticipantHost) {}
 
   @Post('calls')
@@ -91,8 +107,24 @@ export class HostController {
 
   /** @returns the response of Node; undefined when the request was refused. */
   private admit(request: Parsed, response: Native<ServerResponse>): ServerResponse | undefined {
+    let isAdmitted: boolean | undefined;
+    try {
+      isAdmitted = admits(this.host.resolved.credentials, request.headers.authorization);
+      this.problem = undefined;
+    } catch (error) {
+      this.report(messageOf(error));
+    }
     const raw = nativeOf(response);
-    if (admits(this.host.resolved.credentials, request.headers.authorization)) return raw;
+    if (isAdmitted === true) return raw;
+    if (isAdmitted === undefined) {
+      problem(
+        raw,
+        503,
+        'DTC_CREDENTIALS_UNREADABLE',
+        'The host cannot read its tokens, so it admits no caller: its log says why.',
+      );
+      return undefined;
+    }
     raw.setHeader('WWW-Authenticate', 'Bearer');
     problem(
       raw,
@@ -101,6 +133,14 @@ export class HostController {
       'A token of a coordinator is needed: Authorization: Bearer <token>.',
     );
     return undefined;
+  }
+
+  private report(reason: string): void {
+    if (reason === this.problem) return;
+    this.problem = reason;
+    this.logger.error(
+      `The host admits no caller until it can read its option credentials: ${oneLine(reason)}`,
+    );
   }
 }
 

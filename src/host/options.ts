@@ -22,7 +22,7 @@ export interface ParticipantHostOptions {
    * @default 'repeat'
    */
   readonly interrupted?: 'repeat' | 'report' | undefined;
-  /** The most calls at the same time. Further calls are told to try again. @default 1_000 */
+  /** The most calls of one participant at the same time. Further calls are told to try again. @default 1_000 */
   readonly maxCalls?: number | undefined;
   /** How long a stop waits for running calls, in milliseconds. @default 10_000 */
   readonly shutdownGraceMs?: number | undefined;

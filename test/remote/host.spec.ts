@@ -38,14 +38,14 @@ async function coordinator(...given: Parameters<typeof startCoordinator>): Promi
   return started;
 }
 
-const post = (address: string, calls: object[], token = TOKEN): Promise<Response> => {
+const post = (address: string, calls: object[], token = TOKEN, participant = 'stock'): Promise<Response> => {
   const { name, logId, epoch, token: run } = runOf();
   return fetch(`${address}/calls`, {
     method: 'POST',
     headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
     body: JSON.stringify({
       version: 1,
-      participant: 'stock',
+      participant,
       run: { name, logId, epoch, token: run, durable: true },
       calls,
     }),
@@ -99,6 +99,53 @@ describe('A participant host', () => {
     expect(await (await running).json()).toEqual({ id: 0, kind: 'vote', vote: 'commit' });
     await closed;
   });
+
+  it('answers in time for work that ignores its signal, which takes no place of another participant', async () => {
+    const [books, others] = [new Books(), new Books()];
+    const { app, address } = await startHost([ledgerOf('stock', books), ledgerOf('payment', others)], {
+      maxCalls: 2,
+    });
+    open.push(app);
+    const gate = Promise.withResolvers<undefined>();
+    books.scripts.prepare = () => gate.promise;
+    const prepare = { ...prepareOf(1), timeLeftMs: 50 };
+    expect(await (await post(address, [prepare])).json()).toMatchObject({ kind: 'try-again' });
+    const rollback = { ...prepare, method: 'rollback' };
+    expect(await (await post(address, [rollback])).json()).toMatchObject({ kind: 'try-again' });
+    const atWork = (): number => app.get(ParticipantHost).view().atWork;
+    await expect.poll(atWork).toBe(1);
+    await post(address, [{ ...prepareOf(2), timeLeftMs: 50 }]);
+    expect(await (await post(address, [prepareOf(3)])).json()).toMatchObject({
+      kind: 'try-again',
+      reason: 'the host is at work on 2 calls of "stock"',
+    });
+    expect(await (await post(address, [prepareOf(3)], TOKEN, 'payment')).json()).toMatchObject({
+      vote: 'commit',
+    });
+    gate.resolve(undefined);
+    await expect.poll(atWork).toBe(0);
+    expect(await (await post(address, [rollback])).json()).toMatchObject({ kind: 'done' });
+  });
+
+  it.each(['express', 'fastify'] as const)(
+    'answers 503 on %s when it cannot read its tokens',
+    async (platform) => {
+      let isReadable = true;
+      const credentials = (): string => {
+        if (!isReadable) throw new Error('the file is away');
+        return TOKEN;
+      };
+      const { address } = await host(new Books(), { platform, credentials });
+      isReadable = false;
+      const answer = await post(address, [prepareOf(1)]);
+      expect([answer.status, await answer.json()]).toMatchObject([
+        503,
+        { code: 'DTC_CREDENTIALS_UNREADABLE' },
+      ]);
+      isReadable = true;
+      expect((await post(address, [prepareOf(1)])).status).toBe(200);
+    },
+  );
 
   it('answers each call of a message alone, however slow another one is', async () => {
     const books = new Books();

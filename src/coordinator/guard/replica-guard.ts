@@ -21,6 +21,8 @@ import { voteIn } from './votes.js';
 
 /** So often a call looks again after another process has changed the record meanwhile. */
 const MAX_LOOKS = 5;
+/** The longest time that a timer takes. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 /** The most runs whose admission is remembered. */
 const REMEMBERED = 64;
 
@@ -232,16 +234,30 @@ export class ReplicaGuard {
     undo: () => Awaitable<void>,
     answer: AbortVote | undefined,
   ): Promise<void> {
-    await this.endWork(key);
+    await this.endWork(key, branch);
     await this.turns.once(`rollback ${key}`, () => this.rollBackOnce(key, branch, undo, answer));
   }
 
-  /** Stops the work of a prepare in this process and waits for its end. @returns whether there was any. */
-  private async endWork(key: string): Promise<boolean> {
+  /**
+   * Stops the work of a prepare in this process and waits for its end.
+   *
+   * @returns whether there was any.
+   * @throws TryAgainError when the work ignores its signal until the time of the call is over.
+   */
+  private async endWork(key: string, branch: Branch): Promise<boolean> {
     const atWork = this.atWork.get(key);
     if (atWork === undefined) return false;
     atWork.stop();
-    await atWork.ended;
+    let timer: NodeJS.Timeout | undefined;
+    const timeOver = new Promise<never>((_resolve, reject) => {
+      const error = new TryAgainError(key, 'its prepare has not ended, although it was told to stop');
+      timer = setTimeout(reject, Math.min(holdMs(branch), MAX_TIMER_MS), error);
+    });
+    try {
+      await Promise.race([atWork.ended, timeOver]);
+    } finally {
+      clearTimeout(timer);
+    }
     return true;
   }
 
@@ -260,7 +276,7 @@ export class ReplicaGuard {
       const { record } = stored;
       if (record.state === 'rolled-back') return;
       // A prepare of this process may have started since.
-      if (record.state === 'preparing' && (await this.endWork(key))) {
+      if (record.state === 'preparing' && (await this.endWork(key, branch))) {
         stored = await this.store.read(place);
         continue;
       }
