@@ -7,7 +7,16 @@ import { fileURLToPath } from 'node:url';
 import { type Mutant, mutate } from './mutants.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const COPIED = ['src', 'test', 'package.json', 'tsconfig.json', 'tsconfig.programs.json', 'vitest.config.ts'];
+const COPIED = [
+  'src',
+  'test',
+  'samples/python',
+  'samples/shell',
+  'package.json',
+  'tsconfig.json',
+  'tsconfig.programs.json',
+  'vitest.config.ts',
+];
 /** A defect may make the code run endlessly. */
 const LIMIT_MS = 300_000;
 
