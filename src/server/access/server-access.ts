@@ -55,12 +55,7 @@ export class ServerAccess {
       new RoleList('reader', readers),
       new RoleList('operator', operators),
     ];
-    const digests = this.lists.flatMap(({ digests: of }) => of);
-    if (new Set(digests).size < digests.length) {
-      throw new InvalidOptionsError('CoordinatorServerModule', [
-        'two credentials have the same token: give each role and each name a token of its own',
-      ]);
-    }
+    refuseSharedTokens(this.lists.flatMap(({ digests }) => digests));
   }
 
   /**
@@ -69,6 +64,9 @@ export class ServerAccess {
    * @throws UnauthenticatedError when there is no known token. RoleNeededError when its role is another one.
    */
   admit(authorization: string | undefined, allowed: readonly ServerRole[]): ServerCaller {
+    for (const list of this.lists) {
+      list.renew(this.lists.filter((other) => other !== list).flatMap(({ digests }) => digests));
+    }
     let found: ServerCaller | undefined;
     let refusal: UnauthenticatedError | undefined;
     // Every list is compared, also after a match, so that the time does not reveal the role.
@@ -92,6 +90,9 @@ class RoleList {
   private readonly source: CredentialSource;
   private given: readonly Credential[];
   private access: Access;
+  digests: readonly string[];
+  /** What was wrong with the latest list, which is logged once. */
+  private problem: string | undefined;
 
   constructor(
     private readonly role: ServerRole,
@@ -100,28 +101,35 @@ class RoleList {
     this.source = source;
     this.given = this.read();
     this.access = accessOf(role, this.given);
-  }
-
-  get digests(): string[] {
-    return this.given.map(({ token }) => createHash('sha256').update(token).digest('hex'));
+    this.digests = digestsOf(this.given);
   }
 
   identify(authorization: string | undefined): ServerCaller {
-    this.renew();
     const { name } = this.access.admit(authorization, 'reader');
     return { name: name!, role: this.role };
   }
 
-  /** A list that was rotated takes effect with the next request. */
-  private renew(): void {
-    let latest: readonly Credential[];
+  /**
+   * A list that was rotated takes effect with the next request.
+   *
+   * @param others the digests of the tokens of the other roles, which this one may not have.
+   */
+  renew(others: readonly string[]): void {
     try {
-      latest = this.read();
-      if (latest === this.given) return;
-      this.access = accessOf(this.role, latest);
-      this.given = latest;
+      const latest = this.read();
+      if (latest !== this.given) {
+        const access = accessOf(this.role, latest);
+        const digests = digestsOf(latest);
+        refuseSharedTokens([...others, ...digests]);
+        this.access = access;
+        this.digests = digests;
+        this.given = latest;
+      }
+      this.problem = undefined;
     } catch (error) {
       const problem = error instanceof Error ? error.message : 'the list cannot be read';
+      if (problem === this.problem) return;
+      this.problem = problem;
       this.logger.warn(`The credentials of the role ${this.role} stay as they were: ${problem}`);
     }
   }
@@ -129,6 +137,18 @@ class RoleList {
   private read(): readonly Credential[] {
     return typeof this.source === 'function' ? this.source() : this.source;
   }
+}
+
+function digestsOf(credentials: readonly Credential[]): string[] {
+  return credentials.map(({ token }) => createHash('sha256').update(token).digest('hex'));
+}
+
+/** @throws InvalidOptionsError when two credentials have one token, which would be of two roles. */
+function refuseSharedTokens(digests: readonly string[]): void {
+  if (new Set(digests).size === digests.length) return;
+  throw new InvalidOptionsError('CoordinatorServerModule', [
+    'two credentials have the same token: give each role and each name a token of its own',
+  ]);
 }
 
 function accessOf(role: ServerRole, credentials: unknown): Access {
