@@ -279,6 +279,10 @@ describe('The application whose decisions are in PostgreSQL', () => {
       const dead = 'SELECT FROM dtc_log.epochs WHERE epoch = 1 AND fenced_by IS NOT NULL';
       return (await server.query('decisions', dead)).rows.length === 1;
     });
+    // A stop leaves to the next start what is not delivered yet.
+    await until('every decision is delivered', async () => {
+      return (await server.query('decisions', 'SELECT FROM dtc_log.decisions')).rows.length === 0;
+    });
     last.child.kill('SIGTERM');
     expect(await last.ended).toEqual({ code: 0, stderr: '' });
     const { rows } = await server.query<{ epoch: number; fenced_by: number }>(
