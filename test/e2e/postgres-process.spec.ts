@@ -253,7 +253,7 @@ describe('The application whose decisions are in PostgreSQL', () => {
         PAYMENT_DATABASE_URL: urlOf('payments'),
         DECISION_LOG: 'postgres',
         DECISION_LOG_URL: urlOf('decisions'),
-        DTC_LEASE_MS: '1000',
+        DTC_LEASE_MS: '2000',
         DTC_RECOVERY_INTERVAL_MS: '100',
       });
       runs.push(started);
