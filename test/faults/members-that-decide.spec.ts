@@ -30,7 +30,9 @@ function order({ coordinator }: Member): Promise<Outcome> {
  *
  * @param before is called when the member is fenced and does not know it yet.
  */
-async function decidedTwice(before: (fenced: Member) => void = () => {}): Promise<Shop & { id: string }> {
+async function decidedTwice(
+  before: (fenced: Member, other: Member) => void = () => {},
+): Promise<Shop & { id: string }> {
   const all = await shop({ commitOnePhase: 'yes' });
   const { cluster, members } = all;
   const [fenced, other] = members;
@@ -39,7 +41,7 @@ async function decidedTwice(before: (fenced: Member) => void = () => {}): Promis
   const outcome = order(fenced);
   await settled();
   await other.log.members.adopt(fenced.epoch);
-  before(fenced);
+  before(fenced, other);
   await cluster.advance(3 * LEASE_MS);
   expect(fenced.epoch).toBe(3);
   const { status, transactionId } = await outcome;
@@ -71,6 +73,23 @@ describe('fault 57 §: a branch that decides, and that another member has asked'
     coordinator.runtime.executor.resume('stock');
     await cluster.advance(SETTLED_WITHIN_MS);
     expect(coordinator.transactions.find(id)).toMatchObject({ state: 'COMMITTED' });
+  });
+
+  it('is waited for by participants in doubt: a record that names it is no commit', async () => {
+    const { cluster, stock, members, id } = await decidedTwice(({ coordinator }, other) => {
+      other.kill();
+      const [registered] = coordinator.runtime.parts.participants.registered();
+      registered!.paused = { since: 0, by: 'ann', reason: 'upgrade' };
+    });
+    const [fenced] = members;
+    await cluster.advance(SETTLED_WITHIN_MS);
+    expect(fenced.adopted).toEqual([1, 2]);
+    expect(stock.calls).toEqual([]);
+    await expect(fenced.coordinator.transactions.decisionFor(id)).resolves.toBe('wait');
+
+    fenced.coordinator.runtime.executor.resume('stock');
+    await cluster.advance(SETTLED_WITHIN_MS);
+    await expect(fenced.coordinator.transactions.decisionFor(id)).resolves.toBe('commit');
   });
 });
 

@@ -140,7 +140,9 @@ export class Restoration {
       this.noteEnd(id);
       return false;
     }
-    if (!isAbort(known.state)) this.registry.noteDecision(id);
+    // A record that names a branch as the decider does not say what that branch has decided.
+    if (isCommit(known.state) || (decider.kind === 'log' && !isAbort(known.state)))
+      this.registry.noteDecision(id);
     if (awaitsRecord(known)) recorded(known, this.executor);
     else this.executor.settled(known);
     return false;
