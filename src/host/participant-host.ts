@@ -7,7 +7,7 @@ import {
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
-import { DuplicateParticipantError, InvalidParticipantError } from '../coordinator/errors.js';
+import { DuplicateParticipantError } from '../coordinator/errors.js';
 import { messageOf } from '../coordinator/gate/texts.js';
 import {
   type GuardedBranch,
@@ -16,7 +16,6 @@ import {
 } from '../coordinator/guard/index.js';
 import { checkMethods } from '../coordinator/participant/participant-methods.js';
 import { ParticipantAccessor } from '../coordinator/participant/participant.accessor.js';
-import type { TransactionParticipant } from '../coordinator/participant/participant.js';
 import { type IncomingMessage, MAX_LISTED, type WireAnswer } from '../remote/wire/index.js';
 import { CallServer } from './call-server.js';
 import { CoordinatorContact } from './coordinator-contact.js';
@@ -86,19 +85,7 @@ export class ParticipantHost
    */
   async onModuleInit(): Promise<void> {
     await this.store.start?.();
-    const seen = new Set<unknown>();
-    for (const { wrapper, options } of this.accessor.findDecorated()) {
-      const className = String(wrapper.name);
-      if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) {
-        throw new InvalidParticipantError(
-          className,
-          'it is request-scoped or transient, and a decision may be delivered long after its request',
-          'Make it, and everything it injects, a default-scoped provider.',
-        );
-      }
-      if (seen.has(wrapper.instance)) continue;
-      seen.add(wrapper.instance);
-      const instance = wrapper.instance as TransactionParticipant;
+    for (const { instance, className, options } of this.accessor.findDecorated()) {
       checkMethods(instance, className);
       const { name } = options;
       if (this.participants.has(name)) throw new DuplicateParticipantError(name, className, 'another class');
