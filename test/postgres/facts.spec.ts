@@ -13,6 +13,7 @@ import {
 } from '../support/postgres/bank.js';
 import { again, someBranch, until } from '../support/postgres/branches.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
+import { standby } from '../support/postgres/standby.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 import { claimOf, idOf, runOf } from '../support/identity.js';
 
@@ -233,13 +234,13 @@ describe('PostgreSQL', () => {
     const branch = someBranch();
     await manager.prepare(branch, takeTen);
     // The winner waits for a standby that never comes, and holds the branch meanwhile.
-    await configure("synchronous_standby_names = 'nobody'");
+    await standby(server, 'nobody');
     const winner = manager.commit(again(branch));
     await until('the winner is at it', async () => isAt('COMMIT PREPARED%'));
 
     await expect(manager.commit(again(branch, 2))).rejects.toMatchObject({ sqlstate: '55000' });
 
-    await configure("synchronous_standby_names = ''");
+    await standby(server, '');
     await winner;
     await manager.commit(again(branch, 3));
     await expect(balanceOf(database, 'ann')).resolves.toBe(90);
@@ -601,18 +602,4 @@ async function isAt(pattern: string): Promise<boolean> {
     [pattern],
   );
   return rows.length > 0;
-}
-
-async function configure(setting: string): Promise<void> {
-  await server.query('postgres', `ALTER SYSTEM SET ${setting}`);
-  await server.query('postgres', 'SELECT pg_reload_conf()');
-  const [name, value] = setting.split(' = ');
-  await until(`${setting} is in force`, async () => {
-    const { rows } = await server.query<{ value: string }>(
-      'postgres',
-      'SELECT current_setting($1) AS value',
-      [name],
-    );
-    return `'${rows[0]?.value}'` === value;
-  });
 }

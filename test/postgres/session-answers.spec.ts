@@ -1,10 +1,11 @@
-import { defaults, Client, Query, types } from 'pg';
+import { defaults, Query, types } from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PostgresResourceManager, type PostgresSettings, type Work } from '../../src/postgres/index.js';
 import { runOf } from '../support/identity.js';
 import { balanceOf, endOf } from '../support/postgres/bank.js';
 import { usePostgres } from '../support/postgres/bench.js';
-import { again, someBranch, until } from '../support/postgres/branches.js';
+import { again, someBranch } from '../support/postgres/branches.js';
+import { standby } from '../support/postgres/standby.js';
 
 const bench = usePostgres({ accounts: ['ann', 'bob'] });
 /** What would have ended the process. */
@@ -197,34 +198,8 @@ describe('a commit in one phase of a branch that is prepared already', () => {
 });
 
 describe('a wait for a synchronous standby that is cut short', () => {
-  beforeEach(() => standby("'ghost'"));
-  afterEach(() => standby("''"));
-
-  async function standby(names: string): Promise<void> {
-    await bench.server
-      .query(
-        'postgres',
-        `SET synchronous_commit = local; ALTER SYSTEM SET synchronous_standby_names = ${names}`,
-      )
-      .catch(async () => {
-        const client = new Client(bench.server.database('postgres').url);
-        await client.connect();
-        await client.query('SET synchronous_commit = local');
-        await client.query(`ALTER SYSTEM SET synchronous_standby_names = ${names}`);
-        await client.end();
-      });
-    await bench.server.query('postgres', 'SELECT pg_reload_conf()');
-    await until('it is in force', async () => {
-      const { rows } = await bench.server.query<{ now: string }>(
-        'postgres',
-        'SHOW synchronous_standby_names',
-      );
-      return (
-        `'${(rows[0] as unknown as { synchronous_standby_names: string }).synchronous_standby_names}'` ===
-        names
-      );
-    });
-  }
+  beforeEach(() => standby(bench.server, 'ghost'));
+  afterEach(() => standby(bench.server, ''));
 
   /** Cancels every wait that there is, until the call has ended. */
   async function cutWhile<T>(call: Promise<T>): Promise<T | Error> {
@@ -247,9 +222,9 @@ describe('a wait for a synchronous standby that is cut short', () => {
 
   /** The guard table is made before there is a standby to wait for. */
   async function managed(): Promise<PostgresResourceManager> {
-    await standby("''");
+    await standby(bench.server, '');
     const manager = await manage();
-    await standby("'ghost'");
+    await standby(bench.server, 'ghost');
     return manager;
   }
 
@@ -271,10 +246,10 @@ describe('a wait for a synchronous standby that is cut short', () => {
       await expect(cutWhile(manager.rollback(again(branch)))).resolves.toMatchObject({
         cause: UNKNOWN,
       });
-      await standby("''");
+      await standby(bench.server, '');
       await manager.rollback(again(branch));
       await expect(endOf(bench.database, gid(branch))).resolves.toBe('rolled-back');
-      await standby("'ghost'");
+      await standby(bench.server, 'ghost');
     }
   });
 
@@ -290,16 +265,16 @@ describe('a wait for a synchronous standby that is cut short', () => {
       cause: UNKNOWN,
     });
 
-    await standby("''");
+    await standby(bench.server, '');
     await expect(manager.commitOnePhase(again(branch, 3), takeTen)).resolves.toBe('commit');
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
   });
 
   it('accepts a run only when it is known that no failover can lose that', async () => {
-    await standby("''");
+    await standby(bench.server, '');
     const first = await manage();
     await first.close();
-    await standby("'ghost'");
+    await standby(bench.server, 'ghost');
     const manager = bench.make({ workConnections: 1 });
     const next = runOf({ epoch: 2, isShared: true });
     // After the first attempt the row of the run is there, and need not be written again.
@@ -309,13 +284,13 @@ describe('a wait for a synchronous standby that is cut short', () => {
       });
       await expect(cutWhile(manager.recover(next))).resolves.toMatchObject(UNKNOWN);
     }
-    await standby("''");
+    await standby(bench.server, '');
     await manager.start(next);
     await expect(manager.recover(next)).resolves.toEqual([]);
   });
 
   it('acknowledges a commit only when a later write has waited to its end', async () => {
-    await standby("''");
+    await standby(bench.server, '');
     await bench.server.query(
       'postgres',
       `ALTER DATABASE ${bench.database.name} SET client_min_messages = error`,
@@ -327,7 +302,7 @@ describe('a wait for a synchronous standby that is cut short', () => {
     const manager = await manage();
     const branch = someBranch();
     await manager.prepare(branch, takeTen);
-    await standby("'ghost'");
+    await standby(bench.server, 'ghost');
 
     for (let attempt = 1; attempt < 4; attempt++) {
       await expect(cutWhile(manager.commit(again(branch, attempt)))).resolves.toMatchObject({
@@ -335,7 +310,7 @@ describe('a wait for a synchronous standby that is cut short', () => {
       });
       await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
     }
-    await standby("''");
+    await standby(bench.server, '');
     await expect(manager.commit(again(branch, 4))).resolves.toBeUndefined();
   });
 });

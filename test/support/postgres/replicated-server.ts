@@ -137,6 +137,8 @@ export class ReplicatedServer {
         );
         return rows.length === 1;
       });
+      // Commits wait from the moment on at which the checkpointer has read the setting, as it does before each checkpoint.
+      await primary.query('postgres', 'CHECKPOINT');
       // What was written while nothing waited yet is there too when a later write has waited.
       await primary.query('postgres', "SELECT pg_logical_emit_message(true, 'standby', '')");
     } catch (error) {
