@@ -29,7 +29,9 @@ export interface KeyOptions {
   /**
    * What tells the request from all other requests of the coordinator: 1 to 200 printable ASCII characters. It is reserved
    * before anything begins. A later request with the key begins nothing: it gets the outcome of the first one, marked as
-   * `repeated`, or `pending` with the id to ask about. Once the transaction has aborted and all is undone, the key is free.
+   * `repeated`, or `pending`: then send the request again to learn the outcome. The id in a `pending` is that of one attempt,
+   * which may be aborted while the request runs again after a conflict. Once the transaction has aborted and all is undone, the
+   * key is free.
    *
    * A log that several members share keeps the key for all members, across crashes, as long as it keeps outcomes. With any
    * other log the key ends with the process: it is kept for 24 hours, for at most the latest 100,000 commits. To recognise a
