@@ -21,6 +21,8 @@ async function start(text: string): Promise<{ member: MemberProcess; lines: Memb
 }
 
 const LISTENS = `process.send({ url: 'http://127.0.0.1:1' });`;
+/** Without anything to wait for, a process ends by itself. */
+const LIVES = 'setInterval(() => {}, 1000);';
 
 describe('the process of a member', () => {
   it('is there when it says where it listens, and tells lines of its log from other text', async () => {
@@ -50,10 +52,10 @@ describe('the process of a member', () => {
   });
 
   it('ends by SIGTERM, and is killed when it takes too long', async () => {
-    const willing = await start(`process.once('SIGTERM', () => process.exit(0)); ${LISTENS}`);
+    const willing = await start(`process.on('SIGTERM', () => process.exit(0)); ${LIVES} ${LISTENS}`);
     expect(await willing.member.stop(60_000)).toEqual({ code: 0, signal: null });
 
-    const deaf = await start(`process.on('SIGTERM', () => {}); setInterval(() => {}, 1000); ${LISTENS}`);
+    const deaf = await start(`process.on('SIGTERM', () => {}); ${LIVES} ${LISTENS}`);
     expect(await deaf.member.stop(50)).toEqual({ code: null, signal: 'SIGKILL' });
   });
 });
