@@ -26,7 +26,7 @@ const RUNGS: readonly Rung[] = [
   },
   {
     name: 'members',
-    command: ['npm', 'run', 'test:simulation', '--', '--members', '--schedules', '10000', '--seed', '1'],
+    command: ['npm', 'run', 'test:simulation', '--', '--members', '--schedules', '20000', '--seed', '1'],
   },
   { name: 'crash', command: ['npm', 'run', 'test:crash', '--', '--kills', '20', '--seed', SEED] },
   { name: 'cluster', command: ['npm', 'run', 'test:cluster', '--', '--rounds', '2', '--seed', SEED] },

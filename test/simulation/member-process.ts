@@ -110,6 +110,8 @@ export class MemberProcess extends CoordinatorProcess {
 
   protected override takeUp(runtime: CoordinatorRuntime, claim: LogClaim): void {
     super.takeUp(runtime, claim);
+    // Its claim may have been long on its way: it renews its lease from now on only.
+    this.isDisturbed();
     const say = ({ message }: { readonly message: string }): void => this.ownWorld.say(this.label, message);
     this.membership = new Membership(runtime, runtime.log.shared!, this.recovery!, say);
     this.membership.start();
