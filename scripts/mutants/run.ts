@@ -21,6 +21,7 @@ const SUITES = [
   ['test/faults'],
   ['test/library/events.spec.ts'],
   ['src/remote', 'src/host', 'test/remote'],
+  ['src/microservices', 'test/transports'],
   ['src/client', 'test/client', 'test/server'],
   ['test/properties'],
   [

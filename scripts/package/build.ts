@@ -3,7 +3,7 @@
  * carries. `npm pack` and `npm publish` run it first.
  */
 import { spawnSync } from 'node:child_process';
-import { rm } from 'node:fs/promises';
+import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copyTexts } from './texts.ts';
 
@@ -13,6 +13,8 @@ const DIST = join(PACKAGE, 'dist');
 
 await rm(DIST, { recursive: true, force: true });
 build('typescript/bin/tsc', '-p', PACKAGE);
+const proto = 'microservices/participant-host.proto';
+await cp(join(REPOSITORY, 'src', proto), join(DIST, proto));
 build('vite/bin/vite.js', 'build', 'dashboard', '--outDir', join(DIST, 'dashboard'), '--logLevel', 'warn');
 await copyTexts(REPOSITORY, PACKAGE);
 

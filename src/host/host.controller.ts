@@ -1,18 +1,6 @@
 import type { IncomingMessage as Request, ServerResponse } from 'node:http';
-import {
-  Controller,
-  Get,
-  Inject,
-  Logger,
-  Param,
-  Post,
-  Query,
-  Req,
-  Res,
-  VERSION_NEUTRAL,
-} from '@nestjs/common';
-import { messageOf, oneLine } from '../coordinator/gate/texts.js';
-import { WireError, admits, decodeMessage, encodeAnswer } from '../remote/wire/index.js';
+import { Controller, Get, Inject, Param, Post, Query, Req, Res, VERSION_NEUTRAL } from '@nestjs/common';
+import { WireError, decodeMessage, encodeAnswer } from '../remote/wire/index.js';
 import { ParticipantHost } from './participant-host.js';
 
 /** A request or response of the platform. That of Fastify stands around the one of Node. */
@@ -27,10 +15,6 @@ const MAX_KEY_LENGTH = 129;
  */
 @Controller({ version: VERSION_NEUTRAL })
 export class HostController {
-  private readonly logger = new Logger(ParticipantHost.name);
-  /** Why the tokens could not be read at the last request. */
-  private problem: string | undefined;
-
   constructor(@Inject(ParticipantHost) private readonly host: ParticipantHost) {}
 
   @Post('calls')
@@ -107,40 +91,13 @@ export class HostController {
 
   /** @returns the response of Node; undefined when the request was refused. */
   private admit(request: Parsed, response: Native<ServerResponse>): ServerResponse | undefined {
-    let isAdmitted: boolean | undefined;
-    try {
-      isAdmitted = admits(this.host.resolved.credentials, request.headers.authorization);
-      this.problem = undefined;
-    } catch (error) {
-      this.report(messageOf(error));
-    }
+    const refusal = this.host.refusalOf(request.headers.authorization);
     const raw = nativeOf(response);
-    if (isAdmitted === true) return raw;
-    if (isAdmitted === undefined) {
-      problem(
-        raw,
-        503,
-        'DTC_CREDENTIALS_UNREADABLE',
-        'The host cannot read its tokens, so it admits no caller: its log says why.',
-      );
-      return undefined;
-    }
-    raw.setHeader('WWW-Authenticate', 'Bearer');
-    problem(
-      raw,
-      401,
-      'DTC_UNAUTHENTICATED',
-      'A token of a coordinator is needed: Authorization: Bearer <token>.',
-    );
+    if (refusal === undefined) return raw;
+    const { status, code, detail } = refusal;
+    if (status === 401) raw.setHeader('WWW-Authenticate', 'Bearer');
+    problem(raw, status, code, detail);
     return undefined;
-  }
-
-  private report(reason: string): void {
-    if (reason === this.problem) return;
-    this.problem = reason;
-    this.logger.error(
-      `The host admits no caller until it can read its option credentials: ${oneLine(reason)}`,
-    );
   }
 }
 

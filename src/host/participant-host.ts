@@ -18,6 +18,7 @@ import { checkMethods } from '../coordinator/participant/participant-methods.js'
 import { ParticipantAccessor } from '../coordinator/participant/participant.accessor.js';
 import { type IncomingMessage, MAX_LISTED, type WireAnswer } from '../remote/wire/index.js';
 import { CallServer } from './call-server.js';
+import { CallerCheck, type CallerRefusal } from './caller-check.js';
 import { CoordinatorContact } from './coordinator-contact.js';
 import { type HostCount, HostMeasurements } from './measurements.js';
 import type { ResolvedHostOptions } from './options.js';
@@ -55,6 +56,7 @@ export class ParticipantHost
   private readonly store: ReplicaGuardStore;
   private readonly measurements = new HostMeasurements();
   private readonly server: CallServer;
+  private readonly callers: CallerCheck;
   private readonly runs = new RunsOfHost();
   private contact: CoordinatorContact | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -67,7 +69,8 @@ export class ParticipantHost
     @Inject(HOST_OPTIONS) private readonly options: ResolvedHostOptions,
     private readonly accessor: ParticipantAccessor,
   ) {
-    const { guard, maxCalls, coordinators } = options;
+    const { guard, maxCalls, coordinators, credentials } = options;
+    this.callers = new CallerCheck(credentials, this.logger);
     this.store = guard === 'memory' ? new MemoryReplicaGuardStore() : guard;
     this.server = new CallServer({
       participants: this.participants,
@@ -157,9 +160,15 @@ export class ParticipantHost
     return this.server.serve(message, send);
   }
 
-  /** @internal */
-  get resolved(): ResolvedHostOptions {
-    return this.options;
+  /**
+   * Checks the token of a message, for a transport.
+   *
+   * @param authorization `Bearer <token>`.
+   * @returns why the caller is not admitted; undefined when it is.
+   * @internal
+   */
+  refusalOf(authorization: unknown): CallerRefusal | undefined {
+    return this.callers.refusalOf(authorization);
   }
 
   /**

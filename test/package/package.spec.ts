@@ -43,6 +43,7 @@ const OPTIONAL_PEERS_OF: Readonly<Record<string, readonly string[]>> = {
   './problem': [],
   './host': [],
   './remote': [],
+  './microservices': ['@nestjs/microservices'],
   './pino': ['pino'],
   './postgres': ['pg', '@types/pg'],
   './client': [],
@@ -147,7 +148,7 @@ describe('the package', () => {
   it('holds the compiled library and texts, and nothing else', () => {
     const strangers = files.filter(
       (file) =>
-        !/^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/[\w-]+\.md|deploy\/(?:prometheus|grafana)\/.*|dist\/.*\.(?:js|d\.ts)|dist\/dashboard\/.*)$/.test(
+        !/^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/[\w-]+\.md|deploy\/(?:prometheus|grafana)\/.*|dist\/.*\.(?:js|d\.ts)|dist\/microservices\/[\w-]+\.proto|dist\/dashboard\/.*)$/.test(
           file,
         ),
     );
@@ -156,6 +157,7 @@ describe('the package', () => {
       expect(files).toContain(file);
     expect(files).toContain('deploy/prometheus/alerts.yml');
     expect(files).toContain('deploy/grafana/dashboards/transactions.json');
+    expect(files).toContain('dist/microservices/participant-host.proto');
   });
 
   it('holds the dashboard: a page, its script and its style sheet', () => {
@@ -282,7 +284,7 @@ describe('the manifest of the package', () => {
 
   it.each(
     ENTRIES.filter((entry) =>
-      OPTIONAL_PEERS_OF[entry]!.some((name) => name === 'pg' || name === 'prom-client'),
+      OPTIONAL_PEERS_OF[entry]!.some((name) => ['pg', 'prom-client', '@nestjs/microservices'].includes(name)),
     ),
   )('declares nothing too much for %s: it does not load with less', async (entry) => {
     await expect(load(entry, always)).rejects.toThrow('ERR_MODULE_NOT_FOUND');

@@ -1,0 +1,167 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import {
+  Controller,
+  type DynamicModule,
+  type INestApplicationContext,
+  Module,
+  type Type,
+} from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { GrpcMethod, MessagePattern, type MicroserviceOptions } from '@nestjs/microservices';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { type Observable, Subject } from 'rxjs';
+import {
+  ParticipantHost,
+  type ParticipantHostOptions,
+  ParticipantHostModule,
+} from '../../../src/host/index.js';
+import {
+  MicroserviceTransport,
+  type MicroserviceClientOptions,
+  ParticipantHostMicroserviceModule,
+} from '../../../src/microservices/index.js';
+import type { ParticipantTransport } from '../../../src/remote/index.js';
+import { TOKEN } from '../../remote/support/services.js';
+
+/** One replica of a host. */
+export interface Replica {
+  /** The number of calls that it has answered. */
+  calls(): number;
+  /** Stops it, as a service stops. */
+  stop(): Promise<void>;
+}
+
+export type HostOptions = Partial<ParticipantHostOptions> & Pick<ParticipantHostOptions, 'guard'>;
+
+/** What a host that keeps to no rule has been asked, and by which it answers anything. */
+export interface StrangeCall {
+  /** The calls, as JSON. */
+  readonly message: string;
+  /** Sends texts that should be answers. */
+  answer(...texts: string[]): void;
+  /** Says that no more answers come. */
+  end(): void;
+  /** Sends what is no answer of a host at all. */
+  say(value: unknown): void;
+}
+
+/** One transport under test, with its hosts and its broker. */
+export interface Rig {
+  readonly name: string;
+  readonly broker?: Broker;
+  start(): Promise<void>;
+  /** Starts one more replica of the host. */
+  host(participants: readonly Type[], options: HostOptions): Promise<Replica>;
+  /** Starts a host that keeps to no rule. It answers in place of the others, which must have stopped. */
+  strangeHost(answer: (call: StrangeCall) => void): Promise<Replica>;
+  transport(credentials?: string): ParticipantTransport;
+  /** Cuts the connections to the hosts, or to the broker. */
+  cut(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The server between coordinators and hosts. */
+export interface Broker {
+  readonly port: number;
+  start(): Promise<void>;
+  /** Stops it. It starts again at the same port. */
+  stop(): Promise<void>;
+  close(): Promise<void>;
+}
+
+@Module({})
+class Service {}
+
+/** Starts a service that serves participants over a microservice. */
+export async function startMicroservice(
+  participants: readonly Type[],
+  microservice: MicroserviceOptions,
+  options: HostOptions,
+  pattern?: string,
+): Promise<Replica & { readonly app: NestFastifyApplication }> {
+  const module: DynamicModule = {
+    module: Service,
+    imports: [
+      ParticipantHostModule.forRoot({ credentials: TOKEN, shutdownGraceMs: 50, ...options }),
+      ParticipantHostMicroserviceModule.forRoot({ pattern }),
+    ],
+    providers: [...participants],
+  };
+  return startApplication(module, microservice);
+}
+
+/** Starts a service that answers the messages of coordinators as it likes. */
+export function startStrangeMicroservice(
+  answer: (call: StrangeCall) => void,
+  microservice: MicroserviceOptions,
+  pattern = 'dtc.calls',
+): Promise<Replica> {
+  @Controller()
+  class Strange {
+    @MessagePattern(pattern, { queue: pattern })
+    take(data: unknown): Observable<unknown> {
+      return strangeAnswer(data, answer);
+    }
+
+    @GrpcMethod('ParticipantHost', 'Calls')
+    takeOverGrpc(data: unknown): Observable<unknown> {
+      return strangeAnswer(data, answer);
+    }
+  }
+  return startApplication({ module: Service, controllers: [Strange] }, microservice);
+}
+
+async function startApplication(
+  module: DynamicModule,
+  microservice: MicroserviceOptions,
+): Promise<Replica & { readonly app: NestFastifyApplication }> {
+  const app = await NestFactory.create<NestFastifyApplication>(module, new FastifyAdapter() as never, {
+    abortOnError: false,
+  });
+  app.connectMicroservice<MicroserviceOptions>(microservice);
+  await app.init();
+  await app.startAllMicroservices();
+  return { app, calls: () => callsOf(app), stop: () => app.close() };
+}
+
+/** @returns the number of calls that a host has answered. */
+export function callsOf(app: INestApplicationContext): number {
+  const { counts } = app.get(ParticipantHost).view();
+  return counts.reduce((sum, { calls }) => sum + calls, 0);
+}
+
+/** @returns a transport of this package. */
+export function transportOver(
+  client: MicroserviceClientOptions,
+  credentials = TOKEN,
+  pattern?: string,
+): ParticipantTransport {
+  return new MicroserviceTransport({ client, credentials, pattern });
+}
+
+/** What the strange host sends for one message. */
+export function strangeAnswer(data: unknown, answer: (call: StrangeCall) => void): Observable<unknown> {
+  const { message } = data as { readonly message: string };
+  const frames = new Subject<unknown>();
+  const call: StrangeCall = {
+    message,
+    answer: (...answers) => frames.next({ answers }),
+    end: () => frames.complete(),
+    say: (value) => frames.next(value),
+  };
+  // Nest subscribes after this turn.
+  setImmediate(answer, call);
+  return frames;
+}
+
+/** @returns a port that is free at this moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

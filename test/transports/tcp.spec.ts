@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MemoryReplicaGuardStore } from '../../src/host/index.js';
+import { Books, ledgerOf } from '../remote/support/ledger.js';
+import { runOf } from '../support/identity.js';
+import { transportConformance } from './support/conformance.js';
+import type { Replica } from './support/rig.js';
+import { tcpRig } from './support/tcp-rig.js';
+
+transportConformance(tcpRig());
+
+describe('The connections of TCP', () => {
+  const rig = tcpRig();
+  let host: Replica;
+  beforeAll(async () => {
+    await rig.start();
+    host = await rig.host([ledgerOf('stock', new Books())], { guard: new MemoryReplicaGuardStore() });
+  });
+  afterAll(async () => {
+    await host.stop();
+    await rig.close();
+  });
+
+  const { name, logId, epoch, token } = runOf();
+  const run = { name, logId, epoch, token, durable: true };
+  const calls = [{ method: 'capabilities', timeLeftMs: 1_000 }];
+  const message = JSON.stringify({ version: 1, participant: 'stock', run, calls });
+  it('are one for each kind of call, and none is left when the transport is closed', async () => {
+    const transport = rig.transport();
+    for (const kind of ['work', 'completion', 'administration', 'work'] as const) {
+      await transport.send(message, () => {}, 5_000, kind);
+    }
+    expect(rig.balancer.accepted).toBe(3);
+    await transport.close();
+    await expect.poll(() => rig.balancer.open).toBe(0);
+  });
+
+  it('are replaced when nothing comes through them any more', async () => {
+    const transport = rig.transport();
+    await transport.send(message, () => {}, 5_000, 'work');
+    rig.balancer.freeze();
+    await expect(transport.send(message, () => {}, 100, 'work')).rejects.toThrow('no answer within 100 ms');
+    const answers: unknown[] = [];
+    await expect
+      .poll(() =>
+        transport
+          .send(message, (answer) => answers.push(answer), 200, 'work')
+          .then(() => answers)
+          .catch(() => answers),
+      )
+      .toMatchObject([{ kind: 'capabilities', participant: 'stock' }]);
+    await transport.close();
+  });
+});
