@@ -2,6 +2,7 @@ import type { FactoryProvider, ModuleMetadata } from '@nestjs/common';
 import { z } from 'zod';
 import { describeIssues } from '../coordinator/describe-issues.js';
 import { InvalidOptionsError } from '../coordinator/errors.js';
+import type { Credentials } from '../remote/wire/bearer.js';
 
 const MIN_TOKEN_LENGTH = 16;
 
@@ -24,15 +25,20 @@ const limitsSchema = z.strictObject({
   maxAnswerBytes: z.number().int().min(1_024).max(67_108_864).default(1_048_576),
 });
 
-/** A token, or a function that returns the present one: it is called at each request. @publicApi */
-export type TokenSource = string | (() => string);
+/**
+ * A token, or a function that returns the present one: it is called at each request. Of several tokens the first is sent, and all are
+ * accepted. `credentialsFrom` makes one from a file.
+ *
+ * @publicApi
+ */
+export type TokenSource = Credentials;
 
 /** A service that may carry transactions to this one. @publicApi */
 export interface CarrierCredential {
   /** For log lines and errors. */
   readonly name: string;
   /** Sent as `dtc-authorization: Bearer <token>`. At least 16 characters. */
-  readonly token: string;
+  readonly token: TokenSource;
 }
 
 /** How a service reaches the coordinator, and which services may carry transactions to it. @publicApi */
@@ -117,7 +123,13 @@ export function resolveClientOptions(given: TransactionClientOptions): ResolvedC
 }
 
 export function tokenFrom(source: TokenSource): () => string {
-  return typeof source === 'function' ? source : () => source;
+  return () => tokensFrom(source)[0] ?? '';
+}
+
+/** @returns the tokens that are accepted now. */
+export function tokensFrom(source: TokenSource): readonly string[] {
+  const given = typeof source === 'function' ? source() : source;
+  return typeof given === 'string' ? [given] : given;
 }
 
 /** @throws InvalidOptionsError */
@@ -154,7 +166,10 @@ function problemsOfToken(field: string, token: unknown): string[] {
   if (typeof token === 'function') return [];
   if (token === undefined || token === '')
     return [`${field}: is missing: set the variable or the secret that holds it`];
-  return typeof token === 'string' && token.length >= MIN_TOKEN_LENGTH
+  const tokens: unknown[] = Array.isArray(token) ? token : [token];
+  const areTokens =
+    tokens.length > 0 && tokens.every((each) => typeof each === 'string' && each.length >= MIN_TOKEN_LENGTH);
+  return areTokens
     ? []
     : [`${field}: must be a text of at least ${MIN_TOKEN_LENGTH} characters, or a function that returns one`];
 }

@@ -68,3 +68,4 @@ export {
   type ParticipantReference,
   branch,
 } from '../coordinator/participant/branch-request.js';
+export { type Credentials, credentialsFrom } from '../remote/wire/bearer.js';

@@ -15,7 +15,7 @@ import { Observable, catchError, from, switchMap, throwError } from 'rxjs';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import { CARRIER_HEADER, TRANSACTION_HEADER, TRANSACTION_ID_PATTERN } from '../server/wire/index.js';
 import { CarriedTransactionError, CarrierRefusedError } from './errors.js';
-import type { CarrierCredential, ResolvedClientOptions } from './client.options.js';
+import { type CarrierCredential, type ResolvedClientOptions, tokensFrom } from './client.options.js';
 import type { Transaction } from './transaction.js';
 import { CLIENT_OPTIONS, TransactionManager } from './transaction-manager.js';
 
@@ -138,7 +138,9 @@ function isKnown(credential: unknown, carriers: readonly CarrierCredential[]): b
   if (token === undefined) return false;
   const given = digestOf(token);
   let isFound = false;
-  for (const known of carriers) if (timingSafeEqual(digestOf(known.token), given)) isFound = true;
+  for (const known of carriers.flatMap((carrier) => tokensFrom(carrier.token))) {
+    if (timingSafeEqual(digestOf(known), given)) isFound = true;
+  }
   return isFound;
 }
 

@@ -11,7 +11,10 @@ import {
 } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type Observable, defer, firstValueFrom, of, throwError } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
@@ -22,6 +25,7 @@ import {
   TransactionClientModule,
   TransactionManager,
   branch,
+  credentialsFrom,
 } from '../../src/client/index.js';
 import { CarriedTransactionGuard, CarriedTransactionInterceptor } from '../../src/client/joining.js';
 import { Transaction } from '../../src/client/transaction.js';
@@ -210,9 +214,9 @@ describe.each(PLATFORMS)('Two services in one transaction on %s', (_name, platfo
 });
 
 describe('A handler of messages with @JoinsTransactions', () => {
-  const join = { id: 'c.aaaaaaaaaaaa.1.1', state: 'ACTIVE' };
+  const carriedOne = { id: 'c.aaaaaaaaaaaa.1.1', state: 'ACTIVE' };
   const carried = {
-    'dtc-transaction': join.id,
+    'dtc-transaction': carriedOne.id,
     'dtc-authorization': `Bearer ${TRAVELLER.token}`,
     data: { sku: 'lamp' },
   };
@@ -235,7 +239,7 @@ describe('A handler of messages with @JoinsTransactions', () => {
     expect(guard.canActivate(context)).toBe(true);
     expect(args[0]).toEqual({ sku: 'lamp' });
     const handle = (): Observable<unknown> => defer(() => of(transactions.current()?.id));
-    expect(await firstValueFrom(interceptor.intercept(context, { handle }))).toBe(join.id);
+    expect(await firstValueFrom(interceptor.intercept(context, { handle }))).toBe(carriedOne.id);
     expect(transactions.current()).toBeUndefined();
   });
 
@@ -250,7 +254,7 @@ describe('A handler of messages with @JoinsTransactions', () => {
     Logger.overrideLogger(false);
     vi.restoreAllMocks();
     expect(recorder.entries.map(({ text }) => text)).toEqual([
-      `${join.id} could not be marked rollback-only: no\\u000aLOG forged`,
+      `${carriedOne.id} could not be marked rollback-only: no\\u000aLOG forged`,
     ]);
   });
 
@@ -263,6 +267,44 @@ describe('A handler of messages with @JoinsTransactions', () => {
       expect(args[0]).toEqual(data);
       const handle = (): Observable<unknown> => of(transactions.current());
       expect(await firstValueFrom(interceptor.intercept(context, { handle }))).toBeUndefined();
+    }
+  });
+});
+
+describe('Several tokens of a carrier', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'carrier-'));
+  const file = join(folder, 'carrier');
+  writeFileSync(file, `${TRAVELLER.token}\nthe-former-token-of-checkout\n`);
+  const token = credentialsFrom(file);
+  rmSync(folder, { recursive: true });
+
+  it('are all accepted, so that it can be rotated', () => {
+    const carriers = (): object[] => [{ name: 'checkout', token }];
+    const guard = new CarriedTransactionGuard(clientOf(['http://127.0.0.1:1/dtc']), { carriers } as never);
+    const admits = (sent: string): boolean => {
+      const headers = { 'dtc-transaction': 'c.aaaaaaaaaaaa.1.1', 'dtc-authorization': `Bearer ${sent}` };
+      return guard.canActivate(new ExecutionContextHost([{ headers }], ReservationsController, () => {}));
+    };
+    expect(admits(TRAVELLER.token)).toBe(true);
+    expect(admits('the-former-token-of-checkout')).toBe(true);
+    expect(() => admits('the-token-of-no-one')).toThrow('carriers');
+  });
+
+  it('are sent by the first one', () => {
+    const carrier = new TransactionCarrier(
+      { current: () => ({ id: 'c.aaaaaaaaaaaa.1.1' }) },
+      { token, origins: ['http://stock:3000'] },
+    );
+    expect(carrier.headers('http://stock:3000/')).toMatchObject({
+      'dtc-authorization': `Bearer ${TRAVELLER.token}`,
+    });
+  });
+
+  it('are refused where one is too short, or there is none', () => {
+    for (const wrong of [[], [TRAVELLER.token, 'short']]) {
+      const make = (): unknown =>
+        new TransactionCarrier({ current: () => undefined }, { token: wrong, origins: [] });
+      expect(make).toThrow('carry.token');
     }
   });
 });
