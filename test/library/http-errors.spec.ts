@@ -14,6 +14,7 @@ import { APP_FILTER, HttpAdapterHost } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import request, { type Response } from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CoordinatorRefusedError } from '../../src/client/index.js';
 import {
   CoordinatorModule,
   DistributedTransaction,
@@ -25,7 +26,7 @@ import {
   branch,
 } from '../../src/coordinator/index.js';
 import { type Behaviour, ScriptedParticipant } from '../../src/coordinator/testing/index.js';
-import { ProblemFilter, TransactionProblemFilter } from '../../src/operations/problem/index.js';
+import { ProblemFilter, TransactionProblemFilter, problemOf } from '../../src/operations/problem/index.js';
 import { ScriptedLog } from '../faults/scripted-log.js';
 import { LogRecorder } from './support/log-recorder.js';
 import { PLATFORMS, initialiseHttp } from './support/platforms.js';
@@ -336,5 +337,23 @@ describe.each(PLATFORMS)('ProblemFilter on %s', (_, create) => {
     const error = new Error('of a message');
 
     expect(() => filter.catch(error, { getType: () => 'rpc' } as unknown as ArgumentsHost)).toThrow(error);
+  });
+});
+
+describe('The refusal of a coordinator elsewhere', () => {
+  it.each([
+    ['DTC_OVERLOADED', 503],
+    ['DTC_KEY_REUSED', 409],
+  ])('%s is answered with %i', (code, status) => {
+    expect(problemOf(new CoordinatorRefusedError(code, status, 'no'))).toMatchObject({ status, code });
+  });
+
+  it.each([
+    ['DTC_UNAUTHENTICATED', 401],
+    ['DTC_FORBIDDEN', 403],
+  ])('%s is 500: the client of the service has sent no wrong credential', (code, status) => {
+    const problem = problemOf(new CoordinatorRefusedError(code, status, SECRET));
+    expect(problem).toMatchObject({ status: 500, code: 'DTC_INTERNAL' });
+    expect(problem.detail).not.toContain(SECRET);
   });
 });

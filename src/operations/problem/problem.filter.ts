@@ -8,7 +8,8 @@ import {
   Logger,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { CoordinatorError, FailedAfterCommitError, NotCommittedError } from '../../coordinator/index.js';
+import { FailedAfterCommitError, NotCommittedError } from '../../coordinator/declarative/errors.js';
+import { CoordinatorError } from '../../coordinator/errors.js';
 import { PROBLEM_CONTENT_TYPE, type Problem, ProblemException, problemOf } from './problem.js';
 
 /**

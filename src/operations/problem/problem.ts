@@ -93,6 +93,12 @@ const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_WRONG_MEMBER: HttpStatus.MISDIRECTED,
 };
 
+/**
+ * What a coordinator elsewhere says about the credential of this service. The client of this service cannot send a better one, so it
+ * is told nothing of that.
+ */
+const ABOUT_OWN_CREDENTIAL: ReadonlySet<string> = new Set(['DTC_FORBIDDEN', 'DTC_UNAUTHENTICATED']);
+
 /** The codes of refusals of the framework itself. */
 const CODE_OF_STATUS: Readonly<Record<number, string>> = {
   400: 'DTC_BAD_REQUEST',
@@ -117,7 +123,8 @@ export function problemOf(error: unknown): Problem {
   const code = (error as { code?: unknown } | null)?.code;
   if (error instanceof Error && typeof code === 'string') {
     if (code === 'DTC_NOT_COMMITTED') return problemOfOutcome((error as NotCommittedError).outcome);
-    const status = STATUS_OF_CODE[code];
+    const isOfOwnCredential = error.name === 'CoordinatorRefusedError' && ABOUT_OWN_CREDENTIAL.has(code);
+    const status = isOfOwnCredential ? undefined : STATUS_OF_CODE[code];
     if (status !== undefined) {
       const { retryAfterMs, member } = error as { retryAfterMs?: unknown; member?: Problem['member'] };
       const isSaid = typeof retryAfterMs === 'number';
