@@ -92,14 +92,19 @@ export class CallerTransactions {
     const key = keyOf(call);
     const fingerprint = fingerprintOf('run', { ...options, branches });
     // A shared log knows the keys of all members. Elsewhere the memory of this run knows all that there are.
-    const once = this.transactions.isShared ? { key, fingerprint } : {};
+    const { isShared } = this.transactions;
+    const once = isShared ? { key, fingerprint } : {};
     const outcome = await this.waitFor(() =>
       this.runs.once(key, fingerprint, async () => {
         const answer = told(await this.transactions.run({ ...options, ...once, branches: requests }));
-        return { answer, isUndone: answer.status === 'aborted' };
+        // What is open at another member is asked of the log again: only there it is known when the key is free.
+        return { answer, isKept: answer.status !== 'aborted' && !(isShared && answer.status === 'pending') };
       }),
     );
-    return outcome.status === 'pending' ? this.latest(outcome) : outcome;
+    if (outcome.status !== 'pending') return outcome;
+    const latest = await this.latest(outcome);
+    if (latest.status === 'aborted') this.runs.forget(key, outcome);
+    return latest;
   }
 
   /**
@@ -111,7 +116,7 @@ export class CallerTransactions {
     this.checkCall(call, options.timeoutMs);
     return this.begun.once(keyOf(call), fingerprintOf('begin', options), () => {
       const { id } = this.transactions.begin(options);
-      return Promise.resolve({ answer: { transactionId: id }, isUndone: false });
+      return Promise.resolve({ answer: { transactionId: id }, isKept: true });
     });
   }
 

@@ -13,15 +13,19 @@ export interface RequestMemoryOptions {
 /** What the work of a request has come to. */
 export interface Done<T> {
   readonly answer: T;
-  /** Whether nothing was changed, so that the key is free for a new try. */
-  readonly isUndone: boolean;
+  /** Whether repeats get this answer. Otherwise the key is free for a new try: nothing was changed, or the work knows its key. */
+  readonly isKept: boolean;
 }
 
 interface Entry<T> {
   readonly fingerprint: string;
   readonly answer: Promise<T>;
-  /** Undefined while the work is under way. */
-  expiresAt: number | undefined;
+}
+
+/** An entry whose work is done. */
+interface AnsweredEntry<T> extends Entry<T> {
+  readonly value: T;
+  readonly expiresAt: number;
 }
 
 /**
@@ -31,7 +35,7 @@ interface Entry<T> {
 export class RequestMemory<T> {
   private readonly running = new Map<string, Entry<T>>();
   /** In the order in which they expire. */
-  private readonly answered = new Map<string, Entry<T>>();
+  private readonly answered = new Map<string, AnsweredEntry<T>>();
   private readonly now: () => number;
 
   constructor(private readonly options: RequestMemoryOptions) {
@@ -51,28 +55,33 @@ export class RequestMemory<T> {
     const { maxKeys } = this.options;
     if (this.running.size + this.answered.size >= maxKeys) throw new TooManyKeysError(maxKeys);
     const done = work();
-    const entry: Entry<T> = { fingerprint, answer: done.then(({ answer }) => answer), expiresAt: undefined };
+    const entry: Entry<T> = { fingerprint, answer: done.then(({ answer }) => answer) };
     // The first request gets the error from `done`; this promise may have no reader.
     entry.answer.catch(() => {});
     this.running.set(key, entry);
     try {
-      const { answer, isUndone } = await done;
-      if (!isUndone) this.keep(key, entry);
+      const { answer, isKept } = await done;
+      if (isKept) this.keep(key, entry, answer);
       return answer;
     } finally {
       this.running.delete(key);
     }
   }
 
-  private keep(key: string, entry: Entry<T>): void {
-    entry.expiresAt = this.now() + this.options.keyRetentionMs;
-    this.answered.set(key, entry);
+  /** Frees a key whose answer was open, and of which it is known now that nothing was changed. */
+  forget(key: string, answer: T): void {
+    if (this.answered.get(key)?.value === answer) this.answered.delete(key);
+  }
+
+  private keep(key: string, { fingerprint, answer }: Entry<T>, value: T): void {
+    const expiresAt = this.now() + this.options.keyRetentionMs;
+    this.answered.set(key, { fingerprint, answer, value, expiresAt });
   }
 
   private dropExpired(): void {
     const now = this.now();
     for (const [key, { expiresAt }] of this.answered) {
-      if (expiresAt! > now) return;
+      if (expiresAt > now) return;
       this.answered.delete(key);
     }
   }

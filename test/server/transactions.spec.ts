@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { TransactionManager } from '../../src/coordinator/index.js';
 import { PLATFORMS } from '../library/support/platforms.js';
 import { OTHER_CALLER, PARTICIPANT, READER, TestServer } from './support.js';
 
@@ -110,6 +111,20 @@ describe.each(PLATFORMS)('Transactions over HTTP on %s', (_name, platform) => {
     const { body } = await server.run(key, branches);
     expect(body.status).toBe('committed');
     expect(server.money.count('prepare')).toBe(before + 1);
+  });
+
+  it('frees a key whose outcome was open, when the transaction is aborted', async () => {
+    const key = newKey();
+    const transactions = server.app.get(TransactionManager);
+    const run = vi.spyOn(transactions, 'run').mockImplementationOnce(async () => {
+      const transaction = transactions.begin();
+      await transaction.rollback();
+      return { status: 'pending', transactionId: transaction.id, decision: 'unknown', reason: 'asked later' };
+    });
+
+    expect((await server.run(key, branches)).body.status).toBe('aborted');
+    run.mockRestore();
+    expect((await server.run(key, branches)).body.status).toBe('committed');
   });
 
   it('refuses a key that belongs to another request', async () => {
