@@ -28,6 +28,7 @@ describe('the process of a member', () => {
   it('is there when it says where it listens, and tells lines of its log from other text', async () => {
     const { member, lines } = await start(`
       console.log('{"level":30,"msg":"committed"}');
+      console.log('{"level":"log","message":"of Nest"}');
       console.error('no JSON');
       console.error('{no JSON either');
       process.send({ other: true });
@@ -39,7 +40,12 @@ describe('the process of a member', () => {
     member.tell({ code: 3 });
     expect(await member.ended).toEqual({ code: 3, signal: null });
     expect(member.end).toEqual({ code: 3, signal: null });
-    expect(lines.map(({ text }) => text).toSorted()).toEqual(['committed', 'no JSON', '{no JSON either']);
+    expect(lines.map(({ text }) => text).toSorted()).toEqual([
+      'committed',
+      'no JSON',
+      'of Nest',
+      '{no JSON either',
+    ]);
     expect(lines.find(({ text }) => text === 'committed')!.fields).toEqual({ level: 30, msg: 'committed' });
     // What is sent to a process that has ended is lost, and fails nothing.
     member.tell({ code: 4 });

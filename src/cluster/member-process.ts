@@ -119,7 +119,9 @@ function lineOf(text: string): MemberLine {
   if (!text.startsWith('{')) return { text };
   try {
     const fields = JSON.parse(text) as Record<string, unknown>;
-    return typeof fields['msg'] === 'string' ? { fields, text: fields['msg'] } : { text };
+    // pino writes the text into one of them, and the logger of Nest into the other.
+    const said = fields['msg'] ?? fields['message'];
+    return typeof said === 'string' ? { fields, text: said } : { text };
   } catch {
     return { text };
   }

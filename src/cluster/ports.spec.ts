@@ -53,7 +53,7 @@ describe('the ports of the members', () => {
     const first = await freeRow(3);
     await take(first);
     await expect(portsOf(first, 3, HOST)).rejects.toThrow(
-      `Port ${first} of 127.0.0.1 is in use. Stop the process that listens there, or set PORT to the first of three free ports`,
+      `Port ${first} of 127.0.0.1 is in use. Stop the process that listens there, or set PORT to the first of 3 free ports`,
     );
     await take(first + 2);
 

@@ -3,13 +3,14 @@ import { type AddressInfo, createServer } from 'node:net';
 
 /** One of the ports is in use, or no port of this address can be used. */
 export class PortsInUseError extends Error {
-  constructor(ports: readonly number[], host: string) {
+  /** @param count how many ports are needed. */
+  constructor(ports: readonly number[], host: string, count: number) {
     const [are, processes] =
       ports.length === 1
         ? [`Port ${ports[0]} of ${host} is`, 'the process that listens there']
         : [`Ports ${inWords(ports)} of ${host} are`, 'the processes that listen there'];
     super(
-      `${are} in use. Stop ${processes}, or set PORT to the first of three free ports, such as PORT=4000.`,
+      `${are} in use. Stop ${processes}, or set PORT to the first of ${count} free ports, such as PORT=4000.`,
     );
     this.name = 'PortsInUseError';
   }
@@ -29,7 +30,7 @@ export async function portsOf(first: number, count: number, host: string): Promi
   const other = tried.find(({ error }) => error !== undefined && error.code !== 'EADDRINUSE');
   if (other !== undefined) throw other.error!;
   const inUse = wanted.filter((_, index) => tried[index]!.error !== undefined);
-  if (inUse.length > 0) throw new PortsInUseError(inUse, host);
+  if (inUse.length > 0) throw new PortsInUseError(inUse, host, count);
   return tried.map(({ port }) => port);
 }
 

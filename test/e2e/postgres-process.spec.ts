@@ -374,7 +374,7 @@ describe('Three members of the application on one machine', () => {
       expect(code).toBe(1);
       expect(stderr).toMatch(
         new RegExp(
-          `^The cluster did not start: Ports? ${port}\\b.* in use\\. Stop .* set PORT to the first of three .*\n$`,
+          `^The cluster did not start: Ports? ${port}\\b.* in use\\. Stop .* set PORT to the first of 3 .*\n$`,
         ),
       );
       expect(existsSync(join(folder, 'data'))).toBe(false);
