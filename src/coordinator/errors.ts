@@ -220,7 +220,8 @@ export class KeyReusedError extends CoordinatorError {
   constructor(readonly transactionId: string) {
     super(
       `The key of this request belongs to another request, whose transaction is ${transactionId}, so nothing was begun. Give every ` +
-        'request a key of its own, and repeat a request with the same fingerprint.',
+        'request a key of its own, and repeat a request with the same fingerprint. If that transaction has aborted, the key is free ' +
+        'as soon as the log knows that every branch is rolled back: then send the request again.',
     );
   }
 }

@@ -24,7 +24,8 @@ export function keyReused(): ProblemException {
   return new ProblemException({
     status: HttpStatus.UNPROCESSABLE_ENTITY,
     code: 'DTC_IDEMPOTENCY_KEY_REUSED',
-    detail: 'This Idempotency-Key was sent before with another body. Give every request a key of its own.',
+    detail:
+      'This Idempotency-Key was sent before with another body, so nothing was changed. Give every request a key of its own.',
   });
 }
 

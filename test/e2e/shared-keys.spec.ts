@@ -90,9 +90,8 @@ describe.each(LOGS)('fault 1: one Idempotency-Key at two members over a log $nam
     expect(pending.status).toBe(202);
     expect(pending.headers['location']).toBe(`/transactions/${transactionId}`);
     expect(pending.body).toMatchObject({ transactionId, status: 'pending', decision: 'unknown' });
-    // The log has no outcome yet, so the other member cannot refuse it for good.
-    expect(other.body).toMatchObject({ status: 503, code: 'DTC_LOG_UNAVAILABLE' });
-    expect(other.headers['retry-after']).toBe('1');
+    // The fingerprint is in the reservation, so that no member has to wait for an outcome.
+    expect(other.body).toMatchObject({ status: 422, code: 'DTC_IDEMPOTENCY_KEY_REUSED' });
     expect(otherHere.body).toMatchObject({ status: 422, code: 'DTC_IDEMPOTENCY_KEY_REUSED' });
     gate.resolve();
     const placed = await placing;

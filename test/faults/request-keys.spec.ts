@@ -66,7 +66,7 @@ describe('fault 1: a request that is sent to two members with one key', () => {
 });
 
 describe('The key of a transaction that has aborted', () => {
-  it('is not refused for good at another member while its release is under way to the log', async () => {
+  it('is refused at once to another request at another member until its release has reached the log', async () => {
     const { cluster, one, two, payment } = await shop({ payment: { prepare: ['no', 'yes', 'yes'] } });
     const { log } = one;
     const release = log.release.bind(log);
@@ -77,8 +77,10 @@ describe('The key of a transaction that has aborted', () => {
 
     const corrected = { fingerprint: 'another' };
     await expect(order(two, corrected)).rejects.toMatchObject({
-      code: 'DTC_LOG_UNAVAILABLE',
-      message: expect.stringMatching(/no outcome of it yet, so nothing was begun\. Send the request again/),
+      code: 'DTC_KEY_REUSED',
+      message: expect.stringMatching(
+        /so nothing was begun\..*If that transaction has aborted, .* send the request again/,
+      ),
     });
     expect(payment.count('prepare')).toBe(1);
     expect(two.coordinator.runtime.log.problem).toBeUndefined();

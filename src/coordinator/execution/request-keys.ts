@@ -107,30 +107,19 @@ export class RequestKeys {
       if (reservation.kind === 'reserved') return undefined;
       const { transactionId } = reservation;
       if (reservation.kind === 'other-request') {
-        if (!this.isOver(transactionId)) throw await this.reused(transaction, transactionId);
+        // The log has freed the key of a transaction that it knows to be aborted.
+        if (!this.isOver(transactionId)) throw new KeyReusedError(transactionId);
       } else {
         const outcome = this.earlier(transactionId, reservation.outcome);
         if (outcome !== undefined) return { ...outcome, repeated: true };
       }
       // It has aborted, and the log has not been told so yet.
-      if (attempt === MAX_ATTEMPTS) return { ...pending(transactionId), repeated: true };
+      if (attempt === MAX_ATTEMPTS) {
+        if (reservation.kind === 'other-request') throw new KeyReusedError(transactionId);
+        return { ...pending(transactionId), repeated: true };
+      }
       await this.freeEarlier(transaction, transactionId);
     }
-  }
-
-  /**
-   * Why a request with another fingerprint does not get the key. The refusal is final only where the earlier request has the
-   * key for good: at another member it may have aborted a moment ago, and its release is still under way to the log.
-   */
-  private async reused(transaction: TransactionRecord, earlierId: string): Promise<Error> {
-    const { log, ids, admission } = this.parts;
-    const { shared } = log;
-    if (shared !== undefined && !ids.isCurrent(earlierId)) {
-      const { outcome } = await this.inTime(transaction, () => shared.outcomeOf(earlierId));
-      if (outcome === 'live' || outcome === 'aborted')
-        return admission.refused(new KeyMayBeFreeError(earlierId));
-    }
-    return new KeyReusedError(earlierId);
   }
 
   /** What became of a transaction that this process or the log knows; undefined when it has aborted and all is undone. */
@@ -192,16 +181,6 @@ export class RequestKeys {
     if (textAt(error, 'code') === 'DTC_FENCED') throw admission.refused(admission.fenced());
     this.free(transaction, true);
     throw admission.refused(new LogUnavailableError(messageOf(error)));
-  }
-}
-
-/** The same request may be taken a moment later. */
-class KeyMayBeFreeError extends LogUnavailableError {
-  constructor(earlierId: string) {
-    super(`the transaction ${earlierId} has no outcome there, and holds the key of a request`);
-    this.message =
-      `The key of this request belongs to another request, whose transaction is ${earlierId}. The decision log has no outcome ` +
-      'of it yet, so nothing was begun. Send the request again: if that transaction has aborted, the key is then free.';
   }
 }
 
