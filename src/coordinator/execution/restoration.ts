@@ -98,9 +98,20 @@ export class Restoration {
    * restored.
    */
   reported(reports: readonly HeuristicRecord[], log?: DecisionLog): void {
-    const [{ id, name, decision }] = reports as readonly [HeuristicRecord];
+    const [{ id }] = reports as readonly [HeuristicRecord];
     if (this.isKnown(id)) return;
     this.reportedIds.add(id);
+    this.restoreReports(reports, log);
+  }
+
+  /** As {@link reported}, for reports that an operator asks for: they are restored however often that was done before. */
+  reportedAgain(reports: readonly HeuristicRecord[]): void {
+    const [{ id }] = reports as readonly [HeuristicRecord];
+    if (this.registry.find(id) === undefined) this.restoreReports(reports);
+  }
+
+  private restoreReports(reports: readonly HeuristicRecord[], log?: DecisionLog): void {
+    const [{ id, name, decision }] = reports as readonly [HeuristicRecord];
     const transaction = this.make(id, name);
     noteIn(transaction, log);
     for (const [index, { participant, branchId }] of reports.entries()) {

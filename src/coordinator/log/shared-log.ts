@@ -33,8 +33,9 @@ import type {
  * - **Timeline.** A server that took over from another one has a new timeline, and records may be missing. Unless the
  *   operator has declared that only synchronous standbys take over, the first connection to it checks the mark and ends the
  *   epoch, as if it were fenced: {@link LogMembers.restart} takes another.
- * - **Ownership.** `progress` and `end` change records of the own epoch, and of epochs that this member has adopted.
- *   Those of any other epoch change nothing.
+ * - **Ownership.** `progress`, `end` and `forget` change records of the own epoch, and of epochs that this member has adopted.
+ *   Those of any other epoch change nothing. Only the reports of an epoch that is settled are forgotten by any member: a branch of
+ *   it may be found late, and the member that finds it reports how it has ended.
  *
  * @publicApi
  */

@@ -46,9 +46,18 @@ export class AuditTrail {
    * @returns the entries of all members, in the order in which the log has taken them.
    * @throws (as a rejection) LogUnavailableError when the log does not answer.
    */
-  async ofAll(shared: SharedDecisionLog): Promise<readonly SharedAuditEntry[]> {
+  ofAll(shared: SharedDecisionLog): Promise<readonly SharedAuditEntry[]> {
+    return this.read(() => shared.audits());
+  }
+
+  /**
+   * Reads something from the log for an operator.
+   *
+   * @throws (as a rejection) LogUnavailableError when the log does not answer.
+   */
+  async read<T>(ask: () => Promise<T>): Promise<T> {
     try {
-      const read = await this.timeLimits.within(shared.audits(), ANSWER_WITHIN_MS);
+      const read = await this.timeLimits.within(ask(), ANSWER_WITHIN_MS);
       if (read === LATE) throw new Error(`it has not answered for ${ANSWER_WITHIN_MS} ms`);
       return read;
     } catch (error) {

@@ -111,17 +111,38 @@ export class OperatorActions {
   }
 
   /**
-   * Drops the heuristic reports of a transaction that has ended, because an operator has dealt with them.
+   * Drops the heuristic reports of a transaction that has ended, because an operator has dealt with them. Reports that only the
+   * shared log has are dropped as well, if no other member has their epoch open.
    *
    * @throws TransactionNotFoundError; ActionRefusedError when it has none or has not ended;
    * LogUnavailableError.
    */
   async forget(transactionId: string, order: OperatorOrder): Promise<void> {
+    await this.takeUpReports(transactionId);
     const transaction = this.transactionOf(transactionId);
     const refusal = (): string | undefined => reasonAgainst.forget(transaction);
     await this.order({ action: 'forget', target: transactionId, refusal }, order, () => {
       this.transactions.forget(transactionId);
     });
+  }
+
+  /**
+   * Reads from the shared log the reports of a transaction that this member does not know. A branch that is found late, after
+   * its epoch was settled, is reported by the member that has found it. When that member is gone, only the log has the report.
+   *
+   * @throws (as a rejection) LogUnavailableError when the log does not answer.
+   * @internal
+   */
+  async takeUpReports(transactionId: string): Promise<void> {
+    const { registry, ids, log, restoration } = this.runtime;
+    const { shared } = log;
+    const origin = ids.originOf(transactionId);
+    if (shared === undefined || origin.kind !== 'own' || registry.find(transactionId) !== undefined) return;
+    const [run] = await this.auditTrail.read(() => shared.members.runs([origin.epoch]));
+    if (run === undefined || !(run.isSettled || run.adoptedBy === log.epoch)) return;
+    const reports = await this.auditTrail.read(() => shared.reports());
+    const found = reports.filter(({ id }) => id === transactionId);
+    if (found.length > 0) restoration.reportedAgain(found);
   }
 
   /**

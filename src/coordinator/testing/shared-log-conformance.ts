@@ -110,6 +110,10 @@ const WRITING_CHECKS: Readonly<Record<string, Check>> = {
     }),
 };
 
+async function reportsAt({ log }: TestMember): Promise<number> {
+  return (await log.reports()).length;
+}
+
 const ADOPTION_CHECKS: Readonly<Record<string, Check>> = {
   'one member wins an adoption': (create) =>
     withMembers(create, 3, async (a, b, c) => {
@@ -175,6 +179,24 @@ const ADOPTION_CHECKS: Readonly<Record<string, Check>> = {
       await a.log.end(c.id(1));
       await a.log.check();
       assert.deepEqual((await adopted(a, c)).runs[0]?.decisions, [progressed]);
+    }),
+  'only the member that owns an epoch forgets its reports, until it is settled': (create) =>
+    withMembers(create, 3, async (a, b, c) => {
+      for (const number of [1, 2]) await c.log.report(reportOf(c.id(number)));
+      for (const epochIsFenced of [false, true]) {
+        if (epochIsFenced) await adopted(a, c);
+        await b.log.forget(c.id(1));
+        await b.log.check();
+        assert.equal(await reportsAt(b), 2);
+      }
+      await a.log.forget(c.id(1));
+      assert.equal(await reportsAt(a), 1);
+      assert.equal(await a.log.members.settled(c.claim.epoch), true);
+      // A branch that is found late ends against the decision: the member that has found it reports that.
+      await b.log.report(reportOf(c.id(3)));
+      await b.log.forget(c.id(3));
+      await b.log.forget(c.id(2));
+      assert.equal(await reportsAt(b), 0);
     }),
   'an epoch is settled only when nothing of it is open, and only by its adopter': (create) =>
     withMembers(create, 3, async (a, b, c) => {

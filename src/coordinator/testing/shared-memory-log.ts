@@ -169,6 +169,7 @@ export class SharedMemoryLog implements SharedDecisionLog {
 
   forget(transactionId: string): Promise<void> {
     return this.write(() => {
+      if (!this.mayForget(transactionId)) return;
       for (const [key, { id }] of this.opened.reports)
         if (id === transactionId) this.opened.reports.delete(key);
     });
@@ -418,6 +419,12 @@ export class SharedMemoryLog implements SharedDecisionLog {
   private ownedRow(id: string) {
     const row = this.opened.decisions.get(id);
     return row !== undefined && this.opened.owns(this.epoch.row.epoch, row.epoch) ? row : undefined;
+  }
+
+  private mayForget(id: string): boolean {
+    const epoch = originOf(id)?.epoch;
+    const row = epoch === undefined ? undefined : this.opened.epochs.get(epoch);
+    return row !== undefined && (row.isSettled || this.opened.owns(this.epoch.row.epoch, row.epoch));
   }
 
   private get opened(): SharedTables {

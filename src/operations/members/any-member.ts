@@ -13,7 +13,13 @@ import {
 } from '../../coordinator/index.js';
 import { ProblemException } from '../problem/problem.js';
 import type { ListFilter } from '../request.schemas.js';
-import type { AdmissionAction, MemberAnswer, ParticipantAction, TransactionAction } from './member-call.js';
+import type {
+  AdmissionAction,
+  MemberAnswer,
+  ParticipantAction,
+  RequestOf,
+  TransactionAction,
+} from './member-call.js';
 import { type Asked, MemberClient } from './member-client.js';
 import { MemberUnreachableError, OutcomeUnknownError } from './member-errors.js';
 import { type ListPart, type MergedPage, merge, placesIn } from './merged-list.js';
@@ -88,6 +94,38 @@ export class AnyMember implements OnModuleInit {
 
   /** Carries out an order at the owner of the transaction. @throws as OperatorActions does; MemberUnreachableError. */
   async actOn(action: TransactionAction): Promise<OwnedTransaction> {
+    if (action.kind !== 'forget') return this.actAtOwner(action);
+    const [atOwner] = await Promise.allSettled([this.actAtOwner(action)]);
+    // A member that has found a branch of a settled epoch has its report, and does not own the epoch.
+    const elsewhere = await this.forgetElsewhere(action);
+    if (atOwner.status === 'fulfilled') return atOwner.value;
+    if (elsewhere === undefined) throw atOwner.reason;
+    return elsewhere;
+  }
+
+  /** @returns the transaction at a member that had reports of it; it is never a rejection. */
+  private async forgetElsewhere(action: RequestOf<'forget'>): Promise<OwnedTransaction | undefined> {
+    const { transactionId } = action;
+    const { self } = this;
+    if (self === null) return undefined;
+    const forgotten: OwnedTransaction[] = [];
+    if (hasReports(this.own.view(transactionId))) {
+      const [here] = await Promise.allSettled([this.own.actOn(action)]);
+      if (here.status === 'fulfilled') forgotten.push(owned(here.value, self));
+    }
+    const ask = async (member: MemberView): Promise<void> => {
+      const found = await this.client.ask(member, { kind: 'find', transactionId });
+      if (found.kind !== 'answered' || !isAbout(transactionId, found.answer)) return;
+      if (!hasReports(found.answer.transaction)) return;
+      const asked = await this.client.ask(member, action);
+      if (asked.kind === 'answered')
+        forgotten.push(owned(asked.answer as TransactionView, ownerView(member)));
+    };
+    await Promise.all(this.others().alive.map(ask));
+    return forgotten[0];
+  }
+
+  private async actAtOwner(action: TransactionAction): Promise<OwnedTransaction> {
     const { transactionId } = action;
     const owner = await this.members.ownerOf(transactionId);
     switch (owner.kind) {
@@ -279,6 +317,13 @@ export class AnyMember implements OnModuleInit {
 }
 
 const NO_OTHERS = { alive: [], gone: [] } as const;
+
+/** Whether it has ended, and holds reports that no operator has dealt with. */
+function hasReports(transaction: Pick<TransactionView, 'heuristic' | 'endedAt'> | null | undefined): boolean {
+  return (
+    transaction?.heuristic !== undefined && transaction.heuristic !== null && transaction.endedAt !== null
+  );
+}
 
 function isAbout(id: string, { transaction, outcome }: MemberAnswer<'find'>): boolean {
   return outcome.transactionId === id && (transaction === null || transaction.transactionId === id);

@@ -69,6 +69,7 @@ export class OwnAnswers {
   /** Carries out an order that concerns a transaction of this member. @throws as OperatorActions does. */
   async actOn(action: TransactionAction): Promise<TransactionView> {
     const { transactionId, kind } = action;
+    if (kind === 'forget') await this.actions.takeUpReports(transactionId);
     const before = this.view(transactionId);
     if (before === undefined) throw new TransactionNotFoundError(transactionId);
     const order: OperatorOrder = { by: action.by, reason: action.reason };

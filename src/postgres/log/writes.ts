@@ -148,7 +148,9 @@ export class WriteStatements {
       case 'forget':
         return [
           `, effect AS (DELETE FROM ${schema}.reports AS reports USING me
-            WHERE reports.log = $1 AND reports.epoch = $4 AND reports.sequence = $5 AND ${this.isOwned('reports')})`,
+            WHERE reports.log = $1 AND reports.epoch = $4 AND reports.sequence = $5
+              AND (${this.isOwned('reports')} OR EXISTS (SELECT FROM ${schema}.epochs AS past
+                WHERE past.log = $1 AND past.epoch = $4 AND past.settled)))`,
           [write.place.epoch, write.place.sequence],
         ];
       case 'audit':
