@@ -23,8 +23,8 @@ import { RequestKeys } from './request-keys.js';
 import { TransactionRegistry } from './registry.js';
 import { UnconfirmedEnds } from './unconfirmed-ends.js';
 
-/** How many transactions are looked at for one low-water mark. */
-const MOST_STEPS = 100_000;
+/** How many transactions are looked at for a low-water mark in one turn of the event loop. */
+const MOST_STEPS = 1_000;
 
 /** The collaborators of a coordinator. */
 export interface RuntimeParts {
@@ -83,6 +83,8 @@ export class CoordinatorRuntime {
   onSweep: (now: number) => void = () => {};
   /** No transaction of this epoch with a number up to here is called any more. */
   private settledUpTo = 0;
+  /** Whether a low-water mark was asked for that is behind: then each sweep raises it. */
+  private isMarkBehind = false;
   private unfinished: Pick<FoundRecords, 'decisions' | 'reports'>;
 
   constructor({ claim, ...parts }: RuntimeParts) {
@@ -168,8 +170,7 @@ export class CoordinatorRuntime {
   private lowWaterMarks(): { epoch: number; sequence: number }[] {
     const { ids, log, registry, members } = this;
     if (!this.isRestored || this.restoredRuns.isRestoring || log.isLost) return [];
-    const end = Math.min(registry.latestSequence, this.settledUpTo + MOST_STEPS);
-    while (this.settledUpTo < end && !this.mayCall(ids.make(this.settledUpTo + 1))) this.settledUpTo++;
+    this.raiseMark();
     let oldest = log.epoch;
     for (const { id } of registry.unsettled) {
       const origin = ids.originOf(id);
@@ -186,6 +187,14 @@ export class CoordinatorRuntime {
     ];
   }
 
+  private raiseMark(): void {
+    const { ids, registry } = this;
+    const end = Math.min(registry.latestSequence, this.settledUpTo + MOST_STEPS);
+    while (this.settledUpTo < end && !this.mayCall(ids.make(this.settledUpTo + 1))) this.settledUpTo++;
+    // A coordinator that seldom calls a host in another process falls behind, unless it goes on by itself.
+    this.isMarkBehind = this.settledUpTo === end && end < registry.latestSequence;
+  }
+
   /**
    * Goes on with a later run of the same log: the one before was fenced. Transactions of the earlier run that are decided
    * go on as well.
@@ -198,6 +207,7 @@ export class CoordinatorRuntime {
     this.ids.startAgain(claim.epoch);
     // What has a number by now belongs to an earlier run, and is settled with that run as a whole.
     this.settledUpTo = this.registry.latestSequence;
+    this.isMarkBehind = false;
     this.log.claimedAgain(claim);
   }
 
@@ -282,6 +292,7 @@ export class CoordinatorRuntime {
     this.capacities.sweep(now);
     this.timeLimits.sweep(now);
     this.registry.expire(now);
+    if (this.isMarkBehind) this.raiseMark();
     this.onSweep(now);
   }
 
