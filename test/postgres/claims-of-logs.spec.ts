@@ -181,17 +181,33 @@ describe('A participant that many runs without a durable log have claimed', () =
     await Promise.all([pools.work.end(), pools.completion.end()]);
   });
 
-  it('gives the oldest of these claims back when their connections are used up, and no other', async () => {
+  /** Has connections for two claims. */
+  function manageWithFew(): PostgresResourceManager {
     const [work, completion] = [2, 3].map(
       (max) => new Pool({ connectionString: bench.database.url, max }),
     ) as [Pool, Pool];
     pools = { work, completion };
     const manager = new PostgresResourceManager('bank', { pools, claimWaitMs: 100 });
     bench.closeLater(manager);
+    return manager;
+  }
+  const volatile = (number: number) =>
+    runOf({ name: 'memory', logId: `volatile000${number}`, durable: false, token: `token ${number}` });
+
+  it('gives back the claim that was used least recently, and not that of a run that works', async () => {
+    const manager = manageWithFew();
+    for (const number of [1, 2]) await manager.start(volatile(number));
+    await expect(manager.prepare(branchOf(volatile(1)), async () => 'read-only')).resolves.toBe('read-only');
+    await manager.start(volatile(3));
+
+    await until('two are held', async () => Object.keys(await holders()).length === 2);
+    expect(Object.keys(await holders()).toSorted()).toEqual([volatile(1), volatile(3)].map(keyOf).toSorted());
+  });
+
+  it('gives the oldest of these claims back when their connections are used up, and no other', async () => {
+    const manager = manageWithFew();
     const durable = shop();
     await durable.claim(manager);
-    const volatile = (number: number) =>
-      runOf({ name: 'memory', logId: `volatile000${number}`, durable: false, token: `token ${number}` });
     for (let number = 1; number <= 4; number++) {
       await manager.start(volatile(number));
       await until('two are held', async () => Object.keys(await holders()).length === 2);

@@ -40,6 +40,8 @@ interface Claimant {
  * while it lives, and the database stores which run of each log it has accepted.
  */
 export class LogClaim {
+  /** The number of its last use among those of all claims of the participant. */
+  lastUse = 0;
   private readonly runs: RunTable;
   /** The latest accepted run, and the latest run that has asked. */
   private claimant: Claimant | undefined;

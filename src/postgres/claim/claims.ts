@@ -28,6 +28,7 @@ const TOO_SMALL = 'DTC_POSTGRES_POOL_TOO_SMALL' satisfies PostgresStartUpErrorCo
  */
 export class LogClaims {
   private readonly byLog = new Map<string, LogClaim>();
+  private uses = 0;
   private isClosed = false;
 
   constructor(
@@ -39,7 +40,11 @@ export class LogClaims {
 
   /** Whether a claim covers the run of a transaction. */
   covers(transactionId: string): boolean {
-    for (const claim of this.byLog.values()) if (claim.covers(transactionId)) return true;
+    for (const claim of this.byLog.values()) {
+      if (!claim.covers(transactionId)) continue;
+      claim.lastUse = ++this.uses;
+      return true;
+    }
     return false;
   }
 
@@ -57,10 +62,10 @@ export class LogClaims {
       await claim.hold(run, isOwnRun);
     } catch (error) {
       if (!(error instanceof PostgresStartUpError) || error.code !== TOO_SMALL) throw error;
-      const oldest = this.oldestVolatile(claim);
-      if (oldest === undefined) throw error;
-      await oldest.close();
-      this.forget(oldest);
+      const idlest = this.leastUsedVolatile(claim);
+      if (idlest === undefined) throw error;
+      await idlest.close();
+      this.forget(idlest);
       await claim.hold(run, isOwnRun);
     }
   }
@@ -74,7 +79,7 @@ export class LogClaims {
   async admit({ transactionId, run, signal }: Branch): Promise<AbortVote | undefined> {
     if (originOf(transactionId) === undefined || !transactionId.startsWith(idPrefixOf(run))) return undefined;
     const refusal = await this.of(run).admit(run, signal);
-    if (refusal?.code !== TOO_SMALL || this.oldestVolatile(this.of(run)) === undefined) return refusal;
+    if (refusal?.code !== TOO_SMALL || this.leastUsedVolatile(this.of(run)) === undefined) return refusal;
     try {
       await unlessAborted(signal, () => this.hold(run));
       return undefined;
@@ -105,10 +110,14 @@ export class LogClaims {
     const { logId } = run;
     const key = keyOf(run);
     const known = this.byLog.get(key);
-    if (known !== undefined) return known;
-    const waiting = [...this.byLog.values()].filter(({ isIdle }) => isIdle);
+    if (known !== undefined) {
+      known.lastUse = ++this.uses;
+      return known;
+    }
+    const waiting = this.byLastUse().filter(({ isIdle }) => isIdle);
     if (waiting.length >= MAX_WAITING) this.forget(waiting[0]!);
     const claim = new LogClaim(logId, this.participant, this.connections, this.settings, this.logger);
+    claim.lastUse = ++this.uses;
     this.byLog.set(key, claim);
     // It holds nothing, and every further request is refused.
     if (this.isClosed) void claim.close();
@@ -121,11 +130,16 @@ export class LogClaims {
 
   /**
    * The log of an in-memory coordinator has a new id at each start, and nothing shows when the previous one
-   * has ended. Neither does a host learn when a member has. When its connection is needed, its claim is released. If it
-   * still runs, its next branch claims it again.
+   * has ended. Neither does a host learn when a member has. When a connection is needed, the claim that was used least
+   * recently is released. If its run still works, its next branch claims it again.
    */
-  private oldestVolatile(except: LogClaim): LogClaim | undefined {
-    return [...this.byLog.values()].find((claim) => claim !== except && claim.isVolatile);
+  private leastUsedVolatile(except: LogClaim): LogClaim | undefined {
+    return this.byLastUse().find((claim) => claim !== except && claim.isVolatile);
+  }
+
+  /** The least recently used first. */
+  private byLastUse(): LogClaim[] {
+    return [...this.byLog.values()].toSorted((one, other) => one.lastUse - other.lastUse);
   }
 }
 
