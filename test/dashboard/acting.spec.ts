@@ -3,7 +3,14 @@ import { describe, expect, it } from 'vitest';
 import { obstaclesIn } from './support/accessibility.js';
 import { DESKTOP, PHONE } from './support/browser.js';
 import { FakeProblem, OPERATOR_TOKEN } from './support/callers.js';
-import { ACTIVE_ID, HEURISTIC_ID, IN_DOUBT_ID, REFUSED_ID, STALLED_ID } from './support/scenario.js';
+import {
+  ACTIVE_ID,
+  HEURISTIC_ID,
+  IN_DOUBT_ID,
+  REFUSED_ID,
+  STALLED_ID,
+  threeMembers,
+} from './support/scenario.js';
 import { HAS_CHROMIUM, goTo, useBrowser } from './support/suite.js';
 
 const STALLED = `#/transactions/${STALLED_ID}`;
@@ -120,6 +127,33 @@ describe.skipIf(!HAS_CHROMIUM)('acting from the dashboard', () => {
     await goTo(page, '#/audit');
     const entries = page.getByRole('table', { name: /Orders of operators/ }).locator('tbody tr');
     expect(await entries.first().innerText()).toMatch(/alice.*drain.*orders-eu-1.*update/s);
+  });
+
+  it('drains one member, whichever that is, and lets it admit work again', async () => {
+    const { fake, page } = await suite.open('#/');
+    fake.scenario.members.push(...threeMembers(fake.scenario));
+    fake.tick();
+    const table = page.getByRole('table', { name: /^Members that share the log/ });
+    await table.waitFor();
+    expect(await table.getByRole('button').allInnerTexts()).toEqual(['Drain', 'Drain']);
+
+    const draining = await ask(page, 'Drain: shop-1', 'a new version');
+    expect(await draining.innerText()).toMatch(
+      /shop-1.*callers get 503.*5 transactions.*The other members are not changed/s,
+    );
+    await draining.getByRole('button', { name: 'Drain shop-1' }).click();
+    const undrain = table.getByRole('button', { name: 'Admit work again: shop-1' });
+    await undrain.waitFor();
+    expect(await table.getByRole('row', { name: /shop-1/ }).innerText()).toContain('draining');
+    const undraining = await ask(page, 'Admit work again: shop-1', 'it was started again');
+    await undraining.getByRole('button', { name: 'Admit work again' }).click();
+    await table.getByRole('button', { name: 'Drain: shop-1' }).waitFor();
+
+    const epoch = fake.scenario.coordinator.epoch - 1;
+    expect(fake.actions.map(({ path, body }) => [path, body])).toEqual([
+      ['/coordinator/drain', { reason: 'a new version', member: epoch }],
+      ['/coordinator/undrain', { reason: 'it was started again', member: epoch }],
+    ]);
   });
 
   it('is offered only where it is possible', async () => {

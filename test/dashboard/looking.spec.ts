@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { obstaclesIn } from './support/accessibility.js';
 import { DESKTOP, PHONE } from './support/browser.js';
 import { OPERATOR_TOKEN, READER_TOKEN } from './support/callers.js';
-import { ACTIVE_ID, IN_DOUBT_ID, REFUSED_ID, STALLED_ID } from './support/scenario.js';
+import { ACTIVE_ID, IN_DOUBT_ID, REFUSED_ID, STALLED_ID, threeMembers } from './support/scenario.js';
 import { HAS_CHROMIUM, goTo, useBrowser } from './support/suite.js';
 
 const SIZES = [
@@ -47,6 +47,28 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
       const events = page.getByRole('table', { name: /The events of this transaction/ }).locator('tbody tr');
       expect(await events.count()).toBe(19);
       expect(await events.nth(10).innerText()).toMatch(/420 ms.*payment.*attempt 3 failed.*ECONNREFUSED/s);
+    });
+
+    it('shows the members that share the log, with their states, leases and work', async () => {
+      const fake = await suite.fake();
+      fake.scenario.members.push(...threeMembers(fake.scenario));
+      Object.assign(fake.scenario.members[1]!, { problem: 'it has not answered within 2000 ms' });
+      const { page } = await suite.visit(fake, { viewport, token: READER_TOKEN, hash: '#/' });
+      const table = page.getByRole('table', { name: /^Members that share the log/ });
+      await table.waitFor();
+
+      const [gone, other, own] = await table.locator('tbody tr').allInnerTexts();
+      expect(gone).toMatch(/shop-0.*5.*lost.*9.*s.*–.*–.*–/s);
+      expect(other).toMatch(/shop-1.*6.*alive.*it has not answered within 2000 ms.*5.*0.*0/s);
+      expect(own).toMatch(/shop-2.*this one.*7.*alive.*17.*1.*1/s);
+      // A reader is offered no action.
+      expect(await table.getByRole('button').count()).toBe(0);
+      expect(await table.getByRole('columnheader', { name: 'New work' }).count()).toBe(0);
+      const excess = await page.evaluate(
+        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      );
+      expect(excess).toBeLessThanOrEqual(0);
+      expect(await obstaclesIn(page)).toEqual([]);
     });
 
     it('fits, and has no obstacles', async () => {

@@ -22,14 +22,19 @@ export function ActionDialog({ client, action, onDone, onClose }: Props) {
     onDone();
   });
   const id = useId();
-  const { asksEndAgainst } = action;
+  const { asksEndAgainst, member } = action;
   const isComplete = reason.trim() !== '' && (asksEndAgainst === undefined || end !== null);
 
   useEffect(() => dialog.current?.showModal(), []);
 
   function submit(event: Event): void {
     event.preventDefault();
-    if (isComplete) void send({ reason: reason.trim(), ...(end !== null && { as: end }) });
+    if (!isComplete) return;
+    void send({
+      reason: reason.trim(),
+      ...(end !== null && { as: end }),
+      ...(member !== undefined && { member }),
+    });
   }
 
   return (

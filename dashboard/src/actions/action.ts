@@ -18,6 +18,8 @@ export interface Action {
   readonly done: string;
   /** The route, relative to the interface. */
   readonly path: string;
+  /** The epoch of the only member that acts. Without it, the member that is asked acts. */
+  readonly member?: number;
   /** Set when the action cannot be undone. */
   readonly isFinal: boolean;
   /**
@@ -31,6 +33,7 @@ export interface Action {
 export interface ActionBody {
   readonly reason: string;
   readonly as?: HeuristicKind;
+  readonly member?: number;
 }
 
 export const MAX_REASON_CHARS = 300;

@@ -1,4 +1,4 @@
-import type { CoordinatorView, ParticipantView } from '../api/views.js';
+import type { CoordinatorView, MemberNow, ParticipantView } from '../api/views.js';
 import { plural } from '../words/numbers.js';
 import type { Action } from './action.js';
 
@@ -10,6 +10,46 @@ export function actionOfParticipant({ name, paused }: ParticipantView): Action {
 /** @returns the action that drains the coordinator, or undrains it. */
 export function actionOfCoordinator(coordinator: CoordinatorView): Action {
   return coordinator.condition.draining ? undrain(coordinator) : drain(coordinator);
+}
+
+/** @returns the action that drains one member, or undrains it. */
+export function actionOfMember(member: MemberNow): Action {
+  const { epoch, condition } = member;
+  const name = member.member === '' ? `the member with epoch ${epoch}` : member.member;
+  const isDraining = condition?.draining ?? member.draining;
+  return { ...(isDraining ? undrainMember(name) : drainMember(name, condition?.inFlight)), member: epoch };
+}
+
+function drainMember(name: string, inFlight: number | undefined): Action {
+  const running = inFlight === undefined ? '' : ` (${plural(inFlight, 'transaction')})`;
+  return {
+    kind: 'drain',
+    label: 'Drain',
+    title: 'Drain this member?',
+    target: name,
+    consequences: [
+      'It admits no new transaction: its callers get 503, and its readiness check fails, so that load balancers send work to the other members.',
+      `Its running transactions${running} continue to their end. The other members are not changed.`,
+    ],
+    confirm: `Drain ${name}`,
+    done: `${name} admits no new transactions.`,
+    path: 'coordinator/drain',
+    isFinal: false,
+  };
+}
+
+function undrainMember(name: string): Action {
+  return {
+    kind: 'undrain',
+    label: 'Admit work again',
+    title: 'Let this member admit new transactions again?',
+    target: name,
+    consequences: ['It admits new transactions, and its readiness check passes.'],
+    confirm: 'Admit work again',
+    done: `${name} admits new transactions.`,
+    path: 'coordinator/undrain',
+    isFinal: false,
+  };
 }
 
 function pause(name: string): Action {

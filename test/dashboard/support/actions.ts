@@ -7,6 +7,7 @@ import type { Scenario } from './scenario.js';
 export interface ActionRequest {
   readonly reason: string;
   readonly as?: HeuristicKind;
+  readonly member?: number;
 }
 
 /** Does to the scenario what the action would do, as far as one sees it, and notes it in the audit trail. */
@@ -25,14 +26,20 @@ export function applyAction(scenario: Scenario, by: string, path: string, body: 
     reason: body.reason,
     detail: body.as === undefined ? null : `as ${body.as}`,
   });
-  if (collection === 'coordinator') return drain(scenario, action === 'drain');
+  if (collection === 'coordinator') return drain(scenario, action === 'drain', body.member);
   if (collection === 'participants')
     return pause(scenario, name!, by, action === 'pause' ? body.reason : null);
   changeTransaction(scenario, name!, action, parts[3], body);
   return viewOf(scenario, name!);
 }
 
-function drain({ coordinator }: Scenario, draining: boolean): unknown {
+function drain({ coordinator, members }: Scenario, draining: boolean, epoch?: number): unknown {
+  const member = members.find((one) => one.epoch === epoch && !one.self);
+  if (member !== undefined) {
+    member.draining = draining;
+    member.condition = { ...member.condition!, draining, accepting: !draining };
+    return coordinator;
+  }
   coordinator.condition.draining = draining;
   coordinator.condition.accepting = !draining;
   return coordinator;

@@ -9,22 +9,22 @@ import { FakeProblem } from './callers.js';
 import { type Scenario, type ScriptedTransaction, nowOf } from './scenario.js';
 
 const MAX_ATTENTION = 100;
-const NO_MEMBERS = {
-  shared: false,
-  leaseMs: 5_000,
-  listedMsAgo: null,
-  adoptions: 0,
-  returns: 0,
-  members: [],
-};
-
 export function overviewOf(scenario: Scenario): Overview {
-  const { coordinator, transactions, participants } = scenario;
+  const { coordinator, transactions, participants, members } = scenario;
+  const isShared = members.length > 0;
   const attention = transactions.filter(needsAttention).toReversed();
   return {
     at: new Date(nowOf(scenario)).toISOString(),
     coordinator,
-    members: { ...NO_MEMBERS, epoch: coordinator.epoch },
+    members: {
+      shared: isShared,
+      epoch: coordinator.epoch,
+      leaseMs: 5_000,
+      listedMsAgo: isShared ? 300 : null,
+      adoptions: 0,
+      returns: 0,
+      members,
+    },
     attention: attention
       .slice(0, MAX_ATTENTION)
       .map((transaction) => Object.assign(summaryOf(scenario, transaction), { owner: null })),

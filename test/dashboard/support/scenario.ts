@@ -2,6 +2,7 @@ import type {
   AuditEntryView,
   BranchView,
   CoordinatorView,
+  MemberNow,
   ParticipantView,
   TimelineEntry,
   TransactionView,
@@ -12,6 +13,7 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export type ScriptedBranch = Mutable<BranchView>;
 export type ScriptedTransaction = Mutable<Omit<TransactionView, 'branches'>> & { branches: ScriptedBranch[] };
 export type ScriptedParticipant = Mutable<ParticipantView>;
+export type ScriptedMember = Mutable<MemberNow>;
 
 export type ScriptedCoordinator = Omit<CoordinatorView, 'condition' | 'statistics'> & {
   readonly condition: Mutable<CoordinatorView['condition']>;
@@ -24,6 +26,8 @@ export interface Scenario {
   /** The youngest first. */
   readonly transactions: ScriptedTransaction[];
   readonly participants: ScriptedParticipant[];
+  /** The members that share the log; none where the log is not shared. */
+  readonly members: ScriptedMember[];
   /** The latest first. */
   readonly audit: AuditEntryView[];
   /** By how much its clock is ahead of the real one, so that time can pass at once. */
@@ -75,6 +79,7 @@ export function badNight(nowMs: number, others: number): Scenario {
         heuristicReports: 1,
       }),
     ],
+    members: [],
     audit: [
       {
         id: 'a2',
@@ -96,6 +101,48 @@ export function badNight(nowMs: number, others: number): Scenario {
       },
     ],
   };
+}
+
+/** Two members that live, one of which the fake is, and one that is gone. */
+export function threeMembers({ coordinator }: Scenario): ScriptedMember[] {
+  const { condition, epoch } = coordinator;
+  const common = {
+    leaseAgeMs: 400,
+    adoptedBy: null,
+    presumable: true,
+    draining: false,
+    problem: null,
+  } as const;
+  return [
+    {
+      ...common,
+      epoch: epoch - 2,
+      member: 'shop-0',
+      address: 'http://10.4.0.11:3000',
+      self: false,
+      state: 'lost',
+      leaseAgeMs: 9_000,
+      condition: null,
+    },
+    {
+      ...common,
+      epoch: epoch - 1,
+      member: 'shop-1',
+      address: 'http://10.4.0.12:3000',
+      self: false,
+      state: 'alive',
+      condition: { ...condition, inFlight: 5, inDoubt: 0, stalled: 0, heuristic: 0 },
+    },
+    {
+      ...common,
+      epoch,
+      member: 'shop-2',
+      address: 'http://10.4.0.13:3000',
+      self: true,
+      state: 'alive',
+      condition,
+    },
+  ];
 }
 
 function coordinatorAt(nowMs: number): ScriptedCoordinator {

@@ -1,3 +1,6 @@
+import { ActionButton } from '../../actions/action-button.js';
+import { actionOfMember } from '../../actions/service-actions.js';
+import { useAskForAction } from '../../actions/use-actions.js';
 import type { MemberNow, MembersNow } from '../../api/views.js';
 import { Mark } from '../../components/marks.js';
 import { type Column, Table } from '../../components/table.js';
@@ -8,13 +11,14 @@ const TONE = { alive: 'good', lost: 'bad', fenced: 'warn', adopted: 'warn' } as 
 
 /** The members that share the log, one line each. Nothing where the log is not shared. */
 export function MembersGlance({ members }: { readonly members: MembersNow }) {
+  const mayAct = useAskForAction() !== null;
   if (!members.shared) return null;
   return (
     <section aria-labelledby="members" class="section">
       <h2 id="members">Members</h2>
       <Table
         caption="Members that share the log, with their epochs and leases"
-        columns={COLUMNS}
+        columns={mayAct ? [...COLUMNS, ACTIONS] : COLUMNS}
         rows={members.members}
         keyOf={({ epoch }) => String(epoch)}
         empty="The log has not listed the members yet."
@@ -53,6 +57,16 @@ const COLUMNS: readonly Column<MemberNow>[] = [
   { head: 'In doubt', isNumber: true, cell: ({ condition }) => countOf(condition?.inDoubt) },
   { head: 'Stalled', isNumber: true, cell: ({ condition }) => countOf(condition?.stalled) },
 ];
+
+const ACTIONS: Column<MemberNow> = {
+  head: 'New work',
+  cell: (member) =>
+    member.state === 'alive' ? (
+      <ActionButton action={actionOfMember(member)} onDone={() => undefined} />
+    ) : (
+      <span class="quiet">–</span>
+    ),
+};
 
 function countOf(count: number | undefined): string {
   return count === undefined ? '–' : formatCount(count);
