@@ -101,6 +101,12 @@ export const MEMBER_ROWS: readonly Row[] = [
   only('adopts-after-an-outage-at-once'),
   only('restart-of-the-server-frees-locks'),
   only('undecidable-run-is-rolled-back'),
+  {
+    name: 'presumes-abort-after-a-failover',
+    mutant: 'memory-log-presumes-on-a-new-timeline',
+    postgres: 'shared-log-presumes-of-what-it-has-lost',
+  },
+  only('absence-after-a-failover-is-an-abort'),
   only('gap-between-renewals-is-not-noticed'),
   only('fence-of-an-earlier-run-counts'),
   only('fenced-member-lets-its-transactions-wait'),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Outcome, branch } from '../../src/coordinator/index.js';
+import { type HeuristicRecord, OperatorActions, type Outcome, branch } from '../../src/coordinator/index.js';
 import { ScriptedParticipant, settled } from '../../src/coordinator/testing/index.js';
 import { Cluster, LEASE_MS, type Member, epochOf, preparedAt } from '../support/cluster.js';
 
@@ -481,6 +481,24 @@ describe('fault 59: the server of the log', () => {
   });
 });
 
+describe('fault 59: a server of the log that takes over and lacks the outcome of a commit', () => {
+  it('makes no member say that it is aborted, not even its own before that has noticed the loss', async () => {
+    const { cluster } = shop();
+    const [owner, other] = (await cluster.startSteady(2, { retainFinished: 0 })) as [Member, Member];
+    const { transactionId, status } = await order(owner).outcome;
+    expect(status).toBe('committed');
+    await cluster.advance(100);
+    cluster.store.failOver([transactionId]);
+
+    const unknown = { transactionId, status: 'unknown', because: 'log-unavailable' };
+    expect(await owner.coordinator.transactions.outcomeOf(transactionId)).toEqual(unknown);
+    await cluster.advance(2 * LEASE_MS);
+    for (const { coordinator } of [owner, other])
+      expect(await coordinator.transactions.outcomeOf(transactionId)).toMatchObject({ status: 'unknown' });
+    expect(owner.coordinator.runtime.log.isBehind).toBe(true);
+  });
+});
+
 describe('A member that has stood still', () => {
   it('adopts no living member when it goes on, however old its view of them is', async () => {
     const { cluster } = shop();
@@ -769,6 +787,40 @@ describe('A decision that a member has delivered for another one', () => {
     await cluster.advance(3 * LEASE_MS);
 
     expect([...living.coordinator.runtime.members.list].map(({ epoch }) => epoch)).toEqual([3]);
+  });
+});
+
+describe('fault 39: a heuristic report that only the log has', () => {
+  it('is forgotten by its id at any member once its epoch is settled, and not while another member owns it', async () => {
+    const { cluster } = shop();
+    const [one, two, dead] = (await cluster.startSteady(3)) as [Member, Member, Member];
+    const order = { by: 'alice', reason: 'the stock was counted' };
+    const [late, owned] = [dead, two].map(({ coordinator }) => coordinator.runtime.ids.make(1)) as [
+      string,
+      string,
+    ];
+    const reportOf = (id: string): HeuristicRecord => ({
+      id,
+      name: 'orphaned',
+      decision: 'abort',
+      branchId: 'stock',
+      participant: 'stock',
+      kind: 'commit',
+      reason: 'it was ended by hand',
+    });
+    dead.kill();
+    await cluster.advance(SETTLED_WITHIN_MS);
+    expect(one.coordinator.runtime.members.of(dead.epoch)).toBeUndefined();
+    for (const id of [late, owned]) await two.log.report(reportOf(id));
+
+    const actions = new OperatorActions(one.coordinator.runtime, one.coordinator.transactions);
+    await actions.forget(late, order);
+    await expect(actions.forget(owned, order)).rejects.toMatchObject({ code: 'DTC_TRANSACTION_NOT_FOUND' });
+    await cluster.advance(100);
+
+    expect(await one.log.reports()).toEqual([reportOf(owned)]);
+    expect(one.coordinator.runtime.registry.find(late)!.hasHeuristics).toBe(false);
+    expect(actions.audit(10)).toMatchObject([{ action: 'forget', target: late, by: 'alice' }]);
   });
 });
 

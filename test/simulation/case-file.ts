@@ -11,6 +11,12 @@ export class CaseFile {
   recorded = false;
   /** Whether a shared log has ever had anything of it: a commit record, an outcome, or the name of the branch that decides. */
   logged = false;
+  /** Whether a member, a caller or a participant has heard that commit is decided. */
+  isHeard = false;
+  /** Whether the member that has begun it has decided commit. */
+  isDecidedByOwner = false;
+  /** Whether the log has lost what it had of it. */
+  isLost = false;
   /** Whether the only participant decides by itself. */
   onePhase = false;
   told: string | undefined;

@@ -1,4 +1,4 @@
-import { FAULTS, type Fault, MEMBER_FAULTS } from './faults.js';
+import { FAILOVERS, FAULTS, type Fault, MEMBER_FAULTS } from './faults.js';
 import type { Results } from './runner.js';
 import type { Witnesses } from './witnesses.js';
 
@@ -18,7 +18,7 @@ export const LONE: Kind = { name: 'simulation', flag: '', faults: FAULTS };
 export const MEMBERS: Kind = {
   name: 'simulation of members',
   flag: '--members ',
-  faults: MEMBER_FAULTS,
+  faults: [...MEMBER_FAULTS, ...FAILOVERS],
 };
 
 /** @returns why a run without violations proves less than it should, line by line. */

@@ -69,7 +69,13 @@ const FAULTS_OF_MEMBERS = [
   'message delivered after an adoption',
 ] as const;
 
-export type Fault = (typeof FAULTS)[number] | (typeof FAULTS_OF_MEMBERS)[number];
+/**
+ * What happens to the server of the shared log in some worlds, whatever their weather. A random stream of its own decides where
+ * and when.
+ */
+export const FAILOVERS = ['log fails over', 'log fails over and loses decisions'] as const;
+
+export type Fault = (typeof FAULTS)[number] | (typeof FAULTS_OF_MEMBERS)[number] | (typeof FAILOVERS)[number];
 
 /**
  * What these say of a coordinator is about a claim, a disk or a folder, which members of a shared log do not have. A list of

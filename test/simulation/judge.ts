@@ -61,6 +61,9 @@ export class Judge {
     const { id, yes } = transaction;
     const isOnePhase = isDecidedByBranch(transaction);
     const file = this.caseOf(id);
+    // The answer of a log that is gone was on its way.
+    if (file.isLost) file.recorded = file.logged = true;
+    file.isHeard = file.isDecidedByOwner = true;
     this.decide(file, 'commit');
     if (!isOnePhase && yes !== 0 && !file.recorded) this.violate(`${id}: commit is decided without a record`);
     if (this.isShared && !file.logged)
@@ -112,6 +115,18 @@ export class Judge {
     if (isOutcome) this.decide(file, 'commit');
   }
 
+  /** The log has lost what it had of a transaction. If no member and no caller has heard of it, it counts as never written. */
+  lost(transactionId: string): void {
+    const file = this.caseOf(transactionId);
+    file.isLost = true;
+    if (file.isHeard) return;
+    file.recorded = file.logged = false;
+    // The outcome of a commit that changes nothing is decided when the log has it.
+    if (file.decision === 'commit') file.decision = undefined;
+    if (file.key !== undefined && this.committedByKey.get(file.key) === transactionId)
+      this.committedByKey.delete(file.key);
+  }
+
   /** The log can never keep the record. */
   refused(transactionId: string): void {
     this.caseOf(transactionId).refused = true;
@@ -129,7 +144,8 @@ export class Judge {
   sent(method: Method, transactionId: string): void {
     if (method === 'commit' && !this.caseOf(transactionId).recorded)
       this.violate(`${transactionId}: a commit call leaves before the record is durable`);
-    if (method === 'commitOnePhase' && this.isShared && !this.caseOf(transactionId).logged)
+    const { logged, isLost } = this.caseOf(transactionId);
+    if (method === 'commitOnePhase' && this.isShared && !logged && !isLost)
       this.violate(`${transactionId}: a branch is asked to decide before the log names it`);
   }
 
@@ -148,6 +164,7 @@ export class Judge {
     if (entry.heuristic !== undefined) return;
     const file = this.caseOf(entry.transactionId);
     const decision: Decision = entry.state === 'committed' ? 'commit' : 'abort';
+    file.isHeard ||= decision === 'commit';
     if (file.onePhase) this.decide(file, decision);
     else if (decision === 'commit' && !file.recorded)
       this.violate(`${entry.key}: ${owner} has committed without a decision`);
@@ -183,6 +200,7 @@ export class Judge {
     if (status === 'committed') {
       if (file.decision !== 'commit' && !file.recorded)
         this.violate(`${transactionId}: ${member} says committed, but the decision is ${file.decision}`);
+      file.isHeard = true;
       this.decide(file, 'commit');
     } else if (status === 'aborted') {
       if (file.recorded) this.violate(`${transactionId}: ${member} says aborted, and its commit is recorded`);

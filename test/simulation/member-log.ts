@@ -217,6 +217,7 @@ export class MemberLog implements SharedDecisionLog {
     return this.call(async () => {
       const claim = await work();
       this.epoch = claim.epoch;
+      this.world.landed.clear();
       // Its process may be gone by now: then there is no session either.
       if (!this.process.isAlive) this.loseSession();
       return claim;
@@ -370,6 +371,7 @@ export class MemberLog implements SharedDecisionLog {
 
   private landed(id: string, { record }: DecisionRow): void {
     const { judge } = this.world;
+    this.world.landed.add(id);
     if (record?.decider.kind === 'log') judge.recorded(id);
     else judge.noted(id, record === null);
     this.say(`has ${record === null ? 'the outcome' : 'the record'} of ${id}`);

@@ -1,6 +1,7 @@
 import type { CoordinatorRuntime } from '../../src/coordinator/execution/coordinator-runtime.js';
 import type { DecisionLog, LogClaim } from '../../src/coordinator/index.js';
 import { Membership } from '../../src/coordinator/membership/membership.js';
+import { awaitsRecord } from '../../src/coordinator/protocol/index.js';
 import { MemberLog } from './member-log.js';
 import type { MembersWorld } from './members-world.js';
 import { CoordinatorProcess } from './process.js';
@@ -38,6 +39,22 @@ export class MemberProcess extends CoordinatorProcess {
     return this.isReady && !this.isLeaving && this.ownWorld.queue.now - this.disturbedUntil > ms;
   }
 
+  /**
+   * Whether only a new start helps: the log has lost what it had acknowledged to this process, or may have lost what an earlier
+   * run of it waits for.
+   */
+  get needsOperator(): boolean {
+    const { runtime, ownWorld } = this;
+    if (!this.isReady || runtime === undefined) return false;
+    if (runtime.log.isBehind) return true;
+    let isWaiting = false;
+    runtime.registry.forEach((transaction) => {
+      const isOpen = runtime.registry.isOfEarlierRun(transaction.id) && awaitsRecord(transaction);
+      isWaiting ||= isOpen && ownWorld.isUndecidable(transaction.id);
+    });
+    return isWaiting;
+  }
+
   /** What was sent to the log and has not got there arrives now. */
   land(): void {
     this.log?.land();
@@ -64,6 +81,7 @@ export class MemberProcess extends CoordinatorProcess {
     if (!this.isReady || row === undefined) return;
     this.ownWorld.say(this.label, 'is fenced while it lives');
     this.isDisturbed();
+    this.ownWorld.landed.clear();
     row.fencedBy ??= 0;
   }
 

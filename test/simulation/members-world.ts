@@ -11,6 +11,7 @@ import { compareEnds } from './convergence.js';
 import { MEMBER_FAULTS } from './faults.js';
 import { leftoversOfMembers } from './member-convergence.js';
 import { MemberProcess } from './member-process.js';
+import { Failover } from './failover.js';
 import type { CoordinatorProcess } from './process.js';
 import { drawSettingsOfMembers } from './settings.js';
 import { World, type WorldOptions } from './world.js';
@@ -34,10 +35,19 @@ export interface MembersWorldOptions extends WorldOptions {
 
 /** A world in which two to four members decide at the same time, and share one log. */
 export class MembersWorld extends World<MemberProcess> {
-  readonly store = new SharedMemoryStore({ now: () => this.queue.now, logId: LOG_ID });
+  private readonly failover = new Failover(this);
+  readonly store = new SharedMemoryStore({
+    now: () => this.queue.now,
+    logId: LOG_ID,
+    synchronousStandbys: this.failover.isSynchronous,
+  });
+  /** The transactions of which the log has got a record or an outcome since the last start and the last fence, in that order. */
+  readonly landed = new Set<string>();
   /** Since when each branch was seen to be prepared after everything healed, and when a living member last had it. */
   private readonly preparedSince = new Map<Entry, { readonly since: number; ownedAt: number }>();
   private restartedAt = 0;
+  /** From when on the members have the time to renew their leases without a gap. */
+  private undisturbedAt = 0;
   private inquiry: Promise<void> | undefined;
   private isAnswered = false;
 
@@ -61,6 +71,24 @@ export class MembersWorld extends World<MemberProcess> {
     return this.processes.filter(({ isAlive }) => isAlive);
   }
 
+  /** Whether the log may have lost the decision of a transaction, so that only a person can decide. */
+  isUndecidable(transactionId: string): boolean {
+    const row = this.tables.epochs.get(originOf(transactionId)!.epoch);
+    return row !== undefined && !this.tables.isPresumable(row);
+  }
+
+  /** The server of the log starts again, as the same one or as another. */
+  serverRestarts(): void {
+    this.restartedAt = this.queue.now;
+  }
+
+  /** A person starts a process again. */
+  restartMember(process: MemberProcess): void {
+    this.undisturbedAt = this.queue.now;
+    process.crash();
+    this.startMember();
+  }
+
   /** A member pauses. The others are there. */
   override usurp(process: CoordinatorProcess): void {
     process.pause(this.random.next() * 3 * this.settings.options.leaseMs);
@@ -69,6 +97,8 @@ export class MembersWorld extends World<MemberProcess> {
   /** A member fences another epoch, and takes it over. */
   adopts(adopter: MemberProcess, epoch: number): void {
     this.witnesses.count('epoch adopted');
+    // A standby that lacks a record lacks all that the log has got later.
+    this.landed.clear();
     const owner = this.processes.find((one) => one.isReady && one.ownEpoch === epoch);
     const row = this.tables.epochs.get(epoch);
     const { leaseMs } = this.settings.options;
@@ -121,6 +151,7 @@ export class MembersWorld extends World<MemberProcess> {
     this.planLog();
     this.planParticipants();
     if (this.faults.isCalm) return;
+    this.failover.plan();
     for (let times = random.whole(0, MAX_INQUIRIES); times > 0; times--)
       this.atRandom(1, () => this.askSome());
   }
@@ -169,7 +200,7 @@ export class MembersWorld extends World<MemberProcess> {
     });
     this.repeatedly('log is restarted', () => {
       if (random.chance(0.5)) down(random.next() * leaseMs);
-      this.restartedAt = queue.now;
+      this.serverRestarts();
       store.restart();
     });
   }
@@ -207,6 +238,7 @@ export class MembersWorld extends World<MemberProcess> {
 
   protected override leftovers(): string | undefined {
     if (this.isAnswered) return undefined;
+    this.failover.operate();
     this.checkPrepared();
     const left = leftoversOfMembers(this);
     if (left !== undefined) return left;
@@ -222,14 +254,16 @@ export class MembersWorld extends World<MemberProcess> {
     const { queue, settings, participants, judge, living } = this;
     const alive = new Set(living.map(({ ownEpoch }) => ownEpoch));
     const { leaseMs } = settings.options;
-    const steadyAt = settings.healAt + STEADIES_WITHIN_LEASES * leaseMs;
+    const steadyAt = Math.max(settings.healAt, this.undisturbedAt) + STEADIES_WITHIN_LEASES * leaseMs;
     for (const { name, account } of participants) {
       for (const entry of account.prepared()) {
         const seen = this.preparedSince.get(entry) ?? { since: Math.max(queue.now, steadyAt), ownedAt: 0 };
         this.preparedSince.set(entry, seen);
         const isOwned = alive.has(originOf(entry.transactionId)!.epoch);
-        if (isOwned) seen.ownedAt = queue.now;
-        const from = isOwned ? seen.since + ASKS_AGAIN_WITHIN_MS : Math.max(seen.since, seen.ownedAt);
+        // It waits for a person as long as it is undecidable.
+        if (isOwned || this.isUndecidable(entry.transactionId)) seen.ownedAt = queue.now;
+        const since = Math.max(seen.since, steadyAt);
+        const from = isOwned ? since + ASKS_AGAIN_WITHIN_MS : Math.max(since, seen.ownedAt);
         if (queue.now - from > leaseMs + SETTLES_WITHIN_MS)
           judge.violate(`${entry.key} has been prepared at ${name} for longer than a lease and two seconds`);
       }
@@ -254,6 +288,7 @@ export class MembersWorld extends World<MemberProcess> {
     const { status, transactionId } = known;
     if (status === 'committed' || status === 'aborted') return;
     if (isPurged && status === 'unknown' && known.because === 'purged') return;
+    if (status === 'unknown' && known.because === 'undecidable' && this.isUndecidable(transactionId)) return;
     const isOwner = (one: MemberProcess): boolean => status === 'elsewhere' && one.ownEpoch === known.owner;
     if (this.living.some((one) => one !== process && isOwner(one))) return;
     this.judge.violate(`${transactionId}: ${process.label} says ${JSON.stringify(known)} at the end`);

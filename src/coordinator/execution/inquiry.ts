@@ -65,5 +65,9 @@ async function knownToLog(id: string, { log, ids }: InquiryParts): Promise<Known
   if (owner !== epoch) return { status: 'elsewhere', owner, address };
   // The branch decides, and the note of what it has decided is on its way to the log.
   if (!ids.isCurrent(id) || isRecorded) return { status: 'pending' };
-  return isPurged ? { status: 'unknown', because: 'purged' } : { status: 'aborted' };
+  if (isPurged) return { status: 'unknown', because: 'purged' };
+  // A server that has taken over may lack the outcome. The next write of this epoch compares its mark, and fails in that case.
+  const checked = await settled(() => shared.check());
+  if ('error' in checked || log.epoch !== epoch) return { status: 'unknown', because: 'log-unavailable' };
+  return { status: 'aborted' };
 }

@@ -323,7 +323,11 @@ export class SharedMemoryStore {
   failOver(lose: readonly string[] = []): void {
     this.timeline++;
     this.restart();
-    for (const tables of this.tables.values()) tables.lose(lose);
+    for (const tables of this.tables.values()) {
+      // A statement that is under way goes to the server that is gone.
+      for (const row of tables.epochs.values()) row.incarnation++;
+      tables.lose(lose);
+    }
   }
 
   /** What it holds now. @returns a function that starts the server again with that, as if it were restored from a backup. */
