@@ -86,6 +86,42 @@ describe('A call to another member', () => {
     expect(asked).toEqual({ kind: 'failed', problem, mayBeDone: true });
   });
 
+  it.each([
+    ['that names no member', undefined],
+    ['of another coordinator', { coordinator: 'till' }],
+    ['of another log', { logId: 'copy' }],
+    ['of another epoch', { epoch: 8 }],
+  ])('believes no answer %s', async (_, other) => {
+    const given = other === undefined ? {} : { ...self, ...other };
+    const transaction = { transaction: null, outcome: { transactionId: 'id', status: 'committed' } };
+    answer = (response) =>
+      response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ ...given, answer: transaction }));
+    const asked = await clientThatSees([{ epoch: 7, state: 'alive' }]).ask(
+      { epoch: 7, address },
+      { kind: 'find', transactionId: 'id' },
+    );
+    const problem = 'what answers at its address is not this member';
+    expect(asked).toEqual({ kind: 'failed', problem, mayBeDone: true });
+  });
+
+  it.each([301, 302, 303, 307, 308])('follows no redirect (%d), not even one to itself', async (status) => {
+    const found = { transaction: null, outcome: { transactionId: 'id', status: 'committed' } };
+    answer = (response) => {
+      const headers = { 'content-type': 'application/json' };
+      if (requests === 1)
+        response.writeHead(status, { ...headers, location: `${address}/elsewhere` }).end('{}');
+      else response.writeHead(200, headers).end(JSON.stringify({ ...self, answer: found }));
+    };
+    const asked = await clientThatSees([{ epoch: 7, state: 'alive' }]).ask(
+      { epoch: 7, address },
+      { kind: 'find', transactionId: 'id' },
+    );
+    expect(asked).toMatchObject({ kind: 'failed', mayBeDone: true });
+    expect(requests).toBe(1);
+  });
+
   it('believes a refusal of the member that it asks', async () => {
     answer = (response) =>
       response
