@@ -8,6 +8,7 @@ import { type Configuration, accessOf, applicationSchema, decisionLogOf } from '
 import { coordinatorOptionsSchema } from './coordinator/index.js';
 import type { Credential } from './operations/index.js';
 import { type Credentials, credentialsFrom } from './remote/index.js';
+import type { RestAtOptions } from './rest-at/index.js';
 import type { CredentialSource } from './server/index.js';
 
 /** Pairs of `name=URL`. */
@@ -63,6 +64,24 @@ export const coordinatorProgramSchema = applicationSchema
           'The token that the coordinator sends to hosts of participants. Of several lines in a file the first one is sent. It is needed ' +
           'with `PARTICIPANTS` and `PARTICIPANT_ORIGINS`.',
       }),
+    restAt: z
+      .enum(['off', 'tokens', 'open'])
+      .default('off')
+      .describe(
+        'Whether REST-AT is served at `/rest-at-coordinator/tx`. With `tokens`, it asks for a token of `CALLER_TOKENS` or ' +
+          '`PARTICIPANT_TOKENS`; with `open`, for none.',
+      ),
+    restAtOrigins: originsSchema
+      .optional()
+      .describe(
+        'The origins of the participants that REST-AT may call, separated by commas: `https://*.internal`. Without it none can enlist.',
+      ),
+    restAtUrl: z
+      .string()
+      .optional()
+      .describe(
+        'The URL at which others reach REST-AT, with its path. The default is that of each request, by its header Host.',
+      ),
     maxTimeoutMs: z
       .number()
       .int()
@@ -80,6 +99,7 @@ const RESERVED_NAMES = [
   'PARTICIPANT_TOKEN',
   'MEMBER_TOKEN',
   'DECISION_LOG',
+  'REST_AT',
 ];
 const PREFIX = 'DTC_';
 
@@ -93,6 +113,8 @@ export interface CoordinatorConfiguration extends Omit<Configuration, 'databases
   readonly maxTimeoutMs: number;
   /** Undefined if no participant is in another process. */
   readonly remote: RemoteConfiguration | undefined;
+  /** Undefined if REST-AT is not served. */
+  readonly restAt: RestAtOptions | undefined;
 }
 
 /** The participants in other processes. */
@@ -121,6 +143,7 @@ export function readCoordinatorConfiguration(environment: NodeJS.ProcessEnv): Co
   const access = given && gather(problems, () => accessOf(given));
   const decisionLog = given && gather(problems, () => decisionLogOf(given, true));
   const remote = given && gather(problems, () => remoteOf(given, environment));
+  const restAt = given && gather(problems, () => restAtOf(given, environment));
   if (given !== undefined) problems.push(...sharedTokensIn(given));
   if (remote !== undefined && remote.allow.length > 0 && decisionLog?.kind === 'memory')
     problems.push(
@@ -150,6 +173,7 @@ export function readCoordinatorConfiguration(environment: NodeJS.ProcessEnv): Co
     coordinator,
     maxTimeoutMs,
     remote,
+    restAt,
     callers: rotatedCredentials('CALLER_TOKENS', environment),
     participantHosts: rotatedCredentials('PARTICIPANT_TOKENS', environment),
     ...(serviceLinks.length > 0 && { serviceLinks }),
@@ -189,6 +213,51 @@ function remoteOf(
   }
   const file = environment[`COORDINATOR_TOKEN${FILE_SUFFIX}`];
   return { participants, allow, credentials: file === undefined ? coordinatorToken : credentialsFrom(file) };
+}
+
+/** @throws EnvironmentError when what is set has no meaning, or no caller has a token. */
+function restAtOf(
+  {
+    restAt,
+    restAtOrigins: allow,
+    restAtUrl: url,
+    maxTimeoutMs,
+    callerTokens = [],
+    participantTokens = [],
+  }: z.output<typeof coordinatorProgramSchema>,
+  environment: NodeJS.ProcessEnv,
+): RestAtOptions | undefined {
+  if (restAt === 'off') {
+    const names = [allow && 'REST_AT_ORIGINS', url && 'REST_AT_URL'].filter((name) => name !== undefined);
+    if (names.length === 0) return undefined;
+    throw new EnvironmentError([
+      `${names.join(' and ')}: has no meaning without REST_AT=tokens or REST_AT=open`,
+    ]);
+  }
+  const settings = { allow, url, maxTimeoutMs };
+  if (restAt === 'open') return { ...settings, callers: 'anyone' };
+  if (callerTokens.length + participantTokens.length === 0) {
+    throw new EnvironmentError([
+      'REST_AT: asks for tokens, and no caller has one; set CALLER_TOKENS or PARTICIPANT_TOKENS, or REST_AT=open for none',
+    ]);
+  }
+  const sources = ['CALLER_TOKENS', 'PARTICIPANT_TOKENS'].map((name) =>
+    rotatedCredentials(name, environment),
+  );
+  let lists: readonly (readonly Credential[])[] = [];
+  let all: readonly Credential[] = [];
+  return {
+    ...settings,
+    // The same list, until one of the two changes.
+    callers: () => {
+      const latest = sources.map((source) => source());
+      if (latest.some((list, index) => list !== lists[index])) {
+        lists = latest;
+        all = latest.flat();
+      }
+      return all;
+    },
+  };
 }
 
 function listIn(text: string): string[] {

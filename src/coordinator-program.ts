@@ -7,11 +7,15 @@ import { foundationOf, makeDecisionLog } from './app.module.js';
 import { type CoordinatorConfiguration, readCoordinatorConfiguration } from './coordinator-configuration.js';
 import { type DecisionLog, isSharedLog } from './coordinator/index.js';
 import { RegistrationFile, RemoteParticipantsModule } from './remote/index.js';
+import { RestAtModule } from './rest-at/index.js';
 import { CoordinatorServerModule } from './server/index.js';
 import { type Started, startProgram } from './start-application.js';
 
 /** Where callers and participants reach the coordinator. */
 const PREFIX = 'dtc';
+
+/** Where clients and participants of REST-AT reach it. */
+const REST_AT_PREFIX = 'rest-at-coordinator/tx';
 
 /** Beside the decisions. */
 const REGISTRATIONS = 'participants.json';
@@ -29,7 +33,7 @@ export class CoordinatorProgramModule {
   static forRoot(configuration: CoordinatorConfiguration, logs?: DestinationStream): DynamicModule {
     const log = makeDecisionLog(configuration.decisionLog);
     const { imports, providers } = foundationOf(configuration, logs, log);
-    const { access, callers, participantHosts, maxTimeoutMs } = configuration;
+    const { access, callers, participantHosts, maxTimeoutMs, restAt } = configuration;
     return {
       module: CoordinatorProgramModule,
       imports: [
@@ -43,6 +47,7 @@ export class CoordinatorProgramModule {
           maxTimeoutMs,
         }),
         ...remoteParticipants(configuration, log),
+        ...(restAt === undefined ? [] : [RestAtModule.forRoot({ ...restAt, prefix: REST_AT_PREFIX })]),
       ],
       providers,
     };
@@ -76,8 +81,12 @@ export function startCoordinator(environment: NodeJS.ProcessEnv): Promise<NestFa
 }
 
 function sentencesOf({ url }: Started, configuration: CoordinatorConfiguration): string[] {
+  const { restAt } = configuration;
   return [
     `Listening on ${url}, for callers and participants at /${PREFIX}, documentation at /docs, dashboard at /dashboard`,
+    ...(restAt === undefined
+      ? []
+      : [`REST-AT is at /${REST_AT_PREFIX}${restAt.callers === 'anyone' ? ', for everyone' : ''}`]),
     `Decisions are kept ${whereDecisionsAre({ configuration })}`,
   ];
 }
@@ -85,6 +94,7 @@ function sentencesOf({ url }: Started, configuration: CoordinatorConfiguration):
 function textOf({ url, participants }: Started, configuration: CoordinatorConfiguration): string {
   const rows = [
     ['Callers', `${url}/${PREFIX}`],
+    ...(configuration.restAt === undefined ? [] : [['REST-AT', `${url}/${REST_AT_PREFIX}`]]),
     ['Documentation', `${url}/docs`],
     ['Dashboard', `${url}/dashboard`],
     ['Participants', participants.join(', ') || 'none yet'],

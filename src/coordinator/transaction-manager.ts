@@ -4,6 +4,7 @@ import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { inquire } from './execution/inquiry.js';
 import { type Decision, inquiryAnswer } from './execution/inquiry-answer.js';
 import { outcomeNow } from './execution/outcomes.js';
+import { type KnownBranch, type PayloadChange, knownBranch } from './execution/payloads.js';
 import type { TransactionRecord } from './execution/records.js';
 import { CallerSignal } from './gate/caller-signal.js';
 import { type ReadRequest, branchAt, readRequest } from './gate/request.js';
@@ -263,6 +264,33 @@ export class TransactionManager {
     const transaction = this.runtime.registry.find(transactionId);
     if (transaction === undefined) throw new TransactionNotFoundError(transactionId);
     return this.runtime.executor.forget(transaction);
+  }
+
+  /**
+   * The branches of a transaction that this member has in memory, with their payloads: for participants whose payloads say where
+   * they are reached.
+   *
+   * @returns an empty list for a transaction that is not in memory.
+   * @internal
+   */
+  branchesOf(transactionId: string): readonly KnownBranch[] {
+    const transaction = this.runtime.registry.find(transactionId);
+    return transaction === undefined ? [] : transaction.branches.map(knownBranch);
+  }
+
+  /**
+   * Replaces the payload of a branch, since its participant is reached elsewhere now. A decision is delivered there at once.
+   *
+   * @returns a promise of whether the log has the new payload wherever it has the branch. It rejects when the log has not taken it:
+   * the decision is delivered with it all the same, but an earlier one comes back with the next start.
+   * @internal
+   */
+  replacePayload(transactionId: string, branchId: string, payload: unknown): Promise<PayloadChange> {
+    const transaction = this.runtime.registry.find(transactionId);
+    const branch = transaction?.branches.find((candidate) => candidate.branchId === branchId);
+    return branch === undefined
+      ? Promise.resolve('over')
+      : this.runtime.executor.replacePayload(branch, payload);
   }
 
   /** Makes the transaction of begin(), which is not begun yet. */

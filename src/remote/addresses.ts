@@ -39,7 +39,22 @@ export class AllowedAddresses {
 
   /** @throws AddressRefusedError when the address is none, or is not allowed. */
   check(address: string): URL {
-    const url = addressOf(address);
+    return this.admitted(addressOf(address));
+  }
+
+  /**
+   * As {@link check}, for the URL of one resource of a participant, which may have a query.
+   *
+   * @throws AddressRefusedError when it is no such URL, or is not allowed.
+   */
+  checkResource(address: string): URL {
+    const url = urlOf(address);
+    if (url.username !== '' || url.password !== '' || url.hash !== '')
+      throw new AddressRefusedError('it must have no user and no fragment');
+    return this.admitted(url);
+  }
+
+  private admitted(url: URL): URL {
     const isAllowed = this.entries.some(
       ({ protocol, host, port, isDomain }) =>
         url.protocol === protocol &&
@@ -57,15 +72,21 @@ export class AllowedAddresses {
  * @throws AddressRefusedError when it is no URL of HTTP, has other characters than those of a URL, or has a user, a query or a fragment.
  */
 export function addressOf(address: string): URL {
+  const url = urlOf(address);
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
+    throw new AddressRefusedError('it must have no user, no query and no fragment');
+  }
+  return url;
+}
+
+/** @throws AddressRefusedError when it is no URL of HTTP, or has other characters than those of a URL. */
+function urlOf(address: string): URL {
   // The parser drops line feeds and tabs, and the text is kept and logged as it came.
   const url = WRITTEN.test(address) && URL.canParse(address) ? new URL(address) : undefined;
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
     throw new AddressRefusedError(
       'it must be a URL of http or https, such as http://stock:3000/participants',
     );
-  }
-  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
-    throw new AddressRefusedError('it must have no user, no query and no fragment');
   }
   return url;
 }

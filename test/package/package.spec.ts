@@ -43,6 +43,7 @@ const OPTIONAL_PEERS_OF: Readonly<Record<string, readonly string[]>> = {
   './problem': [],
   './host': [],
   './remote': [],
+  './rest-at': [],
   './microservices': ['@nestjs/microservices'],
   './pino': ['pino'],
   './postgres': ['pg', '@types/pg'],

@@ -228,6 +228,15 @@ export class UnforcedRecords {
     this.note(transaction, () => this.logOf(transaction).progress(transaction));
   }
 
+  /**
+   * The payload of a branch was replaced in the record of an open transaction.
+   *
+   * @returns a promise that resolves when the log has it.
+   */
+  async replaced(transaction: TransactionRecord): Promise<void> {
+    await this.logOf(transaction).progress(transaction);
+  }
+
   /** A heuristic report outlives this process. No participant need be asked for it again. */
   reported(branch: BranchRecord): void {
     const { transaction, branchId, participant, heuristic } = branch;

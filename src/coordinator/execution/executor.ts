@@ -37,6 +37,7 @@ import { DecisionRecorder, UnforcedRecords } from './decision.js';
 import { Endings } from './endings.js';
 import type { Observers } from './observer.js';
 import { outcomeOf } from './outcomes.js';
+import { type PayloadChange, isInLog, isOver } from './payloads.js';
 import {
   type BranchRecord,
   CALL_PREPARE,
@@ -201,6 +202,24 @@ export class Executor implements TransactionExecutor {
     forgetHeuristics(transaction);
     this.endings.forgotten(transaction);
     return true;
+  }
+
+  /**
+   * The participant of a branch is reached elsewhere, as its new payload says. The decision is delivered with it at once.
+   *
+   * @returns a promise that rejects when the log, which has the former payload, has not taken the new one.
+   */
+  async replacePayload(branch: BranchRecord, payload: unknown): Promise<PayloadChange> {
+    const { transaction, participant } = branch;
+    // What is on its way to the log has the former payload.
+    if (awaitsRecord(transaction)) return 'later';
+    if (isOver(branch)) return 'over';
+    branch.payload = payload;
+    // Written before the attempt can end the transaction: the log never gets back a record that has ended.
+    const writing = isInLog(branch) ? this.records.replaced(transaction) : undefined;
+    if (participant.paused === undefined) void this.completion.retryNow(branch);
+    await writing;
+    return 'replaced';
   }
 
   /**

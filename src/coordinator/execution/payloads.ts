@@ -1,0 +1,55 @@
+import {
+  COMMITTING,
+  type TransactionState,
+  awaitsRecord,
+  includes,
+  isDecidedByBranch,
+  isUndecided,
+} from '../protocol/index.js';
+import type { BranchRecord } from './records.js';
+
+/** A branch with its payload. @internal */
+export interface KnownBranch {
+  readonly branchId: string;
+  /** The name of its participant. */
+  readonly participant: string;
+  /** Undefined after its end. */
+  readonly payload: unknown;
+  readonly state: TransactionState;
+  /** Whether nothing is asked of it any more. */
+  readonly isOver: boolean;
+}
+
+/**
+ * What has become of a new payload: it is in force (`replaced`), the branch is over (`over`), or a record with the former payload is
+ * on its way to the log, so that nothing was changed (`later`).
+ *
+ * @internal
+ */
+export type PayloadChange = 'replaced' | 'over' | 'later';
+
+export function knownBranch(branch: BranchRecord): KnownBranch {
+  const { branchId, participant, payload, transaction } = branch;
+  return {
+    branchId,
+    participant: participant.name,
+    payload,
+    state: transaction.stateName,
+    isOver: isOver(branch),
+  };
+}
+
+/** Whether nothing is asked of a branch any more. */
+export function isOver({ transaction, index, owes }: BranchRecord): boolean {
+  const { state, readOnly, refused } = transaction;
+  if (isUndecided(state) || awaitsRecord(transaction)) return includes(readOnly | refused, index);
+  return !owes;
+}
+
+/** Whether the log has a record with the payload of a branch that is not over. */
+export function isInLog({ transaction }: BranchRecord): boolean {
+  const { state, recordsAll } = transaction;
+  // The record names the branch that decides, and is there before the branch is asked.
+  if (isDecidedByBranch(transaction)) return recordsAll;
+  return state === COMMITTING;
+}
