@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { configDefaults, defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
@@ -40,6 +41,16 @@ function placeOf({ moduleId }: TestSpecification): number {
 export const shared = defineConfig({
   // A guard: providers are found by their emitted types, whatever transforms the tests.
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
+  // samples/services imports the library as a package.
+  resolve: {
+    alias: [
+      {
+        find: /^nestjs-dtc\/problem$/,
+        replacement: join(import.meta.dirname, 'src/operations/problem/index.ts'),
+      },
+      { find: /^nestjs-dtc\/(\w+)$/, replacement: join(import.meta.dirname, 'src/$1/index.ts') },
+    ],
+  },
   test: {
     globalSetup: ['test/temporary-files.ts'],
     setupFiles: ['test/setup.ts'],

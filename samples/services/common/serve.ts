@@ -1,0 +1,16 @@
+import 'reflect-metadata';
+import { ConsoleLogger, type DynamicModule } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+
+/** Starts a service. It ends on SIGTERM or SIGINT, when its calls are answered. */
+export async function serve(
+  module: DynamicModule,
+  { HOST, PORT }: { readonly HOST: string; readonly PORT: number },
+): Promise<void> {
+  const app = await NestFactory.create(module, { logger: new ConsoleLogger({ json: true }) });
+  app.enableShutdownHooks([], { useProcessExit: true });
+  await app.listen(PORT, HOST);
+  // For a process that has started this one, as `npm run start:services` does: it is told, and not outlived.
+  process.send?.({ url: await app.getUrl() });
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+}

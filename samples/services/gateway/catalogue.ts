@@ -1,0 +1,7 @@
+/** What is sold, and the prices in cents. */
+export const PRICES: Readonly<Record<string, number>> = {
+  keyboard: 5_990,
+  monitor: 24_900,
+  'usb-cable': 990,
+  'last-lamp': 3_450,
+};

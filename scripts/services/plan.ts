@@ -1,0 +1,90 @@
+import { join } from 'node:path';
+import { PARTICIPANTS } from './tokens.js';
+
+/** A process, and how it is started. */
+export interface ProcessPlan {
+  readonly name: string;
+  /** Where it listens. */
+  readonly url: string;
+  /** The file of its program. */
+  readonly program: string;
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+/** Everything that the processes of the shop have to know. */
+export interface ShopSettings {
+  readonly host: string;
+  /** A port for each of {@link NAMES}. */
+  readonly ports: readonly number[];
+  /** The URLs of the databases, by the variables of `startDatabasesOfMembers`. */
+  readonly databases: Readonly<Record<string, string>>;
+  /** The folder of the tokens: see `makeTokens`. */
+  readonly tokens: string;
+  /** The program of the coordinators. */
+  readonly coordinator: string;
+  /** Further variables of the coordinators. */
+  readonly coordinatorVariables?: NodeJS.ProcessEnv;
+}
+
+/** The processes, in the order of their ports. */
+export const NAMES = ['gateway', 'order', 'inventory', 'payment', 'coordinator-1', 'coordinator-2'] as const;
+
+export type ProcessName = (typeof NAMES)[number];
+
+const COORDINATORS = ['coordinator-1', 'coordinator-2'] as const;
+const SERVICES = join(import.meta.dirname, '../../samples/services');
+
+/** @returns the processes, by their names. */
+export function planOf(settings: ShopSettings): Readonly<Record<ProcessName, ProcessPlan>> {
+  const plans = NAMES.map((name) => [name, planFor(name, settings)] as const);
+  return Object.fromEntries(plans) as Record<ProcessName, ProcessPlan>;
+}
+
+/** @returns the processes in the order in which they start: each group needs those before it. */
+export function groupsOf(plans: Readonly<Record<ProcessName, ProcessPlan>>): readonly ProcessPlan[][] {
+  const [first, second] = COORDINATORS;
+  // The first coordinator makes the tables of the log.
+  return [[plans[first]], [plans[second], ...PARTICIPANTS.map((name) => plans[name]), plans.gateway]];
+}
+
+function planFor(name: ProcessName, settings: ShopSettings): ProcessPlan {
+  const { host, tokens, coordinator } = settings;
+  const isCoordinator = name.startsWith('coordinator');
+  const url = urlOf(name, settings);
+  const variables = isCoordinator
+    ? variablesOfCoordinator(name, settings)
+    : {
+        ADDRESS: url,
+        COORDINATORS: COORDINATORS.map((each) => urlOf(each, settings)).join(','),
+        ORDER_SERVICE: urlOf('order', settings),
+        DATABASE_URL: settings.databases[`${name.toUpperCase()}_DATABASE_URL`],
+        TOKENS: join(tokens, name),
+      };
+  return {
+    name,
+    url,
+    program: isCoordinator ? coordinator : join(SERVICES, name, 'main.js'),
+    environment: { ...process.env, ...variables, HOST: host, PORT: new URL(url).port },
+  };
+}
+
+function variablesOfCoordinator(name: ProcessName, settings: ShopSettings): NodeJS.ProcessEnv {
+  const { tokens, databases, coordinatorVariables } = settings;
+  return {
+    DTC_NAME: 'shop',
+    DTC_MEMBER_NAME: name,
+    DTC_MEMBER_ADDRESS: urlOf(name, settings),
+    DECISION_LOG: 'postgres',
+    DECISION_LOG_URL: databases['DECISION_LOG_URL'],
+    CALLER_TOKENS_FILE: join(tokens, 'coordinator/callers'),
+    PARTICIPANT_TOKENS_FILE: join(tokens, 'coordinator/participants'),
+    PARTICIPANT_ORIGINS: PARTICIPANTS.map((each) => urlOf(each, settings)).join(','),
+    COORDINATOR_TOKEN_FILE: join(tokens, 'coordinator/own'),
+    MEMBER_TOKENS_FILE: join(tokens, 'coordinator/member'),
+    ...coordinatorVariables,
+  };
+}
+
+function urlOf(name: ProcessName, { host, ports }: ShopSettings): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${ports[NAMES.indexOf(name)]}`;
+}
