@@ -1,0 +1,25 @@
+import { startCoordinator } from '../../src/coordinator-program.js';
+import { ParticipantRegistry } from '../../src/coordinator/index.js';
+import { endNotStarted } from '../../src/start-application.js';
+import { HoldPoint } from '../failover-demo/hold-point.js';
+
+/**
+ * A coordinator as it is, with a hold point around it. Its parent says `{ arm }` with the number of a scene, and
+ * `{ release: true }`. The coordinator answers `{ armed }`, and `{ held, scene }` with the id of a transaction that is decided, and of
+ * which payment has not been told.
+ */
+process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+let point: HoldPoint | undefined;
+try {
+  const app = await startCoordinator(process.env);
+  process.on('message', ({ arm, release }: { arm?: number; release?: true }) => {
+    if (release === true) point?.release();
+    if (arm === undefined) return;
+    point = HoldPoint.install(app.get(ParticipantRegistry));
+    point.arm((held) => process.send?.({ held, scene: arm }));
+    process.send?.({ armed: arm });
+  });
+  process.send?.({ url: await app.getUrl() });
+} catch (error) {
+  endNotStarted(error);
+}

@@ -1,0 +1,97 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { OrderLine } from '../../samples/services/contract.js';
+
+/** The pause before a customer asks again, in milliseconds. */
+const PAUSE_MS = 150;
+/** Longer than the gateway takes for any answer. */
+const LOST_AFTER_MS = 20_000;
+
+/** What the gateway has answered to a request of a customer. */
+export interface Answer {
+  readonly to: 'place' | 'cancel';
+  readonly status: number;
+  /** When the request was sent, in milliseconds. */
+  readonly sentAt: number;
+  /** When it was answered. */
+  readonly at: number;
+  readonly orderId?: string | undefined;
+  readonly transactionId?: string | undefined;
+  readonly code?: string | undefined;
+  readonly reasonCode?: string | undefined;
+}
+
+/** One order of a customer, who keeps its key, and every answer. */
+export class ShopOrder {
+  readonly answers: Answer[] = [];
+  /** How many requests were never answered. */
+  lost = 0;
+
+  /** @param key is sent with every request for this order. */
+  constructor(
+    readonly key: string,
+    readonly customer: string,
+    readonly lines: readonly OrderLine[],
+  ) {}
+
+  get isConfirmed(): boolean {
+    return this.has('place', [201]);
+  }
+
+  get isCancelled(): boolean {
+    return this.has('cancel', [200, 409]);
+  }
+
+  /** Sends the order once. */
+  place(gateway: string): Promise<Answer | undefined> {
+    const { customer, lines, key } = this;
+    return this.send('place', `${gateway}/orders`, {
+      headers: { 'Content-Type': 'application/json', 'Idempotency-Key': key },
+      body: JSON.stringify({ customer, lines }),
+    });
+  }
+
+  /**
+   * Sends the order with its key until it is confirmed.
+   *
+   * @param signal ends it: then the order may not be confirmed.
+   */
+  async placeUntilConfirmed(gateway: string, signal: AbortSignal): Promise<void> {
+    for (; !this.isConfirmed && !signal.aborted; await delay(PAUSE_MS)) await this.place(gateway);
+  }
+
+  /** Cancels the confirmed order, until it is known to be cancelled. */
+  async cancelUntilCancelled(gateway: string, signal: AbortSignal): Promise<void> {
+    const orderId = this.answers.find(({ status }) => status === 201)?.orderId;
+    const url = `${gateway}/orders/${orderId}/cancellation`;
+    for (; !this.isCancelled && !signal.aborted; await delay(PAUSE_MS)) await this.send('cancel', url, {});
+  }
+
+  private has(to: Answer['to'], statuses: readonly number[]): boolean {
+    return this.answers.some((answer) => answer.to === to && statuses.includes(answer.status));
+  }
+
+  private async send(to: Answer['to'], url: string, request: RequestInit): Promise<Answer | undefined> {
+    const sentAt = performance.now();
+    try {
+      const signal = AbortSignal.timeout(LOST_AFTER_MS);
+      const response = await fetch(url, { ...request, method: 'POST', signal });
+      const { orderId, transactionId, code, reasonCode } = (await response.json()) as Partial<Answer>;
+      const { status } = response;
+      const answer = {
+        to,
+        status,
+        sentAt,
+        at: performance.now(),
+        orderId,
+        transactionId,
+        code,
+        reasonCode,
+      };
+      this.answers.push(answer);
+      return answer;
+    } catch {
+      this.lost++;
+      return undefined;
+    }
+  }
+}
