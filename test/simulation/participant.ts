@@ -43,8 +43,8 @@ function never(): Promise<never> {
 /**
  * A participant in a process of its own: books and guard records that survive a crash, and calls at work that do not.
  * With a guard it takes whatever the network does. Without one it leans on two things that the rules leave to it, and
- * that its connection grants it: a prepare is delivered once, and its caller hears of it when its work has ended, or
- * when the process has. Then a rollback that overtakes a prepare is followed by another one.
+ * that its connection grants it: a prepare, or a commit in one phase, is delivered once, and the caller of a prepare hears of it
+ * when its work has ended, or when the process has. Then a rollback that overtakes a prepare is followed by another one.
  */
 export class Participant {
   readonly account: Account;
@@ -199,16 +199,26 @@ export class Participant {
     this.throwIf('participant throws after its effect');
   }
 
-  /** Asked again, it answers as it did: the entry is its memory. */
+  /**
+   * Asked again, it answers as it did: the entry is its memory. Without a guard it remembers no refusal, and relies on the number
+   * of the attempt: asked again about what it has not done, it does nothing, and leaves a mark against a first attempt that comes late.
+   */
   private async commitOnePhase(message: Message, timeoutMs: number): Promise<unknown> {
-    const { key, transactionId, branchId, payload } = message;
+    const { key, transactionId, branchId, payload, attempt } = message;
     const { faults, random } = this.world;
+    const { isGuarded } = this.traits;
     await this.takeTime(timeoutMs);
     this.throwIf('participant throws before its effect');
     const entry = this.account.entryOf(key, transactionId, branchId, payload.amount);
     if (entry.state === 'none') {
-      if (faults.strikes('participant refuses') || !this.account.reserve(entry)) this.refuse(entry, 'NO');
-      else this.account.commit(entry);
+      if (!isGuarded && attempt > 1) {
+        entry.state = 'refused';
+      } else if (faults.strikes('participant refuses') || !this.account.reserve(entry)) {
+        this.refuse(entry, 'NO');
+        if (!isGuarded) entry.state = 'none';
+      } else {
+        this.account.commit(entry);
+      }
     }
     await this.mayCrash();
     this.throwIf('participant throws after its effect');

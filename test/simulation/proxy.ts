@@ -56,8 +56,9 @@ export class Proxy implements TransactionParticipant {
     const { promise, resolve, reject } = Promise.withResolvers<never>();
     const call = this.makeCall(method, message, timeoutMs, resolve, reject);
     // What a participant without a guard may rely on: see there.
-    const isOnce = method === 'prepare' && !this.participant.traits.isGuarded;
-    if (branch !== undefined && method === 'prepare' && this.participant.traits.heedsSignals && !isOnce)
+    const { isGuarded, heedsSignals } = this.participant.traits;
+    const isOnce = method === 'prepare' && !isGuarded;
+    if (branch !== undefined && method === 'prepare' && heedsSignals && !isOnce)
       this.giveUpWith(branch, reject);
     if (faults.strikes('request lost')) {
       this.note(method, message, 'is lost');
@@ -67,7 +68,7 @@ export class Proxy implements TransactionParticipant {
     queue.after(network.delayMs(timeoutMs), () => this.participant.receive(call));
     if (isOnce) return promise;
     if (faults.strikes('connection cut while the request travels')) call.broken();
-    if (faults.strikes('message repeated')) {
+    if (faults.strikes('message repeated') && (isGuarded || method !== 'commitOnePhase')) {
       const repeat = this.makeCall(method, message, timeoutMs, resolve, reject);
       queue.after(network.delayMs(timeoutMs), () => this.participant.receive(repeat));
     }
