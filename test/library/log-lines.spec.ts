@@ -94,24 +94,19 @@ describe("lines through Nest's logger", () => {
     expect(lines()).toEqual([['log', 'transaction committed', fields]]);
   });
 
-  it('a refusal is a warning with participant and code, beside the line of the end', async () => {
+  it('a refusal is told by the line of the end alone, with participant, code and reason', async () => {
     participant('a', { prepare: { refuse: 'SOLD_OUT', reason: 'none left' } });
     participant('b', {});
 
     const transactionId = await run('a', 'b');
 
-    const common = { transactionId, name: 'sale' };
     expect(lines()).toEqual([
-      [
-        'warn',
-        'prepare refused: none left',
-        { ...common, branchId: 'a', participant: 'a', attempt: 0, code: 'SOLD_OUT' },
-      ],
       [
         'log',
         'transaction aborted',
         {
-          ...common,
+          transactionId,
+          name: 'sale',
           outcome: 'aborted',
           durationMs: 0,
           cause: 'refused',

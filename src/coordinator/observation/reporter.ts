@@ -42,10 +42,16 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   }
 
   prepareFailed(branch: BranchRecord, cause: 'refused' | 'failed' | 'timed-out', message: string): void {
-    if (cause === 'refused') this.statistics.refusals++;
-    else if (cause === 'timed-out') this.statistics.timeouts++;
     const code = branch.refusal?.code;
-    this.warn(branch, `prepare ${cause}: ${message}`, code === undefined ? {} : { code });
+    const more = code === undefined ? {} : { code };
+    if (cause === 'refused') {
+      this.statistics.refusals++;
+      // It decides its transaction, whose line at the end says which participant has refused, and why.
+      this.debug(branch, `prepare refused: ${message}`, more);
+      return;
+    }
+    if (cause === 'timed-out') this.statistics.timeouts++;
+    this.warn(branch, `prepare ${cause}: ${message}`, more);
   }
 
   /**
@@ -55,10 +61,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   lateAnswer(branch: BranchRecord, problem?: PrepareProblem): void {
     this.statistics.lateAnswers++;
     if (problem === undefined || problem.isCancellation) {
-      this.safely(() => {
-        if (!this.lines.isDebugEnabled()) return;
-        this.logger.debug(new LogLine('prepare was answered after the abort', fieldsOf(branch)));
-      });
+      this.debug(branch, 'prepare was answered after the abort');
       return;
     }
     const { cause, message, code } = problem;
@@ -192,6 +195,13 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
 
   onApplicationShutdown(): void {
     this.safely(() => this.lines.flush());
+  }
+
+  private debug(branch: BranchRecord, message: string, more: object = {}): void {
+    this.safely(() => {
+      if (!this.lines.isDebugEnabled()) return;
+      this.logger.debug(new LogLine(message, { ...fieldsOf(branch), ...more }));
+    });
   }
 
   private warn(branch: BranchRecord, message: string, more: object = {}): void {
