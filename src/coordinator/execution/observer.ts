@@ -322,7 +322,6 @@ export class Observers {
   private async tell(participant: RegisteredParticipant, method: string, call: () => unknown): Promise<void> {
     const told = await settled(call);
     if (!('error' in told)) return;
-    participant.defects++;
     this.observer.userCodeFailed?.(`${method}() of "${participant.name}" failed: ${messageOf(told.error)}`);
   }
 }

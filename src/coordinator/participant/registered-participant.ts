@@ -98,8 +98,6 @@ export class RegisteredParticipant {
   /** Whether it wants to know when a branch starts and ends. */
   hearsStarts!: boolean;
   hearsEnds!: boolean;
-  /** How often it threw an error from such a call. */
-  defects = 0;
   /** Its place in the order of registration, in which participants prepare one after the other. */
   rank = 0;
   /** Limits how many branches it prepares at once; undefined if it declares no capacity. */
