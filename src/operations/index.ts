@@ -9,6 +9,7 @@ export type {
 } from './access/access.js';
 export { ForbiddenError, UnauthenticatedError } from './access/access-errors.js';
 export { CoordinatorHealthIndicator } from './coordinator-health.indicator.js';
+export { DASHBOARD_FOLDER } from './dashboard.controller.js';
 export { CoordinatorMetrics } from './metrics/coordinator-metrics.js';
 export { MetricsModule } from './metrics/metrics.module.js';
 export { MemberUnreachableError, OutcomeUnknownError } from './members/member-errors.js';

@@ -205,7 +205,15 @@ function configured(
   const guarded = GUARDED_ROUTES.map(([path, controller]) => routesAt(`${base}/${path}`, controller));
   const open = OPEN_ROUTES.map(([path, controller]) => routesAt(`${base}/${path}`, controller));
   decorateAll(open, decorators);
+  let isAuthorized: boolean | undefined;
   const checked = provideChecked(({ authorize }) => {
+    isAuthorized ??= authorize !== undefined;
+    // What a decorator writes stays on the routes, and all applications with this module object share them.
+    if (decorators.length > 0 && isAuthorized !== (authorize !== undefined)) {
+      throw new InvalidOptionsError('OperationsModule', [
+        'one module object is used in two applications, one with authorize and one without: call forRootAsync() once for each application',
+      ]);
+    }
     // A guard that authorize calls reads the metadata too, and would let every caller pass.
     if (authorize === undefined) decorateAll(guarded, decorators);
   });

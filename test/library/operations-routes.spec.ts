@@ -320,6 +320,44 @@ describe('The answer of the check of an application', () => {
     answer = { name: 'anna', role: 'reader' };
     expect((await request(server).get('/api/audit')).body).toEqual({ entries: [], nextCursor: null });
   });
+
+  it.each([undefined, null, '', 7])(
+    'refuses an operator who has the name %j with 403, and says why',
+    async (name) => {
+      answer = { name, role: 'operator' };
+      const server = app.getHttpServer() as string;
+      const { status, body } = await request(server)
+        .post('/api/participants/shop/pause')
+        .send({ reason: 'repair' });
+
+      expect([status, body]).toMatchObject([403, { code: 'DTC_FORBIDDEN' }]);
+      expect((body as { detail: string }).detail).toMatch(
+        /nothing was done\. The audit trail needs a name.*let it return \{ name, role \}/,
+      );
+      expect((await request(server).get('/api/audit')).body).toEqual({ entries: [], nextCursor: null });
+    },
+  );
+});
+
+describe('One module object of forRootAsync in two applications', () => {
+  it('does not open the routes of the one whose guard is in authorize: the second start is refused', async () => {
+    const answers: object[] = [
+      { readers: 'anyone' },
+      { authorize: () => ({ name: 'admin', role: 'operator' }) },
+    ];
+    const operations = OperationsModule.forRootAsync({
+      decorators: [Public()],
+      useFactory: () => answers.shift()!,
+    });
+    const first = await start(PLATFORMS[0]![1], operations, false);
+    try {
+      await expect(start(PLATFORMS[0]![1], operations, false)).rejects.toThrow(
+        /one module object is used in two applications.*call forRootAsync\(\) once for each application/,
+      );
+    } finally {
+      await first.close();
+    }
+  });
 });
 
 describe.each([

@@ -9,7 +9,11 @@ export class UnauthenticatedError extends CoordinatorError {
 export class ForbiddenError extends CoordinatorError {
   readonly code = 'DTC_FORBIDDEN';
 
-  constructor(readonly caller: string) {
-    super(`${caller} may not do this, so nothing was done. Acting needs the rights of an operator.`);
+  /** @param because why, in a sentence. @default the caller lacks the rights of an operator */
+  constructor(
+    readonly caller: string,
+    because = 'Acting needs the rights of an operator.',
+  ) {
+    super(`${caller} may not do this, so nothing was done. ${because}`);
   }
 }

@@ -83,7 +83,7 @@ export class AccessGuard implements CanActivate {
 /**
  * @param answer what the check of the application has returned. Its type is a promise of the application, so it is checked.
  * @returns the caller that the application admits.
- * @throws ForbiddenError when it admits no caller, or a reader where an operator is needed.
+ * @throws ForbiddenError when it admits no caller, a reader where an operator is needed, or an operator without a name.
  */
 function admitted(answer: unknown, needed: Role): Caller {
   const { name, role } = (typeof answer === 'object' && answer !== null ? answer : {}) as Partial<
@@ -94,8 +94,9 @@ function admitted(answer: unknown, needed: Role): Caller {
     throw new ForbiddenError(known ?? 'This caller');
   }
   if (needed === 'operator' && known === null) {
-    throw new TypeError(
-      'The option authorize of OperationsModule let in an operator without a name. The audit trail needs one: return { name, role }.',
+    throw new ForbiddenError(
+      'This operator',
+      'The audit trail needs a name, and the option authorize of OperationsModule has given none: let it return { name, role }.',
     );
   }
   return { name: known, role };

@@ -39,6 +39,25 @@ describe('An error is answered', () => {
     });
   });
 
+  it('by a type and a title of its own, if it has them', () => {
+    const type = 'https://shop.example/problems/sold-out';
+    const exception = new ProblemException({
+      type,
+      title: 'Sold out',
+      status: 409,
+      code: 'SOLD_OUT',
+      detail: 'No.',
+    });
+
+    expect(problemOf(exception)).toEqual({
+      type,
+      title: 'Sold out',
+      status: 409,
+      code: 'SOLD_OUT',
+      detail: 'No.',
+    });
+  });
+
   it.each([
     ['DTC_OVERLOADED', 503],
     ['DTC_SERVER_BUSY', 503],

@@ -49,7 +49,12 @@ export interface Problem {
 export class ProblemException extends HttpException {
   readonly problem: Problem;
 
-  constructor(problem: Omit<Problem, 'type' | 'title'>) {
+  /**
+   * @param problem what is answered.
+   * @param problem.type a URI of the kind of problem. @default 'about:blank'
+   * @param problem.title what the kind is called. @default the words for the status
+   */
+  constructor(problem: Omit<Problem, 'type' | 'title'> & Partial<Pick<Problem, 'type' | 'title'>>) {
     super(problem.detail, problem.status);
     this.problem = { ...untyped(problem.status), ...problem };
   }
