@@ -13,6 +13,9 @@ const LONGEST = [
   'model/model.spec.ts',
 ];
 
+/** They start brokers that take their time: `npm run test:ci` has them. */
+const LONGER = process.env['TRANSPORTS'] === 'all' ? [] : ['test/transports/longer/**'];
+
 /**
  * They test units in memory. The files that one worker runs share their modules, so that these are loaded once. A test that
  * changes what is global to a process belongs elsewhere.
@@ -77,7 +80,7 @@ export default defineConfig({
           name: 'tests',
           include: ['test/**/*.spec.ts', 'samples/**/*.spec.ts'],
           // The sample with Prisma has packages of its own: `npm run test:ci` tests it.
-          exclude: [...configDefaults.exclude, ...PROOF, ...UNITS, 'samples/prisma/**'],
+          exclude: [...configDefaults.exclude, ...PROOF, ...UNITS, ...LONGER, 'samples/prisma/**'],
           // Most of them wait for something else, a database or a browser, most of the time.
           maxWorkers: 2,
           sequence: { groupOrder: 0 },

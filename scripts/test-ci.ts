@@ -54,6 +54,11 @@ const RUNGS: readonly Rung[] = [
     command: ['npx', 'vitest', 'run', 'test/postgres/log/failover'],
     environment: { LOG_FAILOVERS: 'all' },
   },
+  {
+    name: 'transports',
+    command: ['npx', 'vitest', 'run', 'test/transports'],
+    environment: { TRANSPORTS: 'all' },
+  },
   { name: 'jest', command: ['node', 'scripts/package/jest.ts'] },
   { name: 'prisma', command: ['node', 'scripts/package/prisma.ts'] },
   { name: 'mutants', command: ['npm', 'run', 'test:mutants', '--', '--sample', '8', '--seed', SEED] },

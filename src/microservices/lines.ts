@@ -15,6 +15,7 @@ import { type Observable, NEVER, filter } from 'rxjs';
 import type { CallsRequest } from './frames.js';
 import { GRPC_HOST, GRPC_METHOD, GRPC_SERVICE } from './grpc-host.js';
 import type { GrpcClientOptions, MicroserviceClientOptions } from './options.js';
+import { CarefulClientRedis } from './redis-clients.js';
 
 /** One connection to a host, or to the broker before it, as a client of Nest keeps it. */
 export interface Line {
@@ -82,12 +83,12 @@ function natsLine({ options, ...rest }: NatsOptions, pattern: string): Line {
   };
 }
 
-function redisLine(options: RedisOptions, pattern: string): Line {
-  const client = proxyOf(options);
+function redisLine({ options }: RedisOptions, pattern: string): Line {
+  const client = new CarefulClientRedis(options);
   return {
     open: (request) => client.send(pattern, request),
     lost: lostBy(client),
-    close: async () => client.close() as Promise<void>,
+    close: () => client.close(),
   };
 }
 
@@ -137,8 +138,8 @@ function proxyOf(options: ClientOptions): ClientProxy {
   return ClientProxyFactory.create(options as TcpClientOptions);
 }
 
-function lostBy(client: ClientProxy): Observable<unknown> {
-  return client.status.pipe(filter((status) => LOST.has(status)));
+function lostBy({ status }: { readonly status: Observable<string> }): Observable<unknown> {
+  return status.pipe(filter((state) => LOST.has(state)));
 }
 
 /** @returns undefined when the client is not connected: there is nothing to destroy then. */

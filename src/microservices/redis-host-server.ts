@@ -1,4 +1,5 @@
-import { ServerRedis } from '@nestjs/microservices';
+import { type RedisOptions, ServerRedis } from '@nestjs/microservices';
+import { careful } from './redis-clients.js';
 
 /** A key of an answered message is dropped after this time. The replicas receive a message at nearly the same moment. */
 const TAKEN_MS = 60_000;
@@ -19,6 +20,16 @@ interface RedisCommands {
  * @publicApi
  */
 export class RedisHostServer extends ServerRedis {
+  /** @param options as for `Transport.REDIS`. It goes on to connect, twice a second, unless `retryAttempts` says otherwise. */
+  constructor(options: NonNullable<RedisOptions['options']> = {}) {
+    super({ retryAttempts: Number.MAX_SAFE_INTEGER, retryDelay: 500, ...options });
+  }
+
+  /** @internal */
+  override async createRedisClient(): Promise<unknown> {
+    return careful(await super.createRedisClient());
+  }
+
   /** @internal */
   override async handleMessage(
     channel: string,

@@ -10,6 +10,8 @@ import type { Replica, Rig, StrangeCall } from './rig.js';
 
 /** For prepares that no host answers. */
 const SHORT_MS = 400;
+/** For a broker that compiles a part of itself when it starts for the first time. */
+export const START_MS = 180_000;
 /** A coordinator tries again soon, and does not give up. */
 const PATIENT = { retryBaseMs: 10, retryCapMs: 40, recoveryIntervalMs: 100, prepareTimeoutMs: 10_000 };
 const LIMITS = { completionTimeoutMs: 1_000, maxAttempts: 1_000 };
@@ -20,13 +22,16 @@ interface SentCall {
 }
 
 /** @returns the message of these calls of one run, as JSON. */
-function messageOf(calls: readonly object[], { participant = 'stock', epoch = 1, version = 1 } = {}): string {
+export function messageOf(
+  calls: readonly object[],
+  { participant = 'stock', epoch = 1, version = 1 } = {},
+): string {
   const { name, logId, token } = runOf({ epoch });
   return JSON.stringify({ version, participant, run: { name, logId, epoch, token, durable: true }, calls });
 }
 
 /** @returns every answer to a message, in the order in which they have come. */
-async function ask(
+export async function ask(
   transport: ParticipantTransport,
   message: string,
   { timeLeftMs = 10_000, kind = 'work' }: { timeLeftMs?: number; kind?: CallKind } = {},
@@ -37,8 +42,8 @@ async function ask(
 }
 
 let sequence = 0;
-const nextId = (epoch = 1): string => idOf('shop', epoch, ++sequence);
-const call = (method: string, transactionId: string, given: object = {}): object => ({
+export const nextId = (epoch = 1): string => idOf('shop', epoch, ++sequence);
+export const call = (method: string, transactionId: string, given: object = {}): object => ({
   method,
   transactionId,
   branchId: 'stock',
@@ -51,15 +56,25 @@ const call = (method: string, transactionId: string, given: object = {}): object
 const openSockets = (): number =>
   process.getActiveResourcesInfo().filter((resource) => resource.startsWith('TCP')).length;
 
-/** The requirements for every transport, over a real connection and through its real broker. */
-export function transportConformance(rig: Rig): void {
-  describe(`${rig.name} between coordinators and hosts`, () => {
+/**
+ * The requirements for every transport, over a real connection and through its real broker.
+ *
+ * @param isInstalled whether its broker is there. @default true
+ */
+export function transportConformance(rig: Rig, isInstalled = true): void {
+  describe.runIf(isInstalled)(`${rig.name} between coordinators and hosts`, () => {
     /** What the process has logged. */
     const lines: string[] = [];
-    beforeAll(async () => {
-      await rig.start();
+    let isOpen = true;
+    const close = async (): Promise<void> => {
+      if (isOpen) await rig.close();
+      isOpen = false;
+    };
+    beforeAll(() => rig.start(), START_MS);
+    afterAll(async () => {
+      Logger.overrideLogger(false);
+      await close();
     });
-    afterAll(() => Logger.overrideLogger(false));
     const listen = (): void => {
       const write = (...parts: unknown[]): number => lines.push(parts.map(String).join(' '));
       Logger.overrideLogger({ log: write, error: write, warn: write, debug: write, verbose: write });
@@ -70,8 +85,16 @@ export function transportConformance(rig: Rig): void {
     describe('with a host that keeps to no rule', () => {
       withStrangeHost(rig, listen);
     });
+    it(`ends a message ${rig.missesHost === true ? 'when its time is over' : 'at once'} if no host is there`, async () => {
+      const transport = rig.transport();
+      const timeLeftMs = rig.missesHost === true ? SHORT_MS : 30_000;
+      const sent = ask(transport, messageOf([call('prepare', nextId())]), { timeLeftMs });
+      const error = await sent.then(String, String);
+      expect(error).toMatch(rig.missesHost === true ? /no answer within/ : /^Error: (?!no answer within)/);
+      await transport.close();
+    });
     it('leaves no connection open, and no token in a log', async () => {
-      await rig.close();
+      await close();
       await expect.poll(openSockets).toBe(0);
       expect(lines.join('\n')).not.toContain(TOKEN);
     });
@@ -243,13 +266,17 @@ function withReplicas(rig: Rig, listen: () => void): void {
 
   it('carries many transactions at once to both replicas, each with one effect', async () => {
     const before = replicas.map((replica) => replica.calls());
-    const outcomes = await Promise.all(Array.from({ length: 60 }, () => status()));
-    expect(new Set(outcomes)).toEqual(new Set(['committed']));
-    expect(books.stock.balance - balances[0]).toBe(60);
-    expect([books.stock.of('prepare'), books.stock.of('commit')]).toEqual([60, 60]);
+    const rounds = 20;
+    for (let round = 0; round < rounds; round++) {
+      const outcomes = await Promise.all([status(), status(), status()]);
+      expect(new Set(outcomes)).toEqual(new Set(['committed']));
+    }
+    expect(books.stock.balance - balances[0]).toBe(3 * rounds);
+    expect([books.stock.of('prepare'), books.stock.of('commit')]).toEqual([3 * rounds, 3 * rounds]);
     const served = replicas.map((replica, index) => replica.calls() - before[index]!);
-    expect(Math.min(...served)).toBeGreaterThan(0);
-    expect(served[0]! + served[1]!).toBeLessThan(2 * 240);
+    if (rig.isBalanced !== false) expect(Math.min(...served)).toBeGreaterThan(0);
+    // No replica does what the other one does: each call is served once, and a recovery pass may come between.
+    expect(served[0]! + served[1]!).toBeLessThan(2 * 12 * rounds);
   });
 
   it('does no harm with a message that comes twice, or long after its transaction', async () => {
@@ -267,6 +294,14 @@ function withReplicas(rig: Rig, listen: () => void): void {
     expect(books.stock.prepared.size).toBe(0);
   });
 
+  it('refuses a prepare that comes after its rollback', async () => {
+    const id = nextId();
+    expect(await ask(transport, messageOf([call('rollback', id)]))).toEqual([{ id: 0, kind: 'done' }]);
+    const [late] = await ask(transport, messageOf([call('prepare', id)]));
+    expect(late).toMatchObject({ kind: 'vote', vote: { vote: 'abort' } });
+    expect(books.stock.calls).toEqual([]);
+  });
+
   it('ends a message whose time is over, while decisions go on', async () => {
     const gate = Promise.withResolvers<undefined>();
     books.stock.scripts.prepare = () => gate.promise;
@@ -281,9 +316,19 @@ function withReplicas(rig: Rig, listen: () => void): void {
     await ask(transport, messageOf([call('rollback', id)]));
   });
 
-  it('connects again after its connections were cut', async () => {
+  it('ends the messages in flight when its connections are cut, and connects again', async () => {
+    const gate = Promise.withResolvers<undefined>();
+    books.stock.scripts.prepare = () => gate.promise;
+    const id = nextId();
+    const running = ask(transport, messageOf([call('prepare', id)])).then(String, String);
+    await expect.poll(() => books.stock.of('prepare')).toBe(1);
     await rig.cut();
-    await expect.poll(() => status(2_000)).toBe('committed');
+    const error = await running;
+    expect(error).toContain('Error');
+    expect(error).not.toContain('no answer within');
+    gate.resolve(undefined);
+    await expect.poll(() => status(2_000), { timeout: 20_000 }).toBe('committed');
+    await ask(transport, messageOf([call('rollback', id)]));
   });
 
   it('aborts what a host was at work on when it stopped, and goes on when it is back', async () => {
@@ -301,15 +346,19 @@ function withReplicas(rig: Rig, listen: () => void): void {
 
   it.runIf(rig.broker)('delivers a decision after its broker has restarted', async () => {
     const broker = rig.broker!;
+    const stopped = Promise.withResolvers<void>();
     books.stock.scripts.commit = async () => {
       delete books.stock.scripts.commit;
       await broker.stop();
+      stopped.resolve();
       throw new Error('the broker has stopped');
     };
-    expect(['committed', 'pending']).toContain(await status());
+    const first = status();
+    await stopped.promise;
     expect(await status(SHORT_MS)).toBe('aborted');
     await broker.start();
     await expect.poll(() => books.stock.balance - balances[0], { timeout: 20_000 }).toBe(1);
+    expect(['committed', 'pending']).toContain(await first);
     await expect.poll(() => status(2_000), { timeout: 20_000 }).toBe('committed');
   });
 

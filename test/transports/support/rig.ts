@@ -50,6 +50,10 @@ export interface StrangeCall {
 export interface Rig {
   readonly name: string;
   readonly broker?: Broker;
+  /** Whether a message waits until its time is over when no host is there. */
+  readonly missesHost?: boolean;
+  /** False when chance decides which replica serves, or speed. */
+  readonly isBalanced?: boolean;
   start(): Promise<void>;
   /** Starts one more replica of the host. */
   host(participants: readonly Type[], options: HostOptions): Promise<Replica>;

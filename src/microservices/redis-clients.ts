@@ -1,0 +1,29 @@
+import { ClientRedis, type RedisOptions } from '@nestjs/microservices';
+import { watched } from './watched.js';
+
+/** Without it, a dead connection would be found after minutes: a command that waits longer breaks it. */
+const REDIS_DEFAULTS = { socketTimeout: 10_000 };
+
+/** The clients of one kind of call over Redis. */
+export class CarefulClientRedis extends ClientRedis {
+  constructor(options: NonNullable<RedisOptions['options']> = {}) {
+    super({ ...REDIS_DEFAULTS, ...options });
+  }
+
+  override async createClient(): Promise<unknown> {
+    return careful(await super.createClient());
+  }
+}
+
+/** A client whose failing commands end neither the process nor the wait at a stop. */
+export function careful(client: unknown): unknown {
+  const { disconnect } = client as { disconnect: () => void };
+  // A server that is away would be waited for.
+  const quit = async (): Promise<void> => disconnect.call(client);
+  return watched(Object.assign(client as object, { quit }), [
+    'publish',
+    'subscribe',
+    'unsubscribe',
+    'psubscribe',
+  ]);
+}

@@ -1,0 +1,63 @@
+import { type Channel, connect } from 'amqplib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MemoryReplicaGuardStore } from '../../../src/host/index.js';
+import { Books, ledgerOf } from '../../remote/support/ledger.js';
+import { rabbitMqRig } from '../support/broker-rigs.js';
+import { isInstalled } from '../support/brokers.js';
+import { START_MS, ask, call, messageOf, nextId, transportConformance } from '../support/conformance.js';
+import type { Replica } from '../support/rig.js';
+
+const installed = isInstalled('rabbitmq-server');
+
+transportConformance(rabbitMqRig(), installed);
+
+describe.runIf(installed)('The queue of a host at RabbitMQ', () => {
+  const rig = rabbitMqRig();
+  const books = new Books();
+  let observer: Awaited<ReturnType<typeof connect>>;
+  let channel: Channel;
+  let host: Replica | undefined;
+
+  beforeAll(async () => {
+    await rig.start();
+    observer = await connect(`amqp://127.0.0.1:${rig.broker!.port}`);
+    channel = await observer.createChannel();
+    await channel.assertQueue(rig.queue);
+  }, START_MS);
+  afterAll(async () => {
+    await observer.close();
+    await host?.stop();
+    await rig.close();
+  });
+  const waiting = (): Promise<number> =>
+    channel.checkQueue(rig.queue).then(({ messageCount }) => messageCount);
+
+  it('drops a message that no host has taken in its time', async () => {
+    const transport = rig.transport();
+    const sent = ask(transport, messageOf([call('prepare', nextId())]), { timeLeftMs: 1_000 });
+    const ended = sent.then(String, String);
+    await expect.poll(waiting).toBe(1);
+    expect(await ended).toContain('no answer within 1000 ms');
+    await expect.poll(waiting).toBe(0);
+    await transport.close();
+  });
+
+  it('does no harm with a prepare that it has kept until its transaction is over', async () => {
+    const transport = rig.transport();
+    const id = nextId();
+    const sent = ask(transport, messageOf([call('prepare', id)]), { timeLeftMs: 1_000 });
+    const ended = sent.then(String, String);
+    await expect.poll(waiting).toBe(1);
+    const kept = await channel.get(rig.queue, { noAck: true });
+    if (kept === false) throw new Error('The message has expired.');
+    expect(await ended).toContain('no answer within');
+    host = await rig.host([ledgerOf('stock', books)], { guard: new MemoryReplicaGuardStore() });
+    expect(await ask(transport, messageOf([call('rollback', id)]))).toEqual([{ id: 0, kind: 'done' }]);
+    const served = host.calls();
+    const { correlationId, replyTo } = kept.properties as { correlationId: string; replyTo: string };
+    channel.sendToQueue(rig.queue, kept.content, { correlationId, replyTo });
+    await expect.poll(() => host!.calls()).toBe(served + 1);
+    expect(books.calls).toEqual([]);
+    await transport.close();
+  });
+});

@@ -1,0 +1,134 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { type Broker, freePort } from './rig.js';
+
+/** Without the wrapper of Debian, which changes the user and the folder. */
+const RABBITMQ = '/usr/lib/rabbitmq/bin/rabbitmq-server';
+const START_MS = 150_000;
+
+interface Program {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** One server of this machine, in a folder of its own, at a free port of the loopback interface. */
+class LocalBroker implements Broker {
+  private running: ChildProcess[] = [];
+
+  constructor(
+    readonly port: number,
+    private readonly folder: string,
+    /** What runs, the server last. */
+    private readonly programs: readonly Program[],
+  ) {}
+
+  async start(): Promise<void> {
+    this.running = this.programs.map(({ command, args, env }) =>
+      spawn(command, args, {
+        cwd: this.folder,
+        env: { ...process.env, ...env },
+        stdio: 'ignore',
+        // A group of its own: a server that is a script has children.
+        detached: true,
+      }),
+    );
+    process.once('exit', this.kill);
+    const server = this.running.at(-1)!;
+    const since = performance.now();
+    while (!(await this.answers())) {
+      if (server.exitCode !== null) throw new Error(`${server.spawnfile} has ended with ${server.exitCode}.`);
+      if (performance.now() - since > START_MS) throw new Error(`${server.spawnfile} does not start.`);
+      await wait(20);
+    }
+  }
+
+  /** As if its machine had failed: nothing is said to its clients. */
+  async stop(): Promise<void> {
+    process.off('exit', this.kill);
+    const ended = this.running.filter(isAlive).map((child) => once(child, 'exit'));
+    this.kill();
+    await Promise.all(ended);
+    this.running = [];
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private readonly kill = (): void => {
+    for (const { pid } of this.running.filter(isAlive)) process.kill(-pid!, 'SIGKILL');
+  };
+
+  private answers(): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const socket = connect(this.port, '127.0.0.1');
+    socket.once('connect', () => resolve(true));
+    socket.once('error', () => resolve(false));
+    return promise.finally(() => socket.destroy());
+  }
+}
+
+function isAlive({ pid, exitCode, signalCode }: ChildProcess): boolean {
+  return pid !== undefined && exitCode === null && signalCode === null;
+}
+
+/** @returns whether a program is installed. A broker that is missing is told, and its tests are left out. */
+export function isInstalled(name: 'nats-server' | 'redis-server' | 'rabbitmq-server'): boolean {
+  const found =
+    name === 'rabbitmq-server' ? existsSync(RABBITMQ) : spawnSync(name, ['--version']).status === 0;
+  if (!found) {
+    console.warn(`${name} is not installed, so its tests are left out: apt-get install ${name}`);
+  }
+  return found;
+}
+
+function newFolder(name: string): string {
+  return mkdtempSync(join(tmpdir(), `${name}-`));
+}
+
+export async function natsServer(): Promise<Broker> {
+  const port = await freePort();
+  const args = ['--addr', '127.0.0.1', '--port', String(port)];
+  return new LocalBroker(port, newFolder('nats'), [{ command: 'nats-server', args }]);
+}
+
+export async function redisServer(): Promise<Broker> {
+  const port = await freePort();
+  const args = ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--appendonly', 'no'];
+  return new LocalBroker(port, newFolder('redis'), [{ command: 'redis-server', args }]);
+}
+
+/** It meets no other one: its name, its ports, its cookie and its folders are its own. */
+export async function rabbitMq(): Promise<Broker> {
+  const [port, distribution, epmd] = [await freePort(), await freePort(), await freePort()];
+  const folder = newFolder('rabbitmq');
+  const plugins = join(folder, 'enabled_plugins');
+  writeFileSync(plugins, '[].');
+  const env = {
+    HOME: folder,
+    ERL_EPMD_ADDRESS: '127.0.0.1',
+    ERL_EPMD_PORT: String(epmd),
+    RABBITMQ_CONF_ENV_FILE: join(folder, 'no-environment.conf'),
+    RABBITMQ_CONFIG_FILE: join(folder, 'no-configuration'),
+    RABBITMQ_ENABLED_PLUGINS_FILE: plugins,
+    RABBITMQ_NODENAME: `dtc-${port}@localhost`,
+    RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
+    RABBITMQ_NODE_PORT: String(port),
+    RABBITMQ_DIST_PORT: String(distribution),
+    RABBITMQ_MNESIA_BASE: join(folder, 'mnesia'),
+    RABBITMQ_LOG_BASE: join(folder, 'log'),
+    RABBITMQ_PID_FILE: join(folder, 'pid'),
+  };
+  return new LocalBroker(port, folder, [
+    // In the foreground, so that it ends with the test.
+    { command: 'epmd', args: [], env },
+    { command: RABBITMQ, args: [], env },
+  ]);
+}
