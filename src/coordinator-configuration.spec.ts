@@ -43,7 +43,37 @@ describe('The configuration of the coordinator without a shop', () => {
     ]);
   });
 
+  it('serves REST-AT only where it is asked for: with tokens of callers and participants, or without any', () => {
+    expect(readCoordinatorConfiguration({}).restAt).toBeUndefined();
+    const { restAt } = readCoordinatorConfiguration({
+      REST_AT: 'tokens',
+      REST_AT_ORIGINS: 'http://stock:8080, https://*.internal',
+      CALLER_TOKENS: CALLERS,
+      PARTICIPANT_TOKENS: 'inventory:the-token-of-inventory',
+    });
+    expect(restAt).toMatchObject({
+      allow: ['http://stock:8080', 'https://*.internal'],
+      maxTimeoutMs: 60_000,
+    });
+    const callers = restAt!.callers as () => readonly object[];
+    expect(callers()).toEqual([
+      { name: 'shop', token: 'the-token-of-the-shop' },
+      { name: 'inventory', token: 'the-token-of-inventory' },
+    ]);
+    expect(callers()).toBe(callers());
+    expect(readCoordinatorConfiguration({ REST_AT: 'open', MAX_TIMEOUT_MS: '5' }).restAt).toMatchObject({
+      callers: 'anyone',
+      maxTimeoutMs: 5,
+    });
+  });
+
   it.each([
+    ['REST-AT with tokens that no caller has', { REST_AT: 'tokens' }, /REST_AT: asks for tokens/],
+    [
+      'origins without REST-AT',
+      { REST_AT_ORIGINS: 'http://stock' },
+      /REST_AT_ORIGINS: has no meaning without/,
+    ],
     [
       'a token of two roles',
       { CALLER_TOKENS: CALLERS, PARTICIPANT_TOKENS: CALLERS },

@@ -1,4 +1,5 @@
-import { Logger } from '@nestjs/common';
+import { ForbiddenException, Logger } from '@nestjs/common';
+import { InvalidOptionsError } from '../coordinator/index.js';
 import { Access, type Credential } from '../operations/access/access.js';
 import type { ResolvedRestAtOptions } from './options.js';
 
@@ -14,14 +15,19 @@ export class RestAtAccess {
   constructor(private readonly callers: ResolvedRestAtOptions['callers']) {
     if (callers === 'anyone') return;
     this.given = typeof callers === 'function' ? callers() : callers;
-    this.access = new Access({ readers: this.given });
+    this.access = accessOf(this.given);
   }
 
   /**
-   * @param authorization the header of that name.
-   * @throws UnauthenticatedError when there is no known token, and one is needed.
+   * @param authorization the header of that name, like `origin`.
+   * @throws UnauthenticatedError when there is no known token, and one is needed. ForbiddenException for a page of a browser that
+   * shows none: it may be of another site.
    */
-  admit(authorization: string | undefined): void {
+  admit(authorization: string | undefined, origin: string | undefined): void {
+    if (this.callers === 'anyone' && origin !== undefined)
+      throw new ForbiddenException(
+        'A page in a browser may not use REST-AT without a token, so nothing was done.',
+      );
     if (typeof this.callers === 'function') this.renew(this.callers);
     this.access?.admit(authorization, 'reader');
   }
@@ -31,7 +37,7 @@ export class RestAtAccess {
     try {
       const latest = source();
       if (latest !== this.given) {
-        this.access = new Access({ readers: latest });
+        this.access = accessOf(latest);
         this.given = latest;
       }
       this.problem = undefined;
@@ -41,5 +47,16 @@ export class RestAtAccess {
       this.problem = problem;
       this.logger.warn(`The credentials of REST-AT stay as they were: ${problem}`);
     }
+  }
+}
+
+/** @throws InvalidOptionsError when a credential is impossible. */
+function accessOf(callers: readonly Credential[]): Access {
+  try {
+    return new Access({ readers: callers });
+  } catch (error) {
+    if (!(error instanceof InvalidOptionsError)) throw error;
+    const problems = error.problems.map((problem) => problem.replace(/^readers/, 'callers'));
+    throw new InvalidOptionsError('RestAtModule', problems);
   }
 }

@@ -14,15 +14,17 @@ import { InvalidRequestError } from '../coordinator/index.js';
 import { UnauthenticatedError } from '../operations/access/access-errors.js';
 import { PROBLEM_CONTENT_TYPE, problemOf } from '../operations/problem/problem.js';
 import type { Reply } from './reply.js';
-import { RestAt } from './rest-at.js';
+import { REST_AT_PREFIX, RestAt } from './rest-at.js';
 import { STATUS_TYPE } from './status.js';
 
 /** A body says a time-out or a status. */
 const MAX_BODY_BYTES = 4_096;
 const FORM_TYPES: readonly string[] = ['application/x-www-form-urlencoded', 'text/plain'];
 const HOST = /^([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?$/i;
-const PATH =
-  /^(?<prefix>.*?)\/(?<root>transaction-manager|recovery-coordinator)(?<rest>(?:\/[^/]+){0,2})\/?$/;
+/** The rest of a path below the prefix. */
+const REST = /^\/(?<root>transaction-manager|recovery-coordinator)(?<rest>(?:\/[^/]+){0,2})\/?$/;
+/** What a global prefix may have, so that links can be made of it. */
+const GLOBAL_PREFIX = /^[\w.~/-]*$/;
 
 /** A request of Node. A platform adds the URL before any mount, and what its parsers have read. */
 type Request = IncomingMessage & { readonly originalUrl?: string; readonly body?: unknown };
@@ -46,7 +48,10 @@ interface Asked {
 export class RestAtHandler implements NestMiddleware<Request, ServerResponse> {
   private readonly logger = new Logger('RestAtModule');
 
-  constructor(@Inject(RestAt) private readonly restAt: RestAt) {}
+  constructor(
+    @Inject(RestAt) private readonly restAt: RestAt,
+    @Inject(REST_AT_PREFIX) private readonly prefix: string,
+  ) {}
 
   async use(request: Request, response: ServerResponse): Promise<void> {
     try {
@@ -57,12 +62,16 @@ export class RestAtHandler implements NestMiddleware<Request, ServerResponse> {
   }
 
   private answer(request: Request): Promise<Reply> | Reply {
-    const { authorization, host } = request.headers;
-    this.restAt.access.admit(authorization);
+    const { authorization, host, origin } = request.headers;
+    this.restAt.access.admit(authorization, origin);
     const [path = ''] = (request.originalUrl ?? request.url ?? '').split('?', 1);
-    const { prefix = '', root, rest = '' } = PATH.exec(path)?.groups ?? {};
-    if (root === undefined) throw new NotFoundException('No resource has this URL.');
-    const base = this.restAt.options.url ?? `${originOf(request, host)}${prefix}`;
+    const mount = `/${this.prefix}`;
+    const end = path.indexOf(`${mount}/`) + mount.length;
+    const { root, rest = '' } = REST.exec(path.slice(end))?.groups ?? {};
+    if (root === undefined || !GLOBAL_PREFIX.test(path.slice(0, end))) {
+      throw new NotFoundException('No resource has this URL.');
+    }
+    const base = this.restAt.options.url ?? `${originOf(request, host)}${path.slice(0, end)}`;
     const segments = rest.split('/').filter((segment) => segment !== '');
     const asked = { method: request.method ?? '', root, segments, base, request };
     return root === 'recovery-coordinator' ? this.ofEnlistment(asked) : this.ofTransaction(asked);

@@ -10,11 +10,10 @@ import {
 import { InvalidOptionsError } from '../coordinator/index.js';
 import { type RestAtAsyncOptions, type RestAtOptions, resolveRestAtOptions } from './options.js';
 import { RestAtHandler } from './rest-at.handler.js';
-import { REST_AT_OPTIONS, RestAt } from './rest-at.js';
+import { REST_AT_OPTIONS, REST_AT_PREFIX, RestAt } from './rest-at.js';
 
 const DEFAULT_PREFIX = 'rest-at-coordinator/tx';
 const PREFIX = /^\/?[\w.~-]+(\/[\w.~-]+)*\/?$/;
-const REST_AT_PREFIX = Symbol('REST_AT_PREFIX');
 
 /**
  * The coordinator's side of REST-AT: clients begin and end transactions over plain HTTP, and participants of any vendor enlist.

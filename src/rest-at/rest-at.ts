@@ -17,6 +17,8 @@ import { TransactionResources } from './transaction-resources.js';
 import { VolatileParticipants } from './volatile-participants.js';
 
 export const REST_AT_OPTIONS = Symbol('REST_AT_OPTIONS');
+/** The path before all routes, without slashes around it. */
+export const REST_AT_PREFIX = Symbol('REST_AT_PREFIX');
 
 /** The parts of REST-AT, from the start of the application to its end. */
 @Injectable()

@@ -274,8 +274,9 @@ export class TransactionResources {
       case 'elsewhere':
         throw new ProblemException({
           status: HttpStatus.MISDIRECTED,
-          code: 'DTC_WRONG_MEMBER',
+          code: 'DTC_OTHER_MEMBER',
           detail: `The transaction ${id} belongs to another member of the coordinator, so nothing was done here. Ask that member.`,
+          member: { epoch: known.owner, address: known.address },
         });
       case 'pending':
         // This run has not begun it.

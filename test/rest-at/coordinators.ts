@@ -29,6 +29,7 @@ const QUICK = {
   maxAttempts: 3,
   completionWaitMs: 100,
   recoveryIntervalMs: 20,
+  shutdownGraceMs: 10,
 } as const satisfies CoordinatorOptions;
 
 /** A coordinator that can be stopped. */
@@ -93,6 +94,7 @@ export async function startProgram(folder: string, origin: string): Promise<Runn
     DTC_MAX_ATTEMPTS: String(maxAttempts),
     DTC_COMPLETION_WAIT_MS: String(completionWaitMs),
     DTC_RECOVERY_INTERVAL_MS: String(recoveryIntervalMs),
+    DTC_SHUTDOWN_GRACE_MS: String(QUICK.shutdownGraceMs),
   });
   const module = await Test.createTestingModule({
     imports: [CoordinatorProgramModule.forRoot(configuration)],

@@ -1,10 +1,13 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { OperatorActions } from '../../src/coordinator/index.js';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { OperatorActions, TransactionManager } from '../../src/coordinator/index.js';
+import { SharedMemoryLog } from '../../src/coordinator/testing/shared-memory-log.js';
+import { SharedMemoryStore } from '../../src/coordinator/testing/shared-memory-store.js';
 import { SqliteDecisionLog } from '../../src/sqlite/index.js';
-import type { RestAtClient } from './client.js';
+import type { Begun, RestAtClient } from './client.js';
 import { type RunningCoordinator, folderForDecisions, startModule } from './coordinators.js';
 import { ParticipantServer, type TestParticipant, says } from './participants.js';
 
+const LEASE_MS = 300;
 const REASON = { by: 'alice', reason: 'corrected by hand' };
 
 /** The same resource at another coordinator process. */
@@ -17,11 +20,8 @@ describe('REST-AT over a restart of the coordinator', () => {
   let participants: ParticipantServer;
   let coordinator: RunningCoordinator;
 
-  const start = (): Promise<RunningCoordinator> =>
-    startModule(
-      { allow: [participants.origin] },
-      { name: 'shop', log: new SqliteDecisionLog({ path: folder.path }), shutdownGraceMs: 10 },
-    );
+  const start = (allow = [participants.origin]): Promise<RunningCoordinator> =>
+    startModule({ allow }, { name: 'shop', log: new SqliteDecisionLog({ path: folder.path }) });
 
   beforeEach(async () => {
     folder = folderForDecisions();
@@ -52,7 +52,7 @@ describe('REST-AT over a restart of the coordinator', () => {
     return { begun, participant, other, recovery };
   }
 
-  it('delivers the second phase of what was decided, with every link, and forgets nothing meanwhile', async () => {
+  it('fault 35: delivers the second phase of what was decided, with every link, and forgets nothing meanwhile', async () => {
     const { begun, participant, other, recovery } = await decided({ commit: [503] }, 'unaware');
     await restart();
     const { client } = coordinator;
@@ -99,6 +99,23 @@ describe('REST-AT over a restart of the coordinator', () => {
     expect(participant.count('commit')).toBe(former);
   });
 
+  it('calls no address of the log that is not allowed any more, until it is allowed again', async () => {
+    const { begun, participant, recovery } = await decided({ commit: [503] });
+    await coordinator.close();
+    const before = participant.count('commit');
+    coordinator = await start(['http://192.0.2.1']);
+    const lastError = (): string | null | undefined =>
+      coordinator.app.get(TransactionManager).find(begun.id)?.branches[0]?.lastError;
+    await expect.poll(lastError).toContain('is not in the option allow');
+    participant.script = {};
+    await restart();
+
+    const code = async (): Promise<number> =>
+      (await coordinator.client.send('GET', at(recovery, coordinator.client))).code;
+    await expect.poll(code).toBe(503);
+    expect(participant.count('commit')).toBe(before + 1);
+  });
+
   it('tells a participant of a transaction that was never decided that it is aborted', async () => {
     const begun = await coordinator.client.begin();
     const recovery = await coordinator.client.enlist(begun, participants.add());
@@ -136,5 +153,70 @@ describe('REST-AT over a restart of the coordinator', () => {
     await client.enlist(begun, participant, participants.add());
     expect((await client.commit(begun)).text).toBe('txstatus=TransactionCommitted');
     await expect.poll(() => participant.count('forget')).toBe(1);
+  });
+});
+
+describe('REST-AT at the members of one log', () => {
+  const store = new SharedMemoryStore({ now: () => performance.now() });
+  let participants: ParticipantServer;
+  let logOfOne: SharedMemoryLog;
+  let one: RunningCoordinator;
+  let two: RunningCoordinator;
+
+  beforeAll(async () => {
+    participants = await ParticipantServer.start();
+    const options = { name: 'shop', leaseMs: LEASE_MS };
+    logOfOne = new SharedMemoryLog(store);
+    one = await startModule({ allow: [participants.origin] }, { ...options, log: logOfOne });
+    two = await startModule(
+      { allow: [participants.origin] },
+      { ...options, log: new SharedMemoryLog(store) },
+    );
+  });
+  afterAll(async () => {
+    await two.close();
+    await participants.close();
+  });
+
+  it('belongs to one member, and follows its participants to the one that adopts it', async () => {
+    const undecided = await one.client.begin();
+    const recoveryOfUndecided = await one.client.enlist(undecided, participants.add());
+    const decided = await one.client.begin();
+    const participant = participants.add('aware', { commit: [503] });
+    const recovery = await one.client.enlist(decided, participant);
+    await one.client.enlist(decided, participants.add());
+    expect((await one.client.commit(decided)).code).toBe(202);
+
+    const { client } = two;
+    const here = (begun: Begun): Begun => ({
+      ...begun,
+      url: at(begun.url, client),
+      terminator: at(begun.terminator, client),
+      durable: at(begun.durable, client),
+    });
+    const { link } = participants.add();
+    const codesOf = async (begun: Begun): Promise<number[]> => {
+      const replies = [
+        await client.send('GET', begun.url),
+        await client.commit(begun),
+        await client.send('POST', begun.durable, { link }),
+      ];
+      return replies.map(({ code }) => code);
+    };
+    expect(await codesOf(here(undecided))).toEqual([421, 421, 421]);
+    // The log of both says that its commit is decided.
+    expect(await client.status(here(decided))).toBe('410 txstatus=TransactionCommitted');
+    // Abort is not proven: the member lives.
+    expect((await client.send('GET', at(recoveryOfUndecided, client))).code).toBe(503);
+
+    logOfOne.crash();
+    await one.close();
+    const moved = participants.add();
+    const move = async (): Promise<number> =>
+      (await client.send('PUT', at(recovery, client), { link: moved.link })).code;
+    await expect.poll(move).toBe(200);
+    await expect.poll(() => moved.orders()).toEqual(['commit']);
+    await expect.poll(async () => (await client.send('GET', at(recoveryOfUndecided, client))).code).toBe(404);
+    expect(await client.status(here(decided))).toBe('410 txstatus=TransactionCommitted');
   });
 });

@@ -2,9 +2,16 @@ import { once } from 'node:events';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** A status code, one with a body, or what is no answer: the connection is cut, or nothing comes. */
-export type Answer =
-  number | 'cut' | 'hang' | { readonly code: number; readonly body?: string; readonly link?: string };
+/** An answer with more than its code. */
+interface Told {
+  readonly code: number;
+  readonly body?: string;
+  readonly link?: string;
+  readonly location?: string;
+}
+
+/** A status code, one with a body, one that comes later, or what is no answer: the connection is cut, or nothing comes. */
+export type Answer = number | 'cut' | 'hang' | Told | (() => Promise<number>);
 
 /** What the coordinator asks of a participant. */
 export type Order = 'prepare' | 'commit' | 'rollback' | 'one-phase' | 'forget' | 'links';
@@ -86,9 +93,10 @@ export class ParticipantServer {
 
   private constructor(private readonly server: Server) {}
 
-  static async start(): Promise<ParticipantServer> {
+  /** @param port that the coordinator may call. @default any free one */
+  static async start(port = 0): Promise<ParticipantServer> {
     const server = createServer();
-    server.listen(0, '127.0.0.1');
+    server.listen(port, '127.0.0.1');
     await once(server, 'listening');
     const started = new ParticipantServer(server);
     server.on('request', (request, response) => void started.serve(request, response));
@@ -128,6 +136,10 @@ export class ParticipantServer {
       list === 'v'
         ? this.heard(this.volatiles[Number(index)]!, body)
         : (this.participants[Number(index)]?.take(request.method!, resource, body, type) ?? 404);
+    if (typeof answer === 'function') {
+      response.writeHead(await answer()).end();
+      return;
+    }
     if (answer === 'hang') return;
     if (answer === 'cut') {
       request.socket.destroy();
@@ -137,9 +149,11 @@ export class ParticipantServer {
       code,
       body: text = '',
       link,
-    } = typeof answer === 'number' ? { code: answer, link: undefined } : answer;
+      location,
+    }: Told = typeof answer === 'number' ? { code: answer } : answer;
     response.writeHead(code, {
       ...(link !== undefined && { Link: link }),
+      ...(location !== undefined && { Location: location }),
       'Content-Type': 'application/txstatus',
     });
     response.end(text);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { type RunningCoordinator, folderForDecisions, startModule, startProgram } from './coordinators.js';
+import { RestAtClient } from './client.js';
 import { ParticipantServer } from './participants.js';
 import { restAtTables } from './tables.js';
 
@@ -36,3 +37,19 @@ describe('REST-AT of the coordinator program with a log in a folder, on Fastify'
 
   restAtTables(() => ({ client: coordinator.client, participants }));
 });
+
+/** The URL of another coordinator, to compare it with the tables: `REST_AT_BASE=http://... npx vitest run test/rest-at`. */
+const others = [process.env['REST_AT_BASE']].filter((base) => base !== undefined);
+
+for (const base of others) {
+  describe(`REST-AT at ${base}`, () => {
+    let participants: ParticipantServer;
+
+    beforeAll(async () => {
+      participants = await ParticipantServer.start(Number(process.env['REST_AT_PORT'] ?? 0));
+    });
+    afterAll(() => participants.close());
+
+    restAtTables(() => ({ client: new RestAtClient(base), participants }));
+  });
+}

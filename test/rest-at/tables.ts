@@ -12,6 +12,9 @@ type Row = readonly [request: string, check: (bench: Bench) => Promise<void>];
 
 const LIST = 'application/txlist';
 const XML = 'application/txstatusext+xml';
+/** An event that comes within milliseconds. */
+// oxlint-disable-next-line vitest/require-awaited-expect-poll -- its callers await it
+const soon = <T>(look: () => T): ReturnType<typeof expect.poll<T>> => expect.poll(look, { interval: 2 });
 const told = ({ code, text }: Reply): string => `${code} ${text}`.trim();
 
 /** The first table of the protocol, row by row: requests to the coordinator. */
@@ -36,7 +39,7 @@ const COORDINATOR_SIDE: readonly Row[] = [
       for (const type of ['application/x-www-form-urlencoded', 'text/plain']) {
         const { code, location } = await client.send('POST', client.manager, { type, body: 'timeout=20' });
         expect(code).toBe(201);
-        await expect.poll(async () => (await client.send('GET', location)).code).toBe(410);
+        await soon(async () => (await client.send('GET', location)).code).toBe(410);
       }
     },
   ],
@@ -214,7 +217,7 @@ const COORDINATOR_SIDE: readonly Row[] = [
       );
       expect(await client.status(begun)).toBe('200 txstatus=TransactionRollbackOnly');
       expect(told(await client.commit(begun))).toBe('200 txstatus=TransactionRolledBack');
-      await expect.poll(() => participant.orders()).toEqual(['rollback']);
+      await soon(() => participant.orders()).toEqual(['rollback']);
     },
   ],
   [
@@ -237,26 +240,25 @@ const COORDINATOR_SIDE: readonly Row[] = [
   [
     'while a transaction is being ended, nothing is added and no other end is taken: 412',
     async ({ client, participants }) => {
-      const begun = await client.begin(600);
-      const late = participants.add();
-      const [held, holding] = [
-        participants.addVolatile('hang'),
-        participants.add('aware', { prepare: ['hang'] }),
-      ];
+      const begun = await client.begin();
+      const gate = Promise.withResolvers<number>();
+      const [late, volatile] = [participants.add(), participants.addVolatile()];
+      const holding = participants.add('aware', { prepare: [() => gate.promise] });
       await client.enlist(begun, holding, participants.add());
       const ending = client.commit(begun);
-      await expect.poll(() => holding.count('prepare')).toBe(1);
+      await soon(() => holding.count('prepare')).toBe(1);
 
       expect(await client.status(begun)).toBe('200 txstatus=TransactionPreparing');
       const replies = [
         await client.send('POST', begun.durable, { link: late.link }),
-        await client.send('PUT', begun.volatile, { link: held.link }),
+        await client.send('PUT', begun.volatile, { link: volatile.link }),
         await client.commit(begun),
         await client.rollback(begun),
       ];
       expect(replies.map(told)).toEqual(Array.from(replies, () => '412 txstatus=TransactionPreparing'));
+      gate.resolve(409);
       expect(told(await ending)).toBe('200 txstatus=TransactionRolledBack');
-      expect(late.calls).toEqual([]);
+      expect([late.calls, volatile.bodies]).toEqual([[], []]);
     },
   ],
   [
@@ -271,7 +273,7 @@ const COORDINATOR_SIDE: readonly Row[] = [
       expect(told(await client.commit(begun))).toBe('202 txstatus=TransactionCommitting');
       expect((await client.rollback(begun)).code).toBe(412);
       busy.script = {};
-      await expect.poll(() => client.status(begun)).toBe('410 txstatus=TransactionCommitted');
+      await soon(() => client.status(begun)).toBe('410 txstatus=TransactionCommitted');
     },
   ],
   [
@@ -381,7 +383,7 @@ const COORDINATOR_SIDE: readonly Row[] = [
       const aborted = await client.begin();
       const ofAborted = await client.enlist(aborted, participants.add());
       await client.rollback(aborted);
-      await expect.poll(() => ask(ofAborted)).toEqual([404, 404, 404]);
+      await soon(() => ask(ofAborted)).toEqual([404, 404, 404]);
 
       const committed = await client.begin();
       const ofCommitted = await client.enlist(committed, participants.add());
@@ -447,7 +449,7 @@ async function committed(
   recovery: string;
 }> {
   // One that gives no answer is given up by the time-out.
-  const begun = await client.begin(script.prepare?.[0] === 'hang' ? 250 : 10_000);
+  const begun = await client.begin(script.prepare?.[0] === 'hang' ? 150 : 10_000);
   const [participant, other] = [participants.add(kind, script), participants.add()];
   const recovery = await client.enlist(begun, participant);
   await client.enlist(begun, other);
@@ -516,7 +518,7 @@ const PARTICIPANT_SIDE: readonly Row[] = [
     async (bench) => {
       const { participant, other, reply } = await committed(bench, { prepare: [409] });
       expect(told(reply)).toBe('200 txstatus=TransactionRolledBack');
-      await expect.poll(() => other.orders()).toContain('rollback');
+      await soon(() => other.orders()).toContain('rollback');
       expect(participant.orders()).toEqual(['prepare']);
     },
   ],
@@ -525,9 +527,10 @@ const PARTICIPANT_SIDE: readonly Row[] = [
     async (bench) => {
       const { participant, other, reply } = await committed(bench, { prepare: [answer] });
       expect(told(reply)).toBe('200 txstatus=TransactionRolledBack');
-      await expect
-        .poll(() => [participant.count('rollback') > 0, other.count('rollback') > 0])
-        .toEqual([true, true]);
+      await soon(() => [participant.count('rollback') > 0, other.count('rollback') > 0]).toEqual([
+        true,
+        true,
+      ]);
       expect(other.count('commit')).toBe(0);
     },
   ]),
@@ -547,13 +550,57 @@ const PARTICIPANT_SIDE: readonly Row[] = [
     },
   ],
   [
+    'fault 19: PUT TransactionPrepared, answer with a redirect: it is not followed, and no yes',
+    async (bench) => {
+      const elsewhere = bench.participants.add();
+      const location = `${elsewhere.url}/terminator`;
+      const { reply } = await committed(bench, { prepare: [{ code: 307, location }] });
+      expect(told(reply)).toBe('200 txstatus=TransactionRolledBack');
+      expect(elsewhere.calls).toEqual([]);
+    },
+  ],
+  [
+    'fault 18: PUT TransactionPrepared, a yes that comes after the abort: it is not believed, and it is rolled back',
+    async ({ client, participants }) => {
+      const begun = await client.begin(10_000);
+      const late = participants.add();
+      // The other one has refused, so that this one was rolled back, before it answers.
+      late.script = {
+        prepare: [
+          async () => {
+            await soon(() => late.count('rollback')).toBeGreaterThan(0);
+            return 200;
+          },
+        ],
+      };
+      await client.enlist(begun, late, participants.add('aware', { prepare: [409] }));
+      expect(told(await client.commit(begun))).toBe('200 txstatus=TransactionRolledBack');
+      await soon(() => client.status(begun)).toBe('410 txstatus=TransactionRolledBack');
+      expect(late.count('commit')).toBe(0);
+    },
+  ],
+  [
+    'PUT TransactionPrepared, answer 404 from a participant that has said meanwhile that it has moved',
+    async ({ client, participants }) => {
+      const begun = await client.begin();
+      const [leaving, moved] = [participants.add(), participants.add()];
+      const recovery = await client.enlist(begun, leaving);
+      const move = async (): Promise<number> =>
+        (await client.send('PUT', recovery, { link: moved.link })).code === 200 ? 404 : 500;
+      leaving.script = { prepare: [move] };
+      await client.enlist(begun, participants.add());
+      expect(told(await client.commit(begun))).toBe('200 txstatus=TransactionCommitted');
+      expect([leaving.orders(), moved.orders()]).toEqual([['prepare'], ['prepare', 'commit']]);
+    },
+  ],
+  [
     'PUT prepare, commit and rollback of a participant with a resource for each',
     async (bench) => {
       const { participant, reply } = await committed(bench, {}, 'unaware');
       expect(told(reply)).toBe('200 txstatus=TransactionCommitted');
       expect(participant.orders()).toEqual(['prepare', 'commit']);
       const { participant: refusing } = await committed(bench, { prepare: [500] }, 'two-phase');
-      await expect.poll(() => refusing.orders()).toEqual(['prepare', 'rollback']);
+      await soon(() => refusing.orders()).toEqual(['prepare', 'rollback']);
     },
   ],
   [
@@ -599,7 +646,7 @@ const PARTICIPANT_SIDE: readonly Row[] = [
       expect(['200 txstatus=TransactionCommitted', '202 txstatus=TransactionPrepared']).toContain(
         told(await client.commit(begun)),
       );
-      await expect.poll(() => client.status(begun)).toBe('410 txstatus=TransactionCommitted');
+      await soon(() => client.status(begun)).toBe('410 txstatus=TransactionCommitted');
     },
   ],
   ...([200, says('TransactionCommitted'), 410] as const).map((answer): Row => [
@@ -616,7 +663,7 @@ const PARTICIPANT_SIDE: readonly Row[] = [
     `PUT TransactionCommitted, answer ${JSON.stringify(answer)}: it is told again`,
     async (bench) => {
       const { begun, participant } = await committed(bench, { commit: [answer, answer, 200] });
-      await expect.poll(() => bench.client.status(begun)).toBe('410 txstatus=TransactionCommitted');
+      await soon(() => bench.client.status(begun)).toBe('410 txstatus=TransactionCommitted');
       expect(participant.orders()).toEqual(['prepare', 'commit', 'commit', 'commit']);
     },
   ]),
@@ -627,7 +674,7 @@ const PARTICIPANT_SIDE: readonly Row[] = [
       const participant = participants.add('aware', { rollback: [answer, 200] });
       await client.enlist(begun, participant);
       expect(told(await client.rollback(begun))).toBe('200 txstatus=TransactionRolledBack');
-      await expect.poll(() => client.status(begun)).toBe('410 txstatus=TransactionRolledBack');
+      await soon(() => client.status(begun)).toBe('410 txstatus=TransactionRolledBack');
       expect(participant.count('rollback')).toBe(2);
     },
   ]),
@@ -667,7 +714,7 @@ const PARTICIPANT_SIDE: readonly Row[] = [
       const { begun, recovery } = await committed(bench, { commit: [404], links: [404] });
       expect(await bench.client.status(begun)).toBe('200 txstatus=TransactionCommitting');
       expect((await bench.client.send('PUT', recovery, { link: moved.link })).code).toBe(200);
-      await expect.poll(() => bench.client.status(begun)).toBe('410 txstatus=TransactionCommitted');
+      await soon(() => bench.client.status(begun)).toBe('410 txstatus=TransactionCommitted');
       expect(moved.orders()).toEqual(['commit']);
     },
   ],
@@ -729,7 +776,7 @@ const PARTICIPANT_SIDE: readonly Row[] = [
       const begun = await client.begin(20);
       const volatile = participants.addVolatile();
       await client.enlistVolatile(begun, volatile);
-      await expect.poll(() => volatile.bodies).toEqual(['txstatus=TransactionRolledBack']);
+      await soon(() => volatile.bodies).toEqual(['txstatus=TransactionRolledBack']);
     },
   ],
 ];
@@ -755,12 +802,18 @@ const DIFFERENCES: readonly Row[] = [
   [
     'orders of one phase go to all participants at once',
     async ({ client, participants }) => {
-      const begun = await client.begin(300);
-      const all = [participants.add('aware', { prepare: ['hang'] }), participants.add(), participants.add()];
+      const begun = await client.begin();
+      const gate = Promise.withResolvers<number>();
+      const all = [
+        participants.add('aware', { prepare: [() => gate.promise] }),
+        participants.add(),
+        participants.add(),
+      ];
       await client.enlist(begun, ...all);
       const ending = client.commit(begun);
-      await expect.poll(() => all.map((one) => one.count('prepare'))).toEqual([1, 1, 1]);
-      expect(told(await ending)).toBe('200 txstatus=TransactionRolledBack');
+      await soon(() => all.map((one) => one.count('prepare'))).toEqual([1, 1, 1]);
+      gate.resolve(200);
+      expect(told(await ending)).toBe('200 txstatus=TransactionCommitted');
     },
   ],
   [
