@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { noteAfter, noteBefore } from '../../scripts/start/build-state.ts';
+import { RestAtClient } from '../rest-at/client.js';
+import { ParticipantServer } from '../rest-at/participants.js';
 import { BuiltApplication, listening } from '../support/built-application.js';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -81,6 +83,57 @@ describe('The process', () => {
     );
     expect(await Promise.all(statuses)).toEqual([200, 200, 200, 200, 404]);
 
+    child.kill('SIGTERM');
+    expect(await ended).toEqual({ code: 0, stderr: '' });
+  });
+
+  it('fault 49: a coordinator that is killed delivers what it has decided over REST-AT, also to a participant that has moved', async () => {
+    const folder = `${application.folder}-rest-at`;
+    const participants = await ParticipantServer.start();
+    onTestFinished(async () => {
+      await participants.close();
+      rmSync(folder, { recursive: true, force: true });
+    });
+    const environment = {
+      PORT: '0',
+      DECISION_LOG_PATH: folder,
+      REST_AT: 'open',
+      REST_AT_ORIGINS: participants.origin,
+      DTC_COMPLETION_WAIT_MS: '50',
+      DTC_RECOVERY_INTERVAL_MS: '50',
+    };
+    const start = async () => {
+      const started = application.start(environment, 'pipe', 'main-coordinator.js');
+      const url = await listening(started.child);
+      return { ...started, client: new RestAtClient(`${url}/rest-at-coordinator/tx`) };
+    };
+    const first = await start();
+    const busy = ['aware', 'unaware'] as const;
+    const [stays, leaves] = busy.map((kind) => participants.add(kind, { commit: [503] }));
+    const begun = await first.client.begin();
+    const open = await first.client.enlist(await first.client.begin(), participants.add());
+    await first.client.enlist(begun, stays!);
+    const recovery = await first.client.enlist(begun, leaves!);
+    expect((await first.client.commit(begun)).text).toBe('txstatus=TransactionCommitting');
+    const moved = participants.add('unaware', { commit: [503] });
+    expect((await first.client.send('PUT', recovery, { link: moved.link })).code).toBe(200);
+    first.child.kill('SIGKILL');
+    await first.ended;
+
+    const former = leaves!.count('commit');
+    const { client, child, ended } = await start();
+    const here = (url: string): string => url.replace(first.client.base, client.base);
+    expect((await client.send('GET', here(recovery))).links['commit']).toBe(`${moved.url}/commit`);
+    expect((await client.send('GET', here(open))).code).toBe(404);
+    for (const participant of [stays!, moved]) participant.script = {};
+    await expect
+      .poll(() => client.status({ ...begun, url: here(begun.url) }))
+      .toBe('410 txstatus=TransactionCommitted');
+    expect([stays!.orders().at(-1), moved.orders().at(-1), leaves!.count('commit')]).toEqual([
+      'commit',
+      'commit',
+      former,
+    ]);
     child.kill('SIGTERM');
     expect(await ended).toEqual({ code: 0, stderr: '' });
   });
