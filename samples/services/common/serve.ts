@@ -7,10 +7,10 @@ export async function serve(
   module: DynamicModule,
   { HOST, PORT }: { readonly HOST: string; readonly PORT: number },
 ): Promise<void> {
+  // A process that has started this one with a channel, as `npm run start:services` does, is not outlived, and told the address.
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
   const app = await NestFactory.create(module, { logger: new ConsoleLogger({ json: true }) });
   app.enableShutdownHooks([], { useProcessExit: true });
   await app.listen(PORT, HOST);
-  // For a process that has started this one, as `npm run start:services` does: it is told, and not outlived.
   process.send?.({ url: await app.getUrl() });
-  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
 }
