@@ -42,6 +42,8 @@ interface Known {
 export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
   private readonly logger = new Logger(RemoteParticipants.name);
   private readonly known = new Map<string, Known>();
+  /** Why registrations were not taken over at the last refresh, by name. */
+  private readonly notTakenOver = new Map<string, string>();
   private readonly timers: NodeJS.Timeout[] = [];
   private readonly transports = new Set<ParticipantTransport>();
   /** One change at a time. */
@@ -192,8 +194,13 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
       try {
         if (isRemoved) this.removeIfFree(name, known);
         else this.reach(name, address, revision, known);
+        this.notTakenOver.delete(name);
       } catch (error) {
-        this.logger.error(`The registration of "${name}" was not taken over: ${(error as Error).message}`);
+        const { message } = error as Error;
+        // Each refresh finds it again.
+        if (this.notTakenOver.get(name) === message) continue;
+        this.notTakenOver.set(name, message);
+        this.logger.error(`The registration of "${name}" was not taken over: ${message}`);
       }
     }
   }

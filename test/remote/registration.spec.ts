@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { INestApplicationContext } from '@nestjs/common';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type INestApplicationContext, Logger } from '@nestjs/common';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { TransactionManager, branch } from '../../src/coordinator/index.js';
 import { SharedMemoryLog } from '../../src/coordinator/testing/shared-memory-log.js';
 import { SharedMemoryStore } from '../../src/coordinator/testing/shared-memory-store.js';
@@ -183,6 +183,30 @@ describe('A participant that registers itself', () => {
     await expect.poll(run).toBe('committed');
     await one!.get(RemoteParticipants).unregister('stock');
     await expect.poll(run).toBe('DTC_UNKNOWN_PARTICIPANT');
+  });
+
+  it('is reported once, and not at each refresh, where its address is no longer allowed', async () => {
+    const errors = vi.spyOn(Logger.prototype, 'error');
+    const entry = { name: 'stock', details: undefined, revision: 1, isRemoved: false };
+    let address = 'http://formerly:3000/participants';
+    let refreshes = 0;
+    const registrations = {
+      register: () => Promise.resolve(),
+      unregister: () => Promise.resolve(),
+      registrations: () => Promise.resolve([{ ...entry, address, revision: ++refreshes }]),
+    };
+    const reported = (): unknown[] =>
+      errors.mock.calls
+        .map(([text]) => text as unknown)
+        .filter((text) => String(text).includes('not taken over'));
+
+    await start({ registrations, refreshIntervalMs: 5 });
+    await expect.poll(() => refreshes).toBeGreaterThan(5);
+    expect(reported()).toEqual([expect.stringContaining('http://formerly:3000 is not in the option allow')]);
+
+    address = 'http://another:3000/participants';
+    await expect.poll(() => reported().length).toBe(2);
+    errors.mockRestore();
   });
 
   it('is kept in a file, and a damaged file stops the start', async () => {
