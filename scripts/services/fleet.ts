@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Ended, type MemberLine, MemberProcess } from '../../src/cluster/member-process.js';
-import type { ProcessPlan } from './plan.js';
+import type { Groups, ProcessPlan } from './plan.js';
 
 /** What people are told. */
 export interface FleetReports {
@@ -29,11 +29,13 @@ export class Fleet {
   readonly failed = this.failure.promise;
 
   /**
-   * @param groups in the order in which they start. They stop in the other order.
+   * @param startOrder the groups in the order in which they start.
+   * @param stopOrder the same processes in the order in which they stop.
    * @param restartAfterMs the pause before a process is started again.
    */
   constructor(
-    private readonly groups: readonly (readonly ProcessPlan[])[],
+    private readonly startOrder: Groups,
+    private readonly stopOrder: Groups,
     private readonly reports: FleetReports,
     private readonly restartAfterMs: number,
   ) {}
@@ -44,7 +46,7 @@ export class Fleet {
    * @throws MemberNotStartedError when one of them does not start.
    */
   async start(): Promise<void> {
-    for (const group of this.groups) await Promise.all(group.map((plan) => this.startOne(plan)));
+    for (const group of this.startOrder) await Promise.all(group.map((plan) => this.startOne(plan)));
   }
 
   /** @returns the process; undefined while it does not run. */
@@ -86,13 +88,13 @@ export class Fleet {
     }
   }
 
-  /** Stops all processes, those that others need last. */
+  /** Stops all processes, those that others need last. A start that is under way is waited for. */
   async stop(): Promise<void> {
     this.end.abort();
     await Promise.allSettled(this.starting.values());
-    for (const group of this.groups.toReversed()) {
+    for (const group of this.stopOrder) {
       const processes = group.flatMap(({ name }) => this.running.get(name) ?? []);
-      await Promise.all(processes.toReversed().map((process) => this.stopProcess(process)));
+      await Promise.all(processes.map((process) => this.stopProcess(process)));
     }
   }
 
@@ -103,7 +105,7 @@ export class Fleet {
   }
 
   private get plans(): readonly ProcessPlan[] {
-    return this.groups.flat();
+    return this.startOrder.flat();
   }
 
   private async startAgain(plan: ProcessPlan): Promise<void> {

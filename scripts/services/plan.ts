@@ -40,11 +40,18 @@ export function planOf(settings: ShopSettings): Readonly<Record<ProcessName, Pro
   return Object.fromEntries(plans) as Record<ProcessName, ProcessPlan>;
 }
 
-/** @returns the processes in the order in which they start: each group needs those before it. */
-export function groupsOf(plans: Readonly<Record<ProcessName, ProcessPlan>>): readonly ProcessPlan[][] {
+/** Processes in groups, one after the other. */
+export type Groups = readonly (readonly ProcessPlan[])[];
+
+/** @returns the order of the start: the first coordinator makes the tables of the log. */
+export function startOrderOf(plans: Readonly<Record<ProcessName, ProcessPlan>>): Groups {
   const [first, second] = COORDINATORS;
-  // The first coordinator makes the tables of the log.
   return [[plans[first]], [plans[second], ...PARTICIPANTS.map((name) => plans[name]), plans.gateway]];
+}
+
+/** @returns the order of a stop: no order comes any more, then coordinators end what is open at the services. */
+export function stopOrderOf(plans: Readonly<Record<ProcessName, ProcessPlan>>): Groups {
+  return [[plans.gateway], COORDINATORS.map((name) => plans[name]), PARTICIPANTS.map((name) => plans[name])];
 }
 
 function planFor(name: ProcessName, settings: ShopSettings): ProcessPlan {

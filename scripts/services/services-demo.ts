@@ -7,7 +7,7 @@ import type { Story } from '../failover-demo/story.js';
 import { type Books, readBooks } from './books.js';
 import { Fleet } from './fleet.js';
 import { problemsOf } from './judge.js';
-import { NAMES, type ProcessName, type ProcessPlan, groupsOf, planOf } from './plan.js';
+import { NAMES, type ProcessName, type ProcessPlan, planOf, startOrderOf, stopOrderOf } from './plan.js';
 import { untilReady } from './ready.js';
 import { ShopOrder } from './shop-order.js';
 import { PARTICIPANTS, makeTokens, tokenIn } from './tokens.js';
@@ -74,7 +74,7 @@ export class ServicesDemo {
       },
     });
     const reports = { line: this.heard, say: (text: string): void => this.said(text) };
-    this.fleet = new Fleet(groupsOf(this.plans), reports, RESTART_AFTER_MS);
+    this.fleet = new Fleet(startOrderOf(this.plans), stopOrderOf(this.plans), reports, RESTART_AFTER_MS);
     await this.fleet.start();
     await untilReady(
       COORDINATORS.map((name) => this.plans[name].url),

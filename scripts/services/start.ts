@@ -7,7 +7,7 @@ import { reasonNotStarted } from '../../src/reason-not-started.js';
 import { shopTextOf } from './announcement.js';
 import { Fleet } from './fleet.js';
 import { FleetOutput } from './output.js';
-import { NAMES, type ProcessName, type ProcessPlan, groupsOf, planOf } from './plan.js';
+import { NAMES, type ProcessName, type ProcessPlan, planOf, startOrderOf, stopOrderOf } from './plan.js';
 import { untilReady } from './ready.js';
 import { makeTokens, tokenIn } from './tokens.js';
 
@@ -60,7 +60,7 @@ async function start(): Promise<void> {
   const databases = (started?.environment ?? process.env) as Readonly<Record<string, string>>;
   makeTokens(TOKENS);
   const plans = planOf({ host, ports, databases, tokens: TOKENS, coordinator: COORDINATOR });
-  fleet = new Fleet(groupsOf(plans), output, RESTART_AFTER_MS);
+  fleet = new Fleet(startOrderOf(plans), stopOrderOf(plans), output, RESTART_AFTER_MS);
   if (toEnd.signal.aborted) return;
   await fleet.start();
   const coordinators = [plans['coordinator-1'].url, plans['coordinator-2'].url];

@@ -34,7 +34,7 @@ const LISTENS = `process.on('SIGTERM', () => process.exit(0)); setInterval(() =>
   process.send({ url: 'http://127.0.0.1:1' });`;
 
 async function started(groups: readonly (readonly ProcessPlan[])[]): Promise<Fleet> {
-  fleet = new Fleet(groups, { line: () => {}, say: (text) => said.push(text) }, 1);
+  fleet = new Fleet(groups, groups.toReversed(), { line: () => {}, say: (text) => said.push(text) }, 1);
   await fleet.start();
   return fleet;
 }
