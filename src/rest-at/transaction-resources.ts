@@ -148,6 +148,7 @@ export class TransactionResources {
     const transaction = this.parts.transactions.attach(id);
     const isRefused = volatileUrl !== undefined && this.finishing.has(id);
     if (transaction?.state !== 'ACTIVE' || isRefused) return this.notActive(view);
+    if (volatileUrl !== undefined) this.parts.volatiles.checkRoom(id, volatileUrl);
     try {
       const enlistment = await this.enlisted(transaction, links!);
       if (volatileUrl !== undefined) this.parts.volatiles.add(id, volatileUrl);
@@ -248,8 +249,9 @@ export class TransactionResources {
       const participant = isOnePhase(links) ? ONE_PHASE_NAME : TWO_PHASE_NAME;
       return transaction.enlist(branch(participant, { links }, { branchId }));
     }
+    // One that has moved is known by its former address as well.
     const isSame = areSame(before.links, links) || before.links.participant !== links.participant;
-    if (!isSame)
+    if (!isSame || isOnePhase(before.links) !== isOnePhase(links))
       throw new InvalidRequestError('Link', 'names a participant that is enlisted with other links');
     if (before.hasLeft) await addresses.change(transaction.id, branchId, { links });
     return branchId;

@@ -13,14 +13,18 @@ export class VolatileParticipants {
 
   /** @throws InvalidRequestError when the transaction has the most that it may have. */
   add(transactionId: string, url: string): void {
-    const known = this.urls.get(transactionId) ?? new Set();
-    if (known.has(url)) return;
-    if (known.size >= this.maxVolatile)
-      throw new InvalidRequestError(
-        'Link',
-        `is one more than the ${this.maxVolatile} volatile participants of a transaction`,
-      );
-    this.urls.set(transactionId, known.add(url));
+    this.checkRoom(transactionId, url);
+    this.urls.set(transactionId, (this.urls.get(transactionId) ?? new Set()).add(url));
+  }
+
+  /** @throws as {@link VolatileParticipants.add}, which it does not do. */
+  checkRoom(transactionId: string, url: string): void {
+    const known = this.urls.get(transactionId);
+    if (known?.has(url) === true || (known?.size ?? 0) < this.maxVolatile) return;
+    throw new InvalidRequestError(
+      'Link',
+      `is one more than the ${this.maxVolatile} volatile participants of a transaction`,
+    );
   }
 
   of(transactionId: string): readonly string[] {

@@ -88,6 +88,36 @@ describe('RestAtModule', () => {
     expect((await client.commit(begun)).text).toBe('txstatus=TransactionCommitted');
   });
 
+  it('takes so many volatile participants, and enlists none beside one that is too many', async () => {
+    const few = await startModule({ allow: [participants.origin], callers: [SHOP], maxVolatile: 1 });
+    const client = new RestAtClient(few.client.base, { authorization: `Bearer ${SHOP.token}` });
+    const begun = await client.begin();
+    const [one, other, participant] = [
+      participants.addVolatile(),
+      participants.addVolatile(),
+      participants.add(),
+    ];
+    await client.enlistVolatile(begun, one);
+    await client.enlistVolatile(begun, one);
+    const link = `${participant.link}, ${other.link}`;
+    expect((await client.send('POST', begun.durable, { link })).code).toBe(400);
+    expect((await client.commit(begun)).code).toBe(200);
+    expect([one.bodies.length, other.bodies, participant.calls]).toEqual([2, [], []]);
+    await few.close();
+  });
+
+  it('lets a participant that has left enlist again, in the same way', async () => {
+    const { base } = coordinator.client;
+    const client = new RestAtClient(base, { authorization: `Bearer ${SHOP.token}` });
+    const begun = await client.begin();
+    const participant = participants.add();
+    const recovery = await client.enlist(begun, participant);
+    await client.send('DELETE', recovery);
+    expect(await client.enlist(begun, participant)).toBe(recovery);
+    expect((await client.commit(begun)).code).toBe(200);
+    expect(participant.orders()).toEqual(['one-phase']);
+  });
+
   it('serves no page in a browser without a token', async () => {
     const open = await startModule({ allow: [participants.origin] });
     const headers = { origin: 'https://evil.example' };

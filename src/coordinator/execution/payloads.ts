@@ -8,7 +8,7 @@ import {
 } from '../protocol/index.js';
 import type { BranchRecord } from './records.js';
 
-/** A branch with its payload. @internal */
+/** A branch with its payload. */
 export interface KnownBranch {
   readonly branchId: string;
   /** The name of its participant. */
@@ -23,8 +23,6 @@ export interface KnownBranch {
 /**
  * What has become of a new payload: it is in force (`replaced`), the branch is over (`over`), or a record with the former payload is
  * on its way to the log, so that nothing was changed (`later`).
- *
- * @internal
  */
 export type PayloadChange = 'replaced' | 'over' | 'later';
 
