@@ -216,6 +216,9 @@ async function timeoutIn(request: Request): Promise<string | undefined> {
 
 /** @throws (as a rejection) PayloadTooLargeException. */
 async function bodyIn(request: Request): Promise<string> {
+  const { body } = request;
+  // A parser of the application has read it.
+  if (typeof body === 'string' || Buffer.isBuffer(body)) return body.toString();
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {

@@ -718,6 +718,22 @@ const PARTICIPANT_SIDE: readonly Row[] = [
       expect(moved.orders()).toEqual(['commit']);
     },
   ],
+  ...([410, 200, 'cut'] as const).map((answer): Row => [
+    `fault 44: PUT TransactionCommitted, answer ${answer} of the former address of a participant that has moved: it does not count`,
+    async ({ client, participants }) => {
+      const begun = await client.begin();
+      const [leaving, moved] = [participants.add(), participants.add()];
+      const recovery = await client.enlist(begun, leaving);
+      await client.enlist(begun, participants.add());
+      const move = async (): Promise<typeof answer> => {
+        await client.send('PUT', recovery, { link: moved.link });
+        return answer;
+      };
+      leaving.script = { commit: [move] };
+      expect(told(await client.commit(begun))).toBe('200 txstatus=TransactionCommitted');
+      expect([leaving.orders(), moved.orders()]).toEqual([['prepare', 'commit'], ['commit']]);
+    },
+  ]),
   [
     'links of a participant that has moved to an address that is not allowed are not followed',
     async (bench) => {
