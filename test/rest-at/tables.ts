@@ -747,6 +747,17 @@ const PARTICIPANT_SIDE: readonly Row[] = [
     },
   ],
   [
+    'DELETE of a participant that has ended by itself, as was decided: it may forget that',
+    async (bench) => {
+      const { participant, reply } = await committed(bench, {
+        commit: [says('TransactionHeuristicCommit')],
+        forget: [204],
+      });
+      expect(told(reply)).toBe('200 txstatus=TransactionCommitted');
+      await soon(() => participant.orders()).toEqual(['prepare', 'commit', 'forget']);
+    },
+  ],
+  [
     'PUT of a volatile participant: before the first phase and after the end',
     async ({ client, participants }) => {
       for (const [order, status, bodies] of [
