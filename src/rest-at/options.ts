@@ -8,7 +8,7 @@ import { AllowedAddresses } from '../remote/addresses.js';
 const DAY_MS = 86_400_000;
 const SUBJECT = 'RestAtModule';
 
-/** How participants are called. What is left out comes from the coordinator's options. @publicApi */
+/** How participants are called. An option that is left out comes from the coordinator's options. @publicApi */
 export type RestAtCalls = Pick<
   ParticipantOptions,
   'prepareTimeoutMs' | 'completionTimeoutMs' | 'maxAttempts' | 'retryBaseMs' | 'retryCapMs'

@@ -27,7 +27,7 @@ export interface Addresses {
   move(transactionId: string, branchId: string, links: ParticipantLinks): Promise<unknown>;
 }
 
-/** What is asked of a participant, with the name of its resource where each order has one. */
+/** One order to a participant, with the name of its resource where each order has one. */
 interface Order {
   readonly status: Status;
   readonly resource: 'prepare' | 'commit' | 'rollback' | 'commitOnePhase';
@@ -92,7 +92,7 @@ export class RestAtParticipant implements TransactionParticipant<Enlistment> {
     throw unclear(branch, order, answer);
   }
 
-  /** Asks once, and once more if the participant has moved. What its former address has answered does not count then. */
+  /** Asks once, and once more if the participant has moved. An answer of its former address does not count then. */
   protected async ask(branch: Branch<Enlistment>, order: Order): Promise<ParticipantAnswer> {
     const { links } = this.latest(branch);
     const [asked] = await Promise.allSettled([this.send(branch, order, links)]);

@@ -7,7 +7,7 @@ import type { Begun, Reply, RestAtClient } from './client.js';
 import { type RunningCoordinator, folderForDecisions, startModule } from './coordinators.js';
 import { ParticipantServer, type TestParticipant, says } from './participants.js';
 
-const LEASE_MS = 300;
+const LEASE_MS = 500;
 const REASON = { by: 'alice', reason: 'corrected by hand' };
 
 /** A transaction whose commit was asked for, and what its client was told. */

@@ -449,7 +449,7 @@ async function committed(
   recovery: string;
 }> {
   // One that gives no answer is given up by the time-out.
-  const begun = await client.begin(script.prepare?.[0] === 'hang' ? 150 : 10_000);
+  const begun = await client.begin(script.prepare?.[0] === 'hang' ? 500 : 10_000);
   const [participant, other] = [participants.add(kind, script), participants.add()];
   const recovery = await client.enlist(begun, participant);
   await client.enlist(begun, other);
@@ -800,7 +800,7 @@ const PARTICIPANT_SIDE: readonly Row[] = [
   [
     'a volatile participant hears of the time-out of a transaction',
     async ({ client, participants }) => {
-      const begun = await client.begin(20);
+      const begun = await client.begin(500);
       const volatile = participants.addVolatile();
       await client.enlistVolatile(begun, volatile);
       await soon(() => volatile.bodies).toEqual(['txstatus=TransactionRolledBack']);
