@@ -23,6 +23,7 @@ interface Waiting {
   readonly run: WireRun;
   readonly call: CallToSend;
   readonly deadline: number;
+  /** The signal of a call that has to wait for a place. */
   readonly signal: AbortSignal | undefined;
   readonly resolve: (answer: CallAnswer) => void;
   readonly reject: (error: Error) => void;
@@ -63,17 +64,25 @@ export class CallLane {
   }
 
   /**
+   * @param run the same object for all calls of one run.
    * @param deadline when the coordinator stops waiting, on the clock of `performance`.
-   * @param signal aborted when the coordinator no longer waits. A call that has not left by then is not sent.
+   * @param waits has a signal, which is aborted when the coordinator no longer waits. A call that still waits for a place by
+   * then is not sent. The signal is asked for only if the call has to wait: it costs more than the rest of the call.
    * @returns an answer that the call can get; a promise that rejects when nothing is known of the call.
    */
-  call(run: WireRun, call: CallToSend, deadline: number, signal?: AbortSignal): Promise<CallAnswer> {
+  call(
+    run: WireRun,
+    call: CallToSend,
+    deadline: number,
+    waits?: { readonly signal: AbortSignal },
+  ): Promise<CallAnswer> {
     const { maxInFlight, maxQueued } = this.limits;
     if (this.inFlight >= maxInFlight && this.queue.length >= maxQueued) {
       return Promise.reject(
         this.unreachable(`${maxInFlight} calls to it wait for an answer, and ${maxQueued} for a place`),
       );
     }
+    const signal = this.inFlight + this.queue.length >= maxInFlight ? waits?.signal : undefined;
     return new Promise((resolve, reject) => {
       this.queue.push({ run, call, deadline, signal, resolve, reject });
       this.flushSoon();
@@ -92,17 +101,16 @@ export class CallLane {
     const taken = this.queue.slice(0, places);
     this.queue = this.queue.slice(places);
     const now = performance.now();
-    const byRun = new Map<string, Sent[]>();
+    const byRun = new Map<WireRun, Sent[]>();
     for (const waiting of taken) {
       const timeLeftMs = Math.floor(waiting.deadline - now);
       if (waiting.signal?.aborted === true || timeLeftMs < 1) {
         waiting.reject(this.unreachable('its time was over before the call was sent'));
         continue;
       }
-      const text = encodeCall({ ...waiting.call, timeLeftMs });
-      const key = `${waiting.run.epoch}/${waiting.run.token}`;
-      const group = byRun.get(key);
-      if (group === undefined) byRun.set(key, [{ text, waiting }]);
+      const text = encodeCall(Object.assign(waiting.call, { timeLeftMs }));
+      const group = byRun.get(waiting.run);
+      if (group === undefined) byRun.set(waiting.run, [{ text, waiting }]);
       else group.push({ text, waiting });
     }
     for (const group of byRun.values()) {
@@ -119,7 +127,9 @@ export class CallLane {
       calls[0]!.waiting.run,
       calls.map(({ text }) => text),
     );
-    const timeLeftMs = Math.ceil(Math.max(...calls.map(({ waiting }) => waiting.deadline)) - now);
+    let last = 0;
+    for (const { waiting } of calls) last = Math.max(last, waiting.deadline);
+    const timeLeftMs = Math.ceil(last - now);
     const receive = (value: unknown): void => this.receive(open, value);
     let transport: ParticipantTransport;
     try {
@@ -129,7 +139,7 @@ export class CallLane {
       return;
     }
     transport.send(message, receive, timeLeftMs, this.kind).then(
-      () => this.end(open, new Error('its answer is missing')),
+      () => this.end(open, undefined),
       (error: unknown) => this.end(open, error),
     );
   }
@@ -139,19 +149,23 @@ export class CallLane {
     const answer = readAnswer(value);
     const waiting = answer && open[answer.id];
     if (answer === undefined || waiting === undefined) return;
-    const { id, ...rest } = answer;
-    open[id] = undefined;
+    open[answer.id] = undefined;
     this.free(1);
-    if (answers(waiting.call.method, rest)) waiting.resolve(rest);
-    else waiting.reject(this.unreachable(`it answered ${waiting.call.method} with "${rest.kind}"`));
+    if (answers(waiting.call.method, answer)) waiting.resolve(answer);
+    else waiting.reject(this.unreachable(`it answered ${waiting.call.method} with "${answer.kind}"`));
   }
 
-  /** Nothing more comes: nothing is known of the calls without an answer. */
+  /**
+   * Nothing more comes: nothing is known of the calls without an answer.
+   *
+   * @param error why; undefined when the transport has ended well.
+   */
   private end(open: (Waiting | undefined)[], error: unknown): void {
     const missing = open.filter((waiting) => waiting !== undefined);
+    if (missing.length === 0) return;
     open.fill(undefined);
     this.free(missing.length);
-    const problem = error instanceof Error ? error.message : String(error);
+    const problem = error === undefined ? 'its answer is missing' : textOf(error);
     for (const waiting of missing) waiting.reject(this.unreachable(problem, error));
   }
 
@@ -167,4 +181,8 @@ export class CallLane {
       cause === undefined ? undefined : { cause },
     );
   }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

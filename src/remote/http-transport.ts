@@ -37,7 +37,8 @@ export interface HttpTransportOptions {
  */
 export class HttpTransport implements ParticipantTransport {
   readonly address: string;
-  private readonly url: URL;
+  /** Where messages go, as `node:http` takes it. */
+  private readonly target: Pick<RequestOptions, 'protocol' | 'hostname' | 'port' | 'path'>;
   /** One for each kind: prepares that hang leave the decisions their connections. */
   private readonly agents: Readonly<Record<CallKind, HttpAgent>>;
   private readonly isSecure: boolean;
@@ -49,7 +50,9 @@ export class HttpTransport implements ParticipantTransport {
   ) {
     const base = addressOf(address);
     this.address = address;
-    this.url = new URL(`${base.pathname.replace(/\/$/, '')}/calls`, base);
+    const { protocol, hostname, port, pathname } = new URL(`${base.pathname.replace(/\/$/, '')}/calls`, base);
+    // The brackets of an IPv6 address belong to the URL.
+    this.target = { protocol, hostname: hostname.replace(/^\[(.*)\]$/, '$1'), port, path: pathname };
     this.isSecure = base.protocol === 'https:';
     const { maxConnections = 16, tls } = options;
     const settings = {
@@ -71,18 +74,18 @@ export class HttpTransport implements ParticipantTransport {
     kind: CallKind = 'work',
   ): Promise<void> {
     return new Promise((resolve, reject) => {
-      const body = Buffer.from(message);
       const settings: RequestOptions = {
+        ...this.target,
         method: 'POST',
         agent: this.agents[kind],
         headers: {
           Authorization: bearerOf(this.options.credentials),
           'Content-Type': 'application/json',
-          'Content-Length': body.length,
+          'Content-Length': Buffer.byteLength(message),
           Accept: CONTENT_TYPE,
         },
       };
-      const request = this.isSecure ? httpsRequest(this.url, settings) : httpRequest(this.url, settings);
+      const request = this.isSecure ? httpsRequest(settings) : httpRequest(settings);
       const timer = setTimeout(
         () => request.destroy(new Error(`no answer within ${timeLeftMs} ms`)),
         timeLeftMs,
@@ -102,7 +105,8 @@ export class HttpTransport implements ParticipantTransport {
           },
         );
       });
-      request.end(body);
+      // As a text, it leaves in one write with its header.
+      request.end(message);
     });
   }
 
@@ -116,32 +120,57 @@ export class HttpTransport implements ParticipantTransport {
     if (headers['content-type']?.split(';', 1)[0]?.trim() !== CONTENT_TYPE) {
       throw new Error(`the answer is no ${CONTENT_TYPE}, so it is not that of a participant host`);
     }
+    await readLines(response, (line) => receive(valueIn(line)));
+  }
+}
+
+/**
+ * Reads the lines of a response. A line without an end is none.
+ *
+ * @returns a promise that rejects when the response breaks off or has too many bytes, and when `take` throws.
+ */
+function readLines(response: IncomingMessage, take: (line: string) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
     let bytes = 0;
     let begun: Buffer[] = [];
     let begunBytes = 0;
-    for await (const chunk of response as AsyncIterable<Buffer>) {
+    const read = (chunk: Buffer): void => {
       bytes += chunk.length;
       if (bytes > MAX_RESPONSE_BYTES) throw new Error(`the answer has more than ${MAX_RESPONSE_BYTES} bytes`);
       let from = 0;
       for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, from)) {
         begun.push(chunk.subarray(from, end));
-        receive(valueIn(Buffer.concat(begun)));
+        const line = begun.length === 1 ? begun[0]! : Buffer.concat(begun);
         begun = [];
         begunBytes = 0;
         from = end + 1;
+        take(line.toString('utf8'));
       }
-      if (from === chunk.length) continue;
+      if (from === chunk.length) return;
       begun.push(chunk.subarray(from));
       begunBytes += chunk.length - from;
       if (begunBytes > MAX_ANSWER_BYTES) throw new Error(`an answer has more than ${MAX_ANSWER_BYTES} bytes`);
-    }
-  }
+    };
+    response.on('data', (chunk: Buffer) => {
+      try {
+        read(chunk);
+      } catch (error) {
+        response.destroy();
+        reject(error);
+      }
+    });
+    response.on('end', resolve);
+    response.on('error', reject);
+    response.on('close', () => {
+      if (!response.readableEnded) reject(new Error('the answer has broken off'));
+    });
+  });
 }
 
 /** @returns undefined for what is no JSON: that is no answer. */
-function valueIn(line: Buffer): unknown {
+function valueIn(line: string): unknown {
   try {
-    return JSON.parse(line.toString('utf8')) as unknown;
+    return JSON.parse(line) as unknown;
   } catch {
     return undefined;
   }

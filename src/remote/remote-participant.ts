@@ -38,6 +38,8 @@ export class RemoteParticipant implements TransactionParticipant {
   /** The JSON of payloads, from the check on. */
   private readonly texts = new WeakMap<object, string>();
   private run: CoordinatorRun | undefined;
+  /** The run of the latest call, and what is sent of it. */
+  private sent: { readonly run: CoordinatorRun; readonly wire: WireRun } | undefined;
 
   constructor(
     readonly name: string,
@@ -88,7 +90,7 @@ export class RemoteParticipant implements TransactionParticipant {
   }
 
   async prepare(branch: Branch): Promise<Vote> {
-    const answer = await this.call(this.work, 'prepare', branch, branch.signal);
+    const answer = await this.call(this.work, 'prepare', branch, branch);
     if (answer.kind === 'vote') return answer.vote as Vote;
     throw this.failure(answer);
   }
@@ -159,7 +161,7 @@ export class RemoteParticipant implements TransactionParticipant {
     lane: CallLane,
     method: 'prepare' | 'commit' | 'rollback' | 'commitOnePhase',
     branch: Branch,
-    signal?: AbortSignal,
+    waits?: Branch,
   ): Promise<CallAnswer> {
     const { transactionId, branchId, payload, attempt, deadline, run } = branch;
     const call: CallToSend = {
@@ -168,15 +170,21 @@ export class RemoteParticipant implements TransactionParticipant {
       branchId,
       attempt,
       payloadText: this.textOf(payload),
-      ...traceparent(),
+      traceparent: traceparent(),
     };
     // The branch has its deadline on a clock that can be set.
-    return lane.call(wireRun(run), call, performance.now() + (deadline - Date.now()), signal);
+    return lane.call(this.wireRunOf(run), call, performance.now() + (deadline - Date.now()), waits);
+  }
+
+  /** @returns the same object for the same run. */
+  private wireRunOf(run: CoordinatorRun): WireRun {
+    if (this.sent?.run !== run) this.sent = { run, wire: wireRun(run) };
+    return this.sent.wire;
   }
 
   private administer(run: CoordinatorRun, call: CallToSend): Promise<CallAnswer> {
     const deadline = performance.now() + this.limits.adminTimeoutMs;
-    return this.administration.call(wireRun(run), { ...call, ...traceparent() }, deadline);
+    return this.administration.call(this.wireRunOf(run), { ...call, traceparent: traceparent() }, deadline);
   }
 
   private textOf(payload: unknown): string | undefined {
@@ -210,9 +218,9 @@ function wireRun({ name, logId, epoch, token, durable, isShared }: CoordinatorRu
   return { name, logId, epoch, token, durable, ...(isShared === true && { isShared }) };
 }
 
-function traceparent(): { traceparent?: string } {
+function traceparent(): string | undefined {
   const span = trace.getSpanContext(context.active());
-  if (span === undefined || !isSpanContextValid(span)) return {};
+  if (span === undefined || !isSpanContextValid(span)) return undefined;
   const flags = span.traceFlags.toString(16).padStart(2, '0');
-  return { traceparent: `00-${span.traceId}-${span.spanId}-${flags}` };
+  return `00-${span.traceId}-${span.spanId}-${flags}`;
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { HEURISTIC_KINDS } from '../../coordinator/protocol/index.js';
 import type { CallMethod } from './calls.js';
 import { MAX_CALLS, MAX_LISTED, MAX_QUESTIONS } from './limits.js';
+import { plainAnswer } from './plain.js';
 
 const text = z.string().max(1_000);
 /** The place of the call in its message, from 0. */
@@ -119,6 +120,11 @@ const DOCUMENTED: Readonly<Record<CallMethod, readonly WireAnswer['kind'][]>> = 
  * @param value read from JSON.
  */
 export function readAnswer(value: unknown): WireAnswer | undefined {
+  return plainAnswer(value) ?? parsedAnswer(value);
+}
+
+/** As {@link readAnswer}, by the schema alone. */
+export function parsedAnswer(value: unknown): WireAnswer | undefined {
   const parsed = answerSchema.safeParse(value);
   return parsed.success ? parsed.data : undefined;
 }

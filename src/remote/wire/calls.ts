@@ -3,19 +3,27 @@ import { originOf } from '../../coordinator/protocol/index.js';
 import { MAX_CALLS, MAX_MARKS, MAX_QUESTIONS, WIRE_VERSION } from './limits.js';
 
 /** The longest time that a call may give: a day, in milliseconds. */
-const MAX_TIME_MS = 86_400_000;
+export const MAX_TIME_MS = 86_400_000;
+/** The highest number of a delivery. */
+export const MAX_ATTEMPT = 1_000_000_000;
 /** The trace context of W3C. */
-const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+export const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-const epoch = z
-  .number()
-  .int()
-  .min(1)
-  .max(36 ** 4 - 1);
-const token = z.string().min(1).max(200);
+/** The highest epoch. */
+export const MAX_EPOCH = 36 ** 4 - 1;
+/** The longest token of a run. */
+export const MAX_TOKEN_LENGTH = 200;
+const epoch = z.number().int().min(1).max(MAX_EPOCH);
+const token = z.string().min(1).max(MAX_TOKEN_LENGTH);
 const sequence = z.number().int().min(0).max(9_999_999_999_999);
-const logId = z.string().regex(/^[0-9a-z]{12}$/);
-const name = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/);
+/** The id of a log. */
+export const LOG_ID = /^[0-9a-z]{12}$/;
+/** The name of a coordinator, or of a participant. */
+export const NAME = /^[a-z][a-z0-9-]{0,31}$/;
+/** The id of a branch. */
+export const BRANCH_ID = /^[A-Za-z0-9._:-]{1,64}$/;
+const logId = z.string().regex(LOG_ID);
+const name = z.string().regex(NAME);
 
 /** An id of a transaction that a coordinator can have made. */
 export const transactionIdSchema = z
@@ -24,7 +32,7 @@ export const transactionIdSchema = z
   .refine((id) => originOf(id) !== undefined, 'must be the id of a transaction');
 /** The name of a participant. */
 export const participantNameSchema = name;
-const branchId = z.string().regex(/^[A-Za-z0-9._:-]{1,64}$/);
+const branchId = z.string().regex(BRANCH_ID);
 
 /** The run of the coordinator that makes the calls of a message. */
 export const runSchema = z.object({
@@ -50,7 +58,7 @@ const branchCallSchema = z.object({
   transactionId: transactionIdSchema,
   branchId,
   payload: z.unknown().optional(),
-  attempt: z.number().int().min(0).max(1_000_000_000),
+  attempt: z.number().int().min(0).max(MAX_ATTEMPT),
 });
 
 const claimCallSchema = z.object({
@@ -109,6 +117,7 @@ export const envelopeSchema = z.object({
   run: runSchema,
   calls: z.array(z.unknown()).min(1).max(MAX_CALLS),
 });
+export type Envelope = z.infer<typeof envelopeSchema>;
 
 /** The key by which lists of branches are ordered. */
 export function keyOfListed(branch: { readonly transactionId: string; readonly branchId: string }): string {
