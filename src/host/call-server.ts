@@ -1,7 +1,7 @@
 import { failureOf } from '../coordinator/gate/failure.js';
 import { describeAnswer } from '../coordinator/gate/texts.js';
 import { type ReplicaGuardStore, voteIn } from '../coordinator/guard/index.js';
-import type { Branch, CoordinatorRun } from '../coordinator/participant/participant.js';
+import type { CoordinatorRun } from '../coordinator/participant/participant.js';
 import {
   type BranchCall,
   type CallAnswer,
@@ -11,15 +11,17 @@ import {
   MAX_ANSWER_BYTES,
   MAX_LISTED,
   type RecoverCall,
-  type UnreadableCall,
   type WireAnswer,
   type WireCall,
   type WireRun,
   keyOfListed,
   sentPayload,
 } from '../remote/wire/index.js';
+import { type CallAtWork, CallsAtWork } from './calls-at-work.js';
 import type { HostMeasurements } from './measurements.js';
 import type { RunsOfHost } from './runs.js';
+import { ServedBranch } from './served-branch.js';
+import { ServedMessage } from './served-message.js';
 import type { ServedParticipant } from './served-participant.js';
 import { traced } from './tracing.js';
 
@@ -36,20 +38,31 @@ interface ServerParts {
   readonly coordinators: readonly string[];
 }
 
+/** The places of one participant: calls that hang leave the others theirs. */
+interface Places {
+  taken: number;
+}
+
+/** What the calls of one message are made to, and for which run. */
+interface Addressee {
+  readonly participant: ServedParticipant;
+  readonly run: CoordinatorRun;
+  readonly places: Places;
+}
+
 /** Answers the calls of coordinators, whichever transport has brought them. */
 export class CallServer {
-  /** The calls at work, by participant: one that hangs leaves the others their places. */
-  private readonly running = new Map<string, Set<Promise<void>>>();
+  private readonly places = new Map<string, Places>();
+  private readonly calls = new CallsAtWork();
+  /** The number of calls at work. */
+  atWork = 0;
   /** The prepares at work, by participant and branch. */
-  private readonly preparing = new Map<string, AbortController>();
+  private readonly preparing = new Map<string, ServedBranch>();
   private isStopping = false;
+  /** Told when no call is at work. */
+  private idle: (() => void)[] = [];
 
   constructor(private readonly parts: ServerParts) {}
-
-  /** The number of calls at work. */
-  get atWork(): number {
-    return [...this.running.values()].reduce((sum, { size }) => sum + size, 0);
-  }
 
   /**
    * Serves the calls of one message, all at once.
@@ -57,17 +70,18 @@ export class CallServer {
    * @param send takes each answer as soon as it is known.
    * @returns a promise that resolves when all calls are answered.
    */
-  async serve(
-    { participant, run, calls }: IncomingMessage,
-    send: (answer: WireAnswer) => void,
-  ): Promise<void> {
-    await Promise.all(
-      calls.map(async (call, id) => {
-        const answer = await this.answer(participant, run, call);
-        // The number of the call belongs to every kind of answer.
-        send({ id, ...answer });
-      }),
+  serve({ participant, run, calls }: IncomingMessage, send: (answer: WireAnswer) => void): Promise<void> {
+    const { measurements } = this.parts;
+    const message = new ServedMessage(calls.length, send, ({ method, startedAt }, answer) =>
+      measurements.ended(participant, method, answer, performance.now() - startedAt),
     );
+    const addressee = this.addresseeOf(participant, run);
+    calls.forEach((call, id) => {
+      if ('problem' in call) message.answer(id, failed('DTC_WIRE_INVALID', call.problem));
+      else if ('kind' in addressee) message.answer(id, addressee);
+      else this.begin(message, addressee, id, call);
+    });
+    return message.answered;
   }
 
   /** Refuses new calls from now on, and waits for the running ones. */
@@ -75,20 +89,22 @@ export class CallServer {
     this.isStopping = true;
     let timer: NodeJS.Timeout | undefined;
     const graceEnd = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)));
-    await Promise.race([
-      Promise.all(Array.from(this.running.values(), (calls) => Promise.all(calls))),
-      graceEnd,
-    ]);
+    await Promise.race([this.whenIdle(), graceEnd]);
     clearTimeout(timer);
   }
 
-  private async answer(name: string, run: WireRun, call: WireCall | UnreadableCall): Promise<CallAnswer> {
-    if ('problem' in call) return failed('DTC_WIRE_INVALID', call.problem);
+  private whenIdle(): Promise<void> {
+    if (this.atWork === 0) return Promise.resolve();
+    return new Promise((resolve) => this.idle.push(resolve));
+  }
+
+  /** @returns the answer to every call of the message when none of them may be made. */
+  private addresseeOf(name: string, run: WireRun): Addressee | CallAnswer {
     const participant = this.parts.participants.get(name);
     if (participant === undefined) {
       return failed('DTC_UNKNOWN_PARTICIPANT', `no participant "${name}" is served here: check its address`);
     }
-    const { coordinators, maxCalls, measurements } = this.parts;
+    const { coordinators } = this.parts;
     if (coordinators.length > 0 && !coordinators.includes(run.name)) {
       return failed(
         'DTC_COORDINATOR_REFUSED',
@@ -96,43 +112,65 @@ export class CallServer {
       );
     }
     if (this.isStopping) return { kind: 'try-again', reason: 'the host is about to stop' };
-    const running = this.runningOf(name);
-    if (running.size >= maxCalls)
-      return { kind: 'try-again', reason: `the host is at work on ${maxCalls} calls of "${name}"` };
-    const startedAt = performance.now();
-    const work = traced(name, call, () => this.make(participant, this.parts.runs.of(run), call));
-    // Work that ignores its signal keeps its place until it ends.
-    const over = work.then(() => void running.delete(over));
-    running.add(over);
-    const answer = await inTime(work, call.timeLeftMs);
-    measurements.ended(name, call.method, answer.kind, performance.now() - startedAt);
-    return answer;
+    const places = this.places.get(name) ?? { taken: 0 };
+    this.places.set(name, places);
+    return { participant, run: this.parts.runs.of(run), places };
   }
 
-  private runningOf(name: string): Set<Promise<void>> {
-    const running = this.running.get(name) ?? new Set();
-    this.running.set(name, running);
-    return running;
+  private begin(message: ServedMessage, addressee: Addressee, id: number, call: WireCall): void {
+    const { places } = addressee;
+    const { name } = addressee.participant;
+    const { maxCalls } = this.parts;
+    if (places.taken >= maxCalls) {
+      const reason = `the host is at work on ${maxCalls} calls of "${name}"`;
+      message.answer(id, { kind: 'try-again', reason });
+      return;
+    }
+    const { method, timeLeftMs } = call;
+    const startedAt = performance.now();
+    const dueAt = startedAt + timeLeftMs;
+    const atWork: CallAtWork = { id, method, startedAt, dueAt, branch: undefined, message };
+    this.calls.begin(atWork, startedAt);
+    places.taken++;
+    this.atWork++;
+    // Work that ignores its signal keeps its place until it ends.
+    traced(name, call, () => this.make(addressee, call, atWork)).then(
+      (answer) => {
+        this.ended(places);
+        this.calls.end(atWork, answer);
+      },
+      (error: unknown) => {
+        this.ended(places);
+        this.calls.fail(atWork, error);
+      },
+    );
+  }
+
+  private ended(places: Places): void {
+    places.taken--;
+    this.atWork--;
+    if (this.atWork > 0) return;
+    for (const tell of this.idle.splice(0)) tell();
   }
 
   /** It never rejects. */
   private async make(
-    participant: ServedParticipant,
-    run: CoordinatorRun,
+    { participant, run }: Addressee,
     call: WireCall,
+    atWork: CallAtWork,
   ): Promise<CallAnswer> {
     try {
       switch (call.method) {
         case 'prepare':
-          return await this.prepare(participant, run, call);
+          return await this.prepare(participant, call, (atWork.branch = new ServedBranch(call, run)));
         case 'commitOnePhase':
-          return voteOf(await participant.commitOnePhase(branchOf(call, run)));
+          return voteOf(await participant.commitOnePhase((atWork.branch = new ServedBranch(call, run))));
         case 'commit':
-          await participant.commit(branchOf(call, run));
+          await participant.commit((atWork.branch = new ServedBranch(call, run)));
           return { kind: 'done' };
         case 'rollback':
-          this.preparing.get(keyAt(participant, call))?.abort(new Error('the branch is rolled back'));
-          await participant.rollback(branchOf(call, run));
+          this.preparing.get(keyAt(participant, call))?.stop(new Error('the branch is rolled back'));
+          await participant.rollback((atWork.branch = new ServedBranch(call, run)));
           return { kind: 'done' };
         case 'claim':
           return await claim(participant, run, call);
@@ -155,19 +193,16 @@ export class CallServer {
 
   private async prepare(
     participant: ServedParticipant,
-    run: CoordinatorRun,
     call: BranchCall,
+    branch: ServedBranch,
   ): Promise<CallAnswer> {
     const key = keyAt(participant, call);
-    const stop = new AbortController();
-    const branch = branchOf(call, run);
     // A repeated prepare joins the first one, whose rollback stops both.
-    if (!this.preparing.has(key)) this.preparing.set(key, stop);
+    if (!this.preparing.has(key)) this.preparing.set(key, branch);
     try {
-      const signal = AbortSignal.any([branch.signal, stop.signal]);
-      return voteOf(await participant.prepare({ ...branch, signal }));
+      return voteOf(await participant.prepare(branch));
     } finally {
-      if (this.preparing.get(key) === stop) this.preparing.delete(key);
+      if (this.preparing.get(key) === branch) this.preparing.delete(key);
     }
   }
 
@@ -177,28 +212,6 @@ export class CallServer {
     this.parts.runs.raise(logId, marks);
     return { kind: 'done' };
   }
-}
-
-/** @returns the answer of the work, or `try-again` when the time of its call is over first. */
-async function inTime(work: Promise<CallAnswer>, timeLeftMs: number): Promise<CallAnswer> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeOver = new Promise<CallAnswer>((resolve) => {
-    const reason = 'the participant is still at work, and the time of the call is over';
-    timer = setTimeout(resolve, timeLeftMs, { kind: 'try-again', reason });
-  });
-  try {
-    return await Promise.race([work, timeOver]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function branchOf(
-  { transactionId, branchId, payload, timeLeftMs, attempt }: BranchCall,
-  run: CoordinatorRun,
-): Branch {
-  const signal = AbortSignal.timeout(timeLeftMs);
-  return { transactionId, branchId, payload, deadline: Date.now() + timeLeftMs, signal, attempt, run };
 }
 
 function keyAt({ name }: ServedParticipant, call: BranchCall): string {

@@ -8,6 +8,11 @@ type Native<T> = T | { readonly raw: T; hijack?(): unknown };
 type Parsed = Native<Request> & { readonly body?: unknown; readonly headers: Request['headers'] };
 
 const MAX_KEY_LENGTH = 129;
+const ANSWERS = {
+  'Content-Type': 'application/x-ndjson',
+  'Cache-Control': 'no-store, no-transform',
+  'X-Accel-Buffering': 'no',
+} as const;
 
 /**
  * The routes of a host. They answer on the response of Node, so that no global interceptor of the application wraps what
@@ -29,24 +34,25 @@ export class HostController {
       problem(raw, 400, error.code, error.message);
       return;
     }
-    raw.writeHead(200, {
-      'Content-Type': 'application/x-ndjson',
-      'Cache-Control': 'no-store, no-transform',
-      'X-Accel-Buffering': 'no',
-    });
     // The answers of one turn leave together.
     let lines = '';
     const flush = (): void => {
-      if (lines !== '' && !raw.destroyed) raw.write(lines);
+      if (lines !== '' && !raw.destroyed) {
+        if (!raw.headersSent) raw.writeHead(200, ANSWERS);
+        raw.write(lines);
+      }
       lines = '';
     };
     await this.host.serve(message, (answer) => {
       if (lines === '') setImmediate(flush);
       lines += encodeAnswer(answer);
     });
-    const rest = lines;
+    // When all answers are there at once, their length is known.
+    if (!raw.headersSent) {
+      raw.writeHead(200, { ...ANSWERS, 'Content-Length': Buffer.byteLength(lines) });
+    }
+    raw.end(lines);
     lines = '';
-    raw.end(rest);
   }
 
   /** The branches of a participant that are in doubt. */

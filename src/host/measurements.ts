@@ -11,9 +11,15 @@ export interface HostCount {
   readonly calls: number;
 }
 
+interface Count {
+  readonly shown: { -readonly [K in keyof HostCount]: HostCount[K] };
+  /** The attributes of its metrics. */
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
 /** Counts the calls of a host, for its health and for OpenTelemetry. */
 export class HostMeasurements {
-  private readonly counts = new Map<string, { -readonly [K in keyof HostCount]: HostCount[K] }>();
+  private readonly counts = new Map<string, Count>();
   private readonly calls: Counter;
   private readonly durations: Histogram;
 
@@ -30,16 +36,19 @@ export class HostMeasurements {
 
   ended(participant: string, method: CallMethod, answer: CallAnswer['kind'], durationMs: number): void {
     const key = `${participant}/${method}/${answer}`;
-    const count = this.counts.get(key) ?? { participant, method, answer, calls: 0 };
-    count.calls++;
-    this.counts.set(key, count);
-    const attributes = { 'dtc.participant': participant, 'dtc.method': method, 'dtc.answer': answer };
-    this.calls.add(1, attributes);
-    this.durations.record(durationMs / 1_000, attributes);
+    let count = this.counts.get(key);
+    if (count === undefined) {
+      const attributes = { 'dtc.participant': participant, 'dtc.method': method, 'dtc.answer': answer };
+      count = { shown: { participant, method, answer, calls: 0 }, attributes };
+      this.counts.set(key, count);
+    }
+    count.shown.calls++;
+    this.calls.add(1, count.attributes);
+    this.durations.record(durationMs / 1_000, count.attributes);
   }
 
   /** @returns the counts since the start. There are as many as kinds of calls and answers. */
   list(): HostCount[] {
-    return structuredClone([...this.counts.values()]);
+    return Array.from(this.counts.values(), ({ shown }) => ({ ...shown }));
   }
 }

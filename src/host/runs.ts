@@ -9,9 +9,16 @@ const REMEMBERED = 64;
 export class RunsOfHost {
   private readonly known = new Map<string, CoordinatorRun>();
   private readonly marks = new Map<string, number>();
+  /** The run of the latest message. */
+  private latest: CoordinatorRun | undefined;
 
   /** @returns the run that participants receive: the same object for the same run. */
-  of({ name, logId, epoch, token, durable }: WireRun): CoordinatorRun {
+  of(wire: WireRun): CoordinatorRun {
+    if (this.latest === undefined || !isSameRun(this.latest, wire)) this.latest = this.find(wire);
+    return this.latest;
+  }
+
+  private find({ name, logId, epoch, token, durable }: WireRun): CoordinatorRun {
     const key = `${logId}/${epoch}/${token}`;
     const known = this.known.get(key);
     if (known !== undefined) return known;
@@ -50,4 +57,8 @@ export class RunsOfHost {
       (this.marks.get(`${logId}/0`) ?? 0) >= epoch || (this.marks.get(`${logId}/${epoch}`) ?? 0) >= sequence
     );
   }
+}
+
+function isSameRun(one: CoordinatorRun, other: WireRun): boolean {
+  return one.token === other.token && one.epoch === other.epoch && one.logId === other.logId;
 }

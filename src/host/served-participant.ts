@@ -59,7 +59,7 @@ class Guarded implements ServedParticipant {
   prepare(branch: Branch): Promise<Vote> {
     return this.guard.prepare(
       branch,
-      (signal) => this.instance.prepare({ ...branch, signal }),
+      (stoppable) => this.instance.prepare(stoppable),
       () => this.instance.rollback(branch),
     );
   }

@@ -1,9 +1,11 @@
 import {
+  ProxyTracerProvider,
   ROOT_CONTEXT,
   type Span,
   SpanKind,
   SpanStatusCode,
   TraceFlags,
+  type Tracer,
   type Context,
   trace,
 } from '@opentelemetry/api';
@@ -18,15 +20,25 @@ export function traced(
   call: WireCall,
   serve: () => Promise<CallAnswer>,
 ): Promise<CallAnswer> {
+  const tracer = registeredTracer();
+  if (tracer === undefined) return serve();
   const { method, traceparent } = call;
   const attributes = {
     'dtc.participant': participant,
     ...('transactionId' in call && { 'dtc.transaction': call.transactionId, 'dtc.branch': call.branchId }),
   };
   const options = { kind: SpanKind.SERVER, attributes };
-  return trace
-    .getTracer(SCOPE)
-    .startActiveSpan(`dtc host ${method}`, options, parentIn(traceparent), (span) => ended(span, serve()));
+  return tracer.startActiveSpan(`dtc host ${method}`, options, parentIn(traceparent), (span) =>
+    ended(span, serve()),
+  );
+}
+
+/** @returns undefined while the application has registered no provider, since spans would then go nowhere. */
+function registeredTracer(): Tracer | undefined {
+  const provider = trace.getTracerProvider();
+  return provider instanceof ProxyTracerProvider
+    ? provider.getDelegateTracer(SCOPE)
+    : provider.getTracer(SCOPE);
 }
 
 async function ended(span: Span, answer: Promise<CallAnswer>): Promise<CallAnswer> {

@@ -10,7 +10,7 @@ import {
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
 import { afterEach, describe, expect, it } from 'vitest';
-import { TransactionManager, branch } from '../../src/coordinator/index.js';
+import { type Branch, TransactionManager, branch } from '../../src/coordinator/index.js';
 import {
   MemoryReplicaGuardStore,
   ParticipantHost,
@@ -125,6 +125,29 @@ describe('A participant host', () => {
     gate.resolve(undefined);
     await expect.poll(atWork).toBe(0);
     expect(await (await post(address, [rollback])).json()).toMatchObject({ kind: 'done' });
+  });
+
+  it('aborts the signal of a call whose time is over, also one that is asked for later', async () => {
+    const books = new Books();
+    const { address } = await host(books);
+    const gate = Promise.withResolvers<undefined>();
+    const branches: Branch[] = [];
+    const stopped: unknown[] = [];
+    books.scripts.prepare = (branch) => {
+      branches.push(branch);
+      if (branches.length === 1) {
+        branch.signal.addEventListener('abort', () => stopped.push(branch.signal.reason));
+      }
+      return gate.promise;
+    };
+    await post(
+      address,
+      [1, 2].map((sequence) => Object.assign(prepareOf(sequence), { timeLeftMs: 50 })),
+    );
+    const overTime = expect.objectContaining({ name: 'TimeoutError' }) as unknown;
+    expect(stopped).toEqual([overTime]);
+    expect(branches[1]!.signal).toMatchObject({ aborted: true, reason: overTime });
+    gate.resolve(undefined);
   });
 
   it.each(['express', 'fastify'] as const)(

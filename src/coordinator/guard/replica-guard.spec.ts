@@ -111,7 +111,7 @@ describe('A guard of several replicas', () => {
     const { a } = replicas();
     const work = new Work();
     const stopped = Promise.withResolvers<Vote>();
-    const prepare = (signal: AbortSignal): Promise<Vote> => {
+    const prepare = ({ signal }: Branch): Promise<Vote> => {
       signal.addEventListener('abort', () => {
         work.done = 1;
         stopped.resolve('commit');

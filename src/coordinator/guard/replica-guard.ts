@@ -5,6 +5,7 @@ import { describeAnswer, messageOf } from '../gate/texts.js';
 import {
   type AbortVote,
   type Branch,
+  type CoordinatorRun,
   type OnePhaseAnswer,
   type Vote,
   branchKey,
@@ -16,6 +17,7 @@ import type { Awaitable } from './awaitable.js';
 import type { OnePhaseSteps } from './guard-options.js';
 import { type GuardRecord, isOver } from './guard-store.js';
 import type { GuardedBranch, ReplicaGuardStore, StoredGuardRecord } from './replica-guard-store.js';
+import { StoppableBranch } from './stoppable-branch.js';
 import { Turns } from './turns.js';
 import { voteIn } from './votes.js';
 
@@ -28,9 +30,8 @@ const REMEMBERED = 64;
 
 /** The work of a prepare in this process. */
 interface AtWork {
-  readonly ended: Promise<unknown>;
-  /** Stops the work: its rollback has come. */
-  readonly stop: () => void;
+  readonly answer: Promise<unknown>;
+  readonly branch: StoppableBranch;
 }
 
 /** What {@link ReplicaGuard} does with work that a process has left. @publicApi */
@@ -56,6 +57,8 @@ export class ReplicaGuard {
   private readonly turns = new Turns();
   private readonly atWork = new Map<string, AtWork>();
   private readonly admitted = new Map<string, string>();
+  /** The run that was admitted last. */
+  private latest: CoordinatorRun | undefined;
   private readonly mayRepeat: boolean;
 
   constructor(
@@ -72,29 +75,29 @@ export class ReplicaGuard {
   }
 
   /**
-   * @param work gets a signal that is aborted when the branch is rolled back meanwhile.
+   * @param work gets the branch, whose signal is also aborted when the branch is rolled back meanwhile.
    * @param undo undoes the work of this process when another process has taken over.
    */
   prepare(
     branch: Branch,
-    work: (signal: AbortSignal) => Awaitable<Vote>,
+    work: (branch: Branch) => Awaitable<Vote>,
     undo: () => Awaitable<void>,
   ): Promise<Vote> {
     const key = branchKey(branch);
     return this.turns.once(`prepare ${key}`, async () => {
-      const conflict = await this.refusalOfRun(branch);
+      const conflict = this.isAdmitted(branch) ? undefined : await this.refusalOfRun(branch);
       return conflict ?? this.prepareOnce(key, branch, work, undo);
     });
   }
 
   async commit(branch: Branch, work: () => Awaitable<void>): Promise<void> {
-    await this.admit(branch);
+    if (!this.isAdmitted(branch)) await this.admit(branch);
     const key = branchKey(branch);
     return this.turns.once(`commit ${key}`, () => this.commitOnce(key, branch, work));
   }
 
   async rollback(branch: Branch, undo: () => Awaitable<void>): Promise<void> {
-    await this.admit(branch);
+    if (!this.isAdmitted(branch)) await this.admit(branch);
     return this.rollBack(branchKey(branch), branch, undo, undefined);
   }
 
@@ -102,7 +105,7 @@ export class ReplicaGuard {
   commitOnePhase(branch: Branch, { prepare, commit, rollback }: OnePhaseSteps): Promise<OnePhaseAnswer> {
     const key = branchKey(branch);
     return this.turns.once(`one-phase ${key}`, async () => {
-      const conflict = await this.refusalOfRun(branch);
+      const conflict = this.isAdmitted(branch) ? undefined : await this.refusalOfRun(branch);
       if (conflict !== undefined) return conflict as AbortVote;
       const ended = await endOf(() => this.prepareOnce(key, branch, prepare, rollback));
       if ('error' in ended) {
@@ -122,11 +125,18 @@ export class ReplicaGuard {
   /** @throws GuardRunError when the log of the run is a copy. */
   async admit({ run }: Pick<Branch, 'run'>): Promise<void> {
     const key = `${run.logId}/${run.epoch}`;
-    if (this.admitted.get(key) === run.token) return;
-    if ((await this.store.admitRun(run)) !== run.token) throw new GuardRunError(run);
-    this.admitted.set(key, run.token);
-    const [oldest] = this.admitted.keys();
-    if (this.admitted.size > REMEMBERED && oldest !== undefined) this.admitted.delete(oldest);
+    if (this.admitted.get(key) !== run.token) {
+      if ((await this.store.admitRun(run)) !== run.token) throw new GuardRunError(run);
+      this.admitted.set(key, run.token);
+      const [oldest] = this.admitted.keys();
+      if (this.admitted.size > REMEMBERED && oldest !== undefined) this.admitted.delete(oldest);
+    }
+    this.latest = run;
+  }
+
+  /** Whether {@link admit} has found the run sound the last time: nearly all calls are of one run. */
+  private isAdmitted({ run }: Pick<Branch, 'run'>): boolean {
+    return run === this.latest;
   }
 
   /** @returns the vote for a run that is not served. Nothing was done, and nothing is to be undone. */
@@ -143,16 +153,13 @@ export class ReplicaGuard {
   private async prepareOnce(
     key: string,
     branch: Branch,
-    work: (signal: AbortSignal) => Awaitable<Vote>,
+    work: (branch: Branch) => Awaitable<Vote>,
     undo: () => Awaitable<void>,
   ): Promise<Vote> {
-    const stop = new AbortController();
-    const answer = this.beginPrepare(key, branch, stop.signal, work, undo);
+    const stoppable = new StoppableBranch(branch);
+    const answer = this.beginPrepare(key, stoppable, work, undo);
     // A rollback waits from the first step on: the work may be about to start.
-    this.atWork.set(key, {
-      ended: answer.catch(() => {}),
-      stop: () => stop.abort(new Error('the branch is rolled back')),
-    });
+    this.atWork.set(key, { answer, branch: stoppable });
     try {
       return await answer;
     } finally {
@@ -162,9 +169,8 @@ export class ReplicaGuard {
 
   private async beginPrepare(
     key: string,
-    branch: Branch,
-    stopped: AbortSignal,
-    work: (signal: AbortSignal) => Awaitable<Vote>,
+    branch: StoppableBranch,
+    work: (branch: Branch) => Awaitable<Vote>,
     undo: () => Awaitable<void>,
   ): Promise<Vote> {
     const place = this.placeOf(branch);
@@ -176,7 +182,7 @@ export class ReplicaGuard {
       if (isHeld && record.state === 'preparing') throw new TryAgainError(key, 'another process prepares it');
       return repeatedAnswer(key, record, false);
     }
-    const ended = await endOf(() => work(AbortSignal.any([branch.signal, stopped])));
+    const ended = await endOf(() => work(branch));
     return this.endPrepare(place, begun.version, ended, undo);
   }
 
@@ -247,14 +253,14 @@ export class ReplicaGuard {
   private async endWork(key: string, branch: Branch): Promise<boolean> {
     const atWork = this.atWork.get(key);
     if (atWork === undefined) return false;
-    atWork.stop();
+    atWork.branch.stop(new Error('the branch is rolled back'));
     let timer: NodeJS.Timeout | undefined;
     const timeOver = new Promise<never>((_resolve, reject) => {
       const error = new TryAgainError(key, 'its prepare has not ended, although it was told to stop');
       timer = setTimeout(reject, Math.min(holdMs(branch), MAX_TIMER_MS), error);
     });
     try {
-      await Promise.race([atWork.ended, timeOver]);
+      await Promise.race([atWork.answer.catch(() => {}), timeOver]);
     } finally {
       clearTimeout(timer);
     }
