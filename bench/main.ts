@@ -5,6 +5,7 @@ import { measureInMemory } from './memory/in-memory.js';
 import { measureOverload } from './overload/overload.js';
 import { measurePostgres } from './postgres/postgres.js';
 import { PostgresUnavailableError } from './postgres/server.js';
+import { measureRemote } from './remote/remote.js';
 import { type Report, tableOf } from './report.js';
 import { PARTS, type Part, type Settings, USAGE, UsageError, settingsFrom } from './settings.js';
 
@@ -24,6 +25,8 @@ async function measure(settings: Settings): Promise<Report> {
   const memory = parts.has('memory') ? await measureInMemory(settings, progress) : NOTHING_IN_MEMORY;
   if (parts.has('durable')) progress('decisions on disk');
   const durable = parts.has('durable') ? await measureDurable(settings) : null;
+  if (parts.has('remote')) progress('participants in other processes');
+  const remote = parts.has('remote') ? await measureRemote(settings) : null;
   const withServer = async <T>(part: Part, what: string, measured: () => Promise<T>): Promise<T | null> => {
     if (!parts.has(part)) return null;
     progress(what);
@@ -41,6 +44,7 @@ async function measure(settings: Settings): Promise<Report> {
   return {
     ...memory,
     durable,
+    remote,
     postgres,
     cluster,
     overload,

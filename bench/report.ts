@@ -9,11 +9,14 @@ import { overloadTable } from './overload/table.js';
 import { inMemoryTable } from './memory/table.js';
 import type { Postgres } from './postgres/postgres.js';
 import { postgresTable } from './postgres/table.js';
+import type { RemoteLevel } from './remote/remote.js';
+import { remoteTable } from './remote/table.js';
 import type { Part } from './settings.js';
 
 /** Everything one run has found out: what `--json` prints. What was not measured is null. */
 export interface Report extends Nullable<InMemory> {
   readonly durable: Durable | null;
+  readonly remote: readonly RemoteLevel[] | null;
   readonly postgres: Postgres | null;
   readonly cluster: ClusterFigures | null;
   readonly overload: readonly OverloadLevel[] | null;
@@ -34,6 +37,7 @@ export function tableOf(report: Report): string {
     retained,
     latency,
     durable,
+    remote,
     postgres,
     cluster,
     overload,
@@ -49,6 +53,7 @@ export function tableOf(report: Report): string {
     ],
     inMemory && retained && latency ? inMemoryTable({ inMemory, retained, latency }) : [],
     durable ? durableTable(durable) : [],
+    remote ? remoteTable(remote) : [],
     postgres ? postgresTable(postgres) : [],
     cluster ? clusterTable(cluster) : [],
     overload ? overloadTable(overload) : [],

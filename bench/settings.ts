@@ -3,7 +3,7 @@ import type { TakeoverSettings } from './cluster/takeover.js';
 import type { RoundSettings } from './framework/interleaved.js';
 
 /** What can be measured by itself. */
-export const PARTS = ['memory', 'durable', 'postgres', 'cluster', 'overload'] as const;
+export const PARTS = ['memory', 'durable', 'remote', 'postgres', 'cluster', 'overload'] as const;
 export type Part = (typeof PARTS)[number];
 
 /** How long and how often things are measured without a log and without a database. */
@@ -15,6 +15,14 @@ export interface MemorySettings extends RoundSettings {
   readonly refusals: number;
   readonly hungRounds: number;
   readonly hungSliceMs: number;
+}
+
+/** How long and how often things are measured over the network. */
+export interface RemoteSettings extends RoundSettings {
+  /** How long each contender runs before the first level, in milliseconds. */
+  readonly compileMs: number;
+  /** How often latencies are measured at one level, each time as long as in a round. */
+  readonly pacedRounds: number;
 }
 
 /** How long and how often things are measured over databases. */
@@ -36,6 +44,7 @@ export interface Settings {
   readonly parts: ReadonlySet<Part>;
   readonly memory: MemorySettings;
   readonly durable: RoundSettings;
+  readonly remote: RemoteSettings;
   readonly postgres: PostgresSettings;
   readonly cluster: RoundSettings & TakeoverSettings;
   readonly overload: OverloadSettings;
@@ -55,6 +64,7 @@ const FULL = {
     hungSliceMs: 1_000,
   },
   durable: { rounds: 15, sliceMs: 200, warmUpMs: 1_000 },
+  remote: { rounds: 11, sliceMs: 500, warmUpMs: 1_000, compileMs: 4_000, pacedRounds: 7 },
   postgres: { rounds: 7, sliceMs: 600, warmUpMs: 1_000, compileMs: 4_000 },
   cluster: {
     rounds: 9,
@@ -81,6 +91,7 @@ const QUICK = {
     hungSliceMs: 600,
   },
   durable: { rounds: 3, sliceMs: 100, warmUpMs: 300 },
+  remote: { rounds: 3, sliceMs: 250, warmUpMs: 300, compileMs: 2_000, pacedRounds: 3 },
   postgres: { rounds: 2, sliceMs: 100, warmUpMs: 100, compileMs: 300 },
   cluster: {
     rounds: 3,
@@ -99,9 +110,9 @@ const SEED = 20_260_101;
 export const USAGE = `Usage: npm run bench -- [options]
 
 Measures the coordinator against the least that any caller of three services must do, with decisions in memory, with
-decisions on disk, and over three PostgreSQL databases; against others that do a similar thing; with several members over
-one log, of which one is killed; and under more load than there is room for. It takes about eleven minutes; the machine
-should have nothing else to do.
+decisions on disk, with participants in other processes, and over three PostgreSQL databases; against others that do a
+similar thing; with several members over one log, of which one is killed; and under more load than there is room for. It
+takes about twelve minutes; the machine should have nothing else to do.
 
   --only <part>  measure one part: ${PARTS.join(', ')}; may be given more than once
   --json         print one JSON object and nothing else

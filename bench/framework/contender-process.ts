@@ -1,7 +1,9 @@
 import { closedLoop, letTimersRun } from './closed-loop.js';
 import type { ContenderModule, Troubles } from './contender.js';
+import { pacedLoad } from './paced-load.js';
+import { median } from './statistics.js';
 
-/** What the measuring process asks: to get warm, or to run so many transactions. */
+/** What the measuring process asks: to get warm, to run so many transactions, or to start them at a fixed pace. */
 export type Order =
   | {
       readonly kind: 'warm-up';
@@ -9,7 +11,8 @@ export type Order =
       readonly warmUpMs: number;
       readonly sliceMs: number;
     }
-  | { readonly kind: 'run'; readonly inFlight: number; readonly count: number };
+  | { readonly kind: 'run'; readonly inFlight: number; readonly count: number }
+  | { readonly kind: 'pace'; readonly tps: number; readonly durationMs: number };
 
 export interface Answer {
   /** How many transactions were run; to a warm-up, how many fill a slice. */
@@ -17,6 +20,8 @@ export interface Answer {
   readonly tookMs: number;
   /** The processor time of the thread that runs JavaScript. */
   readonly cpuMs: number;
+  /** How long a transaction took at a fixed pace, in milliseconds: the median. */
+  readonly msP50?: number;
   readonly troubles: Troubles | undefined;
   /** How many transactions this process has run so far. */
   readonly ran: number;
@@ -54,8 +59,9 @@ async function warmUp(inFlight: number, warmUpMs: number, sliceMs: number): Prom
 }
 
 async function obey(order: Order): Promise<Answer> {
-  const { inFlight } = order;
   await letTimersRun();
+  if (order.kind === 'pace') return pace(order.tps, order.durationMs);
+  const { inFlight } = order;
   const cpuBefore = process.threadCpuUsage();
   if (order.kind === 'warm-up') {
     const count = await warmUp(inFlight, order.warmUpMs, order.sliceMs);
@@ -66,6 +72,16 @@ async function obey(order: Order): Promise<Answer> {
   const tookMs = await runAll(inFlight, order.count);
   const cpuMs = cpuMsSince(cpuBefore);
   return { count: order.count, tookMs, cpuMs, troubles: contender.takeTroubles?.(), ran };
+}
+
+async function pace(tps: number, durationMs: number): Promise<Answer> {
+  const cpuBefore = process.threadCpuUsage();
+  contender.takeTroubles?.();
+  const took = await pacedLoad(contender, tps, durationMs);
+  ran += took.length;
+  const cpuMs = cpuMsSince(cpuBefore);
+  const troubles = contender.takeTroubles?.();
+  return { count: took.length, tookMs: durationMs, cpuMs, msP50: median(took), troubles, ran };
 }
 
 function cpuMsSince(before: NodeJS.CpuUsage): number {

@@ -65,6 +65,15 @@ export class ContenderRunner<Name extends string> {
     return { count, tps: (count / tookMs) * 1000, cpuTps: (count / cpuMs) * 1000, troubles };
   }
 
+  /**
+   * Starts transactions at a fixed pace.
+   *
+   * @returns how long one took, in milliseconds: the median.
+   */
+  async pace(tps: number, durationMs: number): Promise<number> {
+    return (await this.ask({ kind: 'pace', tps, durationMs })).msP50!;
+  }
+
   /** @returns when the process has ended, and holds nothing any more. */
   async stop(): Promise<void> {
     if (this.child.connected) this.child.disconnect();

@@ -1,4 +1,10 @@
-import { ConsoleLogger, type INestApplicationContext, Module, type Type } from '@nestjs/common';
+import {
+  ConsoleLogger,
+  type DynamicModule,
+  type INestApplicationContext,
+  Module,
+  type Type,
+} from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { destination } from 'pino';
 import {
@@ -36,10 +42,12 @@ export class CoordinatorApplication {
   /**
    * @param participants classes decorated with `@Participant`.
    * @param options as for `CoordinatorModule.forRoot()`. Only the limit of transactions in flight is raised here.
+   * @param modules further modules, such as the one of participants in other processes.
    */
   static async start(
     participants: readonly Type<TransactionParticipant<never>>[],
     options: CoordinatorModuleOptions = {},
+    modules: readonly DynamicModule[] = [],
   ): Promise<CoordinatorApplication> {
     const root = {
       module: BenchmarkModule,
@@ -50,6 +58,7 @@ export class CoordinatorApplication {
           shutdownGraceMs: 1_000,
           ...options,
         }),
+        ...modules,
       ],
       providers: [...participants],
     };

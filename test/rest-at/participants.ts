@@ -11,7 +11,7 @@ interface Told {
 }
 
 /** A status code, one with a body, one that comes later, or what is no answer: the connection is cut, or nothing comes. */
-export type Answer = number | 'cut' | 'hang' | Told | (() => Promise<number | 'cut'>);
+export type Answer = number | 'cut' | 'hang' | Told | (() => Promise<number>);
 
 /** What the coordinator asks of a participant. */
 export type Order = 'prepare' | 'commit' | 'rollback' | 'one-phase' | 'forget' | 'links';
@@ -132,11 +132,14 @@ export class ParticipantServer {
     const body = Buffer.concat(chunks).toString('utf8');
     const [, list, index, resource = ''] = request.url!.split('/');
     const type = request.headers['content-type'];
-    const given =
+    const answer =
       list === 'v'
         ? this.heard(this.volatiles[Number(index)]!, body)
         : (this.participants[Number(index)]?.take(request.method!, resource, body, type) ?? 404);
-    const answer = typeof given === 'function' ? await given() : given;
+    if (typeof answer === 'function') {
+      response.writeHead(await answer()).end();
+      return;
+    }
     if (answer === 'hang') return;
     if (answer === 'cut') {
       request.socket.destroy();

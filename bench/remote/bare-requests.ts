@@ -1,0 +1,99 @@
+import { Agent, type IncomingMessage, request } from 'node:http';
+import type { Vote } from '../../src/coordinator/index.js';
+import { encodeCall, encodeMessage } from '../../src/remote/wire/index.js';
+import { runOf } from '../../test/support/identity.js';
+import { UnexpectedOutcomeError, type Contender } from '../framework/contender.js';
+import { WORK, type Work } from '../memory/participants.js';
+import { type Addresses, SERVICE_NAMES, type ServiceName, TOKEN } from './services.js';
+
+/** The body of a bare request. */
+export interface BareRequest {
+  readonly id: string;
+  readonly work: Work;
+  /** Makes the body as long as the message of a coordinator with one call. */
+  readonly rest: string;
+}
+
+/** What a bare service answers. */
+export interface BareAnswer {
+  readonly id: string;
+  readonly kind: 'vote' | 'done';
+  readonly vote?: Vote;
+}
+
+const COMMITTED = { status: 'committed' } as const;
+const ID = 'benchmark.000000000000.1.';
+
+/**
+ * The floor: the same three requests in two rounds of `Promise.all`, as a team would write them by hand without a
+ * coordinator. No time-out, no retry, nothing is undone when one of them fails.
+ */
+export function bareRequests(addresses: Addresses): Contender & { close(): Promise<void> } {
+  // Connections are kept open, and there are as many as are needed at the same time.
+  const agents = SERVICE_NAMES.map(() => new Agent({ keepAlive: true }));
+  const reach = (step: string): ((body: string) => Promise<BareAnswer>)[] =>
+    SERVICE_NAMES.map((name, index) => poster(agents[index]!, new URL(`${addresses[name]}/${step}`)));
+  const [prepares, commits] = [reach('prepare'), reach('commit')];
+  let started = 0;
+  const run: Contender['run'] = async () => {
+    const id = `${ID}${++started}`;
+    const votes = await Promise.all(prepares.map((prepare, index) => prepare(bodyOf(id, index))));
+    if (votes.some(({ vote }) => vote !== 'commit')) throw new UnexpectedOutcomeError('floor', votes);
+    await Promise.all(commits.map((commit, index) => commit(bodyOf(id, index))));
+    return COMMITTED;
+  };
+  const close = async (): Promise<void> => agents.forEach((agent) => agent.destroy());
+  return { name: 'floor', run, close };
+}
+
+const RESTS = SERVICE_NAMES.map((name) => restOf(name));
+
+function bodyOf(id: string, index: number): string {
+  return JSON.stringify({ id, work: WORK, rest: RESTS[index]! } satisfies BareRequest);
+}
+
+/** @returns so many characters that a bare request is as long as a message of the coordinator. */
+function restOf(branchId: ServiceName): string {
+  const id = `${ID}1`;
+  const call = encodeCall({
+    method: 'prepare',
+    transactionId: id,
+    branchId,
+    attempt: 0,
+    payloadText: JSON.stringify(WORK),
+    timeLeftMs: 9_999,
+  });
+  const message = encodeMessage(branchId, { ...runOf(), name: 'benchmark' }, [call]);
+  const bare = JSON.stringify({ id, work: WORK, rest: '' } satisfies BareRequest);
+  return 'x'.repeat(message.length - bare.length);
+}
+
+function poster(agent: Agent, { hostname, port, pathname }: URL): (body: string) => Promise<BareAnswer> {
+  const target = { method: 'POST', agent, hostname, port, path: pathname };
+  return (body) =>
+    new Promise((resolve, reject) => {
+      const headers = {
+        Authorization: `Bearer ${TOKEN}`,
+        'Content-Type': 'application/json',
+        'Content-Length': Buffer.byteLength(body),
+      };
+      const sent = request({ ...target, headers }, (response) => {
+        read(response).then(resolve, reject);
+      });
+      sent.on('error', reject);
+      sent.end(body);
+    });
+}
+
+function read(response: IncomingMessage): Promise<BareAnswer> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    response.setEncoding('utf8');
+    response.on('data', (chunk: string) => (text += chunk));
+    response.on('error', reject);
+    response.on('end', () => {
+      if (response.statusCode === 200) resolve(JSON.parse(text) as BareAnswer);
+      else reject(new Error(`${response.statusCode}: ${text}`));
+    });
+  });
+}

@@ -1,0 +1,41 @@
+import { branch } from '../../src/coordinator/index.js';
+import { RemoteParticipantsModule } from '../../src/remote/index.js';
+import type { Contender } from '../framework/contender.js';
+import { CoordinatorApplication } from '../framework/coordinator-application.js';
+import { WORK } from '../memory/participants.js';
+import { bareRequests } from './bare-requests.js';
+import { type Addresses, SERVICE_NAMES, TOKEN } from './services.js';
+
+/** Who is compared. */
+export const CONTENDER_NAMES = ['floor', 'coordinator'] as const;
+export type ContenderName = (typeof CONTENDER_NAMES)[number];
+
+/** Where a contender finds its services. */
+export interface RemoteSetup {
+  readonly addresses: Addresses;
+}
+
+/** Makes a contender over three services in processes of their own. */
+export async function makeContender(name: ContenderName, { addresses }: RemoteSetup): Promise<Contender> {
+  switch (name) {
+    case 'floor':
+      return bareRequests(addresses);
+    case 'coordinator':
+      return startCoordinator(addresses);
+  }
+}
+
+async function startCoordinator(addresses: Addresses): Promise<Contender> {
+  const participants = SERVICE_NAMES.map((name) => ({ name, address: addresses[name] }));
+  const remote = RemoteParticipantsModule.forRoot({ credentials: TOKEN, participants });
+  const app = await CoordinatorApplication.start([], { name: 'benchmark' }, [remote]);
+  return {
+    name: 'coordinator',
+    run: () =>
+      app.transactions.run({
+        name: 'benchmark',
+        branches: SERVICE_NAMES.map((service) => branch(service, WORK)),
+      }),
+    close: () => app.close(),
+  };
+}

@@ -1,0 +1,23 @@
+import type { Type } from '@nestjs/common';
+import type { TransactionParticipant } from '../../src/coordinator/index.js';
+import { First, Second, Third, type Work } from '../memory/participants.js';
+
+/** The three services, each in a process of its own. */
+export const SERVICE_NAMES = ['first', 'second', 'third'] as const;
+export type ServiceName = (typeof SERVICE_NAMES)[number];
+
+/** How a service is reached: as a participant of a coordinator, or by bare requests. */
+export const SERVICE_KINDS = ['participant', 'bare'] as const;
+export type ServiceKind = (typeof SERVICE_KINDS)[number];
+
+/** Where the services listen. */
+export type Addresses = Readonly<Record<ServiceName, string>>;
+
+/** Sent by both. The bare services do not look at it. */
+export const TOKEN = 'the-token-of-the-benchmark';
+
+export const CLASSES: Readonly<Record<ServiceName, Type<TransactionParticipant<Work>>>> = {
+  first: First,
+  second: Second,
+  third: Third,
+};
