@@ -5,6 +5,7 @@ import {
   type ClientProxy,
   ClientProxyFactory,
   type NatsOptions,
+  NatsResponseJSONDeserializer,
   type RedisOptions,
   RmqRecordBuilder,
   type RmqOptions,
@@ -31,8 +32,23 @@ export interface Line {
 /** A connection that is broken, or about to be made again. */
 const LOST = new Set(['disconnected', 'reconnecting']);
 
+/** Reads answers of NATS. One that is no JSON would end the process: Nest leaves the promise of its handler alone. */
+const NATS_ANSWERS = {
+  deserialize: (message: unknown, options?: Record<string, unknown>): unknown => {
+    try {
+      return new NatsResponseJSONDeserializer().deserialize(message, options);
+    } catch {
+      return { response: 'no JSON', isDisposed: true };
+    }
+  },
+};
 /** What a client does when its broker is away: it goes on to try, about every half second. */
-const NATS_DEFAULTS = { maxReconnectAttempts: -1, reconnectTimeWait: 500, pingInterval: 10_000 };
+const NATS_DEFAULTS = {
+  maxReconnectAttempts: -1,
+  reconnectTimeWait: 500,
+  pingInterval: 10_000,
+  deserializer: NATS_ANSWERS,
+};
 const RMQ_DEFAULTS = { reconnectTimeInSeconds: 1 };
 /** Every line has a connection of its own, and a host that is back is called again within a second. */
 const GRPC_CHANNEL = {

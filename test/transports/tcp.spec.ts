@@ -1,9 +1,12 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { Transport } from '@nestjs/microservices';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MemoryReplicaGuardStore } from '../../src/host/index.js';
 import { Books, ledgerOf } from '../remote/support/ledger.js';
 import { runOf } from '../support/identity.js';
-import { transportConformance } from './support/conformance.js';
-import type { Replica } from './support/rig.js';
+import { call, messageOf, nextId, transportConformance } from './support/conformance.js';
+import { type Replica, transportOver } from './support/rig.js';
 import { tcpRig } from './support/tcp-rig.js';
 
 transportConformance(tcpRig());
@@ -49,5 +52,30 @@ describe('The connections of TCP', () => {
       )
       .toMatchObject([{ kind: 'capabilities', participant: 'stock' }]);
     await transport.close();
+  });
+});
+
+describe('A host of TCP that sends no packets of Nest', () => {
+  it('ends its messages, and nothing else', async () => {
+    const texts = ['no packet', '4#null', '1#5', '8#no JSON.', '8#{"id":7}'];
+    const given = [...texts];
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => socket.write(given.pop()!));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const client = { transport: Transport.TCP, options: { host: '127.0.0.1', port } } as const;
+    const transports = texts.map(() => transportOver(client));
+    const answers: unknown[] = [];
+    const sent = transports.map((transport) =>
+      transport.send(messageOf([call('prepare', nextId())]), (answer) => answers.push(answer), 500, 'work'),
+    );
+    await Promise.allSettled(sent);
+    expect([answers, given]).toEqual([[], []]);
+    for (const transport of transports) await transport.close();
+    server.close();
+    await once(server, 'close');
   });
 });

@@ -25,7 +25,6 @@ describe.runIf(installed)('The queue of a host at RabbitMQ', () => {
     await channel.assertQueue(rig.queue);
   }, START_MS);
   afterAll(async () => {
-    await observer.close();
     await host?.stop();
     await rig.close();
   });
@@ -58,6 +57,44 @@ describe.runIf(installed)('The queue of a host at RabbitMQ', () => {
     channel.sendToQueue(rig.queue, kept.content, { correlationId, replyTo });
     await expect.poll(() => host!.calls()).toBe(served + 1);
     expect(books.calls).toEqual([]);
+    await transport.close();
+  });
+
+  it('may be answered with anything, which ends a message and nothing else', async () => {
+    await host!.stop();
+    host = undefined;
+    const strange = await observer.createChannel();
+    const texts = ['no JSON', 'null', '5', '{"id":7}'];
+    await strange.consume(
+      rig.queue,
+      (message) => {
+        const { correlationId, replyTo } = message!.properties as { correlationId: string; replyTo: string };
+        strange.sendToQueue(replyTo, Buffer.from(texts.pop()!), { correlationId });
+        strange.sendToQueue(replyTo, Buffer.from('{}'), { correlationId: 'another' });
+      },
+      { noAck: true },
+    );
+    const transport = rig.transport();
+    while (texts.length > 0) {
+      const sent = ask(transport, messageOf([call('prepare', nextId())]), { timeLeftMs: 1_000 });
+      expect(await sent.catch(() => [])).toEqual([]);
+    }
+    await strange.close();
+    await transport.close();
+  });
+
+  it('loses its messages when the broker restarts, and is there again', async () => {
+    const transport = rig.transport();
+    const sent = ask(transport, messageOf([call('prepare', nextId())]), { timeLeftMs: 60_000 });
+    const ended = sent.then(String, String);
+    await expect.poll(waiting).toBe(1);
+    await observer.close();
+    await rig.cut();
+    expect(await ended).toMatch(/^Error: (?!no answer within)/);
+    observer = await connect(`amqp://127.0.0.1:${rig.broker!.port}`);
+    channel = await observer.createChannel();
+    expect(await waiting()).toBe(0);
+    await observer.close();
     await transport.close();
   });
 });

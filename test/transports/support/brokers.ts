@@ -55,6 +55,8 @@ class LocalBroker implements Broker {
     this.kill();
     await Promise.all(ended);
     this.running = [];
+    // The server of a script is no child of this process: it may take a moment longer.
+    while (await this.answers()) await wait(20);
   }
 
   async close(): Promise<void> {

@@ -381,6 +381,9 @@ function withReplicas(rig: Rig, listen: () => void): void {
   });
 }
 
+/** Of the documented form, but for its size. */
+const LONG_YES = `{"id":0,"kind":"vote","vote":"commit","more":"${'x'.repeat(300_000)}"}`;
+
 /** Its answers to everything but prepares are sound. */
 const USUAL: Readonly<Record<string, object>> = {
   claim: { kind: 'done' },
@@ -439,10 +442,7 @@ function withStrangeHost(rig: Rig, listen: () => void): void {
     ['an answer to a commit', (strange) => strange.answer('{"id":0,"kind":"done"}')],
     ['an answer to another call', (strange) => strange.answer('{"id":7,"kind":"vote","vote":"commit"}')],
     ['no answer', () => {}],
-    [
-      'a very long answer',
-      (strange) => strange.answer(`{"id":0,"kind":"vote","vote":"${'x'.repeat(300_000)}"}`),
-    ],
+    ['a very long answer', (strange) => strange.answer(LONG_YES)],
     ['something else', (strange) => strange.say({ vote: 'commit' })],
   ])('takes %s for no yes', async (_what, answer) => {
     script = (strange) => {
