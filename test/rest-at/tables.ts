@@ -747,6 +747,29 @@ const PARTICIPANT_SIDE: readonly Row[] = [
       }
     },
   ],
+  [
+    'while volatile participants are asked, participants may enlist; volatile ones, and another end, get 412',
+    async ({ client, participants }) => {
+      const begun = await client.begin();
+      const gate = Promise.withResolvers<number>();
+      const [volatile, late] = [participants.addVolatile(() => gate.promise), participants.add()];
+      await client.enlistVolatile(begun, volatile);
+      const ending = client.commit(begun);
+      await soon(() => volatile.bodies).toEqual(['']);
+
+      const other = { link: participants.addVolatile().link };
+      const refused = [
+        await client.send('PUT', begun.volatile, other),
+        await client.commit(begun),
+        await client.rollback(begun),
+      ];
+      expect(refused.map(({ code }) => code)).toEqual([412, 412, 412]);
+      await client.enlist(begun, late);
+      gate.resolve(200);
+      expect(told(await ending)).toBe('200 txstatus=TransactionCommitted');
+      expect(late.orders()).toEqual(['one-phase']);
+    },
+  ],
   ...([409, 204, 500, 'cut'] as const).map((answer): Row => [
     `PUT of a volatile participant before the first phase, answer ${JSON.stringify(answer)}: abort`,
     async ({ client, participants }) => {
