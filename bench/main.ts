@@ -25,8 +25,7 @@ async function measure(settings: Settings): Promise<Report> {
   const memory = parts.has('memory') ? await measureInMemory(settings, progress) : NOTHING_IN_MEMORY;
   if (parts.has('durable')) progress('decisions on disk');
   const durable = parts.has('durable') ? await measureDurable(settings) : null;
-  if (parts.has('remote')) progress('participants in other processes');
-  const remote = parts.has('remote') ? await measureRemote(settings) : null;
+  const remote = parts.has('remote') ? await measureRemote(settings, progress) : null;
   const withServer = async <T>(part: Part, what: string, measured: () => Promise<T>): Promise<T | null> => {
     if (!parts.has(part)) return null;
     progress(what);

@@ -64,7 +64,7 @@ const FULL = {
     hungSliceMs: 1_000,
   },
   durable: { rounds: 15, sliceMs: 200, warmUpMs: 1_000 },
-  remote: { rounds: 11, sliceMs: 500, warmUpMs: 1_000, compileMs: 4_000, pacedRounds: 7 },
+  remote: { rounds: 7, sliceMs: 300, warmUpMs: 500, compileMs: 2_500, pacedRounds: 5 },
   postgres: { rounds: 7, sliceMs: 600, warmUpMs: 1_000, compileMs: 4_000 },
   cluster: {
     rounds: 9,
@@ -91,7 +91,7 @@ const QUICK = {
     hungSliceMs: 600,
   },
   durable: { rounds: 3, sliceMs: 100, warmUpMs: 300 },
-  remote: { rounds: 3, sliceMs: 250, warmUpMs: 300, compileMs: 2_000, pacedRounds: 3 },
+  remote: { rounds: 3, sliceMs: 150, warmUpMs: 200, compileMs: 1_000, pacedRounds: 3 },
   postgres: { rounds: 2, sliceMs: 100, warmUpMs: 100, compileMs: 300 },
   cluster: {
     rounds: 3,

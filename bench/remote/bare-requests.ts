@@ -1,10 +1,13 @@
 import { Agent, type IncomingMessage, request } from 'node:http';
+import { ClientProxyFactory } from '@nestjs/microservices';
+import { firstValueFrom } from 'rxjs';
 import type { Vote } from '../../src/coordinator/index.js';
 import { encodeCall, encodeMessage } from '../../src/remote/wire/index.js';
 import { runOf } from '../../test/support/identity.js';
 import { UnexpectedOutcomeError, type Contender } from '../framework/contender.js';
 import { WORK, type Work } from '../memory/participants.js';
-import { type Addresses, SERVICE_NAMES, type ServiceName, TOKEN } from './services.js';
+import { type Addresses, SERVICE_NAMES, type ServiceName, TOKEN, patternOf } from './services.js';
+import { type MicroserviceName, type TransportName, clientOf } from './transports.js';
 
 /** The body of a bare request. */
 export interface BareRequest {
@@ -24,32 +27,64 @@ export interface BareAnswer {
 const COMMITTED = { status: 'committed' } as const;
 const ID = 'benchmark.000000000000.1.';
 
+/** Sends one step to one service. */
+type Send = (request: BareRequest) => Promise<BareAnswer>;
+
 /**
  * The floor: the same three requests in two rounds of `Promise.all`, as a team would write them by hand without a
  * coordinator. No time-out, no retry, nothing is undone when one of them fails.
  */
-export function bareRequests(addresses: Addresses): Contender & { close(): Promise<void> } {
-  // Connections are kept open, and there are as many as are needed at the same time.
-  const agents = SERVICE_NAMES.map(() => new Agent({ keepAlive: true }));
-  const reach = (step: string): ((body: string) => Promise<BareAnswer>)[] =>
-    SERVICE_NAMES.map((name, index) => poster(agents[index]!, new URL(`${addresses[name]}/${step}`)));
-  const [prepares, commits] = [reach('prepare'), reach('commit')];
+export function bareRequests(transport: TransportName, addresses: Addresses): Contender {
+  const { senders, close } = transport === 'http' ? overHttp(addresses) : overNest(transport, addresses);
+  const [prepares, commits] = [senders('prepare'), senders('commit')];
   let started = 0;
   const run: Contender['run'] = async () => {
     const id = `${ID}${++started}`;
-    const votes = await Promise.all(prepares.map((prepare, index) => prepare(bodyOf(id, index))));
+    const votes = await Promise.all(prepares.map((prepare, index) => prepare(requestOf(id, index))));
     if (votes.some(({ vote }) => vote !== 'commit')) throw new UnexpectedOutcomeError('floor', votes);
-    await Promise.all(commits.map((commit, index) => commit(bodyOf(id, index))));
+    await Promise.all(commits.map((commit, index) => commit(requestOf(id, index))));
     return COMMITTED;
   };
-  const close = async (): Promise<void> => agents.forEach((agent) => agent.destroy());
   return { name: 'floor', run, close };
+}
+
+interface Reached {
+  readonly senders: (step: 'prepare' | 'commit') => Send[];
+  readonly close: () => Promise<void>;
+}
+
+function overHttp(addresses: Addresses): Reached {
+  // Connections are kept open, and there are as many as are needed at the same time.
+  const agents = SERVICE_NAMES.map(() => new Agent({ keepAlive: true }));
+  return {
+    senders: (step) =>
+      SERVICE_NAMES.map((name, index) => poster(agents[index]!, new URL(`${addresses[name]}/${step}`))),
+    close: async () => agents.forEach((agent) => agent.destroy()),
+  };
+}
+
+/** A client of Nest for each service, with its one connection. */
+function overNest(transport: MicroserviceName, addresses: Addresses): Reached {
+  const clients = SERVICE_NAMES.map((name) =>
+    ClientProxyFactory.create(clientOf(transport, Number(addresses[name]), patternOf('bare', name))),
+  );
+  return {
+    senders: (step) =>
+      SERVICE_NAMES.map((name, index) => {
+        const pattern = `${patternOf('bare', name)}.${step}`;
+        const client = clients[index]!;
+        return (request) => firstValueFrom(client.send<BareAnswer>(pattern, { ...request, token: TOKEN }));
+      }),
+    close: async () => {
+      await Promise.all(clients.map(async (client) => client.close() as unknown));
+    },
+  };
 }
 
 const RESTS = SERVICE_NAMES.map((name) => restOf(name));
 
-function bodyOf(id: string, index: number): string {
-  return JSON.stringify({ id, work: WORK, rest: RESTS[index]! } satisfies BareRequest);
+function requestOf(id: string, index: number): BareRequest {
+  return { id, work: WORK, rest: RESTS[index]! };
 }
 
 /** @returns so many characters that a bare request is as long as a message of the coordinator. */
@@ -68,10 +103,11 @@ function restOf(branchId: ServiceName): string {
   return 'x'.repeat(message.length - bare.length);
 }
 
-function poster(agent: Agent, { hostname, port, pathname }: URL): (body: string) => Promise<BareAnswer> {
+function poster(agent: Agent, { hostname, port, pathname }: URL): Send {
   const target = { method: 'POST', agent, hostname, port, path: pathname };
-  return (body) =>
+  return (bare) =>
     new Promise((resolve, reject) => {
+      const body = JSON.stringify(bare);
       const headers = {
         Authorization: `Bearer ${TOKEN}`,
         'Content-Type': 'application/json',

@@ -1,10 +1,12 @@
 import { branch } from '../../src/coordinator/index.js';
-import { RemoteParticipantsModule } from '../../src/remote/index.js';
+import { MicroserviceTransport } from '../../src/microservices/index.js';
+import { type ParticipantTransport, RemoteParticipantsModule } from '../../src/remote/index.js';
 import type { Contender } from '../framework/contender.js';
 import { CoordinatorApplication } from '../framework/coordinator-application.js';
 import { WORK } from '../memory/participants.js';
 import { bareRequests } from './bare-requests.js';
-import { type Addresses, SERVICE_NAMES, TOKEN } from './services.js';
+import { type Addresses, SERVICE_NAMES, TOKEN, patternOf } from './services.js';
+import { type TransportName, clientOf } from './transports.js';
 
 /** Who is compared. */
 export const CONTENDER_NAMES = ['floor', 'coordinator'] as const;
@@ -12,21 +14,28 @@ export type ContenderName = (typeof CONTENDER_NAMES)[number];
 
 /** Where a contender finds its services. */
 export interface RemoteSetup {
+  readonly transport: TransportName;
   readonly addresses: Addresses;
 }
 
 /** Makes a contender over three services in processes of their own. */
-export async function makeContender(name: ContenderName, { addresses }: RemoteSetup): Promise<Contender> {
+export async function makeContender(
+  name: ContenderName,
+  { transport, addresses }: RemoteSetup,
+): Promise<Contender> {
   switch (name) {
     case 'floor':
-      return bareRequests(addresses);
+      return bareRequests(transport, addresses);
     case 'coordinator':
-      return startCoordinator(addresses);
+      return startCoordinator(transport, addresses);
   }
 }
 
-async function startCoordinator(addresses: Addresses): Promise<Contender> {
-  const participants = SERVICE_NAMES.map((name) => ({ name, address: addresses[name] }));
+async function startCoordinator(transport: TransportName, addresses: Addresses): Promise<Contender> {
+  const participants = SERVICE_NAMES.map((name) => ({
+    name,
+    address: addressOf(transport, addresses[name], patternOf('participant', name)),
+  }));
   const remote = RemoteParticipantsModule.forRoot({ credentials: TOKEN, participants });
   const app = await CoordinatorApplication.start([], { name: 'benchmark' }, [remote]);
   return {
@@ -38,4 +47,14 @@ async function startCoordinator(addresses: Addresses): Promise<Contender> {
       }),
     close: () => app.close(),
   };
+}
+
+function addressOf(
+  transport: TransportName,
+  address: string,
+  pattern: string,
+): string | ParticipantTransport {
+  if (transport === 'http') return address;
+  const client = clientOf(transport, Number(address), pattern);
+  return new MicroserviceTransport({ client, credentials: TOKEN, pattern });
 }

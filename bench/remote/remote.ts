@@ -7,17 +7,15 @@ import {
 } from '../framework/interleaved.js';
 import type { ContenderRunner } from '../framework/contender-runner.js';
 import { median, round } from '../framework/statistics.js';
-import type { Settings } from '../settings.js';
+import type { RemoteSettings, Settings } from '../settings.js';
 import { CONTENDER_NAMES, type ContenderName, type RemoteSetup } from './contenders.js';
 import { withServices } from './service-processes.js';
+import { TRANSPORT_NAMES, type TransportName, isMeasurable, withBroker } from './transports.js';
 
 /** The numbers of transactions in flight that everything is measured at. */
 export const LEVELS = [1, 16, 100] as const;
 /** So much of the lower rate arrives while latencies are measured: both can take it. */
 const PACED_SHARE = 0.5;
-
-/** How participants in other processes are reached. */
-export type TransportName = 'http';
 
 /** The coordinator against the bare requests, over one transport at one number in flight. */
 export interface RemoteLevel {
@@ -45,27 +43,66 @@ export interface PacedLatencies {
   readonly rounds: readonly Readonly<Record<ContenderName, number>>[];
 }
 
-/** Measures three services behind HTTP, each in a process of its own. */
-export function measureRemote({ remote }: Settings): Promise<RemoteLevel[]> {
+/** Measures three services, each in a process of its own, over each transport whose broker is installed. */
+export async function measureRemote(
+  { remote, quick }: Settings,
+  progress: (what: string) => void,
+): Promise<RemoteLevel[]> {
+  const levels: RemoteLevel[] = [];
+  for (const transport of TRANSPORT_NAMES) {
+    const { levels: inFlight, ...settings } = settingsOf(transport, remote);
+    if ((quick && inFlight !== LEVELS) || !isMeasurable(transport)) continue;
+    progress(`participants in other processes over ${transport}`);
+    levels.push(
+      ...(await withContenders(transport, (runners) =>
+        measureLevels(transport, inFlight, runners, settings),
+      )),
+    );
+  }
+  return levels;
+}
+
+/** The transports with a broker are measured at one level, and for a shorter time. */
+function settingsOf(
+  transport: TransportName,
+  remote: RemoteSettings,
+): RemoteSettings & { readonly levels: readonly number[] } {
+  if (transport === 'http' || transport === 'tcp') return { ...remote, levels: LEVELS };
+  return { ...remote, rounds: 5, pacedRounds: 3, compileMs: 1_000, levels: [100] };
+}
+
+function withContenders<Result>(
+  transport: TransportName,
+  measure: (runners: readonly ContenderRunner<ContenderName>[]) => Promise<Result>,
+): Promise<Result> {
   const module = new URL('./contenders.js', import.meta.url);
-  return withServices('bare', (floor) =>
-    withServices('participant', (coordinator) => {
-      const addresses = { floor, coordinator };
-      const setupOf = (name: ContenderName): RemoteSetup => ({ addresses: addresses[name] });
-      return withRunners(CONTENDER_NAMES, module, setupOf, async (runners) => {
-        const levels: RemoteLevel[] = [];
-        // One after the other is too slow to get code compiled.
-        for (const runner of runners)
-          await runner.warmUp(Math.max(...LEVELS), remote.compileMs, remote.sliceMs);
-        for (const inFlight of LEVELS) {
-          const rates = await interleavedRounds(inFlight, runners, remote);
-          const paced = await pacedRounds(runners, rates, remote.pacedRounds, remote.sliceMs);
-          levels.push(levelOf('http', inFlight, rates, paced));
-        }
-        return levels;
-      });
-    }),
+  return withBroker(transport, (port) =>
+    withServices(transport, 'bare', port, (floor) =>
+      withServices(transport, 'participant', port, (coordinator) => {
+        const addresses = { floor, coordinator };
+        const setupOf = (name: ContenderName): RemoteSetup => ({ transport, addresses: addresses[name] });
+        return withRunners(CONTENDER_NAMES, module, setupOf, measure);
+      }),
+    ),
   );
+}
+
+async function measureLevels(
+  transport: TransportName,
+  levels: readonly number[],
+  runners: readonly ContenderRunner<ContenderName>[],
+  settings: RemoteSettings,
+): Promise<RemoteLevel[]> {
+  const { compileMs, sliceMs, pacedRounds: count } = settings;
+  // One after the other is too slow to get code compiled.
+  for (const runner of runners) await runner.warmUp(Math.max(...levels), compileMs, sliceMs);
+  const measured: RemoteLevel[] = [];
+  for (const inFlight of levels) {
+    const rates = await interleavedRounds(inFlight, runners, settings);
+    const paced = await pacedRounds(runners, rates, count, sliceMs);
+    measured.push(levelOf(transport, inFlight, rates, paced));
+  }
+  return measured;
 }
 
 /** The contenders take turns, and each round begins with the other one. */

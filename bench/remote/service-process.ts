@@ -1,18 +1,30 @@
 import { Body, Controller, HttpCode, Inject, Module, type ModuleMetadata, Post } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { MessagePattern, type MicroserviceOptions, Payload } from '@nestjs/microservices';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { TransactionParticipant } from '../../src/coordinator/index.js';
 import { ParticipantHostModule } from '../../src/host/index.js';
+import { ParticipantHostMicroserviceModule } from '../../src/microservices/index.js';
+import { freePort } from '../../test/transports/support/rig.js';
 import { WORK, type Work, bareBranch } from '../memory/participants.js';
 import type { BareAnswer, BareRequest } from './bare-requests.js';
-import { CLASSES, type ServiceKind, type ServiceName, TOKEN } from './services.js';
+import { CLASSES, type ServiceKind, type ServiceName, TOKEN, patternOf } from './services.js';
+import { type TransportName, serverOf } from './transports.js';
 
 /** One service in a process of its own: a participant host, or plain routes with the same work behind them. */
-const [, , kind, name] = process.argv as [string, string, ServiceKind, ServiceName];
+const [, , transport, kind, name, brokerPort] = process.argv as [
+  string,
+  string,
+  TransportName,
+  ServiceKind,
+  ServiceName,
+  string | undefined,
+];
 
 const SERVICE = Symbol('SERVICE');
 /** The participants look at nothing of a branch, so one serves for all. */
 const BRANCH = bareBranch(WORK);
+const PATTERN = patternOf(kind, name);
 
 /** What a team writes by hand: a route for each step. Nothing is checked, and nothing is remembered. */
 @Controller()
@@ -21,13 +33,15 @@ class BareController {
 
   @Post('prepare')
   @HttpCode(200)
-  async prepare(@Body() { id }: BareRequest): Promise<BareAnswer> {
+  @MessagePattern(`${PATTERN}.prepare`)
+  async prepare(@Body() @Payload() { id }: BareRequest): Promise<BareAnswer> {
     return { id, kind: 'vote', vote: await this.service.prepare(BRANCH) };
   }
 
   @Post('commit')
   @HttpCode(200)
-  async commit(@Body() { id }: BareRequest): Promise<BareAnswer> {
+  @MessagePattern(`${PATTERN}.commit`)
+  async commit(@Body() @Payload() { id }: BareRequest): Promise<BareAnswer> {
     await this.service.commit(BRANCH);
     return { id, kind: 'done' };
   }
@@ -38,7 +52,10 @@ class ServiceModule {}
 
 const MODULES: Readonly<Record<ServiceKind, () => ModuleMetadata>> = {
   participant: () => ({
-    imports: [ParticipantHostModule.forRoot({ credentials: TOKEN, guard: 'memory' })],
+    imports: [
+      ParticipantHostModule.forRoot({ credentials: TOKEN, guard: 'memory' }),
+      ...(transport === 'http' ? [] : [ParticipantHostMicroserviceModule.forRoot({ pattern: PATTERN })]),
+    ],
     providers: [CLASSES[name]],
   }),
   bare: () => ({
@@ -53,7 +70,21 @@ const app = await NestFactory.create<NestFastifyApplication>(
   new FastifyAdapter(),
   { logger: ['warn', 'error', 'fatal'] },
 );
-await app.listen(0, '127.0.0.1');
+
+/** @returns where the service is reached. */
+async function start(): Promise<string> {
+  if (transport === 'http') {
+    await app.listen(0, '127.0.0.1');
+    return `${await app.getUrl()}${PATHS[kind]}`;
+  }
+  const port = brokerPort === undefined ? await freePort() : Number(brokerPort);
+  app.connectMicroservice<MicroserviceOptions>(serverOf(transport, port, PATTERN));
+  await app.init();
+  await app.startAllMicroservices();
+  return `${port}`;
+}
+
+const address = await start();
 // When the measuring process is gone, nothing is left to do here.
 process.on('disconnect', () => process.exit());
-process.send!(`${await app.getUrl()}${PATHS[kind]}`);
+process.send!(address);

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { type Addresses, SERVICE_NAMES, type ServiceKind } from './services.js';
+import type { TransportName } from './transports.js';
 
 /** Services end with the measuring process, however that ends. */
 const children = new Set<ChildProcess>();
@@ -8,13 +9,20 @@ process.prependListener('exit', () => {
   for (const child of children) child.kill('SIGKILL');
 });
 
-/** Hands the addresses of three services, each in a process of its own, to a measurement, and ends them after it. */
+/**
+ * Hands the addresses of three services, each in a process of its own, to a measurement, and ends them after it.
+ *
+ * @param brokerPort the port of the broker, for a transport that has one.
+ */
 export async function withServices<Result>(
+  transport: TransportName,
   kind: ServiceKind,
+  brokerPort: number | undefined,
   measure: (addresses: Addresses) => Promise<Result>,
 ): Promise<Result> {
   const started = SERVICE_NAMES.map((name) => {
-    const child = fork(new URL('./service-process.js', import.meta.url), [kind, name], {
+    const args = [transport, kind, name, ...(brokerPort === undefined ? [] : [`${brokerPort}`])];
+    const child = fork(new URL('./service-process.js', import.meta.url), args, {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     children.add(child);

@@ -10,8 +10,13 @@ export type ServiceName = (typeof SERVICE_NAMES)[number];
 export const SERVICE_KINDS = ['participant', 'bare'] as const;
 export type ServiceKind = (typeof SERVICE_KINDS)[number];
 
-/** Where the services listen. */
+/** Where the services are: their URLs over HTTP, otherwise their ports or that of the broker. */
 export type Addresses = Readonly<Record<ServiceName, string>>;
+
+/** The name of the messages, and of the queue, of one service. */
+export function patternOf(kind: ServiceKind, name: ServiceName): string {
+  return `${kind}.${name}`;
+}
 
 /** Sent by both. The bare services do not look at it. */
 export const TOKEN = 'the-token-of-the-benchmark';

@@ -1,9 +1,11 @@
 import { aligned, number } from '../framework/table.js';
 import type { RemoteLevel } from './remote.js';
+import { TRANSPORT_NAMES, type TransportName } from './transports.js';
 
 const RATIO = 0.85;
 const ADDED_MS = 0.2;
 const AT = 100;
+const TARGETED: ReadonlySet<TransportName> = new Set(['http', 'tcp'] as const);
 
 /** What was measured with participants in other processes, for people. */
 export function remoteTable(levels: readonly RemoteLevel[]): string[] {
@@ -31,13 +33,18 @@ export function remoteTable(levels: readonly RemoteLevel[]): string[] {
     'coordinator p50',
     'added',
   ];
+  const missing = TRANSPORT_NAMES.filter((name) => levels.every(({ transport }) => transport !== name));
   return [
     'Three participants that have nothing to do, each in a process of its own: transactions a second',
     ...aligned([header, ...rows], [0]),
     '  The floor sends the same three requests in two rounds of Promise.all, on connections that stay open, to three Nest',
     '  services with plain routes: no checks, no records, no time-outs, no retries. Bodies are as long as the messages.',
+    '  Over the transports of Nest it uses one client of Nest for each service.',
     '  Latencies: transactions arrive at a fixed pace, half of the lower of both rates',
-    ...levels.filter(({ inFlight }) => inFlight === AT).map(verdictOn),
+    ...levels.filter(({ transport, inFlight }) => TARGETED.has(transport) && inFlight === AT).map(verdictOn),
+    ...(missing.length > 0
+      ? [`  Not measured, in a quick run or without a broker: ${missing.join(', ')}`]
+      : []),
   ];
 }
 
