@@ -157,7 +157,7 @@ describe('The shop as services', () => {
       placedBy: body['transactionId'],
       cancelledBy: cancelled.body['transactionId'],
     });
-    expect(await post(path, {})).toMatchObject({ status: 409 });
+    expect(await post(path, {})).toMatchObject({ status: 409, body: { code: 'ALREADY_CANCELLED' } });
     expect(await post('/orders/unknown/cancellation', {})).toMatchObject({ status: 404 });
   });
 

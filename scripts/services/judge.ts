@@ -2,7 +2,7 @@ import { orderIdOf } from '../../samples/services/gateway/order-id.js';
 import { STOCK_AT_START } from '../../samples/services/inventory/inventory.module.js';
 import { MONEY_AT_START } from '../../samples/services/payment/payment.module.js';
 import type { Books, PlacedOrder } from './books.js';
-import type { Answer, ShopOrder } from './shop-order.js';
+import { type Answer, type ShopOrder, saysCancelledBefore } from './shop-order.js';
 
 /** What is judged of an order. */
 export type JudgedOrder = Pick<ShopOrder, 'key' | 'answers' | 'isConfirmed' | 'isCancelled'>;
@@ -83,15 +83,19 @@ function lieOfPlacing(
   }
 }
 
-function lieOfCancelling({ status, transactionId, code }: Answer, row: PlacedOrder): string | undefined {
+function lieOfCancelling(answer: Answer, row: PlacedOrder): string | undefined {
+  const { status, transactionId, code } = answer;
   const isIts = transactionId !== undefined && transactionId === row.cancelledBy;
+  if (saysCancelledBefore(answer))
+    return row.cancelledBy === null ? 'the order is not cancelled.' : undefined;
   switch (status) {
     case 200:
       return isIts ? undefined : `it names the transaction ${transactionId}, and it was ${row.cancelledBy}.`;
     case 202:
       return undefined;
     case 409:
-      return row.cancelledBy === null ? 'the order is not cancelled.' : undefined;
+      // The transaction has ended before all branches were added.
+      return code === 'DTC_NOT_ACTIVE' ? undefined : `no such answer may come here (${code}).`;
     case 503:
       return isIts && code !== 'DTC_OUTCOME_UNKNOWN' ? 'it says that nothing was done.' : undefined;
     default:

@@ -21,14 +21,15 @@ export interface DemoSettings {
 
 const HOST = '127.0.0.1';
 const COORDINATORS = ['coordinator-1', 'coordinator-2'] as const;
-const CUSTOMERS = ['alice', 'bob', 'carol'] as const;
-const PRODUCTS = ['keyboard', 'monitor', 'usb-cable'] as const;
+/** So many that few orders wait for the same row. */
+const CUSTOMERS = ['alice', 'bob', 'carol', 'erin', 'frank', 'grace'] as const;
+const PRODUCTS = ['keyboard', 'monitor', 'usb-cable', 'mouse', 'headset', 'webcam'] as const;
 /** So that customers meet the shop without the process that was killed. */
 const RESTART_AFTER_MS = 1_000;
 /** How often a condition is looked at. */
 const LOOK_MS = 50;
 /** How long everything may take after a fault until it is settled. */
-const SETTLED_WITHIN_MS = 40_000;
+const SETTLED_WITHIN_MS = 90_000;
 
 /** A transaction that is decided, and of which payment has not been told. */
 interface Held {
@@ -71,6 +72,8 @@ export class ServicesDemo {
         LOG_LEVEL: 'info',
         DTC_LEASE_MS: String(this.settings.leaseMs),
         DTC_RECOVERY_INTERVAL_MS: '250',
+        // On a slow machine too, nothing but the faults of this demo ends a transaction.
+        DTC_PREPARE_TIMEOUT_MS: '5000',
       },
     });
     const reports = { line: this.heard, say: (text: string): void => this.said(text) };
@@ -264,11 +267,12 @@ export class ServicesDemo {
     await order.placeUntilConfirmed(this.gateway, AbortSignal.timeout(SETTLED_WITHIN_MS));
     if (order.isConfirmed) return;
     const { status, code, transactionId } = order.answers.at(-1) ?? {};
+    const times = order.answers.filter((answer) => answer.transactionId === transactionId).length;
     throw new Error(
       `the order ${order.key} was not confirmed within ${SETTLED_WITHIN_MS / 1_000} s. ` +
         (status === undefined
           ? 'It was never answered.'
-          : `The last answer was ${status} ${code ?? ''} of ${transactionId ?? 'no transaction'}.`),
+          : `The last answer was ${status} ${code ?? ''} of ${transactionId ?? 'no transaction'}, ${times} times.`),
     );
   }
 

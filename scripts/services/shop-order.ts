@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { OrderLine } from '../../samples/services/contract.js';
 
-/** The pause before a customer asks again, in milliseconds. */
-const PAUSE_MS = 150;
+/** The pause before a customer asks again, in milliseconds. It doubles, so that many customers do not keep a slow shop busy. */
+const PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 1_600;
 /** Longer than the gateway takes for any answer. */
 const LOST_AFTER_MS = 20_000;
 
@@ -18,6 +19,11 @@ export interface Answer {
   readonly transactionId?: string | undefined;
   readonly code?: string | undefined;
   readonly reasonCode?: string | undefined;
+}
+
+/** Whether an answer says that the order was cancelled before. */
+export function saysCancelledBefore({ to, code, reasonCode }: Answer): boolean {
+  return to === 'cancel' && [code, reasonCode].includes('ALREADY_CANCELLED');
 }
 
 /** One order of a customer, who keeps its key, and every answer. */
@@ -38,7 +44,7 @@ export class ShopOrder {
   }
 
   get isCancelled(): boolean {
-    return this.has('cancel', [200, 409]);
+    return this.has('cancel', [200]) || this.answers.some(saysCancelledBefore);
   }
 
   /** Sends the order once. */
@@ -56,14 +62,20 @@ export class ShopOrder {
    * @param signal ends it: then the order may not be confirmed.
    */
   async placeUntilConfirmed(gateway: string, signal: AbortSignal): Promise<void> {
-    for (; !this.isConfirmed && !signal.aborted; await delay(PAUSE_MS)) await this.place(gateway);
+    for (let pause = PAUSE_MS; !this.isConfirmed && !signal.aborted; pause = longer(pause)) {
+      await this.place(gateway);
+      if (!this.isConfirmed) await delay(pause);
+    }
   }
 
   /** Cancels the confirmed order, until it is known to be cancelled. */
   async cancelUntilCancelled(gateway: string, signal: AbortSignal): Promise<void> {
     const orderId = this.answers.find(({ status }) => status === 201)?.orderId;
     const url = `${gateway}/orders/${orderId}/cancellation`;
-    for (; !this.isCancelled && !signal.aborted; await delay(PAUSE_MS)) await this.send('cancel', url, {});
+    for (let pause = PAUSE_MS; !this.isCancelled && !signal.aborted; pause = longer(pause)) {
+      await this.send('cancel', url, {});
+      if (!this.isCancelled) await delay(pause);
+    }
   }
 
   private has(to: Answer['to'], statuses: readonly number[]): boolean {
@@ -94,4 +106,8 @@ export class ShopOrder {
       return undefined;
     }
   }
+}
+
+function longer(pause: number): number {
+  return Math.min(2 * pause, LONGEST_PAUSE_MS);
 }

@@ -62,7 +62,9 @@ describe('the check of the services demo', () => {
       CONFIRMED,
       { to: 'cancel', status: 503, transactionId: 'shop.log.1.8' },
       { to: 'cancel', status: 200, transactionId: 'shop.log.1.9' },
-      { to: 'cancel', status: 409 },
+      { to: 'cancel', status: 409, code: 'DTC_NOT_ACTIVE' },
+      { to: 'cancel', status: 409, code: 'ALREADY_CANCELLED' },
+      { to: 'cancel', status: 409, code: 'DTC_REFUSED', reasonCode: 'ALREADY_CANCELLED' },
     );
     expect(problemsOf([cancelled], [], CANCELLED)).toEqual([]);
     expect(problemsOf([], [told({ status: 409 })], UNTOUCHED)).toEqual([]);
@@ -110,7 +112,16 @@ describe('the check of the services demo', () => {
       { status: 503, transactionId: PLACED.placedBy, code: 'DTC_ABORTED' },
       /says that nothing was done/,
     ],
-    ['a cancellation that was none', { to: 'cancel', status: 409 }, /the order is not cancelled/],
+    [
+      'a cancellation that was none',
+      { to: 'cancel', status: 409, code: 'ALREADY_CANCELLED' },
+      /the order is not cancelled/,
+    ],
+    [
+      'a refusal of a cancellation',
+      { to: 'cancel', status: 409, code: 'DTC_REFUSED' },
+      /no such answer may come here/,
+    ],
     [
       'a cancellation by another',
       { to: 'cancel', status: 200, transactionId: 'x' },

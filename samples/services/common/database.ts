@@ -1,4 +1,9 @@
-import { Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import {
+  Logger,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+  ServiceUnavailableException,
+} from '@nestjs/common';
 import { Pool, type QueryResultRow } from 'pg';
 
 /** Two replicas that start at the same moment make the tables one after the other. */
@@ -32,9 +37,13 @@ export class Database implements OnModuleInit, OnApplicationShutdown {
     await this.pool.query(`BEGIN; SELECT pg_advisory_xact_lock(${CREATION_LOCK}); ${this.tables}; COMMIT`);
   }
 
-  /** @returns the rows, as they are committed. */
+  /** @returns the rows, as they are committed. @throws ServiceUnavailableException when the database does not give them. */
   async query<R extends QueryResultRow>(sql: string, values: readonly unknown[]): Promise<R[]> {
-    return (await this.pool.query<R>(sql, [...values])).rows;
+    try {
+      return (await this.pool.query<R>(sql, [...values])).rows;
+    } catch (cause) {
+      throw new ServiceUnavailableException(`The database: ${(cause as Error).message}`, { cause });
+    }
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -1,5 +1,4 @@
 import {
-  HttpException,
   Inject,
   Injectable,
   ServiceUnavailableException,
@@ -11,6 +10,7 @@ import {
   TransactionCarrier,
   TransactionManager,
 } from 'nestjs-dtc/client';
+import { type Problem, ProblemException } from 'nestjs-dtc/problem';
 import { branchOf } from '../common/branch-of.js';
 import type { Order, OrderLine } from '../contract.js';
 import { PRICES } from './catalogue.js';
@@ -78,8 +78,10 @@ export class Shop {
       throw new ServiceUnavailableException('The order service does not answer.', { cause });
     });
     if (response.ok) return (await response.json()) as Order;
-    const { detail } = (await response.json()) as { readonly detail: string };
-    throw new HttpException(detail, response.status);
+    const { code, detail } = (await response.json()) as Problem;
+    // The order service refuses with codes of its own. Other errors say that this transaction has failed: a repeat may succeed.
+    if (code.startsWith('DTC_')) throw new ServiceUnavailableException(`The order service: ${detail}`);
+    throw new ProblemException({ status: response.status, code, detail });
   }
 }
 

@@ -6,7 +6,15 @@ import { InventoryParticipant } from './inventory.participant.js';
 import { StockController } from './stock.controller.js';
 
 /** The pieces at the start. */
-export const STOCK_AT_START = { keyboard: 1_000, monitor: 1_000, 'usb-cable': 1_000, 'last-lamp': 1 };
+export const STOCK_AT_START = {
+  keyboard: 1_000,
+  monitor: 1_000,
+  'usb-cable': 1_000,
+  mouse: 1_000,
+  headset: 1_000,
+  webcam: 1_000,
+  'last-lamp': 1,
+};
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS stock (sku text PRIMARY KEY, on_hand integer NOT NULL CHECK (on_hand >= 0));

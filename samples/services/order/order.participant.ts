@@ -4,6 +4,9 @@ import type { PoolClient } from 'pg';
 import { Database } from '../common/database.js';
 import type { Branches } from '../contract.js';
 
+/** The code of a refusal. */
+export const ALREADY_CANCELLED = 'ALREADY_CANCELLED';
+
 /** Writes orders down, and marks those that are cancelled. */
 @Participant({ name: 'order' })
 export class OrderParticipant extends PostgresParticipant<Branches['order']> {
@@ -21,7 +24,7 @@ export class OrderParticipant extends PostgresParticipant<Branches['order']> {
         'UPDATE orders SET cancelled_by = $2 WHERE order_id = $1 AND cancelled_by IS NULL',
         [payload.orderId, transactionId],
       );
-      return rowCount === 1 ? 'commit' : refuse('ALREADY_CANCELLED', 'the order was cancelled before');
+      return rowCount === 1 ? 'commit' : refuse(ALREADY_CANCELLED, 'the order was cancelled before');
     }
     const { orderId, customer, lines, total } = payload;
     const { rowCount } = await client.query(

@@ -1,16 +1,10 @@
-import {
-  BadRequestException,
-  ConflictException,
-  Controller,
-  Get,
-  NotFoundException,
-  Param,
-  Post,
-} from '@nestjs/common';
+import { BadRequestException, Controller, Get, Param, Post } from '@nestjs/common';
 import { JoinsTransactions, TransactionManager } from 'nestjs-dtc/client';
+import { ProblemException } from 'nestjs-dtc/problem';
 import { branchOf } from '../common/branch-of.js';
 import { Database } from '../common/database.js';
 import type { Order } from '../contract.js';
+import { ALREADY_CANCELLED } from './order.participant.js';
 
 /** An order that was placed. */
 interface PlacedOrder extends Order {
@@ -33,7 +27,12 @@ export class OrdersController {
   @Get(':id')
   async find(@Param('id') orderId: string): Promise<PlacedOrder> {
     const [order] = await this.database.query<PlacedOrder>(FIND, [orderId]);
-    if (order === undefined) throw new NotFoundException('There is no order with this id.');
+    if (order === undefined)
+      throw new ProblemException({
+        status: 404,
+        code: 'NO_SUCH_ORDER',
+        detail: 'There is no order with this id.',
+      });
     return order;
   }
 
@@ -49,7 +48,12 @@ export class OrdersController {
     if (this.transactions.current() === undefined)
       throw new BadRequestException('Only a transaction can cancel.');
     const { status, ...order } = await this.find(orderId);
-    if (status === 'cancelled') throw new ConflictException('The order was cancelled before.');
+    if (status === 'cancelled')
+      throw new ProblemException({
+        status: 409,
+        code: ALREADY_CANCELLED,
+        detail: 'The order was cancelled before.',
+      });
     await this.transactions.enlist(branchOf('order', { change: 'cancel', orderId }));
     return order;
   }

@@ -6,7 +6,15 @@ import { AccountsController } from './accounts.controller.js';
 import { PaymentParticipant } from './payment.participant.js';
 
 /** The money at the start, in cents. */
-export const MONEY_AT_START = { alice: 10_000_000, bob: 10_000_000, carol: 10_000_000, dave: 1_000 };
+export const MONEY_AT_START = {
+  alice: 10_000_000,
+  bob: 10_000_000,
+  carol: 10_000_000,
+  dave: 1_000,
+  erin: 10_000_000,
+  frank: 10_000_000,
+  grace: 10_000_000,
+};
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS accounts (customer text PRIMARY KEY, balance integer NOT NULL CHECK (balance >= 0));
