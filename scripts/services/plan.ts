@@ -92,6 +92,8 @@ function variablesOfCoordinator(name: ProcessName, settings: ShopSettings): Node
   };
 }
 
+/** The processes of one machine reach each other at the address on which they listen, or at that of the machine itself. */
 function urlOf(name: ProcessName, { host, ports }: ShopSettings): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${ports[NAMES.indexOf(name)]}`;
+  const reachable = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${ports[NAMES.indexOf(name)]}`;
 }

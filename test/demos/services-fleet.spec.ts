@@ -107,6 +107,18 @@ describe('The processes of the shop', () => {
     for (const { url } of Object.values(plans)) expect(text).toContain(url);
   });
 
+  it.each([
+    ['127.0.0.1', 'http://127.0.0.1:5'],
+    ['0.0.0.0', 'http://127.0.0.1:5'],
+    ['::', 'http://[::1]:5'],
+  ])('listen on %s, and reach each other at %s', (host, url) => {
+    const ports = NAMES.map(() => 5);
+    const { gateway, order } = planOf({ host, ports, databases: {}, tokens: folder, coordinator: '' });
+
+    expect(gateway.environment).toMatchObject({ HOST: host, PORT: '5', ORDER_SERVICE: url });
+    expect(order.environment).toMatchObject({ HOST: host, ADDRESS: url, COORDINATORS: `${url},${url}` });
+  });
+
   it('write for a person what is not of each start, and for a program every line as JSON', () => {
     const lines: string[] = [];
     const stream = { write: (line: string) => lines.push(line) > 0 };
