@@ -1,5 +1,5 @@
 import { Controller, Inject, type Type } from '@nestjs/common';
-import { GrpcMethod, MessagePattern } from '@nestjs/microservices';
+import { Ctx, GrpcMethod, MessagePattern, Payload, TcpContext } from '@nestjs/microservices';
 import { Observable, type Subscriber, of } from 'rxjs';
 import { ParticipantHost } from '../host/participant-host.js';
 import {
@@ -109,7 +109,9 @@ export function messagesAt(pattern: string): Type {
   class MessagesOfHost extends HostMessages {
     // Replicas that name one queue group of NATS share the messages. Other transports do not read it.
     @MessagePattern(pattern, { queue: pattern })
-    take(data: unknown): Observable<CallsResponse> {
+    take(@Payload() data: unknown, @Ctx() context: unknown): Observable<CallsResponse> {
+      // An answer is small, and would wait until the other side has acknowledged the one before.
+      if (context instanceof TcpContext) context.getSocketRef().netSocket.setNoDelay(true);
       return this.serve(data);
     }
 

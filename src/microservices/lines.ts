@@ -76,6 +76,10 @@ export function lineTo(client: MicroserviceClientOptions, pattern: string): Line
 
 function tcpLine(options: TcpClientOptions, pattern: string): Line {
   const client = ClientProxyFactory.create(options);
+  // A message is small, and would wait until the other side has acknowledged the one before.
+  client.status.subscribe((state) => {
+    if (state === 'connected') socketOf(client)?.setNoDelay(true);
+  });
   const reset = (): void => {
     const socket = socketOf(client);
     client.close();

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, Socket, createServer } from 'node:net';
 import { Transport } from '@nestjs/microservices';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { MemoryReplicaGuardStore } from '../../src/host/index.js';
 import { Books, ledgerOf } from '../remote/support/ledger.js';
 import { runOf } from '../support/identity.js';
@@ -35,6 +35,16 @@ describe('The connections of TCP', () => {
     expect(rig.balancer.accepted).toBe(3);
     await transport.close();
     await expect.poll(() => rig.balancer.open).toBe(0);
+  });
+
+  it('carry each message and each answer at once, and wait for no acknowledgement', async () => {
+    const prompt = vi.spyOn(Socket.prototype, 'setNoDelay');
+    const transport = rig.transport();
+    await transport.send(message, () => {}, 5_000, 'work');
+    // One at each end.
+    expect(new Set(prompt.mock.contexts).size).toBe(2);
+    prompt.mockRestore();
+    await transport.close();
   });
 
   it('are replaced when nothing comes through them any more', async () => {
