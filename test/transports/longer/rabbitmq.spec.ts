@@ -1,11 +1,14 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { Transport } from '@nestjs/microservices';
 import { type Channel, connect } from 'amqplib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MemoryReplicaGuardStore } from '../../../src/host/index.js';
 import { Books, ledgerOf } from '../../remote/support/ledger.js';
+import { Balancer } from '../support/balancer.js';
 import { rabbitMqRig } from '../support/broker-rigs.js';
 import { isInstalled } from '../support/brokers.js';
 import { START_MS, ask, call, messageOf, nextId, transportConformance } from '../support/conformance.js';
-import type { Replica } from '../support/rig.js';
+import { type Replica, transportOver } from '../support/rig.js';
 
 const installed = isInstalled('rabbitmq-server');
 
@@ -60,6 +63,34 @@ describe.runIf(installed)('The queue of a host at RabbitMQ', () => {
     await transport.close();
   });
 
+  it('does not get a message again whose connection has broken while it was sent', async () => {
+    const balancer = await Balancer.open();
+    balancer.add(rig.broker!.port);
+    const urls = [`amqp://127.0.0.1:${balancer.port}`];
+    const transport = transportOver(
+      { transport: Transport.RMQ, options: { urls, queue: rig.queue } },
+      undefined,
+      'stock.calls',
+    );
+    expect(await ask(transport, messageOf([call('rollback', nextId())]))).toHaveLength(1);
+    balancer.freeze();
+    const id = nextId();
+    const ended = ask(transport, messageOf([call('prepare', id)]), { timeLeftMs: 30_000 }).then(
+      String,
+      String,
+    );
+    await wait(100);
+    balancer.cut();
+    expect(await ended).toContain('the connection was lost');
+    // The next message takes another connection.
+    const rollback = messageOf([call('rollback', id)]);
+    const answered = (): Promise<unknown> => ask(transport, rollback, { timeLeftMs: 1_000 }).catch(() => []);
+    await expect.poll(answered, { timeout: 20_000 }).toEqual([{ id: 0, kind: 'done' }]);
+    expect(books.calls).toEqual([]);
+    await transport.close();
+    await balancer.close();
+  });
+
   it('may be answered with anything, which ends a message and nothing else', async () => {
     await host!.stop();
     host = undefined;
@@ -83,18 +114,22 @@ describe.runIf(installed)('The queue of a host at RabbitMQ', () => {
     await transport.close();
   });
 
-  it('loses its messages when the broker restarts, and is there again', async () => {
-    const transport = rig.transport();
-    const sent = ask(transport, messageOf([call('prepare', nextId())]), { timeLeftMs: 60_000 });
-    const ended = sent.then(String, String);
-    await expect.poll(waiting).toBe(1);
-    await observer.close();
-    await rig.cut();
-    expect(await ended).toMatch(/^Error: (?!no answer within)/);
-    observer = await connect(`amqp://127.0.0.1:${rig.broker!.port}`);
-    channel = await observer.createChannel();
-    expect(await waiting()).toBe(0);
-    await observer.close();
-    await transport.close();
-  });
+  it(
+    'loses its messages when the broker restarts, and is there again',
+    async () => {
+      const transport = rig.transport();
+      const sent = ask(transport, messageOf([call('prepare', nextId())]), { timeLeftMs: 60_000 });
+      const ended = sent.then(String, String);
+      await expect.poll(waiting).toBe(1);
+      await observer.close();
+      await rig.cut();
+      expect(await ended).toMatch(/^Error: (?!no answer within)/);
+      observer = await connect(`amqp://127.0.0.1:${rig.broker!.port}`);
+      channel = await observer.createChannel();
+      expect(await waiting()).toBe(0);
+      await observer.close();
+      await transport.close();
+    },
+    START_MS,
+  );
 });

@@ -316,25 +316,29 @@ function withReplicas(rig: Rig, listen: () => void): void {
     await ask(transport, messageOf([call('rollback', id)]));
   });
 
-  it('ends the messages in flight when its connections are cut, and connects again', async () => {
-    const gate = Promise.withResolvers<undefined>();
-    books.stock.scripts.prepare = () => gate.promise;
-    const id = nextId();
-    const running = ask(transport, messageOf([call('prepare', id)])).then(String, String);
-    await expect.poll(() => books.stock.of('prepare')).toBe(1);
-    await rig.cut();
-    const error = await running;
-    expect(error).toContain('Error');
-    expect(error).not.toContain('no answer within');
-    gate.resolve(undefined);
-    await expect.poll(() => status(2_000), { timeout: 20_000 }).toBe('committed');
-    await ask(transport, messageOf([call('rollback', id)]));
-  });
+  it(
+    'ends the messages in flight when its connections are cut, and connects again',
+    async () => {
+      const gate = Promise.withResolvers<undefined>();
+      books.stock.scripts.prepare = () => gate.promise;
+      const id = nextId();
+      const running = ask(transport, messageOf([call('prepare', id)])).then(String, String);
+      await expect.poll(() => books.stock.of('prepare')).toBe(1);
+      await rig.cut();
+      const error = await running;
+      expect(error).toContain('Error');
+      expect(error).not.toContain('no answer within');
+      gate.resolve(undefined);
+      await expect.poll(() => status(2_000), { timeout: 20_000 }).toBe('committed');
+      await ask(transport, messageOf([call('rollback', id)]));
+    },
+    START_MS,
+  );
 
   it('aborts what a host was at work on when it stopped, and goes on when it is back', async () => {
     const gate = Promise.withResolvers<undefined>();
     books.stock.scripts.prepare = () => gate.promise;
-    const outcome = status(1_500);
+    const outcome = status(800);
     await expect.poll(() => books.stock.of('prepare')).toBe(1);
     await Promise.all(replicas.map((replica) => replica.stop()));
     expect(await outcome).toBe('aborted');
@@ -344,23 +348,27 @@ function withReplicas(rig: Rig, listen: () => void): void {
     await expect.poll(() => status(2_000)).toBe('committed');
   });
 
-  it.runIf(rig.broker)('delivers a decision after its broker has restarted', async () => {
-    const broker = rig.broker!;
-    const stopped = Promise.withResolvers<void>();
-    books.stock.scripts.commit = async () => {
-      delete books.stock.scripts.commit;
-      await broker.stop();
-      stopped.resolve();
-      throw new Error('the broker has stopped');
-    };
-    const first = status();
-    await stopped.promise;
-    expect(await status(SHORT_MS)).toBe('aborted');
-    await broker.start();
-    await expect.poll(() => books.stock.balance - balances[0], { timeout: 20_000 }).toBe(1);
-    expect(['committed', 'pending']).toContain(await first);
-    await expect.poll(() => status(2_000), { timeout: 20_000 }).toBe('committed');
-  });
+  it.runIf(rig.broker)(
+    'delivers a decision after its broker has restarted',
+    async () => {
+      const broker = rig.broker!;
+      const stopped = Promise.withResolvers<void>();
+      books.stock.scripts.commit = async () => {
+        delete books.stock.scripts.commit;
+        await broker.stop();
+        stopped.resolve();
+        throw new Error('the broker has stopped');
+      };
+      const first = status();
+      await stopped.promise;
+      expect(await status(SHORT_MS)).toBe('aborted');
+      await broker.start();
+      await expect.poll(() => books.stock.balance - balances[0], { timeout: 20_000 }).toBe(1);
+      expect(['committed', 'pending']).toContain(await first);
+      await expect.poll(() => status(2_000), { timeout: 20_000 }).toBe('committed');
+    },
+    START_MS,
+  );
 
   it('ends the messages in flight when it is closed, and sends no more', async () => {
     const gate = Promise.withResolvers<undefined>();
