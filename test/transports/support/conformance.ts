@@ -2,7 +2,7 @@ import { Logger, type INestApplicationContext } from '@nestjs/common';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Outcome, TransactionManager, branch } from '../../../src/coordinator/index.js';
 import { MemoryReplicaGuardStore, refuse } from '../../../src/host/index.js';
-import type { CallKind, ParticipantTransport } from '../../../src/remote/index.js';
+import { type CallKind, type ParticipantTransport, RemoteParticipants } from '../../../src/remote/index.js';
 import { idOf, runOf } from '../../support/identity.js';
 import { Books, ledgerOf } from '../../remote/support/ledger.js';
 import { TOKEN, startCoordinator } from '../../remote/support/services.js';
@@ -125,6 +125,11 @@ function withReplicas(rig: Rig, listen: () => void): void {
       ({ code }: { code: string }) => code,
     );
 
+  const callsUnderWay = (): number => {
+    const list = coordinator.get(RemoteParticipants).list();
+    return list.reduce((sum, { inFlight, queued }) => sum + inFlight + queued, 0);
+  };
+
   beforeAll(async () => {
     replicas = await startReplicas();
     transport = rig.transport();
@@ -155,7 +160,9 @@ function withReplicas(rig: Rig, listen: () => void): void {
       for (const name of ['prepare', 'commit', 'rollback'] as const) delete scripts[name];
     }
     // Whatever has happened: both have the money, or neither, and nothing is held.
-    await expect.poll(() => [books.stock.prepared.size, books.payment.prepared.size]).toEqual([0, 0]);
+    await expect
+      .poll(() => [callsUnderWay(), books.stock.prepared.size, books.payment.prepared.size])
+      .toEqual([0, 0, 0]);
     expect(books.stock.balance - balances[0]).toBe(books.payment.balance - balances[1]);
   });
 
@@ -266,7 +273,7 @@ function withReplicas(rig: Rig, listen: () => void): void {
 
   it('carries many transactions at once to both replicas, each with one effect', async () => {
     const before = replicas.map((replica) => replica.calls());
-    const rounds = 20;
+    const rounds = 12;
     for (let round = 0; round < rounds; round++) {
       const outcomes = await Promise.all([status(), status(), status()]);
       expect(new Set(outcomes)).toEqual(new Set(['committed']));
