@@ -2,6 +2,7 @@ import type { FactoryProvider, ModuleMetadata } from '@nestjs/common';
 import { z } from 'zod';
 import { describeIssues } from '../coordinator/describe-issues.js';
 import { InvalidOptionsError } from '../coordinator/errors.js';
+import { type TlsSource, problemsOfTls } from '../hop/index.js';
 import type { Credentials } from '../remote/wire/bearer.js';
 
 const MIN_TOKEN_LENGTH = 16;
@@ -59,6 +60,8 @@ export interface TransactionClientOptions {
   readonly maxConnections?: number | undefined;
   /** The most bytes of an answer. @default 1_048_576 */
   readonly maxAnswerBytes?: number | undefined;
+  /** Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`. @default those of Node */
+  readonly tls?: TlsSource | undefined;
   /**
    * The services that may carry transactions to controllers with `@JoinsTransactions`; or a function that returns the present list,
    * and the same one until it changes.
@@ -91,6 +94,7 @@ export interface TransactionClientAsyncOptions extends Pick<ModuleMetadata, 'imp
 /** The options with their defaults. */
 export interface ResolvedClientOptions extends z.output<typeof limitsSchema> {
   readonly token: () => string;
+  readonly tls: TlsSource | undefined;
   readonly carriers: () => readonly CarrierCredential[];
   readonly carry: CarryOptions | undefined;
 }
@@ -102,13 +106,14 @@ export function resolveClientOptions(given: TransactionClientOptions): ResolvedC
       'must be an object, such as { members, token }',
     ]);
   }
-  const { token, carriers = [], carry, ...rest } = given;
+  const { token, tls, carriers = [], carry, ...rest } = given;
   const defined = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
   const parsed = limitsSchema.safeParse(defined);
   const list = typeof carriers === 'function' ? carriers() : carriers;
   const problems = [
     ...(parsed.success ? [] : describeIssues(parsed.error)),
     ...problemsOfToken('token', token),
+    ...problemsOfTls(tls, 'tls'),
     ...problemsOfCarriers(list),
     ...(carry === undefined ? [] : problemsOfCarry(carry)),
   ];
@@ -117,6 +122,7 @@ export function resolveClientOptions(given: TransactionClientOptions): ResolvedC
   return {
     ...parsed.data,
     token: tokenFrom(token),
+    tls,
     carriers: typeof carriers === 'function' ? carriers : () => carriers,
     carry,
   };

@@ -13,6 +13,7 @@ describe('The entry of callers', () => {
       'coordinator/gate',
       'coordinator/participant',
       'coordinator/protocol',
+      'hop',
       'remote/wire',
       'server/wire',
     ]);

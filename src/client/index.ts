@@ -1,3 +1,4 @@
+export { type TlsFiles, type TlsSettings, type TlsSource, tlsFrom } from '../hop/index.js';
 export { CARRIER_HEADER, TRANSACTION_HEADER } from '../server/wire/index.js';
 export {
   type AxiosLike,

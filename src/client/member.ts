@@ -5,6 +5,7 @@ import {
   request as requestHttp,
 } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import { type TlsSource, isRefusedCertificate, secureRequest, tlsProblemOf } from '../hop/index.js';
 import { type GreetingAnswer, greetingSchema } from '../server/wire/index.js';
 
 /** What has become of one try of a request at one member. */
@@ -36,6 +37,8 @@ export interface MemberLimits {
   readonly maxConnections: number;
   /** The most bytes of an answer. */
   readonly maxAnswerBytes: number;
+  /** Certificates for https. */
+  readonly tls: TlsSource | undefined;
 }
 
 /** Errors of a connection that was never made. */
@@ -78,6 +81,7 @@ export class Member {
       const signal = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs)));
       let sent: ClientRequest;
       let isOver = false;
+      let isAnswered = false;
       const end = (tried: Tried): void => {
         if (isOver) return;
         isOver = true;
@@ -87,6 +91,7 @@ export class Member {
       };
       try {
         sent = (this.isSecure ? requestHttps : requestHttp)(this.address + path, {
+          ...(this.isSecure && secureRequest(this.limits.tls)),
           method,
           agent: this.agent,
           signal,
@@ -101,8 +106,16 @@ export class Member {
         resolve({ kind: 'not-sent', problem: problemOf(error) });
         return;
       }
-      sent.on('error', (error) => end(this.failed(error)));
-      sent.on('response', (response) => this.read(response, end));
+      sent.on('error', (error) => end(this.failed(error, !isAnswered && !sent.reusedSocket)));
+      // Without an answer, such as after 101, no error may come.
+      sent.on('close', () => {
+        if (!isAnswered)
+          end({ kind: 'lost', problem: `${this.address} has closed the connection without an answer` });
+      });
+      sent.on('response', (response) => {
+        isAnswered = true;
+        this.read(response, end);
+      });
       sent.end(content);
     });
   }
@@ -147,9 +160,13 @@ export class Member {
     response.on('close', () => end({ kind: 'lost', problem: `${this.address} has ended its answer early` }));
   }
 
-  private failed(error: Error): Tried {
+  private failed(error: Error, isNew: boolean): Tried {
     const code = (error as NodeJS.ErrnoException).code ?? '';
-    return { kind: NOT_CONNECTED.has(code) ? 'not-sent' : 'lost', problem: problemOf(error) };
+    const isNotSent = NOT_CONNECTED.has(code) || isRefusedCertificate(error);
+    return {
+      kind: isNotSent ? 'not-sent' : 'lost',
+      problem: tlsProblemOf(error, isNew && this.isSecure) ?? problemOf(error),
+    };
   }
 }
 

@@ -34,6 +34,8 @@ const PASSING = new Set([
   'DTC_SHUTTING_DOWN',
 ]);
 
+const NOT_ASKED = 'no member was asked';
+
 /** A member, and what it has answered. */
 export interface Answered {
   readonly member: Member;
@@ -68,8 +70,9 @@ export class Members {
     private readonly now: () => number = () => performance.now(),
     private readonly random: () => number = Math.random,
   ) {
-    const { members, token, maxConnections, maxAnswerBytes } = options;
-    this.members = members.map((address) => new Member(address, token, { maxConnections, maxAnswerBytes }));
+    const { members, token, maxConnections, maxAnswerBytes, tls } = options;
+    const limits = { maxConnections, maxAnswerBytes, tls };
+    this.members = members.map((address) => new Member(address, token, limits));
   }
 
   /** @returns the time at which a request that begins now is given up. */
@@ -100,7 +103,7 @@ export class Members {
       isGiven: given.key !== undefined,
       mayBeDone: given.ofRun !== undefined,
       run: given.ofRun,
-      problem: 'no member was asked',
+      problem: NOT_ASKED,
     };
     const deadline = this.deadline();
     for (let round = 0; this.hasTime(deadline); round++) {
@@ -132,7 +135,7 @@ export class Members {
   ): Promise<Answered | CoordinatorRefusedError | undefined> {
     const greeting = await member.greet(this.attemptMs(deadline));
     if ('kind' in greeting) {
-      state.problem = problemIn(greeting);
+      this.note(state, problemIn(greeting), deadline);
       return refusalIn(greeting, state);
     }
     if (this.isOther(greeting.logId)) {
@@ -148,7 +151,7 @@ export class Members {
     const tried = await member.ask({ ...request, headers }, this.attemptMs(deadline));
     if (tried.kind !== 'answered') {
       state.mayBeDone ||= tried.kind === 'lost';
-      state.problem = tried.problem;
+      this.note(state, tried.problem, deadline);
       return undefined;
     }
     if (tried.status < 400) return this.answered(member, tried.body);
@@ -211,6 +214,11 @@ export class Members {
     if (typeof address !== 'string' || !URL.canParse(address)) return undefined;
     const { origin } = new URL(address);
     return this.members.find((member) => member.origin === origin);
+  }
+
+  /** The last try may end only because all time is over: what was wrong before says more. */
+  private note(state: KeyedTries, problem: string, deadline: number): void {
+    if (state.problem === NOT_ASKED || this.hasTime(deadline)) state.problem = problem;
   }
 
   private answered(member: Member, body: unknown): Answered {

@@ -1,7 +1,9 @@
 import type { Logger } from '@nestjs/common';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import type { GuardedBranch } from '../coordinator/guard/index.js';
+import type { TlsSource } from '../hop/index.js';
 import { type Credentials, MAX_LISTED, bearerOf, inquirySchema, keyOfListed } from '../remote/wire/index.js';
+import { CoordinatorConnection, type MemberAnswer } from './coordinator-connection.js';
 
 /** How a host reaches its coordinator: to register its participants, and to ask for decisions. @publicApi */
 export interface CoordinatorContactOptions {
@@ -9,6 +11,8 @@ export interface CoordinatorContactOptions {
   readonly members: readonly string[];
   /** The token of a participant at the coordinator. */
   readonly credentials: Credentials;
+  /** Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`. @default those of Node */
+  readonly tls?: TlsSource | undefined;
   /**
    * The URL at which coordinators reach this host, with its prefix. With it, each participant of the host registers
    * itself, and again when the host has moved.
@@ -29,15 +33,12 @@ export interface ContactedHost {
   decide(branch: GuardedBranch, decision: 'commit' | 'abort'): Promise<void>;
 }
 
-const TIMEOUT_MS = 5_000;
 /** The most branches of a participant that are asked about in one pass. The next one continues with the others. */
 const MAX_ASKED = 100;
 /** After so many failures of one participant in a pass, the next pass continues behind them. */
 const MAX_FAILED = 3;
 /** The most problems that one report names. */
 const MAX_REPORTED = 5;
-/** Far larger than any answer. */
-const MAX_ANSWER_LENGTH = 10_000;
 
 /** A place in the list of branches in doubt of one participant. */
 interface Place {
@@ -58,15 +59,17 @@ export class CoordinatorContact {
   private preferred = 0;
   private problem: string | undefined;
   private readonly options: Required<{
-    [K in keyof CoordinatorContactOptions]: CoordinatorContactOptions[K];
+    [K in Exclude<keyof CoordinatorContactOptions, 'tls'>]: CoordinatorContactOptions[K];
   }>;
+  private readonly connection: CoordinatorConnection;
 
   constructor(
-    { address, intervalMs = 10_000, ...options }: CoordinatorContactOptions,
+    { address, intervalMs = 10_000, tls, ...options }: CoordinatorContactOptions,
     private readonly host: ContactedHost,
     private readonly logger: Pick<Logger, 'log' | 'warn'>,
   ) {
     this.options = { ...options, address, intervalMs };
+    this.connection = new CoordinatorConnection(tls);
   }
 
   start(): void {
@@ -79,6 +82,7 @@ export class CoordinatorContact {
     clearInterval(this.timer);
     this.stopping.abort(new Error('the host is about to stop'));
     await this.underWay;
+    this.connection.close();
   }
 
   /** @returns a promise that never rejects. A failed pass is repeated by the next one. */
@@ -170,28 +174,22 @@ export class CoordinatorContact {
   }
 
   /** Tries each member once, the one that has answered last first. No redirect is followed. */
-  private async request(
-    method: 'GET' | 'PUT',
-    path: string,
-    body?: object,
-  ): Promise<{ readonly status: number; readonly text: string }> {
+  private async request(method: 'GET' | 'PUT', path: string, body?: object): Promise<MemberAnswer> {
     const { members, credentials } = this.options;
     let failure: unknown;
     for (let attempt = 0; attempt < members.length; attempt++) {
       const index = (this.preferred + attempt) % members.length;
       try {
-        const response = await fetch(`${members[index]!.replace(/\/$/, '')}${path}`, {
+        const answer = await this.connection.ask(`${members[index]!.replace(/\/$/, '')}${path}`, {
           method,
-          redirect: 'error',
-          signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), this.stopping.signal]),
-          headers: { Authorization: bearerOf(credentials), 'Content-Type': 'application/json' },
-          ...(body !== undefined && { body: JSON.stringify(body) }),
+          authorization: bearerOf(credentials),
+          body: body && JSON.stringify(body),
+          signal: this.stopping.signal,
         });
-        const text = (await response.text()).slice(0, MAX_ANSWER_LENGTH);
         // It may be about to stop, or its log may not answer: another member may do.
-        if (response.status >= 500 && attempt + 1 < members.length) continue;
+        if (answer.status >= 500 && attempt + 1 < members.length) continue;
         this.preferred = index;
-        return { status: response.status, text };
+        return answer;
       } catch (error) {
         failure = error;
         this.stopping.signal.throwIfAborted();

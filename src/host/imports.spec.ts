@@ -13,6 +13,7 @@ describe('The entry of participant hosts', () => {
       'coordinator/guard',
       'coordinator/participant',
       'coordinator/protocol',
+      'hop',
       'host',
       'remote/wire',
     ]);

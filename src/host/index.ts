@@ -23,6 +23,7 @@ export {
   branchKey,
   refuse,
 } from '../coordinator/participant/participant.js';
+export { type TlsFiles, type TlsSettings, type TlsSource, tlsFrom } from '../hop/index.js';
 export { type Credentials, credentialsFrom } from '../remote/wire/index.js';
 export type { CoordinatorContactOptions } from './coordinator-contact.js';
 export type { HostCount } from './measurements.js';

@@ -1,6 +1,7 @@
 import type { CoordinatorContactOptions } from './coordinator-contact.js';
 import { InvalidOptionsError } from '../coordinator/errors.js';
 import type { ReplicaGuardStore } from '../coordinator/guard/index.js';
+import { problemsOfTls } from '../hop/index.js';
 import { type Credentials, tokensOf } from '../remote/wire/index.js';
 
 /** The options of {@link ParticipantHostModule}. @publicApi */
@@ -135,8 +136,8 @@ export function resolveRoutes({ prefix = 'participants', decorators = [] }: Part
 
 function problemsOfContact(contact: CoordinatorContactOptions | undefined): string[] {
   if (contact === undefined) return [];
-  const { members, credentials, address, intervalMs = 1 } = contact;
-  const problems: string[] = [];
+  const { members, credentials, address, intervalMs = 1, tls } = contact;
+  const problems = problemsOfTls(tls, 'contact.tls');
   if (!Array.isArray(members) || members.length === 0 || !members.every(isUrl)) {
     problems.push('contact.members: must be a list of URLs, such as ["http://coordinator:3000"]');
   }

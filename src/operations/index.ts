@@ -7,6 +7,7 @@ export type {
   Credential,
   Role,
 } from './access/access.js';
+export { type TlsFiles, type TlsSettings, type TlsSource, tlsFrom } from '../hop/index.js';
 export { ForbiddenError, UnauthenticatedError } from './access/access-errors.js';
 export { CoordinatorHealthIndicator } from './coordinator-health.indicator.js';
 export { DASHBOARD_FOLDER } from './dashboard.controller.js';

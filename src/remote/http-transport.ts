@@ -4,14 +4,17 @@ import {
   type RequestOptions,
   request as httpRequest,
 } from 'node:http';
-import { Agent as HttpsAgent, type AgentOptions as TlsOptions, request as httpsRequest } from 'node:https';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { addressOf } from './addresses.js';
 import { oneLine } from '../coordinator/gate/texts.js';
+import { type TlsSource, secureRequest, tlsProblemOf } from '../hop/index.js';
 import type { CallKind, ParticipantTransport } from './transport.js';
-import { type Credentials, MAX_ANSWER_BYTES, bearerOf } from './wire/index.js';
+import { type Credentials, MAX_ANSWER_BYTES, MAX_CALLS, bearerOf } from './wire/index.js';
 
 /** The most bytes in the answers to one message. */
 const MAX_RESPONSE_BYTES = 64 * MAX_ANSWER_BYTES;
+/** The most answers to one message. A host gives one to each call. */
+const MAX_ANSWERS = 2 * MAX_CALLS;
 /** So much of a refusal is shown. */
 const MAX_REFUSAL_BYTES = 2_000;
 const CONTENT_TYPE = 'application/x-ndjson';
@@ -25,8 +28,8 @@ export interface HttpTransportOptions {
   readonly credentials: Credentials;
   /** The most connections to the host of one participant, for each kind of call. @default 16 */
   readonly maxConnections?: number | undefined;
-  /** Certificates for https, as `node:https` takes them: `ca`, `cert`, `key`. */
-  readonly tls?: Pick<TlsOptions, 'ca' | 'cert' | 'key' | 'servername'> | undefined;
+  /** Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`. @default those of Node */
+  readonly tls?: TlsSource | undefined;
 }
 
 /**
@@ -54,15 +57,14 @@ export class HttpTransport implements ParticipantTransport {
     // The brackets of an IPv6 address belong to the URL.
     this.target = { protocol, hostname: hostname.replace(/^\[(.*)\]$/, '$1'), port, path: pathname };
     this.isSecure = base.protocol === 'https:';
-    const { maxConnections = 16, tls } = options;
+    const { maxConnections = 16 } = options;
     const settings = {
       keepAlive: true,
       maxSockets: maxConnections,
       maxFreeSockets: maxConnections,
       timeout: IDLE_MS,
     };
-    const agent = (): HttpAgent =>
-      this.isSecure ? new HttpsAgent({ ...settings, ...tls }) : new HttpAgent(settings);
+    const agent = (): HttpAgent => (this.isSecure ? new HttpsAgent(settings) : new HttpAgent(settings));
     this.agents = { work: agent(), completion: agent(), administration: agent() };
   }
 
@@ -85,7 +87,10 @@ export class HttpTransport implements ParticipantTransport {
           Accept: CONTENT_TYPE,
         },
       };
-      const request = this.isSecure ? httpsRequest(settings) : httpRequest(settings);
+      const request = this.isSecure
+        ? httpsRequest({ ...settings, ...secureRequest(this.options.tls) })
+        : httpRequest(settings);
+      let isAnswered = false;
       const timer = setTimeout(
         () => request.destroy(new Error(`no answer within ${timeLeftMs} ms`)),
         timeLeftMs,
@@ -93,10 +98,15 @@ export class HttpTransport implements ParticipantTransport {
       const end = (error?: Error): void => {
         clearTimeout(timer);
         if (error === undefined) resolve();
-        else reject(error);
+        else reject(explained(error, this.isSecure && !isAnswered && !request.reusedSocket));
       };
       request.on('error', end);
+      // Without an answer, such as after 101, no error may come. After one it changes nothing.
+      request.on('close', () => {
+        if (!isAnswered) end(new Error('the connection was closed before an answer'));
+      });
       request.on('response', (response) => {
+        isAnswered = true;
         void this.read(response, receive).then(
           () => end(),
           (error: Error) => {
@@ -134,12 +144,15 @@ function readLines(response: IncomingMessage, take: (line: string) => void): Pro
     let bytes = 0;
     let begun: Buffer[] = [];
     let begunBytes = 0;
+    let answers = 0;
     const read = (chunk: Buffer): void => {
       bytes += chunk.length;
       if (bytes > MAX_RESPONSE_BYTES) throw new Error(`the answer has more than ${MAX_RESPONSE_BYTES} bytes`);
       let from = 0;
       for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, from)) {
         begun.push(chunk.subarray(from, end));
+        if (++answers > MAX_ANSWERS)
+          throw new Error(`it has more than ${MAX_ANSWERS} answers to one message`);
         const line = begun.length === 1 ? begun[0]! : Buffer.concat(begun);
         begun = [];
         begunBytes = 0;
@@ -165,6 +178,12 @@ function readLines(response: IncomingMessage, take: (line: string) => void): Pro
       if (!response.readableEnded) reject(new Error('the answer has broken off'));
     });
   });
+}
+
+/** @returns the error, with the cause and the remedy where TLS was the reason. */
+function explained(error: Error, isNew: boolean): Error {
+  const problem = tlsProblemOf(error, isNew);
+  return problem === undefined ? error : new Error(oneLine(problem), { cause: error });
 }
 
 /** @returns undefined for what is no JSON: that is no answer. */

@@ -4,6 +4,7 @@ export {
   ParticipantUnreachableError,
   RemoteParticipantError,
 } from './errors.js';
+export { type TlsFiles, type TlsSettings, type TlsSource, tlsFrom } from '../hop/index.js';
 export { HttpTransport, type HttpTransportOptions } from './http-transport.js';
 export type {
   RemoteParticipantLimits,

@@ -1,6 +1,6 @@
 import { InvalidOptionsError, type ParticipantOptions } from '../coordinator/index.js';
 import { AllowedAddresses, addressOf } from './addresses.js';
-import type { HttpTransportOptions } from './http-transport.js';
+import { type TlsSource, problemsOfTls } from '../hop/index.js';
 import type { RegistrationStore } from './registrations.js';
 import type { ParticipantTransport } from './transport.js';
 import { type Credentials, MAX_PAYLOAD_BYTES, tokensOf } from './wire/index.js';
@@ -38,8 +38,8 @@ export interface RemoteParticipantsOptions extends RemoteParticipantLimits {
   readonly participants?: readonly RemoteParticipantOptions[] | undefined;
   /** The token that is sent to hosts. */
   readonly credentials: Credentials;
-  /** Certificates for https: `ca`, `cert`, `key`. */
-  readonly tls?: HttpTransportOptions['tls'];
+  /** Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`. @default those of Node */
+  readonly tls?: TlsSource | undefined;
   /**
    * The origins at which participants may register at run time: `https://stock.internal:8443`, `https://*.internal`.
    *
@@ -58,7 +58,7 @@ export interface RemoteParticipantsOptions extends RemoteParticipantLimits {
 export interface ResolvedRemoteOptions {
   readonly participants: readonly RemoteParticipantOptions[];
   readonly credentials: Credentials;
-  readonly tls: HttpTransportOptions['tls'];
+  readonly tls: TlsSource | undefined;
   readonly allow: AllowedAddresses;
   readonly registrations: RegistrationStore | undefined;
   readonly limits: Required<{ readonly [K in keyof RemoteParticipantLimits]: number }>;
@@ -96,6 +96,7 @@ export function resolveRemoteOptions(options: RemoteParticipantsOptions): Resolv
     }
   };
   attempt(() => tokensOf(credentials));
+  problems.push(...problemsOfTls(tls, 'tls'));
   const allowed = attempt(() => new AllowedAddresses(allow));
   if (allow.length > 0 && registrations === undefined) {
     problems.push(

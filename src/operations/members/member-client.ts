@@ -3,6 +3,7 @@ import { request as requestByHttps } from 'node:https';
 import { Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { problemSchema } from '../problem/problem.js';
 import { CoordinatorMembers } from '../../coordinator/index.js';
+import { secureRequest, tlsProblemOf } from '../../hop/index.js';
 import {
   MEMBER_CALLS_PATH,
   type MemberAnswer,
@@ -153,6 +154,8 @@ export class MemberClient implements BeforeApplicationShutdown {
       return await replyOf(response);
     } catch (error) {
       if (limit.aborted) return failed(`it has not answered within ${timeoutMs} ms`, isSent);
+      const problem = tlsProblemOf(error, url.protocol === 'https:');
+      if (problem !== undefined) return failed(problem, isSent);
       const { code } = error as { code?: unknown };
       const why = typeof code === 'string' && code !== 'ABORT_ERR' ? ` (${code})` : '';
       return failed(`its answer was lost, or it cannot be reached${why}`, isSent);
@@ -166,9 +169,11 @@ export class MemberClient implements BeforeApplicationShutdown {
     limit: AbortSignal,
     connected: () => void,
   ): Promise<IncomingMessage> {
-    const send = url.protocol === 'https:' ? requestByHttps : requestByHttp;
+    const isSecure = url.protocol === 'https:';
+    const send = isSecure ? requestByHttps : requestByHttp;
     return new Promise((resolve, reject) => {
       const request = send(url, {
+        ...(isSecure && secureRequest(this.tokens.tls)),
         method: 'POST',
         // A connection of its own for each call: one that is used again may be closed just as the call is sent.
         agent: false,
@@ -182,9 +187,11 @@ export class MemberClient implements BeforeApplicationShutdown {
           'Content-Length': Buffer.byteLength(body),
         },
       });
-      request.once('socket', (socket) => socket.once('connect', connected));
+      request.once('socket', (socket) => socket.once(isSecure ? 'secureConnect' : 'connect', connected));
       request.once('response', resolve);
       request.on('error', reject);
+      // Without an answer, such as after 101, no error may come.
+      request.once('close', () => reject(new Error('the connection was closed before an answer')));
       request.end(body);
     });
   }

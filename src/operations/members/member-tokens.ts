@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { type TlsSource, problemsOfTls } from '../../hop/index.js';
 import { UnauthenticatedError } from '../access/access-errors.js';
 
 /** How members of a shared log ask each other. @publicApi */
@@ -10,11 +11,13 @@ export interface MembersOptions {
   readonly tokens: readonly string[];
   /** How long another member may take to answer a question, in milliseconds, from 1 to 60_000. @default 2_000 */
   readonly timeoutMs?: number | undefined;
+  /** Certificates for https: `ca`, `cert`, `key`, `servername`, or a function such as that of `tlsFrom`. @default those of Node */
+  readonly tls?: TlsSource | undefined;
 }
 
 const BEARER = /^Bearer +([!-~]{1,512})$/i;
 const TOKEN = /^[!-~]{16,512}$/;
-const KNOWN_OPTIONS: readonly string[] = ['tokens', 'timeoutMs'];
+const KNOWN_OPTIONS: readonly string[] = ['tokens', 'timeoutMs', 'tls'];
 const MAX_TOKENS = 16;
 const MAX_TIMEOUT_MS = 60_000;
 const DEFAULT_TIMEOUT_MS = 2_000;
@@ -26,12 +29,15 @@ export class MemberTokens {
   readonly sent: string | undefined;
   /** In milliseconds. */
   readonly timeoutMs: number;
+  /** Certificates for https. */
+  readonly tls: TlsSource | undefined;
 
   /** @param options checked by {@link memberProblemsOf}. Undefined when members do not ask each other. */
   constructor(options: MembersOptions | undefined) {
     this.digests = (options?.tokens ?? []).map(digestOf);
     this.sent = options?.tokens[0];
     this.timeoutMs = options?.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.tls = options?.tls;
   }
 
   /**
@@ -59,12 +65,13 @@ export function memberProblemsOf(options: unknown, taken: readonly unknown[]): s
   if (options === undefined) return [];
   if (typeof options !== 'object' || options === null)
     return ['members: must be an object with the tokens of the members, such as { tokens: [token] }'];
-  const { tokens, timeoutMs } = options as Record<keyof MembersOptions, unknown>;
+  const { tokens, timeoutMs, tls } = options as Record<keyof MembersOptions, unknown>;
   return [
     ...Object.keys(options)
       .filter((key) => !KNOWN_OPTIONS.includes(key))
       .map((key) => `members.${key}: is not an option; the options are ${KNOWN_OPTIONS.join(', ')}`),
     ...tokenProblemsOf(tokens, taken),
+    ...problemsOfTls(tls, 'members.tls'),
     ...(timeoutMs === undefined || isTimeout(timeoutMs)
       ? []
       : [`members.timeoutMs: must be a whole number of milliseconds from 1 to ${MAX_TIMEOUT_MS}`]),

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { followed } from '../../hop/followed-file.js';
 
 /**
  * Tokens, each of at least 16 characters. The first of several is sent, and all of them are accepted: so a token is
@@ -13,10 +13,6 @@ const MIN_TOKEN_LENGTH = 16;
 const MAX_TOKEN_LENGTH = 512;
 const TOKEN = /^[!-~]{16,512}$/;
 const BEARER = /^Bearer +([!-~]{1,512})$/i;
-/** Far larger than any list of tokens. */
-const MAX_FILE_BYTES = 64 * 1024;
-/** How often the file is looked at, at most. */
-const LOOK_MS = 1_000;
 
 /** @returns the tokens now. @throws RangeError when there is none, or one is no token. No token is quoted. */
 export function tokensOf(credentials: Credentials): readonly string[] {
@@ -59,30 +55,14 @@ export function admits(credentials: Credentials, authorization: unknown): boolea
  * @publicApi
  */
 export function credentialsFrom(path: string): () => readonly string[] {
-  let tokens: readonly string[] | undefined;
-  let version = '';
-  let lookedAt = -Infinity;
-  const look = (): readonly string[] => {
-    const now = performance.now();
-    if (tokens !== undefined && now - lookedAt < LOOK_MS) return tokens;
-    lookedAt = now;
-    try {
-      const { mtimeMs, size, ino } = statSync(path);
-      const found = `${mtimeMs}/${size}/${ino}`;
-      if (tokens !== undefined && found === version) return tokens;
-      if (size > MAX_FILE_BYTES) throw new RangeError('the file is too large');
-      const lines = readFileSync(path, 'utf8').split('\n');
-      tokens = tokensOf(lines.map((line) => line.trim()).filter((line) => line !== ''));
-      version = found;
-    } catch (error) {
-      // A file that is being replaced: the tokens of before are accepted until it can be read.
-      if (tokens === undefined)
-        throw new RangeError('The file with the credentials cannot be read.', { cause: error });
-    }
-    return tokens;
-  };
-  look();
-  return look;
+  const tokensIn = ([text]: readonly string[]): readonly string[] =>
+    tokensOf(
+      text!
+        .split('\n')
+        .map((line) => line.trim())
+        .filter((line) => line !== ''),
+    );
+  return followed([path], tokensIn, 'The file with the credentials');
 }
 
 /** All are of one length, as a comparison in constant time needs. No token has a zero, so different ones stay different. */

@@ -30,16 +30,21 @@ export async function startHost(
     readonly platform?: 'express' | 'fastify';
     /** @default any free one */
     readonly port?: number;
+    /** Certificates, with which Fastify speaks https. */
+    readonly https?: object;
   } = {},
 ): Promise<Host> {
-  const { platform = 'fastify', port: wanted = 0, ...given } = options;
+  const { platform = 'fastify', port: wanted = 0, https, ...given } = options;
   const host = ParticipantHostModule.forRoot({
     credentials: TOKEN,
     guard: new MemoryReplicaGuardStore(),
     ...given,
   });
   const module: DynamicModule = { module: Service, imports: [host], providers: [...participants] };
-  const adapter = platform === 'fastify' ? new FastifyAdapter() : new ExpressAdapter();
+  const adapter =
+    platform === 'fastify'
+      ? new FastifyAdapter(https === undefined ? {} : ({ https } as object))
+      : new ExpressAdapter();
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter as FastifyAdapter, {
     logger: false,
     abortOnError: false,
