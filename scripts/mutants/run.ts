@@ -20,7 +20,7 @@ const SUITES = [
   ['src/operations', 'src/pino', 'src/postgres', 'src/sql', 'src/sqlite'],
   ['test/faults'],
   ['test/library/events.spec.ts'],
-  ['src/remote', 'src/host', 'test/remote'],
+  ['src/remote', 'src/host', 'test/remote', 'test/hostile/participant.spec.ts'],
   ['src/microservices', 'test/transports'],
   ['src/client', 'test/client', 'test/server'],
   ['test/properties'],

@@ -14,16 +14,21 @@ import {
 import { CallLane, type CallToSend, type LaneLimits } from './call-lane.js';
 import { ParticipantUnreachableError, RemoteParticipantError } from './errors.js';
 import type { CallKind, ParticipantTransport } from './transport.js';
-import { type CallAnswer, MAX_QUESTIONS, type WireRun, sentPayload } from './wire/index.js';
+import { type CallAnswer, MAX_QUESTIONS, type WireRun, keyOfListed, sentPayload } from './wire/index.js';
 
 /** More pages are not read: see the limit of the coordinator for one list. */
 const MAX_PAGES = 2_001;
+
+/** The most memory that one list may take, in bytes of JSON. */
+const MAX_LIST_BYTES = 64 * 1024 * 1024;
 
 /** The limits of one remote participant. */
 export interface RemoteLimits extends LaneLimits {
   readonly maxPayloadBytes: number;
   /** How long a claim, and each page of a list, may take, in milliseconds. */
   readonly adminTimeoutMs: number;
+  /** The most memory that one list may take, in bytes of JSON. @default 67_108_864 */
+  readonly maxListBytes?: number;
 }
 
 /** A participant in another process, as the coordinator calls it. */
@@ -126,11 +131,18 @@ export class RemoteParticipant implements TransactionParticipant {
   async recover(run = this.run): Promise<readonly PreparedBranch[]> {
     if (run === undefined) throw new ParticipantUnreachableError(this.name, 'no run has claimed it');
     const found: PreparedBranch[] = [];
+    const { maxListBytes: maxBytes = MAX_LIST_BYTES } = this.limits;
+    let bytes = 0;
     for (let page = 0; page < MAX_PAGES; page++) {
       const last = found.at(-1);
       const after = last && { transactionId: last.transactionId, branchId: last.branchId };
       const answer = await this.administer(run, { method: 'recover', ...(after && { after }) });
       if (answer.kind !== 'branches') throw this.failure(answer);
+      if (after !== undefined && answer.branches.some((one) => keyOfListed(one) <= keyOfListed(after)))
+        throw new ParticipantUnreachableError(this.name, 'its list of branches is not in order');
+      bytes += Buffer.byteLength(JSON.stringify(answer.branches));
+      if (bytes > maxBytes)
+        throw new ParticipantUnreachableError(this.name, `its list has more than ${maxBytes} bytes`);
       found.push(...answer.branches);
       if (!answer.more) return found;
       if (answer.branches.length === 0) break;

@@ -170,6 +170,19 @@ describe('The connections to a participant', () => {
     await Promise.all(hosts.map(({ app }) => app.close()));
   });
 
+  it('end when a host gives far more answers than there are calls', async () => {
+    const proxy = await HttpProxy.open([]);
+    const headers = { 'content-type': 'application/x-ndjson' };
+    proxy.rule = () => ({ status: 200, headers, body: '{}\n'.repeat(1_000) });
+    const transport = new HttpTransport(proxy.address, { credentials: TOKEN });
+    let answers = 0;
+    const sent = transport.send('{"calls":[]}', () => answers++, 1_000);
+    await expect(sent).rejects.toThrow('it has more than 512 answers to one message');
+    expect(answers).toBe(512);
+    transport.close();
+    await proxy.close();
+  });
+
   it('show the refusal of a host as one line without control characters', async () => {
     const proxy = await HttpProxy.open([]);
     const problem = { code: 'DTC_\u001b[2K', detail: 'no\nLOG forged' };

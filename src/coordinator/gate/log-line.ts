@@ -24,8 +24,7 @@ export class LogLine {
 
   toString(): string {
     const { msg, ...fields } = this;
-    const text = oneLine(msg);
-    return `${text} ${inspect(fields, { compact: true, breakLength: Infinity })}`;
+    return oneLine(`${msg} ${inspect(fields, { compact: true, breakLength: Infinity })}`);
   }
 
   [inspect.custom](): string {

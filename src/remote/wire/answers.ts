@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { HEURISTIC_KINDS } from '../../coordinator/protocol/index.js';
-import type { CallMethod } from './calls.js';
+import { type CallMethod, MAX_EPOCH } from './calls.js';
 import { MAX_CALLS, MAX_LISTED, MAX_QUESTIONS } from './limits.js';
 import { plainAnswer } from './plain.js';
 
@@ -55,7 +55,7 @@ const askSchema = z.object({
   id,
   kind: z.literal('ask'),
   questions: z
-    .array(z.object({ epoch: z.number().int(), token: z.string().max(200) }))
+    .array(z.object({ epoch: z.number().int().min(1).max(MAX_EPOCH), token: z.string().max(200) }))
     .min(1)
     .max(MAX_QUESTIONS),
 });

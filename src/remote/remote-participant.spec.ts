@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import { idOf, runOf } from '../../test/support/identity.js';
+import { RemoteParticipant } from './remote-participant.js';
+import type { ParticipantTransport } from './transport.js';
+
+const LIMITS = { maxInFlight: 8, maxQueued: 8, maxPayloadBytes: 1_000, adminTimeoutMs: 1_000 };
+
+/** @returns a participant whose host gives these answers, one to each message, and the last one again and again. */
+function hostThatAnswers(...answers: readonly object[]): {
+  participant: RemoteParticipant;
+  asked: () => number;
+} {
+  let asked = 0;
+  const transport: ParticipantTransport = {
+    address: 'http://stock',
+    send: async (_message, receive) => {
+      receive({ id: 0, ...answers[Math.min(asked++, answers.length - 1)] });
+    },
+    close: () => {},
+  };
+  return { participant: new RemoteParticipant('stock', transport, LIMITS), asked: () => asked };
+}
+
+const page = (sequences: readonly number[], more: boolean, payload: unknown = 1): object => ({
+  kind: 'branches',
+  branches: sequences.map((sequence) => ({
+    transactionId: idOf('shop', 1, sequence),
+    branchId: 'b',
+    payload,
+  })),
+  more,
+});
+
+describe('The list of a host', () => {
+  it('is read page by page', async () => {
+    const { participant } = hostThatAnswers(page([1, 2], true), page([3], false));
+    expect(await participant.recover(runOf())).toHaveLength(3);
+  });
+
+  it('counts for nothing when its pages are not in order, and may so have no end', async () => {
+    const { participant, asked } = hostThatAnswers(page([1, 2], true), page([2, 3], true));
+    await expect(participant.recover(runOf())).rejects.toThrow('its list of branches is not in order');
+    expect(asked()).toBe(2);
+  });
+
+  it('counts for nothing when it takes more memory than a list may', async () => {
+    let pages = 0;
+    const payload = 'x'.repeat(1_000);
+    const transport: ParticipantTransport = {
+      address: 'http://stock',
+      send: async (_message, receive) => receive({ id: 0, ...page([10 + pages++], true, payload) }),
+      close: () => {},
+    };
+    const participant = new RemoteParticipant('stock', transport, { ...LIMITS, maxListBytes: 10_000 });
+    await expect(participant.recover(runOf())).rejects.toThrow('its list has more than 10000 bytes');
+    expect(pages).toBeLessThan(20);
+  });
+});
+
+describe('The question of a host about an earlier run', () => {
+  it.each([0, -1, 0.5, 36 ** 4, 1e15, '1'])('never reaches the log with the epoch %s', async (epoch) => {
+    const { participant } = hostThatAnswers({ kind: 'ask', questions: [{ epoch, token: 't' }] });
+    let questions = 0;
+    const claimed = participant.claim(runOf(), async () => questions++ === 0);
+    await expect(claimed).rejects.toMatchObject({ code: 'DTC_PARTICIPANT_UNREACHABLE' });
+    expect(questions).toBe(0);
+  });
+});
