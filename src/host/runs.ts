@@ -46,6 +46,12 @@ export class RunsOfHost {
       const key = `${logId}/${epoch}`;
       this.marks.set(key, Math.max(this.marks.get(key) ?? 0, sequence));
     }
+    // The mark of whole epochs says what the marks of each of them said.
+    const over = this.marks.get(`${logId}/0`) ?? 0;
+    for (const key of this.marks.keys()) {
+      const [log, epoch] = key.split('/') as [string, string];
+      if (log === logId && epoch !== '0' && Number(epoch) <= over) this.marks.delete(key);
+    }
   }
 
   /** Whether a coordinator has said here that no call of the transaction comes any more. */

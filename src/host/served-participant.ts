@@ -90,6 +90,18 @@ class Guarded implements ServedParticipant {
   }
 }
 
+/** A message of a transaction came that is over: it was late, and no coordinator waits for its answer. */
+class TransactionOverError extends Error {
+  readonly code = 'DTC_TRANSACTION_OVER';
+
+  constructor({ transactionId, branchId }: Branch) {
+    super(
+      `The transaction ${transactionId} is over, so nothing was done for the branch ${branchId}. It may have committed: its coordinator ` +
+        'knows the outcome.',
+    );
+  }
+}
+
 /** A participant that keeps its own records, in one transaction with its work. */
 class SelfGuarded implements ServedParticipant {
   readonly durable: boolean;
@@ -116,8 +128,11 @@ class SelfGuarded implements ServedParticipant {
   }
 
   async commitOnePhase(branch: Branch): Promise<OnePhaseAnswer> {
-    const refusal = branch.attempt <= 1 ? await this.refusalOf(branch) : undefined;
-    return refusal ?? this.instance.commitOnePhase!(branch);
+    const refusal = await this.refusalOf(branch);
+    if (refusal === undefined) return this.instance.commitOnePhase!(branch);
+    // An earlier attempt may have committed, and its record may be dropped: nothing is known, and nothing is done.
+    if (branch.attempt > 1) throw new TransactionOverError(branch);
+    return refusal;
   }
 
   async claim(run: CoordinatorRun, isOwnRun: IsOwnRun): Promise<void> {

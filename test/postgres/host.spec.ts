@@ -100,6 +100,39 @@ describe.each(['memory', 'PostgreSQL'])('A store for the guard of a host, in %s'
     expect(await other.admitRun({ ...run, token: 'of a copy' })).toBe('third');
   });
 
+  it('drops the marks and the tokens of epochs that are over, and admits no run of them', async () => {
+    const logId = 'logofmarks00';
+    const [old, young] = [
+      { logId, epoch: 1, token: 'first' },
+      { logId, epoch: 3, token: 'third' },
+    ];
+    await store.admitRun(old);
+    await store.admitRun(young);
+    await store.raise(logId, [
+      { epoch: 1, sequence: 7 },
+      { epoch: 3, sequence: 5 },
+      { epoch: 0, sequence: 2 },
+    ]);
+    await store.purge();
+    // The mark of whole epochs refuses them, also before anything is dropped.
+    expect(await other.admitRun({ ...old, epoch: 2, token: 'second' })).toBe('');
+    expect(await other.admitRun(old)).toBe('first');
+    await store.purge();
+    expect(await other.admitRun({ ...old, token: 'of a copy' })).toBe('');
+    expect(await other.admitRun(young)).toBe('third');
+    if (kind === 'PostgreSQL') {
+      const kept = await left.query(
+        `SELECT 'run' AS kind, epoch FROM host.dtc_host_runs WHERE log_id = '${logId}'
+        UNION ALL SELECT 'mark', epoch FROM host.dtc_host_marks WHERE log_id = '${logId}' ORDER BY 1, 2`,
+      );
+      expect(kept.rows).toEqual([
+        { kind: 'mark', epoch: 0 },
+        { kind: 'mark', epoch: 3 },
+        { kind: 'run', epoch: 3 },
+      ]);
+    }
+  });
+
   it('takes no prepare at or below a mark, never lowers one, and drops final records an interval later', async () => {
     const [below, prepared] = [some(), some()];
     const mark = last;
@@ -127,6 +160,48 @@ describe.each(['memory', 'PostgreSQL'])('A store for the guard of a host, in %s'
     expect(await store.insert({ ...late, transactionId: idOf('shop', 5, 1) }, VOTED, 0, true)).toMatchObject({
       isWritten: true,
     });
+  });
+});
+
+describe('The tables of the guard of a host', () => {
+  /** The store of a role that may create nothing. */
+  const storeOf = (schema: string, createTables = true): PostgresGuardStore => {
+    const connection = new URL(left.url);
+    [connection.username, connection.password] = ['clerk', 'clerk'];
+    return new PostgresGuardStore({ connection: connection.href, schema, createTables });
+  };
+
+  async function problemOf(store: PostgresGuardStore): Promise<string> {
+    try {
+      await store.start();
+      return 'none';
+    } catch (error) {
+      expect(error).toMatchObject({ name: 'PostgresStartUpError' });
+      return (error as Error).message;
+    } finally {
+      await store.close();
+    }
+  }
+
+  it('are made by the SQL of the error where the role may not create them', async () => {
+    await left.query(`CREATE ROLE clerk LOGIN PASSWORD 'clerk'`);
+    const missing = await problemOf(storeOf('guards'));
+    expect(missing).toContain('may not create them (permission denied');
+    expect(await problemOf(storeOf('guards', false))).toContain('the option createTables is false');
+    const [definition, grants] = missing
+      .split('Run this as a role that may create them:\n')[1]!
+      .split('\nGRANT USAGE ON SCHEMA');
+    await left.query(definition!);
+    const forbidden = await problemOf(storeOf('guards'));
+    expect(forbidden).toContain(' are missing, and the role clerk may not create them');
+    await left.query(`GRANT USAGE ON SCHEMA guards TO clerk`);
+    const denied = await problemOf(storeOf('guards', false));
+    expect(denied).toContain(
+      'the role clerk may not read and write its tables. Run this as their owner: GRANT',
+    );
+    await left.query(`GRANT USAGE ON SCHEMA${grants}`);
+    expect(await problemOf(storeOf('guards'))).toBe('none');
+    expect(await problemOf(storeOf('guards', false))).toBe('none');
   });
 });
 

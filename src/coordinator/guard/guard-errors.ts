@@ -25,8 +25,8 @@ export class GuardRunError extends Error {
 
   constructor({ name, logId, epoch }: Pick<CoordinatorRun, 'name' | 'logId' | 'epoch'>) {
     super(
-      `Coordinator "${name}" uses start ${epoch} of the log ${logId}, which another run has used before: the log was ` +
-        'copied, or restored from a backup. It would reuse transaction ids, so the guard does nothing for it. ' +
+      `Coordinator "${name}" uses start ${epoch} of the log ${logId}, which another run has used before, or which is long over: the ` +
+        'log was copied, or restored from a backup. It would reuse transaction ids, so the guard does nothing for it. ' +
         'Stop it, and start it with the original log, or with a new one in an empty folder.',
     );
     this.name = 'GuardRunError';

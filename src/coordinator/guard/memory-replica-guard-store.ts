@@ -83,8 +83,10 @@ export class MemoryReplicaGuardStore implements ReplicaGuardStore {
   }: Pick<CoordinatorRun, 'logId' | 'epoch' | 'token'>): Promise<string> {
     const key = `${logId}/${epoch}`;
     const known = this.runs.get(key);
-    if (known === undefined) this.runs.set(key, token);
-    return known ?? token;
+    if (known !== undefined) return known;
+    if ((this.marks.get(`${logId}/0`) ?? 0) >= epoch) return '';
+    this.runs.set(key, token);
+    return token;
   }
 
   async raise(logId: string, marks: readonly LowWaterMark[]): Promise<void> {
@@ -103,6 +105,7 @@ export class MemoryReplicaGuardStore implements ReplicaGuardStore {
     for (const [key, { branch, record }] of this.kept) {
       if (isOver(record) && isBelow(branch.transactionId, this.marksBefore)) this.kept.delete(key);
     }
+    for (const kept of [this.marks, this.runs]) dropOver(kept, this.marksBefore);
     this.marksBefore = new Map(this.marks);
     return before - this.kept.size;
   }
@@ -140,6 +143,14 @@ function isBelow(transactionId: string, marks: ReadonlyMap<string, number>): boo
   if (place === undefined) return false;
   const { logId, epoch, sequence } = place;
   return (marks.get(`${logId}/0`) ?? 0) >= epoch || (marks.get(`${logId}/${epoch}`) ?? 0) >= sequence;
+}
+
+/** The mark of whole epochs says what was kept of each of them. */
+function dropOver(kept: Map<string, unknown>, marks: ReadonlyMap<string, number>): void {
+  for (const key of kept.keys()) {
+    const [logId, epoch] = key.split('/') as [string, string];
+    if (epoch !== '0' && Number(epoch) <= (marks.get(`${logId}/0`) ?? 0)) kept.delete(key);
+  }
 }
 
 function keyOf(branch: GuardedBranch): string {

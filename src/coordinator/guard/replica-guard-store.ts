@@ -79,7 +79,7 @@ export interface ReplicaGuardStore {
   /**
    * Keeps the token of a run of a coordinator, unless there is one for its log and epoch.
    *
-   * @returns the token that is kept.
+   * @returns the token that is kept; '' when there is none, and the whole epoch is over: no run of it makes a call any more.
    */
   admitRun(run: Pick<CoordinatorRun, 'logId' | 'epoch' | 'token'>): Promise<string>;
 
@@ -91,7 +91,8 @@ export interface ReplicaGuardStore {
 
   /**
    * Drops final records at or below the low-water marks that were stored when it was last called. So between a mark
-   * and the loss of a record there is the whole interval between two calls.
+   * and the loss of a record there is the whole interval between two calls. Of epochs that are over as a whole it drops the
+   * marks and the tokens as well: the mark of the epoch 0 says all of it.
    *
    * @returns the number of records that were dropped.
    */

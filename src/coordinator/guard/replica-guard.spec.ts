@@ -126,6 +126,21 @@ describe('A guard of several replicas', () => {
     expect(await a.prepare(branchOf(), prepare, work.undo)).toMatchObject({ code: 'ROLLED_BACK' });
   });
 
+  it('gives up on a prepare that ignores its signal when the time of its rollback is over', async () => {
+    const { a } = replicas();
+    const work = new Work();
+    const gate = Promise.withResolvers<Vote>();
+    const prepared = a.prepare(branchOf(), () => gate.promise, work.undo);
+    await started();
+    await expect(a.rollback(branchOf({ deadline: Date.now() + 10 }), work.undo)).rejects.toThrow(
+      'its prepare has not ended, although it was told to stop',
+    );
+    gate.resolve('commit');
+    await prepared;
+    await a.rollback(branchOf({ attempt: 2 }), work.undo);
+    expect(work.undos).toBe(1);
+  });
+
   it('commits a prepared branch once, and refuses the opposite of a decision (fault 45)', async () => {
     const { a, b } = replicas();
     const work = new Work();

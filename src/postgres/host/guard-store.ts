@@ -21,6 +21,7 @@ import {
   throwIfCutShort,
   waitsCutShort,
 } from '../connection/replication.js';
+import { GuardTables } from './guard-tables.js';
 
 /** The options of {@link PostgresGuardStore}. @publicApi */
 export interface PostgresGuardStoreOptions {
@@ -37,8 +38,6 @@ export interface PostgresGuardStoreOptions {
 }
 
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
-/** Replicas that start at the same moment create the tables one after the other. */
-const CREATION_LOCK = 0x64_74_64;
 /** How old the copy of the marks may be by which prepares of participants are refused that guard themselves. */
 const MARKS_MS = 1_000;
 /** The most records that one statement drops. */
@@ -58,7 +57,7 @@ export class PostgresGuardStore implements ReplicaGuardStore {
   private readonly connections: ConnectionPool;
   private readonly statementTimeoutMs: number;
   private readonly createTables: boolean;
-  private readonly schema: string | undefined;
+  private readonly tables: GuardTables;
   private readonly prefix: string;
   private ready: Promise<void> | undefined;
   private marks: { readonly at: number; readonly byEpoch: ReadonlyMap<string, number> } | undefined;
@@ -83,8 +82,8 @@ export class PostgresGuardStore implements ReplicaGuardStore {
     if (problems.length > 0) throw new InvalidOptionsError('PostgresGuardStore', problems);
     this.statementTimeoutMs = statementTimeoutMs;
     this.createTables = createTables;
-    this.schema = schema;
-    this.prefix = schema === undefined ? 'dtc_host' : `"${schema}".dtc_host`;
+    this.tables = new GuardTables(schema);
+    this.prefix = this.tables.prefix;
     this.pool = new Pool({
       application_name: 'dtc host',
       keepAlive: true,
@@ -99,22 +98,10 @@ export class PostgresGuardStore implements ReplicaGuardStore {
 
   /** The SQL that creates the tables, for a role that may not. */
   get definition(): string {
-    return [
-      ...(this.schema === undefined ? [] : [`CREATE SCHEMA IF NOT EXISTS "${this.schema}"`]),
-      `CREATE TABLE IF NOT EXISTS ${this.prefix}_branches (
-        participant text COLLATE "C" NOT NULL, transaction_id text COLLATE "C" NOT NULL, branch_id text COLLATE "C" NOT NULL,
-        log_id text COLLATE "C" NOT NULL, epoch int NOT NULL, sequence bigint NOT NULL,
-        record text NOT NULL, is_over boolean NOT NULL, version bigserial NOT NULL, held_until timestamptz NOT NULL,
-        PRIMARY KEY (participant, transaction_id, branch_id))`,
-      `CREATE INDEX IF NOT EXISTS dtc_host_open ON ${this.prefix}_branches (participant, transaction_id, branch_id) WHERE NOT is_over`,
-      `CREATE TABLE IF NOT EXISTS ${this.prefix}_runs (
-        log_id text COLLATE "C" NOT NULL, epoch int NOT NULL, token text NOT NULL, PRIMARY KEY (log_id, epoch))`,
-      `CREATE TABLE IF NOT EXISTS ${this.prefix}_marks (
-        log_id text COLLATE "C" NOT NULL, epoch int NOT NULL, sequence bigint NOT NULL, PRIMARY KEY (log_id, epoch))`,
-    ].join(';\n');
+    return this.tables.definition;
   }
 
-  /** Makes the tables, if they are missing, and reads one of them. */
+  /** Makes the tables, if they are missing. @throws PostgresStartUpError with the SQL to run when they cannot be used. */
   async start(): Promise<void> {
     await this.run((client) => this.readMarks(client));
   }
@@ -195,7 +182,8 @@ export class PostgresGuardStore implements ReplicaGuardStore {
     return this.run(async (client) => {
       const before = waitsCutShort(client);
       await client.query(
-        `INSERT INTO ${this.prefix}_runs (log_id, epoch, token) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+        `INSERT INTO ${this.prefix}_runs (log_id, epoch, token) SELECT $1, $2::int, $3 WHERE NOT EXISTS (
+          SELECT FROM ${this.prefix}_marks WHERE log_id = $1 AND epoch = 0 AND sequence >= $2::int) ON CONFLICT DO NOTHING`,
         [logId, epoch, token],
       );
       await client.query(REPLICATED_WRITE);
@@ -205,7 +193,7 @@ export class PostgresGuardStore implements ReplicaGuardStore {
         `SELECT token FROM ${this.prefix}_runs WHERE log_id = $1 AND epoch = $2::int`,
         [logId, epoch],
       );
-      return rows[0]!.token;
+      return rows[0]?.token ?? '';
     });
   }
 
@@ -250,6 +238,14 @@ export class PostgresGuardStore implements ReplicaGuardStore {
             [logId, sequence, epoch],
           );
           last = rowCount ?? 0;
+        }
+        // The mark of whole epochs says what their own marks and tokens said.
+        if (epoch === '0') {
+          for (const table of ['marks', 'runs'])
+            await client.query(
+              `DELETE FROM ${this.prefix}_${table} WHERE log_id = $1 AND epoch > 0 AND epoch <= $2::bigint`,
+              [logId, sequence],
+            );
         }
       }
       this.marksBefore = await this.readMarks(client);
@@ -328,11 +324,8 @@ export class PostgresGuardStore implements ReplicaGuardStore {
     });
   }
 
-  private async prepareTables(): Promise<void> {
-    if (!this.createTables) return;
-    await this.onConnection((client) =>
-      client.query(`BEGIN; SELECT pg_advisory_xact_lock(${CREATION_LOCK}); ${this.definition}; COMMIT`),
-    );
+  private prepareTables(): Promise<void> {
+    return this.onConnection((client) => this.tables.prepare(client, this.createTables));
   }
 }
 
