@@ -11,11 +11,11 @@ export interface TlsSettings {
    *
    * @default those of Node, and of the file that NODE_EXTRA_CA_CERTS names
    */
-  readonly ca?: Pem | readonly Pem[] | undefined;
+  readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined;
   /** The certificate of this process with its chain, as PEM, for the other side that asks for one. Needs `key`. */
-  readonly cert?: Pem | undefined;
+  readonly cert?: string | Buffer | undefined;
   /** The key of `cert`, as PEM. */
-  readonly key?: Pem | undefined;
+  readonly key?: string | Buffer | undefined;
   /**
    * The name that the certificate of the other side must have.
    *
