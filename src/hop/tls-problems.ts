@@ -28,9 +28,12 @@ const REFUSED_HERE: Readonly<Record<string, (error: Error) => string>> = {
     'its certificate is not valid yet (CERT_NOT_YET_VALID); check the clocks of both machines',
 };
 
-const NOT_TLS: readonly string[] = ['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG'];
+const NOT_TLS: ReadonlySet<string> = new Set([
+  'ERR_SSL_WRONG_VERSION_NUMBER',
+  'ERR_SSL_PACKET_LENGTH_TOO_LONG',
+]);
 
-const CLOSED: readonly string[] = ['ECONNRESET', 'EPIPE'];
+const CLOSED: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE']);
 const ACCEPTED = 'tls.cert and tls.key of an authority that it knows, and not expired';
 
 /** Alerts by which the other side says that it wants a certificate of this process, or another one. */
@@ -51,12 +54,12 @@ export function isRefusedCertificate(error: unknown): boolean {
 export function tlsProblemOf(error: unknown, isNew = false): string | undefined {
   const code = codeOf(error);
   if (isRefusedCertificate(error)) return REFUSED_HERE[code]!(error as Error);
-  if (NOT_TLS.includes(code))
+  if (NOT_TLS.has(code))
     return `it does not speak TLS there (${code}); use the port of https, or http in the address`;
   if (ALERT.test(code)) return `it wants a certificate of this process (${code}); give tls.cert and tls.key`;
   if (ALERT_REFUSED.test(code))
     return `it does not accept the certificate of this process (${code}); give ${ACCEPTED}`;
-  return isNew && CLOSED.includes(code)
+  return isNew && CLOSED.has(code)
     ? `it has closed the connection (${code}); if it asks for the certificate of this process, give ${ACCEPTED}`
     : undefined;
 }

@@ -247,6 +247,7 @@ export class HostileHost {
   isTired = false;
   private readonly sockets = new Set<Socket>();
   private readonly deck = TRICKS.flatMap((trick) => Array.from({ length: trick.weight }, () => trick));
+  private readonly quickDeck = this.deck.filter(({ isSlow }) => isSlow !== true);
 
   private constructor(
     private readonly server: Server,
@@ -302,8 +303,7 @@ export class HostileHost {
       socket.write(response(yes(calls)));
       return;
     }
-    let trick = this.random.pick(this.deck);
-    while (!isVote && trick.isSlow === true) trick = this.random.pick(this.deck);
+    const trick = this.random.pick(isVote ? this.deck : this.quickDeck);
     this.answers += calls.length;
     if (trick.isYes === true) for (const { transactionId } of votes) this.yes.add(transactionId!);
     trick.play(socket, calls, this.random, this);

@@ -55,14 +55,12 @@ export function admits(credentials: Credentials, authorization: unknown): boolea
  * @publicApi
  */
 export function credentialsFrom(path: string): () => readonly string[] {
-  const tokensIn = ([text]: readonly string[]): readonly string[] =>
-    tokensOf(
-      text!
-        .split('\n')
-        .map((line) => line.trim())
-        .filter((line) => line !== ''),
-    );
   return followed([path], tokensIn, 'The file with the credentials');
+}
+
+function tokensIn([text]: readonly string[]): readonly string[] {
+  const lines = text!.split('\n').map((line) => line.trim());
+  return tokensOf(lines.filter((line) => line !== ''));
 }
 
 /** All are of one length, as a comparison in constant time needs. No token has a zero, so different ones stay different. */
