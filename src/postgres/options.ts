@@ -64,8 +64,8 @@ export const postgresSettingsSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      'Whether a repeated statement of a batch is prepared on its connection, so that it is parsed and planned only ' +
-        'once: at most 100 statements.',
+      'Whether a repeated statement is prepared on its connection, so that it is parsed and planned only once: at most 100 ' +
+        'statements of batches, and 100 changes with values of other work.',
     ),
   guardTable: tableName
     .default('dtc_branches')
@@ -181,8 +181,8 @@ export interface PostgresSettings {
    */
   readonly pipelining?: boolean | undefined;
   /**
-   * Whether a repeated statement of a batch is prepared on its connection, so that it is parsed and planned
-   * only once: at most 100 statements.
+   * Whether a repeated statement is prepared on its connection, so that it is parsed and planned only once:
+   * at most 100 statements of batches, and 100 changes with values of other work.
    *
    * @default true
    */

@@ -273,3 +273,71 @@ describe('a statement of a batch', () => {
       await bench.database.query(`ROLLBACK PREPARED '${gid}'`);
   }
 });
+
+describe('a change that work repeats', () => {
+  const EARN = 'UPDATE accounts SET balance = balance + $1 WHERE name = $2';
+
+  async function earn(
+    manager: PostgresResourceManager,
+    amount: unknown,
+    { text = EARN, before = [] }: { text?: string; before?: readonly string[] } = {},
+  ): Promise<Vote> {
+    const branch = someBranch();
+    const vote = await manager.prepare(branch, async (client) => {
+      for (const sql of before) await client.query(sql);
+      const { command, rowCount } = await client.query(text, [amount, 'ann']);
+      expect({ command, rowCount }).toEqual({ command: 'UPDATE', rowCount: 1 });
+      return 'commit';
+    });
+    if (vote === 'commit') await manager.commit(branch);
+    return vote;
+  }
+
+  const namedIn = async (manager: PostgresResourceManager): Promise<string[]> =>
+    (await settingsIn(manager, someBranch())).statements.filter((name) =>
+      /^dtc [0-9a-f]{16} named/.test(name),
+    );
+
+  it('is prepared when it comes again, and runs with the values of its branch', async () => {
+    const manager = await bench.start();
+    await earn(manager, 1);
+    await expect(namedIn(manager)).resolves.toHaveLength(0);
+    for (let time = 0; time < 3; time++) {
+      await expect(earn(manager, 10 ** (time + 1))).resolves.toBe('commit');
+      await expect(namedIn(manager)).resolves.toHaveLength(1);
+    }
+    await expect(balanceOf(bench.database, 'ann')).resolves.toBe(100 + 1 + 10 + 100 + 1_000);
+  });
+
+  it.each([
+    ['that is not wanted', { prepareStatements: false }, EARN],
+    [
+      'a literal may mean something else later',
+      {},
+      EARN.replace('WHERE', "WHERE 'now'::timestamptz <= now() AND"),
+    ],
+    ['its columns may change', {}, `${EARN} RETURNING *`],
+  ])('is not prepared where %s', async (_why, settings, text) => {
+    const manager = await bench.start(settings);
+    for (let time = 0; time < 3; time++) await expect(earn(manager, 1, { text })).resolves.toBe('commit');
+    await expect(namedIn(manager)).resolves.toHaveLength(0);
+  });
+
+  it('finds its table altered', async () => {
+    const manager = await bench.start();
+    for (let time = 0; time < 3; time++) await earn(manager, 1);
+    await bench.database.query('ALTER TABLE accounts ALTER balance TYPE bigint, ADD COLUMN note text');
+    const much = 2 ** 40;
+    // The parameter has the type of before. From then on the statement is read anew each time.
+    await expect(earn(manager, much)).resolves.toMatchObject({ code: 'DATA_REJECTED' });
+    await expect(earn(manager, much)).resolves.toBe('commit');
+  });
+
+  it('is sent as it is when its work has removed prepared statements', async () => {
+    const manager = await bench.start();
+    for (let time = 0; time < 3; time++) await earn(manager, 1);
+    await expect(earn(manager, 1, { before: ['DEALLOCATE ALL'] })).resolves.toBe('commit');
+    await expect(earn(manager, 1)).resolves.toBe('commit');
+    await expect(balanceOf(bench.database, 'ann')).resolves.toBe(105);
+  });
+});

@@ -1,4 +1,5 @@
-import type { CustomTypesConfig, PoolClient } from 'pg';
+import type { CustomTypesConfig, PoolClient, QueryConfig } from 'pg';
+import type { NamedTexts } from '../connection/named-texts.js';
 import { PostgresBranchError } from '../errors.js';
 import { type TransactionWatch, controlsTransaction } from './transaction-watch.js';
 
@@ -45,10 +46,16 @@ const LISTENING: ReadonlySet<unknown> = new Set([
  * Lends a connection for the duration of its transaction. Work that forgets to await a query and continues
  * after its vote would otherwise reach the next transaction of the connection, or none and be committed by
  * itself. Changes of the work to the client object, such as listeners or type parsers, end with the loan.
+ *
+ * @param named gives names to repeated changes; without it every statement is sent as it is.
  */
-export function lend(client: PoolClient, signal: AbortSignal, watch: TransactionWatch): BranchClient {
-  const loan = new Loan(client, signal, watch);
-  return loan;
+export function lend(
+  client: PoolClient,
+  signal: AbortSignal,
+  watch: TransactionWatch,
+  named: NamedTexts | undefined,
+): BranchClient {
+  return new Loan(client, signal, watch, named);
 }
 
 class Loan implements BranchClient {
@@ -67,6 +74,7 @@ class Loan implements BranchClient {
     private readonly target: PoolClient,
     private readonly signal: AbortSignal,
     private readonly watch: TransactionWatch,
+    private readonly named: NamedTexts | undefined,
   ) {
     this.failed = new Promise((_resolve, reject) => {
       this.fail = reject;
@@ -116,8 +124,12 @@ class Loan implements BranchClient {
     if (typeof given !== 'function') {
       // A result that the work does not await may fail without harm: what it was a part of fails then.
       if (refusal !== undefined) return handled(Promise.reject(refusal));
-      const result = this.send(args) as Promise<unknown>;
-      result.then(this.answered, () => this.answeredWithError(config));
+      const known = this.namedOf(args);
+      const result = this.send(known === undefined ? args : [known]) as Promise<unknown>;
+      result.then(this.answered, (error: unknown) => {
+        if (known !== undefined) this.named?.failed(known.text, error);
+        this.answeredWithError(config);
+      });
       return result;
     }
     const callback = this.guarded(given as Callback);
@@ -141,6 +153,20 @@ class Loan implements BranchClient {
     const refusal = transactionControl(text);
     this.fail(refusal);
     return refusal;
+  }
+
+  /**
+   * @returns the same statement with the name of its text. Undefined if it has none, if it is more than a text and its values,
+   * or if the work has changed the prepared statements of the session.
+   */
+  private namedOf([config, values]: readonly unknown[]):
+    (QueryConfig & { readonly name: string }) | undefined {
+    const { named } = this;
+    if (named === undefined || this.watch.isSpoiling) return undefined;
+    const given = typeof config === 'string' ? { text: config, values } : values === undefined && config;
+    if (!isTextWithValues(given)) return undefined;
+    const name = named.nameOf(given.text);
+    return name === undefined ? undefined : { name, text: given.text, values: given.values };
   }
 
   private send(args: unknown[]): unknown {
@@ -238,6 +264,14 @@ class Loan implements BranchClient {
 
 function isSubmitted(query: unknown): query is SubmittedQuery {
   return typeof (query as SubmittedQuery | null | undefined)?.submit === 'function';
+}
+
+function isTextWithValues(given: unknown): given is { readonly text: string; readonly values: unknown[] } {
+  if (typeof given !== 'object' || given === null) return false;
+  const { text, values, ...more } = given as Record<string, unknown>;
+  return (
+    typeof text === 'string' && Array.isArray(values) && values.length > 0 && Object.keys(more).length === 0
+  );
 }
 
 /** @returns the text of a query in any of its forms, if it has one. */

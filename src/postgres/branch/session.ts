@@ -2,6 +2,7 @@ import type { PoolClient } from 'pg';
 import { rowsOf } from '../connection/own-queries.js';
 import type { BranchLimits, GuardTable } from '../guard/table.js';
 import type { ResolvedPostgresSettings } from '../options.js';
+import { NamedTexts } from '../connection/named-texts.js';
 import { PreparedTexts } from '../connection/prepared-texts.js';
 import { replicationLevel } from '../connection/replication.js';
 import { sendScript } from '../connection/script.js';
@@ -40,6 +41,7 @@ interface Session {
   /** The names of our own prepared statements in the session. */
   readonly statements: Set<string>;
   readonly texts: PreparedTexts;
+  readonly named: NamedTexts;
 }
 
 const SESSION = Symbol('session');
@@ -216,6 +218,7 @@ export function forgetStatements(client: PoolClient): void {
   const session = sessionOf(client);
   session.statements.clear();
   session.texts.clear();
+  session.named.clear();
   // The cause may have reset more than the statements.
   session.by = undefined;
 }
@@ -225,8 +228,18 @@ export function textsOf(client: PoolClient): PreparedTexts {
   return sessionOf(client).texts;
 }
 
+/** The statements of work that have names in a session. */
+export function namedTextsOf(client: PoolClient): NamedTexts {
+  return sessionOf(client).named;
+}
+
 function sessionOf(client: PoolClient): Session {
   const holder = client as PoolClient & { [SESSION]?: Session };
-  holder[SESSION] ??= { readOnly: false, statements: new Set(), texts: new PreparedTexts() };
+  holder[SESSION] ??= {
+    readOnly: false,
+    statements: new Set(),
+    texts: new PreparedTexts(),
+    named: new NamedTexts(),
+  };
   return holder[SESSION];
 }

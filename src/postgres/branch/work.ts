@@ -4,7 +4,7 @@ import { type Branch, type Vote, refuse } from '../../coordinator/index.js';
 import { lend } from './client.js';
 import { commitPrepared, isPrepared } from './completion.js';
 import { BranchEndings, type Ending, START, rollBack, workFailed } from './ending.js';
-import { BranchSessions, type ServerFacts } from './session.js';
+import { BranchSessions, type ServerFacts, namedTextsOf } from './session.js';
 import { PostgresBranchError } from '../errors.js';
 import { together } from '../connection/own-client.js';
 import { applicationOf } from '../connection/own-names.js';
@@ -63,7 +63,8 @@ export class BranchWork {
     // itself. So outside a transaction with READ WRITE, like ours, the session may not write.
     const readying = this.ready(client, branch.deadline, true);
     const watch = new TransactionWatch(client);
-    const loan = lend(client, branch.signal, watch);
+    const named = this.preparesStatements ? namedTextsOf(client) : undefined;
+    const loan = lend(client, branch.signal, watch, named);
     // On a pipelined connection the first statement of the work need not wait: if BEGIN fails, it fails too.
     const isAhead = client.pipeline && readying === undefined;
     const { begin, ahead } = together(client, () => ({
