@@ -8,7 +8,7 @@ import { AllowedAddresses } from '../remote/addresses.js';
 const DAY_MS = 86_400_000;
 const SUBJECT = 'RestAtModule';
 
-/** How participants are called. What is left out comes from the coordinator's options. @publicApi */
+/** How participants are called. An option that is left out comes from the coordinator's options. @publicApi */
 export type RestAtCalls = Pick<
   ParticipantOptions,
   'prepareTimeoutMs' | 'completionTimeoutMs' | 'maxAttempts' | 'retryBaseMs' | 'retryCapMs'
@@ -40,7 +40,7 @@ export interface RestAtSettings extends RestAtCalls {
   readonly maxVolatile?: number | undefined;
   /** The most connections to one origin, for each kind of call. @default 16 */
   readonly maxConnections?: number | undefined;
-  /** How often ended transactions and forgotten reports are looked for, in milliseconds. @default 1_000 */
+  /** How often ended transactions and forgotten reports are looked for, in milliseconds. @default 500 */
   readonly sweepIntervalMs?: number | undefined;
   /** Certificates for https: `ca`, `cert`, `key`. */
   readonly tls?: Pick<AgentOptions, 'ca' | 'cert' | 'key'> | undefined;
@@ -71,7 +71,7 @@ const limitsSchema = z.strictObject({
   maxTimeoutMs: z.number().int().min(1).max(DAY_MS).default(60_000),
   maxVolatile: z.number().int().min(0).max(1_000).default(10),
   maxConnections: z.number().int().min(1).max(1_024).default(16),
-  sweepIntervalMs: z.number().int().min(1).max(DAY_MS).default(1_000),
+  sweepIntervalMs: z.number().int().min(1).max(DAY_MS).default(500),
 });
 
 /** The limits with their defaults. */

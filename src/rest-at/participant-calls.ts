@@ -8,7 +8,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { ResolvedRestAtOptions } from './options.js';
 import { STATUS_TYPE, type Status, bodyOf } from './status.js';
 
-/** An answer says one status. What is longer is none. */
+/** An answer says one status. A longer one is none. */
 const MAX_ANSWER_BYTES = 4_096;
 /** Below the time after which servers usually close an idle connection. */
 const IDLE_MS = 4_000;
@@ -21,7 +21,7 @@ export interface ParticipantCall {
   readonly lane: Lane;
   readonly method: 'PUT' | 'HEAD' | 'DELETE';
   readonly url: string;
-  /** What is told to it. @default nothing */
+  /** The status that is told to it. @default none */
   readonly status?: Status;
   readonly timeLeftMs: number;
   readonly signal?: AbortSignal;
@@ -106,7 +106,7 @@ export class ParticipantCalls {
   }
 }
 
-/** @throws Error when it is a 200 with more than a status. What else an answer says is not read to its end. */
+/** @throws Error when it is a 200 with more than a status. Any other answer is not read to its end. */
 async function answerIn(response: IncomingMessage): Promise<ParticipantAnswer> {
   const code = response.statusCode ?? 0;
   const { link } = response.headers as { readonly link?: string };

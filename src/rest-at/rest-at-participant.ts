@@ -27,7 +27,7 @@ export interface Addresses {
   move(transactionId: string, branchId: string, links: ParticipantLinks): Promise<unknown>;
 }
 
-/** What is asked of a participant, with the name of its resource where each order has one. */
+/** One order to a participant, with the name of its resource where each order has one. */
 interface Order {
   readonly status: Status;
   readonly resource: 'prepare' | 'commit' | 'rollback' | 'commitOnePhase';
@@ -92,13 +92,15 @@ export class RestAtParticipant implements TransactionParticipant<Enlistment> {
     throw unclear(branch, order, answer);
   }
 
-  /** Asks once, and once more at another address if the participant has moved. */
+  /** Asks once, and once more if the participant has moved. An answer of its former address does not count then. */
   protected async ask(branch: Branch<Enlistment>, order: Order): Promise<ParticipantAnswer> {
     const { links } = this.latest(branch);
-    const answer = await this.send(branch, order, links);
-    if (answer.code !== 404) return answer;
-    const moved = await this.movedFrom(branch, order, links);
-    return moved === undefined ? answer : this.send(branch, order, moved);
+    const [asked] = await Promise.allSettled([this.send(branch, order, links)]);
+    const isAbsent = asked.status === 'fulfilled' && asked.value.code === 404;
+    const moved = await this.movedFrom(branch, order, links, isAbsent);
+    if (moved !== undefined) return this.send(branch, order, moved);
+    if (asked.status === 'rejected') throw asked.reason;
+    return asked.value;
   }
 
   /** @throws HeuristicError when the participant says that it has ended by itself. */
@@ -123,14 +125,16 @@ export class RestAtParticipant implements TransactionParticipant<Enlistment> {
     return this.calls.send({ lane, status, method: 'PUT', url: urlFor(order, links), ...limitsOf(branch) });
   }
 
-  /** Where the coordinator was told by now that the participant is, or where the participant says so itself. */
+  /** Where the coordinator was told by now that the participant is, or where an absent participant says so itself. */
   private async movedFrom(
     branch: Branch<Enlistment>,
     order: Order,
     former: ParticipantLinks,
+    isAbsent: boolean,
   ): Promise<ParticipantLinks | undefined> {
     const told = this.latest(branch).links;
     if (!areSame(told, former)) return told;
+    if (!isAbsent) return undefined;
     const found = await this.askForLinks(branch, order, former);
     if (found === undefined || areSame(found, former) || isOnePhase(found) !== isOnePhase(former))
       return undefined;

@@ -33,7 +33,7 @@ type Request = IncomingMessage & { readonly originalUrl?: string; readonly body?
 interface Asked {
   readonly method: string;
   readonly root: string;
-  /** What follows in the path. */
+  /** The rest of the path. */
   readonly segments: readonly string[];
   /** The URL before all resources. */
   readonly base: string;
@@ -157,7 +157,7 @@ export class RestAtHandler implements NestMiddleware<Request, ServerResponse> {
       headers: {
         ...(retryAfterSeconds !== undefined && { 'Retry-After': String(retryAfterSeconds) }),
         ...(error instanceof UnauthenticatedError && { 'WWW-Authenticate': 'Bearer' }),
-        // What was not read of a body must not be taken for the next request.
+        // The rest of the body must not be taken for the next request.
         ...(error instanceof PayloadTooLargeException && { Connection: 'close' }),
       },
     });
@@ -216,6 +216,9 @@ async function timeoutIn(request: Request): Promise<string | undefined> {
 
 /** @throws (as a rejection) PayloadTooLargeException. */
 async function bodyIn(request: Request): Promise<string> {
+  const { body } = request;
+  // A parser of the application has read it.
+  if (typeof body === 'string' || Buffer.isBuffer(body)) return body.toString();
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {

@@ -371,7 +371,7 @@ function gone(view: TransactionSummary): Reply {
   return statusReply(HttpStatus.GONE, statusOf(view));
 }
 
-/** What volatile participants are told: an abort is final when it is decided. */
+/** The status for volatile participants: an abort is final when it is decided. */
 function statusOfDecision(view: TransactionSummary): Status {
   return view.decision === 'abort' && view.endedAt === null ? 'TransactionRolledBack' : statusOf(view);
 }

@@ -44,7 +44,7 @@ export class VolatileParticipants {
     return answers.every((answer) => answer.status === 'fulfilled' && answer.value.code === 200);
   }
 
-  /** Tells them the outcome, once: what is lost is lost. @returns a promise that never rejects. */
+  /** Tells them the outcome, once. A lost message is not repeated. @returns a promise that never rejects. */
   async after(transactionId: string, status: Status, timeLeftMs: number): Promise<void> {
     const urls = this.of(transactionId);
     this.urls.delete(transactionId);

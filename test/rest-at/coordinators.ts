@@ -21,7 +21,7 @@ import { RestAtClient } from './client.js';
 export const PATH = 'rest-at-coordinator/tx';
 const TOKEN = 'the-token-of-the-shop';
 
-/** Failures are soon over, and what is not answered is soon pending. */
+/** Failures are soon over, and an outcome is soon pending. */
 const QUICK = {
   prepareTimeoutMs: 2_000,
   retryBaseMs: 1,

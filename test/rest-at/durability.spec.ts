@@ -1,14 +1,23 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { OperatorActions, TransactionManager } from '../../src/coordinator/index.js';
 import { SharedMemoryLog } from '../../src/coordinator/testing/shared-memory-log.js';
 import { SharedMemoryStore } from '../../src/coordinator/testing/shared-memory-store.js';
 import { SqliteDecisionLog } from '../../src/sqlite/index.js';
-import type { Begun, RestAtClient } from './client.js';
+import type { Begun, Reply, RestAtClient } from './client.js';
 import { type RunningCoordinator, folderForDecisions, startModule } from './coordinators.js';
 import { ParticipantServer, type TestParticipant, says } from './participants.js';
 
-const LEASE_MS = 300;
+const LEASE_MS = 500;
 const REASON = { by: 'alice', reason: 'corrected by hand' };
+
+/** A transaction whose commit was asked for, and what its client was told. */
+interface Decided {
+  readonly begun: Begun;
+  readonly participant: TestParticipant;
+  readonly other: TestParticipant;
+  readonly recovery: string;
+  readonly text: string;
+}
 
 /** The same resource at another coordinator process. */
 function at(url: string, { base }: RestAtClient): string {
@@ -16,143 +25,127 @@ function at(url: string, { base }: RestAtClient): string {
 }
 
 describe('REST-AT over a restart of the coordinator', () => {
-  let folder: ReturnType<typeof folderForDecisions>;
+  const folder = folderForDecisions();
   let participants: ParticipantServer;
   let coordinator: RunningCoordinator;
+  /** Their commits are decided and not delivered: one stays, one has moved, one has moved without a word. */
+  let [stays, moved, lost]: Decided[] = [];
+  let [recoveryOfUndecided, heuristic]: [string, Decided] | [] = [];
 
   const start = (allow = [participants.origin]): Promise<RunningCoordinator> =>
     startModule({ allow }, { name: 'shop', log: new SqliteDecisionLog({ path: folder.path }) });
 
-  beforeEach(async () => {
-    folder = folderForDecisions();
-    participants = await ParticipantServer.start();
-    coordinator = await start();
-  });
-
-  afterEach(async () => {
-    await coordinator.close();
-    await participants.close();
-    folder.remove();
-  });
-
-  async function restart(): Promise<void> {
-    await coordinator.close();
-    coordinator = await start();
-  }
-
-  /** A transaction whose commit is decided and not delivered to the first participant. */
-  async function decided(script: TestParticipant['script'], kind: TestParticipant['kind'] = 'aware') {
+  async function decided(
+    script: TestParticipant['script'],
+    kind: TestParticipant['kind'] = 'aware',
+  ): Promise<Decided> {
     const { client } = coordinator;
     const begun = await client.begin();
     const [participant, other] = [participants.add(kind, script), participants.add()];
     const recovery = await client.enlist(begun, participant);
     await client.enlist(begun, other);
-    const { code } = await client.commit(begun);
-    expect(code).toBe(202);
-    return { begun, participant, other, recovery };
+    const { text } = await client.commit(begun);
+    return { begun, participant, other, recovery, text };
   }
 
-  it('fault 35: delivers the second phase of what was decided, with every link, and forgets nothing meanwhile', async () => {
-    const { begun, participant, other, recovery } = await decided({ commit: [503] }, 'unaware');
-    await restart();
-    const { client } = coordinator;
-    const here = { ...begun, url: at(begun.url, client), terminator: at(begun.terminator, client) };
+  async function restart(allow = [participants.origin]): Promise<void> {
+    await coordinator.close();
+    coordinator = await start(allow);
+  }
 
-    expect(await client.status(here)).toBe('200 txstatus=TransactionCommitting');
-    expect((await client.commit(here)).code).toBe(202);
-    const { code, links } = await client.send('GET', at(recovery, client));
+  /** As its client asks the coordinator that runs now. */
+  const status = ({ begun }: Decided): Promise<string> =>
+    coordinator.client.status({ ...begun, url: at(begun.url, coordinator.client) });
+  const ask = ({ recovery }: Pick<Decided, 'recovery'>): Promise<Reply> =>
+    coordinator.client.send('GET', at(recovery, coordinator.client));
+
+  beforeAll(async () => {
+    participants = await ParticipantServer.start();
+    coordinator = await start();
+    stays = await decided({ commit: [503] }, 'unaware');
+    moved = await decided({ commit: [503] });
+    lost = await decided({ commit: [404], links: [404] });
+    heuristic = await decided({ commit: [says('TransactionHeuristicRollback')], forget: [503, 204] });
+    expect([stays, moved, lost, heuristic].map(({ text }) => text)).toEqual([
+      ...Array.from({ length: 3 }, () => 'txstatus=TransactionCommitting'),
+      'txstatus=TransactionHeuristicMixed',
+    ]);
+    recoveryOfUndecided = await coordinator.client.enlist(
+      await coordinator.client.begin(),
+      participants.add(),
+    );
+  });
+  afterAll(async () => {
+    await coordinator.close();
+    await participants.close();
+    folder.remove();
+  });
+
+  it('calls no address of the log that is not allowed any more', async () => {
+    await coordinator.close();
+    const before = stays!.participant.count('commit');
+    coordinator = await start(['http://192.0.2.1']);
+    const lastError = (): string | null | undefined =>
+      coordinator.app.get(TransactionManager).find(stays!.begun.id)?.branches[0]?.lastError;
+    await expect.poll(lastError).toContain('is not in the option allow');
+    expect(stays!.participant.count('commit')).toBe(before);
+  });
+
+  it('delivers the decision to the address to which a participant has moved before', async () => {
+    await restart();
+    const { participant, recovery } = moved!;
+    const latter = participants.add('aware', { commit: [503] });
+    const { client } = coordinator;
+    expect((await client.send('PUT', at(recovery, client), { link: latter.link })).code).toBe(200);
+    await restart();
+
+    const before = participant.count('commit');
+    latter.script = {};
+    await expect.poll(async () => (await ask(moved!)).code).toBe(503);
+    expect([participant.count('commit'), latter.orders().at(-1)]).toEqual([before, 'commit']);
+  });
+
+  it('fault 35: delivers the second phase of what was decided, with every link, and forgets nothing meanwhile', async () => {
+    const { participant, other, begun } = stays!;
+    const { client } = coordinator;
+    expect(await status(stays!)).toBe('200 txstatus=TransactionCommitting');
+    const again = await client.commit({ ...begun, terminator: at(begun.terminator, client) });
+    expect(again.code).toBe(202);
+    const { code, links } = await ask(stays!);
     expect([code, links['rollback'], links['commit-one-phase']]).toEqual([
       200,
       `${participant.url}/rollback`,
       `${participant.url}/one-phase`,
     ]);
     participant.script = {};
-    await expect.poll(() => client.status(here)).toBe('410 txstatus=TransactionCommitted');
+    await expect.poll(() => status(stays!)).toBe('410 txstatus=TransactionCommitted');
     expect(other.orders()).toEqual(['prepare', 'commit']);
-    expect((await client.send('GET', at(recovery, client))).code).toBe(503);
+    expect((await ask(stays!)).code).toBe(503);
   });
 
-  it('delivers it to the address to which a participant has moved before', async () => {
-    const { participant, recovery } = await decided({ commit: [503] });
-    const moved = participants.add('aware', { commit: [503] });
-    expect((await coordinator.client.send('PUT', recovery, { link: moved.link })).code).toBe(200);
-    const before = participant.count('commit');
-    await restart();
-
-    moved.script = {};
-    await expect
-      .poll(async () => (await coordinator.client.send('GET', at(recovery, coordinator.client))).code)
-      .toBe(503);
-    expect([participant.count('commit'), moved.orders().at(-1)]).toEqual([before, 'commit']);
-  });
-
-  it('delivers it to the address to which a participant moves afterwards', async () => {
-    const { participant, recovery } = await decided({ commit: [404], links: [404] });
-    await restart();
-    const moved = participants.add();
+  it('delivers the decision to the address to which a participant moves afterwards', async () => {
+    const { participant, recovery } = lost!;
+    const latter = participants.add();
     const { client } = coordinator;
-
-    expect((await client.send('PUT', at(recovery, client), { link: moved.link })).code).toBe(200);
-    await expect.poll(() => moved.orders()).toEqual(['commit']);
+    expect((await client.send('PUT', at(recovery, client), { link: latter.link })).code).toBe(200);
+    await expect.poll(() => latter.orders()).toEqual(['commit']);
     const former = participant.count('commit');
-    await expect.poll(async () => (await client.send('GET', at(recovery, client))).code).toBe(503);
+    await expect.poll(async () => (await ask(lost!)).code).toBe(503);
     expect(participant.count('commit')).toBe(former);
   });
 
-  it('calls no address of the log that is not allowed any more, until it is allowed again', async () => {
-    const { begun, participant, recovery } = await decided({ commit: [503] });
-    await coordinator.close();
-    const before = participant.count('commit');
-    coordinator = await start(['http://192.0.2.1']);
-    const lastError = (): string | null | undefined =>
-      coordinator.app.get(TransactionManager).find(begun.id)?.branches[0]?.lastError;
-    await expect.poll(lastError).toContain('is not in the option allow');
-    participant.script = {};
-    await restart();
-
-    const code = async (): Promise<number> =>
-      (await coordinator.client.send('GET', at(recovery, coordinator.client))).code;
-    await expect.poll(code).toBe(503);
-    expect(participant.count('commit')).toBe(before + 1);
-  });
-
   it('tells a participant of a transaction that was never decided that it is aborted', async () => {
-    const begun = await coordinator.client.begin();
-    const recovery = await coordinator.client.enlist(begun, participants.add());
-    await restart();
-    const { client } = coordinator;
-
-    await expect.poll(async () => (await client.send('GET', at(recovery, client))).code).toBe(404);
-    expect((await client.commit({ ...begun, terminator: at(begun.terminator, client) })).code).toBe(404);
+    await expect.poll(async () => (await ask({ recovery: recoveryOfUndecided! })).code).toBe(404);
   });
 
   it('keeps the end of a participant by itself, and lets it forget that once an operator has', async () => {
-    const { client } = coordinator;
-    const begun = await client.begin();
-    const participant = participants.add('aware', {
-      commit: [says('TransactionHeuristicRollback')],
-      forget: [503, 204],
-    });
-    await client.enlist(begun, participant, participants.add());
-    expect((await client.commit(begun)).text).toBe('txstatus=TransactionHeuristicMixed');
-    await restart();
-    const status = (): Promise<string> =>
-      coordinator.client.status({ ...begun, url: at(begun.url, coordinator.client) });
-    expect(await status()).toBe('410 txstatus=TransactionHeuristicMixed');
+    const { participant, begun } = heuristic!;
+    expect(await status(heuristic!)).toBe('410 txstatus=TransactionHeuristicMixed');
     expect(participant.count('forget')).toBe(0);
     await coordinator.app.get(OperatorActions).forget(begun.id, REASON);
     await expect.poll(() => participant.count('forget')).toBe(2);
-    expect(await status()).toBe('410 txstatus=TransactionCommitted');
+    expect(await status(heuristic!)).toBe('410 txstatus=TransactionCommitted');
     expect(participant.count('commit')).toBe(1);
-  });
-
-  it('lets a participant that has ended by itself as was decided forget that at once', async () => {
-    const { client } = coordinator;
-    const begun = await client.begin();
-    const participant = participants.add('aware', { commit: [says('TransactionHeuristicCommit')] });
-    await client.enlist(begun, participant, participants.add());
-    expect((await client.commit(begun)).text).toBe('txstatus=TransactionCommitted');
-    await expect.poll(() => participant.count('forget')).toBe(1);
   });
 });
 

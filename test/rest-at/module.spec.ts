@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Module } from '@nestjs/common';
+import type { NestExpressApplication } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CoordinatorModule } from '../../src/coordinator/index.js';
@@ -139,7 +140,7 @@ describe('RestAtModule', () => {
     expect(answer.toString()).not.toContain('evil');
   });
 
-  it('takes its options from a factory, a prefix of its own below the one of the application, and its URL behind a proxy', async () => {
+  it('takes its options from a factory, lives with prefixes and parsers of the application, and has its URL behind a proxy', async () => {
     @Module({})
     class Settings {}
     const module = await Test.createTestingModule({
@@ -152,15 +153,24 @@ describe('RestAtModule', () => {
         }),
       ],
     }).compile();
-    const app = module.createNestApplication({ logger: false });
+    const app = module.createNestApplication<NestExpressApplication>({ logger: false });
+    app.useBodyParser('text', { type: '*/*' });
     app.setGlobalPrefix('api');
     await app.listen(0, '127.0.0.1');
     const client = new RestAtClient(`${await app.getUrl()}/api/rts`);
-    const { code, location } = await client.send('POST', client.manager);
+    const { code, location } = await client.send('POST', client.manager, {
+      type: 'text/plain',
+      body: 'timeout=30000',
+    });
     expect([code, location]).toEqual([
       201,
       expect.stringMatching(/^https:\/\/tx\.internal\/rts\/transaction-manager\/[\w.-]+$/),
     ]);
+    const url = `${client.manager}/${location.split('/').at(-1)}`;
+    const accept = 'application/txstatusext+xml';
+    expect((await client.send('GET', url, { accept })).text).toContain('<timeout>30000</timeout>');
+    const commit = { type: 'application/txstatus', body: 'txstatus=TransactionCommitted' };
+    expect((await client.send('PUT', `${url}/terminator`, commit)).code).toBe(200);
     expect((await client.send('GET', client.manager.replace('/api', ''))).code).toBe(404);
     await app.close();
   });

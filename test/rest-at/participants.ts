@@ -11,7 +11,7 @@ interface Told {
 }
 
 /** A status code, one with a body, one that comes later, or what is no answer: the connection is cut, or nothing comes. */
-export type Answer = number | 'cut' | 'hang' | Told | (() => Promise<number>);
+export type Answer = number | 'cut' | 'hang' | Told | (() => Promise<number | 'cut'>);
 
 /** What the coordinator asks of a participant. */
 export type Order = 'prepare' | 'commit' | 'rollback' | 'one-phase' | 'forget' | 'links';
@@ -132,14 +132,11 @@ export class ParticipantServer {
     const body = Buffer.concat(chunks).toString('utf8');
     const [, list, index, resource = ''] = request.url!.split('/');
     const type = request.headers['content-type'];
-    const answer =
+    const given =
       list === 'v'
         ? this.heard(this.volatiles[Number(index)]!, body)
         : (this.participants[Number(index)]?.take(request.method!, resource, body, type) ?? 404);
-    if (typeof answer === 'function') {
-      response.writeHead(await answer()).end();
-      return;
-    }
+    const answer = typeof given === 'function' ? await given() : given;
     if (answer === 'hang') return;
     if (answer === 'cut') {
       request.socket.destroy();

@@ -449,7 +449,7 @@ async function committed(
   recovery: string;
 }> {
   // One that gives no answer is given up by the time-out.
-  const begun = await client.begin(script.prepare?.[0] === 'hang' ? 150 : 10_000);
+  const begun = await client.begin(script.prepare?.[0] === 'hang' ? 500 : 10_000);
   const [participant, other] = [participants.add(kind, script), participants.add()];
   const recovery = await client.enlist(begun, participant);
   await client.enlist(begun, other);
@@ -718,6 +718,22 @@ const PARTICIPANT_SIDE: readonly Row[] = [
       expect(moved.orders()).toEqual(['commit']);
     },
   ],
+  ...([410, 200, 'cut'] as const).map((answer): Row => [
+    `fault 44: PUT TransactionCommitted, answer ${answer} of the former address of a participant that has moved: it does not count`,
+    async ({ client, participants }) => {
+      const begun = await client.begin();
+      const [leaving, moved] = [participants.add(), participants.add()];
+      const recovery = await client.enlist(begun, leaving);
+      await client.enlist(begun, participants.add());
+      const move = async (): Promise<typeof answer> => {
+        await client.send('PUT', recovery, { link: moved.link });
+        return answer;
+      };
+      leaving.script = { commit: [move] };
+      expect(told(await client.commit(begun))).toBe('200 txstatus=TransactionCommitted');
+      expect([leaving.orders(), moved.orders()]).toEqual([['prepare', 'commit'], ['commit']]);
+    },
+  ]),
   [
     'links of a participant that has moved to an address that is not allowed are not followed',
     async (bench) => {
@@ -728,6 +744,17 @@ const PARTICIPANT_SIDE: readonly Row[] = [
       });
       expect(told(reply)).toBe('200 txstatus=TransactionRolledBack');
       expect(participant.count('links')).toBeGreaterThan(0);
+    },
+  ],
+  [
+    'DELETE of a participant that has ended by itself, as was decided: it may forget that',
+    async (bench) => {
+      const { participant, reply } = await committed(bench, {
+        commit: [says('TransactionHeuristicCommit')],
+        forget: [204],
+      });
+      expect(told(reply)).toBe('200 txstatus=TransactionCommitted');
+      await soon(() => participant.orders()).toEqual(['prepare', 'commit', 'forget']);
     },
   ],
   [
@@ -796,7 +823,7 @@ const PARTICIPANT_SIDE: readonly Row[] = [
   [
     'a volatile participant hears of the time-out of a transaction',
     async ({ client, participants }) => {
-      const begun = await client.begin(20);
+      const begun = await client.begin(500);
       const volatile = participants.addVolatile();
       await client.enlistVolatile(begun, volatile);
       await soon(() => volatile.bodies).toEqual(['txstatus=TransactionRolledBack']);

@@ -211,7 +211,7 @@ export class Executor implements TransactionExecutor {
    */
   async replacePayload(branch: BranchRecord, payload: unknown): Promise<PayloadChange> {
     const { transaction, participant } = branch;
-    // What is on its way to the log has the former payload.
+    // The record that is on its way to the log has the former payload.
     if (awaitsRecord(transaction)) return 'later';
     if (isOver(branch)) return 'over';
     branch.payload = payload;
