@@ -10,6 +10,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const COPIED = [
   'src',
   'test',
+  'docs/rest-at.md',
   'samples/python',
   'samples/shell',
   'package.json',

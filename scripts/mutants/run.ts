@@ -23,6 +23,7 @@ const SUITES = [
   ['src/remote', 'src/host', 'test/remote', 'test/hostile/participant.spec.ts'],
   ['src/microservices', 'test/transports'],
   ['src/client', 'test/client', 'test/server'],
+  ['test/rest-at'],
   ['test/properties'],
   [
     'test/postgres/isolation.spec.ts',
