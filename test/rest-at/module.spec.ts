@@ -8,7 +8,7 @@ import { Module } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CoordinatorModule } from '../../src/coordinator/index.js';
+import { CoordinatorModule, OperatorActions } from '../../src/coordinator/index.js';
 import { RestAtModule, type RestAtOptions } from '../../src/rest-at/index.js';
 import { RestAtClient } from './client.js';
 import { type RunningCoordinator, startModule } from './coordinators.js';
@@ -105,6 +105,31 @@ describe('RestAtModule', () => {
     expect((await client.commit(begun)).code).toBe(200);
     expect([one.bodies.length, other.bodies, participant.calls]).toEqual([2, [], []]);
     await few.close();
+  });
+
+  it('gives up a participant that does not answer prepare, and rolls it back', async () => {
+    const impatient = await startModule({
+      allow: [participants.origin],
+      callers: 'anyone',
+      prepareTimeoutMs: 20,
+    });
+    const { client } = impatient;
+    const begun = await client.begin();
+    const hanging = participants.add('aware', { prepare: ['hang'] });
+    await client.enlist(begun, hanging, participants.add());
+    expect((await client.commit(begun)).text).toBe('txstatus=TransactionRolledBack');
+    await expect.poll(() => hanging.orders()).toEqual(['prepare', 'rollback']);
+    await impatient.close();
+  });
+
+  it('tells volatile participants of an end that no client has asked for', async () => {
+    const { base } = coordinator.client;
+    const client = new RestAtClient(base, { authorization: `Bearer ${SHOP.token}` });
+    const begun = await client.begin();
+    const volatile = participants.addVolatile();
+    await client.enlistVolatile(begun, volatile);
+    await coordinator.app.get(OperatorActions).abort(begun.id, { by: 'alice', reason: 'abandoned' });
+    await expect.poll(() => volatile.bodies).toEqual(['txstatus=TransactionRolledBack']);
   });
 
   it('lets a participant that has left enlist again, in the same way', async () => {

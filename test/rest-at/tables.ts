@@ -448,8 +448,7 @@ async function committed(
   reply: Reply;
   recovery: string;
 }> {
-  // One that gives no answer is given up by the time-out.
-  const begun = await client.begin(script.prepare?.[0] === 'hang' ? 500 : 10_000);
+  const begun = await client.begin();
   const [participant, other] = [participants.add(kind, script), participants.add()];
   const recovery = await client.enlist(begun, participant);
   await client.enlist(begun, other);
@@ -472,7 +471,6 @@ const NO_YES: readonly Answer[] = [
   500,
   503,
   'cut',
-  'hang',
   says('TransactionCommitted'),
   says('TransactionRolledBack'),
   says('TransactionPrepared', 202),
@@ -818,15 +816,6 @@ const PARTICIPANT_SIDE: readonly Row[] = [
       await client.enlist(begun, participants.add());
       expect(told(await client.commit(begun))).toBe('200 txstatus=TransactionCommitted');
       expect(volatile.bodies).toEqual(['', 'txstatus=TransactionCommitted']);
-    },
-  ],
-  [
-    'a volatile participant hears of the time-out of a transaction',
-    async ({ client, participants }) => {
-      const begun = await client.begin(500);
-      const volatile = participants.addVolatile();
-      await client.enlistVolatile(begun, volatile);
-      await soon(() => volatile.bodies).toEqual(['txstatus=TransactionRolledBack']);
     },
   ],
 ];
