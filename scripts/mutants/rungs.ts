@@ -61,7 +61,12 @@ const MEMBERS: Table = {
   begin: '<!-- rungs of members: made by npm run test:mutants:rungs -- --members --write -->',
   rungs: {
     // The log in memory passes the conformance suite there.
-    'L0 unit': tests('src/coordinator/protocol', 'src/coordinator/testing'),
+    'L0 unit': tests(
+      'src/coordinator/protocol',
+      'src/coordinator/testing',
+      'src/coordinator/membership',
+      'src/coordinator/execution/decision.spec.ts',
+    ),
     'L1 model': (_, row) => inModel(row),
     'L2 search': inSearch,
     'L3 faults and properties': tests('test/faults/members.spec.ts', 'test/properties/members.spec.ts'),

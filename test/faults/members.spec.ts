@@ -693,6 +693,26 @@ describe('A member that was fenced while it lived', () => {
     expect(effects(stock, payment)).toEqual([['rolled-back'], ['rolled-back']]);
   });
 
+  it('finds that out also before its caller has heard anything', async () => {
+    const { cluster, stock, payment } = shop();
+    const [fenced, other] = (await cluster.startSteady(2)) as [Member, Member];
+    const { log, coordinator } = fenced;
+    Object.assign(log, { lookUp: () => Promise.reject(new Error('no answer')) });
+    log.failNext('late');
+    const branches = [branch('stock', 1), branch('payment', 1)];
+    let told: Outcome | undefined;
+    void coordinator.transactions
+      .run({ branches, timeoutMs: 10 * SETTLED_WITHIN_MS })
+      .then((outcome) => (told = outcome));
+    await cluster.advance(100);
+
+    await other.log.members.adopt(fenced.epoch);
+    await cluster.advance(SETTLED_WITHIN_MS);
+
+    expect(effects(stock, payment)).toEqual([['rolled-back'], ['rolled-back']]);
+    expect(told).toMatchObject({ status: 'aborted' });
+  });
+
   it('rolls a branch back that is prepared late, also if it has answered too late before, and then leaves it', async () => {
     const { cluster, stock, payment } = shop();
     const [fenced] = (await cluster.startSteady(2)) as [Member, Member];

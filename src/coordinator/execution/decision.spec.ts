@@ -67,6 +67,31 @@ describe('DecisionRecorder', () => {
     expect(log.inquiries).toBeGreaterThan(1);
   });
 
+  it('takes the fence of an earlier run of the process for none of the present one', async () => {
+    const answered = Promise.withResolvers<'fenced'>();
+    const { run, runtime, fenced } = setUp({
+      append: () => Promise.reject(new Error('no answer')),
+      lookUp: () => answered.promise,
+    });
+    const running = run();
+    await settled();
+    const { logId, epoch, durable } = runtime.log.run;
+    const claim = {
+      logId,
+      epoch: epoch + 1,
+      token: 'later',
+      durable,
+      decisions: [],
+      reports: [],
+      audits: [],
+    };
+    runtime.takeRun(claim);
+    answered.resolve('fenced');
+
+    expect(await running).toMatchObject({ status: 'pending' });
+    expect([runtime.log.epoch, runtime.log.isLost, fenced.mock.calls.length]).toEqual([epoch + 1, false, 0]);
+  });
+
   it('tells the caller pending also when the log breaks during the inquiry', async () => {
     const { run, runtime } = setUp({
       append: () => Promise.reject(new Error('no answer')),
