@@ -95,9 +95,10 @@ function newFolder(name: string): string {
   return mkdtempSync(join(tmpdir(), `${name}-`));
 }
 
-export async function natsServer(): Promise<Broker> {
+/** @param more further arguments. */
+export async function natsServer(more: readonly string[] = []): Promise<Broker> {
   const port = await freePort();
-  const args = ['--addr', '127.0.0.1', '--port', String(port)];
+  const args = ['--addr', '127.0.0.1', '--port', String(port), ...more];
   return new LocalBroker(port, newFolder('nats'), [{ command: 'nats-server', args }]);
 }
 

@@ -1,0 +1,97 @@
+import { ServerCredentials, credentials } from '@grpc/grpc-js';
+import { type MicroserviceOptions, Transport } from '@nestjs/microservices';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MemoryReplicaGuardStore } from '../../../src/host/index.js';
+import { GRPC_HOST, type MicroserviceClientOptions } from '../../../src/microservices/index.js';
+import { Books, ledgerOf } from '../../remote/support/ledger.js';
+import { type Issued, TestAuthority } from '../../support/test-authority.js';
+import { isInstalled, natsServer } from '../support/brokers.js';
+import { ask, call, messageOf, nextId } from '../support/conformance.js';
+import { freePort, startMicroservice, transportOver } from '../support/rig.js';
+
+describe('Certificates of the transports of Nest', () => {
+  let folder: string;
+  let own: TestAuthority;
+  let other: TestAuthority;
+  let issued: Issued;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'tls-'));
+    [own, other] = [await TestAuthority.make('own'), await TestAuthority.make('another')];
+    issued = await own.issue();
+    for (const [name, text] of Object.entries({ cert: issued.cert, key: issued.key }))
+      writeFileSync(join(folder, name), text);
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** The token of a coordinator goes only to a host, or a broker, whose certificate is of the right authority. */
+  async function check(server: MicroserviceOptions, client: (ca: string) => MicroserviceClientOptions) {
+    const books = new Books();
+    const guard = new MemoryReplicaGuardStore();
+    const host = await startMicroservice([ledgerOf('stock', books)], server, { guard });
+    const right = transportOver(client(own.ca));
+    const wrong = transportOver(client(other.ca));
+    const prepare = (): string => messageOf([call('prepare', nextId())]);
+    const refused = await ask(wrong, prepare(), { timeLeftMs: 3_000 }).then(() => 'answered', String);
+    const served = books.of('prepare');
+    const answers = await ask(right, prepare());
+    await Promise.all([right.close(), wrong.close()]);
+    await host.stop();
+    return { refused, served, answers };
+  }
+  const SECURE = {
+    refused: expect.stringContaining('Error'),
+    served: 0,
+    answers: [{ id: 0, kind: 'vote', vote: 'commit' }],
+  };
+
+  it('are checked over TCP', async () => {
+    const port = await freePort();
+    const address = { host: '127.0.0.1', port };
+    const result = await check(
+      { transport: Transport.TCP, options: { ...address, tlsOptions: issued } },
+      (ca) => ({
+        transport: Transport.TCP,
+        options: { ...address, tlsOptions: { ca } },
+      }),
+    );
+    expect(result).toEqual(SECURE);
+  });
+
+  it('are checked over gRPC', async () => {
+    const url = `localhost:${await freePort()}`;
+    const pair = { cert_chain: Buffer.from(issued.cert), private_key: Buffer.from(issued.key) };
+    const result = await check(
+      {
+        transport: Transport.GRPC,
+        options: { ...GRPC_HOST, url, credentials: ServerCredentials.createSsl(null, [pair]) },
+      },
+      (ca) => ({
+        transport: Transport.GRPC,
+        options: { url, credentials: credentials.createSsl(Buffer.from(ca)) },
+      }),
+    );
+    expect(result).toEqual(SECURE);
+  });
+
+  it.runIf(isInstalled('nats-server'))('are checked at NATS', async () => {
+    const broker = await natsServer([
+      '--tls',
+      '--tlscert',
+      join(folder, 'cert'),
+      '--tlskey',
+      join(folder, 'key'),
+    ]);
+    await broker.start();
+    const options = (ca: string) => ({ servers: `nats://localhost:${broker.port}`, tls: { ca } });
+    const result = await check({ transport: Transport.NATS, options: options(own.ca) }, (ca) => ({
+      transport: Transport.NATS,
+      options: options(ca),
+    }));
+    expect(result).toEqual(SECURE);
+    await broker.close();
+  });
+});
