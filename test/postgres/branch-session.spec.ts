@@ -1,5 +1,5 @@
-import { Pool } from 'pg';
-import { describe, expect, it } from 'vitest';
+import { Client, Pool } from 'pg';
+import { type MockInstance, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Branch, Vote } from '../../src/coordinator/index.js';
 import { PostgresResourceManager, type Work } from '../../src/postgres/index.js';
 import { balanceOf } from '../support/postgres/bank.js';
@@ -331,6 +331,73 @@ describe('a change that work repeats', () => {
     // The parameter has the type of before. From then on the statement is read anew each time.
     await expect(earn(manager, much)).resolves.toMatchObject({ code: 'DATA_REJECTED' });
     await expect(earn(manager, much)).resolves.toBe('commit');
+  });
+
+  describe('and that comes first', () => {
+    const TAKE = 'UPDATE accounts SET balance = balance - $1 WHERE name = $2';
+    let manager: PostgresResourceManager;
+    let sent: MockInstance;
+
+    /** @returns the texts that were sent to the server since, of queries and of objects that are sent as one. */
+    const texts = (): string[] =>
+      sent.mock.calls.map(([query]) =>
+        typeof query === 'string' ? query : (query as { text: string }).text,
+      );
+    const take = (branch: Branch, amount: unknown): Promise<Vote> =>
+      manager.prepare(branch, async (client) => {
+        await client.query(TAKE, [amount, 'ann']);
+        return 'commit';
+      });
+
+    beforeEach(async () => {
+      manager = await bench.start();
+      for (let time = 0; time < 3; time++) await earn(manager, 1, { text: TAKE });
+      sent = vi.spyOn(Client.prototype, 'query');
+    });
+
+    afterEach(() => sent.mockRestore());
+
+    it('leaves in one query with what opens its transaction', async () => {
+      await expect(earn(manager, 7, { text: TAKE })).resolves.toBe('commit');
+      expect(texts()[0]).toMatch(
+        /^BEGIN READ WRITE; EXECUTE "dtc branch .*; EXECUTE "dtc \w+ named 1" \('7', 'ann'\)$/,
+      );
+      expect(texts()).toHaveLength(3);
+      await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
+    });
+
+    it('leaves behind that when `pg` must send a value of it', async () => {
+      await expect(earn(manager, { toPostgres: () => '7' }, { text: TAKE })).resolves.toBe('commit');
+      expect(texts()[0]).toMatch(/^BEGIN READ WRITE; EXECUTE "dtc branch [^;]*$/);
+      await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
+    });
+
+    it('is refused for what it does, and not for what opens its transaction', async () => {
+      const votes = await Promise.all([take(someBranch(), 1_000), take(someBranch(), 1_000)]);
+      for (const vote of votes) expect(vote).toMatchObject({ code: 'CONSTRAINT_VIOLATED' });
+      await expect(take(someBranch(), 'much')).resolves.toMatchObject({ code: 'DATA_REJECTED' });
+      await expect(take(someBranch(), 7)).resolves.toBe('commit');
+    });
+
+    it('is not believed when it fails and its work goes on', async () => {
+      const vote = manager.prepare(someBranch(), async (client) => {
+        await expect(client.query(TAKE, [1_000, 'ann'])).rejects.toMatchObject({ code: '23514' });
+        return 'commit';
+      });
+      await expect(vote).resolves.toMatchObject({ code: 'WORK_FAILED' });
+    });
+
+    it('does nothing when its branch was rolled back, or is prepared', async () => {
+      const gone = someBranch();
+      await manager.rollback(gone);
+      await expect(take(gone, 7)).resolves.toMatchObject({ code: 'ROLLED_BACK' });
+      const prepared = someBranch();
+      await expect(take(prepared, 7)).resolves.toBe('commit');
+      await expect(take(prepared, 7)).resolves.toBe('commit');
+      await manager.commit(prepared);
+      await expect(take(prepared, 7)).resolves.toBe('commit');
+      await expect(balanceOf(bench.database, 'ann')).resolves.toBe(90);
+    });
   });
 
   it('is sent as it is when its work has removed prepared statements', async () => {

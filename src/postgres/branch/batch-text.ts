@@ -88,6 +88,7 @@ export function textOfBatch(
   return { statements, at, made, usesKept, usesOnce };
 }
 
-function execute(name: string, literals: readonly unknown[]): string {
+/** @returns SQL that runs a prepared statement. @param literals its values as SQL. */
+export function execute(name: string, literals: readonly unknown[]): string {
   return literals.length === 0 ? `EXECUTE "${name}"` : `EXECUTE "${name}" (${literals.join(', ')})`;
 }

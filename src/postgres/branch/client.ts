@@ -1,6 +1,9 @@
 import type { CustomTypesConfig, PoolClient, QueryConfig } from 'pg';
-import type { NamedTexts } from '../connection/named-texts.js';
+import { literalOf } from '../connection/literals.js';
+import type { NamedText, NamedTexts } from '../connection/named-texts.js';
 import { PostgresBranchError } from '../errors.js';
+import { execute } from './batch-text.js';
+import type { Opening } from './opening.js';
 import { type TransactionWatch, controlsTransaction } from './transaction-watch.js';
 
 /** The client that the work of one branch receives, and the end of its use. */
@@ -33,6 +36,12 @@ interface SubmittedQuery {
 
 type Listener = (...args: unknown[]) => void;
 
+/** A statement of the work whose text has a name in the session. */
+interface NamedChange extends NamedText {
+  readonly text: string;
+  readonly values: unknown[];
+}
+
 const ADVISORY = /advisory/i;
 const LISTENING: ReadonlySet<unknown> = new Set([
   'on',
@@ -48,14 +57,16 @@ const LISTENING: ReadonlySet<unknown> = new Set([
  * itself. Changes of the work to the client object, such as listeners or type parsers, end with the loan.
  *
  * @param named gives names to repeated changes; without it every statement is sent as it is.
+ * @param opening is sent before anything that the work does with the client; without it the transaction is open.
  */
 export function lend(
   client: PoolClient,
   signal: AbortSignal,
   watch: TransactionWatch,
   named: NamedTexts | undefined,
+  opening: Opening | undefined,
 ): BranchClient {
-  return new Loan(client, signal, watch, named);
+  return new Loan(client, signal, watch, named, opening);
 }
 
 class Loan implements BranchClient {
@@ -75,6 +86,7 @@ class Loan implements BranchClient {
     private readonly signal: AbortSignal,
     private readonly watch: TransactionWatch,
     private readonly named: NamedTexts | undefined,
+    private readonly opening: Opening | undefined,
   ) {
     this.failed = new Promise((_resolve, reject) => {
       this.fail = reject;
@@ -100,6 +112,7 @@ class Loan implements BranchClient {
 
   private get(property: string | symbol): unknown {
     if (property === 'query' && !this.own.has('query')) return this.query;
+    this.opening?.send();
     if (this.own.has(property)) return this.own.get(property);
     if (property === 'release' || property === 'end') return leaveIt;
     const { target } = this;
@@ -125,11 +138,19 @@ class Loan implements BranchClient {
       // A result that the work does not await may fail without harm: what it was a part of fails then.
       if (refusal !== undefined) return handled(Promise.reject(refusal));
       const known = this.namedOf(args);
-      const result = this.send(known === undefined ? args : [known]) as Promise<unknown>;
-      result.then(this.answered, (error: unknown) => {
-        if (known !== undefined) this.named?.failed(known.text, error);
-        this.answeredWithError(config);
-      });
+      const result = (
+        known === undefined ? this.send(args) : (this.sendOpening(known) ?? this.send([queryOf(known)]))
+      ) as Promise<unknown>;
+      result.then(
+        (answer: unknown) => {
+          if (known !== undefined) this.named?.succeeded(known.text);
+          this.answered(answer);
+        },
+        (error: unknown) => {
+          if (known !== undefined) this.named?.failed(known.text, error);
+          this.answeredWithError(config);
+        },
+      );
       return result;
     }
     const callback = this.guarded(given as Callback);
@@ -156,20 +177,30 @@ class Loan implements BranchClient {
   }
 
   /**
-   * @returns the same statement with the name of its text. Undefined if it has none, if it is more than a text and its values,
-   * or if the work has changed the prepared statements of the session.
+   * @returns a statement and the name of its text. Undefined if it has none, if it is more than a text and its values, or if the
+   * work has changed the prepared statements of the session.
    */
-  private namedOf([config, values]: readonly unknown[]):
-    (QueryConfig & { readonly name: string }) | undefined {
+  private namedOf([config, values]: readonly unknown[]): NamedChange | undefined {
     const { named } = this;
     if (named === undefined || this.watch.isSpoiling) return undefined;
     const given = typeof config === 'string' ? { text: config, values } : values === undefined && config;
     if (!isTextWithValues(given)) return undefined;
-    const name = named.nameOf(given.text);
-    return name === undefined ? undefined : { name, text: given.text, values: given.values };
+    const as = named.nameOf(given.text);
+    return as === undefined ? undefined : { ...as, text: given.text, values: given.values };
+  }
+
+  /** @returns undefined unless the transaction is opened by the same query as the statement. */
+  private sendOpening({ name, isThere, text, values }: NamedChange): Promise<unknown> | undefined {
+    const literals = this.opening !== undefined && isThere ? literalsOf(values) : undefined;
+    const result = literals && this.opening?.sendWith(execute(name, literals));
+    if (result === undefined) return undefined;
+    this.mayLock ||= ADVISORY.test(text);
+    this.unanswered++;
+    return result;
   }
 
   private send(args: unknown[]): unknown {
+    this.opening?.send();
     const [config] = args;
     const text = textOf(config);
     this.mayLock ||= text !== undefined && ADVISORY.test(text);
@@ -272,6 +303,27 @@ function isTextWithValues(given: unknown): given is { readonly text: string; rea
   return (
     typeof text === 'string' && Array.isArray(values) && values.length > 0 && Object.keys(more).length === 0
   );
+}
+
+function queryOf({ name, text, values }: NamedChange): QueryConfig {
+  return { name, text, values };
+}
+
+/** @returns undefined if `pg` must send a value itself, or report that it cannot. */
+function literalsOf(values: readonly unknown[]): string[] | undefined {
+  const literals: string[] = [];
+  for (const value of values) {
+    let literal: string | undefined;
+    try {
+      literal = literalOf(value);
+    } catch {
+      // `pg` has the same error, and the work is told of it.
+      return undefined;
+    }
+    if (literal === undefined) return undefined;
+    literals.push(literal);
+  }
+  return literals;
 }
 
 /** @returns the text of a query in any of its forms, if it has one. */

@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg';
 import { messageOf } from '../../coordinator/gate/texts.js';
 import { type Branch, type Vote, refuse } from '../../coordinator/index.js';
-import { lend } from './client.js';
+import { type BranchClient, lend } from './client.js';
 import { commitPrepared, isPrepared } from './completion.js';
 import { BranchEndings, type Ending, START, rollBack, workFailed } from './ending.js';
 import { BranchSessions, type ServerFacts, namedTextsOf } from './session.js';
@@ -14,6 +14,7 @@ import { awaitReplicas } from '../connection/replication.js';
 import { spoil } from '../connection/spoiled.js';
 import { quoted } from '../../sql/gid.js';
 import { codeOf, databaseErrorIn, meaningOf, refusalOf } from '../sqlstate.js';
+import { Opening } from './opening.js';
 import { TransactionWatch } from './transaction-watch.js';
 
 /** The work of one branch: statements in a transaction that is open already, and a vote. @publicApi */
@@ -64,15 +65,14 @@ export class BranchWork {
     const readying = this.ready(client, branch.deadline, true);
     const watch = new TransactionWatch(client);
     const named = this.preparesStatements ? namedTextsOf(client) : undefined;
-    const loan = lend(client, branch.signal, watch, named);
+    const statements = this.begin(gid, 'BEGIN READ WRITE', branch);
     // On a pipelined connection the first statement of the work need not wait: if BEGIN fails, it fails too.
-    const isAhead = client.pipeline && readying === undefined;
-    const { begin, ahead } = together(client, () => ({
-      begin: this.open(client, readying, this.begin(gid, 'BEGIN READ WRITE', branch)),
-      ahead: isAhead ? settle(() => work(loan.client, branch), loan.failed) : undefined,
-    }));
+    const opening = client.pipeline && readying === undefined ? new Opening(client, statements) : undefined;
+    const loan = lend(client, branch.signal, watch, named, opening);
+    const ahead =
+      opening && together(client, () => workAhead(opening, () => work(loan.client, branch), loan));
     try {
-      await begin;
+      await (opening?.begun ?? this.open(client, readying, statements));
     } catch (error) {
       loan.close();
       return this.notBegun(client, gid, error, ending);
@@ -227,6 +227,17 @@ async function settle<T>(call: () => Promise<T>, failed: Promise<never>): Promis
   } catch (reason) {
     return { status: 'rejected', reason };
   }
+}
+
+/** Starts work whose transaction is not open yet, and sends what opens it with the first statement of the work, or alone. */
+function workAhead<T>(
+  opening: Opening,
+  work: () => Promise<T>,
+  { failed }: BranchClient,
+): Promise<Settled<T>> {
+  const result = settle(work, failed);
+  opening.send();
+  return result;
 }
 
 /** The state that such work has left in its session is unknown, so the session ends. */

@@ -11,16 +11,16 @@ function errorOf(code: string): DatabaseError {
 /** @returns the name that a text has when it comes for the second time. */
 function nameOf(texts: NamedTexts, text: string): string | undefined {
   texts.nameOf(text);
-  return texts.nameOf(text);
+  return texts.nameOf(text)?.name;
 }
 
 describe('NamedTexts', () => {
   it('names a change that is repeated, always the same', () => {
     const texts = new NamedTexts();
     expect(texts.nameOf(CHANGE)).toBeUndefined();
-    const name = texts.nameOf(CHANGE);
+    const name = texts.nameOf(CHANGE)?.name;
     expect(name).toMatch(/^dtc /);
-    expect(texts.nameOf(CHANGE)).toBe(name);
+    expect(texts.nameOf(CHANGE)?.name).toBe(name);
     expect(nameOf(texts, `${CHANGE} WHERE sku = $2`)).not.toBe(name);
     texts.clear();
     expect(nameOf(texts, CHANGE)).not.toBe(name);
@@ -55,7 +55,20 @@ describe('NamedTexts', () => {
     const texts = new NamedTexts();
     const name = nameOf(texts, CHANGE);
     texts.failed(CHANGE, errorOf('23514'));
-    expect(texts.nameOf(CHANGE)).toBe(name);
+    expect(texts.nameOf(CHANGE)?.name).toBe(name);
+  });
+
+  it('knows that the server has a text only after its success', () => {
+    const texts = new NamedTexts();
+    nameOf(texts, CHANGE);
+    expect(texts.nameOf(CHANGE)?.isThere).toBe(false);
+    texts.succeeded(CHANGE);
+    expect(texts.nameOf(CHANGE)?.isThere).toBe(true);
+    // An answer that was on its way when the session lost its statements.
+    texts.clear();
+    texts.succeeded(CHANGE);
+    nameOf(texts, CHANGE);
+    expect(texts.nameOf(CHANGE)?.isThere).toBe(false);
   });
 
   it('names no more than a hundred texts, and keeps no more', () => {

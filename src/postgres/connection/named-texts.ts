@@ -22,20 +22,27 @@ const NOT_KEPT = /\breturning\b|'|\$\w*\$/i;
 /** The SQLSTATEs of a statement whose prepared form may no longer fit: its types, its objects or its name. */
 const NO_LONGER_FITS = /^(?:22|42|0A|26)/;
 
+/** A text with a name. */
+export interface NamedText {
+  readonly name: string;
+  /** Whether the server has run the text under this name. */
+  isThere: boolean;
+}
+
 /**
  * The changes that work has sent on one connection, with values. A repeated one gets a name, under which `pg` prepares it: for a
  * small statement, parsing and planning takes the server longer than running it.
  */
 export class NamedTexts {
   /** The name of a text; `seen` has none yet, and `left` never will have. */
-  private readonly texts = new Map<string, { readonly name: string } | 'seen' | 'left'>();
+  private readonly texts = new Map<string, NamedText | 'seen' | 'left'>();
   private made = 0;
   private named = 0;
 
   /** @returns undefined when the text is to be sent without a name. */
-  nameOf(text: string): string | undefined {
+  nameOf(text: string): NamedText | undefined {
     const known = this.texts.get(text);
-    if (typeof known === 'object') return known.name;
+    if (typeof known === 'object') return known;
     if (known === 'left') return undefined;
     if (known === undefined) {
       this.note(text);
@@ -44,9 +51,15 @@ export class NamedTexts {
     if (this.named === MOST_TEXTS) return undefined;
     this.named++;
     // The same name again is right after any failure: `pg` knows whether the server has the statement.
-    const name = `dtc ${OWN_MARK} named ${++this.made}`;
-    this.texts.set(text, { name });
-    return name;
+    const made = { name: `dtc ${OWN_MARK} named ${++this.made}`, isThere: false };
+    this.texts.set(text, made);
+    return made;
+  }
+
+  /** The server has run the text under its name, if it has kept that. */
+  succeeded(text: string): void {
+    const known = this.texts.get(text);
+    if (typeof known === 'object') known.isThere = true;
   }
 
   /** A statement with a name has failed. It gets no name again where the prepared form may be the cause. */
