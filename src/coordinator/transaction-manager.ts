@@ -77,12 +77,25 @@ export class TransactionManager {
         // Everything that can fail happens before the start. After it the transaction has an outcome.
         signal?.listen();
       }
-      heeding(signal, () => {
-        if (read.requestKey !== undefined) this.runOnce(read, transaction, signal, resolve, reject);
-        else if (signal?.isAborted === true) this.startCancelled(transaction, signal);
-        else if (limits.isActive) this.beginWithRoom(read, transaction, signal, resolve, reject);
-        else this.runtime.begin(transaction, signal);
-      });
+      // Nearly all requests have neither, and a closure for the others would cost them an object each.
+      if (signal === undefined && read.requestKey === undefined && !limits.isActive) {
+        this.runtime.begin(transaction, undefined);
+      } else this.startRun(read, transaction, signal, resolve, reject);
+    });
+  }
+
+  private startRun(
+    read: ReadRequest,
+    transaction: TransactionRecord,
+    signal: CallerSignal | undefined,
+    resolve: (outcome: Outcome) => void,
+    reject: (error: Error) => void,
+  ): void {
+    heeding(signal, () => {
+      if (read.requestKey !== undefined) this.runOnce(read, transaction, signal, resolve, reject);
+      else if (signal?.isAborted === true) this.startCancelled(transaction, signal);
+      else if (this.runtime.limits.isActive) this.beginWithRoom(read, transaction, signal, resolve, reject);
+      else this.runtime.begin(transaction, signal);
     });
   }
 

@@ -68,13 +68,25 @@ export function callParticipant(
   let promise: Promise<unknown>;
   try {
     promise = participant.options.ambient
-      ? ambient.run(transaction, () => start(participant, method, given, trace))
+      ? startWithin(ambient, transaction, participant, method, given, trace)
       : start(participant, method, given, trace);
   } catch (error) {
     promise = Promise.reject(error);
   }
   if (trace === undefined) void promise.then(fulfilled, rejected);
   else void promise.then(...traced(trace, fulfilled, rejected));
+}
+
+/** As {@link start}, apart from it: a function that makes a closure keeps its variables in an object, on every call. */
+function startWithin(
+  ambient: AmbientTransactions,
+  transaction: TransactionRecord,
+  participant: RegisteredParticipant,
+  method: ParticipantMethod,
+  branch: Branch,
+  trace: CallTrace | undefined,
+): Promise<unknown> {
+  return ambient.run(transaction, () => start(participant, method, branch, trace));
 }
 
 /** @returns the answer as a native promise. The code of a thenable runs as part of the call. */
@@ -84,11 +96,24 @@ function start(
   branch: Branch,
   trace: CallTrace | undefined,
 ): Promise<unknown> {
-  if (trace !== undefined) return trace.run(() => start(participant, method, branch, undefined));
+  if (trace !== undefined) return startTraced(trace, participant, method, branch);
   const answer = invoke(participant, method, branch);
   if (isSound(answer)) return answer;
   if (typeof answer !== 'object' && typeof answer !== 'function') return Promise.resolve(answer);
-  // The object is read before the promise is resolved with it, which would read its `then` again.
+  return followed(answer);
+}
+
+function startTraced(
+  trace: CallTrace,
+  participant: RegisteredParticipant,
+  method: ParticipantMethod,
+  branch: Branch,
+): Promise<unknown> {
+  return trace.run(() => start(participant, method, branch, undefined));
+}
+
+/** The object is read before the promise is resolved with it, which would read its `then` again. */
+function followed(answer: unknown): Promise<unknown> {
   return new Promise((resolve, reject) => {
     follow(answer, (value) => resolve(answerOf(value)), reject);
   });

@@ -177,12 +177,17 @@ export class Completion {
       return;
     }
     branch.attempts++;
-    const { clock, deadlines, ambient, observers } = this.parts;
     if (delivery === undefined) {
       const { fulfilled, rejected } = branch;
+      const { ambient } = this.parts;
       callParticipant(participant, methodOf(kind), branch, transaction, ambient, fulfilled, rejected);
-      return;
-    }
+    } else this.attemptOf(branch, kind, delivery);
+  }
+
+  /** A further attempt. It is apart from the first, which nearly always succeeds, and needs no closure. */
+  private attemptOf(branch: BranchRecord, kind: DeliveryKind, delivery: Delivery): void {
+    const { participant, transaction } = branch;
+    const { clock, deadlines, ambient, observers } = this.parts;
     delivery.dueAt = clock.now() + timeoutOf(kind, participant);
     deadlines.arm(transaction, delivery.dueAt);
     const attempt = new CompletionAttempt(branch, branch.attempts, clock, delivery.dueAt, (error) =>

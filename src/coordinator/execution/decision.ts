@@ -4,6 +4,7 @@ import { messageOf } from '../gate/texts.js';
 import type { ClaimedLog } from '../log/claimed-log.js';
 import type { DecisionLog } from '../log/decision-log.js';
 import { LogBrokenError, RecordRefusedError } from '../log/log-errors.js';
+import type { CoordinatorRun } from '../participant/participant.js';
 import {
   awaitsRecord,
   idPrefixOf,
@@ -49,10 +50,11 @@ export class DecisionRecorder {
       this.unknown(transaction, error);
       return;
     }
-    if (appended === undefined) {
-      recorded(transaction, transaction.executor);
-      return;
-    }
+    if (appended === undefined) recorded(transaction, transaction.executor);
+    else this.awaitRecord(transaction, appended, run);
+  }
+
+  private awaitRecord(transaction: TransactionRecord, appended: Promise<void>, run: CoordinatorRun): void {
     // A log that does not answer is asked after a while, so that no transaction waits without end.
     this.inquireIn(transaction, ANSWER_WITHIN_MS);
     follow(
@@ -182,9 +184,28 @@ export class UnforcedRecords {
    * that this member has adopted, so there the note is kept until it is written.
    */
   ended(transaction: TransactionRecord): void {
+    let writing: void | Promise<void>;
+    try {
+      writing = this.logOf(transaction).end(transaction.id);
+    } catch (error) {
+      this.endFailed(transaction, error);
+      return;
+    }
+    if (writing !== undefined) this.awaitEnd(transaction, writing);
+  }
+
+  private awaitEnd(transaction: TransactionRecord, writing: Promise<void>): void {
+    follow(
+      writing,
+      () => {},
+      (error: unknown) => this.endFailed(transaction, error),
+    );
+  }
+
+  private endFailed(transaction: TransactionRecord, error: unknown): void {
     const { id } = transaction;
     const about = this.log.shared === undefined ? undefined : `${id} ended`;
-    this.note(transaction, () => this.logOf(transaction).end(id), about);
+    this.failed(transaction, () => this.logOf(transaction).end(id), about, error);
   }
 
   /** As {@link ended}, for a transaction of an earlier run of this process that is not kept any more. */
@@ -276,17 +297,23 @@ export class UnforcedRecords {
 
   /** @param about the subject of a record that is kept until it is written. */
   private note(transaction: TransactionRecord | undefined, write: Note, about?: string): void {
-    const failed = (error: unknown): void => {
-      if (transaction !== undefined) this.observers.notNoted(transaction, messageOf(error));
-      if (about !== undefined && this.unwritten.size < MAX_UNWRITTEN) {
-        this.unwritten.set(about, { transaction, write });
-      }
-    };
+    const failed = (error: unknown): void => this.failed(transaction, write, about, error);
     try {
       const writing = write();
       if (writing !== undefined) follow(writing, () => {}, failed);
     } catch (error) {
       failed(error);
+    }
+  }
+  private failed(
+    transaction: TransactionRecord | undefined,
+    write: Note,
+    about: string | undefined,
+    error: unknown,
+  ): void {
+    if (transaction !== undefined) this.observers.notNoted(transaction, messageOf(error));
+    if (about !== undefined && this.unwritten.size < MAX_UNWRITTEN) {
+      this.unwritten.set(about, { transaction, write });
     }
   }
 }
