@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import {
+  type BeginOnceOptions,
+  CoordinatorMembers,
   CoordinatorStatus,
   InvalidRequestError,
   type KnownOutcome,
@@ -56,6 +58,7 @@ export class CallerTransactions {
   constructor(
     private readonly transactions: TransactionManager,
     private readonly status: CoordinatorStatus,
+    private readonly members: CoordinatorMembers,
     @Inject(SERVER_LIMITS) private readonly limits: ResolvedServerLimits,
   ) {
     this.runs = new RequestMemory(limits);
@@ -108,16 +111,31 @@ export class CallerTransactions {
   }
 
   /**
-   * Begins a transaction. If it is abandoned, its time-out ends it. Only this process knows the key, also with a shared log.
+   * Begins a transaction. If it is abandoned, its time-out ends it. The members of a shared log know each other's keys: a repeat
+   * gets the id of the one that was begun, unless that has aborted.
    *
-   * @throws (as a rejection) what TransactionManager.begin throws, RequestKeyReusedError, OtherRunError or TooManyKeysError.
+   * @throws (as a rejection) what TransactionManager.beginOnce throws, RequestKeyReusedError, OtherRunError or TooManyKeysError.
    */
   begin(call: KeyedCall, options: BeginMessage): Promise<BegunAnswer> {
     this.checkCall(call, options.timeoutMs);
-    return this.begun.once(keyOf(call), fingerprintOf('begin', options), () => {
-      const { id } = this.transactions.begin(options);
-      return Promise.resolve({ answer: { transactionId: id }, isKept: true });
+    const key = keyOf(call);
+    const fingerprint = fingerprintOf('begin', options);
+    const { isShared } = this.transactions;
+    return this.begun.once(key, fingerprint, async () => {
+      const transactionId = isShared
+        ? await this.beginOnce({ ...options, key, fingerprint })
+        : this.transactions.begin(options).id;
+      // A shared log is asked again: only there it is known when the key is free.
+      return { answer: { transactionId }, isKept: !isShared };
     });
+  }
+
+  /** @returns where the member is reached that owns a transaction; null where that is not known. */
+  async addressOf(id: string): Promise<string | null> {
+    const owner = await this.members.ownerOf(id);
+    if (owner.kind === 'member') return owner.address;
+    const self = this.members.view().members.find((member) => member.self);
+    return owner.kind === 'self' ? (self?.address ?? null) : null;
   }
 
   /**
@@ -168,6 +186,11 @@ export class CallerTransactions {
     // No coordinator has made it, so no member can say anything of it.
     const decision = TRANSACTION_ID.test(id) ? await this.transactions.decisionFor(id) : 'wait';
     return { transactionId: id, decision };
+  }
+
+  private async beginOnce(options: BeginOnceOptions): Promise<string> {
+    const begun = await this.transactions.beginOnce(options);
+    return 'transaction' in begun ? begun.transaction.id : begun.earlier.transactionId;
   }
 
   private async end(id: string, order: (transaction: Transaction) => Promise<Outcome>): Promise<Outcome> {
@@ -226,8 +249,7 @@ export class CallerTransactions {
     }
     if (run === undefined) return;
     const present = this.greeting();
-    // Members of one log know the keys of run() of each other, and of all their runs. Those of begin() are in the memory of one
-    // process: a repeat at another member begins a second transaction. No branch joins the first one, and its time-out ends it.
+    // Members of one log know the keys of each other, and of all their runs.
     if (!present.isShared && run !== present.run) throw new OtherRunError(run, present.run);
   }
 

@@ -1,4 +1,4 @@
-import { Body, Get, Headers, HttpCode, HttpStatus, Param, Post, Res } from '@nestjs/common';
+import { Body, Get, Headers, HttpCode, HttpStatus, Param, Post, Req, Res } from '@nestjs/common';
 import {
   ApiAcceptedResponse,
   ApiCreatedResponse,
@@ -105,7 +105,16 @@ export class CallerTransactionsController {
   @ApiOperation({ summary: 'Begin a transaction. If it is abandoned, its time-out ends it' })
   @ApiKey()
   @ApiRun()
-  @ApiCreatedResponse({ standardSchema: begunSchema })
+  @ApiCreatedResponse({
+    standardSchema: begunSchema,
+    headers: {
+      Location: {
+        description:
+          'The URL of the transaction at the member that owns it: send all that concerns it there.',
+        schema: { type: 'string' },
+      },
+    },
+  })
   @ApiProblem(400, 'The request is not valid')
   @ApiProblem(409, 'The key belongs to another request, or it is meant for another run of the coordinator')
   @refusedBeforeItBegan()
@@ -113,9 +122,15 @@ export class CallerTransactionsController {
     @Body({ schema: beginSchema }) body: BeginMessage,
     @AskedBy() caller: ServerCaller,
     @Headers() headers: Headers_,
+    @Req() request: Requested,
     @Res() response: unknown,
   ): Promise<void> {
-    this.reply.send(response, await this.calls.begin(keyedCall(caller, headers), body));
+    const begun = await this.calls.begin(keyedCall(caller, headers), body);
+    const origin = await this.calls.addressOf(begun.transactionId);
+    const path = `${pathOf(request)}/${begun.transactionId}`;
+    const location = origin === null ? path : new URL(path, origin).href;
+    this.adapterHost.httpAdapter.setHeader(response, 'Location', location);
+    this.reply.send(response, begun);
   }
 
   @Get('transactions/:id')
@@ -206,6 +221,15 @@ export class CallerTransactionsController {
     if (outcome.status === 'pending') this.adapterHost.httpAdapter.status(response, HttpStatus.ACCEPTED);
     this.reply.send(response, outcome);
   }
+}
+
+/** A request of Express or of Fastify. */
+interface Requested {
+  readonly originalUrl: string;
+}
+
+function pathOf({ originalUrl }: Requested): string {
+  return originalUrl.split('?', 1)[0]!.replace(/\/+$/, '');
 }
 
 type Headers_ = Readonly<Record<string, string | undefined>>;

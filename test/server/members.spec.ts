@@ -86,6 +86,27 @@ describe('Several members behind their own addresses', () => {
     expect(two.money.count('prepare')).toBe(1);
   });
 
+  it('know the keys of begun transactions of each other: a repeat elsewhere begins nothing, and says where it is', async () => {
+    const id = await one.begin('begun-once');
+    for (const member of [one, two]) {
+      const { status, body, headers } = await member.ask('POST', '/transactions', {
+        key: 'begun-once',
+        body: {},
+      });
+      expect([status, body]).toEqual([201, { transactionId: id }]);
+      // Its answer to a lost one leads to the owner, with every later request.
+      expect(headers.get('location')).toBe(`http://127.0.0.1:${toOne.port}/dtc/transactions/${id}`);
+    }
+    expect(two.app.get(Coordinator).find(id)).toBeUndefined();
+    const enlisted = await one.enlist(id, 'stock', 'x');
+    expect(enlisted.status).toBe(200);
+    expect((await one.ask('POST', `/transactions/${id}/commit`)).body.status).toBe('committed');
+    const other = await two.ask('POST', '/transactions', { key: 'begun-once', body: { name: 'other' } });
+    expect([other.status, other.body.code]).toEqual([409, 'DTC_KEY_REUSED']);
+    const asRun = await two.run('begun-once', []);
+    expect([asRun.status, asRun.body.code]).toEqual([409, 'DTC_KEY_REUSED']);
+  });
+
   it('never answer for a live transaction of another one, also where members ask each other for outcomes', async () => {
     const id = await one.begin('asked-elsewhere');
     const asking = two.app.get(Coordinator);
