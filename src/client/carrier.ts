@@ -6,12 +6,16 @@ export interface CurrentTransaction {
   current(): { readonly id: string } | undefined;
 }
 
-/** As much of an instance of axios as is needed, such as `HttpService.axiosRef`. @publicApi */
+/** As much of an instance of axios as is needed, such as `HttpService.axiosRef`. Its requests are of the type of its version. @publicApi */
 export interface AxiosLike {
   readonly interceptors: {
-    readonly request: { use(interceptor: (request: AxiosRequestLike) => AxiosRequestLike): unknown };
+    readonly request: {
+      // oxlint-disable-next-line typescript/no-explicit-any -- as axios has it
+      use(interceptor: (request: any) => any): unknown;
+    };
   };
-  getUri(request: AxiosRequestLike): string;
+  // oxlint-disable-next-line typescript/no-explicit-any -- as axios has it
+  getUri(request: any): string;
 }
 
 /** As much of a request of axios as is needed. @publicApi */
@@ -88,7 +92,7 @@ export class TransactionCarrier {
    * no redirect.
    */
   attach(axios: AxiosLike): void {
-    axios.interceptors.request.use((request) => {
+    axios.interceptors.request.use((request: AxiosRequestLike) => {
       const carried = Object.entries(this.headers(absolute(axios.getUri(request), request)));
       for (const [name, value] of carried) request.headers.set(name, value);
       return carried.length > 0 ? Object.assign(request, { maxRedirects: 0 }) : request;
