@@ -8,6 +8,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type Outcome, type TransactionManager, branch } from '../../src/client/index.js';
+import { branchKey } from '../../src/host/index.js';
+import { clientOf } from '../client/support.js';
+import { Books, ledgerOf } from '../remote/support/ledger.js';
+import { TOKEN, startHost } from '../remote/support/services.js';
+import { CALLER } from '../server/support.js';
 import { until } from '../support/postgres/branches.js';
 import { PostgresServer } from '../support/postgres/server.js';
 
@@ -39,6 +45,102 @@ function run(program: string, folder: string, environment: NodeJS.ProcessEnv = {
   const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, stderr }));
   return { child, ended };
 }
+
+/** Asks until the outcome is known. What may have been done is asked for again with its key. */
+async function untilKnown(client: TransactionManager, key: string): Promise<Outcome> {
+  const branches = ['stock', 'payment'].map((name) => branch(name, { amount: 1, key }));
+  for (;;) {
+    try {
+      const outcome = await client.run({ key, branches });
+      if (outcome.status !== 'pending') return outcome;
+    } catch (error) {
+      const { code } = error as { readonly code: string };
+      if (
+        !/^DTC_(OUTCOME_UNKNOWN|COORDINATOR_UNREACHABLE|LOG_UNAVAILABLE|PARTICIPANT_NOT_CLAIMED)$/.test(code)
+      )
+        throw error;
+    }
+  }
+}
+
+describe('Callers of two members in processes of their own, over a log in PostgreSQL', () => {
+  it('fault 32: get a true answer to each key, also when a member is killed, and no key is done twice', async () => {
+    const server = await PostgresServer.start();
+    const folder = await mkdtemp(join(tmpdir(), 'members-'));
+    const log = await server.createDatabase();
+    const books = [new Books(), new Books()];
+    const keyOf = new Map<string, string>();
+    for (const { scripts } of books) {
+      scripts.prepare = (prepared) => {
+        keyOf.set(branchKey(prepared), (prepared.payload as { key: string }).key);
+      };
+    }
+    const hosts = await Promise.all(
+      ['stock', 'payment'].map((name, index) => startHost([ledgerOf(name, books[index]!)])),
+    );
+    const runs = [1, 2].map((number) =>
+      run('src/main-coordinator.js', folder, {
+        DECISION_LOG: 'postgres',
+        DECISION_LOG_URL: log.url,
+        DTC_NAME: 'shop',
+        DTC_MEMBER_NAME: `member-${number}`,
+        DTC_LEASE_MS: '1000',
+        DTC_RECOVERY_INTERVAL_MS: '100',
+        CALLER_TOKENS: `${CALLER.name}:${CALLER.token}`,
+        COORDINATOR_TOKEN: TOKEN,
+        PARTICIPANTS: `stock=${hosts[0]!.address},payment=${hosts[1]!.address}`,
+      }),
+    );
+    try {
+      const urls = await Promise.all(runs.map((started) => listeningAt(started)));
+      const members = urls.map((url) => `${url}/dtc`);
+      const options = { attemptTimeoutMs: 3_000, giveUpAfterMs: 30_000 };
+      // Each prefers another member, and goes to the other one after a failure.
+      const clients = [clientOf(members, options), clientOf(members.toReversed(), options)];
+      const keys = Array.from({ length: 60 }, (_, index) => `order-${index}`);
+      let answers = 0;
+      const told = await Promise.all(
+        keys.map(async (key, index) => {
+          // Some are asked for by both at the same time.
+          const asking = index % 3 === 0 ? clients : [clients[index % 2]!];
+          const outcomes = await Promise.all(asking.map((client) => untilKnown(client, key)));
+          if (++answers === 10) runs[0]!.child.kill('SIGKILL');
+          return outcomes;
+        }),
+      );
+      expect((await runs[0]!.ended).code).toBeNull();
+      await until('nothing is prepared', () => books.every(({ prepared }) => prepared.size === 0));
+
+      const committed = books.map((book) => {
+        const byKey = new Map<string, string[]>();
+        for (const done of book.committed.keys()) {
+          const key = keyOf.get(done)!;
+          byKey.set(key, [...(byKey.get(key) ?? []), done.split('/')[0]!]);
+        }
+        return byKey;
+      });
+      for (const [index, key] of keys.entries()) {
+        const done = committed.map((byKey) => byKey.get(key) ?? []);
+        const ids = told[index]!.filter(({ status }) => status === 'committed').map(
+          ({ transactionId }) => transactionId,
+        );
+        expect([key, done[0]!.length, done[1]!.length]).toEqual([
+          key,
+          Math.min(1, ids.length),
+          Math.min(1, ids.length),
+        ]);
+        expect(new Set([...done.flat(), ...ids]).size).toBe(Math.min(1, ids.length));
+      }
+      expect(told.flat().filter(({ status }) => status === 'committed').length).toBeGreaterThan(20);
+      for (const client of clients) client.onApplicationShutdown();
+    } finally {
+      for (const { child } of runs) child.kill('SIGKILL');
+      await Promise.all([...runs.map(({ ended }) => ended), ...hosts.map(({ app }) => app.close())]);
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
 
 describe('The application that brings its own PostgreSQL', () => {
   let folder: string;
