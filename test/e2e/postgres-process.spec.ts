@@ -54,11 +54,10 @@ async function untilKnown(client: TransactionManager, key: string): Promise<Outc
       const outcome = await client.run({ key, branches });
       if (outcome.status !== 'pending') return outcome;
     } catch (error) {
-      const { code } = error as { readonly code: string };
-      if (
-        !/^DTC_(OUTCOME_UNKNOWN|COORDINATOR_UNREACHABLE|LOG_UNAVAILABLE|PARTICIPANT_NOT_CLAIMED)$/.test(code)
-      )
-        throw error;
+      const { code, status } = error as { readonly code: string; readonly status?: number };
+      const mayHelp =
+        status === 503 || code === 'DTC_OUTCOME_UNKNOWN' || code === 'DTC_COORDINATOR_UNREACHABLE';
+      if (!mayHelp) throw error;
     }
   }
 }

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { idOf, runOf } from '../../../test/support/identity.js';
+import { LOG_ID, idOf, runOf } from '../../../test/support/identity.js';
 import { type Branch, HeuristicError, type Vote, refuse } from '../participant/participant.js';
 import { GuardConflictError, TryAgainError } from './guard-errors.js';
 import { MemoryReplicaGuardStore } from './memory-replica-guard-store.js';
@@ -220,6 +220,28 @@ describe('A guard of several replicas', () => {
     await shared.raise(runOf().logId, [{ epoch: 0, sequence: 1 }]);
     expect(await shared.isOver(idOf('shop', 1, 9_999))).toBe(true);
     expect(await shared.isOver(idOf('shop', 2, 1))).toBe(false);
+  });
+
+  it('admits no run of an epoch that is over, and drops what it kept of such epochs', async () => {
+    const { a, b, shared } = replicas();
+    const work = new Work();
+    const [old, present] = [runOf(), runOf({ epoch: 2 })];
+    await a.admit({ run: old });
+    await a.admit({ run: present });
+    await shared.raise(LOG_ID, [
+      { epoch: 1, sequence: 9 },
+      { epoch: 2, sequence: 3 },
+      { epoch: 0, sequence: 1 },
+    ]);
+    await shared.purge();
+    await shared.purge();
+    const copy = branchOf({ run: { ...old, token: 'of a copy' } });
+    expect(await b.prepare(copy, work.prepare, work.undo)).toMatchObject({ code: 'DTC_GUARD_RUN_CONFLICT' });
+    await expect(b.admit({ run: old })).rejects.toMatchObject({ code: 'DTC_GUARD_RUN_CONFLICT' });
+    await b.admit({ run: present });
+    const late = branchOf({ run: present });
+    expect(await b.prepare(late, work.prepare, work.undo)).toMatchObject({ code: 'TRANSACTION_OVER' });
+    expect(work.done).toBe(0);
   });
 
   it('does nothing for a copy of a log', async () => {
