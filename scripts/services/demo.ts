@@ -17,11 +17,12 @@ import { ServicesDemo } from './services-demo.js';
  * orders and a shorter lease.
  */
 /** Limits for a slow machine: a start takes some ten seconds, and the rest less than half a minute. */
-const START_LIMIT_MS = 120_000;
-const LIMIT_MS = 300_000;
+const START_LIMIT_MS = 300_000;
+const LIMIT_MS = 480_000;
 const SHORT = { leaseMs: 2_000, orders: 6 };
 const LONG = { leaseMs: 5_000, orders: 12 };
 
+let demo: ServicesDemo | undefined;
 const unknown = process.argv.slice(2).filter((argument) => argument !== '--short');
 if (unknown.length > 0) endWith(`${unknown[0]} is no option. The only option is --short.`);
 
@@ -29,7 +30,6 @@ const story = new Story((line) => process.stdout.write(`${line}\n`));
 // Processes lose their power here, and the machine does not: so the databases may be in memory.
 const isInMemory = (await keepTemporaryFiles()) !== undefined;
 const folder = await mkdtemp(join(tmpdir(), 'services-demo-'));
-let demo: ServicesDemo | undefined;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 let limit = endAfter(START_LIMIT_MS);
 
@@ -64,6 +64,8 @@ function endAfter(ms: number): NodeJS.Timeout {
 }
 
 function endWith(reason: string): never {
+  const lines = demo?.lastLines.map((line) => `  ${line}\n`) ?? [];
+  if (lines.length > 0) process.stdout.write(`\nThe last warnings of the processes:\n${lines.join('')}`);
   process.stdout.write(`\nFAILED: ${reason}\n`);
   process.exit(1);
 }

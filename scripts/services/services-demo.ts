@@ -29,7 +29,9 @@ const RESTART_AFTER_MS = 1_000;
 /** How often a condition is looked at. */
 const LOOK_MS = 50;
 /** How long everything may take after a fault until it is settled. */
-const SETTLED_WITHIN_MS = 90_000;
+const SETTLED_WITHIN_MS = 150_000;
+/** How many lines of the processes are kept for a demo that fails. */
+const KEPT_LINES = 30;
 
 /** A transaction that is decided, and of which payment has not been told. */
 interface Held {
@@ -46,6 +48,8 @@ export class ServicesDemo {
   private log!: LogMembers;
   private scene = 0;
   private isOver = false;
+  /** The last lines of the processes that are more than news. */
+  readonly lastLines: string[] = [];
 
   /**
    * @param databases their URLs, by the variables that name them.
@@ -341,7 +345,15 @@ export class ServicesDemo {
   private readonly heard = (name: string, { fields, text }: MemberLine): void => {
     const isStart = fields === undefined && text.includes('did not start');
     if (isStart || /adopted epoch/i.test(text)) this.story.add(`${name} says: ${text}`);
+    if (fields !== undefined && isNews(fields['level'])) return;
+    this.lastLines.push(`${name}: ${text}`);
+    if (this.lastLines.length > KEPT_LINES) this.lastLines.shift();
   };
+}
+
+/** pino writes the level as a number, and the logger of Nest as a word. */
+function isNews(level: unknown): boolean {
+  return typeof level === 'number' ? level < 40 : level === 'log' || level === 'debug';
 }
 
 function isPaid(orderId: string, { payments }: Books): boolean {
