@@ -64,7 +64,7 @@ const FULL = {
     hungSliceMs: 1_000,
   },
   durable: { rounds: 15, sliceMs: 200, warmUpMs: 1_000 },
-  remote: { rounds: 7, sliceMs: 300, warmUpMs: 500, compileMs: 2_500, pacedRounds: 5 },
+  remote: { rounds: 7, sliceMs: 250, warmUpMs: 500, compileMs: 2_500, pacedRounds: 5 },
   postgres: { rounds: 7, sliceMs: 600, warmUpMs: 1_000, compileMs: 4_000 },
   cluster: {
     rounds: 9,

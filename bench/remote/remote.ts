@@ -68,7 +68,7 @@ function settingsOf(
   remote: RemoteSettings,
 ): RemoteSettings & { readonly levels: readonly number[] } {
   if (transport === 'http' || transport === 'tcp') return { ...remote, levels: LEVELS };
-  return { ...remote, rounds: 5, pacedRounds: 3, compileMs: 1_000, levels: [100] };
+  return { ...remote, rounds: 3, pacedRounds: 3, compileMs: 1_000, levels: [100] };
 }
 
 function withContenders<Result>(
