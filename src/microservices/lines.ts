@@ -16,6 +16,7 @@ import { type Observable, NEVER, filter } from 'rxjs';
 import type { CallsRequest } from './frames.js';
 import { GRPC_HOST, GRPC_METHOD, GRPC_SERVICE } from './grpc-host.js';
 import type { GrpcClientOptions, MicroserviceClientOptions } from './options.js';
+import { CarefulClientRmq } from './rabbit-mq-connection.js';
 import { CarefulClientRedis } from './redis-clients.js';
 
 /** One connection to a host, or to the broker before it, as a client of Nest keeps it. */
@@ -112,12 +113,13 @@ function redisLine({ options }: RedisOptions, pattern: string): Line {
   };
 }
 
-function rmqLine({ options = {}, ...rest }: RmqOptions, pattern: string): Line {
+function rmqLine({ options = {} }: RmqOptions, pattern: string): Line {
   const { socketOptions, ...others } = options;
-  const client = proxyOf({
-    ...rest,
+  const client = new CarefulClientRmq({
     // The broker keeps no message over a restart: the coordinator sends it again.
-    options: { persistent: false, ...others, socketOptions: { ...RMQ_DEFAULTS, ...socketOptions } },
+    persistent: false,
+    ...others,
+    socketOptions: { ...RMQ_DEFAULTS, ...socketOptions },
   });
   return {
     open: (request, timeLeftMs) => {
@@ -126,7 +128,7 @@ function rmqLine({ options = {}, ...rest }: RmqOptions, pattern: string): Line {
       return client.send(pattern, record);
     },
     lost: lostBy(client),
-    close: async () => client.close() as Promise<void>,
+    close: () => client.close(),
   };
 }
 

@@ -1,9 +1,6 @@
 import { type RmqOptions, ServerRMQ } from '@nestjs/microservices';
+import { carefulConnection } from './rabbit-mq-connection.js';
 import { watched } from './watched.js';
-
-interface Connection {
-  createChannel(options: unknown): unknown;
-}
 
 /** The options of {@link RabbitMqHostServer}: those of `Transport.RMQ`. @publicApi */
 export type RabbitMqHostOptions = Omit<NonNullable<RmqOptions['options']>, 'noAck'>;
@@ -25,10 +22,7 @@ export class RabbitMqHostServer extends ServerRMQ {
 
   /** @internal */
   override async createClient<T>(): Promise<T> {
-    const connection = (await super.createClient()) as Connection;
-    const createChannel = connection.createChannel.bind(connection);
-    connection.createChannel = (options) => watched(createChannel(options), ['sendToQueue']);
-    return connection as T;
+    return carefulConnection(await super.createClient<T>());
   }
 
   /** @internal */
