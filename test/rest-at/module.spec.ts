@@ -118,7 +118,9 @@ describe('RestAtModule', () => {
     const hanging = participants.add('aware', { prepare: ['hang'] });
     await client.enlist(begun, hanging, participants.add());
     expect((await client.commit(begun)).text).toBe('txstatus=TransactionRolledBack');
-    await expect.poll(() => hanging.orders()).toEqual(['prepare', 'rollback']);
+    // On a busy machine its time may be up before prepare has left.
+    await expect.poll(() => hanging.orders().at(-1)).toBe('rollback');
+    expect(hanging.count('commit')).toBe(0);
     await impatient.close();
   });
 
