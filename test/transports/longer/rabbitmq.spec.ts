@@ -18,17 +18,20 @@ describe.runIf(installed)('The queue of a host at RabbitMQ', () => {
   const rig = rabbitMqRig();
   const books = new Books();
   let observer: Awaited<ReturnType<typeof connect>>;
+  let observes = false;
   let channel: Channel;
   let host: Replica | undefined;
 
   beforeAll(async () => {
     await rig.start();
     observer = await connect(`amqp://127.0.0.1:${rig.broker!.port}`);
+    observes = true;
     channel = await observer.createChannel();
     await channel.assertQueue(rig.queue);
   }, START_MS);
   afterAll(async () => {
     await host?.stop();
+    if (observes) await observer.close();
     await rig.close();
   });
   const waiting = (): Promise<number> =>
@@ -122,12 +125,13 @@ describe.runIf(installed)('The queue of a host at RabbitMQ', () => {
       const ended = sent.then(String, String);
       await expect.poll(waiting).toBe(1);
       await observer.close();
+      observes = false;
       await rig.cut();
       expect(await ended).toMatch(/^Error: (?!no answer within)/);
       observer = await connect(`amqp://127.0.0.1:${rig.broker!.port}`);
+      observes = true;
       channel = await observer.createChannel();
       expect(await waiting()).toBe(0);
-      await observer.close();
       await transport.close();
     },
     START_MS,

@@ -14,6 +14,8 @@ const START_MS = 150_000;
 interface Program {
   readonly command: string;
   readonly args: readonly string[];
+  /** Where it answers when it has started. */
+  readonly port: number;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -29,21 +31,25 @@ class LocalBroker implements Broker {
   ) {}
 
   async start(): Promise<void> {
-    this.running = this.programs.map(({ command, args, env }) =>
-      spawn(command, args, {
-        cwd: this.folder,
-        env: { ...process.env, ...env },
-        stdio: 'ignore',
-        // A group of its own: a server that is a script has children.
-        detached: true,
-      }),
-    );
     process.once('exit', this.kill);
-    const server = this.running.at(-1)!;
+    // One after the other: a server that finds no epmd starts one that outlives it.
+    for (const program of this.programs) await this.run(program);
+  }
+
+  private async run({ command, args, env, port }: Program): Promise<void> {
+    // A group of its own: a server that is a script has children.
+    const options = {
+      cwd: this.folder,
+      env: { ...process.env, ...env },
+      stdio: 'ignore',
+      detached: true,
+    } as const;
+    const child = spawn(command, args, options);
+    this.running.push(child);
     const since = performance.now();
-    while (!(await this.answers())) {
-      if (server.exitCode !== null) throw new Error(`${server.spawnfile} has ended with ${server.exitCode}.`);
-      if (performance.now() - since > START_MS) throw new Error(`${server.spawnfile} does not start.`);
+    while (!(await answersAt(port))) {
+      if (child.exitCode !== null) throw new Error(`${command} has ended with ${child.exitCode}.`);
+      if (performance.now() - since > START_MS) throw new Error(`${command} does not start.`);
       await wait(20);
     }
   }
@@ -56,7 +62,7 @@ class LocalBroker implements Broker {
     await Promise.all(ended);
     this.running = [];
     // The server of a script is no child of this process: it may take a moment longer.
-    while (await this.answers()) await wait(20);
+    while (await answersAt(this.port)) await wait(20);
   }
 
   async close(): Promise<void> {
@@ -67,14 +73,14 @@ class LocalBroker implements Broker {
   private readonly kill = (): void => {
     for (const { pid } of this.running.filter(isAlive)) process.kill(-pid!, 'SIGKILL');
   };
+}
 
-  private answers(): Promise<boolean> {
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    const socket = connect(this.port, '127.0.0.1');
-    socket.once('connect', () => resolve(true));
-    socket.once('error', () => resolve(false));
-    return promise.finally(() => socket.destroy());
-  }
+function answersAt(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = connect(port, '127.0.0.1');
+  socket.once('connect', () => resolve(true));
+  socket.once('error', () => resolve(false));
+  return promise.finally(() => socket.destroy());
 }
 
 function isAlive({ pid, exitCode, signalCode }: ChildProcess): boolean {
@@ -99,13 +105,13 @@ function newFolder(name: string): string {
 export async function natsServer(more: readonly string[] = []): Promise<Broker> {
   const port = await freePort();
   const args = ['--addr', '127.0.0.1', '--port', String(port), ...more];
-  return new LocalBroker(port, newFolder('nats'), [{ command: 'nats-server', args }]);
+  return new LocalBroker(port, newFolder('nats'), [{ command: 'nats-server', args, port }]);
 }
 
 export async function redisServer(): Promise<Broker> {
   const port = await freePort();
   const args = ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--appendonly', 'no'];
-  return new LocalBroker(port, newFolder('redis'), [{ command: 'redis-server', args }]);
+  return new LocalBroker(port, newFolder('redis'), [{ command: 'redis-server', args, port }]);
 }
 
 /** It meets no other one: its name, its ports, its cookie and its folders are its own. */
@@ -131,7 +137,7 @@ export async function rabbitMq(): Promise<Broker> {
   };
   return new LocalBroker(port, folder, [
     // In the foreground, so that it ends with the test.
-    { command: 'epmd', args: [], env },
-    { command: RABBITMQ, args: [], env },
+    { command: 'epmd', args: [], env, port: epmd },
+    { command: RABBITMQ, args: [], env, port },
   ]);
 }
