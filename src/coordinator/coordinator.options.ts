@@ -89,6 +89,24 @@ export const coordinatorOptionsSchema = z.strictObject({
         'Further transactions are refused before anything starts.',
       derivedDefault: 'as many as the server takes at once',
     }),
+  maxGroupMembers: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000)
+    .default(64)
+    .describe(
+      'The most transactions in one group, at participants that take part in groups. With 1 there are no groups.',
+    ),
+  maxGroupBytes: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000_000)
+    .default(1_048_576)
+    .describe(
+      'The most bytes of the payloads of one group, as JSON. A transaction with more than that runs on its own.',
+    ),
   maxStalled: z
     .number()
     .int()
@@ -239,6 +257,20 @@ export interface CoordinatorOptions {
    * @default as many as the server takes at once
    */
   readonly maxQueued?: number | undefined;
+  /**
+   * The most transactions in one group, at participants that take part in groups. With 1 there are no groups.
+   * From 1 to 1_000.
+   *
+   * @default 64
+   */
+  readonly maxGroupMembers?: number | undefined;
+  /**
+   * The most bytes of the payloads of one group, as JSON. A transaction with more than that runs on its own.
+   * From 1 to 1_000_000_000.
+   *
+   * @default 1_048_576
+   */
+  readonly maxGroupBytes?: number | undefined;
   /**
    * The most transactions that are stalled or hold a heuristic report. Beyond it, a transaction that names a
    * participant with such branches is refused. From 1 to 1_000_000.

@@ -82,6 +82,7 @@ export {
   type Decider,
   type DecisionLog,
   type HeuristicRecord,
+  type GroupedTransaction,
   type LogClaim,
   OPERATOR_ACTIONS,
   type OperatorAction,
@@ -166,6 +167,7 @@ export type {
 export type {
   BranchState,
   BranchView,
+  GroupView,
   TransactionSummary,
   TransactionView,
 } from './observation/transaction-view.js';
@@ -207,6 +209,13 @@ export {
   branchKey,
   refuse,
 } from './participant/participant.js';
+export type {
+  GroupBranch,
+  GroupMember,
+  GroupingParticipant,
+  MemberFailure,
+  MemberVote,
+} from './participant/group.js';
 export { isLaterRunOf } from './participant/run-lineage.js';
 export type { ParticipantEntry } from './participant/participant-entry.js';
 export type { ParticipantCounts, Pause } from './participant/registered-participant.js';

@@ -82,6 +82,14 @@ export const transactionSummarySchema = z
     durationMs: z.number().nullable(),
     ageMs: z.number().describe('Since it began; if it has ended, its duration.'),
     branches: z.array(branchSchema),
+    group: z
+      .object({
+        id: z.string(),
+        size: z.number().int().describe('The number of its members, in the latest run.'),
+        runs: z.number().int().describe('How often the work of its members has run.'),
+      })
+      .exactOptional()
+      .describe('The group that it is, or of which it is a member.'),
   })
   .meta({ id: 'TransactionSummary' }) satisfies z.ZodType<Omit<TransactionSummary, 'cause'>>;
 

@@ -48,6 +48,18 @@ export interface RuntimeParts {
   readonly tracing?: Tracing;
 }
 
+/** Transactions that may be prepared together with others, as a group. */
+export interface Grouping {
+  /**
+   * @returns whether the transaction was begun, and runs as soon as its participants are free. Otherwise it starts as any other
+   * does.
+   */
+  takes(transaction: TransactionRecord, signal: CallerSignal | undefined): boolean;
+  /** A transaction that was not taken does not start either. */
+  dropped(transaction: TransactionRecord): void;
+  sweep(): void;
+}
+
 /** One running coordinator, built from its parts. */
 export class CoordinatorRuntime {
   readonly ids: TransactionIds;
@@ -79,6 +91,8 @@ export class CoordinatorRuntime {
   readonly logWarning: string | undefined;
 
   readonly parts: Omit<RuntimeParts, 'claim'>;
+  /** Where transactions wait for a group, as long as the coordinator runs transactions. */
+  grouping: Grouping | undefined = undefined;
   /** Called at each sweep, with the time. */
   onSweep: (now: number) => void = () => {};
   /** No transaction of this epoch with a number up to here is called any more. */
@@ -289,6 +303,7 @@ export class CoordinatorRuntime {
     this.executor.sweep();
     this.reruns.sweep(now);
     if (this.limits.queued > 0) this.limits.sweep(now);
+    this.grouping?.sweep();
     this.capacities.sweep(now);
     this.timeLimits.sweep(now);
     this.registry.expire(now);

@@ -35,11 +35,14 @@ export class Endings {
   /** One of its branches was acknowledged, or an attempt to complete one has failed. */
   moved(transaction: TransactionRecord): void {
     if (transaction.extras?.shares !== undefined) this.parts.limits.release(transaction);
+    transaction.extras?.group?.occupation?.moved(transaction);
   }
 
   /** Some branches have acknowledged the commit, and others will not for a while. */
   progressed(transaction: TransactionRecord): void {
     this.parts.limits.release(transaction);
+    transaction.extras?.group?.occupation?.moved(transaction);
+    if (transaction.isMember) return;
     if (transaction.state !== COMMITTING || transaction.open === transaction.yes) return;
     this.parts.records.progressed(transaction);
   }
@@ -79,6 +82,7 @@ export class Endings {
     const { extras } = transaction;
     if (extras?.isRunAgain) reruns.proceed(transaction);
     if (extras?.shares !== undefined) limits.release(transaction);
+    extras?.group?.occupation?.moved(transaction);
   }
 
   /** An operator has dealt with its heuristic reports. */
@@ -114,7 +118,8 @@ export class Endings {
 /** Whether the commit record of an ended transaction is in the log. */
 function isRecorded(transaction: TransactionRecord): boolean {
   const { state, yes, recordsAll } = transaction;
-  if (state !== COMMITTED) return false;
+  // The record of a member is that of its group.
+  if (state !== COMMITTED || transaction.isMember) return false;
   return isDecidedByBranch(transaction) ? recordsAll : yes !== NO_BRANCHES;
 }
 

@@ -120,7 +120,7 @@ export class Executor implements TransactionExecutor {
     // Another member answers for it when this one is gone: then what has no record is aborted.
     if (transaction.state === ACTIVE) transaction.recordsAll = this.parts.log.shared !== undefined;
     const decider = size === 1 && firstBranch!.participant.onePhase ? firstBranch!.index : LOG_DECIDES;
-    requestCommit(transaction, decider, this);
+    requestCommit(transaction, decider, transaction.executor);
   }
 
   /** The caller rules commit out. Once the voting has started, it does nothing. */
@@ -136,7 +136,7 @@ export class Executor implements TransactionExecutor {
    */
   rollbackRequested(transaction: TransactionRecord, reason: unknown): void {
     if (isUndecided(transaction.state)) transaction.needExtras().abortReason = reasonOf(reason);
-    requestRollback(transaction, CAUSE_ROLLED_BACK, this);
+    requestRollback(transaction, CAUSE_ROLLED_BACK, transaction.executor);
   }
 
   cancelled(transaction: TransactionRecord): void {
@@ -144,7 +144,7 @@ export class Executor implements TransactionExecutor {
       const extras = transaction.needExtras();
       extras.abortReason = `the caller cancelled: ${extras.callerSignal?.reason() ?? 'without a reason'}`;
     }
-    requestRollback(transaction, CAUSE_CANCELLED, this);
+    requestRollback(transaction, CAUSE_CANCELLED, transaction.executor);
   }
 
   /**
@@ -155,7 +155,7 @@ export class Executor implements TransactionExecutor {
     if (isUndecided(transaction.state)) {
       transaction.needExtras().abortReason = 'the coordinator shut down before it was decided';
     }
-    deadlinePassed(transaction, this);
+    deadlinePassed(transaction, transaction.executor);
   }
 
   /**
@@ -169,7 +169,7 @@ export class Executor implements TransactionExecutor {
     this.parts.registry.forEach((transaction) => {
       try {
         if (isUndecided(transaction.state)) this.abandonOne(transaction);
-        else if (awaitsRecord(transaction) && transaction.told === TOLD_NOTHING) {
+        else if (this.asksForRecord(transaction) && transaction.told === TOLD_NOTHING) {
           questions.push(this.recorder.inquire(transaction));
         }
       } catch (error) {
@@ -180,15 +180,20 @@ export class Executor implements TransactionExecutor {
     await Promise.all(questions);
   }
 
+  /** Whether only the log knows its decision. A member of a group follows the decision of its group. */
+  asksForRecord(transaction: TransactionRecord): boolean {
+    return awaitsRecord(transaction) && !transaction.isMember;
+  }
+
   private abandonOne(transaction: TransactionRecord): void {
     transaction.needExtras().abortReason = 'this member was fenced before the decision was sent to the log';
-    requestRollback(transaction, CAUSE_NOT_RECORDED, this);
+    requestRollback(transaction, CAUSE_NOT_RECORDED, transaction.executor);
   }
 
   /** It was found out whether the record of a transaction of an earlier run is in the log. */
   foundOut(transaction: TransactionRecord, isRecorded: boolean): void {
-    if (isRecorded) recorded(transaction, this);
-    else recordAbsent(transaction, this);
+    if (isRecorded) recorded(transaction, transaction.executor);
+    else recordAbsent(transaction, transaction.executor);
   }
 
   /**

@@ -35,6 +35,7 @@ function knownHere(id: string, { registry, ids, limits, log, keys }: InquiryPart
   const found = registry.find(id);
   if (found !== undefined)
     return decided(found) ?? (registry.isOfEarlierRun(id) ? undefined : { status: 'pending' });
+  if (registry.isRestoredMember(id)) return { status: 'committed' };
   if (ids.isCurrent(id)) {
     // It has an id, and has not begun: it may still commit.
     const isWaiting = keys.isWaiting(id) || limits.isWaiting(id);

@@ -75,6 +75,8 @@ export interface TransactionObserver {
   told(transaction: TransactionRecord, outcome: Outcome): void;
   /** The transaction has ended. Called once. */
   ended(transaction: TransactionRecord): void;
+  /** A group has ended, with that decision. Its members are told of one by one. */
+  groupEnded?(group: TransactionRecord): void;
   /** A notification method of a participant, or a listener of a signal that it received, threw an error. */
   userCodeFailed?(message: string): void;
   /** A defect: code that must not throw threw an error. */
@@ -283,6 +285,10 @@ export class Observers {
   ended(transaction: TransactionRecord, isFirst: boolean): void {
     transaction.extras?.trace?.ended();
     if (!isFirst) return;
+    if (transaction.extras?.group?.isGroup) {
+      this.observer.groupEnded?.(transaction);
+      return;
+    }
     this.observer.ended(transaction);
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       if (branch.participant.hearsEnds) void this.tellEnded(branch);
@@ -294,6 +300,11 @@ export class Observers {
    */
   listenerFailed(owner: string, error: unknown): void {
     this.observer.userCodeFailed?.(`A listener of the signal of ${owner} failed: ${messageOf(error)}`);
+  }
+
+  /** A method of a participant threw an error that changes nothing. */
+  userCodeFailed(method: string, error: unknown): void {
+    this.observer.userCodeFailed?.(`${method} failed: ${messageOf(error)}`);
   }
 
   /** Code that must not throw threw an error. */

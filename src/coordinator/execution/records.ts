@@ -28,6 +28,7 @@ import {
 import type { ServerLimit, Share } from './capacity/server-limit.js';
 import { type Clock, NEVER, NOT_YET, epochMsOf } from './clock.js';
 import type { Delivery } from './delivery.js';
+import { GroupFields } from './group-fields.js';
 import type { TransactionTrace } from './trace.js';
 
 /**
@@ -109,7 +110,8 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   extras: TransactionExtras | undefined = undefined;
 
   constructor(
-    readonly executor: TransactionExecutor,
+    /** While it is a member of a group, the group drives it. */
+    public executor: TransactionExecutor,
     readonly sequence: number,
     readonly id: string,
     readonly name: string,
@@ -133,6 +135,11 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   needExtras(): TransactionExtras {
     this.extras ??= new TransactionExtras();
     return this.extras;
+  }
+
+  /** What it has to do with groups, made when it is first needed. */
+  needGroup(): GroupFields<TransactionRecord> {
+    return (this.needExtras().group ??= new GroupFields<TransactionRecord>());
   }
 
   /** The branches in the order of their indices, for code that does not run often. */
@@ -226,7 +233,26 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     const { clock } = this.executor;
     const decidedAt = clock.epochMs + (this.decidedAt === 0 ? clock.now() : this.decidedAt);
     const begunAt = clock.epochMs + this.startedAt;
-    return { id: this.id, name: this.name, decider: deciderOf(decider), begunAt, decidedAt, branches };
+    const record = {
+      id: this.id,
+      name: this.name,
+      decider: deciderOf(decider),
+      begunAt,
+      decidedAt,
+      branches,
+    };
+    const members = this.extras?.group?.members;
+    return members === undefined ? record : { ...record, members };
+  }
+
+  /** The other transactions that its record commits, where it is a group. */
+  get alsoCommits(): readonly string[] | undefined {
+    return this.extras?.group?.members?.map(({ id }) => id);
+  }
+
+  /** Whether it is a member of a group now, and so has no record of its own and follows the group. */
+  get isMember(): boolean {
+    return this.extras?.group?.place !== undefined;
   }
 
   /** @returns whole microseconds since the transaction began. */
@@ -333,6 +359,8 @@ export class TransactionExtras {
   owesForget = false;
   /** The log that holds its record, if it is not the log of this coordinator. */
   log: DecisionLog | undefined = undefined;
+  /** What concerns groups, if it is one, or may be a member of one. */
+  group: GroupFields<TransactionRecord> | undefined = undefined;
   /** Irregular events, for the timeline. */
   readonly incidents: Incident[] = [];
 
@@ -521,20 +549,6 @@ class BranchExtras {
   refusal: Refusal | undefined = undefined;
   heuristic: BranchHeuristic | undefined = undefined;
   completionController: AbortController | undefined = undefined;
-}
-
-/** @returns another branch of the transaction that is prepared in the same database, or at the same participant. */
-export function preparedSibling({ transaction, participant, index }: BranchRecord): BranchRecord | undefined {
-  return transaction.branches.find(
-    (other) =>
-      other.index !== index &&
-      includes(transaction.yes, other.index) &&
-      sharesDatabase(other.participant, participant),
-  );
-}
-
-function sharesDatabase(one: RegisteredParticipant, other: RegisteredParticipant): boolean {
-  return one === other || (one.database !== undefined && one.database === other.database);
 }
 
 /** @returns when its participant was asked to prepare, on the coordinator's clock. */

@@ -31,6 +31,8 @@ export class TransactionRegistry {
   private readonly restored = new Map<string, TransactionRecord>();
   /** The ids of the committed ones among them: as many as the logs held when they were restored. */
   private readonly restoredDecisions = new Set<string>();
+  /** The ids of those that were members of a group, and so have no record of their own. */
+  private readonly restoredMembers = new Set<string>();
   /** The owner of each place, by number: an old transaction can be dropped without touching its object. */
   private readonly owners: Float64Array;
   /** The numbers of finished transactions in the order in which they ended, as a second ring. */
@@ -103,9 +105,22 @@ export class TransactionRegistry {
     return !this.ids.isCurrent(id) && this.ids.sequenceOf(id) !== 0;
   }
 
+  /** A transaction was committed as a member of a group whose record was found. */
+  noteMember(id: string): void {
+    this.restoredMembers.add(id);
+    this.restoredDecisions.add(id);
+  }
+
+  /** Whether a transaction is known from the record of its group alone. */
+  isRestoredMember(id: string): boolean {
+    return this.restoredMembers.has(id);
+  }
+
   /** Forgets which transactions of a run are known to be committed: nothing of the run is open any more. */
   forgetDecisions(prefix: string): void {
-    for (const id of this.restoredDecisions) if (id.startsWith(prefix)) this.restoredDecisions.delete(id);
+    for (const ids of [this.restoredDecisions, this.restoredMembers]) {
+      for (const id of ids) if (id.startsWith(prefix)) ids.delete(id);
+    }
   }
 
   /** A commit record was found of a transaction that was begun in an earlier run of this process. */

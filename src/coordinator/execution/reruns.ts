@@ -7,13 +7,8 @@ import { CoordinatorError } from '../errors.js';
 import { backoffMs } from './backoff.js';
 import type { Clock } from './clock.js';
 import { outcomeNow } from './outcomes.js';
-import {
-  type BranchRecord,
-  CALL_NONE,
-  type TransactionExtras,
-  type TransactionRecord,
-  preparedSibling,
-} from './records.js';
+import { type BranchRecord, CALL_NONE, type TransactionExtras, type TransactionRecord } from './records.js';
+import { preparedSibling } from './siblings.js';
 
 /** The most runs of a caller's request. */
 const MAX_ATTEMPTS = 4;
@@ -85,10 +80,10 @@ export class Reruns {
   ): boolean {
     if (settle === undefined || this.isClosed) return false;
     const culprit = culpritOf(transaction);
-    if (culprit === undefined) return false;
+    if (culprit === undefined && transaction.extras?.group?.place?.isRunAgain !== true) return false;
     const attempts = (transaction.extras?.attemptsBefore ?? 0) + 1;
     // The request would fail for its own reason each time.
-    if (attempts > 1 && preparedSibling(culprit) !== undefined) return false;
+    if (attempts > 1 && culprit !== undefined && preparedSibling(culprit) !== undefined) return false;
     const { deadlineAt, extras, name } = transaction;
     const now = this.parts.clock.now();
     if (attempts >= MAX_ATTEMPTS || now + 1 >= deadlineAt) return false;

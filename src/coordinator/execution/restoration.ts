@@ -67,7 +67,8 @@ export class Restoration {
     reports: readonly HeuristicRecord[],
     log?: DecisionLog,
   ): TransactionRecord | undefined {
-    const { id, name, branches, begunAt, decidedAt } = record;
+    const { id, name, branches, begunAt, decidedAt, members } = record;
+    for (const member of members ?? []) this.registry.noteMember(member.id);
     if (this.isKnown(id) && !this.isLeftOpen(record, log)) {
       this.checkAgainst(id);
       return undefined;
@@ -75,6 +76,8 @@ export class Restoration {
     const decider = openDeciderOf(record);
     const transaction = this.make(id, name, begunAt, decidedAt);
     noteIn(transaction, log);
+    // A later record of its progress names the members again.
+    if (members !== undefined) Object.assign(transaction.needGroup(), { members, isGroup: true });
     let open = NO_BRANCHES;
     for (const [index, { branchId, participant, address, payload, completed }] of branches.entries()) {
       const resolved = this.participants.await(participant, address);
@@ -154,7 +157,7 @@ export class Restoration {
     // A record that names a branch as the decider does not say what that branch has decided.
     if (isCommit(known.state) || (decider.kind === 'log' && !isAbort(known.state)))
       this.registry.noteDecision(id);
-    if (awaitsRecord(known)) recorded(known, this.executor);
+    if (awaitsRecord(known)) recorded(known, known.executor);
     else this.executor.settled(known);
     return false;
   }

@@ -27,8 +27,8 @@ import {
   type TransactionRecord,
   callDueAt,
   calledToPrepareAt,
-  preparedSibling,
 } from './records.js';
+import { preparedSibling } from './siblings.js';
 import type { ServerLimits } from './capacity/server-limits.js';
 
 interface VotingParts {

@@ -35,6 +35,14 @@ export interface CommitRecord {
     /** Whether it has acknowledged the commit, or reported another end. */
     readonly completed: boolean;
   }[];
+  /** The transactions that the same record commits, where it is the record of a group. Their ids are of the same epoch. */
+  readonly members?: readonly GroupedTransaction[] | undefined;
+}
+
+/** A transaction that was committed as a member of a group. @publicApi */
+export interface GroupedTransaction {
+  readonly id: string;
+  readonly name: string;
 }
 
 /**

@@ -48,6 +48,8 @@ const BRANCH = objectOf({
   completed: truth,
 });
 
+const MEMBER = objectOf({ id: text, name: text });
+
 const DECIDER = either(objectOf({ kind: oneOf('log') }), objectOf({ kind: oneOf('branch'), branchId: text }));
 
 const SHAPES: Readonly<Record<string, Fits>> = {
@@ -58,6 +60,7 @@ const SHAPES: Readonly<Record<string, Fits>> = {
     begunAt: absentOr(number),
     decidedAt: absentOr(number),
     branches: listOf(BRANCH),
+    members: absentOr(listOf(MEMBER)),
   }),
   [REPORTS]: objectOf({
     id: text,

@@ -7,7 +7,7 @@ import { settled } from '../gate/settled.js';
 import { messageOf } from '../gate/texts.js';
 import type { AdoptedRun, LogMembers, MemberEpoch, Renewal } from '../log/shared-log.js';
 import type { CoordinatorRun } from '../participant/participant.js';
-import { NO_BRANCHES, awaitsRecord, idPrefixOf } from '../protocol/index.js';
+import { NO_BRANCHES, idPrefixOf } from '../protocol/index.js';
 import { type Judgement, RENEWALS_IN_A_LEASE, mayAdopt } from './suspicion.js';
 
 /** An adoption may take so many leases: it reads everything that an epoch has left. */
@@ -166,7 +166,7 @@ export class Adoptions {
     const { registry, executor, log, timeLimits } = this.runtime;
     const unknown: TransactionRecord[] = [];
     registry.forEach((transaction) => {
-      const isAsked = registry.isOfEarlierRun(transaction.id) && awaitsRecord(transaction);
+      const isAsked = registry.isOfEarlierRun(transaction.id) && executor.asksForRecord(transaction);
       if (isAsked && unknown.length < MAX_ASKED) unknown.push(transaction);
     });
     for (const transaction of unknown) {

@@ -179,6 +179,10 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     }
   }
 
+  groupEnded(group: TransactionRecord): void {
+    this.measurements.groupEnded(group);
+  }
+
   defect(error: unknown, where: string): void {
     this.statistics.defects++;
     this.safely(() => this.logger.error(`internal error (${where}): ${messageOf(error)}`, stackOf(error)));

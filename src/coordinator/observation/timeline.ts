@@ -8,7 +8,15 @@ export interface TimelineEntry {
   /** Milliseconds since the transaction began. */
   readonly atMs: number;
   readonly event:
-    'begun' | 'preparing' | 'voted' | 'decided' | 'committed' | 'rolled-back' | 'ended' | IncidentType;
+    | 'begun'
+    | 'grouped'
+    | 'preparing'
+    | 'voted'
+    | 'decided'
+    | 'committed'
+    | 'rolled-back'
+    | 'ended'
+    | IncidentType;
   /** The branch, if one is concerned. */
   readonly branchId?: string;
   /** The attempt to complete, from 1. */
@@ -24,6 +32,16 @@ export function timelineOf(transaction: TransactionRecord): TimelineEntry[] {
   const { branches, startedAt, preparingAt, decidedAt, endedAt, state } = transaction;
   const since = (moment: number): number => roundedMs(moment - startedAt);
   const entries: TimelineEntry[] = [{ atMs: 0, event: 'begun', detail: transaction.name }];
+  const group = transaction.extras?.group;
+  if (group?.note !== undefined && preparingAt !== 0) {
+    const { id, size, runs } = group.note;
+    const what = group.isGroup ? '' : `member of the group ${id}: `;
+    entries.push({
+      atMs: since(preparingAt),
+      event: 'grouped',
+      detail: `${what}${size} members, run ${runs}`,
+    });
+  }
   if (state !== ACTIVE && preparingAt !== 0) entries.push({ atMs: since(preparingAt), event: 'preparing' });
   for (const { branchId, votedUs, index } of branches) {
     if (votedUs === NOT_YET) continue;

@@ -38,6 +38,18 @@ export interface TransactionSummary {
   /** From the start to now, or to its end, in milliseconds. */
   readonly ageMs: number;
   readonly branches: readonly BranchView[];
+  /** The group that it is, or of which it is a member. Left out for any other transaction. */
+  readonly group?: GroupView;
+}
+
+/** A group of transactions that were prepared as one. @publicApi */
+export interface GroupView {
+  /** The id of the group. */
+  readonly id: string;
+  /** The number of its members, in the latest run. */
+  readonly size: number;
+  /** How often the work of its members has run. */
+  readonly runs: number;
 }
 
 /** A transaction as it is shown on its own: with what happened, in order. @publicApi */
@@ -105,6 +117,7 @@ export function summaryOf(transaction: TransactionRecord): TransactionSummary {
     durationMs: endedAt === 0 ? null : durationOf(transaction),
     ageMs: roundedMs((endedAt === 0 ? executor.clock.now() : endedAt) - startedAt),
     branches: transaction.branches.map((branch) => branchView(branch, at)),
+    ...(transaction.extras?.group?.note && { group: transaction.extras.group.note }),
   };
 }
 

@@ -14,7 +14,12 @@ const OPTIONAL_METHODS = [
   'capacity',
   'branchStarted',
   'branchEnded',
+  'mayJoinGroup',
+  'runGroup',
+  'discardGroup',
 ] as const;
+/** What a participant needs that takes part in groups. */
+const GROUP_METHODS = ['runGroup', 'discardGroup'] as const;
 
 /** @throws InvalidParticipantError when a method is missing, is not a function, or cannot be read. */
 export function checkMethods(instance: TransactionParticipant, className: string): void {
@@ -36,6 +41,15 @@ export function checkMethods(instance: TransactionParticipant, className: string
         `Make ${method}() a method, or leave it out.`,
       );
     }
+  }
+  if (methodOf(instance, 'grouped', className) !== true) return;
+  for (const method of GROUP_METHODS) {
+    if (methodOf(instance, method, className) !== undefined) continue;
+    throw new InvalidParticipantError(
+      className,
+      `it is grouped and has no method ${method}()`,
+      'Implement runGroup() and discardGroup(), or leave out `grouped`.',
+    );
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Type } from '@nestjs/common';
 import { AwaitedParticipant } from './awaited-participant.js';
+import type { GroupingParticipant } from './group.js';
 import type { ResolvedParticipantOptions } from './participant.options.js';
 import type { Branch, TransactionParticipant } from './participant.js';
 
@@ -95,6 +96,8 @@ export class RegisteredParticipant {
   claimProblem: string | undefined = undefined;
   /** Whether it looks at payloads before their branches are enlisted. */
   checksPayloads!: boolean;
+  /** Whether branches of several transactions may be prepared here as one. */
+  grouped!: boolean;
   /** Whether it wants to know when a branch starts and ends. */
   hearsStarts!: boolean;
   hearsEnds!: boolean;
@@ -153,6 +156,9 @@ export class RegisteredParticipant {
     this.onePhase = typeof instance.commitOnePhase === 'function';
     this.preparesDurably = instance.preparesDurably ?? typeof instance.recover === 'function';
     this.checksPayloads = typeof instance.checkPayload === 'function';
+    // The ambient transaction is that of one branch, and a group is called for many.
+    const { grouped } = instance as Partial<GroupingParticipant>;
+    this.grouped = grouped === true && instance.remoteAddress === undefined && !options.ambient;
     this.hearsStarts = typeof instance.branchStarted === 'function';
     this.hearsEnds = typeof instance.branchEnded === 'function';
   }

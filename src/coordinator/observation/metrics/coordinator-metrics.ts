@@ -134,6 +134,21 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
     (snapshot) => snapshot.heuristic,
   ),
   counter(
+    'dtc_groups_total',
+    'Groups of transactions that were prepared as one and committed',
+    ({ reporter }) => reporter.measurements.groups,
+  ),
+  counter(
+    'dtc_grouped_transactions_total',
+    'Transactions that were committed as members of a group',
+    ({ reporter }) => reporter.measurements.groupedTransactions,
+  ),
+  counter(
+    'dtc_group_reruns_total',
+    'Runs of the work of a group after its first, without members that were refused or ended',
+    ({ reporter }) => reporter.measurements.groupReruns,
+  ),
+  counter(
     'dtc_recovery_passes_total',
     'Passes of the recovery job that have ended',
     ({ reporter }) => reporter.measurements.recoveryPasses,

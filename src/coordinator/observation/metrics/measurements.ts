@@ -26,6 +26,10 @@ export class Measurements {
   readonly commitUs = new Histogram(DURATION_BOUNDS_US);
   readonly abortUs = new Histogram(DURATION_BOUNDS_US);
   recoveryPasses = 0;
+  /** Groups that were committed, their members, and how often the work of groups has run again. */
+  groups = 0;
+  groupedTransactions = 0;
+  groupReruns = 0;
   /** By the index of the branch: most transactions have the participants of the previous one. */
   private readonly recent: ParticipantMeasurements[] = [];
 
@@ -45,6 +49,14 @@ export class Measurements {
     const durations = transaction.state === COMMITTED ? this.commitUs : this.abortUs;
     durations.observe(transaction.endedUs);
     this.measureBranches(transaction);
+  }
+
+  groupEnded({ state, extras }: TransactionRecord): void {
+    const { runs, size } = extras!.group!.note ?? { runs: 0, size: 0 };
+    this.groupReruns += Math.max(0, runs - 1);
+    if (state !== COMMITTED) return;
+    this.groups++;
+    this.groupedTransactions += size;
   }
 
   private measureBranches(transaction: TransactionRecord): void {

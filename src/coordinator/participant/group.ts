@@ -1,0 +1,75 @@
+import type { Branch, TransactionParticipant, Vote } from './participant.js';
+
+/**
+ * The branches of several transactions at one participant, which are prepared as one. For the protocol a group is a
+ * transaction of its own: `transactionId` is the id of the group, and its decision comes with the same ids.
+ *
+ * @publicApi
+ */
+export type GroupBranch = Pick<Branch, 'transactionId' | 'branchId' | 'deadline' | 'signal' | 'run'> & {
+  /** The number of this run of the work, from 1. What an earlier run has done was discarded. */
+  readonly attempt: number;
+};
+
+/** The branch of one transaction within a group: a member. @publicApi */
+export interface GroupMember<P = unknown> {
+  /** The id of the member's own transaction. */
+  readonly transactionId: string;
+  readonly branchId: string;
+  readonly payload: P;
+}
+
+/** The work of this member failed with an error. Nothing of it is left. @publicApi */
+export interface MemberFailure {
+  readonly vote: 'failed';
+  readonly error: unknown;
+}
+
+/**
+ * The answer for one member of a group:
+ * - `commit`: its work is done. `read-only`: its work is done and has changed nothing.
+ * - `abort`, a refusal, or {@link MemberFailure}: it refuses or has failed, and nothing of its work is left.
+ * - `not-run`: its work was not done, because a member before it was refused or has failed.
+ * - `alone`: its work cannot be part of a group. The coordinator runs it on its own.
+ *
+ * @publicApi
+ */
+export type MemberVote = Vote | MemberFailure | 'not-run' | 'alone';
+
+/**
+ * A participant that may prepare the branches of several transactions as one. All transactions of `TransactionManager.run` whose
+ * branches are at such participants take part, without any difference for their callers.
+ *
+ * The members of a group run after each other, in the same order at each participant. A refusal may depend on the work of
+ * another member, so the coordinator runs the work again without the members that were refused: the work may run more than
+ * once, and may do nothing outside of what {@link discardGroup} undoes.
+ *
+ * @typeParam P the payload of its branches.
+ * @publicApi
+ */
+export interface GroupingParticipant<P = unknown> extends TransactionParticipant<P> {
+  /** It takes part in groups. */
+  readonly grouped: boolean;
+
+  /** Whether a payload may be part of a group. @default every payload may */
+  mayJoinGroup?(payload: P): boolean;
+
+  /**
+   * Does the work of all members, in this order, in one open unit of work, and votes for each member. Nothing is prepared
+   * yet. `prepare` is called next, with the ids of the group and the payload null, and prepares what this has left open. Or
+   * {@link discardGroup} undoes it first, and the work runs again with fewer members. Or `rollback` ends the group, also
+   * while this is still running.
+   *
+   * The time limit is that of prepare.
+   *
+   * @returns one vote for each member, in their order. An error that does not belong to one member rejects: then every member
+   * runs on its own.
+   */
+  runGroup(
+    group: GroupBranch,
+    members: readonly GroupMember<P>[],
+  ): readonly MemberVote[] | PromiseLike<readonly MemberVote[]>;
+
+  /** Undoes everything that the latest run of a group has left open. After an error the group is rolled back instead. */
+  discardGroup(group: GroupBranch): void | PromiseLike<void>;
+}
