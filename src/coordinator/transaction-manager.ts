@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { InvalidRequestError, NoTransactionError, TransactionNotFoundError } from './errors.js';
-import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
+import { CoordinatorRuntime, type Grouping } from './execution/coordinator-runtime.js';
 import { inquire } from './execution/inquiry.js';
 import { type Decision, inquiryAnswer } from './execution/inquiry-answer.js';
 import { outcomeNow } from './execution/outcomes.js';
@@ -8,6 +8,7 @@ import { type KnownBranch, type PayloadChange, knownBranch } from './execution/p
 import type { TransactionRecord } from './execution/records.js';
 import { CallerSignal } from './gate/caller-signal.js';
 import { type ReadRequest, branchAt, readRequest } from './gate/request.js';
+import { Groups } from './groups/groups.js';
 import { type TransactionFilter, type TransactionPage, pageOf } from './observation/transaction-listing.js';
 import { type TransactionSummary, type TransactionView, viewOf } from './observation/transaction-view.js';
 import type { KnownOutcome, Outcome } from './outcome.js';
@@ -45,8 +46,12 @@ export class TransactionManager {
     known,
   ) => known;
 
+  private readonly groups: Grouping;
+
   /** @internal */
-  constructor(@Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime) {}
+  constructor(@Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime) {
+    this.groups = Groups.of(runtime);
+  }
 
   /**
    * Runs one transaction from its start to its outcome. All participants prepare at once by default, the
@@ -79,7 +84,7 @@ export class TransactionManager {
       }
       // Nearly all requests have neither, and a closure for the others would cost them an object each.
       if (signal === undefined && read.requestKey === undefined && !limits.isActive) {
-        this.runtime.begin(transaction, undefined);
+        if (!this.groups.takes(transaction, undefined)) this.runtime.begin(transaction, undefined);
       } else this.startRun(read, transaction, signal, resolve, reject);
     });
   }
@@ -94,6 +99,7 @@ export class TransactionManager {
     heeding(signal, () => {
       if (read.requestKey !== undefined) this.runOnce(read, transaction, signal, resolve, reject);
       else if (signal?.isAborted === true) this.startCancelled(transaction, signal);
+      else if (this.groups.takes(transaction, signal)) return;
       else if (this.runtime.limits.isActive) this.beginWithRoom(read, transaction, signal, resolve, reject);
       else this.runtime.begin(transaction, signal);
     });
@@ -188,12 +194,13 @@ export class TransactionManager {
   /**
    * Finds a transaction that this process has begun, by its id: for code that was handed the id by another process.
    *
-   * @returns undefined for one that this run has not begun, or that has ended and is no longer kept.
+   * @returns undefined for one that this run has not begun, that has ended and is no longer kept, or that run() has begun and
+   * that waits for a group or is a member of one.
    */
   attach(transactionId: string): Transaction | undefined {
     const { registry, ids } = this.runtime;
     const transaction = ids.isCurrent(transactionId) ? registry.find(transactionId) : undefined;
-    return transaction === undefined ? undefined : this.handleOf(transaction);
+    return transaction === undefined || transaction.isMember ? undefined : this.handleOf(transaction);
   }
 
   /** Whether several members share the decision log, and with it the outcomes of all transactions. */
@@ -342,6 +349,7 @@ export class TransactionManager {
         return;
       }
       admission.checkAgain(transaction);
+      if (this.groups.takes(transaction, signal)) return;
       if (limits.isActive) this.beginWithRoom(read, transaction, signal, resolve, reject);
       else this.runtime.begin(transaction, signal);
     };
@@ -380,12 +388,14 @@ export class TransactionManager {
     const { keys } = this.runtime;
     const refuse = (error: unknown): void => {
       keys.free(transaction);
+      this.groups.dropped(transaction);
       signal?.stop();
       reject(error as Error);
     };
     const cancel = (): void => {
       try {
         keys.free(transaction);
+        this.groups.dropped(transaction);
         this.cancelUnbegun(read, signal!, resolve);
       } catch (error) {
         refuse(error);

@@ -1,0 +1,58 @@
+import type { BranchRecord, TransactionExecutor, TransactionRecord } from '../execution/records.js';
+import { type BranchSet, acknowledged, completionRound } from '../protocol/index.js';
+import { ForwardingExecutor } from './forwarding-executor.js';
+
+/** What a group does for its members when something happens to it. */
+export interface GroupEvents {
+  /** Whether no participant holds anything of the group, and none was asked to prepare it. */
+  readonly isUntouched: boolean;
+  /** Its commit record is durable. */
+  committed(): void;
+  aborted(): void;
+  /** No branch owes an answer. */
+  ended(): void;
+  /** A participant has answered. */
+  answered(): void;
+}
+
+/** Drives a group as any other transaction, and lets its members follow. */
+export class GroupExecutor extends ForwardingExecutor {
+  constructor(
+    main: TransactionExecutor,
+    private readonly events: GroupEvents,
+  ) {
+    super(main);
+  }
+
+  override answered(branch: BranchRecord, value: unknown): void {
+    super.answered(branch, value);
+    this.events.answered();
+  }
+
+  override failed(branch: BranchRecord, error: unknown): void {
+    super.failed(branch, error);
+    this.events.answered();
+  }
+
+  override commit(group: TransactionRecord, branches: BranchSet): void {
+    this.events.committed();
+    super.commit(group, branches);
+  }
+
+  override rollback(group: TransactionRecord, branches: BranchSet): void {
+    this.events.aborted();
+    if (!this.events.isUntouched) {
+      super.rollback(group, branches);
+      return;
+    }
+    for (const { index } of group.branches) acknowledged(group, index, completionRound(group, index), this);
+  }
+
+  override ended(group: TransactionRecord): void {
+    super.ended(group);
+    this.events.ended();
+  }
+
+  /** A group has no caller. */
+  override tell(): void {}
+}

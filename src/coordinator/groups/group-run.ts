@@ -1,0 +1,260 @@
+import type { Clock } from '../execution/clock.js';
+import { abortReason } from '../execution/outcomes.js';
+import {
+  type BranchHeuristic,
+  type BranchRecord,
+  CALL_PREPARE,
+  type TransactionExecutor,
+  type TransactionRecord,
+} from '../execution/records.js';
+import type { TimeLimits } from '../execution/time-limits.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import {
+  ABORTED,
+  ACTIVE,
+  CAUSE_FAILED,
+  CAUSE_REFUSED,
+  CAUSE_ROLLED_BACK,
+  CAUSE_TIMED_OUT,
+  COMMITTED,
+  LOG_DECIDES,
+  NO_BRANCHES,
+  includes,
+  requestCommit,
+  requestRollback,
+} from '../protocol/index.js';
+import { GroupExecutor } from './group-executor.js';
+import { GroupWork } from './group-work.js';
+import { type FirstRefusal, type Judgement, judge } from './judgement.js';
+import type { Member } from './member.js';
+import type { ReadVote } from './member-votes.js';
+
+/** How often the work of a group runs at most. */
+const MAX_RUNS = 4;
+
+/** A group that is aborted for one of these may have been aborted because of any of its members, or of none. */
+const SAYS_NOTHING_OF_MEMBERS = new Set([CAUSE_REFUSED, CAUSE_FAILED, CAUSE_TIMED_OUT]);
+
+/** What a group needs of the coordinator. */
+export interface GroupParts {
+  readonly clock: Clock;
+  readonly timeLimits: TimeLimits;
+  readonly executor: TransactionExecutor;
+  /** Whether another member of the coordinator answers for the group when this one is gone. */
+  readonly recordsAll: boolean;
+  /** These run on their own from now on. */
+  readonly alone: (members: readonly Member[]) => void;
+  /** These go to the front of the next group. */
+  readonly putBack: (members: readonly Member[]) => void;
+  /** The participant has not answered in time. */
+  readonly late: (participant: RegisteredParticipant) => void;
+  readonly defect: (error: unknown, where: string) => void;
+}
+
+/**
+ * One group, from the work of its members to its end. The work runs first, at all participants, and is prepared only if no
+ * member is refused anywhere. Otherwise it is discarded, and runs again without the members that were refused.
+ */
+export class GroupRun {
+  /** The group, which the protocol drives as any other transaction. */
+  group!: TransactionRecord;
+  private work!: GroupWork;
+  /** Those that are part of the present run, in their order. */
+  private members: readonly Member[];
+  /** They are final once the group has committed with all members before them. */
+  private refusals: FirstRefusal<Member>[] = [];
+  /** They run on their own when no participant holds anything of the group. */
+  private readonly aside: Member[] = [];
+  private runs = 0;
+  isUntouched = true;
+  private isPreparing = false;
+  private isDecided = false;
+  private isOver = false;
+
+  constructor(
+    private readonly parts: GroupParts,
+    members: readonly Member[],
+  ) {
+    this.members = members;
+  }
+
+  /** @param make makes the record of the group, which the executor drives. */
+  enlist(make: (executor: TransactionExecutor) => TransactionRecord): void {
+    this.group = make(new GroupExecutor(this.parts.executor, this));
+    this.work = new GroupWork(this.group, this.parts);
+    this.note();
+  }
+
+  /** Runs the work until the group can be prepared, or ends it. It never rejects. */
+  async start(): Promise<void> {
+    try {
+      await this.toPrepare();
+    } catch (error) {
+      this.parts.defect(error, `running the group ${this.group.id}`);
+      this.giveUp('the coordinator has failed');
+    }
+  }
+
+  private async toPrepare(): Promise<void> {
+    while (this.isWorking) {
+      this.members = this.members.filter(({ isActive }) => isActive);
+      if (this.members.length === 0 || this.runs === MAX_RUNS) {
+        this.giveUp(this.runs === MAX_RUNS ? `its work has run ${MAX_RUNS} times` : 'no member is left');
+        return;
+      }
+      const votes = await this.runOnce();
+      if (!this.isWorking) return;
+      if (typeof votes === 'string') {
+        this.giveUp(votes);
+        return;
+      }
+      const judgement = judge(this.members, (_member, index) => votes[index]!);
+      if (judgement.kept.length === this.members.length) {
+        if (judgement.isComplete) this.prepare(votes);
+        else this.giveUp('a participant has left out the work of a member, and none was refused');
+        return;
+      }
+      const problem = await this.work.discard(this.runs);
+      if (!this.isWorking) return;
+      if (problem !== undefined) {
+        this.giveUp(problem);
+        return;
+      }
+      this.isUntouched = true;
+      for (const member of this.members) member.over();
+      this.goOnWith(judgement);
+    }
+  }
+
+  private get isWorking(): boolean {
+    return this.group.state === ACTIVE;
+  }
+
+  /** @returns the votes of each member, in the order of its own branches; a text if they say nothing about single members. */
+  private runOnce(): Promise<readonly (readonly ReadVote[])[] | string> {
+    this.runs++;
+    this.note();
+    this.isUntouched = false;
+    for (const member of this.members) member.hasOpenWork = true;
+    return this.work.run(this.members, this.runs);
+  }
+
+  /** The work is discarded everywhere. */
+  private goOnWith({ kept, first, later, alone }: Judgement<Member>): void {
+    this.members = kept;
+    if (first !== undefined && first.predecessors.length > 0) this.refusals.push(first);
+    else if (first !== undefined && first.member.isActive) first.member.refuse(first.votes);
+    this.tryAgain(later);
+    this.parts.alone(alone);
+  }
+
+  /** They may have been refused because of a member that does not commit: they wait for one more group, then run alone. */
+  private tryAgain(members: readonly Member[]): void {
+    const active = members.filter(({ isActive }) => isActive);
+    const again = active.filter(({ wasPutBack }) => !wasPutBack);
+    for (const member of again) member.wasPutBack = true;
+    this.parts.alone(active.filter((member) => !again.includes(member)));
+    this.parts.putBack(again);
+  }
+
+  /** No member is refused anywhere. From the next call on, the outcome of each member is that of the group. */
+  private prepare(votes: readonly (readonly ReadVote[])[]): void {
+    const { group, members } = this;
+    this.isPreparing = true;
+    const named = members.map(({ transaction: { id, name } }) => ({ id, name }));
+    group.needGroup().members = named;
+    const note = { id: group.id, size: members.length, runs: this.runs };
+    for (const [index, member] of members.entries()) {
+      member.transaction.needGroup().note = note;
+      member.cast(votes[index]!);
+    }
+    group.recordsAll = this.parts.recordsAll;
+    requestCommit(group, LOG_DECIDES, group.executor);
+  }
+
+  /** Its members run on their own, as soon as no participant holds anything of the group. */
+  private giveUp(reason: string): void {
+    this.group.needExtras().abortReason = reason;
+    requestRollback(this.group, CAUSE_ROLLED_BACK, this.group.executor);
+  }
+
+  committed(): void {
+    if (this.isDecided) return;
+    this.isDecided = true;
+    for (const member of this.members) member.committed();
+    const committed = new Set(this.members);
+    for (const { member, votes, predecessors } of this.refusals) {
+      if (!member.isActive) continue;
+      if (predecessors.every((before) => committed.has(before))) member.refuse(votes);
+      else this.tryAgain([member]);
+    }
+  }
+
+  aborted(): void {
+    if (this.isDecided) return;
+    this.isDecided = true;
+    const { group, members, refusals } = this;
+    this.work.stop();
+    this.aside.push(...refusals.map(({ member }) => member));
+    if (!this.isPreparing) {
+      this.aside.push(...members);
+      return;
+    }
+    const reason = `its group ${group.id} could not be prepared: ${abortReason(group)}`;
+    const isRunAgain = SAYS_NOTHING_OF_MEMBERS.has(group.cause);
+    for (const member of members) member.groupAborted(reason, isRunAgain);
+  }
+
+  ended(): void {
+    if (this.group.state === COMMITTED) {
+      this.committed();
+      this.endMembers();
+    } else {
+      this.aborted();
+      this.answered();
+    }
+  }
+
+  /** An aborted group is over when no participant can still be working for it. */
+  answered(): void {
+    const { group } = this;
+    if (group.state !== ABORTED || group.open !== NO_BRANCHES) return;
+    if (group.branches.some(({ call, index }) => call === CALL_PREPARE && includes(group.awaiting, index)))
+      return;
+    this.endMembers();
+  }
+
+  /** A branch of the group waits for recovery or for an operator. */
+  waits(): void {
+    if (!this.isDecided && !this.isPreparing) return;
+    for (const member of this.members) member.waits();
+  }
+
+  private endMembers(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    const reports = reportsOf(this.group.branches);
+    for (const member of this.members) member.over(reports);
+    this.parts.alone(this.aside.filter(({ isActive }) => isActive));
+    // The record of the group is kept for a while, and nothing of its members with it.
+    this.members = [];
+    this.refusals = [];
+    this.aside.length = 0;
+  }
+
+  private note(): void {
+    const { id } = this.group;
+    Object.assign(this.group.needGroup(), {
+      isGroup: true,
+      note: { id, size: this.members.length, runs: this.runs },
+    });
+  }
+}
+
+function reportsOf(branches: readonly BranchRecord[]): ReadonlyMap<RegisteredParticipant, BranchHeuristic> {
+  const reports = new Map<RegisteredParticipant, BranchHeuristic>();
+  for (const { participant, heuristic } of branches) {
+    if (heuristic !== undefined) reports.set(participant, heuristic);
+  }
+  return reports;
+}

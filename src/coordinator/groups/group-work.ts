@@ -1,0 +1,124 @@
+import { type Clock, epochMsOf } from '../execution/clock.js';
+import type { BranchRecord, TransactionRecord } from '../execution/records.js';
+import { LATE, type TimeLimits } from '../execution/time-limits.js';
+import { TransactionAbortedError, guardedController } from '../gate/guarded-signal.js';
+import { settled } from '../gate/settled.js';
+import { messageOf } from '../gate/texts.js';
+import type { GroupBranch, GroupMember, GroupingParticipant } from '../participant/group.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import type { Member } from './member.js';
+import { type ReadVote, votesIn } from './member-votes.js';
+
+interface WorkParts {
+  readonly clock: Clock;
+  readonly timeLimits: TimeLimits;
+  /** The participant has not answered in time. */
+  readonly late: (participant: RegisteredParticipant) => void;
+}
+
+/** Calls the participants of a group before it is prepared: for the work of the members, and to discard it. */
+export class GroupWork {
+  private controller: AbortController | undefined = undefined;
+
+  constructor(
+    private readonly group: TransactionRecord,
+    private readonly parts: WorkParts,
+  ) {}
+
+  /**
+   * Runs the work of the members at all participants at once.
+   *
+   * @param run the number of the run, from 1.
+   * @returns the votes of each member, in the order of its own branches; a text if a participant has failed as a whole.
+   */
+  async run(members: readonly Member[], run: number): Promise<readonly (readonly ReadVote[])[] | string> {
+    const { branches } = this.group;
+    const answers = await Promise.all(branches.map((branch) => this.workAt(branch, members, run)));
+    const byParticipant = new Map<RegisteredParticipant, readonly ReadVote[]>();
+    for (const [index, answer] of answers.entries()) {
+      if (typeof answer === 'string') return answer;
+      byParticipant.set(branches[index]!.participant, answer);
+    }
+    return members.map(({ transaction }, index) =>
+      transaction.branches.map(({ participant }) => byParticipant.get(participant)![index]!),
+    );
+  }
+
+  /** Undoes the latest run everywhere. @returns a text if it is not known that it is undone. */
+  async discard(run: number): Promise<string | undefined> {
+    const problems = await Promise.all(this.group.branches.map((branch) => this.discardAt(branch, run)));
+    return problems.find((problem) => problem !== undefined);
+  }
+
+  /** The group is aborted: no participant need work for it any more. */
+  stop(): void {
+    this.controller?.abort(new TransactionAbortedError(this.group.id));
+  }
+
+  private async workAt(
+    branch: BranchRecord,
+    members: readonly Member[],
+    run: number,
+  ): Promise<readonly ReadVote[] | string> {
+    const { participant } = branch;
+    const limitMs = this.limitOf(participant.options.prepareTimeoutMs);
+    const given = this.given(branch, run, limitMs);
+    const works = members.map((member) => branchAt(member, participant));
+    const answer = await this.within(participant, limitMs, () =>
+      (participant.instance as GroupingParticipant).runGroup(given, works),
+    );
+    if (typeof answer === 'string') return `${participant.name} ${answer}`;
+    const votes = votesIn(answer.value, works.length);
+    return typeof votes === 'string' ? `${participant.name} ${votes}` : votes;
+  }
+
+  private async discardAt(branch: BranchRecord, run: number): Promise<string | undefined> {
+    const { participant } = branch;
+    const limitMs = this.limitOf(participant.options.completionTimeoutMs);
+    const given = this.given(branch, run, limitMs);
+    const answer = await this.within(participant, limitMs, () =>
+      (participant.instance as GroupingParticipant).discardGroup(given),
+    );
+    return typeof answer === 'string' ? `${participant.name} ${answer}` : undefined;
+  }
+
+  /** @returns the answer of a call; a text if it has failed or takes too long. */
+  private async within(
+    participant: RegisteredParticipant,
+    limitMs: number,
+    call: () => unknown,
+  ): Promise<{ readonly value: unknown } | string> {
+    const answer = await this.parts.timeLimits.within(settled(call), limitMs);
+    if (answer === LATE) {
+      this.parts.late(participant);
+      return `has not done the work of the group within ${Math.round(limitMs)} ms`;
+    }
+    return 'error' in answer ? messageOf(answer.error) : answer;
+  }
+
+  private limitOf(ms: number): number {
+    return Math.max(0, Math.min(ms, this.group.deadlineAt - this.parts.clock.now()));
+  }
+
+  private given({ branchId }: BranchRecord, run: number, limitMs: number): GroupBranch {
+    const { group, parts } = this;
+    this.controller ??= guardedController((error) =>
+      group.executor.listenerFailed(`the group ${group.id}`, error),
+    );
+    return {
+      transactionId: group.id,
+      branchId,
+      deadline: epochMsOf(parts.clock, parts.clock.now() + limitMs),
+      signal: this.controller.signal,
+      attempt: run,
+      run: group.executor.run,
+    };
+  }
+}
+
+/** @returns the part of a member at a participant: it has one there. */
+function branchAt({ transaction }: Member, participant: RegisteredParticipant): GroupMember {
+  const { id: transactionId, branches } = transaction;
+  const { branchId, payload } = branches.find((branch) => branch.participant === participant)!;
+  return { transactionId, branchId, payload };
+}
