@@ -44,6 +44,7 @@ const RUNGS: readonly Rung[] = [
       'test/properties/model.spec',
       'test/properties/races',
       'test/properties/scheduling',
+      'test/properties/group',
     ],
     environment: { PROPERTY_RUNS: '10000' },
   },

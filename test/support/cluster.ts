@@ -7,6 +7,7 @@ import {
   type Vote,
   originOf,
 } from '../../src/coordinator/index.js';
+import type { GroupBranch, GroupingParticipant } from '../../src/coordinator/participant/group.js';
 import type { Clock } from '../../src/coordinator/execution/clock.js';
 import type { FormatRange, SharedDecisionLog } from '../../src/coordinator/log/shared-log.js';
 import {
@@ -169,6 +170,7 @@ export class Member {
 
   /** A participant as this member reaches it. */
   private link(target: ScriptedParticipant): TransactionParticipant {
+    const grouping = target as Partial<GroupingParticipant>;
     const call = async <T>(method: () => T | PromiseLike<T>): Promise<T> => {
       await this.gate();
       if (this.cluster.outOfReach.has(target)) throw new Error('out of reach');
@@ -192,8 +194,19 @@ export class Member {
           await this.cluster.listsHeldUntil;
           return list;
         }),
-      endSessionsOf: ({ epoch }) => call(() => void this.cluster.sessionsEnded.push(epoch)),
+      endSessionsOf: (run) =>
+        call(() => {
+          this.cluster.sessionsEnded.push(run.epoch);
+          return grouping.endSessionsOf?.(run);
+        }),
       preparesDurably: true,
+      ...(grouping.grouped === true && {
+        grouped: true,
+        mayJoinGroup: (payload: unknown) => grouping.mayJoinGroup?.(payload) !== false,
+        runGroup: (...args: Parameters<GroupingParticipant['runGroup']>) =>
+          call(() => grouping.runGroup!(...args)),
+        discardGroup: (group: GroupBranch) => call(() => grouping.discardGroup!(group)),
+      }),
       ...(target.commitOnePhase !== undefined && {
         commitOnePhase: (branch: Branch) =>
           call((): Promise<OnePhaseAnswer> => target.commitOnePhase!(branch)),
