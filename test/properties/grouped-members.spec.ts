@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Stock, type Step } from '../../src/coordinator/groups/stock.fixture.js';
-import type { Outcome } from '../../src/coordinator/index.js';
+import { type Outcome, branch } from '../../src/coordinator/index.js';
 import { settled } from '../../src/coordinator/testing/index.js';
 import { Cluster, LEASE_MS, type Member } from '../support/cluster.js';
 import { PROPERTY_RUNS } from '../support/property-runs.js';
@@ -12,7 +12,8 @@ const RUNS = Math.ceil(PROPERTY_RUNS / 80);
 /** What happens to the members of the coordinator, in this order. */
 type Event =
   | { readonly kind: 'run'; readonly member: number; readonly count: number }
-  | { readonly kind: 'pause' | 'resume'; readonly member: number }
+  | { readonly kind: 'pause'; readonly member: number }
+  | { readonly kind: 'resume'; readonly member: number }
   | { readonly kind: 'lose'; readonly member: number; readonly fault: 'lost' | 'unanswered' | 'late' }
   | { readonly kind: 'wait'; readonly ms: number };
 
@@ -106,7 +107,7 @@ class Story {
     if (!one.isRunning) return;
     // Every third one takes, and there is not enough for all of them.
     const payload = { take: { tea: ++this.taken % 3 === 0 ? 2 : -1 } };
-    const branches = Object.keys(this.stocks).map((participant) => ({ participant, payload }));
+    const branches = Object.keys(this.stocks).map((name) => branch(name, payload));
     one.coordinator.transactions.run({ branches }).then(
       (outcome) => this.told.push(outcome),
       () => {},

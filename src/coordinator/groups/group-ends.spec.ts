@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { branch } from '../participant/branch-request.js';
 import { HeuristicError } from '../participant/participant.js';
 import type { Outcome } from '../outcome.js';
 import type { TestCoordinatorOptions } from '../testing/index.js';
@@ -138,7 +139,7 @@ describe('a group that is prepared', () => {
     const { coordinator } = new Shop({ one, two, three });
     const run = (...names: string[]) =>
       coordinator.transactions.run({
-        branches: names.map((participant) => ({ participant, payload: MORE_TEA })),
+        branches: names.map((name) => branch(name, MORE_TEA)),
       });
     two.before = ({ step }) => (step === 'commit' ? new Promise(() => {}) : undefined);
     void run('one', 'two');

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { branch } from '../participant/branch-request.js';
 import { Cluster } from '../../../test/support/cluster.js';
 import { settled } from '../testing/index.js';
 import { OpenLog, Shop, turns } from './shop.fixture.js';
@@ -86,7 +87,7 @@ describe('a group of one of several members of a coordinator', () => {
     const [a, b] = await cluster.startSteady(2);
     const run = () =>
       a!.coordinator.transactions.run({
-        branches: Object.keys(stocks).map((participant) => ({ participant, payload: MORE_TEA })),
+        branches: Object.keys(stocks).map((name) => branch(name, MORE_TEA)),
       });
     const gate = Promise.withResolvers<void>();
     stocks.one.before = ({ step }) => (step === 'prepare' ? gate.promise : undefined);
@@ -95,7 +96,7 @@ describe('a group of one of several members of a coordinator', () => {
     const key = { key: 'order-1', fingerprint: 'tea' };
     const keyed = a!.coordinator.transactions.run({
       ...key,
-      branches: Object.keys(stocks).map((participant) => ({ participant, payload: MORE_TEA })),
+      branches: Object.keys(stocks).map((name) => branch(name, MORE_TEA)),
     });
     const others = [run(), run()];
     for (let turn = 0; turn < 10; turn++) await settled();
@@ -112,7 +113,7 @@ describe('a group of one of several members of a coordinator', () => {
     }
     const again = await b!.coordinator.transactions.run({
       ...key,
-      branches: [{ participant: 'one', payload: MORE_TEA }],
+      branches: [branch('one', MORE_TEA)],
     });
     expect(again).toMatchObject({
       status: 'committed',

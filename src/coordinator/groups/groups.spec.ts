@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { branch } from '../participant/branch-request.js';
 import type { TestCoordinatorOptions } from '../testing/index.js';
 import { Shop, turns } from './shop.fixture.js';
 import { Stock, type StockCall } from './stock.fixture.js';
@@ -66,7 +67,7 @@ describe('transactions at participants that take part in groups', () => {
 
   it('run outside groups with a payload that may not join, or in turn, or with two branches at one participant', async () => {
     const { shop, one, transactions } = shopOf();
-    const twiceAtOne = { branches: [MORE_TEA, MORE_TEA].map((payload) => ({ participant: 'one', payload })) };
+    const twiceAtOne = { branches: [MORE_TEA, MORE_TEA].map((payload) => branch('one', payload)) };
     const blocked = shop.behind(() => [
       shop.run({ take: {}, outside: true }),
       shop.run({ take: {} }, { prepareInTurn: true }),
@@ -102,7 +103,7 @@ describe('transactions at participants that take part in groups', () => {
     const { coordinator } = new Shop({ one, two, three });
     const run = (...names: string[]) =>
       coordinator.transactions.run({
-        branches: names.map((participant) => ({ participant, payload: MORE_TEA })),
+        branches: names.map((name) => branch(name, MORE_TEA)),
       });
     const gate = Promise.withResolvers<void>();
     at(one, 'commit', 1, () => gate.promise);

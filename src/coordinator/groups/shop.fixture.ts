@@ -7,6 +7,7 @@ import {
   settled,
 } from '../testing/index.js';
 import type { TransactionRequest } from '../transaction-request.js';
+import { branch } from '../participant/branch-request.js';
 import { LOG_ID } from '../../../test/support/identity.js';
 import { Stock, type Take } from './stock.fixture.js';
 
@@ -82,10 +83,7 @@ export class Shop {
   run(take: Take | Readonly<Record<string, Take>>, rest: Partial<TransactionRequest> = {}): Promise<Outcome> {
     const payloadOf = (name: string): Take =>
       (take as Readonly<Record<string, Take>>)[name] ?? (isByStock(take, this.stocks) ? {} : take);
-    const branches = Object.keys(this.stocks).map((name) => ({
-      participant: name,
-      payload: payloadOf(name),
-    }));
+    const branches = Object.keys(this.stocks).map((name) => branch(name, payloadOf(name)));
     return this.coordinator.transactions.run({ branches, ...rest });
   }
 
