@@ -219,8 +219,9 @@ export class GroupRun {
   answered(): void {
     const { group } = this;
     if (group.state !== ABORTED || group.open !== NO_BRANCHES) return;
-    if (group.branches.some(({ call, index }) => call === CALL_PREPARE && includes(group.awaiting, index)))
-      return;
+    const isAsked = ({ call, index }: BranchRecord): boolean =>
+      call === CALL_PREPARE && includes(group.awaiting, index);
+    if (group.branches.some(isAsked)) return;
     this.endMembers();
   }
 

@@ -6,6 +6,8 @@ export function describeEvent({ event, attempt, detail }: TimelineEntry): string
   switch (event) {
     case 'begun':
       return 'began';
+    case 'grouped':
+      return 'prepared with others';
     case 'preparing':
       return 'asked all branches to prepare';
     case 'voted':
