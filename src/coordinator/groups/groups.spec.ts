@@ -98,6 +98,19 @@ describe('transactions at participants that take part in groups', () => {
     expect(none.one.count('work')).toBe(0);
   });
 
+  it('wait as long as a participant works for another group, whatever sweeps there are', async () => {
+    const { shop, one, clock } = shopOf();
+    const gate = Promise.withResolvers<void>();
+    at(one, 'prepare', 1, () => gate.promise);
+    const first = shop.run(MORE_TEA);
+    await turns();
+    const others = [shop.run(MORE_TEA), shop.run(MORE_TEA)];
+    await clock.advance(200);
+    expect(one.count('work')).toBe(0);
+    gate.resolve();
+    expect(statusesOf(await Promise.all([first, ...others]))).toEqual(Array(3).fill('committed'));
+  });
+
   it('wait only for their own participants, and none waits without end', async () => {
     const [one, two, three] = [new Stock(), new Stock(), new Stock()];
     const { coordinator } = new Shop({ one, two, three });
@@ -170,14 +183,15 @@ describe('the members of a group', () => {
 
   it('wait for one more group when refused behind another, and then run on their own', async () => {
     const { shop, one } = shopOf();
-    const outcomes = await shop.behind(() => [1, 2, 3].map(() => shop.run(TEA)));
-    expect(statusesOf(outcomes)).toEqual(['aborted', 'aborted', 'aborted']);
-    const [first, second, third] = outcomes.map(({ transactionId }) => transactionId);
+    const outcomes = await shop.behind(() => [1, 2, 3, 4].map(() => shop.run(TEA)));
+    expect(statusesOf(outcomes)).toEqual(Array(4).fill('aborted'));
+    const [first, second, ...others] = outcomes.map(({ transactionId }) => transactionId);
     expect(one.works).toEqual([
-      [first, second, third],
-      [second, third],
+      [first, second, ...others],
+      [second, ...others],
     ]);
-    expect(one.calls.filter(({ step }) => step === 'prepare').map(({ id }) => id)).toContain(third);
+    const prepared = one.calls.filter(({ step }) => step === 'prepare').map(({ id }) => id);
+    expect(prepared).toEqual(expect.arrayContaining(others));
   });
 
   it('run on their own where their work cannot be part of a group', async () => {
@@ -205,6 +219,16 @@ describe('the members of a group', () => {
     expect(statusesOf(outcomes)).toEqual(['committed', 'aborted']);
     expect(one.contents).toMatchObject({ tea: 1 });
     expect([one.isIdle, two.isIdle]).toEqual([true, true]);
+  });
+
+  it('are not prepared as a group when the work of one was left out and none was refused', async () => {
+    const { shop, one, transactions } = shopOf();
+    one.runGroup = async () => ['not-run', 'commit'];
+    const outcomes = await shop.behind(() => [shop.run(MORE_TEA), shop.run(MORE_TEA)]);
+    expect(statusesOf(outcomes)).toEqual(['committed', 'committed']);
+    const group = transactions.list().find(({ name }) => name === 'group')!;
+    expect(group).toMatchObject({ state: 'ABORTED', cause: 'rolled-back' });
+    expect(one.calls.some(({ step, id }) => step === 'prepare' && id === group.transactionId)).toBe(false);
   });
 
   it('run on their own when the work of the group was not discarded for certain', async () => {
