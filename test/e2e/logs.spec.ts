@@ -52,7 +52,7 @@ describe('The log', () => {
     }
   });
 
-  it('warns of refusals and retries, with participant and attempt', () => {
+  it('warns of an attempt that failed, with participant and attempt', () => {
     const warnings = log.lines.filter(({ level }) => level === 40);
 
     expect(warnings).toContainEqual(
@@ -62,12 +62,15 @@ describe('The log', () => {
         msg: expect.stringContaining('commit failed'),
       }),
     );
-    expect(warnings).toContainEqual(
-      expect.objectContaining({ participant: 'inventory', code: 'OUT_OF_STOCK' }),
-    );
-    expect(warnings).toContainEqual(
-      expect.objectContaining({ participant: 'payment', code: 'INSUFFICIENT_FUNDS' }),
-    );
+  });
+
+  it('names in the line of the end who has refused and why, and has no other line of it', () => {
+    const refusals = log.lines.filter(({ code }) => code === 'OUT_OF_STOCK' || code === 'INSUFFICIENT_FUNDS');
+
+    expect(refusals).toMatchObject([
+      { outcome: 'aborted', participant: 'payment', code: 'INSUFFICIENT_FUNDS' },
+      { outcome: 'aborted', participant: 'inventory', code: 'OUT_OF_STOCK' },
+    ]);
   });
 
   it('names each participant at the start', () => {
