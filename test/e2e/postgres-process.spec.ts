@@ -498,20 +498,6 @@ async function listeningAt({ child }: Run): Promise<string> {
   throw new Error('The application ended before it listened.');
 }
 
-it('The crash that anyone can watch ends with every order whole', async () => {
-  const { child, ended } = run('scripts/crash-demo/run.js', BUILD);
-  let shown = '';
-  child.stdout!.setEncoding('utf8').on('data', (text: string) => (shown += text));
-
-  const { code, stderr } = await ended;
-
-  expect(stderr).toBe('');
-  // All three are under way at once, so that another may be decided as well by then.
-  expect(shown).toMatch(/Delivering the decisions of earlier runs: [123]$/m);
-  expect(shown).toContain('Every order is whole, and paid once.');
-  expect(code).toBe(0);
-});
-
 /** The application and its databases, from outside. */
 class Shop {
   constructor(
