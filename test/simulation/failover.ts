@@ -23,7 +23,7 @@ export class Failover {
   private readonly isPlanned: boolean;
   /** Whether the operator has declared that only synchronous standbys take over. */
   readonly isSynchronous: boolean;
-  private hasHappened = false;
+  hasHappened = false;
 
   constructor(private readonly world: MembersWorld) {
     this.random = new Random(world.seed, STREAM);

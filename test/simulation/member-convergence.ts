@@ -26,8 +26,9 @@ export function leftoversOfMembers(world: MembersWorld): string | undefined {
   for (const [id, { endedAt }] of tables.decisions)
     if (endedAt === null) return `the record of ${id} is still in the log`;
   for (const [key, { transactionId }] of tables.keys) {
+    if (tables.decisions.has(transactionId) || world.isKeyFree(transactionId)) continue;
     // A person has decided on it: the log does not know how.
-    if (!tables.decisions.has(transactionId) && !world.isUndecidable(transactionId))
+    if (!world.isUndecidable(transactionId))
       return `${transactionId} has not committed, and has the key ${key}`;
   }
   return forgetReports(world);

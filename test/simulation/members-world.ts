@@ -77,6 +77,14 @@ export class MembersWorld extends World<MemberProcess> {
     return row !== undefined && !this.tables.isPresumable(row);
   }
 
+  /**
+   * Whether the next request with the key of a transaction takes that key. An epoch that could not be presumed when it was
+   * adopted after a failover can be once its owner has looked at its mark: no adoption frees its keys.
+   */
+  isKeyFree(transactionId: string): boolean {
+    return this.failover.hasHappened && this.tables.outcomeOf(transactionId).outcome === 'aborted';
+  }
+
   /** The server of the log starts again, as the same one or as another. */
   serverRestarts(): void {
     this.restartedAt = this.queue.now;
@@ -108,7 +116,10 @@ export class MembersWorld extends World<MemberProcess> {
     const steadyMs = this.queue.now - row.renewedAt + KNOWN_WITHIN_LEASES * leaseMs;
     this.witnesses.count('member fenced while it lives');
     // A clock that was set while a renewal was under way makes an adopter believe that it has waited.
+    // One that has ended its own run, as after a failover, renews nothing until it has a new epoch.
+    const isAtWork = owner.runtime?.log.isLost === false;
     if (
+      isAtWork &&
       owner.hasBeenSteadyFor(steadyMs) &&
       adopter.hasBeenSteadyFor(0) &&
       !this.faults.has('clock jumps forward')
