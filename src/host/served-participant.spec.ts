@@ -43,3 +43,36 @@ describe('A participant that guards itself, at a host', () => {
     expect(calls).toBe(1);
   });
 });
+
+describe('A participant that the host guards', () => {
+  it('gets no late call of a transaction that is over, and no refusal is made of what may have committed', async () => {
+    let calls = 0;
+    const work = (): 'commit' => {
+      calls++;
+      return 'commit';
+    };
+    const instance: TransactionParticipant = {
+      prepare: work,
+      commitOnePhase: work,
+      commit() {},
+      rollback() {},
+    };
+    const store = new MemoryReplicaGuardStore();
+    const served = serve('stock', instance, store, 'repeat');
+    expect(await served.commitOnePhase(branchOf(1))).toBe('commit');
+    const done = calls;
+    await store.raise(LOG_ID, [{ epoch: 1, sequence: 7 }]);
+    await store.purge();
+    await store.purge();
+    expect(await served.prepare(branchOf(1))).toMatchObject({ code: 'TRANSACTION_OVER' });
+    expect(await served.commitOnePhase(branchOf(1))).toMatchObject({ code: 'TRANSACTION_OVER' });
+    await expect(served.commitOnePhase(branchOf(2))).rejects.toMatchObject({ code: 'DTC_TRANSACTION_OVER' });
+    // Its whole epoch is over, and with it the token of its run.
+    await store.raise(LOG_ID, [{ epoch: 0, sequence: 1 }]);
+    await store.purge();
+    await store.purge();
+    const other = serve('stock', instance, store, 'repeat');
+    await expect(other.commitOnePhase(branchOf(2))).rejects.toMatchObject({ code: 'DTC_GUARD_RUN_CONFLICT' });
+    expect(calls).toBe(done);
+  });
+});

@@ -8,7 +8,7 @@ import {
   type Vote,
   refuse,
 } from '../coordinator/participant/participant.js';
-import { ReplicaGuard, type ReplicaGuardStore } from '../coordinator/guard/index.js';
+import { ReplicaGuard, type ReplicaGuardStore, TransactionOverError } from '../coordinator/guard/index.js';
 import { MAX_LISTED, keyOfListed } from '../remote/wire/index.js';
 
 /** One participant of this host, safe for messages that are lost, repeated, late and overtaken. */
@@ -87,18 +87,6 @@ class Guarded implements ServedParticipant {
 
   list(_run: CoordinatorRun | undefined, after: string | undefined): Promise<readonly PreparedBranch[]> {
     return this.store.listOpen(this.name, after, MAX_LISTED + 1);
-  }
-}
-
-/** A message of a transaction came that is over: it was late, and no coordinator waits for its answer. */
-class TransactionOverError extends Error {
-  readonly code = 'DTC_TRANSACTION_OVER';
-
-  constructor({ transactionId, branchId }: Branch) {
-    super(
-      `The transaction ${transactionId} is over, so nothing was done for the branch ${branchId}. It may have committed: its coordinator ` +
-        'knows the outcome.',
-    );
   }
 }
 

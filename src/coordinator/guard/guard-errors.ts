@@ -1,4 +1,4 @@
-import type { CoordinatorRun } from '../participant/participant.js';
+import type { Branch, CoordinatorRun } from '../participant/participant.js';
 
 /**
  * Thrown when a prepare is repeated and the first call has no known result.
@@ -76,5 +76,22 @@ export class TryAgainError extends Error {
   constructor(key: string, why: string) {
     super(`The branch ${key} is left alone for now, because ${why}: try again.`);
     this.name = 'TryAgainError';
+  }
+}
+
+/**
+ * Thrown when a call of a transaction comes that is over: it was late. Nothing was done, and nothing is known of the branch.
+ *
+ * @publicApi
+ */
+export class TransactionOverError extends Error {
+  readonly code = 'DTC_TRANSACTION_OVER';
+
+  constructor({ transactionId, branchId }: Pick<Branch, 'transactionId' | 'branchId'>) {
+    super(
+      `The transaction ${transactionId} is over, so nothing was done for the branch ${branchId}. It may have committed: its coordinator ` +
+        'knows the outcome.',
+    );
+    this.name = 'TransactionOverError';
   }
 }

@@ -6,6 +6,7 @@ export {
   GuardConflictError,
   GuardRunError,
   GuardStoreError,
+  TransactionOverError,
   TryAgainError,
 } from './guard-errors.js';
 export type { OnePhaseSteps, ParticipantGuardOptions } from './guard-options.js';

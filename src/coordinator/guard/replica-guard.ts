@@ -12,7 +12,7 @@ import {
   refuse,
 } from '../participant/participant.js';
 import { answerInstead, repeatedAnswer, reportAgainstCommit, reportAgainstRollback } from './answers.js';
-import { GuardRunError, TryAgainError } from './guard-errors.js';
+import { GuardRunError, TransactionOverError, TryAgainError } from './guard-errors.js';
 import type { Awaitable } from './awaitable.js';
 import type { OnePhaseSteps } from './guard-options.js';
 import { type GuardRecord, isOver } from './guard-store.js';
@@ -86,7 +86,13 @@ export class ReplicaGuard {
     const key = branchKey(branch);
     return this.turns.once(`prepare ${key}`, async () => {
       const conflict = this.isAdmitted(branch) ? undefined : await this.refusalOfRun(branch);
-      return conflict ?? this.prepareOnce(key, branch, work, undo);
+      if (conflict !== undefined) return conflict;
+      try {
+        return await this.prepareOnce(key, branch, work, undo);
+      } catch (error) {
+        if (error instanceof TransactionOverError) return refusalOf(error);
+        throw error;
+      }
     });
   }
 
@@ -105,11 +111,18 @@ export class ReplicaGuard {
   commitOnePhase(branch: Branch, { prepare, commit, rollback }: OnePhaseSteps): Promise<OnePhaseAnswer> {
     const key = branchKey(branch);
     return this.turns.once(`one-phase ${key}`, async () => {
+      // An earlier attempt may have committed, and its record may be dropped: then nothing is known, and nothing is refused.
+      const isRepeat = branch.attempt > 1;
+      if (isRepeat) await this.admit(branch);
       const conflict = this.isAdmitted(branch) ? undefined : await this.refusalOfRun(branch);
       if (conflict !== undefined) return conflict as AbortVote;
       const ended = await endOf(() => this.prepareOnce(key, branch, prepare, rollback));
       if ('error' in ended) {
         if (ended.error instanceof TryAgainError) throw ended.error;
+        if (ended.error instanceof TransactionOverError) {
+          if (isRepeat) throw ended.error;
+          return refusalOf(ended.error);
+        }
         return this.refuseAlone(key, branch, rollback, messageOf(ended.error));
       }
       const vote = voteIn(ended.value);
@@ -176,8 +189,7 @@ export class ReplicaGuard {
     const place = this.placeOf(branch);
     const begun = await this.store.insert(place, { state: 'preparing', by: this.by }, holdMs(branch), true);
     if (!begun.isWritten) {
-      if (begun.stored === undefined)
-        return refuse('TRANSACTION_OVER', 'the transaction of this branch is over');
+      if (begun.stored === undefined) throw new TransactionOverError(branch);
       const { record, isHeld } = begun.stored;
       if (isHeld && record.state === 'preparing') throw new TryAgainError(key, 'another process prepares it');
       return repeatedAnswer(key, record, false);
@@ -358,4 +370,9 @@ function isAtWork(record: GuardRecord): boolean {
 /** How long the coordinator waits for the call, in milliseconds. */
 function holdMs({ deadline }: Branch): number {
   return Math.max(1, deadline - Date.now());
+}
+
+/** Nothing was done before, so that this is the answer to a first call. */
+function refusalOf({ message }: TransactionOverError): AbortVote {
+  return refuse('TRANSACTION_OVER', message);
 }
