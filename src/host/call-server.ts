@@ -1,6 +1,6 @@
 import { failureOf } from '../coordinator/gate/failure.js';
 import { describeAnswer } from '../coordinator/gate/texts.js';
-import { type ReplicaGuardStore, voteIn } from '../coordinator/guard/index.js';
+import { GuardRunError, type ReplicaGuardStore, voteIn } from '../coordinator/guard/index.js';
 import type { CoordinatorRun } from '../coordinator/participant/participant.js';
 import {
   type BranchCall,
@@ -206,7 +206,15 @@ export class CallServer {
     }
   }
 
-  private async forget({ logId }: CoordinatorRun, { marks }: ForgetCall): Promise<CallAnswer> {
+  /** @throws GuardRunError for a run that no participant here would serve; RangeError for marks that are not its own to give. */
+  private async forget(run: CoordinatorRun, { marks }: ForgetCall): Promise<CallAnswer> {
+    const { logId, epoch: own, token } = run;
+    for (const { epoch, sequence } of marks) {
+      if (epoch === own || (epoch === 0 && sequence < own)) continue;
+      throw new RangeError(`the mark ${sequence} of epoch ${epoch} is not one of a run with epoch ${own}`);
+    }
+    // The run of a copied log knows nothing of the transactions of the original.
+    if ((await this.parts.store.admitRun(run)) !== token) throw new GuardRunError(run);
     // A replica may forget only what every replica refuses.
     await this.parts.store.raise(logId, marks);
     this.parts.runs.raise(logId, marks);

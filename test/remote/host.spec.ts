@@ -38,8 +38,13 @@ async function coordinator(...given: Parameters<typeof startCoordinator>): Promi
   return started;
 }
 
-const post = (address: string, calls: object[], token = TOKEN, participant = 'stock'): Promise<Response> => {
-  const { name, logId, epoch, token: run } = runOf();
+const post = (
+  address: string,
+  calls: object[],
+  token = TOKEN,
+  participant = 'stock',
+  { name, logId, epoch, token: run } = runOf(),
+): Promise<Response> => {
   return fetch(`${address}/calls`, {
     method: 'POST',
     headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
@@ -220,6 +225,30 @@ describe('A participant host', () => {
       isWritten: false,
       stored: undefined,
     });
+  });
+
+  it('takes low-water marks only of a run that it serves, and only those that are its own', async () => {
+    const { address } = await host(new Books());
+    const forget = (epoch: number, sequence: number) => ({
+      method: 'forgetBelow',
+      timeLeftMs: 2_000,
+      marks: [{ epoch, sequence }],
+    });
+    const answerTo = async (call: object, run = runOf()): Promise<unknown> =>
+      JSON.parse(await (await post(address, [call], TOKEN, 'stock', run)).text());
+
+    expect(await answerTo(prepareOf(5))).toMatchObject({ kind: 'vote', vote: 'commit' });
+    const copy = { ...runOf(), token: 'the-token-of-a-copy' };
+    expect(await answerTo(forget(1, 9), copy)).toMatchObject({
+      kind: 'error',
+      code: 'DTC_GUARD_RUN_CONFLICT',
+    });
+    expect(await answerTo(forget(2, 9))).toMatchObject({ kind: 'error' });
+    expect(await answerTo(forget(0, 1))).toMatchObject({ kind: 'error' });
+    expect(await answerTo(prepareOf(6))).toMatchObject({ kind: 'vote', vote: 'commit' });
+
+    expect(await answerTo(forget(1, 7))).toMatchObject({ kind: 'done' });
+    expect(await answerTo(prepareOf(7))).toMatchObject({ kind: 'vote', vote: { code: 'TRANSACTION_OVER' } });
   });
 
   it('takes several tokens, and new ones from their file', async () => {
