@@ -93,12 +93,15 @@ export class RestAtParticipant implements TransactionParticipant<Enlistment> {
   }
 
   /** Asks once, and once more if the participant has moved. An answer of its former address does not count then. */
-  protected async ask(branch: Branch<Enlistment>, order: Order): Promise<ParticipantAnswer> {
+  protected async ask(
+    branch: Branch<Enlistment>,
+    order: Order,
+  ): Promise<ParticipantAnswer & { readonly isSecond?: true }> {
     const { links } = this.latest(branch);
     const [asked] = await Promise.allSettled([this.send(branch, order, links)]);
     const isAbsent = asked.status === 'fulfilled' && asked.value.code === 404;
     const moved = await this.movedFrom(branch, order, links, isAbsent);
-    if (moved !== undefined) return this.send(branch, order, moved);
+    if (moved !== undefined) return { ...(await this.send(branch, order, moved)), isSecond: true };
     if (asked.status === 'rejected') throw asked.reason;
     return asked.value;
   }
@@ -170,8 +173,8 @@ export class OnePhaseRestAtParticipant extends RestAtParticipant {
     if (branch.payload.hasLeft) return 'commit';
     const answer = await this.ask(branch, ONE_PHASE);
     const status = statusIn(answer.text);
-    if (answer.code === 410 && branch.attempt <= 1) {
-      // It was never asked before, so it has ended before it could commit.
+    if (answer.code === 410 && branch.attempt <= 1 && answer.isSecond === undefined) {
+      // It was never asked before, also not at a former address, so it has ended before it could commit.
       return refuse('GONE', 'the participant has answered the first commit in one phase with 410');
     }
     if (isDone(answer, ONE_PHASE) || (answer.code === 200 && status === 'TransactionCommitted'))

@@ -733,6 +733,22 @@ const PARTICIPANT_SIDE: readonly Row[] = [
     },
   ]),
   [
+    'fault 44: PUT TransactionCommittedOnePhase, answer 410 of the new address of a participant that has moved meanwhile: it has committed',
+    async ({ client, participants }) => {
+      const begun = await client.begin();
+      const [leaving, moved] = [participants.add(), participants.add()];
+      const recovery = await client.enlist(begun, leaving);
+      const move = async (): Promise<'cut'> => {
+        await client.send('PUT', recovery, { link: moved.link });
+        return 'cut';
+      };
+      leaving.script = { 'one-phase': [move] };
+      moved.script = { 'one-phase': [410] };
+      expect(told(await client.commit(begun))).toBe('200 txstatus=TransactionCommitted');
+      expect([leaving.orders(), moved.orders()]).toEqual([['one-phase'], ['one-phase']]);
+    },
+  ],
+  [
     'links of a participant that has moved to an address that is not allowed are not followed',
     async (bench) => {
       const strange = '<http://192.0.2.1/p>; rel="participant", <http://192.0.2.1/t>; rel="terminator"';
