@@ -131,14 +131,15 @@ export class CallLane {
     for (const { waiting } of calls) last = Math.max(last, waiting.deadline);
     const timeLeftMs = Math.ceil(last - now);
     const receive = (value: unknown): void => this.receive(open, value);
-    let transport: ParticipantTransport;
+    let sent: Promise<void>;
     try {
-      transport = this.transport();
+      // A transport of the user may throw as well.
+      sent = this.transport().send(message, receive, timeLeftMs, this.kind);
     } catch (error) {
       this.end(open, error);
       return;
     }
-    transport.send(message, receive, timeLeftMs, this.kind).then(
+    sent.then(
       () => this.end(open, undefined),
       (error: unknown) => this.end(open, error),
     );
