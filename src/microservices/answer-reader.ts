@@ -1,15 +1,18 @@
 import { oneLine } from '../coordinator/gate/texts.js';
-import { MAX_ANSWER_BYTES } from '../remote/wire/index.js';
+import { MAX_ANSWER_BYTES, MAX_CALLS } from '../remote/wire/index.js';
 import { readResponse } from './frames.js';
 
 /** The most bytes in the answers to one message. */
 const MAX_RESPONSE_BYTES = 64 * MAX_ANSWER_BYTES;
+/** The most answers to one message, and the most parts in which they come. */
+const MAX_ANSWERS = 2 * MAX_CALLS;
 /** So much of a refusal is shown. */
 const MAX_SHOWN = 300;
 
 /** Reads the answers to one message. It passes on only what has the documented form and size. */
 export class AnswerReader {
   private bytes = 0;
+  private count = 0;
 
   /** @param receive takes each answer, read from JSON; undefined for one that is no JSON. */
   constructor(private readonly receive: (answer: unknown) => void) {}
@@ -22,6 +25,9 @@ export class AnswerReader {
     if (refusal !== undefined) {
       throw new Error(oneLine(`${refusal.code}: ${refusal.detail}`).slice(0, MAX_SHOWN));
     }
+    // A part without an answer counts as one.
+    this.count += Math.max(1, answers.length);
+    if (this.count > MAX_ANSWERS) throw new Error(`there are more than ${MAX_ANSWERS} answers`);
     for (const answer of answers) {
       const bytes = Buffer.byteLength(answer);
       this.bytes += bytes;
