@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it } from 'vitest';
 import { branch } from '../participant/branch-request.js';
 import { HeuristicError } from '../participant/participant.js';
@@ -132,6 +133,43 @@ describe('a group that is prepared', () => {
       { blocker: 1, tea: 2 },
     ]);
     expect([one.isIdle, two.isIdle, runtime.registry.unsettled.size]).toEqual([true, true, 0]);
+  });
+
+  it('lets no caller wait for its completion longer than for that of any other transaction', async () => {
+    const { shop, two, clock } = shopOf({ completionWaitMs: 300 });
+    ofGroup(two, 'commit', () => new Promise(() => {}));
+    const blocked = shop.behind(() => [shop.run(MORE_TEA), shop.run(MORE_TEA)]);
+    let heard: readonly Outcome[] | undefined;
+    void blocked.then((outcomes) => (heard = outcomes));
+    await turns();
+    await clock.advance(250);
+    await turns();
+    expect(heard).toBeUndefined();
+    await clock.advance(100);
+    await turns();
+    expect(heard).toMatchObject([
+      { status: 'pending', decision: 'commit' },
+      { status: 'pending', decision: 'commit' },
+    ]);
+  });
+
+  it('has its members run again in the context of their callers', async () => {
+    const { shop, one, two } = shopOf();
+    const caller = new AsyncLocalStorage<string>();
+    const seen: (string | undefined)[] = [];
+    ofGroup(two, 'prepare', fail);
+    const runAs = (name: string) => caller.run(name, () => shop.run(MORE_TEA));
+    const blocked = shop.behind(() => {
+      one.before = ({ step }) => void (step === 'prepare' && seen.push(caller.getStore()));
+      return [runAs('first'), runAs('second')];
+    });
+    await turns();
+    for (let step = 0; step < 20; step++) {
+      await shop.coordinator.clock.advance(200);
+      await turns(5);
+    }
+    expect((await blocked).map(({ status }) => status)).toEqual(['committed', 'committed']);
+    expect(seen.filter((name) => name !== undefined).toSorted()).toEqual(['first', 'second']);
   });
 
   it('lets others be grouped at a participant that has acknowledged while another one hangs', async () => {

@@ -1,5 +1,11 @@
 import type { BranchRecord, TransactionExecutor, TransactionRecord } from '../execution/records.js';
-import { type BranchSet, acknowledged, completionRound } from '../protocol/index.js';
+import {
+  type BranchSet,
+  TOLD_PENDING,
+  type ToldNumber,
+  acknowledged,
+  completionRound,
+} from '../protocol/index.js';
 import { ForwardingExecutor } from './forwarding-executor.js';
 
 /** What a group does for its members when something happens to it. */
@@ -13,6 +19,8 @@ export interface GroupEvents {
   ended(): void;
   /** A participant has answered. */
   answered(): void;
+  /** No caller waits any longer for what the group has yet to do. */
+  patienceEnded(): void;
 }
 
 /** Drives a group as any other transaction, and lets its members follow. */
@@ -53,6 +61,8 @@ export class GroupExecutor extends ForwardingExecutor {
     this.events.ended();
   }
 
-  /** A group has no caller. */
-  override tell(): void {}
+  /** A group has no caller of its own: its members have. */
+  override tell(_group: TransactionRecord, told: ToldNumber): void {
+    if (told === TOLD_PENDING) this.events.patienceEnded();
+  }
 }

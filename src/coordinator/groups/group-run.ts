@@ -20,6 +20,7 @@ import {
   LOG_DECIDES,
   NO_BRANCHES,
   includes,
+  patienceEnded,
   requestCommit,
   requestRollback,
 } from '../protocol/index.js';
@@ -228,7 +229,14 @@ export class GroupRun {
   /** A branch of the group waits for recovery or for an operator. */
   waits(): void {
     if (!this.isDecided && !this.isPreparing) return;
-    for (const member of this.members) member.waits();
+    // Those that have yet to run on their own are under way as before.
+    for (const member of this.members) if (!member.isActive) member.waits();
+  }
+
+  patienceEnded(): void {
+    for (const { isActive, transaction } of this.members) {
+      if (!isActive) patienceEnded(transaction, transaction.executor);
+    }
   }
 
   private endMembers(): void {

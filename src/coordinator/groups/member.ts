@@ -9,6 +9,7 @@ import type { RegisteredParticipant } from '../participant/registered-participan
 import {
   ACTIVE,
   LOG_DECIDES,
+  type ToldNumber,
   VOTE_ABORT,
   VOTE_COMMIT,
   VOTE_NONE,
@@ -156,6 +157,11 @@ export class Member extends ForwardingExecutor implements GroupPlace {
   /** A branch of the group waits for recovery or for an operator: nothing limits that time. */
   waits(): void {
     this.parts.setAside(this.transaction);
+  }
+
+  /** Its request may run again, in the context of its caller. */
+  override tell(transaction: TransactionRecord, told: ToldNumber): void {
+    this.inContext(() => super.tell(transaction, told));
   }
 
   /** It is no member any more, and runs as any other transaction does. */
