@@ -243,8 +243,10 @@ export class TransactionResources {
   /** @returns the id of the enlistment. A participant that enlists once more gets the one that it has. */
   private async enlisted(transaction: Transaction, links: ParticipantLinks): Promise<string> {
     const { addresses } = this.parts;
-    const branchId = createHash('sha256').update(links.participant).digest('base64url').slice(0, 22);
-    const before = addresses.find(transaction.id, branchId);
+    // One that has moved keeps the id that was made of its former address.
+    const known = addresses.all(transaction.id).find((one) => one.links.participant === links.participant);
+    const branchId = known?.branchId ?? idFor(links);
+    const before = known ?? addresses.find(transaction.id, branchId);
     if (before === undefined) {
       const participant = isOnePhase(links) ? ONE_PHASE_NAME : TWO_PHASE_NAME;
       return transaction.enlist(branch(participant, { links }, { branchId }));
@@ -407,4 +409,8 @@ function chosen(accept: string | undefined, types: readonly string[]): string {
   if (type === undefined)
     throw new UnsupportedMediaTypeException(`This resource has only ${types.join(' and ')}.`);
   return type;
+}
+
+function idFor({ participant }: ParticipantLinks): string {
+  return createHash('sha256').update(participant).digest('base64url').slice(0, 22);
 }

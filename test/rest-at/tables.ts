@@ -328,6 +328,18 @@ const COORDINATOR_SIDE: readonly Row[] = [
     },
   ],
   [
+    'fault 3: POST of a participant that has moved since, at its new address: 201 with the same URL, and one branch',
+    async ({ client, participants }) => {
+      const begun = await client.begin();
+      const [former, moved] = [participants.add(), participants.add()];
+      const first = await client.enlist(begun, former);
+      expect((await client.send('PUT', first, { link: moved.link })).code).toBe(200);
+      expect(await client.enlist(begun, moved)).toBe(first);
+      await client.commit(begun);
+      expect([former.orders(), moved.orders()]).toEqual([[], ['one-phase']]);
+    },
+  ],
+  [
     'POST of a participant with a volatile one beside it: both are called',
     async ({ client, participants }) => {
       const begun = await client.begin();
