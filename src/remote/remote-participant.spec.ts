@@ -57,6 +57,25 @@ describe('The list of a host', () => {
   });
 });
 
+describe('A transport that throws in place of a promise', () => {
+  it('ends only its message, and gives the places of its calls back', async () => {
+    const transport: ParticipantTransport = {
+      address: 'http://stock',
+      send: () => {
+        throw new Error('it is not open');
+      },
+      close: () => {},
+    };
+    const participant = new RemoteParticipant('stock', transport, {
+      ...LIMITS,
+      maxInFlight: 1,
+      maxQueued: 1,
+    });
+    for (let call = 0; call < 3; call++)
+      await expect(participant.recover(runOf())).rejects.toThrow('it is not open');
+  });
+});
+
 describe('The question of a host about an earlier run', () => {
   it.each([0, -1, 0.5, 36 ** 4, 1e15, '1'])('never reaches the log with the epoch %s', async (epoch) => {
     const { participant } = hostThatAnswers({ kind: 'ask', questions: [{ epoch, token: 't' }] });
