@@ -50,8 +50,8 @@ export class ForgottenReports {
       const view = this.transactions.find(transactionId);
       if (view !== undefined && (view.endedAt === null || view.heuristic !== null)) continue;
       this.watched.delete(transactionId);
-      // Without the transaction it is not known whether its reports were forgotten.
-      if (view !== undefined) this.owed.push(...[...urls].map((url) => ({ url, tries: 0, dueAt: now })));
+      // A transaction with a report stays in memory until that is forgotten. So nothing is left of one that is gone.
+      this.owed.push(...[...urls].map((url) => ({ url, tries: 0, dueAt: now })));
     }
     this.owed = this.owed.slice(-MAX_OWED);
     const due = this.owed.filter(({ dueAt }) => dueAt <= now);

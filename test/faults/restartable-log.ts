@@ -20,7 +20,7 @@ export class RestartableLog extends ScriptedLog {
     this.decisions.set(decision.id, structuredClone(decision.toRecord()));
   }
 
-  override progress(decision?: CommitDecision): void {
+  override progress(decision?: CommitDecision, _isPromised?: boolean): void {
     if (decision !== undefined && this.decisions.has(decision.id)) this.append(decision);
   }
 

@@ -12,7 +12,7 @@ import { CoordinatorModule, OperatorActions } from '../../src/coordinator/index.
 import { RestAtModule, type RestAtOptions } from '../../src/rest-at/index.js';
 import { RestAtClient } from './client.js';
 import { type RunningCoordinator, startModule } from './coordinators.js';
-import { ParticipantServer } from './participants.js';
+import { ParticipantServer, says } from './participants.js';
 
 const SHOP = { name: 'shop', token: 'the-token-of-the-shop' };
 const DESK = { name: 'desk', token: 'the-token-of-the-desk' };
@@ -105,6 +105,28 @@ describe('RestAtModule', () => {
     expect((await client.commit(begun)).code).toBe(200);
     expect([one.bodies.length, other.bodies, participant.calls]).toEqual([2, [], []]);
     await few.close();
+  });
+
+  it('lets a participant forget how it has ended, although its transaction has left the memory at once', async () => {
+    const forgetful = await startModule({ allow: [participants.origin] }, { retainFinished: 0 });
+    const { client } = forgetful;
+    const begun = await client.begin();
+    const participant = participants.add('aware', { commit: [says('TransactionHeuristicCommit')] });
+    await client.enlist(begun, participant);
+    await client.enlist(begun, participants.add());
+    expect((await client.commit(begun)).text).toBe('txstatus=TransactionCommitted');
+    await expect.poll(() => participant.orders()).toEqual(['prepare', 'commit', 'forget']);
+
+    const against = participants.add('aware', { commit: [says('TransactionHeuristicRollback')] });
+    const other = await client.begin();
+    await client.enlist(other, against);
+    await client.enlist(other, participants.add());
+    expect((await client.commit(other)).text).toBe('txstatus=TransactionHeuristicMixed');
+    const actions = forgetful.app.get(OperatorActions);
+    expect(against.count('forget')).toBe(0);
+    await actions.forget(other.id, { by: 'alice', reason: 'corrected by hand' });
+    await expect.poll(() => against.count('forget')).toBe(1);
+    await forgetful.close();
   });
 
   it('gives up a participant that does not answer prepare, and rolls it back', async () => {

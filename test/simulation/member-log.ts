@@ -118,10 +118,10 @@ export class MemberLog implements SharedDecisionLog {
     return this.call(ask);
   }
 
-  progress(decision: SharedCommitDecision): Promise<void> {
+  progress(decision: SharedCommitDecision, isPromised?: boolean): Promise<void> {
     const { id } = decision;
     const sent = { id, toRecord: fixed(decision.toRecord()) };
-    return this.note([id], () => this.storage.progress(sent));
+    return this.note([id], () => this.storage.progress(sent, isPromised));
   }
 
   end(transactionId: string, outcome?: 'committed' | 'aborted'): Promise<void> {

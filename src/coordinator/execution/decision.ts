@@ -255,7 +255,7 @@ export class UnforcedRecords {
    * @returns a promise that resolves when the log has it.
    */
   async replaced(transaction: TransactionRecord): Promise<void> {
-    await this.logOf(transaction).progress(transaction);
+    await this.logOf(transaction).progress(transaction, true);
   }
 
   /** A heuristic report outlives this process. No participant need be asked for it again. */

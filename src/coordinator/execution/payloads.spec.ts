@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { RestartableLog } from '../../../test/faults/restartable-log.js';
 import { ScriptedLog } from '../../../test/faults/scripted-log.js';
 import { branch } from '../participant/branch-request.js';
@@ -57,6 +57,20 @@ describe('A payload that is replaced', () => {
     await settled();
     expect(payloads().at(-1)).toEqual(['commit', LATTER]);
     expect(log.decisions.get(id)!.branches[0]).toMatchObject({ payload: LATTER, completed: false });
+  });
+
+  it('is promised by the log, which notices its loss', async () => {
+    const log = new RestartableLog();
+    const progress = vi.spyOn(log, 'progress');
+    const { transaction, replace, clock } = setUp({ commit: 'throw' }, { log });
+    void transaction.commit();
+    await settled();
+    await clock.advance(10_000);
+    // That a branch has acknowledged is not.
+    expect(progress.mock.calls.map(([, isPromised]) => isPromised)).toEqual([undefined]);
+
+    expect(await replace()).toBe('replaced');
+    expect(progress.mock.lastCall?.[1]).toBe(true);
   });
 
   it('comes back with the next start', async () => {

@@ -192,10 +192,12 @@ export interface DecisionLog {
    * Replaces the record of a decision by one in which more branches are completed, because the others will not be for a
    * while. It never brings back a record that was ended.
    *
+   * @param isPromised whether a caller is told that the log has it, as a payload was replaced. A shared log then notices the loss
+   * of this write, as it does with `append`. @default false
    * @returns as `append` does. If it is lost, the commit is delivered once more to who has acknowledged it; a participant
    * that has forgotten the branch by then reports a hazard, and never does anything twice.
    */
-  progress(decision: CommitDecision): void | Promise<void>;
+  progress(decision: CommitDecision, isPromised?: boolean): void | Promise<void>;
 
   /**
    * Every branch has acknowledged the commit, so its record need be kept no longer. If this is lost, the commit

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LEASE, append, idIn } from './decision-log-fixtures.js';
+import { LEASE, append, idIn, recordOf } from './decision-log-fixtures.js';
 import { SharedMemoryLog } from './shared-memory-log.js';
 import { SharedMemoryStore, type SharedMemoryStoreOptions } from './shared-memory-store.js';
 
@@ -121,6 +121,21 @@ describe('SharedMemoryLog', () => {
     await expect(append(log, id(3))).rejects.toMatchObject(behind);
     await expect(log.members.restart()).rejects.toMatchObject(behind);
     expect(store.of('shop').outcomeOf(id(2))).toEqual({ outcome: 'unknown', because: 'undecidable' });
+  });
+
+  it('decides nothing more when the log has lost a record that was promised, and goes on without another one', async () => {
+    const { store, log, claim, id } = await opened();
+    await append(log, id(1));
+    const record = recordOf(id(1), 'moved');
+    const epoch = store.of('shop').epochs.get(claim.epoch)!;
+    for (const isPromised of [false, true]) {
+      const before = epoch.highWater;
+      await log.progress({ id: id(1), toRecord: () => record }, isPromised);
+      expect(epoch.highWater - before).toBe(Number(isPromised));
+    }
+    epoch.highWater--;
+    store.failOver();
+    await expect(log.check()).rejects.toMatchObject({ code: 'DTC_LOG_BEHIND', acknowledged: 2, found: 1 });
   });
 
   it('answers unknown, never aborted, for what was purged', async () => {

@@ -138,13 +138,14 @@ export class SharedMemoryLog implements SharedDecisionLog {
     return isThere();
   }
 
-  progress(decision: SharedCommitDecision): Promise<void> {
+  progress(decision: SharedCommitDecision, isPromised = false): Promise<void> {
     const { id } = decision;
     const record = structuredClone(decision.toRecord());
-    return this.write(() => {
+    const replace = (): void => {
       const row = this.ownedRow(id);
       if (row !== undefined && row.endedAt === null) row.record = record;
-    });
+    };
+    return isPromised ? this.add(replace) : this.write(replace);
   }
 
   end(transactionId: string, outcome: 'committed' | 'aborted' = 'committed'): Promise<void> {

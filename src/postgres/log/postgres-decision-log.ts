@@ -170,9 +170,10 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     return this.lookUps.add(transactionId);
   }
 
-  progress(decision: CommitDecision): Promise<void> {
+  progress(decision: CommitDecision, isPromised = false): Promise<void> {
     const place = this.placeOf(decision.id);
-    return this.writer.add({ kind: 'progress', place, record: encodeCommit(decision.toRecord()) });
+    const kind = isPromised ? 'replaced' : 'progress';
+    return this.writer.add({ kind, place, record: encodeCommit(decision.toRecord()) });
   }
 
   end(transactionId: string, outcome: 'committed' | 'aborted' = 'committed'): void | Promise<void> {

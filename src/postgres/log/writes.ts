@@ -12,7 +12,7 @@ export interface AppendWrite {
 }
 
 export type OtherWrite =
-  | { readonly kind: 'progress'; readonly place: Place; readonly record: Buffer }
+  | { readonly kind: 'progress' | 'replaced'; readonly place: Place; readonly record: Buffer }
   | { readonly kind: 'refused'; readonly place: Place }
   | { readonly kind: 'report'; readonly place: Place; readonly branch: string; readonly record: Buffer }
   | { readonly kind: 'forget'; readonly place: Place }
@@ -119,7 +119,8 @@ export class WriteStatements {
   private effectOf(write: OtherWrite, format: number): readonly [string, readonly unknown[]] {
     const { schema } = this;
     switch (write.kind) {
-      case 'progress': {
+      case 'progress':
+      case 'replaced': {
         const { place, record } = write;
         return [
           `, effect AS (UPDATE ${schema}.decisions AS decisions SET record = $6, format = ${format} FROM me

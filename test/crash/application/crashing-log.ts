@@ -67,8 +67,8 @@ export class CrashingLog implements DecisionLog {
     return this.points.around('log.lookUp', transactionId, () => this.log.lookUp(transactionId));
   }
 
-  async progress(decision: CommitDecision): Promise<void> {
-    await this.points.around('log.progress', decision.id, () => this.log.progress(decision));
+  async progress(decision: CommitDecision, isPromised?: boolean): Promise<void> {
+    await this.points.around('log.progress', decision.id, () => this.log.progress(decision, isPromised));
   }
 
   async end(transactionId: string): Promise<void> {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { recordOf } from '../../../src/coordinator/testing/decision-log-fixtures.js';
 import { OwnEpoch } from '../../../src/postgres/log/epoch.js';
 import { LogSession } from '../../../src/postgres/log/session.js';
 import { WriteStatements } from '../../../src/postgres/log/writes.js';
@@ -188,6 +189,24 @@ describe('A timeline of the server of the log', () => {
     await expect(member.log.check()).rejects.toMatchObject(behind);
     await expect(member.log.members.restart()).rejects.toMatchObject(behind);
     expect(await bench.recorded(member)).toEqual([1, 2]);
+  });
+
+  it('on which a record is missing that was promised stops the member, and one that only adds acknowledgements does not', async () => {
+    const member = await bench.start();
+    await append(member.log, member.id(1));
+    const record = recordOf(member.id(1), 'moved');
+    const progress = (isPromised?: boolean): void | Promise<void> =>
+      member.log.progress({ id: record.id, toRecord: () => record }, isPromised);
+    await progress();
+    await bench.client.query('UPDATE dtc_log.epochs SET high_water = 1');
+    await bench.endSessions();
+    await append(member.log, member.id(2));
+
+    await progress(true);
+    await bench.client.query('UPDATE dtc_log.epochs SET high_water = 2');
+    await failOver();
+    const behind = { code: 'DTC_LOG_BEHIND', acknowledged: 3, found: 2 };
+    await expect(append(member.log, member.id(3))).rejects.toMatchObject(behind);
   });
 });
 
