@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url';
  * put in (`+`), as they stand in the `.mutants` files beside this one.
  */
 export interface Mutant {
+  /** The `.mutants` file that has it: `rest-at`. */
+  readonly list: string;
   readonly name: string;
   readonly why: string;
   readonly file: string;
@@ -17,18 +19,34 @@ export interface Mutant {
 export async function readMutants(): Promise<Mutant[]> {
   const folder = fileURLToPath(new URL('./', import.meta.url));
   const files = (await readdir(folder)).filter((name) => name.endsWith('.mutants')).toSorted();
-  const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')));
-  return texts.flatMap((text) => text.trim().split(/\n{2,}/)).map(parseMutant);
+  const lists = await Promise.all(
+    files.map(async (name) => {
+      const text = await readFile(join(folder, name), 'utf8');
+      const list = name.slice(0, -'.mutants'.length);
+      return text
+        .trim()
+        .split(/\n{2,}/)
+        .map((mutant) => parseMutant(list, mutant));
+    }),
+  );
+  return lists.flat();
 }
 
-function parseMutant(text: string): Mutant {
+function parseMutant(list: string, text: string): Mutant {
   const [name, why, file, ...change] = text.split('\n');
   const side = (sign: string): string =>
     change
       .filter((line) => line.startsWith(sign))
       .map((line) => line.slice(2))
       .join('\n');
-  return { name: name!, why: why!.trim(), file: file!.trim(), search: side('-'), replacement: side('+') };
+  return {
+    list,
+    name: name!,
+    why: why!.trim(),
+    file: file!.trim(),
+    search: side('-'),
+    replacement: side('+'),
+  };
 }
 
 /**

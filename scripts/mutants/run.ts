@@ -6,7 +6,9 @@ import { sample } from './sample.ts';
 /**
  * Breaks the code on purpose, one defect at a time, in a copy outside the tree, and looks whether a test notices.
  *
- *     npm run test:mutants -- [--tests=folder,folder] [--sample 8 [--seed 1]] [part of a mutant's name ...]
+ *     npm run test:mutants -- [--tests=folder,folder] [--sample 8 [--seed 1]] [part of a name, or a list ...]
+ *
+ * A list is the name of a `.mutants` file: `rest-at`.
  *
  * Exit code 1: a mutant survived; 2: the tests fail without any mutant, or the lines of one no longer occur exactly
  * once, so that nothing is proven.
@@ -83,7 +85,9 @@ async function main(copy: BrokenCopy, mutants: readonly Mutant[]): Promise<numbe
 }
 
 const all = await readMutants();
-const named = all.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+const named = all.filter(
+  ({ name, list }) => wanted.length === 0 || wanted.some((part) => name.includes(part) || part === list),
+);
 const chosen =
   options.sample === undefined
     ? named
@@ -92,7 +96,10 @@ if (options.sample !== undefined)
   console.log(`${chosen.length} of ${all.length} mutants, seed ${options.seed}`);
 const copy = await BrokenCopy.make();
 try {
-  if (chosen.length === 0) throw new Error('No mutant has such a name.');
+  if (chosen.length === 0)
+    throw new Error(
+      `No mutant and no list has the name ${wanted.join(', ')}: see the .mutants files in scripts/mutants.`,
+    );
   process.exitCode = await main(copy, chosen);
 } catch (error) {
   console.error((error as Error).message);
