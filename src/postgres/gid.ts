@@ -1,4 +1,4 @@
-import type { PreparedBranch } from '../coordinator/index.js';
+import type { PreparedBranch } from '../coordinator/participant/participant.js';
 import { type GidLimit, makeGid } from '../sql/gid.js';
 import { PostgresBranchError } from './errors.js';
 

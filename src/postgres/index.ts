@@ -1,6 +1,6 @@
 export type { Batch } from './branch/batch.js';
 export type { Work } from './branch/work.js';
-export type { CoordinatorRun } from '../coordinator/index.js';
+export type { CoordinatorRun } from '../coordinator/participant/participant.js';
 export {
   PostgresBranchError,
   type PostgresBranchErrorCode,

@@ -1,7 +1,7 @@
 import type { ClientConfig, Pool } from 'pg';
 import { z } from 'zod';
 import { describeIssues } from '../coordinator/describe-issues.js';
-import { InvalidOptionsError } from '../coordinator/index.js';
+import { InvalidOptionsError } from '../coordinator/errors.js';
 import { durationMs } from '../coordinator/option-fields.js';
 
 const connections = z.number().int().min(1).max(1_000);

@@ -1,16 +1,16 @@
 import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
 import type { PoolClient, QueryConfig, QueryResult } from 'pg';
-import {
-  type Branch,
-  type CoordinatorRun,
-  type IsOwnRun,
-  type OnePhaseAnswer,
-  type ParticipantCapacity,
-  type Registration,
-  type PreparedBranch,
-  type TransactionParticipant,
-  type Vote,
-} from '../coordinator/index.js';
+import type {
+  Branch,
+  CoordinatorRun,
+  IsOwnRun,
+  OnePhaseAnswer,
+  ParticipantCapacity,
+  Registration,
+  PreparedBranch,
+  TransactionParticipant,
+  Vote,
+} from '../coordinator/participant/participant.js';
 import type { Batch } from './branch/batch.js';
 import { PostgresBranchError } from './errors.js';
 import type { PostgresOptions } from './options.js';

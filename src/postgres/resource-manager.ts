@@ -10,7 +10,7 @@ import {
   type PreparedBranch,
   type Vote,
   refuse,
-} from '../coordinator/index.js';
+} from '../coordinator/participant/participant.js';
 import { type Batch, prepareBatch, workOf } from './branch/batch.js';
 import {
   leaveTombstone,

@@ -1,4 +1,4 @@
-import { type AbortVote, refuse } from '../coordinator/index.js';
+import { type AbortVote, refuse } from '../coordinator/participant/participant.js';
 import { type ErrorRow, LOST, type Meaning, OPERATOR, type Phase, REFUSED, means } from '../sql/meaning.js';
 
 /** The codes of refusals that the database causes. @publicApi */

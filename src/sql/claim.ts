@@ -1,10 +1,6 @@
-import {
-  type CoordinatorRun,
-  type IsOwnRun,
-  idPrefixOf,
-  isLaterRunOf,
-  originOf,
-} from '../coordinator/index.js';
+import type { CoordinatorRun, IsOwnRun } from '../coordinator/participant/participant.js';
+import { isLaterRunOf } from '../coordinator/participant/run-lineage.js';
+import { idPrefixOf, originOf } from '../coordinator/protocol/index.js';
 import { transactionOf } from './gid.js';
 
 /** A start of a log, as a database stores it. */

@@ -1,4 +1,4 @@
-import type { PreparedBranch } from '../coordinator/index.js';
+import type { PreparedBranch } from '../coordinator/participant/participant.js';
 
 /** The characters of each part: none that has a meaning in SQL, and no slash, which separates the parts. */
 const PART = /^[A-Za-z0-9._:-]+$/;

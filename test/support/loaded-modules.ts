@@ -8,7 +8,7 @@ export function loadedBy(entry: string, seen = new Set<string>()): Set<string> {
   if (seen.has(entry)) return seen;
   seen.add(entry);
   const text = readFileSync(join(SOURCES, entry), 'utf8');
-  for (const [, names, path] of text.matchAll(/^(?:import|export) ([^;]*?)from '(\.[^']+)\.js';/gms)) {
+  for (const [, names, path] of text.matchAll(/^(?:import|export) ([^;]*?)from '(\.[^']+)\.[jt]s';/gms)) {
     const isOfTypes = names!.startsWith('type ') || /^\{(\s*type [^,}]+,?)+\s*\}\s*$/.test(names!);
     if (!isOfTypes) loadedBy(relative(SOURCES, join(SOURCES, dirname(entry), `${path!}.ts`)), seen);
   }

@@ -1,5 +1,5 @@
 import { Client, DatabaseError, type PoolClient, Query, type QueryConfig, type QueryResult } from 'pg';
-import type { Branch, Vote } from '../../coordinator/index.js';
+import type { Branch, Vote } from '../../coordinator/participant/participant.js';
 import { rowsOf } from '../connection/own-queries.js';
 import { throwIfCutShort, waitsCutShort } from '../connection/replication.js';
 import { sendScript } from '../connection/script.js';

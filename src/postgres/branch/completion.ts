@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg';
 import { messageOf } from '../../coordinator/gate/texts.js';
-import { HeuristicError } from '../../coordinator/index.js';
+import { HeuristicError } from '../../coordinator/participant/participant.js';
 import { PostgresBranchError } from '../errors.js';
 import { PARTICIPANT_IN_GID } from '../gid.js';
 import { quoted } from '../../sql/gid.js';

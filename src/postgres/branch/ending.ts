@@ -1,5 +1,5 @@
 import type { PoolClient } from 'pg';
-import { type Vote, refuse } from '../../coordinator/index.js';
+import { type Vote, refuse } from '../../coordinator/participant/participant.js';
 import { isPrepared } from './completion.js';
 import { AFTER_COMMIT, type BranchSessions, UNLOCK } from './session.js';
 import { quoted } from '../../sql/gid.js';

@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg';
 import { messageOf } from '../../coordinator/gate/texts.js';
-import { type Branch, type Vote, refuse } from '../../coordinator/index.js';
+import { type Branch, type Vote, refuse } from '../../coordinator/participant/participant.js';
 import { type BranchClient, lend } from './client.js';
 import { commitPrepared, isPrepared } from './completion.js';
 import { BranchEndings, type Ending, START, rollBack, workFailed } from './ending.js';

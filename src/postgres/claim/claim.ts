@@ -3,9 +3,9 @@ import {
   type AbortVote,
   type CoordinatorRun,
   type IsOwnRun,
-  idPrefixOf,
   refuse,
-} from '../../coordinator/index.js';
+} from '../../coordinator/participant/participant.js';
+import { idPrefixOf } from '../../coordinator/protocol/index.js';
 import { keyOfRun } from '../../sql/claim.js';
 import { ClaimSession } from './session.js';
 import { type HeldName, lockName } from './lock.js';

@@ -1,12 +1,11 @@
 import type { Logger } from '@nestjs/common';
-import {
-  type AbortVote,
-  type Branch,
-  type CoordinatorRun,
-  type IsOwnRun,
-  idPrefixOf,
-  originOf,
-} from '../../coordinator/index.js';
+import type {
+  AbortVote,
+  Branch,
+  CoordinatorRun,
+  IsOwnRun,
+} from '../../coordinator/participant/participant.js';
+import { idPrefixOf, originOf } from '../../coordinator/protocol/index.js';
 import { type ConnectionPool, unlessAborted } from '../connection/connection-pool.js';
 import { PostgresStartUpError, type PostgresStartUpErrorCode } from '../errors.js';
 import type { ResolvedPostgresSettings } from '../options.js';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CoordinatorRun } from '../../coordinator/index.js';
+import type { CoordinatorRun } from '../../coordinator/participant/participant.js';
 import { type ClaimSession, LOCKS, type NameLock, isLeftBehind, lockOfSibling } from './session.js';
 import { PostgresStartUpError } from '../errors.js';
 import { SINCE, identityOf } from '../connection/server-session.js';

@@ -1,4 +1,4 @@
-import type { CoordinatorRun, IsOwnRun } from '../../coordinator/index.js';
+import type { CoordinatorRun, IsOwnRun } from '../../coordinator/participant/participant.js';
 import { type RunConflict, letIn } from '../../sql/claim.js';
 import { PostgresStartUpError } from '../errors.js';
 import { REPLICATED_WRITE } from '../connection/replication.js';

@@ -1,4 +1,4 @@
-import type { CoordinatorRun } from '../../coordinator/index.js';
+import type { CoordinatorRun } from '../../coordinator/participant/participant.js';
 import type { KnownRun } from '../../sql/claim.js';
 import type { ClaimSession } from './session.js';
 import { PostgresStartUpError } from '../errors.js';

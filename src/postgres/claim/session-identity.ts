@@ -1,5 +1,5 @@
 import type { ClientBase, CustomTypesConfig, PoolClient } from 'pg';
-import type { CoordinatorRun } from '../../coordinator/index.js';
+import type { CoordinatorRun } from '../../coordinator/participant/participant.js';
 import { applicationOf } from '../connection/own-names.js';
 import { SINCE, identityOf } from '../connection/server-session.js';
 

@@ -1,5 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
-import type { CoordinatorRun } from '../../coordinator/index.js';
+import type { CoordinatorRun } from '../../coordinator/participant/participant.js';
 import { keyOfRun } from '../../sql/claim.js';
 import { PostgresStartUpError } from '../errors.js';
 import { type ConnectionPool, unlessAborted } from '../connection/connection-pool.js';

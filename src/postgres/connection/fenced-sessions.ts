@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg';
-import type { IdOrigin } from '../../coordinator/index.js';
+import type { IdOrigin } from '../../coordinator/protocol/index.js';
 import { applicationOf } from './own-names.js';
 import { rowsOf } from './own-queries.js';
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type IdOrigin, idPrefixOf } from '../../coordinator/index.js';
+import { type IdOrigin, idPrefixOf } from '../../coordinator/protocol/index.js';
 
 /**
  * A part of every name that the library uses in the session of a branch: for a savepoint or a prepared

@@ -1,4 +1,4 @@
-import type { ParticipantCapacity } from '../../coordinator/index.js';
+import type { ParticipantCapacity } from '../../coordinator/participant/participant.js';
 import type { ConnectionPools } from './connection-pools.js';
 import { rowsOf } from './own-queries.js';
 

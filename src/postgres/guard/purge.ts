@@ -1,5 +1,6 @@
 import type { Logger } from '@nestjs/common';
-import { type Branch, type CoordinatorRun, coordinatorNameOf } from '../../coordinator/index.js';
+import type { Branch, CoordinatorRun } from '../../coordinator/participant/participant.js';
+import { coordinatorNameOf } from '../../coordinator/protocol/index.js';
 import { branchOf } from '../../sql/gid.js';
 import type { GuardTable } from './table.js';
 import type { ConnectionPool } from '../connection/connection-pool.js';

@@ -1,16 +1,16 @@
 import { Logger } from '@nestjs/common';
 import { type ClientConfig, Pool, type PoolClient } from 'pg';
+import { InvalidOptionsError } from '../../coordinator/errors.js';
 import {
-  type CoordinatorRun,
   type GuardRecord,
   type GuardWrite,
   type GuardedBranch,
-  InvalidOptionsError,
   type LowWaterMark,
   type ReplicaGuardStore,
   type StoredGuardRecord,
   placeInLog,
-} from '../../coordinator/index.js';
+} from '../../coordinator/guard/index.js';
+import type { CoordinatorRun } from '../../coordinator/participant/participant.js';
 import { ConnectionPool } from '../connection/connection-pool.js';
 import { OwnClient } from '../connection/own-client.js';
 import { rowsOf } from '../connection/own-queries.js';

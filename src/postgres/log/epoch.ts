@@ -1,9 +1,9 @@
+import { FencedError } from '../../coordinator/errors.js';
 import {
-  FencedError,
   LogBehindError,
   LogStartsUsedUpError,
   UnknownLogFormatError,
-} from '../../coordinator/index.js';
+} from '../../coordinator/log/log-errors.js';
 import { newLogId, newRunToken } from '../../coordinator/log/log-identity.js';
 import { PostgresLogError } from './errors.js';
 import { FORMATS } from './records.js';

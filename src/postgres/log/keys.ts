@@ -1,4 +1,6 @@
-import { FencedError, type KeyedRequest, type Reservation, idPrefixOf } from '../../coordinator/index.js';
+import { FencedError } from '../../coordinator/errors.js';
+import type { KeyedRequest, Reservation } from '../../coordinator/log/shared-log.js';
+import { idPrefixOf } from '../../coordinator/protocol/index.js';
 import { codeOf } from '../sqlstate.js';
 import type { Answer } from './collector.js';
 import { type OwnEpoch, countedEpoch, currentEpoch } from './epoch.js';

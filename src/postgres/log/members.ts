@@ -1,4 +1,10 @@
-import type { Adoption, AdoptedRun, MemberEpoch, MemberLease, Renewal } from '../../coordinator/index.js';
+import type {
+  Adoption,
+  AdoptedRun,
+  MemberEpoch,
+  MemberLease,
+  Renewal,
+} from '../../coordinator/log/shared-log.js';
 import { type OwnEpoch, countedEpoch, currentEpoch } from './epoch.js';
 import { type ReadStatements, numberOrNull } from './reads.js';
 import { type LogSession, UnknownResultError } from './session.js';

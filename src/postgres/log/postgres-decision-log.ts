@@ -1,29 +1,28 @@
 import type { ClientConfig } from 'pg';
-import {
-  type Adoption,
-  type AuditEntry,
-  type CommitDecision,
-  CoordinatorError,
-  FencedError,
-  type FlushStatistics,
-  type HeuristicRecord,
-  InvalidRequestError,
-  type KeyedRequest,
-  type KnownRun,
-  type LogClaim,
-  type LogMembers,
-  type LoggedOutcome,
-  type LoggedRegistration,
-  LogBehindError,
-  LogInUseError,
-  type MemberLease,
-  type ParticipantRegistration,
-  type Renewal,
-  type Reservation,
-  type SharedAuditEntry,
-  type SharedCommitDecision,
-  type SharedDecisionLog,
-} from '../../coordinator/index.js';
+import { CoordinatorError, FencedError, InvalidRequestError } from '../../coordinator/errors.js';
+import type {
+  AuditEntry,
+  CommitDecision,
+  HeuristicRecord,
+  LogClaim,
+} from '../../coordinator/log/decision-log.js';
+import type { FlushStatistics } from '../../coordinator/log/flush-statistics.js';
+import { LogBehindError, LogInUseError } from '../../coordinator/log/log-errors.js';
+import type {
+  Adoption,
+  KeyedRequest,
+  KnownRun,
+  LogMembers,
+  LoggedOutcome,
+  LoggedRegistration,
+  MemberLease,
+  ParticipantRegistration,
+  Renewal,
+  Reservation,
+  SharedAuditEntry,
+  SharedCommitDecision,
+  SharedDecisionLog,
+} from '../../coordinator/log/shared-log.js';
 import { type Answer, Collector } from './collector.js';
 import { type OwnEpoch, countedEpoch, takeEpoch, takeKnownEpoch } from './epoch.js';
 import { PostgresLogError } from './errors.js';

@@ -1,11 +1,10 @@
+import type { CommitRecord, HeuristicRecord } from '../../coordinator/log/decision-log.js';
 import type {
-  CommitRecord,
-  HeuristicRecord,
   KnownRun,
   LoggedOutcome,
   LoggedRegistration,
   SharedAuditEntry,
-} from '../../coordinator/index.js';
+} from '../../coordinator/log/shared-log.js';
 import { AUDIT_KEPT } from '../../coordinator/log/decision-log.js';
 import { BEHIND } from './epoch.js';
 import { REPLICATED_WRITE } from '../connection/replication.js';

@@ -1,15 +1,10 @@
-import {
-  DamagedLogError,
-  RecordRefusedError,
-  originOf,
-  type AuditEntry,
-  type CommitRecord,
-  type HeuristicRecord,
-} from '../../coordinator/index.js';
+import type { AuditEntry, CommitRecord, HeuristicRecord } from '../../coordinator/log/decision-log.js';
+import { DamagedLogError, RecordRefusedError } from '../../coordinator/log/log-errors.js';
+import { originOf } from '../../coordinator/protocol/index.js';
 import { messageOf } from '../../coordinator/gate/texts.js';
 import { encodeBody, proveReadable, readBody } from '../../coordinator/log/record-body.js';
 import { AUDITS, COMMITS, REPORTS } from '../../coordinator/log/record-shapes.js';
-import type { FormatRange } from '../../coordinator/index.js';
+import type { FormatRange } from '../../coordinator/log/shared-log.js';
 
 /** The formats of records that this version reads. */
 export const FORMATS: FormatRange = { first: 1, last: 1 };

@@ -1,9 +1,7 @@
-import {
-  type DecisionLog,
-  FencedError,
-  FlushStatistics,
-  RecordRefusedError,
-} from '../../coordinator/index.js';
+import { FencedError } from '../../coordinator/errors.js';
+import type { DecisionLog } from '../../coordinator/log/decision-log.js';
+import { FlushStatistics } from '../../coordinator/log/flush-statistics.js';
+import { RecordRefusedError } from '../../coordinator/log/log-errors.js';
 import { GroupCommit, type Refusals } from '../../coordinator/log/group-commit.js';
 import { within } from '../../coordinator/within.js';
 import { type OwnEpoch, takeIncarnation } from './epoch.js';
