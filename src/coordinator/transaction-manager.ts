@@ -7,15 +7,20 @@ import { outcomeNow } from './execution/outcomes.js';
 import { type KnownBranch, type PayloadChange, knownBranch } from './execution/payloads.js';
 import type { TransactionRecord } from './execution/records.js';
 import { CallerSignal } from './gate/caller-signal.js';
-import { type ReadRequest, branchAt, readRequest } from './gate/request.js';
 import { Groups } from './groups/groups.js';
 import { type TransactionFilter, type TransactionPage, pageOf } from './observation/transaction-listing.js';
 import { type TransactionSummary, type TransactionView, viewOf } from './observation/transaction-view.js';
 import type { KnownOutcome, Outcome } from './outcome.js';
-import type { BranchRequest } from './participant/branch-request.js';
+import { type BranchRequest, branchAt } from './participant/branch-request.js';
 import { TOLD_NOTHING } from './protocol/index.js';
 import { Transaction } from './transaction.js';
-import type { BeginOnceOptions, BeginOptions, TransactionRequest } from './transaction-request.js';
+import {
+  type BeginOnceOptions,
+  type BeginOptions,
+  type ReadRequest,
+  type TransactionRequest,
+  readRequest,
+} from './transaction-request.js';
 import { TransactionScope } from './transaction-scope.js';
 
 /**

@@ -14,10 +14,9 @@ import {
   ShuttingDownError,
   TooManyBranchesError,
 } from '../errors.js';
-import { readBranch } from '../gate/request.js';
 import { copyOf, isSamePayload } from '../gate/texts.js';
 import { LogUnavailableError } from '../log/log-errors.js';
-import type { BranchRequest } from '../participant/branch-request.js';
+import { type BranchRequest, readBranch } from '../participant/branch-request.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { ParticipantResolver } from '../participant/participant-resolver.js';
 import { ACTIVE, type TransactionIds, enlist } from '../protocol/index.js';

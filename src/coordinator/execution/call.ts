@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Answer, answerOf } from '../gate/answer.js';
 import { type Failure, failureOf } from '../gate/failure.js';
-import { GivenBranch } from '../gate/given-branch.js';
 import { follow, isSound } from '../gate/settled.js';
+import { GivenBranch } from '../participant/given-branch.js';
 import type { Branch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { BranchRecord, TransactionRecord } from './records.js';

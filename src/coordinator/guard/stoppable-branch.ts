@@ -1,4 +1,4 @@
-import { GivenBranch } from '../gate/given-branch.js';
+import { GivenBranch } from '../participant/given-branch.js';
 
 /**
  * A branch whose work can be stopped besides: its signal is also aborted by {@link StoppableBranch.stop}. The signal is

@@ -1,4 +1,6 @@
 import type { Type } from '@nestjs/common';
+import { InvalidRequestError } from '../errors.js';
+import { messageOf } from '../gate/texts.js';
 import type { TransactionParticipant } from './participant.js';
 
 /** Names a participant by its class, or by its registered name. @publicApi */
@@ -44,4 +46,33 @@ export function branch(
   options?: BranchOptions,
 ): BranchRequest {
   return { participant, payload, branchId: options?.branchId };
+}
+
+/** @throws InvalidRequestError when there is no branch at that place, or it cannot be read. */
+export function branchAt(branches: readonly unknown[], index: number): BranchRequest {
+  let branch: unknown;
+  try {
+    branch = branches[index];
+  } catch (error) {
+    throw unreadableBranch(error);
+  }
+  return readBranch(branch);
+}
+
+/**
+ * @returns the branch that the caller wants to enlist, each field read once. The content of the payload is
+ * not read.
+ * @throws InvalidRequestError when it is not a branch, or cannot be read.
+ */
+export function readBranch(request: unknown): BranchRequest {
+  try {
+    const { participant, payload, branchId } = request as BranchRequest;
+    return { participant, payload, branchId };
+  } catch (error) {
+    throw unreadableBranch(error);
+  }
+}
+
+function unreadableBranch(error: unknown): InvalidRequestError {
+  return new InvalidRequestError('branch', `must be made by branch(): ${messageOf(error)}`);
 }

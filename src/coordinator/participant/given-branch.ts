@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import type { Branch, CoordinatorRun } from '../participant/participant.js';
+import type { Branch, CoordinatorRun } from './participant.js';
 
 /**
  * The branch that a participant receives. The coordinator's own record stays out of its reach, whatever the
