@@ -4,7 +4,10 @@ import { EnvironmentError, gather } from './common/config/environment.error.js';
 import { namesOf, optionsFromEnvironment, serviceLinksIn, variablesOf } from './common/config/environment.js';
 import { isLoopback } from './common/config/loopback.js';
 import { LOG_LEVELS, type LogLevel } from './common/logging.js';
-import { type ResolvedCoordinatorOptions, coordinatorOptionsSchema } from './coordinator/index.js';
+import {
+  type ResolvedCoordinatorOptions,
+  coordinatorOptionsSchema,
+} from './coordinator/coordinator.options.js';
 import type { Credential } from './operations/index.js';
 import type { ServiceDatabases } from './orders/orders.module.js';
 

@@ -5,7 +5,7 @@ import { namesOf, optionsFromEnvironment, serviceLinksIn, variablesOf } from './
 import { FILE_SUFFIX } from './common/config/secret-file.js';
 import { rotatedCredentials } from './common/config/rotated-credentials.js';
 import { type Configuration, accessOf, applicationSchema, decisionLogOf } from './configuration.js';
-import { coordinatorOptionsSchema } from './coordinator/index.js';
+import { coordinatorOptionsSchema } from './coordinator/coordinator.options.js';
 import type { Credential } from './operations/index.js';
 import { type Credentials, credentialsFrom } from './remote/index.js';
 import type { RestAtOptions } from './rest-at/index.js';

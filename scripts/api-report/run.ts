@@ -104,7 +104,10 @@ function isForgotten(text: string): boolean {
   const name = /The symbol "(?<name>\w+)"/.exec(text)?.groups?.name;
   if (name === BASE_OF_MODULE) return false;
   const report = readFileSync(join(REPORTS, 'index.api.md'), 'utf8');
-  return !new RegExp(`^export .*\\b${name}\\b`, 'm').test(report);
+  return !new RegExp(
+    `^export (?:abstract )?(?:class|const|enum|function|interface|type) ${name}\\b`,
+    'm',
+  ).test(report);
 }
 
 /** Leaves out how to copy a report by hand, and what is only of interest when everything is in order. */

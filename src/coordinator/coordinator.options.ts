@@ -8,6 +8,8 @@ import { MAX_BRANCH_SET } from './protocol/index.js';
  * Every option of the coordinator, with its text, its limits and its default. The docstrings of {@link
  * CoordinatorOptions} and the table in docs/options.md are generated from it: `UPDATE_DOCS=1 npx vitest run
  * test/docs`.
+ *
+ * @internal
  */
 export const coordinatorOptionsSchema = z.strictObject({
   name: plainName
@@ -320,7 +322,11 @@ export interface CoordinatorOptions {
 }
 
 /** Every option, with its default if it was not given. @publicApi */
-export type ResolvedCoordinatorOptions = Readonly<z.output<typeof coordinatorOptionsSchema>>;
+export type ResolvedCoordinatorOptions = Pick<CoordinatorOptions, 'maxQueued' | 'memberAddress'> & {
+  readonly [Option in keyof Omit<CoordinatorOptions, 'maxQueued' | 'memberAddress'>]-?: NonNullable<
+    CoordinatorOptions[Option]
+  >;
+};
 
 /**
  * Adds the defaults, once, for the whole coordinator.

@@ -1,10 +1,6 @@
 export { CoordinatorModule } from './coordinator.module.js';
 export type { CoordinatorModuleOptions } from './coordinator.module-definition.js';
-export {
-  type CoordinatorOptions,
-  type ResolvedCoordinatorOptions,
-  coordinatorOptionsSchema,
-} from './coordinator.options.js';
+export type { CoordinatorOptions, ResolvedCoordinatorOptions } from './coordinator.options.js';
 export { DistributedTransaction } from './declarative/distributed-transaction.decorator.js';
 export type {
   BeginningOptions,

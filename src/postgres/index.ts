@@ -7,13 +7,12 @@ export {
   PostgresStartUpError,
   type PostgresStartUpErrorCode,
 } from './errors.js';
-export {
-  type PostgresConnection,
-  type PostgresOptions,
-  type PostgresPools,
-  type PostgresSettings,
-  type ResolvedPostgresSettings,
-  postgresSettingsSchema,
+export type {
+  PostgresConnection,
+  PostgresOptions,
+  PostgresPools,
+  PostgresSettings,
+  ResolvedPostgresSettings,
 } from './options.js';
 export { PostgresResourceManager } from './resource-manager.js';
 export {

@@ -17,6 +17,8 @@ const tableName = z
  * The settings of a PostgreSQL resource manager, each with its text, its limits and its default. The
  * docstrings of {@link PostgresSettings} and the table in docs/postgres.md are generated from it:
  * `UPDATE_DOCS=1 npx vitest run test/docs`.
+ *
+ * @internal
  */
 export const postgresSettingsSchema = z.strictObject({
   workConnections: connections
@@ -92,7 +94,9 @@ export const postgresSettingsSchema = z.strictObject({
 });
 
 /** Every setting, with its default if it was not given. @publicApi */
-export type ResolvedPostgresSettings = Readonly<z.output<typeof postgresSettingsSchema>>;
+export type ResolvedPostgresSettings = {
+  readonly [Setting in keyof PostgresSettings]-?: NonNullable<PostgresSettings[Setting]>;
+};
 
 /** Two pools of one database, under one role. The library does not close them. @publicApi */
 export interface PostgresPools {
