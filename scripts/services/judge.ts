@@ -77,7 +77,7 @@ function lieOfPlacing(
       // The outcome was open.
       return undefined;
     case 503:
-      return isIts && code !== 'DTC_OUTCOME_UNKNOWN' ? 'it says that nothing was done.' : undefined;
+      return isIts ? 'it says that nothing was done.' : undefined;
     default:
       return `no such answer may come here (${code}).`;
   }
@@ -97,7 +97,7 @@ function lieOfCancelling(answer: Answer, row: PlacedOrder): string | undefined {
       // The transaction has ended before all branches were added.
       return code === 'DTC_NOT_ACTIVE' ? undefined : `no such answer may come here (${code}).`;
     case 503:
-      return isIts && code !== 'DTC_OUTCOME_UNKNOWN' ? 'it says that nothing was done.' : undefined;
+      return isIts ? 'it says that nothing was done.' : undefined;
     default:
       return `no such answer may come here (${code}).`;
   }

@@ -1,9 +1,9 @@
 import { BadRequestException, UnauthorizedException } from '@nestjs/common';
-import { CoordinatorError } from '../coordinator/errors.js';
+import { CoordinatorError, RefusedElsewhereError } from '../coordinator/errors.js';
 import { CARRIER_HEADER, TRANSACTION_HEADER } from '../server/wire/index.js';
 
 /** The coordinator has refused a request. Nothing was begun or changed by it. @publicApi */
-export class CoordinatorRefusedError extends Error {
+export class CoordinatorRefusedError extends RefusedElsewhereError {
   override readonly name = 'CoordinatorRefusedError';
 
   /**
@@ -65,8 +65,12 @@ export class CarrierRefusedError extends UnauthorizedException {
 
   constructor() {
     super(
-      `A request with the header ${TRANSACTION_HEADER} needs ${CARRIER_HEADER}: Bearer <token> with the token of a service that the ` +
-        'option carriers names, so nothing was done.',
+      problemBody(
+        401,
+        'DTC_UNAUTHENTICATED',
+        `A request with the header ${TRANSACTION_HEADER} needs ${CARRIER_HEADER}: Bearer <token> with the token of a service that the ` +
+          'option carriers names, so nothing was done.',
+      ),
     );
   }
 }
@@ -76,6 +80,33 @@ export class CarriedTransactionError extends BadRequestException {
   readonly code = 'DTC_INVALID_REQUEST';
 
   constructor() {
-    super(`The header ${TRANSACTION_HEADER} must be the id of a transaction, so nothing was done.`);
+    super(
+      problemBody(
+        400,
+        'DTC_INVALID_REQUEST',
+        `The header ${TRANSACTION_HEADER} must be the id of a transaction, so nothing was done.`,
+      ),
+    );
   }
+}
+
+/** A request carries no transaction to a handler that runs in one only. @publicApi */
+export class CarriedTransactionNeededError extends BadRequestException {
+  readonly code = 'DTC_TRANSACTION_NEEDED';
+
+  constructor() {
+    super(
+      problemBody(
+        400,
+        'DTC_TRANSACTION_NEEDED',
+        `This runs only in the transaction of its caller, and the request carries none, so nothing was done. Send it with a ` +
+          `TransactionCarrier within a transaction: it sets ${TRANSACTION_HEADER}.`,
+      ),
+    );
+  }
+}
+
+/** What is answered without a filter for problems. */
+function problemBody(statusCode: number, code: string, message: string): object {
+  return { statusCode, code, message };
 }

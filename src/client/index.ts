@@ -18,15 +18,18 @@ export type {
 } from './client.options.js';
 export {
   CarriedTransactionError,
+  CarriedTransactionNeededError,
   CarrierRefusedError,
   CoordinatorRefusedError,
   CoordinatorUnreachableError,
   RequestOutcomeUnknownError,
 } from './errors.js';
-export { JoinsTransactions } from './joining.js';
+export { JoinsTransactions, type JoinsTransactionsOptions } from './joining.js';
 export { Transaction } from './transaction.js';
 export {
+  type RemoteBeginOnceOptions,
   type RemoteBeginOptions,
+  type RemoteBegunOnce,
   type RemoteTransactionRequest,
   TransactionManager,
 } from './transaction-manager.js';
@@ -34,6 +37,7 @@ export { DistributedTransaction } from '../coordinator/declarative/distributed-t
 export type {
   BeginningOptions,
   DistributedTransactionOptions,
+  FitsMethod,
   JoiningOptions,
   Propagation,
 } from '../coordinator/declarative/distributed-transaction.options.js';
@@ -43,6 +47,7 @@ export {
   InvalidMethodError,
   NotCommittedError,
   NotManagedError,
+  RepeatedCallError,
 } from '../coordinator/declarative/errors.js';
 export {
   CoordinatorError,
@@ -51,6 +56,7 @@ export {
   InvalidRequestError,
   NoTransactionError,
   NotActiveError,
+  RefusedElsewhereError,
 } from '../coordinator/errors.js';
 export type {
   AbortedOutcome,

@@ -7,14 +7,16 @@ import {
   Injectable,
   Logger,
   type NestInterceptor,
+  SetMetadata,
   UseGuards,
   UseInterceptors,
   applyDecorators,
 } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
 import { Observable, catchError, from, switchMap, throwError } from 'rxjs';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import { CARRIER_HEADER, TRANSACTION_HEADER, TRANSACTION_ID_PATTERN } from '../server/wire/index.js';
-import { CarriedTransactionError, CarrierRefusedError } from './errors.js';
+import { CarriedTransactionError, CarriedTransactionNeededError, CarrierRefusedError } from './errors.js';
 import { type CarrierCredential, type ResolvedClientOptions, tokensFrom } from './client.options.js';
 import type { Transaction } from './transaction.js';
 import { CLIENT_OPTIONS, TransactionManager } from './transaction-manager.js';
@@ -22,6 +24,7 @@ import { CLIENT_OPTIONS, TransactionManager } from './transaction-manager.js';
 const TRANSACTION_ID = new RegExp(TRANSACTION_ID_PATTERN);
 const BEARER = /^Bearer +([!-~]{1,512})$/i;
 const CARRIED = Symbol('carried transaction');
+const IS_NEEDED = Symbol('a carried transaction is needed');
 
 /** Where what was carried stands between the guard and the interceptor. */
 interface Carrying {
@@ -42,16 +45,26 @@ export class CarriedTransactionGuard implements CanActivate {
   constructor(
     private readonly transactions: TransactionManager,
     @Inject(CLIENT_OPTIONS) private readonly options: ResolvedClientOptions,
+    private readonly reflector: Reflector,
   ) {}
 
   canActivate(context: ExecutionContext): boolean {
     const { id, credential, place } = sentIn(context);
-    if (id === undefined) return true;
+    // The controller and its handler are decorated, both.
+    if (place[CARRIED] !== undefined) return true;
+    if (id === undefined) {
+      if (this.isNeeded(context)) throw new CarriedTransactionNeededError();
+      return true;
+    }
     if (!isKnown(credential, this.options.carriers())) throw new CarrierRefusedError();
     if (typeof id !== 'string' || !TRANSACTION_ID.test(id)) throw new CarriedTransactionError();
     place[CARRIED] = this.transactions.join(id);
     unwrap(context);
     return true;
+  }
+
+  private isNeeded(context: ExecutionContext): boolean {
+    return this.reflector.getAllAndOverride<boolean>(IS_NEEDED, [context.getHandler(), context.getClass()]);
   }
 }
 
@@ -85,16 +98,27 @@ export class CarriedTransactionInterceptor implements NestInterceptor {
   }
 }
 
+/** The options of `@JoinsTransactions`. @publicApi */
+export interface JoinsTransactionsOptions {
+  /** Whether a request that carries no transaction is refused, with 400 and `DTC_TRANSACTION_NEEDED`. @default false */
+  readonly required?: boolean;
+}
+
 /**
  * Lets the handlers of a controller, or one handler, join the transaction that a request carries: there
  * `TransactionManager.current()` is that transaction, and `enlist` adds a branch to it. A request that carries one is refused without
- * the credential of a service that the option `carriers` names. A request that carries none is handled without. An error of the
- * handler rules the commit out.
+ * the credential of a service that the option `carriers` names. A request that carries none is handled without, unless `required` is
+ * set. An error of the handler rules the commit out. The decorator of a handler counts before that of its controller.
  *
  * @publicApi
  */
-export function JoinsTransactions(): ClassDecorator & MethodDecorator {
-  return applyDecorators(UseGuards(CarriedTransactionGuard), UseInterceptors(CarriedTransactionInterceptor));
+export function JoinsTransactions({ required = false }: JoinsTransactionsOptions = {}): ClassDecorator &
+  MethodDecorator {
+  return applyDecorators(
+    SetMetadata(IS_NEEDED, required),
+    UseGuards(CarriedTransactionGuard),
+    UseInterceptors(CarriedTransactionInterceptor),
+  );
 }
 
 function sentIn(context: ExecutionContext): Sent {

@@ -22,6 +22,24 @@ const RUN = new RegExp(RUN_PATTERN);
 /** A transaction that is begun at a coordinator in another process. @publicApi */
 export type RemoteBeginOptions = Omit<BeginOptions, 'signal'>;
 
+/** A transaction that is begun once at a coordinator in another process. @publicApi */
+export interface RemoteBeginOnceOptions extends RemoteBeginOptions {
+  /** As that of {@link RemoteTransactionRequest}; a request with another name, time-out or order is another request. */
+  readonly key: string;
+  /** As that of {@link RemoteTransactionRequest}. */
+  readonly ofRun?: string | undefined;
+}
+
+/**
+ * What `TransactionManager.beginOnce` answers: the transaction that was begun, or what has become of the one that an earlier
+ * request with the key has begun.
+ *
+ * @publicApi
+ */
+export type RemoteBegunOnce =
+  | { readonly transaction: Transaction; readonly earlier?: never }
+  | { readonly transaction?: never; readonly earlier: Outcome };
+
 /** A transaction that is run at a coordinator in another process. @publicApi */
 export interface RemoteTransactionRequest extends Omit<TransactionRequest, 'signal' | 'key' | 'fingerprint'> {
   /**
@@ -68,10 +86,7 @@ export class TransactionManager implements OnApplicationShutdown {
    * the error. It also comes for a given key where the coordinator was restarted, and its log is not shared.
    */
   async run({ branches, key, ofRun, ...request }: RemoteTransactionRequest): Promise<Outcome> {
-    if (key !== undefined && !REQUEST_KEY.test(key))
-      throw new InvalidRequestError('key', 'must be 1 to 128 visible ASCII characters');
-    if (ofRun !== undefined && (key === undefined || !RUN.test(ofRun)))
-      throw new InvalidRequestError('ofRun', 'must be the run that a coordinator has told, beside a key');
+    checkKey(key, ofRun);
     const body = {
       ...beginBody(request),
       branches: (branches as readonly BranchRequest[]).map(branchBody),
@@ -101,6 +116,24 @@ export class TransactionManager implements OnApplicationShutdown {
     });
     const { transactionId } = begunSchema.parse(answer);
     return new Transaction(transactionId, options.name ?? 'transaction', member, this.parts);
+  }
+
+  /**
+   * Begins a transaction as {@link begin} does, for a request that must not run twice.
+   *
+   * @returns the transaction, or the outcome of the one that an earlier request with the key has begun: `pending` while it is open.
+   * It is also `pending` where the answer to this request itself was lost, until the transaction that no code uses has timed out.
+   * @throws (as a rejection) as {@link run}.
+   */
+  async beginOnce({ key, ofRun, ...options }: RemoteBeginOnceOptions): Promise<RemoteBegunOnce> {
+    if (key === undefined) throw new InvalidRequestError('key', 'is needed: begin() takes none');
+    checkKey(key, ofRun);
+    const request = { method: 'POST', path: '/transactions', body: beginBody(options) } as const;
+    const { member, body } = await this.parts.members.once(request, { key, ofRun });
+    const { transactionId, outcome } = begunSchema.parse(body);
+    if (outcome !== undefined) return { earlier: { ...outcome, repeated: true } };
+    const name = options.name ?? 'transaction';
+    return { transaction: new Transaction(transactionId, name, member, this.parts) };
   }
 
   /**
@@ -171,6 +204,14 @@ export class TransactionManager implements OnApplicationShutdown {
     const path = `/transactions/${encodeURIComponent(transactionId)}`;
     return knownIn((await this.parts.members.any({ method: 'GET', path }))?.body);
   }
+}
+
+/** @throws InvalidRequestError */
+function checkKey(key: string | undefined, ofRun: string | undefined): void {
+  if (key !== undefined && (typeof key !== 'string' || !REQUEST_KEY.test(key)))
+    throw new InvalidRequestError('key', 'must be 1 to 128 visible ASCII characters');
+  if (ofRun !== undefined && (key === undefined || !RUN.test(ofRun)))
+    throw new InvalidRequestError('ofRun', 'must be the run that a coordinator has told, beside a key');
 }
 
 function isOver({ state }: Transaction): boolean {

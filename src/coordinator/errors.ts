@@ -68,6 +68,11 @@ export abstract class CoordinatorError extends Error {
   }
 }
 
+/** The base class of the refusals of a coordinator in another process, whose codes may be those of another version. @publicApi */
+export abstract class RefusedElsewhereError extends Error {
+  abstract readonly code: string;
+}
+
 /** A request names a participant that is not registered. @publicApi */
 export class UnknownParticipantError extends CoordinatorError {
   readonly code = 'DTC_UNKNOWN_PARTICIPANT';

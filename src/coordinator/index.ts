@@ -5,6 +5,7 @@ export { DistributedTransaction } from './declarative/distributed-transaction.de
 export type {
   BeginningOptions,
   DistributedTransactionOptions,
+  FitsMethod,
   JoiningOptions,
   Propagation,
 } from './declarative/distributed-transaction.options.js';
@@ -14,6 +15,7 @@ export {
   InvalidMethodError,
   NotCommittedError,
   NotManagedError,
+  RepeatedCallError,
 } from './declarative/errors.js';
 export {
   ActionRefusedError,

@@ -43,7 +43,13 @@ export interface KeyedCall {
   readonly run: string | undefined;
 }
 
+/** The lists of an answer are not read only. */
+type BegunOutcome = NonNullable<BegunAnswer['outcome']>;
+
 const TRANSACTION_ID = new RegExp(TRANSACTION_ID_PATTERN);
+
+/** So often a key is taken again whose transaction has aborted. */
+const MAX_ATTEMPTS = 3;
 
 /** What is known of a text that no coordinator has made: no log is asked. */
 const FOREIGN = { status: 'unknown', because: 'foreign' } as const;
@@ -112,22 +118,32 @@ export class CallerTransactions {
 
   /**
    * Begins a transaction. If it is abandoned, its time-out ends it. The members of a shared log know each other's keys: a repeat
-   * gets the id of the one that was begun, unless that has aborted.
+   * gets the id and the outcome of the one that was begun, unless that has aborted.
    *
    * @throws (as a rejection) what TransactionManager.beginOnce throws, RequestKeyReusedError, OtherRunError or TooManyKeysError.
    */
-  begin(call: KeyedCall, options: BeginMessage): Promise<BegunAnswer> {
+  async begin(call: KeyedCall, options: BeginMessage): Promise<BegunAnswer> {
     this.checkCall(call, options.timeoutMs);
     const key = keyOf(call);
     const fingerprint = fingerprintOf('begin', options);
     const { isShared } = this.transactions;
-    return this.begun.once(key, fingerprint, async () => {
-      const transactionId = isShared
-        ? await this.beginOnce({ ...options, key, fingerprint })
-        : this.transactions.begin(options).id;
-      // A shared log is asked again: only there it is known when the key is free.
-      return { answer: { transactionId }, isKept: !isShared };
-    });
+    for (let attempt = 1; ; attempt++) {
+      let isBegunHere = false;
+      const begun = await this.begun.once(key, fingerprint, async () => {
+        isBegunHere = true;
+        const answer = isShared
+          ? await this.beginOnce({ ...options, key, fingerprint })
+          : { transactionId: this.transactions.begin(options).id };
+        // A shared log is asked again: only there it is known when the key is free.
+        return { answer, isKept: !isShared };
+      });
+      if (isBegunHere) return begun;
+      const { transactionId } = begun;
+      const outcome = await this.latest(pendingOutcome(transactionId, 'an earlier request has begun it'));
+      if (outcome.status !== 'aborted' || attempt === MAX_ATTEMPTS)
+        return { transactionId, repeated: true, outcome: outcome as BegunOutcome };
+      this.begun.forget(key, begun);
+    }
   }
 
   /** @returns where the member is reached that owns a transaction; null where that is not known. */
@@ -188,9 +204,13 @@ export class CallerTransactions {
     return { transactionId: id, decision };
   }
 
-  private async beginOnce(options: BeginOnceOptions): Promise<string> {
-    const begun = await this.transactions.beginOnce(options);
-    return 'transaction' in begun ? begun.transaction.id : begun.earlier.transactionId;
+  private async beginOnce(options: BeginOnceOptions): Promise<BegunAnswer> {
+    const { transaction, earlier } = await this.transactions.beginOnce(options);
+    if (transaction !== undefined) return { transactionId: transaction.id };
+    const { transactionId } = earlier;
+    // The log says that it is open, or was a moment ago. The member that has it knows more.
+    const outcome = earlier.status === 'pending' ? await this.latest(told(earlier)) : told(earlier);
+    return { transactionId, repeated: true, outcome: outcome as BegunOutcome };
   }
 
   private async end(id: string, order: (transaction: Transaction) => Promise<Outcome>): Promise<Outcome> {

@@ -10,6 +10,7 @@ import {
   type INestApplication,
 } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
+import { Reflector } from '@nestjs/core';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
@@ -49,6 +50,29 @@ class ReservationsController {
     if (id !== null) await this.transactions.enlist(branch('stock', { sku }));
     if (fails) throw new ConflictException('sold out');
     return { id };
+  }
+}
+
+@JoinsTransactions({ required: true })
+@Controller('strict')
+class StrictController {
+  constructor(private readonly transactions: TransactionManager) {}
+
+  @Post()
+  reserve(): object {
+    return { id: this.transactions.current()!.id };
+  }
+
+  @JoinsTransactions()
+  @Post('anyhow')
+  anyhow(): object {
+    return { id: this.transactions.current()?.id ?? null };
+  }
+
+  @JoinsTransactions({ required: true })
+  @Post('twice')
+  twice(): object {
+    return this.reserve();
   }
 }
 
@@ -134,7 +158,7 @@ describe.each(PLATFORMS)('Two services in one transaction on %s', (_name, platfo
       imports: [
         TransactionClientModule.forRoot({ members, token: OTHER_CALLER.token, carriers: [TRAVELLER] }),
       ],
-      controllers: [ReservationsController, PlainController],
+      controllers: [ReservationsController, PlainController, StrictController],
     })
       .setLogger(new LogRecorder())
       .compile();
@@ -201,6 +225,27 @@ describe.each(PLATFORMS)('Two services in one transaction on %s', (_name, platfo
     expect(response.status).toBe(status);
   });
 
+  it('refuse a request without a transaction where one is required', async () => {
+    const ask = async (path: string, headers: Record<string, string> = {}): Promise<unknown[]> => {
+      const response = await fetch(`${Checkout.url}${path}`, { method: 'POST', headers });
+      return [response.status, await response.json()];
+    };
+    const carried = {
+      'dtc-transaction': 'c.aaaaaaaaaaaa.1.1',
+      'dtc-authorization': `Bearer ${TRAVELLER.token}`,
+    };
+    for (const path of ['/strict', '/strict/twice']) {
+      expect(await ask(path)).toMatchObject([400, { statusCode: 400, code: 'DTC_TRANSACTION_NEEDED' }]);
+      expect(await ask(path, carried)).toEqual([201, { id: 'c.aaaaaaaaaaaa.1.1' }]);
+      const { 'dtc-transaction': id } = carried;
+      expect(await ask(path, { 'dtc-transaction': id })).toMatchObject([
+        401,
+        { code: 'DTC_UNAUTHENTICATED' },
+      ]);
+    }
+    expect(await ask('/strict/anyhow')).toEqual([201, { id: null }]);
+  });
+
   it('read the header only where a controller has opted in', async () => {
     const carried = {
       'dtc-transaction': 'c.aaaaaaaaaaaa.1.1',
@@ -231,7 +276,7 @@ describe('A handler of messages with @JoinsTransactions', () => {
 
   const { carriers } = { carriers: () => [TRAVELLER] };
   const transactions = clientOf(['http://127.0.0.1:1/dtc']);
-  const guard = new CarriedTransactionGuard(transactions, { carriers } as never);
+  const guard = new CarriedTransactionGuard(transactions, { carriers } as never, new Reflector());
   const interceptor = new CarriedTransactionInterceptor();
 
   it('gets the data alone, and runs in the transaction', async () => {
@@ -241,6 +286,21 @@ describe('A handler of messages with @JoinsTransactions', () => {
     const handle = (): Observable<unknown> => defer(() => of(transactions.current()?.id));
     expect(await firstValueFrom(interceptor.intercept(context, { handle }))).toBe(carriedOne.id);
     expect(transactions.current()).toBeUndefined();
+  });
+
+  it('is refused without a transaction where one is required, and its data is unwrapped once', async () => {
+    const handler = Object.getOwnPropertyDescriptor(StrictController.prototype, 'twice')!
+      .value as () => object;
+    const strict = (data: unknown): ExecutionContextHost => {
+      const context = new ExecutionContextHost([data, {}], StrictController, handler);
+      context.setType('rpc');
+      return context;
+    };
+    expect(() => guard.canActivate(strict({ sku: 'lamp' }))).toThrow('the request carries none');
+    const context = strict(carried);
+    // The guards of the controller and of its handler.
+    expect([guard.canActivate(context), guard.canActivate(context)]).toEqual([true, true]);
+    expect(context.getArgs()[0]).toEqual({ sku: 'lamp' });
   });
 
   it('writes one line when the coordinator refuses in words of many lines', async () => {
@@ -280,7 +340,8 @@ describe('Several tokens of a carrier', () => {
 
   it('are all accepted, so that it can be rotated', () => {
     const carriers = (): object[] => [{ name: 'checkout', token }];
-    const guard = new CarriedTransactionGuard(clientOf(['http://127.0.0.1:1/dtc']), { carriers } as never);
+    const options = { carriers } as never;
+    const guard = new CarriedTransactionGuard(clientOf(['http://127.0.0.1:1/dtc']), options, new Reflector());
     const admits = (sent: string): boolean => {
       const headers = { 'dtc-transaction': 'c.aaaaaaaaaaaa.1.1', 'dtc-authorization': `Bearer ${sent}` };
       return guard.canActivate(new ExecutionContextHost([{ headers }], ReservationsController, () => {}));

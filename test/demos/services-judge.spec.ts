@@ -49,7 +49,7 @@ describe('the check of the services demo', () => {
   it('finds nothing when each order is placed and paid once, and every answer was true', () => {
     const order = told(
       { status: 503, transactionId: 'shop.log.1.3', code: 'DTC_PARTICIPANT_FAILED' },
-      { status: 503, code: 'DTC_OUTCOME_UNKNOWN' },
+      { status: 202, code: 'DTC_OUTCOME_UNKNOWN' },
       { status: 202, transactionId: 'shop.log.1.7', code: 'DTC_NOT_COMMITTED' },
       CONFIRMED,
       CONFIRMED,

@@ -942,9 +942,12 @@ describe('Beside other decorators, above them and below', () => {
 describe('The guide to using transactions', () => {
   const read = (path: string): string => readFileSync(join(import.meta.dirname, path), 'utf8');
   const bare = (code: string): string => code.replaceAll(/^export class/gm, 'class').replaceAll(/\s+/g, '');
-  const here = ['declarative.spec.ts', 'branch-events.spec.ts', 'http-errors.spec.ts'].map((file) =>
-    bare(read(file)),
-  );
+  const here = [
+    'declarative.spec.ts',
+    'declarative-keys.spec.ts',
+    'branch-events.spec.ts',
+    'http-errors.spec.ts',
+  ].map((file) => bare(read(file)));
   const guide = read('../../docs/using.md');
   const blocks = Array.from(guide.matchAll(/^```ts\n(.*?)^```$/gms), ([, code]) => code!);
 

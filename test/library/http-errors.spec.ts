@@ -14,7 +14,11 @@ import { APP_FILTER, HttpAdapterHost } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import request, { type Response } from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CoordinatorRefusedError } from '../../src/client/index.js';
+import {
+  CoordinatorRefusedError,
+  CoordinatorUnreachableError,
+  RequestOutcomeUnknownError,
+} from '../../src/client/index.js';
 import {
   CoordinatorModule,
   DistributedTransaction,
@@ -22,6 +26,7 @@ import {
   OperatorActions,
   type Outcome,
   ParticipantRegistry,
+  RepeatedCallError,
   TransactionManager,
   branch,
 } from '../../src/coordinator/index.js';
@@ -33,6 +38,30 @@ import { PLATFORMS, initialiseHttp } from './support/platforms.js';
 
 /** A text that must reach no client. */
 const SECRET = 'could not open /var/lib/orders.db at 10.1.2.3';
+
+/** What a service gets whose coordinator is in another process, and what its own client is told. */
+const ELSEWHERE: readonly (readonly [Error, number, object])[] = [
+  [new CoordinatorRefusedError('DTC_KEY_REUSED', 409, 'the key'), 409, { code: 'DTC_KEY_REUSED' }],
+  [new CoordinatorRefusedError('DTC_NOT_ACTIVE', 409, 'it is over'), 409, { code: 'DTC_NOT_ACTIVE' }],
+  [new CoordinatorRefusedError('DTC_OVERLOADED', 503, 'full', 2_400), 503, { code: 'DTC_OVERLOADED' }],
+  [new CoordinatorRefusedError('DTC_OF_LATER', 503, 'of a later version'), 503, { code: 'DTC_OF_LATER' }],
+  [new CoordinatorRefusedError('DTC_OF_LATER', 409, 'of a later version'), 409, { code: 'DTC_OF_LATER' }],
+  [
+    new CoordinatorRefusedError('DTC_OUTCOME_UNKNOWN', 503, 'no branch'),
+    503,
+    { code: 'DTC_OUTCOME_UNKNOWN' },
+  ],
+  // The fault of this service is told to no client.
+  [new CoordinatorRefusedError('DTC_BODY_TOO_LARGE', 413, SECRET), 500, { code: 'DTC_INTERNAL' }],
+  [new CoordinatorRefusedError('DTC_UNAUTHENTICATED', 401, SECRET), 500, { code: 'DTC_INTERNAL' }],
+  [new CoordinatorUnreachableError('refused'), 503, { code: 'DTC_COORDINATOR_UNREACHABLE' }],
+  [new RequestOutcomeUnknownError('key-1', 'cut'), 202, { code: 'DTC_OUTCOME_UNKNOWN' }],
+  [
+    new RepeatedCallError('Shop.place', { status: 'committed', transactionId: 'c.a.1.1' }),
+    202,
+    { code: 'DTC_REPEATED', transactionId: 'c.a.1.1' },
+  ],
+];
 
 @Injectable()
 class Checkout {
@@ -91,6 +120,11 @@ class OrdersController {
   @Get('own-error')
   ownError(): never {
     throw new ConflictException({ reason: 'sold', by: 'the application' });
+  }
+
+  @Get('elsewhere/:index')
+  elsewhere(@Param('index') index: string): never {
+    throw ELSEWHERE[Number(index)]![0];
   }
 
   @Get('closed')
@@ -247,6 +281,17 @@ describe.each(PLATFORMS)('In an application of a user on %s', (_, create) => {
       'Checkout.reserve needs an ambient transaction',
     );
   });
+
+  it.each(ELSEWHERE.map(([error, status], index) => ({ error: String(error).slice(0, 60), status, index })))(
+    'what a coordinator elsewhere says is answered by its meaning: $error, $status',
+    async ({ status, index }) => {
+      const answer = await get(`/elsewhere/${index}`);
+      expect([answer.status, answer.body]).toMatchObject([status, { status, ...ELSEWHERE[index]![2] }]);
+      expect(answer.headers['content-type']).toBe('application/problem+json; charset=utf-8');
+      expect(answer.text).not.toContain('10.1.2.3');
+      expect(answer.headers['retry-after'] !== undefined).toBe(status === 503);
+    },
+  );
 
   it("the application's own errors are answered as they were before", async () => {
     const own = await get('/own-error');

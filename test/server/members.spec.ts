@@ -93,7 +93,7 @@ describe('Several members behind their own addresses', () => {
         key: 'begun-once',
         body: {},
       });
-      expect([status, body]).toEqual([201, { transactionId: id }]);
+      expect([status, body]).toMatchObject([201, { transactionId: id, repeated: true }]);
       // Its answer to a lost one leads to the owner, with every later request.
       expect(headers.get('location')).toBe(`http://127.0.0.1:${toOne.port}/dtc/transactions/${id}`);
     }

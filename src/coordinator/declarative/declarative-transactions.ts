@@ -2,16 +2,34 @@ import { NoTransactionError, NotActiveError } from '../errors.js';
 import { messageOf } from '../gate/texts.js';
 import { isInstanceOf } from '../gate/failure.js';
 import type { Outcome } from '../outcome.js';
-import type { BeginOptions } from '../transaction-request.js';
-import type { Propagation } from './distributed-transaction.options.js';
-import { FailedAfterCommitError, InTransactionError, NotCommittedError } from './errors.js';
+import type { BeginOnceOptions, BeginOptions } from '../transaction-request.js';
+import type { BeginningOptions, Propagation } from './distributed-transaction.options.js';
+import {
+  FailedAfterCommitError,
+  InTransactionError,
+  NotCommittedError,
+  RepeatedCallError,
+} from './errors.js';
 
 const MAX_NAME_LENGTH = 100;
 
 /** The options of any decorated method. */
-interface MethodOptions extends Pick<BeginOptions, 'name' | 'timeoutMs' | 'prepareInTurn'> {
+interface MethodOptions extends Omit<BeginningOptions<unknown[], unknown>, 'propagation'> {
   readonly propagation?: Propagation;
 }
+
+/** One call of a decorated method. */
+export interface MethodCall {
+  /** The class and the method. */
+  readonly caller: string;
+  readonly object: object;
+  readonly args: readonly unknown[];
+}
+
+type BeginFields = Pick<BeginOptions, 'name' | 'timeoutMs' | 'prepareInTurn'>;
+type BegunForKey<T> =
+  | { readonly transaction: T; readonly earlier?: undefined }
+  | { readonly transaction?: undefined; readonly earlier: Outcome };
 
 /** A transaction of a decorated method, in this process or at a coordinator elsewhere. */
 export interface ManagedTransaction {
@@ -30,7 +48,8 @@ export interface TransactionSource<T extends ManagedTransaction = ManagedTransac
     enclose<R>(transaction: T, work: () => Promise<R>): Promise<R>;
     hide<R>(transaction: T | undefined, work: () => R): R;
   };
-  begin(options: Pick<BeginOptions, 'name' | 'timeoutMs' | 'prepareInTurn'>): T | Promise<T>;
+  begin(options: BeginFields): T | Promise<T>;
+  beginOnce(options: BeginFields & Pick<BeginOnceOptions, 'key' | 'fingerprint'>): Promise<BegunForKey<T>>;
   current(): T | undefined;
   enclosing(): T | undefined;
 }
@@ -46,15 +65,16 @@ export class DeclarativeTransactions<T extends ManagedTransaction = ManagedTrans
   constructor(private readonly transactions: TransactionSource<T>) {}
 
   /**
-   * @param caller the class and the method.
    * @param work the method itself, with its object and arguments.
-   * @returns the result of the work; if it has begun a transaction, after the commit.
-   * @throws (as a rejection) the error of the work; NotCommittedError, NotActiveError, NoTransactionError,
-   * InTransactionError, and the errors of TransactionManager.begin.
+   * @returns the result of the work; if it has begun a transaction, after the commit. Where an earlier call with the key has
+   * committed, the result of the option `repeated`.
+   * @throws (as a rejection) the error of the work; NotCommittedError, RepeatedCallError, NotActiveError, NoTransactionError,
+   * InTransactionError, and the errors of TransactionManager.begin and beginOnce.
    */
-  async run<R>(caller: string, options: MethodOptions, work: () => Promise<R>): Promise<R> {
+  async run(call: MethodCall, options: MethodOptions, work: () => Promise<unknown>): Promise<unknown> {
     const { propagation = 'required' } = options;
-    if (propagation === 'requires-new') return this.begin(caller, options, work);
+    const { caller } = call;
+    if (propagation === 'requires-new') return this.begin(call, options, work);
     if (propagation === 'not-supported') {
       return this.transactions.scope.hide(this.transactions.current(), work);
     }
@@ -63,24 +83,36 @@ export class DeclarativeTransactions<T extends ManagedTransaction = ManagedTrans
       if (propagation === 'never') throw new InTransactionError(caller, surrounding.id);
       return this.join(caller, surrounding, work);
     }
-    if (propagation === 'required') return this.begin(caller, options, work);
+    if (propagation === 'required') return this.begin(call, options, work);
     if (propagation === 'mandatory') throw new NoTransactionError(caller);
     return work();
   }
 
-  private async begin<R>(
-    caller: string,
-    { name = caller.slice(0, MAX_NAME_LENGTH), timeoutMs, prepareInTurn = false }: MethodOptions,
-    work: () => Promise<R>,
-  ): Promise<R> {
+  private async begin(
+    call: MethodCall,
+    options: MethodOptions,
+    work: () => Promise<unknown>,
+  ): Promise<unknown> {
+    const { caller, object, args } = call;
+    const { name = caller.slice(0, MAX_NAME_LENGTH), timeoutMs, prepareInTurn = false } = options;
+    const fields = { name, prepareInTurn, ...(timeoutMs !== undefined && { timeoutMs }) };
+    if (options.key === undefined) {
+      const begun = this.transactions.begin(fields);
+      return this.within(begun instanceof Promise ? await begun : begun, caller, work);
+    }
+    const key = Reflect.apply(options.key, object, args);
+    const begun = await this.transactions.beginOnce({ ...fields, key, fingerprint: fingerprintOf(name) });
+    if (begun.earlier === undefined) return this.within(begun.transaction, caller, work);
+    const { earlier } = begun;
+    if (earlier.status !== 'committed') throw new NotCommittedError(earlier);
+    if (options.repeated === undefined) throw new RepeatedCallError(caller, earlier);
+    return Reflect.apply(options.repeated, object, [earlier, ...args]);
+  }
+
+  /** Runs the work in a transaction that was begun for it, and ends that. */
+  private async within(transaction: T, caller: string, work: () => Promise<unknown>): Promise<unknown> {
     const { scope } = this.transactions;
-    const begun = this.transactions.begin({
-      name,
-      prepareInTurn,
-      ...(timeoutMs !== undefined && { timeoutMs }),
-    });
-    const transaction = begun instanceof Promise ? await begun : begun;
-    let value: R;
+    let value: unknown;
     try {
       value = await scope.enclose(transaction, () => transaction.run(work));
     } catch (error) {
@@ -121,4 +153,9 @@ export class DeclarativeTransactions<T extends ManagedTransaction = ManagedTrans
       throw error;
     }
   }
+}
+
+/** Another method with the same key is refused, as another request is. */
+function fingerprintOf(name: string): string {
+  return name.replaceAll(/[^!-~]/g, '_');
 }

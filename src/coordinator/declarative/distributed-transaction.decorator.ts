@@ -1,6 +1,10 @@
 import { types } from 'node:util';
 import { isObservable } from 'rxjs';
-import type { DistributedTransactionOptions } from './distributed-transaction.options.js';
+import type {
+  AnyMethodOptions,
+  DistributedTransactionOptions,
+  FitsMethod,
+} from './distributed-transaction.options.js';
 import { InvalidMethodError, NotManagedError } from './errors.js';
 import { noteMethod, transactionsOf } from './managed.js';
 
@@ -16,6 +20,7 @@ import { noteMethod, transactionsOf } from './managed.js';
  * @throws (the method, as a rejection) the method's own error: then nothing was changed.
  * @throws NotCommittedError when the method returned and the outcome is not `committed`; see {@link
  * NotCommittedError.outcome}.
+ * @throws RepeatedCallError when an earlier call with its `key` has committed, and there is no option `repeated`.
  * @throws NotActiveError when it would join a transaction that takes no more branches.
  * @throws NoTransactionError, InTransactionError, depending on its propagation; NotManagedError; and the
  * errors of TransactionManager.begin.
@@ -26,19 +31,24 @@ import { noteMethod, transactionsOf } from './managed.js';
  * ```
  * @publicApi
  */
-export function DistributedTransaction(options: DistributedTransactionOptions = {}) {
+export function DistributedTransaction<A extends unknown[] = unknown[], R = never>(
+  options: DistributedTransactionOptions<A, R> = {},
+) {
   return <M extends (...args: never[]) => Promise<unknown>>(
     prototype: object,
     key: string | symbol,
-    descriptor: TypedPropertyDescriptor<M>,
+    descriptor: TypedPropertyDescriptor<M> & FitsMethod<A, R, M>,
   ): void => {
     const method = descriptor.value!;
-    noteMethod(prototype, { key, options, method });
+    // The compiler has compared the parameters with those of the method.
+    const given = options as AnyMethodOptions;
+    noteMethod(prototype, { key, options: given, method });
     descriptor.value = asOriginal(method, function (this: object, ...args: never[]): Promise<unknown> {
       const caller = `${(this ?? prototype).constructor.name}.${String(key)}`;
       const transactions = transactionsOf(this);
       if (transactions === undefined) return Promise.reject(new NotManagedError(caller));
-      return transactions.run(caller, options, async () => {
+      const call = { caller, object: this, args };
+      return transactions.run(call, given, async () => {
         const value: unknown = await Reflect.apply(method, this, args);
         if (isUnbegun(value)) {
           throw new InvalidMethodError(

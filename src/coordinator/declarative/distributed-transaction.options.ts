@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { describeIssues } from '../describe-issues.js';
 import { InvalidOptionsError } from '../errors.js';
 import { durationMs } from '../option-fields.js';
+import type { CommittedOutcome } from '../outcome.js';
 
 /** The propagations that may begin a transaction, and those that never do. */
 const BEGINNING = ['required', 'requires-new'] as const satisfies readonly Propagation[];
@@ -25,8 +26,14 @@ const NOT_BEGINNING = [
  */
 export type Propagation = 'required' | 'requires-new' | 'supports' | 'mandatory' | 'never' | 'not-supported';
 
-/** The options of `@DistributedTransaction` with a propagation that may begin a transaction. @publicApi */
-export interface BeginningOptions {
+/**
+ * The options of `@DistributedTransaction` with a propagation that may begin a transaction.
+ *
+ * @typeParam A the parameters of the method, as far as `key` and `repeated` read them.
+ * @typeParam R what `repeated` returns.
+ * @publicApi
+ */
+export interface BeginningOptions<A extends unknown[] = unknown[], R = never> {
   /** @default 'required' */
   readonly propagation?: 'required' | 'requires-new';
   /**
@@ -50,6 +57,21 @@ export interface BeginningOptions {
    * @default false
    */
   readonly prepareInTurn?: boolean;
+  /**
+   * What tells a call from all other calls of the coordinator: it gets the arguments of the method, and `this` is the object. Of the
+   * calls with one key only one commits: a later one does not run the method, see `repeated`. Once the transaction has aborted,
+   * the key is free. 1 to 128 visible ASCII characters. Without effect when the method joins a transaction.
+   *
+   * @default the call has no key: each one runs
+   */
+  readonly key?: (...args: A) => string;
+  /**
+   * The value of a call whose key belongs to an earlier call that has committed: it gets the outcome of that one, and the arguments.
+   * It runs outside of any transaction, and `this` is the object. Only with `key`.
+   *
+   * @default such a call throws RepeatedCallError
+   */
+  readonly repeated?: (outcome: CommittedOutcome, ...args: A) => R;
 }
 
 /** The options of `@DistributedTransaction` with a propagation that never begins a transaction. @publicApi */
@@ -58,15 +80,40 @@ export interface JoiningOptions {
 }
 
 /** The options of `@DistributedTransaction`. @publicApi */
-export type DistributedTransactionOptions = BeginningOptions | JoiningOptions;
+export type DistributedTransactionOptions<A extends unknown[] = unknown[], R = never> =
+  BeginningOptions<A, R> | JoiningOptions;
+
+/** Those of any method, whatever it takes and returns. */
+export type AnyMethodOptions = DistributedTransactionOptions<unknown[], unknown>;
+
+/** An error of the compiler where `key` or `repeated` does not fit the method. @publicApi */
+export type FitsMethod<A extends unknown[], R, M extends (...args: never[]) => Promise<unknown>> = ((
+  ...args: A
+) => unknown) extends (...args: Parameters<M>) => unknown
+  ? [R] extends [ReturnType<M> | Awaited<ReturnType<M>>]
+    ? unknown
+    : { readonly 'repeated returns another type than the method': never }
+  : { readonly 'key and repeated take other parameters than the method': never };
+
+const aFunction = z.custom<(...args: unknown[]) => unknown>(
+  (value) => typeof value === 'function',
+  'must be a function',
+);
 
 const schema = z.discriminatedUnion('propagation', [
-  z.strictObject({
-    propagation: z.enum(BEGINNING).optional(),
-    name: z.string().max(100).optional(),
-    timeoutMs: durationMs.optional(),
-    prepareInTurn: z.boolean().optional(),
-  }),
+  z
+    .strictObject({
+      propagation: z.enum(BEGINNING).optional(),
+      name: z.string().max(100).optional(),
+      timeoutMs: durationMs.optional(),
+      prepareInTurn: z.boolean().optional(),
+      key: aFunction.optional(),
+      repeated: aFunction.optional(),
+    })
+    .refine(({ key, repeated }) => repeated === undefined || key !== undefined, {
+      path: ['repeated'],
+      message: 'has no effect without key',
+    }),
   z.strictObject({ propagation: z.enum(NOT_BEGINNING) }),
 ]);
 
@@ -74,7 +121,7 @@ const schema = z.discriminatedUnion('propagation', [
  * @param method the class and the method.
  * @throws InvalidOptionsError when an option is unknown, impossible or without any effect.
  */
-export function checkMethodOptions(options: DistributedTransactionOptions, method: string): void {
+export function checkMethodOptions(options: AnyMethodOptions, method: string): void {
   const parsed = schema.safeParse(options);
   if (parsed.success) return;
   throw new InvalidOptionsError(`@DistributedTransaction on ${method}`, describeIssues(parsed.error));

@@ -1,5 +1,5 @@
 import { CoordinatorError } from '../errors.js';
-import type { AbortedOutcome, HeuristicOutcome, PendingOutcome } from '../outcome.js';
+import type { AbortedOutcome, CommittedOutcome, HeuristicOutcome, PendingOutcome } from '../outcome.js';
 
 /**
  * A method decorated with `@DistributedTransaction` has returned, and its transaction is not committed. The
@@ -48,6 +48,33 @@ export class FailedAfterCommitError extends Error {
       { cause },
     );
     this.name = 'FailedAfterCommitError';
+  }
+}
+
+/**
+ * A decorated method was called again with the `key` of an earlier call that has committed. It was not run again: the changes of the
+ * first call stay. The option `repeated` of the decorator gives a value instead of this error.
+ *
+ * @publicApi
+ */
+export class RepeatedCallError extends Error {
+  readonly code = 'DTC_REPEATED';
+  readonly transactionId: string;
+
+  /**
+   * @param caller the method.
+   * @param outcome of the transaction of the first call.
+   */
+  constructor(
+    readonly caller: string,
+    readonly outcome: CommittedOutcome,
+  ) {
+    super(
+      `${caller} was called before with this key, and its transaction ${outcome.transactionId} has committed, so it was not run again. ` +
+        'The changes of the first call stay. Give the option repeated to return a value instead.',
+    );
+    this.name = 'RepeatedCallError';
+    this.transactionId = outcome.transactionId;
   }
 }
 

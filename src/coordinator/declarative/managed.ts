@@ -1,10 +1,10 @@
 import type { DeclarativeTransactions } from './declarative-transactions.js';
-import type { DistributedTransactionOptions } from './distributed-transaction.options.js';
+import type { AnyMethodOptions } from './distributed-transaction.options.js';
 
 /** A method before `@DistributedTransaction` replaced it. */
 export interface DecoratedMethod {
   readonly key: string | symbol;
-  readonly options: DistributedTransactionOptions;
+  readonly options: AnyMethodOptions;
   readonly method: (...args: never[]) => unknown;
 }
 

@@ -8,8 +8,12 @@ import {
   Logger,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { FailedAfterCommitError, NotCommittedError } from '../../coordinator/declarative/errors.js';
-import { CoordinatorError } from '../../coordinator/errors.js';
+import {
+  FailedAfterCommitError,
+  NotCommittedError,
+  RepeatedCallError,
+} from '../../coordinator/declarative/errors.js';
+import { CoordinatorError, RefusedElsewhereError } from '../../coordinator/errors.js';
 import { PROBLEM_CONTENT_TYPE, type Problem, ProblemException, problemOf } from './problem.js';
 
 /**
@@ -62,7 +66,7 @@ export class ProblemFilter implements ExceptionFilter {
  *
  * @publicApi
  */
-@Catch(CoordinatorError, NotCommittedError, FailedAfterCommitError)
+@Catch(CoordinatorError, RefusedElsewhereError, NotCommittedError, FailedAfterCommitError, RepeatedCallError)
 @Injectable()
 export class TransactionProblemFilter extends ProblemFilter {}
 

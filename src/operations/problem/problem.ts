@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import { HttpException, HttpStatus } from '@nestjs/common';
 import { z } from 'zod';
+import { RefusedElsewhereError } from '../../coordinator/errors.js';
 import type { AbortedOutcome, NotCommittedError } from '../../coordinator/index.js';
 
 /** The body of an error answer: RFC 9457, with a stable code. */
@@ -82,6 +83,8 @@ const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_OUTCOME_UNKNOWN: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_OVERLOADED: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_PARTICIPANT_NEEDED: HttpStatus.CONFLICT,
+  // It has committed, as that of DTC_FAILED_AFTER_COMMIT has.
+  DTC_REPEATED: HttpStatus.ACCEPTED,
   DTC_PARTICIPANT_NOT_FOUND: HttpStatus.NOT_FOUND,
   DTC_PARTICIPANT_NOT_CLAIMED: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_PARTICIPANT_PAUSED: HttpStatus.SERVICE_UNAVAILABLE,
@@ -92,6 +95,7 @@ const STATUS_OF_CODE: Readonly<Record<string, HttpStatus>> = {
   DTC_SHUTTING_DOWN: HttpStatus.SERVICE_UNAVAILABLE,
   DTC_TOO_MANY_BRANCHES: HttpStatus.BAD_REQUEST,
   DTC_TOO_MANY_STREAMS: HttpStatus.SERVICE_UNAVAILABLE,
+  DTC_TRANSACTION_NEEDED: HttpStatus.BAD_REQUEST,
   DTC_TRANSACTION_NOT_FOUND: HttpStatus.NOT_FOUND,
   DTC_UNAUTHENTICATED: HttpStatus.UNAUTHORIZED,
   DTC_UNKNOWN_PARTICIPANT: HttpStatus.SERVICE_UNAVAILABLE,
@@ -128,16 +132,20 @@ export function problemOf(error: unknown): Problem {
   const code = (error as { code?: unknown } | null)?.code;
   if (error instanceof Error && typeof code === 'string') {
     if (code === 'DTC_NOT_COMMITTED') return problemOfOutcome((error as NotCommittedError).outcome);
-    const isOfOwnCredential = error.name === 'CoordinatorRefusedError' && ABOUT_OWN_CREDENTIAL.has(code);
-    const status = isOfOwnCredential ? undefined : STATUS_OF_CODE[code];
+    const status = statusOfCoded(error, code);
     if (status !== undefined) {
-      const { retryAfterMs, member } = error as { retryAfterMs?: unknown; member?: Problem['member'] };
+      const { retryAfterMs, member, transactionId } = error as {
+        retryAfterMs?: unknown;
+        member?: Problem['member'];
+        transactionId?: string;
+      };
       const isSaid = typeof retryAfterMs === 'number';
       return {
         ...untyped(status),
         status,
         detail: error.message,
         code,
+        ...(status === HttpStatus.ACCEPTED && transactionId !== undefined && { transactionId }),
         ...(code === 'DTC_OTHER_MEMBER' && { member }),
         ...(isSaid && { retryAfterSeconds: Math.ceil(retryAfterMs / 1_000) }),
       };
@@ -164,6 +172,18 @@ export function problemOf(error: unknown): Problem {
     detail: 'Something went wrong here. It has been logged.',
     code: kept === (HttpStatus.INTERNAL_SERVER_ERROR as number) ? 'DTC_INTERNAL' : 'DTC_REQUEST_REFUSED',
   };
+}
+
+/** @returns the status of an error with a code; undefined where the answer tells nothing of it. */
+function statusOfCoded(error: Error, code: string): HttpStatus | undefined {
+  // It may have committed, so it is no error.
+  if (error.name === 'RequestOutcomeUnknownError') return HttpStatus.ACCEPTED;
+  if (!(error instanceof RefusedElsewhereError)) return STATUS_OF_CODE[code];
+  if (ABOUT_OWN_CREDENTIAL.has(code)) return undefined;
+  // The code may be one of another version. What is wrong with the request of this service is no fault of its client.
+  const { status } = error as { status?: unknown };
+  const isOfState = status === HttpStatus.CONFLICT || status === HttpStatus.SERVICE_UNAVAILABLE;
+  return STATUS_OF_CODE[code] ?? (isOfState ? status : undefined);
 }
 
 /** The codes of an abort; an abort of another cause has `DTC_ABORTED`. */

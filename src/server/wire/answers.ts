@@ -56,7 +56,20 @@ export const outcomeSchema = z
 export type OutcomeAnswer = z.output<typeof outcomeSchema>;
 
 /** A transaction was begun, or had been begun by the same request before. */
-export const begunSchema = z.object({ transactionId }).meta({ id: 'BegunTransaction' });
+export const begunSchema = z
+  .object({
+    transactionId,
+    repeated: z
+      .literal(true)
+      .exactOptional()
+      .describe(
+        'An earlier request with the key has begun it. Only one that has lost its answer goes on with it.',
+      ),
+    outcome: outcomeSchema
+      .exactOptional()
+      .describe('What has become of it, where an earlier request has begun it: pending while it is open.'),
+  })
+  .meta({ id: 'BegunTransaction' });
 export type BegunAnswer = z.output<typeof begunSchema>;
 
 /** A branch is enlisted, or was enlisted by the same request before. */
