@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { type MicroserviceOptions, Transport } from '@nestjs/microservices';
 import {
   type MicroserviceClientOptions,
+  NatsHostServer,
   RabbitMqHostServer,
   RedisHostServer,
 } from '../../src/microservices/index.js';
@@ -53,7 +54,7 @@ export function serverOf(transport: MicroserviceName, port: number, queue: strin
     case 'tcp':
       return { transport: Transport.TCP, options: { host: '127.0.0.1', port } };
     case 'nats':
-      return { transport: Transport.NATS, options: { servers: `nats://127.0.0.1:${port}` } };
+      return { strategy: new NatsHostServer({ servers: `nats://127.0.0.1:${port}` }) };
     case 'redis':
       return { strategy: new RedisHostServer({ host: '127.0.0.1', port }) };
     case 'rabbitmq':

@@ -20,6 +20,7 @@ describe('The entry of participant hosts', () => {
     expect(loaded.filter((path) => dirname(path) === 'coordinator').toSorted()).toEqual([
       'coordinator/describe-issues.ts',
       'coordinator/errors.ts',
+      'coordinator/within.ts',
     ]);
   });
 });

@@ -8,7 +8,7 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { DuplicateParticipantError } from '../coordinator/errors.js';
-import { messageOf } from '../coordinator/gate/texts.js';
+import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import {
   type GuardedBranch,
   MemoryReplicaGuardStore,
@@ -16,6 +16,7 @@ import {
 } from '../coordinator/guard/index.js';
 import { checkMethods } from '../coordinator/participant/participant-methods.js';
 import { ParticipantAccessor } from '../coordinator/participant/participant.accessor.js';
+import { within } from '../coordinator/within.js';
 import { type IncomingMessage, MAX_LISTED, type WireAnswer } from '../remote/wire/index.js';
 import { CallServer } from './call-server.js';
 import { CallerCheck, type CallerRefusal } from './caller-check.js';
@@ -27,6 +28,8 @@ import { type ServedParticipant, serve } from './served-participant.js';
 
 /** How long a decision that was asked for may take. */
 const DECISION_MS = 5_000;
+/** How long a stop waits for brokers that should send no further message. */
+const LEAVE_MS = 2_000;
 
 export const HOST_OPTIONS = Symbol('HOST_OPTIONS');
 
@@ -62,7 +65,9 @@ export class ParticipantHost
   private timer: NodeJS.Timeout | undefined;
   private purging: Promise<void> | undefined;
   private problem: string | undefined;
-  private isStopping = false;
+  /** What is done before calls are refused, so that none comes that would be. */
+  private readonly leaving: (() => Promise<void>)[] = [];
+  private stopped: Promise<void> | undefined;
 
   /** @internal */
   constructor(
@@ -116,12 +121,48 @@ export class ParticipantHost
   }
 
   /** The HTTP server still answers by now. */
-  async beforeApplicationShutdown(): Promise<void> {
-    this.isStopping = true;
+  beforeApplicationShutdown(): Promise<void> {
+    return this.stop();
+  }
+
+  /** Finishes the calls at work, and refuses new ones. A repeat waits for the first one. @internal */
+  stop(): Promise<void> {
+    this.stopped ??= this.finish();
+    return this.stopped;
+  }
+
+  /**
+   * For a transport that takes messages from a broker.
+   *
+   * @param leave takes no further message, and resolves when those that have come before are with this host.
+   * @internal
+   */
+  stopsFirst(leave: () => Promise<void>): void {
+    this.leaving.push(leave);
+  }
+
+  private async finish(): Promise<void> {
     clearInterval(this.timer);
     await this.contact?.stop();
+    await this.leaveBrokers();
     await this.server.stop(this.options.shutdownGraceMs);
     await this.purging;
+  }
+
+  private async leaveBrokers(): Promise<void> {
+    if (this.leaving.length === 0) return;
+    const left = Promise.all(this.leaving.map((leave) => leave())).then(
+      // What has just come is given to the host in this turn.
+      () => new Promise<void>((resolve) => setImmediate(resolve)),
+      (error: unknown) => this.warnOfMessages(messageOf(error)),
+    );
+    await within(LEAVE_MS, left, () => this.warnOfMessages(`no answer within ${LEAVE_MS} ms`));
+  }
+
+  private warnOfMessages(reason: string): void {
+    this.logger.warn(
+      `A broker may still send messages, which this host answers "try again" until it has stopped: ${oneLine(reason)}`,
+    );
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -131,7 +172,7 @@ export class ParticipantHost
   /** @returns what the host is doing. */
   view(): ParticipantHostView {
     return {
-      status: this.isStopping ? 'stopping' : 'serving',
+      status: this.stopped !== undefined ? 'stopping' : 'serving',
       participants: [...this.participants.keys()],
       atWork: this.server.atWork,
       counts: this.measurements.list(),

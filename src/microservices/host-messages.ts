@@ -1,6 +1,6 @@
 import { Controller, Inject, type Type } from '@nestjs/common';
 import { Ctx, GrpcMethod, MessagePattern, Payload, TcpContext } from '@nestjs/microservices';
-import { Observable, type Subscriber, of } from 'rxjs';
+import { EMPTY, Observable, type Subscriber, of } from 'rxjs';
 import { ParticipantHost } from '../host/participant-host.js';
 import {
   type IncomingMessage,
@@ -9,6 +9,7 @@ import {
   WireError,
   decodeMessage,
 } from '../remote/wire/index.js';
+import { Arrival, HOST_HANDLER } from './arrival.js';
 import { type CallsResponse, readRequest } from './frames.js';
 import { GRPC_METHOD, GRPC_SERVICE } from './grpc-host.js';
 
@@ -29,6 +30,10 @@ class HostMessages {
 
   /** @returns the answers, each as soon as it is known; or the refusal of the whole message. */
   protected serve(data: unknown): Observable<CallsResponse> {
+    if (data instanceof Arrival) {
+      data.meet(this.host);
+      return EMPTY;
+    }
     const request = readRequest(data);
     const refusal = this.host.refusalOf(request?.authorization);
     if (refusal !== undefined) return refused(refusal.code, refusal.detail);
@@ -108,7 +113,7 @@ export function messagesAt(pattern: string): Type {
   @Controller()
   class MessagesOfHost extends HostMessages {
     // Replicas that name one queue group of NATS share the messages. Other transports do not read it.
-    @MessagePattern(pattern, { queue: pattern })
+    @MessagePattern(pattern, { queue: pattern, ...HOST_HANDLER })
     take(@Payload() data: unknown, @Ctx() context: unknown): Observable<CallsResponse> {
       // An answer is small, and would wait until the other side has acknowledged the one before.
       if (context instanceof TcpContext) context.getSocketRef().netSocket.setNoDelay(true);

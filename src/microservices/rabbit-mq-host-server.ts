@@ -1,6 +1,14 @@
 import { type RmqOptions, ServerRMQ } from '@nestjs/microservices';
+import { HostsOfServer } from './arrival.js';
 import { carefulConnection } from './rabbit-mq-connection.js';
 import { watched } from './watched.js';
+
+/** The name of the consumer of a channel, which has no other one. */
+const CONSUMER = 'participant-host';
+
+interface Channel {
+  cancel(consumer: string): Promise<unknown>;
+}
 
 /** The options of {@link RabbitMqHostServer}: those of `Transport.RMQ`. @publicApi */
 export type RabbitMqHostOptions = Omit<NonNullable<RmqOptions['options']>, 'noAck'>;
@@ -8,16 +16,39 @@ export type RabbitMqHostOptions = Omit<NonNullable<RmqOptions['options']>, 'noAc
 /**
  * Serves messages over RabbitMQ. Replicas take them from one queue. It acknowledges a message when the broker sends it: one
  * that is lost with its host is sent again by the coordinator. An answer that fails with its connection does not end the
- * process, as it does with `Transport.RMQ`.
+ * process, as it does with `Transport.RMQ`. A replica that stops cancels its consumer first: what comes after waits in the queue
+ * for another one.
  *
  *     app.connectMicroservice({ strategy: new RabbitMqHostServer({ urls: ['amqp://rabbitmq'], queue: 'stock' }) });
  *
  * @publicApi
  */
 export class RabbitMqHostServer extends ServerRMQ {
+  private readonly hosts = new HostsOfServer();
+  /** The channel that takes messages, while there is a connection. */
+  private taking: Channel | undefined;
+  private isLeaving = false;
+
   /** @param options as for `Transport.RMQ`. It connects again once a second, unless `socketOptions` says otherwise. */
   constructor({ socketOptions, ...options }: RabbitMqHostOptions) {
-    super({ ...options, noAck: true, socketOptions: { reconnectTimeInSeconds: 1, ...socketOptions } });
+    super({
+      consumerTag: CONSUMER,
+      ...options,
+      noAck: true,
+      socketOptions: { reconnectTimeInSeconds: 1, ...socketOptions },
+    });
+  }
+
+  /** @internal */
+  override async listen(callback: (error?: unknown, ...more: unknown[]) => void): Promise<void> {
+    await this.hosts.find(this, () => this.leave());
+    await super.listen(callback);
+  }
+
+  /** @internal */
+  override async close(): Promise<void> {
+    await this.hosts.stop();
+    await super.close();
   }
 
   /** @internal */
@@ -26,7 +57,17 @@ export class RabbitMqHostServer extends ServerRMQ {
   }
 
   /** @internal */
-  override setupChannel(channel: unknown, callback: () => void): Promise<void> {
-    return super.setupChannel(watched(channel, ['consume']), callback);
+  override async setupChannel(channel: Channel, callback: () => void): Promise<void> {
+    // A connection that is back while the host stops carries answers, and takes no message.
+    if (this.isLeaving) return;
+    this.taking = channel;
+    await super.setupChannel(watched(channel, ['consume']), callback);
+  }
+
+  /** What the broker has sent before comes before its answer, and is served. */
+  private async leave(): Promise<void> {
+    this.isLeaving = true;
+    if (this.server?.isConnected() !== true) return;
+    await this.taking?.cancel(this.options.consumerTag ?? CONSUMER);
   }
 }

@@ -1,4 +1,5 @@
 import { type RedisOptions, ServerRedis } from '@nestjs/microservices';
+import { HostsOfServer } from './arrival.js';
 import { careful } from './redis-clients.js';
 
 /** A key of an answered message is dropped after this time. The replicas receive a message at nearly the same moment. */
@@ -10,19 +11,41 @@ interface RedisCommands {
   set(key: string, value: string, unit: 'PX', ms: number, condition: 'NX'): Promise<'OK' | null>;
 }
 
+interface Subscriber {
+  unsubscribe(): Promise<unknown>;
+  punsubscribe(): Promise<unknown>;
+}
+
 /**
  * Serves messages over Redis for several replicas. Redis sends each message to all of them. Here the first replica that
  * writes the key of a message takes it, and the others drop it. Without it, every replica would take every message: the
- * guard makes that harmless, but a replica that finds the other one at work answers "try again".
+ * guard makes that harmless, but a replica that finds the other one at work answers "try again". A replica that stops takes no
+ * further message.
  *
  *     app.connectMicroservice({ strategy: new RedisHostServer({ host: 'redis', port: 6379 }) });
  *
  * @publicApi
  */
 export class RedisHostServer extends ServerRedis {
+  private readonly hosts = new HostsOfServer();
+  /** The keys that are being written. */
+  private readonly takes = new Set<Promise<boolean>>();
+
   /** @param options as for `Transport.REDIS`. It goes on to connect, twice a second, unless `retryAttempts` says otherwise. */
   constructor(options: NonNullable<RedisOptions['options']> = {}) {
     super({ retryAttempts: Number.MAX_SAFE_INTEGER, retryDelay: 500, ...options });
+  }
+
+  /** @internal */
+  override async listen(callback: (error?: unknown, ...more: unknown[]) => void): Promise<void> {
+    await this.hosts.find(this, () => this.leave());
+    await super.listen(callback);
+  }
+
+  /** @internal */
+  override async close(): Promise<void> {
+    await this.hosts.stop();
+    await super.close();
   }
 
   /** @internal */
@@ -39,13 +62,25 @@ export class RedisHostServer extends ServerRedis {
   ): Promise<unknown> {
     const { id } = (this.parseMessage(buffer) ?? {}) as { readonly id?: unknown };
     // An event has no id: it is for every replica.
-    if (id !== undefined && !(await take(pub, channel, id))) return undefined;
+    if (id !== undefined && !(await this.take(pub, channel, id))) return undefined;
     return super.handleMessage(channel, buffer, pub, pattern) as Promise<unknown>;
   }
-}
 
-/** @returns whether this replica is the first one. */
-async function take(redis: RedisCommands, channel: string, id: unknown): Promise<boolean> {
-  if (typeof id !== 'string' || id.length > MAX_ID_LENGTH) return false;
-  return (await redis.set(`${channel}/${id}`, '1', 'PX', TAKEN_MS, 'NX')) === 'OK';
+  /** What Redis has sent before comes before its answer, and is served. */
+  private async leave(): Promise<void> {
+    const [, subscriber] = this.unwrap<[publisher: unknown, subscriber: Subscriber]>();
+    await Promise.all([subscriber.unsubscribe(), subscriber.punsubscribe()]);
+    await Promise.allSettled(this.takes);
+  }
+
+  /** @returns whether this replica is the first one. */
+  private async take(redis: RedisCommands, channel: string, id: unknown): Promise<boolean> {
+    if (typeof id !== 'string' || id.length > MAX_ID_LENGTH) return false;
+    const written = redis
+      .set(`${channel}/${id}`, '1', 'PX', TAKEN_MS, 'NX')
+      .then((answer) => answer === 'OK')
+      .finally(() => this.takes.delete(written));
+    this.takes.add(written);
+    return written;
+  }
 }

@@ -1,10 +1,13 @@
 import { connect } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MemoryReplicaGuardStore } from '../../src/host/index.js';
+import { NatsHostServer } from '../../src/microservices/index.js';
 import { Books, ledgerOf } from '../remote/support/ledger.js';
 import { natsRig } from './support/broker-rigs.js';
 import { isInstalled } from './support/brokers.js';
 import { ask, call, messageOf, nextId } from './support/conformance.js';
+import { ALL_YES, answersWhileOneStops } from './support/leaving.js';
+import { startMicroserviceAlone } from './support/rig.js';
 
 /** `test/transports/longer` has the whole suite. */
 describe.runIf(isInstalled('nats-server'))('Hosts at NATS', () => {
@@ -28,6 +31,31 @@ describe.runIf(isInstalled('nats-server'))('Hosts at NATS', () => {
     expect(Math.min(...served)).toBeGreaterThan(0);
     await transport.close();
     await Promise.all(replicas.map((replica) => replica.stop()));
+  });
+
+  it('take no further message once they stop, and finish those that they have', async () => {
+    expect(await answersWhileOneStops(rig)).toEqual(ALL_YES);
+  });
+
+  it('answer the calls at work before their microservice is closed, without HTTP beside it too', async () => {
+    const books = new Books();
+    const gate = Promise.withResolvers<undefined>();
+    books.scripts.prepare = () => gate.promise;
+    const host = await startMicroserviceAlone(
+      [ledgerOf('stock', books)],
+      { strategy: new NatsHostServer({ servers: `nats://127.0.0.1:${rig.broker!.port}` }) },
+      { guard: new MemoryReplicaGuardStore(), shutdownGraceMs: 20_000 },
+      'stock.calls',
+    );
+    const transport = rig.transport();
+    const running = ask(transport, messageOf([call('prepare', nextId())]));
+    await expect.poll(() => books.of('prepare')).toBe(1);
+    const closed = host.stop();
+    await expect.poll(() => host.view?.().status).toBe('stopping');
+    gate.resolve(undefined);
+    expect(await running).toEqual([{ id: 0, kind: 'vote', vote: 'commit' }]);
+    await closed;
+    await transport.close();
   });
 
   it('end their messages at once when the broker stops, and are called again when it is back', async () => {

@@ -8,6 +8,7 @@ import { Balancer } from '../support/balancer.js';
 import { rabbitMqRig } from '../support/broker-rigs.js';
 import { isInstalled } from '../support/brokers.js';
 import { START_MS, ask, call, messageOf, nextId, transportConformance } from '../support/conformance.js';
+import { ALL_YES, answersWhileOneStops } from '../support/leaving.js';
 import { type Replica, transportOver } from '../support/rig.js';
 
 const installed = isInstalled('rabbitmq-server');
@@ -64,6 +65,12 @@ describe.runIf(installed)('The queue of a host at RabbitMQ', () => {
     await expect.poll(() => host!.calls()).toBe(served + 1);
     expect(books.calls).toEqual([]);
     await transport.close();
+  });
+
+  it('gives a host that stops no further message, and the host finishes those that it has', async () => {
+    await host!.stop();
+    expect(await answersWhileOneStops(rig)).toEqual(ALL_YES);
+    host = await rig.host([ledgerOf('stock', books)], { guard: new MemoryReplicaGuardStore() });
   });
 
   it('does not get a message again whose connection has broken while it was sent', async () => {

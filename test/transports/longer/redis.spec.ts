@@ -5,6 +5,7 @@ import { Books, ledgerOf } from '../../remote/support/ledger.js';
 import { redisRig } from '../support/broker-rigs.js';
 import { isInstalled } from '../support/brokers.js';
 import { ask, call, messageOf, nextId, transportConformance } from '../support/conformance.js';
+import { ALL_YES, answersWhileOneStops } from '../support/leaving.js';
 import { startMicroservice } from '../support/rig.js';
 
 const installed = isInstalled('redis-server');
@@ -30,6 +31,10 @@ describe.runIf(installed)('Two replicas of a host at Redis', () => {
     expect(other.calls()).toBe(1);
     await other.stop();
     await transport.close();
+  });
+
+  it('take no further message once they stop, and finish those that they have', async () => {
+    expect(await answersWhileOneStops(rig)).toEqual(ALL_YES);
   });
 
   it('do nothing twice without RedisHostServer, although each one takes every message', async () => {

@@ -1,6 +1,7 @@
 import { type MicroserviceOptions, Transport } from '@nestjs/microservices';
 import {
   type MicroserviceClientOptions,
+  NatsHostServer,
   RabbitMqHostServer,
   RedisHostServer,
 } from '../../../src/microservices/index.js';
@@ -13,14 +14,10 @@ const QUEUE = 'stock';
 
 /** NATS with its server. */
 export function natsRig(): Rig {
-  const options = (port: number) => ({
-    servers: `nats://127.0.0.1:${port}`,
-    reconnectTimeWait: 50,
-    maxReconnectAttempts: -1,
-  });
+  const options = (port: number) => ({ servers: `nats://127.0.0.1:${port}`, reconnectTimeWait: 50 });
   return brokered('NATS', natsServer, {
     client: (port) => ({ transport: Transport.NATS, options: options(port) }),
-    server: (port) => ({ transport: Transport.NATS, options: options(port) }),
+    server: (port) => ({ strategy: new NatsHostServer(options(port)) }),
   });
 }
 

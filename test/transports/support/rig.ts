@@ -13,6 +13,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { type Observable, Subject } from 'rxjs';
 import {
   ParticipantHost,
+  type ParticipantHostView,
   type ParticipantHostOptions,
   ParticipantHostModule,
 } from '../../../src/host/index.js';
@@ -28,6 +29,8 @@ import { TOKEN } from '../../remote/support/services.js';
 export interface Replica {
   /** The number of calls that it has answered. */
   calls(): number;
+  /** What it is doing. */
+  view?(): ParticipantHostView;
   /** Stops it, as a service stops. */
   stop(): Promise<void>;
 }
@@ -84,7 +87,26 @@ export async function startMicroservice(
   options: HostOptions,
   pattern?: string,
 ): Promise<Replica & { readonly app: NestFastifyApplication }> {
-  const module: DynamicModule = {
+  return startApplication(serviceOf(participants, options, pattern), microservice);
+}
+
+/** Starts a service that serves participants over a microservice, and nothing over HTTP. */
+export async function startMicroserviceAlone(
+  participants: readonly Type[],
+  microservice: MicroserviceOptions,
+  options: HostOptions,
+  pattern?: string,
+): Promise<Replica> {
+  const app = await NestFactory.createMicroservice<MicroserviceOptions>(
+    serviceOf(participants, options, pattern),
+    { ...microservice, abortOnError: false },
+  );
+  await app.listen();
+  return { calls: () => callsOf(app), view: () => app.get(ParticipantHost).view(), stop: () => app.close() };
+}
+
+function serviceOf(participants: readonly Type[], options: HostOptions, pattern?: string): DynamicModule {
+  return {
     module: Service,
     imports: [
       ParticipantHostModule.forRoot({ credentials: TOKEN, shutdownGraceMs: 50, ...options }),
@@ -92,7 +114,6 @@ export async function startMicroservice(
     ],
     providers: [...participants],
   };
-  return startApplication(module, microservice);
 }
 
 /** Starts a service that answers the messages of coordinators as it likes. */
@@ -126,7 +147,12 @@ async function startApplication(
   app.connectMicroservice<MicroserviceOptions>(microservice);
   await app.init();
   await app.startAllMicroservices();
-  return { app, calls: () => callsOf(app), stop: () => app.close() };
+  return {
+    app,
+    calls: () => callsOf(app),
+    view: () => app.get(ParticipantHost).view(),
+    stop: () => app.close(),
+  };
 }
 
 /** @returns the number of calls that a host has answered. */
