@@ -23,13 +23,14 @@ import {
 import { onePhase, preparation } from './branch/ending.js';
 import { BranchWork, type Work, remainingUntil } from './branch/work.js';
 import { type ConnectionPools, openPools } from './connection/connection-pools.js';
-import { LogClaims } from './claim/claims.js';
+import { PostgresClaimDatabase } from './claim/claim-database.js';
 import { PostgresBranchError, PostgresStartUpError } from './errors.js';
 import { branchOf, quoted } from '../sql/gid.js';
+import { LogClaims } from '../sql/log-claims.js';
 import { gidOf } from './gid.js';
 import { GuardPurge } from './guard/purge.js';
 import { GuardTable } from './guard/table.js';
-import { unlessAborted } from './connection/connection-pool.js';
+import { unlessAborted } from '../sql/unless-aborted.js';
 import { endSessionsOf } from './connection/fenced-sessions.js';
 import { awaitingReplicas } from './connection/replication.js';
 import { type PostgresOptions, type ResolvedPostgresSettings, resolvePostgresOptions } from './options.js';
@@ -71,7 +72,9 @@ export class PostgresResourceManager {
     this.connections = openPools(connection, settings, participant, this.logger);
     this.guard = new GuardTable(settings.guardTable);
     this.purge = new GuardPurge(participant, this.connections.completion, this.guard, settings, this.logger);
-    this.claims = new LogClaims(participant, this.connections.completion, settings, this.logger);
+    this.claims = new LogClaims(
+      new PostgresClaimDatabase(participant, this.connections.completion, settings, this.logger),
+    );
   }
 
   /**

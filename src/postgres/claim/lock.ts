@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CoordinatorRun } from '../../coordinator/participant/participant.js';
-import { type ClaimSession, LOCKS, type NameLock, isLeftBehind, lockOfSibling } from './session.js';
+import type { HeldName, NameLock } from '../../sql/claim-database.js';
+import { type ClaimSession, LOCKS, isLeftBehind, lockOfSibling } from './session.js';
 import { PostgresStartUpError } from '../errors.js';
 import { SINCE, identityOf } from '../connection/server-session.js';
 
@@ -12,14 +13,6 @@ interface Holder {
   readonly pid: string;
   readonly since: string | null;
   readonly application: string;
-}
-
-/** A name that is held for a run. */
-export interface HeldName extends NameLock {
-  /** Whether another session of this process holds it, for the same run. */
-  readonly isOfSibling: boolean;
-  /** Releases it. A lock of another session of this process stays with that session. It never throws. */
-  letGo(): Promise<void>;
 }
 
 /**

@@ -1,8 +1,10 @@
 import type { Pool, PoolClient } from 'pg';
 import type { CoordinatorRun } from '../../coordinator/participant/participant.js';
 import { keyOfRun } from '../../sql/claim.js';
+import type { NameLock, NameSession } from '../../sql/claim-database.js';
 import { PostgresStartUpError } from '../errors.js';
-import { type ConnectionPool, unlessAborted } from '../connection/connection-pool.js';
+import type { ConnectionPool } from '../connection/connection-pool.js';
+import { unlessAborted } from '../../sql/unless-aborted.js';
 import { throwIfCutShort, waitsCutShort } from '../connection/replication.js';
 import { configure, textRows } from './session-identity.js';
 
@@ -23,12 +25,6 @@ const LEFT_FOR_COMPLETION = 1;
 
 /** The default size of a pool in `pg`. */
 const POOL_SIZE = 10;
-
-/** A lock on the name of a coordinator that this process has, as far as it knows. */
-export interface NameLock {
-  /** Aborted when the session that holds it is lost or releases it. */
-  readonly over: AbortSignal;
-}
 
 interface HeldLock {
   readonly over: AbortController;
@@ -52,7 +48,7 @@ const byPool = new WeakMap<Pool, Map<string, Promise<ClaimSession>>>();
  * One session of a run at a server. It holds the names of the coordinator for all participants that share a
  * pool, so that they take only one connection of the pool together.
  */
-export class ClaimSession {
+export class ClaimSession implements NameSession {
   private readonly locks = new Map<number, HeldLock>();
   /** One query at a time: the participants that share the session ask at any moment. */
   private last: Promise<unknown> = Promise.resolve();
@@ -119,6 +115,10 @@ export class ClaimSession {
       connections.giveUp(client);
       throw error;
     }
+  }
+
+  async check(signal: AbortSignal): Promise<void> {
+    await this.query(signal, 'SELECT 1');
   }
 
   /**

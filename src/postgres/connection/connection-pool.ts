@@ -1,6 +1,7 @@
 import type { Logger } from '@nestjs/common';
 import type { Pool, PoolClient } from 'pg';
 import { within } from '../../coordinator/within.js';
+import { unlessAborted } from '../../sql/unless-aborted.js';
 import { closePool, watchPool } from './close-pool.js';
 import { codeOf } from '../sqlstate.js';
 import { type GivenUpSessions, SESSIONS_LEFT } from './given-up-sessions.js';
@@ -165,29 +166,6 @@ export class ConnectionPool {
       return false;
     }
   }
-}
-
-/** @throws the reason of the signal as soon as it is aborted, whatever the work does. */
-export function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  // By hand: a race of promises costs more than everything else here.
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const onAbort = (): void => reject(signal.reason as Error);
-    const settled = (): void => signal.removeEventListener('abort', onAbort);
-    work().then(
-      (value) => {
-        settled();
-        resolve(value);
-      },
-      (error: unknown) => {
-        settled();
-        reject(error);
-      },
-    );
-    // The work may have aborted it.
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
-  });
 }
 
 function giveBack(client: PoolClient): void {

@@ -1,19 +1,9 @@
-import type { Logger } from '@nestjs/common';
-import {
-  type AbortVote,
-  type CoordinatorRun,
-  type IsOwnRun,
-  refuse,
-} from '../../coordinator/participant/participant.js';
-import { idPrefixOf } from '../../coordinator/protocol/index.js';
-import { keyOfRun } from '../../sql/claim.js';
-import { ClaimSession } from './session.js';
-import { type HeldName, lockName } from './lock.js';
-import { PostgresStartUpError } from '../errors.js';
-import { type ConnectionPool, unlessAborted } from '../connection/connection-pool.js';
-import { checkLog, copied } from './log-check.js';
-import type { ResolvedPostgresSettings } from '../options.js';
-import { RunTable } from './run-table.js';
+import type { AbortVote, CoordinatorRun, IsOwnRun } from '../coordinator/participant/participant.js';
+import { refuse } from '../coordinator/participant/participant.js';
+import { idPrefixOf } from '../coordinator/protocol/index.js';
+import { keyOfRun } from './claim.js';
+import type { ClaimDatabase, ClaimRefusal, HeldName, NameSession } from './claim-database.js';
+import { unlessAborted } from './unless-aborted.js';
 
 /** How long the session of the claim may take to answer before it counts as lost. */
 const ANSWER_MS = 2_000;
@@ -39,10 +29,9 @@ interface Claimant {
  * either would take the other's prepared branches for its own orphans. So a process holds a lock on the name
  * while it lives, and the database stores which run of each log it has accepted.
  */
-export class LogClaim {
+export class LogClaim<S extends NameSession = NameSession> {
   /** The number of its last use among those of all claims of the participant. */
   lastUse = 0;
-  private readonly runs: RunTable;
   /** The latest accepted run, and the latest run that has asked. */
   private claimant: Claimant | undefined;
   private asked: Claimant | undefined;
@@ -50,23 +39,17 @@ export class LogClaim {
   private prefix: string | undefined;
   private name: HeldName | undefined;
   /** The session that holds the name, unless another claim of this process owns it. */
-  private session: ClaimSession | undefined;
+  private session: S | undefined;
   private underWay:
     { readonly key: string; readonly waitMs: number; readonly done: Promise<void> } | undefined;
-  private refused:
-    { readonly key: string; readonly until: number; readonly error: PostgresStartUpError } | undefined;
+  private refused: { readonly key: string; readonly until: number; readonly error: ClaimRefusal } | undefined;
   /** Aborted when the name is released permanently. */
   private readonly end = new AbortController();
 
   constructor(
     readonly logId: string,
-    private readonly participant: string,
-    private readonly connections: ConnectionPool,
-    private readonly settings: ResolvedPostgresSettings,
-    private readonly logger: Logger,
-  ) {
-    this.runs = new RunTable(participant, settings);
-  }
+    private readonly database: ClaimDatabase<S>,
+  ) {}
 
   /** Whether it holds nothing, and is not trying to. */
   get isIdle(): boolean {
@@ -89,10 +72,9 @@ export class LogClaim {
    *
    * @param isOwnRun asks the log of the run. @default the function given for the same run before
    * @param waitMs how long to wait for another process that holds it. @default claimWaitMs
-   * @throws PostgresStartUpError (`DTC_POSTGRES_COORDINATOR_IN_USE`, `DTC_POSTGRES_OTHER_LOG`,
-   * `DTC_LOG_COPIED`) when another process has it, or the name was used here with another log.
+   * @throws a refusal when another process has it, or the name was used here with another log or a copy of it.
    */
-  hold(run: CoordinatorRun, isOwnRun?: IsOwnRun, waitMs = this.settings.claimWaitMs): Promise<void> {
+  hold(run: CoordinatorRun, isOwnRun?: IsOwnRun, waitMs = this.database.settings.claimWaitMs): Promise<void> {
     const key = keyOfRun(run);
     const { underWay } = this;
     if (underWay?.key === key && underWay.waitMs >= waitMs) return underWay.done;
@@ -103,7 +85,7 @@ export class LogClaim {
     };
     done.then(forget, (error: unknown) => {
       forget();
-      if (!(error instanceof PostgresStartUpError)) return;
+      if (!this.database.isRefusal(error)) return;
       this.refused = { key, until: performance.now() + REFUSED_FOR_MS, error };
     });
     return done;
@@ -122,7 +104,7 @@ export class LogClaim {
       await unlessAborted(signal, () => this.hold(run, undefined, this.shortWaitMs));
       return undefined;
     } catch (error) {
-      if (error instanceof PostgresStartUpError) return refusalBy(error);
+      if (this.database.isRefusal(error)) return refusalBy(error);
       throw error;
     }
   }
@@ -170,14 +152,15 @@ export class LogClaim {
     if (this.holds(run)) return;
     await this.checkBefore(claimant);
     await this.release();
-    const limit = AbortSignal.timeout(this.settings.startTimeoutMs + waitMs);
+    const { database } = this;
+    const limit = AbortSignal.timeout(database.settings.startTimeoutMs + waitMs);
     const signal = AbortSignal.any([limit, this.end.signal]);
-    const session = await ClaimSession.join(this.connections, run, this.participant, signal);
+    const session = await database.join(run, signal);
     let name: HeldName | undefined;
     try {
-      name = await lockName(session, run, this.participant, waitMs, signal);
+      name = await database.lockName(session, run, waitMs, signal);
       // Without a durable log the id of the log is new at each start, and no branch is taken for an orphan.
-      if (run.durable) await checkLog(session, run, claimant.isOwnRun, this.participant, this.runs, signal);
+      if (run.durable) await database.checkLog(session, run, claimant.isOwnRun, signal);
       signal.throwIfAborted();
       this.claimant = claimant;
       if (!name.isOfSibling) return this.keep(session, name, run);
@@ -192,17 +175,17 @@ export class LogClaim {
 
   /** A refused run does not end the claim of the accepted run. */
   private async checkBefore({ run, isOwnRun }: Claimant): Promise<void> {
-    const { session, claimant } = this;
+    const { session, claimant, database } = this;
     if (this.prefix === undefined || claimant === undefined) return;
     const { epoch } = claimant.run;
-    if (epoch >= run.epoch) throw copied(this.participant, run, `start ${epoch} of the log has worked in it`);
+    if (epoch >= run.epoch) throw database.copied(run, `start ${epoch} of the log has worked in it`);
     if (session === undefined) return;
     try {
-      const signal = AbortSignal.any([AbortSignal.timeout(this.settings.startTimeoutMs), this.end.signal]);
-      await checkLog(session, run, isOwnRun, this.participant, this.runs, signal);
+      const limit = AbortSignal.timeout(database.settings.startTimeoutMs);
+      await database.checkLog(session, run, isOwnRun, AbortSignal.any([limit, this.end.signal]));
     } catch (error) {
       // A lost session holds nothing: then the run is checked by its own session.
-      if (error instanceof PostgresStartUpError) throw error;
+      if (database.isRefusal(error)) throw error;
     }
   }
 
@@ -217,14 +200,14 @@ export class LogClaim {
   /**
    * If the session that holds the name is lost, the name is claimed again before the next branch is prepared.
    */
-  private keep(session: ClaimSession | undefined, name: HeldName, run: CoordinatorRun): void {
+  private keep(session: S | undefined, name: HeldName, run: CoordinatorRun): void {
     this.prefix = idPrefixOf(run);
     this.refused = undefined;
     this.session = session;
     this.name = name;
     const lose = (): void => {
       if (this.name !== name) return;
-      this.logger.debug(`"${this.participant}" has lost the session that held its claim`);
+      this.database.noteLoss();
       void this.release();
     };
     name.over.addEventListener('abort', lose, { once: true });
@@ -236,18 +219,18 @@ export class LogClaim {
     const { session } = this;
     if (session === undefined) return;
     try {
-      await session.query(AbortSignal.timeout(ANSWER_MS), 'SELECT 1');
+      await session.check(AbortSignal.timeout(ANSWER_MS));
     } catch {
       session.cut();
     }
   }
 
   private get shortWaitMs(): number {
-    return Math.min(this.settings.claimWaitMs, SHORT_WAIT_MS);
+    return Math.min(this.database.settings.claimWaitMs, SHORT_WAIT_MS);
   }
 }
 
-function refusalBy({ code, message }: PostgresStartUpError): AbortVote {
+function refusalBy({ code, message }: ClaimRefusal): AbortVote {
   return refuse(code, message);
 }
 

@@ -1,15 +1,8 @@
-import type { Logger } from '@nestjs/common';
-import type {
-  AbortVote,
-  Branch,
-  CoordinatorRun,
-  IsOwnRun,
-} from '../../coordinator/participant/participant.js';
-import { idPrefixOf, originOf } from '../../coordinator/protocol/index.js';
-import { type ConnectionPool, unlessAborted } from '../connection/connection-pool.js';
-import { PostgresStartUpError, type PostgresStartUpErrorCode } from '../errors.js';
-import type { ResolvedPostgresSettings } from '../options.js';
-import { LogClaim } from './claim.js';
+import type { AbortVote, Branch, CoordinatorRun, IsOwnRun } from '../coordinator/participant/participant.js';
+import { idPrefixOf, originOf } from '../coordinator/protocol/index.js';
+import type { ClaimDatabase, NameSession } from './claim-database.js';
+import { LogClaim } from './log-claim.js';
+import { unlessAborted } from './unless-aborted.js';
 
 /**
  * The most logs that are remembered as having asked, besides those with a claim, each of which has a
@@ -17,25 +10,17 @@ import { LogClaim } from './claim.js';
  */
 const MAX_WAITING = 100;
 
-/** The code of the refusal of a claim for which the pool has no connection. */
-const TOO_SMALL = 'DTC_POSTGRES_POOL_TOO_SMALL' satisfies PostgresStartUpErrorCode;
-
 /**
  * The logs that work in this database for one participant: a set of claims, by the ids of the logs. Several
  * coordinators may claim the participant at the same time. Each claim has its own run, session and rules, and
  * none ends another.
  */
-export class LogClaims {
-  private readonly byLog = new Map<string, LogClaim>();
+export class LogClaims<S extends NameSession = NameSession> {
+  private readonly byLog = new Map<string, LogClaim<S>>();
   private uses = 0;
   private isClosed = false;
 
-  constructor(
-    private readonly participant: string,
-    private readonly connections: ConnectionPool,
-    private readonly settings: ResolvedPostgresSettings,
-    private readonly logger: Logger,
-  ) {}
+  constructor(private readonly database: ClaimDatabase<S>) {}
 
   /** Whether a claim covers the run of a transaction. */
   covers(transactionId: string): boolean {
@@ -51,16 +36,14 @@ export class LogClaims {
    * Holds the claim of a run from now on, if it does not already.
    *
    * @param isOwnRun asks the log of the run. @default the function given for the same run before
-   * @throws PostgresStartUpError (`DTC_POSTGRES_COORDINATOR_IN_USE`, `DTC_POSTGRES_OTHER_LOG`,
-   * `DTC_LOG_COPIED`) when another log has the name of the coordinator, or a different log has worked here
-   * under the same id.
+   * @throws a refusal when another log has the name of the coordinator, or a different log has worked here under the same id.
    */
   async hold(run: CoordinatorRun, isOwnRun?: IsOwnRun): Promise<void> {
     const claim = this.of(run);
     try {
       await claim.hold(run, isOwnRun);
     } catch (error) {
-      if (!(error instanceof PostgresStartUpError) || error.code !== TOO_SMALL) throw error;
+      if (!this.lacksConnection(error)) throw error;
       const idlest = this.leastUsedVolatile(claim);
       if (idlest === undefined) throw error;
       await idlest.close();
@@ -78,12 +61,12 @@ export class LogClaims {
   async admit({ transactionId, run, signal }: Branch): Promise<AbortVote | undefined> {
     if (originOf(transactionId) === undefined || !transactionId.startsWith(idPrefixOf(run))) return undefined;
     const refusal = await this.of(run).admit(run, signal);
-    if (refusal?.code !== TOO_SMALL || this.leastUsedVolatile(this.of(run)) === undefined) return refusal;
+    if (!this.lacksConnection(refusal) || this.leastUsedVolatile(this.of(run)) === undefined) return refusal;
     try {
       await unlessAborted(signal, () => this.hold(run));
       return undefined;
     } catch (error) {
-      if (error instanceof PostgresStartUpError) return refusal;
+      if (this.database.isRefusal(error)) return refusal;
       throw error;
     }
   }
@@ -105,7 +88,7 @@ export class LogClaims {
     await Promise.all([...this.byLog.values()].map((claim) => claim.close()));
   }
 
-  private of(run: CoordinatorRun): LogClaim {
+  private of(run: CoordinatorRun): LogClaim<S> {
     const { logId } = run;
     const key = keyOf(run);
     const known = this.byLog.get(key);
@@ -115,7 +98,7 @@ export class LogClaims {
     }
     const waiting = this.byLastUse().filter(({ isIdle }) => isIdle);
     if (waiting.length >= MAX_WAITING) this.forget(waiting[0]!);
-    const claim = new LogClaim(logId, this.participant, this.connections, this.settings, this.logger);
+    const claim = new LogClaim(logId, this.database);
     claim.lastUse = ++this.uses;
     this.byLog.set(key, claim);
     // It holds nothing, and every further request is refused.
@@ -123,7 +106,14 @@ export class LogClaims {
     return claim;
   }
 
-  private forget(claim: LogClaim): void {
+  /** @param error an error, or a vote with its code. */
+  private lacksConnection(error: unknown): boolean {
+    const { lacksConnection } = this.database;
+    const code = (error as { code?: unknown } | undefined)?.code;
+    return lacksConnection !== undefined && code === lacksConnection;
+  }
+
+  private forget(claim: LogClaim<S>): void {
     for (const [key, known] of this.byLog) if (known === claim) this.byLog.delete(key);
   }
 
@@ -132,12 +122,12 @@ export class LogClaims {
    * has ended. Neither does a host learn when a member has. When a connection is needed, the claim that was used least
    * recently is released. If its run still works, its next branch claims it again.
    */
-  private leastUsedVolatile(except: LogClaim): LogClaim | undefined {
+  private leastUsedVolatile(except: LogClaim<S>): LogClaim<S> | undefined {
     return this.byLastUse().find((claim) => claim !== except && claim.isVolatile);
   }
 
   /** The least recently used first. */
-  private byLastUse(): LogClaim[] {
+  private byLastUse(): LogClaim<S>[] {
     return [...this.byLog.values()].toSorted((one, other) => one.lastUse - other.lastUse);
   }
 }
