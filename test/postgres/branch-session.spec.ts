@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Client, Pool } from 'pg';
 import { type MockInstance, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Branch, Vote } from '../../src/coordinator/index.js';
@@ -5,8 +6,12 @@ import { PostgresResourceManager, type Work } from '../../src/postgres/index.js'
 import { balanceOf } from '../support/postgres/bank.js';
 import { usePostgres } from '../support/postgres/bench.js';
 import { someBranch } from '../support/postgres/branches.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 
 const bench = usePostgres({ accounts: ['ann', 'bob'] });
+
+/** The length of the message with which the server tells the state of the transaction. */
+const STATE_BYTES = 6;
 
 interface Settings {
   readonly pid: number;
@@ -377,6 +382,27 @@ describe('a change that work repeats', () => {
       for (const vote of votes) expect(vote).toMatchObject({ code: 'CONSTRAINT_VIOLATED' });
       await expect(take(someBranch(), 'much')).resolves.toMatchObject({ code: 'DATA_REJECTED' });
       await expect(take(someBranch(), 7)).resolves.toBe('commit');
+    });
+
+    it('is refused for what it does though the state of the transaction comes after the error', async () => {
+      const proxy = await TcpProxy.open({ host: '127.0.0.1', port: bench.server.port });
+      try {
+        manager = await bench.start({ connection: bench.database.urlBy({ port: proxy.port }) });
+        for (let time = 0; time < 3; time++) await earn(manager, 1, { text: TAKE });
+        let refusals = 0;
+        proxy.rule = (data, direction) => {
+          if (direction === 'up' || !data.includes('23514')) return 'pass';
+          refusals++;
+          // The last message of an answer tells the state.
+          return { after: pause(20), from: data.length - STATE_BYTES };
+        };
+        await expect(take(someBranch(), 1_000)).resolves.toMatchObject({ code: 'CONSTRAINT_VIOLATED' });
+        expect(refusals).toBe(1);
+        await expect(take(someBranch(), 7)).resolves.toBe('commit');
+        await bench.close();
+      } finally {
+        await proxy.close();
+      }
     });
 
     it('is not believed when it fails and its work goes on', async () => {

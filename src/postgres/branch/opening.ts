@@ -51,8 +51,11 @@ export class Opening {
           resolve([results].flat().at(-1)!);
           return;
         }
-        if (hasBegun) this.resolve();
-        else this.reject(error);
+        if (hasBegun) {
+          void this.failed(error, reject);
+          return;
+        }
+        this.reject(error);
         reject(error);
       });
       // The row of the guard comes before any effect of the work.
@@ -61,5 +64,15 @@ export class Opening {
       });
       client.query(query);
     });
+  }
+
+  /**
+   * The error of a statement may arrive before the state of the transaction, of which `pg` knows nothing until then. So a query
+   * of no statement is answered before the error is told. If its connection is lost, the error is told as well.
+   */
+  private async failed(reason: Error, reject: (reason: Error) => void): Promise<void> {
+    await Promise.allSettled([this.client.query(';')]);
+    this.resolve();
+    reject(reason);
   }
 }
