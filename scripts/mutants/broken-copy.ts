@@ -24,6 +24,17 @@ const LIMIT_MS = 300_000;
 /** What notices a mutant: the file of the first test that failed, or the time limit; undefined when nothing does. */
 export type Verdict = string | undefined;
 
+/** A file of tests, as vitest reports it. */
+interface TestFile {
+  readonly name: string;
+  readonly message: string;
+  readonly assertionResults: readonly {
+    readonly status: string;
+    readonly fullName: string;
+    readonly failureMessages: readonly string[];
+  }[];
+}
+
 /** A copy of the code outside the tree, to be broken and tested; its packages are those of the tree. */
 export class BrokenCopy {
   private running: number | undefined;
@@ -31,8 +42,11 @@ export class BrokenCopy {
 
   readonly path: string;
 
+  private readonly report: string;
+
   private constructor(path: string) {
     this.path = path;
+    this.report = join(path, 'report.json');
   }
 
   static async make(): Promise<BrokenCopy> {
@@ -65,11 +79,10 @@ export class BrokenCopy {
 
   /** Runs some of the copy's tests up to the first failure. */
   async test(args: readonly string[]): Promise<Verdict> {
-    const report = join(this.path, 'report.json');
-    await rm(report, { force: true });
+    await rm(this.report, { force: true });
     const output = [
       '--reporter=json',
-      `--outputFile=${report}`,
+      `--outputFile=${this.report}`,
       '--bail=1',
       '--passWithNoTests',
       '--cache=false',
@@ -78,7 +91,7 @@ export class BrokenCopy {
     const end = await this.node(['node_modules/vitest/vitest.mjs', 'run', ...args, ...output]);
     if (end.code === 0) return undefined;
     if (end.code === 'time limit') return end.code;
-    return (await this.firstFailure(report)) ?? 'an error outside the tests';
+    return (await this.firstFailure()) ?? 'an error outside the tests';
   }
 
   /** Runs a node process of its own in the copy, which is ended when it takes too long. */
@@ -125,17 +138,26 @@ export class BrokenCopy {
     if (this.running !== undefined) process.kill(-this.running, 'SIGKILL');
   }
 
-  private async firstFailure(report: string): Promise<Verdict> {
-    if (!existsSync(report)) return undefined;
-    const { testResults } = JSON.parse(await readFile(report, 'utf8')) as {
-      testResults: { name: string; message: string; assertionResults: { status: string }[] }[];
-    };
+  /** What the last test run reported of the first test that failed in it: its name and its error; undefined without one. */
+  async lastFailure(): Promise<string | undefined> {
+    const witness = await this.witness();
+    const test = witness?.assertionResults.find(({ status }) => status === 'failed');
+    return test === undefined ? witness?.message : [test.fullName, ...test.failureMessages].join('\n');
+  }
+
+  private async firstFailure(): Promise<Verdict> {
+    const witness = await this.witness();
+    return witness && relative(this.path, witness.name);
+  }
+
+  private async witness(): Promise<TestFile | undefined> {
+    if (!existsSync(this.report)) return undefined;
+    const { testResults } = JSON.parse(await readFile(this.report, 'utf8')) as { testResults: TestFile[] };
     // A file that was cut short after the first failure elsewhere is no witness, though it counts as failed.
-    const witness = testResults.find(
+    return testResults.find(
       ({ message, assertionResults }) =>
         assertionResults.some(({ status }) => status === 'failed') ||
         (assertionResults.length === 0 && message !== ''),
     );
-    return witness && relative(this.path, witness.name);
   }
 }

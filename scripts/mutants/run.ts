@@ -71,7 +71,10 @@ function wholeNumber(option: string, text: string): number {
 async function main(copy: BrokenCopy, mutants: readonly Mutant[]): Promise<number> {
   await copy.check(mutants);
   const failing = await judge(copy);
-  if (failing !== undefined) throw new Error(`The tests fail without any mutant: ${failing}.`);
+  if (failing !== undefined) {
+    const failure = (await copy.lastFailure()) ?? 'No test has reported why.';
+    throw new Error(`The tests fail without any mutant: ${failing}.\n${failure}`);
+  }
 
   const survivors: Mutant[] = [];
   for (const mutant of mutants) {
