@@ -48,6 +48,7 @@ const RUNGS: readonly Rung[] = [
     ],
     environment: { PROPERTY_RUNS: '10000' },
   },
+  { name: 'start', command: ['npm', 'run', 'test:start'] },
   { name: 'crash demo', command: ['npm', 'run', 'demo:crash'] },
   { name: 'failover', command: ['npm', 'run', 'demo:failover', '--', '--short'] },
   { name: 'services', command: ['npm', 'run', 'demo:services', '--', '--short'] },

@@ -1,7 +1,8 @@
+import { endWithChannel } from './common/end-with-channel.js';
 import { endNotStarted, startApplication } from './start-application.js';
 
 /** One member of a cluster: the application, which ends with the process that has started it. */
-process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+endWithChannel();
 try {
   const app = await startApplication(process.env);
   process.send?.({ url: await app.getUrl() });

@@ -1,3 +1,4 @@
+import { devNull } from 'node:os';
 import {
   ConsoleLogger,
   type DynamicModule,
@@ -16,7 +17,7 @@ import {
 
 /** Nest's own logger at level warn. What it has to say is put into words and then thrown away. */
 class WarningsToNowhere extends ConsoleLogger {
-  private readonly nowhere = destination({ dest: '/dev/null', sync: true });
+  private readonly nowhere = destination({ dest: devNull, sync: true });
 
   constructor() {
     super({ logLevels: ['warn', 'error', 'fatal'], json: true });

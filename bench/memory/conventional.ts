@@ -1,3 +1,4 @@
+import { devNull } from 'node:os';
 import { destination, pino } from 'pino';
 import type { Contender } from '../framework/contender.js';
 import { ConventionalCoordinator } from './conventional-coordinator.js';
@@ -11,7 +12,7 @@ export function conventionalOver([first, second, third]: Trio): Contender {
       ['second', second],
       ['third', third],
     ]),
-    pino({ level: 'info' }, destination({ dest: '/dev/null', sync: true })),
+    pino({ level: 'info' }, destination({ dest: devNull, sync: true })),
   );
   const run: Contender['run'] = () =>
     coordinator.execute('benchmark', [

@@ -1,3 +1,4 @@
+import { devNull } from 'node:os';
 import { destination, pino } from 'pino';
 import { type CoordinatorModuleOptions, branch } from '../../src/coordinator/index.js';
 import { PinoOutput, PinoTransactionLines } from '../../src/pino/index.js';
@@ -22,7 +23,7 @@ export async function startCoordinator(
 
 /** The one line at the end of each transaction, through pino at level info, to nowhere. */
 export function transactionLines(): PinoTransactionLines {
-  const output = new PinoOutput(destination({ dest: '/dev/null', sync: true }));
+  const output = new PinoOutput(destination({ dest: devNull, sync: true }));
   return new PinoTransactionLines(pino({ level: 'info' }, output), {
     linesPerWrite: 64,
     destination: output,

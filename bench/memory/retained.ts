@@ -1,3 +1,4 @@
+import { devNull } from 'node:os';
 import { destination, pino } from 'pino';
 import {
   ParticipantRegistry,
@@ -51,7 +52,7 @@ export async function measureRetained(): Promise<Retained> {
   const byName = new Map(NAMES.map((name, index) => [name as string, trio[index]!]));
   const conventional = new ConventionalCoordinator(
     byName,
-    pino({ level: 'info' }, destination({ dest: '/dev/null', sync: true })),
+    pino({ level: 'info' }, destination({ dest: devNull, sync: true })),
   );
   const bare = bareBranch(WORK);
 

@@ -7,14 +7,16 @@ import { createInterface } from 'node:readline';
 export class ShopProcess {
   /** What it has logged. */
   readonly messages: string[] = [];
-  /** Resolves when it has ended, with the signal that ended it. */
+  /** Resolves when it has ended, with the signal that ended it; null when it has ended by itself. */
   readonly ended: Promise<string | null>;
 
   private constructor(
     private readonly child: ChildProcess,
     private url = '',
   ) {
-    this.ended = once(child, 'exit').then(([, signal]) => signal as string | null);
+    this.ended = once(child, 'exit').then(([code, signal]) =>
+      endOf(code as number | null, signal as string | null),
+    );
     createInterface({ input: child.stdout! }).on('line', (line) => {
       this.messages.push((JSON.parse(line) as { msg: string }).msg);
     });
@@ -59,7 +61,8 @@ export class ShopProcess {
 
   /** Ends it as an operator does. */
   async stop(): Promise<void> {
-    this.child.kill('SIGTERM');
+    if (process.platform === 'win32') this.child.send({ stop: true });
+    else this.child.kill('SIGTERM');
     await this.ended;
   }
 
@@ -72,4 +75,9 @@ export class ShopProcess {
     const [message] = (await once(this.child, 'message')) as [string];
     return message;
   }
+}
+
+/** On Windows a process that kills itself ends with code 1, and without a signal. */
+function endOf(code: number | null, signal: string | null): string | null {
+  return process.platform === 'win32' && code === 1 ? 'SIGKILL' : signal;
 }

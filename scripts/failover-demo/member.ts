@@ -1,3 +1,4 @@
+import { endWithChannel } from '../../src/common/end-with-channel.js';
 import { ParticipantRegistry } from '../../src/coordinator/index.js';
 import { endNotStarted, startApplication } from '../../src/start-application.js';
 import { HoldPoint } from './hold-point.js';
@@ -6,7 +7,7 @@ import { HoldPoint } from './hold-point.js';
  * One member: the application as it is, with a hold point around it. Its parent says `{ arm: 'kill' }` or `{ arm: 'hold' }`,
  * and `{ release: true }`. The member answers `{ armed: true }`, and `{ held }` with the id of the transaction.
  */
-process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+endWithChannel();
 try {
   const app = await startApplication(process.env);
   const point = HoldPoint.install(app.get(ParticipantRegistry));

@@ -1,3 +1,4 @@
+import { endWithChannel } from '../../src/common/end-with-channel.js';
 import { startCoordinator } from '../../src/coordinator-program.js';
 import { ParticipantRegistry } from '../../src/coordinator/index.js';
 import { endNotStarted } from '../../src/start-application.js';
@@ -8,7 +9,7 @@ import { HoldPoint } from '../failover-demo/hold-point.js';
  * `{ release: true }`. The coordinator answers `{ armed }`, and `{ held, scene }` with the id of a transaction that is decided, and of
  * which payment has not been told.
  */
-process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+endWithChannel();
 let point: HoldPoint | undefined;
 try {
   const app = await startCoordinator(process.env);

@@ -64,4 +64,13 @@ describe('the process of a member', () => {
     const deaf = await start(`process.on('SIGTERM', () => {}); ${LIVES} ${LISTENS}`);
     expect(await deaf.member.stop(50)).toEqual({ code: null, signal: 'SIGKILL' });
   });
+
+  it('ends by a message on Windows, where a signal would end it at once', async () => {
+    const willing = await start(`
+      process.on('SIGTERM', () => process.exit(1));
+      process.once('message', ({ stop }) => process.exit(stop === true ? 0 : 2));
+      ${LIVES} ${LISTENS}`);
+    expect(await willing.member.stop(60_000, 'win32')).toEqual({ code: 0, signal: null });
+    expect(await willing.member.stop(60_000, 'win32')).toEqual({ code: 0, signal: null });
+  });
 });

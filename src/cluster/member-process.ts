@@ -51,7 +51,8 @@ export class MemberProcess {
   }
 
   /**
-   * @param program of the member, which tells its parent `{ url }` when it listens. See `main-member.ts`.
+   * @param program of the member, which tells its parent `{ url }` when it listens, and ends by `{ stop: true }`. See
+   * `main-member.ts`.
    * @param onLine gets each line of its standard output and its standard error.
    * @returns the member, when it listens.
    * @throws MemberNotStartedError when it ends before. Its lines have said why.
@@ -105,9 +106,11 @@ export class MemberProcess {
    * Ends it as an operator does: it finishes what it has begun and leaves the log.
    *
    * @param withinMs after which it is killed. Nothing is lost then.
+   * @param platform where it runs. On Windows a signal ends a process at once, so a message tells it.
    */
-  async stop(withinMs: number): Promise<Ended> {
-    this.signal('SIGTERM');
+  async stop(withinMs: number, platform: NodeJS.Platform = process.platform): Promise<Ended> {
+    if (platform !== 'win32') this.signal('SIGTERM');
+    else this.tell({ stop: true });
     const late = setTimeout(() => this.signal('SIGKILL'), withinMs);
     const ended = await this.ended;
     clearTimeout(late);

