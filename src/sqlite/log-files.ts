@@ -1,6 +1,7 @@
 import {
   chmodSync,
   closeSync,
+  copyFileSync,
   existsSync,
   fsyncSync,
   mkdirSync,
@@ -32,17 +33,23 @@ export class LogFiles {
   readonly wal: string;
   /** Holds the main file while a connection is closed that must not change it. */
   private readonly aside: string;
+  /** The same for the write-ahead log, on Windows alone. */
+  private readonly walAside: string;
   /** Records how far the log has come, and is never flushed. */
   readonly tail: string;
   readonly lock: string;
   /** Exists from the first claim on, so that a missing main file is not taken for a new log. */
   private readonly marker: string;
+  private readonly platform: NodeJS.Platform;
 
-  constructor(folder: string) {
+  /** @param platform where the files are: Windows moves no file that is open. */
+  constructor(folder: string, platform: NodeJS.Platform = process.platform) {
     this.folder = folder;
+    this.platform = platform;
     this.main = join(folder, 'decisions.sqlite');
     this.wal = `${this.main}-wal`;
     this.aside = `${this.main}-aside`;
+    this.walAside = `${this.wal}-aside`;
     this.tail = `${this.main}-tail`;
     this.lock = join(folder, 'lock');
     this.marker = join(folder, 'claimed');
@@ -122,9 +129,11 @@ export class LogFiles {
     flushFolder(this.folder);
   }
 
-  /** Restores the main file after a process ended while it was moved away. */
-  restoreMain(): void {
-    if (existsSync(this.aside) && !existsSync(this.main)) renameSync(this.aside, this.main);
+  /** Restores the files after a process ended while they were moved or copied away. */
+  restore(): void {
+    const isCopied = existsSync(this.walAside);
+    if (existsSync(this.aside) && (isCopied || !existsSync(this.main))) renameSync(this.aside, this.main);
+    if (isCopied) renameSync(this.walAside, this.wal);
   }
 
   /**
@@ -132,6 +141,10 @@ export class LogFiles {
    * into the main file and delete it, but not if the main file is no longer in its place.
    */
   closeUnchanged(close: () => void): void {
+    if (this.platform === 'win32') {
+      this.closeAndRestore(close);
+      return;
+    }
     renameSync(this.main, this.aside);
     try {
       close();
@@ -139,6 +152,30 @@ export class LogFiles {
       renameSync(this.aside, this.main);
     }
   }
+
+  /** Copies of the files take the place of what SQLite has made of them. {@link restore} goes on after a crash in between. */
+  private closeAndRestore(close: () => void): void {
+    if (existsSync(this.wal)) copy(this.wal, this.walAside);
+    copy(this.main, this.aside);
+    try {
+      close();
+    } finally {
+      this.restore();
+    }
+  }
+}
+
+/** A copy has its name only when all of it is on the disk. */
+function copy(from: string, to: string): void {
+  const unfinished = `${to}.unfinished`;
+  copyFileSync(from, unfinished);
+  const file = openSync(unfinished, 'r+');
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(unfinished, to);
 }
 
 /** @returns whether the file was created now. */

@@ -63,7 +63,7 @@ export function openStored(files: LogFiles, found: (key: string, body: Buffer) =
   const lock = ExclusiveLock.acquire(files.lock);
   if (lock === undefined) throw new LogFailure({ kind: 'in-use' });
   try {
-    files.restoreMain();
+    files.restore();
     const { sequence, warning } = checkFiles(files);
     files.prepareFiles();
     const database = connect(files);
