@@ -5,7 +5,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import type { TransactionParticipant } from '../../src/coordinator/index.js';
 import { ParticipantHostModule } from '../../src/host/index.js';
 import { ParticipantHostMicroserviceModule } from '../../src/microservices/index.js';
-import { freePort } from '../../test/transports/support/rig.js';
+import { freePort } from '../../src/postgres-server/free-port.js';
 import { WORK, type Work, bareBranch } from '../memory/participants.js';
 import type { BareAnswer, BareRequest } from './bare-requests.js';
 import { CLASSES, type ServiceKind, type ServiceName, TOKEN, patternOf } from './services.js';

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { type Told, post } from './post.js';
 
 /** The pause before a customer asks again, in milliseconds. */
 const PAUSE_MS = 150;
@@ -10,17 +11,10 @@ export interface Counter {
 }
 
 /** What a member has answered to a request with the key of an order. */
-export interface Answer {
+export interface Answer extends Told {
   readonly member: string;
-  readonly status: number;
-  /** When the request was sent and when it was answered, in milliseconds. */
-  readonly sentAt: number;
-  readonly at: number;
-  readonly orderId?: string | undefined;
-  readonly transactionId?: string | undefined;
   /** What a 202 says: that commit or abort is decided, or that the decision is not known. */
   readonly decision?: string | undefined;
-  readonly code?: string | undefined;
 }
 
 /** One order of a customer, who keeps its key, and every answer. */
@@ -42,31 +36,13 @@ export class CustomerOrder {
 
   /** Sends the request once, and waits for its answer as long as the connection holds. */
   async send({ name, url }: Counter): Promise<Answer | undefined> {
-    const sentAt = performance.now();
-    try {
-      const response = await fetch(`${url}/orders`, {
-        method: 'POST',
-        headers: { 'Content-Type': 'application/json', 'Idempotency-Key': this.key },
-        body: JSON.stringify({ customerId: this.customerId, items: [{ sku: this.sku, quantity: 1 }] }),
-      });
-      const body = (await response.json()) as Partial<Answer>;
-      const { orderId, transactionId, decision, code } = body;
-      const answer: Answer = {
-        member: name,
-        status: response.status,
-        sentAt,
-        at: performance.now(),
-        orderId,
-        transactionId,
-        decision,
-        code,
-      };
-      this.answers.push(answer);
-      return answer;
-    } catch {
-      this.lost++;
-      return undefined;
-    }
+    const headers = { 'Idempotency-Key': this.key };
+    const order = { customerId: this.customerId, items: [{ sku: this.sku, quantity: 1 }] };
+    const told = await post<Pick<Answer, 'decision'>>(`${url}/orders`, headers, order);
+    const answer = told && { ...told, member: name };
+    if (answer === undefined) this.lost++;
+    else this.answers.push(answer);
+    return answer;
   }
 
   /**

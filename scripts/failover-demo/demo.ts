@@ -6,7 +6,9 @@ import { areWhole, readBooks } from '../crash-demo/books.js';
 import { CustomerOrder } from './customer-order.js';
 import { type PlacedOrder, problemsOf } from './judge.js';
 import { LogMembers } from './log-members.js';
+import type { DemoEnvironment, Play } from './stage.js';
 import type { Story } from './story.js';
+import { until } from './until.js';
 
 /** How long the demo is. */
 export interface DemoSettings {
@@ -15,17 +17,7 @@ export interface DemoSettings {
   readonly ordersPerMember: number;
 }
 
-/** The variables of the three databases and of the log. */
-export type DemoEnvironment = Readonly<
-  Record<
-    'ORDER_DATABASE_URL' | 'INVENTORY_DATABASE_URL' | 'PAYMENT_DATABASE_URL' | 'DECISION_LOG_URL',
-    string
-  >
->;
-
 const NAMES = ['member-1', 'member-2', 'member-3'] as const;
-/** How often a condition is looked at. */
-const LOOK_MS = 50;
 /** How long a customer waits for an answer before it asks another member. */
 const PATIENCE_MS = 1_000;
 /** How much longer than its lease a member stands still. */
@@ -39,7 +31,7 @@ const OF_FAILING = { customer: 'alice', sku: 'keyboard' };
 const OF_OTHERS = { customer: 'bob', sku: 'usb-cable' };
 
 /** Three members of one shop, and what happens to them. */
-export class FailoverDemo {
+export class FailoverDemo implements Play {
   private readonly members: MemberProcess[] = [];
   private readonly orders: CustomerOrder[] = [];
   /** Requests that were not answered yet, those to a member that stands still. */
@@ -194,7 +186,11 @@ export class FailoverDemo {
     const continuedAt = performance.now();
     story.tell(`${member.name} goes on. It answers the requests that it had when it was stopped.`);
     await within(SETTLED_WITHIN_MS, Promise.all(this.late), `${member.name} has not answered all of them`);
-    await until(`${member.name} has a new epoch`, async () => (await this.epochOf(member)).epoch > former);
+    await until(
+      `${member.name} has a new epoch`,
+      async () => (await this.epochOf(member)).epoch > former,
+      SETTLED_WITHIN_MS,
+    );
     const { epoch } = await this.epochOf(member);
     story.tell(
       `${member.name} has found out that it was taken over, and works again as epoch ${epoch}, ` +
@@ -267,17 +263,25 @@ export class FailoverDemo {
 
   private async tellTakeover(of: MemberProcess, epoch: number, since: number, event: string): Promise<void> {
     let taker: string | undefined;
-    await until(`another member has taken over from ${of.name}`, async () => {
-      taker = await this.log.takerOf(epoch);
-      return taker !== undefined;
-    });
+    await until(
+      `another member has taken over from ${of.name}`,
+      async () => {
+        taker = await this.log.takerOf(epoch);
+        return taker !== undefined;
+      },
+      SETTLED_WITHIN_MS,
+    );
     this.story.tell(
       `${taker} has taken over from ${of.name} (epoch ${epoch}), ${seconds(since)} after ${event}.`,
     );
   }
 
   private async tellSettled(since: number, event: string): Promise<void> {
-    await until('no branch is prepared', async () => (await readBooks(this.urls)).prepared === 0);
+    await until(
+      'no branch is prepared',
+      async () => (await readBooks(this.urls)).prepared === 0,
+      SETTLED_WITHIN_MS,
+    );
     const books = await readBooks(this.urls);
     if (!areWhole(books))
       throw new Error(`the databases do not agree after ${event}, although no order is open.`);
@@ -309,15 +313,6 @@ export class FailoverDemo {
     const isOfMembers = /adopted epoch|was fenced|new epoch/i.test(text);
     const isStart = fields === undefined && text.startsWith('The application did not start');
     if (isOfMembers || isStart) this.story.add(`${name} says: ${text}`);
-  }
-}
-
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + SETTLED_WITHIN_MS;
-  while (!(await isSo())) {
-    if (performance.now() > end)
-      throw new Error(`after ${SETTLED_WITHIN_MS / 1_000} s it is not so that ${what}.`);
-    await delay(LOOK_MS);
   }
 }
 

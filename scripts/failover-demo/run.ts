@@ -1,11 +1,5 @@
-import { rmSync } from 'node:fs';
-import { chmod, mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { startDatabasesOfMembers } from '../../src/postgres-server/start-databases.js';
-import keepTemporaryFiles from '../../test/temporary-files.js';
 import { FailoverDemo } from './demo.js';
-import { Story } from './story.js';
+import { endWith, stage } from './stage.js';
 
 /**
  * A failover that anyone can watch: three members of one shop, of which one is killed between a decision and its delivery,
@@ -16,62 +10,29 @@ import { Story } from './story.js';
  * It ends with code 0 only if every order is complete and paid once, and every answer was true. `--short` has fewer orders
  * and a shorter lease.
  */
-/** Limits for a slow machine: a start takes some eight seconds, and the rest less than half a minute. */
-const START_LIMIT_MS = 120_000;
-const LIMIT_MS = 50_000;
 const SHORT = { leaseMs: 2_000, ordersPerMember: 3 };
 const LONG = { leaseMs: 5_000, ordersPerMember: 10 };
 
-const unknown = process.argv.slice(2).filter((argument) => argument !== '--short');
-if (unknown.length > 0) endWith(`${unknown[0]} is no option. The only option is --short.`);
 if (process.platform === 'win32') {
   endWith('Windows has no signal that stops a process for a while. Run it on Linux or macOS, or in WSL.');
 }
-
-const story = new Story((line) => process.stdout.write(`${line}\n`));
-// Members lose their power here, and the machine does not: so the databases may be in memory.
-const isInMemory = (await keepTemporaryFiles()) !== undefined;
-const folder = await mkdtemp(join(tmpdir(), 'failover-demo-'));
-let demo: FailoverDemo | undefined;
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
-let limit = endAfter(START_LIMIT_MS);
-
-// PostgreSQL may have to run as another user, who has to get there.
-await chmod(folder, 0o755);
-try {
-  story.begin('Three members of one shop');
-  story.add(
-    'Each member is a process that takes orders. All members keep their decisions in one PostgreSQL database.',
-  );
-  story.add(
-    'An order changes three other databases: it is written, its goods leave the stock, and it is paid.',
-  );
-  story.add('All three change, or none. Two of the members will fail in the middle of orders.');
-  story.tell('PostgreSQL and the members are starting. This takes some seconds.');
-  const { environment } = await startDatabasesOfMembers(join(folder, 'postgres')).finally(() => {
-    // What is asked for first is done first: by then the server has stopped.
-    process.once('exit', () => rmSync(isInMemory ? tmpdir() : folder, { recursive: true, force: true }));
-  });
-  process.prependOnceListener('exit', () => demo?.kill());
-  demo = new FailoverDemo(environment, process.argv.includes('--short') ? SHORT : LONG, story);
-  await demo.start();
-  clearTimeout(limit);
-  limit = endAfter(LIMIT_MS);
-  const problems = await demo.run();
-  for (const problem of problems) story.tell(`WRONG: ${problem}`);
-  if (problems.length > 0)
-    endWith('not every order is complete, or not every answer was true. Please report it.');
-  story.tell('Every order is complete and paid once, and every answer was true.');
-} catch (error) {
-  endWith((error as Error).message);
-}
-process.exit(0);
-
-function endAfter(ms: number): NodeJS.Timeout {
-  return setTimeout(() => endWith(`this has not ended within ${ms / 1_000} s: ${story.scene}`), ms).unref();
-}
-
-function endWith(reason: string): never {
-  process.stdout.write(`\nFAILED: ${reason}\n`);
-  process.exit(1);
-}
+await stage({
+  name: 'failover-demo',
+  // A start takes some eight seconds, and the rest less than half a minute.
+  startWithinMs: 120_000,
+  endWithinMs: 50_000,
+  opening: (story) => {
+    story.begin('Three members of one shop');
+    story.add(
+      'Each member is a process that takes orders. All members keep their decisions in one PostgreSQL database.',
+    );
+    story.add(
+      'An order changes three other databases: it is written, its goods leave the stock, and it is paid.',
+    );
+    story.add('All three change, or none. Two of the members will fail in the middle of orders.');
+    story.tell('PostgreSQL and the members are starting. This takes some seconds.');
+  },
+  play: (environment, _folder, isShort, story) =>
+    new FailoverDemo(environment, isShort ? SHORT : LONG, story),
+  ending: 'Every order is complete and paid once, and every answer was true.',
+});

@@ -3,7 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { MemberLine, MemberProcess } from '../../src/cluster/member-process.js';
 import { portsOf } from '../../src/cluster/ports.js';
 import { LogMembers } from '../failover-demo/log-members.js';
+import type { Play } from '../failover-demo/stage.js';
 import type { Story } from '../failover-demo/story.js';
+import { until } from '../failover-demo/until.js';
 import { type Books, readBooks } from './books.js';
 import { Fleet } from './fleet.js';
 import { problemsOf } from './judge.js';
@@ -40,7 +42,7 @@ interface Held {
 }
 
 /** The processes of the shop, and what happens to them. */
-export class ServicesDemo {
+export class ServicesDemo implements Play {
   private readonly orders: ShopOrder[] = [];
   private readonly refused: ShopOrder[] = [];
   private plans!: Readonly<Record<ProcessName, ProcessPlan>>;
@@ -177,10 +179,14 @@ export class ServicesDemo {
     let taker: string | undefined;
     await Promise.all([
       ...orders.map((order) => this.confirm(order)),
-      until(`a coordinator has taken over from ${name}`, async () => {
-        taker = await this.log.takerOf(epoch);
-        return taker !== undefined;
-      }),
+      until(
+        `a coordinator has taken over from ${name}`,
+        async () => {
+          taker = await this.log.takerOf(epoch);
+          return taker !== undefined;
+        },
+        SETTLED_WITHIN_MS,
+      ),
     ]);
     story.tell(`${taker} has taken over the orders of ${name}.`);
     await this.tellSettled(killedAt);
@@ -332,7 +338,11 @@ export class ServicesDemo {
   }
 
   private async tellSettled(since: number): Promise<void> {
-    await until('no branch is prepared', async () => (await readBooks(this.databases)).prepared === 0);
+    await until(
+      'no branch is prepared',
+      async () => (await readBooks(this.databases)).prepared === 0,
+      SETTLED_WITHIN_MS,
+    );
     const seconds = ((performance.now() - since) / 1_000).toFixed(1);
     this.story.tell(`Everything is settled, and no branch is prepared, ${seconds} s after the fault.`);
   }
@@ -358,13 +368,4 @@ function isNews(level: unknown): boolean {
 
 function isPaid(orderId: string, { payments }: Books): boolean {
   return payments.some((payment) => payment.orderId === orderId);
-}
-
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + SETTLED_WITHIN_MS;
-  while (!(await isSo())) {
-    if (performance.now() > end)
-      throw new Error(`after ${SETTLED_WITHIN_MS / 1_000} s it is not so that ${what}.`);
-    await delay(LOOK_MS);
-  }
 }

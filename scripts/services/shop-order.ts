@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { OrderLine } from '../../samples/services/contract.js';
+import { type Told, post } from '../failover-demo/post.js';
 
 /** The pause before a customer asks again, in milliseconds. It doubles, so that many customers do not keep a slow shop busy. */
 const PAUSE_MS = 100;
@@ -8,16 +9,8 @@ const LONGEST_PAUSE_MS = 1_600;
 const LOST_AFTER_MS = 20_000;
 
 /** What the gateway has answered to a request of a customer. */
-export interface Answer {
+export interface Answer extends Told {
   readonly to: 'place' | 'cancel';
-  readonly status: number;
-  /** When the request was sent, in milliseconds. */
-  readonly sentAt: number;
-  /** When it was answered. */
-  readonly at: number;
-  readonly orderId?: string | undefined;
-  readonly transactionId?: string | undefined;
-  readonly code?: string | undefined;
   readonly reasonCode?: string | undefined;
 }
 
@@ -50,10 +43,7 @@ export class ShopOrder {
   /** Sends the order once. */
   place(gateway: string): Promise<Answer | undefined> {
     const { customer, lines, key } = this;
-    return this.send('place', `${gateway}/orders`, {
-      headers: { 'Content-Type': 'application/json', 'Idempotency-Key': key },
-      body: JSON.stringify({ customer, lines }),
-    });
+    return this.send('place', `${gateway}/orders`, { 'Idempotency-Key': key }, { customer, lines });
   }
 
   /**
@@ -73,7 +63,7 @@ export class ShopOrder {
     const orderId = this.answers.find(({ status }) => status === 201)?.orderId;
     const url = `${gateway}/orders/${orderId}/cancellation`;
     for (let pause = PAUSE_MS; !this.isCancelled && !signal.aborted; pause = longer(pause)) {
-      await this.send('cancel', url, {});
+      await this.send('cancel', url);
       if (!this.isCancelled) await delay(pause);
     }
   }
@@ -82,29 +72,18 @@ export class ShopOrder {
     return this.answers.some((answer) => answer.to === to && statuses.includes(answer.status));
   }
 
-  private async send(to: Answer['to'], url: string, request: RequestInit): Promise<Answer | undefined> {
-    const sentAt = performance.now();
-    try {
-      const signal = AbortSignal.timeout(LOST_AFTER_MS);
-      const response = await fetch(url, { ...request, method: 'POST', signal });
-      const { orderId, transactionId, code, reasonCode } = (await response.json()) as Partial<Answer>;
-      const { status } = response;
-      const answer = {
-        to,
-        status,
-        sentAt,
-        at: performance.now(),
-        orderId,
-        transactionId,
-        code,
-        reasonCode,
-      };
-      this.answers.push(answer);
-      return answer;
-    } catch {
-      this.lost++;
-      return undefined;
-    }
+  private async send(
+    to: Answer['to'],
+    url: string,
+    headers: Readonly<Record<string, string>> = {},
+    body?: object,
+  ): Promise<Answer | undefined> {
+    const signal = AbortSignal.timeout(LOST_AFTER_MS);
+    const told = await post<Pick<Answer, 'reasonCode'>>(url, headers, body, signal);
+    const answer = told && { ...told, to };
+    if (answer === undefined) this.lost++;
+    else this.answers.push(answer);
+    return answer;
   }
 }
 

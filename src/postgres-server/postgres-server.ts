@@ -1,15 +1,14 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { Client } from 'pg';
 import { PostgresServerError } from './postgres-server.error.js';
 import { type Owner, type Programs, findOwner, findPrograms, outOfReach, run, runStart } from './programs.js';
 import { ServerUsers } from './server-users.js';
 import { whileNobodyElse } from './start-lock.js';
+import { freePort } from './free-port.js';
 
 const HOST = '127.0.0.1';
 const USER = 'postgres';
@@ -206,14 +205,4 @@ async function makeFolder(folder: string, owner: Owner): Promise<void> {
     for (let made = folder; made.startsWith(outermost); made = dirname(made)) await chmod(made, 0o755);
   }
   if (spawnSync('test', ['-x', folder], { ...owner, cwd: '/' }).status !== 0) throw outOfReach(folder, owner);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, HOST);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -9,11 +9,9 @@ import {
   Post,
   type INestApplication,
 } from '@nestjs/common';
-import { Test } from '@nestjs/testing';
 import { Reflector } from '@nestjs/core';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Observable, defer, firstValueFrom, of, throwError } from 'rxjs';
@@ -23,7 +21,6 @@ import {
   JoinsTransactions,
   NotCommittedError,
   TransactionCarrier,
-  TransactionClientModule,
   TransactionManager,
   branch,
   credentialsFrom,
@@ -33,10 +30,8 @@ import { Transaction } from '../../src/client/transaction.js';
 import * as coordinator from '../../src/coordinator/index.js';
 import { LogRecorder } from '../library/support/log-recorder.js';
 import { PLATFORMS } from '../library/support/platforms.js';
-import { clientOf } from './support.js';
-import { CALLER, OTHER_CALLER, TestServer } from '../server/support.js';
-
-const TRAVELLER = { name: 'checkout', token: 'the-token-of-checkout' };
+import { TRAVELLER, calledService, callingService, carryTo, clientOf, listening } from './support.js';
+import { TestServer } from '../server/support.js';
 
 /** The service that is called: it adds its own branch to the transaction of its caller. */
 @JoinsTransactions()
@@ -117,10 +112,7 @@ class LocalCheckout {
 
   @coordinator.DistributedTransaction()
   async place(sku: string): Promise<string> {
-    const carrier = new TransactionCarrier(this.transactions, {
-      token: TRAVELLER.token,
-      origins: [Checkout.url],
-    });
+    const carrier = new TransactionCarrier(this.transactions, carryTo(Checkout.url));
     this.transactions.enlist(branch('money', 1));
     await carrier.fetch(`${Checkout.url}/reservations`, {
       method: 'POST',
@@ -133,12 +125,6 @@ class LocalCheckout {
 
 @Module({ providers: [LocalCheckout] })
 class LocalModule {}
-
-async function listening(app: INestApplication): Promise<string> {
-  await app.listen(0, '127.0.0.1');
-  const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
-  return `http://127.0.0.1:${port}`;
-}
 
 describe.each(PLATFORMS)('Two services in one transaction on %s', (_name, platform) => {
   let server: TestServer;
@@ -153,24 +139,12 @@ describe.each(PLATFORMS)('Two services in one transaction on %s', (_name, platfo
       { imports: [LocalModule] },
       platform,
     );
-    const members = [`${server.url}/dtc`];
-    const stockModule = await Test.createTestingModule({
-      imports: [
-        TransactionClientModule.forRoot({ members, token: OTHER_CALLER.token, carriers: [TRAVELLER] }),
-      ],
+    const stockModule = await calledService(server, {
       controllers: [ReservationsController, PlainController, StrictController],
-    })
-      .setLogger(new LogRecorder())
-      .compile();
+    });
     stock = platform(stockModule);
     Checkout.url = await listening(stock);
-    const carry = { token: TRAVELLER.token, origins: [Checkout.url] };
-    const shopModule = await Test.createTestingModule({
-      imports: [TransactionClientModule.forRoot({ members, token: CALLER.token, carry })],
-      providers: [Checkout],
-    })
-      .setLogger(new LogRecorder())
-      .compile();
+    const shopModule = await callingService(server, Checkout.url, { providers: [Checkout] });
     shop = platform(shopModule);
     await shop.init();
     checkout = shop.get(Checkout);

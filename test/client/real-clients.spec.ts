@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { Body, Controller, type INestApplication, Injectable, Post } from '@nestjs/common';
 import {
@@ -10,7 +8,6 @@ import {
   Payload,
   Transport,
 } from '@nestjs/microservices';
-import { Test } from '@nestjs/testing';
 import { firstValueFrom } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -18,14 +15,12 @@ import {
   JoinsTransactions,
   NotCommittedError,
   TransactionCarrier,
-  TransactionClientModule,
   TransactionManager,
   branch,
 } from '../../src/client/index.js';
-import { LogRecorder } from '../library/support/log-recorder.js';
-import { CALLER, OTHER_CALLER, TestServer } from '../server/support.js';
-
-const TRAVELLER = { name: 'checkout', token: 'the-token-of-checkout' };
+import { TestServer } from '../server/support.js';
+import { calledService, callingService, listening } from './support.js';
+import { freePort } from '../../src/postgres-server/free-port.js';
 
 interface Wish {
   readonly sku: string;
@@ -96,14 +91,6 @@ class Checkout {
   }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), 'close');
-  return port;
-}
-
 describe('A transaction goes to another service with the real client', () => {
   let server: TestServer;
   let stock: INestApplication;
@@ -112,33 +99,17 @@ describe('A transaction goes to another service with the real client', () => {
 
   beforeAll(async () => {
     server = await TestServer.start({ completionWaitMs: 50 });
-    const members = [`${server.url}/dtc`];
-    const stockModule = await Test.createTestingModule({
-      imports: [
-        TransactionClientModule.forRoot({ members, token: OTHER_CALLER.token, carriers: [TRAVELLER] }),
-      ],
-      controllers: [ReservationsController],
-    })
-      .setLogger(new LogRecorder())
-      .compile();
+    const stockModule = await calledService(server, { controllers: [ReservationsController] });
     stock = stockModule.createNestApplication();
     const port = await freePort();
     const tcp = { transport: Transport.TCP, options: { host: '127.0.0.1', port } } as const;
     stock.connectMicroservice<MicroserviceOptions>(tcp);
     await stock.startAllMicroservices();
-    await stock.listen(0, '127.0.0.1');
-    Checkout.url = `http://127.0.0.1:${(stock.getHttpServer() as { address(): AddressInfo }).address().port}`;
-    const carry = { token: TRAVELLER.token, origins: [Checkout.url] };
-    const shopModule = await Test.createTestingModule({
-      imports: [
-        TransactionClientModule.forRoot({ members, token: CALLER.token, carry }),
-        HttpModule,
-        ClientsModule.register([{ name: ClientProxy as never, ...tcp }]),
-      ],
+    Checkout.url = await listening(stock);
+    const shopModule = await callingService(server, Checkout.url, {
+      imports: [HttpModule, ClientsModule.register([{ name: ClientProxy as never, ...tcp }])],
       providers: [Checkout],
-    })
-      .setLogger(new LogRecorder())
-      .compile();
+    });
     shop = shopModule.createNestApplication();
     await shop.init();
     checkout = shop.get(Checkout);

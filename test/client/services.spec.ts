@@ -1,6 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
-import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type INestApplication, Injectable } from '@nestjs/common';
@@ -20,6 +19,7 @@ import { COORDINATOR_BODY_LIMIT_BYTES, CoordinatorProgramModule } from '../../sr
 import { Participant, type Branch, type Vote, branchKey, refuse } from '../../src/host/index.js';
 import { LogRecorder } from '../library/support/log-recorder.js';
 import { TOKEN, startHost } from '../remote/support/services.js';
+import { freePort } from '../../src/postgres-server/free-port.js';
 
 interface Amount {
   readonly amount: number;
@@ -68,14 +68,6 @@ class Orders {
     await this.transactions.enlist(branch(Inventory, { amount }));
     await this.transactions.enlist(branch(Payment, { amount: amount * 10 }));
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), 'close');
-  return port;
 }
 
 describe('Three services and a coordinator, each on its own', () => {

@@ -1,13 +1,12 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync, cpSync, mkdtempSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../package/commands.js';
 import { type Block, blocksIn } from './blocks.js';
+import { freePort } from '../../src/postgres-server/free-port.js';
 
 /**
  * Follows docs/tutorial.md from start to end in an empty folder: what the page says to put into a file is put there, its commands
@@ -47,15 +46,6 @@ function outputOf(block: Block): string {
 /** Each application has a log of its own, and so other ids. An id that has another form stays, and differs. */
 function withoutIds(output: string): string {
   return output.replaceAll(/"two-banks\.[0-9a-z]{12}\.1\.\d+"/g, '"an id"');
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 describe('the tutorial', () => {

@@ -1,12 +1,10 @@
 import { type ChildProcess, type StdioOptions, spawnSync } from 'node:child_process';
 import { closeSync, constants, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
-import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BuiltApplication } from '../support/built-application.js';
+import { freePort } from '../../src/postgres-server/free-port.js';
 
 /** More than any pipe holds by itself, in lines of the log. */
 const REQUESTS = 1_500;
@@ -38,15 +36,6 @@ describe('The process without a reader of its log lines', () => {
     const path = join(folder, `pipe-${opened.length}`);
     expect(spawnSync('mkfifo', [path]).status).toBe(0);
     return open(path, constants.O_RDWR);
-  }
-
-  async function freePort(): Promise<string> {
-    const server = createServer().listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
-    server.close();
-    await once(server, 'close');
-    return String(port);
   }
 
   /** @returns once the process listens, where. */
@@ -89,7 +78,7 @@ describe('The process without a reader of its log lines', () => {
   it.runIf(existsSync('/dev/full')).each(cases)(
     '%s, serves on, and ends when it is told to',
     async (_, lose, stdio, drops) => {
-      const port = await freePort();
+      const port = String(await freePort());
       const { child, ended } = application.start({ PORT: port, LOG_LEVEL: 'trace' }, stdio());
       lose(child);
       const url = await listens(port, child);

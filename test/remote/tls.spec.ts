@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { type IncomingMessage, type ServerResponse, createServer as createPlainServer } from 'node:http';
 import { type Server, type ServerOptions, createServer } from 'node:https';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
@@ -26,6 +26,7 @@ import { idOf } from '../support/identity.js';
 import { type Issued, TestAuthority } from '../support/test-authority.js';
 import { Books, ledgerOf } from './support/ledger.js';
 import { TOKEN, startHost } from './support/services.js';
+import { freePort } from '../../src/postgres-server/free-port.js';
 
 /** After this, files are looked at again. */
 const LOOK_AGAIN_MS = 1_001;
@@ -302,14 +303,6 @@ describe('Certificates in files', () => {
     );
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), 'close');
-  return port;
-}
 
 describe('A host, a coordinator and a caller over TLS', () => {
   it('commit together, each with a certificate, and the host registers itself', async () => {

@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TransactionManager } from '../../src/client/index.js';
 import { branch } from '../../src/client/index.js';
@@ -9,16 +7,9 @@ import { SharedMemoryStore } from '../../src/coordinator/testing/shared-memory-s
 import { clientOf } from '../client/support.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 import { ACCESS, TestServer } from './support.js';
+import { freePort } from '../../src/postgres-server/free-port.js';
 
 const LEASE_MS = 400;
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), 'close');
-  return port;
-}
 
 describe('Several members behind their own addresses', () => {
   const store = new SharedMemoryStore({ now: () => performance.now() });

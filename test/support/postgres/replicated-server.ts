@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chown, copyFile, lchown, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +13,7 @@ import {
   findPrograms,
   run,
 } from '../../../src/postgres-server/programs.js';
+import { freePort } from '../../../src/postgres-server/free-port.js';
 
 const HOST = '127.0.0.1';
 const USER = 'postgres';
@@ -352,14 +352,4 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
     if (performance.now() > end) throw new Error(`This has not happened: ${what}.`);
     await pause(POLL_MS);
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, HOST);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -10,7 +10,8 @@ import { Books, ledgerOf } from '../../remote/support/ledger.js';
 import { type Issued, TestAuthority } from '../../support/test-authority.js';
 import { isInstalled, natsServer } from '../support/brokers.js';
 import { ask, call, messageOf, nextId } from '../support/conformance.js';
-import { freePort, startMicroservice, transportOver } from '../support/rig.js';
+import { startMicroservice, transportOver } from '../support/rig.js';
+import { freePort } from '../../../src/postgres-server/free-port.js';
 
 describe('Certificates of the transports of Nest', () => {
   let folder: string;

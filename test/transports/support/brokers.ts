@@ -5,7 +5,8 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { type Broker, freePort } from './rig.js';
+import type { Broker } from './rig.js';
+import { freePort } from '../../../src/postgres-server/free-port.js';
 
 /** Without the wrapper of Debian, which changes the user and the folder. */
 const RABBITMQ = '/usr/lib/rabbitmq/bin/rabbitmq-server';

@@ -4,21 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { HttpTransport, type ParticipantTransport } from '../../../src/remote/index.js';
 import { TOKEN, startHost } from '../../remote/support/services.js';
 import { Balancer } from './balancer.js';
-import { type Replica, type Rig, type StrangeCall, callsOf } from './rig.js';
+import { type Replica, type Rig, type StrangeCall, behind, callsOf } from './rig.js';
 
 /** HTTP, with a load balancer before the replicas. */
 export function httpRig(): Rig {
   let balancer: Balancer;
-  const behind = (port: number, replica: Replica): Replica => {
-    balancer.add(port);
-    return {
-      ...replica,
-      stop: async () => {
-        balancer.remove(port);
-        await replica.stop();
-      },
-    };
-  };
   return {
     name: 'HTTP',
     start: async () => {
@@ -26,11 +16,11 @@ export function httpRig(): Rig {
     },
     host: async (participants, options) => {
       const { app, port } = await startHost(participants, { shutdownGraceMs: 50, ...options });
-      return behind(port, { calls: () => callsOf(app), stop: () => app.close() });
+      return behind(balancer, port, { calls: () => callsOf(app), stop: () => app.close() });
     },
     strangeHost: async (answer) => {
       const { port, ...replica } = await strangeServer(answer);
-      return behind(port, replica);
+      return behind(balancer, port, replica);
     },
     transport: (credentials = TOKEN): ParticipantTransport =>
       new HttpTransport(`http://127.0.0.1:${balancer.port}/participants`, { credentials }),

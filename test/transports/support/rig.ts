@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import {
   Controller,
   type DynamicModule,
@@ -24,6 +22,7 @@ import {
 } from '../../../src/microservices/index.js';
 import type { ParticipantTransport } from '../../../src/remote/index.js';
 import { TOKEN } from '../../remote/support/services.js';
+import type { Balancer } from './balancer.js';
 
 /** One replica of a host. */
 export interface Replica {
@@ -185,13 +184,14 @@ export function strangeAnswer(data: unknown, answer: (call: StrangeCall) => void
   return frames;
 }
 
-/** @returns a port that is free at this moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+/** @returns the replica, which the balancer reaches until it stops. */
+export function behind(balancer: Balancer, port: number, replica: Replica): Replica {
+  balancer.add(port);
+  return {
+    ...replica,
+    stop: async () => {
+      balancer.remove(port);
+      await replica.stop();
+    },
+  };
 }

@@ -1,14 +1,8 @@
 import { type MicroserviceOptions, Transport } from '@nestjs/microservices';
 import { GRPC_HOST, type MicroserviceClientOptions } from '../../../src/microservices/index.js';
 import { Balancer } from './balancer.js';
-import {
-  type Replica,
-  type Rig,
-  freePort,
-  startMicroservice,
-  startStrangeMicroservice,
-  transportOver,
-} from './rig.js';
+import { type Rig, behind, startMicroservice, startStrangeMicroservice, transportOver } from './rig.js';
+import { freePort } from '../../../src/postgres-server/free-port.js';
 
 interface AddressedRig extends Rig {
   readonly balancer: Balancer;
@@ -39,16 +33,6 @@ function addressed(
   client: (port: number) => MicroserviceClientOptions,
 ): AddressedRig {
   let balancer: Balancer;
-  const behind = (port: number, replica: Replica): Replica => {
-    balancer.add(port);
-    return {
-      ...replica,
-      stop: async () => {
-        balancer.remove(port);
-        await replica.stop();
-      },
-    };
-  };
   return {
     name,
     get balancer() {
@@ -59,11 +43,11 @@ function addressed(
     },
     host: async (participants, options) => {
       const port = await freePort();
-      return behind(port, await startMicroservice(participants, server(port), options));
+      return behind(balancer, port, await startMicroservice(participants, server(port), options));
     },
     strangeHost: async (answer) => {
       const port = await freePort();
-      return behind(port, await startStrangeMicroservice(answer, server(port)));
+      return behind(balancer, port, await startStrangeMicroservice(answer, server(port)));
     },
     transport: (credentials) => transportOver(client(balancer.port), credentials),
     cut: async () => balancer.cut(),
