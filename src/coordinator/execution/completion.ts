@@ -307,7 +307,10 @@ export class Completion {
     const isExhausted = delivery.failures >= maxAttempts;
     const pauseMs = isExhausted ? undefined : backoffMs(delivery.failures, retryBaseMs, retryCapMs, random());
     if (late === undefined) observers.attemptFailed(branch, message, pauseMs);
-    else observers.attemptTimedOut(branch, late, message, pauseMs);
+    else {
+      observers.attemptTimedOut(branch, late, message, pauseMs);
+      transaction.extras?.group?.occupation?.timedOut(transaction, index);
+    }
     const dueAt = now + (pauseMs ?? NEVER);
     delivery.rest(dueAt);
     if (pauseMs === undefined) attemptsExhausted(transaction, index, transaction.executor);

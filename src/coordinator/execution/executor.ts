@@ -254,9 +254,8 @@ export class Executor implements TransactionExecutor {
       return;
     }
     const { transaction } = branch;
-    const now = this.clock.now();
     // A vote after the deadline is late, even if no sweep has run since.
-    if (transaction.dueAt < now) this.parts.deadlines.settle(transaction, now, this.examine);
+    this.heedDeadline(transaction);
     this.voting.answered(branch, answerOf(value));
     if (transaction.extras?.isRunAgain) this.parts.reruns.proceed(transaction);
   }
@@ -274,6 +273,12 @@ export class Executor implements TransactionExecutor {
 
   listenerFailed(owner: string, error: unknown): void {
     this.observers.listenerFailed(owner, error);
+  }
+
+  /** Handles what is due in a transaction by now, before the next sweep does. */
+  heedDeadline(transaction: TransactionRecord): void {
+    const now = this.clock.now();
+    if (transaction.dueAt < now) this.parts.deadlines.settle(transaction, now, this.examine);
   }
 
   /** Handles everything that is due. */

@@ -19,6 +19,8 @@ export interface GroupNote {
 /** Hears of each step towards the end of a transaction that occupies participants. */
 export interface Occupation<T> {
   moved(transaction: T): void;
+  /** The participant of a branch has not answered a call in its time. */
+  timedOut(transaction: T, branch: number): void;
 }
 
 /**

@@ -236,6 +236,7 @@ export class Voting {
       const message = `${branch.participant.name} did not answer prepare within ${waitedMs} ms`;
       branch.refusal = { code: undefined, reason: message, error: undefined };
       this.parts.observers.prepareFailed(branch, 'timed-out', message);
+      transaction.extras?.group?.occupation?.timedOut(transaction, branch.index);
     }
   }
 }

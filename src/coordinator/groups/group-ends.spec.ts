@@ -53,8 +53,62 @@ describe('a group that is prepared', () => {
       expect(one.contents).toEqual({ blocker: 1, ...(committed > 0 && { tea: committed }) });
       expect([one.isIdle, two.isIdle]).toEqual([true, true]);
       expect(runtime.reruns.count).toBe(committed);
+      // A prepare that is never answered keeps no member in flight.
+      expect(runtime.registry.inFlight).toBe(0);
     },
   );
+
+  it('and whose participant answers after its time is up has its members run again after that answer', async () => {
+    const { shop, one, two, clock, runtime } = shopOf();
+    const gate = Promise.withResolvers<void>();
+    ofGroup(two, 'prepare', () => gate.promise);
+    const blocked = shop.behind(() => [shop.run(MORE_TEA), shop.run(MORE_TEA)]);
+    await turns();
+    await clock.advance(2_100);
+    await turns();
+    expect([one.count('prepare'), runtime.registry.inFlight]).toEqual([2, 2]);
+    gate.resolve();
+    await turns();
+    await clock.advance(600);
+    await turns();
+    expect((await blocked).map(({ status }) => status)).toEqual(['committed', 'committed']);
+    expect(one.contents).toEqual({ blocker: 1, tea: 2 });
+    expect([one.isIdle, two.isIdle, runtime.registry.inFlight]).toEqual([true, true, 0]);
+  });
+
+  it('frees the key of a request whose group a participant never answers', async () => {
+    const { shop, two, clock } = shopOf();
+    ofGroup(two, 'prepare', () => new Promise(() => {}));
+    const keyed = { key: 'k', fingerprint: 'f' };
+    const blocked = shop.behind(() => [shop.run(MORE_TEA, keyed), shop.run(MORE_TEA)]);
+    await turns();
+    await clock.advance(4_000);
+    expect((await blocked)[0]).toMatchObject({ status: 'aborted' });
+    two.before = () => {};
+    expect(await shop.run(MORE_TEA, keyed)).toMatchObject({ status: 'committed' });
+  });
+
+  it('and whose participant does not answer in time lets others run outside groups at once', async () => {
+    const { shop, one, two, clock } = shopOf();
+    ofGroup(two, 'prepare', () => new Promise(() => {}));
+    const blocked = shop.behind(() => [shop.run(MORE_TEA), shop.run(MORE_TEA)]);
+    await turns();
+    const answers = Promise.withResolvers<void>();
+    const prepared = two.before;
+    two.before = (call) => (call.step === 'rollback' ? answers.promise : prepared(call));
+    const waiting = shop.run({ take: { cup: -1 } });
+    await turns();
+    const before = one.count('prepare');
+    await clock.advance(2_100);
+    await turns();
+    // The rollback has no answer yet.
+    expect(one.calls.filter(({ step }) => step === 'prepare').length).toBe(before + 1);
+    answers.resolve();
+    await turns();
+    await clock.advance(2_000);
+    expect((await waiting).status).toBe('committed');
+    await blocked;
+  });
 
   it('is not run again when its decision is proven not to be in the log', async () => {
     const { shop, one, log } = shopOf();

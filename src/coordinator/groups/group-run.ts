@@ -41,12 +41,16 @@ export interface GroupParts {
   readonly clock: Clock;
   readonly timeLimits: TimeLimits;
   readonly executor: TransactionExecutor;
+  /** Ends a transaction whose deadline has passed, if no sweep has run since. */
+  readonly heedDeadline: (transaction: TransactionRecord) => void;
   /** Whether another member of the coordinator answers for the group when this one is gone. */
   readonly recordsAll: boolean;
   /** These run on their own from now on. */
   readonly alone: (members: readonly Member[]) => void;
   /** These go to the front of the next group. */
   readonly putBack: (members: readonly Member[]) => void;
+  /** Some members of an aborted group wait for the answer to a prepare. */
+  readonly linger: (run: GroupRun) => void;
   /** The participant has not answered in time. */
   readonly late: (participant: RegisteredParticipant) => void;
   readonly defect: (error: unknown, where: string) => void;
@@ -104,6 +108,7 @@ export class GroupRun {
         return;
       }
       const votes = await this.runOnce();
+      this.heedDeadlines();
       if (!this.isWorking) return;
       if (typeof votes === 'string') {
         this.giveUp(votes);
@@ -116,6 +121,7 @@ export class GroupRun {
         return;
       }
       const problem = await this.work.discard(this.runs);
+      this.heedDeadlines();
       if (!this.isWorking) return;
       if (problem !== undefined) {
         this.giveUp(problem);
@@ -125,6 +131,12 @@ export class GroupRun {
       for (const member of this.members) member.over();
       this.goOnWith(judgement);
     }
+  }
+
+  /** What comes after the deadline of a member, or of the group, is late for it. */
+  private heedDeadlines(): void {
+    for (const { transaction } of this.members) this.parts.heedDeadline(transaction);
+    this.parts.heedDeadline(this.group);
   }
 
   private get isWorking(): boolean {
@@ -216,14 +228,35 @@ export class GroupRun {
     }
   }
 
-  /** An aborted group is over when no participant can still be working for it. */
+  /** Nothing of an aborted group is left. Its members run again when no participant can still be working for it. */
   answered(): void {
     const { group } = this;
-    if (group.state !== ABORTED || group.open !== NO_BRANCHES) return;
+    if (group.state !== ABORTED || group.open !== NO_BRANCHES || this.isOver) return;
     const isAsked = ({ call, index }: BranchRecord): boolean =>
       call === CALL_PREPARE && includes(group.awaiting, index);
-    if (group.branches.some(isAsked)) return;
-    this.endMembers();
+    if (group.branches.some(isAsked)) this.lingers();
+    else this.endMembers();
+  }
+
+  /**
+   * A prepare has no answer yet, and may never have one. Only members that are to run again wait for it, and only as long as
+   * the answer to their callers is withheld.
+   *
+   * @returns whether some still wait.
+   */
+  lingers(): boolean {
+    if (this.isOver) return false;
+    const over = this.members.filter((member) => !runsAgain(member));
+    this.members = this.members.filter(runsAgain);
+    if (this.members.length === 0) {
+      this.members = over;
+      this.endMembers();
+      return false;
+    }
+    for (const member of over) member.over(reportsOf(this.group.branches));
+    this.runAside();
+    this.parts.linger(this);
+    return true;
   }
 
   /** A branch of the group waits for recovery or for an operator. */
@@ -244,11 +277,15 @@ export class GroupRun {
     this.isOver = true;
     const reports = reportsOf(this.group.branches);
     for (const member of this.members) member.over(reports);
-    this.parts.alone(this.aside.filter(({ isActive }) => isActive));
+    this.runAside();
     // The record of the group is kept for a while, and nothing of its members with it.
     this.members = [];
     this.refusals = [];
-    this.aside.length = 0;
+  }
+
+  private runAside(): void {
+    const aside = this.aside.splice(0);
+    this.parts.alone(aside.filter(({ isActive }) => isActive));
   }
 
   private note(): void {
@@ -258,6 +295,11 @@ export class GroupRun {
       note: { id, size: this.members.length, runs: this.runs },
     });
   }
+}
+
+/** Whether the answer to its caller is withheld, because its request may run again. */
+function runsAgain({ transaction }: Member): boolean {
+  return transaction.extras?.isRunAgain === true;
 }
 
 function reportsOf(branches: readonly BranchRecord[]): ReadonlyMap<RegisteredParticipant, BranchHeuristic> {

@@ -355,6 +355,19 @@ describe('a member that its caller or its deadline ends', () => {
     expect(transactions.find(outcomes[0]!.transactionId)?.state).toBe('COMMITTED');
   });
 
+  it('is committed with its group when its caller cancels after the decision', async () => {
+    const { shop, one, two } = shopOf();
+    const controller = new AbortController();
+    at(one, 'commit', 2, () => controller.abort());
+    const outcomes = await shop.behind(() => [
+      shop.run(MORE_TEA, { signal: controller.signal }),
+      shop.run(MORE_TEA),
+    ]);
+    expect(statusesOf(outcomes)).toEqual(['committed', 'committed']);
+    for (const stock of [one, two]) expect(stock.contents).toEqual({ blocker: 1, tea: 2 });
+    expect([one.count('rollback'), two.count('rollback')]).toEqual([0, 0]);
+  });
+
   it('is told pending at its deadline, if the group is being prepared', async () => {
     const { shop, one, transactions, clock } = shopOf();
     const gate = Promise.withResolvers<void>();
@@ -387,6 +400,19 @@ describe('a member that its caller or its deadline ends', () => {
     const [first, second] = await blocked;
     expect(first).toMatchObject({ status: 'aborted', cause: 'timed-out' });
     expect(second!.status).toBe('committed');
+    expect(one.contents).toMatchObject({ tea: 1 });
+  });
+
+  it('is aborted when its group has worked beyond its deadline, though no sweep has noticed', async () => {
+    const { shop, one, clock } = shopOf();
+    at(one, 'work', 1, () => {
+      // A sweep comes only with advance().
+      const late = clock.now() + 600;
+      clock.now = () => late;
+    });
+    const outcomes = await shop.behind(() => [shop.run(MORE_TEA, { timeoutMs: 500 }), shop.run(MORE_TEA)]);
+    expect(outcomes[0]).toMatchObject({ status: 'aborted', cause: 'timed-out' });
+    expect(outcomes[1]!.status).toBe('committed');
     expect(one.contents).toMatchObject({ tea: 1 });
   });
 

@@ -23,6 +23,8 @@ export class Groups implements Grouping {
   /** Members that run on their own and had no room to start. */
   private readonly alone = new Set<Member>();
   private readonly running = new Map<TransactionRecord, GroupRun>();
+  /** Groups that have ended, and of which members wait for the answer to a prepare. */
+  private readonly lingering = new Set<GroupRun>();
   private isScheduled = false;
   /** Groups belong to no caller. */
   private readonly inNoContext = AsyncLocalStorage.snapshot();
@@ -91,6 +93,7 @@ export class Groups implements Grouping {
 
   sweep(): void {
     this.occupied.sweep();
+    for (const run of this.lingering) if (!run.lingers()) this.lingering.delete(run);
     if (this.alone.size > 0) {
       const members = [...this.alone];
       this.alone.clear();
@@ -163,7 +166,8 @@ export class Groups implements Grouping {
   }
 
   private startNext(members: readonly Member[]): void {
-    const { ids } = this.runtime;
+    const { ids, executor } = this.runtime;
+    for (const { transaction } of members) executor.heedDeadline(transaction);
     const current = members.filter(({ transaction, isActive }) => isActive && ids.isCurrent(transaction.id));
     // Of an earlier run of this process, which was fenced.
     for (const member of members) if (member.isActive && !current.includes(member)) this.runAlone(member);
@@ -217,11 +221,13 @@ export class Groups implements Grouping {
       clock: parts.clock,
       timeLimits,
       executor,
+      heedDeadline: (transaction) => executor.heedDeadline(transaction),
       recordsAll: log.shared !== undefined,
       alone: (members) => {
         for (const member of members) this.runAlone(member);
       },
       putBack: (members) => this.waiting.putInFront(members),
+      linger: (run) => this.lingering.add(run),
       late: (participant) => this.occupied.late(participant),
       defect: (error, where) => observers.defect(error, where),
     };

@@ -2,7 +2,7 @@ import type { Occupation } from '../execution/group-fields.js';
 import type { TransactionRecord } from '../execution/records.js';
 import type { TransactionRegistry } from '../execution/registry.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { CAUSE_TIMED_OUT, includes, isAbort, isCommit } from '../protocol/index.js';
+import { includes, isAbort, isCommit } from '../protocol/index.js';
 
 /**
  * Which participants work for a group, or for a single transaction that others may be grouped behind. There is at most one at
@@ -44,11 +44,9 @@ export class OccupiedParticipants implements Occupation<TransactionRecord> {
 
   /** A branch was acknowledged or has stalled, an attempt has failed, or the transaction has ended. */
   moved(transaction: TransactionRecord): void {
-    const { state, cause, causeBranch, endedAt } = transaction;
+    const { state, endedAt } = transaction;
     const isDecided = isCommit(state) || isAbort(state);
     const isAside = this.registry.unsettled.has(transaction);
-    const culprit = cause === CAUSE_TIMED_OUT ? transaction.branches[causeBranch] : undefined;
-    if (culprit !== undefined) this.late(culprit.participant);
     const free = new Set<RegisteredParticipant>();
     for (const branch of transaction.branches) {
       const isWaiting = includes(transaction.stalled, branch.index) || branch.isHeld;
@@ -59,6 +57,10 @@ export class OccupiedParticipants implements Occupation<TransactionRecord> {
     }
     if (isAside && endedAt === 0) this.waits(transaction);
     this.release(transaction, (participant) => free.has(participant));
+  }
+
+  timedOut(transaction: TransactionRecord, branch: number): void {
+    this.late(transaction.branches[branch]!.participant);
   }
 
   /** The participant has not answered in time: its transactions run outside groups until it has answered again. */
