@@ -28,6 +28,25 @@ const RUNGS: readonly Rung[] = [
     name: 'members',
     command: ['npm', 'run', 'test:simulation', '--', '--members', '--schedules', '20000', '--seed', '1'],
   },
+  {
+    name: 'groups',
+    command: ['npm', 'run', 'test:simulation', '--', '--groups', '--schedules', '20000', '--seed', '1'],
+  },
+  {
+    name: 'groups of members',
+    command: [
+      'npm',
+      'run',
+      'test:simulation',
+      '--',
+      '--groups',
+      '--members',
+      '--schedules',
+      '2000',
+      '--seed',
+      '1',
+    ],
+  },
   { name: 'crash', command: ['npm', 'run', 'test:crash', '--', '--kills', '20', '--seed', SEED] },
   { name: 'cluster', command: ['npm', 'run', 'test:cluster', '--', '--rounds', '2', '--seed', SEED] },
   {

@@ -16,13 +16,21 @@ export class Entry {
   vote: 'commit' | 'read-only' | undefined;
   /** What the participant says of a branch that it ended of its own accord. */
   heuristic: HeuristicKind | undefined;
+  /** Of a group: what was done for each member, in their order. */
+  members: readonly Entry[] = [];
+  /** Of what was done for a member: the entry of its group. */
+  group: Entry | undefined;
+  /** How much of the money is held for it while it is prepared. */
+  hold: number;
 
   constructor(
     readonly key: string,
     readonly transactionId: string,
     readonly branchId: string,
     readonly amount: number,
-  ) {}
+  ) {
+    this.hold = Math.max(0, -amount);
+  }
 }
 
 const OPENING_BALANCE = 200;
@@ -55,31 +63,83 @@ export class Account {
 
   /** @returns whether there is money enough; if so it is held. */
   reserve(entry: Entry): boolean {
-    if (entry.amount < 0 && this.balance - this.held < -entry.amount) return false;
-    if (entry.amount < 0) this.held -= entry.amount;
+    if (entry.group !== undefined)
+      this.judge.violate(`${entry.key}: it is prepared on its own, beside its group ${entry.group.key}`);
+    if (this.available < entry.hold) return false;
+    this.held += entry.hold;
     entry.state = 'prepared';
     return true;
   }
 
+  /** What the members of a group have done is prepared with it. It holds the money already. */
+  prepareGroup(group: Entry, members: readonly Entry[], hold: number): void {
+    group.state = 'prepared';
+    group.members = members;
+    group.hold = hold;
+    for (const member of members) {
+      const { key, transactionId } = member;
+      const other = this.entries.get(key);
+      if (other?.state === 'prepared' || other?.state === 'committed')
+        this.judge.violate(`${key}: it is prepared with ${group.key}, and was before`);
+      member.group = group;
+      member.state = member.vote === 'commit' ? 'prepared' : 'read-only';
+      this.entries.set(key, member);
+      this.judge.caseOf(transactionId).entries.set(key, member);
+    }
+  }
+
+  /** No member of the group has changed anything: it is over. */
+  leaveAsRead(group: Entry): void {
+    group.state = 'read-only';
+    for (const member of group.members) member.group = undefined;
+  }
+
+  /** Nothing is left of it. */
+  private drop({ key, transactionId }: Entry): void {
+    this.entries.delete(key);
+    this.judge.caseOf(transactionId).entries.delete(key);
+  }
+
+  get available(): number {
+    return this.balance - this.held;
+  }
+
   commit(entry: Entry): void {
     if (entry.state !== 'prepared') return;
-    if (entry.amount < 0) this.held += entry.amount;
+    this.held -= entry.hold;
     this.balance += entry.amount;
     entry.state = 'committed';
+    for (const member of entry.members) {
+      if (member.state !== 'prepared') continue;
+      member.heuristic = entry.heuristic;
+      this.balance += member.amount;
+      member.state = 'committed';
+      this.judge.ended(member, this.owner);
+    }
     this.judge.ended(entry, this.owner);
   }
 
   undo(entry: Entry): void {
     if (entry.state !== 'prepared') return;
-    if (entry.amount < 0) this.held += entry.amount;
+    this.held -= entry.hold;
     entry.state = 'undone';
+    for (const member of entry.members) {
+      if (member.state === 'prepared') {
+        member.heuristic = entry.heuristic;
+        member.state = 'undone';
+        this.judge.ended(member, this.owner);
+      }
+      // It may run on its own now.
+      if (entry.heuristic === undefined) this.drop(member);
+    }
     this.judge.ended(entry, this.owner);
   }
 
-  /** The branches that are prepared and were told no decision. */
+  /** The branches that are prepared and were told no decision. Those of members are in that of their group. */
   prepared(): Entry[] {
     const prepared: Entry[] = [];
-    for (const entry of this.entries.values()) if (entry.state === 'prepared') prepared.push(entry);
+    for (const entry of this.entries.values())
+      if (entry.state === 'prepared' && entry.group === undefined) prepared.push(entry);
     return prepared;
   }
 

@@ -7,6 +7,8 @@ import { beforeAll, expect, it } from 'vitest';
 const SCHEDULES_IN_TESTS = 20_000;
 /** And how many with members that share a log, where it goes on to 20,000. */
 const SCHEDULES_OF_MEMBERS_IN_TESTS = 300;
+/** And how many whose participants prepare several transactions as one, where it goes on to 20,000. */
+const SCHEDULES_OF_GROUPS_IN_TESTS = 1_000;
 const LIMIT_MS = 900_000;
 const MAX_OUTPUT_BYTES = 64 * 2 ** 20;
 
@@ -45,5 +47,18 @@ it(
     const summary = output.trimEnd().split('\n').at(-1);
     expect(summary).toContain(`simulation of members: ${SCHEDULES_OF_MEMBERS_IN_TESTS} schedules `);
     expect(summary).toContain(', 0 violations, ');
+  },
+);
+
+it(
+  'whatever fails, each member of a group commits everywhere or nowhere, and its caller hears the truth',
+  { timeout: LIMIT_MS },
+  async () => {
+    const output = await simulate('--groups', '--schedules', String(SCHEDULES_OF_GROUPS_IN_TESTS));
+    console.log(output);
+    const summary = output.trimEnd().split('\n').at(-1);
+    expect(summary).toContain(`simulation with groups: ${SCHEDULES_OF_GROUPS_IN_TESTS} schedules `);
+    expect(summary).toContain(', 0 violations, ');
+    expect(output).toMatch(/[1-9]\d* {2}group committed/);
   },
 );

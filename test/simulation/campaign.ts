@@ -15,6 +15,8 @@ export interface Order {
   readonly schedules: number;
   /** Whether several members share the log. */
   readonly members: boolean;
+  /** Whether participants prepare several transactions as one. */
+  readonly groups: boolean;
 }
 
 /** What it hands back, in a form that travels. */
@@ -30,12 +32,13 @@ export interface Delivery {
  * @param stopEarly whether no further share is handed out once something has gone wrong.
  */
 export async function runCampaign(
-  { firstSeed, schedules, members }: Order,
+  { firstSeed, schedules, members, groups }: Order,
   stopEarly = false,
   processes = availableParallelism(),
 ): Promise<Results> {
   const atATime = members ? SHARE_OF_MEMBERS : SHARE;
-  if (schedules <= atATime) return runSchedules({ firstSeed, schedules, members, stopsAtFirst: stopEarly });
+  if (schedules <= atATime)
+    return runSchedules({ firstSeed, schedules, members, groups, stopsAtFirst: stopEarly });
   const witnesses = new Witnesses();
   const violations: Violation[] = [];
   let handedOut = 0;
@@ -47,7 +50,7 @@ export async function runCampaign(
     const worker = fork(WORKER);
     while (!hasEnough()) {
       const share = Math.min(atATime, schedules - handedOut);
-      const order = { firstSeed: firstSeed + handedOut, schedules: share, members };
+      const order = { firstSeed: firstSeed + handedOut, schedules: share, members, groups };
       handedOut += share;
       const delivery = await ask(worker, order);
       done += delivery.schedules;

@@ -25,6 +25,13 @@ export class CaseFile {
   /** Whether the log has refused its record for what it holds. */
   refused = false;
 
+  /** Of a group whose record is durable: its members. */
+  members: readonly string[] = [];
+  /** Of a member of a group whose record is durable: the group. */
+  group: string | undefined;
+  /** Where it was refused, or has failed, as a member of a group: behind which others, whose work was there. */
+  readonly refusedBehind = new Map<string, readonly string[]>();
+
   constructor(readonly id: string) {}
 
   /** Whether a participant ended a branch of its own accord, which no protocol can repair. */

@@ -23,6 +23,9 @@ const ENDINGS = [
   'leave',
 ] as const;
 
+/** So much, that one member may take what the next one needs. */
+const MOST_OF_A_MEMBER = 120;
+
 /** So few, that requests come again. */
 const KEYS = 4;
 
@@ -35,7 +38,8 @@ export class Client {
 
   start(): void {
     const { random, faults } = this.world;
-    if (faults.isCalm || random.chance(0.7)) this.run();
+    const { grouping } = this.world;
+    if (faults.isCalm || random.chance(grouping === undefined ? 0.7 : 0.9)) this.run();
     else this.begin();
   }
 
@@ -110,12 +114,14 @@ export class Client {
       const other = random.whole(0, last);
       [places[last], places[other]] = [places[other]!, places[last]!];
     }
-    places.length = random.whole(1, places.length);
+    const { grouping } = this.world;
+    // Only those that have their participants in common are grouped.
+    if (grouping === undefined || random.chance(0.2)) places.length = random.whole(1, places.length);
     // A second branch at a participant that has one already.
     if (!faults.isCalm && random.chance(0.1)) places.push(places[0]!);
     const writers = places.map(() => random.chance(0.85));
     const count = writers.filter(Boolean).length;
-    const amount = count < 2 ? 0 : random.whole(1, 10);
+    const amount = count < 2 ? 0 : random.whole(1, grouping === undefined ? 10 : MOST_OF_A_MEMBER);
     let payer = true;
     return places.map(({ name }, index): BranchRequest => {
       const transfer: Transfer = { amount: 0, readOnly: !writers[index]! };

@@ -5,6 +5,7 @@ import type { Witnesses } from './witnesses.js';
 /** From so many schedules on, a run has to have tried enough to count as evidence. */
 const COUNTS_FROM = 20_000;
 const INJECTIONS_OF_EACH_CLASS = 1_000;
+const TIMES_SEEN = 100;
 const SHARE_OF_COMMITS = 0.1;
 
 /** What the worlds of a run are: what they are called, the option of the script, and their faults. */
@@ -12,6 +13,8 @@ export interface Kind {
   readonly name: string;
   readonly flag: string;
   readonly faults: readonly Fault[];
+  /** What else has to have been seen. */
+  readonly seen?: readonly string[];
 }
 
 export const LONE: Kind = { name: 'simulation', flag: '', faults: FAULTS };
@@ -21,12 +24,39 @@ export const MEMBERS: Kind = {
   faults: [...MEMBER_FAULTS, ...FAILOVERS],
 };
 
+const OF_GROUPS: Pick<Kind, 'seen'> = {
+  seen: [
+    'work of a group',
+    'work of a group run again',
+    'member refused first',
+    'member refused behind another',
+    'member refused for good behind others',
+    'member cancelled',
+    'member timed out',
+    'member runs again on its own',
+    'group committed',
+    'group aborted',
+    'group restored',
+  ],
+};
+
+/** @returns the kind of the worlds of a run. */
+export function kindOf({ members, groups }: { readonly members: boolean; readonly groups: boolean }): Kind {
+  const kind = members ? MEMBERS : LONE;
+  if (!groups) return kind;
+  return { ...kind, ...OF_GROUPS, name: `${kind.name} with groups`, flag: `${kind.flag}--groups ` };
+}
+
 /** @returns why a run without violations proves less than it should, line by line. */
-export function shortcomings({ schedules, witnesses }: Results, { faults }: Kind): string[] {
+export function shortcomings({ schedules, witnesses }: Results, { faults, seen = [] }: Kind): string[] {
   if (schedules < COUNTS_FROM) return [];
   const lines = faults
     .filter((fault) => witnesses.of(fault) < INJECTIONS_OF_EACH_CLASS)
     .map((fault) => `"${fault}" was injected ${witnesses.of(fault)} times, which is too seldom`);
+  for (const what of seen) {
+    if (witnesses.of(what) < TIMES_SEEN)
+      lines.push(`"${what}" was seen ${witnesses.of(what)} times, which is too seldom`);
+  }
   const commits = witnesses.of('transaction committed');
   const transactions = witnesses.of('transaction');
   if (commits < SHARE_OF_COMMITS * transactions)

@@ -47,7 +47,7 @@ export class Failover {
     world.say('log', `fails over, and has lost ${lost.length === 0 ? 'nothing' : lost.join(', ')}`);
     witnesses.count(lost.length === 0 ? 'log fails over' : 'log fails over and loses decisions');
     world.serverRestarts();
-    store.failOver(lost);
+    store.failOver(lost.flatMap((id) => [id, ...judge.caseOf(id).members]));
     for (const id of lost) judge.lost(id);
   }
 
@@ -60,8 +60,8 @@ export class Failover {
     const { landed, judge } = this.world;
     const ids = [...landed];
     const last = ids.findLastIndex((id) => {
-      const { isHeard, isDecidedByOwner } = judge.caseOf(id);
-      return isHeard && !isDecidedByOwner;
+      const { isDecidedByOwner, members } = judge.caseOf(id);
+      return !isDecidedByOwner && [id, ...members].some((one) => judge.caseOf(one).isHeard);
     });
     return ids.slice(last + 1);
   }

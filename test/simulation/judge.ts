@@ -101,8 +101,13 @@ export class Judge {
   }
 
   /** A commit record became durable. */
-  recorded(transactionId: string): void {
+  recorded(transactionId: string, members: readonly { readonly id: string }[] = []): void {
     const file = this.caseOf(transactionId);
+    file.members = members.map(({ id }) => id);
+    for (const { id } of members) {
+      this.caseOf(id).group = transactionId;
+      this.recorded(id);
+    }
     file.recorded = true;
     file.logged = true;
     if (file.decision === 'abort') this.violate(`${transactionId}: a record lands after abort was decided`);
@@ -118,6 +123,7 @@ export class Judge {
   /** The log has lost what it had of a transaction. If no member and no caller has heard of it, it counts as never written. */
   lost(transactionId: string): void {
     const file = this.caseOf(transactionId);
+    for (const id of file.members) this.lost(id);
     file.isLost = true;
     if (file.isHeard) return;
     file.recorded = file.logged = false;
@@ -134,10 +140,25 @@ export class Judge {
 
   /** The commit record is dropped (fault 47). */
   recordEnded({ id }: CommitRecord): void {
-    for (const entry of this.caseOf(id).entries.values()) {
-      if (entry.state === 'prepared')
-        this.violate(`${id}: its record is dropped, but ${entry.key} has not committed`);
+    for (const one of [id, ...this.caseOf(id).members]) {
+      for (const entry of this.caseOf(one).entries.values()) {
+        if (entry.state === 'prepared')
+          this.violate(`${id}: its record is dropped, but ${entry.key} has not committed`);
+      }
     }
+  }
+
+  /** A participant has done the work of a member. If it was refused, it has perhaps seen the work of those before it. */
+  worked(participant: string, transactionId: string, refusedBehind: readonly string[]): void {
+    this.caseOf(transactionId).refusedBehind.set(participant, refusedBehind);
+  }
+
+  /** A transaction is about to run on its own. */
+  runsAlone(transactionId: string): void {
+    const refusedBehind = this.cases.get(transactionId)?.refusedBehind;
+    if (refusedBehind === undefined) return;
+    if (refusedBehind.size > 0) this.witnesses.count('member runs again on its own');
+    refusedBehind.clear();
   }
 
   /** A message leaves a coordinator (rule 1). */
@@ -183,6 +204,7 @@ export class Judge {
       this.violate(`${transactionId}: told ${status} after ${file.told}`);
     file.told = status;
     if (status === 'committed') this.toldCommitted(file);
+    else if (status === 'aborted' && this.isUntrueRefusal(outcome)) return;
     else if (status === 'aborted' && file.decision !== 'abort')
       this.violate(`${transactionId}: told aborted, but the decision is ${file.decision}`);
     else if (status === 'pending' && outcome.decision === 'commit' && file.decision !== 'commit')
@@ -191,6 +213,20 @@ export class Judge {
       this.violate(`${transactionId}: told of a heuristic end that no participant had`);
     else if (status === 'heuristic' && outcome.decision !== file.decision)
       this.violate(`${transactionId}: told that ${outcome.decision} is decided, but it is ${file.decision}`);
+  }
+
+  /** The refusal of a member is true in no serial order if it depends on work that did not commit. */
+  private isUntrueRefusal(outcome: Outcome & { readonly status: 'aborted' }): boolean {
+    const { transactionId, cause, participant = '' } = outcome;
+    if (cause !== 'refused' && cause !== 'failed') return false;
+    const seen = this.caseOf(transactionId).refusedBehind.get(participant) ?? [];
+    if (seen.length > 0) this.witnesses.count('member refused for good behind others');
+    const culprit = seen.find((id) => this.caseOf(id).decision !== 'commit');
+    if (culprit !== undefined)
+      this.violate(
+        `${transactionId}: told that ${participant} has refused, behind ${culprit} without a commit`,
+      );
+    return culprit !== undefined;
   }
 
   /** A caller has asked a member, whichever that is: what it heard holds from now on. */

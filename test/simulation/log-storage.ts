@@ -59,7 +59,7 @@ export class LogStorage {
   write(record: CommitRecord, epoch: number, fence: number): void {
     if (!this.accepts(epoch, fence)) throw new StaleClaimError(epoch);
     this.records.set(record.id, record);
-    this.judge.recorded(record.id);
+    this.judge.recorded(record.id, record.members);
   }
 
   /** Looks for a record; where there is none, no write that was sent before this moment can land any more. */

@@ -2,16 +2,17 @@ import 'reflect-metadata';
 import { parseArgs } from 'node:util';
 import { Logger } from '@nestjs/common';
 import { runCampaign } from './campaign.js';
-import { LONE, MEMBERS, shortcomings, summary, witnessesInWords } from './evidence.js';
+import { kindOf, shortcomings, summary, witnessesInWords } from './evidence.js';
 import { replay } from './runner.js';
 
 /**
  * Runs schedules, and tells what was seen. A seed in which something goes wrong is run again, alone, and what happened
  * is printed; a single schedule is printed in any case.
  *
- *     npm run test:simulation -- [--members] [--schedules 20000] [--seed 1] [--stop-early]
+ *     npm run test:simulation -- [--members] [--groups] [--schedules 20000] [--seed 1] [--stop-early]
  *
  * With `--members` two to four members share one log; without it one process at a time decides.
+ * With `--groups` participants prepare several transactions as one.
  * With `--stop-early` it ends soon after the first thing that goes wrong.
  * Exit code 1: something went wrong; 2: nothing did, but too little was tried.
  */
@@ -23,11 +24,12 @@ const { values } = parseArgs({
     schedules: { type: 'string', default: '20000' },
     seed: { type: 'string', default: '1' },
     members: { type: 'boolean', default: false },
+    groups: { type: 'boolean', default: false },
     'stop-early': { type: 'boolean', default: false },
   },
 });
-const { members } = values;
-const order = { firstSeed: wholeNumber('seed'), schedules: wholeNumber('schedules'), members };
+const { members, groups } = values;
+const order = { firstSeed: wholeNumber('seed'), schedules: wholeNumber('schedules'), members, groups };
 
 const startedAt = performance.now();
 const results = await runCampaign(order, values['stop-early']);
@@ -36,12 +38,12 @@ const seconds = (performance.now() - startedAt) / 1000;
 const seeds = new Set(results.violations.map(({ seed }) => seed));
 if (order.schedules === 1) seeds.add(order.firstSeed);
 for (const seed of [...seeds].slice(0, MAX_TRANSCRIPTS)) {
-  const { transcript, judge } = await replay(seed, { members });
+  const { transcript, judge } = await replay(seed, { members, groups });
   console.log(
     `\nSeed ${seed}: ${judge.violations.join('; ') || 'nothing went wrong'}\n\n${transcript.toString()}`,
   );
 }
-const kind = members ? MEMBERS : LONE;
+const kind = kindOf(order);
 for (const line of witnessesInWords(results.witnesses, kind)) console.log(line);
 for (const { seed, what } of results.violations)
   console.log(`${what}\n  npm run test:simulation -- ${kind.flag}--seed ${seed} --schedules 1`);

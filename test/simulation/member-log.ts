@@ -371,8 +371,9 @@ export class MemberLog implements SharedDecisionLog {
 
   private landed(id: string, { record }: DecisionRow): void {
     const { judge } = this.world;
-    this.world.landed.add(id);
-    if (record?.decider.kind === 'log') judge.recorded(id);
+    // What a group has committed is lost with its record.
+    if (judge.caseOf(id).group === undefined) this.world.landed.add(id);
+    if (record?.decider.kind === 'log') judge.recorded(id, record.members);
     else judge.noted(id, record === null);
     this.say(`has ${record === null ? 'the outcome' : 'the record'} of ${id}`);
   }

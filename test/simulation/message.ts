@@ -1,7 +1,16 @@
 import { type Branch, type CoordinatorRun, branchKey } from '../../src/coordinator/index.js';
+import type { GroupBranch, GroupMember } from '../../src/coordinator/participant/group.js';
 import type { Transfer } from './account.js';
 
-export const METHODS = ['prepare', 'commit', 'rollback', 'commitOnePhase', 'recover'] as const;
+export const METHODS = [
+  'prepare',
+  'commit',
+  'rollback',
+  'commitOnePhase',
+  'recover',
+  'runGroup',
+  'discardGroup',
+] as const;
 export type Method = (typeof METHODS)[number];
 
 export const METHOD_IN_WORDS: Record<Method, string> = {
@@ -10,35 +19,55 @@ export const METHOD_IN_WORDS: Record<Method, string> = {
   rollback: 'roll back',
   commitOnePhase: 'commit in one phase',
   recover: 'list its branches',
+  runGroup: 'do the work of the group',
+  discardGroup: 'discard the work of the group',
 };
 
 /** A signal without an owner: an abort on one side of the network is not seen on the other. */
 const UNHEARD = new AbortController().signal;
 
-/** What travels of a branch: a copy made when it was sent. */
-export class Message implements Branch<Transfer> {
+/** What travels of a member of a group. */
+export interface MemberMessage {
   readonly transactionId: string;
   readonly branchId: string;
-  readonly payload: Transfer;
+  readonly key: string;
+  readonly transfer: Transfer;
+}
+
+/** What travels of a branch: a copy made when it was sent. That of a group has no payload. */
+export class Message implements Branch<Transfer | null> {
+  readonly transactionId: string;
+  readonly branchId: string;
+  readonly payload: Transfer | null;
   readonly deadline: number;
   readonly attempt: number;
   readonly run: CoordinatorRun;
   readonly key: string;
+  readonly members: readonly MemberMessage[];
 
-  constructor(branch: Branch) {
+  constructor(branch: SentBranch, members: readonly GroupMember[] = []) {
     this.transactionId = branch.transactionId;
     this.branchId = branch.branchId;
-    this.payload = branch.payload as Transfer;
+    this.payload = (branch.payload ?? null) as Transfer | null;
     this.deadline = branch.deadline;
     this.attempt = branch.attempt;
     this.run = branch.run;
     this.key = branchKey(branch);
+    this.members = members.map(({ transactionId, branchId, payload }) => ({
+      transactionId,
+      branchId,
+      key: branchKey({ transactionId, branchId }),
+      transfer: payload as Transfer,
+    }));
   }
 
   get signal(): AbortSignal {
     return UNHEARD;
   }
 }
+
+/** A branch of a transaction or of a group. */
+export type SentBranch = GroupBranch & Partial<Pick<Branch, 'payload'>>;
 
 /** One call as it reaches a participant, with the way back. */
 export interface Call {
@@ -47,6 +76,8 @@ export interface Call {
   readonly message: Message | undefined;
   /** How long its caller waits, in milliseconds. */
   readonly timeoutMs: number;
+  /** Whether the process is there that has sent it. */
+  readonly isConnected: () => boolean;
   answer(value: unknown): void;
   fail(error: unknown): void;
   /** The connection is gone; whether the caller notices is up to the network. */

@@ -12,6 +12,7 @@ import {
 import { Account, type Entry } from './account.js';
 import { SlowGuardStore } from './guard-store.js';
 import { type Call, METHOD_IN_WORDS, type Message } from './message.js';
+import { OpenGroups } from './open-groups.js';
 import type { World } from './world.js';
 
 /** What kind of participant it is: drawn once for each world. */
@@ -28,6 +29,8 @@ export interface ParticipantTraits {
   readonly heedsSignals: boolean;
   readonly prepareTimeoutMs: number;
   readonly completionTimeoutMs: number;
+  /** Whether it prepares several transactions as one, and how. */
+  readonly grouping?: { readonly goesOn: boolean } | undefined;
 }
 
 /** The log of a run was copied, or another run has begun since. */
@@ -56,6 +59,7 @@ export class Participant {
   private readonly records: MemoryGuardStore;
   private guard: ParticipantGuard;
   private readonly calls = new Set<Call>();
+  private readonly groups: OpenGroups;
   private snapshot: { readonly at: number; readonly branches: readonly PreparedBranch[] } | undefined;
 
   constructor(
@@ -63,6 +67,8 @@ export class Participant {
     private readonly world: World,
   ) {
     this.account = new Account(traits.name, world.judge);
+    const goesOn = traits.grouping?.goesOn === true;
+    this.groups = new OpenGroups(traits.name, goesOn, this.account, world);
     this.records = new MemoryGuardStore({ now: () => world.queue.now });
     this.guard = this.makeGuard();
   }
@@ -109,8 +115,15 @@ export class Participant {
     this.life++;
     const broken = [...this.calls];
     this.calls.clear();
+    this.groups.loseAll();
     for (const call of broken) call.broken();
     this.world.queue.after(downMs, () => this.start());
+  }
+
+  /** The process of a coordinator has ended: what it has open here ends when that is noticed. */
+  loses(): void {
+    if (this.traits.grouping === undefined) return;
+    this.world.queue.after(this.world.network.silenceMs(), () => this.groups.loseUnconnected());
   }
 
   start(): void {
@@ -141,9 +154,13 @@ export class Participant {
     );
   }
 
-  private async serve({ method, message, timeoutMs }: Call): Promise<unknown> {
-    const { guard, traits } = this;
+  private async serve(call: Call): Promise<unknown> {
+    const { method, message, timeoutMs } = call;
+    const { guard, traits, groups } = this;
     if (method === 'recover' || message === undefined) return this.list();
+    if (method === 'runGroup') return this.runGroup(message, call);
+    if (method === 'discardGroup') return this.discardGroup(message, timeoutMs);
+    if (method === 'rollback') groups.rollBack(message.key);
     const prepare = () => this.prepare(message, timeoutMs);
     const commit = () => this.complete(message, timeoutMs, 'commit');
     const undo = () => this.complete(message, timeoutMs, 'rollback');
@@ -153,13 +170,45 @@ export class Participant {
     return traits.isGuarded ? guard.rollback(message, undo) : undo();
   }
 
-  private async prepare(
-    { key, transactionId, branchId, payload }: Message,
-    timeoutMs: number,
-  ): Promise<Vote> {
+  private async runGroup(message: Message, call: Call): Promise<unknown> {
+    const { timeoutMs } = call;
     const { faults, random } = this.world;
     await this.takeTime(timeoutMs);
     this.throwIf('participant throws before its effect');
+    const votes: unknown[] = this.groups.run(message, call);
+    await this.mayCrash();
+    await this.takeTime(timeoutMs);
+    this.throwIf('participant throws after its effect');
+    if (!faults.strikes('participant answers garbage')) return votes;
+    return random.chance(0.5) ? random.pick(GARBAGE) : [...votes.slice(1), random.pick(GARBAGE)];
+  }
+
+  private async discardGroup(message: Message, timeoutMs: number): Promise<void> {
+    await this.takeTime(timeoutMs);
+    this.throwIf('participant throws before its effect');
+    this.groups.discard(message);
+    await this.mayCrash();
+    this.throwIf('participant throws after its effect');
+  }
+
+  private async prepareGroup(message: Message, timeoutMs: number): Promise<Vote> {
+    const { faults, random } = this.world;
+    const { entry, vote } = this.groups.prepare(message);
+    if (typeof vote === 'object') return vote;
+    await this.mayCrash();
+    await this.takeTime(timeoutMs);
+    this.throwIf('participant throws after its effect');
+    if (faults.strikes('participant answers garbage')) return random.pick(GARBAGE) as Vote;
+    entry.vote = vote === 'read-only' ? vote : 'commit';
+    return vote;
+  }
+
+  private async prepare(message: Message, timeoutMs: number): Promise<Vote> {
+    const { key, transactionId, branchId, payload } = message;
+    const { faults, random } = this.world;
+    await this.takeTime(timeoutMs);
+    this.throwIf('participant throws before its effect');
+    if (payload === null) return this.prepareGroup(message, timeoutMs);
     const entry = this.account.entryOf(key, transactionId, branchId, payload.amount);
     if (faults.strikes('participant refuses')) return this.refuse(entry, 'DOES_NOT_WANT');
     if (payload.readOnly) {
@@ -205,6 +254,7 @@ export class Participant {
    */
   private async commitOnePhase(message: Message, timeoutMs: number): Promise<unknown> {
     const { key, transactionId, branchId, payload, attempt } = message;
+    if (payload === null) throw new TypeError('a group does not commit in one phase');
     const { faults, random } = this.world;
     const { isGuarded } = this.traits;
     await this.takeTime(timeoutMs);

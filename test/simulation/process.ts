@@ -6,6 +6,7 @@ import {
   ParticipantRegistry,
   TransactionManager,
 } from '../../src/coordinator/index.js';
+import { Groups } from '../../src/coordinator/groups/groups.js';
 import { Recovery } from '../../src/coordinator/recovery/recovery.js';
 import type { Action } from './event-queue.js';
 import { Proxy } from './proxy.js';
@@ -103,6 +104,7 @@ export abstract class CoordinatorProcess {
     this.world.say(this.label, 'crashes');
     this.isAlive = false;
     this.held = [];
+    for (const participant of this.world.participants) participant.loses();
   }
 
   pause(ms: number): void {
@@ -175,10 +177,13 @@ export abstract class CoordinatorProcess {
 
   protected takeUp(runtime: CoordinatorRuntime, claim: LogClaim): void {
     const { world } = this;
+    runtime.grouping = new Groups(runtime, (work) => this.after(0, work));
     this.transactions = new TransactionManager(runtime);
     this.recovery = new Recovery(runtime);
     world.witnesses.count('coordinator started');
     world.witnesses.count('decision restored', claim.decisions.length);
+    const groups = claim.decisions.filter(({ members }) => members !== undefined);
+    world.witnesses.count('group restored', groups.length);
     this.recovery.restore();
     this.recover();
     this.sweep();

@@ -4,7 +4,8 @@ import type {
   IsOwnRun,
   TransactionParticipant,
 } from '../../src/coordinator/index.js';
-import { type Call, METHOD_IN_WORDS, Message, type Method } from './message.js';
+import type { GroupBranch, GroupMember } from '../../src/coordinator/participant/group.js';
+import { type Call, METHOD_IN_WORDS, Message, type Method, type SentBranch } from './message.js';
 import type { Participant } from './participant.js';
 import type { CoordinatorProcess } from './process.js';
 import type { World } from './world.js';
@@ -14,6 +15,7 @@ export class Proxy implements TransactionParticipant {
   commitOnePhase?: (branch: Branch) => Promise<never>;
   recover?: () => Promise<never>;
   claim?: (run: CoordinatorRun, isOwnRun: IsOwnRun) => Promise<void>;
+  grouped?: boolean;
 
   constructor(
     private readonly participant: Participant,
@@ -30,7 +32,16 @@ export class Proxy implements TransactionParticipant {
           this.process.after(this.world.network.delayMs(traits.prepareTimeoutMs), call);
         });
     }
+    if (traits.grouping !== undefined) this.grouped = true;
     if (traits.lists) this.recover = () => this.call('recover', undefined, traits.completionTimeoutMs);
+  }
+
+  runGroup(group: GroupBranch, members: readonly GroupMember[]): Promise<never> {
+    return this.call('runGroup', group, this.participant.traits.prepareTimeoutMs, members);
+  }
+
+  discardGroup(group: GroupBranch): Promise<never> {
+    return this.call('discardGroup', group, this.participant.traits.completionTimeoutMs);
   }
 
   prepare(branch: Branch): Promise<never> {
@@ -45,9 +56,17 @@ export class Proxy implements TransactionParticipant {
     return this.call('rollback', branch, this.participant.traits.completionTimeoutMs);
   }
 
-  private call(method: Method, branch: Branch | undefined, timeoutMs: number): Promise<never> {
+  private call(
+    method: Method,
+    branch: SentBranch | undefined,
+    timeoutMs: number,
+    members?: readonly GroupMember[],
+  ): Promise<never> {
     const { faults, network, judge, queue } = this.world;
-    const message = branch === undefined ? undefined : new Message(branch);
+    const message = branch === undefined ? undefined : new Message(branch, members);
+    // Of what it has voted as a member of a group nothing counts any more.
+    const isOfGroup = message?.payload === null;
+    if (method === 'prepare' && message !== undefined && !isOfGroup) judge.runsAlone(message.transactionId);
     this.process.mayFail();
     // What follows in the program of a process that has ended does not happen.
     if (!this.process.isAlive) return new Promise(() => {});
@@ -57,7 +76,7 @@ export class Proxy implements TransactionParticipant {
     const call = this.makeCall(method, message, timeoutMs, resolve, reject);
     // What a participant without a guard may rely on: see there.
     const { isGuarded, heedsSignals } = this.participant.traits;
-    const isOnce = method === 'prepare' && !isGuarded;
+    const isOnce = (method === 'prepare' && !isGuarded) || method === 'runGroup';
     if (branch !== undefined && method === 'prepare' && heedsSignals && !isOnce)
       this.giveUpWith(branch, reject);
     if (faults.strikes('request lost')) {
@@ -91,6 +110,7 @@ export class Proxy implements TransactionParticipant {
       method,
       message,
       timeoutMs,
+      isConnected: () => this.process.isAlive,
       answer: (value) => back(() => resolve(value as never)),
       fail: (error) => back(() => reject(error)),
       broken: () => this.process.after(network.silenceMs(), () => reject(new Error('connection lost'))),
@@ -99,7 +119,7 @@ export class Proxy implements TransactionParticipant {
   }
 
   /** As an HTTP client does: the answer is given up at once, and it is unknown how far the request has come. */
-  private giveUpWith(branch: Branch, reject: (error: unknown) => void): void {
+  private giveUpWith(branch: SentBranch, reject: (error: unknown) => void): void {
     branch.signal.addEventListener('abort', () => {
       this.world.witnesses.count('call given up with its signal');
       reject(new Error('given up'));

@@ -28,6 +28,8 @@ export interface RunOptions {
   readonly schedules: number;
   /** Whether several members share the log. @default false */
   readonly members?: boolean | undefined;
+  /** Whether participants prepare several transactions as one. @default false */
+  readonly groups?: boolean | undefined;
   readonly plant?: LoneWorldOptions['plant'];
   readonly plantInMember?: MembersWorldOptions['plantInMember'];
   /** Whether no further world is begun after a violation. */

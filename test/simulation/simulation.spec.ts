@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { DecisionLog } from '../../src/coordinator/index.js';
 import type { SharedDecisionLog } from '../../src/coordinator/log/shared-log.js';
-import { LONE, shortcomings } from './evidence.js';
+import { LONE, kindOf, shortcomings } from './evidence.js';
 import { LoneWorld } from './lone-world.js';
 import { MembersWorld } from './members-world.js';
 import { Random } from './random.js';
@@ -91,6 +91,21 @@ describe('a seed of a world with members', () => {
   });
 });
 
+describe('a seed of a world with groups', () => {
+  it('determines all that happens, whatever runs beside it', async () => {
+    const seeds = Array.from({ length: 8 }, (_, index) => 9_000 + index);
+    const together = new Map<number, string>();
+    const waiting = seeds.map((seed) => new LoneWorld({ seed, transcript: true, groups: true }));
+    await runWorlds(
+      () => waiting.pop(),
+      (world) => together.set(world.seed, fingerprint(world)),
+    );
+    for (const seed of seeds)
+      expect([seed, fingerprint(await replay(seed, { groups: true }))]).toEqual([seed, together.get(seed)]);
+    expect(new Set(together.values()).size).toBe(seeds.length);
+  });
+});
+
 describe('a planted defect', () => {
   it('is found within 20,000 seeds, and its transcript is the same each time', async () => {
     const { violations } = await runSchedules({
@@ -120,6 +135,10 @@ describe('the evidence', () => {
     expect(complaints).toContain('"request lost" was injected 0 times, which is too seldom');
     expect(complaints).toContain('of 100000 transactions only 0 have committed');
     expect(shortcomings({ schedules: 1_000, violations: [], witnesses }, LONE)).toEqual([]);
+    const withGroups = kindOf({ members: false, groups: true });
+    expect(shortcomings({ schedules: TWENTY_THOUSAND, violations: [], witnesses }, withGroups)).toContain(
+      '"group committed" was seen 0 times, which is too seldom',
+    );
   });
 });
 

@@ -3,7 +3,12 @@ import { messageOf } from '../../src/coordinator/gate/texts.js';
 import type { TransactionObserver } from '../../src/coordinator/execution/observer.js';
 import type { Outcome } from '../../src/coordinator/index.js';
 import type { RegisteredParticipant } from '../../src/coordinator/participant/registered-participant.js';
-import { ABORTING, COMMITTING } from '../../src/coordinator/protocol/index.js';
+import {
+  ABORTING,
+  CAUSE_CANCELLED,
+  CAUSE_TIMED_OUT,
+  COMMITTING,
+} from '../../src/coordinator/protocol/index.js';
 import { Narrator } from '../golden/narrator.js';
 import type { CoordinatorProcess } from './process.js';
 import type { World } from './world.js';
@@ -27,6 +32,7 @@ export class Watcher implements TransactionObserver {
     if (!this.process.isAlive) return;
     this.of(transaction)?.entered(transaction, from);
     this.world.judge.entered(transaction, this.now());
+    this.countGroup(transaction);
     const isDecided = transaction.state === COMMITTING || transaction.state === ABORTING;
     if (isDecided && this.process.undecidable.has(transaction.id))
       this.world.judge.violate(
@@ -105,6 +111,16 @@ export class Watcher implements TransactionObserver {
 
   defect(error: unknown, where: string): void {
     this.world.judge.violate(`${this.process.label} reports a defect at ${where}: ${messageOf(error)}`);
+  }
+
+  private countGroup({ state, extras, isMember, cause }: TransactionRecord): void {
+    if (extras?.group?.isGroup === true) {
+      if (state === COMMITTING) this.count('group committed');
+      else if (state === ABORTING) this.count('group aborted');
+    } else if (isMember && state === ABORTING) {
+      if (cause === CAUSE_CANCELLED) this.count('member cancelled');
+      else if (cause === CAUSE_TIMED_OUT) this.count('member timed out');
+    }
   }
 
   private of(transaction: TransactionRecord): Narrator | undefined {

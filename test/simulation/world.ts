@@ -1,6 +1,7 @@
 import { Client } from './client.js';
 import { EventQueue } from './event-queue.js';
 import { type Fault, Faults } from './faults.js';
+import { Grouping } from './grouping.js';
 import { Judge } from './judge.js';
 import { Network } from './network.js';
 import { Participant } from './participant.js';
@@ -24,6 +25,8 @@ export interface WorldOptions {
   readonly seed: number;
   /** Whether it is written down what happens. */
   readonly transcript?: boolean;
+  /** Whether participants prepare several transactions as one. @default false */
+  readonly groups?: boolean | undefined;
 }
 
 /** What tells one kind of world from another. */
@@ -48,13 +51,14 @@ export abstract class World<P extends CoordinatorProcess = CoordinatorProcess> {
   readonly judge: Judge;
   readonly faults: Faults;
   readonly settings: Settings;
+  readonly grouping: Grouping | undefined;
   readonly network: Network;
   readonly participants: readonly Participant[];
   readonly processes: P[] = [];
   private events = 0;
   private isOver = false;
 
-  protected constructor({ seed, transcript = false }: WorldOptions, kind: WorldKind) {
+  protected constructor({ seed, transcript = false, groups = false }: WorldOptions, kind: WorldKind) {
     this.seed = seed;
     this.random = new Random(seed, 1);
     this.transcript = new Transcript(transcript, () => this.queue.now);
@@ -62,7 +66,9 @@ export abstract class World<P extends CoordinatorProcess = CoordinatorProcess> {
     this.faults = new Faults(kind.faults, this.random, this.witnesses);
     // To be seen twice proves something only if time has really passed between the two lists.
     if (this.faults.has('list of branches is stale')) this.faults.switchOff('clock jumps forward');
-    this.settings = kind.settings(this.random, this.faults);
+    const settings = kind.settings(this.random, this.faults);
+    this.grouping = groups ? Grouping.of(seed, settings, this.faults) : undefined;
+    this.settings = this.grouping?.settings ?? settings;
     this.network = new Network(this);
     this.participants = this.settings.participants.map((traits) => new Participant(traits, this));
   }
@@ -117,6 +123,7 @@ export abstract class World<P extends CoordinatorProcess = CoordinatorProcess> {
   protected planClients(): void {
     for (let number = 0; number < this.settings.clients; number++)
       this.atRandom(0.9, () => this.startClient());
+    for (const { pauses } of this.grouping?.bursts ?? []) this.atRandom(0.9, () => this.startClients(pauses));
   }
 
   protected planParticipants(): void {
@@ -159,6 +166,16 @@ export abstract class World<P extends CoordinatorProcess = CoordinatorProcess> {
   protected withSomeProcess(action: (process: P) => void): void {
     const ready = this.processes.filter(({ isReady }) => isReady);
     if (ready.length > 0) action(this.random.pick(ready));
+  }
+
+  /** Clients that come to the same coordinator, one after the other. */
+  private startClients(pauses: readonly number[]): void {
+    this.withSomeProcess((process) => {
+      let delayMs = 0;
+      for (const pauseMs of pauses) {
+        process.after((delayMs += pauseMs), () => new Client(this, process).start());
+      }
+    });
   }
 
   private startClient(): void {
