@@ -41,6 +41,7 @@ export type CoordinatorErrorCode =
   | 'DTC_PARTICIPANT_NEEDED'
   | 'DTC_PARTICIPANT_NOT_FOUND'
   | 'DTC_PARTICIPANT_PAUSED'
+  | 'DTC_PARTICIPANT_SILENT'
   | 'DTC_PARTICIPANT_STALLED'
   | 'DTC_RECORD_REFUSED'
   | 'DTC_SERVER_BUSY'
@@ -202,6 +203,30 @@ export class ParticipantStalledError extends CoordinatorError {
       `"${participant}" does not complete its branches, and the coordinator already holds ${maxStalled} stalled ` +
         'transactions. Repair the participant: the recovery job then completes them by itself.',
     );
+  }
+}
+
+/**
+ * The participant has not answered its last prepares in time. A few transactions that name it are admitted as a trial, and
+ * this one is not among them.
+ *
+ * @publicApi
+ */
+export class ParticipantSilentError extends CoordinatorError {
+  readonly code = 'DTC_PARTICIPANT_SILENT';
+  /** When the next one is admitted, in milliseconds, from 1. */
+  readonly retryAfterMs: number;
+
+  /** @param waitMs until the next one is admitted. */
+  constructor(
+    readonly participant: string,
+    waitMs: number,
+  ) {
+    super(
+      `"${participant}" has not answered its last prepares in time, so only a few transactions try it now. Nothing was ` +
+        'started: try again later. Restore the participant: its first answer in time admits all transactions again.',
+    );
+    this.retryAfterMs = Math.max(1, Math.ceil(waitMs));
   }
 }
 

@@ -37,6 +37,7 @@ export {
   ParticipantNotFoundError,
   ParticipantNotClaimedError,
   ParticipantPausedError,
+  ParticipantSilentError,
   ParticipantStalledError,
   ShuttingDownError,
   TooManyBranchesError,

@@ -68,7 +68,7 @@ export class TransactionManager {
    * @returns the outcome. No event after the start makes it a rejection. With a key that belongs to an earlier request, it is
    * what has become of that one, and nothing was begun.
    * @throws (as a rejection) KeyReusedError, OverloadedError, ServerBusyError, ShuttingDownError, DrainingError, FencedError,
-   * LogUnavailableError, ParticipantPausedError, ParticipantStalledError, UnknownParticipantError,
+   * LogUnavailableError, ParticipantPausedError, ParticipantSilentError, ParticipantStalledError, UnknownParticipantError,
    * TooManyBranchesError, BranchConflictError or InvalidRequestError. Nothing was started then.
    */
   run(request: TransactionRequest): Promise<Outcome> {

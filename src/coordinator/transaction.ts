@@ -55,7 +55,7 @@ export class Transaction {
    * is rollback-only.
    * @throws BranchConflictError when the id is already enlisted for another participant, or with another
    * payload.
-   * @throws UnknownParticipantError, TooManyBranchesError, ParticipantPausedError, ParticipantStalledError,
+   * @throws UnknownParticipantError, TooManyBranchesError, ParticipantPausedError, ParticipantSilentError, ParticipantStalledError,
    * InvalidRequestError; the transaction continues without the branch.
    */
   enlist<P>(request: BranchRequest<P>): string {

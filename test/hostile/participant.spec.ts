@@ -104,7 +104,8 @@ describe(`A coordinator with a hostile participant (seed ${SEED})`, () => {
     } catch (error) {
       // Too many are stalled at the hostile participant: nothing was begun.
       const { code } = error as { code: string };
-      if (!/^DTC_(PARTICIPANT_STALLED|OVERLOADED|PARTICIPANT_NOT_CLAIMED)$/.test(code)) wrong.push(code);
+      if (!/^DTC_(PARTICIPANT_SILENT|PARTICIPANT_STALLED|OVERLOADED|PARTICIPANT_NOT_CLAIMED)$/.test(code))
+        wrong.push(code);
       return;
     }
     const isPromised =

@@ -19,6 +19,7 @@ const OUTCOMES = {
 const VALUES: Readonly<Record<string, readonly unknown[]>> = {
   TooManyBranchesError: [11, 10],
   OverloadedError: [100],
+  ParticipantSilentError: ['bank', 100],
   ParticipantStalledError: ['bank', 100],
   UnknownParticipantError: ['bank', ['shop']],
   InvalidOptionsError: ['CoordinatorModule', ['maxBranches: must be at least 1']],
@@ -26,6 +27,7 @@ const VALUES: Readonly<Record<string, readonly unknown[]>> = {
   InvalidMethodError: ['Bank.pay', 'it is a generator', 'Answer with a promise.'],
   BranchConflictError: ['b', 'bank', 'shop'],
   ServerBusyError: [['bank'], 3, 100],
+  RepeatedCallError: ['Checkout.place', { status: 'committed', transactionId: 't-1' }],
   NotCommittedError: [OUTCOMES.aborted],
   FailedAfterCommitError: ['Checkout.place', 't-1', new Error('no paper')],
   GuardRunError: [{ name: 'shop', logId: 'log', epoch: 2 }],

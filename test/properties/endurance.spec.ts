@@ -209,7 +209,7 @@ describe('The queue at a participant', () => {
     }
     await Promise.all(passes);
     expect(new Set(await Promise.all(ends))).toEqual(
-      new Set(['committed', 'aborted', 'pending', 'heuristic', 'DTC_OVERLOADED']),
+      new Set(['committed', 'aborted', 'pending', 'heuristic', 'DTC_OVERLOADED', 'DTC_PARTICIPANT_SILENT']),
     );
 
     const { registry } = runtime;

@@ -10,6 +10,7 @@ import {
   OverloadedError,
   ParticipantNotClaimedError,
   ParticipantPausedError,
+  ParticipantSilentError,
   ParticipantStalledError,
   ShuttingDownError,
   TooManyBranchesError,
@@ -38,6 +39,7 @@ const REFUSALS = [
   'DTC_OVERLOADED',
   'DTC_PARTICIPANT_NOT_CLAIMED',
   'DTC_PARTICIPANT_PAUSED',
+  'DTC_PARTICIPANT_SILENT',
   'DTC_PARTICIPANT_STALLED',
   'DTC_SERVER_BUSY',
   'DTC_SHUTTING_DOWN',
@@ -145,6 +147,19 @@ export class Admission {
     }
   }
 
+  /** A transaction that the participant takes part in already goes on. */
+  private checkSilence(transaction: TransactionRecord, participant: RegisteredParticipant): void {
+    const { silence, options } = participant;
+    if (!silence.isLikely) return;
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      if (branch.participant === participant) return;
+    }
+    const now = this.executor.clock.now();
+    const waitMs = silence.waitMs(now, options.prepareTimeoutMs);
+    if (waitMs > 0) throw this.refused(new ParticipantSilentError(participant.name, waitMs));
+    silence.admitted(now);
+  }
+
   /**
    * Whether branches of the participant wait for it, or for an operator. With very many of them a count takes
    * a while, so one count serves all requests of the same turn of the event loop.
@@ -181,7 +196,8 @@ export class Admission {
    *
    * @returns the branch, or the existing one when its id is enlisted again.
    * @throws UnknownParticipantError, NotActiveError, BranchConflictError, TooManyBranchesError,
-   * ParticipantNotClaimedError, ParticipantPausedError, ParticipantStalledError, InvalidRequestError
+   * ParticipantNotClaimedError, ParticipantPausedError, ParticipantSilentError, ParticipantStalledError,
+   * InvalidRequestError
    */
   enlist(transaction: TransactionRecord, request: BranchRequest): BranchRecord {
     const { participant: reference, payload, branchId } = readBranch(request);
@@ -206,6 +222,7 @@ export class Admission {
     if (participant.checksPayloads) participant.instance.checkPayload!(payload);
     const id = branchId === undefined ? freeId(transaction, participant.name) : copyOf(branchId);
     checkQualifier(participant.name, id ?? participant.name);
+    this.checkSilence(transaction, participant);
     // A transaction that is not admitted yet takes all its room when it starts. Nothing is checked after
     // this.
     if (participant.server !== undefined && this.registry.find(transaction.id) === transaction) {

@@ -235,6 +235,7 @@ export class Voting {
       const waitedMs = Math.round(callDueAt(branch) - calledToPrepareAt(branch));
       const message = `${branch.participant.name} did not answer prepare within ${waitedMs} ms`;
       branch.refusal = { code: undefined, reason: message, error: undefined };
+      branch.participant.silence.miss(now);
       this.parts.observers.prepareFailed(branch, 'timed-out', message);
       transaction.extras?.group?.occupation?.timedOut(transaction, branch.index);
     }

@@ -3,6 +3,7 @@ import { AwaitedParticipant } from './awaited-participant.js';
 import type { GroupingParticipant } from './group.js';
 import type { ResolvedParticipantOptions } from './participant.options.js';
 import type { Branch, TransactionParticipant } from './participant.js';
+import { Silence } from './silence.js';
 
 /** The counts of one participant since the start. @publicApi */
 export interface ParticipantCounts {
@@ -82,6 +83,8 @@ export class RegisteredParticipant {
     failedAttempts: 0,
     heuristicReports: 0,
   };
+  /** Whether it has stopped answering prepares. */
+  readonly silence = new Silence(this.counts);
   /** An operator has paused it: the coordinator refuses its prepares and holds its completions. */
   paused: Pause | undefined = undefined;
   /** The shorter of its time-outs, in milliseconds. */
