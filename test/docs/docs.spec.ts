@@ -7,6 +7,7 @@ import { coordinatorOptionsSchema } from '../../src/coordinator/coordinator.opti
 import { LEGAL_TRANSITIONS, STATES } from '../../src/coordinator/index.js';
 import { participantOptionsSchema } from '../../src/coordinator/participant/participant.options.js';
 import { postgresLogSettingsSchema } from '../../src/postgres/log/options.js';
+import { mariaDbSettingsSchema } from '../../src/mariadb/options.js';
 import { postgresSettingsSchema } from '../../src/postgres/options.js';
 import { DOCUMENTS, targetOf } from './documents.js';
 import { errorCodes } from './error-codes.js';
@@ -53,6 +54,16 @@ const MADE = [
     file: 'docs/postgres.md',
     marker: 'options',
     make: () => optionTable(postgresSettingsSchema, ['default', 'limits']),
+  },
+  {
+    file: 'docs/mariadb.md',
+    marker: 'options',
+    make: () => optionTable(mariaDbSettingsSchema, ['default', 'limits']),
+  },
+  {
+    file: 'src/mariadb/options.ts',
+    marker: 'options',
+    make: () => memberTexts(mariaDbSettingsSchema),
   },
   {
     file: 'src/coordinator/coordinator.options.ts',

@@ -47,6 +47,7 @@ const OPTIONAL_PEERS_OF: Readonly<Record<string, readonly string[]>> = {
   './microservices': ['@nestjs/microservices'],
   './pino': ['pino'],
   './postgres': ['pg', '@types/pg'],
+  './mariadb': ['mysql2'],
   './client': [],
   './server': ['@nestjs/swagger'],
   './operations': ['@nestjs/swagger', '@nestjs/terminus', 'prom-client'],

@@ -1,0 +1,23 @@
+import type { ResolvedMariaDbSettings } from '../options.js';
+
+/**
+ * The delay between the deadline and the limits of the server. These limits are for the case that the
+ * coordinator has gone. While it runs, it enforces the deadline itself.
+ */
+const GRACE_MS = 500;
+
+/** @returns the statements that limit the session of a branch. @param remainingMs until its deadline. */
+export function limitsOf(settings: ResolvedMariaDbSettings, remainingMs: number): string[] {
+  const totalMs = remainingMs + GRACE_MS;
+  return [
+    `SET SESSION TRANSACTION ISOLATION LEVEL ${settings.isolation.toUpperCase()}`,
+    `SET innodb_lock_wait_timeout = ${settings.lockTimeoutSeconds}, max_statement_time = ${totalMs / 1_000}, ` +
+      // The server ends an idle session after it. What the session has prepared stays prepared.
+      `idle_transaction_timeout = ${Math.ceil(totalMs / 1_000)}`,
+  ];
+}
+
+/** @returns the statement by which other sessions find this one. The lock ends with the session. */
+export function show(mark: string): string {
+  return `DO GET_LOCK('${mark}', 0)`;
+}

@@ -1,0 +1,69 @@
+import { randomUUID } from 'node:crypto';
+import type { PoolConnection, QueryOptions, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
+
+/** The connection below its promises. A pool keeps it, and wraps it anew at each use. */
+type Core = PoolConnection['connection'];
+
+/**
+ * One connection and its session at the server. The session takes a user lock with the name of its mark, so
+ * that another session can find it, and end it, without knowing its number: the server gives numbers out
+ * again after a restart.
+ */
+export class Session {
+  /** Random, and known before the server has heard of it. */
+  readonly mark = `dtc ${randomUUID()}`;
+  private readonly lost = new AbortController();
+  private current: PoolConnection;
+
+  constructor(connection: PoolConnection) {
+    this.current = connection;
+    const core: Core = connection.connection;
+    const lose = (): void => this.lost.abort(new Error('The connection is lost.'));
+    // Without a listener an error would end the process.
+    core.on('error', lose);
+    core.on('end', lose);
+  }
+
+  /** As the pool has given it out last. */
+  get connection(): PoolConnection {
+    return this.current;
+  }
+
+  /** Aborted when the connection is lost. */
+  get over(): AbortSignal {
+    return this.lost.signal;
+  }
+
+  givenOutAs(connection: PoolConnection): void {
+    this.current = connection;
+  }
+
+  /** A statement without rows. @throws (as a rejection) the error of the server or the connection. */
+  async run(sql: string, values: readonly unknown[] = []): Promise<ResultSetHeader> {
+    const [result] = await this.current.query<ResultSetHeader>(own(sql, values));
+    return result;
+  }
+
+  /** Several statements without rows, in one round trip. The first that fails ends it; those before it have run. */
+  async runAll(statements: readonly string[]): Promise<void> {
+    await this.run(`BEGIN NOT ATOMIC ${statements.map((one) => `${one};`).join(' ')} END`);
+  }
+
+  /** @returns the rows of a query. */
+  async rows<R>(sql: string, values: readonly unknown[] = []): Promise<R[]> {
+    const [rows] = await this.current.query<RowDataPacket[]>(own(sql, values));
+    return rows as R[];
+  }
+}
+
+/** What the application has chosen for its own queries does not change ours. */
+function own(sql: string, values: readonly unknown[]): QueryOptions {
+  return {
+    sql,
+    values: [...values],
+    rowsAsArray: false,
+    nestTables: false,
+    namedPlaceholders: false,
+    typeCast: true,
+  };
+}

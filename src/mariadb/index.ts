@@ -1,0 +1,23 @@
+export type { Batch, BatchResult, BatchStatement } from './branch/batch.js';
+export type { Work } from './branch/work.js';
+export type { CoordinatorRun } from '../coordinator/participant/participant.js';
+export {
+  MariaDbBranchError,
+  type MariaDbBranchErrorCode,
+  MariaDbStartUpError,
+  type MariaDbStartUpErrorCode,
+} from './errors.js';
+export { type MariaDbRefusalCode, isTemporaryMariaDbRefusal } from './errno.js';
+export {
+  type MariaDbOptions,
+  type MariaDbSettings,
+  type ResolvedMariaDbSettings,
+  mariaDbSettingsSchema,
+} from './options.js';
+export { MariaDbResourceManager } from './resource-manager.js';
+export {
+  MariaDbBatchParticipant,
+  MariaDbParticipant,
+  type MariaDbParticipantBase,
+  type MariaDbParticipantOptions,
+} from './participant.js';

@@ -1,0 +1,175 @@
+import { describe, expect, it } from 'vitest';
+import { HeuristicError, refuse } from '../../src/coordinator/index.js';
+import { balanceOf, endOf, gidOf, posting, useMariaDb } from '../support/mariadb/bench.js';
+import { hasMariaDb } from '../support/mariadb/server.js';
+import { again, someBranch, until } from '../support/postgres/branches.js';
+
+describe.runIf(hasMariaDb())('A branch in MariaDB', () => {
+  const bench = useMariaDb();
+
+  it('is prepared, visible to no other session, and committed; repeats are harmless', async () => {
+    const manager = await bench.start();
+    const branch = someBranch();
+    expect(await manager.prepare(branch, posting('ann', -10))).toBe('commit');
+    expect(await balanceOf(bench.database, 'ann')).toBe(100);
+    expect(await manager.recover()).toEqual([
+      { transactionId: branch.transactionId, branchId: branch.branchId },
+    ]);
+
+    await manager.commit(again(branch));
+    await manager.commit(again(branch, 2));
+    expect(await balanceOf(bench.database, 'ann')).toBe(90);
+    expect(await endOf(bench.database, gidOf(branch))).toBe('committed');
+    expect(await manager.recover()).toEqual([]);
+  });
+
+  it('votes the same when prepare is repeated, and has one effect (fault 9)', async () => {
+    const manager = await bench.start();
+    const branch = someBranch();
+    expect(await manager.prepare(branch, posting('ann', -10))).toBe('commit');
+    expect(await manager.prepare(again(branch, 0), posting('ann', -10))).toBe('commit');
+    await manager.commit(again(branch));
+    expect(await balanceOf(bench.database, 'ann')).toBe(90);
+    expect(await manager.prepare(again(branch, 0), posting('ann', -10))).toBe('commit');
+    expect(await balanceOf(bench.database, 'ann')).toBe(90);
+  });
+
+  it('is rolled back; repeats are harmless, and a prepare that comes later is refused (fault 10)', async () => {
+    const manager = await bench.start();
+    const branch = someBranch();
+    await manager.prepare(branch, posting('ann', -10));
+    await manager.rollback(again(branch));
+    await manager.rollback(again(branch, 2));
+    expect(await manager.prepare(again(branch, 0), posting('ann', -10))).toMatchObject({
+      code: 'ROLLED_BACK',
+    });
+    expect(await balanceOf(bench.database, 'ann')).toBe(100);
+    expect(await endOf(bench.database, gidOf(branch))).toBe('rolled-back');
+  });
+
+  it('that never prepared is rolled back, and leaves a tombstone (fault 11)', async () => {
+    const manager = await bench.start();
+    const branch = someBranch();
+    await manager.rollback(branch);
+    expect(await manager.prepare(again(branch, 0), posting('ann', -10))).toMatchObject({
+      code: 'ROLLED_BACK',
+    });
+    expect(await bench.server.prepared()).toEqual([]);
+  });
+
+  it('holds nothing after a refusal, a read-only vote or an error', async () => {
+    const manager = await bench.start({ workConnections: 1 });
+    const write = posting('ann', -10);
+    const no = await manager.prepare(someBranch(), async (connection) => {
+      await write(connection);
+      return refuse('NO', 'not today');
+    });
+    const readOnly = await manager.prepare(someBranch(), async (connection) => {
+      await write(connection);
+      return 'read-only';
+    });
+    const failed = manager.prepare(someBranch(), async (connection) => {
+      await write(connection);
+      throw new Error('the work broke');
+    });
+    await expect(failed).rejects.toThrow('the work broke');
+    expect([no, readOnly]).toEqual([expect.objectContaining({ code: 'NO' }), 'read-only']);
+    expect(await manager.prepare(someBranch(), write)).toBe('commit');
+    expect(await balanceOf(bench.database, 'ann')).toBe(100);
+  });
+
+  it('is committed by another process once the session that prepared it has ended', async () => {
+    const [first, second] = [await bench.start(), await bench.start()];
+    const branch = someBranch();
+    await first.prepare(branch, posting('ann', -10));
+    await first.close();
+    await until('the server has released the branch', async () => {
+      try {
+        await second.commit(again(branch));
+        return true;
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'DTC_MARIADB_BRANCH_HELD' });
+        return false;
+      }
+    });
+    expect(await balanceOf(bench.database, 'ann')).toBe(90);
+  });
+
+  it('is not taken for committed while the session that prepared it lives: that is ended', async () => {
+    const [first, second] = [await bench.start(), await bench.start()];
+    const branch = someBranch();
+    await first.prepare(branch, posting('ann', -10));
+
+    await expect(second.commit(again(branch))).rejects.toMatchObject({ code: 'DTC_MARIADB_BRANCH_HELD' });
+    await until('the server has released the branch', () =>
+      second.commit(again(branch, 2)).then(
+        () => true,
+        () => false,
+      ),
+    );
+    expect(await balanceOf(bench.database, 'ann')).toBe(90);
+    await first.commit(again(branch, 3));
+  });
+
+  it('reports a heuristic outcome when it was ended by hand (faults 38 and 45)', async () => {
+    const manager = await bench.start();
+    const [gone, turned, committed] = [someBranch(), someBranch(), someBranch()];
+    await expect(manager.commit(gone)).rejects.toMatchObject({ kind: 'hazard' });
+    await manager.rollback(turned);
+    await expect(manager.commit(again(turned))).rejects.toMatchObject({ kind: 'rollback' });
+    await manager.prepare(committed, posting('ann', -10));
+    await manager.commit(again(committed));
+    const error = await manager.rollback(again(committed, 2)).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(HeuristicError);
+    expect(error).toMatchObject({ kind: 'commit' });
+  });
+
+  it('commits in one phase, and a repeat tells how the first attempt ended', async () => {
+    const manager = await bench.start();
+    const branch = someBranch({ attempt: 1 });
+    expect(await manager.commitOnePhase(branch, posting('ann', -10))).toBe('commit');
+    expect(await manager.commitOnePhase(again(branch, 2), posting('ann', -10))).toBe('commit');
+    expect(await balanceOf(bench.database, 'ann')).toBe(90);
+    expect(await manager.commitOnePhase(someBranch({ attempt: 2 }), posting('ann', -10))).toMatchObject({
+      code: 'ROLLED_BACK',
+    });
+    expect(await manager.commitOnePhase(someBranch({ attempt: 1 }), posting('ann', -1_000))).toMatchObject({
+      code: 'NO_FUNDS',
+    });
+    expect(await balanceOf(bench.database, 'ann')).toBe(90);
+  });
+
+  it('of a batch votes by its results', async () => {
+    const manager = await bench.start();
+    const branch = someBranch();
+    const batch = (amount: number) => ({
+      statements: [
+        { sql: 'UPDATE accounts SET balance = balance - ? WHERE name = ?', values: [amount, 'ann'] },
+        { sql: 'SELECT balance FROM accounts WHERE name = ?', values: ['ann'] },
+      ],
+      vote: (results: readonly unknown[]) =>
+        (results[1] as { balance: number }[])[0]?.balance === 90
+          ? ('commit' as const)
+          : refuse('NO', 'another balance'),
+    });
+    expect(await manager.prepareBatch(branch, batch(10))).toBe('commit');
+    await manager.commit(again(branch));
+    expect(await manager.commitBatchOnePhase(someBranch({ attempt: 1 }), batch(5))).toMatchObject({
+      code: 'NO',
+    });
+    expect(await balanceOf(bench.database, 'ann')).toBe(90);
+  });
+
+  it('is refused when its ids do not fit, and nothing has happened', async () => {
+    const manager = await bench.start();
+    for (const branchId of ['with a space', "quote'", 'x'.repeat(60), '']) {
+      expect(await manager.prepare(someBranch({ branchId }), posting('ann', -10))).toMatchObject({
+        code: 'DTC_MARIADB_INVALID_XID',
+      });
+    }
+    // `bank/` and these make 64 bytes.
+    const longest = someBranch({ branchId: 'x'.repeat(59) });
+    expect(await manager.prepare(longest, posting('ann', -10))).toBe('commit');
+    await manager.rollback(again(longest));
+  });
+});
