@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the files from which compose.yaml and compose.members.yaml take passwords and tokens. Existing files stay unchanged.
+# Makes the files from which compose.yaml, compose.members.yaml and compose.services.yaml take passwords and tokens. Existing
+# files stay unchanged.
 #
 #   deploy/make-secrets.sh [folder]
 #
@@ -35,3 +36,13 @@ keep prometheus-token "$(secret)"
 keep reader-tokens "prometheus:$(cat prometheus-token)"
 keep grafana-password "$(secret)"
 keep member-tokens "$(secret)"
+
+# The hops between the processes of compose.services.yaml: a token for each.
+for file in gateway-caller-token order-caller-token carrier-token coordinator-token; do
+  keep "$file" "$(secret)"
+done
+for service in order inventory payment; do
+  keep "$service-participant-token" "$(secret)"
+done
+keep caller-tokens "$(for name in gateway order; do echo "$name:$(cat "$name-caller-token")"; done)"
+keep participant-tokens "$(for name in order inventory payment; do echo "$name:$(cat "$name-participant-token")"; done)"

@@ -8,7 +8,7 @@ import { endWithParent } from '../start/end-with-parent.ts';
 /**
  * Compiles samples/services and what starts them, and runs a program in this process:
  *
- *     node scripts/services/run.ts start | demo [--short]
+ *     node scripts/services/run.ts start | demo [--short] | build
  *
  * The services import the library as a package. `build/node_modules` has it, as `npm install` would have put it there.
  */
@@ -21,7 +21,9 @@ endWithParent(process);
 if (program === 'start' && !(await buildIfChanged(ROOT, process.env))) process.exit(1);
 compile();
 linkLibrary();
-await import(new URL(`../../build/scripts/services/${program}.js`, import.meta.url).href);
+// The image of the services is built without a start.
+if (program !== 'build')
+  await import(new URL(`../../build/scripts/services/${program}.js`, import.meta.url).href);
 
 /** `npm run lint` checks the types. */
 function compile(): void {

@@ -315,10 +315,10 @@ describe('The secrets of the compose file', () => {
   }
 
   it('are all made by the script, once, and are different ones each', () => {
-    const ofMembers = parse(textOf('compose.members.yaml'), { merge: true }) as Compose;
-    const names = [
-      ...new Set([compose, ofMembers].flatMap(({ secrets }) => Object.keys(secrets))),
-    ].toSorted();
+    const all = ['compose.yaml', 'compose.members.yaml', 'compose.services.yaml'].map(
+      (file) => parse(textOf(file), { merge: true }) as Compose,
+    );
+    const names = [...new Set(all.flatMap(({ secrets }) => Object.keys(secrets)))].toSorted();
     expect(readdirSync(folder).toSorted()).toEqual(names);
     const made = names.map(secret);
     expect(new Set(made).size).toBe(made.length);

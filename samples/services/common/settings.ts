@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { credentialsFrom } from 'nestjs-dtc/host';
 import { z } from 'zod';
@@ -16,6 +17,7 @@ const participantSchema = z.object({
   ...shared,
   /** Where the coordinators reach this service. */
   ADDRESS: z.url(),
+  /** Or `DATABASE_URL_FILE`, a file that has it. */
   DATABASE_URL: z.string(),
 });
 
@@ -46,7 +48,9 @@ export function tokensIn({ TOKENS }: Pick<ParticipantSettings, 'TOKENS'>, file: 
 }
 
 function read<S extends z.ZodType>(schema: S, environment: NodeJS.ProcessEnv): z.output<S> {
-  const { success, data, error } = schema.safeParse(environment);
+  const { DATABASE_URL_FILE: file } = environment;
+  const found = file === undefined ? {} : { DATABASE_URL: readFileSync(file, 'utf8').trim() };
+  const { success, data, error } = schema.safeParse({ ...environment, ...found });
   if (success) return data;
   throw new Error(`These variables of the environment are missing or wrong:\n${z.prettifyError(error)}`);
 }
