@@ -18,6 +18,7 @@ import {
   sentPayload,
 } from '../remote/wire/index.js';
 import { type CallAtWork, CallsAtWork } from './calls-at-work.js';
+import type { HostLog } from './host-log.js';
 import type { HostMeasurements } from './measurements.js';
 import type { RunsOfHost } from './runs.js';
 import { ServedBranch } from './served-branch.js';
@@ -33,6 +34,7 @@ interface ServerParts {
   readonly store: ReplicaGuardStore;
   readonly runs: RunsOfHost;
   readonly measurements: HostMeasurements;
+  readonly log: HostLog;
   readonly maxCalls: number;
   /** The names of the coordinators that may call; every name when there is none. */
   readonly coordinators: readonly string[];
@@ -134,7 +136,7 @@ export class CallServer {
     places.taken++;
     this.atWork++;
     // Work that ignores its signal keeps its place until it ends.
-    traced(name, call, () => this.make(addressee, call, atWork)).then(
+    traced(this.parts.log, name, call, () => this.make(addressee, call, atWork)).then(
       (answer) => {
         this.ended(places);
         this.calls.end(atWork, answer);

@@ -1,6 +1,6 @@
-import type { Logger } from '@nestjs/common';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import { type Credentials, admits } from '../remote/wire/index.js';
+import type { HostLog } from './host-log.js';
 
 /** Why a caller is not admitted. */
 export interface CallerRefusal {
@@ -17,7 +17,7 @@ export class CallerCheck {
 
   constructor(
     private readonly credentials: Credentials,
-    private readonly logger: Logger,
+    private readonly log: HostLog,
   ) {}
 
   /** @returns undefined for a caller with a token. */
@@ -44,8 +44,6 @@ export class CallerCheck {
   private report(reason: string): void {
     if (reason === this.problem) return;
     this.problem = reason;
-    this.logger.error(
-      `The host admits no caller until it can read its option credentials: ${oneLine(reason)}`,
-    );
+    this.log.error(`The host admits no caller until it can read its option credentials: ${oneLine(reason)}`);
   }
 }

@@ -1,5 +1,6 @@
 import { type Counter, type Histogram, metrics } from '@opentelemetry/api';
 import type { CallAnswer, CallMethod } from '../remote/wire/index.js';
+import type { HostLog } from './host-log.js';
 
 /** How many calls of one kind have got which answer. @publicApi */
 export interface HostCount {
@@ -23,7 +24,7 @@ export class HostMeasurements {
   private readonly calls: Counter;
   private readonly durations: Histogram;
 
-  constructor() {
+  constructor(private readonly log: HostLog) {
     const meter = metrics.getMeter('nestjs-dtc');
     this.calls = meter.createCounter('dtc.host.calls', {
       description: 'Calls of coordinators, by their answer',
@@ -43,8 +44,12 @@ export class HostMeasurements {
       this.counts.set(key, count);
     }
     count.shown.calls++;
-    this.calls.add(1, count.attributes);
-    this.durations.record(durationMs / 1_000, count.attributes);
+    try {
+      this.calls.add(1, count.attributes);
+      this.durations.record(durationMs / 1_000, count.attributes);
+    } catch (error) {
+      this.log.defect('A meter', error);
+    }
   }
 
   /** @returns the counts since the start. There are as many as kinds of calls and answers. */

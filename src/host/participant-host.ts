@@ -21,6 +21,7 @@ import { type IncomingMessage, MAX_LISTED, type WireAnswer } from '../remote/wir
 import { CallServer } from './call-server.js';
 import { CallerCheck, type CallerRefusal } from './caller-check.js';
 import { CoordinatorContact } from './coordinator-contact.js';
+import { HostLog } from './host-log.js';
 import { type HostCount, HostMeasurements } from './measurements.js';
 import type { ResolvedHostOptions } from './options.js';
 import { RunsOfHost } from './runs.js';
@@ -41,6 +42,8 @@ export interface ParticipantHostView {
   /** The calls at work. */
   readonly atWork: number;
   readonly counts: readonly HostCount[];
+  /** How often a logger, a tracer or a meter of the application has thrown. Calls go on without it. */
+  readonly defects: number;
   /** Why old records could not be dropped at the last attempt; undefined when they could. */
   readonly problem: string | undefined;
 }
@@ -54,10 +57,10 @@ export interface ParticipantHostView {
 export class ParticipantHost
   implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
 {
-  private readonly logger = new Logger(ParticipantHost.name);
+  private readonly log = new HostLog(new Logger(ParticipantHost.name));
   private readonly participants = new Map<string, ServedParticipant>();
   private readonly store: ReplicaGuardStore;
-  private readonly measurements = new HostMeasurements();
+  private readonly measurements = new HostMeasurements(this.log);
   private readonly server: CallServer;
   private readonly callers: CallerCheck;
   private readonly runs = new RunsOfHost();
@@ -75,13 +78,14 @@ export class ParticipantHost
     private readonly accessor: ParticipantAccessor,
   ) {
     const { guard, maxCalls, coordinators, credentials } = options;
-    this.callers = new CallerCheck(credentials, this.logger);
+    this.callers = new CallerCheck(credentials, this.log);
     this.store = guard === 'memory' ? new MemoryReplicaGuardStore() : guard;
     this.server = new CallServer({
       participants: this.participants,
       store: this.store,
       runs: this.runs,
       measurements: this.measurements,
+      log: this.log,
       maxCalls,
       coordinators,
     });
@@ -99,13 +103,13 @@ export class ParticipantHost
       if (this.participants.has(name)) throw new DuplicateParticipantError(name, className, 'another class');
       instance.registered?.({ name, claim: () => Promise.resolve() });
       this.participants.set(name, serve(name, instance, this.store, this.options.interrupted));
-      this.logger.log(`Participant "${name}" (${className}) is served to coordinators`);
+      this.log.log(`Participant "${name}" (${className}) is served to coordinators`);
     }
   }
 
   onApplicationBootstrap(): void {
     if (this.participants.size === 0) {
-      this.logger.warn('No participant is served: decorate a provider of this application with @Participant');
+      this.log.warn('No participant is served: decorate a provider of this application with @Participant');
     }
     this.timer = setInterval(() => this.purge(), this.options.purgeIntervalMs).unref();
     const { contact } = this.options;
@@ -115,7 +119,7 @@ export class ParticipantHost
     this.contact = new CoordinatorContact(
       contact,
       { names, inDoubt, decide: (branch, decision) => this.decide(branch, decision) },
-      this.logger,
+      this.log,
     );
     this.contact.start();
   }
@@ -160,7 +164,7 @@ export class ParticipantHost
   }
 
   private warnOfMessages(reason: string): void {
-    this.logger.warn(
+    this.log.warn(
       `A broker may still send messages, which this host answers "try again" until it has stopped: ${oneLine(reason)}`,
     );
   }
@@ -176,6 +180,7 @@ export class ParticipantHost
       participants: [...this.participants.keys()],
       atWork: this.server.atWork,
       counts: this.measurements.list(),
+      defects: this.log.defects,
       problem: this.problem,
     };
   }
@@ -237,7 +242,7 @@ export class ParticipantHost
         },
         (error: unknown) => {
           this.problem = messageOf(error);
-          this.logger.warn(`Old records of branches could not be dropped: ${this.problem}`);
+          this.log.warn(`Old records of branches could not be dropped: ${this.problem}`);
         },
       )
       .finally(() => {

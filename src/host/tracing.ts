@@ -10,27 +10,45 @@ import {
   trace,
 } from '@opentelemetry/api';
 import type { CallAnswer, WireCall } from '../remote/wire/index.js';
+import type { HostLog } from './host-log.js';
 
 /** The instrumentation scope of all spans. */
 const SCOPE = 'nestjs-dtc';
 
-/** Records a call as a span of OpenTelemetry, with the call of the coordinator as its parent. */
+/**
+ * Records a call as a span of OpenTelemetry, with the call of the coordinator as its parent. The call is served once,
+ * whatever the tracer does.
+ *
+ * @param serve never throws.
+ */
 export function traced(
+  log: HostLog,
   participant: string,
   call: WireCall,
   serve: () => Promise<CallAnswer>,
 ): Promise<CallAnswer> {
+  let served: Promise<CallAnswer> | undefined;
+  const serveOnce = (): Promise<CallAnswer> => (served ??= serve());
+  try {
+    begin(log, participant, call, serveOnce);
+  } catch (error) {
+    log.defect('The tracer', error);
+  }
+  return serveOnce();
+}
+
+function begin(log: HostLog, participant: string, call: WireCall, serve: () => Promise<CallAnswer>): void {
   const tracer = registeredTracer();
-  if (tracer === undefined) return serve();
+  if (tracer === undefined) return;
   const { method, traceparent } = call;
   const attributes = {
     'dtc.participant': participant,
     ...('transactionId' in call && { 'dtc.transaction': call.transactionId, 'dtc.branch': call.branchId }),
   };
   const options = { kind: SpanKind.SERVER, attributes };
-  return tracer.startActiveSpan(`dtc host ${method}`, options, parentIn(traceparent), (span) =>
-    ended(span, serve()),
-  );
+  tracer.startActiveSpan(`dtc host ${method}`, options, parentIn(traceparent), (span) => {
+    void serve().then((answer) => end(log, span, answer));
+  });
 }
 
 /** @returns undefined while the application has registered no provider, since spans would then go nowhere. */
@@ -41,12 +59,14 @@ function registeredTracer(): Tracer | undefined {
     : provider.getTracer(SCOPE);
 }
 
-async function ended(span: Span, answer: Promise<CallAnswer>): Promise<CallAnswer> {
-  const { kind, ...rest } = await answer;
-  span.setAttribute('dtc.answer', kind);
-  if (kind === 'error') span.setStatus({ code: SpanStatusCode.ERROR });
-  span.end();
-  return { kind, ...rest } as CallAnswer;
+function end(log: HostLog, span: Span, { kind }: CallAnswer): void {
+  try {
+    span.setAttribute('dtc.answer', kind);
+    if (kind === 'error') span.setStatus({ code: SpanStatusCode.ERROR });
+    span.end();
+  } catch (error) {
+    log.defect('The tracer', error);
+  }
 }
 
 /** @param traceparent of the documented form. */

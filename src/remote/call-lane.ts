@@ -1,3 +1,4 @@
+import { messageOf } from '../coordinator/gate/texts.js';
 import { ParticipantUnreachableError } from './errors.js';
 import type { CallKind, ParticipantTransport } from './transport.js';
 import {
@@ -134,7 +135,7 @@ export class CallLane {
     let sent: Promise<void>;
     try {
       // A transport of the user may throw as well.
-      sent = this.transport().send(message, receive, timeLeftMs, this.kind);
+      sent = Promise.resolve(this.transport().send(message, receive, timeLeftMs, this.kind));
     } catch (error) {
       this.end(open, error);
       return;
@@ -185,5 +186,5 @@ export class CallLane {
 }
 
 function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof Error ? error.message : messageOf(error);
 }

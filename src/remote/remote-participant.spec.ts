@@ -57,22 +57,31 @@ describe('The list of a host', () => {
   });
 });
 
-describe('A transport that throws in place of a promise', () => {
-  it('ends only its message, and gives the places of its calls back', async () => {
-    const transport: ParticipantTransport = {
-      address: 'http://stock',
-      send: () => {
+describe('A transport that gives no promise', () => {
+  it.each<[what: string, send: () => never, reason: string]>([
+    [
+      'throws',
+      () => {
         throw new Error('it is not open');
       },
-      close: () => {},
-    };
+      'it is not open',
+    ],
+    [
+      'throws what has no text',
+      () => {
+        throw Object.create(null);
+      },
+      'something that cannot be shown was thrown',
+    ],
+    ['returns nothing', () => undefined as never, 'its answer is missing'],
+  ])('and %s ends only its message, and gives the places of its calls back', async (_what, send, reason) => {
+    const transport: ParticipantTransport = { address: 'http://stock', send, close: () => {} };
     const participant = new RemoteParticipant('stock', transport, {
       ...LIMITS,
       maxInFlight: 1,
       maxQueued: 1,
     });
-    for (let call = 0; call < 3; call++)
-      await expect(participant.recover(runOf())).rejects.toThrow('it is not open');
+    for (let call = 0; call < 3; call++) await expect(participant.recover(runOf())).rejects.toThrow(reason);
   });
 });
 
