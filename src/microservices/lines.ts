@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import {
   type ClientGrpc,
   type ClientOptions,
@@ -18,6 +17,7 @@ import { GRPC_HOST, GRPC_METHOD, GRPC_SERVICE } from './grpc-host.js';
 import type { GrpcClientOptions, MicroserviceClientOptions } from './options.js';
 import { CarefulClientRmq } from './rabbit-mq-connection.js';
 import { CarefulClientRedis } from './redis-clients.js';
+import { CarefulClientTcp } from './tcp-client.js';
 
 /** One connection to a host, or to the broker before it, as a client of Nest keeps it. */
 export interface Line {
@@ -75,14 +75,14 @@ export function lineTo(client: MicroserviceClientOptions, pattern: string): Line
   }
 }
 
-function tcpLine(options: TcpClientOptions, pattern: string): Line {
-  const client = ClientProxyFactory.create(options);
+function tcpLine({ options }: TcpClientOptions, pattern: string): Line {
+  const client = new CarefulClientTcp(options);
   // A message is small, and would wait until the other side has acknowledged the one before.
-  client.status.subscribe((state) => {
-    if (state === 'connected') socketOf(client)?.setNoDelay(true);
+  client.status.subscribe((state: string) => {
+    if (state === 'connected') client.connected?.setNoDelay(true);
   });
   const reset = (): void => {
-    const socket = socketOf(client);
+    const socket = client.connected;
     client.close();
     // What hangs does not answer a polite end either.
     socket?.destroy();
@@ -162,13 +162,4 @@ function proxyOf(options: ClientOptions): ClientProxy {
 
 function lostBy({ status }: { readonly status: Observable<string> }): Observable<unknown> {
   return status.pipe(filter((state) => LOST.has(state)));
-}
-
-/** @returns undefined when the client is not connected: there is nothing to destroy then. */
-function socketOf(client: ClientProxy): Socket | undefined {
-  try {
-    return client.unwrap<Socket>();
-  } catch {
-    return undefined;
-  }
 }

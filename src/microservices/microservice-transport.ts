@@ -48,7 +48,7 @@ export class MicroserviceTransport implements ParticipantTransport {
 }
 
 /** The messages of one kind, on a connection of their own. */
-class LineOfKind {
+export class LineOfKind {
   /** Ends the messages in flight. */
   private readonly inFlight = new Set<(error: Error) => void>();
   private readonly losses: Subscription;
@@ -93,9 +93,14 @@ class LineOfKind {
       };
       const error = (thrown: unknown): void => fail(errorOf(thrown));
       const complete = (): void => settle(resolve);
-      answers.add(
-        this.line.open({ authorization, message }, timeLeftMs).subscribe({ next, error, complete }),
-      );
+      try {
+        answers.add(
+          this.line.open({ authorization, message }, timeLeftMs).subscribe({ next, error, complete }),
+        );
+      } catch (thrown) {
+        // Its timer would hold the message until its time is over.
+        error(thrown);
+      }
     });
   }
 
@@ -104,9 +109,10 @@ class LineOfKind {
     clearTimeout(this.silence);
     this.losses.unsubscribe();
     this.fail(new Error(CLOSED));
+    const closed = this.line.close();
     let timer: NodeJS.Timeout | undefined;
     const given = new Promise<void>((resolve) => (timer = setTimeout(resolve, CLOSE_MS)));
-    await Promise.race([this.line.close(), given]).finally(() => clearTimeout(timer));
+    await Promise.race([closed, given]).finally(() => clearTimeout(timer));
   }
 
   private fail(error: Error): void {

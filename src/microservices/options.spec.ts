@@ -13,6 +13,14 @@ describe('The options of a transport of Nest', () => {
     ['client.transport', { client: { transport: Transport.KAFKA }, credentials }],
     ['client.transport', { credentials }],
     ['client.options.queue', { client: { transport: Transport.RMQ, options: {} }, credentials }],
+    [
+      'client.options.maxBufferSize',
+      { client: { transport: Transport.TCP, options: { maxBufferSize: 128 * 1024 * 1024 } }, credentials },
+    ],
+    [
+      'client.options.maxBufferSize',
+      { client: { transport: Transport.TCP, options: { maxBufferSize: 1_000 } }, credentials },
+    ],
     ['credentials', { client, credentials: 'short' }],
     ['pattern', { client, credentials, pattern: 'stock.*' }],
     ['retries', { client, credentials, retries: 3 }],

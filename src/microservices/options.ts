@@ -9,6 +9,7 @@ import {
 import { InvalidOptionsError } from '../coordinator/errors.js';
 import { type Credentials, tokensOf } from '../remote/wire/index.js';
 import { DEFAULT_PATTERN, problemOfPattern } from './frames.js';
+import { problemOfBuffer } from './tcp-client.js';
 
 /** A client of gRPC, with the .proto file of this package. @publicApi */
 export interface GrpcClientOptions {
@@ -61,6 +62,9 @@ export function resolveTransportOptions(
     );
   } else if (client.transport === Transport.RMQ && !client.options?.queue) {
     problems.push('client.options.queue: must be the queue of the host');
+  } else if (client.transport === Transport.TCP) {
+    const ofBuffer = problemOfBuffer(client.options ?? {});
+    if (ofBuffer !== undefined) problems.push(ofBuffer);
   }
   if (problems.length > 0) throw new InvalidOptionsError('MicroserviceTransport', problems);
   return { client, credentials, pattern };

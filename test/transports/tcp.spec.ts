@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, Socket, createServer } from 'node:net';
+import { Logger } from '@nestjs/common';
 import { Transport } from '@nestjs/microservices';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MemoryReplicaGuardStore } from '../../src/host/index.js';
 import { Books, ledgerOf } from '../remote/support/ledger.js';
 import { runOf } from '../support/identity.js';
@@ -65,18 +66,84 @@ describe('The connections of TCP', () => {
   });
 });
 
+/** A server that answers whatever it gets with a text, or more and more of it. */
+async function strangeServer(
+  answer: (socket: Socket) => void,
+): Promise<{ port: number; close(): Promise<void> }> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => answer(socket));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: async () => {
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+describe('A host of TCP that sends without end', () => {
+  it('loses its connection after 1 MiB, and its messages end at once', async () => {
+    const part = Buffer.alloc(64 * 1024, 'x');
+    let sent = 0;
+    const server = await strangeServer((socket) => {
+      socket.write('900000000#');
+      const more = (): void => {
+        while (sent < 64 * 1024 * 1024 && !socket.destroyed && socket.write(part)) sent += part.length;
+      };
+      socket.on('drain', more);
+      more();
+    });
+    const transport = transportOver({
+      transport: Transport.TCP,
+      options: { host: '127.0.0.1', port: server.port },
+    });
+    const message = messageOf([call('prepare', nextId())]);
+    await expect(transport.send(message, () => {}, 60_000, 'work')).rejects.toThrow(
+      'the connection was lost',
+    );
+    // The sockets of both ends hold some as well.
+    expect(sent).toBeLessThan(32 * 1024 * 1024);
+    await transport.close();
+    await server.close();
+  });
+});
+
+describe('What a host of TCP sends that is no JSON', () => {
+  const written: string[] = [];
+  beforeEach(() => {
+    written.length = 0;
+    const write = (line: unknown): number => written.push(String(line));
+    Logger.overrideLogger({ log: () => {}, warn: write, error: write });
+  });
+  afterEach(() => Logger.overrideLogger(false));
+
+  it('makes one short line of the log of a coordinator', async () => {
+    const text = `{"no\njson":${'x'.repeat(1_000)}`;
+    const server = await strangeServer((socket) => socket.write(`${text.length}#${text}`));
+    const transport = transportOver({
+      transport: Transport.TCP,
+      options: { host: '127.0.0.1', port: server.port },
+    });
+    const message = messageOf([call('prepare', nextId())]);
+    await expect(transport.send(message, () => {}, 60_000, 'work')).rejects.toThrow(
+      'the connection was lost',
+    );
+    expect(written).toEqual([expect.stringMatching(/^A connection to a host has failed: .{1,330}$/)]);
+    await transport.close();
+    await server.close();
+  });
+});
+
 describe('A host of TCP that sends no packets of Nest', () => {
   it('ends its messages, and nothing else', async () => {
     const texts = ['no packet', '4#null', '1#5', '8#no JSON.', '8#{"id":7}'];
     const given = [...texts];
-    const server = createServer((socket) => {
-      socket.on('error', () => {});
-      socket.once('data', () => socket.write(given.pop()!));
-    });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
-    const client = { transport: Transport.TCP, options: { host: '127.0.0.1', port } } as const;
+    const server = await strangeServer((socket) => socket.write(given.pop()!));
+    const client = { transport: Transport.TCP, options: { host: '127.0.0.1', port: server.port } } as const;
     const transports = texts.map(() => transportOver(client));
     const answers: unknown[] = [];
     const sent = transports.map((transport) =>
@@ -85,7 +152,6 @@ describe('A host of TCP that sends no packets of Nest', () => {
     await Promise.allSettled(sent);
     expect([answers, given]).toEqual([[], []]);
     for (const transport of transports) await transport.close();
-    server.close();
-    await once(server, 'close');
+    await server.close();
   });
 });

@@ -12,7 +12,10 @@ interface AddressedRig extends Rig {
 export function tcpRig(): AddressedRig {
   return addressed(
     'TCP',
-    (port) => ({ transport: Transport.TCP, options: { host: '127.0.0.1', port } }),
+    (port) => ({
+      transport: Transport.TCP,
+      options: { host: '127.0.0.1', port, maxBufferSize: 3 * 1024 * 1024 },
+    }),
     (port) => ({ transport: Transport.TCP, options: { host: '127.0.0.1', port } }),
   );
 }
