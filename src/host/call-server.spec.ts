@@ -8,6 +8,7 @@ import { HostLog } from './host-log.js';
 import { HostMeasurements } from './measurements.js';
 import { RunsOfHost } from './runs.js';
 import { serve } from './served-participant.js';
+import { traced } from './tracing.js';
 
 const fail = (): never => {
   throw new Error('the collector is away');
@@ -101,6 +102,23 @@ describe('A host', () => {
     expect(prepared).toHaveLength(2);
     expect(server.atWork).toBe(0);
     expect(log.defects).toBe(2);
+  });
+
+  it('runs a call once although the tracer throws after it', async () => {
+    trace.setGlobalTracerProvider(
+      tracerWith((...args) => {
+        (args.at(-1) as Work)(span({}));
+        fail();
+      }),
+    );
+    let runs = 0;
+    const { log } = host();
+    const call = { method: 'capabilities', timeLeftMs: 1_000 } as const;
+    const answer = await traced(log, 'stock', call, async () => ({
+      kind: 'ask',
+      questions: [{ epoch: ++runs, token: '' }],
+    }));
+    expect([answer, runs]).toEqual([{ kind: 'ask', questions: [{ epoch: 1, token: '' }] }, 1]);
   });
 
   it('answers each call although the meter and the logger throw', async () => {
