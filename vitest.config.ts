@@ -13,8 +13,11 @@ const LONGEST = [
   'model/model.spec.ts',
 ];
 
-/** They start brokers that take their time: `npm run test:ci` has them. */
-const LONGER = process.env['TRANSPORTS'] === 'all' ? [] : ['test/transports/longer/**'];
+/** They start servers that take their time, or wait for time-outs of servers: `npm run test:ci` has them. */
+const LONGER = [
+  ...(process.env['TRANSPORTS'] === 'all' ? [] : ['test/transports/longer/**']),
+  ...(process.env['MARIADB'] === 'all' ? [] : ['test/mariadb/longer/**']),
+];
 
 /**
  * They test units in memory. The files that one worker runs share their modules, so that these are loaded once. A test that
@@ -89,7 +92,7 @@ export default defineConfig({
       { extends: true, test: { name: 'proof', include: PROOF, maxWorkers: 2, sequence: { groupOrder: 1 } } },
     ],
     coverage: {
-      include: ['src/{coordinator,operations,pino,postgres,sql,sqlite}/**/*.ts'],
+      include: ['src/{coordinator,mariadb,operations,pino,postgres,sql,sqlite}/**/*.ts'],
       exclude: ['**/*.spec.ts', '**/index.ts'],
     },
   },

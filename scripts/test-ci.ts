@@ -81,6 +81,11 @@ const RUNGS: readonly Rung[] = [
     command: ['npx', 'vitest', 'run', 'test/transports'],
     environment: { TRANSPORTS: 'all' },
   },
+  {
+    name: 'mariadb',
+    command: ['npx', 'vitest', 'run', 'test/mariadb'],
+    environment: { MARIADB: 'all' },
+  },
   { name: 'jest', command: ['node', 'scripts/package/jest.ts'] },
   { name: 'prisma', command: ['node', 'scripts/package/prisma.ts'] },
   { name: 'mutants', command: ['npm', 'run', 'test:mutants', '--', '--sample', '8', '--seed', SEED] },

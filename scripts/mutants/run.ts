@@ -19,7 +19,7 @@ const SUITES = [
   ['src/coordinator/protocol', 'test/golden'],
   ['src/coordinator/execution'],
   ['src/coordinator'],
-  ['src/operations', 'src/pino', 'src/postgres', 'src/sql', 'src/sqlite'],
+  ['src/mariadb', 'src/operations', 'src/pino', 'src/postgres', 'src/sql', 'src/sqlite'],
   ['test/faults'],
   ['test/library/events.spec.ts'],
   ['src/remote', 'src/host', 'test/remote', 'test/hostile/participant.spec.ts'],
@@ -36,6 +36,7 @@ const SUITES = [
     'test/postgres/claims-of-logs.spec.ts',
     'test/postgres/log',
   ],
+  ['test/mariadb'],
 ];
 
 const { positionals: wanted, values: options } = parseArgs({

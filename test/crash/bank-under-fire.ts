@@ -43,6 +43,7 @@ export class BankUnderFire {
   async close(): Promise<void> {
     await this.end();
     await this.server.stop();
+    await this.books.stock?.server.stop();
     rmSync(this.folder, { recursive: true });
   }
 
@@ -57,6 +58,7 @@ export class BankUnderFire {
       {
         logPath: this.folder,
         databases: [payers.url, payees.url, house.url],
+        stock: this.books.stock?.database.url,
         run: `run ${++this.runs}`,
         ...this.settings,
       },
@@ -106,6 +108,8 @@ export class BankUnderFire {
     const wrong = await this.rest(run);
     const total = await this.books.total();
     if (total !== this.books.money) wrong.push(`there is ${total} in the banks and not ${this.books.money}`);
+    const pieces = (await this.books.stock?.missing()) ?? 0;
+    if (pieces !== 0) wrong.push(`${pieces} pieces of the stock are missing`);
     for (const gid of await this.books.touched())
       wrong.push(`${gid} is not prepared any more, and was foreign`);
     const asked = this.asked;
@@ -142,7 +146,7 @@ function judge(transfer: Transfer, answer: Answer, ids: readonly (string | undef
   const there = ids.filter((id) => id !== undefined);
   const what = `${transfer.key} (${transfer.manner}), of which was told ${JSON.stringify(answer)},`;
   if (there.length !== 0 && there.length !== ids.length)
-    return [`${what} is in ${there.length} databases of three`];
+    return [`${what} is in ${there.length} databases of ${ids.length}`];
   if (new Set(there).size > 1) return [`${what} was done by several transactions: ${there.join(', ')}`];
   const isDone = there.length > 0;
   if (isDone && transfer.manner.startsWith('refused')) return [`${what} is done, though it was refused`];

@@ -5,6 +5,7 @@ import { LogFiles } from '../../src/sqlite/log-files.js';
 import { openStored } from '../../src/sqlite/stored-log.js';
 import type { PostgresServer, TestDatabase } from '../support/postgres/server.js';
 import { NAME } from './application/application.module.js';
+import { StockBooks } from './stock-books.js';
 
 const ACCOUNTS = 20;
 const BALANCE = 1_000;
@@ -23,11 +24,13 @@ export function accountOf(number: number): string {
   return `account-${number % ACCOUNTS}`;
 }
 
-/** What the three databases and the log hold, read past the application. */
+/** What the databases and the log hold, read past the application. */
 export class Books {
   private constructor(
     private readonly server: PostgresServer,
     readonly databases: readonly [TestDatabase, TestDatabase, TestDatabase],
+    /** Undefined where MariaDB is not installed: then transfers have three branches. */
+    readonly stock: StockBooks | undefined,
   ) {}
 
   /** Makes the three databases, with money in each. */
@@ -49,7 +52,7 @@ export class Books {
         `BEGIN; INSERT INTO markers VALUES ('foreign ${gid}', 'foreign ${gid}', 0); PREPARE TRANSACTION '${gid}'`,
       );
     }
-    return new Books(server, [payers, payees, house]);
+    return new Books(server, [payers, payees, house], await StockBooks.open(names));
   }
 
   /** The total at the start, which must never change. */
@@ -67,7 +70,8 @@ export class Books {
 
   /** @returns the transaction of each transfer whose marker is there, by its key, in each database. */
   async markers(keys: readonly string[]): Promise<ReadonlyMap<string, string>[]> {
-    return Promise.all(
+    const ofStock = this.stock === undefined ? [] : [await this.stock.markers(keys)];
+    const others = await Promise.all(
       this.databases.map(async (database) => {
         const { rows } = await database.query<{ key: string; id: string }>(
           'SELECT key, transaction_id AS id FROM markers WHERE key = ANY ($1)',
@@ -76,6 +80,7 @@ export class Books {
         return new Map(rows.map(({ key, id }) => [key, id]));
       }),
     );
+    return [...others, ...ofStock];
   }
 
   /** @returns the branches of the coordinator that are prepared still, and the sessions of earlier runs. */
@@ -88,7 +93,8 @@ export class Books {
       [run],
     );
     const { prepared, sessions } = rows[0]!;
-    return { prepared: prepared.filter((gid) => !FOREIGN.includes(gid)), sessions };
+    const ofStock = (await this.stock?.prepared()) ?? [];
+    return { prepared: [...prepared.filter((gid) => !FOREIGN.includes(gid)), ...ofStock], sessions };
   }
 
   /** @returns those of the foreign branches that are not there any more. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Random } from '../simulation/random.js';
+import { hasMariaDb } from '../support/mariadb/server.js';
 import { HOST } from '../support/postgres/server.js';
 import { TcpProxy, type Verdict } from '../support/tcp-proxy.js';
 import { NAME } from './application/application.module.js';
@@ -91,6 +92,55 @@ export function connectionIsCut(statement: string, verdict: Verdict): Disaster {
       await proxy.close();
     }
   });
+}
+
+/** MariaDB is killed under load, and started again. */
+export const mariaDbIsKilled: Disaster = async (bank, random) => {
+  const run = await bank.running();
+  const load = keepBusy(bank, run, random, random.whole(4, 20));
+  await load.enough;
+  await bank.books.stock!.server.kill();
+  await bank.books.stock!.server.restart();
+  load.stop();
+  await load.over;
+  return bank.reckon();
+};
+
+/** A statement goes by to MariaDB: its connection is cut, or the application is killed, before it gets there or when it has. */
+export function atMariaDb(
+  statement: string,
+  what: 'cut' | 'cut-answer' | 'kill before' | 'kill after',
+): Disaster {
+  return withSettings(async (bank) => {
+    const { server, database } = bank.books.stock!;
+    const proxy = await TcpProxy.open({ host: HOST, port: server.port });
+    try {
+      bank.settings = { stock: database.urlBy({ port: proxy.port }) };
+      const run = await bank.start().up();
+      let isOver = false;
+      proxy.rule = (data, direction) => {
+        if (isOver || direction !== 'up' || !data.includes(statement)) return 'pass';
+        isOver = true;
+        if (what === 'cut' || what === 'cut-answer') return what;
+        run.signal('SIGKILL');
+        return what === 'kill before' ? 'cut' : 'cut-answer';
+      };
+      await Promise.all([bank.transfer(run), bank.transfer(run, 'refused-last'), bank.transfer(run)]);
+      // A caller hears of an abort before the rollback.
+      if (what.startsWith('kill')) await Promise.race([run.ended, pause(PATIENCE_MS / 2)]);
+      const wrong = await bank.reckon();
+      if (!isOver) wrong.push(`no ${statement} went by`);
+      await bank.end();
+      return wrong;
+    } finally {
+      await proxy.close();
+    }
+  });
+}
+
+/** @returns why this machine cannot show it; undefined when it can. */
+export function hasNoMariaDb(): string | undefined {
+  return hasMariaDb() ? undefined : 'MariaDB is not installed';
 }
 
 /** The application stands still for longer than its transactions may take, and goes on as if nothing had been. */

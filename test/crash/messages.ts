@@ -15,7 +15,7 @@ export type Manner =
   /** The house votes only when the application is told to end. */
   | 'held';
 
-/** Money that goes from one bank to another, with a fee to the house: three databases. */
+/** Money that goes from one bank to another, with a fee to the house, and a piece out of stock: four databases. */
 export interface Transfer {
   /** The parent's id for it: its transaction is unknown before an answer has come. */
   readonly key: string;
@@ -35,6 +35,8 @@ export interface Settings {
   readonly logPath: string;
   /** Connection strings of the payers', the payees' and the house's database. */
   readonly databases: readonly [string, string, string];
+  /** The URL of the stock's database in MariaDB, where that is installed. */
+  readonly stock?: string | undefined;
   /** The name of this run to the databases, by which they tell whether it still has sessions. */
   readonly run: string;
   /** The folder into which the files of the log are copied whenever it has flushed. */

@@ -15,6 +15,7 @@ import { Gates, HouseBank, PayeeBank, PayerBank } from './bank.js';
 import { CrashPoints } from './crash-points.js';
 import { crashingClient } from './crashing-client.js';
 import { CrashingLog } from './crashing-log.js';
+import { Stock } from './stock.js';
 
 /** The name of the coordinator, by which its log and its prepared branches are found again. */
 export const NAME = 'bank';
@@ -39,11 +40,11 @@ class Connections implements BeforeApplicationShutdown, OnApplicationShutdown {
   }
 }
 
-/** The application: a coordinator with a durable log, and banks in three databases. All is real but the crash points. */
+/** The application: a coordinator with a durable log, banks in three databases, and a stock in MariaDB. All is real but the crash points. */
 @Module({})
 export class ApplicationModule {
   static with(settings: Settings, points: CrashPoints): { module: DynamicModule; log: CrashingLog } {
-    const { databases, logPath, run, flushedCopy, timeoutMs = PATIENCE_MS } = settings;
+    const { databases, logPath, run, stock, flushedCopy, timeoutMs = PATIENCE_MS } = settings;
     const client = crashingClient(points);
     const pools = databases.map((connectionString): PostgresPools => {
       const config = { connectionString, application_name: run, pipeline: true, Client: client };
@@ -70,6 +71,9 @@ export class ApplicationModule {
       PayerBank,
       PayeeBank,
       HouseBank,
+      ...(stock === undefined
+        ? []
+        : [Stock, { provide: 'stock', useValue: { connection: stock, lockTimeoutSeconds: 10 } }]),
       { provide: CrashPoints, useValue: points },
       { provide: 'payer', useValue: options[0] },
       { provide: 'payee', useValue: options[1] },

@@ -7,6 +7,7 @@ import { recoverNow } from '../../../src/coordinator/testing/recover-now.js';
 import type { Command, Report, Settings, Told, Transfer } from '../messages.js';
 import { ApplicationModule } from './application.module.js';
 import { Gates, HouseBank, PayeeBank, PayerBank } from './bank.js';
+import { Stock } from './stock.js';
 import { CrashPoints } from './crash-points.js';
 import type { CrashingLog } from './crashing-log.js';
 
@@ -14,6 +15,8 @@ import type { CrashingLog } from './crashing-log.js';
 const points = new CrashPoints();
 let application: INestApplicationContext;
 let log: CrashingLog;
+/** Whether there is a stock in MariaDB. */
+let hasStock = false;
 
 process.on('message', (command: Command) => {
   obey(command).catch((error: unknown) => {
@@ -57,6 +60,7 @@ async function start(settings: Settings): Promise<void> {
   });
   const made = ApplicationModule.with(settings, points);
   log = made.log;
+  hasStock = settings.stock !== undefined;
   application = await NestFactory.createApplicationContext(made.module, {
     logger: ['error'],
     abortOnError: false,
@@ -76,6 +80,7 @@ async function run({ key, from, to, amount, manner, bulk = 0 }: Transfer): Promi
         branch(PayerBank, { key, account: from, amount: -amount, manner, bulk: 'x'.repeat(bulk) }),
         branch(PayeeBank, { key, account: to, amount: amount - fee, manner }),
         branch(HouseBank, { key, account: to, amount: fee, manner }),
+        ...(hasStock ? [branch(Stock, { key, account: from, amount: 1, manner })] : []),
       ],
     });
     points.reached('before telling', outcome.transactionId);

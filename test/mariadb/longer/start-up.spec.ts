@@ -10,16 +10,16 @@ import {
   type Vote,
   branch,
   refuse,
-} from '../../src/coordinator/index.js';
+} from '../../../src/coordinator/index.js';
 import {
   MariaDbBatchParticipant,
   MariaDbParticipant,
   MariaDbResourceManager,
-} from '../../src/mariadb/index.js';
-import { OTHER_LOG_ID, idOf, runOf } from '../support/identity.js';
-import { balanceOf, endOf, gidOf, posting, useMariaDb } from '../support/mariadb/bench.js';
-import { hasMariaDb } from '../support/mariadb/server.js';
-import { again, someBranch } from '../support/postgres/branches.js';
+} from '../../../src/mariadb/index.js';
+import { OTHER_LOG_ID, idOf, runOf } from '../../support/identity.js';
+import { balanceOf, endOf, gidOf, posting, useMariaDb } from '../../support/mariadb/bench.js';
+import { hasMariaDb } from '../../support/mariadb/server.js';
+import { again, someBranch } from '../../support/postgres/branches.js';
 
 const SHORT = { claimWaitMs: 100 };
 

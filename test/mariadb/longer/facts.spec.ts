@@ -1,12 +1,12 @@
 import type { Connection } from 'mysql2/promise';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { PostgresResourceManager } from '../../src/postgres/index.js';
-import { PostgresResourceManager as Manager } from '../../src/postgres/index.js';
-import { balanceOf, posting, useMariaDb } from '../support/mariadb/bench.js';
-import { hasMariaDb } from '../support/mariadb/server.js';
-import { openAccounts as openPostgresAccounts } from '../support/postgres/bank.js';
-import { again, someBranch, until } from '../support/postgres/branches.js';
-import { PostgresServer } from '../support/postgres/server.js';
+import type { PostgresResourceManager } from '../../../src/postgres/index.js';
+import { PostgresResourceManager as Manager } from '../../../src/postgres/index.js';
+import { balanceOf, posting, useMariaDb } from '../../support/mariadb/bench.js';
+import { hasMariaDb } from '../../support/mariadb/server.js';
+import { openAccounts as openPostgresAccounts } from '../../support/postgres/bank.js';
+import { again, someBranch, until } from '../../support/postgres/branches.js';
+import { PostgresServer } from '../../support/postgres/server.js';
 
 /** What the library relies on. A later version of MariaDB that does otherwise fails here. */
 describe.runIf(hasMariaDb())('MariaDB', () => {
@@ -162,7 +162,7 @@ describe.runIf(hasMariaDb())('MariaDB', () => {
       server = await PostgresServer.start();
       const database = await server.createDatabase();
       await openPostgresAccounts(database, 'ann');
-      postgres = new Manager('bank', { connection: database.url, lockTimeoutMs: 2_000 });
+      postgres = new Manager('bank', { connection: database.url, lockTimeoutMs: 40_000 });
     });
     afterAll(async () => {
       await postgres.close();
@@ -171,7 +171,7 @@ describe.runIf(hasMariaDb())('MariaDB', () => {
 
     it('is in a deadlock that neither detects, and a time-out ends it (fault 61)', async () => {
       const maria = await bench.start({ lockTimeoutSeconds: 1 });
-      const [first, second] = [someBranch(), someBranch()];
+      const [first, second] = [someBranch({ withinMs: 60_000 }), someBranch({ withinMs: 60_000 })];
       const inPostgres = async (client: { query(sql: string): Promise<unknown> }) => {
         await client.query("UPDATE accounts SET balance = balance - 1 WHERE name = 'ann'");
         return 'commit' as const;
