@@ -2,6 +2,7 @@ import { measureCluster } from './cluster/cluster.js';
 import { measureDurable } from './durable/durable.js';
 import { currentCommit, describeMachine } from './machine.js';
 import { measureInMemory } from './memory/in-memory.js';
+import { profileMemory } from './memory/profile.js';
 import { measureOverload } from './overload/overload.js';
 import { measurePostgres } from './postgres/postgres.js';
 import { PostgresUnavailableError } from './postgres/server.js';
@@ -58,6 +59,10 @@ async function main(args: readonly string[]): Promise<number> {
   const settings = settingsFrom(args);
   if (settings === 'help') {
     process.stdout.write(USAGE);
+    return 0;
+  }
+  if (settings.profile) {
+    process.stdout.write(await profileMemory(settings.memory.profileMs));
     return 0;
   }
   const report = await measure(settings);

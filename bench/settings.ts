@@ -15,6 +15,8 @@ export interface MemorySettings extends RoundSettings {
   readonly refusals: number;
   readonly hungRounds: number;
   readonly hungSliceMs: number;
+  /** How long one contender runs at a time while it is profiled, in milliseconds. */
+  readonly profileMs: number;
 }
 
 /** How long and how often things are measured over the network. */
@@ -41,6 +43,8 @@ export interface OverloadSettings extends RoundSettings {
 export interface Settings {
   readonly quick: boolean;
   readonly json: boolean;
+  /** Whether to show where the time and the bytes of a transaction go, instead of measuring. */
+  readonly profile: boolean;
   readonly parts: ReadonlySet<Part>;
   readonly memory: MemorySettings;
   readonly durable: RoundSettings;
@@ -62,6 +66,7 @@ const FULL = {
     refusals: 9,
     hungRounds: 5,
     hungSliceMs: 1_000,
+    profileMs: 2_000,
   },
   durable: { rounds: 15, sliceMs: 200, warmUpMs: 1_000 },
   remote: { rounds: 7, sliceMs: 250, warmUpMs: 500, compileMs: 2_500, pacedRounds: 5 },
@@ -89,6 +94,7 @@ const QUICK = {
     refusals: 3,
     hungRounds: 1,
     hungSliceMs: 600,
+    profileMs: 500,
   },
   durable: { rounds: 3, sliceMs: 100, warmUpMs: 300 },
   remote: { rounds: 3, sliceMs: 150, warmUpMs: 200, compileMs: 1_000, pacedRounds: 3 },
@@ -117,6 +123,7 @@ takes about twelve minutes; the machine should have nothing else to do.
   --only <part>  measure one part: ${PARTS.join(', ')}; may be given more than once
   --json         print one JSON object and nothing else
   --quick        about a minute; the figures are rough
+  --profile      with --only memory: where the time and the bytes of a transaction go, step by step, and nothing else
   --help         print this
 
 It ends with 1 when a transaction was not committed as it should be, and with 2 when an option is unknown.
@@ -131,16 +138,25 @@ export class UsageError extends Error {}
  * @throws UsageError when an option is unknown.
  */
 export function settingsFrom(args: readonly string[]): Settings | 'help' {
-  const { json, quick, help, only } = parse(args);
+  const { json, quick, help, only, profile } = parse(args);
   if (help) return 'help';
-  return { quick, json, parts: partsFrom(only), seed: SEED, ...(quick ? QUICK : FULL) };
+  if (profile && (json || only.length !== 1 || only[0] !== 'memory'))
+    throw new UsageError('--profile is given together with --only memory, and without --json');
+  return { quick, json, profile, parts: partsFrom(only), seed: SEED, ...(quick ? QUICK : FULL) };
 }
 
-function parse(args: readonly string[]): { json: boolean; quick: boolean; help: boolean; only: string[] } {
+function parse(args: readonly string[]): {
+  json: boolean;
+  quick: boolean;
+  help: boolean;
+  profile: boolean;
+  only: string[];
+} {
   const flag = { type: 'boolean', default: false } as const;
   const only = { type: 'string', multiple: true, default: [] as string[] } as const;
   try {
-    return parseArgs({ args: [...args], options: { json: flag, quick: flag, help: flag, only } }).values;
+    const options = { json: flag, quick: flag, help: flag, profile: flag, only };
+    return parseArgs({ args: [...args], options }).values;
   } catch (error) {
     throw new UsageError((error as Error).message);
   }

@@ -58,4 +58,14 @@ describe('The benchmark of participants in other processes', () => {
     });
     expect(() => settingsFrom(['--only', 'remotes'])).toThrow(UsageError);
   });
+
+  it('is profiled in memory alone, and not as JSON', () => {
+    expect(settingsFrom(['--only', 'memory', '--profile'])).toMatchObject({ profile: true });
+    for (const args of [
+      ['--profile'],
+      ['--only', 'remote', '--profile'],
+      ['--only', 'memory', '--profile', '--json'],
+    ])
+      expect(() => settingsFrom(args)).toThrow(UsageError);
+  });
 });
