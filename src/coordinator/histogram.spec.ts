@@ -19,6 +19,17 @@ describe('Histogram', () => {
     expect(histogram.sum).toBe(103.5);
   });
 
+  it('counts every value, however many come between two reads', () => {
+    const histogram = histogramOf();
+    for (const [reads, values] of [63, 64, 65, 1, 300].entries()) {
+      const before = histogram.count;
+      for (let value = 1; value <= values; value++) histogram.observe(value);
+      expect(histogram.count - before, `read ${reads}`).toBe(values);
+    }
+    expect(histogram.sum).toBe([63, 64, 65, 1, 300].reduce((sum, n) => sum + (n * (n + 1)) / 2, 0));
+    expect(histogram.counts[0]).toBe(4 * 10 + 1);
+  });
+
   it('has no quantile without a value', () => {
     expect(histogramOf().quantile(0.5)).toBeNull();
     expect(histogramOf().count).toBe(0);

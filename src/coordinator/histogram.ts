@@ -4,15 +4,20 @@ export const DURATION_BOUNDS_US = [
   5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ] as const;
 
+/** The number of values that are counted together. */
+const COUNTED_TOGETHER = 64;
+
 /**
- * Counts values in fixed buckets. An observation takes one comparison for each bucket below it and two
- * additions, and allocates nothing. Everything else is computed on request.
+ * Counts values in fixed buckets. An observation only keeps the value. The values are counted when 64 of them are kept, or
+ * on request: in one loop that takes a fraction of the time of as many single counts.
  *
  * @publicApi
  */
 export class Histogram {
   /** The number of values in each bucket, then of those above all bounds, then the sum of all values. */
   private readonly cells: Float64Array;
+  private readonly kept = new Float64Array(COUNTED_TOGETHER);
+  private keptCount = 0;
 
   /** @param bounds the largest value of each bucket, ascending. */
   constructor(readonly bounds: readonly number[]) {
@@ -21,16 +26,26 @@ export class Histogram {
 
   /** @param value not negative. */
   observe(value: number): void {
-    const { bounds, cells } = this;
+    this.kept[this.keptCount++] = value;
+    if (this.keptCount === COUNTED_TOGETHER) this.countKept();
+  }
+
+  private countKept(): void {
+    const { bounds, cells, kept, keptCount } = this;
     const { length } = bounds;
-    let bucket = 0;
-    while (bucket < length && value > bounds[bucket]!) bucket++;
-    cells[bucket]!++;
-    cells[length + 1]! += value;
+    for (let index = 0; index < keptCount; index++) {
+      const value = kept[index]!;
+      let bucket = 0;
+      while (bucket < length && value > bounds[bucket]!) bucket++;
+      cells[bucket]!++;
+      cells[length + 1]! += value;
+    }
+    this.keptCount = 0;
   }
 
   /** A copy of the number of values in each bucket. The last bucket has no bound. */
   get counts(): Float64Array {
+    this.countKept();
     return this.cells.slice(0, this.bounds.length + 1);
   }
 
@@ -40,6 +55,7 @@ export class Histogram {
   }
 
   get sum(): number {
+    this.countKept();
     return this.cells[this.bounds.length + 1]!;
   }
 

@@ -46,7 +46,7 @@ export {
 } from './errors.js';
 export { AttemptAbandonedError, TransactionAbortedError } from './gate/guarded-signal.js';
 export type { UndecidedBranch, UndecidedReason } from './execution/observer.js';
-export type { IncidentType } from './execution/records.js';
+export type { IncidentType } from './execution/incident.js';
 export type { Clock } from './execution/clock.js';
 export type { Decision } from './execution/inquiry-answer.js';
 export {

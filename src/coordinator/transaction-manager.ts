@@ -11,7 +11,7 @@ import { Groups } from './groups/groups.js';
 import { type TransactionFilter, type TransactionPage, pageOf } from './observation/transaction-listing.js';
 import { type TransactionSummary, type TransactionView, viewOf } from './observation/transaction-view.js';
 import type { KnownOutcome, Outcome } from './outcome.js';
-import { type BranchRequest, branchAt } from './participant/branch-request.js';
+import type { BranchRequest } from './participant/branch-request.js';
 import { TOLD_NOTHING } from './protocol/index.js';
 import { Transaction } from './transaction.js';
 import {
@@ -72,29 +72,42 @@ export class TransactionManager {
    * TooManyBranchesError, BranchConflictError or InvalidRequestError. Nothing was started then.
    */
   run(request: TransactionRequest): Promise<Outcome> {
-    return new Promise((resolve, reject) => {
+    try {
       const { admission, limits } = this.runtime;
       const read = readRequest(request, true);
       const signal = read.signal === undefined ? undefined : new CallerSignal(read.signal);
       const transaction = admission.create(read.name, read.timeoutMs, read.branchCount);
       if (read.prepareInTurn) transaction.needExtras().inTurn = true;
       if (read.requestKey !== undefined) transaction.needExtras().requestKey = read.requestKey;
-      transaction.settle = resolve;
       if (signal?.isAborted !== true) {
-        for (let index = 0; index < read.branchCount; index++) {
-          admission.enlist(transaction, branchAt(read.branches, index));
-        }
+        const { branches, branchCount } = read;
+        for (let index = 0; index < branchCount; index++) admission.enlistAt(transaction, branches, index);
         // Everything that can fail happens before the start. After it the transaction has an outcome.
         signal?.listen();
       }
-      // Nearly all requests have neither, and a closure for the others would cost them an object each.
-      if (signal === undefined && read.requestKey === undefined && !limits.isActive) {
-        if (!this.groups.takes(transaction, undefined)) this.runtime.begin(transaction, undefined);
-      } else this.startRun(read, transaction, signal, resolve, reject);
-    });
+      // Nearly all requests have neither, and closures for the others would cost them an object each.
+      if (signal !== undefined || read.requestKey !== undefined || limits.isActive)
+        return this.startRun(read, transaction, signal);
+      const outcome = outcomeOf(transaction);
+      if (!this.groups.takes(transaction, undefined)) this.runtime.begin(transaction, undefined);
+      return outcome;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   private startRun(
+    read: ReadRequest,
+    transaction: TransactionRecord,
+    signal: CallerSignal | undefined,
+  ): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      transaction.settle = resolve;
+      this.startWith(read, transaction, signal, resolve, reject);
+    });
+  }
+
+  private startWith(
     read: ReadRequest,
     transaction: TransactionRecord,
     signal: CallerSignal | undefined,
@@ -438,6 +451,13 @@ export class TransactionManager {
       transaction.needExtras().settleHandle = resolve;
     });
   }
+}
+
+/** @returns the promise of the caller, which the transaction resolves when its outcome is told. */
+function outcomeOf(transaction: TransactionRecord): Promise<Outcome> {
+  return new Promise((resolve) => {
+    transaction.settle = resolve;
+  });
 }
 
 /** Starts a transaction with a signal that has a listener. If the start fails, the listener is removed. */

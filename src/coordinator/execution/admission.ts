@@ -17,7 +17,7 @@ import {
 } from '../errors.js';
 import { copyOf, isSamePayload } from '../gate/texts.js';
 import { LogUnavailableError } from '../log/log-errors.js';
-import { type BranchRequest, readBranch } from '../participant/branch-request.js';
+import { type BranchRequest, branchAt, readBranch } from '../participant/branch-request.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { ParticipantResolver } from '../participant/participant-resolver.js';
 import { ACTIVE, type TransactionIds, enlist } from '../protocol/index.js';
@@ -188,7 +188,7 @@ export class Admission {
   /** Marks the transaction as in flight. */
   admit(transaction: TransactionRecord): void {
     this.registry.add(transaction);
-    this.deadlines.arm(transaction, transaction.deadlineAt);
+    this.deadlines.armIn(transaction, transaction.timeoutMs);
   }
 
   /**
@@ -200,21 +200,28 @@ export class Admission {
    * InvalidRequestError
    */
   enlist(transaction: TransactionRecord, request: BranchRequest): BranchRecord {
-    const { participant: reference, payload, branchId } = readBranch(request);
+    const { participant, payload, branchId } = readBranch(request);
+    return this.add(transaction, participant, payload, branchId);
+  }
+
+  /** As {@link enlist}, for a branch of a request: the list is read here, as it may be anything. */
+  enlistAt(transaction: TransactionRecord, branches: readonly unknown[], index: number): BranchRecord {
+    const { participant, payload, branchId } = branchAt(branches, index);
+    return this.add(transaction, participant, payload, branchId);
+  }
+
+  private add(
+    transaction: TransactionRecord,
+    reference: BranchRequest['participant'],
+    payload: unknown,
+    branchId: string | undefined,
+  ): BranchRecord {
     const participant = this.participants.resolve(reference);
     if (transaction.state !== ACTIVE) throw new NotActiveError(transaction.id, transaction.stateName);
     if (transaction.rollbackOnly) throw new NotActiveError(transaction.id, 'rollback-only');
     if (branchId !== undefined) {
-      if (typeof branchId !== 'string' || !BRANCH_ID.test(branchId)) {
-        throw new InvalidRequestError(
-          'branchId',
-          'must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_", ":" and "-"',
-        );
-      }
-      const enlisted = transaction.branches.find((branch) => branch.branchId === branchId);
-      if (enlisted?.participant === participant && isSamePayload(enlisted.payload, payload)) return enlisted;
-      if (enlisted !== undefined)
-        throw new BranchConflictError(branchId, participant.name, enlisted.participant.name);
+      const enlisted = enlistedBefore(transaction, participant, payload, branchId);
+      if (enlisted !== undefined) return enlisted;
     }
     this.checkParticipant(participant);
     const { maxBranches } = this.options;
@@ -236,6 +243,29 @@ export class Admission {
     }
     return branch;
   }
+}
+
+/**
+ * @returns the branch that has the id already, if it asks for the same.
+ * @throws BranchConflictError when it asks for something else; InvalidRequestError when the id is invalid.
+ */
+function enlistedBefore(
+  transaction: TransactionRecord,
+  participant: RegisteredParticipant,
+  payload: unknown,
+  branchId: unknown,
+): BranchRecord | undefined {
+  if (typeof branchId !== 'string' || !BRANCH_ID.test(branchId)) {
+    throw new InvalidRequestError(
+      'branchId',
+      'must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_", ":" and "-"',
+    );
+  }
+  const enlisted = transaction.branches.find((branch) => branch.branchId === branchId);
+  if (enlisted?.participant === participant && isSamePayload(enlisted.payload, payload)) return enlisted;
+  if (enlisted !== undefined)
+    throw new BranchConflictError(branchId, participant.name, enlisted.participant.name);
+  return undefined;
 }
 
 /**

@@ -67,6 +67,20 @@ const ANSWERS: [string, () => unknown, Ended[]][] = [
     [['rejected', oops]],
   ],
   [
+    'an object with the prototype of promises',
+    () => Object.create(Promise.prototype) as unknown,
+    [['rejected', expect.any(TypeError)]],
+  ],
+  [
+    'a promise whose own constructor is another at the second read',
+    () => {
+      let reads = 0;
+      const get = (): unknown => (reads++ === 0 ? Promise : OddPromise);
+      return Object.defineProperty(Promise.resolve('commit'), 'constructor', { get });
+    },
+    [['fulfilled', 'commit']],
+  ],
+  [
     'a thenable',
     () => ({ then: (resolve: (value: string) => void) => resolve('commit') }),
     [['fulfilled', 'commit']],

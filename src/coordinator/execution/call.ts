@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Answer, answerOf } from '../gate/answer.js';
 import { type Failure, failureOf } from '../gate/failure.js';
-import { follow, isSound } from '../gate/settled.js';
+import { follow, followSound, isSound } from '../gate/settled.js';
 import { GivenBranch } from '../participant/given-branch.js';
 import type { Branch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
@@ -63,13 +63,38 @@ export function callParticipant(
   fulfilled: (value: unknown) => void,
   rejected: (error: unknown) => void,
 ): void {
-  const trace = transaction.extras?.trace?.calling(participant, method, branch);
+  if (participant.ambient || transaction.extras?.trace !== undefined) {
+    callInContext(participant, method, branch, transaction, ambient, fulfilled, rejected);
+    return;
+  }
   const given = new GivenBranch(branch);
+  let answer: unknown;
+  try {
+    answer = invoke(participant, method, given);
+  } catch (error) {
+    void Promise.reject(error).then(fulfilled, rejected);
+    return;
+  }
+  if (!followSound(answer, fulfilled, rejected)) void asPromise(answer).then(fulfilled, rejected);
+}
+
+/** As {@link callParticipant}, for a call that has an ambient transaction or is traced. */
+function callInContext(
+  participant: RegisteredParticipant,
+  method: ParticipantMethod,
+  branch: Branch,
+  transaction: TransactionRecord,
+  ambient: AmbientTransactions,
+  fulfilled: (value: unknown) => void,
+  rejected: (error: unknown) => void,
+): void {
+  const trace = transaction.extras?.trace?.calling(participant, method, branch);
+  const received = new GivenBranch(branch);
   let promise: Promise<unknown>;
   try {
-    promise = participant.options.ambient
-      ? startWithin(ambient, transaction, participant, method, given, trace)
-      : start(participant, method, given, trace);
+    promise = participant.ambient
+      ? ambient.run(transaction, () => start(participant, method, received, trace))
+      : start(participant, method, received, trace);
   } catch (error) {
     promise = Promise.reject(error);
   }
@@ -77,19 +102,7 @@ export function callParticipant(
   else void promise.then(...traced(trace, fulfilled, rejected));
 }
 
-/** As {@link start}, apart from it: a function that makes a closure keeps its variables in an object, on every call. */
-function startWithin(
-  ambient: AmbientTransactions,
-  transaction: TransactionRecord,
-  participant: RegisteredParticipant,
-  method: ParticipantMethod,
-  branch: Branch,
-  trace: CallTrace | undefined,
-): Promise<unknown> {
-  return ambient.run(transaction, () => start(participant, method, branch, trace));
-}
-
-/** @returns the answer as a native promise. The code of a thenable runs as part of the call. */
+/** @returns the answer as a native promise. */
 function start(
   participant: RegisteredParticipant,
   method: ParticipantMethod,
@@ -97,7 +110,10 @@ function start(
   trace: CallTrace | undefined,
 ): Promise<unknown> {
   if (trace !== undefined) return startTraced(trace, participant, method, branch);
-  const answer = invoke(participant, method, branch);
+  return asPromise(invoke(participant, method, branch));
+}
+
+function asPromise(answer: unknown): Promise<unknown> {
   if (isSound(answer)) return answer;
   if (typeof answer !== 'object' && typeof answer !== 'function') return Promise.resolve(answer);
   return followed(answer);

@@ -31,6 +31,7 @@ import {
   CALL_PREPARE,
   type TransactionRecord,
   callDueAt,
+  msOf,
 } from './records.js';
 import type { TransactionRegistry } from './registry.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
@@ -64,7 +65,7 @@ export class Completion {
   commit(transaction: TransactionRecord, branches: BranchSet): void {
     const { deadlines, completionWaitMs } = this.parts;
     const shortestMs = Math.min(transaction.shortestTimeoutMs, completionWaitMs);
-    deadlines.arm(transaction, transaction.decidedAt + shortestMs);
+    deadlines.armIn(transaction, msOf(transaction.decidedUs) + shortestMs);
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       if (!includes(branches, branch.index)) continue;
       branch.call = CALL_COMMIT;
@@ -97,7 +98,8 @@ export class Completion {
 
   /** The first attempt was answered. */
   firstAnswered(branch: BranchRecord, value: unknown): void {
-    this.answered(branch, firstKind(branch), 0, value, branch.delivery === undefined);
+    if (branch.call === CALL_COMMIT) this.acknowledge(branch, 'commit', 0);
+    else this.decided(branch, answerOf(value), branch.delivery === undefined);
   }
 
   /** The first attempt failed. */
@@ -250,8 +252,8 @@ export class Completion {
     observers.completed(branch, kind);
     branch.close(clock.now());
     acknowledged(transaction, index, round, transaction.executor);
-    if (transaction.stalled === NO_BRANCHES) endings.moved(transaction);
-    else endings.progressed(transaction);
+    if (transaction.stalled !== NO_BRANCHES) endings.progressed(transaction);
+    else if (transaction.extras !== undefined) endings.moved(transaction);
   }
 
   /**

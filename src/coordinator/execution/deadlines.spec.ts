@@ -57,6 +57,21 @@ describe('Deadlines', () => {
     expect(examined()).toEqual([0]);
   });
 
+  it('takes a deadline as a time since the start, and keeps the earlier one there too', () => {
+    const { deadlines, records, examine, examined } = setUp(2);
+    const [one, other] = records as [TransactionRecord, TransactionRecord];
+    deadlines.armIn(one, 300);
+    deadlines.armIn(one, 500);
+    deadlines.armIn(other, 400);
+
+    deadlines.sweep(one.startedAt + 299, examine);
+    expect(examined()).toEqual([]);
+    deadlines.sweep(one.startedAt + 300, examine);
+    expect(examined()).toEqual([0]);
+    deadlines.sweep(other.startedAt + 400, examine);
+    expect(examined()).toEqual([0, 1]);
+  });
+
   it('comes back when the examination requests it', () => {
     const { deadlines, records, examine, examined } = setUp(1);
     examine.mockReturnValueOnce(500);

@@ -19,6 +19,16 @@ export class Deadlines {
   }
 
   /**
+   * As {@link arm}, with a whole number of milliseconds since the transaction began: for the deadlines that each transaction
+   * has. As an argument, a moment would be an object of its own.
+   */
+  armIn(transaction: TransactionRecord, sinceStartMs: number): void {
+    transaction.dueIn(sinceStartMs);
+    const dueAt = transaction.startedAt + sinceStartMs;
+    if (dueAt < this.earliest) this.earliest = dueAt;
+  }
+
+  /**
    * Looks for due deadlines.
    *
    * @param now on the coordinator's clock.

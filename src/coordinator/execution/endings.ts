@@ -8,14 +8,13 @@ import {
   isAbort,
   isDecidedByBranch,
 } from '../protocol/index.js';
-import type { Clock } from './clock.js';
+import { type Clock, NOT_YET } from './clock.js';
 import type { UnforcedRecords } from './decision.js';
 import type { Observers } from './observer.js';
 import type { BranchRecord, TransactionRecord } from './records.js';
 import type { TransactionRegistry } from './registry.js';
 import type { Reruns } from './reruns.js';
 import type { ServerLimits } from './capacity/server-limits.js';
-import { isUnconfirmed } from './unconfirmed-ends.js';
 
 interface EndingsParts {
   readonly clock: Clock;
@@ -71,8 +70,8 @@ export class Endings {
   /** No branch owes an answer, for the first time or again after a late answer. */
   ended(transaction: TransactionRecord): void {
     const { clock, registry, records, observers, reruns, limits } = this.parts;
-    const isFirst = transaction.endedAt === 0;
-    if (isFirst) transaction.endedAt = clock.now();
+    const isFirst = transaction.endedUs === NOT_YET;
+    if (isFirst) transaction.endedUs = transaction.elapsedUs(clock.now());
     dropPayloads(transaction);
     // A decision is kept until its reports are forgotten and no completed branch may still be prepared.
     if (!transaction.isWatched) this.noteEnd(transaction);
@@ -80,9 +79,10 @@ export class Endings {
     registry.release(transaction, isFirst);
     observers.ended(transaction, isFirst);
     const { extras } = transaction;
-    if (extras?.isRunAgain) reruns.proceed(transaction);
-    if (extras?.shares !== undefined) limits.release(transaction);
-    extras?.group?.occupation?.moved(transaction);
+    if (extras === undefined) return;
+    if (extras.isRunAgain) reruns.proceed(transaction);
+    if (extras.shares !== undefined) limits.release(transaction);
+    extras.group?.occupation?.moved(transaction);
   }
 
   /** An operator has dealt with its heuristic reports. */
@@ -119,7 +119,7 @@ export class Endings {
 function isRecorded(transaction: TransactionRecord): boolean {
   const { state, yes, recordsAll } = transaction;
   // The record of a member is that of its group.
-  if (state !== COMMITTED || transaction.isMember) return false;
+  if (state !== COMMITTED || (transaction.extras !== undefined && transaction.isMember)) return false;
   return isDecidedByBranch(transaction) ? recordsAll : yes !== NO_BRANCHES;
 }
 
@@ -131,11 +131,12 @@ function isRecordedAndRefused(transaction: TransactionRecord): boolean {
 
 /** The payloads are kept only as long as a branch may have to be rolled back again. */
 function dropPayloads(transaction: TransactionRecord): void {
+  const { state, awaiting, extras } = transaction;
+  // A branch whose completion is unconfirmed may need the decision again.
+  const needed = (state === COMMITTED ? NO_BRANCHES : awaiting) | (extras?.unconfirmed ?? NO_BRANCHES);
   for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
-    const isOver = transaction.state === COMMITTED || !includes(transaction.awaiting, branch.index);
-    // A branch whose completion is unconfirmed may need the decision again.
-    if (isOver && !isUnconfirmed(branch)) branch.payload = undefined;
+    if (!includes(needed, branch.index)) branch.payload = undefined;
     branch.dropSignal();
   }
-  transaction.extras?.letGo();
+  extras?.letGo();
 }

@@ -256,7 +256,8 @@ export class Executor implements TransactionExecutor {
     const { transaction } = branch;
     // A vote after the deadline is late, even if no sweep has run since.
     this.heedDeadline(transaction);
-    this.voting.answered(branch, answerOf(value));
+    if (value === 'commit') this.voting.votedCommit(branch);
+    else this.voting.answered(branch, answerOf(value));
     if (transaction.extras?.isRunAgain) this.parts.reruns.proceed(transaction);
   }
 
@@ -312,8 +313,9 @@ export class Executor implements TransactionExecutor {
 
   entered(transaction: TransactionRecord, from: StateNumber): void {
     const { state } = transaction;
-    if (state === PREPARING) transaction.preparingAt = this.clock.now();
-    else if (state === COMMITTING || state === ABORTING) transaction.decidedAt = this.clock.now();
+    if (state === PREPARING) transaction.preparingUs = transaction.elapsedUs(this.clock.now());
+    else if (state === COMMITTING || state === ABORTING)
+      transaction.decidedUs = transaction.elapsedUs(this.clock.now());
     this.observers.entered(transaction, from);
   }
 

@@ -14,7 +14,8 @@ import {
 } from '../protocol/index.js';
 import type { Clock } from './clock.js';
 import type { CompletionAttempt } from './delivery.js';
-import type { BranchRecord, IncidentType, TransactionRecord } from './records.js';
+import type { IncidentType } from './incident.js';
+import type { BranchRecord, TransactionRecord } from './records.js';
 
 /** An answer to prepare that is not a yes. */
 export interface PrepareProblem {

@@ -29,6 +29,7 @@ import type { ServerLimit, Share } from './capacity/server-limit.js';
 import { type Clock, NEVER, NOT_YET, epochMsOf } from './clock.js';
 import type { Delivery } from './delivery.js';
 import { GroupFields } from './group-fields.js';
+import type { Incident } from './incident.js';
 import type { TransactionTrace } from './trace.js';
 
 /**
@@ -50,32 +51,6 @@ export interface TransactionExecutor extends ProtocolEffects<TransactionRecord> 
    * A listener of a signal that participants received threw an error. `owner` names the owner of the signal.
    */
   listenerFailed(owner: string, error: unknown): void;
-}
-
-/** What happened, and does not happen to every branch. @publicApi */
-export type IncidentType =
-  | 'refused'
-  | 'prepare-failed'
-  | 'prepare-timed-out'
-  | 'late-answer'
-  | 'attempt-failed'
-  | 'attempt-timed-out'
-  | 'stalled'
-  | 'held'
-  | 'heuristic'
-  | 'reopened'
-  | 'record-unknown';
-
-/** An irregular event at one branch. */
-export interface Incident {
-  /** Microseconds since the transaction began. */
-  readonly atUs: number;
-  readonly type: IncidentType;
-  /** The index of the branch, or -1 when no branch is concerned. */
-  readonly branch: number;
-  /** The attempt, from 1; 0 when there is none. */
-  readonly attempt: number;
-  readonly message: string;
 }
 
 /** The largest number that V8 stores without an object of its own; in microseconds 35 minutes. */
@@ -116,7 +91,7 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     readonly id: string,
     readonly name: string,
     readonly startedAt: number,
-    private readonly timeoutMs: number,
+    readonly timeoutMs: number,
   ) {
     super();
     this.dueMs = timeoutMs;
@@ -189,6 +164,12 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   set dueAt(moment: number) {
     // If the moment is too far off, the examination comes early, finds nothing due, and is scheduled again.
     this.dueMs = moment === NEVER ? NEVER_MS : Math.min(Math.floor(moment - this.startedAt), NEVER_MS - 1);
+  }
+
+  /** Something is due so many whole milliseconds after the start, or earlier. */
+  dueIn(sinceStartMs: number): void {
+    if (sinceStartMs < this.dueMs) this.dueMs = sinceStartMs;
+    else if (this.dueMs === NEVER_MS) this.dueMs = NEVER_MS - 1;
   }
 
   get stateName(): TransactionState {
@@ -549,6 +530,11 @@ class BranchExtras {
   refusal: Refusal | undefined = undefined;
   heuristic: BranchHeuristic | undefined = undefined;
   completionController: AbortController | undefined = undefined;
+}
+
+/** @returns whole milliseconds, not more than these microseconds. */
+export function msOf(us: number): number {
+  return Math.floor(us / 1000);
 }
 
 /** @returns when its participant was asked to prepare, on the coordinator's clock. */

@@ -35,10 +35,11 @@ export class TransactionRegistry {
   private readonly restoredMembers = new Set<string>();
   /** The owner of each place, by number: an old transaction can be dropped without touching its object. */
   private readonly owners: Float64Array;
-  /** The numbers of finished transactions in the order in which they ended, as a second ring. */
+  /** The numbers of finished transactions in the order in which they ended, as a second ring; 0 where there is none. */
   private readonly finished: Float64Array;
-  private finishedFrom = 0;
-  private finishedTo = 0;
+  /** The place of the oldest one, and of the next one. */
+  private oldestFinished = 0;
+  private nextFinished = 0;
   private lastSequence = 0;
   /**
    * Transactions that stalled or that hold a heuristic report. They do not count towards the limits of
@@ -207,8 +208,10 @@ export class TransactionRegistry {
 
   /** Drops the finished transactions whose time is up. */
   expire(now: number): void {
-    while (this.finishedFrom < this.finishedTo) {
-      const oldest = this.get(this.finished[this.finishedFrom % this.retainFinished]!);
+    for (;;) {
+      const sequence = this.finished[this.oldestFinished];
+      if (sequence === undefined || sequence === 0) return;
+      const oldest = this.get(sequence);
       if (oldest !== undefined && oldest.endedAt + this.retainFinishedMs > now) return;
       this.dropOldestFinished();
     }
@@ -249,14 +252,21 @@ export class TransactionRegistry {
       this.drop(sequence);
       return;
     }
-    if (this.finishedTo - this.finishedFrom === this.retainFinished) this.dropOldestFinished();
-    this.finished[this.finishedTo++ % this.retainFinished] = sequence;
+    // Where the next one has its place there is the oldest one, or none.
+    if (this.finished[this.nextFinished] !== 0) this.dropOldestFinished();
+    this.finished[this.nextFinished] = sequence;
+    this.nextFinished = this.placeAfter(this.nextFinished);
+  }
+
+  private placeAfter(place: number): number {
+    return place + 1 === this.retainFinished ? 0 : place + 1;
   }
 
   private dropOldestFinished(): void {
-    const place = this.finishedFrom++ % this.retainFinished;
+    const place = this.oldestFinished;
     const sequence = this.finished[place]!;
     this.finished[place] = 0;
+    this.oldestFinished = this.placeAfter(place);
     // A late answer may have moved it back to the unsettled ones.
     if (this.unsettled.size > 0) {
       const oldest = this.get(sequence);

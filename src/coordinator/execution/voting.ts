@@ -27,6 +27,7 @@ import {
   type TransactionRecord,
   callDueAt,
   calledToPrepareAt,
+  msOf,
 } from './records.js';
 import { preparedSibling } from './siblings.js';
 import type { ServerLimits } from './capacity/server-limits.js';
@@ -50,14 +51,15 @@ export class Voting {
   /** Effect: asks all participants to prepare at once, or the first of those that prepare in turn. */
   prepare(transaction: TransactionRecord): void {
     const { limits, contention, deadlines } = this.parts;
-    limits.keep(transaction);
-    if (transaction.extras?.inTurn || contention.calls(transaction)) {
+    const { extras } = transaction;
+    if (extras !== undefined) limits.keep(transaction);
+    if (extras?.inTurn || contention.calls(transaction)) {
       transaction.needExtras().turns = new InTurn(transaction);
       this.takeTurn(transaction);
       return;
     }
-    limits.putToWork(transaction);
-    deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
+    if (extras !== undefined) limits.putToWork(transaction);
+    deadlines.armIn(transaction, msOf(transaction.preparingUs) + transaction.shortestTimeoutMs);
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       // A participant may end its own transaction while it is being called.
       if (transaction.state !== PREPARING) return;
@@ -73,6 +75,19 @@ export class Voting {
       branch.participant.places?.release(branch);
     }
     this.parts.limits.keep(transaction);
+  }
+
+  /** A participant voted commit, as nearly all do. */
+  votedCommit(branch: BranchRecord): void {
+    const { participant, transaction } = branch;
+    if (participant.places !== undefined || transaction.state !== PREPARING) {
+      this.answered(branch, 'commit');
+      return;
+    }
+    branch.votedUs = transaction.elapsedUs(this.parts.clock.now());
+    this.parts.observers.voted(branch, VOTE_COMMIT);
+    vote(transaction, branch.index, VOTE_COMMIT, transaction.executor);
+    if (transaction.extras !== undefined) this.prepared(branch);
   }
 
   /** Prepare was answered. */

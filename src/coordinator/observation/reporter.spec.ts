@@ -41,6 +41,15 @@ describe('Reporter', () => {
     expect(reporter.statistics.defects).toBeGreaterThan(0);
   });
 
+  it('lines that never log steps are not asked at a step', async () => {
+    const isDebugEnabled = vi.fn<() => boolean>(() => true);
+    await setUp({ isDebugEnabled, logsSteps: false }).transactions.run({ branches: [branch('stock', 1)] });
+    expect(isDebugEnabled).not.toHaveBeenCalled();
+
+    await setUp({ isDebugEnabled }).transactions.run({ branches: [branch('stock', 1)] });
+    expect(isDebugEnabled).toHaveBeenCalledTimes(4);
+  });
+
   it('lines that cannot be flushed do not fail the shutdown', () => {
     const { reporter } = setUp({ flush: broken });
 

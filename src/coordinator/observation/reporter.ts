@@ -7,7 +7,7 @@ import type { PrepareProblem, TransactionObserver, UndecidedBranches } from '../
 import { stackOf } from '../gate/failure.js';
 import type { Outcome } from '../outcome.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
-import { STATES, type StateNumber } from '../protocol/index.js';
+import { COMMITTED, STATES, type StateNumber } from '../protocol/index.js';
 import { Measurements } from './metrics/measurements.js';
 import { measurementsOf } from './metrics/participant-measurements.js';
 import { newStatistics } from './statistics.js';
@@ -24,13 +24,20 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   readonly measurements = new Measurements();
   private readonly logger = new Logger('Transaction');
   private readonly userCodeLogger = new Logger('BranchEvents');
+  private readonly logsSteps: boolean;
 
   constructor(
     @Inject(TRANSACTION_LINES) private readonly lines: TransactionLines,
     private readonly events: TransactionEvents,
-  ) {}
+  ) {
+    this.logsSteps = lines.logsSteps !== false;
+  }
 
   entered(transaction: TransactionRecord, from: StateNumber): void {
+    if (this.logsSteps) this.logStep(transaction, from);
+  }
+
+  private logStep(transaction: TransactionRecord, from: StateNumber): void {
     try {
       if (!this.lines.isDebugEnabled()) return;
       const { id: transactionId, name, stateName } = transaction;
@@ -163,7 +170,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   }
 
   ended(transaction: TransactionRecord): void {
-    if (transaction.stateName === 'COMMITTED') this.statistics.committed++;
+    if (transaction.state === COMMITTED) this.statistics.committed++;
     else this.statistics.aborted++;
     this.measurements.ended(transaction);
     // Each one separately: a failing log line must not prevent the event.

@@ -1,4 +1,5 @@
-import { CALL_NONE, type Incident, type IncidentType, type TransactionRecord } from '../execution/records.js';
+import type { Incident, IncidentType } from '../execution/incident.js';
+import { CALL_NONE, type TransactionRecord } from '../execution/records.js';
 import { NOT_YET } from '../execution/clock.js';
 import { roundedMs } from './durations.js';
 import { ACTIVE, includes, isAbort, isCommit } from '../protocol/index.js';

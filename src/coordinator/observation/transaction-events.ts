@@ -3,6 +3,7 @@ import type { BranchRecord, TransactionRecord } from '../execution/records.js';
 import { messageOf } from '../gate/texts.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
 import { settled } from '../gate/settled.js';
+import { COMMITTED } from '../protocol/index.js';
 import type { Outcome } from '../outcome.js';
 import { durationOf } from './durations.js';
 import type { Emitter } from './event-emitter.js';
@@ -49,7 +50,7 @@ export class TransactionEvents implements OnModuleInit {
   /** A heuristic end has already been reported, and is neither of these. */
   ended(record: TransactionRecord): void {
     if (record.hasHeuristics) return;
-    if (record.stateName === 'COMMITTED') {
+    if (record.state === COMMITTED) {
       if (!this.isHeard(TRANSACTION_EVENTS.committed)) return;
       this.emit('transaction.committed', {
         ...common(record),

@@ -82,6 +82,12 @@ export interface TransactionLines {
   isEnabled(): boolean;
   /** Whether to log the steps of the state machine. Called at every step, so it must be cheap. */
   isDebugEnabled(): boolean;
+  /**
+   * False if steps are never logged: then nothing is asked at a step.
+   *
+   * @default true
+   */
+  readonly logsSteps?: boolean;
   /** Writes the line of a transaction. */
   write(transaction: FinishedTransaction): void;
   /** Writes the lines that have not been written yet. */
@@ -126,14 +132,14 @@ export interface NestTransactionLinesOptions {
  * @publicApi
  */
 export class NestTransactionLines implements TransactionLines {
+  readonly logsSteps: boolean;
   private readonly logger = new Logger('Transaction');
-  private readonly steps: boolean;
   private info = false;
   private debug = false;
   private isAsked = false;
 
   constructor({ steps = false }: NestTransactionLinesOptions = {}) {
-    this.steps = steps;
+    this.logsSteps = steps;
   }
 
   isEnabled(): boolean {
@@ -142,7 +148,7 @@ export class NestTransactionLines implements TransactionLines {
   }
 
   isDebugEnabled(): boolean {
-    if (!this.steps) return false;
+    if (!this.logsSteps) return false;
     if (!this.isAsked) this.ask();
     return this.debug;
   }

@@ -97,6 +97,8 @@ export class RegisteredParticipant {
   isClaimed = true;
   /** The last reported reason why it has not. */
   claimProblem: string | undefined = undefined;
+  /** Whether each of its calls runs with its transaction as the ambient one. */
+  ambient!: boolean;
   /** Whether it looks at payloads before their branches are enlisted. */
   checksPayloads!: boolean;
   /** Whether branches of several transactions may be prepared here as one. */
@@ -158,6 +160,7 @@ export class RegisteredParticipant {
     this.shortestTimeoutMs = Math.min(options.prepareTimeoutMs, options.completionTimeoutMs);
     this.onePhase = typeof instance.commitOnePhase === 'function';
     this.preparesDurably = instance.preparesDurably ?? typeof instance.recover === 'function';
+    this.ambient = options.ambient;
     this.checksPayloads = typeof instance.checkPayload === 'function';
     // The ambient transaction is that of one branch, and a group is called for many.
     const { grouped } = instance as Partial<GroupingParticipant>;

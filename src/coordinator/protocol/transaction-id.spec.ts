@@ -40,6 +40,21 @@ describe('TransactionIds', () => {
     }
   });
 
+  it('makes the id of each number, in any order and in a later run too', () => {
+    const ids = new TransactionIds('shop', LOG_ID, 1);
+    const numbers = [999, 1_000, 1_001, 1_999, 2_000, 1_007, 10_010, 999_999, 1_000_000, 7, 2 ** 32 + 5];
+
+    for (const epoch of [1, 2]) {
+      if (epoch > 1) ids.startAgain(epoch);
+      expect(numbers.map((number) => ids.make(number))).toEqual(
+        numbers.map((number) => `shop.${LOG_ID}.${epoch}.${number}`),
+      );
+      expect(ids.make(1_000)).toBe(`shop.${LOG_ID}.${epoch}.1000`);
+    }
+    ids.startAgain(3);
+    expect(ids.make(1_001)).toBe(`shop.${LOG_ID}.3.1001`);
+  });
+
   it('reads the owner, but not the number, of an id of another run or log', () => {
     const ids = new TransactionIds('shop', LOG_ID, 1);
 

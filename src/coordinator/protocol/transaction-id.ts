@@ -8,6 +8,10 @@ const LOG_ID = /^[0-9a-z]{12}$/;
 const EPOCH = /^[1-9a-z][0-9a-z]{0,3}$/;
 const SEQUENCE = /^[1-9][0-9]{0,12}$/;
 const MAX_SEQUENCE = 9_999_999_999_999;
+/** The last three digits of a number, as texts: to make a text of a number takes longer than all else in an id. */
+const LAST_DIGITS: readonly string[] = Array.from({ length: 1_000 }, (_, digits) =>
+  String(digits).padStart(3, '0'),
+);
 
 /** The name and the log of the coordinator that made an id, and the number of the start of that log. @publicApi */
 export interface IdOrigin {
@@ -23,6 +27,9 @@ export interface IdOrigin {
  */
 export class TransactionIds {
   private current: string;
+  /** The prefix and the thousands of the latest id: nearly always those of the next one too. */
+  private block = '';
+  private thousands = 0;
   /** The prefixes of earlier runs of this process. */
   private former: string[] = [];
 
@@ -61,6 +68,7 @@ export class TransactionIds {
       throw new RangeError(`The decision log gives out the epoch ${epoch} a second time.`);
     this.former.push(this.current);
     this.current = next;
+    this.thousands = 0;
   }
 
   /** How many earlier runs of this process are still known. */
@@ -92,7 +100,14 @@ export class TransactionIds {
   make(sequence: number): string {
     if (sequence > MAX_SEQUENCE)
       throw new RangeError('The ids of this run are used up: restart the process.');
-    return this.current + sequence;
+    if (sequence < 1_000) return this.current + sequence;
+    const last = sequence % 1_000;
+    const thousands = (sequence - last) / 1_000;
+    if (thousands !== this.thousands) {
+      this.thousands = thousands;
+      this.block = `${this.current}${thousands}`;
+    }
+    return this.block + LAST_DIGITS[last]!;
   }
 
   /** @returns the number in an id of a run of this process, or 0 when the id is not one. */
