@@ -10,7 +10,10 @@ import { floorOver } from './floor.js';
 const STEPS: readonly (readonly [step: string, files: RegExp])[] = [
   ['the caller: its request, and the loop that waits', /\/bench\/(?!memory\/participants)/],
   ['the participants', /\/bench\/memory\/participants/],
-  ['read the request, admit it, enlist its branches', /\/(transaction-manager|transaction-request|branch-request|admission)\.js/],
+  [
+    'read the request, admit it, enlist its branches',
+    /\/(transaction-manager|transaction-request|branch-request|admission)\.js/,
+  ],
   ['find the participants', /\/participant\//],
   ['make the records', /\/(records|given-branch|protocol\/transaction(-id)?)\.js/],
   ['keep, find and drop the transaction', /\/(registry|deadlines|clock)\.js/],
