@@ -5,11 +5,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MemoryReplicaGuardStore } from '../../../src/host/index.js';
-import { GRPC_HOST, type MicroserviceClientOptions } from '../../../src/microservices/index.js';
+import {
+  GRPC_HOST,
+  type MicroserviceClientOptions,
+  NatsHostServer,
+  RabbitMqHostServer,
+  RedisHostServer,
+} from '../../../src/microservices/index.js';
 import { Books, ledgerOf } from '../../remote/support/ledger.js';
 import { type Issued, TestAuthority } from '../../support/test-authority.js';
-import { isInstalled, natsServer } from '../support/brokers.js';
-import { ask, call, messageOf, nextId } from '../support/conformance.js';
+import { isInstalled, natsServer, rabbitMq, redisServer } from '../support/brokers.js';
+import { START_MS, ask, call, messageOf, nextId } from '../support/conformance.js';
 import { startMicroservice, transportOver } from '../support/rig.js';
 import { freePort } from '../../../src/postgres-server/free-port.js';
 
@@ -23,7 +29,7 @@ describe('Certificates of the transports of Nest', () => {
     folder = mkdtempSync(join(tmpdir(), 'tls-'));
     [own, other] = [await TestAuthority.make('own'), await TestAuthority.make('another')];
     issued = await own.issue();
-    for (const [name, text] of Object.entries({ cert: issued.cert, key: issued.key }))
+    for (const [name, text] of Object.entries({ cert: issued.cert, key: issued.key, ca: own.ca }))
       writeFileSync(join(folder, name), text);
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -88,11 +94,45 @@ describe('Certificates of the transports of Nest', () => {
     ]);
     await broker.start();
     const options = (ca: string) => ({ servers: `nats://localhost:${broker.port}`, tls: { ca } });
-    const result = await check({ transport: Transport.NATS, options: options(own.ca) }, (ca) => ({
+    const result = await check({ strategy: new NatsHostServer(options(own.ca)) }, (ca) => ({
       transport: Transport.NATS,
       options: options(ca),
     }));
     expect(result).toEqual(SECURE);
     await broker.close();
   });
+
+  const pathsOfTls = () => ({ ca: join(folder, 'ca'), cert: join(folder, 'cert'), key: join(folder, 'key') });
+
+  it.runIf(isInstalled('redis-server'))('are checked at Redis', async () => {
+    const broker = await redisServer(pathsOfTls());
+    await broker.start();
+    const options = (ca: string) => ({ host: 'localhost', port: broker.port, tls: { ca }, retryDelay: 50 });
+    const result = await check({ strategy: new RedisHostServer(options(own.ca)) }, (ca) => ({
+      transport: Transport.REDIS,
+      options: options(ca),
+    }));
+    expect(result).toEqual(SECURE);
+    await broker.close();
+  });
+
+  it.runIf(isInstalled('rabbitmq-server'))(
+    'are checked at RabbitMQ',
+    async () => {
+      const broker = await rabbitMq(pathsOfTls());
+      await broker.start();
+      const options = (ca: string) => ({
+        urls: [`amqps://localhost:${broker.port}`],
+        queue: 'stock',
+        socketOptions: { connectionOptions: { ca } },
+      });
+      const result = await check({ strategy: new RabbitMqHostServer(options(own.ca)) }, (ca) => ({
+        transport: Transport.RMQ,
+        options: options(ca),
+      }));
+      expect(result).toEqual(SECURE);
+      await broker.close();
+    },
+    START_MS,
+  );
 });

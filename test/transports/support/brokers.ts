@@ -20,6 +20,13 @@ interface Program {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** The paths of what a server needs for TLS. */
+export interface PathsOfTls {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
 /** One server of this machine, in a folder of its own, at a free port of the loopback interface. */
 class LocalBroker implements Broker {
   private running: ChildProcess[] = [];
@@ -109,28 +116,36 @@ export async function natsServer(more: readonly string[] = []): Promise<Broker> 
   return new LocalBroker(port, newFolder('nats'), [{ command: 'nats-server', args, port }]);
 }
 
-export async function redisServer(): Promise<Broker> {
+/** @param tls the paths of its certificate and its key. @default it speaks no TLS */
+export async function redisServer(tls?: PathsOfTls): Promise<Broker> {
   const port = await freePort();
-  const args = ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--appendonly', 'no'];
+  const listening = tls === undefined ? ['--port', String(port)] : secureRedis(port, tls);
+  const args = ['--bind', '127.0.0.1', ...listening, '--save', '', '--appendonly', 'no'];
   return new LocalBroker(port, newFolder('redis'), [{ command: 'redis-server', args, port }]);
 }
 
-/** It meets no other one: its name, its ports, its cookie and its folders are its own. */
-export async function rabbitMq(): Promise<Broker> {
+/**
+ * It meets no other one: its name, its ports, its cookie and its folders are its own.
+ *
+ * @param tls the paths of its certificate and its key. @default it speaks no TLS
+ */
+export async function rabbitMq(tls?: PathsOfTls): Promise<Broker> {
   const [port, distribution, epmd] = [await freePort(), await freePort(), await freePort()];
   const folder = newFolder('rabbitmq');
   const plugins = join(folder, 'enabled_plugins');
   writeFileSync(plugins, '[].');
+  const configuration = join(folder, 'rabbitmq.conf');
+  if (tls !== undefined) writeFileSync(configuration, secureRabbitMq(port, tls));
   const env = {
     HOME: folder,
     ERL_EPMD_ADDRESS: '127.0.0.1',
     ERL_EPMD_PORT: String(epmd),
     RABBITMQ_CONF_ENV_FILE: join(folder, 'no-environment.conf'),
-    RABBITMQ_CONFIG_FILE: join(folder, 'no-configuration'),
+    RABBITMQ_CONFIG_FILE: tls === undefined ? join(folder, 'no-configuration') : configuration,
     RABBITMQ_ENABLED_PLUGINS_FILE: plugins,
     RABBITMQ_NODENAME: `dtc-${port}@localhost`,
-    RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
-    RABBITMQ_NODE_PORT: String(port),
+    // They would open a port without TLS.
+    ...(tls === undefined && { RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1', RABBITMQ_NODE_PORT: String(port) }),
     RABBITMQ_DIST_PORT: String(distribution),
     RABBITMQ_MNESIA_BASE: join(folder, 'mnesia'),
     RABBITMQ_LOG_BASE: join(folder, 'log'),
@@ -141,4 +156,22 @@ export async function rabbitMq(): Promise<Broker> {
     { command: 'epmd', args: [], env, port: epmd },
     { command: RABBITMQ, args: [], env, port },
   ]);
+}
+
+function secureRedis(port: number, { ca, cert, key }: PathsOfTls): readonly string[] {
+  const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', ca];
+  return ['--port', '0', '--tls-port', String(port), '--tls-auth-clients', 'no', ...files];
+}
+
+function secureRabbitMq(port: number, { ca, cert, key }: PathsOfTls): string {
+  return [
+    'listeners.tcp = none',
+    `listeners.ssl.default = 127.0.0.1:${port}`,
+    `ssl_options.cacertfile = ${ca}`,
+    `ssl_options.certfile = ${cert}`,
+    `ssl_options.keyfile = ${key}`,
+    'ssl_options.verify = verify_none',
+    'ssl_options.fail_if_no_peer_cert = false',
+    '',
+  ].join('\n');
 }
