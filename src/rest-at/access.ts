@@ -1,21 +1,19 @@
-import { ForbiddenException, Logger } from '@nestjs/common';
+import { ForbiddenException } from '@nestjs/common';
 import { InvalidOptionsError } from '../coordinator/index.js';
 import { Access, type Credential } from '../operations/access/access.js';
+import { RotatedList } from '../operations/access/rotated-list.js';
 import type { ResolvedRestAtOptions } from './options.js';
 
 /** Decides who may use REST-AT. */
 export class RestAtAccess {
-  private readonly logger = new Logger('RestAtModule');
-  private given: readonly Credential[] = [];
+  private readonly list: RotatedList | undefined;
   private access: Access | undefined;
-  /** What was wrong with the latest list, which is logged once. */
-  private problem: string | undefined;
 
   /** @throws InvalidOptionsError when a credential is impossible. */
-  constructor(private readonly callers: ResolvedRestAtOptions['callers']) {
+  constructor(callers: ResolvedRestAtOptions['callers']) {
     if (callers === 'anyone') return;
-    this.given = typeof callers === 'function' ? callers() : callers;
-    this.access = accessOf(this.given);
+    this.list = new RotatedList(callers, 'REST-AT', 'RestAtModule');
+    this.access = accessOf(this.list.current);
   }
 
   /**
@@ -24,29 +22,12 @@ export class RestAtAccess {
    * shows none: it may be of another site.
    */
   admit(authorization: string | undefined, origin: string | undefined): void {
-    if (this.callers === 'anyone' && origin !== undefined)
+    if (this.list === undefined && origin !== undefined)
       throw new ForbiddenException(
         'A page in a browser may not use REST-AT without a token, so nothing was done.',
       );
-    if (typeof this.callers === 'function') this.renew(this.callers);
+    this.list?.renew((latest) => (this.access = accessOf(latest)));
     this.access?.admit(authorization, 'reader');
-  }
-
-  /** A list that was rotated takes effect with the next request. One that cannot be used leaves the one before in force. */
-  private renew(source: () => readonly Credential[]): void {
-    try {
-      const latest = source();
-      if (latest !== this.given) {
-        this.access = accessOf(latest);
-        this.given = latest;
-      }
-      this.problem = undefined;
-    } catch (error) {
-      const problem = error instanceof Error ? error.message : 'the list cannot be read';
-      if (problem === this.problem) return;
-      this.problem = problem;
-      this.logger.warn(`The credentials of REST-AT stay as they were: ${problem}`);
-    }
   }
 }
 

@@ -23,6 +23,11 @@ describe('the defects that the tests are tried with', () => {
     expect(sample(mutants, mutants.length + 1, 1)).toEqual(mutants);
   });
 
+  it('are as many as docs/proof.md says', () => {
+    const proof = readFileSync(join(root, 'docs/proof.md'), 'utf8');
+    expect(proof).toContain(`more than ${100 * Math.floor(mutants.length / 100)} mutants of rules`);
+  });
+
   it('have a name each', () => {
     expect(new Set(mutants.map(({ name }) => name)).size).toBe(mutants.length);
   });

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { Logger } from '@nestjs/common';
 import { InvalidOptionsError } from '../../coordinator/index.js';
 import { Access, type Credential } from '../../operations/access/access.js';
 import { UnauthenticatedError } from '../../operations/access/access-errors.js';
+import { RotatedList } from '../../operations/access/rotated-list.js';
 import { RoleNeededError } from '../errors.js';
 
 /**
@@ -86,22 +86,17 @@ export class ServerAccess {
 
 /** The credentials of one role, as they are now. */
 class RoleList {
-  private readonly logger = new Logger('CoordinatorServerModule');
-  private readonly source: CredentialSource;
-  private given: readonly Credential[];
+  private readonly list: RotatedList;
   private access: Access;
   digests: readonly string[];
-  /** What was wrong with the latest list, which is logged once. */
-  private problem: string | undefined;
 
   constructor(
     private readonly role: ServerRole,
     source: CredentialSource = [],
   ) {
-    this.source = source;
-    this.given = this.read();
-    this.access = accessOf(role, this.given);
-    this.digests = digestsOf(this.given);
+    this.list = new RotatedList(source, `the role ${role}`, 'CoordinatorServerModule');
+    this.access = accessOf(role, this.list.current);
+    this.digests = digestsOf(this.list.current);
   }
 
   identify(authorization: string | undefined): ServerCaller {
@@ -115,27 +110,13 @@ class RoleList {
    * @param others the digests of the tokens of the other roles, which this one may not have.
    */
   renew(others: readonly string[]): void {
-    try {
-      const latest = this.read();
-      if (latest !== this.given) {
-        const access = accessOf(this.role, latest);
-        const digests = digestsOf(latest);
-        refuseSharedTokens([...others, ...digests]);
-        this.access = access;
-        this.digests = digests;
-        this.given = latest;
-      }
-      this.problem = undefined;
-    } catch (error) {
-      const problem = error instanceof Error ? error.message : 'the list cannot be read';
-      if (problem === this.problem) return;
-      this.problem = problem;
-      this.logger.warn(`The credentials of the role ${this.role} stay as they were: ${problem}`);
-    }
-  }
-
-  private read(): readonly Credential[] {
-    return typeof this.source === 'function' ? this.source() : this.source;
+    this.list.renew((latest) => {
+      const access = accessOf(this.role, latest);
+      const digests = digestsOf(latest);
+      refuseSharedTokens([...others, ...digests]);
+      this.access = access;
+      this.digests = digests;
+    });
   }
 }
 
