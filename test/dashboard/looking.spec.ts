@@ -135,6 +135,18 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     await expect.poll(() => page.locator('.facts').innerText()).toMatch(/Decision\s+not known/i);
   });
 
+  it('shows the group with which a transaction was prepared', async () => {
+    const fake = await suite.fake();
+    const grouped = fake.scenario.transactions.find(({ transactionId }) => transactionId === IN_DOUBT_ID)!;
+    Object.assign(grouped, { group: { id: 'shop.1.9', size: 3, runs: 2 } });
+    const hash = `#/transactions/${IN_DOUBT_ID}`;
+    const { page } = await suite.visit(fake, { token: READER_TOKEN, hash });
+    await expect
+      .poll(() => page.locator('.facts').innerText())
+      .toMatch(/Group\s+shop\.1\.9: 3 members, run 2/i);
+    expect(await page.locator('.facts a').getAttribute('href')).toBe('#/transactions/shop.1.9');
+  });
+
   it('filters, keeps the filters in the address, and goes to a transaction and back', async () => {
     const { fake, page } = await suite.open('#/transactions');
     await page.getByLabel('Show').selectOption('stalled');

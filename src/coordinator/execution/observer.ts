@@ -16,6 +16,7 @@ import type { Clock } from './clock.js';
 import type { CompletionAttempt } from './delivery.js';
 import type { IncidentType } from './incident.js';
 import type { BranchRecord, TransactionRecord } from './records.js';
+import type { TracedGroup } from './trace.js';
 
 /** An answer to prepare that is not a yes. */
 export interface PrepareProblem {
@@ -164,6 +165,11 @@ export class Observers {
   entered(transaction: TransactionRecord, from: number): void {
     transaction.extras?.trace?.entered();
     this.observer.entered(transaction, from);
+  }
+
+  /** The transaction is prepared with a group, or is a group whose work runs. */
+  grouped(transaction: TransactionRecord, note: TracedGroup, group?: TransactionRecord): void {
+    transaction.extras?.trace?.grouped(note, group?.extras?.trace);
   }
 
   /** A branch has voted for commit in time. */

@@ -7,6 +7,15 @@ import type { RegisteredParticipant } from '../participant/registered-participan
 /** A method of a participant that receives a branch. */
 export type ParticipantMethod = 'prepare' | 'commit' | 'rollback' | 'commitOnePhase';
 
+/** A group, as a trace shows it. */
+export interface TracedGroup {
+  readonly id: string;
+  /** How many members it has. */
+  readonly size: number;
+  /** How often its work has run. */
+  readonly runs: number;
+}
+
 /** Records one transaction while it is traced. Nothing here throws. */
 export interface TransactionTrace {
   /** Runs `work`, and everything that it starts, as a part of the transaction. */
@@ -25,6 +34,12 @@ export interface TransactionTrace {
   timedOut(branch: Branch, message: string): void;
   /** The transaction has entered its present state. */
   entered(): void;
+  /**
+   * The transaction is prepared as a member of a group, or is a group whose work runs.
+   *
+   * @param group the trace of its group.
+   */
+  grouped(note: TracedGroup, group: TransactionTrace | undefined): void;
   /** The caller is told the outcome. */
   told(outcome: Outcome): void;
   /** A branch of this participant has used up its attempts. Nothing limits its further duration. */

@@ -1,4 +1,5 @@
 import type { Clock } from '../execution/clock.js';
+import type { GroupNote } from '../execution/group-fields.js';
 import { abortReason } from '../execution/outcomes.js';
 import {
   type BranchHeuristic,
@@ -49,6 +50,8 @@ export interface GroupParts {
   readonly alone: (members: readonly Member[]) => void;
   /** These go to the front of the next group. */
   readonly putBack: (members: readonly Member[]) => void;
+  /** A transaction is prepared with a group, or is a group whose work runs. */
+  readonly grouped: (transaction: TransactionRecord, note: GroupNote, group?: TransactionRecord) => void;
   /** Some members of an aborted group wait for the answer to a prepare. */
   readonly linger: (run: GroupRun) => void;
   /** The participant has not answered in time. */
@@ -179,6 +182,7 @@ export class GroupRun {
     const note = { id: group.id, size: members.length, runs: this.runs };
     for (const [index, member] of members.entries()) {
       member.transaction.needGroup().note = note;
+      this.parts.grouped(member.transaction, note, group);
       member.cast(votes[index]!);
     }
     group.recordsAll = this.parts.recordsAll;
@@ -289,11 +293,10 @@ export class GroupRun {
   }
 
   private note(): void {
-    const { id } = this.group;
-    Object.assign(this.group.needGroup(), {
-      isGroup: true,
-      note: { id, size: this.members.length, runs: this.runs },
-    });
+    const { group, members, runs } = this;
+    const note = { id: group.id, size: members.length, runs };
+    Object.assign(group.needGroup(), { isGroup: true, note });
+    this.parts.grouped(group, note);
   }
 }
 

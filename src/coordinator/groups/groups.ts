@@ -181,7 +181,7 @@ export class Groups implements Grouping {
   }
 
   private startGroup(members: readonly Member[]): void {
-    const { admission } = this.runtime;
+    const { admission, observers } = this.runtime;
     const run = new GroupRun(this.groupParts(), members);
     run.enlist((executor) => this.makeGroup(members[0]!.participants, executor));
     const { group } = run;
@@ -189,6 +189,7 @@ export class Groups implements Grouping {
     this.occupied.occupy(members[0]!.participants, group);
     const begin = (): void => {
       admission.admit(group);
+      this.safely(`starting ${group.id}`, () => observers.begun(group));
       void run.start();
     };
     const noRoom = (): void => {
@@ -227,6 +228,7 @@ export class Groups implements Grouping {
         for (const member of members) this.runAlone(member);
       },
       putBack: (members) => this.waiting.putInFront(members),
+      grouped: (transaction, note, group) => observers.grouped(transaction, note, group),
       linger: (run) => this.lingering.add(run),
       late: (participant) => this.occupied.late(participant),
       defect: (error, where) => observers.defect(error, where),

@@ -4,6 +4,7 @@ import { TransactionMarks } from '../../components/marks.js';
 import { Moment } from '../../components/moment.js';
 import { attentionOf, nextOf } from '../../words/attention.js';
 import { formatAge, formatDuration } from '../../words/durations.js';
+import { transactionHref } from '../../route.js';
 import { nameOfOwner } from '../../words/owners.js';
 
 interface Props {
@@ -15,7 +16,7 @@ interface Props {
 export function Summary({ transaction, nowMs }: Props) {
   const { decision, inDoubt, cause, reason, startedAt, deadlineAt, decidedAt, endedAt, durationMs } =
     transaction;
-  const { owner } = transaction;
+  const { owner, group } = transaction;
   const attention = attentionOf(transaction, nowMs);
   return (
     <div class={attention === undefined ? 'summary' : 'summary summary-alarm'}>
@@ -31,6 +32,16 @@ export function Summary({ transaction, nowMs }: Props) {
       <dl class="facts">
         <Fact name="What happens next">{nextOf(transaction, nowMs)}</Fact>
         <Fact name="Decision">{decision ?? (inDoubt ? 'not known' : 'not made yet')}</Fact>
+        {group !== undefined && (
+          <Fact name="Group">
+            {group.id === transaction.transactionId ? (
+              'this one'
+            ) : (
+              <a href={transactionHref(group.id)}>{group.id}</a>
+            )}
+            : {group.size} members, run {group.runs}
+          </Fact>
+        )}
         {owner !== null && <Fact name="Owner">{nameOfOwner(owner)}</Fact>}
         <Fact name="Began">
           <Moment iso={startedAt} />

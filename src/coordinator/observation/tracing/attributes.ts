@@ -24,6 +24,12 @@ export const ATTRIBUTES = {
   abortReason: 'dtc.abort.reason',
   /** `commit`, `rollback`, `mixed` or `hazard`. */
   heuristic: 'dtc.heuristic',
+  /** The id of the group that prepares the transaction. */
+  groupId: 'dtc.group.id',
+  /** How many members it has. */
+  groupSize: 'dtc.group.size',
+  /** How often its work has run. */
+  groupRuns: 'dtc.group.runs',
   /** The call still runs, but the coordinator no longer waits for it. */
   abandoned: 'dtc.abandoned',
   errorType: 'error.type',

@@ -8,6 +8,7 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
+import type { GroupNote } from '../../execution/group-fields.js';
 import type { TransactionRecord } from '../../execution/records.js';
 import type { ParticipantMethod, TransactionTrace } from '../../execution/trace.js';
 import type { Outcome } from '../../outcome.js';
@@ -90,6 +91,17 @@ export class TransactionSpans implements TransactionTrace {
     // Without a vote for commit there is no record: all branches only read, or a single branch decides.
     if (state === READY && yes !== NO_BRANCHES) this.recording();
     else if (state === COMMITTING || state === ABORTING) this.decided();
+  }
+
+  grouped({ id, size, runs }: GroupNote, group: TransactionTrace | undefined): void {
+    this.describe((span) => {
+      span.setAttributes({
+        [ATTRIBUTES.groupId]: id,
+        [ATTRIBUTES.groupSize]: size,
+        [ATTRIBUTES.groupRuns]: runs,
+      });
+      if (group instanceof TransactionSpans) span.addLinks(group.links);
+    });
   }
 
   told(outcome: Outcome): void {
