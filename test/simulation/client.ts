@@ -26,6 +26,9 @@ const ENDINGS = [
 /** So much, that one member may take what the next one needs. */
 const MOST_OF_A_MEMBER = 120;
 
+/** In worlds with groups this share of the callers cancels within milliseconds. */
+const SOON_SHARE = 0.1;
+
 /** So few, that requests come again. */
 const KEYS = 4;
 
@@ -44,8 +47,11 @@ export class Client {
   }
 
   private run(): void {
-    const { faults } = this.world;
-    const signal = faults.strikes('caller cancels') ? this.signal() : undefined;
+    const { faults, grouping, random } = this.world;
+    // The work of a group takes little time: some cancel while it is under way.
+    const cancelsSoon = grouping !== undefined && !faults.isCalm && random.chance(SOON_SHARE);
+    const cancels = faults.strikes('caller cancels');
+    const signal = cancels || cancelsSoon ? this.signal(cancels ? 60 : 25) : undefined;
     this.listen(
       this.process.transactions!.run({
         branches: this.branches(),
@@ -149,9 +155,9 @@ export class Client {
     return faults.isCalm || random.chance(0.7) ? {} : { timeoutMs: random.whole(5, 3_000) };
   }
 
-  private signal(): AbortSignal {
+  private signal(withinMs = 60): AbortSignal {
     const controller = new AbortController();
-    const delayMs = this.world.random.next() * 60;
+    const delayMs = this.world.random.next() * withinMs;
     if (delayMs < 2) controller.abort(new Error('before the start'));
     else this.process.after(delayMs, () => controller.abort(new Error('no longer wanted')));
     return controller.signal;
