@@ -3,9 +3,9 @@
 # COORDINATOR is its URL with the prefix, CALLER_TOKEN_FILE the file with the token of this caller.
 # Exit code 0: committed. 1: aborted or refused, nothing was changed. 2: not known yet; KEY and RUN together ask again.
 set -eu
-case $1 in
-  '' | *[!A-Za-z0-9_-]*)
-    echo "The sku may have letters, digits, _ and - only. Nothing was sent." >&2
+case ${1:-}:${2:-} in
+  :* | *: | *[!A-Za-z0-9_-]*:* | *:*[!0-9-]*)
+    echo "Usage: order.sh <sku> <quantity>: letters, digits, _ and -, and a whole number. Nothing was sent." >&2
     exit 1
     ;;
 esac

@@ -155,6 +155,8 @@ describe.skipIf(missing.length > 0)('Services without a library', () => {
     expect([nameless.code, nameless.output]).toEqual([1, expect.stringContaining('Nothing was sent')]);
     const quoted = await order('a","b":"c', 1, 'quoted', { COORDINATOR, RUN: 'aaaaaaaaaaaa.1' });
     expect([quoted.code, quoted.output]).toEqual([1, expect.stringContaining('Nothing was sent')]);
+    const several = await order('lamp', 'some' as never, 'several', { COORDINATOR, RUN: 'aaaaaaaaaaaa.1' });
+    expect([several.code, several.output]).toEqual([1, expect.stringContaining('Usage: order.sh')]);
     expect(requests).toEqual(['GET /dtc']);
     page.closeAllConnections();
     await once(page.close(), 'close');
