@@ -20,12 +20,16 @@ export class StartUpWarnings implements OnApplicationBootstrap {
           'CoordinatorModule.forRoot() or forRootAsync() once, in the root module: it is global.',
       );
     }
+    // Where Nest starts an application context, the program can set its signals only when it has it.
+    setImmediate(() => this.checkSignals()).unref();
+  }
+
+  private checkSignals(): void {
     // Orchestrators end a process with SIGTERM. A listener of SIGINT alone helps only at a terminal.
-    if (process.listenerCount('SIGTERM') === 0) {
-      this.logger.warn(
-        'Nothing in this process listens to SIGTERM, so it would end without waiting for the transactions in flight: their callers ' +
-          'would get no answer. Call app.enableShutdownHooks() before app.listen().',
-      );
-    }
+    if (process.listenerCount('SIGTERM') > 0) return;
+    this.logger.warn(
+      'Nothing in this process listens to SIGTERM, so it would end without waiting for the transactions in flight: their callers ' +
+        'would get no answer. Call app.enableShutdownHooks() before app.listen(), or right after NestFactory.createApplicationContext().',
+    );
   }
 }

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
 import { EventEmitterModule } from '@nestjs/event-emitter';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CoordinatorModule, DistributedTransaction, OnTransaction } from '../../src/coordinator/index.js';
@@ -21,13 +22,19 @@ const warnings = (): string[] => log.entries.filter(({ level }) => level === 'wa
 /** What enableShutdownHooks() leaves behind. */
 const listener = (): void => {};
 
+/** Signals are looked at when the program has had its turn. */
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 beforeEach(() => {
   log = new LogRecorder();
 });
 
 describe('At the start', () => {
   beforeEach(() => void process.on('SIGTERM', listener));
-  afterEach(() => void process.off('SIGTERM', listener));
+  afterEach(async () => {
+    await nextTurn();
+    process.off('SIGTERM', listener);
+  });
 
   it('an application that lacks nothing is warned of nothing', async () => {
     await start(
@@ -86,6 +93,7 @@ describe('Without a listener of SIGTERM', () => {
     async (signals) => {
       for (const signal of signals) process.on(signal, listener);
       await start({ imports: [CoordinatorModule.forRoot()] }, log);
+      await nextTurn();
 
       expect(warnings()).toEqual([
         expect.stringMatching(
@@ -102,8 +110,18 @@ describe('Without a listener of SIGTERM', () => {
       .compile();
     application.enableShutdownHooks();
     await application.init();
+    await nextTurn();
 
     expect(warnings()).toEqual([]);
     await application.close();
+  });
+
+  it('an application context is warned of nothing, whose program sets its signals as soon as it has it', async () => {
+    const context = await NestFactory.createApplicationContext(CoordinatorModule.forRoot(), { logger: log });
+    context.enableShutdownHooks();
+    await nextTurn();
+
+    expect(warnings()).toEqual([]);
+    await context.close();
   });
 });
