@@ -44,7 +44,7 @@ async function takesBranches(coordinator: string, token: string): Promise<boolea
       },
       body: JSON.stringify(body),
     });
-  const begun = await post('', {});
+  const begun = await post('', { name: 'start-up check' });
   if (!begun.ok) return false;
   const { transactionId } = (await begun.json()) as { readonly transactionId: string };
   const enlisted = await Promise.all(

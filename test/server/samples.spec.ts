@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -123,6 +123,10 @@ describe.skipIf(missing.length > 0)('Services without a library', () => {
       database.close();
     }
   }
+
+  it.each(['python/stock.py', 'shell/order.sh'])('need no more than 60 lines: %s', (file) => {
+    expect(readFileSync(join(SAMPLES, file), 'utf8').trimEnd().split('\n').length).toBeLessThanOrEqual(60);
+  });
 
   it('take part: a shell script orders, and a participant in Python keeps the stock', async () => {
     const first = await order('lamp', 1, 'one-order');

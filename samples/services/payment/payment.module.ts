@@ -1,4 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+import { ProblemFilter } from 'nestjs-dtc/problem';
 import { Database } from '../common/database.js';
 import { participantHost } from '../common/participant-host.js';
 import type { ParticipantSettings } from '../common/settings.js';
@@ -31,6 +33,7 @@ export class PaymentModule {
       imports: [participantHost(settings)],
       controllers: [AccountsController],
       providers: [
+        { provide: APP_FILTER, useClass: ProblemFilter },
         { provide: Database, useFactory: () => new Database(settings.DATABASE_URL, TABLES) },
         PaymentParticipant,
       ],
