@@ -40,7 +40,7 @@ function host(write: () => void = () => {}) {
       rollback: () => {},
     },
     store,
-    'repeat',
+    {},
   );
   const log = new HostLog({ log: write, warn: write, error: write });
   const server = new CallServer({

@@ -23,6 +23,9 @@ export class HostMeasurements {
   private readonly counts = new Map<string, Count>();
   private readonly calls: Counter;
   private readonly durations: Histogram;
+  private readonly lateWorks: Counter;
+  /** How often work took effect after its branch was ended. */
+  lateWork = 0;
 
   constructor(private readonly log: HostLog) {
     const meter = metrics.getMeter('nestjs-dtc');
@@ -33,6 +36,14 @@ export class HostMeasurements {
       description: 'How long calls of coordinators take',
       unit: 's',
     });
+    this.lateWorks = meter.createCounter('dtc.host.late.work', {
+      description: 'Work that took effect after another replica had ended its branch',
+    });
+  }
+
+  late(participant: string): void {
+    this.lateWork++;
+    this.measure(() => this.lateWorks.add(1, { 'dtc.participant': participant }));
   }
 
   ended(participant: string, method: CallMethod, answer: CallAnswer['kind'], durationMs: number): void {
@@ -44,9 +55,16 @@ export class HostMeasurements {
       this.counts.set(key, count);
     }
     count.shown.calls++;
+    const { attributes } = count;
+    this.measure(() => {
+      this.calls.add(1, attributes);
+      this.durations.record(durationMs / 1_000, attributes);
+    });
+  }
+
+  private measure(record: () => void): void {
     try {
-      this.calls.add(1, count.attributes);
-      this.durations.record(durationMs / 1_000, count.attributes);
+      record();
     } catch (error) {
       this.log.defect('A meter', error);
     }

@@ -11,6 +11,7 @@ import { DuplicateParticipantError } from '../coordinator/errors.js';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import {
   type GuardedBranch,
+  type LateWork,
   MemoryReplicaGuardStore,
   type ReplicaGuardStore,
 } from '../coordinator/guard/index.js';
@@ -44,6 +45,8 @@ export interface ParticipantHostView {
   readonly counts: readonly HostCount[];
   /** How often a logger, a tracer or a meter of the application has thrown. Calls go on without it. */
   readonly defects: number;
+  /** How often work took effect after another replica had ended its branch: the log names each branch. */
+  readonly lateWork: number;
   /** Why old records could not be dropped at the last attempt; undefined when they could. */
   readonly problem: string | undefined;
 }
@@ -102,7 +105,9 @@ export class ParticipantHost
       const { name } = options;
       if (this.participants.has(name)) throw new DuplicateParticipantError(name, className, 'another class');
       instance.registered?.({ name, claim: () => Promise.resolve() });
-      this.participants.set(name, serve(name, instance, this.store, this.options.interrupted));
+      const { interrupted } = this.options;
+      const late = (place: GuardedBranch, work: LateWork): void => this.reportLate(place, work);
+      this.participants.set(name, serve(name, instance, this.store, { interrupted, late }));
       this.log.log(`Participant "${name}" (${className}) is served to coordinators`);
     }
   }
@@ -181,6 +186,7 @@ export class ParticipantHost
       atWork: this.server.atWork,
       counts: this.measurements.list(),
       defects: this.log.defects,
+      lateWork: this.measurements.lateWork,
       problem: this.problem,
     };
   }
@@ -231,6 +237,27 @@ export class ParticipantHost
     const call = { transactionId, branchId, payload: undefined, deadline, signal, attempt: 1, run };
     if (decision === 'abort') await served.rollback(call);
     else if (served.commitsWithoutPayload) await served.commit(call);
+  }
+
+  private reportLate({ participant, transactionId, branchId }: GuardedBranch, work: LateWork): void {
+    const branch = `branch "${branchId}" of ${transactionId} at "${participant}"`;
+    switch (work.step) {
+      case 'found':
+        this.measurements.late(participant);
+        this.log.warn(
+          `The prepare of ${branch} took effect after another replica had ended the branch, and is undone now. If no line says ` +
+            'that it was undone, look for its work in the data of the participant and undo it by hand: no call comes for it.',
+        );
+        return;
+      case 'undone':
+        this.log.log(`The late prepare of ${branch} was undone`);
+        return;
+      case 'left':
+        this.log.error(
+          `The late prepare of ${branch} could not be undone, so its work stays: undo it by hand in the data of the ` +
+            `participant, since no call comes for it: ${oneLine(messageOf(work.error))}`,
+        );
+    }
   }
 
   private purge(): void {

@@ -34,7 +34,7 @@ describe('A participant that guards itself, at a host', () => {
       recover: () => [],
     };
     const store = new MemoryReplicaGuardStore();
-    const served = serve('stock', instance, store, 'repeat');
+    const served = serve('stock', instance, store, {});
     expect(await served.commitOnePhase(branchOf(2))).toBe('commit');
     await store.raise(LOG_ID, [{ epoch: 1, sequence: 7 }]);
     expect(await served.prepare(branchOf(1))).toMatchObject({ code: 'TRANSACTION_OVER' });
@@ -58,7 +58,7 @@ describe('A participant that the host guards', () => {
       rollback() {},
     };
     const store = new MemoryReplicaGuardStore();
-    const served = serve('stock', instance, store, 'repeat');
+    const served = serve('stock', instance, store, {});
     expect(await served.commitOnePhase(branchOf(1))).toBe('commit');
     const done = calls;
     await store.raise(LOG_ID, [{ epoch: 1, sequence: 7 }]);
@@ -71,7 +71,7 @@ describe('A participant that the host guards', () => {
     await store.raise(LOG_ID, [{ epoch: 0, sequence: 1 }]);
     await store.purge();
     await store.purge();
-    const other = serve('stock', instance, store, 'repeat');
+    const other = serve('stock', instance, store, {});
     await expect(other.commitOnePhase(branchOf(2))).rejects.toMatchObject({ code: 'DTC_GUARD_RUN_CONFLICT' });
     expect(calls).toBe(done);
   });

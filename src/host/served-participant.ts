@@ -8,7 +8,12 @@ import {
   type Vote,
   refuse,
 } from '../coordinator/participant/participant.js';
-import { ReplicaGuard, type ReplicaGuardStore, TransactionOverError } from '../coordinator/guard/index.js';
+import {
+  ReplicaGuard,
+  type ReplicaGuardOptions,
+  type ReplicaGuardStore,
+  TransactionOverError,
+} from '../coordinator/guard/index.js';
 import { MAX_LISTED, keyOfListed } from '../remote/wire/index.js';
 
 /** One participant of this host, safe for messages that are lost, repeated, late and overtaken. */
@@ -26,18 +31,18 @@ export interface ServedParticipant {
   list(run: CoordinatorRun | undefined, after: string | undefined): Promise<readonly PreparedBranch[]>;
 }
 
-/** @param interrupted as the option of the host. */
+/** @param options as those of the guard. A participant that guards itself does not need them. */
 export function serve(
   name: string,
   instance: TransactionParticipant,
   store: ReplicaGuardStore,
-  interrupted: 'repeat' | 'report',
+  options: ReplicaGuardOptions,
 ): ServedParticipant {
   return instance.guardsItself === true &&
     instance.commitOnePhase !== undefined &&
     instance.recover !== undefined
     ? new SelfGuarded(name, instance, store)
-    : new Guarded(name, instance, store, interrupted);
+    : new Guarded(name, instance, store, options);
 }
 
 /** A participant whose calls pass through the guard of the host. */
@@ -50,10 +55,10 @@ class Guarded implements ServedParticipant {
     readonly name: string,
     private readonly instance: TransactionParticipant,
     private readonly store: ReplicaGuardStore,
-    interrupted: 'repeat' | 'report',
+    options: ReplicaGuardOptions,
   ) {
     this.durable = store.durable;
-    this.guard = new ReplicaGuard(name, store, { interrupted });
+    this.guard = new ReplicaGuard(name, store, options);
   }
 
   prepare(branch: Branch): Promise<Vote> {

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { INestApplicationContext } from '@nestjs/common';
+import { type INestApplicationContext, Logger } from '@nestjs/common';
 import { SpanKind, context, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import {
@@ -275,6 +275,31 @@ describe('A participant host', () => {
     expect(await (await post(address, [prepareOf(1)])).json()).toMatchObject({
       code: 'DTC_COORDINATOR_REFUSED',
     });
+  });
+
+  it('tells of work that took effect after another replica had ended its branch', async () => {
+    const guard = new MemoryReplicaGuardStore();
+    const [books, others] = [new Books(), new Books()];
+    const [one, other] = [await host(books, { guard }), await host(others, { guard })];
+    const gate = Promise.withResolvers<undefined>();
+    books.scripts.prepare = () => gate.promise;
+    const prepare = { ...prepareOf(1), timeLeftMs: 50 };
+    await post(one.address, [prepare]);
+    const rollback = async () => (await post(other.address, [{ ...prepare, method: 'rollback' }])).json();
+    await expect.poll(rollback).toEqual({ id: 0, kind: 'done' });
+    const lines: string[] = [];
+    const write = (line: unknown): number => lines.push(String(line));
+    Logger.overrideLogger({ log: write, warn: write, error: write });
+    gate.resolve(undefined);
+    await expect.poll(() => lines.length).toBe(2);
+    Logger.overrideLogger(false);
+    const named = `branch "stock" of ${prepare.transactionId} at "stock"`;
+    expect(lines[0]).toContain(
+      `The prepare of ${named} took effect after another replica had ended the branch`,
+    );
+    expect(lines[1]).toBe(`The late prepare of ${named} was undone`);
+    expect(one.app.get(ParticipantHost).view()).toMatchObject({ lateWork: 1, defects: 0 });
+    expect(other.app.get(ParticipantHost).view().lateWork).toBe(0);
   });
 
   it('records a call as a span, whose parent is the call of the coordinator', async () => {

@@ -12,7 +12,7 @@ export {
 export type { OnePhaseSteps, ParticipantGuardOptions } from './guard-options.js';
 export { ParticipantGuard } from './participant-guard.js';
 export { MemoryReplicaGuardStore } from './memory-replica-guard-store.js';
-export { ReplicaGuard, type ReplicaGuardOptions } from './replica-guard.js';
+export { type LateWork, ReplicaGuard, type ReplicaGuardOptions } from './replica-guard.js';
 export {
   type GuardWrite,
   type GuardedBranch,

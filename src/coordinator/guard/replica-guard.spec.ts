@@ -4,7 +4,7 @@ import { LOG_ID, idOf, runOf } from '../../../test/support/identity.js';
 import { type Branch, HeuristicError, type Vote, refuse } from '../participant/participant.js';
 import { GuardConflictError, TryAgainError } from './guard-errors.js';
 import { MemoryReplicaGuardStore } from './memory-replica-guard-store.js';
-import { ReplicaGuard } from './replica-guard.js';
+import { type LateWork, ReplicaGuard } from './replica-guard.js';
 import type { ReplicaGuardStore } from './replica-guard-store.js';
 
 const ID = idOf('shop', 1, 7);
@@ -54,8 +54,12 @@ const started = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 function replicas(store?: ReplicaGuardStore) {
   let now = 0;
   const shared = store ?? new MemoryReplicaGuardStore(() => now);
-  const guard = (): ReplicaGuard => new ReplicaGuard('stock', shared);
-  return { shared, a: guard(), b: guard(), pass: (ms: number) => (now += ms) };
+  const late: [branch: string, work: LateWork][] = [];
+  const guard = (): ReplicaGuard =>
+    new ReplicaGuard('stock', shared, {
+      late: ({ transactionId }, work) => late.push([transactionId, work]),
+    });
+  return { late, shared, a: guard(), b: guard(), pass: (ms: number) => (now += ms) };
 }
 
 describe('A guard of several replicas', () => {
@@ -93,7 +97,7 @@ describe('A guard of several replicas', () => {
   });
 
   it('takes over when the time of the other is up, which then undoes its work (fault 14)', async () => {
-    const { a, b, pass } = replicas();
+    const { a, b, pass, late: told } = replicas();
     const gate = Promise.withResolvers<void>();
     const work = new Work();
     const late = a.prepare(branchOf(), () => gate.promise.then(() => work.prepare()), work.undo);
@@ -105,6 +109,30 @@ describe('A guard of several replicas', () => {
     gate.resolve();
     expect(await late).toMatchObject({ code: 'ROLLED_BACK' });
     expect(work).toMatchObject({ done: 0, undos: 2 });
+    expect(told).toEqual([
+      [ID, { step: 'found' }],
+      [ID, { step: 'undone' }],
+    ]);
+  });
+
+  it('tells of work that took effect late before it is undone, and of work that cannot be undone', async () => {
+    const { a, b, pass, late } = replicas();
+    const gate = Promise.withResolvers<void>();
+    const error = new Error('the disk is full');
+    const undo = (): void => {
+      expect(late).toEqual([[ID, { step: 'found' }]]);
+      throw error;
+    };
+    const prepared = a.prepare(branchOf(), () => gate.promise.then(() => 'commit' as const), undo);
+    await started();
+    pass(11_000);
+    await b.rollback(branchOf(), () => {});
+    gate.resolve();
+    await expect(prepared).rejects.toThrow(error);
+    expect(late).toEqual([
+      [ID, { step: 'found' }],
+      [ID, { step: 'left', error }],
+    ]);
   });
 
   it('stops the work of its own process when the rollback comes, and acknowledges only what is undone', async () => {

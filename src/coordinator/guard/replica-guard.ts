@@ -34,6 +34,10 @@ interface AtWork {
   readonly branch: StoppableBranch;
 }
 
+/** What has become of work that took effect after another process had ended its branch. */
+export type LateWork =
+  { readonly step: 'found' | 'undone' } | { readonly step: 'left'; readonly error: unknown };
+
 /** What {@link ReplicaGuard} does with work that a process has left. @publicApi */
 export interface ReplicaGuardOptions {
   /**
@@ -43,6 +47,8 @@ export interface ReplicaGuardOptions {
    * @default 'repeat'
    */
   readonly interrupted?: 'repeat' | 'report';
+  /** Is told of work that took effect late, before it is undone and after. It never throws. */
+  readonly late?: (place: GuardedBranch, work: LateWork) => void;
 }
 
 /**
@@ -60,12 +66,14 @@ export class ReplicaGuard {
   /** The run that was admitted last. */
   private latest: CoordinatorRun | undefined;
   private readonly mayRepeat: boolean;
+  private readonly late: NonNullable<ReplicaGuardOptions['late']>;
 
   constructor(
     private readonly participant: string,
     private readonly store: ReplicaGuardStore,
-    { interrupted = 'repeat' }: ReplicaGuardOptions = {},
+    { interrupted = 'repeat', late = () => {} }: ReplicaGuardOptions = {},
   ) {
+    this.late = late;
     this.mayRepeat = interrupted === 'repeat';
   }
 
@@ -210,11 +218,22 @@ export class ReplicaGuard {
     const written = await this.store.replace(place, version, record, 0);
     if (!written.isWritten) {
       // Another process has taken over, and may have undone it before it took effect.
-      if (!isOver(record)) await undo();
+      if (!isOver(record)) await this.undoLate(place, undo);
       return refuse('ROLLED_BACK', 'this branch was rolled back while it prepared');
     }
     if ('error' in ended) throw ended.error;
     return vote ?? (new Unintelligible(describeAnswer(ended.value)) as unknown as Vote);
+  }
+
+  /** No record shows this work, so it is told of before: this process may stop before it is undone. */
+  private async undoLate(place: GuardedBranch, undo: () => Awaitable<void>): Promise<void> {
+    this.late(place, { step: 'found' });
+    const ended = await endOf(undo);
+    if ('error' in ended) {
+      this.late(place, { step: 'left', error: ended.error });
+      throw ended.error;
+    }
+    this.late(place, { step: 'undone' });
   }
 
   private async commitOnce(key: string, branch: Branch, work: () => Awaitable<void>): Promise<void> {
