@@ -407,8 +407,9 @@ export class BranchRecord implements Branch {
   completedUs = NOT_YET;
   private extras: BranchExtras | undefined = undefined;
 
-  readonly fulfilled = (value: unknown): void => this.transaction.executor.answered(this, value);
-  readonly rejected = (error: unknown): void => this.transaction.executor.failed(this, error);
+  // Bound functions take less room than closures, which keep a context each.
+  readonly fulfilled: (value: unknown) => void = answered.bind(this);
+  readonly rejected: (error: unknown) => void = failed.bind(this);
 
   constructor(
     readonly transaction: TransactionRecord,
@@ -522,6 +523,14 @@ export class BranchRecord implements Branch {
     this.extras ??= new BranchExtras();
     return this.extras;
   }
+}
+
+function answered(this: BranchRecord, value: unknown): void {
+  this.transaction.executor.answered(this, value);
+}
+
+function failed(this: BranchRecord, error: unknown): void {
+  this.transaction.executor.failed(this, error);
 }
 
 /** Fields that a branch needs only when something goes wrong, or when its participant requests the signal. */

@@ -42,7 +42,8 @@ export function followSound(
     const promise = answer as Promise<unknown>;
     if (promise.constructor !== Promise || Object.hasOwn(promise, 'constructor')) return false;
     if (promise.then !== then) return false;
-    void Reflect.apply(then, promise, [fulfilled, rejected]);
+    // Reflect.apply() would make an array.
+    then.call(promise, fulfilled, rejected);
     return true;
   } catch {
     return false;

@@ -49,6 +49,8 @@ export class TransactionEvents implements OnModuleInit {
 
   /** A heuristic end has already been reported, and is neither of these. */
   ended(record: TransactionRecord): void {
+    // The application has no emitter, as most have none.
+    if (this.emitter === undefined && this.held === undefined) return;
     if (record.hasHeuristics) return;
     if (record.state === COMMITTED) {
       if (!this.isHeard(TRANSACTION_EVENTS.committed)) return;
