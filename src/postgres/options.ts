@@ -69,6 +69,14 @@ export const postgresSettingsSchema = z.strictObject({
       'Whether a repeated statement is prepared on its connection, so that it is parsed and planned only once: at most 100 ' +
         'statements of batches, and 100 changes with values of other work.',
     ),
+  grouped: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether a participant with batch work takes part in groups: its branches of several transactions are prepared as one. ' +
+        'The work may run more than once, so it may do nothing outside of its database. Only at `read committed`, and ' +
+        'with `prepareStatements`.',
+    ),
   guardTable: tableName
     .default('dtc_branches')
     .describe('The table in which each branch leaves a row, one for all participants of a database.'),
@@ -192,6 +200,14 @@ export interface PostgresSettings {
    */
   readonly prepareStatements?: boolean | undefined;
   /**
+   * Whether a participant with batch work takes part in groups: its branches of several transactions are
+   * prepared as one. The work may run more than once, so it may do nothing outside of its database. Only at
+   * `read committed`, and with `prepareStatements`.
+   *
+   * @default false
+   */
+  readonly grouped?: boolean | undefined;
+  /**
    * The table in which each branch leaves a row, one for all participants of a database. A plain table name,
    * with its schema or without.
    *
@@ -263,10 +279,25 @@ export function resolvePostgresOptions(
       'pools: `completion` needs at least two connections, as one holds the claim of the coordinator',
     );
   }
+  if (parsed.success && parsed.data.grouped) problems.push(...problemsOfGroups(parsed.data));
   const target = connection ?? pools;
   if (!parsed.success || target === undefined || problems.length > 0)
     throw new InvalidOptionsError(subject, problems);
   return { connection: target, settings: Object.freeze(parsed.data) };
+}
+
+/** The members of a group share a transaction, and its snapshot at the higher levels. */
+function problemsOfGroups({ isolation, prepareStatements }: ResolvedPostgresSettings): string[] {
+  return [
+    ...(isolation === 'read committed'
+      ? []
+      : [
+          `grouped: the members of a group would not see each other at isolation '${isolation}'; leave out one of the two`,
+        ]),
+    ...(prepareStatements
+      ? []
+      : ['grouped: it needs prepared statements; leave out `prepareStatements: false`']),
+  ];
 }
 
 function areTwo({ work, completion }: Partial<PostgresPools>): boolean {

@@ -1,5 +1,12 @@
 import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
 import type { PoolClient, QueryConfig, QueryResult } from 'pg';
+import { InvalidOptionsError } from '../coordinator/errors.js';
+import type {
+  GroupBranch,
+  GroupMember,
+  GroupingParticipant,
+  MemberVote,
+} from '../coordinator/participant/group.js';
 import type {
   Branch,
   CoordinatorRun,
@@ -136,6 +143,15 @@ export abstract class PostgresParticipantBase<P>
  * @publicApi
  */
 export abstract class PostgresParticipant<P = unknown> extends PostgresParticipantBase<P> {
+  constructor(options: PostgresParticipantOptions) {
+    super(options);
+    if (options.grouped === true) {
+      throw new InvalidOptionsError('a PostgreSQL participant', [
+        'grouped: only batch work takes part in groups; extend PostgresBatchParticipant, or leave it out',
+      ]);
+    }
+  }
+
   /**
    * Does the work of one branch, and votes.
    *
@@ -161,7 +177,18 @@ export abstract class PostgresParticipant<P = unknown> extends PostgresParticipa
  * @typeParam P the payload of its branches.
  * @publicApi
  */
-export abstract class PostgresBatchParticipant<P = unknown> extends PostgresParticipantBase<P> {
+export abstract class PostgresBatchParticipant<P = unknown>
+  extends PostgresParticipantBase<P>
+  implements GroupingParticipant<P>
+{
+  /** Whether it takes part in groups: the option `grouped`. */
+  readonly grouped: boolean;
+
+  constructor(options: PostgresParticipantOptions) {
+    super(options);
+    this.grouped = options.grouped === true;
+  }
+
   /** @returns the statements of one branch, in order. */
   protected abstract statements(branch: Branch<P>): readonly QueryConfig[];
 
@@ -169,7 +196,19 @@ export abstract class PostgresBatchParticipant<P = unknown> extends PostgresPart
   protected abstract vote(results: readonly QueryResult[], branch: Branch<P>): Vote;
 
   prepare(branch: Branch<P>): Promise<Vote> {
-    return this.resourceManager.prepareBatch(branch, this.batchOf(branch));
+    const { resourceManager } = this;
+    return resourceManager.prepareGroup(branch) ?? resourceManager.prepareBatch(branch, this.batchOf(branch));
+  }
+
+  runGroup(group: GroupBranch, members: readonly GroupMember<P>[]): Promise<readonly MemberVote[]> {
+    return this.resourceManager.runGroup(
+      group,
+      members.map((member) => () => this.batchOf(branchIn(group, member))),
+    );
+  }
+
+  discardGroup(group: GroupBranch): Promise<void> {
+    return this.resourceManager.discardGroup(group);
   }
 
   commitOnePhase(branch: Branch<P>): Promise<OnePhaseAnswer> {
@@ -179,4 +218,12 @@ export abstract class PostgresBatchParticipant<P = unknown> extends PostgresPart
   private batchOf(branch: Branch<P>): Batch {
     return { statements: this.statements(branch), vote: (results) => this.vote(results, branch) };
   }
+}
+
+/** @returns the branch of a member, as it would be on its own. */
+function branchIn<P>(
+  { signal, run, deadline }: GroupBranch,
+  { transactionId, branchId, payload }: GroupMember<P>,
+): Branch<P> {
+  return { transactionId, branchId, payload, deadline, signal, attempt: 0, run };
 }

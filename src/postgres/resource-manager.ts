@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { PoolClient } from 'pg';
+import type { GroupBranch, MemberVote } from '../coordinator/participant/group.js';
 import {
   type Branch,
   type CoordinatorRun,
@@ -24,6 +25,8 @@ import { onePhase, preparation } from './branch/ending.js';
 import { BranchWork, type Work, remainingUntil } from './branch/work.js';
 import { type ConnectionPools, openPools } from './connection/connection-pools.js';
 import { PostgresClaimDatabase } from './claim/claim-database.js';
+import { signatureOf } from './group/grouped-work.js';
+import { OpenGroups } from './group/open-groups.js';
 import { PostgresBranchError, PostgresStartUpError } from './errors.js';
 import { branchOf, quoted } from '../sql/gid.js';
 import { LogClaims } from '../sql/log-claims.js';
@@ -50,6 +53,7 @@ export class PostgresResourceManager {
   private readonly guard: GuardTable;
   private readonly purge: GuardPurge;
   private readonly claims: LogClaims;
+  private readonly groups: OpenGroups;
   private started: Promise<BranchWork> | undefined;
   private closed: Promise<void> | undefined;
 
@@ -75,6 +79,7 @@ export class PostgresResourceManager {
     this.claims = new LogClaims(
       new PostgresClaimDatabase(participant, this.connections.completion, settings, this.logger),
     );
+    this.groups = new OpenGroups(participant, this.connections.work);
   }
 
   /**
@@ -126,10 +131,54 @@ export class PostgresResourceManager {
   /**
    * Like {@link prepare}, in one round trip: for work whose statements do not depend on each other's results.
    */
-  prepareBatch(branch: Branch, batch: Batch): Promise<Vote> {
-    return this.work(branch, (branchWork, client, gid) =>
+  async prepareBatch(branch: Branch, batch: Batch): Promise<Vote> {
+    const vote = await this.work(branch, (branchWork, client, gid) =>
       prepareBatch(branchWork, client, gid, branch, batch),
     );
+    if (this.settings.grouped && typeof vote === 'object' && vote.code === 'CANNOT_BE_PREPARED') {
+      const signature = signatureOf(batch.statements);
+      if (signature !== undefined) this.groups.loners.cannotBePrepared(signature);
+    }
+    return vote;
+  }
+
+  /** Whether the participant takes part in groups. */
+  get isGrouped(): boolean {
+    return this.settings.grouped;
+  }
+
+  /**
+   * Does the work of the members of a group, in this order, in one open transaction: see `GroupingParticipant`.
+   *
+   * @param members each gives its work, once for each run.
+   * @returns a vote for each member.
+   * @throws an error that does not belong to one member. Nothing of the group is open then.
+   */
+  async runGroup(group: GroupBranch, members: readonly (() => Batch)[]): Promise<readonly MemberVote[]> {
+    const gid = gidOf(group, this.participant);
+    const branchWork = await this.ready();
+    const { transactionId, run } = group;
+    const refusal = this.claims.covers(transactionId) ? undefined : await this.claims.admit(group);
+    if (refusal !== undefined) throw new Error(`${gid} is refused: ${refusal.reason}`);
+    this.purge.workFor({ transactionId, run });
+    return this.groups.run(gid, branchWork, group, members);
+  }
+
+  /** Undoes everything that the latest run of a group has left open. */
+  discardGroup(group: GroupBranch): Promise<void> {
+    return this.groups.discard(gidOf(group, this.participant));
+  }
+
+  /**
+   * Prepares what {@link runGroup} has left open.
+   *
+   * @returns the vote; undefined if the branch is not one of a group.
+   * @throws any error that leaves the state of the branch unknown.
+   */
+  prepareGroup(branch: Branch): Promise<Vote> | undefined {
+    if (this.groups.isEmpty) return undefined;
+    const gid = gidOf(branch, this.participant);
+    return this.groups.has(gid) ? this.groups.prepare(gid, branch) : undefined;
   }
 
   /**
@@ -168,6 +217,7 @@ export class PostgresResourceManager {
    * @throws HeuristicError when the branch is committed. Any other error: try again.
    */
   rollback(branch: Branch): Promise<void> {
+    if (!this.groups.isEmpty) this.groups.end(gidOf(branch, this.participant));
     return this.complete(branch, 'ROLLBACK', (client, gid) =>
       rollBackPrepared(client, gid, this.guard, this.tombstoneWaitMs(branch)),
     );

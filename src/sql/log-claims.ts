@@ -58,7 +58,11 @@ export class LogClaims<S extends NameSession = NameSession> {
    * @returns why no branch of that run is prepared here, if that is so.
    * @throws an error that prevents the answer.
    */
-  async admit({ transactionId, run, signal }: Branch): Promise<AbortVote | undefined> {
+  async admit({
+    transactionId,
+    run,
+    signal,
+  }: Pick<Branch, 'transactionId' | 'run' | 'signal'>): Promise<AbortVote | undefined> {
     if (originOf(transactionId) === undefined || !transactionId.startsWith(idPrefixOf(run))) return undefined;
     const refusal = await this.of(run).admit(run, signal);
     if (!this.lacksConnection(refusal) || this.leastUsedVolatile(this.of(run)) === undefined) return refusal;

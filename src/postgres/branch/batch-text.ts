@@ -16,6 +16,16 @@ const MAY_SPOIL = /\b(?:prepare|deallocate|discard|load)\b/i;
 /** Matches the statements that PREPARE accepts, after comments. */
 const PREPARABLE = /^(?:\s|--.*\n|\/\*[^*]*\*\/)*(?:select|insert|update|delete|merge|with|values)\b/i;
 
+/** Whether PREPARE accepts a statement, as far as its text shows. */
+export function isPreparable(text: string): boolean {
+  return PREPARABLE.test(text);
+}
+
+/** Whether a text is one statement, and not several. */
+export function isOneStatement(text: string): boolean {
+  return !MORE_THAN_ONE.test(text);
+}
+
 /** The name of a statement that is prepared for one use only: a statement with values needs a name. */
 export const ONCE = `dtc ${OWN_MARK} once`;
 
@@ -34,7 +44,7 @@ export interface BatchText {
 
 /** Whether a statement only needs to run with its values, inside the open transaction. */
 export function isPlain({ text, values, name: _name, ...more }: QueryConfig): boolean {
-  if (MORE_THAN_ONE.test(text) || mayEnd(text) || MAY_SPOIL.test(text) || Object.keys(more).length > 0) {
+  if (!isOneStatement(text) || mayEnd(text) || MAY_SPOIL.test(text) || Object.keys(more).length > 0) {
     return false;
   }
   return values === undefined || Array.isArray(values);
@@ -60,15 +70,15 @@ export function textOfBatch(
   for (const { text, values = [], name } of queries) {
     const literals = values.map(literalOf);
     if (literals.includes(undefined)) return undefined;
-    const isPreparable = PREPARABLE.test(text);
+    const canBePrepared = isPreparable(text);
     const kept = made.get(text);
     const as =
-      kept === undefined && keeps && isPreparable ? texts.nameOf(text, name !== undefined) : undefined;
+      kept === undefined && keeps && canBePrepared ? texts.nameOf(text, name !== undefined) : undefined;
     if (kept === undefined && as === undefined) {
       // A comment at the end of the text must not hide the text behind it.
       const line = `${text}\n`;
       if (literals.length === 0) at.push(statements.push(line) - 1);
-      else if (!isPreparable || texts.isLeft(text)) return undefined;
+      else if (!canBePrepared || texts.isLeft(text)) return undefined;
       else {
         usesOnce = true;
         statements.push(`PREPARE "${ONCE}" AS ${line}`);

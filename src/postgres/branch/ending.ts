@@ -66,16 +66,22 @@ export class BranchEndings {
   /**
    * Ends the transaction in one round trip.
    *
+   * @param first statements that come before all others.
    * @returns `commit`, or a refusal. @throws when the result is not known.
    */
-  async end(client: PoolClient, ending: Ending, mayLock: boolean): Promise<Vote> {
+  async end(
+    client: PoolClient,
+    ending: Ending,
+    mayLock: boolean,
+    first: readonly string[] = [],
+  ): Promise<Vote> {
     const waits = waitsCutShort(client);
     const { statements, at } = this.scriptOf(client, ending, mayLock);
-    const { commands, error } = await sendScript(client, statements.join('; '));
+    const { commands, error } = await sendScript(client, [...first, ...statements].join('; '));
     throwIfCutShort(client, waits, ending.sql);
     if (error !== undefined) return this.voteAfter(client, ending, error);
     this.sessions.undone(client);
-    if (commands[at] === ending.command) return 'commit';
+    if (commands[first.length + at] === ending.command) return 'commit';
     if (client.getTransactionStatus() !== 'I') await rollBack(client);
     // A transaction with a failed statement is rolled back without an error: only the command shows it.
     return workFailed();

@@ -1,8 +1,9 @@
-import type { PoolClient } from 'pg';
+import { type PoolClient, escapeLiteral } from 'pg';
 import { rowsOf } from '../connection/own-queries.js';
 import type { BranchLimits, GuardTable } from '../guard/table.js';
 import type { ResolvedPostgresSettings } from '../options.js';
 import { NamedTexts } from '../connection/named-texts.js';
+import { OWN_MARK } from '../connection/own-names.js';
 import { PreparedTexts } from '../connection/prepared-texts.js';
 import { replicationLevel } from '../connection/replication.js';
 import { sendScript } from '../connection/script.js';
@@ -24,6 +25,23 @@ export interface ServerFacts {
   /** Whether the login may assume another user's authorization: only a superuser may. */
   readonly isSuperuser: boolean;
 }
+
+/** The limits of the members of a group, at the server. */
+export interface GroupLimits {
+  readonly lockMs: number;
+  /** When the whole group must have ended, in milliseconds after its transaction has begun. */
+  readonly totalMs: number;
+  /** Of a run that another one may fence: the name of the session. Otherwise empty. */
+  readonly application: string;
+}
+
+/**
+ * The column of the row that comes after the work of each member of a group: the milliseconds since the transaction has begun.
+ * The work cannot know its name.
+ */
+export const MEMBER_MARK = `dtc_${OWN_MARK}_member`;
+
+const MARK_STATEMENT = `dtc mark ${OWN_MARK}`;
 
 /** The known state of a connection's session. It is kept on the connection, for all its users. */
 interface Session {
@@ -161,6 +179,53 @@ export class BranchSessions {
     return ['RESET ALL', ...(session.given ?? []), ...this.mode(session)];
   }
 
+  /**
+   * Makes a session ready for a group, besides {@link ready}. @returns undefined when nothing needs to be done. @throws (as a
+   * rejection) the error of the server.
+   */
+  readyForGroup(client: PoolClient): Promise<void> | undefined {
+    const { statements } = sessionOf(client);
+    if (statements.has(MARK_STATEMENT)) return undefined;
+    return sendScript(client, this.prepareMark()).then(({ error }) => {
+      if (error !== undefined && codeOf(error) !== DUPLICATE_STATEMENT) throw error;
+      statements.add(MARK_STATEMENT);
+    });
+  }
+
+  /**
+   * @returns the statements behind the work of a member of a group. Its deferred constraints are checked, and none of its
+   * settings reaches the next member. RESET ALL resets the limits of the library too, so the last statement sets them again: the
+   * time of the whole group goes on. It returns the row {@link MEMBER_MARK}.
+   */
+  afterMember(client: PoolClient, { lockMs, totalMs, application }: GroupLimits): string[] {
+    return [
+      'SET CONSTRAINTS ALL IMMEDIATE',
+      ...(this.server.isSuperuser ? ['SET SESSION AUTHORIZATION DEFAULT'] : []),
+      'RESET ALL',
+      ...(sessionOf(client).given ?? []),
+      `EXECUTE "${MARK_STATEMENT}" ('${lockMs}', ${totalMs}, '${application}')`,
+    ];
+  }
+
+  /** A statement for each of these would cost both sides more than all of them in one. */
+  private prepareMark(): string {
+    const role = unquoted(this.server.role);
+    const set = (name: string, value: string): string => `pg_catalog.set_config('${name}', ${value}, true)`;
+    const left = `(GREATEST(1, pg_catalog.ceil($2 OPERATOR(pg_catalog.-) passed.ms))::pg_catalog.int8)::pg_catalog.text`;
+    const settings = [
+      set('role', escapeLiteral(role)),
+      set('lock_timeout', '$1'),
+      ...this.limits.map((name) => set(name, left)),
+      `CASE $3 WHEN '' THEN '' ELSE ${set('application_name', '$3')} END`,
+    ];
+    return (
+      `PREPARE "${MARK_STATEMENT}" (pg_catalog.text, pg_catalog.float8, pg_catalog.text) AS ` +
+      `SELECT passed.ms::pg_catalog.text AS "${MEMBER_MARK}" FROM (SELECT 1000 OPERATOR(pg_catalog.*) extract(epoch FROM ` +
+      `pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now())::pg_catalog.float8 AS ms OFFSET 0) AS passed ` +
+      `WHERE pg_catalog.num_nulls(${settings.join(', ')}) OPERATOR(pg_catalog.>=) 0`
+    );
+  }
+
   /** The session holds nothing of the work any more: it was rolled back, or reset by {@link afterEnd}. */
   undone(client: PoolClient): void {
     sessionOf(client).by = this;
@@ -231,6 +296,12 @@ export function textsOf(client: PoolClient): PreparedTexts {
 /** The statements of work that have names in a session. */
 export function namedTextsOf(client: PoolClient): NamedTexts {
   return sessionOf(client).named;
+}
+
+/** @returns a name as it is, from what `quote_ident` makes of it; that of no role in lower case. */
+function unquoted(role: string): string {
+  if (role === 'NONE') return 'none';
+  return role.startsWith('"') ? role.slice(1, -1).replaceAll('""', '"') : role;
 }
 
 function sessionOf(client: PoolClient): Session {

@@ -35,7 +35,7 @@ export const NO_SUCH_STATEMENT = '26000';
  */
 export class BranchWork {
   readonly endings: BranchEndings;
-  private readonly sessions: BranchSessions;
+  readonly sessions: BranchSessions;
 
   constructor(
     private readonly guard: GuardTable,

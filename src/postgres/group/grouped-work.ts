@@ -1,0 +1,85 @@
+import { DatabaseError, type PoolClient, type QueryConfig } from 'pg';
+import { execute, isOneStatement, isPreparable } from '../branch/batch-text.js';
+import type { Batch } from '../branch/batch.js';
+import { literalOf } from '../connection/literals.js';
+import { sendScript } from '../connection/script.js';
+import { textsOf } from '../branch/session.js';
+
+/** Matches a statement that may take an advisory lock for the session, which the group would keep. */
+const ADVISORY = /advisory/i;
+
+/** The work of a member, as it is sent. */
+export interface SentWork {
+  /** Each statement as one that is prepared in the session. */
+  readonly statements: readonly string[];
+}
+
+/** @returns what identifies the work apart from its values; undefined if it cannot be part of any group. */
+export function signatureOf(statements: readonly QueryConfig[]): string | undefined {
+  const texts: string[] = [];
+  for (const { text, values, name: _name, ...more } of statements) {
+    if (typeof text !== 'string' || Object.keys(more).length > 0) return undefined;
+    if (values !== undefined && !Array.isArray(values)) return undefined;
+    // Only what PREPARE accepts can neither end the transaction nor change the session, but through a function.
+    if (!isPreparable(text) || !isOneStatement(text) || ADVISORY.test(text)) return undefined;
+    texts.push(text);
+  }
+  return texts.join('\n;');
+}
+
+/**
+ * Prepares, in the session, the statements that several members have, or that have come before. Nothing is open yet, so one
+ * that cannot be prepared harms no other.
+ *
+ * @returns the names of all statements that the session has. The members with others run on their own.
+ * @throws when the connection is lost.
+ */
+export async function prepareTexts(
+  client: PoolClient,
+  works: readonly Batch[],
+): Promise<ReadonlyMap<string, string>> {
+  const counts = new Map<string, number>();
+  const named = new Set<string>();
+  for (const { statements } of works) {
+    for (const { text, name } of statements) {
+      counts.set(text, (counts.get(text) ?? 0) + 1);
+      if (name !== undefined) named.add(text);
+    }
+  }
+  const texts = textsOf(client);
+  const names = new Map<string, string>();
+  const preparing: Promise<void>[] = [];
+  for (const [text, count] of counts) {
+    const as = texts.nameOf(text, count > 1 || named.has(text));
+    if (as?.isThere === true) names.set(text, as.name);
+    else if (as !== undefined) {
+      const { name } = as;
+      preparing.push(
+        sendScript(client, `PREPARE "${name}" AS ${text}\n`).then(({ error }) => {
+          if (error === undefined) {
+            texts.prepared(text, name);
+            names.set(text, name);
+          } else if (error instanceof DatabaseError) texts.failed(text);
+          else throw error;
+        }),
+      );
+    }
+  }
+  await Promise.all(preparing);
+  return names;
+}
+
+/**
+ * @param names of the statements that the session has.
+ * @returns undefined if a statement, or a value, cannot be part of a text. @throws an error for an invalid value.
+ */
+export function sentWork(batch: Batch, names: ReadonlyMap<string, string>): SentWork | undefined {
+  const statements: string[] = [];
+  for (const { text, values = [] } of batch.statements) {
+    const name = names.get(text);
+    const literals = values.map(literalOf);
+    if (name === undefined || literals.includes(undefined)) return undefined;
+    statements.push(execute(name, literals));
+  }
+  return { statements };
+}

@@ -1,0 +1,66 @@
+import type { GroupBranch, MemberVote } from '../../coordinator/participant/group.js';
+import type { Branch, Vote } from '../../coordinator/participant/participant.js';
+import type { Batch } from '../branch/batch.js';
+import type { BranchWork } from '../branch/work.js';
+import type { ConnectionPool } from '../connection/connection-pool.js';
+import { Loners } from './loners.js';
+import { OpenGroup, lockKeyOf } from './open-group.js';
+
+/** The groups of one participant whose transactions are open, by their global ids. */
+export class OpenGroups {
+  /** The work that runs on its own. */
+  readonly loners = new Loners();
+  private readonly groups = new Map<string, OpenGroup>();
+  private readonly lockKey: string;
+
+  constructor(
+    participant: string,
+    private readonly pool: ConnectionPool,
+  ) {
+    this.lockKey = lockKeyOf(participant);
+  }
+
+  get isEmpty(): boolean {
+    return this.groups.size === 0;
+  }
+
+  has(gid: string): boolean {
+    return this.groups.has(gid);
+  }
+
+  /** @see OpenGroup.run */
+  run(
+    gid: string,
+    work: BranchWork,
+    group: GroupBranch,
+    members: readonly (() => Batch)[],
+  ): Promise<readonly MemberVote[]> {
+    if (group.attempt === 1) {
+      this.groups.set(gid, new OpenGroup(gid, work, this.pool, this.lockKey, this.loners));
+      group.signal.addEventListener('abort', () => this.end(gid), { once: true });
+    }
+    const open = this.groups.get(gid);
+    if (open === undefined) throw new Error(`The transaction of the group ${gid} is not open any more.`);
+    return open.run(group, members);
+  }
+
+  /** @see OpenGroup.discard */
+  discard(gid: string): Promise<void> {
+    return this.groups.get(gid)?.discard() ?? Promise.resolve();
+  }
+
+  /** @see OpenGroup.prepare */
+  async prepare(gid: string, branch: Branch): Promise<Vote> {
+    try {
+      return await this.groups.get(gid)!.prepare(branch);
+    } finally {
+      this.groups.delete(gid);
+    }
+  }
+
+  /** Rolls back what is open of a group, if it is one. */
+  end(gid: string): void {
+    this.groups.get(gid)?.giveUp(undefined);
+    this.groups.delete(gid);
+  }
+}
