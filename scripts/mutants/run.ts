@@ -32,6 +32,7 @@ const SUITES = [
     'test/postgres/failed-statements.spec.ts',
     'test/postgres/branch-session.spec.ts',
     'test/postgres/one-query.spec.ts',
+    'test/postgres/groups.spec.ts',
     'test/postgres/session-answers.spec.ts',
     'test/postgres/claims-of-logs.spec.ts',
     'test/postgres/log',

@@ -31,6 +31,7 @@ import { PostgresBranchError, PostgresStartUpError } from './errors.js';
 import { branchOf, quoted } from '../sql/gid.js';
 import { LogClaims } from '../sql/log-claims.js';
 import { gidOf } from './gid.js';
+import { codeOf } from './sqlstate.js';
 import { GuardPurge } from './guard/purge.js';
 import { GuardTable } from './guard/table.js';
 import { unlessAborted } from '../sql/unless-aborted.js';
@@ -39,6 +40,9 @@ import { awaitingReplicas } from './connection/replication.js';
 import { type PostgresOptions, type ResolvedPostgresSettings, resolvePostgresOptions } from './options.js';
 import { capacityOf } from './connection/server-capacity.js';
 import { StartUpChecks, unreachable } from './start-up-checks.js';
+
+/** SQLSTATE `feature_not_supported`, which PREPARE TRANSACTION answers to temporary objects and the like. */
+const CANNOT_BE_PREPARED = '0A000';
 
 /**
  * The branches of one participant in one PostgreSQL database. A participant does its work through it, and
@@ -132,14 +136,16 @@ export class PostgresResourceManager {
    * Like {@link prepare}, in one round trip: for work whose statements do not depend on each other's results.
    */
   async prepareBatch(branch: Branch, batch: Batch): Promise<Vote> {
-    const vote = await this.work(branch, (branchWork, client, gid) =>
-      prepareBatch(branchWork, client, gid, branch, batch),
-    );
-    if (this.settings.grouped && typeof vote === 'object' && vote.code === 'CANNOT_BE_PREPARED') {
-      const signature = signatureOf(batch.statements);
+    try {
+      return await this.work(branch, (branchWork, client, gid) =>
+        prepareBatch(branchWork, client, gid, branch, batch),
+      );
+    } catch (error) {
+      // A group with it would fail as a whole.
+      const signature = codeOf(error) === CANNOT_BE_PREPARED ? signatureOf(batch.statements) : undefined;
       if (signature !== undefined) this.groups.loners.cannotBePrepared(signature);
+      throw error;
     }
-    return vote;
   }
 
   /** Whether the participant takes part in groups. */
@@ -336,6 +342,7 @@ export class PostgresResourceManager {
 
   private async end(): Promise<void> {
     await this.purge.stop();
+    this.groups.endAll();
     await this.claims.close();
     await this.connections.close();
   }

@@ -38,6 +38,11 @@ export class PreparedTexts {
       : undefined;
   }
 
+  /** Whether even a text that may never come again can be prepared: there is room for many others. */
+  get isRoomy(): boolean {
+    return this.texts.size < MOST_TEXTS / 2;
+  }
+
   /** The server has run the text under this name. */
   prepared(text: string, name: string): void {
     this.texts.set(text, { name });

@@ -28,7 +28,7 @@ export function signatureOf(statements: readonly QueryConfig[]): string | undefi
 }
 
 /**
- * Prepares, in the session, the statements that several members have, or that have come before. Nothing is open yet, so one
+ * Prepares, in the session, the statements of the members, as far as they are likely to come again. Nothing is open yet, so one
  * that cannot be prepared harms no other.
  *
  * @returns the names of all statements that the session has. The members with others run on their own.
@@ -50,7 +50,7 @@ export async function prepareTexts(
   const names = new Map<string, string>();
   const preparing: Promise<void>[] = [];
   for (const [text, count] of counts) {
-    const as = texts.nameOf(text, count > 1 || named.has(text));
+    const as = texts.nameOf(text, count > 1 || named.has(text) || texts.isRoomy);
     if (as?.isThere === true) names.set(text, as.name);
     else if (as !== undefined) {
       const { name } = as;

@@ -1,12 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Client, DatabaseError, type PoolClient, type QueryResult } from 'pg';
-import {
-  type Branch,
-  type GroupBranch,
-  type MemberVote,
-  type Vote,
-  refuse,
-} from '../../coordinator/index.js';
+import type { GroupBranch, MemberVote } from '../../coordinator/participant/group.js';
+import { type Branch, type Vote, refuse } from '../../coordinator/participant/participant.js';
 import type { Batch } from '../branch/batch.js';
 import { preparation } from '../branch/ending.js';
 import { type GroupLimits, UNLOCK, forgetStatements } from '../branch/session.js';
@@ -129,11 +124,11 @@ export class OpenGroup {
     signal.addEventListener('abort', abandon, { once: true });
     try {
       signal.throwIfAborted();
-      const { client } = this.loan;
-      if (!this.isOpen || client.getTransactionStatus() !== OPEN) {
+      if (!this.isOpen || this.loan.client.getTransactionStatus() !== OPEN) {
         this.giveUp(undefined);
         return refuse('ROLLED_BACK', 'the transaction of the group is not open any more');
       }
+      const { client } = this.loan;
       // All work is done, so no group waits for this one with its own locks: the next may begin.
       const vote = await this.work.endings.end(client, preparation(this.gid), false, [UNLOCK]);
       if (vote === 'commit') this.loan.end();

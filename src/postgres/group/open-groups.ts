@@ -63,4 +63,9 @@ export class OpenGroups {
     this.groups.get(gid)?.giveUp(undefined);
     this.groups.delete(gid);
   }
+
+  /** Rolls back all that is open. */
+  endAll(): void {
+    for (const gid of this.groups.keys()) this.end(gid);
+  }
 }

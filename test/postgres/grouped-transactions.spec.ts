@@ -1,0 +1,156 @@
+import type { QueryConfig, QueryResult } from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { InvalidOptionsError, Participant, type Vote, branch, refuse } from '../../src/coordinator/index.js';
+import type { Branch, TransactionManager } from '../../src/coordinator/index.js';
+import { PostgresBatchParticipant, PostgresParticipant } from '../../src/postgres/index.js';
+import { type Banks, type Posting, balanceOf, openAccounts, startBanks } from '../support/postgres/bank.js';
+import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
+
+let server: PostgresServer;
+let databases: readonly [TestDatabase, TestDatabase];
+let applications: Banks[];
+
+beforeAll(async () => {
+  server = await PostgresServer.start();
+});
+
+afterAll(() => server.stop());
+
+beforeEach(async () => {
+  applications = [];
+  databases = [await server.createDatabase(), await server.createDatabase()];
+  for (const database of databases) await openAccounts(database, 'ann', 'bob');
+});
+
+afterEach(async () => {
+  await Promise.all(applications.map(({ application }) => application.close()));
+});
+
+abstract class Ledger extends PostgresBatchParticipant<Posting> {
+  constructor(index: 0 | 1) {
+    super({ connection: databases[index].url, grouped: true, lockTimeoutMs: 2_000 });
+  }
+
+  protected statements({ payload: { account, amount } }: Branch<Posting>): QueryConfig[] {
+    return [
+      { text: 'UPDATE accounts SET balance = balance + $2 WHERE name = $1', values: [account, amount] },
+    ];
+  }
+
+  protected vote([updated]: readonly QueryResult[], { payload }: Branch<Posting>): Vote {
+    return updated?.rowCount === 1
+      ? 'commit'
+      : refuse('NO_ACCOUNT', `there is no account ${payload.account}`);
+  }
+}
+
+@Participant({ name: 'one' })
+class One extends Ledger {
+  constructor() {
+    super(0);
+  }
+}
+
+@Participant({ name: 'two' })
+class Two extends Ledger {
+  constructor() {
+    super(1);
+  }
+}
+
+async function start(name: string): Promise<TransactionManager> {
+  const connection = databases[0].url;
+  const banks = await startBanks({
+    left: { connection },
+    right: { connection },
+    coordinator: { name },
+    others: [One, Two],
+  });
+  applications.push(banks);
+  return banks.transactions;
+}
+
+/** Moves money from an account in the first database to one in the second. */
+function move(transactions: TransactionManager, amount: number, from = 'ann', to = 'ann') {
+  return transactions.run({
+    branches: [branch('one', { account: from, amount: -amount }), branch('two', { account: to, amount })],
+  });
+}
+
+async function guardRows(index: 0 | 1): Promise<string[]> {
+  const { rows } = await databases[index].query<{ gid: string }>('SELECT gid FROM dtc_branches ORDER BY gid');
+  return rows.map(({ gid }) => gid);
+}
+
+describe('transactions at two grouped participants', () => {
+  it('share prepared transactions when many run at once, and each has the outcome of its own', async () => {
+    const transactions = await start('alpha');
+    const outcomes = await Promise.all([
+      ...Array.from({ length: 20 }, () => move(transactions, 1)),
+      move(transactions, 1_000),
+      move(transactions, 1, 'ann', 'eve'),
+      ...Array.from({ length: 20 }, () => move(transactions, 1, 'bob', 'bob')),
+    ]);
+    const statuses = outcomes.map(({ status }) => status);
+    expect(statuses.filter((status) => status === 'committed')).toHaveLength(40);
+    expect(outcomes[20]).toMatchObject({
+      status: 'aborted',
+      code: 'CONSTRAINT_VIOLATED',
+      participant: 'one',
+    });
+    expect(outcomes[21]).toMatchObject({ status: 'aborted', code: 'NO_ACCOUNT', participant: 'two' });
+    for (const [index, balance] of [80, 120].entries()) {
+      await expect(balanceOf(databases[index]!, 'ann')).resolves.toBe(balance);
+      await expect(balanceOf(databases[index]!, 'bob')).resolves.toBe(balance);
+      await expect(databases[index]!.prepared()).resolves.toEqual([]);
+    }
+    const committed = await databases[0].query("SELECT FROM dtc_branches WHERE state = 'committed'");
+    expect(committed.rowCount).toBeLessThan(15);
+  });
+
+  it('run as before when no other one runs: a group of one has the ids of its transaction', async () => {
+    const transactions = await start('alpha');
+    const outcome = await move(transactions, 1);
+    await expect(guardRows(0)).resolves.toEqual([`${outcome.transactionId}/one/one`]);
+    await expect(guardRows(1)).resolves.toEqual([`${outcome.transactionId}/two/two`]);
+  });
+
+  it('run on their own when the group cannot be prepared because of one of them', async () => {
+    // It is found only when the transaction is prepared.
+    await databases[1].query(`
+      CREATE FUNCTION tells() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN IF NEW.name = 'bob' THEN NOTIFY told; END IF; RETURN NEW; END $$;
+      CREATE TRIGGER tells BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION tells()`);
+    const transactions = await start('alpha');
+    const outcomes = await Promise.all([
+      move(transactions, 1),
+      move(transactions, 1),
+      move(transactions, 1, 'bob', 'bob'),
+      move(transactions, 1),
+    ]);
+    expect(outcomes.map(({ status }) => status)).toEqual(['committed', 'committed', 'aborted', 'committed']);
+    await expect(balanceOf(databases[0], 'ann')).resolves.toBe(97);
+    await expect(balanceOf(databases[1], 'bob')).resolves.toBe(100);
+  });
+
+  it('of two coordinators neither stop each other nor are refused, on the same row of both databases', async () => {
+    const alpha = await start('alpha');
+    const beta = await start('beta');
+    const outcomes = await Promise.all(
+      Array.from({ length: 60 }, (_, index) => move(index % 2 === 0 ? alpha : beta, 1)),
+    );
+    expect(outcomes.every(({ status }) => status === 'committed')).toBe(true);
+    await expect(balanceOf(databases[0], 'ann')).resolves.toBe(40);
+    await expect(balanceOf(databases[1], 'ann')).resolves.toBe(160);
+  });
+});
+
+class Interactive extends PostgresParticipant {
+  protected work(): Promise<Vote> {
+    return Promise.resolve('commit');
+  }
+}
+
+it('a participant with interactive work is refused the option grouped', () => {
+  expect(() => new Interactive({ connection: databases[0].url, grouped: true })).toThrow(InvalidOptionsError);
+});

@@ -1,0 +1,70 @@
+import type { QueryConfig } from 'pg';
+import type { GroupBranch, MemberVote, Vote } from '../../../src/coordinator/index.js';
+import { gidOf } from '../../../src/postgres/gid.js';
+import type { Batch, PostgresResourceManager } from '../../../src/postgres/index.js';
+import { type TestBranch, again, someBranch } from './branches.js';
+
+/** The work of a member, as a participant would give it. */
+export type Member = () => Batch;
+
+const ADD = 'UPDATE accounts SET balance = balance + $2 WHERE name = $1';
+
+export function work(statements: readonly QueryConfig[], vote: Batch['vote'] = () => 'commit'): Member {
+  return () => ({ statements, vote });
+}
+
+/** Puts money into an account, and refuses if there is none of this name. */
+export function add(account: string, amount: number): Member {
+  return work([{ text: ADD, values: [account, amount] }], ([result]) =>
+    result?.rowCount === 1 ? 'commit' : { vote: 'abort', code: 'NO_ACCOUNT', reason: account },
+  );
+}
+
+/** Work that only runs one statement. The name lets the session prepare it at once. */
+export function does(text: string, ...values: unknown[]): Member {
+  return work([{ text, values, name: 'named' }]);
+}
+
+/** A group, which the test runs and ends as the coordinator would. */
+export class TestGroup {
+  readonly branch: TestBranch<null>;
+  private attempt = 0;
+
+  constructor(
+    private readonly manager: PostgresResourceManager,
+    given: { readonly withinMs?: number } = {},
+  ) {
+    this.branch = someBranch({ payload: null, ...given });
+  }
+
+  get gid(): string {
+    return gidOf(this.branch, this.manager.participant);
+  }
+
+  async run(...members: readonly Member[]): Promise<readonly MemberVote[]> {
+    this.attempt++;
+    return this.manager.runGroup(this.group, members);
+  }
+
+  discard(): Promise<void> {
+    return this.manager.discardGroup(this.group);
+  }
+
+  /** @returns the vote; undefined if no group of this id is known. */
+  async prepare(): Promise<Vote | undefined> {
+    return this.manager.prepareGroup(again(this.branch, 0));
+  }
+
+  commit(): Promise<void> {
+    return this.manager.commit(again(this.branch));
+  }
+
+  rollback(): Promise<void> {
+    return this.manager.rollback(again(this.branch));
+  }
+
+  private get group(): GroupBranch {
+    const { transactionId, branchId, deadline, signal, run } = this.branch;
+    return { transactionId, branchId, deadline, signal, run, attempt: this.attempt };
+  }
+}
