@@ -210,7 +210,6 @@ export class BranchSessions {
   /** A statement for each of these would cost both sides more than all of them in one. */
   private prepareMark(): string {
     const role = unquoted(this.server.role);
-    const set = (name: string, value: string): string => `pg_catalog.set_config('${name}', ${value}, true)`;
     const left = `(GREATEST(1, pg_catalog.ceil($2 OPERATOR(pg_catalog.-) passed.ms))::pg_catalog.int8)::pg_catalog.text`;
     const settings = [
       set('role', escapeLiteral(role)),
@@ -296,6 +295,11 @@ export function textsOf(client: PoolClient): PreparedTexts {
 /** The statements of work that have names in a session. */
 export function namedTextsOf(client: PoolClient): NamedTexts {
   return sessionOf(client).named;
+}
+
+/** @returns SQL that sets a setting for the transaction. @param value as SQL. */
+function set(name: string, value: string): string {
+  return `pg_catalog.set_config('${name}', ${value}, true)`;
 }
 
 /** @returns a name as it is, from what `quote_ident` makes of it; that of no role in lower case. */

@@ -268,7 +268,7 @@ export class OpenGroup {
       throw new TypeError('A statement of a group has several results.');
     return {
       ...answer,
-      results: part.map(({ work }, index) => results.slice(at[index]!, at[index]! + work.statements.length)),
+      results: part.map(({ work }, index) => results.slice(at[index], at[index]! + work.statements.length)),
     };
   }
 
