@@ -189,6 +189,27 @@ describe('a group that is prepared', () => {
     expect([one.isIdle, two.isIdle, runtime.registry.unsettled.size]).toEqual([true, true, 0]);
   });
 
+  it('keeps no member in flight that its deadline ends after the rollback of the group has stalled', async () => {
+    const { shop, one, two, transactions, clock, recover, runtime } = shopOf();
+    let isDown = true;
+    ofGroup(one, 'rollback', () => isDown && fail());
+    two.runGroup = () => Promise.reject(new Error('the connection is lost'));
+    const rest = { timeoutMs: 60_000 };
+    const blocked = shop.behind(() => [shop.run(MORE_TEA, rest), shop.run(MORE_TEA, rest)]);
+    await turns();
+    await clock.advance(30_000, 100);
+    const group = transactions.list().find(({ name }) => name === 'group')!;
+    expect([group.state, group.stalled, runtime.registry.inFlight]).toEqual(['ABORTING', true, 2]);
+    await clock.advance(31_000, 100);
+    for (const outcome of await blocked)
+      expect(outcome).toMatchObject({ status: 'aborted', cause: 'timed-out' });
+    expect(runtime.registry.inFlight).toBe(0);
+    isDown = false;
+    await recover();
+    await turns();
+    expect([one.contents, one.isIdle, runtime.registry.unsettled.size]).toEqual([{ blocker: 1 }, true, 0]);
+  });
+
   it('lets no caller wait for its completion longer than for that of any other transaction', async () => {
     const { shop, two, clock } = shopOf({ completionWaitMs: 300 });
     ofGroup(two, 'commit', () => new Promise(() => {}));

@@ -52,7 +52,7 @@ export interface GroupParts {
   readonly putBack: (members: readonly Member[]) => void;
   /** A transaction is prepared with a group, or is a group whose work runs. */
   readonly grouped: (transaction: TransactionRecord, note: GroupNote, group?: TransactionRecord) => void;
-  /** Some members of an aborted group wait for the answer to a prepare. */
+  /** Some members of an aborted group wait for an answer to the group. */
   readonly linger: (run: GroupRun) => void;
   /** The participant has not answered in time. */
   readonly late: (participant: RegisteredParticipant) => void;
@@ -235,21 +235,30 @@ export class GroupRun {
   /** Nothing of an aborted group is left. Its members run again when no participant can still be working for it. */
   answered(): void {
     const { group } = this;
-    if (group.state !== ABORTED || group.open !== NO_BRANCHES || this.isOver) return;
+    if (!this.isRolledBack || this.isOver) return;
     const isAsked = ({ call, index }: BranchRecord): boolean =>
       call === CALL_PREPARE && includes(group.awaiting, index);
     if (group.branches.some(isAsked)) this.lingers();
     else this.endMembers();
   }
 
+  private get isRolledBack(): boolean {
+    return this.group.state === ABORTED && this.group.open === NO_BRANCHES;
+  }
+
   /**
-   * A prepare has no answer yet, and may never have one. Only members that are to run again wait for it, and only as long as
-   * the answer to their callers is withheld.
+   * Looks after the members of an aborted group that has come to no end: its rollback waits for recovery, or a prepare has no
+   * answer yet and may never have one. For such an answer only members wait that are to run again, and only as long as the
+   * answer to their callers is withheld.
    *
-   * @returns whether some still wait.
+   * @returns whether to look again.
    */
   lingers(): boolean {
     if (this.isOver) return false;
+    if (!this.isRolledBack) {
+      this.waits();
+      return this.members.some(({ isActive }) => isActive);
+    }
     const over = this.members.filter((member) => !runsAgain(member));
     this.members = this.members.filter(runsAgain);
     if (this.members.length === 0) {
@@ -268,6 +277,8 @@ export class GroupRun {
     if (!this.isDecided && !this.isPreparing) return;
     // Those that have yet to run on their own are under way as before.
     for (const member of this.members) if (!member.isActive) member.waits();
+    // Each of them waits as well as soon as its caller or its deadline has ended it.
+    if (this.members.some(({ isActive }) => isActive)) this.parts.linger(this);
   }
 
   patienceEnded(): void {

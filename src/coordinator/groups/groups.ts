@@ -23,7 +23,7 @@ export class Groups implements Grouping {
   /** Members that run on their own and had no room to start. */
   private readonly alone = new Set<Member>();
   private readonly running = new Map<TransactionRecord, GroupRun>();
-  /** Groups that have ended, and of which members wait for the answer to a prepare. */
+  /** Aborted groups of which members wait for an answer, for an unknown time. */
   private readonly lingering = new Set<GroupRun>();
   private isScheduled = false;
   /** Groups belong to no caller. */
