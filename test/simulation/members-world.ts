@@ -105,6 +105,10 @@ export class MembersWorld extends World<MemberProcess> {
   /** A member fences another epoch, and takes it over. */
   adopts(adopter: MemberProcess, epoch: number): void {
     this.witnesses.count('epoch adopted');
+    for (const [id, { record, endedAt }] of this.tables.decisions) {
+      if (endedAt === null && record?.members !== undefined && originOf(id)!.epoch === epoch)
+        this.witnesses.count('group restored');
+    }
     // A standby that lacks a record lacks all that the log has got later.
     this.landed.clear();
     const owner = this.processes.find((one) => one.isReady && one.ownEpoch === epoch);
