@@ -14,6 +14,7 @@ export {
   type ResolvedMariaDbSettings,
   mariaDbSettingsSchema,
 } from './options.js';
+export { MariaDbGuardStore, type MariaDbGuardStoreOptions } from './host/guard-store.js';
 export { MariaDbResourceManager } from './resource-manager.js';
 export {
   MariaDbBatchParticipant,

@@ -1,16 +1,16 @@
 import { Logger } from '@nestjs/common';
 import { type ClientConfig, Pool, type PoolClient } from 'pg';
 import { InvalidOptionsError } from '../../coordinator/errors.js';
-import {
-  type GuardRecord,
-  type GuardWrite,
-  type GuardedBranch,
-  type LowWaterMark,
-  type ReplicaGuardStore,
-  type StoredGuardRecord,
-  placeInLog,
+import type {
+  GuardRecord,
+  GuardWrite,
+  GuardedBranch,
+  LowWaterMark,
+  ReplicaGuardStore,
+  StoredGuardRecord,
 } from '../../coordinator/guard/index.js';
 import type { CoordinatorRun } from '../../coordinator/participant/participant.js';
+import { MarksCopy, type StoredMarks, isFinal, keyOf, keyOfMark, placeOf } from '../../sql/guard-records.js';
 import { ConnectionPool } from '../connection/connection-pool.js';
 import { OwnClient } from '../connection/own-client.js';
 import { rowsOf } from '../connection/own-queries.js';
@@ -38,8 +38,6 @@ export interface PostgresGuardStoreOptions {
 }
 
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
-/** How old the copy of the marks may be by which prepares of participants are refused that guard themselves. */
-const MARKS_MS = 1_000;
 /** The most records that one statement drops. */
 const PURGED_AT_ONCE = 1_000;
 
@@ -60,8 +58,8 @@ export class PostgresGuardStore implements ReplicaGuardStore {
   private readonly tables: GuardTables;
   private readonly prefix: string;
   private ready: Promise<void> | undefined;
-  private marks: { readonly at: number; readonly byEpoch: ReadonlyMap<string, number> } | undefined;
-  private marksBefore: ReadonlyMap<string, number> = new Map();
+  private readonly marks = new MarksCopy(() => this.run((client) => this.readMarks(client)));
+  private marksBefore: StoredMarks = new Map();
   /** The connections whose settings are made. */
   private readonly awaiting = new WeakSet<PoolClient>();
 
@@ -210,16 +208,8 @@ export class PostgresGuardStore implements ReplicaGuardStore {
     });
   }
 
-  async isOver(transactionId: string): Promise<boolean> {
-    const now = performance.now();
-    if (this.marks === undefined || now - this.marks.at > MARKS_MS) {
-      this.marks = { at: now, byEpoch: await this.run((client) => this.readMarks(client)) };
-    }
-    const place = placeInLog(transactionId);
-    if (place === undefined) return false;
-    const { logId, epoch, sequence } = place;
-    const { byEpoch } = this.marks;
-    return (byEpoch.get(`${logId}/0`) ?? 0) >= epoch || (byEpoch.get(`${logId}/${epoch}`) ?? 0) >= sequence;
+  isOver(transactionId: string): Promise<boolean> {
+    return this.marks.isOver(transactionId);
   }
 
   async purge(): Promise<number> {
@@ -296,12 +286,12 @@ export class PostgresGuardStore implements ReplicaGuardStore {
     return rows[0] && { isWritten: true, version: Number(rows[0].version) };
   }
 
-  private async readMarks(client: PoolClient): Promise<Map<string, number>> {
+  private async readMarks(client: PoolClient): Promise<StoredMarks> {
     const rows = await rowsOf<{ log_id: string; epoch: string; sequence: string }>(
       client,
       `SELECT log_id, epoch::text, sequence::text FROM ${this.prefix}_marks`,
     );
-    return new Map(rows.map(({ log_id, epoch, sequence }) => [`${log_id}/${epoch}`, Number(sequence)]));
+    return new Map(rows.map(({ log_id, epoch, sequence }) => [keyOfMark(log_id, epoch), Number(sequence)]));
   }
 
   private async run<T>(task: (client: PoolClient) => Promise<T>): Promise<T> {
@@ -327,20 +317,4 @@ export class PostgresGuardStore implements ReplicaGuardStore {
   private prepareTables(): Promise<void> {
     return this.onConnection((client) => this.tables.prepare(client, this.createTables));
   }
-}
-
-function keyOf({ participant, transactionId, branchId }: GuardedBranch): string[] {
-  return [participant, transactionId, branchId];
-}
-
-function placeOf({ transactionId }: GuardedBranch): { logId: string; epoch: number; sequence: number } {
-  const place = placeInLog(transactionId);
-  if (place !== undefined) return place;
-  throw new RangeError(`${JSON.stringify(transactionId)} is no id of a transaction of a coordinator.`);
-}
-
-/** Whether the branch holds nothing, and the record serves only to answer repeats. */
-function isFinal(record: GuardRecord): boolean {
-  if (record.state === 'voted') return record.vote !== 'commit';
-  return record.state === 'committed' || record.state === 'rolled-back';
 }

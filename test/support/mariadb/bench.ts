@@ -71,6 +71,25 @@ export function useMariaDb(
   return bench;
 }
 
+/** Sees that the tests of a file have a server, and one database together. */
+export function useMariaDbServer(): { readonly server: MariaDbServer; readonly database: MariaDbDatabase } {
+  let server: MariaDbServer | undefined;
+  let database: MariaDbDatabase | undefined;
+  beforeAll(async () => {
+    server = await MariaDbServer.start();
+    database = await server.createDatabase();
+  });
+  afterAll(() => server?.stop());
+  return {
+    get server() {
+      return there(server);
+    },
+    get database() {
+      return there(database);
+    },
+  };
+}
+
 /** Makes the table of a bank. @param names each gets 100. */
 export async function openAccounts(database: MariaDbDatabase, ...names: string[]): Promise<void> {
   await database.query(

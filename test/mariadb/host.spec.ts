@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import { MariaDbGuardStore } from '../../src/mariadb/index.js';
+import { guardStoreConformance } from '../support/guard-store-conformance.js';
+import { idOf } from '../support/identity.js';
+import { useMariaDbServer } from '../support/mariadb/bench.js';
+import { type MariaDbDatabase, hasMariaDb } from '../support/mariadb/server.js';
+
+const VOTED = { state: 'voted', vote: 'commit' } as const;
+
+describe.runIf(hasMariaDb())('The guard of a host', () => {
+  const bench = useMariaDbServer();
+
+  guardStoreConformance('MariaDB', () => {
+    const open = (): MariaDbGuardStore => new MariaDbGuardStore({ connection: bench.database.url });
+    return {
+      store: open(),
+      other: open(),
+      prefix: 'dtc_host',
+      query: (sql) => bench.database.query(sql),
+    };
+  });
+
+  it('tells branches apart by case and by a space at the end', async () => {
+    const store = new MariaDbGuardStore({ connection: bench.database.url });
+    const places = ['b', 'B', 'b ', 'bé', 'be'].map((branchId) => ({
+      participant: 'stock',
+      transactionId: idOf('names', 1, 1),
+      branchId,
+    }));
+    for (const place of places) {
+      expect(await store.insert(place, VOTED, 0, false)).toMatchObject({ isWritten: true });
+    }
+    await store.close();
+  });
+
+  describe('has tables that', () => {
+    const problemOf = async (
+      store: MariaDbGuardStore,
+    ): Promise<{ code: string; remedy: string } | undefined> => {
+      try {
+        await store.start();
+        return undefined;
+      } catch (error) {
+        return error as { code: string; remedy: string };
+      } finally {
+        await store.close();
+      }
+    };
+
+    it('are made by the SQL of the error where its user may not create them', async () => {
+      const database: MariaDbDatabase = await bench.server.createDatabase();
+      await bench.server.createUser('keeper', 'USAGE ON *.*');
+      await database.query(`GRANT SELECT ON ${database.name}.* TO keeper@'127.0.0.1'`);
+      const storeOf = (createTables: boolean): MariaDbGuardStore =>
+        new MariaDbGuardStore({ connection: database.urlBy({ user: 'keeper' }), createTables });
+      expect(await problemOf(storeOf(true))).toMatchObject({ code: 'DTC_MARIADB_GUARD_TABLE' });
+      const missing = await problemOf(storeOf(false));
+      expect(missing).toMatchObject({ code: 'DTC_MARIADB_GUARD_TABLE' });
+      for (const [sql] of missing!.remedy.matchAll(/CREATE TABLE[^;]*/g)) await database.query(sql);
+      expect(await problemOf(storeOf(false))).toMatchObject({ code: 'DTC_MARIADB_PRIVILEGES' });
+      await database.query(`GRANT INSERT, UPDATE, DELETE ON ${database.name}.* TO keeper@'127.0.0.1'`);
+      expect(await problemOf(storeOf(false))).toBeUndefined();
+    });
+
+    it('need options that are possible', () => {
+      for (const options of [{ connections: 0 }, { statementTimeoutMs: 0.5 }, { schema: 'x' }]) {
+        expect(() => new MariaDbGuardStore({ connection: bench.database.url, ...options })).toThrow(
+          'MariaDbGuardStore',
+        );
+      }
+    });
+  });
+});
