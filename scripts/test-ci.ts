@@ -69,6 +69,7 @@ const RUNGS: readonly Rung[] = [
   },
   { name: 'start', command: ['npm', 'run', 'test:start'] },
   { name: 'crash demo', command: ['npm', 'run', 'demo:crash'] },
+  { name: 'mixed demo', command: ['npm', 'run', 'demo:mixed'] },
   { name: 'failover', command: ['npm', 'run', 'demo:failover', '--', '--short'] },
   { name: 'services', command: ['npm', 'run', 'demo:services', '--', '--short'] },
   {
