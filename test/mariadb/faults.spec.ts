@@ -164,6 +164,24 @@ describe.runIf(hasMariaDb())('A branch in MariaDB whose', () => {
     open.abort();
   });
 
+  it('repeated prepare cannot begin does not touch what the first call has prepared (fault 9)', async () => {
+    const before = await bench.start();
+    const branch = someBranch();
+    expect(await before.prepare(branch, posting('ann', -10))).toBe('commit');
+    await before.close();
+    const manager = await through();
+    proxy.rule = (data, direction) =>
+      direction === 'up' && data.includes('XA START')
+        ? { replace: Buffer.from(data.toString('latin1').replace('NOT ATOMIC', 'NOT ATOMIX'), 'latin1') }
+        : 'pass';
+    await expect(manager.prepare(again(branch, 0), posting('ann', -10))).rejects.toMatchObject({
+      errno: 1064,
+    });
+    expect(await bench.server.prepared()).toHaveLength(1);
+    await ends('it is committed', () => manager.commit(again(branch)));
+    expect(await balanceOf(bench.database, 'ann')).toBe(90);
+  });
+
   it('server is killed and started again is still prepared, and is committed (fault 42)', async () => {
     const manager = await bench.start();
     const branch = someBranch();

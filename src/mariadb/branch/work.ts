@@ -98,9 +98,9 @@ export class BranchWork {
       }
       throw error;
     }
-    if (errnoOf(error) === undefined) throw error;
-    const rolledBack = await rollBack(session, xid);
-    if (rolledBack !== 'rolled back' || meaning !== 'exists') throw error;
+    // Only this error proves that the session has begun the branch. After any other one, a rollback by the id might hit the
+    // branch that an earlier call has prepared; the session is cut instead.
+    if (meaning !== 'exists' || (await rollBack(session, xid)) !== 'rolled back') throw error;
     const before = await this.guard.read(session, xid.gid);
     if (before === 'committed') return { vote: 'commit', left: 'nothing' };
     if (before === 'rolled-back') {
