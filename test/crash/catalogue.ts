@@ -45,28 +45,25 @@ export const DISASTERS: readonly NamedDisaster[] = [
     { name: `the answer to ${statement} is lost`, strike: connectionIsCut(statement, 'cut-answer') },
   ]),
   { name: 'MariaDB is killed', strike: mariaDbIsKilled, impossible: hasNoMariaDb },
-  ...['XA PREPARE', 'XA COMMIT'].flatMap((statement) => [
-    {
-      name: `the connection to MariaDB is cut before ${statement}`,
-      strike: atMariaDb(statement, 'cut'),
-      impossible: hasNoMariaDb,
-    },
-    {
-      name: `the answer of MariaDB to ${statement} is lost`,
-      strike: atMariaDb(statement, 'cut-answer'),
-      impossible: hasNoMariaDb,
-    },
-    {
-      name: `the application is killed before ${statement}`,
-      strike: atMariaDb(statement, 'kill before'),
-      impossible: hasNoMariaDb,
-    },
-  ]),
-  ...['XA START', 'XA PREPARE', 'XA COMMIT', 'XA ROLLBACK'].map((statement) => ({
-    name: `the application is killed during ${statement}`,
-    strike: atMariaDb(statement, 'kill after'),
+  {
+    name: 'the connection to MariaDB is cut before XA COMMIT',
+    strike: atMariaDb('XA COMMIT', 'cut'),
     impossible: hasNoMariaDb,
-  })),
+  },
+  {
+    name: 'the answer of MariaDB to XA COMMIT is lost',
+    strike: atMariaDb('XA COMMIT', 'cut-answer'),
+    impossible: hasNoMariaDb,
+  },
+  ...(['kill before', 'kill after'] as const).flatMap((what) =>
+    (what === 'kill before' ? ['XA PREPARE', 'XA COMMIT'] : ['XA PREPARE', 'XA COMMIT', 'XA ROLLBACK']).map(
+      (statement) => ({
+        name: `the application is killed ${what === 'kill before' ? 'before' : 'during'} ${statement}`,
+        strike: atMariaDb(statement, what),
+        impossible: hasNoMariaDb,
+      }),
+    ),
+  ),
   { name: 'the process stands still', strike: processStandsStill },
   { name: 'fault 25: the disk of the log is full', strike: diskIsFull, impossible: cannotFillADisk },
   // The start itself flushes some eight times.
