@@ -207,8 +207,8 @@ export class ParticipantStalledError extends CoordinatorError {
 }
 
 /**
- * The participant has not answered its last prepares in time. A few transactions that name it are admitted as a trial, and
- * this one is not among them.
+ * The participant has not answered its last prepares in time. A few transactions ask it all the same, and this one is not
+ * among them.
  *
  * @publicApi
  */
@@ -223,8 +223,8 @@ export class ParticipantSilentError extends CoordinatorError {
     waitMs: number,
   ) {
     super(
-      `"${participant}" has not answered its last prepares in time, so only a few transactions try it now. Nothing was ` +
-        'started: try again later. Restore the participant: its first answer in time admits all transactions again.',
+      `"${participant}" has not answered its last prepares in time, so only a few transactions ask it now. It was not asked to do ` +
+        'anything: try again later. Restore the participant: after its first answer in time all transactions ask it again.',
     );
     this.retryAfterMs = Math.max(1, Math.ceil(waitMs));
   }

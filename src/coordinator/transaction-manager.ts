@@ -82,6 +82,8 @@ export class TransactionManager {
       if (signal?.isAborted !== true) {
         const { branches, branchCount } = read;
         for (let index = 0; index < branchCount; index++) admission.enlistAt(transaction, branches, index);
+        // An earlier request with the key is answered, whatever the participants do now.
+        if (read.requestKey === undefined) admission.checkSilence(transaction);
         // Everything that can fail happens before the start. After it the transaction has an outcome.
         signal?.listen();
       }

@@ -49,6 +49,7 @@ class UnclearAnswerError extends Error {}
 export class RestAtParticipant implements TransactionParticipant<Enlistment> {
   /** Its branches are in other processes. */
   readonly preparesDurably = true;
+  readonly isMany = true;
 
   constructor(
     private readonly calls: ParticipantCalls,

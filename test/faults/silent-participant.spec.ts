@@ -103,4 +103,95 @@ describe('A participant that does not answer its prepares (fault 16)', () => {
     await clock.advance(TIMEOUT_MS);
     await tried;
   });
+
+  it('is not silent because callers have less time than it has', async () => {
+    const { transactions, clock, silent, sound } = coordinator();
+    silent.script = { prepare: { delayMs: 40 } };
+    const hasty = { timeoutMs: 20, branches: [branch('sound', 1), branch('silent', 1)] };
+    for (let time = 0; time < 5; time++) {
+      const outcome = transactions.run(hasty);
+      await clock.advance(20);
+      await expect(outcome).resolves.toMatchObject({ cause: 'timed-out' });
+    }
+    const patient = Promise.all([1, 2].map(() => transactions.run({ branches: hasty.branches })));
+    await clock.advance(40);
+    for (const outcome of await patient) expect(outcome).toMatchObject({ status: 'committed' });
+    expect(sound.count('rollback')).toBe(5);
+  });
+
+  it('is not silent because one transaction has several branches there', async () => {
+    const { transactions, clock, silent, run } = coordinator();
+    const branches = [1, 2, 3, 4].map((payload) => branch('silent', payload));
+    const outcome = transactions.run({ branches });
+    await clock.advance(TIMEOUT_MS);
+    await expect(outcome).resolves.toMatchObject({ cause: 'timed-out' });
+    silent.script = {};
+    for (const one of await Promise.all([run(), run()])) expect(one).toMatchObject({ status: 'committed' });
+  });
+
+  it('is not silent because the coordinator stood still', async () => {
+    const { clock, silent, run } = coordinator();
+    const outcomes = Promise.all([run(), run(), run()]);
+    await clock.advance(TIMEOUT_MS * 2, TIMEOUT_MS * 2);
+    for (const outcome of await outcomes) expect(outcome).toMatchObject({ cause: 'timed-out' });
+    silent.script = {};
+    for (const one of await Promise.all([run(), run()])) expect(one).toMatchObject({ status: 'committed' });
+  });
+
+  it('is still tried by the next transaction when one before it has failed to start', async () => {
+    const { transactions, silent, run, missed } = coordinator();
+    await missed(3);
+    silent.script = {};
+    const unknown = { branches: [branch('silent', 1), branch('nowhere', 1)] };
+    await expect(transactions.run(unknown)).rejects.toMatchObject({ code: 'DTC_UNKNOWN_PARTICIPANT' });
+    await expect(run()).resolves.toMatchObject({ status: 'committed' });
+  });
+
+  it('may commit a transaction in one phase, which shows that it answers', async () => {
+    const { transactions, participants, clock } = coordinator();
+    const both = new ScriptedParticipant({ prepare: 'hang', commitOnePhase: 'yes' });
+    participants.register(both, { name: 'both' });
+    const run = () => transactions.run({ branches: [branch('sound', 1), branch('both', 1)] });
+    const outcomes = Promise.all([run(), run(), run()]);
+    await clock.advance(TIMEOUT_MS);
+    await outcomes;
+    const tried = run();
+    await expect(run()).rejects.toMatchObject({ code: 'DTC_PARTICIPANT_SILENT' });
+    const alone = { branches: [branch('both', 1)] };
+    await expect(transactions.run(alone)).resolves.toMatchObject({ status: 'committed' });
+    both.script = {};
+    await expect(run()).resolves.toMatchObject({ status: 'committed' });
+    await clock.advance(TIMEOUT_MS);
+    await tried;
+  });
+
+  it('is not asked for the answer to an earlier request with the same key', async () => {
+    const { transactions, silent, run, missed, clock } = coordinator();
+    silent.script = {};
+    const keyed = { key: 'order-1', branches: [branch('sound', 1), branch('silent', 1)] };
+    const first = await transactions.run(keyed);
+    silent.script = { prepare: 'hang' };
+    await missed(3);
+    const tried = run();
+    await expect(transactions.run(keyed)).resolves.toMatchObject({ transactionId: first.transactionId });
+    await expect(transactions.run({ ...keyed, key: 'order-2' })).rejects.toMatchObject(SILENT);
+    silent.script = {};
+    await clock.advance(TIMEOUT_MS);
+    await tried;
+    await expect(transactions.run({ ...keyed, key: 'order-2' })).resolves.toMatchObject({
+      status: 'committed',
+    });
+  });
+
+  it('is not taken for those at other places, where it stands for many', async () => {
+    const { transactions, participants, clock } = coordinator();
+    const many = Object.assign(new ScriptedParticipant({ prepare: 'hang' }), { isMany: true });
+    participants.register(many, { name: 'many' });
+    const run = () => transactions.run({ branches: [branch('sound', 1), branch('many', 1)] });
+    const outcomes = Promise.all([run(), run(), run(), run()]);
+    await clock.advance(TIMEOUT_MS);
+    await outcomes;
+    many.script = {};
+    for (const one of await Promise.all([run(), run()])) expect(one).toMatchObject({ status: 'committed' });
+  });
 });

@@ -122,7 +122,7 @@ export class Admission {
    * participants may have been closed meanwhile.
    *
    * @throws ShuttingDownError, DrainingError, FencedError, LogUnavailableError, OverloadedError,
-   * ParticipantNotClaimedError, ParticipantPausedError, ParticipantStalledError
+   * ParticipantNotClaimedError, ParticipantPausedError, ParticipantSilentError, ParticipantStalledError
    */
   checkAgain(transaction: TransactionRecord): void {
     this.checkOpen();
@@ -131,6 +131,8 @@ export class Admission {
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       this.checkParticipant(branch.participant);
     }
+    const isRerun = (transaction.extras?.attemptsBefore ?? 0) > 0;
+    if (!isRerun) this.checkSilence(transaction);
   }
 
   /** @returns the refusal of a run that was fenced. */
@@ -147,17 +149,21 @@ export class Admission {
     }
   }
 
-  /** A transaction that the participant takes part in already goes on. */
-  private checkSilence(transaction: TransactionRecord, participant: RegisteredParticipant): void {
-    const { silence, options } = participant;
-    if (!silence.isLikely) return;
-    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
-      if (branch.participant === participant) return;
+  /**
+   * Checks that a transaction may ask each of its participants. One that will commit in one phase asks none to prepare.
+   *
+   * @throws ParticipantSilentError
+   */
+  checkSilence({ firstBranch, size }: TransactionRecord): void {
+    if (size === 1 && firstBranch!.participant.onePhase) return;
+    for (let branch = firstBranch; branch !== undefined; branch = branch.next) {
+      if (branch.participant.silence.isLikely) this.checkHeard(branch.participant);
     }
-    const now = this.executor.clock.now();
-    const waitMs = silence.waitMs(now, options.prepareTimeoutMs);
-    if (waitMs > 0) throw this.refused(new ParticipantSilentError(participant.name, waitMs));
-    silence.admitted(now);
+  }
+
+  private checkHeard({ name, silence, options }: RegisteredParticipant): void {
+    const waitMs = silence.waitMs(this.executor.clock.now(), options.prepareTimeoutMs);
+    if (waitMs > 0) throw this.refused(new ParticipantSilentError(name, waitMs));
   }
 
   /**
@@ -229,9 +235,12 @@ export class Admission {
     if (participant.checksPayloads) participant.instance.checkPayload!(payload);
     const id = branchId === undefined ? freeId(transaction, participant.name) : copyOf(branchId);
     checkQualifier(participant.name, id ?? participant.name);
-    this.checkSilence(transaction, participant);
-    // A transaction that is not admitted yet takes all its room when it starts. Nothing is checked after
+    // A transaction that is not admitted yet is checked, and takes all its room, when it starts. Nothing is checked after
     // this.
+    if (participant.silence.isLikely && this.registry.find(transaction.id) === transaction) {
+      if (!transaction.branches.some((branch) => branch.participant === participant))
+        this.checkHeard(participant);
+    }
     if (participant.server !== undefined && this.registry.find(transaction.id) === transaction) {
       this.limits.takeOne(transaction, participant);
     }

@@ -266,6 +266,7 @@ export class Completion {
     const { clock, observers } = this.parts;
     if (answer === 'commit') {
       observers.completed(branch, 'commit');
+      branch.participant.silence.end();
       branch.close(clock.now());
       onePhaseAnswered(transaction, 'commit', transaction.executor);
     } else if (answer instanceof Refused) {

@@ -174,6 +174,7 @@ export class Voting {
   private call(branch: BranchRecord): void {
     const { participant, transaction, fulfilled, rejected } = branch;
     branch.call = CALL_PREPARE;
+    if (participant.silence.isLikely) participant.silence.asked(this.parts.clock.now());
     if (participant.paused !== undefined) refuseWhilePaused(branch);
     else
       callParticipant(participant, 'prepare', branch, transaction, this.parts.ambient, fulfilled, rejected);
@@ -245,12 +246,17 @@ export class Voting {
 
   /** Every branch without an answer when the first is given up. */
   private noteLateness(transaction: TransactionRecord, now: number): void {
+    const late = new Set<RegisteredParticipant>();
     for (const branch of transaction.branches) {
       if (!isAsked(branch) || callDueAt(branch) > now) continue;
+      const { participant } = branch;
+      if (participant.isOne && !late.has(participant)) {
+        late.add(participant);
+        participant.silence.miss(now, calledToPrepareAt(branch), participant.options.prepareTimeoutMs);
+      }
       const waitedMs = Math.round(callDueAt(branch) - calledToPrepareAt(branch));
-      const message = `${branch.participant.name} did not answer prepare within ${waitedMs} ms`;
+      const message = `${participant.name} did not answer prepare within ${waitedMs} ms`;
       branch.refusal = { code: undefined, reason: message, error: undefined };
-      branch.participant.silence.miss(now);
       this.parts.observers.prepareFailed(branch, 'timed-out', message);
       transaction.extras?.group?.occupation?.timedOut(transaction, branch.index);
     }

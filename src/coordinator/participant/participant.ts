@@ -224,6 +224,14 @@ export interface TransactionParticipant<P = unknown> {
   readonly remoteAddress?: string | undefined;
 
   /**
+   * Whether it stands for participants at many places, each with branches of its own.
+   *
+   * @default false
+   * @internal
+   */
+  readonly isMany?: boolean;
+
+  /**
    * Whether the participant itself makes repeated, late and overtaking calls harmless, also between several processes
    * that serve it. A participant host then adds no guard. Otherwise leave it out.
    *

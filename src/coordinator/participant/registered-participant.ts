@@ -93,6 +93,8 @@ export class RegisteredParticipant {
   onePhase!: boolean;
   /** Whether its prepared branches outlive the process. */
   preparesDurably!: boolean;
+  /** Whether all its branches are at one place, so that its answers say something of the next one. */
+  isOne!: boolean;
   /** Whether it has accepted the run of the coordinator, if it must be claimed. */
   isClaimed = true;
   /** The last reported reason why it has not. */
@@ -157,6 +159,8 @@ export class RegisteredParticipant {
     this.options = options;
     this.classes = classes;
     this.lastAddress = address;
+    this.silence.end();
+    this.isOne = instance.isMany !== true;
     this.shortestTimeoutMs = Math.min(options.prepareTimeoutMs, options.completionTimeoutMs);
     this.onePhase = typeof instance.commitOnePhase === 'function';
     this.preparesDurably = instance.preparesDurably ?? typeof instance.recover === 'function';

@@ -8,12 +8,17 @@ interface AnswerCounts {
 
 /** A participant that has answered none of so many prepares in time, one after the other, is silent. */
 const MISSED = 3;
-/** While it is silent, so many transactions are admitted in the time that it has for a prepare. */
+/** While it is silent, so many transactions ask it in the time that it has for a prepare. */
 const TRIALS = 8;
+/**
+ * A time-out that is noticed later than this part of its time says nothing of the participant: the coordinator stood still, and
+ * the answer may be there already.
+ */
+const NOTICED_WITHIN = 1 / 4;
 
 /**
  * Whether a participant has stopped answering. Each transaction that names it then waits for its whole time to prepare, and
- * holds room and rows at the other participants. So only a few of them are admitted, until it answers again.
+ * holds room and rows at the other participants. So only a few of them ask it, until it answers again.
  */
 export class Silence {
   private missed = 0;
@@ -24,8 +29,15 @@ export class Silence {
 
   constructor(private readonly counts: AnswerCounts) {}
 
-  /** A prepare was not answered in time. An answer that comes later does not count: it helps no transaction. */
-  miss(now: number): void {
+  /**
+   * A prepare was not answered in its time, or its transaction was over before. An answer that comes later does not count: it
+   * helps no transaction.
+   *
+   * @param askedAt when the participant was asked. @param prepareTimeoutMs how long it had.
+   */
+  miss(now: number, askedAt: number, prepareTimeoutMs: number): void {
+    const lateMs = now - (askedAt + prepareTimeoutMs);
+    if (lateMs < 0 || lateMs > prepareTimeoutMs * NOTICED_WITHIN) return;
     const answers = answersIn(this.counts);
     this.missed = answers === this.answers ? this.missed + 1 : 1;
     this.answers = answers;
@@ -39,7 +51,7 @@ export class Silence {
 
   /**
    * @param prepareTimeoutMs of the participant. If no prepare was missed for twice that long, nothing is known of it.
-   * @returns how long until a transaction may name the participant, in milliseconds: 0 if it may now.
+   * @returns how long until a transaction may ask the participant, in milliseconds: 0 if it may now.
    */
   waitMs(now: number, prepareTimeoutMs: number): number {
     if (this.missed < MISSED) return 0;
@@ -50,9 +62,14 @@ export class Silence {
     return Math.max(0, this.triedAt + prepareTimeoutMs / TRIALS - now);
   }
 
-  /** A transaction that names the participant is admitted. */
-  admitted(now: number): void {
-    if (this.missed >= MISSED) this.triedAt = now;
+  /** It is asked to prepare. */
+  asked(now: number): void {
+    this.triedAt = now;
+  }
+
+  /** It has answered something else in time, or is another one from now on. */
+  end(): void {
+    this.missed = 0;
   }
 }
 
