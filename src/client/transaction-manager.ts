@@ -4,7 +4,7 @@ import { InvalidRequestError, NoTransactionError } from '../coordinator/errors.j
 import type { KnownOutcome, Outcome } from '../coordinator/outcome.js';
 import type { TransactionView } from '../coordinator/observation/transaction-view.js';
 import type { BranchRequest } from '../coordinator/participant/branch-request.js';
-import type { BeginOptions, TransactionRequest } from '../coordinator/transaction-request.js';
+import type { BeginOptions, TransactionRequest } from '../coordinator/participant/transaction-request.js';
 import { TransactionScope } from '../coordinator/transaction-scope.js';
 import { REQUEST_KEY_PATTERN, RUN_PATTERN, begunSchema, outcomeSchema } from '../server/wire/index.js';
 import type { ResolvedClientOptions } from './client.options.js';

@@ -238,4 +238,4 @@ export type {
   BeginOptions,
   KeyOptions,
   TransactionRequest,
-} from './transaction-request.js';
+} from './participant/transaction-request.js';

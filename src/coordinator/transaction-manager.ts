@@ -20,7 +20,7 @@ import {
   type ReadRequest,
   type TransactionRequest,
   readRequest,
-} from './transaction-request.js';
+} from './participant/transaction-request.js';
 import { TransactionScope } from './transaction-scope.js';
 
 /**

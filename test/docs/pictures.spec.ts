@@ -28,6 +28,22 @@ describe('the pictures of the architecture', () => {
     expect(arrows.toSorted()).toStrictEqual(folders);
   });
 
+  it('has no arrow that leads back up', () => {
+    for (const name of drawn.keys()) expect(drawn.get(name)).not.toMatch(/class="line up"/);
+  });
+
+  it('stands under a tree of docs/design.md with each folder of src/ and of the coordinator', () => {
+    const [tree] = /^src\/\n(?: .*\n)+/m.exec(readFileSync(join(root, 'docs/design.md'), 'utf8'))!;
+    const listed = [...tree.matchAll(/^(?: {2}| {4})([\w-]+)\/ /gm)].map(([, folder]) => folder);
+    const folders = ['src', 'src/coordinator'].flatMap((folder) =>
+      readdirSync(join(root, folder), { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map(({ name }) => name),
+    );
+    // The first line of the coordinator names it.
+    expect(new Set([...listed, 'testing'])).toEqual(new Set(folders));
+  });
+
   it('shows each file of execution/, and each two of which one imports the other', () => {
     const folder = 'src/coordinator/execution';
     const files = pairs(folder, (file) => posix.relative(folder, file).replace(/\.ts$/, ''));

@@ -2,7 +2,7 @@ import { NoTransactionError, NotActiveError } from '../errors.js';
 import { messageOf } from '../gate/texts.js';
 import { isInstanceOf } from '../gate/failure.js';
 import type { Outcome } from '../outcome.js';
-import type { BeginOnceOptions, BeginOptions } from '../transaction-request.js';
+import type { BeginOnceOptions, BeginOptions } from '../participant/transaction-request.js';
 import type { BeginningOptions, Propagation } from './distributed-transaction.options.js';
 import {
   FailedAfterCommitError,

@@ -6,7 +6,7 @@ import {
   createTestCoordinator,
   settled,
 } from '../testing/index.js';
-import type { TransactionRequest } from '../transaction-request.js';
+import type { TransactionRequest } from '../participant/transaction-request.js';
 import { branch } from '../participant/branch-request.js';
 import { LOG_ID } from '../../../test/support/identity.js';
 import { Stock, type Take } from './stock.fixture.js';

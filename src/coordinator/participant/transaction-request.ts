@@ -1,7 +1,7 @@
-import { InvalidRequestError } from './errors.js';
-import { describeAnswer, messageOf } from './gate/texts.js';
-import { MAX_DURATION_MS } from './option-fields.js';
-import type { BranchRequest } from './participant/branch-request.js';
+import { InvalidRequestError } from '../errors.js';
+import { describeAnswer, messageOf } from '../gate/texts.js';
+import { MAX_DURATION_MS } from '../option-fields.js';
+import type { BranchRequest } from './branch-request.js';
 
 /** The options of `TransactionManager.begin`. @publicApi */
 export interface BeginOptions {
