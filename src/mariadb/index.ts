@@ -8,12 +8,7 @@ export {
   type MariaDbStartUpErrorCode,
 } from './errors.js';
 export { type MariaDbRefusalCode, isTemporaryMariaDbRefusal } from './errno.js';
-export {
-  type MariaDbOptions,
-  type MariaDbSettings,
-  type ResolvedMariaDbSettings,
-  mariaDbSettingsSchema,
-} from './options.js';
+export type { MariaDbOptions, MariaDbSettings, ResolvedMariaDbSettings } from './options.js';
 export { MariaDbGuardStore, type MariaDbGuardStoreOptions } from './host/guard-store.js';
 export { MariaDbResourceManager } from './resource-manager.js';
 export {

@@ -17,6 +17,8 @@ const tableName = z
  * The settings of a MariaDB resource manager, each with its text, its limits and its default. The docstrings
  * of {@link MariaDbSettings} and the table in docs/mariadb.md are generated from it:
  * `UPDATE_DOCS=1 npx vitest run test/docs`.
+ *
+ * @internal
  */
 export const mariaDbSettingsSchema = z.strictObject({
   workConnections: connections
@@ -83,7 +85,9 @@ export const mariaDbSettingsSchema = z.strictObject({
 });
 
 /** Every setting, with its default if it was not given. @publicApi */
-export type ResolvedMariaDbSettings = Readonly<z.output<typeof mariaDbSettingsSchema>>;
+export type ResolvedMariaDbSettings = {
+  readonly [Setting in keyof MariaDbSettings]-?: NonNullable<MariaDbSettings[Setting]>;
+};
 
 /** The optional settings, besides the connection. Each has a default. @publicApi */
 export interface MariaDbSettings {
