@@ -25,6 +25,7 @@ describe('The entry of PostgreSQL', () => {
     ]);
     // The contract of participants, and neither their registry nor their calls.
     expect(core.filter((path) => dirname(path) === 'coordinator/participant').toSorted()).toEqual([
+      'coordinator/participant/given-branch.ts',
       'coordinator/participant/participant-methods.ts',
       'coordinator/participant/participant.accessor.ts',
       'coordinator/participant/participant.decorator.ts',

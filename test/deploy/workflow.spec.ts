@@ -19,7 +19,9 @@ interface Workflow {
     Record<
       string,
       {
-        readonly strategy: { readonly matrix: { readonly node: readonly string[] } };
+        readonly strategy: {
+          readonly matrix: { readonly node: readonly string[]; readonly os?: readonly string[] };
+        };
         readonly 'timeout-minutes': number;
         readonly steps: readonly Step[];
       }
@@ -28,7 +30,7 @@ interface Workflow {
 }
 
 const workflow = parse(textOf('.github/workflows/ci.yml'), { strict: true, uniqueKeys: true }) as Workflow;
-const [job, ...others] = Object.values(workflow.jobs);
+const { ci: job, start, ...others } = workflow.jobs;
 
 function textOf(path: string): string {
   return readFileSync(join(ROOT, path), 'utf8');
@@ -38,7 +40,7 @@ describe('the workflow of continuous integration', () => {
   it('runs .ci/run, on the Node of its matrix, for each push to main and each pull request', () => {
     const [checkout, setup, run] = job!.steps;
 
-    expect(others).toStrictEqual([]);
+    expect(others).toStrictEqual({});
     expect(Object.keys(workflow.on)).toStrictEqual(['push', 'pull_request']);
     expect(checkout!.uses).toMatch(/^actions\/checkout@v\d+$/);
     expect(setup!.uses).toMatch(/^actions\/setup-node@v\d+$/);
@@ -46,6 +48,15 @@ describe('the workflow of continuous integration', () => {
     expect(run).toStrictEqual({ run: '.ci/run', env: { NODE_UNDER_TEST: 'machine' } });
     expect(job!.steps).toHaveLength(3);
     expect(() => accessSync(join(ROOT, '.ci/run'), constants.X_OK)).not.toThrow();
+  });
+
+  it('starts the shop on Windows and macOS, in memory and on PostgreSQL', () => {
+    expect(start!.strategy.matrix.os).toStrictEqual(['windows-latest', 'macos-latest']);
+    expect(start!.steps.flatMap(({ run }) => run ?? [])).toStrictEqual([
+      'npm ci',
+      'npm run test:start',
+      'npm run test:start -- start:postgres',
+    ]);
   });
 
   it('tries the oldest Node that package.json allows, and the line of the one that npm scripts run on', () => {

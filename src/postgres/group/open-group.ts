@@ -68,7 +68,7 @@ interface PartAnswer extends Omit<GroupAnswer, 'results'> {
 }
 
 /**
- * The open transaction of a group, from its begin to its prepare: one guard row, and then the work of all members, as few
+ * The open transaction of a group, until it is prepared: one guard row, and then the work of all members, as few
  * queries as possible. A run that was undone leaves the transaction open for the next one.
  */
 export class OpenGroup {
