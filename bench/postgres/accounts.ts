@@ -28,6 +28,19 @@ export function accountsDrawn(seed: number, [first, second, third]: RowCounts): 
   return () => [oneOf(first), oneOf(second), oneOf(third)];
 }
 
+/** No database has this account, so a participant refuses it. */
+export const NO_ACCOUNT = 0;
+
+/** @returns a function that draws an account that does not exist, in the first database, for a share of the transactions. */
+export function someRefused(draw: () => Accounts, seed: number, share: number): () => Accounts {
+  if (share === 0) return draw;
+  const random = seededRandom(seed + 1);
+  return () => {
+    const [first, second, third] = draw();
+    return [random() < share ? NO_ACCOUNT : first, second, third];
+  };
+}
+
 /** Three databases, each with the same accounts at zero. */
 export async function openDatabases(server: PostgresServer): Promise<TestDatabase[]> {
   const databases: TestDatabase[] = [];

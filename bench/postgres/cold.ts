@@ -24,6 +24,8 @@ export interface ColdLevel {
   readonly batch: Compared;
   /** Batch work, and the participants prepare one after the other. */
   readonly inTurn: Compared;
+  /** Batch work, and the participants take part in groups. */
+  readonly grouped: Compared;
 }
 
 /** The coordinator, with its participants written in one of two ways, and what it is compared with. */
@@ -64,6 +66,7 @@ function summary(inFlight: number, rates: Rates<Kind>): ColdLevel {
     interactive: compared(rates.coordinator, rates),
     batch: compared(rates['coordinator-batch'], rates),
     inTurn: compared(rates['coordinator-in-turn'], rates),
+    grouped: compared(rates['coordinator-grouped'], rates),
   };
 }
 

@@ -1,9 +1,10 @@
 import type { Contender } from '../framework/contender.js';
-import { accountsDrawn, rowCounts } from './accounts.js';
+import { accountsDrawn, rowCounts, someRefused } from './accounts.js';
 import { byHandOver, byHandWithRecordOver } from './by-hand.js';
 import { coordinatorOver } from './coordinator.js';
 import { AccountsBatchParticipant, AccountsParticipant } from './participants.js';
 import { plainInOneTripOver, plainOver, poolsOf } from './plain.js';
+import { beyondRefusals } from './beyond-refusals.js';
 import { untilCommitted } from './until-committed.js';
 
 /** Who is compared. */
@@ -15,6 +16,7 @@ export const KINDS = [
   'coordinator',
   'coordinator-batch',
   'coordinator-in-turn',
+  'coordinator-grouped',
   'dbos',
 ] as const;
 export type Kind = (typeof KINDS)[number];
@@ -32,10 +34,13 @@ export interface PostgresSetup {
   readonly seed: number;
   /** In how many databases there are only few rows, so that transactions get in each other's way. */
   readonly hotDatabases: 0 | 1 | 3;
+  /** How many of the transactions one database refuses, from 0 to 1. */
+  readonly refusedShare: number;
 }
 
 export async function makeContender(_name: string, setup: PostgresSetup): Promise<Contender> {
   const contender = await contenderOf(setup);
+  if (setup.refusedShare > 0) return beyondRefusals(contender);
   return setup.hotDatabases === 0 ? contender : untilCommitted(contender);
 }
 
@@ -47,8 +52,9 @@ async function contenderOf({
   folder,
   seed,
   hotDatabases,
+  refusedShare,
 }: PostgresSetup): Promise<Contender> {
-  const draw = accountsDrawn(seed, rowCounts(hotDatabases));
+  const draw = someRefused(accountsDrawn(seed, rowCounts(hotDatabases)), seed, refusedShare);
   switch (kind) {
     case 'plain':
       return plainOver(poolsOf(urls), draw);
@@ -63,7 +69,9 @@ async function contenderOf({
     case 'coordinator-batch':
       return coordinatorOver(name, AccountsBatchParticipant, urls, draw, folder);
     case 'coordinator-in-turn':
-      return coordinatorOver(name, AccountsBatchParticipant, urls, draw, folder, true);
+      return coordinatorOver(name, AccountsBatchParticipant, urls, draw, folder, { prepareInTurn: true });
+    case 'coordinator-grouped':
+      return coordinatorOver(name, AccountsBatchParticipant, urls, draw, folder, { grouped: true });
     case 'dbos': {
       // It patches what it finds, so it is there only where it is measured.
       const { dbosOver } = await import('./dbos.js');

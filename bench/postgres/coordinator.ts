@@ -14,7 +14,7 @@ const NAMES = ['first', 'second', 'third'] as const;
  *
  * @param coordinator its name, of which there is one on a server.
  * @param type how the work of the participants is written.
- * @param prepareInTurn whether they prepare one after the other.
+ * @param how whether they prepare one after the other, or take part in groups.
  */
 export async function coordinatorOver(
   coordinator: string,
@@ -22,11 +22,13 @@ export async function coordinatorOver(
   urls: readonly string[],
   draw: () => Accounts,
   folder: string,
-  prepareInTurn = false,
+  { prepareInTurn = false, grouped = false } = {},
 ): Promise<Contender> {
   const log = new SqliteDecisionLog({ path: folder });
   const app = await CoordinatorApplication.start([], { name: coordinator, log });
-  const participants = NAMES.map((name, index) => new type({ name, connection: urls[index]! }));
+  const participants = NAMES.map(
+    (name, index) => new type({ name, connection: urls[index]!, ...(grouped && { grouped }) }),
+  );
   for (const [index, participant] of participants.entries()) {
     await participant.onModuleInit();
     app.get(ParticipantRegistry).register(participant, { name: NAMES[index]! });

@@ -12,5 +12,6 @@ export const GUARANTEES: Readonly<Record<Kind, string>> = {
   coordinator: ATOMIC,
   'coordinator-batch': ATOMIC,
   'coordinator-in-turn': ATOMIC,
+  'coordinator-grouped': ATOMIC,
   dbos: 'every step in the end, at least once each; no rollback; others see what is between the steps',
 };

@@ -9,7 +9,13 @@ import {
 import { round } from '../framework/statistics.js';
 
 /** The contenders that are measured with few rows as well. */
-export const HOT_KINDS = ['plain', 'coordinator', 'coordinator-batch', 'coordinator-in-turn'] as const;
+export const HOT_KINDS = [
+  'plain',
+  'coordinator',
+  'coordinator-batch',
+  'coordinator-in-turn',
+  'coordinator-grouped',
+] as const;
 type HotKind = (typeof HOT_KINDS)[number];
 /** In how many databases there are few rows. Only with more than one can two transactions wait for each other. */
 export const HOT_DATABASES = [1, 3] as const;
@@ -34,6 +40,8 @@ export interface HotLevel {
   readonly batch: HotCompared;
   /** Batch work, and the participants prepare one after the other. */
   readonly inTurn: HotCompared;
+  /** Batch work, and the participants take part in groups. */
+  readonly grouped: HotCompared;
 }
 
 export interface HotCompared {
@@ -84,6 +92,7 @@ function summary(inFlight: number, hotDatabases: HotDatabases, rates: Rates<Name
     interactive: compared('coordinator'),
     batch: compared('coordinator-batch'),
     inTurn: compared('coordinator-in-turn'),
+    grouped: compared('coordinator-grouped'),
   };
 }
 

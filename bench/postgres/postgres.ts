@@ -5,12 +5,13 @@ import type { Settings } from '../settings.js';
 import { COLD_ROWS, HOT_ROWS, checkWhole, openDatabases } from './accounts.js';
 import { type ColdLevel, measureCold } from './cold.js';
 import { KINDS, type Kind, type PostgresSetup } from './contenders.js';
+import { type GroupedLevel, REFUSED_NAME, REFUSED_SHARE, measureGrouped } from './grouped.js';
 import { GUARANTEES } from './guarantees.js';
 import { HOT_NAMES, type HotLevel, type HotName, measureHot } from './hot.js';
 import { withServer } from './server.js';
 
-type Name = Kind | HotName;
-const NAMES: readonly Name[] = [...KINDS, ...HOT_NAMES];
+type Name = Kind | HotName | typeof REFUSED_NAME;
+const NAMES: readonly Name[] = [...KINDS, ...HOT_NAMES, REFUSED_NAME];
 
 /** Transactions are so slow here that a contender needs more time than elsewhere until its code is compiled. */
 const COMPILED_IN_FLIGHT = 16;
@@ -24,6 +25,8 @@ export interface Postgres {
   readonly hotRows: number;
   readonly cold: readonly ColdLevel[];
   readonly hot: readonly HotLevel[];
+  /** What groups come to, with many rows, with few, and with some that are refused. */
+  readonly grouped: readonly GroupedLevel[];
   /** What a caller of each contender may rely on: it is not the same. */
   readonly guarantees: Readonly<Record<Kind, string>>;
 }
@@ -52,7 +55,8 @@ export function measurePostgres(settings: Settings): Promise<Postgres> {
         for (const runner of runners) await runner.warmUp(COMPILED_IN_FLIGHT, compileMs, sliceMs);
         const cold = await measureCold(runners, settings.postgres);
         const hot = await measureHot(runners, settings.postgres);
-        return { cold, hot, transactions: runners.reduce((sum, { ran }) => sum + ran, 0) };
+        const grouped = await measureGrouped(runners, cold, hot, settings.postgres);
+        return { cold, hot, grouped, transactions: runners.reduce((sum, { ran }) => sum + ran, 0) };
       });
       await checkWhole(databases, transactions);
       return {
@@ -67,7 +71,13 @@ export function measurePostgres(settings: Settings): Promise<Postgres> {
   );
 }
 
-function kindOf(name: Name): Pick<PostgresSetup, 'kind' | 'hotDatabases'> {
+function kindOf(name: Name): Pick<PostgresSetup, 'kind' | 'hotDatabases' | 'refusedShare'> {
+  if (name === REFUSED_NAME)
+    return { kind: 'coordinator-grouped', hotDatabases: 0, refusedShare: REFUSED_SHARE };
   const [, kind, hotDatabases] = /^(.*)-hot-([13])$/.exec(name) ?? [name, name, 0];
-  return { kind: kind as Kind, hotDatabases: Number(hotDatabases) as PostgresSetup['hotDatabases'] };
+  return {
+    kind: kind as Kind,
+    hotDatabases: Number(hotDatabases) as PostgresSetup['hotDatabases'],
+    refusedShare: 0,
+  };
 }

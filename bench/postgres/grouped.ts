@@ -1,0 +1,74 @@
+import type { ContenderRunner } from '../framework/contender-runner.js';
+import { type RoundSettings, interleavedRounds, medianRatio, medianTps } from '../framework/interleaved.js';
+import { round } from '../framework/statistics.js';
+import type { ColdLevel } from './cold.js';
+import type { HotLevel } from './hot.js';
+
+/** Groups of which one database refuses some transactions. */
+export const REFUSED_NAME = 'coordinator-grouped-refused';
+export const REFUSED_SHARE = 0.05;
+const REFUSED_IN_FLIGHT = 64;
+
+/** Transactions in groups, and three plain transactions over the same rows, of which none is refused. */
+export interface GroupedLevel {
+  readonly inFlight: number;
+  readonly rows: 'cold' | 'hot';
+  /** The share of the transactions that one database refuses. Only those that are committed are counted. */
+  readonly refusedShare: number;
+  readonly plainTps: number;
+  readonly tps: number;
+  /** The median of the ratios of the single rounds. */
+  readonly ratio: number;
+  /** Attempts that were aborted without being refused, for each commit. */
+  readonly abortsPerCommit: number;
+}
+
+/** @param runners of plain transactions over all rows, and of {@link REFUSED_NAME}; others are left alone. */
+export async function measureGrouped(
+  runners: readonly ContenderRunner<string>[],
+  cold: readonly ColdLevel[],
+  hot: readonly HotLevel[],
+  settings: RoundSettings,
+): Promise<GroupedLevel[]> {
+  const both = runners.filter(isCompared);
+  const rates = await interleavedRounds(REFUSED_IN_FLIGHT, both, settings);
+  const [plain, refused] = [rates.plain, rates[REFUSED_NAME]];
+  // Any other end than a commit or an expected refusal ends the measurement, but with few rows.
+  const none = { refusedShare: 0, abortsPerCommit: 0 };
+  return [
+    ...cold.map(({ inFlight, plainTps, grouped }) => ({
+      ...none,
+      inFlight,
+      rows: 'cold' as const,
+      plainTps,
+      tps: grouped.tps,
+      ratio: grouped.ratioToPlain,
+    })),
+    ...hot
+      .filter(({ hotDatabases }) => hotDatabases === 3)
+      .map(({ inFlight, plain: plainHot, grouped }) => ({
+        ...none,
+        inFlight,
+        rows: 'hot' as const,
+        plainTps: plainHot.tps,
+        tps: grouped.tps,
+        ratio: grouped.ratioToPlain,
+        abortsPerCommit: grouped.abortedPerCommit,
+      })),
+    {
+      ...none,
+      inFlight: REFUSED_IN_FLIGHT,
+      rows: 'cold',
+      refusedShare: REFUSED_SHARE,
+      plainTps: medianTps(plain),
+      tps: medianTps(refused),
+      ratio: round(medianRatio(refused, plain), 3),
+    },
+  ];
+}
+
+type Name = 'plain' | typeof REFUSED_NAME;
+
+function isCompared(runner: ContenderRunner<string>): runner is ContenderRunner<Name> {
+  return runner.name === 'plain' || runner.name === REFUSED_NAME;
+}
