@@ -33,38 +33,35 @@ export async function measureGrouped(
   const both = runners.filter(isCompared);
   const rates = await interleavedRounds(REFUSED_IN_FLIGHT, both, settings);
   const [plain, refused] = [rates.plain, rates[REFUSED_NAME]];
+  const levels: GroupedLevel[] = [];
   // Any other end than a commit or an expected refusal ends the measurement, but with few rows.
   const none = { refusedShare: 0, abortsPerCommit: 0 };
-  return [
-    ...cold.map(({ inFlight, plainTps, grouped }) => ({
-      ...none,
+  for (const { inFlight, plainTps, grouped } of cold) {
+    levels.push({ ...none, inFlight, rows: 'cold', plainTps, tps: grouped.tps, ratio: grouped.ratioToPlain });
+  }
+  for (const { inFlight, hotDatabases, plain: plainHot, grouped } of hot) {
+    if (hotDatabases !== 3) continue;
+    const { tps, ratioToPlain: ratio, abortedPerCommit: abortsPerCommit } = grouped;
+    levels.push({
       inFlight,
-      rows: 'cold' as const,
-      plainTps,
-      tps: grouped.tps,
-      ratio: grouped.ratioToPlain,
-    })),
-    ...hot
-      .filter(({ hotDatabases }) => hotDatabases === 3)
-      .map(({ inFlight, plain: plainHot, grouped }) => ({
-        ...none,
-        inFlight,
-        rows: 'hot' as const,
-        plainTps: plainHot.tps,
-        tps: grouped.tps,
-        ratio: grouped.ratioToPlain,
-        abortsPerCommit: grouped.abortedPerCommit,
-      })),
-    {
-      ...none,
-      inFlight: REFUSED_IN_FLIGHT,
-      rows: 'cold',
-      refusedShare: REFUSED_SHARE,
-      plainTps: medianTps(plain),
-      tps: medianTps(refused),
-      ratio: round(medianRatio(refused, plain), 3),
-    },
-  ];
+      rows: 'hot',
+      refusedShare: 0,
+      plainTps: plainHot.tps,
+      tps,
+      ratio,
+      abortsPerCommit,
+    });
+  }
+  levels.push({
+    ...none,
+    inFlight: REFUSED_IN_FLIGHT,
+    rows: 'cold',
+    refusedShare: REFUSED_SHARE,
+    plainTps: medianTps(plain),
+    tps: medianTps(refused),
+    ratio: round(medianRatio(refused, plain), 3),
+  });
+  return levels;
 }
 
 type Name = 'plain' | typeof REFUSED_NAME;
