@@ -173,24 +173,29 @@ describe('an error of the database', () => {
 describe('between members', () => {
   beforeEach(() => database.query(SEEN));
 
-  it('settings, role and search path are those of the session again', async () => {
-    await server.createRole('clerk_of_group').catch(() => undefined);
-    await database.query('CREATE SCHEMA other; GRANT ALL ON seen TO clerk_of_group');
-    const state = sees(
-      "concat_ws(' ', current_user, session_user, current_setting('search_path'), current_setting('app.tenant', true), " +
-        "current_setting('work_mem'))",
-    );
-    const changes = does(
-      "SELECT set_config('role', 'clerk_of_group', true), set_config('search_path', 'other', false), " +
-        "set_config('app.tenant', 'a', true), set_config('work_mem', '64kB', false)",
-    );
-    const group = new TestGroup(await manage());
-    await expect(group.run(state, changes, state)).resolves.toEqual(['commit', 'commit', 'commit']);
-    await committed(group);
-    const [before, after] = await seen();
-    expect(after!.trim().replaceAll(/ +/g, ' ')).toBe(before!.trim().replaceAll(/ +/g, ' '));
-    expect(before).toContain('public');
-  });
+  it.each(['postgres', 'teller_of_group'])(
+    'settings, role and search path are those of the session of %s again',
+    async (user) => {
+      for (const role of ['clerk_of_group', 'teller_of_group'])
+        await server.createRole(role).catch(() => undefined);
+      await database.query(`CREATE SCHEMA other; GRANT ALL ON seen TO clerk_of_group, teller_of_group;
+      GRANT clerk_of_group TO teller_of_group; GRANT ALL ON SCHEMA public TO teller_of_group`);
+      const state = sees(
+        "concat_ws(' ', current_user, session_user, current_setting('search_path'), current_setting('app.tenant', true), " +
+          "current_setting('work_mem'))",
+      );
+      const changes = does(
+        "SELECT set_config('role', 'clerk_of_group', true), set_config('search_path', 'other', false), " +
+          "set_config('app.tenant', 'a', true), set_config('work_mem', '64kB', false)",
+      );
+      const group = new TestGroup(await manage({}, database.urlBy({ user })));
+      await expect(group.run(state, changes, state)).resolves.toEqual(['commit', 'commit', 'commit']);
+      await committed(group);
+      const [before, after] = await seen();
+      expect(after!.trim().replaceAll(/ +/g, ' ')).toBe(before!.trim().replaceAll(/ +/g, ' '));
+      expect(before).toContain(`${user} ${user} "$user", public`);
+    },
+  );
 
   it('the limits of the group stay in force, and its time goes on', async () => {
     const group = new TestGroup(await manage({ lockTimeoutMs: 200 }), { withinMs: 5_000 });
