@@ -27,9 +27,10 @@ export class TransactionScope<T extends object = Transaction> {
     }
   }
 
-  /** Runs work that must have no transaction. */
+  /** Runs work that must have no transaction. One that is hidden from the caller stays hidden. */
   hide<R>(transaction: T | undefined, work: () => R): R {
-    return this.storage.run({ enclosing: undefined, hidden: transaction }, work);
+    const hidden = transaction ?? this.storage.getStore()?.hidden;
+    return this.storage.run({ enclosing: undefined, hidden }, work);
   }
 
   get enclosing(): T | undefined {

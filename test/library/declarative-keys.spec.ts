@@ -8,6 +8,7 @@ import {
   type DistributedTransactionOptions,
   InvalidOptionsError,
   KeyReusedError,
+  NoTransactionError,
   NotCommittedError,
   ParticipantRegistry,
   RepeatedCallError,
@@ -52,6 +53,34 @@ class Shop {
     this.placed.push(sku);
     this.transactions.enlist(branch('stock', sku));
     return `placed ${sku}`;
+  }
+
+  @DistributedTransaction({
+    propagation: 'requires-new',
+    key(this: Shop, { key }: Order) {
+      this.told.push({ keyIn: this.transactions.current()?.id });
+      return key;
+    },
+    async repeated(this: Shop, _: CommittedOutcome, { sku }: Order) {
+      await Promise.resolve();
+      this.told.push({ repeatedIn: this.transactions.current()?.id });
+      this.transactions.enlist(branch('stock', sku));
+      return 'placed before';
+    },
+  })
+  async placeApart({ sku }: Order): Promise<string> {
+    this.transactions.enlist(branch('stock', sku));
+    return `placed ${sku}`;
+  }
+
+  @DistributedTransaction()
+  async placeWithin(order: Order, isHidden: boolean): Promise<string> {
+    return isHidden ? this.hidden(() => this.placeApart(order)) : this.placeApart(order);
+  }
+
+  @DistributedTransaction({ propagation: 'not-supported' })
+  hidden<R>(work: () => Promise<R>): Promise<R> {
+    return work();
   }
 
   @DistributedTransaction()
@@ -123,6 +152,19 @@ describe('A decorated method with a key', () => {
     expect(await shop.placeAgain(order)).toBe('placed desk before');
     expect(shop.told).toEqual([{ transactionId: expect.any(String) as unknown, inTransaction: false }]);
     expect(runs('desk')).toBe(1);
+  });
+
+  it.each([
+    ['within another transaction', false],
+    ['where another transaction is hidden', true],
+  ])('reads the key and calls repeated outside of any transaction, also %s', async (_, isHidden) => {
+    const order = { key: `key-apart-${isHidden}`, sku: 'shelf' };
+    expect(await shop.placeWithin(order, isHidden)).toBe('placed shelf');
+    shop.told.length = 0;
+    const prepared = stock.count('prepare');
+    await expect(shop.placeWithin(order, isHidden)).rejects.toBeInstanceOf(NoTransactionError);
+    expect(shop.told).toEqual([{ keyIn: undefined }, { repeatedIn: undefined }]);
+    expect(stock.count('prepare')).toBe(prepared);
   });
 
   it('gives every call the same answer, as the guide shows it', async () => {

@@ -93,20 +93,30 @@ export class DeclarativeTransactions<T extends ManagedTransaction = ManagedTrans
     options: MethodOptions,
     work: () => Promise<unknown>,
   ): Promise<unknown> {
-    const { caller, object, args } = call;
+    const { caller, args } = call;
     const { name = caller.slice(0, MAX_NAME_LENGTH), timeoutMs, prepareInTurn = false } = options;
     const fields = { name, prepareInTurn, ...(timeoutMs !== undefined && { timeoutMs }) };
     if (options.key === undefined) {
       const begun = this.transactions.begin(fields);
       return this.within(begun instanceof Promise ? await begun : begun, caller, work);
     }
-    const key = Reflect.apply(options.key, object, args);
+    const key = this.outside(call, options.key, [...args]);
     const begun = await this.transactions.beginOnce({ ...fields, key, fingerprint: fingerprintOf(name) });
     if (begun.earlier === undefined) return this.within(begun.transaction, caller, work);
     const { earlier } = begun;
     if (earlier.status !== 'committed') throw new NotCommittedError(earlier);
     if (options.repeated === undefined) throw new RepeatedCallError(caller, earlier);
-    return Reflect.apply(options.repeated, object, [earlier, ...args]);
+    return this.outside(call, options.repeated, [earlier, ...args]);
+  }
+
+  /** Calls an option of the method: it must not see the transaction of the caller. */
+  private outside<A extends readonly unknown[], R>(
+    { object }: MethodCall,
+    callback: (...args: A) => R,
+    args: A,
+  ): R {
+    const { scope } = this.transactions;
+    return scope.hide(this.transactions.current(), () => Reflect.apply(callback, object, args));
   }
 
   /** Runs the work in a transaction that was begun for it, and ends that. */
@@ -155,7 +165,7 @@ export class DeclarativeTransactions<T extends ManagedTransaction = ManagedTrans
   }
 }
 
-/** Another method with the same key is refused, as another request is. */
+/** A method with another name and the same key is refused, as another request is. */
 function fingerprintOf(name: string): string {
   return name.replaceAll(/[^!-~]/g, '_');
 }

@@ -58,9 +58,10 @@ export interface BeginningOptions<A extends unknown[] = unknown[], R = never> {
    */
   readonly prepareInTurn?: boolean;
   /**
-   * What tells a call from all other calls of the coordinator: it gets the arguments of the method, and `this` is the object. Of the
-   * calls with one key only one commits: a later one does not run the method, see `repeated`. Once the transaction has aborted,
-   * the key is free. 1 to 128 visible ASCII characters. Without effect when the method joins a transaction.
+   * What tells a call from all other calls of the coordinator: it gets the arguments of the method, and `this` is the object. It
+   * runs outside of any transaction. Of the calls with one key only one commits, while the coordinator keeps the key: a later
+   * one does not run the method, see `repeated`. Once the transaction has aborted, the key is free. 1 to 128 visible ASCII
+   * characters. Without effect when the method joins a transaction.
    *
    * @default the call has no key: each one runs
    */
