@@ -36,25 +36,31 @@ export class CoordinatorUnreachableError extends CoordinatorError {
 
 /**
  * A request was sent, and no answer came in time: the transaction may have committed or not. With the same key and the same `ofRun`
- * the request can be sent again, and nothing is done twice. @publicApi
+ * `run` and `beginOnce` can send it again, and nothing is done twice. A decorated method takes no `ofRun`: call it again only
+ * where `ofRun` of this error is undefined, or the coordinator was not restarted.
+ *
+ * @publicApi
  */
 export class RequestOutcomeUnknownError extends CoordinatorError {
   readonly code = 'DTC_OUTCOME_UNKNOWN';
 
   /**
-   * @param requestKey of the request: give it to `run` again as `key`.
-   * @param ofRun the run of the coordinator that the request is for: give it to `run` again as `ofRun`. Without it a coordinator
-   * that was restarted runs the request again. Undefined where the members share a log, which keeps the keys.
+   * @param requestKey of the request: give it to `run` or `beginOnce` again as `key`.
+   * @param ofRun the run of the coordinator that the request is for: give it to `run` or `beginOnce` again as `ofRun`. Without
+   * it a coordinator that was restarted runs the request again. Undefined where the members share a log, which keeps the keys.
    */
   constructor(
     readonly requestKey: string,
     problem: string,
     readonly ofRun?: string,
   ) {
+    const isKeyKept = ofRun === undefined;
     super(
       `It is not known whether the request ${requestKey} was done (${problem}). It may have committed: do not send it with another ` +
-        `key. Call run() again with the same branches, this key${ofRun === undefined ? '' : ` and ofRun ${ofRun}`} to find out. If ` +
-        'the coordinator was restarted, look at the data of the participants.',
+        `key. Send the same request again by run() or beginOnce() with this key${isKeyKept ? '' : ` and ofRun ${ofRun}`} to find out, ` +
+        (isKeyKept
+          ? 'or call the decorated method again.'
+          : 'or call the decorated method again if the coordinator was not restarted. If it was, look at the data of the participants.'),
     );
   }
 }

@@ -61,8 +61,8 @@ export interface RemoteTransactionRequest extends Omit<TransactionRequest, 'sign
 
 /**
  * Runs transactions at a coordinator in another process: the methods are those of the TransactionManager of `nestjs-dtc`, and those
- * that ask the coordinator return a promise. A request goes to one of the members, and to another one after a failure. It is never
- * run twice.
+ * that ask the coordinator return a promise. A request goes to one of the members, and to another one after a failure. It is not
+ * run twice while the coordinator keeps its key.
  *
  * @publicApi
  */
