@@ -48,6 +48,15 @@ export class Transaction {
   }
 
   /**
+   * The outcome of its caller. This asks for nothing, and is never a rejection.
+   *
+   * @internal
+   */
+  get told(): Promise<Outcome> {
+    return this.outcome;
+  }
+
+  /**
    * Adds a branch. Its participant is called after the request for commit or rollback.
    *
    * @returns the id of the branch.
@@ -55,8 +64,8 @@ export class Transaction {
    * is rollback-only.
    * @throws BranchConflictError when the id is already enlisted for another participant, or with another
    * payload.
-   * @throws UnknownParticipantError, TooManyBranchesError, ParticipantPausedError, ParticipantSilentError, ParticipantStalledError,
-   * InvalidRequestError; the transaction continues without the branch.
+   * @throws UnknownParticipantError, TooManyBranchesError, ParticipantPausedError, ParticipantSilentError,
+   * ParticipantStalledError, InvalidRequestError; the transaction continues without the branch.
    */
   enlist<P>(request: BranchRequest<P>): string {
     return this.parts.admission.enlist(this.record, request).branchId;

@@ -8,6 +8,7 @@ import {
   type KnownOutcome,
   NotActiveError,
   type Outcome,
+  type PendingOutcome,
   type Transaction,
   TransactionManager,
   TransactionNotFoundError,
@@ -46,9 +47,15 @@ export interface KeyedCall {
 /** The lists of an answer are not read only. */
 type BegunOutcome = NonNullable<BegunAnswer['outcome']>;
 
+/** What an earlier request has begun, and what is known of it. */
+interface Begun {
+  readonly answer: BegunAnswer;
+  latest: Outcome;
+}
+
 const TRANSACTION_ID = new RegExp(TRANSACTION_ID_PATTERN);
 
-/** So often a key is taken again whose transaction has aborted. */
+/** So often a key is taken again whose transaction has aborted or is forgotten. */
 const MAX_ATTEMPTS = 3;
 
 /** What is known of a text that no coordinator has made: no log is asked. */
@@ -58,7 +65,7 @@ const FOREIGN = { status: 'unknown', because: 'foreign' } as const;
 @Injectable()
 export class CallerTransactions {
   private readonly runs: RequestMemory<Outcome>;
-  private readonly begun: RequestMemory<BegunAnswer>;
+  private readonly begun: RequestMemory<Begun>;
   private waiting = 0;
 
   constructor(
@@ -100,25 +107,31 @@ export class CallerTransactions {
     );
     const key = keyOf(call);
     const fingerprint = fingerprintOf('run', { ...options, branches });
-    // A shared log knows the keys of all members. Elsewhere the memory of this run knows all that there are.
     const { isShared } = this.transactions;
-    const once = isShared ? { key, fingerprint } : {};
-    const outcome = await this.waitFor(() =>
-      this.runs.once(key, fingerprint, async () => {
-        const answer = told(await this.transactions.run({ ...options, ...once, branches: requests }));
-        // What is open at another member is asked of the log again: only there it is known when the key is free.
-        return { answer, isKept: answer.status !== 'aborted' && !(isShared && answer.status === 'pending') };
-      }),
-    );
-    if (outcome.status !== 'pending') return outcome;
-    const latest = await this.latest(outcome);
-    if (latest.status === 'aborted') this.runs.forget(key, outcome);
-    return latest;
+    const request = { ...options, key, fingerprint, branches: requests };
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.waitFor(() =>
+        this.runs.once(key, fingerprint, async () => {
+          const answer = told(await this.transactions.run(request));
+          // What is open at another member is asked of the log again: only there it is known when the key is free.
+          return {
+            answer,
+            isKept: answer.status !== 'aborted' && !(isShared && answer.status === 'pending'),
+          };
+        }),
+      );
+      if (outcome.status !== 'pending') return outcome;
+      const latest = await this.latest(outcome);
+      if (latest !== undefined && latest.status !== 'aborted') return latest;
+      this.runs.forget(key, outcome);
+      // The coordinator knows the key for longer than the transaction.
+      if (latest !== undefined || attempt === MAX_ATTEMPTS) return latest ?? outcome;
+    }
   }
 
   /**
-   * Begins a transaction. If it is abandoned, its time-out ends it. The members of a shared log know each other's keys: a repeat
-   * gets the id and the outcome of the one that was begun, unless that has aborted.
+   * Begins a transaction. If it is abandoned, its time-out ends it. A repeat gets the id and the outcome of the one that was begun,
+   * unless that has aborted. The members of a shared log know each other's keys.
    *
    * @throws (as a rejection) what TransactionManager.beginOnce throws, RequestKeyReusedError, OtherRunError or TooManyKeysError.
    */
@@ -131,17 +144,17 @@ export class CallerTransactions {
       let isBegunHere = false;
       const begun = await this.begun.once(key, fingerprint, async () => {
         isBegunHere = true;
-        const answer = isShared
-          ? await this.beginOnce({ ...options, key, fingerprint })
-          : { transactionId: this.transactions.begin(options).id };
+        const answer = await this.beginOnce({ ...options, key, fingerprint });
         // A shared log is asked again: only there it is known when the key is free.
         return { answer, isKept: !isShared };
       });
-      if (isBegunHere) return begun;
-      const { transactionId } = begun;
-      const outcome = await this.latest(pendingOutcome(transactionId, 'an earlier request has begun it'));
-      if (outcome.status !== 'aborted' || attempt === MAX_ATTEMPTS)
-        return { transactionId, repeated: true, outcome: outcome as BegunOutcome };
+      const { transactionId } = begun.answer;
+      if (isBegunHere) return begun.answer;
+      const outcome = begun.latest.status === 'pending' ? await this.latest(begun.latest) : begun.latest;
+      // The coordinator knows the key for longer than the transaction.
+      const isAskedAgain = outcome === undefined || outcome.status === 'aborted';
+      if (!isAskedAgain || attempt === MAX_ATTEMPTS)
+        return { transactionId, repeated: true, outcome: (outcome ?? begun.latest) as BegunOutcome };
       this.begun.forget(key, begun);
     }
   }
@@ -204,13 +217,21 @@ export class CallerTransactions {
     return { transactionId: id, decision };
   }
 
-  private async beginOnce(options: BeginOnceOptions): Promise<BegunAnswer> {
+  private async beginOnce(options: BeginOnceOptions): Promise<Begun> {
     const { transaction, earlier } = await this.transactions.beginOnce(options);
-    if (transaction !== undefined) return { transactionId: transaction.id };
-    const { transactionId } = earlier;
+    if (transaction !== undefined) {
+      const { id } = transaction;
+      const latest = pendingOutcome(id, 'an earlier request has begun it');
+      const begun: Begun = { answer: { transactionId: id }, latest };
+      // It is never a rejection.
+      void transaction.told.then((outcome) => (begun.latest = told(outcome)));
+      return begun;
+    }
+    const before = told(earlier);
+    const { transactionId } = before;
     // The log says that it is open, or was a moment ago. The member that has it knows more.
-    const outcome = earlier.status === 'pending' ? await this.latest(told(earlier)) : told(earlier);
-    return { transactionId, repeated: true, outcome: outcome as BegunOutcome };
+    const latest = before.status === 'pending' ? ((await this.latest(before)) ?? before) : before;
+    return { answer: { transactionId, repeated: true, outcome: latest as BegunOutcome }, latest };
   }
 
   private async end(id: string, order: (transaction: Transaction) => Promise<Outcome>): Promise<Outcome> {
@@ -249,8 +270,8 @@ export class CallerTransactions {
     }
   }
 
-  /** What has become of a transaction whose outcome was pending. */
-  private async latest(outcome: Outcome): Promise<Outcome> {
+  /** What has become of a transaction whose outcome was pending; undefined when this coordinator has forgotten it. */
+  private async latest(outcome: PendingOutcome): Promise<Outcome | undefined> {
     const { transactionId: id } = outcome;
     const transaction = this.attached(id);
     if (transaction !== undefined) {
@@ -258,8 +279,11 @@ export class CallerTransactions {
       if (transaction.state === 'ACTIVE') return outcome;
       return told(await this.waitFor(() => transaction.commit()));
     }
-    const { status } = await this.outcomeOf(id);
-    return status === 'committed' || status === 'aborted' ? finalOutcome(id, status) : outcome;
+    const known = await this.outcomeOf(id);
+    if (known.status === 'committed' || known.status === 'aborted') return finalOutcome(id, known.status);
+    if (known.status !== 'unknown' || known.because !== 'forgotten') return outcome;
+    // It is forgotten only after its end, and no decision is reversed.
+    return outcome.decision === 'commit' ? finalOutcome(id, 'committed') : undefined;
   }
 
   private checkCall({ run }: KeyedCall, timeoutMs: number | undefined): void {
@@ -302,7 +326,7 @@ function finalOutcome(transactionId: string, status: 'committed' | 'aborted'): O
   return { status, transactionId, cause: 'presumed', reason };
 }
 
-function pendingOutcome(transactionId: string, reason: string): Outcome {
+function pendingOutcome(transactionId: string, reason: string): PendingOutcome {
   return { status: 'pending', transactionId, decision: 'unknown', reason };
 }
 

@@ -124,7 +124,7 @@ describe.each(['one coordinator', 'two members of one log'])('A method with a ke
       expect(await failing(one!.place(key, 'rug'))).toBeInstanceOf(InvalidRequestError);
     await one!.transactions.run({ key: 'rug-1', branches: [] });
     const error = (await failing(one!.place('rug-1', 'rug'))) as CoordinatorRefusedError;
-    if (isShared) expect([error.code, error.status]).toEqual(['DTC_KEY_REUSED', 409]);
+    expect([error.code, error.status]).toEqual(['DTC_KEY_REUSED', 409]);
     await one!.place('rug-2', 'rug');
     const other = await failing(one!.transactions.beginOnce({ key: 'rug-2', name: 'other' }));
     expect(other).toMatchObject({ code: 'DTC_KEY_REUSED', status: 409 });

@@ -354,3 +354,87 @@ describe.each(PLATFORMS)('Transactions over HTTP on %s', (_name, platform) => {
     expect([acted.status, acted.body.code]).toEqual([403, 'DTC_FORBIDDEN']);
   });
 });
+
+describe('The key of a request to a coordinator that forgets what has ended', () => {
+  let server: TestServer;
+
+  beforeAll(async () => {
+    server = await TestServer.start({ retryBaseMs: 1, completionWaitMs: 20, retainFinished: 0 });
+  });
+  afterAll(() => server.close());
+
+  const branches = [{ participant: 'stock', payload: null }];
+  const begin = async (key: string): Promise<unknown> =>
+    (await server.ask('POST', '/transactions', { key, body: {} })).body;
+  const isForgotten = async (id: string): Promise<void> => {
+    const because = async (): Promise<unknown> => await server.app.get(TransactionManager).outcomeOf(id);
+    await expect.poll(because).toMatchObject({ status: 'unknown', because: 'forgotten' });
+  };
+
+  it('tells a repeat of begin that its transaction has committed, and begins none', async () => {
+    const key = newKey();
+    const id = await server.begin(key);
+    await server.enlist(id, 'stock', 'one');
+    await server.ask('POST', `/transactions/${id}/commit`);
+    await isForgotten(id);
+    for (const _ of [1, 2]) {
+      const outcome = { status: 'committed', transactionId: id };
+      expect(await begin(key)).toEqual({ transactionId: id, repeated: true, outcome });
+    }
+  });
+
+  it('begins again where the transaction has aborted', async () => {
+    const key = newKey();
+    const id = await server.begin(key);
+    await server.ask('POST', `/transactions/${id}/rollback`);
+    await isForgotten(id);
+    const next = (await begin(key)) as { transactionId: string };
+    expect(next).toEqual({ transactionId: expect.any(String) });
+    expect(next.transactionId).not.toBe(id);
+    expect((await server.ask('POST', `/transactions/${next.transactionId}/commit`)).body.status).toBe(
+      'committed',
+    );
+  });
+
+  it.each(['begin', 'run'])('tells a repeat of %s whose commit was acknowledged late', async (how) => {
+    const key = newKey();
+    const gate = Promise.withResolvers<void>();
+    server.stock.script = { commit: { until: gate.promise } };
+    const first =
+      how === 'run'
+        ? await server.run(key, branches)
+        : await server.begin(key).then(async (id) => {
+            await server.enlist(id, 'stock', 'one');
+            return server.ask('POST', `/transactions/${id}/commit`);
+          });
+    const { transactionId } = first.body;
+    expect(first.body).toMatchObject({ status: 'pending', decision: 'commit' });
+    gate.resolve();
+    await isForgotten(transactionId);
+    const outcome = { status: 'committed', transactionId };
+    if (how === 'run') expect((await server.run(key, branches)).body).toEqual(outcome);
+    else expect(await begin(key)).toEqual({ transactionId, repeated: true, outcome });
+  });
+
+  it.each(['committed', 'aborted'])(
+    'asks again what has become of a run that was open and has %s',
+    async (status) => {
+      const key = newKey();
+      const transactions = server.app.get(TransactionManager);
+      const given = transactions.run.bind(transactions);
+      const run = vi.spyOn(transactions, 'run').mockImplementationOnce(async (request) => {
+        const { transactionId } = await given(request);
+        return { status: 'pending', transactionId, decision: 'unknown', reason: 'asked later' };
+      });
+      server.stock.script = status === 'aborted' ? { prepare: ['no', 'yes'] } : {};
+      const before = server.stock.count('prepare');
+
+      const { body } = await server.run(key, branches);
+      expect(run).toHaveBeenCalledTimes(2);
+      run.mockRestore();
+      expect(body.status).toBe('committed');
+      expect(server.stock.count('prepare')).toBe(before + (status === 'aborted' ? 2 : 1));
+      expect((await server.run(key, branches)).body).toEqual(body);
+    },
+  );
+});
