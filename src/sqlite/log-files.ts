@@ -8,10 +8,13 @@ import {
   openSync,
   readSync,
   renameSync,
+  rmSync,
   statSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { messageOf } from '../coordinator/gate/texts.ts';
+import { LogFailure } from './messages.ts';
 
 const PRIVATE_FOLDER = 0o700;
 const PRIVATE_FILE = 0o600;
@@ -33,7 +36,7 @@ export class LogFiles {
   readonly wal: string;
   /** Holds the main file while a connection is closed that must not change it. */
   private readonly aside: string;
-  /** The same for the write-ahead log, on Windows alone. */
+  /** The same for the write-ahead log, on Windows alone. It is copied last: where it is, both copies are complete. */
   private readonly walAside: string;
   /** Records how far the log has come, and is never flushed. */
   readonly tail: string;
@@ -132,13 +135,23 @@ export class LogFiles {
   /** Restores the files after a process ended while they were moved or copied away. */
   restore(): void {
     const isCopied = existsSync(this.walAside);
-    if (existsSync(this.aside) && (isCopied || !existsSync(this.main))) renameSync(this.aside, this.main);
+    if (existsSync(this.aside)) {
+      if (isCopied || !existsSync(this.main)) renameSync(this.aside, this.main);
+      // The process ended before SQLite could change the main file. The log goes on there, so this copy would be old soon.
+      else rmSync(this.aside);
+    }
     if (isCopied) renameSync(this.walAside, this.wal);
+    for (const copied of [this.aside, this.walAside]) rmSync(unfinished(copied), { force: true });
   }
 
   /**
    * Closes a connection and changes nothing. With its last connection SQLite would move the write-ahead log
    * into the main file and delete it, but not if the main file is no longer in its place.
+   *
+   * On Windows this needs room for a copy of both files. Without it the connection stays open on purpose. SQLite closes
+   * it when the thread ends, and moves the write-ahead log then.
+   *
+   * @throws the error of `close`; an error when the files cannot be moved or copied, and then nothing is closed.
    */
   closeUnchanged(close: () => void): void {
     if (this.platform === 'win32') {
@@ -155,27 +168,62 @@ export class LogFiles {
 
   /** Copies of the files take the place of what SQLite has made of them. {@link restore} goes on after a crash in between. */
   private closeAndRestore(close: () => void): void {
-    if (existsSync(this.wal)) copy(this.wal, this.walAside);
-    copy(this.main, this.aside);
+    // Without a write-ahead log there is nothing that SQLite could move.
+    if (!existsSync(this.wal)) {
+      close();
+      return;
+    }
+    this.copyAside();
     try {
       close();
     } finally {
       this.restore();
     }
   }
+
+  private copyAside(): void {
+    try {
+      copy(this.main, this.aside);
+      copy(this.wal, this.walAside);
+    } catch (error) {
+      const problem = `its files could not be copied (${messageOf(error)}), so they are still open: make room in ${this.folder}`;
+      throw new Error(problem, { cause: error });
+    }
+  }
 }
 
 /** A copy has its name only when all of it is on the disk. */
 function copy(from: string, to: string): void {
-  const unfinished = `${to}.unfinished`;
-  copyFileSync(from, unfinished);
-  const file = openSync(unfinished, 'r+');
+  const part = unfinished(to);
+  copyFileSync(from, part);
+  const file = openSync(part, 'r+');
   try {
     fsyncSync(file);
   } finally {
     closeSync(file);
   }
-  renameSync(unfinished, to);
+  renameSync(part, to);
+}
+
+function unfinished(copied: string): string {
+  return `${copied}.unfinished`;
+}
+
+/**
+ * Closes files after a failure.
+ *
+ * @returns the failure, which stays the one to report. If the files cannot be closed, it says that too.
+ */
+export function closedAfter(failure: unknown, close: () => void): unknown {
+  try {
+    close();
+    return failure;
+  } catch (error) {
+    const also = `. Then the log could not be closed: ${messageOf(error)}`;
+    if (!(failure instanceof LogFailure)) return new Error(messageOf(failure) + also, { cause: failure });
+    const { failure: first } = failure;
+    return 'problem' in first ? new LogFailure({ ...first, problem: first.problem + also }) : failure;
+  }
 }
 
 /** @returns whether the file was created now. */

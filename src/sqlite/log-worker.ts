@@ -94,9 +94,8 @@ class LogThread {
     } catch (error) {
       const failure = failureOf(error);
       if (failure.kind === 'full') throw error;
-      this.broken = failure;
-      this.writer.detach();
-      throw new LogFailure(failure);
+      this.broken = failureOf(this.writer.detachAfter(new LogFailure(failure)));
+      throw new LogFailure(this.broken);
     }
   }
 }

@@ -266,6 +266,21 @@ describe('LogWriter', () => {
     expect(lookInto(files.folder).decisions).toEqual(['1']);
   });
 
+  it('reports the failure of the disk also when the files cannot be closed after it', () => {
+    writer.write(batchOf(put('1')));
+    const failure = { kind: 'failed', problem: 'the disk fails' } as const;
+    // The main file cannot be moved there.
+    mkdirSync(`${files.main}-aside`);
+    fail(FLUSH_FAILED, 'COMMIT');
+    expect(() => writer.write(batchOf(put('2')))).toThrow(LogFailure);
+    expect(writer.detachAfter(new LogFailure(failure))).toMatchObject({
+      failure: { kind: 'failed', problem: expect.stringMatching(/^the disk fails\. Then .*: EISDIR/) },
+    });
+    rmSync(`${files.main}-aside`, { recursive: true });
+    writer.close();
+    expect(lookInto(files.folder).decisions).toEqual(['1']);
+  });
+
   it('releases everything when it cannot open the tail, and changes nothing', () => {
     writer.write(batchOf(put('1')));
     const before = crash();

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { messageOf } from '../coordinator/gate/texts.ts';
 import { type Census, Digests, decodeCensus, encodeCensus } from './census.ts';
-import type { LogFiles } from './log-files.ts';
+import { type LogFiles, closedAfter } from './log-files.ts';
 import { LogTail } from './log-tail.ts';
 import { type Batch, type Claim, LogFailure, PUT, REMOVE, type Written } from './messages.ts';
 import { proveReadable } from '../coordinator/log/record-body.ts';
@@ -69,12 +69,9 @@ export class LogWriter {
     try {
       this.tail = new LogTail(files.tail);
     } catch (error) {
-      try {
-        files.closeUnchanged(() => stored.database.close());
-      } finally {
-        stored.lock.release();
-      }
-      throw error;
+      const failure = closedAfter(error, () => files.closeUnchanged(() => stored.database.close()));
+      stored.lock.release();
+      throw failure;
     }
   }
 
@@ -164,6 +161,15 @@ export class LogWriter {
     const close = (): void => this.database.close();
     if (this.isClaimed && this.census?.needsWal === false) close();
     else this.files.closeUnchanged(close);
+  }
+
+  /**
+   * Closes the files after a failure, and keeps the lock.
+   *
+   * @returns the failure to report: the same one, with what kept the files from being closed.
+   */
+  detachAfter(failure: LogFailure): unknown {
+    return closedAfter(failure, () => this.detach());
   }
 
   private get isCheckpointDue(): boolean {

@@ -11,7 +11,7 @@ import {
   isSameDigest,
 } from './census.ts';
 import { checkFiles } from './log-check.ts';
-import { type LogFiles, createPrivate } from './log-files.ts';
+import { type LogFiles, closedAfter, createPrivate } from './log-files.ts';
 import { LogFailure } from './messages.ts';
 import { open } from './record-envelope.ts';
 import { kindOf } from '../coordinator/log/record-shapes.ts';
@@ -72,8 +72,7 @@ export function openStored(files: LogFiles, found: (key: string, body: Buffer) =
       return { database, lock, warning, ...read };
     } catch (error) {
       // Damaged files stay unchanged, for examination.
-      files.closeUnchanged(() => database.close());
-      throw asDamage(error, files);
+      throw closedAfter(asDamage(error, files), () => files.closeUnchanged(() => database.close()));
     }
   } catch (error) {
     lock.release();
@@ -111,9 +110,11 @@ function connect(files: LogFiles): DatabaseSync {
       PRAGMA trusted_schema = OFF`);
     return database;
   } catch (error) {
-    files.closeUnchanged(() => database.close());
-    if (((codeOf(error) ?? 0) & 0xff) === SQLITE_BUSY) throw new LogFailure({ kind: 'in-use' });
-    throw asDamage(error, files);
+    if (((codeOf(error) ?? 0) & 0xff) !== SQLITE_BUSY) {
+      throw closedAfter(asDamage(error, files), () => files.closeUnchanged(() => database.close()));
+    }
+    // The files are those of another process, which goes on with them. Without its lock SQLite moves nothing.
+    throw closedAfter(new LogFailure({ kind: 'in-use' }), () => database.close());
   }
 }
 
