@@ -377,10 +377,14 @@ describe('The key of a request to a coordinator that forgets what has ended', ()
     await server.enlist(id, 'stock', 'one');
     await server.ask('POST', `/transactions/${id}/commit`);
     await isForgotten(id);
+    // The coordinator keeps the keys of a number of commits only.
+    const asked = vi.spyOn(server.app.get(TransactionManager), 'beginOnce');
     for (const _ of [1, 2]) {
       const outcome = { status: 'committed', transactionId: id };
       expect(await begin(key)).toEqual({ transactionId: id, repeated: true, outcome });
     }
+    expect(asked).not.toHaveBeenCalled();
+    asked.mockRestore();
   });
 
   it('begins again where the transaction has aborted', async () => {
