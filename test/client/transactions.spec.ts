@@ -305,6 +305,9 @@ describe('A caller in another process', () => {
     const error = (await lost) as RequestOutcomeUnknownError;
     const unknown = { code: 'DTC_OUTCOME_UNKNOWN', requestKey: 'once', ofRun: error.ofRun };
     expect(error).toMatchObject({ ...unknown, ofRun: expect.stringMatching(/\.1$/) as unknown });
+    // A decorated method takes no run, so a call of it that is repeated is run again.
+    expect(error.message).toContain(`by run() or beginOnce() with this key and ofRun ${error.ofRun}`);
+    expect(error.message).toContain('call the decorated method again if the coordinator was not restarted');
 
     // One that knows the earlier run only, and one that knows the present one and repeats what the error has told.
     await expect(early!.run(request)).rejects.toMatchObject(unknown);
