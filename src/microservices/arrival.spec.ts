@@ -1,10 +1,10 @@
 import { Logger } from '@nestjs/common';
 import type { MessageHandler, Server } from '@nestjs/microservices';
-import { EMPTY, type Observable, from, throwError } from 'rxjs';
+import { EMPTY, NEVER, Observable, from, throwError } from 'rxjs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Arrival, HOST_HANDLER, type HostOfServer, HostsOfServer } from './arrival.js';
 
-type Answer = (arrival: unknown) => Observable<unknown>;
+type Answer = (arrival: unknown) => Observable<unknown> | Promise<Observable<unknown>>;
 
 /** A server with the messages of a host, and with others. */
 function serverOf(answer: Answer): Pick<Server, 'getHandlers' | 'transformToObservable'> {
@@ -26,7 +26,10 @@ function serverOf(answer: Answer): Pick<Server, 'getHandlers' | 'transformToObse
 }
 
 describe('A server of a broker', () => {
-  afterEach(() => void vi.restoreAllMocks());
+  afterEach(() => {
+    vi.restoreAllMocks();
+    vi.useRealTimers();
+  });
   const leave = () => Promise.resolve();
 
   it('finds the host of its application, which knows then how the server leaves', async () => {
@@ -57,5 +60,53 @@ describe('A server of a broker', () => {
     const [line] = warn.mock.calls[0]!;
     expect(line).toContain('Let the messages of the host pass.');
     expect(line).not.toContain('\n');
+  });
+
+  it('does not wait for an interceptor whose stream never ends, once the host knows it', async () => {
+    const host = { stopsFirst: vi.fn<HostOfServer['stopsFirst']>(), stop: vi.fn<HostOfServer['stop']>() };
+    const warn = vi.spyOn(Logger.prototype, 'warn').mockReturnValue();
+    const hosts = new HostsOfServer();
+    const isLeft = vi.fn<() => void>();
+    await hosts.find(
+      serverOf((arrival) => {
+        (arrival as Arrival).meet(host);
+        return new Observable(() => isLeft);
+      }),
+      leave,
+    );
+    expect([warn.mock.calls, isLeft.mock.calls.length]).toEqual([[], 1]);
+    await hosts.stop();
+    expect(host.stop).toHaveBeenCalledOnce();
+  });
+
+  it.each<[by: string, answer: Answer]>([
+    ['a guard that never answers', () => new Promise(() => {})],
+    ['an interceptor whose stream never ends', () => NEVER],
+  ])('waits for %s a limited time, warns, and starts', async (_by, answer) => {
+    vi.useFakeTimers();
+    const warn = vi.spyOn(Logger.prototype, 'warn').mockReturnValue();
+    const found = new HostsOfServer().find(serverOf(answer), leave);
+    await vi.advanceTimersByTimeAsync(5_000);
+    await found;
+    expect(warn).toHaveBeenCalledExactlyOnceWith(expect.stringContaining('not answered within 5000 ms'));
+  });
+
+  it('stops a host that it has met late', async () => {
+    vi.useFakeTimers();
+    vi.spyOn(Logger.prototype, 'warn').mockReturnValue();
+    const host = { stopsFirst: vi.fn<HostOfServer['stopsFirst']>(), stop: vi.fn<HostOfServer['stop']>() };
+    const guard = Promise.withResolvers<Observable<unknown>>();
+    const hosts = new HostsOfServer();
+    const server = serverOf((arrival) => {
+      void guard.promise.then(() => (arrival as Arrival).meet(host));
+      return guard.promise;
+    });
+    const found = hosts.find(server, leave);
+    await vi.advanceTimersByTimeAsync(5_000);
+    await found;
+    guard.resolve(EMPTY);
+    await vi.advanceTimersByTimeAsync(0);
+    await hosts.stop();
+    expect(host.stop).toHaveBeenCalledOnce();
   });
 });
