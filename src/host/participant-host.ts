@@ -160,11 +160,12 @@ export class ParticipantHost
 
   private async leaveBrokers(): Promise<void> {
     if (this.leaving.length === 0) return;
-    const left = Promise.all(this.leaving.map((leave) => leave())).then(
+    // One broker that cannot be left keeps no other from being left.
+    const left = Promise.allSettled(this.leaving.map(async (leave) => leave())).then((ends) => {
+      for (const end of ends) if (end.status === 'rejected') this.warnOfMessages(messageOf(end.reason));
       // What has just come is given to the host in this turn.
-      () => new Promise<void>((resolve) => setImmediate(resolve)),
-      (error: unknown) => this.warnOfMessages(messageOf(error)),
-    );
+      return new Promise<void>((resolve) => setImmediate(resolve));
+    });
     await within(LEAVE_MS, left, () => this.warnOfMessages(`no answer within ${LEAVE_MS} ms`));
   }
 
