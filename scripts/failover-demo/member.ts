@@ -11,7 +11,8 @@ endWithChannel();
 try {
   const app = await startApplication(process.env);
   const point = HoldPoint.install(app.get(ParticipantRegistry));
-  process.on('message', ({ arm, release }: { arm?: 'kill' | 'hold'; release?: true }) => {
+  process.on('message', (message: { arm?: 'kill' | 'hold'; release?: true } | null) => {
+    const { arm, release } = message ?? {};
     if (release === true) point.release();
     if (arm === undefined) return;
     point.arm((held) => (arm === 'kill' ? process.kill(process.pid, 'SIGKILL') : process.send?.({ held })));

@@ -13,7 +13,8 @@ endWithChannel();
 let point: HoldPoint | undefined;
 try {
   const app = await startCoordinator(process.env);
-  process.on('message', ({ arm, release }: { arm?: number; release?: true }) => {
+  process.on('message', (message: { arm?: number; release?: true } | null) => {
+    const { arm, release } = message ?? {};
     if (release === true) point?.release();
     if (arm === undefined) return;
     point = HoldPoint.install(app.get(ParticipantRegistry));

@@ -25,7 +25,8 @@ describe.each(['linux', 'darwin', 'win32'] as const)('a process with a channel, 
     const { self, ends } = processOn(platform);
     self.on('SIGTERM', () => ends.push('clean'));
     endWithChannel(self);
-    self.emit('message', { arm: 'kill' });
+    // Messages of others, also null, as a channel passes it on.
+    for (const message of [{ arm: 'kill' }, null, 'arm']) self.emit('message', message);
     expect(ends).toEqual([]);
     self.emit(event, { stop: true });
     expect(ends).toEqual(['clean']);

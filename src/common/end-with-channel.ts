@@ -17,6 +17,6 @@ export function endWithChannel(self: Self = process): void {
   };
   self.once('disconnect', end);
   self.on('message', (message) => {
-    if ((message as { readonly stop?: unknown }).stop === true) end();
+    if ((message as { readonly stop?: unknown } | null)?.stop === true) end();
   });
 }

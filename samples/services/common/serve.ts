@@ -8,8 +8,8 @@ export async function serve(
   { HOST, PORT }: { readonly HOST: string; readonly PORT: number },
 ): Promise<void> {
   // A process that has started this one with a channel, as `npm run start:services` does, is not outlived, and told the address.
-  process.once('disconnect', end).on('message', ({ stop }: { stop?: true }) => {
-    if (stop === true) end();
+  process.once('disconnect', end).on('message', (message: { stop?: true } | null) => {
+    if (message?.stop === true) end();
   });
   const app = await NestFactory.create(module, { logger: new ConsoleLogger({ json: true }) });
   app.enableShutdownHooks([], { useProcessExit: true });
