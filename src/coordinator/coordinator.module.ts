@@ -135,7 +135,15 @@ const ownSchedule: DynamicModule = {
     CoordinatorStatus,
     CoordinatorMembers,
     MetricSource,
-    TransactionManager,
+    {
+      provide: TransactionManager,
+      inject: [CoordinatorRuntime, TransactionEvents],
+      useFactory: (runtime: CoordinatorRuntime, events: TransactionEvents): TransactionManager => {
+        const transactions = new TransactionManager(runtime);
+        events.outside = (work) => transactions.scope.hide(transactions.current(), work);
+        return transactions;
+      },
+    },
     OperatorActions,
   ],
   exports: [

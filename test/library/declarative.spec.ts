@@ -831,6 +831,16 @@ class Shop {
     this.transactions.current()!.setRollbackOnly('secret');
   }
 
+  @DistributedTransaction({ name: 'own' })
+  async rollsBackItself(): Promise<void> {
+    await this.transactions.current()!.rollback();
+  }
+
+  @DistributedTransaction({ name: 'outer' })
+  async rollsBackAnother(): Promise<void> {
+    await this.transactions.begin({ name: 'inner' }).rollback();
+  }
+
   @OnTransaction('aborted')
   @DistributedTransaction({ name: 'reaction' })
   async hears({ name }: TransactionAbortedEvent): Promise<void> {
@@ -890,6 +900,17 @@ describe('Beside other decorators, above them and below', () => {
     expect(app.get(Shop).heard).toEqual(['hears event within reaction', 'hearsToo event within reaction']);
     const jobs = app.get(Shop).schedule.getCronJobs();
     expect([...jobs.keys()].toSorted()).toEqual(['above', 'below']);
+  });
+
+  it('listeners run outside of the transaction in whose code an event happens', async () => {
+    const shop = app.get(Shop);
+    await expect(shop.rollsBackItself()).rejects.toThrow('the caller asked for rollback');
+    await shop.rollsBackAnother();
+    await settled();
+
+    const reactions = (name: string): string[] =>
+      ['hears', 'hearsToo'].map((heard) => `${heard} ${name} within reaction`);
+    expect(shop.heard).toEqual([...reactions('own'), ...reactions('inner')]);
   });
 
   it('the method keeps its name, its length and the types that the compiler has emitted', () => {

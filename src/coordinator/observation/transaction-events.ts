@@ -29,6 +29,9 @@ export class TransactionEvents implements OnModuleInit {
   private emitter: Emitter | undefined = undefined;
   private isSought = false;
 
+  /** Runs a listener outside of the transaction in whose code the event happens. */
+  outside: <R>(work: () => R) => R = (work) => work();
+
   constructor(private readonly listeners: EventListeners) {}
 
   /** Finds the application's own emitter, with its listeners and options. */
@@ -120,8 +123,12 @@ export class TransactionEvents implements OnModuleInit {
     // Copies, since a listener for one event only takes itself off the list.
     const all = emitter.listenersAny().slice();
     const own = emitter.listeners(event).slice();
-    for (const listener of all) void this.call(event, () => listener.call(emitter, event, payload));
-    for (const listener of own) void this.call(event, () => listener.call(emitter, payload));
+    for (const listener of all) this.tell(event, () => listener.call(emitter, event, payload));
+    for (const listener of own) this.tell(event, () => listener.call(emitter, payload));
+  }
+
+  private tell(event: string, listener: () => unknown): void {
+    void this.call(event, () => this.outside(listener));
   }
 
   /** An error of a listener, synchronous or not, is logged and goes no further. */
