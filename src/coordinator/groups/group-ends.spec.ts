@@ -26,6 +26,17 @@ function ofGroup(stock: Stock, step: StockCall['step'], act: () => unknown): voi
   };
 }
 
+/** Answers the prepare of a group with a yes that comes late, although its rollback has come before. */
+function lateYes(stock: Stock, comes: Promise<void>): void {
+  const prepare = stock.prepare.bind(stock);
+  stock.prepare = async (branch) => {
+    const isGroup = stock.calls.some(({ step, id }) => step === 'work' && id === branch.transactionId);
+    if (!isGroup) return prepare(branch);
+    await comes;
+    return 'commit';
+  };
+}
+
 const fail = (): never => {
   throw new Error('the connection is lost');
 };
@@ -74,6 +85,54 @@ describe('a group that is prepared', () => {
     expect((await blocked).map(({ status }) => status)).toEqual(['committed', 'committed']);
     expect(one.contents).toEqual({ blocker: 1, tea: 2 });
     expect([one.isIdle, two.isIdle, runtime.registry.inFlight]).toEqual([true, true, 0]);
+  });
+
+  it('hands a report that comes after a late answer to the members that have ended before', async () => {
+    const { shop, two, clock, runtime, transactions } = shopOf();
+    const gate = Promise.withResolvers<void>();
+    lateYes(two, gate.promise);
+    const blocked = shop.behind(() => [shop.run(MORE_TEA), shop.run(MORE_TEA)]);
+    await turns();
+    await clock.advance(4_000);
+    const outcomes = await blocked;
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 'aborted' });
+    expect(runtime.registry.unsettled.size).toBe(0);
+    two.before = ({ step }) => {
+      if (step === 'rollback') throw new HeuristicError('commit', 'an operator has committed it');
+    };
+    gate.resolve();
+    await turns();
+    for (const { transactionId } of outcomes) {
+      expect(transactions.find(transactionId)).toMatchObject({
+        state: 'ABORTED',
+        branches: [{ heuristic: null }, { heuristic: { kind: 'commit' } }],
+      });
+      expect(transactions.forget(transactionId)).toBe(true);
+    }
+    // The group has its own report.
+    expect([runtime.registry.unsettled.size, runtime.registry.inFlight]).toEqual([1, 0]);
+  });
+
+  it('waits for the rollback after a late answer before its members run again, whatever is swept meanwhile', async () => {
+    const { shop, two, clock, runtime } = shopOf();
+    const [vote, rollback] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    lateYes(two, vote.promise);
+    const blocked = shop.behind(() => [shop.run(MORE_TEA), shop.run(MORE_TEA)]);
+    await turns();
+    await clock.advance(2_100);
+    await turns();
+    two.before = ({ step }) => (step === 'rollback' ? rollback.promise : undefined);
+    vote.resolve();
+    await turns();
+    await clock.advance(600);
+    await turns();
+    expect(runtime.reruns.count).toBe(0);
+    rollback.resolve();
+    await turns();
+    await clock.advance(600);
+    await turns();
+    expect((await blocked).map(({ status }) => status)).toEqual(['committed', 'committed']);
+    expect([runtime.registry.inFlight, runtime.registry.unsettled.size]).toEqual([0, 0]);
   });
 
   it('frees the key of a request whose group a participant never answers', async () => {

@@ -28,7 +28,7 @@ import {
 import { GroupExecutor } from './group-executor.js';
 import { GroupWork } from './group-work.js';
 import { type FirstRefusal, type Judgement, judge } from './judgement.js';
-import type { Member } from './member.js';
+import { type Member, reportedLate } from './member.js';
 import type { ReadVote } from './member-votes.js';
 
 /** How often the work of a group runs at most. */
@@ -54,6 +54,8 @@ export interface GroupParts {
   readonly grouped: (transaction: TransactionRecord, note: GroupNote, group?: TransactionRecord) => void;
   /** Some members of an aborted group wait for an answer to the group. */
   readonly linger: (run: GroupRun) => void;
+  /** A transaction has a report that an operator has to deal with. */
+  readonly setAside: (transaction: TransactionRecord) => void;
   /** The participant has not answered in time. */
   readonly late: (participant: RegisteredParticipant) => void;
   readonly defect: (error: unknown, where: string) => void;
@@ -73,6 +75,8 @@ export class GroupRun {
   private refusals: FirstRefusal<Member>[] = [];
   /** They run on their own when no participant holds anything of the group. */
   private readonly aside: Member[] = [];
+  /** They have ended before each prepare was answered: a late answer may still bring a report. */
+  private early: TransactionRecord[] = [];
   private runs = 0;
   isUntouched = true;
   private isPreparing = false;
@@ -235,10 +239,15 @@ export class GroupRun {
   /** Nothing of an aborted group is left. Its members run again when no participant can still be working for it. */
   answered(): void {
     const { group } = this;
-    if (!this.isRolledBack || this.isOver) return;
-    const isAsked = ({ call, index }: BranchRecord): boolean =>
-      call === CALL_PREPARE && includes(group.awaiting, index);
-    if (group.branches.some(isAsked)) this.lingers();
+    if (!this.isRolledBack) return;
+    const isAsked = group.branches.some(
+      ({ call, index }) => call === CALL_PREPARE && includes(group.awaiting, index),
+    );
+    const reports = reportsOf(group.branches);
+    for (const member of this.early) reportedLate(member, reports, this.parts.setAside);
+    if (!isAsked) this.early = [];
+    if (this.isOver) return;
+    if (isAsked) this.lingers();
     else this.endMembers();
   }
 
@@ -256,17 +265,19 @@ export class GroupRun {
   lingers(): boolean {
     if (this.isOver) return false;
     if (!this.isRolledBack) {
+      // A prepare was answered late, and that branch is being rolled back. Its end, or its stall, is noticed by itself.
+      if (this.group.state === ABORTED && !this.group.isStalled) return true;
       this.waits();
       return this.members.some(({ isActive }) => isActive);
     }
     const over = this.members.filter((member) => !runsAgain(member));
     this.members = this.members.filter(runsAgain);
+    for (const member of over) member.over(reportsOf(this.group.branches));
+    this.early.push(...over.map(({ transaction }) => transaction).filter(({ endedAt }) => endedAt !== 0));
     if (this.members.length === 0) {
-      this.members = over;
       this.endMembers();
       return false;
     }
-    for (const member of over) member.over(reportsOf(this.group.branches));
     this.runAside();
     this.parts.linger(this);
     return true;

@@ -217,7 +217,7 @@ export class Groups implements Grouping {
   }
 
   private groupParts(): GroupParts {
-    const { parts, timeLimits, executor, log, observers } = this.runtime;
+    const { parts, timeLimits, executor, log, observers, registry } = this.runtime;
     return {
       clock: parts.clock,
       timeLimits,
@@ -230,6 +230,7 @@ export class Groups implements Grouping {
       putBack: (members) => this.waiting.putInFront(members),
       grouped: (transaction, note, group) => observers.grouped(transaction, note, group),
       linger: (run) => this.lingering.add(run),
+      setAside: (transaction) => registry.setAside(transaction),
       late: (participant) => this.occupied.late(participant),
       defect: (error, where) => observers.defect(error, where),
     };

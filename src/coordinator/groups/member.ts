@@ -22,6 +22,7 @@ import {
   isCommit,
   recordAbsent,
   recorded,
+  reopenEnded,
   requestCommit,
   vote,
 } from '../protocol/index.js';
@@ -183,4 +184,25 @@ export class Member extends ForwardingExecutor implements GroupPlace {
   override record(): void {}
   override cancel(): void {}
   override commit(): void {}
+}
+
+/**
+ * A member has ended, and a late answer to a prepare of its group has brought reports that it may not have yet.
+ *
+ * @param setAside keeps it until its reports are forgotten.
+ */
+export function reportedLate(
+  member: TransactionRecord,
+  reports: ReadonlyMap<RegisteredParticipant, BranchHeuristic>,
+  setAside: (transaction: TransactionRecord) => void,
+): void {
+  for (const branch of member.branches) {
+    const { index, participant } = branch;
+    const report = reports.get(participant);
+    if (report === undefined || branch.heuristic !== undefined) continue;
+    setAside(member);
+    reopenEnded(member, index);
+    branch.heuristic = report;
+    heuristicReported(member, index, report.kind, completionRound(member, index), member.executor);
+  }
 }
