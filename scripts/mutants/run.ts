@@ -33,6 +33,7 @@ const SUITES = [
     'test/postgres/branch-session.spec.ts',
     'test/postgres/one-query.spec.ts',
     'test/postgres/groups.spec.ts',
+    'test/postgres/group-ends.spec.ts',
     'test/postgres/session-answers.spec.ts',
     'test/postgres/claims-of-logs.spec.ts',
     'test/postgres/log',

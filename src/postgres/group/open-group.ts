@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Client, DatabaseError, type PoolClient, type QueryResult } from 'pg';
+import { Client, DatabaseError, type QueryResult } from 'pg';
 import type { GroupBranch, MemberVote } from '../../coordinator/participant/group.js';
 import { type Branch, type Vote, refuse } from '../../coordinator/participant/participant.js';
 import type { Batch } from '../branch/batch.js';
@@ -9,6 +9,7 @@ import { type BranchWork, NO_SUCH_STATEMENT, remainingUntil } from '../branch/wo
 import type { ConnectionPool } from '../connection/connection-pool.js';
 import { applicationOf, OWN_MARK } from '../connection/own-names.js';
 import { lastRowsOf } from '../connection/own-queries.js';
+import { lockRequested } from '../connection/spoiled.js';
 import { codeOf, meaningOf, refusalOf } from '../sqlstate.js';
 import { type GroupAnswer, LOCK_MARK, askGroup } from './group-query.js';
 import { GroupLoan } from './group-loan.js';
@@ -75,7 +76,7 @@ export class OpenGroup {
   private readonly loan = new GroupLoan();
   private names: ReadonlyMap<string, string> = new Map();
   private beganAt = 0;
-  private isOpen = false;
+  private hasOpened = false;
   private isBusy = false;
 
   /**
@@ -98,39 +99,60 @@ export class OpenGroup {
     const abandon = (): void => this.giveUp(group.signal.reason);
     if (group.signal.aborted) abandon();
     else group.signal.addEventListener('abort', abandon, { once: true });
-    try {
-      if (group.attempt === 1) await this.loan.take(this.pool);
-      return await this.runAll(group, members);
-    } catch (error) {
-      this.giveUp(error);
-      throw error;
-    }
+    return this.loan.during(async () => {
+      try {
+        if (group.attempt === 1) await this.loan.take(this.pool);
+        return await this.runAll(group, members);
+      } catch (error) {
+        this.giveUp(error);
+        throw error;
+      } finally {
+        group.signal.removeEventListener('abort', abandon);
+      }
+    });
   }
 
   /** Undoes the work of the latest run. */
   async discard(): Promise<void> {
     if (!this.isOpen) return;
-    try {
-      await this.loan.client.query(`ROLLBACK TO ${START}`);
-    } catch (error) {
-      this.giveUp(error);
-      throw error;
-    }
+    await this.loan.during(async () => {
+      try {
+        await this.loan.send((client) => client.query(`ROLLBACK TO ${START}`));
+      } catch (error) {
+        this.giveUp(error);
+        throw error;
+      }
+    });
   }
 
   /** Prepares what is open. @returns the vote. @throws when it is not known whether it is prepared. */
-  async prepare({ signal }: Pick<Branch, 'signal'>): Promise<Vote> {
+  prepare(branch: Pick<Branch, 'signal'>): Promise<Vote> {
+    return this.loan.during(() => this.prepareOpen(branch));
+  }
+
+  /** Ends the group: what is open is rolled back. */
+  giveUp(reason: unknown): void {
+    this.loan.giveUp(reason ?? new Error(`${this.gid} is rolled back.`));
+  }
+
+  /** Whether its transaction is open. Once it has ended it never is again. */
+  private get isOpen(): boolean {
+    return this.hasOpened && !this.loan.isOver;
+  }
+
+  private async prepareOpen({ signal }: Pick<Branch, 'signal'>): Promise<Vote> {
     const abandon = (): void => this.giveUp(signal.reason);
     signal.addEventListener('abort', abandon, { once: true });
     try {
       signal.throwIfAborted();
-      if (!this.isOpen || this.loan.client.getTransactionStatus() !== OPEN) {
+      if (!this.isOpen || this.loan.send((client) => client.getTransactionStatus()) !== OPEN) {
         this.giveUp(undefined);
         return refuse('ROLLED_BACK', 'the transaction of the group is not open any more');
       }
-      const { client } = this.loan;
       // All work is done, so no group waits for this one with its own locks: the next may begin.
-      const vote = await this.work.endings.end(client, preparation(this.gid), false, [UNLOCK]);
+      const vote = await this.loan.send((client) =>
+        this.work.endings.end(client, preparation(this.gid), false, [UNLOCK]),
+      );
       if (vote === 'commit') this.loan.end();
       else this.giveUp(undefined);
       return vote;
@@ -142,34 +164,25 @@ export class OpenGroup {
     }
   }
 
-  /** Ends the group: what is open is rolled back. */
-  giveUp(reason: unknown): void {
-    this.isOpen = false;
-    this.loan.giveUp(reason ?? new Error(`${this.gid} is rolled back.`));
-  }
-
   private async runAll(
     group: GroupBranch,
     members: readonly (() => Batch)[],
   ): Promise<readonly MemberVote[]> {
-    const { client } = this.loan;
     const votes = members.map((): MemberVote => 'not-run');
     // A client of another copy of `pg` does not accept our query.
-    if (!(client instanceof Client)) return votes.map(() => 'alone');
+    if (!this.loan.send((client) => client instanceof Client)) return votes.map(() => 'alone');
     const places = this.placesOf(members, votes);
-    if (!this.isOpen) {
-      await this.ready(client, group);
-      this.names = await prepareTexts(
-        client,
-        places.map(({ batch }) => batch),
-      );
+    if (!this.hasOpened) {
+      await this.ready(group);
+      const works = places.map(({ batch }) => batch);
+      this.names = await this.loan.send((client) => prepareTexts(client, works));
     }
     const sent: Sent[] = [];
     for (const place of places) {
       const work = this.written(place, votes);
       if (work !== undefined) sent.push({ ...place, work });
     }
-    await this.runParts(client, group, sent, votes);
+    await this.runParts(group, sent, votes);
     return this.isBusy ? votes.map(() => 'alone') : votes;
   }
 
@@ -200,27 +213,22 @@ export class OpenGroup {
     }
   }
 
-  private async ready(client: PoolClient, { deadline }: GroupBranch): Promise<void> {
-    await this.work.look(client);
-    await this.work.ready(client, deadline, false);
-    await this.work.sessions.readyForGroup(client);
+  private async ready({ deadline }: GroupBranch): Promise<void> {
+    await this.loan.send((client) => this.work.look(client));
+    await this.loan.send((client) => this.work.ready(client, deadline, false));
+    await this.loan.send((client) => this.work.sessions.readyForGroup(client));
   }
 
   /**
    * Runs all in one query. If one fails, the work before it runs again, since its results are lost, and then the rest without
    * it. Nothing of a run in which a member has failed is prepared: it only shows which members stay.
    */
-  private async runParts(
-    client: PoolClient,
-    group: GroupBranch,
-    all: readonly Sent[],
-    votes: MemberVote[],
-  ): Promise<void> {
+  private async runParts(group: GroupBranch, all: readonly Sent[], votes: MemberVote[]): Promise<void> {
     let from = 0;
     let to = all.length;
     for (let failures = 0; from < all.length;) {
       const part = all.slice(from, to);
-      const answer = await this.send(client, group, part, failures > 0);
+      const answer = await this.send(group, part, failures > 0);
       if (this.isBusy) return;
       if (answer.results !== undefined) {
         noteVotes(part, answer.results, votes);
@@ -230,7 +238,7 @@ export class OpenGroup {
         continue;
       }
       const failed = from + answer.doneAtMs.length;
-      const vote = await this.voteAfter(client, answer.error, failed > 0, failures > 0 ? REST : START);
+      const vote = await this.voteAfter(answer.error, failed > 0, failures > 0 ? REST : START);
       votes[all[failed]!.index] = vote;
       if (vote === 'alone' && MET_OTHERS.has(codeOf(answer.error))) return;
       if (++failures === MOST_FAILURES) return;
@@ -244,25 +252,24 @@ export class OpenGroup {
   }
 
   /** Sends the work of some members, in a savepoint, and opens the transaction before if there is none. */
-  private async send(
-    client: PoolClient,
-    group: GroupBranch,
-    part: readonly Sent[],
-    isRest: boolean,
-  ): Promise<PartAnswer> {
-    const opens = !this.isOpen;
-    if (!opens && !'TE'.includes(client.getTransactionStatus() ?? '')) {
-      throw new Error('The transaction of the group has ended.');
-    }
+  private async send(group: GroupBranch, part: readonly Sent[], isRest: boolean): Promise<PartAnswer> {
+    const opens = !this.hasOpened;
     const statements = opens ? this.beginning(group) : isRest ? [`SAVEPOINT ${REST}`] : [];
-    const after = this.work.sessions.afterMember(client, this.limitsOf(group));
+    const after = this.loan.send((client) => this.work.sessions.afterMember(client, this.limitsOf(group)));
     const at: number[] = [];
     for (const { work } of part) {
       at.push(statements.length);
       statements.push(...work.statements, ...after);
     }
-    const { results, ...answer } = await askGroup(client, statements.join('; '));
-    if (opens) this.noteOpened(client, answer);
+    const { results, ...answer } = await this.loan.send((client) => {
+      if (opens) lockRequested(client);
+      else if (!'TE'.includes(client.getTransactionStatus() ?? '')) {
+        throw new Error('The transaction of the group has ended.');
+      }
+      return askGroup(client, statements.join('; '));
+    });
+    this.loan.throwIfOver();
+    if (opens) this.noteOpened(answer);
     if (results === undefined) return answer;
     if (results.length !== statements.length)
       throw new TypeError('A statement of a group has several results.');
@@ -283,10 +290,10 @@ export class OpenGroup {
   }
 
   /** @throws the error that has prevented it, unless another coordinator works for a group here. */
-  private noteOpened(client: PoolClient, { error, hasBegun, isLocked }: GroupAnswer): void {
-    this.isOpen = hasBegun && isLocked;
-    if (this.isOpen) return;
-    if (codeOf(error) === NO_SUCH_STATEMENT) forgetStatements(client);
+  private noteOpened({ error, hasBegun, isLocked }: GroupAnswer): void {
+    this.hasOpened = hasBegun && isLocked;
+    if (this.hasOpened) return;
+    if (codeOf(error) === NO_SUCH_STATEMENT) this.loan.send(forgetStatements);
     if (!hasBegun || codeOf(error) !== NOT_FREE) throw error;
     this.isBusy = true;
     this.giveUp(error);
@@ -305,22 +312,17 @@ export class OpenGroup {
    * Undoes the failed part. @param isBehind whether the constraints were checked before, for another member.
    * @throws the error if it is not one of this member.
    */
-  private async voteAfter(
-    client: PoolClient,
-    error: unknown,
-    isBehind: boolean,
-    savepoint: string,
-  ): Promise<MemberVote> {
+  private async voteAfter(error: unknown, isBehind: boolean, savepoint: string): Promise<MemberVote> {
     const code = codeOf(error);
     if (!(error instanceof DatabaseError) || code === undefined) throw error;
     if (code === NO_SUCH_STATEMENT || code === PLAN_OUTDATED) {
-      forgetStatements(client);
+      this.loan.send(forgetStatements);
       throw error;
     }
-    const [answer] = await lastRowsOf<{ deferred: string }>(
-      client,
-      `ROLLBACK TO ${savepoint}; ${HAS_DEFERRED}`,
+    const [answer] = await this.loan.send((client) =>
+      lastRowsOf<{ deferred: string }>(client, `ROLLBACK TO ${savepoint}; ${HAS_DEFERRED}`),
     );
+    this.loan.throwIfOver();
     if (MET_OTHERS.has(code) || OF_STATEMENT.test(code)) return 'alone';
     if (meaningOf(error, 'work') !== 'refused') throw error;
     // Its own constraints may have been checked too early.
