@@ -1,13 +1,19 @@
 import { Agent, type IncomingMessage, request } from 'node:http';
-import { ClientProxyFactory } from '@nestjs/microservices';
-import { firstValueFrom } from 'rxjs';
+import { type ClientGrpc, ClientProxyFactory } from '@nestjs/microservices';
+import { type Observable, firstValueFrom } from 'rxjs';
 import type { Vote } from '../../src/coordinator/index.js';
 import { encodeCall, encodeMessage } from '../../src/remote/wire/index.js';
 import { runOf } from '../../test/support/identity.js';
 import { UnexpectedOutcomeError, type Contender } from '../framework/contender.js';
 import { WORK, type Work } from '../memory/participants.js';
 import { type Addresses, SERVICE_NAMES, type ServiceName, TOKEN, patternOf } from './services.js';
-import { type MicroserviceName, type TransportName, clientOf } from './transports.js';
+import {
+  BARE_SERVICE,
+  type MicroserviceName,
+  type TransportName,
+  bareGrpcClientOf,
+  clientOf,
+} from './transports.js';
 
 /** The body of a bare request. */
 export interface BareRequest {
@@ -35,7 +41,7 @@ type Send = (request: BareRequest) => Promise<BareAnswer>;
  * coordinator. No time-out, no retry, nothing is undone when one of them fails.
  */
 export function bareRequests(transport: TransportName, addresses: Addresses): Contender {
-  const { senders, close } = transport === 'http' ? overHttp(addresses) : overNest(transport, addresses);
+  const { senders, close } = reach(transport, addresses);
   const [prepares, commits] = [senders('prepare'), senders('commit')];
   let started = 0;
   const run: Contender['run'] = async () => {
@@ -53,6 +59,11 @@ interface Reached {
   readonly close: () => Promise<void>;
 }
 
+function reach(transport: TransportName, addresses: Addresses): Reached {
+  if (transport === 'http') return overHttp(addresses);
+  return transport === 'grpc' ? overGrpc(addresses) : overNest(transport, addresses);
+}
+
 function overHttp(addresses: Addresses): Reached {
   // Connections are kept open, and there are as many as are needed at the same time.
   const agents = SERVICE_NAMES.map(() => new Agent({ keepAlive: true }));
@@ -64,7 +75,7 @@ function overHttp(addresses: Addresses): Reached {
 }
 
 /** A client of Nest for each service, with its one connection. */
-function overNest(transport: MicroserviceName, addresses: Addresses): Reached {
+function overNest(transport: Exclude<MicroserviceName, 'grpc'>, addresses: Addresses): Reached {
   const clients = SERVICE_NAMES.map((name) =>
     ClientProxyFactory.create(clientOf(transport, Number(addresses[name]), patternOf('bare', name))),
   );
@@ -77,6 +88,26 @@ function overNest(transport: MicroserviceName, addresses: Addresses): Reached {
       }),
     close: async () => {
       await Promise.all(clients.map(async (client) => client.close() as unknown));
+    },
+  };
+}
+
+/** What a service of bare requests has over gRPC. Its fields are texts. */
+type BareService = Record<'prepare' | 'commit', (request: object) => Observable<BareAnswer>>;
+
+function overGrpc(addresses: Addresses): Reached {
+  const clients = SERVICE_NAMES.map((name) =>
+    ClientProxyFactory.create(bareGrpcClientOf(Number(addresses[name]))),
+  );
+  return {
+    senders: (step) =>
+      clients.map((client) => {
+        const service = (client as unknown as ClientGrpc).getService<BareService>(BARE_SERVICE);
+        return ({ work, ...rest }) =>
+          firstValueFrom(service[step]({ ...rest, work: JSON.stringify(work), token: TOKEN }));
+      }),
+    close: async () => {
+      for (const client of clients) client.close();
     },
   };
 }

@@ -6,7 +6,7 @@ import { CoordinatorApplication } from '../framework/coordinator-application.js'
 import { WORK } from '../memory/participants.js';
 import { bareRequests } from './bare-requests.js';
 import { type Addresses, SERVICE_NAMES, TOKEN, patternOf } from './services.js';
-import { type TransportName, clientOf } from './transports.js';
+import { type TransportName, clientOf, grpcClientOf } from './transports.js';
 
 /** Who is compared. */
 export const CONTENDER_NAMES = ['floor', 'coordinator'] as const;
@@ -55,6 +55,7 @@ function addressOf(
   pattern: string,
 ): string | ParticipantTransport {
   if (transport === 'http') return address;
-  const client = clientOf(transport, Number(address), pattern);
+  const port = Number(address);
+  const client = transport === 'grpc' ? grpcClientOf(port) : clientOf(transport, port, pattern);
   return new MicroserviceTransport({ client, credentials: TOKEN, pattern });
 }

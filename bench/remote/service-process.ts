@@ -1,6 +1,6 @@
 import { Body, Controller, HttpCode, Inject, Module, type ModuleMetadata, Post } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { MessagePattern, type MicroserviceOptions, Payload } from '@nestjs/microservices';
+import { GrpcMethod, MessagePattern, type MicroserviceOptions, Payload } from '@nestjs/microservices';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { TransactionParticipant } from '../../src/coordinator/index.js';
 import { ParticipantHostModule } from '../../src/host/index.js';
@@ -9,7 +9,7 @@ import { freePort } from '../../src/postgres-server/free-port.js';
 import { WORK, type Work, bareBranch } from '../memory/participants.js';
 import type { BareAnswer, BareRequest } from './bare-requests.js';
 import { CLASSES, type ServiceKind, type ServiceName, TOKEN, patternOf } from './services.js';
-import { type TransportName, serverOf } from './transports.js';
+import { BARE_SERVICE, type TransportName, serverOf } from './transports.js';
 
 /** One service in a process of its own: a participant host, or plain routes with the same work behind them. */
 const [, , transport, kind, name, brokerPort] = process.argv as [
@@ -26,6 +26,12 @@ const SERVICE = Symbol('SERVICE');
 const BRANCH = bareBranch(WORK);
 const PATTERN = patternOf(kind, name);
 
+/** Nest takes one pattern for a method. */
+function OnStep(step: 'prepare' | 'commit'): MethodDecorator {
+  if (transport !== 'grpc') return MessagePattern(`${PATTERN}.${step}`);
+  return GrpcMethod(BARE_SERVICE, step === 'prepare' ? 'Prepare' : 'Commit');
+}
+
 /** What a team writes by hand: a route for each step. Nothing is checked, and nothing is remembered. */
 @Controller()
 class BareController {
@@ -33,14 +39,14 @@ class BareController {
 
   @Post('prepare')
   @HttpCode(200)
-  @MessagePattern(`${PATTERN}.prepare`)
+  @OnStep('prepare')
   async prepare(@Body() @Payload() { id }: BareRequest): Promise<BareAnswer> {
     return { id, kind: 'vote', vote: await this.service.prepare(BRANCH) };
   }
 
   @Post('commit')
   @HttpCode(200)
-  @MessagePattern(`${PATTERN}.commit`)
+  @OnStep('commit')
   async commit(@Body() @Payload() { id }: BareRequest): Promise<BareAnswer> {
     await this.service.commit(BRANCH);
     return { id, kind: 'done' };
@@ -78,7 +84,7 @@ async function start(): Promise<string> {
     return `${await app.getUrl()}${PATHS[kind]}`;
   }
   const port = brokerPort === undefined ? await freePort() : Number(brokerPort);
-  app.connectMicroservice<MicroserviceOptions>(serverOf(transport, port, PATTERN));
+  app.connectMicroservice<MicroserviceOptions>(serverOf(transport, kind, port, PATTERN));
   await app.init();
   await app.startAllMicroservices();
   return `${port}`;
