@@ -15,7 +15,7 @@ import { type Observable, NEVER, filter } from 'rxjs';
 import type { CallsRequest } from './frames.js';
 import { GRPC_HOST, GRPC_METHOD, GRPC_SERVICE } from './grpc-host.js';
 import type { GrpcClientOptions, MicroserviceClientOptions } from './options.js';
-import { CarefulClientRmq } from './rabbit-mq-connection.js';
+import { CarefulClientRmq, promptSocket } from './rabbit-mq-connection.js';
 import { CarefulClientRedis } from './redis-clients.js';
 import { CarefulClientTcp } from './tcp-client.js';
 
@@ -50,7 +50,6 @@ const NATS_DEFAULTS = {
   pingInterval: 10_000,
   deserializer: NATS_ANSWERS,
 };
-const RMQ_DEFAULTS = { reconnectTimeInSeconds: 1 };
 /** Every line has a connection of its own, and a host that is back is called again within a second. */
 const GRPC_CHANNEL = {
   'grpc.use_local_subchannel_pool': 1,
@@ -119,7 +118,7 @@ function rmqLine({ options = {} }: RmqOptions, pattern: string): Line {
     // The broker keeps no message over a restart: the coordinator sends it again.
     persistent: false,
     ...others,
-    socketOptions: { ...RMQ_DEFAULTS, ...socketOptions },
+    socketOptions: promptSocket(socketOptions),
   });
   return {
     open: (request, timeLeftMs) => {

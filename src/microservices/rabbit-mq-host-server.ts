@@ -1,6 +1,6 @@
 import { type RmqOptions, ServerRMQ } from '@nestjs/microservices';
 import { HostsOfServer } from './arrival.js';
-import { carefulConnection } from './rabbit-mq-connection.js';
+import { carefulConnection, promptSocket } from './rabbit-mq-connection.js';
 import { watched } from './watched.js';
 
 /** The name of the consumer of a channel, which has no other one. */
@@ -35,7 +35,7 @@ export class RabbitMqHostServer extends ServerRMQ {
       consumerTag: CONSUMER,
       ...options,
       noAck: true,
-      socketOptions: { reconnectTimeInSeconds: 1, ...socketOptions },
+      socketOptions: promptSocket(socketOptions),
     });
   }
 
