@@ -113,6 +113,8 @@ describe('the copies of the files of a log on Windows', () => {
   it('never put an old main file in the place of a newer one', () => {
     const path = join(folder.path, 'stale');
     restore({ ...clean, [`${MAIN}-aside`]: Buffer.from('of an earlier time') }, path);
+    new LogFiles(path, 'win32').restore();
+    expect(Object.keys(imageOf(path))).toEqual(Object.keys(clean));
     expect(lookInto(path).decisions).toHaveLength(1);
     // Then the copy of the write-ahead log is there alone.
     writeFileSync(join(path, WAL), killed[WAL]!);
