@@ -54,7 +54,10 @@ export class MariaDbStartUpError extends Error {
 export type MariaDbBranchErrorCode =
   /** The ids of the branch do not fit into the two parts of an XA id. */
   | 'DTC_MARIADB_INVALID_XID'
-  /** The work sent a statement that begins or ends a transaction. The statement was not run. */
+  /**
+   * The work sent a statement that begins or ends a transaction. The statement was not run, unless the message says that the
+   * work has committed its transaction itself.
+   */
   | 'DTC_MARIADB_TRANSACTION_CONTROL'
   /** The work goes on using its connection after it has voted. */
   | 'DTC_MARIADB_WORK_OVER'

@@ -49,18 +49,19 @@ export function xidSql(gid: string): string {
 
 /** A row of XA RECOVER. */
 export interface RecoverRow {
-  readonly formatID: number;
-  readonly gtrid_length: number;
-  readonly bqual_length: number;
+  /** The numbers are strings where the connection has the option `bigNumberStrings`. */
+  readonly formatID: number | string;
+  readonly gtrid_length: number | string;
+  readonly bqual_length: number | string;
   /** Both parts, one behind the other. Other programs may put any bytes in it. */
   readonly data: Buffer | string;
 }
 
 /** @returns the global id of a listed branch, or undefined when it does not belong to this participant. */
 export function gidIn(row: RecoverRow, participant: string): string | undefined {
-  if (row.formatID !== FORMAT_ID) return undefined;
+  if (Number(row.formatID) !== FORMAT_ID) return undefined;
   const data = Buffer.isBuffer(row.data) ? row.data : Buffer.from(row.data, 'latin1');
-  const [global, branchPart] = [row.gtrid_length, row.bqual_length];
+  const [global, branchPart] = [Number(row.gtrid_length), Number(row.bqual_length)];
   if (data.length !== global + branchPart) return undefined;
   const gid = `${data.toString('latin1', 0, global)}/${data.toString('latin1', global)}`;
   return branchOf(gid, participant) === undefined ? undefined : gid;

@@ -33,7 +33,7 @@ import { errnoOf, meaningOf } from './errno.js';
 import { MariaDbBranchError, MariaDbStartUpError } from './errors.js';
 import { type Xid, xidOf } from './gid.js';
 import { GuardPurge } from './guard/purge.js';
-import { GuardTable, quote } from './guard/table.js';
+import { GuardTable, quoteName } from './guard/table.js';
 import { type MariaDbOptions, type ResolvedMariaDbSettings, resolveMariaDbOptions } from './options.js';
 import { type ServerFacts, StartUpChecks, unreachable } from './start-up-checks.js';
 
@@ -318,8 +318,9 @@ export class MariaDbResourceManager {
     const reset = async (): Promise<boolean> => {
       await session.connection.reset();
       // The server keeps the database that the work has chosen.
-      await session.run(`USE ${quote(database)}`);
-      return true;
+      await session.run(`USE ${quoteName(database)}`);
+      // It keeps a role as well, and does not run `init_connect` again.
+      return session.settleAgain();
     };
     const done = within(
       RESET_WITHIN_MS,

@@ -189,7 +189,8 @@ export class StartUpChecks {
   /** Warns of settings that make a commit less durable than its caller is told. */
   private warn(variables: Variables): void {
     const weak = [
-      ...(variables.innodb_flush_log_at_trx_commit === '1'
+      // With 3 the server flushes at the same moment, and once more.
+      ...(['1', '3'].includes(variables.innodb_flush_log_at_trx_commit ?? '')
         ? []
         : [`innodb_flush_log_at_trx_commit = ${variables.innodb_flush_log_at_trx_commit}`]),
       ...(variables.log_bin === 'ON' && variables.sync_binlog !== '1'

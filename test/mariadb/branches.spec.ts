@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { HeuristicError, refuse } from '../../src/coordinator/index.js';
+import { runOf } from '../support/identity.js';
 import { balanceOf, endOf, gidOf, posting, useMariaDb } from '../support/mariadb/bench.js';
 import { hasMariaDb } from '../support/mariadb/server.js';
 import { again, someBranch, until } from '../support/postgres/branches.js';
@@ -109,6 +110,55 @@ describe.runIf(hasMariaDb())('A branch in MariaDB', () => {
     );
     expect(await balanceOf(bench.database, 'ann')).toBe(90);
     await first.commit(again(branch, 3));
+  });
+
+  it('is found where the connection gives numbers as strings', async () => {
+    const connection = { uri: bench.database.url, supportBigNumbers: true, bigNumberStrings: true };
+    const [first, second] = [await bench.start({ connection }), await bench.start({ connection })];
+    const branch = someBranch();
+    await first.prepare(branch, posting('ann', -10));
+    expect(await second.recover()).toEqual([
+      { transactionId: branch.transactionId, branchId: branch.branchId },
+    ]);
+    expect(await second.prepare(again(branch, 0), posting('ann', -10))).toBe('commit');
+    await first.commit(again(branch));
+  });
+
+  it('does not depend on defaults of its server that would leave its rows uncommitted', async () => {
+    await bench.database.query(
+      "SET GLOBAL autocommit = 0, GLOBAL completion_type = 'CHAIN', GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES'",
+    );
+    try {
+      const settings = { claimWaitMs: 50, workConnections: 1, completionConnections: 1 };
+      const [first, second] = [await bench.start(settings), await bench.start(settings)];
+      await first.start(runOf());
+      await expect(second.start(runOf({ epoch: 2 }))).rejects.toMatchObject({
+        code: 'DTC_MARIADB_COORDINATOR_IN_USE',
+      });
+      const gone = [someBranch(), someBranch()];
+      for (const branch of gone) await first.rollback(branch);
+      for (const branch of gone) expect(await endOf(bench.database, gidOf(branch))).toBe('rolled-back');
+      for (const name of ["O'Brien", "O\\'Brien"]) {
+        const branch = someBranch();
+        await first.prepare(branch, async (connection) => {
+          await connection.query('INSERT INTO accounts VALUES (?, 1)', [name]);
+          return 'commit';
+        });
+        await first.commit(again(branch));
+        expect(await balanceOf(bench.database, 'ann')).toBe(100);
+        const rows = await bench.database.query('SELECT name FROM accounts WHERE balance = 1');
+        expect(rows.map((row) => row['name'])).toContain(name);
+      }
+      const long = first.prepare(someBranch(), async (connection) => {
+        await connection.query("INSERT INTO accounts VALUES (REPEAT('x', 99), 1)");
+        return 'commit';
+      });
+      expect(await long).toMatchObject({ code: 'DATA_REJECTED' });
+    } finally {
+      await bench.database.query(
+        'SET GLOBAL autocommit = 1, GLOBAL completion_type = DEFAULT, GLOBAL sql_mode = DEFAULT',
+      );
+    }
   });
 
   it('reports a heuristic outcome when it was ended by hand (faults 38 and 45)', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { refuse } from '../../src/coordinator/index.js';
 import { MariaDbGuardStore } from '../../src/mariadb/index.js';
 import { guardStoreConformance } from '../support/guard-store-conformance.js';
 import { idOf } from '../support/identity.js';
@@ -31,6 +32,22 @@ describe.runIf(hasMariaDb())('The guard of a host', () => {
       expect(await store.insert(place, VOTED, 0, false)).toMatchObject({ isWritten: true });
     }
     await store.close();
+  });
+
+  it('keeps quotes and backslashes also where the server takes backslashes literally', async () => {
+    await bench.database.query("SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES'");
+    const store = new MariaDbGuardStore({ connection: bench.database.url });
+    try {
+      for (const [index, reason] of ["O'Brien", 'it "was" so', String.raw`a\b\'`].entries()) {
+        const place = { participant: 'stock', transactionId: idOf('quotes', 1, 1), branchId: `b${index}` };
+        const record = { state: 'voted', vote: refuse('NO', reason) } as const;
+        expect(await store.insert(place, record, 0, false)).toMatchObject({ isWritten: true });
+        expect(await store.read(place)).toMatchObject({ record });
+      }
+    } finally {
+      await store.close();
+      await bench.database.query('SET GLOBAL sql_mode = DEFAULT');
+    }
   });
 
   describe('has tables that', () => {

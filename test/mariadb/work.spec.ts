@@ -1,6 +1,7 @@
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { describe, expect, it } from 'vitest';
-import type { Vote } from '../../src/coordinator/index.js';
+import { type Vote, refuse } from '../../src/coordinator/index.js';
+import { xidOf } from '../../src/mariadb/gid.js';
 import { balanceOf, posting, useMariaDb } from '../support/mariadb/bench.js';
 import { hasMariaDb } from '../support/mariadb/server.js';
 import { again, someBranch } from '../support/postgres/branches.js';
@@ -66,17 +67,47 @@ describe.runIf(hasMariaDb())('The work of a branch in MariaDB', () => {
     expect([await balanceOf(bench.database, 'ann'), await balanceOf(bench.database, 'bob')]).toEqual([90, 1]);
   });
 
-  it('sends several statements in one text in vain', async () => {
-    const manager = await bench.start({
-      connection: { uri: bench.database.url, multipleStatements: true } as never,
-    });
-    const prepared = manager.prepare(someBranch(), async (connection) => {
-      await connection.query('UPDATE accounts SET balance = 0; COMMIT');
-      return 'commit';
-    });
-    await expect(prepared).rejects.toMatchObject({ errno: 1064 });
-    expect(await balanceOf(bench.database, 'ann')).toBe(100);
-  });
+  it.each([
+    ['an error of its own', () => Promise.reject(new Error('no'))],
+    ['an error of the database', (c) => c.query('UPDATE accounts SET balance = -1')],
+    ['a refusal', () => Promise.resolve(refuse('NO', 'not today'))],
+    ['the vote to commit', () => Promise.resolve('commit')],
+  ] satisfies [string, (connection: Connection) => Promise<unknown>][])(
+    'that has committed its transaction by a hidden statement is never refused: %s',
+    async (_what, finish) => {
+      const manager = await bench.start();
+      const branch = someBranch();
+      const id = xidOf(branch, 'bank').sql;
+      const prepared = manager.prepare(branch, async (connection) => {
+        await posting('ann', -10)(connection);
+        await connection.query(`EXECUTE IMMEDIATE "XA END ${id}"`);
+        await connection.query(`EXECUTE IMMEDIATE "XA COMMIT ${id} ONE PHASE"`);
+        return (await finish(connection)) as Vote;
+      });
+      await expect(prepared).rejects.toMatchObject({ code: 'DTC_MARIADB_TRANSACTION_CONTROL' });
+      await expect(manager.rollback(again(branch))).rejects.toMatchObject({ kind: 'commit' });
+      expect(await balanceOf(bench.database, 'ann')).toBe(90);
+    },
+  );
+
+  it.each([
+    ['an option', (url) => ({ uri: url, multipleStatements: true })],
+    ['the URL', (url) => `${url}?multipleStatements=true`],
+    ['the URL of an option', (url) => ({ uri: `${url}?multipleStatements=true&resetOnRelease=true` })],
+    ['a flag', (url) => ({ uri: url, flags: ['MULTI_STATEMENTS'] })],
+    ['a flag of the URL', (url) => `${url}?flags=MULTI_STATEMENTS`],
+  ] satisfies [string, (url: string) => string | object][])(
+    'sends several statements in one text in vain, also when %s allows them',
+    async (_what, connectionOf) => {
+      const manager = await bench.start({ connection: connectionOf(bench.database.url) });
+      const prepared = manager.prepare(someBranch(), async (connection) => {
+        await connection.query('UPDATE accounts SET balance = 0; COMMIT');
+        return 'commit';
+      });
+      await expect(prepared).rejects.toMatchObject({ errno: 1064 });
+      expect(await balanceOf(bench.database, 'ann')).toBe(100);
+    },
+  );
 
   it('leaves nothing in its session for the next branch', async () => {
     const manager = await bench.start({ workConnections: 1 });
@@ -116,6 +147,43 @@ describe.runIf(hasMariaDb())('The work of a branch in MariaDB', () => {
     expect(seen[0]).toMatchObject({ home: 1, mine: null, isolation: 'READ-COMMITTED', charset: 'utf8mb4' });
     expect(seen[1]).toEqual(seen[0]);
     expect(await balanceOf(bench.database, 'ann')).toBe(98);
+  });
+
+  it('leaves no role in its session, and finds what the server sets in a new one', async () => {
+    const user = `clerk_${bench.database.name}`;
+    await bench.server.createUser(user, `ALL ON ${bench.database.name}.*`);
+    await bench.database.query(`CREATE ROLE seller_${user}`);
+    await bench.database.query(`GRANT seller_${user} TO ${user}@'127.0.0.1'`);
+    const connection = bench.database.urlBy({ user });
+    const manager = await bench.start({ workConnections: 1, connection });
+    const seen: unknown[] = [];
+    const look = async (role?: string): Promise<void> => {
+      const branch = someBranch();
+      await manager.prepare(branch, async (client) => {
+        const [rows] = await client.query<RowDataPacket[]>(
+          'SELECT CURRENT_ROLE() AS role, @@time_zone AS zone, CONNECTION_ID() AS id',
+        );
+        seen.push(rows[0]);
+        if (role !== undefined) await client.query(`SET ROLE ${role}`);
+        return posting('ann', -1)(client);
+      });
+      await manager.commit(again(branch));
+    };
+    await look();
+    await look(`seller_${user}`);
+    await bench.database.query(`SET GLOBAL init_connect = "SET time_zone = '+05:00'"`);
+    try {
+      await look();
+      await look();
+    } finally {
+      await bench.database.query("SET GLOBAL init_connect = ''");
+    }
+    const [first, second, third, fourth] = seen as { role: string | null; zone: string; id: number }[];
+    expect(second).toEqual(first);
+    expect([third, fourth]).toMatchObject([
+      { role: null, zone: '+05:00' },
+      { role: null, zone: '+05:00' },
+    ]);
   });
 
   it('can use its connection no longer after the vote', async () => {

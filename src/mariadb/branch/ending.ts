@@ -1,6 +1,7 @@
 import type { Vote } from '../../coordinator/participant/participant.js';
 import type { Session } from '../connection/session.js';
 import { errnoOf, meaningOf, refusalOf } from '../errno.js';
+import { MariaDbBranchError } from '../errors.js';
 import type { Xid } from '../gid.js';
 import type { GuardTable } from '../guard/table.js';
 
@@ -39,12 +40,43 @@ export async function end(session: Session, guard: GuardTable, { xid, sql, comma
   } catch (error) {
     const rolledBack = await rollBack(session, xid);
     if (rolledBack === 'unknown') throw error;
-    if (command === 'COMMIT' && rolledBack === 'gone') {
-      if ((await guard.read(session, xid.gid)) === 'committed') return 'commit';
-      throw error;
+    if (rolledBack === 'gone') {
+      const isCommitted = (await guard.read(session, xid.gid)) === 'committed';
+      if (command === 'PREPARE' && isCommitted) throw committedByWork(xid, error);
+      if (command === 'COMMIT' && isCommitted) return 'commit';
+      if (command === 'COMMIT') throw error;
     }
     return voteByError(error);
   }
+}
+
+/**
+ * Rolls back the work of a branch that does not commit.
+ *
+ * @returns as {@link rollBack}. @throws MariaDbBranchError when the work has committed its transaction itself: a refusal would
+ * hide that.
+ */
+export async function undo(
+  session: Session,
+  guard: GuardTable,
+  xid: Xid,
+  cause?: unknown,
+): Promise<'rolled back' | 'gone' | 'unknown'> {
+  const rolledBack = await rollBack(session, xid);
+  if (rolledBack === 'gone' && (await guard.read(session, xid.gid)) === 'committed') {
+    throw committedByWork(xid, cause);
+  }
+  return rolledBack;
+}
+
+function committedByWork({ gid }: Xid, cause: unknown): MariaDbBranchError {
+  return new MariaDbBranchError(
+    'DTC_MARIADB_TRANSACTION_CONTROL',
+    `The work of ${gid} has committed its transaction itself, by a statement that hides the end of it. It cannot be rolled back: ` +
+      'its rollback reports a heuristic commit. Remove the statement from the work, and correct the data by hand.',
+    errnoOf(cause),
+    { cause },
+  );
 }
 
 /**

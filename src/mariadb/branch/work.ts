@@ -7,7 +7,7 @@ import type { GuardTable } from '../guard/table.js';
 import type { ResolvedMariaDbSettings } from '../options.js';
 import { lend } from './client.js';
 import { isPrepared } from './completion.js';
-import { type Ending, end, rollBack } from './ending.js';
+import { type Ending, end, rollBack, undo } from './ending.js';
 import { limitsOf, show } from './session.js';
 
 /** The work of one branch: statements in a transaction that is open already, and a vote. @publicApi */
@@ -77,7 +77,7 @@ export class BranchWork {
     branch.signal.throwIfAborted();
     if (result.status === 'rejected') return this.failed(session, result.reason, ending);
     if (result.value !== 'commit') {
-      const rolledBack = await rollBack(session, xid);
+      const rolledBack = await undo(session, this.guard, xid);
       return { vote: result.value, left: rolledBack === 'rolled back' ? 'nothing' : 'doubt' };
     }
     const vote = await end(session, this.guard, ending);
@@ -114,7 +114,7 @@ export class BranchWork {
    * is thrown, except in one phase, where an error would mean that the branch may be committed.
    */
   private async failed(session: Session, error: unknown, { xid, command }: Ending): Promise<Performed> {
-    const isRolledBack = (await rollBack(session, xid)) === 'rolled back';
+    const isRolledBack = (await undo(session, this.guard, xid, error)) === 'rolled back';
     const left = isRolledBack ? 'nothing' : 'doubt';
     const said = databaseErrorIn(error);
     if (meaningOf(said, 'work') === 'refused') return { vote: refusalOf(said), left };

@@ -2,6 +2,7 @@ import { type ConnectionOptions, type Pool, type PoolConnection, createPool } fr
 import { within } from '../../coordinator/within.js';
 import { unlessAborted } from '../../sql/unless-aborted.js';
 import { Session } from './session.js';
+import { Slots } from './slots.js';
 
 /** How long connections may take to close. Only a hanging one takes longer than a round trip. */
 const GOODBYE_MS = 2_000;
@@ -14,6 +15,9 @@ export class ConnectionPool {
   private readonly pool: Pool;
   private readonly sessions = new WeakMap<object, Session>();
   private readonly open = new Set<Session>();
+  /** One for each connection: the queue of `mysql2` keeps callers that have given up. */
+  private readonly slots: Slots;
+  private readonly lent = new Set<Session>();
   private isClosed = false;
 
   /**
@@ -27,6 +31,7 @@ export class ConnectionPool {
     readonly size: number,
     private readonly onCut: (session: Session) => void = () => {},
   ) {
+    this.slots = new Slots(size);
     this.pool = createPool({
       ...config,
       connectionLimit: size,
@@ -60,26 +65,40 @@ export class ConnectionPool {
    * @throws the reason of the signal; an error that prevents the connection.
    */
   async acquire(signal: AbortSignal): Promise<Session> {
-    signal.throwIfAborted();
+    await this.slots.take(signal);
     const connecting = this.pool.getConnection();
     const connection = await unlessAborted(signal, () => connecting).catch((error: unknown) => {
-      connecting.then(
+      const over = connecting.then(
         (late) => late.release(),
         () => {},
       );
+      void over.then(() => this.slots.give());
       throw error;
     });
     if (this.isClosed) {
       connection.destroy();
+      this.slots.give();
       throw new Error('The participant is closed.');
     }
-    return this.sessionOf(connection);
+    const session = this.sessionOf(connection);
+    this.lent.add(session);
+    try {
+      await unlessAborted(signal, () => session.settle());
+    } catch (error) {
+      this.cut(session);
+      throw error;
+    }
+    return session;
   }
 
   /** Gives back a session without a transaction. */
   release(session: Session): void {
-    if (session.over.aborted) this.destroy(session);
-    else session.connection.release();
+    if (session.over.aborted) {
+      this.destroy(session);
+      return;
+    }
+    session.connection.release();
+    this.leave(session);
   }
 
   /** Cuts a session, and has it ended at the server: a running statement would go on there. */
@@ -93,6 +112,7 @@ export class ConnectionPool {
   destroy(session: Session): void {
     this.open.delete(session);
     session.connection.destroy();
+    this.leave(session);
   }
 
   /** Closes all connections. Those that hang are cut. */
@@ -101,6 +121,10 @@ export class ConnectionPool {
     const ended = this.pool.end().catch(() => {});
     await within(GOODBYE_MS, ended, () => {});
     for (const session of this.open) this.destroy(session);
+  }
+
+  private leave(session: Session): void {
+    if (this.lent.delete(session)) this.slots.give();
   }
 
   private sessionOf(connection: PoolConnection): Session {

@@ -44,14 +44,29 @@ export function configOf(
   connection: string | ConnectionOptions,
   settings: Pick<ResolvedMariaDbSettings, 'connectTimeoutMs'>,
 ): ConnectionOptions {
+  const { uri, flags = [], ...given } = typeof connection === 'string' ? { uri: connection } : connection;
   return {
     connectTimeout: settings.connectTimeoutMs,
     enableKeepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_AFTER_MS,
-    ...(typeof connection === 'string' ? { uri: connection } : connection),
+    ...given,
+    ...(uri !== undefined && { uri: withoutForbidden(uri) }),
+    flags: (Array.isArray(flags) ? flags : String(flags).split(',')).filter(
+      (flag) => flag.trim().toUpperCase() !== 'MULTI_STATEMENTS',
+    ),
     // A text with several statements could end the transaction of its branch.
     multipleStatements: false,
   };
+}
+
+/** The options of a URL that would win over those of the library: `mysql2` prefers them to an option that is false. */
+const FORBIDDEN = ['multipleStatements', 'resetOnRelease', 'waitForConnections', 'queueLimit', 'flags'];
+
+function withoutForbidden(uri: string): string {
+  if (!URL.canParse(uri)) return uri;
+  const url = new URL(uri);
+  for (const name of FORBIDDEN) url.searchParams.delete(name);
+  return url.href;
 }
 
 /**

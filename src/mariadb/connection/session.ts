@@ -5,6 +5,21 @@ import type { PoolConnection, QueryOptions, ResultSetHeader, RowDataPacket } fro
 type Core = PoolConnection['connection'];
 
 /**
+ * What the defaults of a server may not decide. Without autocommit nothing that the library writes would be committed, and
+ * with chained completions a session would be in a transaction after each one. `mysql2` escapes values with backslashes.
+ */
+const SETTINGS =
+  'SET autocommit = 1, completion_type = NO_CHAIN, ' +
+  "sql_mode = CONCAT_WS(',', REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', ''), 'STRICT_ALL_TABLES')";
+
+/** What the server does not set again in a reset. */
+interface Origin {
+  readonly role: string | null;
+  /** The SQL that the server runs in a new session only. */
+  readonly init: string;
+}
+
+/**
  * One connection and its session at the server. The session takes a user lock with the name of its mark, so
  * that another session can find it, and end it, without knowing its number: the server gives numbers out
  * again after a restart.
@@ -14,6 +29,7 @@ export class Session {
   readonly mark = `dtc ${randomUUID()}`;
   private readonly lost = new AbortController();
   private current: PoolConnection;
+  private origin: Origin | undefined;
 
   constructor(connection: PoolConnection) {
     this.current = connection;
@@ -38,6 +54,20 @@ export class Session {
     this.current = connection;
   }
 
+  /** Makes the settings of a new session, before its first use. */
+  async settle(): Promise<void> {
+    if (this.origin !== undefined) return;
+    await this.run(SETTINGS);
+    this.origin = await this.readOrigin();
+  }
+
+  /** Makes the settings again after a reset. @returns whether the session is as a new one. */
+  async settleAgain(): Promise<boolean> {
+    await this.run(SETTINGS);
+    const { role, init } = await this.readOrigin();
+    return init === '' && role === this.origin?.role;
+  }
+
   /** A statement without rows. @throws (as a rejection) the error of the server or the connection. */
   async run(sql: string, values: readonly unknown[] = []): Promise<ResultSetHeader> {
     const [result] = await this.current.query<ResultSetHeader>(own(sql, values));
@@ -53,6 +83,13 @@ export class Session {
   async rows<R>(sql: string, values: readonly unknown[] = []): Promise<R[]> {
     const [rows] = await this.current.query<RowDataPacket[]>(own(sql, values));
     return rows as R[];
+  }
+
+  private async readOrigin(): Promise<Origin> {
+    const [origin] = await this.rows<Origin>(
+      "SELECT CURRENT_ROLE() AS role, IFNULL(@@init_connect, '') AS init",
+    );
+    return origin!;
   }
 }
 

@@ -24,7 +24,7 @@ export class GuardTable {
 
   /** From now on every statement names the database as well. */
   resolveTo(database: string): void {
-    this.found = quote(this.name.includes('.') ? this.name : `${database}.${this.name}`);
+    this.found = qualify(database, this.name);
   }
 
   /**
@@ -98,10 +98,17 @@ export function isHeld(error: unknown): boolean {
   return meaningOf(error, 'begin') === 'held';
 }
 
+/** @returns an identifier in SQL. It may have any characters. */
+export function quoteName(name: string): string {
+  return `\`${name.replaceAll('`', '``')}\``;
+}
+
 /** @param name a plain name, with its database or without. */
 export function quote(name: string): string {
-  return name
-    .split('.')
-    .map((part) => `\`${part}\``)
-    .join('.');
+  return name.split('.').map(quoteName).join('.');
+}
+
+/** @returns a plain name in SQL, with its own database or else the given one. */
+export function qualify(database: string, name: string): string {
+  return name.includes('.') ? quote(name) : `${quoteName(database)}.${quoteName(name)}`;
 }
