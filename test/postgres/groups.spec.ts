@@ -186,7 +186,8 @@ describe('between members', () => {
       );
       const changes = does(
         "SELECT set_config('role', 'clerk_of_group', true), set_config('search_path', 'other', false), " +
-          "set_config('app.tenant', 'a', true), set_config('work_mem', '64kB', false)",
+          "set_config('app.tenant', 'a', true), set_config('work_mem', $1, false)",
+        '64kB',
       );
       const group = new TestGroup(await manage({}, database.urlBy({ user })));
       await expect(group.run(state, changes, state)).resolves.toEqual(['commit', 'commit', 'commit']);
@@ -201,7 +202,8 @@ describe('between members', () => {
     const group = new TestGroup(await manage({ lockTimeoutMs: 200 }), { withinMs: 5_000 });
     const limits = sees("current_setting('lock_timeout') || ' ' || current_setting('transaction_timeout')");
     const takesOff = does(
-      "SELECT set_config('lock_timeout', '0', true), set_config('transaction_timeout', '0', true)",
+      "SELECT set_config('lock_timeout', $1, true), set_config('transaction_timeout', $1, true)",
+      '0',
     );
     await group.run(limits, takesOff, does('SELECT pg_sleep(0.05)'), limits);
     await committed(group);
@@ -299,10 +301,72 @@ describe('a member runs on its own', () => {
     await expect(next.run(slow, add('ann', 1))).resolves.toEqual(['alone', 'commit']);
   });
 
-  it('that has only read is part of the group', async () => {
-    const reads = work([{ text: 'SELECT balance FROM accounts' }], () => 'read-only');
+  it('that votes read-only, whatever has written for it, and does not join the next group', async () => {
+    await database.query(`CREATE FUNCTION writes() RETURNS int LANGUAGE sql AS
+      'UPDATE accounts SET balance = 2 WHERE name = ''bob'' RETURNING 1'`);
+    const texts = [
+      "WITH u AS (UPDATE accounts SET balance = 1 WHERE name = 'bob' RETURNING name) SELECT name FROM u",
+      'SELECT writes()',
+    ];
+    for (const text of texts) {
+      const reads = work([{ text, name: 'named' }], () => 'read-only');
+      const group = new TestGroup(await manage());
+      await expect(group.run(add('ann', 1), reads)).resolves.toEqual(['commit', 'alone']);
+      await group.discard();
+      await expect(group.run(add('ann', 1), reads)).resolves.toEqual(['commit', 'alone']);
+      await group.discard();
+      await expect(group.run(add('ann', 1), add('ann', 1))).resolves.toEqual(['commit', 'commit']);
+      await committed(group);
+    }
+    await expect(balances()).resolves.toEqual([104, 100]);
+  });
+
+  it.each(["'now'", "' Tomorrow '", "'2026-01-02'", '$$now$$'])(
+    'with the literal %s, which PostgreSQL would read when it prepares the statement',
+    async (literal) => {
+      await database.query('CREATE TABLE events (at timestamptz)');
+      const group = new TestGroup(await manage());
+      const notes = does(`INSERT INTO events VALUES (${literal})`);
+      await expect(group.run(add('ann', 1), notes)).resolves.toEqual(['commit', 'alone']);
+    },
+  );
+
+  it('in a database with a trigger that runs at the end of its own transaction', async () => {
+    await database.query(`CREATE TABLE lines (n int); CREATE TABLE totals (total int);
+      CREATE FUNCTION sums() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO totals SELECT sum(n) FROM lines; RETURN NULL; END $$;
+      CREATE CONSTRAINT TRIGGER sums AFTER INSERT ON lines DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION sums()`);
     const group = new TestGroup(await manage());
-    await expect(group.run(add('ann', 1), reads)).resolves.toEqual(['commit', 'read-only']);
+    await expect(group.run(add('ann', 1), does('INSERT INTO lines VALUES ($1)', 1))).resolves.toEqual([
+      'alone',
+      'alone',
+    ]);
+    // The next one does not ask again, and the trigger may be gone.
+    await database.query('DROP TABLE lines');
+    const next = new TestGroup(managers[0]!);
+    await expect(next.run(add('ann', 1), add('bob', 1))).resolves.toEqual(['alone', 'alone']);
+    const other = new TestGroup(await manage());
+    await expect(other.run(add('ann', 1), add('bob', 1))).resolves.toEqual(['commit', 'commit']);
+  });
+
+  it('whose statement cannot be prepared in time, for another transaction has locked its table', async () => {
+    await database.query('CREATE TABLE counts (n int)');
+    const outside = new Client({ connectionString: database.url });
+    await outside.connect();
+    try {
+      await outside.query('BEGIN; LOCK TABLE counts');
+      const counts = does('UPDATE counts SET n = $1', 1);
+      const manager = await manage({ lockTimeoutMs: 100 });
+      const group = new TestGroup(manager);
+      await expect(group.run(add('ann', 1), counts)).resolves.toEqual(['commit', 'alone']);
+      await committed(group);
+      await outside.query('ROLLBACK');
+      // It is not the fault of the statement.
+      const next = new TestGroup(manager);
+      await expect(next.run(add('ann', 1), counts)).resolves.toEqual(['commit', 'commit']);
+    } finally {
+      await outside.end();
+    }
   });
 
   it.each([
@@ -346,6 +410,19 @@ describe('the end of a group', () => {
     await expect(group.run(add('ann', 1), add('bob', 1))).rejects.toMatchObject({ code: '23505' });
     await expect(group.prepare()).resolves.not.toBe('commit');
     await expect(database.prepared()).resolves.toEqual([]);
+  });
+
+  it('is its only end: to prepare it late or again is an error, and no work of another branch', async () => {
+    const group = new TestGroup(await manage());
+    await group.run(add('ann', 1), add('bob', 1));
+    await expect(group.prepare()).resolves.toBe('commit');
+    await expect(group.prepare()).rejects.toThrow('is not open any more');
+    await group.commit();
+    const late = new TestGroup(managers[0]!);
+    await late.run(add('ann', 1), add('bob', 1));
+    await late.rollback();
+    await expect(late.prepare()).rejects.toThrow('is not open any more');
+    await expect(balances()).resolves.toEqual([101, 101]);
   });
 
   it('comes while it works: the work stops, and its connection serves the next', async () => {

@@ -31,6 +31,15 @@ describe('PreparedTexts', () => {
     expect(texts.nameOf(`SELECT ${'1'.repeat(10_000)}`, true)).toBeUndefined();
   });
 
+  it('does not prepare a text with a literal whose value may change', () => {
+    const texts = new PreparedTexts();
+    const text = "INSERT INTO events VALUES ('now')";
+    expect(texts.nameOf(text, true)).toBeUndefined();
+    expect(texts.nameOf(text, false)).toBeUndefined();
+    // Sent by itself it is as good as any other.
+    expect(texts.isLeft(text)).toBe(false);
+  });
+
   it('keeps a hundred texts: one that came once gives way, a prepared one does not', () => {
     const texts = new PreparedTexts();
     for (let number = 0; number < 1_000; number++) texts.nameOf(`once ${number}`, false);

@@ -1,3 +1,4 @@
+import { hasMovingLiteral } from './moving-literals.js';
 import { OWN_MARK } from './own-names.js';
 
 /** The most texts that are kept for one connection. Texts that differ for each branch do not stay long. */
@@ -24,7 +25,7 @@ export class PreparedTexts {
 
   /**
    * @param atOnce whether it is prepared even when it comes for the first time.
-   * @returns undefined when it is not to be prepared.
+   * @returns undefined when it is not to be prepared: it is long, has failed, or has a literal of which the value may change.
    */
   nameOf(text: string, atOnce: boolean): StatementName | undefined {
     if (text.length > LONGEST_TEXT) return undefined;
@@ -65,6 +66,7 @@ export class PreparedTexts {
 
   /** @returns whether there is a place for it. */
   private note(text: string): boolean {
+    if (hasMovingLiteral(text)) return false;
     if (this.texts.size >= MOST_TEXTS) {
       const oldest = [...this.texts.keys()].find((other) => typeof this.texts.get(other) === 'string');
       if (oldest === undefined) return false;

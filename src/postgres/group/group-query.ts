@@ -4,6 +4,9 @@ import { MEMBER_MARK } from '../branch/session.js';
 /** The column of the row that says that the group has the lock against those of other coordinators. */
 export const LOCK_MARK = `${MEMBER_MARK}_lock`;
 
+/** The column of the row that says that no trigger of the database prevents a group. */
+export const TRIGGER_MARK = `${MEMBER_MARK}_triggers`;
+
 /** What came of the work of some members, sent as one query. */
 export interface GroupAnswer {
   /** The results of all statements; undefined when one has failed. */
@@ -11,6 +14,7 @@ export interface GroupAnswer {
   readonly error?: unknown;
   /** Whether the first row of all has come: that of the guard, if the query has opened the transaction. */
   readonly hasBegun: boolean;
+  readonly mayGroup: boolean;
   readonly isLocked: boolean;
   /** For each member whose work is done: when it was done, in milliseconds after the transaction has begun. */
   readonly doneAtMs: readonly number[];
@@ -21,14 +25,22 @@ export function askGroup(client: PoolClient, text: string): Promise<GroupAnswer>
   return new Promise((resolve) => {
     const doneAtMs: number[] = [];
     let hasBegun = false;
+    let mayGroup = false;
     let isLocked = false;
     const query = new Query(text, (error: Error | undefined, results: QueryResult | QueryResult[]) => {
-      resolve({ ...(error ? { error } : { results: [results].flat() }), hasBegun, isLocked, doneAtMs });
+      resolve({
+        ...(error ? { error } : { results: [results].flat() }),
+        hasBegun,
+        mayGroup,
+        isLocked,
+        doneAtMs,
+      });
     });
     query.on('row', (row: Readonly<Record<string, unknown>>) => {
       hasBegun = true;
       if (MEMBER_MARK in row) doneAtMs.push(Number(row[MEMBER_MARK]));
       else if (LOCK_MARK in row) isLocked = true;
+      else if (TRIGGER_MARK in row) mayGroup = true;
     });
     client.query(query);
   });

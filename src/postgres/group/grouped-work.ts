@@ -27,16 +27,22 @@ export function signatureOf(statements: readonly QueryConfig[]): string | undefi
   return texts.join('\n;');
 }
 
+/** The SQLSTATEs of a statement that can never be prepared. Others, such as a time-out, say nothing of the statement. */
+const NEVER_PREPARED = /^(?:42|0A)/;
+
 /**
  * Prepares, in the session, the statements of the members, as far as they are likely to come again. Nothing is open yet, so one
- * that cannot be prepared harms no other.
+ * that cannot be prepared harms no other. Each is a transaction of its own, which the server ends after a while: to prepare a
+ * statement may wait for the lock of another transaction on its table.
  *
+ * @param limitMs how long each may take at the server.
  * @returns the names of all statements that the session has. The members with others run on their own.
  * @throws when the connection is lost.
  */
 export async function prepareTexts(
   client: PoolClient,
   works: readonly Batch[],
+  limitMs: number,
 ): Promise<ReadonlyMap<string, string>> {
   const counts = new Map<string, number>();
   const named = new Set<string>();
@@ -49,18 +55,20 @@ export async function prepareTexts(
   const texts = textsOf(client);
   const names = new Map<string, string>();
   const preparing: Promise<void>[] = [];
+  // Several statements in one query are one transaction, in which the setting lasts.
+  const limited = `SELECT NULL FROM pg_catalog.set_config('statement_timeout', '${Math.max(1, Math.ceil(limitMs))}', true)`;
   for (const [text, count] of counts) {
     const as = texts.nameOf(text, count > 1 || named.has(text) || texts.isRoomy);
     if (as?.isThere === true) names.set(text, as.name);
     else if (as !== undefined) {
       const { name } = as;
       preparing.push(
-        sendScript(client, `PREPARE "${name}" AS ${text}\n`).then(({ error }) => {
+        sendScript(client, `${limited}; PREPARE "${name}" AS ${text}\n`).then(({ error }) => {
           if (error === undefined) {
             texts.prepared(text, name);
             names.set(text, name);
-          } else if (error instanceof DatabaseError) texts.failed(text);
-          else throw error;
+          } else if (!(error instanceof DatabaseError)) throw error;
+          else if (NEVER_PREPARED.test(error.code ?? '')) texts.failed(text);
         }),
       );
     }

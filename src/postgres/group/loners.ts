@@ -7,11 +7,16 @@ const SLOW_FOR_MS = 60_000;
 /** A member that takes longer than this keeps all others waiting. */
 const SLOW_MS = 100;
 
-/** The work that runs on its own, whatever its values are: it was slow, or could not be prepared. */
+/** Alone, work that takes longer than this is slow: it includes the prepare, which may wait for the disk. */
+const SLOW_ALONE_MS = 500;
+
+/** The work that runs on its own, whatever its values are: it was slow, has voted read-only, or could not be prepared. */
 export class Loners {
   private readonly until = new Map<string, number>();
+  private allUntil = 0;
 
   has(signature: string): boolean {
+    if (this.allUntil > performance.now()) return true;
     const until = this.until.get(signature);
     if (until === undefined) return false;
     if (until > performance.now()) return true;
@@ -27,6 +32,24 @@ export class Loners {
   /** @param ms how long it took in a group. */
   took(signature: string, ms: number): void {
     if (ms > SLOW_MS) this.note(signature, performance.now() + SLOW_FOR_MS);
+  }
+
+  /** @param ms how long it took on its own, with its prepare. */
+  tookAlone(signature: string, ms: number): void {
+    if (ms > SLOW_ALONE_MS) this.note(signature, performance.now() + SLOW_FOR_MS);
+  }
+
+  /**
+   * It has voted read-only. On its own, a branch that votes so is rolled back, whatever a statement, a function or a trigger has
+   * written. In a group that would be committed.
+   */
+  votedReadOnly(signature: string): void {
+    this.note(signature, performance.now() + SLOW_FOR_MS);
+  }
+
+  /** The database has triggers that must run at the end of their own transaction: for a while no work is part of a group. */
+  keepsAllOut(): void {
+    this.allUntil = performance.now() + SLOW_FOR_MS;
   }
 
   private note(signature: string, until: number): void {

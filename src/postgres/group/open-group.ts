@@ -11,7 +11,7 @@ import { applicationOf, OWN_MARK } from '../connection/own-names.js';
 import { lastRowsOf } from '../connection/own-queries.js';
 import { lockRequested } from '../connection/spoiled.js';
 import { codeOf, meaningOf, refusalOf } from '../sqlstate.js';
-import { type GroupAnswer, LOCK_MARK, askGroup } from './group-query.js';
+import { type GroupAnswer, LOCK_MARK, TRIGGER_MARK, askGroup } from './group-query.js';
 import { GroupLoan } from './group-loan.js';
 import { type SentWork, prepareTexts, sentWork, signatureOf } from './grouped-work.js';
 import type { Loners } from './loners.js';
@@ -28,7 +28,7 @@ const MOST_FAILURES = 8;
 /** How much longer than the work of the group its transaction may last at the server. */
 const GRACE_MS = 500;
 
-/** SQLSTATE `division_by_zero`: the lock is not free. */
+/** SQLSTATE `division_by_zero`: the lock is not free, or there are triggers that do not fit a group. */
 const NOT_FREE = '22012';
 
 /**
@@ -48,6 +48,13 @@ const PLAN_OUTDATED = '0A000';
 /** Whether a constraint is deferred from the start, so that its check comes earlier for all members but the first. */
 const HAS_DEFERRED =
   'SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tginitdeferred)::text AS deferred';
+
+/**
+ * Triggers that are deferred from the start, other than those of constraints such as foreign keys, do their work at the end of
+ * their own transaction. Behind another member they would do it after each statement.
+ */
+const MAY_GROUP = `SELECT 1 OPERATOR(pg_catalog./) (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger
+  WHERE tginitdeferred AND NOT tgisinternal) THEN 0 ELSE 1 END) AS "${TRIGGER_MARK}"`;
 
 const OPEN = 'T';
 
@@ -175,7 +182,7 @@ export class OpenGroup {
     if (!this.hasOpened) {
       await this.ready(group);
       const works = places.map(({ batch }) => batch);
-      this.names = await this.loan.send((client) => prepareTexts(client, works));
+      this.names = await this.loan.send((client) => prepareTexts(client, works, this.limitsOf(group).lockMs));
     }
     const sent: Sent[] = [];
     for (const place of places) {
@@ -231,7 +238,7 @@ export class OpenGroup {
       const answer = await this.send(group, part, failures > 0);
       if (this.isBusy) return;
       if (answer.results !== undefined) {
-        noteVotes(part, answer.results, votes);
+        this.noteVotes(part, answer.results, votes);
         this.noteSlow(part, answer.doneAtMs);
         from = to + 1;
         to = all.length;
@@ -283,18 +290,20 @@ export class OpenGroup {
     this.beganAt = Date.now();
     return [
       ...this.work.begin(this.gid, 'BEGIN', group),
-      // An error, so that nothing behind it runs.
+      // Each of the two is an error, so that nothing behind it runs.
+      MAY_GROUP,
       `SELECT 1 OPERATOR(pg_catalog./) pg_catalog.pg_try_advisory_lock(${this.lockKey})::pg_catalog.int4 AS "${LOCK_MARK}"`,
       `SAVEPOINT ${START}`,
     ];
   }
 
-  /** @throws the error that has prevented it, unless another coordinator works for a group here. */
-  private noteOpened({ error, hasBegun, isLocked }: GroupAnswer): void {
+  /** @throws the error that has prevented it, unless no group can be here now: the members run on their own then. */
+  private noteOpened({ error, hasBegun, mayGroup, isLocked }: GroupAnswer): void {
     this.hasOpened = hasBegun && isLocked;
     if (this.hasOpened) return;
     if (codeOf(error) === NO_SUCH_STATEMENT) this.loan.send(forgetStatements);
     if (!hasBegun || codeOf(error) !== NOT_FREE) throw error;
+    if (!mayGroup) this.loners.keepsAllOut();
     this.isBusy = true;
     this.giveUp(error);
   }
@@ -329,32 +338,28 @@ export class OpenGroup {
     return isBehind && answer!.deferred === 'true' ? 'alone' : refusalOf(error);
   }
 
+  private noteVotes(
+    part: readonly Sent[],
+    results: readonly (readonly QueryResult[])[],
+    votes: MemberVote[],
+  ): void {
+    for (const [at, { index, batch, signature }] of part.entries()) {
+      try {
+        const vote = batch.vote(results[at]!);
+        const isReader = vote === 'read-only';
+        if (isReader) this.loners.votedReadOnly(signature);
+        votes[index] = isReader ? 'alone' : vote;
+      } catch (error) {
+        votes[index] = { vote: 'failed', error };
+      }
+    }
+  }
+
   private noteSlow(part: readonly Sent[], doneAtMs: readonly number[]): void {
     for (const [index, { signature }] of part.entries()) {
       if (index > 0) this.loners.took(signature, doneAtMs[index]! - doneAtMs[index - 1]!);
     }
   }
-}
-
-function noteVotes(
-  part: readonly Sent[],
-  results: readonly (readonly QueryResult[])[],
-  votes: MemberVote[],
-): void {
-  for (const [at, { index, batch }] of part.entries()) {
-    try {
-      votes[index] = voteOf(batch, results[at]!);
-    } catch (error) {
-      votes[index] = { vote: 'failed', error };
-    }
-  }
-}
-
-/** On its own, a branch that votes read-only is rolled back, whatever it has written. */
-function voteOf(batch: Batch, results: readonly QueryResult[]): MemberVote {
-  const vote = batch.vote(results);
-  const hasWritten = results.some(({ command, rowCount }) => command !== 'SELECT' && (rowCount ?? 0) > 0);
-  return vote === 'read-only' && hasWritten ? 'alone' : vote;
 }
 
 /** @returns the key of a participant's lock in its database, the same for all coordinators. */

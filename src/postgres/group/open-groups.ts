@@ -6,11 +6,16 @@ import type { ConnectionPool } from '../connection/connection-pool.js';
 import { Loners } from './loners.js';
 import { OpenGroup, lockKeyOf } from './open-group.js';
 
+/** Of so many groups it is known that they have ended: their prepare may come late, or again. */
+const MOST_ENDED = 1_000;
+
 /** The groups of one participant whose transactions are open, by their global ids. */
 export class OpenGroups {
   /** The work that runs on its own. */
   readonly loners = new Loners();
   private readonly groups = new Map<string, OpenGroup>();
+  /** The latest groups that have ended, in order. */
+  private readonly ended = new Set<string>();
   private readonly lockKey: string;
 
   constructor(
@@ -20,12 +25,14 @@ export class OpenGroups {
     this.lockKey = lockKeyOf(participant);
   }
 
+  /** Whether there was no group yet. */
   get isEmpty(): boolean {
-    return this.groups.size === 0;
+    return this.groups.size === 0 && this.ended.size === 0;
   }
 
+  /** Whether it is a group that is open, or has ended lately. */
   has(gid: string): boolean {
-    return this.groups.has(gid);
+    return this.groups.has(gid) || this.ended.has(gid);
   }
 
   /** @see OpenGroup.run */
@@ -51,21 +58,27 @@ export class OpenGroups {
 
   /** @see OpenGroup.prepare */
   async prepare(gid: string, branch: Branch): Promise<Vote> {
-    try {
-      return await this.groups.get(gid)!.prepare(branch);
-    } finally {
-      this.groups.delete(gid);
-    }
+    const open = this.groups.get(gid);
+    // It may be prepared already, so this is no refusal.
+    if (open === undefined) throw new Error(`The transaction of the group ${gid} is not open any more.`);
+    this.forget(gid);
+    return open.prepare(branch);
   }
 
   /** Rolls back what is open of a group, if it is one. */
   end(gid: string): void {
     this.groups.get(gid)?.giveUp(undefined);
-    this.groups.delete(gid);
+    this.forget(gid);
   }
 
   /** Rolls back all that is open. */
   endAll(): void {
     for (const gid of this.groups.keys()) this.end(gid);
+  }
+
+  private forget(gid: string): void {
+    if (!this.groups.delete(gid)) return;
+    if (this.ended.size === MOST_ENDED) this.ended.delete(this.ended.keys().next().value!);
+    this.ended.add(gid);
   }
 }
