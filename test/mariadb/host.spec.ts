@@ -79,6 +79,24 @@ describe.runIf(hasMariaDb())('The guard of a host', () => {
       expect(await problemOf(storeOf(false))).toBeUndefined();
     });
 
+    it('mix up no names: a change of collation, engine or key is refused, with the SQL that undoes it', async () => {
+      const { url, query } = await bench.server.createDatabase();
+      const open = (): MariaDbGuardStore => new MariaDbGuardStore({ connection: url });
+      expect(await problemOf(open())).toBeUndefined();
+      for (const change of [
+        'dtc_host_branches MODIFY branch_id varchar(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL',
+        'dtc_host_marks MODIFY log_id varchar(32) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL',
+        'dtc_host_runs ENGINE=MyISAM',
+        'dtc_host_branches DROP PRIMARY KEY',
+      ]) {
+        await query(`ALTER TABLE ${change}`);
+        const problem = await problemOf(open());
+        expect(problem).toMatchObject({ code: 'DTC_MARIADB_GUARD_TABLE' });
+        await query(/^Run this: (.*);$/.exec(problem!.remedy)![1]!);
+        expect(await problemOf(open())).toBeUndefined();
+      }
+    });
+
     it('need options that are possible', () => {
       for (const options of [{ connections: 0 }, { statementTimeoutMs: 0.5 }, { schema: 'x' }]) {
         expect(() => new MariaDbGuardStore({ connection: bench.database.url, ...options })).toThrow(

@@ -3,7 +3,8 @@ import type { KnownRun } from '../../sql/claim.js';
 import type { Session } from '../connection/session.js';
 import { errnoOf } from '../errno.js';
 import { MariaDbStartUpError } from '../errors.js';
-import { quote } from '../guard/table.js';
+import { ASCII_BINARY, keyFaultOf, shapeOf } from '../guard/table-check.js';
+import { qualify } from '../guard/table.js';
 import type { ResolvedMariaDbSettings } from '../options.js';
 
 const TEXT = (bytes: number): string => `varchar(${bytes}) CHARACTER SET ascii COLLATE ascii_bin NOT NULL`;
@@ -22,6 +23,9 @@ export class RunTable {
   /** Their names in SQL. */
   readonly runs: string;
   readonly live: string;
+  /** Where the catalogue lists them. */
+  private readonly place: string;
+  private readonly name: string;
   private isReady = false;
 
   constructor(
@@ -30,10 +34,11 @@ export class RunTable {
     database: string,
   ) {
     const { runTable, guardTable } = settings;
-    const place = guardTable.includes('.') ? guardTable.split('.')[0]! : database;
-    const name = runTable.includes('.') ? runTable : `${place}.${runTable}`;
-    this.runs = quote(name);
-    this.live = quote(`${name}_live`);
+    const [first = '', second] = runTable.split('.');
+    const beside = guardTable.includes('.') ? guardTable.split('.')[0]! : database;
+    [this.place, this.name] = second === undefined ? [beside, first] : [first, second];
+    this.runs = qualify(this.place, this.name);
+    this.live = qualify(this.place, `${this.name}_live`);
   }
 
   /**
@@ -92,7 +97,6 @@ export class RunTable {
       await session.rows(
         `SELECT coordinator, participant, log_id, epoch, token, is_shared, is_durable, session_mark, host FROM ${this.live} LIMIT 0`,
       );
-      return true;
     } catch (error) {
       if (errnoOf(error) === MISSING) return false;
       if (errnoOf(error) === NO_SUCH_COLUMN) {
@@ -106,14 +110,36 @@ export class RunTable {
       throw this.failure(
         'DTC_MARIADB_PRIVILEGES',
         `its user may not use the tables ${this.runs} and ${this.live} (${errnoOf(error) ?? String(error)})`,
-        `Run this as an administrator: ${this.grants()}`,
+        `Run this as an administrator: ${await this.grants(session)}`,
         error,
       );
+    }
+    await this.checkKeys(session);
+    return true;
+  }
+
+  /** Names that differ in case must not share a row. */
+  private async checkKeys(session: Session): Promise<void> {
+    for (const [table, name, more] of [
+      [this.runs, this.name, []],
+      [this.live, `${this.name}_live`, ['epoch', 'session_mark']],
+    ] as const) {
+      const shape = await shapeOf(session, this.place, name);
+      const fault =
+        shape &&
+        keyFaultOf(table, shape, ['coordinator', 'participant', 'log_id', ...more], {
+          coordinator: ASCII_BINARY,
+          participant: ASCII_BINARY,
+          log_id: ASCII_BINARY,
+          token: ASCII_BINARY,
+          session_mark: ASCII_BINARY,
+        });
+      if (fault) throw this.failure('DTC_MARIADB_RUN_TABLE', fault.problem, fault.remedy);
     }
   }
 
   private async create(session: Session): Promise<void> {
-    const sql = `${this.createSql().join('; ')}; ${this.grants()}`;
+    const sql = `${this.createSql().join('; ')}; ${await this.grants(session)}`;
     if (!this.settings.createGuardTable) {
       throw this.failure(
         'DTC_MARIADB_RUN_TABLE',
@@ -133,9 +159,10 @@ export class RunTable {
     }
   }
 
-  private grants(): string {
+  private async grants(session: Session): Promise<string> {
+    const account = await session.account();
     return [this.runs, this.live]
-      .map((table) => `GRANT SELECT, INSERT, UPDATE, DELETE ON ${table} TO CURRENT_USER();`)
+      .map((table) => `GRANT SELECT, INSERT, UPDATE, DELETE ON ${table} TO ${account};`)
       .join(' ');
   }
 

@@ -85,6 +85,14 @@ export class Session {
     return rows as R[];
   }
 
+  /** @returns the account of its user in SQL, for a command that an administrator runs. */
+  async account(): Promise<string> {
+    const [row] = await this.rows<{ account: string }>('SELECT CURRENT_USER() AS account');
+    const { account } = row!;
+    const at = account.lastIndexOf('@');
+    return [account.slice(0, at), account.slice(at + 1)].map((part) => this.current.escape(part)).join('@');
+  }
+
   private async readOrigin(): Promise<Origin> {
     const [origin] = await this.rows<Origin>(
       "SELECT CURRENT_ROLE() AS role, IFNULL(@@init_connect, '') AS init",

@@ -1,6 +1,7 @@
 import type { Session } from '../connection/session.js';
 import { errnoOf } from '../errno.js';
 import { MariaDbStartUpError } from '../errors.js';
+import { ASCII_BINARY, keyFaultOf, shapeOf } from '../guard/table-check.js';
 
 const MISSING_TABLE = 1146;
 /** Who cannot use its database, for the text of an error. */
@@ -27,6 +28,21 @@ export const GUARD_TABLES: readonly string[] = [
 
 const NAMES = ['dtc_host_branches', 'dtc_host_runs', 'dtc_host_marks'] as const;
 
+const RUN_KEY = { key: ['log_id', 'epoch'], collations: { log_id: ASCII_BINARY } };
+const KEYS = {
+  dtc_host_branches: {
+    key: ['participant', 'transaction_id', 'branch_id'],
+    collations: {
+      participant: ['utf8mb4_nopad_bin'],
+      transaction_id: ASCII_BINARY,
+      branch_id: ['utf8mb4_nopad_bin'],
+      log_id: ASCII_BINARY,
+    },
+  },
+  dtc_host_runs: RUN_KEY,
+  dtc_host_marks: RUN_KEY,
+} as const;
+
 /**
  * Makes the tables, if one is missing and this is wanted, and tries whether they can be used.
  *
@@ -36,6 +52,18 @@ export async function prepareGuardTables(session: Session, isWanted: boolean): P
   if (!(await areUsable(session))) {
     await create(session, isWanted);
     await areUsable(session);
+  }
+  await checkKeys(session);
+}
+
+/** Names that differ in case, or in a space at the end, must not share a row. */
+async function checkKeys(session: Session): Promise<void> {
+  const [current] = await session.rows<{ name: string | null }>('SELECT DATABASE() AS name');
+  for (const name of NAMES) {
+    const shape = await shapeOf(session, current?.name ?? '', name);
+    const { key, collations } = KEYS[name];
+    const fault = shape && keyFaultOf(name, shape, key, collations);
+    if (fault) throw new MariaDbStartUpError('DTC_MARIADB_GUARD_TABLE', SUBJECT, fault.problem, fault.remedy);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Connection } from 'mysql2/promise';
+import { type Connection, createConnection } from 'mysql2/promise';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { PostgresResourceManager } from '../../../src/postgres/index.js';
 import { PostgresResourceManager as Manager } from '../../../src/postgres/index.js';
@@ -137,7 +137,26 @@ describe.runIf(hasMariaDb())('MariaDB', () => {
     one.destroy();
   });
 
-  it('keeps the database in a reset, and nothing else', async () => {
+  it('keeps the database and the role in a reset, the role also in a change of user, and runs no init_connect again', async () => {
+    const user = `clerk_${bench.database.name}`;
+    await bench.server.createUser(user, `ALL ON ${bench.database.name}.*`);
+    await bench.database.query(`CREATE ROLE seller_${user}`);
+    await bench.database.query(`GRANT seller_${user} TO ${user}@'127.0.0.1'`);
+    await bench.database.query(`SET GLOBAL init_connect = "SET time_zone = '+05:00'"`);
+    const client = await createConnection(bench.database.urlBy({ user }));
+    const state = async (): Promise<unknown> =>
+      (await client.query('SELECT CURRENT_ROLE() AS role, @@time_zone AS zone'))[0];
+    try {
+      expect(await state()).toEqual([{ role: null, zone: '+05:00' }]);
+      await client.query(`SET ROLE seller_${user}`);
+      await client.reset();
+      expect(await state()).toEqual([{ role: `seller_${user}`, zone: 'SYSTEM' }]);
+      await client.changeUser({});
+      expect(await state()).toEqual([{ role: `seller_${user}`, zone: 'SYSTEM' }]);
+    } finally {
+      client.destroy();
+      await bench.database.query("SET GLOBAL init_connect = ''");
+    }
     await one.query('USE mysql');
     await one.query("SET @mine = 1, time_zone = '+03:00'");
     await one.query("DO GET_LOCK('mine', 0)");

@@ -65,6 +65,8 @@ describe.runIf(hasMariaDb())('A MariaDB participant', () => {
       ['no unique index', 'KEYLESS', ''],
       ['short ids', 'SHORT', ''],
       ['no default', 'TIMELESS', ''],
+      ['ids without case', 'CASELESS', ''],
+      ['another primary key', 'SECOND', ''],
     ])('with a guard table of %s, and says how to fix it', async (_what, columns, engine) => {
       const gid = 'gid varchar(129) CHARACTER SET ascii COLLATE ascii_bin NOT NULL';
       const rest = 'state varchar(11), session_mark varchar(64)';
@@ -73,6 +75,8 @@ describe.runIf(hasMariaDb())('A MariaDB participant', () => {
         SHAPE: `${gid} PRIMARY KEY, ${rest}, ${time}`,
         KEYLESS: `${gid}, ${rest}, ${time}, KEY (gid)`,
         SHORT: `${gid.replace('129', '64')} PRIMARY KEY, ${rest}, ${time}`,
+        CASELESS: `${gid.replace('ascii_bin', 'ascii_general_ci')} PRIMARY KEY, ${rest}, ${time}`,
+        SECOND: `${gid} UNIQUE, ${rest}, ${time}, PRIMARY KEY (gid, written_at)`,
         TIMELESS: `${gid} PRIMARY KEY, ${rest}, written_at datetime NULL`,
       };
       await bench.database.query(`CREATE TABLE dtc_branches (${shapes[columns] ?? columns}) ${engine}`);
@@ -96,6 +100,24 @@ describe.runIf(hasMariaDb())('A MariaDB participant', () => {
       expect(await refused(manager, runOf())).toBe('started');
     });
 
+    it.each([
+      ['dtc_runs', 'MODIFY coordinator varchar(64) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL'],
+      ['dtc_runs_live', 'MODIFY session_mark varchar(64) CHARACTER SET latin1 NOT NULL'],
+      ['dtc_runs', 'ENGINE=MyISAM'],
+      ['dtc_runs_live', 'DROP PRIMARY KEY'],
+    ])(
+      'with a table of the runs in which names can be mixed up, and says how to fix it: %s %s',
+      async (table, change) => {
+        await (await bench.start()).start(runOf());
+        await bench.close();
+        await bench.database.query(`ALTER TABLE ${table} ${change}`);
+        const error = await refused(bench.make(), runOf());
+        expect(error).toMatchObject({ code: 'DTC_MARIADB_RUN_TABLE' });
+        await bench.database.query(/^Run this: (.*);$/.exec((error as { remedy: string }).remedy)![1]!);
+        expect(await refused(bench.make(), runOf())).toBe('started');
+      },
+    );
+
     it('when its user may not use a table of the library', async () => {
       await bench.start();
       const name = `clerk_${bench.database.name}`;
@@ -107,7 +129,17 @@ describe.runIf(hasMariaDb())('A MariaDB participant', () => {
       );
       const allowed = bench.make({ connection });
       expect(await refused(allowed)).toBe('started');
-      expect(await refused(allowed, runOf())).toMatchObject({ code: 'DTC_MARIADB_RUN_TABLE' });
+      const noRuns = (await refused(allowed, runOf())) as { code: string; remedy: string };
+      expect(noRuns.code).toBe('DTC_MARIADB_RUN_TABLE');
+      for (const [sql] of noRuns.remedy.matchAll(/(?:CREATE TABLE|GRANT)[^;]*/g))
+        await bench.database.query(sql);
+      expect(await refused(allowed, runOf())).toBe('started');
+    });
+
+    it('never for the characters in the name of its database', async () => {
+      await bench.database.query('CREATE DATABASE `my.d``b`');
+      const { url } = bench.server.database(encodeURIComponent('my.d`b'));
+      expect(await refused(bench.make({ connection: url }), runOf())).toBe('started');
     });
 
     it('with impossible options', () => {
