@@ -1,6 +1,8 @@
-import type { Connection } from 'mysql2/promise';
+import type { Connection, Pool } from 'mysql2/promise';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Vote } from '../../src/coordinator/index.js';
+import { ConnectionPool } from '../../src/mariadb/connection/connection-pool.js';
+import type { Session } from '../../src/mariadb/connection/session.js';
 import type { MariaDbResourceManager, MariaDbSettings } from '../../src/mariadb/index.js';
 import { balanceOf, endOf, gidOf, posting, useMariaDb } from '../support/mariadb/bench.js';
 import { hasMariaDb } from '../support/mariadb/server.js';
@@ -208,6 +210,30 @@ describe.runIf(hasMariaDb())('A branch in MariaDB whose', () => {
     });
     await manager.commit(again(branch));
     expect(await manager.prepare(someBranch(), posting('bob', -10))).toBe('commit');
+  });
+
+  it('callers have given up leaves none of them in the queue for a connection', async () => {
+    const pool = new ConnectionPool({ uri: bench.database.url }, 1);
+    let queued = 0;
+    (Reflect.get(pool, 'pool') as Pool).on('enqueue', () => queued++);
+    const impatient = new AbortController();
+    const opening = pool.acquire(impatient.signal).catch(String);
+    const waiting = Array.from({ length: 50 }, () => pool.acquire(impatient.signal).catch(String));
+    impatient.abort(new Error('too late'));
+    expect(new Set(await Promise.all([opening, ...waiting]))).toEqual(new Set(['Error: too late']));
+    // Its place is free again once the connection of the first caller is open.
+    const patient = AbortSignal.timeout(5_000);
+    const session = await pool.acquire(patient);
+    const next = pool.acquire(patient);
+    pool.cut(session);
+    pool.destroy(session);
+    const other = await next;
+    const crowd = [pool.acquire(patient), pool.acquire(AbortSignal.timeout(1)).catch(String)];
+    expect(await crowd[1]).toContain('TimeoutError');
+    pool.release(other);
+    pool.release((await crowd[0]) as Session);
+    expect(queued).toBe(0);
+    await pool.close();
   });
 
   it('ids belong to another program or participant is never listed (fault 54)', async () => {

@@ -80,8 +80,8 @@ describe.runIf(hasMariaDb())('The guard of a host', () => {
     });
 
     it('mix up no names: a change of collation, engine or key is refused, with the SQL that undoes it', async () => {
-      const { url, query } = await bench.server.createDatabase();
-      const open = (): MariaDbGuardStore => new MariaDbGuardStore({ connection: url });
+      const database = await bench.server.createDatabase();
+      const open = (): MariaDbGuardStore => new MariaDbGuardStore({ connection: database.url });
       expect(await problemOf(open())).toBeUndefined();
       for (const change of [
         'dtc_host_branches MODIFY branch_id varchar(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL',
@@ -89,10 +89,10 @@ describe.runIf(hasMariaDb())('The guard of a host', () => {
         'dtc_host_runs ENGINE=MyISAM',
         'dtc_host_branches DROP PRIMARY KEY',
       ]) {
-        await query(`ALTER TABLE ${change}`);
+        await database.query(`ALTER TABLE ${change}`);
         const problem = await problemOf(open());
         expect(problem).toMatchObject({ code: 'DTC_MARIADB_GUARD_TABLE' });
-        await query(/^Run this: (.*);$/.exec(problem!.remedy)![1]!);
+        await database.query(/^Run this: (.*);$/.exec(problem!.remedy)![1]!);
         expect(await problemOf(open())).toBeUndefined();
       }
     });
