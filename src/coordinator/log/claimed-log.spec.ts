@@ -42,7 +42,7 @@ describe('ClaimedLog', () => {
     expect(log.isBroken).toBe(true);
     log.failed(new Error('away'));
     log.succeeded();
-    expect(log.isBroken).toBe(true);
+    expect(log).toMatchObject({ isBroken: true, problem: 'a flush failed', problemCode: 'DTC_LOG_BROKEN' });
   });
 
   it.each([

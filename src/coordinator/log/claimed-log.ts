@@ -110,14 +110,20 @@ export class ClaimedLog {
     // A log that is behind takes nothing more of the run either.
     const hasEnded = code === 'DTC_FENCED' || isBehind;
     if (hasEnded && run !== this.run) return;
-    this.currentProblem = messageOf(error);
-    this.currentCode = code;
+    // What a broken log says later names no cause.
+    if (!this.broken || hasEnded) {
+      this.currentProblem = messageOf(error);
+      this.currentCode = code;
+    }
     this.broken ||= code === 'DTC_LOG_BROKEN';
     if (hasEnded) this.lose();
   }
 
-  /** It took a record, or answered that it does: what was wrong is over. */
+  /**
+   * It took a record, or answered that it does: what was wrong is over. A log that is broken stays so until a new start, although
+   * it acknowledges what it had written before.
+   */
   succeeded(): void {
-    this.currentProblem = undefined;
+    if (!this.broken) this.currentProblem = undefined;
   }
 }

@@ -233,15 +233,20 @@ describe('CoordinatorMetrics', () => {
 
   it('show whether the log takes records, and whether the claim on it holds', async () => {
     const { runtime, scrape } = createMeasured();
-    runtime.log.failed(Object.assign(new Error('no space left'), { code: 'DTC_LOG_BROKEN' }));
+    runtime.log.failed(new Error('no space left'));
     let found = await scrape();
     expect(found.value('dtc_log_up')).toBe(0);
-    expect(found.value('dtc_log_restart_needed')).toBe(1);
+    expect(found.value('dtc_log_restart_needed')).toBe(0);
     expect(found.value('dtc_accepting')).toBe(0);
 
     runtime.log.succeeded();
     found = await scrape();
     expect(found.value('dtc_log_up')).toBe(1);
+    runtime.log.failed(Object.assign(new Error('a flush failed'), { code: 'DTC_LOG_BROKEN' }));
+    runtime.log.succeeded();
+    found = await scrape();
+    expect(found.value('dtc_log_up')).toBe(0);
+    expect(found.value('dtc_log_restart_needed')).toBe(1);
     runtime.log.lose();
     found = await scrape();
     expect(found.value('dtc_log_up')).toBe(0);
