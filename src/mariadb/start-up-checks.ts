@@ -157,7 +157,7 @@ export class StartUpChecks {
       throw this.failure(
         'DTC_MARIADB_PRIVILEGES',
         `its user may not use the table ${table} (${errnoOf(error) ?? String(error)})`,
-        `Run this as an administrator, for its user: GRANT ${PRIVILEGES} ON ${table} TO ...;`,
+        `Run this as an administrator: GRANT ${PRIVILEGES} ON ${table} TO ${await session.account()};`,
         error,
       );
     } finally {
@@ -167,7 +167,7 @@ export class StartUpChecks {
 
   private async createGuardTable(session: Session): Promise<void> {
     const { table } = this.guard;
-    const sql = `${this.guard.create()}; GRANT ${PRIVILEGES} ON ${table} TO ...;`;
+    const sql = `${this.guard.create()}; GRANT ${PRIVILEGES} ON ${table} TO ${await session.account()};`;
     if (!this.settings.createGuardTable) {
       throw this.failure('DTC_MARIADB_GUARD_TABLE', `the table ${table} is missing`, `Run this: ${sql}`);
     }

@@ -87,7 +87,7 @@ async function areUsable(session: Session): Promise<boolean> {
       'DTC_MARIADB_PRIVILEGES',
       SUBJECT,
       `its user may not read and write its tables (${errno})`,
-      `Run this as an administrator, for its user: ${grants()}`,
+      `Run this as an administrator: ${await grants(session)}`,
       { cause: error },
     );
   } finally {
@@ -96,26 +96,27 @@ async function areUsable(session: Session): Promise<boolean> {
 }
 
 async function create(session: Session, isWanted: boolean): Promise<void> {
-  if (!isWanted) throw missing('and the option createTables is false');
+  if (!isWanted) throw await missing(session, 'and the option createTables is false');
   try {
     for (const statement of GUARD_TABLES) await session.run(statement);
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === undefined) throw error;
-    throw missing(`and its user may not create them (${errno})`, error);
+    throw await missing(session, `and its user may not create them (${errno})`, error);
   }
 }
 
-function missing(why: string, cause?: unknown): MariaDbStartUpError {
+async function missing(session: Session, why: string, cause?: unknown): Promise<MariaDbStartUpError> {
   return new MariaDbStartUpError(
     'DTC_MARIADB_GUARD_TABLE',
     SUBJECT,
     `its tables ${NAMES.join(', ')} are missing, ${why}`,
-    `Run this as a user that may create them: ${GUARD_TABLES.join('; ')}; ${grants()}`,
+    `Run this as a user that may create them: ${GUARD_TABLES.join('; ')}; ${await grants(session)}`,
     { cause },
   );
 }
 
-function grants(): string {
-  return NAMES.map((name) => `GRANT SELECT, INSERT, UPDATE, DELETE ON ${name} TO ...;`).join(' ');
+async function grants(session: Session): Promise<string> {
+  const account = await session.account();
+  return NAMES.map((name) => `GRANT SELECT, INSERT, UPDATE, DELETE ON ${name} TO ${account};`).join(' ');
 }
