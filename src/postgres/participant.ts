@@ -200,6 +200,15 @@ export abstract class PostgresBatchParticipant<P = unknown>
     return resourceManager.prepareGroup(branch) ?? resourceManager.prepareBatch(branch, this.batchOf(branch));
   }
 
+  mayJoinGroup(_payload: P, branch: Branch<P>): boolean {
+    try {
+      return this.resourceManager.mayJoinGroup(this.statements(branch));
+    } catch {
+      // It runs on its own, where the same error shows.
+      return false;
+    }
+  }
+
   runGroup(group: GroupBranch, members: readonly GroupMember<P>[]): Promise<readonly MemberVote[]> {
     return this.resourceManager.runGroup(
       group,

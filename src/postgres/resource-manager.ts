@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import type { PoolClient } from 'pg';
+import type { PoolClient, QueryConfig } from 'pg';
 import type { GroupBranch, MemberVote } from '../coordinator/participant/group.js';
 import {
   type Branch,
@@ -137,9 +137,14 @@ export class PostgresResourceManager {
    */
   async prepareBatch(branch: Branch, batch: Batch): Promise<Vote> {
     try {
-      return await this.work(branch, (branchWork, client, gid) =>
-        prepareBatch(branchWork, client, gid, branch, batch),
-      );
+      return await this.work(branch, async (branchWork, client, gid) => {
+        const startedAt = performance.now();
+        try {
+          return await prepareBatch(branchWork, client, gid, branch, batch);
+        } finally {
+          this.groups.loners.tookAlone(performance.now() - startedAt, () => signatureOf(batch.statements));
+        }
+      });
     } catch (error) {
       // A group with it would fail as a whole.
       const signature = codeOf(error) === CANNOT_BE_PREPARED ? signatureOf(batch.statements) : undefined;
@@ -151,6 +156,12 @@ export class PostgresResourceManager {
   /** Whether the participant takes part in groups. */
   get isGrouped(): boolean {
     return this.settings.grouped;
+  }
+
+  /** Whether these statements may be part of a group, as far as is known before they run. */
+  mayJoinGroup(statements: readonly QueryConfig[]): boolean {
+    const signature = signatureOf(statements);
+    return signature !== undefined && !this.groups.loners.has(signature);
   }
 
   /**

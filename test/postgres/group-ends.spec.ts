@@ -1,9 +1,14 @@
-import { Client } from 'pg';
+import { Client, type QueryConfig } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
-import { PostgresResourceManager, type PostgresSettings } from '../../src/postgres/index.js';
+import type { Branch } from '../../src/coordinator/index.js';
+import {
+  PostgresBatchParticipant,
+  PostgresResourceManager,
+  type PostgresSettings,
+} from '../../src/postgres/index.js';
 import { balanceOf, openAccounts } from '../support/postgres/bank.js';
-import { again, someBranch } from '../support/postgres/branches.js';
-import { TestGroup, add } from '../support/postgres/groups.js';
+import { again, someBranch, until } from '../support/postgres/branches.js';
+import { TestGroup, add, does } from '../support/postgres/groups.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
 
 let server: PostgresServer;
@@ -115,3 +120,82 @@ it.each(MOMENTS)(
     await expect(next.run(add('bob', 1), add('bob', 1))).resolves.toEqual(['commit', 'commit']);
   },
 );
+
+/** Until a member of a group sleeps at the server. */
+async function sleeps(): Promise<void> {
+  await until('a member sleeps', async () => {
+    const { rows } = await database.query("SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+    return rows.length > 0;
+  });
+}
+
+it('the member at work when a group is aborted is slow, and does not join the next one', async () => {
+  const manager = await manage();
+  const group = new TestGroup(manager);
+  const votes = group.run(add('ann', 1), does('SELECT pg_sleep($1)', 20));
+  await sleeps();
+  await database.query('SELECT pg_sleep(0.15)');
+  group.branch.abort();
+  await expect(votes).rejects.toThrow();
+  await group.rollback();
+  const next = new TestGroup(manager);
+  await expect(next.run(add('ann', 1), does('SELECT pg_sleep($1)', 20))).resolves.toEqual([
+    'commit',
+    'alone',
+  ]);
+});
+
+it('the first member of a group may be slow as well', async () => {
+  const manager = await manage();
+  const group = new TestGroup(manager);
+  const slow = does('SELECT pg_sleep($1)', 0.15);
+  await expect(group.run(slow, add('ann', 1))).resolves.toEqual(['commit', 'commit']);
+  await group.discard();
+  await expect(group.run(slow, add('ann', 1))).resolves.toEqual(['alone', 'commit']);
+});
+
+it('a group stops the member at work when the time for its work is over, and runs again without it', async () => {
+  const manager = await manage();
+  const group = new TestGroup(manager, { workMs: 150 });
+  const slow = does('SELECT pg_sleep($1)', 20);
+  await expect(group.run(add('ann', 1), slow, add('bob', 1))).resolves.toEqual([
+    'not-run',
+    'alone',
+    'not-run',
+  ]);
+  await group.discard();
+  await expect(group.run(add('ann', 1), add('bob', 1))).resolves.toEqual(['commit', 'commit']);
+  await expect(group.prepare()).resolves.toBe('commit');
+  await group.commit();
+  const next = new TestGroup(manager);
+  await expect(next.run(add('ann', 1), slow)).resolves.toEqual(['commit', 'alone']);
+});
+
+it('work that was slow on its own, or that no group can have, is not to join one', async () => {
+  const manager = await manage();
+  const slow = { text: 'SELECT pg_sleep($1)', values: [0.55] };
+  expect(manager.mayJoinGroup([slow])).toBe(true);
+  expect(manager.mayJoinGroup([{ text: 'SELECT 1; SELECT 2' }])).toBe(false);
+  const branch = someBranch();
+  await expect(manager.prepareBatch(branch, { statements: [slow], vote: () => 'commit' })).resolves.toBe(
+    'commit',
+  );
+  await manager.rollback(again(branch));
+  expect(manager.mayJoinGroup([slow])).toBe(false);
+});
+
+it('a participant whose statements cannot be made keeps no other transaction waiting', async () => {
+  class Broken extends PostgresBatchParticipant<number> {
+    protected statements({ payload }: Branch<number>): QueryConfig[] {
+      if (payload === 0) throw new Error('no statements');
+      return [{ text: 'SELECT $1::int', values: [payload] }];
+    }
+
+    protected vote(): 'commit' {
+      return 'commit';
+    }
+  }
+  const broken = new Broken({ name: 'broken', connection: database.url, grouped: true });
+  const joins = (payload: number) => broken.mayJoinGroup(payload, someBranch({ payload }));
+  expect([joins(0), joins(1)]).toEqual([false, true]);
+});

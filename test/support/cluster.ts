@@ -202,7 +202,8 @@ export class Member {
       preparesDurably: true,
       ...(grouping.grouped === true && {
         grouped: true,
-        mayJoinGroup: (payload: unknown) => grouping.mayJoinGroup?.(payload) !== false,
+        mayJoinGroup: (payload: unknown, branch: Branch) =>
+          grouping.mayJoinGroup?.(payload, branch) !== false,
         runGroup: (...args: Parameters<GroupingParticipant['runGroup']>) =>
           call(() => grouping.runGroup!(...args)),
         discardGroup: (group: GroupBranch) => call(() => grouping.discardGroup!(group)),

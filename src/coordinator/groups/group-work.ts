@@ -9,6 +9,15 @@ import type { RegisteredParticipant } from '../participant/registered-participan
 import type { Member } from './member.js';
 import { type ReadVote, votesIn } from './member-votes.js';
 
+/** The work of a group may take this part of the time that its members have left, so that each can still run on its own. */
+const SHARE_OF_MEMBERS = 1 / 4;
+
+/** It may take as long as this in any case, so that a member with hardly any time left does not stop the work of all. */
+const SHORTEST_WORK_MS = 50;
+
+/** It may not take longer than this: work that does so runs on its own. */
+const LONGEST_WORK_MS = 1_000;
+
 interface WorkParts {
   readonly clock: Clock;
   readonly timeLimits: TimeLimits;
@@ -62,7 +71,7 @@ export class GroupWork {
   ): Promise<readonly ReadVote[] | string> {
     const { participant } = branch;
     const limitMs = this.limitOf(participant.options.prepareTimeoutMs);
-    const given = this.given(branch, run, limitMs);
+    const given = { ...this.given(branch, run, limitMs), workDeadline: this.workDeadline(members) };
     const works = members.map((member) => branchAt(member, participant));
     const answer = await this.within(participant, limitMs, () =>
       (participant.instance as GroupingParticipant).runGroup(given, works),
@@ -98,6 +107,14 @@ export class GroupWork {
 
   private limitOf(ms: number): number {
     return Math.max(0, Math.min(ms, this.group.deadlineAt - this.parts.clock.now()));
+  }
+
+  private workDeadline(members: readonly Member[]): number {
+    const { clock } = this.parts;
+    const now = clock.now();
+    const leftMs = Math.min(...members.map(({ transaction }) => transaction.deadlineAt - now));
+    const ms = Math.max(SHORTEST_WORK_MS, Math.min(LONGEST_WORK_MS, leftMs * SHARE_OF_MEMBERS));
+    return epochMsOf(clock, now + ms);
   }
 
   private given({ branchId }: BranchRecord, run: number, limitMs: number): GroupBranch {

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { epochMsOf } from '../execution/clock.js';
 import { branch } from '../participant/branch-request.js';
 import type { TestCoordinatorOptions } from '../testing/index.js';
 import { Shop, turns } from './shop.fixture.js';
@@ -46,6 +47,32 @@ describe('transactions at participants that take part in groups', () => {
     expect(log.appended[1]?.members?.map(({ id }) => id)).toEqual(ids);
     // One record for the group, and none of a member.
     expect([log.appended.length, log.ended.length, log.records.size]).toEqual([2, 2, 0]);
+  });
+
+  it('wait for none that may not join a group', async () => {
+    const { shop, one } = shopOf();
+    const answer = Promise.withResolvers<void>();
+    at(one, 'prepare', 1, () => answer.promise);
+    const outside = shop.run({ take: {}, outside: true });
+    await turns();
+    const next = shop.run(MORE_TEA);
+    await turns();
+    expect(one.count('prepare')).toBe(2);
+    answer.resolve();
+    expect(statusesOf(await Promise.all([outside, next]))).toEqual(['committed', 'committed']);
+    expect(one.count('work')).toBe(0);
+  });
+
+  it.each([
+    [30_000, 1_000],
+    [2_000, 500],
+    [100, 50],
+  ])('of which one has %i ms left work for %i ms at most', async (timeoutMs, workMs) => {
+    const { shop, one, clock } = shopOf();
+    const runGroup = vi.spyOn(one, 'runGroup');
+    await shop.behind(() => [shop.run(MORE_TEA, { timeoutMs }), shop.run(MORE_TEA)]);
+    const [group] = runGroup.mock.calls[0]!;
+    expect(group.workDeadline! - epochMsOf(clock, clock.now())).toBeCloseTo(workMs, -1);
   });
 
   it('run as any other where one alone has waited', async () => {

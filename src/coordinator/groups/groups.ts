@@ -1,8 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { epochMsOf } from '../execution/clock.js';
 import type { CoordinatorRuntime, Grouping } from '../execution/coordinator-runtime.js';
 import { BranchRecord, type TransactionExecutor, TransactionRecord } from '../execution/records.js';
 import type { CallerSignal } from '../gate/caller-signal.js';
 import type { GroupingParticipant } from '../participant/group.js';
+import type { Branch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { enlist, patienceEnded } from '../protocol/index.js';
 import { type GroupParts, GroupRun } from './group-run.js';
@@ -63,6 +65,8 @@ export class Groups implements Grouping {
 
   takes(transaction: TransactionRecord, signal: CallerSignal | undefined): boolean {
     if (!this.mayBeGrouped(transaction)) return false;
+    // One that cannot be grouped may take long: no other transaction waits for it.
+    if (!this.mayJoin(transaction)) return false;
     const participants = participantsOf(transaction);
     if (!this.isScheduled && this.occupied.areFree(participants) && !this.waiting.hasAnyFor(participants)) {
       this.occupied.occupy(participants, transaction);
@@ -70,7 +74,6 @@ export class Groups implements Grouping {
     }
     const bytes = bytesOf(transaction);
     if (bytes === undefined || bytes > this.runtime.parts.options.maxGroupBytes) return false;
-    if (!this.mayJoin(transaction)) return false;
     const inContext = AsyncLocalStorage.snapshot();
     const left = (member: Member): void => this.waiting.delete(member);
     const member = new Member(transaction, participants, bytes, inContext, this.memberParts, left);
@@ -122,16 +125,34 @@ export class Groups implements Grouping {
   }
 
   private mayJoin(transaction: TransactionRecord): boolean {
-    return transaction.branches.every(({ participant, payload }) => {
+    return transaction.branches.every((branch) => {
+      const { participant, payload } = branch;
       const instance = participant.instance as Partial<GroupingParticipant>;
       try {
-        const answer: unknown = instance.mayJoinGroup === undefined || instance.mayJoinGroup(payload);
+        const answer: unknown =
+          instance.mayJoinGroup === undefined ||
+          instance.mayJoinGroup(payload, this.branchOf(transaction, branch));
         return answer === true;
       } catch (error) {
         this.runtime.observers.userCodeFailed(`mayJoinGroup() of "${participant.name}"`, error);
         return false;
       }
     });
+  }
+
+  private branchOf(transaction: TransactionRecord, { branchId, payload }: BranchRecord): Branch {
+    return {
+      transactionId: transaction.id,
+      branchId,
+      payload,
+      deadline: epochMsOf(this.runtime.parts.clock, transaction.deadlineAt),
+      // Made only for those that look at it.
+      get signal() {
+        return new AbortController().signal;
+      },
+      attempt: 0,
+      run: transaction.executor.run,
+    };
   }
 
   private freed(transaction: TransactionRecord, isOver: boolean): void {

@@ -9,6 +9,11 @@ import type { Branch, TransactionParticipant, Vote } from './participant.js';
 export type GroupBranch = Pick<Branch, 'transactionId' | 'branchId' | 'deadline' | 'signal' | 'run'> & {
   /** The number of this run of the work, from 1. What an earlier run has done was discarded. */
   readonly attempt: number;
+  /**
+   * When the work should be done, in milliseconds since the epoch: the members have deadlines of their own. A participant then
+   * stops the member at work, and answers `alone` for it.
+   */
+  readonly workDeadline?: number;
 };
 
 /** The branch of one transaction within a group: a member. @publicApi */
@@ -51,8 +56,13 @@ export interface GroupingParticipant<P = unknown> extends TransactionParticipant
   /** It takes part in groups. */
   readonly grouped: boolean;
 
-  /** Whether a payload may be part of a group. @default every payload may */
-  mayJoinGroup?(payload: P): boolean;
+  /**
+   * Whether a payload may be part of a group. It is asked for each transaction, before any work.
+   *
+   * @param branch as {@link prepare} would receive it, with a signal that is never aborted.
+   * @default every payload may
+   */
+  mayJoinGroup?(payload: P, branch: Branch<P>): boolean;
 
   /**
    * Does the work of all members, in this order, in one open unit of work, and votes for each member. Nothing is prepared

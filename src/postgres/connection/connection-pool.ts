@@ -100,6 +100,15 @@ export class ConnectionPool {
     }
   }
 
+  /**
+   * Stops the running statement of a connection. Nothing else may be sent on it before this has ended: it would be hit as well.
+   *
+   * @throws when the server does not answer.
+   */
+  async cancel(client: PoolClient): Promise<void> {
+    await this.interruption?.cancel(client);
+  }
+
   /** Cuts a connection that was taken out of the pool, and ends its session at the server. */
   giveUp(client: PoolClient): void {
     this.givenUp.add(client);

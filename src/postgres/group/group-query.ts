@@ -7,6 +7,9 @@ export const LOCK_MARK = `${MEMBER_MARK}_lock`;
 /** The column of the row that says that no trigger of the database prevents a group. */
 export const TRIGGER_MARK = `${MEMBER_MARK}_triggers`;
 
+/** The column beside it: when the members' work began, in milliseconds after the transaction has begun. */
+export const WORK_MARK = `${MEMBER_MARK}_work`;
+
 /** What came of the work of some members, sent as one query. */
 export interface GroupAnswer {
   /** The results of all statements; undefined when one has failed. */
@@ -16,6 +19,8 @@ export interface GroupAnswer {
   readonly hasBegun: boolean;
   readonly mayGroup: boolean;
   readonly isLocked: boolean;
+  /** When the work of the members began, if this query has opened the transaction; as {@link doneAtMs}. */
+  readonly startedAtMs: number | undefined;
   /** For each member whose work is done: when it was done, in milliseconds after the transaction has begun. */
   readonly doneAtMs: readonly number[];
 }
@@ -27,20 +32,24 @@ export function askGroup(client: PoolClient, text: string): Promise<GroupAnswer>
     let hasBegun = false;
     let mayGroup = false;
     let isLocked = false;
+    let startedAtMs: number | undefined;
     const query = new Query(text, (error: Error | undefined, results: QueryResult | QueryResult[]) => {
       resolve({
         ...(error ? { error } : { results: [results].flat() }),
         hasBegun,
         mayGroup,
         isLocked,
+        startedAtMs,
         doneAtMs,
       });
     });
     query.on('row', (row: Readonly<Record<string, unknown>>) => {
       hasBegun = true;
       if (MEMBER_MARK in row) doneAtMs.push(Number(row[MEMBER_MARK]));
-      else if (LOCK_MARK in row) isLocked = true;
-      else if (TRIGGER_MARK in row) mayGroup = true;
+      else if (LOCK_MARK in row) {
+        isLocked = true;
+        startedAtMs = Number(row[WORK_MARK]);
+      } else if (TRIGGER_MARK in row) mayGroup = true;
     });
     client.query(query);
   });

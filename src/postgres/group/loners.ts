@@ -35,8 +35,9 @@ export class Loners {
   }
 
   /** @param ms how long it took on its own, with its prepare. */
-  tookAlone(signature: string, ms: number): void {
-    if (ms > SLOW_ALONE_MS) this.note(signature, performance.now() + SLOW_FOR_MS);
+  tookAlone(ms: number, signatureOf: () => string | undefined): void {
+    const signature = ms > SLOW_ALONE_MS ? signatureOf() : undefined;
+    if (signature !== undefined) this.note(signature, performance.now() + SLOW_FOR_MS);
   }
 
   /**

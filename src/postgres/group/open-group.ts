@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Client, DatabaseError, type QueryResult } from 'pg';
+import { Client, DatabaseError, type PoolClient, type QueryResult } from 'pg';
 import type { GroupBranch, MemberVote } from '../../coordinator/participant/group.js';
 import { type Branch, type Vote, refuse } from '../../coordinator/participant/participant.js';
 import type { Batch } from '../branch/batch.js';
@@ -11,7 +11,7 @@ import { applicationOf, OWN_MARK } from '../connection/own-names.js';
 import { lastRowsOf } from '../connection/own-queries.js';
 import { lockRequested } from '../connection/spoiled.js';
 import { codeOf, meaningOf, refusalOf } from '../sqlstate.js';
-import { type GroupAnswer, LOCK_MARK, TRIGGER_MARK, askGroup } from './group-query.js';
+import { type GroupAnswer, LOCK_MARK, TRIGGER_MARK, WORK_MARK, askGroup } from './group-query.js';
 import { GroupLoan } from './group-loan.js';
 import { type SentWork, prepareTexts, sentWork, signatureOf } from './grouped-work.js';
 import type { Loners } from './loners.js';
@@ -36,6 +36,16 @@ const NOT_FREE = '22012';
  * took too long. On its own it may succeed.
  */
 const MET_OTHERS: ReadonlySet<string | undefined> = new Set(['40001', '40P01', '55P03', '57014']);
+
+/** Those of them that say that a member has waited for another transaction. */
+const WAITED: ReadonlySet<string | undefined> = new Set(['40001', '40P01', '55P03']);
+
+/** The time since the transaction has begun, in milliseconds. */
+const PASSED_MS =
+  '(1000 OPERATOR(pg_catalog.*) extract(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now()))::text';
+
+/** The longest time that a timer of Node can have. */
+const LONGEST_TIMER_MS = 2_147_483_647;
 
 /** Errors of a statement rather than of its values: outside of a group, it is not prepared, or prepared again. */
 const OF_STATEMENT = /^42/;
@@ -239,7 +249,6 @@ export class OpenGroup {
       if (this.isBusy) return;
       if (answer.results !== undefined) {
         this.noteVotes(part, answer.results, votes);
-        this.noteSlow(part, answer.doneAtMs);
         from = to + 1;
         to = all.length;
         continue;
@@ -268,13 +277,16 @@ export class OpenGroup {
       at.push(statements.length);
       statements.push(...work.statements, ...after);
     }
-    const { results, ...answer } = await this.loan.send((client) => {
+    const sentAt = Date.now();
+    const { results, ...answer } = await this.inTime(group, (client) => {
       if (opens) lockRequested(client);
       else if (!'TE'.includes(client.getTransactionStatus() ?? '')) {
         throw new Error('The transaction of the group has ended.');
       }
       return askGroup(client, statements.join('; '));
     });
+    // Also of a group that has ended: the same work may have been the reason.
+    this.noteTimes(part, answer, opens ? answer.startedAtMs : sentAt - this.beganAt);
     this.loan.throwIfOver();
     if (opens) this.noteOpened(answer);
     if (results === undefined) return answer;
@@ -286,13 +298,40 @@ export class OpenGroup {
     };
   }
 
+  /**
+   * Sends a query, and stops the member at work when the time for it is over. Work that was stopped has failed with SQLSTATE
+   * 57014, so it runs on its own.
+   */
+  private async inTime<T>(
+    { workDeadline, deadline }: GroupBranch,
+    query: (client: PoolClient) => Promise<T>,
+  ): Promise<T> {
+    let stopping: Promise<void> | undefined;
+    const stop = (): void => {
+      if (this.loan.isOver) return;
+      stopping = this.loan
+        .send((client) => this.pool.cancel(client))
+        .catch((error: unknown) => this.giveUp(error));
+    };
+    const answer = this.loan.send(query);
+    const leftMs = Math.max(0, remainingUntil(workDeadline ?? deadline));
+    const timer = setTimeout(stop, Math.min(LONGEST_TIMER_MS, leftMs));
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(timer);
+      // On its way it would hit the next query.
+      await stopping;
+    }
+  }
+
   private beginning(group: GroupBranch): string[] {
     this.beganAt = Date.now();
     return [
       ...this.work.begin(this.gid, 'BEGIN', group),
       // Each of the two is an error, so that nothing behind it runs.
       MAY_GROUP,
-      `SELECT 1 OPERATOR(pg_catalog./) pg_catalog.pg_try_advisory_lock(${this.lockKey})::pg_catalog.int4 AS "${LOCK_MARK}"`,
+      `SELECT 1 OPERATOR(pg_catalog./) pg_catalog.pg_try_advisory_lock(${this.lockKey})::pg_catalog.int4 AS "${LOCK_MARK}", ${PASSED_MS} AS "${WORK_MARK}"`,
       `SAVEPOINT ${START}`,
     ];
   }
@@ -355,9 +394,22 @@ export class OpenGroup {
     }
   }
 
-  private noteSlow(part: readonly Sent[], doneAtMs: readonly number[]): void {
+  /** Notes how long each member took, and the one at work when an error came. @param startedAtMs undefined if none was run. */
+  private noteTimes(
+    part: readonly Sent[],
+    { doneAtMs, error }: Omit<PartAnswer, 'results'>,
+    startedAtMs: number | undefined,
+  ): void {
+    if (startedAtMs === undefined) return;
+    let before = startedAtMs;
     for (const [index, { signature }] of part.entries()) {
-      if (index > 0) this.loners.took(signature, doneAtMs[index]! - doneAtMs[index - 1]!);
+      const isDone = index < doneAtMs.length;
+      // Behind a lost connection it is not known which one was at work. One that has only waited for a lock is not slow.
+      if (!isDone && (!(error instanceof DatabaseError) || WAITED.has(error.code))) return;
+      const now = isDone ? doneAtMs[index]! : Date.now() - this.beganAt;
+      this.loners.took(signature, now - before);
+      if (!isDone) return;
+      before = now;
     }
   }
 }

@@ -32,9 +32,10 @@ export class TestGroup {
 
   constructor(
     private readonly manager: PostgresResourceManager,
-    given: { readonly withinMs?: number } = {},
+    private readonly given: { readonly withinMs?: number; readonly workMs?: number } = {},
   ) {
-    this.branch = someBranch({ payload: null, ...given });
+    const { withinMs } = given;
+    this.branch = someBranch({ payload: null, ...(withinMs !== undefined && { withinMs }) });
   }
 
   get gid(): string {
@@ -65,6 +66,8 @@ export class TestGroup {
 
   private get group(): GroupBranch {
     const { transactionId, branchId, deadline, signal, run } = this.branch;
-    return { transactionId, branchId, deadline, signal, run, attempt: this.attempt };
+    const { workMs } = this.given;
+    const limit = workMs === undefined ? {} : { workDeadline: Date.now() + workMs };
+    return { transactionId, branchId, deadline, signal, run, attempt: this.attempt, ...limit };
   }
 }
