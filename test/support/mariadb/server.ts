@@ -167,6 +167,8 @@ export class MariaDbServer {
     return [
       '--no-defaults',
       `--datadir=${join(this.folder, 'data')}`,
+      // At its start a server removes the temporary tables that it finds there, those of others too.
+      `--tmpdir=${this.folder}`,
       `--user=${process.getuid?.() === 0 ? 'root' : ''}`,
       '--innodb-buffer-pool-size=8M',
       '--innodb-log-file-size=4M',
@@ -182,9 +184,11 @@ export class MariaDbServer {
   private async initialise(): Promise<void> {
     await mkdir(join(this.folder, 'data', 'mysql'), { recursive: true });
     const child = spawn('mariadbd', [...this.options, '--bootstrap'], {
-      stdio: ['pipe', 'ignore', 'ignore'],
+      stdio: ['pipe', 'ignore', 'pipe'],
     });
-    const exit = once(child, 'exit');
+    const exit = once(child, 'close');
+    let output = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
     child.stdin.end(
       [
         'create database if not exists mysql;',
@@ -195,7 +199,7 @@ export class MariaDbServer {
       ].join('\n'),
     );
     const [code] = (await exit) as [number | null];
-    if (code !== 0) throw new Error(`mariadbd cannot make its tables: it has ended with ${code}.`);
+    if (code !== 0) throw new Error(`mariadbd cannot make its tables: it has ended with ${code}.\n${output}`);
   }
 
   private async run(): Promise<void> {
