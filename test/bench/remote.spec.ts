@@ -48,7 +48,7 @@ describe('The benchmark of participants in other processes', () => {
     );
     const table = remoteTable([LEVEL]).join('\n');
     expect(table).toContain('Targets over http with 100 in flight');
-    expect(table).toContain('without a broker: tcp, nats, redis, rabbitmq');
+    expect(table).toContain('without a broker: tcp, grpc, nats, redis, rabbitmq');
   });
 
   it('can be measured alone', () => {
