@@ -17,6 +17,13 @@ const LONGEST = [
 const LONGER = [
   ...(process.env['TRANSPORTS'] === 'all' ? [] : ['test/transports/longer/**']),
   ...(process.env['MARIADB'] === 'all' ? [] : ['test/mariadb/longer/**']),
+  ...(process.env['LONGER'] === 'all'
+    ? []
+    : [
+        'test/dashboard/{access,acting}.spec.ts',
+        'test/e2e/lost-output.spec.ts',
+        'test/postgres/{given-up-sessions,late-prepares,moving,own-server}.spec.ts',
+      ]),
 ];
 
 /**

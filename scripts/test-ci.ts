@@ -18,6 +18,10 @@ interface Rung {
 /** Every seed is fixed, so that a run is the same as the one before. */
 const SEED = '20261128';
 
+const LONGER_ON_POSTGRES = ['given-up-sessions', 'late-prepares', 'moving', 'own-server'].map(
+  (name) => `test/postgres/${name}`,
+);
+
 const RUNGS: readonly Rung[] = [
   { name: 'model', command: ['npm', 'run', 'test:model'] },
   {
@@ -76,6 +80,11 @@ const RUNGS: readonly Rung[] = [
     name: 'log failover',
     command: ['npx', 'vitest', 'run', 'test/postgres/log/failover'],
     environment: { LOG_FAILOVERS: 'all' },
+  },
+  {
+    name: 'longer',
+    command: ['npx', 'vitest', 'run', 'test/dashboard', 'test/e2e/lost-output', ...LONGER_ON_POSTGRES],
+    environment: { LONGER: 'all' },
   },
   {
     name: 'transports',
