@@ -21,7 +21,12 @@ const SUITES = [
   ['src/coordinator'],
   ['src/mariadb', 'src/operations', 'src/pino', 'src/postgres', 'src/sql', 'src/sqlite'],
   ['test/faults'],
-  ['test/library/events.spec.ts'],
+  [
+    'test/library/events.spec.ts',
+    'test/library/declarative.spec.ts',
+    'test/library/declarative-keys.spec.ts',
+    'test/library/group-tracing.spec.ts',
+  ],
   ['src/remote', 'src/host', 'test/remote', 'test/hostile/participant.spec.ts'],
   ['src/microservices', 'test/transports'],
   ['src/client', 'test/client', 'test/server'],
