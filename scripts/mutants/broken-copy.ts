@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const COPIED = [
   'src',
   'test',
-  'docs/rest-at.md',
+  'docs',
   'samples/python',
   'samples/shell',
   'package.json',
