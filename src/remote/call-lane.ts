@@ -44,7 +44,8 @@ export interface LaneLimits {
 }
 
 /**
- * The calls of one kind to one participant. The calls of one turn leave in one message. Only so many are in flight, and
+ * The calls of one kind to one participant. The first call leaves at once. While answers are awaited, the calls of one turn
+ * leave in one message. Only so many are in flight, and
  * only so many wait: a host that hangs takes nothing from other participants.
  */
 export class CallLane {
@@ -93,7 +94,9 @@ export class CallLane {
   private flushSoon(): void {
     if (this.isFlushDue || this.inFlight >= this.limits.maxInFlight) return;
     this.isFlushDue = true;
-    setImmediate(() => this.flush());
+    // While answers are awaited, other calls may come in this turn of the event loop. They share the message.
+    if (this.inFlight > 0) setImmediate(() => this.flush());
+    else process.nextTick(() => this.flush());
   }
 
   private flush(): void {
