@@ -21,10 +21,14 @@ export interface MemorySettings extends RoundSettings {
 
 /** How long and how often things are measured over the network. */
 export interface RemoteSettings extends RoundSettings {
-  /** How long each contender runs before the first level, in milliseconds. */
+  /** How long each contender runs before the first level, with many transactions in flight, in milliseconds. */
   readonly compileMs: number;
-  /** How often latencies are measured at one level, each time as long as in a round. */
+  /** The same with one in flight, when every call is a message of its own, in milliseconds. */
+  readonly compileAloneMs: number;
+  /** How often latencies are measured at one level. */
   readonly pacedRounds: number;
+  /** How long transactions arrive in one such round, in milliseconds. */
+  readonly pacedMs: number;
 }
 
 /** How long and how often things are measured over databases. */
@@ -69,7 +73,15 @@ const FULL = {
     profileMs: 2_000,
   },
   durable: { rounds: 15, sliceMs: 200, warmUpMs: 1_000 },
-  remote: { rounds: 7, sliceMs: 250, warmUpMs: 500, compileMs: 2_500, pacedRounds: 5 },
+  remote: {
+    rounds: 7,
+    sliceMs: 250,
+    warmUpMs: 500,
+    compileMs: 2_500,
+    compileAloneMs: 12_000,
+    pacedRounds: 9,
+    pacedMs: 1_000,
+  },
   postgres: { rounds: 7, sliceMs: 600, warmUpMs: 1_000, compileMs: 4_000 },
   cluster: {
     rounds: 9,
@@ -97,7 +109,15 @@ const QUICK = {
     profileMs: 500,
   },
   durable: { rounds: 3, sliceMs: 100, warmUpMs: 300 },
-  remote: { rounds: 3, sliceMs: 150, warmUpMs: 200, compileMs: 1_000, pacedRounds: 3 },
+  remote: {
+    rounds: 3,
+    sliceMs: 150,
+    warmUpMs: 200,
+    compileMs: 1_000,
+    compileAloneMs: 1_000,
+    pacedRounds: 3,
+    pacedMs: 150,
+  },
   postgres: { rounds: 2, sliceMs: 100, warmUpMs: 100, compileMs: 300 },
   cluster: {
     rounds: 3,

@@ -68,7 +68,7 @@ function settingsOf(
   remote: RemoteSettings,
 ): RemoteSettings & { readonly levels: readonly number[] } {
   if (transport === 'http' || transport === 'tcp') return { ...remote, levels: LEVELS };
-  return { ...remote, rounds: 3, pacedRounds: 3, compileMs: 1_000, levels: [100] };
+  return { ...remote, rounds: 3, pacedRounds: 3, compileMs: 1_000, compileAloneMs: 3_000, levels: [100] };
 }
 
 function withContenders<Result>(
@@ -93,13 +93,16 @@ async function measureLevels(
   runners: readonly ContenderRunner<ContenderName>[],
   settings: RemoteSettings,
 ): Promise<RemoteLevel[]> {
-  const { compileMs, sliceMs, pacedRounds: count } = settings;
-  // One after the other is too slow to get code compiled.
-  for (const runner of runners) await runner.warmUp(Math.max(...levels), compileMs, sliceMs);
+  const { compileMs, compileAloneMs, sliceMs, pacedRounds: count, pacedMs } = settings;
+  // With many in flight the coordinator sends few messages, so the code that handles one is compiled with one in flight.
+  for (const runner of runners) {
+    await runner.warmUp(1, compileAloneMs, sliceMs);
+    await runner.warmUp(Math.max(...levels), compileMs, sliceMs);
+  }
   const measured: RemoteLevel[] = [];
   for (const inFlight of levels) {
     const rates = await interleavedRounds(inFlight, runners, settings);
-    const paced = await pacedRounds(runners, rates, count, sliceMs);
+    const paced = await pacedRounds(runners, rates, count, pacedMs);
     measured.push(levelOf(transport, inFlight, rates, paced));
   }
   return measured;
