@@ -105,7 +105,7 @@ export class Transaction {
   /**
    * Asks for commit. A repeat, or a call after a rollback, returns the one outcome of the transaction.
    *
-   * @returns the outcome: `pending` where no member knows it in time. It is never a rejection.
+   * @returns the outcome: `pending` where no member knows it in time, with the `code` of a refusal. It is never a rejection.
    */
   commit(): Promise<Outcome> {
     this.ending ??= this.rollbackOnly ? this.end('rollback', this.rollbackOnlyReason) : this.end('commit');
@@ -151,12 +151,14 @@ export class Transaction {
       if (outcome?.transactionId === this.id) return outcome;
       return this.unknown('no member of the coordinator has answered in time');
     } catch (error) {
-      return this.unknown(error instanceof Error ? error.message : 'the coordinator has refused');
+      const reason = error instanceof Error ? error.message : 'the coordinator has refused';
+      return this.unknown(reason, error instanceof CoordinatorRefusedError ? error.code : undefined);
     }
   }
 
-  private unknown(reason: string): Outcome {
-    return { status: 'pending', transactionId: this.id, decision: 'unknown', reason };
+  private unknown(reason: string, code?: string): Outcome {
+    const outcome = { status: 'pending', transactionId: this.id, decision: 'unknown', reason } as const;
+    return code === undefined ? outcome : { ...outcome, code };
   }
 }
 

@@ -47,6 +47,11 @@ export interface PendingOutcome extends OutcomeOfTransaction {
   readonly status: 'pending';
   readonly decision: 'commit' | 'unknown';
   readonly reason: string;
+  /**
+   * The code of the refusal, where a coordinator in another process has refused to say. With `DTC_TRANSACTION_NOT_FOUND` the
+   * coordinator has forgotten the transaction, and nothing more will be known of it: look at the data of the participants.
+   */
+  readonly code?: string;
 }
 
 /** One branch's report that it did not end as decided. @publicApi */

@@ -21,7 +21,7 @@ import {
   type TransactionRequest,
   readRequest,
 } from './participant/transaction-request.js';
-import { TransactionScope } from './transaction-scope.js';
+import type { TransactionScope } from './transaction-scope.js';
 
 /**
  * What `TransactionManager.beginOnce` answers: the transaction that was begun, or what has become of the one that an earlier
@@ -41,7 +41,7 @@ export type BegunOnce =
 @Injectable()
 export class TransactionManager {
   /** @internal */
-  readonly scope = new TransactionScope();
+  readonly scope: TransactionScope<Transaction>;
   /**
    * Asks the member that owns a transaction, where members can ask each other. It is never a rejection.
    *
@@ -56,6 +56,8 @@ export class TransactionManager {
   /** @internal */
   constructor(@Inject(CoordinatorRuntime) private readonly runtime: CoordinatorRuntime) {
     this.groups = Groups.of(runtime);
+    // Only handles are put into it.
+    this.scope = runtime.ambient.scope as TransactionScope<Transaction>;
   }
 
   /**

@@ -1,5 +1,4 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Transaction } from './transaction.js';
 
 interface Scope<T> {
   /** The transaction that a decorated method has begun, while the method runs. */
@@ -13,8 +12,8 @@ interface Scope<T> {
  * enough: a transaction that has ended, for example by an abort at its deadline, is no longer ambient, and a
  * method that wants to join it must not get a transaction of its own instead.
  */
-export class TransactionScope<T extends object = Transaction> {
-  private readonly storage = new AsyncLocalStorage<Scope<T>>();
+export class TransactionScope<T extends object> {
+  private readonly storage = new AsyncLocalStorage<Scope<T> | undefined>();
 
   /** Runs the work of the method that has begun this transaction. */
   async enclose<R>(transaction: T, work: () => Promise<R>): Promise<R> {
@@ -31,6 +30,15 @@ export class TransactionScope<T extends object = Transaction> {
   hide<R>(transaction: T | undefined, work: () => R): R {
     const hidden = transaction ?? this.storage.getStore()?.hidden;
     return this.storage.run({ enclosing: undefined, hidden }, work);
+  }
+
+  /** Runs code that the caller's methods do not enclose, such as that of a participant. */
+  leave<R>(work: () => R): R {
+    return this.storage.run(undefined, work);
+  }
+
+  get isEntered(): boolean {
+    return this.storage.getStore() !== undefined;
   }
 
   get enclosing(): T | undefined {

@@ -74,8 +74,8 @@ export class CallerTransactions {
     private readonly members: CoordinatorMembers,
     @Inject(SERVER_LIMITS) private readonly limits: ResolvedServerLimits,
   ) {
-    this.runs = new RequestMemory(limits);
-    this.begun = new RequestMemory(limits);
+    this.runs = new RequestMemory(limits, ({ transactionId }) => transactionId);
+    this.begun = new RequestMemory(limits, ({ answer }) => answer.transactionId);
   }
 
   greeting(): GreetingAnswer {
@@ -206,7 +206,11 @@ export class CallerTransactions {
 
   /** @returns what is known of the transaction. Nothing of it is a guess. */
   async known(id: string): Promise<KnownAnswer> {
-    const known = await this.outcomeOf(id);
+    let known = await this.outcomeOf(id);
+    if (known.status === 'unknown') {
+      const status = this.remembered(id)?.status;
+      if (status === 'committed' || status === 'aborted') known = { transactionId: id, status };
+    }
     return { ...known, view: (this.transactions.find(id) ?? null) as KnownAnswer['view'] };
   }
 
@@ -261,13 +265,22 @@ export class CallerTransactions {
         return pendingOutcome(id, 'it is not decided, or its decision is not known yet');
       case 'elsewhere':
         throw new OtherMemberError(id, { epoch: known.owner, address: known.address });
-      case 'unknown':
+      case 'unknown': {
         if (known.because === 'log-unavailable')
           return pendingOutcome(id, 'the decision log cannot be asked now');
         if (known.because === 'undecidable')
           return pendingOutcome(id, 'the decision log may have lost the decision: an operator decides');
-        throw new TransactionNotFoundError(id);
+        const outcome = this.remembered(id);
+        if (outcome === undefined) throw new TransactionNotFoundError(id);
+        return outcome;
+      }
     }
+  }
+
+  /** The outcome of a transaction whose key is remembered for longer than the transaction itself. */
+  private remembered(id: string): Outcome | undefined {
+    const outcome = this.begun.find(id)?.latest ?? this.runs.find(id);
+    return outcome?.status === 'pending' ? endOf(outcome) : outcome;
   }
 
   /** What has become of a transaction whose outcome was pending; undefined when this coordinator has forgotten it. */
@@ -282,8 +295,7 @@ export class CallerTransactions {
     const known = await this.outcomeOf(id);
     if (known.status === 'committed' || known.status === 'aborted') return finalOutcome(id, known.status);
     if (known.status !== 'unknown' || known.because !== 'forgotten') return outcome;
-    // It is forgotten only after its end, and no decision is reversed.
-    return outcome.decision === 'commit' ? finalOutcome(id, 'committed') : undefined;
+    return endOf(outcome);
   }
 
   private checkCall({ run }: KeyedCall, timeoutMs: number | undefined): void {
@@ -324,6 +336,12 @@ function finalOutcome(transactionId: string, status: 'committed' | 'aborted'): O
   if (status === 'committed') return { status, transactionId };
   const reason = 'it was aborted, and its cause is no longer known';
   return { status, transactionId, cause: 'presumed', reason };
+}
+
+/** What has become of a transaction that was pending, and is forgotten now. */
+function endOf(outcome: PendingOutcome): Outcome | undefined {
+  // It is forgotten only after its end, and no decision is reversed.
+  return outcome.decision === 'commit' ? finalOutcome(outcome.transactionId, 'committed') : undefined;
 }
 
 function pendingOutcome(transactionId: string, reason: string): PendingOutcome {

@@ -36,9 +36,14 @@ export class RequestMemory<T> {
   private readonly running = new Map<string, Entry<T>>();
   /** In the order in which they expire. */
   private readonly answered = new Map<string, AnsweredEntry<T>>();
+  private readonly byId = new Map<string, T>();
   private readonly now: () => number;
 
-  constructor(private readonly options: RequestMemoryOptions) {
+  /** @param idOf the id of the transaction of an answer. */
+  constructor(
+    private readonly options: RequestMemoryOptions,
+    private readonly idOf: (answer: T) => string,
+  ) {
     this.now = options.now ?? (() => performance.now());
   }
 
@@ -70,19 +75,31 @@ export class RequestMemory<T> {
 
   /** Frees a key whose answer was open, and of which it is known now that nothing was changed. */
   forget(key: string, answer: T): void {
-    if (this.answered.get(key)?.value === answer) this.answered.delete(key);
+    if (this.answered.get(key)?.value === answer) this.drop(key, answer);
+  }
+
+  /** @returns the answer that is remembered of this transaction. */
+  find(transactionId: string): T | undefined {
+    this.dropExpired();
+    return this.byId.get(transactionId);
   }
 
   private keep(key: string, { fingerprint, answer }: Entry<T>, value: T): void {
     const expiresAt = this.now() + this.options.keyRetentionMs;
     this.answered.set(key, { fingerprint, answer, value, expiresAt });
+    this.byId.set(this.idOf(value), value);
+  }
+
+  private drop(key: string, value: T): void {
+    this.answered.delete(key);
+    this.byId.delete(this.idOf(value));
   }
 
   private dropExpired(): void {
     const now = this.now();
-    for (const [key, { expiresAt }] of this.answered) {
+    for (const [key, { expiresAt, value }] of this.answered) {
       if (expiresAt > now) return;
-      this.answered.delete(key);
+      this.drop(key, value);
     }
   }
 }

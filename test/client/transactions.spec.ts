@@ -145,6 +145,27 @@ describe('A caller in another process', () => {
     impatient.onApplicationShutdown();
   });
 
+  it.each(['commit', 'rollback'] as const)(
+    'names the code where the coordinator refuses to %s',
+    async (how) => {
+      const unknown = await direct.join('coordinator.aaaaaaaaaaaa.1.1')[how]();
+      expect(unknown).toMatchObject({
+        status: 'pending',
+        decision: 'unknown',
+        code: 'DTC_TRANSACTION_NOT_FOUND',
+        reason: expect.stringContaining('no longer kept') as unknown,
+      });
+      const stranger = clientOf([server], { token: 'the-token-of-nothing' });
+      const transaction = await direct.begin();
+      expect(await stranger.join(transaction.id)[how]()).toMatchObject({
+        status: 'pending',
+        code: 'DTC_UNAUTHENTICATED',
+      });
+      stranger.onApplicationShutdown();
+      await transaction.rollback();
+    },
+  );
+
   it('says that it is not known whether a run was done, where no answer comes in time', async () => {
     const impatient = clientOf([`http://127.0.0.1:${proxy.port}/dtc`], { giveUpAfterMs: 150 });
     await impatient.run({ branches: [] });

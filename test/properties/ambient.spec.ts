@@ -102,6 +102,78 @@ describe('The ambient transaction', () => {
     await outer.rollback();
   });
 
+  it.each([false, true])(
+    'of the caller is not seen by participants of another one (ambient: %s)',
+    async (ambient) => {
+      const { transactions, curious } = setUp(ambient);
+      const outer = transactions.begin();
+      await outer.run(() =>
+        transactions.scope.enclose(outer, async () => {
+          await transactions.run({ branches: [branch('curious', 1)] });
+          const another = transactions.begin();
+          another.enlist(branch('curious', 2));
+          await another.rollback();
+          // A method without a transaction hides that of its caller, and that of a participant with it.
+          const hidden = transactions.begin();
+          hidden.enlist(branch('curious', 3));
+          await transactions.scope.hide(hidden, () => hidden.commit());
+          expect(transactions.current()).toBe(outer);
+        }),
+      );
+
+      expect(curious.seen).toHaveLength(20);
+      for (const { own, current } of curious.seen) expect(current).toBe(ambient ? own : undefined);
+      await outer.rollback();
+    },
+  );
+
+  it('of the caller is not joined by a participant of another one, after its end either', async () => {
+    const { transactions, participants } = setUp(false);
+    const seen: unknown[] = [];
+    const note = () => void seen.push(transactions.enclosing()?.id);
+    const noting = { branchStarted: note, prepare: note, commit: note, rollback: note, branchEnded: note };
+    participants.register(noting as unknown as TransactionParticipant, { name: 'noting' });
+    const outer = transactions.begin();
+    await transactions.scope.enclose(outer, async () => {
+      await outer.rollback();
+      await transactions.run({ branches: [branch('noting', 1)] });
+      await settled();
+    });
+
+    expect(seen).toEqual([undefined, undefined, undefined, undefined]);
+  });
+
+  it('of the caller is not seen by those that listen to a signal of another one', async () => {
+    const { transactions, participants } = setUp(false);
+    const seen: [string, string | undefined][] = [];
+    const listening = {
+      prepare: ({ signal, payload }: Branch<string>) => {
+        signal.addEventListener('abort', () => seen.push([payload, transactions.current()?.id]));
+        return new Promise<never>(() => {});
+      },
+      commit: () => {},
+      rollback: () => {},
+    };
+    participants.register(listening, { name: 'listening' });
+    const outer = transactions.begin();
+    await outer.run(async () => {
+      const cancelling = new AbortController();
+      const { signal } = cancelling;
+      const cancelled = transactions.run({ branches: [branch('listening', 'cancelled')], signal });
+      cancelling.abort();
+      const another = transactions.begin();
+      another.enlist(branch('listening', 'rolled back'));
+      void another.commit();
+      await Promise.all([another.rollback(), cancelled]);
+    });
+
+    expect(seen).toEqual([
+      ['cancelled', undefined],
+      ['rolled back', undefined],
+    ]);
+    await outer.rollback();
+  });
+
   it('is gone after the end, even for code that began within it', async () => {
     const { transactions } = setUp(true);
     const transaction = transactions.begin();

@@ -387,6 +387,36 @@ describe('The key of a request to a coordinator that forgets what has ended', ()
     asked.mockRestore();
   });
 
+  it.each(['commit', 'rollback'])(
+    'tells a repeat of %s the outcome, and also a request for the opposite',
+    async (how) => {
+      server.stock.script = {};
+      const id = await server.begin(newKey());
+      await server.enlist(id, 'stock', 'one');
+      const first = await server.ask('POST', `/transactions/${id}/${how}`);
+      await isForgotten(id);
+
+      for (const again of ['commit', 'rollback'])
+        expect((await server.ask('POST', `/transactions/${id}/${again}`)).body).toEqual(first.body);
+      const status = how === 'commit' ? 'committed' : 'aborted';
+      expect((await server.ask('GET', `/transactions/${id}`)).body).toMatchObject({ status, view: null });
+      const { body } = await server.run(newKey(), branches);
+      await isForgotten(body.transactionId);
+      const run = await server.ask('GET', `/transactions/${body.transactionId}`);
+      expect(run.body.status).toBe('committed');
+    },
+  );
+
+  it('tells nothing of a transaction whose key has been used again', async () => {
+    const key = newKey();
+    const id = await server.begin(key);
+    await server.ask('POST', `/transactions/${id}/rollback`);
+    await isForgotten(id);
+    await begin(key);
+    const { status, body } = await server.ask('POST', `/transactions/${id}/commit`);
+    expect([status, body.code]).toEqual([404, 'DTC_TRANSACTION_NOT_FOUND']);
+  });
+
   it('begins again where the transaction has aborted', async () => {
     const key = newKey();
     const id = await server.begin(key);

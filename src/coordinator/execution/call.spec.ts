@@ -310,4 +310,29 @@ describe('callParticipant', () => {
     };
     expect(await call(odd)).toEqual({ during: 0, ended: [['rejected', oops]] });
   });
+
+  it.each([false, true])(
+    'is made outside the transaction of the calling code (ambient: %s)',
+    async (ambient) => {
+      const { transactions, runtime, participants } = createTestCoordinator();
+      const seen: unknown[] = [];
+      const prepare = () => void seen.push(transactions.enclosing()?.id);
+      participants.register({ prepare, commit() {}, rollback() {} } as unknown as TransactionParticipant, {
+        name: 'odd',
+        ambient,
+      });
+      const transaction = runtime.admission.create(undefined, undefined, 0);
+      const branch = new BranchRecord(transaction, 0, participants.resolve('odd'), 1, undefined);
+      const callIt = (): void =>
+        callParticipant(branch.participant, 'prepare', branch, transaction, runtime.ambient, note, note);
+      const note = (): void => void seen.push(transactions.enclosing()?.id);
+      const outer = transactions.begin();
+      await transactions.scope.enclose(outer, async () => callIt());
+      outer.run(callIt);
+      await settled();
+
+      const own = ambient ? transaction.id : undefined;
+      expect(seen).toEqual([own, undefined, own, undefined]);
+    },
+  );
 });

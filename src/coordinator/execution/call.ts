@@ -5,6 +5,7 @@ import { follow, followSound, isSound } from '../gate/settled.js';
 import { GivenBranch } from '../participant/given-branch.js';
 import type { Branch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import { TransactionScope } from '../transaction-scope.js';
 import type { BranchRecord, TransactionRecord } from './records.js';
 import type { CallTrace, ParticipantMethod } from './trace.js';
 
@@ -14,7 +15,9 @@ import type { CallTrace, ParticipantMethod } from './trace.js';
  * anywhere.
  */
 export class AmbientTransactions {
-  private readonly storage = new AsyncLocalStorage<TransactionRecord>();
+  /** The place of the calling code with respect to decorated methods. */
+  readonly scope = new TransactionScope<object>();
+  private readonly storage = new AsyncLocalStorage<TransactionRecord | undefined>();
 
   /**
    * Runs `work`, and everything that it starts, with this transaction as the ambient one, and as a part of
@@ -23,6 +26,19 @@ export class AmbientTransactions {
   run<T>(transaction: TransactionRecord, work: () => T): T {
     const trace = transaction.extras?.trace;
     return this.storage.run(transaction, trace === undefined ? work : () => trace.run(work));
+  }
+
+  /** Whether the calling code runs for a transaction, or below a decorated method. */
+  get isEntered(): boolean {
+    return this.storage.getStore() !== undefined || this.scope.isEntered;
+  }
+
+  /**
+   * Runs what the coordinator does by itself. The transaction of the code that has asked for it may be
+   * another one: participants and listeners do not see that.
+   */
+  leave<T>(work: () => T): T {
+    return this.isEntered ? this.scope.leave(() => this.storage.run(undefined, work)) : work();
   }
 
   current(): TransactionRecord | undefined {
@@ -49,7 +65,8 @@ export function refuseWhilePaused(branch: BranchRecord): void {
 
 /**
  * Calls a participant. It may answer at once or later, fail, or never answer. The result comes back through
- * one of the two callbacks, at most once, and never before this function has returned.
+ * one of the two callbacks, at most once, and never before this function has returned. Of the transaction of the
+ * calling code it sees nothing.
  *
  * @param fulfilled receives the answer, to be read with `answerOf`.
  * @param rejected receives the error, to be read with `failureOf`.
@@ -63,6 +80,12 @@ export function callParticipant(
   fulfilled: (value: unknown) => void,
   rejected: (error: unknown) => void,
 ): void {
+  if (ambient.isEntered) {
+    ambient.leave(() =>
+      callParticipant(participant, method, branch, transaction, ambient, fulfilled, rejected),
+    );
+    return;
+  }
   if (participant.ambient || transaction.extras?.trace !== undefined) {
     callInContext(participant, method, branch, transaction, ambient, fulfilled, rejected);
     return;

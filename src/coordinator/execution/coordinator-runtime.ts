@@ -118,7 +118,9 @@ export class CoordinatorRuntime {
       options.retainFinished,
       options.retainFinishedMs,
     );
-    this.observers = new Observers(clock, observer, parts.tracing ?? NO_TRACING);
+    this.observers = new Observers(clock, observer, parts.tracing ?? NO_TRACING, (work) =>
+      this.ambient.leave(work),
+    );
     this.deadlines = new Deadlines(this.registry);
     this.answerForLog();
     const { registry, ambient, deadlines, observers, unconfirmed } = this;

@@ -116,6 +116,11 @@ export class Executor implements TransactionExecutor {
 
   /** Starts the voting. A repeat does nothing. */
   commitRequested(transaction: TransactionRecord): void {
+    const { ambient } = this.parts;
+    if (ambient.isEntered) {
+      ambient.leave(() => this.commitRequested(transaction));
+      return;
+    }
     const { firstBranch, size } = transaction;
     // Another member answers for it when this one is gone: then what has no record is aborted.
     if (transaction.state === ACTIVE) transaction.recordsAll = this.parts.log.shared !== undefined;
@@ -136,7 +141,7 @@ export class Executor implements TransactionExecutor {
    */
   rollbackRequested(transaction: TransactionRecord, reason: unknown): void {
     if (isUndecided(transaction.state)) transaction.needExtras().abortReason = reasonOf(reason);
-    requestRollback(transaction, CAUSE_ROLLED_BACK, transaction.executor);
+    this.parts.ambient.leave(() => requestRollback(transaction, CAUSE_ROLLED_BACK, transaction.executor));
   }
 
   cancelled(transaction: TransactionRecord): void {
@@ -144,7 +149,7 @@ export class Executor implements TransactionExecutor {
       const extras = transaction.needExtras();
       extras.abortReason = `the caller cancelled: ${extras.callerSignal?.reason() ?? 'without a reason'}`;
     }
-    requestRollback(transaction, CAUSE_CANCELLED, transaction.executor);
+    this.parts.ambient.leave(() => requestRollback(transaction, CAUSE_CANCELLED, transaction.executor));
   }
 
   /**

@@ -148,6 +148,8 @@ export class Observers {
     private readonly clock: Clock,
     private readonly observer: TransactionObserver,
     private readonly tracing: Tracing,
+    /** Calls participants outside the transaction of the code that has caused the event. */
+    private readonly outside: <T>(call: () => T) => T,
   ) {}
 
   /** A transaction is in flight from now on. */
@@ -338,7 +340,7 @@ export class Observers {
 
   /** An error of the participant, synchronous or not, is its own defect and goes no further. */
   private async tell(participant: RegisteredParticipant, method: string, call: () => unknown): Promise<void> {
-    const told = await settled(call);
+    const told = await this.outside(() => settled(call));
     if (!('error' in told)) return;
     this.observer.userCodeFailed?.(`${method}() of "${participant.name}" failed: ${messageOf(told.error)}`);
   }
