@@ -96,6 +96,7 @@ const RUNGS: readonly Rung[] = [
     command: ['npx', 'vitest', 'run', 'test/mariadb'],
     environment: { MARIADB: 'all' },
   },
+  { name: 'site', command: ['npm', 'run', 'docs:build'] },
   { name: 'jest', command: ['node', 'scripts/package/jest.ts'] },
   { name: 'prisma', command: ['node', 'scripts/package/prisma.ts'] },
   { name: 'mutants', command: ['npm', 'run', 'test:mutants', '--', '--sample', '8', '--seed', SEED] },

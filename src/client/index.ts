@@ -1,3 +1,4 @@
+/** @module nestjs-dtc/client */
 export { type TlsFiles, type TlsSettings, type TlsSource, tlsFrom } from '../hop/index.js';
 export { CARRIER_HEADER, TRANSACTION_HEADER } from '../server/wire/index.js';
 export {

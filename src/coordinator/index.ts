@@ -1,3 +1,4 @@
+/** @module nestjs-dtc */
 export { CoordinatorModule } from './coordinator.module.js';
 export type { CoordinatorModuleOptions } from './coordinator.module-definition.js';
 export type { CoordinatorOptions, ResolvedCoordinatorOptions } from './coordinator.options.js';

@@ -1,3 +1,4 @@
+/** @module nestjs-dtc/host */
 export {
   type GuardWrite,
   type GuardedBranch,

@@ -1,3 +1,4 @@
+/** @module nestjs-dtc/mariadb */
 export type { Batch, BatchResult, BatchStatement } from './branch/batch.js';
 export type { Work } from './branch/work.js';
 export type { CoordinatorRun } from '../coordinator/participant/participant.js';

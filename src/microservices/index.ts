@@ -1,3 +1,4 @@
+/** @module nestjs-dtc/microservices */
 export type { CallKind, ParticipantTransport } from '../remote/transport.js';
 export { type Credentials, credentialsFrom } from '../remote/wire/index.js';
 export { GRPC_HOST } from './grpc-host.js';

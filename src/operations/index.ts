@@ -1,3 +1,4 @@
+/** @module nestjs-dtc/operations */
 export type {
   AccessOptions,
   AdmittedCaller,

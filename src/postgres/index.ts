@@ -1,3 +1,4 @@
+/** @module nestjs-dtc/postgres */
 export type { Batch } from './branch/batch.js';
 export type { Work } from './branch/work.js';
 export type { CoordinatorRun } from '../coordinator/participant/participant.js';

@@ -1,3 +1,4 @@
+/** @module nestjs-dtc/remote */
 export {
   AddressRefusedError,
   ParticipantNeededError,

@@ -1,3 +1,4 @@
+/** @module nestjs-dtc/rest-at */
 export type { Credential } from '../operations/access/access.js';
 export type {
   RestAtAsyncOptions,

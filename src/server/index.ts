@@ -1,3 +1,4 @@
+/** @module nestjs-dtc/server */
 export type { Credential } from '../operations/access/access.js';
 export type { CredentialSource, ServerAccessOptions, ServerRole } from './access/server-access.js';
 export {

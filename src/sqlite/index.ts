@@ -1,1 +1,2 @@
+/** @module nestjs-dtc/sqlite */
 export { SqliteDecisionLog, type SqliteDecisionLogOptions } from './sqlite-decision-log.js';

@@ -3,10 +3,13 @@ import { join, relative } from 'node:path';
 import { WRITTEN } from '../../scripts/package/texts.js';
 
 const ROOT = join(import.meta.dirname, '../..');
-const FOLDERS = ['docs', 'deploy', 'bench', 'packages', 'samples', 'test'];
+const FOLDERS = ['docs', 'deploy', 'bench', 'packages', 'samples', 'site', 'test'];
 const NOT_OURS = new Set(['node_modules', 'dist', 'build']);
-/** What is generated: the reports of the public types, and the copies that the build of the package makes. */
-const GENERATED = new Set(['api', ...WRITTEN].map((name) => join('packages/nestjs-dtc', name)));
+/** What is generated: the reference, the reports of the public types, and the copies that the build of the package makes. */
+const GENERATED = new Set([
+  'site/reference',
+  ...['api', ...WRITTEN].map((name) => join('packages/nestjs-dtc', name)),
+]);
 
 /** Every document in Markdown of the repository, by its path from the root. */
 export const DOCUMENTS: readonly string[] = [

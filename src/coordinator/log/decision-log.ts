@@ -137,7 +137,7 @@ export interface LogClaim {
   readonly decisions: readonly CommitRecord[];
   /** Every heuristic report that was not forgotten. */
   readonly reports: readonly HeuristicRecord[];
-  /** The latest audit entries, at most {@link AUDIT_KEPT}, in the order of their numbers. */
+  /** The latest audit entries, at most 1,000, in the order of their numbers. */
   readonly audits: readonly AuditEntry[];
   /** What an operator must know of the log, and what did not stop the start. It is logged. */
   readonly warning?: string;
@@ -217,7 +217,7 @@ export interface DecisionLog {
   forget(transactionId: string): void | Promise<void>;
 
   /**
-   * Keeps an audit entry. The latest {@link AUDIT_KEPT} are kept.
+   * Keeps an audit entry. The latest 1,000 are kept.
    *
    * @returns as `append` does. If it is rejected, what it tells of is not done.
    */

@@ -245,7 +245,7 @@ const SINGLE_CHECKS: Readonly<Record<string, Check>> = {
  *
  * @param newStorage makes an empty storage, one for each case.
  * @param durable whether the decisions outlive the log; `shared` for a log that several members write at the same time, as
- * {@link SharedDecisionLog} says. @default true
+ * `SharedDecisionLog` says. @default true
  * @publicApi
  */
 export function decisionLogConformance(

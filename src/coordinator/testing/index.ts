@@ -1,3 +1,4 @@
+/** @module nestjs-dtc/testing */
 export {
   type ConformanceCase,
   type DecisionLogStorage,
