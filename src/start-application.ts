@@ -7,6 +7,7 @@ import { LogOutput } from './common/log-output.js';
 import { type Configuration, readConfiguration } from './configuration.js';
 import { APPLICATION_OPTIONS, configureApp, createHttpAdapter } from './configure-app.js';
 import { ParticipantRegistry } from './coordinator/index.js';
+import { CoordinatorMetrics } from './operations/index.js';
 import { reasonNotStarted } from './reason-not-started.js';
 
 /** Contexts whose start-up lines are part of the announcement. */
@@ -73,6 +74,8 @@ export async function startProgram({
     process.stdout.isTTY ? CONTEXTS_OF_THE_ANNOUNCEMENT : [],
     description,
   );
+  // The process belongs to the program, so its metrics do as well.
+  app.get(CoordinatorMetrics).includeProcess();
   warnOfServiceLinks(configuration.serviceLinks);
   await app.listen(configuration.port, configuration.host);
   const participants = app.get(ParticipantRegistry).list();

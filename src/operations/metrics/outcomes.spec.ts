@@ -1,6 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ScriptedLog } from '../../../test/faults/scripted-log.js';
 import { branch } from '../../coordinator/participant/branch-request.js';
+import { refuse } from '../../coordinator/participant/participant.js';
 import { settled } from '../../coordinator/testing/index.js';
 import { type Measured, createMeasured } from './metrics.fixture.js';
 
@@ -11,6 +12,10 @@ const OUTCOMES = 'dtc_transactions_total';
 const ABORTS: Record<string, (coordinator: Measured) => Promise<unknown>> = {
   refused: async ({ transactions, stock }) => {
     stock.script = { prepare: 'no' };
+    await transactions.run(BOTH);
+  },
+  'refused-for-now': async ({ transactions, stock }) => {
+    vi.spyOn(stock, 'prepare').mockResolvedValue(refuse('NO_SLOT', 'no slot is free', { temporary: true }));
     await transactions.run(BOTH);
   },
   failed: async ({ transactions, stock }) => {

@@ -50,11 +50,15 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
   {
     name: 'dtc_transactions_total',
     type: 'counter',
-    help: 'Transactions by the outcome that their caller was told, and if aborted, by the cause',
+    help:
+      'Transactions by the outcome that their caller was told, and if aborted, by the cause; refused-for-now: a ' +
+      'participant lacked a resource, or was in conflict with another transaction',
     labels: ['outcome', 'cause'],
     read: ({ reporter: { measurements } }) => [
       [['committed', 'none'], measurements.committed],
       ...CAUSES.map(({ cause, number }) => [['aborted', cause], measurements.aborted[number]!] as const),
+      // It is no answer to the request itself.
+      [['aborted', 'refused-for-now'], measurements.refusedForNow],
       [['pending', 'none'], measurements.pending],
       [['heuristic', 'none'], measurements.heuristic],
     ],

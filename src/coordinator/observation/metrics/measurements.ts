@@ -20,8 +20,10 @@ export class Measurements {
   committed = 0;
   pending = 0;
   heuristic = 0;
-  /** By the number of the cause. */
+  /** By the number of the cause, without those that were refused for now. */
   readonly aborted = new Float64Array(ABORT_CAUSES.length);
+  /** A participant refused, and said that the same may succeed when it is tried again. */
+  refusedForNow = 0;
   /** From the start to the last acknowledgement, in microseconds, by the decision. */
   readonly commitUs = new Histogram(DURATION_BOUNDS_US);
   readonly abortUs = new Histogram(DURATION_BOUNDS_US);
@@ -34,11 +36,14 @@ export class Measurements {
   private readonly recent: ParticipantMeasurements[] = [];
 
   /** A caller was told an outcome other than committed. */
-  told(transaction: TransactionRecord, { status }: Outcome): void {
+  told(transaction: TransactionRecord, outcome: Outcome): void {
     // It is run again: its caller has not been told anything yet.
     if (transaction.extras?.isRunAgain) return;
-    if (status === 'aborted') this.aborted[transaction.cause]!++;
-    else if (status === 'pending') this.pending++;
+    const { status } = outcome;
+    if (status === 'aborted') {
+      if (outcome.temporary === true) this.refusedForNow++;
+      else this.aborted[transaction.cause]!++;
+    } else if (status === 'pending') this.pending++;
     else if (status === 'heuristic') this.heuristic++;
   }
 
