@@ -3,7 +3,7 @@ import { epochMsOf } from '../execution/clock.js';
 import { branch } from '../participant/branch-request.js';
 import type { TestCoordinatorOptions } from '../testing/index.js';
 import { Shop, turns } from './shop.fixture.js';
-import { Stock, type StockCall } from './stock.fixture.js';
+import { Stock, type StockCall, type Take } from './stock.fixture.js';
 
 const TEA = { take: { tea: 1 } };
 const MORE_TEA = { take: { tea: -1 } };
@@ -123,6 +123,22 @@ describe('transactions at participants that take part in groups', () => {
     const none = shopOf({}, { maxGroupMembers: 1 });
     await none.shop.behind(() => [1, 2].map(() => none.shop.run(MORE_TEA)));
     expect(none.one.count('work')).toBe(0);
+  });
+
+  it.each([
+    ['too large for a group', { maxGroupBytes: JSON.stringify(MORE_TEA).length * 2 }, 'x'.repeat(100)],
+    ['whose size is unknown', {}, 1n],
+  ])('wait for none %s', async (_case, options, extra) => {
+    const { shop, one } = shopOf({}, options);
+    const answer = Promise.withResolvers<void>();
+    at(one, 'prepare', 1, () => answer.promise);
+    const outside = shop.run({ ...MORE_TEA, extra } as Take);
+    await turns();
+    const next = shop.run(MORE_TEA);
+    await turns();
+    expect(one.count('prepare')).toBe(2);
+    answer.resolve();
+    expect(statusesOf(await Promise.all([outside, next]))).toEqual(['committed', 'committed']);
   });
 
   it('wait as long as a participant works for another group, whatever sweeps there are', async () => {

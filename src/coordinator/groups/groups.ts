@@ -67,13 +67,13 @@ export class Groups implements Grouping {
     if (!this.mayBeGrouped(transaction)) return false;
     // One that cannot be grouped may take long: no other transaction waits for it.
     if (!this.mayJoin(transaction)) return false;
+    const bytes = bytesOf(transaction);
+    if (bytes === undefined || bytes > this.runtime.parts.options.maxGroupBytes) return false;
     const participants = participantsOf(transaction);
     if (!this.isScheduled && this.occupied.areFree(participants) && !this.waiting.hasAnyFor(participants)) {
       this.occupied.occupy(participants, transaction);
       return false;
     }
-    const bytes = bytesOf(transaction);
-    if (bytes === undefined || bytes > this.runtime.parts.options.maxGroupBytes) return false;
     const inContext = AsyncLocalStorage.snapshot();
     const left = (member: Member): void => this.waiting.delete(member);
     const member = new Member(transaction, participants, bytes, inContext, this.memberParts, left);

@@ -7,6 +7,9 @@ const SLOW_FOR_MS = 60_000;
 /** A member that takes longer than this keeps all others waiting. */
 const SLOW_MS = 100;
 
+/** So many of the latest times of work count for its pace, so that a busy machine does not end groups for a minute. */
+const LATEST = 4;
+
 /** Alone, work that takes longer than this is slow: it includes the prepare, which may wait for the disk. */
 const SLOW_ALONE_MS = 500;
 
@@ -14,6 +17,8 @@ const SLOW_ALONE_MS = 500;
 export class Loners {
   private readonly until = new Map<string, number>();
   private allUntil = 0;
+  /** How slow the latest work was, as a part of what is slow. */
+  private readonly paces = new Map<string, number>();
 
   has(signature: string): boolean {
     if (this.allUntil > performance.now()) return true;
@@ -31,13 +36,14 @@ export class Loners {
 
   /** @param ms how long it took in a group. */
   took(signature: string, ms: number): void {
-    if (ms > SLOW_MS) this.note(signature, performance.now() + SLOW_FOR_MS);
+    this.paced(signature, ms / SLOW_MS);
   }
 
   /** @param ms how long it took on its own, with its prepare. */
   tookAlone(ms: number, signatureOf: () => string | undefined): void {
-    const signature = ms > SLOW_ALONE_MS ? signatureOf() : undefined;
-    if (signature !== undefined) this.note(signature, performance.now() + SLOW_FOR_MS);
+    if (ms <= SLOW_ALONE_MS && this.paces.size === 0) return;
+    const signature = signatureOf();
+    if (signature !== undefined) this.paced(signature, ms / SLOW_ALONE_MS);
   }
 
   /**
@@ -51,6 +57,18 @@ export class Loners {
   /** The database has triggers that must run at the end of their own transaction: for a while no work is part of a group. */
   keepsAllOut(): void {
     this.allUntil = performance.now() + SLOW_FOR_MS;
+  }
+
+  private paced(signature: string, share: number): void {
+    const before = this.paces.get(signature);
+    const pace = before === undefined ? share : before + (share - before) / LATEST;
+    if (pace > 1) {
+      this.paces.delete(signature);
+      this.note(signature, performance.now() + SLOW_FOR_MS);
+      return;
+    }
+    if (before === undefined && this.paces.size === MOST) this.paces.delete(this.paces.keys().next().value!);
+    this.paces.set(signature, pace);
   }
 
   private note(signature: string, until: number): void {
