@@ -5,7 +5,6 @@ import {
   type ExecutionContext,
   Inject,
   Injectable,
-  Logger,
   type NestInterceptor,
   SetMetadata,
   UseGuards,
@@ -14,6 +13,7 @@ import {
 } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import { Observable, catchError, from, switchMap, throwError } from 'rxjs';
+import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import { CARRIER_HEADER, TRANSACTION_HEADER, TRANSACTION_ID_PATTERN } from '../server/wire/index.js';
 import { CarriedTransactionError, CarriedTransactionNeededError, CarrierRefusedError } from './errors.js';
@@ -71,7 +71,7 @@ export class CarriedTransactionGuard implements CanActivate {
 /** Runs the handler in the carried transaction. An error of the handler rules its commit out. */
 @Injectable()
 export class CarriedTransactionInterceptor implements NestInterceptor {
-  private readonly logger = new Logger('TransactionClientModule');
+  private readonly logger = new SafeLogger('TransactionClientModule');
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const transaction = placeIn(context)[CARRIED];

@@ -19,6 +19,7 @@ describe('The entry of participant hosts', () => {
     ]);
     expect(loaded.filter((path) => dirname(path) === 'coordinator').toSorted()).toEqual([
       'coordinator/describe-issues.ts',
+      'coordinator/end-all.ts',
       'coordinator/errors.ts',
       'coordinator/within.ts',
     ]);

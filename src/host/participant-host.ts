@@ -1,13 +1,14 @@
 import {
   Inject,
   Injectable,
-  Logger,
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
+import { endInTurn } from '../coordinator/end-all.js';
 import { DuplicateParticipantError } from '../coordinator/errors.js';
+import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import {
   type GuardedBranch,
@@ -60,7 +61,7 @@ export interface ParticipantHostView {
 export class ParticipantHost
   implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
 {
-  private readonly log = new HostLog(new Logger(ParticipantHost.name));
+  private readonly log = new HostLog(new SafeLogger(ParticipantHost.name));
   private readonly participants = new Map<string, ServedParticipant>();
   private readonly store: ReplicaGuardStore;
   private readonly measurements = new HostMeasurements(this.log);
@@ -152,10 +153,12 @@ export class ParticipantHost
 
   private async finish(): Promise<void> {
     clearInterval(this.timer);
-    await this.contact?.stop();
-    await this.leaveBrokers();
-    await this.server.stop(this.options.shutdownGraceMs);
-    await this.purging;
+    await endInTurn([
+      () => this.contact?.stop(),
+      () => this.leaveBrokers(),
+      () => this.server.stop(this.options.shutdownGraceMs),
+      () => this.purging,
+    ]);
   }
 
   private async leaveBrokers(): Promise<void> {

@@ -1,4 +1,5 @@
-import { Logger } from '@nestjs/common';
+import { endInTurn } from '../coordinator/end-all.js';
+import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import {
   type Branch,
   type CoordinatorRun,
@@ -56,7 +57,7 @@ interface Started {
  * @publicApi
  */
 export class MariaDbResourceManager {
-  private readonly logger = new Logger('MariaDB');
+  private readonly logger = new SafeLogger('MariaDB');
   private readonly settings: ResolvedMariaDbSettings;
   private readonly connections: ConnectionPools;
   private readonly held: HeldSessions;
@@ -335,11 +336,13 @@ export class MariaDbResourceManager {
   }
 
   private async end(): Promise<void> {
-    await this.purge.stop();
-    await this.claims.close();
-    await Promise.all(this.resets);
-    this.held.close();
-    await this.connections.close();
+    await endInTurn([
+      () => this.purge.stop(),
+      () => this.claims.close(),
+      () => Promise.allSettled(this.resets),
+      () => this.held.close(),
+      () => this.connections.close(),
+    ]);
   }
 
   /** Ends the first attempt: it is rolled back, unless it was committed before. */

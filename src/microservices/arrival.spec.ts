@@ -1,8 +1,11 @@
 import { Logger } from '@nestjs/common';
-import type { MessageHandler, Server } from '@nestjs/microservices';
+import { type MessageHandler, type Server, ServerNats, ServerRMQ, ServerRedis } from '@nestjs/microservices';
 import { EMPTY, NEVER, Observable, from, throwError } from 'rxjs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Arrival, HOST_HANDLER, type HostOfServer, HostsOfServer } from './arrival.js';
+import { NatsHostServer } from './nats-host-server.js';
+import { RabbitMqHostServer } from './rabbit-mq-host-server.js';
+import { RedisHostServer } from './redis-host-server.js';
 
 type Answer = (arrival: unknown) => Observable<unknown> | Promise<Observable<unknown>>;
 
@@ -89,6 +92,39 @@ describe('A server of a broker', () => {
     await vi.advanceTimersByTimeAsync(5_000);
     await found;
     expect(warn).toHaveBeenCalledExactlyOnceWith(expect.stringContaining('not answered within 5000 ms'));
+  });
+
+  it('waits for every host that it stops, also when one cannot be stopped', async () => {
+    const gate = Promise.withResolvers<void>();
+    const unable = new Error('this host cannot be stopped');
+    const hosts = new HostsOfServer();
+    for (const stop of [() => Promise.reject(unable), () => gate.promise])
+      await hosts.find(
+        serverOf((arrival) => {
+          (arrival as Arrival).meet({ stopsFirst: vi.fn<HostOfServer['stopsFirst']>(), stop });
+          return EMPTY;
+        }),
+        leave,
+      );
+    const stopped = vi.fn<() => void>();
+    const stopping = hosts.stop().finally(stopped);
+    stopping.catch(() => {});
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(stopped).not.toHaveBeenCalled();
+    gate.resolve();
+    await expect(stopping).rejects.toBe(unable);
+  });
+
+  it.each([
+    ['NATS', NatsHostServer, ServerNats],
+    ['Redis', RedisHostServer, ServerRedis],
+    ['RabbitMQ', RabbitMqHostServer, ServerRMQ],
+  ])('of %s closes its connection, also when its host cannot be stopped', async (_broker, Own, Nest) => {
+    const unable = new Error('this host cannot be stopped');
+    vi.spyOn(HostsOfServer.prototype, 'stop').mockRejectedValue(unable);
+    const close = vi.spyOn(Nest.prototype, 'close').mockResolvedValue(undefined);
+    await expect(new Own({}).close()).rejects.toBe(unable);
+    expect(close).toHaveBeenCalledOnce();
   });
 
   it('stops a host that it has met late', async () => {

@@ -1,6 +1,7 @@
-import { Logger } from '@nestjs/common';
 import { BaseRpcContext, type Server } from '@nestjs/microservices';
 import { Subject, lastValueFrom, takeUntil } from 'rxjs';
+import { endAll } from '../coordinator/end-all.js';
+import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import { within } from '../coordinator/within.js';
 
@@ -80,12 +81,12 @@ export class HostsOfServer {
 
   /** A server that is closed first answers the calls at work before. */
   async stop(): Promise<void> {
-    await Promise.all(this.arrivals.map(async (arrival) => arrival.met?.stop()));
+    await endAll(this.arrivals.map((arrival) => () => arrival.met?.stop()));
   }
 }
 
 function warn(reason: string): void {
-  new Logger('ParticipantHost').warn(
+  new SafeLogger('ParticipantHost').warn(
     `A guard, a pipe or an interceptor keeps a server of a broker from its participant host${reason}. When the host stops, ` +
       'it takes further messages and answers them "try again". Let the messages of the host pass.',
   );

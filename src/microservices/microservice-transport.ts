@@ -1,4 +1,5 @@
 import { Subscription } from 'rxjs';
+import { endAll } from '../coordinator/end-all.js';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import type { CallKind, ParticipantTransport } from '../remote/transport.js';
 import { bearerOf } from '../remote/wire/index.js';
@@ -43,7 +44,7 @@ export class MicroserviceTransport implements ParticipantTransport {
   }
 
   async close(): Promise<void> {
-    await Promise.all(Object.values(this.lines).map((line) => line.close()));
+    await endAll(Object.values(this.lines).map((line) => () => line.close()));
   }
 }
 

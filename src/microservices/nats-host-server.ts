@@ -1,4 +1,5 @@
 import { type NatsOptions, ServerNats } from '@nestjs/microservices';
+import { endAll, endInTurn } from '../coordinator/end-all.js';
 import { HostsOfServer } from './arrival.js';
 
 /** A broker that is away is tried again, twice a second, and a connection that hangs is found. */
@@ -50,11 +51,10 @@ export class NatsHostServer extends ServerNats {
 
   /** @internal */
   override async close(): Promise<void> {
-    await this.hosts.stop();
-    await super.close();
+    await endInTurn([() => this.hosts.stop(), () => super.close()]);
   }
 
   private async leave(): Promise<void> {
-    await Promise.all(this.taking.splice(0).map((subscription) => subscription.drain()));
+    await endAll(this.taking.splice(0).map((subscription) => () => subscription.drain()));
   }
 }

@@ -1,5 +1,6 @@
 import { ClientRMQ, type RmqOptions } from '@nestjs/microservices';
-import { Logger } from '@nestjs/common';
+
+import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import { watched } from './watched.js';
 
@@ -14,7 +15,7 @@ interface Connection {
 export function carefulConnection<C>(connection: C): C {
   const manager = connection as Connection;
   const createChannel = manager.createChannel.bind(connection);
-  const logger = new Logger('RabbitMQ');
+  const logger = new SafeLogger('RabbitMQ');
   manager.createChannel = (options) => {
     const channel = watched(createChannel(options), ['sendToQueue', 'publish']);
     channel.on('error', (error) => logger.error(`A channel has failed: ${oneLine(messageOf(error))}`));

@@ -1,4 +1,5 @@
 import { type RmqOptions, ServerRMQ } from '@nestjs/microservices';
+import { endInTurn } from '../coordinator/end-all.js';
 import { HostsOfServer } from './arrival.js';
 import { carefulConnection, promptSocket } from './rabbit-mq-connection.js';
 import { watched } from './watched.js';
@@ -47,8 +48,7 @@ export class RabbitMqHostServer extends ServerRMQ {
 
   /** @internal */
   override async close(): Promise<void> {
-    await this.hosts.stop();
-    await super.close();
+    await endInTurn([() => this.hosts.stop(), () => super.close()]);
   }
 
   /** @internal */

@@ -1,4 +1,5 @@
 import { type RedisOptions, ServerRedis } from '@nestjs/microservices';
+import { endAll, endInTurn } from '../coordinator/end-all.js';
 import { HostsOfServer } from './arrival.js';
 import { careful } from './redis-clients.js';
 
@@ -44,8 +45,7 @@ export class RedisHostServer extends ServerRedis {
 
   /** @internal */
   override async close(): Promise<void> {
-    await this.hosts.stop();
-    await super.close();
+    await endInTurn([() => this.hosts.stop(), () => super.close()]);
   }
 
   /** @internal */
@@ -69,8 +69,10 @@ export class RedisHostServer extends ServerRedis {
   /** What Redis has sent before comes before its answer, and is served. */
   private async leave(): Promise<void> {
     const [, subscriber] = this.unwrap<[publisher: unknown, subscriber: Subscriber]>();
-    await Promise.all([subscriber.unsubscribe(), subscriber.punsubscribe()]);
-    await Promise.allSettled(this.takes);
+    await endInTurn([
+      () => endAll([() => subscriber.unsubscribe(), () => subscriber.punsubscribe()]),
+      () => Promise.allSettled(this.takes),
+    ]);
   }
 
   /** @returns whether this replica is the first one. */

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
-import { Logger } from '@nestjs/common';
+
 import { ClientTCP, type TcpClientOptions } from '@nestjs/microservices';
+import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import { MAX_ANSWER_BYTES } from '../remote/wire/index.js';
 
@@ -23,7 +24,7 @@ export function problemOfBuffer({
 
 /** The client of one kind of call over TCP. */
 export class CarefulClientTcp extends ClientTCP {
-  private readonly log = new Logger('TCP');
+  private readonly log = new SafeLogger('TCP');
 
   constructor(options: NonNullable<TcpClientOptions['options']> = {}) {
     super({ maxBufferSize: DEFAULT_BUFFER, ...options });

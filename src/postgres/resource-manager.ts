@@ -1,5 +1,6 @@
-import { Logger } from '@nestjs/common';
 import type { PoolClient, QueryConfig } from 'pg';
+import { endInTurn } from '../coordinator/end-all.js';
+import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import type { GroupBranch, MemberVote } from '../coordinator/participant/group.js';
 import {
   type Branch,
@@ -51,7 +52,7 @@ const CANNOT_BE_PREPARED = '0A000';
  * @publicApi
  */
 export class PostgresResourceManager {
-  private readonly logger = new Logger('PostgreSQL');
+  private readonly logger = new SafeLogger('PostgreSQL');
   private readonly settings: ResolvedPostgresSettings;
   private readonly connections: ConnectionPools;
   private readonly guard: GuardTable;
@@ -352,10 +353,12 @@ export class PostgresResourceManager {
   }
 
   private async end(): Promise<void> {
-    await this.purge.stop();
-    this.groups.endAll();
-    await this.claims.close();
-    await this.connections.close();
+    await endInTurn([
+      () => this.purge.stop(),
+      () => this.groups.endAll(),
+      () => this.claims.close(),
+      () => this.connections.close(),
+    ]);
   }
 
   /**

@@ -1,4 +1,5 @@
-import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import {
   DuplicateParticipantError,
   type ParticipantOptions,
@@ -40,7 +41,7 @@ interface Known {
  */
 @Injectable()
 export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
-  private readonly logger = new Logger(RemoteParticipants.name);
+  private readonly logger = new SafeLogger(RemoteParticipants.name);
   private readonly known = new Map<string, Known>();
   /** Why registrations were not taken over at the last refresh, by name. */
   private readonly notTakenOver = new Map<string, string>();

@@ -1,4 +1,4 @@
-import { Logger } from '@nestjs/common';
+import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import type { TransactionManager, TransactionPage, TransactionSummary } from '../coordinator/index.js';
 import { ONE_PHASE_NAME, TWO_PHASE_NAME } from './addresses.js';
 import type { ParticipantCalls } from './participant-calls.js';
@@ -21,7 +21,7 @@ interface Owed {
  * decision, or an operator has forgotten them. After a restart they are found by the reports, which name them.
  */
 export class ForgottenReports {
-  private readonly logger = new Logger('RestAtModule');
+  private readonly logger = new SafeLogger('RestAtModule');
   /** The URLs of the participants that have reported, by transaction. */
   private readonly watched = new Map<string, Set<string>>();
   private owed: Owed[] = [];

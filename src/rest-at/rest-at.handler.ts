@@ -3,13 +3,13 @@ import {
   ForbiddenException,
   Inject,
   Injectable,
-  Logger,
   MethodNotAllowedException,
   type NestMiddleware,
   NotFoundException,
   PayloadTooLargeException,
   UnsupportedMediaTypeException,
 } from '@nestjs/common';
+import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import { InvalidRequestError } from '../coordinator/index.js';
 import { UnauthenticatedError } from '../operations/access/access-errors.js';
 import { PROBLEM_CONTENT_TYPE, problemOf } from '../operations/problem/problem.js';
@@ -46,7 +46,7 @@ interface Asked {
  */
 @Injectable()
 export class RestAtHandler implements NestMiddleware<Request, ServerResponse> {
-  private readonly logger = new Logger('RestAtModule');
+  private readonly logger = new SafeLogger('RestAtModule');
 
   constructor(
     @Inject(RestAt) private readonly restAt: RestAt,

@@ -75,8 +75,11 @@ export class RestAt implements OnModuleInit, OnApplicationBootstrap, OnApplicati
   /** Decisions are still delivered until here. */
   async onApplicationShutdown(): Promise<void> {
     clearInterval(this.timer);
-    await this.sweeping;
-    this.calls.close();
+    try {
+      await this.sweeping;
+    } finally {
+      this.calls.close();
+    }
   }
 
   /** One at a time. */

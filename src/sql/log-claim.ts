@@ -1,3 +1,4 @@
+import { endInTurn } from '../coordinator/end-all.js';
 import type { AbortVote, CoordinatorRun, IsOwnRun } from '../coordinator/participant/participant.js';
 import { refuse } from '../coordinator/participant/participant.js';
 import { idPrefixOf } from '../coordinator/protocol/index.js';
@@ -135,8 +136,7 @@ export class LogClaim<S extends NameSession = NameSession> {
     this.prefix = undefined;
     this.session = undefined;
     this.name = undefined;
-    await name?.letGo();
-    await session?.leave();
+    await endInTurn([() => name?.letGo(), () => session?.leave()]);
   }
 
   private async claim(

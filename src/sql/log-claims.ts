@@ -1,3 +1,4 @@
+import { endAll } from '../coordinator/end-all.js';
 import type { AbortVote, Branch, CoordinatorRun, IsOwnRun } from '../coordinator/participant/participant.js';
 import { idPrefixOf, originOf } from '../coordinator/protocol/index.js';
 import type { ClaimDatabase, NameSession } from './claim-database.js';
@@ -89,7 +90,7 @@ export class LogClaims<S extends NameSession = NameSession> {
   /** Releases all claims permanently. */
   async close(): Promise<void> {
     this.isClosed = true;
-    await Promise.all([...this.byLog.values()].map((claim) => claim.close()));
+    await endAll([...this.byLog.values()].map((claim) => () => claim.close()));
   }
 
   private of(run: CoordinatorRun): LogClaim<S> {

@@ -217,6 +217,43 @@ describe('A participant that registers itself', () => {
     errors.mockRestore();
   });
 
+  it('is taken over at a later refresh, also where the logger fails at what went wrong before', async () => {
+    const problems: string[] = [];
+    const failing = (line: unknown): void => {
+      problems.push(String(line));
+      throw new Error('no room for lines');
+    };
+    const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const defects: unknown[] = [];
+    const note = (error: unknown): void => void defects.push(error);
+    process.on('unhandledRejection', note);
+    const entry = { name: 'stock', details: undefined, isRemoved: false };
+    const refused = { ...entry, name: 'refused', address: 'http://formerly:3000/participants', revision: 1 };
+    let found = (): Promise<object[]> => Promise.resolve([]);
+    const registrations = {
+      register: () => Promise.resolve(),
+      unregister: () => Promise.resolve(),
+      registrations: () => found(),
+    } as unknown as RegistrationFile;
+    const { remote } = await start({ registrations, refreshIntervalMs: 5 });
+    const addressOfStock = (): unknown => remote.list().find(({ name }) => name === 'stock')?.address;
+    Logger.overrideLogger({ log: failing, warn: failing, error: failing });
+    found = () => Promise.reject(new Error('the store is away'));
+    await expect.poll(() => problems.join(' ')).toContain('the store is away');
+    for (const [revision, { address }] of [hosts[0]!, hosts[1]!].entries()) {
+      found = () => Promise.resolve([refused, { ...entry, address, revision: revision + 1 }]);
+      await expect.poll(addressOfStock).toBe(address);
+    }
+    Logger.overrideLogger(false);
+    process.off('unhandledRejection', note);
+    warning.mockRestore();
+
+    expect(problems.filter((line) => line.includes('not taken over'))).toEqual([
+      expect.stringContaining('"refused"'),
+    ]);
+    expect(defects).toEqual([]);
+  });
+
   it('is kept in a file, and a damaged file stops the start', async () => {
     const file = join(path, 'below', 'participants.json');
     const registrations = new RegistrationFile(file);

@@ -1,5 +1,6 @@
-import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import { Injectable, type OnModuleInit } from '@nestjs/common';
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
+import { SafeLogger } from '../gate/safe-logger.js';
 import { messageOf } from '../gate/texts.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
 import { settled } from '../gate/settled.js';
@@ -20,7 +21,7 @@ const MAX_HELD = 10_000;
  */
 @Injectable()
 export class TransactionEvents implements OnModuleInit {
-  private readonly logger = new Logger(TransactionEvents.name);
+  private readonly logger = new SafeLogger(TransactionEvents.name);
   /** The events during the start; undefined once the listeners exist. */
   private held: (() => void)[] | undefined = [];
   private lost = 0;

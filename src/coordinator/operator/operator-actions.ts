@@ -1,4 +1,4 @@
-import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import {
   ActionRefusedError,
   BranchNotFoundError,
@@ -8,6 +8,7 @@ import {
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { LogLine } from '../gate/log-line.js';
+import { SafeLogger } from '../gate/safe-logger.js';
 import type { AuditEntry, OperatorAction } from '../log/decision-log.js';
 import type { SharedAuditEntry } from '../log/shared-log.js';
 import type { HeuristicKind } from '../protocol/index.js';
@@ -47,7 +48,7 @@ interface Action {
  */
 @Injectable()
 export class OperatorActions {
-  private readonly logger = new Logger('Operator');
+  private readonly logger = new SafeLogger('Operator');
   private readonly auditTrail: AuditTrail;
 
   /** @internal */

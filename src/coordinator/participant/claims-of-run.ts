@@ -1,5 +1,5 @@
-import { Logger } from '@nestjs/common';
 import { DurableLogNeededError } from '../errors.js';
+import { SafeLogger } from '../gate/safe-logger.js';
 import type { CoordinatorRun, IsOwnRun } from './participant.js';
 import type { ParticipantClaims } from './participant-claims.js';
 import type { RegisteredParticipant } from './registered-participant.js';
@@ -11,7 +11,7 @@ import { messageOf } from '../gate/texts.js';
  * accepted the run, the coordinator starts no branch of it and does not list its prepared branches.
  */
 export class ClaimsOfRun implements ParticipantClaims {
-  private readonly logger = new Logger('Coordinator');
+  private readonly logger = new SafeLogger('Coordinator');
   private readonly underWay = new Map<RegisteredParticipant, Promise<void>>();
 
   constructor(

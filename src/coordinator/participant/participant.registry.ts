@@ -1,8 +1,9 @@
-import { Inject, Injectable, Logger, type Type } from '@nestjs/common';
+import { Inject, Injectable, type Type } from '@nestjs/common';
 import type { ResolvedCoordinatorOptions } from '../coordinator.options.js';
 import { COORDINATOR_OPTIONS } from '../coordinator.tokens.js';
 import { DuplicateParticipantError, InvalidRequestError, UnknownParticipantError } from '../errors.js';
 import { textAt } from '../gate/failure.js';
+import { SafeLogger } from '../gate/safe-logger.js';
 import { MAX_CODE_LENGTH, describeAnswer, shortened } from '../gate/texts.js';
 import { AwaitedParticipant } from './awaited-participant.js';
 import type { ParticipantReference } from './branch-request.js';
@@ -21,7 +22,7 @@ import { type Pause, RegisteredParticipant } from './registered-participant.js';
  */
 @Injectable()
 export class ParticipantRegistry {
-  private readonly logger = new Logger(ParticipantRegistry.name);
+  private readonly logger = new SafeLogger(ParticipantRegistry.name);
   private readonly participants = new Map<string, RegisteredParticipant>();
   /** The unregistered participants that decisions of earlier runs name. */
   private readonly awaited = new Map<string, RegisteredParticipant>();

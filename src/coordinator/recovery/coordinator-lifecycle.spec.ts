@@ -1,5 +1,5 @@
 import { SchedulerRegistry } from '@nestjs/schedule';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ScriptedLog } from '../../../test/faults/scripted-log.js';
 import type { CoordinatorOptions } from '../coordinator.options.js';
 import { ShuttingDownError } from '../errors.js';
@@ -151,6 +151,29 @@ describe('CoordinatorLifecycle', () => {
       expect(await running).toMatchObject(answer);
     },
   );
+
+  it('a shutdown in which no job can be stopped waits for every caller all the same, and closes the log', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { transactions, lifecycle, scheduler, runtime } = setUp({ prepare: { until: gate.promise } });
+    const close = vi.spyOn(runtime.parts.log, 'close');
+    lifecycle.onModuleInit();
+    const running = transactions.run(request);
+    await settled();
+    const deleteInterval = scheduler.deleteInterval.bind(scheduler);
+    scheduler.deleteInterval = (name) => {
+      deleteInterval(name);
+      throw new Error(`${name} stays`);
+    };
+
+    const drained = lifecycle.drain();
+    drained.catch(() => {});
+    await settled();
+    gate.resolve();
+    expect(await running).toMatchObject({ status: 'committed' });
+    await expect(drained).rejects.toThrow('stays');
+    await expect(lifecycle.onApplicationShutdown()).rejects.toThrow('stays');
+    expect(close).toHaveBeenCalledOnce();
+  });
 
   it('a shutdown does not wait if no transaction is in flight, stalled ones excluded', async () => {
     const { transactions, lifecycle, shutDown } = setUp(

@@ -1,12 +1,13 @@
 import {
   Inject,
   Injectable,
-  Logger,
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
+import { endAll, endInTurn } from '../end-all.js';
+import { SafeLogger } from '../gate/safe-logger.js';
 import { Membership } from '../membership/membership.js';
 import { ClaimsOfRun } from '../participant/claims-of-run.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
@@ -22,7 +23,7 @@ import { Recovery } from './recovery.js';
  */
 @Injectable()
 export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly logger = new Logger('Coordinator');
+  private readonly logger = new SafeLogger('Coordinator');
   private readonly sweep: PeriodicJob;
   private readonly recoveryJob: PeriodicJob;
   private readonly recovery: Recovery;
@@ -122,29 +123,34 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     reruns.close();
     limits.close();
     const { shutdownGraceMs } = parts.options;
-    const drained = Promise.all([
-      registry.whenIdle(),
-      this.membership?.stop(),
-      this.recovery.stop(),
-      this.recoveryJob.stop(),
+    const stopped = endAll([
+      () => this.membership?.stop(),
+      () => this.recovery.stop(),
+      () => this.recoveryJob.stop(),
     ]);
     if (registry.inFlight > 0) {
       this.logger.log(
         `Waiting up to ${shutdownGraceMs} ms for the transactions in flight: ${registry.inFlight}`,
       );
     }
-    await this.withinGrace(drained);
-    this.answerWaitingCallers();
-    this.reportUnsettled();
+    await endInTurn([
+      () => this.withinGrace(Promise.allSettled([registry.whenIdle(), stopped])),
+      () => this.answerWaitingCallers(),
+      () => this.reportUnsettled(),
+      // What is still under way after the grace period is not waited for.
+      () => Promise.race([stopped, Promise.resolve()]),
+    ]);
   }
 
   async onApplicationShutdown(): Promise<void> {
     // What is left is handed over at once. The sweep still ends a wait for the log.
     if (this.membership !== undefined) await this.withinGrace(this.membership.leave());
-    await this.sweep.stop();
-    this.endSubscription?.();
-    // A hanging disk must not prevent the end of the process.
-    await this.withinGrace((this.logClosed ??= this.closeLog()));
+    await endInTurn([
+      () => this.sweep.stop(),
+      () => this.endSubscription?.(),
+      // A hanging disk must not prevent the end of the process.
+      () => this.withinGrace((this.logClosed ??= this.closeLog())),
+    ]);
   }
 
   private async closeLog(): Promise<void> {

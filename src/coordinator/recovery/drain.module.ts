@@ -1,5 +1,6 @@
 import { Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { ModuleRef, ModulesContainer } from '@nestjs/core';
+import { endAll } from '../end-all.js';
 import { CoordinatorLifecycle } from './coordinator-lifecycle.js';
 
 /**
@@ -24,7 +25,7 @@ export class DrainModule implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   async onModuleDestroy(): Promise<void> {
-    await Promise.all(this.lifecycles().map((lifecycle) => lifecycle.drain()));
+    await endAll(this.lifecycles().map((lifecycle) => () => lifecycle.drain()));
   }
 
   private lifecycles(): CoordinatorLifecycle[] {

@@ -1,5 +1,5 @@
-import { Logger } from '@nestjs/common';
 import type { SchedulerRegistry } from '@nestjs/schedule';
+import { SafeLogger } from '../gate/safe-logger.js';
 import { messageOf } from '../gate/texts.js';
 
 /**
@@ -7,7 +7,7 @@ import { messageOf } from '../gate/texts.js';
  * and a stop waits for the current run.
  */
 export class PeriodicJob {
-  private readonly logger = new Logger(PeriodicJob.name);
+  private readonly logger = new SafeLogger(PeriodicJob.name);
   private running: Promise<void> | undefined;
   private stopped = false;
   private timer: NodeJS.Timeout | undefined;

@@ -61,7 +61,7 @@ export class StalledRecovery {
   /** Tries no further branch. @returns a promise that resolves when no attempt is running. */
   async stop(): Promise<void> {
     this.stopped = true;
-    await Promise.all(this.passes.values());
+    await Promise.allSettled(this.passes.values());
   }
 
   private async tryAll(branches: readonly BranchRecord[]): Promise<void> {

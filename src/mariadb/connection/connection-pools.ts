@@ -1,4 +1,5 @@
 import type { ConnectionOptions } from 'mysql2/promise';
+import { endAll } from '../../coordinator/end-all.js';
 import type { ResolvedMariaDbSettings } from '../options.js';
 import { ConnectionPool } from './connection-pool.js';
 import type { Session } from './session.js';
@@ -33,9 +34,7 @@ export function openPools(
   return {
     work,
     completion,
-    close: async () => {
-      await Promise.all([work.close(), completion.close()]);
-    },
+    close: () => endAll([() => work.close(), () => completion.close()]),
   };
 }
 

@@ -1,4 +1,5 @@
-import { Logger } from '@nestjs/common';
+import type { Logger } from '@nestjs/common';
+import { SafeLogger } from '../../coordinator/gate/safe-logger.js';
 import type { Credential } from './access.js';
 
 /** Credentials that may be rotated while the process runs. */
@@ -18,7 +19,7 @@ export class RotatedList {
     private readonly whose: string,
     context: string,
   ) {
-    this.logger = new Logger(context);
+    this.logger = new SafeLogger(context);
     this.given = this.read();
   }
 

@@ -2,6 +2,7 @@ import type { Logger } from '@nestjs/common';
 import { type ClientConfig, Pool, type PoolClient } from 'pg';
 import { type Interruption, ConnectionPool } from './connection-pool.js';
 import { OwnClient } from './own-client.js';
+import { endAll } from '../../coordinator/end-all.js';
 import type { PostgresPools, ResolvedPostgresSettings } from '../options.js';
 import { SINCE, sessionOf } from './server-session.js';
 
@@ -38,9 +39,7 @@ export function openPools(
     work,
     completion,
     hasHooks: given || pools.work.options.onConnect !== undefined,
-    close: async () => {
-      await Promise.all([work, completion].map((pool) => (given ? pool.leave() : pool.close())));
-    },
+    close: () => endAll([work, completion].map((pool) => () => (given ? pool.leave() : pool.close()))),
   };
 }
 

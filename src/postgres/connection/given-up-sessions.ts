@@ -1,5 +1,5 @@
-import { Logger } from '@nestjs/common';
 import type { Client, Pool } from 'pg';
+import { SafeLogger } from '../../coordinator/gate/safe-logger.js';
 import { within } from '../../coordinator/within.js';
 import { PostgresBranchError } from '../errors.js';
 import { OwnClient, cut } from './own-client.js';
@@ -46,7 +46,7 @@ const END = `
  * effect late.
  */
 export class GivenUpSessions {
-  private readonly logger = new Logger('PostgreSQL');
+  private readonly logger = new SafeLogger('PostgreSQL');
   private readonly sessions = new Map<string, ServerSession>();
   /** Wakes callers that wait for a change. */
   private readonly waiting = new Set<() => void>();

@@ -1,6 +1,6 @@
-import { Logger } from '@nestjs/common';
 import { type ClientConfig, Pool, type PoolClient } from 'pg';
 import { InvalidOptionsError } from '../../coordinator/errors.js';
+import { SafeLogger } from '../../coordinator/gate/safe-logger.js';
 import type {
   GuardRecord,
   GuardWrite,
@@ -91,7 +91,7 @@ export class PostgresGuardStore implements ReplicaGuardStore {
       Client: OwnClient,
     });
     this.pool.on('connect', noteWaits);
-    this.connections = new ConnectionPool(this.pool, new Logger('PostgreSQL'));
+    this.connections = new ConnectionPool(this.pool, new SafeLogger('PostgreSQL'));
   }
 
   /** The SQL that creates the tables, for a role that may not. */

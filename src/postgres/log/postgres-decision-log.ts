@@ -1,4 +1,5 @@
 import type { ClientConfig } from 'pg';
+import { endAll } from '../../coordinator/end-all.js';
 import { CoordinatorError, FencedError, InvalidRequestError } from '../../coordinator/errors.js';
 import type {
   AuditEntry,
@@ -202,8 +203,13 @@ export class PostgresDecisionLog implements SharedDecisionLog {
     clearInterval(this.purging);
     clearTimeout(this.purgingAgain);
     this.purging = undefined;
-    const reading = [this.reader.close(), this.adopter.closeAtOnce()];
-    await Promise.all([this.writer.close(), this.leases.close(), ...reading]);
+    const { reader, adopter, writer, leases } = this;
+    await endAll([
+      () => reader.close(),
+      () => adopter.closeAtOnce(),
+      () => writer.close(),
+      () => leases.close(),
+    ]);
   }
 
   outcomeOf(transactionId: string): Promise<LoggedOutcome> {

@@ -1,0 +1,36 @@
+import { Logger } from '@nestjs/common';
+import { messageOf, oneLine } from './texts.js';
+
+/**
+ * The logger of code that must go on, whatever the logger of the application does: one that throws keeps nothing from its work.
+ * Its first error is a warning of the process.
+ */
+export class SafeLogger extends Logger {
+  private hasFailed = false;
+
+  override log(...line: [message: unknown, ...more: unknown[]]): void {
+    this.safely(() => super.log(...line));
+  }
+
+  override warn(...line: [message: unknown, ...more: unknown[]]): void {
+    this.safely(() => super.warn(...line));
+  }
+
+  override error(...line: [message: unknown, ...more: unknown[]]): void {
+    this.safely(() => super.error(...line));
+  }
+
+  override debug(...line: [message: unknown, ...more: unknown[]]): void {
+    this.safely(() => super.debug(...line));
+  }
+
+  private safely(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      if (this.hasFailed) return;
+      this.hasFailed = true;
+      process.emitWarning(`The logger of the application has failed: ${oneLine(messageOf(error))}`);
+    }
+  }
+}
