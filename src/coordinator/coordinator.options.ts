@@ -129,6 +129,16 @@ export const coordinatorOptionsSchema = z.strictObject({
   retainFinishedMs: durationMs
     .default(300_000)
     .describe('How long a finished transaction is kept for display.'),
+  shutdownPauseMs: z
+    .number()
+    .int()
+    .min(0)
+    .max(86_400_000)
+    .default(0)
+    .describe(
+      'How long a shutdown still takes new transactions, while readiness says that no more should be sent here. Load balancers need ' +
+        'some seconds to notice.',
+    ),
   shutdownGraceMs: durationMs
     .default(10_000)
     .describe('How long a shutdown waits for the transactions in flight.'),
@@ -292,6 +302,13 @@ export interface CoordinatorOptions {
    * @default 300_000
    */
   readonly retainFinishedMs?: number | undefined;
+  /**
+   * How long a shutdown still takes new transactions, while readiness says that no more should be sent here.
+   * Load balancers need some seconds to notice. In milliseconds, from 0 to 86_400_000.
+   *
+   * @default 0
+   */
+  readonly shutdownPauseMs?: number | undefined;
   /**
    * How long a shutdown waits for the transactions in flight. In milliseconds, from 1 to 86_400_000.
    *

@@ -53,6 +53,32 @@ describe('a graceful shutdown', () => {
     expect(accepting()).toEqual([false, false]);
   });
 
+  it('takes transactions for the time of its pause, while readiness is red, and says so', async () => {
+    const log = new LogRecorder();
+    const { application, transactions } = await withParticipant(
+      new ScriptedParticipant(),
+      { shutdownPauseMs: 200 },
+      log,
+    );
+    const status = application.get(CoordinatorStatus);
+    const closing = application.close();
+    await vi.waitUntil(() => !status.condition().accepting);
+
+    expect(await transactions.run({ branches: [branch('p', 1)] })).toMatchObject({ status: 'committed' });
+    await closing;
+    await expect(transactions.run({ branches: [branch('p', 2)] })).rejects.toMatchObject({
+      code: 'DTC_SHUTTING_DOWN',
+    });
+    const lines = log
+      .of('Coordinator')
+      .map(({ text }) => text)
+      .filter((line) => /shutdown|Stopped/.test(line));
+    expect(lines).toEqual([
+      'A shutdown was asked for: readiness is red, and new transactions are taken for 200 ms more',
+      'Stopped: every transaction is settled',
+    ]);
+  });
+
   it('completes running transactions before it ends, and refuses new ones', async () => {
     const { promise: permission, resolve: permit } = Promise.withResolvers<void>();
     const participant = new ScriptedParticipant({ prepare: { until: permission } });
@@ -122,6 +148,8 @@ describe('a graceful shutdown', () => {
       ['log', 'Waiting up to 40 ms for the transactions in flight: 1'],
       ['error', 'The grace period is over, and transactions are still in flight: 1'],
       ['error', `${transactionId} is ABORTING and not settled: its state is lost with this process`],
+      // Its rollback has ended while the rest of the application was closed.
+      ['log', 'Stopped: every transaction is settled'],
     ]);
   });
 

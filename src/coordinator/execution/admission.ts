@@ -77,9 +77,17 @@ export class Admission {
     private readonly observers: Observers,
   ) {}
 
+  /** Set when a shutdown was asked for. What still comes is admitted until {@link close}. */
+  isLeaving = false;
+
   /** Admits no further transaction. */
   close(): void {
     this.closed = true;
+  }
+
+  /** Whether requests should be sent here. */
+  get isAccepting(): boolean {
+    return this.isOpen && !this.isLeaving;
   }
 
   get isOpen(): boolean {

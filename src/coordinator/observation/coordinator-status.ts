@@ -122,7 +122,7 @@ export class CoordinatorStatus {
       return ms === undefined ? null : Math.round(ms);
     };
     return {
-      accepting: admission.isOpen,
+      accepting: admission.isAccepting,
       draining: admission.isDraining,
       recovering: this.runtime.isRecovering,
       fenced: this.runtime.log.isLost,

@@ -77,7 +77,7 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     } catch (error) {
       try {
         await this.drain();
-        await this.onApplicationShutdown();
+        await this.close();
       } catch (closing) {
         this.logger.error(`The start was refused, and the log could not be closed: ${messageOf(closing)}`);
       }
@@ -112,6 +112,23 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   }
 
   /**
+   * Ends the coordinator, as the process does: first it says so and goes on, so that load balancers send their requests
+   * elsewhere, then it {@link drain}s. Called by {@link DrainModule}.
+   */
+  async stop(): Promise<void> {
+    const { admission, parts } = this.runtime;
+    const { shutdownPauseMs } = parts.options;
+    admission.isLeaving = true;
+    if (shutdownPauseMs > 0) {
+      this.logger.log(
+        `A shutdown was asked for: readiness is red, and new transactions are taken for ${shutdownPauseMs} ms more`,
+      );
+      await new Promise((resolve) => setTimeout(resolve, shutdownPauseMs));
+    }
+    await this.drain();
+  }
+
+  /**
    * Starts nothing more, and waits until the running transactions and a running recovery pass have ended, or
    * the grace period has. Called by {@link DrainModule} before anything that a running transaction may need
    * is closed.
@@ -142,7 +159,13 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
     ]);
   }
 
-  async onApplicationShutdown(): Promise<void> {
+  /** @param signal that the process was sent, such as SIGTERM. */
+  async onApplicationShutdown(signal?: string): Promise<void> {
+    await this.close();
+    this.reportEnd(signal);
+  }
+
+  private async close(): Promise<void> {
     // What is left is handed over at once. The sweep still ends a wait for the log.
     if (this.membership !== undefined) await this.withinGrace(this.membership.leave());
     await endInTurn([
@@ -151,6 +174,15 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
       // A hanging disk must not prevent the end of the process.
       () => this.withinGrace((this.logClosed ??= this.closeLog())),
     ]);
+  }
+
+  private reportEnd(signal: string | undefined): void {
+    const { inFlight, unsettled } = this.runtime.registry;
+    const left = inFlight + unsettled.size;
+    const why = signal === undefined ? '' : ` after ${signal}`;
+    this.logger.log(
+      left === 0 ? `Stopped${why}: every transaction is settled` : `Stopped${why}. Not settled: ${left}`,
+    );
   }
 
   private async closeLog(): Promise<void> {

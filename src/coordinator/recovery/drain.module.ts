@@ -25,7 +25,7 @@ export class DrainModule implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   async onModuleDestroy(): Promise<void> {
-    await endAll(this.lifecycles().map((lifecycle) => () => lifecycle.drain()));
+    await endAll(this.lifecycles().map((lifecycle) => () => lifecycle.stop()));
   }
 
   private lifecycles(): CoordinatorLifecycle[] {

@@ -60,7 +60,13 @@ function setUp(script: ParticipantScript, claim: LogClaim, given: CoordinatorOpt
   };
   const stop = async () => {
     await lifecycle.drain();
-    await lifecycle.onApplicationShutdown();
+    await lifecycle.onApplicationShutdown('SIGTERM');
+    // Always the last one.
+    const { inFlight, unsettled } = runtime.registry;
+    const left = inFlight + unsettled.size;
+    expect(lines.pop()).toBe(
+      `log: Stopped after SIGTERM${left === 0 ? ': every transaction is settled' : `. Not settled: ${left}`}`,
+    );
   };
   return {
     transactions: new TransactionManager(runtime),

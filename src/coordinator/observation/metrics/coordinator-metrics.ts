@@ -34,8 +34,8 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
   ),
   gauge(
     'dtc_accepting',
-    'Whether new transactions are admitted, if there is room',
-    ({ runtime }) => runtime.admission.isOpen,
+    'Whether new transactions are admitted, if there is room, and no shutdown was asked for',
+    ({ runtime }) => runtime.admission.isAccepting,
   ),
   gauge(
     'dtc_draining',
