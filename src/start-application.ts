@@ -1,6 +1,7 @@
 import { type DynamicModule, Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { pino } from 'pino';
 import { type ServerFacts, sentencesOf, textOf } from './announcement.js';
 import { AppModule } from './app.module.js';
 import { LogOutput } from './common/log-output.js';
@@ -107,8 +108,18 @@ function warnOfServiceLinks(names: readonly string[] = []): void {
   );
 }
 
-/** Reports in one line why the application did not start, and ends the process with code 1. */
+/**
+ * Reports in one line why the application did not start, and ends the process with code 1. The log has the line as well, as JSON,
+ * with the code of the error.
+ */
 export function endNotStarted(error: unknown): never {
-  process.stderr.write(`The application did not start: ${reasonNotStarted(error)}\n`);
+  const line = `The application did not start: ${reasonNotStarted(error)}`;
+  process.stderr.write(`${line}\n`);
+  if (!process.stdout.isTTY) {
+    const { code } = (error ?? {}) as { readonly code?: unknown };
+    // A logger of its own: that of the application may not exist yet, or may have lines that wait.
+    const log = pino({ base: null }, { write: (text) => process.stdout.write(text) });
+    log.fatal({ context: 'Application', ...(typeof code === 'string' && { code }) }, line);
+  }
   process.exit(1);
 }

@@ -211,8 +211,12 @@ describe('The process', () => {
     await once(other, 'listening');
     const { port } = other.address() as AddressInfo;
 
-    const { code, stderr } = await application.start({ PORT: String(port) }).ended;
+    const { child, ended } = application.start({ PORT: String(port) });
+    const lines: string[] = [];
+    for await (const line of createInterface({ input: child.stdout! })) lines.push(line);
+    const { code, stderr } = await ended;
 
+    expect(JSON.parse(lines.at(-1)!)).toMatchObject({ level: 60, code: 'EADDRINUSE', msg: stderr.trim() });
     expect(stderr).toMatch(
       new RegExp(`^The application did not start: port ${port} of 127.0.0.1 is in use\\..*\\n$`),
     );
@@ -221,8 +225,14 @@ describe('The process', () => {
   });
 
   it('reports in one line the problems of its environment, and ends with code 1', async () => {
-    const { code, stderr } = await application.start({ PORT: '0', DTC_TIMEOUT_MS: 'soon', DTC_TIMEOUT: '5' })
-      .ended;
+    const { child, ended } = application.start({ PORT: '0', DTC_TIMEOUT_MS: 'soon', DTC_TIMEOUT: '5' });
+    const lines: string[] = [];
+    for await (const line of createInterface({ input: child.stdout! })) lines.push(line);
+    const { code, stderr } = await ended;
+
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+      expect.objectContaining({ level: 60, code: 'DTC_INVALID_OPTIONS', msg: stderr.trim() }),
+    ]);
 
     expect(stderr).toMatch(/^The application did not start: [^\n]*\n$/);
     expect(stderr).toContain('DTC_TIMEOUT is not known');

@@ -1,5 +1,7 @@
 /** The environment cannot be used. Its message is one line, and the application does not start. */
 export class EnvironmentError extends Error {
+  readonly code = 'DTC_INVALID_OPTIONS';
+
   constructor(readonly problems: readonly string[]) {
     super(`The environment cannot be used: ${problems.join('; ')}.`);
     this.name = 'EnvironmentError';
