@@ -3,6 +3,7 @@ import { chmod, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { endOnSignal } from '../../src/postgres-server/end-on-signal.js';
 import { startDatabases } from '../../src/postgres-server/start-databases.js';
 import { type Books, areWhole, readBooks } from './books.js';
 import { ShopProcess } from './shop-process.js';
@@ -26,15 +27,16 @@ const SETTLED_WITHIN_MS = 30_000;
 
 const folder = await mkdtemp(join(tmpdir(), 'crash-demo-'));
 let shop: ShopProcess | undefined;
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 // PostgreSQL may have to run as another user, who has to get there.
 await chmod(folder, 0o755);
-const { server, environment } = await startDatabases(join(folder, 'postgres')).finally(() => {
-  // What is asked for first is done first: by then the server has stopped.
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-});
 process.prependOnceListener('exit', () => shop?.kill());
+const { server, environment } = await endOnSignal(() =>
+  startDatabases(join(folder, 'postgres')).finally(() => {
+    // What is asked for first is done first: by then the server has stopped.
+    process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  }),
+);
 const urls = {
   order: environment.ORDER_DATABASE_URL,
   inventory: environment.INVENTORY_DATABASE_URL,

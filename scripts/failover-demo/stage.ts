@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { chmod, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { endOnSignal } from '../../src/postgres-server/end-on-signal.js';
 import { startDatabasesOfMembers } from '../../src/postgres-server/start-databases.js';
 import keepTemporaryFiles from '../../test/temporary-files.js';
 import { Story } from './story.js';
@@ -48,12 +49,11 @@ export async function stage(staging: Staging): Promise<never> {
       () => endWith(`this has not ended within ${ms / 1_000} s: ${story.scene}`, play?.lastLines),
       ms,
     ).unref();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   const limit = endAfter(staging.startWithinMs);
   try {
     staging.opening(story);
-    const { folder, environment } = await startDatabases(staging.name);
     process.prependOnceListener('exit', () => play?.kill());
+    const { folder, environment } = await endOnSignal(() => startDatabases(staging.name));
     play = staging.play(environment, folder, process.argv.includes('--short'), story);
     await play.start();
     clearTimeout(limit);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
+import { endOnSignal } from '../../src/postgres-server/end-on-signal.js';
 import { startDatabases } from '../../src/postgres-server/start-databases.js';
 import { MariaDbServer, hasMariaDb } from '../../test/support/mariadb/server.js';
 import type { Order, Told } from './shop.js';
@@ -22,12 +23,14 @@ if (!hasMariaDb()) process.exit(0);
 const folder = await mkdtemp(join(tmpdir(), 'mixed-demo-'));
 await chmod(folder, 0o755);
 let shop: ChildProcess | undefined;
-const { environment } = await startDatabases(join(folder, 'postgres')).finally(() => {
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+let servers: { readonly orderUrl: string; readonly mariaDb: MariaDbServer } | undefined;
+process.prependOnceListener('exit', () => {
+  shop?.kill('SIGKILL');
+  // It is killed at once. Its files are in the folder.
+  void servers?.mariaDb.kill();
 });
-process.prependOnceListener('exit', () => shop?.kill('SIGKILL'));
-const orderUrl = environment.ORDER_DATABASE_URL;
-const mariaDb = await MariaDbServer.start();
+servers = await endOnSignal(startServers);
+const { orderUrl, mariaDb } = servers;
 const stock = await mariaDb.createDatabase();
 let isWhole = false;
 try {
@@ -47,6 +50,13 @@ say(
     : '\nNOT WHOLE: please report this.',
 );
 process.exit(isWhole ? 0 : 1);
+
+async function startServers(): Promise<NonNullable<typeof servers>> {
+  const { environment } = await startDatabases(join(folder, 'postgres')).finally(() => {
+    process.once('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }));
+  });
+  return { orderUrl: environment.ORDER_DATABASE_URL, mariaDb: await MariaDbServer.start({}, folder) };
+}
 
 async function play(): Promise<boolean> {
   await start('yes');

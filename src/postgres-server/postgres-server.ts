@@ -1,11 +1,19 @@
-import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Client } from 'pg';
 import { PostgresServerError } from './postgres-server.error.js';
-import { type Owner, type Programs, findOwner, findPrograms, outOfReach, run, runStart } from './programs.js';
+import {
+  type Owner,
+  type Programs,
+  findOwner,
+  findPrograms,
+  outOfReach,
+  run,
+  runNow,
+  runStart,
+} from './programs.js';
 import { ServerUsers } from './server-users.js';
 import { whileNobodyElse } from './start-lock.js';
 import { freePort } from './free-port.js';
@@ -87,11 +95,7 @@ export class PostgresServer {
   stop(): void {
     this.users.leave(() => {
       if (!this.isKnown || !isRunning(this.programs, this.owner, this.cluster)) return;
-      spawnSync(this.programs.pg_ctl, ['stop', '-D', this.cluster, '-m', 'fast', '-w'], {
-        ...this.owner,
-        cwd: '/',
-        stdio: 'ignore',
-      });
+      runNow(this.programs.pg_ctl, ['stop', '-D', this.cluster, '-m', 'fast', '-w'], this.owner);
     });
   }
 
@@ -193,8 +197,7 @@ async function linesOf(file: string): Promise<string[]> {
 }
 
 function isRunning({ pg_ctl }: Programs, owner: Owner, cluster: string): boolean {
-  const { status } = spawnSync(pg_ctl, ['status', '-D', cluster], { ...owner, cwd: '/', stdio: 'ignore' });
-  return status === 0;
+  return runNow(pg_ctl, ['status', '-D', cluster], owner);
 }
 
 /** Creates a folder that the owner of the server can reach, as far as this process can ensure that. */
@@ -204,5 +207,5 @@ async function makeFolder(folder: string, owner: Owner): Promise<void> {
   if (outermost !== undefined) {
     for (let made = folder; made.startsWith(outermost); made = dirname(made)) await chmod(made, 0o755);
   }
-  if (spawnSync('test', ['-x', folder], { ...owner, cwd: '/' }).status !== 0) throw outOfReach(folder, owner);
+  if (!runNow('test', ['-x', folder], owner)) throw outOfReach(folder, owner);
 }

@@ -1,6 +1,9 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
-import { outputOfStart, packageFor } from './programs.js';
+import { outputOfStart, packageFor, runNow } from './programs.js';
 
 describe('the programs of PostgreSQL', () => {
   it.each([
@@ -16,5 +19,16 @@ describe('the programs of PostgreSQL', () => {
   it('start a server on Windows without a pipe, which the server would keep open', () => {
     expect(outputOfStart('win32')).toBe('ignore');
     expect(outputOfStart('linux')).toBe('pipe');
+  });
+
+  it.skipIf(process.platform === 'win32').each([
+    [3, 'true', true],
+    [3, 'false', false],
+    [20, 'true', false],
+  ])('are run again when Ctrl+C has ended them %i times: then %s', (times, last, isDone) => {
+    const folder = mkdtempSync(join(tmpdir(), 'programs-'));
+    const script = `echo >> ${folder}/runs; [ $(wc -l < ${folder}/runs) -gt ${times} ] || kill -INT $$; ${last}`;
+    expect(runNow('/bin/sh', ['-c', script], {})).toBe(isDone);
+    rmSync(folder, { recursive: true });
   });
 });

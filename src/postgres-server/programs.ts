@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { PostgresServerError } from './postgres-server.error.js';
 
@@ -75,6 +75,22 @@ export async function runStart(program: string, args: readonly string[], owner: 
   await end(program, args, owner, outputOfStart(process.platform));
 }
 
+/** So often a program is run again that Ctrl+C has ended. */
+const MOST_INTERRUPTIONS = 10;
+
+/**
+ * Runs a program as the owner of the server, while nothing else happens in this process. Ctrl+C at a terminal reaches the
+ * program as well: then it says nothing, and is run again.
+ *
+ * @returns whether it has ended with code 0.
+ */
+export function runNow(program: string, args: readonly string[], owner: Owner): boolean {
+  for (let interruptions = 0; ; interruptions++) {
+    const { status, signal } = spawnSync(program, args, { ...owner, cwd: '/', stdio: 'ignore' });
+    if (signal !== 'SIGINT' || interruptions === MOST_INTERRUPTIONS) return status === 0;
+  }
+}
+
 /** On Windows the server inherits every pipe of the program that starts it, so the end of one would never come. */
 export function outputOfStart(platform: NodeJS.Platform): 'ignore' | 'pipe' {
   return platform === 'win32' ? 'ignore' : 'pipe';
@@ -90,7 +106,9 @@ async function end(
     ...owner,
     cwd: '/',
     stdio: ['ignore', 'ignore', output],
-    // On Windows the server gets a console of its own, so that Ctrl+C does not reach it.
+    // Ctrl+C at a terminal reaches this process alone, so that it can stop the server that is being started. On Windows the
+    // server gets a console of its own.
+    detached: process.platform !== 'win32',
     windowsHide: true,
   });
   let errors = '';

@@ -39,11 +39,18 @@ function run(program: string, folder: string, environment: NodeJS.ProcessEnv = {
   const child = spawn(process.execPath, [join(BUILD, program)], {
     cwd: folder,
     env: { PATH: process.env['PATH'], PORT: '0', ...environment },
+    // A group of its own, as a terminal gives to what it starts.
+    detached: true,
   });
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, stderr }));
   return { child, ended };
+}
+
+/** Ctrl+C at a terminal: it reaches the program and all that the program has started in its group. */
+function pressCtrlC({ child }: Run): void {
+  process.kill(-child.pid!, 'SIGINT');
 }
 
 /** Asks until the outcome is known. What may have been done is asked for again with its key. */
@@ -219,7 +226,7 @@ describe('The application that brings its own PostgreSQL', () => {
     expect(await again.order('key-1')).toEqual(answer);
     expect(await again.spent()).toBe(5_990);
     expect(await again.prepared()).toBe(0);
-    second.child.kill('SIGINT');
+    pressCtrlC(second);
     expect(await second.ended).toEqual({ code: 0, stderr: '' });
     expect(await postmaster()).toBeUndefined();
   });
@@ -289,14 +296,30 @@ describe('The application that brings its own PostgreSQL', () => {
     expect((await first.ended).code).toBe(0);
   });
 
-  it('leaves no process when it receives a signal while it starts', async () => {
+  it('leaves no process when Ctrl+C is pressed while it starts', async () => {
     const early = start();
     await until('it has begun', () => existsSync(join(folder, 'data/postgres')));
 
-    early.child.kill('SIGTERM');
+    pressCtrlC(early);
 
     expect(await early.ended).toEqual({ code: 0, stderr: '' });
     expect(await postmaster()).toBeUndefined();
+    // The server was made, so that the next start finds it.
+    expect(existsSync(join(folder, 'data/postgres/cluster'))).toBe(true);
+  });
+
+  it('leaves neither a process nor a file when Ctrl+C is pressed while a demo starts', async () => {
+    const demo = run('scripts/crash-demo/run.js', folder, { TMPDIR: folder });
+    runs.push(demo);
+    const files = (): Promise<string[]> => readdir(folder);
+    await until('it has begun', async () => (await files()).some((name) => name.startsWith('crash-demo-')));
+    const [own] = await files();
+    await until('it makes its server', () => existsSync(join(folder, own!, 'postgres')));
+
+    pressCtrlC(demo);
+
+    expect(await demo.ended).toEqual({ code: 1, stderr: '' });
+    expect(await files()).toEqual([]);
   });
 
   it('reports in one line the problems of the environment, and starts nothing', async () => {
@@ -458,7 +481,7 @@ describe('Three members of the application on one machine', () => {
     await told(/^member-2 listens on /, 2);
     expect(await shopAt(second).order('key-1')).toEqual(answer);
 
-    cluster.child.kill('SIGINT');
+    pressCtrlC(cluster);
     expect(await cluster.ended).toEqual({ code: 0, stderr: '' });
     expect(said.slice(-3)).toEqual([1, 2, 3].map((number) => `member-${number} has stopped cleanly`));
     const { rows } = await server.query('decisions', 'SELECT FROM dtc_log.epochs WHERE fenced_by IS NULL');

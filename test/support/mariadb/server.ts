@@ -55,9 +55,15 @@ export class MariaDbServer {
     private readonly settings: readonly string[],
   ) {}
 
-  /** @param settings of the server, such as `innodb-lock-wait-timeout`. */
-  static async start(settings: Readonly<Record<string, string | number>> = {}): Promise<MariaDbServer> {
-    const folder = mkdtempSync(join(tmpdir(), 'mariadb-'));
+  /**
+   * @param settings of the server, such as `innodb-lock-wait-timeout`.
+   * @param parent of the folder with its files.
+   */
+  static async start(
+    settings: Readonly<Record<string, string | number>> = {},
+    parent = tmpdir(),
+  ): Promise<MariaDbServer> {
+    const folder = mkdtempSync(join(parent, 'mariadb-'));
     const given = Object.entries(settings).map(([name, value]) => `--${name}=${value}`);
     const server = new MariaDbServer(folder, await freePort(), given);
     try {
