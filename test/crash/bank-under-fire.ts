@@ -80,9 +80,27 @@ export class BankUnderFire {
   }
 
   /** Asks for a transfer, and writes down what is told. */
-  async transfer(run: Application, manner: Manner = 'plain', bulk = 0): Promise<Answer> {
+  transfer(run: Application, manner: Manner = 'plain', bulk = 0): Promise<Answer> {
+    return this.transferAll(run, [manner], bulk)[0]!;
+  }
+
+  /** Asks for several transfers at once, and writes down what is told of each. */
+  transferAll(run: Application, manners: readonly Manner[], bulk = 0): Promise<Answer>[] {
+    const asked = manners.map((manner): Asked => ({
+      transfer: this.make(manner, bulk),
+      answer: { nothing: true },
+    }));
+    this.asked.push(...asked);
+    return run.transfers(asked.map(({ transfer }) => transfer)).map(async (answering, index) => {
+      const answer = await answering;
+      asked[index]!.answer = answer;
+      return answer;
+    });
+  }
+
+  private make(manner: Manner, bulk: number): Transfer {
     const number = ++this.transfers;
-    const transfer: Transfer = {
+    return {
       key: `transfer-${number}`,
       // Accounts by turns: what waits for a lock would say nothing about crashes.
       from: accountOf(number),
@@ -91,10 +109,6 @@ export class BankUnderFire {
       manner,
       bulk,
     };
-    const asked: Asked = { transfer, answer: { nothing: true } };
-    this.asked.push(asked);
-    asked.answer = await run.transfer(transfer);
-    return asked.answer;
   }
 
   /**
@@ -116,11 +130,18 @@ export class BankUnderFire {
     this.asked = [];
     const markers = await this.books.markers(asked.map(({ transfer }) => transfer.key));
     for (const { transfer, answer } of asked) {
-      const ids = markers.map((ofOne) => ofOne.get(transfer.key));
+      // The stock, which is the fourth, takes part in no group.
+      const all = transfer.manner === 'grouped' ? markers.slice(0, 3) : markers;
+      const ids = all.map((ofOne) => ofOne.get(transfer.key));
       wrong.push(...judge(transfer, answer, ids));
       this.counts['told' in answer ? answer.told.status : 'refused' in answer ? 'refused' : 'nothing']++;
     }
     return wrong;
+  }
+
+  /** @returns in how many databases of the banks each of these transactions has left its marker. */
+  committed(ids: readonly string[]): Promise<number[]> {
+    return this.books.markersOf(ids);
   }
 
   /** Waits until nothing is open: in the application, in the databases, in the log, or on its way in a session. */

@@ -1,6 +1,17 @@
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { CommitRecord } from '../../src/coordinator/index.js';
+import { readBody } from '../../src/coordinator/log/record-body.js';
+import { COMMITS } from '../../src/coordinator/log/record-shapes.js';
 import { LogFiles } from '../../src/sqlite/log-files.js';
 import { openStored } from '../../src/sqlite/stored-log.js';
 import type { PostgresServer, TestDatabase } from '../support/postgres/server.js';
@@ -9,6 +20,10 @@ import { StockBooks } from './stock-books.js';
 
 const ACCOUNTS = 20;
 const BALANCE = 1_000;
+/** Within the last page of the last write. */
+const TORN_BYTES = 100;
+/** The format of a write-ahead log of SQLite: https://www.sqlite.org/fileformat2.html#the_write_ahead_log */
+const WAL = { headerBytes: 32, saltAt: 16, saltBytes: 8, frameSaltAt: 8, frameBytes: 24 + 4_096 };
 
 /** Prepared all the time, and none of the coordinator's business: other names, or ids that are none. */
 const FOREIGN = [
@@ -83,6 +98,19 @@ export class Books {
     return [...others, ...ofStock];
   }
 
+  /** @returns in how many databases of the banks each of these transactions has left its marker. */
+  async markersOf(ids: readonly string[]): Promise<number[]> {
+    const counts = new Map<string, number>();
+    for (const database of this.databases) {
+      const { rows } = await database.query<{ id: string }>(
+        'SELECT transaction_id AS id FROM markers WHERE transaction_id = ANY ($1)',
+        [ids],
+      );
+      for (const { id } of rows) counts.set(id, (counts.get(id) ?? 0) + 1);
+    }
+    return ids.map((id) => counts.get(id) ?? 0);
+  }
+
   /** @returns the branches of the coordinator that are prepared still, and the sessions of earlier runs. */
   async unfinished(run: string): Promise<{ readonly prepared: string[]; readonly sessions: number }> {
     const { rows } = await this.server.query<{ prepared: string[]; sessions: number }>(
@@ -109,22 +137,56 @@ export class Books {
  * the application holds it; one that was made in the middle of a write holds something.
  */
 export function openRecords(logPath: string): string[] {
+  const keys: string[] = [];
+  try {
+    readCopy(logPath, (key) => keys.push(key));
+    return keys.filter((key) => !key.startsWith('start/'));
+  } catch (error) {
+    return [`the log as it was copied: ${String(error)}`];
+  }
+}
+
+/** @returns the ids of the members of each group whose decision a log holds, while no application has it open. */
+export function groupsIn(logPath: string): string[][] {
+  const groups: string[][] = [];
+  readCopy(logPath, (key, body) => {
+    if (!key.startsWith(COMMITS)) return;
+    const { members } = readBody(key, body) as CommitRecord;
+    if (members !== undefined) groups.push(members.map(({ id }) => id));
+  });
+  return groups;
+}
+
+/**
+ * Destroys the end of the record of a group in a log, and what was written later, as a crash does in the middle of that write:
+ * then the tail of the log, which is written after the flush, is not yet as far either.
+ */
+export function tearGroupRecord(logPath: string): void {
+  const { wal, tail } = new LogFiles(join(logPath, NAME));
+  rmSync(tail, { force: true });
+  const bytes = readFileSync(wal);
+  const salt = bytes.subarray(WAL.saltAt, WAL.saltAt + WAL.saltBytes);
+  // Behind the last write there may be frames of an earlier round, which has another salt.
+  let end = WAL.headerBytes;
+  while (bytes.subarray(end + WAL.frameSaltAt, end + WAL.frameSaltAt + WAL.saltBytes).equals(salt))
+    end += WAL.frameBytes;
+  for (; end > WAL.headerBytes && groupsIn(logPath).length > 0; end -= WAL.frameBytes)
+    writeFileSync(wal, bytes.fill(0, end - TORN_BYTES));
+}
+
+function readCopy(logPath: string, found: (key: string, body: Buffer) => void): void {
   const folder = join(logPath, NAME);
-  if (!existsSync(join(folder, 'claimed'))) return [];
+  if (!existsSync(join(folder, 'claimed'))) return;
   const copy = mkdtempSync(join(tmpdir(), 'log-copy-'));
   try {
     for (const name of readdirSync(folder)) {
       if (name.startsWith('decisions') || name === 'claimed')
         copyFileSync(join(folder, name), join(copy, name));
     }
-    const keys: string[] = [];
     const files = new LogFiles(copy);
-    const { database, lock } = openStored(files, (key) => keys.push(key));
+    const { database, lock } = openStored(files, found);
     files.closeUnchanged(() => database.close());
     lock.release();
-    return keys.filter((key) => !key.startsWith('start/'));
-  } catch (error) {
-    return [`the log as it was copied: ${String(error)}`];
   } finally {
     rmSync(copy, { recursive: true });
   }

@@ -1,4 +1,4 @@
-import type { Outcome } from '../../src/coordinator/index.js';
+import type { KnownOutcome, Outcome } from '../../src/coordinator/index.js';
 import type { CrashOrder } from './application/crash-points.js';
 
 /** What is special about a transfer. */
@@ -13,7 +13,9 @@ export type Manner =
   /** The house does not commit as long as the process lives that has prepared it. */
   | 'stuck'
   /** The house votes only when the application is told to end. */
-  | 'held';
+  | 'held'
+  /** The banks take part in groups, and there is no stock: those that meet are prepared together. */
+  | 'grouped';
 
 /** Money that goes from one bank to another, with a fee to the house, and a piece out of stock: four databases. */
 export interface Transfer {
@@ -48,9 +50,12 @@ export interface Settings {
 export type Command =
   | { readonly type: 'start'; readonly settings: Settings; readonly order?: CrashOrder }
   | { readonly type: 'arm'; readonly order?: CrashOrder; readonly fault?: LogFault }
-  | { readonly type: 'transfer'; readonly transfer: Transfer }
+  /** They arrive together, in this order. */
+  | { readonly type: 'transfers'; readonly transfers: readonly Transfer[] }
   /** Recover, forget the reports, and say how it stands. */
-  | { readonly type: 'settle' };
+  | { readonly type: 'settle' }
+  /** Say what is known of these transactions. */
+  | { readonly type: 'outcomes'; readonly ids: readonly string[] };
 
 /** How the application stands. */
 export interface Condition {
@@ -71,4 +76,5 @@ export type Report =
   | { readonly type: 'told'; readonly key: string; readonly told: Told }
   | { readonly type: 'refused'; readonly key: string; readonly code: string }
   | { readonly type: 'settled'; readonly condition: Condition }
+  | { readonly type: 'outcomes'; readonly statuses: readonly KnownOutcome['status'][] }
   | { readonly type: 'failed'; readonly message: string };

@@ -1,6 +1,9 @@
 import type { CrashOrder, PointName } from './application/crash-points.js';
 import type { LogFault, Manner } from './messages.js';
 
+/** What must become of a group that a kill has interrupted. `torn` destroys the end of its record, so that it is aborted. */
+export type GroupEnd = 'commits' | 'aborts' | 'torn';
+
 /** A point at which the application is killed, and what it does then. */
 export interface CrashPoint {
   readonly name: string;
@@ -13,6 +16,8 @@ export interface CrashPoint {
   readonly at: CrashOrder;
   /** Where the run after is killed as well, while it recovers from the first. */
   readonly then?: CrashOrder;
+  /** Of transfers of which all but the first are a group: whether the group must commit. */
+  readonly group?: GroupEnd;
 }
 
 const FIRST = 1;
@@ -155,6 +160,35 @@ function ending(): CrashPoint[] {
   }));
 }
 
+/** The first runs by itself, and the three others meet it: they are a group over three databases. */
+const GROUPED: readonly Manner[] = ['grouped', 'grouped', 'grouped', 'grouped'];
+
+/** From the work of a group to its end. */
+function grouping(): CrashPoint[] {
+  const point = (name: string, group: GroupEnd, at: CrashOrder): CrashPoint => ({
+    name: `in a group, ${name}`,
+    transfers: GROUPED,
+    group,
+    at,
+  });
+  // The first comes by before the group does.
+  const skip = 1;
+  return [
+    point('before its work', 'aborts', { point: 'before work of a group' }),
+    point('during its work', 'aborts', { point: 'during work of a group' }),
+    point('its work done in one database', 'aborts', { point: 'after work of a group' }),
+    point('between its work and its prepare', 'aborts', { point: 'before PREPARE TRANSACTION of a group' }),
+    point('prepared in one database', 'aborts', { point: 'after PREPARE TRANSACTION of a group' }),
+    point('prepared in two databases', 'aborts', { point: 'after PREPARE TRANSACTION of a group', hit: 2 }),
+    point('prepared everywhere and not recorded', 'aborts', { point: 'before log.append of a group' }),
+    point('its record torn', 'torn', { point: 'after log.append of a group' }),
+    point('recorded and told to none', 'commits', { point: 'after log.append of a group' }),
+    point('one database told', 'commits', { point: 'after COMMIT PREPARED', skip }),
+    point('two databases told', 'commits', { point: 'after COMMIT PREPARED', hit: 2, skip }),
+    point('told everywhere and not ended', 'commits', { point: 'before log.end', skip }),
+  ];
+}
+
 /** Every point, by a name of its own. */
 export const CRASH_POINTS: readonly CrashPoint[] = [
   ...committing(),
@@ -162,4 +196,5 @@ export const CRASH_POINTS: readonly CrashPoint[] = [
   ...doubtful(),
   ...recovering(),
   ...ending(),
+  ...grouping(),
 ];

@@ -32,6 +32,7 @@ export class Run {
   private readonly waiting = new Map<string, (answer: Answer) => void>();
   private readonly started = Promise.withResolvers<void>();
   private settled: PromiseWithResolvers<Condition> | undefined;
+  private known: PromiseWithResolvers<readonly string[]> | undefined;
 
   private constructor(
     readonly name: string,
@@ -78,13 +79,14 @@ export class Run {
     this.send({ type: 'arm', ...(order !== undefined && { order }), ...(fault !== undefined && { fault }) });
   }
 
-  /** @returns what the caller hears; nothing, when the process ends before. */
-  transfer(transfer: Transfer): Promise<Answer> {
-    if (this.isOver) return Promise.resolve({ nothing: true });
-    return new Promise((resolve) => {
-      this.waiting.set(transfer.key, resolve);
-      this.send({ type: 'transfer', transfer });
-    });
+  /** @returns for each what its caller hears; nothing, when the process ends before. They arrive together. */
+  transfers(transfers: readonly Transfer[]): Promise<Answer>[] {
+    if (this.isOver) return transfers.map(() => Promise.resolve({ nothing: true }));
+    const answers = transfers.map(
+      ({ key }) => new Promise<Answer>((resolve) => this.waiting.set(key, resolve)),
+    );
+    this.send({ type: 'transfers', transfers });
+    return answers;
   }
 
   /** Lets the application recover what it can now. @returns how it stands; undefined when it has ended instead. */
@@ -93,6 +95,15 @@ export class Run {
     this.settled ??= Promise.withResolvers();
     const { promise } = this.settled;
     this.send({ type: 'settle' });
+    return Promise.race([promise, this.ended.then(() => undefined)]);
+  }
+
+  /** @returns what the application knows of these transactions; undefined when it has ended instead. */
+  async outcomesOf(ids: readonly string[]): Promise<readonly string[] | undefined> {
+    if (this.isOver) return undefined;
+    this.known = Promise.withResolvers();
+    const { promise } = this.known;
+    this.send({ type: 'outcomes', ids });
     return Promise.race([promise, this.ended.then(() => undefined)]);
   }
 
@@ -125,10 +136,14 @@ export class Run {
         this.settled?.resolve(report.condition);
         this.settled = undefined;
         break;
+      case 'outcomes':
+        this.known?.resolve(report.statuses);
+        break;
       case 'failed':
         this.distress += report.message;
         this.started.reject(new Error(report.message));
         this.settled?.reject(new Error(report.message));
+        this.known?.reject(new Error(report.message));
         break;
     }
   }

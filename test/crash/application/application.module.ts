@@ -15,6 +15,7 @@ import { Gates, HouseBank, PayeeBank, PayerBank } from './bank.js';
 import { CrashPoints } from './crash-points.js';
 import { crashingClient } from './crashing-client.js';
 import { CrashingLog } from './crashing-log.js';
+import { GroupedHouseBank, GroupedPayeeBank, GroupedPayerBank } from './grouped-bank.js';
 import { Stock } from './stock.js';
 
 /** The name of the coordinator, by which its log and its prepared branches are found again. */
@@ -71,6 +72,9 @@ export class ApplicationModule {
       PayerBank,
       PayeeBank,
       HouseBank,
+      GroupedPayerBank,
+      GroupedPayeeBank,
+      GroupedHouseBank,
       ...(stock === undefined
         ? []
         : [Stock, { provide: 'stock', useValue: { connection: stock, lockTimeoutSeconds: 10 } }]),

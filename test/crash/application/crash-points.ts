@@ -1,14 +1,16 @@
 /** The calls of the decision log, each of which may be crashed at. */
 export type LogStep =
-  `log.${'open' | 'append' | 'lookUp' | 'progress' | 'end' | 'report' | 'forget' | 'check' | 'close'}`;
+  `log.${'open' | 'append' | 'append of a group' | 'lookUp' | 'progress' | 'end' | 'report' | 'forget' | 'check' | 'close'}`;
 
 /** The kinds of statement that a participant sends. */
 export type SqlStep =
   | 'checks'
   | 'BEGIN'
   | 'work'
+  | 'work of a group'
   | 'ROLLBACK'
   | 'PREPARE TRANSACTION'
+  | 'PREPARE TRANSACTION of a group'
   | 'COMMIT PREPARED'
   | 'ROLLBACK PREPARED'
   | 'tombstone'

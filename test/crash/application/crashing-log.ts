@@ -55,7 +55,8 @@ export class CrashingLog implements DecisionLog {
   append(decision: CommitDecision): Promise<void> {
     const { fault } = this;
     this.fault = undefined;
-    return this.points.around('log.append', decision.id, async (): Promise<void> => {
+    const step = decision.toRecord().members === undefined ? 'log.append' : 'log.append of a group';
+    return this.points.around(step, decision.id, async (): Promise<void> => {
       if (fault === 'hangs') return new Promise<never>(() => {});
       if (fault !== 'loses the record') await this.log.append(decision);
       this.keepWhatIsFlushed();

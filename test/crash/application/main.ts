@@ -7,6 +7,7 @@ import { recoverNow } from '../../../src/coordinator/testing/recover-now.js';
 import type { Command, Report, Settings, Told, Transfer } from '../messages.js';
 import { ApplicationModule } from './application.module.js';
 import { Gates, HouseBank, PayeeBank, PayerBank } from './bank.js';
+import { GroupedHouseBank, GroupedPayeeBank, GroupedPayerBank } from './grouped-bank.js';
 import { Stock } from './stock.js';
 import { CrashPoints } from './crash-points.js';
 import type { CrashingLog } from './crashing-log.js';
@@ -39,12 +40,19 @@ async function obey(command: Command): Promise<void> {
       points.arm(command.order);
       log.fault = command.fault;
       break;
-    case 'transfer':
-      await run(command.transfer);
+    case 'transfers':
+      await Promise.all(command.transfers.map((transfer) => run(transfer)));
       break;
     case 'settle':
       await settle();
       break;
+    case 'outcomes': {
+      const known = await Promise.all(
+        command.ids.map((id) => application.get(TransactionManager).outcomeOf(id)),
+      );
+      report({ type: 'outcomes', statuses: known.map(({ status }) => status) });
+      break;
+    }
   }
 }
 
@@ -73,14 +81,18 @@ async function start(settings: Settings): Promise<void> {
 
 async function run({ key, from, to, amount, manner, bulk = 0 }: Transfer): Promise<void> {
   const fee = 1;
+  const isGrouped = manner === 'grouped';
+  const [payer, payee, house] = isGrouped
+    ? [GroupedPayerBank, GroupedPayeeBank, GroupedHouseBank]
+    : [PayerBank, PayeeBank, HouseBank];
   try {
     const outcome = await application.get(TransactionManager).run({
       name: 'transfer',
       branches: [
-        branch(PayerBank, { key, account: from, amount: -amount, manner, bulk: 'x'.repeat(bulk) }),
-        branch(PayeeBank, { key, account: to, amount: amount - fee, manner }),
-        branch(HouseBank, { key, account: to, amount: fee, manner }),
-        ...(hasStock ? [branch(Stock, { key, account: from, amount: 1, manner })] : []),
+        branch(payer, { key, account: from, amount: -amount, manner, bulk: 'x'.repeat(bulk) }),
+        branch(payee, { key, account: to, amount: amount - fee, manner }),
+        branch(house, { key, account: to, amount: fee, manner }),
+        ...(hasStock && !isGrouped ? [branch(Stock, { key, account: from, amount: 1, manner })] : []),
       ],
     });
     points.reached('before telling', outcome.transactionId);
