@@ -8,6 +8,8 @@ import { measurePostgres } from './postgres/postgres.js';
 import { PostgresUnavailableError } from './postgres/server.js';
 import { measureRemote } from './remote/remote.js';
 import { type Report, tableOf } from './report.js';
+import { BaselineError } from './results/baseline.js';
+import { publish, readReport } from './results/publish.js';
 import { PARTS, type Part, type Settings, USAGE, UsageError, settingsFrom } from './settings.js';
 
 const EXIT_FAILED = 1;
@@ -17,6 +19,7 @@ const NOTHING_IN_MEMORY = { inMemory: null, retained: null, latency: null };
 async function measure(settings: Settings): Promise<Report> {
   const { parts, quick } = settings;
   const machine = describeMachine();
+  const measuredAt = new Date().toISOString();
   const progress = (what: string): void => {
     if (process.stderr.isTTY) process.stderr.write(`measuring ${what} ...\n`);
   };
@@ -51,6 +54,7 @@ async function measure(settings: Settings): Promise<Report> {
     notMeasured,
     machine,
     commit: currentCommit(),
+    measuredAt,
     quick,
   };
 }
@@ -65,15 +69,16 @@ async function main(args: readonly string[]): Promise<number> {
     process.stdout.write(await profileMemory(settings.memory.profileMs));
     return 0;
   }
-  const report = await measure(settings);
+  const report = settings.from === undefined ? await measure(settings) : await readReport(settings.from);
   process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : tableOf(report));
-  return 0;
+  return (await publish(report, settings)) ? 0 : EXIT_FAILED;
 }
 
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   const usage = error instanceof UsageError;
-  process.stderr.write(usage ? `${error.message}\n\n${USAGE}` : `${(error as Error).stack}\n`);
+  const text = error instanceof BaselineError ? error.message : (error as Error).stack;
+  process.stderr.write(usage ? `${error.message}\n\n${USAGE}` : `${text}\n`);
   process.exitCode = usage ? EXIT_USAGE : EXIT_FAILED;
 }

@@ -24,6 +24,8 @@ export interface Report extends Nullable<InMemory> {
   readonly notMeasured: Readonly<Partial<Record<Part, string>>>;
   readonly machine: Machine;
   readonly commit: string | null;
+  /** When the run began, in ISO 8601. */
+  readonly measuredAt: string;
   /** Whether the figures are rough. */
   readonly quick: boolean;
 }

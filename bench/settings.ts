@@ -49,6 +49,14 @@ export interface Settings {
   readonly json: boolean;
   /** Whether to show where the time and the bytes of a transaction go, instead of measuring. */
   readonly profile: boolean;
+  /** Where the JSON of an earlier run is, which takes the place of a measurement. */
+  readonly from?: string;
+  /** Whether to compare the run with the committed baseline. */
+  readonly compare: boolean;
+  /** Whether to write the figures of the run into the baseline. */
+  readonly updateBaseline: boolean;
+  /** Where to write a page of the results, with its charts beside it. */
+  readonly page?: string;
   readonly parts: ReadonlySet<Part>;
   readonly memory: MemorySettings;
   readonly durable: RoundSettings;
@@ -143,10 +151,16 @@ takes about twelve minutes; the machine should have nothing else to do.
   --only <part>  measure one part: ${PARTS.join(', ')}; may be given more than once
   --json         print one JSON object and nothing else
   --quick        about a minute; the figures are rough
+  --compare      compare the ratios with those of bench/baseline.json, and end with 1 if one got worse
+  --page <file>  write a page of the results in Markdown, and its charts into the folder images beside it
+  --update-baseline
+                 write the ratios into bench/baseline.json, unless --compare finds that one got worse
+  --from <file>  measure nothing: read what --json has printed
   --profile      with --only memory: where the time and the bytes of a transaction go, step by step, and nothing else
   --help         print this
 
-It ends with 1 when a transaction was not committed as it should be, and with 2 when an option is unknown.
+It ends with 1 when a transaction was not committed as it should be or a ratio got worse, and with 2 when an option is
+unknown.
 `;
 
 /** The command line cannot be understood. */
@@ -158,28 +172,63 @@ export class UsageError extends Error {}
  * @throws UsageError when an option is unknown.
  */
 export function settingsFrom(args: readonly string[]): Settings | 'help' {
-  const { json, quick, help, only, profile } = parse(args);
+  const { help, only, ...given } = parse(args);
   if (help) return 'help';
-  if (profile && (json || only.length !== 1 || only[0] !== 'memory'))
-    throw new UsageError('--profile is given together with --only memory, and without --json');
-  return { quick, json, profile, parts: partsFrom(only), seed: SEED, ...(quick ? QUICK : FULL) };
+  const { json, quick, profile, from, compare, 'update-baseline': updateBaseline, page } = given;
+  const publishes = compare || updateBaseline || page !== undefined;
+  if (profile && (json || publishes || from !== undefined || only.length !== 1 || only[0] !== 'memory'))
+    throw new UsageError('--profile is given together with --only memory, and with nothing else but --quick');
+  if (from !== undefined && (quick || only.length > 0))
+    throw new UsageError('--from reads a run that has ended: --quick and --only have no effect on it');
+  return {
+    quick,
+    json,
+    profile,
+    compare,
+    updateBaseline,
+    ...(from === undefined ? {} : { from }),
+    ...(page === undefined ? {} : { page: pageAt(page) }),
+    parts: partsFrom(only),
+    seed: SEED,
+    ...(quick ? QUICK : FULL),
+  };
 }
 
-function parse(args: readonly string[]): {
+interface Given {
   json: boolean;
   quick: boolean;
   help: boolean;
   profile: boolean;
+  compare: boolean;
+  'update-baseline': boolean;
   only: string[];
-} {
+  from?: string | undefined;
+  page?: string | undefined;
+}
+
+function parse(args: readonly string[]): Given {
   const flag = { type: 'boolean', default: false } as const;
+  const file = { type: 'string' } as const;
   const only = { type: 'string', multiple: true, default: [] as string[] } as const;
   try {
-    const options = { json: flag, quick: flag, help: flag, profile: flag, only };
-    return parseArgs({ args: [...args], options }).values;
+    const flags = {
+      json: flag,
+      quick: flag,
+      help: flag,
+      profile: flag,
+      compare: flag,
+      'update-baseline': flag,
+    };
+    return parseArgs({ args: [...args], options: { ...flags, only, from: file, page: file } }).values;
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+}
+
+function pageAt(page: string): string {
+  if (!page.endsWith('.md'))
+    throw new UsageError(`"${page}" is no page: --page takes a file that ends in .md`);
+  return page;
 }
 
 function partsFrom(only: readonly string[]): ReadonlySet<Part> {

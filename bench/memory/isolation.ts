@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  type Outcome,
   ParticipantRegistry,
+  ParticipantSilentError,
   type TransactionParticipant,
   type Vote,
   branch,
@@ -83,7 +85,7 @@ async function measureHung(
   return { hungRatio: round(median(ratios), 3), hungAbortedTps: round(median(abortedTps)) };
 }
 
-/** Callers who know no better than to name the hung participant again and again. */
+/** Callers who name the hung participant again and again, as soon as they may. */
 class HungCallers {
   aborted = 0;
   private calling = false;
@@ -103,11 +105,21 @@ class HungCallers {
 
   private async callAgainAndAgain(): Promise<void> {
     while (this.calling) {
-      const outcome = await this.app.transactions.run({
+      const outcome = await this.call();
+      if (outcome instanceof ParticipantSilentError) await sleep(outcome.retryAfterMs);
+      else if (outcome.status === 'aborted') this.aborted++;
+      else throw new UnexpectedOutcomeError('the hung transaction', outcome);
+    }
+  }
+
+  private async call(): Promise<Outcome | ParticipantSilentError> {
+    try {
+      return await this.app.transactions.run({
         branches: [branch('first', WORK), branch('hung', WORK), branch('third', WORK)],
       });
-      if (outcome.status !== 'aborted') throw new UnexpectedOutcomeError('the hung transaction', outcome);
-      this.aborted++;
+    } catch (error) {
+      if (error instanceof ParticipantSilentError) return error;
+      throw error;
     }
   }
 }

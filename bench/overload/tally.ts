@@ -1,4 +1,4 @@
-import { type Outcome, ServerBusyError } from '../../src/coordinator/index.js';
+import { type Outcome, ParticipantSilentError, ServerBusyError } from '../../src/coordinator/index.js';
 
 /** What becomes of the transactions of one measurement. */
 export class Tally {
@@ -34,7 +34,7 @@ export class Tally {
   }
 
   /**
-   * @returns whether it was refused for lack of room.
+   * @returns whether it was refused before anything started: for lack of room, or because a participant is silent.
    * @throws what is neither an outcome nor such a refusal.
    */
   async count(running: Promise<Outcome>): Promise<boolean> {
@@ -47,7 +47,7 @@ export class Tally {
       } else if (status !== 'aborted') this.pending++;
       return false;
     } catch (error) {
-      if (!(error instanceof ServerBusyError)) throw error;
+      if (!(error instanceof ServerBusyError || error instanceof ParticipantSilentError)) throw error;
       this.refusalsMs.push(performance.now() - begunAt);
       return true;
     }

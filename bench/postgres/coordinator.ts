@@ -32,6 +32,7 @@ export async function coordinatorOver(
   for (const [index, participant] of participants.entries()) {
     await participant.onModuleInit();
     app.get(ParticipantRegistry).register(participant, { name: NAMES[index]! });
+    await app.get(ParticipantRegistry).claim(participant);
   }
   return {
     name: coordinator,

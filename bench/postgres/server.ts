@@ -14,7 +14,7 @@ export class PostgresUnavailableError extends Error {
 const SETTINGS = {
   // The measured work is durable: every contender waits for the disk as in production.
   fsync: 'on',
-  max_connections: 600,
+  max_connections: 1_000,
   max_prepared_transactions: 600,
   shared_buffers: '256MB',
   // A checkpoint in the middle would slow the contender that runs then.

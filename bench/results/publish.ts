@@ -1,0 +1,43 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { format, resolveConfig } from 'prettier';
+import type { Report } from '../report.js';
+import type { Settings } from '../settings.js';
+import { baselineFrom, readBaseline, writeBaseline } from './baseline.js';
+import { compare, comparisonTable } from './compare.js';
+import { pageOf } from './page.js';
+
+/** @returns the report that `--json` has printed into a file. */
+export async function readReport(path: string): Promise<Report> {
+  return JSON.parse(await readFile(path, 'utf8')) as Report;
+}
+
+/**
+ * Writes the page of a run, compares it with the baseline, and replaces the baseline, as far as asked for.
+ *
+ * @returns whether nothing got worse.
+ * @throws BaselineError when the baseline cannot be read, or the run is none for a baseline.
+ */
+export async function publish(
+  report: Report,
+  { page, compare: compares, updateBaseline, json }: Settings,
+): Promise<boolean> {
+  if (page !== undefined) await writePage(report, page);
+  if (!compares && !updateBaseline) return true;
+  const baseline = await readBaseline();
+  if (compares) {
+    const comparison = compare(report, baseline);
+    // Nothing but the JSON goes where the JSON goes.
+    (json ? process.stderr : process.stdout).write(`\n${comparisonTable(comparison)}`);
+    if (comparison.failures.length > 0) return false;
+  }
+  if (updateBaseline) await writeBaseline(baselineFrom(report, baseline));
+  return true;
+}
+
+async function writePage(report: Report, path: string): Promise<void> {
+  const { page, charts } = pageOf(report, path);
+  await mkdir(dirname(charts[0]?.path ?? path), { recursive: true });
+  await writeFile(path, await format(page.content, { ...(await resolveConfig(path)), parser: 'markdown' }));
+  for (const chart of charts) await writeFile(chart.path, chart.content);
+}
