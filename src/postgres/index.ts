@@ -1,5 +1,6 @@
 /** @module nestjs-dtc/postgres */
 export type { Batch } from './branch/batch.js';
+export type { GivenWork } from './group/open-group.js';
 export type { Work } from './branch/work.js';
 export type { CoordinatorRun } from '../coordinator/participant/participant.js';
 export {

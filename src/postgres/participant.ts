@@ -20,6 +20,7 @@ import type {
 } from '../coordinator/participant/participant.js';
 import type { Batch } from './branch/batch.js';
 import { PostgresBranchError } from './errors.js';
+import type { GivenWork } from './group/open-group.js';
 import type { PostgresOptions } from './options.js';
 import { PostgresResourceManager } from './resource-manager.js';
 
@@ -210,10 +211,16 @@ export abstract class PostgresBatchParticipant<P = unknown>
   }
 
   runGroup(group: GroupBranch, members: readonly GroupMember<P>[]): Promise<readonly MemberVote[]> {
-    return this.resourceManager.runGroup(
-      group,
-      members.map((member) => () => this.batchOf(branchIn(group, member))),
-    );
+    return this.resourceManager.runGroup(group, this.worksOf(group, members));
+  }
+
+  rerunGroup(
+    group: GroupBranch,
+    members: readonly GroupMember<P>[],
+    trials: readonly GroupMember<P>[],
+  ): Promise<readonly MemberVote[]> {
+    const { resourceManager } = this;
+    return resourceManager.runGroup(group, this.worksOf(group, members), this.worksOf(group, trials));
   }
 
   discardGroup(group: GroupBranch): Promise<void> {
@@ -222,6 +229,13 @@ export abstract class PostgresBatchParticipant<P = unknown>
 
   commitOnePhase(branch: Branch<P>): Promise<OnePhaseAnswer> {
     return this.resourceManager.commitBatchOnePhase(branch, this.batchOf(branch));
+  }
+
+  private worksOf(group: GroupBranch, members: readonly GroupMember<P>[]): GivenWork[] {
+    return members.map((member) => ({
+      id: member.transactionId,
+      batchOf: () => this.batchOf(branchIn(group, member)),
+    }));
   }
 
   private batchOf(branch: Branch<P>): Batch {

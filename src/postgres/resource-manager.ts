@@ -27,6 +27,7 @@ import { BranchWork, type Work, remainingUntil } from './branch/work.js';
 import { type ConnectionPools, openPools } from './connection/connection-pools.js';
 import { PostgresClaimDatabase } from './claim/claim-database.js';
 import { signatureOf } from './group/grouped-work.js';
+import type { GivenWork } from './group/open-group.js';
 import { OpenGroups } from './group/open-groups.js';
 import { PostgresBranchError, PostgresStartUpError } from './errors.js';
 import { branchOf, quoted } from '../sql/gid.js';
@@ -168,18 +169,23 @@ export class PostgresResourceManager {
   /**
    * Does the work of the members of a group, in this order, in one open transaction: see `GroupingParticipant`.
    *
-   * @param members each gives its work, once for each run.
-   * @returns a vote for each member.
+   * @param members each gives its work when it is needed.
+   * @param trials are tried behind them, and undone.
+   * @returns a vote for each member, and then for each of the trials.
    * @throws an error that does not belong to one member. Nothing of the group is open then.
    */
-  async runGroup(group: GroupBranch, members: readonly (() => Batch)[]): Promise<readonly MemberVote[]> {
+  async runGroup(
+    group: GroupBranch,
+    members: readonly GivenWork[],
+    trials: readonly GivenWork[] = [],
+  ): Promise<readonly MemberVote[]> {
     const gid = gidOf(group, this.participant);
     const branchWork = await this.ready();
     const { transactionId, run } = group;
     const refusal = this.claims.covers(transactionId) ? undefined : await this.claims.admit(group);
     if (refusal !== undefined) throw new Error(`${gid} is refused: ${refusal.reason}`);
     this.purge.workFor({ transactionId, run });
-    return this.groups.run(gid, branchWork, group, members);
+    return this.groups.run(gid, branchWork, group, members, trials);
   }
 
   /** Undoes everything that the latest run of a group has left open. */

@@ -1,6 +1,6 @@
 import { Client, type QueryConfig } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
-import type { Branch } from '../../src/coordinator/index.js';
+import type { Branch, Vote } from '../../src/coordinator/index.js';
 import {
   PostgresBatchParticipant,
   PostgresResourceManager,
@@ -8,7 +8,7 @@ import {
 } from '../../src/postgres/index.js';
 import { balanceOf, openAccounts } from '../support/postgres/bank.js';
 import { again, someBranch, until } from '../support/postgres/branches.js';
-import { TestGroup, add, does } from '../support/postgres/groups.js';
+import { type Member, TestGroup, add, does, work } from '../support/postgres/groups.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
 
 let server: PostgresServer;
@@ -44,6 +44,19 @@ async function manage(settings: PostgresSettings = {}): Promise<PostgresResource
   // The pool for completions has its connection, which cancels at once then.
   await manager.recover();
   return manager;
+}
+
+/** @returns the texts of all queries of members that are sent from now on. */
+function queriesSent(): string[] {
+  const original = Reflect.get(Client.prototype, 'query') as (...args: unknown[]) => unknown;
+  const sent: string[] = [];
+  vi.spyOn(Client.prototype, 'query').mockImplementation(function (this: Client, ...args: unknown[]) {
+    const [query] = args as [string | { text?: string }];
+    const text = typeof query === 'string' ? query : (query.text ?? '');
+    if (text.includes('CONSTRAINTS ALL')) sent.push(text);
+    return original.apply(this, args);
+  });
+  return sent;
 }
 
 /** Calls back once, in the turn in which a query whose text has this part is sent. */
@@ -156,7 +169,7 @@ it('the first member of a group may be slow as well', async () => {
 
 it('a group stops the member at work when the time for its work is over, and runs again without it', async () => {
   const manager = await manage();
-  const group = new TestGroup(manager, { workMs: 150 });
+  const group = new TestGroup(manager, { workMs: 400 });
   const slow = does('SELECT pg_sleep($1)', 20);
   await expect(group.run(add('ann', 1), slow, add('bob', 1))).resolves.toEqual([
     'not-run',
@@ -198,4 +211,103 @@ it('a participant whose statements cannot be made keeps no other transaction wai
   const broken = new Broken({ name: 'broken', connection: database.url, grouped: true });
   const joins = (payload: number) => broken.mayJoinGroup(payload, someBranch({ payload }));
   expect([joins(0), joins(1)]).toEqual([false, true]);
+});
+
+it('a run that is different only at its end does not run what is before it', async () => {
+  const manager = await manage();
+  const asked: number[] = [];
+  const counted = (number: number, account = 'ann'): Member => {
+    const batchOf = add(account, 1);
+    return () => {
+      asked.push(number);
+      return batchOf();
+    };
+  };
+  const members = Array.from({ length: 50 }, (_, number) => counted(number));
+  const refused = counted(50, 'eve');
+  const others = [counted(51), counted(52)];
+  const group = new TestGroup(manager);
+  const votes = await group.run(...members, refused, ...others);
+  expect(votes.filter((vote) => vote === 'commit')).toHaveLength(52);
+  expect(votes[50]).toMatchObject({ code: 'NO_ACCOUNT' });
+  asked.length = 0;
+  await expect(group.run(...members, ...others)).resolves.toEqual(Array(52).fill('commit'));
+  // Those of the same query run again, as nothing between them can be undone.
+  expect(asked).toEqual([48, 49, 51, 52]);
+  await expect(group.run(...members.slice(0, 49))).resolves.toEqual(Array(49).fill('commit'));
+  await expect(group.prepare()).resolves.toBe('commit');
+  await group.commit();
+  await expect(balanceOf(database, 'ann')).resolves.toBe(149);
+});
+
+it('an error in a later query undoes nothing of those before it', async () => {
+  const group = new TestGroup(await manage());
+  const sent = queriesSent();
+  const adds = (count: number): Member[] => Array.from({ length: count }, () => add('ann', 1));
+  const [few, failing, many] = [adds(20), add('bob', -500), adds(20)];
+  const votes = await group.run(...few, failing, ...many, add('bob', -501));
+  expect(votes.filter((vote) => vote === 'commit')).toHaveLength(40);
+  expect([votes[20], votes[41]]).toMatchObject([
+    { code: 'CONSTRAINT_VIOLATED' },
+    { code: 'CONSTRAINT_VIOLATED' },
+  ]);
+  // The members of each query. The part with the failed one is sent again without it, with what is behind it.
+  expect(sent.map((text) => Math.floor((text.split('EXECUTE').length - 1) / 2))).toEqual([
+    16, 16, 10, 16, 9, 8,
+  ]);
+  await expect(group.run(...few, ...many)).resolves.toEqual(Array(40).fill('commit'));
+  await expect(group.prepare()).resolves.toBe('commit');
+  await group.commit();
+  await expect(balanceOf(database, 'ann')).resolves.toBe(140);
+});
+
+it('nothing is left of work that was only tried, and each of it has seen only the members', async () => {
+  const group = new TestGroup(await manage());
+  const CHECK = { vote: 'abort', code: 'CONSTRAINT_VIOLATED' };
+  const [ann, bob] = [add('ann', 1), add('bob', -60)];
+  await expect(group.run(ann, bob)).resolves.toEqual(['commit', 'commit']);
+  const trials = [add('bob', -40), add('bob', -41), add('eve', 1), add('bob', -40)];
+  const votes = ['commit', CHECK, { code: 'NO_ACCOUNT' }, 'commit'];
+  await expect(group.tried([ann, bob], trials)).resolves.toMatchObject(['commit', 'commit', ...votes]);
+  // One fails among the members: those that are tried come behind the others.
+  const failing = add('ann', -500);
+  await expect(group.tried([bob, failing, ann], trials)).resolves.toMatchObject([
+    'commit',
+    CHECK,
+    'commit',
+    ...votes,
+  ]);
+  await expect(group.prepare()).resolves.toBe('commit');
+  await group.commit();
+  await expect(balanceOf(database, 'ann')).resolves.toBe(101);
+  await expect(balanceOf(database, 'bob')).resolves.toBe(40);
+});
+
+it('a group that has only read votes so, and leaves nothing', async () => {
+  const manager = await manage();
+  const reads = work([{ text: 'SELECT balance FROM accounts', name: 'reads' }], () => 'read-only');
+  const first = new TestGroup(manager);
+  await expect(first.run(reads, reads)).resolves.toEqual(['alone', 'alone']);
+  first.branch.abort();
+  const group = new TestGroup(manager);
+  await expect(group.run(reads, reads)).resolves.toEqual(['read-only', 'read-only']);
+  await expect(group.prepare()).resolves.toBe('read-only');
+  await expect(database.prepared()).resolves.toEqual([]);
+  const { rowCount } = await database.query('SELECT FROM dtc_branches');
+  expect(rowCount).toBe(0);
+});
+
+it('work that has voted read-only and then writes is not committed with what was undone', async () => {
+  const manager = await manage();
+  let vote: Vote = 'read-only';
+  const text = "UPDATE accounts SET balance = balance + 1 WHERE name = 'ann'";
+  const changes = work([{ text, name: 'changes' }], () => vote);
+  const group = new TestGroup(manager);
+  await expect(group.run(changes, add('bob', 1))).resolves.toEqual(['alone', 'commit']);
+  vote = 'commit';
+  await expect(group.run(changes, add('bob', 1))).resolves.toEqual(['alone', 'commit']);
+  await expect(group.run(changes, add('bob', 1))).resolves.toEqual(['alone', 'commit']);
+  await expect(group.prepare()).resolves.toBe('commit');
+  await group.commit();
+  await expect(balanceOf(database, 'ann')).resolves.toBe(100);
 });

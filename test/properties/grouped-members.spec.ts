@@ -59,13 +59,21 @@ const crash: fc.Arbitrary<Crash> = fc.record({
 
 /** Members whose transactions become groups, what was told by them, and what happens. */
 class Story {
-  readonly stocks = { one: new Stock(new Map([['tea', 3]])), two: new Stock(new Map([['tea', 2]])) };
-  readonly cluster = new Cluster(this.stocks as never);
+  readonly stocks: Readonly<Record<'one' | 'two', Stock>>;
+  readonly cluster: Cluster;
   readonly told: Outcome[] = [];
   private taken = 0;
 
-  /** @param delays how long the calls take, one after the other, in milliseconds. */
-  constructor(crashes: readonly Crash[], delays: readonly number[]) {
+  /**
+   * @param delays how long the calls take, one after the other, in milliseconds.
+   * @param reruns whether the stocks can change what is open of a group.
+   */
+  constructor(crashes: readonly Crash[], delays: readonly number[], reruns: boolean) {
+    this.stocks = {
+      one: new Stock(new Map([['tea', 3]]), reruns),
+      two: new Stock(new Map([['tea', 2]]), reruns),
+    };
+    this.cluster = new Cluster(this.stocks as never);
     let calls = 0;
     for (const [name, stock] of Object.entries(this.stocks)) {
       const counts = new Map<string, number>();
@@ -159,8 +167,9 @@ describe('Members of one log whose transactions become groups, wherever one of t
         fc.array(crash, { maxLength: 3 }),
         fc.array(fc.constantFrom(0, 0, 20, 100, 400), { minLength: 1, maxLength: 6 }),
         fc.array(event, { minLength: 5, maxLength: 20 }),
-        async (crashes, delays, events) => {
-          const story = new Story(crashes, delays);
+        fc.boolean(),
+        async (crashes, delays, events, reruns) => {
+          const story = new Story(crashes, delays, reruns);
           await story.cluster.startSteady(2);
           for (const one of events) await story.happen(one);
           groups += await check(story, await story.end());

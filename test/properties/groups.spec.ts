@@ -46,6 +46,12 @@ const fault: fc.Arbitrary<Fault> = fc.record({
   isAfter: fc.boolean(),
 });
 
+/** How the stocks work: whether they go on behind a refused member, and whether they can change what is open of a group. */
+interface Habits {
+  readonly goesOn: boolean;
+  readonly reruns: boolean;
+}
+
 /** What became of everything, when all is over. */
 interface Result {
   readonly outcomes: readonly Outcome[];
@@ -55,11 +61,11 @@ interface Result {
 async function runAll(
   given: readonly Given[],
   faults: readonly Fault[],
-  goesOn: boolean,
+  { goesOn, reruns }: Habits,
   start: number,
 ): Promise<Result> {
   const items = (): Map<string, number> => new Map(ITEMS.map((item) => [item, start]));
-  const stocks = { one: new Stock(items()), two: new Stock(items()) };
+  const stocks = { one: new Stock(items(), reruns), two: new Stock(items(), reruns) };
   for (const [name, stock] of Object.entries(stocks)) {
     stock.goesOn = goesOn;
     const counts = new Map<string, number>();
@@ -181,13 +187,14 @@ function expectOwnReasons(given: readonly Given[], { outcomes }: Result): void {
 }
 
 const requests = fc.array(transaction, { minLength: 2, maxLength: 7 });
+const habits: fc.Arbitrary<Habits> = fc.record({ goesOn: fc.boolean(), reruns: fc.boolean() });
 const stockOf = fc.integer({ min: 0, max: 4 });
 
 describe('groups, for any mix of votes', () => {
   it('each outcome is one of a serial order, and no error of a member decides another', async () => {
     await fc.assert(
-      fc.asyncProperty(requests, stockOf, fc.boolean(), async (given, start, goesOn) => {
-        const result = await runAll(given, [], goesOn, start);
+      fc.asyncProperty(requests, stockOf, habits, async (given, start, how) => {
+        const result = await runAll(given, [], how, start);
         expectAtomicity(given, result, start);
         expect(hasSerialOutcomes(given, result, start)).toBe(true);
         expectOwnReasons(given, result);
@@ -202,9 +209,9 @@ describe('groups, for any mix of votes', () => {
         requests,
         fc.array(fault, { minLength: 1, maxLength: 4 }),
         stockOf,
-        fc.boolean(),
-        async (given, faults, start, goesOn) => {
-          const result = await runAll(given, faults, goesOn, start);
+        habits,
+        async (given, faults, start, how) => {
+          const result = await runAll(given, faults, how, start);
           expectAtomicity(given, result, start);
           expect(hasSerialOutcomes(given, result, start)).toBe(true);
         },

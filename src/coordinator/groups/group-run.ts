@@ -26,13 +26,19 @@ import {
   requestRollback,
 } from '../protocol/index.js';
 import { GroupExecutor } from './group-executor.js';
-import { GroupWork } from './group-work.js';
+import { GroupWork, type RunVotes } from './group-work.js';
 import { type FirstRefusal, type Judgement, judge } from './judgement.js';
 import { type Member, reportedLate } from './member.js';
-import type { ReadVote } from './member-votes.js';
+import { type ReadVote, isProblem } from './member-votes.js';
 
 /** How often the work of a group runs at most. */
 const MAX_RUNS = 4;
+
+/**
+ * What becomes of a member that is no longer part of its group, as soon as nothing of its work is open: it runs on its own, it
+ * waits for the next group, or that is decided already.
+ */
+type Next = 'alone' | 'again' | 'decided';
 
 /** A group that is aborted for one of these may have been aborted because of any of its members, or of none. */
 const SAYS_NOTHING_OF_MEMBERS = new Set([CAUSE_REFUSED, CAUSE_FAILED, CAUSE_TIMED_OUT]);
@@ -71,6 +77,10 @@ export class GroupRun {
   private work!: GroupWork;
   /** Those that are part of the present run, in their order. */
   private members: readonly Member[];
+  /** They were refused behind another member. They are tried behind those that stay, in the next run. */
+  private trials: readonly Member[] = [];
+  /** Their work is open until the next run has undone it everywhere. */
+  private readonly leaving = new Map<Member, Next>();
   /** They are final once the group has committed with all members before them. */
   private refusals: FirstRefusal<Member>[] = [];
   /** They run on their own when no participant holds anything of the group. */
@@ -109,6 +119,10 @@ export class GroupRun {
 
   private async toPrepare(): Promise<void> {
     while (this.isWorking) {
+      this.leave(
+        this.members.filter(({ isActive }) => !isActive),
+        'decided',
+      );
       this.members = this.members.filter(({ isActive }) => isActive);
       if (this.members.length === 0 || this.runs === MAX_RUNS) {
         this.giveUp(this.runs === MAX_RUNS ? `its work has run ${MAX_RUNS} times` : 'no member is left');
@@ -121,28 +135,39 @@ export class GroupRun {
         this.giveUp(votes);
         return;
       }
-      const judgement = judge(this.members, (_member, index) => votes[index]!);
+      // Nothing but the work of the members is open.
+      for (const member of this.trials) member.over();
+      this.haveLeft();
+      const judgement = judge(this.members, (_member, index) => votes.members[index]!);
       if (judgement.kept.length === this.members.length) {
         if (judgement.isComplete) this.prepare(votes);
         else this.giveUp('a participant has left out the work of a member, and none was refused');
         return;
       }
-      const problem = await this.work.discard(this.runs);
-      this.heedDeadlines();
-      if (!this.isWorking) return;
-      if (problem !== undefined) {
-        this.giveUp(problem);
-        return;
-      }
-      this.isUntouched = true;
-      for (const member of this.members) member.over();
-      this.goOnWith(judgement);
+      const { canRerun } = this.work;
+      if (!canRerun && !(await this.discarded())) return;
+      this.goOnWith(judgement, canRerun);
+      if (!canRerun) this.haveLeft();
     }
+  }
+
+  /** @returns whether the work is undone everywhere, and the group goes on. */
+  private async discarded(): Promise<boolean> {
+    const problem = await this.work.discard(this.runs);
+    this.heedDeadlines();
+    if (!this.isWorking) return false;
+    if (problem !== undefined) {
+      this.giveUp(problem);
+      return false;
+    }
+    this.isUntouched = true;
+    for (const member of this.members) member.over();
+    return true;
   }
 
   /** What comes after the deadline of a member, or of the group, is late for it. */
   private heedDeadlines(): void {
-    for (const { transaction } of this.members) this.parts.heedDeadline(transaction);
+    for (const { transaction } of [...this.members, ...this.trials]) this.parts.heedDeadline(transaction);
     this.parts.heedDeadline(this.group);
   }
 
@@ -150,22 +175,48 @@ export class GroupRun {
     return this.group.state === ACTIVE;
   }
 
-  /** @returns the votes of each member, in the order of its own branches; a text if they say nothing about single members. */
-  private runOnce(): Promise<readonly (readonly ReadVote[])[] | string> {
+  /** @returns the votes; a text if they say nothing about single members. */
+  private runOnce(): Promise<RunVotes | string> {
+    const isOpen = !this.isUntouched;
     this.runs++;
     this.note();
     this.isUntouched = false;
-    for (const member of this.members) member.hasOpenWork = true;
-    return this.work.run(this.members, this.runs);
+    this.trials = this.trials.filter(({ isActive }) => isActive);
+    for (const member of [...this.members, ...this.trials]) member.hasOpenWork = true;
+    return this.work.run(this.members, this.trials, this.runs, isOpen);
   }
 
-  /** The work is discarded everywhere. */
-  private goOnWith({ kept, first, later, alone }: Judgement<Member>): void {
+  /** @param canTry whether those that were refused behind another member can be tried behind those that stay. */
+  private goOnWith({ kept, first, later, alone, gone }: Judgement<Member>, canTry: boolean): void {
     this.members = kept;
-    if (first !== undefined && first.predecessors.length > 0) this.refusals.push(first);
-    else if (first !== undefined && first.member.isActive) first.member.refuse(first.votes);
-    this.tryAgain(later);
-    this.parts.alone(alone);
+    this.leave(gone, 'decided');
+    this.leave(alone, 'alone');
+    if (first !== undefined) this.refusedFirst(first);
+    if (canTry && kept.length > 0) {
+      this.trials = [...this.trials, ...later];
+      this.leave(later, 'decided');
+    } else this.leave(later, 'again');
+  }
+
+  private refusedFirst(first: FirstRefusal<Member>): void {
+    const { member, votes, predecessors } = first;
+    this.leave([member], 'decided');
+    if (predecessors.length > 0) this.refusals.push(first);
+    else if (member.isActive) member.refuse(votes);
+  }
+
+  private leave(members: readonly Member[], next: Next): void {
+    for (const member of members) this.leaving.set(member, next);
+  }
+
+  /** Nothing is open of those that are no longer part of the group. */
+  private haveLeft(): void {
+    const left = [...this.leaving];
+    this.leaving.clear();
+    const are = (next: Next): Member[] => left.filter(([, of]) => of === next).map(([member]) => member);
+    for (const [member] of left) member.over();
+    this.tryAgain(are('again'));
+    this.parts.alone(are('alone').filter(({ isActive }) => isActive));
   }
 
   /** They may have been refused because of a member that does not commit: they wait for one more group, then run alone. */
@@ -178,8 +229,9 @@ export class GroupRun {
   }
 
   /** No member is refused anywhere. From the next call on, the outcome of each member is that of the group. */
-  private prepare(votes: readonly (readonly ReadVote[])[]): void {
+  private prepare({ members: votes, trials }: RunVotes): void {
     const { group, members } = this;
+    this.judgeTrials(trials);
     this.isPreparing = true;
     const named = members.map(({ transaction: { id, name } }) => ({ id, name }));
     group.needGroup().members = named;
@@ -191,6 +243,19 @@ export class GroupRun {
     }
     group.recordsAll = this.parts.recordsAll;
     requestCommit(group, LOG_DECIDES, group.executor);
+  }
+
+  /** Each was tried behind the members of the group, and has seen the work of no other. */
+  private judgeTrials(votes: readonly (readonly ReadVote[])[]): void {
+    const { members, trials } = this;
+    this.trials = [];
+    for (const [index, member] of trials.entries()) {
+      if (!member.isActive) continue;
+      const own = votes[index]!;
+      if (own.includes('alone')) this.parts.alone([member]);
+      else if (own.some(isProblem)) this.refusals.push({ member, votes: own, predecessors: members });
+      else this.tryAgain([member]);
+    }
   }
 
   /** Its members run on their own, as soon as no participant holds anything of the group. */
@@ -214,11 +279,13 @@ export class GroupRun {
   aborted(): void {
     if (this.isDecided) return;
     this.isDecided = true;
-    const { group, members, refusals } = this;
+    const { group, members, refusals, trials } = this;
     this.work.stop();
     this.aside.push(...refusals.map(({ member }) => member));
     if (!this.isPreparing) {
-      this.aside.push(...members);
+      this.aside.push(...members, ...trials);
+      // Some of their work may be open as well until the group is rolled back.
+      this.members = [...new Set([...members, ...trials, ...this.leaving.keys()])];
       return;
     }
     const reason = `its group ${group.id} could not be prepared: ${abortReason(group)}`;
@@ -306,11 +373,13 @@ export class GroupRun {
     this.runAside();
     // The record of the group is kept for a while, and nothing of its members with it.
     this.members = [];
+    this.trials = [];
     this.refusals = [];
   }
 
   private runAside(): void {
     const aside = this.aside.splice(0);
+    this.haveLeft();
     this.parts.alone(aside.filter(({ isActive }) => isActive));
   }
 

@@ -25,6 +25,12 @@ interface WorkParts {
   readonly late: (participant: RegisteredParticipant) => void;
 }
 
+/** The votes of each member, and of each that was only tried, in the order of its own branches. */
+export interface RunVotes {
+  readonly members: readonly (readonly ReadVote[])[];
+  readonly trials: readonly (readonly ReadVote[])[];
+}
+
 /** Calls the participants of a group before it is prepared: for the work of the members, and to discard it. */
 export class GroupWork {
   private controller: AbortController | undefined = undefined;
@@ -34,23 +40,41 @@ export class GroupWork {
     private readonly parts: WorkParts,
   ) {}
 
+  /** Whether each participant can change what is open, so that nothing need be discarded. */
+  get canRerun(): boolean {
+    return this.group.branches.every(({ participant }) => {
+      const { rerunGroup } = participant.instance as Partial<GroupingParticipant>;
+      return rerunGroup !== undefined;
+    });
+  }
+
   /**
    * Runs the work of the members at all participants at once.
    *
+   * @param trials are only tried behind them.
    * @param run the number of the run, from 1.
-   * @returns the votes of each member, in the order of its own branches; a text if a participant has failed as a whole.
+   * @param isOpen whether the work of an earlier run is still open.
+   * @returns the votes; a text if a participant has failed as a whole.
    */
-  async run(members: readonly Member[], run: number): Promise<readonly (readonly ReadVote[])[] | string> {
+  async run(
+    members: readonly Member[],
+    trials: readonly Member[],
+    run: number,
+    isOpen: boolean,
+  ): Promise<RunVotes | string> {
     const { branches } = this.group;
-    const answers = await Promise.all(branches.map((branch) => this.workAt(branch, members, run)));
+    const answers = await Promise.all(
+      branches.map((branch) => this.workAt(branch, members, trials, run, isOpen)),
+    );
     const byParticipant = new Map<RegisteredParticipant, readonly ReadVote[]>();
     for (const [index, answer] of answers.entries()) {
       if (typeof answer === 'string') return answer;
       byParticipant.set(branches[index]!.participant, answer);
     }
-    return members.map(({ transaction }, index) =>
+    const votes = [...members, ...trials].map(({ transaction }, index) =>
       transaction.branches.map(({ participant }) => byParticipant.get(participant)![index]!),
     );
+    return { members: votes.slice(0, members.length), trials: votes.slice(members.length) };
   }
 
   /** Undoes the latest run everywhere. @returns a text if it is not known that it is undone. */
@@ -67,17 +91,24 @@ export class GroupWork {
   private async workAt(
     branch: BranchRecord,
     members: readonly Member[],
+    trials: readonly Member[],
     run: number,
+    isOpen: boolean,
   ): Promise<readonly ReadVote[] | string> {
     const { participant } = branch;
     const limitMs = this.limitOf(participant.options.prepareTimeoutMs);
-    const given = { ...this.given(branch, run, limitMs), workDeadline: this.workDeadline(members) };
+    const given = {
+      ...this.given(branch, run, limitMs),
+      workDeadline: this.workDeadline([...members, ...trials]),
+    };
     const works = members.map((member) => branchAt(member, participant));
+    const tried = trials.map((member) => branchAt(member, participant));
+    const instance = participant.instance as GroupingParticipant;
     const answer = await this.within(participant, limitMs, () =>
-      (participant.instance as GroupingParticipant).runGroup(given, works),
+      isOpen ? instance.rerunGroup!(given, works, tried) : instance.runGroup(given, works),
     );
     if (typeof answer === 'string') return `${participant.name} ${answer}`;
-    const votes = votesIn(answer.value, works.length);
+    const votes = votesIn(answer.value, works.length + tried.length);
     return typeof votes === 'string' ? `${participant.name} ${votes}` : votes;
   }
 

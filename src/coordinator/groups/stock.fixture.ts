@@ -26,6 +26,8 @@ export interface StockCall {
   readonly step: Step;
   readonly id: string;
   readonly members: readonly string[];
+  /** Those that were only tried. */
+  readonly trials?: readonly string[];
 }
 
 type Items = Map<string, number>;
@@ -59,7 +61,15 @@ export class Stock implements GroupingParticipant<Take> {
   private readonly fenced = new Set<number>();
   private holder: string | undefined;
 
-  constructor(private items: Items = new Map()) {}
+  readonly rerunGroup?: NonNullable<GroupingParticipant<Take>['rerunGroup']>;
+
+  /** @param reruns whether it can change what is open of a group. */
+  constructor(
+    private items: Items = new Map(),
+    reruns = false,
+  ) {
+    if (reruns) this.rerunGroup = (group, members, trials) => this.runAgain(group, members, trials);
+  }
 
   get contents(): Readonly<Record<string, number>> {
     return Object.fromEntries(this.items);
@@ -80,19 +90,40 @@ export class Stock implements GroupingParticipant<Take> {
   ): Promise<MemberVote[]> {
     const call = { step: 'work', id, members: members.map(({ transactionId }) => transactionId) } as const;
     await this.begin(call);
+    const votes = this.runAll(id, branchId, members);
+    await this.after(call);
+    return votes;
+  }
+
+  private async runAgain(
+    { transactionId: id, branchId }: GroupBranch,
+    members: readonly GroupMember<Take>[],
+    trials: readonly GroupMember<Take>[],
+  ): Promise<MemberVote[]> {
+    const [ofMembers, ofTrials] = [members, trials].map((all) =>
+      all.map(({ transactionId }) => transactionId),
+    );
+    const call = { step: 'work', id, members: ofMembers!, trials: ofTrials! } as const;
+    this.calls.push(call);
+    await this.before(call);
+    if (!this.open.has(id)) throw new Error(`${id} was rolled back`);
+    const votes = this.runAll(id, branchId, members);
+    const { items } = this.open.get(id)!;
+    votes.push(...trials.map(({ payload }) => this.voteOf(new Map(items), payload)));
+    await this.after(call);
+    return votes;
+  }
+
+  private runAll(id: string, branchId: string, members: readonly GroupMember<Take>[]): MemberVote[] {
     const work: Work = { branchId, items: new Map(this.items), members: [], isPrepared: false };
     const votes: MemberVote[] = [];
     for (const { payload, transactionId } of members) {
-      if (!this.goesOn && votes.some((vote) => typeof vote === 'object')) votes.push('not-run');
-      else if (payload.alone) votes.push('alone');
-      else {
-        const vote = this.workOn(work.items, payload);
-        votes.push(vote);
-        if (vote === 'commit') work.members.push(transactionId);
-      }
+      const isLeftOut = !this.goesOn && votes.some((vote) => typeof vote === 'object');
+      const vote = isLeftOut ? 'not-run' : this.voteOf(work.items, payload);
+      votes.push(vote);
+      if (vote === 'commit') work.members.push(transactionId);
     }
     this.open.set(id, work);
-    await this.after(call);
     return votes;
   }
 
@@ -193,6 +224,10 @@ export class Stock implements GroupingParticipant<Take> {
       this.leave(id);
       throw new Error(`${id} was rolled back`);
     }
+  }
+
+  private voteOf(items: Items, payload: Take): MemberVote {
+    return payload.alone ? 'alone' : this.workOn(items, payload);
   }
 
   private workOn(items: Items, { take = {}, fails }: Take): MemberVote {

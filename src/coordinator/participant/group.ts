@@ -7,7 +7,7 @@ import type { Branch, TransactionParticipant, Vote } from './participant.js';
  * @publicApi
  */
 export type GroupBranch = Pick<Branch, 'transactionId' | 'branchId' | 'deadline' | 'signal' | 'run'> & {
-  /** The number of this run of the work, from 1. What an earlier run has done was discarded. */
+  /** The number of this run of the work, from 1. */
   readonly attempt: number;
   /**
    * When the work should be done, in milliseconds since the epoch: the members have deadlines of their own. A participant then
@@ -78,6 +78,22 @@ export interface GroupingParticipant<P = unknown> extends TransactionParticipant
   runGroup(
     group: GroupBranch,
     members: readonly GroupMember<P>[],
+  ): readonly MemberVote[] | PromiseLike<readonly MemberVote[]>;
+
+  /**
+   * Instead of {@link discardGroup} and another {@link runGroup}: leaves exactly the work of these members open, in this order.
+   * Work of the latest run may stay where it is, if the same members were before it. After that it tries members that were
+   * refused behind another one, whose work they may have seen: it does the work of each behind that of all members, and undoes
+   * it before the next. So nothing of it stays, but its vote is known.
+   *
+   * @param trials is empty unless all participants of the group have this method.
+   * @returns one vote for each member, and then one for each of the trials. An error rejects, as in {@link runGroup}.
+   * @default the work is discarded, and runs again
+   */
+  rerunGroup?(
+    group: GroupBranch,
+    members: readonly GroupMember<P>[],
+    trials: readonly GroupMember<P>[],
   ): readonly MemberVote[] | PromiseLike<readonly MemberVote[]>;
 
   /** Undoes everything that the latest run of a group has left open. After an error the group is rolled back instead. */

@@ -16,6 +16,7 @@ const OPTIONAL_METHODS = [
   'branchEnded',
   'mayJoinGroup',
   'runGroup',
+  'rerunGroup',
   'discardGroup',
 ] as const;
 /** What a participant needs that takes part in groups. */

@@ -13,10 +13,11 @@ const LATEST = 4;
 /** Alone, work that takes longer than this is slow: it includes the prepare, which may wait for the disk. */
 const SLOW_ALONE_MS = 500;
 
-/** The work that runs on its own, whatever its values are: it was slow, has voted read-only, or could not be prepared. */
+/** The work that runs on its own, whatever its values are: it was slow, or could not be prepared. And the work that only reads. */
 export class Loners {
   private readonly until = new Map<string, number>();
   private allUntil = 0;
+  private readonly readers = new Set<string>();
   /** How slow the latest work was, as a part of what is slow. */
   private readonly paces = new Map<string, number>();
 
@@ -48,9 +49,21 @@ export class Loners {
 
   /**
    * It has voted read-only. On its own, a branch that votes so is rolled back, whatever a statement, a function or a trigger has
-   * written. In a group that would be committed.
+   * written. So in groups its work is undone from now on.
    */
   votedReadOnly(signature: string): void {
+    if (this.readers.size === MOST) this.readers.delete(this.readers.values().next().value!);
+    this.readers.add(signature);
+  }
+
+  /** Whether its work in a group is undone, as it votes read-only. */
+  isReader(signature: string): boolean {
+    return this.readers.has(signature);
+  }
+
+  /** It has voted read-only, and votes otherwise now: no group can know before. */
+  writesAfterAll(signature: string): void {
+    this.readers.delete(signature);
     this.note(signature, performance.now() + SLOW_FOR_MS);
   }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Client, DatabaseError, type PoolClient, type QueryResult } from 'pg';
+import { Client, DatabaseError, type PoolClient } from 'pg';
 import type { GroupBranch, MemberVote } from '../../coordinator/participant/group.js';
 import { type Branch, type Vote, refuse } from '../../coordinator/participant/participant.js';
 import type { Batch } from '../branch/batch.js';
@@ -7,20 +7,16 @@ import { preparation } from '../branch/ending.js';
 import { type GroupLimits, UNLOCK, forgetStatements } from '../branch/session.js';
 import { type BranchWork, NO_SUCH_STATEMENT, remainingUntil } from '../branch/work.js';
 import type { ConnectionPool } from '../connection/connection-pool.js';
-import { applicationOf, OWN_MARK } from '../connection/own-names.js';
+import { applicationOf } from '../connection/own-names.js';
 import { lastRowsOf } from '../connection/own-queries.js';
 import { lockRequested } from '../connection/spoiled.js';
-import { codeOf, meaningOf, refusalOf } from '../sqlstate.js';
+import { codeOf } from '../sqlstate.js';
+import { type Part, type PartAnswer, START, type Sent, answerFor, partsOf, trialsOf } from './group-parts.js';
 import { type GroupAnswer, LOCK_MARK, TRIGGER_MARK, WORK_MARK, askGroup } from './group-query.js';
 import { GroupLoan } from './group-loan.js';
-import { type SentWork, prepareTexts, sentWork, signatureOf } from './grouped-work.js';
+import { prepareTexts, sentWork, signatureOf } from './grouped-work.js';
 import type { Loners } from './loners.js';
-
-/** The work of all members comes after it, so that it can be undone and the transaction stays. */
-const START = `dtc_${OWN_MARK}_group`;
-
-/** Some of the work comes after it, once a member has failed. */
-const REST = `dtc_${OWN_MARK}_rest`;
+import { hasMetOthers, hasWaited, isOfMember, saysStatementsAreLost, voteBy } from './member-errors.js';
 
 /** After so many failed members the others are not run: the group runs again without these. */
 const MOST_FAILURES = 8;
@@ -31,29 +27,12 @@ const GRACE_MS = 500;
 /** SQLSTATE `division_by_zero`: the lock is not free, or there are triggers that do not fit a group. */
 const NOT_FREE = '22012';
 
-/**
- * Errors that say little of the member itself: it met another transaction, which may have waited for the members before it, or
- * took too long. On its own it may succeed.
- */
-const MET_OTHERS: ReadonlySet<string | undefined> = new Set(['40001', '40P01', '55P03', '57014']);
-
-/** Those of them that say that a member has waited for another transaction. */
-const WAITED: ReadonlySet<string | undefined> = new Set(['40001', '40P01', '55P03']);
-
 /** The time since the transaction has begun, in milliseconds. */
 const PASSED_MS =
   '(1000 OPERATOR(pg_catalog.*) extract(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now()))::text';
 
 /** The longest time that a timer of Node can have. */
 const LONGEST_TIMER_MS = 2_147_483_647;
-
-/** Errors of a statement rather than of its values: outside of a group, it is not prepared, or prepared again. */
-const OF_STATEMENT = /^42/;
-
-/**
- * SQLSTATE `feature_not_supported`: the columns of a prepared statement have changed since it was prepared.
- */
-const PLAN_OUTDATED = '0A000';
 
 /** Whether a constraint is deferred from the start, so that its check comes earlier for all members but the first. */
 const HAS_DEFERRED =
@@ -68,26 +47,36 @@ const MAY_GROUP = `SELECT 1 OPERATOR(pg_catalog./) (CASE WHEN EXISTS (SELECT FRO
 
 const OPEN = 'T';
 
-/** A member of the present run. */
-interface Place {
-  readonly index: number;
-  readonly signature: string;
-  readonly batch: Batch;
+/** A member, whose work is asked for in each run that needs it. @publicApi */
+export interface GivenWork {
+  /** The id of its own transaction. */
+  readonly id: string;
+  readonly batchOf: () => Batch;
 }
 
-/** A member whose work can be sent. */
-interface Sent extends Place {
-  readonly work: SentWork;
+/** A member that may be part of the present run. */
+type Place = Omit<Sent, 'work'>;
+
+interface ToSend {
+  readonly parts: readonly Part[];
+  readonly tried: readonly Part[];
 }
 
-/** As {@link GroupAnswer}, with the results of each member. */
-interface PartAnswer extends Omit<GroupAnswer, 'results'> {
-  readonly results?: readonly (readonly QueryResult[])[];
+/** A member whose work is open. */
+interface Opened {
+  readonly id: string;
+  readonly vote: MemberVote;
+}
+
+/** A savepoint, and how many of the members whose work is open come before it. */
+interface Savepoint {
+  readonly name: string;
+  readonly before: number;
 }
 
 /**
  * The open transaction of a group, until it is prepared: one guard row, and then the work of all members, as few
- * queries as possible. A run that was undone leaves the transaction open for the next one.
+ * queries as possible. A later run undoes no more than what is different in it.
  */
 export class OpenGroup {
   private readonly loan = new GroupLoan();
@@ -95,6 +84,10 @@ export class OpenGroup {
   private beganAt = 0;
   private hasOpened = false;
   private isBusy = false;
+  /** Those whose work is open, in their order. */
+  private readonly opened: Opened[] = [];
+  private readonly savepoints: Savepoint[] = [{ name: START, before: 0 }];
+  private savepointsMade = 0;
 
   /**
    * @param lockKey of the session-level lock against the groups of other coordinators at this participant.
@@ -108,18 +101,24 @@ export class OpenGroup {
   ) {}
 
   /**
-   * Runs the work of the members, each of which gives its own.
+   * Leaves the work of these members open, in their order. That of an earlier run stays up to the first difference.
    *
-   * @returns a vote for each. @throws an error that does not belong to one of them; nothing is open then.
+   * @param trials are tried behind them, and undone.
+   * @returns a vote for each member, and then for each of the trials. @throws an error that does not belong to one of them;
+   * nothing is open then.
    */
-  async run(group: GroupBranch, members: readonly (() => Batch)[]): Promise<readonly MemberVote[]> {
+  async run(
+    group: GroupBranch,
+    members: readonly GivenWork[],
+    trials: readonly GivenWork[],
+  ): Promise<readonly MemberVote[]> {
     const abandon = (): void => this.giveUp(group.signal.reason);
     if (group.signal.aborted) abandon();
     else group.signal.addEventListener('abort', abandon, { once: true });
     return this.loan.during(async () => {
       try {
         if (group.attempt === 1) await this.loan.take(this.pool);
-        return await this.runAll(group, members);
+        return await this.runAll(group, members, trials);
       } catch (error) {
         this.giveUp(error);
         throw error;
@@ -134,7 +133,7 @@ export class OpenGroup {
     if (!this.isOpen) return;
     await this.loan.during(async () => {
       try {
-        await this.loan.send((client) => client.query(`ROLLBACK TO ${START}`));
+        await this.backTo(0);
       } catch (error) {
         this.giveUp(error);
         throw error;
@@ -166,6 +165,11 @@ export class OpenGroup {
         this.giveUp(undefined);
         return refuse('ROLLED_BACK', 'the transaction of the group is not open any more');
       }
+      // Nothing of it is left, and no other work was done.
+      if (this.opened.length > 0 && this.opened.every(({ vote }) => vote === 'read-only')) {
+        this.giveUp(undefined);
+        return 'read-only';
+      }
       // All work is done, so no group waits for this one with its own locks: the next may begin.
       const vote = await this.loan.send((client) =>
         this.work.endings.end(client, preparation(this.gid), false, [UNLOCK]),
@@ -183,35 +187,59 @@ export class OpenGroup {
 
   private async runAll(
     group: GroupBranch,
-    members: readonly (() => Batch)[],
+    members: readonly GivenWork[],
+    trials: readonly GivenWork[],
   ): Promise<readonly MemberVote[]> {
-    const votes = members.map((): MemberVote => 'not-run');
+    const all = [...members, ...trials];
+    const votes = all.map((): MemberVote => 'not-run');
     // A client of another copy of `pg` does not accept our query.
     if (!this.loan.send((client) => client instanceof Client)) return votes.map(() => 'alone');
-    const places = this.placesOf(members, votes);
+    if (this.hasOpened) await this.keep(members, votes);
+    const places = this.placesOf(all, votes);
     if (!this.hasOpened) {
       await this.ready(group);
       const works = places.map(({ batch }) => batch);
       this.names = await this.loan.send((client) => prepareTexts(client, works, this.limitsOf(group).lockMs));
     }
-    const sent: Sent[] = [];
-    for (const place of places) {
-      const work = this.written(place, votes);
-      if (work !== undefined) sent.push({ ...place, work });
-    }
-    await this.runParts(group, sent, votes);
+    const sent = places.flatMap((place) => this.written(place, votes) ?? []);
+    const isTrial = ({ index }: Sent): boolean => index >= members.length;
+    await this.runParts(
+      group,
+      sent.filter((each) => !isTrial(each)),
+      sent.filter(isTrial),
+      votes,
+    );
     return this.isBusy ? votes.map(() => 'alone') : votes;
   }
 
-  /** Asks the members for their statements. Those that cannot be part of the group have their votes then. */
-  private placesOf(members: readonly (() => Batch)[], votes: MemberVote[]): Place[] {
+  /** Undoes what is not the same in this run, and notes the votes of those whose work stays. */
+  private async keep(members: readonly GivenWork[], votes: MemberVote[]): Promise<void> {
+    const { opened } = this;
+    let same = 0;
+    while (same < opened.length && opened[same]!.id === members[same]?.id) same++;
+    if (same < opened.length) await this.backTo(same);
+    for (const [index, { vote }] of opened.entries()) votes[index] = vote;
+  }
+
+  /** Goes back to the last savepoint with at most so many members before it. */
+  private async backTo(count: number): Promise<void> {
+    const at = this.savepoints.findLastIndex(({ before }) => before <= count);
+    const { name, before } = this.savepoints[at]!;
+    await this.loan.send((client) => client.query(`ROLLBACK TO ${name}`));
+    this.savepoints.length = at + 1;
+    this.opened.length = before;
+  }
+
+  /** Asks the members behind those whose work stays for their statements. Those that cannot be sent have their votes then. */
+  private placesOf(members: readonly GivenWork[], votes: MemberVote[]): Place[] {
     const places: Place[] = [];
-    for (const [index, batchOf] of members.entries()) {
+    for (let index = this.opened.length; index < members.length; index++) {
+      const { id, batchOf } = members[index]!;
       try {
         const batch = batchOf();
         const signature = signatureOf(batch.statements);
         if (signature === undefined || this.loners.has(signature)) votes[index] = 'alone';
-        else places.push({ index, signature, batch });
+        else places.push({ id, index, signature, batch, isReader: this.loners.isReader(signature) });
       } catch (error) {
         votes[index] = { vote: 'failed', error };
       }
@@ -219,15 +247,15 @@ export class OpenGroup {
     return places;
   }
 
-  private written({ batch, index }: Place, votes: MemberVote[]): SentWork | undefined {
+  private written(place: Place, votes: MemberVote[]): Sent | undefined {
     try {
-      const work = sentWork(batch, this.names);
-      if (work === undefined) votes[index] = 'alone';
-      return work;
+      const work = sentWork(place.batch, this.names);
+      if (work !== undefined) return { ...place, work };
+      votes[place.index] = 'alone';
     } catch (error) {
-      votes[index] = { vote: 'failed', error };
-      return undefined;
+      votes[place.index] = { vote: 'failed', error };
     }
+    return undefined;
   }
 
   private async ready({ deadline }: GroupBranch): Promise<void> {
@@ -237,65 +265,84 @@ export class OpenGroup {
   }
 
   /**
-   * Runs all in one query. If one fails, the work before it runs again, since its results are lost, and then the rest without
-   * it. Nothing of a run in which a member has failed is prepared: it only shows which members stay.
+   * Sends all at once, in parts. If a member fails, its part runs again without it, and then the rest. So what is open in the end
+   * is the work of all others, and no vote has seen anything of it.
    */
-  private async runParts(group: GroupBranch, all: readonly Sent[], votes: MemberVote[]): Promise<void> {
-    let from = 0;
-    let to = all.length;
-    for (let failures = 0; from < all.length;) {
-      const part = all.slice(from, to);
-      const answer = await this.send(group, part, failures > 0);
+  private async runParts(
+    group: GroupBranch,
+    members: readonly Sent[],
+    trials: readonly Sent[],
+    votes: MemberVote[],
+  ): Promise<void> {
+    let rest = members;
+    for (let failures = 0; rest.length + trials.length > 0;) {
+      const { parts, tried } = this.toSend(group, rest, trials);
+      const [answers, trialAnswers] = await this.sendAll(group, parts, tried);
       if (this.isBusy) return;
-      if (answer.results !== undefined) {
-        this.noteVotes(part, answer.results, votes);
-        from = to + 1;
-        to = all.length;
-        continue;
+      const at = answers.findIndex(({ results }) => results === undefined);
+      for (const [index, part] of parts.entries()) {
+        if (index > at && at !== -1) break;
+        const { savepoint: name } = part;
+        if (name !== undefined) this.savepoints.push({ name, before: this.opened.length });
+        if (index === at) break;
+        for (const [own, vote] of this.votesOf(part, answers[index]!).entries()) {
+          const { id, index: place } = part.members[own]!;
+          votes[place] = vote;
+          this.opened.push({ id, vote });
+        }
       }
-      const failed = from + answer.doneAtMs.length;
-      const vote = await this.voteAfter(answer.error, failed > 0, failures > 0 ? REST : START);
-      votes[all[failed]!.index] = vote;
-      if (vote === 'alone' && MET_OTHERS.has(codeOf(answer.error))) return;
-      if (++failures === MOST_FAILURES) return;
-      // Only the first one may be final, and only if the votes of all before it are known.
-      if (failures === 1 && failed > 0) to = failed;
-      else {
-        from = failed + 1;
-        to = all.length;
+      if (at === -1) {
+        await this.noteTrials(tried, trialAnswers, votes);
+        return;
       }
+      const { error, doneAtMs } = answers[at]!;
+      const present = parts[at]!.members;
+      const failed = doneAtMs.length;
+      const vote = await this.voteAfter(error, this.opened.length + failed > 0);
+      votes[present[failed]!.index] = vote;
+      if (hasMetOthers(error) || ++failures === MOST_FAILURES) return;
+      rest = [...present.toSpliced(failed, 1), ...parts.slice(at + 1).flatMap((part) => part.members)];
     }
   }
 
-  /** Sends the work of some members, in a savepoint, and opens the transaction before if there is none. */
-  private async send(group: GroupBranch, part: readonly Sent[], isRest: boolean): Promise<PartAnswer> {
-    const opens = !this.hasOpened;
-    const statements = opens ? this.beginning(group) : isRest ? [`SAVEPOINT ${REST}`] : [];
+  private toSend(group: GroupBranch, members: readonly Sent[], trials: readonly Sent[]): ToSend {
+    // It comes first: the limits count from there.
+    const beginning = this.hasOpened ? undefined : this.beginning(group);
     const after = this.loan.send((client) => this.work.sessions.afterMember(client, this.limitsOf(group)));
-    const at: number[] = [];
-    for (const { work } of part) {
-      at.push(statements.length);
-      statements.push(...work.statements, ...after);
-    }
+    const parts = partsOf(
+      members,
+      beginning,
+      this.savepoints.at(-1)!.before === this.opened.length,
+      after,
+      () => `${START}_${++this.savepointsMade}`,
+    );
+    // Nothing is open for them if no member could be sent.
+    return { parts, tried: this.hasOpened || parts.length > 0 ? trialsOf(trials, after) : [] };
+  }
+
+  /** Sends all parts, and opens the transaction with the first if there is none. */
+  private async sendAll(
+    group: GroupBranch,
+    parts: readonly Part[],
+    tried: readonly Part[],
+  ): Promise<readonly [readonly PartAnswer[], readonly PartAnswer[]]> {
+    const opens = !this.hasOpened;
     const sentAt = Date.now();
-    const { results, ...answer } = await this.inTime(group, (client) => {
+    const all = [...parts, ...tried];
+    if (all.length === 0) return [[], []];
+    const answers = await this.inTime(group, (client) => {
       if (opens) lockRequested(client);
       else if (!'TE'.includes(client.getTransactionStatus() ?? '')) {
         throw new Error('The transaction of the group has ended.');
       }
-      return askGroup(client, statements.join('; '));
+      return Promise.all(all.map(({ statements }) => askGroup(client, statements.join('; '))));
     });
     // Also of a group that has ended: the same work may have been the reason.
-    this.noteTimes(part, answer, opens ? answer.startedAtMs : sentAt - this.beganAt);
+    this.noteTimes(all, answers, opens ? answers[0]!.startedAtMs : sentAt - this.beganAt);
     this.loan.throwIfOver();
-    if (opens) this.noteOpened(answer);
-    if (results === undefined) return answer;
-    if (results.length !== statements.length)
-      throw new TypeError('A statement of a group has several results.');
-    return {
-      ...answer,
-      results: part.map(({ work }, index) => results.slice(at[index], at[index]! + work.statements.length)),
-    };
+    if (opens) this.noteOpened(answers[0]!);
+    const read = all.map((part, index) => answerFor(part, answers[index]!));
+    return [read.slice(0, parts.length), read.slice(parts.length)];
   }
 
   /**
@@ -357,59 +404,86 @@ export class OpenGroup {
   }
 
   /**
-   * Undoes the failed part. @param isBehind whether the constraints were checked before, for another member.
-   * @throws the error if it is not one of this member.
+   * Undoes the part that has failed, up to its savepoint. @param isBehind whether the constraints were checked before, for
+   * another member. @throws the error if it is not one of this member.
    */
-  private async voteAfter(error: unknown, isBehind: boolean, savepoint: string): Promise<MemberVote> {
-    const code = codeOf(error);
-    if (!(error instanceof DatabaseError) || code === undefined) throw error;
-    if (code === NO_SUCH_STATEMENT || code === PLAN_OUTDATED) {
-      this.loan.send(forgetStatements);
-      throw error;
-    }
-    const [answer] = await this.loan.send((client) =>
-      lastRowsOf<{ deferred: string }>(client, `ROLLBACK TO ${savepoint}; ${HAS_DEFERRED}`),
-    );
-    this.loan.throwIfOver();
-    if (MET_OTHERS.has(code) || OF_STATEMENT.test(code)) return 'alone';
-    if (meaningOf(error, 'work') !== 'refused') throw error;
-    // Its own constraints may have been checked too early.
-    return isBehind && answer!.deferred === 'true' ? 'alone' : refusalOf(error);
+  private async voteAfter(error: unknown, isBehind: boolean): Promise<MemberVote> {
+    this.throwUnlessOfMember(error);
+    const { name } = this.savepoints.at(-1)!;
+    const hasDeferred = await this.hasDeferred(`ROLLBACK TO ${name}; `);
+    return voteBy(error, isBehind && hasDeferred);
   }
 
-  private noteVotes(
-    part: readonly Sent[],
-    results: readonly (readonly QueryResult[])[],
+  /** @param first comes before the question whether a constraint is deferred from the start. */
+  private async hasDeferred(first = ''): Promise<boolean> {
+    const [answer] = await this.loan.send((client) =>
+      lastRowsOf<{ deferred: string }>(client, first + HAS_DEFERRED),
+    );
+    this.loan.throwIfOver();
+    return answer!.deferred === 'true';
+  }
+
+  private throwUnlessOfMember(error: unknown): void {
+    if (isOfMember(error)) return;
+    if (saysStatementsAreLost(error)) this.loan.send(forgetStatements);
+    throw error;
+  }
+
+  private async noteTrials(
+    tried: readonly Part[],
+    answers: readonly PartAnswer[],
     votes: MemberVote[],
-  ): void {
-    for (const [at, { index, batch, signature }] of part.entries()) {
-      try {
-        const vote = batch.vote(results[at]!);
-        const isReader = vote === 'read-only';
-        if (isReader) this.loners.votedReadOnly(signature);
-        votes[index] = isReader ? 'alone' : vote;
-      } catch (error) {
-        votes[index] = { vote: 'failed', error };
-      }
+  ): Promise<void> {
+    const hasFailed = answers.some(({ results }) => results === undefined);
+    const hasDeferred = hasFailed && (await this.hasDeferred());
+    for (const [index, part] of tried.entries()) {
+      const answer = answers[index]!;
+      const [member] = part.members;
+      // The last one only undoes the work of the one before it.
+      if (member === undefined) {
+        if (answer.results === undefined) throw answer.error;
+      } else if (answer.results === undefined) {
+        this.throwUnlessOfMember(answer.error);
+        votes[member.index] = voteBy(answer.error, hasDeferred);
+      } else votes[member.index] = this.votesOf(part, answer)[0]!;
     }
+  }
+
+  private votesOf({ members }: Part, { results }: PartAnswer): MemberVote[] {
+    return members.map(({ batch, signature, isReader }, index) => {
+      try {
+        const vote = batch.vote(results![index]!);
+        if (vote !== 'commit' && vote !== 'read-only') return vote;
+        if (isReader === (vote === 'read-only')) return vote;
+        // What it has written is undone, or what it has written must be.
+        if (isReader) this.loners.writesAfterAll(signature);
+        else this.loners.votedReadOnly(signature);
+        return 'alone';
+      } catch (error) {
+        return { vote: 'failed', error };
+      }
+    });
   }
 
   /** Notes how long each member took, and the one at work when an error came. @param startedAtMs undefined if none was run. */
   private noteTimes(
-    part: readonly Sent[],
-    { doneAtMs, error }: Omit<PartAnswer, 'results'>,
+    parts: readonly Part[],
+    answers: readonly GroupAnswer[],
     startedAtMs: number | undefined,
   ): void {
     if (startedAtMs === undefined) return;
     let before = startedAtMs;
-    for (const [index, { signature }] of part.entries()) {
-      const isDone = index < doneAtMs.length;
-      // Behind a lost connection it is not known which one was at work. One that has only waited for a lock is not slow.
-      if (!isDone && (!(error instanceof DatabaseError) || WAITED.has(error.code))) return;
-      const now = isDone ? doneAtMs[index]! : Date.now() - this.beganAt;
-      this.loners.took(signature, now - before);
-      if (!isDone) return;
-      before = now;
+    for (const [at, { members }] of parts.entries()) {
+      const { doneAtMs, error } = answers[at]!;
+      for (const [index, { signature }] of members.entries()) {
+        const isDone = index < doneAtMs.length;
+        // Behind a lost connection it is not known which one was at work. One that has only waited for a lock is not slow.
+        if (!isDone && (!(error instanceof DatabaseError) || hasWaited(error))) return;
+        const now = isDone ? doneAtMs[index]! : Date.now() - this.beganAt;
+        this.loners.took(signature, now - before);
+        if (!isDone) return;
+        before = now;
+      }
     }
   }
 }

@@ -1,10 +1,9 @@
 import type { GroupBranch, MemberVote } from '../../coordinator/participant/group.js';
 import type { Branch, Vote } from '../../coordinator/participant/participant.js';
-import type { Batch } from '../branch/batch.js';
 import type { BranchWork } from '../branch/work.js';
 import type { ConnectionPool } from '../connection/connection-pool.js';
 import { Loners } from './loners.js';
-import { OpenGroup, lockKeyOf } from './open-group.js';
+import { type GivenWork, OpenGroup, lockKeyOf } from './open-group.js';
 
 /** Of so many groups it is known that they have ended: their prepare may come late, or again. */
 const MOST_ENDED = 1_000;
@@ -40,7 +39,8 @@ export class OpenGroups {
     gid: string,
     work: BranchWork,
     group: GroupBranch,
-    members: readonly (() => Batch)[],
+    members: readonly GivenWork[],
+    trials: readonly GivenWork[],
   ): Promise<readonly MemberVote[]> {
     if (group.attempt === 1) {
       this.groups.set(gid, new OpenGroup(gid, work, this.pool, this.lockKey, this.loners));
@@ -48,7 +48,7 @@ export class OpenGroups {
     }
     const open = this.groups.get(gid);
     if (open === undefined) throw new Error(`The transaction of the group ${gid} is not open any more.`);
-    return open.run(group, members);
+    return open.run(group, members, trials);
   }
 
   /** @see OpenGroup.discard */

@@ -29,6 +29,7 @@ export function does(text: string, ...values: unknown[]): Member {
 export class TestGroup {
   readonly branch: TestBranch<null>;
   private attempt = 0;
+  private readonly ids = new Map<Member, string>();
 
   constructor(
     private readonly manager: PostgresResourceManager,
@@ -42,9 +43,16 @@ export class TestGroup {
     return gidOf(this.branch, this.manager.participant);
   }
 
+  /** Each member has an id of its own, the same in each run. */
   async run(...members: readonly Member[]): Promise<readonly MemberVote[]> {
+    return this.tried(members, []);
+  }
+
+  /** @param trials are only tried behind the members. */
+  async tried(members: readonly Member[], trials: readonly Member[]): Promise<readonly MemberVote[]> {
     this.attempt++;
-    return this.manager.runGroup(this.group, members);
+    const given = (each: Member): { id: string; batchOf: Member } => ({ id: this.idOf(each), batchOf: each });
+    return this.manager.runGroup(this.group, members.map(given), trials.map(given));
   }
 
   discard(): Promise<void> {
@@ -62,6 +70,11 @@ export class TestGroup {
 
   rollback(): Promise<void> {
     return this.manager.rollback(again(this.branch));
+  }
+
+  private idOf(member: Member): string {
+    if (!this.ids.has(member)) this.ids.set(member, String(this.ids.size));
+    return this.ids.get(member)!;
   }
 
   private get group(): GroupBranch {
