@@ -5,7 +5,7 @@ import { CoordinatorStatus } from '../coordinator/index.js';
 /**
  * The coordinator's health, for a Terminus check: `down` while it admits no new transactions, or has yet to
  * try the decisions of earlier runs for the first time; `degraded` while a transaction is stalled or holds a
- * heuristic report; otherwise `up`.
+ * heuristic report, or a participant does not answer; otherwise `up`.
  *
  * @publicApi
  */
@@ -36,7 +36,7 @@ export class CoordinatorHealthIndicator {
     // Every caller may ask for health, and the problem of the log may name files and hosts.
     const { logProblem: _, ...condition } = this.status.condition();
     if (!condition.accepting || condition.recovering) return indicator.down(condition);
-    return condition.stalled + condition.heuristic > 0
+    return condition.stalled + condition.heuristic + condition.silent > 0
       ? indicator.degraded(condition)
       : indicator.up(condition);
   }

@@ -50,8 +50,8 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
   });
   afterEach(() => app.close());
 
-  function participant(name: string, scripted: ScriptedParticipant): void {
-    app.get(ParticipantRegistry).register(scripted, { name });
+  function participant(name: string, scripted: ScriptedParticipant, options = {}): void {
+    app.get(ParticipantRegistry).register(scripted, { name, ...options });
   }
 
   function get(path: string): Promise<Response> {
@@ -205,6 +205,32 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
       200,
       'ok',
       expect.objectContaining({ status: 'up', ...well }),
+    ]);
+  });
+
+  it('is degraded by a participant that does not answer, and shows since when', async () => {
+    const scripted = new ScriptedParticipant({ prepare: 'hang' });
+    participant('hanging', scripted, { prepareTimeoutMs: 40 });
+    const run = () => transactions.run({ branches: [branch('hanging', 1)] });
+    const missed = Promise.all([run(), run(), run()]);
+    await clock.advance(40);
+    await missed;
+    expect(await health('/health/ready')).toEqual([
+      200,
+      'degraded',
+      expect.objectContaining({ status: 'degraded', silent: 1 }),
+    ]);
+    const shown = (await get('/participants')).body.participants.find(
+      ({ name }: { name: string }) => name === 'hanging',
+    );
+    expect(shown.silent).toEqual({ since: expect.stringMatching(/^\d{4}-.*Z$/) as unknown });
+
+    scripted.script = {};
+    await run();
+    expect(await health('/health/ready')).toEqual([
+      200,
+      'ok',
+      expect.objectContaining({ status: 'up', silent: 0 }),
     ]);
   });
 

@@ -149,6 +149,12 @@ export const participantSchema = z
     retryBaseMs: counts,
     retryCapMs: counts,
     paused: z.object({ since: moment, by: z.string(), reason: z.string() }).nullable(),
+    silent: z
+      .object({ since: moment })
+      .nullable()
+      .describe(
+        'It has answered none of its last prepares in time, so that most transactions that need it are refused.',
+      ),
     counts: z.object({
       commitVotes: counts,
       readOnlyVotes: counts,
@@ -217,6 +223,7 @@ export const coordinatorSchema = z
       stalled: counts,
       heuristic: counts,
       oldestInDoubtMs: counts.nullable(),
+      silent: counts.describe('Participants that have answered none of their last prepares in time.'),
       oldestStalledMs: counts.nullable(),
     }),
     statistics: z.object({

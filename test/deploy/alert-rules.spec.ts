@@ -154,6 +154,7 @@ const CONDITIONS: Readonly<Record<string, Condition>> = {
     },
   },
   DtcParticipantPaused: flag('dtc_participant_paused', 32),
+  DtcParticipantSilent: flag('dtc_participant_silent', 3),
   DtcParticipantMissing: {
     fires: { dtc_participant_registered: '0x9' },
     atMinute: 7,

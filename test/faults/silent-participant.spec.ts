@@ -1,19 +1,27 @@
-import { describe, expect, it } from 'vitest';
+import { Logger } from '@nestjs/common';
+import { describe, expect, it, vi } from 'vitest';
 import { branch } from '../../src/coordinator/index.js';
-import { ScriptedParticipant, createTestCoordinator } from '../../src/coordinator/testing/index.js';
+import {
+  ScriptedParticipant,
+  type TestCoordinatorOptions,
+  createTestCoordinator,
+} from '../../src/coordinator/testing/index.js';
+import { Reporter } from '../../src/coordinator/observation/reporter.js';
+import { NO_EVENTS, NO_LINES } from '../../src/coordinator/observation/silent-reporting.fixture.js';
 
 const TIMEOUT_MS = 800;
 /** How many transactions try it in that time. */
 const TRIALS = 8;
 const SILENT = { code: 'DTC_PARTICIPANT_SILENT', participant: 'silent' };
 
-function coordinator() {
+function coordinator(options: TestCoordinatorOptions = {}) {
   const silent = new ScriptedParticipant({ prepare: 'hang' });
   const sound = new ScriptedParticipant();
   const made = createTestCoordinator({
     participants: { silent, sound },
     prepareTimeoutMs: TIMEOUT_MS,
     timeoutMs: 10 * TIMEOUT_MS,
+    ...options,
   });
   const { transactions, clock } = made;
   const run = () => transactions.run({ branches: [branch('sound', 1), branch('silent', 1)] });
@@ -49,6 +57,46 @@ describe('A participant that does not answer its prepares (fault 16)', () => {
     });
     await clock.advance(TIMEOUT_MS);
     await Promise.all(results);
+  });
+
+  it('is reported once, with its name, and so is its first answer', async () => {
+    const { clock, silent, run, missed } = coordinator({ observer: new Reporter(NO_LINES, NO_EVENTS) });
+    const lines: [string, string][] = [];
+    const note = (level: string) => (line: unknown) => void lines.push([level, String(line)]);
+    Logger.overrideLogger({ log: note('log'), warn() {}, error: note('error') });
+    await missed(5);
+    await missed(1);
+    silent.script = {};
+    await run();
+    await clock.advance(10);
+    Logger.overrideLogger(false);
+
+    expect(lines).toEqual([
+      ['error', expect.stringMatching(/^does not answer: .*participant: 'silent', prepareTimeoutMs: 800/)],
+      ['log', expect.stringMatching(/^every transaction asks it again .*participant: 'silent'/)],
+    ]);
+  });
+
+  it('is reported at most once a minute, when it falls silent again and again', async () => {
+    const reports: string[] = [];
+    const observer = new Reporter(NO_LINES, NO_EVENTS);
+    vi.spyOn(observer, 'silent').mockImplementation(({ name }) => void reports.push(`${name} is silent`));
+    vi.spyOn(observer, 'heard').mockImplementation(({ name }) => void reports.push(`${name} is heard`));
+    const { clock, silent, run, missed } = coordinator({ observer });
+    for (let ms = 0; ms < 59_000; ms += TIMEOUT_MS + 10) {
+      silent.script = { prepare: 'hang' };
+      await missed(3);
+      silent.script = {};
+      await run();
+      await clock.advance(10);
+    }
+    expect(reports).toEqual(['silent is silent', 'silent is heard']);
+    silent.script = { prepare: 'hang' };
+    await clock.advance(1_000);
+    await missed(3);
+    // Nothing asks it any more, so that nothing is known of it.
+    await clock.advance(2 * TIMEOUT_MS);
+    expect(reports.slice(2)).toEqual(['silent is silent', 'silent is heard']);
   });
 
   it.each(['yes', 'no', 'throw'] as const)(

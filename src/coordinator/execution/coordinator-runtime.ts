@@ -308,6 +308,7 @@ export class CoordinatorRuntime {
     this.grouping?.sweep();
     this.capacities.sweep(now);
     this.timeLimits.sweep(now);
+    this.executor.voting.silent.sweep(now);
     this.registry.expire(now);
     if (this.isMarkBehind) this.raiseMark();
     this.onSweep(now);

@@ -69,6 +69,10 @@ export interface TransactionObserver {
   undecided?(participant: RegisteredParticipant, branches: UndecidedBranches): void;
   /** The participant has no undecidable branches any more. */
   decidable?(participant: RegisteredParticipant): void;
+  /** The participant has answered none of its last prepares in time: only a few transactions ask it from now on. */
+  silent?(participant: RegisteredParticipant): void;
+  /** Every transaction asks the participant again. */
+  heard?(participant: RegisteredParticipant): void;
   /** A pass of the recovery job has ended: each branch that was stalled at its start has been tried once. */
   recoveryPassed?(): void;
   /** Every start hook of the application has run, so the application's listeners exist. */
@@ -302,6 +306,14 @@ export class Observers {
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       if (branch.participant.hearsEnds) void this.tellEnded(branch);
     }
+  }
+
+  silent(participant: RegisteredParticipant): void {
+    this.observer.silent?.(participant);
+  }
+
+  heard(participant: RegisteredParticipant): void {
+    this.observer.heard?.(participant);
   }
 
   /**

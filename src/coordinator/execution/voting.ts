@@ -30,6 +30,7 @@ import {
   msOf,
 } from './records.js';
 import { preparedSibling } from './siblings.js';
+import { SilentParticipants } from './silent-participants.js';
 import type { ServerLimits } from './capacity/server-limits.js';
 
 interface VotingParts {
@@ -46,7 +47,11 @@ interface VotingParts {
  * documented values count as a yes, and only in time.
  */
 export class Voting {
-  constructor(private readonly parts: VotingParts) {}
+  readonly silent: SilentParticipants;
+
+  constructor(private readonly parts: VotingParts) {
+    this.silent = new SilentParticipants(parts.clock, parts.observers);
+  }
 
   /** Effect: asks all participants to prepare at once, or the first of those that prepare in turn. */
   prepare(transaction: TransactionRecord): void {
@@ -253,6 +258,7 @@ export class Voting {
       if (participant.isOne && !late.has(participant)) {
         late.add(participant);
         participant.silence.miss(now, calledToPrepareAt(branch), participant.options.prepareTimeoutMs);
+        if (participant.silence.isLikely) this.silent.look(participant);
       }
       const waitedMs = Math.round(callDueAt(branch) - calledToPrepareAt(branch));
       const message = `${participant.name} did not answer prepare within ${waitedMs} ms`;

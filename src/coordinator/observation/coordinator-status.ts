@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { ParticipantNotFoundError } from '../errors.js';
+import { type Clock, epochMsOf } from '../execution/clock.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { UndecidedBranch } from '../execution/observer.js';
 import type { ParticipantCounts, RegisteredParticipant } from '../participant/registered-participant.js';
@@ -40,6 +41,8 @@ export interface CoordinatorCondition {
   readonly stalled: number;
   /** Transactions with a heuristic report that no operator has dealt with. */
   readonly heuristic: number;
+  /** Participants that have answered none of their last prepares in time. */
+  readonly silent: number;
   /** How long the oldest of them has been in doubt, in milliseconds; null when there is none. */
   readonly oldestInDoubtMs: number | null;
   /**
@@ -77,6 +80,8 @@ export interface ParticipantView extends ResolvedParticipantOptions {
   readonly className: string;
   readonly onePhase: boolean;
   readonly paused: { readonly since: string; readonly by: string; readonly reason: string } | null;
+  /** Since when it has answered none of its prepares in time; null if it answers, or nothing is known. */
+  readonly silent: { readonly since: string } | null;
   readonly counts: Readonly<ParticipantCounts> & {
     /** The number of stalled branches. */
     readonly stalled: number;
@@ -116,6 +121,7 @@ export class CoordinatorStatus {
    */
   condition(): CoordinatorCondition {
     const { registry, admission, parts } = this.runtime;
+    const { participants } = parts;
     const { stalled, heuristic, inDoubt, now } = new Snapshot(this.runtime);
     const oldest = (group: Group): number | null => {
       const ms = group.oldestMs(now);
@@ -133,6 +139,7 @@ export class CoordinatorStatus {
       inDoubt: inDoubt.count,
       stalled: stalled.count,
       heuristic: heuristic.count,
+      silent: participants.registered().filter((one) => one.silentSince(now) !== undefined).length,
       oldestInDoubtMs: oldest(inDoubt),
       oldestStalledMs: oldest(stalled),
     };
@@ -171,11 +178,11 @@ export class CoordinatorStatus {
 
   /** @returns the registered participants, with their options and counts. */
   participants(): ParticipantView[] {
-    const now = this.runtime.parts.clock.now();
+    const { clock } = this.runtime.parts;
     const unresolved = this.runtime.registry.unresolved();
     return this.participantRegistry
       .registered()
-      .map((participant) => participantView(participant, unresolved.get(participant)?.stalled ?? 0, now));
+      .map((participant) => participantView(participant, unresolved.get(participant)?.stalled ?? 0, clock));
   }
 
   /** @throws ParticipantNotFoundError */
@@ -186,13 +193,17 @@ export class CoordinatorStatus {
   }
 }
 
-function participantView(participant: RegisteredParticipant, stalled: number, now: number): ParticipantView {
+function participantView(participant: RegisteredParticipant, stalled: number, clock: Clock): ParticipantView {
   const { options, className, onePhase, counts, paused } = participant;
+  const now = clock.now();
+  const silentSince = participant.silentSince(now);
   return {
     ...options,
     className,
     onePhase,
     paused: paused === undefined ? null : { ...paused, since: new Date(paused.since).toISOString() },
+    silent:
+      silentSince === undefined ? null : { since: new Date(epochMsOf(clock, silentSince)).toISOString() },
     counts: { ...counts, stalled },
     latency: latencyOf(participant),
     undecided: undecidedView(participant, now),

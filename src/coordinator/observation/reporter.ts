@@ -155,6 +155,18 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     measurementsOf(participant).undecidable = 0;
   }
 
+  silent({ name, options }: RegisteredParticipant): void {
+    this.fail(
+      'does not answer: its last prepares were not answered in time, so most transactions that need it are refused. Restore it, or ' +
+        'raise its prepareTimeoutMs if it works but needs longer',
+      { participant: name, prepareTimeoutMs: options.prepareTimeoutMs },
+    );
+  }
+
+  heard({ name }: RegisteredParticipant): void {
+    this.safely(() => this.logger.log(new LogLine('every transaction asks it again', { participant: name })));
+  }
+
   applicationStarted(): void {
     this.safely(() => this.events.release());
   }

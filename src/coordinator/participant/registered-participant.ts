@@ -132,6 +132,11 @@ export class RegisteredParticipant {
     this.become(instance, className, options, classes, address);
   }
 
+  /** Since when it has answered no prepare in time, on the coordinator's clock; undefined if it answers. */
+  silentSince(now: number): number | undefined {
+    return this.silence.since(now, this.options.prepareTimeoutMs);
+  }
+
   /** Its address now; undefined if it is in this process. The log stores it with each of its branches. */
   get address(): string | undefined {
     return this.instance.remoteAddress ?? this.lastAddress;

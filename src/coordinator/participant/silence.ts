@@ -26,6 +26,7 @@ export class Silence {
   private answers = 0;
   private missedAt = 0;
   private triedAt = Number.NEGATIVE_INFINITY;
+  private sinceAt = 0;
 
   constructor(private readonly counts: AnswerCounts) {}
 
@@ -42,6 +43,12 @@ export class Silence {
     this.missed = answers === this.answers ? this.missed + 1 : 1;
     this.answers = answers;
     this.missedAt = now;
+    if (this.missed === MISSED) this.sinceAt = now;
+  }
+
+  /** @returns since when it is silent, on the clock; undefined if it is not, or nothing is known of it any more. */
+  since(now: number, prepareTimeoutMs: number): number | undefined {
+    return this.missed >= MISSED && !this.isOver(now, prepareTimeoutMs) ? this.sinceAt : undefined;
   }
 
   /** Whether it is worth asking {@link waitMs}. */
@@ -55,7 +62,7 @@ export class Silence {
    */
   waitMs(now: number, prepareTimeoutMs: number): number {
     if (this.missed < MISSED) return 0;
-    if (now - this.missedAt >= 2 * prepareTimeoutMs || answersIn(this.counts) !== this.answers) {
+    if (this.isOver(now, prepareTimeoutMs)) {
       this.missed = 0;
       return 0;
     }
@@ -70,6 +77,10 @@ export class Silence {
   /** It has answered something else in time, or is another one from now on. */
   end(): void {
     this.missed = 0;
+  }
+
+  private isOver(now: number, prepareTimeoutMs: number): boolean {
+    return now - this.missedAt >= 2 * prepareTimeoutMs || answersIn(this.counts) !== this.answers;
   }
 }
 

@@ -264,6 +264,29 @@ describe('CoordinatorMetrics', () => {
     expect(found.value('dtc_accepting')).toBe(0);
   });
 
+  it('show a participant that does not answer, until it does, or nothing is known of it any more', async () => {
+    const { transactions, stock, clock, scrape } = createMeasured({ prepareTimeoutMs: 1_000 });
+    const silent = async (): Promise<object> => (await scrape()).nonZero('dtc_participant_silent');
+    stock.script = { prepare: 'hang' };
+    const miss = async (): Promise<void> => {
+      const outcomes = [1, 2, 3].map(() => transactions.run(BOTH));
+      await clock.advance(1_000);
+      await Promise.all(outcomes);
+    };
+    await miss();
+    expect(await silent()).toEqual({ '{participant="stock"}': 1 });
+    stock.script = {};
+    await transactions.run(BOTH);
+    expect(await silent()).toEqual({});
+
+    stock.script = { prepare: 'hang' };
+    await miss();
+    await clock.advance(1_999);
+    expect(await silent()).toEqual({ '{participant="stock"}': 1 });
+    await clock.advance(1);
+    expect(await silent()).toEqual({});
+  });
+
   it('name each participant once, even if an earlier one of its name still owes a completion', async () => {
     const { transactions, participants, stock, clock, scrape } = createMeasured({ maxAttempts: 1 });
     stock.script = { commit: 'throw' };

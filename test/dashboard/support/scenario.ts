@@ -166,6 +166,7 @@ function coordinatorAt(nowMs: number): ScriptedCoordinator {
       stalled: 1,
       heuristic: 1,
       oldestInDoubtMs: 38_000,
+      silent: 0,
       oldestStalledMs: 12 * MINUTE_MS,
     },
     statistics: {
@@ -201,6 +202,7 @@ function participant(
     retryBaseMs: 100,
     retryCapMs: 30_000,
     paused: null,
+    silent: null,
     counts: {
       commitVotes: 1_284_310,
       readOnlyVotes: 0,

@@ -27,9 +27,10 @@ const COLUMNS: readonly Column<ParticipantView>[] = [
   {
     head: 'Participant',
     isName: true,
-    cell: ({ name, paused }) => (
+    cell: ({ name, paused, silent }) => (
       <span class="marks">
         {name} {paused !== null && <Mark tone="warn">paused</Mark>}
+        {silent !== null && <Mark tone="bad">does not answer</Mark>}
       </span>
     ),
   },

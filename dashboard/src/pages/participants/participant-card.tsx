@@ -10,18 +10,25 @@ import { formatCount } from '../../words/numbers.js';
 
 /** The details of one participant. */
 export function ParticipantCard({ participant }: { readonly participant: ParticipantView }) {
-  const { name, className, paused, latency } = participant;
+  const { name, className, paused, silent, latency } = participant;
   return (
     <article class="card" aria-labelledby={`participant-${name}`}>
       <header class="card-head">
         <h2 id={`participant-${name}`}>{name}</h2>
         <span class="mono quiet">{className}</span>
         {paused !== null && <Mark tone="warn">paused</Mark>}
+        {silent !== null && <Mark tone="bad">does not answer</Mark>}
         <ActionButton action={actionOfParticipant(participant)} onDone={() => undefined} />
       </header>
       {paused !== null && (
         <p class="warning">
           Paused by <strong>{paused.by}</strong> since <Moment iso={paused.since} />: {paused.reason}
+        </p>
+      )}
+      {silent !== null && (
+        <p class="warning">
+          It has answered none of its prepares in time since <Moment iso={silent.since} />. Most transactions
+          that need it are refused until it answers.
         </p>
       )}
       <dl class="facts">

@@ -88,6 +88,12 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
     'Whether an operator has paused it',
     ({ paused }) => paused !== undefined,
   ),
+  perParticipant(
+    'gauge',
+    'dtc_participant_silent',
+    'Whether it has answered none of its last prepares in time, so that most transactions that need it are refused',
+    (participant, { snapshot }) => participant.silentSince(snapshot.now) !== undefined,
+  ),
   PHASE_DURATION,
   perParticipantAnd(
     'vote',
