@@ -1,5 +1,5 @@
-import { type AbortVote, refuse } from '../coordinator/participant/participant.js';
-import { type ErrorRow, LOST, type Meaning, OPERATOR, type Phase, REFUSED, means } from '../sql/meaning.js';
+import { errorMeanings } from '../sql/error-meanings.js';
+import { type ErrorRow, LOST, OPERATOR, means, refusedAs } from '../sql/meaning.js';
 
 /** The codes of refusals that the database causes. @publicApi */
 export type MariaDbRefusalCode =
@@ -17,12 +17,6 @@ export type MariaDbRefusalCode =
   | 'CANNOT_BE_PREPARED';
 
 type Row = ErrorRow<MariaDbRefusalCode>;
-
-const OTHER: Row = { name: 'any other', means: LOST };
-
-function refusedAs(name: string, code: MariaDbRefusalCode, reason: string): Row {
-  return { name, means: REFUSED, refusal: { code, reason } };
-}
 
 const rejected = (name: string): Row =>
   refusedAs(name, 'DATA_REJECTED', 'the database does not accept these values');
@@ -128,68 +122,21 @@ export const ERROR_NUMBERS: Readonly<Record<number, Row>> = {
   4025: violated('ER_CONSTRAINT_FAILED'),
 };
 
-/** Refusals after which the same transaction may succeed if it is tried again. */
-const TEMPORARY: ReadonlySet<string> = new Set<MariaDbRefusalCode>([
-  'SERIALIZATION_FAILURE',
-  'DEADLOCK',
-  'LOCK_TIMEOUT',
-  'TIMEOUT',
-  'DISK_FULL',
-  'NO_CONNECTION',
-]);
+/** ER_SIGNAL_EXCEPTION. */
+const RAISED = 1644;
 
-/** Refusals of a branch whose only problem was a conflict with another transaction. */
-const CONFLICTS: ReadonlySet<string> = new Set<MariaDbRefusalCode>([
-  'SERIALIZATION_FAILURE',
-  'DEADLOCK',
-  'LOCK_TIMEOUT',
-]);
-
-/** @returns the meaning of an error for a branch. Its number decides, never its text, which depends on the language. */
-export function meaningOf(error: unknown, phase: Phase): Meaning {
-  return rowOf(error).means[phase];
-}
-
-/** @returns the vote for an error for which {@link meaningOf} returns `refused`. */
-export function refusalOf(error: unknown): AbortVote {
-  const { refusal } = rowOf(error);
-  if (refusal === undefined) throw new TypeError('No refusal', { cause: error });
-  const errno = errnoOf(error);
-  const { sqlMessage } = error as { sqlMessage?: string };
-  // Errors raised by a procedure of the database are meant to be read; any other text may quote the payload.
-  const said = errno === 1644 && sqlMessage ? `: ${sqlMessage}` : '';
-  return refuse(refusal.code, `${refusal.reason}${said} (${errno})`, {
-    conflict: CONFLICTS.has(refusal.code),
-    ...(TEMPORARY.has(refusal.code) && { temporary: true }),
-  });
-}
-
-/** @returns the remedy for the cause of an error, or undefined if only time helps. */
-export function remedyOf(error: unknown): string | undefined {
-  return rowOf(error).remedy;
-}
+const MEANINGS = errorMeanings<MariaDbRefusalCode>({
+  rowOf: (error) => ERROR_NUMBERS[errnoOf(error) ?? 0],
+  codeOf: errnoOf,
+  raisedText: (error) =>
+    errnoOf(error) === RAISED ? (error as { sqlMessage?: string }).sqlMessage : undefined,
+});
+export const { meaningOf, refusalOf, remedyOf, databaseErrorIn } = MEANINGS;
 
 /** The numbers that `mysql2` gives errors of its own are negative, and those of the operating system as well. */
 export function errnoOf(error: unknown): number | undefined {
   const errno = (error as { errno?: unknown } | null | undefined)?.errno;
   return typeof errno === 'number' && errno > 0 ? errno : undefined;
-}
-
-/** How many errors an ORM may put around the one of the database. */
-const DEEPEST_CAUSE = 5;
-
-/**
- * Finds what the database said in an error of the work: an ORM may put an error of its own around it.
- *
- * @returns the first of the error and its causes that has a number, else the error itself.
- */
-export function databaseErrorIn(error: unknown): unknown {
-  let candidate = error;
-  for (let depth = 0; depth <= DEEPEST_CAUSE; depth++) {
-    if (errnoOf(candidate) !== undefined) return candidate;
-    candidate = (candidate as { cause?: unknown } | null | undefined)?.cause;
-  }
-  return error;
 }
 
 /**
@@ -200,10 +147,5 @@ export function databaseErrorIn(error: unknown): unknown {
  * @publicApi
  */
 export function isTemporaryMariaDbRefusal(code: string | undefined): boolean {
-  return code !== undefined && TEMPORARY.has(code);
-}
-
-function rowOf(error: unknown): Row {
-  const errno = errnoOf(error);
-  return (errno === undefined ? undefined : ERROR_NUMBERS[errno]) ?? OTHER;
+  return MEANINGS.isTemporary(code);
 }

@@ -1,6 +1,7 @@
 /** @module nestjs-dtc/mariadb */
 export type { Batch, BatchResult, BatchStatement } from './branch/batch.js';
 export type { Work } from './branch/work.js';
+export type { SqlParticipantBase, SqlResourceManager } from '../sql/participant.js';
 export type { CoordinatorRun } from '../coordinator/participant/participant.js';
 export {
   MariaDbBranchError,

@@ -1,17 +1,7 @@
-import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
 import type { Connection } from 'mysql2/promise';
-import type {
-  Branch,
-  CoordinatorRun,
-  IsOwnRun,
-  OnePhaseAnswer,
-  ParticipantCapacity,
-  Registration,
-  PreparedBranch,
-  TransactionParticipant,
-  Vote,
-} from '../coordinator/participant/participant.js';
+import type { Branch, OnePhaseAnswer, Vote } from '../coordinator/participant/participant.js';
 import type { Batch, BatchResult, BatchStatement } from './branch/batch.js';
+import { SqlParticipantBase } from '../sql/participant.js';
 import { MariaDbBranchError } from './errors.js';
 import type { MariaDbOptions } from './options.js';
 import { MariaDbResourceManager } from './resource-manager.js';
@@ -28,80 +18,12 @@ export type MariaDbParticipantOptions = MariaDbOptions & {
 };
 
 /** The common part of all participants, however their work is written. @publicApi */
-export abstract class MariaDbParticipantBase<P>
-  implements TransactionParticipant<P>, OnModuleInit, OnApplicationShutdown
-{
-  /** The guard row is written in the transaction of the work. */
-  readonly guardsItself = true;
-  private registration: Registration | undefined;
-  private readonly options: MariaDbOptions;
-  private readonly givenName: string | undefined;
-  private manager: MariaDbResourceManager | undefined;
-
-  constructor({ name, ...options }: MariaDbParticipantOptions) {
-    this.options = options;
-    this.givenName = name;
-  }
-
-  registered(registration: Registration): void {
-    this.registration = registration;
-  }
-
-  abstract prepare(branch: Branch<P>): Promise<Vote>;
-
-  abstract commitOnePhase(branch: Branch<P>): Promise<OnePhaseAnswer>;
-
-  commit(branch: Branch<P>): Promise<void> {
-    return this.resourceManager.commit(branch);
-  }
-
-  rollback(branch: Branch<P>): Promise<void> {
-    return this.resourceManager.rollback(branch);
-  }
-
-  recover(run?: CoordinatorRun): Promise<readonly PreparedBranch[]> {
-    return this.resourceManager.recover(run);
-  }
-
-  capacity(): Promise<ParticipantCapacity> {
-    return this.resourceManager.capacity();
-  }
-
-  /**
-   * @throws MariaDbStartUpError when another process or log has used the database under this coordinator's
-   * name.
-   */
-  async claim(run: CoordinatorRun, isOwnRun: IsOwnRun): Promise<void> {
-    await this.resourceManager.start(run, isOwnRun);
-  }
-
-  /**
-   * @throws MariaDbStartUpError when the database cannot be used in its present state: the application does
-   * not start.
-   */
-  async onModuleInit(): Promise<void> {
-    await this.resourceManager.start();
-    await this.registration?.claim();
-  }
-
-  /** The coordinator has waited for the transactions in flight before. */
-  async onApplicationShutdown(): Promise<void> {
-    await this.manager?.close();
-  }
-
-  /** Made on first use: the name is known only once the participant is registered. */
-  protected get resourceManager(): MariaDbResourceManager {
-    this.manager ??= new MariaDbResourceManager(this.name, this.options);
-    return this.manager;
-  }
-
-  private get name(): string {
-    const name = this.givenName ?? this.registration?.name;
-    if (name !== undefined) return name;
-    throw new MariaDbBranchError(
-      'DTC_MARIADB_NO_NAME',
-      `${this.constructor.name} does not know its name, so it cannot prepare a branch. Decorate it with @Participant and import ` +
-        'CoordinatorModule, register it with ParticipantRegistry before it is initialised, or give it the option `name`.',
+export abstract class MariaDbParticipantBase<P> extends SqlParticipantBase<P, MariaDbResourceManager> {
+  constructor({ name: givenName, ...options }: MariaDbParticipantOptions) {
+    super(
+      givenName,
+      (name) => new MariaDbResourceManager(name, options),
+      (message) => new MariaDbBranchError('DTC_MARIADB_NO_NAME', message),
     );
   }
 }

@@ -1,9 +1,7 @@
-import { endInTurn } from '../coordinator/end-all.js';
 import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import {
   type Branch,
   type CoordinatorRun,
-  HeuristicError,
   type IsOwnRun,
   type OnePhaseAnswer,
   type ParticipantCapacity,
@@ -12,7 +10,7 @@ import {
   refuse,
 } from '../coordinator/participant/participant.js';
 import { within } from '../coordinator/within.js';
-import { branchOf } from '../sql/gid.js';
+import { BranchCalls, onePhaseAnswerOf } from '../sql/branch-calls.js';
 import { LogClaims } from '../sql/log-claims.js';
 import { unlessAborted } from '../sql/unless-aborted.js';
 import { type Batch, workOf } from './branch/batch.js';
@@ -24,16 +22,17 @@ import {
   rollBackPrepared,
 } from './branch/completion.js';
 import { type Ending, onePhase, preparation } from './branch/ending.js';
-import { BranchWork, type Performed, type Work, WorkError, remainingUntil } from './branch/work.js';
+import { BranchWork, type Performed, type Work, WorkError } from './branch/work.js';
 import { MariaDbClaimDatabase } from './claim/claim-database.js';
 import { type ConnectionPools, openPools } from './connection/connection-pools.js';
+import { endSessionsOf } from './connection/fenced-sessions.js';
 import { HeldSessions } from './connection/held-sessions.js';
 import { capacityOf } from './connection/server-capacity.js';
 import type { Session } from './connection/session.js';
 import { errnoOf, meaningOf } from './errno.js';
 import { MariaDbBranchError, MariaDbStartUpError } from './errors.js';
 import { type Xid, xidOf } from './gid.js';
-import { GuardPurge } from './guard/purge.js';
+import { MariaDbGuardPurge } from './guard/purge.js';
 import { GuardTable, quoteName } from './guard/table.js';
 import { type MariaDbOptions, type ResolvedMariaDbSettings, resolveMariaDbOptions } from './options.js';
 import { type ServerFacts, StartUpChecks, unreachable } from './start-up-checks.js';
@@ -62,12 +61,9 @@ export class MariaDbResourceManager {
   private readonly connections: ConnectionPools;
   private readonly held: HeldSessions;
   private readonly guard: GuardTable;
-  private readonly purge: GuardPurge;
   private readonly claimDatabase: MariaDbClaimDatabase;
-  private readonly claims: LogClaims;
+  private readonly calls: BranchCalls<Started>;
   private readonly resets = new Set<Promise<void>>();
-  private started: Promise<Started> | undefined;
-  private closed: Promise<void> | undefined;
 
   /**
    * Opens no connection yet.
@@ -88,14 +84,22 @@ export class MariaDbResourceManager {
     this.connections = openPools(connection, settings);
     this.held = new HeldSessions(this.connections.work);
     this.guard = new GuardTable(settings.guardTable);
-    this.purge = new GuardPurge(participant, this.connections.completion, this.guard, settings, this.logger);
-    this.claimDatabase = new MariaDbClaimDatabase(
+    const { completion } = this.connections;
+    this.claimDatabase = new MariaDbClaimDatabase(participant, completion, settings, this.logger);
+    this.calls = new BranchCalls(
       participant,
-      this.connections.completion,
-      settings,
-      this.logger,
+      {
+        settings,
+        check: () => this.check(),
+        startUpError: (error) =>
+          error instanceof MariaDbStartUpError
+            ? error
+            : unreachable(participant, settings.startTimeoutMs, error),
+        listPrepared: (signal) => completion.run(signal, (session) => preparedOf(session, participant)),
+      },
+      new LogClaims(this.claimDatabase),
+      new MariaDbGuardPurge(participant, completion, this.guard, settings, this.logger),
     );
-    this.claims = new LogClaims(this.claimDatabase);
   }
 
   /**
@@ -109,15 +113,7 @@ export class MariaDbResourceManager {
    * @throws MariaDbStartUpError with the remedy.
    */
   async start(coordinator?: CoordinatorRun, isOwnRun?: IsOwnRun): Promise<void> {
-    await this.ready();
-    if (coordinator === undefined) return;
-    try {
-      await this.claims.hold(coordinator, isOwnRun);
-    } catch (error) {
-      throw error instanceof MariaDbStartUpError
-        ? error
-        : unreachable(this.participant, this.settings.startTimeoutMs, error);
-    }
+    await this.calls.start(coordinator, isOwnRun);
   }
 
   /**
@@ -125,8 +121,10 @@ export class MariaDbResourceManager {
    * seconds. What is prepared stays prepared.
    */
   async close(): Promise<void> {
-    this.closed ??= this.end();
-    await this.closed;
+    await this.calls.close(
+      [],
+      [() => Promise.allSettled(this.resets), () => this.held.close(), () => this.connections.close()],
+    );
   }
 
   /**
@@ -175,7 +173,7 @@ export class MariaDbResourceManager {
     return this.complete(branch, 'COMMIT', async (xid) => {
       if (await this.endHeld(xid, `XA COMMIT ${xid.sql}`, branch.signal)) return;
       await this.connections.completion.run(branch.signal, (session) =>
-        commitPrepared(session, xid, this.participant, this.guard, this.waitMs(branch)),
+        commitPrepared(session, xid, this.participant, this.guard, this.calls.waitMs(branch)),
       );
     });
   }
@@ -189,7 +187,7 @@ export class MariaDbResourceManager {
     return this.complete(branch, 'ROLLBACK', async (xid) => {
       await this.endHeld(xid, `XA ROLLBACK ${xid.sql}`, branch.signal);
       await this.connections.completion.run(branch.signal, (session) =>
-        rollBackPrepared(session, xid, this.guard, this.waitMs(branch)),
+        rollBackPrepared(session, xid, this.guard, this.calls.waitMs(branch)),
       );
     });
   }
@@ -200,20 +198,32 @@ export class MariaDbResourceManager {
    * @param run the run that asks. @default every run that works here
    * @throws when the list would not be complete, or the run is not accepted.
    */
-  async recover(run?: CoordinatorRun): Promise<readonly PreparedBranch[]> {
-    await this.ready();
+  recover(run?: CoordinatorRun): Promise<readonly PreparedBranch[]> {
+    return this.calls.recover(run);
+  }
+
+  /**
+   * Ends the sessions in which a run that was fenced is at work here, if they are of the user of the participant. What they have
+   * prepared stays prepared.
+   *
+   * @param run of a log that several members share; only the sessions of such a run can be found.
+   * @throws when the server does not answer in time.
+   */
+  async endSessionsOf(run: CoordinatorRun): Promise<void> {
+    await this.calls.ready();
     const signal = AbortSignal.timeout(this.settings.recoverTimeoutMs);
-    await unlessAborted(signal, () => this.claims.renew(run));
-    const gids = await this.connections.completion.run(signal, (session) =>
-      preparedOf(session, this.participant),
+    const count = await this.connections.completion.run(signal, (session) =>
+      endSessionsOf(session, this.guard, run),
     );
-    const branches = gids.map((gid) => branchOf(gid, this.participant));
-    return branches.filter((branch) => branch !== undefined);
+    if (count === 0) return;
+    this.logger.log(
+      `"${this.participant}": ended the sessions of epoch ${run.epoch}, which was fenced: ${count}`,
+    );
   }
 
   /** @returns the capacity of the database server. @throws when it does not answer in time. */
   async capacity(): Promise<ParticipantCapacity> {
-    const { facts } = await this.ready();
+    const { facts } = await this.calls.ready();
     return capacityOf(this.connections, facts.database, AbortSignal.timeout(this.settings.startTimeoutMs));
   }
 
@@ -223,27 +233,15 @@ export class MariaDbResourceManager {
    *
    * @returns the number of deleted rows.
    */
-  async purgeGuardTable(): Promise<number> {
-    await this.ready();
-    return this.purge.pass();
-  }
-
-  private ready(): Promise<Started> {
-    this.started ??= this.check();
-    return this.started;
+  purgeGuardTable(): Promise<number> {
+    return this.calls.purgeGuardTable();
   }
 
   private async check(): Promise<Started> {
     const { participant, connections, guard, settings, logger } = this;
-    try {
-      const facts = await new StartUpChecks(participant, connections, guard, settings, logger).run();
-      this.claimDatabase.useDatabase(facts.database);
-      this.purge.start();
-      return { facts, work: new BranchWork(participant, guard, settings) };
-    } catch (error) {
-      this.started = undefined;
-      throw error;
-    }
+    const facts = await new StartUpChecks(participant, connections, guard, settings, logger).run();
+    this.claimDatabase.useDatabase(facts.database);
+    return { facts, work: new BranchWork(participant, guard, settings) };
   }
 
   /**
@@ -257,10 +255,9 @@ export class MariaDbResourceManager {
       if (error instanceof MariaDbBranchError) return refuse(error.code, error.message);
       throw error;
     }
-    const started = await this.ready();
-    const refusal = this.claims.covers(branch.transactionId) ? undefined : await this.claims.admit(branch);
+    const started = await this.calls.ready();
+    const refusal = await this.calls.admit(branch);
     if (refusal !== undefined) return refusal;
-    this.purge.workFor(branch);
     const session = await this.sessionFor(branch);
     if (!('mark' in session)) return session;
     let performed: Performed;
@@ -301,7 +298,7 @@ export class MariaDbResourceManager {
   private async endHeld({ gid }: Xid, sql: string, signal: AbortSignal): Promise<boolean> {
     const session = this.held.take(gid);
     if (session === undefined) return false;
-    const { facts } = await this.ready();
+    const { facts } = await this.calls.ready();
     try {
       await unlessAborted(signal, () => session.run(sql));
     } catch (error) {
@@ -335,24 +332,14 @@ export class MariaDbResourceManager {
     void done.finally(() => this.resets.delete(done));
   }
 
-  private async end(): Promise<void> {
-    await endInTurn([
-      () => this.purge.stop(),
-      () => this.claims.close(),
-      () => Promise.allSettled(this.resets),
-      () => this.held.close(),
-      () => this.connections.close(),
-    ]);
-  }
-
   /** Ends the first attempt: it is rolled back, unless it was committed before. */
   private async resolve(branch: Branch): Promise<OnePhaseAnswer> {
     let answer: OnePhaseAnswer = 'commit';
     await this.complete(branch, 'ROLLBACK', async (xid) => {
       const end = await this.connections.completion.run(branch.signal, (session) =>
-        leaveTombstone(session, xid, this.guard, this.waitMs(branch)),
+        leaveTombstone(session, xid, this.guard, this.calls.waitMs(branch)),
       );
-      if (end === 'rolled-back') answer = refuse('ROLLED_BACK', 'the first attempt did not finish');
+      answer = onePhaseAnswerOf(end);
     });
     return answer;
   }
@@ -363,16 +350,10 @@ export class MariaDbResourceManager {
     task: (xid: Xid) => Promise<void>,
   ): Promise<void> {
     const xid = xidOf(branch, this.participant);
-    try {
-      await this.ready();
-      this.purge.workFor(branch);
-      await task(xid);
-    } catch (error) {
-      throw error instanceof HeuristicError ? error : completionFailed(`XA ${decision} ${xid.sql}`, error);
-    }
-  }
-
-  private waitMs({ deadline }: Branch): number {
-    return Math.max(1, Math.min(this.settings.tombstoneWaitMs, remainingUntil(deadline)));
+    await this.calls.complete(
+      branch,
+      () => task(xid),
+      (error) => completionFailed(`XA ${decision} ${xid.sql}`, error),
+    );
   }
 }

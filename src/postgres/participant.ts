@@ -1,4 +1,3 @@
-import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
 import type { PoolClient, QueryConfig, QueryResult } from 'pg';
 import { InvalidOptionsError } from '../coordinator/errors.js';
 import type {
@@ -7,18 +6,9 @@ import type {
   GroupingParticipant,
   MemberVote,
 } from '../coordinator/participant/group.js';
-import type {
-  Branch,
-  CoordinatorRun,
-  IsOwnRun,
-  OnePhaseAnswer,
-  ParticipantCapacity,
-  Registration,
-  PreparedBranch,
-  TransactionParticipant,
-  Vote,
-} from '../coordinator/participant/participant.js';
+import type { Branch, OnePhaseAnswer, Vote } from '../coordinator/participant/participant.js';
 import type { Batch } from './branch/batch.js';
+import { SqlParticipantBase } from '../sql/participant.js';
 import { PostgresBranchError } from './errors.js';
 import type { GivenWork } from './group/open-group.js';
 import type { PostgresOptions } from './options.js';
@@ -36,84 +26,12 @@ export type PostgresParticipantOptions = PostgresOptions & {
 };
 
 /** The common part of all participants, however their work is written. @publicApi */
-export abstract class PostgresParticipantBase<P>
-  implements TransactionParticipant<P>, OnModuleInit, OnApplicationShutdown
-{
-  /** The guard row is written in the transaction of the work. */
-  readonly guardsItself = true;
-  private registration: Registration | undefined;
-  private readonly options: PostgresOptions;
-  private readonly givenName: string | undefined;
-  private manager: PostgresResourceManager | undefined;
-
-  constructor({ name, ...options }: PostgresParticipantOptions) {
-    this.options = options;
-    this.givenName = name;
-  }
-
-  registered(registration: Registration): void {
-    this.registration = registration;
-  }
-
-  abstract prepare(branch: Branch<P>): Promise<Vote>;
-
-  abstract commitOnePhase(branch: Branch<P>): Promise<OnePhaseAnswer>;
-
-  commit(branch: Branch<P>): Promise<void> {
-    return this.resourceManager.commit(branch);
-  }
-
-  rollback(branch: Branch<P>): Promise<void> {
-    return this.resourceManager.rollback(branch);
-  }
-
-  recover(run?: CoordinatorRun): Promise<readonly PreparedBranch[]> {
-    return this.resourceManager.recover(run);
-  }
-
-  endSessionsOf(run: CoordinatorRun): Promise<void> {
-    return this.resourceManager.endSessionsOf(run);
-  }
-
-  capacity(): Promise<ParticipantCapacity> {
-    return this.resourceManager.capacity();
-  }
-
-  /**
-   * @throws PostgresStartUpError when another process or log has used the database under this coordinator's
-   * name.
-   */
-  async claim(run: CoordinatorRun, isOwnRun: IsOwnRun): Promise<void> {
-    await this.resourceManager.start(run, isOwnRun);
-  }
-
-  /**
-   * @throws PostgresStartUpError when the database cannot be used in its present state: the application does
-   * not start.
-   */
-  async onModuleInit(): Promise<void> {
-    await this.resourceManager.start();
-    await this.registration?.claim();
-  }
-
-  /** The coordinator has waited for the transactions in flight before. */
-  async onApplicationShutdown(): Promise<void> {
-    await this.manager?.close();
-  }
-
-  /** Made on first use: the name is known only once the participant is registered. */
-  protected get resourceManager(): PostgresResourceManager {
-    this.manager ??= new PostgresResourceManager(this.name, this.options);
-    return this.manager;
-  }
-
-  private get name(): string {
-    const name = this.givenName ?? this.registration?.name;
-    if (name !== undefined) return name;
-    throw new PostgresBranchError(
-      'DTC_POSTGRES_NO_NAME',
-      `${this.constructor.name} does not know its name, so it cannot prepare a branch. Decorate it with @Participant and import ` +
-        'CoordinatorModule, register it with ParticipantRegistry before it is initialised, or give it the option `name`.',
+export abstract class PostgresParticipantBase<P> extends SqlParticipantBase<P, PostgresResourceManager> {
+  constructor({ name: givenName, ...options }: PostgresParticipantOptions) {
+    super(
+      givenName,
+      (name) => new PostgresResourceManager(name, options),
+      (message) => new PostgresBranchError('DTC_POSTGRES_NO_NAME', message),
     );
   }
 }

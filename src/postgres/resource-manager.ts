@@ -1,11 +1,9 @@
 import type { PoolClient, QueryConfig } from 'pg';
-import { endInTurn } from '../coordinator/end-all.js';
 import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import type { GroupBranch, MemberVote } from '../coordinator/participant/group.js';
 import {
   type Branch,
   type CoordinatorRun,
-  HeuristicError,
   type IsOwnRun,
   type OnePhaseAnswer,
   type ParticipantCapacity,
@@ -23,20 +21,20 @@ import {
   rollBackPrepared,
 } from './branch/completion.js';
 import { onePhase, preparation } from './branch/ending.js';
-import { BranchWork, type Work, remainingUntil } from './branch/work.js';
+import { BranchWork, type Work } from './branch/work.js';
 import { type ConnectionPools, openPools } from './connection/connection-pools.js';
 import { PostgresClaimDatabase } from './claim/claim-database.js';
 import { signatureOf } from './group/grouped-work.js';
 import type { GivenWork } from './group/open-group.js';
 import { OpenGroups } from './group/open-groups.js';
 import { PostgresBranchError, PostgresStartUpError } from './errors.js';
-import { branchOf, quoted } from '../sql/gid.js';
+import { BranchCalls, onePhaseAnswerOf } from '../sql/branch-calls.js';
+import { quoted } from '../sql/gid.js';
 import { LogClaims } from '../sql/log-claims.js';
 import { gidOf } from './gid.js';
 import { codeOf } from './sqlstate.js';
-import { GuardPurge } from './guard/purge.js';
+import { PostgresGuardPurge } from './guard/purge.js';
 import { GuardTable } from './guard/table.js';
-import { unlessAborted } from '../sql/unless-aborted.js';
 import { endSessionsOf } from './connection/fenced-sessions.js';
 import { awaitingReplicas } from './connection/replication.js';
 import { type PostgresOptions, type ResolvedPostgresSettings, resolvePostgresOptions } from './options.js';
@@ -57,11 +55,8 @@ export class PostgresResourceManager {
   private readonly settings: ResolvedPostgresSettings;
   private readonly connections: ConnectionPools;
   private readonly guard: GuardTable;
-  private readonly purge: GuardPurge;
-  private readonly claims: LogClaims;
+  private readonly calls: BranchCalls<BranchWork>;
   private readonly groups: OpenGroups;
-  private started: Promise<BranchWork> | undefined;
-  private closed: Promise<void> | undefined;
 
   /**
    * Opens no connection yet.
@@ -81,9 +76,20 @@ export class PostgresResourceManager {
     this.settings = settings;
     this.connections = openPools(connection, settings, participant, this.logger);
     this.guard = new GuardTable(settings.guardTable);
-    this.purge = new GuardPurge(participant, this.connections.completion, this.guard, settings, this.logger);
-    this.claims = new LogClaims(
-      new PostgresClaimDatabase(participant, this.connections.completion, settings, this.logger),
+    const { completion } = this.connections;
+    this.calls = new BranchCalls(
+      participant,
+      {
+        settings,
+        check: () => this.check(),
+        startUpError: (error) =>
+          error instanceof PostgresStartUpError
+            ? error
+            : unreachable(participant, settings.startTimeoutMs, error),
+        listPrepared: (signal) => completion.run(signal, (client) => preparedOf(client, participant)),
+      },
+      new LogClaims(new PostgresClaimDatabase(participant, completion, settings, this.logger)),
+      new PostgresGuardPurge(participant, completion, this.guard, settings, this.logger),
     );
     this.groups = new OpenGroups(participant, this.connections.work);
   }
@@ -99,15 +105,7 @@ export class PostgresResourceManager {
    * @throws PostgresStartUpError with the remedy.
    */
   async start(coordinator?: CoordinatorRun, isOwnRun?: IsOwnRun): Promise<void> {
-    await this.ready();
-    if (coordinator === undefined) return;
-    try {
-      await this.claims.hold(coordinator, isOwnRun);
-    } catch (error) {
-      throw error instanceof PostgresStartUpError
-        ? error
-        : unreachable(this.participant, this.settings.startTimeoutMs, error);
-    }
+    await this.calls.start(coordinator, isOwnRun);
   }
 
   /**
@@ -115,8 +113,7 @@ export class PostgresResourceManager {
    * that still hang are cut after two seconds.
    */
   async close(): Promise<void> {
-    this.closed ??= this.end();
-    await this.closed;
+    await this.calls.close([() => this.groups.endAll()], [() => this.connections.close()]);
   }
 
   /**
@@ -180,11 +177,9 @@ export class PostgresResourceManager {
     trials: readonly GivenWork[] = [],
   ): Promise<readonly MemberVote[]> {
     const gid = gidOf(group, this.participant);
-    const branchWork = await this.ready();
-    const { transactionId, run } = group;
-    const refusal = this.claims.covers(transactionId) ? undefined : await this.claims.admit(group);
+    const branchWork = await this.calls.ready();
+    const refusal = await this.calls.admit(group);
     if (refusal !== undefined) throw new Error(`${gid} is refused: ${refusal.reason}`);
-    this.purge.workFor({ transactionId, run });
     return this.groups.run(gid, branchWork, group, members, trials);
   }
 
@@ -243,7 +238,7 @@ export class PostgresResourceManager {
   rollback(branch: Branch): Promise<void> {
     if (!this.groups.isEmpty) this.groups.end(gidOf(branch, this.participant));
     return this.complete(branch, 'ROLLBACK', (client, gid) =>
-      rollBackPrepared(client, gid, this.guard, this.tombstoneWaitMs(branch)),
+      rollBackPrepared(client, gid, this.guard, this.calls.waitMs(branch)),
     );
   }
 
@@ -253,15 +248,8 @@ export class PostgresResourceManager {
    * @param run the run that asks. @default every run that works here
    * @throws when the list would not be complete, or the run is not accepted.
    */
-  async recover(run?: CoordinatorRun): Promise<readonly PreparedBranch[]> {
-    await this.ready();
-    const signal = AbortSignal.timeout(this.settings.recoverTimeoutMs);
-    await unlessAborted(signal, () => this.claims.renew(run));
-    const gids = await this.connections.completion.run(signal, (client) =>
-      preparedOf(client, this.participant),
-    );
-    const branches = gids.map((gid) => branchOf(gid, this.participant));
-    return branches.filter((branch) => branch !== undefined);
+  recover(run?: CoordinatorRun): Promise<readonly PreparedBranch[]> {
+    return this.calls.recover(run);
   }
 
   /**
@@ -271,7 +259,7 @@ export class PostgresResourceManager {
    * @throws when the server does not answer in time.
    */
   async endSessionsOf(run: CoordinatorRun): Promise<void> {
-    await this.ready();
+    await this.calls.ready();
     const signal = AbortSignal.timeout(this.settings.recoverTimeoutMs);
     const count = await this.connections.completion.run(signal, (client) => endSessionsOf(client, run));
     if (count === 0) return;
@@ -282,7 +270,7 @@ export class PostgresResourceManager {
 
   /** @returns the capacity of the database server. @throws when it does not answer in time. */
   async capacity(): Promise<ParticipantCapacity> {
-    await this.ready();
+    await this.calls.ready();
     return capacityOf(this.connections, AbortSignal.timeout(this.settings.startTimeoutMs));
   }
 
@@ -302,26 +290,14 @@ export class PostgresResourceManager {
    *
    * @returns the number of deleted rows.
    */
-  async purgeGuardTable(): Promise<number> {
-    await this.ready();
-    return this.purge.pass();
-  }
-
-  private ready(): Promise<BranchWork> {
-    this.started ??= this.check();
-    return this.started;
+  purgeGuardTable(): Promise<number> {
+    return this.calls.purgeGuardTable();
   }
 
   private async check(): Promise<BranchWork> {
     const { participant, connections, guard, settings, logger } = this;
-    try {
-      const server = await new StartUpChecks(participant, connections, guard, settings, logger).run();
-      this.purge.start();
-      return new BranchWork(guard, settings, server, connections.hasHooks);
-    } catch (error) {
-      this.started = undefined;
-      throw error;
-    }
+    const server = await new StartUpChecks(participant, connections, guard, settings, logger).run();
+    return new BranchWork(guard, settings, server, connections.hasHooks);
   }
 
   /**
@@ -338,10 +314,9 @@ export class PostgresResourceManager {
       if (error instanceof PostgresBranchError) return refuse(error.code, error.message);
       throw error;
     }
-    const branchWork = await this.ready();
-    const refusal = this.claims.covers(branch.transactionId) ? undefined : await this.claims.admit(branch);
+    const branchWork = await this.calls.ready();
+    const refusal = await this.calls.admit(branch);
     if (refusal !== undefined) return refusal;
-    this.purge.workFor(branch);
     let isConnected = false;
     try {
       return await this.connections.work.run(branch.signal, (client) => {
@@ -358,15 +333,6 @@ export class PostgresResourceManager {
     }
   }
 
-  private async end(): Promise<void> {
-    await endInTurn([
-      () => this.purge.stop(),
-      () => this.groups.endAll(),
-      () => this.claims.close(),
-      () => this.connections.close(),
-    ]);
-  }
-
   /**
    * Ends the first attempt: it is rolled back, unless it was committed before, or is prepared and committed
    * now.
@@ -375,8 +341,7 @@ export class PostgresResourceManager {
     let answer: OnePhaseAnswer = 'commit';
     await this.complete(branch, 'ROLLBACK', async (client, gid) => {
       if (await isPrepared(client, gid)) return commitPrepared(client, gid, this.guard);
-      const end = await leaveTombstone(client, gid, this.guard, this.tombstoneWaitMs(branch));
-      if (end === 'rolled-back') answer = refuse('ROLLED_BACK', 'the first attempt did not finish');
+      answer = onePhaseAnswerOf(await leaveTombstone(client, gid, this.guard, this.calls.waitMs(branch)));
     });
     return answer;
   }
@@ -387,20 +352,13 @@ export class PostgresResourceManager {
     task: (client: PoolClient, gid: string) => Promise<void>,
   ): Promise<void> {
     const gid = gidOf(branch, this.participant);
-    try {
-      await this.ready();
-      this.purge.workFor(branch);
-      await this.connections.completion.run(branch.signal, (client) =>
-        awaitingReplicas(client, () => task(client, gid)),
-      );
-    } catch (error) {
-      throw error instanceof HeuristicError
-        ? error
-        : completionFailed(`${decision} PREPARED ${quoted(gid)}`, error);
-    }
-  }
-
-  private tombstoneWaitMs({ deadline }: Branch): number {
-    return Math.max(1, Math.min(this.settings.tombstoneWaitMs, remainingUntil(deadline)));
+    await this.calls.complete(
+      branch,
+      () =>
+        this.connections.completion.run(branch.signal, (client) =>
+          awaitingReplicas(client, () => task(client, gid)),
+        ),
+      (error) => completionFailed(`${decision} PREPARED ${quoted(gid)}`, error),
+    );
   }
 }

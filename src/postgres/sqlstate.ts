@@ -1,5 +1,5 @@
-import { type AbortVote, refuse } from '../coordinator/participant/participant.js';
-import { type ErrorRow, LOST, type Meaning, OPERATOR, type Phase, REFUSED, means } from '../sql/meaning.js';
+import { errorMeanings } from '../sql/error-meanings.js';
+import { type ErrorRow, LOST, OPERATOR, REFUSED, means, refusedAs } from '../sql/meaning.js';
 
 /** The codes of refusals that the database causes. @publicApi */
 export type PostgresRefusalCode =
@@ -21,8 +21,6 @@ export type PostgresRefusalCode =
   | 'CANNOT_BE_PREPARED';
 
 type Row = ErrorRow<PostgresRefusalCode>;
-
-const OTHER: Row = { name: 'any other', means: LOST };
 
 /**
  * The relevant SQLSTATEs, by phase. A class, of two characters, stands for all of its codes without a row of
@@ -152,77 +150,22 @@ export const ERRNOS: Readonly<Record<string, Row>> = Object.fromEntries(
   ].map((name) => [name, { name, means: LOST }]),
 );
 
-/** Refusals after which the same transaction may succeed if it is tried again. */
-const TEMPORARY: ReadonlySet<string> = new Set<PostgresRefusalCode>([
-  'SERIALIZATION_FAILURE',
-  'DEADLOCK',
-  'LOCK_TIMEOUT',
-  'TIMEOUT',
-  'DISK_FULL',
-  'NO_PREPARED_SLOT',
-  'NO_CONNECTION',
-]);
+/** SQLSTATE `raise_exception`. */
+const RAISED = 'P0001';
 
-/** Refusals of a branch whose only problem was a conflict with another transaction. */
-const CONFLICTS: ReadonlySet<string> = new Set<PostgresRefusalCode>([
-  'SERIALIZATION_FAILURE',
-  'DEADLOCK',
-  'LOCK_TIMEOUT',
-]);
-
-/**
- * @returns the meaning of an error for a branch. Its code decides, never its text, which depends on the
- * language.
- */
-export function meaningOf(error: unknown, phase: Phase): Meaning {
-  return rowOf(error).means[phase];
-}
-
-/** @returns the vote for an error for which {@link meaningOf} returns `refused`. */
-export function refusalOf(error: unknown): AbortVote {
-  const { refusal } = rowOf(error);
-  if (refusal === undefined) throw new TypeError('No refusal', { cause: error });
-  const { constraint, message } = error as { constraint?: string; message?: string };
-  const sqlstate = codeOf(error);
-  // Errors raised by a function of the database are meant to be read; any other text may quote the payload.
-  const said = sqlstate === 'P0001' && message ? `: ${message}` : '';
-  return refuse(
-    refusal.code,
-    `${refusal.reason}${said} (${constraint ? `${sqlstate}, ${constraint}` : sqlstate})`,
-    {
-      conflict: CONFLICTS.has(refusal.code),
-      overloaded: refusal.code === 'NO_PREPARED_SLOT',
-      ...(TEMPORARY.has(refusal.code) && { temporary: true }),
-    },
-  );
-}
-
-/** @returns the remedy for the cause of an error, or undefined if only time helps. */
-export function remedyOf(error: unknown): string | undefined {
-  return rowOf(error).remedy;
-}
+const MEANINGS = errorMeanings<PostgresRefusalCode>({
+  rowOf,
+  codeOf,
+  raisedText: (error) => (codeOf(error) === RAISED ? (error as { message?: string }).message : undefined),
+  detailOf: (error) => (error as { constraint?: string }).constraint,
+  overloads: ['NO_PREPARED_SLOT'],
+});
+export const { meaningOf, refusalOf, remedyOf, databaseErrorIn } = MEANINGS;
 
 /** @returns the SQLSTATE or errno of an error, or undefined when it has neither. */
 export function codeOf(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null | undefined)?.code;
   return typeof code === 'string' ? code : undefined;
-}
-
-/** How many errors an ORM may put around the one of the database. */
-const DEEPEST_CAUSE = 5;
-
-/**
- * Finds what the database said in an error of the work: an ORM may put an error of its own around it.
- *
- * @returns the error itself if it has a code, else the first of its causes that has one, else the error itself.
- */
-export function databaseErrorIn(error: unknown): unknown {
-  let candidate = error;
-  for (let depth = 0; depth <= DEEPEST_CAUSE; depth++) {
-    if (codeOf(candidate) !== undefined) return candidate;
-    candidate = (candidate as { cause?: unknown } | null | undefined)?.cause;
-  }
-  return error;
 }
 
 /**
@@ -233,20 +176,16 @@ export function databaseErrorIn(error: unknown): unknown {
  * @publicApi
  */
 export function isTemporaryRefusal(code: string | undefined): boolean {
-  return code !== undefined && TEMPORARY.has(code);
+  return MEANINGS.isTemporary(code);
 }
 
-function rowOf(error: unknown): Row {
+function rowOf(error: unknown): Row | undefined {
   const code = codeOf(error);
-  if (code === undefined) return OTHER;
-  if (!/^[0-9A-Z]{5}$/.test(code)) return ownRow(ERRNOS, code) ?? OTHER;
-  return ownRow(SQLSTATES, code) ?? ownRow(SQLSTATES, code.slice(0, 2)) ?? ownRow(ERRNOS, code) ?? OTHER;
+  if (code === undefined) return undefined;
+  if (!/^[0-9A-Z]{5}$/.test(code)) return ownRow(ERRNOS, code);
+  return ownRow(SQLSTATES, code) ?? ownRow(SQLSTATES, code.slice(0, 2)) ?? ownRow(ERRNOS, code);
 }
 
 function ownRow(table: Readonly<Record<string, Row>>, key: string): Row | undefined {
   return Object.hasOwn(table, key) ? table[key] : undefined;
-}
-
-function refusedAs(name: string, code: PostgresRefusalCode, reason: string): Row {
-  return { name, means: REFUSED, refusal: { code, reason } };
 }

@@ -51,3 +51,8 @@ export interface ErrorRow<Code extends string> {
   /** For `operator`: the remedy. */
   readonly remedy?: string;
 }
+
+/** @returns the row of an error by which the database refuses the work or the prepare. */
+export function refusedAs<Code extends string>(name: string, code: Code, reason: string): ErrorRow<Code> {
+  return { name, means: REFUSED, refusal: { code, reason } };
+}

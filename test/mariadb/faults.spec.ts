@@ -4,6 +4,7 @@ import type { Vote } from '../../src/coordinator/index.js';
 import { ConnectionPool } from '../../src/mariadb/connection/connection-pool.js';
 import type { Session } from '../../src/mariadb/connection/session.js';
 import type { MariaDbResourceManager, MariaDbSettings } from '../../src/mariadb/index.js';
+import { idOf, runOf } from '../support/identity.js';
 import { balanceOf, endOf, gidOf, posting, useMariaDb } from '../support/mariadb/bench.js';
 import { hasMariaDb } from '../support/mariadb/server.js';
 import { again, someBranch, until } from '../support/postgres/branches.js';
@@ -234,6 +235,54 @@ describe.runIf(hasMariaDb())('A branch in MariaDB whose', () => {
     pool.release((await crowd[0]) as Session);
     expect(queued).toBe(0);
     await pool.close();
+  });
+
+  it('run was fenced loses its sessions, and sessions at work for another run stay', async () => {
+    const fenced = runOf({ isShared: true });
+    const next = runOf({ epoch: 2, isShared: true });
+    const [first, second] = [await bench.start({ workConnections: 2 }), await bench.start()];
+    // One process works for several runs one after the other: its second session goes over to the other run.
+    const [held, moved] = [someBranch({ run: fenced }), someBranch({ run: fenced })];
+    expect(await first.prepare(held, posting('ann', -10))).toBe('commit');
+    await first.prepare(moved, posting('bob', -1));
+    await first.commit(again(moved));
+    const open = Promise.withResolvers<void>();
+    const go = Promise.withResolvers<void>();
+    const other = someBranch({ run: next, transactionId: idOf('shop', 2, 1) });
+    const working = first.prepare(other, async (connection) => {
+      await posting('bob', -10)(connection);
+      open.resolve();
+      await go.promise;
+      return posting('bob', -10)(connection);
+    });
+    await open.promise;
+    await second.endSessionsOf(fenced);
+    // Its branch stays prepared, and another process can end it at once.
+    await ends('the branch is committed', () => second.commit(again(held)));
+    go.resolve();
+    expect(await working).toBe('commit');
+    await first.commit(again(other));
+    expect([await balanceOf(bench.database, 'ann'), await balanceOf(bench.database, 'bob')]).toEqual([
+      90, 79,
+    ]);
+  });
+
+  it('run was fenced holds its locks no longer, although its process stands still', async () => {
+    const run = runOf({ isShared: true });
+    const [still, member] = [await bench.start(), await bench.start({ lockTimeoutSeconds: 5 })];
+    const open = Promise.withResolvers<void>();
+    const branch = someBranch({ run });
+    const lost = still.prepare(branch, async (connection) => {
+      await posting('ann', -10)(connection);
+      open.resolve();
+      return new Promise<Vote>(() => {});
+    });
+    lost.catch(() => {});
+    await open.promise;
+    await member.endSessionsOf(run);
+    expect(await member.prepare(someBranch(), posting('ann', -20))).toBe('commit');
+    branch.abort();
+    await expect(lost).rejects.toThrow();
   });
 
   it('ids belong to another program or participant is never listed (fault 54)', async () => {

@@ -17,7 +17,7 @@ export function limitsOf(settings: ResolvedMariaDbSettings, remainingMs: number)
   ];
 }
 
-/** @returns the statement by which other sessions find this one. The lock ends with the session. */
-export function show(mark: string): string {
-  return `DO GET_LOCK('${mark}', 0)`;
+/** @returns the statement by which other sessions find this one. A user lock ends with its session, and in a reset. */
+export function show(lock: string): string {
+  return `DO GET_LOCK('${lock}', 0)`;
 }

@@ -1,6 +1,8 @@
 import type { Connection } from 'mysql2/promise';
 import { messageOf } from '../../coordinator/gate/texts.js';
 import { type Branch, type Vote, refuse } from '../../coordinator/participant/participant.js';
+import { remainingUntil, settle } from '../../sql/work.js';
+import { workLockOf } from '../connection/fenced-sessions.js';
 import type { Session } from '../connection/session.js';
 import { databaseErrorIn, errnoOf, meaningOf, refusalOf } from '../errno.js';
 import type { GuardTable } from '../guard/table.js';
@@ -64,6 +66,7 @@ export class BranchWork {
       await session.runAll([
         ...limitsOf(this.settings, remainingMs),
         show(session.mark),
+        ...(branch.run.isShared === true ? [show(workLockOf(branch.run, session.mark))] : []),
         `XA START ${xid.sql}`,
         this.guard.insertWork(xid.gid, session.mark),
       ]);
@@ -121,24 +124,5 @@ export class BranchWork {
     if (!isRolledBack) throw error;
     if (command === 'COMMIT') return { vote: refuse('WORK_FAILED', messageOf(error)), left };
     throw new WorkError('The work failed.', { cause: error });
-  }
-}
-
-/**
- * @param deadline of a branch, just read from it, since it follows changes of the wall clock.
- * @returns the milliseconds until then.
- */
-export function remainingUntil(deadline: number): number {
-  return Math.ceil(deadline - Date.now());
-}
-
-type Settled<T> = { status: 'fulfilled'; value: T } | { status: 'rejected'; reason: unknown };
-
-/** @returns a promise that never rejects, so that it can wait without a handler. */
-async function settle<T>(call: () => Promise<T>, failed: Promise<never>): Promise<Settled<T>> {
-  try {
-    return { status: 'fulfilled', value: await Promise.race([call(), failed]) };
-  } catch (reason) {
-    return { status: 'rejected', reason };
   }
 }

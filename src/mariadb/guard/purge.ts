@@ -1,7 +1,7 @@
 import type { Logger } from '@nestjs/common';
-import type { Branch, CoordinatorRun } from '../../coordinator/participant/participant.js';
 import { coordinatorNameOf } from '../../coordinator/protocol/index.js';
 import { branchOf, transactionOf } from '../../sql/gid.js';
+import { GuardPurge } from '../../sql/guard-purge.js';
 import type { ConnectionPool } from '../connection/connection-pool.js';
 import type { ResolvedMariaDbSettings } from '../options.js';
 import type { GuardTable } from './table.js';
@@ -22,69 +22,30 @@ interface Sight {
  * Deletes old rows of the guard table. A row becomes visible when its branch commits, which may be long after it was written. The
  * coordinator may not have heard of the commit then, and ask again. So a row is deleted only if it was visible one interval ago.
  */
-export class GuardPurge {
-  private readonly coordinators = new Map<string, CoordinatorRun>();
+export class MariaDbGuardPurge extends GuardPurge {
   private seen: Sight | undefined;
   /** The global id after which the next pass goes on. */
   private after = '';
-  private timer: NodeJS.Timeout | undefined;
-  private underWay: Promise<number> | undefined;
-  private readonly stopping = new AbortController();
 
   constructor(
-    private readonly participant: string,
+    participant: string,
     private readonly connections: ConnectionPool,
     private readonly guard: GuardTable,
     private readonly settings: ResolvedMariaDbSettings,
-    private readonly logger: Logger,
-  ) {}
-
-  start(): void {
-    if (this.stopping.signal.aborted) return;
-    this.timer ??= setInterval(() => void this.pass(), this.settings.purgeIntervalMs).unref();
+    logger: Logger,
+  ) {
+    super(participant, guard, settings.purgeIntervalMs, logger);
   }
 
-  /** Deletes nothing more. @returns a promise that resolves when no pass is running. */
-  async stop(): Promise<void> {
-    clearInterval(this.timer);
-    this.stopping.abort(new Error('the participant is closed'));
-    await this.underWay;
-  }
-
-  /** Rows of coordinators that other processes work for are theirs to delete. */
-  workFor({ transactionId, run }: Pick<Branch, 'transactionId' | 'run'>): void {
-    this.coordinators.set(coordinatorNameOf(transactionId), run);
-  }
-
-  /**
-   * @returns the number of rows deleted by this pass or the running one. The next pass repeats a failed one.
-   */
-  pass(): Promise<number> {
-    this.underWay ??= this.run().finally(() => {
-      this.underWay = undefined;
-    });
-    return this.underWay;
-  }
-
-  private async run(): Promise<number> {
-    let deleted = 0;
-    const timeUp = AbortSignal.timeout(this.settings.purgeIntervalMs);
-    const signal = AbortSignal.any([timeUp, this.stopping.signal]);
-    try {
-      const { seen } = this;
-      // However often a pass runs, what it has seen counts only after a whole interval.
-      if (seen !== undefined && performance.now() - seen.at < this.settings.purgeIntervalMs) return 0;
-      for (let first = 0; first < (seen?.gids.length ?? 0); first += ROWS_A_STATEMENT) {
-        deleted += await this.drop(seen!.gids.slice(first, first + ROWS_A_STATEMENT), signal);
-      }
-      this.seen = undefined;
-      this.seen = await this.sight(signal);
-    } catch (error) {
-      if (!this.stopping.signal.aborted) {
-        this.logger.warn(`Old rows of ${this.guard.name} could not be deleted: ${String(error)}`);
-      }
+  protected override async sweep(signal: AbortSignal, tell: (rows: number) => void): Promise<void> {
+    const { seen } = this;
+    // However often a pass runs, what it has seen counts only after a whole interval.
+    if (seen !== undefined && performance.now() - seen.at < this.settings.purgeIntervalMs) return;
+    for (let first = 0; first < (seen?.gids.length ?? 0); first += ROWS_A_STATEMENT) {
+      tell(await this.drop(seen!.gids.slice(first, first + ROWS_A_STATEMENT), signal));
     }
-    return deleted;
+    this.seen = undefined;
+    this.seen = await this.sight(signal);
   }
 
   private async drop(gids: readonly string[], signal: AbortSignal): Promise<number> {
@@ -118,12 +79,5 @@ export class GuardPurge {
       branchOf(gid, this.participant) !== undefined &&
       this.coordinators.has(coordinatorNameOf(transactionOf(gid)))
     );
-  }
-
-  /** Whether the coordinator may still call the branch. A run that a program made itself is not asked. */
-  private isNeeded(gid: string): boolean {
-    const transactionId = transactionOf(gid);
-    const run = this.coordinators.get(coordinatorNameOf(transactionId));
-    return run?.isUnsettled?.(transactionId) ?? false;
   }
 }

@@ -13,6 +13,7 @@ import type { ResolvedPostgresSettings } from '../options.js';
 import { awaitReplicas } from '../connection/replication.js';
 import { spoil } from '../connection/spoiled.js';
 import { quoted } from '../../sql/gid.js';
+import { type Settled, remainingUntil, settle } from '../../sql/work.js';
 import { codeOf, databaseErrorIn, meaningOf, refusalOf } from '../sqlstate.js';
 import { Opening } from './opening.js';
 import { TransactionWatch } from './transaction-watch.js';
@@ -208,25 +209,6 @@ export class BranchWork {
 function namesStatement(error: unknown): boolean {
   const code = codeOf(error);
   return code === NO_SUCH_STATEMENT || code === '42P05';
-}
-
-/**
- * @param deadline of a branch, just read from it, since it follows changes of the wall clock.
- * @returns the milliseconds until then.
- */
-export function remainingUntil(deadline: number): number {
-  return Math.ceil(deadline - Date.now());
-}
-
-type Settled<T> = { status: 'fulfilled'; value: T } | { status: 'rejected'; reason: unknown };
-
-/** @returns a promise that never rejects, so that it can wait without a handler. */
-async function settle<T>(call: () => Promise<T>, failed: Promise<never>): Promise<Settled<T>> {
-  try {
-    return { status: 'fulfilled', value: await Promise.race([call(), failed]) };
-  } catch (reason) {
-    return { status: 'rejected', reason };
-  }
 }
 
 /** Starts work whose transaction is not open yet, and sends what opens it with the first statement of the work, or alone. */

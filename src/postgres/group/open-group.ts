@@ -5,7 +5,8 @@ import { type Branch, type Vote, refuse } from '../../coordinator/participant/pa
 import type { Batch } from '../branch/batch.js';
 import { preparation } from '../branch/ending.js';
 import { type GroupLimits, UNLOCK, forgetStatements } from '../branch/session.js';
-import { type BranchWork, NO_SUCH_STATEMENT, remainingUntil } from '../branch/work.js';
+import { remainingUntil } from '../../sql/work.js';
+import { type BranchWork, NO_SUCH_STATEMENT } from '../branch/work.js';
 import type { ConnectionPool } from '../connection/connection-pool.js';
 import { applicationOf } from '../connection/own-names.js';
 import { lastRowsOf } from '../connection/own-queries.js';

@@ -1,7 +1,5 @@
 import type { Logger } from '@nestjs/common';
-import type { Branch, CoordinatorRun } from '../../coordinator/participant/participant.js';
-import { coordinatorNameOf } from '../../coordinator/protocol/index.js';
-import { branchOf } from '../../sql/gid.js';
+import { GuardPurge } from '../../sql/guard-purge.js';
 import type { GuardTable } from './table.js';
 import type { ConnectionPool } from '../connection/connection-pool.js';
 import type { ResolvedPostgresSettings } from '../options.js';
@@ -31,9 +29,7 @@ interface Sight {
  * calls. And the coordinator is asked: while the transaction is not settled, because a branch is stalled or
  * waits for a paused participant, the row stays.
  */
-export class GuardPurge {
-  /** The names of the coordinators, each with its latest run. */
-  private readonly coordinators = new Map<string, CoordinatorRun | undefined>();
+export class PostgresGuardPurge extends GuardPurge {
   /** The snapshot that is old enough, and the next one. */
   private seen: Sight | undefined;
   private next: Sight | undefined;
@@ -42,61 +38,21 @@ export class GuardPurge {
    * process starts.
    */
   private page: number | undefined;
-  private timer: NodeJS.Timeout | undefined;
-  private underWay: Promise<number> | undefined;
-  private readonly stopping = new AbortController();
 
   constructor(
-    private readonly participant: string,
+    participant: string,
     private readonly connections: ConnectionPool,
     private readonly guard: GuardTable,
     private readonly settings: ResolvedPostgresSettings,
-    private readonly logger: Logger,
-  ) {}
-
-  start(): void {
-    if (this.stopping.signal.aborted) return;
-    this.timer ??= setInterval(() => void this.pass(), this.settings.purgeIntervalMs).unref();
+    logger: Logger,
+  ) {
+    super(participant, guard, settings.purgeIntervalMs, logger);
   }
 
-  /** Deletes nothing more. @returns a promise that resolves when no pass is running. */
-  async stop(): Promise<void> {
-    clearInterval(this.timer);
-    this.stopping.abort(new Error('the participant is closed'));
-    await this.underWay;
-  }
-
-  /** Rows of coordinators that other processes work for are theirs to delete. */
-  workFor({ transactionId, run }: Pick<Branch, 'transactionId' | 'run'>): void {
-    this.coordinators.set(coordinatorNameOf(transactionId), run);
-  }
-
-  /**
-   * @returns the number of rows deleted by this pass or the running one. The next pass repeats a failed one.
-   */
-  pass(): Promise<number> {
-    this.underWay ??= this.run().finally(() => {
-      this.underWay = undefined;
-    });
-    return this.underWay;
-  }
-
-  private async run(): Promise<number> {
-    let deleted = 0;
-    const timeUp = AbortSignal.timeout(this.settings.purgeIntervalMs);
-    const signal = AbortSignal.any([timeUp, this.stopping.signal]);
-    try {
-      this.look();
-      if (this.seen !== undefined) {
-        await this.lookThrough(this.seen, signal, (rows) => (deleted += rows));
-      }
-      this.next ??= await this.sight(signal);
-    } catch (error) {
-      if (!this.stopping.signal.aborted) {
-        this.logger.warn(`Old rows of ${this.guard.name} could not be deleted: ${String(error)}`);
-      }
-    }
-    return deleted;
+  protected override async sweep(signal: AbortSignal, tell: (rows: number) => void): Promise<void> {
+    this.look();
+    if (this.seen !== undefined) await this.lookThrough(this.seen, signal, tell);
+    this.next ??= await this.sight(signal);
   }
 
   /** However often a pass runs, a snapshot counts only after a whole interval. */
@@ -142,13 +98,5 @@ export class GuardPurge {
       left -= end - page;
       this.page = page = end;
     }
-  }
-
-  /** Whether the coordinator may still call the branch. A run that a program made itself is not asked. */
-  private isNeeded(gid: string): boolean {
-    const branch = branchOf(gid, this.participant);
-    if (branch === undefined) return true;
-    const run = this.coordinators.get(coordinatorNameOf(branch.transactionId));
-    return run?.isUnsettled?.(branch.transactionId) ?? false;
   }
 }
