@@ -164,6 +164,69 @@ describe.runIf(hasMariaDb())('A branch in MariaDB', () => {
     }
   });
 
+  it.each([
+    ['sql_select_limit', '0'],
+    ['tx_read_only', '1'],
+    ['tx_isolation', "'READ-UNCOMMITTED'"],
+    ['sql_mode', "'ORACLE,EMPTY_STRING_IS_NULL,HIGH_NOT_PRECEDENCE'"],
+    ['sql_safe_updates', '1'],
+    ['max_join_size', '1'],
+    ['time_zone', "'+13:00'"],
+    ['innodb_lock_wait_timeout', '0'],
+    ['idle_write_transaction_timeout', '1'],
+  ])('lives as ever where the default of the server for %s is %s', async (variable, value) => {
+    await bench.database.query(`SET GLOBAL ${variable} = ${value}`);
+    try {
+      const [first, second] = [
+        await bench.start({ claimWaitMs: 50 }),
+        await bench.start({ claimWaitMs: 50 }),
+      ];
+      await first.start(runOf());
+      await expect(second.start(runOf({ epoch: 2 }))).rejects.toMatchObject({
+        code: 'DTC_MARIADB_COORDINATOR_IN_USE',
+      });
+      const [kept, dropped] = [someBranch(), someBranch()];
+      expect(await first.prepare(kept, posting('ann', -10))).toBe('commit');
+      expect(await first.prepare(dropped, posting('bob', -10))).toBe('commit');
+      expect(await first.recover()).toHaveLength(2);
+      await first.commit(again(kept));
+      await first.rollback(again(dropped));
+      await expect(second.rollback(again(kept))).rejects.toMatchObject({ kind: 'commit' });
+      expect(await first.prepare(again(dropped, 0), posting('bob', -10))).toMatchObject({
+        code: 'ROLLED_BACK',
+      });
+    } finally {
+      await bench.database.query(`SET GLOBAL ${variable} = DEFAULT`);
+    }
+    expect([await balanceOf(bench.database, 'ann'), await balanceOf(bench.database, 'bob')]).toEqual([
+      90, 100,
+    ]);
+  });
+
+  it('is deleted from the guard table only after it was visible, where the server shows what is not committed', async () => {
+    await bench.database.query("SET GLOBAL tx_isolation = 'READ-UNCOMMITTED', GLOBAL time_zone = '-12:00'");
+    try {
+      const manager = await bench.start({ retainBranchesMs: 1, purgeIntervalMs: 20 });
+      const [before, branch] = [someBranch(), someBranch()];
+      await manager.prepare(branch, posting('ann', -10));
+      await manager.rollback(before);
+      await until('both rows are old enough', async () => {
+        const [row] = await bench.database.query(
+          "SELECT 1 AS one FROM dtc_branches WHERE state = 'rolled-back' AND written_at < now(3) - INTERVAL 1000 MICROSECOND",
+        );
+        return row !== undefined;
+      });
+      await manager.purgeGuardTable();
+      await manager.commit(again(branch));
+      // The pass that deletes what the first one has seen.
+      await until('the earlier row is deleted', async () => (await manager.purgeGuardTable()) > 0);
+      expect(await endOf(bench.database, gidOf(before))).toBeUndefined();
+      expect(await endOf(bench.database, gidOf(branch))).toBe('committed');
+    } finally {
+      await bench.database.query('SET GLOBAL tx_isolation = DEFAULT, GLOBAL time_zone = DEFAULT');
+    }
+  });
+
   it('reports a heuristic outcome when it was ended by hand (faults 38 and 45)', async () => {
     const manager = await bench.start();
     const [gone, turned, committed] = [someBranch(), someBranch(), someBranch()];

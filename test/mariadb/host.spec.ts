@@ -34,8 +34,8 @@ describe.runIf(hasMariaDb())('The guard of a host', () => {
     await store.close();
   });
 
-  it('keeps quotes and backslashes also where the server takes backslashes literally', async () => {
-    await bench.database.query("SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES'");
+  it('keeps quotes and backslashes also where the server takes backslashes literally and changes no rows without a key', async () => {
+    await bench.database.query("SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES', GLOBAL sql_safe_updates = 1");
     const store = new MariaDbGuardStore({ connection: bench.database.url });
     try {
       for (const [index, reason] of ["O'Brien", 'it "was" so', String.raw`a\b\'`].entries()) {
@@ -46,7 +46,7 @@ describe.runIf(hasMariaDb())('The guard of a host', () => {
       }
     } finally {
       await store.close();
-      await bench.database.query('SET GLOBAL sql_mode = DEFAULT');
+      await bench.database.query('SET GLOBAL sql_mode = DEFAULT, GLOBAL sql_safe_updates = DEFAULT');
     }
   });
 

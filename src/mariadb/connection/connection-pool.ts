@@ -1,7 +1,7 @@
 import { type ConnectionOptions, type Pool, type PoolConnection, createPool } from 'mysql2/promise';
 import { within } from '../../coordinator/within.js';
 import { unlessAborted } from '../../sql/unless-aborted.js';
-import { Session } from './session.js';
+import { Session, type SessionUse } from './session.js';
 import { Slots } from './slots.js';
 
 /** How long connections may take to close. Only a hanging one takes longer than a round trip. */
@@ -24,11 +24,13 @@ export class ConnectionPool {
    * Opens no connection yet.
    *
    * @param size the most connections.
+   * @param use of its sessions.
    * @param onCut is called with a session whose connection was cut while the server may still be at work in it.
    */
   constructor(
     config: ConnectionOptions,
     readonly size: number,
+    private readonly use: SessionUse = 'library',
     private readonly onCut: (session: Session) => void = () => {},
   ) {
     this.slots = new Slots(size);
@@ -134,7 +136,7 @@ export class ConnectionPool {
       known.givenOutAs(connection);
       return known;
     }
-    const session = new Session(connection);
+    const session = new Session(connection, this.use);
     this.sessions.set(core, session);
     this.open.add(session);
     session.over.addEventListener('abort', () => this.open.delete(session), { once: true });

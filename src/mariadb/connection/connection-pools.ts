@@ -28,7 +28,7 @@ export function openPools(
   const config = configOf(connection, settings);
   // One more holds the claims of coordinators while the process lives.
   const completion = new ConnectionPool(config, settings.completionConnections + 1);
-  const work = new ConnectionPool(config, settings.workConnections, (session) => {
+  const work = new ConnectionPool(config, settings.workConnections, 'branches', (session) => {
     void endAtServer(completion, session.mark);
   });
   return {

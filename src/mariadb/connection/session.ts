@@ -4,6 +4,9 @@ import type { PoolConnection, QueryOptions, ResultSetHeader, RowDataPacket } fro
 /** The connection below its promises. A pool keeps it, and wraps it anew at each use. */
 type Core = PoolConnection['connection'];
 
+/** Who sends statements in a session: the work of branches, or the library alone. */
+export type SessionUse = 'branches' | 'library';
+
 /**
  * What the defaults of a server may not decide. Without autocommit nothing that the library writes would be committed, and
  * with chained completions a session would be in a transaction after each one. `mysql2` escapes values with backslashes.
@@ -12,10 +15,20 @@ const SETTINGS =
   'SET autocommit = 1, completion_type = NO_CHAIN, ' +
   "sql_mode = CONCAT_WS(',', REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', ''), 'STRICT_ALL_TABLES')";
 
+/**
+ * The same for sessions without work of the application, which has its own wishes. A claim must see all holders of its name; the
+ * purge may see no row before it is committed, and compares times; and the calls of the library have limits of their own.
+ */
+const OWN_SETTINGS = [
+  "SET autocommit = 1, completion_type = NO_CHAIN, sql_mode = 'STRICT_ALL_TABLES', time_zone = '+00:00', " +
+    'sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0, max_statement_time = 0',
+  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE',
+];
+
 /** What the server does not set again in a reset. */
 interface Origin {
   readonly role: string | null;
-  /** The SQL that the server runs in a new session only. */
+  /** The length of the SQL that the server runs in a new session only. */
   readonly init: string;
 }
 
@@ -31,7 +44,10 @@ export class Session {
   private current: PoolConnection;
   private origin: Origin | undefined;
 
-  constructor(connection: PoolConnection) {
+  constructor(
+    connection: PoolConnection,
+    private readonly use: SessionUse,
+  ) {
     this.current = connection;
     const core: Core = connection.connection;
     const lose = (): void => this.lost.abort(new Error('The connection is lost.'));
@@ -57,15 +73,15 @@ export class Session {
   /** Makes the settings of a new session, before its first use. */
   async settle(): Promise<void> {
     if (this.origin !== undefined) return;
-    await this.run(SETTINGS);
+    await this.set();
     this.origin = await this.readOrigin();
   }
 
   /** Makes the settings again after a reset. @returns whether the session is as a new one. */
   async settleAgain(): Promise<boolean> {
-    await this.run(SETTINGS);
+    await this.set();
     const { role, init } = await this.readOrigin();
-    return init === '' && role === this.origin?.role;
+    return init === '0' && role === this.origin?.role;
   }
 
   /** A statement without rows. @throws (as a rejection) the error of the server or the connection. */
@@ -93,9 +109,14 @@ export class Session {
     return [account.slice(0, at), account.slice(at + 1)].map((part) => this.current.escape(part)).join('@');
   }
 
+  private async set(): Promise<void> {
+    if (this.use === 'branches') await this.run(SETTINGS);
+    else for (const statement of OWN_SETTINGS) await this.run(statement);
+  }
+
   private async readOrigin(): Promise<Origin> {
     const [origin] = await this.rows<Origin>(
-      "SELECT CURRENT_ROLE() AS role, IFNULL(@@init_connect, '') AS init",
+      'SELECT CURRENT_ROLE() AS role, CAST(IFNULL(LENGTH(@@init_connect), 0) AS CHAR) AS init LIMIT 1',
     );
     return origin!;
   }

@@ -56,7 +56,8 @@ export class GuardTable {
 
   /** @returns how the branch ended, or undefined when there is no row that is committed. */
   async read(session: Session, gid: string): Promise<BranchEnd | undefined> {
-    return branchEndOf(await session.rows(`SELECT state FROM ${this.found} WHERE gid = '${gid}'`));
+    // The work may have set a limit of rows for its session.
+    return branchEndOf(await session.rows(`SELECT state FROM ${this.found} WHERE gid = '${gid}' LIMIT 1`));
   }
 
   /**

@@ -287,8 +287,7 @@ export class MariaDbGuardStore implements ReplicaGuardStore {
   private onSessionOnce<T>(task: (session: Session) => Promise<T>): Promise<T> {
     return this.pool.run(AbortSignal.timeout(this.statementTimeoutMs), async (session) => {
       if (!this.configured.has(session)) {
-        await session.run('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED');
-        await session.run('SET autocommit = 1, max_statement_time = ?', [this.statementTimeoutMs / 1_000]);
+        await session.run('SET max_statement_time = ?', [this.statementTimeoutMs / 1_000]);
         this.configured.add(session);
       }
       return task(session);
