@@ -1,4 +1,4 @@
-import { endInTurn } from '../coordinator/end-all.js';
+import { type End, endInTurn } from '../coordinator/end-all.js';
 import {
   type AbortVote,
   type Branch,
@@ -15,9 +15,6 @@ import { branchOf } from './gid.js';
 import type { LogClaims } from './log-claims.js';
 import { unlessAborted } from './unless-aborted.js';
 import { remainingUntil } from './work.js';
-
-/** A part of an end. */
-type Part = () => unknown;
 
 /** What the calls of coordinators need of one participant's database. */
 export interface CalledDatabase<Checked> {
@@ -119,13 +116,8 @@ export class BranchCalls<Checked> {
    * @param work what ends the work that is left.
    * @param connections what closes the connections.
    */
-  close(work: readonly Part[], connections: readonly Part[]): Promise<void> {
-    this.closed ??= endInTurn([
-      () => this.purge.stop(),
-      ...work,
-      () => this.claims.close(),
-      ...connections,
-    ]);
+  close(work: readonly End[], connections: readonly End[]): Promise<void> {
+    this.closed ??= endInTurn([() => this.purge.stop(), ...work, () => this.claims.close(), ...connections]);
     return this.closed;
   }
 
