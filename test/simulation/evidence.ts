@@ -28,6 +28,9 @@ const OF_GROUPS: Pick<Kind, 'seen'> = {
   seen: [
     'work of a group',
     'work of a group run again',
+    'work of a group changed',
+    'member refused when it was tried',
+    'member tried in vain',
     'member refused first',
     'member refused behind another',
     'member refused for good behind others',

@@ -4,6 +4,8 @@ import type { Settings } from './settings.js';
 
 /** What it draws changes nothing of what else happens in a world: those without groups are what they were without it. */
 const STREAM = 70;
+/** Whether a group can be changed changes nothing of what else is drawn. */
+const RERUNS = 71;
 /** No group without others that arrive at the same time. */
 const MAX_BURSTS = 5;
 const MAX_CALLERS_OF_A_BURST = 9;
@@ -38,9 +40,10 @@ export class Grouping {
   static of(seed: number, settings: Settings, faults: Faults): Grouping {
     const random = new Random(seed, STREAM);
     if (random.chance(SOFT_SHARE)) faults.soften(SOFTENED_TO);
+    const reruns = new Random(seed, RERUNS).chance(0.6);
     const participants = settings.participants.map((traits) => ({
       ...traits,
-      grouping: random.chance(GROUPING_SHARE) ? { goesOn: random.chance(0.6) } : undefined,
+      grouping: random.chance(GROUPING_SHARE) ? { goesOn: random.chance(0.6), reruns } : undefined,
     }));
     const options = {
       ...settings.options,

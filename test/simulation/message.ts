@@ -9,6 +9,7 @@ export const METHODS = [
   'commitOnePhase',
   'recover',
   'runGroup',
+  'rerunGroup',
   'discardGroup',
 ] as const;
 export type Method = (typeof METHODS)[number];
@@ -20,6 +21,7 @@ export const METHOD_IN_WORDS: Record<Method, string> = {
   commitOnePhase: 'commit in one phase',
   recover: 'list its branches',
   runGroup: 'do the work of the group',
+  rerunGroup: 'change the work of the group',
   discardGroup: 'discard the work of the group',
 };
 
@@ -44,8 +46,9 @@ export class Message implements Branch<Transfer | null> {
   readonly run: CoordinatorRun;
   readonly key: string;
   readonly members: readonly MemberMessage[];
+  readonly trials: readonly MemberMessage[];
 
-  constructor(branch: SentBranch, members: readonly GroupMember[] = []) {
+  constructor(branch: SentBranch, members: readonly GroupMember[] = [], trials: readonly GroupMember[] = []) {
     this.transactionId = branch.transactionId;
     this.branchId = branch.branchId;
     this.payload = (branch.payload ?? null) as Transfer | null;
@@ -53,17 +56,18 @@ export class Message implements Branch<Transfer | null> {
     this.attempt = branch.attempt;
     this.run = branch.run;
     this.key = branchKey(branch);
-    this.members = members.map(({ transactionId, branchId, payload }) => ({
-      transactionId,
-      branchId,
-      key: branchKey({ transactionId, branchId }),
-      transfer: payload as Transfer,
-    }));
+    this.members = members.map(messageOf);
+    this.trials = trials.map(messageOf);
   }
 
   get signal(): AbortSignal {
     return UNHEARD;
   }
+}
+
+function messageOf({ transactionId, branchId, payload }: GroupMember): MemberMessage {
+  const key = branchKey({ transactionId, branchId });
+  return { transactionId, branchId, key, transfer: payload as Transfer };
 }
 
 /** A branch of a transaction or of a group. */

@@ -10,6 +10,8 @@ const ALONE_SHARE = 0.02;
 /** What a participant has open of a group. It ends with the participant, and with the connection over which it was done. */
 interface OpenWork {
   readonly isConnected: () => boolean;
+  /** The vote of each member, in their order. */
+  readonly votes: Map<string, MemberVote>;
   /** What is done for each member, in their order. */
   readonly parts: Entry[];
   /** How much of the money it holds. */
@@ -39,19 +41,75 @@ export class OpenGroups {
     if (this.open.has(key))
       judge.violate(`${key}: its work runs again, and was not discarded at ${this.name}`);
     witnesses.count(attempt === 1 ? 'work of a group' : 'work of a group run again');
-    const work: OpenWork = { isConnected, parts: [], hold: 0 };
+    const work: OpenWork = { isConnected, votes: new Map(), parts: [], hold: 0 };
+    this.open.set(key, work);
+    return this.runAll(members, work);
+  }
+
+  /**
+   * Keeps what is open of the same members in the same places, does the work of the others, and tries some behind them.
+   *
+   * @throws Error when nothing of the group is open.
+   */
+  runAgain({ key, members, trials }: Message, { isConnected }: Call): MemberVote[] {
+    const { judge, witnesses } = this.world;
+    const work = this.open.get(key);
+    if (!isConnected() || work === undefined) throw new Error('the group is over');
+    witnesses.count('work of a group changed');
+    this.keepSame(work, members);
+    const votes = this.runAll(members, work);
+    const seen = work.parts.map(({ transactionId }) => transactionId);
+    const { hold } = work;
+    for (const trial of trials) {
+      const vote = this.workFor(trial, work);
+      votes.push(vote);
+      const isProblem = typeof vote === 'object' || vote === 'abort';
+      judge.worked(this.name, trial.transactionId, isProblem ? seen : []);
+      witnesses.count(isProblem ? 'member refused when it was tried' : 'member tried in vain');
+      work.parts.length = seen.length;
+      this.account.held -= work.hold - hold;
+      work.hold = hold;
+    }
+    return votes;
+  }
+
+  /** Undoes the work behind the last member that is in the same place. */
+  private keepSame(work: OpenWork, members: readonly MemberMessage[]): void {
+    const ids = [...work.votes.keys()];
+    const different = ids.findIndex((id, index) => members[index]?.transactionId !== id);
+    if (different === -1) return;
+    for (const id of ids.slice(different)) work.votes.delete(id);
+    const kept = work.parts.filter(({ transactionId }) => work.votes.has(transactionId));
+    work.parts.splice(0, work.parts.length, ...kept);
+    let sum = 0;
+    let hold = 0;
+    for (const { amount, vote } of kept) {
+      sum += amount;
+      if (vote === 'commit') hold = Math.max(hold, -sum);
+    }
+    this.account.held += hold - work.hold;
+    work.hold = hold;
+  }
+
+  private runAll(members: readonly MemberMessage[], work: OpenWork): MemberVote[] {
+    const { judge, witnesses } = this.world;
     const votes: MemberVote[] = [];
     for (const member of members) {
+      const before = work.votes.get(member.transactionId);
+      if (before !== undefined) {
+        votes.push(before);
+        continue;
+      }
       const isBehind = votes.some((vote) => typeof vote === 'object' || vote === 'abort');
       const vote = isBehind && !this.goesOn ? 'not-run' : this.workFor(member, work);
       votes.push(vote);
+      work.votes.set(member.transactionId, vote);
       if (vote === 'not-run') continue;
       const isProblem = typeof vote === 'object' || vote === 'abort';
       const seen = isProblem ? work.parts.map(({ transactionId }) => transactionId) : [];
       judge.worked(this.name, member.transactionId, seen);
       if (isProblem) witnesses.count(isBehind ? 'member refused behind another' : 'member refused first');
     }
-    this.open.set(key, work);
     return votes;
   }
 

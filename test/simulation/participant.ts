@@ -30,7 +30,7 @@ export interface ParticipantTraits {
   readonly prepareTimeoutMs: number;
   readonly completionTimeoutMs: number;
   /** Whether it prepares several transactions as one, and how. */
-  readonly grouping?: { readonly goesOn: boolean } | undefined;
+  readonly grouping?: { readonly goesOn: boolean; readonly reruns: boolean } | undefined;
 }
 
 /** The log of a run was copied, or another run has begun since. */
@@ -158,7 +158,7 @@ export class Participant {
     const { method, message, timeoutMs } = call;
     const { guard, traits, groups } = this;
     if (method === 'recover' || message === undefined) return this.list();
-    if (method === 'runGroup') return this.runGroup(message, call);
+    if (method === 'runGroup' || method === 'rerunGroup') return this.runGroup(message, call);
     if (method === 'discardGroup') return this.discardGroup(message, timeoutMs);
     if (method === 'rollback') groups.rollBack(message.key);
     const prepare = () => this.prepare(message, timeoutMs);
@@ -175,7 +175,8 @@ export class Participant {
     const { faults, random } = this.world;
     await this.takeTime(timeoutMs);
     this.throwIf('participant throws before its effect');
-    const votes: unknown[] = this.groups.run(message, call);
+    const votes: unknown[] =
+      call.method === 'runGroup' ? this.groups.run(message, call) : this.groups.runAgain(message, call);
     await this.mayCrash();
     await this.takeTime(timeoutMs);
     this.throwIf('participant throws after its effect');

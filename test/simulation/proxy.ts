@@ -16,6 +16,11 @@ export class Proxy implements TransactionParticipant {
   recover?: () => Promise<never>;
   claim?: (run: CoordinatorRun, isOwnRun: IsOwnRun) => Promise<void>;
   grouped?: boolean;
+  rerunGroup?: (
+    group: GroupBranch,
+    members: readonly GroupMember[],
+    trials: readonly GroupMember[],
+  ) => Promise<never>;
 
   constructor(
     private readonly participant: Participant,
@@ -33,6 +38,10 @@ export class Proxy implements TransactionParticipant {
         });
     }
     if (traits.grouping !== undefined) this.grouped = true;
+    if (traits.grouping?.reruns === true) {
+      this.rerunGroup = (group, members, trials) =>
+        this.call('rerunGroup', group, traits.prepareTimeoutMs, members, trials);
+    }
     if (traits.lists) this.recover = () => this.call('recover', undefined, traits.completionTimeoutMs);
   }
 
@@ -61,9 +70,10 @@ export class Proxy implements TransactionParticipant {
     branch: SentBranch | undefined,
     timeoutMs: number,
     members?: readonly GroupMember[],
+    trials?: readonly GroupMember[],
   ): Promise<never> {
     const { faults, network, judge, queue } = this.world;
-    const message = branch === undefined ? undefined : new Message(branch, members);
+    const message = branch === undefined ? undefined : new Message(branch, members, trials);
     // Of what it has voted as a member of a group nothing counts any more.
     const isOfGroup = message?.payload === null;
     if (method === 'prepare' && message !== undefined && !isOfGroup) judge.runsAlone(message.transactionId);
@@ -76,7 +86,7 @@ export class Proxy implements TransactionParticipant {
     const call = this.makeCall(method, message, timeoutMs, resolve, reject);
     // What a participant without a guard may rely on: see there.
     const { isGuarded, heedsSignals } = this.participant.traits;
-    const isOnce = (method === 'prepare' && !isGuarded) || method === 'runGroup';
+    const isOnce = (method === 'prepare' && !isGuarded) || method === 'runGroup' || method === 'rerunGroup';
     if (branch !== undefined && method === 'prepare' && heedsSignals && !isOnce)
       this.giveUpWith(branch, reject);
     if (faults.strikes('request lost')) {
