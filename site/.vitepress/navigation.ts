@@ -39,6 +39,7 @@ export const SIDEBAR: Section[] = [
       page('Add a participant', '/extending'),
       page('Use PostgreSQL', '/postgres'),
       page('Use MariaDB', '/mariadb'),
+      page('Send messages', '/messages'),
       page('Use an ORM', '/orms'),
       page('Reach participants elsewhere', '/remote'),
       page('Use transports of Nest', '/transports'),

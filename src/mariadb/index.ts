@@ -19,3 +19,4 @@ export {
   type MariaDbParticipantBase,
   type MariaDbParticipantOptions,
 } from './participant.js';
+export { MariaDbOutbox, type MariaDbOutboxOptions } from './outbox/mariadb-outbox.js';

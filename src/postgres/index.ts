@@ -29,3 +29,4 @@ export { PostgresLogError, type PostgresLogErrorCode } from './log/errors.js';
 export type { PostgresDecisionLogOptions, PostgresLogSettings } from './log/options.js';
 export { PostgresDecisionLog } from './log/postgres-decision-log.js';
 export { PostgresGuardStore, type PostgresGuardStoreOptions } from './host/guard-store.js';
+export { PostgresOutbox, type PostgresOutboxOptions } from './outbox/postgres-outbox.js';

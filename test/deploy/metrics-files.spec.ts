@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import { FlushStatistics } from '../../src/coordinator/index.js';
 import { Scrape, createMeasured } from '../../src/operations/metrics/metrics.fixture.js';
 import { METRICS } from '../../src/coordinator/observation/metrics/index.js';
+import { OUTBOX_METRICS } from '../../src/outbox/metrics.js';
 import { ScriptedLog } from '../faults/scripted-log.js';
 
 const root = join(import.meta.dirname, '../..');
@@ -66,6 +67,7 @@ const WORDS = new Set(
 
 /** The labels of every name that can be asked for; a histogram has three. */
 const known = new Map<string, readonly string[]>(Object.entries(OWN_METRICS));
+for (const { name, labels } of OUTBOX_METRICS) known.set(name, labels);
 for (const { name, type, labels } of METRICS) {
   if (type !== 'histogram') known.set(name, labels);
   else {
@@ -245,7 +247,7 @@ describe('The dashboard', () => {
         .flatMap((expression) => read(expression).selectors)
         .map(({ metric }) => metric.replace(/_(bucket|sum|count)$/, '')),
     );
-    const unused = METRICS.map(({ name }) => name).filter((name) => !asked.has(name));
+    const unused = [...METRICS, ...OUTBOX_METRICS].map(({ name }) => name).filter((name) => !asked.has(name));
     expect(unused).toEqual([]);
   });
 });

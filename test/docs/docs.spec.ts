@@ -8,6 +8,7 @@ import { LEGAL_TRANSITIONS, STATES } from '../../src/coordinator/index.js';
 import { participantOptionsSchema } from '../../src/coordinator/participant/participant.options.js';
 import { postgresLogSettingsSchema } from '../../src/postgres/log/options.js';
 import { mariaDbSettingsSchema } from '../../src/mariadb/options.js';
+import { relaySettingsSchema } from '../../src/outbox/options.js';
 import { postgresSettingsSchema } from '../../src/postgres/options.js';
 import { DOCUMENTS, targetOf } from './documents.js';
 import { errorCodes } from './error-codes.js';
@@ -59,6 +60,16 @@ const MADE = [
     file: 'docs/mariadb.md',
     marker: 'options',
     make: () => optionTable(mariaDbSettingsSchema, ['default', 'limits']),
+  },
+  {
+    file: 'docs/messages.md',
+    marker: 'relay-options',
+    make: () => optionTable(relaySettingsSchema, ['default', 'limits']),
+  },
+  {
+    file: 'src/outbox/options.ts',
+    marker: 'options',
+    make: () => memberTexts(relaySettingsSchema),
   },
   {
     file: 'src/mariadb/options.ts',

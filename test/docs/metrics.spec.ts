@@ -2,13 +2,14 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { METRICS } from '../../src/coordinator/observation/metrics/index.js';
+import { OUTBOX_METRICS } from '../../src/outbox/metrics.js';
 
 const PATH = join(import.meta.dirname, '../../docs/metrics.md');
 const BEGIN = '<!-- metrics: made from the code -->';
 const END = '<!-- /metrics -->';
 
 function metricTable(): string {
-  const rows = METRICS.map(({ name, type, labels, help }) => {
+  const rows = [...METRICS, ...OUTBOX_METRICS].map(({ name, type, labels, help }) => {
     const labelNames = labels.map((label) => `\`${label}\``).join(', ');
     return `| \`${name}\` | ${type} | ${labelNames} | ${help} |`;
   });

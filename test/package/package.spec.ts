@@ -48,6 +48,7 @@ const OPTIONAL_PEERS_OF: Readonly<Record<string, readonly string[]>> = {
   './pino': ['pino'],
   './postgres': ['pg', '@types/pg'],
   './mariadb': ['mysql2'],
+  './outbox': [],
   './client': [],
   './server': ['@nestjs/swagger'],
   './operations': ['@nestjs/swagger', '@nestjs/terminus', 'prom-client'],
