@@ -113,10 +113,15 @@ export class StartUpChecks {
       Number(major) < OLDEST_VERSION[0] ||
       (Number(major) === OLDEST_VERSION[0] && Number(minor) < OLDEST_VERSION[1]);
     if (isMariaDb && !isOld) return;
+    const needed = `MariaDB ${OLDEST_VERSION.join('.')} or later`;
+    if (isMariaDb) {
+      throw this.failure('DTC_MARIADB_VERSION', `its version is ${version}`, `Use ${needed}.`);
+    }
     throw this.failure(
       'DTC_MARIADB_VERSION',
-      isMariaDb ? `its version is ${version}` : `it is not MariaDB (${version})`,
-      `Use MariaDB ${OLDEST_VERSION.join('.')} or later.`,
+      `the server is ${version || 'of an unknown version'}, which is not MariaDB. MySQL ends and limits branches by other rules, and has ` +
+        'not been run with this library',
+      `Use ${needed}, or leave the data of this server out of distributed transactions. docs/mariadb.md lists the differences.`,
     );
   }
 

@@ -18,7 +18,7 @@ import {
 } from '../../../src/mariadb/index.js';
 import { OTHER_LOG_ID, idOf, runOf } from '../../support/identity.js';
 import { balanceOf, endOf, gidOf, posting, useMariaDb } from '../../support/mariadb/bench.js';
-import { hasMariaDb } from '../../support/mariadb/server.js';
+import { MariaDbServer, hasMariaDb } from '../../support/mariadb/server.js';
 import { again, someBranch } from '../../support/postgres/branches.js';
 
 const SHORT = { claimWaitMs: 100 };
@@ -50,6 +50,24 @@ describe.runIf(hasMariaDb())('A MariaDB participant', () => {
         code: 'DTC_MARIADB_UNREACHABLE',
         remedy: expect.stringContaining('credentials') as string,
       });
+    });
+
+    it.each([
+      ['8.0.36', /not MariaDB. MySQL/],
+      ['10.4.34-MariaDB', /its version is 10\.4\.34/],
+    ])('on a server of the version %s, and says which it needs', async (version, problem) => {
+      const server = await MariaDbServer.start({ version });
+      try {
+        const { url } = await server.createDatabase();
+        const error = (await refused(bench.make({ connection: url }))) as Error;
+        expect(error).toMatchObject({
+          code: 'DTC_MARIADB_VERSION',
+          remedy: expect.stringContaining('MariaDB 10.5 or later') as string,
+        });
+        expect(error.message).toMatch(problem);
+      } finally {
+        await server.stop();
+      }
     });
 
     it('on a server that accepts no writes', async () => {
