@@ -24,3 +24,11 @@ describe('the page on ORMs', () => {
     expect(blocks.toSorted()).toEqual(samples().toSorted());
   });
 });
+
+describe('the page on MariaDB', () => {
+  it('shows the connections for ORMs as they are tested', () => {
+    const page = readFileSync(join(ROOT, 'docs/mariadb.md'), 'utf8');
+    const code = readFileSync(join(ROOT, 'samples/orms/mariadb/connections.ts'), 'utf8');
+    expect(page).toContain(`\`\`\`ts\n${code}\`\`\``);
+  });
+});

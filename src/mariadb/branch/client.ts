@@ -54,7 +54,9 @@ export function lend(session: Session, signal: AbortSignal): BranchClient {
   };
   const send =
     (name: 'query' | 'execute') =>
-    (statement: unknown, ...values: unknown[]): Promise<unknown> => {
+    (statement: unknown, ...given: unknown[]): Promise<unknown> | undefined => {
+      const last = given.at(-1);
+      const values = typeof last === 'function' ? given.slice(0, -1) : given;
       const refusal = refusalOf(statement);
       const { connection } = session;
       const result =
@@ -64,6 +66,7 @@ export function lend(session: Session, signal: AbortSignal): BranchClient {
               ...values,
             ]) as Promise<unknown>)
           : Promise.reject(refusal);
+      if (typeof last === 'function') return tell(result, last as Callback);
       // A result that the work does not await may fail without harm to the process.
       result.catch(() => {});
       return result;
@@ -72,17 +75,24 @@ export function lend(session: Session, signal: AbortSignal): BranchClient {
     ['query', send('query')],
     ['execute', send('execute')],
   ]);
+  const notes: Record<string | symbol, unknown> = {};
   const connection = new Proxy({} as Connection, {
     get: (_target, property) => {
       if (STATEMENTS.has(property)) return methods.get(property);
       const control = CONTROLS.get(property);
       if (control !== undefined) return () => send('query')(control);
       if (LEFT.has(property)) return () => Promise.resolve();
-      if (!HARMLESS.has(property)) return undefined;
+      if (!HARMLESS.has(property)) return notes[property];
       const value: unknown = Reflect.get(session.connection, property);
       return typeof value === 'function' ? (value.bind(session.connection) as unknown) : value;
     },
-    set: () => false,
+    // Query builders mark their connections. A mark stays with the branch.
+    set: (_target, property, value) => {
+      if (STATEMENTS.has(property) || CONTROLS.has(property) || LEFT.has(property) || HARMLESS.has(property))
+        return false;
+      notes[property] = value;
+      return true;
+    },
   });
   return {
     connection,
@@ -91,6 +101,17 @@ export function lend(session: Session, signal: AbortSignal): BranchClient {
       isOver = true;
     },
   };
+}
+
+/** What query builders give with a statement, as `mysql2` without promises takes it. */
+type Callback = (error: unknown, ...answer: unknown[]) => void;
+
+/** An error of the callback itself is no answer of a statement: it is thrown as that of any other callback. */
+function tell(result: Promise<unknown>, callback: Callback): undefined {
+  result.then(
+    (answer) => process.nextTick(callback, null, ...(answer as readonly unknown[])),
+    (error: unknown) => process.nextTick(callback, error),
+  );
 }
 
 /** @returns the text of a statement in any of its forms, if it has one. */
