@@ -70,7 +70,7 @@ export const shared = defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // An event comes at once, but not on a machine with other work.
-    expect: { poll: { timeout: 10_000 } },
+    expect: { poll: { timeout: 20_000 } },
   },
 });
 

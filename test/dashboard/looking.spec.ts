@@ -173,12 +173,12 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
       fake.scenario.transactions.unshift({ ...youngest!, transactionId: name, name });
     };
     begin('begun-at-the-top');
-    await expect.poll(() => names.first().innerText(), { timeout: 5_000 }).toBe('begun-at-the-top');
+    await expect.poll(() => names.first().innerText()).toBe('begun-at-the-top');
     await page.evaluate(() => window.scrollTo(0, 400));
     begin('begun-further-down');
     const { length } = fake.requested;
     const since = fake.ticks;
-    await expect.poll(() => fake.ticks, { timeout: 5_000 }).toBe(since + 3);
+    await expect.poll(() => fake.ticks).toBeGreaterThanOrEqual(since + 3);
     expect(fake.requested.slice(length)).toEqual([]);
     await page.getByRole('button', { name: 'Refresh' }).click();
     await expect.poll(() => page.getByText('begun-further-down').count()).toBeGreaterThan(0);

@@ -64,7 +64,7 @@ describe.skipIf(!HAS_CHROMIUM)('the dashboard of a real coordinator', () => {
     await dialog.getByRole('button', { name: 'Retry now' }).click();
     await dialog.waitFor({ state: 'hidden' });
 
-    await expect.poll(() => page.locator('.summary').innerText(), { timeout: 5_000 }).toMatch(/^committed/);
+    await expect.poll(() => page.locator('.summary').innerText()).toMatch(/^committed/);
     expect(
       await page
         .getByRole('img', { name: /^Timeline/ })
@@ -93,13 +93,10 @@ describe.skipIf(!HAS_CHROMIUM)('the dashboard of a real coordinator', () => {
       hash: '#/transactions?participant=order',
     });
     await expect
-      .poll(
-        async () => {
-          await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight));
-          return page.locator('.list-end').innerText();
-        },
-        { timeout: 5_000 },
-      )
+      .poll(async () => {
+        await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight));
+        return page.locator('.list-end').innerText();
+      })
       .toMatch(/^700 transactions in all/);
   });
 });

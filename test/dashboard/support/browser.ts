@@ -54,7 +54,8 @@ export class Visit {
       timezoneId: 'UTC',
     });
     const page = await context.newPage();
-    page.setDefaultTimeout(5_000);
+    // An element comes at once, but not on a machine with other work.
+    page.setDefaultTimeout(20_000);
     const complaints: string[] = [];
     page.on('pageerror', (error) => complaints.push(`exception: ${error.message}`));
     page.on('console', (message) => {
