@@ -3,15 +3,9 @@ import { z } from 'zod';
 import { describeIssues } from '../coordinator/describe-issues.js';
 import { InvalidOptionsError } from '../coordinator/errors.js';
 import { durationMs } from '../coordinator/option-fields.js';
+import { connectionCount, sharedSettings } from '../sql/settings.js';
 
-const connections = z.number().int().min(1).max(1_000);
-const IDENTIFIER = '[A-Za-z_][A-Za-z0-9_]{0,62}';
-
-const TABLE_RULE = 'a plain table name, with its database or without';
-const tableName = z
-  .string()
-  .regex(new RegExp(`^(${IDENTIFIER}\\.)?${IDENTIFIER}$`), `must be ${TABLE_RULE}`)
-  .meta({ limits: TABLE_RULE });
+const shared = sharedSettings('[A-Za-z_][A-Za-z0-9_]{0,62}', 'database');
 
 /**
  * The settings of a MariaDB resource manager, each with its text, its limits and its default. The docstrings
@@ -21,19 +15,19 @@ const tableName = z
  * @internal
  */
 export const mariaDbSettingsSchema = z.strictObject({
-  workConnections: connections
+  workConnections: connectionCount
     .default(16)
     .describe(
       'The most branches that work, or are prepared and wait for their decision, at the same time. A prepared branch keeps its ' +
         'connection until then.',
     ),
-  completionConnections: connections
+  completionConnections: connectionCount
     .default(4)
     .describe(
       'The number of connections for commit, rollback and recovery. One more holds the claims of coordinators on their names.',
     ),
   connectTimeoutMs: durationMs.default(5_000).describe('How long a connection may take to open.'),
-  startTimeoutMs: durationMs.default(10_000).describe('How long the checks at the start may take.'),
+  startTimeoutMs: shared.startTimeoutMs,
   lockTimeoutSeconds: z
     .number()
     .int()
@@ -45,23 +39,11 @@ export const mariaDbSettingsSchema = z.strictObject({
       'The longest wait of a statement of the work for a row lock. The server counts in whole seconds. Keep it below ' +
         '`prepareTimeoutMs`.',
     ),
-  tombstoneWaitMs: durationMs
-    .default(1_000)
-    .describe('How long a rollback waits for a running prepare of its branch. Then it is tried again.'),
-  claimWaitMs: durationMs
-    .default(5_000)
-    .describe(
-      'How long a start waits for another process that holds the name of the coordinator before it is refused. The server ' +
-        'may notice a killed process a little late.',
-    ),
-  recoverTimeoutMs: durationMs.default(10_000).describe('The time limit for listing the prepared branches.'),
-  isolation: z
-    .enum(['read committed', 'repeatable read', 'serializable'])
-    .default('read committed')
-    .describe('The isolation level of the work.'),
-  guardTable: tableName
-    .default('dtc_branches')
-    .describe('The table in which each branch leaves a row, one for all participants of a database.'),
+  tombstoneWaitMs: shared.tombstoneWaitMs,
+  claimWaitMs: shared.claimWaitMs,
+  recoverTimeoutMs: shared.recoverTimeoutMs,
+  isolation: shared.isolation,
+  guardTable: shared.guardTable,
   createGuardTable: z
     .boolean()
     .default(true)
@@ -69,19 +51,15 @@ export const mariaDbSettingsSchema = z.strictObject({
       'Whether to create that table, and those of the runs, when they are missing. Otherwise the start fails, with the SQL that ' +
         'creates them.',
     ),
-  runTable: tableName
+  runTable: shared.tableName
     .default('dtc_runs')
     .describe(
       'The table of the runs that a database has accepted, one row for each coordinator, participant and decision log. Without ' +
         'a database it is in that of the guard table. The runs that hold a name now are in a table beside it, whose name ends ' +
         'in `_live`.',
     ),
-  retainBranchesMs: durationMs
-    .default(86_400_000)
-    .describe('The least age at which a row of the guard table is deleted.'),
-  purgeIntervalMs: durationMs
-    .default(600_000)
-    .describe('How often old rows are deleted. A row is deleted only after it was visible for this long.'),
+  retainBranchesMs: shared.retainBranchesMs,
+  purgeIntervalMs: shared.purgeIntervalMs,
 });
 
 /** Every setting, with its default if it was not given. @publicApi */

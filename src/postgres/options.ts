@@ -3,15 +3,9 @@ import { z } from 'zod';
 import { describeIssues } from '../coordinator/describe-issues.js';
 import { InvalidOptionsError } from '../coordinator/errors.js';
 import { durationMs } from '../coordinator/option-fields.js';
+import { connectionCount, sharedSettings } from '../sql/settings.js';
 
-const connections = z.number().int().min(1).max(1_000);
-const IDENTIFIER = '[a-z_][a-z0-9_]{0,62}';
-
-const TABLE_RULE = 'a plain table name, with its schema or without';
-const tableName = z
-  .string()
-  .regex(new RegExp(`^(${IDENTIFIER}\\.)?${IDENTIFIER}$`), `must be ${TABLE_RULE}`)
-  .meta({ limits: TABLE_RULE });
+const shared = sharedSettings('[a-z_][a-z0-9_]{0,62}', 'schema');
 
 /**
  * The settings of a PostgreSQL resource manager, each with its text, its limits and its default. The
@@ -21,10 +15,10 @@ const tableName = z
  * @internal
  */
 export const postgresSettingsSchema = z.strictObject({
-  workConnections: connections
+  workConnections: connectionCount
     .default(8)
     .describe('The most branches that work at once: the size of the pool for prepare.'),
-  completionConnections: connections
+  completionConnections: connectionCount
     .default(4)
     .describe(
       'The number of connections for commit, rollback and recovery. One more holds the claim of the coordinator on its name.',
@@ -32,7 +26,7 @@ export const postgresSettingsSchema = z.strictObject({
   connectTimeoutMs: durationMs
     .default(5_000)
     .describe('How long a connection may take to open, or to become free.'),
-  startTimeoutMs: durationMs.default(10_000).describe('How long the checks at the start may take.'),
+  startTimeoutMs: shared.startTimeoutMs,
   lockTimeoutMs: durationMs
     .default(250)
     .describe(
@@ -41,20 +35,10 @@ export const postgresSettingsSchema = z.strictObject({
         'earlier transactions take to commit: while two wait for each other in different databases, all that queue ' +
         'behind them wait as well.',
     ),
-  tombstoneWaitMs: durationMs
-    .default(1_000)
-    .describe('How long a rollback waits for a running prepare of its branch. Then it is tried again.'),
-  claimWaitMs: durationMs
-    .default(5_000)
-    .describe(
-      'How long a start waits for another process that holds the name of the coordinator before it is refused. The server ' +
-        'may notice a killed process a little late.',
-    ),
-  recoverTimeoutMs: durationMs.default(10_000).describe('The time limit for listing the prepared branches.'),
-  isolation: z
-    .enum(['read committed', 'repeatable read', 'serializable'])
-    .default('read committed')
-    .describe('The isolation level of the work.'),
+  tombstoneWaitMs: shared.tombstoneWaitMs,
+  claimWaitMs: shared.claimWaitMs,
+  recoverTimeoutMs: shared.recoverTimeoutMs,
+  isolation: shared.isolation,
   pipelining: z
     .boolean()
     .default(true)
@@ -77,9 +61,7 @@ export const postgresSettingsSchema = z.strictObject({
         'The work may run more than once, so it may do nothing outside of its database. Only at `read committed`, and ' +
         'with `prepareStatements`.',
     ),
-  guardTable: tableName
-    .default('dtc_branches')
-    .describe('The table in which each branch leaves a row, one for all participants of a database.'),
+  guardTable: shared.guardTable,
   createGuardTable: z
     .boolean()
     .default(true)
@@ -87,18 +69,14 @@ export const postgresSettingsSchema = z.strictObject({
       'Whether to create that table, and the table of the runs, when it is missing. Otherwise the start fails, with the SQL ' +
         'that creates it.',
     ),
-  runTable: tableName
+  runTable: shared.tableName
     .default('dtc_runs')
     .describe(
       'The table of the runs that a database has accepted, one row for each coordinator, participant and decision log. ' +
         'Without a schema it is in the schema of the guard table.',
     ),
-  retainBranchesMs: durationMs
-    .default(86_400_000)
-    .describe('The least age at which a row of the guard table is deleted.'),
-  purgeIntervalMs: durationMs
-    .default(600_000)
-    .describe('How often old rows are deleted. A row is deleted only after it was visible for this long.'),
+  retainBranchesMs: shared.retainBranchesMs,
+  purgeIntervalMs: shared.purgeIntervalMs,
 });
 
 /** Every setting, with its default if it was not given. @publicApi */

@@ -2,6 +2,7 @@ import type { Logger } from '@nestjs/common';
 import type { CoordinatorRun, IsOwnRun } from '../../coordinator/participant/participant.js';
 import { type RunConflict, letIn } from '../../sql/claim.js';
 import type { ClaimDatabase, HeldName } from '../../sql/claim-database.js';
+import { type RefusalText, copiedLog, otherLog, seenOf } from '../../sql/refusal-texts.js';
 import { unlessAborted } from '../../sql/unless-aborted.js';
 import { preparedOf } from '../branch/completion.js';
 import type { ConnectionPool } from '../connection/connection-pool.js';
@@ -85,14 +86,7 @@ export class MariaDbClaimDatabase implements ClaimDatabase<ClaimSession> {
   }
 
   copied(run: CoordinatorRun, seen: string): MariaDbStartUpError {
-    return new MariaDbStartUpError(
-      'DTC_LOG_COPIED',
-      this.participant,
-      `${seen}, but the decision log ${run.logId} of "${run.name}", at its start ${run.epoch}, does not know of it: this log ` +
-        'is a copy, or was restored from a backup, and lacks later decisions',
-      'Start the coordinator with the latest log. If that is lost, decide by hand all branches prepared under this name, in every ' +
-        'database, and start on an empty folder: a new log has a new id.',
-    );
+    return this.failure('DTC_LOG_COPIED', copiedLog(run, seen));
   }
 
   isRefusal(error: unknown): error is MariaDbStartUpError {
@@ -109,21 +103,12 @@ export class MariaDbClaimDatabase implements ClaimDatabase<ClaimSession> {
   }
 
   private refusal(conflict: RunConflict, run: CoordinatorRun): MariaDbStartUpError {
-    if (conflict.kind === 'copied-log') {
-      const { epoch, gid } = conflict;
-      return this.copied(
-        run,
-        gid === undefined
-          ? `start ${epoch} of the log has worked in it`
-          : `start ${epoch} of the log has prepared ${gid} in it`,
-      );
-    }
-    return new MariaDbStartUpError(
-      'DTC_MARIADB_OTHER_LOG',
-      this.participant,
-      `branches are prepared in it under another decision log of the coordinator "${run.name}": ${conflict.branches}, one of them ` +
-        `${conflict.oldest} (this log is ${run.logId})`,
-      'Start the coordinator with that log, or under another name. If the log is lost, decide the branches by hand.',
-    );
+    return conflict.kind === 'copied-log'
+      ? this.copied(run, seenOf(conflict))
+      : this.failure('DTC_MARIADB_OTHER_LOG', otherLog(run, conflict, 'one'));
+  }
+
+  private failure(code: MariaDbStartUpError['code'], { problem, remedy }: RefusalText): MariaDbStartUpError {
+    return new MariaDbStartUpError(code, this.participant, problem, remedy);
   }
 }

@@ -1,6 +1,5 @@
 import { randomInt } from 'node:crypto';
 import type { ConnectionOptions } from 'mysql2/promise';
-import { InvalidOptionsError } from '../../coordinator/errors.js';
 import type {
   GuardRecord,
   GuardWrite,
@@ -10,7 +9,15 @@ import type {
   StoredGuardRecord,
 } from '../../coordinator/guard/index.js';
 import type { CoordinatorRun } from '../../coordinator/participant/participant.js';
-import { MarksCopy, type StoredMarks, isFinal, keyOf, keyOfMark, placeOf } from '../../sql/guard-records.js';
+import { isFinal, keyOf, placeOf } from '../../sql/guard-records.js';
+import {
+  type MarkRow,
+  PURGED_AT_ONCE,
+  type RecordRow,
+  StoreAccess,
+  checkStoreOptions,
+  storedRecord,
+} from '../../sql/guard-store.js';
 import { ConnectionPool } from '../connection/connection-pool.js';
 import { configOf } from '../connection/connection-pools.js';
 import type { Session } from '../connection/session.js';
@@ -34,17 +41,9 @@ const DUPLICATE = 1062;
 /** ER_LOCK_DEADLOCK. */
 const DEADLOCK = 1213;
 const MOST_ATTEMPTS = 5;
-/** The most records that one statement drops. */
-const PURGED_AT_ONCE = 1_000;
 /** A version is random, so that a record which was dropped and written again has another one. */
 const MAX_VERSION = 2 ** 48 - 1;
 const UNTIL = 'UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND';
-
-interface RecordRow {
-  readonly record: string;
-  readonly version: string;
-  readonly is_held: string;
-}
 
 /**
  * Keeps the records of a participant host in MariaDB, in the database of its participants. All replicas of the host use the same
@@ -56,10 +55,7 @@ export class MariaDbGuardStore implements ReplicaGuardStore {
   readonly durable = true;
   private readonly pool: ConnectionPool;
   private readonly statementTimeoutMs: number;
-  private readonly createTables: boolean;
-  private readonly marks = new MarksCopy(() => this.run((session) => this.readMarks(session)));
-  private ready: Promise<void> | undefined;
-  private marksBefore: StoredMarks = new Map();
+  private readonly access: StoreAccess<Session>;
   /** The sessions whose settings are made. */
   private readonly configured = new WeakSet<Session>();
 
@@ -71,13 +67,15 @@ export class MariaDbGuardStore implements ReplicaGuardStore {
     statementTimeoutMs = 5_000,
     ...unknown
   }: MariaDbGuardStoreOptions) {
-    const problems = Object.keys(unknown).map((name) => `${name}: is not an option`);
-    for (const [name, value] of Object.entries({ connections, statementTimeoutMs })) {
-      if (!Number.isInteger(value) || value < 1) problems.push(`${name}: must be a whole number from 1`);
-    }
-    if (problems.length > 0) throw new InvalidOptionsError('MariaDbGuardStore', problems);
+    checkStoreOptions('MariaDbGuardStore', { connections, statementTimeoutMs }, unknown);
     this.statementTimeoutMs = statementTimeoutMs;
-    this.createTables = createTables;
+    this.access = new StoreAccess<Session>({
+      onSession: (task) => this.onSession(task),
+      prepareTables: (session) => prepareGuardTables(session, createTables),
+      markRows: (session) => session.rows<MarkRow>(MARKS),
+      dropRecords,
+      dropEpochs,
+    });
     const config = configOf(connection, { connectTimeoutMs: statementTimeoutMs });
     this.pool = new ConnectionPool(config, connections);
   }
@@ -89,11 +87,11 @@ export class MariaDbGuardStore implements ReplicaGuardStore {
 
   /** Makes the tables, if they are missing. @throws MariaDbStartUpError with the SQL to run when they cannot be used. */
   async start(): Promise<void> {
-    await this.run((session) => this.readMarks(session));
+    await this.access.start();
   }
 
   async read(branch: GuardedBranch): Promise<StoredGuardRecord | undefined> {
-    return this.run((session) => this.readOn(session, branch));
+    return this.access.run((session) => this.readOn(session, branch));
   }
 
   async insert(
@@ -104,7 +102,7 @@ export class MariaDbGuardStore implements ReplicaGuardStore {
   ): Promise<GuardWrite> {
     const { logId, epoch, sequence } = placeOf(branch);
     const version = newVersion();
-    return this.run(async (session) => {
+    return this.access.run(async (session) => {
       const isWritten = await unlessDuplicate(() =>
         session.run(
           `INSERT INTO dtc_host_branches
@@ -141,7 +139,7 @@ export class MariaDbGuardStore implements ReplicaGuardStore {
     holdMs: number,
   ): Promise<GuardWrite> {
     const next = newVersion();
-    return this.run(async (session) => {
+    return this.access.run(async (session) => {
       const { affectedRows } = await session.run(
         `UPDATE dtc_host_branches SET record = ?, is_over = ?, version = ?, held_until = ${UNTIL}
         WHERE participant = ? AND transaction_id = ? AND branch_id = ? AND version = ?`,
@@ -153,7 +151,7 @@ export class MariaDbGuardStore implements ReplicaGuardStore {
   }
 
   async listOpen(participant: string, after: string | undefined, limit: number): Promise<GuardedBranch[]> {
-    const rows = await this.run((session) =>
+    const rows = await this.access.run((session) =>
       session.rows<{ transaction_id: string; branch_id: string }>(
         `SELECT transaction_id, branch_id FROM dtc_host_branches
         WHERE participant = ? AND is_over = 0 AND held_until <= UTC_TIMESTAMP(3)
@@ -171,7 +169,7 @@ export class MariaDbGuardStore implements ReplicaGuardStore {
     epoch,
     token,
   }: Pick<CoordinatorRun, 'logId' | 'epoch' | 'token'>): Promise<string> {
-    return this.run(async (session) => {
+    return this.access.run(async (session) => {
       await unlessDuplicate(() =>
         session.run(
           `INSERT INTO dtc_host_runs (log_id, epoch, token) SELECT ?, ?, ? FROM DUAL WHERE NOT EXISTS (
@@ -193,7 +191,7 @@ export class MariaDbGuardStore implements ReplicaGuardStore {
     const rows = marks
       .toSorted((one, other) => one.epoch - other.epoch)
       .map(({ epoch, sequence }) => [logId, epoch, sequence]);
-    await this.run((session) =>
+    await this.access.run((session) =>
       session.run(
         `INSERT INTO dtc_host_marks (log_id, epoch, sequence) VALUES ?
         ON DUPLICATE KEY UPDATE sequence = GREATEST(sequence, VALUES(sequence))`,
@@ -203,39 +201,16 @@ export class MariaDbGuardStore implements ReplicaGuardStore {
   }
 
   isOver(transactionId: string): Promise<boolean> {
-    return this.marks.isOver(transactionId);
+    return this.access.isOver(transactionId);
   }
 
-  async purge(): Promise<number> {
-    return this.run(async (session) => {
-      let dropped = 0;
-      for (const [key, sequence] of this.marksBefore) {
-        const [logId, epoch] = key.split('/') as [string, string];
-        const isBelow = epoch === '0' ? 'epoch <= ?' : 'sequence <= ? AND epoch = ?';
-        for (let last = PURGED_AT_ONCE; last === PURGED_AT_ONCE; dropped += last) {
-          const { affectedRows } = await session.run(
-            `DELETE FROM dtc_host_branches WHERE log_id = ? AND ${isBelow} AND is_over = 1 LIMIT ${PURGED_AT_ONCE}`,
-            [logId, sequence, ...(epoch === '0' ? [] : [Number(epoch)])],
-          );
-          last = affectedRows;
-        }
-        // The mark of whole epochs says what their own marks and tokens said.
-        if (epoch !== '0') continue;
-        for (const table of ['marks', 'runs']) {
-          await session.run(`DELETE FROM dtc_host_${table} WHERE log_id = ? AND epoch > 0 AND epoch <= ?`, [
-            logId,
-            sequence,
-          ]);
-        }
-      }
-      this.marksBefore = await this.readMarks(session);
-      return dropped;
-    });
+  purge(): Promise<number> {
+    return this.access.purge();
   }
 
   /** Closes the connections. */
   async close(): Promise<void> {
-    await this.ready?.catch(() => {});
+    await this.access.settled();
     await this.pool.close();
   }
 
@@ -245,32 +220,7 @@ export class MariaDbGuardStore implements ReplicaGuardStore {
       FROM dtc_host_branches WHERE participant = ? AND transaction_id = ? AND branch_id = ?`,
       keyOf(branch),
     );
-    if (row === undefined) return undefined;
-    return {
-      record: JSON.parse(row.record) as GuardRecord,
-      version: Number(row.version),
-      isHeld: row.is_held === '1',
-    };
-  }
-
-  private async readMarks(session: Session): Promise<StoredMarks> {
-    const rows = await session.rows<{ log_id: string; epoch: string; sequence: string }>(
-      'SELECT log_id, CAST(epoch AS CHAR) AS epoch, CAST(sequence AS CHAR) AS sequence FROM dtc_host_marks',
-    );
-    return new Map(rows.map((row) => [keyOfMark(row.log_id, row.epoch), Number(row.sequence)]));
-  }
-
-  private async run<T>(task: (session: Session) => Promise<T>): Promise<T> {
-    await (this.ready ??= this.prepareTables().catch((error: unknown) => {
-      // The next call tries again.
-      this.ready = undefined;
-      throw error;
-    }));
-    return this.onSession(task);
-  }
-
-  private prepareTables(): Promise<void> {
-    return this.onSession((session) => prepareGuardTables(session, this.createTables));
+    return storedRecord(row, '1');
   }
 
   /** InnoDB breaks a deadlock of writers by undoing all of one statement, so that one is done again. */
@@ -292,6 +242,32 @@ export class MariaDbGuardStore implements ReplicaGuardStore {
       }
       return task(session);
     });
+  }
+}
+
+const MARKS =
+  'SELECT log_id, CAST(epoch AS CHAR) AS epoch, CAST(sequence AS CHAR) AS sequence FROM dtc_host_marks';
+
+async function dropRecords(
+  session: Session,
+  logId: string,
+  epoch: string,
+  sequence: number,
+): Promise<number> {
+  const isBelow = epoch === '0' ? 'epoch <= ?' : 'sequence <= ? AND epoch = ?';
+  const { affectedRows } = await session.run(
+    `DELETE FROM dtc_host_branches WHERE log_id = ? AND ${isBelow} AND is_over = 1 LIMIT ${PURGED_AT_ONCE}`,
+    [logId, sequence, ...(epoch === '0' ? [] : [Number(epoch)])],
+  );
+  return affectedRows;
+}
+
+async function dropEpochs(session: Session, logId: string, epoch: number): Promise<void> {
+  for (const table of ['marks', 'runs']) {
+    await session.run(`DELETE FROM dtc_host_${table} WHERE log_id = ? AND epoch > 0 AND epoch <= ?`, [
+      logId,
+      epoch,
+    ]);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { CoordinatorRun, IsOwnRun } from '../../coordinator/participant/participant.js';
 import { type RunConflict, letIn } from '../../sql/claim.js';
+import { copiedLog, otherLog, seenOf } from '../../sql/refusal-texts.js';
 import { PostgresStartUpError } from '../errors.js';
 import { REPLICATED_WRITE } from '../connection/replication.js';
 import { COORDINATOR_IN_GID, PARTICIPANT_IN_GID } from '../gid.js';
@@ -51,40 +52,13 @@ async function preparedUnder(
 }
 
 function refusal(conflict: RunConflict, participant: string, run: CoordinatorRun): PostgresStartUpError {
-  if (conflict.kind === 'other-log') return otherLog(participant, run, conflict.branches, conflict.oldest);
-  const { epoch, gid } = conflict;
-  return copied(
-    participant,
-    run,
-    gid === undefined
-      ? `start ${epoch} of the log has worked in it`
-      : `start ${epoch} of the log has prepared ${gid} in it`,
-  );
-}
-
-function otherLog(
-  participant: string,
-  run: CoordinatorRun,
-  count: number,
-  oldest: string,
-): PostgresStartUpError {
-  return new PostgresStartUpError(
-    'DTC_POSTGRES_OTHER_LOG',
-    participant,
-    `branches are prepared in it under another decision log of the coordinator "${run.name}": ${count}, the oldest of them ` +
-      `${oldest} (this log is ${run.logId})`,
-    'Start the coordinator with that log, or under another name. If the log is lost, decide the branches by hand.',
-  );
+  if (conflict.kind === 'copied-log') return copied(participant, run, seenOf(conflict));
+  const { problem, remedy } = otherLog(run, conflict, 'the oldest');
+  return new PostgresStartUpError('DTC_POSTGRES_OTHER_LOG', participant, problem, remedy);
 }
 
 /** The log of the run does not contain the fact in `seen`. */
 export function copied(participant: string, run: CoordinatorRun, seen: string): PostgresStartUpError {
-  return new PostgresStartUpError(
-    'DTC_LOG_COPIED',
-    participant,
-    `${seen}, but the decision log ${run.logId} of "${run.name}", at its start ${run.epoch}, does not know of it: this log ` +
-      'is a copy, or was restored from a backup, and lacks later decisions',
-    'Start the coordinator with the latest log. If that is lost, decide by hand all branches prepared under this name, in every ' +
-      'database, and start on an empty folder: a new log has a new id.',
-  );
+  const { problem, remedy } = copiedLog(run, seen);
+  return new PostgresStartUpError('DTC_LOG_COPIED', participant, problem, remedy);
 }

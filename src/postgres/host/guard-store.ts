@@ -1,5 +1,4 @@
 import { type ClientConfig, Pool, type PoolClient } from 'pg';
-import { InvalidOptionsError } from '../../coordinator/errors.js';
 import { SafeLogger } from '../../coordinator/gate/safe-logger.js';
 import type {
   GuardRecord,
@@ -10,7 +9,15 @@ import type {
   StoredGuardRecord,
 } from '../../coordinator/guard/index.js';
 import type { CoordinatorRun } from '../../coordinator/participant/participant.js';
-import { MarksCopy, type StoredMarks, isFinal, keyOf, keyOfMark, placeOf } from '../../sql/guard-records.js';
+import { isFinal, keyOf, placeOf } from '../../sql/guard-records.js';
+import {
+  type MarkRow,
+  PURGED_AT_ONCE,
+  type RecordRow,
+  StoreAccess,
+  checkStoreOptions,
+  storedRecord,
+} from '../../sql/guard-store.js';
 import { ConnectionPool } from '../connection/connection-pool.js';
 import { OwnClient } from '../connection/own-client.js';
 import { rowsOf } from '../connection/own-queries.js';
@@ -38,10 +45,6 @@ export interface PostgresGuardStoreOptions {
 }
 
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
-/** The most records that one statement drops. */
-const PURGED_AT_ONCE = 1_000;
-
-type RecordRow = { readonly record: string; readonly version: string; readonly is_held: string };
 
 /**
  * Keeps the records of a participant host in PostgreSQL, in the database of its participants. All replicas of the host
@@ -54,12 +57,9 @@ export class PostgresGuardStore implements ReplicaGuardStore {
   private readonly pool: Pool;
   private readonly connections: ConnectionPool;
   private readonly statementTimeoutMs: number;
-  private readonly createTables: boolean;
   private readonly tables: GuardTables;
   private readonly prefix: string;
-  private ready: Promise<void> | undefined;
-  private readonly marks = new MarksCopy(() => this.run((client) => this.readMarks(client)));
-  private marksBefore: StoredMarks = new Map();
+  private readonly access: StoreAccess<PoolClient>;
   /** The connections whose settings are made. */
   private readonly awaiting = new WeakSet<PoolClient>();
 
@@ -72,16 +72,24 @@ export class PostgresGuardStore implements ReplicaGuardStore {
     statementTimeoutMs = 5_000,
     ...unknown
   }: PostgresGuardStoreOptions) {
-    const problems = Object.keys(unknown).map((name) => `${name}: is not an option`);
-    if (schema !== undefined && !SCHEMA.test(schema)) problems.push('schema: must be a plain schema name');
-    for (const [name, value] of Object.entries({ connections, statementTimeoutMs })) {
-      if (!Number.isInteger(value) || value < 1) problems.push(`${name}: must be a whole number from 1`);
-    }
-    if (problems.length > 0) throw new InvalidOptionsError('PostgresGuardStore', problems);
+    const isPlain = schema === undefined || SCHEMA.test(schema);
+    checkStoreOptions(
+      'PostgresGuardStore',
+      { connections, statementTimeoutMs },
+      unknown,
+      isPlain ? [] : ['schema: must be a plain schema name'],
+    );
     this.statementTimeoutMs = statementTimeoutMs;
-    this.createTables = createTables;
     this.tables = new GuardTables(schema);
     this.prefix = this.tables.prefix;
+    this.access = new StoreAccess<PoolClient>({
+      onSession: (task) => this.onConnection(task),
+      prepareTables: (client) => this.tables.prepare(client, createTables),
+      markRows: (client) =>
+        rowsOf<MarkRow>(client, `SELECT log_id, epoch::text, sequence::text FROM ${this.prefix}_marks`),
+      dropRecords: (client, logId, epoch, sequence) => this.dropRecords(client, logId, epoch, sequence),
+      dropEpochs: (client, logId, epoch) => this.dropEpochs(client, logId, epoch),
+    });
     this.pool = new Pool({
       application_name: 'dtc host',
       keepAlive: true,
@@ -101,11 +109,11 @@ export class PostgresGuardStore implements ReplicaGuardStore {
 
   /** Makes the tables, if they are missing. @throws PostgresStartUpError with the SQL to run when they cannot be used. */
   async start(): Promise<void> {
-    await this.run((client) => this.readMarks(client));
+    await this.access.start();
   }
 
   async read(branch: GuardedBranch): Promise<StoredGuardRecord | undefined> {
-    return this.run((client) => this.readOn(client, branch));
+    return this.access.run((client) => this.readOn(client, branch));
   }
 
   async insert(
@@ -115,7 +123,7 @@ export class PostgresGuardStore implements ReplicaGuardStore {
     unlessOver: boolean,
   ): Promise<GuardWrite> {
     const { logId, epoch, sequence } = placeOf(branch);
-    return this.run(async (client) => {
+    return this.access.run(async (client) => {
       const written = await this.write(
         client,
         `INSERT INTO ${this.prefix}_branches
@@ -145,7 +153,7 @@ export class PostgresGuardStore implements ReplicaGuardStore {
     record: GuardRecord,
     holdMs: number,
   ): Promise<GuardWrite> {
-    return this.run(async (client) => {
+    return this.access.run(async (client) => {
       const written = await this.write(
         client,
         `UPDATE ${this.prefix}_branches SET record = $5, is_over = $6::boolean, version = DEFAULT,
@@ -158,7 +166,7 @@ export class PostgresGuardStore implements ReplicaGuardStore {
   }
 
   async listOpen(participant: string, after: string | undefined, limit: number): Promise<GuardedBranch[]> {
-    const rows = await this.run((client) =>
+    const rows = await this.access.run((client) =>
       rowsOf<{ transaction_id: string; branch_id: string }>(
         client,
         `SELECT transaction_id, branch_id FROM ${this.prefix}_branches
@@ -177,7 +185,7 @@ export class PostgresGuardStore implements ReplicaGuardStore {
     epoch,
     token,
   }: Pick<CoordinatorRun, 'logId' | 'epoch' | 'token'>): Promise<string> {
-    return this.run(async (client) => {
+    return this.access.run(async (client) => {
       const before = waitsCutShort(client);
       await client.query(
         `INSERT INTO ${this.prefix}_runs (log_id, epoch, token) SELECT $1, $2::int, $3 WHERE NOT EXISTS (
@@ -196,7 +204,7 @@ export class PostgresGuardStore implements ReplicaGuardStore {
   }
 
   async raise(logId: string, marks: readonly LowWaterMark[]): Promise<void> {
-    await this.run(async (client) => {
+    await this.access.run(async (client) => {
       const before = waitsCutShort(client);
       await client.query(
         `INSERT INTO ${this.prefix}_marks (log_id, epoch, sequence)
@@ -209,43 +217,16 @@ export class PostgresGuardStore implements ReplicaGuardStore {
   }
 
   isOver(transactionId: string): Promise<boolean> {
-    return this.marks.isOver(transactionId);
+    return this.access.isOver(transactionId);
   }
 
-  async purge(): Promise<number> {
-    return this.run(async (client) => {
-      let dropped = 0;
-      for (const [key, sequence] of this.marksBefore) {
-        const [logId, epoch] = key.split('/') as [string, string];
-        const isBelow =
-          epoch === '0'
-            ? 'epoch <= $2::bigint AND $3::int = 0'
-            : 'epoch = $3::int AND sequence <= $2::bigint';
-        for (let last = PURGED_AT_ONCE; last === PURGED_AT_ONCE; dropped += last) {
-          const { rowCount } = await client.query(
-            `DELETE FROM ${this.prefix}_branches WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${this.prefix}_branches
-              WHERE log_id = $1 AND ${isBelow} AND is_over LIMIT ${PURGED_AT_ONCE})) AND is_over`,
-            [logId, sequence, epoch],
-          );
-          last = rowCount ?? 0;
-        }
-        // The mark of whole epochs says what their own marks and tokens said.
-        if (epoch === '0') {
-          for (const table of ['marks', 'runs'])
-            await client.query(
-              `DELETE FROM ${this.prefix}_${table} WHERE log_id = $1 AND epoch > 0 AND epoch <= $2::bigint`,
-              [logId, sequence],
-            );
-        }
-      }
-      this.marksBefore = await this.readMarks(client);
-      return dropped;
-    });
+  purge(): Promise<number> {
+    return this.access.purge();
   }
 
   /** Closes the connections. */
   async close(): Promise<void> {
-    await this.ready?.catch(() => {});
+    await this.access.settled();
     await this.connections.close();
   }
 
@@ -256,10 +237,7 @@ export class PostgresGuardStore implements ReplicaGuardStore {
       WHERE participant = $1 AND transaction_id = $2 AND branch_id = $3`,
       keyOf(branch),
     );
-    const [row] = rows;
-    if (row === undefined) return undefined;
-    const record = JSON.parse(row.record) as GuardRecord;
-    return { record, version: Number(row.version), isHeld: row.is_held === 'true' };
+    return storedRecord(rows[0], 'true');
   }
 
   /** What another session has written counts only when it is at the standbys. */
@@ -286,21 +264,29 @@ export class PostgresGuardStore implements ReplicaGuardStore {
     return rows[0] && { isWritten: true, version: Number(rows[0].version) };
   }
 
-  private async readMarks(client: PoolClient): Promise<StoredMarks> {
-    const rows = await rowsOf<{ log_id: string; epoch: string; sequence: string }>(
-      client,
-      `SELECT log_id, epoch::text, sequence::text FROM ${this.prefix}_marks`,
+  private async dropRecords(
+    client: PoolClient,
+    logId: string,
+    epoch: string,
+    sequence: number,
+  ): Promise<number> {
+    const isBelow =
+      epoch === '0' ? 'epoch <= $2::bigint AND $3::int = 0' : 'epoch = $3::int AND sequence <= $2::bigint';
+    const { rowCount } = await client.query(
+      `DELETE FROM ${this.prefix}_branches WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${this.prefix}_branches
+        WHERE log_id = $1 AND ${isBelow} AND is_over LIMIT ${PURGED_AT_ONCE})) AND is_over`,
+      [logId, sequence, epoch],
     );
-    return new Map(rows.map(({ log_id, epoch, sequence }) => [keyOfMark(log_id, epoch), Number(sequence)]));
+    return rowCount ?? 0;
   }
 
-  private async run<T>(task: (client: PoolClient) => Promise<T>): Promise<T> {
-    await (this.ready ??= this.prepareTables().catch((error: unknown) => {
-      // The next call tries again.
-      this.ready = undefined;
-      throw error;
-    }));
-    return this.onConnection(task);
+  private async dropEpochs(client: PoolClient, logId: string, epoch: number): Promise<void> {
+    for (const table of ['marks', 'runs']) {
+      await client.query(
+        `DELETE FROM ${this.prefix}_${table} WHERE log_id = $1 AND epoch > 0 AND epoch <= $2::bigint`,
+        [logId, epoch],
+      );
+    }
   }
 
   private onConnection<T>(task: (client: PoolClient) => Promise<T>): Promise<T> {
@@ -312,9 +298,5 @@ export class PostgresGuardStore implements ReplicaGuardStore {
       }
       return task(client);
     });
-  }
-
-  private prepareTables(): Promise<void> {
-    return this.onConnection((client) => this.tables.prepare(client, this.createTables));
   }
 }
