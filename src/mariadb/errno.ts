@@ -79,7 +79,8 @@ export const ERROR_NUMBERS: Readonly<Record<number, Row>> = {
     refusal: {
       code: 'CANNOT_BE_PREPARED',
       reason:
-        'the work used a statement that would end its transaction, such as one that changes the schema, or went on after a deadlock',
+        'the work used a statement that would end its transaction, such as one that changes the schema, or went on after an error that had ' +
+        'rolled all of it back, such as a deadlock',
     },
   },
   1400: gone('ER_XAER_OUTSIDE'),

@@ -142,7 +142,8 @@ describe.runIf(hasMariaDb())('A branch in MariaDB whose', () => {
 
   it('coordinator has gone is ended by the server at its deadline; what is prepared stays', async () => {
     const manager = await bench.start();
-    const [open, prepared] = [someBranch({ withinMs: 100 }), someBranch({ withinMs: 200 })];
+    // With these the server gives both the same second.
+    const [open, prepared] = [someBranch({ withinMs: 400 }), someBranch({ withinMs: 450 })];
     const begun = Promise.withResolvers<void>();
     const never = manager.prepare(open, async (connection) => {
       await posting('bob', -10)(connection);
