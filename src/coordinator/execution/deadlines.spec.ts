@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
-import { createTestCoordinator } from '../testing/index.js';
+import { branch } from '../participant/branch-request.js';
+import { ScriptedParticipant, createTestCoordinator } from '../testing/index.js';
 import { Deadlines } from './deadlines.js';
 import { NEVER } from './clock.js';
 import type { TransactionRecord } from './records.js';
@@ -46,6 +47,21 @@ describe('Deadlines', () => {
     expect(walk).toHaveBeenCalledTimes(1);
     deadlines.sweep(record.deadlineAt + 1_000_000, () => NEVER);
     expect(walk).toHaveBeenCalledTimes(1);
+  });
+
+  it('looks at no transaction for those that have ended in time, however many are kept', async () => {
+    const { transactions, clock, runtime } = createTestCoordinator({
+      timeoutMs: 5_000,
+      participants: { one: new ScriptedParticipant(), other: new ScriptedParticipant() },
+    });
+    const walk = vi.spyOn(runtime.registry, 'forEach');
+    // The deadlines of each are later than those of the one before it.
+    for (let count = 0; count < 50; count++) {
+      await transactions.run({ branches: [branch('one', 1), branch('other', 2)] });
+      await clock.advance(10);
+    }
+    await clock.advance(60_000, 100);
+    expect(walk.mock.calls.length).toBeLessThanOrEqual(1);
   });
 
   it('keeps the earlier of two deadlines of a transaction', () => {

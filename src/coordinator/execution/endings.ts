@@ -8,7 +8,7 @@ import {
   isAbort,
   isDecidedByBranch,
 } from '../protocol/index.js';
-import { type Clock, NOT_YET } from './clock.js';
+import { type Clock, NEVER, NOT_YET } from './clock.js';
 import type { UnforcedRecords } from './decision.js';
 import type { Observers } from './observer.js';
 import type { BranchRecord, TransactionRecord } from './records.js';
@@ -73,6 +73,8 @@ export class Endings {
     const isFirst = transaction.endedUs === NOT_YET;
     if (isFirst) transaction.endedUs = transaction.elapsedUs(clock.now());
     dropPayloads(transaction);
+    // It is kept for a while. With its deadlines, each of those that are kept would cause one sweep of all.
+    transaction.dueAt = NEVER;
     // A decision is kept until its reports are forgotten and no completed branch may still be prepared.
     if (!transaction.isWatched) this.noteEnd(transaction);
     else if (isRecorded(transaction)) records.progressed(transaction);
