@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Test } from '@nestjs/testing';
 import type { Connection, ResultSetHeader } from 'mysql2/promise';
 import { describe, expect, it } from 'vitest';
@@ -19,12 +21,42 @@ import {
 import { OTHER_LOG_ID, idOf, runOf } from '../../support/identity.js';
 import { balanceOf, endOf, gidOf, posting, useMariaDb } from '../../support/mariadb/bench.js';
 import { MariaDbServer, hasMariaDb } from '../../support/mariadb/server.js';
-import { again, someBranch } from '../../support/postgres/branches.js';
+import { again, someBranch, until } from '../../support/postgres/branches.js';
 
 const SHORT = { claimWaitMs: 100 };
 
 describe.runIf(hasMariaDb())('A MariaDB participant', () => {
   const bench = useMariaDb();
+
+  it('needs no privilege besides those that the guide grants', async () => {
+    const guide = readFileSync(join(import.meta.dirname, '../../../docs/mariadb.md'), 'utf8');
+    const [, script = ''] = /^```sql\n(CREATE DATABASE.*?)^```$/ms.exec(guide) ?? [];
+    const statements = script.split(';').filter((sql) => sql.trim() !== '');
+    expect(statements).toHaveLength(4);
+    for (const sql of statements) await bench.database.query(sql);
+    const connection = bench.server.database('stock').urlBy({ user: 'shop' }).replace('password', 'secret');
+    const run = runOf({ isShared: true });
+    const [first, second] = [bench.make({ connection }), bench.make({ connection })];
+    await first.start(run);
+    const work = async (client: Connection): Promise<Vote> => {
+      await client.query("INSERT INTO stock VALUES ('bolt', 5)");
+      return 'commit';
+    };
+    const branch = someBranch({ run });
+    expect(await first.prepare(branch, work)).toBe('commit');
+    expect(await second.recover()).toHaveLength(1);
+    await second.endSessionsOf(run);
+    await until('the branch is committed', () =>
+      second.commit(again(branch)).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await second.rollback(someBranch());
+    await second.purgeGuardTable();
+    expect(await second.capacity()).toMatchObject({ database: 'stock' });
+    expect(await bench.server.database('stock').query('SELECT * FROM stock')).toHaveLength(1);
+  });
 
   describe('does not start', () => {
     const refused = (manager: MariaDbResourceManager, run?: CoordinatorRun): Promise<unknown> =>
