@@ -31,6 +31,17 @@ export const coordinatorOptionsSchema = z.strictObject({
     .describe(
       'How long the caller of a decided transaction waits for its completion before it is told `pending`.',
     ),
+  expiryMarginMs: durationMs
+    .default(1_000)
+    .describe(
+      'How long before a vote expires its transaction is aborted, unless commit has been sent to the log by then: the time ' +
+        'that the log and the commit may take.',
+    ),
+  expiryWarningMs: durationMs
+    .default(60_000)
+    .describe(
+      'How long before a vote expires that is reported, if its branch is not completed by then. It is at most half of the time of the vote.',
+    ),
   maxAttempts: z
     .number()
     .int()
@@ -202,6 +213,20 @@ export interface CoordinatorOptions {
    * @default 3_000
    */
   readonly completionWaitMs?: number | undefined;
+  /**
+   * How long before a vote expires its transaction is aborted, unless commit has been sent to the log by
+   * then: the time that the log and the commit may take. In milliseconds, from 1 to 86_400_000.
+   *
+   * @default 1_000
+   */
+  readonly expiryMarginMs?: number | undefined;
+  /**
+   * How long before a vote expires that is reported, if its branch is not completed by then. It is at most
+   * half of the time of the vote. In milliseconds, from 1 to 86_400_000.
+   *
+   * @default 60_000
+   */
+  readonly expiryWarningMs?: number | undefined;
   /**
    * The number of attempts to complete a branch before it is stalled and left to the recovery job. From 1 to
    * 1_000.

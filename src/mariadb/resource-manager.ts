@@ -7,6 +7,7 @@ import {
   type ParticipantCapacity,
   type PreparedBranch,
   type Vote,
+  isForCommit,
   refuse,
 } from '../coordinator/participant/participant.js';
 import { within } from '../coordinator/within.js';
@@ -155,7 +156,7 @@ export class MariaDbResourceManager {
   async commitOnePhase<P>(branch: Branch<P>, work: Work<P>): Promise<OnePhaseAnswer> {
     if (branch.attempt > 1) return this.resolve(branch);
     const vote = await this.work(branch, work, onePhase);
-    return vote === 'read-only' ? 'commit' : vote;
+    return vote === 'read-only' || isForCommit(vote) ? 'commit' : vote;
   }
 
   /** Like {@link commitOnePhase}, for a batch. */

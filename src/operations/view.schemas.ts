@@ -44,6 +44,7 @@ const branchSchema = z
     branchId: z.string(),
     participant: z.string(),
     vote: z.enum(['commit', 'read-only', 'abort', 'none']).nullable(),
+    expiresAt: moment.exactOptional().describe('Until when its vote for commit holds, if the vote expires.'),
     state: z.enum(branchStates),
     stalled: z.boolean(),
     held: z.boolean().describe('Its completion waits, because its participant is paused.'),

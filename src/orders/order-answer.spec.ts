@@ -76,6 +76,7 @@ describe('The answer to an order', () => {
     ['failed', 'DTC_PARTICIPANT_FAILED'],
     ['timed-out', 'DTC_TIMED_OUT'],
     ['not-recorded', 'DTC_ABORTED'],
+    ['expired', 'DTC_ABORTED'],
     ['cancelled', 'DTC_ABORTED'],
   ] as const)('whose transaction was aborted because it %s is 503, and can be tried again', (cause, code) => {
     expect(problemOf({ cause, reason: 'whatever' })).toMatchObject({

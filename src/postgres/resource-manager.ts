@@ -9,6 +9,7 @@ import {
   type ParticipantCapacity,
   type PreparedBranch,
   type Vote,
+  isForCommit,
   refuse,
 } from '../coordinator/participant/participant.js';
 import { type Batch, prepareBatch, workOf } from './branch/batch.js';
@@ -212,7 +213,7 @@ export class PostgresResourceManager {
     const vote = await this.work(branch, (branchWork, client, gid) =>
       branchWork.perform(client, gid, branch, work, onePhase(gid)),
     );
-    return vote === 'read-only' ? 'commit' : vote;
+    return vote === 'read-only' || isForCommit(vote) ? 'commit' : vote;
   }
 
   /** Like {@link commitOnePhase}, for a batch. */

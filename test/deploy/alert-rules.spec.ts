@@ -76,6 +76,7 @@ const CONDITIONS: Readonly<Record<string, Condition>> = {
   DtcInDoubtTooLong: above('dtc_in_doubt_oldest_seconds', 30, 2),
   DtcStalled: above('dtc_transactions_stalled', 0, 7),
   DtcStalledTooLong: above('dtc_stalled_oldest_seconds', 3_600, 3),
+  DtcVotesExpiring: above('dtc_votes_expiring', 0, 1),
   DtcHeuristicReportOpen: above('dtc_transactions_heuristic', 0, 1),
   DtcLogProblem: {
     fires: { dtc_log_up: '0x9', dtc_log_fenced: '0x9' },

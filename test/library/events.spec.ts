@@ -11,6 +11,7 @@ import {
   type TransactionAbortedEvent,
   type TransactionCommittedEvent,
   type TransactionEventPayloads,
+  type TransactionExpiringEvent,
   type TransactionHeuristicEvent,
   TransactionManager,
   type TransactionPendingEvent,
@@ -59,6 +60,11 @@ class Listeners {
   heuristic(event: TransactionHeuristicEvent): void {
     this.heard.push({ name: 'heuristic', event });
   }
+
+  @OnEvent(TRANSACTION_EVENTS.expiring)
+  expiring(event: TransactionExpiringEvent): void {
+    this.heard.push({ name: 'expiring', event });
+  }
 }
 
 let clock: ManualClock;
@@ -102,6 +108,7 @@ describe('events', () => {
       pending: 'transaction.pending',
       stalled: 'transaction.stalled',
       heuristic: 'transaction.heuristic',
+      expiring: 'transaction.expiring',
     });
     expectTypeOf<TransactionEventPayloads>().toEqualTypeOf<{
       readonly 'transaction.committed': TransactionCommittedEvent;
@@ -109,6 +116,7 @@ describe('events', () => {
       readonly 'transaction.pending': TransactionPendingEvent;
       readonly 'transaction.stalled': TransactionStalledEvent;
       readonly 'transaction.heuristic': TransactionHeuristicEvent;
+      readonly 'transaction.expiring': TransactionExpiringEvent;
     }>();
   });
 
@@ -198,6 +206,33 @@ describe('events', () => {
       reason: 'scripted',
     };
     expect(heard()).toEqual([{ name: 'heuristic', event }]);
+  });
+
+  it('expiring: once the vote of a branch that is not completed expires soon', async () => {
+    participant('a', {
+      prepare: { answer: { vote: 'commit', validForMs: 2_000 } },
+      commit: ['throw', 'throw', 'yes'],
+    });
+    participant('b', {});
+    const expiresAt = clock.epochMs + clock.now() + 2_000;
+
+    const running = transactions.run({ branches: [branch('a', SECRET), branch('b', SECRET)] });
+    await clock.advance(990);
+    const { transactionId } = await running;
+    expect(heard().map(({ name }) => name)).not.toContain('expiring');
+    await clock.advance(10);
+
+    const event: TransactionExpiringEvent = {
+      transactionId,
+      name: 'transaction',
+      branches: ['a', 'b'],
+      branchId: 'a',
+      participant: 'a',
+      expiresAt,
+      leftMs: 1_000,
+      decision: 'commit',
+    };
+    expect(heard().filter(({ name }) => name === 'expiring')).toEqual([{ name: 'expiring', event }]);
   });
 });
 

@@ -178,6 +178,41 @@ describe("lines through Nest's logger", () => {
     for (const { message } of steps) expect(message).toMatchObject({ transactionId, name: 'sale' });
   });
 
+  it('votes that are about to expire are told by one line of their participant in ten seconds, which counts the others', async () => {
+    const vote = { answer: { vote: 'commit', validForMs: 4_000 } };
+    participant('a', { prepare: vote, commit: 'throw' });
+    participant('b', {});
+    const request = { branches: [branch('a', SECRET), branch('b', SECRET)] };
+    const soon = () =>
+      log.of('Transaction', 'warn').filter(({ text }) => text.startsWith('its vote expires'));
+
+    const running = Array.from({ length: 3 }, () => transactions.run(request));
+    await clock.advance(3_000);
+    const [{ transactionId }] = await Promise.all(running as [(typeof running)[0]]);
+    expect(soon().map(({ message }) => message)).toEqual([
+      {
+        msg: 'its vote expires in 2000 ms, and commit is decided and not delivered yet',
+        transactionId,
+        name: 'transaction',
+        branchId: 'a',
+        participant: 'a',
+        attempt: 2,
+      },
+    ]);
+
+    await clock.advance(8_000);
+    const later = transactions.run(request);
+    await clock.advance(2_500);
+    await later;
+    expect(soon()).toHaveLength(2);
+    expect(soon()[1]!.message).toMatchObject({
+      msg:
+        'its vote expires in 2000 ms, and commit is decided and not delivered yet; 2 such lines of this participant were left ' +
+        'out before',
+      leftOut: 2,
+    });
+  });
+
   it('no line holds a payload, whatever happens', async () => {
     participant('yes', {});
     participant('no', { prepare: 'no' });

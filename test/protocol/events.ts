@@ -26,6 +26,7 @@ import {
   requestCommit,
   requestRollback,
   vote,
+  voteExpired,
 } from '../../src/coordinator/protocol/voting.js';
 
 /** One event with its parameters, as a search or a random walk feeds it to the core. */
@@ -78,6 +79,7 @@ function addBranchEvents(
     );
   }
   add(`${branch} is late`, ['PREPARING'], (t, e) => prepareTimedOut(t, branch, e));
+  add(`the vote of ${branch} expires`, ['PREPARING'], (t, e) => voteExpired(t, branch, e));
   // Before the decision only a one-phase commit has attempts.
   const attempted = branch === 0 ? (['READY', ...COMPLETING] as const) : COMPLETING;
   add(`${branch} used up its attempts`, attempted, (t, e) => attemptsExhausted(t, branch, e));

@@ -1,4 +1,4 @@
-import { type Answer, Refused, answerOf } from '../gate/answer.js';
+import { type Answer, Refused, answerOf, describeUndecided } from '../gate/answer.js';
 import { type Failure, failureOf } from '../gate/failure.js';
 import {
   type BranchSet,
@@ -21,6 +21,7 @@ import { type Clock, NEVER } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { CompletionAttempt, Delivery, type DeliveryKind, methodOf, timeoutOf } from './delivery.js';
 import type { Endings } from './endings.js';
+import { byExpiry } from './expiries.js';
 import type { Observers } from './observer.js';
 import {
   type BranchHeuristic,
@@ -66,11 +67,19 @@ export class Completion {
     const { deadlines, completionWaitMs } = this.parts;
     const shortestMs = Math.min(transaction.shortestTimeoutMs, completionWaitMs);
     deadlines.armIn(transaction, msOf(transaction.decidedUs) + shortestMs);
-    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
-      if (!includes(branches, branch.index)) continue;
-      branch.call = CALL_COMMIT;
-      this.attempt(branch, 'commit');
+    if (transaction.extras?.hasExpiries === true) {
+      for (const branch of byExpiry(transaction)) this.commitFirst(branch, branches);
+      return;
     }
+    for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
+      this.commitFirst(branch, branches);
+    }
+  }
+
+  private commitFirst(branch: BranchRecord, branches: BranchSet): void {
+    if (!includes(branches, branch.index)) return;
+    branch.call = CALL_COMMIT;
+    this.attempt(branch, 'commit');
   }
 
   /** Effect: asks the branch that makes the decision to commit in one phase. */
@@ -112,7 +121,7 @@ export class Completion {
     if (transaction.state === COMMITTING && transaction.decidedAt + this.parts.completionWaitMs <= now) {
       patienceEnded(transaction, transaction.executor);
     }
-    for (const branch of transaction.branches) {
+    for (const branch of byExpiry(transaction)) {
       if (branchDueAt(branch) > now) continue;
       const { delivery } = branch;
       if (delivery === undefined) this.giveUpFirst(branch);
@@ -276,7 +285,7 @@ export class Completion {
       branch.close(clock.now());
       onePhaseAnswered(transaction, 'rollback', transaction.executor);
     } else if (isCurrent) {
-      const description = answer === 'read-only' ? 'a string' : answer.description;
+      const description = describeUndecided(answer);
       const message = `answered ${description}, which is neither commit nor abort`;
       this.attemptFailed(branch, deliveryOf(branch, 'one-phase'), message);
     }

@@ -124,7 +124,7 @@ export class CoordinatorRuntime {
     this.deadlines = new Deadlines(this.registry);
     this.answerForLog();
     const { registry, ambient, deadlines, observers, unconfirmed } = this;
-    const { completionWaitMs } = options;
+    const { completionWaitMs, expiryMarginMs, expiryWarningMs } = options;
     this.reruns = this.makeReruns();
     this.limits = this.makeLimits();
     const { reruns, limits } = this;
@@ -138,6 +138,8 @@ export class CoordinatorRuntime {
       observers,
       unconfirmed,
       completionWaitMs,
+      expiryMarginMs,
+      expiryWarningMs,
       reruns,
       limits,
     });
@@ -164,6 +166,7 @@ export class CoordinatorRuntime {
       resolver,
       unconfirmed,
       observers,
+      (branch, expiresAt) => executor.expiries.restored(branch, expiresAt),
       timeoutMs,
       noteEnd,
     );

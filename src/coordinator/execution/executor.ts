@@ -35,6 +35,7 @@ import { Contention } from './contention.js';
 import type { Deadlines } from './deadlines.js';
 import { DecisionRecorder, UnforcedRecords } from './decision.js';
 import { Endings } from './endings.js';
+import { VoteExpiries } from './expiries.js';
 import type { Observers } from './observer.js';
 import { outcomeOf } from './outcomes.js';
 import { type PayloadChange, isInLog, isOver } from './payloads.js';
@@ -65,6 +66,9 @@ export interface ExecutorParts {
   readonly unconfirmed: UnconfirmedEnds;
   /** How long a caller waits for completion, in milliseconds. */
   readonly completionWaitMs: number;
+  /** See the options of the coordinator with these names. */
+  readonly expiryMarginMs: number;
+  readonly expiryWarningMs: number;
   readonly reruns: Reruns;
   readonly limits: ServerLimits;
 }
@@ -78,6 +82,7 @@ export class Executor implements TransactionExecutor {
   readonly voting: Voting;
   readonly completion: Completion;
   readonly records: UnforcedRecords;
+  readonly expiries: VoteExpiries;
   /** Hears of a transaction whose request has a key that nothing is left to do for it. */
   keyedOver: (transaction: TransactionRecord) => void = () => {};
   private readonly recorder: DecisionRecorder;
@@ -89,7 +94,11 @@ export class Executor implements TransactionExecutor {
     this.clock = clock;
     this.observers = observers;
     const contention = new Contention(clock);
-    this.voting = new Voting({ clock, deadlines, ambient, observers, contention, limits });
+    const { expiryMarginMs: marginMs, expiryWarningMs: warningMs } = parts;
+    const arm = deadlines.arm.bind(deadlines);
+    const expiries = new VoteExpiries({ clock, arm, observers, marginMs, warningMs });
+    this.expiries = expiries;
+    this.voting = new Voting({ clock, deadlines, ambient, observers, contention, limits, expiries });
     this.recorder = new DecisionRecorder(log, registry, clock, random, deadlines, observers);
     this.records = new UnforcedRecords(log, observers);
     const { records } = this;
@@ -300,6 +309,7 @@ export class Executor implements TransactionExecutor {
   private readonly examine = (transaction: TransactionRecord): number => {
     const now = this.clock.now();
     try {
+      this.expiries.examine(transaction, now);
       this.voting.examine(transaction, now);
       this.recorder.examine(transaction, now);
       this.completion.examine(transaction, now);
@@ -310,6 +320,7 @@ export class Executor implements TransactionExecutor {
     const isUntold = transaction.decidedAt === 0 && transaction.told === TOLD_NOTHING;
     return Math.min(
       isUntold ? transaction.deadlineAt : NEVER,
+      this.expiries.dueAt(transaction),
       this.voting.dueAt(transaction),
       this.recorder.dueAt(transaction),
       this.completion.dueAt(transaction),

@@ -10,7 +10,9 @@ export type IncidentType =
   | 'held'
   | 'heuristic'
   | 'reopened'
-  | 'record-unknown';
+  | 'record-unknown'
+  | 'vote-expiring'
+  | 'vote-expired';
 
 /** An irregular event at one branch. */
 export interface Incident {

@@ -28,6 +28,9 @@ export interface PrepareProblem {
   readonly isCancellation: boolean;
 }
 
+/** When a vote expired: before its transaction was decided, or after that and before its branch was completed. */
+export type ExpiryMoment = 'before-decision' | 'after-decision';
+
 /**
  * Receives events after the fact: for log lines, statistics and listeners. No action and no error of an
  * observer changes a transaction.
@@ -45,6 +48,10 @@ export interface TransactionObserver {
   attemptFailed(branch: BranchRecord, message: string, retryInMs: number | undefined): void;
   stalled(branch: BranchRecord, message: string): void;
   heuristic(branch: BranchRecord): void;
+  /** The vote of a branch is about to expire, and the branch is not completed. `leftMs` is the time until then. */
+  voteExpiring?(branch: BranchRecord, leftMs: number, message: string): void;
+  /** The vote of a branch has expired: before the decision, which is abort then, or before the branch was completed. */
+  voteExpired?(branch: BranchRecord, when: ExpiryMoment, message: string): void;
   /** It is unknown whether the decision is in the log. */
   recordUnknown(transaction: TransactionRecord, message: string): void;
   /**
@@ -262,6 +269,18 @@ export class Observers {
     branch.participant.counts.heuristicReports++;
     this.note(branch, 'heuristic', branch.attempts, message);
     this.observer.heuristic(branch);
+  }
+
+  /** The vote of a branch is about to expire. */
+  voteExpiring(branch: BranchRecord, leftMs: number, message: string): void {
+    this.note(branch, 'vote-expiring', 0, message);
+    this.observer.voteExpiring?.(branch, leftMs, message);
+  }
+
+  /** The vote of a branch has expired. */
+  voteExpired(branch: BranchRecord, when: ExpiryMoment, message: string): void {
+    this.note(branch, 'vote-expired', 0, message);
+    this.observer.voteExpired?.(branch, when, message);
   }
 
   /** A branch that was completed by a report is still prepared. */

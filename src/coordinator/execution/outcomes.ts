@@ -51,6 +51,7 @@ const REASONS: Record<AbortCause, string> = {
   'rollback-only': 'the transaction was marked rollback-only',
   'not-recorded': 'the decision could not be recorded, and is proven not to be in the log',
   presumed: 'an earlier run of the coordinator ended without a decision',
+  expired: 'the vote of a participant expired before the decision',
 };
 
 export function causeName(transaction: TransactionRecord): AbortCause {

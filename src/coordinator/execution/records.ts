@@ -12,7 +12,6 @@ import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
   type BranchSet,
-  type HeuristicKind,
   NO_BRANCHES,
   type ProtocolEffects,
   ProtocolTransaction,
@@ -30,7 +29,10 @@ import { type Clock, NEVER, NOT_YET, epochMsOf } from './clock.js';
 import type { Delivery } from './delivery.js';
 import { GroupFields } from './group-fields.js';
 import type { Incident } from './incident.js';
+import type { BranchHeuristic, Refusal, VoteExpiry } from './said.js';
 import type { TransactionTrace } from './trace.js';
+
+export type { BranchHeuristic, Refusal } from './said.js';
 
 /**
  * Drives transactions, as their records and the parts of the execution see it: it carries out the effects of
@@ -205,12 +207,7 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     const open = this.state === READY ? named : this.open;
     const branches = this.branches
       .filter(({ index }) => includes(named, index))
-      .map(({ index, branchId, participant, payload }) => {
-        const completed = !includes(open, index);
-        const { name, address } = participant;
-        if (address === undefined) return { branchId, participant: name, payload, completed };
-        return { branchId, participant: name, address, payload, completed };
-      });
+      .map((branch) => recordOf(branch, !includes(open, branch.index)));
     const { clock } = this.executor;
     const decidedAt = clock.epochMs + (this.decidedAt === 0 ? clock.now() : this.decidedAt);
     const begunAt = clock.epochMs + this.startedAt;
@@ -280,6 +277,19 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   }
 }
 
+function recordOf(
+  { branchId, participant, payload, expiry, transaction }: BranchRecord,
+  completed: boolean,
+): CommitRecord['branches'][number] {
+  const { name, address } = participant;
+  const record =
+    address === undefined
+      ? { branchId, participant: name, payload, completed }
+      : { branchId, participant: name, address, payload, completed };
+  if (expiry === undefined) return record;
+  return { ...record, expiresAt: transaction.executor.clock.epochMs + expiry.expiresAt };
+}
+
 function deciderOf(branch: BranchRecord | undefined): Decider {
   return branch === undefined ? DECIDED_BY_LOG : { kind: 'branch', branchId: branch.branchId };
 }
@@ -325,6 +335,8 @@ export class TransactionExtras {
   isRunAgain = false;
   /** Its use of database servers. */
   shares: Map<ServerLimit, Share> | undefined = undefined;
+  /** Whether a vote of one of its branches expires. */
+  hasExpiries = false;
   /** Whether one of its branches at these servers has been asked to prepare. */
   isAtWork = false;
   /** The key of the caller's request, if it has one. */
@@ -372,24 +384,6 @@ export const CALL_PREPARE = 1;
 export const CALL_ONE_PHASE = 2;
 /** The first attempt to commit. Further attempts, and every rollback, belong to a {@link Delivery}. */
 export const CALL_COMMIT = 3;
-
-/** The cause of an abort at one branch. */
-export interface Refusal {
-  readonly code: string | undefined;
-  readonly reason: string;
-  /** The error, until the caller has been told. */
-  error: unknown;
-  /** Whether its only problem was a conflict with another transaction. */
-  readonly conflict?: boolean;
-  /** Whether the same request may succeed later. */
-  readonly temporary?: boolean;
-}
-
-/** A participant's report that the branch ended against the decision. */
-export interface BranchHeuristic {
-  readonly kind: HeuristicKind;
-  readonly reason: string;
-}
 
 /**
  * One branch in the executor. Through a GivenBranch it is also what its participant receives in prepare and
@@ -478,6 +472,15 @@ export class BranchRecord implements Branch {
     this.needExtras().heuristic = heuristic;
   }
 
+  /** Until when it can commit; undefined if its vote does not expire. */
+  get expiry(): VoteExpiry | undefined {
+    return this.extras?.expiry;
+  }
+
+  set expiry(expiry: VoteExpiry) {
+    this.needExtras().expiry = expiry;
+  }
+
   /**
    * Whether it owes an answer: the acknowledgement of the decision, or the decision itself in a one-phase
    * commit.
@@ -538,6 +541,7 @@ class BranchExtras {
   delivery: Delivery | undefined = undefined;
   refusal: Refusal | undefined = undefined;
   heuristic: BranchHeuristic | undefined = undefined;
+  expiry: VoteExpiry | undefined = undefined;
   completionController: AbortController | undefined = undefined;
 }
 

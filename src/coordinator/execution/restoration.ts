@@ -49,6 +49,8 @@ export class Restoration {
     private readonly participants: ParticipantResolver,
     private readonly unconfirmed: UnconfirmedEnds,
     private readonly observers: Observers,
+    /** Remembers when the vote of a branch expires, in milliseconds since the epoch. */
+    private readonly keepExpiry: (branch: BranchRecord, expiresAt: number) => void,
     private readonly timeoutMs: number,
     /** Notes the end of a transaction that is not known here any more. */
     private readonly noteEnd: (id: string) => void,
@@ -79,9 +81,13 @@ export class Restoration {
     // A later record of its progress names the members again.
     if (members !== undefined) Object.assign(transaction.needGroup(), { members, isGroup: true });
     let open = NO_BRANCHES;
-    for (const [index, { branchId, participant, address, payload, completed }] of branches.entries()) {
+    for (const [
+      index,
+      { branchId, participant, address, payload, completed, expiresAt },
+    ] of branches.entries()) {
       const resolved = this.participants.await(participant, address);
       const branch = this.addBranch(transaction, index, resolved, branchId, payload);
+      if (expiresAt !== undefined) this.keepExpiry(branch, expiresAt);
       if (completed) {
         this.unconfirmed.add(branch, this.executor.clock.now());
         continue;

@@ -1,4 +1,4 @@
-import { type Answer, Refused } from '../gate/answer.js';
+import { type Answer, Expiring, Refused } from '../gate/answer.js';
 import { type Failure, failureOf } from '../gate/failure.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
@@ -17,6 +17,7 @@ import { type AmbientTransactions, callParticipant, refuseWhilePaused } from './
 import { type Clock, NEVER } from './clock.js';
 import { type Contention, InTurn } from './contention.js';
 import type { Deadlines } from './deadlines.js';
+import type { VoteExpiries } from './expiries.js';
 import type { Observers, PrepareProblem } from './observer.js';
 import { PreparePlaces } from './capacity/prepare-places.js';
 import {
@@ -40,6 +41,7 @@ interface VotingParts {
   readonly observers: Observers;
   readonly contention: Contention;
   readonly limits: ServerLimits;
+  readonly expiries: VoteExpiries;
 }
 
 /**
@@ -99,6 +101,7 @@ export class Voting {
   answered(branch: BranchRecord, answer: Answer): void {
     if (answer === 'commit') this.count(branch, VOTE_COMMIT);
     else if (answer === 'read-only') this.count(branch, VOTE_READ_ONLY);
+    else if (answer instanceof Expiring) this.votedFor(branch, answer.validForMs);
     else if (answer instanceof Refused) {
       const { code, reason, conflict, overloaded, temporary } = answer;
       if (overloaded) branch.participant.server?.lower(this.parts.clock.now());
@@ -183,6 +186,19 @@ export class Voting {
     if (participant.paused !== undefined) refuseWhilePaused(branch);
     else
       callParticipant(participant, 'prepare', branch, transaction, this.parts.ambient, fulfilled, rejected);
+  }
+
+  /** A participant voted commit for a limited time, which may be over before the vote is here. */
+  private votedFor(branch: BranchRecord, validForMs: number): void {
+    const { transaction } = branch;
+    const { expiries, clock } = this.parts;
+    const now = clock.now();
+    if (transaction.state === PREPARING) {
+      expiries.voted(branch, validForMs);
+      branch.votedUs = transaction.elapsedUs(now);
+      if (expiries.abortIfOver(branch, now)) return;
+    }
+    this.count(branch, VOTE_COMMIT);
   }
 
   private threw(branch: BranchRecord, { message, thrown, isCancellation }: Failure): void {

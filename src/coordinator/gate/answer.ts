@@ -1,3 +1,4 @@
+import { describeValidFor, isValidFor } from './expiring-vote.js';
 import { MAX_CODE_LENGTH, describeAnswer, shortened } from './texts.js';
 
 /**
@@ -27,6 +28,16 @@ export class Refused extends Read {
   }
 }
 
+/** A vote for commit that expires. */
+export class Expiring extends Read {
+  constructor(
+    /** In milliseconds from the call. */
+    readonly validForMs: number,
+  ) {
+    super();
+  }
+}
+
 /** An answer that is not valid for its call. Its content is not kept. */
 export class Unintelligible extends Read {
   constructor(readonly description: string) {
@@ -35,7 +46,7 @@ export class Unintelligible extends Read {
 }
 
 /** A participant's answer to prepare, or to a one-phase commit. */
-export type Answer = 'commit' | 'read-only' | Refused | Unintelligible;
+export type Answer = 'commit' | 'read-only' | Expiring | Refused | Unintelligible;
 
 const NO_REASON = 'refused without a reason';
 
@@ -45,18 +56,25 @@ export function answerOf(value: unknown): Answer {
   if (value === 'abort') return new Refused(undefined, NO_REASON);
   if (typeof value !== 'object' || value === null) return new Unintelligible(describeAnswer(value));
   if (Read.is(value)) return value as Answer;
-  return refusalIn(value) ?? new Unintelligible(describeAnswer(value));
+  return voteIn(value) ?? new Unintelligible(describeAnswer(value));
 }
 
-/**
- * Each field is read once, so that it cannot change its value later. A value that cannot be read is not a
- * refusal.
- */
-function refusalIn(value: object): Refused | undefined {
+/** @returns what an answer to a one-phase commit is that is neither commit nor abort. */
+export function describeUndecided(answer: Exclude<Answer, 'commit' | Refused>): string {
+  if (answer === 'read-only') return 'a string';
+  return answer instanceof Expiring ? 'a vote that expires' : answer.description;
+}
+
+/** Each field is read once, so that it cannot change its value later. A value that cannot be read is not a vote. */
+function voteIn(value: object): Expiring | Refused | Unintelligible | undefined {
   try {
-    const { vote, code, reason, conflict, overloaded, temporary } = value as Readonly<
+    const { vote, code, reason, conflict, overloaded, temporary, validForMs } = value as Readonly<
       Record<string, unknown>
     >;
+    if (vote === 'commit')
+      return isValidFor(validForMs)
+        ? new Expiring(validForMs)
+        : new Unintelligible(describeValidFor(validForMs));
     if (vote !== 'abort') return undefined;
     return new Refused(
       textOf(code, MAX_CODE_LENGTH),

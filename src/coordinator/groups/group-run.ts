@@ -13,6 +13,7 @@ import type { RegisteredParticipant } from '../participant/registered-participan
 import {
   ABORTED,
   ACTIVE,
+  CAUSE_EXPIRED,
   CAUSE_FAILED,
   CAUSE_REFUSED,
   CAUSE_ROLLED_BACK,
@@ -41,7 +42,7 @@ const MAX_RUNS = 4;
 type Next = 'alone' | 'again' | 'decided';
 
 /** A group that is aborted for one of these may have been aborted because of any of its members, or of none. */
-const SAYS_NOTHING_OF_MEMBERS = new Set([CAUSE_REFUSED, CAUSE_FAILED, CAUSE_TIMED_OUT]);
+const SAYS_NOTHING_OF_MEMBERS = new Set([CAUSE_REFUSED, CAUSE_FAILED, CAUSE_TIMED_OUT, CAUSE_EXPIRED]);
 
 /** What a group needs of the coordinator. */
 export interface GroupParts {

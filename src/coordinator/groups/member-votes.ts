@@ -1,4 +1,4 @@
-import { Refused, answerOf } from '../gate/answer.js';
+import { Expiring, Refused, answerOf } from '../gate/answer.js';
 import { failureOf } from '../gate/failure.js';
 import { describeAnswer, messageOf } from '../gate/texts.js';
 
@@ -55,6 +55,8 @@ function voteIn(value: unknown): ReadVote | undefined {
   }
   const answer = answerOf(value);
   if (answer === 'commit' || answer === 'read-only') return answer;
+  // The group may take longer than the vote holds, and would be aborted with all other members.
+  if (answer instanceof Expiring) return 'alone';
   if (!(answer instanceof Refused)) return undefined;
   const { reason, code, conflict, temporary } = answer;
   return new Problem('refused', reason, code, undefined, conflict, temporary);

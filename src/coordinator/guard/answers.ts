@@ -1,7 +1,14 @@
-import { type AbortVote, HeuristicError, type Vote, refuse } from '../participant/participant.js';
+import {
+  type AbortVote,
+  HeuristicError,
+  type Vote,
+  isForCommit,
+  refuse,
+} from '../participant/participant.js';
 import { GuardConflictError } from './guard-errors.js';
 import type { GuardFact } from './guard-records.js';
 import type { GuardRecord } from './guard-store.js';
+import { voteOf } from './votes.js';
 
 /** Whether the guard started no work for the branch. */
 export function isUnknown(
@@ -14,7 +21,7 @@ export function isUnknown(
 export function repeatedAnswer(key: string, record: GuardRecord, isOnePhase: boolean): Vote {
   switch (record.state) {
     case 'voted':
-      return record.vote;
+      return voteOf(record);
     case 'committing':
     case 'committed':
       return 'commit';
@@ -73,7 +80,7 @@ export function reportAgainstCommit(
   if (record?.state === 'committing') {
     return record.step === 'begun' && !mayRepeat ? leftBehind(key, 'commit') : undefined;
   }
-  if (record?.state === 'voted' && record.vote === 'commit') return undefined;
+  if (record?.state === 'voted' && isForCommit(record.vote)) return undefined;
   return new HeuristicError('hazard', `${told} it is not prepared here`);
 }
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { branch } from '../participant/branch-request.js';
-import { type Branch, type Vote, refuse } from '../participant/participant.js';
+import { type Branch, type Vote, isForCommit, refuse } from '../participant/participant.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
 import { FailingStore } from './failing-store.fixture.js';
 import { KEY, someBranch, someEffects } from './guarded-branch.fixture.js';
@@ -331,8 +331,9 @@ describe('ParticipantGuard.commitOnePhase', () => {
       async commitOnePhase(one: Branch) {
         const vote = await this.prepare(one);
         if (vote === 'read-only') return 'commit';
-        if (vote === 'commit') await this.commit(one);
-        return vote;
+        if (!isForCommit(vote)) return vote;
+        await this.commit(one);
+        return 'commit';
       },
     };
     const { transactions, clock, recover } = createTestCoordinator({ participants: { shipping } });

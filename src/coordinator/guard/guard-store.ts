@@ -8,8 +8,11 @@ import { type AbortVote, type Vote, isRefusal } from '../participant/participant
 export type GuardRecord =
   /** Its prepare is running, or was running when the process ended. */
   | { readonly state: 'preparing'; readonly by?: string }
-  /** It gave this answer to prepare, and has received no decision yet. */
-  | { readonly state: 'voted'; readonly vote: Vote }
+  /**
+   * It gave this answer to prepare, and has received no decision yet. `expiresAt` is when a vote that expires does, in
+   * milliseconds since the epoch.
+   */
+  | { readonly state: 'voted'; readonly vote: Vote; readonly expiresAt?: number }
   /** Its prepare threw an error, but may have had an effect. */
   | { readonly state: 'failed'; readonly message: string }
   /**

@@ -7,6 +7,7 @@ import {
   type Branch,
   type OnePhaseAnswer,
   type Vote,
+  isForCommit,
   refuse,
 } from '../participant/participant.js';
 import {
@@ -30,7 +31,7 @@ import { GuardRuns, refusalOf } from './guard-runs.js';
 import { type GuardRecord, type GuardStore, isOver } from './guard-store.js';
 import { GuardedStore } from './guarded-store.js';
 import { Turns } from './turns.js';
-import { voteIn } from './votes.js';
+import { voteIn, votedRecord } from './votes.js';
 
 /**
  * Makes a participant's methods safe for delivery at least once. A repeated call does nothing and gives the
@@ -175,7 +176,7 @@ export class ParticipantGuard {
     switch (record.state) {
       case 'voted':
         if (record.vote === 'read-only') return 'commit';
-        if (record.vote !== 'commit') return record.vote;
+        if (!isForCommit(record.vote)) return record.vote;
         break;
       case 'committing':
       case 'committed':
@@ -252,6 +253,7 @@ export class ParticipantGuard {
   private async prepareOnce(key: string, work: () => Awaitable<Vote>, isOnePhase: boolean): Promise<Vote> {
     const existing = await this.turns.inTurn(key, () => this.begin(key));
     if (existing !== undefined) return repeatedAnswer(key, existing, isOnePhase);
+    const calledAt = Date.now();
     const ended = await endOf(work);
     if ('error' in ended) {
       await this.turns.inTurn(key, () => this.end(key, { state: 'failed', message: messageOf(ended.error) }));
@@ -260,7 +262,8 @@ export class ParticipantGuard {
     const answer = ended.value;
     const vote = voteIn(answer);
     const message = `it answered ${describeAnswer(answer)}, which is not a vote`;
-    const record: GuardRecord = vote === undefined ? { state: 'failed', message } : { state: 'voted', vote };
+    const record: GuardRecord =
+      vote === undefined ? { state: 'failed', message } : votedRecord(vote, calledAt);
     const undone = await this.turns.inTurn(key, () => this.end(key, record));
     if (undone) return refuse('ROLLED_BACK', 'this branch was rolled back while it prepared');
     return vote ?? noVote(answer);

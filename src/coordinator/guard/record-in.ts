@@ -12,21 +12,30 @@ type Fields = Readonly<Partial<Record<string, unknown>>>;
 export function recordIn(answer: unknown): GuardRecord | undefined {
   if (typeof answer !== 'object' || answer === null) return undefined;
   try {
-    const { state, by, vote, message, step, answer: refusal, token } = answer as Fields;
-    return recordOf({ state, by, vote, message, step, refusal, token });
+    const { state, by, vote, expiresAt, message, step, answer: refusal, token } = answer as Fields;
+    return recordOf({ state, by, vote, expiresAt, message, step, refusal, token });
   } catch {
     // An answer that cannot be read is not a record.
     return undefined;
   }
 }
 
-function recordOf({ state, by, vote, message, step, refusal, token }: Fields): GuardRecord | undefined {
+function recordOf({
+  state,
+  by,
+  vote,
+  expiresAt,
+  message,
+  step,
+  refusal,
+  token,
+}: Fields): GuardRecord | undefined {
   switch (state) {
     case 'preparing':
       return { state, ...writer(by) };
     case 'voted': {
       const read = voteIn(vote);
-      return read && { state, vote: read };
+      return read && { state, vote: read, ...(typeof expiresAt === 'number' && { expiresAt }) };
     }
     case 'failed':
       return typeof message === 'string' ? { state, message: shortened(message) } : undefined;
@@ -61,5 +70,5 @@ function writer(by: unknown): { by?: string } {
 function answerIn(value: unknown): { answer?: AbortVote } | undefined {
   if (value === undefined || value === null) return {};
   const answer = voteIn(value);
-  return typeof answer === 'object' ? { answer } : undefined;
+  return typeof answer === 'object' && answer.vote === 'abort' ? { answer } : undefined;
 }

@@ -9,6 +9,7 @@ import {
   type OnePhaseAnswer,
   type Vote,
   branchKey,
+  isForCommit,
   refuse,
 } from '../participant/participant.js';
 import { answerInstead, repeatedAnswer, reportAgainstCommit, reportAgainstRollback } from './answers.js';
@@ -19,7 +20,7 @@ import { type GuardRecord, isOver } from './guard-store.js';
 import type { GuardedBranch, ReplicaGuardStore, StoredGuardRecord } from './replica-guard-store.js';
 import { StoppableBranch } from './stoppable-branch.js';
 import { Turns } from './turns.js';
-import { voteIn } from './votes.js';
+import { voteIn, votedRecord } from './votes.js';
 
 /** So often a call looks again after another process has changed the record meanwhile. */
 const MAX_LOOKS = 5;
@@ -137,7 +138,7 @@ export class ReplicaGuard {
       if (vote === 'read-only') return 'commit';
       if (vote === undefined)
         return this.refuseAlone(key, branch, rollback, `it answered ${describeAnswer(ended.value)}`);
-      if (vote !== 'commit') return vote;
+      if (!isForCommit(vote)) return vote;
       await this.commitOnce(key, branch, commit);
       return 'commit';
     });
@@ -202,19 +203,22 @@ export class ReplicaGuard {
       if (isHeld && record.state === 'preparing') throw new TryAgainError(key, 'another process prepares it');
       return repeatedAnswer(key, record, false);
     }
+    const calledAt = Date.now();
     const ended = await endOf(() => work(branch));
-    return this.endPrepare(place, begun.version, ended, undo);
+    return this.endPrepare(place, begun.version, ended, calledAt, undo);
   }
 
   private async endPrepare(
     place: GuardedBranch,
     version: number,
     ended: Awaited<ReturnType<typeof endOf>>,
+    calledAt: number,
     undo: () => Awaitable<void>,
   ): Promise<Vote> {
     const vote = 'error' in ended ? undefined : voteIn(ended.value);
     const message = 'error' in ended ? messageOf(ended.error) : `it answered ${describeAnswer(ended.value)}`;
-    const record: GuardRecord = vote === undefined ? { state: 'failed', message } : { state: 'voted', vote };
+    const record: GuardRecord =
+      vote === undefined ? { state: 'failed', message } : votedRecord(vote, calledAt);
     const written = await this.store.replace(place, version, record, 0);
     if (!written.isWritten) {
       // Another process has taken over, and may have undone it before it took effect.

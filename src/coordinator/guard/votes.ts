@@ -1,5 +1,9 @@
 import { MAX_CODE_LENGTH, shortened } from '../gate/texts.js';
+import { expiringVoteIn } from '../gate/expiring-vote.js';
+import type { GuardRecord } from './guard-store.js';
 import { type AbortVote, type Vote, isRefusal } from '../participant/participant.js';
+
+type VotedRecord = Extract<GuardRecord, { state: 'voted' }>;
 
 /**
  * @returns the vote in an answer, read once, copied and frozen, so that nothing else of the answer is kept;
@@ -7,6 +11,8 @@ import { type AbortVote, type Vote, isRefusal } from '../participant/participant
  */
 export function voteIn(answer: unknown): Vote | undefined {
   if (answer === 'commit' || answer === 'read-only' || answer === 'abort') return answer;
+  const expiring = expiringVoteIn(answer);
+  if (expiring !== undefined) return expiring;
   try {
     if (!isRefusal(answer) || typeof answer !== 'object') return undefined;
     // A participant need not respect the types.
@@ -29,4 +35,20 @@ export function voteIn(answer: unknown): Vote | undefined {
     // An answer that cannot be read is not a vote.
     return undefined;
   }
+}
+
+/**
+ * @param calledAt when its prepare was called, in milliseconds since the epoch: a vote that expires is counted from there.
+ * @returns the record of a branch that has voted.
+ */
+export function votedRecord(vote: Vote, calledAt: number): VotedRecord {
+  const expires = typeof vote === 'object' && vote.vote === 'commit';
+  return { state: 'voted', vote, ...(expires && { expiresAt: calledAt + vote.validForMs }) };
+}
+
+/** @returns the vote of a record for a repeated prepare: what is left of its time, counted from now. */
+export function voteOf({ vote, expiresAt = 0 }: VotedRecord): Vote {
+  if (typeof vote === 'string' || vote.vote === 'abort') return vote;
+  // An expired vote is still a vote: its branch holds something, and the coordinator rolls it back.
+  return { vote: 'commit', validForMs: Math.max(1, expiresAt - Date.now()) };
 }

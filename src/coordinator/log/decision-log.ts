@@ -34,6 +34,8 @@ export interface CommitRecord {
     readonly payload: unknown;
     /** Whether it has acknowledged the commit, or reported another end. */
     readonly completed: boolean;
+    /** When its vote expires, in milliseconds since the epoch: such branches are completed first. */
+    readonly expiresAt?: number | undefined;
   }[];
   /** The transactions that the same record commits, where it is the record of a group. Their ids are of the same epoch. */
   readonly members?: readonly GroupedTransaction[] | undefined;

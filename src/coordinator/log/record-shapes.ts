@@ -46,6 +46,7 @@ const BRANCH = objectOf({
   address: absentOr(text),
   payload: anything,
   completed: truth,
+  expiresAt: absentOr(number),
 });
 
 const MEMBER = objectOf({ id: text, name: text });

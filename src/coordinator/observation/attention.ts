@@ -1,5 +1,6 @@
 import { NOT_YET } from '../execution/clock.js';
-import type { TransactionRecord } from '../execution/records.js';
+import { isAwaited } from '../execution/expiries.js';
+import type { BranchRecord, TransactionRecord } from '../execution/records.js';
 import type { TransactionRegistry } from '../execution/registry.js';
 import { READY } from '../protocol/index.js';
 
@@ -29,10 +30,15 @@ export function stalledSince(transaction: TransactionRecord): number {
   return transaction.decidedAt === 0 ? inDoubtSince(transaction) : transaction.decidedAt;
 }
 
+/** @returns its branches that are not completed, and whose vote is about to expire or has expired. */
+export function expiringBranches(transaction: TransactionRecord): BranchRecord[] {
+  return transaction.branches.filter((branch) => branch.expiry?.isAnnounced === true && isAwaited(branch));
+}
+
 /**
  * @param now on the coordinator's clock.
  * @returns the transactions that need an operator's attention, the oldest first: in doubt for more than a
- * moment, stalled, or with a heuristic report.
+ * moment, stalled, with a vote that is about to expire, or with a heuristic report.
  */
 export function needingAttention(registry: TransactionRegistry, now: number): TransactionRecord[] {
   const found = new Set<TransactionRecord>();
@@ -42,6 +48,8 @@ export function needingAttention(registry: TransactionRegistry, now: number): Tr
       found.add(transaction);
   }
   registry.forEach((transaction) => {
+    if (transaction.extras?.hasExpiries === true && expiringBranches(transaction).length > 0)
+      found.add(transaction);
     if (transaction.state !== READY) return;
     if (now - inDoubtSince(transaction) >= DOUBT_WORTH_A_LOOK_MS) found.add(transaction);
   });

@@ -42,6 +42,17 @@ export interface TransactionHeuristicEvent extends TransactionEvent {
   readonly reason: string;
 }
 
+/** The vote of a branch is about to expire, and the branch is not completed. @publicApi */
+export interface TransactionExpiringEvent extends TransactionEvent {
+  readonly branchId: string;
+  readonly participant: string;
+  /** When the vote expires, in milliseconds since the epoch, and how long that is from now. */
+  readonly expiresAt: number;
+  readonly leftMs: number;
+  /** `commit`: it is decided, and not delivered yet. `unknown`: the branch is prepared, and nothing is decided. */
+  readonly decision: 'commit' | 'unknown';
+}
+
 /**
  * The events that the coordinator emits through `@nestjs/event-emitter`, each after the fact. An application
  * that wants to listen imports `EventEmitterModule.forRoot()`. A listener decides nothing. Its error is
@@ -55,6 +66,7 @@ export const TRANSACTION_EVENTS = {
   pending: 'transaction.pending',
   stalled: 'transaction.stalled',
   heuristic: 'transaction.heuristic',
+  expiring: 'transaction.expiring',
 } as const;
 
 /** The payload of each event, by its name. @publicApi */
@@ -64,4 +76,5 @@ export interface TransactionEventPayloads {
   readonly 'transaction.pending': TransactionPendingEvent;
   readonly 'transaction.stalled': TransactionStalledEvent;
   readonly 'transaction.heuristic': TransactionHeuristicEvent;
+  readonly 'transaction.expiring': TransactionExpiringEvent;
 }

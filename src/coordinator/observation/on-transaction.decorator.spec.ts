@@ -42,6 +42,11 @@ class Listeners {
     this.heard.push(['heuristic', event]);
   }
 
+  @OnTransaction('expiring')
+  expiring(event: TransactionEvent): void {
+    this.heard.push(['expiring', event]);
+  }
+
   @OnTransaction('committed')
   @OnTransaction('aborted')
   both(event: TransactionEvent): void {
@@ -135,7 +140,7 @@ describe('@OnTransaction', () => {
     expect(log.of('EventListeners').map(({ level, message }) => [level, message])).toEqual([
       [
         'warn',
-        'Listeners.committed, Listeners.aborted, Listeners.pending, Listeners.stalled, Listeners.heuristic, ' +
+        'Listeners.committed, Listeners.aborted, Listeners.pending, Listeners.stalled, Listeners.heuristic, Listeners.expiring, ' +
           'Listeners.both: decorated with @OnTransaction, and never called, because the application has no event ' +
           'emitter. Install @nestjs/event-emitter and import EventEmitterModule.forRoot() in the root module.',
       ],

@@ -3,11 +3,17 @@ import { TRANSACTION_LINES } from '../coordinator.tokens.js';
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
 import { LogLine } from '../gate/log-line.js';
 import { messageOf } from '../gate/texts.js';
-import type { PrepareProblem, TransactionObserver, UndecidedBranches } from '../execution/observer.js';
+import type {
+  ExpiryMoment,
+  PrepareProblem,
+  TransactionObserver,
+  UndecidedBranches,
+} from '../execution/observer.js';
 import { stackOf } from '../gate/failure.js';
 import type { Outcome } from '../outcome.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { COMMITTED, STATES, type StateNumber } from '../protocol/index.js';
+import type { LineLimit } from './line-limit.js';
 import { Measurements } from './metrics/measurements.js';
 import { measurementsOf } from './metrics/participant-measurements.js';
 import { newStatistics } from './statistics.js';
@@ -91,6 +97,25 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     const { heuristic } = branch;
     this.fail(`heuristic ${heuristic?.kind}: ${heuristic?.reason}`, fieldsOf(branch));
     this.safely(() => this.events.heuristic(branch));
+  }
+
+  /** At most one line in a while for each participant: all its votes may expire at once. */
+  voteExpiring(branch: BranchRecord, leftMs: number, message: string): void {
+    this.warnOfVote(branch, measurementsOf(branch.participant).expiringLines, message);
+    this.safely(() => this.events.expiring(branch, leftMs));
+  }
+
+  voteExpired(branch: BranchRecord, when: ExpiryMoment, message: string): void {
+    const measured = measurementsOf(branch.participant);
+    measured.expired[when]++;
+    this.warnOfVote(branch, measured.expiredLines, message);
+  }
+
+  private warnOfVote(branch: BranchRecord, lines: LineLimit, message: string): void {
+    const leftOut = lines.take(branch.transaction.executor.clock.now());
+    if (leftOut === undefined) return;
+    const more = leftOut === 0 ? '' : `; ${leftOut} such lines of this participant were left out before`;
+    this.warn(branch, `${message}${more}`, leftOut === 0 ? {} : { leftOut });
   }
 
   recordUnknown({ id: transactionId, name }: TransactionRecord, message: string): void {

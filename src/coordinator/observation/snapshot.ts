@@ -3,7 +3,7 @@ import type { TransactionRecord } from '../execution/records.js';
 import type { Unresolved } from '../execution/registry.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { READY } from '../protocol/index.js';
-import { inDoubtSince, stalledSince } from './attention.js';
+import { expiringBranches, inDoubtSince, stalledSince } from './attention.js';
 
 /** A group of transactions. */
 export class Group {
@@ -36,6 +36,8 @@ export class Snapshot {
   readonly stalled = new Group();
   /** With a heuristic report that no operator has dealt with. */
   readonly heuristic = new Group();
+  /** The branches that are not completed and whose vote is about to expire or has expired, by their participant's name. */
+  private readonly expiring = new Map<string, number>();
   /** By participant, registered or not. */
   private readonly unresolved: ReadonlyMap<RegisteredParticipant, Unresolved>;
 
@@ -70,6 +72,17 @@ export class Snapshot {
     return this.sum(participant, ({ reports }) => reports);
   }
 
+  /** @returns the number of branches at this participant whose vote is about to expire or has expired. */
+  expiringVotes(participant: string): number {
+    return this.expiring.get(participant) ?? 0;
+  }
+
+  private addExpiring(transaction: TransactionRecord): void {
+    if (transaction.extras?.hasExpiries !== true) return;
+    for (const { participant } of expiringBranches(transaction))
+      this.expiring.set(participant.name, this.expiringVotes(participant.name) + 1);
+  }
+
   private sum(name: string, count: (unresolved: Unresolved) => number): number {
     let sum = 0;
     for (const [participant, unresolved] of this.unresolved)
@@ -79,10 +92,12 @@ export class Snapshot {
 
   private addInFlight(transaction: TransactionRecord): void {
     this.inFlight.add(transaction.startedAt);
+    this.addExpiring(transaction);
     if (transaction.state === READY) this.inDoubt.add(inDoubtSince(transaction));
   }
 
   private addUnsettled(transaction: TransactionRecord): void {
+    this.addExpiring(transaction);
     if (transaction.state === READY) this.inDoubt.add(inDoubtSince(transaction));
     if (transaction.isStalled) this.stalled.add(stalledSince(transaction));
     if (transaction.hasHeuristics) this.heuristic.add(transaction.decidedAt);

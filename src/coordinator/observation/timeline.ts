@@ -75,6 +75,7 @@ const BEFORE_DECISION = new Set<TimelineEntry['event']>([
   'prepare-failed',
   'prepare-timed-out',
   'record-unknown',
+  'vote-expired',
 ]);
 
 function entryOf(

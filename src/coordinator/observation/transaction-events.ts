@@ -4,7 +4,7 @@ import { SafeLogger } from '../gate/safe-logger.js';
 import { messageOf } from '../gate/texts.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
 import { settled } from '../gate/settled.js';
-import { COMMITTED } from '../protocol/index.js';
+import { COMMITTED, isCommit } from '../protocol/index.js';
 import type { Outcome } from '../outcome.js';
 import { durationOf } from './durations.js';
 import type { Emitter } from './event-emitter.js';
@@ -98,6 +98,20 @@ export class TransactionEvents implements OnModuleInit {
       branchId,
       participant: participant.name,
       ...branch.heuristic,
+    });
+  }
+
+  /** @param leftMs how long its vote holds. */
+  expiring(branch: BranchRecord, leftMs: number): void {
+    const { transaction, branchId, participant, expiry } = branch;
+    if (expiry === undefined || !this.isHeard(TRANSACTION_EVENTS.expiring)) return;
+    this.emit('transaction.expiring', {
+      ...common(transaction),
+      branchId,
+      participant: participant.name,
+      expiresAt: Math.round(transaction.executor.clock.epochMs + expiry.expiresAt),
+      leftMs,
+      decision: isCommit(transaction.state) ? 'commit' : 'unknown',
     });
   }
 

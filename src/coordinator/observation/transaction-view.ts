@@ -63,6 +63,8 @@ export interface BranchView {
   readonly participant: string;
   /** `none`: it failed, or was late, so there was no vote. */
   readonly vote: 'commit' | 'read-only' | 'abort' | 'none' | null;
+  /** Until when its vote for commit holds. Only a vote that expires has this field. */
+  readonly expiresAt?: string;
   readonly state: BranchState;
   readonly stalled: boolean;
   /** Whether its completion waits because its participant is paused. */
@@ -128,6 +130,7 @@ function branchView(branch: BranchRecord, at: (moment: number) => string): Branc
     branchId: branch.branchId,
     participant: branch.participant.name,
     vote: voteOf(branch),
+    ...(branch.expiry && { expiresAt: at(branch.expiry.expiresAt) }),
     state: stateOf(branch),
     stalled: includes(branch.transaction.stalled, branch.index),
     held: branch.isHeld,

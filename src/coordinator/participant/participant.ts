@@ -1,5 +1,7 @@
 import type { HeuristicKind } from '../protocol/index.js';
 
+export { MAX_VALID_FOR_MS, expiringVoteIn } from '../gate/expiring-vote.js';
+
 /**
  * A run of a coordinator, from its start to its end.
  *
@@ -120,6 +122,16 @@ export interface AbortVote {
   readonly temporary?: boolean;
 }
 
+/** A vote for commit that holds for a limited time, such as a card authorisation or a held seat. @publicApi */
+export interface ExpiringVote {
+  readonly vote: 'commit';
+  /**
+   * For how long the branch can commit, in milliseconds: more than 0, and at most 2_678_400_000 (31 days). The coordinator counts
+   * from the moment at which it called prepare, so the time that prepare takes is part of it.
+   */
+  readonly validForMs: number;
+}
+
 /** The options of {@link refuse}. @publicApi */
 export interface RefusalOptions {
   /**
@@ -148,13 +160,14 @@ export interface RefusalOptions {
 }
 
 /**
- * The answer to prepare. `commit`: the branch is prepared, and can commit whatever happens. `read-only`: the
- * branch changed nothing, and needs no decision. `abort`, or {@link refuse}: the branch refuses and holds
- * nothing. Any other value is not a vote, and aborts the transaction.
+ * The answer to prepare. `commit`: the branch is prepared, and can commit whatever happens. An
+ * {@link ExpiringVote}: it can commit for a limited time. `read-only`: the branch changed nothing, and needs no
+ * decision. `abort`, or {@link refuse}: the branch refuses and holds nothing. Any other value is not a vote, and
+ * aborts the transaction.
  *
  * @publicApi
  */
-export type Vote = 'commit' | 'read-only' | 'abort' | AbortVote;
+export type Vote = 'commit' | ExpiringVote | 'read-only' | 'abort' | AbortVote;
 
 /**
  * A service that takes part in transactions.
@@ -394,6 +407,11 @@ export function isRefusal(value: unknown): value is 'abort' | AbortVote {
     value === 'abort' ||
     (typeof value === 'object' && value !== null && (value as Partial<AbortVote>).vote === 'abort')
   );
+}
+
+/** @returns whether a vote is for commit, for a limited time or not. */
+export function isForCommit(vote: Vote): vote is 'commit' | ExpiringVote {
+  return vote === 'commit' || (typeof vote === 'object' && vote.vote === 'commit');
 }
 
 /**

@@ -29,6 +29,8 @@ export const ABORT_CAUSES = [
   'not-recorded',
   /** An earlier run of the coordinator ended without a decision: no record means abort. */
   'presumed',
+  /** The vote of a participant had expired before the decision was made. */
+  'expired',
 ] as const satisfies readonly ('none' | AbortCause)[];
 
 /**
@@ -44,7 +46,8 @@ export type AbortCause =
   | 'rolled-back'
   | 'rollback-only'
   | 'not-recorded'
-  | 'presumed';
+  | 'presumed'
+  | 'expired';
 export type AbortCauseNumber = number;
 export const CAUSE_NONE = 0;
 export const CAUSE_REFUSED = 1;
@@ -55,6 +58,7 @@ export const CAUSE_ROLLED_BACK = 5;
 export const CAUSE_ROLLBACK_ONLY = 6;
 export const CAUSE_NOT_RECORDED = 7;
 export const CAUSE_PRESUMED = 8;
+export const CAUSE_EXPIRED = 9;
 
 /** What the caller was told. */
 export const TOLD_NOTHING = 0;

@@ -21,6 +21,7 @@ import {
   requestCommit,
   requestRollback,
   vote,
+  voteExpired,
 } from './voting.js';
 
 const effects = new RecordingEffects();
@@ -158,6 +159,43 @@ describe('rule 3: only a yes in time is a yes', () => {
     prepareTimedOut(transaction, 0, effects);
     expect(effects.take()).toEqual([]);
     expect(transaction.state).toBe(PREPARING);
+  });
+});
+
+describe('a vote that expires', () => {
+  it('aborts the transaction as long as another vote is missing, and rolls back its own branch too', () => {
+    const transaction = preparingWith(3, effects);
+    vote(transaction, 0, VOTE_COMMIT, effects);
+    vote(transaction, 1, VOTE_READ_ONLY, effects);
+    voteExpired(transaction, 0, effects);
+    expect(effects.take()).toEqual(['PREPARING to ABORTING', 'cancel', 'tell aborted', 'roll back 0 2']);
+    expect(transaction).toMatchObject({ cause: 9, causeBranch: 0 });
+  });
+
+  it('is no yes when it has expired on its way, and its branch has answered', () => {
+    const transaction = preparingWith(2, effects);
+    vote(transaction, 1, VOTE_COMMIT, effects);
+    voteExpired(transaction, 0, effects);
+    expect(effects.take()).toEqual(['PREPARING to ABORTING', 'cancel', 'tell aborted', 'roll back 0 1']);
+    acknowledged(transaction, 1, 0, effects);
+    acknowledged(transaction, 0, 0, effects);
+    expect(effects.take()).toEqual(['ABORTING to ABORTED', 'ended']);
+  });
+
+  it('changes nothing once the decision is being recorded, nor for a branch that holds nothing', () => {
+    const transaction = preparingWith(2, effects);
+    vote(transaction, 0, VOTE_READ_ONLY, effects);
+    voteExpired(transaction, 0, effects);
+    expect(effects.take()).toEqual([]);
+    vote(transaction, 1, VOTE_COMMIT, effects);
+    effects.take();
+    voteExpired(transaction, 1, effects);
+    expect(effects.take()).toEqual([]);
+    expect(transaction.state).toBe(READY);
+    recorded(transaction, effects);
+    effects.take();
+    voteExpired(transaction, 1, effects);
+    expect(effects.take()).toEqual([]);
   });
 });
 

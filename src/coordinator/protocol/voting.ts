@@ -6,6 +6,7 @@ import type { HeuristicKind } from './heuristics.js';
 import { ACTIVE, PREPARING, READY } from './states.js';
 import {
   type AbortCauseNumber,
+  CAUSE_EXPIRED,
   CAUSE_FAILED,
   CAUSE_REFUSED,
   CAUSE_ROLLBACK_ONLY,
@@ -173,4 +174,21 @@ export function prepareTimedOut<T extends ProtocolTransaction>(
 ): void {
   if (transaction.state !== PREPARING || (transaction.awaiting & only(branch)) === 0) return;
   decideAbort(transaction, CAUSE_TIMED_OUT, branch, effects);
+}
+
+/**
+ * Event: the vote of a branch for commit has expired. Before the decision is sent to the log, this decides abort. Afterwards
+ * it changes nothing: a decision stands.
+ */
+export function voteExpired<T extends ProtocolTransaction>(
+  transaction: T,
+  branch: number,
+  effects: ProtocolEffects<T>,
+): void {
+  const bit = only(branch);
+  if (transaction.state !== PREPARING || ((transaction.yes | transaction.awaiting) & bit) === 0) return;
+  transaction.awaiting &= ~bit;
+  // Its participant holds something, which is rolled back.
+  transaction.yes |= bit;
+  decideAbort(transaction, CAUSE_EXPIRED, branch, effects);
 }

@@ -1,12 +1,13 @@
 import type { BranchRecord } from '../execution/records.js';
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import { sortByExpiry } from '../execution/expiries.js';
 import { includes } from '../protocol/index.js';
 import { LOOKED_AT_IN_A_SLICE, Slices, TRIED_IN_A_SLICE } from './slices.js';
 
 /**
- * Tries the stalled branches: each once in a pass, the oldest transaction first, and at each participant a
- * limited number at the same time. Each participant has a pass of its own, so that a hanging one delays no
+ * Tries the stalled branches: each once in a pass, those whose votes expire first, then the oldest transaction
+ * first, and at each participant a limited number at the same time. Each participant has a pass of its own, so that a hanging one delays no
  * other. This only delivers decisions and never changes them. A branch that fails again stays stalled until
  * the next pass.
  */
@@ -32,6 +33,7 @@ export class StalledRecovery {
    */
   async pass(only?: RegisteredParticipant): Promise<void> {
     for (const [participant, branches] of await this.stalledBranches()) {
+      sortByExpiry(branches);
       if (this.stopped) break;
       if (only !== undefined && participant !== only) continue;
       // Nothing can be delivered to a participant that is not registered, and nothing may be to a paused one.

@@ -1,6 +1,6 @@
 import type { Connection } from 'mysql2/promise';
 import { messageOf } from '../../coordinator/gate/texts.js';
-import { type Branch, type Vote, refuse } from '../../coordinator/participant/participant.js';
+import { type Branch, type Vote, expiringVoteIn, refuse } from '../../coordinator/participant/participant.js';
 import { remainingUntil, settle } from '../../sql/work.js';
 import { workLockOf } from '../connection/fenced-sessions.js';
 import type { Session } from '../connection/session.js';
@@ -79,12 +79,14 @@ export class BranchWork {
     // Statements that the work did not await are answered before anything that follows.
     branch.signal.throwIfAborted();
     if (result.status === 'rejected') return this.failed(session, result.reason, ending);
-    if (result.value !== 'commit') {
+    const expiring = expiringVoteIn(result.value);
+    if (expiring === undefined && result.value !== 'commit') {
       const rolledBack = await undo(session, this.guard, xid);
       return { vote: result.value, left: rolledBack === 'rolled back' ? 'nothing' : 'doubt' };
     }
     const vote = await end(session, this.guard, ending);
-    return { vote, left: vote === 'commit' && ending.command === 'PREPARE' ? 'prepared' : 'nothing' };
+    if (vote !== 'commit') return { vote, left: 'nothing' };
+    return { vote: expiring ?? vote, left: ending.command === 'PREPARE' ? 'prepared' : 'nothing' };
   }
 
   /**

@@ -36,6 +36,10 @@ const ABORTS: Record<string, (coordinator: Measured) => Promise<unknown>> = {
     await transaction.commit();
   },
   'not-recorded': ({ transactions }) => transactions.run(BOTH),
+  expired: async ({ transactions, stock }) => {
+    stock.script = { prepare: { answer: { vote: 'commit', validForMs: 1 } } };
+    await transactions.run(BOTH);
+  },
 };
 
 describe('The metrics of outcomes', () => {

@@ -244,6 +244,7 @@ function whyOf(outcome: AbortedOutcome): string | undefined {
   switch (cause) {
     case 'refused':
     case 'timed-out':
+    case 'expired':
       return reason;
     case 'failed':
       return `${participant ?? 'a participant'} failed`;

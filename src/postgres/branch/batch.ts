@@ -1,5 +1,10 @@
 import { Client, DatabaseError, type PoolClient, Query, type QueryConfig, type QueryResult } from 'pg';
-import type { Branch, Vote } from '../../coordinator/participant/participant.js';
+import {
+  type Branch,
+  type Vote,
+  expiringVoteIn,
+  isForCommit,
+} from '../../coordinator/participant/participant.js';
 import { rowsOf } from '../connection/own-queries.js';
 import { throwIfCutShort, waitsCutShort } from '../connection/replication.js';
 import { sendScript } from '../connection/script.js';
@@ -204,9 +209,10 @@ async function voteOf(
 ): Promise<Vote> {
   let vote: Vote | undefined;
   try {
-    vote = batch.vote(text.at.map((index) => results[index]!));
+    const given = batch.vote(text.at.map((index) => results[index]!));
+    vote = expiringVoteIn(given) ?? given;
     return vote;
   } finally {
-    if (vote !== 'commit') await client.query(`ROLLBACK PREPARED ${quoted(gid)}`);
+    if (vote === undefined || !isForCommit(vote)) await client.query(`ROLLBACK PREPARED ${quoted(gid)}`);
   }
 }

@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg';
 import { messageOf } from '../../coordinator/gate/texts.js';
-import { type Branch, type Vote, refuse } from '../../coordinator/participant/participant.js';
+import { type Branch, type Vote, expiringVoteIn, refuse } from '../../coordinator/participant/participant.js';
 import { type BranchClient, lend } from './client.js';
 import { commitPrepared, isPrepared } from './completion.js';
 import { BranchEndings, type Ending, START, rollBack, workFailed } from './ending.js';
@@ -91,14 +91,16 @@ export class BranchWork {
     }
     if (await this.isEnded(client, gid, watch)) throw endedByWork(client);
     if (result.status === 'rejected') return this.failed(client, result.reason, ending, loan.mayLock);
-    const isYes = result.value === 'commit' || result.value === 'read-only';
+    const expiring = expiringVoteIn(result.value);
+    const isCommit = expiring !== undefined || result.value === 'commit';
+    const isYes = isCommit || result.value === 'read-only';
     if (!isYes || client.getTransactionStatus() !== OPEN) {
       await this.endings.rollBack(client, loan.mayLock);
       return isYes ? workFailed() : result.value;
     }
-    return result.value === 'commit'
-      ? this.endings.end(client, ending, loan.mayLock)
-      : this.endings.endReader(client, loan.mayLock);
+    if (!isCommit) return this.endings.endReader(client, loan.mayLock);
+    const vote = await this.endings.end(client, ending, loan.mayLock);
+    return vote === 'commit' ? (expiring ?? vote) : vote;
   }
 
   /** Whether a repeated statement of a batch is prepared. */

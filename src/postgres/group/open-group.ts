@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Client, DatabaseError, type PoolClient } from 'pg';
 import type { GroupBranch, MemberVote } from '../../coordinator/participant/group.js';
-import { type Branch, type Vote, refuse } from '../../coordinator/participant/participant.js';
+import { type Branch, type Vote, expiringVoteIn, refuse } from '../../coordinator/participant/participant.js';
 import type { Batch } from '../branch/batch.js';
 import { preparation } from '../branch/ending.js';
 import { type GroupLimits, UNLOCK, forgetStatements } from '../branch/session.js';
@@ -454,6 +454,7 @@ export class OpenGroup {
     return members.map(({ batch, signature, isReader }, index) => {
       try {
         const vote = batch.vote(results![index]!);
+        if (expiringVoteIn(vote) !== undefined) return 'alone';
         if (vote !== 'commit' && vote !== 'read-only') return vote;
         if (isReader === (vote === 'read-only')) return vote;
         // What it has written is undone, or what it has written must be.

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_VALID_FOR_MS } from '../../coordinator/participant/participant.js';
 import { HEURISTIC_KINDS } from '../../coordinator/protocol/index.js';
 import { type CallMethod, MAX_EPOCH } from './calls.js';
 import { MAX_CALLS, MAX_LISTED, MAX_QUESTIONS } from './limits.js';
@@ -17,6 +18,8 @@ const voteSchema = z.object({
   kind: z.literal('vote'),
   vote: z.union([
     z.enum(['commit', 'read-only', 'abort']),
+    // A vote that expires. The time is counted from the call.
+    z.object({ vote: z.literal('commit'), validForMs: z.number().gt(0).max(MAX_VALID_FOR_MS) }),
     z.object({
       vote: z.literal('abort'),
       code: z.string().max(200),

@@ -18,6 +18,7 @@ const aborted = z.object({
       'rollback-only',
       'not-recorded',
       'presumed',
+      'expired',
     ])
     .describe('For programs. `presumed` also stands for a cause that is no longer known.'),
   participant: z.string().exactOptional(),

@@ -41,7 +41,7 @@ export class Measurements {
     if (transaction.extras?.isRunAgain) return;
     const { status } = outcome;
     if (status === 'aborted') {
-      if (outcome.temporary === true) this.refusedForNow++;
+      if (outcome.cause === 'refused' && outcome.temporary === true) this.refusedForNow++;
       else this.aborted[transaction.cause]!++;
     } else if (status === 'pending') this.pending++;
     else if (status === 'heuristic') this.heuristic++;

@@ -1,7 +1,11 @@
 import { DURATION_BOUNDS_US, Histogram } from '../../histogram.js';
-import type { UndecidedBranches } from '../../execution/observer.js';
+import type { ExpiryMoment, UndecidedBranches } from '../../execution/observer.js';
+import { LineLimit } from '../line-limit.js';
 import { roundedMs } from '../durations.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
+
+/** The shortest time between two lines about the votes of one participant that are about to expire, in milliseconds. */
+const EXPIRY_LINES_EVERY_MS = 10_000;
 
 /** Measurements of one participant beyond its own counts. */
 export class ParticipantMeasurements {
@@ -15,6 +19,10 @@ export class ParticipantMeasurements {
   undecidable = 0;
   /** Its prepared branches in the latest complete list that this coordinator cannot decide. */
   undecided: UndecidedBranches = { undecidable: 0, foreign: 0, oldest: [] };
+  /** Its votes that expired before the decision, or before their branches were completed. */
+  readonly expired: Record<ExpiryMoment, number> = { 'before-decision': 0, 'after-decision': 0 };
+  readonly expiringLines = new LineLimit(EXPIRY_LINES_EVERY_MS);
+  readonly expiredLines = new LineLimit(EXPIRY_LINES_EVERY_MS);
 
   constructor(readonly participant: RegisteredParticipant) {}
 }

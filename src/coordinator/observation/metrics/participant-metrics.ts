@@ -153,6 +153,18 @@ export const PARTICIPANT_METRICS: readonly Metric[] = [
     ({ name }, { snapshot }) => snapshot.openReports(name),
   ),
   perParticipant(
+    'gauge',
+    'dtc_votes_expiring',
+    'Branches that are not completed and whose vote is about to expire or has expired',
+    ({ name }, { snapshot }) => snapshot.expiringVotes(name),
+  ),
+  perParticipantAnd(
+    'when',
+    'dtc_votes_expired_total',
+    'Votes that expired: before the decision, which then is abort; or after it and before the branch was committed',
+    (participant) => measurementsOf(participant).expired,
+  ),
+  perParticipant(
     'counter',
     'dtc_orphan_scan_failures_total',
     'Failed attempts to list its prepared branches',

@@ -14,6 +14,7 @@ export const ATTRIBUTES = {
   /** Why a participant refused. */
   refusalCode: 'dtc.refusal.code',
   refusalReason: 'dtc.refusal.reason',
+  validFor: 'dtc.vote.valid_for_ms',
   /** `commit` or `abort`. */
   decision: 'dtc.decision',
   /** The outcome that the caller was told: `committed`, `aborted`, `pending` or `heuristic`. */

@@ -1,6 +1,6 @@
 import { type Attributes, type Context, type Span, SpanStatusCode } from '@opentelemetry/api';
 import type { CallTrace, ParticipantMethod } from '../../execution/trace.js';
-import { type Answer, Refused } from '../../gate/answer.js';
+import { type Answer, Expiring, Refused, describeUndecided } from '../../gate/answer.js';
 import { type Failure, stackOf } from '../../gate/failure.js';
 import type { Branch } from '../../participant/participant.js';
 import type { HeuristicKind } from '../../protocol/index.js';
@@ -59,14 +59,16 @@ export class CallSpan implements CallTrace {
   private voted(answer: Answer): void {
     if (answer instanceof Refused) this.refused(answer, ATTRIBUTES.vote);
     else if (typeof answer === 'string') this.span.setAttribute(ATTRIBUTES.vote, answer);
-    else this.fail('invalid_answer', `answered prepare with ${answer.description}, which is not a vote`);
+    else if (answer instanceof Expiring) {
+      this.span.setAttributes({ [ATTRIBUTES.vote]: 'commit', [ATTRIBUTES.validFor]: answer.validForMs });
+    } else this.fail('invalid_answer', `answered prepare with ${answer.description}, which is not a vote`);
   }
 
   private decided(answer: Answer): void {
     if (answer instanceof Refused) this.refused(answer, ATTRIBUTES.decision);
     else if (answer === 'commit') this.span.setAttribute(ATTRIBUTES.decision, answer);
     else {
-      const description = answer === 'read-only' ? 'a string' : answer.description;
+      const description = describeUndecided(answer);
       this.fail('invalid_answer', `answered ${description}, which is neither commit nor abort`);
     }
   }

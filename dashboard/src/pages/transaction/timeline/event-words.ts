@@ -40,6 +40,10 @@ export function describeEvent({ event, attempt, detail }: TimelineEntry): string
       return 'not known whether the decision record was written';
     case 'held':
       return 'held: its participant is paused';
+    case 'vote-expiring':
+      return 'its vote expires soon';
+    case 'vote-expired':
+      return 'its vote expired';
     case 'ended':
       return 'ended';
     default:

@@ -1,0 +1,33 @@
+import type { HeuristicKind } from '../protocol/index.js';
+
+/** The cause of an abort at one branch. */
+export interface Refusal {
+  readonly code: string | undefined;
+  readonly reason: string;
+  /** The error, until the caller has been told. */
+  error: unknown;
+  /** Whether its only problem was a conflict with another transaction. */
+  readonly conflict?: boolean;
+  /** Whether the same request may succeed later. */
+  readonly temporary?: boolean;
+}
+
+/** A participant's report that the branch ended against the decision. */
+export interface BranchHeuristic {
+  readonly kind: HeuristicKind;
+  readonly reason: string;
+}
+
+/** Until when a branch that voted commit can commit. Moments are on the coordinator's clock, in milliseconds. */
+export class VoteExpiry {
+  /** Whether it was reported that this moment is near. */
+  isAnnounced = false;
+  /** Whether it was reported that this moment has passed without a completion. */
+  isMissed = false;
+
+  constructor(
+    readonly expiresAt: number,
+    /** When it has to be reported that this moment is near. */
+    readonly announceAt: number,
+  ) {}
+}
