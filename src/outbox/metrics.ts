@@ -29,7 +29,7 @@ export const OUTBOX_METRICS: readonly OutboxMetric[] = [
   metric(
     'dtc_outbox_waiting',
     'gauge',
-    'Messages that are not sent yet, as they were counted last; counted up to 100,000',
+    'Messages that are not sent yet, as they were counted last; counted up to 10,000',
     ({ held }) => held?.waiting,
   ),
   metric(
@@ -41,7 +41,7 @@ export const OUTBOX_METRICS: readonly OutboxMetric[] = [
   metric(
     'dtc_outbox_dead',
     'gauge',
-    'Messages that have used up their attempts and wait for an operator; counted up to 100,000',
+    'Messages that have used up their attempts and wait for an operator; counted up to 10,000',
     ({ held }) => held?.dead,
   ),
   metric('dtc_outbox_sending', 'gauge', 'Messages that this process is sending', ({ sending }) => sending),

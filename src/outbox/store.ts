@@ -25,11 +25,11 @@ export interface RecordedAttempt {
 
 /** How many messages an outbox holds. @publicApi */
 export interface OutboxCounts {
-  /** Messages that are not sent yet. Counted up to 100,000. */
+  /** Messages that are not sent yet. Counted up to 10,000. */
   readonly waiting: number;
   /** The age of the oldest of them in milliseconds; 0 when there is none. */
   readonly oldestMs: number;
-  /** Messages that are not tried again by themselves. Counted up to 100,000. */
+  /** Messages that are not tried again by themselves. Counted up to 10,000. */
   readonly dead: number;
 }
 
@@ -46,7 +46,7 @@ export interface DeadMessage {
 }
 
 /** The most messages of one state that are counted. */
-export const MOST_COUNTED = 100_000;
+export const MOST_COUNTED = 10_000;
 
 /** The most rows that one statement deletes. */
 export const DELETED_AT_ONCE = 1_000;

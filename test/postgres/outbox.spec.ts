@@ -116,6 +116,7 @@ describe('The outbox in PostgreSQL', () => {
       { topic: 'two', key: 'k', payload: 2 },
       { topic: 'free', payload: 3 },
     );
+    expect(manager.mayJoinGroup(statements)).toBe(true);
     expect(await manager.prepareBatch(branch, { statements, vote: () => 'commit' })).toBe('commit');
     await manager.commit(again(branch));
     const { rows } = await bench.database.query(

@@ -2,6 +2,7 @@ import type { Connection, ConnectionOptions } from 'mysql2/promise';
 import { InvalidOptionsError } from '../../coordinator/errors.js';
 import { messageOf } from '../../coordinator/gate/texts.js';
 import type { Branch } from '../../coordinator/participant/participant.js';
+import { DueMessages, type Head } from '../../outbox/due-messages.js';
 import { OutboxError } from '../../outbox/errors.js';
 import { type NewMessage, rowOf } from '../../outbox/message.js';
 import {
@@ -52,6 +53,12 @@ interface MessageText {
   readonly written_at: string;
 }
 
+interface HeadText {
+  readonly message_key: string;
+  readonly position: string;
+  readonly is_due: string;
+}
+
 /**
  * Messages that are sent if and only if their transaction commits: the work of a branch writes them into the MariaDB database of
  * its participant, in the tables `dtc_outbox` and `dtc_outbox_keys`, and the relay of `OutboxModule` sends them.
@@ -72,6 +79,7 @@ export class MariaDbOutbox implements OutboxStore {
   private readonly createTables: boolean;
   private readonly statementTimeoutMs: number;
   private readonly maxPayloadBytes: number;
+  private readonly due = new DueMessages();
   private found: OutboxStatements | undefined;
   private closing: Promise<void> | undefined;
   /** The sessions whose settings are made. */
@@ -154,12 +162,15 @@ export class MariaDbOutbox implements OutboxStore {
   }
 
   async claim(limit: number, leaseMs: number): Promise<readonly ClaimedMessage[]> {
-    return this.run(async (session, { due, lockDue, take }) => {
-      const candidates = await session.rows<{ position: string }>(due, [limit]);
-      if (candidates.length === 0) return [];
-      const positions = candidates.map(({ position }) => position);
+    return this.run(async (session, { free, heads, lock, take }) => {
+      const positions = await this.due.find(limit, {
+        free: async (most) =>
+          (await session.rows<{ position: string }>(free, [most])).map(({ position }) => position),
+        heads: async (after) => (await session.rows<HeadText>(heads, [after])).map(headFrom),
+      });
+      if (positions.length === 0) return [];
       return inTransaction(session, async () => {
-        const rows = await session.rows<MessageText>(lockDue, [positions]);
+        const rows = await session.rows<MessageText>(lock, [positions]);
         if (rows.length === 0) return [];
         await session.run(take, [micros(leaseMs), rows.map(({ position }) => position)]);
         return rows.map(claimedFrom);
@@ -265,6 +276,10 @@ async function inTransaction<T>(session: Session, task: () => Promise<T>): Promi
     await session.run('ROLLBACK').catch(() => session.connection.destroy());
     throw error;
   }
+}
+
+function headFrom({ message_key: key, position, is_due: isDue }: HeadText): Head {
+  return { key, position, isDue: isDue === '1' };
 }
 
 /** As it was read before its attempt was counted. */

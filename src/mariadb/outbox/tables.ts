@@ -24,7 +24,7 @@ export const OUTBOX_TABLES: readonly string[] = [
   payload longtext CHARACTER SET utf8mb4 COLLATE ${BINARY} NOT NULL, transaction_id ${ASCII(64)} NOT NULL,
   written_at datetime(3) NOT NULL, state ${ASCII(7)} NOT NULL DEFAULT 'waiting', attempts int NOT NULL DEFAULT 0,
   due_at datetime(3) NOT NULL, sent_at datetime(3) NULL, last_error text CHARACTER SET utf8mb4 NULL,
-  KEY dtc_outbox_due (state, due_at), KEY dtc_outbox_order (message_key, state, position),
+  KEY dtc_outbox_due (state, message_key, due_at), KEY dtc_outbox_order (state, message_key, position),
   KEY dtc_outbox_sent (state, sent_at)) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS dtc_outbox_keys (
   name ${NAME} NOT NULL PRIMARY KEY, used_at datetime(3) NOT NULL) ENGINE=InnoDB`,

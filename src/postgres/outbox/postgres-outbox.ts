@@ -3,6 +3,7 @@ import { InvalidOptionsError } from '../../coordinator/errors.js';
 import { SafeLogger } from '../../coordinator/gate/safe-logger.js';
 import { messageOf } from '../../coordinator/gate/texts.js';
 import type { Branch } from '../../coordinator/participant/participant.js';
+import { DueMessages, type Head } from '../../outbox/due-messages.js';
 import { OutboxError } from '../../outbox/errors.js';
 import { type NewMessage, rowOf } from '../../outbox/message.js';
 import {
@@ -52,6 +53,8 @@ type MessageText = {
   readonly written_at: string;
 };
 
+type HeadText = { readonly key: string; readonly position: string; readonly is_due: string };
+
 /**
  * Messages that are sent if and only if their transaction commits: the work of a branch writes them into the PostgreSQL database
  * of its participant, in the tables `dtc_outbox` and `dtc_outbox_keys`, and the relay of `OutboxModule` sends them.
@@ -73,6 +76,7 @@ export class PostgresOutbox implements OutboxStore {
   private readonly createTables: boolean;
   private readonly statementTimeoutMs: number;
   private readonly maxPayloadBytes: number;
+  private readonly due = new DueMessages();
   private found: OutboxStatements | undefined;
   private closing: Promise<void> | undefined;
   /** The connections whose settings are made. */
@@ -159,9 +163,18 @@ export class PostgresOutbox implements OutboxStore {
   }
 
   async claim(limit: number, leaseMs: number): Promise<readonly ClaimedMessage[]> {
-    const rows = await this.run((client, { claim }) =>
-      rowsOf<MessageText>(client, claim, [limit, leaseMs], 'claim'),
-    );
+    const rows = await this.run(async (client, { free, heads, take }) => {
+      const positions = await this.due.find(limit, {
+        free: async (most) =>
+          (await rowsOf<{ position: string }>(client, free, [most], 'dtc free')).map(
+            ({ position }) => position,
+          ),
+        heads: async (after) => (await rowsOf<HeadText>(client, heads, [after], 'dtc heads')).map(headFrom),
+      });
+      return positions.length === 0
+        ? []
+        : rowsOf<MessageText>(client, take, [positions, leaseMs], 'dtc take');
+    });
     return rows.map(claimedFrom);
   }
 
@@ -227,6 +240,10 @@ export class PostgresOutbox implements OutboxStore {
       return task(client);
     });
   }
+}
+
+function headFrom({ key, position, is_due }: HeadText): Head {
+  return { key, position, isDue: is_due === 'true' };
 }
 
 function claimedFrom(row: MessageText): ClaimedMessage {

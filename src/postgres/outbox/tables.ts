@@ -168,7 +168,7 @@ function definitionIn(schema: string | undefined): string {
   payload text NOT NULL, transaction_id text NOT NULL, written_at timestamptz NOT NULL DEFAULT now(),
   state text NOT NULL DEFAULT 'waiting', attempts int NOT NULL DEFAULT 0, due_at timestamptz NOT NULL DEFAULT now(),
   sent_at timestamptz, last_error text)`,
-    `CREATE INDEX IF NOT EXISTS dtc_outbox_due ON ${prefix}dtc_outbox (due_at) WHERE state = 'waiting'`,
+    `CREATE INDEX IF NOT EXISTS dtc_outbox_due ON ${prefix}dtc_outbox (due_at) WHERE state = 'waiting' AND key IS NULL`,
     `CREATE INDEX IF NOT EXISTS dtc_outbox_order ON ${prefix}dtc_outbox (key, position) WHERE state = 'waiting' AND key IS NOT NULL`,
     `CREATE INDEX IF NOT EXISTS dtc_outbox_sent ON ${prefix}dtc_outbox (sent_at) WHERE state = 'sent'`,
     `CREATE INDEX IF NOT EXISTS dtc_outbox_dead ON ${prefix}dtc_outbox (position) WHERE state = 'dead'`,
