@@ -15,7 +15,7 @@ const LONGEST = [
 
 /** They start servers that take their time, or wait for time-outs of servers: `npm run test:ci` has them. */
 const LONGER = [
-  ...(process.env['TRANSPORTS'] === 'all' ? [] : ['test/transports/longer/**']),
+  ...(process.env['TRANSPORTS'] === 'all' ? [] : ['test/transports/longer/**', 'samples/messages/**']),
   ...(process.env['MARIADB'] === 'all' ? [] : ['test/mariadb/longer/**']),
   ...(process.env['LONGER'] === 'all'
     ? []

@@ -88,7 +88,7 @@ const RUNGS: readonly Rung[] = [
   },
   {
     name: 'transports',
-    command: ['npx', 'vitest', 'run', 'test/transports'],
+    command: ['npx', 'vitest', 'run', 'test/transports', 'samples/messages'],
     environment: { TRANSPORTS: 'all' },
   },
   {

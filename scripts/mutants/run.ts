@@ -19,6 +19,7 @@ const SUITES = [
   ['src/coordinator/protocol', 'test/golden'],
   ['src/coordinator/execution'],
   ['src/coordinator'],
+  ['src/outbox'],
   ['src/mariadb', 'src/operations', 'src/pino', 'src/postgres', 'src/sql', 'src/sqlite'],
   ['test/faults'],
   [
@@ -42,6 +43,7 @@ const SUITES = [
     'test/postgres/session-answers.spec.ts',
     'test/postgres/claims-of-logs.spec.ts',
     'test/postgres/log',
+    'test/postgres/outbox.spec.ts',
   ],
   ['test/mariadb'],
 ];
