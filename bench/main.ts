@@ -8,7 +8,7 @@ import { measurePostgres } from './postgres/postgres.js';
 import { PostgresUnavailableError } from './postgres/server.js';
 import { measureRemote } from './remote/remote.js';
 import { type Report, tableOf } from './report.js';
-import { BaselineError } from './results/baseline.js';
+import { BaselineError, NOT_ASKED } from './results/baseline.js';
 import { publish, readReport } from './results/publish.js';
 import { PARTS, type Part, type Settings, USAGE, UsageError, settingsFrom } from './settings.js';
 
@@ -24,7 +24,7 @@ async function measure(settings: Settings): Promise<Report> {
     if (process.stderr.isTTY) process.stderr.write(`measuring ${what} ...\n`);
   };
   const notMeasured: Partial<Record<Part, string>> = {};
-  for (const part of PARTS) if (!parts.has(part)) notMeasured[part] = 'not asked for';
+  for (const part of PARTS) if (!parts.has(part)) notMeasured[part] = NOT_ASKED;
 
   const memory = parts.has('memory') ? await measureInMemory(settings, progress) : NOTHING_IN_MEMORY;
   if (parts.has('durable')) progress('decisions on disk');

@@ -8,6 +8,9 @@ import { figuresOf } from './figures.js';
 /** Where the committed baseline is, from the root of the repository. */
 export const BASELINE_FILE = 'bench/baseline.json';
 
+/** Why a part is missing that was left out on purpose. */
+export const NOT_ASKED = 'not asked for';
+
 const machineSchema = z.strictObject({
   cpu: z.string(),
   cores: z.number().int(),
@@ -33,7 +36,7 @@ const baselineSchema = z.strictObject({
 /** The figures that a run is compared with. Each part has its own run, since each can be measured alone. */
 export type Baseline = z.infer<typeof baselineSchema>;
 
-/** A baseline cannot be read, or cannot be made from this run. */
+/** A baseline or a run cannot be read, or no baseline can be made from this run. */
 export class BaselineError extends Error {}
 
 /** @throws BaselineError when it is damaged. */
@@ -75,7 +78,7 @@ export function baselineFrom(report: Report, before: Baseline): Baseline {
 
 /** @returns the command that measures the same parts in the same way. */
 export function commandFor({ quick, notMeasured }: Report): string {
-  const measured = PARTS.filter((part) => notMeasured[part] !== 'not asked for');
+  const measured = PARTS.filter((part) => notMeasured[part] !== NOT_ASKED);
   const only = measured.length === PARTS.length ? [] : measured.map((part) => `--only ${part}`);
   const options = [...only, ...(quick ? ['--quick'] : [])];
   return ['npm run bench', ...(options.length > 0 ? ['--', ...options] : [])].join(' ');
@@ -92,5 +95,5 @@ export async function writeBaseline(baseline: Baseline): Promise<void> {
 
 /** @returns the parts of which a report has figures or says why it has none, without those that were not asked for. */
 export function askedParts({ notMeasured }: Report): Part[] {
-  return PARTS.filter((part) => notMeasured[part] !== 'not asked for');
+  return PARTS.filter((part) => notMeasured[part] !== NOT_ASKED);
 }

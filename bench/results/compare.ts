@@ -38,7 +38,9 @@ export function compare(report: Report, { parts }: Baseline): Comparison {
   const missing = askedParts(report)
     .flatMap((part) => Object.keys(parts[part]?.figures ?? {}))
     .filter((key) => !measured.has(key));
-  const failures = compared.filter(({ verdict }) => verdict === 'worse').map(sentenceOn);
+  const failures = compared
+    .filter(({ verdict }) => verdict === 'worse')
+    .map((worse) => sentenceOn(worse, times));
   if (!report.quick) failures.push(...missing.map(missed));
   if (compared.length === 0) failures.push('No figure of this run is in the baseline: nothing was compared.');
   return { compared, unknown, missing, failures };
@@ -58,8 +60,9 @@ function verdictOn({ value, better, tolerance }: Figure, before: number, times: 
   return gain > margin ? 'better' : 'same';
 }
 
-function sentenceOn({ figure: { key, title, value, tolerance }, before }: Compared): string {
-  const allowed = 'share' in tolerance ? `${tolerance.share * 100} %` : `${tolerance.absolute}`;
+function sentenceOn({ figure: { key, title, value, tolerance }, before }: Compared, times: number): string {
+  const allowed =
+    'share' in tolerance ? `${Math.round(tolerance.share * times * 100)} %` : `${tolerance.absolute * times}`;
   return `${key} got worse: ${value}, and ${before} in the baseline (${allowed} is allowed): ${title}`;
 }
 

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import { type Report, tableOf } from '../report.js';
 import { PARTS, type Part } from '../settings.js';
-import { commandFor } from './baseline.js';
+import { NOT_ASKED, commandFor } from './baseline.js';
 import { barChart } from './chart.js';
 import { type Figure, figuresOf } from './figures.js';
 
@@ -71,7 +71,9 @@ function headOf(report: Report, path: string): string {
       : []),
     'Absolute figures differ between machines and between hours. Compare ratios: both sides of a ratio ran in turns, in one run.',
     'A ratio is the median of the ratios of the rounds. So it is not the ratio of the two medians.',
-    ...Object.entries(notMeasured).map(([part, reason]) => `Not measured: \`${part}\`, ${reason}.`),
+    ...Object.entries(notMeasured)
+      .filter(([, reason]) => reason !== NOT_ASKED)
+      .map(([part, reason]) => `Not measured: \`${part}\`, ${reason}.`),
   ];
   return [
     '# Results of the benchmark',
@@ -105,7 +107,7 @@ function sectionOf(report: Report, part: Part, figures: readonly Figure[], image
     CAVEATS[part],
     `![${TITLES[part]}: the figures of the table below as bars](${image})`,
     ['| figure | this run | target | | name |', '| --- | --- | --- | --- | --- |', ...rows].join('\n'),
-    `\`\`\`text\n${tableOf(onlyPart(report, part)).trimEnd()}\n\`\`\``,
+    `\`\`\`text\n${outputOf(report, part)}\n\`\`\``,
   ].join('\n\n');
 }
 
@@ -124,6 +126,12 @@ function chartOf(part: Part, figures: readonly Figure[]): string {
     .filter((figure) => figure.part === part)
     .map(({ title, value, target }) => ({ label: title, value, target }));
   return barChart(TITLES[part], 'Dashed: 1. Red: the target, where there is one.', bars);
+}
+
+/** What the benchmark prints of one part, without the line on the machine. */
+function outputOf(report: Report, part: Part): string {
+  const [, ...sections] = tableOf(onlyPart(report, part)).split('\n\n');
+  return sections.join('\n\n').trimEnd();
 }
 
 /** The report with one part, for its table. */

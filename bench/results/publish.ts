@@ -3,13 +3,25 @@ import { dirname } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import type { Report } from '../report.js';
 import type { Settings } from '../settings.js';
-import { baselineFrom, readBaseline, writeBaseline } from './baseline.js';
+import { BaselineError, baselineFrom, readBaseline, writeBaseline } from './baseline.js';
 import { compare, comparisonTable } from './compare.js';
 import { pageOf } from './page.js';
 
-/** @returns the report that `--json` has printed into a file. */
+/**
+ * @returns the report that `--json` has printed into a file.
+ * @throws BaselineError when it is none, or one of an earlier version.
+ */
 export async function readReport(path: string): Promise<Report> {
-  return JSON.parse(await readFile(path, 'utf8')) as Report;
+  try {
+    const report = JSON.parse(await readFile(path, 'utf8')) as Partial<Report>;
+    if (typeof report.measuredAt !== 'string') throw new TypeError('it does not say when it was measured');
+    return report as Report;
+  } catch (error) {
+    throw new BaselineError(
+      `${path} is not the report of a run (${(error as Error).message}). Write it with npm run -s bench -- --json > ${path}`,
+      { cause: error },
+    );
+  }
 }
 
 /**

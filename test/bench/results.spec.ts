@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Report } from '../../bench/report.js';
 import {
@@ -13,6 +15,7 @@ import { barChart } from '../../bench/results/chart.js';
 import { compare, comparisonTable } from '../../bench/results/compare.js';
 import { figuresOf } from '../../bench/results/figures.js';
 import { pageOf } from '../../bench/results/page.js';
+import { readReport } from '../../bench/results/publish.js';
 import { PARTS, UsageError, settingsFrom } from '../../bench/settings.js';
 
 const NOTHING = {
@@ -94,7 +97,9 @@ describe('A run of the benchmark against the baseline', () => {
 
   it('allows a quick run three times the tolerance', () => {
     expect(compare(runWith(0.71, { quick: true }), BASELINE).failures).toEqual([]);
-    expect(compare(runWith(0.69, { quick: true }), BASELINE).failures).toHaveLength(1);
+    expect(compare(runWith(0.69, { quick: true }), BASELINE).failures).toEqual([
+      expect.stringContaining('(30 % is allowed)'),
+    ]);
   });
 });
 
@@ -136,6 +141,19 @@ describe('The baseline of the benchmark', () => {
   });
 });
 
+describe('A run that was written down', () => {
+  it('is read again, and anything else is refused with the command that writes one', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'bench-run-')), 'run.json');
+    writeFileSync(path, JSON.stringify(runWith(0.8)));
+    expect(await readReport(path)).toEqual(runWith(0.8));
+    for (const text of ['', '{"durable":null}']) {
+      writeFileSync(path, text);
+      await expect(readReport(path)).rejects.toThrow(/npm run -s bench -- --json > /);
+    }
+    rmSync(dirname(path), { recursive: true });
+  });
+});
+
 describe('The page of results', () => {
   const { page, charts } = pageOf(runWith(0.8), 'docs/results.md');
 
@@ -152,6 +170,8 @@ describe('The page of results', () => {
     expect(page.content).toContain('(images/results-durable.svg)');
     expect(charts.map(({ path }) => path)).toEqual(['docs/images/results-durable.svg']);
     expect(page.content).not.toContain('## In memory');
+    expect(page.content).not.toContain('Not measured');
+    expect(page.content).toContain('```text\nDecisions on disk');
   });
 
   it('warns of a quick run, and of a machine with other work', () => {
