@@ -10,7 +10,7 @@ export type MariaDbStartUpErrorCode =
   | 'DTC_MARIADB_VERSION'
   /** A replica, or a server that accepts no writes. */
   | 'DTC_MARIADB_READ_ONLY'
-  /** The server cannot keep prepared branches: it is a member of a Galera cluster. */
+  /** The server has no XA transactions, as a member of a Galera cluster, or cannot replicate them: its binary log has statements. */
   | 'DTC_MARIADB_XA_UNSUPPORTED'
   /** The connection names no database. */
   | 'DTC_MARIADB_NO_DATABASE'

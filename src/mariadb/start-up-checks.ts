@@ -15,6 +15,9 @@ const OLDEST_VERSION = [10, 5] as const;
 /** Needed privileges on the guard table. */
 const PRIVILEGES = 'SELECT, INSERT, DELETE';
 
+/** ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR. */
+const DENIED: ReadonlySet<number> = new Set([1044, 1142, 1143]);
+
 /** The variables of the server that matter. One that a server does not know is left out. */
 interface Variables {
   readonly version?: string;
@@ -22,6 +25,7 @@ interface Variables {
   readonly wsrep_on?: string;
   readonly innodb_flush_log_at_trx_commit?: string;
   readonly log_bin?: string;
+  readonly binlog_format?: string;
   readonly sync_binlog?: string;
 }
 const NAMES: readonly (keyof Variables)[] = [
@@ -30,6 +34,7 @@ const NAMES: readonly (keyof Variables)[] = [
   'wsrep_on',
   'innodb_flush_log_at_trx_commit',
   'log_bin',
+  'binlog_format',
   'sync_binlog',
 ];
 
@@ -91,6 +96,13 @@ export class StartUpChecks {
         'DTC_MARIADB_XA_UNSUPPORTED',
         'the server is a member of a Galera cluster, which has no XA transactions',
         'Use a server that replicates otherwise, or keep these data out of distributed transactions.',
+      );
+    }
+    if (variables.log_bin === 'ON' && variables.binlog_format === 'STATEMENT') {
+      throw this.failure(
+        'DTC_MARIADB_XA_UNSUPPORTED',
+        'the server writes statements to its binary log (binlog_format = STATEMENT), and refuses changes at READ COMMITTED then',
+        'Run this as an administrator, and set it in the configuration of the server: SET GLOBAL binlog_format = MIXED;',
       );
     }
     try {
@@ -159,14 +171,25 @@ export class StartUpChecks {
       await session.rows(`SELECT state FROM ${table} WHERE gid = ? LOCK IN SHARE MODE`, [gid]);
       await session.run(`DELETE FROM ${table} WHERE gid = ?`, [gid]);
     } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === undefined) throw error;
+      if (!DENIED.has(errno)) {
+        throw this.failure(
+          'DTC_MARIADB_GUARD_TABLE',
+          `the table ${table} cannot be written: ${messageOf(error)} (${errno})`,
+          'Make it writable, and start again.',
+          error,
+        );
+      }
       throw this.failure(
         'DTC_MARIADB_PRIVILEGES',
-        `its user may not use the table ${table} (${errnoOf(error) ?? String(error)})`,
+        `its user may not use the table ${table} (${errno})`,
         `Run this as an administrator: GRANT ${PRIVILEGES} ON ${table} TO ${await session.account()};`,
         error,
       );
     } finally {
-      await session.run('ROLLBACK');
+      // Without its connection the server has rolled it back.
+      if (!session.over.aborted) await session.run('ROLLBACK');
     }
   }
 

@@ -168,6 +168,18 @@ describe.runIf(hasMariaDb())('A MariaDB participant', () => {
       },
     );
 
+    it('when the guard table cannot be written for another reason, which it tells', async () => {
+      await bench.start();
+      await bench.close();
+      await bench.database.query(
+        "CREATE TRIGGER closed BEFORE INSERT ON dtc_branches FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'closed today'",
+      );
+      expect(await refused(bench.make())).toMatchObject({
+        code: 'DTC_MARIADB_GUARD_TABLE',
+        message: expect.stringContaining('closed today (1644)') as string,
+      });
+    });
+
     it('when its user may not use a table of the library', async () => {
       await bench.start();
       const name = `clerk_${bench.database.name}`;
