@@ -10,6 +10,7 @@ import { freePort } from '../../../src/postgres-server/free-port.js';
 const USER = 'postgres';
 const PASSWORD = 'password';
 export const HOST = '127.0.0.1';
+const MOST_IN_STOCK = 8;
 
 /** A database of a test server. */
 export interface TestDatabase {
@@ -26,6 +27,11 @@ export interface TestDatabase {
 /** A real PostgreSQL server for the tests of one file: fresh, on a free port, and gone without a trace afterwards. */
 export class PostgresServer {
   private databases = 0;
+  /** Empty ones that no test has had. */
+  private readonly stock: string[] = [];
+  private filling: Promise<void> | undefined;
+  private wanted = 0;
+  private batch = 1;
 
   private constructor(
     private readonly server: EmbeddedPostgres,
@@ -95,10 +101,35 @@ export class PostgresServer {
 
   /** @returns a new, empty database. */
   async createDatabase(): Promise<TestDatabase> {
-    const name = `test_${++this.databases}`;
-    // Copying the files of an empty database is faster than writing each of its pages to the log of the server.
-    await this.query('postgres', `CREATE DATABASE ${name} STRATEGY FILE_COPY`);
-    return this.database(name);
+    this.wanted++;
+    for (;;) {
+      const name = this.stock.shift();
+      if (name !== undefined) {
+        this.wanted--;
+        return this.database(name);
+      }
+      await (this.filling ??= this.fill());
+    }
+  }
+
+  /** Each one costs two checkpoints, which those that are made at the same time share. So some are made for later tests. */
+  private async fill(): Promise<void> {
+    try {
+      // By then all are counted that are wanted at the same time.
+      await Promise.resolve();
+      const count = Math.max(this.wanted, this.batch);
+      this.batch = Math.min(2 * this.batch, MOST_IN_STOCK);
+      await Promise.all(
+        Array.from({ length: count }, async () => {
+          const name = `test_${++this.databases}`;
+          // Copying the files of an empty database is faster than writing each of its pages to the log of the server.
+          await this.query('postgres', `CREATE DATABASE ${name} STRATEGY FILE_COPY`);
+          this.stock.push(name);
+        }),
+      );
+    } finally {
+      this.filling = undefined;
+    }
   }
 
   database(name: string): TestDatabase {
