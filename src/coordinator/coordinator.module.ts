@@ -16,6 +16,7 @@ import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { MemoryDecisionLog } from './log/memory-decision-log.js';
 import { CoordinatorMembers } from './observation/coordinator-members.js';
 import { CoordinatorStatus } from './observation/coordinator-status.js';
+import { History } from './observation/history.js';
 import { MetricSource } from './observation/metrics/index.js';
 import { Reporter } from './observation/reporter.js';
 import { OpenTelemetryTracing } from './observation/tracing/open-telemetry-tracing.js';
@@ -133,6 +134,7 @@ const ownSchedule: DynamicModule = {
     CoordinatorLifecycle,
     StartUpWarnings,
     CoordinatorStatus,
+    History,
     CoordinatorMembers,
     MetricSource,
     {
@@ -150,6 +152,7 @@ const ownSchedule: DynamicModule = {
     TransactionManager,
     ParticipantRegistry,
     CoordinatorStatus,
+    History,
     CoordinatorMembers,
     MetricSource,
     OperatorActions,

@@ -66,18 +66,23 @@ export class Histogram {
    * @returns null when there was no value; the highest bound when the quantile is above it.
    */
   quantile(portion: number): number | null {
-    const { bounds, counts, count } = this;
-    if (count === 0) return null;
-    const rank = portion * count;
-    let below = 0;
-    for (const [bucket, bound] of bounds.entries()) {
-      const inBucket = counts[bucket]!;
-      if (inBucket > 0 && below + inBucket >= rank) {
-        const lowest = bounds[bucket - 1] ?? 0;
-        return lowest + ((bound - lowest) * (rank - below)) / inBucket;
-      }
-      below += inBucket;
-    }
-    return bounds.at(-1)!;
+    return quantileOf(this.bounds, this.counts, portion);
   }
+}
+
+/** As {@link Histogram.quantile}, of the number of values in each bucket. */
+export function quantileOf(bounds: readonly number[], counts: Float64Array, portion: number): number | null {
+  const count = counts.reduce((total, inBucket) => total + inBucket, 0);
+  if (count === 0) return null;
+  const rank = portion * count;
+  let below = 0;
+  for (const [bucket, bound] of bounds.entries()) {
+    const inBucket = counts[bucket]!;
+    if (inBucket > 0 && below + inBucket >= rank) {
+      const lowest = bounds[bucket - 1] ?? 0;
+      return lowest + ((bound - lowest) * (rank - below)) / inBucket;
+    }
+    below += inBucket;
+  }
+  return bounds.at(-1)!;
 }

@@ -135,6 +135,7 @@ export {
   type ParticipantView,
   type UndecidedView,
 } from './observation/coordinator-status.js';
+export { History, type HistoryPoint, type HistoryView } from './observation/history.js';
 export {
   TRANSACTION_EVENTS,
   type TransactionAbortedEvent,

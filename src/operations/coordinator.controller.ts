@@ -1,10 +1,11 @@
 import { Body, Get, Post, Query, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { ApiProblem } from './problem/api-problem.decorator.js';
-import { CoordinatorMembers, CoordinatorStatus, OperatorActions } from '../coordinator/index.js';
+import { CoordinatorMembers, CoordinatorStatus, History, OperatorActions } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 import { CalledBy } from './access/access.guard.js';
 import { auditPage } from './audit-page.js';
+import { historyPage } from './history-page.js';
 import { AnyMember } from './members/any-member.js';
 import { MemberWatch } from './members/member-watch.js';
 import { OperatorRoute } from './operator-route.decorator.js';
@@ -17,13 +18,20 @@ import {
   memberOrderBody,
   orderOf,
 } from './request.schemas.js';
-import { auditSchema, callerSchema, coordinatorSchema, membersSchema } from './view.schemas.js';
+import {
+  auditSchema,
+  callerSchema,
+  coordinatorSchema,
+  historySchema,
+  membersSchema,
+} from './view.schemas.js';
 
 /** The coordinator itself, the orders of operators, and the caller's own rights. */
 @OperatorRoutes('')
 export class CoordinatorController {
   constructor(
     private readonly status: CoordinatorStatus,
+    private readonly history: History,
     private readonly actions: OperatorActions,
     private readonly anyMember: AnyMember,
     private readonly watch: MemberWatch,
@@ -36,6 +44,13 @@ export class CoordinatorController {
   @ApiOkResponse({ standardSchema: coordinatorSchema })
   view(@Res() response: unknown): void {
     this.reply.send(response, this.status.view());
+  }
+
+  @Get('history')
+  @ApiOperation({ summary: 'The last hour of this member, one point for five seconds' })
+  @ApiOkResponse({ standardSchema: historySchema })
+  lastHour(@Res() response: unknown): void {
+    this.reply.send(response, historyPage(this.history, this.actions));
   }
 
   @Post('coordinator/drain')

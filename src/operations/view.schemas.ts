@@ -13,6 +13,7 @@ import {
 } from '../coordinator/index.js';
 import type { Caller } from './access/access.js';
 import type { AuditEntryView } from './audit-page.js';
+import type { HistoryPage } from './history-page.js';
 import type {
   MembersNow,
   OutcomeOnly,
@@ -241,6 +242,31 @@ export const coordinatorSchema = z
     }),
   })
   .meta({ id: 'Coordinator' }) satisfies z.ZodType<CoordinatorView>;
+
+export const historySchema = z
+  .object({
+    startedAt: moment,
+    stepMs: counts.describe('The time from one point to the next, in milliseconds.'),
+    points: z.array(
+      z.object({
+        at: moment.describe(
+          'The end of the step. The counts are those of the step, the others what there was then.',
+        ),
+        committed: counts,
+        pending: counts,
+        heuristic: counts,
+        aborted: z.record(z.string(), counts).describe('By the cause.'),
+        refused: counts.describe('Requests that were refused before anything had started.'),
+        inFlight: counts,
+        inDoubt: counts,
+        stalled: counts,
+      }),
+    ),
+    marks: z
+      .array(z.object({ at: moment, action: z.enum(OPERATOR_ACTIONS), target: z.string(), by: z.string() }))
+      .describe('Orders of operators that change the figures.'),
+  })
+  .meta({ id: 'History' }) satisfies z.ZodType<HistoryPage>;
 
 const conditionSchema = coordinatorSchema.shape.condition;
 

@@ -29,6 +29,7 @@ const ROUTES = [
   'get /events',
   'get /health/live',
   'get /health/ready',
+  'get /history',
   'get /inventory/{sku}',
   'get /members',
   'get /metrics',

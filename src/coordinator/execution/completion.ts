@@ -320,7 +320,8 @@ export class Completion {
     const pauseMs = isExhausted ? undefined : backoffMs(delivery.failures, retryBaseMs, retryCapMs, random());
     if (late === undefined) observers.attemptFailed(branch, message, pauseMs);
     else {
-      observers.attemptTimedOut(branch, late, message, pauseMs);
+      const since = transaction.decidedAt === 0 ? transaction.preparingAt : transaction.decidedAt;
+      observers.attemptTimedOut(branch, late, message, pauseMs, now - since);
       transaction.extras?.group?.occupation?.timedOut(transaction, index);
     }
     const dueAt = now + (pauseMs ?? NEVER);

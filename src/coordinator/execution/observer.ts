@@ -46,6 +46,8 @@ export interface TransactionObserver {
    * An attempt to complete failed. `retryInMs` is undefined for the last attempt before the branch stalls.
    */
   attemptFailed(branch: BranchRecord, message: string, retryInMs: number | undefined): void;
+  /** A call was not answered in time. `waitedMs` counts as the durations of answered calls do. */
+  unanswered?(branch: BranchRecord, phase: 'prepare' | 'completion', waitedMs: number): void;
   stalled(branch: BranchRecord, message: string): void;
   heuristic(branch: BranchRecord): void;
   /** The vote of a branch is about to expire, and the branch is not completed. `leftMs` is the time until then. */
@@ -201,6 +203,11 @@ export class Observers {
     this.observer.prepareFailed(branch, cause, message);
   }
 
+  /** A branch has not answered prepare in time. */
+  prepareUnanswered(branch: BranchRecord, waitedMs: number): void {
+    this.observer.unanswered?.(branch, 'prepare', waitedMs);
+  }
+
   /** An answer to prepare came after the abort. `problem` describes it, if it was not a yes. */
   lateAnswer(branch: BranchRecord, answer: VoteNumber, problem: PrepareProblem | undefined): void {
     const { counts } = branch.participant;
@@ -237,14 +244,17 @@ export class Observers {
    * An attempt to complete was not answered in time, and so failed.
    *
    * @param attempt what its participant received.
+   * @param waitedMs since the decision, or since the call that decides.
    */
   attemptTimedOut(
     branch: BranchRecord,
     attempt: BranchRecord | CompletionAttempt,
     message: string,
     retryInMs: number | undefined,
+    waitedMs: number,
   ): void {
     const { participant, transaction } = branch;
+    this.observer.unanswered?.(branch, 'completion', waitedMs);
     participant.counts.failedAttempts++;
     participant.counts.timeouts++;
     transaction.extras?.trace?.timedOut(attempt, message);

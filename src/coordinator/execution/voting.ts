@@ -279,6 +279,7 @@ export class Voting {
       const waitedMs = Math.round(callDueAt(branch) - calledToPrepareAt(branch));
       const message = `${participant.name} did not answer prepare within ${waitedMs} ms`;
       branch.refusal = { code: undefined, reason: message, error: undefined };
+      this.parts.observers.prepareUnanswered(branch, waitedMs);
       this.parts.observers.prepareFailed(branch, 'timed-out', message);
       transaction.extras?.group?.occupation?.timedOut(transaction, branch.index);
     }

@@ -87,6 +87,12 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.warn(branch, `${completionOf(branch)} failed, ${next}: ${message}`);
   }
 
+  unanswered({ participant }: BranchRecord, phase: 'prepare' | 'completion', waitedMs: number): void {
+    const { recentPrepares, recentCompletions } = measurementsOf(participant);
+    const recent = phase === 'prepare' ? recentPrepares : recentCompletions;
+    recent.unansweredUs.observe(Math.max(0, waitedMs) * 1_000);
+  }
+
   stalled(branch: BranchRecord, message: string): void {
     this.fail(`stalled, left to the recovery job: ${message}`, fieldsOf(branch));
     this.safely(() => this.events.stalled(branch, message));

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { branch } from '../../coordinator/participant/branch-request.js';
 import { ManualClock, ScriptedParticipant } from '../../coordinator/testing/index.js';
 import { createMeasured } from './metrics.fixture.js';
-import { latencyOf } from '../../coordinator/observation/metrics/participant-measurements.js';
+import { latencyOf, measurementsOf } from '../../coordinator/observation/metrics/participant-measurements.js';
 
 const NONE = { count: 0, p50Ms: null, p99Ms: null };
 
@@ -50,14 +50,39 @@ describe('The durations', () => {
     expect(completion.p50Ms).toBeLessThan(100);
   });
 
-  it('of an abort include its rollback, and no answer of a participant that gave none', async () => {
+  it('of an abort include its rollback, and for a call without an answer the time of waiting', async () => {
     const { run, latency, scrape } = slow({ prepare: 'hang' });
     await run(3_000);
 
-    expect(latency().prepare).toEqual(NONE);
+    expect(latency().prepare).toMatchObject({ count: 1, p99Ms: 1_990 });
     expect(latency().completion).toMatchObject({ count: 1 });
-    const sums = (await scrape()).nonZero('dtc_transaction_duration_seconds_sum');
+    const found = await scrape();
+    expect(found.nonZero('dtc_phase_duration_seconds_count')).toEqual({
+      '{participant="slow",phase="completion"}': 1,
+    });
+    const sums = found.nonZero('dtc_transaction_duration_seconds_sum');
     expect(sums['{decision="abort"}']).toBeCloseTo(2.08, 6);
+  });
+
+  it('of a completion include each attempt without an answer', async () => {
+    const { run, latency, transactions } = slow({ commit: 'hang' });
+    await run(5_000);
+    const { attempts } = transactions.list()[0]!.branches[0]!;
+    expect(attempts).toBeGreaterThan(1);
+    expect(latency().completion.count).toBe(attempts - 1);
+    expect(latency().completion.p50Ms).toBeGreaterThan(1_000);
+  });
+
+  it('of the latency are those of the latest steps, and of the metric those since the start', async () => {
+    const { run, latency, scrape, participants } = slow();
+    const { recentPrepares } = measurementsOf(participants.resolve('slow'));
+    await run();
+    for (let step = 0; step < 10; step++) recentPrepares.step();
+    expect(latency().prepare.count).toBe(0);
+    await run();
+    expect(latency().prepare).toMatchObject({ count: 1 });
+    const counts = (await scrape()).nonZero('dtc_phase_duration_seconds_count');
+    expect(counts['{participant="slow",phase="prepare"}']).toBe(2);
   });
 
   it('of a participant that refused include its answer, and no completion', async () => {

@@ -2,6 +2,7 @@ import { DURATION_BOUNDS_US, Histogram } from '../../histogram.js';
 import type { ExpiryMoment, UndecidedBranches } from '../../execution/observer.js';
 import { LineLimit } from '../line-limit.js';
 import { roundedMs } from '../durations.js';
+import { RecentDurations } from './recent-durations.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
 
 /** The shortest time between two lines about the votes of one participant that are about to expire, in milliseconds. */
@@ -13,6 +14,8 @@ export class ParticipantMeasurements {
   readonly prepareUs = new Histogram(DURATION_BOUNDS_US);
   /** From the decision to the acknowledgement; of a one-phase commit, from the call. In microseconds. */
   readonly completionUs = new Histogram(DURATION_BOUNDS_US);
+  readonly recentPrepares = new RecentDurations(this.prepareUs);
+  readonly recentCompletions = new RecentDurations(this.completionUs);
   /** The number of failed lists of its prepared branches. */
   failedScans = 0;
   /** Its prepared branches of which this coordinator cannot know the decision. */
@@ -41,7 +44,8 @@ export function measurementsOf(participant: RegisteredParticipant): ParticipantM
 }
 
 /**
- * The duration of a participant's calls. The quantiles are estimates, and null before the first call.
+ * The duration of a participant's calls in the last five minutes. A call without an answer in time counts with the time for
+ * which its answer was awaited. The quantiles are estimates, and null without a call.
  * @publicApi
  */
 export interface Latency {
@@ -50,7 +54,7 @@ export interface Latency {
   readonly p99Ms: number | null;
 }
 
-/** The durations of a participant's calls since the start. @publicApi */
+/** The durations of a participant's calls in the last five minutes. @publicApi */
 export interface ParticipantLatency {
   /** From the start of the voting, or of its turn, to its answer. */
   readonly prepare: Latency;
@@ -58,17 +62,17 @@ export interface ParticipantLatency {
   readonly completion: Latency;
 }
 
-/** @returns the durations of the participant's calls in the transactions that have ended. */
+/** @returns the durations of the participant's latest calls: of those in transactions that have ended, and of those without an answer. */
 export function latencyOf(participant: RegisteredParticipant): ParticipantLatency {
-  const { prepareUs, completionUs } = measurementsOf(participant);
-  return { prepare: latency(prepareUs), completion: latency(completionUs) };
+  const { recentPrepares, recentCompletions } = measurementsOf(participant);
+  return { prepare: latency(recentPrepares), completion: latency(recentCompletions) };
 }
 
-function latency(histogram: Histogram): Latency {
-  return { count: histogram.count, p50Ms: quantileMs(histogram, 0.5), p99Ms: quantileMs(histogram, 0.99) };
+function latency(recent: RecentDurations): Latency {
+  return { count: recent.count, p50Ms: quantileMs(recent, 0.5), p99Ms: quantileMs(recent, 0.99) };
 }
 
-function quantileMs(histogram: Histogram, portion: number): number | null {
-  const us = histogram.quantile(portion);
+function quantileMs(recent: RecentDurations, portion: number): number | null {
+  const us = recent.quantileUs(portion);
   return us === null ? null : roundedMs(us / 1000);
 }
