@@ -128,17 +128,19 @@ export abstract class PostgresBatchParticipant<P = unknown>
     }
   }
 
-  runGroup(group: GroupBranch, members: readonly GroupMember<P>[]): Promise<readonly MemberVote[]> {
+  runGroup(group: GroupBranch, members: readonly GroupMember<P>[]): Promise<readonly MemberVote[] | 'busy'> {
     return this.resourceManager.runGroup(group, this.worksOf(group, members));
   }
 
-  rerunGroup(
+  async rerunGroup(
     group: GroupBranch,
     members: readonly GroupMember<P>[],
     trials: readonly GroupMember<P>[],
   ): Promise<readonly MemberVote[]> {
-    const { resourceManager } = this;
-    return resourceManager.runGroup(group, this.worksOf(group, members), this.worksOf(group, trials));
+    const works = [members, trials].map((all) => this.worksOf(group, all));
+    const votes = await this.resourceManager.runGroup(group, works[0]!, works[1]);
+    if (votes === 'busy') throw new Error('The transaction of the group could not be opened again.');
+    return votes;
   }
 
   discardGroup(group: GroupBranch): Promise<void> {

@@ -169,14 +169,14 @@ export class PostgresResourceManager {
    *
    * @param members each gives its work when it is needed.
    * @param trials are tried behind them, and undone.
-   * @returns a vote for each member, and then for each of the trials.
+   * @returns a vote for each member, and then for each of the trials; `busy` while a group of another coordinator works here.
    * @throws an error that does not belong to one member. Nothing of the group is open then.
    */
   async runGroup(
     group: GroupBranch,
     members: readonly GivenWork[],
     trials: readonly GivenWork[] = [],
-  ): Promise<readonly MemberVote[]> {
+  ): Promise<readonly MemberVote[] | 'busy'> {
     const gid = gidOf(group, this.participant);
     const branchWork = await this.calls.ready();
     const refusal = await this.calls.admit(group);

@@ -169,7 +169,7 @@ it('the first member of a group may be slow as well', async () => {
 
 it('a group stops the member at work when the time for its work is over, and runs again without it', async () => {
   const manager = await manage();
-  const group = new TestGroup(manager, { workMs: 400 });
+  const group = new TestGroup(manager, { workMs: 1_000 });
   const slow = does('SELECT pg_sleep($1)', 20);
   await expect(group.run(add('ann', 1), slow, add('bob', 1))).resolves.toEqual([
     'not-run',
@@ -310,4 +310,26 @@ it('work that has voted read-only and then writes is not committed with what was
   await expect(group.prepare()).resolves.toBe('commit');
   await group.commit();
   await expect(balanceOf(database, 'ann')).resolves.toBe(100);
+});
+
+it('a group waits in turn for the work of one of another coordinator, up to a limit', async () => {
+  const first = new TestGroup(await manage());
+  const [impatient, patient] = [
+    new TestGroup(await manage({ lockTimeoutMs: 200 }), { waits: true }),
+    new TestGroup(await manage({ lockTimeoutMs: 60_000 }), { waits: true }),
+  ];
+  await first.run(add('ann', 1), add('ann', 1));
+  await expect(impatient.run(add('bob', 1))).rejects.toThrow('busy');
+  const votes = patient.run(add('bob', 1), add('bob', 1));
+  await until('it waits', async () => {
+    const { rows } = await database.query("SELECT FROM pg_stat_activity WHERE wait_event = 'advisory'");
+    return rows.length > 0;
+  });
+  await expect(first.prepare()).resolves.toBe('commit');
+  await expect(votes).resolves.toEqual(['commit', 'commit']);
+  await first.commit();
+  await expect(patient.prepare()).resolves.toBe('commit');
+  await patient.commit();
+  await expect(balanceOf(database, 'ann')).resolves.toBe(102);
+  await expect(balanceOf(database, 'bob')).resolves.toBe(102);
 });

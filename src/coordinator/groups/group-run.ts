@@ -27,7 +27,7 @@ import {
   requestRollback,
 } from '../protocol/index.js';
 import { GroupExecutor } from './group-executor.js';
-import { GroupWork, type RunVotes } from './group-work.js';
+import { BUSY, GroupWork, type RunVotes } from './group-work.js';
 import { type FirstRefusal, type Judgement, judge } from './judgement.js';
 import { type Member, reportedLate } from './member.js';
 import { type ReadVote, isProblem } from './member-votes.js';
@@ -37,9 +37,9 @@ const MAX_RUNS = 4;
 
 /**
  * What becomes of a member that is no longer part of its group, as soon as nothing of its work is open: it runs on its own, it
- * waits for the next group, or that is decided already.
+ * waits for the next group, or for one that waits for those of other coordinators, or that is decided already.
  */
-type Next = 'alone' | 'again' | 'decided';
+type Next = 'alone' | 'again' | 'in turn' | 'decided';
 
 /** A group that is aborted for one of these may have been aborted because of any of its members, or of none. */
 const SAYS_NOTHING_OF_MEMBERS = new Set([CAUSE_REFUSED, CAUSE_FAILED, CAUSE_TIMED_OUT, CAUSE_EXPIRED]);
@@ -93,6 +93,8 @@ export class GroupRun {
   private isPreparing = false;
   private isDecided = false;
   private isOver = false;
+  /** Whether a group of another coordinator is at work at a participant. */
+  private hasMetOthers = false;
 
   constructor(
     private readonly parts: GroupParts,
@@ -132,8 +134,9 @@ export class GroupRun {
       const votes = await this.runOnce();
       this.heedDeadlines();
       if (!this.isWorking) return;
-      if (typeof votes === 'string') {
-        this.giveUp(votes);
+      if (votes === BUSY) this.hasMetOthers = true;
+      if (votes === BUSY || typeof votes === 'string') {
+        this.giveUp(votes === BUSY ? 'a group of another coordinator works at a participant' : votes);
         return;
       }
       // Nothing but the work of the members is open.
@@ -177,14 +180,15 @@ export class GroupRun {
   }
 
   /** @returns the votes; a text if they say nothing about single members. */
-  private runOnce(): Promise<RunVotes | string> {
+  private runOnce(): Promise<RunVotes | string | typeof BUSY> {
     const isOpen = !this.isUntouched;
     this.runs++;
     this.note();
     this.isUntouched = false;
     this.trials = this.trials.filter(({ isActive }) => isActive);
     for (const member of [...this.members, ...this.trials]) member.hasOpenWork = true;
-    return this.work.run(this.members, this.trials, this.runs, isOpen);
+    const inTurn = this.members.some(({ wasBusy }) => wasBusy);
+    return this.work.run(this.members, this.trials, this.runs, isOpen, inTurn);
   }
 
   /** @param canTry whether those that were refused behind another member can be tried behind those that stay. */
@@ -217,6 +221,7 @@ export class GroupRun {
     const are = (next: Next): Member[] => left.filter(([, of]) => of === next).map(([member]) => member);
     for (const [member] of left) member.over();
     this.tryAgain(are('again'));
+    this.parts.putBack(are('in turn').filter(({ isActive }) => isActive));
     this.parts.alone(are('alone').filter(({ isActive }) => isActive));
   }
 
@@ -284,7 +289,8 @@ export class GroupRun {
     this.work.stop();
     this.aside.push(...refusals.map(({ member }) => member));
     if (!this.isPreparing) {
-      this.aside.push(...members, ...trials);
+      if (this.hasMetOthers) this.waitInTurn();
+      else this.aside.push(...members, ...trials);
       // Some of their work may be open as well until the group is rolled back.
       this.members = [...new Set([...members, ...trials, ...this.leaving.keys()])];
       return;
@@ -292,6 +298,14 @@ export class GroupRun {
     const reason = `its group ${group.id} could not be prepared: ${abortReason(group)}`;
     const isRunAgain = SAYS_NOTHING_OF_MEMBERS.has(group.cause);
     for (const member of members) member.groupAborted(reason, isRunAgain);
+  }
+
+  /** Those that have waited for other coordinators before run on their own. */
+  private waitInTurn(): void {
+    for (const member of this.members) {
+      this.leaving.set(member, member.wasBusy ? 'alone' : 'in turn');
+      member.wasBusy = true;
+    }
   }
 
   ended(): void {

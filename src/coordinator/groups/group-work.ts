@@ -31,6 +31,9 @@ export interface RunVotes {
   readonly trials: readonly (readonly ReadVote[])[];
 }
 
+/** A group of another coordinator works at a participant. */
+export const BUSY = Symbol('busy');
+
 /** Calls the participants of a group before it is prepared: for the work of the members, and to discard it. */
 export class GroupWork {
   private controller: AbortController | undefined = undefined;
@@ -54,6 +57,7 @@ export class GroupWork {
    * @param trials are only tried behind them.
    * @param run the number of the run, from 1.
    * @param isOpen whether the work of an earlier run is still open.
+   * @param inTurn whether each participant begins after the one before has done its work, and waits for others.
    * @returns the votes; a text if a participant has failed as a whole.
    */
   async run(
@@ -61,15 +65,19 @@ export class GroupWork {
     trials: readonly Member[],
     run: number,
     isOpen: boolean,
-  ): Promise<RunVotes | string> {
-    const { branches } = this.group;
-    const answers = await Promise.all(
-      branches.map((branch) => this.workAt(branch, members, trials, run, isOpen)),
-    );
+    inTurn: boolean,
+  ): Promise<RunVotes | string | typeof BUSY> {
+    const asks = this.group.branches.map((branch) => ({
+      branch,
+      ask: () => this.workAt(branch, members, trials, run, isOpen, inTurn && !isOpen),
+    }));
+    const answers = inTurn && !isOpen ? await inOrderOfNames(asks) : await atOnce(asks);
+    const failed = answers.find(({ answer }) => typeof answer === 'string')?.answer;
+    if (typeof failed === 'string') return failed;
     const byParticipant = new Map<RegisteredParticipant, readonly ReadVote[]>();
-    for (const [index, answer] of answers.entries()) {
-      if (typeof answer === 'string') return answer;
-      byParticipant.set(branches[index]!.participant, answer);
+    for (const { branch, answer } of answers) {
+      if (typeof answer !== 'object') return BUSY;
+      byParticipant.set(branch.participant, answer);
     }
     const votes = [...members, ...trials].map(({ transaction }, index) =>
       transaction.branches.map(({ participant }) => byParticipant.get(participant)![index]!),
@@ -94,12 +102,14 @@ export class GroupWork {
     trials: readonly Member[],
     run: number,
     isOpen: boolean,
-  ): Promise<readonly ReadVote[] | string> {
+    waits: boolean,
+  ): Promise<WorkAnswer> {
     const { participant } = branch;
     const limitMs = this.limitOf(participant.options.prepareTimeoutMs);
     const given = {
       ...this.given(branch, run, limitMs),
       workDeadline: this.workDeadline([...members, ...trials]),
+      waits,
     };
     const works = members.map((member) => branchAt(member, participant));
     const tried = trials.map((member) => branchAt(member, participant));
@@ -108,6 +118,7 @@ export class GroupWork {
       isOpen ? instance.rerunGroup!(given, works, tried) : instance.runGroup(given, works),
     );
     if (typeof answer === 'string') return `${participant.name} ${answer}`;
+    if (answer.value === 'busy' && !isOpen) return BUSY;
     const votes = votesIn(answer.value, works.length + tried.length);
     return typeof votes === 'string' ? `${participant.name} ${votes}` : votes;
   }
@@ -162,6 +173,35 @@ export class GroupWork {
       run: group.executor.run,
     };
   }
+}
+
+type WorkAnswer = readonly ReadVote[] | string | typeof BUSY;
+
+/** Asks one participant for its work. */
+interface Ask {
+  readonly branch: BranchRecord;
+  readonly ask: () => Promise<WorkAnswer>;
+}
+
+interface Asked {
+  readonly branch: BranchRecord;
+  readonly answer: WorkAnswer;
+}
+
+function atOnce(asks: readonly Ask[]): Promise<Asked[]> {
+  return Promise.all(asks.map(async ({ branch, ask }) => ({ branch, answer: await ask() })));
+}
+
+/** Asks no other one once a participant has failed or is busy. The order is the same for all coordinators. */
+async function inOrderOfNames(asks: readonly Ask[]): Promise<Asked[]> {
+  const answers: Asked[] = [];
+  const nameOf = ({ branch }: Ask): string => branch.participant.name;
+  for (const next of asks.toSorted((one, other) => (nameOf(one) < nameOf(other) ? -1 : 1))) {
+    const answer = await next.ask();
+    answers.push({ branch: next.branch, answer });
+    if (typeof answer !== 'object') break;
+  }
+  return answers;
 }
 
 /** @returns the part of a member at a participant: it has one there. */

@@ -51,6 +51,8 @@ export class Member extends ForwardingExecutor implements GroupPlace {
   hasOpenWork = false;
   /** Whether it was refused behind another member and has waited for a second group. */
   wasPutBack = false;
+  /** Whether a group of another coordinator was at work where its group was to begin. */
+  wasBusy = false;
   isRunAgain = false;
 
   /**

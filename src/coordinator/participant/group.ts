@@ -14,6 +14,11 @@ export type GroupBranch = Pick<Branch, 'transactionId' | 'branchId' | 'deadline'
    * stops the member at work, and answers `alone` for it.
    */
   readonly workDeadline?: number;
+  /**
+   * Whether to wait, up to a limit, while a group of another coordinator works here. Then the participants of the group work in
+   * turn, in the order of their names, so that two such groups never wait for each other. Otherwise the answer is `busy`.
+   */
+  readonly waits?: boolean;
 };
 
 /** The branch of one transaction within a group: a member. @publicApi */
@@ -72,13 +77,14 @@ export interface GroupingParticipant<P = unknown> extends TransactionParticipant
    *
    * The time limit is that of prepare.
    *
-   * @returns one vote for each member, in their order. An error that does not belong to one member rejects: then every member
-   * runs on its own.
+   * @returns one vote for each member, in their order; or `busy` if a group of another coordinator is at work here, and none of
+   * the work was done: the group begins again, and waits. An error that does not belong to one member rejects: then every
+   * member runs on its own.
    */
   runGroup(
     group: GroupBranch,
     members: readonly GroupMember<P>[],
-  ): readonly MemberVote[] | PromiseLike<readonly MemberVote[]>;
+  ): readonly MemberVote[] | 'busy' | PromiseLike<readonly MemberVote[] | 'busy'>;
 
   /**
    * Instead of {@link discardGroup} and another {@link runGroup}: leaves exactly the work of these members open, in this order.

@@ -21,8 +21,13 @@ export class Loners {
   /** How slow the latest work was, as a part of what is slow. */
   private readonly paces = new Map<string, number>();
 
+  /** Whether no work is part of a group. */
+  get keepAllOut(): boolean {
+    return this.allUntil > performance.now();
+  }
+
   has(signature: string): boolean {
-    if (this.allUntil > performance.now()) return true;
+    if (this.keepAllOut) return true;
     const until = this.until.get(signature);
     if (until === undefined) return false;
     if (until > performance.now()) return true;

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { Client, DatabaseError, type PoolClient } from 'pg';
 import type { GroupBranch, MemberVote } from '../../coordinator/participant/group.js';
 import { type Branch, type Vote, expiringVoteIn, refuse } from '../../coordinator/participant/participant.js';
@@ -25,8 +24,8 @@ const MOST_FAILURES = 8;
 /** How much longer than the work of the group its transaction may last at the server. */
 const GRACE_MS = 500;
 
-/** SQLSTATE `division_by_zero`: the lock is not free, or there are triggers that do not fit a group. */
-const NOT_FREE = '22012';
+/** The lock is not free, or there are triggers that do not fit a group: `division_by_zero`, `lock_not_available`. */
+const NOT_FREE: ReadonlySet<string | undefined> = new Set(['22012', '55P03']);
 
 /** The time since the transaction has begun, in milliseconds. */
 const PASSED_MS =
@@ -112,7 +111,7 @@ export class OpenGroup {
     group: GroupBranch,
     members: readonly GivenWork[],
     trials: readonly GivenWork[],
-  ): Promise<readonly MemberVote[]> {
+  ): Promise<readonly MemberVote[] | 'busy'> {
     const abandon = (): void => this.giveUp(group.signal.reason);
     if (group.signal.aborted) abandon();
     else group.signal.addEventListener('abort', abandon, { once: true });
@@ -190,7 +189,7 @@ export class OpenGroup {
     group: GroupBranch,
     members: readonly GivenWork[],
     trials: readonly GivenWork[],
-  ): Promise<readonly MemberVote[]> {
+  ): Promise<readonly MemberVote[] | 'busy'> {
     const all = [...members, ...trials];
     const votes = all.map((): MemberVote => 'not-run');
     // A client of another copy of `pg` does not accept our query.
@@ -210,7 +209,9 @@ export class OpenGroup {
       sent.filter(isTrial),
       votes,
     );
-    return this.isBusy ? votes.map(() => 'alone') : votes;
+    if (!this.isBusy) return votes;
+    // It is of no use to wait where the triggers of the database fit no group.
+    return this.loners.keepAllOut ? votes.map(() => 'alone') : 'busy';
   }
 
   /** Undoes what is not the same in this run, and notes the votes of those whose work stays. */
@@ -377,11 +378,20 @@ export class OpenGroup {
     this.beganAt = Date.now();
     return [
       ...this.work.begin(this.gid, 'BEGIN', group),
-      // Each of the two is an error, so that nothing behind it runs.
+      // Each of the two may be an error, so that nothing behind it runs.
       MAY_GROUP,
-      `SELECT 1 OPERATOR(pg_catalog./) pg_catalog.pg_try_advisory_lock(${this.lockKey})::pg_catalog.int4 AS "${LOCK_MARK}", ${PASSED_MS} AS "${WORK_MARK}"`,
+      this.lock(group.waits === true),
       `SAVEPOINT ${START}`,
     ];
+  }
+
+  /** One that waits may wait as long as for any lock. */
+  private lock(waits: boolean): string {
+    const { lockKey } = this;
+    const times = `${PASSED_MS} AS "${WORK_MARK}"`;
+    return waits
+      ? `SELECT pg_catalog.pg_advisory_lock(${lockKey})::pg_catalog.text AS "${LOCK_MARK}", ${times}`
+      : `SELECT 1 OPERATOR(pg_catalog./) pg_catalog.pg_try_advisory_lock(${lockKey})::pg_catalog.int4 AS "${LOCK_MARK}", ${times}`;
   }
 
   /** @throws the error that has prevented it, unless no group can be here now: the members run on their own then. */
@@ -389,7 +399,7 @@ export class OpenGroup {
     this.hasOpened = hasBegun && isLocked;
     if (this.hasOpened) return;
     if (codeOf(error) === NO_SUCH_STATEMENT) this.loan.send(forgetStatements);
-    if (!hasBegun || codeOf(error) !== NOT_FREE) throw error;
+    if (!hasBegun || !NOT_FREE.has(codeOf(error))) throw error;
     if (!mayGroup) this.loners.keepsAllOut();
     this.isBusy = true;
     this.giveUp(error);
@@ -488,9 +498,4 @@ export class OpenGroup {
       }
     }
   }
-}
-
-/** @returns the key of a participant's lock in its database, the same for all coordinators. */
-export function lockKeyOf(participant: string): string {
-  return createHash('sha256').update(`dtc group ${participant}`).digest().readBigInt64BE().toString();
 }

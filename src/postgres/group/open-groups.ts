@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto';
 import type { GroupBranch, MemberVote } from '../../coordinator/participant/group.js';
 import type { Branch, Vote } from '../../coordinator/participant/participant.js';
 import type { BranchWork } from '../branch/work.js';
 import type { ConnectionPool } from '../connection/connection-pool.js';
 import { Loners } from './loners.js';
-import { type GivenWork, OpenGroup, lockKeyOf } from './open-group.js';
+import { type GivenWork, OpenGroup } from './open-group.js';
 
 /** Of so many groups it is known that they have ended: their prepare may come late, or again. */
 const MOST_ENDED = 1_000;
@@ -41,7 +42,7 @@ export class OpenGroups {
     group: GroupBranch,
     members: readonly GivenWork[],
     trials: readonly GivenWork[],
-  ): Promise<readonly MemberVote[]> {
+  ): Promise<readonly MemberVote[] | 'busy'> {
     if (group.attempt === 1) {
       this.groups.set(gid, new OpenGroup(gid, work, this.pool, this.lockKey, this.loners));
       group.signal.addEventListener('abort', () => this.end(gid), { once: true });
@@ -81,4 +82,9 @@ export class OpenGroups {
     if (this.ended.size === MOST_ENDED) this.ended.delete(this.ended.keys().next().value!);
     this.ended.add(gid);
   }
+}
+
+/** @returns the key of a participant's lock in its database, the same for all coordinators. */
+function lockKeyOf(participant: string): string {
+  return createHash('sha256').update(`dtc group ${participant}`).digest().readBigInt64BE().toString();
 }

@@ -33,7 +33,11 @@ export class TestGroup {
 
   constructor(
     private readonly manager: PostgresResourceManager,
-    private readonly given: { readonly withinMs?: number; readonly workMs?: number } = {},
+    private readonly given: {
+      readonly withinMs?: number;
+      readonly workMs?: number;
+      readonly waits?: boolean;
+    } = {},
   ) {
     const { withinMs } = given;
     this.branch = someBranch({ payload: null, ...(withinMs !== undefined && { withinMs }) });
@@ -43,7 +47,7 @@ export class TestGroup {
     return gidOf(this.branch, this.manager.participant);
   }
 
-  /** Each member has an id of its own, the same in each run. */
+  /** Each member has an id of its own, the same in each run. @throws Error `busy` while another group works. */
   async run(...members: readonly Member[]): Promise<readonly MemberVote[]> {
     return this.tried(members, []);
   }
@@ -52,7 +56,9 @@ export class TestGroup {
   async tried(members: readonly Member[], trials: readonly Member[]): Promise<readonly MemberVote[]> {
     this.attempt++;
     const given = (each: Member): { id: string; batchOf: Member } => ({ id: this.idOf(each), batchOf: each });
-    return this.manager.runGroup(this.group, members.map(given), trials.map(given));
+    const votes = await this.manager.runGroup(this.group, members.map(given), trials.map(given));
+    if (votes === 'busy') throw new Error('busy');
+    return votes;
   }
 
   discard(): Promise<void> {
@@ -79,8 +85,8 @@ export class TestGroup {
 
   private get group(): GroupBranch {
     const { transactionId, branchId, deadline, signal, run } = this.branch;
-    const { workMs } = this.given;
+    const { workMs, waits = false } = this.given;
     const limit = workMs === undefined ? {} : { workDeadline: Date.now() + workMs };
-    return { transactionId, branchId, deadline, signal, run, attempt: this.attempt, ...limit };
+    return { transactionId, branchId, deadline, signal, run, attempt: this.attempt, waits, ...limit };
   }
 }
