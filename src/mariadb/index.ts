@@ -20,3 +20,12 @@ export {
   type MariaDbParticipantOptions,
 } from './participant.js';
 export { MariaDbOutbox, type MariaDbOutboxOptions } from './outbox/mariadb-outbox.js';
+export type { NewMessage, OutboxMessage } from '../outbox/message.js';
+export type {
+  AttemptResult,
+  ClaimedMessage,
+  DeadMessage,
+  OutboxCounts,
+  OutboxStore,
+  RecordedAttempt,
+} from '../outbox/store.js';

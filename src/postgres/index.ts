@@ -30,3 +30,12 @@ export type { PostgresDecisionLogOptions, PostgresLogSettings } from './log/opti
 export { PostgresDecisionLog } from './log/postgres-decision-log.js';
 export { PostgresGuardStore, type PostgresGuardStoreOptions } from './host/guard-store.js';
 export { PostgresOutbox, type PostgresOutboxOptions } from './outbox/postgres-outbox.js';
+export type { NewMessage, OutboxMessage } from '../outbox/message.js';
+export type {
+  AttemptResult,
+  ClaimedMessage,
+  DeadMessage,
+  OutboxCounts,
+  OutboxStore,
+  RecordedAttempt,
+} from '../outbox/store.js';
