@@ -140,6 +140,14 @@ export function errnoOf(error: unknown): number | undefined {
   return typeof errno === 'number' && errno > 0 ? errno : undefined;
 }
 
+/** ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR, ER_SPECIFIC_ACCESS_DENIED_ERROR. */
+const DENIED: ReadonlySet<number | undefined> = new Set([1044, 1142, 1143, 1227]);
+
+/** Whether the user lacks a privilege: a GRANT fixes that, and nothing else. */
+export function isDenied(error: unknown): boolean {
+  return DENIED.has(errnoOf(error));
+}
+
 /**
  * Whether the same transaction may succeed if it is tried again, because the request itself was correct: it
  * conflicted with another transaction, or the database lacked a resource.

@@ -3,7 +3,7 @@ import type { Logger } from '@nestjs/common';
 import { messageOf } from '../coordinator/gate/texts.js';
 import type { ConnectionPools } from './connection/connection-pools.js';
 import type { Session } from './connection/session.js';
-import { errnoOf, remedyOf } from './errno.js';
+import { errnoOf, isDenied, remedyOf } from './errno.js';
 import { MariaDbStartUpError } from './errors.js';
 import { faultOf, shapeOf } from './guard/table-check.js';
 import type { GuardTable } from './guard/table.js';
@@ -14,9 +14,6 @@ const OLDEST_VERSION = [10, 5] as const;
 
 /** Needed privileges on the guard table. */
 const PRIVILEGES = 'SELECT, INSERT, DELETE';
-
-/** ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR. */
-const DENIED: ReadonlySet<number> = new Set([1044, 1142, 1143]);
 
 /** The variables of the server that matter. One that a server does not know is left out. */
 interface Variables {
@@ -108,6 +105,7 @@ export class StartUpChecks {
     try {
       await session.rows('XA RECOVER');
     } catch (error) {
+      if (!isDenied(error)) throw error;
       throw this.failure(
         'DTC_MARIADB_PRIVILEGES',
         `its user may not list prepared branches (${errnoOf(error) ?? String(error)})`,
@@ -173,7 +171,7 @@ export class StartUpChecks {
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === undefined) throw error;
-      if (!DENIED.has(errno)) {
+      if (!isDenied(error)) {
         throw this.failure(
           'DTC_MARIADB_GUARD_TABLE',
           `the table ${table} cannot be written: ${messageOf(error)} (${errno})`,

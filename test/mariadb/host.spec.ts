@@ -98,6 +98,20 @@ describe.runIf(hasMariaDb())('The guard of a host', () => {
       }
     });
 
+    it('cannot be used for another reason than a lack of privileges, which the error tells', async () => {
+      const database = await bench.server.createDatabase();
+      await database.query('CREATE TABLE gone (log_id int)');
+      for (const name of ['branches', 'runs', 'marks']) {
+        await database.query(`CREATE VIEW dtc_host_${name} AS SELECT * FROM gone`);
+      }
+      await database.query('DROP TABLE gone');
+      const problem = await problemOf(new MariaDbGuardStore({ connection: database.url }));
+      expect(problem).toMatchObject({
+        code: 'DTC_MARIADB_GUARD_TABLE',
+        message: expect.stringContaining('(1356)') as string,
+      });
+    });
+
     it('need options that are possible', () => {
       for (const options of [{ connections: 0 }, { statementTimeoutMs: 0.5 }, { schema: 'x' }]) {
         expect(() => new MariaDbGuardStore({ connection: bench.database.url, ...options })).toThrow(

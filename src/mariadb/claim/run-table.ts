@@ -1,7 +1,8 @@
 import type { CoordinatorRun } from '../../coordinator/participant/participant.js';
 import type { KnownRun } from '../../sql/claim.js';
 import type { Session } from '../connection/session.js';
-import { errnoOf } from '../errno.js';
+import { messageOf } from '../../coordinator/gate/texts.js';
+import { errnoOf, isDenied } from '../errno.js';
 import { MariaDbStartUpError } from '../errors.js';
 import { ASCII_BINARY, keyFaultOf, shapeOf } from '../guard/table-check.js';
 import { qualify } from '../guard/table.js';
@@ -107,9 +108,18 @@ export class RunTable {
           error,
         );
       }
+      if (errnoOf(error) === undefined) throw error;
+      if (!isDenied(error)) {
+        throw this.failure(
+          'DTC_MARIADB_RUN_TABLE',
+          `the tables ${this.runs} and ${this.live} cannot be read: ${messageOf(error)} (${errnoOf(error)})`,
+          'Make them readable, and start again.',
+          error,
+        );
+      }
       throw this.failure(
         'DTC_MARIADB_PRIVILEGES',
-        `its user may not use the tables ${this.runs} and ${this.live} (${errnoOf(error) ?? String(error)})`,
+        `its user may not use the tables ${this.runs} and ${this.live} (${errnoOf(error)})`,
         `Run this as an administrator: ${await this.grants(session)}`,
         error,
       );

@@ -1,5 +1,6 @@
 import type { Session } from '../connection/session.js';
-import { errnoOf } from '../errno.js';
+import { messageOf } from '../../coordinator/gate/texts.js';
+import { errnoOf, isDenied } from '../errno.js';
 import { MariaDbStartUpError } from '../errors.js';
 import { ASCII_BINARY, keyFaultOf, shapeOf } from '../guard/table-check.js';
 
@@ -83,6 +84,15 @@ async function areUsable(session: Session): Promise<boolean> {
     const errno = errnoOf(error);
     if (errno === MISSING_TABLE) return false;
     if (errno === undefined) throw error;
+    if (!isDenied(error)) {
+      throw new MariaDbStartUpError(
+        'DTC_MARIADB_GUARD_TABLE',
+        SUBJECT,
+        `its tables ${NAMES.join(', ')} cannot be read and written: ${messageOf(error)} (${errno})`,
+        'Make them usable, and start again.',
+        { cause: error },
+      );
+    }
     throw new MariaDbStartUpError(
       'DTC_MARIADB_PRIVILEGES',
       SUBJECT,

@@ -180,6 +180,16 @@ describe.runIf(hasMariaDb())('A MariaDB participant', () => {
       });
     });
 
+    it('when a table of the runs cannot be read for another reason, which it tells', async () => {
+      await bench.database.query('CREATE TABLE gone (coordinator int)');
+      await bench.database.query('CREATE VIEW dtc_runs AS SELECT * FROM gone');
+      await bench.database.query('DROP TABLE gone');
+      expect(await refused(bench.make(), runOf())).toMatchObject({
+        code: 'DTC_MARIADB_RUN_TABLE',
+        message: expect.stringContaining('(1356)') as string,
+      });
+    });
+
     it('when its user may not use a table of the library', async () => {
       await bench.start();
       const name = `clerk_${bench.database.name}`;
