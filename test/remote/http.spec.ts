@@ -48,6 +48,21 @@ describe.each(['express', 'fastify'] as const)('Participants behind HTTP on %s',
     expect([books.stock.balance, books.payment.balance]).toEqual([5, 5]);
   });
 
+  it('pass on for how long a vote holds, and abort together when it has expired', async () => {
+    books.payment.scripts.prepare = () => ({ vote: 'commit', validForMs: 60_000 });
+    const before = Date.now();
+    const { transactionId } = await order(0);
+    const [stock, payment] = transactions.find(transactionId)!.branches;
+    expect(stock!.expiresAt).toBeUndefined();
+    const validUntil = Date.parse(payment!.expiresAt!);
+    expect(validUntil).toBeGreaterThanOrEqual(before + 59_000);
+    expect(validUntil).toBeLessThanOrEqual(Date.now() + 61_000);
+
+    books.payment.scripts.prepare = () => ({ vote: 'commit', validForMs: 1 });
+    expect(await order(0)).toMatchObject({ status: 'aborted', cause: 'expired', participant: 'payment' });
+    await expect.poll(() => books.stock.prepared.size).toBe(0);
+  });
+
   it('abort together when one refuses, with its code and its reason', async () => {
     books.payment.scripts.prepare = () => refuse('NO_FUNDS', 'nothing left', { temporary: true });
     expect(await order(7)).toMatchObject({
