@@ -87,6 +87,7 @@ export const SIDEBAR: Section[] = [
       page('Faults', '/faults'),
       page('Mutation testing', '/mutation-testing'),
       page('Figures', '/bench'),
+      page('Results', '/results'),
       page('Comparison', '/comparison'),
     ],
   },
