@@ -130,6 +130,20 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
       .toMatch(/not accepting.*recovering.*restart needed.*Decision log: EIO: the last flush failed/s);
   });
 
+  it('shows a participant that does not answer, and since when', async () => {
+    const fake = await suite.fake();
+    const payment = fake.scenario.participants.find(({ name }) => name === 'payment')!;
+    Object.assign(payment, { silent: { since: new Date().toISOString() } });
+    const { page } = await suite.visit(fake, { token: READER_TOKEN, hash: '#/' });
+    const silent = page.getByText('does not answer', { exact: true });
+    await silent.waitFor();
+    expect(await silent.count()).toBe(1);
+    await goTo(page, '#/participants');
+    const card = page.getByRole('article', { name: 'payment' });
+    await expect.poll(() => card.innerText()).toMatch(/does not answer.*none of its prepares in time since/s);
+    expect(await silent.count()).toBe(1);
+  });
+
   it('shows that the decision of a transaction in doubt is not known', async () => {
     const { page } = await suite.open(`#/transactions/${IN_DOUBT_ID}`);
     await expect.poll(() => page.locator('.facts').innerText()).toMatch(/Decision\s+not known/i);
