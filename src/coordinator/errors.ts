@@ -63,10 +63,25 @@ export type CoordinatorErrorCode =
 export abstract class CoordinatorError extends Error {
   abstract readonly code: CoordinatorErrorCode;
 
-  constructor(message: string) {
+  /** @param hasStack whether the error says where it was made. */
+  constructor(message: string, hasStack = true) {
+    const { stackTraceLimit } = Error;
+    if (!hasStack) limitStackTraces(0);
     super(message);
+    if (!hasStack) limitStackTraces(stackTraceLimit);
     this.name = new.target.name;
   }
+}
+
+/**
+ * A refusal because of load comes thousands of times a second, when the processor has the least time. Half of its cost is the
+ * list of the calls that led to it, which says nothing: it is the same for all of them.
+ */
+export const WITHOUT_STACK = false;
+
+/** A program may have frozen it: then the error has its stack. */
+function limitStackTraces(limit: number): void {
+  Reflect.set(Error, 'stackTraceLimit', limit);
 }
 
 /** The base class of the refusals of a coordinator in another process, whose codes may be those of another version. @publicApi */
@@ -149,6 +164,7 @@ export class OverloadedError extends CoordinatorError {
   constructor(readonly maxInFlight: number) {
     super(
       `The coordinator is full: ${maxInFlight} transactions are in flight, so this one was not begun. Try again later, or raise maxInFlight.`,
+      WITHOUT_STACK,
     );
   }
 }
@@ -202,6 +218,7 @@ export class ParticipantStalledError extends CoordinatorError {
     super(
       `"${participant}" does not complete its branches, and the coordinator already holds ${maxStalled} stalled ` +
         'transactions. Repair the participant: the recovery job then completes them by itself.',
+      WITHOUT_STACK,
     );
   }
 }
@@ -225,6 +242,7 @@ export class ParticipantSilentError extends CoordinatorError {
     super(
       `"${participant}" has not answered its last prepares in time, so only a few transactions ask it now. It was not asked to do ` +
         'anything: try again later. Restore the participant: after its first answer in time all transactions ask it again.',
+      WITHOUT_STACK,
     );
     this.retryAfterMs = Math.max(1, Math.ceil(waitMs));
   }

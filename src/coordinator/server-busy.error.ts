@@ -1,4 +1,4 @@
-import { CoordinatorError } from './errors.js';
+import { CoordinatorError, WITHOUT_STACK } from './errors.js';
 
 /**
  * A database server has all the branches in progress that it can take, and its queue is full, or this
@@ -25,6 +25,7 @@ export class ServerBusyError extends CoordinatorError {
       `The database server of ${participants.map((name) => `"${name}"`).join(', ')} takes ${limit} branches at a time, ` +
         'and too many transactions wait for it. Nothing was started: try again later, or give the server more prepared ' +
         'transactions and connections.',
+      WITHOUT_STACK,
     );
     this.retryAfterMs = Math.min(Math.max(1, Math.ceil(expectedWaitMs)), 60_000);
   }

@@ -71,3 +71,18 @@ describe('The text of an error', () => {
     expect(message).toContain(status === 'aborted' ? 'Nothing was changed' : 'do not repeat the call');
   });
 });
+
+describe('A refusal because of load', () => {
+  const OF_LOAD = ['OverloadedError', 'ParticipantSilentError', 'ParticipantStalledError', 'ServerBusyError'];
+
+  it.each(OF_LOAD)('costs no list of calls: %s', (name) => {
+    const { stackTraceLimit } = Error;
+    const Refusal = (library as unknown as Record<string, ErrorClass>)[name]!;
+    const refusal = new Refusal(...(VALUES[name] as never[]));
+    expect(refusal.stack).not.toContain('\n    at ');
+    expect(refusal.stack).toContain(refusal.message);
+    expect(Error.stackTraceLimit).toBe(stackTraceLimit);
+    // Every other error has one.
+    expect(new library.UnknownParticipantError('bank', []).stack).toContain('\n    at ');
+  });
+});
