@@ -223,10 +223,16 @@ function branchBody({ participant, payload, branchId }: BranchRequest, index: nu
   return branchId === undefined ? body : { ...body, branchId };
 }
 
-function beginBody({ name, timeoutMs, prepareInTurn }: RemoteBeginOptions): Record<string, unknown> {
+function beginBody({
+  name,
+  timeoutMs,
+  prepareInTurn,
+  attributes,
+}: RemoteBeginOptions): Record<string, unknown> {
   return {
     ...(name !== undefined && { name }),
     ...(timeoutMs !== undefined && { timeoutMs }),
     ...(prepareInTurn !== undefined && { prepareInTurn }),
+    ...(attributes !== undefined && { attributes }),
   };
 }

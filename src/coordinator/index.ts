@@ -213,6 +213,7 @@ export {
   branchKey,
   refuse,
 } from './participant/participant.js';
+export type { Attributes } from './participant/attributes.js';
 export type {
   GroupBranch,
   GroupMember,

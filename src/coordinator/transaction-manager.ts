@@ -80,6 +80,7 @@ export class TransactionManager {
       const signal = read.signal === undefined ? undefined : new CallerSignal(read.signal);
       const transaction = admission.create(read.name, read.timeoutMs, read.branchCount);
       if (read.prepareInTurn) transaction.needExtras().inTurn = true;
+      if (read.attributes !== undefined) transaction.needExtras().attributes = read.attributes;
       if (read.requestKey !== undefined) transaction.needExtras().requestKey = read.requestKey;
       if (signal?.isAborted !== true) {
         const { branches, branchCount } = read;
@@ -336,13 +337,14 @@ export class TransactionManager {
   }
 
   /** Makes the transaction of begin(), which is not begun yet. */
-  private make({ name, timeoutMs, prepareInTurn, signal: given }: ReadRequest): {
+  private make({ name, timeoutMs, prepareInTurn, attributes, signal: given }: ReadRequest): {
     transaction: TransactionRecord;
     signal: CallerSignal | undefined;
   } {
     const signal = given === undefined ? undefined : new CallerSignal(given);
     const transaction = this.runtime.admission.create(name, timeoutMs, 0);
     if (prepareInTurn) transaction.needExtras().inTurn = true;
+    if (attributes !== undefined) transaction.needExtras().attributes = attributes;
     return { transaction, signal };
   }
 

@@ -63,6 +63,19 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
     return (body as { transactions: TransactionView[] }).transactions.map((view) => view.name);
   }
 
+  it('finds a transaction by an attribute, and shows it', async () => {
+    participant('a', new ScriptedParticipant());
+    const branches = [branch('a', SECRET)];
+    await transactions.run({ name: 'first', branches, attributes: { orderId: 'a=1' } });
+    await transactions.run({ name: 'second', branches, attributes: { orderId: '2' } });
+    expect(await listed('?attribute=orderId%3Da%3D1')).toEqual(['first']);
+    expect(await listed('?attribute=orderId%3D3')).toEqual([]);
+    const { body } = await get('/transactions?attribute=orderId%3D2');
+    expect(body).toMatchObject({ transactions: [{ name: 'second', attributes: { orderId: '2' } }] });
+    for (const query of ['orderId', 'orderId%3D', '%3D1', 'order%20id%3D1', 'a%3D1%0A2'])
+      expect((await get(`/transactions?attribute=${query}`)).status).toBe(400);
+  });
+
   it('shows a transaction by its id, with branches, votes and timeline, and without payload', async () => {
     participant('a', new ScriptedParticipant({ prepare: { delayMs: 10 } }, clock));
     participant('b', new ScriptedParticipant({ prepare: 'read-only' }));

@@ -22,6 +22,12 @@ export const listQuery = z.strictObject({
   inDoubt: flag.exactOptional(),
   participant: z.string().min(1).max(100).exactOptional(),
   name: z.string().min(1).max(100).exactOptional(),
+  attribute: z
+    .string()
+    .max(241)
+    .regex(/^[A-Za-z][A-Za-z0-9._-]{0,39}=[^\p{Cc}\p{Zl}\p{Zp}]{1,200}$/u, 'must be a name, "=" and a value')
+    .describe('A key of the business and its value, such as `orderId=4711`.')
+    .exactOptional(),
   minAgeMs: z.coerce.number().min(0).exactOptional(),
   order: z.enum(['youngest', 'oldest']).default('youngest'),
   limit,
@@ -37,6 +43,7 @@ export const listFilter = z.object({
   inDoubt: z.boolean().exactOptional(),
   participant: z.string().min(1).max(100).exactOptional(),
   name: z.string().min(1).max(100).exactOptional(),
+  attributes: z.record(z.string().max(40), z.string().max(200)).exactOptional(),
   minAgeMs: z.number().min(0).exactOptional(),
   order: z.enum(['youngest', 'oldest']),
   limit: z.number().int().min(1).max(1_000),
@@ -46,9 +53,11 @@ export const listFilter = z.object({
 /** A filter with its order and its limit. */
 export type ListFilter = TransactionFilter & Required<Pick<TransactionFilter, 'order' | 'limit'>>;
 
-export function filterOf({ stalled, heuristic, inDoubt, ...query }: ListQuery): ListFilter {
+export function filterOf({ stalled, heuristic, inDoubt, attribute, ...query }: ListQuery): ListFilter {
+  const at = attribute?.indexOf('=') ?? 0;
   return {
     ...query,
+    ...(attribute !== undefined && { attributes: { [attribute.slice(0, at)]: attribute.slice(at + 1) } }),
     ...(stalled !== undefined && { stalled: stalled === 'true' }),
     ...(heuristic !== undefined && { heuristic: heuristic === 'true' }),
     ...(inDoubt !== undefined && { inDoubt: inDoubt === 'true' }),

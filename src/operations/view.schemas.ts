@@ -70,6 +70,10 @@ export const transactionSummarySchema = z
   .object({
     transactionId: z.string(),
     name: z.string(),
+    attributes: z
+      .record(z.string(), z.string())
+      .exactOptional()
+      .describe('The keys of the business that its caller has given it, if any.'),
     state: z.enum(STATES),
     stalled: z.boolean().describe('A branch used up its attempts and waits for the recovery job.'),
     inDoubt: z.boolean().describe('It is prepared, and its decision is not known yet.'),

@@ -55,10 +55,11 @@ export class OrdersService {
       branch(PaymentParticipant, { customerId, amount: order.total }),
     ];
     const name = 'create-order';
-    if (requestKey === undefined) return { order, outcome: await this.transactions.run({ name, branches }) };
+    const request = { name, branches, attributes: { orderId: order.orderId } };
+    if (requestKey === undefined) return { order, outcome: await this.transactions.run(request) };
     const { key, fingerprint } = requestKey;
     const once = { key: `${name} ${digestOf(key).toString('base64url')}`, fingerprint };
-    const outcome = await this.transactions.run({ name, branches, ...once }).catch((error: unknown) => {
+    const outcome = await this.transactions.run({ ...request, ...once }).catch((error: unknown) => {
       throw error instanceof KeyReusedError ? keyReused() : error;
     });
     return { order: await this.placedBy(outcome, order, key), outcome };

@@ -47,6 +47,8 @@ async function records(): Promise<FinishedTransaction[]> {
   const outcomes = [
     await committing.commit(),
     await transactions.run({ branches: [] }),
+    await transactions.run({ branches: [], attributes: { orderId: '4711' } }),
+    await transactions.run({ branches: [] }),
     await transactions.run({ name: 'refused', branches: [branch('no', PAYLOAD), branch('yes', PAYLOAD)] }),
     await transactions.run({ name: 'odd', branches: [branch('odd', PAYLOAD), branch('yes', PAYLOAD)] }),
   ];

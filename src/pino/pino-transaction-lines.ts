@@ -172,6 +172,7 @@ class LineTemplate {
 
   /** @returns nothing if the logger has changed a part that would be replaced. */
   static of(text: string, line: TransactionLine): LineTemplate | undefined {
+    if (line.attributes !== undefined) return undefined;
     const parts = text.split(changing(line.transactionId, line.durationMs));
     return parts.length === 2 ? new LineTemplate(line, parts[0]!, parts[1]!) : undefined;
   }
@@ -179,7 +180,7 @@ class LineTemplate {
   /** Most transactions are like the one before: committed, of the same name, with the same participants. An abort has a cause of its own. */
   fits(transaction: FinishedTransaction): boolean {
     const { name, outcome, cause, branches } = this.line;
-    if (cause !== undefined) return false;
+    if (cause !== undefined || transaction.attributes !== undefined) return false;
     if (transaction.outcome !== outcome) return false;
     return transaction.name === name && transaction.hasBranches(branches);
   }

@@ -14,7 +14,7 @@ import {
   TransactionManager,
   branch,
 } from '../../src/client/index.js';
-import { Participant } from '../../src/coordinator/index.js';
+import { TransactionManager as Coordinator, Participant } from '../../src/coordinator/index.js';
 import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import { Willing } from '../library/support/participants.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
@@ -68,6 +68,18 @@ describe('A caller in another process', () => {
     expect(await direct.outcomeOf(outcome.transactionId)).toEqual({
       transactionId: outcome.transactionId,
       status: 'committed',
+    });
+  });
+
+  it('passes on the attributes of a transaction, and is told which of them are refused', async () => {
+    const attributes = { orderId: '4711' };
+    const ran = await direct.run({ branches: BRANCHES, attributes });
+    const begun = await direct.begin({ attributes });
+    await begun.rollback();
+    const found = server.app.get(Coordinator).list({ attributes });
+    expect(found.map(({ transactionId }) => transactionId)).toEqual([begun.id, ran.transactionId]);
+    await expect(direct.run({ branches: [], attributes: { 'order id': '1' } })).rejects.toMatchObject({
+      message: expect.stringContaining('attributes must have names of'),
     });
   });
 

@@ -26,7 +26,7 @@ export interface MethodCall {
   readonly args: readonly unknown[];
 }
 
-type BeginFields = Pick<BeginOptions, 'name' | 'timeoutMs' | 'prepareInTurn'>;
+type BeginFields = Pick<BeginOptions, 'name' | 'timeoutMs' | 'prepareInTurn' | 'attributes'>;
 type BegunForKey<T> =
   | { readonly transaction: T; readonly earlier?: undefined }
   | { readonly transaction?: undefined; readonly earlier: Outcome };
@@ -95,7 +95,13 @@ export class DeclarativeTransactions<T extends ManagedTransaction = ManagedTrans
   ): Promise<unknown> {
     const { caller, args } = call;
     const { name = caller.slice(0, MAX_NAME_LENGTH), timeoutMs, prepareInTurn = false } = options;
-    const fields = { name, prepareInTurn, ...(timeoutMs !== undefined && { timeoutMs }) };
+    const attributes = options.attributes && this.outside(call, options.attributes, [...args]);
+    const fields = {
+      name,
+      prepareInTurn,
+      ...(timeoutMs !== undefined && { timeoutMs }),
+      ...(attributes !== undefined && { attributes }),
+    };
     if (options.key === undefined) {
       const begun = this.transactions.begin(fields);
       return this.within(begun instanceof Promise ? await begun : begun, caller, work);

@@ -3,6 +3,7 @@ import { describeIssues } from '../describe-issues.js';
 import { InvalidOptionsError } from '../errors.js';
 import { durationMs } from '../option-fields.js';
 import type { CommittedOutcome } from '../outcome.js';
+import type { Attributes } from '../participant/transaction-request.js';
 
 /** The propagations that may begin a transaction, and those that never do. */
 const BEGINNING = ['required', 'requires-new'] as const satisfies readonly Propagation[];
@@ -58,6 +59,13 @@ export interface BeginningOptions<A extends unknown[] = unknown[], R = never> {
    */
   readonly prepareInTurn?: boolean;
   /**
+   * The keys of the business of a call, as for `TransactionManager.begin`: it gets the arguments of the method, and `this` is the
+   * object. It runs outside of any transaction. Without effect when the method joins a transaction.
+   *
+   * @default none
+   */
+  readonly attributes?: (...args: A) => Attributes;
+  /**
    * What tells a call from all other calls of the coordinator: it gets the arguments of the method, and `this` is the object. It
    * runs outside of any transaction. Of the calls with one key only one commits, while the coordinator keeps the key: a later
    * one does not run the method, see `repeated`. Once the transaction has aborted, the key is free. 1 to 128 visible ASCII
@@ -108,6 +116,7 @@ const schema = z.discriminatedUnion('propagation', [
       name: z.string().max(100).optional(),
       timeoutMs: durationMs.optional(),
       prepareInTurn: z.boolean().optional(),
+      attributes: aFunction.optional(),
       key: aFunction.optional(),
       repeated: aFunction.optional(),
     })

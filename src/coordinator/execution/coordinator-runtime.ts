@@ -339,11 +339,11 @@ export class CoordinatorRuntime {
   }
 
   private startAgain(rerun: Rerun): void {
-    const { name, branches, inTurn, deadlineAt, attempts, settle, requestKey } = rerun;
+    const { name, branches, inTurn, deadlineAt, attempts, settle, requestKey, attributes } = rerun;
     const timeoutMs = Math.floor(deadlineAt - this.parts.clock.now());
     const transaction = this.admission.create(name, timeoutMs, branches.length);
     for (const branch of branches) this.admission.enlist(transaction, branch);
-    Object.assign(transaction.needExtras(), { inTurn, attemptsBefore: attempts, requestKey });
+    Object.assign(transaction.needExtras(), { inTurn, attemptsBefore: attempts, requestKey, attributes });
     transaction.settle = settle;
     if (requestKey === undefined) this.beginAgain(rerun, transaction);
     else void this.takeKeyAgain(rerun, transaction);

@@ -8,6 +8,7 @@ import {
   type DecisionLog,
 } from '../log/decision-log.js';
 import type { Outcome } from '../outcome.js';
+import type { Attributes } from '../participant/attributes.js';
 import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
@@ -219,7 +220,9 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
       decidedAt,
       branches,
     };
-    const members = this.extras?.group?.members;
+    const { extras } = this;
+    const members = extras?.group?.members;
+    if (extras?.attributes !== undefined) return { ...record, attributes: extras.attributes };
     return members === undefined ? record : { ...record, members };
   }
 
@@ -339,6 +342,8 @@ export class TransactionExtras {
   hasExpiries = false;
   /** Whether one of its branches at these servers has been asked to prepare. */
   isAtWork = false;
+  /** The keys of the business that its caller has given it. */
+  attributes: Attributes | undefined = undefined;
   /** The key of the caller's request, if it has one. */
   requestKey: { readonly key: string; readonly fingerprint: string } | undefined = undefined;
   /** The number of earlier attempts at the caller's request. */

@@ -25,6 +25,7 @@ export interface Rerun {
   readonly inTurn: boolean;
   /** The key of the request, if it has one. */
   readonly requestKey: TransactionExtras['requestKey'];
+  readonly attributes: TransactionExtras['attributes'];
   readonly signal: CallerSignal | undefined;
   /** The deadline of the caller's request, and so of each attempt, on the coordinator's clock. */
   readonly deadlineAt: number;
@@ -98,6 +99,7 @@ export class Reruns {
       })),
       inTurn: extras?.inTurn === true,
       requestKey: extras?.requestKey,
+      attributes: extras?.attributes,
       signal,
       deadlineAt,
       attempts,

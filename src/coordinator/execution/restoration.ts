@@ -69,7 +69,7 @@ export class Restoration {
     reports: readonly HeuristicRecord[],
     log?: DecisionLog,
   ): TransactionRecord | undefined {
-    const { id, name, branches, begunAt, decidedAt, members } = record;
+    const { id, name, branches, begunAt, decidedAt, members, attributes } = record;
     for (const member of members ?? []) this.registry.noteMember(member.id);
     if (this.isKnown(id) && !this.isLeftOpen(record, log)) {
       this.checkAgainst(id);
@@ -78,6 +78,7 @@ export class Restoration {
     const decider = openDeciderOf(record);
     const transaction = this.make(id, name, begunAt, decidedAt);
     noteIn(transaction, log);
+    if (attributes !== undefined) transaction.needExtras().attributes = attributes;
     // A later record of its progress names the members again.
     if (members !== undefined) Object.assign(transaction.needGroup(), { members, isGroup: true });
     let open = NO_BRANCHES;

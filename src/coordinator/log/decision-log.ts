@@ -37,6 +37,8 @@ export interface CommitRecord {
     /** When its vote expires, in milliseconds since the epoch: such branches are completed first. */
     readonly expiresAt?: number | undefined;
   }[];
+  /** The keys of the business that its caller has given it: shown to people, and nothing depends on them. */
+  readonly attributes?: Readonly<Record<string, string>> | undefined;
   /** The transactions that the same record commits, where it is the record of a group. Their ids are of the same epoch. */
   readonly members?: readonly GroupedTransaction[] | undefined;
 }

@@ -40,6 +40,10 @@ function objectOf(shape: Shape): Fits {
   };
 }
 
+/** An object whose properties are texts. */
+const texts: Fits = (value) =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(text);
+
 const BRANCH = objectOf({
   branchId: text,
   participant: text,
@@ -61,6 +65,7 @@ const SHAPES: Readonly<Record<string, Fits>> = {
     begunAt: absentOr(number),
     decidedAt: absentOr(number),
     branches: listOf(BRANCH),
+    attributes: absentOr(texts),
     members: absentOr(listOf(MEMBER)),
   }),
   [REPORTS]: objectOf({

@@ -1,3 +1,4 @@
+import type { Attributes } from '../participant/attributes.js';
 import type { AbortCause, HeuristicKind } from '../protocol/index.js';
 
 /** The fields of every event. No event holds a payload. @publicApi */
@@ -6,6 +7,8 @@ export interface TransactionEvent {
   readonly name: string;
   /** The ids of its branches. */
   readonly branches: readonly string[];
+  /** The keys of the business that its caller has given it, if any. */
+  readonly attributes?: Attributes;
 }
 
 /** Every participant has committed, or had nothing to commit. @publicApi */

@@ -281,8 +281,9 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
 }
 
 function fieldsOf({ transaction, branchId, participant, attempts }: BranchRecord): object {
-  const { id: transactionId, name } = transaction;
-  return { transactionId, name, branchId, participant: participant.name, attempt: attempts };
+  const { id: transactionId, name, extras } = transaction;
+  const fields = { transactionId, name, branchId, participant: participant.name, attempt: attempts };
+  return extras?.attributes === undefined ? fields : { ...fields, attributes: extras.attributes };
 }
 
 function completionOf({ delivery }: BranchRecord): string {

@@ -163,5 +163,6 @@ function common(record: TransactionRecord): TransactionEvent {
     transactionId: record.id,
     name: record.name,
     branches: record.branches.map(({ branchId }) => branchId),
+    ...(record.extras?.attributes && { attributes: record.extras.attributes }),
   };
 }

@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import { abortReason, causeName } from '../execution/outcomes.js';
 import type { TransactionRecord } from '../execution/records.js';
 import { LogLine } from '../gate/log-line.js';
+import type { Attributes } from '../participant/attributes.js';
 import { type AbortCause, heuristicOutcome, isAbort } from '../protocol/index.js';
 import { durationOf } from './durations.js';
 
@@ -10,6 +11,8 @@ export interface TransactionLine {
   readonly transactionId: string;
   readonly durationMs: number;
   readonly name: string;
+  /** The keys of the business that its caller has given it. Only such a transaction has this field. */
+  readonly attributes?: Attributes;
   /** `committed`, `aborted`, or the heuristic outcome. */
   readonly outcome: string;
   /** Why it was aborted. Only an aborted transaction has this field and the next three. */
@@ -42,6 +45,11 @@ export class FinishedTransaction {
 
   get name(): string {
     return this.#record.name;
+  }
+
+  /** The keys of the business that its caller has given it, if any. */
+  get attributes(): Attributes | undefined {
+    return this.#record.extras?.attributes;
   }
 
   get durationMs(): number {
@@ -98,8 +106,9 @@ export interface TransactionLines {
 
 /** @returns the line of a transaction that is over. @publicApi */
 export function lineOf(transaction: FinishedTransaction): TransactionLine {
-  const { transactionId, durationMs, name, outcome, abort, branches } = transaction;
-  return { transactionId, durationMs, name, outcome, ...abort, branches };
+  const { transactionId, durationMs, name, outcome, abort, branches, attributes } = transaction;
+  const line = { transactionId, durationMs, name, outcome, ...abort, branches };
+  return attributes === undefined ? line : { ...line, attributes };
 }
 
 function causeOf(

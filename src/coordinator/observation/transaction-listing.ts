@@ -1,6 +1,7 @@
 import { InvalidRequestError } from '../errors.js';
 import type { TransactionRecord } from '../execution/records.js';
 import type { TransactionRegistry } from '../execution/registry.js';
+import { type Attributes, attributesIn } from '../participant/attributes.js';
 import { READY, STATES, type TransactionState } from '../protocol/index.js';
 import { type TransactionSummary, summaryOf } from './transaction-view.js';
 
@@ -16,6 +17,8 @@ export interface TransactionFilter {
   readonly participant?: string;
   /** What it is called. */
   readonly name?: string;
+  /** The keys of the business that it has, each with this value. */
+  readonly attributes?: Attributes;
   /** How long ago it began at least, in milliseconds; of one that has ended, how long it took. */
   readonly minAgeMs?: number;
   /** @default 'youngest', those that began last first */
@@ -92,12 +95,13 @@ export function entriesOf(
 }
 
 function fits(transaction: TransactionRecord, filter: TransactionFilter, now: number): boolean {
-  const { state, stalled, heuristic, inDoubt, participant, name, minAgeMs } = filter;
+  const { state, stalled, heuristic, inDoubt, participant, name, minAgeMs, attributes } = filter;
   if (state !== undefined && transaction.stateName !== state) return false;
   if (stalled !== undefined && transaction.isStalled !== stalled) return false;
   if (heuristic !== undefined && transaction.hasHeuristics !== heuristic) return false;
   if (inDoubt !== undefined && (transaction.state === READY) !== inDoubt) return false;
   if (name !== undefined && transaction.name !== name) return false;
+  if (attributes !== undefined && !hasAttributes(transaction, attributes)) return false;
   if (minAgeMs !== undefined && (transaction.endedAt || now) - transaction.startedAt < minAgeMs) return false;
   return (
     participant === undefined ||
@@ -105,7 +109,14 @@ function fits(transaction: TransactionRecord, filter: TransactionFilter, now: nu
   );
 }
 
-function check({ state, order, limit, cursor, minAgeMs }: TransactionFilter): void {
+function hasAttributes({ extras }: TransactionRecord, wanted: Attributes): boolean {
+  const own = extras?.attributes;
+  if (own === undefined) return Object.keys(wanted).length === 0;
+  return Object.entries(wanted).every(([key, value]) => Object.hasOwn(own, key) && own[key] === value);
+}
+
+function check({ state, order, limit, cursor, minAgeMs, attributes }: TransactionFilter): void {
+  attributesIn(attributes);
   if (limit !== undefined && (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT)) {
     throw new InvalidRequestError('limit', `must be a whole number from 1 to ${MAX_LIMIT}`);
   }

@@ -1,3 +1,4 @@
+import type { Attributes } from '../participant/attributes.js';
 import { type BranchRecord, CALL_NONE, type TransactionRecord } from '../execution/records.js';
 import { NOT_YET } from '../execution/clock.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
@@ -18,6 +19,8 @@ import { type TimelineEntry, timelineOf } from './timeline.js';
 export interface TransactionSummary {
   readonly transactionId: string;
   readonly name: string;
+  /** The keys of the business that its caller has given it, if any. */
+  readonly attributes?: Attributes;
   readonly state: TransactionState;
   /** Whether a branch used up its attempts and waits for the recovery job. */
   readonly stalled: boolean;
@@ -105,6 +108,7 @@ export function summaryOf(transaction: TransactionRecord): TransactionSummary {
   return {
     transactionId: transaction.id,
     name: transaction.name,
+    ...(transaction.extras?.attributes && { attributes: transaction.extras.attributes }),
     state: transaction.stateName,
     stalled: transaction.isStalled,
     inDoubt: state === READY,

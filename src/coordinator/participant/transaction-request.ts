@@ -1,7 +1,10 @@
 import { InvalidRequestError } from '../errors.js';
 import { describeAnswer, messageOf } from '../gate/texts.js';
 import { MAX_DURATION_MS } from '../option-fields.js';
+import { type Attributes, attributesIn } from './attributes.js';
 import type { BranchRequest } from './branch-request.js';
+
+export type { Attributes } from './attributes.js';
 
 /** The options of `TransactionManager.begin`. @publicApi */
 export interface BeginOptions {
@@ -25,6 +28,13 @@ export interface BeginOptions {
    * @default false
    */
   readonly prepareInTurn?: boolean;
+  /**
+   * Keys of the business, such as `{ orderId: '4711' }`: shown in views, log lines, events and spans, found by a search, and kept with
+   * the decision. They are no secret.
+   *
+   * @default none
+   */
+  readonly attributes?: Attributes;
 }
 
 /** The key of a request that must not run twice. @publicApi */
@@ -72,6 +82,7 @@ export interface ReadRequest {
   readonly name: string | undefined;
   readonly timeoutMs: number | undefined;
   readonly prepareInTurn: boolean;
+  readonly attributes: Attributes | undefined;
   readonly signal: unknown;
   readonly requestKey: { readonly key: string; readonly fingerprint: string } | undefined;
   readonly branches: readonly unknown[];
@@ -88,13 +99,14 @@ export function readRequest(request: Partial<TransactionRequest>, takesBranches:
   let name: unknown;
   let timeoutMs: unknown;
   let prepareInTurn: unknown;
+  let attributes: unknown;
   let signal: unknown;
   let key: unknown;
   let fingerprint: unknown;
   let branches: unknown = NO_BRANCHES;
   let branchCount = 0;
   try {
-    ({ name, timeoutMs, prepareInTurn, signal, key, fingerprint } = request);
+    ({ name, timeoutMs, prepareInTurn, attributes, signal, key, fingerprint } = request);
     if (takesBranches) {
       ({ branches } = request);
       if (Array.isArray(branches)) branchCount = branches.length;
@@ -107,6 +119,7 @@ export function readRequest(request: Partial<TransactionRequest>, takesBranches:
     name: nameIn(name),
     timeoutMs: timeoutIn(timeoutMs),
     prepareInTurn: turnsIn(prepareInTurn),
+    attributes: attributesIn(attributes),
     signal,
     requestKey: key === undefined && fingerprint === undefined ? undefined : keyIn(key, fingerprint),
     branches,

@@ -51,6 +51,10 @@ const timeoutMs = z
 
 const prepareInTurn = z.boolean().describe('Whether the participants prepare one after the other.');
 
+const attributes = z
+  .record(z.string().max(40), z.string().max(200))
+  .describe('Keys of the business, such as `{ "orderId": "4711" }`: at most 8.');
+
 const reason = z.string().max(300).describe('The reason, for people.');
 
 const branchSchema = z
@@ -63,6 +67,7 @@ export const beginSchema = z
     name: name.exactOptional(),
     timeoutMs: timeoutMs.exactOptional(),
     prepareInTurn: prepareInTurn.exactOptional(),
+    attributes: attributes.exactOptional(),
   })
   .meta({ id: 'BeginTransaction' });
 export type BeginMessage = z.output<typeof beginSchema>;

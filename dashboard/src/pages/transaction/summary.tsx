@@ -42,6 +42,11 @@ export function Summary({ transaction, nowMs }: Props) {
             : {group.size} members, run {group.runs}
           </Fact>
         )}
+        {Object.entries(transaction.attributes ?? {}).map(([name, value]) => (
+          <Fact key={name} name={name}>
+            {value}
+          </Fact>
+        ))}
         {owner !== null && <Fact name="Owner">{nameOfOwner(owner)}</Fact>}
         <Fact name="Began">
           <Moment iso={startedAt} />

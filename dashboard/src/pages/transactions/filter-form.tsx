@@ -34,7 +34,13 @@ export function FilterForm({ filters, onChange }: Props) {
         choices={Object.entries(SHOW_CHOICES)}
         onChange={(show) => change({ show })}
       />
-      <NameField name={filters.name} onChange={(name) => change({ name })} />
+      <TextField label="Exact name" value={filters.name} onChange={(name) => change({ name })} />
+      <TextField
+        label="Attribute"
+        hint="orderId=4711"
+        value={filters.attribute}
+        onChange={(attribute) => change({ attribute })}
+      />
       <Choice
         label="Participant"
         value={filters.participant}
@@ -73,18 +79,33 @@ function Choice(props: {
   );
 }
 
-function NameField({ name, onChange }: { readonly name: string; readonly onChange: (name: string) => void }) {
-  const [typed, setTyped] = useState(name);
-  useEffect(() => setTyped(name), [name]);
+function TextField({
+  label,
+  hint,
+  value,
+  onChange,
+}: {
+  readonly label: string;
+  readonly hint?: string;
+  readonly value: string;
+  readonly onChange: (value: string) => void;
+}) {
+  const [typed, setTyped] = useState(value);
+  useEffect(() => setTyped(value), [value]);
   useEffect(() => {
-    if (typed.trim() === name) return;
+    if (typed.trim() === value) return;
     const timer = setTimeout(() => onChange(typed.trim()), TYPING_PAUSE_MS);
     return () => clearTimeout(timer);
-  }, [typed, name, onChange]);
+  }, [typed, value, onChange]);
   return (
     <label class="field">
-      Exact name
-      <input type="search" value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />
+      {label}
+      <input
+        type="search"
+        placeholder={hint}
+        value={typed}
+        onInput={(event) => setTyped(event.currentTarget.value)}
+      />
     </label>
   );
 }

@@ -7,6 +7,14 @@ describe('the filters of the list', () => {
     expect(parametersOf(filters).toString()).toBe('state=READY&name=a+b&order=oldest&inDoubt=true');
   });
 
+  it('search for an attribute once it has a value', () => {
+    const parameters = (attribute: string) =>
+      parametersOf(filtersIn(new URLSearchParams({ attribute }))).toString();
+    expect(parameters('orderId=4711')).toBe('attribute=orderId%3D4711');
+    expect(parameters('orderId=')).toBe('');
+    expect(parameters('4711')).toBe('');
+  });
+
   it('leave out unknown values', () => {
     const filters = filtersIn(new URLSearchParams('state=LOST&show=toString&order=random&other=1'));
     expect(parametersOf(filters).toString()).toBe('');

@@ -5,6 +5,8 @@ export interface Filters {
   readonly state: string;
   readonly show: string;
   readonly name: string;
+  /** A key of the business and its value, such as `orderId=4711`. */
+  readonly attribute: string;
   readonly participant: string;
   readonly order: string;
 }
@@ -22,6 +24,7 @@ export function filtersIn(query: URLSearchParams): Filters {
     state: STATE_CHOICES.includes(state) ? state : '',
     show: Object.hasOwn(SHOW_CHOICES, show) ? show : '',
     name: query.get('name') ?? '',
+    attribute: query.get('attribute') ?? '',
     participant: query.get('participant') ?? '',
     order: query.get('order') === 'oldest' ? 'oldest' : '',
   };
@@ -32,9 +35,15 @@ export function addressOf(filters: Filters): Record<string, string> {
   return Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== ''));
 }
 
+/** While it is typed, it has no value yet. */
+const ATTRIBUTE = /^[A-Za-z][A-Za-z0-9._-]{0,39}=.{1,200}$/;
+
 /** @returns the filters as parameters of the operators' interface. */
-export function parametersOf({ show, ...others }: Filters): URLSearchParams {
-  const parameters = new URLSearchParams(addressOf({ ...others, show: '' }));
+export function parametersOf({ show, attribute, ...others }: Filters): URLSearchParams {
+  const isWhole = ATTRIBUTE.test(attribute);
+  const parameters = new URLSearchParams(
+    addressOf({ ...others, attribute: isWhole ? attribute : '', show: '' }),
+  );
   if (show !== '') parameters.set(show, 'true');
   return parameters;
 }

@@ -5,6 +5,8 @@
 export const ATTRIBUTES = {
   transactionId: 'dtc.transaction.id',
   transactionName: 'dtc.transaction.name',
+  /** Before the name of an attribute of the caller. */
+  ofCaller: 'dtc.attribute.',
   participant: 'dtc.participant',
   branchId: 'dtc.branch.id',
   /** The number of the delivery of the decision, from 1. */

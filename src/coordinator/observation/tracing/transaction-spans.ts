@@ -51,8 +51,13 @@ export class TransactionSpans implements TransactionTrace {
   /** @param parent the context in which the transaction was begun. */
   begin(parent: Context): void {
     const { tracer, names } = this.parts;
-    const { id, name } = this.transaction;
-    const attributes = { [ATTRIBUTES.transactionId]: id, [ATTRIBUTES.transactionName]: name };
+    const { id, name, extras } = this.transaction;
+    const attributes: Record<string, string> = {
+      [ATTRIBUTES.transactionId]: id,
+      [ATTRIBUTES.transactionName]: name,
+    };
+    for (const [key, value] of Object.entries(extras?.attributes ?? {}))
+      attributes[`${ATTRIBUTES.ofCaller}${key}`] = value;
     const span = tracer.startSpan(names.ofTransaction(name), { attributes }, parent);
     this.context = trace.setSpan(parent, span);
     this.links = [{ context: span.spanContext() }];
