@@ -5,6 +5,7 @@ import { Writable } from 'node:stream';
 import { type Logger, type LoggerOptions, destination, multistream, pino } from 'pino';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../coordinator/testing/index.js';
+import type { Attributes } from '../coordinator/participant/attributes.js';
 import { branch } from '../coordinator/participant/branch-request.js';
 import { type PinoDestination, PinoOutput } from './pino-output.js';
 import { PinoTransactionLines } from './pino-transaction-lines.js';
@@ -47,8 +48,6 @@ async function records(): Promise<FinishedTransaction[]> {
   const outcomes = [
     await committing.commit(),
     await transactions.run({ branches: [] }),
-    await transactions.run({ branches: [], attributes: { orderId: '4711' } }),
-    await transactions.run({ branches: [] }),
     await transactions.run({ name: 'refused', branches: [branch('no', PAYLOAD), branch('yes', PAYLOAD)] }),
     await transactions.run({ name: 'odd', branches: [branch('odd', PAYLOAD), branch('yes', PAYLOAD)] }),
   ];
@@ -64,6 +63,7 @@ interface Sale {
   readonly name?: string;
   readonly branches?: readonly string[];
   readonly tookMs?: number;
+  readonly attributes?: Attributes;
 }
 
 /** Transactions that are alike, apart from what is given here. The participant "moody" refuses the second one it is asked for. */
@@ -76,8 +76,8 @@ async function sales(...all: readonly Sale[]): Promise<FinishedTransaction[]> {
     },
   });
   const ended: FinishedTransaction[] = [];
-  for (const { name = 'sale', branches = ['yes', 'other'], tookMs = 0 } of all) {
-    const transaction = transactions.begin({ name });
+  for (const { name = 'sale', branches = ['yes', 'other'], tookMs = 0, attributes = {} } of all) {
+    const transaction = transactions.begin({ name, attributes });
     for (const participant of branches) transaction.enlist(branch(participant, PAYLOAD));
     await clock.advance(tookMs);
     const { transactionId } = await transaction.commit();
@@ -272,6 +272,19 @@ describe('PinoTransactionLines', () => {
     expect(lines.dropped).toBe(1);
     expect(writes.objects.map(({ name }) => name)).toEqual(['sale', 'sale']);
     expect(warn).toHaveBeenCalledTimes(1);
+  });
+
+  it('gives each line of many in a write its own attributes', async () => {
+    const writes = new Writes();
+    const { lines } = batching(writes);
+    const [one, two] = [{ orderId: '1' }, { orderId: '2' }];
+
+    for (const record of await sales({}, { attributes: one }, { attributes: two }, {})) lines.write(record);
+    lines.flush();
+
+    expect(writes.texts).toHaveLength(1);
+    const attributes = writes.objects.map((line) => line['attributes']);
+    expect(attributes).toEqual([undefined, one, two, undefined]);
   });
 
   it('flushes what a destination of pino holds back', async () => {
