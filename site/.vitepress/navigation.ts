@@ -48,6 +48,7 @@ export const SIDEBAR: Section[] = [
       page('Take part by REST-AT', '/rest-at'),
       page('Use CommonJS and Jest', '/commonjs-and-jest'),
       page('Run the shop as services', '/samples/services'),
+      page('Send messages with the commit', '/samples/messages'),
       page('Start from an empty application', '/samples/consumer'),
       page('Start from CommonJS', '/samples/commonjs'),
     ],
