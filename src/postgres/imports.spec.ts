@@ -18,6 +18,7 @@ describe('The entry of PostgreSQL', () => {
     ]);
     expect(core.filter((path) => dirname(path) === 'coordinator').toSorted()).toEqual([
       'coordinator/describe-issues.ts',
+      'coordinator/end-all.ts',
       'coordinator/errors.ts',
       'coordinator/histogram.ts',
       'coordinator/option-fields.ts',
