@@ -153,6 +153,19 @@ export function outboxConformance(kind: string, bench: OutboxBench): void {
       expect(topics(sent)).toEqual(['first', 'second']);
     });
 
+    it('sends a message of a key at once while a later branch with the key is prepared', async () => {
+      const [store, bank] = [await bench.open(), await bench.participant()];
+      const later = someBranch();
+      await bench.write(store, [about('first', 'k'), about('second', 'k')]);
+      await bench.prepare(store, bank, later, [about('later', 'k')]);
+      const { sent } = relay(store);
+      await until('what is committed is sent', () => sent.length === 2);
+      expect(topics(sent)).toEqual(['first', 'second']);
+      await bank.commit(again(later));
+      await until('the later one is sent', () => sent.length === 3);
+      expect(topics(sent)[2]).toBe('later');
+    });
+
     it('is emptied by two relays that send each message once, and those of a key in order', async () => {
       const [store, other] = [await bench.open(), await bench.open()];
       const keys = ['a', 'b', undefined, undefined];
