@@ -14,6 +14,8 @@ export class Entry {
   state: EntryState = 'none';
   /** The vote that left the participant; a throw or garbage is none. */
   vote: 'commit' | 'read-only' | undefined;
+  /** Until when its vote for commit holds, in virtual time; undefined if the vote does not expire. */
+  validUntil: number | undefined;
   /** What the participant says of a branch that it ended of its own accord. */
   heuristic: HeuristicKind | undefined;
   /** Of a group: what was done for each member, in their order. */

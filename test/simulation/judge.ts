@@ -1,4 +1,5 @@
 import type { BranchRecord, TransactionRecord } from '../../src/coordinator/execution/records.js';
+import { EXPIRY_MARGIN_MS } from './settings.js';
 import {
   type CommitRecord,
   type KnownOutcome,
@@ -161,6 +162,14 @@ export class Judge {
     refusedBehind.clear();
   }
 
+  /** A decision is sent to the log. @param now in virtual time. */
+  sentToLog(transactionId: string, now: number): void {
+    for (const { key, vote, validUntil } of this.caseOf(transactionId).entries.values()) {
+      if (vote === 'commit' && validUntil !== undefined && now > validUntil - EXPIRY_MARGIN_MS)
+        this.violate(`${key}: commit is sent to the log although the vote has expired`);
+    }
+  }
+
   /** A message leaves a coordinator (rule 1). */
   sent(method: Method, transactionId: string): void {
     if (method === 'commit' && !this.caseOf(transactionId).recorded)
@@ -200,6 +209,7 @@ export class Judge {
     const { status, transactionId } = outcome;
     const file = this.caseOf(transactionId);
     this.witnesses.count(`told ${status}`);
+    if (status === 'aborted' && outcome.cause === 'expired') this.witnesses.count('told that a vote expired');
     if (file.told !== undefined && file.told !== status && file.told !== 'pending')
       this.violate(`${transactionId}: told ${status} after ${file.told}`);
     file.told = status;

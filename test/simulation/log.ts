@@ -67,6 +67,7 @@ export class SimulatedLog implements DecisionLog {
     const { faults, random, settings } = this.world;
     const record = decision.toRecord();
     const { fence } = this;
+    this.world.judge.sentToLog(record.id, this.world.queue.now);
     this.process.mayFail();
     if (!this.process.isAlive) return never();
     if (this.broken !== undefined) return this.isBroken(this.broken, record.id);

@@ -88,6 +88,7 @@ export class MemberLog implements SharedDecisionLog {
   append(decision: SharedCommitDecision): Promise<void> {
     const { faults } = this.world;
     const { id } = decision;
+    this.world.judge.sentToLog(id, this.world.queue.now);
     // What the record holds is what it held when it was sent.
     const sent = { id, alsoCommits: decision.alsoCommits ?? [], toRecord: fixed(decision.toRecord()) };
     const write = (): Promise<void> => this.storage.append(sent);

@@ -38,6 +38,18 @@ export class CopiedLogError extends Error {}
 
 /** What is no vote, though some of it looks like one. */
 const GARBAGE: readonly unknown[] = [undefined, null, {}, 'yes', 'COMMIT', 42, true, { vote: 'commit' }];
+/**
+ * Some branches hold what they hold for a limited time. It follows from the key, so that it takes nothing from the random stream of
+ * the world.
+ *
+ * @returns for how long, in milliseconds; undefined without a limit.
+ */
+function validForMsOf(key: string): number | undefined {
+  let hash = 7;
+  for (let index = 0; index < key.length; index++) hash = (hash * 31 + key.charCodeAt(index)) % 65_521;
+  return hash % 6 === 0 ? 30 + (hash % 1_500) : undefined;
+}
+
 /** What a crash leaves of a call: it never goes on. One that all calls share would keep every world in memory. */
 function never(): Promise<never> {
   return new Promise(() => {});
@@ -206,7 +218,8 @@ export class Participant {
 
   private async prepare(message: Message, timeoutMs: number): Promise<Vote> {
     const { key, transactionId, branchId, payload } = message;
-    const { faults, random } = this.world;
+    const { faults, random, queue } = this.world;
+    const calledAt = queue.now;
     await this.takeTime(timeoutMs);
     this.throwIf('participant throws before its effect');
     if (payload === null) return this.prepareGroup(message, timeoutMs);
@@ -222,7 +235,11 @@ export class Participant {
     this.throwIf('participant throws after its effect');
     if (faults.strikes('participant answers garbage')) return random.pick(GARBAGE) as Vote;
     entry.vote = payload.readOnly ? 'read-only' : 'commit';
-    return entry.vote;
+    const validForMs = payload.readOnly ? undefined : validForMsOf(key);
+    if (validForMs === undefined) return entry.vote;
+    this.world.witnesses.count('vote that expires');
+    entry.validUntil = calledAt + validForMs;
+    return { vote: 'commit', validForMs };
   }
 
   private refuse(entry: Entry, code: string): Vote {

@@ -17,6 +17,9 @@ export interface Settings {
   readonly members: number;
 }
 
+/** How long before a vote expires no decision is sent to the log any more. */
+export const EXPIRY_MARGIN_MS = 20;
+
 const NAMES = ['orders', 'stock', 'payment', 'points'] as const;
 
 export function drawSettings(random: Random, faults: Faults): Settings {
@@ -84,6 +87,7 @@ export function drawSettingsOfMembers(random: Random, faults: Faults): Settings 
 function drawOptions(random: Random, isCalm: boolean): ResolvedCoordinatorOptions {
   return resolveCoordinatorOptions({
     name: 'c',
+    expiryMarginMs: EXPIRY_MARGIN_MS,
     timeoutMs: isCalm ? 10_000 : random.whole(200, 4_000),
     completionWaitMs: isCalm ? 10_000 : random.whole(50, 3_000),
     maxAttempts: random.whole(1, 4),
