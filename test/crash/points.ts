@@ -193,8 +193,8 @@ function grouping(): CrashPoint[] {
 export const CRASH_POINTS: readonly CrashPoint[] = [
   ...committing(),
   ...aborting(),
+  ...grouping(),
   ...doubtful(),
   ...recovering(),
   ...ending(),
-  ...grouping(),
 ];
