@@ -23,6 +23,7 @@ const REFUSED_FOR_CONTENT = new Set([
   'DTC_BRANCH_CONFLICT',
   'DTC_INVALID_REQUEST',
   'DTC_TOO_MANY_BRANCHES',
+  'DTC_TWO_LAST_RESOURCES',
 ]);
 
 /** Refusals of a member that has no room, or is about to stop: a later try, or another member, may do better. */

@@ -49,6 +49,7 @@ export type CoordinatorErrorCode =
   | 'DTC_TOO_MANY_BRANCHES'
   | 'DTC_TOO_MANY_STREAMS'
   | 'DTC_TRANSACTION_NOT_FOUND'
+  | 'DTC_TWO_LAST_RESOURCES'
   | 'DTC_UNAUTHENTICATED'
   | 'DTC_UNKNOWN_PARTICIPANT'
   | 'DTC_WRONG_MEMBER';
@@ -114,6 +115,21 @@ export class TooManyBranchesError extends CoordinatorError {
   ) {
     super(
       `A transaction takes at most ${maxBranches} branches, not ${branches}. Enlist fewer, or raise maxBranches.`,
+    );
+  }
+}
+
+/** Two branches of a transaction cannot prepare. Each of them would decide. @publicApi */
+export class TwoLastResourcesError extends CoordinatorError {
+  readonly code = 'DTC_TWO_LAST_RESOURCES';
+
+  constructor(
+    readonly participant: string,
+    readonly enlisted: string,
+  ) {
+    super(
+      `"${participant}" cannot prepare, and neither can "${enlisted}", which the transaction has already: if one of them committed and ` +
+        'the other did not, nothing could undo it. Do the work of one of them in another transaction, or after this one has committed.',
     );
   }
 }

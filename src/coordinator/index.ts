@@ -42,6 +42,7 @@ export {
   ParticipantStalledError,
   ShuttingDownError,
   TooManyBranchesError,
+  TwoLastResourcesError,
   TransactionNotFoundError,
   UnknownParticipantError,
 } from './errors.js';
@@ -223,6 +224,7 @@ export type {
 } from './participant/group.js';
 export { isLaterRunOf } from './participant/run-lineage.js';
 export type { ParticipantEntry } from './participant/participant-entry.js';
+export type { LastResource, LastResourceAnswer } from './participant/last-resource.js';
 export type { ParticipantCounts, Pause } from './participant/registered-participant.js';
 export {
   type AbortCause,

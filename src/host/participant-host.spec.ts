@@ -4,8 +4,8 @@ import type { ParticipantAccessor } from '../coordinator/participant/participant
 import { resolveHostOptions } from './options.js';
 import { ParticipantHost } from './participant-host.js';
 
-function hostOf(): ParticipantHost {
-  const accessor = { findDecorated: () => [] } as unknown as ParticipantAccessor;
+function hostOf(...found: object[]): ParticipantHost {
+  const accessor = { findDecorated: () => found } as unknown as ParticipantAccessor;
   return new ParticipantHost(
     resolveHostOptions({ guard: 'memory', credentials: 'a-token-of-thirty-two-characters' }),
     accessor,
@@ -34,5 +34,16 @@ describe('a participant host that stops', () => {
       expect.stringContaining('the connection is lost'),
       expect.stringContaining('there is no connection'),
     ]);
+  });
+});
+
+describe('a participant host that starts', () => {
+  it('refuses a last resource, which the coordinator must call itself', async () => {
+    const instance = { commit: () => 'committed', inquire: () => 'unknown' };
+    const host = hostOf({ instance, className: 'Shop', options: { name: 'shop', lastResource: true } });
+    await expect(host.onModuleInit()).rejects.toThrow(
+      'Shop cannot be a participant: it is a last resource, and a participant host serves none. ' +
+        'Provide it in the application of the coordinator, from where it reaches its resource over the network.',
+    );
   });
 });

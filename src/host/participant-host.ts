@@ -7,7 +7,7 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { endInTurn } from '../coordinator/end-all.js';
-import { DuplicateParticipantError } from '../coordinator/errors.js';
+import { DuplicateParticipantError, InvalidParticipantError } from '../coordinator/errors.js';
 import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import {
@@ -50,6 +50,15 @@ export interface ParticipantHostView {
   readonly lateWork: number;
   /** Why old records could not be dropped at the last attempt; undefined when they could. */
   readonly problem: string | undefined;
+}
+
+/** A host that repeats calls, and guards them, would stand between the coordinator and the resource that decides. */
+function servesNoLastResource(className: string): InvalidParticipantError {
+  return new InvalidParticipantError(
+    className,
+    'it is a last resource, and a participant host serves none',
+    'Provide it in the application of the coordinator, from where it reaches its resource over the network.',
+  );
 }
 
 /**
@@ -102,8 +111,9 @@ export class ParticipantHost
   async onModuleInit(): Promise<void> {
     await this.store.start?.();
     for (const { instance, className, options } of this.accessor.findDecorated()) {
+      const { name, lastResource } = options;
+      if (lastResource === true) throw servesNoLastResource(className);
       checkMethods(instance, className);
-      const { name } = options;
       if (this.participants.has(name)) throw new DuplicateParticipantError(name, className, 'another class');
       instance.registered?.({ name, claim: () => Promise.resolve() });
       const { interrupted } = this.options;

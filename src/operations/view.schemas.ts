@@ -149,6 +149,9 @@ export const participantSchema = z
     className: z.string(),
     onePhase: z.boolean(),
     ambient: z.boolean(),
+    lastResource: z
+      .boolean()
+      .describe('It cannot prepare: it is asked last, and its commit is the decision.'),
     prepareTimeoutMs: counts,
     completionTimeoutMs: counts,
     maxAttempts: counts,

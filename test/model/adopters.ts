@@ -36,6 +36,7 @@ class AdopterEffects implements ProtocolEffects<ProtocolTransaction> {
   readonly prepare = never;
   readonly commitOnePhase = never;
   readonly record = never;
+  readonly confirm = never;
   readonly cancel = never;
   readonly commit = never;
   readonly rollback = never;

@@ -52,6 +52,10 @@ class FirstEffects implements ProtocolEffects<ProtocolTransaction> {
     if (this.w.options.defect === 'commit is sent before the record is there') recorded(transaction, this);
   }
 
+  confirm(): void {
+    throw new Violation('no last resource takes part');
+  }
+
   cancel(): void {}
 
   commit(_: ProtocolTransaction, branches: BranchSet): void {

@@ -3,7 +3,7 @@ import {
   attemptsExhausted,
   heuristicReported,
 } from '../../src/coordinator/protocol/completion.js';
-import { patienceEnded, recordAbsent, recorded } from '../../src/coordinator/protocol/decision.js';
+import { confirmed, patienceEnded, recordAbsent, recorded } from '../../src/coordinator/protocol/decision.js';
 import type { ProtocolEffects } from '../../src/coordinator/protocol/effects.js';
 import { HEURISTIC_KINDS } from '../../src/coordinator/protocol/heuristics.js';
 import { ACTIVE, type TransactionState } from '../../src/coordinator/protocol/states.js';
@@ -20,6 +20,7 @@ import {
 import {
   deadlinePassed,
   enlist,
+  enlistLastResource,
   markRollbackOnly,
   onePhaseAnswered,
   prepareTimedOut,
@@ -48,6 +49,7 @@ export function allEvents(size: number): ProtocolEvent[] {
   };
   add('one more branch', ['ACTIVE'], (t) => void (t.size < size && enlist(t)));
   add('a branch after the start of the voting', [], (t) => void (t.state !== ACTIVE && enlist(t)));
+  add('a last resource', ['ACTIVE'], (t) => void (t.size < size && enlistLastResource(t)));
   add('rollback-only', ['ACTIVE'], (t) => markRollbackOnly(t));
   add('commit is asked for', ['ACTIVE'], (t, e) => requestCommit(t, LOG_DECIDES, e));
   add('commit is asked for, in one phase', ['ACTIVE'], (t, e) => requestCommit(t, 0, e));
@@ -61,6 +63,7 @@ export function allEvents(size: number): ProtocolEvent[] {
   add('the patience ends', ['READY', 'COMMITTING'], (t, e) => patienceEnded(t, e));
   add('the decision is recorded', ['READY'], (t, e) => recorded(t, e));
   add('the record is absent', ['READY'], (t, e) => recordAbsent(t, e));
+  add('the commit of a branch is recorded', ['COMMITTING'], (t, e) => confirmed(t, e));
   for (const end of HEURISTIC_KINDS) {
     add(`one-phase: ${end}`, ['READY'], (t, e) => onePhaseAnswered(t, end, e));
   }
@@ -80,8 +83,8 @@ function addBranchEvents(
   }
   add(`${branch} is late`, ['PREPARING'], (t, e) => prepareTimedOut(t, branch, e));
   add(`the vote of ${branch} expires`, ['PREPARING'], (t, e) => voteExpired(t, branch, e));
-  // Before the decision only a one-phase commit has attempts.
-  const attempted = branch === 0 ? (['READY', ...COMPLETING] as const) : COMPLETING;
+  // Before the decision only the branch that decides has attempts.
+  const attempted = ['READY', ...COMPLETING] as const;
   add(`${branch} used up its attempts`, attempted, (t, e) => attemptsExhausted(t, branch, e));
   for (const round of [0, 1]) {
     // Only a rollback can have a second round, and only in it can a branch be open after the end.

@@ -1,7 +1,9 @@
-import { type BranchSet, NO_BRANCHES } from '../../src/coordinator/protocol/branch-set.js';
+import { type BranchSet, NO_BRANCHES, only } from '../../src/coordinator/protocol/branch-set.js';
+import { awaitsConfirmation } from '../../src/coordinator/protocol/decision.js';
 import type { ProtocolEffects } from '../../src/coordinator/protocol/effects.js';
 import {
   ABORTED,
+  ACTIVE,
   COMMITTED,
   COMMITTING,
   PREPARING,
@@ -12,6 +14,7 @@ import {
   isCommit,
 } from '../../src/coordinator/protocol/states.js';
 import {
+  LOG_DECIDES,
   type ProtocolTransaction,
   TOLD_ABORTED,
   TOLD_COMMITTED,
@@ -20,6 +23,7 @@ import {
   TOLD_PENDING,
   type ToldNumber,
   allBranches,
+  hasLastResource,
   isDecidedByBranch,
 } from '../../src/coordinator/protocol/transaction.js';
 
@@ -32,10 +36,16 @@ export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
   private tells = 0;
   private commits: BranchSet = NO_BRANCHES;
   private rollbacks: BranchSet = NO_BRANCHES;
+  /** Before the step. */
+  private before: StateNumber = ACTIVE;
+  private awaited: BranchSet = NO_BRANCHES;
 
   /** Takes one step, and checks it and where it leads. */
   step(transaction: ProtocolTransaction, event: (effects: this) => void): void {
     const { state, told } = transaction;
+    const wasUnconfirmed = awaitsConfirmation(transaction);
+    this.before = state;
+    this.awaited = transaction.awaiting;
     this.tells = 0;
     this.commits = NO_BRANCHES;
     this.rollbacks = NO_BRANCHES;
@@ -48,40 +58,69 @@ export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
     must(!isCommit(state) || isCommit(transaction.state), 'AC2: commit is never reversed');
     must(!isAbort(state) || isAbort(transaction.state), 'AC2: abort is never reversed');
     must(
-      this.commits === NO_BRANCHES || state === READY,
+      this.commits === NO_BRANCHES || state === READY || wasUnconfirmed,
       'commit is sent only once the decision had been recorded',
+    );
+    must(
+      this.commits === NO_BRANCHES || !hasLastResource(transaction) || wasUnconfirmed,
+      'what a last resource has decided is recorded before commit is sent',
     );
     checkState(transaction);
   }
 
   entered(transaction: ProtocolTransaction, from: StateNumber): void {
     must(transaction.state > from, `${STATES[from]} to ${STATES[transaction.state]} is a step back`);
-    if (transaction.state !== COMMITTING || isDecidedByBranch(transaction)) return;
-    const { yes, readOnly, rollbackOnly } = transaction;
+    const { yes, readOnly, rollbackOnly, decider } = transaction;
+    if (transaction.state === READY && hasLastResource(transaction))
+      must(
+        (yes | readOnly) === votersOf(transaction),
+        'a last resource is asked after every other branch has voted',
+      );
+    if (transaction.state !== COMMITTING) return;
+    if (isDecidedByBranch(transaction)) {
+      must(this.before === READY && this.awaited === only(decider), 'AC3: the branch that decides was asked');
+      return;
+    }
     must((yes | readOnly) === allBranches(transaction), 'AC3: commit needs the vote of every branch');
     must(!rollbackOnly, 'a transaction that is rollback-only never commits');
   }
 
   prepare(transaction: ProtocolTransaction): void {
     must(transaction.state === PREPARING, 'prepare is sent while the voting goes on');
-    must(transaction.awaiting === allBranches(transaction), 'prepare goes to all branches at once');
+    must(
+      transaction.awaiting === votersOf(transaction),
+      'prepare goes to all branches at once, but not to a last resource',
+    );
   }
 
   commitOnePhase(transaction: ProtocolTransaction): void {
-    must(transaction.state === READY && transaction.size === 1, 'one-phase commit is for one branch');
+    const { state, size, yes, readOnly, recordsAll } = transaction;
+    must(state === READY, 'the branch that decides is asked in READY');
+    if (size === 1) return;
+    must(
+      (yes | readOnly) === votersOf(transaction),
+      'a last resource is asked after every other branch has voted',
+    );
+    must(recordsAll && this.before === READY, 'the record that names a last resource precedes its call');
   }
 
-  record({ state, yes }: ProtocolTransaction): void {
-    must(state === READY && yes !== NO_BRANCHES, 'only a commit that leaves a branch in doubt is recorded');
+  record({ state, yes, recordsAll }: ProtocolTransaction): void {
+    must(state === READY, 'what is recorded has every vote');
+    must(yes !== NO_BRANCHES || recordsAll, 'only a commit that leaves a branch in doubt is recorded');
+  }
+
+  confirm(transaction: ProtocolTransaction): void {
+    must(awaitsConfirmation(transaction) && hasLastResource(transaction), 'a last resource has committed');
   }
 
   cancel({ state }: ProtocolTransaction): void {
     must(isAbort(state), 'prepares are cancelled once abort is decided');
   }
 
-  commit({ state, yes }: ProtocolTransaction, branches: BranchSet): void {
+  commit({ state, yes, decider }: ProtocolTransaction, branches: BranchSet): void {
     must(isCommit(state), 'AC1: commit is sent only when commit is decided');
-    must(branches === yes, 'commit goes to every branch that voted commit, and to no other');
+    const waiting = decider === LOG_DECIDES ? yes : yes & ~only(decider);
+    must(branches === waiting, 'commit goes to every branch that voted commit, and to no other');
     this.commits |= branches;
   }
 
@@ -105,6 +144,12 @@ export class InvariantChecker implements ProtocolEffects<ProtocolTransaction> {
     must(state === COMMITTED || state === ABORTED, 'a transaction ends in a final state');
     must(open === NO_BRANCHES, 'a transaction ends when no branch owes anything');
   }
+}
+
+/** The branches that are asked to prepare. */
+function votersOf(transaction: ProtocolTransaction): BranchSet {
+  const all = allBranches(transaction);
+  return hasLastResource(transaction) ? all & ~only(transaction.decider) : all;
 }
 
 /** What holds in every state that can be reached. */

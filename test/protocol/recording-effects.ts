@@ -7,7 +7,7 @@ import {
   ProtocolTransaction,
   type ToldNumber,
 } from '../../src/coordinator/protocol/transaction.js';
-import { enlist, requestCommit } from '../../src/coordinator/protocol/voting.js';
+import { enlist, enlistLastResource, requestCommit } from '../../src/coordinator/protocol/voting.js';
 
 const TOLD = ['nothing', 'committed', 'aborted', 'pending', 'heuristic'] as const;
 
@@ -36,6 +36,10 @@ export class RecordingEffects implements ProtocolEffects<ProtocolTransaction> {
 
   record(): void {
     this.lines.push('record');
+  }
+
+  confirm(): void {
+    this.lines.push('confirm');
   }
 
   cancel(): void {
@@ -74,6 +78,13 @@ export function indexes(branches: BranchSet): string {
 export function activeWith(size: number): ProtocolTransaction {
   const transaction = new ProtocolTransaction();
   for (let branch = 0; branch < size; branch++) enlist(transaction);
+  return transaction;
+}
+
+/** @returns a transaction whose last branch, of so many, is a last resource. */
+export function activeWithLast(size: number): ProtocolTransaction {
+  const transaction = activeWith(size - 1);
+  enlistLastResource(transaction);
   return transaction;
 }
 

@@ -14,13 +14,20 @@ import {
   ParticipantStalledError,
   ShuttingDownError,
   TooManyBranchesError,
+  TwoLastResourcesError,
 } from '../errors.js';
 import { copyOf, isSamePayload } from '../gate/texts.js';
 import { LogUnavailableError } from '../log/log-errors.js';
 import { type BranchRequest, branchAt, readBranch } from '../participant/branch-request.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { ParticipantResolver } from '../participant/participant-resolver.js';
-import { ACTIVE, type TransactionIds, enlist } from '../protocol/index.js';
+import {
+  ACTIVE,
+  type TransactionIds,
+  enlist,
+  enlistLastResource,
+  isDecidedByBranch,
+} from '../protocol/index.js';
 import { BranchRecord, type TransactionExecutor, TransactionRecord } from './records.js';
 import type { ClaimedLog } from '../log/claimed-log.js';
 import type { Deadlines } from './deadlines.js';
@@ -211,7 +218,7 @@ export class Admission {
    * @returns the branch, or the existing one when its id is enlisted again.
    * @throws UnknownParticipantError, NotActiveError, BranchConflictError, TooManyBranchesError,
    * ParticipantNotClaimedError, ParticipantPausedError, ParticipantSilentError, ParticipantStalledError,
-   * InvalidRequestError
+   * InvalidRequestError, TwoLastResourcesError
    */
   enlist(transaction: TransactionRecord, request: BranchRequest): BranchRecord {
     const { participant, payload, branchId } = readBranch(request);
@@ -240,6 +247,10 @@ export class Admission {
     this.checkParticipant(participant);
     const { maxBranches } = this.options;
     if (transaction.size >= maxBranches) throw new TooManyBranchesError(transaction.size + 1, maxBranches);
+    if (participant.isLastResource && isDecidedByBranch(transaction)) {
+      const other = transaction.branches[transaction.decider]!;
+      throw new TwoLastResourcesError(participant.name, other.participant.name);
+    }
     if (participant.checksPayloads) participant.instance.checkPayload!(payload);
     const id = branchId === undefined ? freeId(transaction, participant.name) : copyOf(branchId);
     checkQualifier(participant.name, id ?? participant.name);
@@ -252,7 +263,8 @@ export class Admission {
     if (participant.server !== undefined && this.registry.find(transaction.id) === transaction) {
       this.limits.takeOne(transaction, participant);
     }
-    const branch = new BranchRecord(transaction, enlist(transaction), participant, payload, id);
+    const index = participant.isLastResource ? enlistLastResource(transaction) : enlist(transaction);
+    const branch = new BranchRecord(transaction, index, participant, payload, id);
     transaction.addBranch(branch);
     // A transaction that is not admitted yet may be dropped, and then nothing has started.
     if (participant.hearsStarts && this.registry.find(transaction.id) === transaction) {

@@ -86,7 +86,9 @@ export class Completion {
   commitOnePhase(transaction: TransactionRecord): void {
     const branch = transaction.branches[transaction.decider]!;
     branch.call = CALL_ONE_PHASE;
-    this.parts.deadlines.arm(transaction, transaction.preparingAt + transaction.shortestTimeoutMs);
+    // Before that, the log has taken the record that names it, and other branches may have voted.
+    if (transaction.recordsAll) transaction.needExtras().askedToDecideAt = this.parts.clock.now();
+    this.parts.deadlines.arm(transaction, callDueAt(branch));
     // Since that run was fenced, another member may have asked the branch, and it may have committed.
     if (this.parts.registry.isOfEarlierRun(transaction.id)) branch.attempts = 1;
     if (branch.participant.paused !== undefined && branch.attempts === 0) refuseWhilePaused(branch);
@@ -249,7 +251,10 @@ export class Completion {
     { heuristic, message }: Failure,
     isCurrent: boolean,
   ): void {
-    if (heuristic !== undefined) this.report(branch, kind, round, { kind: heuristic, reason: message });
+    // What a last resource cannot say decides nothing: other branches wait for it.
+    const isNoDecision = heuristic === 'hazard' && kind === 'one-phase' && branch.transaction.size > 1;
+    if (heuristic !== undefined && !isNoDecision)
+      this.report(branch, kind, round, { kind: heuristic, reason: message });
     else if (isCurrent) this.attemptFailed(branch, deliveryOf(branch, kind), message);
   }
 
@@ -286,7 +291,8 @@ export class Completion {
       onePhaseAnswered(transaction, 'rollback', transaction.executor);
     } else if (isCurrent) {
       const description = describeUndecided(answer);
-      const message = `answered ${description}, which is neither commit nor abort`;
+      const known = branch.participant.isLastResource ? 'committed nor never' : 'commit nor abort';
+      const message = `answered ${description}, which is neither ${known}`;
       this.attemptFailed(branch, deliveryOf(branch, 'one-phase'), message);
     }
   }
@@ -367,6 +373,7 @@ function branchDueAt(branch: BranchRecord): number {
   return branch.call === CALL_NONE || branch.call === CALL_PREPARE ? NEVER : callDueAt(branch);
 }
 
-function lateMessage({ participant }: BranchRecord, kind: DeliveryKind): string {
-  return `did not answer ${methodOf(kind)} within ${timeoutOf(kind, participant)} ms`;
+function lateMessage({ participant, attempts }: BranchRecord, kind: DeliveryKind): string {
+  const method = participant.isLastResource ? (attempts === 1 ? 'commit' : 'inquire') : methodOf(kind);
+  return `did not answer ${method} within ${timeoutOf(kind, participant)} ms`;
 }

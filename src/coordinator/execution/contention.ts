@@ -81,7 +81,8 @@ export class InTurn implements Turns {
   private readonly askedAts: number[] = [];
 
   constructor(transaction: TransactionRecord) {
-    this.order = transaction.branches.toSorted(inLockOrder);
+    const { branches, decider } = transaction;
+    this.order = branches.filter(({ index }) => index !== decider).toSorted(inLockOrder);
   }
 
   /** @returns the branch whose turn it is; undefined when each has had its turn. */

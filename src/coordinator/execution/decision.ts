@@ -6,7 +6,9 @@ import type { DecisionLog } from '../log/decision-log.js';
 import { LogBrokenError, RecordRefusedError } from '../log/log-errors.js';
 import type { CoordinatorRun } from '../participant/participant.js';
 import {
+  awaitsConfirmation,
   awaitsRecord,
+  confirmed,
   idPrefixOf,
   isAbort,
   isCommit,
@@ -54,6 +56,64 @@ export class DecisionRecorder {
     else this.awaitRecord(transaction, appended, run);
   }
 
+  /**
+   * A branch has decided to commit. The record that names the branch is replaced by one that says so: from then on the branch need
+   * not be asked again, and only then may another branch commit.
+   */
+  confirm(transaction: TransactionRecord): void {
+    this.inquireIn(transaction, ANSWER_WITHIN_MS);
+    if (this.log.shared === undefined || this.isOfThisRun(transaction)) this.writeCommit(transaction);
+    else void this.confirmEarlier(transaction);
+  }
+
+  private writeCommit(transaction: TransactionRecord): void {
+    const { run } = this.log;
+    const failed = (error: unknown): void => {
+      if (!isInstanceOf(error, RecordRefusedError)) this.log.failed(error, run);
+      this.unconfirmed(transaction, error);
+    };
+    let written: void | Promise<void>;
+    try {
+      written = (transaction.extras?.log ?? this.log.storage).progress(transaction, true);
+    } catch (error) {
+      failed(error);
+      return;
+    }
+    if (written === undefined) confirmed(transaction, transaction.executor);
+    else follow(written, () => this.isConfirmed(transaction), failed);
+  }
+
+  private isConfirmed(transaction: TransactionRecord): void {
+    this.log.succeeded();
+    if (transaction.extras !== undefined) transaction.extras.inquiryAt = 0;
+    confirmed(transaction, transaction.executor);
+  }
+
+  /** Another member may have adopted its epoch. Then that member writes the record, and this one waits until it has. */
+  private async confirmEarlier(transaction: TransactionRecord): Promise<void> {
+    const answer = await settled(() => this.log.storage.lookUp(transaction.id));
+    if (!awaitsConfirmation(transaction)) return;
+    if ('error' in answer) this.unconfirmed(transaction, answer.error);
+    else if (answer.value === 'recorded') this.writeCommit(transaction);
+    else this.leaveToOthers(transaction);
+  }
+
+  private unconfirmed(transaction: TransactionRecord, error: unknown): void {
+    if (!awaitsConfirmation(transaction)) return;
+    this.observers.recordUnknown(transaction, messageOf(error));
+    if (this.log.isLost) {
+      this.leaveToOthers(transaction);
+      return;
+    }
+    if (this.log.isBroken) patienceEnded(transaction, transaction.executor);
+    transaction.needExtras().inquiries++;
+    this.inquireLater(transaction);
+  }
+
+  private isOfThisRun({ id }: TransactionRecord): boolean {
+    return id.startsWith(idPrefixOf(this.log.run));
+  }
+
   private awaitRecord(transaction: TransactionRecord, appended: Promise<void>, run: CoordinatorRun): void {
     // A log that does not answer is asked after a while, so that no transaction waits without end.
     this.inquireIn(transaction, ANSWER_WITHIN_MS);
@@ -86,17 +146,18 @@ export class DecisionRecorder {
   /** @returns when the log is asked again. */
   dueAt(transaction: TransactionRecord): number {
     const inquiryAt = transaction.extras?.inquiryAt ?? 0;
-    return inquiryAt !== 0 && awaitsRecord(transaction) ? inquiryAt : NEVER;
+    return inquiryAt !== 0 && waitsForLog(transaction) ? inquiryAt : NEVER;
   }
 
   /** Asks the log again when it is time. */
   examine(transaction: TransactionRecord, now: number): void {
     const inquiryAt = transaction.extras?.inquiryAt ?? 0;
-    if (!awaitsRecord(transaction) || inquiryAt === 0 || inquiryAt > now) return;
+    if (!waitsForLog(transaction) || inquiryAt === 0 || inquiryAt > now) return;
     if (transaction.extras?.inquiries === 0) {
       this.log.failed(new Error(`it has not answered for ${ANSWER_WITHIN_MS} ms`));
     }
-    void this.inquire(transaction);
+    if (awaitsRecord(transaction)) void this.inquire(transaction);
+    else this.confirm(transaction);
   }
 
   /** Asks the log, the first time at once, since a lost acknowledgement is the likeliest cause. */
@@ -137,8 +198,11 @@ export class DecisionRecorder {
    */
   private fenced(transaction: TransactionRecord): void {
     // That an earlier run of this process is fenced says nothing of the present one.
-    if (transaction.id.startsWith(idPrefixOf(this.log.run))) this.log.lose();
-    if (!awaitsRecord(transaction)) return;
+    if (this.isOfThisRun(transaction)) this.log.lose();
+    if (awaitsRecord(transaction)) this.leaveToOthers(transaction);
+  }
+
+  private leaveToOthers(transaction: TransactionRecord): void {
     transaction.needExtras().inquiryAt = 0;
     patienceEnded(transaction, transaction.executor);
     this.registry.setAside(transaction);
@@ -154,6 +218,10 @@ export class DecisionRecorder {
     transaction.needExtras().inquiryAt = inquiryAt;
     this.deadlines.arm(transaction, inquiryAt);
   }
+}
+
+function waitsForLog(transaction: TransactionRecord): boolean {
+  return awaitsRecord(transaction) || awaitsConfirmation(transaction);
 }
 
 /** The most records that are kept to be written again. */
@@ -218,11 +286,11 @@ export class UnforcedRecords {
    * handed to the member that adopts the epoch, and the branch is asked once more.
    */
   refused(transaction: TransactionRecord): void {
-    this.note(
-      transaction,
-      () => this.log.shared?.end(transaction.id, 'aborted'),
-      `${transaction.id} refused`,
-    );
+    const { shared } = this.log;
+    const { id, extras } = transaction;
+    const write = (): void | Promise<void> =>
+      shared === undefined ? (extras?.log ?? this.log.storage).end(id) : shared.end(id, 'aborted');
+    this.note(transaction, write, `${id} refused`);
   }
 
   /**

@@ -127,8 +127,9 @@ function isRecorded(transaction: TransactionRecord): boolean {
 
 /** Whether the log has a record of an aborted transaction, which names the branch that has refused. */
 function isRecordedAndRefused(transaction: TransactionRecord): boolean {
-  const { state, cause, recordsAll } = transaction;
-  return state === ABORTED && cause === CAUSE_REFUSED && recordsAll && isDecidedByBranch(transaction);
+  const { state, cause, causeBranch, decider, recordsAll } = transaction;
+  if (state !== ABORTED || cause !== CAUSE_REFUSED || !recordsAll) return false;
+  return isDecidedByBranch(transaction) && causeBranch === decider;
 }
 
 /** The payloads are kept only as long as a branch may have to be rolled back again. */

@@ -18,7 +18,9 @@ import {
   TOLD_ABORTED,
   TOLD_NOTHING,
   type ToldNumber,
+  awaitsConfirmation,
   awaitsRecord,
+  confirmed,
   deadlinePassed,
   forgetHeuristics,
   isUndecided,
@@ -132,7 +134,7 @@ export class Executor implements TransactionExecutor {
     }
     const { firstBranch, size } = transaction;
     // Another member answers for it when this one is gone: then what has no record is aborted.
-    if (transaction.state === ACTIVE) transaction.recordsAll = this.parts.log.shared !== undefined;
+    if (transaction.state === ACTIVE) transaction.recordsAll ||= this.parts.log.shared !== undefined;
     const decider = size === 1 && firstBranch!.participant.onePhase ? firstBranch!.index : LOG_DECIDES;
     requestCommit(transaction, decider, transaction.executor);
   }
@@ -183,7 +185,7 @@ export class Executor implements TransactionExecutor {
     this.parts.registry.forEach((transaction) => {
       try {
         if (isUndecided(transaction.state)) this.abandonOne(transaction);
-        else if (this.asksForRecord(transaction) && transaction.told === TOLD_NOTHING) {
+        else if (awaitsRecord(transaction) && !transaction.isMember && transaction.told === TOLD_NOTHING) {
           questions.push(this.recorder.inquire(transaction));
         }
       } catch (error) {
@@ -194,9 +196,11 @@ export class Executor implements TransactionExecutor {
     await Promise.all(questions);
   }
 
-  /** Whether only the log knows its decision. A member of a group follows the decision of its group. */
+  /**
+   * Whether only the log knows its decision, or whether it is durable. A member of a group follows the decision of its group.
+   */
   asksForRecord(transaction: TransactionRecord): boolean {
-    return awaitsRecord(transaction) && !transaction.isMember;
+    return (awaitsRecord(transaction) || awaitsConfirmation(transaction)) && !transaction.isMember;
   }
 
   private abandonOne(transaction: TransactionRecord): void {
@@ -206,8 +210,9 @@ export class Executor implements TransactionExecutor {
 
   /** It was found out whether the record of a transaction of an earlier run is in the log. */
   foundOut(transaction: TransactionRecord, isRecorded: boolean): void {
-    if (isRecorded) recorded(transaction, transaction.executor);
-    else recordAbsent(transaction, transaction.executor);
+    if (!isRecorded) recordAbsent(transaction, transaction.executor);
+    else if (awaitsConfirmation(transaction)) confirmed(transaction, transaction.executor);
+    else recorded(transaction, transaction.executor);
   }
 
   /**
@@ -349,6 +354,10 @@ export class Executor implements TransactionExecutor {
 
   record(transaction: TransactionRecord): void {
     this.recorder.record(transaction);
+  }
+
+  confirm(transaction: TransactionRecord): void {
+    this.recorder.confirm(transaction);
   }
 
   commit(transaction: TransactionRecord, branches: BranchSet): void {

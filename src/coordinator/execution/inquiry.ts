@@ -2,7 +2,7 @@ import { settled } from '../gate/settled.js';
 import type { ClaimedLog } from '../log/claimed-log.js';
 import type { LoggedOutcome, SharedDecisionLog } from '../log/shared-log.js';
 import type { KnownOutcome } from '../outcome.js';
-import { type TransactionIds, isAbort, isCommit } from '../protocol/index.js';
+import { type TransactionIds, awaitsConfirmation, isAbort, isCommit } from '../protocol/index.js';
 import type { ServerLimits } from './capacity/server-limits.js';
 import type { TransactionRecord } from './records.js';
 import type { TransactionRegistry } from './registry.js';
@@ -45,7 +45,10 @@ function knownHere(id: string, { registry, ids, limits, log, keys }: InquiryPart
   return { status: 'unknown', because: ids.originOf(id).kind === 'own' ? 'forgotten' : 'foreign' };
 }
 
-function decided({ state }: TransactionRecord): Known | undefined {
+function decided(transaction: TransactionRecord): Known | undefined {
+  const { state } = transaction;
+  // No branch learns of a commit before it is durable.
+  if (awaitsConfirmation(transaction)) return undefined;
   if (isCommit(state)) return { status: 'committed' };
   return isAbort(state) ? { status: 'aborted' } : undefined;
 }

@@ -11,6 +11,7 @@ import {
   TOLD_COMMITTED,
   TOLD_HEURISTIC,
   type ToldNumber,
+  awaitsConfirmation,
   awaitsRecord,
   heuristicOutcome,
   isAbort,
@@ -82,6 +83,11 @@ function pending(transaction: TransactionRecord): PendingOutcome {
       ? `${decider.participant.name} has not reported whether it committed`
       : 'it is not known yet whether the decision is in the log';
     return { status: 'pending', transactionId, decision: 'unknown', reason };
+  }
+  if (awaitsConfirmation(transaction)) {
+    const { participant } = branches[transaction.decider]!;
+    const reason = `${participant.name} has committed, which the log has yet to take before the others commit`;
+    return { status: 'pending', transactionId, decision: 'commit', reason };
   }
   const owing = branches.filter((branch) => ((transaction.open >> branch.index) & 1) === 1);
   const names = owing.map((branch) => branch.participant.name).join(', ');

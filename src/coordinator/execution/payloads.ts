@@ -1,6 +1,8 @@
 import {
   COMMITTING,
+  READY,
   type TransactionState,
+  awaitsConfirmation,
   awaitsRecord,
   includes,
   isDecidedByBranch,
@@ -39,8 +41,10 @@ export function knownBranch(branch: BranchRecord): KnownBranch {
 
 /** Whether nothing is asked of a branch any more. */
 export function isOver({ transaction, index, owes }: BranchRecord): boolean {
-  const { state, readOnly, refused } = transaction;
+  const { state, readOnly, refused, yes } = transaction;
   if (isUndecided(state) || awaitsRecord(transaction)) return includes(readOnly | refused, index);
+  // Those that wait for a last resource are asked for nothing yet.
+  if (state === READY || awaitsConfirmation(transaction)) return !includes(yes, index) && !owes;
   return !owes;
 }
 
@@ -48,6 +52,6 @@ export function isOver({ transaction, index, owes }: BranchRecord): boolean {
 export function isInLog({ transaction }: BranchRecord): boolean {
   const { state, recordsAll } = transaction;
   // The record names the branch that decides, and is there before the branch is asked.
-  if (isDecidedByBranch(transaction)) return recordsAll;
+  if (isDecidedByBranch(transaction)) return recordsAll && !isUndecided(state);
   return state === COMMITTING;
 }

@@ -19,6 +19,7 @@ import {
   READY,
   STATES,
   type TransactionState,
+  awaitsConfirmation,
   heuristicBranches,
   includes,
   isAbort,
@@ -202,10 +203,11 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
 
   /** What the log is to keep: the branches that voted commit, or the one that decides, each with what its commit needs. */
   toRecord(): CommitRecord {
+    const isDecided = this.state !== READY;
     const decider = this.branches[this.decider];
     const named = decider === undefined ? this.yes : this.yes | only(decider.index);
-    // Nothing is open before the decision, which is when the record is made.
-    const open = this.state === READY ? named : this.open;
+    // Nothing is open before the decision is durable, which is when the record is made.
+    const open = isDecided ? (awaitsConfirmation(this) ? named & ~only(this.decider) : this.open) : named;
     const branches = this.branches
       .filter(({ index }) => includes(named, index))
       .map((branch) => recordOf(branch, !includes(open, branch.index)));
@@ -215,7 +217,8 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     const record = {
       id: this.id,
       name: this.name,
-      decider: deciderOf(decider),
+      // What a branch has decided is a commit as any other.
+      decider: isDecided && this.size > 1 ? DECIDED_BY_LOG : deciderOf(decider),
       begunAt,
       decidedAt,
       branches,
@@ -351,6 +354,8 @@ export class TransactionExtras {
   /** When the log is asked again for a record that it may have; 0 when it need not be. */
   inquiryAt = 0;
   inquiries = 0;
+  /** When the branch that decides was asked, on the coordinator's clock; undefined if the voting started then. */
+  askedToDecideAt: number | undefined = undefined;
   /** Branches whose completion is unconfirmed: they may still be prepared. */
   unconfirmed: BranchSet = NO_BRANCHES;
   /** Whether its reports are forgotten, and the log must be told once no completion is unconfirmed. */
@@ -568,6 +573,8 @@ export function calledToPrepareAt(branch: BranchRecord): number {
 export function callDueAt(branch: BranchRecord): number {
   const { transaction, participant } = branch;
   if (branch.call === CALL_COMMIT) return transaction.decidedAt + participant.options.completionTimeoutMs;
-  const prepareDueAt = calledToPrepareAt(branch) + participant.options.prepareTimeoutMs;
-  return branch.call === CALL_ONE_PHASE ? prepareDueAt : Math.min(prepareDueAt, transaction.deadlineAt);
+  const { prepareTimeoutMs } = participant.options;
+  if (branch.call === CALL_ONE_PHASE)
+    return (transaction.extras?.askedToDecideAt ?? transaction.preparingAt) + prepareTimeoutMs;
+  return Math.min(calledToPrepareAt(branch) + prepareTimeoutMs, transaction.deadlineAt);
 }

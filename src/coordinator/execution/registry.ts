@@ -95,6 +95,11 @@ export class TransactionRegistry {
     return this.restoredDecisions.has(id);
   }
 
+  /** Whether a transaction was restored from a record, and is present. */
+  isRestored(id: string): boolean {
+    return this.restored.size > 0 && this.restored.has(id);
+  }
+
   /** Whether the number in an id of this process was given out. */
   hasBegun(id: string): boolean {
     const sequence = this.ids.sequenceOf(id);
@@ -161,6 +166,10 @@ export class TransactionRegistry {
   release(transaction: TransactionRecord, first: boolean): void {
     const wasUnsettled = this.unsettled.size > 0 && this.unsettled.has(transaction);
     if (first && !wasUnsettled) this.leaveFlight();
+    // One that a branch has decided since it was restored.
+    if (first && isCommit(transaction.state) && this.isRestored(transaction.id)) {
+      this.restoredDecisions.add(transaction.id);
+    }
     if (transaction.isWatched) {
       this.unsettled.add(transaction);
       return;

@@ -6,12 +6,15 @@ import {
   MAX_BRANCH_SET,
   NO_BRANCHES,
   READY,
+  awaitsConfirmation,
   awaitsRecord,
   completionRound,
+  confirmed,
   firstBranches,
   isAbort,
   isCommit,
   isDecidedByBranch,
+  onePhaseAnswered,
   only,
   recorded,
   reopenEnded,
@@ -72,7 +75,7 @@ export class Restoration {
     const { id, name, branches, begunAt, decidedAt, members, attributes } = record;
     for (const member of members ?? []) this.registry.noteMember(member.id);
     if (this.isKnown(id) && !this.isLeftOpen(record, log)) {
-      this.checkAgainst(id);
+      this.checkAgainst(record);
       return undefined;
     }
     const decider = openDeciderOf(record);
@@ -165,14 +168,23 @@ export class Restoration {
     if (isCommit(known.state) || (decider.kind === 'log' && !isAbort(known.state)))
       this.registry.noteDecision(id);
     if (awaitsRecord(known)) recorded(known, known.executor);
+    else if (decider.kind === 'log') this.decidedByLog(known);
+    else if (awaitsConfirmation(known)) known.executor.confirm(known);
     else this.executor.settled(known);
     return false;
   }
 
+  /** Its record says commit, although a branch has decided it. */
+  private decidedByLog(known: TransactionRecord): void {
+    if (isDecidedByBranch(known)) onePhaseAnswered(known, 'commit', known.executor);
+    if (awaitsConfirmation(known)) confirmed(known, known.executor);
+    this.executor.settled(known);
+  }
+
   /** Its commit record was found only now. */
-  private checkAgainst(id: string): void {
+  private checkAgainst({ id, decider }: CommitRecord): void {
     const known = this.registry.find(id);
-    if (known === undefined || !isAbort(known.state) || isDecidedByBranch(known)) return;
+    if (known === undefined || !isAbort(known.state) || decider.kind === 'branch') return;
     const error = new Error(
       'the commit record of an aborted transaction was found: one of its branches may be rolled back',
     );

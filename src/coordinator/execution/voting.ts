@@ -70,6 +70,8 @@ export class Voting {
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       // A participant may end its own transaction while it is being called.
       if (transaction.state !== PREPARING) return;
+      // A last resource cannot prepare.
+      if (branch.index === transaction.decider) continue;
       branch.participant.places?.take(branch);
       this.call(branch);
     }

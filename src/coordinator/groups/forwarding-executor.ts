@@ -49,6 +49,10 @@ export class ForwardingExecutor implements TransactionExecutor {
     this.main.record(transaction);
   }
 
+  confirm(transaction: TransactionRecord): void {
+    this.main.confirm(transaction);
+  }
+
   cancel(transaction: TransactionRecord): void {
     this.main.cancel(transaction);
   }

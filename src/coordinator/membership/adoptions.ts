@@ -166,7 +166,8 @@ export class Adoptions {
     const { registry, executor, log, timeLimits } = this.runtime;
     const unknown: TransactionRecord[] = [];
     registry.forEach((transaction) => {
-      const isAsked = registry.isOfEarlierRun(transaction.id) && executor.asksForRecord(transaction);
+      const isEarlier = registry.isOfEarlierRun(transaction.id) || registry.isRestored(transaction.id);
+      const isAsked = isEarlier && executor.asksForRecord(transaction);
       if (isAsked && unknown.length < MAX_ASKED) unknown.push(transaction);
     });
     for (const transaction of unknown) {

@@ -104,7 +104,7 @@ export class OperatorActions {
   ): Promise<void> {
     const branch = this.branchOf(transactionId, branchId);
     const target = `${transactionId}/${branchId}`;
-    const refusal = (): string | undefined => reasonAgainst.resolve(branch);
+    const refusal = (): string | undefined => reasonAgainst.resolve(branch, as);
     await this.order({ action: 'resolve', target, refusal, detail: `as ${as}` }, order, (at) => {
       const who = `operator ${order.by} at ${new Date(at).toISOString()}`;
       this.runtime.executor.completion.resolve(branch, as, `resolved by ${who}: ${order.reason}`);

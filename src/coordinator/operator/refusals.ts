@@ -1,6 +1,15 @@
 import type { Admission } from '../execution/admission.js';
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
-import { READY, includes, isAbort, isCommit, isDecidedByBranch } from '../protocol/index.js';
+import {
+  type HeuristicKind,
+  READY,
+  awaitsRecord,
+  hasLastResource,
+  includes,
+  isAbort,
+  isCommit,
+  isDecidedByBranch,
+} from '../protocol/index.js';
 
 /** Why an order is refused in the present state, in one sentence; undefined when it is not refused. */
 export const reasonAgainst = {
@@ -8,7 +17,11 @@ export const reasonAgainst = {
     const { state, id } = transaction;
     if (isCommit(state)) return `The commit of ${id} is decided, and a decision is final.`;
     if (isAbort(state)) return `${id} is already aborted.`;
-    if (state === READY && isDecidedByBranch(transaction)) {
+    if (state === READY && hasLastResource(transaction) && !awaitsRecord(transaction)) {
+      const { participant } = transaction.branches[transaction.decider]!;
+      return `"${participant.name}" decides ${id}, was asked to commit, and may have committed: ${id} can no longer be aborted.`;
+    }
+    if (state === READY && isDecidedByBranch(transaction) && !hasLastResource(transaction)) {
       return `The only participant of ${id} was asked to commit in one phase, and may have committed: ${id} can no longer be aborted.`;
     }
     if (state === READY) {
@@ -29,13 +42,16 @@ export const reasonAgainst = {
     return undefined;
   },
 
-  resolve(branch: BranchRecord): string | undefined {
+  resolve(branch: BranchRecord, as: HeuristicKind): string | undefined {
     const { transaction, index, branchId, delivery } = branch;
     if (!branch.owes || !(includes(transaction.stalled, index) || branch.isHeld)) {
       return `Branch "${branchId}" has not stalled, and its participant is not paused: it is still being tried.`;
     }
     if (delivery?.attempt !== undefined) {
       return `An attempt to complete branch "${branchId}" is running: pause its participant, and try again when the attempt has ended.`;
+    }
+    if (as === 'hazard' && transaction.state === READY && hasLastResource(transaction)) {
+      return `The other branches of ${transaction.id} follow branch "${branchId}": find out how it has ended, and say commit or rollback.`;
     }
     return undefined;
   },

@@ -1,10 +1,11 @@
 import type { Type } from '@nestjs/common';
 import { InvalidRequestError } from '../errors.js';
 import { messageOf } from '../gate/texts.js';
+import type { LastResource } from './last-resource.js';
 import type { TransactionParticipant } from './participant.js';
 
 /** Names a participant by its class, or by its registered name. @publicApi */
-export type ParticipantReference<P = unknown> = string | Type<TransactionParticipant<P>>;
+export type ParticipantReference<P = unknown> = string | Type<TransactionParticipant<P> | LastResource<P>>;
 
 /** A branch that a caller wants to enlist. {@link branch} makes one. @publicApi */
 export interface BranchRequest<P = unknown> {
@@ -36,6 +37,11 @@ export interface BranchOptions {
  */
 export function branch<P>(
   participant: Type<TransactionParticipant<P>>,
+  payload: NoInfer<P>,
+  options?: BranchOptions,
+): BranchRequest<P>;
+export function branch<P>(
+  participant: Type<LastResource<P>>,
   payload: NoInfer<P>,
   options?: BranchOptions,
 ): BranchRequest<P>;

@@ -29,7 +29,9 @@ export function checkMethods(instance: TransactionParticipant, className: string
       throw new InvalidParticipantError(
         className,
         `it has no method ${method}()`,
-        'Implement TransactionParticipant: prepare, commit and rollback.',
+        typeof methodOf(instance, 'inquire', className) === 'function'
+          ? 'It has a method inquire(): set `lastResource: true` if it cannot prepare.'
+          : 'Implement TransactionParticipant: prepare, commit and rollback.',
       );
     }
   }
@@ -54,9 +56,9 @@ export function checkMethods(instance: TransactionParticipant, className: string
   }
 }
 
-function methodOf(instance: TransactionParticipant, method: string, className: string): unknown {
+export function methodOf(instance: unknown, method: string, className: string): unknown {
   try {
-    return (instance as unknown as Readonly<Record<string, unknown>> | undefined)?.[method];
+    return (instance as Readonly<Record<string, unknown>> | undefined)?.[method];
   } catch (error) {
     throw new InvalidParticipantError(
       className,

@@ -20,6 +20,7 @@ describe('the options of a participant', () => {
       retryBaseMs: 14,
       retryCapMs: 15,
       ambient: false,
+      lastResource: false,
     });
   });
 
@@ -32,6 +33,7 @@ describe('the options of a participant', () => {
       retryBaseMs: 4,
       retryCapMs: 5,
       ambient: true,
+      lastResource: false,
     };
     expect(resolveParticipantOptions(own, 'P', coordinator)).toEqual(own);
   });

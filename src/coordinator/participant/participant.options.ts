@@ -37,6 +37,13 @@ export const participantOptionsSchema = z.strictObject({
       'Whether the transaction is ambient inside the methods, so that `TransactionManager.current()` finds it. This costs about ' +
         'a quarter of a microsecond.',
     ),
+  lastResource: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether the service cannot prepare: its class implements `LastResource`, its commit is the decision, and a transaction has ' +
+        'at most one. `prepareTimeoutMs` limits each of its calls.',
+    ),
 });
 
 /**
@@ -91,6 +98,13 @@ export interface ParticipantOptions {
    * @default false
    */
   readonly ambient?: boolean | undefined;
+  /**
+   * Whether the service cannot prepare: its class implements `LastResource`, its commit is the decision, and
+   * a transaction has at most one. `prepareTimeoutMs` limits each of its calls.
+   *
+   * @default false
+   */
+  readonly lastResource?: boolean | undefined;
   // /options
 }
 
@@ -103,6 +117,7 @@ export interface ResolvedParticipantOptions {
   readonly retryBaseMs: number;
   readonly retryCapMs: number;
   readonly ambient: boolean;
+  readonly lastResource: boolean;
 }
 
 /**
@@ -127,5 +142,6 @@ export function resolveParticipantOptions(
     retryBaseMs: given.retryBaseMs ?? coordinator.retryBaseMs,
     retryCapMs: given.retryCapMs ?? coordinator.retryCapMs,
     ambient: given.ambient,
+    lastResource: given.lastResource,
   });
 }

@@ -8,8 +8,13 @@ import { MAX_CODE_LENGTH, describeAnswer, shortened } from '../gate/texts.js';
 import { AwaitedParticipant } from './awaited-participant.js';
 import type { ParticipantReference } from './branch-request.js';
 import type { ParticipantClaims } from './participant-claims.js';
+import { type LastResource, LastResourceParticipant, checkLastResource } from './last-resource.js';
 import { type ParticipantEntry, entryOf } from './participant-entry.js';
-import { type ParticipantOptions, resolveParticipantOptions } from './participant.options.js';
+import {
+  type ParticipantOptions,
+  type ResolvedParticipantOptions,
+  resolveParticipantOptions,
+} from './participant.options.js';
 import type { CoordinatorRun, TransactionParticipant } from './participant.js';
 import { checkMethods, classNameOf, classOf } from './participant-methods.js';
 import { type Pause, RegisteredParticipant } from './registered-participant.js';
@@ -49,6 +54,7 @@ export class ParticipantRegistry {
    * Adds a participant.
    *
    * @param options as for `@Participant`.
+   * @param instance the participant, or a last resource if the options say so.
    * @param aliases further classes that name the participant.
    * @returns what the registry holds of it now.
    * @throws InvalidParticipantError when a method is missing or is not a function.
@@ -57,25 +63,25 @@ export class ParticipantRegistry {
    * @throws what the participant throws from `registered`.
    */
   register(
-    instance: TransactionParticipant,
+    instance: TransactionParticipant | LastResource,
     options: ParticipantOptions,
-    ...aliases: Type<TransactionParticipant>[]
+    ...aliases: Type<TransactionParticipant | LastResource>[]
   ): ParticipantEntry {
     const className = classNameOf(instance);
-    checkMethods(instance, className);
     const resolved = resolveParticipantOptions(options, className, this.defaults);
+    const called = calledAs(instance, className, resolved);
     const taken = this.participants.get(resolved.name);
     if (taken !== undefined) throw new DuplicateParticipantError(resolved.name, className, taken.className);
 
-    instance.registered?.({ name: resolved.name, claim: () => this.claim(instance) });
+    called.registered?.({ name: resolved.name, claim: () => this.claim(called) });
     const classes = new Set([classOf(instance), ...aliases].filter(isClassOfParticipants));
-    const registered = this.make(instance, className, resolved, [...classes]);
+    const registered = this.make(called, className, resolved, [...classes]);
     this.participants.set(resolved.name, registered);
     this.refer(registered);
     this.logger.log(
       `Participant "${resolved.name}" (${className}): prepare within ${resolved.prepareTimeoutMs} ms, ` +
         `${resolved.maxAttempts} attempts of ${resolved.completionTimeoutMs} ms to complete` +
-        (registered.onePhase ? ', one-phase' : ''),
+        (registered.isLastResource ? ', last resource' : registered.onePhase ? ', one-phase' : ''),
     );
     if (this.isStarted) void this.claims?.claimLater(registered);
     this.onRegistered?.(registered);
@@ -270,6 +276,20 @@ export class ParticipantRegistry {
   }
 }
 
+/** @throws InvalidParticipantError when a method is missing or is not a function. */
+function calledAs(
+  instance: TransactionParticipant | LastResource,
+  className: string,
+  { lastResource }: ResolvedParticipantOptions,
+): TransactionParticipant {
+  if (lastResource) {
+    checkLastResource(instance, className);
+    return new LastResourceParticipant(instance as LastResource);
+  }
+  checkMethods(instance as TransactionParticipant, className);
+  return instance as TransactionParticipant;
+}
+
 /** @returns a description of the reference by which a branch named its participant. */
 function wordsFor(reference: unknown): string {
   if (typeof reference === 'string') return shortened(reference, MAX_CODE_LENGTH);
@@ -279,6 +299,6 @@ function wordsFor(reference: unknown): string {
 }
 
 /** The class of a plain object is Object, which is not a useful name for a participant. */
-function isClassOfParticipants(reference: unknown): reference is Type<TransactionParticipant> {
+function isClassOfParticipants(reference: unknown): reference is Type<TransactionParticipant | LastResource> {
   return typeof reference === 'function' && reference !== Object;
 }

@@ -1,6 +1,7 @@
 import type { Type } from '@nestjs/common';
 import { AwaitedParticipant } from './awaited-participant.js';
 import type { GroupingParticipant } from './group.js';
+import type { LastResource } from './last-resource.js';
 import type { ResolvedParticipantOptions } from './participant.options.js';
 import type { Branch, TransactionParticipant } from './participant.js';
 import { Silence } from './silence.js';
@@ -67,7 +68,7 @@ export class RegisteredParticipant {
   className!: string;
   options!: ResolvedParticipantOptions;
   /** The classes that name it, besides its name. */
-  classes!: readonly Type<TransactionParticipant>[];
+  classes!: readonly Type<TransactionParticipant | LastResource>[];
   /** The address in the log, while the participant is awaited. */
   private lastAddress: string | undefined;
   readonly counts: { -readonly [K in keyof ParticipantCounts]: ParticipantCounts[K] } = {
@@ -91,6 +92,8 @@ export class RegisteredParticipant {
   shortestTimeoutMs!: number;
   /** Whether it can commit the only branch of a transaction in one phase. */
   onePhase!: boolean;
+  /** Whether it cannot prepare, so that it is asked last and decides. */
+  isLastResource!: boolean;
   /** Whether its prepared branches outlive the process. */
   preparesDurably!: boolean;
   /** Whether all its branches are at one place, so that its answers say something of the next one. */
@@ -125,7 +128,7 @@ export class RegisteredParticipant {
     instance: TransactionParticipant,
     className: string,
     options: ResolvedParticipantOptions,
-    classes: readonly Type<TransactionParticipant>[],
+    classes: readonly Type<TransactionParticipant | LastResource>[],
     address?: string,
   ) {
     this.name = options.name;
@@ -156,7 +159,7 @@ export class RegisteredParticipant {
     instance: TransactionParticipant,
     className: string,
     options: ResolvedParticipantOptions,
-    classes: readonly Type<TransactionParticipant>[],
+    classes: readonly Type<TransactionParticipant | LastResource>[],
     address?: string,
   ): void {
     this.instance = instance;
@@ -168,6 +171,7 @@ export class RegisteredParticipant {
     this.isOne = instance.isMany !== true;
     this.shortestTimeoutMs = Math.min(options.prepareTimeoutMs, options.completionTimeoutMs);
     this.onePhase = typeof instance.commitOnePhase === 'function';
+    this.isLastResource = options.lastResource;
     this.preparesDurably = instance.preparesDurably ?? typeof instance.recover === 'function';
     this.ambient = options.ambient;
     this.checksPayloads = typeof instance.checkPayload === 'function';

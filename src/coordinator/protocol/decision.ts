@@ -24,6 +24,7 @@ import {
   TOLD_PENDING,
   type ToldNumber,
   allBranches,
+  hasLastResource,
   isDecidedByBranch,
 } from './transaction.js';
 
@@ -105,6 +106,18 @@ export function awaitsRecord(transaction: ProtocolTransaction): boolean {
   return !isDecidedByBranch(transaction) || transaction.awaiting === NO_BRANCHES;
 }
 
+/** Whether a branch has decided to commit, and the log has yet to take this before the others learn of it. */
+export function awaitsConfirmation({ state, open }: ProtocolTransaction): boolean {
+  return state === COMMITTING && open === NO_BRANCHES;
+}
+
+/** Event: the commit that a branch has decided is durable. The others learn of it now. */
+export function confirmed<T extends ProtocolTransaction>(transaction: T, effects: ProtocolEffects<T>): void {
+  if (!awaitsConfirmation(transaction)) return;
+  transaction.open = transaction.yes & ~only(transaction.decider);
+  effects.commit(transaction, transaction.open);
+}
+
 /**
  * Event: the decision is proven not to be in the log, and never to get there. Only now may the transaction
  * abort.
@@ -141,8 +154,26 @@ export function decideCommit<T extends ProtocolTransaction>(
 }
 
 /**
+ * A last resource has committed, which is the decision. Before the others learn of it, the log takes it: the resource may forget
+ * one day what it has done.
+ *
+ * @internal
+ */
+export function lastResourceCommitted<T extends ProtocolTransaction>(
+  transaction: T,
+  effects: ProtocolEffects<T>,
+): void {
+  const others = transaction.yes;
+  transaction.yes |= only(transaction.decider);
+  enter(transaction, COMMITTING, effects);
+  if (others === NO_BRANCHES) end(transaction, effects);
+  else effects.confirm(transaction);
+}
+
+/**
  * Decides abort: aborts the signals, answers the caller, and rolls back every branch that may hold something,
- * the preparing ones included. A branch with a proven refusal, or one that only read, holds nothing.
+ * the preparing ones included. A branch with a proven refusal, or one that only read, holds nothing. Nor does a
+ * last resource: it was not asked, or it has refused.
  *
  * @internal
  */
@@ -155,6 +186,7 @@ export function decideAbort<T extends ProtocolTransaction>(
   transaction.cause = cause;
   transaction.causeBranch = causeBranch;
   transaction.open = allBranches(transaction) & ~(transaction.refused | transaction.readOnly);
+  if (hasLastResource(transaction)) transaction.open &= ~only(transaction.decider);
   enter(transaction, ABORTING, effects);
   effects.cancel(transaction);
   tell(transaction, TOLD_ABORTED, effects);

@@ -1,6 +1,13 @@
 export * from './branch-set.js';
 export * from './completion.js';
-export { awaitsRecord, patienceEnded, recordAbsent, recorded } from './decision.js';
+export {
+  awaitsConfirmation,
+  awaitsRecord,
+  confirmed,
+  patienceEnded,
+  recordAbsent,
+  recorded,
+} from './decision.js';
 export type { ProtocolEffects } from './effects.js';
 export * from './heuristics.js';
 export * from './recovery.js';

@@ -1,10 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { acknowledged, completionRound } from './completion.js';
-import { recorded } from './decision.js';
+import { confirmed, recorded } from './decision.js';
 import { allEvents } from '../../../test/protocol/events.js';
 import { InvariantChecker } from '../../../test/protocol/invariants.js';
-import { activeWith } from '../../../test/protocol/recording-effects.js';
+import { activeWith, activeWithLast } from '../../../test/protocol/recording-effects.js';
 import { ABORTED, COMMITTED } from './states.js';
 import {
   LOG_DECIDES,
@@ -22,6 +22,7 @@ const MAX_SIZE = 6;
 const walks = fc.integer({ min: 0, max: MAX_SIZE }).chain((size) =>
   fc.record({
     size: fc.constant(size),
+    hasLast: fc.boolean(),
     events: fc.array(fc.constantFrom(...allEvents(size)), { maxLength: 60, size: 'max' }),
   }),
 );
@@ -35,8 +36,9 @@ function heal(transaction: ProtocolTransaction, effects: InvariantChecker): void
   for (const branch of branches) {
     effects.step(transaction, () => vote(transaction, branch, VOTE_COMMIT, effects));
   }
-  effects.step(transaction, () => onePhaseAnswered(transaction, 'commit', effects));
   effects.step(transaction, () => recorded(transaction, effects));
+  effects.step(transaction, () => onePhaseAnswered(transaction, 'commit', effects));
+  effects.step(transaction, () => confirmed(transaction, effects));
   for (const branch of branches) {
     const round = completionRound(transaction, branch);
     effects.step(transaction, () => acknowledged(transaction, branch, round, effects));
@@ -47,8 +49,8 @@ describe('any events in any order', () => {
   it('keep every invariant, and after all repairs the transaction ends as the caller was told', () => {
     const ends = new Map<number, number>();
     fc.assert(
-      fc.property(walks, ({ size, events }) => {
-        const transaction = activeWith(size);
+      fc.property(walks, ({ size, hasLast, events }) => {
+        const transaction = hasLast && size > 0 ? activeWithLast(size) : activeWith(size);
         const effects = new InvariantChecker();
         for (const event of events) effects.step(transaction, () => event.apply(transaction, effects));
         const { told } = transaction;

@@ -66,7 +66,7 @@ describe(`every state that ${SIZE} branches can reach, by every event in every o
     for (const { from, to, event } of steps) {
       const { state } = states.get(to)!;
       if (from.state !== READY || state === READY) continue;
-      const exit = `${event.name}${from.decider !== LOG_DECIDES ? ', one-phase' : ''}`;
+      const exit = `${event.name}${from.decider === LOG_DECIDES ? '' : from.size === 1 ? ', one-phase' : ', last resource'}`;
       exits.set(exit, (exits.get(exit) ?? new Set()).add(STATES[state]!));
     }
     expect(Object.fromEntries([...exits].map(([exit, to]) => [exit, [...to]]))).toEqual({
@@ -76,6 +76,12 @@ describe(`every state that ${SIZE} branches can reach, by every event in every o
       'one-phase: rollback, one-phase': ['ABORTED'],
       'one-phase: mixed, one-phase': ['COMMITTED'],
       'one-phase: hazard, one-phase': ['COMMITTED'],
+      'the record is absent, one-phase': ['ABORTING'],
+      'the record is absent, last resource': ['ABORTING', 'ABORTED'],
+      'one-phase: commit, last resource': ['COMMITTING', 'COMMITTED'],
+      'one-phase: rollback, last resource': ['ABORTING', 'ABORTED'],
+      'one-phase: mixed, last resource': ['COMMITTING', 'COMMITTED'],
+      'one-phase: hazard, last resource': ['COMMITTING', 'COMMITTED'],
     });
   });
 

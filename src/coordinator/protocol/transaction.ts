@@ -110,7 +110,10 @@ export class ProtocolTransaction {
    * Otherwise only a commit that the log decides is.
    */
   recordsAll = false;
-  /** What makes the decision: {@link LOG_DECIDES}, or the index of the branch that decides. */
+  /**
+   * What makes the decision: {@link LOG_DECIDES}, or the index of the branch that decides. That is the only branch, in a one-phase
+   * commit, or a last resource, which cannot prepare and is asked after all others have voted.
+   */
   decider: number = LOG_DECIDES;
   cause: AbortCauseNumber = CAUSE_NONE;
   /** The branch that caused the abort, or {@link NO_BRANCH}. */
@@ -121,6 +124,11 @@ export class ProtocolTransaction {
 /** @returns whether the answer of a branch makes the decision, and not the log. */
 export function isDecidedByBranch({ decider }: ProtocolTransaction): boolean {
   return decider !== LOG_DECIDES;
+}
+
+/** @returns whether one branch decides, and there are others, which vote before it is asked. */
+export function hasLastResource({ decider, size }: ProtocolTransaction): boolean {
+  return decider !== LOG_DECIDES && size > 1;
 }
 
 /** @returns all branches of the transaction. */

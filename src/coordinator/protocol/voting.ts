@@ -1,6 +1,13 @@
 import { NO_BRANCHES, lowest, only } from './branch-set.js';
 import { close } from './completion.js';
-import { allVotedForCommit, decideAbort, decideCommit, enter, patienceEnded } from './decision.js';
+import {
+  allVotedForCommit,
+  decideAbort,
+  decideCommit,
+  enter,
+  lastResourceCommitted,
+  patienceEnded,
+} from './decision.js';
 import type { ProtocolEffects } from './effects.js';
 import type { HeuristicKind } from './heuristics.js';
 import { ACTIVE, PREPARING, READY } from './states.js';
@@ -11,7 +18,6 @@ import {
   CAUSE_REFUSED,
   CAUSE_ROLLBACK_ONLY,
   CAUSE_TIMED_OUT,
-  LOG_DECIDES,
   NO_BRANCH,
   type ProtocolTransaction,
   VOTE_ABORT,
@@ -20,6 +26,7 @@ import {
   VOTE_READ_ONLY,
   type VoteNumber,
   allBranches,
+  hasLastResource,
   isDecidedByBranch,
 } from './transaction.js';
 
@@ -33,6 +40,23 @@ export function enlist(transaction: ProtocolTransaction): number {
   return transaction.state === ACTIVE ? transaction.size++ : -1;
 }
 
+/** Another branch of the transaction is a last resource already. */
+export const ANOTHER_DECIDES = -2;
+
+/**
+ * Event: the caller enlists a branch that cannot prepare. It is asked after all others have voted, and decides.
+ *
+ * @returns as {@link enlist} does, or {@link ANOTHER_DECIDES}: two branches cannot both decide.
+ */
+export function enlistLastResource(transaction: ProtocolTransaction): number {
+  if (transaction.state !== ACTIVE) return -1;
+  if (isDecidedByBranch(transaction)) return ANOTHER_DECIDES;
+  transaction.decider = transaction.size;
+  // Until the branch has answered, no coordinator may presume abort.
+  transaction.recordsAll = true;
+  return transaction.size++;
+}
+
 /** Event: the caller rules commit out. This has no effect once the voting has started. */
 export function markRollbackOnly(transaction: ProtocolTransaction): void {
   if (transaction.state === ACTIVE) transaction.rollbackOnly = true;
@@ -41,8 +65,8 @@ export function markRollbackOnly(transaction: ProtocolTransaction): void {
 /**
  * Event: the caller asks for commit. A repeat does nothing.
  *
- * @param decider the branch that makes the decision, or {@link LOG_DECIDES}. A branch decides only if it is
- * the only one.
+ * @param decider the branch that makes the decision, or `LOG_DECIDES`. A branch decides if it is the only one. A last
+ * resource decides in any case.
  */
 export function requestCommit<T extends ProtocolTransaction>(
   transaction: T,
@@ -54,12 +78,13 @@ export function requestCommit<T extends ProtocolTransaction>(
     decideAbort(transaction, CAUSE_ROLLBACK_ONLY, NO_BRANCH, effects);
     return;
   }
-  transaction.decider = transaction.size === 1 ? decider : LOG_DECIDES;
+  if (transaction.size === 1 && !isDecidedByBranch(transaction)) transaction.decider = decider;
   transaction.awaiting = allBranches(transaction);
+  if (hasLastResource(transaction)) transaction.awaiting &= ~only(transaction.decider);
   enter(transaction, PREPARING, effects);
   if (transaction.size === 0) {
     allVotedForCommit(transaction, effects);
-  } else if (isDecidedByBranch(transaction)) {
+  } else if (transaction.size === 1 && isDecidedByBranch(transaction)) {
     // The participant takes the place of the log: the decision may exist before its answer arrives.
     if (transaction.recordsAll) transaction.awaiting = NO_BRANCHES;
     enter(transaction, READY, effects);
@@ -93,7 +118,8 @@ export function vote<T extends ProtocolTransaction>(
   effects: ProtocolEffects<T>,
 ): void {
   const bit = only(branch);
-  if ((transaction.awaiting & bit) === 0 || isDecidedByBranch(transaction)) return;
+  // What a branch decides is no vote.
+  if ((transaction.awaiting & bit) === 0 || branch === transaction.decider) return;
   transaction.awaiting &= ~bit;
   if (answer === VOTE_COMMIT) transaction.yes |= bit;
   else if (answer === VOTE_READ_ONLY) transaction.readOnly |= bit;
@@ -127,7 +153,7 @@ function lateVote<T extends ProtocolTransaction>(
 }
 
 /**
- * Event: the only branch answered the one-phase commit: it made the decision.
+ * Event: the only branch answered the one-phase commit, or a last resource said how it has ended: it made the decision.
  *
  * @param end how the branch ended: `rollback` is a refusal, `mixed` and `hazard` are reports.
  */
@@ -137,7 +163,9 @@ export function onePhaseAnswered<T extends ProtocolTransaction>(
   effects: ProtocolEffects<T>,
 ): void {
   const { decider } = transaction;
-  if (transaction.state !== READY || decider === LOG_DECIDES) return;
+  if (transaction.state !== READY || !isDecidedByBranch(transaction)) return;
+  // It cannot have decided before it was asked.
+  if (transaction.awaiting === NO_BRANCHES) return;
   transaction.awaiting = NO_BRANCHES;
   transaction.stalled = NO_BRANCHES;
   if (end === 'rollback') {
@@ -147,6 +175,10 @@ export function onePhaseAnswered<T extends ProtocolTransaction>(
   }
   if (end === 'mixed') transaction.mixed = only(decider);
   else if (end === 'hazard') transaction.hazard = only(decider);
+  if (hasLastResource(transaction)) {
+    lastResourceCommitted(transaction, effects);
+    return;
+  }
   // The branch has already committed, so nothing is left to deliver.
   decideCommit(transaction, effects);
 }

@@ -34,12 +34,14 @@ export class Presumptions {
     const recorded = registry.isRestoredDecision(transactionId);
     const presumption = presume({ owns: !log.isLost, recorded, begunInThisEpoch: age === 0 });
     if (presumption !== 'abort') return 'leave';
+    // It may wait for what another branch of its transaction decides.
+    if (this.isOpenHere(transactionId)) return 'leave';
     // Without the decisions of that epoch there is nothing to presume from.
     if (restored === undefined && age! < 0) return 'later-run';
     if (!restoration.hasRoomFor(branch, participant)) return 'malformed';
     if (!(restored ?? log).durable) return 'earlier-run';
     if (!isShared || restored === undefined) return 'abort';
-    return restored.number <= restoredBefore && !this.isOpenHere(transactionId) ? 'abort-once' : 'leave';
+    return restored.number <= restoredBefore ? 'abort-once' : 'leave';
   }
 
   /** Asks the log about a branch of an epoch that no member has open any more, and that was prepared late. */
@@ -57,7 +59,10 @@ export class Presumptions {
     return epoch === log.epoch || members.mayBeOpen(epoch) ? 'leave' : 'ask';
   }
 
-  /** Whether it is a transaction of an earlier run of this process that is not aborted: it has an end of its own. */
+  /**
+   * Whether it is a transaction that is not aborted: of an earlier run of this process, or one whose record names the branch
+   * that decides. It has an end of its own.
+   */
   private isOpenHere(transactionId: string): boolean {
     const known = this.runtime.registry.find(transactionId);
     return known !== undefined && !isAbort(known.state);

@@ -15,6 +15,12 @@ export {
   ScriptedParticipant,
 } from './scripted-participant.js';
 export {
+  type LastResourceBehaviour,
+  type LastResourceCall,
+  type LastResourceScript,
+  ScriptedLastResource,
+} from './scripted-last-resource.js';
+export {
   type TestCoordinator,
   type TestCoordinatorOptions,
   createTestCoordinator,

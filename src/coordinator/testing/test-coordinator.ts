@@ -6,6 +6,7 @@ import type { DecisionLog, LogClaim } from '../log/decision-log.js';
 import { Membership } from '../membership/membership.js';
 import { MemoryDecisionLog } from '../log/memory-decision-log.js';
 import { ParticipantRegistry } from '../participant/participant.registry.js';
+import type { LastResource } from '../participant/last-resource.js';
 import type { TransactionParticipant } from '../participant/participant.js';
 import { Recovery } from '../recovery/recovery.js';
 import { TransactionManager } from '../transaction-manager.js';
@@ -15,6 +16,8 @@ import { ManualClock } from './manual-clock.js';
 export interface TestCoordinatorOptions<C extends Clock = ManualClock> extends CoordinatorOptions {
   /** By name. More participants can be registered later. */
   readonly participants?: Readonly<Record<string, TransactionParticipant>>;
+  /** The participants that cannot prepare, by name. */
+  readonly lastResources?: Readonly<Record<string, LastResource>>;
   /** @default a ManualClock */
   readonly clock?: C;
   /** @default always 0.5 */
@@ -76,6 +79,7 @@ export function createTestCoordinator<C extends Clock = ManualClock>(
 ): TestCoordinator<C> {
   const {
     participants: scripted = {},
+    lastResources = {},
     clock: givenClock,
     random,
     log = new MemoryDecisionLog(),
@@ -87,6 +91,9 @@ export function createTestCoordinator<C extends Clock = ManualClock>(
   const clock = givenClock ?? (new ManualClock() as unknown as C);
   const participants = new ParticipantRegistry(options);
   for (const [name, participant] of Object.entries(scripted)) participants.register(participant, { name });
+  for (const [name, resource] of Object.entries(lastResources)) {
+    participants.register(resource, { name, lastResource: true });
+  }
   const claim = givenClaim ?? log.open(options.name);
   if (claim instanceof Promise) {
     throw new TypeError('This log opens asynchronously: open it first, and pass its result as `claim`.');

@@ -196,6 +196,7 @@ function participant(
     className,
     onePhase: name === 'order',
     ambient: false,
+    lastResource: false,
     prepareTimeoutMs: 2_000,
     completionTimeoutMs: 2_000,
     maxAttempts: 10,
