@@ -1,6 +1,7 @@
 import {
   type Branch,
   type CoordinatorOptions,
+  type LastResource,
   type OnePhaseAnswer,
   type PreparedBranch,
   type TransactionParticipant,
@@ -12,6 +13,7 @@ import type { Clock } from '../../src/coordinator/execution/clock.js';
 import type { FormatRange, SharedDecisionLog } from '../../src/coordinator/log/shared-log.js';
 import {
   ManualClock,
+  type ScriptedLastResource,
   ScriptedParticipant,
   type TestCoordinator,
   createTestCoordinator,
@@ -38,11 +40,13 @@ export class Cluster {
 
   /**
    * @param participants by name. All members call the same.
+   * @param lastResources those that cannot prepare, by name.
    * @param synchronousStandbys whether the operator has declared that only synchronous standbys take over.
    */
   constructor(
     readonly participants: Readonly<Record<string, ScriptedParticipant>>,
     synchronousStandbys = false,
+    readonly lastResources: Readonly<Record<string, ScriptedLastResource>> = {},
   ) {
     this.store = new SharedMemoryStore({ now: () => this.clock.now(), synchronousStandbys });
   }
@@ -101,6 +105,9 @@ export class Member {
       clock: this.clock(),
       log,
       claim,
+      lastResources: Object.fromEntries(
+        Object.entries(cluster.lastResources).map(([name, target]) => [name, this.linkToLast(target)]),
+      ),
       participants: Object.fromEntries(
         Object.entries(cluster.participants).map(([name, target]) => [name, this.link(target)]),
       ),
@@ -166,6 +173,19 @@ export class Member {
     if (now - this.recoveredAt < RECOVERY_MS) return;
     this.recoveredAt = now;
     void this.coordinator.recover();
+  }
+
+  private linkToLast(target: ScriptedLastResource): LastResource {
+    const call = async <T>(method: () => Promise<T>): Promise<T> => {
+      await this.gate();
+      const answer = await method();
+      await this.gate();
+      return answer;
+    };
+    return {
+      commit: (branch) => call(() => target.commit(branch)),
+      inquire: (branch) => call(() => target.inquire(branch)),
+    };
   }
 
   /** A participant as this member reaches it. */

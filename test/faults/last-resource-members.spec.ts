@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest';
+import { type Outcome, branch } from '../../src/coordinator/index.js';
+import {
+  type LastResourceScript,
+  type ParticipantScript,
+  ScriptedLastResource,
+  ScriptedParticipant,
+  settled,
+} from '../../src/coordinator/testing/index.js';
+import { Cluster, LEASE_MS, type Member } from '../support/cluster.js';
+import { listenTo } from './told.js';
+
+/** Within so long the transactions of a dead member are settled. */
+const SETTLED_WITHIN_MS = LEASE_MS + 2_000;
+
+async function shop(script: LastResourceScript, stockScript: ParticipantScript = {}) {
+  const stock = new ScriptedParticipant(stockScript);
+  const api = new ScriptedLastResource(script);
+  const cluster = new Cluster({ stock }, false, { api });
+  const [first, second] = (await cluster.startSteady(2)) as [Member, Member];
+  return { stock, api, cluster, first, second };
+}
+
+function order({ coordinator }: Member): Promise<Outcome> {
+  return coordinator.transactions.run({ branches: [branch('stock', 1), branch('api', 2)] });
+}
+
+function idOf({ api }: { readonly api: ScriptedLastResource }): string {
+  return api.calls[0]!.transactionId;
+}
+
+function methodsOf({ calls }: ScriptedParticipant): string[] {
+  return calls.map(({ method }) => method);
+}
+
+describe('a last resource of a member that is gone', () => {
+  it.each([
+    ['has committed', 'hang-after', 'committed', ['prepare', 'commit']],
+    ['has not', 'hang', 'aborted', ['prepare', 'rollback']],
+  ] as const)('is asked by the member that adopts, if it %s', async (_, commit, status, methods) => {
+    const all = await shop({ commit });
+    const { stock, api, cluster, first, second } = all;
+    listenTo(order(first));
+    await settled();
+    const id = idOf(all);
+    first.kill();
+    expect(await second.coordinator.transactions.decisionFor(id)).toBe('wait');
+    await cluster.advance(SETTLED_WITHIN_MS);
+
+    expect(await second.coordinator.transactions.outcomeOf(id)).toMatchObject({ status });
+    expect(methodsOf(stock)).toEqual(methods);
+    expect(api.count('commit')).toBe(1);
+  });
+
+  it('is waited for by everyone while it cannot say how it has ended', async () => {
+    const all = await shop({ commit: 'hang-after', inquire: 'unknown' });
+    const { stock, api, cluster, first, second } = all;
+    listenTo(order(first));
+    await settled();
+    first.kill();
+    await cluster.advance(4 * SETTLED_WITHIN_MS);
+    const { transactions } = second.coordinator;
+
+    expect(await transactions.decisionFor(idOf(all))).toBe('wait');
+    expect(await transactions.outcomeOf(idOf(all))).toMatchObject({ status: 'pending' });
+    expect(methodsOf(stock)).toEqual(['prepare']);
+    api.script = {};
+    await cluster.advance(SETTLED_WITHIN_MS);
+    expect(await transactions.decisionFor(idOf(all))).toBe('commit');
+    expect(methodsOf(stock)).toEqual(['prepare', 'commit']);
+  });
+
+  it('refuses the late commit of a member that stood still, after another one was told never', async () => {
+    const late = Promise.withResolvers<void>();
+    const all = await shop({ commit: { until: late.promise } });
+    const { stock, api, cluster, first, second } = all;
+    const told = listenTo(order(first));
+    await settled();
+    first.pause();
+    await cluster.advance(SETTLED_WITHIN_MS);
+    expect(await second.coordinator.transactions.outcomeOf(idOf(all))).toMatchObject({ status: 'aborted' });
+    late.resolve();
+    await settled();
+    first.resume();
+    await cluster.advance(SETTLED_WITHIN_MS);
+
+    expect(told.outcome?.status).not.toBe('committed');
+    expect([...api.ends.values()]).toEqual(['never']);
+    expect(methodsOf(stock)).not.toContain('commit');
+  });
+
+  it('fault 57: leaves the others to the member that has adopted, if the fenced one learns of the commit', async () => {
+    const all = await shop({ commit: 'yes' });
+    const { stock, cluster, first, second } = all;
+    const gate = Promise.withResolvers<void>();
+    const { progress } = first.log;
+    first.log.progress = async (...given: Parameters<typeof progress>) => {
+      await gate.promise;
+      return progress.apply(first.log, given);
+    };
+    const told = listenTo(order(first));
+    await settled();
+    await second.log.members.adopt(first.epoch);
+    gate.resolve();
+    await settled();
+    expect(methodsOf(stock)).toEqual(['prepare']);
+    await cluster.advance(3 * LEASE_MS);
+
+    expect(told.outcome).toMatchObject({ status: 'pending', decision: 'commit' });
+    for (const { coordinator } of [first, second])
+      expect(await coordinator.transactions.outcomeOf(idOf(all))).toMatchObject({ status: 'committed' });
+    expect(new Set(methodsOf(stock))).toEqual(new Set(['prepare', 'commit']));
+  });
+});
