@@ -37,6 +37,7 @@ export const SIDEBAR: Section[] = [
     items: [
       page('Use transactions', '/using'),
       page('Add a participant', '/extending'),
+      page('One that cannot prepare', '/last-resource'),
       page('Use PostgreSQL', '/postgres'),
       page('Use MariaDB', '/mariadb'),
       page('Send messages', '/messages'),
