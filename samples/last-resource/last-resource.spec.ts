@@ -60,8 +60,8 @@ describe('a decision row in the transaction of the work', () => {
     async transaction(work) {
       sqlite.exec('BEGIN');
       try {
-        const result = await work(
-          async (text, values) => sqlite.prepare(text.replaceAll('$', '?')).all(...values) as object[],
+        const result = await work(async (text, values) =>
+          sqlite.prepare(text.replaceAll('$', '?')).all(...values),
         );
         sqlite.exec('COMMIT');
         return result;

@@ -93,10 +93,10 @@ describe('a last resource of a member that is gone', () => {
     const all = await shop({ commit: 'yes' });
     const { stock, cluster, first, second } = all;
     const gate = Promise.withResolvers<void>();
-    const { progress } = first.log;
+    const progress = first.log.progress.bind(first.log);
     first.log.progress = async (...given: Parameters<typeof progress>) => {
       await gate.promise;
-      return progress.apply(first.log, given);
+      return progress(...given);
     };
     const told = listenTo(order(first));
     await settled();

@@ -45,7 +45,7 @@ describe('a last resource', () => {
   it('is called once, after all others have voted and the record that names it is in the log', async () => {
     const seen: unknown[] = [];
     const log = new RestartableLog();
-    const { stock, books, shop, transactions } = world({ options: { log } });
+    const { stock, books, shop, transactions, participants } = world({ options: { log } });
     shop.commit = async () => {
       seen.push([methodsOf(stock), methodsOf(books)], structuredClone([...log.decisions.values()]));
       return 'committed';
@@ -71,6 +71,7 @@ describe('a last resource', () => {
       ['prepare', 'commit'],
     ]);
     expect(log.decisions.size).toBe(0);
+    expect(participants.get('shop').counts).toMatchObject({ committed: 1, failures: 0 });
   });
 
   it('leaves a commit record as any other, before the others learn of its commit', async () => {
@@ -358,7 +359,7 @@ describe('a last resource after a restart of the coordinator', () => {
     await settled();
     const [{ transactionId: id }] = before.transactions.list() as readonly [TransactionSummary];
     before.shop.script = next;
-    const after = createTestCoordinator({ ...LIMITS, ...before.all, log });
+    const after = createTestCoordinator({ ...LIMITS, ...before.all, log, orphanSafetyMs: 1_000 });
     return { ...before, ...after, id, log };
   }
 

@@ -4,7 +4,6 @@ import {
   type CommitDecision,
   type CommitRecord,
   DECIDED_BY_LOG,
-  type Decider,
   type DecisionLog,
 } from '../log/decision-log.js';
 import type { Outcome } from '../outcome.js';
@@ -214,11 +213,14 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     const { clock } = this.executor;
     const decidedAt = clock.epochMs + (this.decidedAt === 0 ? clock.now() : this.decidedAt);
     const begunAt = clock.epochMs + this.startedAt;
-    const record = {
+    const record: CommitRecord = {
       id: this.id,
       name: this.name,
       // What a branch has decided is a commit as any other.
-      decider: isDecided && this.size > 1 ? DECIDED_BY_LOG : deciderOf(decider),
+      decider:
+        decider === undefined || (isDecided && this.size > 1)
+          ? DECIDED_BY_LOG
+          : { kind: 'branch', branchId: decider.branchId },
       begunAt,
       decidedAt,
       branches,
@@ -294,10 +296,6 @@ function recordOf(
       : { branchId, participant: name, address, payload, completed };
   if (expiry === undefined) return record;
   return { ...record, expiresAt: transaction.executor.clock.epochMs + expiry.expiresAt };
-}
-
-function deciderOf(branch: BranchRecord | undefined): Decider {
-  return branch === undefined ? DECIDED_BY_LOG : { kind: 'branch', branchId: branch.branchId };
 }
 
 /** The order in which the participants of a transaction prepare one after the other. */
@@ -573,8 +571,7 @@ export function calledToPrepareAt(branch: BranchRecord): number {
 export function callDueAt(branch: BranchRecord): number {
   const { transaction, participant } = branch;
   if (branch.call === CALL_COMMIT) return transaction.decidedAt + participant.options.completionTimeoutMs;
-  const { prepareTimeoutMs } = participant.options;
-  if (branch.call === CALL_ONE_PHASE)
-    return (transaction.extras?.askedToDecideAt ?? transaction.preparingAt) + prepareTimeoutMs;
-  return Math.min(calledToPrepareAt(branch) + prepareTimeoutMs, transaction.deadlineAt);
+  const decidingSince = branch.call === CALL_ONE_PHASE ? transaction.extras?.askedToDecideAt : undefined;
+  const prepareDueAt = (decidingSince ?? calledToPrepareAt(branch)) + participant.options.prepareTimeoutMs;
+  return branch.call === CALL_ONE_PHASE ? prepareDueAt : Math.min(prepareDueAt, transaction.deadlineAt);
 }
