@@ -30,7 +30,7 @@ import { type Clock, NEVER, NOT_YET, epochMsOf } from './clock.js';
 import type { Delivery } from './delivery.js';
 import { GroupFields } from './group-fields.js';
 import type { Incident } from './incident.js';
-import type { BranchHeuristic, Refusal, VoteExpiry } from './said.js';
+import { type BranchHeuristic, type Refusal, type VoteExpiry, recordOf } from './said.js';
 import type { TransactionTrace } from './trace.js';
 
 export type { BranchHeuristic, Refusal } from './said.js';
@@ -209,7 +209,7 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     const open = isDecided ? (awaitsConfirmation(this) ? named & ~only(this.decider) : this.open) : named;
     const branches = this.branches
       .filter(({ index }) => includes(named, index))
-      .map((branch) => recordOf(branch, !includes(open, branch.index)));
+      .map((branch) => recordOf(branch, !includes(open, branch.index), this.executor.clock.epochMs));
     const { clock } = this.executor;
     const decidedAt = clock.epochMs + (this.decidedAt === 0 ? clock.now() : this.decidedAt);
     const begunAt = clock.epochMs + this.startedAt;
@@ -283,19 +283,6 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   private momentOf(us: number): number {
     return us === NOT_YET ? 0 : this.startedAt + us / 1000;
   }
-}
-
-function recordOf(
-  { branchId, participant, payload, expiry, transaction }: BranchRecord,
-  completed: boolean,
-): CommitRecord['branches'][number] {
-  const { name, address } = participant;
-  const record =
-    address === undefined
-      ? { branchId, participant: name, payload, completed }
-      : { branchId, participant: name, address, payload, completed };
-  if (expiry === undefined) return record;
-  return { ...record, expiresAt: transaction.executor.clock.epochMs + expiry.expiresAt };
 }
 
 /** The order in which the participants of a transaction prepare one after the other. */

@@ -1,3 +1,5 @@
+import type { CommitRecord } from '../log/decision-log.js';
+import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { HeuristicKind } from '../protocol/index.js';
 
 /** The cause of an abort at one branch. */
@@ -30,4 +32,27 @@ export class VoteExpiry {
     /** When it has to be reported that this moment is near. */
     readonly announceAt: number,
   ) {}
+}
+
+/**
+ * @param epochMs when the coordinator's clock began, in milliseconds since the epoch.
+ * @returns a branch as the log keeps it.
+ */
+export function recordOf(
+  branch: {
+    readonly branchId: string;
+    readonly participant: RegisteredParticipant;
+    readonly payload: unknown;
+    readonly expiry: VoteExpiry | undefined;
+  },
+  completed: boolean,
+  epochMs: number,
+): CommitRecord['branches'][number] {
+  const { branchId, participant, payload, expiry } = branch;
+  const { name, address } = participant;
+  const record =
+    address === undefined
+      ? { branchId, participant: name, payload, completed }
+      : { branchId, participant: name, address, payload, completed };
+  return expiry === undefined ? record : { ...record, expiresAt: epochMs + expiry.expiresAt };
 }
