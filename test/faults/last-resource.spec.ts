@@ -180,6 +180,21 @@ describe('a last resource', () => {
     },
   );
 
+  it('is not called when a vote has expired while the record was written', async () => {
+    const gate = Promise.withResolvers<void>();
+    const log = new ScriptedLog({ append: (write) => gate.promise.then(write) });
+    const { stock, shop, transactions, clock } = world({
+      stock: { prepare: { answer: { vote: 'commit', validForMs: 3_000 } } },
+      options: { log, timeoutMs: 20_000 },
+    });
+    const told = listenTo(transactions.run({ branches: BRANCHES }));
+    await clock.advance(3_500);
+    gate.resolve();
+    await settled();
+    expect(told.outcome).toMatchObject({ status: 'aborted', code: 'VOTE_EXPIRED', temporary: true });
+    expect([shop.calls, methodsOf(stock)]).toEqual([[], ['prepare', 'rollback']]);
+  });
+
   it('is given its own time limit, however long the votes and the log have taken', async () => {
     const log = Promise.withResolvers<void>();
     const slow = world({

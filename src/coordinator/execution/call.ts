@@ -63,6 +63,19 @@ export function refuseWhilePaused(branch: BranchRecord): void {
   void Promise.resolve(REFUSED_WHILE_PAUSED).then(branch.fulfilled);
 }
 
+/** The refusal of a last resource that was not called, since a branch that waits for it could not commit any more. */
+const REFUSED_AFTER_EXPIRY = {
+  vote: 'abort',
+  code: 'VOTE_EXPIRED',
+  reason: 'a vote expired before the last resource was called',
+  temporary: true,
+} as const;
+
+/** Answers for a last resource, as {@link refuseWhilePaused} does for a paused participant. */
+export function refuseAfterExpiry(branch: BranchRecord): void {
+  void Promise.resolve(REFUSED_AFTER_EXPIRY).then(branch.fulfilled);
+}
+
 /**
  * Calls a participant. It may answer at once or later, fail, or never answer. The result comes back through
  * one of the two callbacks, at most once, and never before this function has returned. Of the transaction of the

@@ -16,7 +16,7 @@ import {
   patienceEnded,
 } from '../protocol/index.js';
 import { backoffMs } from './backoff.js';
-import { type AmbientTransactions, callParticipant, refuseWhilePaused } from './call.js';
+import { type AmbientTransactions, callParticipant, refuseAfterExpiry, refuseWhilePaused } from './call.js';
 import { type Clock, NEVER } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { CompletionAttempt, Delivery, type DeliveryKind, methodOf, timeoutOf } from './delivery.js';
@@ -92,6 +92,8 @@ export class Completion {
     // Since that run was fenced, another member may have asked the branch, and it may have committed.
     if (this.parts.registry.isOfEarlierRun(transaction.id)) branch.attempts = 1;
     if (branch.participant.paused !== undefined && branch.attempts === 0) refuseWhilePaused(branch);
+    else if (branch.attempts === 0 && hasExpired(transaction, this.parts.clock.now()))
+      refuseAfterExpiry(branch);
     else this.attempt(branch, 'one-phase');
   }
 
@@ -354,6 +356,14 @@ export class Completion {
     if (isNews) endings.reported(branch);
     else endings.progressed(transaction);
   }
+}
+
+/** Whether a branch that waits for the decision may not be able to commit any more. */
+function hasExpired({ extras, branches, yes }: TransactionRecord, now: number): boolean {
+  if (extras?.hasExpiries !== true) return false;
+  return branches.some(
+    ({ index, expiry }) => includes(yes, index) && expiry !== undefined && expiry.expiresAt <= now,
+  );
 }
 
 /** @returns the delivery of the decision to the branch, from its first failure on. */

@@ -117,6 +117,17 @@ const DURABLE_CHECKS: Readonly<Record<string, Check>> = {
     });
     assert.deepEqual([...(await claimOf(create)).decisions], [record]);
   },
+  'a record that names a branch gives way to the commit that the branch has decided': async (create) => {
+    const decided = await withLog(create, async (log, claim) => {
+      const record = recordOf(idIn(claim, 1), { sku: 'tea' });
+      const named = { ...record, decider: { kind: 'branch', branchId: 'payment' } as const };
+      await log.append({ id: record.id, toRecord: () => named });
+      const branches = record.branches.map((branch, index) => ({ ...branch, completed: index === 1 }));
+      await log.progress({ id: record.id, toRecord: () => ({ ...record, branches }) }, true);
+      return { ...record, branches };
+    });
+    assert.deepEqual([...(await claimOf(create)).decisions], [decided]);
+  },
   'answers inquiries while decisions are being written': async (create) => {
     await withLog(create, async (log, claim) => {
       const most = 20_000;

@@ -68,6 +68,14 @@ const ANSWER_CHECKS: Readonly<Record<string, Check>> = {
       assert.deepEqual(await a.log.outcomeOf(a.id(1)), { outcome: 'aborted' });
       assert.deepEqual(await a.log.outcomeOf(a.id(2)), { outcome: 'committed', record: null });
     }),
+  'a commit that a branch has decided is an outcome as any other': (create) =>
+    withMembers(create, 2, async (a, b) => {
+      const record = recordOf(a.id(1), 1);
+      await appendRecord(a.log, { ...record, decider: { kind: 'branch', branchId: 'stock' } });
+      assert.equal((await b.log.outcomeOf(a.id(1))).outcome, 'live');
+      await a.log.progress({ id: record.id, toRecord: () => record }, true);
+      assert.deepEqual(await b.log.outcomeOf(a.id(1)), { outcome: 'committed', record });
+    }),
   'a record without branches is an outcome, with nothing left to deliver': (create) =>
     withMembers(create, 2, async (a, b) => {
       await appendRecord(a.log, { ...recordOf(a.id(1), 1), branches: [] });
