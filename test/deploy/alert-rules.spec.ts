@@ -161,6 +161,9 @@ const CONDITIONS: Readonly<Record<string, Condition>> = {
     atMinute: 7,
     quiet: { dtc_participant_registered: '1x9' },
   },
+  DtcOutboxLate: above('dtc_outbox_oldest_seconds', 300, 7),
+  DtcOutboxDead: flag('dtc_outbox_dead', 3),
+  DtcOutboxDown: { fires: { dtc_outbox_up: '0x9' }, atMinute: 7, quiet: { dtc_outbox_up: '1x9' } },
   DtcLinesDropped: event('dtc_lines_dropped_total'),
   DtcDefects: event('dtc_defects_total'),
 };
