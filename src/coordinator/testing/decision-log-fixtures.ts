@@ -73,10 +73,17 @@ export function recordOf(id: string, payload: unknown): CommitRecord {
   const completed = false;
   const branches = [
     { branchId: 'stock', participant: 'stock', payload, completed },
-    // A participant in another process can be found again only by its address.
-    { branchId: 'payment', participant: 'payment', address: 'http://payment.internal', payload, completed },
+    // A participant in another process can be found again only by its address, and its vote expires.
+    {
+      branchId: 'payment',
+      participant: 'payment',
+      address: 'http://payment.internal',
+      payload,
+      completed,
+      expiresAt: 1_893_456_000_000,
+    },
   ];
-  return { id, name: 'sale', decider: DECIDED_BY_LOG, branches };
+  return { id, name: 'sale', attributes: { orderId: '4711' }, decider: DECIDED_BY_LOG, branches };
 }
 
 export function auditOf(number: number): AuditEntry {
