@@ -412,8 +412,8 @@ describe('a last resource after a restart of the coordinator', () => {
   });
 
   it('keeps the others from being orphans while it does not know how it has ended', async () => {
-    const { stock, transactions, recover, clock, id } = await restartedAfter(
-      { shop: { commit: 'hang-after' } },
+    const { stock, shop, transactions, recover, clock, id } = await restartedAfter(
+      { shop: { commit: 'hang-after' }, stock: { commit: ['throw', 'yes'] } },
       { inquire: 'unknown' },
     );
     const listed = Object.assign(stock, {
@@ -425,7 +425,16 @@ describe('a last resource after a restart of the coordinator', () => {
       await clock.advance(60_000, 10_000);
     }
     expect(methodsOf(listed)).toEqual(['prepare']);
-    expect(transactions.find(id)).toMatchObject({ state: 'READY', stalled: true });
+    expect(transactions.find(id)).toMatchObject({
+      state: 'READY',
+      branches: [{ state: 'prepared', stalled: false }, { branchId: 'shop', stalled: true }, {}],
+    });
+    shop.script = {};
+    for (let pass = 0; pass < 3; pass++) {
+      await recover();
+      await clock.advance(60_000, 10_000);
+    }
+    expect(methodsOf(listed)).toEqual(['prepare', 'commit', 'commit']);
   });
 
   it('is not asked again where its commit is in the log', async () => {
