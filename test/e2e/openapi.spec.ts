@@ -119,6 +119,7 @@ describe('The OpenAPI document', () => {
       'inDoubt',
       'participant',
       'name',
+      'attribute',
       'minAgeMs',
       'order',
       'limit',
