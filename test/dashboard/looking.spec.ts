@@ -32,6 +32,23 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
       expect(await page.locator('h2').first().innerText()).toBe('Needs attention 3');
     });
 
+    it('shows the last hour as a picture and the same in words', async () => {
+      const { page } = await suite.open('#/', { viewport });
+      const hour = page.getByRole('region', { name: 'Last hour' });
+      await hour
+        .getByRole('img', { name: 'Aborted a second over the last hour: at most 14, now 0' })
+        .waitFor();
+      const committed = hour.getByRole('img', {
+        name: 'Committed a second over the last hour: at most 36, now 36',
+      });
+      const points = await committed.locator('polyline').getAttribute('points');
+      expect(points!.split(' ')).toHaveLength(720);
+      expect(await committed.locator('.course-mark').count()).toBe(1);
+      expect(await hour.innerText()).toMatch(
+        /Aborts in the last hour: 7,200 failed, 1,080 timed-out\..*resume payment, by rob/s,
+      );
+    });
+
     it('shows a transaction as a picture and the same in words', async () => {
       const { page } = await suite.open(STALLED, { viewport });
       const picture = page.getByRole('img', { name: /^Timeline of 3 branches/ });

@@ -3,6 +3,7 @@ export type {
   BranchView,
   CoordinatorCondition,
   CoordinatorView,
+  HistoryPoint,
   HeuristicKind,
   Latency,
   OperatorAction,
@@ -16,6 +17,7 @@ export type {
 export { HEURISTIC_KINDS } from '../../../src/coordinator/protocol/heuristics.js';
 export { STATES } from '../../../src/coordinator/protocol/states.js';
 export type { Caller } from '../../../src/operations/access/access.js';
+export type { HistoryMark, HistoryPage } from '../../../src/operations/history-page.js';
 export type { AuditEntryView, AuditPage } from '../../../src/operations/audit-page.js';
 export type {
   MemberNow,

@@ -6,7 +6,7 @@ import { DashboardFiles } from '../../../src/operations/dashboard-files.js';
 import { type ActionRequest, applyAction } from './actions.js';
 import type { Caller } from '../../../dashboard/src/api/views.js';
 import { FakeProblem, TOKENS } from './callers.js';
-import { auditPage, overviewOf, transactionPage, viewOf } from './pages.js';
+import { auditPage, historyPage, overviewOf, transactionPage, viewOf } from './pages.js';
 import { type Scenario, badNight } from './scenario.js';
 
 /** One request for an action, as it arrived. */
@@ -155,6 +155,7 @@ export class FakeCoordinator {
     if (pathname === '/access') return caller;
     if (pathname === '/coordinator') return this.scenario.coordinator;
     if (pathname === '/participants') return { participants: this.scenario.participants };
+    if (pathname === '/history') return historyPage(this.scenario);
     if (pathname === '/audit') return auditPage(this.scenario, query);
     if (pathname === '/transactions') return transactionPage(this.scenario, query);
     if (collection === 'transactions' && id !== undefined)

@@ -1,5 +1,6 @@
 import type {
   AuditPage,
+  HistoryPage,
   OwnedTransaction,
   Overview,
   TransactionPage,
@@ -57,6 +58,29 @@ export function auditPage({ audit }: Scenario, query: URLSearchParams): AuditPag
   const from = Number(query.get('cursor') ?? 0);
   const to = from + Number(query.get('limit') ?? 100);
   return { entries: audit.slice(from, to), nextCursor: to < audit.length ? String(to) : null };
+}
+
+/** An hour in which payment failed for ten minutes. */
+export function historyPage(scenario: Scenario): HistoryPage {
+  const now = nowOf(scenario);
+  const points = Array.from({ length: 720 }, (_, index) => {
+    const isBad = index >= 480 && index < 600;
+    return {
+      at: new Date(now - (719 - index) * 5_000).toISOString(),
+      committed: isBad ? 40 : 180,
+      pending: 0,
+      heuristic: 0,
+      aborted: isBad ? { failed: 60, 'timed-out': 9 } : {},
+      refused: 0,
+      inFlight: isBad ? 90 : 12,
+      inDoubt: 0,
+      stalled: isBad ? 1 : 0,
+    };
+  });
+  const marks = scenario.audit
+    .filter(({ action }) => action === 'resume')
+    .map(({ at, action, target, by }) => ({ at, action, target, by }));
+  return { startedAt: scenario.coordinator.startedAt, stepMs: 5_000, points, marks };
 }
 
 function summaryOf(scenario: Scenario, transaction: ScriptedTransaction): TransactionSummary {

@@ -4,11 +4,14 @@ import { AttentionList } from './attention-list.js';
 import { ConditionLine } from './condition-line.js';
 import { Figures } from './figures.js';
 import { MembersGlance } from './members-glance.js';
+import { LastHour } from './last-hour.js';
 import { ParticipantGlance } from './participant-glance.js';
+import { useHistory } from './use-history.js';
 
 /** The first page for an operator on call. */
 export function OverviewPage() {
   const { overview, samples } = useLive();
+  const history = useHistory();
   if (overview === null) {
     return (
       <>
@@ -24,6 +27,7 @@ export function OverviewPage() {
       </PageTitle>
       <AttentionList overview={overview} />
       <Figures overview={overview} samples={samples} />
+      {history !== null && <LastHour history={history} nowMs={Date.parse(overview.at)} />}
       <MembersGlance members={overview.members} />
       <ParticipantGlance participants={overview.participants} />
     </>
