@@ -1,13 +1,14 @@
 import type { Pool, QueryConfig } from 'pg';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
+  type NewMessage,
   PostgresOutbox,
   type PostgresOutboxOptions,
   type PostgresResourceManager,
 } from '../../src/postgres/index.js';
 import { outboxConformance } from '../support/outbox-conformance.js';
 import { usePostgres } from '../support/postgres/bench.js';
-import { again, someBranch } from '../support/postgres/branches.js';
+import { again, someBranch, until } from '../support/postgres/branches.js';
 
 const bench = usePostgres({ roles: ['clerk'] });
 const opened: PostgresOutbox[] = [];
@@ -106,6 +107,35 @@ describe('The outbox in PostgreSQL', () => {
     });
     await manager.commit(again(branch));
     expect(await outbox.claim(1, 1)).toMatchObject([{ topic: 'here' }]);
+  });
+
+  it('numbers the messages of a key in the order of the commits, also where a branch has waited for the key', async () => {
+    const [outbox, manager] = [
+      await open(),
+      await bench.start({ workConnections: 2, lockTimeoutMs: 20_000 }),
+    ];
+    const [first, second] = [someBranch({ withinMs: 30_000 }), someBranch({ withinMs: 30_000 })];
+    const about = (topic: string): NewMessage => ({ topic, key: 'k', payload: 1 });
+    const waits = async (): Promise<boolean> => {
+      const { rows } = await bench.database.query('SELECT FROM pg_locks WHERE NOT granted');
+      return rows.length > 0;
+    };
+    let waiting: Promise<unknown> | undefined;
+    await manager.prepare(first, async (client) => {
+      await outbox.add(client, first, about('1'));
+      waiting = manager.prepare(second, async (other) => {
+        await outbox.add(other, second, about('3'));
+        return 'commit';
+      });
+      await until('the second branch waits', waits);
+      await outbox.add(client, first, about('2'));
+      return 'commit';
+    });
+    await manager.commit(again(first));
+    expect(await waiting).toBe('commit');
+    await manager.commit(again(second));
+    const { rows } = await bench.database.query('SELECT topic FROM dtc_outbox ORDER BY position');
+    expect(rows).toEqual([{ topic: '1' }, { topic: '2' }, { topic: '3' }]);
   });
 
   it('takes messages of a batch, in one round trip and also several of one key', async () => {
