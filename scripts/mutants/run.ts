@@ -23,6 +23,7 @@ const SUITES = [
   ['src/mariadb', 'src/operations', 'src/pino', 'src/postgres', 'src/sql', 'src/sqlite'],
   ['test/faults'],
   [
+    'test/library/attributes.spec.ts',
     'test/library/events.spec.ts',
     'test/library/declarative.spec.ts',
     'test/library/declarative-keys.spec.ts',
