@@ -152,6 +152,10 @@ export class Completion {
   retryNow(branch: BranchRecord): Promise<void> {
     const { delivery } = branch;
     if (delivery === undefined || delivery.attempt !== undefined || !branch.owes) return Promise.resolve();
+    if (delivery.kind === 'one-phase' && branch.heuristic !== undefined) {
+      this.decidedEarlier(branch, branch.heuristic);
+      return Promise.resolve();
+    }
     return new Promise((resolve) => {
       delivery.onAttemptOver = resolve;
       this.attempt(branch, delivery.kind);
@@ -297,6 +301,13 @@ export class Completion {
       const message = `answered ${description}, which is neither ${known}`;
       this.attemptFailed(branch, deliveryOf(branch, 'one-phase'), message);
     }
+  }
+
+  /** An earlier run has kept the answer of the branch that decides as a report, and not the commit record that follows it. */
+  private decidedEarlier(branch: BranchRecord, { kind }: BranchHeuristic): void {
+    const { transaction } = branch;
+    branch.close(this.parts.clock.now());
+    onePhaseAnswered(transaction, kind, transaction.executor);
   }
 
   /** The time of the first attempt is up. A delivery takes over. */

@@ -68,13 +68,14 @@ export function restoreOrphan(transaction: ProtocolTransaction, branch: number):
 /**
  * Restores a branch whose heuristic report was kept: it is completed, and its report belongs to the
  * transaction again. The other branches are restored before. With the last branch the transaction reaches its
- * final state.
+ * final state. Only the branch that decides reports before the decision. It stays stalled until its report is taken as its answer.
  */
 export function restoreReport(transaction: ProtocolTransaction, branch: number, kind: HeuristicKind): void {
   const bit = only(branch);
   if (kind === 'mixed') transaction.mixed |= bit;
   else if (kind === 'hazard') transaction.hazard |= bit;
   else transaction.against |= bit;
+  if (transaction.state === READY) return;
   transaction.open &= ~bit;
   transaction.stalled &= ~bit;
   if (transaction.open !== NO_BRANCHES) return;

@@ -2,9 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { RecordingEffects } from '../../../test/protocol/recording-effects.js';
 import { acknowledged } from './completion.js';
 import { heuristicOutcome } from './heuristics.js';
-import { restoreCommitted, restoreOrphan, restoreReport } from './recovery.js';
-import { ABORTED, ABORTING, COMMITTED, COMMITTING } from './states.js';
+import { restoreCommitted, restoreDecider, restoreOrphan, restoreReport } from './recovery.js';
+import { ABORTED, ABORTING, COMMITTED, COMMITTING, READY } from './states.js';
 import { ProtocolTransaction } from './transaction.js';
+import { onePhaseAnswered } from './voting.js';
 
 function committing(size: number): ProtocolTransaction {
   const transaction = new ProtocolTransaction();
@@ -48,5 +49,15 @@ describe('a heuristic report restored from the log', () => {
     expect(aborted.state).toBe(ABORTING);
     restoreReport(aborted, 1, 'commit');
     expect(aborted).toMatchObject({ state: ABORTED, against: 0b11 });
+  });
+
+  it('of the branch that decides leaves it stalled, until the report is taken as its answer', () => {
+    const transaction = new ProtocolTransaction();
+    const effects = new RecordingEffects();
+    restoreDecider(transaction, 3, 2);
+    restoreReport(transaction, 2, 'mixed');
+    expect(transaction).toMatchObject({ state: READY, mixed: 0b100, awaiting: 0b100, stalled: 0b100 });
+    onePhaseAnswered(transaction, 'mixed', effects);
+    expect(effects.take()).toEqual(['READY to COMMITTING', 'confirm']);
   });
 });

@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import { type CommitDecision, HeuristicError, branch } from '../../src/coordinator/index.js';
+import {
+  ScriptedLastResource,
+  ScriptedParticipant,
+  type TestCoordinatorOptions,
+  createTestCoordinator,
+  settled,
+} from '../../src/coordinator/testing/index.js';
+import { RestartableLog } from './restartable-log.js';
+import { listenTo } from './told.js';
+
+const LIMITS = { prepareTimeoutMs: 100, timeoutMs: 1_000, retryBaseMs: 10, retryCapMs: 10, maxAttempts: 2 };
+const SHOP = branch('shop', 'order');
+const BRANCHES = [branch('stock', 1), SHOP, branch('books', 2)];
+
+/** A log that takes no commit record for a while, and goes on taking reports. */
+class FailingLog extends RestartableLog {
+  isFailing = true;
+  override progress(decision?: CommitDecision): void {
+    if (this.isFailing) throw new Error('no room');
+    super.progress(decision);
+  }
+}
+
+function world(options: TestCoordinatorOptions) {
+  const stock = new ScriptedParticipant();
+  const books = new ScriptedParticipant();
+  const shop = new ScriptedLastResource();
+  const all = { participants: { stock, books }, lastResources: { shop } };
+  return { stock, books, shop, all, ...createTestCoordinator({ ...LIMITS, ...all, ...options }) };
+}
+
+function methodsOf({ calls }: ScriptedParticipant): string[] {
+  return calls.map(({ method }) => method);
+}
+
+describe('the report of a last resource that ended in part, before a restart', () => {
+  async function restartedAfterReport(branches: typeof BRANCHES) {
+    const log = new FailingLog();
+    const before = world({ log });
+    before.shop.commit = () => Promise.reject(new HeuristicError('mixed', 'half of it'));
+    before.shop.inquire = () => Promise.resolve('unknown');
+    listenTo(before.transactions.run({ branches }));
+    await settled();
+    log.isFailing = false;
+    const [id] = [...log.decisions.keys()] as [string];
+    return { ...before, ...createTestCoordinator({ ...LIMITS, ...before.all, log }), id, log };
+  }
+
+  it('is its answer: the others commit, and the outcome is mixed until an operator has dealt with it', async () => {
+    const { stock, books, transactions, recover, clock, id, log } = await restartedAfterReport(BRANCHES);
+    expect([...log.decisions.values()]).toMatchObject([{ decider: { kind: 'branch', branchId: 'shop' } }]);
+    expect(transactions.find(id)).toMatchObject({ state: 'READY', stalled: true });
+    await recover();
+    await clock.advance(50);
+
+    expect([stock, books].map(methodsOf)).toEqual(Array(2).fill(['prepare', 'commit']));
+    expect(transactions.find(id)).toMatchObject({ state: 'COMMITTED', heuristic: 'mixed' });
+    expect([...log.decisions.values()]).toMatchObject([{ decider: { kind: 'log' } }]);
+  });
+
+  it('is its answer also where it is the only branch', async () => {
+    const { transactions, recover, clock, id, log } = await restartedAfterReport([SHOP]);
+    expect(transactions.find(id)).toMatchObject({ state: 'READY', stalled: true });
+    await recover();
+    await clock.advance(50);
+
+    expect(transactions.find(id)).toMatchObject({ state: 'COMMITTED', heuristic: 'mixed' });
+    expect([...log.decisions.values()]).toMatchObject([{ branches: [{ completed: true }] }]);
+  });
+});
