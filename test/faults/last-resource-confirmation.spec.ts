@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type CommitDecision, HeuristicError, branch } from '../../src/coordinator/index.js';
+import {
+  type CommitDecision,
+  HeuristicError,
+  type TransactionSummary,
+  branch,
+} from '../../src/coordinator/index.js';
 import {
   ScriptedLastResource,
   ScriptedParticipant,
@@ -55,7 +60,7 @@ describe('the report of a last resource that ended in part, before a restart', (
     await recover();
     await clock.advance(50);
 
-    expect([stock, books].map(methodsOf)).toEqual(Array(2).fill(['prepare', 'commit']));
+    for (const each of [stock, books]) expect(methodsOf(each)).toEqual(['prepare', 'commit']);
     expect(transactions.find(id)).toMatchObject({ state: 'COMMITTED', heuristic: 'mixed' });
     expect([...log.decisions.values()]).toMatchObject([{ decider: { kind: 'log' } }]);
   });
@@ -68,5 +73,30 @@ describe('the report of a last resource that ended in part, before a restart', (
 
     expect(transactions.find(id)).toMatchObject({ state: 'COMMITTED', heuristic: 'mixed' });
     expect([...log.decisions.values()]).toMatchObject([{ branches: [{ completed: true }] }]);
+  });
+});
+
+describe('the confirmation of what a last resource has committed', () => {
+  it('gives the first commit of the others their whole time, however long it has taken', async () => {
+    const log = new FailingLog();
+    const { stock, transactions, clock } = world({ log, completionTimeoutMs: 300 });
+    const calledAt: number[] = [];
+    const deadlines: number[] = [];
+    stock.commit = async ({ deadline }) => {
+      calledAt.push(clock.epochMs + clock.now());
+      deadlines.push(deadline);
+      return new Promise(() => {});
+    };
+    listenTo(transactions.run({ branches: BRANCHES }));
+    await clock.advance(1_000);
+    log.isFailing = false;
+    for (let waited = 0; calledAt.length === 0 && waited < 10_000; waited += 10) await clock.advance(10);
+    const [{ transactionId: id }] = transactions.list() as readonly [TransactionSummary];
+    expect(deadlines).toEqual([calledAt[0]! + 300]);
+    await clock.advance(280);
+    expect(calledAt).toHaveLength(1);
+    expect(transactions.find(id)).toMatchObject({ branches: [{ attempts: 1, lastError: null }, {}, {}] });
+    await clock.advance(40);
+    expect(calledAt).toHaveLength(2);
   });
 });

@@ -9,6 +9,7 @@ import {
   acknowledged,
   attemptsExhausted,
   completionRound,
+  hasLastResource,
   heuristicBranches,
   heuristicReported,
   includes,
@@ -64,8 +65,9 @@ export class Completion {
 
   /** Effect: delivers commit to these branches. */
   commit(transaction: TransactionRecord, branches: BranchSet): void {
-    const { deadlines, completionWaitMs } = this.parts;
+    const { clock, deadlines, completionWaitMs } = this.parts;
     const shortestMs = Math.min(transaction.shortestTimeoutMs, completionWaitMs);
+    if (hasLastResource(transaction)) transaction.needExtras().confirmedAt = clock.now();
     deadlines.armIn(transaction, msOf(transaction.decidedUs) + shortestMs);
     if (transaction.extras?.hasExpiries === true) {
       for (const branch of byExpiry(transaction)) this.commitFirst(branch, branches);

@@ -341,6 +341,8 @@ export class TransactionExtras {
   inquiries = 0;
   /** When the branch that decides was asked, on the coordinator's clock; undefined if the voting started then. */
   askedToDecideAt: number | undefined = undefined;
+  /** When the commit that a branch has decided was durable; undefined where the decision itself was. */
+  confirmedAt: number | undefined = undefined;
   /** Branches whose completion is unconfirmed: they may still be prepared. */
   unconfirmed: BranchSet = NO_BRANCHES;
   /** Whether its reports are forgotten, and the log must be told once no completion is unconfirmed. */
@@ -551,13 +553,19 @@ export function calledToPrepareAt(branch: BranchRecord): number {
   return transaction.extras?.turns?.askedAt(branch) ?? transaction.preparingAt;
 }
 
+/** @returns when the participants were first asked to commit, on the coordinator's clock. */
+export function calledToCommitAt({ extras, decidedAt }: TransactionRecord): number {
+  return extras?.confirmedAt ?? decidedAt;
+}
+
 /**
  * @returns when the running call is due, on the coordinator's clock. Only the first call of each kind is
  * here.
  */
 export function callDueAt(branch: BranchRecord): number {
   const { transaction, participant } = branch;
-  if (branch.call === CALL_COMMIT) return transaction.decidedAt + participant.options.completionTimeoutMs;
+  if (branch.call === CALL_COMMIT)
+    return calledToCommitAt(transaction) + participant.options.completionTimeoutMs;
   const decidingSince = branch.call === CALL_ONE_PHASE ? transaction.extras?.askedToDecideAt : undefined;
   const prepareDueAt = (decidingSince ?? calledToPrepareAt(branch)) + participant.options.prepareTimeoutMs;
   return branch.call === CALL_ONE_PHASE ? prepareDueAt : Math.min(prepareDueAt, transaction.deadlineAt);
