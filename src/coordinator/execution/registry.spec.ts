@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { COMMITTING, TransactionIds } from '../protocol/index.js';
+import { ABORTED, COMMITTED, COMMITTING, TransactionIds } from '../protocol/index.js';
 import { ManualClock, createTestCoordinator } from '../testing/index.js';
 import { TransactionRecord } from './records.js';
 import { TransactionRegistry } from './registry.js';
@@ -169,6 +169,24 @@ describe('TransactionRegistry', () => {
     end(add());
     expect([reopened, younger].map(isFound)).toEqual([false, true]);
     expect(kept()).toHaveLength(2);
+  });
+
+  it('remembers which transactions of an earlier run of the process have committed since', () => {
+    const { ids, registry, add, end } = setUp({ retainFinished: 0 });
+    const [committed, aborted, later] = [add(), add(), add()];
+    end(later);
+    const { prefix } = ids;
+    ids.startAgain(2);
+    const current = add();
+    for (const record of [committed, current]) record.state = COMMITTED;
+    aborted.state = ABORTED;
+    for (const record of [committed, aborted, current]) end(record);
+
+    expect(registry.find(committed.id)).toBeUndefined();
+    const known = [committed, aborted, later, current].filter(({ id }) => registry.isRestoredDecision(id));
+    expect(known).toEqual([committed]);
+    registry.forgetDecisions(prefix);
+    expect(registry.isRestoredDecision(committed.id)).toBe(false);
   });
 
   it('reports when nothing is in flight any more, without waiting for stalled transactions', async () => {

@@ -166,10 +166,7 @@ export class TransactionRegistry {
   release(transaction: TransactionRecord, first: boolean): void {
     const wasUnsettled = this.unsettled.size > 0 && this.unsettled.has(transaction);
     if (first && !wasUnsettled) this.leaveFlight();
-    // One that a branch has decided since it was restored.
-    if (first && isCommit(transaction.state) && this.isRestored(transaction.id)) {
-      this.restoredDecisions.add(transaction.id);
-    }
+    if (first && isCommit(transaction.state)) this.noteLateDecision(transaction.id);
     if (transaction.isWatched) {
       this.unsettled.add(transaction);
       return;
@@ -240,6 +237,11 @@ export class TransactionRegistry {
   whenIdle(): Promise<void> {
     if (this.inFlight === 0) return Promise.resolve();
     return new Promise((resolve) => this.idleListeners.push(resolve));
+  }
+
+  /** A branch may have decided it since it was restored, or since the process has claimed the log again. */
+  private noteLateDecision(id: string): void {
+    if (this.isRestored(id) || this.isOfEarlierRun(id)) this.restoredDecisions.add(id);
   }
 
   private leaveFlight(): void {
