@@ -51,7 +51,7 @@ export function isOver({ transaction, index, owes }: BranchRecord): boolean {
 /** Whether the log has a record with the payload of a branch that is not over. */
 export function isInLog({ transaction }: BranchRecord): boolean {
   const { state, recordsAll } = transaction;
-  // The record names the branch that decides, and is there before the branch is asked.
-  if (isDecidedByBranch(transaction)) return recordsAll && !isUndecided(state);
-  return state === COMMITTING;
+  if (state === COMMITTING) return recordsAll || !isDecidedByBranch(transaction);
+  // The record names the branch that decides, and is there before the branch is asked. After an abort there is none to write.
+  return state === READY && recordsAll && isDecidedByBranch(transaction) && !awaitsRecord(transaction);
 }

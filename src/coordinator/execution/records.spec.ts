@@ -140,6 +140,18 @@ describe('The branches of a transaction', () => {
   });
 });
 
+describe('The commit record', () => {
+  it('is refused after an abort', async () => {
+    const stock = new ScriptedParticipant({ prepare: 'no' });
+    const { transactions, runtime } = createTestCoordinator({ participants: { stock } });
+    const { transactionId } = await transactions.run({ branches: [branch('stock', 1)] });
+
+    expect(() => runtime.registry.find(transactionId)!.toRecord()).toThrow(
+      /is aborted, so it has no commit record/,
+    );
+  });
+});
+
 describe('The incidents of a transaction', () => {
   it('are all kept up to 40, and then the first twenty and the latest twenty', () => {
     const extras = new TransactionExtras();

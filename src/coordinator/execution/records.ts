@@ -15,13 +15,13 @@ import {
   NO_BRANCHES,
   type ProtocolEffects,
   ProtocolTransaction,
-  READY,
   STATES,
   type TransactionState,
   awaitsConfirmation,
   heuristicBranches,
   includes,
   isAbort,
+  isCommit,
   only,
   owes,
 } from '../protocol/index.js';
@@ -200,9 +200,10 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     return this.endedAt !== 0 && this.open === 0 && !this.isWatched;
   }
 
-  /** What the log is to keep: the branches that voted commit, or the one that decides, each with what its commit needs. */
+  /** What the log is to keep: each branch that voted commit, or decides, with what its commit needs. After an abort it throws. */
   toRecord(): CommitRecord {
-    const isDecided = this.state !== READY;
+    if (isAbort(this.state)) throw new Error(`${this.id} is aborted, so it has no commit record.`);
+    const isDecided = isCommit(this.state);
     const decider = this.branches[this.decider];
     const named = decider === undefined ? this.yes : this.yes | only(decider.index);
     // Nothing is open before the decision is durable, which is when the record is made.
@@ -212,7 +213,6 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
       .map((branch) => recordOf(branch, !includes(open, branch.index), this.executor.clock.epochMs));
     const { clock } = this.executor;
     const decidedAt = clock.epochMs + (this.decidedAt === 0 ? clock.now() : this.decidedAt);
-    const begunAt = clock.epochMs + this.startedAt;
     const record: CommitRecord = {
       id: this.id,
       name: this.name,
@@ -221,7 +221,7 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
         decider === undefined || (isDecided && this.size > 1)
           ? DECIDED_BY_LOG
           : { kind: 'branch', branchId: decider.branchId },
-      begunAt,
+      begunAt: clock.epochMs + this.startedAt,
       decidedAt,
       branches,
     };
