@@ -111,4 +111,37 @@ describe('a last resource of a member that is gone', () => {
       expect(await coordinator.transactions.outcomeOf(idOf(all))).toMatchObject({ status: 'committed' });
     expect(new Set(methodsOf(stock))).toEqual(new Set(['prepare', 'commit']));
   });
+
+  it('fault 57: keeps the others waiting after its restart, until the member that has adopted has confirmed', async () => {
+    const all = await shop({ commit: 'yes', inquire: 'unknown' });
+    const { stock, cluster, first, second } = all;
+    const { runtime } = first.coordinator;
+    const { epoch } = first;
+    const progress = first.log.progress.bind(first.log);
+    let isDown = true;
+    first.log.progress = async (...given: Parameters<typeof progress>) => {
+      if (isDown) throw new Error('no answer');
+      return progress(...given);
+    };
+    listenTo(order(first));
+    await settled();
+    const id = idOf(all);
+    // By then it pauses for longer between its attempts than it takes to restart.
+    for (let turn = 0; turn < 100 && runtime.registry.find(id)!.extras!.inquiries < 6; turn++)
+      await cluster.advance(100);
+    await second.log.members.adopt(epoch);
+    isDown = false;
+    await cluster.advance(5 * LEASE_MS);
+
+    expect(first.epoch).toBeGreaterThan(epoch);
+    expect(await second.log.outcomeOf(id)).toMatchObject({ outcome: 'live', owner: second.epoch });
+    expect(await first.coordinator.transactions.decisionFor(id)).toBe('wait');
+    expect(methodsOf(stock)).toEqual(['prepare']);
+
+    all.api.script = {};
+    await cluster.advance(5 * LEASE_MS);
+    for (const { coordinator } of [first, second])
+      expect(await coordinator.transactions.outcomeOf(id)).toMatchObject({ status: 'committed' });
+    expect(new Set(methodsOf(stock))).toEqual(new Set(['prepare', 'commit']));
+  });
 });

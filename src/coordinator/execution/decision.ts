@@ -20,6 +20,7 @@ import { backoffMs } from './backoff.js';
 import { type Clock, NEVER } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import type { Observers } from './observer.js';
+import { ownershipOf } from './ownership.js';
 import type { BranchRecord, TransactionRecord } from './records.js';
 import type { TransactionRegistry } from './registry.js';
 
@@ -62,7 +63,10 @@ export class DecisionRecorder {
    */
   confirm(transaction: TransactionRecord): void {
     this.inquireIn(transaction, ANSWER_WITHIN_MS);
-    if (this.log.shared === undefined || this.isOfThisRun(transaction)) this.writeCommit(transaction);
+    if (this.log.shared === undefined) this.writeCommit(transaction);
+    // Its next epoch may have begun in the log, where it may not write this record any more.
+    else if (this.log.isLost) this.leaveToOthers(transaction);
+    else if (this.isOfThisRun(transaction)) this.writeCommit(transaction);
     else void this.confirmEarlier(transaction);
   }
 
@@ -89,12 +93,16 @@ export class DecisionRecorder {
     confirmed(transaction, transaction.executor);
   }
 
-  /** Another member may have adopted its epoch. Then that member writes the record, and this one waits until it has. */
+  /**
+   * Another member may have adopted its epoch. Then that member writes the record, and this one waits until it has: what this
+   * one writes would change nothing, although the log finds the record.
+   */
   private async confirmEarlier(transaction: TransactionRecord): Promise<void> {
-    const answer = await settled(() => this.log.storage.lookUp(transaction.id));
+    const answer = await settled(() => ownershipOf(transaction, this.log));
     if (!awaitsConfirmation(transaction)) return;
     if ('error' in answer) this.unconfirmed(transaction, answer.error);
-    else if (answer.value === 'recorded') this.writeCommit(transaction);
+    else if (answer.value === 'committed') this.isConfirmed(transaction);
+    else if (answer.value === 'own') this.writeCommit(transaction);
     else this.leaveToOthers(transaction);
   }
 
