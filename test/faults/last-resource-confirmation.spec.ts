@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   type CommitDecision,
   HeuristicError,
@@ -13,6 +13,7 @@ import {
   settled,
 } from '../../src/coordinator/testing/index.js';
 import { RestartableLog } from './restartable-log.js';
+import { ScriptedLog } from './scripted-log.js';
 import { listenTo } from './told.js';
 
 const LIMITS = { prepareTimeoutMs: 100, timeoutMs: 1_000, retryBaseMs: 10, retryCapMs: 10, maxAttempts: 2 };
@@ -98,5 +99,52 @@ describe('the confirmation of what a last resource has committed', () => {
     expect(transactions.find(id)).toMatchObject({ branches: [{ attempts: 1, lastError: null }, {}, {}] });
     await clock.advance(40);
     expect(calledAt).toHaveLength(2);
+  });
+
+  it('is the only record of the commit while no other branch has acknowledged it', async () => {
+    const log = new FailingLog();
+    log.isFailing = false;
+    const { stock, books, transactions, clock } = world({ log });
+    stock.script = books.script = { commit: 'throw' };
+    const written = vi.spyOn(log, 'progress');
+    listenTo(transactions.run({ branches: BRANCHES }));
+    await clock.advance(200);
+    const [{ transactionId: id }] = transactions.list() as readonly [TransactionSummary];
+
+    expect(transactions.find(id)).toMatchObject({ branches: [{ stalled: true }, {}, { stalled: true }] });
+    expect(written).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe('a last resource that is named only after a while', () => {
+  /** The log takes the record after so many milliseconds. */
+  async function namedAfter(ms: number, options: TestCoordinatorOptions) {
+    const gate = Promise.withResolvers<void>();
+    const log = new ScriptedLog({ append: (write) => gate.promise.then(write) });
+    const all = world({ log, ...options });
+    all.stock.script = { prepare: { answer: { vote: 'commit', validForMs: 3_000 } } };
+    const told = listenTo(all.transactions.run({ branches: BRANCHES }));
+    await all.clock.advance(ms);
+    gate.resolve();
+    await settled();
+    const [{ transactionId: id }] = all.transactions.list() as readonly [TransactionSummary];
+    return { ...all, told, id };
+  }
+
+  it('is not called after the deadline: the others are rolled back', async () => {
+    const { shop, stock, told, transactions, id } = await namedAfter(1_000, {});
+    expect(told.outcome).toMatchObject({ status: 'pending', decision: 'unknown' });
+    const refused = { state: 'refused', lastError: expect.stringContaining('the deadline') as string };
+    expect(transactions.find(id)).toMatchObject({ state: 'ABORTED', branches: [{}, refused, {}] });
+    expect([shop.calls, methodsOf(stock)]).toEqual([[], ['prepare', 'rollback']]);
+  });
+
+  it('is called up to the margin before a vote expires, and not within it', async () => {
+    const options = { timeoutMs: 20_000, expiryMarginMs: 500 };
+    const early = await namedAfter(2_400, options);
+    expect(early.told.outcome).toMatchObject({ status: 'committed' });
+    const late = await namedAfter(2_500, options);
+    expect(late.told.outcome).toMatchObject({ status: 'aborted', code: 'VOTE_EXPIRED' });
+    expect([late.shop.calls, methodsOf(late.stock)]).toEqual([[], ['prepare', 'rollback']]);
   });
 });

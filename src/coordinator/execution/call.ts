@@ -76,6 +76,19 @@ export function refuseAfterExpiry(branch: BranchRecord): void {
   void Promise.resolve(REFUSED_AFTER_EXPIRY).then(branch.fulfilled);
 }
 
+/** The refusal of a branch that decides and was not called: the log took the record that names it only after the deadline. */
+const REFUSED_AFTER_DEADLINE = {
+  vote: 'abort',
+  code: 'DEADLINE_PASSED',
+  reason: 'the deadline of the transaction passed before the branch that decides was called',
+  temporary: true,
+} as const;
+
+/** Answers for a branch that decides, as {@link refuseWhilePaused} does for a paused participant. */
+export function refuseAfterDeadline(branch: BranchRecord): void {
+  void Promise.resolve(REFUSED_AFTER_DEADLINE).then(branch.fulfilled);
+}
+
 /**
  * Calls a participant. It may answer at once or later, fail, or never answer. The result comes back through
  * one of the two callbacks, at most once, and never before this function has returned. Of the transaction of the

@@ -17,7 +17,13 @@ import {
   patienceEnded,
 } from '../protocol/index.js';
 import { backoffMs } from './backoff.js';
-import { type AmbientTransactions, callParticipant, refuseAfterExpiry, refuseWhilePaused } from './call.js';
+import {
+  type AmbientTransactions,
+  callParticipant,
+  refuseAfterDeadline,
+  refuseAfterExpiry,
+  refuseWhilePaused,
+} from './call.js';
 import { type Clock, NEVER } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { CompletionAttempt, Delivery, type DeliveryKind, methodOf, timeoutOf } from './delivery.js';
@@ -49,6 +55,8 @@ interface CompletionParts {
   readonly unconfirmed: UnconfirmedEnds;
   /** How long a caller waits for completion, in milliseconds. */
   readonly completionWaitMs: number;
+  /** How long before a vote expires no last resource is called any more, in milliseconds. */
+  readonly expiryMarginMs: number;
 }
 
 /**
@@ -93,8 +101,10 @@ export class Completion {
     this.parts.deadlines.arm(transaction, callDueAt(branch));
     // Since that run was fenced, another member may have asked the branch, and it may have committed.
     if (this.parts.registry.isOfEarlierRun(transaction.id)) branch.attempts = 1;
+    const now = this.parts.clock.now();
     if (branch.participant.paused !== undefined && branch.attempts === 0) refuseWhilePaused(branch);
-    else if (branch.attempts === 0 && hasExpired(transaction, this.parts.clock.now()))
+    else if (branch.attempts === 0 && transaction.deadlineAt <= now) refuseAfterDeadline(branch);
+    else if (branch.attempts === 0 && hasExpired(transaction, now + this.parts.expiryMarginMs))
       refuseAfterExpiry(branch);
     else this.attempt(branch, 'one-phase');
   }
@@ -371,11 +381,11 @@ export class Completion {
   }
 }
 
-/** Whether a branch that waits for the decision may not be able to commit any more. */
-function hasExpired({ extras, branches, yes }: TransactionRecord, now: number): boolean {
+/** Whether a branch that waits for the decision may not be able to commit at this moment any more. */
+function hasExpired({ extras, branches, yes }: TransactionRecord, at: number): boolean {
   if (extras?.hasExpiries !== true) return false;
   return branches.some(
-    ({ index, expiry }) => includes(yes, index) && expiry !== undefined && expiry.expiresAt <= now,
+    ({ index, expiry }) => includes(yes, index) && expiry !== undefined && expiry.expiresAt <= at,
   );
 }
 

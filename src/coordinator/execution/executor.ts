@@ -106,7 +106,7 @@ export class Executor implements TransactionExecutor {
     const { records } = this;
     const keyedOver = (transaction: TransactionRecord): void => this.keyedOver(transaction);
     this.endings = new Endings({ clock, registry, records, observers, reruns, limits, keyedOver });
-    const { completionWaitMs, unconfirmed } = parts;
+    const { completionWaitMs, expiryMarginMs, unconfirmed } = parts;
     const { endings } = this;
     this.completion = new Completion({
       clock,
@@ -118,6 +118,7 @@ export class Executor implements TransactionExecutor {
       registry,
       unconfirmed,
       completionWaitMs,
+      expiryMarginMs,
     });
   }
 
