@@ -4,9 +4,11 @@ import {
   COMMITTED,
   COMMITTING,
   NO_BRANCHES,
+  awaitsConfirmation,
   includes,
   isAbort,
   isDecidedByBranch,
+  only,
 } from '../protocol/index.js';
 import { type Clock, NEVER, NOT_YET } from './clock.js';
 import type { UnforcedRecords } from './decision.js';
@@ -42,7 +44,7 @@ export class Endings {
     this.parts.limits.release(transaction);
     transaction.extras?.group?.occupation?.moved(transaction);
     if (transaction.isMember) return;
-    if (transaction.state !== COMMITTING || transaction.open === transaction.yes) return;
+    if (transaction.state !== COMMITTING || !hasBranchEnded(transaction)) return;
     this.parts.records.progressed(transaction);
   }
 
@@ -115,6 +117,14 @@ export class Endings {
     transaction.extras.owesForget = false;
     records.forgotten(transaction);
   }
+}
+
+/** Whether a branch of a committing transaction has ended of which the log does not know that. */
+function hasBranchEnded(transaction: TransactionRecord): boolean {
+  const { open, yes, decider } = transaction;
+  if (awaitsConfirmation(transaction)) return false;
+  // That the branch that decides has ended is in the log before the others commit.
+  return open !== (isDecidedByBranch(transaction) ? yes & ~only(decider) : yes);
 }
 
 /** Whether the commit record of an ended transaction is in the log. */
