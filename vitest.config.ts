@@ -20,9 +20,9 @@ const LONGER = [
   ...(process.env['LONGER'] === 'all'
     ? []
     : [
-        'test/dashboard/{access,acting}.spec.ts',
-        'test/e2e/lost-output.spec.ts',
-        'test/postgres/{given-up-sessions,late-prepares,moving,own-server}.spec.ts',
+        'test/dashboard/{access,acting,real-coordinator}.spec.ts',
+        'test/e2e/{lost-output,shared-keys}.spec.ts',
+        'test/postgres/{given-up-sessions,late-prepares,listing-and-purge,literals,moving,own-server}.spec.ts',
       ]),
 ];
 

@@ -18,9 +18,14 @@ interface Rung {
 /** Every seed is fixed, so that a run is the same as the one before. */
 const SEED = '20261128';
 
-const LONGER_ON_POSTGRES = ['given-up-sessions', 'late-prepares', 'moving', 'own-server'].map(
-  (name) => `test/postgres/${name}`,
-);
+const LONGER_ON_POSTGRES = [
+  'given-up-sessions',
+  'late-prepares',
+  'listing-and-purge',
+  'literals',
+  'moving',
+  'own-server',
+].map((name) => `test/postgres/${name}`);
 
 const RUNGS: readonly Rung[] = [
   { name: 'model', command: ['npm', 'run', 'test:model'] },
@@ -83,7 +88,15 @@ const RUNGS: readonly Rung[] = [
   },
   {
     name: 'longer',
-    command: ['npx', 'vitest', 'run', 'test/dashboard', 'test/e2e/lost-output', ...LONGER_ON_POSTGRES],
+    command: [
+      'npx',
+      'vitest',
+      'run',
+      'test/dashboard',
+      'test/e2e/lost-output',
+      'test/e2e/shared-keys',
+      ...LONGER_ON_POSTGRES,
+    ],
     environment: { LONGER: 'all' },
   },
   {
