@@ -1,9 +1,10 @@
-import type { QueryConfig, QueryResult } from 'pg';
+import { Client, type QueryConfig, type QueryResult } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { InvalidOptionsError, Participant, type Vote, branch, refuse } from '../../src/coordinator/index.js';
 import type { Branch, TransactionManager } from '../../src/coordinator/index.js';
 import { PostgresBatchParticipant, PostgresParticipant } from '../../src/postgres/index.js';
 import { type Banks, type Posting, balanceOf, openAccounts, startBanks } from '../support/postgres/bank.js';
+import { until } from '../support/postgres/branches.js';
 import { PostgresServer, type TestDatabase } from '../support/postgres/server.js';
 
 let server: PostgresServer;
@@ -131,6 +132,38 @@ describe('transactions at two grouped participants', () => {
     expect(outcomes.map(({ status }) => status)).toEqual(['committed', 'committed', 'aborted', 'committed']);
     await expect(balanceOf(databases[0], 'ann')).resolves.toBe(97);
     await expect(balanceOf(databases[1], 'bob')).resolves.toBe(100);
+  });
+
+  it('are not refused behind work that was undone, and has another effect when it runs again', async () => {
+    // The one that is to be refused waits for the test first, and the one before it keeps the row for so long.
+    await databases[0].query(`
+      CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END $$;
+      CREATE TRIGGER waits BEFORE UPDATE ON accounts FOR EACH ROW WHEN (NEW.balance < 0) EXECUTE FUNCTION waits()`);
+    const [gate, other] = [databases[0].url, databases[0].url].map((url) => new Client(url));
+    await Promise.all([gate!.connect(), other!.connect()]);
+    try {
+      const transactions = await start('alpha');
+      await gate!.query('SELECT pg_advisory_lock(7)');
+      const started = Promise.all([
+        move(transactions, 1, 'bob', 'bob'),
+        move(transactions, 100),
+        move(transactions, 100),
+      ]);
+      const waits = (event: string) => async (): Promise<boolean> => {
+        const text = `SELECT FROM pg_stat_activity WHERE wait_event = '${event}' AND datname = current_database()`;
+        return ((await databases[0].query(text)).rowCount ?? 0) > 0;
+      };
+      await until('the second member waits', waits('advisory'));
+      const deposit = other!.query("UPDATE accounts SET balance = 1000 WHERE name = 'ann' AND balance = 100");
+      await until('the other transaction waits for the first', waits('transactionid'));
+      await gate!.query('SELECT pg_advisory_unlock(7)');
+      await expect(deposit).resolves.toMatchObject({ rowCount: 1 });
+      expect((await started).map(({ status }) => status)).toEqual(['committed', 'committed', 'committed']);
+      await expect(balanceOf(databases[0], 'ann')).resolves.toBe(800);
+    } finally {
+      await Promise.all([gate!.end(), other!.end()]);
+    }
   });
 
   it('of two coordinators never stop each other, on the same row of both databases', async () => {

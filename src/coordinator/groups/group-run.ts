@@ -28,7 +28,7 @@ import {
 } from '../protocol/index.js';
 import { GroupExecutor } from './group-executor.js';
 import { BUSY, GroupWork, type RunVotes } from './group-work.js';
-import { type FirstRefusal, type Judgement, judge } from './judgement.js';
+import { type Judgement, type Refusal, judge } from './judgement.js';
 import { type Member, reportedLate } from './member.js';
 import { type ReadVote, isProblem } from './member-votes.js';
 
@@ -82,8 +82,8 @@ export class GroupRun {
   private trials: readonly Member[] = [];
   /** Their work is open until the next run has undone it everywhere. */
   private readonly leaving = new Map<Member, Next>();
-  /** They are final once the group has committed with all members before them. */
-  private refusals: FirstRefusal<Member>[] = [];
+  /** Each was refused behind exactly the members that are prepared. They are final once the group has committed. */
+  private refusals: Refusal<Member>[] = [];
   /** They run on their own when no participant holds anything of the group. */
   private readonly aside: Member[] = [];
   /** They have ended before each prepare was answered: a late answer may still bring a report. */
@@ -196,18 +196,14 @@ export class GroupRun {
     this.members = kept;
     this.leave(gone, 'decided');
     this.leave(alone, 'alone');
-    if (first !== undefined) this.refusedFirst(first);
+    if (first !== undefined) {
+      this.leave([first.member], 'decided');
+      first.member.refuse(first.votes);
+    }
     if (canTry && kept.length > 0) {
       this.trials = [...this.trials, ...later];
       this.leave(later, 'decided');
     } else this.leave(later, 'again');
-  }
-
-  private refusedFirst(first: FirstRefusal<Member>): void {
-    const { member, votes, predecessors } = first;
-    this.leave([member], 'decided');
-    if (predecessors.length > 0) this.refusals.push(first);
-    else if (member.isActive) member.refuse(votes);
   }
 
   private leave(members: readonly Member[], next: Next): void {
@@ -253,13 +249,13 @@ export class GroupRun {
 
   /** Each was tried behind the members of the group, and has seen the work of no other. */
   private judgeTrials(votes: readonly (readonly ReadVote[])[]): void {
-    const { members, trials } = this;
+    const { trials } = this;
     this.trials = [];
     for (const [index, member] of trials.entries()) {
       if (!member.isActive) continue;
       const own = votes[index]!;
       if (own.includes('alone')) this.parts.alone([member]);
-      else if (own.some(isProblem)) this.refusals.push({ member, votes: own, predecessors: members });
+      else if (own.some(isProblem)) this.refusals.push({ member, votes: own });
       else this.tryAgain([member]);
     }
   }
@@ -274,12 +270,7 @@ export class GroupRun {
     if (this.isDecided) return;
     this.isDecided = true;
     for (const member of this.members) member.committed();
-    const committed = new Set(this.members);
-    for (const { member, votes, predecessors } of this.refusals) {
-      if (!member.isActive) continue;
-      if (predecessors.every((before) => committed.has(before))) member.refuse(votes);
-      else this.tryAgain([member]);
-    }
+    for (const { member, votes } of this.refusals) if (member.isActive) member.refuse(votes);
   }
 
   aborted(): void {

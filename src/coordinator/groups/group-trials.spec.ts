@@ -28,6 +28,23 @@ const trialsOf = (stock: Stock): (readonly string[])[] =>
 /** Takes what is not there at one stock: the other has done its work then. */
 const NOT_THERE = { one: MILK, two: MORE_TEA };
 
+describe('a member that is refused behind another, whose work is undone and has another effect then', () => {
+  it.each([true, false])(
+    'is not refused for it (participants can change what is open: %s)',
+    async (reruns) => {
+      const stock = new Stock(new Map([['tea', 1]]), reruns);
+      stock.whenUndone = (items) => {
+        // It has waited for the first member, which gets the item behind it now.
+        if (items.get('tea') === 1) items.set('tea', 100);
+      };
+      const shop = new Shop({ stock });
+      const outcomes = await shop.behind(() => [shop.run(TEA), shop.run(TEA)]);
+      expect(statusesOf(outcomes)).toEqual(['committed', 'committed']);
+      expect(stock.contents).toEqual({ blocker: 1, tea: 98 });
+    },
+  );
+});
+
 describe('a group whose participants can change what is open', () => {
   it('is not discarded, and refuses all in the run that is prepared', async () => {
     const { shop, one, two } = shopOf();
@@ -39,9 +56,10 @@ describe('a group whose participants can change what is open', () => {
       shop.run({ one: MILK, two: {} }),
     ]);
     expect(statusesOf(outcomes)).toEqual(['committed', 'aborted', 'committed', 'aborted', 'aborted']);
-    const [first, , third, fourth, fifth] = outcomes.map(({ transactionId }) => transactionId);
+    const [first, second, third, fourth, fifth] = outcomes.map(({ transactionId }) => transactionId);
     expect(one.works.slice(1)).toEqual([[first, third]]);
-    expect([trialsOf(one), trialsOf(two)]).toEqual([[[fourth, fifth]], [[fourth, fifth]]]);
+    const trials = [[second, fourth, fifth]];
+    expect([trialsOf(one), trialsOf(two)]).toEqual([trials, trials]);
     expect([one.count('discard'), one.count('prepare'), one.count('rollback')]).toEqual([0, 2, 0]);
     expect([one.contents, two.contents]).toEqual([
       { blocker: 1, tea: 2 },
@@ -74,7 +92,8 @@ describe('a group whose participants can change what is open', () => {
     ]);
     expect(statusesOf(outcomes)).toEqual(['aborted', 'aborted', 'committed', 'committed']);
     expect(outcomes[0]).toMatchObject({ cause: 'cancelled' });
-    expect(trialsOf(one)).toEqual([[outcomes[2]!.transactionId], [outcomes[2]!.transactionId]]);
+    const tried = [outcomes[1]!.transactionId, outcomes[2]!.transactionId];
+    expect(trialsOf(one)).toEqual([tried, tried]);
     expect(one.contents).toEqual({ blocker: 1, tea: 1 });
   });
 
@@ -155,7 +174,7 @@ describe('a group whose participants can change what is open', () => {
     await clock.advance(10_000);
     const outcomes = await started;
     expect(statusesOf(outcomes)).toEqual(['aborted', 'aborted', 'committed']);
-    expect(trialsOf(one)).toEqual([[outcomes[2]!.transactionId]]);
+    expect(trialsOf(one)).toEqual([[outcomes[1]!.transactionId, outcomes[2]!.transactionId]]);
     expect(one.contents).toEqual({ blocker: 1, tea: 0 });
   });
 

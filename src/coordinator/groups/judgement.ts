@@ -6,20 +6,19 @@ export interface Judged {
   readonly isActive: boolean;
 }
 
-/** A refusal that depends on no member but those before it. */
-export interface FirstRefusal<M> {
+/** A refusal of a member that has seen the work of no other one. */
+export interface Refusal<M> {
   readonly member: M;
   readonly votes: readonly ReadVote[];
-  /** The members before it, whose work it may have seen. It is final once all of them have committed. */
-  readonly predecessors: readonly M[];
 }
 
 /** The result of one run of the work of a group. */
 export interface Judgement<M> {
   /** The members that can be part of the group, in their order. */
   readonly kept: readonly M[];
-  readonly first: FirstRefusal<M> | undefined;
-  /** Refused, perhaps only because of another member that will not commit. */
+  /** The first member of all, if it is refused. */
+  readonly first: Refusal<M> | undefined;
+  /** Refused behind another member, whose work will not commit, or runs again and may have another effect then. */
   readonly later: readonly M[];
   /** Cannot be part of any group. */
   readonly alone: readonly M[];
@@ -31,7 +30,8 @@ export interface Judgement<M> {
 
 /**
  * Judges one run. Within it the members ran one after the other, so a member may have seen the work of those before it, and
- * nothing of those after it. Only the first that cannot stay has seen nothing but the work of members that stay.
+ * nothing of those after it. What it has seen is undone before the next run. An outside transaction may change the same rows
+ * then, so that what it has seen is part of no serial order. So only the refusal of the first member is final.
  *
  * @param votesOf the votes of the branches of a member, in the order of its branches.
  */
@@ -43,21 +43,17 @@ export function judge<M extends Judged>(
   const later: M[] = [];
   const alone: M[] = [];
   const gone: M[] = [];
-  let first: FirstRefusal<M> | undefined;
-  /** Whether each member so far stays in the group, and its work was done everywhere. */
-  let isUnbroken = true;
+  let first: Refusal<M> | undefined;
   let isComplete = true;
   for (const [index, member] of members.entries()) {
     const votes = votesOf(member, index);
-    const isDone = votes.every((vote) => vote === 'commit' || vote === 'read-only');
     if (!member.isActive) gone.push(member);
     else if (votes.includes('alone')) alone.push(member);
     else if (!votes.some(isProblem)) {
       kept.push(member);
-      isComplete &&= isDone;
-    } else if (isUnbroken) first = { member, votes, predecessors: members.slice(0, index) };
+      isComplete &&= votes.every((vote) => vote === 'commit' || vote === 'read-only');
+    } else if (index === 0) first = { member, votes };
     else later.push(member);
-    isUnbroken &&= member.isActive && isDone;
   }
   return { kept, first, later, alone, gone, isComplete };
 }

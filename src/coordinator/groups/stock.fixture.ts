@@ -51,6 +51,8 @@ export class Stock implements GroupingParticipant<Take> {
   before: (call: StockCall) => unknown = () => {};
   /** Called after a step has taken effect. */
   after: (call: StockCall) => unknown = () => {};
+  /** Called with the items when the work of a group is undone, so that other transactions may come in between. */
+  whenUndone: (items: Map<string, number>) => void = () => {};
   /** Whether it does the work of the members behind one that is refused. */
   goesOn = true;
   /** The transactions of which something has taken effect, by id, with their number of times. */
@@ -107,6 +109,7 @@ export class Stock implements GroupingParticipant<Take> {
     this.calls.push(call);
     await this.before(call);
     if (!this.open.has(id)) throw new Error(`${id} was rolled back`);
+    this.whenUndone(this.items);
     const votes = this.runAll(id, branchId, members);
     const { items } = this.open.get(id)!;
     votes.push(...trials.map(({ payload }) => this.voteOf(new Map(items), payload)));
@@ -129,7 +132,7 @@ export class Stock implements GroupingParticipant<Take> {
 
   async discardGroup({ transactionId: id }: GroupBranch): Promise<void> {
     await this.before(this.called('discard', id));
-    this.open.delete(id);
+    if (this.open.delete(id)) this.whenUndone(this.items);
     this.leave(id);
   }
 
