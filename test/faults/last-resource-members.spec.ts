@@ -144,4 +144,84 @@ describe('a last resource of a member that is gone', () => {
       expect(await coordinator.transactions.outcomeOf(id)).toMatchObject({ status: 'committed' });
     expect(new Set(methodsOf(stock))).toEqual(new Set(['prepare', 'commit']));
   });
+
+  it('fault 57: is not believed by a member that stood still, when it has forgotten how it has ended', async () => {
+    const all = await shop({ commit: 'hang-after' });
+    const { stock, api, cluster, first, second } = all;
+    const told = listenTo(order(first));
+    await settled();
+    const id = idOf(all);
+    first.pause();
+    await cluster.advance(SETTLED_WITHIN_MS);
+    expect(await second.coordinator.transactions.outcomeOf(id)).toMatchObject({ status: 'committed' });
+    api.ends.clear();
+    first.resume();
+    await cluster.advance(4 * LEASE_MS);
+
+    expect(told.outcome?.status).not.toBe('aborted');
+    for (const { coordinator } of [first, second])
+      expect(await coordinator.transactions.outcomeOf(id)).toMatchObject({ status: 'committed' });
+    expect(new Set(methodsOf(stock))).toEqual(new Set(['prepare', 'commit']));
+  });
+
+  it('fault 57: is not believed when it refuses after its member was adopted and the transaction was ended', async () => {
+    const all = await shop({ commit: 'hang-after' });
+    const { stock, api, cluster, first, second } = all;
+    const held = Promise.withResolvers<void>();
+    const inquire = api.inquire.bind(api);
+    const seen = { inquiries: 0 };
+    api.inquire = async (asked) => {
+      if (++seen.inquiries === 1) await held.promise;
+      return inquire(asked);
+    };
+    const told = listenTo(order(first));
+    for (let turn = 0; turn < 1_000 && seen.inquiries === 0; turn++) await cluster.advance(50);
+    const id = idOf(all);
+    first.pause();
+    await cluster.advance(SETTLED_WITHIN_MS);
+    expect(await second.coordinator.transactions.outcomeOf(id)).toMatchObject({ status: 'committed' });
+    api.ends.clear();
+    held.resolve();
+    await settled();
+    expect([...api.ends.values()]).toEqual(['never']);
+    first.resume();
+    await cluster.advance(4 * LEASE_MS);
+
+    expect(told.outcome?.status).not.toBe('aborted');
+    expect(await first.coordinator.transactions.outcomeOf(id)).toMatchObject({ status: 'committed' });
+    expect(new Set(methodsOf(stock))).toEqual(new Set(['prepare', 'commit']));
+  });
+
+  it.each([
+    ['committed', 'reached', false],
+    ['aborted', 'reached', false],
+    ['committed', 'paused', true],
+    ['aborted', 'paused', true],
+  ] as const)(
+    'is not asked by a fenced member, which takes from the log that its adopter has %s it, while it is %s',
+    async (status, _, isPaused) => {
+      const all = await shop({ commit: 'hang', inquire: 'unknown' });
+      const { stock, api, cluster, first, second } = all;
+      const { epoch } = first;
+      listenTo(order(first));
+      await settled();
+      const id = idOf(all);
+      second.pause();
+      await second.log.members.adopt(epoch);
+      if (isPaused) first.coordinator.participants.pause('api', { since: 0, by: 'ann', reason: 'upgrade' });
+      for (let turn = 0; turn < 100 && first.epoch === epoch; turn++) await cluster.advance(50);
+      expect(first.epoch).toBeGreaterThan(epoch);
+
+      const inquiries = api.count('inquire');
+      await cluster.advance(LEASE_MS / 3);
+      expect([methodsOf(stock), api.count('inquire')]).toEqual([['prepare'], inquiries]);
+      await second.log.end(id, status);
+      await cluster.advance(LEASE_MS / 3);
+
+      expect(await first.coordinator.transactions.outcomeOf(id)).toMatchObject({ status });
+      expect(methodsOf(stock)).toEqual(['prepare', status === 'committed' ? 'commit' : 'rollback']);
+      expect([api.count('commit'), api.count('inquire')]).toEqual([1, inquiries]);
+      expect(first.coordinator.transactions.find(id)).toMatchObject({ stalled: false });
+    },
+  );
 });

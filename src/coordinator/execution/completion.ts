@@ -1,5 +1,6 @@
 import { type Answer, Refused, answerOf, describeUndecided } from '../gate/answer.js';
 import { type Failure, failureOf } from '../gate/failure.js';
+import type { ClaimedLog } from '../log/claimed-log.js';
 import {
   type BranchSet,
   COMMITTING,
@@ -30,6 +31,7 @@ import { CompletionAttempt, Delivery, type DeliveryKind, methodOf, timeoutOf } f
 import type { Endings } from './endings.js';
 import { byExpiry } from './expiries.js';
 import type { Observers } from './observer.js';
+import { askWhileOwn } from './ownership.js';
 import {
   type BranchHeuristic,
   type BranchRecord,
@@ -45,6 +47,7 @@ import type { TransactionRegistry } from './registry.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
 
 interface CompletionParts {
+  readonly log: ClaimedLog;
   readonly clock: Clock;
   readonly random: () => number;
   readonly deadlines: Deadlines;
@@ -102,11 +105,21 @@ export class Completion {
     // Since that run was fenced, another member may have asked the branch, and it may have committed.
     if (this.parts.registry.isOfEarlierRun(transaction.id)) branch.attempts = 1;
     const now = this.parts.clock.now();
+    if (branch.participant.isLastResource && this.mayBeAdopted(transaction)) {
+      branch.attempts = 1;
+      deliveryOf(branch, 'one-phase');
+    }
     if (branch.participant.paused !== undefined && branch.attempts === 0) refuseWhilePaused(branch);
     else if (branch.attempts === 0 && transaction.deadlineAt <= now) refuseAfterDeadline(branch);
     else if (branch.attempts === 0 && hasExpired(transaction, now + this.parts.expiryMarginMs))
       refuseAfterExpiry(branch);
     else this.attempt(branch, 'one-phase');
+  }
+
+  /** Whether another member may have adopted the transaction by now, as far as this one knows. */
+  private mayBeAdopted({ id }: TransactionRecord): boolean {
+    const { log, registry } = this.parts;
+    return registry.isOfEarlierRun(id) || (log.shared !== undefined && log.isLost);
   }
 
   /** Effect: rolls these branches back. A rollback of an earlier round is overtaken. */
@@ -165,7 +178,7 @@ export class Completion {
     const { delivery } = branch;
     if (delivery === undefined || delivery.attempt !== undefined || !branch.owes) return Promise.resolve();
     if (delivery.kind === 'one-phase' && branch.heuristic !== undefined) {
-      this.decidedEarlier(branch, branch.heuristic);
+      this.foundOut(branch, branch.heuristic.kind);
       return Promise.resolve();
     }
     return new Promise((resolve) => {
@@ -218,7 +231,7 @@ export class Completion {
   /** A further attempt. It is apart from the first, which nearly always succeeds, and needs no closure. */
   private attemptOf(branch: BranchRecord, kind: DeliveryKind, delivery: Delivery): void {
     const { participant, transaction } = branch;
-    const { clock, deadlines, ambient, observers } = this.parts;
+    const { clock, deadlines, ambient, observers, log } = this.parts;
     delivery.dueAt = clock.now() + timeoutOf(kind, participant);
     deadlines.arm(transaction, delivery.dueAt);
     const attempt = new CompletionAttempt(branch, branch.attempts, clock, delivery.dueAt, (error) =>
@@ -226,15 +239,19 @@ export class Completion {
     );
     delivery.attempt = attempt;
     observers.attemptStarts(branch);
-    callParticipant(
-      participant,
-      methodOf(kind),
-      attempt,
-      transaction,
-      ambient,
-      (value) => this.answered(branch, kind, delivery.round, value, delivery.isOver(attempt)),
-      (error) => this.threw(branch, kind, delivery.round, failureOf(error), delivery.isOver(attempt)),
-    );
+    const call = (fulfilled: (value: unknown) => void, rejected: (error: unknown) => void): void =>
+      callParticipant(participant, methodOf(kind), attempt, transaction, ambient, fulfilled, rejected);
+    const answered = (value: unknown): void =>
+      this.answered(branch, kind, delivery.round, value, delivery.isOver(attempt));
+    const threw = (error: unknown): void =>
+      this.threw(branch, kind, delivery.round, failureOf(error), delivery.isOver(attempt));
+    if (kind !== 'one-phase' || !participant.isLastResource || log.shared === undefined)
+      call(answered, threw);
+    else {
+      const ask = (): Promise<Answer> =>
+        new Promise((resolve, reject) => call((value) => resolve(answerOf(value)), reject));
+      void askWhileOwn(transaction, log, ask).then(answered, threw);
+    }
   }
 
   /**
@@ -315,8 +332,11 @@ export class Completion {
     }
   }
 
-  /** An earlier run has kept the answer of the branch that decides as a report, and not the commit record that follows it. */
-  private decidedEarlier(branch: BranchRecord, { kind }: BranchHeuristic): void {
+  /**
+   * The answer of the branch that decides is known without its call: an earlier run has kept it as a report, and not the commit
+   * record that follows it, or another member has ended the transaction.
+   */
+  foundOut(branch: BranchRecord, kind: HeuristicKind): void {
     const { transaction } = branch;
     branch.close(this.parts.clock.now());
     onePhaseAnswered(transaction, kind, transaction.executor);

@@ -14,6 +14,7 @@ import {
   COMMITTING,
   LOG_DECIDES,
   PREPARING,
+  READY,
   type StateNumber,
   TOLD_ABORTED,
   TOLD_NOTHING,
@@ -109,6 +110,7 @@ export class Executor implements TransactionExecutor {
     const { completionWaitMs, expiryMarginMs, unconfirmed } = parts;
     const { endings } = this;
     this.completion = new Completion({
+      log,
       clock,
       random,
       deadlines,
@@ -198,9 +200,11 @@ export class Executor implements TransactionExecutor {
   }
 
   /**
-   * Whether only the log knows its decision, or whether it is durable. A member of a group follows the decision of its group.
+   * Whether the log may know more than this member: its decision, or whether it is durable. A member of a group follows the
+   * decision of its group.
    */
   asksForRecord(transaction: TransactionRecord): boolean {
+    if (isLastResourceAsked(transaction)) return true;
     return (awaitsRecord(transaction) || awaitsConfirmation(transaction)) && !transaction.isMember;
   }
 
@@ -209,8 +213,13 @@ export class Executor implements TransactionExecutor {
     requestRollback(transaction, CAUSE_NOT_RECORDED, transaction.executor);
   }
 
-  /** It was found out whether the record of a transaction of an earlier run is in the log. */
+  /** It was found out whether a transaction of an earlier run has committed. */
   foundOut(transaction: TransactionRecord, isRecorded: boolean): void {
+    if (isLastResourceAsked(transaction))
+      this.completion.foundOut(
+        transaction.branches[transaction.decider]!,
+        isRecorded ? 'commit' : 'rollback',
+      );
     if (!isRecorded) recordAbsent(transaction, transaction.executor);
     else if (awaitsConfirmation(transaction)) confirmed(transaction, transaction.executor);
     else recorded(transaction, transaction.executor);
@@ -394,4 +403,10 @@ export class Executor implements TransactionExecutor {
   ended(transaction: TransactionRecord): void {
     this.endings.ended(transaction);
   }
+}
+
+/** Whether a last resource was asked and has not said how it has ended. */
+function isLastResourceAsked({ state, decider, branches }: TransactionRecord): boolean {
+  const branch = branches[decider];
+  return state === READY && branch !== undefined && branch.participant.isLastResource && branch.owes;
 }

@@ -1,3 +1,4 @@
+import { type Answer, Refused } from '../gate/answer.js';
 import type { ClaimedLog } from '../log/claimed-log.js';
 import type { TransactionRecord } from './records.js';
 
@@ -18,4 +19,30 @@ export async function ownershipOf({ id }: TransactionRecord, log: ClaimedLog): P
   // While this member is fenced, it owns nothing.
   const isOwn = known.outcome === 'live' && known.owner === log.epoch && !log.isLost;
   return isOwn ? 'own' : 'elsewhere';
+}
+
+/**
+ * Asks the branch that decides once more how it has ended. When another member has ended the transaction, the branch may have
+ * forgotten it, so that its refusal proves nothing. It counts only if the transaction was still this member's afterwards.
+ *
+ * @param ask calls the branch.
+ * @returns the answer, or what the log says instead; it is a rejection if another member ends the transaction.
+ */
+export async function askWhileOwn(
+  transaction: TransactionRecord,
+  log: ClaimedLog,
+  ask: () => Promise<Answer>,
+): Promise<Answer> {
+  const before = await ownershipOf(transaction, log);
+  if (before !== 'own') return answerFor(before);
+  const answer = await ask();
+  if (!(answer instanceof Refused)) return answer;
+  const after = await ownershipOf(transaction, log);
+  return after === 'own' ? answer : answerFor(after);
+}
+
+function answerFor(ownership: Exclude<Ownership, 'own'>): Answer {
+  if (ownership === 'committed') return 'commit';
+  if (ownership === 'aborted') return new Refused(undefined, 'another member has aborted the transaction');
+  throw new Error('not asked: another member of the log may have adopted the transaction, and ends it');
 }
