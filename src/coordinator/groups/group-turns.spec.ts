@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { GroupBranch, GroupMember, MemberVote } from '../participant/group.js';
-import { Shop } from './shop.fixture.js';
+import { Shop, turns } from './shop.fixture.js';
 import { Stock, type Take } from './stock.fixture.js';
 
 const MORE_TEA = { take: { tea: -1 } };
@@ -59,6 +59,25 @@ describe('a group that finds one of another coordinator at work', () => {
     expect(a.contents).toEqual({ blocker: 1, tea: 2 });
     expect(shop.log.appended.every(({ members }) => members === undefined)).toBe(true);
     expect(shop.coordinator.runtime.registry.inFlight).toBe(0);
+  });
+
+  it('asks no other participant once it is rolled back', async () => {
+    const { shop, a, b } = shopOf({ b: 1 });
+    const { registry, executor } = shop.coordinator.runtime;
+    let rolledBack = 0;
+    a.after = async ({ step, id }) => {
+      if (step !== 'work' || a.asked.length !== 2) return;
+      executor.rollbackRequested(registry.find(id)!, 'operator');
+      // The rollback is acknowledged before this is answered.
+      await turns(20);
+      rolledBack = b.calls.filter((call) => call.step === 'rollback' && call.id === id).length;
+    };
+    const outcomes = await shop.behind(() => [1, 2, 3].map(() => shop.run(MORE_TEA)));
+    expect(outcomes.map(({ status }) => status)).toEqual(['committed', 'committed', 'committed']);
+    await turns(40);
+    expect(rolledBack).toBe(1);
+    expect([a.asked, b.asked]).toEqual([[false, true], [false]]);
+    expect([a.isIdle, b.isIdle]).toEqual([true, true]);
   });
 
   it('lets a member go that its caller cancels while it waits', async () => {

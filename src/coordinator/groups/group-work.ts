@@ -6,6 +6,7 @@ import { settled } from '../gate/settled.js';
 import { messageOf } from '../gate/texts.js';
 import type { GroupBranch, GroupMember, GroupingParticipant } from '../participant/group.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import { ACTIVE } from '../protocol/index.js';
 import type { Member } from './member.js';
 import { type ReadVote, votesIn } from './member-votes.js';
 
@@ -71,7 +72,7 @@ export class GroupWork {
       branch,
       ask: () => this.workAt(branch, members, trials, run, isOpen, inTurn && !isOpen),
     }));
-    const answers = inTurn && !isOpen ? await inOrderOfNames(asks) : await atOnce(asks);
+    const answers = inTurn && !isOpen ? await this.inOrderOfNames(asks) : await atOnce(asks);
     const failed = answers.find(({ answer }) => typeof answer === 'string')?.answer;
     if (typeof failed === 'string') return failed;
     const byParticipant = new Map<RegisteredParticipant, readonly ReadVote[]>();
@@ -94,6 +95,21 @@ export class GroupWork {
   /** The group is aborted: no participant need work for it any more. */
   stop(): void {
     this.controller?.abort(new TransactionAbortedError(this.group.id));
+  }
+
+  /**
+   * Asks no other one once a participant has failed or is busy, or the group has ended. The order is the same for all
+   * coordinators.
+   */
+  private async inOrderOfNames(asks: readonly Ask[]): Promise<Asked[]> {
+    const answers: Asked[] = [];
+    const nameOf = ({ branch }: Ask): string => branch.participant.name;
+    for (const { branch, ask } of asks.toSorted((one, other) => (nameOf(one) < nameOf(other) ? -1 : 1))) {
+      const answer = this.group.state === ACTIVE ? await ask() : 'is not asked: the group has ended';
+      answers.push({ branch, answer });
+      if (typeof answer !== 'object') break;
+    }
+    return answers;
   }
 
   private async workAt(
@@ -190,18 +206,6 @@ interface Asked {
 
 function atOnce(asks: readonly Ask[]): Promise<Asked[]> {
   return Promise.all(asks.map(async ({ branch, ask }) => ({ branch, answer: await ask() })));
-}
-
-/** Asks no other one once a participant has failed or is busy. The order is the same for all coordinators. */
-async function inOrderOfNames(asks: readonly Ask[]): Promise<Asked[]> {
-  const answers: Asked[] = [];
-  const nameOf = ({ branch }: Ask): string => branch.participant.name;
-  for (const next of asks.toSorted((one, other) => (nameOf(one) < nameOf(other) ? -1 : 1))) {
-    const answer = await next.ask();
-    answers.push({ branch: next.branch, answer });
-    if (typeof answer !== 'object') break;
-  }
-  return answers;
 }
 
 /** @returns the part of a member at a participant: it has one there. */
