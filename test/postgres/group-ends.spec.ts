@@ -184,6 +184,40 @@ it('a group stops the member at work when the time for its work is over, and run
   await expect(next.run(add('ann', 1), slow)).resolves.toEqual(['commit', 'alone']);
 });
 
+it('no more work is tried when the time for it is over, however long each may wait for a lock', async () => {
+  const other = new Client({ connectionString: database.url });
+  await other.connect();
+  try {
+    const manager = await manage({ lockTimeoutMs: 60_000 });
+    const group = new TestGroup(manager, { workMs: 500, withinMs: 20_000 });
+    const ann = add('ann', 1);
+    await expect(group.run(ann)).resolves.toEqual(['commit']);
+    await other.query("BEGIN; UPDATE accounts SET balance = balance WHERE name = 'bob'");
+    const start = performance.now();
+    const trials = Array.from({ length: 16 }, () => add('bob', 1));
+    const votes = [...Array(4).fill('alone'), ...Array(12).fill('not-run')];
+    await expect(group.tried([ann], trials)).resolves.toEqual(['commit', ...votes]);
+    expect(performance.now() - start).toBeLessThan(10_000);
+    await expect(group.prepare()).resolves.toBe('commit');
+    await group.commit();
+    await expect(balanceOf(database, 'ann')).resolves.toBe(101);
+  } finally {
+    await other.end();
+  }
+});
+
+it('a group that is aborted before it works has ended: nothing of it is open or prepared', async () => {
+  const manager = await manage();
+  const first = new TestGroup(manager);
+  await first.run(add('ann', 1));
+  await first.rollback();
+  const group = new TestGroup(manager);
+  group.branch.abort();
+  await expect(group.run(add('ann', 1), add('bob', 1))).rejects.toThrow();
+  await expect(group.prepare()).rejects.toThrow('is not open any more');
+  await expect(database.prepared()).resolves.toEqual([]);
+});
+
 it('work that was slow on its own, or that no group can have, is not to join one', async () => {
   const manager = await manage();
   const slow = { text: 'SELECT pg_sleep($1)', values: [0.55] };

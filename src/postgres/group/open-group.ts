@@ -21,6 +21,13 @@ import { hasMetOthers, hasWaited, isOfMember, saysStatementsAreLost, voteBy } fr
 /** After so many failed members the others are not run: the group runs again without these. */
 const MOST_FAILURES = 8;
 
+/** So many members that are only tried are sent at once: behind one that has waited no others are. */
+const TRIALS_AT_ONCE = 4;
+
+/** A cancellation that comes between two queries stops none of them, so that it is sent again, up to a limit. */
+const STOP_AGAIN_MS = 50;
+const MOST_STOPS = 20;
+
 /** How much longer than the work of the group its transaction may last at the server. */
 const GRACE_MS = 500;
 
@@ -277,8 +284,9 @@ export class OpenGroup {
     votes: MemberVote[],
   ): Promise<void> {
     let rest = members;
-    for (let failures = 0; rest.length + trials.length > 0;) {
-      const { parts, tried } = this.toSend(group, rest, trials);
+    let untried = trials;
+    for (let failures = 0; rest.length + untried.length > 0;) {
+      const { parts, tried } = this.toSend(group, rest, untried.slice(0, TRIALS_AT_ONCE));
       const [answers, trialAnswers] = await this.sendAll(group, parts, tried);
       if (this.isBusy) return;
       const at = answers.findIndex(({ results }) => results === undefined);
@@ -295,7 +303,11 @@ export class OpenGroup {
       }
       if (at === -1) {
         await this.noteTrials(tried, trialAnswers, votes);
-        return;
+        // The others have not run: they get another group.
+        if (trialAnswers.some(({ error }) => hasMetOthers(error)) || workLeftMs(group) === 0) return;
+        rest = [];
+        untried = untried.slice(TRIALS_AT_ONCE);
+        continue;
       }
       const { error, doneAtMs } = answers[at]!;
       const present = parts[at]!.members;
@@ -334,9 +346,7 @@ export class OpenGroup {
     if (all.length === 0) return [[], []];
     const answers = await this.inTime(group, (client) => {
       if (opens) lockRequested(client);
-      else if (!'TE'.includes(client.getTransactionStatus() ?? '')) {
-        throw new Error('The transaction of the group has ended.');
-      }
+      else if (!isInTransaction(client)) throw new Error('The transaction of the group has ended.');
       return Promise.all(all.map(({ statements }) => askGroup(client, statements.join('; '))));
     });
     // Also of a group that has ended: the same work may have been the reason.
@@ -348,26 +358,28 @@ export class OpenGroup {
   }
 
   /**
-   * Sends a query, and stops the member at work when the time for it is over. Work that was stopped has failed with SQLSTATE
-   * 57014, so it runs on its own.
+   * Sends a query, and stops the member at work when the time for it is over, and each that is tried behind it. Work that was
+   * stopped has failed with SQLSTATE 57014, so it runs on its own.
    */
-  private async inTime<T>(
-    { workDeadline, deadline }: GroupBranch,
-    query: (client: PoolClient) => Promise<T>,
-  ): Promise<T> {
+  private async inTime<T>(group: GroupBranch, query: (client: PoolClient) => Promise<T>): Promise<T> {
     let stopping: Promise<void> | undefined;
+    let isAnswered = false;
+    let stopsLeft = MOST_STOPS;
     const stop = (): void => {
       if (this.loan.isOver) return;
       stopping = this.loan
         .send((client) => this.pool.cancel(client))
+        .then(() => {
+          if (!isAnswered && --stopsLeft > 0) timer = setTimeout(stop, STOP_AGAIN_MS);
+        })
         .catch((error: unknown) => this.giveUp(error));
     };
     const answer = this.loan.send(query);
-    const leftMs = Math.max(0, remainingUntil(workDeadline ?? deadline));
-    const timer = setTimeout(stop, Math.min(LONGEST_TIMER_MS, leftMs));
+    let timer = setTimeout(stop, Math.min(LONGEST_TIMER_MS, workLeftMs(group)));
     try {
       return await answer;
     } finally {
+      isAnswered = true;
       clearTimeout(timer);
       // On its way it would hit the next query.
       await stopping;
@@ -498,4 +510,15 @@ export class OpenGroup {
       }
     }
   }
+}
+
+/** How long the work of a group may still take. */
+function workLeftMs({ workDeadline, deadline }: GroupBranch): number {
+  return Math.max(0, remainingUntil(workDeadline ?? deadline));
+}
+
+/** Whether a transaction is open, be it one that has failed. */
+function isInTransaction(client: PoolClient): boolean {
+  const status = client.getTransactionStatus();
+  return status === 'T' || status === 'E';
 }

@@ -46,6 +46,8 @@ export class OpenGroups {
     if (group.attempt === 1) {
       this.groups.set(gid, new OpenGroup(gid, work, this.pool, this.lockKey, this.loners));
       group.signal.addEventListener('abort', () => this.end(gid), { once: true });
+      if (group.signal.aborted) this.end(gid);
+      group.signal.throwIfAborted();
     }
     const open = this.groups.get(gid);
     if (open === undefined) throw new Error(`The transaction of the group ${gid} is not open any more.`);
