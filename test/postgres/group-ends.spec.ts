@@ -189,7 +189,7 @@ it('no more work is tried when the time for it is over, however long each may wa
   await other.connect();
   try {
     const manager = await manage({ lockTimeoutMs: 60_000 });
-    const group = new TestGroup(manager, { workMs: 500, withinMs: 20_000 });
+    const group = new TestGroup(manager, { workMs: 1_000, withinMs: 20_000 });
     const ann = add('ann', 1);
     await expect(group.run(ann)).resolves.toEqual(['commit']);
     await other.query("BEGIN; UPDATE accounts SET balance = balance WHERE name = 'bob'");
