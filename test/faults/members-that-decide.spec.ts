@@ -161,3 +161,27 @@ describe('Several members that are gone', () => {
     expect(Array.from(stock.effects.values())).toEqual(['rolled-back', 'rolled-back']);
   });
 });
+
+describe('A branch that decides, and whose record is late in the log', () => {
+  it.each<[what: string, ms: number, paused: boolean]>([
+    ['after the deadline of its transaction', 5_500, false],
+    ['while its participant is paused, once that is over', 0, true],
+  ])('is asked all the same %s: another member may have asked it', async (_what, ms, isPaused) => {
+    const { cluster, stock, members } = await shop({ commitOnePhase: 'yes' }, 2, { timeoutMs: 5_000 });
+    const [{ log, coordinator }] = members;
+    const gate = Promise.withResolvers<void>();
+    const append = log.append.bind(log);
+    log.append = (record) => append(record).then((mark) => gate.promise.then(() => mark));
+    const outcome = order(members[0]);
+    const [registered] = coordinator.runtime.parts.participants.registered();
+    if (isPaused) registered!.paused = { since: 0, by: 'ann', reason: 'upgrade' };
+    await cluster.advance(ms);
+    gate.resolve();
+    await settled();
+    if (isPaused) coordinator.runtime.executor.resume('stock');
+    await cluster.advance(1_000);
+    const { transactionId } = await outcome;
+    expect(stock.count('commitOnePhase')).toBe(1);
+    expect(await coordinator.transactions.outcomeOf(transactionId)).toMatchObject({ status: 'committed' });
+  });
+});

@@ -109,10 +109,12 @@ export class Completion {
       branch.attempts = 1;
       deliveryOf(branch, 'one-phase');
     }
-    if (branch.participant.paused !== undefined && branch.attempts === 0) refuseWhilePaused(branch);
-    else if (branch.attempts === 0 && transaction.deadlineAt <= now) refuseAfterDeadline(branch);
-    else if (branch.attempts === 0 && hasExpired(transaction, now + this.parts.expiryMarginMs))
-      refuseAfterExpiry(branch);
+    // A record names an ordinary branch only in a shared log: another member may have adopted it and asked it, so only its own answer
+    // counts. A last resource is never called by another member.
+    const mayRefuse = branch.attempts === 0 && (!transaction.recordsAll || branch.participant.isLastResource);
+    if (mayRefuse && branch.participant.paused !== undefined) refuseWhilePaused(branch);
+    else if (mayRefuse && transaction.deadlineAt <= now) refuseAfterDeadline(branch);
+    else if (mayRefuse && hasExpired(transaction, now + this.parts.expiryMarginMs)) refuseAfterExpiry(branch);
     else this.attempt(branch, 'one-phase');
   }
 
