@@ -35,7 +35,7 @@ const RUNGS: readonly Rung[] = [
   },
   {
     name: 'members',
-    command: ['npm', 'run', 'test:simulation', '--', '--members', '--schedules', '20000', '--seed', '1'],
+    command: ['npm', 'run', 'test:simulation', '--', '--members', '--schedules', '10000', '--seed', '1'],
   },
   {
     name: 'groups',
