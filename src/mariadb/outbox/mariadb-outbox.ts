@@ -180,20 +180,23 @@ export class MariaDbOutbox implements OutboxStore {
 
   async record(attempts: readonly RecordedAttempt[]): Promise<void> {
     const sent = attempts.filter(({ result }) => result.kind === 'sent').map(({ position }) => position);
-    await this.run(async (session, statements) => {
-      if (sent.length > 0) await session.run(statements.sent, [sent]);
-      for (const { position, attempt, result } of attempts) {
-        if (result.kind === 'sent') continue;
-        await session.run(statements.notSent, [
-          result.kind === 'interrupted' ? 1 : 0,
-          result.kind === 'dead' ? 'dead' : 'waiting',
-          result.kind === 'failed' ? micros(result.retryInMs) : 0,
-          'error' in result ? result.error : null,
-          position,
-          attempt,
-        ]);
-      }
-    });
+    // All or none: after a deadlock they are run again, and a message that was given back may be at another relay by then.
+    await this.run((session, statements) =>
+      inTransaction(session, async () => {
+        if (sent.length > 0) await session.run(statements.sent, [sent]);
+        for (const { position, attempt, result } of attempts) {
+          if (result.kind === 'sent') continue;
+          await session.run(statements.notSent, [
+            result.kind === 'interrupted' ? 1 : 0,
+            result.kind === 'dead' ? 'dead' : 'waiting',
+            result.kind === 'failed' ? micros(result.retryInMs) : 0,
+            'error' in result ? result.error : null,
+            position,
+            attempt,
+          ]);
+        }
+      }),
+    );
   }
 
   async count(): Promise<OutboxCounts> {
