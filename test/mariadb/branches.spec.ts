@@ -206,7 +206,7 @@ describe.runIf(hasMariaDb())('A branch in MariaDB', () => {
   it('is deleted from the guard table only after it was visible, where the server shows what is not committed', async () => {
     await bench.database.query("SET GLOBAL tx_isolation = 'READ-UNCOMMITTED', GLOBAL time_zone = '-12:00'");
     try {
-      const manager = await bench.start({ retainBranchesMs: 1, purgeIntervalMs: 20 });
+      const manager = await bench.start({ retainBranchesMs: 1, purgeIntervalMs: 500 });
       const [before, branch] = [someBranch(), someBranch()];
       await manager.prepare(branch, posting('ann', -10));
       await manager.rollback(before);
@@ -218,9 +218,11 @@ describe.runIf(hasMariaDb())('A branch in MariaDB', () => {
       });
       await manager.purgeGuardTable();
       await manager.commit(again(branch));
-      // The pass that deletes what the first one has seen.
-      await until('the earlier row is deleted', async () => (await manager.purgeGuardTable()) > 0);
-      expect(await endOf(bench.database, gidOf(before))).toBeUndefined();
+      // The pass that deletes what the first one has seen. It is a pass of the manager itself, or one of these.
+      await until('the earlier row is deleted', async () => {
+        await manager.purgeGuardTable();
+        return (await endOf(bench.database, gidOf(before))) === undefined;
+      });
       expect(await endOf(bench.database, gidOf(branch))).toBe('committed');
     } finally {
       await bench.database.query('SET GLOBAL tx_isolation = DEFAULT, GLOBAL time_zone = DEFAULT');

@@ -320,7 +320,7 @@ describe.runIf(hasMariaDb())('A MariaDB participant', () => {
   });
 
   it('deletes old rows of the guard table that were visible an interval ago, and no others', async () => {
-    const manager = await bench.start({ retainBranchesMs: 1, purgeIntervalMs: 50 });
+    const manager = await bench.start({ retainBranchesMs: 1, purgeIntervalMs: 500 });
     const isUnsettled = new Set<string>();
     const run = { ...runOf(), isUnsettled: (id: string) => isUnsettled.has(id) };
     const [done, needed, open] = [someBranch({ run }), someBranch({ run }), someBranch({ run })];
