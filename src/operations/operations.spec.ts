@@ -76,6 +76,40 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
       expect((await get(`/transactions?attribute=${query}`)).status).toBe(400);
   });
 
+  it('searches by an id or its beginning, by the value of an attribute, by time, age and cause', async () => {
+    participant('a', new ScriptedParticipant());
+    participant('no', new ScriptedParticipant({ prepare: 'no' }));
+    participant('failing', new ScriptedParticipant({ commit: 'throw' }));
+    const run = (name: string, at: string, orderId: string): Promise<{ transactionId: string }> =>
+      transactions.run({ name, branches: [branch(at, SECRET)], attributes: { orderId } });
+    const { transactionId } = await run('first', 'a', '4711');
+    await clock.advance(60_000);
+    await run('second', 'no', '4712');
+    await clock.advance(1_500);
+    await run('third', 'failing', 'x47');
+    await clock.advance(5_000);
+
+    expect(await listed(`?search=${transactionId}`)).toEqual(['first']);
+    expect(await listed(`?search=${transactionId.slice(0, -1)}`)).toEqual(['third', 'second', 'first']);
+    expect(await listed(`?search=${transactionId}0`)).toEqual([]);
+    expect(await listed('?search=47')).toEqual(['second', 'first']);
+    expect(await listed('?search=4712')).toEqual(['second']);
+    expect(await listed('?search=order')).toEqual([]);
+
+    expect(await listed('?startedAfter=2030-01-01T00:01:01.000Z')).toEqual(['third', 'second']);
+    expect(await listed('?startedAfter=2030-01-01T00:01:01.001Z')).toEqual(['third']);
+    expect(await listed('?startedBefore=2030-01-01T01:01:01%2B01:00')).toEqual(['first']);
+    expect(await listed('?minAgeMs=5000&maxAgeMs=5000')).toEqual(['third']);
+    expect(await listed('?maxAgeMs=4999')).toEqual(['second', 'first']);
+
+    const { body } = await get('/transactions?stalled=true');
+    const [third] = (body as { transactions: TransactionView[] }).transactions;
+    const lastError = third!.branches[0]!.lastError!;
+    expect(await listed(`?cause=${encodeURIComponent(lastError.toUpperCase())}`)).toEqual(['third']);
+    expect(await listed('?cause=REFUSED')).toEqual(['second']);
+    expect(await listed('?cause=secret')).toEqual([]);
+  });
+
   it('shows a transaction by its id, with branches, votes and timeline, and without payload', async () => {
     participant('a', new ScriptedParticipant({ prepare: { delayMs: 10 } }, clock));
     participant('b', new ScriptedParticipant({ prepare: 'read-only' }));
@@ -156,6 +190,12 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
     '?cursor=0',
     '?cursor=1;drop',
     '?minAgeMs=-1',
+    '?maxAgeMs=old',
+    '?search=',
+    `?cause=${'x'.repeat(301)}`,
+    '?startedAfter=yesterday',
+    '?startedAfter=2030-01-01T00:00:00',
+    '?startedBefore=2030-02-31T00:00:00Z',
     '?inDoubt=maybe',
     '?participant=',
     '?state=ABORTED&state=ABORTED',

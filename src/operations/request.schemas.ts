@@ -14,8 +14,14 @@ const cursor = z
     'must be the nextCursor of a page',
   );
 
-/** The query of `GET /transactions`. */
-export const listQuery = z.strictObject({
+const searchedText = z.string().min(1).max(300);
+const moment = z.iso.datetime({
+  offset: true,
+  error: 'must be a moment with a zone, such as 2026-01-31T03:00:00Z',
+});
+
+/** What selects transactions, in the query of a route. */
+const selection = {
   state: z.enum(STATES).exactOptional(),
   stalled: flag.exactOptional(),
   heuristic: flag.exactOptional(),
@@ -28,11 +34,21 @@ export const listQuery = z.strictObject({
     .regex(/^[A-Za-z][A-Za-z0-9._-]{0,39}=[^\p{Cc}\p{Zl}\p{Zp}]{1,200}$/u, 'must be a name, "=" and a value')
     .describe('A key of the business and its value, such as `orderId=4711`.')
     .exactOptional(),
+  search: searchedText
+    .describe('How the id begins, or how the value of a key of the business begins.')
+    .exactOptional(),
+  cause: searchedText
+    .describe('A part of the reason of an abort, of the last error of a branch, or of a heuristic report.')
+    .exactOptional(),
+  startedAfter: moment.describe('It began at this moment or later.').exactOptional(),
+  startedBefore: moment.describe('It began before this moment.').exactOptional(),
   minAgeMs: z.coerce.number().min(0).exactOptional(),
+  maxAgeMs: z.coerce.number().min(0).exactOptional(),
   order: z.enum(['youngest', 'oldest']).default('youngest'),
-  limit,
-  cursor: cursor.exactOptional(),
-});
+};
+
+/** The query of `GET /transactions`. */
+export const listQuery = z.strictObject({ ...selection, limit, cursor: cursor.exactOptional() });
 export type ListQuery = z.output<typeof listQuery>;
 
 /** The filter that one member sends to another. */
@@ -44,7 +60,12 @@ export const listFilter = z.object({
   participant: z.string().min(1).max(100).exactOptional(),
   name: z.string().min(1).max(100).exactOptional(),
   attributes: z.record(z.string().max(40), z.string().max(200)).exactOptional(),
+  search: searchedText.exactOptional(),
+  cause: searchedText.exactOptional(),
+  startedAfter: moment.exactOptional(),
+  startedBefore: moment.exactOptional(),
   minAgeMs: z.number().min(0).exactOptional(),
+  maxAgeMs: z.number().min(0).exactOptional(),
   order: z.enum(['youngest', 'oldest']),
   limit: z.number().int().min(1).max(1_000),
   cursor: place.exactOptional(),

@@ -1,8 +1,9 @@
 import { InvalidRequestError } from '../errors.js';
+import { abortReason, causeName } from '../execution/outcomes.js';
 import type { TransactionRecord } from '../execution/records.js';
 import type { TransactionRegistry } from '../execution/registry.js';
 import { type Attributes, attributesIn } from '../participant/attributes.js';
-import { READY, STATES, type TransactionState } from '../protocol/index.js';
+import { READY, STATES, type TransactionState, isAbort } from '../protocol/index.js';
 import { type TransactionSummary, summaryOf } from './transaction-view.js';
 
 /** What TransactionManager.list() and page() select: what fits all that is given. @publicApi */
@@ -19,8 +20,24 @@ export interface TransactionFilter {
   readonly name?: string;
   /** The keys of the business that it has, each with this value. */
   readonly attributes?: Attributes;
+  /**
+   * How its id begins, or how the value of one of its attributes begins: what an operator was told, without a word of what it
+   * is. 1 to 300 characters.
+   */
+  readonly search?: string;
+  /** It began at this moment or later: ISO 8601, with a zone. */
+  readonly startedAfter?: string;
+  /** It began before this moment: ISO 8601, with a zone. */
+  readonly startedBefore?: string;
+  /**
+   * A part of why it was aborted, of the last error of a branch, or of a heuristic report, in capital or small letters. 1 to 300
+   * characters.
+   */
+  readonly cause?: string;
   /** How long ago it began at least, in milliseconds; of one that has ended, how long it took. */
   readonly minAgeMs?: number;
+  /** How long ago it began at most, in milliseconds; of one that has ended, how long it took. */
+  readonly maxAgeMs?: number;
   /** @default 'youngest', those that began last first */
   readonly order?: 'youngest' | 'oldest';
   /** How many at most, from 1 to 1,000. @default 100 */
@@ -38,6 +55,9 @@ export interface TransactionPage {
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
+/** The most characters of a text that is searched for. */
+const MAX_TEXT = 300;
+const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/;
 const CURSOR = /^[1-9]\d{0,14}$/;
 
 /**
@@ -80,10 +100,11 @@ export function entriesOf(
   const direction = order === 'oldest' ? 1 : -1;
   const after = cursor === undefined ? undefined : Number(cursor);
   const found: TransactionRecord[] = [];
+  const wanted = wantedOf(filter);
   registry.forEach((transaction) => {
     // Transactions are numbered as they begin, so that a number is a place that stays.
     if (after !== undefined && (transaction.sequence - after) * direction <= 0) return;
-    if (fits(transaction, filter, now)) found.push(transaction);
+    if (fits(transaction, wanted, now)) found.push(transaction);
   });
   found.sort((a, b) => (a.sequence - b.sequence) * direction);
   return {
@@ -94,19 +115,67 @@ export function entriesOf(
   };
 }
 
-function fits(transaction: TransactionRecord, filter: TransactionFilter, now: number): boolean {
-  const { state, stalled, heuristic, inDoubt, participant, name, minAgeMs, attributes } = filter;
+/** A filter, made ready to be compared with many transactions. */
+interface Wanted extends Omit<TransactionFilter, 'startedAfter' | 'startedBefore'> {
+  /** In milliseconds since 1970. */
+  readonly fromMs: number;
+  readonly beforeMs: number;
+  /** In small letters. */
+  readonly cause?: string;
+}
+
+function wantedOf({ startedAfter, startedBefore, cause, ...others }: TransactionFilter): Wanted {
+  return {
+    ...others,
+    ...(cause !== undefined && { cause: cause.toLowerCase() }),
+    fromMs: startedAfter === undefined ? -Infinity : Date.parse(startedAfter),
+    beforeMs: startedBefore === undefined ? Infinity : Date.parse(startedBefore),
+  };
+}
+
+function fits(transaction: TransactionRecord, wanted: Wanted, now: number): boolean {
+  const { state, stalled, heuristic, inDoubt, participant, name, attributes, search, cause } = wanted;
   if (state !== undefined && transaction.stateName !== state) return false;
   if (stalled !== undefined && transaction.isStalled !== stalled) return false;
   if (heuristic !== undefined && transaction.hasHeuristics !== heuristic) return false;
   if (inDoubt !== undefined && (transaction.state === READY) !== inDoubt) return false;
   if (name !== undefined && transaction.name !== name) return false;
   if (attributes !== undefined && !hasAttributes(transaction, attributes)) return false;
-  if (minAgeMs !== undefined && (transaction.endedAt || now) - transaction.startedAt < minAgeMs) return false;
-  return (
-    participant === undefined ||
-    transaction.branches.some((branch) => branch.participant.name === participant)
-  );
+  if (!isInTime(transaction, wanted, now)) return false;
+  if (search !== undefined && !isCalled(transaction, search)) return false;
+  if (participant !== undefined && !transaction.branches.some((one) => one.participant.name === participant))
+    return false;
+  return cause === undefined || causesOf(transaction).some((text) => text.toLowerCase().includes(cause));
+}
+
+function isInTime(transaction: TransactionRecord, wanted: Wanted, now: number): boolean {
+  const { startedAt, endedAt, executor } = transaction;
+  const { minAgeMs = 0, maxAgeMs = Infinity, fromMs, beforeMs } = wanted;
+  const ageMs = (endedAt || now) - startedAt;
+  if (ageMs < minAgeMs || ageMs > maxAgeMs) return false;
+  if (fromMs === -Infinity && beforeMs === Infinity) return true;
+  // As the list shows it: in whole milliseconds.
+  const startedMs = Math.trunc(executor.clock.epochMs + startedAt);
+  return startedMs >= fromMs && startedMs < beforeMs;
+}
+
+/** Whether the id, or the value of an attribute, begins so. */
+function isCalled({ id, extras }: TransactionRecord, beginning: string): boolean {
+  if (id.startsWith(beginning)) return true;
+  const { attributes } = extras ?? {};
+  return attributes !== undefined && Object.values(attributes).some((value) => value.startsWith(beginning));
+}
+
+/** @returns what its list shows as reasons: of its abort, of failed attempts, of refusals and of reports. */
+function causesOf(transaction: TransactionRecord): string[] {
+  const { state, branches } = transaction;
+  const ofAbort = isAbort(state) ? [causeName(transaction), abortReason(transaction)] : [];
+  const ofBranches = branches.flatMap(({ delivery, refusal, heuristic }) => [
+    delivery?.lastError,
+    refusal?.reason,
+    heuristic?.reason,
+  ]);
+  return [...ofAbort, ...ofBranches].filter((text) => text !== undefined && text !== null);
 }
 
 function hasAttributes({ extras }: TransactionRecord, wanted: Attributes): boolean {
@@ -115,7 +184,8 @@ function hasAttributes({ extras }: TransactionRecord, wanted: Attributes): boole
   return Object.entries(wanted).every(([key, value]) => Object.hasOwn(own, key) && own[key] === value);
 }
 
-function check({ state, order, limit, cursor, minAgeMs, attributes }: TransactionFilter): void {
+function check(filter: TransactionFilter): void {
+  const { state, order, limit, cursor, attributes } = filter;
   attributesIn(attributes);
   if (limit !== undefined && (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT)) {
     throw new InvalidRequestError('limit', `must be a whole number from 1 to ${MAX_LIMIT}`);
@@ -129,7 +199,24 @@ function check({ state, order, limit, cursor, minAgeMs, attributes }: Transactio
   if (cursor !== undefined && !CURSOR.test(cursor)) {
     throw new InvalidRequestError('cursor', 'must be the nextCursor of a page');
   }
-  if (minAgeMs !== undefined && !(minAgeMs >= 0 && Number.isFinite(minAgeMs))) {
-    throw new InvalidRequestError('minAgeMs', 'must be a number of milliseconds, 0 or more');
+  for (const field of ['minAgeMs', 'maxAgeMs'] as const) {
+    const ms = filter[field];
+    if (ms !== undefined && !(ms >= 0 && Number.isFinite(ms)))
+      throw new InvalidRequestError(field, 'must be a number of milliseconds, 0 or more');
   }
+  for (const field of ['search', 'cause'] as const) {
+    const text = filter[field];
+    if (text !== undefined && (typeof text !== 'string' || text.length < 1 || text.length > MAX_TEXT))
+      throw new InvalidRequestError(field, `must be a text of 1 to ${MAX_TEXT} characters`);
+  }
+  for (const field of ['startedAfter', 'startedBefore'] as const) {
+    const moment = filter[field];
+    if (moment !== undefined && !isMoment(moment))
+      throw new InvalidRequestError(field, 'must be a moment such as 2026-01-31T03:00:00Z, with a zone');
+  }
+}
+
+/** Without a zone it would depend on where the process runs. */
+function isMoment(text: unknown): boolean {
+  return typeof text === 'string' && MOMENT.test(text) && !Number.isNaN(Date.parse(text));
 }
