@@ -89,19 +89,48 @@ describe.each(['prepare', 'commit', 'rollback'])('What %s is given of a branch',
     expect(inspect(given)).not.toContain('executor');
   });
 
-  it('cannot be changed, and neither can what all participants are given', () => {
-    expect(FIELDS.filter((field) => Reflect.set(given, field, 'changed'))).toEqual([]);
+  it('is an object of its own: spreading, cloning, comparing and logging see its fields', () => {
+    const { transactionId, branchId, deadline, attempt, run: by } = given;
+    const fields = { transactionId, branchId, payload, deadline, attempt, run: by };
+    expect(Object.keys(given)).toEqual([
+      'transactionId',
+      'branchId',
+      'payload',
+      'deadline',
+      'attempt',
+      'run',
+    ]);
+    expect({ ...given }).toStrictEqual(fields);
+    expect(structuredClone(given)).toStrictEqual({ ...fields, payload: { ...payload }, run: { ...by } });
+    expect(given).toEqual(fields);
+    expect(given).toMatchObject({ branchId: 'curious', attempt });
+    expect(inspect(given)).toContain(`branchId: 'curious'`);
+    expect(given.signal).toBe(given.signal);
+  });
+
+  it('shares nothing with other calls that could be changed', () => {
     expect(Object.isFrozen(given.run)).toBe(true);
     expect(Object.isFrozen(Object.getPrototypeOf(given))).toBe(true);
+    expect(Reflect.set(given, 'signal', 'changed')).toBe(false);
   });
+});
+
+it('What a call was given stays as it was when later calls are made', async () => {
+  curious = new Curious();
+  await run(new ScriptedParticipant());
+  const [prepare, commit] = ['prepare', 'commit'].map((method) => curious.seen.get(method)!);
+  expect(prepare!.given).not.toBe(commit!.given);
+  expect(JSON.parse(JSON.stringify(prepare!.given))).toEqual(prepare!.json);
+  expect([prepare!.given.attempt, commit!.given.attempt]).toEqual([0, 1]);
 });
 
 it('What a participant writes on a branch reaches no later call and no other participant', async () => {
   curious = new Curious();
   const other = new ScriptedParticipant();
   curious.prepare = (given) => {
-    Object.defineProperty(given, 'payload', { value: 'changed' });
+    Object.assign(given, { payload: 'changed', transactionId: 'other' });
     Object.defineProperty(given, 'branchId', { value: 'other' });
+    Object.freeze(given);
     return 'commit';
   };
 

@@ -2,6 +2,12 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ManualClock, settled } from '../testing/manual-clock.js';
 import { TurnClock } from './clock.js';
 
+/** The clock learns of the end of a turn within the next one. */
+async function turnEnded(): Promise<void> {
+  await settled();
+  await settled();
+}
+
 describe('TurnClock', () => {
   afterEach(() => {
     vi.restoreAllMocks();
@@ -56,36 +62,60 @@ describe('TurnClock', () => {
     expect(Math.abs(clock.epochMs + last - Date.now())).toBeLessThan(60_000);
   });
 
-  it('shows moments by the present wall clock, and one moment always alike', () => {
+  it('shows moments by the wall clock of the turn, and one moment always alike', async () => {
     const clock = new TurnClock();
     const before = clock.epochMs;
-    expect(Array.from({ length: 100 }, () => clock.epochMs)).toEqual(
-      Array.from({ length: 100 }, () => before),
-    );
+    for (let turn = 0; turn < 100; turn++) {
+      expect(clock.epochMs).toBe(before);
+      await settled();
+    }
 
     const HOUR_MS = 3_600_000;
     const { now } = Date;
     for (const shiftMs of [HOUR_MS, -HOUR_MS, 50]) {
       const spy = vi.spyOn(Date, 'now').mockImplementation(() => now() + shiftMs);
+      await turnEnded();
       expect(Math.abs(clock.epochMs - before - shiftMs)).toBeLessThan(5);
       spy.mockRestore();
     }
+    await turnEnded();
     expect(Math.abs(clock.epochMs - before)).toBeLessThan(5);
   });
 
-  it('does not take a pause between reading its two clocks for a change of the wall clock', () => {
+  it('notices in a very long turn that the wall clock was set', () => {
+    const clock = new TurnClock();
+    const before = clock.epochMs;
+    const { now } = Date;
+    const monotonic = performance.now.bind(performance);
+    vi.spyOn(Date, 'now').mockImplementation(() => now() + 3_600_000 + 10);
+    vi.spyOn(performance, 'now').mockImplementation(() => monotonic() + 10);
+    for (let read = 0; read < 65; read++) clock.now();
+    expect(Math.abs(clock.epochMs - before - 3_600_000)).toBeLessThan(5);
+  });
+
+  it('reads the wall clock once in a turn', () => {
+    const spy = vi.spyOn(Date, 'now');
+    const clock = new TurnClock();
+    vi.spyOn(performance, 'now').mockReturnValue(1_000);
+    for (let call = 0; call < 1_000; call++) void (clock.epochMs + clock.now());
+    expect(spy).toHaveBeenCalledTimes(1);
+  });
+
+  it('does not take a pause between reading its two clocks for a change of the wall clock', async () => {
     const clock = new TurnClock();
     const before = clock.epochMs;
     const now = performance.now.bind(performance);
     let pausedMs = 0;
     const monotonic = vi.spyOn(performance, 'now').mockImplementation(() => now() + pausedMs);
     const wall = Date.now;
+    await turnEnded();
     const spy = vi.spyOn(Date, 'now').mockImplementationOnce(() => {
       pausedMs = 30;
       return wall();
     });
     spy.mockImplementation(() => wall() + 30);
     expect(Math.abs(clock.epochMs - before)).toBeLessThan(5);
+    expect(pausedMs).toBe(30);
     spy.mockRestore();
     monotonic.mockRestore();
   });

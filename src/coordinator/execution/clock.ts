@@ -46,12 +46,18 @@ const MAX_COMPARISONS = 3;
  */
 const READS_PER_SAMPLE = 64;
 
+/** For how long the wall clock is not read again, in milliseconds, while one turn lasts. */
+const ORIGIN_HOLDS_MS = 1;
+
 /**
- * The monotonic clock of the process, read once in each turn of the event loop: all events of one turn have
- * the same time. Reading it is then ten times cheaper, so every step of a transaction can have its time.
+ * The monotonic clock of the process and the wall clock, each read once in a turn of the event loop: all events of one turn
+ * have the same time. Reading them is then ten times cheaper, so every step of a transaction can have its time, and every call
+ * its deadline.
  */
 export class TurnClock implements Clock {
   private origin = performance.timeOrigin;
+  /** Until when the wall clock need not be read again within one turn. */
+  private originReadUntil = 0;
   /**
    * Undefined at first, so that V8 keeps the number as one object, which all readers of a turn share. As a field that is
    * always a number, each read would make an object of its own.
@@ -61,6 +67,12 @@ export class TurnClock implements Clock {
   private turnEndAwaited = false;
 
   get epochMs(): number {
+    if (this.readsLeft === 0) this.read();
+    if (this.sample! >= this.originReadUntil) this.readOrigin();
+    return this.origin;
+  }
+
+  private readOrigin(): void {
     for (let attempt = 0; attempt < MAX_COMPARISONS; attempt++) {
       const before = performance.now();
       // The wall clock has no fractions here, so that half a millisecond is its mean error.
@@ -71,7 +83,7 @@ export class TurnClock implements Clock {
       if (Math.abs(origin - this.origin) > TOLERANCE_MS) this.origin = origin;
       break;
     }
-    return this.origin;
+    this.originReadUntil = this.sample! + ORIGIN_HOLDS_MS;
   }
 
   now(): number {
@@ -92,5 +104,6 @@ export class TurnClock implements Clock {
   private readonly turnEnded = (): void => {
     this.turnEndAwaited = false;
     this.readsLeft = 0;
+    this.originReadUntil = 0;
   };
 }

@@ -472,13 +472,33 @@ describe('ParticipantGuard and records that expire', () => {
 });
 
 describe('ParticipantGuard and a copy of a branch', () => {
-  it('refuses one made by spreading, which has no ids, with an error that says so; the transaction aborts', async () => {
+  it('takes one made by spreading', async () => {
+    const guard = new ParticipantGuard(new MemoryGuardStore());
+    const finish = vi.fn<() => void>();
+    const { transactions, participants } = createTestCoordinator();
+    participants.register(
+      {
+        prepare: (one: Branch<number>) => guard.prepare({ ...one, payload: 1 }, () => 'commit'),
+        commit: (one) => guard.commit({ ...one }, finish),
+        rollback: (one) => guard.rollback(one, () => {}),
+      },
+      { name: 'stock' },
+    );
+    for (let number = 0; number < 2; number++) {
+      expect(await transactions.run({ branches: [branch('stock', number)] })).toMatchObject({
+        status: 'committed',
+      });
+    }
+    expect(finish).toHaveBeenCalledTimes(2);
+  });
+
+  it('refuses what has no ids with an error that says so; the transaction aborts', async () => {
     const guard = new ParticipantGuard(new MemoryGuardStore());
     const work = vi.fn<() => Vote>(() => 'commit');
     const { transactions, participants } = createTestCoordinator();
     participants.register(
       {
-        prepare: (one: Branch<number>) => guard.prepare({ ...one, payload: String(one.payload) }, work),
+        prepare: ({ payload }: Branch<number>) => guard.prepare({ payload } as Branch<number>, work),
         commit: (one) => guard.commit(one, () => {}),
         rollback: (one) => guard.rollback(one, () => {}),
       },
@@ -487,7 +507,7 @@ describe('ParticipantGuard and a copy of a branch', () => {
     for (let number = 0; number < 2; number++) {
       const outcome = await transactions.run({ branches: [branch('stock', number)] });
       expect(outcome).toMatchObject({ status: 'aborted', cause: 'failed', participant: 'stock' });
-      expect(outcome).toHaveProperty('reason', expect.stringContaining('made by spreading'));
+      expect(outcome).toHaveProperty('reason', expect.stringContaining('A branch without ids'));
     }
     expect(work).not.toHaveBeenCalled();
     await settled();

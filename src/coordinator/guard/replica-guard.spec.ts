@@ -154,6 +154,21 @@ describe('A guard of several replicas', () => {
     expect(await a.prepare(branchOf(), prepare, work.undo)).toMatchObject({ code: 'ROLLED_BACK' });
   });
 
+  it('stops the work of a branch that was copied without its signal', async () => {
+    const { a } = replicas();
+    const { promise: stopped, resolve } = Promise.withResolvers<Vote>();
+    const prepare = (given: Branch): Promise<Vote> => {
+      expect({ ...given, deadline: 0 }).toMatchObject({ transactionId: ID, branchId: 'stock', payload: 1 });
+      given.signal.addEventListener('abort', () => resolve('abort'));
+      return stopped;
+    };
+    const { signal: _, ...copy } = branchOf();
+    const vote = a.prepare(copy as Branch, prepare, () => {});
+    await started();
+    await a.rollback(branchOf({ attempt: 1 }), () => {});
+    expect(await vote).toBe('abort');
+  });
+
   it('gives up on a prepare that ignores its signal when the time of its rollback is over', async () => {
     const { a } = replicas();
     const work = new Work();

@@ -13,7 +13,9 @@ export class StoppableBranch extends GivenBranch {
     if (this.#signal === undefined) {
       this.#stop = new AbortController();
       if (this.#reason !== undefined) this.#stop.abort(this.#reason);
-      this.#signal = AbortSignal.any([super.signal, this.#stop.signal]);
+      // A copy made by spreading has none.
+      const given = super.signal as AbortSignal | undefined;
+      this.#signal = given === undefined ? this.#stop.signal : AbortSignal.any([given, this.#stop.signal]);
     }
     return this.#signal;
   }

@@ -2,44 +2,34 @@ import { inspect } from 'node:util';
 import type { Branch, CoordinatorRun } from './participant.js';
 
 /**
- * The branch that a participant receives. The coordinator's own record stays out of its reach, whatever the
- * participant freezes, changes or keeps.
+ * The branch of one call, as its participant receives it: a copy of the fields, so that it can be spread, cloned, compared and
+ * logged like any object. The coordinator's own record stays out of its reach, whatever the participant changes or keeps.
  */
 export class GivenBranch implements Branch {
+  readonly transactionId: string;
+  readonly branchId: string;
+  readonly payload: unknown;
+  readonly deadline: number;
+  readonly attempt: number;
+  readonly run: CoordinatorRun;
   readonly #branch: Branch;
 
   constructor(branch: Branch) {
+    this.transactionId = branch.transactionId;
+    this.branchId = branch.branchId;
+    this.payload = branch.payload;
+    this.deadline = branch.deadline;
+    this.attempt = branch.attempt;
+    this.run = branch.run;
     this.#branch = branch;
   }
 
-  get transactionId(): string {
-    return this.#branch.transactionId;
-  }
-
-  get branchId(): string {
-    return this.#branch.branchId;
-  }
-
-  get payload(): unknown {
-    return this.#branch.payload;
-  }
-
-  get deadline(): number {
-    return this.#branch.deadline;
-  }
-
+  /** Made only on request, as few participants need it. So it is not copied by spreading. */
   get signal(): AbortSignal {
     return this.#branch.signal;
   }
 
-  get attempt(): number {
-    return this.#branch.attempt;
-  }
-
-  get run(): CoordinatorRun {
-    return this.#branch.run;
-  }
-
+  /** The token of the run is of no use in a log. */
   toJSON(): object {
     const { transactionId, branchId, payload, deadline, attempt } = this;
     return { transactionId, branchId, payload, deadline, attempt };

@@ -62,7 +62,8 @@ export interface CoordinatorRun {
 export type IsOwnRun = (epoch: number, token: string) => Promise<boolean>;
 
 /**
- * One participant's part of one transaction. Each method of the participant receives it.
+ * One participant's part of one transaction. Each call of the participant receives an object of its own. A copy made by
+ * spreading has all fields but the signal: `{ ...branch, signal: branch.signal }`.
  *
  * @typeParam P the payload: what the participant has to do.
  * @publicApi
@@ -97,12 +98,14 @@ export interface Branch<P = unknown> {
  * The key under which a participant stores the work of a branch. It combines both ids: a transaction may have
  * several branches of one participant, and branches of different transactions may have the same id.
  *
- * @throws TypeError when the branch has no ids, because it is a copy made by spreading: `{ ...branch }`.
+ * @throws TypeError when it has no ids: it is neither a branch nor a copy of one.
  * @publicApi
  */
 export function branchKey({ transactionId, branchId }: Pick<Branch, 'transactionId' | 'branchId'>): string {
   if (typeof transactionId !== 'string' || typeof branchId !== 'string') {
-    throw new TypeError('A branch without ids: pass the branch itself, not a copy made by spreading it.');
+    throw new TypeError(
+      'A branch without ids: pass the branch that the participant received, or a copy of it.',
+    );
   }
   return `${transactionId}/${branchId}`;
 }
