@@ -479,6 +479,27 @@ describe('fault 59: the server of the log', () => {
       because: 'undecidable',
     });
   });
+
+  it('has lost nothing at a failover: the rest of a dead member that has found that out is rolled back', async () => {
+    const { cluster, stock, payment } = shop();
+    const [one, two, cutOff] = (await cluster.startSteady(3)) as [Member, Member, Member];
+    payment.script = { prepare: 'hang-after' };
+    order(cutOff);
+    await settled();
+    cutOff.pause();
+    cluster.store.failOver();
+    await cluster.advance(4 * LEASE_MS);
+    expect(effects(stock, payment)).toEqual([['prepared'], ['prepared']]);
+    expect([...one.adopted, ...two.adopted]).toContain(3);
+
+    // It compares its mark when it has a connection again.
+    await cutOff.log.members.restart().catch(() => {});
+    cutOff.kill();
+    await cluster.advance(2 * LEASE_MS);
+
+    expect(effects(stock, payment)).toEqual([['rolled-back'], ['rolled-back']]);
+    expect([...one.adopted, ...two.adopted]).toEqual([]);
+  });
 });
 
 describe('fault 59: a server of the log that takes over and lacks the outcome of a commit', () => {

@@ -80,7 +80,7 @@ export class Adoptions {
       for (const epoch of this.open.keys()) if (!listed.has(epoch)) this.open.delete(epoch);
       for (const member of renewal.epochs) {
         if (!this.mayGoOn(judgement)) return;
-        if (this.open.has(member.epoch) || !mayAdopt(member, renewal, judgement)) continue;
+        if (!this.isNews(member) || !mayAdopt(member, renewal, judgement)) continue;
         // Since the renewal the owner may have renewed as well.
         if (!member.isFenced && clock.now() - seenAt > judgement.leaseMs / RENEWALS_IN_A_LEASE) return;
         // An epoch that cannot be adopted now keeps no other from its adoption.
@@ -107,7 +107,19 @@ export class Adoptions {
     if (adoption === LATE) throw new Error(`epoch ${member.epoch} was not adopted within ${limitMs} ms`);
     // The member may have been fenced meanwhile: then the adoption is the next one's.
     if (adoption === 'taken' || !this.mayGoOn(judgement)) return;
-    for (const found of adoption.runs) await this.takeOver(found, member);
+    for (const found of adoption.runs) {
+      const { epoch, durable } = found.run;
+      if (this.open.get(epoch)?.durable !== durable) await this.takeOver(found, member);
+    }
+  }
+
+  /**
+   * Whether an epoch is to be adopted, or adopted once more: nothing could be presumed of it then, and its owner, which was
+   * only cut off, has looked at its mark since.
+   */
+  private isNews({ epoch, isPresumable }: MemberEpoch): boolean {
+    const known = this.open.get(epoch);
+    return known === undefined || (isPresumable && !known.durable);
   }
 
   private async takeOver(found: AdoptedRun, member: MemberEpoch): Promise<void> {
@@ -119,7 +131,7 @@ export class Adoptions {
     const of = run.epoch === member.epoch && member.member !== '' ? ` of the member "${member.member}"` : '';
     const rest = run.durable
       ? 'Its branches without a decision are rolled back'
-      : 'The log may have lost records of it, so its branches without a decision are left alone until a person decides';
+      : 'The log may have lost records of it, so its branches without a decision are left alone until its member has compared its mark with the log, or a person decides';
     this.report({
       level: run.durable ? 'log' : 'error',
       message: `Adopted epoch ${run.epoch}${of}. Decisions to deliver: ${decisions.length}. ${rest}`,
