@@ -22,7 +22,7 @@ const LONGER = [
     : [
         'test/dashboard/{access,acting,real-coordinator}.spec.ts',
         'test/e2e/{lost-output,shared-keys}.spec.ts',
-        'test/postgres/{given-up-sessions,late-prepares,listing-and-purge,literals,moving,own-server}.spec.ts',
+        'test/postgres/{failed-statements,given-up-sessions,late-prepares,listing-and-purge,literals,moving,own-server}.spec.ts',
       ]),
 ];
 

@@ -19,6 +19,7 @@ interface Rung {
 const SEED = '20261128';
 
 const LONGER_ON_POSTGRES = [
+  'failed-statements',
   'given-up-sessions',
   'late-prepares',
   'listing-and-purge',
