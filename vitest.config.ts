@@ -20,7 +20,7 @@ const LONGER = [
   ...(process.env['LONGER'] === 'all'
     ? []
     : [
-        'test/dashboard/{access,acting,real-coordinator}.spec.ts',
+        'test/dashboard/{access,acting,demo-page,real-coordinator}.spec.ts',
         'test/e2e/{lost-output,shared-keys}.spec.ts',
         'test/postgres/{failed-statements,given-up-sessions,late-prepares,listing-and-purge,literals,moving,own-server}.spec.ts',
       ]),

@@ -21,6 +21,14 @@ describe('the announcement of a start', () => {
       expect(text).toContain(value);
     }
     expect(text.trim().split('\n').length).toBeLessThan(12);
+    expect(text).not.toMatch(/demo/i);
+  });
+
+  it('says where the page of a demonstration is', () => {
+    const started = announcement({ decisionLog: { kind: 'memory' }, demo: true });
+
+    expect(sentencesOf(started)[0]).toMatch(/, demonstration at \/demo$/);
+    expect(textOf(started)).toContain('Demonstration  http://127.0.0.1:3000/demo');
   });
 
   it.each<[string, Announcement['configuration'], RegExp]>([

@@ -6,7 +6,8 @@ export interface Announcement {
   readonly url: string;
   /** The names of the participants. */
   readonly participants: readonly string[];
-  readonly configuration: Pick<Configuration, 'decisionLog' | 'databases'>;
+  readonly configuration: Pick<Configuration, 'decisionLog' | 'databases'> &
+    Partial<Pick<Configuration, 'demo'>>;
   /** The server that was started with the application. Left out: none was. */
   readonly server?: ServerFacts | undefined;
 }
@@ -20,9 +21,9 @@ export interface ServerFacts {
 
 /** @returns the sentences for the log, one line each. */
 export function sentencesOf(announcement: Announcement): string[] {
-  const { url, server } = announcement;
+  const { url, server, configuration } = announcement;
   return [
-    `Listening on ${url}, documentation at /docs, dashboard at /dashboard`,
+    `Listening on ${url}, documentation at /docs, dashboard at /dashboard${configuration.demo === true ? ', demonstration at /demo' : ''}`,
     `Decisions are kept ${whereDecisionsAre(announcement)}`,
     ...(server === undefined ? [] : [`PostgreSQL is at ${postgresOf(server)}`]),
   ];
@@ -30,11 +31,12 @@ export function sentencesOf(announcement: Announcement): string[] {
 
 /** @returns the same for a person at a terminal, in a few lines. */
 export function textOf(announcement: Announcement): string {
-  const { url, participants, server } = announcement;
+  const { url, participants, server, configuration } = announcement;
   const rows = [
     ['Orders', `${url}/orders`],
     ['Documentation', `${url}/docs`],
     ['Dashboard', `${url}/dashboard`],
+    ...(configuration.demo === true ? [['Demonstration', `${url}/demo`]] : []),
     ['Participants', participants.join(', ')],
     ['Decisions', whereDecisionsAre(announcement)],
     ...(server === undefined ? [] : [['PostgreSQL', postgresOf(server)]]),
@@ -54,7 +56,9 @@ export function textOf(announcement: Announcement): string {
 /** @returns where decisions are kept, and what a restart does to them. */
 export function whereDecisionsAre({
   configuration: { decisionLog, databases },
-}: Pick<Announcement, 'configuration'>): string {
+}: {
+  readonly configuration: Pick<Configuration, 'decisionLog' | 'databases'>;
+}): string {
   switch (decisionLog.kind) {
     case 'sqlite':
       return `in ${decisionLog.path}: a restart continues with them.`;

@@ -14,11 +14,12 @@ import { loggerParams } from './common/logging.js';
 import { ProblemFilter } from './operations/problem/problem.filter.js';
 import type { Configuration, DecisionLogChoice } from './configuration.js';
 import { CoordinatorModule, type DecisionLog, MemoryDecisionLog } from './coordinator/index.js';
-import { OperationsModule } from './operations/index.js';
+import { type Credential, OperationsModule } from './operations/index.js';
 import { PinoOutput, PinoTransactionLines } from './pino/index.js';
 import { PostgresDecisionLog } from './postgres/index.js';
 import { SqliteDecisionLog } from './sqlite/index.js';
 import { DemoModule } from './demo/demo.module.js';
+import { demoOperator } from './demo/demo.settings.js';
 import { OrdersModule } from './orders/orders.module.js';
 
 /** The most log lines of transactions in one write, if the output supports it. */
@@ -32,17 +33,29 @@ const LAST_LINES_MS = 1_000;
 export class AppModule {
   /** @param logs the destination of log lines. @default standard output */
   static forRoot(configuration: Configuration, logs?: DestinationStream): DynamicModule {
-    const { imports, providers } = foundationOf(configuration, logs);
+    // Only an application for demonstration has it, and each start another one.
+    const operator = configuration.demo ? demoOperator() : undefined;
+    const { imports, providers } = foundationOf(
+      operator === undefined ? configuration : withOperator(configuration, operator),
+      logs,
+    );
+    const shop = OrdersModule.forRoot(configuration.databases);
     return {
       module: AppModule,
       imports: [
         ...imports,
-        OrdersModule.forRoot(configuration.databases),
-        ...(configuration.demo ? [DemoModule] : []),
+        shop,
+        ...(operator === undefined
+          ? []
+          : [DemoModule.forRoot(shop, { operator, hosts: hostsOf(configuration) })]),
       ],
       providers,
     };
   }
+}
+
+function withOperator({ access, ...configuration }: Configuration, operator: Credential): Configuration {
+  return { ...configuration, access: { ...access, operators: [...access.operators, operator] } };
 }
 
 /** What the shop and the coordinator without a shop have in common. */

@@ -23,7 +23,6 @@ describe('The configuration', () => {
       HOST: '0.0.0.0',
       PORT: '80',
       LOG_LEVEL: 'warn',
-      DEMO: 'true',
       OPERATOR_TOKENS: 'alice:0123456789abcdef',
       DTC_MAX_ATTEMPTS: '7',
     };
@@ -32,11 +31,24 @@ describe('The configuration', () => {
       host: '0.0.0.0',
       port: 80,
       logLevel: 'warn',
-      demo: true,
+      demo: false,
       access: { readers: [], operators: [{ name: 'alice', token: '0123456789abcdef' }] },
       decisionLog: { kind: 'memory' },
       coordinator: resolveCoordinatorOptions({ maxAttempts: 7 }),
     });
+  });
+
+  it('allows a demonstration on a loopback address alone, and no second operator of its name', () => {
+    const OPERATOR_TOKENS = 'demo-operator:0123456789abcdef';
+
+    expect(readConfiguration({ DEMO: 'true', HOST: 'localhost' }).demo).toBe(true);
+    expect(() =>
+      readConfiguration({ DEMO: 'true', HOST: '0.0.0.0', OPERATOR_TOKENS: 'alice:0123456789abcdef' }),
+    ).toThrow(/DEMO: every caller that reaches 0\.0\.0\.0 could .* use it on a loopback address/);
+    expect(() => readConfiguration({ DEMO: 'true', OPERATOR_TOKENS })).toThrow(
+      /DEMO: has an operator of the name demo-operator/,
+    );
+    expect(readConfiguration({ OPERATOR_TOKENS }).access.operators).toHaveLength(1);
   });
 
   it('ignores the links that Kubernetes makes to Services, and names them', () => {

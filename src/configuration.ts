@@ -8,6 +8,7 @@ import {
   type ResolvedCoordinatorOptions,
   coordinatorOptionsSchema,
 } from './coordinator/coordinator.options.js';
+import { DEMO_OPERATOR } from './demo/demo.settings.js';
 import type { Credential } from './operations/index.js';
 import type { ServiceDatabases } from './orders/orders.module.js';
 
@@ -34,7 +35,12 @@ export const applicationSchema = z.object({
     ),
   port: z.number().int().min(0).max(65_535).default(3_000).describe('The port; 0 means any free port.'),
   logLevel: z.enum(LOG_LEVELS).default('info').describe('The least level that is logged.'),
-  demo: z.enum(['true', 'false']).default('false').describe('Whether faults can be switched on over HTTP.'),
+  demo: z
+    .enum(['true', 'false'])
+    .default('false')
+    .describe(
+      'Whether the page `/demo` makes participants fail, sends traffic, and tells the token of an operator. Only on a loopback address.',
+    ),
   readerTokens: credentialsSchema.optional().meta({
     secret: true,
     description:
@@ -167,6 +173,7 @@ type Given = z.output<typeof applicationSchema>;
 function applicationOf(given: Given): Omit<Configuration, 'coordinator'> {
   const problems: string[] = [];
   const { host, port, logLevel, demo, memberTokens } = given;
+  problems.push(...problemsOfDemo(given));
   const access = gather(problems, () => accessOf(given));
   const databases = gather(problems, () => databasesOf(given));
   const decisionLog = gather(problems, () => decisionLogOf(given, databases !== undefined));
@@ -183,6 +190,24 @@ function applicationOf(given: Given): Omit<Configuration, 'coordinator'> {
     ...(databases !== undefined && { databases }),
     decisionLog,
   };
+}
+
+function problemsOfDemo({ demo, host, readerTokens = [], operatorTokens = [] }: Given): string[] {
+  if (demo === 'false') return [];
+  const isTaken = [...readerTokens, ...operatorTokens].some(({ name }) => name === DEMO_OPERATOR);
+  return [
+    ...(isLoopback(host)
+      ? []
+      : [
+          `DEMO: every caller that reaches ${host} could make participants fail and act as an operator; use it on a loopback address, ` +
+            'such as HOST=127.0.0.1',
+        ]),
+    ...(isTaken
+      ? [
+          `DEMO: has an operator of the name ${DEMO_OPERATOR}; call the one in READER_TOKENS or OPERATOR_TOKENS otherwise`,
+        ]
+      : []),
+  ];
 }
 
 /** @throws EnvironmentError when two roles have a name or a token in common, or other machines could read without a token. */

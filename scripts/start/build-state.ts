@@ -5,6 +5,7 @@ import { dirname, join, relative } from 'node:path';
 /** The files that a build reads. A test file changes nothing that is built. */
 const INPUTS = [
   'src/**/*.ts',
+  'src/demo/page/*',
   'dashboard/**/*',
   'package.json',
   'package-lock.json',
@@ -28,6 +29,7 @@ const OUTPUTS = [
   'dist/main-member.js',
   'dist/main-log-check.js',
   'dist/dashboard/index.html',
+  'dist/demo/page/index.html',
 ];
 
 /**

@@ -1,17 +1,8 @@
-import {
-  Body,
-  Controller,
-  Delete,
-  Get,
-  HttpCode,
-  HttpStatus,
-  NotFoundException,
-  Param,
-  Put,
-} from '@nestjs/common';
-import { ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Body, Delete, Get, HttpCode, HttpStatus, NotFoundException, Param, Put } from '@nestjs/common';
+import { ApiNoContentResponse, ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { ApiProblem } from '../operations/problem/api-problem.decorator.js';
+import { DemoRoutes } from './demo-routes.decorator.js';
 import { type Fault, faultSchema } from './fault.js';
 import { Faults } from './faults.js';
 import type { FaultyParticipant } from './faulty-participant.js';
@@ -21,8 +12,7 @@ const faultsSchema = z.strictObject({
 });
 
 /** Switches faults over HTTP. Part of an application only if it is started for demonstration. */
-@ApiTags('demo')
-@Controller('demo/faults')
+@DemoRoutes('demo/faults')
 export class DemoController {
   constructor(private readonly faults: Faults) {}
 

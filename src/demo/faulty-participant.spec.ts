@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest';
-import type { CoordinatorRun, TransactionParticipant } from '../coordinator/index.js';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { Branch, CoordinatorRun, TransactionParticipant } from '../coordinator/index.js';
 import { FaultyParticipant } from './faulty-participant.js';
 
 const RUN: CoordinatorRun = { name: 'shop', logId: 'log', epoch: 2, token: 'token', durable: true };
@@ -30,6 +30,8 @@ class Complete implements TransactionParticipant {
 }
 
 describe('A participant that can be made to fail', () => {
+  afterEach(() => vi.useRealTimers());
+
   it('has each optional method of the one within, and hands on what it is given', async () => {
     const inner = new Complete();
     const faulty: TransactionParticipant = new FaultyParticipant(inner);
@@ -52,5 +54,20 @@ describe('A participant that can be made to fail', () => {
     for (const name of ['claim', 'recover', 'endSessionsOf', 'capacity', 'commitOnePhase']) {
       expect(Reflect.get(faulty, name)).toBeUndefined();
     }
+  });
+
+  it('works again when the time of its fault is over, also if calls of it are left', () => {
+    vi.useFakeTimers();
+    const faulty = new FaultyParticipant(new Complete());
+    const given = { transactionId: 't', branchId: 'b', participant: 'p' } as unknown as Branch;
+    faulty.switchOn({ method: 'prepare', fault: 'refuse', times: 5, forMs: 1_000, delayMs: 1 });
+    faulty.switchOn({ method: 'commit', fault: 'throw', delayMs: 1 });
+    vi.advanceTimersByTime(999);
+    expect(faulty.faults).toHaveLength(2);
+
+    vi.advanceTimersByTime(1);
+
+    expect(faulty.faults).toEqual([{ method: 'commit', fault: 'throw', delayMs: 1 }]);
+    expect(faulty.prepare(given)).toBe('commit');
   });
 });

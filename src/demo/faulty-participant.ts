@@ -12,10 +12,16 @@ const HANDED_ON = [
   'branchEnded',
 ] as const satisfies readonly (keyof TransactionParticipant)[];
 
+/** A fault, and when it ends by itself, by the clock of `performance.now()`. */
+interface SwitchedOn {
+  readonly fault: Fault;
+  readonly until: number;
+}
+
 /** A participant that can be made to fail. It wraps a participant that does not know of it. */
 export class FaultyParticipant implements TransactionParticipant {
   readonly commitOnePhase?: (branch: Branch) => OnePhaseAnswer | PromiseLike<OnePhaseAnswer>;
-  private readonly switchedOn = new Map<Method, Fault>();
+  private readonly switchedOn = new Map<Method, SwitchedOn>();
 
   constructor(private readonly inner: TransactionParticipant) {
     if (inner.commitOnePhase !== undefined) {
@@ -33,12 +39,13 @@ export class FaultyParticipant implements TransactionParticipant {
 
   /** The active faults, with their remaining calls; without a limit if `times` is left out. */
   get faults(): Fault[] {
-    return [...this.switchedOn.values()];
+    return [...this.switchedOn.keys()].flatMap((method) => this.activeFault(method) ?? []);
   }
 
   /** Makes the method fail from its next call on. This replaces an earlier fault of the method. */
   switchOn(fault: Fault): void {
-    this.switchedOn.set(fault.method, fault);
+    const { forMs = Infinity } = fault;
+    this.switchedOn.set(fault.method, { fault, until: performance.now() + forMs });
   }
 
   /** Removes all faults from the next call on. A hanging call hangs on. */
@@ -59,16 +66,25 @@ export class FaultyParticipant implements TransactionParticipant {
   }
 
   private call<T>(method: Method, branch: Branch, work: () => T): T | Promise<Awaited<T>> {
-    const fault = this.switchedOn.get(method);
+    const fault = this.activeFault(method);
     if (fault === undefined) return work();
     this.count(fault);
     return suffer(fault, work, branch.signal) as Promise<Awaited<T>>;
   }
 
+  private activeFault(method: Method): Fault | undefined {
+    const entry = this.switchedOn.get(method);
+    if (entry === undefined) return undefined;
+    if (performance.now() < entry.until) return entry.fault;
+    this.switchedOn.delete(method);
+    return undefined;
+  }
+
   /** Counts a call of a limited fault. */
   private count({ times, ...fault }: Fault): void {
     if (times === undefined) return;
+    const { until } = this.switchedOn.get(fault.method)!;
     if (times === 1) this.switchedOn.delete(fault.method);
-    else this.switchedOn.set(fault.method, { ...fault, times: times - 1 });
+    else this.switchedOn.set(fault.method, { fault: { ...fault, times: times - 1 }, until });
   }
 }

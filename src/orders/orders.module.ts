@@ -56,6 +56,6 @@ export class OrdersModule {
             PostgresInventoryModule.forRoot(databases.inventory),
             PostgresPaymentModule.forRoot(databases.payment),
           ];
-    return { module: OrdersModule, imports: services };
+    return { module: OrdersModule, imports: services, exports: [OrdersService, ...services] };
   }
 }

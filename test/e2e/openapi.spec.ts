@@ -21,11 +21,14 @@ interface Document {
 
 const ROUTES = [
   'delete /demo/faults/{participant}',
+  'delete /demo/load',
   'get /access',
   'get /accounts/{customerId}',
   'get /audit',
   'get /coordinator',
+  'get /demo/account',
   'get /demo/faults',
+  'get /demo/load',
   'get /events',
   'get /health/live',
   'get /health/ready',
@@ -47,6 +50,8 @@ const ROUTES = [
   'post /transactions/{id}/branches/{branchId}/retry',
   'post /transactions/{id}/forget',
   'put /demo/faults/{participant}',
+  'put /demo/load',
+  'put /demo/supplies',
 ];
 
 describe('The OpenAPI document', () => {

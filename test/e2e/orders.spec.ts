@@ -12,6 +12,34 @@ describe.each(STORAGES)('An order, $name,', (storage) => {
 
   afterEach(() => application.close());
 
+  it('can be placed again once everything is filled up, what open orders hold excepted', async () => {
+    expect((await application.order('carol', { keyboard: 1 })).body.reasonCode).toBe('INSUFFICIENT_FUNDS');
+    const before = (await application.get('/inventory/keyboard')).body as { onHand: number };
+    expect(before.onHand).toBe(100);
+
+    const { body } = await application.http.put('/demo/supplies');
+
+    const customers = 200 * 1_000_000;
+    const pieces = 10_000 - 100 + (10_000 - 10) + (10_000 - 1_000);
+    expect(body).toEqual({ pieces, paidIn: { amount: customers, currency: 'EUR' } });
+    expect((await application.http.put('/demo/supplies')).body).toMatchObject({
+      pieces: 0,
+      paidIn: { amount: 0 },
+    });
+    expect((await application.order('customer-200', { keyboard: 1 })).status).toBe(201);
+    expect((await application.http.put('/demo/supplies')).body).toMatchObject({
+      pieces: 1,
+      paidIn: { amount: 5_990 },
+    });
+
+    await application.fault('payment', { method: 'commit', fault: 'throw' });
+    expect((await application.order('customer-1', { keyboard: 1 })).status).toBe(202);
+    expect((await application.http.put('/demo/supplies')).body).toMatchObject({
+      pieces: 1,
+      paidIn: { amount: 0 },
+    });
+  });
+
   it('that commits changes the record, the stock and the balance', async () => {
     const answer = await application.order('alice', { keyboard: 2, 'usb-cable': 3 });
 

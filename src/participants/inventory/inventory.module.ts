@@ -9,6 +9,6 @@ import { Stock } from './stock.js';
 @Module({
   controllers: [InventoryController],
   providers: [Catalogue, Stock, { provide: StockLevels, useExisting: Stock }, InventoryParticipant],
-  exports: [Catalogue],
+  exports: [Catalogue, StockLevels],
 })
 export class InventoryModule {}

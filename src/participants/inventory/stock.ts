@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { Injectable } from '@nestjs/common';
-import type { StockLevel, StockLevels } from './stock-levels.js';
+import type { Levels, StockLevel, StockLevels } from './stock-levels.js';
 
 /** A quantity of one product. */
 export interface StockLine {
@@ -35,6 +35,17 @@ export class Stock implements StockLevels {
 
   level(sku: string): StockLevel | undefined {
     return this.levels.get(sku);
+  }
+
+  fillUp(levels: Levels): Levels {
+    const added: Record<string, number> = {};
+    for (const [sku, wanted] of Object.entries(levels)) {
+      const level = this.levels.get(sku);
+      if (level === undefined || level.onHand >= wanted) continue;
+      added[sku] = wanted - level.onHand;
+      level.onHand = wanted;
+    }
+    return added;
   }
 
   /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { Injectable } from '@nestjs/common';
-import type { AccountState, Balances } from './balances.js';
+import type { AccountState, Added, Balances } from './balances.js';
 
 interface Authorisation {
   readonly customerId: string;
@@ -27,6 +27,17 @@ export class Accounts implements Balances {
 
   find(customerId: string): AccountState | undefined {
     return this.accounts.get(customerId);
+  }
+
+  fillUp(levels: Readonly<Record<string, number>>): Added {
+    const added: Record<string, number> = {};
+    for (const [customerId, wanted] of Object.entries(levels)) {
+      const account = this.accounts.get(customerId) ?? { balance: 0, held: 0 };
+      if (account.balance >= wanted) continue;
+      added[customerId] = wanted - account.balance;
+      this.accounts.set(customerId, Object.assign(account, { balance: wanted }));
+    }
+    return added;
   }
 
   /**

@@ -8,5 +8,6 @@ import { PaymentParticipant } from './payment.participant.js';
 @Module({
   controllers: [AccountsController],
   providers: [Accounts, { provide: Balances, useExisting: Accounts }, PaymentParticipant],
+  exports: [Balances],
 })
 export class PaymentModule {}

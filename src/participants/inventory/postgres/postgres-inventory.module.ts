@@ -23,7 +23,7 @@ export class PostgresInventoryModule {
         { provide: StockLevels, useClass: StockTable },
         { provide: InventoryParticipant, useClass: PostgresInventoryParticipant },
       ],
-      exports: [Catalogue],
+      exports: [Catalogue, StockLevels],
     };
   }
 }

@@ -1,8 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Schema, ServiceDatabase } from '../../postgres/service-database.js';
-import type { StockLevel } from '../stock-levels.js';
+import type { Levels, StockLevel, StockLevels } from '../stock-levels.js';
 import { SEED_STOCK } from '../stock.js';
-import type { StockLevels } from '../stock-levels.js';
 
 export const STOCK_SCHEMA: Schema = {
   table: 'stock',
@@ -34,5 +33,19 @@ export class StockTable implements StockLevels {
       sku,
     ]);
     return row && { onHand: row.on_hand, reserved: 0 };
+  }
+
+  /** A product that an open transaction has locked is left as it is. */
+  async fillUp(levels: Levels): Promise<Levels> {
+    const rows = await this.database.query<{ sku: string; added: number }>(
+      `WITH low AS (
+         SELECT sku, level, level - on_hand AS added
+         FROM stock JOIN unnest($1::text[], $2::integer[]) AS wanted (sku, level) USING (sku)
+         WHERE on_hand < level FOR UPDATE OF stock SKIP LOCKED
+       )
+       UPDATE stock SET on_hand = level FROM low WHERE stock.sku = low.sku RETURNING low.sku, added`,
+      [Object.keys(levels), Object.values(levels)],
+    );
+    return Object.fromEntries(rows.map(({ sku, added }) => [sku, added]));
   }
 }

@@ -21,6 +21,7 @@ export class PostgresPaymentModule {
         { provide: Balances, useClass: AccountTable },
         { provide: PaymentParticipant, useClass: PostgresPaymentParticipant },
       ],
+      exports: [Balances],
     };
   }
 }
