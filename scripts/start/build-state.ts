@@ -29,7 +29,6 @@ const OUTPUTS = [
   'dist/main-member.js',
   'dist/main-log-check.js',
   'dist/dashboard/index.html',
-  'dist/demo/page/index.html',
 ];
 
 /**
