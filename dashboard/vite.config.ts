@@ -1,9 +1,11 @@
 import { join } from 'node:path';
 import { defineConfig } from 'vite';
+import { runbook } from './runbook-sections.js';
 
 /** Builds the page into the package; the coordinator serves it at `/dashboard`. */
 export default defineConfig({
   root: import.meta.dirname,
+  plugins: [runbook()],
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {
     outDir: join(import.meta.dirname, '../dist/dashboard'),

@@ -5,6 +5,7 @@ export type Route =
   | { readonly page: 'overview' }
   | { readonly page: 'transactions'; readonly query: URLSearchParams }
   | { readonly page: 'transaction'; readonly id: string }
+  | { readonly page: 'runbook'; readonly name: string }
   | { readonly page: 'participants' }
   | { readonly page: 'audit' }
   | { readonly page: 'unknown' };
@@ -15,6 +16,7 @@ export function parseRoute(hash: string): Route {
   if (rest.length > 0) return { page: 'unknown' };
   if (second !== undefined) {
     const id = decode(second);
+    if (first === 'runbook' && id !== undefined) return { page: 'runbook', name: id };
     return first === 'transactions' && id !== undefined ? { page: 'transaction', id } : { page: 'unknown' };
   }
   if (first === '') return { page: 'overview' };
@@ -25,6 +27,11 @@ export function parseRoute(hash: string): Route {
 
 export function transactionHref(transactionId: string): string {
   return `#/transactions/${encodeURIComponent(transactionId)}`;
+}
+
+/** @param name of an alarm, or the code of an error. */
+export function runbookHref(name: string): string {
+  return `#/runbook/${encodeURIComponent(name)}`;
 }
 
 export function transactionsHref(query: Readonly<Record<string, string>>): string {

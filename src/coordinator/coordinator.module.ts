@@ -14,6 +14,7 @@ import { DeclarativeTransactions } from './declarative/declarative-transactions.
 import { TurnClock } from './execution/clock.js';
 import { CoordinatorRuntime } from './execution/coordinator-runtime.js';
 import { MemoryDecisionLog } from './log/memory-decision-log.js';
+import { AlarmBoard } from './observation/alarms/alarm-board.js';
 import { CoordinatorMembers } from './observation/coordinator-members.js';
 import { CoordinatorStatus } from './observation/coordinator-status.js';
 import { History } from './observation/history.js';
@@ -135,6 +136,7 @@ const ownSchedule: DynamicModule = {
     StartUpWarnings,
     CoordinatorStatus,
     History,
+    AlarmBoard,
     CoordinatorMembers,
     MetricSource,
     {
@@ -153,6 +155,7 @@ const ownSchedule: DynamicModule = {
     ParticipantRegistry,
     CoordinatorStatus,
     History,
+    AlarmBoard,
     CoordinatorMembers,
     MetricSource,
     OperatorActions,

@@ -136,6 +136,14 @@ export {
   type ParticipantView,
   type UndecidedView,
 } from './observation/coordinator-status.js';
+export type {
+  Alarm,
+  AlarmName,
+  AlarmRegistry,
+  AlarmSeverity,
+  AlarmUnit,
+} from './observation/alarms/alarm.js';
+export { AlarmBoard, type AlarmList } from './observation/alarms/alarm-board.js';
 export { History, type HistoryPoint, type HistoryView } from './observation/history.js';
 export {
   TRANSACTION_EVENTS,

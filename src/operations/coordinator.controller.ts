@@ -8,6 +8,7 @@ import { auditPage } from './audit-page.js';
 import { historyPage } from './history-page.js';
 import { AnyMember } from './members/any-member.js';
 import { MemberWatch } from './members/member-watch.js';
+import { MAX_ALARMS } from './members/own-answers.js';
 import { OperatorRoute } from './operator-route.decorator.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
 import { Reply } from './reply.js';
@@ -19,6 +20,7 @@ import {
   orderOf,
 } from './request.schemas.js';
 import {
+  attentionSchema,
   auditSchema,
   callerSchema,
   coordinatorSchema,
@@ -51,6 +53,16 @@ export class CoordinatorController {
   @ApiOkResponse({ standardSchema: historySchema })
   lastHour(@Res() response: unknown): void {
     this.reply.send(response, historyPage(this.history, this.actions));
+  }
+
+  @Get('attention')
+  @ApiOperation({
+    summary:
+      'What is wrong now, the most urgent first: one alarm for each participant and cause, and for each condition',
+  })
+  @ApiOkResponse({ standardSchema: attentionSchema })
+  async attention(@Res() response: unknown): Promise<void> {
+    this.reply.send(response, await this.watch.attention(MAX_ALARMS));
   }
 
   @Post('coordinator/drain')

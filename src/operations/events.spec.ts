@@ -4,6 +4,7 @@ import { Test } from '@nestjs/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CoordinatorModule, ParticipantRegistry, TransactionManager, branch } from '../coordinator/index.js';
 import { OperationsModule } from './operations.module.js';
+import type { Overview } from './overview-stream.js';
 import { ScriptedParticipant } from '../coordinator/testing/index.js';
 
 const ALICE = 'the-token-of-alice-1';
@@ -82,14 +83,46 @@ describe('The stream of events', () => {
           condition: expect.objectContaining({ stalled: 1 }) as unknown,
         }) as unknown,
         members: expect.objectContaining({ shared: false, members: [] }) as unknown,
-        attention: [expect.objectContaining({ transactionId, stalled: true })],
-        attentionTotal: 1,
+        alarms: [expect.objectContaining({ name: 'DtcStalled', count: 1, oldest: transactionId })],
+        alarmsTotal: 1,
         participants: [expect.objectContaining({ name: 'failing' })],
       },
     });
     expect(JSON.stringify(first.value)).not.toContain('secret');
     expect((await events.next()).value).toMatchObject({ event: 'overview' });
   });
+
+  it('stays below 10 kB a second for each viewer with 1,000 open problems, and tells of all of them', async () => {
+    const registry = app.get(ParticipantRegistry);
+    const names = Array.from({ length: 10 }, (_, index) => `participant-${index}`);
+    for (const name of names) registry.register(new ScriptedParticipant({ commit: 'throw' }), { name });
+    const transactions = app.get(TransactionManager);
+    for (let started = 0; started < 1_000; started++) {
+      await transactions.run({
+        name: 'sale',
+        branches: [branch(names[started % 10]!, started), branch(names[(started + 1) % 10]!, started)],
+      });
+    }
+    const response = await connect();
+    let bytes = 0;
+    let events = 0;
+    const decoder = new TextDecoder();
+    let text = '';
+    for await (const chunk of response.body!) {
+      const part = decoder.decode(chunk, { stream: true });
+      text += part;
+      events += part.split('event: overview').length - 1;
+      // The first event, which is whole, comes once in five minutes.
+      if (events > 1) bytes += chunk.byteLength;
+      if (events === 8) break;
+    }
+    const first = JSON.parse(/^data: (.*)$/m.exec(text)![1]!) as Overview;
+    expect(first.coordinator.condition.stalled).toBe(1_000);
+    const stalled = first.alarms.filter(({ unit }) => unit === 'transactions');
+    expect(stalled.reduce((sum, { count }) => sum + count, 0)).toBe(2_000);
+    expect(bytes / 7).toBeGreaterThan(100);
+    expect(bytes / 7).toBeLessThan(10_000);
+  }, 30_000);
 
   it('is refused beyond ten of one caller, which excludes no other, and beyond twenty in all', async () => {
     const streams = await Promise.all(Array.from({ length: 10 }, () => connect()));

@@ -56,6 +56,7 @@ async function stall(): Promise<string> {
 }
 
 const READING = [
+  '/attention',
   '/access',
   '/audit',
   '/coordinator',

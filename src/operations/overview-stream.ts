@@ -7,7 +7,7 @@ import {
   type ParticipantView,
 } from '../coordinator/index.js';
 import { MemberWatch } from './members/member-watch.js';
-import type { MembersNow, OwnedSummary } from './members/owned.js';
+import type { MembersNow, OwnedAlarm } from './members/owned.js';
 import { OwnAnswers } from './members/own-answers.js';
 
 const INTERVAL_MS = 1_000;
@@ -17,6 +17,22 @@ const MAX_STREAMS = 20;
 /** The limit for one caller, so that it does not exclude the others. */
 const MAX_STREAMS_OF_ONE = 10;
 
+/** More alarms than anyone reads at once. The list of all is at `GET /attention`. */
+const SHOWN_ALARMS = 20;
+/** A part that has not changed is sent again after so many events, for a client that has missed one. */
+const REPEAT_AFTER = 10;
+/**
+ * The bytes that a part of the overview may take, on average over its events: a larger part comes less often. Together with
+ * the rest they keep a stream below 10 kB a second, however much is wrong.
+ */
+const BYTES_A_SECOND = { alarms: 4_000, participants: 2_000, members: 1_500 } as const;
+
+/** The parts that are left out of an event when they have not changed, or are not due yet. */
+type PacedPart = keyof typeof BYTES_A_SECOND;
+
+/** What one event contains: the first event of a stream is whole. */
+export type OverviewEvent = Omit<Overview, PacedPart> & Partial<Pick<Overview, PacedPart>>;
+
 /** The content of an overview. */
 export interface Overview {
   /** ISO 8601. */
@@ -25,12 +41,10 @@ export interface Overview {
   readonly coordinator: CoordinatorView;
   /** The members that share the log. What others say of themselves is a second old. */
   readonly members: MembersNow;
-  /**
-   * The transactions of all members that are in doubt for more than a moment, stalled or heuristic, the oldest first.
-   */
-  readonly attention: readonly OwnedSummary[];
+  /** What is wrong at all members: the most urgent first, not more than {@link SHOWN_ALARMS}. */
+  readonly alarms: readonly OwnedAlarm[];
   /** The number of all of them. */
-  readonly attentionTotal: number;
+  readonly alarmsTotal: number;
   readonly participants: readonly ParticipantView[];
 }
 
@@ -52,9 +66,10 @@ export class OverviewStream implements BeforeApplicationShutdown {
   private readonly open = new Map<string | null, number>();
   private readonly ended = new ReplaySubject<void>(1);
   private readonly ticks = timer(INTERVAL_MS, INTERVAL_MS).pipe(
-    map(() => this.message()),
+    map(() => this.message(this.pace.dueOf(this.overview()))),
     share(),
   );
+  private readonly pace = new Pace();
 
   constructor(
     private readonly status: CoordinatorStatus,
@@ -72,7 +87,7 @@ export class OverviewStream implements BeforeApplicationShutdown {
     if (own >= MAX_STREAMS_OF_ONE || all >= MAX_STREAMS) throw new TooManyStreamsError();
     this.open.set(caller, own + 1);
     return merge(
-      defer(() => of(this.message())),
+      defer(() => of(this.message(this.overview()))),
       this.ticks,
     ).pipe(
       takeUntil(merge(timer(STREAM_MS), this.ended)),
@@ -91,22 +106,49 @@ export class OverviewStream implements BeforeApplicationShutdown {
     else this.open.set(caller, left);
   }
 
-  private message(): MessageEvent {
-    return { type: 'overview', data: this.overview() };
+  private message(data: OverviewEvent): MessageEvent {
+    return { type: 'overview', data };
   }
 
   private overview(): Overview {
     // The answers are shown by the next overview, which does not wait for a member that is slow.
     void this.watch.ask();
     const own = this.own.overview();
-    const { transactions, total } = this.watch.attention(own);
+    const { alarms, total } = this.watch.alarms(own, SHOWN_ALARMS);
     return {
       at: new Date().toISOString(),
       coordinator: own.coordinator,
       members: this.watch.latest(),
-      attention: transactions,
-      attentionTotal: total,
+      alarms,
+      alarmsTotal: total,
       participants: this.status.participants(),
     };
+  }
+}
+
+/** Decides which parts an event contains. All streams share the events, and so the pace. */
+class Pace {
+  private readonly sent = new Map<PacedPart, { readonly text: string; readonly at: number }>();
+  private events = 0;
+
+  /** @returns the overview without the parts that are not due. */
+  dueOf(overview: Overview): OverviewEvent {
+    this.events++;
+    const parts = Object.keys(BYTES_A_SECOND) as PacedPart[];
+    const waiting = new Set<string>(
+      parts.filter((part) => !this.isDue(part, JSON.stringify(overview[part]))),
+    );
+    return Object.fromEntries(
+      Object.entries(overview).filter(([name]) => !waiting.has(name)),
+    ) as unknown as OverviewEvent;
+  }
+
+  private isDue(part: PacedPart, text: string): boolean {
+    const last = this.sent.get(part);
+    const every = Math.ceil(Buffer.byteLength(text) / BYTES_A_SECOND[part]);
+    const pause = last?.text === text ? Math.max(every, REPEAT_AFTER) : every;
+    if (last !== undefined && this.events < last.at + pause) return false;
+    this.sent.set(part, { text, at: this.events });
+    return true;
   }
 }

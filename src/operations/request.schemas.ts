@@ -40,6 +40,7 @@ const selection = {
   cause: searchedText
     .describe('A part of the reason of an abort, of the last error of a branch, or of a heuristic report.')
     .exactOptional(),
+  alarm: searchedText.describe('The id of an alarm of GET /attention that counts it.').exactOptional(),
   startedAfter: moment.describe('It began at this moment or later.').exactOptional(),
   startedBefore: moment.describe('It began before this moment.').exactOptional(),
   minAgeMs: z.coerce.number().min(0).exactOptional(),
@@ -62,6 +63,7 @@ export const listFilter = z.object({
   attributes: z.record(z.string().max(40), z.string().max(200)).exactOptional(),
   search: searchedText.exactOptional(),
   cause: searchedText.exactOptional(),
+  alarm: searchedText.exactOptional(),
   startedAfter: moment.exactOptional(),
   startedBefore: moment.exactOptional(),
   minAgeMs: z.number().min(0).exactOptional(),

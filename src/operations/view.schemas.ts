@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  type Alarm,
   type BranchState,
   type BranchView,
   type CoordinatorView,
@@ -11,10 +12,12 @@ import {
   type TransactionSummary,
   type TransactionView,
 } from '../coordinator/index.js';
+import { ALARM_NAMES } from '../coordinator/observation/alarms/alarm.js';
 import type { Caller } from './access/access.js';
 import type { AuditEntryView } from './audit-page.js';
 import type { HistoryPage } from './history-page.js';
 import type {
+  AttentionPage,
   MembersNow,
   OutcomeOnly,
   OwnedTransaction,
@@ -304,6 +307,53 @@ export const membersSchema = z
     ),
   })
   .meta({ id: 'Members' }) satisfies z.ZodType<MembersNow>;
+
+export const alarmSchema = z
+  .object({
+    id: z
+      .string()
+      .describe(
+        'GET /transactions?alarm= takes it, and finds what the alarm counts, if it counts transactions.',
+      ),
+    name: z
+      .enum(ALARM_NAMES)
+      .describe('The name of the alert rule, and the heading of its paragraph in the runbook.'),
+    severity: z.enum(['critical', 'warning']),
+    subject: z
+      .string()
+      .nullable()
+      .describe('The participant, the member or the outbox; null: the coordinator.'),
+    cause: z.string().nullable().describe('What is known of the cause, of the oldest one.'),
+    count: counts,
+    unit: z.enum(['transactions', 'branches', 'messages', 'events', 'percent', 'conditions']),
+    since: moment.nullable().describe('Since when, for the oldest.'),
+    oldest: z.string().nullable().describe('The id of the oldest transaction.'),
+    nextAttemptAt: moment
+      .nullable()
+      .describe(
+        'When the coordinator tries again by itself; null: an attempt runs, or the recovery job decides.',
+      ),
+    expiresAt: moment
+      .nullable()
+      .describe('When the first of the votes expires, for votes that are about to.'),
+  })
+  .meta({ id: 'Alarm' }) satisfies z.ZodType<Alarm>;
+
+export const attentionSchema = z
+  .object({
+    at: moment,
+    alarms: z
+      .array(
+        alarmSchema
+          .extend({
+            members: z.array(z.string()).describe('The members that report it; none: the log is not shared.'),
+          })
+          .meta({ id: 'OwnedAlarm' }),
+      )
+      .describe('The most urgent first.'),
+    total: counts.describe('The number of all alarms, those that are not in the list included.'),
+  })
+  .meta({ id: 'Attention' }) satisfies z.ZodType<AttentionPage>;
 
 const auditEntrySchema = z
   .object({

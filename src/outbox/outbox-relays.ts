@@ -9,6 +9,7 @@ import { endAll, endInTurn } from '../coordinator/end-all.js';
 import { InvalidRequestError } from '../coordinator/errors.js';
 import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import { oneLine } from '../coordinator/gate/texts.js';
+import { alarmsOf } from './alarms.js';
 import { Chores } from './chores.js';
 import { registerMetrics } from './metrics.js';
 import type { ResolvedOutboxOptions } from './outbox.options.js';
@@ -41,6 +42,7 @@ export class OutboxRelays implements OnModuleInit, OnApplicationBootstrap, Befor
   /** @internal */
   constructor(@Inject(OUTBOX_OPTIONS) private readonly options: ResolvedOutboxOptions) {
     this.posts = options.stores.map((store) => this.postOf(store));
+    options.alarms?.add(() => alarmsOf(this.status()));
     if (options.registry !== undefined) registerMetrics(options.registry, () => this.status());
   }
 

@@ -1,5 +1,6 @@
 import type { ModuleMetadata } from '@nestjs/common';
 import { InvalidOptionsError } from '../coordinator/errors.js';
+import type { AlarmRegistry } from '../coordinator/observation/alarms/alarm.js';
 import type { MetricRegistry } from './metrics.js';
 import { type RelaySettings, type ResolvedRelaySettings, resolveRelaySettings } from './options.js';
 import type { SendMessage } from './relay.js';
@@ -13,6 +14,8 @@ export interface OutboxOptions extends RelaySettings {
   readonly send: SendMessage;
   /** Where the metrics are registered, such as `CoordinatorMetrics.registry`. @default nowhere */
   readonly registry?: MetricRegistry | undefined;
+  /** Where what is wrong with the outboxes is shown, such as `AlarmBoard`. @default nowhere */
+  readonly alarms?: AlarmRegistry | undefined;
 }
 
 /** The options of `forRootAsync`. @publicApi */
@@ -28,6 +31,7 @@ export interface ResolvedOutboxOptions {
   readonly stores: readonly OutboxStore[];
   readonly send: SendMessage;
   readonly registry: MetricRegistry | undefined;
+  readonly alarms: AlarmRegistry | undefined;
   readonly settings: ResolvedRelaySettings;
 }
 
@@ -47,7 +51,7 @@ const STORE_METHODS = [
 
 /** @throws InvalidOptionsError when an option is unknown or impossible. */
 export function resolveOutboxOptions(options: OutboxOptions): ResolvedOutboxOptions {
-  const { stores, send, registry, ...settings } = options ?? {};
+  const { stores, send, registry, alarms, ...settings } = options ?? {};
   const problems: string[] = [];
   if (!Array.isArray(stores) || stores.length === 0 || !stores.every(isStore)) {
     problems.push('stores: must be a list of outboxes, such as [new PostgresOutbox({ connection })]');
@@ -60,11 +64,14 @@ export function resolveOutboxOptions(options: OutboxOptions): ResolvedOutboxOpti
   if (typeof send !== 'function') {
     problems.push('send: must be a function, such as emitWith(client) or (message) => ...');
   }
+  if (alarms !== undefined && typeof alarms?.add !== 'function') {
+    problems.push('alarms: must have the method add, as AlarmBoard has');
+  }
   if (registry !== undefined && typeof registry?.registerMetric !== 'function') {
     problems.push('registry: must be a registry of prom-client');
   }
   if (problems.length > 0) throw new InvalidOptionsError('OutboxModule', problems);
-  return { stores, send, registry, settings: resolveRelaySettings(settings) };
+  return { stores, send, registry, alarms, settings: resolveRelaySettings(settings) };
 }
 
 function isStore(value: unknown): value is OutboxStore {

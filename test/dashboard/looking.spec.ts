@@ -21,15 +21,15 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
       const { page } = await suite.open('#/', { viewport });
       const rows = page.getByRole('table', { name: /need attention/ }).locator('tbody tr');
       await expect.poll(() => rows.count()).toBe(3);
-      const [stalled, heuristic, inDoubt] = await rows.allInnerTexts();
-      expect(stalled).toMatch(
-        /12 min \d\d s.*stalled.*10 attempts failed.*ECONNREFUSED.*next attempt (in \d+ s|now)/s,
-      );
+      const [heuristic, inDoubt, stalled] = await rows.allInnerTexts();
       expect(heuristic).toMatch(
-        /9 min \d\d s.*heuristic.*rolled back although commit was decided.*forget the report/s,
+        /critical.*1 transaction ended otherwise than decided at payment.*9 min \d\d s.*forget the report/s,
       );
-      expect(inDoubt).toMatch(/\d+ s.*in doubt.*decision record is not confirmed.*asks the decision log/s);
-      expect(await page.locator('h2').first().innerText()).toBe('Needs attention 3');
+      expect(inDoubt).toMatch(/critical.*in doubt.*\d+ s.*The log is asked until it answers/s);
+      expect(stalled).toMatch(
+        /warning.*1 transaction at payment.*ECONNREFUSED.*12 min \d\d s.*Next attempt (in \d+ s|now)/s,
+      );
+      expect(await page.locator('h2').first().innerText()).toBe('Needs attention 3 2 critical, 1 warning');
     });
 
     it('shows the last hour as a picture and the same in words', async () => {

@@ -56,8 +56,8 @@ describe.skipIf(!HAS_CHROMIUM)('the dashboard of a real coordinator', () => {
     const stalled = page.getByRole('table', { name: /need attention/ }).locator('tbody tr');
     await expect
       .poll(() => stalled.allInnerTexts())
-      .toEqual([expect.stringMatching(/stalled.*payment: 1 attempt failed/s)]);
-    await stalled.getByRole('link').click();
+      .toEqual([expect.stringMatching(/warning.*1 transaction at payment: decided, not completed/s)]);
+    await stalled.getByRole('link', { name: transactionId }).click();
     await page.getByRole('button', { name: /^Retry now/ }).click();
     const dialog = page.getByRole('dialog');
     await dialog.getByLabel(/^Reason/).fill('payment is back');

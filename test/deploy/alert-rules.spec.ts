@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
+import { ALARM_NAMES, alarmOf } from '../../src/coordinator/observation/alarms/alarm.js';
 
 /** The program of Prometheus that tests rules. Without it these tests are left out. */
 const isMissing = spawnSync('promtool', ['--version']).error !== undefined;
@@ -11,6 +12,7 @@ if (isMissing) console.warn('promtool is not installed, so the alert rules are n
 
 interface Rule {
   readonly alert: string;
+  readonly labels: { readonly severity: string };
   readonly annotations: Readonly<Record<'summary' | 'description' | 'runbook_url', string>>;
 }
 
@@ -236,6 +238,12 @@ const LINKED = {
 describe('The alert rules', () => {
   it('each have a condition here in which they fire, and one in which they do not', () => {
     expect(Object.keys(CONDITIONS).toSorted()).toEqual(alerts.map(({ alert }) => alert).toSorted());
+  });
+
+  it('are the alarms of the dashboard, and as urgent as these', () => {
+    const rules = alerts.map(({ alert, labels }) => [alert, labels.severity] as const);
+    const alarms = ALARM_NAMES.map((name) => [name, alarmOf(name, null).severity] as const);
+    expect(Object.fromEntries(alarms)).toEqual(Object.fromEntries(rules));
   });
 });
 

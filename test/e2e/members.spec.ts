@@ -278,12 +278,16 @@ describe('Any member', () => {
     leaving.abort();
     one.bank.script = {};
     const last = text.slice(text.lastIndexOf('data: ') + 6).trim();
-    const overview = JSON.parse(last) as { attention: Shown[]; attentionTotal: number; members: Members };
+    const overview = JSON.parse(last) as {
+      alarms: { readonly oldest: string }[];
+      alarmsTotal: number;
+      members: Members;
+    };
 
-    expect(overview.attention).toMatchObject([
-      { transactionId: id, stalled: true, owner: { epoch: 1, member: 'one' } },
+    expect(overview.alarms).toMatchObject([
+      { name: 'DtcStalled', count: 1, oldest: id, members: ['one, epoch 1'] },
     ]);
-    expect(overview.attentionTotal).toBe(1);
+    expect(overview.alarmsTotal).toBe(1);
     expect(overview.members.members.map(({ member }) => member)).toEqual(['one', 'two']);
     const branches = one.transactions.find(id)!.branches;
     for (const { branchId } of branches)

@@ -1,5 +1,6 @@
 // The answers of the operators' interface, as types only, which disappear when the page is built.
 export type {
+  AlarmName,
   BranchView,
   CoordinatorCondition,
   CoordinatorView,
@@ -22,6 +23,7 @@ export type { AuditEntryView, AuditPage } from '../../../src/operations/audit-pa
 export type {
   MemberNow,
   MembersNow,
+  OwnedAlarm,
   OutcomeOnly,
   OwnedSummary,
   OwnedTransaction,

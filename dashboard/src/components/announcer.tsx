@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { Live } from '../live/use-live.js';
+import { headlineOf } from '../words/alarms.js';
 import { plural } from '../words/numbers.js';
 
 /** The shortest time between two announcements of changing counts. */
@@ -20,7 +21,8 @@ export function useAnnouncements({ overview, connection }: Live): [string, (text
   const spoken = useRef<{ total: number; atMs: number } | null>(null);
   const wasLost = useRef(false);
   const announce = useCallback((words: string) => setText(words), []);
-  const total = overview?.attentionTotal;
+  const total = overview?.alarmsTotal;
+  const first = overview?.alarms[0];
 
   useEffect(() => {
     if (total === undefined) return;
@@ -28,7 +30,9 @@ export function useAnnouncements({ overview, connection }: Live): [string, (text
     const { current } = spoken;
     if (current !== null && (current.total === total || nowMs - current.atMs < QUIET_MS)) return;
     spoken.current = { total, atMs: nowMs };
-    if (current !== null) announce(`${plural(total, 'transaction')} in need of attention.`);
+    if (current === null) return;
+    const headline = first === undefined ? '' : ` ${headlineOf(first, Date.parse(overview!.at))}.`;
+    announce(`${plural(total, 'problem')} in need of attention.${headline}`);
   }, [total, overview, announce]);
 
   useEffect(() => {

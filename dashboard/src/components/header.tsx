@@ -27,10 +27,10 @@ export function Header({ route }: { readonly route: Route }) {
           return (
             <a key={href} href={href} aria-current={isHere ? 'page' : undefined}>
               {label}
-              {href === '#/' && overview !== null && overview.attentionTotal > 0 && (
+              {href === '#/' && overview !== null && overview.alarmsTotal > 0 && (
                 <span class="badge">
-                  {overview.attentionTotal}
-                  <span class="visually-hidden"> need attention</span>
+                  {overview.alarmsTotal}
+                  <span class="visually-hidden"> problems need attention</span>
                 </span>
               )}
             </a>

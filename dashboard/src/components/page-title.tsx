@@ -15,7 +15,7 @@ interface Props {
 export function PageTitle({ title, children }: Props) {
   const heading = useRef<HTMLHeadingElement>(null);
   const { overview } = useLive();
-  const attention = overview?.attentionTotal ?? 0;
+  const attention = overview?.alarmsTotal ?? 0;
 
   useEffect(() => {
     if (!isFirstPage) heading.current?.focus();

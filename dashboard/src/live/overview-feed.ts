@@ -73,6 +73,7 @@ export class OverviewFeed {
     const silence = new AbortController();
     let timer = setTimeout(() => silence.abort(), SILENCE_MS);
     let received = 0;
+    let overview: Overview | undefined;
     try {
       const signal = AbortSignal.any([this.stopped.signal, silence.signal]);
       const answer = await this.client.open('events', 'text/event-stream', signal);
@@ -80,7 +81,8 @@ export class OverviewFeed {
         clearTimeout(timer);
         timer = setTimeout(() => silence.abort(), SILENCE_MS);
         if (event !== 'overview') continue;
-        const overview = JSON.parse(data) as Overview;
+        // The first of a stream is whole. What is missing in the others has not changed, or comes later.
+        overview = Object.assign({}, overview, JSON.parse(data) as Overview);
         if (received === 0) this.listener.onConnection({ kind: 'live' });
         received += 1;
         this.listener.onOverview(overview);

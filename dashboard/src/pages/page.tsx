@@ -3,6 +3,7 @@ import { PageTitle } from '../components/page-title.js';
 import { AuditPage } from './audit/audit-page.js';
 import { OverviewPage } from './overview/overview-page.js';
 import { ParticipantsPage } from './participants/participants-page.js';
+import { RunbookPage } from './runbook/runbook-page.js';
 import { TransactionPage } from './transaction/transaction-page.js';
 import { TransactionsPage } from './transactions/transactions-page.js';
 
@@ -15,6 +16,8 @@ export function Page({ route }: { readonly route: Route }) {
       return <TransactionsPage query={route.query} />;
     case 'transaction':
       return <TransactionPage key={route.id} id={route.id} />;
+    case 'runbook':
+      return <RunbookPage key={route.name} name={route.name} />;
     case 'participants':
       return <ParticipantsPage />;
     case 'audit':

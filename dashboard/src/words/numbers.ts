@@ -11,6 +11,6 @@ export function formatRate(rate: number): string {
 }
 
 /** @returns `1 transaction`, `2 transactions`. */
-export function plural(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+export function plural(count: number, noun: string, nouns = `${noun}s`): string {
+  return `${formatCount(count)} ${count === 1 ? noun : nouns}`;
 }

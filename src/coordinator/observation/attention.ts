@@ -8,7 +8,7 @@ import { READY } from '../protocol/index.js';
  * A transaction that is in doubt for longer than this needs attention; the flush of a decision takes less. In
  * milliseconds.
  */
-const DOUBT_WORTH_A_LOOK_MS = 1_000;
+export const DOUBT_WORTH_A_LOOK_MS = 1_000;
 
 /**
  * @returns since when its decision has been awaited, on the coordinator's clock: the last vote, or the

@@ -4,6 +4,7 @@ import type { TransactionRecord } from '../execution/records.js';
 import type { TransactionRegistry } from '../execution/registry.js';
 import { type Attributes, attributesIn } from '../participant/attributes.js';
 import { READY, STATES, type TransactionState, isAbort } from '../protocol/index.js';
+import { isCountedBy } from './alarms/transaction-alarms.js';
 import { type TransactionSummary, summaryOf } from './transaction-view.js';
 
 /** What TransactionManager.list() and page() select: what fits all that is given. @publicApi */
@@ -34,6 +35,8 @@ export interface TransactionFilter {
    * characters.
    */
   readonly cause?: string;
+  /** The id of an alarm that counts it, as `GET /attention` has it. 1 to 300 characters. */
+  readonly alarm?: string;
   /** How long ago it began at least, in milliseconds; of one that has ended, how long it took. */
   readonly minAgeMs?: number;
   /** How long ago it began at most, in milliseconds; of one that has ended, how long it took. */
@@ -134,7 +137,7 @@ function wantedOf({ startedAfter, startedBefore, cause, ...others }: Transaction
 }
 
 function fits(transaction: TransactionRecord, wanted: Wanted, now: number): boolean {
-  const { state, stalled, heuristic, inDoubt, participant, name, attributes, search, cause } = wanted;
+  const { state, stalled, heuristic, inDoubt, participant, name, attributes, search, cause, alarm } = wanted;
   if (state !== undefined && transaction.stateName !== state) return false;
   if (stalled !== undefined && transaction.isStalled !== stalled) return false;
   if (heuristic !== undefined && transaction.hasHeuristics !== heuristic) return false;
@@ -145,6 +148,7 @@ function fits(transaction: TransactionRecord, wanted: Wanted, now: number): bool
   if (search !== undefined && !isCalled(transaction, search)) return false;
   if (participant !== undefined && !transaction.branches.some((one) => one.participant.name === participant))
     return false;
+  if (alarm !== undefined && !isCountedBy(alarm, transaction, now)) return false;
   return cause === undefined || causesOf(transaction).some((text) => text.toLowerCase().includes(cause));
 }
 
@@ -204,7 +208,7 @@ function check(filter: TransactionFilter): void {
     if (ms !== undefined && !(ms >= 0 && Number.isFinite(ms)))
       throw new InvalidRequestError(field, 'must be a number of milliseconds, 0 or more');
   }
-  for (const field of ['search', 'cause'] as const) {
+  for (const field of ['search', 'cause', 'alarm'] as const) {
     const text = filter[field];
     if (text !== undefined && (typeof text !== 'string' || text.length < 1 || text.length > MAX_TEXT))
       throw new InvalidRequestError(field, `must be a text of 1 to ${MAX_TEXT} characters`);

@@ -3,6 +3,7 @@ import { HEURISTIC_KINDS } from '../../coordinator/index.js';
 import { problemSchema } from '../problem/problem.js';
 import { listFilter } from '../request.schemas.js';
 import {
+  alarmSchema,
   coordinatorSchema,
   participantSchema,
   transactionSchema,
@@ -66,8 +67,8 @@ export const memberAnswers = {
   }),
   overview: z.object({
     coordinator: coordinatorSchema,
-    attention: z.array(transactionSummarySchema),
-    attentionTotal: z.number().int().min(0),
+    alarms: z.array(alarmSchema),
+    alarmsTotal: z.number().int().min(0),
   }),
   abort: transactionSchema,
   forget: transactionSchema,

@@ -1,24 +1,17 @@
 import { Injectable } from '@nestjs/common';
-import { CoordinatorMembers, type TransactionSummary } from '../../coordinator/index.js';
+import { type Alarm, CoordinatorMembers } from '../../coordinator/index.js';
+import { alarmOf, byUrgency } from '../../coordinator/observation/alarms/alarm.js';
 import { AnyMember } from './any-member.js';
 import type { MemberAnswer } from './member-call.js';
 import { MemberClient } from './member-client.js';
-import { type MemberNow, type MembersNow, type OwnedSummary, owned } from './owned.js';
+import type { AlarmsOfAll, AttentionPage, MemberNow, MembersNow, OwnedAlarm, OwnerView } from './owned.js';
 import { OwnAnswers, type OwnOverview } from './own-answers.js';
-
-/** The transactions of all members that need attention. */
-export interface AttentionOfAll {
-  /** The oldest first. */
-  readonly transactions: readonly OwnedSummary[];
-  readonly total: number;
-}
 
 interface Heard {
   readonly overview: MemberAnswer<'overview'> | undefined;
   readonly problem: string | null;
 }
 
-const MAX_ATTENTION = 100;
 const NOT_ASKED: Heard = { overview: undefined, problem: null };
 
 /** What the members say of themselves: asked for when a reader wants it, and never twice at the same time. */
@@ -52,21 +45,40 @@ export class MemberWatch {
     return { ...view, members };
   }
 
-  /** @returns the transactions that need attention, of this member now and of the others as they have said last. */
-  attention(own: OwnOverview): AttentionOfAll {
+  /** Asks the other members, and waits for their answers. @returns what is wrong; it is never a rejection. */
+  async attention(limit: number): Promise<AttentionPage> {
+    await this.ask();
+    return { at: new Date().toISOString(), ...this.alarms(this.own.overview(), limit) };
+  }
+
+  /** @returns what is wrong, at this member now and at the others as they have said last. @param limit the most alarms. */
+  alarms(own: OwnOverview, limit: number): AlarmsOfAll {
     const { self } = this.anyMember;
-    const lists = [own.attention.map((transaction) => owned(transaction, self))];
-    let total = own.attentionTotal;
-    for (const { epoch, member } of this.members.view().members) {
-      const overview = this.heard.get(epoch)?.overview;
-      if (overview === undefined || epoch === self?.epoch) continue;
-      total += overview.attentionTotal;
-      const others = overview.attention as readonly TransactionSummary[];
-      lists.push(others.map((transaction) => owned(transaction, { epoch, member })));
+    const found = new Map<string, OwnedAlarm>();
+    let hidden = own.alarmsTotal - own.alarms.length;
+    const add = (alarm: Alarm, from: OwnerView | null): void => {
+      const members = from === null ? [] : [nameOf(from)];
+      const before = found.get(alarm.id);
+      found.set(
+        alarm.id,
+        before === undefined ? { ...alarm, members } : joined(before, { ...alarm, members }),
+      );
+    };
+    for (const alarm of own.alarms) add(alarm, self);
+    for (const member of this.members.view().members) {
+      const heard = this.heard.get(member.epoch);
+      if (heard === undefined || member.epoch === self?.epoch) continue;
+      const { overview, problem } = heard;
+      // Its lease may hold for a while. That it does not answer is known at once.
+      if (problem !== null && member.state === 'alive')
+        add(alarmOf('DtcTargetDown', nameOf(member), { cause: problem }), self);
+      for (const alarm of overview?.alarms ?? []) add(alarm, member);
+      hidden += (overview?.alarmsTotal ?? 0) - (overview?.alarms.length ?? 0);
     }
-    const all = lists.flat();
-    if (lists.length > 1) all.sort((one, other) => Date.parse(one.startedAt) - Date.parse(other.startedAt));
-    return { transactions: all.slice(0, MAX_ATTENTION), total };
+    return {
+      alarms: [...found.values()].toSorted(byUrgency).slice(0, limit),
+      total: found.size + hidden,
+    };
   }
 
   /** Asks the other members, unless that is under way. @returns a promise that resolves when they have been asked. */
@@ -89,4 +101,27 @@ export class MemberWatch {
     );
     this.heard = new Map(heard);
   }
+}
+
+function nameOf({ epoch, member }: OwnerView): string {
+  return member === '' ? `epoch ${epoch}` : `${member}, epoch ${epoch}`;
+}
+
+/** Each member counts transactions and events of its own. All of them see the same branches, messages and conditions. */
+function joined(one: OwnedAlarm, other: OwnedAlarm): OwnedAlarm {
+  const isOwn = one.unit === 'transactions' || one.unit === 'events';
+  const [first] = [one, other].toSorted(byUrgency) as [OwnedAlarm];
+  return {
+    ...first,
+    count: isOwn ? one.count + other.count : Math.max(one.count, other.count),
+    nextAttemptAt: earlier(one.nextAttemptAt, other.nextAttemptAt),
+    expiresAt: earlier(one.expiresAt, other.expiresAt),
+    members: [...one.members, ...other.members],
+  };
+}
+
+/** Both are ISO 8601 in the same zone, so that their order is that of texts. */
+function earlier(one: string | null, other: string | null): string | null {
+  if (one === null || other === null) return one ?? other;
+  return one < other ? one : other;
 }

@@ -13,6 +13,7 @@ function member() {
     { drain } as never,
     { view: () => view } as never,
     { own: SELF } as never,
+    {} as never,
   );
   return { answers, drain, view };
 }

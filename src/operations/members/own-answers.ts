@@ -1,5 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import {
+  type Alarm,
+  AlarmBoard,
   CoordinatorMembers,
   CoordinatorStatus,
   type CoordinatorView,
@@ -11,7 +13,6 @@ import {
   TransactionManager,
   TransactionNotFoundError,
   type TransactionFilter,
-  type TransactionSummary,
   type TransactionView,
 } from '../../coordinator/index.js';
 import { WrongMemberError } from './member-errors.js';
@@ -23,15 +24,15 @@ import type {
   TransactionAction,
 } from './member-call.js';
 
-/** The most transactions that need attention which one member shows. */
-const MAX_ATTENTION = 100;
+/** The most alarms that one member shows. */
+export const MAX_ALARMS = 50;
 
 /** What a member shows of itself at one moment. */
 export interface OwnOverview {
   readonly coordinator: CoordinatorView;
-  /** The oldest first. */
-  readonly attention: readonly TransactionSummary[];
-  readonly attentionTotal: number;
+  /** The most urgent first, at most {@link MAX_ALARMS}. */
+  readonly alarms: readonly Alarm[];
+  readonly alarmsTotal: number;
 }
 
 /**
@@ -45,6 +46,7 @@ export class OwnAnswers {
     private readonly actions: OperatorActions,
     private readonly status: CoordinatorStatus,
     private readonly members: CoordinatorMembers,
+    private readonly alarms: AlarmBoard,
   ) {}
 
   /** @returns the transaction, if this member has it in its memory. */
@@ -62,8 +64,8 @@ export class OwnAnswers {
   }
 
   overview(): OwnOverview {
-    const { transactions: attention, total } = this.status.attention(MAX_ATTENTION);
-    return { coordinator: this.status.view(), attention, attentionTotal: total };
+    const { alarms, total } = this.alarms.list(MAX_ALARMS);
+    return { coordinator: this.status.view(), alarms, alarmsTotal: total };
   }
 
   /** Carries out an order that concerns a transaction of this member. @throws as OperatorActions does. */

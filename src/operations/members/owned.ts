@@ -1,4 +1,5 @@
 import type {
+  Alarm,
   CoordinatorCondition,
   MemberView,
   MembersView,
@@ -17,6 +18,25 @@ export interface OwnerView {
 export interface OwnedSummary extends TransactionSummary {
   /** Null where the log is not shared. */
   readonly owner: OwnerView | null;
+}
+
+/** An alarm of one member or of several. @publicApi */
+export interface OwnedAlarm extends Alarm {
+  /** What people call the members that report it. Empty where the log is not shared. */
+  readonly members: readonly string[];
+}
+
+/** What is wrong at all members. */
+export interface AlarmsOfAll {
+  /** The most urgent first. */
+  readonly alarms: readonly OwnedAlarm[];
+  readonly total: number;
+}
+
+/** What is wrong at one moment. @publicApi */
+export interface AttentionPage extends AlarmsOfAll {
+  /** ISO 8601. */
+  readonly at: string;
 }
 
 /** A transaction with its owner. @publicApi */

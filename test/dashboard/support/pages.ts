@@ -2,18 +2,19 @@ import type {
   AuditPage,
   HistoryPage,
   OwnedTransaction,
+  OwnedAlarm,
   Overview,
   TransactionPage,
   TransactionSummary,
 } from '../../../dashboard/src/api/views.js';
+import { alarmId, alarmOf, byUrgency } from '../../../src/coordinator/observation/alarms/alarm.js';
 import { FakeProblem } from './callers.js';
 import { type Scenario, type ScriptedTransaction, nowOf } from './scenario.js';
 
-const MAX_ATTENTION = 100;
 export function overviewOf(scenario: Scenario): Overview {
-  const { coordinator, transactions, participants, members } = scenario;
+  const { coordinator, participants, members } = scenario;
   const isShared = members.length > 0;
-  const attention = transactions.filter(needsAttention).toReversed();
+  const alarms = alarmsOf(scenario);
   return {
     at: new Date(nowOf(scenario)).toISOString(),
     coordinator,
@@ -26,10 +27,8 @@ export function overviewOf(scenario: Scenario): Overview {
       returns: 0,
       members,
     },
-    attention: attention
-      .slice(0, MAX_ATTENTION)
-      .map((transaction) => Object.assign(summaryOf(scenario, transaction), { owner: null })),
-    attentionTotal: attention.length,
+    alarms,
+    alarmsTotal: alarms.length,
     participants,
   };
 }
@@ -91,8 +90,31 @@ function summaryOf(scenario: Scenario, transaction: ScriptedTransaction): Transa
   return summary as TransactionSummary;
 }
 
-function needsAttention({ inDoubt, stalled, heuristic }: ScriptedTransaction): boolean {
-  return inDoubt || stalled || heuristic !== null;
+/** One alarm for each problem and participant, the most urgent first. */
+function alarmsOf({ transactions }: Scenario): OwnedAlarm[] {
+  const alarms = new Map<string, OwnedAlarm>();
+  for (const transaction of transactions.toReversed()) {
+    for (const alarm of alarmsOfOne(transaction)) {
+      const before = alarms.get(alarm.id);
+      alarms.set(alarm.id, before === undefined ? alarm : { ...before, count: before.count + 1 });
+    }
+  }
+  return [...alarms.values()].toSorted(byUrgency);
+}
+
+function alarmsOfOne(transaction: ScriptedTransaction): OwnedAlarm[] {
+  const { transactionId: oldest, startedAt, decidedAt, inDoubt } = transaction;
+  const common = { oldest, unit: 'transactions', since: decidedAt ?? startedAt } as const;
+  const members: string[] = [];
+  const ofBranches = transaction.branches.flatMap(({ participant, ...branch }) => {
+    const { stalled, heuristic, lastError, nextAttemptAt } = branch;
+    const name = heuristic !== null ? 'DtcHeuristicReportOpen' : stalled ? 'DtcStalled' : undefined;
+    if (name === undefined) return [];
+    const cause = heuristic === null ? lastError : `${heuristic.kind}: ${heuristic.reason}`;
+    const id = alarmId(name, participant, cause);
+    return [{ ...alarmOf(name, participant, { ...common, id, cause, nextAttemptAt }), members }];
+  });
+  return inDoubt ? [...ofBranches, { ...alarmOf('DtcInDoubtTooLong', null, common), members }] : ofBranches;
 }
 
 function matches(transaction: ScriptedTransaction, query: URLSearchParams): boolean {
@@ -102,6 +124,7 @@ function matches(transaction: ScriptedTransaction, query: URLSearchParams): bool
     (asked('name') === null || asked('name') === transaction.name) &&
     (asked('participant') === null ||
       transaction.branches.some(({ participant }) => participant === asked('participant'))) &&
+    (asked('alarm') === null || alarmsOfOne(transaction).some(({ id }) => id === asked('alarm'))) &&
     (asked('stalled') === null || (asked('stalled') === 'true') === transaction.stalled) &&
     (asked('inDoubt') === null || (asked('inDoubt') === 'true') === transaction.inDoubt) &&
     (asked('heuristic') === null || (asked('heuristic') === 'true') === (transaction.heuristic !== null))

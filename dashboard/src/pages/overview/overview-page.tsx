@@ -1,6 +1,6 @@
 import { PageTitle } from '../../components/page-title.js';
 import { useLive } from '../../live/use-live.js';
-import { AttentionList } from './attention-list.js';
+import { AlarmList } from './alarm-list.js';
 import { ConditionLine } from './condition-line.js';
 import { Figures } from './figures.js';
 import { MembersGlance } from './members-glance.js';
@@ -25,7 +25,7 @@ export function OverviewPage() {
       <PageTitle title="Overview">
         <ConditionLine coordinator={overview.coordinator} nowMs={Date.parse(overview.at)} />
       </PageTitle>
-      <AttentionList overview={overview} />
+      <AlarmList overview={overview} />
       <Figures overview={overview} samples={samples} />
       {history !== null && <LastHour history={history} nowMs={Date.parse(overview.at)} />}
       <MembersGlance members={overview.members} />

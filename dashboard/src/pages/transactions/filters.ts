@@ -8,6 +8,8 @@ export interface Filters {
   /** A key of the business and its value, such as `orderId=4711`. */
   readonly attribute: string;
   readonly participant: string;
+  /** The id of an alarm that counts what is listed. */
+  readonly alarm: string;
   readonly order: string;
 }
 
@@ -26,6 +28,7 @@ export function filtersIn(query: URLSearchParams): Filters {
     name: query.get('name') ?? '',
     attribute: query.get('attribute') ?? '',
     participant: query.get('participant') ?? '',
+    alarm: query.get('alarm') ?? '',
     order: query.get('order') === 'oldest' ? 'oldest' : '',
   };
 }

@@ -1,0 +1,27 @@
+import { type Alarm, alarmOf } from '../coordinator/observation/alarms/alarm.js';
+import type { OutboxStatus } from './status.js';
+
+/** As the rule DtcOutboxLate. */
+const LATE_MS = 300_000;
+
+/** @returns what is wrong with the outboxes, as the alert rules see it. */
+export function alarmsOf(outboxes: readonly OutboxStatus[]): Alarm[] {
+  return outboxes.flatMap(({ name, held, problem }) => {
+    if (problem !== undefined) return [alarmOf('DtcOutboxDown', name, { cause: problem })];
+    if (held === undefined) return [];
+    const { dead, waiting, oldestMs } = held;
+    const unit = 'messages' as const;
+    return [
+      ...(dead > 0 ? [alarmOf('DtcOutboxDead', name, { count: dead, unit })] : []),
+      ...(oldestMs > LATE_MS
+        ? [alarmOf('DtcOutboxLate', name, { count: waiting, unit, since: beforeNow(oldestMs) })]
+        : []),
+    ];
+  });
+}
+
+/** In whole minutes, so that an outbox that is counted again does not look like news. */
+function beforeNow(ms: number): string {
+  const MINUTE_MS = 60_000;
+  return new Date(Math.floor((Date.now() - ms) / MINUTE_MS) * MINUTE_MS).toISOString();
+}
