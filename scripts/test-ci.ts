@@ -94,6 +94,7 @@ const RUNGS: readonly Rung[] = [
       'vitest',
       'run',
       'test/dashboard',
+      'test/demos/incident.spec',
       'test/e2e/lost-output',
       'test/e2e/shared-keys',
       ...LONGER_ON_POSTGRES,

@@ -31,17 +31,27 @@ export interface Staging {
   /** What is told before it starts, and when all was right. */
   readonly opening: (story: Story) => void;
   readonly ending: string;
-  /** @param isShort whether `--short` was given. */
-  readonly play: (environment: DemoEnvironment, folder: string, isShort: boolean, story: Story) => Play;
+  /** Options with a value, `--name=value`, beside `--short`. @default none */
+  readonly valued?: readonly string[];
+  /**
+   * @param isShort whether `--short` was given.
+   * @param values of the other options that were given.
+   */
+  readonly play: (
+    environment: DemoEnvironment,
+    folder: string,
+    isShort: boolean,
+    story: Story,
+    values: ReadonlyMap<string, string>,
+  ) => Play;
 }
 
 /**
- * Starts PostgreSQL in a temporary folder, shows the demo, and ends the process: with code 0 only if nothing was wrong. The only
- * argument that is taken is `--short`.
+ * Starts PostgreSQL in a temporary folder, shows the demo, and ends the process: with code 0 only if nothing was wrong. It takes the
+ * argument `--short`, and those that the demo names.
  */
 export async function stage(staging: Staging): Promise<never> {
-  const unknown = process.argv.slice(2).find((argument) => argument !== '--short');
-  if (unknown !== undefined) endWith(`${unknown} is no option. The only option is --short.`);
+  const { isShort, values } = optionsOf(process.argv.slice(2), staging.valued ?? []);
   const story = new Story((line) => process.stdout.write(`${line}\n`));
   let play: Play | undefined;
   const endAfter = (ms: number): NodeJS.Timeout =>
@@ -54,7 +64,7 @@ export async function stage(staging: Staging): Promise<never> {
     staging.opening(story);
     process.prependOnceListener('exit', () => play?.kill());
     const { folder, environment } = await endOnSignal(() => startDatabases(staging.name));
-    play = staging.play(environment, folder, process.argv.includes('--short'), story);
+    play = staging.play(environment, folder, isShort, story, values);
     await play.start();
     clearTimeout(limit);
     endAfter(staging.endWithinMs);
@@ -68,6 +78,23 @@ export async function stage(staging: Staging): Promise<never> {
     endWith((error as Error).message, play?.lastLines);
   }
   process.exit(0);
+}
+
+/** Ends the process when an argument is not known, or has no value. */
+function optionsOf(
+  given: readonly string[],
+  valued: readonly string[],
+): { readonly isShort: boolean; readonly values: ReadonlyMap<string, string> } {
+  const values = new Map<string, string>();
+  for (const argument of given.filter((each) => each !== '--short')) {
+    const [, name = '', value = ''] = /^([^=]*)=(.*)$/s.exec(argument) ?? [];
+    if (!valued.includes(name) || value === '') {
+      const known = ['--short', ...valued.map((each) => `${each}=<value>`)].join(', ');
+      endWith(`${argument} is no option. The options are: ${known}.`);
+    }
+    values.set(name, value);
+  }
+  return { isShort: given.includes('--short'), values };
 }
 
 async function startDatabases(

@@ -21,6 +21,7 @@ export const SIDEBAR: Section[] = [
       page('What it is', '/readme'),
       page('Tutorial', '/tutorial'),
       page('The application', '/application'),
+      page('Three in the morning', '/incident'),
     ],
   },
   {

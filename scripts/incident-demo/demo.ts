@@ -1,0 +1,381 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Client } from 'pg';
+import { type MemberLine, MemberProcess } from '../../src/cluster/member-process.js';
+import { Pace } from '../../src/demo/pace.js';
+import { DEMO_CUSTOMERS, DEMO_PRODUCTS } from '../../src/demo/supplies.js';
+import { freePort } from '../../src/postgres-server/free-port.js';
+import { type Books, areWhole, readBooks } from '../crash-demo/books.js';
+import { CustomerOrder } from '../failover-demo/customer-order.js';
+import { LogMembers } from '../failover-demo/log-members.js';
+import type { DemoEnvironment, Play } from '../failover-demo/stage.js';
+import type { Story } from '../failover-demo/story.js';
+import { until } from '../failover-demo/until.js';
+import { type PricedOrder, problemsOfIncident } from './judge.js';
+import { Operator } from './operator.js';
+import { Pictures } from './pictures.js';
+
+/** How long the incident is. */
+export interface IncidentSettings {
+  /** How long the payment hangs: ten minutes of the story. */
+  readonly outageMs: number;
+  /** How long the traffic runs before and after it. */
+  readonly calmMs: number;
+  /** How many customers there are, and so how many orders can stall: one that is open holds the account of its customer. */
+  readonly stalled: number;
+  readonly perSecond: number;
+  readonly leaseMs: number;
+}
+
+const NAMES = ['coordinator-1', 'coordinator-2', 'coordinator-3'] as const;
+const OUTAGE_MINUTES = 10;
+/** When in the outage one coordinator dies, and when the operator acts, as shares of it. */
+const DEATH_AT = 0.35;
+const ACTION_AT = 0.6;
+/** When the pictures are taken, so that they are there when it ends. */
+const PICTURES_AT = 0.75;
+/** The share of the orders that must stall for the incident to be one. */
+const ENOUGH = 0.8;
+const SETTLED_WITHIN_MS = 90_000;
+const STOP_WITHIN_MS = 15_000;
+const MAX_OPEN = 500;
+const LAST_LINES = 8;
+
+/** Three coordinators of one shop, and what happens to them at three in the morning. */
+export class IncidentDemo implements Play {
+  readonly lastLines: string[] = [];
+  private readonly members: MemberProcess[] = [];
+  private readonly operators = new Map<MemberProcess, Operator>();
+  private readonly orders: CustomerOrder[] = [];
+  private readonly pictures: Pictures;
+  private readonly urls: { readonly order: string; readonly inventory: string; readonly payment: string };
+  private log!: LogMembers;
+  private pace: Pace | undefined;
+  /** When the payment began to hang, by the clock of this process; three o'clock in the story. */
+  private threeOClock: number | undefined;
+
+  /** @param root of the repository, in which the application is built. */
+  constructor(
+    private readonly environment: DemoEnvironment,
+    private readonly settings: IncidentSettings,
+    private readonly story: Story,
+    private readonly root: string,
+    folder: string,
+  ) {
+    this.pictures = new Pictures(folder);
+    this.urls = {
+      order: environment.ORDER_DATABASE_URL,
+      inventory: environment.INVENTORY_DATABASE_URL,
+      payment: environment.PAYMENT_DATABASE_URL,
+    };
+  }
+
+  async start(): Promise<void> {
+    const memberTokens = randomBytes(24).toString('base64url');
+    const [first, ...others] = NAMES;
+    // The first one makes the tables.
+    this.members.push(await this.startMember(first, memberTokens));
+    this.members.push(...(await Promise.all(others.map((name) => this.startMember(name, memberTokens)))));
+    for (const member of this.members) this.operators.set(member, await Operator.at(member.url));
+    this.log = await LogMembers.open(this.environment.DECISION_LOG_URL);
+    await this.operatorOf(this.members[0]!).restock();
+    const { outageMs } = this.settings;
+    this.story.tell(`PostgreSQL runs, and ${NAMES.join(', ')} take orders.`);
+    this.story.add(
+      `${OUTAGE_MINUTES} minutes of the story are ${outageMs / 1_000} seconds here: its clock is ${factorOf(outageMs)} times as fast.`,
+    );
+  }
+
+  /** @returns what is wrong at the end, a sentence each. */
+  async run(): Promise<string[]> {
+    const before = await readBooks(this.urls);
+    this.sell();
+    await delay(this.settings.calmMs);
+    this.requireConfirmedSome();
+    await this.paymentHangs();
+    const [dead, taker] = await this.oneDies();
+    const heuristic = await this.oneIsEndedByHand(taker);
+    await this.atTheHeight(taker, heuristic);
+    await this.paymentRecovers(dead);
+    await this.everythingEnds();
+    const problems = await this.check(taker, heuristic, before);
+    await this.log.close();
+    for (const member of this.running) await member.stop(STOP_WITHIN_MS);
+    return problems;
+  }
+
+  kill(): void {
+    this.pace?.stop();
+    for (const member of this.members) member.signal('SIGKILL');
+  }
+
+  private get running(): MemberProcess[] {
+    return this.members.filter(({ end }) => end === undefined);
+  }
+
+  private operatorOf(member: MemberProcess): Operator {
+    return this.operators.get(member)!;
+  }
+
+  private async startMember(name: string, memberTokens: string): Promise<MemberProcess> {
+    const port = await freePort();
+    const environment = {
+      ...process.env,
+      ...this.environment,
+      DEMO: 'true',
+      DECISION_LOG: 'postgres',
+      PORT: String(port),
+      LOG_LEVEL: 'warn',
+      MEMBER_TOKENS: memberTokens,
+      DTC_NAME: 'shop',
+      DTC_MEMBER_NAME: name,
+      DTC_MEMBER_ADDRESS: `http://127.0.0.1:${port}`,
+      DTC_LEASE_MS: String(this.settings.leaseMs),
+      // As fast as the clock of the story.
+      DTC_COMPLETION_TIMEOUT_MS: '500',
+      DTC_COMPLETION_WAIT_MS: '800',
+      DTC_MAX_ATTEMPTS: '2',
+      DTC_RECOVERY_INTERVAL_MS: '1000',
+      DTC_ORPHAN_SAFETY_MS: '2000',
+    };
+    const program = join(this.root, 'dist/main-member.js');
+    return MemberProcess.start(name, program, environment, (line) => this.heard(name, line));
+  }
+
+  /** Customers order at the coordinators that run, in turn. Each waits for its answer. */
+  private sell(): void {
+    const { perSecond, stalled } = this.settings;
+    const customers = DEMO_CUSTOMERS.slice(0, stalled);
+    const options = { perSecond, forMs: SETTLED_WITHIN_MS * 3, maxOpen: MAX_OPEN };
+    this.pace = new Pace(options, async (index) => {
+      const customer = customers[index % customers.length]!;
+      const sku = DEMO_PRODUCTS[index % DEMO_PRODUCTS.length]!;
+      const order = new CustomerOrder(`order-${index + 1}`, customer, sku);
+      this.orders.push(order);
+      const { running } = this;
+      await order.send(running[index % running.length]!);
+    });
+    this.story.begin('A quiet night');
+    this.story.tell(`Customers place ${perSecond} orders a second.`);
+  }
+
+  private requireConfirmedSome(): void {
+    const confirmed = this.orders.filter(({ isConfirmed }) => isConfirmed).length;
+    if (confirmed === 0) throw new Error('no order was confirmed before the incident.');
+    this.story.tell(`${confirmed} orders are confirmed. Nothing is open for long.`);
+  }
+
+  private async paymentHangs(): Promise<void> {
+    for (const member of this.running) await this.operatorOf(member).letPaymentHang();
+    this.threeOClock = performance.now();
+    this.story.begin('The payment hangs');
+    this.tell('The payment takes the decision of an order, and does not answer. Orders go on.');
+    await until('an order is stalled', async () => (await this.stalled()) > 0, SETTLED_WITHIN_MS);
+    this.tell('The first order is stalled: commit is decided, and the payment has not answered twice.');
+    this.story.add('Its customer was told 202: it will be done. No money is lost, and none is taken twice.');
+  }
+
+  /** @returns the coordinator that has died, and the one that has taken over. */
+  private async oneDies(): Promise<[MemberProcess, MemberProcess]> {
+    await this.share(DEATH_AT);
+    const dead = this.members[1]!;
+    const { epoch } = (await this.log.latest()).get(dead.name)!;
+    this.story.begin(`${dead.name} loses its power`);
+    const open = await this.stalled();
+    dead.signal('SIGKILL');
+    await dead.ended;
+    const diedAt = performance.now();
+    this.tell(`${dead.name} is gone, with its memory. ${open} orders are stalled at the three of them.`);
+    let taker: string | undefined;
+    await until(
+      `another coordinator has taken over from ${dead.name}`,
+      async () => (taker = await this.log.takerOf(epoch)) !== undefined,
+      SETTLED_WITHIN_MS,
+    );
+    const seconds = ((performance.now() - diedAt) / 1_000).toFixed(1);
+    this.tell(`${taker} has adopted its orders, ${seconds} real seconds later.`);
+    this.story.add('Customers order at the other two.');
+    return [dead, this.running.find(({ name }) => name === taker)!];
+  }
+
+  /**
+   * A branch is rolled back by hand, although commit is decided.
+   *
+   * @returns the transaction.
+   */
+  private async oneIsEndedByHand(at: MemberProcess): Promise<string> {
+    await this.share(ACTION_AT);
+    this.story.begin('An operator ends one order by hand');
+    const operator = this.operatorOf(at);
+    const { transactionId, branchId } = await operator.oldestStalled();
+    const gid = `${transactionId}/payment/${branchId}`;
+    await this.query(this.urls.payment, `ROLLBACK PREPARED '${gid}'`);
+    this.tell('A customer needs her account now. The operator rolls back her payment in the database:');
+    this.story.add(`ROLLBACK PREPARED '${gid}'`);
+    await operator.resolve(
+      transactionId,
+      branchId,
+      'Rolled back in the database for the customer, ticket 4711.',
+    );
+    this.tell(
+      `${operator.name} records that at ${at.name}. The order is placed and is not paid: a heuristic outcome.`,
+    );
+    this.story.add(
+      'The coordinator says so, keeps the report, and stays degraded until someone has dealt with it.',
+    );
+    return transactionId;
+  }
+
+  private async atTheHeight(at: MemberProcess, heuristic: string): Promise<void> {
+    await this.share(PICTURES_AT);
+    this.story.begin('The height of the incident');
+    this.tell(`${await this.stalled()} orders are stalled. The dashboard shows it at any coordinator:`);
+    await this.photograph(at, [
+      { name: 'incident-overview', hash: '#/' },
+      { name: 'incident-stalled', hash: '#/transactions?show=stalled&order=oldest' },
+      { name: 'incident-heuristic', hash: `#/transactions/${heuristic}` },
+    ]);
+    await this.share(1);
+    const stalled = await this.stalled();
+    this.tell(`${stalled} orders are stalled. ${this.refused} were refused, and changed nothing.`);
+    const wanted = Math.floor(this.settings.stalled * ENOUGH);
+    if (stalled < wanted) throw new Error(`only ${stalled} orders are stalled, and ${wanted} should be.`);
+    const [{ accounts }] = (await this.query(
+      this.urls.payment,
+      'SELECT count(*)::int AS accounts FROM pg_prepared_xacts WHERE database = current_database()',
+    )) as [{ accounts: number }];
+    this.story.add(`${accounts} accounts are locked until their orders are complete.`);
+  }
+
+  private async paymentRecovers(dead: MemberProcess): Promise<void> {
+    this.story.begin('The payment recovers');
+    for (const member of this.running) await this.operatorOf(member).letPaymentWork();
+    const recoveredAt = performance.now();
+    this.tell('The payment answers again. Nothing else is done: the coordinators try again by themselves.');
+    await until('no order is stalled', async () => (await this.stalled()) === 0, SETTLED_WITHIN_MS);
+    const seconds = ((performance.now() - recoveredAt) / 1_000).toFixed(1);
+    this.tell(`No order is stalled any more, ${seconds} real seconds later; those of ${dead.name} neither.`);
+    await delay(this.settings.calmMs);
+  }
+
+  /** The traffic ends. Customers without a final answer ask again, with the keys that they had. */
+  private async everythingEnds(): Promise<void> {
+    const pace = this.pace!;
+    pace.stop();
+    await pace.ended;
+    const waiting = this.orders.filter((order) => !order.isConfirmed && !isRefused(order));
+    this.tell(`The traffic ends. ${waiting.length} customers ask once more what became of their orders.`);
+    for (const order of waiting) await order.send(this.running[1]!);
+    const limit = AbortSignal.timeout(SETTLED_WITHIN_MS);
+    const lost = waiting.filter(({ isConfirmed, answers }) => !isConfirmed && answers.length === 0);
+    await Promise.all(lost.map((order) => order.askUntilConfirmed(this.running, limit)));
+    await until(
+      'no branch is prepared',
+      async () => (await readBooks(this.urls)).prepared === 0,
+      SETTLED_WITHIN_MS,
+    );
+    this.tell('No branch is prepared any more.');
+  }
+
+  private async check(at: MemberProcess, heuristic: string, before: Books): Promise<string[]> {
+    const { story, orders } = this;
+    story.begin('The check: every order, and every answer that a customer got');
+    const after = await readBooks(this.urls);
+    const placed = await this.placed();
+    const confirmed = orders.filter(({ isConfirmed }) => isConfirmed).length;
+    this.tell(
+      `${orders.length} orders: ${placed.length} are placed, and ${orders.length - placed.length} left no trace.`,
+    );
+    story.add(`${confirmed} customers have a confirmation.`);
+    story.add(
+      `The orders come to ${euros(after.ordered - before.ordered)}; the customers have paid ${euros(after.paid - before.paid)}.`,
+    );
+    const odd = placed.find(({ transactionId }) => transactionId === heuristic);
+    story.add(`The difference is the order that was ended by hand: ${euros(odd?.cents ?? 0)}.`);
+    const problems = problemsOfIncident(orders, placed, heuristic, { before, after });
+    if (areWhole(after)) problems.push('The databases agree, although one payment was rolled back by hand.');
+    const operator = this.operatorOf(at);
+    const shown = await operator.find(heuristic);
+    story.add(
+      `${at.name} shows it: decision ${shown.decision}, payment ${shown.report}, and by whom in the audit trail.`,
+    );
+    if (shown.decision !== 'commit' || shown.report !== 'rollback') {
+      problems.push(`The transaction ${heuristic} is not shown as a heuristic rollback of a commit.`);
+    }
+    if (!(await operator.isInAudit(heuristic)))
+      problems.push('The audit trail does not have the order of the operator.');
+    await this.photograph(at, [{ name: 'incident-after', hash: '#/' }]);
+    return problems;
+  }
+
+  private get refused(): number {
+    return this.orders.filter(isRefused).length;
+  }
+
+  /** @returns how many orders are stalled, at the coordinators that run. */
+  private async stalled(): Promise<number> {
+    const counts = await Promise.all(this.running.map((member) => this.operatorOf(member).ownStalled()));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  private async photograph(at: MemberProcess, shots: Parameters<Pictures['take']>[1]): Promise<void> {
+    const { token } = this.operatorOf(at);
+    // The first overview of a page has what the other coordinators said when they were asked last.
+    await this.operatorOf(at).askMembers();
+    for (const sentence of await this.pictures.take({ origin: at.url, token }, shots))
+      this.story.add(sentence);
+  }
+
+  /** Waits for a moment of the outage, as a share of it. */
+  private async share(share: number): Promise<void> {
+    await delay(Math.max(0, this.threeOClock! + share * this.settings.outageMs - performance.now()));
+  }
+
+  /** Tells what happens, with the clock of the story. */
+  private tell(text: string): void {
+    const minutes = ((performance.now() - this.threeOClock!) / this.settings.outageMs) * OUTAGE_MINUTES;
+    const whole = Math.floor(minutes);
+    const seconds = Math.floor((minutes - whole) * 60);
+    this.story.tell(`03:${String(whole).padStart(2, '0')}:${String(seconds).padStart(2, '0')}  ${text}`);
+  }
+
+  private placed(): Promise<PricedOrder[]> {
+    return this.query<PricedOrder>(
+      this.urls.order,
+      `SELECT key, orders.order_id AS "orderId", transaction_id AS "transactionId", total::int AS cents,
+         (SELECT sum((item->>'quantity')::int) FROM jsonb_array_elements(items) AS item)::int AS pieces
+       FROM orders JOIN request_keys USING (order_id)`,
+    );
+  }
+
+  private async query<R extends object>(url: string, sql: string): Promise<R[]> {
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    try {
+      return (await client.query<R>(sql)).rows;
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** What a coordinator warns of is shown only when the demo fails: there is a warning for each attempt. */
+  private heard(name: string, { text }: MemberLine): void {
+    this.lastLines.push(`${name}: ${text}`);
+    if (this.lastLines.length > LAST_LINES) this.lastLines.shift();
+  }
+}
+
+/** Whether the last answer says that nothing was done. */
+function isRefused({ answers, isConfirmed }: CustomerOrder): boolean {
+  const last = answers.at(-1);
+  return !isConfirmed && (last?.status === 409 || last?.status === 503);
+}
+
+function factorOf(outageMs: number): number {
+  return Math.round((OUTAGE_MINUTES * 60_000) / outageMs);
+}
+
+function euros(cents: number): string {
+  return `${(cents / 100).toFixed(2)} EUR`;
+}

@@ -1,0 +1,64 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CHROMIUM_PATH, DESKTOP, Visit, launchChromium } from '../../test/dashboard/support/browser.js';
+
+/** A picture of a page of the dashboard. */
+export interface Shot {
+  readonly name: string;
+  /** The page, such as `#/transactions`. */
+  readonly hash: string;
+}
+
+/** The operator who looks at the dashboard, and where. */
+export interface Viewer {
+  readonly origin: string;
+  readonly token: string;
+}
+
+/** Takes pictures of the dashboard, if there is a browser. */
+export class Pictures {
+  /** @param folder of the pictures. */
+  constructor(private readonly folder: string) {}
+
+  /**
+   * @returns a sentence for each picture: where it is, or why there is none. The incident does not wait for a picture that fails.
+   */
+  async take(viewer: Viewer, shots: readonly Shot[]): Promise<string[]> {
+    if (CHROMIUM_PATH === undefined) {
+      return [
+        `No Chromium was found, so there is no picture of ${shots.map(({ name }) => name).join(', ')}.`,
+      ];
+    }
+    await mkdir(this.folder, { recursive: true });
+    const browser = await launchChromium();
+    try {
+      const told: string[] = [];
+      for (const shot of shots) {
+        told.push(
+          await this.takeOne(
+            await Visit.open(browser, viewer, { ...viewer, hash: shot.hash, viewport: DESKTOP }),
+            shot,
+          ),
+        );
+      }
+      return told;
+    } finally {
+      await browser.close();
+    }
+  }
+
+  private async takeOne(visit: Visit, { name }: Shot): Promise<string> {
+    const path = join(this.folder, `${name}.png`);
+    try {
+      await visit.page.getByText('live', { exact: true }).waitFor();
+      await visit.page.locator('main h1').waitFor();
+      await visit.page.locator('main h2, main [role=row], main tbody tr').first().waitFor();
+      await visit.page.screenshot({ path });
+      return `A picture: ${path}`;
+    } catch (error) {
+      return `There is no picture ${name}: ${(error as Error).message.split('\n', 1)[0]}`;
+    } finally {
+      await visit.close();
+    }
+  }
+}
