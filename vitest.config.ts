@@ -22,6 +22,7 @@ const LONGER = [
     : [
         'test/dashboard/{access,acting,demo-page,real-coordinator}.spec.ts',
         'test/demos/incident.spec.ts',
+        'test/package/newcomer.spec.ts',
         'test/e2e/{lost-output,shared-keys}.spec.ts',
         'test/postgres/{failed-statements,given-up-sessions,late-prepares,listing-and-purge,literals,moving,own-server}.spec.ts',
       ]),

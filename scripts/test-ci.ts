@@ -95,6 +95,7 @@ const RUNGS: readonly Rung[] = [
       'run',
       'test/dashboard',
       'test/demos/incident.spec',
+      'test/package/newcomer',
       'test/e2e/lost-output',
       'test/e2e/shared-keys',
       ...LONGER_ON_POSTGRES,

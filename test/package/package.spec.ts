@@ -7,24 +7,11 @@ import { publint } from 'publint';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { addedPackages } from './added-packages.js';
 import { CommandFailedError, run } from './commands.js';
+import { pack } from './pack.js';
 import { type ModuleGraph, modulesReachedFrom, typesOf } from './modules.js';
 
 const MINUTE_MS = 60_000;
 const repository = resolve(import.meta.dirname, '../..');
-/** What of the repository a release is made from. */
-const SOURCES = [
-  'src',
-  'dashboard',
-  'docs',
-  'deploy/prometheus',
-  'deploy/grafana',
-  'scripts/package',
-  'packages',
-  'package.json',
-  'tsconfig.json',
-  'CHANGELOG.md',
-  'LICENSE',
-];
 /** What browsers load; no module of the library does. */
 const DASHBOARD = 'dist/dashboard/';
 /** What a Nest application on Express has before it installs the library. */
@@ -86,8 +73,7 @@ let graph: ModuleGraph;
 
 beforeAll(async () => {
   workshop = await mkdtemp(join(tmpdir(), 'package-'));
-  released = join(workshop, 'release/packages/nestjs-dtc');
-  tarball = await pack();
+  ({ released, tarball } = await pack(workshop));
   consumer = join(workshop, 'consumer');
   await cp(join(repository, 'samples/consumer'), consumer, {
     recursive: true,
@@ -104,19 +90,6 @@ beforeAll(async () => {
 }, 5 * MINUTE_MS);
 
 afterAll(() => rm(workshop, { recursive: true, force: true }));
-
-/** Builds and packs in a copy, so that no other process sees half a package. */
-async function pack(): Promise<string> {
-  const copy = join(workshop, 'release');
-  const tarballs = join(workshop, 'tarballs');
-  await mkdir(tarballs);
-  for (const name of SOURCES) await cp(join(repository, name), join(copy, name), { recursive: true });
-  await symlink(join(repository, 'node_modules'), join(copy, 'node_modules'), 'dir');
-  await run(released, 2 * MINUTE_MS, 'npm', 'pack', '--pack-destination', tarballs);
-  const [name] = await readdir(tarballs);
-  if (name === undefined) throw new Error('npm pack wrote no tarball.');
-  return join(tarballs, name);
-}
 
 function manifestOf(path: string): Manifest {
   return JSON.parse(readFileSync(join(repository, path), 'utf8')) as Manifest;
