@@ -14,6 +14,13 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev
 
 FROM node:24.21.0-bookworm-slim
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="nestjs-dtc-shop" \
+  org.opencontainers.image.description="The application that shows nestjs-dtc, a distributed transaction coordinator" \
+  org.opencontainers.image.licenses="MIT" \
+  org.opencontainers.image.version="0.1.0" \
+  org.opencontainers.image.revision="${REVISION}" \
+  org.opencontainers.image.base.name="docker.io/library/node:24.21.0-bookworm-slim"
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000
 WORKDIR /app
 # Named volumes take their owner from here.

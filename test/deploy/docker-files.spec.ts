@@ -75,11 +75,30 @@ describe('The Dockerfile', () => {
 
   it('has the Node that everything is tested with, in every stage', () => {
     const { devDependencies } = JSON.parse(textOf('package.json')) as { devDependencies: { node: string } };
-    const images = instructions.filter(({ word }) => word === 'FROM').map(({ rest }) => rest.split(' ')[0]);
+    const images = instructions
+      .filter(({ word }) => word === 'FROM')
+      .map(({ rest }) => rest.split(/[ @]/)[0]);
 
     expect(images).toHaveLength(3);
     expect(new Set(images)).toEqual(new Set([`node:${devDependencies.node}-bookworm-slim`]));
     expect(process.versions.node.split('.')[0]).toBe(devDependencies.node.split('.')[0]);
+  });
+
+  it('says what it is: the version of the manifest, its licence, and the image that it is made from', () => {
+    const { version, name, license } = JSON.parse(textOf('package.json')) as Record<string, string>;
+    const labels = Object.fromEntries(
+      Array.from(
+        inImage('LABEL')
+          .join(' ')
+          .matchAll(/org\.opencontainers\.image\.([\w.]+)="([^"]*)"/g),
+        ([, key, value]) => [key!, value!],
+      ),
+    );
+    const from = instructions.findLast(({ word }) => word === 'FROM')!.rest.split('@')[0];
+
+    expect(labels).toMatchObject({ title: name, version, licenses: license, revision: '${REVISION}' });
+    expect(labels['base.name']).toBe(`docker.io/library/${from}`);
+    expect(inImage('ARG')).toEqual(['REVISION=unknown']);
   });
 
   it('takes the packages of the lock file, and into the image none that only the build needs', () => {
@@ -189,7 +208,9 @@ describe('The compose file', () => {
   it('has only images of one version', () => {
     const images = services.filter(([name]) => name !== 'app').map(([, { image }]) => image);
 
-    expect(images.filter((image) => !/^[\w/]+:v?\d+\.\d+(\.\d+)?(-\w+)?$/.test(image!))).toEqual([]);
+    expect(
+      images.filter((image) => !/^[\w/]+:v?\d+\.\d+(\.\d+)?(-\w+)?(@sha256:[0-9a-f]{64})?$/.test(image!)),
+    ).toEqual([]);
   });
 
   it('lets only this machine reach a port, and every port is its own', () => {

@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto';
+
+/** The name of an image with its tag, such as `postgres:17.6-bookworm`, and its digest if it has one. */
+export interface ImageReference {
+  readonly name: string;
+  /** `sha256:` and 64 digits. */
+  readonly digest: string | undefined;
+}
+
+/** Where digests come from. */
+export interface Registry {
+  /** Scheme and host. */
+  readonly url: string;
+  /** Gives tokens to read public images. */
+  readonly tokenUrl: string;
+}
+
+export const DOCKER_HUB: Registry = {
+  url: 'https://registry-1.docker.io',
+  tokenUrl: 'https://auth.docker.io/token?service=registry.docker.io',
+};
+
+const REFERENCE = /^((?:FROM|\s+image:)\s+)([\w./-]+:[\w.-]+)(?:@(sha256:[0-9a-f]{64}))?(?=\s|$)/gm;
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
+/** Those of an image for several platforms first. */
+const MANIFEST_TYPES = [
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+];
+const TIMEOUT_MS = 30_000;
+/** An image that the reader builds has a name that only stands for one. */
+const STANDS_FOR_OWN = 'registry.example.com/';
+
+/** @returns the images that a Dockerfile, a compose file or a manifest names, but for those that the reader builds. */
+export function imagesIn(text: string): ImageReference[] {
+  return Array.from(text.matchAll(REFERENCE), ([, , name, digest]) => ({ name: name!, digest })).filter(
+    ({ name }) => !name.startsWith(STANDS_FOR_OWN),
+  );
+}
+
+/** @returns the text with the digest of each image that has one in the map, in place of an earlier one. */
+export function pinned(text: string, digests: ReadonlyMap<string, string>): string {
+  return text.replaceAll(REFERENCE, (whole, before: string, name: string) => {
+    const digest = digests.get(name);
+    return digest === undefined ? whole : `${before}${name}@${digest}`;
+  });
+}
+
+/**
+ * Asks the registry for the digest of an image, and computes it from the manifest as well.
+ *
+ * @throws Error when the registry does not answer, or its digest is not that of its manifest. No digest is ever guessed.
+ */
+export async function digestOf(name: string, { url, tokenUrl }: Registry = DOCKER_HUB): Promise<string> {
+  const [path = '', tag = ''] = name.split(':');
+  const repository = path.includes('/') ? path : `library/${path}`;
+  const { token } = (await (
+    await asked(`${tokenUrl}${tokenUrl.includes('?') ? '&' : '?'}scope=repository:${repository}:pull`)
+  ).json()) as { readonly token: string };
+  const response = await asked(`${url}/v2/${repository}/manifests/${tag}`, {
+    Authorization: `Bearer ${token}`,
+    Accept: MANIFEST_TYPES.join(', '),
+  });
+  const told = response.headers.get('docker-content-digest');
+  const manifest = Buffer.from(await response.arrayBuffer());
+  const computed = `sha256:${createHash('sha256').update(manifest).digest('hex')}`;
+  if (!MANIFEST_TYPES.includes(response.headers.get('content-type') ?? '')) {
+    throw new Error(
+      `${name}: the registry has no list of platforms for it, so its digest would be that of one platform.`,
+    );
+  }
+  if (told === null || !DIGEST.test(told) || told !== computed) {
+    throw new Error(`${name}: the registry says ${told}, and its manifest has the digest ${computed}.`);
+  }
+  return computed;
+}
+
+async function asked(url: string, headers: Readonly<Record<string, string>> = {}): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  } catch (cause) {
+    throw new Error(`${new URL(url).host} does not answer: check the network, and run it again.`, { cause });
+  }
+  if (!response.ok) throw new Error(`${new URL(url).host} has answered ${response.status} for ${url}.`);
+  return response;
+}

@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Registry, digestOf, imagesIn, pinned } from '../../scripts/release/image-digests.js';
+
+const MANIFEST = '{"manifests":[]}';
+const DIGEST = `sha256:${createHash('sha256').update(MANIFEST).digest('hex')}`;
+const OTHER = `sha256:${'0'.repeat(64)}`;
+const INDEX = 'application/vnd.oci.image.index.v1+json';
+
+describe('the images of others', () => {
+  it('are found in a Dockerfile, a compose file and a manifest, with their digests', () => {
+    const text = `FROM node:24.1-slim AS build\nFROM node:24.1-slim@${OTHER}\n  image: grafana/grafana:12.1.1\n  image: registry.example.com/shop:1.0.0\n`;
+
+    expect(imagesIn(text)).toEqual([
+      { name: 'node:24.1-slim', digest: undefined },
+      { name: 'node:24.1-slim', digest: OTHER },
+      { name: 'grafana/grafana:12.1.1', digest: undefined },
+    ]);
+  });
+
+  it.each([
+    ['Dockerfile', 3],
+    ['samples/services/Dockerfile', 2],
+    ['compose.yaml', 3],
+    ['compose.members.yaml', 1],
+    ['compose.services.yaml', 1],
+    ['deploy/kubernetes/deployment.yaml', 0],
+  ])('of %s are all found', (file, count) => {
+    expect(imagesIn(readFileSync(join(import.meta.dirname, '../..', file), 'utf8'))).toHaveLength(count);
+  });
+
+  it('get their digests, also in place of earlier ones, and nothing else changes', () => {
+    const text = `# postgres:17\nFROM node:24 AS build\n    image: postgres:17@${OTHER}\n    image: other:1\n`;
+    const digests = new Map([
+      ['node:24', DIGEST],
+      ['postgres:17', DIGEST],
+    ]);
+
+    expect(pinned(text, digests)).toBe(
+      `# postgres:17\nFROM node:24@${DIGEST} AS build\n    image: postgres:17@${DIGEST}\n    image: other:1\n`,
+    );
+  });
+});
+
+describe('the digest of an image', () => {
+  let server: Server;
+
+  afterEach(() => void server.close());
+
+  async function registry(
+    answer: (request: IncomingMessage, response: ServerResponse) => void,
+  ): Promise<Registry & { asked: string[] }> {
+    const asked: string[] = [];
+    server = createServer((request, response) => {
+      asked.push(`${request.url} ${request.headers.authorization ?? ''}`.trim());
+      if (request.url!.startsWith('/token')) response.end('{"token":"t"}');
+      else answer(request, response);
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    return { url, tokenUrl: `${url}/token?service=s`, asked };
+  }
+
+  const answering = (headers: Record<string, string>, status = 200) =>
+    registry((_, response) => response.writeHead(status, headers).end(MANIFEST));
+
+  it('is asked of the registry, and is that of the manifest', async () => {
+    const hub = await answering({ 'Content-Type': INDEX, 'Docker-Content-Digest': DIGEST });
+
+    expect(await digestOf('node:24', hub)).toBe(DIGEST);
+    expect(await digestOf('prom/prometheus:v3', hub)).toBe(DIGEST);
+    expect(hub.asked).toEqual([
+      '/token?service=s&scope=repository:library/node:pull',
+      '/v2/library/node/manifests/24 Bearer t',
+      '/token?service=s&scope=repository:prom/prometheus:pull',
+      '/v2/prom/prometheus/manifests/v3 Bearer t',
+    ]);
+  });
+
+  it.each([
+    [
+      'says another one',
+      { 'Content-Type': INDEX, 'Docker-Content-Digest': OTHER },
+      200,
+      /and its manifest has/,
+    ],
+    ['says none', { 'Content-Type': INDEX }, 200, /the registry says null/],
+    [
+      'has the image of one platform alone',
+      { 'Content-Type': 'application/vnd.oci.image.manifest.v1+json', 'Docker-Content-Digest': DIGEST },
+      200,
+      /no list of platforms/,
+    ],
+    ['does not have it', {}, 404, /has answered 404/],
+  ])('is never guessed when the registry %s', async (_, headers, status, problem) => {
+    const hub = await answering(headers, status);
+
+    await expect(digestOf('node:24', hub)).rejects.toThrow(problem);
+  });
+
+  it('is not guessed when no registry answers', async () => {
+    const hub = await answering({});
+    server.close();
+    await once(server, 'close');
+
+    await expect(digestOf('node:24', hub)).rejects.toThrow(/does not answer: check the network/);
+  });
+});
