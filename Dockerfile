@@ -18,7 +18,7 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="nestjs-dtc-shop" \
   org.opencontainers.image.description="The application that shows nestjs-dtc, a distributed transaction coordinator" \
   org.opencontainers.image.licenses="MIT" \
-  org.opencontainers.image.version="0.1.0" \
+  org.opencontainers.image.version="1.0.0-rc.1" \
   org.opencontainers.image.revision="${REVISION}" \
   org.opencontainers.image.base.name="docker.io/library/node:24.21.0-bookworm-slim"
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000

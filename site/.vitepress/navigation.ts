@@ -61,6 +61,7 @@ export const SIDEBAR: Section[] = [
       page('Operate', '/operating'),
       page('Runbook', '/runbook'),
       page('Deploy', '/deployment'),
+      page('Upgrade', '/upgrade'),
       page('Manifests', '/deploy'),
       page('Run members', '/members'),
       page('Scale', '/scale'),

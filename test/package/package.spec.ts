@@ -46,6 +46,7 @@ const TRIED = ['@nestjs/event-emitter'];
 
 interface Manifest {
   readonly version: string;
+  readonly publishConfig: Readonly<Record<string, string>>;
   readonly engines: { readonly node: string };
   readonly exports: Readonly<Record<string, { readonly types: string; readonly default: string } | string>>;
   readonly dependencies: Readonly<Record<string, string>>;
@@ -181,6 +182,17 @@ describe('the package', () => {
 
   it('has an entry for each that is named here, and no other', () => {
     expect(Object.keys(manifest.exports).toSorted()).toEqual([...ENTRIES, './package.json'].toSorted());
+  });
+
+  it('can be published, as a candidate that only those get who ask for one', async () => {
+    const output = await run(workshop, MINUTE_MS, 'npm', 'publish', '--dry-run', '--json', tarball);
+
+    const { name, version } = JSON.parse(output) as { name: string; version: string };
+    expect({ name, version }).toEqual({ name: 'nestjs-dtc', version: manifest.version });
+    expect(manifest.publishConfig).toEqual({
+      access: 'public',
+      ...(manifest.version.includes('-') && { tag: 'next' }),
+    });
   });
 
   it('says the same version and engines in its manifest, in its code and in the repository', async () => {
