@@ -66,6 +66,33 @@ describe('the report of a last resource that ended in part, before a restart', (
     expect([...log.decisions.values()]).toMatchObject([{ decider: { kind: 'log' } }]);
   });
 
+  it.each(['is paused', 'is not registered'])(
+    'is its answer also while it %s: it is not called',
+    async (what) => {
+      const log = new FailingLog();
+      const before = world({ log });
+      before.shop.commit = () => Promise.reject(new HeuristicError('mixed', 'half of it'));
+      before.shop.inquire = () => Promise.resolve('unknown');
+      listenTo(before.transactions.run({ branches: BRANCHES }));
+      await settled();
+      log.isFailing = false;
+      const [id] = [...log.decisions.keys()] as [string];
+      const lastResources = what === 'is paused' ? before.all.lastResources : {};
+      const { transactions, participants, recover, clock } = createTestCoordinator({
+        ...LIMITS,
+        ...before.all,
+        lastResources,
+        log,
+      });
+      if (what === 'is paused') participants.pause('shop', { since: 0, by: 'ann', reason: 'upgrade' });
+      await recover();
+      await clock.advance(50);
+
+      for (const each of [before.stock, before.books]) expect(methodsOf(each)).toEqual(['prepare', 'commit']);
+      expect(transactions.find(id)).toMatchObject({ state: 'COMMITTED', heuristic: 'mixed' });
+    },
+  );
+
   it('is its answer also where it is the only branch', async () => {
     const { transactions, recover, clock, id, log } = await restartedAfterReport([SHOP]);
     expect(transactions.find(id)).toMatchObject({ state: 'READY', stalled: true });

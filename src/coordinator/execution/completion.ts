@@ -31,7 +31,7 @@ import { CompletionAttempt, Delivery, type DeliveryKind, methodOf, timeoutOf } f
 import type { Endings } from './endings.js';
 import { byExpiry } from './expiries.js';
 import type { Observers } from './observer.js';
-import { askWhileOwn } from './ownership.js';
+import { askWhileOwn, refusedWhileOwn } from './ownership.js';
 import {
   type BranchHeuristic,
   type BranchRecord,
@@ -45,6 +45,9 @@ import {
 } from './records.js';
 import type { TransactionRegistry } from './registry.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
+
+/** How long a last resource waits before it is looked at again whether the lease was renewed, in milliseconds. */
+const LEASE_PAUSE_MS = 50;
 
 interface CompletionParts {
   readonly log: ClaimedLog;
@@ -102,20 +105,40 @@ export class Completion {
     // Before that, the log has taken the record that names it, and other branches may have voted.
     if (transaction.recordsAll) transaction.needExtras().askedToDecideAt = this.parts.clock.now();
     this.parts.deadlines.arm(transaction, callDueAt(branch));
-    // Since that run was fenced, another member may have asked the branch, and it may have committed.
-    if (this.parts.registry.isOfEarlierRun(transaction.id)) branch.attempts = 1;
-    const now = this.parts.clock.now();
-    if (branch.participant.isLastResource && this.mayBeAdopted(transaction)) {
+    this.attempt(branch, 'one-phase');
+  }
+
+  /**
+   * The branch that decides is about to be called for the first time. A member that has adopted the transaction asks it as well, so from
+   * then on this one only asks it again. A last resource can hold its commit back no more once it was called, so it is called
+   * only while no other member can have adopted the transaction.
+   *
+   * @returns whether it is called now. If not, its answer follows, or it is tried again when the lease was renewed.
+   */
+  private mayDecide(branch: BranchRecord): boolean {
+    const { transaction, participant } = branch;
+    const { log, clock, expiryMarginMs, deadlines } = this.parts;
+    const now = clock.now();
+    const isUnsure = participant.isLastResource && !log.isSurelyOwn(now);
+    if (this.mayBeAdopted(transaction) || (isUnsure && transaction.deadlineAt <= now)) {
       branch.attempts = 1;
       deliveryOf(branch, 'one-phase');
+      return true;
+    }
+    if (isUnsure) {
+      const dueAt = Math.min(now + LEASE_PAUSE_MS, transaction.deadlineAt);
+      deliveryOf(branch, 'one-phase').rest(dueAt);
+      deadlines.arm(transaction, dueAt);
+      return false;
     }
     // A record names an ordinary branch only in a shared log: another member may have adopted it and asked it, so only its own answer
     // counts. A last resource is never called by another member.
-    const mayRefuse = branch.attempts === 0 && (!transaction.recordsAll || branch.participant.isLastResource);
-    if (mayRefuse && branch.participant.paused !== undefined) refuseWhilePaused(branch);
-    else if (mayRefuse && transaction.deadlineAt <= now) refuseAfterDeadline(branch);
-    else if (mayRefuse && hasExpired(transaction, now + this.parts.expiryMarginMs)) refuseAfterExpiry(branch);
-    else this.attempt(branch, 'one-phase');
+    if (transaction.recordsAll && !participant.isLastResource) return true;
+    if (participant.paused !== undefined) refuseWhilePaused(branch);
+    else if (transaction.deadlineAt <= now) refuseAfterDeadline(branch);
+    else if (hasExpired(transaction, now + expiryMarginMs)) refuseAfterExpiry(branch);
+    else return true;
+    return false;
   }
 
   /** Whether another member may have adopted the transaction by now, as far as this one knows. */
@@ -139,7 +162,22 @@ export class Completion {
   /** The first attempt was answered. */
   firstAnswered(branch: BranchRecord, value: unknown): void {
     if (branch.call === CALL_COMMIT) this.acknowledge(branch, 'commit', 0);
-    else this.decided(branch, answerOf(value), branch.delivery === undefined);
+    else this.firstDecided(branch, answerOf(value));
+  }
+
+  /** A refusal counts only while no other member can have asked the branch as well: that one may have heard something else. */
+  private firstDecided(branch: BranchRecord, answer: Answer): void {
+    const { transaction } = branch;
+    const { log, clock } = this.parts;
+    const isSure = !this.mayBeAdopted(transaction) && log.isSurelyOwn(clock.now());
+    if (isSure || !transaction.recordsAll || !(answer instanceof Refused)) {
+      this.decided(branch, answer, branch.delivery === undefined);
+      return;
+    }
+    void refusedWhileOwn(transaction, log, answer).then(
+      (known) => this.decided(branch, known, branch.delivery === undefined),
+      (error: unknown) => this.threw(branch, 'one-phase', 0, failureOf(error), branch.delivery === undefined),
+    );
   }
 
   /** The first attempt failed. */
@@ -179,8 +217,8 @@ export class Completion {
   retryNow(branch: BranchRecord): Promise<void> {
     const { delivery } = branch;
     if (delivery === undefined || delivery.attempt !== undefined || !branch.owes) return Promise.resolve();
-    if (delivery.kind === 'one-phase' && branch.heuristic !== undefined) {
-      this.foundOut(branch, branch.heuristic.kind);
+    if (hasKeptAnswer(branch)) {
+      this.foundOut(branch, branch.heuristic!.kind);
       return Promise.resolve();
     }
     return new Promise((resolve) => {
@@ -217,11 +255,13 @@ export class Completion {
 
   /** Starts an attempt, or holds it while the participant is paused. */
   private attempt(branch: BranchRecord, kind: DeliveryKind): void {
-    const { participant, transaction, delivery } = branch;
+    const { participant, transaction } = branch;
+    if (kind === 'one-phase' && branch.attempts === 0 && !this.mayDecide(branch)) return;
     if (participant.paused !== undefined) {
       this.hold(branch, kind);
       return;
     }
+    const { delivery } = branch;
     branch.attempts++;
     if (delivery === undefined) {
       const { fulfilled, rejected } = branch;
@@ -247,8 +287,9 @@ export class Completion {
       this.answered(branch, kind, delivery.round, value, delivery.isOver(attempt));
     const threw = (error: unknown): void =>
       this.threw(branch, kind, delivery.round, failureOf(error), delivery.isOver(attempt));
-    if (kind !== 'one-phase' || !participant.isLastResource || log.shared === undefined)
-      call(answered, threw);
+    // A last resource that waited for the lease is called before anything can move the claim.
+    const isFirst = branch.attempts === 1;
+    if (kind !== 'one-phase' || isFirst || log.shared === undefined) call(answered, threw);
     else {
       const ask = (): Promise<Answer> =>
         new Promise((resolve, reject) => call((value) => resolve(answerOf(value)), reject));
@@ -401,6 +442,11 @@ export class Completion {
     if (isNews) endings.reported(branch);
     else endings.progressed(transaction);
   }
+}
+
+/** Whether the branch that decides was restored together with a report that is its answer, so that it is not called. */
+export function hasKeptAnswer({ delivery, heuristic }: BranchRecord): boolean {
+  return delivery?.kind === 'one-phase' && heuristic !== undefined;
 }
 
 /** Whether a branch that waits for the decision may not be able to commit at this moment any more. */

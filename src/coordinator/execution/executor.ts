@@ -204,8 +204,14 @@ export class Executor implements TransactionExecutor {
    * decision of its group.
    */
   asksForRecord(transaction: TransactionRecord): boolean {
-    if (isLastResourceAsked(transaction)) return true;
+    if (this.waitsForBranch(transaction)) return true;
     return (awaitsRecord(transaction) || awaitsConfirmation(transaction)) && !transaction.isMember;
+  }
+
+  /** Whether the branch that decides, and that a record names, was asked and has not said how it has ended. */
+  waitsForBranch({ state, decider, branches, recordsAll }: TransactionRecord): boolean {
+    const branch = branches[decider];
+    return state === READY && recordsAll && branch !== undefined && branch.owes;
   }
 
   private abandonOne(transaction: TransactionRecord): void {
@@ -215,7 +221,7 @@ export class Executor implements TransactionExecutor {
 
   /** It was found out whether a transaction of an earlier run has committed. */
   foundOut(transaction: TransactionRecord, isRecorded: boolean): void {
-    if (isLastResourceAsked(transaction))
+    if (this.waitsForBranch(transaction))
       this.completion.foundOut(
         transaction.branches[transaction.decider]!,
         isRecorded ? 'commit' : 'rollback',
@@ -403,10 +409,4 @@ export class Executor implements TransactionExecutor {
   ended(transaction: TransactionRecord): void {
     this.endings.ended(transaction);
   }
-}
-
-/** Whether a last resource was asked and has not said how it has ended. */
-function isLastResourceAsked({ state, decider, branches }: TransactionRecord): boolean {
-  const branch = branches[decider];
-  return state === READY && branch !== undefined && branch.participant.isLastResource && branch.owes;
 }

@@ -36,9 +36,21 @@ export async function askWhileOwn(
   const before = await ownershipOf(transaction, log);
   if (before !== 'own') return answerFor(before);
   const answer = await ask();
-  if (!(answer instanceof Refused)) return answer;
+  return answer instanceof Refused ? refusedWhileOwn(transaction, log, answer) : answer;
+}
+
+/**
+ * The branch that decides has refused. That counts only if the transaction is still this member's.
+ *
+ * @returns the refusal, or what the log says instead; it is a rejection if another member ends the transaction.
+ */
+export async function refusedWhileOwn(
+  transaction: TransactionRecord,
+  log: ClaimedLog,
+  refusal: Refused,
+): Promise<Answer> {
   const after = await ownershipOf(transaction, log);
-  return after === 'own' ? answer : answerFor(after);
+  return after === 'own' ? refusal : answerFor(after);
 }
 
 function answerFor(ownership: Exclude<Ownership, 'own'>): Answer {

@@ -15,6 +15,8 @@ export class ClaimedLog {
   /** Answers for {@link run}; the coordinator says how. */
   isUnsettled: (transactionId: string) => boolean = () => true;
   lowWaterMarks: NonNullable<CoordinatorRun['lowWaterMarks']> = () => [];
+  /** Until when no other member can have adopted the run, on the clock of the coordinator; the membership says so. */
+  ownUntil: () => number = () => Infinity;
   private lost = false;
   private broken = false;
   private behind = false;
@@ -81,6 +83,15 @@ export class ClaimedLog {
   /** The code of {@link problem}, if its error has one. */
   get problemCode(): string | undefined {
     return this.currentProblem === undefined ? undefined : this.currentCode;
+  }
+
+  /**
+   * Whether no other member can have adopted the run by this moment. False says only that one may have: the log knows.
+   *
+   * @param now on the clock of the coordinator.
+   */
+  isSurelyOwn(now: number): boolean {
+    return this.shared === undefined || (!this.lost && now < this.ownUntil());
   }
 
   lose(): void {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { TimeLimits } from '../execution/time-limits.js';
-import type { LogMembers, Renewal } from '../log/shared-log.js';
+import type { LogMembers, MemberEpoch, Renewal } from '../log/shared-log.js';
 import { ManualClock } from '../testing/index.js';
 import { Lease } from './lease.js';
+import { RENEWALS_IN_A_LEASE, mayAdopt, unsuspectedMs } from './suspicion.js';
 
 const LEASE_MS = 5_000;
 const TOLD = { member: 'one', address: null, draining: false };
@@ -56,6 +57,45 @@ describe('The lease of a member', () => {
     await lease.renew(TOLD);
     expect(lease.isSteady(clock.now())).toBe(false);
   });
+
+  it('is held for sure from when the renewal was sent until others may suspect its member, and not before the first', async () => {
+    const answer = Promise.withResolvers<Renewal>();
+    const { clock, lease } = leaseOf(() => answer.promise);
+    await clock.advance(700);
+    expect(lease.heldUntil).toBe(0);
+    const sentAt = clock.now();
+    const renewing = lease.renew(TOLD);
+    await clock.advance(lease.intervalMs / 2);
+    expect(lease.heldUntil).toBe(0);
+    answer.resolve(RENEWAL);
+    await renewing;
+    expect(lease.heldUntil).toBe(sentAt + unsuspectedMs(LEASE_MS));
+    lease.startAgain();
+    expect(lease.heldUntil).toBe(0);
+  });
+
+  it.each([300, 2_000, 5_000, 60_000])(
+    'of %i ms is held for sure only while no other member may adopt',
+    (leaseMs) => {
+      const judgement = { own: 2, isSteady: true, leaseMs };
+      const member = (ageMs: number, isLockHeld: boolean): MemberEpoch => ({
+        ...TOLD,
+        epoch: 1,
+        token: 't',
+        formats: { first: 1, last: 1 },
+        ageMs,
+        isLockHeld,
+        isFenced: false,
+        isPresumable: true,
+        adoptedBy: null,
+      });
+      const sureMs = unsuspectedMs(leaseMs);
+      expect(sureMs).toBeGreaterThan(leaseMs / RENEWALS_IN_A_LEASE);
+      for (const isLockHeld of [true, false])
+        expect(mayAdopt(member(sureMs, isLockHeld), RENEWAL, judgement)).toBe(false);
+      expect(mayAdopt(member(sureMs + 1, false), RENEWAL, judgement)).toBe(true);
+    },
+  );
 
   it('takes no answer that came while its process stood still', async () => {
     const answer = Promise.withResolvers<Renewal>();

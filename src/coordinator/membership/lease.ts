@@ -1,7 +1,7 @@
 import type { Clock } from '../execution/clock.js';
 import { LATE, type TimeLimits } from '../execution/time-limits.js';
 import type { LogMembers, MemberLease, Renewal } from '../log/shared-log.js';
-import { RENEWALS_IN_A_LEASE } from './suspicion.js';
+import { RENEWALS_IN_A_LEASE, unsuspectedMs } from './suspicion.js';
 
 /** Two renewals that are further apart than this many intervals leave a gap. */
 const GAP_INTERVALS = 2;
@@ -15,6 +15,8 @@ export class Lease {
   /** Since when each renewal was answered in time; undefined when the last one was not. */
   private steadySince: number | undefined;
   private answeredAt: number | undefined;
+  /** When the latest renewal that was answered was sent: the log has renewed the lease since. */
+  private renewedSince: number | undefined;
 
   /** @param leaseMs the length of a lease, in milliseconds. */
   constructor(
@@ -41,6 +43,16 @@ export class Lease {
     return this.answeredAt === undefined || now - this.answeredAt > this.leaseMs / 2;
   }
 
+  /** Until when no other member can have taken this one for dead, on the clock; before the first renewal nothing is known. */
+  get heldUntil(): number {
+    return this.renewedSince === undefined ? 0 : this.renewedSince + unsuspectedMs(this.leaseMs);
+  }
+
+  /** It is not renewed any more, and others may adopt the epoch from now on. */
+  giveUp(): void {
+    this.renewedSince = undefined;
+  }
+
   /** Something else is tried now in place of a renewal: the next one is due in one interval. */
   wait(): void {
     this.dueAt = this.clock.now() + this.intervalMs;
@@ -50,6 +62,7 @@ export class Lease {
   startAgain(): void {
     this.steadySince = undefined;
     this.answeredAt = undefined;
+    this.renewedSince = undefined;
     this.dueAt = 0;
   }
 
@@ -80,6 +93,7 @@ export class Lease {
   private renewed(sentAt: number): void {
     const { answeredAt } = this;
     this.answeredAt = this.clock.now();
+    this.renewedSince = sentAt;
     // A process that has stood still has not renewed meanwhile.
     const isGap = answeredAt === undefined || sentAt - answeredAt > GAP_INTERVALS * this.intervalMs;
     if (isGap || this.steadySince === undefined) this.steadySince = this.answeredAt;

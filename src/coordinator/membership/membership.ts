@@ -42,6 +42,7 @@ export class Membership {
     this.lease = new Lease(shared.members, clock, timeLimits, options.leaseMs);
     const say = ({ level, message }: MemberReport): void => this.say(level, message);
     this.adoptions = new Adoptions(runtime, shared.members, recovery, say);
+    runtime.log.ownUntil = () => this.lease.heldUntil;
     runtime.onSweep = (now) => this.sweep(now);
   }
 
@@ -68,6 +69,7 @@ export class Membership {
    */
   async leave(): Promise<void> {
     this.isRenewing = false;
+    this.lease.giveUp();
     await this.stop();
     try {
       await this.returning;

@@ -44,7 +44,15 @@ function isSuspect(
   { leaseMs }: Judgement,
 ): boolean {
   if (ageMs > leaseMs) return true;
-  const renewalsMs = (LOCK_COUNTS_AFTER_RENEWALS * leaseMs) / RENEWALS_IN_A_LEASE;
   // A restart of the server has dropped the locks of all members.
-  return !isLockHeld && ageMs < serverUptimeMs && ageMs > Math.max(LOCK_COUNTS_AFTER_MS, renewalsMs);
+  return !isLockHeld && ageMs < serverUptimeMs && ageMs > lockCountsAfterMs(leaseMs);
+}
+
+function lockCountsAfterMs(leaseMs: number): number {
+  return Math.max(LOCK_COUNTS_AFTER_MS, (LOCK_COUNTS_AFTER_RENEWALS * leaseMs) / RENEWALS_IN_A_LEASE);
+}
+
+/** @returns for how long after a renewal no other member suspects this one, whatever becomes of its session, in milliseconds. */
+export function unsuspectedMs(leaseMs: number): number {
+  return Math.min(leaseMs, lockCountsAfterMs(leaseMs));
 }

@@ -7,6 +7,7 @@ import {
 } from '../errors.js';
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import { ownershipOf } from '../execution/ownership.js';
 import { LogLine } from '../gate/log-line.js';
 import { SafeLogger } from '../gate/safe-logger.js';
 import type { AuditEntry, OperatorAction } from '../log/decision-log.js';
@@ -37,6 +38,8 @@ interface Action {
   readonly target: string;
   readonly detail?: string;
   readonly refusal?: () => string | undefined;
+  /** As `refusal`, where only the log knows. It is asked when the order is recorded. */
+  readonly refusalOfLog?: () => Promise<string | undefined>;
 }
 
 /**
@@ -105,10 +108,15 @@ export class OperatorActions {
     const branch = this.branchOf(transactionId, branchId);
     const target = `${transactionId}/${branchId}`;
     const refusal = (): string | undefined => reasonAgainst.resolve(branch, as);
-    await this.order({ action: 'resolve', target, refusal, detail: `as ${as}` }, order, (at) => {
-      const who = `operator ${order.by} at ${new Date(at).toISOString()}`;
-      this.runtime.executor.completion.resolve(branch, as, `resolved by ${who}: ${order.reason}`);
-    });
+    const refusalOfLog = (): Promise<string | undefined> => this.endedElsewhere(branch);
+    await this.order(
+      { action: 'resolve', target, refusal, refusalOfLog, detail: `as ${as}` },
+      order,
+      (at) => {
+        const who = `operator ${order.by} at ${new Date(at).toISOString()}`;
+        this.runtime.executor.completion.resolve(branch, as, `resolved by ${who}: ${order.reason}`);
+      },
+    );
   }
 
   /**
@@ -253,7 +261,7 @@ export class OperatorActions {
     const before = action.refusal?.();
     if (before !== undefined) this.refuse(entry, before);
     await this.auditTrail.write(entry);
-    const after = action.refusal?.();
+    const after = (await action.refusalOfLog?.()) ?? action.refusal?.();
     if (after !== undefined) {
       await this.auditTrail.write({ ...entry, detail: `refused: ${after}` });
       this.refuse(entry, after);
@@ -261,6 +269,22 @@ export class OperatorActions {
     act(entry.at);
     const { at: _at, ...fields } = entry;
     this.logger.warn(new LogLine(`${by} orders: ${entry.action} ${entry.target}`, fields));
+  }
+
+  /**
+   * The other branches, and the answer to the caller, follow what is said of the branch that decides. When another member has
+   * adopted the transaction, only what that one has recorded counts, and this one takes it from the log.
+   */
+  private async endedElsewhere({ transaction, branchId }: BranchRecord): Promise<string | undefined> {
+    const { executor, log } = this.runtime;
+    if (!executor.waitsForBranch(transaction)) return undefined;
+    const { id } = transaction;
+    const known = await this.auditTrail.read(() => ownershipOf(transaction, log));
+    if (known === 'own') return undefined;
+    if (known === 'elsewhere')
+      return `Another member of the log may have adopted ${id}, and ends it: resolve branch "${branchId}" there.`;
+    executor.foundOut(transaction, known === 'committed');
+    return `Another member of the log has ${known} ${id}, and branch "${branchId}" ends as recorded.`;
   }
 
   private refuse({ by, action, target }: Omit<AuditEntry, 'number'>, reason: string): never {

@@ -1,6 +1,7 @@
 import type { BranchRecord } from '../execution/records.js';
 import type { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
+import { hasKeptAnswer } from '../execution/completion.js';
 import { sortByExpiry } from '../execution/expiries.js';
 import { includes } from '../protocol/index.js';
 import { LOOKED_AT_IN_A_SLICE, Slices, TRIED_IN_A_SLICE } from './slices.js';
@@ -36,9 +37,13 @@ export class StalledRecovery {
       sortByExpiry(branches);
       if (this.stopped) break;
       if (only !== undefined && participant !== only) continue;
-      // Nothing can be delivered to a participant that is not registered, and nothing may be to a paused one.
-      if (participant.isAwaited || participant.paused !== undefined || this.passes.has(participant)) continue;
-      const pass = this.tryAll(branches).finally(() => this.passes.delete(participant));
+      if (this.passes.has(participant)) continue;
+      // Nothing can be delivered to a participant that is not registered, and nothing may be to a paused one. An answer that was kept
+      // needs no call.
+      const isReached = !participant.isAwaited && participant.paused === undefined;
+      const pass = this.tryAll(isReached ? branches : branches.filter(hasKeptAnswer)).finally(() =>
+        this.passes.delete(participant),
+      );
       this.passes.set(participant, pass);
     }
     await Promise.all(this.passes.values());
