@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Outcome, branch } from '../../src/coordinator/index.js';
+import type { TransactionObserver } from '../../src/coordinator/execution/observer.js';
 import { OperatorActions } from '../../src/coordinator/operator/operator-actions.js';
 import {
   type LastResourceScript,
@@ -79,6 +80,26 @@ describe('A last resource whose member stands still between the record and the c
       expect(await coordinator.transactions.outcomeOf(id)).toMatchObject({ status: 'aborted' });
   });
 
+  it('fault 57: is no defect when its member hears of the record only after its adopter has aborted', async () => {
+    const defects: unknown[] = [];
+    const observer = new Proxy({} as TransactionObserver, {
+      get: (_, method) => (method === 'defect' ? (error: unknown) => defects.push(error) : () => {}),
+    });
+    const { cluster, first } = await shop({}, 2, { observer });
+    const letGo = holdRecord(first);
+    listenTo(order(first));
+    await settled();
+    const id = idOf(first);
+    first.pause();
+    await cluster.advance(LEASE_MS + 2_000);
+    first.resume();
+    await cluster.advance(3 * LEASE_MS);
+    expect(first.coordinator.transactions.find(id)).toMatchObject({ state: 'ABORTED' });
+    letGo();
+    await settled();
+    expect(defects).toEqual([]);
+  });
+
   it('is never called when its member has left the log meanwhile', async () => {
     const { api, first } = await shop({});
     const letGo = holdRecord(first);
@@ -152,9 +173,7 @@ describe('An operator who says at a fenced member how the last resource has ende
     // Before it has its next epoch, the log takes no order of its operators.
     for (let turn = 0; turn < 100 && first.epoch === epoch; turn++) await cluster.advance(50);
     expect(first.epoch).toBeGreaterThan(epoch);
-    const [{ branchId }] = transactions
-      .find(id)!
-      .branches.filter(({ participant }) => participant === 'api') as [{ branchId: string }];
+    const { branchId } = transactions.find(id)!.branches.find(({ participant }) => participant === 'api')!;
     const actions = new OperatorActions(runtime, transactions);
     const resolve = (as: 'commit' | 'rollback') => actions.resolve(id, branchId, as, ORDER);
     return { ...all, told, id, resolve, actions };
@@ -193,6 +212,21 @@ describe('An operator who says at a fenced member how the last resource has ende
     expect(methodsOf(stock)).toEqual(['prepare']);
   });
 
+  it('is believed when the log may have lost what its adopter has decided: only a person can know', async () => {
+    const { stock, api, cluster, first, id, resolve } = await stalled();
+    const inquiries = api.count('inquire');
+    api.script = { inquire: 'no' };
+    first.log.outcomeOf = () => Promise.resolve({ outcome: 'unknown', because: 'undecidable' });
+    await cluster.advance(LEASE_MS);
+    expect(api.count('inquire')).toBe(inquiries);
+    expect(first.coordinator.transactions.find(id)).toMatchObject({ state: 'READY' });
+    await resolve('rollback');
+    await settled();
+
+    expect(first.coordinator.transactions.find(id)).toMatchObject({ state: 'ABORTED' });
+    expect(methodsOf(stock)).toEqual(['prepare', 'rollback']);
+  });
+
   it('changes nothing when the log does not answer', async () => {
     const { first, id, resolve } = await stalled();
     first.log.outcomeOf = () => Promise.reject(new Error('no answer'));
@@ -202,7 +236,7 @@ describe('An operator who says at a fenced member how the last resource has ende
 });
 
 describe('The only participant of a transaction, which answers a repeat in another way', () => {
-  async function asked(commitOnePhase: ParticipantScript['commitOnePhase']) {
+  async function asked(commitOnePhase: NonNullable<ParticipantScript['commitOnePhase']>) {
     const stock = new ScriptedParticipant({ commitOnePhase });
     const cluster = new Cluster({ stock });
     const [first, second] = (await cluster.startSteady(2)) as [Member, Member];

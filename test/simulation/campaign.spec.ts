@@ -9,6 +9,8 @@ const SCHEDULES_IN_TESTS = 20_000;
 const SCHEDULES_OF_MEMBERS_IN_TESTS = 300;
 /** And how many whose participants prepare several transactions as one, where it goes on to 20,000. */
 const SCHEDULES_OF_GROUPS_IN_TESTS = 1_000;
+/** And how many with a participant that cannot prepare, where it goes on to 20,000. */
+const SCHEDULES_OF_LAST_RESOURCES_IN_TESTS = 500;
 const LIMIT_MS = 900_000;
 const MAX_OUTPUT_BYTES = 64 * 2 ** 20;
 
@@ -60,5 +62,24 @@ it(
     expect(summary).toContain(`simulation with groups: ${SCHEDULES_OF_GROUPS_IN_TESTS} schedules `);
     expect(summary).toContain(', 0 violations, ');
     expect(output).toMatch(/[1-9]\d* {2}group committed/);
+  },
+);
+
+it(
+  'whatever fails, all follow what the one participant has done that cannot prepare, and every answer was true',
+  { timeout: LIMIT_MS },
+  async () => {
+    const output = await simulate(
+      '--last-resources',
+      '--schedules',
+      String(SCHEDULES_OF_LAST_RESOURCES_IN_TESTS),
+    );
+    console.log(output);
+    const summary = output.trimEnd().split('\n').at(-1);
+    expect(summary).toContain(
+      `simulation with last resources: ${SCHEDULES_OF_LAST_RESOURCES_IN_TESTS} schedules `,
+    );
+    expect(summary).toContain(', 0 violations, ');
+    expect(output).toMatch(/[1-9]\d* {2}last resource asked: never/);
   },
 );

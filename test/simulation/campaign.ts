@@ -17,6 +17,8 @@ export interface Order {
   readonly members: boolean;
   /** Whether participants prepare several transactions as one. */
   readonly groups: boolean;
+  /** Whether there is a participant that cannot prepare. */
+  readonly lastResources: boolean;
 }
 
 /** What it hands back, in a form that travels. */
@@ -32,13 +34,12 @@ export interface Delivery {
  * @param stopEarly whether no further share is handed out once something has gone wrong.
  */
 export async function runCampaign(
-  { firstSeed, schedules, members, groups }: Order,
+  { firstSeed, schedules, ...kind }: Order,
   stopEarly = false,
   processes = availableParallelism(),
 ): Promise<Results> {
-  const atATime = members ? SHARE_OF_MEMBERS : SHARE;
-  if (schedules <= atATime)
-    return runSchedules({ firstSeed, schedules, members, groups, stopsAtFirst: stopEarly });
+  const atATime = kind.members ? SHARE_OF_MEMBERS : SHARE;
+  if (schedules <= atATime) return runSchedules({ firstSeed, schedules, ...kind, stopsAtFirst: stopEarly });
   const witnesses = new Witnesses();
   const violations: Violation[] = [];
   let handedOut = 0;
@@ -50,7 +51,7 @@ export async function runCampaign(
     const worker = fork(WORKER);
     while (!hasEnough()) {
       const share = Math.min(atATime, schedules - handedOut);
-      const order = { firstSeed: firstSeed + handedOut, schedules: share, members, groups };
+      const order = { firstSeed: firstSeed + handedOut, schedules: share, ...kind };
       handedOut += share;
       const delivery = await ask(worker, order);
       done += delivery.schedules;

@@ -19,6 +19,8 @@ export class CaseFile {
   isLost = false;
   /** Whether the only participant decides by itself. */
   onePhase = false;
+  /** The key of the branch that decides after all others have voted, if there is one. */
+  decider: string | undefined;
   told: string | undefined;
   /** The key of its request. */
   key: string | undefined;

@@ -123,6 +123,8 @@ export class Client {
     const { grouping } = this.world;
     // Only those that have their participants in common are grouped.
     if (grouping === undefined || random.chance(0.2)) places.length = random.whole(1, places.length);
+    const last = participants.find(({ traits }) => traits.lastResource !== undefined);
+    if (last !== undefined && !places.includes(last) && random.chance(0.4)) places.push(last);
     // A second branch at a participant that has one already.
     if (!faults.isCalm && random.chance(0.1)) places.push(places[0]!);
     const writers = places.map(() => random.chance(0.85));

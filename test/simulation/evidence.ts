@@ -43,11 +43,32 @@ const OF_GROUPS: Pick<Kind, 'seen'> = {
   ],
 };
 
+const OF_LAST_RESOURCES: Pick<Kind, 'seen'> = {
+  seen: [
+    'last resource is to decide',
+    'last resource asked: committed',
+    'last resource asked: never',
+    'last resource does not know',
+    'late commit of a last resource refused',
+  ],
+};
+
 /** @returns the kind of the worlds of a run. */
-export function kindOf({ members, groups }: { readonly members: boolean; readonly groups: boolean }): Kind {
+export function kindOf({
+  members,
+  groups,
+  lastResources = false,
+}: {
+  readonly members: boolean;
+  readonly groups: boolean;
+  readonly lastResources?: boolean;
+}): Kind {
   const kind = members ? MEMBERS : LONE;
-  if (!groups) return kind;
-  return { ...kind, ...OF_GROUPS, name: `${kind.name} with groups`, flag: `${kind.flag}--groups ` };
+  if (groups)
+    return { ...kind, ...OF_GROUPS, name: `${kind.name} with groups`, flag: `${kind.flag}--groups ` };
+  if (!lastResources) return kind;
+  const name = `${kind.name} with last resources`;
+  return { ...kind, ...OF_LAST_RESOURCES, name, flag: `${kind.flag}--last-resources ` };
 }
 
 /** @returns why a run without violations proves less than it should, line by line. */

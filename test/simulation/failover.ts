@@ -3,6 +3,7 @@ import type { Entry } from './account.js';
 import type { MembersWorld } from './members-world.js';
 import type { Participant } from './participant.js';
 import { Random } from './random.js';
+import { BY_HAND } from './watcher.js';
 
 /** In this share of the worlds the server of the log is replaced by its standby. */
 const SHARE = 0.5;
@@ -74,6 +75,7 @@ export class Failover {
     if (!this.hasHappened) return;
     const { world } = this;
     for (const process of world.living) if (process.needsOperator) world.restartMember(process);
+    this.resolveLastResources();
     const owned = new Set(world.living.map(({ ownEpoch }) => ownEpoch));
     for (const participant of world.participants) {
       for (const entry of participant.account.prepared()) {
@@ -85,8 +87,36 @@ export class Failover {
     }
   }
 
+  /** A member that was fenced cannot find out how another one has ended what the log may have lost: it is told. */
+  private resolveLastResources(): void {
+    const { world } = this;
+    for (const { runtime } of world.living) {
+      runtime?.registry.forEach((transaction) => {
+        const { id, stalled, branches, decider } = transaction;
+        const branch = branches[decider];
+        if (stalled === 0 || branch?.participant.isLastResource !== true) return;
+        if (world.tables.decisions.has(id) || !world.isUndecidable(id)) return;
+        const end = this.ruleOut(id) ? 'rollback' : 'commit';
+        if (runtime.executor.completion.resolve(branch, end, BY_HAND))
+          world.witnesses.count('last resource resolved by hand after a failover');
+      });
+    }
+  }
+
+  /** Looks up at the last resource how it has ended, and rules out a late call. @returns whether it has not committed. */
+  private ruleOut(transactionId: string): boolean {
+    const { world } = this;
+    const { decider: key } = world.judge.caseOf(transactionId);
+    const last = world.participants.find(({ traits }) => traits.lastResource !== undefined);
+    if (key === undefined || last === undefined) return true;
+    const entry = last.account.entryOf(key, transactionId, last.name, 0);
+    if (entry.state === 'none') entry.state = 'refused';
+    return entry.state !== 'committed';
+  }
+
   private endByHand({ account, name }: Participant, entry: Entry): void {
     const { world } = this;
+    this.ruleOut(entry.transactionId);
     const { recorded, decision } = world.judge.caseOf(entry.transactionId);
     const commits = recorded || decision === 'commit';
     world.say(name, `has ${entry.key} ${commits ? 'committed' : 'rolled back'} by hand`);

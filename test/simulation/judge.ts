@@ -49,7 +49,13 @@ export class Judge {
     if (extras?.requestKey !== undefined) this.caseOf(id).key = extras.requestKey.key;
     if (state === READY) {
       if (isDecidedByBranch(transaction)) this.caseOf(id).onePhase = true;
-      else if (now > transaction.deadlineAt) this.violate(`${id}: the votes were counted after the deadline`);
+      const decider = transaction.branches[transaction.decider];
+      if (decider?.participant.isLastResource === true) {
+        this.witnesses.count('last resource is to decide');
+        this.caseOf(id).decider = branchKey(decider);
+      }
+      if (isDecidedByBranch(transaction)) return;
+      if (now > transaction.deadlineAt) this.violate(`${id}: the votes were counted after the deadline`);
     } else if (state === COMMITTING) {
       this.commitDecided(transaction);
     } else if (state === ABORTING) {
@@ -69,10 +75,14 @@ export class Judge {
     if (!isOnePhase && yes !== 0 && !file.recorded) this.violate(`${id}: commit is decided without a record`);
     if (this.isShared && !file.logged)
       this.violate(`${id}: commit is decided, and the log knows nothing of it`);
-    if (isOnePhase) return;
+    if (isOnePhase && file.decider === undefined) return;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
-      const entry = file.entries.get(branchKey(branch));
-      if (entry?.vote === undefined)
+      const key = branchKey(branch);
+      const entry = file.entries.get(key);
+      if (key === file.decider) {
+        if (entry?.state !== 'committed' && file.decision !== 'commit')
+          this.violate(`${id}: commit is decided, but ${branch.branchId} has not committed`);
+      } else if (entry?.vote === undefined)
         this.violate(`${id}: commit is decided, but ${branch.branchId} never voted for it`);
     }
   }
@@ -170,13 +180,32 @@ export class Judge {
     }
   }
 
-  /** A message leaves a coordinator (rule 1). */
-  sent(method: Method, transactionId: string): void {
+  /**
+   * A message leaves a coordinator (rule 1).
+   *
+   * @param now in virtual time.
+   */
+  sent(method: Method, transactionId: string, now: number): void {
+    if (method === 'commitLast') this.sentToLast(transactionId, now);
     if (method === 'commit' && !this.caseOf(transactionId).recorded)
       this.violate(`${transactionId}: a commit call leaves before the record is durable`);
     const { logged, isLost } = this.caseOf(transactionId);
     if (method === 'commitOnePhase' && this.isShared && !logged && !isLost)
       this.violate(`${transactionId}: a branch is asked to decide before the log names it`);
+  }
+
+  /** A last resource is called when the log names it, and while the others can still commit. */
+  private sentToLast(transactionId: string, now: number): void {
+    const { logged, isLost, entries, decider } = this.caseOf(transactionId);
+    if (!logged && !isLost)
+      this.violate(`${transactionId}: a last resource is called before the log names it`);
+    for (const { key, vote, validUntil } of entries.values()) {
+      if (key === decider) continue;
+      if (vote === undefined)
+        this.violate(`${transactionId}: a last resource is called before ${key} has voted`);
+      if (vote === 'commit' && validUntil !== undefined && now > validUntil - EXPIRY_MARGIN_MS)
+        this.violate(`${key}: a last resource is called although the vote has expired`);
+    }
   }
 
   /** A message reaches a participant (fault 45). */
@@ -195,8 +224,11 @@ export class Judge {
     const file = this.caseOf(entry.transactionId);
     const decision: Decision = entry.state === 'committed' ? 'commit' : 'abort';
     file.isHeard ||= decision === 'commit';
-    if (file.onePhase) this.decide(file, decision);
-    else if (decision === 'commit' && !file.recorded)
+    const isDecider = file.decider === undefined || entry.key === file.decider;
+    // A person who ends it by hand after the log has lost it knows how the last resource has ended.
+    const isByHand = file.isLost && file.decision === 'commit';
+    if (file.onePhase && isDecider) this.decide(file, decision);
+    else if (decision === 'commit' && !file.recorded && !isByHand)
       this.violate(`${entry.key}: ${owner} has committed without a decision`);
     else if (decision === 'abort' && file.recorded)
       this.violate(`${entry.key}: ${owner} has undone a committed branch`);

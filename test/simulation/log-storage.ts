@@ -59,7 +59,8 @@ export class LogStorage {
   write(record: CommitRecord, epoch: number, fence: number): void {
     if (!this.accepts(epoch, fence)) throw new StaleClaimError(epoch);
     this.records.set(record.id, record);
-    this.judge.recorded(record.id, record.members);
+    if (record.decider.kind === 'branch') this.judge.noted(record.id, false);
+    else this.judge.recorded(record.id, record.members);
   }
 
   /** Looks for a record; where there is none, no write that was sent before this moment can land any more. */
@@ -72,7 +73,11 @@ export class LogStorage {
   /** @throws StaleClaimError when another coordinator has claimed the log. */
   progress(record: CommitRecord, epoch: number): void {
     this.check(epoch);
-    if (this.records.has(record.id)) this.records.set(record.id, record);
+    const before = this.records.get(record.id);
+    if (before === undefined) return;
+    this.records.set(record.id, record);
+    // The branch has decided to commit, and the log has that now.
+    if (before.decider.kind === 'branch' && record.decider.kind === 'log') this.judge.recorded(record.id);
   }
 
   /** @throws StaleClaimError when another coordinator has claimed the log. */
@@ -80,7 +85,8 @@ export class LogStorage {
     this.check(epoch);
     const record = this.records.get(id);
     if (record === undefined) return;
-    this.judge.recordEnded(record);
+    // One that only names a branch says nothing of the others.
+    if (record.decider.kind === 'log') this.judge.recordEnded(record);
     this.records.delete(id);
   }
 

@@ -132,9 +132,10 @@ export class SimulatedLog implements DecisionLog {
     return this.remote(this.latencyMs(), ask);
   }
 
-  progress(decision: CommitDecision): void | Promise<void> {
+  /** @param isPromised whether it is durable when it is acknowledged. */
+  progress(decision: CommitDecision, isPromised = false): void | Promise<void> {
     const record = decision.toRecord();
-    return this.note(() => this.storage.progress(record, this.epoch));
+    return this.note(() => this.storage.progress(record, this.epoch), isPromised);
   }
 
   end(transactionId: string): void | Promise<void> {
@@ -163,10 +164,11 @@ export class SimulatedLog implements DecisionLog {
   close(): void {}
 
   /** Writes what may get lost. */
-  private note(write: () => void): void | Promise<void> {
+  private note(write: () => void, isPromised = false): void | Promise<void> {
     const { faults, queue } = this.world;
     if (this.process.isAlive && this.broken !== undefined) return this.isBroken(this.broken);
-    if (!this.process.isAlive || faults.strikes('note in the log lost')) return undefined;
+    if (!this.process.isAlive) return isPromised ? never() : undefined;
+    if (faults.strikes('note in the log lost')) return isPromised ? this.failing(false) : undefined;
     if (!faults.strikes('note in the log fails after the write')) {
       return this.remote(this.latencyMs(), () => {
         if (!this.isTorn()) write();

@@ -9,10 +9,11 @@ import { replay } from './runner.js';
  * Runs schedules, and tells what was seen. A seed in which something goes wrong is run again, alone, and what happened
  * is printed; a single schedule is printed in any case.
  *
- *     npm run test:simulation -- [--members] [--groups] [--schedules 20000] [--seed 1] [--stop-early]
+ *     npm run test:simulation -- [--members] [--groups | --last-resources] [--schedules 20000] [--seed 1] [--stop-early]
  *
  * With `--members` two to four members share one log; without it one process at a time decides.
  * With `--groups` participants prepare several transactions as one.
+ * With `--last-resources` one participant cannot prepare, and decides after all others have voted.
  * With `--stop-early` it ends soon after the first thing that goes wrong.
  * Exit code 1: something went wrong; 2: nothing did, but too little was tried.
  */
@@ -25,11 +26,19 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     members: { type: 'boolean', default: false },
     groups: { type: 'boolean', default: false },
+    'last-resources': { type: 'boolean', default: false },
     'stop-early': { type: 'boolean', default: false },
   },
 });
-const { members, groups } = values;
-const order = { firstSeed: wholeNumber('seed'), schedules: wholeNumber('schedules'), members, groups };
+const { members, groups, 'last-resources': lastResources } = values;
+if (groups && lastResources) throw new Error('a transaction with a last resource joins no group: choose one');
+const order = {
+  firstSeed: wholeNumber('seed'),
+  schedules: wholeNumber('schedules'),
+  members,
+  groups,
+  lastResources,
+};
 
 const startedAt = performance.now();
 const results = await runCampaign(order, values['stop-early']);
@@ -38,7 +47,7 @@ const seconds = (performance.now() - startedAt) / 1000;
 const seeds = new Set(results.violations.map(({ seed }) => seed));
 if (order.schedules === 1) seeds.add(order.firstSeed);
 for (const seed of [...seeds].slice(0, MAX_TRANSCRIPTS)) {
-  const { transcript, judge } = await replay(seed, { members, groups });
+  const { transcript, judge } = await replay(seed, { members, groups, lastResources });
   console.log(
     `\nSeed ${seed}: ${judge.violations.join('; ') || 'nothing went wrong'}\n\n${transcript.toString()}`,
   );

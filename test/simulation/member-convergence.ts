@@ -13,6 +13,8 @@ export function leftoversOfMembers(world: MembersWorld): string | undefined {
   if (prepared !== undefined) return prepared;
   const { living, tables } = world;
   if (living.some(({ isReady }) => !isReady)) return 'a member has yet to start';
+  // One member may wait for what another one has yet to end.
+  for (const process of living) forgetEnded(process);
   for (const process of living) {
     const left = leftoversOf(process);
     if (left !== undefined) return `${process.label}: ${left}`;
@@ -56,11 +58,14 @@ function stillPrepared({ participants }: MembersWorld): string | undefined {
   return undefined;
 }
 
-function leftoversOf({ runtime, transactions, waiting }: MemberProcess): string | undefined {
-  const { registry } = runtime!;
-  for (const transaction of registry.unsettled) {
+function forgetEnded({ runtime, transactions }: MemberProcess): void {
+  for (const transaction of runtime!.registry.unsettled) {
     if (transaction.hasHeuristics && transaction.endedAt !== 0) transactions!.forget(transaction.id);
   }
+}
+
+function leftoversOf({ runtime, waiting }: MemberProcess): string | undefined {
+  const { registry } = runtime!;
   if (registry.inFlight > 0) return `${registry.inFlight} transactions are in flight`;
   let unfinished: TransactionRecord | undefined;
   registry.forEach((transaction) => {

@@ -366,6 +366,8 @@ export class MemberLog implements SharedDecisionLog {
     if (isSame && (before === undefined) === (after === undefined)) return;
     if (wasFenced) judge.violate(`${id}: epoch ${epoch} writes to the log although it is fenced`);
     if (before === undefined && after !== undefined) this.landed(id, after);
+    else if (before?.record?.decider.kind === 'branch' && after?.record?.decider.kind === 'log')
+      judge.recorded(id);
     else if (before !== undefined && before.record !== null && (after?.record ?? null) === null)
       this.ended(before.record);
   }

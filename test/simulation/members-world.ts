@@ -97,6 +97,14 @@ export class MembersWorld extends World<MemberProcess> {
     this.startMember();
   }
 
+  /** No other member has adopted the transaction, as far as leases go: a fence that nothing led to is another matter. */
+  override decidesNow(transactionId: string): void {
+    const fencedBy = this.tables.epochs.get(originOf(transactionId)!.epoch)?.fencedBy ?? null;
+    if (fencedBy !== null && fencedBy !== 0)
+      this.judge.violate(`${transactionId}: a last resource is called by a member that was fenced`);
+    if (fencedBy === 0) this.witnesses.count('last resource called under a fence without a cause');
+  }
+
   /** A member pauses. The others are there. */
   override usurp(process: CoordinatorProcess): void {
     process.pause(this.random.next() * 3 * this.settings.options.leaseMs);

@@ -29,6 +29,8 @@ export interface ParticipantTraits {
   readonly heedsSignals: boolean;
   readonly prepareTimeoutMs: number;
   readonly completionTimeoutMs: number;
+  /** Whether it is a last resource, which cannot prepare, and whether it fences a branch that it says will never commit. */
+  readonly lastResource?: { readonly fences: boolean } | undefined;
   /** Whether it prepares several transactions as one, and how. */
   readonly grouping?: { readonly goesOn: boolean; readonly reruns: boolean } | undefined;
 }
@@ -176,6 +178,8 @@ export class Participant {
     const prepare = () => this.prepare(message, timeoutMs);
     const commit = () => this.complete(message, timeoutMs, 'commit');
     const undo = () => this.complete(message, timeoutMs, 'rollback');
+    if (method === 'commitLast') return this.commitLast(message, timeoutMs);
+    if (method === 'inquire') return this.inquire(message, timeoutMs);
     if (method === 'commitOnePhase') return this.commitOnePhase(message, timeoutMs);
     if (method === 'prepare') return traits.isGuarded ? guard.prepare(message, prepare) : prepare();
     if (method === 'commit') return traits.isGuarded ? guard.commit(message, commit) : commit();
@@ -292,6 +296,49 @@ export class Participant {
     this.throwIf('participant throws after its effect');
     if (faults.strikes('participant answers garbage')) return random.pick(GARBAGE);
     return entry.state === 'committed' ? 'commit' : 'abort';
+  }
+
+  /** The key of the branch is all that it goes by: what it has done, refused or ruled out under it stays. */
+  private async commitLast(message: Message, timeoutMs: number): Promise<unknown> {
+    const { key, transactionId, branchId, payload } = message;
+    if (payload === null) throw new TypeError('a group has no last resource');
+    const { faults, random, witnesses } = this.world;
+    await this.takeTime(timeoutMs);
+    this.throwIf('participant throws before its effect');
+    const entry = this.account.entryOf(key, transactionId, branchId, payload.amount);
+    if (entry.state === 'refused') witnesses.count('late commit of a last resource refused');
+    else if (entry.state === 'none') {
+      if (faults.strikes('participant refuses') || !this.account.reserve(entry)) entry.state = 'refused';
+      else this.account.commit(entry);
+    }
+    await this.mayCrash();
+    await this.takeTime(timeoutMs);
+    this.throwIf('participant throws after its effect');
+    if (faults.strikes('participant answers garbage')) return random.pick([...GARBAGE, 'unknown']);
+    return entry.state === 'committed' ? 'committed' : refuse('NO', 'it will not do');
+  }
+
+  private async inquire(message: Message, timeoutMs: number): Promise<unknown> {
+    const { key, transactionId, branchId, payload } = message;
+    if (payload === null) throw new TypeError('a group has no last resource');
+    const { faults, random, witnesses } = this.world;
+    await this.takeTime(timeoutMs);
+    this.throwIf('participant throws before its effect');
+    const isUnsure = faults.strikes('participant answers garbage');
+    // What it cannot say now it has not ruled out either.
+    if (faults.strikes('participant refuses') || (isUnsure && random.chance(0.5))) {
+      witnesses.count('last resource does not know');
+      return 'unknown';
+    }
+    const entry = this.account.entryOf(key, transactionId, branchId, payload.amount);
+    const isCommitted = entry.state === 'committed';
+    witnesses.count(isCommitted ? 'last resource asked: committed' : 'last resource asked: never');
+    if (!isCommitted && this.traits.lastResource?.fences !== false) entry.state = 'refused';
+    await this.mayCrash();
+    await this.takeTime(timeoutMs);
+    this.throwIf('participant throws after its effect');
+    if (isUnsure) return random.pick(GARBAGE);
+    return isCommitted ? 'committed' : 'never';
   }
 
   private async list(): Promise<unknown> {

@@ -144,7 +144,9 @@ export abstract class CoordinatorProcess {
       const register = (): void => {
         const { prepareTimeoutMs, completionTimeoutMs } = traits;
         const proxy = new Proxy(participant, this, world);
-        participants.register(proxy, { name, prepareTimeoutMs, completionTimeoutMs });
+        const limits = { name, prepareTimeoutMs, completionTimeoutMs };
+        if (traits.lastResource === undefined) participants.register(proxy, limits);
+        else participants.register(world.plantIn(proxy.asLastResource()), { ...limits, lastResource: true });
       };
       if (!this.isCopy && world.faults.strikes('participant is registered late'))
         this.after(world.random.between(0, 3_000), register);

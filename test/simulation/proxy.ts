@@ -2,6 +2,7 @@ import type {
   Branch,
   CoordinatorRun,
   IsOwnRun,
+  LastResource,
   TransactionParticipant,
 } from '../../src/coordinator/index.js';
 import type { GroupBranch, GroupMember } from '../../src/coordinator/participant/group.js';
@@ -65,6 +66,15 @@ export class Proxy implements TransactionParticipant {
     return this.call('rollback', branch, this.participant.traits.completionTimeoutMs);
   }
 
+  /** The same, for a last resource. */
+  asLastResource(): LastResource {
+    const { prepareTimeoutMs } = this.participant.traits;
+    return {
+      commit: (branch) => this.call('commitLast', branch, prepareTimeoutMs),
+      inquire: (branch) => this.call('inquire', branch, prepareTimeoutMs),
+    };
+  }
+
   private call(
     method: Method,
     branch: SentBranch | undefined,
@@ -81,7 +91,8 @@ export class Proxy implements TransactionParticipant {
     // What follows in the program of a process that has ended does not happen.
     if (!this.process.isAlive) return new Promise(() => {});
     if (faults.strikes('call throws at once')) throw new Error('no connection');
-    if (message !== undefined) judge.sent(method, message.transactionId);
+    if (message !== undefined) judge.sent(method, message.transactionId, queue.now);
+    if (method === 'commitLast') this.world.decidesNow(message!.transactionId);
     const { promise, resolve, reject } = Promise.withResolvers<never>();
     const call = this.makeCall(method, message, timeoutMs, resolve, reject);
     // What a participant without a guard may rely on: see there.

@@ -30,6 +30,10 @@ export interface RunOptions {
   readonly members?: boolean | undefined;
   /** Whether participants prepare several transactions as one. @default false */
   readonly groups?: boolean | undefined;
+  /** Whether there is a participant that cannot prepare. @default false */
+  readonly lastResources?: boolean | undefined;
+  readonly fences?: boolean | undefined;
+  readonly plantInResource?: LoneWorldOptions['plantInResource'];
   readonly plant?: LoneWorldOptions['plant'];
   readonly plantInMember?: MembersWorldOptions['plantInMember'];
   /** Whether no further world is begun after a violation. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { DecisionLog } from '../../src/coordinator/index.js';
+import type { CommitDecision, DecisionLog, LastResource } from '../../src/coordinator/index.js';
 import type { SharedDecisionLog } from '../../src/coordinator/log/shared-log.js';
 import { LONE, kindOf, shortcomings } from './evidence.js';
 import { LoneWorld } from './lone-world.js';
@@ -124,6 +124,67 @@ describe('a planted defect', () => {
     expect(again.transcript.toString()).toBe(once.transcript.toString());
     expect(once.transcript.toString()).toMatch(/VIOLATION {2,}.*record/);
     expect((await replay(found!.seed)).judge.violations).toEqual([]);
+  });
+});
+
+/** A log that acknowledges the record of a decision before it is durable. */
+function acknowledgesTooEarly(log: DecisionLog): DecisionLog {
+  return Object.assign(Object.create(log) as DecisionLog, {
+    append: (decision: CommitDecision) => {
+      // Whether it gets there is not waited for.
+      void Promise.resolve()
+        .then(() => log.append(decision))
+        .catch(() => {});
+    },
+  });
+}
+
+/** A client of a last resource that takes for `never` whatever says neither that nor `committed`. */
+function takesUnknownForNever(resource: LastResource): LastResource {
+  return {
+    commit: (given) => resource.commit(given),
+    inquire: async (given) => {
+      const answer = await Promise.resolve(resource.inquire(given)).catch(() => 'unknown' as const);
+      return answer === 'committed' ? 'committed' : 'never';
+    },
+  };
+}
+
+describe('a seed of a world with a last resource', () => {
+  it('determines all that happens, whatever runs beside it', async () => {
+    const seeds = Array.from({ length: 8 }, (_, index) => 9_500 + index);
+    const together = new Map<number, string>();
+    const waiting = seeds.map((seed) => new LoneWorld({ seed, transcript: true, lastResources: true }));
+    await runWorlds(
+      () => waiting.pop(),
+      (world) => together.set(world.seed, fingerprint(world)),
+    );
+    for (const seed of seeds)
+      expect([seed, fingerprint(await replay(seed, { lastResources: true }))]).toEqual([
+        seed,
+        together.get(seed),
+      ]);
+    expect(new Set(together.values()).size).toBe(seeds.length);
+  });
+
+  it.each<[defect: string, planted: object]>([
+    ['it says never and does not rule out a late commit', { fences: false }],
+    ['unknown is taken for never', { plantInResource: takesUnknownForNever }],
+    ['it is called before the record that names it is durable', { plant: acknowledgesTooEarly }],
+    ['unknown is taken for never by members', { members: true, plantInResource: takesUnknownForNever }],
+  ])('leads to a planted defect: %s', async (_, defect) => {
+    const planted = { lastResources: true, ...defect };
+    const { violations } = await runSchedules({
+      ...planted,
+      firstSeed: 1,
+      schedules: TWENTY_THOUSAND,
+      stopsAtFirst: true,
+    });
+    const [found] = violations;
+    expect(found).toBeDefined();
+    expect((await replay(found!.seed, planted)).judge.violations).toContain(found!.what);
+    const sound = { lastResources: true, members: 'members' in defect };
+    expect((await replay(found!.seed, sound)).judge.violations).toEqual([]);
   });
 });
 

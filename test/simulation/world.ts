@@ -1,8 +1,10 @@
+import type { LastResource } from '../../src/coordinator/index.js';
 import { Client } from './client.js';
 import { EventQueue } from './event-queue.js';
 import { type Fault, Faults } from './faults.js';
 import { Grouping } from './grouping.js';
 import { Judge } from './judge.js';
+import { withLastResource } from './last-resources.js';
 import { Network } from './network.js';
 import { Participant } from './participant.js';
 import type { CoordinatorProcess } from './process.js';
@@ -27,6 +29,12 @@ export interface WorldOptions {
   readonly transcript?: boolean;
   /** Whether participants prepare several transactions as one. @default false */
   readonly groups?: boolean | undefined;
+  /** Whether there is a participant that cannot prepare. @default false */
+  readonly lastResources?: boolean | undefined;
+  /** Whether that participant rules a late commit out when it says that it will never commit. @default true */
+  readonly fences?: boolean | undefined;
+  /** Puts something else in the place of a last resource, as a coordinator sees it, to plant a defect. */
+  readonly plantInResource?: ((resource: LastResource) => LastResource) | undefined;
 }
 
 /** What tells one kind of world from another. */
@@ -58,7 +66,11 @@ export abstract class World<P extends CoordinatorProcess = CoordinatorProcess> {
   private events = 0;
   private isOver = false;
 
-  protected constructor({ seed, transcript = false, groups = false }: WorldOptions, kind: WorldKind) {
+  protected constructor(
+    private readonly worldOptions: WorldOptions,
+    kind: WorldKind,
+  ) {
+    const { seed, transcript = false, groups = false, lastResources = false, fences } = worldOptions;
     this.seed = seed;
     this.random = new Random(seed, 1);
     this.transcript = new Transcript(transcript, () => this.queue.now);
@@ -66,7 +78,8 @@ export abstract class World<P extends CoordinatorProcess = CoordinatorProcess> {
     this.faults = new Faults(kind.faults, this.random, this.witnesses);
     // To be seen twice proves something only if time has really passed between the two lists.
     if (this.faults.has('list of branches is stale')) this.faults.switchOff('clock jumps forward');
-    const settings = kind.settings(this.random, this.faults);
+    const drawn = kind.settings(this.random, this.faults);
+    const settings = lastResources ? withLastResource(seed, drawn, this.faults, fences) : drawn;
     this.grouping = groups ? Grouping.of(seed, settings, this.faults) : undefined;
     this.settings = this.grouping?.settings ?? settings;
     this.network = new Network(this);
@@ -103,6 +116,13 @@ export abstract class World<P extends CoordinatorProcess = CoordinatorProcess> {
 
   /** A participant has let a run in. */
   runLetIn(): void {}
+
+  /** A coordinator calls a last resource for the first time. */
+  decidesNow(_transactionId: string): void {}
+
+  plantIn(resource: LastResource): LastResource {
+    return this.worldOptions.plantInResource?.(resource) ?? resource;
+  }
 
   /** A process stands still, or another one takes its place. */
   abstract usurp(process: CoordinatorProcess, pauses: boolean): void;

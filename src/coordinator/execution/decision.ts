@@ -12,6 +12,7 @@ import {
   idPrefixOf,
   isAbort,
   isCommit,
+  isDecidedByBranch,
   patienceEnded,
   recordAbsent,
   recorded,
@@ -138,7 +139,8 @@ export class DecisionRecorder {
 
   private appended(transaction: TransactionRecord): void {
     this.log.succeeded();
-    if (isAbort(transaction.state)) {
+    // A record that only names the branch that decides says nothing of the decision: an adopter may have ended it.
+    if (isAbort(transaction.state) && !isDecidedByBranch(transaction)) {
       const error = new Error('the log has recorded a decision after it had answered that it never would');
       this.observers.defect(error, transaction.id);
     }

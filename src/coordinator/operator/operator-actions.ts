@@ -280,7 +280,7 @@ export class OperatorActions {
     if (!executor.waitsForBranch(transaction)) return undefined;
     const { id } = transaction;
     const known = await this.auditTrail.read(() => ownershipOf(transaction, log));
-    if (known === 'own') return undefined;
+    if (known === 'own' || known === 'undecidable') return undefined;
     if (known === 'elsewhere')
       return `Another member of the log may have adopted ${id}, and ends it: resolve branch "${branchId}" there.`;
     executor.foundOut(transaction, known === 'committed');
