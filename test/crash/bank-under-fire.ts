@@ -170,7 +170,8 @@ function judge(transfer: Transfer, answer: Answer, ids: readonly (string | undef
     return [`${what} is in ${there.length} databases of ${ids.length}`];
   if (new Set(there).size > 1) return [`${what} was done by several transactions: ${there.join(', ')}`];
   const isDone = there.length > 0;
-  if (isDone && transfer.manner.startsWith('refused')) return [`${what} is done, though it was refused`];
+  if (isDone && (transfer.manner.startsWith('refused') || transfer.manner === 'expired'))
+    return [`${what} is done, though it was refused`];
   if ('nothing' in answer) return [];
   if ('refused' in answer) return isDone ? [`${what} is done`] : [];
   const { status, decision, transactionId } = answer.told;

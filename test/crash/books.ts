@@ -59,7 +59,9 @@ export class Books {
     for (const database of [payers, payees, house]) {
       await database.query(`
         CREATE TABLE accounts (name text PRIMARY KEY, balance int NOT NULL CHECK (balance >= 0));
-        CREATE TABLE markers (transaction_id text PRIMARY KEY, key text UNIQUE, amount int NOT NULL)`);
+        CREATE TABLE markers (transaction_id text PRIMARY KEY, key text UNIQUE, amount int NOT NULL);
+        CREATE TABLE decisions (branch text PRIMARY KEY, outcome text NOT NULL);
+        CREATE TABLE holds (branch text PRIMARY KEY, transaction_id text NOT NULL, branch_id text NOT NULL)`);
       await database.query('INSERT INTO accounts SELECT unnest($1::text[]), $2', [names, BALANCE]);
     }
     for (const gid of FOREIGN) {
@@ -122,7 +124,12 @@ export class Books {
     );
     const { prepared, sessions } = rows[0]!;
     const ofStock = (await this.stock?.prepared()) ?? [];
-    return { prepared: [...prepared.filter((gid) => !FOREIGN.includes(gid)), ...ofStock], sessions };
+    const { rows: holds } = await this.databases[2].query<{ branch: string }>('SELECT branch FROM holds');
+    const held = holds.map(({ branch }) => `the hold of ${branch}`);
+    return {
+      prepared: [...prepared.filter((gid) => !FOREIGN.includes(gid)), ...ofStock, ...held],
+      sessions,
+    };
   }
 
   /** @returns those of the foreign branches that are not there any more. */

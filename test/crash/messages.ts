@@ -14,6 +14,14 @@ export type Manner =
   | 'stuck'
   /** The house votes only when the application is told to end. */
   | 'held'
+  /** The house cannot prepare, and decides after all others have voted. */
+  | 'last'
+  /** The same, and it refuses. */
+  | 'refused-by-last'
+  /** The house holds its amount for a limited time. */
+  | 'expiring'
+  /** The same, and that time is over before the decision. */
+  | 'expired'
   /** The banks take part in groups, and there is no stock: those that meet are prepared together. */
   | 'grouped';
 

@@ -189,11 +189,82 @@ function grouping(): CrashPoint[] {
   ];
 }
 
+const LAST_DECIDES: readonly Manner[] = ['last', 'plain'];
+
+/** The house decides, which cannot prepare. */
+function deciding(): CrashPoint[] {
+  const point = (name: string, at: CrashOrder, then?: CrashOrder): CrashPoint => ({
+    name: `with a last resource, ${name}`,
+    transfers: LAST_DECIDES,
+    at,
+    ...(then !== undefined && { then }),
+  });
+  return [
+    point('before the record that names it', { point: 'before log.append' }),
+    point('during the record that names it', { point: 'during log.append' }),
+    point('between the record and the call', { point: 'before last commit' }),
+    point('during the call', { point: 'during last commit' }),
+    point('after the call, before the commit record', { point: 'after last commit' }),
+    ...around('log.progress').map((at) => point(`${at.split(' ')[0]!} the commit record`, { point: at })),
+    point('when one of the others has committed', { point: 'after COMMIT PREPARED' }),
+    point('when all have committed', { point: 'before log.end' }),
+    ...around('inquire').flatMap((asked) => [
+      point(`${asked}, not called`, { point: 'before last commit' }, { point: asked }),
+      point(`${asked}, committed`, { point: 'after last commit' }, { point: asked }),
+    ]),
+    {
+      name: 'with a last resource, after its refusal',
+      transfers: ['refused-by-last', 'plain'],
+      at: { point: 'after last commit' },
+    },
+    {
+      name: 'with a last resource, while the others are rolled back',
+      transfers: ['refused-by-last', 'plain'],
+      at: { point: 'after ROLLBACK PREPARED' },
+    },
+  ];
+}
+
+/** The house votes for a limited time, which is over when the next run is up. */
+function expiring(): CrashPoint[] {
+  const held: readonly Manner[] = ['expiring', 'plain'];
+  const over: readonly Manner[] = ['expired', 'plain'];
+  return [
+    ...around('hold').map((point): CrashPoint => ({
+      name: `with a vote that expires, ${point}`,
+      transfers: held,
+      at: { point },
+    })),
+    {
+      name: 'with a vote that expires, before the decision',
+      transfers: held,
+      at: { point: 'before log.append' },
+    },
+    {
+      name: 'with a vote that expires, after the decision',
+      transfers: held,
+      at: { point: 'after log.append' },
+    },
+    ...around('settle').map((point): CrashPoint => ({
+      name: `with a vote that expires, ${point}`,
+      transfers: held,
+      at: { point },
+    })),
+    ...around('release').map((point): CrashPoint => ({
+      name: `with a vote that has expired, ${point}`,
+      transfers: over,
+      at: { point },
+    })),
+  ];
+}
+
 /** Every point, by a name of its own. */
 export const CRASH_POINTS: readonly CrashPoint[] = [
   ...committing(),
   ...aborting(),
   ...grouping(),
+  ...deciding(),
+  ...expiring(),
   ...doubtful(),
   ...recovering(),
   ...ending(),

@@ -16,6 +16,8 @@ import { CrashPoints } from './crash-points.js';
 import { crashingClient } from './crashing-client.js';
 import { CrashingLog } from './crashing-log.js';
 import { GroupedHouseBank, GroupedPayeeBank, GroupedPayerBank } from './grouped-bank.js';
+import { HoldingHouse } from './holding-house.js';
+import { LastHouse } from './last-house.js';
 import { Stock } from './stock.js';
 
 /** The name of the coordinator, by which its log and its prepared branches are found again. */
@@ -30,6 +32,7 @@ class Connections implements BeforeApplicationShutdown, OnApplicationShutdown {
   constructor(
     private readonly points: CrashPoints,
     private readonly pools: readonly PostgresPools[],
+    private readonly lastHouse: Pool,
   ) {}
 
   beforeApplicationShutdown(): void {
@@ -37,7 +40,8 @@ class Connections implements BeforeApplicationShutdown, OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await Promise.all(this.pools.flatMap(({ work, completion }) => [work.end(), completion.end()]));
+    const ofBanks = this.pools.flatMap(({ work, completion }) => [work.end(), completion.end()]);
+    await Promise.all([...ofBanks, this.lastHouse.end()]);
   }
 }
 
@@ -51,6 +55,7 @@ export class ApplicationModule {
       const config = { connectionString, application_name: run, pipeline: true, Client: client };
       return { work: new Pool({ ...config, max: 8 }), completion: new Pool({ ...config, max: 4 }) };
     });
+    const lastHouse = new Pool({ connectionString: databases[2], application_name: run, max: 4 });
     const options = pools.map((pair): PostgresParticipantOptions => ({ pools: pair, lockTimeoutMs: 10_000 }));
     const copy = flushedCopy === undefined ? undefined : { from: join(logPath, NAME), to: flushedCopy };
     const log = new CrashingLog(new SqliteDecisionLog({ path: logPath }), points, copy);
@@ -75,6 +80,8 @@ export class ApplicationModule {
       GroupedPayerBank,
       GroupedPayeeBank,
       GroupedHouseBank,
+      LastHouse,
+      HoldingHouse,
       ...(stock === undefined
         ? []
         : [Stock, { provide: 'stock', useValue: { connection: stock, lockTimeoutSeconds: 10 } }]),
@@ -82,7 +89,8 @@ export class ApplicationModule {
       { provide: 'payer', useValue: options[0] },
       { provide: 'payee', useValue: options[1] },
       { provide: 'house', useValue: options[2] },
-      { provide: Connections, useFactory: () => new Connections(points, pools) },
+      { provide: 'last-house', useValue: lastHouse },
+      { provide: Connections, useFactory: () => new Connections(points, pools, lastHouse) },
     ];
     return { module: { module: ApplicationModule, imports: [coordinator], providers }, log };
   }

@@ -17,7 +17,10 @@ export type SqlStep =
   | 'proof'
   | 'list';
 
-export type Step = LogStep | SqlStep | 'telling' | 'drain' | 'start';
+/** The calls of the houses that are no resource managers of SQL. */
+export type HouseStep = 'last commit' | 'inquire' | 'hold' | 'settle' | 'release';
+
+export type Step = LogStep | SqlStep | HouseStep | 'telling' | 'drain' | 'start';
 
 /**
  * Where a process may be killed: before a call has left, while it is under way with its result unknown, or when it has

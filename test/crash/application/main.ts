@@ -4,10 +4,10 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { CoordinatorStatus, TransactionManager, branch } from '../../../src/coordinator/index.js';
 import { recoverNow } from '../../../src/coordinator/testing/recover-now.js';
-import type { Command, Report, Settings, Told, Transfer } from '../messages.js';
+import type { Command, Manner, Report, Settings, Told, Transfer } from '../messages.js';
 import { ApplicationModule } from './application.module.js';
-import { Gates, HouseBank, PayeeBank, PayerBank } from './bank.js';
-import { GroupedHouseBank, GroupedPayeeBank, GroupedPayerBank } from './grouped-bank.js';
+import { Gates, PayeeBank, PayerBank } from './bank.js';
+import { GroupedPayeeBank, GroupedPayerBank } from './grouped-bank.js';
 import { Stock } from './stock.js';
 import { CrashPoints } from './crash-points.js';
 import type { CrashingLog } from './crashing-log.js';
@@ -28,6 +28,15 @@ process.on('message', (command: Command) => {
     if (command.type === 'start') process.disconnect();
   });
 });
+
+/** Which house takes the fee; the name of its participant. */
+const HOUSES: Partial<Record<Manner, string>> = {
+  grouped: 'house-in-groups',
+  last: 'last-house',
+  'refused-by-last': 'last-house',
+  expiring: 'holding-house',
+  expired: 'holding-house',
+};
 
 async function obey(command: Command): Promise<void> {
   switch (command.type) {
@@ -82,9 +91,8 @@ async function start(settings: Settings): Promise<void> {
 async function run({ key, from, to, amount, manner, bulk = 0 }: Transfer): Promise<void> {
   const fee = 1;
   const isGrouped = manner === 'grouped';
-  const [payer, payee, house] = isGrouped
-    ? [GroupedPayerBank, GroupedPayeeBank, GroupedHouseBank]
-    : [PayerBank, PayeeBank, HouseBank];
+  const [payer, payee] = isGrouped ? [GroupedPayerBank, GroupedPayeeBank] : [PayerBank, PayeeBank];
+  const house = HOUSES[manner] ?? 'house';
   try {
     const outcome = await application.get(TransactionManager).run({
       name: 'transfer',
