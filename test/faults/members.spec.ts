@@ -48,6 +48,27 @@ describe('A member that is killed', () => {
     expect(living.coordinator.runtime.members.of(1)).toBeUndefined();
   });
 
+  it.each([
+    ['before its decision', { prepare: { until: new Promise(() => {}) } }, 'rolled-back'],
+    ['after its decision', { commit: ['hang', 'yes'] }, 'committed'],
+  ] as const)('%s, with a vote that expires meanwhile: another ends it', async (_, stock, end) => {
+    const vote = { answer: { vote: 'commit', validForMs: 3_000 } };
+    const { cluster, stock: slow, payment } = shop({ stock, payment: { prepare: vote } });
+    const [dead, living] = (await cluster.startSteady(2, { expiryMarginMs: 100 })) as [Member, Member];
+    order(dead);
+    await settled();
+    await cluster.advance(50);
+    dead.kill();
+    const { transactionId } = payment.calls[0]!.branch;
+    await cluster.advance(SETTLED_WITHIN_MS);
+
+    // A decision that was made stands after the expiry, and without one there is none.
+    expect(effects(payment)).toEqual([[end]]);
+    expect(effects(slow)).toEqual([end === 'committed' ? ['committed'] : []]);
+    const status = end === 'committed' ? 'committed' : 'aborted';
+    expect(await living.coordinator.transactions.outcomeOf(transactionId)).toMatchObject({ status });
+  });
+
   it('after its decision: another delivers it', async () => {
     const { cluster, stock, payment } = shop({ payment: { commit: ['hang', 'yes'] } });
     const [dead] = (await cluster.startSteady(2)) as [Member, Member];

@@ -48,6 +48,29 @@ describe.runIf(hasMariaDb())('A branch in MariaDB', () => {
     expect(await endOf(bench.database, gidOf(branch))).toBe('rolled-back');
   });
 
+  it('is prepared by a vote that expires, and by none whose time is not valid', async () => {
+    const manager = await bench.start();
+    const before = await balanceOf(bench.database, 'ann');
+    const vote = { vote: 'commit', validForMs: 5_000 } as const;
+    const branch = someBranch();
+    const work = posting('ann', -10);
+    const voting =
+      (answer: unknown): typeof work =>
+      async (...given) => {
+        await work(...given);
+        return answer as typeof vote;
+      };
+    expect(await manager.prepare(branch, voting(vote))).toEqual(vote);
+    expect(await bench.server.prepared()).toHaveLength(1);
+    await manager.commit(again(branch));
+    const wrong = { vote: 'commit', validForMs: 0 };
+    expect(await manager.prepare(someBranch(), voting(wrong))).toEqual(wrong);
+    // Nor does it say in one phase that it has committed.
+    expect(await manager.commitOnePhase(someBranch({ attempt: 1 }), voting(wrong))).toEqual(wrong);
+    expect(await bench.server.prepared()).toEqual([]);
+    expect(await balanceOf(bench.database, 'ann')).toBe(before! - 10);
+  });
+
   it('that never prepared is rolled back, and leaves a tombstone (fault 11)', async () => {
     const manager = await bench.start();
     const branch = someBranch();

@@ -434,3 +434,49 @@ describe('a change that work repeats', () => {
     await expect(balanceOf(bench.database, 'ann')).resolves.toBe(105);
   });
 });
+
+describe('a vote of SQL work that expires', () => {
+  const expiring: Vote = { vote: 'commit', validForMs: 5_000 };
+  const take = "UPDATE accounts SET balance = balance - 1 WHERE name = 'ann'";
+
+  it('leaves the branch prepared, as a class and as a batch gives it, and is answered with its time', async () => {
+    const manager = await bench.start();
+    const before = await balanceOf(bench.database, 'ann');
+    const [one, other] = [someBranch(), someBranch()];
+    const vote = await manager.prepare(one, async (client) => {
+      await client.query(take);
+      return expiring;
+    });
+    const ofBatch = await manager.prepareBatch(other, {
+      statements: [{ text: take.replace('ann', 'bob') }],
+      vote: () => expiring,
+    });
+    expect([vote, ofBatch]).toEqual([expiring, expiring]);
+    expect(await bench.database.prepared()).toHaveLength(2);
+
+    await manager.commit(one);
+    await manager.rollback(other);
+    expect(await balanceOf(bench.database, 'ann')).toBe(before! - 1);
+  });
+
+  it.each([0, -1, Infinity, '5000', undefined])(
+    'is no vote for a time of %s: nothing stays prepared',
+    async (validForMs) => {
+      const manager = await bench.start();
+      const before = await balanceOf(bench.database, 'ann');
+      const wrong = { vote: 'commit', validForMs } as unknown as Vote;
+      const work: Work<unknown> = async (client) => {
+        await client.query(take);
+        return wrong;
+      };
+      expect(await manager.prepare(someBranch(), work)).toBe(wrong);
+      const batch = { statements: [{ text: take }], vote: () => wrong };
+      expect(await manager.prepareBatch(someBranch(), batch)).toBe(wrong);
+      // Nor does it say in one phase that it has committed.
+      expect(await manager.commitOnePhase(someBranch({ attempt: 1 }), work)).toBe(wrong);
+      expect(await manager.commitBatchOnePhase(someBranch({ attempt: 1 }), batch)).toBe(wrong);
+      expect(await bench.database.prepared()).toEqual([]);
+      expect(await balanceOf(bench.database, 'ann')).toBe(before);
+    },
+  );
+});

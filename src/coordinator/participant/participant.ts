@@ -1,3 +1,4 @@
+import { expiringVoteIn } from '../gate/expiring-vote.js';
 import type { HeuristicKind } from '../protocol/index.js';
 
 export { MAX_VALID_FOR_MS, expiringVoteIn } from '../gate/expiring-vote.js';
@@ -412,9 +413,9 @@ export function isRefusal(value: unknown): value is 'abort' | AbortVote {
   );
 }
 
-/** @returns whether a vote is for commit, for a limited time or not. */
+/** @returns whether a vote is for commit, without a limit or for a time that is valid. */
 export function isForCommit(vote: Vote): vote is 'commit' | ExpiringVote {
-  return vote === 'commit' || (typeof vote === 'object' && vote.vote === 'commit');
+  return vote === 'commit' || expiringVoteIn(vote) !== undefined;
 }
 
 /**
