@@ -33,6 +33,8 @@ export class Snapshot {
   readonly inFlight = new Group();
   /** Prepared, decision not known. These are also in flight or stalled. */
   readonly inDoubt = new Group();
+  /** Of those: the last resource was called, and has not said how it has ended. */
+  readonly lastResources = new Group();
   readonly stalled = new Group();
   /** With a heuristic report that no operator has dealt with. */
   readonly heuristic = new Group();
@@ -93,13 +95,21 @@ export class Snapshot {
   private addInFlight(transaction: TransactionRecord): void {
     this.inFlight.add(transaction.startedAt);
     this.addExpiring(transaction);
-    if (transaction.state === READY) this.inDoubt.add(inDoubtSince(transaction));
+    this.addInDoubt(transaction);
   }
 
   private addUnsettled(transaction: TransactionRecord): void {
     this.addExpiring(transaction);
-    if (transaction.state === READY) this.inDoubt.add(inDoubtSince(transaction));
+    this.addInDoubt(transaction);
     if (transaction.isStalled) this.stalled.add(stalledSince(transaction));
     if (transaction.hasHeuristics) this.heuristic.add(transaction.decidedAt);
+  }
+
+  private addInDoubt(transaction: TransactionRecord): void {
+    if (transaction.state !== READY) return;
+    this.inDoubt.add(inDoubtSince(transaction));
+    const decider = transaction.branches[transaction.decider];
+    if (decider?.participant.isLastResource !== true || !decider.owes) return;
+    this.lastResources.add(transaction.extras?.askedToDecideAt ?? inDoubtSince(transaction));
   }
 }

@@ -118,6 +118,16 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
     (snapshot) => snapshot.inDoubt,
   ),
   gauge(
+    'dtc_last_resources_awaited',
+    'Transactions whose last resource was asked to commit, and has not said how it has ended: the other branches hold their locks',
+    ({ snapshot }) => snapshot.lastResources.count,
+  ),
+  oldest(
+    'dtc_last_resource_oldest_seconds',
+    'the call of the last resource that has been waited for longest',
+    (snapshot) => snapshot.lastResources,
+  ),
+  gauge(
     'dtc_transactions_stalled',
     'Transactions with a branch that used up its attempts',
     ({ snapshot }) => snapshot.stalled.count,
