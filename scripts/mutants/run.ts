@@ -28,6 +28,8 @@ const SUITES = [
     'test/library/declarative.spec.ts',
     'test/library/declarative-keys.spec.ts',
     'test/library/group-tracing.spec.ts',
+    'test/library/request-id.spec.ts',
+    'test/library/tracing.spec.ts',
   ],
   ['src/remote', 'src/host', 'test/remote', 'test/hostile/participant.spec.ts'],
   ['src/microservices', 'test/transports'],

@@ -11,6 +11,7 @@ describe('The entry of callers', () => {
       'coordinator',
       'coordinator/declarative',
       'coordinator/gate',
+      'coordinator/observation/tracing',
       'coordinator/participant',
       'coordinator/protocol',
       'hop',

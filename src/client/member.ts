@@ -5,6 +5,7 @@ import {
   request as requestHttp,
 } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import { activeTrace } from '../coordinator/observation/tracing/trace-context.js';
 import { type TlsSource, isRefusedCertificate, secureRequest, tlsProblemOf } from '../hop/index.js';
 import { type GreetingAnswer, greetingSchema } from '../server/wire/index.js';
 
@@ -98,6 +99,7 @@ export class Member {
           headers: {
             accept: 'application/json, application/problem+json',
             authorization: `Bearer ${this.token()}`,
+            ...activeTrace(),
             ...(content && { 'content-type': 'application/json', 'content-length': String(content.length) }),
             ...headers,
           },

@@ -146,6 +146,7 @@ export class Members {
     // Keys of a log that is not shared end with the run. A try for it must not be done by a later run.
     if (!greeting.isShared) state.run ??= greeting.run;
     const headers = {
+      ...request.headers,
       [REQUEST_KEY_HEADER]: state.key,
       ...(state.run !== undefined && { [RUN_HEADER]: state.run }),
     };

@@ -4,9 +4,16 @@ import { InvalidRequestError, NoTransactionError } from '../coordinator/errors.j
 import type { KnownOutcome, Outcome } from '../coordinator/outcome.js';
 import type { TransactionView } from '../coordinator/observation/transaction-view.js';
 import type { BranchRequest } from '../coordinator/participant/branch-request.js';
+import { REQUEST_ID } from '../coordinator/participant/caller-note.js';
 import type { BeginOptions, TransactionRequest } from '../coordinator/participant/transaction-request.js';
 import { TransactionScope } from '../coordinator/transaction-scope.js';
-import { REQUEST_KEY_PATTERN, RUN_PATTERN, begunSchema, outcomeSchema } from '../server/wire/index.js';
+import {
+  REQUEST_ID_HEADER,
+  REQUEST_KEY_PATTERN,
+  RUN_PATTERN,
+  begunSchema,
+  outcomeSchema,
+} from '../server/wire/index.js';
 import type { ResolvedClientOptions } from './client.options.js';
 import { RequestOutcomeUnknownError } from './errors.js';
 import { Members } from './members.js';
@@ -91,7 +98,8 @@ export class TransactionManager implements OnApplicationShutdown {
       ...beginBody(request),
       branches: (branches as readonly BranchRequest[]).map(branchBody),
     };
-    const answer = await this.parts.members.once({ method: 'POST', path: '/run', body }, { key, ofRun });
+    const asked = { method: 'POST', path: '/run', body, headers: originHeaders(request) } as const;
+    const answer = await this.parts.members.once(asked, { key, ofRun });
     const outcome = outcomeSchema.safeParse(answer.body).data;
     if (outcome === undefined)
       throw new RequestOutcomeUnknownError(
@@ -113,6 +121,7 @@ export class TransactionManager implements OnApplicationShutdown {
       method: 'POST',
       path: '/transactions',
       body,
+      headers: originHeaders(options),
     });
     const { transactionId } = begunSchema.parse(answer);
     return new Transaction(transactionId, options.name ?? 'transaction', member, this.parts);
@@ -128,7 +137,8 @@ export class TransactionManager implements OnApplicationShutdown {
   async beginOnce({ key, ofRun, ...options }: RemoteBeginOnceOptions): Promise<RemoteBegunOnce> {
     if (key === undefined) throw new InvalidRequestError('key', 'is needed: begin() takes none');
     checkKey(key, ofRun);
-    const request = { method: 'POST', path: '/transactions', body: beginBody(options) } as const;
+    const headers = originHeaders(options);
+    const request = { method: 'POST', path: '/transactions', body: beginBody(options), headers } as const;
     const { member, body } = await this.parts.members.once(request, { key, ofRun });
     const { transactionId, outcome } = begunSchema.parse(body);
     if (outcome !== undefined) return { earlier: { ...outcome, repeated: true } };
@@ -221,6 +231,17 @@ function isOver({ state }: Transaction): boolean {
 function branchBody({ participant, payload, branchId }: BranchRequest, index: number): object {
   const body = { participant: nameOf(participant), payload: sendable(payload, `branches[${index}].payload`) };
   return branchId === undefined ? body : { ...body, branchId };
+}
+
+/**
+ * @returns the headers with the id of the request. It is none of the content, so that a repeat with the same key may have another one.
+ * @throws InvalidRequestError
+ */
+function originHeaders({ requestId }: RemoteBeginOptions): Record<string, string> {
+  if (requestId === undefined) return {};
+  if (typeof requestId !== 'string' || !REQUEST_ID.test(requestId))
+    throw new InvalidRequestError('requestId', 'must be 1 to 200 visible ASCII characters');
+  return { [REQUEST_ID_HEADER]: requestId };
 }
 
 function beginBody({

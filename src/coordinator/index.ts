@@ -223,6 +223,7 @@ export {
   refuse,
 } from './participant/participant.js';
 export type { Attributes } from './participant/attributes.js';
+export type { CallerNote } from './participant/caller-note.js';
 export type {
   GroupBranch,
   GroupMember,

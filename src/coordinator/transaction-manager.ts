@@ -81,6 +81,7 @@ export class TransactionManager {
       const transaction = admission.create(read.name, read.timeoutMs, read.branchCount);
       if (read.prepareInTurn) transaction.needExtras().inTurn = true;
       if (read.attributes !== undefined) transaction.needExtras().attributes = read.attributes;
+      if (read.requestId !== undefined) transaction.needExtras().caller = { requestId: read.requestId };
       if (read.requestKey !== undefined) transaction.needExtras().requestKey = read.requestKey;
       if (signal?.isAborted !== true) {
         const { branches, branchCount } = read;
@@ -337,7 +338,7 @@ export class TransactionManager {
   }
 
   /** Makes the transaction of begin(), which is not begun yet. */
-  private make({ name, timeoutMs, prepareInTurn, attributes, signal: given }: ReadRequest): {
+  private make({ name, timeoutMs, prepareInTurn, attributes, requestId, signal: given }: ReadRequest): {
     transaction: TransactionRecord;
     signal: CallerSignal | undefined;
   } {
@@ -345,6 +346,7 @@ export class TransactionManager {
     const transaction = this.runtime.admission.create(name, timeoutMs, 0);
     if (prepareInTurn) transaction.needExtras().inTurn = true;
     if (attributes !== undefined) transaction.needExtras().attributes = attributes;
+    if (requestId !== undefined) transaction.needExtras().caller = { requestId };
     return { transaction, signal };
   }
 

@@ -11,6 +11,7 @@ describe('The entry of participant hosts', () => {
       'coordinator',
       'coordinator/gate',
       'coordinator/guard',
+      'coordinator/observation/tracing',
       'coordinator/participant',
       'coordinator/protocol',
       'hop',

@@ -4,11 +4,11 @@ import {
   type Span,
   SpanKind,
   SpanStatusCode,
-  TraceFlags,
   type Tracer,
   type Context,
   trace,
 } from '@opentelemetry/api';
+import { spanContextIn } from '../coordinator/observation/tracing/trace-context.js';
 import type { CallAnswer, WireCall } from '../remote/wire/index.js';
 import type { HostLog } from './host-log.js';
 
@@ -40,13 +40,13 @@ export function traced(
 function begin(log: HostLog, participant: string, call: WireCall, serve: () => Promise<CallAnswer>): void {
   const tracer = registeredTracer();
   if (tracer === undefined) return;
-  const { method, traceparent } = call;
+  const { method } = call;
   const attributes = {
     'dtc.participant': participant,
     ...('transactionId' in call && { 'dtc.transaction': call.transactionId, 'dtc.branch': call.branchId }),
   };
   const options = { kind: SpanKind.SERVER, attributes };
-  tracer.startActiveSpan(`dtc host ${method}`, options, parentIn(traceparent), (span) => {
+  tracer.startActiveSpan(`dtc host ${method}`, options, parentIn(call), (span) => {
     void serve().then((answer) => end(log, span, answer));
   });
 }
@@ -69,10 +69,7 @@ function end(log: HostLog, span: Span, { kind }: CallAnswer): void {
   }
 }
 
-/** @param traceparent of the documented form. */
-function parentIn(traceparent: string | undefined): Context {
-  if (traceparent === undefined) return ROOT_CONTEXT;
-  const [, traceId, spanId, flags] = traceparent.split('-') as [string, string, string, string];
-  const traceFlags = Number.parseInt(flags, 16) & TraceFlags.SAMPLED;
-  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true });
+function parentIn({ traceparent }: WireCall): Context {
+  const span = spanContextIn(traceparent === undefined ? undefined : { traceparent });
+  return span === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, span);
 }

@@ -1,4 +1,3 @@
-import { context, isSpanContextValid, trace } from '@opentelemetry/api';
 import {
   type Branch,
   type CoordinatorRun,
@@ -11,6 +10,7 @@ import {
   UnknownParticipantError,
   type Vote,
 } from '../coordinator/index.js';
+import { activeTrace } from '../coordinator/observation/tracing/trace-context.js';
 import { CallLane, type CallToSend, type LaneLimits } from './call-lane.js';
 import { ParticipantUnreachableError, RemoteParticipantError } from './errors.js';
 import type { CallKind, ParticipantTransport } from './transport.js';
@@ -182,7 +182,7 @@ export class RemoteParticipant implements TransactionParticipant {
       branchId,
       attempt,
       payloadText: this.textOf(payload),
-      traceparent: traceparent(),
+      traceparent: activeTrace()?.traceparent,
     };
     // The branch has its deadline on a clock that can be set.
     return lane.call(this.wireRunOf(run), call, performance.now() + (deadline - Date.now()), waits);
@@ -196,7 +196,11 @@ export class RemoteParticipant implements TransactionParticipant {
 
   private administer(run: CoordinatorRun, call: CallToSend): Promise<CallAnswer> {
     const deadline = performance.now() + this.limits.adminTimeoutMs;
-    return this.administration.call(this.wireRunOf(run), { ...call, traceparent: traceparent() }, deadline);
+    return this.administration.call(
+      this.wireRunOf(run),
+      { ...call, traceparent: activeTrace()?.traceparent },
+      deadline,
+    );
   }
 
   private textOf(payload: unknown): string | undefined {
@@ -228,11 +232,4 @@ export class RemoteParticipant implements TransactionParticipant {
 
 function wireRun({ name, logId, epoch, token, durable, isShared }: CoordinatorRun): WireRun {
   return { name, logId, epoch, token, durable, ...(isShared === true && { isShared }) };
-}
-
-function traceparent(): string | undefined {
-  const span = trace.getSpanContext(context.active());
-  if (span === undefined || !isSpanContextValid(span)) return undefined;
-  const flags = span.traceFlags.toString(16).padStart(2, '0');
-  return `00-${span.traceId}-${span.spanId}-${flags}`;
 }

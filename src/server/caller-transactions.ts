@@ -42,6 +42,8 @@ export interface KeyedCall {
   readonly key: string;
   /** The run of the coordinator that the caller means; undefined for any. */
   readonly run: string | undefined;
+  /** The id of the request that the transaction belongs to, for people. A repeat may have another one. */
+  readonly requestId: string | undefined;
 }
 
 /** The lists of an answer are not read only. */
@@ -108,7 +110,7 @@ export class CallerTransactions {
     const key = keyOf(call);
     const fingerprint = fingerprintOf('run', { ...options, branches });
     const { isShared } = this.transactions;
-    const request = { ...options, key, fingerprint, branches: requests };
+    const request = { ...options, ...requestIdOf(call), key, fingerprint, branches: requests };
     for (let attempt = 1; ; attempt++) {
       const outcome = await this.waitFor(() =>
         this.runs.once(key, fingerprint, async () => {
@@ -144,7 +146,7 @@ export class CallerTransactions {
       let isBegunHere = false;
       const begun = await this.begun.once(key, fingerprint, async () => {
         isBegunHere = true;
-        const answer = await this.beginOnce({ ...options, key, fingerprint });
+        const answer = await this.beginOnce({ ...options, ...requestIdOf(call), key, fingerprint });
         // A shared log is asked again: only there it is known when the key is free.
         return { answer, isKept: !isShared };
       });
@@ -324,6 +326,10 @@ export class CallerTransactions {
 function keyOf({ caller, key }: KeyedCall): string {
   const owner = createHash('sha256').update(caller.name).digest('base64url').slice(0, 16);
   return `${owner}:${key}`;
+}
+
+function requestIdOf({ requestId }: KeyedCall): { readonly requestId?: string } {
+  return requestId === undefined ? {} : { requestId };
 }
 
 function fingerprintOf(kind: string, request: unknown): string {

@@ -1,4 +1,15 @@
-import { Body, Get, Headers, HttpCode, HttpStatus, Param, Post, Req, Res } from '@nestjs/common';
+import {
+  applyDecorators,
+  Body,
+  Get,
+  Headers,
+  HttpCode,
+  HttpStatus,
+  Param,
+  Post,
+  Req,
+  Res,
+} from '@nestjs/common';
 import {
   ApiAcceptedResponse,
   ApiCreatedResponse,
@@ -8,6 +19,8 @@ import {
 } from '@nestjs/swagger';
 import { HttpAdapterHost } from '@nestjs/core';
 import { InvalidRequestError, type Outcome } from '../coordinator/index.js';
+import { type TraceNote, inTraceOf } from '../coordinator/observation/tracing/trace-context.js';
+import { REQUEST_ID } from '../coordinator/participant/caller-note.js';
 import { ApiProblem } from '../operations/problem/api-problem.decorator.js';
 import { Reply } from '../operations/reply.js';
 import type { ServerCaller } from './access/server-access.js';
@@ -17,6 +30,7 @@ import { ServerRoutes } from './server-routes.decorator.js';
 import {
   type BeginMessage,
   type EnlistMessage,
+  REQUEST_ID_HEADER,
   REQUEST_KEY_HEADER,
   REQUEST_KEY_PATTERN,
   RUN_HEADER,
@@ -59,6 +73,24 @@ const ApiRun = (): MethodDecorator =>
     schema: { type: 'string' },
   });
 
+const ApiOrigin = (): MethodDecorator =>
+  applyDecorators(
+    ApiHeader({
+      name: REQUEST_ID_HEADER,
+      required: false,
+      description:
+        'The id of the request that the transaction belongs to: in its log lines, in views, and kept with the decision. A repeat may ' +
+        'have another one. What is not 1 to 200 visible ASCII characters is ignored.',
+      schema: { type: 'string' },
+    }),
+    ApiHeader({
+      name: 'traceparent',
+      required: false,
+      description: 'The trace of the caller, as W3C writes it.',
+      schema: { type: 'string' },
+    }),
+  );
+
 const refusedBeforeItBegan = (): MethodDecorator =>
   ApiProblem(503, 'It cannot be taken now. Nothing was begun: send it again later with the same key');
 
@@ -85,6 +117,7 @@ export class CallerTransactionsController {
   @ApiOperation({ summary: 'Run a transaction from its start to its outcome' })
   @ApiKey()
   @ApiRun()
+  @ApiOrigin()
   @ApiOkResponse({ standardSchema: outcomeSchema })
   @ApiAcceptedResponse({ description: 'The outcome is not known yet', standardSchema: outcomeSchema })
   @ApiProblem(400, 'The request is not valid')
@@ -97,7 +130,8 @@ export class CallerTransactionsController {
     @Headers() headers: Headers_,
     @Res() response: unknown,
   ): Promise<void> {
-    this.answer(response, await this.calls.run(keyedCall(caller, headers), body));
+    const call = keyedCall(caller, headers);
+    this.answer(response, await inTraceOf(traceIn(headers), () => this.calls.run(call, body)));
   }
 
   @Post('transactions')
@@ -105,6 +139,7 @@ export class CallerTransactionsController {
   @ApiOperation({ summary: 'Begin a transaction. If it is abandoned, its time-out ends it' })
   @ApiKey()
   @ApiRun()
+  @ApiOrigin()
   @ApiCreatedResponse({
     standardSchema: begunSchema,
     headers: {
@@ -125,7 +160,8 @@ export class CallerTransactionsController {
     @Req() request: Requested,
     @Res() response: unknown,
   ): Promise<void> {
-    const begun = await this.calls.begin(keyedCall(caller, headers), body);
+    const call = keyedCall(caller, headers);
+    const begun = await inTraceOf(traceIn(headers), () => this.calls.begin(call, body));
     const origin = await this.calls.addressOf(begun.transactionId);
     const path = `${pathOf(request)}/${begun.transactionId}`;
     const location = origin === null ? path : new URL(path, origin).href;
@@ -234,6 +270,13 @@ function pathOf({ originalUrl }: Requested): string {
 
 type Headers_ = Readonly<Record<string, string | undefined>>;
 
+function traceIn({ traceparent, tracestate }: Headers_): TraceNote {
+  return {
+    ...(traceparent !== undefined && { traceparent }),
+    ...(tracestate !== undefined && { tracestate }),
+  };
+}
+
 /** @throws InvalidRequestError when there is no valid key, or the run is not one. */
 function keyedCall(caller: ServerCaller, headers: Headers_): KeyedCall {
   const key = headers[REQUEST_KEY_HEADER.toLowerCase()];
@@ -250,5 +293,12 @@ function keyedCall(caller: ServerCaller, headers: Headers_): KeyedCall {
       'must be the run that the coordinator has told',
     );
   }
-  return { caller, key, run };
+  const requestId = headers[REQUEST_ID_HEADER.toLowerCase()];
+  // A proxy may have made it: one that cannot be kept is no reason to refuse the request.
+  return {
+    caller,
+    key,
+    run,
+    requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : undefined,
+  };
 }

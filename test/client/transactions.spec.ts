@@ -4,7 +4,14 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { context, trace } from '@opentelemetry/api';
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  SimpleSpanProcessor,
+} from '@opentelemetry/sdk-trace-base';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import {
   CoordinatorRefusedError,
   CoordinatorUnreachableError,
@@ -15,6 +22,7 @@ import {
   branch,
 } from '../../src/client/index.js';
 import { TransactionManager as Coordinator, Participant } from '../../src/coordinator/index.js';
+import { CoordinatorRuntime } from '../../src/coordinator/execution/coordinator-runtime.js';
 import { SqliteDecisionLog } from '../../src/sqlite/index.js';
 import { Willing } from '../library/support/participants.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
@@ -80,6 +88,43 @@ describe('A caller in another process', () => {
     expect(found.map(({ transactionId }) => transactionId)).toEqual([begun.id, ran.transactionId]);
     await expect(direct.run({ branches: [], attributes: { 'order id': '1' } })).rejects.toMatchObject({
       message: expect.stringContaining('attributes must have names of'),
+    });
+  });
+
+  it('passes on the id of its request and its trace, and a repeat may have others', async () => {
+    const exporter = new InMemorySpanExporter();
+    const spanProcessors = [new SimpleSpanProcessor(exporter)];
+    trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors }));
+    context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+    onTestFinished(() => {
+      trace.disable();
+      context.disable();
+    });
+    const key = 'a-request-of-two-attempts';
+    const request = { name: 'traced', branches: BRANCHES, key };
+    const traces: string[] = [];
+    const outcomes: Outcome[] = [];
+    for (const requestId of ['r-1', 'r-2']) {
+      await trace.getTracer('test').startActiveSpan(requestId, async (span) => {
+        traces.push(span.spanContext().traceId);
+        outcomes.push(await direct.run({ ...request, requestId }));
+        span.end();
+      });
+    }
+    const [first, again] = outcomes;
+    expect(again).toEqual(first);
+    const spans = exporter.getFinishedSpans();
+    const ofTransaction = spans.filter(({ name }) => name === 'transaction traced');
+    expect(ofTransaction.map((span) => span.spanContext().traceId)).toEqual([traces[0]]);
+    const caller = spans.find(({ name }) => name === 'r-1')!.spanContext();
+    expect(ofTransaction[0]!.parentSpanContext).toMatchObject({ spanId: caller.spanId, isRemote: true });
+    const begun = await direct.begin({ requestId: 'r-3' });
+    await begun.rollback();
+    const { registry } = server.app.get(CoordinatorRuntime);
+    const requestIdOf = (id: string) => registry.find(id)!.extras!.caller!.requestId;
+    expect([requestIdOf(first!.transactionId), requestIdOf(begun.id)]).toEqual(['r-1', 'r-3']);
+    await expect(direct.run({ branches: [], requestId: 'a\r\nb' })).rejects.toMatchObject({
+      code: 'DTC_INVALID_REQUEST',
     });
   });
 

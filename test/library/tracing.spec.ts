@@ -6,7 +6,11 @@ import {
   type Span,
   SpanKind,
   SpanStatusCode,
+  TraceFlags,
+  type SpanContext,
+  type TraceState,
   context,
+  createTraceState,
   createContextKey,
   diag,
   trace,
@@ -23,6 +27,8 @@ import {
 } from '@opentelemetry/sdk-trace-base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
+  type CommitDecision,
+  type CommitRecord,
   CoordinatorModule,
   type CoordinatorModuleOptions,
   CoordinatorStatus,
@@ -831,6 +837,90 @@ describe('a transaction of an earlier run', () => {
       'dtc.transaction.name': 'transfer',
       'dtc.branch.id': 'stock',
     });
+  });
+
+  /** @returns the record of a decision that a run has left behind, and the span that its transaction had there. */
+  async function leftBehind(traceState?: TraceState): Promise<{ record: CommitRecord; own: SpanContext }> {
+    const records: CommitRecord[] = [];
+    const log = new ScriptedLog({});
+    const append = log.append.bind(log);
+    log.append = (decision) => {
+      records.push(decision.toRecord());
+      return append(decision);
+    };
+    const { run } = await setUp({ stock: {}, bank: {} }, { log, name: 'shop' });
+    const request: SpanContext = {
+      traceId: 'a'.repeat(32),
+      spanId: 'b'.repeat(16),
+      traceFlags: TraceFlags.SAMPLED,
+      isRemote: true,
+      ...(traceState && { traceState }),
+    };
+    await context.with(trace.setSpanContext(ROOT_CONTEXT, request), run);
+    const own = span('transaction transfer').spanContext();
+    expect(own.traceId).toBe(request.traceId);
+    exporter.reset();
+    started.length = 0;
+    return { record: records[0]!, own };
+  }
+
+  async function restartedWith(record: CommitRecord): Promise<void> {
+    const claim = claimOf({ epoch: 2, decisions: [record] });
+    const { application, registry } = await setUp({}, { name: 'shop', log: new ScriptedLog({ claim }) });
+    for (const name of ['stock', 'bank']) registry.register(new ScriptedParticipant(), { name });
+    await recoverNow(application);
+  }
+
+  it('links to the span that it had there, in the trace of its caller', async () => {
+    const { record, own } = await leftBehind(createTraceState('vendor=1'));
+    expect(record.caller).toEqual({
+      traceparent: `00-${own.traceId}-${own.spanId}-01`,
+      tracestate: 'vendor=1',
+    });
+
+    await restartedWith(record);
+
+    expect(tree()).toEqual(['commit stock', 'commit bank']);
+    for (const name of ['commit stock', 'commit bank']) {
+      const [link, ...others] = span(name).links;
+      expect(others).toEqual([]);
+      expect(link!.context).toMatchObject({ traceId: own.traceId, spanId: own.spanId, isRemote: true });
+      expect(link!.context.traceState?.serialize()).toBe('vendor=1');
+    }
+  });
+
+  it('links to the same span after one more restart, also if the run between them did not trace', async () => {
+    const { record } = await leftBehind();
+    trace.disable();
+    const written: CommitRecord[] = [];
+    const log = new ScriptedLog({ claim: claimOf({ epoch: 2, decisions: [record] }) });
+    Object.assign(log, { progress: (decision: CommitDecision) => void written.push(decision.toRecord()) });
+    const { application, registry } = await setUp({}, { name: 'shop', log });
+    registry.register(new ScriptedParticipant(), { name: 'stock' });
+    registry.register(new ScriptedParticipant({ commit: 'throw' }), { name: 'bank' });
+    await recoverNow(application);
+    expect(written.at(-1)).toMatchObject({ caller: record.caller });
+  });
+
+  it.each<[string, CommitRecord['caller']]>([
+    ['has no trace', { requestId: 'r-1' }],
+    ['is of a later version', { traceparent: `01-${'a'.repeat(32)}-${'b'.repeat(16)}-01-more` }],
+    ['names no span', { traceparent: `00-${'0'.repeat(32)}-${'0'.repeat(16)}-01` }],
+    ['is no trace context', { traceparent: 'a line\nof another' }],
+  ])('is delivered without a link where its note %s', async (_, caller) => {
+    const { record } = await leftBehind();
+    await restartedWith({ ...record, caller });
+    expect(span('commit stock').links).toEqual([]);
+  });
+
+  it('has no note in its record without tracing', async () => {
+    trace.disable();
+    const records: CommitRecord[] = [];
+    const log = new ScriptedLog({});
+    log.append = (decision) => void records.push(decision.toRecord());
+    const { run } = await setUp({ stock: {}, bank: {} }, { log, name: 'shop' });
+    await run();
+    expect(Object.keys(records[0]!)).not.toContain('caller');
   });
 });
 

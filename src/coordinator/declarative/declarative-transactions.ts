@@ -26,7 +26,7 @@ export interface MethodCall {
   readonly args: readonly unknown[];
 }
 
-type BeginFields = Pick<BeginOptions, 'name' | 'timeoutMs' | 'prepareInTurn' | 'attributes'>;
+type BeginFields = Pick<BeginOptions, 'name' | 'timeoutMs' | 'prepareInTurn' | 'attributes' | 'requestId'>;
 type BegunForKey<T> =
   | { readonly transaction: T; readonly earlier?: undefined }
   | { readonly transaction?: undefined; readonly earlier: Outcome };
@@ -96,11 +96,13 @@ export class DeclarativeTransactions<T extends ManagedTransaction = ManagedTrans
     const { caller, args } = call;
     const { name = caller.slice(0, MAX_NAME_LENGTH), timeoutMs, prepareInTurn = false } = options;
     const attributes = options.attributes && this.outside(call, options.attributes, [...args]);
+    const requestId = options.requestId && this.outside(call, options.requestId, [...args]);
     const fields = {
       name,
       prepareInTurn,
       ...(timeoutMs !== undefined && { timeoutMs }),
       ...(attributes !== undefined && { attributes }),
+      ...(requestId !== undefined && { requestId }),
     };
     if (options.key === undefined) {
       const begun = this.transactions.begin(fields);

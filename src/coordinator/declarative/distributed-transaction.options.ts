@@ -66,6 +66,13 @@ export interface BeginningOptions<A extends unknown[] = unknown[], R = never> {
    */
   readonly attributes?: (...args: A) => Attributes;
   /**
+   * The id of the request that a call belongs to, as for `TransactionManager.begin`: it gets the arguments of the method, and `this` is
+   * the object. It runs outside of any transaction. Without effect when the method joins a transaction.
+   *
+   * @default none
+   */
+  readonly requestId?: (...args: A) => string | undefined;
+  /**
    * What tells a call from all other calls of the coordinator: it gets the arguments of the method, and `this` is the object. It
    * runs outside of any transaction. Of the calls with one key only one commits, while the coordinator keeps the key: a later
    * one does not run the method, see `repeated`. Once the transaction has aborted, the key is free. 1 to 128 visible ASCII
@@ -117,6 +124,7 @@ const schema = z.discriminatedUnion('propagation', [
       timeoutMs: durationMs.optional(),
       prepareInTurn: z.boolean().optional(),
       attributes: aFunction.optional(),
+      requestId: aFunction.optional(),
       key: aFunction.optional(),
       repeated: aFunction.optional(),
     })

@@ -339,11 +339,12 @@ export class CoordinatorRuntime {
   }
 
   private startAgain(rerun: Rerun): void {
-    const { name, branches, inTurn, deadlineAt, attempts, settle, requestKey, attributes } = rerun;
+    const { name, branches, inTurn, deadlineAt, attempts, settle, requestKey, attributes, requestId } = rerun;
     const timeoutMs = Math.floor(deadlineAt - this.parts.clock.now());
     const transaction = this.admission.create(name, timeoutMs, branches.length);
     for (const branch of branches) this.admission.enlist(transaction, branch);
     Object.assign(transaction.needExtras(), { inTurn, attemptsBefore: attempts, requestKey, attributes });
+    if (requestId !== undefined) transaction.needExtras().caller = { requestId };
     transaction.settle = settle;
     if (requestKey === undefined) this.beginAgain(rerun, transaction);
     else void this.takeKeyAgain(rerun, transaction);

@@ -8,6 +8,7 @@ import {
 } from '../log/decision-log.js';
 import type { Outcome } from '../outcome.js';
 import type { Attributes } from '../participant/attributes.js';
+import type { CallerNote } from '../participant/caller-note.js';
 import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
@@ -30,7 +31,7 @@ import { type Clock, NEVER, NOT_YET, epochMsOf } from './clock.js';
 import type { Delivery } from './delivery.js';
 import { GroupFields } from './group-fields.js';
 import type { Incident } from './incident.js';
-import { type BranchHeuristic, type Refusal, type VoteExpiry, recordOf } from './said.js';
+import { type BranchHeuristic, type Refusal, type VoteExpiry, notesOf, recordOf } from './said.js';
 import type { TransactionTrace } from './trace.js';
 
 export type { BranchHeuristic, Refusal } from './said.js';
@@ -213,7 +214,7 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
       .map((branch) => recordOf(branch, !includes(open, branch.index), this.executor.clock.epochMs));
     const { clock } = this.executor;
     const decidedAt = clock.epochMs + (this.decidedAt === 0 ? clock.now() : this.decidedAt);
-    const record: CommitRecord = {
+    return {
       id: this.id,
       name: this.name,
       // What a branch has decided is a commit as any other.
@@ -224,11 +225,8 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
       begunAt: clock.epochMs + this.startedAt,
       decidedAt,
       branches,
+      ...(this.extras !== undefined && notesOf(this.extras)),
     };
-    const { extras } = this;
-    const members = extras?.group?.members;
-    if (extras?.attributes !== undefined) return { ...record, attributes: extras.attributes };
-    return members === undefined ? record : { ...record, members };
   }
 
   /** The other transactions that its record commits, where it is a group. */
@@ -332,6 +330,8 @@ export class TransactionExtras {
   isAtWork = false;
   /** The keys of the business that its caller has given it. */
   attributes: Attributes | undefined = undefined;
+  /** Where it comes from. Each field has its form. */
+  caller: CallerNote | undefined = undefined;
   /** The key of the caller's request, if it has one. */
   requestKey: { readonly key: string; readonly fingerprint: string } | undefined = undefined;
   /** The number of earlier attempts at the caller's request. */

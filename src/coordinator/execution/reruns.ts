@@ -26,6 +26,8 @@ export interface Rerun {
   /** The key of the request, if it has one. */
   readonly requestKey: TransactionExtras['requestKey'];
   readonly attributes: TransactionExtras['attributes'];
+  /** The id of the request of its caller, if it has one. Each attempt has a span of its own. */
+  readonly requestId: string | undefined;
   readonly signal: CallerSignal | undefined;
   /** The deadline of the caller's request, and so of each attempt, on the coordinator's clock. */
   readonly deadlineAt: number;
@@ -100,6 +102,7 @@ export class Reruns {
       inTurn: extras?.inTurn === true,
       requestKey: extras?.requestKey,
       attributes: extras?.attributes,
+      requestId: extras?.caller?.requestId,
       signal,
       deadlineAt,
       attempts,

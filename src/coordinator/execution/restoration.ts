@@ -1,4 +1,5 @@
 import type { CommitRecord, DecisionLog, HeuristicRecord } from '../log/decision-log.js';
+import { callerIn } from '../participant/caller-note.js';
 import type { ParticipantResolver } from '../participant/participant-resolver.js';
 import type { PreparedBranch } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
@@ -73,6 +74,7 @@ export class Restoration {
     log?: DecisionLog,
   ): TransactionRecord | undefined {
     const { id, name, branches, begunAt, decidedAt, members, attributes } = record;
+    const caller = callerIn(record.caller);
     for (const member of members ?? []) this.registry.noteMember(member.id);
     if (this.isKnown(id) && !this.isLeftOpen(record, log)) {
       this.checkAgainst(record);
@@ -82,6 +84,7 @@ export class Restoration {
     const transaction = this.make(id, name, begunAt, decidedAt);
     noteIn(transaction, log);
     if (attributes !== undefined) transaction.needExtras().attributes = attributes;
+    if (caller !== undefined) transaction.needExtras().caller = caller;
     // A later record of its progress names the members again.
     if (members !== undefined) Object.assign(transaction.needGroup(), { members, isGroup: true });
     let open = NO_BRANCHES;

@@ -1,4 +1,6 @@
 import type { CommitRecord } from '../log/decision-log.js';
+import type { Attributes } from '../participant/attributes.js';
+import type { CallerNote } from '../participant/caller-note.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { HeuristicKind } from '../protocol/index.js';
 
@@ -55,4 +57,23 @@ export function recordOf(
       ? { branchId, participant: name, payload, completed }
       : { branchId, participant: name, address, payload, completed };
   return expiry === undefined ? record : { ...record, expiresAt: epochMs + expiry.expiresAt };
+}
+
+/** @returns what a record says beside its decision. A field without a value would make it unreadable. */
+export function notesOf({
+  attributes,
+  caller,
+  group,
+}: {
+  readonly attributes: Attributes | undefined;
+  readonly caller: CallerNote | undefined;
+  /** Of a group: the transactions that its record commits. */
+  readonly group: { readonly members: CommitRecord['members'] } | undefined;
+}): Partial<CommitRecord> {
+  const members = group?.members;
+  return {
+    ...(attributes !== undefined && { attributes }),
+    ...(caller !== undefined && { caller }),
+    ...(members !== undefined && { members }),
+  };
 }

@@ -1,3 +1,4 @@
+import type { CallerNote } from '../participant/caller-note.js';
 import type { HeuristicKind } from '../protocol/index.js';
 import type { FlushStatistics } from './flush-statistics.js';
 
@@ -39,6 +40,8 @@ export interface CommitRecord {
   }[];
   /** The keys of the business that its caller has given it: shown to people, and nothing depends on them. */
   readonly attributes?: Readonly<Record<string, string>> | undefined;
+  /** Where it comes from: its trace, and the request of its caller. */
+  readonly caller?: CallerNote | undefined;
   /** The transactions that the same record commits, where it is the record of a group. Their ids are of the same epoch. */
   readonly members?: readonly GroupedTransaction[] | undefined;
 }

@@ -66,6 +66,7 @@ const SHAPES: Readonly<Record<string, Fits>> = {
     decidedAt: absentOr(number),
     branches: listOf(BRANCH),
     attributes: absentOr(texts),
+    caller: absentOr(texts),
     members: absentOr(listOf(MEMBER)),
   }),
   [REPORTS]: objectOf({

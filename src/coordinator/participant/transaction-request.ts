@@ -1,8 +1,9 @@
 import { InvalidRequestError } from '../errors.js';
-import { describeAnswer, messageOf } from '../gate/texts.js';
+import { copyOf, describeAnswer, messageOf } from '../gate/texts.js';
 import { MAX_DURATION_MS } from '../option-fields.js';
 import { type Attributes, attributesIn } from './attributes.js';
 import type { BranchRequest } from './branch-request.js';
+import { REQUEST_ID } from './caller-note.js';
 
 export type { Attributes } from './attributes.js';
 
@@ -35,6 +36,13 @@ export interface BeginOptions {
    * @default none
    */
   readonly attributes?: Attributes;
+  /**
+   * The id of the request that began it, such as the `X-Request-Id` of an HTTP request: in each line of the log about the transaction,
+   * shown in views, and kept with the decision. 1 to 200 visible ASCII characters. It is no secret.
+   *
+   * @default none
+   */
+  readonly requestId?: string;
 }
 
 /** The key of a request that must not run twice. @publicApi */
@@ -83,6 +91,7 @@ export interface ReadRequest {
   readonly timeoutMs: number | undefined;
   readonly prepareInTurn: boolean;
   readonly attributes: Attributes | undefined;
+  readonly requestId: string | undefined;
   readonly signal: unknown;
   readonly requestKey: { readonly key: string; readonly fingerprint: string } | undefined;
   readonly branches: readonly unknown[];
@@ -100,13 +109,14 @@ export function readRequest(request: Partial<TransactionRequest>, takesBranches:
   let timeoutMs: unknown;
   let prepareInTurn: unknown;
   let attributes: unknown;
+  let requestId: unknown;
   let signal: unknown;
   let key: unknown;
   let fingerprint: unknown;
   let branches: unknown = NO_BRANCHES;
   let branchCount = 0;
   try {
-    ({ name, timeoutMs, prepareInTurn, attributes, signal, key, fingerprint } = request);
+    ({ name, timeoutMs, prepareInTurn, attributes, requestId, signal, key, fingerprint } = request);
     if (takesBranches) {
       ({ branches } = request);
       if (Array.isArray(branches)) branchCount = branches.length;
@@ -120,6 +130,7 @@ export function readRequest(request: Partial<TransactionRequest>, takesBranches:
     timeoutMs: timeoutIn(timeoutMs),
     prepareInTurn: turnsIn(prepareInTurn),
     attributes: attributesIn(attributes),
+    requestId: requestIdIn(requestId),
     signal,
     requestKey: key === undefined && fingerprint === undefined ? undefined : keyIn(key, fingerprint),
     branches,
@@ -156,6 +167,14 @@ function keyIn(key: unknown, fingerprint: unknown = ''): { key: string; fingerpr
     throw new InvalidRequestError('fingerprint', 'must be a text of at most 200 printable ASCII characters');
   }
   return { key, fingerprint };
+}
+
+function requestIdIn(requestId: unknown): string | undefined {
+  if (requestId === undefined) return undefined;
+  if (typeof requestId !== 'string' || !REQUEST_ID.test(requestId)) {
+    throw new InvalidRequestError('requestId', 'must be 1 to 200 visible ASCII characters');
+  }
+  return copyOf(requestId);
 }
 
 function turnsIn(prepareInTurn: unknown): boolean {

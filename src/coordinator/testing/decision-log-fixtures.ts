@@ -83,7 +83,9 @@ export function recordOf(id: string, payload: unknown): CommitRecord {
       expiresAt: 1_893_456_000_000,
     },
   ];
-  return { id, name: 'sale', attributes: { orderId: '4711' }, decider: DECIDED_BY_LOG, branches };
+  // The last field of the note is of a later version.
+  const caller = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, requestId: 'r-1', later: 'x' };
+  return { id, name: 'sale', attributes: { orderId: '4711' }, caller, decider: DECIDED_BY_LOG, branches };
 }
 
 export function auditOf(number: number): AuditEntry {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { TRACEPARENT } from '../../coordinator/participant/caller-note.js';
 import { originOf } from '../../coordinator/protocol/index.js';
 import { MAX_CALLS, MAX_MARKS, MAX_QUESTIONS, WIRE_VERSION } from './limits.js';
 
@@ -6,8 +7,6 @@ import { MAX_CALLS, MAX_MARKS, MAX_QUESTIONS, WIRE_VERSION } from './limits.js';
 export const MAX_TIME_MS = 86_400_000;
 /** The highest number of a delivery. */
 export const MAX_ATTEMPT = 1_000_000_000;
-/** The trace context of W3C. */
-export const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /** The highest epoch. */
 export const MAX_EPOCH = 36 ** 4 - 1;

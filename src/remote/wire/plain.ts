@@ -1,3 +1,4 @@
+import { TRACEPARENT } from '../../coordinator/participant/caller-note.js';
 import {
   BRANCH_ID,
   type BranchCall,
@@ -8,7 +9,6 @@ import {
   MAX_TIME_MS,
   MAX_TOKEN_LENGTH,
   NAME,
-  TRACEPARENT,
   type WireRun,
 } from './calls.js';
 import { MAX_CALLS, WIRE_VERSION } from './limits.js';

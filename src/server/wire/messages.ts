@@ -12,6 +12,9 @@ export const RUN_HEADER = 'Dtc-Run';
 /** A run of a coordinator, as that header names it. */
 export const RUN_PATTERN = '^[0-9a-z]{12}\\.[1-9][0-9]{0,6}$';
 
+/** The header with the id of the request that a transaction belongs to. It is no part of what a key stands for. */
+export const REQUEST_ID_HEADER = 'X-Request-Id';
+
 /** The header that carries a transaction with a request to another service. */
 export const TRANSACTION_HEADER = 'dtc-transaction';
 

@@ -2,6 +2,7 @@ import { ProxyTracerProvider, type Tracer, type TracerProvider, context, trace }
 import type { Tracing, TransactionObserver } from '../../execution/observer.js';
 import type { TransactionRecord } from '../../execution/records.js';
 import { SpanNames } from './span-names.js';
+import { spanContextIn, traceNoteOf } from './trace-context.js';
 import { TracerGuard } from './tracer-guard.js';
 import { type SpanParts, TransactionSpans } from './transaction-spans.js';
 
@@ -28,14 +29,20 @@ export class OpenTelemetryTracing implements Tracing {
     if (parts === undefined) return;
     this.guard.try(() => {
       const spans = new TransactionSpans(transaction, parts);
-      spans.begin(context.active());
-      transaction.needExtras().trace = spans;
+      const span = spans.begin(context.active());
+      const extras = transaction.needExtras();
+      extras.trace = spans;
+      const trace = traceNoteOf(span);
+      if (trace !== undefined) extras.caller = { ...extras.caller, ...trace };
     });
   }
 
   takenUp(transaction: TransactionRecord): void {
     const parts = this.registered();
-    if (parts !== undefined) transaction.needExtras().trace = new TransactionSpans(transaction, parts);
+    if (parts === undefined) return;
+    const extras = transaction.needExtras();
+    const origin = this.guard.try(() => spanContextIn(extras.caller));
+    extras.trace = new TransactionSpans(transaction, parts, origin);
   }
 
   private registered(): SpanParts | undefined {

@@ -4,6 +4,7 @@ import {
   type Link,
   ROOT_CONTEXT,
   type Span,
+  type SpanContext,
   SpanStatusCode,
   type Tracer,
   trace,
@@ -43,13 +44,20 @@ export class TransactionSpans implements TransactionTrace {
   private links: Link[] = [];
   private readonly open = new Set<CallSpan>();
 
+  /** @param origin the span that the transaction had in another run of its coordinator, if that is known. */
   constructor(
     private readonly transaction: TransactionRecord,
     private readonly parts: SpanParts,
-  ) {}
+    origin?: SpanContext,
+  ) {
+    if (origin !== undefined) this.links = [{ context: origin }];
+  }
 
-  /** @param parent the context in which the transaction was begun. */
-  begin(parent: Context): void {
+  /**
+   * @param parent the context in which the transaction was begun.
+   * @returns the context of its span.
+   */
+  begin(parent: Context): SpanContext {
     const { tracer, names } = this.parts;
     const { id, name, extras } = this.transaction;
     const attributes: Record<string, string> = {
@@ -60,8 +68,10 @@ export class TransactionSpans implements TransactionTrace {
       attributes[`${ATTRIBUTES.ofCaller}${key}`] = value;
     const span = tracer.startSpan(names.ofTransaction(name), { attributes }, parent);
     this.context = trace.setSpan(parent, span);
-    this.links = [{ context: span.spanContext() }];
+    const own = span.spanContext();
+    this.links = [{ context: own }];
     this.span = span;
+    return own;
   }
 
   run<T>(work: () => T): T {
