@@ -1,13 +1,8 @@
-import {
-  Agent as HttpAgent,
-  type IncomingMessage,
-  type RequestOptions,
-  request as httpRequest,
-} from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { addressOf } from './addresses.js';
 import { oneLine } from '../coordinator/gate/texts.js';
 import { type TlsSource, secureRequest, tlsProblemOf } from '../hop/index.js';
+import { type Endpoint, type Exchange, HttpConnections } from './http-connections.js';
+import type { ResponseHead } from './http-response.js';
 import type { CallKind, ParticipantTransport } from './transport.js';
 import { type Credentials, MAX_ANSWER_BYTES, MAX_CALLS, bearerOf } from './wire/index.js';
 
@@ -18,9 +13,8 @@ const MAX_ANSWERS = 2 * MAX_CALLS;
 /** So much of a refusal is shown. */
 const MAX_REFUSAL_BYTES = 2_000;
 const CONTENT_TYPE = 'application/x-ndjson';
-/** Below the time after which servers usually close an idle connection. */
-const IDLE_MS = 4_000;
 const LINE_FEED = 0x0a;
+const DEFAULT_PORTS = { http: 80, https: 443 } as const;
 
 /** The options of {@link HttpTransport}. @publicApi */
 export interface HttpTransportOptions {
@@ -40,11 +34,15 @@ export interface HttpTransportOptions {
  */
 export class HttpTransport implements ParticipantTransport {
   readonly address: string;
-  /** Where messages go, as `node:http` takes it. */
-  private readonly target: Pick<RequestOptions, 'protocol' | 'hostname' | 'port' | 'path'>;
-  /** One for each kind: prepares that hang leave the decisions their connections. */
-  private readonly agents: Readonly<Record<CallKind, HttpAgent>>;
+  /** For each kind: prepares that hang leave the decisions their connections. */
+  private readonly connections: Readonly<Record<CallKind, HttpConnections>>;
+  /** The request line and the host. */
+  private readonly target: string;
   private readonly isSecure: boolean;
+  /** The head of the latest message, up to its length. */
+  private latest: { readonly bearer: string; readonly head: string } | undefined;
+  /** Tokens that do not change are read once. */
+  private readonly bearer: string | undefined;
 
   /** @throws AddressRefusedError when the address is no URL of HTTP. */
   constructor(
@@ -53,19 +51,19 @@ export class HttpTransport implements ParticipantTransport {
   ) {
     const base = addressOf(address);
     this.address = address;
-    const { protocol, hostname, port, pathname } = new URL(`${base.pathname.replace(/\/$/, '')}/calls`, base);
-    // The brackets of an IPv6 address belong to the URL.
-    this.target = { protocol, hostname: hostname.replace(/^\[(.*)\]$/, '$1'), port, path: pathname };
+    const { hostname, host, port, pathname } = new URL(`${base.pathname.replace(/\/$/, '')}/calls`, base);
     this.isSecure = base.protocol === 'https:';
-    const { maxConnections = 16 } = options;
-    const settings = {
-      keepAlive: true,
-      maxSockets: maxConnections,
-      maxFreeSockets: maxConnections,
-      timeout: IDLE_MS,
+    this.target = `POST ${pathname} HTTP/1.1\r\nHost: ${host}\r\n`;
+    const { maxConnections = 16, tls, credentials } = options;
+    this.bearer = typeof credentials === 'function' ? undefined : bearerOf(credentials);
+    const endpoint: Endpoint = {
+      // The brackets of an IPv6 address belong to the URL.
+      host: hostname.replace(/^\[(.*)\]$/, '$1'),
+      port: port === '' ? DEFAULT_PORTS[this.isSecure ? 'https' : 'http'] : Number(port),
+      secure: this.isSecure ? () => secureRequest(tls) : undefined,
     };
-    const agent = (): HttpAgent => (this.isSecure ? new HttpsAgent(settings) : new HttpAgent(settings));
-    this.agents = { work: agent(), completion: agent(), administration: agent() };
+    const open = (): HttpConnections => new HttpConnections(endpoint, maxConnections);
+    this.connections = { work: open(), completion: open(), administration: open() };
   }
 
   /** @param kind as {@link ParticipantTransport.send} has it. @default 'work' */
@@ -76,108 +74,128 @@ export class HttpTransport implements ParticipantTransport {
     kind: CallKind = 'work',
   ): Promise<void> {
     return new Promise((resolve, reject) => {
-      const settings: RequestOptions = {
-        ...this.target,
-        method: 'POST',
-        agent: this.agents[kind],
-        headers: {
-          Authorization: bearerOf(this.options.credentials),
-          'Content-Type': 'application/json',
-          'Content-Length': Buffer.byteLength(message),
-          Accept: CONTENT_TYPE,
-        },
-      };
-      const request = this.isSecure
-        ? httpsRequest({ ...settings, ...secureRequest(this.options.tls) })
-        : httpRequest(settings);
-      let isAnswered = false;
-      const timer = setTimeout(
-        () => request.destroy(new Error(`no answer within ${timeLeftMs} ms`)),
-        timeLeftMs,
+      const request = `${this.head()}${Buffer.byteLength(message)}\r\n\r\n${message}`;
+      const { isSecure } = this;
+      this.connections[kind].send(
+        new MessageExchange({ request, timeLeftMs, isSecure, receive, resolve, reject }),
       );
-      const end = (error?: Error): void => {
-        clearTimeout(timer);
-        if (error === undefined) resolve();
-        else reject(explained(error, this.isSecure && !isAnswered && !request.reusedSocket));
-      };
-      request.on('error', end);
-      // Without an answer, such as after 101, no error may come. After one it changes nothing.
-      request.on('close', () => {
-        if (!isAnswered) end(new Error('the connection was closed before an answer'));
-      });
-      request.on('response', (response) => {
-        isAnswered = true;
-        void this.read(response, receive).then(
-          () => end(),
-          (error: Error) => {
-            request.destroy();
-            end(error);
-          },
-        );
-      });
-      // As a text, it leaves in one write with its header.
-      request.end(message);
     });
   }
 
   close(): void {
-    for (const agent of Object.values(this.agents)) agent.destroy();
+    for (const connections of Object.values(this.connections)) connections.close();
   }
 
-  private async read(response: IncomingMessage, receive: (answer: unknown) => void): Promise<void> {
-    const { statusCode, headers } = response;
-    if (statusCode !== 200) throw new Error(`${statusCode}${await refusalIn(response)}`);
-    if (headers['content-type']?.split(';', 1)[0]?.trim() !== CONTENT_TYPE) {
-      throw new Error(`the answer is no ${CONTENT_TYPE}, so it is not that of a participant host`);
+  /** @returns the head of a message, up to its length. Neither the URL nor a token can have a line end. */
+  private head(): string {
+    const bearer = this.bearer ?? bearerOf(this.options.credentials);
+    if (this.latest?.bearer !== bearer) {
+      const head =
+        `${this.target}Connection: keep-alive\r\nAuthorization: ${bearer}\r\n` +
+        `Content-Type: application/json\r\nAccept: ${CONTENT_TYPE}\r\nContent-Length: `;
+      this.latest = { bearer, head };
     }
-    await readLines(response, (line) => receive(valueIn(line)));
+    return this.latest.head;
   }
 }
 
-/**
- * Reads the lines of a response. A line without an end is none.
- *
- * @returns a promise that rejects when the response breaks off or has too many bytes, and when `take` throws.
- */
-function readLines(response: IncomingMessage, take: (line: string) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let bytes = 0;
-    let begun: Buffer[] = [];
-    let begunBytes = 0;
-    let answers = 0;
-    const read = (chunk: Buffer): void => {
-      bytes += chunk.length;
-      if (bytes > MAX_RESPONSE_BYTES) throw new Error(`the answer has more than ${MAX_RESPONSE_BYTES} bytes`);
-      let from = 0;
-      for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, from)) {
-        begun.push(chunk.subarray(from, end));
-        if (++answers > MAX_ANSWERS)
-          throw new Error(`it has more than ${MAX_ANSWERS} answers to one message`);
-        const line = begun.length === 1 ? begun[0]! : Buffer.concat(begun);
-        begun = [];
-        begunBytes = 0;
-        from = end + 1;
-        take(line.toString('utf8'));
-      }
-      if (from === chunk.length) return;
-      begun.push(chunk.subarray(from));
-      begunBytes += chunk.length - from;
-      if (begunBytes > MAX_ANSWER_BYTES) throw new Error(`an answer has more than ${MAX_ANSWER_BYTES} bytes`);
-    };
-    response.on('data', (chunk: Buffer) => {
-      try {
-        read(chunk);
-      } catch (error) {
-        response.destroy();
-        reject(error);
-      }
-    });
-    response.on('end', resolve);
-    response.on('error', reject);
-    response.on('close', () => {
-      if (!response.readableEnded) reject(new Error('the answer has broken off'));
-    });
-  });
+interface SentMessage {
+  readonly request: string;
+  readonly timeLeftMs: number;
+  readonly isSecure: boolean;
+  readonly receive: (answer: unknown) => void;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** One message, and the answers to it. Nothing is followed, and nothing but the documented form is an answer. */
+class MessageExchange implements Exchange {
+  readonly request: string;
+  readonly dueAt: number;
+  private readonly lines: AnswerLines;
+  /** Of the response; 0 before. */
+  private status = 0;
+  /** The body of a response that is no answer. */
+  private refusal = '';
+
+  constructor(private readonly sent: SentMessage) {
+    this.request = sent.request;
+    this.dueAt = performance.now() + sent.timeLeftMs;
+    this.lines = new AnswerLines(sent.receive);
+  }
+
+  head({ status, contentType }: ResponseHead): void {
+    this.status = status;
+    if (status !== 200 || contentType === CONTENT_TYPE) return;
+    if (contentType?.split(';', 1)[0]?.trim() !== CONTENT_TYPE)
+      throw new Error(`the answer is no ${CONTENT_TYPE}, so it is not that of a participant host`);
+  }
+
+  body(piece: Buffer): void {
+    if (this.status === 200) {
+      this.lines.read(piece);
+      return;
+    }
+    this.refusal += piece.toString('utf8');
+    if (this.refusal.length >= MAX_REFUSAL_BYTES) throw this.refused();
+  }
+
+  done(): void {
+    if (this.status === 200) this.sent.resolve();
+    else this.sent.reject(this.refused());
+  }
+
+  failed(error: Error, isReused: boolean): void {
+    this.sent.reject(explained(error, this.sent.isSecure && this.status === 0 && !isReused));
+  }
+
+  late(): Error {
+    return new Error(`no answer within ${this.sent.timeLeftMs} ms`);
+  }
+
+  private refused(): Error {
+    return new Error(`${this.status}${reasonIn(this.refusal)}`);
+  }
+}
+
+/** Reads the lines of a response. A line without an end is none. */
+class AnswerLines {
+  private bytes = 0;
+  private answers = 0;
+  /** The beginning of a line whose end has not come. */
+  private begun: Buffer[] = [];
+  private begunBytes = 0;
+
+  constructor(private readonly receive: (answer: unknown) => void) {}
+
+  /** @throws when there are too many bytes or answers, and what `receive` throws. */
+  read(piece: Buffer): void {
+    this.bytes += piece.length;
+    if (this.bytes > MAX_RESPONSE_BYTES)
+      throw new Error(`the answer has more than ${MAX_RESPONSE_BYTES} bytes`);
+    let from = 0;
+    for (let end = piece.indexOf(LINE_FEED); end !== -1; end = piece.indexOf(LINE_FEED, from)) {
+      if (++this.answers > MAX_ANSWERS)
+        throw new Error(`it has more than ${MAX_ANSWERS} answers to one message`);
+      const line = this.lineTo(piece, from, end);
+      from = end + 1;
+      this.receive(valueIn(line));
+    }
+    if (from === piece.length) return;
+    // The memory of a piece is used again.
+    this.begun.push(Buffer.from(piece.subarray(from)));
+    this.begunBytes += piece.length - from;
+    if (this.begunBytes > MAX_ANSWER_BYTES)
+      throw new Error(`an answer has more than ${MAX_ANSWER_BYTES} bytes`);
+  }
+
+  private lineTo(piece: Buffer, from: number, end: number): string {
+    if (this.begun.length === 0) return piece.toString('utf8', from, end);
+    const line = Buffer.concat([...this.begun, piece.subarray(from, end)]).toString('utf8');
+    this.begun = [];
+    this.begunBytes = 0;
+    return line;
+  }
 }
 
 /** @returns the error, with the cause and the remedy where TLS was the reason. */
@@ -196,12 +214,7 @@ function valueIn(line: string): unknown {
 }
 
 /** @returns why the host has refused the message, as far as it says so. */
-async function refusalIn(response: IncomingMessage): Promise<string> {
-  let text = '';
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    text += chunk.toString('utf8');
-    if (text.length >= MAX_REFUSAL_BYTES) break;
-  }
+function reasonIn(text: string): string {
   try {
     const { code, detail } = JSON.parse(text) as { readonly code?: unknown; readonly detail?: unknown };
     return typeof code === 'string' && typeof detail === 'string'

@@ -63,8 +63,12 @@ const ANSWERS: readonly (readonly [end: string, type: string, body: unknown])[] 
 class Peer {
   /** The requests that have arrived. */
   arrived = 0;
+  /** The serial numbers of the certificates of the other side, one for each connection. */
+  readonly shown: string[] = [];
 
-  private constructor(readonly server: Server) {}
+  private constructor(readonly server: Server) {
+    server.on('secureConnection', (socket) => this.shown.push(socket.getPeerCertificate().serialNumber));
+  }
 
   static async open(options: ServerOptions): Promise<Peer> {
     const server = createServer(options);
@@ -310,6 +314,34 @@ describe('Certificates in files', () => {
     expect(() => tlsFrom({ ca: join(folder, 'none') })).toThrow(
       'The files with the certificates cannot be read.',
     );
+  });
+});
+
+describe('Connections over TLS to a host', () => {
+  it('are used again, and replaced when there are other certificates', async () => {
+    const { ca } = authority;
+    let present: object = { ca, ...own };
+    const { url, shown } = peers.mutual;
+    const transport = new HttpTransport(`${url}/participants`, { credentials: TOKEN, tls: () => present });
+    const send = (): Promise<void> => transport.send('{}', () => {}, 10_000);
+    const before = shown.length;
+    await send();
+    present = { ca: [ca], ...own };
+    await send();
+    expect(shown.length).toBe(before + 1);
+    const renewed = await authority.issue();
+    present = { ca, ...renewed };
+    await send();
+    await send();
+    expect(shown.length).toBe(before + 2);
+    expect(new Set(shown.slice(before)).size).toBe(2);
+    present = { ca, cert: 'no certificate', key: own.key };
+    await expect(send()).rejects.toThrow();
+    present = { ca: stranger.ca, ...renewed };
+    await expect(send()).rejects.toThrow('of an authority that is not known here');
+    present = { ca, ...renewed };
+    await send();
+    transport.close();
   });
 });
 
