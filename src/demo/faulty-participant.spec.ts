@@ -25,6 +25,9 @@ class Complete implements TransactionParticipant {
     this.calls.push(['endSessionsOf', run]);
   }
   capacity = () => Promise.reject(new Error('not asked'));
+  inspect(): Promise<never> {
+    return Promise.reject(new Error('not asked'));
+  }
   branchStarted(): void {}
   branchEnded(): void {}
 }
@@ -51,7 +54,7 @@ describe('A participant that can be made to fail', () => {
 
   it('has none that the one within does not have', () => {
     const faulty = new FaultyParticipant({ prepare: () => 'commit', commit: () => {}, rollback: () => {} });
-    for (const name of ['claim', 'recover', 'endSessionsOf', 'capacity', 'commitOnePhase']) {
+    for (const name of ['claim', 'recover', 'endSessionsOf', 'capacity', 'inspect', 'commitOnePhase']) {
       expect(Reflect.get(faulty, name)).toBeUndefined();
     }
   });

@@ -8,6 +8,7 @@ const HANDED_ON = [
   'recover',
   'endSessionsOf',
   'capacity',
+  'inspect',
   'branchStarted',
   'branchEnded',
 ] as const satisfies readonly (keyof TransactionParticipant)[];

@@ -59,12 +59,21 @@ export interface RecoverRow {
 
 /** @returns the global id of a listed branch, or undefined when it does not belong to this participant. */
 export function gidIn(row: RecoverRow, participant: string): string | undefined {
-  if (Number(row.formatID) !== FORMAT_ID) return undefined;
+  const { id, isOurs } = listedOf(row);
+  return isOurs && branchOf(id, participant) !== undefined ? id : undefined;
+}
+
+/**
+ * @returns the id of a listed branch, and whether this library may have made it. The id of another program is in hexadecimal,
+ * with its parts and its format as XA RECOVER lists them.
+ */
+export function listedOf(row: RecoverRow): { readonly id: string; readonly isOurs: boolean } {
   const data = Buffer.isBuffer(row.data) ? row.data : Buffer.from(row.data, 'latin1');
   const [global, branchPart] = [Number(row.gtrid_length), Number(row.bqual_length)];
-  if (data.length !== global + branchPart) return undefined;
-  const gid = `${data.toString('latin1', 0, global)}/${data.toString('latin1', global)}`;
-  return branchOf(gid, participant) === undefined ? undefined : gid;
+  if (Number(row.formatID) === FORMAT_ID && data.length === global + branchPart)
+    return { id: `${data.toString('latin1', 0, global)}/${data.toString('latin1', global)}`, isOurs: true };
+  const parts = [data.subarray(0, global), data.subarray(global)].map((part) => `X'${part.toString('hex')}'`);
+  return { id: `${parts.join(',')},${row.formatID}`, isOurs: false };
 }
 
 function partsOf(gid: string): [string, string] {

@@ -2,6 +2,7 @@ import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import {
   type Branch,
   type CoordinatorRun,
+  type DatabaseInspection,
   type IsOwnRun,
   type OnePhaseAnswer,
   type ParticipantCapacity,
@@ -33,6 +34,7 @@ import type { Session } from './connection/session.js';
 import { errnoOf, meaningOf } from './errno.js';
 import { MariaDbBranchError, MariaDbStartUpError } from './errors.js';
 import { type Xid, xidOf } from './gid.js';
+import { inspect } from './inspection/inspection.js';
 import { MariaDbGuardPurge } from './guard/purge.js';
 import { GuardTable, quoteName } from './guard/table.js';
 import { type MariaDbOptions, type ResolvedMariaDbSettings, resolveMariaDbOptions } from './options.js';
@@ -226,6 +228,17 @@ export class MariaDbResourceManager {
   async capacity(): Promise<ParticipantCapacity> {
     const { facts } = await this.calls.ready();
     return capacityOf(this.connections, facts.database, AbortSignal.timeout(this.settings.startTimeoutMs));
+  }
+
+  /**
+   * Looks at the server for an operator: what is prepared there, by all programs, and who waits for whom, if the user has the
+   * right PROCESS. It takes a connection for completions for the time of a few short queries.
+   *
+   * @throws when the server does not answer in time.
+   */
+  async inspect(signal: AbortSignal): Promise<DatabaseInspection> {
+    await this.calls.ready();
+    return this.connections.completion.run(signal, (session) => inspect(session, this.guard));
   }
 
   /**

@@ -4,6 +4,7 @@ import type { GroupBranch, MemberVote } from '../coordinator/participant/group.j
 import {
   type Branch,
   type CoordinatorRun,
+  type DatabaseInspection,
   type IsOwnRun,
   type OnePhaseAnswer,
   type ParticipantCapacity,
@@ -33,6 +34,7 @@ import { BranchCalls, onePhaseAnswerOf } from '../sql/branch-calls.js';
 import { quoted } from '../sql/gid.js';
 import { LogClaims } from '../sql/log-claims.js';
 import { gidOf } from './gid.js';
+import { inspect } from './inspection/inspection.js';
 import { codeOf } from './sqlstate.js';
 import { PostgresGuardPurge } from './guard/purge.js';
 import { GuardTable } from './guard/table.js';
@@ -273,6 +275,17 @@ export class PostgresResourceManager {
   async capacity(): Promise<ParticipantCapacity> {
     await this.calls.ready();
     return capacityOf(this.connections, AbortSignal.timeout(this.settings.startTimeoutMs));
+  }
+
+  /**
+   * Looks into the database for an operator: what is prepared there, by all programs, and who waits for whom. It takes a
+   * connection for completions for the time of three short queries.
+   *
+   * @throws when the server does not answer in time.
+   */
+  async inspect(signal: AbortSignal): Promise<DatabaseInspection> {
+    await this.calls.ready();
+    return this.connections.completion.run(signal, inspect);
   }
 
   /**

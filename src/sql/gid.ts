@@ -50,6 +50,13 @@ export function branchOf(gid: string, participant: string): PreparedBranch | und
   return PART.test(transactionId) && PART.test(branchId) ? { transactionId, branchId } : undefined;
 }
 
+/** @returns the parts of a global id, or undefined when this library has not made it, or it is malformed. */
+export function partsOf(gid: string): (PreparedBranch & { readonly participant: string }) | undefined {
+  const [, participant = ''] = gid.split('/', 2);
+  const branch = PART.test(participant) ? branchOf(gid, participant) : undefined;
+  return branch && { ...branch, participant };
+}
+
 /** @returns the id of the transaction in a global id that has one. */
 export function transactionOf(gid: string): string {
   return gid.slice(0, gid.indexOf('/'));

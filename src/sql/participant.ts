@@ -2,6 +2,7 @@ import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
 import type {
   Branch,
   CoordinatorRun,
+  DatabaseInspection,
   IsOwnRun,
   OnePhaseAnswer,
   ParticipantCapacity,
@@ -20,6 +21,7 @@ export interface SqlResourceManager {
   recover(run?: CoordinatorRun): Promise<readonly PreparedBranch[]>;
   endSessionsOf(run: CoordinatorRun): Promise<void>;
   capacity(): Promise<ParticipantCapacity>;
+  inspect(signal: AbortSignal): Promise<DatabaseInspection>;
 }
 
 /** The common part of all participants whose data is in an SQL database. @publicApi */
@@ -68,6 +70,10 @@ export abstract class SqlParticipantBase<P, M extends SqlResourceManager>
 
   capacity(): Promise<ParticipantCapacity> {
     return this.resourceManager.capacity();
+  }
+
+  inspect(signal: AbortSignal): Promise<DatabaseInspection> {
+    return this.resourceManager.inspect(signal);
   }
 
   /**

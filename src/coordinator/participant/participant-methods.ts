@@ -12,6 +12,7 @@ const OPTIONAL_METHODS = [
   'recover',
   'endSessionsOf',
   'capacity',
+  'inspect',
   'branchStarted',
   'branchEnded',
   'mayJoinGroup',

@@ -1,6 +1,15 @@
 import { expiringVoteIn } from '../gate/expiring-vote.js';
 import type { HeuristicKind } from '../protocol/index.js';
+import type { DatabaseInspection } from './inspection.js';
 
+export {
+  type DatabaseInspection,
+  type DatabaseSession,
+  type LockHolder,
+  type LockWait,
+  MAX_LISTED,
+  type PreparedTransaction,
+} from './inspection.js';
 export { MAX_VALID_FOR_MS, expiringVoteIn } from '../gate/expiring-vote.js';
 
 /**
@@ -303,6 +312,16 @@ export interface TransactionParticipant<P = unknown> {
    * the start or at registration. While other clients use slots, it asks again, at most every five seconds.
    */
   capacity?(): ParticipantCapacity | PromiseLike<ParticipantCapacity>;
+
+  /**
+   * Looks into the database behind the participant for an operator: what is prepared there, and who waits for whom. Optional. It
+   * is called when an operator looks, also while the participant is paused: never for a transaction, and never twice at the same
+   * time. It changes nothing.
+   *
+   * @param signal aborted when no one waits for the answer any more.
+   * @throws any error when it cannot look. The operator is shown its message.
+   */
+  inspect?(signal: AbortSignal): DatabaseInspection | PromiseLike<DatabaseInspection>;
 
   /**
    * Tells the participant that one of its branches has been enlisted, before any other call for that branch.
