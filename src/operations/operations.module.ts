@@ -26,6 +26,8 @@ import { MemberTokens, memberProblemsOf } from './members/member-tokens.js';
 import { MemberWatch } from './members/member-watch.js';
 import { OwnAnswers } from './members/own-answers.js';
 import { CoordinatorController } from './coordinator.controller.js';
+import { DatabaseWatch } from './databases/database-watch.js';
+import { DatabasesController } from './databases.controller.js';
 import { DashboardController } from './dashboard.controller.js';
 import { EventsController } from './events.controller.js';
 import { HealthController } from './health.controller.js';
@@ -48,6 +50,7 @@ type Route = readonly [path: string, controller: Type];
 const GUARDED_ROUTES: readonly Route[] = [
   ['transactions', TransactionsController],
   ['participants', ParticipantsController],
+  ['databases', DatabasesController],
   ['', CoordinatorController],
   ['events', EventsController],
   ['metrics', MetricsController],
@@ -72,6 +75,7 @@ const PROVIDERS: readonly Provider[] = [
   MemberGuard,
   MemberWatch,
   AnyMember,
+  DatabaseWatch,
 ];
 const EXPORTS = [CoordinatorHealthIndicator, MetricsModule];
 

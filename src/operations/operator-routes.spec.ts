@@ -60,6 +60,7 @@ const READING = [
   '/access',
   '/audit',
   '/coordinator',
+  '/databases',
   '/events',
   '/metrics',
   '/participants',

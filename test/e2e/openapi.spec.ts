@@ -27,6 +27,7 @@ const ROUTES = [
   'get /audit',
   'get /coordinator',
   'get /demo/account',
+  'get /databases',
   'get /demo/faults',
   'get /demo/load',
   'get /events',

@@ -1,0 +1,161 @@
+import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
+import {
+  CoordinatorMembers,
+  type DatabaseInspection,
+  type ParticipantEntry,
+  ParticipantRegistry,
+  type PreparedTransaction,
+  TransactionManager,
+} from '../../coordinator/index.js';
+import { messageOf } from '../../coordinator/gate/texts.js';
+import type { DatabaseView, DatabasesView, PreparedView } from './database-views.js';
+import { inspectionSchema } from './database.schemas.js';
+import { type Judgement, judgeForeign, judgeOwn, statementFor } from './knowledge.js';
+import { type MergedPlace, type Shown, mergePlaces } from './merge.js';
+
+/** How long a participant may look, in milliseconds. */
+const LOOK_MS = 4_000;
+/** An answer is shown to all readers for so long, in milliseconds. */
+const KEPT_MS = 5_000;
+/** The most prepared transactions of one answer that are looked up in the log: the oldest. */
+const MAX_LOOKED_UP = 200;
+/** So many are looked up at the same time. */
+const LOOKED_UP_AT_ONCE = 10;
+
+type Looked = { readonly participant: string } & (
+  { readonly inspection: DatabaseInspection } | { readonly problem: string }
+);
+
+/**
+ * Looks into the databases of the participants for operators. However many readers ask: each participant is asked once in a few
+ * seconds at most, and never again while it has not answered.
+ */
+@Injectable()
+export class DatabaseWatch implements BeforeApplicationShutdown {
+  private made: { readonly atMs: number; readonly view: DatabasesView } | undefined;
+  private making: Promise<DatabasesView> | undefined;
+  /** The looks that have not ended, by the name of the participant. */
+  private readonly looking = new Map<string, Promise<unknown>>();
+  private readonly ended = new AbortController();
+
+  constructor(
+    private readonly registry: ParticipantRegistry,
+    private readonly transactions: TransactionManager,
+    private readonly members: CoordinatorMembers,
+  ) {}
+
+  /** @returns the databases, as they were at most a few seconds ago; it is never a rejection. */
+  now(): Promise<DatabasesView> {
+    if (this.made !== undefined && performance.now() - this.made.atMs < KEPT_MS)
+      return Promise.resolve(this.made.view);
+    this.making ??= this.make().finally(() => (this.making = undefined));
+    return this.making;
+  }
+
+  /** What still looks is told that no one waits any more. */
+  beforeApplicationShutdown(): void {
+    this.ended.abort(new Error('The application ends.'));
+  }
+
+  private async make(): Promise<DatabasesView> {
+    const at = new Date().toISOString();
+    const entries = this.registry.list();
+    const seen = entries.filter(({ instance }) => typeof instance.inspect === 'function');
+    const looked = await Promise.all(seen.map((entry) => this.look(entry)));
+    const places = mergePlaces(looked.filter((one): one is Shown => 'inspection' in one));
+    const lookUps = { left: MAX_LOOKED_UP };
+    const databases: DatabaseView[] = [];
+    for (const place of places) databases.push(await this.judged(place, lookUps));
+    for (const one of looked) if ('problem' in one) databases.push(unseenDatabase(one));
+    const unseen = entries
+      .filter((entry) => !seen.includes(entry))
+      .map(({ name, address }) => ({
+        participant: name,
+        why:
+          address === undefined
+            ? 'It has no method inspect().'
+            : `It is in another process, at ${address}. Look into its database there.`,
+      }));
+    const view = { at, databases, unseen };
+    this.made = { atMs: performance.now(), view };
+    return view;
+  }
+
+  /** Asks one participant, at most for its time. */
+  private async look({ name: participant, instance }: ParticipantEntry): Promise<Looked> {
+    if (this.looking.has(participant))
+      return { participant, problem: 'It has not answered an earlier question yet.' };
+    const late = new AbortController();
+    const timer = setTimeout(
+      () => late.abort(new Error(`It has not answered within ${LOOK_MS} ms.`)),
+      LOOK_MS,
+    );
+    const signal = AbortSignal.any([late.signal, this.ended.signal]);
+    const answer = Promise.resolve().then(() => {
+      signal.throwIfAborted();
+      return instance.inspect!(signal);
+    });
+    const over = answer.then(
+      () => {},
+      () => {},
+    );
+    this.looking.set(participant, over);
+    void over.then(() => this.looking.delete(participant));
+    const aborted = Promise.withResolvers<never>();
+    const abort = (): void => aborted.reject(signal.reason as Error);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      const read = inspectionSchema.safeParse(await Promise.race([answer, aborted.promise]));
+      if (read.success) return { participant, inspection: read.data };
+      const { path, message } = read.error.issues[0]!;
+      return {
+        participant,
+        problem: `Its inspect() has answered with a wrong ${path.join('.')}: ${message}`,
+      };
+    } catch (error) {
+      return { participant, problem: messageOf(error) };
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  private async judged(place: MergedPlace, lookUps: { left: number }): Promise<DatabaseView> {
+    const prepared: PreparedView[] = [];
+    for (let start = 0; start < place.prepared.length; start += LOOKED_UP_AT_ONCE) {
+      const some = place.prepared.slice(start, start + LOOKED_UP_AT_ONCE);
+      prepared.push(...(await Promise.all(some.map((one) => this.judge(one, lookUps)))));
+    }
+    return { ...place, problem: null, prepared };
+  }
+
+  private async judge(transaction: PreparedTransaction, lookUps: { left: number }): Promise<PreparedView> {
+    const judgement =
+      judgeForeign(transaction, this.members.own) ?? (await this.lookUp(transaction, lookUps));
+    const { statements, ...shown } = transaction;
+    const statement = statementFor(transaction, judgement.knowledge);
+    return { ...shown, ...judgement, statement, how: statement === null ? null : statements!.how };
+  }
+
+  /** The database was asked before: what has been prepared and decided since is not in its list. */
+  private async lookUp({ branch }: PreparedTransaction, lookUps: { left: number }): Promise<Judgement> {
+    if (lookUps.left-- <= 0)
+      return { knowledge: 'unknown', why: `Only the oldest ${MAX_LOOKED_UP} are looked up in the log.` };
+    const { transactionId } = branch!;
+    const decision = await this.transactions.decisionFor(transactionId);
+    return judgeOwn(decision, await this.transactions.outcomeOf(transactionId));
+  }
+}
+
+function unseenDatabase({ participant, problem }: Looked & { readonly problem: string }): DatabaseView {
+  return {
+    title: `The database of ${participant}`,
+    participants: [participant],
+    problem,
+    prepared: [],
+    preparedTotal: 0,
+    waits: [],
+    waitsTotal: 0,
+    notes: [],
+  };
+}
