@@ -7,6 +7,7 @@ export type Route =
   | { readonly page: 'transaction'; readonly id: string }
   | { readonly page: 'runbook'; readonly name: string }
   | { readonly page: 'participants' }
+  | { readonly page: 'databases' }
   | { readonly page: 'audit' }
   | { readonly page: 'unknown' };
 
@@ -21,7 +22,7 @@ export function parseRoute(hash: string): Route {
   }
   if (first === '') return { page: 'overview' };
   if (first === 'transactions') return { page: 'transactions', query: new URLSearchParams(query) };
-  if (first === 'participants' || first === 'audit') return { page: first };
+  if (first === 'participants' || first === 'databases' || first === 'audit') return { page: first };
   return { page: 'unknown' };
 }
 

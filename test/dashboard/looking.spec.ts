@@ -1,7 +1,8 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
-import { obstaclesIn } from './support/accessibility.js';
+import { brokenWordsIn, obstaclesIn } from './support/accessibility.js';
 import { DESKTOP, PHONE } from './support/browser.js';
+import { STALLED_GID } from './support/databases.js';
 import { OPERATOR_TOKEN, READER_TOKEN } from './support/callers.js';
 import { ACTIVE_ID, IN_DOUBT_ID, REFUSED_ID, STALLED_ID, threeMembers } from './support/scenario.js';
 import { HAS_CHROMIUM, goTo, useBrowser } from './support/suite.js';
@@ -11,7 +12,15 @@ const SIZES = [
   ['a phone', PHONE],
 ] as const;
 const STALLED = `#/transactions/${STALLED_ID}`;
-const PAGES = ['#/', '#/transactions', STALLED, `#/transactions/${REFUSED_ID}`, '#/participants', '#/audit'];
+const PAGES = [
+  '#/',
+  '#/transactions',
+  STALLED,
+  `#/transactions/${REFUSED_ID}`,
+  '#/participants',
+  '#/databases',
+  '#/audit',
+];
 
 describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
   const suite = useBrowser();
@@ -97,7 +106,9 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
           () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
         );
         const obstacles = await obstaclesIn(page);
-        if (excess > 0 || obstacles.length > 0) found.push({ hash, excess, obstacles });
+        const broken = await brokenWordsIn(page);
+        if (excess > 0 || obstacles.length > 0 || broken.length > 0)
+          found.push({ hash, excess, obstacles, broken });
       }
       expect(found).toEqual([]);
     });
@@ -145,6 +156,32 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     await expect
       .poll(() => page.locator('.condition').innerText())
       .toMatch(/not accepting.*recovering.*restart needed.*Decision log: EIO: the last flush failed/s);
+  });
+
+  it('shows what is prepared in the databases, what is known of it, and copies the statement that ends it', async () => {
+    const fake = await suite.fake();
+    const { page } = await suite.visit(fake, { token: READER_TOKEN, hash: '#/databases' });
+    const table = page.getByRole('table', { name: /^Prepared transactions in PostgreSQL/ });
+    await table.waitFor();
+    const [stalled, open, foreign] = await table.locator('tbody tr').allInnerTexts();
+    expect(stalled).toMatch(/12 min 10 s.*payment_service.*commit decided.*2.*COMMIT PREPARED.*as role/s);
+    expect(open).toMatch(/not decided.*nothing, since the decision is not known here/s);
+    expect(foreign).toMatch(/<b>nightly<\/b>.*not ours.*nothing, since it is not ours/s);
+    const waits = page.getByRole('table', { name: /^Sessions that wait/ }).locator('tbody tr');
+    expect(await waits.first().innerText()).toMatch(/42 s.*session 4711.*AccessExclusiveLock.*payment/s);
+    expect(await page.locator('main').innerText()).toMatch(
+      /500 more are not shown.*GRANT PROCESS.*It has not answered within 4000 ms.*shipping: It has no method/s,
+    );
+
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    const copied = (): Promise<string> => page.evaluate(() => navigator.clipboard.readText());
+    await table.getByRole('button', { name: 'Copy the statement' }).click();
+    await expect.poll(copied).toBe(`COMMIT PREPARED '${STALLED_GID}';`);
+    // Without the clipboard interface, as on a page that came over http.
+    await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: undefined }));
+    const id = table.getByRole('button', { name: 'Copy the global id' }).first();
+    await id.click();
+    await expect.poll(() => id.innerText()).toBe('Copied');
   });
 
   it('shows a participant that does not answer, and since when', async () => {

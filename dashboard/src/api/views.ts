@@ -7,6 +7,8 @@ export type {
   HistoryPoint,
   HeuristicKind,
   Latency,
+  LockHolder,
+  LockWait,
   OperatorAction,
   ParticipantView,
   TimelineEntry,
@@ -19,6 +21,11 @@ export { HEURISTIC_KINDS } from '../../../src/coordinator/protocol/heuristics.js
 export { STATES } from '../../../src/coordinator/protocol/states.js';
 export type { Caller } from '../../../src/operations/access/access.js';
 export type { HistoryMark, HistoryPage } from '../../../src/operations/history-page.js';
+export type {
+  DatabaseView,
+  DatabasesView,
+  PreparedView,
+} from '../../../src/operations/databases/database-views.js';
 export type { AuditEntryView, AuditPage } from '../../../src/operations/audit-page.js';
 export type {
   MemberNow,

@@ -6,6 +6,7 @@ const PAGES = [
   { href: '#/', label: 'Overview', routes: ['overview'] },
   { href: '#/transactions', label: 'Transactions', routes: ['transactions', 'transaction'] },
   { href: '#/participants', label: 'Participants', routes: ['participants'] },
+  { href: '#/databases', label: 'Databases', routes: ['databases'] },
   { href: '#/audit', label: 'Audit', routes: ['audit'] },
 ] as const;
 

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from 'preact';
+import { Words } from './words.js';
 
 /** A column of a table. */
 export interface Column<T> {
@@ -50,7 +51,8 @@ export function Table<T>({ caption, columns, rows, keyOf, empty }: Props<T>) {
 }
 
 function Cell<T>({ column, row }: { readonly column: Column<T>; readonly row: T }) {
-  const content = column.cell(row);
+  const found = column.cell(row);
+  const content = typeof found === 'string' ? <Words>{found}</Words> : found;
   const attributes = {
     'data-head': column.head,
     ...(column.isNumber === true && { class: 'number' }),

@@ -1,13 +1,76 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
 
-/** @returns what keeps people from using the page: controls without a name, headings out of order, faint letters. */
+/** @returns what keeps people from using the page: controls without a name, headings out of order, faint letters, and what axe finds. */
 export async function obstaclesIn(page: Page): Promise<string[]> {
   const [unnamed, headings, faint] = await Promise.all([
     unnamedControls(page),
     headingGaps(page),
     faintText(page),
   ]);
-  return [...unnamed, ...headings, ...faint];
+  return [...unnamed, ...headings, ...faint, ...(await violationsIn(page))];
+}
+
+/** The source of axe-core; undefined where it is not installed, which is told. */
+const AXE = sourceOfAxe();
+
+function sourceOfAxe(): string | undefined {
+  try {
+    return readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
+    process.stderr.write('The dashboard is not checked with axe-core: it is not installed. Run npm ci.\n');
+    return undefined;
+  }
+}
+
+/** The part of axe-core that is used. */
+interface Axe {
+  run(): Promise<{
+    readonly violations: readonly {
+      readonly id: string;
+      readonly help: string;
+      readonly nodes: readonly { readonly html: string }[];
+    }[];
+  }>;
+}
+
+/** By axe-core, with all rules that it has on by itself: WCAG 2.0 to 2.2, levels A and AA, and best practices. */
+async function violationsIn(page: Page): Promise<string[]> {
+  if (AXE === undefined) return [];
+  // As the debugger does it: the security policy of the page lets no script in.
+  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(AXE);
+  return page.evaluate(async () => {
+    const { axe } = window as unknown as { readonly axe: Axe };
+    const { violations } = await axe.run();
+    return violations.flatMap(({ id, help, nodes }) =>
+      nodes.map(({ html }) => `axe: ${id} (${help}): ${html.slice(0, 200)}`),
+    );
+  });
+}
+
+/** @returns the words that stand on two lines. A run of more than 20 letters and digits is no word. */
+export function brokenWordsIn(page: Page): Promise<string[]> {
+  return page.evaluate(() => {
+    /** What only screen readers get stands in a box of one pixel. */
+    const isClipped = (element: Element | null): boolean =>
+      element !== null && (element.getBoundingClientRect().width <= 1 || isClipped(element.parentElement));
+    const broken = new Set<string>();
+    const range = document.createRange();
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const node = walker.currentNode;
+      if (!node.parentElement!.checkVisibility() || isClipped(node.parentElement)) continue;
+      for (const { 0: word, index } of node.textContent!.matchAll(/[\p{L}\p{N}]{2,20}/gu)) {
+        range.setStart(node, index);
+        range.setEnd(node, index + word.length);
+        const lines = new Set([...range.getClientRects()].map(({ top }) => Math.round(top)));
+        if (lines.size > 1) broken.add(word);
+      }
+    }
+    return [...broken];
+  });
 }
 
 /** By the accessibility tree of the browser itself. */

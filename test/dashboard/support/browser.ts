@@ -16,7 +16,8 @@ export function launchChromium(): Promise<Browser> {
 }
 
 export const DESKTOP = { width: 1280, height: 800 };
-export const PHONE = { width: 375, height: 812 };
+/** As narrow as phones are. */
+export const PHONE = { width: 360, height: 780 };
 
 export interface VisitOptions {
   readonly viewport?: { readonly width: number; readonly height: number };

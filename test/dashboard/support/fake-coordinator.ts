@@ -6,6 +6,7 @@ import { DashboardFiles } from '../../../src/operations/dashboard-files.js';
 import { type ActionRequest, applyAction } from './actions.js';
 import type { Caller } from '../../../dashboard/src/api/views.js';
 import { FakeProblem, TOKENS } from './callers.js';
+import { databasesOf } from './databases.js';
 import { auditPage, historyPage, overviewOf, transactionPage, viewOf } from './pages.js';
 import { type Scenario, badNight } from './scenario.js';
 
@@ -155,6 +156,7 @@ export class FakeCoordinator {
     if (pathname === '/access') return caller;
     if (pathname === '/coordinator') return this.scenario.coordinator;
     if (pathname === '/participants') return { participants: this.scenario.participants };
+    if (pathname === '/databases') return databasesOf(this.scenario);
     if (pathname === '/history') return historyPage(this.scenario);
     if (pathname === '/audit') return auditPage(this.scenario, query);
     if (pathname === '/transactions') return transactionPage(this.scenario, query);

@@ -1,7 +1,9 @@
 import { ActionButton } from '../../actions/action-button.js';
 import { actionsOfTransaction } from '../../actions/transaction-actions.js';
 import type { OutcomeOnly, OwnedTransaction } from '../../api/views.js';
+import { CopyButton } from '../../components/copy-button.js';
 import { PageTitle } from '../../components/page-title.js';
+import { Words } from '../../components/words.js';
 import { useCoordinatorNow } from '../../live/use-live.js';
 import { BranchTable } from './branch-table.js';
 import { nameOfOwner } from '../../words/owners.js';
@@ -21,7 +23,12 @@ export function TransactionPage({ id }: { readonly id: string }) {
             <ActionButton key={action.kind} action={action} onDone={reload} />
           ))}
       </PageTitle>
-      <p class="mono id">{id}</p>
+      <p>
+        <span class="mono id">
+          <Words>{id}</Words>
+        </span>{' '}
+        <CopyButton text={id} what="the id of the transaction" />
+      </p>
       {problem !== null && (
         <p class="problem" role="alert">
           {problem}
