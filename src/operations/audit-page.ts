@@ -1,4 +1,4 @@
-import type { AuditPlace, OperatorActions, SharedAuditEntry } from '../coordinator/index.js';
+import type { AuditPlace, OperatorAction, OperatorActions, SharedAuditEntry } from '../coordinator/index.js';
 
 /** An audit entry as it is shown to people. @publicApi */
 export interface AuditEntryView extends Omit<SharedAuditEntry, 'number' | 'at' | 'epoch'> {
@@ -20,12 +20,25 @@ export interface AuditPage {
 export async function auditPage(
   actions: OperatorActions,
   isShared: boolean,
-  { limit, cursor }: { readonly limit: number; readonly cursor?: string },
+  {
+    limit,
+    cursor,
+    transactionId,
+  }: { readonly limit: number; readonly cursor?: string; readonly transactionId?: string },
 ): Promise<AuditPage> {
-  // One more entry than is shown tells whether there is another page.
-  const found = await actions.auditOfAll(limit + 1, cursor === undefined ? undefined : placeIn(cursor));
+  // One more entry than is shown tells whether there is another page. The trail keeps so few that all of them can be looked at.
+  const most = transactionId === undefined ? limit + 1 : Number.MAX_SAFE_INTEGER;
+  const read = await actions.auditOfAll(most, cursor === undefined ? undefined : placeIn(cursor));
+  const found = transactionId === undefined ? read : read.filter((entry) => concerns(entry, transactionId));
   const entries = found.slice(0, limit).map((entry) => viewOf(entry, isShared));
   return { entries, nextCursor: found.length > limit ? entries.at(-1)!.id : null };
+}
+
+const OF_TRANSACTIONS: ReadonlySet<OperatorAction> = new Set(['abort', 'forget', 'retry', 'resolve']);
+
+/** The target is a transaction, or one of its branches. A participant may have the name of a transaction. */
+function concerns({ action, target }: SharedAuditEntry, transactionId: string): boolean {
+  return OF_TRANSACTIONS.has(action) && (target === transactionId || target.startsWith(`${transactionId}/`));
 }
 
 function placeIn(cursor: string): AuditPlace {

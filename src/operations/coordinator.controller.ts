@@ -5,6 +5,7 @@ import { CoordinatorMembers, CoordinatorStatus, History, OperatorActions } from 
 import type { Caller } from './access/access.js';
 import { CalledBy } from './access/access.guard.js';
 import { auditPage } from './audit-page.js';
+import { Links } from './links.js';
 import { historyPage } from './history-page.js';
 import { AnyMember } from './members/any-member.js';
 import { MemberWatch } from './members/member-watch.js';
@@ -25,6 +26,7 @@ import {
   callerSchema,
   coordinatorSchema,
   historySchema,
+  linksSchema,
   membersSchema,
 } from './view.schemas.js';
 
@@ -38,6 +40,7 @@ export class CoordinatorController {
     private readonly anyMember: AnyMember,
     private readonly watch: MemberWatch,
     private readonly members: CoordinatorMembers,
+    private readonly links: Links,
     private readonly reply: Reply,
   ) {}
 
@@ -98,12 +101,22 @@ export class CoordinatorController {
   }
 
   @Get('audit')
-  @ApiOperation({ summary: 'The orders of operators, the latest first, page by page' })
+  @ApiOperation({
+    summary:
+      'The orders of operators, the latest first, page by page; of all, or those that concern one transaction',
+  })
   @ApiOkResponse({ standardSchema: auditSchema })
   @ApiProblem(400, 'The request is not valid')
   @ApiProblem(503, 'The decision log does not answer')
   async audit(@Query({ schema: auditQuery }) query: AuditQuery, @Res() response: unknown): Promise<void> {
     this.reply.send(response, await auditPage(this.actions, this.members.isShared, query));
+  }
+
+  @Get('links')
+  @ApiOperation({ summary: 'The links of a transaction to other tools, with placeholders' })
+  @ApiOkResponse({ standardSchema: linksSchema })
+  templates(@Res() response: unknown): void {
+    this.reply.send(response, { links: this.links.templates });
   }
 
   @Get('access')

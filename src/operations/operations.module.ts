@@ -31,6 +31,7 @@ import { DatabasesController } from './databases.controller.js';
 import { DashboardController } from './dashboard.controller.js';
 import { EventsController } from './events.controller.js';
 import { HealthController } from './health.controller.js';
+import { Links, linkProblemsOf } from './links.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { MetricsController } from './metrics.controller.js';
 import type {
@@ -93,6 +94,7 @@ const EXPORTS = [CoordinatorHealthIndicator, MetricsModule];
     ...PROVIDERS,
     { provide: Access, useValue: new Access({}) },
     { provide: MemberTokens, useValue: new MemberTokens(undefined) },
+    { provide: Links, useValue: new Links() },
   ],
   exports: EXPORTS,
 })
@@ -137,19 +139,20 @@ export class OperationsModule {
 interface Checked {
   readonly access: Access;
   readonly tokens: MemberTokens;
+  readonly links: Links;
 }
 
 const CHECKED = Symbol('CHECKED');
 
 /** @throws InvalidOptionsError when an option is impossible. */
 function checkedOf(options: OperationsConfiguration): Checked {
-  const { members, ...rest } = options ?? {};
+  const { members, links, ...rest } = options ?? {};
   const access = new Access(options && rest);
   const { readers = [], operators = [] } = rest;
   const taken = [...(readers === 'anyone' ? [] : readers), ...operators].map(({ token }) => token);
-  const problems = memberProblemsOf(members, taken);
+  const problems = [...memberProblemsOf(members, taken), ...linkProblemsOf(links)];
   if (problems.length > 0) throw new InvalidOptionsError('OperationsModule', problems);
-  return { access, tokens: new MemberTokens(members) };
+  return { access, tokens: new MemberTokens(members), links: new Links(links) };
 }
 
 /**
@@ -231,6 +234,7 @@ function configured(
       checked,
       { provide: Access, inject: [CHECKED], useFactory: ({ access }: Checked) => access },
       { provide: MemberTokens, inject: [CHECKED], useFactory: ({ tokens }: Checked) => tokens },
+      { provide: Links, inject: [CHECKED], useFactory: ({ links }: Checked) => links },
     ],
     exports: EXPORTS,
   };

@@ -1,5 +1,6 @@
 import type { FactoryProvider, ModuleMetadata } from '@nestjs/common';
 import type { OperationsAccess } from './access/access.js';
+import type { LinkTemplate } from './links.js';
 import type { MembersOptions } from './members/member-tokens.js';
 
 /** Where the routes are, and what is written on them. Known before the application is made. @publicApi */
@@ -30,6 +31,12 @@ export interface OperationsConfiguration extends OperationsAccess {
    * @default they do not ask each other: then a member answers from its memory and from the log
    */
   readonly members?: MembersOptions | undefined;
+  /**
+   * Links that the dashboard shows with each transaction, to its trace, its log lines or any other tool: at most 10.
+   *
+   * @default none
+   */
+  readonly links?: readonly LinkTemplate[] | undefined;
 }
 
 /** What `OperationsModule.forRoot` takes. @publicApi */

@@ -20,6 +20,7 @@ beforeEach(async () => {
   const operations = OperationsModule.forRoot({
     readers: [{ name: 'rita', token: READER }],
     operators: [{ name: 'alice', token: OPERATOR }],
+    links: [{ label: 'Trace', url: 'https://traces.example/{traceId}' }],
   });
   const coordinator = CoordinatorModule.forRoot({
     clock: new ManualClock(),
@@ -62,6 +63,7 @@ const READING = [
   '/coordinator',
   '/databases',
   '/events',
+  '/links',
   '/metrics',
   '/participants',
   '/transactions',
@@ -139,6 +141,9 @@ describe('An operator', () => {
   it('is told its name and rights', async () => {
     expect((await ask('get', '/access', OPERATOR)).body).toEqual({ name: 'alice', role: 'operator' });
     expect((await ask('get', '/access', READER)).body).toEqual({ name: 'rita', role: 'reader' });
+    expect((await ask('get', '/links', READER)).body).toEqual({
+      links: [{ label: 'Trace', url: 'https://traces.example/{traceId}' }],
+    });
   });
 
   it('retries a branch, and the answer is the transaction', async () => {
@@ -155,6 +160,34 @@ describe('An operator', () => {
     expect((await ask('get', '/audit', READER)).body).toMatchObject({
       entries: [{ id: '1', by: 'alice', action: 'retry', target: `${id}/failing`, ...REASON, detail: null }],
     });
+  });
+
+  it('is shown with its transaction, page by page, and with no other one', async () => {
+    const [one, other] = [await stall(), await stall()];
+    for (const id of [one, other, one]) {
+      await ask('post', `/transactions/${id}/branches/failing/resolve`, OPERATOR, {
+        ...REASON,
+        as: 'rollback',
+      });
+      await ask('post', `/transactions/${id}/forget`, OPERATOR, REASON);
+    }
+    await ask('post', `/participants/failing/pause`, OPERATOR, REASON);
+    type Page = {
+      readonly entries: readonly { target: string; action: string }[];
+      nextCursor: string | null;
+    };
+    const pageOf = async (query: string): Promise<Page> =>
+      (await ask('get', `/audit?transactionId=${one}&limit=1${query}`, READER)).body as Page;
+
+    const first = await pageOf('');
+    const second = await pageOf(`&cursor=${first.nextCursor}`);
+    expect([first, second]).toMatchObject([
+      { entries: [{ action: 'forget', target: one }] },
+      { entries: [{ action: 'resolve', target: `${one}/failing` }], nextCursor: null },
+    ]);
+    // A part of the id is another id.
+    const { body } = await ask('get', `/audit?transactionId=${one.slice(0, -1)}`, READER);
+    expect(body).toEqual({ entries: [], nextCursor: null });
   });
 
   it('resolves a branch against the decision, and forgets the report', async () => {

@@ -90,6 +90,12 @@ export function filterOf({ stalled, heuristic, inDoubt, attribute, ...query }: L
 /** The query of `GET /audit`. */
 export const auditQuery = z.strictObject({
   limit,
+  transactionId: z
+    .string()
+    .min(1)
+    .max(300)
+    .describe('Only the orders that concern this transaction, or a branch of it.')
+    .exactOptional(),
   cursor: z
     .string()
     .regex(/^(?:[1-9]\d{0,6}\.)?[1-9]\d{0,14}$/, 'must be the nextCursor of a page')

@@ -15,6 +15,7 @@ import {
 import { ALARM_NAMES } from '../coordinator/observation/alarms/alarm.js';
 import type { Caller } from './access/access.js';
 import type { AuditEntryView } from './audit-page.js';
+import { LINK_PLACEHOLDERS, type LinkTemplate } from './links.js';
 import type { HistoryPage } from './history-page.js';
 import type {
   AttentionPage,
@@ -368,6 +369,17 @@ const auditEntrySchema = z
   .meta({ id: 'AuditEntry' }) satisfies z.ZodType<AuditEntryView>;
 
 export const auditSchema = z.object({ entries: z.array(auditEntrySchema), nextCursor });
+
+export const linksSchema = z.object({
+  links: z.array(
+    z.object({
+      label: z.string(),
+      url: z
+        .string()
+        .describe(`With ${LINK_PLACEHOLDERS.map((name) => `{${name}}`).join(', ')} to be replaced.`),
+    }),
+  ),
+}) satisfies z.ZodType<{ links: LinkTemplate[] }>;
 
 export const callerSchema = z.object({
   name: z.string().nullable(),

@@ -198,6 +198,19 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     expect(await silent.count()).toBe(1);
   });
 
+  it('shows the orders that concern a transaction, and links it to other tools', async () => {
+    const { page } = await suite.open(STALLED, { token: READER_TOKEN });
+    const orders = page.getByRole('table', { name: /^Orders of operators for this transaction/ });
+    await expect
+      .poll(() => orders.locator('tbody tr').allInnerTexts())
+      .toEqual([expect.stringMatching(/alice.*retry.*payment.*the provider says that it is back/s)]);
+    const link = page.getByRole('link', { name: 'Log lines in a new tab' });
+    expect(await link.getAttribute('href')).toBe(`https://logs.example/?q=${STALLED_ID}`);
+    expect(await link.getAttribute('rel')).toBe('noopener noreferrer');
+    // It was not traced.
+    expect(await page.getByRole('link', { name: /^Trace/ }).count()).toBe(0);
+  });
+
   it('shows that the decision of a transaction in doubt is not known', async () => {
     const { page } = await suite.open(`#/transactions/${IN_DOUBT_ID}`);
     await expect.poll(() => page.locator('.facts').innerText()).toMatch(/Decision\s+not known/i);

@@ -35,6 +35,7 @@ const ROUTES = [
   'get /health/ready',
   'get /history',
   'get /inventory/{sku}',
+  'get /links',
   'get /members',
   'get /metrics',
   'get /orders/{id}',

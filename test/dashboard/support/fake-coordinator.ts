@@ -27,6 +27,11 @@ export interface FakeOptions {
   readonly port?: number;
 }
 
+const LINKS = [
+  { label: 'Log lines', url: 'https://logs.example/?q={transactionId}' },
+  { label: 'Trace', url: 'https://traces.example/{traceId}' },
+];
+
 const TICK_MS = 1_000;
 
 /**
@@ -156,6 +161,7 @@ export class FakeCoordinator {
     if (pathname === '/access') return caller;
     if (pathname === '/coordinator') return this.scenario.coordinator;
     if (pathname === '/participants') return { participants: this.scenario.participants };
+    if (pathname === '/links') return { links: LINKS };
     if (pathname === '/databases') return databasesOf(this.scenario);
     if (pathname === '/history') return historyPage(this.scenario);
     if (pathname === '/audit') return auditPage(this.scenario, query);

@@ -53,7 +53,9 @@ export function viewOf(scenario: Scenario, id: string): OwnedTransaction {
   return { ...summaryOf(scenario, found), timeline: found.timeline, owner: null };
 }
 
-export function auditPage({ audit }: Scenario, query: URLSearchParams): AuditPage {
+export function auditPage({ audit: all }: Scenario, query: URLSearchParams): AuditPage {
+  const id = query.get('transactionId');
+  const audit = id === null ? all : all.filter(({ target }) => target.split('/')[0] === id);
   const from = Number(query.get('cursor') ?? 0);
   const to = from + Number(query.get('limit') ?? 100);
   return { entries: audit.slice(from, to), nextCursor: to < audit.length ? String(to) : null };

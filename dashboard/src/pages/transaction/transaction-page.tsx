@@ -6,15 +6,24 @@ import { PageTitle } from '../../components/page-title.js';
 import { Words } from '../../components/words.js';
 import { useCoordinatorNow } from '../../live/use-live.js';
 import { BranchTable } from './branch-table.js';
+import { linksOf } from '../../words/links.js';
 import { nameOfOwner } from '../../words/owners.js';
 import { EventTable } from './event-table.js';
+import { OrderTable } from './order-table.js';
 import { Summary } from './summary.js';
 import { TimelinePicture } from './timeline/timeline-picture.js';
+import { useLinks } from './use-links.js';
+import { useOrders } from './use-orders.js';
 import { useTransaction } from './use-transaction.js';
 
 /** One transaction: its state, what happens next, its past events, and its actions. */
 export function TransactionPage({ id }: { readonly id: string }) {
-  const { transaction, outcome, problem, isMissing, reload } = useTransaction(id);
+  const { transaction, outcome, problem, isMissing, reload: reloadTransaction } = useTransaction(id);
+  const { orders, reload: reloadOrders } = useOrders(id);
+  const reload = (): void => {
+    reloadTransaction();
+    reloadOrders();
+  };
   return (
     <>
       <PageTitle title={transaction === null ? 'Transaction' : `Transaction ${transaction.name}`}>
@@ -41,8 +50,28 @@ export function TransactionPage({ id }: { readonly id: string }) {
           <a href="#/transactions">Look at all transactions</a>
         </p>
       )}
+      {transaction !== null && <OtherTools transaction={transaction} />}
       {transaction !== null && <Details transaction={transaction} onDone={reload} />}
+      <OrderTable orders={orders} />
     </>
+  );
+}
+
+/** What other tools have of it. */
+function OtherTools({ transaction }: { readonly transaction: OwnedTransaction }) {
+  const links = linksOf(useLinks(), transaction);
+  if (links.length === 0) return null;
+  return (
+    <ul class="links">
+      {links.map(({ label, href }) => (
+        <li key={label}>
+          <a href={href} target="_blank" rel="noopener noreferrer">
+            {label}
+            <span class="visually-hidden"> in a new tab</span>
+          </a>
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -1,0 +1,23 @@
+import type { LinkTemplate, OwnedTransaction } from '../api/views.js';
+
+/** A link with the values of one transaction. */
+export interface FilledLink {
+  readonly label: string;
+  readonly href: string;
+}
+
+/** @returns the links of a transaction. One that needs a value which the transaction does not have is left out. */
+export function linksOf(templates: readonly LinkTemplate[], transaction: OwnedTransaction): FilledLink[] {
+  const { transactionId, name } = transaction;
+  const { traceId, requestId } = transaction as { readonly traceId?: string; readonly requestId?: string };
+  const values = new Map(Object.entries({ transactionId, name, traceId, requestId }));
+  return templates.flatMap(({ label, url }) => {
+    let isComplete = true;
+    const href = url.replaceAll(/\{([^{}]*)\}/g, (_, placeholder: string) => {
+      const value = values.get(placeholder);
+      isComplete &&= value !== undefined;
+      return encodeURIComponent(value ?? '');
+    });
+    return isComplete ? [{ label, href }] : [];
+  });
+}
