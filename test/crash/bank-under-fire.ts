@@ -129,14 +129,33 @@ export class BankUnderFire {
     const asked = this.asked;
     this.asked = [];
     const markers = await this.books.markers(asked.map(({ transfer }) => transfer.key));
+    const messaging: string[] = [];
     for (const { transfer, answer } of asked) {
       // The stock, which is the fourth, takes part in no group.
       const all = transfer.manner === 'grouped' ? markers.slice(0, 3) : markers;
       const ids = all.map((ofOne) => ofOne.get(transfer.key));
       wrong.push(...judge(transfer, answer, ids));
+      if (ids[0] !== undefined && transfer.manner.endsWith('messaging')) messaging.push(transfer.key);
       this.counts['told' in answer ? answer.told.status : 'refused' in answer ? 'refused' : 'nothing']++;
     }
+    const keys = asked.map(({ transfer }) => transfer.key);
+    if (this.settings.sendsMessages === true) wrong.push(...(await this.judgeMessages(keys, messaging)));
     return wrong;
+  }
+
+  /**
+   * Each message of a committed transfer is received, in the order of its key, and no other one.
+   *
+   * @param keys of all transfers. @param committed of those that have committed and write a message.
+   */
+  private async judgeMessages(keys: readonly string[], committed: readonly string[]): Promise<string[]> {
+    const end = performance.now() + PATIENCE_MS;
+    let { received, waiting } = await this.books.messages(keys);
+    while (waiting > 0 && performance.now() < end) ({ received, waiting } = await this.books.messages(keys));
+    const written = await this.books.written(keys);
+    if (waiting === 0 && String(received) === String(written) && written.length === committed.length)
+      return [];
+    return [`messages: ${JSON.stringify({ received, written, committed, waiting })}`];
   }
 
   /** @returns in how many databases of the banks each of these transactions has left its marker. */

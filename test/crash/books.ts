@@ -60,6 +60,7 @@ export class Books {
       await database.query(`
         CREATE TABLE accounts (name text PRIMARY KEY, balance int NOT NULL CHECK (balance >= 0));
         CREATE TABLE markers (transaction_id text PRIMARY KEY, key text UNIQUE, amount int NOT NULL);
+        CREATE TABLE delivered (number serial PRIMARY KEY, transfer text NOT NULL);
         CREATE TABLE decisions (branch text PRIMARY KEY, outcome text NOT NULL);
         CREATE TABLE holds (branch text PRIMARY KEY, transaction_id text NOT NULL, branch_id text NOT NULL)`);
       await database.query('INSERT INTO accounts SELECT unnest($1::text[]), $2', [names, BALANCE]);
@@ -98,6 +99,30 @@ export class Books {
       }),
     );
     return [...others, ...ofStock];
+  }
+
+  /** @returns the transfers of which a message was received, in the order of the first time, and those whose message waits still. */
+  async messages(
+    keys: readonly string[],
+  ): Promise<{ readonly received: string[]; readonly waiting: number }> {
+    const payees = this.databases[1];
+    const { rows } = await payees.query<{ transfer: string }>(
+      'SELECT transfer FROM delivered WHERE transfer = ANY ($1) GROUP BY transfer ORDER BY min(number)',
+      [keys],
+    );
+    const { rows: left } = await payees.query<{ count: number }>(
+      'SELECT count(*)::int AS count FROM dtc_outbox WHERE sent_at IS NULL',
+    );
+    return { received: rows.map(({ transfer }) => transfer), waiting: left[0]!.count };
+  }
+
+  /** @returns the transfers that have written a message, in the order of their positions. */
+  async written(keys: readonly string[]): Promise<string[]> {
+    const { rows } = await this.databases[1].query<{ transfer: string }>(
+      "SELECT payload::json ->> 'transfer' AS transfer FROM dtc_outbox WHERE payload::json ->> 'transfer' = ANY ($1) ORDER BY position",
+      [keys],
+    );
+    return rows.map(({ transfer }) => transfer);
   }
 
   /** @returns in how many databases of the banks each of these transactions has left its marker. */

@@ -11,6 +11,24 @@ import { PATIENCE_MS } from './run.js';
  * @returns what is wrong, the point that was not reached as well.
  */
 export async function crashAt(bank: BankUnderFire, point: CrashPoint, rounds = 1): Promise<string[]> {
+  if (point.sendsMessages === true) return withMessages(bank, () => killAt(bank, point, rounds));
+  return killAt(bank, point, rounds);
+}
+
+/** The relay of messages is part of the application only meanwhile. */
+async function withMessages(bank: BankUnderFire, work: () => Promise<string[]>): Promise<string[]> {
+  const { settings } = bank;
+  await bank.end();
+  bank.settings = { ...settings, sendsMessages: true };
+  try {
+    return await work();
+  } finally {
+    await bank.end();
+    bank.settings = settings;
+  }
+}
+
+async function killAt(bank: BankUnderFire, point: CrashPoint, rounds: number): Promise<string[]> {
   const wrong: string[] = [];
   const run = await bank.running();
   run.arm(point.at, point.fault);

@@ -22,6 +22,10 @@ export type Manner =
   | 'expiring'
   /** The same, and that time is over before the decision. */
   | 'expired'
+  /** The payee's bank writes a message in its branch. */
+  | 'messaging'
+  /** The same, and the house refuses. */
+  | 'refused-messaging'
   /** The banks take part in groups, and there is no stock: those that meet are prepared together. */
   | 'grouped';
 
@@ -52,6 +56,8 @@ export interface Settings {
   /** The folder into which the files of the log are copied whenever it has flushed. */
   readonly flushedCopy?: string;
   readonly timeoutMs?: number;
+  /** Whether the application sends the messages of the payees. */
+  readonly sendsMessages?: boolean;
 }
 
 /** From the parent to the application. */

@@ -16,6 +16,8 @@ export interface CrashPoint {
   readonly at: CrashOrder;
   /** Where the run after is killed as well, while it recovers from the first. */
   readonly then?: CrashOrder;
+  /** Whether the application sends messages. */
+  readonly sendsMessages?: boolean;
   /** Of transfers of which all but the first are a group: whether the group must commit. */
   readonly group?: GroupEnd;
 }
@@ -258,6 +260,28 @@ function expiring(): CrashPoint[] {
   ];
 }
 
+/** The bank of the payee writes a message, which the relay sends when its transfer has committed. */
+function messaging(): CrashPoint[] {
+  const point = (at: PointName, transfers: readonly Manner[]): CrashPoint => ({
+    name: `with a message, ${at}${transfers === PAID ? '' : ', of a refused transfer'}`,
+    transfers,
+    sendsMessages: true,
+    at: { point: at },
+  });
+  return [
+    point('before outbox row', PAID),
+    point('after outbox row', PAID),
+    point('after log.append', PAID),
+    point('after COMMIT PREPARED', PAID),
+    point('after claim', PAID),
+    ...around('send').map((at) => point(at, PAID)),
+    ...around('mark', ['before', 'after']).map((at) => point(at, PAID)),
+    point('after ROLLBACK PREPARED', ['refused-messaging', 'messaging']),
+  ];
+}
+
+const PAID: readonly Manner[] = ['messaging', 'messaging'];
+
 /** Every point, by a name of its own. */
 export const CRASH_POINTS: readonly CrashPoint[] = [
   ...committing(),
@@ -265,6 +289,7 @@ export const CRASH_POINTS: readonly CrashPoint[] = [
   ...grouping(),
   ...deciding(),
   ...expiring(),
+  ...messaging(),
   ...doubtful(),
   ...recovering(),
   ...ending(),

@@ -18,6 +18,7 @@ import { CrashingLog } from './crashing-log.js';
 import { GroupedHouseBank, GroupedPayeeBank, GroupedPayerBank } from './grouped-bank.js';
 import { HoldingHouse } from './holding-house.js';
 import { LastHouse } from './last-house.js';
+import { MessagesOfPayees } from './messages-of-payees.js';
 import { Stock } from './stock.js';
 
 /** The name of the coordinator, by which its log and its prepared branches are found again. */
@@ -33,6 +34,7 @@ class Connections implements BeforeApplicationShutdown, OnApplicationShutdown {
     private readonly points: CrashPoints,
     private readonly pools: readonly PostgresPools[],
     private readonly lastHouse: Pool,
+    private readonly messages: MessagesOfPayees | undefined,
   ) {}
 
   beforeApplicationShutdown(): void {
@@ -41,7 +43,7 @@ class Connections implements BeforeApplicationShutdown, OnApplicationShutdown {
 
   async onApplicationShutdown(): Promise<void> {
     const ofBanks = this.pools.flatMap(({ work, completion }) => [work.end(), completion.end()]);
-    await Promise.all([...ofBanks, this.lastHouse.end()]);
+    await Promise.all([...ofBanks, this.lastHouse.end(), this.messages?.close()]);
   }
 }
 
@@ -56,6 +58,7 @@ export class ApplicationModule {
       return { work: new Pool({ ...config, max: 8 }), completion: new Pool({ ...config, max: 4 }) };
     });
     const lastHouse = new Pool({ connectionString: databases[2], application_name: run, max: 4 });
+    const messages = settings.sendsMessages ? new MessagesOfPayees(databases[1], points) : undefined;
     const options = pools.map((pair): PostgresParticipantOptions => ({ pools: pair, lockTimeoutMs: 10_000 }));
     const copy = flushedCopy === undefined ? undefined : { from: join(logPath, NAME), to: flushedCopy };
     const log = new CrashingLog(new SqliteDecisionLog({ path: logPath }), points, copy);
@@ -90,8 +93,16 @@ export class ApplicationModule {
       { provide: 'payee', useValue: options[1] },
       { provide: 'house', useValue: options[2] },
       { provide: 'last-house', useValue: lastHouse },
-      { provide: Connections, useFactory: () => new Connections(points, pools, lastHouse) },
+      { provide: Connections, useFactory: () => new Connections(points, pools, lastHouse, messages) },
+      { provide: 'outbox', useValue: messages?.outbox },
     ];
-    return { module: { module: ApplicationModule, imports: [coordinator], providers }, log };
+    return {
+      module: {
+        module: ApplicationModule,
+        imports: [coordinator, ...(messages === undefined ? [] : [messages.relay])],
+        providers,
+      },
+      log,
+    };
   }
 }

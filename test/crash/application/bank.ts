@@ -1,5 +1,5 @@
-import { Inject } from '@nestjs/common';
-import type { ClientBase } from 'pg';
+import { Inject, Optional } from '@nestjs/common';
+import type { ClientBase, PoolClient } from 'pg';
 import {
   type Branch,
   HeuristicError,
@@ -7,8 +7,13 @@ import {
   type Vote,
   refuse,
 } from '../../../src/coordinator/index.js';
-import { PostgresParticipant, type PostgresParticipantOptions } from '../../../src/postgres/index.js';
+import {
+  type PostgresOutbox,
+  PostgresParticipant,
+  type PostgresParticipantOptions,
+} from '../../../src/postgres/index.js';
 import type { Manner } from '../messages.js';
+import { CrashPoints } from './crash-points.js';
 
 /** What one branch does: money put into an account, or taken from it, and a row that says so. */
 export interface Posting {
@@ -85,8 +90,23 @@ export class PayerBank extends Bank {
 
 @Participant({ name: 'payee' })
 export class PayeeBank extends Bank {
-  constructor(@Inject('payee') options: PostgresParticipantOptions, gates: Gates) {
+  constructor(
+    @Inject('payee') options: PostgresParticipantOptions,
+    gates: Gates,
+    private readonly points: CrashPoints,
+    @Optional() @Inject('outbox') private readonly outbox?: PostgresOutbox,
+  ) {
     super(options, gates);
+  }
+
+  protected override async work(client: ClientBase, branch: Branch<Posting>): Promise<Vote> {
+    const vote = await super.work(client, branch);
+    if (this.outbox === undefined || !branch.payload.manner.endsWith('messaging')) return vote;
+    const message = { topic: 'paid', key: 'payees', payload: { transfer: branch.payload.key } };
+    await this.points.around('outbox row', branch.transactionId, () =>
+      this.outbox!.add(client as PoolClient, branch, message),
+    );
+    return vote;
   }
 }
 
@@ -112,6 +132,6 @@ export class HouseBank extends Bank {
     if (manner === 'stuck') this.stuck.add(branch.transactionId);
     if (manner === 'held') await this.gates.ending.promise;
     if (manner === 'refused-last') await this.gates.bothPrepared(branch.transactionId);
-    return manner === 'refused' || manner === 'refused-last' ? refuse('REFUSED', 'as it was told') : vote;
+    return manner.startsWith('refused') ? refuse('REFUSED', 'as it was told') : vote;
   }
 }

@@ -20,7 +20,10 @@ export type SqlStep =
 /** The calls of the houses that are no resource managers of SQL. */
 export type HouseStep = 'last commit' | 'inquire' | 'hold' | 'settle' | 'release';
 
-export type Step = LogStep | SqlStep | HouseStep | 'telling' | 'drain' | 'start';
+/** What happens to a message: its row is written, the relay takes it, sends it, and marks it as sent. */
+export type MessageStep = 'outbox row' | 'claim' | 'send' | 'mark';
+
+export type Step = LogStep | SqlStep | HouseStep | MessageStep | 'telling' | 'drain' | 'start';
 
 /**
  * Where a process may be killed: before a call has left, while it is under way with its result unknown, or when it has
