@@ -1,5 +1,5 @@
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
-import { type Credentials, admits } from '../remote/wire/index.js';
+import { type Credentials, TokenCheck } from '../remote/wire/index.js';
 import type { HostLog } from './host-log.js';
 
 /** Why a caller is not admitted. */
@@ -14,16 +14,19 @@ export interface CallerRefusal {
 export class CallerCheck {
   /** Why the tokens could not be read at the last message. */
   private problem: string | undefined;
+  private readonly tokens: TokenCheck;
 
   constructor(
-    private readonly credentials: Credentials,
+    credentials: Credentials,
     private readonly log: HostLog,
-  ) {}
+  ) {
+    this.tokens = new TokenCheck(credentials);
+  }
 
   /** @returns undefined for a caller with a token. */
   refusalOf(authorization: unknown): CallerRefusal | undefined {
     try {
-      const isAdmitted = admits(this.credentials, authorization);
+      const isAdmitted = this.tokens.admits(authorization);
       this.problem = undefined;
       if (isAdmitted) return undefined;
     } catch (error) {

@@ -43,8 +43,11 @@ export class HostController {
       }
       lines = '';
     };
+    let missing = message.calls.length;
     await this.host.serve(message, (answer) => {
-      if (lines === '') setImmediate(flush);
+      missing--;
+      // The last ones leave with the end of the response.
+      if (lines === '' && missing > 0) setImmediate(flush);
       lines += encodeAnswer(answer);
     });
     // When all answers are there at once, their length is known.

@@ -1,4 +1,4 @@
-import { messageOf } from '../coordinator/gate/texts.js';
+import { messageOf as messageIn } from '../coordinator/gate/texts.js';
 import { ParticipantUnreachableError } from './errors.js';
 import type { CallKind, ParticipantTransport } from './transport.js';
 import {
@@ -8,8 +8,9 @@ import {
   type WireRun,
   answers,
   encodeCall,
-  encodeMessage,
+  headOf,
   inMessages,
+  messageOf,
   readAnswer,
 } from './wire/index.js';
 
@@ -52,6 +53,8 @@ export class CallLane {
   private queue: Waiting[] = [];
   private inFlight = 0;
   private isFlushDue = false;
+  /** What the messages of the latest run begin with. */
+  private latest: { readonly run: WireRun; readonly head: string } | undefined;
 
   constructor(
     private readonly participant: string,
@@ -105,30 +108,43 @@ export class CallLane {
     const taken = this.queue.slice(0, places);
     this.queue = this.queue.slice(places);
     const now = performance.now();
+    // With few transactions, nearly every message has one call.
+    if (taken.length === 1) {
+      const sent = this.sentAs(taken[0]!, now);
+      if (sent !== undefined) this.sendAll([sent], now);
+    } else this.sendByRun(taken, now);
+    if (this.queue.length > 0) this.flushSoon();
+  }
+
+  private sendByRun(taken: readonly Waiting[], now: number): void {
     const byRun = new Map<WireRun, Sent[]>();
     for (const waiting of taken) {
-      const timeLeftMs = Math.floor(waiting.deadline - now);
-      if (waiting.signal?.aborted === true || timeLeftMs < 1) {
-        waiting.reject(this.unreachable('its time was over before the call was sent'));
-        continue;
-      }
-      const text = encodeCall(Object.assign(waiting.call, { timeLeftMs }));
+      const sent = this.sentAs(waiting, now);
+      if (sent === undefined) continue;
       const group = byRun.get(waiting.run);
-      if (group === undefined) byRun.set(waiting.run, [{ text, waiting }]);
-      else group.push({ text, waiting });
+      if (group === undefined) byRun.set(waiting.run, [sent]);
+      else group.push(sent);
     }
     for (const group of byRun.values()) {
       for (const calls of inMessages(group, MAX_CALLS)) this.sendAll(calls, now);
     }
-    if (this.queue.length > 0) this.flushSoon();
+  }
+
+  /** @returns undefined for a call whose time is over: it is not sent. */
+  private sentAs(waiting: Waiting, now: number): Sent | undefined {
+    const timeLeftMs = Math.floor(waiting.deadline - now);
+    if (waiting.signal?.aborted === true || timeLeftMs < 1) {
+      waiting.reject(this.unreachable('its time was over before the call was sent'));
+      return undefined;
+    }
+    return { text: encodeCall(Object.assign(waiting.call, { timeLeftMs })), waiting };
   }
 
   private sendAll(calls: readonly Sent[], now: number): void {
     this.inFlight += calls.length;
     const open: (Waiting | undefined)[] = calls.map(({ waiting }) => waiting);
-    const message = encodeMessage(
-      this.participant,
-      calls[0]!.waiting.run,
+    const message = messageOf(
+      this.headOf(calls[0]!.waiting.run),
       calls.map(({ text }) => text),
     );
     let last = 0;
@@ -147,6 +163,11 @@ export class CallLane {
       () => this.end(open, undefined),
       (error: unknown) => this.end(open, error),
     );
+  }
+
+  private headOf(run: WireRun): string {
+    if (this.latest?.run !== run) this.latest = { run, head: headOf(this.participant, run) };
+    return this.latest.head;
   }
 
   /** Takes the first answer to a call that is still open. Everything else is no answer. */
@@ -189,5 +210,5 @@ export class CallLane {
 }
 
 function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : messageOf(error);
+  return error instanceof Error ? error.message : messageIn(error);
 }

@@ -133,8 +133,9 @@ export function parsedAnswer(value: unknown): WireAnswer | undefined {
 }
 
 /** Whether an answer is one that the call can get. A vote in answer to a commit is not. */
-export function answers(method: CallMethod, { kind, ...rest }: CallAnswer): boolean {
+export function answers(method: CallMethod, answer: CallAnswer): boolean {
+  const { kind } = answer;
   if (kind === 'try-again' || kind === 'error') return true;
   if (!DOCUMENTED[method].includes(kind)) return false;
-  return method !== 'commitOnePhase' || (rest as { readonly vote?: unknown }).vote !== 'read-only';
+  return method !== 'commitOnePhase' || kind !== 'vote' || answer.vote !== 'read-only';
 }

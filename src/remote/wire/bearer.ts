@@ -31,19 +31,43 @@ export function bearerOf(credentials: Credentials): string {
   return `Bearer ${tokensOf(credentials)[0]!}`;
 }
 
-/**
- * Whether a header has one of the tokens. All of them are compared, each in constant time, so that the time does not
- * reveal how much of a token was right.
- */
-export function admits(credentials: Credentials, authorization: unknown): boolean {
-  const given = typeof authorization === 'string' ? BEARER.exec(authorization)?.[1] : undefined;
-  if (given === undefined) return false;
-  const padded = paddedOf(given);
-  let isKnown = false;
-  for (const token of tokensOf(credentials)) {
-    if (timingSafeEqual(paddedOf(token), padded)) isKnown = true;
+/** Compares the tokens of callers with those that are accepted. */
+export class TokenCheck {
+  /** What is accepted, and each of it padded, as it was at the last request. */
+  private accepted: readonly string[] = [];
+  private padded: readonly Buffer[] = [];
+  private readonly given = Buffer.alloc(MAX_TOKEN_LENGTH);
+
+  constructor(private readonly credentials: Credentials) {}
+
+  /**
+   * Whether a header has one of the tokens. All of them are compared, each in constant time, so that the time does not
+   * reveal how much of a token was right.
+   *
+   * @throws RangeError when there are no tokens now.
+   */
+  admits(authorization: unknown): boolean {
+    const given = typeof authorization === 'string' ? BEARER.exec(authorization)?.[1] : undefined;
+    if (given === undefined) return false;
+    this.renew();
+    this.given.fill(0).write(given, 'latin1');
+    let isKnown = false;
+    for (const token of this.padded) {
+      if (timingSafeEqual(token, this.given)) isKnown = true;
+    }
+    return isKnown;
   }
-  return isKnown;
+
+  /** Tokens that are still those of the last request need no second look. */
+  private renew(): void {
+    const { credentials, accepted } = this;
+    const now = typeof credentials === 'function' ? credentials() : credentials;
+    if (typeof now === 'string' ? accepted.length === 1 && now === accepted[0] : isSame(now, accepted))
+      return;
+    const tokens = [...tokensOf(now)];
+    this.padded = tokens.map(paddedOf);
+    this.accepted = tokens;
+  }
 }
 
 /**
@@ -61,6 +85,16 @@ export function credentialsFrom(path: string): () => readonly string[] {
 function tokensIn([text]: readonly string[]): readonly string[] {
   const lines = text!.split('\n').map((line) => line.trim());
   return tokensOf(lines.filter((line) => line !== ''));
+}
+
+/** @param now as it was given, perhaps from JavaScript. */
+function isSame(now: unknown, accepted: readonly string[]): boolean {
+  return (
+    Array.isArray(now) &&
+    now.length > 0 &&
+    now.length === accepted.length &&
+    accepted.every((token, index) => token === now[index])
+  );
 }
 
 /** All are of one length, as a comparison in constant time needs. No token has a zero, so different ones stay different. */

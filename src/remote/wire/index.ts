@@ -23,7 +23,9 @@ export {
   encodeAnswer,
   encodeCall,
   encodeMessage,
+  headOf,
   inMessages,
+  messageOf,
 } from './messages.js';
 export {
   type InquiryAnswer,
@@ -31,4 +33,4 @@ export {
   inquirySchema,
   registrationSchema,
 } from './registration.js';
-export { type Credentials, admits, bearerOf, credentialsFrom, tokensOf } from './bearer.js';
+export { type Credentials, TokenCheck, bearerOf, credentialsFrom, tokensOf } from './bearer.js';

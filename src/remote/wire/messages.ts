@@ -65,13 +65,23 @@ function encodeBranchCall(call: Extract<OutgoingCall, { readonly transactionId: 
 
 /** @param calls each as {@link encodeCall} makes it. */
 export function encodeMessage(participant: string, run: WireRun, calls: readonly string[]): string {
+  return messageOf(headOf(participant, run), calls);
+}
+
+/** @returns what all messages of a run to a participant begin with, for {@link messageOf}. */
+export function headOf(participant: string, run: WireRun): string {
   const { name, logId, epoch, token, durable, isShared } = run;
   const head = JSON.stringify({
     version: WIRE_VERSION,
     participant,
     run: { name, logId, epoch, token, durable, isShared },
   });
-  return `${head.slice(0, -1)},"calls":[${calls.join(',')}]}`;
+  return `${head.slice(0, -1)},"calls":[`;
+}
+
+/** @param calls each as {@link encodeCall} makes it. */
+export function messageOf(head: string, calls: readonly string[]): string {
+  return `${head}${calls.length === 1 ? calls[0]! : calls.join(',')}]}`;
 }
 
 /**
