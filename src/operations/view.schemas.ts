@@ -121,7 +121,14 @@ const unanswered = z
 >;
 
 export const transactionSchema = transactionSummarySchema
-  .extend({ timeline: z.array(timelineEntrySchema) })
+  .extend({
+    traceId: z.string().exactOptional().describe('The trace that it belongs to, if it is traced.'),
+    requestId: z
+      .string()
+      .exactOptional()
+      .describe('The request that began it, if its caller has given an id.'),
+    timeline: z.array(timelineEntrySchema),
+  })
   .meta({ id: 'Transaction' }) satisfies z.ZodType<Omit<TransactionView, 'cause' | 'timeline'>>;
 
 export const ownedTransactionSchema = transactionSchema

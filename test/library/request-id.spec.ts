@@ -31,13 +31,20 @@ function setUp() {
 }
 
 describe('The id of the request of a transaction', () => {
-  it('is in the record of the decision, of run() and of begin()', async () => {
+  it('is in the view of the transaction, and in the record of the decision, of run() and of begin()', async () => {
     const { transactions, records } = setUp();
-    await transactions.run({ branches: [branch('stock', 1)], requestId: 'r-1' });
+    const { transactionId } = await transactions.run({
+      branches: [branch('stock', 1)],
+      requestId: 'r-1',
+    });
+    expect(transactions.find(transactionId)).toMatchObject({ requestId: 'r-1' });
     const transaction = transactions.begin({ requestId: 'r-2' });
     transaction.enlist(branch('stock', 1));
     await transaction.commit();
-    await transactions.run({ branches: [branch('stock', 1)] });
+    const other = await transactions.run({ branches: [branch('stock', 1)] });
+    const view = transactions.find(other.transactionId);
+    expect(view).not.toHaveProperty('requestId');
+    expect(view).not.toHaveProperty('traceId');
     expect(records.map(({ caller }) => caller)).toEqual([
       { requestId: 'r-1' },
       { requestId: 'r-2' },

@@ -864,11 +864,14 @@ describe('a transaction of an earlier run', () => {
     return { record: records[0]!, own };
   }
 
-  async function restartedWith(record: CommitRecord): Promise<void> {
+  async function restartedWith(
+    record: CommitRecord,
+  ): Promise<Awaited<ReturnType<typeof setUp>>['application']> {
     const claim = claimOf({ epoch: 2, decisions: [record] });
     const { application, registry } = await setUp({}, { name: 'shop', log: new ScriptedLog({ claim }) });
     for (const name of ['stock', 'bank']) registry.register(new ScriptedParticipant(), { name });
     await recoverNow(application);
+    return application;
   }
 
   it('links to the span that it had there, in the trace of its caller', async () => {
@@ -878,8 +881,9 @@ describe('a transaction of an earlier run', () => {
       tracestate: 'vendor=1',
     });
 
-    await restartedWith(record);
+    const application = await restartedWith(record);
 
+    expect(application.get(TransactionManager).find(record.id)?.traceId).toBe(own.traceId);
     expect(tree()).toEqual(['commit stock', 'commit bank']);
     for (const name of ['commit stock', 'commit bank']) {
       const [link, ...others] = span(name).links;

@@ -8,8 +8,7 @@ export interface FilledLink {
 
 /** @returns the links of a transaction. One that needs a value which the transaction does not have is left out. */
 export function linksOf(templates: readonly LinkTemplate[], transaction: OwnedTransaction): FilledLink[] {
-  const { transactionId, name } = transaction;
-  const { traceId, requestId } = transaction as { readonly traceId?: string; readonly requestId?: string };
+  const { transactionId, name, traceId, requestId } = transaction;
   const values = new Map(Object.entries({ transactionId, name, traceId, requestId }));
   return templates.flatMap(({ label, url }) => {
     let isComplete = true;

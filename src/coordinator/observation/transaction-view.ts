@@ -57,6 +57,10 @@ export interface GroupView {
 
 /** A transaction as it is shown on its own: with what happened, in order. @publicApi */
 export interface TransactionView extends TransactionSummary {
+  /** The id of the trace that it belongs to. Left out for a transaction that is not traced. */
+  readonly traceId?: string;
+  /** The id of the request that began it, if its caller has given one. */
+  readonly requestId?: string;
   readonly timeline: readonly TimelineEntry[];
 }
 
@@ -99,7 +103,15 @@ export type BranchState =
   | 'heuristic';
 
 export function viewOf(transaction: TransactionRecord): TransactionView {
-  return { ...summaryOf(transaction), timeline: timelineOf(transaction) };
+  const { requestId, traceparent } = transaction.extras?.caller ?? {};
+  // Its form was checked: version, trace id, span id and flags.
+  const traceId = traceparent?.split('-')[1];
+  return {
+    ...summaryOf(transaction),
+    ...(traceId !== undefined && { traceId }),
+    ...(requestId !== undefined && { requestId }),
+    timeline: timelineOf(transaction),
+  };
 }
 
 export function summaryOf(transaction: TransactionRecord): TransactionSummary {
