@@ -241,6 +241,8 @@ export class TransactionRegistry {
 
   /** A branch may have decided it since it was restored, or since the process has claimed the log again. */
   private noteLateDecision(id: string): void {
+    // Nearly always there is no such transaction, and to look at the text of an id takes longer than all else here.
+    if (this.restored.size === 0 && this.ids.formerRuns === 0) return;
     if (this.isRestored(id) || this.isOfEarlierRun(id)) this.restoredDecisions.add(id);
   }
 
