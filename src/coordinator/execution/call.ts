@@ -112,11 +112,37 @@ export function callParticipant(
     );
     return;
   }
-  if (participant.ambient || transaction.extras?.trace !== undefined) {
-    callInContext(participant, method, branch, transaction, ambient, fulfilled, rejected);
-    return;
-  }
   const given = new GivenBranch(branch);
+  if (participant.ambient || transaction.extras?.trace !== undefined) {
+    callInContext(participant, method, branch, given, transaction, ambient, fulfilled, rejected);
+  } else callOutside(participant, method, given, fulfilled, rejected);
+}
+
+/**
+ * As {@link callParticipant}, for the first call of each kind: the record of the branch follows its answer. The calling code has
+ * left every transaction, once for all branches of one.
+ *
+ * @param given what the participant receives of the branch.
+ */
+export function callFirst(
+  branch: BranchRecord,
+  method: ParticipantMethod,
+  given: GivenBranch,
+  ambient: AmbientTransactions,
+): void {
+  const { participant, transaction, fulfilled, rejected } = branch;
+  if (participant.ambient || transaction.extras?.trace !== undefined) {
+    callInContext(participant, method, branch, given, transaction, ambient, fulfilled, rejected);
+  } else callOutside(participant, method, given, fulfilled, rejected);
+}
+
+function callOutside(
+  participant: RegisteredParticipant,
+  method: ParticipantMethod,
+  given: GivenBranch,
+  fulfilled: (value: unknown) => void,
+  rejected: (error: unknown) => void,
+): void {
   let answer: unknown;
   try {
     answer = invoke(participant, method, given);
@@ -132,13 +158,13 @@ function callInContext(
   participant: RegisteredParticipant,
   method: ParticipantMethod,
   branch: Branch,
+  received: GivenBranch,
   transaction: TransactionRecord,
   ambient: AmbientTransactions,
   fulfilled: (value: unknown) => void,
   rejected: (error: unknown) => void,
 ): void {
   const trace = transaction.extras?.trace?.calling(participant, method, branch);
-  const received = new GivenBranch(branch);
   let promise: Promise<unknown>;
   try {
     promise = participant.ambient

@@ -1,6 +1,7 @@
 import { type Answer, Refused, answerOf, describeUndecided } from '../gate/answer.js';
 import { type Failure, failureOf } from '../gate/failure.js';
 import type { ClaimedLog } from '../log/claimed-log.js';
+import { GivenBranch } from '../participant/given-branch.js';
 import {
   type BranchSet,
   COMMITTING,
@@ -20,6 +21,7 @@ import {
 import { backoffMs } from './backoff.js';
 import {
   type AmbientTransactions,
+  callFirst,
   callParticipant,
   refuseAfterDeadline,
   refuseAfterExpiry,
@@ -41,6 +43,8 @@ import {
   CALL_PREPARE,
   type TransactionRecord,
   callDueAt,
+  calledToCommitAt,
+  commitDueAt,
   msOf,
 } from './records.js';
 import type { TransactionRegistry } from './registry.js';
@@ -79,23 +83,36 @@ export class Completion {
 
   /** Effect: delivers commit to these branches. */
   commit(transaction: TransactionRecord, branches: BranchSet): void {
-    const { clock, deadlines, completionWaitMs } = this.parts;
+    const { clock, deadlines, completionWaitMs, ambient } = this.parts;
+    if (ambient.isEntered) {
+      ambient.leave(() => this.commit(transaction, branches));
+      return;
+    }
     const shortestMs = Math.min(transaction.shortestTimeoutMs, completionWaitMs);
     if (hasLastResource(transaction)) transaction.needExtras().confirmedAt = clock.now();
     deadlines.armIn(transaction, msOf(transaction.decidedUs) + shortestMs);
+    const epochMs = clock.epochMs + calledToCommitAt(transaction);
     if (transaction.extras?.hasExpiries === true) {
-      for (const branch of byExpiry(transaction)) this.commitFirst(branch, branches);
+      for (const branch of byExpiry(transaction)) this.commitFirst(branch, branches, epochMs);
       return;
     }
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
-      this.commitFirst(branch, branches);
+      this.commitFirst(branch, branches, epochMs);
     }
   }
 
-  private commitFirst(branch: BranchRecord, branches: BranchSet): void {
+  /** @param calledAt in milliseconds since the epoch. */
+  private commitFirst(branch: BranchRecord, branches: BranchSet, calledAt: number): void {
     if (!includes(branches, branch.index)) return;
     branch.call = CALL_COMMIT;
-    this.attempt(branch, 'commit');
+    const { participant, delivery } = branch;
+    if (participant.paused !== undefined || delivery !== undefined) {
+      this.attempt(branch, 'commit');
+      return;
+    }
+    branch.attempts++;
+    const deadline = Math.round(commitDueAt(participant, calledAt));
+    callFirst(branch, 'commit', new GivenBranch(branch, deadline), this.parts.ambient);
   }
 
   /** Effect: asks the branch that makes the decision to commit in one phase. */

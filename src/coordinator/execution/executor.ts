@@ -289,9 +289,10 @@ export class Executor implements TransactionExecutor {
       return;
     }
     const { transaction } = branch;
+    const now = this.clock.now();
     // A vote after the deadline is late, even if no sweep has run since.
-    this.heedDeadline(transaction);
-    if (value === 'commit') this.voting.votedCommit(branch);
+    this.heedDeadline(transaction, now);
+    if (value === 'commit') this.voting.votedCommit(branch, now);
     else this.voting.answered(branch, answerOf(value));
     if (transaction.extras?.isRunAgain) this.parts.reruns.proceed(transaction);
   }
@@ -312,9 +313,8 @@ export class Executor implements TransactionExecutor {
   }
 
   /** Handles what is due in a transaction by now, before the next sweep does. */
-  heedDeadline(transaction: TransactionRecord): void {
-    const now = this.clock.now();
-    if (transaction.dueAt < now) this.parts.deadlines.settle(transaction, now, this.examine);
+  heedDeadline(transaction: TransactionRecord, now = this.clock.now()): void {
+    if (transaction.isDueBefore(now)) this.parts.deadlines.settle(transaction, now, this.examine);
   }
 
   /** Handles everything that is due. */

@@ -170,6 +170,11 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     this.dueMs = moment === NEVER ? NEVER_MS : Math.min(Math.floor(moment - this.startedAt), NEVER_MS - 1);
   }
 
+  /** Whether something may have been due before this moment. */
+  isDueBefore(now: number): boolean {
+    return this.dueMs < now - this.startedAt;
+  }
+
   /** Something is due so many whole milliseconds after the start, or earlier. */
   dueIn(sinceStartMs: number): void {
     if (sinceStartMs < this.dueMs) this.dueMs = sinceStartMs;
@@ -564,9 +569,25 @@ export function calledToCommitAt({ extras, decidedAt }: TransactionRecord): numb
  */
 export function callDueAt(branch: BranchRecord): number {
   const { transaction, participant } = branch;
-  if (branch.call === CALL_COMMIT)
-    return calledToCommitAt(transaction) + participant.options.completionTimeoutMs;
+  if (branch.call === CALL_COMMIT) return commitDueAt(participant, calledToCommitAt(transaction));
   const decidingSince = branch.call === CALL_ONE_PHASE ? transaction.extras?.askedToDecideAt : undefined;
-  const prepareDueAt = (decidingSince ?? calledToPrepareAt(branch)) + participant.options.prepareTimeoutMs;
-  return branch.call === CALL_ONE_PHASE ? prepareDueAt : Math.min(prepareDueAt, transaction.deadlineAt);
+  const calledAt = decidingSince ?? calledToPrepareAt(branch);
+  return branch.call === CALL_ONE_PHASE
+    ? calledAt + participant.options.prepareTimeoutMs
+    : prepareDueAt(participant, calledAt, transaction.deadlineAt);
+}
+
+/** @returns when a prepare is due that was called then, in a transaction that must be decided at a moment. */
+export function prepareDueAt(
+  { options }: RegisteredParticipant,
+  calledAt: number,
+  deadlineAt: number,
+): number {
+  const dueAt = calledAt + options.prepareTimeoutMs;
+  return dueAt < deadlineAt ? dueAt : deadlineAt;
+}
+
+/** @returns when the first attempt to commit is due that was called then. */
+export function commitDueAt({ options }: RegisteredParticipant, calledAt: number): number {
+  return calledAt + options.completionTimeoutMs;
 }

@@ -1,5 +1,6 @@
 import { type Answer, Expiring, Refused } from '../gate/answer.js';
 import { type Failure, failureOf } from '../gate/failure.js';
+import { GivenBranch } from '../participant/given-branch.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
   PREPARING,
@@ -13,7 +14,7 @@ import {
   prepareTimedOut,
   vote,
 } from '../protocol/index.js';
-import { type AmbientTransactions, callParticipant, refuseWhilePaused } from './call.js';
+import { type AmbientTransactions, callFirst, callParticipant, refuseWhilePaused } from './call.js';
 import { type Clock, NEVER } from './clock.js';
 import { type Contention, InTurn } from './contention.js';
 import type { Deadlines } from './deadlines.js';
@@ -29,6 +30,7 @@ import {
   callDueAt,
   calledToPrepareAt,
   msOf,
+  prepareDueAt,
 } from './records.js';
 import { preparedSibling } from './siblings.js';
 import { SilentParticipants } from './silent-participants.js';
@@ -57,7 +59,11 @@ export class Voting {
 
   /** Effect: asks all participants to prepare at once, or the first of those that prepare in turn. */
   prepare(transaction: TransactionRecord): void {
-    const { limits, contention, deadlines } = this.parts;
+    const { limits, contention, deadlines, ambient } = this.parts;
+    if (ambient.isEntered) {
+      ambient.leave(() => this.prepare(transaction));
+      return;
+    }
     const { extras } = transaction;
     if (extras !== undefined) limits.keep(transaction);
     if (extras?.inTurn || contention.calls(transaction)) {
@@ -67,13 +73,19 @@ export class Voting {
     }
     if (extras !== undefined) limits.putToWork(transaction);
     deadlines.armIn(transaction, msOf(transaction.preparingUs) + transaction.shortestTimeoutMs);
+    const { epochMs } = this.parts.clock;
+    const { preparingAt, deadlineAt } = transaction;
     for (let branch = transaction.firstBranch; branch !== undefined; branch = branch.next) {
       // A participant may end its own transaction while it is being called.
       if (transaction.state !== PREPARING) return;
       // A last resource cannot prepare.
       if (branch.index === transaction.decider) continue;
-      branch.participant.places?.take(branch);
-      this.call(branch);
+      const { participant } = branch;
+      participant.places?.take(branch);
+      if (this.mayCall(branch)) {
+        const deadline = Math.round(epochMs + prepareDueAt(participant, preparingAt, deadlineAt));
+        callFirst(branch, 'prepare', new GivenBranch(branch, deadline), ambient);
+      }
     }
   }
 
@@ -87,13 +99,13 @@ export class Voting {
   }
 
   /** A participant voted commit, as nearly all do. */
-  votedCommit(branch: BranchRecord): void {
+  votedCommit(branch: BranchRecord, now: number): void {
     const { participant, transaction } = branch;
     if (participant.places !== undefined || transaction.state !== PREPARING) {
       this.answered(branch, 'commit');
       return;
     }
-    branch.votedUs = transaction.elapsedUs(this.parts.clock.now());
+    branch.votedUs = transaction.elapsedUs(now);
     this.parts.observers.voted(branch, VOTE_COMMIT);
     vote(transaction, branch.index, VOTE_COMMIT, transaction.executor);
     if (transaction.extras !== undefined) this.prepared(branch);
@@ -178,16 +190,20 @@ export class Voting {
     const now = clock.now();
     transaction.extras?.turns?.asks(branch, now);
     deadlines.arm(transaction, now + participant.options.prepareTimeoutMs);
-    this.call(branch);
+    if (this.mayCall(branch)) {
+      const { fulfilled, rejected } = branch;
+      callParticipant(participant, 'prepare', branch, transaction, this.parts.ambient, fulfilled, rejected);
+    }
   }
 
-  private call(branch: BranchRecord): void {
-    const { participant, transaction, fulfilled, rejected } = branch;
+  /** It is asked to prepare. @returns false if its participant is paused, so that it is answered for. */
+  private mayCall(branch: BranchRecord): boolean {
+    const { participant } = branch;
     branch.call = CALL_PREPARE;
     if (participant.silence.isLikely) participant.silence.asked(this.parts.clock.now());
-    if (participant.paused !== undefined) refuseWhilePaused(branch);
-    else
-      callParticipant(participant, 'prepare', branch, transaction, this.parts.ambient, fulfilled, rejected);
+    if (participant.paused === undefined) return true;
+    refuseWhilePaused(branch);
+    return false;
   }
 
   /** A participant voted commit for a limited time, which may be over before the vote is here. */

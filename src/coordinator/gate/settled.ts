@@ -4,6 +4,8 @@ import { types } from 'node:util';
 const MAX_DEPTH = 16;
 
 const then = Reflect.get(Promise.prototype, 'then') as Function;
+/** Object.hasOwn() calls it, and takes longer. */
+const hasOwn = Reflect.get(Object.prototype, 'hasOwnProperty') as Function;
 const IGNORE = (): void => {};
 
 /** The end of a call: a value, or an error. */
@@ -40,7 +42,7 @@ export function followSound(
   if (typeof answer !== 'object' || answer === null) return false;
   try {
     const promise = answer as Promise<unknown>;
-    if (promise.constructor !== Promise || Object.hasOwn(promise, 'constructor')) return false;
+    if (promise.constructor !== Promise || hasOwn.call(promise, 'constructor') === true) return false;
     if (promise.then !== then) return false;
     // Reflect.apply() would make an array.
     then.call(promise, fulfilled, rejected);

@@ -14,11 +14,12 @@ export class GivenBranch implements Branch {
   readonly run: CoordinatorRun;
   readonly #branch: Branch;
 
-  constructor(branch: Branch) {
+  /** @param deadline of this call. */
+  constructor(branch: Branch, deadline = branch.deadline) {
     this.transactionId = branch.transactionId;
     this.branchId = branch.branchId;
     this.payload = branch.payload;
-    this.deadline = branch.deadline;
+    this.deadline = deadline;
     this.attempt = branch.attempt;
     this.run = branch.run;
     this.#branch = branch;
