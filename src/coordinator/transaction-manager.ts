@@ -84,8 +84,7 @@ export class TransactionManager {
       if (read.requestId !== undefined) transaction.needExtras().caller = { requestId: read.requestId };
       if (read.requestKey !== undefined) transaction.needExtras().requestKey = read.requestKey;
       if (signal?.isAborted !== true) {
-        const { branches, branchCount } = read;
-        for (let index = 0; index < branchCount; index++) admission.enlistAt(transaction, branches, index);
+        admission.enlistAll(transaction, read.branches, read.branchCount);
         // An earlier request with the key is answered, whatever the participants do now.
         if (read.requestKey === undefined) admission.checkSilence(transaction);
         // Everything that can fail happens before the start. After it the transaction has an outcome.

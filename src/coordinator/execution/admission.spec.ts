@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest';
-import { ParticipantStalledError } from '../errors.js';
+import { describe, expect, it, vi } from 'vitest';
+import { InvalidRequestError, ParticipantStalledError } from '../errors.js';
 import { branch } from '../participant/branch-request.js';
 import { ScriptedParticipant, createTestCoordinator } from '../testing/index.js';
 
@@ -79,5 +79,105 @@ describe('Admission', () => {
     expect(runtime.admission.isOpen).toBe(true);
     runtime.admission.close();
     expect(runtime.admission.isOpen).toBe(false);
+  });
+});
+
+describe('A request with the participants of an earlier one', () => {
+  const called = ({ calls }: ScriptedParticipant): string[] =>
+    calls.filter(({ method }) => method === 'prepare').map(({ branch: { branchId } }) => branchId);
+
+  it('goes to the participants that are registered now', async () => {
+    const [before, after] = [new ScriptedParticipant(), new ScriptedParticipant()];
+    const { transactions, participants } = createTestCoordinator({ participants: { stock: before } });
+    const request = { branches: [branch('stock', 1)] };
+    await transactions.run(request);
+    await transactions.run(request);
+    participants.unregister('stock');
+    await expect(transactions.run(request)).rejects.toMatchObject({ code: 'DTC_UNKNOWN_PARTICIPANT' });
+    participants.register(after, { name: 'stock' });
+    await transactions.run(request);
+    expect([called(before).length, called(after).length]).toEqual([2, 1]);
+  });
+
+  it('heeds a change of the participants while its branches are read', async () => {
+    const [before, after] = [new ScriptedParticipant(), new ScriptedParticipant()];
+    const { transactions, participants } = createTestCoordinator({
+      participants: { first: before, stock: before },
+    });
+    const branches = [branch('first', 1), branch('stock', 1)];
+    await transactions.run({ branches });
+    before.calls.length = 0;
+    Object.defineProperty(branches, 1, {
+      get: () => {
+        participants.unregister('stock');
+        participants.register(after, { name: 'stock' });
+        return branch('stock', 1);
+      },
+    });
+    expect(await transactions.run({ branches })).toMatchObject({ status: 'committed' });
+    expect([called(before), called(after)]).toEqual([['first'], ['stock']]);
+  });
+
+  it('gives its branches the ids that they would have alone, whatever the earlier one has named', async () => {
+    const stock = new ScriptedParticipant();
+    const { transactions } = createTestCoordinator({
+      participants: { stock, other: new ScriptedParticipant() },
+    });
+    const idsOf = async (...branches: ReturnType<typeof branch>[]): Promise<string[]> => {
+      stock.calls.length = 0;
+      expect(await transactions.run({ branches })).toMatchObject({ status: 'committed' });
+      return called(stock);
+    };
+    for (let round = 0; round < 3; round++) {
+      expect(await idsOf(branch('stock', 1))).toEqual(['stock']);
+      expect(await idsOf(branch('stock', 1, { branchId: 'own' }))).toEqual(['own']);
+      expect(await idsOf(branch('stock', 1), branch('stock', 2))).toEqual(['stock', 'stock.2']);
+      expect(await idsOf(branch('other', 1), branch('stock', 1))).toEqual(['stock']);
+      expect(await idsOf(branch('stock', 1), branch('other', 1), branch('stock', 2))).toEqual([
+        'stock',
+        'stock.2',
+      ]);
+      expect(await idsOf(branch('stock', 1, { branchId: 'other' }), branch('stock', 1))).toEqual([
+        'other',
+        'stock',
+      ]);
+      await expect(
+        idsOf(branch('other', 1, { branchId: 'stock' }), branch('stock', 1, { branchId: 'stock' })),
+      ).rejects.toMatchObject({ code: 'DTC_BRANCH_CONFLICT' });
+    }
+  });
+
+  it('has each of its payloads looked at', async () => {
+    const checkPayload = vi.fn<(payload: unknown) => void>((payload) => {
+      if (payload === 3) throw new InvalidRequestError('payload', 'must not be 3');
+    });
+    const picky = Object.assign(new ScriptedParticipant(), { checkPayload });
+    const { transactions } = createTestCoordinator({ participants: { picky } });
+    for (const payload of [1, 2]) await transactions.run({ branches: [branch('picky', payload)] });
+    await expect(transactions.run({ branches: [branch('picky', 3)] })).rejects.toThrow('must not be 3');
+    expect(checkPayload.mock.calls).toEqual([[1], [2], [3]]);
+  });
+
+  it('is refused where the earlier one would be now', async () => {
+    const { transactions, participants } = createTestCoordinator({
+      participants: { stock: new ScriptedParticipant() },
+    });
+    const request = { branches: [branch('stock', 1)] };
+    await transactions.run(request);
+    participants.pause('stock', { since: 0, by: 'ops', reason: 'repair' });
+    await expect(transactions.run(request)).rejects.toMatchObject({ code: 'DTC_PARTICIPANT_PAUSED' });
+  });
+
+  it('may be one of very many', async () => {
+    const names = Array.from({ length: 40 }, (_, number) => `p${number}`);
+    const participants = Object.fromEntries(names.map((name) => [name, new ScriptedParticipant()]));
+    const { transactions } = createTestCoordinator({ participants });
+    for (let round = 0; round < 3; round++) {
+      for (const [index, name] of names.entries()) {
+        const next = names[(index + round + 1) % names.length]!;
+        await transactions.run({ branches: [branch(name, 1), branch(next, 1)] });
+      }
+    }
+    expect(names.map((name) => called(participants[name]!).length)).toEqual(names.map(() => 6));
   });
 });

@@ -52,10 +52,52 @@ const REFUSALS = [
   'DTC_SHUTTING_DOWN',
 ] as const satisfies readonly CoordinatorErrorCode[];
 
+/** The most branches that are planned behind one. With more, the older ones are forgotten. */
+const MAX_PLANNED = 16;
+
+/**
+ * A branch of an earlier request, behind the branches of that request before it: each is identified by its participant alone, so
+ * the same participants in the same order are branches that need no further check of their form.
+ */
+class PlannedBranch {
+  private first: PlannedBranch | undefined = undefined;
+  private count = 0;
+  private sibling: PlannedBranch | undefined = undefined;
+
+  constructor(
+    private readonly reference: unknown,
+    /** Undefined at the start of all. */
+    readonly participant: RegisteredParticipant | undefined,
+  ) {}
+
+  /** @returns the branch behind this one that the reference names; undefined if there was none. */
+  after(reference: unknown): PlannedBranch | undefined {
+    let planned = this.first;
+    while (planned !== undefined && planned.reference !== reference) planned = planned.sibling;
+    return planned;
+  }
+
+  plan(reference: unknown, participant: RegisteredParticipant): PlannedBranch {
+    const planned = new PlannedBranch(reference, participant);
+    if (this.count === MAX_PLANNED) this.count = 0;
+    else planned.sibling = this.first;
+    this.count++;
+    this.first = planned;
+    return planned;
+  }
+}
+
+/** Whether nothing but the name of its participant matters for a branch, which is its id as well. */
+function mayBePlanned({ participant, branchId }: BranchRecord): boolean {
+  return branchId === participant.name && !participant.checksPayloads && !participant.isLastResource;
+}
+
 /** Admits transactions. Every refusal happens here, before anything has started. */
 export class Admission {
   private closed = false;
   private latestName = '';
+  private plans = new PlannedBranch(undefined, undefined);
+  private plansVersion: number | undefined = undefined;
   /**
    * The latest count of the participants with unresolved branches: its time, and its number of unsettled
    * transactions.
@@ -225,10 +267,40 @@ export class Admission {
     return this.add(transaction, participant, payload, branchId);
   }
 
-  /** As {@link enlist}, for a branch of a request: the list is read here, as it may be anything. */
-  enlistAt(transaction: TransactionRecord, branches: readonly unknown[], index: number): BranchRecord {
-    const { participant, payload, branchId } = branchAt(branches, index);
-    return this.add(transaction, participant, payload, branchId);
+  /**
+   * As {@link enlist}, for the branches of a request that is not admitted yet: the list is read here, as it may be anything. Most
+   * requests name the participants of an earlier one, in the same order. What was found and checked then holds for them.
+   */
+  enlistAll(transaction: TransactionRecord, branches: readonly unknown[], count: number): void {
+    let plan = this.planned();
+    const version = plan === undefined ? undefined : this.participants.version;
+    for (let index = 0; index < count; index++) {
+      const { participant: reference, payload, branchId } = branchAt(branches, index);
+      // To read the list may run code of the caller, which may register participants.
+      const isPlanned = branchId === undefined && this.participants.version === version;
+      const next = isPlanned ? plan?.after(reference) : undefined;
+      if (next !== undefined) {
+        this.checkParticipant(next.participant!);
+        transaction.addBranch(
+          new BranchRecord(transaction, enlist(transaction), next.participant!, payload, undefined),
+        );
+        plan = next;
+      } else {
+        const branch = this.add(transaction, reference, payload, branchId);
+        plan = isPlanned && mayBePlanned(branch) ? plan?.plan(reference, branch.participant) : undefined;
+      }
+    }
+  }
+
+  /** The start of all plans; undefined if what was resolved need not hold. */
+  private planned(): PlannedBranch | undefined {
+    const { version } = this.participants;
+    if (version === undefined) return undefined;
+    if (version !== this.plansVersion) {
+      this.plansVersion = version;
+      this.plans = new PlannedBranch(undefined, undefined);
+    }
+    return this.plans;
   }
 
   private add(

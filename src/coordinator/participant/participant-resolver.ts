@@ -7,6 +7,14 @@ import type { RegisteredParticipant } from './registered-participant.js';
  */
 export interface ParticipantResolver {
   /**
+   * Another number whenever `resolve` may answer otherwise than before, or a participant that it has answered may be another one.
+   * While it stays, an answer holds.
+   *
+   * @default undefined: no answer holds
+   */
+  readonly version?: number;
+
+  /**
    * Finds the participant of a new branch.
    *
    * @throws UnknownParticipantError when there is none; InvalidRequestError when the reference fits several.

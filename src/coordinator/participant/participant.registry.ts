@@ -41,6 +41,12 @@ export class ParticipantRegistry {
   private readonly references = new Map<ParticipantReference, RegisteredParticipant | undefined>();
   private lastRank = 0;
   /**
+   * Changes with what a name or a class refers to.
+   *
+   * @internal
+   */
+  version = 0;
+  /**
    * Called with each participant that is registered.
    *
    * @internal
@@ -162,6 +168,7 @@ export class ParticipantRegistry {
     const registered = this.participants.get(name);
     if (registered === undefined) return false;
     this.participants.delete(name);
+    this.version++;
     this.references.clear();
     for (const remaining of this.participants.values()) this.refer(remaining);
     this.logger.log(`Participant "${name}" (${registered.className}) was removed`);
@@ -269,6 +276,7 @@ export class ParticipantRegistry {
   }
 
   private refer(registered: RegisteredParticipant): void {
+    this.version++;
     this.references.set(registered.name, registered);
     for (const reference of registered.classes) {
       this.references.set(reference, this.references.has(reference) ? undefined : registered);
