@@ -111,7 +111,7 @@ export class Completion {
       return;
     }
     branch.attempts++;
-    const deadline = Math.round(commitDueAt(participant, calledAt));
+    const deadline = participant.commitDeadline.at(commitDueAt(participant, calledAt));
     callFirst(branch, 'commit', new GivenBranch(branch, deadline), this.parts.ambient);
   }
 

@@ -83,7 +83,8 @@ export class Voting {
       const { participant } = branch;
       participant.places?.take(branch);
       if (this.mayCall(branch)) {
-        const deadline = Math.round(epochMs + prepareDueAt(participant, preparingAt, deadlineAt));
+        const dueAt = epochMs + prepareDueAt(participant, preparingAt, deadlineAt);
+        const deadline = participant.prepareDeadline.at(dueAt);
         callFirst(branch, 'prepare', new GivenBranch(branch, deadline), ambient);
       }
     }

@@ -59,6 +59,23 @@ export interface Pause {
 }
 
 /**
+ * The deadline that calls of one kind are given, as the whole milliseconds of a moment. The calls of one turn of the event loop
+ * share it: a number of that size is an object, and each call would make its own.
+ */
+export class GivenDeadline {
+  private moment: number | undefined = undefined;
+  private rounded: number | undefined = undefined;
+
+  at(moment: number): number {
+    if (moment !== this.moment) {
+      this.moment = moment;
+      this.rounded = Math.round(moment);
+    }
+    return this.rounded!;
+  }
+}
+
+/**
  * One participant in the registry. A branch keeps its own reference, so a participant that was removed still
  * completes its prepared branches. Users see it as a `ParticipantEntry`.
  */
@@ -84,6 +101,8 @@ export class RegisteredParticipant {
     failedAttempts: 0,
     heuristicReports: 0,
   };
+  readonly prepareDeadline = new GivenDeadline();
+  readonly commitDeadline = new GivenDeadline();
   /** Whether it has stopped answering prepares. */
   readonly silence = new Silence(this.counts);
   /** An operator has paused it: the coordinator refuses its prepares and holds its completions. */
