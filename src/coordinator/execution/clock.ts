@@ -33,6 +33,11 @@ export function epochMsOf(clock: Clock, moment: number): number {
   return Math.round(clock.epochMs + moment);
 }
 
+/** @returns whole milliseconds, not more than these microseconds. */
+export function msOf(us: number): number {
+  return Math.floor(us / 1000);
+}
+
 /** The difference of the wall clock from its last reading above which it counts as set, in milliseconds. */
 const TOLERANCE_MS = 2;
 

@@ -27,7 +27,7 @@ import {
   refuseAfterExpiry,
   refuseWhilePaused,
 } from './call.js';
-import { type Clock, NEVER } from './clock.js';
+import { type Clock, NEVER, msOf } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { CompletionAttempt, Delivery, type DeliveryKind, methodOf, timeoutOf } from './delivery.js';
 import type { Endings } from './endings.js';
@@ -44,8 +44,6 @@ import {
   type TransactionRecord,
   callDueAt,
   calledToCommitAt,
-  commitDueAt,
-  msOf,
 } from './records.js';
 import type { TransactionRegistry } from './registry.js';
 import type { UnconfirmedEnds } from './unconfirmed-ends.js';
@@ -111,7 +109,7 @@ export class Completion {
       return;
     }
     branch.attempts++;
-    const deadline = participant.commitDeadline.at(commitDueAt(participant, calledAt));
+    const deadline = participant.commitDeadline.at(participant.commitDueAt(calledAt));
     callFirst(branch, 'commit', new GivenBranch(branch, deadline), this.parts.ambient);
   }
 

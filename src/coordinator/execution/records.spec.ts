@@ -46,6 +46,16 @@ describe('The moments of a transaction', () => {
 });
 
 describe('The due time of a transaction', () => {
+  it('is before a moment only if that comes later', () => {
+    const { record, startedAt } = setUp();
+    expect(record.isDueBefore(startedAt + 5_000)).toBe(false);
+    expect(record.isDueBefore(startedAt + 5_000.1)).toBe(true);
+    record.dueIn(10);
+    expect(record.isDueBefore(startedAt + 10.1)).toBe(true);
+    record.dueAt = NEVER;
+    expect(record.isDueBefore(startedAt + 24 * HOUR_MS)).toBe(false);
+  });
+
   it('is its deadline at first', () => {
     const { record, startedAt } = setUp();
     expect([record.dueAt, record.deadlineAt]).toEqual([startedAt + 5_000, startedAt + 5_000]);

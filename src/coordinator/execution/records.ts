@@ -519,11 +519,6 @@ export class BranchRecord implements Branch {
     return this.transaction.executor.run;
   }
 
-  toJSON(): object {
-    const { transactionId, branchId, payload, deadline, attempt } = this;
-    return { transactionId, branchId, payload, deadline, attempt };
-  }
-
   private needExtras(): BranchExtras {
     this.extras ??= new BranchExtras();
     return this.extras;
@@ -547,11 +542,6 @@ class BranchExtras {
   completionController: AbortController | undefined = undefined;
 }
 
-/** @returns whole milliseconds, not more than these microseconds. */
-export function msOf(us: number): number {
-  return Math.floor(us / 1000);
-}
-
 /** @returns when its participant was asked to prepare, on the coordinator's clock. */
 export function calledToPrepareAt(branch: BranchRecord): number {
   const { transaction } = branch;
@@ -569,25 +559,10 @@ export function calledToCommitAt({ extras, decidedAt }: TransactionRecord): numb
  */
 export function callDueAt(branch: BranchRecord): number {
   const { transaction, participant } = branch;
-  if (branch.call === CALL_COMMIT) return commitDueAt(participant, calledToCommitAt(transaction));
+  if (branch.call === CALL_COMMIT) return participant.commitDueAt(calledToCommitAt(transaction));
   const decidingSince = branch.call === CALL_ONE_PHASE ? transaction.extras?.askedToDecideAt : undefined;
   const calledAt = decidingSince ?? calledToPrepareAt(branch);
   return branch.call === CALL_ONE_PHASE
     ? calledAt + participant.options.prepareTimeoutMs
-    : prepareDueAt(participant, calledAt, transaction.deadlineAt);
-}
-
-/** @returns when a prepare is due that was called then, in a transaction that must be decided at a moment. */
-export function prepareDueAt(
-  { options }: RegisteredParticipant,
-  calledAt: number,
-  deadlineAt: number,
-): number {
-  const dueAt = calledAt + options.prepareTimeoutMs;
-  return dueAt < deadlineAt ? dueAt : deadlineAt;
-}
-
-/** @returns when the first attempt to commit is due that was called then. */
-export function commitDueAt({ options }: RegisteredParticipant, calledAt: number): number {
-  return calledAt + options.completionTimeoutMs;
+    : participant.prepareDueAt(calledAt, transaction.deadlineAt);
 }

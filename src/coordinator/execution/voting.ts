@@ -15,7 +15,7 @@ import {
   vote,
 } from '../protocol/index.js';
 import { type AmbientTransactions, callFirst, callParticipant, refuseWhilePaused } from './call.js';
-import { type Clock, NEVER } from './clock.js';
+import { type Clock, NEVER, msOf } from './clock.js';
 import { type Contention, InTurn } from './contention.js';
 import type { Deadlines } from './deadlines.js';
 import type { VoteExpiries } from './expiries.js';
@@ -29,8 +29,6 @@ import {
   type TransactionRecord,
   callDueAt,
   calledToPrepareAt,
-  msOf,
-  prepareDueAt,
 } from './records.js';
 import { preparedSibling } from './siblings.js';
 import { SilentParticipants } from './silent-participants.js';
@@ -83,7 +81,7 @@ export class Voting {
       const { participant } = branch;
       participant.places?.take(branch);
       if (this.mayCall(branch)) {
-        const dueAt = epochMs + prepareDueAt(participant, preparingAt, deadlineAt);
+        const dueAt = epochMs + participant.prepareDueAt(preparingAt, deadlineAt);
         const deadline = participant.prepareDeadline.at(dueAt);
         callFirst(branch, 'prepare', new GivenBranch(branch, deadline), ambient);
       }

@@ -159,6 +159,17 @@ export class RegisteredParticipant {
     return this.silence.since(now, this.options.prepareTimeoutMs);
   }
 
+  /** @returns when a prepare is due that was called then, in a transaction that must be decided at a moment. */
+  prepareDueAt(calledAt: number, deadlineAt: number): number {
+    const dueAt = calledAt + this.options.prepareTimeoutMs;
+    return dueAt < deadlineAt ? dueAt : deadlineAt;
+  }
+
+  /** @returns when the first attempt to commit is due that was called then. */
+  commitDueAt(calledAt: number): number {
+    return calledAt + this.options.completionTimeoutMs;
+  }
+
   /** Its address now; undefined if it is in this process. The log stores it with each of its branches. */
   get address(): string | undefined {
     return this.instance.remoteAddress ?? this.lastAddress;
