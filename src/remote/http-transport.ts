@@ -2,7 +2,6 @@ import { addressOf } from './addresses.js';
 import { oneLine } from '../coordinator/gate/texts.js';
 import { type TlsSource, secureRequest, tlsProblemOf } from '../hop/index.js';
 import { type Endpoint, type Exchange, HttpConnections } from './http-connections.js';
-import type { ResponseHead } from './http-response.js';
 import type { CallKind, ParticipantTransport } from './transport.js';
 import { type Credentials, MAX_ANSWER_BYTES, MAX_CALLS, bearerOf } from './wire/index.js';
 
@@ -14,7 +13,6 @@ const MAX_ANSWERS = 2 * MAX_CALLS;
 const MAX_REFUSAL_BYTES = 2_000;
 const CONTENT_TYPE = 'application/x-ndjson';
 const LINE_FEED = 0x0a;
-const DEFAULT_PORTS = { http: 80, https: 443 } as const;
 
 /** The options of {@link HttpTransport}. @publicApi */
 export interface HttpTransportOptions {
@@ -36,11 +34,7 @@ export class HttpTransport implements ParticipantTransport {
   readonly address: string;
   /** For each kind: prepares that hang leave the decisions their connections. */
   private readonly connections: Readonly<Record<CallKind, HttpConnections>>;
-  /** The request line and the host. */
-  private readonly target: string;
   private readonly isSecure: boolean;
-  /** The head of the latest message, up to its length. */
-  private latest: { readonly bearer: string; readonly head: string } | undefined;
   /** Tokens that do not change are read once. */
   private readonly bearer: string | undefined;
 
@@ -51,15 +45,14 @@ export class HttpTransport implements ParticipantTransport {
   ) {
     const base = addressOf(address);
     this.address = address;
-    const { hostname, host, port, pathname } = new URL(`${base.pathname.replace(/\/$/, '')}/calls`, base);
+    const { origin, pathname } = new URL(`${base.pathname.replace(/\/$/, '')}/calls`, base);
     this.isSecure = base.protocol === 'https:';
-    this.target = `POST ${pathname} HTTP/1.1\r\nHost: ${host}\r\n`;
     const { maxConnections = 16, tls, credentials } = options;
     this.bearer = typeof credentials === 'function' ? undefined : bearerOf(credentials);
     const endpoint: Endpoint = {
-      // The brackets of an IPv6 address belong to the URL.
-      host: hostname.replace(/^\[(.*)\]$/, '$1'),
-      port: port === '' ? DEFAULT_PORTS[this.isSecure ? 'https' : 'http'] : Number(port),
+      origin,
+      path: pathname,
+      headers: () => this.headers(),
       secure: this.isSecure ? () => secureRequest(tls) : undefined,
     };
     const open = (): HttpConnections => new HttpConnections(endpoint, maxConnections);
@@ -74,10 +67,9 @@ export class HttpTransport implements ParticipantTransport {
     kind: CallKind = 'work',
   ): Promise<void> {
     return new Promise((resolve, reject) => {
-      const request = `${this.head()}${Buffer.byteLength(message)}\r\n\r\n${message}`;
       const { isSecure } = this;
       this.connections[kind].send(
-        new MessageExchange({ request, timeLeftMs, isSecure, receive, resolve, reject }),
+        new MessageExchange({ message, timeLeftMs, isSecure, receive, resolve, reject }),
       );
     });
   }
@@ -86,21 +78,14 @@ export class HttpTransport implements ParticipantTransport {
     for (const connections of Object.values(this.connections)) connections.close();
   }
 
-  /** @returns the head of a message, up to its length. Neither the URL nor a token can have a line end. */
-  private head(): string {
+  private headers(): string[] {
     const bearer = this.bearer ?? bearerOf(this.options.credentials);
-    if (this.latest?.bearer !== bearer) {
-      const head =
-        `${this.target}Connection: keep-alive\r\nAuthorization: ${bearer}\r\n` +
-        `Content-Type: application/json\r\nAccept: ${CONTENT_TYPE}\r\nContent-Length: `;
-      this.latest = { bearer, head };
-    }
-    return this.latest.head;
+    return ['Authorization', bearer, 'Content-Type', 'application/json', 'Accept', CONTENT_TYPE];
   }
 }
 
 interface SentMessage {
-  readonly request: string;
+  readonly message: string;
   readonly timeLeftMs: number;
   readonly isSecure: boolean;
   readonly receive: (answer: unknown) => void;
@@ -110,7 +95,7 @@ interface SentMessage {
 
 /** One message, and the answers to it. Nothing is followed, and nothing but the documented form is an answer. */
 class MessageExchange implements Exchange {
-  readonly request: string;
+  readonly message: string;
   readonly dueAt: number;
   private readonly lines: AnswerLines;
   /** Of the response; 0 before. */
@@ -119,12 +104,12 @@ class MessageExchange implements Exchange {
   private refusal = '';
 
   constructor(private readonly sent: SentMessage) {
-    this.request = sent.request;
+    this.message = sent.message;
     this.dueAt = performance.now() + sent.timeLeftMs;
     this.lines = new AnswerLines(sent.receive);
   }
 
-  head({ status, contentType }: ResponseHead): void {
+  head(status: number, contentType: string | undefined): void {
     this.status = status;
     if (status !== 200 || contentType === CONTENT_TYPE) return;
     if (contentType?.split(';', 1)[0]?.trim() !== CONTENT_TYPE)
@@ -145,8 +130,8 @@ class MessageExchange implements Exchange {
     else this.sent.reject(this.refused());
   }
 
-  failed(error: Error, isReused: boolean): void {
-    this.sent.reject(explained(error, this.sent.isSecure && this.status === 0 && !isReused));
+  failed(error: Error, isNew: boolean): void {
+    this.sent.reject(explained(error, this.sent.isSecure && this.status === 0 && isNew));
   }
 
   late(): Error {

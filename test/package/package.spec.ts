@@ -29,7 +29,7 @@ const OPTIONAL_PEERS_OF: Readonly<Record<string, readonly string[]>> = {
   './sqlite': [],
   './problem': [],
   './host': [],
-  './remote': [],
+  './remote': ['undici'],
   './rest-at': [],
   './microservices': ['@nestjs/microservices'],
   './pino': ['pino'],
@@ -37,7 +37,7 @@ const OPTIONAL_PEERS_OF: Readonly<Record<string, readonly string[]>> = {
   './mariadb': ['mysql2'],
   './outbox': [],
   './client': [],
-  './server': ['@nestjs/swagger'],
+  './server': ['@nestjs/swagger', 'undici'],
   './operations': ['@nestjs/swagger', '@nestjs/terminus', 'prom-client'],
 };
 const ENTRIES = Object.keys(OPTIONAL_PEERS_OF);
