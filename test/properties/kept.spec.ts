@@ -99,6 +99,22 @@ describe('The parts of user input that are kept', () => {
   });
 });
 
+describe('A name of a participant that is a part of a long text', () => {
+  it('is not kept by the coordinator', async () => {
+    const names = Array.from({ length: TRANSACTIONS + 1 }, (_, number) => `has-a-long-name-${number}`);
+    const { transactions } = createTestCoordinator({
+      participants: Object.fromEntries(names.map((name) => [name, rest])),
+    });
+    const kept = await keptOf(async () => {
+      const text = names.pop()! + longText();
+      await transactions.run({ branches: [branch(text.slice(0, text.indexOf('\u0001')), 1)] });
+    });
+
+    expect(names).toEqual([]);
+    expect(kept).toBeLessThan(MEBIBYTE / 8);
+  });
+});
+
 describe('The parts of an answer that a guard keeps', () => {
   const works: Record<string, () => unknown> = {
     'throws an error with a long message': () => {

@@ -180,4 +180,33 @@ describe('A request with the participants of an earlier one', () => {
     }
     expect(names.map((name) => called(participants[name]!).length)).toEqual(names.map(() => 6));
   });
+
+  it('leaves little behind, in whatever orders participants are named', async () => {
+    const names = Array.from({ length: 9 }, (_, number) => `p${number}`);
+    const { transactions, runtime } = createTestCoordinator({
+      participants: Object.fromEntries(names.map((name) => [name, new ScriptedParticipant()])),
+    });
+    const plannedAt = (planned: object): number => {
+      let count = 1;
+      let next = Reflect.get(planned, 'first') as object | undefined;
+      for (; next !== undefined; next = Reflect.get(next, 'sibling') as object | undefined)
+        count += plannedAt(next);
+      return count;
+    };
+    for (let request = 0; request < 400; request++) {
+      // Each number names an order: the digits say whose turn it is among those that are left.
+      const left = [...names];
+      let number = request * 907;
+      const branches = names.map(() => {
+        const turn = number % left.length;
+        number = Math.floor(number / left.length);
+        return branch(left.splice(turn, 1)[0]!, 1);
+      });
+      const refused = transactions.run({ branches: [...branches, branch('unknown', 1)] });
+      await expect(refused).rejects.toMatchObject({ code: 'DTC_UNKNOWN_PARTICIPANT' });
+    }
+    const planned = plannedAt(Reflect.get(runtime.admission, 'plans') as object);
+    expect(planned).toBeGreaterThan(names.length);
+    expect(planned).toBeLessThan(1_100);
+  });
 });

@@ -55,6 +55,9 @@ const REFUSALS = [
 /** The most branches that are planned behind one. With more, the older ones are forgotten. */
 const MAX_PLANNED = 16;
 
+/** The most branches that are planned in all: the orders of ten participants are millions. With more, all are forgotten. */
+const MAX_PLANS = 1_000;
+
 /**
  * A branch of an earlier request, behind the branches of that request before it: each is identified by its participant alone, so
  * the same participants in the same order are branches that need no further check of their form.
@@ -78,7 +81,9 @@ class PlannedBranch {
   }
 
   plan(reference: unknown, participant: RegisteredParticipant): PlannedBranch {
-    const planned = new PlannedBranch(reference, participant);
+    // The name that a caller gives may be a part of a longer text, which it would keep.
+    const kept = reference === participant.name ? participant.name : reference;
+    const planned = new PlannedBranch(kept, participant);
     if (this.count === MAX_PLANNED) this.count = 0;
     else planned.sibling = this.first;
     this.count++;
@@ -98,6 +103,7 @@ export class Admission {
   private latestName = '';
   private plans = new PlannedBranch(undefined, undefined);
   private plansVersion: number | undefined = undefined;
+  private planCount = 0;
   /**
    * The latest count of the participants with unresolved branches: its time, and its number of unsettled
    * transactions.
@@ -287,7 +293,7 @@ export class Admission {
         plan = next;
       } else {
         const branch = this.add(transaction, reference, payload, branchId);
-        plan = isPlanned && mayBePlanned(branch) ? plan?.plan(reference, branch.participant) : undefined;
+        plan = isPlanned && mayBePlanned(branch) ? this.plan(plan, reference, branch.participant) : undefined;
       }
     }
   }
@@ -298,9 +304,25 @@ export class Admission {
     if (version === undefined) return undefined;
     if (version !== this.plansVersion) {
       this.plansVersion = version;
-      this.plans = new PlannedBranch(undefined, undefined);
+      this.forgetPlans();
     }
     return this.plans;
+  }
+
+  private plan(
+    behind: PlannedBranch | undefined,
+    reference: unknown,
+    participant: RegisteredParticipant,
+  ): PlannedBranch | undefined {
+    if (behind === undefined) return undefined;
+    if (this.planCount === MAX_PLANS) this.forgetPlans();
+    this.planCount++;
+    return behind.plan(reference, participant);
+  }
+
+  private forgetPlans(): void {
+    this.planCount = 0;
+    this.plans = new PlannedBranch(undefined, undefined);
   }
 
   private add(
