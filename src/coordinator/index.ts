@@ -136,12 +136,13 @@ export {
   type ParticipantView,
   type UndecidedView,
 } from './observation/coordinator-status.js';
-export type {
-  Alarm,
-  AlarmName,
-  AlarmRegistry,
-  AlarmSeverity,
-  AlarmUnit,
+export {
+  ALARM_SEVERITIES,
+  type Alarm,
+  type AlarmName,
+  type AlarmRegistry,
+  type AlarmSeverity,
+  type AlarmUnit,
 } from './observation/alarms/alarm.js';
 export { AlarmBoard, type AlarmList } from './observation/alarms/alarm-board.js';
 export { History, type HistoryPoint, type HistoryView } from './observation/history.js';

@@ -1,3 +1,4 @@
+export type { Alarm, AlarmRegistry } from '../coordinator/observation/alarms/alarm.js';
 export { type ClientMessageOptions, type MessageClient, emitWith, sendWith } from './clients.js';
 export { OutboxError, type OutboxErrorCode } from './errors.js';
 export type { NewMessage, OutboxMessage } from './message.js';

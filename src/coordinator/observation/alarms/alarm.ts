@@ -4,8 +4,10 @@ export type AlarmSeverity = 'critical' | 'warning';
 /**
  * Every condition that an operator has to know, by the name of the alert rule for it, which is also the heading of its paragraph in
  * the runbook. The most urgent come first.
+ *
+ * @publicApi
  */
-const SEVERITY_OF = {
+export const ALARM_SEVERITIES = {
   DtcLogRestartNeeded: 'critical',
   DtcFenced: 'critical',
   DtcLogBehind: 'critical',
@@ -44,9 +46,9 @@ const SEVERITY_OF = {
 } as const satisfies Record<string, AlarmSeverity>;
 
 /** The name of a condition. @publicApi */
-export type AlarmName = keyof typeof SEVERITY_OF;
+export type AlarmName = keyof typeof ALARM_SEVERITIES;
 
-export const ALARM_NAMES = Object.keys(SEVERITY_OF) as AlarmName[];
+export const ALARM_NAMES = Object.keys(ALARM_SEVERITIES) as AlarmName[];
 
 /** What an alarm counts. @publicApi */
 export type AlarmUnit = 'transactions' | 'branches' | 'messages' | 'events' | 'percent' | 'conditions';
@@ -93,7 +95,7 @@ export function alarmOf(
   return {
     id: alarmId(name, subject),
     name,
-    severity: SEVERITY_OF[name],
+    severity: ALARM_SEVERITIES[name],
     subject,
     cause: null,
     count: 1,
