@@ -28,6 +28,7 @@ const SUITES = [
     'test/library/declarative.spec.ts',
     'test/library/declarative-keys.spec.ts',
     'test/library/group-tracing.spec.ts',
+    'test/library/log-lines.spec.ts',
     'test/library/request-id.spec.ts',
     'test/library/tracing.spec.ts',
   ],

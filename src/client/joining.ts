@@ -13,8 +13,11 @@ import {
 } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import { Observable, catchError, from, switchMap, throwError } from 'rxjs';
+import { LogLine } from '../coordinator/gate/log-line.js';
 import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
+import { activeTrace } from '../coordinator/observation/tracing/trace-context.js';
+import { originOf } from '../coordinator/participant/caller-note.js';
 import { CARRIER_HEADER, TRANSACTION_HEADER, TRANSACTION_ID_PATTERN } from '../server/wire/index.js';
 import { CarriedTransactionError, CarriedTransactionNeededError, CarrierRefusedError } from './errors.js';
 import { type CarrierCredential, type ResolvedClientOptions, tokensFrom } from './client.options.js';
@@ -93,7 +96,10 @@ export class CarriedTransactionInterceptor implements NestInterceptor {
     try {
       await transaction.setRollbackOnly(reason);
     } catch (problem) {
-      this.logger.warn(`${transaction.id} could not be marked rollback-only: ${oneLine(messageOf(problem))}`);
+      const text = `${transaction.id} could not be marked rollback-only: ${oneLine(messageOf(problem))}`;
+      this.logger.warn(
+        new LogLine(text, { transactionId: transaction.id, ...originOf(activeTrace() ?? {}) }),
+      );
     }
   }
 }

@@ -140,6 +140,16 @@ export const coordinatorOptionsSchema = z.strictObject({
   retainFinishedMs: durationMs
     .default(300_000)
     .describe('How long a finished transaction is kept for display.'),
+  maxLinesOfKind: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(50)
+    .describe(
+      'The most log lines of one kind about one participant in ten seconds, such as failed attempts. Those left out are counted in a ' +
+        'line at the end of that time, and in a metric. Never left out: the end of a transaction, a heuristic report, damage.',
+    ),
   shutdownPauseMs: z
     .number()
     .int()
@@ -327,6 +337,14 @@ export interface CoordinatorOptions {
    * @default 300_000
    */
   readonly retainFinishedMs?: number | undefined;
+  /**
+   * The most log lines of one kind about one participant in ten seconds, such as failed attempts. Those left
+   * out are counted in a line at the end of that time, and in a metric. Never left out: the end of a
+   * transaction, a heuristic report, damage. From 1 to 1_000_000.
+   *
+   * @default 50
+   */
+  readonly maxLinesOfKind?: number | undefined;
   /**
    * How long a shutdown still takes new transactions, while readiness says that no more should be sent here.
    * Load balancers need some seconds to notice. In milliseconds, from 0 to 86_400_000.

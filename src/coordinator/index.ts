@@ -229,7 +229,7 @@ export {
   refuse,
 } from './participant/participant.js';
 export type { Attributes } from './participant/attributes.js';
-export type { CallerNote } from './participant/caller-note.js';
+export type { CallerNote, OriginFields } from './participant/caller-note.js';
 export type {
   GroupBranch,
   GroupMember,

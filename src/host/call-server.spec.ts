@@ -135,3 +135,54 @@ describe('A host', () => {
     expect(log.defects).toBe(3);
   });
 });
+
+describe('The log of a host', () => {
+  const call = {
+    method: 'commit' as const,
+    transactionId: idOf('shop', 1, 7),
+    branchId: 'stock',
+    attempt: 2,
+    timeLeftMs: 1,
+    traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
+  };
+  const fields = {
+    transactionId: call.transactionId,
+    branchId: 'stock',
+    attempt: 2,
+    participant: 'stock',
+    trace_id: 'a'.repeat(32),
+    span_id: 'b'.repeat(16),
+  };
+
+  it('names the transaction and its trace where a call fails, and leaves out no report', () => {
+    const lines: object[] = [];
+    const write = (line: unknown): void => void lines.push({ ...(line as object) });
+    const log = new HostLog({ log: write, warn: write, error: write });
+    const times = (kind: 'error' | 'heuristic'): number =>
+      lines.filter((line) => 'heuristic' in line === (kind === 'heuristic')).length;
+    log.answered('stock', call, { kind: 'done' });
+    expect(lines).toEqual([]);
+    for (let turn = 0; turn < 60; turn++) {
+      log.answered('stock', call, { kind: 'error', code: 'EPIPE', reason: 'no\nroute' });
+      log.answered('stock', call, { kind: 'heuristic', heuristic: 'rollback', reason: 'by hand' });
+    }
+    expect(lines[0]).toEqual({
+      msg: 'commit failed: no\\u000aroute',
+      ...fields,
+      cause: 'failed',
+      code: 'EPIPE',
+    });
+    expect(lines[1]).toEqual({
+      msg: 'commit reports a heuristic rollback: by hand',
+      ...fields,
+      heuristic: 'rollback',
+    });
+    expect([times('error'), times('heuristic'), log.leftOut]).toEqual([50, 60, 10]);
+    log.close();
+    expect(lines.at(-1)).toEqual({
+      msg: '10 lines about failed calls were left out in the last 10 s',
+      participant: 'stock',
+      leftOut: 10,
+    });
+  });
+});

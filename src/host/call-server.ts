@@ -138,6 +138,7 @@ export class CallServer {
     // Work that ignores its signal keeps its place until it ends.
     traced(this.parts.log, name, call, () => this.make(addressee, call, atWork)).then(
       (answer) => {
+        this.parts.log.answered(name, call, answer);
         this.ended(places);
         this.calls.end(atWork, answer);
       },

@@ -8,6 +8,7 @@ import {
 } from '@nestjs/common';
 import { endInTurn } from '../coordinator/end-all.js';
 import { DuplicateParticipantError, InvalidParticipantError } from '../coordinator/errors.js';
+import { LogLine } from '../coordinator/gate/log-line.js';
 import { SafeLogger } from '../coordinator/gate/safe-logger.js';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import {
@@ -48,6 +49,8 @@ export interface ParticipantHostView {
   readonly defects: number;
   /** How often work took effect after another replica had ended its branch: the log names each branch. */
   readonly lateWork: number;
+  /** How many lines about failed calls were left out of the log, because there were too many in ten seconds. */
+  readonly linesLeftOut: number;
   /** Why old records could not be dropped at the last attempt; undefined when they could. */
   readonly problem: string | undefined;
 }
@@ -189,6 +192,7 @@ export class ParticipantHost
   }
 
   async onApplicationShutdown(): Promise<void> {
+    this.log.close();
     await this.store.close?.();
   }
 
@@ -201,6 +205,7 @@ export class ParticipantHost
       counts: this.measurements.list(),
       defects: this.log.defects,
       lateWork: this.measurements.lateWork,
+      linesLeftOut: this.log.leftOut,
       problem: this.problem,
     };
   }
@@ -255,21 +260,26 @@ export class ParticipantHost
 
   private reportLate({ participant, transactionId, branchId }: GuardedBranch, work: LateWork): void {
     const branch = `branch "${branchId}" of ${transactionId} at "${participant}"`;
+    const line = (text: string): LogLine => new LogLine(text, { transactionId, branchId, participant });
     switch (work.step) {
       case 'found':
         this.measurements.late(participant);
         this.log.warn(
-          `The prepare of ${branch} took effect after another replica had ended the branch, and is undone now. If no line says ` +
-            'that it was undone, look for its work in the data of the participant and undo it by hand: no call comes for it.',
+          line(
+            `The prepare of ${branch} took effect after another replica had ended the branch, and is undone now. If no line says ` +
+              'that it was undone, look for its work in the data of the participant and undo it by hand: no call comes for it.',
+          ),
         );
         return;
       case 'undone':
-        this.log.log(`The late prepare of ${branch} was undone`);
+        this.log.log(line(`The late prepare of ${branch} was undone`));
         return;
       case 'left':
         this.log.error(
-          `The late prepare of ${branch} could not be undone, so its work stays: undo it by hand in the data of the ` +
-            `participant, since no call comes for it: ${oneLine(messageOf(work.error))}`,
+          line(
+            `The late prepare of ${branch} could not be undone, so its work stays: undo it by hand in the data of the ` +
+              `participant, since no call comes for it: ${oneLine(messageOf(work.error))}`,
+          ),
         );
     }
   }

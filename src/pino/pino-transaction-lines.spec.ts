@@ -64,6 +64,8 @@ interface Sale {
   readonly branches?: readonly string[];
   readonly tookMs?: number;
   readonly attributes?: Attributes;
+  /** One character that its trace and its span are made of. */
+  readonly traced?: string;
 }
 
 /** Transactions that are alike, apart from what is given here. The participant "moody" refuses the second one it is asked for. */
@@ -76,8 +78,12 @@ async function sales(...all: readonly Sale[]): Promise<FinishedTransaction[]> {
     },
   });
   const ended: FinishedTransaction[] = [];
-  for (const { name = 'sale', branches = ['yes', 'other'], tookMs = 0, attributes = {} } of all) {
+  for (const { name = 'sale', branches = ['yes', 'other'], tookMs = 0, attributes = {}, traced } of all) {
     const transaction = transactions.begin({ name, attributes });
+    if (traced !== undefined) {
+      const traceparent = `00-${traced.repeat(32)}-${traced.repeat(16)}-01`;
+      runtime.registry.find(transaction.id)!.needExtras().caller = { traceparent };
+    }
     for (const participant of branches) transaction.enlist(branch(participant, PAYLOAD));
     await clock.advance(tookMs);
     const { transactionId } = await transaction.commit();
@@ -87,6 +93,8 @@ async function sales(...all: readonly Sale[]): Promise<FinishedTransaction[]> {
 }
 
 const ALIKE: readonly Sale[] = [{ tookMs: 0 }, { tookMs: 5 }, { tookMs: 12.345 }, { tookMs: 1_000 }];
+/** Two of a trace, each of its own, and one of none. */
+const TRACED: readonly Sale[] = [{ traced: 'a' }, { traced: 'b' }, {}, { traced: 'c' }];
 
 /** What the logger itself writes for the same transaction. */
 function writtenByPino(logger: Logger, record: FinishedTransaction): void {
@@ -157,14 +165,14 @@ describe('PinoTransactionLines', () => {
       const singleLines = new PinoTransactionLines(singleLogger);
       const { lines } = batching(many, { timestamp, ...options });
 
-      for (const record of [...(await records()), ...(await sales(...ALIKE))]) {
+      for (const record of [...(await records()), ...(await sales(...ALIKE, ...TRACED))]) {
         singleLines.write(record);
         lines.write(record);
         writtenByPino(logger, record);
       }
       lines.flush();
 
-      expect(reference.texts).toHaveLength(8);
+      expect(reference.texts).toHaveLength(12);
       expect(single.texts).toEqual(reference.texts);
       expect(many.texts).toEqual([reference.texts.join('')]);
     });

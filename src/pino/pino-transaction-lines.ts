@@ -3,6 +3,7 @@ import { messageOf } from '../coordinator/gate/texts.js';
 import {
   type FinishedTransaction,
   InvalidOptionsError,
+  type OriginFields,
   type TransactionLine,
   type TransactionLines,
   lineOf,
@@ -16,7 +17,7 @@ export interface PinoTransactionLinesOptions {
    * Lines wait for others only until the end of the turn of the event loop. Without a `PinoOutput` each line
    * is a write.
    *
-   * Lines of one turn that differ only in `transactionId` and `durationMs` are formatted by the logger once.
+   * Lines of one turn that differ only in their transaction, duration and trace are formatted by the logger once.
    * A mixin, hook or formatter that adds different content to each line needs one line a write.
    *
    * @default 1
@@ -35,7 +36,7 @@ const DEBUG = 20;
 const SERIALIZERS = Symbol.for('pino.serializers');
 
 /** A serializer for one of these may change it differently in each line. This symbol stands for all keys. */
-const CHANGED_BY_LINE = ['transactionId', 'durationMs', Symbol.for('pino.*')];
+const CHANGED_BY_LINE = ['transactionId', 'durationMs', 'trace_id', 'span_id', Symbol.for('pino.*')];
 
 /**
  * Writes lines through a pino logger. Lines that cannot be written are lost, and counted.
@@ -172,21 +173,26 @@ class LineTemplate {
 
   /** @returns nothing if the logger has changed a part that would be replaced. */
   static of(text: string, line: TransactionLine): LineTemplate | undefined {
-    if (line.attributes !== undefined) return undefined;
-    const parts = text.split(changing(line.transactionId, line.durationMs));
+    if (line.attributes !== undefined || line.requestId !== undefined) return undefined;
+    const parts = text.split(changing(line.transactionId, line.durationMs, line));
     return parts.length === 2 ? new LineTemplate(line, parts[0]!, parts[1]!) : undefined;
   }
 
   /** Most transactions are like the one before: committed, of the same name, with the same participants. An abort has a cause of its own. */
   fits(transaction: FinishedTransaction): boolean {
-    const { name, outcome, cause, branches } = this.line;
+    const { name, outcome, cause, branches, trace_id: traceId } = this.line;
+    const { origin } = transaction;
     if (cause !== undefined || transaction.attributes !== undefined) return false;
+    // What a logger does with a trace shows only in a line that has one.
+    if (origin?.requestId !== undefined || (origin?.trace_id === undefined) !== (traceId === undefined))
+      return false;
     if (transaction.outcome !== outcome) return false;
     return transaction.name === name && transaction.hasBranches(branches);
   }
 
   lineOf(transaction: FinishedTransaction): string {
-    return `${this.before}${changing(transaction.transactionId, transaction.durationMs)}${this.after}`;
+    const { transactionId, durationMs, origin } = transaction;
+    return `${this.before}${changing(transactionId, durationMs, origin)}${this.after}`;
   }
 }
 
@@ -194,6 +200,8 @@ class LineTemplate {
  * In the form of JSON, up to the next key. No string of a line can hold this text: its quotation marks would
  * be escaped.
  */
-function changing(transactionId: string, durationMs: number): string {
-  return `"transactionId":"${transactionId}","durationMs":${durationMs},"name":`;
+function changing(transactionId: string, durationMs: number, origin?: OriginFields): string {
+  const own = `"transactionId":"${transactionId}","durationMs":${durationMs},`;
+  if (origin?.trace_id === undefined) return `${own}"name":`;
+  return `${own}"trace_id":"${origin.trace_id}","span_id":"${origin.span_id}","name":`;
 }

@@ -79,7 +79,7 @@ const ApiOrigin = (): MethodDecorator =>
       name: REQUEST_ID_HEADER,
       required: false,
       description:
-        'The id of the request that the transaction belongs to: shown in views, and kept with the decision. A repeat may ' +
+        'The id of the request that the transaction belongs to: in its log lines, in views, and kept with the decision. A repeat may ' +
         'have another one. What is not 1 to 200 visible ASCII characters is ignored.',
       schema: { type: 'string' },
     }),

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { EventEmitterModule, OnEvent } from '@nestjs/event-emitter';
 import type { TestingModule } from '@nestjs/testing';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   CoordinatorModule,
   type CoordinatorModuleOptions,
@@ -16,8 +16,14 @@ import {
   ManualClock,
   type ParticipantScript,
   ScriptedParticipant,
+  recoverNow,
   settled,
 } from '../../src/coordinator/testing/index.js';
+import { CoordinatorRuntime } from '../../src/coordinator/execution/coordinator-runtime.js';
+import { Reporter } from '../../src/coordinator/observation/reporter.js';
+import { recordOf } from '../faults/restarted.js';
+import { ScriptedLog } from '../faults/scripted-log.js';
+import { claimOf } from '../support/identity.js';
 import { start, startWith } from './support/applications.js';
 import { LogRecorder } from './support/log-recorder.js';
 
@@ -140,7 +146,7 @@ describe("lines through Nest's logger", () => {
     expect(lines()[0]).toEqual([
       'warn',
       'commit failed, next in 10 ms: scripted failure',
-      { transactionId, name: 'sale', branchId: 'a', participant: 'a', attempt: 1 },
+      { transactionId, name: 'sale', branchId: 'a', participant: 'a', attempt: 1, cause: 'failed' },
     ]);
   });
 
@@ -200,15 +206,108 @@ describe("lines through Nest's logger", () => {
       },
     ]);
 
-    await clock.advance(8_000);
-    const later = transactions.run(request);
-    await clock.advance(2_500);
-    await later;
-    expect(soon()).toHaveLength(2);
-    expect(soon()[1]!.message).toMatchObject({
+    const leftOut = log.of('Transaction', 'warn').filter(({ text }) => text.includes('left out'));
+    expect(leftOut).toEqual([]);
+    await application.close();
+    expect(log.of('Transaction', 'warn').at(-1)!.message).toMatchObject({
       msg:
-        'its vote expires in 2000 ms, and commit is decided and not delivered yet; 2 such lines of this participant were left ' +
-        'out before',
+        '2 lines of the kind "vote-expiring" were left out in the last 10 s. GET /transactions lists the transactions that are ' +
+        'open',
+      participant: 'a',
+      kind: 'vote-expiring',
+      leftOut: 2,
+    });
+  });
+
+  describe('of a transaction with a trace and the id of a request', () => {
+    const caller = {
+      traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
+      requestId: 'r-1',
+    };
+    const origin = { requestId: 'r-1', trace_id: 'a'.repeat(32), span_id: 'b'.repeat(16) };
+
+    it('say so, each of them: failures, attempts, stalls, reports, steps and the end', async () => {
+      await application.close();
+      await startLogged({ lines: new NestTransactionLines({ steps: true }) });
+      const throwing = (): never => {
+        throw Object.assign(new Error('no route'), { code: 'EHOSTUNREACH' });
+      };
+      participant('late', { prepare: { delayMs: 4_000, refuse: 'SOLD_OUT' } });
+      participant('failing', {});
+      participant('odd', { commit: { heuristic: 'mixed' } });
+      for (const names of [['failing'], ['odd', 'failing'], ['late', 'broken']]) {
+        if (names.includes('broken')) participant('broken', { prepare: 'throw' });
+        const transaction = transactions.begin({ name: 'sale', requestId: 'r-1' });
+        const record = application.get(CoordinatorRuntime).registry.find(transaction.id)!;
+        Object.assign(record.extras!, { caller });
+        for (const name of names) transaction.enlist(branch(name, SECRET));
+        if (names[0] === 'failing')
+          vi.spyOn(ScriptedParticipant.prototype, 'commit').mockImplementationOnce(throwing);
+        const running = transaction.commit();
+        await settled();
+        await clock.advance(6_000, 50);
+        await running;
+      }
+      const all = log.of('Transaction');
+      expect(all.length).toBeGreaterThan(15);
+      for (const { message } of all) expect(message).toMatchObject({ name: 'sale', ...origin });
+      expect(all.map(({ message }) => message)).toContainEqual(
+        expect.objectContaining({ participant: 'failing', cause: 'failed', code: 'EHOSTUNREACH' }),
+      );
+    });
+
+    it('is a warning when the caller is told pending, with what it waits for', async () => {
+      participant('a', { commit: 'hang' });
+      const running = transactions.run({
+        branches: [branch('a', SECRET), branch('a', SECRET)],
+        requestId: 'r-1',
+      });
+      await clock.advance(4_000, 50);
+      await running;
+      expect(log.of('Transaction', 'warn').map(({ message }) => message)).toContainEqual(
+        expect.objectContaining({
+          msg: expect.stringContaining('the caller is told pending: commit is decided'),
+          outcome: 'pending',
+          decision: 'commit',
+          participants: ['a', 'a'],
+          requestId: 'r-1',
+        }),
+      );
+    });
+
+    it('are those of its record after a restart', async () => {
+      await application.close();
+      const record = { ...recordOf('shop.1.7', 'a'), caller };
+      const claim = claimOf({ epoch: 2, decisions: [record] });
+      await startLogged({ name: 'shop', log: new ScriptedLog({ claim }) });
+      participant('a', { commit: ['throw', 'yes'] });
+      await recoverNow(application);
+      await clock.advance(6_000, 50);
+      await recoverNow(application);
+      const lines = log.of('Transaction').map(({ message }) => message);
+      expect(lines).toHaveLength(2);
+      for (const line of lines) expect(line).toMatchObject({ transactionId: 'shop.1.7', ...origin });
+    });
+  });
+
+  it('of one kind are limited for each participant, and the limit counts what it leaves out; a report is never left out', async () => {
+    await application.close();
+    await startLogged({ maxLinesOfKind: 3 });
+    participant('broken', { prepare: 'throw' });
+    participant('other', { prepare: 'throw' });
+    participant('odd', { prepare: 'yes', commit: { heuristic: 'mixed' } });
+    for (let turn = 0; turn < 5; turn++) await run('broken');
+    await run('other');
+    for (let turn = 0; turn < 5; turn++) await run('odd', 'odd');
+    const textOf = (part: string) => log.of('Transaction').filter(({ text }) => text.includes(part)).length;
+    expect([textOf('prepare failed'), textOf('heuristic mixed: ')]).toEqual([4, 10]);
+    expect(textOf('transaction aborted')).toBe(6);
+    const { leftOutLines } = application.get(Reporter);
+    expect(Object.fromEntries(leftOutLines)).toEqual({ prepare: 2 });
+    await application.close();
+    expect(log.of('Transaction', 'warn').at(-1)!.message).toMatchObject({
+      msg: expect.stringContaining('2 lines of the kind "prepare" were left out'),
+      participant: 'broken',
       leftOut: 2,
     });
   });

@@ -144,7 +144,7 @@ describe('a graceful shutdown', () => {
     expect(tookMs).toBeLessThan(5_000);
     // The start has warned that nothing listens for SIGTERM in a test.
     const lines = log.of('Coordinator').filter(({ level }) => level !== 'warn');
-    expect(lines.map(({ level, message }) => [level, message])).toEqual([
+    expect(lines.map(({ level, text }) => [level, text])).toEqual([
       ['log', 'Waiting up to 40 ms for the transactions in flight: 1'],
       ['error', 'The grace period is over, and transactions are still in flight: 1'],
       ['error', `${transactionId} is ABORTING and not settled: its state is lost with this process`],
@@ -178,7 +178,7 @@ describe('a graceful shutdown', () => {
 
     await application.close();
 
-    expect(log.of('Coordinator', 'error').map(({ message }) => message)).toEqual([
+    expect(log.of('Coordinator', 'error').map(({ text }) => text)).toEqual([
       `${transactionId} is COMMITTING and not settled: its state is lost with this process`,
     ]);
   });

@@ -292,7 +292,7 @@ export class Completion {
     delivery.dueAt = clock.now() + timeoutOf(kind, participant);
     deadlines.arm(transaction, delivery.dueAt);
     const attempt = new CompletionAttempt(branch, branch.attempts, clock, delivery.dueAt, (error) =>
-      transaction.executor.listenerFailed(`"${participant.name}"`, error),
+      transaction.executor.listenerFailed(`"${participant.name}"`, error, transaction),
     );
     delivery.attempt = attempt;
     observers.attemptStarts(branch);
@@ -341,14 +341,14 @@ export class Completion {
     branch: BranchRecord,
     kind: DeliveryKind,
     round: number,
-    { heuristic, message }: Failure,
+    { heuristic, message, code }: Failure,
     isCurrent: boolean,
   ): void {
     // What a last resource cannot say decides nothing: other branches wait for it.
     const isNoDecision = heuristic === 'hazard' && kind === 'one-phase' && branch.transaction.size > 1;
     if (heuristic !== undefined && !isNoDecision)
       this.report(branch, kind, round, { kind: heuristic, reason: message });
-    else if (isCurrent) this.attemptFailed(branch, deliveryOf(branch, kind), message);
+    else if (isCurrent) this.attemptFailed(branch, deliveryOf(branch, kind), message, undefined, code);
   }
 
   /** A branch acknowledged the decision. Repeats, and answers to an overtaken rollback, are dropped. */
@@ -414,6 +414,7 @@ export class Completion {
     delivery: Delivery,
     message: string,
     late?: BranchRecord | CompletionAttempt,
+    code?: string,
   ): void {
     if (!branch.owes) {
       delivery.rest(NEVER);
@@ -425,6 +426,8 @@ export class Completion {
     const now = clock.now();
     delivery.failures++;
     delivery.lastError = message;
+    delivery.lastCode = code;
+    delivery.isLate = late !== undefined;
     const isExhausted = delivery.failures >= maxAttempts;
     const pauseMs = isExhausted ? undefined : backoffMs(delivery.failures, retryBaseMs, retryCapMs, random());
     if (late === undefined) observers.attemptFailed(branch, message, pauseMs);

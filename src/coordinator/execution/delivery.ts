@@ -23,6 +23,10 @@ export class Delivery {
   /** When the running attempt is given up, or when the next one starts. */
   dueAt = NEVER;
   lastError: string | undefined = undefined;
+  /** The code of that error, if it had one. */
+  lastCode: string | undefined = undefined;
+  /** Whether the last attempt that failed was not answered in time. */
+  isLate = false;
   /** Called when the running attempt has ended, with any result. */
   onAttemptOver: (() => void) | undefined = undefined;
 

@@ -308,8 +308,8 @@ export class Executor implements TransactionExecutor {
     if (transaction.extras?.isRunAgain) this.parts.reruns.proceed(transaction);
   }
 
-  listenerFailed(owner: string, error: unknown): void {
-    this.observers.listenerFailed(owner, error);
+  listenerFailed(owner: string, error: unknown, transaction: TransactionRecord): void {
+    this.observers.listenerFailed(owner, error, transaction);
   }
 
   /** Handles what is due in a transaction by now, before the next sweep does. */

@@ -93,7 +93,7 @@ export interface TransactionObserver {
   /** A group has ended, with that decision. Its members are told of one by one. */
   groupEnded?(group: TransactionRecord): void;
   /** A notification method of a participant, or a listener of a signal that it received, threw an error. */
-  userCodeFailed?(message: string): void;
+  userCodeFailed?(message: string, transaction?: TransactionRecord): void;
   /** A defect: code that must not throw threw an error. */
   defect(error: unknown, where: string): void;
 }
@@ -348,8 +348,9 @@ export class Observers {
   /**
    * A listener of a signal that participants received threw an error. `owner` names the owner of the signal.
    */
-  listenerFailed(owner: string, error: unknown): void {
-    this.observer.userCodeFailed?.(`A listener of the signal of ${owner} failed: ${messageOf(error)}`);
+  listenerFailed(owner: string, error: unknown, transaction: TransactionRecord): void {
+    const message = `A listener of the signal of ${owner} failed: ${messageOf(error)}`;
+    this.observer.userCodeFailed?.(message, transaction);
   }
 
   /** A method of a participant threw an error that changes nothing. */
@@ -368,22 +369,28 @@ export class Observers {
     transaction.note({ atUs, type, branch: index, attempt, message });
   }
 
-  private tellStarted({ transactionId, branchId, payload, participant }: BranchRecord): Promise<void> {
+  private tellStarted(branch: BranchRecord): Promise<void> {
+    const { transactionId, branchId, payload, participant } = branch;
     const start = { transactionId, branchId, payload };
-    return this.tell(participant, 'branchStarted', () => participant.instance.branchStarted?.(start));
+    return this.tell(branch, 'branchStarted', () => participant.instance.branchStarted?.(start));
   }
 
   private tellEnded(branch: BranchRecord): Promise<void> {
     const { participant } = branch;
     const end = endOf(branch);
-    return this.tell(participant, 'branchEnded', () => participant.instance.branchEnded?.(end));
+    return this.tell(branch, 'branchEnded', () => participant.instance.branchEnded?.(end));
   }
 
   /** An error of the participant, synchronous or not, is its own defect and goes no further. */
-  private async tell(participant: RegisteredParticipant, method: string, call: () => unknown): Promise<void> {
+  private async tell(
+    { participant, transaction }: BranchRecord,
+    method: string,
+    call: () => unknown,
+  ): Promise<void> {
     const told = await this.outside(() => settled(call));
     if (!('error' in told)) return;
-    this.observer.userCodeFailed?.(`${method}() of "${participant.name}" failed: ${messageOf(told.error)}`);
+    const message = `${method}() of "${participant.name}" failed: ${messageOf(told.error)}`;
+    this.observer.userCodeFailed?.(message, transaction);
   }
 }
 

@@ -54,7 +54,7 @@ export interface TransactionExecutor extends ProtocolEffects<TransactionRecord> 
   /**
    * A listener of a signal that participants received threw an error. `owner` names the owner of the signal.
    */
-  listenerFailed(owner: string, error: unknown): void;
+  listenerFailed(owner: string, error: unknown, transaction: TransactionRecord): void;
 }
 
 /** The largest number that V8 stores without an object of its own; in microseconds 35 minutes. */
@@ -254,7 +254,7 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   prepareSignal(): AbortSignal {
     const extras = this.needExtras();
     extras.prepareController ??= guardedController((error) =>
-      this.executor.listenerFailed(`transaction ${this.id}`, error),
+      this.executor.listenerFailed(`transaction ${this.id}`, error, this),
     );
     if (isAbort(this.state)) this.abortPrepares();
     return extras.prepareController.signal;
@@ -434,7 +434,7 @@ export class BranchRecord implements Branch {
     if (this.call !== CALL_COMMIT && this.call !== CALL_ONE_PHASE) return this.transaction.prepareSignal();
     const extras = this.needExtras();
     extras.completionController ??= guardedController((error) =>
-      this.transaction.executor.listenerFailed(`"${this.participant.name}"`, error),
+      this.transaction.executor.listenerFailed(`"${this.participant.name}"`, error, this.transaction),
     );
     if (extras.delivery !== undefined) extras.completionController.abort(new AttemptAbandonedError());
     return extras.completionController.signal;

@@ -29,8 +29,8 @@ export class ForwardingExecutor implements TransactionExecutor {
     this.main.cancelled(transaction);
   }
 
-  listenerFailed(owner: string, error: unknown): void {
-    this.main.listenerFailed(owner, error);
+  listenerFailed(owner: string, error: unknown, transaction: TransactionRecord): void {
+    this.main.listenerFailed(owner, error, transaction);
   }
 
   entered(transaction: TransactionRecord, from: StateNumber): void {

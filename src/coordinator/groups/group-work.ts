@@ -178,7 +178,7 @@ export class GroupWork {
   private given({ branchId }: BranchRecord, run: number, limitMs: number): GroupBranch {
     const { group, parts } = this;
     this.controller ??= guardedController((error) =>
-      group.executor.listenerFailed(`the group ${group.id}`, error),
+      group.executor.listenerFailed(`the group ${group.id}`, error, group),
     );
     return {
       transactionId: group.id,

@@ -1,6 +1,7 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
-import { TRANSACTION_LINES } from '../coordinator.tokens.js';
+import { COORDINATOR_OPTIONS, TRANSACTION_LINES } from '../coordinator.tokens.js';
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
+import { LineLimit, LineWindow, LINE_WINDOW_MS } from '../gate/line-windows.js';
 import { LogLine } from '../gate/log-line.js';
 import { messageOf } from '../gate/texts.js';
 import type {
@@ -13,12 +14,17 @@ import { stackOf } from '../gate/failure.js';
 import type { Outcome } from '../outcome.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import { COMMITTED, STATES, type StateNumber } from '../protocol/index.js';
-import type { LineLimit } from './line-limit.js';
+import { fieldsOfBranch, fieldsOfTransaction } from '../execution/line-fields.js';
 import { Measurements } from './metrics/measurements.js';
-import { measurementsOf } from './metrics/participant-measurements.js';
+import { type LineKind, measurementsOf } from './metrics/participant-measurements.js';
 import { newStatistics } from './statistics.js';
 import { TransactionEvents } from './transaction-events.js';
 import { FinishedTransaction, type TransactionLines } from './transaction-lines.js';
+
+/** The options of the coordinator that concern its lines. */
+export interface ReporterOptions {
+  readonly maxLinesOfKind: number;
+}
 
 /**
  * Reports events to the log, the counters and the listeners: one line at the end of each transaction, a
@@ -31,12 +37,17 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   private readonly logger = new Logger('Transaction');
   private readonly userCodeLogger = new Logger('BranchEvents');
   private readonly logsSteps: boolean;
+  private readonly limit: LineLimit;
+  /** The lines that are about no single participant. */
+  private readonly windows = new Map<LineKind, LineWindow>();
 
   constructor(
     @Inject(TRANSACTION_LINES) private readonly lines: TransactionLines,
     private readonly events: TransactionEvents,
+    @Inject(COORDINATOR_OPTIONS) { maxLinesOfKind }: ReporterOptions = { maxLinesOfKind: Infinity },
   ) {
     this.logsSteps = lines.logsSteps !== false;
+    this.limit = new LineLimit(maxLinesOfKind, (window, leftOut) => this.reportLeftOut(window, leftOut));
   }
 
   entered(transaction: TransactionRecord, from: StateNumber): void {
@@ -46,8 +57,8 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   private logStep(transaction: TransactionRecord, from: StateNumber): void {
     try {
       if (!this.lines.isDebugEnabled()) return;
-      const { id: transactionId, name, stateName } = transaction;
-      this.logger.debug(new LogLine(`${STATES[from]} to ${stateName}`, { transactionId, name }));
+      const message = `${STATES[from]} to ${transaction.stateName}`;
+      this.logger.debug(new LogLine(message, fieldsOfTransaction(transaction)));
     } catch {
       // As in safely(), without a closure: this is called at every step of every transaction.
       this.statistics.defects++;
@@ -56,7 +67,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
 
   prepareFailed(branch: BranchRecord, cause: 'refused' | 'failed' | 'timed-out', message: string): void {
     const code = branch.refusal?.code;
-    const more = code === undefined ? {} : { code };
+    const more = { cause, ...(code !== undefined && { code }) };
     if (cause === 'refused') {
       this.statistics.refusals++;
       // It decides its transaction, whose line at the end says which participant has refused, and why.
@@ -64,7 +75,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
       return;
     }
     if (cause === 'timed-out') this.statistics.timeouts++;
-    this.warn(branch, `prepare ${cause}: ${message}`, more);
+    this.warn('prepare', branch, `prepare ${cause}: ${message}`, more);
   }
 
   /**
@@ -78,13 +89,14 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
       return;
     }
     const { cause, message, code } = problem;
-    this.warn(branch, `prepare ${cause} after the abort: ${message}`, code === undefined ? {} : { code });
+    const more = { cause, ...(code !== undefined && { code }) };
+    this.warn('late-answer', branch, `prepare ${cause} after the abort: ${message}`, more);
   }
 
   attemptFailed(branch: BranchRecord, message: string, retryInMs: number | undefined): void {
     this.statistics.retries++;
     const next = retryInMs === undefined ? 'attempts used up' : `next in ${Math.round(retryInMs)} ms`;
-    this.warn(branch, `${completionOf(branch)} failed, ${next}: ${message}`);
+    this.warn('attempt', branch, `${completionOf(branch)} failed, ${next}: ${message}`, failureIn(branch));
   }
 
   unanswered({ participant }: BranchRecord, phase: 'prepare' | 'completion', waitedMs: number): void {
@@ -94,38 +106,42 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   }
 
   stalled(branch: BranchRecord, message: string): void {
-    this.fail(`stalled, left to the recovery job: ${message}`, fieldsOf(branch));
+    const line = (): LogLine =>
+      new LogLine(`stalled, left to the recovery job: ${message}`, {
+        ...fieldsOfBranch(branch),
+        ...failureIn(branch),
+      });
+    this.safely(() => {
+      if (this.limit.takes(windowOf('stalled', branch))) this.logger.error(line());
+    });
     this.safely(() => this.events.stalled(branch, message));
   }
 
   heuristic(branch: BranchRecord): void {
     this.statistics.heuristicReports++;
     const { heuristic } = branch;
-    this.fail(`heuristic ${heuristic?.kind}: ${heuristic?.reason}`, fieldsOf(branch));
+    const fields = { ...fieldsOfBranch(branch), heuristic: heuristic?.kind };
+    this.fail(`heuristic ${heuristic?.kind}: ${heuristic?.reason}`, fields);
     this.safely(() => this.events.heuristic(branch));
   }
 
   /** At most one line in a while for each participant: all its votes may expire at once. */
   voteExpiring(branch: BranchRecord, leftMs: number, message: string): void {
-    this.warnOfVote(branch, measurementsOf(branch.participant).expiringLines, message);
+    this.warn('vote-expiring', branch, message);
     this.safely(() => this.events.expiring(branch, leftMs));
   }
 
   voteExpired(branch: BranchRecord, when: ExpiryMoment, message: string): void {
-    const measured = measurementsOf(branch.participant);
-    measured.expired[when]++;
-    this.warnOfVote(branch, measured.expiredLines, message);
+    measurementsOf(branch.participant).expired[when]++;
+    this.warn('vote-expired', branch, message, { cause: 'expired' });
   }
 
-  private warnOfVote(branch: BranchRecord, lines: LineLimit, message: string): void {
-    const leftOut = lines.take(branch.transaction.executor.clock.now());
-    if (leftOut === undefined) return;
-    const more = leftOut === 0 ? '' : `; ${leftOut} such lines of this participant were left out before`;
-    this.warn(branch, `${message}${more}`, leftOut === 0 ? {} : { leftOut });
-  }
-
-  recordUnknown({ id: transactionId, name }: TransactionRecord, message: string): void {
-    this.fail(`the decision is in doubt, asking the log: ${message}`, { transactionId, name });
+  recordUnknown(transaction: TransactionRecord, message: string): void {
+    this.safely(() => {
+      if (!this.limit.takes(this.window('in-doubt'))) return;
+      const text = `the decision is in doubt, asking the log: ${message}`;
+      this.logger.error(new LogLine(text, fieldsOfTransaction(transaction)));
+    });
   }
 
   fenced(isMember: boolean): void {
@@ -135,22 +151,27 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.safely(() => this.logger.error(message));
   }
 
-  notNoted({ id: transactionId, name }: TransactionRecord, message: string): void {
+  notNoted(transaction: TransactionRecord, message: string): void {
     this.warnWith(
+      this.window('not-noted'),
       `its progress could not be logged; the write is repeated, or its completion is delivered again: ${message}`,
-      { transactionId, name },
+      () => fieldsOfTransaction(transaction),
     );
   }
 
   orphan(branch: BranchRecord): void {
     this.statistics.orphans++;
-    this.warn(branch, 'orphan: prepared in an earlier run and left without a decision, so it is rolled back');
+    const message = 'orphan: prepared in an earlier run and left without a decision, so it is rolled back';
+    this.warn('orphan', branch, message, { cause: 'presumed' });
   }
 
   scanFailed(participant: RegisteredParticipant, message: string): void {
-    measurementsOf(participant).failedScans++;
+    const measured = measurementsOf(participant);
+    measured.failedScans++;
     const { name } = participant;
-    this.warnWith(`its prepared branches could not be listed: ${message}`, { participant: name });
+    this.warnWith(measured.lines('scan'), `its prepared branches could not be listed: ${message}`, () => ({
+      participant: name,
+    }));
   }
 
   undecidable(participant: RegisteredParticipant, branches: number): void {
@@ -176,9 +197,10 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     if (foreign === 0 || foreign === before) return;
     const { name } = participant;
     this.warnWith(
+      undefined,
       'branches of other coordinators, or with ids that no coordinator makes, stay prepared. They are left unchanged: make sure that ' +
         'their coordinators run, or end them by hand',
-      { participant: name, branches: foreign },
+      () => ({ participant: name, branches: foreign }),
     );
   }
 
@@ -208,7 +230,16 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
 
   told(transaction: TransactionRecord, outcome: Outcome): void {
     this.measurements.told(transaction, outcome);
-    if (outcome.status === 'pending') this.statistics.pending++;
+    if (outcome.status === 'pending') {
+      this.statistics.pending++;
+      const { decision, reason } = outcome;
+      this.warnWith(this.window('pending'), `the caller is told pending: ${reason}`, () => ({
+        ...fieldsOfTransaction(transaction),
+        outcome: 'pending',
+        decision,
+        participants: owingIn(transaction),
+      }));
+    }
     this.safely(() => this.events.told(transaction, outcome));
   }
 
@@ -238,8 +269,12 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.safely(() => this.logger.error(`internal error (${where}): ${messageOf(error)}`, stackOf(error)));
   }
 
-  userCodeFailed(message: string): void {
-    this.safely(() => this.userCodeLogger.error(message));
+  userCodeFailed(message: string, transaction?: TransactionRecord): void {
+    this.safely(() => {
+      if (!this.limit.takes(this.window('user-code'))) return;
+      const fields = transaction === undefined ? {} : fieldsOfTransaction(transaction);
+      this.userCodeLogger.error(new LogLine(message, fields));
+    });
   }
 
   /** The known number of lost lines of the log. */
@@ -247,23 +282,46 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     return this.lines.dropped ?? 0;
   }
 
+  /** How many lines were left out because there were too many of their kind. */
+  get leftOutLines(): ReadonlyMap<string, number> {
+    return this.limit.leftOut;
+  }
+
   onApplicationShutdown(): void {
+    this.limit.close();
     this.safely(() => this.lines.flush());
   }
 
   private debug(branch: BranchRecord, message: string, more: object = {}): void {
     this.safely(() => {
       if (!this.lines.isDebugEnabled()) return;
-      this.logger.debug(new LogLine(message, { ...fieldsOf(branch), ...more }));
+      this.logger.debug(new LogLine(message, { ...fieldsOfBranch(branch), ...more }));
     });
   }
 
-  private warn(branch: BranchRecord, message: string, more: object = {}): void {
-    this.warnWith(message, { ...fieldsOf(branch), ...more });
+  private warn(kind: LineKind, branch: BranchRecord, message: string, more: object = {}): void {
+    this.warnWith(windowOf(kind, branch), message, () => ({ ...fieldsOfBranch(branch), ...more }));
   }
 
-  private warnWith(message: string, fields: object): void {
-    this.safely(() => this.logger.warn(new LogLine(message, fields)));
+  /** @param window limits the lines of its kind; undefined for a line that is never left out. */
+  private warnWith(window: LineWindow | undefined, message: string, fields: () => object): void {
+    this.safely(() => {
+      if (window !== undefined && !this.limit.takes(window)) return;
+      this.logger.warn(new LogLine(message, fields()));
+    });
+  }
+
+  private reportLeftOut({ kind, subject }: LineWindow, leftOut: number): void {
+    const message =
+      `${leftOut} lines of the kind "${kind}" were left out in the last ${LINE_WINDOW_MS / 1_000} s. ` +
+      'GET /transactions lists the transactions that are open';
+    this.safely(() => this.logger.warn(new LogLine(message, { ...subject, kind, leftOut })));
+  }
+
+  private window(kind: LineKind): LineWindow {
+    const window = this.windows.get(kind) ?? new LineWindow(kind);
+    this.windows.set(kind, window);
+    return window;
   }
 
   private fail(message: string, fields: object): void {
@@ -280,10 +338,22 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   }
 }
 
-function fieldsOf({ transaction, branchId, participant, attempts }: BranchRecord): object {
-  const { id: transactionId, name, extras } = transaction;
-  const fields = { transactionId, name, branchId, participant: participant.name, attempt: attempts };
-  return extras?.attributes === undefined ? fields : { ...fields, attributes: extras.attributes };
+function windowOf(kind: LineKind, { participant }: BranchRecord): LineWindow {
+  return measurementsOf(participant).lines(kind);
+}
+
+/** Why the last attempt to complete a branch has failed, for programs. */
+function failureIn({ delivery }: BranchRecord): object {
+  const code = delivery?.lastCode;
+  return {
+    cause: delivery?.isLate === true ? 'timed-out' : 'failed',
+    ...(code !== undefined && { code }),
+  };
+}
+
+/** The participants that a transaction waits for. */
+function owingIn({ branches }: TransactionRecord): string[] {
+  return branches.filter(({ owes }) => owes).map(({ participant }) => participant.name);
 }
 
 function completionOf({ delivery }: BranchRecord): string {

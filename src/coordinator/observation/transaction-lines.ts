@@ -5,9 +5,10 @@ import { LogLine } from '../gate/log-line.js';
 import type { Attributes } from '../participant/attributes.js';
 import { type AbortCause, heuristicOutcome, isAbort } from '../protocol/index.js';
 import { durationOf } from './durations.js';
+import { type OriginFields, originOf } from '../participant/caller-note.js';
 
 /** The content of the one line at the end of a transaction. It holds no payload. @publicApi */
-export interface TransactionLine {
+export interface TransactionLine extends OriginFields {
   readonly transactionId: string;
   readonly durationMs: number;
   readonly name: string;
@@ -50,6 +51,12 @@ export class FinishedTransaction {
   /** The keys of the business that its caller has given it, if any. */
   get attributes(): Attributes | undefined {
     return this.#record.extras?.attributes;
+  }
+
+  /** Its trace, and the id of the request that began it; undefined if it has neither. */
+  get origin(): OriginFields | undefined {
+    const caller = this.#record.extras?.caller;
+    return caller && originOf(caller);
   }
 
   get durationMs(): number {
@@ -106,8 +113,8 @@ export interface TransactionLines {
 
 /** @returns the line of a transaction that is over. @publicApi */
 export function lineOf(transaction: FinishedTransaction): TransactionLine {
-  const { transactionId, durationMs, name, outcome, abort, branches, attributes } = transaction;
-  const line = { transactionId, durationMs, name, outcome, ...abort, branches };
+  const { transactionId, durationMs, name, outcome, abort, branches, attributes, origin } = transaction;
+  const line = { transactionId, durationMs, ...origin, name, outcome, ...abort, branches };
   return attributes === undefined ? line : { ...line, attributes };
 }
 

@@ -36,3 +36,29 @@ export function callerIn(note: CallerNote | undefined): CallerNote | undefined {
   };
   return Object.keys(read).length === 0 ? undefined : read;
 }
+
+/**
+ * Where a line of the log belongs, beside its transaction. A transaction without a trace, or without the id of a request, has no such
+ * field.
+ *
+ * @publicApi
+ */
+export interface OriginFields {
+  /** The id of the request that began the transaction. */
+  readonly requestId?: string;
+  /** The trace of its caller. OpenTelemetry gives this field and the next their names. */
+  readonly trace_id?: string;
+  /** Its span in that trace. */
+  readonly span_id?: string;
+}
+
+/** @param caller whose fields have their form. */
+export function originOf({ traceparent, requestId }: CallerNote): OriginFields {
+  return {
+    ...(requestId !== undefined && { requestId }),
+    ...(traceparent !== undefined && {
+      trace_id: traceparent.slice(3, 35),
+      span_id: traceparent.slice(36, 52),
+    }),
+  };
+}

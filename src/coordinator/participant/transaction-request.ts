@@ -37,8 +37,8 @@ export interface BeginOptions {
    */
   readonly attributes?: Attributes;
   /**
-   * The id of the request that began it, such as the `X-Request-Id` of an HTTP request: shown in views, and kept with the
-   * decision. 1 to 200 visible ASCII characters. It is no secret.
+   * The id of the request that began it, such as the `X-Request-Id` of an HTTP request: in the lines of the log about the
+   * transaction, shown in views, and kept with the decision. 1 to 200 visible ASCII characters. It is no secret.
    *
    * @default none
    */

@@ -1,3 +1,5 @@
+import { fieldsOfTransaction } from '../execution/line-fields.js';
+import { LogLine } from '../gate/log-line.js';
 import {
   Inject,
   Injectable,
@@ -225,11 +227,15 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   }
 
   /** What happens to a transaction that has not ended when the process ends, as a text for operators. */
-  private reportUnsettledOne({ id, stateName }: TransactionRecord): void {
+  private reportUnsettledOne(transaction: TransactionRecord): void {
+    const { id, stateName } = transaction;
+    const fields = fieldsOfTransaction(transaction);
     if (this.runtime.log.durable) {
-      this.logger.warn(`${id} is ${stateName} and not settled: the next start continues it`);
+      const message = `${id} is ${stateName} and not settled: the next start continues it`;
+      this.logger.warn(new LogLine(message, fields));
     } else {
-      this.logger.error(`${id} is ${stateName} and not settled: its state is lost with this process`);
+      const message = `${id} is ${stateName} and not settled: its state is lost with this process`;
+      this.logger.error(new LogLine(message, fields));
     }
   }
 }

@@ -1,3 +1,4 @@
+import { LogLine } from '../gate/log-line.js';
 import { Logger } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -19,7 +20,7 @@ beforeEach(() => {
   lines.length = 0;
   for (const level of ['log', 'warn', 'error'] as const) {
     vi.spyOn(Logger.prototype, level).mockImplementation((line: unknown) => {
-      lines.push(`${level}: ${String(line)}`);
+      lines.push(`${level}: ${line instanceof LogLine ? line.msg : String(line)}`);
     });
   }
 });

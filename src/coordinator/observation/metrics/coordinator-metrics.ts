@@ -2,6 +2,7 @@ import { ABORT_CAUSES } from '../../protocol/index.js';
 import { VERSION } from '../../version.js';
 import type { Group, Snapshot } from '../snapshot.js';
 import { type Metric, counter, gauge } from './metric.js';
+import { LINE_KINDS } from './participant-measurements.js';
 
 const MICROSECOND = 1e-6;
 
@@ -182,4 +183,12 @@ export const COORDINATOR_METRICS: readonly Metric[] = [
     'Log lines that could not be written: the disk is full, or their reader is gone or slow',
     ({ reporter }) => reporter.droppedLines,
   ),
+  {
+    name: 'dtc_lines_left_out_total',
+    type: 'counter',
+    help: 'Log lines that were left out, because there were more of their kind than `maxLinesOfKind` allows in ten seconds',
+    labels: ['kind'],
+    read: ({ reporter: { leftOutLines } }) =>
+      LINE_KINDS.map((kind) => [[kind], leftOutLines.get(kind) ?? 0] as const),
+  },
 ];

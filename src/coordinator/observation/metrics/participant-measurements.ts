@@ -1,12 +1,29 @@
 import { DURATION_BOUNDS_US, Histogram } from '../../histogram.js';
 import type { ExpiryMoment, UndecidedBranches } from '../../execution/observer.js';
-import { LineLimit } from '../line-limit.js';
+import { LineWindow } from '../../gate/line-windows.js';
 import { roundedMs } from '../durations.js';
 import { RecentDurations } from './recent-durations.js';
 import type { RegisteredParticipant } from '../../participant/registered-participant.js';
 
-/** The shortest time between two lines about the votes of one participant that are about to expire, in milliseconds. */
-const EXPIRY_LINES_EVERY_MS = 10_000;
+/** The kinds of lines whose number is limited. */
+export const LINE_KINDS = [
+  'prepare',
+  'late-answer',
+  'attempt',
+  'stalled',
+  'vote-expiring',
+  'vote-expired',
+  'orphan',
+  'scan',
+  'pending',
+  'in-doubt',
+  'not-noted',
+  'user-code',
+] as const;
+export type LineKind = (typeof LINE_KINDS)[number];
+
+/** All votes of a participant may expire at once: one line says it. */
+const MOST_LINES: Partial<Record<LineKind, number>> = { 'vote-expiring': 1, 'vote-expired': 1 };
 
 /** Measurements of one participant beyond its own counts. */
 export class ParticipantMeasurements {
@@ -24,10 +41,19 @@ export class ParticipantMeasurements {
   undecided: UndecidedBranches = { undecidable: 0, foreign: 0, oldest: [] };
   /** Its votes that expired before the decision, or before their branches were completed. */
   readonly expired: Record<ExpiryMoment, number> = { 'before-decision': 0, 'after-decision': 0 };
-  readonly expiringLines = new LineLimit(EXPIRY_LINES_EVERY_MS);
-  readonly expiredLines = new LineLimit(EXPIRY_LINES_EVERY_MS);
+  private readonly windows = new Map<LineKind, LineWindow>();
 
   constructor(readonly participant: RegisteredParticipant) {}
+
+  /** @returns the window of the lines of one kind about the participant. */
+  lines(kind: LineKind): LineWindow {
+    let window = this.windows.get(kind);
+    if (window === undefined) {
+      window = new LineWindow(kind, { participant: this.participant.name }, MOST_LINES[kind]);
+      this.windows.set(kind, window);
+    }
+    return window;
+  }
 }
 
 /** Kept beside the participants and not in them, since the registry does not know its observers. */
