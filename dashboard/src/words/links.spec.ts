@@ -17,7 +17,7 @@ describe('The links of a transaction', () => {
   it('are left out where the transaction has no such value', () => {
     const links = [{ label: 'Trace', url: 'https://traces.example/{traceId}' }];
     expect(linksOf(links, TRANSACTION)).toEqual([]);
-    expect(linksOf(links, { ...TRANSACTION, traceId: 'ab12' } as OwnedTransaction)).toEqual([
+    expect(linksOf(links, { ...TRANSACTION, traceId: 'ab12' })).toEqual([
       { label: 'Trace', href: 'https://traces.example/ab12' },
     ]);
   });
