@@ -240,9 +240,10 @@ describe('An error of a participant that is notified', () => {
     await settled();
 
     expect(outcome.status).toBe('committed');
-    expect(log.of('BranchEvents', 'error').map(({ message }) => message)).toEqual([
-      'branchStarted() of "a" failed: broken bookkeeping',
-      'branchEnded() of "a" failed: broken bookkeeping',
+    const { transactionId } = outcome;
+    expect(log.of('BranchEvents', 'error').map(({ message }) => message)).toMatchObject([
+      { msg: 'branchStarted() of "a" failed: broken bookkeeping', transactionId },
+      { msg: 'branchEnded() of "a" failed: broken bookkeeping', transactionId },
     ]);
     expect(application.get(CoordinatorStatus).statistics().defects).toBe(0);
   });

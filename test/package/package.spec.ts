@@ -142,6 +142,7 @@ describe('the package', () => {
       .filter((file) => file.startsWith(DASHBOARD))
       .map((file) => file.slice(DASHBOARD.length).replace(/-.{8}\./, '.'));
     expect(names.toSorted()).toEqual([
+      'assets/_virtual_runbook.js',
       'assets/index.css',
       'assets/index.js',
       'icon.svg',
