@@ -45,8 +45,8 @@ export function App({ onUnauthenticated }: { readonly onUnauthenticated: () => v
             client={client}
             action={question.action}
             onClose={() => setQuestion(null)}
-            onDone={() => {
-              announce(question.action.done);
+            onDone={(message) => {
+              announce(message);
               question.onDone();
             }}
           />

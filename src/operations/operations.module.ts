@@ -30,6 +30,7 @@ import { DatabaseWatch } from './databases/database-watch.js';
 import { DatabasesController } from './databases.controller.js';
 import { DashboardController } from './dashboard.controller.js';
 import { EventsController } from './events.controller.js';
+import { GroupActions } from './group-actions.js';
 import { HealthController } from './health.controller.js';
 import { Links, linkProblemsOf } from './links.js';
 import { MetricsModule } from './metrics/metrics.module.js';
@@ -77,6 +78,7 @@ const PROVIDERS: readonly Provider[] = [
   MemberWatch,
   AnyMember,
   DatabaseWatch,
+  GroupActions,
 ];
 const EXPORTS = [CoordinatorHealthIndicator, MetricsModule];
 

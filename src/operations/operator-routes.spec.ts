@@ -70,6 +70,7 @@ const READING = [
   '/transactions/x.1.1',
 ] as const;
 const ACTING = [
+  '/transactions/actions',
   '/transactions/{id}/abort',
   '/transactions/{id}/forget',
   '/transactions/{id}/branches/failing/retry',

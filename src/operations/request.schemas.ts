@@ -136,6 +136,40 @@ export const resolutionBody = z.strictObject({
 });
 export type ResolutionBody = z.output<typeof resolutionBody>;
 
+/** The most targets of one request. */
+const MAX_TARGETS = 200;
+const targetId = z.string().min(1).max(300);
+
+/** The body of an action on many transactions or branches. */
+export const groupBody = z
+  .strictObject({
+    reason,
+    action: z.enum(['abort', 'retry', 'resolve', 'forget']),
+    targets: z
+      .array(z.strictObject({ transactionId: targetId, branchId: targetId.exactOptional() }))
+      .min(1)
+      .max(MAX_TARGETS)
+      .describe('retry and resolve: branches. abort and forget: transactions. Each at most once.'),
+    as: z
+      .enum(HEURISTIC_KINDS)
+      .exactOptional()
+      .describe('Only for resolve: how all of the branches have ended at their participant.'),
+  })
+  .superRefine(({ action, targets, as }, context) => {
+    const problem = (path: string, message: string): void =>
+      context.addIssue({ code: 'custom', path: [path], message });
+    const isOfBranches = action === 'retry' || action === 'resolve';
+    if ((action === 'resolve') !== (as !== undefined))
+      problem('as', 'must be given for resolve, and for no other action');
+    if (targets.some(({ branchId }) => (branchId !== undefined) !== isOfBranches))
+      problem('targets', 'must have a branchId for retry and resolve, and none for abort and forget');
+    const keys = new Set(
+      targets.map(({ transactionId, branchId }) => JSON.stringify([transactionId, branchId])),
+    );
+    if (keys.size < targets.length) problem('targets', 'must differ from each other');
+  });
+export type GroupBody = z.output<typeof groupBody>;
+
 /** The operator who has ordered it, and the reason. The guard has admitted an operator, who has a name. */
 export function orderOf({ reason }: OrderBody, { name }: Caller): OperatorOrder {
   return { by: name!, reason };

@@ -1,29 +1,38 @@
-import { Body, Get, Param, Post, Query, Res } from '@nestjs/common';
+import { Body, Get, HttpCode, HttpStatus, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { ApiProblem } from './problem/api-problem.decorator.js';
 import type { Caller } from './access/access.js';
-import { CalledBy } from './access/access.guard.js';
+import { CalledBy, ForOperators } from './access/access.guard.js';
+import { GroupActions } from './group-actions.js';
 import { AnyMember } from './members/any-member.js';
 import { OperatorRoute } from './operator-route.decorator.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
 import { Reply } from './reply.js';
 import {
+  type GroupBody,
   type ListQuery,
   type OrderBody,
   type ResolutionBody,
   filterOf,
+  groupBody,
   listQuery,
   orderBody,
   orderOf,
   resolutionBody,
 } from './request.schemas.js';
-import { foundTransactionSchema, ownedTransactionSchema, transactionListSchema } from './view.schemas.js';
+import {
+  foundTransactionSchema,
+  groupResultSchema,
+  ownedTransactionSchema,
+  transactionListSchema,
+} from './view.schemas.js';
 
 /** Transactions of all members in their present state, those that ended not long ago, and the actions of an operator. */
 @OperatorRoutes('transactions')
 export class TransactionsController {
   constructor(
     private readonly anyMember: AnyMember,
+    private readonly group: GroupActions,
     private readonly reply: Reply,
   ) {}
 
@@ -33,6 +42,25 @@ export class TransactionsController {
   @ApiProblem(400, 'The request is not valid')
   async list(@Query({ schema: listQuery }) query: ListQuery, @Res() response: unknown): Promise<void> {
     this.reply.send(response, await this.anyMember.list(filterOf(query)));
+  }
+
+  @Post('actions')
+  @ForOperators()
+  @HttpCode(HttpStatus.OK)
+  @ApiOperation({
+    summary:
+      'One action for up to 200 transactions or branches: how many are done, and why the others are not',
+  })
+  @ApiOkResponse({ standardSchema: groupResultSchema })
+  @ApiProblem(400, 'The request is not valid')
+  @ApiProblem(403, 'The caller may read but not act')
+  @ApiProblem(415, 'The body is not application/json')
+  async actOnGroup(
+    @Body({ schema: groupBody }) body: GroupBody,
+    @CalledBy() caller: Caller,
+    @Res() response: unknown,
+  ): Promise<void> {
+    this.reply.send(response, await this.group.act(body, orderOf(body, caller)));
   }
 
   @Get(':id')

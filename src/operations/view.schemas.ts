@@ -16,6 +16,7 @@ import { ALARM_NAMES } from '../coordinator/observation/alarms/alarm.js';
 import type { Caller } from './access/access.js';
 import type { AuditEntryView } from './audit-page.js';
 import { LINK_PLACEHOLDERS, type LinkTemplate } from './links.js';
+import type { GroupResult } from './group-result.js';
 import type { HistoryPage } from './history-page.js';
 import type {
   AttentionPage,
@@ -362,6 +363,25 @@ export const attentionSchema = z
     total: counts.describe('The number of all alarms, those that are not in the list included.'),
   })
   .meta({ id: 'Attention' }) satisfies z.ZodType<AttentionPage>;
+
+const targets = z.array(z.object({ transactionId: z.string(), branchId: z.string().exactOptional() }));
+
+export const groupResultSchema = z
+  .object({
+    done: counts,
+    refused: z
+      .array(
+        z.object({
+          code: z.string(),
+          detail: z.string().describe('Of the first one.'),
+          count: counts,
+          targets,
+        }),
+      )
+      .describe('By the code that the single action would have had.'),
+    notTried: targets.describe('The time was over, or no action could be recorded any more.'),
+  })
+  .meta({ id: 'GroupResult' }) satisfies z.ZodType<GroupResult>;
 
 const auditEntrySchema = z
   .object({

@@ -43,6 +43,42 @@ describe.skipIf(!HAS_CHROMIUM)('acting from the dashboard', () => {
     },
   );
 
+  it('acts on all transactions of a problem after one question that says how many, and tells what was refused', async () => {
+    const { fake, page } = await suite.open('#/');
+    const dialog = await ask(page, 'Retry all: payment', 'the provider is back');
+    expect(await dialog.innerText()).toMatch(/Retry 1 branch at payment now\?.*Each is recorded/s);
+    await page.route('**/transactions/actions', (route) =>
+      route.fulfill({
+        json: {
+          done: 0,
+          refused: [{ code: 'DTC_ACTION_REFUSED', detail: 'It is tried.', count: 1, targets: [] }],
+          notTried: [],
+        },
+      }),
+    );
+    await dialog.getByRole('button', { name: 'Retry 1' }).click();
+    const result = dialog.getByRole('alert');
+    await result.waitFor();
+    expect(await result.innerText()).toMatch(/0 of 1 being tried again.*1 refused \(DTC_ACTION_REFUSED\)/s);
+    await dialog.getByRole('button', { name: 'Close' }).click();
+    await page.unroute('**/transactions/actions');
+
+    const again = await ask(page, 'Retry all: payment', 'the provider is back');
+    await again.getByRole('button', { name: 'Retry 1' }).click();
+    await again.waitFor({ state: 'hidden' });
+    expect(fake.actions).toEqual([
+      {
+        by: 'alice',
+        path: '/transactions/actions',
+        body: {
+          reason: 'the provider is back',
+          action: 'retry',
+          targets: [{ transactionId: STALLED_ID, branchId: 'payment' }],
+        },
+      },
+    ]);
+  });
+
   it('goes by keys alone, and gives the focus back', async () => {
     const { fake, page } = await suite.open(`#/transactions/${ACTIVE_ID}`);
     const begin = page.getByRole('button', { name: /^Abort/ });

@@ -1,14 +1,16 @@
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import type { Client } from '../api/client.js';
-import type { HeuristicKind } from '../api/views.js';
+import type { GroupResult, HeuristicKind } from '../api/views.js';
 import { type Action, MAX_REASON_CHARS } from './action.js';
 import { EndQuestion } from './end-question.js';
+import { messageOf, shortfallOf } from './group-actions.js';
 import { useSubmission } from './use-submission.js';
 
 interface Props {
   readonly client: Client;
   readonly action: Action;
-  readonly onDone: () => void;
+  /** Called once it is done, with the message about it. */
+  readonly onDone: (message: string) => void;
   readonly onClose: () => void;
 }
 
@@ -17,23 +19,29 @@ export function ActionDialog({ client, action, onDone, onClose }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [reason, setReason] = useState('');
   const [end, setEnd] = useState<HeuristicKind | null>(null);
-  const { isBusy, problem, send } = useSubmission(client, action.path, () => {
-    dialog.current?.close();
-    onDone();
+  const [result, setResult] = useState<readonly string[]>([]);
+  const { isBusy, problem, send } = useSubmission(client, action.path, (answer) => {
+    const message =
+      action.targets === undefined ? action.done : messageOf(answer as GroupResult, action.done);
+    onDone(message);
+    const rest = action.targets === undefined ? [] : shortfallOf(answer as GroupResult);
+    if (rest.length === 0) dialog.current?.close();
+    else setResult([message, ...rest]);
   });
   const id = useId();
-  const { asksEndAgainst, member } = action;
+  const { asksEndAgainst, member, targets, kind } = action;
   const isComplete = reason.trim() !== '' && (asksEndAgainst === undefined || end !== null);
 
   useEffect(() => dialog.current?.showModal(), []);
 
   function submit(event: Event): void {
     event.preventDefault();
-    if (!isComplete) return;
+    if (!isComplete || result.length > 0) return;
     void send({
       reason: reason.trim(),
       ...(end !== null && { as: end }),
       ...(member !== undefined && { member }),
+      ...(targets !== undefined && { action: kind, targets }),
     });
   }
 
@@ -53,35 +61,65 @@ export function ActionDialog({ client, action, onDone, onClose }: Props) {
         {asksEndAgainst !== undefined && (
           <EndQuestion decision={asksEndAgainst} chosen={end} onChoose={setEnd} />
         )}
-        <label class="field">
-          Reason, for the audit trail
-          <textarea
-            rows={2}
-            required
-            maxLength={MAX_REASON_CHARS}
-            value={reason}
-            onInput={(event) => setReason(event.currentTarget.value)}
-          />
-        </label>
-        {problem !== null && (
-          <p class="problem" role="alert">
-            {problem}
-          </p>
-        )}
+        <ReasonField value={reason} onChange={setReason} />
+        <Problem text={problem} />
+        <Result sentences={result} />
         <div class="dialog-buttons">
           <button type="button" class="button" disabled={isBusy} onClick={() => dialog.current?.close()}>
-            Cancel
+            {result.length > 0 ? 'Close' : 'Cancel'}
           </button>
           <button
             type="submit"
             class={action.isFinal ? 'button button-danger' : 'button button-primary'}
-            disabled={!isComplete || isBusy}
+            disabled={!isComplete || isBusy || result.length > 0}
           >
             {isBusy ? 'Sending…' : action.confirm}
           </button>
         </div>
       </form>
     </dialog>
+  );
+}
+
+function ReasonField({
+  value,
+  onChange,
+}: {
+  readonly value: string;
+  readonly onChange: (value: string) => void;
+}) {
+  return (
+    <label class="field">
+      Reason, for the audit trail
+      <textarea
+        rows={2}
+        required
+        maxLength={MAX_REASON_CHARS}
+        value={value}
+        onInput={(event) => onChange(event.currentTarget.value)}
+      />
+    </label>
+  );
+}
+
+function Problem({ text }: { readonly text: string | null }) {
+  if (text === null) return null;
+  return (
+    <p class="problem" role="alert">
+      {text}
+    </p>
+  );
+}
+
+/** What became of an action on several targets, when it was not done to all of them. */
+function Result({ sentences }: { readonly sentences: readonly string[] }) {
+  if (sentences.length === 0) return null;
+  return (
+    <div class="problem" role="alert">
+      {sentences.map((sentence) => (
+        <p key={sentence}>{sentence}</p>
+      ))}
+    </div>
   );
 }
 

@@ -1,4 +1,4 @@
-import type { HeuristicKind, OperatorAction } from '../api/views.js';
+import type { GroupTarget, HeuristicKind, OperatorAction } from '../api/views.js';
 
 /** An action of an operator, as the dialog shows it. */
 export interface Action {
@@ -20,6 +20,8 @@ export interface Action {
   readonly path: string;
   /** The epoch of the only member that acts. Without it, the member that is asked acts. */
   readonly member?: number;
+  /** What it is done to, when that is several at once: then the answer tells what became of each. */
+  readonly targets?: readonly GroupTarget[];
   /** Set when the action cannot be undone. */
   readonly isFinal: boolean;
   /**
@@ -34,6 +36,9 @@ export interface ActionBody {
   readonly reason: string;
   readonly as?: HeuristicKind;
   readonly member?: number;
+  /** Of an action on several targets. */
+  readonly action?: OperatorAction;
+  readonly targets?: readonly GroupTarget[];
 }
 
 export const MAX_REASON_CHARS = 300;

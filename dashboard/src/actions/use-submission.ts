@@ -12,8 +12,8 @@ export interface Submission {
   readonly send: (body: ActionBody) => Promise<void>;
 }
 
-/** @param onSent called once the coordinator has confirmed it. */
-export function useSubmission(client: Client, path: string, onSent: () => void): Submission {
+/** @param onSent called with the answer, once the coordinator has confirmed it. */
+export function useSubmission(client: Client, path: string, onSent: (answer: unknown) => void): Submission {
   const isSending = useRef(false);
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
@@ -25,8 +25,7 @@ export function useSubmission(client: Client, path: string, onSent: () => void):
     setBusy(true);
     setProblem(null);
     try {
-      await client.post(path, body);
-      onSent();
+      onSent(await client.post<unknown>(path, body));
     } catch (error) {
       setProblem(describeFailure(error));
     } finally {

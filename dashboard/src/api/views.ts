@@ -21,6 +21,7 @@ export { HEURISTIC_KINDS } from '../../../src/coordinator/protocol/heuristics.js
 export { STATES } from '../../../src/coordinator/protocol/states.js';
 export type { Caller } from '../../../src/operations/access/access.js';
 export type { LinkTemplate } from '../../../src/operations/links.js';
+export type { GroupResult, GroupTarget } from '../../../src/operations/group-result.js';
 export type { HistoryMark, HistoryPage } from '../../../src/operations/history-page.js';
 export type {
   DatabaseView,

@@ -1,4 +1,9 @@
-import type { HeuristicKind, OperatorAction } from '../../../dashboard/src/api/views.js';
+import type {
+  GroupResult,
+  GroupTarget,
+  HeuristicKind,
+  OperatorAction,
+} from '../../../dashboard/src/api/views.js';
 import { FakeProblem } from './callers.js';
 import { viewOf } from './pages.js';
 import type { Scenario } from './scenario.js';
@@ -8,10 +13,13 @@ export interface ActionRequest {
   readonly reason: string;
   readonly as?: HeuristicKind;
   readonly member?: number;
+  readonly action?: OperatorAction;
+  readonly targets?: readonly GroupTarget[];
 }
 
 /** Does to the scenario what the action would do, as far as one sees it, and notes it in the audit trail. */
 export function applyAction(scenario: Scenario, by: string, path: string, body: ActionRequest): unknown {
+  if (body.targets !== undefined) return applyToGroup(scenario, by, body.action!, body.targets, body);
   const parts = path.split('/').slice(1).map(decodeURIComponent);
   const action = parts.at(-1) as OperatorAction;
   const [collection, name] = parts;
@@ -31,6 +39,21 @@ export function applyAction(scenario: Scenario, by: string, path: string, body: 
     return pause(scenario, name!, by, action === 'pause' ? body.reason : null);
   changeTransaction(scenario, name!, action, parts[3], body);
   return viewOf(scenario, name!);
+}
+
+function applyToGroup(
+  scenario: Scenario,
+  by: string,
+  action: OperatorAction,
+  targets: readonly GroupTarget[],
+  { reason, as }: ActionRequest,
+): GroupResult {
+  for (const { transactionId, branchId } of targets) {
+    const path = branchId === undefined ? [transactionId] : [transactionId, 'branches', branchId];
+    const named = ['', 'transactions', ...path.map(encodeURIComponent), action].join('/');
+    applyAction(scenario, by, named, { reason, ...(as && { as }) });
+  }
+  return { done: targets.length, refused: [], notTried: [] };
 }
 
 function drain({ coordinator, members }: Scenario, draining: boolean, epoch?: number): unknown {

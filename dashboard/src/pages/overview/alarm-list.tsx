@@ -1,3 +1,4 @@
+import { GroupButtons } from '../../actions/group-buttons.js';
 import type { OwnedAlarm, Overview } from '../../api/views.js';
 import { Mark } from '../../components/marks.js';
 import { Moment } from '../../components/moment.js';
@@ -64,6 +65,7 @@ function columnsAt(nowMs: number): Column<OwnedAlarm>[] {
           <p>
             <a href={runbookHref(alarm.name)}>Runbook: {alarm.name}</a>
           </p>
+          <GroupButtons alarm={alarm} />
         </>
       ),
     },

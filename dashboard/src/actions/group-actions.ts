@@ -1,0 +1,152 @@
+import type {
+  AlarmName,
+  BranchView,
+  GroupResult,
+  GroupTarget,
+  OwnedAlarm,
+  TransactionSummary,
+} from '../api/views.js';
+import { formatCount, plural } from '../words/numbers.js';
+import type { Action } from './action.js';
+import { actionsOfBranch, actionsOfTransaction } from './transaction-actions.js';
+
+/** The most targets of one request, as the coordinator takes them. */
+export const MAX_TARGETS = 200;
+
+export type GroupKind = 'retry' | 'resolve' | 'forget';
+
+const KINDS: Partial<Record<AlarmName, readonly GroupKind[]>> = {
+  DtcStalled: ['retry', 'resolve'],
+  DtcStalledTooLong: ['retry', 'resolve'],
+  DtcVotesExpiring: ['retry'],
+  DtcHeuristicReportOpen: ['forget'],
+};
+
+/** @returns the actions that there may be for the transactions of an alarm. */
+export function groupKindsOf({ name, unit, subject }: OwnedAlarm): readonly GroupKind[] {
+  if (unit !== 'transactions') return [];
+  return KINDS[name] ?? (subject === null ? [] : ['retry']);
+}
+
+/**
+ * @param found the transactions of the alarm as they are now, the oldest first.
+ * @param isCut whether there are more of them.
+ * @returns one action for all of them that allow it; undefined when none does.
+ */
+export function groupActionOf(
+  kind: GroupKind,
+  alarm: OwnedAlarm,
+  found: readonly TransactionSummary[],
+  isCut: boolean,
+): Action | undefined {
+  const all = kind === 'forget' ? transactionsFor(found) : branchesFor(kind, alarm, found);
+  const targets = all.slice(0, MAX_TARGETS);
+  if (targets.length === 0) return undefined;
+  const isPart = isCut || targets.length < all.length;
+  const subject = alarm.subject ?? 'its participant';
+  const counted =
+    kind === 'forget' ? plural(targets.length, 'transaction') : plural(targets.length, 'branch', 'branches');
+  const which = isPart ? `the oldest ${counted}` : counted;
+  const words = WORDS[kind](which, subject, targets.length, decisionOf(found));
+  const rest = isPart ? [`These are ${which} of the group. Repeat this for the others.`] : [];
+  return {
+    ...words,
+    kind,
+    consequences: [...words.consequences, ...rest],
+    target: alarm.cause ?? subject,
+    path: 'transactions/actions',
+    targets,
+  };
+}
+
+type GroupWords = Omit<Action, 'kind' | 'path' | 'targets' | 'target'>;
+
+const WORDS: Readonly<
+  Record<
+    GroupKind,
+    (which: string, subject: string, count: number, decision: 'commit' | 'abort' | null) => GroupWords
+  >
+> = {
+  retry: (which, subject, count) => ({
+    label: 'Retry all',
+    title: `Retry ${which} at ${subject} now?`,
+    consequences: [
+      `The decision of each is sent to ${subject} again, at once: ${plural(count, 'call')}. No decision changes.`,
+      'What fails is tried again as before. Participants must accept repeats, so nothing is done twice.',
+      'Each is recorded in the audit trail.',
+    ],
+    confirm: `Retry ${formatCount(count)}`,
+    done: 'being tried again',
+    isFinal: false,
+  }),
+  resolve: (which, subject, count, decision) => ({
+    label: 'Resolve all by hand',
+    title: `Resolve ${which} at ${subject} by hand?`,
+    consequences: [
+      `You tell the coordinator how ${plural(count, 'branch', 'branches')} have ended at ${subject}: all of them in the same way, because you have ended or checked each of them there. The coordinator cannot verify this, and will not call ${subject} for them again.`,
+      'No decision changes. Each is recorded in the audit trail.',
+    ],
+    confirm: `Record this end for ${formatCount(count)}`,
+    done: 'resolved',
+    isFinal: true,
+    asksEndAgainst: decision,
+  }),
+  forget: (which, _subject, count) => ({
+    label: 'Forget all reports',
+    title: `Forget the reports of ${which}?`,
+    consequences: [
+      `${plural(count, 'transaction')} no longer need attention. No participant is called and no data change.`,
+      'Do this after the data of each of them are repaired. Afterwards only the audit trail shows them.',
+    ],
+    confirm: `Forget ${formatCount(count)}`,
+    done: 'forgotten',
+    isFinal: true,
+  }),
+};
+
+/** @returns the decision that all of them have; null when they differ. */
+function decisionOf(found: readonly TransactionSummary[]): 'commit' | 'abort' | null {
+  const decisions = new Set(found.map(({ decision }) => decision));
+  const [first] = decisions;
+  return decisions.size === 1 ? first! : null;
+}
+
+function transactionsFor(found: readonly TransactionSummary[]): GroupTarget[] {
+  return found
+    .filter((transaction) => actionsOfTransaction(transaction).some(({ kind }) => kind === 'forget'))
+    .map(({ transactionId }) => ({ transactionId }));
+}
+
+function branchesFor(
+  kind: GroupKind,
+  { subject }: OwnedAlarm,
+  found: readonly TransactionSummary[],
+): GroupTarget[] {
+  const allows = (transaction: TransactionSummary, branch: BranchView): boolean =>
+    branch.participant === subject && actionsOfBranch(transaction, branch).some((one) => one.kind === kind);
+  return found.flatMap((transaction) =>
+    transaction.branches
+      .filter((branch) => allows(transaction, branch))
+      .map(({ branchId }) => ({ transactionId: transaction.transactionId, branchId })),
+  );
+}
+
+/** @param done what has become of them: `being tried again`. @returns how many are done, of how many. */
+export function messageOf({ done, refused, notTried }: GroupResult, what: string): string {
+  const all = done + refused.reduce((sum, { count }) => sum + count, 0) + notTried.length;
+  return done === all
+    ? `${formatCount(done)} ${what}.`
+    : `${formatCount(done)} of ${formatCount(all)} ${what}.`;
+}
+
+/** @returns why the others are not done, a sentence each. */
+export function shortfallOf({ refused, notTried }: GroupResult): string[] {
+  const sentences = refused.map(
+    ({ count, code, detail }) => `${formatCount(count)} refused (${code}): ${detail}`,
+  );
+  if (notTried.length > 0)
+    sentences.push(
+      `${formatCount(notTried.length)} not tried: the time was over, or nothing could be recorded.`,
+    );
+  return sentences;
+}
