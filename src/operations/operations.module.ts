@@ -30,6 +30,7 @@ import { DatabaseWatch } from './databases/database-watch.js';
 import { DatabasesController } from './databases.controller.js';
 import { DashboardController } from './dashboard.controller.js';
 import { EventsController } from './events.controller.js';
+import { Exports } from './export.js';
 import { GroupActions } from './group-actions.js';
 import { HealthController } from './health.controller.js';
 import { Links, linkProblemsOf } from './links.js';
@@ -79,6 +80,7 @@ const PROVIDERS: readonly Provider[] = [
   AnyMember,
   DatabaseWatch,
   GroupActions,
+  Exports,
 ];
 const EXPORTS = [CoordinatorHealthIndicator, MetricsModule];
 

@@ -110,6 +110,30 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
     expect(await listed('?cause=secret')).toEqual([]);
   });
 
+  it('exports what a filter finds as JSON and as CSV', async () => {
+    participant('a', new ScriptedParticipant());
+    await transactions.run({
+      name: '=1+1',
+      branches: [branch('a', SECRET)],
+      attributes: { orderId: '4711' },
+    });
+    await transactions.run({ name: 'other', branches: [branch('a', SECRET)] });
+    const { body, headers } = await get('/transactions/export?search=4711');
+    expect(body).toMatchObject({ transactions: [{ name: '=1+1' }], cut: false, unanswered: [] });
+    expect(headers['content-disposition']).toMatch(/^attachment; filename="transactions-\d+T\d+\.json"$/);
+    const csv = await get('/transactions/export?format=csv&order=oldest');
+    expect(csv.headers['content-type']).toBe('text/csv; charset=utf-8');
+    const [head, first, second, ...rest] = csv.text.split('\r\n');
+    expect(head).toMatch(/^transactionId,name,state,/);
+    expect([first, second, rest]).toEqual([
+      expect.stringContaining(`,"'=1+1",COMMITTED`),
+      expect.stringContaining(',other,COMMITTED'),
+      [''],
+    ]);
+    expect(csv.text).not.toContain(SECRET);
+    expect((await get('/transactions/export?format=xls')).status).toBe(400);
+  });
+
   it('shows a transaction by its id, with branches, votes and timeline, and without payload', async () => {
     participant('a', new ScriptedParticipant({ prepare: { delayMs: 10 } }, clock));
     participant('b', new ScriptedParticipant({ prepare: 'read-only' }));

@@ -67,6 +67,7 @@ const READING = [
   '/metrics',
   '/participants',
   '/transactions',
+  '/transactions/export',
   '/transactions/x.1.1',
 ] as const;
 const ACTING = [

@@ -52,6 +52,10 @@ const selection = {
 export const listQuery = z.strictObject({ ...selection, limit, cursor: cursor.exactOptional() });
 export type ListQuery = z.output<typeof listQuery>;
 
+/** The query of `GET /transactions/export`. */
+export const exportQuery = z.strictObject({ ...selection, format: z.enum(['csv', 'json']).default('json') });
+export type ExportQuery = z.output<typeof exportQuery>;
+
 /** The filter that one member sends to another. */
 export const listFilter = z.object({
   state: z.enum(STATES).exactOptional(),
@@ -76,7 +80,18 @@ export const listFilter = z.object({
 /** A filter with its order and its limit. */
 export type ListFilter = TransactionFilter & Required<Pick<TransactionFilter, 'order' | 'limit'>>;
 
-export function filterOf({ stalled, heuristic, inDoubt, attribute, ...query }: ListQuery): ListFilter {
+export function filterOf({ limit, cursor, ...query }: ListQuery): ListFilter {
+  return { ...selectedBy(query), limit, ...(cursor !== undefined && { cursor }) };
+}
+
+/** @returns what a query selects, and in which order. */
+export function selectedBy({
+  stalled,
+  heuristic,
+  inDoubt,
+  attribute,
+  ...query
+}: Omit<ListQuery, 'limit' | 'cursor'>): Omit<ListFilter, 'limit' | 'cursor'> {
   const at = attribute?.indexOf('=') ?? 0;
   return {
     ...query,

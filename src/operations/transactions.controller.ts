@@ -3,21 +3,25 @@ import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { ApiProblem } from './problem/api-problem.decorator.js';
 import type { Caller } from './access/access.js';
 import { CalledBy, ForOperators } from './access/access.guard.js';
+import { Exports, csvOf } from './export.js';
 import { GroupActions } from './group-actions.js';
 import { AnyMember } from './members/any-member.js';
 import { OperatorRoute } from './operator-route.decorator.js';
 import { OperatorRoutes } from './operator-routes.decorator.js';
 import { Reply } from './reply.js';
 import {
+  type ExportQuery,
   type GroupBody,
   type ListQuery,
   type OrderBody,
   type ResolutionBody,
+  exportQuery,
   filterOf,
   groupBody,
   listQuery,
   orderBody,
   orderOf,
+  selectedBy,
   resolutionBody,
 } from './request.schemas.js';
 import {
@@ -33,6 +37,7 @@ export class TransactionsController {
   constructor(
     private readonly anyMember: AnyMember,
     private readonly group: GroupActions,
+    private readonly exports: Exports,
     private readonly reply: Reply,
   ) {}
 
@@ -42,6 +47,24 @@ export class TransactionsController {
   @ApiProblem(400, 'The request is not valid')
   async list(@Query({ schema: listQuery }) query: ListQuery, @Res() response: unknown): Promise<void> {
     this.reply.send(response, await this.anyMember.list(filterOf(query)));
+  }
+
+  @Get('export')
+  @ApiOperation({ summary: 'All transactions that match, at most 5,000, as one file: CSV or JSON' })
+  @ApiOkResponse({
+    content: {
+      'application/json': { schema: { type: 'object' } },
+      'text/csv': { schema: { type: 'string' } },
+    },
+  })
+  @ApiProblem(400, 'The request is not valid')
+  async export(@Query({ schema: exportQuery }) query: ExportQuery, @Res() response: unknown): Promise<void> {
+    const { format, ...selection } = query;
+    const found = await this.exports.collect(selectedBy(selection));
+    const name = `transactions-${found.at.replaceAll(/[-:]|\..*/g, '')}.${format}`;
+    this.reply.header(response, 'Content-Disposition', `attachment; filename="${name}"`);
+    if (format === 'csv') this.reply.header(response, 'Content-Type', 'text/csv; charset=utf-8');
+    this.reply.send(response, format === 'csv' ? csvOf(found) : found);
   }
 
   @Post('actions')

@@ -1,0 +1,101 @@
+import { Injectable } from '@nestjs/common';
+import { AnyMember } from './members/any-member.js';
+import type { OwnedSummary, UnansweredMember } from './members/owned.js';
+import type { ListFilter } from './request.schemas.js';
+
+/** The most transactions of one export. */
+const MAX_EXPORTED = 5_000;
+const PAGE = 1_000;
+
+/** The transactions that a filter has found. @publicApi */
+export interface TransactionExport {
+  /** When it was made: ISO 8601. */
+  readonly at: string;
+  readonly transactions: readonly OwnedSummary[];
+  /** Whether there are more, which are left out. */
+  readonly cut: boolean;
+  /** The members whose transactions may be missing. */
+  readonly unanswered: readonly UnansweredMember[];
+}
+
+/** Collects what a filter finds, page by page, for a file. */
+@Injectable()
+export class Exports {
+  constructor(private readonly anyMember: AnyMember) {}
+
+  /** @throws InvalidRequestError */
+  async collect(filter: Omit<ListFilter, 'limit' | 'cursor'>): Promise<TransactionExport> {
+    const transactions: OwnedSummary[] = [];
+    const unanswered = new Map<number, UnansweredMember>();
+    let cursor: string | null = null;
+    do {
+      const page = await this.anyMember.list({ ...filter, limit: PAGE, ...(cursor !== null && { cursor }) });
+      transactions.push(...page.transactions);
+      for (const member of page.unanswered) unanswered.set(member.epoch, member);
+      // A page without any is the end, also where a member that has not answered may have more.
+      cursor = page.transactions.length === 0 ? null : page.nextCursor;
+    } while (cursor !== null && transactions.length < MAX_EXPORTED);
+    return {
+      at: new Date().toISOString(),
+      transactions: transactions.slice(0, MAX_EXPORTED),
+      cut: cursor !== null || transactions.length > MAX_EXPORTED,
+      unanswered: [...unanswered.values()],
+    };
+  }
+}
+
+type Cell = string | number | boolean | null;
+
+const COLUMNS: readonly (readonly [head: string, cell: (transaction: OwnedSummary) => Cell])[] = [
+  ['transactionId', ({ transactionId }) => transactionId],
+  ['name', ({ name }) => name],
+  ['state', ({ state }) => state],
+  ['stalled', ({ stalled }) => stalled],
+  ['inDoubt', ({ inDoubt }) => inDoubt],
+  ['decision', ({ decision }) => decision],
+  ['cause', ({ cause }) => cause],
+  ['reason', ({ reason }) => reason],
+  ['heuristic', ({ heuristic }) => heuristic],
+  ['startedAt', ({ startedAt }) => startedAt],
+  ['decidedAt', ({ decidedAt }) => decidedAt],
+  ['endedAt', ({ endedAt }) => endedAt],
+  ['ageMs', ({ ageMs }) => ageMs],
+  ['participants', ({ branches }) => branches.map(({ participant }) => participant).join(' ')],
+  ['lastErrors', ({ branches }) => joined(branches.map((one) => [one.participant, one.lastError]))],
+  ['reports', ({ branches }) => joined(branches.map((one) => [one.participant, one.heuristic?.reason]))],
+  ['attributes', ({ attributes }) => joined(Object.entries(attributes ?? {}), '=')],
+  ['member', ({ owner }) => (owner === null ? null : owner.member || `epoch ${owner.epoch}`)],
+];
+
+/** @returns the export as CSV, by RFC 4180. What is missing is said in a last line. */
+export function csvOf({ transactions, cut, unanswered }: TransactionExport): string {
+  const lines = transactions.map((transaction) => lineOf(COLUMNS.map(([, cell]) => cell(transaction))));
+  const notes = [
+    ...(cut ? [`Cut after ${transactions.length} transactions: narrow the filter.`] : []),
+    ...unanswered.map(({ epoch, problem }) => `The member with epoch ${epoch} is missing: ${problem}.`),
+  ];
+  return [lineOf(COLUMNS.map(([head]) => head)), ...lines, ...notes.map((note) => lineOf([`# ${note}`]))]
+    .map((line) => `${line}\r\n`)
+    .join('');
+}
+
+function lineOf(cells: readonly Cell[]): string {
+  return cells.map(cellOf).join(',');
+}
+
+/** A program for tables runs a text that begins so as a formula, also after a quote and spaces. */
+const FORMULA = /^\s*[=+\-@\t\r|%]/;
+
+function cellOf(value: Cell): string {
+  if (value === null) return '';
+  if (typeof value !== 'string') return String(value);
+  const text = FORMULA.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(text) || text.startsWith("'") ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function joined(pairs: readonly (readonly [string, string | null | undefined])[], by = ': '): string {
+  return pairs
+    .filter(([, value]) => value !== null && value !== undefined)
+    .map(([name, value]) => `${name}${by}${value}`)
+    .join('; ');
+}
