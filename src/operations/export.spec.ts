@@ -55,7 +55,12 @@ describe('An export as CSV', () => {
 
 describe('An export', () => {
   it('collects pages up to 5,000 transactions, and says whether it is cut', async () => {
-    const list = vi.fn(async ({ cursor }: { cursor?: string }) => ({
+    interface Page {
+      readonly transactions: object[];
+      readonly nextCursor: string | null;
+      readonly unanswered: [];
+    }
+    const list = vi.fn<(query: { cursor?: string }) => Promise<Page>>(async ({ cursor }) => ({
       transactions: Array.from({ length: 1_000 }, () => transaction()),
       nextCursor: String(Number(cursor ?? 0) + 1),
       unanswered: [],
@@ -64,7 +69,7 @@ describe('An export', () => {
     const { transactions, cut } = await exports.collect({ order: 'oldest' });
     expect([transactions.length, cut, list.mock.calls.length]).toEqual([5_000, true, 5]);
 
-    list.mockResolvedValueOnce({ transactions: [transaction()], nextCursor: null as never, unanswered: [] });
+    list.mockResolvedValueOnce({ transactions: [transaction()], nextCursor: null, unanswered: [] });
     expect(await exports.collect({ order: 'oldest' })).toMatchObject({ cut: false });
   });
 });
