@@ -20,11 +20,11 @@ const LONGER = [
   ...(process.env['LONGER'] === 'all'
     ? []
     : [
-        'test/dashboard/{access,acting,demo-page,real-coordinator}.spec.ts',
+        'test/dashboard/{access,acting,demo-page,looking,real-coordinator}.spec.ts',
         'test/demos/incident.spec.ts',
-        'test/package/newcomer.spec.ts',
-        'test/e2e/{lost-output,shared-keys}.spec.ts',
-        'test/postgres/{failed-statements,given-up-sessions,late-prepares,listing-and-purge,literals,moving,own-server}.spec.ts',
+        'test/package/{newcomer,package}.spec.ts',
+        'test/e2e/{lost-output,postgres-process,process,shared-keys}.spec.ts',
+        'test/postgres/{failed-statements,given-up-sessions,late-prepares,listing-and-purge,literals,moving,own-server,session-state}.spec.ts',
       ]),
 ];
 

@@ -26,6 +26,7 @@ const LONGER_ON_POSTGRES = [
   'literals',
   'moving',
   'own-server',
+  'session-state',
 ].map((name) => `test/postgres/${name}`);
 
 const RUNGS: readonly Rung[] = [
@@ -124,8 +125,10 @@ const RUNGS: readonly Rung[] = [
       'run',
       'test/dashboard',
       'test/demos/incident.spec',
-      'test/package/newcomer',
+      'test/package',
       'test/e2e/lost-output',
+      'test/e2e/postgres-process',
+      'test/e2e/process',
       'test/e2e/shared-keys',
       ...LONGER_ON_POSTGRES,
     ],
