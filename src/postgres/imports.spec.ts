@@ -13,6 +13,7 @@ describe('The entry of PostgreSQL', () => {
       'coordinator/gate',
       'coordinator/guard',
       'coordinator/log',
+      'coordinator/observation/tracing',
       'coordinator/participant',
       'coordinator/protocol',
     ]);
@@ -26,7 +27,9 @@ describe('The entry of PostgreSQL', () => {
     ]);
     // The contract of participants, and neither their registry nor their calls.
     expect(core.filter((path) => dirname(path) === 'coordinator/participant').toSorted()).toEqual([
+      'coordinator/participant/caller-note.ts',
       'coordinator/participant/given-branch.ts',
+      'coordinator/participant/inspection.ts',
       'coordinator/participant/participant-methods.ts',
       'coordinator/participant/participant.accessor.ts',
       'coordinator/participant/participant.decorator.ts',

@@ -70,6 +70,21 @@ describe('discovery of participants', () => {
     expect(application.get(ParticipantRegistry).list()).toHaveLength(1);
   });
 
+  it('passes over values that are of no class', async () => {
+    const application = await startWith([
+      Alpha,
+      { provide: 'nothing', useValue: undefined },
+      { provide: 'bare', useValue: Object.create(null) },
+    ]);
+
+    expect(
+      application
+        .get(ParticipantRegistry)
+        .list()
+        .map(({ name }) => name),
+    ).toEqual(['alpha']);
+  });
+
   it('registers one instance under two tokens once', async () => {
     const application = await startWith([Alpha, { provide: 'ALIAS', useExisting: Alpha }]);
 

@@ -48,7 +48,13 @@ export class ParticipantAccessor {
   }
 
   private optionsOf(wrapper: InstanceWrapper): ParticipantOptions | undefined {
-    const onInstance = this.discovery.getMetadataByDecorator(ParticipantMetadata, wrapper);
+    const { instance, metatype } = wrapper as { instance: unknown; metatype: unknown };
+    // A value without a class, such as undefined or one without a prototype, has no metadata, and Nest would throw.
+    const isOfClass =
+      typeof ((instance as object | null | undefined)?.constructor ?? metatype) === 'function';
+    const onInstance = isOfClass
+      ? this.discovery.getMetadataByDecorator(ParticipantMetadata, wrapper)
+      : undefined;
     if (onInstance !== undefined) return onInstance;
     // A test may override the provider with another class, or with no class. The token is still the decorated
     // class.
