@@ -47,7 +47,7 @@ export interface LastResourceCall {
  */
 export class ScriptedLastResource<P = unknown> implements LastResource<P> {
   readonly calls: LastResourceCall[] = [];
-  /** How each branch has ended, by its key (see `branchKey`). */
+  /** How each branch has ended, by its key. */
   readonly ends = new Map<string, 'committed' | 'never'>();
   private currentScript: LastResourceScript;
   private readonly turns = { commit: 0, inquire: 0 };
