@@ -43,15 +43,15 @@ export class HttpTransport implements ParticipantTransport {
     address: string,
     private readonly options: HttpTransportOptions,
   ) {
-    const base = addressOf(address);
+    const { origin, pathname, protocol } = addressOf(address);
     this.address = address;
-    const { origin, pathname } = new URL(`${base.pathname.replace(/\/$/, '')}/calls`, base);
-    this.isSecure = base.protocol === 'https:';
+    this.isSecure = protocol === 'https:';
     const { maxConnections = 16, tls, credentials } = options;
     this.bearer = typeof credentials === 'function' ? undefined : bearerOf(credentials);
     const endpoint: Endpoint = {
       origin,
-      path: pathname,
+      // Resolved against the address, a path that begins with two slashes would lead to another host.
+      path: `${pathname.replace(/\/$/, '')}/calls`,
       headers: () => this.headers(),
       secure: this.isSecure ? () => secureRequest(tls) : undefined,
     };

@@ -166,6 +166,20 @@ describe('The connections to a host', () => {
     expect(server.requests.some((request) => request.endsWith('{"n":3}'))).toBe(false);
   });
 
+  it('lead to the host of the address, whatever its path is', async () => {
+    const { origin } = new URL(server.address);
+    for (const path of ['//elsewhere.invalid', '//elsewhere.invalid/participants/', '/']) {
+      const odd = new HttpTransport(`${origin}${path}`, { credentials: TOKEN });
+      await odd.send('{}', () => {}, 10_000);
+      odd.close();
+    }
+    expect(server.requests.map((request) => request.split(' ')[1])).toEqual([
+      '//elsewhere.invalid/calls',
+      '//elsewhere.invalid/participants/calls',
+      '/calls',
+    ]);
+  });
+
   it('end when a host answers before it has read the message', async () => {
     server.reply = () => {};
     const sent = send(JSON.stringify({ long: 'x'.repeat(20_000_000) }));
