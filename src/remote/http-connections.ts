@@ -3,6 +3,8 @@ import type { SecureRequest } from '../hop/index.js';
 
 /** Below the time after which servers usually close an idle connection. */
 const IDLE_MS = 4_000;
+/** A host that has moved may leave an address at which nothing answers. Then its name is looked up again. */
+const CONNECT_MS = 5_000;
 const NO_LIMIT = 0;
 
 /** One message, and what becomes of it. */
@@ -43,11 +45,25 @@ export interface Endpoint {
  */
 export class HttpConnections {
   private connections: Connections | undefined;
-  private readonly sent = new Set<SentExchange>();
+  /** With former certificates, until what was sent on them has ended. */
+  private readonly former = new Set<Pool>();
+  /** The exchanges without an end. */
+  private readonly open = new Set<SentExchange>();
+  /** Those of them that have no connection yet, the oldest first. One whose time is over takes no connection from another. */
+  private readonly waiting = new Set<SentExchange>();
+  /** How many exchanges the connections have, also of those that were given up and whose connection is still made. */
+  private handedOver = 0;
   /** One timer serves all, and it is set for the earliest: exchanges that end in time leave it alone. */
   private timer: NodeJS.Timeout | undefined;
   private timerDueAt = Infinity;
   private isClosed = false;
+  private readonly keeper: Keeper = {
+    ended: (sent) => {
+      this.open.delete(sent);
+      this.waiting.delete(sent);
+    },
+    free: () => this.free(),
+  };
 
   /** @param maxConnections further exchanges wait. */
   constructor(
@@ -58,27 +74,51 @@ export class HttpConnections {
   /** @throws what the sources of the certificates and of the token throw, and an error once this is closed. */
   send(exchange: Exchange): void {
     if (this.isClosed) throw new Error('the connections to it are closed');
-    const { path, headers } = this.endpoint;
-    const request: Dispatcher.DispatchOptions = {
-      path,
-      method: 'POST',
-      headers: headers(),
-      body: exchange.message,
-    };
-    const connections = this.present();
-    const sent = new SentExchange(exchange, connections, () => this.sent.delete(sent));
-    this.sent.add(sent);
+    const sent = new SentExchange(exchange, this.keeper);
+    if (this.handedOver < this.maxConnections) this.handOver(sent);
+    else this.waiting.add(sent);
+    if (sent.isOver) return;
+    this.open.add(sent);
     this.watch(exchange.dueAt);
-    connections.pool.dispatch(request, sent);
   }
 
   /** Running exchanges fail. */
   close(): void {
     this.isClosed = true;
     clearTimeout(this.timer);
+    this.waiting.clear();
     const error = new Error('the connections to it were closed');
-    for (const sent of this.sent) sent.giveUp(error);
+    for (const sent of this.open) sent.giveUp(error);
     void this.connections?.pool.destroy(error);
+    for (const pool of this.former) void pool.destroy(error);
+  }
+
+  private handOver(sent: SentExchange): void {
+    const { path, headers } = this.endpoint;
+    const request: Dispatcher.DispatchOptions = {
+      path,
+      method: 'POST',
+      headers: headers(),
+      body: sent.exchange.message,
+    };
+    const connections = this.present();
+    sent.connections = connections;
+    this.handedOver++;
+    connections.pool.dispatch(request, sent);
+  }
+
+  /** An exchange needs its connection no more. */
+  private free(): void {
+    this.handedOver--;
+    for (const sent of this.waiting) {
+      if (this.handedOver >= this.maxConnections) return;
+      this.waiting.delete(sent);
+      try {
+        this.handOver(sent);
+      } catch (error) {
+        sent.giveUp(error as Error);
+      }
+    }
   }
 
   /** Connections with former certificates carry nothing more than what was sent on them. */
@@ -87,7 +127,7 @@ export class HttpConnections {
     const material = secure?.();
     const { connections } = this;
     if (connections !== undefined && isSame(connections.material, material)) return connections;
-    void connections?.pool.close();
+    if (connections !== undefined) this.retire(connections.pool);
     const pool = new Pool(origin, {
       connections: this.maxConnections,
       keepAliveTimeout: IDLE_MS,
@@ -96,10 +136,18 @@ export class HttpConnections {
       headersTimeout: NO_LIMIT,
       bodyTimeout: NO_LIMIT,
       allowH2: false,
-      ...(material !== undefined && { connect: { ...material, ALPNProtocols: ['http/1.1'] } }),
+      connect: {
+        timeout: CONNECT_MS,
+        ...(material !== undefined && { ...material, ALPNProtocols: ['http/1.1'] }),
+      },
     });
     this.connections = { pool, material, isNew: true };
     return this.connections;
+  }
+
+  private retire(pool: Pool): void {
+    this.former.add(pool);
+    void pool.close().then(() => this.former.delete(pool));
   }
 
   private watch(dueAt: number): void {
@@ -115,7 +163,7 @@ export class HttpConnections {
     const now = performance.now();
     this.timerDueAt = Infinity;
     let nextDueAt = Infinity;
-    for (const sent of this.sent) {
+    for (const sent of this.open) {
       const { exchange } = sent;
       if (exchange.dueAt <= now) sent.giveUp(exchange.late());
       else nextDueAt = Math.min(nextDueAt, exchange.dueAt);
@@ -132,17 +180,32 @@ interface Connections {
   isNew: boolean;
 }
 
-/** An exchange that was handed over to the connections. It ends once. */
+/** What an exchange tells of itself. */
+interface Keeper {
+  /** Its caller has its end. */
+  ended(sent: SentExchange): void;
+  /** It needs its connection no more. */
+  free(): void;
+}
+
+/** An exchange that waits for a connection, or has one. It ends once. */
 class SentExchange implements Dispatcher.DispatchHandler {
+  /** What it was handed over to; undefined while it waits. */
+  connections: Connections | undefined;
   private controller: Dispatcher.DispatchController | undefined;
   private isAnswered = false;
+  private isFree = false;
   private reason: Error | undefined;
 
   constructor(
     readonly exchange: Exchange,
-    private readonly connections: Connections,
-    private readonly ended: () => void,
+    private readonly keeper: Keeper,
   ) {}
+
+  /** Whether it has failed, or its answer is complete. */
+  get isOver(): boolean {
+    return this.reason !== undefined || this.isFree;
+  }
 
   /** Its connection ends, or, if it still waits for one, it is never sent. */
   giveUp(error: Error): void {
@@ -162,7 +225,7 @@ class SentExchange implements Dispatcher.DispatchHandler {
   ): void {
     if (this.reason !== undefined) return;
     this.isAnswered = true;
-    this.connections.isNew = false;
+    this.connections!.isNew = false;
     const type = headers['content-type'];
     this.take(controller, () => this.exchange.head(status, typeof type === 'string' ? type : undefined));
   }
@@ -172,13 +235,21 @@ class SentExchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    this.free();
     if (this.reason !== undefined) return;
-    this.ended();
+    this.keeper.ended(this);
     this.exchange.done();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.free();
     this.fail(this.explained(error));
+  }
+
+  private free(): void {
+    if (this.isFree) return;
+    this.isFree = true;
+    this.keeper.free();
   }
 
   private take(controller: Dispatcher.DispatchController, read: () => void): void {
@@ -192,8 +263,8 @@ class SentExchange implements Dispatcher.DispatchHandler {
   private fail(error: Error): void {
     if (this.reason !== undefined) return;
     this.reason = error;
-    this.ended();
-    this.exchange.failed(error, this.connections.isNew);
+    this.keeper.ended(this);
+    this.exchange.failed(error, this.connections?.isNew ?? false);
   }
 
   /** The code is that of `node:http`, since it may be the certificate that is not accepted there. */

@@ -45,7 +45,7 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
   private readonly known = new Map<string, Known>();
   /** Why registrations were not taken over at the last refresh, by name. */
   private readonly notTakenOver = new Map<string, string>();
-  private readonly timers: NodeJS.Timeout[] = [];
+  private readonly timers = new Set<NodeJS.Timeout>();
   private readonly transports = new Set<ParticipantTransport>();
   /** One change at a time. */
   private changes: Promise<unknown> = Promise.resolve();
@@ -70,9 +70,9 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
     const { registrations, refreshIntervalMs, forgetIntervalMs } = this.options;
     if (registrations !== undefined) {
       await this.refreshNow();
-      this.timers.push(setInterval(() => void this.refresh(), refreshIntervalMs).unref());
+      this.timers.add(setInterval(() => void this.refresh(), refreshIntervalMs).unref());
     }
-    this.timers.push(setInterval(() => this.announceMarks(), forgetIntervalMs).unref());
+    this.timers.add(setInterval(() => this.announceMarks(), forgetIntervalMs).unref());
   }
 
   /** Decisions are still delivered until here. */
@@ -256,10 +256,11 @@ export class RemoteParticipants implements OnModuleInit, OnApplicationShutdown {
   /** Calls of the former address may still be answered there. */
   private retire(transport: ParticipantTransport): void {
     const timer = setTimeout(() => {
+      this.timers.delete(timer);
       this.transports.delete(transport);
       void Promise.resolve(transport.close()).catch(() => {});
     }, this.options.limits.adminTimeoutMs);
-    this.timers.push(timer.unref());
+    this.timers.add(timer.unref());
   }
 
   private checkName(name: string): void {
