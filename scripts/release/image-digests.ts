@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 
 /** The name of an image with its tag, such as `postgres:17.6-bookworm`, and its digest if it has one. */
 export interface ImageReference {
+  /** Without a tag, if the file names none. */
   readonly name: string;
   /** `sha256:` and 64 digits. */
   readonly digest: string | undefined;
@@ -20,7 +21,11 @@ export const DOCKER_HUB: Registry = {
   tokenUrl: 'https://auth.docker.io/token?service=registry.docker.io',
 };
 
-const REFERENCE = /^((?:FROM|\s+image:)\s+)([\w./-]+:[\w.-]+)(?:@(sha256:[0-9a-f]{64}))?(?=\s|$)/gm;
+/** Whatever a line names. A name that is of another form must not be passed over: it would count as pinned. */
+const REFERENCE =
+  /^((?:FROM(?:[ \t]+--\S+)*|[ \t]*(?:-[ \t]+)?image:)[ \t]+)["']?([^\s"'@]+)(?:@(sha256:[0-9a-f]{64}))?["']?(?=\s|$)/gm;
+const STAGE = /^FROM\s.*\sAS\s+(\S+)/gim;
+const WITH_TAG = /^[\w./-]+:[\w.-]+$/;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 /** Those of an image for several platforms first. */
 const MANIFEST_TYPES = [
@@ -31,10 +36,14 @@ const TIMEOUT_MS = 30_000;
 /** An image that the reader builds has a name that only stands for one. */
 const STANDS_FOR_OWN = 'registry.example.com/';
 
-/** @returns the images that a Dockerfile, a compose file or a manifest names, but for those that the reader builds. */
+/**
+ * @returns the images that a Dockerfile, a compose file or a manifest names, but for those that the reader builds, and for the stages
+ * of the same file.
+ */
 export function imagesIn(text: string): ImageReference[] {
+  const stages = new Set(Array.from(text.matchAll(STAGE), ([, stage]) => stage));
   return Array.from(text.matchAll(REFERENCE), ([, , name, digest]) => ({ name: name!, digest })).filter(
-    ({ name }) => !name.startsWith(STANDS_FOR_OWN),
+    ({ name }) => !name.startsWith(STANDS_FOR_OWN) && !stages.has(name),
   );
 }
 
@@ -49,9 +58,11 @@ export function pinned(text: string, digests: ReadonlyMap<string, string>): stri
 /**
  * Asks the registry for the digest of an image, and computes it from the manifest as well.
  *
- * @throws Error when the registry does not answer, or its digest is not that of its manifest. No digest is ever guessed.
+ * @throws Error when the name has no tag, when the registry does not answer, or when its digest is not that of its manifest. No digest
+ * is ever guessed.
  */
 export async function digestOf(name: string, { url, tokenUrl }: Registry = DOCKER_HUB): Promise<string> {
+  if (!WITH_TAG.test(name)) throw new Error(`${name}: name the image as in the registry, and with a tag.`);
   const [path = '', tag = ''] = name.split(':');
   const repository = path.includes('/') ? path : `library/${path}`;
   const { token } = (await (

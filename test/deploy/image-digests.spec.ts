@@ -23,6 +23,12 @@ describe('the images of others', () => {
     ]);
   });
 
+  it('are found in every form: of a platform, in quotes, in a list, and without a tag', () => {
+    const text = `FROM --platform=linux/amd64 node:24 AS build\nFROM build AS rest\nFROM debian\n  - image: "a/b:1"\n    image: '\${REGISTRY}/c:1'\n`;
+
+    expect(imagesIn(text).map(({ name }) => name)).toEqual(['node:24', 'debian', 'a/b:1', '${REGISTRY}/c:1']);
+  });
+
   it.each([
     ['Dockerfile', 3],
     ['samples/services/Dockerfile', 2],
@@ -101,6 +107,13 @@ describe('the digest of an image', () => {
     const hub = await answering(headers, status);
 
     await expect(digestOf('node:24', hub)).rejects.toThrow(problem);
+  });
+
+  it.each(['debian', '${REGISTRY}/c:1'])('is not asked for %s, which names no version', async (name) => {
+    const hub = await answering({});
+
+    await expect(digestOf(name, hub)).rejects.toThrow(/with a tag/);
+    expect(hub.asked).toEqual([]);
   });
 
   it('is not guessed when no registry answers', async () => {
