@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { freePort } from '../../src/postgres-server/free-port.js';
 import { run } from '../package/commands.js';
@@ -9,6 +10,8 @@ import { type Block, blocksIn } from './blocks.js';
 
 const PORT_IN_THE_PAGE = '127.0.0.1:3000';
 const MINUTE_MS = 60_000;
+/** How often the application is asked whether it listens. */
+const LOOK_MS = 50;
 
 const blocks = blocksIn('docs/tutorial.md');
 const [setUp, start, ...others] = blocks.filter(({ language }) => language === 'sh');
@@ -78,13 +81,17 @@ export async function followPage(folder: string): Promise<string> {
   }
 }
 
+/** @throws Error when the application has ended, or does not listen within a minute. */
 async function listens(application: ChildProcess, port: number): Promise<void> {
-  while (application.exitCode === null) {
+  const end = performance.now() + MINUTE_MS;
+  while (application.exitCode === null && application.signalCode === null && performance.now() < end) {
     const isUp = await fetch(`http://127.0.0.1:${port}/balances`).then(
       ({ ok }) => ok,
       () => false,
     );
     if (isUp) return;
+    await delay(LOOK_MS);
   }
-  throw new Error(`The application ended with code ${application.exitCode}.`);
+  const { exitCode, signalCode } = application;
+  throw new Error(`The application does not listen: exit code ${exitCode}, signal ${signalCode}.`);
 }
