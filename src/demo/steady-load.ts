@@ -56,6 +56,7 @@ export class SteadyLoad implements OnModuleDestroy {
   private counts = noCounts();
   private restocks = 0;
   private lastRefusal: string | null = null;
+  private isDestroyed = false;
 
   constructor(
     private readonly orders: OrdersService,
@@ -63,12 +64,13 @@ export class SteadyLoad implements OnModuleDestroy {
   ) {}
 
   /**
-   * Starts the traffic, in place of one that runs.
+   * Starts the traffic, in place of one that runs. Nothing is started when the application ends meanwhile.
    *
    * @throws ProblemException 503 when the first supplies cannot be delivered. Nothing is started then.
    */
   async start(plan: LoadPlan): Promise<void> {
     await this.supplies.restock();
+    if (this.isDestroyed) return;
     this.pace?.stop();
     this.plan = plan;
     this.counts = noCounts();
@@ -91,6 +93,7 @@ export class SteadyLoad implements OnModuleDestroy {
 
   /** No order may be started once the coordinator drains. */
   onModuleDestroy(): void {
+    this.isDestroyed = true;
     this.stop();
   }
 

@@ -148,5 +148,9 @@ if (account !== undefined) {
     location.assign('/dashboard');
   });
 }
-await refresh();
-setInterval(() => void refresh(), REFRESH_MS);
+/** The next question waits for the answer to the last one: an application that stands still is not asked more and more. */
+async function keepUpToDate() {
+  await refresh();
+  setTimeout(() => void keepUpToDate(), REFRESH_MS);
+}
+await keepUpToDate();
