@@ -36,7 +36,7 @@ const end = (): void => {
   else void cluster?.stop();
   isToEnd = true;
 };
-process.on('SIGTERM', end).on('SIGINT', end);
+process.on('SIGTERM', end).on('SIGINT', end).on('SIGHUP', end);
 
 process.exitCode = await run();
 // PostgreSQL stops as the last action of this process.

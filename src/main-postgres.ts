@@ -10,7 +10,7 @@ const endLater = (): void => {
   isToEnd = true;
 };
 
-process.on('SIGTERM', endLater).on('SIGINT', endLater);
+process.on('SIGTERM', endLater).on('SIGINT', endLater).on('SIGHUP', endLater);
 try {
   if (namesDatabases(process.env)) await startApplication(process.env);
   else await startWithServer();
@@ -18,7 +18,7 @@ try {
   if (!isToEnd) endNotStarted(error);
 }
 if (isToEnd) process.exit(0);
-process.off('SIGTERM', endLater).off('SIGINT', endLater);
+process.off('SIGTERM', endLater).off('SIGINT', endLater).off('SIGHUP', endLater);
 
 async function startWithServer(): Promise<void> {
   // Problems of the environment are reported before anything is started.

@@ -30,7 +30,7 @@ const end = (): void => {
   if (toEnd.signal.aborted) fleet?.kill();
   toEnd.abort();
 };
-process.on('SIGTERM', end).on('SIGINT', end);
+process.on('SIGTERM', end).on('SIGINT', end).on('SIGHUP', end);
 
 process.exitCode = await run();
 // PostgreSQL stops as the last action of this process.

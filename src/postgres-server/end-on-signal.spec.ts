@@ -11,7 +11,7 @@ class Self extends EventEmitter {
   }
 }
 
-describe.each(['SIGINT', 'SIGTERM'])('A process that brings its own server, at %s', (signal) => {
+describe.each(['SIGINT', 'SIGTERM', 'SIGHUP'])('A process that brings its own server, at %s', (signal) => {
   it('ends at once, when the server is there', async () => {
     const self = new Self();
     expect(await endOnSignal(() => Promise.resolve('server'), self)).toBe('server');

@@ -1,12 +1,12 @@
 /** What a signal does to a process that brings its own server. */
 interface Self {
-  on(signal: 'SIGINT' | 'SIGTERM', listener: () => void): unknown;
+  on(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP', listener: () => void): unknown;
   exit(code: number): never;
 }
 
 /**
- * From now on SIGINT and SIGTERM end this process, with code 1. During the start they end it when the start is over: a server that
- * is just being started would otherwise be left behind.
+ * From now on SIGINT, SIGTERM and SIGHUP, which a terminal sends when it is closed, end this process, with code 1. During the start they
+ * end it when the start is over: a server that is just being started would otherwise be left behind.
  *
  * @param start starts a server that stops when this process exits.
  * @throws the error of the start.
@@ -14,7 +14,7 @@ interface Self {
 export async function endOnSignal<T>(start: () => Promise<T>, self: Self = process): Promise<T> {
   let isStarting = true;
   let isToEnd = false;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     self.on(signal, () => {
       isToEnd = true;
       if (!isStarting) self.exit(1);

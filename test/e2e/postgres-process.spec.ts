@@ -48,9 +48,9 @@ function run(program: string, folder: string, environment: NodeJS.ProcessEnv = {
   return { child, ended };
 }
 
-/** Ctrl+C at a terminal: it reaches the program and all that the program has started in its group. */
-function pressCtrlC({ child }: Run): void {
-  process.kill(-child.pid!, 'SIGINT');
+/** Ctrl+C at a terminal, or another signal of it: it reaches the program and all that the program has started in its group. */
+function signalGroup({ child }: Run, signal: NodeJS.Signals = 'SIGINT'): void {
+  process.kill(-child.pid!, signal);
 }
 
 /** Asks until the outcome is known. What may have been done is asked for again with its key. */
@@ -226,7 +226,7 @@ describe('The application that brings its own PostgreSQL', () => {
     expect(await again.order('key-1')).toEqual(answer);
     expect(await again.spent()).toBe(5_990);
     expect(await again.prepared()).toBe(0);
-    pressCtrlC(second);
+    signalGroup(second);
     expect(await second.ended).toEqual({ code: 0, stderr: '' });
     expect(await postmaster()).toBeUndefined();
   });
@@ -296,11 +296,14 @@ describe('The application that brings its own PostgreSQL', () => {
     expect((await first.ended).code).toBe(0);
   });
 
-  it('leaves no process when Ctrl+C is pressed while it starts', async () => {
+  it.each<[string, NodeJS.Signals]>([
+    ['Ctrl+C is pressed', 'SIGINT'],
+    ['the terminal is closed', 'SIGHUP'],
+  ])('leaves no process when %s while it starts', async (_, signal) => {
     const early = start();
     await until('it has begun', () => existsSync(join(folder, 'data/postgres')));
 
-    pressCtrlC(early);
+    signalGroup(early, signal);
 
     expect(await early.ended).toEqual({ code: 0, stderr: '' });
     expect(await postmaster()).toBeUndefined();
@@ -308,7 +311,10 @@ describe('The application that brings its own PostgreSQL', () => {
     expect(existsSync(join(folder, 'data/postgres/cluster'))).toBe(true);
   });
 
-  it('leaves neither a process nor a file when Ctrl+C is pressed while a demo starts', async () => {
+  it.each<[string, NodeJS.Signals]>([
+    ['Ctrl+C is pressed', 'SIGINT'],
+    ['the terminal is closed', 'SIGHUP'],
+  ])('leaves neither a process nor a file when %s while a demo starts', async (_, signal) => {
     const demo = run('scripts/crash-demo/run.js', folder, { TMPDIR: folder });
     runs.push(demo);
     const files = (): Promise<string[]> => readdir(folder);
@@ -316,7 +322,7 @@ describe('The application that brings its own PostgreSQL', () => {
     const [own] = await files();
     await until('it makes its server', () => existsSync(join(folder, own!, 'postgres')));
 
-    pressCtrlC(demo);
+    signalGroup(demo, signal);
 
     expect(await demo.ended).toEqual({ code: 1, stderr: '' });
     expect(await files()).toEqual([]);
@@ -481,7 +487,7 @@ describe('Three members of the application on one machine', () => {
     await told(/^member-2 listens on /, 2);
     expect(await shopAt(second).order('key-1')).toEqual(answer);
 
-    pressCtrlC(cluster);
+    signalGroup(cluster);
     expect(await cluster.ended).toEqual({ code: 0, stderr: '' });
     expect(said.slice(-3)).toEqual([1, 2, 3].map((number) => `member-${number} has stopped cleanly`));
     const { rows } = await server.query('decisions', 'SELECT FROM dtc_log.epochs WHERE fenced_by IS NULL');
