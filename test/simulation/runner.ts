@@ -42,7 +42,7 @@ export interface RunOptions {
 
 interface MadeWorld extends LoneWorldOptions, MembersWorldOptions, Pick<RunOptions, 'members'> {}
 
-function makeWorld({ members = false, ...options }: MadeWorld): World {
+export function makeWorld({ members = false, ...options }: MadeWorld): World {
   return members ? new MembersWorld(options) : new LoneWorld(options);
 }
 
