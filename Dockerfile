@@ -11,7 +11,8 @@ RUN npm run build
 FROM node:24.21.0-bookworm-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev
+# What is both a development dependency and an optional peer counts as optional.
+RUN npm ci --omit=dev --omit=optional
 
 FROM node:24.21.0-bookworm-slim
 ARG REVISION=unknown

@@ -15,22 +15,32 @@ export interface Component {
 export interface Lock {
   readonly name: string;
   readonly packages: Readonly<
-    Record<string, { readonly version?: string; readonly dev?: boolean; readonly link?: boolean }>
+    Record<
+      string,
+      {
+        readonly version?: string;
+        readonly dev?: boolean;
+        /** Needed by development, and optional for the rest. */
+        readonly devOptional?: boolean;
+        readonly optional?: boolean;
+        readonly link?: boolean;
+      }
+    >
   >;
 }
 
 const FOLDER = 'node_modules/';
 
 /**
- * Leaves only what `npm ci --omit=dev` installs, and the workspaces. The option `--omit dev` of `npm sbom` is of no use: it also leaves
- * out each package that a development dependency needs too, such as `@nestjs/common`.
+ * Leaves only what `npm ci --omit=dev --omit=optional` installs, and the workspaces. The option `--omit dev` of `npm sbom` is of no use: it
+ * also leaves out each package that a development dependency needs too, such as `@nestjs/common`.
  *
  * @param bom of everything.
  */
 export function withoutDevelopment<B extends Bom>(bom: B, lock: Lock): B {
   const shipped = new Set(
     Object.entries(lock.packages)
-      .filter(([path, { dev, link }]) => path.includes(FOLDER) && dev !== true && link !== true)
+      .filter(([path, entry]) => path.includes(FOLDER) && isShipped(entry))
       .map(([path, { version }]) => `${path.slice(path.lastIndexOf(FOLDER) + FOLDER.length)}@${version}`),
   );
   const workspaces = Object.keys(lock.packages).filter((path) => path !== '' && !path.includes(FOLDER));
@@ -50,4 +60,8 @@ export function withoutDevelopment<B extends Bom>(bom: B, lock: Lock): B {
       .filter(({ ref }) => ref === root || refs.has(ref))
       .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((each) => refs.has(each)) })),
   };
+}
+
+function isShipped({ dev, devOptional, optional, link }: Lock['packages'][string]): boolean {
+  return [dev, devOptional, optional, link].every((flag) => flag !== true);
 }

@@ -7,6 +7,8 @@ const INPUTS = [
   'src/**/*.ts',
   'src/demo/page/*',
   'dashboard/**/*',
+  // The dashboard shows its paragraphs.
+  'docs/runbook.md',
   'package.json',
   'package-lock.json',
   'nest-cli.json',

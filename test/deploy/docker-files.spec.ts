@@ -1,14 +1,24 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { DCLinter } from 'dclint';
 import { run as lintDockerfile } from 'dockerfilelint';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { importsIn } from '../../scripts/picture/imports.js';
 import { namesOf, variablesOf } from '../../src/common/config/environment.js';
 import { type Configuration, applicationSchema, readConfiguration } from '../../src/configuration.js';
 import { coordinatorOptionsSchema } from '../../src/coordinator/coordinator.options.js';
@@ -64,6 +74,29 @@ function inImage(word: string): string[] {
     .map(({ rest }) => rest);
 }
 
+/** @returns the packages that the programs in the image import, directly or through other files of the application. */
+function packagesOfApplication(): Set<string> {
+  const packages = new Set<string>();
+  const seen = new Set<string>();
+  const waiting = ['main.ts', 'main-member.ts', 'main-coordinator.ts', 'main-log-check.ts'];
+  for (let file = waiting.pop(); file !== undefined; file = waiting.pop()) {
+    if (seen.has(file)) continue;
+    seen.add(file);
+    for (const { specifier, typesOnly } of importsIn(textOf(join('src', file)))) {
+      if (typesOnly || specifier.startsWith('node:')) continue;
+      if (specifier.startsWith('.')) waiting.push(join(dirname(file), specifier.replace(/\.js$/, '.ts')));
+      else
+        packages.add(
+          specifier
+            .split('/')
+            .slice(0, specifier.startsWith('@') ? 2 : 1)
+            .join('/'),
+        );
+    }
+  }
+  return packages;
+}
+
 const imageEnvironment = Object.fromEntries(
   inImage('ENV').flatMap((rest) => rest.split(' ').map((pair) => pair.split('=') as [string, string])),
 );
@@ -106,7 +139,7 @@ describe('The Dockerfile', () => {
       .filter(({ rest }) => /npm (ci|install)/.test(rest))
       .map(({ rest }) => rest);
 
-    expect(installed).toEqual(['npm ci', 'npm ci --omit=dev']);
+    expect(installed).toEqual(['npm ci', 'npm ci --omit=dev --omit=optional']);
     expect(inImage('COPY')).toContain('--from=packages /app/node_modules node_modules');
   });
 
@@ -119,9 +152,15 @@ describe('The Dockerfile', () => {
       for (const name of copied.rest.split(' ').slice(0, -1))
         copyFileSync(join(ROOT, name), join(folder, name));
       const options = { cwd: folder, encoding: 'utf8' } as const;
-      const { status, stdout } = spawnSync('npm', ['ci', '--omit=dev', '--dry-run', '--offline'], options);
+      const args = ['ci', '--omit=dev', '--omit=optional', '--dry-run', '--offline'];
+      const { status, stdout } = spawnSync('npm', args, options);
       expect(status).toBe(0);
-      expect(stdout).toMatch(/^add @nestjs\/core /m);
+      const added = new Set(Array.from(stdout.matchAll(/^add (\S+) /gm), ([, name]) => name));
+      expect([...packagesOfApplication()].filter((name) => !added.has(name))).toEqual([]);
+      // Each of them is loaded by Nest when it is there, and none of them is used.
+      expect(
+        ['@nestjs/microservices', 'express', 'typeorm', 'typescript'].filter((name) => added.has(name)),
+      ).toEqual([]);
       expect(stdout).not.toContain('nestjs-dtc');
     } finally {
       rmSync(folder, { recursive: true });
@@ -156,6 +195,28 @@ describe('The Dockerfile', () => {
 
     expect(copied).toContain('package-lock.json');
     expect(copied.filter((name) => ignored.has(name))).toEqual([]);
+  });
+
+  it('copies all that the build of the dashboard reads', () => {
+    const ignored = new Set(textOf('.dockerignore').split('\n'));
+    const isCopied = (path: string): boolean =>
+      !ignored.has(relative(ROOT, path)) && !ignored.has(`**/${basename(path)}`);
+    const folder = mkdtempSync(join(tmpdir(), 'context-'));
+    try {
+      for (const name of ['dashboard', 'docs', 'src', 'package.json', 'tsconfig.json'])
+        cpSync(join(ROOT, name), join(folder, name), { recursive: true, filter: isCopied });
+      symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'), 'dir');
+      const vite = join(folder, 'node_modules/vite/bin/vite.js');
+      const { status, stderr } = spawnSync(process.execPath, [vite, 'build', 'dashboard'], {
+        cwd: folder,
+        encoding: 'utf8',
+      });
+      expect(stderr).toBe('');
+      expect(status).toBe(0);
+      expect(existsSync(join(folder, 'dist/dashboard/index.html'))).toBe(true);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it.each([

@@ -54,7 +54,7 @@ describe('the list of packages of a release', () => {
   it('has what npm installs into the image, and beside it only the library and its peers', () => {
     for (const name of ['package.json', 'package-lock.json', '.npmrc'])
       copyFileSync(join(ROOT, name), join(folder, name));
-    const args = ['ci', '--omit=dev', '--dry-run', '--offline'];
+    const args = ['ci', '--omit=dev', '--omit=optional', '--dry-run', '--offline'];
     const { stdout } = spawnSync('npm', args, { cwd: folder, encoding: 'utf8' });
     const installed = Array.from(
       stdout.matchAll(/^add (\S+) (\S+)$/gm),

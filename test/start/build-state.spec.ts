@@ -54,6 +54,7 @@ describe('what is built', () => {
     ['a source is added', () => write('src/orders/added.ts')],
     ['a source is deleted', () => rmSync(join(root, 'src/orders/orders.ts'))],
     ['the dashboard is changed', () => write('dashboard/index.html', 'other')],
+    ['the runbook is changed, which the dashboard shows', () => write('docs/runbook.md', 'other')],
     ['the packages are changed', () => write('package-lock.json', '{}')],
     ['a part of the build is deleted', () => rmSync(join(root, 'dist/dashboard/index.html'))],
   ])('is built again when %s', (_, change) => {
