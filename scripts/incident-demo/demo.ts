@@ -321,8 +321,6 @@ export class IncidentDemo implements Play {
 
   private async photograph(at: MemberProcess, shots: Parameters<Pictures['take']>[1]): Promise<void> {
     const { token } = this.operatorOf(at);
-    // The first overview of a page has what the other coordinators said when they were asked last.
-    await this.operatorOf(at).askMembers();
     for (const sentence of await this.pictures.take({ origin: at.url, token }, shots))
       this.story.add(sentence);
   }

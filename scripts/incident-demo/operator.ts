@@ -42,11 +42,6 @@ export class Operator {
     await this.ask('DELETE', '/demo/faults/payment');
   }
 
-  /** Lets the coordinator ask the others how they are. */
-  async askMembers(): Promise<void> {
-    await this.ask('GET', '/members');
-  }
-
   /** @returns how many transactions are stalled at this coordinator itself. */
   async ownStalled(): Promise<number> {
     const { condition } = await this.ask<{ condition: { stalled: number } }>('GET', '/coordinator');

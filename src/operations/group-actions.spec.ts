@@ -143,14 +143,14 @@ describe('The limits of an action for many', () => {
   const act = (actOn: (action: { transactionId: string }) => Promise<unknown>): Promise<GroupResult> =>
     new GroupActions({ actOn } as never).act({ action: 'forget', targets }, ORDER);
 
-  it('are eight at the same time', async () => {
+  it('are four at the same time', async () => {
     let [running, most] = [0, 0];
     const result = await act(async () => {
       most = Math.max(most, ++running);
       await settled();
       running--;
     });
-    expect([most, result]).toEqual([8, { done: 50, refused: [], notTried: [] }]);
+    expect([most, result]).toEqual([4, { done: 50, refused: [], notTried: [] }]);
   });
 
   it('are ten seconds, after which the others are not tried', async () => {
@@ -165,9 +165,9 @@ describe('The limits of an action for many', () => {
     });
     expect([done, refused.map(({ code, count }) => [code, count])]).toEqual([
       1,
-      [['DTC_LOG_UNAVAILABLE', 7 + 1]],
+      [['DTC_LOG_UNAVAILABLE', 3 + 1]],
     ]);
-    expect(notTried).toHaveLength(50 - 1 - 8);
+    expect(notTried).toHaveLength(50 - 1 - 4);
   });
 
   it('keep the text of an unexpected error to the log', async () => {

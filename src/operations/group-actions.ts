@@ -6,9 +6,9 @@ import type { TransactionAction } from './members/member-call.js';
 import { problemOf } from './problem/problem.js';
 import type { GroupBody } from './request.schemas.js';
 
-/** So many orders of one request are carried out at the same time. */
-const AT_ONCE = 8;
-/** Later no further order is begun, in milliseconds. A client waits a little longer. */
+/** So many orders of one request are carried out at the same time. A member takes some more, so that others can look meanwhile. */
+const AT_ONCE = 4;
+/** Later no further order is begun, in milliseconds. The last ones may take as long again, and a client waits for them. */
 const WITHIN_MS = 10_000;
 /** While it holds no order can be recorded, so the others are not tried. */
 const NOT_RECORDED = 'DTC_LOG_UNAVAILABLE';

@@ -1,5 +1,19 @@
 import { Injectable, type MessageEvent, type BeforeApplicationShutdown } from '@nestjs/common';
-import { Observable, ReplaySubject, defer, finalize, map, merge, of, share, takeUntil, timer } from 'rxjs';
+import {
+  Observable,
+  ReplaySubject,
+  concat,
+  defer,
+  finalize,
+  from,
+  map,
+  merge,
+  race,
+  share,
+  take,
+  takeUntil,
+  timer,
+} from 'rxjs';
 import {
   CoordinatorError,
   CoordinatorStatus,
@@ -30,8 +44,11 @@ const BYTES_A_SECOND = { alarms: 4_000, participants: 2_000, members: 1_500 } as
 /** The parts that are left out of an event when they have not changed, or are not due yet. */
 type PacedPart = keyof typeof BYTES_A_SECOND;
 
+/** What an event may leave out. */
+type LeftOut = PacedPart | 'alarmsTotal';
+
 /** What one event contains: the first event of a stream is whole. */
-export type OverviewEvent = Omit<Overview, PacedPart> & Partial<Pick<Overview, PacedPart>>;
+export type OverviewEvent = Omit<Overview, LeftOut> & Partial<Pick<Overview, LeftOut>>;
 
 /** The content of an overview. */
 export interface Overview {
@@ -86,8 +103,8 @@ export class OverviewStream implements BeforeApplicationShutdown {
     const all = [...this.open.values()].reduce((sum, count) => sum + count, 0);
     if (own >= MAX_STREAMS_OF_ONE || all >= MAX_STREAMS) throw new TooManyStreamsError();
     this.open.set(caller, own + 1);
-    return merge(
-      defer(() => of(this.message(this.overview()))),
+    return concat(
+      defer(() => this.first()),
       this.ticks,
     ).pipe(
       takeUntil(merge(timer(STREAM_MS), this.ended)),
@@ -98,6 +115,17 @@ export class OverviewStream implements BeforeApplicationShutdown {
   /** The HTTP server waits for open answers before it closes. */
   beforeApplicationShutdown(): void {
     this.ended.next();
+  }
+
+  /**
+   * The first overview waits for the other members, as long as it is until the next one: without one that was open before,
+   * nothing is known of them.
+   */
+  private first(): Observable<MessageEvent> {
+    return race(from(this.watch.ask()), timer(INTERVAL_MS)).pipe(
+      take(1),
+      map(() => this.message(this.overview())),
+    );
   }
 
   private leave(caller: string | null): void {
@@ -111,7 +139,7 @@ export class OverviewStream implements BeforeApplicationShutdown {
   }
 
   private overview(): Overview {
-    // The answers are shown by the next overview, which does not wait for a member that is slow.
+    // The answers are shown by the next overview, which does not wait for a member that is slow. They are never a rejection.
     void this.watch.ask();
     const own = this.own.overview();
     const { alarms, total } = this.watch.alarms(own, SHOWN_ALARMS);
@@ -138,6 +166,8 @@ class Pace {
     const waiting = new Set<string>(
       parts.filter((part) => !this.isDue(part, JSON.stringify(overview[part]))),
     );
+    // The number of all goes with the list.
+    if (waiting.has('alarms')) waiting.add('alarmsTotal');
     return Object.fromEntries(
       Object.entries(overview).filter(([name]) => !waiting.has(name)),
     ) as unknown as OverviewEvent;

@@ -16,9 +16,9 @@ import {
 } from './member-call.js';
 import { MemberTokens } from './member-tokens.js';
 
-/** The most calls to other members at one time, and to one of them. */
+/** The most calls to other members at one time, and to one of them: an order for many and some pages that are open. */
 const MAX_CALLS = 64;
-const MAX_CALLS_OF_ONE = 8;
+const MAX_CALLS_OF_ONE = 16;
 /** The largest answer that is read, in bytes. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 const TOO_LARGE = `its answer is larger than ${MAX_ANSWER_BYTES} bytes`;
@@ -73,20 +73,27 @@ export class MemberClient implements BeforeApplicationShutdown {
     this.stopped.abort();
   }
 
+  /** @returns why a member is not asked at all, whatever the request; undefined for one that can be asked. */
+  obstacleTo(member: AskedMember): string | undefined {
+    if (urlOf(member.address) === undefined) return 'it has no address at which it can be asked';
+    if (!this.isAlive(member))
+      return 'its lease has expired, so its address may be that of another process by now';
+    if (this.tokens.sent === undefined) return 'members have no token here to ask each other';
+    return this.stopped.signal.aborted ? 'this member is shutting down' : undefined;
+  }
+
   /** @returns what the member has answered; it is never a rejection. */
   async ask<K extends MemberRequest['kind']>(
     member: AskedMember,
     request: RequestOf<K>,
   ): Promise<Asked<MemberAnswer<K>>> {
-    const url = urlOf(member.address);
-    const { sent } = this.tokens;
-    if (url === undefined) return failed('it has no address at which it can be asked');
-    if (!this.isAlive(member))
-      return failed('its lease has expired, so its address may be that of another process by now');
-    if (sent === undefined) return failed('members have no token here to ask each other');
-    if (this.stopped.signal.aborted) return failed('this member is shutting down');
+    const obstacle = this.obstacleTo(member);
+    if (obstacle !== undefined) return failed(obstacle);
+    const url = urlOf(member.address)!;
+    const sent = this.tokens.sent!;
     const own = this.callsTo.get(member.epoch) ?? 0;
-    if (own >= MAX_CALLS_OF_ONE || this.calls >= MAX_CALLS)
+    // Overviews are asked for one at a time. That a member is busy with other calls is no sign that it does not answer.
+    if (request.kind !== 'overview' && (own >= MAX_CALLS_OF_ONE || this.calls >= MAX_CALLS))
       return failed('too many calls to it are under way');
     this.callsTo.set(member.epoch, own + 1);
     this.calls++;

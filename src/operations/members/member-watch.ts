@@ -4,20 +4,29 @@ import { alarmOf, byUrgency } from '../../coordinator/observation/alarms/alarm.j
 import { AnyMember } from './any-member.js';
 import type { MemberAnswer } from './member-call.js';
 import { MemberClient } from './member-client.js';
+import { MemberTokens } from './member-tokens.js';
 import type { AlarmsOfAll, AttentionPage, MemberNow, MembersNow, OwnedAlarm, OwnerView } from './owned.js';
 import { OwnAnswers, type OwnOverview } from './own-answers.js';
 
 interface Heard {
   readonly overview: MemberAnswer<'overview'> | undefined;
   readonly problem: string | null;
+  /** Whether it was asked and has not answered. Where members do not ask each other, nothing is wrong. */
+  readonly isMissing: boolean;
 }
 
-const NOT_ASKED: Heard = { overview: undefined, problem: null };
+const NOT_ASKED: Heard = { overview: undefined, problem: null, isMissing: false };
+
+const NOTHING: ReadonlyMap<number, Heard> = new Map();
+
+/** What was heard is shown for so long after the members could have been asked again, in milliseconds. */
+const KEPT_MS = 5_000;
 
 /** What the members say of themselves: asked for when a reader wants it, and never twice at the same time. */
 @Injectable()
 export class MemberWatch {
-  private heard: ReadonlyMap<number, Heard> = new Map();
+  private latestHeard: ReadonlyMap<number, Heard> = new Map();
+  private heardAtMs = -Infinity;
   private asking: Promise<void> | undefined;
 
   constructor(
@@ -25,6 +34,7 @@ export class MemberWatch {
     private readonly client: MemberClient,
     private readonly anyMember: AnyMember,
     private readonly members: CoordinatorMembers,
+    private readonly tokens: MemberTokens,
   ) {}
 
   /** Asks the other members, and waits for their answers. @returns the members; it is never a rejection. */
@@ -35,11 +45,12 @@ export class MemberWatch {
 
   /** @returns the members, with what they have said when they were asked last. */
   latest(): MembersNow {
+    const { heard } = this;
     const view = this.members.view();
     const members = view.members.map((member): MemberNow => {
       if (member.self)
         return { ...member, condition: this.own.overview().coordinator.condition, problem: null };
-      const { overview, problem } = this.heard.get(member.epoch) ?? NOT_ASKED;
+      const { overview, problem } = heard.get(member.epoch) ?? NOT_ASKED;
       return { ...member, condition: overview?.coordinator.condition ?? null, problem };
     });
     return { ...view, members };
@@ -54,6 +65,7 @@ export class MemberWatch {
   /** @returns what is wrong, at this member now and at the others as they have said last. @param limit the most alarms. */
   alarms(own: OwnOverview, limit: number): AlarmsOfAll {
     const { self } = this.anyMember;
+    const { heard: heardOf } = this;
     const found = new Map<string, OwnedAlarm>();
     let hidden = own.alarmsTotal - own.alarms.length;
     const add = (alarm: Alarm, from: OwnerView | null): void => {
@@ -66,11 +78,11 @@ export class MemberWatch {
     };
     for (const alarm of own.alarms) add(alarm, self);
     for (const member of this.members.view().members) {
-      const heard = this.heard.get(member.epoch);
+      const heard = heardOf.get(member.epoch);
       if (heard === undefined || member.epoch === self?.epoch) continue;
-      const { overview, problem } = heard;
+      const { overview, problem, isMissing } = heard;
       // Its lease may hold for a while. That it does not answer is known at once.
-      if (problem !== null && member.state === 'alive')
+      if (isMissing && member.state === 'alive')
         add(alarmOf('DtcTargetDown', nameOf(member), { cause: problem }), self);
       for (const alarm of overview?.alarms ?? []) add(alarm, member);
       hidden += (overview?.alarmsTotal ?? 0) - (overview?.alarms.length ?? 0);
@@ -91,15 +103,22 @@ export class MemberWatch {
     const { alive } = this.anyMember.others();
     const heard = await Promise.all(
       alive.map(async (member): Promise<[number, Heard]> => {
+        const obstacle = this.client.obstacleTo(member);
+        if (obstacle !== undefined) return [member.epoch, { ...NOT_ASKED, problem: obstacle }];
         const asked = await this.client.ask(member, { kind: 'overview' });
-        if (asked.kind === 'answered') return [member.epoch, { overview: asked.answer, problem: null }];
-        return [
-          member.epoch,
-          { overview: undefined, problem: asked.kind === 'failed' ? asked.problem : asked.detail },
-        ];
+        if (asked.kind === 'answered') return [member.epoch, { ...NOT_ASKED, overview: asked.answer }];
+        const problem = asked.kind === 'failed' ? asked.problem : asked.detail;
+        return [member.epoch, { overview: undefined, problem, isMissing: true }];
       }),
     );
-    this.heard = new Map(heard);
+    this.latestHeard = new Map(heard);
+    this.heardAtMs = performance.now();
+  }
+
+  /** What the members have said lately. Nothing is older than what a reader who keeps looking sees. */
+  private get heard(): ReadonlyMap<number, Heard> {
+    const isOld = performance.now() - this.heardAtMs > KEPT_MS + this.tokens.timeoutMs;
+    return isOld ? NOTHING : this.latestHeard;
   }
 }
 
