@@ -164,6 +164,27 @@ describe('The databases of the participants', () => {
     );
   });
 
+  it('are shown without what the log does not say in time', async () => {
+    const { name, logId } = module.get(CoordinatorMembers).own;
+    bank.ids = Array.from({ length: 6 }, (_, index) => `${name}.${logId}.1.${index + 1}`);
+    const asked = vi
+      .spyOn(module.get(TransactionManager), 'decisionFor')
+      .mockImplementation(() => new Promise(() => {}));
+    const answer = watch.now();
+    await settled();
+    vi.advanceTimersByTime(4_000);
+    const [database] = (await answer).databases;
+    expect(database!.prepared).toMatchObject(
+      Array.from({ length: 6 }, () => ({
+        knowledge: 'unknown',
+        why: 'The log, or the member that owns it, has not answered within 4000 ms.',
+        statement: null,
+      })),
+    );
+    expect(asked).toHaveBeenCalledTimes(4);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it('are no longer waited for when the application ends', async () => {
     bank.answer = () => new Promise(() => {});
     const asked = watch.now();

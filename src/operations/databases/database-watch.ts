@@ -19,8 +19,10 @@ const LOOK_MS = 4_000;
 const KEPT_MS = 5_000;
 /** The most prepared transactions of one answer that are looked up in the log: the oldest. */
 const MAX_LOOKED_UP = 200;
-/** So many are looked up at the same time. */
-const LOOKED_UP_AT_ONCE = 10;
+/** So many are looked up at the same time. A member that is asked for an outcome takes some more. */
+const LOOKED_UP_AT_ONCE = 4;
+/** How long all of them may take together, in milliseconds: a log or a member that hangs keeps no reader waiting. */
+const LOOK_UP_MS = 4_000;
 
 type Looked = { readonly participant: string } & (
   { readonly inspection: DatabaseInspection } | { readonly problem: string }
@@ -63,9 +65,10 @@ export class DatabaseWatch implements BeforeApplicationShutdown {
     const seen = entries.filter(({ instance }) => typeof instance.inspect === 'function');
     const looked = await Promise.all(seen.map((entry) => this.look(entry)));
     const places = mergePlaces(looked.filter((one): one is Shown => 'inspection' in one));
-    const lookUps = { left: MAX_LOOKED_UP };
+    const lookUps = new LookUps();
     const databases: DatabaseView[] = [];
     for (const place of places) databases.push(await this.judged(place, lookUps));
+    lookUps.end();
     for (const one of looked) if ('problem' in one) databases.push(unseenDatabase(one));
     const unseen = entries
       .filter((entry) => !seen.includes(entry))
@@ -120,7 +123,7 @@ export class DatabaseWatch implements BeforeApplicationShutdown {
     }
   }
 
-  private async judged(place: MergedPlace, lookUps: { left: number }): Promise<DatabaseView> {
+  private async judged(place: MergedPlace, lookUps: LookUps): Promise<DatabaseView> {
     const prepared: PreparedView[] = [];
     for (let start = 0; start < place.prepared.length; start += LOOKED_UP_AT_ONCE) {
       const some = place.prepared.slice(start, start + LOOKED_UP_AT_ONCE);
@@ -129,7 +132,7 @@ export class DatabaseWatch implements BeforeApplicationShutdown {
     return { ...place, problem: null, prepared };
   }
 
-  private async judge(transaction: PreparedTransaction, lookUps: { left: number }): Promise<PreparedView> {
+  private async judge(transaction: PreparedTransaction, lookUps: LookUps): Promise<PreparedView> {
     const judgement =
       judgeForeign(transaction, this.members.own) ?? (await this.lookUp(transaction, lookUps));
     const { statements, ...shown } = transaction;
@@ -138,14 +141,48 @@ export class DatabaseWatch implements BeforeApplicationShutdown {
   }
 
   /** The database was asked before: what has been prepared and decided since is not in its list. */
-  private async lookUp({ branch }: PreparedTransaction, lookUps: { left: number }): Promise<Judgement> {
-    if (lookUps.left-- <= 0)
-      return { knowledge: 'unknown', why: `Only the oldest ${MAX_LOOKED_UP} are looked up in the log.` };
+  private lookUp({ branch }: PreparedTransaction, lookUps: LookUps): Promise<Judgement> {
     const { transactionId } = branch!;
-    const decision = await this.transactions.decisionFor(transactionId);
-    return judgeOwn(decision, await this.transactions.outcomeOf(transactionId));
+    return lookUps.within(async () => {
+      const decision = await this.transactions.decisionFor(transactionId);
+      return judgeOwn(decision, await this.transactions.outcomeOf(transactionId));
+    });
   }
 }
+
+/** The look-ups in the log for one answer: so many, and for so long. */
+class LookUps {
+  private left = MAX_LOOKED_UP;
+  private isOver = false;
+  private readonly over: Promise<void>;
+  private readonly timer: NodeJS.Timeout;
+
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.over = promise;
+    this.timer = setTimeout(() => {
+      this.isOver = true;
+      resolve();
+    }, LOOK_UP_MS);
+  }
+
+  /** @param ask is called only while there is time. It is never a rejection. */
+  async within(ask: () => Promise<Judgement>): Promise<Judgement> {
+    if (this.left-- <= 0)
+      return { knowledge: 'unknown', why: `Only the oldest ${MAX_LOOKED_UP} are looked up in the log.` };
+    if (this.isOver) return NOT_IN_TIME;
+    return (await Promise.race([ask(), this.over])) ?? NOT_IN_TIME;
+  }
+
+  end(): void {
+    clearTimeout(this.timer);
+  }
+}
+
+const NOT_IN_TIME: Judgement = {
+  knowledge: 'unknown',
+  why: `The log, or the member that owns it, has not answered within ${LOOK_UP_MS} ms.`,
+};
 
 function unseenDatabase({ participant, problem }: Looked & { readonly problem: string }): DatabaseView {
   return {
