@@ -42,6 +42,17 @@ describe('An export as CSV', () => {
     },
   );
 
+  it.each([
+    ['a;=1+1', `"a;'=1+1"`],
+    ['a; =1+1', `"a;' =1+1"`],
+    ['a\t@SUM(A1)', `"a\t'@SUM(A1)"`],
+    ['a\n+1', `"a\n'+1"`],
+    ['a;b', '"a;b"'],
+    ['1 - 1 = 0', '1 - 1 = 0'],
+  ])('has no formula where a program takes a part of %j for a cell', (name, cell) => {
+    expect(csv({ name })).toContain(`t.1,${cell},COMMITTING`);
+  });
+
   it('says in its last lines what is missing', () => {
     const unanswered = [{ epoch: 3, member: '', problem: 'it is gone' }];
     const lines = csvOf({ at: '', transactions: [transaction()], cut: true, unanswered }).split('\r\n');
@@ -54,22 +65,54 @@ describe('An export as CSV', () => {
 });
 
 describe('An export', () => {
+  interface Page {
+    readonly transactions: OwnedSummary[];
+    readonly nextCursor: string | null;
+    readonly unanswered: [];
+  }
+
   it('collects pages up to 5,000 transactions, and says whether it is cut', async () => {
-    interface Page {
-      readonly transactions: object[];
-      readonly nextCursor: string | null;
-      readonly unanswered: [];
-    }
-    const list = vi.fn<(query: { cursor?: string }) => Promise<Page>>(async ({ cursor }) => ({
-      transactions: Array.from({ length: 1_000 }, () => transaction()),
-      nextCursor: String(Number(cursor ?? 0) + 1),
-      unanswered: [],
-    }));
+    const list = vi.fn<(query: { cursor?: string; limit: number }) => Promise<Page>>(
+      async ({ cursor = '0', limit }) => ({
+        transactions: Array.from({ length: limit }, (_, index) =>
+          transaction({ transactionId: `${cursor}.${index}` }),
+        ),
+        nextCursor: String(Number(cursor) + 1),
+        unanswered: [],
+      }),
+    );
     const exports = new Exports({ list } as never);
     const { transactions, cut } = await exports.collect({ order: 'oldest' });
-    expect([transactions.length, cut, list.mock.calls.length]).toEqual([5_000, true, 5]);
+    expect([transactions.length, cut, list.mock.calls.length]).toEqual([5_000, true, 20]);
 
     list.mockResolvedValueOnce({ transactions: [transaction()], nextCursor: null, unanswered: [] });
     expect(await exports.collect({ order: 'oldest' })).toMatchObject({ cut: false });
+  });
+
+  it('has each transaction once, also when two members have it', async () => {
+    const list = vi.fn<() => Promise<Page>>();
+    const page = (ids: string[], nextCursor: string | null): Page => ({
+      transactions: ids.map((transactionId) => transaction({ transactionId })),
+      nextCursor,
+      unanswered: [],
+    });
+    list.mockResolvedValueOnce(page(['a', 'b'], '1-2')).mockResolvedValueOnce(page(['b', 'c'], null));
+    const { transactions } = await new Exports({ list } as never).collect({ order: 'oldest' });
+    expect(transactions.map(({ transactionId }) => transactionId)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('lets other work go on between two pages', async () => {
+    let wasOther = false;
+    const list = vi.fn<() => Promise<Page>>();
+    list.mockImplementationOnce(async () => {
+      setImmediate(() => (wasOther = true));
+      return { transactions: [transaction()], nextCursor: '1', unanswered: [] };
+    });
+    list.mockImplementationOnce(async () => {
+      expect(wasOther).toBe(true);
+      return { transactions: [], nextCursor: null, unanswered: [] };
+    });
+    await new Exports({ list } as never).collect({ order: 'oldest' });
+    expect(list).toHaveBeenCalledTimes(2);
   });
 });

@@ -5,7 +5,8 @@ import type { ListFilter } from './request.schemas.js';
 
 /** The most transactions of one export. */
 const MAX_EXPORTED = 5_000;
-const PAGE = 1_000;
+/** A page takes some milliseconds, in which nothing else is done. */
+const PAGE = 250;
 
 /** The transactions that a filter has found. @publicApi */
 export interface TransactionExport {
@@ -25,20 +26,24 @@ export class Exports {
 
   /** @throws InvalidRequestError */
   async collect(filter: Omit<ListFilter, 'limit' | 'cursor'>): Promise<TransactionExport> {
-    const transactions: OwnedSummary[] = [];
+    // A transaction that two members have may be on the pages of both.
+    const transactions = new Map<string, OwnedSummary>();
     const unanswered = new Map<number, UnansweredMember>();
     let cursor: string | null = null;
     do {
       const page = await this.anyMember.list({ ...filter, limit: PAGE, ...(cursor !== null && { cursor }) });
-      transactions.push(...page.transactions);
+      for (const one of page.transactions)
+        if (!transactions.has(one.transactionId)) transactions.set(one.transactionId, one);
       for (const member of page.unanswered) unanswered.set(member.epoch, member);
       // A page without any is the end, also where a member that has not answered may have more.
       cursor = page.transactions.length === 0 ? null : page.nextCursor;
-    } while (cursor !== null && transactions.length < MAX_EXPORTED);
+      // Transactions go on between two pages.
+      await new Promise((resolve) => setImmediate(resolve));
+    } while (cursor !== null && transactions.size < MAX_EXPORTED);
     return {
       at: new Date().toISOString(),
-      transactions: transactions.slice(0, MAX_EXPORTED),
-      cut: cursor !== null || transactions.length > MAX_EXPORTED,
+      transactions: [...transactions.values()].slice(0, MAX_EXPORTED),
+      cut: cursor !== null || transactions.size > MAX_EXPORTED,
       unanswered: [...unanswered.values()],
     };
   }
@@ -83,14 +88,17 @@ function lineOf(cells: readonly Cell[]): string {
   return cells.map(cellOf).join(',');
 }
 
-/** A program for tables runs a text that begins so as a formula, also after a quote and spaces. */
-const FORMULA = /^\s*[=+\-@\t\r|%]/;
+/**
+ * A program for tables runs a text that begins so as a formula, also after a quote and spaces. Some take a semicolon, a tab or a
+ * line for the end of a cell, also within quotes.
+ */
+const FORMULA = /(^|[;\t\r\n])(\s*)(?=[=+\-@\t\r|%])/g;
 
 function cellOf(value: Cell): string {
   if (value === null) return '';
   if (typeof value !== 'string') return String(value);
-  const text = FORMULA.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(text) || text.startsWith("'") ? `"${text.replaceAll('"', '""')}"` : text;
+  const text = value.replaceAll(FORMULA, "$1'$2");
+  return /["',;\r\n\t]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 function joined(pairs: readonly (readonly [string, string | null | undefined])[], by = ': '): string {
