@@ -56,8 +56,8 @@ export type ListQuery = z.output<typeof listQuery>;
 export const exportQuery = z.strictObject({ ...selection, format: z.enum(['csv', 'json']).default('json') });
 export type ExportQuery = z.output<typeof exportQuery>;
 
-/** The filter that one member sends to another. */
-export const listFilter = z.object({
+/** The filter that one member sends to another. A member that does not know a field of it would list what does not match, so it refuses. */
+export const listFilter = z.strictObject({
   state: z.enum(STATES).exactOptional(),
   stalled: z.boolean().exactOptional(),
   heuristic: z.boolean().exactOptional(),

@@ -77,7 +77,14 @@ describe('A call between members', () => {
     const find = { kind: 'find', transactionId: forged.id(1) };
     const wrong = await one.post('members/calls', callFor(forged.epoch, find), MEMBER_TOKEN);
     expect([wrong.status, wrong.body['code']]).toEqual([421, 'DTC_WRONG_MEMBER']);
-    for (const request of [{ kind: 'erase' }, { kind: 'drain' }, { kind: 'find', transactionId: 7 }, null]) {
+    const filter = { order: 'oldest', limit: 1, ofALaterVersion: 'x' };
+    for (const request of [
+      { kind: 'erase' },
+      { kind: 'drain' },
+      { kind: 'find', transactionId: 7 },
+      { kind: 'list', filter },
+      null,
+    ]) {
       const answer = await one.post('members/calls', callFor(1, request as object), MEMBER_TOKEN);
       expect([answer.status, answer.body['code']]).toEqual([400, 'DTC_BAD_REQUEST']);
     }

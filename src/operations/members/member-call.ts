@@ -10,7 +10,7 @@ import {
   transactionSummarySchema,
 } from '../view.schemas.js';
 
-// What members say to each other. Fields may be added: a member that does not know them ignores them.
+// What members say to each other. Fields may be added: a member that does not know them ignores them, except those of a filter.
 
 /** The path of the route at which a member takes calls, relative to its address. */
 export const MEMBER_CALLS_PATH = 'members/calls';

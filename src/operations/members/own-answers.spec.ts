@@ -30,6 +30,29 @@ describe('What other members ask of this one', () => {
     expect(drain).toHaveBeenCalledExactlyOnceWith({ by: 'alice', reason: 'a new version' });
   });
 
+  it('is a list that one answer can hold, with the rest on the next page', async () => {
+    const entry = (cursor: number, size: number) => ({
+      transaction: { name: 'ä'.repeat(size / 2) },
+      cursor: String(cursor),
+    });
+    const listed = async (...entries: object[]): Promise<unknown> => {
+      const own = { own: SELF, entries: () => ({ entries, hasMore: false }) };
+      const answers = new OwnAnswers({} as never, {} as never, {} as never, own as never, {} as never);
+      const request = { kind: 'list', filter: { order: 'oldest', limit: 1_000 } } as const;
+      const { answer } = (await answers.answer({ ...CALL, request })) as {
+        answer: { entries: { cursor: string }[]; hasMore: boolean };
+      };
+      return [answer.entries.map(({ cursor }) => cursor), answer.hasMore];
+    };
+    const megabyte = 1024 * 1024;
+    expect(await listed(entry(3, megabyte), entry(2, megabyte))).toEqual([['3', '2'], false]);
+    expect(await listed(...[4, 3, 2, 1].map((cursor) => entry(cursor, megabyte)))).toEqual([
+      ['4', '3'],
+      true,
+    ]);
+    expect(await listed(entry(2, 4 * megabyte), entry(1, 10))).toEqual([['2'], true]);
+  });
+
   it.each([
     ['another coordinator', { coordinator: 'till' }],
     ['another log', { logId: 'copy' }],

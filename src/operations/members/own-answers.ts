@@ -27,6 +27,9 @@ import type {
 /** The most alarms that one member shows. */
 export const MAX_ALARMS = 50;
 
+/** The most bytes of a list that another member asks for. It reads 4 MB. */
+const MAX_LIST_BYTES = 3 * 1024 * 1024;
+
 /** What a member shows of itself at one moment. */
 export interface OwnOverview {
   readonly coordinator: CoordinatorView;
@@ -131,7 +134,7 @@ export class OwnAnswers {
         return { transaction: this.view(transactionId) ?? null, outcome };
       }
       case 'list':
-        return this.entries(request.filter);
+        return fitting(this.entries(request.filter));
       case 'overview':
         return this.overview();
       case 'abort':
@@ -147,4 +150,14 @@ export class OwnAnswers {
         return this.admit(request);
     }
   }
+}
+
+/** @returns as many of the entries as one answer can hold. The others are on the next page. */
+function fitting({ entries, hasMore }: TransactionEntries): TransactionEntries {
+  let bytes = 0;
+  const isTooMuch = (entry: TransactionEntries['entries'][number]): boolean =>
+    (bytes += Buffer.byteLength(JSON.stringify(entry))) > MAX_LIST_BYTES;
+  const end = entries.findIndex(isTooMuch);
+  // One alone always fits.
+  return end === -1 ? { entries, hasMore } : { entries: entries.slice(0, Math.max(1, end)), hasMore: true };
 }
