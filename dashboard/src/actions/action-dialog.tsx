@@ -1,6 +1,7 @@
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import type { Client } from '../api/client.js';
 import type { GroupResult, HeuristicKind } from '../api/views.js';
+import { Problem } from '../components/problem.js';
 import { type Action, MAX_REASON_CHARS } from './action.js';
 import { EndQuestion } from './end-question.js';
 import { messageOf, shortfallOf } from './group-actions.js';
@@ -59,7 +60,7 @@ export function ActionDialog({ client, action, onDone, onClose }: Props) {
         <p class="mono target">{action.target}</p>
         <Consequences id={`${id}consequences`} action={action} />
         {asksEndAgainst !== undefined && (
-          <EndQuestion decision={asksEndAgainst} chosen={end} onChoose={setEnd} />
+          <EndQuestion decisions={asksEndAgainst} chosen={end} onChoose={setEnd} />
         )}
         <ReasonField value={reason} onChange={setReason} />
         <Problem text={problem} />
@@ -99,15 +100,6 @@ function ReasonField({
         onInput={(event) => onChange(event.currentTarget.value)}
       />
     </label>
-  );
-}
-
-function Problem({ text }: { readonly text: string | null }) {
-  if (text === null) return null;
-  return (
-    <p class="problem" role="alert">
-      {text}
-    </p>
   );
 }
 

@@ -1,5 +1,8 @@
 import type { GroupTarget, HeuristicKind, OperatorAction } from '../api/views.js';
 
+/** The decision of a transaction; null while it is not known. */
+export type Decision = 'commit' | 'abort' | null;
+
 /** An action of an operator, as the dialog shows it. */
 export interface Action {
   /** The name of the action in the operators' interface. */
@@ -24,11 +27,8 @@ export interface Action {
   readonly targets?: readonly GroupTarget[];
   /** Set when the action cannot be undone. */
   readonly isFinal: boolean;
-  /**
-   * Set when the operator must state how a branch has ended; it holds the decision, null when that is not
-   * known.
-   */
-  readonly asksEndAgainst?: 'commit' | 'abort' | null;
+  /** Set when the operator must state how branches have ended: the decisions of their transactions, each once. */
+  readonly asksEndAgainst?: readonly Decision[];
 }
 
 /** The body of the request. */
@@ -52,7 +52,7 @@ export const ENDS: Readonly<Record<HeuristicKind, { readonly name: string; reado
 };
 
 /** @returns a warning when an end contradicts the decision; undefined when it does not. */
-export function disagreement(end: HeuristicKind, decision: 'commit' | 'abort' | null): string | undefined {
+export function disagreement(end: HeuristicKind, decision: Decision): string | undefined {
   if (decision === null) {
     if (end === 'commit' || end === 'rollback') return undefined;
     return 'The transaction then counts as committed, with a heuristic report, until the data are repaired.';

@@ -1,15 +1,17 @@
 import { HEURISTIC_KINDS, type HeuristicKind } from '../api/views.js';
-import { ENDS, disagreement } from './action.js';
+import { type Decision, ENDS, disagreement } from './action.js';
 
 interface Props {
-  readonly decision: 'commit' | 'abort' | null;
+  /** Of the transactions, each once. */
+  readonly decisions: readonly Decision[];
   readonly chosen: HeuristicKind | null;
   readonly onChoose: (end: HeuristicKind) => void;
 }
 
 /** Asks how a branch has ended. No end is preselected: an operator who resolves a branch must have looked. */
-export function EndQuestion({ decision, chosen, onChoose }: Props) {
-  const warning = chosen === null ? undefined : disagreement(chosen, decision);
+export function EndQuestion({ decisions, chosen, onChoose }: Props) {
+  const warnings =
+    chosen === null ? [] : decisions.flatMap((decision) => disagreement(chosen, decision) ?? []);
   return (
     <fieldset class="ends">
       <legend>How has this branch ended?</legend>
@@ -28,7 +30,13 @@ export function EndQuestion({ decision, chosen, onChoose }: Props) {
           </span>
         </label>
       ))}
-      <div aria-live="polite">{warning !== undefined && <p class="warning">{warning}</p>}</div>
+      <div aria-live="polite">
+        {warnings.map((warning) => (
+          <p key={warning} class="warning">
+            {decisions.length > 1 ? `For a part of them: ${warning}` : warning}
+          </p>
+        ))}
+      </div>
     </fieldset>
   );
 }

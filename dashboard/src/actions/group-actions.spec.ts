@@ -50,15 +50,36 @@ describe('one action for a group', () => {
     }
   });
 
-  it('asks how branches have ended against the decision that all have, or none', () => {
-    const aborted = { ...stalled('t2'), decision: 'abort' } as TransactionSummary;
-    expect(groupActionOf('resolve', STALLED, [stalled('t1')], false)).toMatchObject({
-      asksEndAgainst: 'commit',
-      isFinal: true,
+  it('asks how branches have ended against the decisions of all, and says what becomes of one that is not known', () => {
+    const decided = (id: string, decision: 'abort' | null): TransactionSummary => ({
+      ...stalled(id),
+      decision,
     });
-    expect(groupActionOf('resolve', STALLED, [stalled('t1'), aborted], false)).toMatchObject({
-      asksEndAgainst: null,
-    });
+    const against = (...found: TransactionSummary[]): unknown =>
+      groupActionOf('resolve', STALLED, found, false)!.asksEndAgainst;
+    expect(against(stalled('t1'), stalled('t2'))).toEqual(['commit']);
+    expect(against(stalled('t1'), decided('t2', 'abort'))).toEqual(['commit', 'abort']);
+    // Of those that are not acted on, the decision does not matter.
+    expect(against(stalled('t1'), { ...decided('t2', 'abort'), branches: [] })).toEqual(['commit']);
+
+    const inDoubt = {
+      ...decided('t3', null),
+      inDoubt: true,
+      branches: [{ ...stalled('t3').branches[1]!, state: 'preparing' as const }],
+    };
+    for (const kind of ['retry', 'resolve'] as const) {
+      const textOf = (...found: TransactionSummary[]): string =>
+        groupActionOf(kind, STALLED, found, false)!.consequences.join(' ');
+      expect(textOf(stalled('t1'))).toContain(' No decision changes.');
+      expect(textOf(stalled('t1'), inDoubt)).toMatch(
+        /Where no decision is known.* No other decision changes\./,
+      );
+    }
+  });
+
+  it('says whose transactions may be missing', () => {
+    const { consequences } = groupActionOf('retry', STALLED, [stalled('t1')], false, ['shop-1, epoch 6'])!;
+    expect(consequences.at(-1)).toContain('Transactions of shop-1, epoch 6 may not be among them');
   });
 
   it('forgets only reports of transactions that are over', () => {

@@ -7,7 +7,7 @@ import type {
   TransactionSummary,
 } from '../api/views.js';
 import { formatCount, plural } from '../words/numbers.js';
-import type { Action } from './action.js';
+import type { Action, Decision } from './action.js';
 import { actionsOfBranch, actionsOfTransaction } from './transaction-actions.js';
 
 /** The most targets of one request, as the coordinator takes them. */
@@ -31,6 +31,7 @@ export function groupKindsOf({ name, unit, subject }: OwnedAlarm): readonly Grou
 /**
  * @param found the transactions of the alarm as they are now, the oldest first.
  * @param isCut whether there are more of them.
+ * @param missing the members whose transactions may be missing, as people call them.
  * @returns one action for all of them that allow it; undefined when none does.
  */
 export function groupActionOf(
@@ -38,6 +39,7 @@ export function groupActionOf(
   alarm: OwnedAlarm,
   found: readonly TransactionSummary[],
   isCut: boolean,
+  missing: readonly string[] = [],
 ): Action | undefined {
   const all = kind === 'forget' ? transactionsFor(found) : branchesFor(kind, alarm, found);
   const targets = all.slice(0, MAX_TARGETS);
@@ -47,8 +49,15 @@ export function groupActionOf(
   const counted =
     kind === 'forget' ? plural(targets.length, 'transaction') : plural(targets.length, 'branch', 'branches');
   const which = isPart ? `the oldest ${counted}` : counted;
-  const words = WORDS[kind](which, subject, targets.length, decisionOf(found));
-  const rest = isPart ? [`These are ${which} of the group. Repeat this for the others.`] : [];
+  const words = WORDS[kind](which, subject, targets.length, decisionsOf(found, targets));
+  const rest = [
+    ...(isPart ? [`These are ${which} of the group. Repeat this for the others.`] : []),
+    ...(missing.length > 0
+      ? [
+          `Transactions of ${missing.join('; ')} may not be among them, because it is not known which there are.`,
+        ]
+      : []),
+  ];
   return {
     ...words,
     kind,
@@ -64,14 +73,18 @@ type GroupWords = Omit<Action, 'kind' | 'path' | 'targets' | 'target'>;
 const WORDS: Readonly<
   Record<
     GroupKind,
-    (which: string, subject: string, count: number, decision: 'commit' | 'abort' | null) => GroupWords
+    (which: string, subject: string, count: number, decisions: readonly Decision[]) => GroupWords
   >
 > = {
-  retry: (which, subject, count) => ({
+  retry: (which, subject, count, decisions) => ({
     label: 'Retry all',
     title: `Retry ${which} at ${subject} now?`,
     consequences: [
-      `The decision of each is sent to ${subject} again, at once: ${plural(count, 'call')}. No decision changes.`,
+      `Each is sent to ${subject} again, at once: ${plural(count, 'call')}. ${
+        decisions.includes(null)
+          ? 'Where no decision is known, it reports its own, or decides now. No other decision changes.'
+          : 'No decision changes.'
+      }`,
       'What fails is tried again as before. Participants must accept repeats, so nothing is done twice.',
       'Each is recorded in the audit trail.',
     ],
@@ -79,17 +92,21 @@ const WORDS: Readonly<
     done: 'being tried again',
     isFinal: false,
   }),
-  resolve: (which, subject, count, decision) => ({
+  resolve: (which, subject, count, decisions) => ({
     label: 'Resolve all by hand',
     title: `Resolve ${which} at ${subject} by hand?`,
     consequences: [
       `You tell the coordinator how ${plural(count, 'branch', 'branches')} have ended at ${subject}: all of them in the same way, because you have ended or checked each of them there. The coordinator cannot verify this, and will not call ${subject} for them again.`,
-      'No decision changes. Each is recorded in the audit trail.',
+      `${
+        decisions.includes(null)
+          ? 'Where no decision is known, the end that you state becomes the decision. No other decision changes.'
+          : 'No decision changes.'
+      } Each is recorded in the audit trail.`,
     ],
     confirm: `Record this end for ${formatCount(count)}`,
     done: 'resolved',
     isFinal: true,
-    asksEndAgainst: decision,
+    asksEndAgainst: decisions,
   }),
   forget: (which, _subject, count) => ({
     label: 'Forget all reports',
@@ -104,11 +121,14 @@ const WORDS: Readonly<
   }),
 };
 
-/** @returns the decision that all of them have; null when they differ. */
-function decisionOf(found: readonly TransactionSummary[]): 'commit' | 'abort' | null {
-  const decisions = new Set(found.map(({ decision }) => decision));
-  const [first] = decisions;
-  return decisions.size === 1 ? first! : null;
+/** @returns the decisions of the transactions that are acted on, each once. */
+function decisionsOf(
+  found: readonly TransactionSummary[],
+  targets: readonly GroupTarget[],
+): readonly Decision[] {
+  const ids = new Set(targets.map(({ transactionId }) => transactionId));
+  const concerned = found.filter(({ transactionId }) => ids.has(transactionId));
+  return [...new Set(concerned.map(({ decision }) => decision))];
 }
 
 function transactionsFor(found: readonly TransactionSummary[]): GroupTarget[] {

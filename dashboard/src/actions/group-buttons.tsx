@@ -1,7 +1,9 @@
 import { useState } from 'preact/hooks';
 import { describeProblem } from '../api/problem.js';
-import type { OwnedAlarm, TransactionPage } from '../api/views.js';
+import type { OwnedAlarm, PageOfAll } from '../api/views.js';
+import { Problem } from '../components/problem.js';
 import { useSession } from '../session.js';
+import { nameOfOwner } from '../words/owners.js';
 import { type GroupKind, MAX_TARGETS, groupActionOf, groupKindsOf } from './group-actions.js';
 import { useAskForAction } from './use-actions.js';
 
@@ -25,8 +27,9 @@ export function GroupButtons({ alarm }: { readonly alarm: OwnedAlarm }) {
     setProblem(null);
     try {
       const query = new URLSearchParams({ alarm: alarm.id, order: 'oldest', limit: String(MAX_TARGETS) });
-      const page = await client.get<TransactionPage>(`transactions?${query.toString()}`);
-      const action = groupActionOf(kind, alarm, page.transactions, page.nextCursor !== null);
+      const page = await client.get<PageOfAll>(`transactions?${query.toString()}`);
+      const missing = page.unanswered.map(nameOfOwner);
+      const action = groupActionOf(kind, alarm, page.transactions, page.nextCursor !== null, missing);
       if (action === undefined) setProblem('None of them allows this now.');
       else ask!(action, () => undefined);
     } catch (error) {
@@ -51,11 +54,7 @@ export function GroupButtons({ alarm }: { readonly alarm: OwnedAlarm }) {
           {LABELS[kind]}
         </button>
       ))}
-      {problem !== null && (
-        <p class="problem" role="alert">
-          {problem}
-        </p>
-      )}
+      <Problem text={problem} />
     </div>
   );
 }

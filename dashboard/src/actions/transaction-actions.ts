@@ -1,6 +1,6 @@
 import type { BranchView, TransactionSummary } from '../api/views.js';
 import { deciderOf } from '../words/attention.js';
-import type { Action } from './action.js';
+import type { Action, Decision } from './action.js';
 
 /** @returns the possible actions for a transaction in this state. The coordinator checks again. */
 export function actionsOfTransaction(transaction: TransactionSummary): Action[] {
@@ -59,7 +59,7 @@ function forget({ transactionId }: TransactionSummary): Action {
 function retry(
   { transactionId }: TransactionSummary,
   { branchId, participant }: BranchView,
-  decision: 'commit' | 'abort' | null,
+  decision: Decision,
 ): Action {
   const call = decision === 'abort' ? 'rollback' : decision === null ? 'one-phase commit' : 'commit';
   return {
@@ -81,7 +81,7 @@ function retry(
 function resolve(
   { transactionId }: TransactionSummary,
   { branchId, participant }: BranchView,
-  decision: 'commit' | 'abort' | null,
+  decision: Decision,
 ): Action {
   return {
     kind: 'resolve',
@@ -98,7 +98,7 @@ function resolve(
     done: `The end of the branch at ${participant} was recorded.`,
     path: branchPath(transactionId, branchId, 'resolve'),
     isFinal: true,
-    asksEndAgainst: decision,
+    asksEndAgainst: [decision],
   };
 }
 

@@ -1,6 +1,8 @@
 import { NoAnswerError, problemOf } from './problem.js';
 
 const TIMEOUT_MS = 15_000;
+/** An action on many goes on for ten seconds, and its last part may take twelve. */
+const ACTION_TIMEOUT_MS = 25_000;
 
 /** Sends requests to the coordinator, with the token of the user. */
 export class Client {
@@ -27,7 +29,7 @@ export class Client {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify(body),
-      signal: limited(),
+      signal: AbortSignal.timeout(ACTION_TIMEOUT_MS),
     });
   }
 

@@ -12,7 +12,6 @@ export type {
   OperatorAction,
   ParticipantView,
   TimelineEntry,
-  TransactionPage,
   TransactionState,
   TransactionSummary,
   TransactionView,
@@ -36,5 +35,7 @@ export type {
   OutcomeOnly,
   OwnedSummary,
   OwnedTransaction,
+  UnansweredMember,
 } from '../../../src/operations/members/owned.js';
+export type { PageOfAll } from '../../../src/operations/members/any-member.js';
 export type { Overview } from '../../../src/operations/overview-stream.js';

@@ -14,6 +14,13 @@ describe('The links of a transaction', () => {
     ]);
   });
 
+  it('may have a name that no address can hold', () => {
+    const links = [{ label: 'Logs', url: 'https://logs.example/{name}' }];
+    expect(linksOf(links, { ...TRANSACTION, name: '\ud800x𝕏' })[0]!.href).toBe(
+      'https://logs.example/%EF%BF%BDx%F0%9D%95%8F',
+    );
+  });
+
   it('are left out where the transaction has no such value', () => {
     const links = [{ label: 'Trace', url: 'https://traces.example/{traceId}' }];
     expect(linksOf(links, TRANSACTION)).toEqual([]);

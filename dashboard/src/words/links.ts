@@ -15,8 +15,13 @@ export function linksOf(templates: readonly LinkTemplate[], transaction: OwnedTr
     const href = url.replaceAll(/\{([^{}]*)\}/g, (_, placeholder: string) => {
       const value = values.get(placeholder);
       isComplete &&= value !== undefined;
-      return encodeURIComponent(value ?? '');
+      return encoded(value ?? '');
     });
     return isComplete ? [{ label, href }] : [];
   });
+}
+
+/** A name may hold any text, also half of a pair of characters, which has no encoding. */
+function encoded(text: string): string {
+  return encodeURIComponent(text.replaceAll(/\p{Surrogate}/gu, '\u{fffd}'));
 }

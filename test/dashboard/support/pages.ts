@@ -4,7 +4,7 @@ import type {
   OwnedTransaction,
   OwnedAlarm,
   Overview,
-  TransactionPage,
+  PageOfAll,
   TransactionSummary,
 } from '../../../dashboard/src/api/views.js';
 import { alarmId, alarmOf, byUrgency } from '../../../src/coordinator/observation/alarms/alarm.js';
@@ -34,14 +34,19 @@ export function overviewOf(scenario: Scenario): Overview {
 }
 
 /** The cursor is the place in the list; so simple a one would not do where transactions begin and end. */
-export function transactionPage(scenario: Scenario, query: URLSearchParams): TransactionPage {
+export function transactionPage(scenario: Scenario, query: URLSearchParams): PageOfAll {
   const found = scenario.transactions.filter((transaction) => matches(transaction, query));
   if (query.get('order') === 'oldest') found.reverse();
   const from = Number(query.get('cursor') ?? 0);
   const to = from + Number(query.get('limit') ?? 100);
   return {
-    transactions: found.slice(from, to).map((transaction) => summaryOf(scenario, transaction)),
+    transactions: found
+      .slice(from, to)
+      .map((transaction) => Object.assign(summaryOf(scenario, transaction), { owner: null })),
     nextCursor: to < found.length ? String(to) : null,
+    unanswered: scenario.members
+      .filter(({ state }) => state === 'lost')
+      .map(({ epoch, member }) => ({ epoch, member, problem: 'its lease has expired' })),
   };
 }
 
@@ -119,9 +124,21 @@ function alarmsOfOne(transaction: ScriptedTransaction): OwnedAlarm[] {
   return inDoubt ? [...ofBranches, { ...alarmOf('DtcInDoubtTooLong', null, common), members }] : ofBranches;
 }
 
+function ageOf({ durationMs, startedAt }: ScriptedTransaction): number {
+  return durationMs ?? Date.now() - Date.parse(startedAt);
+}
+
 function matches(transaction: ScriptedTransaction, query: URLSearchParams): boolean {
   const asked = (name: string): string | null => query.get(name);
+  const { group } = transaction;
   return (
+    (asked('search') === null || transaction.transactionId.startsWith(asked('search')!)) &&
+    (asked('cause') === null ||
+      transaction.branches.some(({ lastError }) => lastError?.includes(asked('cause')!) === true)) &&
+    (asked('groups') === null ||
+      (asked('groups') === 'true') === (group?.id === transaction.transactionId)) &&
+    (asked('group') === null || asked('group') === group?.id) &&
+    (asked('minAgeMs') === null || ageOf(transaction) >= Number(asked('minAgeMs'))) &&
     (asked('state') === null || asked('state') === transaction.state) &&
     (asked('name') === null || asked('name') === transaction.name) &&
     (asked('participant') === null ||

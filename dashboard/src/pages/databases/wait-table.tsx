@@ -28,8 +28,9 @@ const COLUMNS: readonly Column<LockWait>[] = [
     head: 'Held by',
     cell: ({ blockedBy }) => (
       <ul class="plain-cell">
-        {blockedBy.map((holder) => (
-          <li key={holderWords(holder)} class={holder.prepared === null ? undefined : 'mono'}>
+        {blockedBy.map((holder, index) => (
+          // oxlint-disable-next-line react/no-array-index-key -- two that the database does not name look the same
+          <li key={index} class={holder.prepared === null ? undefined : 'mono'}>
             <Words>{holderWords(holder)}</Words>
           </li>
         ))}

@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { describeProblem } from '../../api/problem.js';
-import type { TransactionPage, TransactionSummary } from '../../api/views.js';
+import type { PageOfAll, TransactionSummary, UnansweredMember } from '../../api/views.js';
 import { useSession } from '../../session.js';
 
 const FIRST_PAGE = 100;
@@ -11,11 +11,13 @@ export const MAX_ROWS = 20_000;
 interface List {
   readonly rows: readonly TransactionSummary[];
   readonly nextCursor: string | null;
+  /** The members that have not answered for one of the pages, by their epoch. */
+  readonly unanswered: readonly UnansweredMember[];
   readonly isLoading: boolean;
   readonly problem: string | null;
 }
 
-const EMPTY: List = { rows: [], nextCursor: null, isLoading: true, problem: null };
+const EMPTY: List = { rows: [], nextCursor: null, unanswered: [], isLoading: true, problem: null };
 
 /**
  * Transactions page by page.
@@ -45,10 +47,18 @@ export function useTransactions(parameters: string) {
       query.set('limit', String(cursor === null ? FIRST_PAGE : NEXT_PAGES));
       if (cursor !== null) query.set('cursor', cursor);
       try {
-        const page = await client.get<TransactionPage>(`transactions?${query.toString()}`, current.signal);
+        const page = await client.get<PageOfAll>(`transactions?${query.toString()}`, current.signal);
         if (current.signal.aborted) return;
-        const rows = cursor === null ? page.transactions : [...known.current.rows, ...page.transactions];
-        put({ rows, nextCursor: page.nextCursor, isLoading: false, problem: null });
+        const before = cursor === null ? EMPTY : known.current;
+        // One that two members have may be on the pages of both.
+        const listed = new Set(before.rows.map(({ transactionId }) => transactionId));
+        put({
+          rows: [...before.rows, ...page.transactions.filter((one) => !listed.has(one.transactionId))],
+          nextCursor: page.nextCursor,
+          unanswered: joined(before.unanswered, page.unanswered),
+          isLoading: false,
+          problem: null,
+        });
       } catch (error) {
         if (!current.signal.aborted) put({ isLoading: false, problem: describeProblem(error) });
       } finally {
@@ -70,9 +80,10 @@ export function useTransactions(parameters: string) {
     if (isPossible && asking.current === null) void load(nextCursor);
   }, [load]);
 
-  const { rows, nextCursor, isLoading, problem } = list;
+  const { rows, nextCursor, unanswered, isLoading, problem } = list;
   return {
     rows,
+    unanswered,
     isLoading,
     problem,
     isFull: rows.length >= MAX_ROWS,
@@ -84,4 +95,12 @@ export function useTransactions(parameters: string) {
     loadMore,
     isAsking: () => asking.current !== null,
   };
+}
+
+/** @returns each member once, with what was said last. */
+function joined(
+  before: readonly UnansweredMember[],
+  more: readonly UnansweredMember[],
+): readonly UnansweredMember[] {
+  return [...new Map([...before, ...more].map((member) => [member.epoch, member])).values()];
 }
