@@ -14,7 +14,7 @@ import { loggerParams } from './common/logging.js';
 import { ProblemFilter } from './operations/problem/problem.filter.js';
 import type { Configuration, DecisionLogChoice } from './configuration.js';
 import { CoordinatorModule, type DecisionLog, MemoryDecisionLog } from './coordinator/index.js';
-import { type Credential, OperationsModule } from './operations/index.js';
+import { type Credential, type OperationsConfiguration, OperationsModule } from './operations/index.js';
 import { PinoOutput, PinoTransactionLines } from './pino/index.js';
 import { PostgresDecisionLog } from './postgres/index.js';
 import { SqliteDecisionLog } from './sqlite/index.js';
@@ -54,15 +54,23 @@ export class AppModule {
   }
 }
 
-function withOperator({ access, ...configuration }: Configuration, operator: Credential): Configuration {
-  return { ...configuration, access: { ...access, operators: [...access.operators, operator] } };
+function withOperator(
+  { access, ...configuration }: Configuration,
+  operator: Credential,
+): FoundationConfiguration {
+  return {
+    ...configuration,
+    access: { ...access, operators: [...access.operators, operator] },
+    pages: [{ label: 'Demonstration', url: '/demo' }],
+  };
 }
 
 /** What the shop and the coordinator without a shop have in common. */
 export type FoundationConfiguration = Pick<
   Configuration,
-  'access' | 'coordinator' | 'decisionLog' | 'host' | 'logLevel' | 'memberTokens'
->;
+  'access' | 'coordinator' | 'decisionLog' | 'host' | 'links' | 'logLevel' | 'memberTokens'
+> &
+  Pick<OperationsConfiguration, 'pages'>;
 
 /**
  * @param log in which decisions are kept. @default one as the configuration says
@@ -95,6 +103,8 @@ export function foundationOf(
         ...configuration.access,
         hosts: hostsOf(configuration),
         members: configuration.memberTokens && { tokens: configuration.memberTokens },
+        links: configuration.links,
+        pages: configuration.pages,
       }),
     ],
     providers: [

@@ -38,6 +38,25 @@ describe('The configuration', () => {
     });
   });
 
+  it('links transactions to their traces and log lines', () => {
+    const TRACE_LINK = 'https://traces.example/trace/{traceId}';
+    const LOG_LINK = 'http://logs:3100/?q={transactionId}&r={requestId}';
+    expect(readConfiguration({ TRACE_LINK, LOG_LINK }).links).toEqual([
+      { label: 'Trace', url: TRACE_LINK },
+      { label: 'Log lines', url: LOG_LINK },
+    ]);
+    expect(readConfiguration({ LOG_LINK }).links).toEqual([{ label: 'Log lines', url: LOG_LINK }]);
+    for (const link of [
+      'https://traces.example/',
+      'https://traces.example/{trace}',
+      'javascript:{traceId}',
+      'https://{traceId}.example/{name}',
+      'https://user:secret@traces.example/{traceId}',
+      '/traces/{traceId}',
+    ])
+      expect(() => readConfiguration({ TRACE_LINK: link })).toThrow(/TRACE_LINK: must be an address/);
+  });
+
   it('allows a demonstration on a loopback address alone, and no second operator of its name', () => {
     const OPERATOR_TOKENS = 'demo-operator:0123456789abcdef';
 

@@ -9,12 +9,21 @@ import {
   coordinatorOptionsSchema,
 } from './coordinator/coordinator.options.js';
 import { DEMO_OPERATOR } from './demo/demo.settings.js';
-import type { Credential } from './operations/index.js';
+import type { Credential, LinkTemplate } from './operations/index.js';
 import type { ServiceDatabases } from './orders/orders.module.js';
 
 const databaseUrlSchema = z
   .string()
   .regex(/^postgres(ql)?:\/\/\S+$/, 'must be a URL: postgres://user:password@host:port/database')
+  .optional();
+
+const linkSchema = z
+  .string()
+  .max(2_000)
+  .regex(
+    /^https?:\/\/[^\s/{}@]+\/\S*\{(?:transactionId|traceId|requestId|name)\}\S*$/,
+    'must be an address with a placeholder, such as https://traces.example/trace/{traceId}',
+  )
   .optional();
 
 const LMDB_IS_GONE =
@@ -57,6 +66,11 @@ export const applicationSchema = z.object({
       'The tokens by which the members of one log ask each other, separated by commas or line breaks. A member sends the first and ' +
       'accepts all of them. Without it, members do not ask each other.',
   }),
+  traceLink: linkSchema.describe(
+    'Where the trace of a transaction is shown, for a link in the dashboard: an address with `{traceId}`, `{transactionId}`, ' +
+      '`{requestId}` or `{name}`.',
+  ),
+  logLink: linkSchema.describe('Where the log lines of a transaction are shown, in the same form.'),
   orderDatabaseUrl: databaseUrlSchema.meta({
     secret: true,
     description:
@@ -133,6 +147,8 @@ export interface Configuration {
   /** Undefined if the services keep their data in memory. */
   readonly databases?: ServiceDatabases;
   readonly decisionLog: DecisionLogChoice;
+  /** From a transaction to its trace and its log lines. Undefined if there are none. */
+  readonly links?: readonly LinkTemplate[];
   readonly coordinator: ResolvedCoordinatorOptions;
   /**
    * Ignored variables that Kubernetes has made for Services, with prefixes of ours. Undefined if there are
@@ -189,7 +205,20 @@ function applicationOf(given: Given): Omit<Configuration, 'coordinator'> {
     ...(memberTokens !== undefined && { memberTokens }),
     ...(databases !== undefined && { databases }),
     decisionLog,
+    ...linksOf(given),
   };
+}
+
+/** @returns the links that are set. */
+export function linksOf({
+  traceLink,
+  logLink,
+}: Pick<Given, 'traceLink' | 'logLink'>): Pick<Configuration, 'links'> {
+  const links = [
+    ...(traceLink === undefined ? [] : [{ label: 'Trace', url: traceLink }]),
+    ...(logLink === undefined ? [] : [{ label: 'Log lines', url: logLink }]),
+  ];
+  return links.length === 0 ? {} : { links };
 }
 
 function problemsOfDemo({ demo, host, readerTokens = [], operatorTokens = [] }: Given): string[] {

@@ -4,7 +4,7 @@ import { EnvironmentError, gather } from './common/config/environment.error.js';
 import { namesOf, optionsFromEnvironment, serviceLinksIn, variablesOf } from './common/config/environment.js';
 import { FILE_SUFFIX } from './common/config/secret-file.js';
 import { rotatedCredentials } from './common/config/rotated-credentials.js';
-import { type Configuration, accessOf, applicationSchema, decisionLogOf } from './configuration.js';
+import { type Configuration, accessOf, applicationSchema, decisionLogOf, linksOf } from './configuration.js';
 import { coordinatorOptionsSchema } from './coordinator/coordinator.options.js';
 import type { Credential } from './operations/index.js';
 import { type Credentials, credentialsFrom } from './remote/index.js';
@@ -170,6 +170,7 @@ export function readCoordinatorConfiguration(environment: NodeJS.ProcessEnv): Co
     access,
     ...(memberTokens !== undefined && { memberTokens }),
     decisionLog,
+    ...linksOf(given),
     coordinator,
     maxTimeoutMs,
     remote,

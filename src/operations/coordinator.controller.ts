@@ -113,10 +113,12 @@ export class CoordinatorController {
   }
 
   @Get('links')
-  @ApiOperation({ summary: 'The links of a transaction to other tools, with placeholders' })
+  @ApiOperation({
+    summary: 'The links of a transaction to other tools, with placeholders, and to pages of the application',
+  })
   @ApiOkResponse({ standardSchema: linksSchema })
   templates(@Res() response: unknown): void {
-    this.reply.send(response, { links: this.links.templates });
+    this.reply.send(response, { links: this.links.templates, pages: this.links.pages });
   }
 
   @Get('access')

@@ -12,7 +12,7 @@ export { type TlsFiles, type TlsSettings, type TlsSource, tlsFrom } from '../hop
 export { ForbiddenError, UnauthenticatedError } from './access/access-errors.js';
 export { CoordinatorHealthIndicator } from './coordinator-health.indicator.js';
 export { DASHBOARD_FOLDER } from './dashboard.controller.js';
-export type { LinkTemplate } from './links.js';
+export type { LinkTemplate, PageLink } from './links.js';
 export { CoordinatorMetrics } from './metrics/coordinator-metrics.js';
 export { MetricsModule } from './metrics/metrics.module.js';
 export { MemberUnreachableError, OutcomeUnknownError } from './members/member-errors.js';

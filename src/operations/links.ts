@@ -11,43 +11,96 @@ export interface LinkTemplate {
   readonly url: string;
 }
 
+/** A link of the dashboard to a page of the application. @publicApi */
+export interface PageLink {
+  /** What people read: at most 40 characters. */
+  readonly label: string;
+  /** An address with http or https, or a path of this server, such as `/orders`. */
+  readonly url: string;
+}
+
 /** The placeholders of a link. */
 export const LINK_PLACEHOLDERS = ['transactionId', 'traceId', 'requestId', 'name'] as const;
 
 const MAX_LINKS = 10;
+const MAX_PAGES = 5;
 const MAX_LABEL = 40;
 const MAX_URL = 2_000;
 const PLACEHOLDER = /\{([^{}]*)\}/g;
 
-/** The links of a transaction to other tools, checked. */
+/** What `GET /links` answers. */
+export interface LinksView {
+  readonly links: readonly LinkTemplate[];
+  readonly pages: readonly PageLink[];
+}
+
+/** The links of the dashboard, checked. */
 export class Links {
+  /** Those of a transaction to other tools. */
   readonly templates: readonly LinkTemplate[];
+  readonly pages: readonly PageLink[];
 
   /** @throws InvalidOptionsError when one is impossible. */
-  constructor(given: unknown = []) {
-    const problems = linkProblemsOf(given);
+  constructor(links: unknown = [], pages: unknown = []) {
+    const problems = [...linkProblemsOf(links), ...pageProblemsOf(pages)];
     if (problems.length > 0) throw new InvalidOptionsError('OperationsModule', problems);
-    this.templates = (given as readonly LinkTemplate[]).map(({ label, url }) => ({ label, url }));
+    this.templates = (links as readonly LinkTemplate[]).map(({ label, url }) => ({ label, url }));
+    this.pages = (pages as readonly PageLink[]).map(({ label, url }) => ({ label, url }));
   }
 }
 
-/** @returns what is wrong with the option, which may come from JavaScript or from a factory. */
+/** @returns what is wrong with the option `links`, which may come from JavaScript or from a factory. */
 export function linkProblemsOf(given: unknown): string[] {
+  return listProblemsOf(
+    given,
+    'links',
+    `{ label: 'Trace', url: 'https://traces.example/{traceId}' }`,
+    MAX_LINKS,
+    urlProblemOf,
+  );
+}
+
+/** @returns what is wrong with the option `pages`. */
+export function pageProblemsOf(given: unknown): string[] {
+  return listProblemsOf(given, 'pages', `{ label: 'Orders', url: '/orders' }`, MAX_PAGES, pageProblemOf);
+}
+
+function listProblemsOf(
+  given: unknown,
+  option: string,
+  example: string,
+  most: number,
+  problemOf: (url: string) => string | undefined,
+): string[] {
   if (given === undefined) return [];
-  if (!Array.isArray(given) || given.length > MAX_LINKS)
-    return [
-      `links: must be a list of at most ${MAX_LINKS} links, such as { label: 'Trace', url: 'https://traces.example/{traceId}' }`,
-    ];
+  if (!Array.isArray(given) || given.length > most)
+    return [`${option}: must be a list of at most ${most} links, such as ${example}`];
+  const labels = given.map((link: unknown) => (link as { label?: unknown } | null)?.label);
   return given.flatMap((link: unknown, index) => {
     const { label, url, ...unknown } = (link ?? {}) as Record<string, unknown>;
-    const at = `links[${index}]`;
+    const at = `${option}[${index}]`;
     const problems = Object.keys(unknown).map((key) => `${at}.${key}: is not an option of a link`);
     if (typeof label !== 'string' || label.trim() === '' || label.length > MAX_LABEL)
       problems.push(`${at}.label: must be a text of 1 to ${MAX_LABEL} characters`);
-    const problem = typeof url === 'string' ? urlProblemOf(url) : 'must be a text';
+    else if (labels.indexOf(label) < index) problems.push(`${at}.label: is that of another link`);
+    const problem = typeof url === 'string' ? problemOf(url) : 'must be a text';
     if (problem !== undefined) problems.push(`${at}.url: ${problem}`);
     return problems;
   });
+}
+
+/** A browser takes two slashes, or one of each kind, for the beginning of another host. */
+const PATH = /^\/(?![/\\])[!-[\]-~]*$/;
+
+function pageProblemOf(url: string): string | undefined {
+  if (url.length > MAX_URL) return `must have at most ${MAX_URL} characters`;
+  if (PATH.test(url)) return undefined;
+  if (!/^https?:\/\//i.test(url) || !URL.canParse(url))
+    return 'must be an address with http:// or https://, or a path such as /orders';
+  const { username, password } = new URL(url);
+  return username === '' && password === ''
+    ? undefined
+    : 'must not contain a user or a password: every reader sees it';
 }
 
 function urlProblemOf(url: string): string | undefined {

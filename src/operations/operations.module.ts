@@ -33,7 +33,7 @@ import { EventsController } from './events.controller.js';
 import { Exports } from './export.js';
 import { GroupActions } from './group-actions.js';
 import { HealthController } from './health.controller.js';
-import { Links, linkProblemsOf } from './links.js';
+import { Links, linkProblemsOf, pageProblemsOf } from './links.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { MetricsController } from './metrics.controller.js';
 import type {
@@ -150,13 +150,13 @@ const CHECKED = Symbol('CHECKED');
 
 /** @throws InvalidOptionsError when an option is impossible. */
 function checkedOf(options: OperationsConfiguration): Checked {
-  const { members, links, ...rest } = options ?? {};
+  const { members, links, pages, ...rest } = options ?? {};
   const access = new Access(options && rest);
   const { readers = [], operators = [] } = rest;
   const taken = [...(readers === 'anyone' ? [] : readers), ...operators].map(({ token }) => token);
-  const problems = [...memberProblemsOf(members, taken), ...linkProblemsOf(links)];
+  const problems = [...memberProblemsOf(members, taken), ...linkProblemsOf(links), ...pageProblemsOf(pages)];
   if (problems.length > 0) throw new InvalidOptionsError('OperationsModule', problems);
-  return { access, tokens: new MemberTokens(members), links: new Links(links) };
+  return { access, tokens: new MemberTokens(members), links: new Links(links, pages) };
 }
 
 /**

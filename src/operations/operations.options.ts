@@ -1,6 +1,6 @@
 import type { FactoryProvider, ModuleMetadata } from '@nestjs/common';
 import type { OperationsAccess } from './access/access.js';
-import type { LinkTemplate } from './links.js';
+import type { LinkTemplate, PageLink } from './links.js';
 import type { MembersOptions } from './members/member-tokens.js';
 
 /** Where the routes are, and what is written on them. Known before the application is made. @publicApi */
@@ -37,6 +37,12 @@ export interface OperationsConfiguration extends OperationsAccess {
    * @default none
    */
   readonly links?: readonly LinkTemplate[] | undefined;
+  /**
+   * Pages of the application that the dashboard links beside its own: at most 5.
+   *
+   * @default none
+   */
+  readonly pages?: readonly PageLink[] | undefined;
 }
 
 /** What `OperationsModule.forRoot` takes. @publicApi */

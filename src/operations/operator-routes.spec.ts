@@ -21,6 +21,7 @@ beforeEach(async () => {
     readers: [{ name: 'rita', token: READER }],
     operators: [{ name: 'alice', token: OPERATOR }],
     links: [{ label: 'Trace', url: 'https://traces.example/{traceId}' }],
+    pages: [{ label: 'Orders', url: '/orders' }],
   });
   const coordinator = CoordinatorModule.forRoot({
     clock: new ManualClock(),
@@ -63,7 +64,9 @@ const READING = [
   '/coordinator',
   '/databases',
   '/events',
+  '/history',
   '/links',
+  '/members',
   '/metrics',
   '/participants',
   '/transactions',
@@ -145,6 +148,7 @@ describe('An operator', () => {
     expect((await ask('get', '/access', READER)).body).toEqual({ name: 'rita', role: 'reader' });
     expect((await ask('get', '/links', READER)).body).toEqual({
       links: [{ label: 'Trace', url: 'https://traces.example/{traceId}' }],
+      pages: [{ label: 'Orders', url: '/orders' }],
     });
   });
 

@@ -15,7 +15,7 @@ import {
 import { ALARM_NAMES } from '../coordinator/observation/alarms/alarm.js';
 import type { Caller } from './access/access.js';
 import type { AuditEntryView } from './audit-page.js';
-import { LINK_PLACEHOLDERS, type LinkTemplate } from './links.js';
+import { LINK_PLACEHOLDERS, type LinksView } from './links.js';
 import type { GroupResult } from './group-result.js';
 import type { HistoryPage } from './history-page.js';
 import type {
@@ -406,7 +406,10 @@ export const linksSchema = z.object({
         .describe(`With ${LINK_PLACEHOLDERS.map((name) => `{${name}}`).join(', ')} to be replaced.`),
     }),
   ),
-}) satisfies z.ZodType<{ links: LinkTemplate[] }>;
+  pages: z
+    .array(z.object({ label: z.string(), url: z.string().describe('An address, or a path of this server.') }))
+    .describe('Pages of the application.'),
+}) satisfies z.ZodType<LinksView>;
 
 export const callerSchema = z.object({
   name: z.string().nullable(),

@@ -32,6 +32,17 @@ describe('Faults for demonstration', () => {
     ]);
   });
 
+  it('have a page that the dashboard links, and only where it is', async () => {
+    application = await TestApplication.start({ TRACE_LINK: 'https://traces.example/{traceId}' });
+    expect((await application.get('/links')).body).toEqual({
+      links: [{ label: 'Trace', url: 'https://traces.example/{traceId}' }],
+      pages: [{ label: 'Demonstration', url: '/demo' }],
+    });
+    await application.close();
+    application = await TestApplication.start({ DEMO: 'false' });
+    expect((await application.get('/links')).body).toEqual({ links: [], pages: [] });
+  });
+
   it('are listed while they are switched on, with the calls that are left', async () => {
     application = await TestApplication.start({ DTC_MAX_ATTEMPTS: '5' });
     await application.fault('payment', { method: 'commit', fault: 'throw', times: 3 });

@@ -19,7 +19,7 @@ export type {
 export { HEURISTIC_KINDS } from '../../../src/coordinator/protocol/heuristics.js';
 export { STATES } from '../../../src/coordinator/protocol/states.js';
 export type { Caller } from '../../../src/operations/access/access.js';
-export type { LinkTemplate } from '../../../src/operations/links.js';
+export type { LinkTemplate, LinksView, PageLink } from '../../../src/operations/links.js';
 export type { GroupResult, GroupTarget } from '../../../src/operations/group-result.js';
 export type { HistoryMark, HistoryPage } from '../../../src/operations/history-page.js';
 export type {

@@ -1,3 +1,4 @@
+import { useLinks } from '../api/use-links.js';
 import { useLive } from '../live/use-live.js';
 import type { Route } from '../route.js';
 import { useSession } from '../session.js';
@@ -14,6 +15,7 @@ const PAGES = [
 export function Header({ route }: { readonly route: Route }) {
   const { overview } = useLive();
   return (
+  const { pages } = useLinks();
     <header class="header">
       <a class="skip" href="#main" onClick={skipToMain}>
         Skip to the content
@@ -38,6 +40,11 @@ export function Header({ route }: { readonly route: Route }) {
           );
         })}
       </nav>
+        {pages.map(({ label, url }) => (
+          <a key={label} href={url}>
+            {label}
+          </a>
+        ))}
       <Identity />
     </header>
   );

@@ -32,6 +32,8 @@ const LINKS = [
   { label: 'Trace', url: 'https://traces.example/{traceId}' },
 ];
 
+const PAGES = [{ label: 'Demonstration', url: '/demo' }];
+
 const TICK_MS = 1_000;
 
 /**
@@ -161,7 +163,7 @@ export class FakeCoordinator {
     if (pathname === '/access') return caller;
     if (pathname === '/coordinator') return this.scenario.coordinator;
     if (pathname === '/participants') return { participants: this.scenario.participants };
-    if (pathname === '/links') return { links: LINKS };
+    if (pathname === '/links') return { links: LINKS, pages: PAGES };
     if (pathname === '/databases') return databasesOf(this.scenario);
     if (pathname === '/history') return historyPage(this.scenario);
     if (pathname === '/audit') return auditPage(this.scenario, query);

@@ -1,5 +1,6 @@
 import { ActionButton } from '../../actions/action-button.js';
 import { actionsOfTransaction } from '../../actions/transaction-actions.js';
+import { useLinks } from '../../api/use-links.js';
 import type { OutcomeOnly, OwnedTransaction } from '../../api/views.js';
 import { CopyButton } from '../../components/copy-button.js';
 import { PageTitle } from '../../components/page-title.js';
@@ -12,7 +13,6 @@ import { EventTable } from './event-table.js';
 import { OrderTable } from './order-table.js';
 import { Summary } from './summary.js';
 import { TimelinePicture } from './timeline/timeline-picture.js';
-import { useLinks } from './use-links.js';
 import { useOrders } from './use-orders.js';
 import { useTransaction } from './use-transaction.js';
 
@@ -59,7 +59,7 @@ export function TransactionPage({ id }: { readonly id: string }) {
 
 /** What other tools have of it. */
 function OtherTools({ transaction }: { readonly transaction: OwnedTransaction }) {
-  const links = linksOf(useLinks(), transaction);
+  const links = linksOf(useLinks().links, transaction);
   if (links.length === 0) return null;
   return (
     <ul class="links">
