@@ -1,6 +1,7 @@
 import type { AuditEntryView } from '../../api/views.js';
 import { Moment } from '../../components/moment.js';
 import { PageTitle } from '../../components/page-title.js';
+import { Problem } from '../../components/problem.js';
 import { type Column, Table } from '../../components/table.js';
 import { transactionHref } from '../../route.js';
 import { useAudit } from './use-audit.js';
@@ -15,11 +16,7 @@ export function AuditPage() {
           Refresh
         </button>
       </PageTitle>
-      {problem !== null && (
-        <p class="problem" role="alert">
-          {problem}
-        </p>
-      )}
+      <Problem text={problem} />
       {!(isLoading && entries.length === 0) && (
         <Table
           caption="Orders of operators, the latest first"

@@ -1,31 +1,22 @@
+import { useAnswer } from '../../api/use-answer.js';
 import type { DatabaseView, DatabasesView } from '../../api/views.js';
+import { LoadedPage } from '../../components/loaded-page.js';
 import { Moment } from '../../components/moment.js';
-import { PageTitle } from '../../components/page-title.js';
 import { Words } from '../../components/words.js';
 import { databasesWords } from '../../words/databases.js';
 import { formatCount } from '../../words/numbers.js';
 import { PreparedTable } from './prepared-table.js';
-import { useDatabases } from './use-databases.js';
 import { WaitTable } from './wait-table.js';
+
+const REFRESH_MS = 10_000;
 
 /** What the databases of the participants themselves say: what is prepared there, and who waits for whom. */
 export function DatabasesPage() {
-  const { view, problem, isLoading, reload } = useDatabases();
+  const loaded = useAnswer<DatabasesView>('databases', REFRESH_MS);
   return (
-    <>
-      <PageTitle title="Databases">
-        <button type="button" class="button" onClick={reload} disabled={isLoading}>
-          Refresh
-        </button>
-      </PageTitle>
-      {problem !== null && (
-        <p class="problem" role="alert">
-          {problem}
-        </p>
-      )}
-      {view === null && problem === null && <p role="status">Loading…</p>}
-      {view !== null && <Databases view={view} />}
-    </>
+    <LoadedPage title="Databases" loaded={loaded}>
+      {(view) => <Databases view={view} />}
+    </LoadedPage>
   );
 }
 

@@ -1,3 +1,5 @@
+import { useAnswer } from '../../api/use-answer.js';
+import type { HistoryPage } from '../../api/views.js';
 import { PageTitle } from '../../components/page-title.js';
 import { useLive } from '../../live/use-live.js';
 import { AlarmList } from './alarm-list.js';
@@ -6,12 +8,13 @@ import { Figures } from './figures.js';
 import { MembersGlance } from './members-glance.js';
 import { LastHour } from './last-hour.js';
 import { ParticipantGlance } from './participant-glance.js';
-import { useHistory } from './use-history.js';
+
+const HISTORY_MS = 30_000;
 
 /** The first page for an operator on call. */
 export function OverviewPage() {
   const { overview, samples } = useLive();
-  const history = useHistory();
+  const { answer: history } = useAnswer<HistoryPage>('history', HISTORY_MS);
   if (overview === null) {
     return (
       <>

@@ -1,10 +1,14 @@
+import type { Answer } from '../../api/use-answer.js';
 import type { AuditEntryView, AuditPage } from '../../api/views.js';
 import { Moment } from '../../components/moment.js';
+import { Problem } from '../../components/problem.js';
 import { type Column, Table } from '../../components/table.js';
 
 /** What operators have ordered of one transaction. Nothing where there is nothing. */
-export function OrderTable({ orders: { entries, nextCursor } }: { readonly orders: AuditPage }) {
-  if (entries.length === 0) return null;
+export function OrderTable({ orders: { answer, problem } }: { readonly orders: Answer<AuditPage> }) {
+  if (problem !== null) return <Problem text={`The orders of operators cannot be shown: ${problem}`} />;
+  if (answer === null || answer.entries.length === 0) return null;
+  const { entries, nextCursor } = answer;
   return (
     <section aria-labelledby="orders" class="section">
       <h2 id="orders">Orders of operators</h2>

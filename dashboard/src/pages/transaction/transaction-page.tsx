@@ -1,9 +1,11 @@
 import { ActionButton } from '../../actions/action-button.js';
 import { actionsOfTransaction } from '../../actions/transaction-actions.js';
+import { useAnswer } from '../../api/use-answer.js';
 import { useLinks } from '../../api/use-links.js';
-import type { OutcomeOnly, OwnedTransaction } from '../../api/views.js';
+import type { AuditPage, OutcomeOnly, OwnedTransaction } from '../../api/views.js';
 import { CopyButton } from '../../components/copy-button.js';
 import { PageTitle } from '../../components/page-title.js';
+import { Problem } from '../../components/problem.js';
 import { Words } from '../../components/words.js';
 import { useCoordinatorNow } from '../../live/use-live.js';
 import { BranchTable } from './branch-table.js';
@@ -13,16 +15,17 @@ import { EventTable } from './event-table.js';
 import { OrderTable } from './order-table.js';
 import { Summary } from './summary.js';
 import { TimelinePicture } from './timeline/timeline-picture.js';
-import { useOrders } from './use-orders.js';
 import { useTransaction } from './use-transaction.js';
 
 /** One transaction: its state, what happens next, its past events, and its actions. */
 export function TransactionPage({ id }: { readonly id: string }) {
   const { transaction, outcome, problem, isMissing, reload: reloadTransaction } = useTransaction(id);
-  const { orders, reload: reloadOrders } = useOrders(id);
+  const orders = useAnswer<AuditPage>(
+    `audit?${new URLSearchParams({ transactionId: id, limit: '100' }).toString()}`,
+  );
   const reload = (): void => {
     reloadTransaction();
-    reloadOrders();
+    orders.reload();
   };
   return (
     <>
@@ -38,11 +41,7 @@ export function TransactionPage({ id }: { readonly id: string }) {
         </span>{' '}
         <CopyButton text={id} what="the id of the transaction" />
       </p>
-      {problem !== null && (
-        <p class="problem" role="alert">
-          {problem}
-        </p>
-      )}
+      <Problem text={problem} />
       {transaction === null && outcome === null && problem === null && <p role="status">Loading…</p>}
       {outcome !== null && <Outcome outcome={outcome} />}
       {isMissing && (
