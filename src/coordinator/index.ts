@@ -134,6 +134,7 @@ export {
   CoordinatorStatus,
   type CoordinatorView,
   type ParticipantView,
+  type RemoteView,
   type UndecidedView,
 } from './observation/coordinator-status.js';
 export {
@@ -228,6 +229,7 @@ export {
   branchKey,
   refuse,
 } from './participant/participant.js';
+export type { RemoteContact } from './participant/remote-contact.js';
 export type { Attributes } from './participant/attributes.js';
 export type { CallerNote, OriginFields } from './participant/caller-note.js';
 export type {

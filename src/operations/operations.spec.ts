@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   CoordinatorModule,
   ParticipantRegistry,
+  type ParticipantView,
   TransactionManager,
   type TransactionView,
   branch,
@@ -108,6 +109,18 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
     expect(await listed(`?cause=${encodeURIComponent(lastError.toUpperCase())}`)).toEqual(['third']);
     expect(await listed('?cause=REFUSED')).toEqual(['second']);
     expect(await listed('?cause=secret')).toEqual([]);
+  });
+
+  it('searches by the id of a request', async () => {
+    participant('a', new ScriptedParticipant());
+    const run = (name: string, requestId?: string) =>
+      transactions.run({ name, branches: [branch('a', SECRET)], ...(requestId && { requestId }) });
+    await run('first', 'req-4711');
+    await run('second', 'req-4712');
+    await run('third');
+    expect(await listed('?search=req-471')).toEqual(['second', 'first']);
+    expect(await listed('?search=req-4712')).toEqual(['second']);
+    expect(await listed('?search=4712')).toEqual([]);
   });
 
   it('exports what a filter finds as JSON and as CSV', async () => {
@@ -221,6 +234,8 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
     '?startedAfter=2030-01-01T00:00:00',
     '?startedBefore=2030-02-31T00:00:00Z',
     '?inDoubt=maybe',
+    '?groups=1',
+    '?group=',
     '?participant=',
     '?state=ABORTED&state=ABORTED',
   ]) {
@@ -259,6 +274,23 @@ describe.each(platforms)('operations on %s', (_name, adapter) => {
         }),
       ],
     });
+  });
+
+  it('lists a participant in another process with its address, and what is known of the calls to it', async () => {
+    const contact = { inFlight: 1, queued: 0, answeredAt: null, failure: null };
+    participant('a', new ScriptedParticipant());
+    participant(
+      'far',
+      Object.assign(new ScriptedParticipant(), { remoteAddress: 'http://far', remoteContact: contact }),
+    );
+    participant('other', Object.assign(new ScriptedParticipant(), { remoteAddress: 'http://other' }));
+    const { participants } = (await get('/participants')).body as { participants: ParticipantView[] };
+    expect(participants.map(({ name, remote }) => [name, remote])).toEqual([
+      ['a', undefined],
+      ['far', { address: 'http://far', contact }],
+      ['other', { address: 'http://other', contact: null }],
+    ]);
+    expect(participants[0]).not.toHaveProperty('remote');
   });
 
   it('is ready while all is well, degraded with 200 while something is stalled, then well again', async () => {

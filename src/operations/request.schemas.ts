@@ -35,12 +35,18 @@ const selection = {
     .describe('A key of the business and its value, such as `orderId=4711`.')
     .exactOptional(),
   search: searchedText
-    .describe('How the id begins, or how the value of a key of the business begins.')
+    .describe(
+      'How the id begins, or the value of a key of the business, or the id of the trace or of the request.',
+    )
     .exactOptional(),
   cause: searchedText
     .describe('A part of the reason of an abort, of the last error of a branch, or of a heuristic report.')
     .exactOptional(),
   alarm: searchedText.describe('The id of an alarm of GET /attention that counts it.').exactOptional(),
+  groups: flag
+    .describe('Whether it is a group, by which other transactions are prepared as one.')
+    .exactOptional(),
+  group: searchedText.describe('The id of the group that it is, or of which it is a member.').exactOptional(),
   startedAfter: moment.describe('It began at this moment or later.').exactOptional(),
   startedBefore: moment.describe('It began before this moment.').exactOptional(),
   minAgeMs: z.coerce.number().min(0).exactOptional(),
@@ -68,6 +74,8 @@ export const listFilter = z.strictObject({
   search: searchedText.exactOptional(),
   cause: searchedText.exactOptional(),
   alarm: searchedText.exactOptional(),
+  groups: z.boolean().exactOptional(),
+  group: searchedText.exactOptional(),
   startedAfter: moment.exactOptional(),
   startedBefore: moment.exactOptional(),
   minAgeMs: z.number().min(0).exactOptional(),
@@ -89,6 +97,7 @@ export function selectedBy({
   stalled,
   heuristic,
   inDoubt,
+  groups,
   attribute,
   ...query
 }: Omit<ListQuery, 'limit' | 'cursor'>): Omit<ListFilter, 'limit' | 'cursor'> {
@@ -99,6 +108,7 @@ export function selectedBy({
     ...(stalled !== undefined && { stalled: stalled === 'true' }),
     ...(heuristic !== undefined && { heuristic: heuristic === 'true' }),
     ...(inDoubt !== undefined && { inDoubt: inDoubt === 'true' }),
+    ...(groups !== undefined && { groups: groups === 'true' }),
   };
 }
 

@@ -160,6 +160,24 @@ export const participantSchema = z
     name: z.string(),
     className: z.string(),
     onePhase: z.boolean(),
+    remote: z
+      .object({
+        address: z.string(),
+        contact: z
+          .object({
+            inFlight: counts.describe('Calls that wait for an answer.'),
+            queued: counts.describe('Calls that wait for a place.'),
+            answeredAt: moment.nullable().describe('When it has answered last; null: not since the start.'),
+            failure: z
+              .object({ at: moment, problem: z.string() })
+              .nullable()
+              .describe('The latest call without an answer, and why; null: none since the start.'),
+          })
+          .nullable()
+          .describe('What this member knows of the calls to it; null: nothing.'),
+      })
+      .exactOptional()
+      .describe('Of a participant in another process.'),
     ambient: z.boolean(),
     lastResource: z
       .boolean()

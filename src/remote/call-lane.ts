@@ -1,4 +1,4 @@
-import { messageOf as messageIn } from '../coordinator/gate/texts.js';
+import { messageOf as messageIn, shortened } from '../coordinator/gate/texts.js';
 import { ParticipantUnreachableError } from './errors.js';
 import type { CallKind, ParticipantTransport } from './transport.js';
 import {
@@ -20,6 +20,9 @@ export type CallToSend = OutgoingCall extends infer C
     ? Omit<C, 'timeLeftMs'>
     : never
   : never;
+
+/** The most characters of a problem that is kept. */
+const MAX_PROBLEM = 300;
 
 interface Waiting {
   readonly run: WireRun;
@@ -53,6 +56,10 @@ export class CallLane {
   private queue: Waiting[] = [];
   private inFlight = 0;
   private isFlushDue = false;
+  /** When the latest answer has come, on the clock of `performance`; undefined before the first. */
+  answeredAt: number | undefined = undefined;
+  /** The latest call that has got no answer, and why. */
+  failure: { readonly at: number; readonly problem: string } | undefined = undefined;
   /** What the messages of the latest run begin with. */
   private latest: { readonly run: WireRun; readonly head: string } | undefined;
 
@@ -176,6 +183,7 @@ export class CallLane {
     const waiting = answer && open[answer.id];
     if (answer === undefined || waiting === undefined) return;
     open[answer.id] = undefined;
+    this.answeredAt = performance.now();
     this.free(1);
     if (answers(waiting.call.method, answer)) waiting.resolve(answer);
     else waiting.reject(this.unreachable(`it answered ${waiting.call.method} with "${answer.kind}"`));
@@ -192,6 +200,7 @@ export class CallLane {
     open.fill(undefined);
     this.free(missing.length);
     const problem = error === undefined ? 'its answer is missing' : textOf(error);
+    this.failure = { at: performance.now(), problem: shortened(problem, MAX_PROBLEM) };
     for (const waiting of missing) waiting.reject(this.unreachable(problem, error));
   }
 

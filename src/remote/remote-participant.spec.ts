@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { idOf, runOf } from '../../test/support/identity.js';
 import { RemoteParticipant } from './remote-participant.js';
 import type { ParticipantTransport } from './transport.js';
@@ -92,5 +92,52 @@ describe('The question of a host about an earlier run', () => {
     const claimed = participant.claim(runOf(), async () => questions++ === 0);
     await expect(claimed).rejects.toMatchObject({ code: 'DTC_PARTICIPANT_UNREACHABLE' });
     expect(questions).toBe(0);
+  });
+});
+
+describe('What is known of a host', () => {
+  afterEach(() => void vi.useRealTimers());
+
+  it('is when it has answered last, and which call has got no answer and why', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.parse('2026-01-01T00:00:00.000Z') });
+    let answer: (receive: (value: unknown) => void) => Promise<void>;
+    const transport: ParticipantTransport = {
+      address: 'http://stock',
+      send: (_message, receive) => answer(receive),
+      close: () => {},
+    };
+    const participant = new RemoteParticipant('stock', transport, LIMITS);
+    const nothing = { inFlight: 0, queued: 0, answeredAt: null, failure: null };
+    expect(participant.remoteContact).toEqual(nothing);
+
+    answer = () => Promise.reject(new Error(`ECONNREFUSED ${'x'.repeat(400)}`));
+    await expect(participant.recover(runOf())).rejects.toThrow('ECONNREFUSED');
+    const failed = {
+      at: '2026-01-01T00:00:00.000Z',
+      problem: expect.stringMatching(/^ECONNREFUSED x{287}…$/) as string,
+    };
+    expect(participant.remoteContact).toEqual({ ...nothing, failure: failed });
+
+    vi.advanceTimersByTime(5_000);
+    answer = async (receive) => receive({ id: 0, ...page([1], false) });
+    await participant.recover(runOf());
+    vi.advanceTimersByTime(60_000);
+    expect(participant.remoteContact).toEqual({
+      ...nothing,
+      answeredAt: '2026-01-01T00:00:05.000Z',
+      failure: failed,
+    });
+
+    const open = Promise.withResolvers<void>();
+    answer = () => open.promise;
+    const asked = participant.recover(runOf());
+    await new Promise((resolve) => process.nextTick(resolve));
+    expect(participant.remoteContact.inFlight).toBe(1);
+    open.resolve();
+    await expect(asked).rejects.toThrow('its answer is missing');
+    expect(participant.remoteContact).toMatchObject({
+      inFlight: 0,
+      failure: { at: '2026-01-01T00:01:05.000Z', problem: 'its answer is missing' },
+    });
   });
 });

@@ -6,6 +6,7 @@ import {
   type IsOwnRun,
   type OnePhaseAnswer,
   type PreparedBranch,
+  type RemoteContact,
   type TransactionParticipant,
   UnknownParticipantError,
   type Vote,
@@ -65,13 +66,28 @@ export class RemoteParticipant implements TransactionParticipant {
     return this.transport.address;
   }
 
+  get remoteContact(): RemoteContact {
+    const { lanes } = this;
+    const answered = lanes.flatMap(({ answeredAt }) => answeredAt ?? []);
+    const [failure] = lanes.flatMap((lane) => lane.failure ?? []).toSorted((one, other) => other.at - one.at);
+    return {
+      ...this.load,
+      answeredAt: answered.length === 0 ? null : momentOf(Math.max(...answered)),
+      failure: failure === undefined ? null : { at: momentOf(failure.at), problem: failure.problem },
+    };
+  }
+
   /** The calls in flight and in the queue. */
   get load(): { readonly inFlight: number; readonly queued: number } {
-    const loads = [this.work, this.completion, this.administration].map(({ load }) => load);
+    const loads = this.lanes.map(({ load }) => load);
     return {
       inFlight: loads.reduce((sum, { inFlight }) => sum + inFlight, 0),
       queued: loads.reduce((sum, { queued }) => sum + queued, 0),
     };
+  }
+
+  private get lanes(): readonly CallLane[] {
+    return [this.work, this.completion, this.administration];
   }
 
   /** Calls go to another address from now on, also those of branches in doubt. */
@@ -228,6 +244,11 @@ export class RemoteParticipant implements TransactionParticipant {
         return new ParticipantUnreachableError(this.name, `it answered "${answer.kind}"`);
     }
   }
+}
+
+/** @param at on the clock of `performance`. @returns ISO 8601. */
+function momentOf(at: number): string {
+  return new Date(Date.now() - (performance.now() - at)).toISOString();
 }
 
 function wireRun({ name, logId, epoch, token, durable, isShared }: CoordinatorRun): WireRun {

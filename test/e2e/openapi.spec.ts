@@ -133,6 +133,8 @@ describe('The OpenAPI document', () => {
       'search',
       'cause',
       'alarm',
+      'groups',
+      'group',
       'startedAfter',
       'startedBefore',
       'minAgeMs',

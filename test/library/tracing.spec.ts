@@ -883,7 +883,12 @@ describe('a transaction of an earlier run', () => {
 
     const application = await restartedWith(record);
 
-    expect(application.get(TransactionManager).find(record.id)?.traceId).toBe(own.traceId);
+    const transactions = application.get(TransactionManager);
+    expect(transactions.find(record.id)?.traceId).toBe(own.traceId);
+    const found = (search: string): string[] =>
+      transactions.list({ search }).map(({ transactionId }) => transactionId);
+    expect([found(own.traceId), found(own.traceId.slice(0, 8))]).toEqual([[record.id], [record.id]]);
+    expect([found(`${own.traceId}-`), found(own.spanId), found('00-')]).toEqual([[], [], []]);
     expect(tree()).toEqual(['commit stock', 'commit bank']);
     for (const name of ['commit stock', 'commit bank']) {
       const [link, ...others] = span(name).links;

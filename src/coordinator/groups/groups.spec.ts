@@ -49,6 +49,22 @@ describe('transactions at participants that take part in groups', () => {
     expect([log.appended.length, log.ended.length, log.records.size]).toEqual([2, 2, 0]);
   });
 
+  it('are listed with their group, and apart from it', async () => {
+    const { shop, transactions } = shopOf();
+    const outcomes = await shop.behind(() => [1, 2].map(() => shop.run(MORE_TEA)));
+    const members = outcomes.map(({ transactionId }) => transactionId);
+    const listed = (filter: object): string[] =>
+      transactions.list({ order: 'oldest', ...filter }).map(({ transactionId }) => transactionId);
+    const [group = '', ...more] = listed({ groups: true });
+    expect(more).toEqual([]);
+    expect(members).not.toContain(group);
+    expect(listed({ groups: false })).toEqual(expect.arrayContaining(members));
+    expect(listed({ groups: false })).not.toContain(group);
+    expect(new Set(listed({ group }))).toEqual(new Set([...members, group]));
+    expect(listed({ group: `${group}0` })).toEqual([]);
+    expect(transactions.find(group)!.group).toEqual({ id: group, size: 2, runs: 1 });
+  });
+
   it('wait for none that may not join a group', async () => {
     const { shop, one } = shopOf();
     const answer = Promise.withResolvers<void>();

@@ -5,6 +5,7 @@ import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import type { UndecidedBranch } from '../execution/observer.js';
 import type { ParticipantCounts, RegisteredParticipant } from '../participant/registered-participant.js';
 import type { ResolvedParticipantOptions } from '../participant/participant.options.js';
+import type { RemoteContact } from '../participant/remote-contact.js';
 import { ParticipantRegistry } from '../participant/participant.registry.js';
 import { VERSION } from '../version.js';
 import { type ParticipantLatency, latencyOf, measurementsOf } from './metrics/participant-measurements.js';
@@ -75,10 +76,20 @@ export interface Attention {
   readonly total: number;
 }
 
+/** A participant in another process, as this member reaches it. @publicApi */
+export interface RemoteView {
+  /** Where it is reached. */
+  readonly address: string;
+  /** What this member knows of the calls to it; null where nothing is known. */
+  readonly contact: RemoteContact | null;
+}
+
 /** A participant as it is shown to people. @publicApi */
 export interface ParticipantView extends ResolvedParticipantOptions {
   readonly className: string;
   readonly onePhase: boolean;
+  /** Left out for a participant in this process. */
+  readonly remote?: RemoteView;
   readonly paused: { readonly since: string; readonly by: string; readonly reason: string } | null;
   /** Since when it has answered none of its prepares in time; null if it answers, or nothing is known. */
   readonly silent: { readonly since: string } | null;
@@ -201,6 +212,7 @@ function participantView(participant: RegisteredParticipant, stalled: number, cl
     ...options,
     className,
     onePhase,
+    ...remoteView(participant),
     paused: paused === undefined ? null : { ...paused, since: new Date(paused.since).toISOString() },
     silent:
       silentSince === undefined ? null : { since: new Date(epochMsOf(clock, silentSince)).toISOString() },
@@ -208,6 +220,11 @@ function participantView(participant: RegisteredParticipant, stalled: number, cl
     latency: latencyOf(participant),
     undecided: undecidedView(participant, now),
   };
+}
+
+function remoteView({ instance }: RegisteredParticipant): Pick<ParticipantView, 'remote'> {
+  const { remoteAddress: address } = instance;
+  return address === undefined ? {} : { remote: { address, contact: instance.remoteContact ?? null } };
 }
 
 function undecidedView(participant: RegisteredParticipant, now: number): UndecidedView {

@@ -3,6 +3,7 @@ import { abortReason, causeName } from '../execution/outcomes.js';
 import type { TransactionRecord } from '../execution/records.js';
 import type { TransactionRegistry } from '../execution/registry.js';
 import { type Attributes, attributesIn } from '../participant/attributes.js';
+import { traceIdIn } from '../participant/caller-note.js';
 import { READY, STATES, type TransactionState, isAbort } from '../protocol/index.js';
 import { isCountedBy } from './alarms/transaction-alarms.js';
 import { type TransactionSummary, summaryOf } from './transaction-view.js';
@@ -22,8 +23,8 @@ export interface TransactionFilter {
   /** The keys of the business that it has, each with this value. */
   readonly attributes?: Attributes;
   /**
-   * How its id begins, or how the value of one of its attributes begins: what an operator was told, without a word of what it
-   * is. 1 to 300 characters.
+   * How its id begins, or the value of one of its attributes, or the id of its trace or of its request: what an operator was told,
+   * without a word of what it is. 1 to 300 characters.
    */
   readonly search?: string;
   /** It began at this moment or later: ISO 8601, with a zone. */
@@ -37,6 +38,10 @@ export interface TransactionFilter {
   readonly cause?: string;
   /** The id of an alarm that counts it, as `GET /attention` has it. 1 to 300 characters. */
   readonly alarm?: string;
+  /** Whether it is a group: a transaction of the coordinator itself, by which others are prepared as one. */
+  readonly groups?: boolean;
+  /** The id of the group that it is, or of which it is a member. 1 to 300 characters. */
+  readonly group?: string;
   /** How long ago it began at least, in milliseconds; of one that has ended, how long it took. */
   readonly minAgeMs?: number;
   /** How long ago it began at most, in milliseconds; of one that has ended, how long it took. */
@@ -138,11 +143,14 @@ function wantedOf({ startedAfter, startedBefore, cause, ...others }: Transaction
 
 function fits(transaction: TransactionRecord, wanted: Wanted, now: number): boolean {
   const { state, stalled, heuristic, inDoubt, participant, name, attributes, search, cause, alarm } = wanted;
+  const { groups, group } = wanted;
   if (state !== undefined && transaction.stateName !== state) return false;
   if (stalled !== undefined && transaction.isStalled !== stalled) return false;
   if (heuristic !== undefined && transaction.hasHeuristics !== heuristic) return false;
   if (inDoubt !== undefined && (transaction.state === READY) !== inDoubt) return false;
   if (name !== undefined && transaction.name !== name) return false;
+  if (groups !== undefined && (transaction.extras?.group?.isGroup === true) !== groups) return false;
+  if (group !== undefined && groupOf(transaction) !== group) return false;
   if (attributes !== undefined && !hasAttributes(transaction, attributes)) return false;
   if (!isInTime(transaction, wanted, now)) return false;
   if (search !== undefined && !isCalled(transaction, search)) return false;
@@ -163,11 +171,22 @@ function isInTime(transaction: TransactionRecord, wanted: Wanted, now: number): 
   return startedMs >= fromMs && startedMs < beforeMs;
 }
 
-/** Whether the id, or the value of an attribute, begins so. */
+/** @returns the id of the group that it is, or of which it is a member. Of a group that was restored only its own id is known. */
+function groupOf({ id, extras }: TransactionRecord): string | undefined {
+  const group = extras?.group;
+  return group?.note?.id ?? (group?.isGroup === true ? id : undefined);
+}
+
+/** Whether the id, the value of an attribute, the id of the trace or that of the request begins so. */
 function isCalled({ id, extras }: TransactionRecord, beginning: string): boolean {
   if (id.startsWith(beginning)) return true;
-  const { attributes } = extras ?? {};
-  return attributes !== undefined && Object.values(attributes).some((value) => value.startsWith(beginning));
+  if (extras === undefined) return false;
+  const { attributes, caller } = extras;
+  if (attributes !== undefined && Object.values(attributes).some((value) => value.startsWith(beginning)))
+    return true;
+  if (caller === undefined) return false;
+  const { requestId, traceparent } = caller;
+  return requestId?.startsWith(beginning) === true || traceIdIn(traceparent)?.startsWith(beginning) === true;
 }
 
 /** @returns what its list shows as reasons: of its abort, of failed attempts, of refusals and of reports. */
@@ -208,7 +227,7 @@ function check(filter: TransactionFilter): void {
     if (ms !== undefined && !(ms >= 0 && Number.isFinite(ms)))
       throw new InvalidRequestError(field, 'must be a number of milliseconds, 0 or more');
   }
-  for (const field of ['search', 'cause', 'alarm'] as const) {
+  for (const field of ['search', 'cause', 'alarm', 'group'] as const) {
     const text = filter[field];
     if (text !== undefined && (typeof text !== 'string' || text.length < 1 || text.length > MAX_TEXT))
       throw new InvalidRequestError(field, `must be a text of 1 to ${MAX_TEXT} characters`);

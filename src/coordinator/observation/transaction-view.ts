@@ -1,4 +1,5 @@
 import type { Attributes } from '../participant/attributes.js';
+import { traceIdIn } from '../participant/caller-note.js';
 import { type BranchRecord, CALL_NONE, type TransactionRecord } from '../execution/records.js';
 import { NOT_YET } from '../execution/clock.js';
 import { abortReason, causeName } from '../execution/outcomes.js';
@@ -104,8 +105,7 @@ export type BranchState =
 
 export function viewOf(transaction: TransactionRecord): TransactionView {
   const { requestId, traceparent } = transaction.extras?.caller ?? {};
-  // Its form was checked: version, trace id, span id and flags.
-  const traceId = traceparent?.split('-')[1];
+  const traceId = traceIdIn(traceparent);
   return {
     ...summaryOf(transaction),
     ...(traceId !== undefined && { traceId }),

@@ -20,6 +20,11 @@ export const TRACESTATE = /^[\x20-\x7e]{1,512}$/;
 /** The form of the id of a request, as a header carries it. */
 export const REQUEST_ID = /^[\x21-\x7e]{1,200}$/;
 
+/** @returns the id of the trace, in a context whose form was checked: version, trace id, span id and flags. */
+export function traceIdIn(traceparent: string | undefined): string | undefined {
+  return traceparent?.slice(3, 35);
+}
+
 /**
  * Reads the note of a record, which any version may have written.
  *

@@ -1,6 +1,7 @@
 import { expiringVoteIn } from '../gate/expiring-vote.js';
 import type { HeuristicKind } from '../protocol/index.js';
 import type { DatabaseInspection } from './inspection.js';
+import type { RemoteContact } from './remote-contact.js';
 
 export {
   type DatabaseInspection,
@@ -248,6 +249,13 @@ export interface TransactionParticipant<P = unknown> {
    * @default undefined
    */
   readonly remoteAddress?: string | undefined;
+
+  /**
+   * What is known of the calls to a participant in another process. It is read when an operator looks.
+   *
+   * @internal
+   */
+  readonly remoteContact?: RemoteContact | undefined;
 
   /**
    * Whether it stands for participants at many places, each with branches of its own.
