@@ -7,6 +7,7 @@ export type Route =
   | { readonly page: 'transaction'; readonly id: string }
   | { readonly page: 'runbook'; readonly name: string }
   | { readonly page: 'participants' }
+  | { readonly page: 'groups' }
   | { readonly page: 'databases' }
   | { readonly page: 'audit' }
   | { readonly page: 'unknown' };
@@ -22,8 +23,13 @@ export function parseRoute(hash: string): Route {
   }
   if (first === '') return { page: 'overview' };
   if (first === 'transactions') return { page: 'transactions', query: new URLSearchParams(query) };
-  if (first === 'participants' || first === 'databases' || first === 'audit') return { page: first };
-  return { page: 'unknown' };
+  return isPage(first) ? { page: first } : { page: 'unknown' };
+}
+
+const PAGES = ['participants', 'groups', 'databases', 'audit'] as const;
+
+function isPage(name: string): name is (typeof PAGES)[number] {
+  return (PAGES as readonly string[]).includes(name);
 }
 
 export function transactionHref(transactionId: string): string {

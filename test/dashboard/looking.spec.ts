@@ -1,3 +1,4 @@
+import { text as textIn } from 'node:stream/consumers';
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { brokenWordsIn, obstaclesIn } from './support/accessibility.js';
@@ -17,7 +18,9 @@ const PAGES = [
   '#/transactions',
   STALLED,
   `#/transactions/${REFUSED_ID}`,
+  '#/transactions?cause=ECONN&startedAfter=2026-01-01T00:00:00Z&maxAgeMs=60000&alarm=gone&group=shop.1.9',
   '#/participants',
+  '#/groups',
   '#/databases',
   '#/audit',
 ];
@@ -95,6 +98,54 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
       );
       expect(excess).toBeLessThanOrEqual(0);
       expect(await obstaclesIn(page)).toEqual([]);
+    });
+
+    it('shows groups, and participants in other processes', async () => {
+      const fake = await suite.fake();
+      const { scenario } = fake;
+      const group = { id: 'shop.k3v9x2m4q8ab.1a.9', size: 3, runs: 2 };
+      const [, one] = scenario.transactions;
+      scenario.transactions.push({ ...one!, transactionId: group.id, name: 'group', group });
+      Object.assign(one!, { group });
+      Object.assign(scenario.participants[2]!, {
+        remote: {
+          address: 'https://payment-7c9f.payments.svc.cluster.internal:8443/participants',
+          contact: {
+            inFlight: 4,
+            queued: 11,
+            answeredAt: new Date().toISOString(),
+            failure: {
+              at: new Date(Date.now() - 90_000).toISOString(),
+              problem: 'connect ECONNREFUSED 10.4.0.17:8443',
+            },
+          },
+        },
+      });
+      const { page } = await suite.visit(fake, { viewport, token: READER_TOKEN, hash: '#/participants' });
+      const remote = page.getByRole('table', { name: /^Participants in other processes/ });
+      await remote.waitFor();
+      expect(
+        (await remote.locator('tbody tr').allInnerTexts()).map((text) => text.replaceAll(/\s+/g, ' ')),
+      ).toEqual([
+        expect.stringMatching(
+          /payment .*https:\/\/payment-7c9f.* 4 .*11 .*\d s ago, at \d\d:.*1 min \d\d s ago, at .*ECONNREFUSED/,
+        ),
+      ]);
+      expect(await obstaclesIn(page)).toEqual([]);
+      await goTo(page, '#/groups');
+      const groups = page.getByRole('table', { name: /^Groups of transactions/ }).locator('tbody tr');
+      await expect.poll(() => groups.count()).toBe(1);
+      expect(await page.locator('main').innerText()).toContain(
+        '1 group with 3 members; their work has run again once.',
+      );
+      expect(await obstaclesIn(page)).toEqual([]);
+      expect(await brokenWordsIn(page)).toEqual([]);
+      await groups.getByRole('link', { name: '3', exact: true }).click();
+      await page.getByText(/Only the group\s+shop\.k3v9x2m4q8ab\.1a\.9\s+and its members/).waitFor();
+      const rows = page.locator('.row[aria-rowindex]:not(.row-head)');
+      await expect.poll(() => rows.count()).toBe(2);
+      await page.getByRole('button', { name: 'Show all transactions' }).click();
+      await expect.poll(() => rows.count()).toBeGreaterThan(2);
     });
 
     it('fits, and has no obstacles', async () => {
@@ -243,6 +294,98 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     await page.getByLabel('Exact name').fill('cancel-order');
     await expect.poll(async () => new Set(await rows.getByRole('link').allInnerTexts()).size).toBe(1);
     expect(await rows.count()).toBeGreaterThan(5);
+  });
+
+  it('searches by every field, and says of which problem the listed transactions are', async () => {
+    const { fake, page } = await suite.open('#/');
+    await page.getByRole('link', { name: /^1 transaction at payment/ }).click();
+    await page.getByText(/Only the transactions of one problem: 1 transaction at payment/).waitFor();
+    const rows = page.locator('.row[aria-rowindex]:not(.row-head)');
+    await expect.poll(() => rows.count()).toBe(1);
+    await page.getByRole('button', { name: 'Show all transactions' }).click();
+    await expect.poll(() => rows.count()).toBeGreaterThan(1);
+    expect(page.url()).not.toContain('alarm=');
+
+    await page.getByLabel('Search').fill('coordinator-7-s');
+    await expect.poll(() => rows.count()).toBe(1);
+    await page.getByText('Cause, time and age').click();
+    await page.getByLabel('Cause').fill('ECONN');
+    await page.getByLabel('Began at or after').fill('2026-01-01T03:00:05');
+    await page.getByLabel('Began before').fill('2126-01-01T03:00:05');
+    await page.getByLabel('At least this old').selectOption('10 minutes');
+    await page.getByLabel('At most this old').selectOption('1 hour');
+    const expected =
+      'search=coordinator-7-s&cause=ECONN&startedAfter=2026-01-01T03%3A00%3A05.000Z&startedBefore=2126-01-01T03%3A00%3A05.000Z' +
+      '&minAgeMs=600000&maxAgeMs=3600000';
+    await expect
+      .poll(() => fake.requested.findLast((url) => url.startsWith('/transactions?')))
+      .toContain(expected);
+    await page.reload();
+    await expect.poll(() => page.getByLabel('Began before').inputValue()).toBe('2126-01-01T03:00:05');
+    await expect.poll(() => rows.count()).toBe(1);
+    await page.getByRole('link', { name: 'Clear all filters' }).click();
+    await expect.poll(() => rows.count()).toBeGreaterThan(1);
+    expect(await page.getByLabel('Search').inputValue()).toBe('');
+  });
+
+  it('saves filters in the browser, by keys alone', async () => {
+    const { page } = await suite.open('#/transactions?show=stalled&participant=payment');
+    await page.getByText('Saved filters (0)').focus();
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Tab');
+    await page.keyboard.type('stalled at payment');
+    await page.keyboard.press('Enter');
+    await page.getByText('Saved filters (1)').waitFor();
+    expect(await page.evaluate(() => Object.keys(localStorage))).toEqual(['dtc.filters']);
+    expect(await obstaclesIn(page)).toEqual([]);
+
+    await page.evaluate(() => (location.hash = '#/transactions'));
+    await page.reload();
+    await page.getByText('Saved filters (1)').click();
+    await page.getByRole('link', { name: 'stalled at payment' }).click();
+    await expect.poll(() => page.url()).toContain('?show=stalled&participant=payment');
+    const rows = page.locator('.row[aria-rowindex]:not(.row-head)');
+    await expect.poll(() => rows.count()).toBe(1);
+
+    await page.getByRole('button', { name: 'Delete the filter stalled at payment' }).press('Enter');
+    await page.getByText('Saved filters (0)').waitFor();
+    expect(await page.evaluate(() => [localStorage.length, document.activeElement?.tagName])).toEqual([
+      0,
+      'H1',
+    ]);
+  });
+
+  it('exports what the filter finds as a file', async () => {
+    const { fake, page } = await suite.open('#/transactions?show=stalled');
+    const saved = page.waitForEvent('download');
+    await page.getByRole('button', { name: 'Export as CSV' }).click();
+    const file = await saved;
+    expect(file.suggestedFilename()).toBe('transactions-1.csv');
+    expect(await textIn(await file.createReadStream())).toBe(STALLED_ID);
+    expect(fake.requested.findLast((url) => url.startsWith('/transactions/export'))).toBe(
+      '/transactions/export?stalled=true&format=csv',
+    );
+    await page.getByText('transactions-1.csv is saved.').waitFor();
+    await page.route('**/transactions/export?*', (route) =>
+      route.fulfill({ status: 403, json: { code: 'DTC_FORBIDDEN', detail: 'It is not for you.' } }),
+    );
+    await page.getByRole('button', { name: 'Export as JSON' }).click();
+    await page.getByText('It is not for you. (DTC_FORBIDDEN)').waitFor();
+  });
+
+  it('says whose transactions may be missing', async () => {
+    const fake = await suite.fake();
+    fake.scenario.members.push(...threeMembers(fake.scenario));
+    const { page } = await suite.visit(fake, { token: READER_TOKEN, hash: '#/transactions' });
+    await expect
+      .poll(() => page.locator('.warning').allInnerTexts())
+      .toEqual(['Transactions may be missing, those of shop-0, epoch 5 (its lease has expired).']);
+  });
+
+  it('links pages of the application', async () => {
+    const { page } = await suite.open('#/');
+    const link = page.getByRole('navigation').getByRole('link', { name: 'Demonstration' });
+    expect(await link.getAttribute('href')).toBe('/demo');
   });
 
   it('lists new transactions while the user is at the top, and not further down', async () => {

@@ -7,6 +7,7 @@ const PAGES = [
   { href: '#/', label: 'Overview', routes: ['overview'] },
   { href: '#/transactions', label: 'Transactions', routes: ['transactions', 'transaction'] },
   { href: '#/participants', label: 'Participants', routes: ['participants'] },
+  { href: '#/groups', label: 'Groups', routes: ['groups'] },
   { href: '#/databases', label: 'Databases', routes: ['databases'] },
   { href: '#/audit', label: 'Audit', routes: ['audit'] },
 ] as const;
@@ -14,8 +15,8 @@ const PAGES = [
 /** The coordinator's name, the present page, and the user. */
 export function Header({ route }: { readonly route: Route }) {
   const { overview } = useLive();
-  return (
   const { pages } = useLinks();
+  return (
     <header class="header">
       <a class="skip" href="#main" onClick={skipToMain}>
         Skip to the content
@@ -39,12 +40,12 @@ export function Header({ route }: { readonly route: Route }) {
             </a>
           );
         })}
-      </nav>
         {pages.map(({ label, url }) => (
           <a key={label} href={url}>
             {label}
           </a>
         ))}
+      </nav>
       <Identity />
     </header>
   );

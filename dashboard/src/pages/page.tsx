@@ -2,6 +2,7 @@ import type { Route } from '../route.js';
 import { PageTitle } from '../components/page-title.js';
 import { AuditPage } from './audit/audit-page.js';
 import { DatabasesPage } from './databases/databases-page.js';
+import { GroupsPage } from './groups/groups-page.js';
 import { OverviewPage } from './overview/overview-page.js';
 import { ParticipantsPage } from './participants/participants-page.js';
 import { RunbookPage } from './runbook/runbook-page.js';
@@ -21,6 +22,8 @@ export function Page({ route }: { readonly route: Route }) {
       return <RunbookPage key={route.name} name={route.name} />;
     case 'participants':
       return <ParticipantsPage />;
+    case 'groups':
+      return <GroupsPage />;
     case 'databases':
       return <DatabasesPage />;
     case 'audit':

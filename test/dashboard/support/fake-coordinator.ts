@@ -135,6 +135,7 @@ export class FakeCoordinator {
         const body = (await json(request)) as ActionRequest;
         answer(response, 200, this.act(caller, pathname, body));
       } else if (pathname === '/events') this.openStream(response);
+      else if (pathname === '/transactions/export') this.sendFile(searchParams, response);
       else answer(response, 200, this.read(caller, pathname, searchParams));
     } catch (error) {
       if (!(error instanceof FakeProblem)) throw error;
@@ -180,6 +181,17 @@ export class FakeCoordinator {
     const done = applyAction(this.scenario, name!, path, body);
     this.tick();
     return done;
+  }
+
+  private sendFile(query: URLSearchParams, response: ServerResponse): void {
+    const { transactions } = transactionPage(this.scenario, query);
+    const isCsv = query.get('format') === 'csv';
+    response.writeHead(200, {
+      'Content-Type': isCsv ? 'text/csv' : 'application/json',
+      'Content-Disposition': `attachment; filename="transactions-1.${isCsv ? 'csv' : 'json'}"`,
+    });
+    const ids = transactions.map(({ transactionId }) => transactionId);
+    response.end(isCsv ? ids.join('\r\n') : JSON.stringify({ transactions: ids }));
   }
 
   private openStream(response: ServerResponse): void {

@@ -1,10 +1,15 @@
 import { useCallback, useEffect, useRef } from 'preact/hooks';
+import { Missing } from '../../components/missing.js';
 import { PageTitle } from '../../components/page-title.js';
+import { Problem } from '../../components/problem.js';
 import { useLive } from '../../live/use-live.js';
 import { transactionsHref } from '../../route.js';
 import { formatCount, plural } from '../../words/numbers.js';
+import { ExportButtons } from './export-buttons.js';
 import { FilterForm } from './filter-form.js';
-import { type Filters, addressOf, filtersIn, parametersOf } from './filters.js';
+import { type Filters, addressOf, filtersIn, isFiltered, parametersOf } from './filters.js';
+import { SavedFilterList } from './saved-filter-list.js';
+import { SubsetNotes } from './subset-notes.js';
 import { TransactionRows } from './transaction-rows.js';
 import { MAX_ROWS, useTransactions } from './use-transactions.js';
 
@@ -15,7 +20,8 @@ const REFRESH_MS = 2_000;
 /** Every transaction in flight, and those that ended not long ago. */
 export function TransactionsPage({ query }: { readonly query: URLSearchParams }) {
   const filters = filtersIn(query);
-  const list = useTransactions(parametersOf(filters).toString());
+  const parameters = parametersOf(filters).toString();
+  const list = useTransactions(parameters);
   useRefreshAtTop(list);
   const change = useCallback((changed: Filters) => {
     location.replace(transactionsHref(addressOf(changed)));
@@ -28,11 +34,18 @@ export function TransactionsPage({ query }: { readonly query: URLSearchParams })
         </button>
       </PageTitle>
       <FilterForm filters={filters} onChange={change} />
-      {list.problem !== null && (
-        <p class="problem" role="alert">
-          {list.problem}
-        </p>
-      )}
+      <SubsetNotes filters={filters} onChange={change} />
+      <div class="list-tools">
+        <SavedFilterList filters={filters} />
+        {isFiltered(filters) && (
+          <a class="button" href="#/transactions">
+            Clear all filters
+          </a>
+        )}
+        <ExportButtons parameters={parameters} />
+      </div>
+      <Problem text={list.problem} />
+      <Missing unanswered={list.unanswered} />
       {list.rows.length > 0 && (
         <TransactionRows rows={list.rows} isComplete={list.isComplete} onNearEnd={list.loadMore} />
       )}
