@@ -46,9 +46,13 @@ export const LAST_RESOURCE_DEFECTS = {
   'the others commit before the log has the commit': 'rule 1',
   'the owner presumes abort although a record names the branch': 'M1',
   'the call is made again instead of the inquiry': 'commit is called once',
+  'an inquiry takes a record that names the branch for none': 'fault 30',
 } as const;
 
 export type LastResourceDefect = keyof typeof LAST_RESOURCE_DEFECTS;
+
+/** The search and Spin find the same. */
+export const LAST_RESOURCE_STATES = 2_053;
 
 const VOTERS = 2;
 const LAST = VOTERS;
@@ -234,6 +238,16 @@ export function lastResourceModel(defect?: LastResourceDefect): Model<LastResour
       (w) => w.adopter === PRESUMES && includes(w.prepared, p),
       (w) => void (w.rollbacks |= bit),
     );
+    add(
+      `branch ${p} inquires of any member, which answers from the log`,
+      true,
+      (w) => includes(w.prepared, p),
+      (w) => {
+        const most = defect === 'an inquiry takes a record that names the branch for none' ? NAMED : NOTHING;
+        if (w.log === DECIDED) w.commits |= bit;
+        else if (w.fenced === 1 && w.log <= most) w.rollbacks |= bit;
+      },
+    );
   }
 
   add('the record that names the branch reaches the log', true, canAppend, (w) => void (w.log = NAMED));
@@ -408,7 +422,9 @@ function isDecided(w: LastResourceWorld): boolean {
   return w.prepared === 0 && w.coordinators[0].awaiting === 0 && w.calls === 0;
 }
 
-const WIDTH = NUMBERS.length + 2 * PROTOCOL_FIELDS.length;
+/** The cause of an abort is not part of a state: no rule here reads it. */
+const FIELDS = PROTOCOL_FIELDS.filter((field) => field !== 'cause' && field !== 'causeBranch');
+const WIDTH = NUMBERS.length + 2 * FIELDS.length;
 
 const STORED: Omit<Model<LastResourceWorld>, 'steps' | 'check' | 'isDecided'> = {
   width: WIDTH,
@@ -422,14 +438,14 @@ const STORED: Omit<Model<LastResourceWorld>, 'steps' | 'check' | 'isDecided'> = 
     let place = at;
     for (const name of NUMBERS) words[place++] = w[name];
     for (const transaction of w.coordinators)
-      for (const field of PROTOCOL_FIELDS) words[place++] = Number(transaction[field]);
+      for (const field of FIELDS) words[place++] = Number(transaction[field]);
   },
   unpack: (words, at, w) => {
     let place = at;
     for (const name of NUMBERS) w[name] = words[place++]!;
     for (const transaction of w.coordinators) {
       const fields = transaction as unknown as Record<string, unknown>;
-      for (const field of PROTOCOL_FIELDS) {
+      for (const field of FIELDS) {
         const value = words[place++]!;
         fields[field] = typeof fields[field] === 'boolean' ? value === 1 : value;
       }

@@ -5,8 +5,21 @@ import {
   describeConfiguration,
 } from './configurations.js';
 import { DEFECTS, type Defect } from './defects.js';
+import {
+  LAST_RESOURCE_DEFECTS,
+  LAST_RESOURCE_STATES,
+  type LastResourceDefect,
+  lastResourceModel,
+} from './last-resource.js';
 import { type SearchResult, search } from './search.js';
-import { MODEL_MUTANTS, checkWithSpin, missingProgram, refutationOf } from './spin.js';
+import {
+  LAST_RESOURCE_MUTANTS,
+  MODEL_MUTANTS,
+  checkLastResource,
+  checkWithSpin,
+  missingProgram,
+  refutationOf,
+} from './spin.js';
 import { twoPhase } from './two-phase.js';
 import { worldModel } from './world-model.js';
 
@@ -25,6 +38,10 @@ const sum = { states: 0, spinStates: 0, defects: 0, mutants: 0 };
 function fail(what: string, path: readonly string[] = []): void {
   failures.push(what);
   console.error([`FAILED: ${what}`, ...path.map((step, index) => `  ${index + 1}. ${step}`)].join('\n'));
+}
+
+function countOf(...lists: readonly object[]): number {
+  return lists.reduce((sum, list) => sum + Object.keys(list).length, 0);
 }
 
 function seconds(since: number): string {
@@ -77,14 +94,40 @@ async function checkMutants(): Promise<void> {
   }
 }
 
+function searchLastResource(): void {
+  const result = search(lastResourceModel());
+  examine('search, a last resource', result, LAST_RESOURCE_STATES);
+  sum.states += result.states;
+  for (const defect of Object.keys(LAST_RESOURCE_DEFECTS) as LastResourceDefect[]) {
+    const { violation, stuck } = search(lastResourceModel(defect));
+    if (violation !== undefined || stuck !== undefined) sum.defects++;
+    else fail(`the search finds nothing wrong with a last resource although ${defect}`);
+  }
+}
+
+async function checkLastResourceModel(): Promise<void> {
+  const { states, error } = await checkLastResource();
+  if (error !== undefined) fail(`Spin, a last resource: ${error}`);
+  else if (states !== LAST_RESOURCE_STATES)
+    fail(`Spin, a last resource: ${states} states, not ${LAST_RESOURCE_STATES}`);
+  sum.spinStates += states;
+  for (const mutant of Object.keys(LAST_RESOURCE_MUTANTS)) {
+    if ((await checkLastResource(mutant)).error === undefined)
+      fail(`Spin does not refute ${mutant} of a last resource`);
+    else sum.mutants++;
+  }
+}
+
 for (const [size, states] of CALIBRATION)
   examine(`TwoPhase for ${size} resource managers`, search(twoPhase(size)), states);
 CONFIGURATIONS.forEach(searchCore);
 searchDefects();
+searchLastResource();
 const missing = await missingProgram();
 if (missing === undefined) {
   for (const configuration of CONFIGURATIONS) await checkModel(configuration);
   await checkMutants();
+  await checkLastResourceModel();
 } else {
   console.warn(
     `The Promela model is NOT checked: the program ${missing} is missing (package "spin", a C compiler).`,
@@ -93,9 +136,9 @@ if (missing === undefined) {
 
 const spin =
   missing === undefined
-    ? `Spin ${sum.spinStates} states, ${sum.mutants} of ${Object.keys(MODEL_MUTANTS).length} mutants refuted`
+    ? `Spin ${sum.spinStates} states, ${sum.mutants} of ${countOf(MODEL_MUTANTS, LAST_RESOURCE_MUTANTS)} mutants refuted`
     : 'Spin not run';
 console.log(
-  `search ${sum.states} states, ${sum.defects} of ${Object.keys(DEFECTS).length} defects found; ${spin}; failures ${failures.length}`,
+  `search ${sum.states} states, ${sum.defects} of ${countOf(DEFECTS, LAST_RESOURCE_DEFECTS)} defects found; ${spin}; failures ${failures.length}`,
 );
 process.exitCode = failures.length === 0 ? 0 : 1;

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { CONFIGURATIONS_IN_TESTS, describeConfiguration } from './configurations.js';
-import { MODEL_MUTANTS, checkWithSpin, missingProgram, refutationOf } from './spin.js';
+import { LAST_RESOURCE_STATES } from './last-resource.js';
+import {
+  LAST_RESOURCE_MUTANTS,
+  MODEL_MUTANTS,
+  checkLastResource,
+  checkWithSpin,
+  missingProgram,
+  refutationOf,
+} from './spin.js';
 
 const SPIN_LIMIT_MS = 300_000;
 /** One in so many of the defects is tried here; `npm run test:model` tries all. */
@@ -30,6 +38,22 @@ describe.skipIf(missing !== undefined)('the Promela model', () => {
     'is refuted as %s (%s)',
     async (mutant) => {
       expect(await refutationOf(mutant)).toMatch(/^assertion violated/);
+    },
+    SPIN_LIMIT_MS,
+  );
+
+  it(
+    'of a last resource violates nothing, and has as many states as the search over the real core',
+    async () => {
+      expect(await checkLastResource()).toMatchObject({ error: undefined, states: LAST_RESOURCE_STATES });
+    },
+    SPIN_LIMIT_MS,
+  );
+
+  it.each(Object.entries(LAST_RESOURCE_MUTANTS).filter((_, index) => index % ONE_IN === 0))(
+    'of a last resource is refuted as %s (%s)',
+    async (mutant) => {
+      expect((await checkLastResource(mutant)).error).toMatch(/^assertion violated/);
     },
     SPIN_LIMIT_MS,
   );

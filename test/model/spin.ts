@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 /** Seen from the root of the project, where its scripts and its tests run. */
 const MODEL = resolve('test/model/protocol.pml');
+const LAST_RESOURCE_MODEL = resolve('test/model/last-resource.pml');
 const OUTPUT_LIMIT_BYTES = 16 << 20;
 
 export interface SpinOptions {
@@ -54,6 +55,17 @@ export const MODEL_MUTANTS: Readonly<Record<string, string>> = {
   TIMEOUT_TOLD_AS_ABORT: 'fault 33: a time-out in READY is told as abort',
 };
 
+/** The same for the model of a transaction with a last resource. */
+export const LAST_RESOURCE_MUTANTS: Readonly<Record<string, string>> = {
+  CALLED_BEFORE_RECORD: 'M1: the last resource is called before the record is there',
+  CALLED_AGAIN: 'it is called again, and not asked',
+  NOT_FOUND_IS_NEVER: 'never fences: not found is taken for never',
+  SILENCE_IS_NEVER: 'an inquiry without an answer is taken for never',
+  OTHERS_COMMIT_FIRST: 'rule 1: the others commit before the log has the commit',
+  NAMED_IS_PRESUMED: 'M1: the new owner presumes abort although a record names the branch',
+  NAMED_IS_NO_RECORD: 'fault 30: an inquiry takes a record that names the branch for none',
+};
+
 /** @returns which of the programs needed is missing, or undefined. */
 export async function missingProgram(): Promise<string | undefined> {
   for (const [program, flag] of [
@@ -69,22 +81,26 @@ export async function missingProgram(): Promise<string | undefined> {
   return undefined;
 }
 
-/** Compiles the model in a folder of its own, and visits every state of it, or stops at the first violation. */
-export async function checkWithSpin({
-  participants,
-  guarded,
-  shared,
-  mutant,
-}: SpinOptions): Promise<SpinResult> {
+/** Visits every state of the model, or stops at the first violation. */
+export function checkWithSpin({ participants, guarded, shared, mutant }: SpinOptions): Promise<SpinResult> {
+  const settings = [`-DN=${participants}`];
+  if (!guarded) settings.push('-DUNGUARDED');
+  if (shared === true) settings.push('-DSHARED');
+  if (mutant !== undefined) settings.push(`-DM_${mutant}`);
+  // A mutant is refuted at once, so it is not worth an optimisation.
+  return check(MODEL, settings, mutant === undefined && participants > 2 ? '-O1' : '-O0');
+}
+
+/** The same for a transaction with a last resource. @param mutant one of {@link LAST_RESOURCE_MUTANTS}. @default none */
+export function checkLastResource(mutant?: string): Promise<SpinResult> {
+  return check(LAST_RESOURCE_MODEL, mutant === undefined ? [] : [`-DM_${mutant}`], '-O0');
+}
+
+/** Compiles a model in a folder of its own, and runs it. */
+async function check(model: string, settings: readonly string[], optimisation: string): Promise<SpinResult> {
   const cwd = await mkdtemp(join(tmpdir(), 'spin-'));
   try {
-    const settings = [`-DN=${participants}`];
-    if (!guarded) settings.push('-DUNGUARDED');
-    if (shared === true) settings.push('-DSHARED');
-    if (mutant !== undefined) settings.push(`-DM_${mutant}`);
-    await run('spin', ['-a', ...settings, MODEL], { cwd });
-    // A mutant is refuted at once, so it is not worth an optimisation.
-    const optimisation = mutant === undefined && participants > 2 ? '-O1' : '-O0';
+    await run('spin', ['-a', ...settings, model], { cwd });
     await run('gcc', [optimisation, '-w', '-DSAFETY', '-DNOREDUCE', '-o', 'pan', 'pan.c'], { cwd });
     const { stdout } = await run(join(cwd, 'pan'), ['-w22'], { cwd, maxBuffer: OUTPUT_LIMIT_BYTES });
     return readReport(stdout);
