@@ -1,6 +1,7 @@
 /** @module nestjs-dtc/mariadb */
 export type { Batch, BatchResult, BatchStatement } from './branch/batch.js';
 export type { Work } from './branch/work.js';
+export type { SqlOutbox } from '../sql/outbox.js';
 export type { SqlParticipantBase, SqlResourceManager } from '../sql/participant.js';
 export type { CoordinatorRun } from '../coordinator/participant/participant.js';
 export {
@@ -25,7 +26,9 @@ export type {
   AttemptResult,
   ClaimedMessage,
   DeadMessage,
+  DeadMessageInFull,
   OutboxCounts,
   OutboxStore,
   RecordedAttempt,
 } from '../outbox/store.js';
+export type { OutboxStoreOptions } from '../outbox/store-options.js';

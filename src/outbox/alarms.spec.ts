@@ -28,6 +28,9 @@ describe('The alarms of an outbox', () => {
       ['DtcOutboxDead', 'mail', 2],
       ['DtcOutboxLate', 'mail', 9],
     ]);
+    expect(
+      alarmsOf([status({ held: { waiting: 9, oldestMs: 300_001, dead: 0 }, hanging: 2 })]),
+    ).toMatchObject([{ name: 'DtcOutboxLate', cause: 'attempts that go on after their time: 2' }]);
     expect(alarmsOf([status({ problem: 'connect ECONNREFUSED' })])).toMatchObject([
       { name: 'DtcOutboxDown', cause: 'connect ECONNREFUSED' },
     ]);

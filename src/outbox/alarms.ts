@@ -6,7 +6,7 @@ const LATE_MS = 300_000;
 
 /** @returns what is wrong with the outboxes, as the alert rules see it. */
 export function alarmsOf(outboxes: readonly OutboxStatus[]): Alarm[] {
-  return outboxes.flatMap(({ name, held, problem }) => {
+  return outboxes.flatMap(({ name, held, problem, hanging }) => {
     if (problem !== undefined) return [alarmOf('DtcOutboxDown', name, { cause: problem })];
     if (held === undefined) return [];
     const { dead, waiting, oldestMs } = held;
@@ -14,10 +14,23 @@ export function alarmsOf(outboxes: readonly OutboxStatus[]): Alarm[] {
     return [
       ...(dead > 0 ? [alarmOf('DtcOutboxDead', name, { count: dead, unit })] : []),
       ...(oldestMs > LATE_MS
-        ? [alarmOf('DtcOutboxLate', name, { count: waiting, unit, since: beforeNow(oldestMs) })]
+        ? [
+            alarmOf('DtcOutboxLate', name, {
+              ...late(hanging),
+              count: waiting,
+              unit,
+              since: beforeNow(oldestMs),
+            }),
+          ]
         : []),
     ];
   });
+}
+
+/** @returns the cause, where it is known. */
+function late(hanging: number): { readonly cause?: string } {
+  if (hanging === 0) return {};
+  return { cause: `attempts that go on after their time: ${hanging}` };
 }
 
 /** In whole minutes, so that an outbox that is counted again does not look like news. */

@@ -1,4 +1,11 @@
-import type { ClaimedMessage, DeadMessage, OutboxCounts, OutboxStore, RecordedAttempt } from './store.js';
+import type {
+  ClaimedMessage,
+  DeadMessage,
+  DeadMessageInFull,
+  OutboxCounts,
+  OutboxStore,
+  RecordedAttempt,
+} from './store.js';
 
 /** A message of a {@link FakeStore}. */
 export interface FakeMessage {
@@ -98,16 +105,34 @@ export class FakeStore implements OutboxStore {
     return this.call(() => ++this.purges % 3 !== 0);
   }
 
-  listDead(): Promise<readonly DeadMessage[]> {
-    return this.call(() => []);
+  listDead(limit: number, after = 0): Promise<readonly DeadMessage[]> {
+    return this.call(() =>
+      this.messages
+        .filter(({ state, position }) => state === 'dead' && position > after)
+        .slice(0, limit)
+        .map(dead),
+    );
   }
 
-  requeue(): Promise<number> {
-    return this.call(() => 0);
+  async findDead(id: string): Promise<DeadMessageInFull | undefined> {
+    const found = (await this.listDead(1_000)).find((message) => message.id === id);
+    return found && { ...found, json: JSON.stringify({ position: found.position }) };
   }
 
-  discard(): Promise<number> {
-    return this.call(() => 0);
+  requeue(ids: readonly string[]): Promise<number> {
+    return this.end(ids, 'waiting');
+  }
+
+  discard(ids: readonly string[]): Promise<number> {
+    return this.end(ids, 'sent');
+  }
+
+  private end(ids: readonly string[], state: FakeMessage['state']): Promise<number> {
+    return this.call(() => {
+      const found = this.messages.filter((m) => m.state === 'dead' && ids.includes(`id-${m.position}`));
+      for (const message of found) Object.assign(message, { state, attempts: 0 });
+      return found.length;
+    });
   }
 
   close(): Promise<void> {
@@ -137,4 +162,9 @@ function claimed({ position, key, attempts }: FakeMessage): ClaimedMessage {
     attempt: attempts,
     json: JSON.stringify({ position }),
   };
+}
+
+function dead(message: FakeMessage): DeadMessage {
+  const { attempt: attempts, json: _, ...rest } = claimed(message);
+  return { ...rest, attempts, error: message.error ?? '' };
 }

@@ -13,6 +13,7 @@ export type {
   AttemptResult,
   ClaimedMessage,
   DeadMessage,
+  DeadMessageInFull,
   OutboxCounts,
   OutboxStore,
   RecordedAttempt,

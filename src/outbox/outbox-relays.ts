@@ -4,19 +4,23 @@ import {
   Injectable,
   type OnApplicationBootstrap,
   type OnModuleInit,
+  SetMetadata,
 } from '@nestjs/common';
 import { endAll, endInTurn } from '../coordinator/end-all.js';
 import { InvalidRequestError } from '../coordinator/errors.js';
 import { SafeLogger } from '../coordinator/gate/safe-logger.js';
-import { oneLine } from '../coordinator/gate/texts.js';
+import { messageOf, oneLine } from '../coordinator/gate/texts.js';
+import { OUTBOX_DESK, type OutboxDesk } from '../coordinator/operator/outboxes.js';
 import { alarmsOf } from './alarms.js';
 import { Chores } from './chores.js';
+import { OutboxError } from './errors.js';
 import { registerMetrics } from './metrics.js';
 import type { ResolvedOutboxOptions } from './outbox.options.js';
 import { OUTBOX_OPTIONS } from './outbox.options.js';
 import { Relay } from './relay.js';
+import type { Errand } from './reports.js';
 import type { OutboxHealth, OutboxStatus } from './status.js';
-import { type DeadMessage, MOST_DEAD_AT_ONCE, type OutboxStore } from './store.js';
+import { type DeadMessage, type DeadMessageInFull, MOST_DEAD_AT_ONCE, type OutboxStore } from './store.js';
 
 /** A kind of log line is written at most once in this time, in milliseconds. */
 const LINE_INTERVAL_MS = 10_000;
@@ -25,7 +29,8 @@ interface Post {
   readonly store: OutboxStore;
   readonly relay: Relay;
   readonly chores: Chores;
-  problem: string | undefined;
+  /** Why the store did not answer, by what it was asked for last. */
+  readonly problems: Map<Errand, string>;
 }
 
 /**
@@ -34,7 +39,10 @@ interface Post {
  * @publicApi
  */
 @Injectable()
-export class OutboxRelays implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown {
+@SetMetadata(OUTBOX_DESK, true)
+export class OutboxRelays
+  implements OutboxDesk, OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown
+{
   private readonly logger = new SafeLogger('Outbox');
   private readonly posts: readonly Post[];
   private readonly lines = new Map<string, number>();
@@ -65,8 +73,9 @@ export class OutboxRelays implements OnModuleInit, OnApplicationBootstrap, Befor
 
   /** @returns the state of each outbox. */
   status(): OutboxStatus[] {
-    return this.posts.map(({ store, relay, chores, problem }) => {
+    return this.posts.map(({ store, relay, chores, problems }) => {
       const { dead: deadSinceStart, ...counts } = relay.counts;
+      const [problem] = problems.values();
       return { name: store.name, held: chores.held, ...counts, deadSinceStart, problem };
     });
   }
@@ -85,25 +94,48 @@ export class OutboxRelays implements OnModuleInit, OnApplicationBootstrap, Befor
   /**
    * @param outbox the name of a store.
    * @param limit at most 1,000.
-   * @returns its dead messages, the oldest first.
+   * @param after a position: only messages behind it are listed. @default 0
+   * @returns its dead messages in the order of their positions, without what they say.
+   * @throws OutboxError when the database does not answer.
    */
-  async listDead(outbox: string, limit: number = MOST_DEAD_AT_ONCE): Promise<readonly DeadMessage[]> {
-    return this.storeOf(outbox).listDead(Math.min(limit, MOST_DEAD_AT_ONCE));
+  listDead(outbox: string, limit: number = MOST_DEAD_AT_ONCE, after = 0): Promise<readonly DeadMessage[]> {
+    return this.ask(outbox, (store) => store.listDead(Math.min(limit, MOST_DEAD_AT_ONCE), after));
+  }
+
+  /** @returns a dead message with what it says; undefined when no message with this id is dead. @throws OutboxError as above. */
+  findDead(outbox: string, id: string): Promise<DeadMessageInFull | undefined> {
+    return this.ask(outbox, (store) => store.findDead(id));
   }
 
   /**
-   * Sends dead messages again, with all their attempts. Messages of their keys that were sent meanwhile stay sent.
+   * Sends dead messages again, with all their attempts. One with a key comes last of its key. One whose key a branch holds at this
+   * moment stays dead.
    *
    * @param ids at most 1,000.
-   * @returns how many of them were dead.
+   * @returns how many wait to be sent now.
+   * @throws OutboxError when the database does not answer: then some may wait to be sent.
    */
-  async requeue(outbox: string, ids: readonly string[]): Promise<number> {
-    return this.storeOf(outbox).requeue(checkedIds(ids));
+  requeue(outbox: string, ids: readonly string[]): Promise<number> {
+    return this.ask(outbox, (store) => store.requeue(checkedIds(ids)));
   }
 
-  /** Deletes dead messages. @param ids at most 1,000. @returns how many of them were dead. */
-  async discard(outbox: string, ids: readonly string[]): Promise<number> {
-    return this.storeOf(outbox).discard(checkedIds(ids));
+  /** Deletes dead messages. @param ids at most 1,000. @returns how many were dead. @throws OutboxError as above. */
+  discard(outbox: string, ids: readonly string[]): Promise<number> {
+    return this.ask(outbox, (store) => store.discard(checkedIds(ids)));
+  }
+
+  private async ask<T>(outbox: string, question: (store: OutboxStore) => Promise<T>): Promise<T> {
+    const store = this.storeOf(outbox);
+    try {
+      return await question(store);
+    } catch (error) {
+      if (error instanceof InvalidRequestError || error instanceof OutboxError) throw error;
+      throw new OutboxError(
+        'DTC_OUTBOX_UNREACHABLE',
+        `The database of the outbox "${outbox}" does not answer: ${messageOf(error)}`,
+        { cause: error },
+      );
+    }
   }
 
   private storeOf(outbox: string): OutboxStore {
@@ -115,15 +147,14 @@ export class OutboxRelays implements OnModuleInit, OnApplicationBootstrap, Befor
 
   private postOf(store: OutboxStore): Post {
     const { settings, send } = this.options;
-    const trouble = (problem: string | undefined): void => {
-      if (problem !== undefined) {
-        this.line(
-          `trouble ${store.name}`,
-          'warn',
-          `The database of ${store.name} does not answer: ${problem}`,
-        );
+    const problems = new Map<Errand, string>();
+    const trouble = (errand: Errand, problem: string | undefined): void => {
+      if (problem === undefined) {
+        problems.delete(errand);
+        return;
       }
-      post.problem = problem;
+      problems.set(errand, problem);
+      this.line(`trouble ${store.name}`, 'warn', `The database of ${store.name} does not answer: ${problem}`);
     };
     const relay = new Relay(store, send, settings, {
       trouble,
@@ -141,8 +172,8 @@ export class OutboxRelays implements OnModuleInit, OnApplicationBootstrap, Befor
             'function `send` must end when its signal is aborted.',
         ),
     });
-    const post: Post = { store, relay, chores: new Chores(store, settings, trouble), problem: undefined };
-    return post;
+    const chores = new Chores(store, settings, (problem) => trouble('chores', problem));
+    return { store, relay, chores, problems };
   }
 
   private line(kind: string, level: 'warn' | 'error', text: string): void {

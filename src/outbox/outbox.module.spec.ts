@@ -109,6 +109,41 @@ describe('OutboxModule', () => {
     await app.close();
   });
 
+  it('is degraded as long as one kind of its statements fails, although the others succeed', async () => {
+    const app = await start({ countIntervalMs: 1_000 });
+    const relays = app.get(OutboxRelays);
+    store.claim = () => Promise.reject(new Error('permission denied'));
+    await vi.advanceTimersByTimeAsync(20_000);
+    for (let second = 0; second < 40; second++) {
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(relays.status()).toMatchObject([{ problem: 'permission denied', held: { waiting: 0 } }]);
+    }
+    await app.close();
+  });
+
+  it('lists dead messages, and sends them again or deletes them', async () => {
+    const app = await start({
+      maxAttempts: 1,
+      send: ({ position }) => {
+        if (store.messages[position - 1]!.error === undefined) throw new Error('no');
+      },
+    });
+    const relays = app.get(OutboxRelays);
+    for (let index = 0; index < 3; index++) store.write();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(await relays.listDead('fake', 2)).toMatchObject([{ id: 'id-1', error: 'no' }, { id: 'id-2' }]);
+    expect(await relays.listDead('fake', 2, 2)).toMatchObject([{ id: 'id-3' }]);
+    expect(await relays.findDead('fake', 'id-3')).toMatchObject({ json: '{"position":3}' });
+    expect(await relays.requeue('fake', ['id-1', 'id-9'])).toBe(1);
+    expect(await relays.discard('fake', ['id-2'])).toBe(1);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(store.messages.map(({ state }) => state)).toEqual(['sent', 'sent', 'dead']);
+    store.fault = () => 'before';
+    await expect(relays.listDead('fake')).rejects.toMatchObject({ code: 'DTC_OUTBOX_UNREACHABLE' });
+    store.fault = () => undefined;
+    await app.close();
+  });
+
   it('asks only for outboxes and ids that can be', async () => {
     const app = await start();
     const relays = app.get(OutboxRelays);

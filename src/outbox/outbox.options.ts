@@ -44,6 +44,7 @@ const STORE_METHODS = [
   'count',
   'purge',
   'listDead',
+  'findDead',
   'requeue',
   'discard',
   'close',

@@ -24,7 +24,7 @@ function relayOf(
     send,
     resolveRelaySettings(settings),
     {
-      trouble: (problem) => problem !== undefined && reported.troubles.push(problem),
+      trouble: (errand, problem) => problem !== undefined && reported.troubles.push(`${errand}: ${problem}`),
       dead: (message, error) => reported.dead.push(`${message.id}: ${error}`),
       hanging: (attempts) => reported.hanging.push(attempts),
     },
@@ -208,6 +208,36 @@ describe('The relay', () => {
     await vi.advanceTimersByTimeAsync(LEASE_MARGIN_MS * 3);
     await relay.stop();
     expect([sends, statesOf(store)]).toEqual([1, ['sent']]);
+  });
+
+  it('sends nothing of what came so late that another relay may have it, and gives it back', async () => {
+    store.write();
+    const sent: number[] = [];
+    const relay = relayOf(store, ({ position }) => sent.push(position), { sendTimeoutMs: 1_000 });
+    let delay = LEASE_MARGIN_MS + 1;
+    store.delay = () => delay;
+    relay.start();
+    await vi.advanceTimersByTimeAsync(LEASE_MARGIN_MS + 1);
+    expect([sent, relay.reported.troubles]).toEqual([[], ['claim: what it has given out came too late']]);
+    delay = 0;
+    await vi.advanceTimersByTimeAsync(3 * LEASE_MARGIN_MS);
+    await relay.stop();
+    expect([sent, store.messages[0]!.attempts]).toEqual([[1], 1]);
+  });
+
+  it('keeps no error that a database could not keep', async () => {
+    store.write();
+    const relay = relayOf(
+      store,
+      () => {
+        throw new Error('no\u0000\nway');
+      },
+      { maxAttempts: 1 },
+    );
+    relay.start();
+    await vi.advanceTimersByTimeAsync(100);
+    await relay.stop();
+    expect(store.messages[0]!.error).toBe('no\\u0000\\u000away');
   });
 
   it('asks a store that does not answer less and less often', async () => {

@@ -1,4 +1,4 @@
-import { messageOf } from '../coordinator/gate/texts.js';
+import { messageOf, oneLine } from '../coordinator/gate/texts.js';
 import { within } from '../coordinator/within.js';
 import { pauseAfter } from './backoff.js';
 import type { OutboxMessage } from './message.js';
@@ -111,20 +111,23 @@ export class Relay {
     const leaseEnd = performance.now() + leaseMs;
     try {
       const messages = await this.store.claim(limit, leaseMs);
-      this.reports.trouble(undefined);
+      this.reports.trouble(
+        'claim',
+        this.isInTime(leaseEnd) ? undefined : 'what it has given out came too late',
+      );
       this.troubles = 0;
       for (const message of messages) this.begin(message, leaseEnd);
       return messages.length;
     } catch (error) {
       this.troubles++;
-      this.reports.trouble(messageOf(error));
+      this.reports.trouble('claim', messageOf(error));
       return undefined;
     }
   }
 
   private begin(message: ClaimedMessage, leaseEnd: number): void {
     const controller = new AbortController();
-    const attempt = this.attempt(message, controller)
+    const attempt = this.attempt(message, controller, leaseEnd)
       .then((result) => this.recorder.add(message, result, leaseEnd))
       .finally(() => {
         this.underWay.delete(attempt);
@@ -133,9 +136,18 @@ export class Relay {
     this.underWay.set(attempt, controller);
   }
 
-  private async attempt(message: ClaimedMessage, controller: AbortController): Promise<AttemptResult> {
-    if (this.stopping.signal.aborted) return { kind: 'interrupted' };
+  /** Whether an attempt that begins now ends within the lease. After a pause of the process another relay may have the message. */
+  private isInTime(leaseEnd: number): boolean {
+    return performance.now() + this.settings.sendTimeoutMs <= leaseEnd;
+  }
+
+  private async attempt(
+    message: ClaimedMessage,
+    controller: AbortController,
+    leaseEnd: number,
+  ): Promise<AttemptResult> {
     const { sendTimeoutMs, maxAttempts } = this.settings;
+    if (!this.isInTime(leaseEnd) || this.stopping.signal.aborted) return { kind: 'interrupted' };
     // The process that made the last attempt has ended before it kept the result.
     if (message.attempt > maxAttempts) {
       return { kind: 'dead', error: `the relay has ended during attempt ${maxAttempts}, its last` };
@@ -183,7 +195,8 @@ export class Relay {
       await this.send({ ...message, payload: JSON.parse(json) as unknown }, signal);
       return undefined;
     } catch (error) {
-      return messageOf(error);
+      // PostgreSQL keeps no text with a NUL, and the results of other messages are kept in the same statement.
+      return oneLine(messageOf(error));
     }
   }
 

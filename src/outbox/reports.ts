@@ -1,9 +1,12 @@
 import type { ClaimedMessage } from './store.js';
 
+/** Who asks the store: to take messages, to keep what became of them, or to count and delete them. */
+export type Errand = 'claim' | 'record' | 'chores';
+
 /** What a relay reports. */
 export interface RelayReports {
-  /** The store did not answer; `undefined`: it did. Called each time. */
-  readonly trouble: (problem: string | undefined) => void;
+  /** The store did not answer on an errand; `undefined`: it did. Called each time. */
+  readonly trouble: (errand: Errand, problem: string | undefined) => void;
   /** A message is dead. */
   readonly dead: (message: ClaimedMessage, error: string) => void;
   /** As many attempts hang as may be made at once, so that no further one is made. */

@@ -51,13 +51,14 @@ export class ResultRecorder {
         batch.map(({ message: { position, attempt }, result }) => ({ position, attempt, result })),
       );
     } catch (error) {
-      this.reports.trouble(messageOf(error));
+      this.reports.trouble('record', messageOf(error));
       const now = performance.now();
       const { signal } = this.stopping;
       this.waiting = signal.aborted ? [] : this.waiting.filter(({ leaseEnd }) => leaseEnd > now);
       if (this.waiting.length > 0) await pause(this.settings.pollIntervalMs, signal);
       return;
     }
+    this.reports.trouble('record', undefined);
     const kept = new Set(batch);
     this.waiting = this.waiting.filter((result) => !kept.has(result));
     for (const { message, result } of batch) this.count(message, result);

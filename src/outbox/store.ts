@@ -1,4 +1,7 @@
+import type { DeadMessage, DeadMessageInFull, OutboxCounts } from '../coordinator/operator/outboxes.js';
 import type { OutboxMessage } from './message.js';
+
+export type { DeadMessage, DeadMessageInFull, OutboxCounts };
 
 /** A message that this relay, and no other one, sends until its lease ends. @publicApi */
 export interface ClaimedMessage extends Omit<OutboxMessage, 'payload'> {
@@ -21,28 +24,6 @@ export interface RecordedAttempt {
   readonly position: number;
   readonly attempt: number;
   readonly result: AttemptResult;
-}
-
-/** How many messages an outbox holds. @publicApi */
-export interface OutboxCounts {
-  /** Messages that are not sent yet. Counted up to 10,000. */
-  readonly waiting: number;
-  /** The age of the oldest of them in milliseconds; 0 when there is none. */
-  readonly oldestMs: number;
-  /** Messages that are not tried again by themselves. Counted up to 10,000. */
-  readonly dead: number;
-}
-
-/** A message that has used up its attempts. @publicApi */
-export interface DeadMessage {
-  readonly id: string;
-  readonly topic: string;
-  readonly key?: string | undefined;
-  readonly position: number;
-  readonly transactionId: string;
-  readonly writtenAt: string;
-  readonly attempts: number;
-  readonly error: string;
 }
 
 /** The most messages of one state that are counted. */
@@ -89,10 +70,23 @@ export interface OutboxStore {
    */
   purge(retainSentMs: number): Promise<boolean>;
 
-  /** @returns dead messages, the oldest first. @param limit at most 1,000. */
-  listDead(limit: number): Promise<readonly DeadMessage[]>;
+  /**
+   * @param limit at most 1,000.
+   * @param after a position: only messages behind it are listed. @default 0
+   * @returns dead messages in the order of their positions, without what they say.
+   */
+  listDead(limit: number, after?: number): Promise<readonly DeadMessage[]>;
 
-  /** Sends dead messages again, with all their attempts. @param ids at most 1,000. @returns how many were dead. */
+  /** @returns a dead message with what it says; undefined when no message with this id is dead. */
+  findDead(id: string): Promise<DeadMessageInFull | undefined>;
+
+  /**
+   * Sends dead messages again, with all their attempts. One that has a key comes last of its key: it gets another position, under
+   * the lock on the key. While a branch holds that key the message stays dead.
+   *
+   * @param ids at most 1,000.
+   * @returns how many wait to be sent now.
+   */
   requeue(ids: readonly string[]): Promise<number>;
 
   /** Deletes dead messages. @param ids at most 1,000. @returns how many were dead. */

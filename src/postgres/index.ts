@@ -2,6 +2,7 @@
 export type { Batch } from './branch/batch.js';
 export type { GivenWork } from './group/open-group.js';
 export type { Work } from './branch/work.js';
+export type { SqlOutbox } from '../sql/outbox.js';
 export type { SqlParticipantBase, SqlResourceManager } from '../sql/participant.js';
 export type { CoordinatorRun } from '../coordinator/participant/participant.js';
 export {
@@ -35,7 +36,9 @@ export type {
   AttemptResult,
   ClaimedMessage,
   DeadMessage,
+  DeadMessageInFull,
   OutboxCounts,
   OutboxStore,
   RecordedAttempt,
 } from '../outbox/store.js';
+export type { OutboxStoreOptions } from '../outbox/store-options.js';

@@ -234,6 +234,90 @@ export function outboxConformance(kind: string, bench: OutboxBench): void {
       expect(sent).toMatchObject([{ id: ids[0], attempt: 1 }]);
     });
 
+    /** Makes every waiting message a dead one. */
+    async function killAll(store: OutboxStore, error = 'why'): Promise<void> {
+      for (;;) {
+        const claimed = await store.claim(100, 60_000);
+        if (claimed.length === 0) return;
+        await store.record(
+          claimed.map(({ position, attempt }) => ({ position, attempt, result: { kind: 'dead', error } })),
+        );
+      }
+    }
+
+    it('lists dead messages page by page, and shows what one says', async () => {
+      const store = await bench.open();
+      await bench.write(
+        store,
+        ['a', 'b', 'c'].map((topic) => about(topic, topic === 'b' ? 'k' : undefined)),
+      );
+      await killAll(store);
+      const first = await store.listDead(2);
+      expect(topics(first as never)).toEqual(['a', 'b']);
+      const [last, ...none] = await store.listDead(2, first[1]!.position);
+      expect([last!.topic, none]).toEqual(['c', []]);
+      expect(await store.findDead(first[1]!.id)).toEqual({ ...first[1], json: '{"about":"b"}' });
+      expect(first[1]).toMatchObject({ key: 'k', attempts: 1, error: 'why' });
+      await store.requeue([first[1]!.id]);
+      expect([await store.findDead(first[1]!.id), await store.findDead('unknown')]).toEqual([
+        undefined,
+        undefined,
+      ]);
+    });
+
+    it('sends dead messages of a key again behind all that were written meanwhile, and in their order', async () => {
+      const store = await bench.open();
+      await bench.write(store, [about('1', 'k'), about('2', 'k')]);
+      await killAll(store);
+      const dead = await store.listDead(10);
+      await bench.write(store, [about('3', 'k')]);
+      // The third is under way, so that none of its key may be.
+      const [third] = await store.claim(10, 60_000);
+      expect(third).toMatchObject({ topic: '3' });
+      expect(await store.requeue(dead.map(({ id }) => id).toReversed())).toBe(2);
+      expect(await store.claim(10, 60_000)).toEqual([]);
+      expect(await store.count()).toMatchObject({ waiting: 3, dead: 0 });
+      const { position, attempt } = third!;
+      await store.record([{ position, attempt, result: { kind: 'interrupted' } }]);
+      const { sent } = relay(store);
+      await until('all are sent', () => sent.length === 3);
+      expect(sent.map(({ topic, id }) => [topic, id])).toEqual([
+        ['3', sent[0]!.id],
+        ['1', dead[0]!.id],
+        ['2', dead[1]!.id],
+      ]);
+      const positions = sent.map(({ position }) => position);
+      expect(positions).toEqual(positions.toSorted((one, two) => one - two));
+    });
+
+    it('leaves a message dead while a branch holds its key, and keeps no other one back', async () => {
+      const [store, bank] = [await bench.open(), await bench.participant()];
+      const [holder, rolledBack] = [someBranch(), someBranch()];
+      await bench.write(store, [about('held', 'k'), about('other', 'l'), about('free')]);
+      await killAll(store);
+      const ids = (await store.listDead(10)).map(({ id }) => id);
+      await bench.prepare(store, bank, holder, [about('later', 'k')]);
+      expect(await store.requeue(ids)).toBe(2);
+      expect(await store.listDead(10)).toMatchObject([{ topic: 'held' }]);
+      await bank.rollback(again(holder));
+      await bench.prepare(store, bank, rolledBack, [about('never', 'k')]);
+      await bank.rollback(again(rolledBack));
+      expect(await store.requeue(ids)).toBe(1);
+    });
+
+    it('keeps results with any text of an error', async () => {
+      const store = await bench.open();
+      await bench.write(store, [about('bad'), about('good')]);
+      const { sent, relay: started } = relay(store, { maxAttempts: 1 }, ({ topic }) => {
+        if (topic === 'bad') throw new Error('no \u0000 \ud800 „ü“ \n');
+      });
+      await until('both are over', () => started.counts.dead === 1 && started.counts.sent === 1);
+      expect([topics(sent), (await store.listDead(1))[0]!.error]).toEqual([
+        ['good'],
+        'no \\u0000 \ufffd „ü“ \\u000a',
+      ]);
+    });
+
     it('gives out a message again when the lease of its relay is over, and takes no result of an earlier attempt but "sent"', async () => {
       const store = await bench.open();
       await bench.write(store, [about('one')]);

@@ -1,10 +1,11 @@
 import { messageOf } from '../../coordinator/gate/texts.js';
-import { OutboxError } from '../../outbox/errors.js';
+import type { OutboxError } from '../../outbox/errors.js';
+import { KEY_OF, OUTBOX_TABLES, type OutboxTable, unusableIn } from '../../sql/outbox-tables.js';
 import type { Session } from '../connection/session.js';
 import { errnoOf } from '../errno.js';
 import { keyFaultOf, shapeOf } from '../guard/table-check.js';
 
-const NAMES = ['dtc_outbox', 'dtc_outbox_keys'] as const;
+const unusable = unusableIn('MariaDB');
 const MISSING_TABLE = 1146;
 /** SKIP LOCKED. */
 const OLDEST_VERSION = [10, 6] as const;
@@ -18,7 +19,7 @@ const NAME = `varchar(200) CHARACTER SET utf8mb4 COLLATE ${BINARY}`;
 const ASCII = (length: number): string => `varchar(${length}) CHARACTER SET ascii COLLATE ascii_bin`;
 
 /** The SQL that creates the tables of an outbox, one statement each. */
-export const OUTBOX_TABLES: readonly string[] = [
+export const DEFINITIONS: readonly string[] = [
   `CREATE TABLE IF NOT EXISTS dtc_outbox (
   position bigint NOT NULL AUTO_INCREMENT PRIMARY KEY, id ${ASCII(36)} NOT NULL, topic ${NAME} NOT NULL, message_key ${NAME} NULL,
   payload longtext CHARACTER SET utf8mb4 COLLATE ${BINARY} NOT NULL, transaction_id ${ASCII(64)} NOT NULL,
@@ -71,7 +72,7 @@ export async function prepareOutboxTables(session: Session, isWanted: boolean): 
     await create(session, isWanted);
     await areUsable(session);
   }
-  for (const table of NAMES) await check(session, name, table);
+  for (const table of OUTBOX_TABLES) await check(session, name, table);
   return name;
 }
 
@@ -81,7 +82,7 @@ function isRecent(version: string): boolean {
   return Number(major) > oldestMajor || (Number(major) === oldestMajor && Number(minor) >= oldestMinor);
 }
 
-async function check(session: Session, database: string, table: (typeof NAMES)[number]): Promise<void> {
+async function check(session: Session, database: string, table: OutboxTable): Promise<void> {
   const shape = await shapeOf(session, database, table);
   if (shape === undefined) throw await missing(session, 'or its user may not see them');
   const names = new Set(shape.columns.map(({ name }) => name));
@@ -92,9 +93,8 @@ async function check(session: Session, database: string, table: (typeof NAMES)[n
       'Rename that table',
     );
   }
-  const key = table === 'dtc_outbox' ? 'position' : 'name';
   const text = table === 'dtc_outbox' ? 'message_key' : 'name';
-  const fault = keyFaultOf(table, shape, [key], { [text]: [BINARY] });
+  const fault = keyFaultOf(table, shape, [KEY_OF[table]], { [text]: [BINARY] });
   if (fault !== undefined) throw unusable(fault.problem, fault.remedy);
 }
 
@@ -103,7 +103,7 @@ async function areUsable(session: Session): Promise<boolean> {
   await session.run('START TRANSACTION');
   try {
     // No row: only the privileges are tried.
-    for (const name of NAMES) {
+    for (const name of OUTBOX_TABLES) {
       await session.rows(`SELECT 1 FROM ${name} WHERE 1 = 0 FOR UPDATE`);
       await session.run(`INSERT INTO ${name} SELECT * FROM ${name} WHERE 1 = 0`);
       const column = name === 'dtc_outbox' ? 'state' : 'used_at';
@@ -117,7 +117,7 @@ async function areUsable(session: Session): Promise<boolean> {
     if (errno === undefined) throw error;
     // Without privileges the server does not say whether a table is there.
     throw unusable(
-      `its user may not read and write its tables ${NAMES.join(' and ')}, or they are missing (${errno}: ${messageOf(error)})`,
+      `its user may not read and write its tables ${OUTBOX_TABLES.join(' and ')}, or they are missing (${errno}: ${messageOf(error)})`,
       await toRun(session),
       error,
     );
@@ -129,7 +129,7 @@ async function areUsable(session: Session): Promise<boolean> {
 async function create(session: Session, isWanted: boolean): Promise<void> {
   if (!isWanted) throw await missing(session, 'and the option createTables is false');
   try {
-    for (const statement of OUTBOX_TABLES) await session.run(statement);
+    for (const statement of DEFINITIONS) await session.run(statement);
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === undefined) throw error;
@@ -138,19 +138,17 @@ async function create(session: Session, isWanted: boolean): Promise<void> {
 }
 
 async function missing(session: Session, why: string, cause?: unknown): Promise<OutboxError> {
-  return unusable(`its tables ${NAMES.join(' and ')} are missing, ${why}`, await toRun(session), cause);
+  return unusable(
+    `its tables ${OUTBOX_TABLES.join(' and ')} are missing, ${why}`,
+    await toRun(session),
+    cause,
+  );
 }
 
 async function toRun(session: Session): Promise<string> {
   const account = await session.account();
-  const grants = NAMES.map((name) => `GRANT SELECT, INSERT, UPDATE, DELETE ON ${name} TO ${account};`);
-  return `Run this as a user that may create them:\n${OUTBOX_TABLES.join(';\n')};\n${grants.join('\n')}`;
-}
-
-function unusable(problem: string, remedy: string, cause?: unknown): OutboxError {
-  return new OutboxError(
-    'DTC_OUTBOX_TABLE',
-    `The outbox cannot use its MariaDB database: ${problem}. ${remedy}`,
-    cause === undefined ? undefined : { cause },
+  const grants = OUTBOX_TABLES.map(
+    (name) => `GRANT SELECT, INSERT, UPDATE, DELETE ON ${name} TO ${account};`,
   );
+  return `Run this as a user that may create them:\n${DEFINITIONS.join(';\n')};\n${grants.join('\n')}`;
 }

@@ -1,41 +1,36 @@
 import { HEADS_AT_ONCE } from '../../outbox/due-messages.js';
 import { DELETED_AT_ONCE, MOST_COUNTED } from '../../outbox/store.js';
+import { KEY_IDLE, type OutboxStatements } from '../../sql/outbox-statements.js';
 
-/** The statements of an outbox, which name its tables with their schema. */
-export interface OutboxStatements {
+/** The statements of an outbox in PostgreSQL. */
+export interface PostgresOutboxStatements extends OutboxStatements {
   readonly add: string;
   readonly addWithKey: string;
-  readonly free: string;
-  readonly heads: string;
+  readonly lockKey: string;
   readonly take: string;
   readonly sent: string;
   readonly notSent: string;
-  readonly count: string;
-  readonly purge: string;
   readonly purgeKeys: string;
-  readonly listDead: string;
-  readonly requeue: string;
-  readonly discard: string;
+  readonly requeueKeyed: string;
 }
 
-/** How long a key may be unused before its row is deleted. */
-const KEY_IDLE = '1 hour';
-
-const MESSAGE = `m.position::text, m.id, m.topic, m.key, m.payload, m.transaction_id, m.attempts::text,
+const HEADER = `m.position::text, m.id, m.topic, m.key, m.transaction_id, m.attempts::text,
   to_char(m.written_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS written_at`;
+const ERROR = `coalesce(m.last_error, '') AS error`;
 
 /** @param schema quoted. */
-export function statementsIn(schema: string): OutboxStatements {
+export function statementsIn(schema: string): PostgresOutboxStatements {
   const table = `${schema}.dtc_outbox`;
   const keys = `${schema}.dtc_outbox_keys`;
   const columns = 'id, topic, key, payload, transaction_id';
+  const onceLocked = 'ON CONFLICT (name) DO UPDATE SET used_at = excluded.used_at';
   return {
     add: `INSERT INTO ${table} (${columns}) VALUES ($1, $2, $3, $4, $5)`,
     // The position is drawn when the row of the key is locked, so that it grows in the order of the commits.
     addWithKey:
       `WITH locked AS (INSERT INTO ${keys} AS k (name, used_at) VALUES ($3, pg_catalog.now()) ` +
-      `ON CONFLICT (name) DO UPDATE SET used_at = excluded.used_at RETURNING k.name) ` +
-      `INSERT INTO ${table} (${columns}) SELECT $1, $2, locked.name, $4, $5 FROM locked`,
+      `${onceLocked} RETURNING k.name) INSERT INTO ${table} (${columns}) SELECT $1, $2, locked.name, $4, $5 FROM locked`,
+    lockKey: `INSERT INTO ${keys} (name, used_at) VALUES ($1, pg_catalog.now()) ${onceLocked}`,
     // now() and not the clock, which no index could be searched by.
     free: `SELECT position::text FROM ${table} WHERE state = 'waiting' AND key IS NULL AND due_at <= now()
       ORDER BY due_at LIMIT $1::int`,
@@ -54,7 +49,7 @@ export function statementsIn(schema: string): OutboxStatements {
         SELECT m.position FROM ${table} AS m WHERE m.position = ANY ($1::bigint[]) AND m.state = 'waiting' AND m.due_at <= now()
         FOR UPDATE OF m SKIP LOCKED)
       UPDATE ${table} AS m SET attempts = m.attempts + 1, due_at = clock_timestamp() + $2::float8 * interval '1 millisecond'
-      FROM due WHERE m.position = due.position RETURNING ${MESSAGE}`,
+      FROM due WHERE m.position = due.position RETURNING ${HEADER}, m.payload`,
     // Sent is sent, whichever attempt has done it.
     sent: `UPDATE ${table} SET state = 'sent', sent_at = clock_timestamp(), last_error = NULL
       WHERE position = ANY ($1::bigint[]) AND state <> 'sent'`,
@@ -77,9 +72,16 @@ export function statementsIn(schema: string): OutboxStatements {
     // A row that a branch has locked, also a prepared one, is skipped.
     purgeKeys: `DELETE FROM ${keys} WHERE name = ANY (ARRAY(SELECT name FROM ${keys}
       WHERE used_at < now() - interval '${KEY_IDLE}' LIMIT ${DELETED_AT_ONCE} FOR UPDATE SKIP LOCKED))`,
-    listDead: `SELECT ${MESSAGE}, coalesce(m.last_error, '') AS error FROM ${table} AS m WHERE m.state = 'dead'
-      ORDER BY m.position LIMIT $1::int`,
-    requeue: `UPDATE ${table} SET state = 'waiting', attempts = 0, due_at = now() WHERE state = 'dead' AND id = ANY ($1)`,
+    listDead: `SELECT ${HEADER}, ${ERROR} FROM ${table} AS m WHERE m.state = 'dead' AND m.position > $1::bigint
+      ORDER BY m.position LIMIT $2::int`,
+    findDead: `SELECT ${HEADER}, ${ERROR}, m.payload FROM ${table} AS m WHERE m.state = 'dead' AND m.id = $1 LIMIT 1`,
+    deadKeys: `SELECT DISTINCT key FROM ${table} WHERE state = 'dead' AND key IS NOT NULL AND id = ANY ($1)`,
+    requeueFree: `UPDATE ${table} SET state = 'waiting', attempts = 0, due_at = now()
+      WHERE state = 'dead' AND key IS NULL AND id = ANY ($1)`,
+    // The new row has a position behind all of its key that are committed. The lock on the key keeps others from committing meanwhile.
+    requeueKeyed: `WITH gone AS (DELETE FROM ${table} WHERE state = 'dead' AND key = $2 AND id = ANY ($1) RETURNING *)
+      INSERT INTO ${table} (${columns}, written_at, last_error)
+      SELECT ${columns}, written_at, last_error FROM gone ORDER BY position`,
     discard: `DELETE FROM ${table} WHERE state = 'dead' AND id = ANY ($1)`,
   };
 }

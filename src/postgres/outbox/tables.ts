@@ -1,18 +1,17 @@
 import type { PoolClient } from 'pg';
 import { messageOf } from '../../coordinator/gate/texts.js';
-import { OutboxError } from '../../outbox/errors.js';
+import type { OutboxError } from '../../outbox/errors.js';
+import { KEY_OF, OUTBOX_TABLES, type OutboxTable, unusableIn } from '../../sql/outbox-tables.js';
 import { rowsOf } from '../connection/own-queries.js';
 import { codeOf } from '../sqlstate.js';
 
 /** Processes that start at the same moment create the tables one after the other. */
 const CREATION_LOCK = 0x64_74_6f;
 const PRIVILEGES = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const;
-const NAMES = ['dtc_outbox', 'dtc_outbox_keys'] as const;
-
-type TableName = (typeof NAMES)[number];
+const unusable = unusableIn('PostgreSQL');
 
 /** The columns of each table with their types. */
-const COLUMNS: Readonly<Record<TableName, readonly string[]>> = {
+const COLUMNS: Readonly<Record<OutboxTable, readonly string[]>> = {
   dtc_outbox: [
     'attempts integer',
     'due_at timestamp with time zone',
@@ -67,10 +66,10 @@ export class OutboxTables {
     const found = await this.find(client, before);
     // A table that is another one is not made by creating what is missing.
     for (const name of found) await this.check(client, name, before.schema!, before.role);
-    if (found.length < NAMES.length) await this.create(client, before, isWanted);
+    if (found.length < OUTBOX_TABLES.length) await this.create(client, before, isWanted);
     const { schema, role } = await this.standing(client);
     if (schema === null) throw unusable('it has no schema that the role may use', 'Set the option `schema`');
-    for (const name of NAMES) await this.check(client, name, schema, role);
+    for (const name of OUTBOX_TABLES) await this.check(client, name, schema, role);
     return schema;
   }
 
@@ -85,12 +84,12 @@ export class OutboxTables {
     return standing!;
   }
 
-  private async find(client: PoolClient, { schema }: Standing): Promise<readonly TableName[]> {
-    const rows = await rowsOf<{ name: TableName }>(
+  private async find(client: PoolClient, { schema }: Standing): Promise<readonly OutboxTable[]> {
+    const rows = await rowsOf<{ name: OutboxTable }>(
       client,
       `SELECT relname::text AS name FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
       WHERE quote_ident(nspname) = $1 AND relname = ANY ($2)`,
-      [schema, NAMES],
+      [schema, OUTBOX_TABLES],
     );
     return rows.map(({ name }) => name);
   }
@@ -109,13 +108,13 @@ export class OutboxTables {
 
   private missing(why: string, { schema, role }: Standing, cause?: unknown): OutboxError {
     return unusable(
-      `its tables ${NAMES.join(' and ')} are missing, ${why}`,
+      `its tables ${OUTBOX_TABLES.join(' and ')} are missing, ${why}`,
       `Run this as a role that may create them:\n${this.definition};\n${grants(schema ?? this.schema, role)}`,
       cause,
     );
   }
 
-  private async check(client: PoolClient, name: TableName, schema: string, role: string) {
+  private async check(client: PoolClient, name: OutboxTable, schema: string, role: string) {
     const [shape] = await rowsOf<Shape>(
       client,
       `SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attname)::text AS columns,
@@ -136,8 +135,8 @@ export class OutboxTables {
         'Choose another schema with the option `schema`, or rename that table',
       );
     }
-    if (key !== (name === 'dtc_outbox' ? 'position' : 'name')) {
-      const column = name === 'dtc_outbox' ? 'position' : 'name';
+    const column = KEY_OF[name];
+    if (key !== column) {
       throw unusable(
         `the table ${schema}.${name} has no primary key of ${column}, so that messages could lose their order`,
         `Run this as its owner: ALTER TABLE ${schema}.${name} ADD PRIMARY KEY (${column});`,
@@ -179,17 +178,9 @@ function definitionIn(schema: string | undefined): string {
 
 /** @param schema quoted, if it needs that. @param role quoted. */
 function grants(schema: string | undefined, role: string): string {
-  const tables = NAMES.map((name) => (schema === undefined ? name : `${schema}.${name}`)).join(', ');
+  const tables = OUTBOX_TABLES.map((name) => (schema === undefined ? name : `${schema}.${name}`)).join(', ');
   return [
     ...(schema === undefined ? [] : [`GRANT USAGE ON SCHEMA ${schema} TO ${role}`]),
     `GRANT ${PRIVILEGES.join(', ')} ON ${tables} TO ${role};`,
   ].join(';\n');
-}
-
-function unusable(problem: string, remedy: string, cause?: unknown): OutboxError {
-  return new OutboxError(
-    'DTC_OUTBOX_TABLE',
-    `The outbox cannot use its PostgreSQL database: ${problem}. ${remedy}`,
-    cause === undefined ? undefined : { cause },
-  );
 }

@@ -118,6 +118,26 @@ describe.runIf(hasMariaDb())('MariaDB', () => {
       expect(await outbox.claim(1, 1)).toMatchObject([{ topic: 'here' }]);
     });
 
+    it('holds the lock on a key over a crash of the server, also where two branches use it in one millisecond', async () => {
+      const [outbox, manager] = [await open(), await bench.start()];
+      const [first, second] = [someBranch(), someBranch()];
+      for (const branch of [first, second]) {
+        await manager.prepare(branch, async (connection) => {
+          await connection.query('SET timestamp = 1790000000');
+          await outbox.add(connection, branch, { topic: 'held', key: 'k', payload: 1 });
+          return 'commit';
+        });
+        if (branch === first) await manager.commit(again(branch));
+      }
+      await bench.server.kill();
+      await bench.server.restart();
+      const other = await bench.database.connect();
+      await other.query('SET innodb_lock_wait_timeout = 1');
+      await expect(
+        other.query("UPDATE dtc_outbox_keys SET used_at = UTC_TIMESTAMP(3) WHERE name = 'k'"),
+      ).rejects.toMatchObject({ errno: 1205 });
+    });
+
     it('takes messages of a batch', async () => {
       const [outbox, manager, branch] = [await open(), await bench.start(), someBranch()];
       const messages = ['one', 'two'].map((topic) => ({ topic, key: 'k', payload: topic }));
