@@ -7,6 +7,7 @@ describe('the address of a page', () => {
     ['#/', 'overview'],
     ['#/transactions', 'transactions'],
     ['#/participants', 'participants'],
+    ['#/messages', 'messages'],
     ['#/audit', 'audit'],
     ['#/elsewhere', 'unknown'],
     ['#/participants/payment', 'unknown'],

@@ -9,6 +9,7 @@ export type Route =
   | { readonly page: 'participants' }
   | { readonly page: 'groups' }
   | { readonly page: 'databases' }
+  | { readonly page: 'messages' }
   | { readonly page: 'audit' }
   | { readonly page: 'unknown' };
 
@@ -26,7 +27,7 @@ export function parseRoute(hash: string): Route {
   return isPage(first) ? { page: first } : { page: 'unknown' };
 }
 
-const PAGES = ['participants', 'groups', 'databases', 'audit'] as const;
+const PAGES = ['participants', 'groups', 'databases', 'messages', 'audit'] as const;
 
 function isPage(name: string): name is (typeof PAGES)[number] {
   return (PAGES as readonly string[]).includes(name);

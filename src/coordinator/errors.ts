@@ -30,12 +30,14 @@ export type CoordinatorErrorCode =
   | 'DTC_LOG_STARTS_USED_UP'
   | 'DTC_LOG_UNAVAILABLE'
   | 'DTC_MEMBER_UNREACHABLE'
+  | 'DTC_MESSAGE_NOT_FOUND'
   | 'DTC_NOT_ACTIVE'
   | 'DTC_NOT_MANAGED'
   | 'DTC_NO_TRANSACTION'
   | 'DTC_OTHER_MEMBER'
   | 'DTC_OTHER_RUN'
   | 'DTC_OUTCOME_UNKNOWN'
+  | 'DTC_OUTBOX_NOT_FOUND'
   | 'DTC_OVERLOADED'
   | 'DTC_PARTICIPANT_NOT_CLAIMED'
   | 'DTC_PARTICIPANT_NEEDED'
@@ -402,6 +404,37 @@ export class ParticipantNotFoundError extends CoordinatorError {
   constructor(readonly participant: string) {
     super(
       `No participant "${participant}" is registered, so nothing was done. The list of participants has the names.`,
+    );
+  }
+}
+
+/** An operator names an outbox that this process does not have. @publicApi */
+export class OutboxNotFoundError extends CoordinatorError {
+  readonly code = 'DTC_OUTBOX_NOT_FOUND';
+
+  /** @param names of those that it has. */
+  constructor(
+    readonly outbox: string,
+    names: readonly string[],
+  ) {
+    const known =
+      names.length === 0
+        ? 'It has none: give OutboxModule to this application'
+        : `It has ${names.join(', ')}`;
+    super(`This process has no outbox "${outbox}", so nothing was done. ${known}.`);
+  }
+}
+
+/** An operator names a message that is not dead. @publicApi */
+export class MessageNotFoundError extends CoordinatorError {
+  readonly code = 'DTC_MESSAGE_NOT_FOUND';
+
+  constructor(
+    readonly outbox: string,
+    readonly messageId: string,
+  ) {
+    super(
+      `The outbox "${outbox}" has no dead message "${messageId}". It was sent again or deleted meanwhile, or there is none.`,
     );
   }
 }

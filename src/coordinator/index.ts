@@ -35,6 +35,8 @@ export {
   KeyReusedError,
   NotActiveError,
   OverloadedError,
+  MessageNotFoundError,
+  OutboxNotFoundError,
   ParticipantNotFoundError,
   ParticipantNotClaimedError,
   ParticipantPausedError,
@@ -184,6 +186,7 @@ export type {
   TransactionSummary,
   TransactionView,
 } from './observation/transaction-view.js';
+export type { DeadMessage, DeadMessageInFull, OutboxCounts, OutboxStatus } from './operator/outboxes.js';
 export { type AuditPlace, OperatorActions, type OperatorOrder } from './operator/operator-actions.js';
 export type {
   AbortedOutcome,

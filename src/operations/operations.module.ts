@@ -42,6 +42,8 @@ import type {
   OperationsOptions,
   OperationsRoutes,
 } from './operations.options.js';
+import { Outboxes } from './outboxes/outboxes.js';
+import { OutboxesController } from './outboxes.controller.js';
 import { OverviewStream } from './overview-stream.js';
 import { ParticipantsController } from './participants.controller.js';
 import { Reply } from './reply.js';
@@ -54,6 +56,7 @@ const GUARDED_ROUTES: readonly Route[] = [
   ['transactions', TransactionsController],
   ['participants', ParticipantsController],
   ['databases', DatabasesController],
+  ['outboxes', OutboxesController],
   ['', CoordinatorController],
   ['events', EventsController],
   ['metrics', MetricsController],
@@ -68,7 +71,7 @@ const OPEN_ROUTES: readonly Route[] = [
 
 const PREFIX = /^\/?[\w.~-]+(\/[\w.~-]+)*\/?$/;
 
-const IMPORTS = [TerminusModule, MetricsModule];
+const IMPORTS = [DiscoveryModule, TerminusModule, MetricsModule];
 const PROVIDERS: readonly Provider[] = [
   CoordinatorHealthIndicator,
   OverviewStream,
@@ -81,6 +84,7 @@ const PROVIDERS: readonly Provider[] = [
   DatabaseWatch,
   GroupActions,
   Exports,
+  Outboxes,
 ];
 const EXPORTS = [CoordinatorHealthIndicator, MetricsModule];
 
@@ -230,7 +234,7 @@ function configured(
   });
   return {
     module: ConfiguredOperationsModule,
-    imports: [DiscoveryModule, ...IMPORTS, ...imports],
+    imports: [...IMPORTS, ...imports],
     controllers: [...guarded, ...open],
     providers: [
       ...PROVIDERS,

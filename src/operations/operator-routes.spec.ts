@@ -68,6 +68,9 @@ const READING = [
   '/links',
   '/members',
   '/metrics',
+  '/outboxes',
+  '/outboxes/mail/dead',
+  '/outboxes/mail/dead/x',
   '/participants',
   '/transactions',
   '/transactions/export',
@@ -83,6 +86,8 @@ const ACTING = [
   '/participants/failing/resume',
   '/coordinator/drain',
   '/coordinator/undrain',
+  '/outboxes/mail/resend',
+  '/outboxes/mail/discard',
 ] as const;
 
 describe('Every route', () => {

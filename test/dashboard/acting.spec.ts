@@ -43,6 +43,28 @@ describe.skipIf(!HAS_CHROMIUM)('acting from the dashboard', () => {
     },
   );
 
+  it('shows an operator what a dead message says, deletes it, and sends the others again', async () => {
+    const { fake, page } = await suite.open('#/messages');
+    const table = page.getByRole('table', { name: /^Dead messages of orders/ });
+    const [first, ...others] = fake.scenario.deadMessages;
+    await table.getByRole('button', { name: `Show: ${first!}` }).click();
+    await table.getByText('{"orderId":"4711","note":"<b>urgent</b>"}').waitFor();
+    await table.getByRole('button', { name: `Delete: ${first!}` }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Reason, for the audit trail').fill('sent by hand');
+    await dialog.getByRole('button', { name: 'Delete 1 message' }).click();
+    await dialog.waitFor({ state: 'hidden' });
+    await expect.poll(() => table.locator('tbody tr').count()).toBe(2);
+    await page.getByRole('button', { name: /^Send all again/ }).click();
+    await dialog.getByLabel('Reason, for the audit trail').fill('it is back');
+    await dialog.getByRole('button', { name: 'Send 2 messages again' }).click();
+    await page.getByText('No message is dead.').waitFor();
+    expect(fake.actions).toEqual([
+      { by: 'alice', path: '/outboxes/orders/discard', body: { reason: 'sent by hand', ids: [first] } },
+      { by: 'alice', path: '/outboxes/orders/resend', body: { reason: 'it is back', ids: others } },
+    ]);
+  });
+
   it('acts on all transactions of a problem after one question that says how many, and tells what was refused', async () => {
     const { fake, page } = await suite.open('#/');
     const dialog = await ask(page, 'Retry all: payment', 'the provider is back');

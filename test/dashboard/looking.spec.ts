@@ -22,6 +22,7 @@ const PAGES = [
   '#/participants',
   '#/groups',
   '#/databases',
+  '#/messages',
   '#/audit',
 ];
 
@@ -233,6 +234,20 @@ describe.skipIf(!HAS_CHROMIUM)('what the dashboard shows', () => {
     const id = table.getByRole('button', { name: 'Copy the global id' }).first();
     await id.click();
     await expect.poll(() => id.innerText()).toBe('Copied');
+  });
+
+  it('shows dead messages with their errors, and to a reader neither what they say nor a button', async () => {
+    const fake = await suite.fake();
+    const { page } = await suite.visit(fake, { token: READER_TOKEN, hash: '#/messages' });
+    const table = page.getByRole('table', { name: /^Dead messages of orders/ });
+    await table.waitFor();
+    const rows = await table.locator('tbody tr').allInnerTexts();
+    expect(rows).toHaveLength(3);
+    expect(rows[0]).toMatch(/order\.created.*key customer-0815.*coordinator-7-stalled.*20.*<script>/s);
+    expect(await table.getByRole('button', { name: /^(Show|Send|Delete)/ }).count()).toBe(0);
+    expect(await page.locator('main').innerText()).toMatch(
+      /3 messages wait, the oldest for 1 min 35 s; 3 are dead.*Its database does not answer: connect ECONNREFUSED/s,
+    );
   });
 
   it('shows a participant that does not answer, and since when', async () => {

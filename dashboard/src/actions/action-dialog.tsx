@@ -1,10 +1,10 @@
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import type { Client } from '../api/client.js';
-import type { GroupResult, HeuristicKind } from '../api/views.js';
+import type { HeuristicKind } from '../api/views.js';
 import { Problem } from '../components/problem.js';
 import { type Action, MAX_REASON_CHARS } from './action.js';
 import { EndQuestion } from './end-question.js';
-import { messageOf, shortfallOf } from './group-actions.js';
+import { resultOf } from './results.js';
 import { useSubmission } from './use-submission.js';
 
 interface Props {
@@ -22,15 +22,13 @@ export function ActionDialog({ client, action, onDone, onClose }: Props) {
   const [end, setEnd] = useState<HeuristicKind | null>(null);
   const [result, setResult] = useState<readonly string[]>([]);
   const { isBusy, problem, send } = useSubmission(client, action.path, (answer) => {
-    const message =
-      action.targets === undefined ? action.done : messageOf(answer as GroupResult, action.done);
+    const { message, rest } = resultOf(action, answer);
     onDone(message);
-    const rest = action.targets === undefined ? [] : shortfallOf(answer as GroupResult);
     if (rest.length === 0) dialog.current?.close();
     else setResult([message, ...rest]);
   });
   const id = useId();
-  const { asksEndAgainst, member, targets, kind } = action;
+  const { asksEndAgainst, member, targets, ids, kind } = action;
   const isComplete = reason.trim() !== '' && (asksEndAgainst === undefined || end !== null);
 
   useEffect(() => dialog.current?.showModal(), []);
@@ -43,6 +41,7 @@ export function ActionDialog({ client, action, onDone, onClose }: Props) {
       ...(end !== null && { as: end }),
       ...(member !== undefined && { member }),
       ...(targets !== undefined && { action: kind, targets }),
+      ...(ids !== undefined && { ids }),
     });
   }
 

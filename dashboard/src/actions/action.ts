@@ -25,6 +25,8 @@ export interface Action {
   readonly member?: number;
   /** What it is done to, when that is several at once: then the answer tells what became of each. */
   readonly targets?: readonly GroupTarget[];
+  /** The messages that it is done to: then the answer tells how many were left. */
+  readonly ids?: readonly string[];
   /** Set when the action cannot be undone. */
   readonly isFinal: boolean;
   /** Set when the operator must state how branches have ended: the decisions of their transactions, each once. */
@@ -39,6 +41,7 @@ export interface ActionBody {
   /** Of an action on several targets. */
   readonly action?: OperatorAction;
   readonly targets?: readonly GroupTarget[];
+  readonly ids?: readonly string[];
 }
 
 export const MAX_REASON_CHARS = 300;

@@ -27,6 +27,13 @@ export type {
   DatabasesView,
   PreparedView,
 } from '../../../src/operations/databases/database-views.js';
+export type {
+  DeadMessageDetail,
+  DeadMessagePage,
+  DeadMessageView,
+  MessageResult,
+  OutboxView,
+} from '../../../src/operations/outboxes/outbox-views.js';
 export type { AuditEntryView, AuditPage } from '../../../src/operations/audit-page.js';
 export type {
   MemberNow,

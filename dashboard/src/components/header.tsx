@@ -9,6 +9,7 @@ const PAGES = [
   { href: '#/participants', label: 'Participants', routes: ['participants'] },
   { href: '#/groups', label: 'Groups', routes: ['groups'] },
   { href: '#/databases', label: 'Databases', routes: ['databases'] },
+  { href: '#/messages', label: 'Messages', routes: ['messages'] },
   { href: '#/audit', label: 'Audit', routes: ['audit'] },
 ] as const;
 

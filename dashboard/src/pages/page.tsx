@@ -3,6 +3,7 @@ import { PageTitle } from '../components/page-title.js';
 import { AuditPage } from './audit/audit-page.js';
 import { DatabasesPage } from './databases/databases-page.js';
 import { GroupsPage } from './groups/groups-page.js';
+import { MessagesPage } from './messages/messages-page.js';
 import { OverviewPage } from './overview/overview-page.js';
 import { ParticipantsPage } from './participants/participants-page.js';
 import { RunbookPage } from './runbook/runbook-page.js';
@@ -26,6 +27,8 @@ export function Page({ route }: { readonly route: Route }) {
       return <GroupsPage />;
     case 'databases':
       return <DatabasesPage />;
+    case 'messages':
+      return <MessagesPage />;
     case 'audit':
       return <AuditPage />;
     case 'unknown':

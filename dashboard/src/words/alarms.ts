@@ -178,10 +178,10 @@ const WORDS: Readonly<Record<AlarmName, Words>> = {
   DtcOutboxDead: ({ count }, subject) => ({
     what: `${plural(count, 'dead message')} in the outbox ${subject}`,
     itself: 'Nothing: they have used up their attempts.',
-    todo: 'Fix their receiver, then send them again.',
+    todo: 'Fix their receiver, then send them again: the page Messages has them.',
   }),
-  DtcOutboxLate: ({ count }, subject) => ({
-    what: `${plural(count, 'message')} in the outbox ${subject} not sent for long`,
+  DtcOutboxLate: ({ count, cause }, subject) => ({
+    what: `${plural(count, 'message')} in the outbox ${subject} not sent for long${cause === null ? '' : ` (${cause})`}`,
     itself: 'Each is tried again until its attempts are used up.',
     todo: 'Look at the receiver, and whether a relay runs.',
   }),

@@ -80,7 +80,7 @@ export interface HeuristicRecord {
   readonly reason: string;
 }
 
-/** What an operator can do to a transaction, a participant or the coordinator. @publicApi */
+/** What an operator can do to a transaction, a participant, the coordinator or the messages of an outbox. @publicApi */
 export const OPERATOR_ACTIONS = [
   'abort',
   'retry',
@@ -90,6 +90,8 @@ export const OPERATOR_ACTIONS = [
   'resume',
   'drain',
   'undrain',
+  'resend',
+  'discard',
 ] as const;
 
 /** One of {@link OPERATOR_ACTIONS}. @publicApi */
@@ -109,7 +111,7 @@ export interface AuditEntry {
   /** The name of the operator. */
   readonly by: string;
   readonly action: OperatorAction;
-  /** The id of a transaction, `<transaction>/<branch>`, or the name of a participant or of the coordinator. */
+  /** The id of a transaction, `<transaction>/<branch>`, or the name of a participant, an outbox or the coordinator. */
   readonly target: string;
   /** Why, in the operator's words. */
   readonly reason: string;

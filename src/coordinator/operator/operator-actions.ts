@@ -10,6 +10,7 @@ import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
 import { ownershipOf } from '../execution/ownership.js';
 import { LogLine } from '../gate/log-line.js';
 import { SafeLogger } from '../gate/safe-logger.js';
+import { messageOf } from '../gate/texts.js';
 import type { AuditEntry, OperatorAction } from '../log/decision-log.js';
 import type { SharedAuditEntry } from '../log/shared-log.js';
 import type { HeuristicKind } from '../protocol/index.js';
@@ -210,6 +211,37 @@ export class OperatorActions {
     await this.order({ action: 'undrain', target: parts.options.name, refusal }, order, () => {
       admission.isDraining = false;
     });
+  }
+
+  /**
+   * Records an order about dead messages of an outbox, and carries it out.
+   *
+   * @param ids of the messages. @param act carries it out.
+   * @returns what `act` has returned.
+   * @throws (as a rejection) LogUnavailableError: nothing was done; the error of `act`, which a second entry tells.
+   * @internal
+   */
+  async onMessages<T>(
+    action: 'resend' | 'discard',
+    outbox: string,
+    ids: readonly string[],
+    order: OperatorOrder,
+    act: () => Promise<T>,
+  ): Promise<T> {
+    let acting: Promise<T> | undefined;
+    await this.order({ action, target: outbox, detail: ids.join(', ') }, order, () => {
+      acting = act();
+    });
+    try {
+      return await acting!;
+    } catch (error) {
+      const { clock } = this.runtime.parts;
+      const at = clock.epochMs + clock.now();
+      const entry = { at, ...order, action, target: outbox, detail: `failed: ${messageOf(error)}` };
+      // That it has failed is told in any case.
+      await this.auditTrail.write(entry).catch(() => {});
+      throw error;
+    }
   }
 
   /**

@@ -35,9 +35,12 @@ class JsonGuard implements CanActivate {
   }
 }
 
+/** Restricts a route that changes nothing to operators. */
+export const ForReadingOperators = (): MethodDecorator => SetMetadata(ROLE, 'operator' satisfies Role);
+
 /** Restricts a route to operators, and to bodies of JSON. Without it, readers may use the route. */
 export const ForOperators = (): MethodDecorator =>
-  applyDecorators(SetMetadata(ROLE, 'operator' satisfies Role), UseGuards(new JsonGuard()));
+  applyDecorators(ForReadingOperators(), UseGuards(new JsonGuard()));
 
 /** The caller of a route, as the guard has identified it. */
 export const CalledBy = createParamDecorator(

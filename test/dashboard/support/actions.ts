@@ -5,6 +5,7 @@ import type {
   OperatorAction,
 } from '../../../dashboard/src/api/views.js';
 import { FakeProblem } from './callers.js';
+import { actOnMessages } from './outboxes.js';
 import { viewOf } from './pages.js';
 import type { Scenario } from './scenario.js';
 
@@ -15,6 +16,7 @@ export interface ActionRequest {
   readonly member?: number;
   readonly action?: OperatorAction;
   readonly targets?: readonly GroupTarget[];
+  readonly ids?: readonly string[];
 }
 
 /** Does to the scenario what the action would do, as far as one sees it, and notes it in the audit trail. */
@@ -32,9 +34,10 @@ export function applyAction(scenario: Scenario, by: string, path: string, body: 
     action,
     target,
     reason: body.reason,
-    detail: body.as === undefined ? null : `as ${body.as}`,
+    detail: body.ids?.join(', ') ?? (body.as === undefined ? null : `as ${body.as}`),
   });
   if (collection === 'coordinator') return drain(scenario, action === 'drain', body.member);
+  if (body.ids !== undefined) return actOnMessages(scenario, body.ids);
   if (collection === 'participants')
     return pause(scenario, name!, by, action === 'pause' ? body.reason : null);
   changeTransaction(scenario, name!, action, parts[3], body);

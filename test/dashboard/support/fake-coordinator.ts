@@ -7,6 +7,7 @@ import { type ActionRequest, applyAction } from './actions.js';
 import type { Caller } from '../../../dashboard/src/api/views.js';
 import { FakeProblem, TOKENS } from './callers.js';
 import { databasesOf } from './databases.js';
+import { outboxPart, outboxesOf } from './outboxes.js';
 import { auditPage, historyPage, overviewOf, transactionPage, viewOf } from './pages.js';
 import { type Scenario, badNight } from './scenario.js';
 
@@ -166,6 +167,9 @@ export class FakeCoordinator {
     if (pathname === '/participants') return { participants: this.scenario.participants };
     if (pathname === '/links') return { links: LINKS, pages: PAGES };
     if (pathname === '/databases') return databasesOf(this.scenario);
+    if (pathname === '/outboxes') return outboxesOf(this.scenario);
+    if (collection === 'outboxes')
+      return outboxPart(this.scenario, pathname.split('/').slice(1).map(decodeURIComponent));
     if (pathname === '/history') return historyPage(this.scenario);
     if (pathname === '/audit') return auditPage(this.scenario, query);
     if (pathname === '/transactions') return transactionPage(this.scenario, query);

@@ -30,6 +30,8 @@ export interface Scenario {
   readonly members: ScriptedMember[];
   /** The latest first. */
   readonly audit: AuditEntryView[];
+  /** The ids of the dead messages of the outbox `orders`. */
+  deadMessages: readonly string[];
   /** By how much its clock is ahead of the real one, so that time can pass at once. */
   aheadMs: number;
 }
@@ -58,6 +60,7 @@ export function badNight(nowMs: number, others: number): Scenario {
   const [before, after] = [ended.slice(0, 4), ended.slice(4)];
   return {
     aheadMs: 0,
+    deadMessages: [1, 2, 3].map((n) => `5f0c3a52-8d1e-4b7a-9c66-00000000000${n}`),
     coordinator: coordinatorAt(nowMs),
     transactions: [
       activeTransaction(nowMs - 400),
