@@ -59,6 +59,22 @@ describe('A call to another member', () => {
     expect(requests).toBe(1);
   });
 
+  it('is one of a limited number, except for the overview: a member that is busy is not one that does not answer', async () => {
+    const open: ServerResponse[] = [];
+    answer = (response) => void open.push(response);
+    const client = clientThatSees([{ epoch: 7, state: 'alive' }]);
+    const member = { epoch: 7, address };
+    const find = { kind: 'find', transactionId: 'id' } as const;
+    const waiting = Array.from({ length: 16 }, () => client.ask(member, find));
+    await expect.poll(() => open.length).toBe(16);
+    const problem = 'too many calls to it are under way';
+    expect(await client.ask(member, find)).toEqual({ kind: 'failed', problem, mayBeDone: false });
+    const overview = client.ask(member, { kind: 'overview' });
+    await expect.poll(() => open.length).toBe(17);
+    for (const response of open) response.end();
+    await Promise.all([...waiting, overview]);
+  });
+
   const refusal = {
     type: 'about:blank',
     title: 'Not Found',

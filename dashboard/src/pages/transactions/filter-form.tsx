@@ -34,7 +34,7 @@ export function FilterForm({ filters, onChange }: Props) {
     >
       <TextField
         label="Search"
-        hint="id, key, trace or request"
+        hint="id, key, trace"
         value={filters.search}
         onChange={(search) => change({ search })}
       />
@@ -162,7 +162,7 @@ interface FieldProps {
 /** A moment at the place of the user. */
 function TimeField({ label, value, onChange }: FieldProps) {
   return (
-    <label class="field">
+    <label class="field field-wide">
       {label}
       <input
         type="datetime-local"
