@@ -1,6 +1,7 @@
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import type { Clock } from './clock.js';
-import type { BranchRecord, TransactionRecord, Turns } from './records.js';
+import type { BranchRecord, TransactionRecord } from './records.js';
+import type { Turns } from './transaction-extras.js';
 
 /** How long participants first prepare in turn after a conflict. */
 const FIRST_HOLD_MS = 5_000;
@@ -74,7 +75,7 @@ function holdAfter(mark: Mark | undefined, now: number): number {
  * participants were registered, and at one participant in the order of the branch ids. All transactions use
  * the same order, so no two wait for each other in a circle.
  */
-export class InTurn implements Turns {
+export class InTurn implements Turns<BranchRecord> {
   private readonly order: readonly BranchRecord[];
   private asked = 0;
   /** By the index of the branch, on the coordinator's clock. */

@@ -2,8 +2,9 @@ import { describe, expect, it, vi } from 'vitest';
 import type { CommitDecision, CommitRecord } from '../log/decision-log.js';
 import { MemoryDecisionLog } from '../log/memory-decision-log.js';
 import { branch } from '../participant/branch-request.js';
+import { ProtocolTransaction } from '../protocol/index.js';
 import { ScriptedParticipant, createTestCoordinator, settled } from '../testing/index.js';
-import { TransactionExtras } from './records.js';
+import { TransactionExtras } from './transaction-extras.js';
 import { NEVER } from './clock.js';
 
 const HOUR_MS = 3_600_000;
@@ -15,6 +16,12 @@ function setUp() {
   const record = coordinator.runtime.admission.create('order', 5_000, 0);
   return { ...coordinator, record, startedAt: record.startedAt };
 }
+
+describe('The state of a transaction', () => {
+  it('is that of the protocol at its start, field by field', () => {
+    expect(setUp().record).toMatchObject(Object.fromEntries(Object.entries(new ProtocolTransaction())));
+  });
+});
 
 describe('The moments of a transaction', () => {
   it('are 0 before their event', () => {
@@ -164,7 +171,7 @@ describe('The commit record', () => {
 
 describe('The incidents of a transaction', () => {
   it('are all kept up to 40, and then the first twenty and the latest twenty', () => {
-    const extras = new TransactionExtras();
+    const extras = new TransactionExtras<unknown, unknown>();
     const note = (atUs: number) =>
       extras.note({ atUs, type: 'attempt-failed', branch: 0, attempt: 1, message: 'x' });
     const kept = () => extras.incidents.map(({ atUs }) => atUs);

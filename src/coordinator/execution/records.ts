@@ -1,22 +1,23 @@
 import type { CallerSignal } from '../gate/caller-signal.js';
 import { AttemptAbandonedError, TransactionAbortedError, guardedController } from '../gate/guarded-signal.js';
-import {
-  type CommitDecision,
-  type CommitRecord,
-  DECIDED_BY_LOG,
-  type DecisionLog,
-} from '../log/decision-log.js';
+import { type CommitDecision, type CommitRecord, DECIDED_BY_LOG } from '../log/decision-log.js';
 import type { Outcome } from '../outcome.js';
-import type { Attributes } from '../participant/attributes.js';
-import type { CallerNote } from '../participant/caller-note.js';
 import type { Branch, CoordinatorRun } from '../participant/participant.js';
 import type { RegisteredParticipant } from '../participant/registered-participant.js';
 import {
+  ACTIVE,
+  type AbortCauseNumber,
   type BranchSet,
+  CAUSE_NONE,
+  LOG_DECIDES,
+  NO_BRANCH,
   NO_BRANCHES,
   type ProtocolEffects,
-  ProtocolTransaction,
+  type ProtocolTransaction,
   STATES,
+  type StateNumber,
+  TOLD_NOTHING,
+  type ToldNumber,
   type TransactionState,
   awaitsConfirmation,
   heuristicBranches,
@@ -26,13 +27,12 @@ import {
   only,
   owes,
 } from '../protocol/index.js';
-import type { ServerLimit, Share } from './capacity/server-limit.js';
 import { type Clock, NEVER, NOT_YET, epochMsOf } from './clock.js';
 import type { Delivery } from './delivery.js';
 import { GroupFields } from './group-fields.js';
 import type { Incident } from './incident.js';
 import { type BranchHeuristic, type Refusal, type VoteExpiry, notesOf, recordOf } from './said.js';
-import type { TransactionTrace } from './trace.js';
+import { TransactionExtras } from './transaction-extras.js';
 
 export type { BranchHeuristic, Refusal } from './said.js';
 
@@ -63,7 +63,27 @@ const MAX_SMALL = 0x7fffffff;
 const NEVER_MS = 0x3fffffff;
 
 /** One transaction in the executor: the state of the protocol, and the means to reach the participants. */
-export class TransactionRecord extends ProtocolTransaction implements CommitDecision {
+export class TransactionRecord implements ProtocolTransaction, CommitDecision {
+  // The state of the protocol, as ProtocolTransaction explains it. To inherit it would cost each transaction a second constructor,
+  // which V8 does not compile into the first.
+  state: StateNumber = ACTIVE;
+  size = 0;
+  awaiting: BranchSet = NO_BRANCHES;
+  yes: BranchSet = NO_BRANCHES;
+  readOnly: BranchSet = NO_BRANCHES;
+  refused: BranchSet = NO_BRANCHES;
+  late: BranchSet = NO_BRANCHES;
+  open: BranchSet = NO_BRANCHES;
+  stalled: BranchSet = NO_BRANCHES;
+  against: BranchSet = NO_BRANCHES;
+  mixed: BranchSet = NO_BRANCHES;
+  hazard: BranchSet = NO_BRANCHES;
+  rollbackOnly = false;
+  recordsAll = false;
+  decider: number = LOG_DECIDES;
+  cause: AbortCauseNumber = CAUSE_NONE;
+  causeBranch: number = NO_BRANCH;
+  told: ToldNumber = TOLD_NOTHING;
   /**
    * The branches form a linked list. An array for each transaction would cost more than its own bytes: arrays
    * of finished transactions survive a collection of young garbage, so V8 would allocate all of them as old
@@ -86,7 +106,7 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
    * A lower bound of the participants' time-outs, in milliseconds: no time-out of a call can be due earlier.
    */
   shortestTimeoutMs: number;
-  extras: TransactionExtras | undefined = undefined;
+  extras: TransactionExtras<TransactionRecord, BranchRecord> | undefined = undefined;
 
   constructor(
     /** While it is a member of a group, the group drives it. */
@@ -97,7 +117,6 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
     readonly startedAt: number,
     readonly timeoutMs: number,
   ) {
-    super();
     this.dueMs = timeoutMs;
     this.shortestTimeoutMs = timeoutMs;
   }
@@ -111,8 +130,8 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
   }
 
   /** The extras, made when they are first needed. */
-  needExtras(): TransactionExtras {
-    this.extras ??= new TransactionExtras();
+  needExtras(): TransactionExtras<TransactionRecord, BranchRecord> {
+    this.extras ??= new TransactionExtras<TransactionRecord, BranchRecord>();
     return this.extras;
   }
 
@@ -285,98 +304,6 @@ export class TransactionRecord extends ProtocolTransaction implements CommitDeci
 
   private momentOf(us: number): number {
     return us === NOT_YET ? 0 : this.startedAt + us / 1000;
-  }
-}
-
-/** The order in which the participants of a transaction prepare one after the other. */
-export interface Turns {
-  /** @returns the branch whose turn it is; undefined when each has had its turn. */
-  next(): BranchRecord | undefined;
-  /** Marks the participant of this branch as asked. */
-  asks(branch: BranchRecord, now: number): void;
-  /** @returns when its participant was asked, on the coordinator's clock; undefined before that. */
-  askedAt(branch: BranchRecord): number | undefined;
-}
-
-const MAX_INCIDENTS = 40;
-
-/**
- * Fields that a transaction needs only if it has a handle or a signal, or if something goes wrong. Kept
- * apart, they cost other transactions one field.
- */
-export class TransactionExtras {
-  /** The handle of the caller. */
-  handle: unknown = undefined;
-  /** The trace, while the transaction is traced. */
-  trace: TransactionTrace | undefined = undefined;
-  /** The caller's own signal, while it can still change anything. */
-  callerSignal: CallerSignal | undefined = undefined;
-  /** The signal of all prepares, once a participant has requested it. */
-  prepareController: AbortController | undefined = undefined;
-  /** Why it is aborted, if the cause is not a participant. */
-  abortReason: string | undefined = undefined;
-  rollbackOnlyReason: string | undefined = undefined;
-  /** Whether the caller wants the participants to prepare one after the other. */
-  inTurn = false;
-  /**
-   * The order in which the participants prepare one after the other, by request of the caller or after
-   * conflicts.
-   */
-  turns: Turns | undefined = undefined;
-  /** Resolves the outcome of the handle; undefined once the caller is told. */
-  settleHandle: ((outcome: Outcome) => void) | undefined = undefined;
-  /** Whether the caller's request is run again after this attempt. */
-  isRunAgain = false;
-  /** Its use of database servers. */
-  shares: Map<ServerLimit, Share> | undefined = undefined;
-  /** Whether a vote of one of its branches expires. */
-  hasExpiries = false;
-  /** Whether one of its branches at these servers has been asked to prepare. */
-  isAtWork = false;
-  /** The keys of the business that its caller has given it. */
-  attributes: Attributes | undefined = undefined;
-  /** Where it comes from. Each field has its form. */
-  caller: CallerNote | undefined = undefined;
-  /** The key of the caller's request, if it has one. */
-  requestKey: { readonly key: string; readonly fingerprint: string } | undefined = undefined;
-  /** The number of earlier attempts at the caller's request. */
-  attemptsBefore = 0;
-  /** When the log is asked again for a record that it may have; 0 when it need not be. */
-  inquiryAt = 0;
-  inquiries = 0;
-  /** When the branch that decides was asked, on the coordinator's clock; undefined if the voting started then. */
-  askedToDecideAt: number | undefined = undefined;
-  /** When the commit that a branch has decided was durable; undefined where the decision itself was. */
-  confirmedAt: number | undefined = undefined;
-  /** Branches whose completion is unconfirmed: they may still be prepared. */
-  unconfirmed: BranchSet = NO_BRANCHES;
-  /** Whether its reports are forgotten, and the log must be told once no completion is unconfirmed. */
-  owesForget = false;
-  /** The log that holds its record, if it is not the log of this coordinator. */
-  log: DecisionLog | undefined = undefined;
-  /** What concerns groups, if it is one, or may be a member of one. */
-  group: GroupFields<TransactionRecord> | undefined = undefined;
-  /** Irregular events, for the timeline. */
-  readonly incidents: Incident[] = [];
-
-  /** The caller has been told: its handle now holds the outcome and its error, so they are dropped here. */
-  letGoOfHandle(): void {
-    this.settleHandle = undefined;
-    if (typeof this.handle === 'object' && this.handle !== null) this.handle = new WeakRef(this.handle);
-  }
-
-  /** The transaction has ended: releases what user code attached to its signals and handle. */
-  letGo(): void {
-    this.handle = undefined;
-    this.prepareController = undefined;
-  }
-
-  /**
-   * Keeps the first and the latest incidents, so that a branch that fails for days does not fill the memory.
-   */
-  note(incident: Incident): void {
-    if (this.incidents.length >= MAX_INCIDENTS) this.incidents.splice(MAX_INCIDENTS / 2, 1);
-    this.incidents.push(incident);
   }
 }
 

@@ -7,8 +7,9 @@ import { CoordinatorError } from '../errors.js';
 import { backoffMs } from './backoff.js';
 import type { Clock } from './clock.js';
 import { outcomeNow } from './outcomes.js';
-import { type BranchRecord, CALL_NONE, type TransactionExtras, type TransactionRecord } from './records.js';
+import { type BranchRecord, CALL_NONE, type TransactionRecord } from './records.js';
 import { preparedSibling } from './siblings.js';
+import type { TransactionExtras } from './transaction-extras.js';
 
 /** The most runs of a caller's request. */
 const MAX_ATTEMPTS = 4;
@@ -24,8 +25,8 @@ export interface Rerun {
   readonly branches: readonly BranchRequest[];
   readonly inTurn: boolean;
   /** The key of the request, if it has one. */
-  readonly requestKey: TransactionExtras['requestKey'];
-  readonly attributes: TransactionExtras['attributes'];
+  readonly requestKey: TransactionExtras<unknown, unknown>['requestKey'];
+  readonly attributes: TransactionExtras<unknown, unknown>['attributes'];
   /** The id of the request of its caller, if it has one. Each attempt has a span of its own. */
   readonly requestId: string | undefined;
   readonly signal: CallerSignal | undefined;
