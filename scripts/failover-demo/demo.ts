@@ -1,14 +1,21 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Client } from 'pg';
 import { type MemberLine, MemberProcess } from '../../src/cluster/member-process.js';
-import { areWhole, readBooks } from '../crash-demo/books.js';
-import { CustomerOrder } from './customer-order.js';
-import { type PlacedOrder, problemsOf } from './judge.js';
-import { LogMembers } from './log-members.js';
-import type { DemoEnvironment, Play } from './stage.js';
-import type { Story } from './story.js';
-import { until } from './until.js';
+import {
+  type ShopDatabases,
+  areWhole,
+  databasesOf,
+  euros,
+  readBooks,
+  readOrders,
+} from '../demo-support/books.js';
+import { CustomerOrder } from '../demo-support/customer-order.js';
+import { problemsOf } from '../demo-support/judge.js';
+import { LastLines } from '../demo-support/last-lines.js';
+import { LogMembers } from '../demo-support/log-members.js';
+import type { DemoEnvironment, Play } from '../demo-support/stage.js';
+import type { Story } from '../demo-support/story.js';
+import { until } from '../demo-support/until.js';
 
 /** How long the demo is. */
 export interface DemoSettings {
@@ -32,12 +39,13 @@ const OF_OTHERS = { customer: 'bob', sku: 'usb-cable' };
 
 /** Three members of one shop, and what happens to them. */
 export class FailoverDemo implements Play {
+  readonly lastLines = new LastLines();
   private readonly members: MemberProcess[] = [];
   private readonly orders: CustomerOrder[] = [];
   /** Requests that were not answered yet, those to a member that stands still. */
   private readonly late: Promise<unknown>[] = [];
   private log!: LogMembers;
-  private readonly urls: { readonly order: string; readonly inventory: string; readonly payment: string };
+  private readonly urls: ShopDatabases;
   private steadyAt = 0;
 
   constructor(
@@ -45,11 +53,7 @@ export class FailoverDemo implements Play {
     private readonly settings: DemoSettings,
     private readonly story: Story,
   ) {
-    this.urls = {
-      order: environment.ORDER_DATABASE_URL,
-      inventory: environment.INVENTORY_DATABASE_URL,
-      payment: environment.PAYMENT_DATABASE_URL,
-    };
+    this.urls = databasesOf(environment);
   }
 
   /** Starts the members. */
@@ -95,7 +99,7 @@ export class FailoverDemo implements Play {
       DTC_LEASE_MS: String(this.settings.leaseMs),
       DTC_RECOVERY_INTERVAL_MS: '250',
     };
-    const program = join(import.meta.dirname, 'member.js');
+    const program = join(import.meta.dirname, '../demo-support/member.js');
     return MemberProcess.start(name, program, environment, (line) => this.heard(name, line));
   }
 
@@ -213,7 +217,7 @@ export class FailoverDemo implements Play {
     story.add(
       `${books.sold} pieces are sold; ${books.taken} have left the stock. ${books.prepared} branches are open.`,
     );
-    const problems = problemsOf(orders, await this.placed(), books);
+    const problems = problemsOf(orders, await readOrders(this.urls), books);
     for (const { key, answers: own } of orders) {
       const last = this.running.map(({ name }) => own.findLast(({ member }) => member === name)?.status);
       if (last.some((status) => status !== 201))
@@ -294,22 +298,10 @@ export class FailoverDemo implements Play {
     return latest;
   }
 
-  private async placed(): Promise<PlacedOrder[]> {
-    const client = new Client({ connectionString: this.urls.order });
-    await client.connect();
-    try {
-      const { rows } = await client.query<PlacedOrder>(
-        `SELECT key, orders.order_id AS "orderId", transaction_id AS "transactionId"
-         FROM orders LEFT JOIN request_keys ON request_keys.order_id = orders.order_id`,
-      );
-      return rows;
-    } finally {
-      await client.end();
-    }
-  }
-
   /** What members say about each other is part of the story. */
-  private heard(name: string, { fields, text }: MemberLine): void {
+  private heard(name: string, line: MemberLine): void {
+    const { fields, text } = line;
+    this.lastLines.hear(name, line);
     const isOfMembers = /adopted epoch|was fenced|new epoch/i.test(text);
     const isStart = fields === undefined && text.startsWith('The application did not start');
     if (isOfMembers || isStart) this.story.add(`${name} says: ${text}`);
@@ -331,8 +323,4 @@ async function within<T>(ms: number, work: Promise<T>, problem: string): Promise
 
 function seconds(since: number): string {
   return `${((performance.now() - since) / 1_000).toFixed(1)} s`;
-}
-
-function euros(cents: number): string {
-  return `${(cents / 100).toFixed(2)} EUR`;
 }

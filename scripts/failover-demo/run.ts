@@ -1,5 +1,5 @@
 import { FailoverDemo } from './demo.js';
-import { endWith, stage } from './stage.js';
+import { endWith, stage } from '../demo-support/stage.js';
 
 /**
  * A failover that anyone can watch: three members of one shop, of which one is killed between a decision and its delivery,
@@ -18,6 +18,7 @@ if (process.platform === 'win32') {
 }
 await stage({
   name: 'failover-demo',
+  hasShort: true,
   // A start takes some eight seconds, and the rest less than half a minute.
   startWithinMs: 120_000,
   endWithinMs: 50_000,
@@ -32,7 +33,6 @@ await stage({
     story.add('All three change, or none. Two of the members will fail in the middle of orders.');
     story.tell('PostgreSQL and the members are starting. This takes some seconds.');
   },
-  play: (environment, _folder, isShort, story) =>
-    new FailoverDemo(environment, isShort ? SHORT : LONG, story),
+  play: ({ environment, isShort, story }) => new FailoverDemo(environment, isShort ? SHORT : LONG, story),
   ending: 'Every order is complete and paid once, and every answer was true.',
 });

@@ -1,18 +1,26 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Client } from 'pg';
-import { type MemberLine, MemberProcess } from '../../src/cluster/member-process.js';
+import { MemberProcess } from '../../src/cluster/member-process.js';
 import { Pace } from '../../src/demo/pace.js';
 import { DEMO_CUSTOMERS, DEMO_PRODUCTS } from '../../src/demo/supplies.js';
 import { freePort } from '../../src/postgres-server/free-port.js';
-import { type Books, areWhole, readBooks } from '../crash-demo/books.js';
-import { CustomerOrder } from '../failover-demo/customer-order.js';
-import { LogMembers } from '../failover-demo/log-members.js';
-import type { DemoEnvironment, Play } from '../failover-demo/stage.js';
-import type { Story } from '../failover-demo/story.js';
-import { until } from '../failover-demo/until.js';
-import { type PricedOrder, problemsOfIncident } from './judge.js';
+import {
+  type Books,
+  type ShopDatabases,
+  databasesOf,
+  euros,
+  query,
+  readBooks,
+  readOrders,
+} from '../demo-support/books.js';
+import { CustomerOrder } from '../demo-support/customer-order.js';
+import { LastLines } from '../demo-support/last-lines.js';
+import { LogMembers } from '../demo-support/log-members.js';
+import type { DemoEnvironment, Play } from '../demo-support/stage.js';
+import type { Story } from '../demo-support/story.js';
+import { until } from '../demo-support/until.js';
+import { problemsOfIncident } from './judge.js';
 import { Operator } from './operator.js';
 import { Pictures } from './pictures.js';
 
@@ -40,35 +48,34 @@ const ENOUGH = 0.8;
 const SETTLED_WITHIN_MS = 90_000;
 const STOP_WITHIN_MS = 15_000;
 const MAX_OPEN = 500;
-const LAST_LINES = 8;
 
 /** Three coordinators of one shop, and what happens to them at three in the morning. */
 export class IncidentDemo implements Play {
-  readonly lastLines: string[] = [];
+  /** There is a warning for each attempt, so they are shown only when the demo fails. */
+  readonly lastLines = new LastLines();
   private readonly members: MemberProcess[] = [];
   private readonly operators = new Map<MemberProcess, Operator>();
   private readonly orders: CustomerOrder[] = [];
   private readonly pictures: Pictures;
-  private readonly urls: { readonly order: string; readonly inventory: string; readonly payment: string };
+  private readonly urls: ShopDatabases;
   private log!: LogMembers;
   private pace: Pace | undefined;
   /** When the payment began to hang, by the clock of this process; three o'clock in the story. */
   private threeOClock: number | undefined;
 
-  /** @param root of the repository, in which the application is built. */
+  /**
+   * @param root of the repository, in which the application is built.
+   * @param wanted where the pictures go, and whether one that cannot be taken is a problem.
+   */
   constructor(
     private readonly environment: DemoEnvironment,
     private readonly settings: IncidentSettings,
     private readonly story: Story,
     private readonly root: string,
-    folder: string,
+    private readonly wanted: { readonly folder: string; readonly areNeeded: boolean },
   ) {
-    this.pictures = new Pictures(folder);
-    this.urls = {
-      order: environment.ORDER_DATABASE_URL,
-      inventory: environment.INVENTORY_DATABASE_URL,
-      payment: environment.PAYMENT_DATABASE_URL,
-    };
+    this.pictures = new Pictures(wanted.folder);
+    this.urls = databasesOf(environment);
   }
 
   async start(): Promise<void> {
@@ -98,7 +105,7 @@ export class IncidentDemo implements Play {
     const heuristic = await this.oneIsEndedByHand(taker);
     await this.atTheHeight(taker, heuristic);
     await this.paymentRecovers(dead);
-    await this.everythingEnds();
+    await this.everythingEnds(heuristic);
     const problems = await this.check(taker, heuristic, before);
     await this.log.close();
     for (const member of this.running) await member.stop(STOP_WITHIN_MS);
@@ -140,7 +147,7 @@ export class IncidentDemo implements Play {
       DTC_ORPHAN_SAFETY_MS: '2000',
     };
     const program = join(this.root, 'dist/main-member.js');
-    return MemberProcess.start(name, program, environment, (line) => this.heard(name, line));
+    return MemberProcess.start(name, program, environment, (line) => this.lastLines.hear(name, line));
   }
 
   /** Customers order at the coordinators that run, in turn. Each waits for its answer. */
@@ -210,7 +217,7 @@ export class IncidentDemo implements Play {
     const operator = this.operatorOf(at);
     const { transactionId, branchId } = await operator.oldestStalled();
     const gid = `${transactionId}/payment/${branchId}`;
-    await this.query(this.urls.payment, `ROLLBACK PREPARED '${gid}'`);
+    await query(this.urls.payment, `ROLLBACK PREPARED '${gid}'`);
     this.tell('A customer needs her account now. The operator rolls back her payment in the database:');
     this.story.add(`ROLLBACK PREPARED '${gid}'`);
     await operator.resolve(
@@ -241,11 +248,11 @@ export class IncidentDemo implements Play {
     this.tell(`${stalled} orders are stalled. ${this.refused} were refused, and changed nothing.`);
     const wanted = Math.floor(this.settings.stalled * ENOUGH);
     if (stalled < wanted) throw new Error(`only ${stalled} orders are stalled, and ${wanted} should be.`);
-    const [{ accounts }] = (await this.query(
+    const [locked] = await query<{ accounts: number }>(
       this.urls.payment,
       'SELECT count(*)::int AS accounts FROM pg_prepared_xacts WHERE database = current_database()',
-    )) as [{ accounts: number }];
-    this.story.add(`${accounts} accounts are locked until their orders are complete.`);
+    );
+    this.story.add(`${locked!.accounts} accounts are locked until their orders are complete.`);
   }
 
   private async paymentRecovers(dead: MemberProcess): Promise<void> {
@@ -255,12 +262,12 @@ export class IncidentDemo implements Play {
     this.tell('The payment answers again. Nothing else is done: the coordinators try again by themselves.');
     await until('no order is stalled', async () => (await this.stalled()) === 0, SETTLED_WITHIN_MS);
     const seconds = ((performance.now() - recoveredAt) / 1_000).toFixed(1);
-    this.tell(`No order is stalled any more, ${seconds} real seconds later; those of ${dead.name} neither.`);
+    this.tell(`No order is stalled any more, ${seconds} real seconds later; those of ${dead.name} included.`);
     await delay(this.settings.calmMs);
   }
 
   /** The traffic ends. Customers without a final answer ask again, with the keys that they had. */
-  private async everythingEnds(): Promise<void> {
+  private async everythingEnds(heuristic: string): Promise<void> {
     const pace = this.pace!;
     pace.stop();
     await pace.ended;
@@ -268,8 +275,10 @@ export class IncidentDemo implements Play {
     this.tell(`The traffic ends. ${waiting.length} customers ask once more what became of their orders.`);
     for (const order of waiting) await order.send(this.running[1]!);
     const limit = AbortSignal.timeout(SETTLED_WITHIN_MS);
-    const lost = waiting.filter(({ isConfirmed, answers }) => !isConfirmed && answers.length === 0);
-    await Promise.all(lost.map((order) => order.askUntilConfirmed(this.running, limit)));
+    const open = waiting.filter(
+      (order) => !order.isConfirmed && !isRefused(order) && order.answers.at(-1)?.transactionId !== heuristic,
+    );
+    await Promise.all(open.map((order) => order.askUntilConfirmed(this.running, limit)));
     await until(
       'no branch is prepared',
       async () => (await readBooks(this.urls)).prepared === 0,
@@ -282,7 +291,7 @@ export class IncidentDemo implements Play {
     const { story, orders } = this;
     story.begin('The check: every order, and every answer that a customer got');
     const after = await readBooks(this.urls);
-    const placed = await this.placed();
+    const placed = await readOrders(this.urls);
     const confirmed = orders.filter(({ isConfirmed }) => isConfirmed).length;
     this.tell(
       `${orders.length} orders: ${placed.length} are placed, and ${orders.length - placed.length} left no trace.`,
@@ -294,7 +303,6 @@ export class IncidentDemo implements Play {
     const odd = placed.find(({ transactionId }) => transactionId === heuristic);
     story.add(`The difference is the order that was ended by hand: ${euros(odd?.cents ?? 0)}.`);
     const problems = problemsOfIncident(orders, placed, heuristic, { before, after });
-    if (areWhole(after)) problems.push('The databases agree, although one payment was rolled back by hand.');
     const operator = this.operatorOf(at);
     const shown = await operator.find(heuristic);
     story.add(
@@ -304,8 +312,10 @@ export class IncidentDemo implements Play {
       problems.push(`The transaction ${heuristic} is not shown as a heuristic rollback of a commit.`);
     }
     if (!(await operator.isInAudit(heuristic)))
-      problems.push('The audit trail does not have the order of the operator.');
+      problems.push('The audit trail does not have the action of the operator.');
     await this.photograph(at, [{ name: 'incident-after', hash: '#/' }]);
+    if (this.wanted.areNeeded)
+      problems.push(...this.pictures.missing.map((name) => `The picture ${name} was not taken.`));
     return problems;
   }
 
@@ -337,31 +347,6 @@ export class IncidentDemo implements Play {
     const seconds = Math.floor((minutes - whole) * 60);
     this.story.tell(`03:${String(whole).padStart(2, '0')}:${String(seconds).padStart(2, '0')}  ${text}`);
   }
-
-  private placed(): Promise<PricedOrder[]> {
-    return this.query<PricedOrder>(
-      this.urls.order,
-      `SELECT key, orders.order_id AS "orderId", transaction_id AS "transactionId", total::int AS cents,
-         (SELECT sum((item->>'quantity')::int) FROM jsonb_array_elements(items) AS item)::int AS pieces
-       FROM orders JOIN request_keys USING (order_id)`,
-    );
-  }
-
-  private async query<R extends object>(url: string, sql: string): Promise<R[]> {
-    const client = new Client({ connectionString: url });
-    await client.connect();
-    try {
-      return (await client.query<R>(sql)).rows;
-    } finally {
-      await client.end();
-    }
-  }
-
-  /** What a coordinator warns of is shown only when the demo fails: there is a warning for each attempt. */
-  private heard(name: string, { text }: MemberLine): void {
-    this.lastLines.push(`${name}: ${text}`);
-    if (this.lastLines.length > LAST_LINES) this.lastLines.shift();
-  }
 }
 
 /** Whether the last answer says that nothing was done. */
@@ -372,8 +357,4 @@ function isRefused({ answers, isConfirmed }: CustomerOrder): boolean {
 
 function factorOf(outageMs: number): number {
   return Math.round((OUTAGE_MINUTES * 60_000) / outageMs);
-}
-
-function euros(cents: number): string {
-  return `${(cents / 100).toFixed(2)} EUR`;
 }

@@ -1,16 +1,10 @@
-import type { Books } from '../crash-demo/books.js';
-import { type JudgedOrder, type PlacedOrder, problemsOf } from '../failover-demo/judge.js';
+import type { Books, PlacedOrder } from '../demo-support/books.js';
+import { type JudgedOrder, problemsOf } from '../demo-support/judge.js';
 
 /** What the databases had before the incident and have after it. */
 export interface IncidentBooks {
   readonly before: Books;
   readonly after: Books;
-}
-
-/** An order as the database has it, with what it comes to. */
-export interface PricedOrder extends PlacedOrder {
-  readonly cents: number;
-  readonly pieces: number;
 }
 
 /**
@@ -22,7 +16,7 @@ export interface PricedOrder extends PlacedOrder {
  */
 export function problemsOfIncident(
   orders: readonly JudgedOrder[],
-  placed: readonly PricedOrder[],
+  placed: readonly PlacedOrder[],
   heuristic: string,
   { before, after }: IncidentBooks,
 ): string[] {
@@ -32,7 +26,7 @@ export function problemsOfIncident(
       `The database has ${odd.length} orders of the transaction that ended heuristically, and should have 1.`,
     ];
   }
-  const [{ key: oddKey, cents, pieces }] = odd as [PricedOrder];
+  const [{ key: oddKey, cents, pieces }] = odd as [PlacedOrder];
   const keys = new Set(placed.map(({ key }) => key));
   const whole = placed.filter(({ key }) => key !== oddKey);
   const books = {
@@ -42,17 +36,41 @@ export function problemsOfIncident(
     taken: after.taken - before.taken - pieces,
     prepared: after.prepared,
   };
-  const confirmed = orders.filter(({ key }) => key !== oddKey && keys.has(key));
-  const others = orders.filter(({ key }) => !keys.has(key));
   return [
-    ...problemsOf(confirmed, whole, books),
-    ...others.flatMap(({ key, answers }) =>
-      answers
-        .filter(({ status, decision }) => status === 201 || (status === 202 && decision === 'commit'))
-        .map(
-          ({ member, status }) =>
-            `${member} has answered ${status} to ${key}, and the database has no such order.`,
-        ),
+    ...problemsOf(
+      orders.filter(({ key }) => key !== oddKey && keys.has(key)),
+      whole,
+      books,
     ),
+    ...orders.filter(({ key }) => key === oddKey).flatMap((order) => problemsOfOdd(order, heuristic)),
+    ...orders.filter(({ key }) => !keys.has(key)).flatMap(problemsOfRefused),
+  ];
+}
+
+/** The customer of the order that was ended by hand may not be told that all of it was done, or nothing. */
+function problemsOfOdd({ key, answers }: JudgedOrder, heuristic: string): string[] {
+  return answers
+    .filter(({ status, transactionId }) => status === 201 || (status !== 202 && transactionId === heuristic))
+    .map(
+      ({ member, status }) => `${member} has answered ${status} to ${key}, which is placed and is not paid.`,
+    );
+}
+
+/** An order that left no trace was refused in the end, and never promised. */
+function problemsOfRefused({ key, answers }: JudgedOrder): string[] {
+  const lies = answers.filter(
+    ({ status, decision }) => ![202, 409, 503].includes(status) || (status === 202 && decision === 'commit'),
+  );
+  const last = answers.at(-1);
+  return [
+    ...lies.map(
+      ({ member, status }) =>
+        `${member} has answered ${status} to ${key}, and the database has no such order.`,
+    ),
+    ...(lies.length === 0 && last?.status !== 409 && last?.status !== 503
+      ? [
+          `The order ${key} left no trace, and its customer was not told so: the last answer is ${last?.status}.`,
+        ]
+      : []),
   ];
 }

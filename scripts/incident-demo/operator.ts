@@ -26,6 +26,7 @@ export class Operator {
   /** @param url of a coordinator in demonstration mode. */
   static async at(url: string): Promise<Operator> {
     const response = await fetch(`${url}/demo/account`);
+    if (!response.ok) throw await failure('GET', '/demo/account', response);
     const { name, token } = (await response.json()) as { name: string; token: string };
     return new Operator(url, name, token);
   }
@@ -79,10 +80,13 @@ export class Operator {
     return { decision, report };
   }
 
-  /** @returns whether the audit trail has what this operator has done to a transaction. */
+  /** @returns whether the audit trail says that this operator has resolved a branch of a transaction. */
   async isInAudit(transactionId: string): Promise<boolean> {
-    const trail = JSON.stringify(await this.ask('GET', '/audit'));
-    return trail.includes(transactionId) && trail.includes(this.name);
+    const { entries } = await this.ask<{ entries: { by: string; action: string }[] }>(
+      'GET',
+      `/audit?transactionId=${transactionId}`,
+    );
+    return entries.some(({ by, action }) => by === this.name && action === 'resolve');
   }
 
   private transaction(transactionId: string): Promise<{ decision: string | null; branches: BranchOf[] }> {

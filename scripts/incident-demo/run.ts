@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { endWith, stage } from '../failover-demo/stage.js';
+import { endWith, stage } from '../demo-support/stage.js';
 import { buildIfChanged } from '../start/build-if-changed.ts';
 import { IncidentDemo } from './demo.js';
 
@@ -10,7 +10,7 @@ import { IncidentDemo } from './demo.js';
  *
  * It ends with code 0 only if everything ended well: each order has changed all databases or none, but for the one that an operator has
  * ended by hand, which is shown as such. `--short` has a shorter outage and fewer orders. The pictures of the dashboard are in
- * `build/incident`, unless another folder is named.
+ * `build/incident`, unless another folder is named. Then a picture that cannot be taken is a failure as well.
  */
 const SHORT = { outageMs: 20_000, calmMs: 2_000, stalled: 40, perSecond: 4, leaseMs: 3_000 };
 const LONG = { outageMs: 45_000, calmMs: 5_000, stalled: 150, perSecond: 6, leaseMs: 4_000 };
@@ -21,6 +21,7 @@ if (process.platform === 'win32') endWith('The demo ends processes by signals th
 if (!(await buildIfChanged(ROOT, process.env))) endWith('the application could not be built.');
 await stage({
   name: 'incident-demo',
+  hasShort: true,
   valued: ['--pictures'],
   // A start takes some ten seconds, and the rest a minute and a half.
   startWithinMs: 180_000,
@@ -36,14 +37,11 @@ await stage({
     );
     story.tell('PostgreSQL and the coordinators are starting. This takes some seconds.');
   },
-  play: (environment, _folder, isShort, story, values) =>
-    new IncidentDemo(
-      environment,
-      isShort ? SHORT : LONG,
-      story,
-      ROOT,
-      resolve(values.get('--pictures') ?? 'build/incident'),
-    ),
+  play: ({ environment, isShort, story, values }) =>
+    new IncidentDemo(environment, isShort ? SHORT : LONG, story, ROOT, {
+      folder: resolve(values.get('--pictures') ?? 'build/incident'),
+      areNeeded: values.has('--pictures'),
+    }),
   ending:
     'Everything ended well: each order has changed all three databases or none, but for the one that the operator ended by hand.',
 });

@@ -1,4 +1,4 @@
-import { stage } from '../failover-demo/stage.js';
+import { stage } from '../demo-support/stage.js';
 import { ServicesDemo } from './services-demo.js';
 
 /**
@@ -15,6 +15,7 @@ const LONG = { leaseMs: 5_000, orders: 12 };
 
 await stage({
   name: 'services-demo',
+  hasShort: true,
   // A start takes some ten seconds, and the rest less than half a minute.
   startWithinMs: 300_000,
   endWithinMs: 480_000,
@@ -24,7 +25,7 @@ await stage({
     story.add('An order is written down, its goods leave the stock, and it is paid: all of it, or nothing.');
     story.tell('PostgreSQL and the six processes are starting. This takes some seconds.');
   },
-  play: (environment, folder, isShort, story) =>
+  play: ({ environment, folder, isShort, story }) =>
     new ServicesDemo(environment, folder, isShort ? SHORT : LONG, story),
   ending: 'Every order is complete and paid once, or left no trace, and every answer was true.',
 });

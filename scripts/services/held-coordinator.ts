@@ -2,7 +2,7 @@ import { endWithChannel } from '../../src/common/end-with-channel.js';
 import { startCoordinator } from '../../src/coordinator-program.js';
 import { ParticipantRegistry } from '../../src/coordinator/index.js';
 import { endNotStarted } from '../../src/start-application.js';
-import { HoldPoint } from '../failover-demo/hold-point.js';
+import { HoldPoint } from '../demo-support/hold-point.js';
 
 /**
  * A coordinator as it is, with a hold point around it. Its parent says `{ arm }` with the number of a scene, and

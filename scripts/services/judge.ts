@@ -59,6 +59,7 @@ function problemsOfRefused({ key, answers }: JudgedOrder, rows: readonly PlacedO
     ...answers
       .filter(({ status }) => status !== 409)
       .map(({ status, code }) => `The answer to ${key} is ${status} (${code}), and should be a refusal.`),
+    ...(answers.length === 0 ? [`The order ${key} was never answered, and should be refused.`] : []),
   ];
 }
 

@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MemberLine, MemberProcess } from '../../src/cluster/member-process.js';
 import { portsOf } from '../../src/cluster/ports.js';
-import { LogMembers } from '../failover-demo/log-members.js';
-import type { Play } from '../failover-demo/stage.js';
-import type { Story } from '../failover-demo/story.js';
-import { until } from '../failover-demo/until.js';
+import { LastLines } from '../demo-support/last-lines.js';
+import { LogMembers } from '../demo-support/log-members.js';
+import type { Play } from '../demo-support/stage.js';
+import type { Story } from '../demo-support/story.js';
+import { until } from '../demo-support/until.js';
 import { type Books, readBooks } from './books.js';
 import { Fleet } from './fleet.js';
 import { problemsOf } from './judge.js';
@@ -32,8 +33,6 @@ const RESTART_AFTER_MS = 1_000;
 const LOOK_MS = 50;
 /** How long everything may take after a fault until it is settled. */
 const SETTLED_WITHIN_MS = 150_000;
-/** How many lines of the processes are kept for a demo that fails. */
-const KEPT_LINES = 30;
 
 /** A transaction that is decided, and of which payment has not been told. */
 interface Held {
@@ -50,8 +49,7 @@ export class ServicesDemo implements Play {
   private log!: LogMembers;
   private scene = 0;
   private isOver = false;
-  /** The last lines of the processes that are more than news. */
-  readonly lastLines: string[] = [];
+  readonly lastLines = new LastLines();
 
   /**
    * @param databases their URLs, by the variables that name them.
@@ -352,18 +350,12 @@ export class ServicesDemo implements Play {
     if (this.log !== undefined && !this.isOver) this.story.tell(text);
   }
 
-  private readonly heard = (name: string, { fields, text }: MemberLine): void => {
+  private readonly heard = (name: string, line: MemberLine): void => {
+    const { fields, text } = line;
+    this.lastLines.hear(name, line);
     const isStart = fields === undefined && text.includes('did not start');
     if (isStart || /adopted epoch/i.test(text)) this.story.add(`${name} says: ${text}`);
-    if (fields !== undefined && isNews(fields['level'])) return;
-    this.lastLines.push(`${name}: ${text}`);
-    if (this.lastLines.length > KEPT_LINES) this.lastLines.shift();
   };
-}
-
-/** pino writes the level as a number, and the logger of Nest as a word. */
-function isNews(level: unknown): boolean {
-  return typeof level === 'number' ? level < 40 : level === 'log' || level === 'debug';
 }
 
 function isPaid(orderId: string, { payments }: Books): boolean {

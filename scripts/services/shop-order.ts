@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { OrderLine } from '../../samples/services/contract.js';
-import { type Told, post } from '../failover-demo/post.js';
+import { type Told, post } from '../demo-support/post.js';
 
 /** The pause before a customer asks again, in milliseconds. It doubles, so that many customers do not keep a slow shop busy. */
 const PAUSE_MS = 100;

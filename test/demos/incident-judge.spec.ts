@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Answer } from '../../scripts/failover-demo/customer-order.js';
-import type { JudgedOrder } from '../../scripts/failover-demo/judge.js';
-import { type PricedOrder, problemsOfIncident } from '../../scripts/incident-demo/judge.js';
+import type { PlacedOrder } from '../../scripts/demo-support/books.js';
+import type { Answer } from '../../scripts/demo-support/customer-order.js';
+import type { JudgedOrder } from '../../scripts/demo-support/judge.js';
+import { problemsOfIncident } from '../../scripts/incident-demo/judge.js';
 
 const ODD = 'shop.log.1.9';
 
@@ -10,7 +11,7 @@ const BEFORE = books({ ordered: 0, paid: -5_000, sold: 0, taken: -70 });
 /** Two orders of 990 cents, of which one is not paid. */
 const AFTER = books({ ordered: 1_980, paid: -4_010, sold: 2, taken: -68 });
 
-const PLACED: readonly PricedOrder[] = [
+const PLACED: readonly PlacedOrder[] = [
   { key: 'order-1', orderId: 'a', transactionId: 'shop.log.1.7', cents: 990, pieces: 1 },
   { key: 'order-2', orderId: 'b', transactionId: ODD, cents: 990, pieces: 1 },
 ];
@@ -50,7 +51,7 @@ describe('the check of the incident', () => {
   });
 
   it('says that the order ended by hand is not there', () => {
-    const [whole] = PLACED as [PricedOrder];
+    const [whole] = PLACED as [PlacedOrder];
 
     expect(problemsOfIncident(ORDERS, [whole], ODD, { before: BEFORE, after: AFTER })).toEqual([
       expect.stringMatching(/0 orders of the transaction that ended heuristically/),
@@ -65,6 +66,33 @@ describe('the check of the incident', () => {
 
     expect(problemsOfIncident(orders, PLACED, ODD, { before: BEFORE, after: AFTER })).toEqual([
       expect.stringMatching(problem),
+    ]);
+  });
+
+  it.each([
+    ['an error', told('order-3', { status: 500 }), /has answered 500 to order-3/],
+    ['no answer', { key: 'order-3', answers: [] }, /was not told so: the last answer is undefined/],
+    [
+      'an open answer in the end',
+      told('order-3', { status: 202, decision: 'abort' }),
+      /the last answer is 202/,
+    ],
+  ])('says that an order that left no trace got %s', (_, order, problem) => {
+    const orders = [...ORDERS.slice(0, 2), order];
+
+    expect(problemsOfIncident(orders, PLACED, ODD, { before: BEFORE, after: AFTER })).toEqual([
+      expect.stringMatching(problem),
+    ]);
+  });
+
+  it.each([
+    { status: 201, orderId: 'b', transactionId: ODD },
+    { status: 503, transactionId: ODD },
+  ])('says that the customer of the order ended by hand was told %j', (answer) => {
+    const orders = [ORDERS[0]!, told('order-2', answer), ORDERS[2]!];
+
+    expect(problemsOfIncident(orders, PLACED, ODD, { before: BEFORE, after: AFTER })).toEqual([
+      expect.stringMatching(/to order-2, which is placed and is not paid/),
     ]);
   });
 

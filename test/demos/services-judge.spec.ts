@@ -139,6 +139,9 @@ describe('the check of the services demo', () => {
     expect(problemsOf([], [told({ status: 503, code: 'DTC_ABORTED' })], UNTOUCHED)).toEqual([
       'The answer to order-1 is 503 (DTC_ABORTED), and should be a refusal.',
     ]);
+    expect(problemsOf([], [told()], UNTOUCHED)).toEqual([
+      'The order order-1 was never answered, and should be refused.',
+    ]);
   });
 
   it('says that a payment is left of a cancelled order, and that a cancellation was not asked for', () => {

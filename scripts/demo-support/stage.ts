@@ -5,10 +5,25 @@ import { join } from 'node:path';
 import { endOnSignal } from '../../src/postgres-server/end-on-signal.js';
 import { startDatabasesOfMembers } from '../../src/postgres-server/start-databases.js';
 import keepTemporaryFiles from '../../test/temporary-files.js';
+import type { LastLines } from './last-lines.js';
 import { Story } from './story.js';
 
 /** The variables of the databases of the services and of the log. */
 export type DemoEnvironment = Awaited<ReturnType<typeof startDatabasesOfMembers>>['environment'];
+
+/** What a demo gets. @typeParam S the further server that it needs, if any. */
+export interface Stage<S = undefined> {
+  /** The variables of its databases. */
+  readonly environment: DemoEnvironment;
+  /** A temporary folder, which is removed at the end. */
+  readonly folder: string;
+  readonly story: Story;
+  readonly server: S;
+  /** Whether `--short` was given. */
+  readonly isShort: boolean;
+  /** Of the other options that were given. */
+  readonly values: ReadonlyMap<string, string>;
+}
 
 /** What is shown: processes of which some are killed. */
 export interface Play {
@@ -17,12 +32,11 @@ export interface Play {
   run(): Promise<readonly string[]>;
   /** Ends its processes at once. */
   kill(): void;
-  /** The last warnings of its processes. */
-  readonly lastLines?: readonly string[];
+  readonly lastLines: LastLines;
 }
 
-/** How a demo is put on. */
-export interface Staging {
+/** How a demo is put on. @typeParam S the further server that it needs, if any. */
+export interface Staging<S = undefined> {
   /** The name of its temporary folder. */
   readonly name: string;
   /** Limits for a slow machine. */
@@ -31,27 +45,20 @@ export interface Staging {
   /** What is told before it starts, and when all was right. */
   readonly opening: (story: Story) => void;
   readonly ending: string;
-  /** Options with a value, `--name=value`, beside `--short`. @default none */
+  /** Whether it takes `--short`. @default false */
+  readonly hasShort?: boolean;
+  /** Its options with a value, `--name=value`. @default none */
   readonly valued?: readonly string[];
-  /**
-   * @param isShort whether `--short` was given.
-   * @param values of the other options that were given.
-   */
-  readonly play: (
-    environment: DemoEnvironment,
-    folder: string,
-    isShort: boolean,
-    story: Story,
-    values: ReadonlyMap<string, string>,
-  ) => Play;
+  /** Starts a server beside PostgreSQL, which ends with this process. A signal waits until it is there. */
+  readonly startServer?: (folder: string) => Promise<S>;
+  readonly play: (stage: Stage<S>) => Play;
 }
 
 /**
- * Starts PostgreSQL in a temporary folder, shows the demo, and ends the process: with code 0 only if nothing was wrong. It takes the
- * argument `--short`, and those that the demo names.
+ * Starts PostgreSQL in a temporary folder, shows the demo, and ends the process: with code 0 only if nothing was wrong.
  */
-export async function stage(staging: Staging): Promise<never> {
-  const { isShort, values } = optionsOf(process.argv.slice(2), staging.valued ?? []);
+export async function stage<S = undefined>(staging: Staging<S>): Promise<never> {
+  const { isShort, values } = optionsOf(process.argv.slice(2), staging);
   const story = new Story((line) => process.stdout.write(`${line}\n`));
   let play: Play | undefined;
   const endAfter = (ms: number): NodeJS.Timeout =>
@@ -63,8 +70,11 @@ export async function stage(staging: Staging): Promise<never> {
   try {
     staging.opening(story);
     process.prependOnceListener('exit', () => play?.kill());
-    const { folder, environment } = await endOnSignal(() => startDatabases(staging.name));
-    play = staging.play(environment, folder, isShort, story, values);
+    const { folder, environment, server } = await endOnSignal(async () => {
+      const started = await startDatabases(staging.name);
+      return { ...started, server: (await staging.startServer?.(started.folder)) as S };
+    });
+    play = staging.play({ environment, folder, server, story, isShort, values });
     await play.start();
     clearTimeout(limit);
     endAfter(staging.endWithinMs);
@@ -83,18 +93,19 @@ export async function stage(staging: Staging): Promise<never> {
 /** Ends the process when an argument is not known, or has no value. */
 function optionsOf(
   given: readonly string[],
-  valued: readonly string[],
-): { readonly isShort: boolean; readonly values: ReadonlyMap<string, string> } {
+  { hasShort = false, valued = [] }: Pick<Staging, 'hasShort' | 'valued'>,
+): Pick<Stage, 'isShort' | 'values'> {
   const values = new Map<string, string>();
-  for (const argument of given.filter((each) => each !== '--short')) {
+  const flags = hasShort ? ['--short'] : [];
+  for (const argument of given.filter((each) => !flags.includes(each))) {
     const [, name = '', value = ''] = /^([^=]*)=(.*)$/s.exec(argument) ?? [];
     if (!valued.includes(name) || value === '') {
-      const known = ['--short', ...valued.map((each) => `${each}=<value>`)].join(', ');
-      endWith(`${argument} is no option. The options are: ${known}.`);
+      const known = [...flags, ...valued.map((each) => `${each}=<value>`)].join(', ');
+      endWith(`${argument} is no option. ${known === '' ? 'There are none.' : `The options are: ${known}.`}`);
     }
     values.set(name, value);
   }
-  return { isShort: given.includes('--short'), values };
+  return { isShort: flags.some((flag) => given.includes(flag)), values };
 }
 
 async function startDatabases(
@@ -107,15 +118,16 @@ async function startDatabases(
   await chmod(folder, 0o755);
   const { environment } = await startDatabasesOfMembers(join(folder, 'postgres')).finally(() => {
     // What is asked for first is done first: by then the server has stopped.
-    process.once('exit', () => rmSync(isInMemory ? tmpdir() : folder, { recursive: true, force: true }));
+    const temporary = isInMemory ? tmpdir() : folder;
+    process.once('exit', () => rmSync(temporary, { recursive: true, force: true, maxRetries: 10 }));
   });
   return { folder, environment };
 }
 
 /** Ends the process with what its processes have warned of, and the reason. */
-export function endWith(reason: string, lastLines: readonly string[] = []): never {
-  if (lastLines.length > 0) {
-    const lines = lastLines.map((line) => `  ${line}\n`).join('');
+export function endWith(reason: string, lastLines?: LastLines): never {
+  if (lastLines !== undefined && lastLines.texts.length > 0) {
+    const lines = lastLines.texts.map((line) => `  ${line}\n`).join('');
     process.stdout.write(`\nThe last warnings of the processes:\n${lines}`);
   }
   process.stdout.write(`\nFAILED: ${reason}\n`);

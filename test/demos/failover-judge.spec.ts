@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Answer } from '../../scripts/failover-demo/customer-order.js';
-import { type JudgedOrder, type PlacedOrder, problemsOf } from '../../scripts/failover-demo/judge.js';
+import type { Answer } from '../../scripts/demo-support/customer-order.js';
+import { type JudgedOrder, problemsOf } from '../../scripts/demo-support/judge.js';
 
-const PLACED: PlacedOrder = { key: 'order-1', orderId: 'a', transactionId: 'shop.log.1.7' };
+const PLACED = { key: 'order-1', orderId: 'a', transactionId: 'shop.log.1.7' };
 const BOOKS = { ordered: 990, paid: 990, sold: 1, taken: 1, prepared: 0 };
 const CONFIRMED = { status: 201, orderId: 'a', transactionId: 'shop.log.1.7' };
 

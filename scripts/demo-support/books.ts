@@ -2,6 +2,26 @@ import { Client, type QueryResultRow } from 'pg';
 import { SEED_STOCK } from '../../src/participants/inventory/stock.js';
 import { SEED_BALANCES } from '../../src/participants/payment/accounts.js';
 
+/** The URLs of the three databases of the shop. */
+export interface ShopDatabases {
+  readonly order: string;
+  readonly inventory: string;
+  readonly payment: string;
+}
+
+/** @param environment the variables that name the databases to the application. */
+export function databasesOf(
+  environment: Readonly<
+    Record<'ORDER_DATABASE_URL' | 'INVENTORY_DATABASE_URL' | 'PAYMENT_DATABASE_URL', string>
+  >,
+): ShopDatabases {
+  return {
+    order: environment.ORDER_DATABASE_URL,
+    inventory: environment.INVENTORY_DATABASE_URL,
+    payment: environment.PAYMENT_DATABASE_URL,
+  };
+}
+
 /** What each database says by itself of what was sold, and what is in doubt in it. */
 export interface Books {
   /** In cents: what the orders come to, and what was taken from the accounts. */
@@ -16,12 +36,18 @@ export interface Books {
   readonly prepared: number;
 }
 
-/** @param urls of the three databases. */
-export async function readBooks(urls: {
-  readonly order: string;
-  readonly inventory: string;
-  readonly payment: string;
-}): Promise<Books> {
+/** An order as the database of the orders has it. */
+export interface PlacedOrder {
+  /** Null when the database knows no key of it, which is wrong. */
+  readonly key: string | null;
+  readonly orderId: string;
+  readonly transactionId: string;
+  /** What it comes to. */
+  readonly cents: number;
+  readonly pieces: number;
+}
+
+export async function readBooks(urls: ShopDatabases): Promise<Books> {
   const [sums] = await query<{ orders: string; ordered: string; sold: string }>(
     urls.order,
     `SELECT count(*) AS orders, coalesce(sum(total), 0) AS ordered,
@@ -46,6 +72,16 @@ export async function readBooks(urls: {
   };
 }
 
+/** @returns all orders of the shop. */
+export function readOrders({ order }: ShopDatabases): Promise<PlacedOrder[]> {
+  return query<PlacedOrder & QueryResultRow>(
+    order,
+    `SELECT key, orders.order_id AS "orderId", transaction_id AS "transactionId", total::int AS cents,
+       (SELECT sum((item->>'quantity')::int) FROM jsonb_array_elements(items) AS item)::int AS pieces
+     FROM orders LEFT JOIN request_keys ON request_keys.order_id = orders.order_id`,
+  );
+}
+
 /** Whether all three databases tell the same, and nothing is in doubt. */
 export function areWhole({ ordered, paid, sold, taken, prepared }: Books): boolean {
   return ordered === paid && sold === taken && prepared === 0;
@@ -55,7 +91,13 @@ function total(seed: Readonly<Record<string, number>>): number {
   return Object.values(seed).reduce((sum, each) => sum + each, 0);
 }
 
-async function query<R extends QueryResultRow>(url: string, sql: string): Promise<R[]> {
+/** @returns an amount as people write it. */
+export function euros(cents: number): string {
+  return `${(cents / 100).toFixed(2)} EUR`;
+}
+
+/** Runs a statement on a connection of its own. @returns the rows. */
+export async function query<R extends QueryResultRow>(url: string, sql: string): Promise<R[]> {
   const client = new Client({ connectionString: url });
   await client.connect();
   try {

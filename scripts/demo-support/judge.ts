@@ -1,12 +1,5 @@
-import type { Books } from '../crash-demo/books.js';
+import type { Books, PlacedOrder } from './books.js';
 import type { Answer, CustomerOrder } from './customer-order.js';
-
-/** An order as the database of the orders has it. */
-export interface PlacedOrder {
-  readonly key: string;
-  readonly orderId: string;
-  readonly transactionId: string;
-}
 
 /** What is judged of an order. */
 export type JudgedOrder = Pick<CustomerOrder, 'key' | 'answers'>;
@@ -18,7 +11,7 @@ export type JudgedOrder = Pick<CustomerOrder, 'key' | 'answers'>;
  */
 export function problemsOf(
   orders: readonly JudgedOrder[],
-  placed: readonly PlacedOrder[],
+  placed: readonly Omit<PlacedOrder, 'cents' | 'pieces'>[],
   { ordered, paid, sold, taken, prepared }: Omit<Books, 'orders' | 'ordersByKey'>,
 ): string[] {
   const problems: string[] = [];
@@ -51,7 +44,7 @@ export function problemsOf(
 /** @returns why an answer was not true, or undefined when it was. */
 function lieOf(
   { status, sentAt, orderId, transactionId, decision, code }: Answer,
-  row: PlacedOrder,
+  row: Pick<PlacedOrder, 'orderId' | 'transactionId'>,
   transactions: ReadonlySet<string>,
   firstConfirmation: number,
 ): string | undefined {
