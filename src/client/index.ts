@@ -26,6 +26,7 @@ export {
   RequestOutcomeUnknownError,
 } from './errors.js';
 export { JoinsTransactions, type JoinsTransactionsOptions } from './joining.js';
+export { requestIdFrom } from '../coordinator/participant/caller-note.js';
 export { Transaction } from './transaction.js';
 export {
   type RemoteBeginOnceOptions,

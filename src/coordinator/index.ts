@@ -234,7 +234,7 @@ export {
 } from './participant/participant.js';
 export type { RemoteContact } from './participant/remote-contact.js';
 export type { Attributes } from './participant/attributes.js';
-export type { CallerNote, OriginFields } from './participant/caller-note.js';
+export { type CallerNote, type OriginFields, requestIdFrom } from './participant/caller-note.js';
 export type {
   GroupBranch,
   GroupMember,

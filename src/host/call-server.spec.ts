@@ -144,12 +144,14 @@ describe('The log of a host', () => {
     attempt: 2,
     timeLeftMs: 1,
     traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
+    requestId: 'r-1',
   };
   const fields = {
     transactionId: call.transactionId,
     branchId: 'stock',
     attempt: 2,
     participant: 'stock',
+    requestId: 'r-1',
     trace_id: 'a'.repeat(32),
     span_id: 'b'.repeat(16),
   };

@@ -2,7 +2,7 @@ import type { Logger } from '@nestjs/common';
 import { LINE_WINDOW_MS, LineLimit, LineWindow } from '../coordinator/gate/line-windows.js';
 import { LogLine } from '../coordinator/gate/log-line.js';
 import { messageOf, oneLine } from '../coordinator/gate/texts.js';
-import { originOf } from '../coordinator/participant/caller-note.js';
+import { type CallerNote, originOf } from '../coordinator/participant/caller-note.js';
 import type { CallAnswer, WireCall } from '../remote/wire/index.js';
 
 /** The most lines about failed calls of one participant in ten seconds. */
@@ -37,7 +37,7 @@ export class HostLog {
         attempt: call.attempt,
       }),
       participant,
-      ...(call.traceparent !== undefined && originOf({ traceparent: call.traceparent })),
+      ...originOf(noteOf(call)),
     };
     const reason = oneLine(answer.reason);
     if (answer.kind === 'heuristic') {
@@ -92,4 +92,11 @@ export class HostLog {
       this.defects++;
     }
   }
+}
+
+/** @returns where a call comes from. */
+function noteOf(call: WireCall): CallerNote {
+  const { traceparent } = call;
+  const requestId = 'requestId' in call ? call.requestId : undefined;
+  return { ...(traceparent !== undefined && { traceparent }), ...(requestId !== undefined && { requestId }) };
 }

@@ -8,11 +8,13 @@ export class ServedBranch implements Branch {
   readonly payload: unknown;
   readonly deadline: number;
   readonly attempt: number;
+  /** Only the branch of a caller that gave one has this field. */
+  declare readonly requestId?: string;
   #controller: AbortController | undefined;
   #stopped: Error | undefined;
 
   constructor(
-    { transactionId, branchId, payload, timeLeftMs, attempt }: BranchCall,
+    { transactionId, branchId, payload, timeLeftMs, attempt, requestId }: BranchCall,
     readonly run: CoordinatorRun,
   ) {
     this.transactionId = transactionId;
@@ -20,6 +22,7 @@ export class ServedBranch implements Branch {
     this.payload = payload;
     this.deadline = Date.now() + timeLeftMs;
     this.attempt = attempt;
+    if (requestId !== undefined) this.requestId = requestId;
   }
 
   get signal(): AbortSignal {

@@ -8,6 +8,7 @@ import {
   type Context,
   trace,
 } from '@opentelemetry/api';
+import { ATTRIBUTES } from '../coordinator/observation/tracing/attributes.js';
 import { spanContextIn } from '../coordinator/observation/tracing/trace-context.js';
 import type { CallAnswer, WireCall } from '../remote/wire/index.js';
 import type { HostLog } from './host-log.js';
@@ -42,12 +43,16 @@ function begin(log: HostLog, participant: string, call: WireCall, serve: () => P
   if (tracer === undefined) return;
   const { method } = call;
   const attributes = {
-    'dtc.participant': participant,
-    ...('transactionId' in call && { 'dtc.transaction': call.transactionId, 'dtc.branch': call.branchId }),
+    [ATTRIBUTES.participant]: participant,
+    ...('transactionId' in call && {
+      [ATTRIBUTES.transactionId]: call.transactionId,
+      [ATTRIBUTES.branchId]: call.branchId,
+      ...(call.attempt > 0 && { [ATTRIBUTES.attempt]: call.attempt }),
+    }),
   };
   const options = { kind: SpanKind.SERVER, attributes };
   tracer.startActiveSpan(`dtc host ${method}`, options, parentIn(call), (span) => {
-    void serve().then((answer) => end(log, span, answer));
+    void serve().then((answer) => end(log, span, call, answer));
   });
 }
 
@@ -59,17 +64,55 @@ function registeredTracer(): Tracer | undefined {
     : provider.getTracer(SCOPE);
 }
 
-function end(log: HostLog, span: Span, { kind }: CallAnswer): void {
-  try {
-    span.setAttribute('dtc.answer', kind);
-    if (kind === 'error') span.setStatus({ code: SpanStatusCode.ERROR });
-    span.end();
-  } catch (error) {
-    log.defect('The tracer', error);
+function end(log: HostLog, span: Span, { method }: WireCall, answer: CallAnswer): void {
+  // One that cannot be described is ended all the same.
+  for (const work of [() => describe(span, method, answer), () => span.end()]) {
+    try {
+      work();
+    } catch (error) {
+      log.defect('The tracer', error);
+    }
   }
 }
 
-function parentIn({ traceparent }: WireCall): Context {
-  const span = spanContextIn(traceparent === undefined ? undefined : { traceparent });
+/** As the coordinator describes its own span of the call: a refusal is an answer, and no error. */
+function describe(span: Span, method: WireCall['method'], answer: CallAnswer): void {
+  span.setAttribute(ATTRIBUTES.answer, answer.kind);
+  switch (answer.kind) {
+    case 'vote': {
+      const { vote } = answer;
+      span.setAttribute(ATTRIBUTES.vote, typeof vote === 'string' ? vote : vote.vote);
+      if (typeof vote !== 'string' && vote.vote === 'abort')
+        span.setAttributes({
+          [ATTRIBUTES.refusalCode]: vote.code,
+          [ATTRIBUTES.refusalReason]: vote.reason,
+        });
+      return;
+    }
+    case 'heuristic':
+      span.setAttribute(ATTRIBUTES.heuristic, answer.heuristic);
+      if (answer.heuristic !== method) fail(span, 'heuristic', answer.reason);
+      return;
+    case 'error':
+      fail(span, answer.code ?? '_OTHER', answer.reason);
+      return;
+    case 'try-again':
+    case 'done':
+    case 'ask':
+    case 'branches':
+    case 'capabilities':
+  }
+}
+
+function fail(span: Span, type: string, message: string): void {
+  span.setAttribute(ATTRIBUTES.errorType, type);
+  span.setStatus({ code: SpanStatusCode.ERROR, message });
+}
+
+function parentIn({ traceparent, tracestate }: WireCall): Context {
+  const span = spanContextIn({
+    ...(traceparent !== undefined && { traceparent }),
+    ...(tracestate !== undefined && { tracestate }),
+  });
   return span === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, span);
 }

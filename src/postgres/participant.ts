@@ -166,7 +166,8 @@ export abstract class PostgresBatchParticipant<P = unknown>
 /** @returns the branch of a member, as it would be on its own. */
 function branchIn<P>(
   { signal, run, deadline }: GroupBranch,
-  { transactionId, branchId, payload }: GroupMember<P>,
+  { transactionId, branchId, payload, requestId }: GroupMember<P>,
 ): Branch<P> {
-  return { transactionId, branchId, payload, deadline, signal, attempt: 0, run };
+  const branch = { transactionId, branchId, payload, deadline, signal, attempt: 0, run };
+  return requestId === undefined ? branch : { ...branch, requestId };
 }

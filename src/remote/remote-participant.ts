@@ -191,14 +191,17 @@ export class RemoteParticipant implements TransactionParticipant {
     branch: Branch,
     waits?: Branch,
   ): Promise<CallAnswer> {
-    const { transactionId, branchId, payload, attempt, deadline, run } = branch;
+    const { transactionId, branchId, payload, attempt, deadline, run, requestId } = branch;
+    const trace = activeTrace();
     const call: CallToSend = {
       method,
       transactionId,
       branchId,
       attempt,
       payloadText: this.textOf(payload),
-      traceparent: activeTrace()?.traceparent,
+      traceparent: trace?.traceparent,
+      tracestate: trace?.tracestate,
+      requestId,
     };
     // The branch has its deadline on a clock that can be set.
     return lane.call(this.wireRunOf(run), call, performance.now() + (deadline - Date.now()), waits);
@@ -212,11 +215,7 @@ export class RemoteParticipant implements TransactionParticipant {
 
   private administer(run: CoordinatorRun, call: CallToSend): Promise<CallAnswer> {
     const deadline = performance.now() + this.limits.adminTimeoutMs;
-    return this.administration.call(
-      this.wireRunOf(run),
-      { ...call, traceparent: activeTrace()?.traceparent },
-      deadline,
-    );
+    return this.administration.call(this.wireRunOf(run), { ...call, ...activeTrace() }, deadline);
   }
 
   private textOf(payload: unknown): string | undefined {

@@ -20,7 +20,7 @@ import {
 import { HttpAdapterHost } from '@nestjs/core';
 import { InvalidRequestError, type Outcome } from '../coordinator/index.js';
 import { type TraceNote, inTraceOf } from '../coordinator/observation/tracing/trace-context.js';
-import { REQUEST_ID } from '../coordinator/participant/caller-note.js';
+import { requestIdFrom } from '../coordinator/participant/caller-note.js';
 import { ApiProblem } from '../operations/problem/api-problem.decorator.js';
 import { Reply } from '../operations/reply.js';
 import type { ServerCaller } from './access/server-access.js';
@@ -293,12 +293,5 @@ function keyedCall(caller: ServerCaller, headers: Headers_): KeyedCall {
       'must be the run that the coordinator has told',
     );
   }
-  const requestId = headers[REQUEST_ID_HEADER.toLowerCase()];
-  // A proxy may have made it: one that cannot be kept is no reason to refuse the request.
-  return {
-    caller,
-    key,
-    run,
-    requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : undefined,
-  };
+  return { caller, key, run, requestId: requestIdFrom(headers[REQUEST_ID_HEADER.toLowerCase()]) };
 }

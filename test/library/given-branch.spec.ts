@@ -138,3 +138,43 @@ it('What a participant writes on a branch reaches no later call and no other par
   expect(curious.seen.get('commit')!.json).toMatchObject({ branchId: 'curious', payload });
   expect(other.calls.map(({ method }) => method)).toEqual(['prepare', 'commit']);
 });
+
+it('A branch has the id of the request of its caller in each call, and a caller without one adds no field', async () => {
+  curious = new Curious();
+  const other = new ScriptedParticipant({ prepare: ['yes', 'no', 'yes'] });
+  const { transactions, clock } = createTestCoordinator({ participants: { curious, other } });
+  const branches = [branch('curious', payload), branch('other', 1)];
+  for (const status of ['committed', 'aborted']) {
+    const running = transactions.run({ branches, requestId: 'r-1' });
+    await settled();
+    await clock.advance(10);
+    expect(await running).toMatchObject({ status });
+  }
+  for (const method of ['prepare', 'commit', 'rollback']) {
+    const { given, json } = curious.seen.get(method)!;
+    expect(given.requestId).toBe('r-1');
+    expect(json).toMatchObject({ requestId: 'r-1' });
+    expect({ ...given }).toMatchObject({ requestId: 'r-1' });
+    expect(structuredClone(given)).toMatchObject({ requestId: 'r-1' });
+  }
+  await transactions.run({ branches });
+  expect(Object.keys(curious.seen.get('prepare')!.given)).not.toContain('requestId');
+});
+
+it('A delivery that is repeated has the id of the request', async () => {
+  const stock = new ScriptedParticipant({ commit: ['throw', 'yes'] });
+  const seen: unknown[] = [];
+  const commit = stock.commit.bind(stock);
+  stock.commit = (given) => {
+    seen.push(given.requestId);
+    return commit(given);
+  };
+  const { transactions, clock } = createTestCoordinator({
+    participants: { stock, other: new ScriptedParticipant() },
+  });
+  const running = transactions.run({ branches: [branch('stock', 1), branch('other', 1)], requestId: 'r-1' });
+  await settled();
+  await clock.advance(5_000, 50);
+  await running;
+  expect(seen).toEqual(['r-1', 'r-1']);
+});

@@ -25,7 +25,7 @@ import {
   SimpleSpanProcessor,
   type SpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   type CommitDecision,
   type CommitRecord,
@@ -40,6 +40,7 @@ import {
   refuse,
 } from '../../src/coordinator/index.js';
 import { CoordinatorRuntime } from '../../src/coordinator/execution/coordinator-runtime.js';
+import { activeTrace, inTraceOf } from '../../src/coordinator/observation/tracing/trace-context.js';
 import {
   ManualClock,
   type ParticipantScript,
@@ -1146,4 +1147,17 @@ describe('a tracer that is broken', () => {
       expect(stock.calls.map(({ method }) => method)).toEqual(['prepare', 'commit']);
     },
   );
+
+  it('throws whatever is asked of its context manager: a request is served once, and sent without a trace', () => {
+    context.disable();
+    const manager = { active: oops, with: oops, bind: oops, enable: () => manager, disable: () => manager };
+    context.setGlobalContextManager(manager);
+    const work = vi.fn<() => string>(() => 'served');
+    expect(activeTrace()).toBeUndefined();
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    expect(inTraceOf({ traceparent }, work)).toBe('served');
+    manager.active = () => ROOT_CONTEXT as never;
+    expect(inTraceOf({ traceparent }, work)).toBe('served');
+    expect(work).toHaveBeenCalledTimes(2);
+  });
 });

@@ -2,14 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type INestApplicationContext, Logger } from '@nestjs/common';
-import { SpanKind, context, trace } from '@opentelemetry/api';
+import { ROOT_CONTEXT, SpanKind, SpanStatusCode, context, createTraceState, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import {
   BasicTracerProvider,
   InMemorySpanExporter,
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { type Branch, TransactionManager, branch } from '../../src/coordinator/index.js';
 import {
   MemoryReplicaGuardStore,
@@ -318,6 +318,13 @@ describe('A participant host', () => {
       const named = (name: string) => exporter.getFinishedSpans().find((span) => span.name === name);
       await expect.poll(() => named('dtc host commitOnePhase')).toBeDefined();
       const served = named('dtc host commitOnePhase')!;
+      expect(served.attributes).toMatchObject({
+        'dtc.transaction.id': expect.stringMatching(/^shop\./) as unknown,
+        'dtc.branch.id': 'stock',
+        'dtc.participant': 'stock',
+        'dtc.answer': 'vote',
+        'dtc.vote': 'commit',
+      });
       const caller = exporter
         .getFinishedSpans()
         .find((span) => span.spanContext().spanId === served.parentSpanContext?.spanId);
@@ -327,6 +334,79 @@ describe('A participant host', () => {
       trace.disable();
       context.disable();
     }
+  });
+
+  it('gives its participants and its lines the id of the request, and its spans the state of the trace', async () => {
+    const exporter = new InMemorySpanExporter();
+    context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+    trace.setGlobalTracerProvider(
+      new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }),
+    );
+    const lines: object[] = [];
+    const write = (line: unknown): number => lines.push({ ...(line as object) });
+    onTestFinished(() => {
+      trace.disable();
+      context.disable();
+      Logger.overrideLogger(false);
+    });
+    const books = new Books();
+    const seen: unknown[] = [];
+    books.scripts.prepare = ({ requestId }) => void seen.push(requestId);
+    books.scripts.commit = ({ requestId, attempt }) => {
+      seen.push(requestId);
+      if (attempt === 1) throw Object.assign(new Error('no route'), { code: 'EHOSTUNREACH' });
+    };
+    const { address } = await host(books);
+    const application = await coordinator(
+      { participants: [{ name: 'stock', address }] },
+      { retryBaseMs: 10 },
+    );
+    Logger.overrideLogger({ log: write, warn: write, error: write });
+    const caller = {
+      traceId: 'a'.repeat(32),
+      spanId: 'b'.repeat(16),
+      traceFlags: 1,
+      traceState: createTraceState('vendor=1'),
+    };
+    const branches = [
+      branch('stock', { amount: 1 }),
+      { ...branch('stock', { amount: 2 }), branchId: 'more' },
+    ];
+    const outcome = await context.with(trace.setSpanContext(ROOT_CONTEXT, caller), () =>
+      application.get(TransactionManager).run({ branches, requestId: 'r-1' }),
+    );
+    expect(outcome.status).toBe('committed');
+    expect(new Set(seen)).toEqual(new Set(['r-1']));
+    expect(seen.length).toBeGreaterThan(4);
+    const failed = lines.filter((line) =>
+      String((line as { msg?: unknown }).msg).startsWith('commit failed: '),
+    );
+    // Of the host, and of the coordinator: both in one process here.
+    expect(failed).toContainEqual({
+      msg: 'commit failed: no route',
+      transactionId: outcome.transactionId,
+      branchId: 'more',
+      attempt: 1,
+      participant: 'stock',
+      requestId: 'r-1',
+      trace_id: caller.traceId,
+      span_id: expect.any(String) as unknown,
+      cause: 'failed',
+      code: 'EHOSTUNREACH',
+    });
+    const ofHost = exporter
+      .getFinishedSpans()
+      .filter(({ kind, attributes }) => kind === SpanKind.SERVER && 'dtc.branch.id' in attributes);
+    for (const span of ofHost) {
+      expect(span.spanContext().traceId).toBe(caller.traceId);
+      expect(span.spanContext().traceState?.serialize()).toBe('vendor=1');
+    }
+    const broken = ofHost.find(({ status }) => status.code === SpanStatusCode.ERROR)!;
+    expect(broken).toMatchObject({
+      name: 'dtc host commit',
+      status: { message: 'no route' },
+      attributes: { 'error.type': 'EHOSTUNREACH', 'dtc.attempt': 1, 'dtc.answer': 'error' },
+    });
   });
 
   it.each([

@@ -81,11 +81,12 @@ export class CompletionAttempt implements Branch {
   readonly branchId: string;
   readonly payload: unknown;
   readonly run: CoordinatorRun;
+  readonly requestId: string | undefined;
   private controller: AbortController | undefined = undefined;
   private abandoned = false;
 
   constructor(
-    { transactionId, branchId, payload, run }: Branch,
+    { transactionId, branchId, payload, run, requestId }: Branch,
     readonly attempt: number,
     private readonly clock: Clock,
     /** On the clock. */
@@ -97,6 +98,7 @@ export class CompletionAttempt implements Branch {
     this.branchId = branchId;
     this.payload = payload;
     this.run = run;
+    this.requestId = requestId;
   }
 
   get deadline(): number {

@@ -446,6 +446,10 @@ export class BranchRecord implements Branch {
     return this.transaction.executor.run;
   }
 
+  get requestId(): string | undefined {
+    return this.transaction.extras?.caller?.requestId;
+  }
+
   private needExtras(): BranchExtras {
     this.extras ??= new BranchExtras();
     return this.extras;

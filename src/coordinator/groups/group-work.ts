@@ -211,6 +211,7 @@ function atOnce(asks: readonly Ask[]): Promise<Asked[]> {
 /** @returns the part of a member at a participant: it has one there. */
 function branchAt({ transaction }: Member, participant: RegisteredParticipant): GroupMember {
   const { id: transactionId, branches } = transaction;
-  const { branchId, payload } = branches.find((branch) => branch.participant === participant)!;
-  return { transactionId, branchId, payload };
+  const { branchId, payload, requestId } = branches.find((branch) => branch.participant === participant)!;
+  const member = { transactionId, branchId, payload };
+  return requestId === undefined ? member : { ...member, requestId };
 }

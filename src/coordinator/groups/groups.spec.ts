@@ -35,6 +35,27 @@ describe('transactions at participants that take part in groups', () => {
     expect(log.appended[0]).not.toHaveProperty('members');
   });
 
+  it('tell the participants of a group of which request each member is, also when they may join it', async () => {
+    const { shop, one } = shopOf();
+    const asked: unknown[] = [];
+    const given: unknown[] = [];
+    const runGroup = one.runGroup.bind(one);
+    Object.assign(one, {
+      mayJoinGroup: (_: Take, { requestId }: { readonly requestId?: string }) => {
+        asked.push(requestId);
+        return true;
+      },
+      runGroup: (...args: Parameters<Stock['runGroup']>) => {
+        given.push(...args[1]);
+        return runGroup(...args);
+      },
+    });
+    await shop.behind(() => [shop.run(MORE_TEA, { requestId: 'r-1' }), shop.run(MORE_TEA)]);
+    expect(asked.slice(-2)).toEqual(['r-1', undefined]);
+    expect(given).toMatchObject([{ branchId: 'one', requestId: 'r-1' }, { branchId: 'one' }]);
+    expect(given[1]).not.toHaveProperty('requestId');
+  });
+
   it('become one group of what arrives while the participants work', async () => {
     const { shop, one, two, log } = shopOf();
     const outcomes = await shop.behind(() => [1, 2, 3].map(() => shop.run(MORE_TEA)));

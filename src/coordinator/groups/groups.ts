@@ -140,7 +140,7 @@ export class Groups implements Grouping {
     });
   }
 
-  private branchOf(transaction: TransactionRecord, { branchId, payload }: BranchRecord): Branch {
+  private branchOf(transaction: TransactionRecord, { branchId, payload, requestId }: BranchRecord): Branch {
     return {
       transactionId: transaction.id,
       branchId,
@@ -152,6 +152,7 @@ export class Groups implements Grouping {
       },
       attempt: 0,
       run: transaction.executor.run,
+      ...(requestId !== undefined && { requestId }),
     };
   }
 

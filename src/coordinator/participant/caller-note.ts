@@ -26,6 +26,18 @@ export function traceIdIn(traceparent: string | undefined): string | undefined {
 }
 
 /**
+ * Reads the id of a request from a header such as `X-Request-Id`, which anyone may have sent.
+ *
+ * @param header its value.
+ * @returns the id, for `requestId` of `run` and `begin`; undefined for what is not 1 to 200 visible ASCII characters: an id that cannot
+ * be kept is no reason to refuse a request.
+ * @publicApi
+ */
+export function requestIdFrom(header: unknown): string | undefined {
+  return typeof header === 'string' && REQUEST_ID.test(header) ? header : undefined;
+}
+
+/**
  * Reads the note of a record, which any version may have written.
  *
  * @returns what of it is known here and has its form; undefined if nothing has.

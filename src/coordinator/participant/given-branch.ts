@@ -12,6 +12,8 @@ export class GivenBranch implements Branch {
   readonly deadline: number;
   readonly attempt: number;
   readonly run: CoordinatorRun;
+  /** Only the branch of a caller that gave one has this field. */
+  declare readonly requestId?: string;
   readonly #branch: Branch;
 
   /** @param deadline of this call. */
@@ -22,6 +24,8 @@ export class GivenBranch implements Branch {
     this.deadline = deadline;
     this.attempt = branch.attempt;
     this.run = branch.run;
+    const { requestId } = branch;
+    if (requestId !== undefined) this.requestId = requestId;
     this.#branch = branch;
   }
 
@@ -32,8 +36,9 @@ export class GivenBranch implements Branch {
 
   /** The token of the run is of no use in a log. */
   toJSON(): object {
-    const { transactionId, branchId, payload, deadline, attempt } = this;
-    return { transactionId, branchId, payload, deadline, attempt };
+    const { transactionId, branchId, payload, deadline, attempt, requestId } = this;
+    const shown = { transactionId, branchId, payload, deadline, attempt };
+    return requestId === undefined ? shown : { ...shown, requestId };
   }
 
   [inspect.custom](): object {

@@ -27,6 +27,8 @@ export interface GroupMember<P = unknown> {
   readonly transactionId: string;
   readonly branchId: string;
   readonly payload: P;
+  /** The id of the request that began its transaction, if its caller has given one. */
+  readonly requestId?: string | undefined;
 }
 
 /** The work of this member failed with an error. Nothing of it is left. @publicApi */

@@ -103,6 +103,11 @@ export interface Branch<P = unknown> {
    * transaction.
    */
   readonly run: CoordinatorRun;
+  /**
+   * The id of the request that began the transaction, as its caller has given it (`requestId` of `run` and `begin`): 1 to 200 visible
+   * ASCII characters, for log lines and for requests to other services. Undefined where the caller gave none, and for an orphan.
+   */
+  readonly requestId?: string | undefined;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { TRACEPARENT } from '../../coordinator/participant/caller-note.js';
+import { REQUEST_ID, TRACEPARENT, TRACESTATE } from '../../coordinator/participant/caller-note.js';
 import { originOf } from '../../coordinator/protocol/index.js';
 import { MAX_CALLS, MAX_MARKS, MAX_QUESTIONS, WIRE_VERSION } from './limits.js';
 
@@ -49,6 +49,8 @@ const common = {
   /** How long the coordinator waits for the answer, in milliseconds. No clock is compared with another one. */
   timeLeftMs: z.number().int().min(1).max(MAX_TIME_MS),
   traceparent: z.string().regex(TRACEPARENT).optional(),
+  /** What tracing systems have added to the context. One of another form is left out: nothing depends on it. */
+  tracestate: z.string().regex(TRACESTATE).optional().catch(undefined),
 };
 
 const branchCallSchema = z.object({
@@ -58,6 +60,8 @@ const branchCallSchema = z.object({
   branchId,
   payload: z.unknown().optional(),
   attempt: z.number().int().min(0).max(MAX_ATTEMPT),
+  /** The id of the request that began the transaction. One of another form is left out: nothing depends on it. */
+  requestId: z.string().regex(REQUEST_ID).optional().catch(undefined),
 });
 
 const claimCallSchema = z.object({

@@ -54,12 +54,15 @@ export function encodeCall(call: OutgoingCall): string {
 
 /** Nearly all calls are of a branch, and JSON.stringify takes several times as long for them. */
 function encodeBranchCall(call: Extract<OutgoingCall, { readonly transactionId: string }>): string {
-  const { method, transactionId, branchId, attempt, timeLeftMs, traceparent, payloadText } = call;
-  const trace = traceparent === undefined ? '' : `,"traceparent":${JSON.stringify(traceparent)}`;
+  const { method, transactionId, branchId, attempt, timeLeftMs, payloadText } = call;
+  const { traceparent, tracestate, requestId } = call;
+  let notes = traceparent === undefined ? '' : `,"traceparent":${JSON.stringify(traceparent)}`;
+  if (tracestate !== undefined) notes += `,"tracestate":${JSON.stringify(tracestate)}`;
+  if (requestId !== undefined) notes += `,"requestId":${JSON.stringify(requestId)}`;
   const payload = payloadText === undefined ? '' : `,"payload":${payloadText}`;
   return (
     `{"method":"${method}","transactionId":${JSON.stringify(transactionId)},"branchId":${JSON.stringify(branchId)}` +
-    `,"attempt":${attempt},"timeLeftMs":${timeLeftMs}${trace}${payload}}`
+    `,"attempt":${attempt},"timeLeftMs":${timeLeftMs}${notes}${payload}}`
   );
 }
 

@@ -37,6 +37,8 @@ const CALL = {
   timeLeftMs: 500,
   attempt: 0,
   traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
+  tracestate: 'vendor=1',
+  requestId: 'r-1',
   payload: { amount: 1 },
 };
 const BORDERS = [
@@ -74,6 +76,10 @@ const BORDERS = [
   'b'.repeat(64),
   'b'.repeat(65),
   'a/b',
+  'a b',
+  'x'.repeat(200),
+  'x'.repeat(201),
+  'x'.repeat(513),
   'a.b:c_d-e',
   'stock\n',
   `00-${'a'.repeat(32)}`,

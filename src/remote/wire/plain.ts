@@ -1,4 +1,4 @@
-import { TRACEPARENT } from '../../coordinator/participant/caller-note.js';
+import { REQUEST_ID, TRACEPARENT, TRACESTATE } from '../../coordinator/participant/caller-note.js';
 import {
   BRANCH_ID,
   type BranchCall,
@@ -46,7 +46,7 @@ function plainRun(value: unknown): WireRun | undefined {
 /** @returns undefined for what is not the call of a branch, or cannot be read here. */
 export function plainBranchCall(value: unknown): BranchCall | undefined {
   if (!isRecord(value)) return undefined;
-  const { method, transactionId, branchId, attempt, timeLeftMs, traceparent } = value;
+  const { method, transactionId, branchId, attempt, timeLeftMs, traceparent, tracestate, requestId } = value;
   if (method !== 'prepare' && method !== 'commit' && method !== 'rollback' && method !== 'commitOnePhase') {
     return undefined;
   }
@@ -57,7 +57,22 @@ export function plainBranchCall(value: unknown): BranchCall | undefined {
   if (traceparent !== undefined && (typeof traceparent !== 'string' || !TRACEPARENT.test(traceparent))) {
     return undefined;
   }
-  return { timeLeftMs, traceparent, method, transactionId, branchId, payload: value['payload'], attempt };
+  return {
+    timeLeftMs,
+    traceparent,
+    tracestate: noteIn(tracestate, TRACESTATE),
+    method,
+    transactionId,
+    branchId,
+    payload: value['payload'],
+    attempt,
+    requestId: noteIn(requestId, REQUEST_ID),
+  };
+}
+
+/** @returns undefined for what has not the form: nothing depends on it. */
+function noteIn(value: unknown, form: RegExp): string | undefined {
+  return typeof value === 'string' && form.test(value) ? value : undefined;
 }
 
 /** An answer of a transaction in which nothing goes wrong. */

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LOG_ID, idOf } from '../../../test/support/identity.js';
+import { callSchema } from './calls.js';
 import {
   MAX_CALLS,
   MAX_DEPTH,
@@ -36,6 +37,8 @@ const branchCall = fc.record(
     timeLeftMs,
     attempt: fc.nat({ max: 1_000 }),
     traceparent,
+    tracestate: fc.stringMatching(/^[\x20-\x7e]{1,512}$/),
+    requestId: fc.stringMatching(/^[\x21-\x7e]{1,200}$/),
     payload: json,
   },
   { requiredKeys: ['method', 'transactionId', 'branchId', 'timeLeftMs', 'attempt'] },
@@ -103,6 +106,21 @@ describe('A message to a participant', () => {
     const text = encodeMessage('stock', RUN, [encoded(ROLLBACK), JSON.stringify(broken), encoded(ROLLBACK)]);
     const { calls } = decodeMessage(JSON.parse(text));
     expect(calls).toEqual([ROLLBACK, { problem: expect.stringContaining('transactionId') }, ROLLBACK]);
+  });
+
+  it.each([
+    ['requestId', 'a\nb'],
+    ['requestId', 'a b'],
+    ['requestId', ''],
+    ['requestId', 'x'.repeat(201)],
+    ['requestId', 7],
+    ['requestId', null],
+    ['tracestate', 'x'.repeat(513)],
+    ['tracestate', 'a=1\r\nHost: evil'],
+  ])('leaves out the %s %j, on which nothing depends', (field, value) => {
+    const text = encodeMessage('stock', RUN, [JSON.stringify({ ...ROLLBACK, [field]: value })]);
+    expect(decodeMessage(JSON.parse(text)).calls).toEqual([ROLLBACK]);
+    expect(callSchema.parse({ ...ROLLBACK, [field]: value })).toEqual(ROLLBACK);
   });
 
   it.each([

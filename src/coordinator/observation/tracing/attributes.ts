@@ -17,6 +17,8 @@ export const ATTRIBUTES = {
   refusalCode: 'dtc.refusal.code',
   refusalReason: 'dtc.refusal.reason',
   validFor: 'dtc.vote.valid_for_ms',
+  /** The kind of the answer of a participant host. */
+  answer: 'dtc.answer',
   /** `commit` or `abort`. */
   decision: 'dtc.decision',
   /** The outcome that the caller was told: `committed`, `aborted`, `pending` or `heuristic`. */

@@ -1,4 +1,11 @@
-import { type SpanContext, context, createTraceState, isSpanContextValid, trace } from '@opentelemetry/api';
+import {
+  type Context,
+  type SpanContext,
+  context,
+  createTraceState,
+  isSpanContextValid,
+  trace,
+} from '@opentelemetry/api';
 import { type CallerNote, TRACESTATE, callerIn } from '../../participant/caller-note.js';
 
 /** A trace context, as the headers of W3C carry it. */
@@ -16,9 +23,16 @@ export function traceNoteOf(span: SpanContext | undefined): TraceNote | undefine
   };
 }
 
-/** @returns the active span as W3C writes it; undefined if there is none. */
+/**
+ * @returns the active span as W3C writes it; undefined if there is none, or if the context manager of the application throws: a call
+ * does not depend on its trace. The guard of the coordinator's own spans reports such an error.
+ */
 export function activeTrace(): TraceNote | undefined {
-  return traceNoteOf(trace.getSpanContext(context.active()));
+  try {
+    return traceNoteOf(trace.getSpanContext(context.active()));
+  } catch {
+    return undefined;
+  }
 }
 
 /** @returns the span that a note names; undefined if it names none. */
@@ -43,8 +57,44 @@ export function spanContextIn(note: TraceNote | undefined): SpanContext | undefi
  * @param headers of the request; what is no trace context is ignored.
  */
 export function inTraceOf<T>(headers: TraceNote, work: () => T): T {
-  const active = context.active();
-  if (trace.getSpanContext(active) !== undefined) return work();
-  const span = spanContextIn(headers);
-  return span === undefined ? work() : context.with(trace.setSpanContext(active, span), work);
+  const surroundings = surroundingsOf(headers);
+  // A transaction that begins in the work finds the same context manager, and reports its error.
+  return surroundings === undefined ? work() : within(surroundings, work, () => {});
+}
+
+/** @returns the context in which the span of the headers is active; undefined where another one is, or there is none. */
+function surroundingsOf(headers: TraceNote): Context | undefined {
+  try {
+    const active = context.active();
+    if (trace.getSpanContext(active) !== undefined) return undefined;
+    const span = spanContextIn(headers);
+    return span && trace.setSpanContext(active, span);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Runs `work` once in a context, whatever the context manager does.
+ *
+ * @param failed receives the error of the context manager.
+ * @returns the result of `work`.
+ * @throws the error of `work`.
+ */
+export function within<T>(surroundings: Context, work: () => T, failed: (error: unknown) => void): T {
+  let ended: { readonly value: T } | { readonly error: unknown } | undefined;
+  try {
+    context.with(surroundings, () => {
+      try {
+        ended ??= { value: work() };
+      } catch (error) {
+        ended = { error };
+      }
+    });
+  } catch (error) {
+    failed(error);
+  }
+  if (ended === undefined) return work();
+  if ('error' in ended) throw ended.error;
+  return ended.value;
 }

@@ -1,5 +1,6 @@
-import { type Context, context } from '@opentelemetry/api';
+import type { Context } from '@opentelemetry/api';
 import type { TransactionObserver } from '../../execution/observer.js';
+import { within } from './trace-context.js';
 
 /** Keeps errors of a tracer, its processors or its context manager away from the transaction. */
 export class TracerGuard {
@@ -22,18 +23,6 @@ export class TracerGuard {
    * @throws the error of `work`.
    */
   within<T>(surroundings: Context, work: () => T): T {
-    let ended: { readonly value: T } | { readonly error: unknown } | undefined;
-    this.try(() =>
-      context.with(surroundings, () => {
-        try {
-          ended ??= { value: work() };
-        } catch (error) {
-          ended = { error };
-        }
-      }),
-    );
-    if (ended === undefined) return work();
-    if ('error' in ended) throw ended.error;
-    return ended.value;
+    return within(surroundings, work, (error) => this.observer.defect(error, 'tracing'));
   }
 }
