@@ -203,7 +203,11 @@ describe('A request that met another transaction', () => {
     await pause(clock);
     expect(await running).toMatchObject({ status: 'committed' });
     expect(second.count('commit')).toBe(1);
-    expect(defect).toHaveBeenCalledExactlyOnceWith(new Error('broken'), expect.stringMatching('^starting '));
+    expect(defect).toHaveBeenCalledExactlyOnceWith(
+      new Error('broken'),
+      expect.stringMatching('^starting '),
+      expect.anything(),
+    );
   });
 
   it('is told of its last attempt, and a defect is reported, where the next one cannot be made', async () => {

@@ -353,8 +353,17 @@ describe('a broken listener', () => {
       expect(outcome.status).toBe('committed');
       expect(others).toEqual(['before', 'after']);
       expect(heard().map(({ name }) => name)).toEqual(['committed']);
-      expect(log.of('TransactionEvents').map(({ level, message }) => [level, message])).toEqual([
-        ['error', 'A listener of transaction.committed failed: broken listener'],
+      expect(
+        log.of('TransactionEvents').map(({ level, message }) => [level, { ...(message as object) }]),
+      ).toEqual([
+        [
+          'error',
+          {
+            msg: 'A listener of transaction.committed failed: broken listener',
+            transactionId: outcome.transactionId,
+            name: 'transaction',
+          },
+        ],
       ]);
       expect(application.get(CoordinatorStatus).statistics().defects).toBe(0);
     });

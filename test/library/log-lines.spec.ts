@@ -7,6 +7,7 @@ import {
   type CoordinatorModuleOptions,
   CoordinatorStatus,
   NestTransactionLines,
+  OperatorActions,
   ParticipantRegistry,
   type TransactionCommittedEvent,
   TransactionManager,
@@ -273,6 +274,48 @@ describe("lines through Nest's logger", () => {
           requestId: 'r-1',
         }),
       );
+    });
+
+    it('is said by the orders of operators, and by their refusals', async () => {
+      participant('a', { prepare: 'hang' });
+      participant('stuck', { commit: 'throw' });
+      const operators = application.get(OperatorActions);
+      const order = { by: 'alice', reason: 'by hand' };
+      const ids = ['a', 'stuck'].map((name) => {
+        const transaction = transactions.begin({
+          name: 'sale',
+          requestId: 'r-1',
+          attributes: { orderId: '7' },
+        });
+        for (const branchId of ['one', 'two']) transaction.enlist({ ...branch(name, SECRET), branchId });
+        void transaction.commit();
+        return transaction.id;
+      });
+      await settled();
+      await clock.advance(500, 50);
+      await operators.abort(ids[0]!, order);
+      await operators.resolve(ids[1]!, 'one', 'commit', order);
+      await operators.retry(ids[1]!, 'two', order);
+      await expect(operators.abort(ids[1]!, order)).rejects.toMatchObject({ code: 'DTC_ACTION_REFUSED' });
+      const said = log.of('Operator', 'warn').map(({ message }) => message);
+      const fields = { name: 'sale', requestId: 'r-1', attributes: { orderId: '7' }, by: 'alice' };
+      const ofBranch = (branchId: string) => ({
+        ...fields,
+        transactionId: ids[1],
+        branchId,
+        participant: 'stuck',
+      });
+      expect(said).toMatchObject([
+        { ...fields, transactionId: ids[0], action: 'abort', reason: 'by hand' },
+        { ...ofBranch('one'), action: 'resolve', detail: 'as commit' },
+        { ...ofBranch('two'), action: 'retry' },
+        {
+          ...fields,
+          transactionId: ids[1],
+          action: 'abort',
+          msg: expect.stringMatching(/^refused: /) as unknown,
+        },
+      ]);
     });
 
     it('are those of its record after a restart', async () => {

@@ -334,7 +334,7 @@ export class CoordinatorRuntime {
       if (signal !== undefined) transaction.listenTo(signal);
       this.executor.commitRequested(transaction);
     } catch (error) {
-      this.parts.observer.defect(error, `starting ${transaction.id}`);
+      this.parts.observer.defect(error, `starting ${transaction.id}`, transaction);
     }
   }
 

@@ -142,7 +142,7 @@ export class DecisionRecorder {
     // A record that only names the branch that decides says nothing of the decision: an adopter may have ended it.
     if (isAbort(transaction.state) && !isDecidedByBranch(transaction)) {
       const error = new Error('the log has recorded a decision after it had answered that it never would');
-      this.observers.defect(error, transaction.id);
+      this.observers.defect(error, transaction.id, transaction);
     }
     this.isThere(transaction);
   }

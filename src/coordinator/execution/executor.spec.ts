@@ -205,6 +205,6 @@ describe('A transaction whose examination throws', () => {
     await clock.advance(1_000, 1_000);
 
     expect(await second).toMatchObject({ status: 'aborted', cause: 'timed-out' });
-    expect(on('defect')).toHaveBeenCalledWith(defect, `examining ${first.id}`);
+    expect(on('defect')).toHaveBeenCalledWith(defect, `examining ${first.id}`, expect.anything());
   });
 });

@@ -193,7 +193,7 @@ export class Executor implements TransactionExecutor {
         }
       } catch (error) {
         // One transaction that cannot be ended keeps no other from its end.
-        this.observers.defect(error, `abandoning ${transaction.id}`);
+        this.observers.defect(error, `abandoning ${transaction.id}`, transaction);
       }
     });
     await Promise.all(questions);
@@ -336,7 +336,7 @@ export class Executor implements TransactionExecutor {
       this.completion.examine(transaction, now);
     } catch (error) {
       // One transaction that fails must not delay the deadline of another.
-      this.observers.defect(error, `examining ${transaction.id}`);
+      this.observers.defect(error, `examining ${transaction.id}`, transaction);
     }
     const isUntold = transaction.decidedAt === 0 && transaction.told === TOLD_NOTHING;
     return Math.min(

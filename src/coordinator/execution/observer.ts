@@ -94,8 +94,12 @@ export interface TransactionObserver {
   groupEnded?(group: TransactionRecord): void;
   /** A notification method of a participant, or a listener of a signal that it received, threw an error. */
   userCodeFailed?(message: string, transaction?: TransactionRecord): void;
-  /** A defect: code that must not throw threw an error. */
-  defect(error: unknown, where: string): void;
+  /**
+   * A defect: code that must not throw threw an error.
+   *
+   * @param transaction whose course it may concern.
+   */
+  defect(error: unknown, where: string, transaction?: TransactionRecord): void;
 }
 
 /**
@@ -359,8 +363,8 @@ export class Observers {
   }
 
   /** Code that must not throw threw an error. */
-  defect(error: unknown, where: string): void {
-    this.observer.defect(error, where);
+  defect(error: unknown, where: string, transaction?: TransactionRecord): void {
+    this.observer.defect(error, where, transaction);
   }
 
   private note(branch: BranchRecord, type: IncidentType, attempt: number, message: string): void {

@@ -191,7 +191,7 @@ export class Restoration {
     const error = new Error(
       'the commit record of an aborted transaction was found: one of its branches may be rolled back',
     );
-    this.observers.defect(error, id);
+    this.observers.defect(error, id, known);
   }
 
   /**

@@ -1,4 +1,6 @@
-import { describe, expect, it, vi } from 'vitest';
+import { Logger } from '@nestjs/common';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { LogLine } from '../gate/log-line.js';
 import { branch } from '../participant/branch-request.js';
 import { ScriptedParticipant, createTestCoordinator } from '../testing/index.js';
 import { Reporter } from './reporter.js';
@@ -48,6 +50,65 @@ describe('Reporter', () => {
 
     await setUp({ isDebugEnabled }).transactions.run({ branches: [branch('stock', 1)] });
     expect(isDebugEnabled).toHaveBeenCalledTimes(4);
+  });
+
+  it('internal errors are limited where code of the application fails at each step, and never where they concern a transaction', async () => {
+    const written: unknown[] = [];
+    const error = vi.spyOn(Logger.prototype, 'error').mockImplementation((line: unknown) => {
+      written.push({ ...(line as object) });
+    });
+    onTestFinished(() => error.mockRestore());
+    const warn = vi.spyOn(Logger.prototype, 'warn').mockImplementation((line: unknown) => {
+      written.push({ ...(line as object) });
+    });
+    onTestFinished(() => warn.mockRestore());
+    const reporter = new Reporter(NO_LINES, Object.assign({}, NO_EVENTS), { maxLinesOfKind: 2 });
+    const { transactions, runtime } = createTestCoordinator({
+      participants: { stock: new ScriptedParticipant() },
+    });
+    const { transactionId } = await transactions.run({ branches: [branch('stock', 1)], requestId: 'r-1' });
+    const record = runtime.registry.find(transactionId)!;
+    for (let turn = 0; turn < 5; turn++) {
+      reporter.defect(new Error('no exporter'), 'tracing');
+      reporter.defect(new Error('two decisions'), transactionId, record);
+    }
+    reporter.onApplicationShutdown();
+
+    expect(reporter.statistics.defects).toBe(10);
+    const about = (text: string) => written.filter((line) => (line as LogLine).msg.includes(text));
+    expect(about('internal error (tracing): no exporter')).toHaveLength(2);
+    expect(about('3 lines of the kind "defect" were left out')).toHaveLength(1);
+    expect(about('two decisions')).toEqual(
+      Array.from({ length: 5 }, () => ({
+        msg: `internal error (${transactionId}): two decisions`,
+        transactionId,
+        name: 'transaction',
+        requestId: 'r-1',
+        stack: expect.stringContaining('two decisions'),
+      })),
+    );
+    expect([...reporter.leftOutLines]).toEqual([['defect', 3]]);
+  });
+
+  it('lines of listeners that fail are limited as well', async () => {
+    const warn = vi.spyOn(Logger.prototype, 'warn').mockReturnValue(undefined);
+    const error = vi.spyOn(Logger.prototype, 'error').mockReturnValue(undefined);
+    onTestFinished(() => {
+      warn.mockRestore();
+      error.mockRestore();
+    });
+    const events = Object.assign({}, NO_EVENTS);
+    const reporter = new Reporter(NO_LINES, events, { maxLinesOfKind: 2 });
+    const { transactions, runtime } = createTestCoordinator({
+      participants: { stock: new ScriptedParticipant() },
+    });
+    const { transactionId } = await transactions.run({ branches: [branch('stock', 1)] });
+    for (let turn = 0; turn < 5; turn++)
+      events.failed('transaction.committed', runtime.registry.find(transactionId)!, new Error('broken'));
+    reporter.onApplicationShutdown();
+
+    expect(error).toHaveBeenCalledTimes(2);
+    expect([...reporter.leftOutLines]).toEqual([['listener', 3]]);
   });
 
   it('lines that cannot be flushed do not fail the shutdown', () => {

@@ -36,6 +36,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   readonly measurements = new Measurements();
   private readonly logger = new Logger('Transaction');
   private readonly userCodeLogger = new Logger('BranchEvents');
+  private readonly eventsLogger = new Logger('TransactionEvents');
   private readonly logsSteps: boolean;
   private readonly limit: LineLimit;
   /** The lines that are about no single participant. */
@@ -48,6 +49,7 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
   ) {
     this.logsSteps = lines.logsSteps !== false;
     this.limit = new LineLimit(maxLinesOfKind, (window, leftOut) => this.reportLeftOut(window, leftOut));
+    events.failed = (event, transaction, error) => this.listenerFailed(event, transaction, error);
   }
 
   entered(transaction: TransactionRecord, from: StateNumber): void {
@@ -264,9 +266,26 @@ export class Reporter implements TransactionObserver, OnApplicationShutdown {
     this.measurements.groupEnded(group);
   }
 
-  defect(error: unknown, where: string): void {
+  /** What concerns the course of a transaction is never left out. Code of the application, such as a tracer, may throw at every step. */
+  defect(error: unknown, where: string, transaction?: TransactionRecord): void {
     this.statistics.defects++;
-    this.safely(() => this.logger.error(`internal error (${where}): ${messageOf(error)}`, stackOf(error)));
+    this.safely(() => {
+      if (transaction === undefined && !this.limit.takes(this.window('defect'))) return;
+      const stack = stackOf(error);
+      const fields = {
+        ...(transaction !== undefined && fieldsOfTransaction(transaction)),
+        ...(stack !== undefined && { stack }),
+      };
+      this.logger.error(new LogLine(`internal error (${where}): ${messageOf(error)}`, fields));
+    });
+  }
+
+  private listenerFailed(event: string, transaction: TransactionRecord, error: unknown): void {
+    this.safely(() => {
+      if (!this.limit.takes(this.window('listener'))) return;
+      const message = `A listener of ${event} failed: ${messageOf(error)}`;
+      this.eventsLogger.error(new LogLine(message, fieldsOfTransaction(transaction)));
+    });
   }
 
   userCodeFailed(message: string, transaction?: TransactionRecord): void {

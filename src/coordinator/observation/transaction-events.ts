@@ -30,6 +30,10 @@ export class TransactionEvents implements OnModuleInit {
   private emitter: Emitter | undefined = undefined;
   private isSought = false;
 
+  /** Receives the error of a listener. It does not throw. */
+  failed: (event: string, transaction: TransactionRecord, error: unknown) => void = (event, _, error) =>
+    this.logger.error(`A listener of ${event} failed: ${messageOf(error)}`);
+
   /** Runs a listener outside of the transaction in whose code the event happens. */
   outside: <R>(work: () => R) => R = (work) => work();
 
@@ -58,12 +62,12 @@ export class TransactionEvents implements OnModuleInit {
     if (record.hasHeuristics) return;
     if (record.state === COMMITTED) {
       if (!this.isHeard(TRANSACTION_EVENTS.committed)) return;
-      this.emit('transaction.committed', {
+      this.emit('transaction.committed', record, {
         ...common(record),
         durationMs: durationOf(record),
       });
     } else if (this.isHeard(TRANSACTION_EVENTS.aborted)) {
-      this.emit('transaction.aborted', {
+      this.emit('transaction.aborted', record, {
         ...common(record),
         durationMs: durationOf(record),
         cause: causeName(record),
@@ -75,13 +79,13 @@ export class TransactionEvents implements OnModuleInit {
   told(record: TransactionRecord, outcome: Outcome): void {
     if (outcome.status !== 'pending' || !this.isHeard(TRANSACTION_EVENTS.pending)) return;
     const { decision, reason } = outcome;
-    this.emit('transaction.pending', { ...common(record), decision, reason });
+    this.emit('transaction.pending', record, { ...common(record), decision, reason });
   }
 
   stalled(branch: BranchRecord, lastError: string): void {
     if (!this.isHeard(TRANSACTION_EVENTS.stalled)) return;
     const { transaction, branchId, participant, attempts } = branch;
-    this.emit('transaction.stalled', {
+    this.emit('transaction.stalled', transaction, {
       ...common(transaction),
       branchId,
       participant: participant.name,
@@ -93,7 +97,7 @@ export class TransactionEvents implements OnModuleInit {
   heuristic(branch: BranchRecord): void {
     if (branch.heuristic === undefined || !this.isHeard(TRANSACTION_EVENTS.heuristic)) return;
     const { transaction, branchId, participant } = branch;
-    this.emit('transaction.heuristic', {
+    this.emit('transaction.heuristic', transaction, {
       ...common(transaction),
       branchId,
       participant: participant.name,
@@ -105,7 +109,7 @@ export class TransactionEvents implements OnModuleInit {
   expiring(branch: BranchRecord, leftMs: number): void {
     const { transaction, branchId, participant, expiry } = branch;
     if (expiry === undefined || !this.isHeard(TRANSACTION_EVENTS.expiring)) return;
-    this.emit('transaction.expiring', {
+    this.emit('transaction.expiring', transaction, {
       ...common(transaction),
       branchId,
       participant: participant.name,
@@ -126,11 +130,12 @@ export class TransactionEvents implements OnModuleInit {
   /** Each listener is called separately, so that a failing one does not prevent the others. */
   private emit<E extends keyof TransactionEventPayloads>(
     event: E,
+    about: TransactionRecord,
     payload: TransactionEventPayloads[E],
   ): void {
     const { emitter, held } = this;
     if (held !== undefined) {
-      if (held.length < MAX_HELD) held.push(() => this.emit(event, payload));
+      if (held.length < MAX_HELD) held.push(() => this.emit(event, about, payload));
       else this.lost++;
       return;
     }
@@ -138,23 +143,18 @@ export class TransactionEvents implements OnModuleInit {
     // Copies, since a listener for one event only takes itself off the list.
     const all = emitter.listenersAny().slice();
     const own = emitter.listeners(event).slice();
-    for (const listener of all) this.tell(event, () => listener.call(emitter, event, payload));
-    for (const listener of own) this.tell(event, () => listener.call(emitter, payload));
+    for (const listener of all) this.tell(event, about, () => listener.call(emitter, event, payload));
+    for (const listener of own) this.tell(event, about, () => listener.call(emitter, payload));
   }
 
-  private tell(event: string, listener: () => unknown): void {
-    void this.call(event, () => this.outside(listener));
+  private tell(event: string, about: TransactionRecord, listener: () => unknown): void {
+    void this.call(event, about, () => this.outside(listener));
   }
 
-  /** An error of a listener, synchronous or not, is logged and goes no further. */
-  private async call(event: string, listener: () => unknown): Promise<void> {
+  /** An error of a listener, synchronous or not, is reported and goes no further. */
+  private async call(event: string, about: TransactionRecord, listener: () => unknown): Promise<void> {
     const ended = await settled(listener);
-    if (!('error' in ended)) return;
-    try {
-      this.logger.error(`A listener of ${event} failed: ${messageOf(ended.error)}`);
-    } catch {
-      // A logger that fails must not end the process.
-    }
+    if ('error' in ended) this.failed(event, about, ended.error);
   }
 }
 

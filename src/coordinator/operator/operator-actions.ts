@@ -7,6 +7,7 @@ import {
 } from '../errors.js';
 import type { BranchRecord, TransactionRecord } from '../execution/records.js';
 import { CoordinatorRuntime } from '../execution/coordinator-runtime.js';
+import { fieldsOfBranch, fieldsOfTransaction } from '../execution/line-fields.js';
 import { ownershipOf } from '../execution/ownership.js';
 import { LogLine } from '../gate/log-line.js';
 import { SafeLogger } from '../gate/safe-logger.js';
@@ -37,6 +38,8 @@ export interface AuditPlace {
 interface Action {
   readonly action: OperatorAction;
   readonly target: string;
+  /** The transaction or the branch, where it is one, for the lines of the log. */
+  readonly subject?: TransactionRecord | BranchRecord;
   readonly detail?: string;
   readonly refusal?: () => string | undefined;
   /** As `refusal`, where only the log knows. It is asked when the order is recorded. */
@@ -71,7 +74,7 @@ export class OperatorActions {
   async abort(transactionId: string, order: OperatorOrder): Promise<void> {
     const transaction = this.transactionOf(transactionId);
     const refusal = (): string | undefined => reasonAgainst.abort(transaction);
-    await this.order({ action: 'abort', target: transactionId, refusal }, order, () =>
+    await this.order({ action: 'abort', target: transactionId, subject: transaction, refusal }, order, () =>
       this.runtime.executor.rollbackRequested(transaction, `operator ${order.by}: ${order.reason}`),
     );
   }
@@ -86,7 +89,7 @@ export class OperatorActions {
     const branch = this.branchOf(transactionId, branchId);
     const target = `${transactionId}/${branchId}`;
     const refusal = (): string | undefined => reasonAgainst.retry(branch);
-    await this.order({ action: 'retry', target, refusal }, order, () => {
+    await this.order({ action: 'retry', target, subject: branch, refusal }, order, () => {
       void this.runtime.executor.completion.retryNow(branch);
     });
   }
@@ -111,7 +114,7 @@ export class OperatorActions {
     const refusal = (): string | undefined => reasonAgainst.resolve(branch, as);
     const refusalOfLog = (): Promise<string | undefined> => this.endedElsewhere(branch);
     await this.order(
-      { action: 'resolve', target, refusal, refusalOfLog, detail: `as ${as}` },
+      { action: 'resolve', target, subject: branch, refusal, refusalOfLog, detail: `as ${as}` },
       order,
       (at) => {
         const who = `operator ${order.by} at ${new Date(at).toISOString()}`;
@@ -131,9 +134,13 @@ export class OperatorActions {
     await this.takeUpReports(transactionId);
     const transaction = this.transactionOf(transactionId);
     const refusal = (): string | undefined => reasonAgainst.forget(transaction);
-    await this.order({ action: 'forget', target: transactionId, refusal }, order, () => {
-      this.transactions.forget(transactionId);
-    });
+    await this.order(
+      { action: 'forget', target: transactionId, subject: transaction, refusal },
+      order,
+      () => {
+        this.transactions.forget(transactionId);
+      },
+    );
   }
 
   /**
@@ -291,15 +298,16 @@ export class OperatorActions {
       detail: action.detail ?? null,
     };
     const before = action.refusal?.();
-    if (before !== undefined) this.refuse(entry, before);
+    if (before !== undefined) this.refuse(entry, before, action.subject);
     await this.auditTrail.write(entry);
     const after = (await action.refusalOfLog?.()) ?? action.refusal?.();
     if (after !== undefined) {
       await this.auditTrail.write({ ...entry, detail: `refused: ${after}` });
-      this.refuse(entry, after);
+      this.refuse(entry, after, action.subject);
     }
     act(entry.at);
-    const { at: _at, ...fields } = entry;
+    const { at: _at, ...said } = entry;
+    const fields = { ...fieldsOf(action.subject), ...said };
     this.logger.warn(new LogLine(`${by} orders: ${entry.action} ${entry.target}`, fields));
   }
 
@@ -319,8 +327,12 @@ export class OperatorActions {
     return `Another member of the log has ${known} ${id}, and branch "${branchId}" ends as recorded.`;
   }
 
-  private refuse({ by, action, target }: Omit<AuditEntry, 'number'>, reason: string): never {
-    this.logger.warn(new LogLine(`refused: ${reason}`, { by, action, target }));
+  private refuse(
+    { by, action, target }: Omit<AuditEntry, 'number'>,
+    reason: string,
+    subject: Action['subject'],
+  ): never {
+    this.logger.warn(new LogLine(`refused: ${reason}`, { ...fieldsOf(subject), by, action, target }));
     throw new ActionRefusedError(reason);
   }
 
@@ -336,4 +348,10 @@ export class OperatorActions {
     if (found === undefined) throw new BranchNotFoundError(transactionId, branchId);
     return found;
   }
+}
+
+/** What every line about a transaction or a branch says of it. */
+function fieldsOf(subject: Action['subject']): object {
+  if (subject === undefined) return {};
+  return 'transaction' in subject ? fieldsOfBranch(subject) : fieldsOfTransaction(subject);
 }

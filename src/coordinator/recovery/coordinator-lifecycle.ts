@@ -33,6 +33,8 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
   private readonly membership: Membership | undefined;
   private endSubscription: (() => void) | undefined;
   private logClosed: Promise<void> | undefined;
+  /** Transactions that the next start continues: how many have a line, and how many have none. */
+  private readonly continued = { named: 0, unnamed: 0 };
 
   constructor(
     scheduler: SchedulerRegistry,
@@ -224,13 +226,26 @@ export class CoordinatorLifecycle implements OnModuleInit, OnApplicationBootstra
 
   private reportUnsettled(): void {
     for (const transaction of this.runtime.registry.unsettled) this.reportUnsettledOne(transaction);
+    const { unnamed } = this.continued;
+    if (unnamed > 0) {
+      const message = `${unnamed} more transactions are not settled: the next start continues them`;
+      this.logger.warn(new LogLine(message, { leftOut: unnamed }));
+    }
   }
 
-  /** What happens to a transaction that has not ended when the process ends, as a text for operators. */
+  /**
+   * What happens to a transaction that has not ended when the process ends, as a text for operators. One that is lost is always
+   * named. Of those that go on, the log has the rest.
+   */
   private reportUnsettledOne(transaction: TransactionRecord): void {
     const { id, stateName } = transaction;
     const fields = fieldsOfTransaction(transaction);
     if (this.runtime.log.durable) {
+      if (this.continued.named >= this.runtime.parts.options.maxLinesOfKind) {
+        this.continued.unnamed++;
+        return;
+      }
+      this.continued.named++;
       const message = `${id} is ${stateName} and not settled: the next start continues it`;
       this.logger.warn(new LogLine(message, fields));
     } else {

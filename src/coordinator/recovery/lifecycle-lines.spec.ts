@@ -182,6 +182,28 @@ describe('The log lines of the end', () => {
     expect(lines).toEqual([expect.stringMatching(`^${level}: ${transactionId} is COMMITTING .* ${fate}$`)]);
   });
 
+  it.each([
+    [true, 2],
+    [false, 5],
+  ])(
+    'name as many that go on as one kind may have, and each that is lost: durable %s',
+    async (durable, named) => {
+      const { start, stop, transactions } = setUp(
+        { commit: 'throw' },
+        { ...claimOf(), durable },
+        { maxLinesOfKind: 2 },
+      );
+      await start();
+      for (let turn = 0; turn < 5; turn++) await transactions.run(request);
+      await stop();
+
+      expect(lines.filter((line) => / is COMMITTING and not settled/.test(line))).toHaveLength(named);
+      expect(lines.slice(named)).toEqual(
+        durable ? ['warn: 3 more transactions are not settled: the next start continues them'] : [],
+      );
+    },
+  );
+
   it('state that the next start finds a stalled abort again, by its prepared branches', async () => {
     const { start, stop, transactions } = setUp({ rollback: 'throw' }, claimOf());
     await start();

@@ -19,6 +19,8 @@ export const LINE_KINDS = [
   'in-doubt',
   'not-noted',
   'user-code',
+  'listener',
+  'defect',
 ] as const;
 export type LineKind = (typeof LINE_KINDS)[number];
 
