@@ -1,7 +1,9 @@
+import type { IncomingMessage } from 'node:http';
 import type { INestApplication, NestApplicationOptions } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Logger } from 'nestjs-pino';
 import { QuietLogger } from './common/quiet-logger.js';
+import { requestIdFrom } from './coordinator/index.js';
 import { PROBLEM_CONTENT_TYPE, problemOf } from './operations/problem/problem.js';
 import { serveDocumentation } from './openapi.js';
 
@@ -26,8 +28,11 @@ export const APPLICATION_OPTIONS: NestApplicationOptions = {
  * @returns the HTTP platform. Only this function knows which one it is.
  */
 export function createHttpAdapter(bodyLimit: number = BODY_LIMIT_BYTES): FastifyAdapter {
+  let withoutId = 0;
   const adapter = new FastifyAdapter({
     bodyLimit,
+    // For log lines. A request without an id has a number of this process, and its transaction has none.
+    genReqId: ({ headers }: IncomingMessage) => requestIdFrom(headers['x-request-id']) ?? `#${++withoutId}`,
     // A client that sends a request byte by byte delays neither a connection nor a shutdown. When connections
     // are closed, the coordinator has been drained and every order is answered.
     requestTimeout: REQUEST_TIMEOUT_MS,

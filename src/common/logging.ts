@@ -10,7 +10,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 /**
  * The log format of the application: JSON lines. Requests are logged at debug, since a line for each costs
  * more than serving them; above debug no request passes through the logger at all. Neither bodies nor headers
- * are logged at any level.
+ * are logged at any level. At debug all lines of a request have its id.
  *
  * @param destination receives the lines. @default standard output
  */
@@ -20,6 +20,7 @@ export function loggerParams(level: LogLevel, destination?: DestinationStream): 
     level,
     useLevel: 'debug' as const,
     quietReqLogger: true,
+    customAttributeKeys: { reqId: 'requestId' },
     serializers: {
       req: ({ method, url }: IncomingMessage) => ({ method, url }),
       res: ({ statusCode }: { statusCode: number }) => ({ statusCode }),

@@ -11,6 +11,7 @@ import {
 import type { z } from 'zod';
 import { ApiProblem } from '../operations/problem/api-problem.decorator.js';
 import { money } from '../common/money.js';
+import { requestIdFrom } from '../coordinator/index.js';
 import { IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN, checkIdempotencyKey } from './idempotency-key.js';
 import { IdempotencyStore, type KeyClaim } from './idempotency-store.js';
 import { type OrderAnswer, answerOf } from './order-answer.js';
@@ -22,6 +23,9 @@ import {
   unsettledOrderSchema,
 } from './order.schemas.js';
 import { OrdersService } from './orders.service.js';
+
+/** Spelt as in the documentation, as {@link IDEMPOTENCY_KEY} is. */
+const REQUEST_ID = 'X-Request-Id';
 
 const LOCATION = (description: string) => ({
   Location: { description, schema: { type: 'string' as const } },
@@ -47,6 +51,13 @@ export class OrdersController {
       'one is open, the answer gives the present knowledge.',
     schema: { type: 'string', minLength: 1, maxLength: 255, pattern: IDEMPOTENCY_KEY_PATTERN },
   })
+  @ApiHeader({
+    name: REQUEST_ID,
+    required: false,
+    description:
+      'The id of the request, for the log lines of its transaction. What is not 1 to 200 visible ASCII characters is ignored.',
+    schema: { type: 'string' },
+  })
   @ApiCreatedResponse({
     standardSchema: placedOrderSchema,
     description: 'All three services have committed',
@@ -70,9 +81,10 @@ export class OrdersController {
   async place(
     @Body({ schema: placeOrderSchema }) request: PlaceOrder,
     @Headers(IDEMPOTENCY_KEY) key: string | undefined,
+    @Headers(REQUEST_ID) requestId: string | undefined,
     @Res({ passthrough: true }) response: unknown,
   ): Promise<OrderAnswer['body']> {
-    const { status, location, body } = await this.answerOnce(request, key);
+    const { status, location, body } = await this.answerOnce(request, key, requestIdFrom(requestId));
     const { httpAdapter } = this.adapterHost;
     httpAdapter.status(response, status);
     httpAdapter.setHeader(response, 'Location', location);
@@ -97,14 +109,22 @@ export class OrdersController {
     };
   }
 
-  private answerOnce(request: PlaceOrder, key: string | undefined): Promise<OrderAnswer> {
-    if (key === undefined) return this.answer(request);
+  private answerOnce(
+    request: PlaceOrder,
+    key: string | undefined,
+    requestId: string | undefined,
+  ): Promise<OrderAnswer> {
+    if (key === undefined) return this.answer(request, requestId);
     checkIdempotencyKey(key);
-    return this.answers.once(key, request, (claim) => this.answer(request, claim));
+    return this.answers.once(key, request, (claim) => this.answer(request, requestId, claim));
   }
 
-  private async answer(request: PlaceOrder, claim?: KeyClaim): Promise<OrderAnswer> {
-    const { order, outcome } = await this.orders.place(request, claim);
+  private async answer(
+    request: PlaceOrder,
+    requestId: string | undefined,
+    claim?: KeyClaim,
+  ): Promise<OrderAnswer> {
+    const { order, outcome } = await this.orders.place(request, claim, requestId);
     return answerOf(order, outcome);
   }
 }

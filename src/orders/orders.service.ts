@@ -33,6 +33,7 @@ export class OrdersService {
 
   /**
    * @param requestKey the key of the request, if it has one: it is committed with the order, and the transaction has it too.
+   * @param requestId the id of the request, for log lines, if it has one.
    * @returns the requested order, and its outcome; if another request with the key has come first, the order of that one.
    * @throws ProblemException when a product is not sold here, or the key belongs to another request; the errors of
    * TransactionManager.run. Nothing was started then.
@@ -40,6 +41,7 @@ export class OrdersService {
   async place(
     { customerId, items }: PlaceOrder,
     requestKey?: RequestKey,
+    requestId?: string,
   ): Promise<{ order: Order; outcome: Outcome }> {
     const priced = items.map((item, index) => ({ ...item, unitPrice: this.priceOf(item.sku, index) }));
     const order: Order = {
@@ -55,7 +57,8 @@ export class OrdersService {
       branch(PaymentParticipant, { customerId, amount: order.total }),
     ];
     const name = 'create-order';
-    const request = { name, branches, attributes: { orderId: order.orderId } };
+    const attributes = { orderId: order.orderId };
+    const request = { name, branches, attributes, ...(requestId !== undefined && { requestId }) };
     if (requestKey === undefined) return { order, outcome: await this.transactions.run(request) };
     const { key, fingerprint } = requestKey;
     const once = { key: `${name} ${digestOf(key).toString('base64url')}`, fingerprint };

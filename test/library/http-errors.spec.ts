@@ -192,7 +192,7 @@ describe.each(PLATFORMS)('In an application of a user on %s', (_, create) => {
   });
   afterAll(() => app.close());
 
-  const post = (path: string): Promise<Response> => request(app.getHttpServer() as string).post(path);
+  const post = (path: string): request.Test => request(app.getHttpServer() as string).post(path);
   const get = (path: string): Promise<Response> => request(app.getHttpServer() as string).get(path);
 
   it('a decorated method that commits returns its value', async () => {
@@ -273,13 +273,15 @@ describe.each(PLATFORMS)('In an application of a user on %s', (_, create) => {
   });
 
   it('a mistake in the program is 500, and is logged', async () => {
-    const { status, text } = await post('/reservations');
+    const { status, text } = await post('/reservations').set('X-Request-Id', 'r-1');
 
     expect([status, (JSON.parse(text) as { code: string }).code]).toEqual([500, 'DTC_INTERNAL']);
     expect(text).not.toContain('mandatory');
-    expect(logger.of('ProblemFilter', 'error')[0]?.text).toContain(
-      'Checkout.reserve needs an ambient transaction',
-    );
+    expect(logger.of('ProblemFilter', 'error')[0]?.message).toMatchObject({
+      msg: expect.stringContaining('Checkout.reserve needs an ambient transaction') as unknown,
+      stack: expect.stringContaining('    at ') as unknown,
+      requestId: 'r-1',
+    });
   });
 
   it.each(ELSEWHERE.map(([error, status], index) => ({ error: String(error).slice(0, 60), status, index })))(

@@ -9,6 +9,7 @@ import {
   Param,
   Post,
 } from '@nestjs/common';
+import { requestIdFrom } from 'nestjs-dtc/client';
 import { z } from 'zod';
 import { type Receipt, Shop } from './shop.service.js';
 
@@ -33,12 +34,13 @@ export class OrdersController {
   @Post('orders')
   place(
     @Headers('idempotency-key') key: string | undefined,
+    @Headers('x-request-id') requestId: string | undefined,
     @Body({ schema: orderSchema }) { customer, lines }: z.output<typeof orderSchema>,
   ): Promise<Receipt> {
     if (key === undefined) {
       throw new BadRequestException('Send the header Idempotency-Key, and the same one when you repeat it.');
     }
-    return this.shop.place(key, customer, lines);
+    return this.shop.place(key, customer, lines, requestIdFrom(requestId));
   }
 
   @Post('orders/:id/cancellation')

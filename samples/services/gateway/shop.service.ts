@@ -40,14 +40,22 @@ export class Shop {
    * Runs one transaction over three services. The coordinator knows the key, so a repeat of the request runs nothing again.
    *
    * @param key of the request.
+   * @param requestId of the request, if it has one: the log lines of all services about it have it.
    * @throws NotCommittedError with the outcome, and the errors of TransactionManager.run.
    */
-  async place(key: string, customer: string, lines: readonly OrderLine[]): Promise<Receipt> {
+  async place(
+    key: string,
+    customer: string,
+    lines: readonly OrderLine[],
+    requestId?: string,
+  ): Promise<Receipt> {
     const orderId = orderIdOf(key);
     const total = totalOf(lines);
     const outcome = await this.transactions.run({
       name: 'place-order',
       key,
+      attributes: { orderId },
+      ...(requestId !== undefined && { requestId }),
       branches: [
         branchOf('order', { change: 'place', orderId, customer, lines, total }),
         branchOf('inventory', { change: 'take', lines }),

@@ -8,6 +8,9 @@ describe('The entry of problems', () => {
     expect([...new Set(loaded.map((path) => dirname(path)))].toSorted()).toEqual([
       'coordinator',
       'coordinator/declarative',
+      'coordinator/gate',
+      'coordinator/observation/tracing',
+      'coordinator/participant',
       'operations/problem',
     ]);
     expect(loaded.filter((path) => dirname(path) === 'coordinator')).toEqual(['coordinator/errors.ts']);

@@ -14,11 +14,15 @@ import {
   RepeatedCallError,
 } from '../../coordinator/declarative/errors.js';
 import { CoordinatorError, RefusedElsewhereError } from '../../coordinator/errors.js';
+import { LogLine } from '../../coordinator/gate/log-line.js';
+import { messageOf } from '../../coordinator/gate/texts.js';
+import { activeTrace } from '../../coordinator/observation/tracing/trace-context.js';
+import { originOf, requestIdFrom } from '../../coordinator/participant/caller-note.js';
 import { PROBLEM_CONTENT_TYPE, type Problem, ProblemException, problemOf } from './problem.js';
 
 /**
  * Answers every error as `application/problem+json` (RFC 9457), on whichever HTTP platform. An unexpected error is
- * logged in full, and the answer tells nothing of it. Outside of HTTP the error is thrown again.
+ * logged in full, with the `X-Request-Id` and the trace of its request, and the answer tells nothing of it. Outside of HTTP the error is thrown again.
  *
  * @example
  * ```ts
@@ -46,7 +50,7 @@ export class ProblemFilter implements ExceptionFilter {
       return;
     }
     const problem = problemOf(error);
-    if (isHidden(error, problem)) this.logger.error(error instanceof Error ? error.stack : String(error));
+    if (isHidden(error, problem)) this.logger.error(lineOf(error, host.switchToHttp().getRequest()));
     this.reply(response, problem);
   }
 
@@ -82,4 +86,17 @@ function isHealthResult(error: unknown): error is HttpException {
     return false;
   const body = error.getResponse();
   return typeof body === 'object' && 'details' in body && 'status' in body;
+}
+
+/** What the log says of an error that the answer does not show: to which request it belongs, and where it was thrown. */
+function lineOf(
+  error: unknown,
+  { headers }: { readonly headers?: Readonly<Record<string, unknown>> },
+): LogLine {
+  const requestId = requestIdFrom(headers?.['x-request-id']);
+  const trace = activeTrace();
+  return new LogLine(messageOf(error), {
+    ...originOf({ ...trace, ...(requestId !== undefined && { requestId }) }),
+    ...(error instanceof Error && error.stack !== undefined && { stack: error.stack }),
+  });
 }
